@@ -1,0 +1,87 @@
+/*
+ * The JOSE subset of PROTOCOL.md: JWS compact with ES256, JWE ECDH-ES+A256KW / A256GCM in general JSON (and flattened on
+ * receipt), JWE compact with dir / A256GCM. Small and strict over OpenSSL EVP: every header member is expected or the
+ * object is refused; there is no algorithm to negotiate (RFC 8725).
+ *
+ * Takes bytes and returns bytes: no descriptors, no clock. Plaintexts and content keys stay in secret buffers.
+ * Every refusal is -EBADMSG with a sentence in err that names the member; a MAC or signature that does not
+ * verify is -EKEYREJECTED.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "certs/key.h"
+
+#define JOSE_TYP_ROSTER "postern-roster+jwt"
+#define JOSE_TYP_KEYS "postern-keys+jwt"
+#define JOSE_TYP_REQUEST "postern-request+jwt"
+#define JOSE_TYP_REQUEST_JWE "postern-request+jwe"
+#define JOSE_TYP_VERDICT "postern-verdict+jwt"
+#define JOSE_TYP_VERDICT_JWE "postern-verdict+jwe"
+#define JOSE_TYP_IDENTITY "postern-identity+jwt"
+
+#define JWS_MAX (256 * 1024)
+#define JWE_RECIPIENTS_MAX 8
+#define JWE_MAX (16 * 1024)
+#define PADDED_LEN 4096
+
+/* ---- JSON ---- */
+/* Parses exactly one JSON object: UTF-8, no duplicate members, nothing behind it. -EBADMSG. */
+int jose_json_object(json_t **ret_object, const char *text, size_t n, const char *what, struct error *err);
+
+/* ---- JWS compact, header exactly {alg:"ES256",typ,kid} ---- */
+/* Signs the payload text with key (private); appends the compact form to out. */
+int jws_sign(const struct key *key, const char *typ, const char *payload, size_t n, struct buffer *out, struct error *err);
+
+struct jws {
+        char kid[KID_LEN + 1];
+        struct buffer payload; /* decoded; secret if the caller asked for it */
+        const char *text;      /* the compact form that was parsed (borrowed) */
+        size_t text_len;
+        size_t signing_len; /* length of header.payload within text */
+        uint8_t signature[64];
+};
+/* Takes a compact JWS apart and checks its header; proves nothing yet. secret: the payload holds a credential. */
+int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, bool secret, struct error *err);
+/* Checks the signature (and that kid is the key's). -EKEYREJECTED. */
+int jws_verify(const struct jws *jws, const struct key *key, struct error *err);
+void jws_clear(struct jws *jws); /* also for _cleanup_ */
+
+/* ---- padding: compact JWS right-padded with 0x20 to exactly PADDED_LEN ---- */
+/* out is appended to; -EMSGSIZE when n > PADDED_LEN. */
+int jose_pad(struct buffer *out, const char *text, size_t n);
+/* Length without the padding; -EBADMSG unless n is PADDED_LEN, the padding is all 0x20 and the rest is not empty. */
+int jose_unpadded(const char *bytes, size_t n, size_t *ret_len);
+
+/* ---- JWE, requests ---- */
+/* Seals plain to each of the n keys (1..8): general JSON text appended to out. */
+int jwe_seal(struct key *const *to, size_t n, const void *plain, size_t plain_len, struct buffer *out, struct error *err);
+
+struct jwe_recipient {
+        char kid[KID_LEN + 1];
+        uint8_t epk_x[32], epk_y[32];
+        uint8_t encrypted_key[40];
+        json_t *element; /* borrowed from root */
+};
+struct jwe {
+        json_t *root;
+        char *protected_b64; /* the AAD */
+        uint8_t iv[12], tag[16];
+        struct buffer ciphertext;
+        size_t n;
+        struct jwe_recipient to[JWE_RECIPIENTS_MAX];
+};
+/* Parses and checks general or flattened JSON (PROTOCOL.md "Request, JWE"). Opens nothing. */
+int jwe_parse(struct jwe *ret_jwe, const char *text, size_t n, struct error *err);
+void jwe_clear(struct jwe *jwe);
+/* What the relay forwards: the same object with recipient i alone, general JSON, as a new json_t. */
+int jwe_only(const struct jwe *jwe, size_t i, json_t **ret_object);
+/* Opens recipient i with the private key whose kid it names; plain is a BUFFER_SECRET. */
+int jwe_open(const struct jwe *jwe, size_t i, const struct key *key, struct buffer *plain, struct error *err);
+
+/* ---- JWE compact, verdicts: key is the 32-byte rk ---- */
+int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err);
+int jwe_dir_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err);

@@ -1,0 +1,14 @@
+/*
+ * What every daemon process does to itself before it reads a byte from outside.
+ */
+#pragma once
+
+#include "connector/base/error.h"
+
+/* Undumpable, no core files, no new privileges. Fails rather than going on half-protected. */
+int harden_process(struct error *err);
+/*
+ * When running as root: becomes user (its uid, primary gid, no supplementary groups, no capabilities) for good and checks
+ * that there is no way back. NULL or not root: nothing. -ENOENT names the missing user and how to make it.
+ */
+int harden_become(const char *user, struct error *err);

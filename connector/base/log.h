@@ -1,0 +1,51 @@
+/*
+ * Logging: a literal event name and typed key=value fields.
+ *
+ * String values are escaped and cut (LOG_VALUE_MAX bytes), so nothing a peer sends can forge a line. The id of
+ * the sign-in whose callback is running (loop.h sets it) is added as id=. Never pass a credential.
+ * The sink is a function: stderr by default. The journal's sink lives in connector/ and is not linked into
+ * the validator.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+
+#define LOG_VALUE_MAX 512
+#define LOG_LINE_MAX 4096
+
+enum log_type { LOG_END = 0, LOG_STR, LOG_INT, LOG_UINT };
+
+struct log_field {
+        const char *key; /* literal, [a-z_] */
+        enum log_type type;
+        const char *str; /* NULL is shown as - */
+        int64_t num;
+};
+
+/* One finished line without level prefix or newline: `event key=value key="val ue"`. */
+typedef void log_sink_fn(enum log_level level, const char *program, const char *line);
+
+/* Sets the program name (literal) shown on each line, the least severe level that is kept, and the sink
+ * (NULL: stderr, "<level>program: line" when stderr is the journal, else "program: level line"). */
+void log_open(const char *program, enum log_level max, log_sink_fn *sink);
+/* "error" | "warning" | "info" | "debug" -> level; returns false on any other word. */
+bool log_level_parse(const char *word, enum log_level *ret_level);
+/* The id shown on following lines; loop.h calls it around callbacks. NULL or "" for none. Copied. */
+void log_set_id(const char *id);
+const char *log_get_id(void);
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields);
+
+#define KV_S(k, v) { (k), LOG_STR, (v), 0 }
+#define KV_I(k, v) { (k), LOG_INT, 0, (int64_t)(v) }
+#define KV_U(k, v) { (k), LOG_UINT, 0, (int64_t)(v) }
+
+#define log_at(level, event, ...)                                                                              \
+        log_write((level), "" event, (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ) { 0, LOG_END, 0, 0 } })
+#define log_error(event, ...) log_at(LOG_LEVEL_ERROR, event __VA_OPT__(, ) __VA_ARGS__)
+#define log_warning(event, ...) log_at(LOG_LEVEL_WARNING, event __VA_OPT__(, ) __VA_ARGS__)
+#define log_info(event, ...) log_at(LOG_LEVEL_INFO, event __VA_OPT__(, ) __VA_ARGS__)
+#define log_debug(event, ...) log_at(LOG_LEVEL_DEBUG, event __VA_OPT__(, ) __VA_ARGS__)
