@@ -1,0 +1,93 @@
+/*
+ * What a sign-in service uses: takes roster and statements, chooses connectors, seals, sends, opens, verifies.
+ *
+ * Two levels: the pure steps (directory, request_make, verdict_check), for services with an own event loop; and client_sign_in, which
+ * drives them over https.h, blocking. The account is keyed by the verdict's user_id, never by the name as typed.
+ */
+#pragma once
+
+#include "certs/https.h"
+#include "certs/roster.h"
+#include "certs/statement.h"
+#include "connector/base/secret.h"
+#include "queue/wire.h"
+
+/* A verified answer of GET /keys. */
+struct directory {
+        struct roster *roster;
+        size_t n;
+        struct directory_entry {
+                const struct roster_member *connector; /* in roster */
+                struct statement *statement;
+                int rank; /* place in the relay's ready list, -1 where it is not ready */
+        } *entries;
+};
+/*
+ * Verifies the JSON answer: roster against pin, tenant, now and min_seq; each statement against its roster member. A statement that does
+ * not verify, or whose key is not in the roster, is left out (count in *ret_refused), never an error.
+ */
+int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant, int64_t now,
+                   uint64_t min_seq, size_t *ret_refused, struct error *err);
+struct directory *directory_free(struct directory *d);
+DEFINE_FREEP(struct directory, directory_free)
+
+/* One request under way: what is needed to check its verdict. */
+struct sign_in {
+        char id[ID_MAX + 1]; /* jti */
+        char req[KID_LEN + 1];
+        uint8_t rk[32];
+        char service_id[ID_MAX + 1], tenant[65];
+        size_t n_to;
+        struct { char id[ID_MAX + 1]; struct key *identity; } to[REQUEST_TO_MAX];
+        struct buffer body; /* the JWE to POST */
+};
+struct sign_in_params {
+        const char *service_id;
+        struct key *service_key;
+        const char *username;
+        size_t username_len;
+        const struct secret *password; /* NULL: sent as the empty password, which the connector refuses */
+        const char *client_ip, *client_agent, *client_app; /* or NULL */
+        const char *only_connector; /* id or name: seal to this one alone (a helpdesk's tool); NULL: up to 4 ready ones */
+        int64_t now;
+};
+/* Picks at most 4 connectors that serve the name's realm (ready ones first; by suffix/netbios, all when the name says nothing), seals to
+ * their newest keys. -ENOENT: no connector serves it (err says which realm); -EMSGSIZE; -EINVAL. */
+int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p, struct error *err);
+/* Opens and checks a verdict as PROTOCOL.md demands; any failure is -EBADMSG/-EKEYREJECTED and means unavailable. */
+int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t now, struct verdict_claims *ret_v, struct error *err);
+void sign_in_clear(struct sign_in *s);
+
+struct client_config {
+        const char *relay;   /* https://host:port */
+        const char *tenant, *pin;
+        const char *bearer;  /* service secret */
+        const char *ca_file; /* or NULL */
+        const char *service_id;
+        struct key *service_key;
+        uint32_t budget_ms;  /* 0: BUDGET_DEFAULT */
+        uint64_t min_seq;    /* the highest roster sequence number seen so far */
+};
+struct client;
+int client_new(struct client **ret_c, const struct client_config *config, struct error *err);
+struct client *client_free(struct client *c);
+DEFINE_FREEP(struct client, client_free)
+
+/* What became of one sign-in: a verdict, or the relay's problem answer. */
+struct client_result {
+        char id[ID_MAX + 1];
+        bool has_verdict;
+        struct verdict_claims verdict;
+        char connector[ID_MAX + 1], connector_name[65];
+        long status;          /* HTTP, of the last answer; 0: none came */
+        char problem[64];     /* "no-connector", "connector-lost" ...; "transport" where no answer came; "" with a verdict */
+        char started[8], retry[16]; /* as in the problem */
+        char detail[256];
+        uint32_t ms;
+};
+/* Blocking; within the budget: refreshes keys where the cache is stale or the relay says refresh-keys (once, only when started = "no").
+ * 0 whenever *ret_r tells the outcome; negative only for misuse or no memory. */
+int client_sign_in(struct client *c, const struct sign_in_params *p, struct client_result *ret_r, struct error *err);
+/* The directory, fetched if the cache is older than max-age. Borrowed until the next call. */
+int client_directory(struct client *c, const struct directory **ret_d, struct error *err);
+uint64_t client_roster_seq(const struct client *c);

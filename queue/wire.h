@@ -1,0 +1,114 @@
+/*
+ * The claims that cross the wire, as C values and as JSON text (PROTOCOL.md). No keys, no network, no clock.
+ *
+ * Strings of a struct live in it or are owned by it; xxx_clear frees and wipes.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "certs/jose.h"
+#include "connector/base/loop.h"
+
+#define BUDGET_MIN 500
+#define BUDGET_MAX 15000
+#define BUDGET_DEFAULT 8000
+#define REQUEST_LIFE_MAX 60 /* exp - iat, s */
+#define VERDICT_LIFE 30
+#define WIRE_SKEW 120 /* tolerated clock difference, s */
+#define REQUEST_TO_MAX 8
+#define WIRE_USERNAME_MAX 256
+#define WIRE_PASSWORD_MAX 1024
+#define REPORT_MAX (256 * 1024)
+#define EVENT_MAX 16384 /* one SSE event's data */
+
+/* ---- request claims ---- */
+struct request_claims {
+        char iss[ID_MAX + 1]; /* service id */
+        char aud[65];         /* tenant */
+        char jti[ID_MAX + 1];
+        int64_t iat, exp;
+        size_t n_to;
+        char to[REQUEST_TO_MAX][KID_LEN + 1];
+        char username[WIRE_USERNAME_MAX + 1]; /* may hold any bytes that JSON can carry but NUL */
+        size_t username_len;
+        char password[WIRE_PASSWORD_MAX + 1]; /* keep the struct in secret memory or wipe it */
+        size_t password_len;
+        uint8_t rk[32];
+        char client_ip[64], client_agent[256], client_app[128]; /* "" where absent; cut */
+        char op[32];                                            /* "sign-in" where absent */
+};
+/* Appends the JSON text to out (a BUFFER_SECRET). -EMSGSIZE when the padded form cannot hold it. */
+int request_claims_encode(const struct request_claims *c, struct buffer *out, struct error *err);
+/* Every member checked (type, length, unknown member refused); proves nothing about signature, audience or time. -EBADMSG. An empty,
+ * over-long or NUL-holding password or name is no format error here: *_len and bad_password/bad_name tell. */
+int request_claims_decode(struct request_claims *ret_c, const char *json, size_t n, struct error *err);
+void request_claims_wipe(struct request_claims *c);
+
+/* ---- verdict claims ---- */
+struct verdict_claims {
+        char iss[ID_MAX + 1]; /* connector id */
+        char aud[ID_MAX + 1]; /* service id */
+        char tenant[65];
+        char jti[ID_MAX + 1];
+        char req[KID_LEN + 1]; /* b64u SHA-256 of the request JWS, unpadded */
+        int64_t iat, exp;
+        const char *verdict; /* "accepted" "refused" "unavailable" (literals) */
+        const char *class;   /* "none" "credentials" "policy" "infrastructure" (literals) */
+        char reason[48];
+        bool password_proved;
+        const char *may_have_counted; /* "0" "1" "unknown" (literals) */
+        char user_id[192], user_guid[37], user_upn[257], user_sam[257], user_domain[257]; /* "" where absent */
+        char dc[257];
+        char method[8]; /* "krb5" "ldap" or "" */
+        char raw_ldap[64], raw_krb[32], raw_ntstatus[32]; /* "" where absent */
+        uint32_t t_opened, t_dc, t_total; /* ms since the connector received the request */
+};
+int verdict_claims_encode(const struct verdict_claims *c, struct buffer *out, struct error *err);
+/* Strict; verdict "accepted" without user_id is refused. -EBADMSG. */
+int verdict_claims_decode(struct verdict_claims *ret_c, const char *json, size_t n, struct error *err);
+
+/* ---- hash of a request JWS: b64u(SHA-256(ASCII JWS without padding)) ---- */
+void request_hash(const char *jws, size_t n, char ret_hash[KID_LEN + 1]);
+
+/* ---- the link: hello and report ---- */
+struct hello {
+        char session[ID_MAX + 1];
+        char node[65];
+        int64_t now;
+        uint32_t heartbeat;
+        uint64_t roster_seq;
+        uint32_t reconnect_min, reconnect_max; /* ms */
+};
+int hello_encode(const struct hello *h, struct buffer *out);
+int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *err);
+
+enum report_kind { REPORT_RECEIVED = 1, REPORT_DECLINED, REPORT_VERDICT };
+struct report_item {
+        char id[ID_MAX + 1];
+        enum report_kind is;
+        char why[32]; /* declined */
+        char *jwe;    /* verdict; owned */
+};
+#define REPORT_ITEMS_MAX 1024
+#define REPORT_REALMS_MAX 64
+struct report {
+        char session[ID_MAX + 1];
+        char boot[23];
+        uint64_t granted;
+        double load;
+        size_t n_realms, n_reasons, n_items;
+        struct { char realm[257]; bool ready; } *realms; /* owned */
+        char (*reasons)[64];                             /* owned */
+        char *statement; /* or NULL; owned */
+        struct report_item *items; /* owned */
+};
+int report_encode(const struct report *r, struct buffer *out);
+int report_decode(struct report *ret_r, const char *json, size_t n, struct error *err);
+void report_clear(struct report *r);
+bool decline_why_valid(const char *why);
+/* Whether the relay may give a request declined so to the next recipient. */
+bool decline_may_move_on(const char *why);

@@ -1,0 +1,24 @@
+/*
+ * Names as people type them, taken apart once; only these forms reach a DC.
+ */
+#pragma once
+
+#include "validate/validate.h"
+
+enum name_form { NAME_UPN = 1, NAME_NETBIOS };
+
+struct name {
+        enum name_form form;
+        char user[USERNAME_MAX + 1];   /* left of the last @, or right of the backslash, or the bare name */
+        char suffix[USERNAME_MAX + 1]; /* right of the @ as typed, or the domain's name for a bare name */
+        size_t domain;                 /* index into the config */
+};
+
+/*
+ * Takes n bytes as typed. REASON_OK and *ret_name filled, else REASON_BAD_NAME_FORM or REASON_UNKNOWN_DOMAIN. Suffixes and
+ * NetBIOS names compare without case (ASCII). Refused: NUL, control characters, invalid UTF-8, over USERNAME_MAX bytes, empty
+ * parts, more than one backslash, a DN, SID or SPN form, and the characters AD forbids in names where they would change the form.
+ */
+enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes, size_t n);
+/* The text for an LDAP bind: user@suffix or NETBIOS\user. cap 2 * USERNAME_MAX + 2. */
+void name_bind_text(const struct name *name, const struct domain_config *domain, char *out, size_t cap);
