@@ -1,0 +1,50 @@
+/*
+ * Internals that the files of the Kerberos method share: the context with its own profile, and a domain's
+ * keys.
+ */
+#pragma once
+
+#include <krb5.h>
+#include <sys/queue.h>
+
+#include "validate/method.h"
+
+/* A domain as Kerberos sees it: the connector's own service and its keys, in a memory keytab of ours. */
+struct krb_domain {
+        TAILQ_ENTRY(krb_domain) link;
+        char *name; /* domain_config.name */
+        char *realm;
+        char *keytab_source; /* as configured, to read again after the key changed */
+        char *service_text;  /* host/connector.corp.example@CORP.EXAMPLE, krb5's quoting */
+        krb5_principal service;
+        krb5_keytab keytab;
+};
+
+struct krb {
+        struct loop *loop;
+        struct _profile_t *profile;
+        krb5_context context;
+        krb5_get_init_creds_opt *options;
+        unsigned long serial; /* makes names of memory keytabs unique */
+        TAILQ_HEAD(, krb_domain) domains;
+};
+
+/* NULL when krb_domain_add was never called for it. */
+struct krb_domain *krb_domain_find(struct krb *krb, const struct domain_config *config);
+/* Reads the keytab again, after a key of a version we don't have was asked for. 0 or a krb5 code; the old
+ * keys stay on failure. */
+krb5_error_code krb_domain_reload(struct krb *krb, struct krb_domain *domain);
+/* The client principal of a name, built from its parts and never parsed. 0 or a krb5 code. */
+krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
+                                  const struct domain_config *config, const struct name *name);
+/* A memory keytab under a name nobody used before; krb5_kt_close destroys it. 0 or a krb5 code. */
+krb5_error_code krb_memory_keytab(krb5_keytab *ret, struct krb *krb);
+/*
+ * Checks that creds, the product of a finished AS exchange, were made by a KDC that knows our service key,
+ * and says who they are. Fills reason, identity, password_proved and context of out. REASON_OK only with an
+ * identity.
+ */
+void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config,
+                krb5_creds *creds, struct outcome *out);
+/* Writes krb5's own sentence for code into out->context. */
+void krb_context_text(struct krb *krb, struct outcome *out, const char *what, krb5_error_code code);
