@@ -64,6 +64,12 @@ enum reason {
         REASON_DEADLINE,          /* the budget ended before the password left */
         REASON_CANCELLED,
         REASON_OVERLOADED,        /* a limit of ours */
+        /* the request itself, found by the connector before any DC was asked (unavailable, infrastructure, counted no) */
+        REASON_REQUEST_SIGNATURE, /* the service's signature does not verify */
+        REASON_SERVICE_UNKNOWN,   /* the service's key is not in the roster */
+        REASON_WRONG_AUDIENCE,    /* the request names another tenant */
+        REASON_NOT_ADDRESSED,     /* the request names other connectors only */
+        REASON_OPERATION_UNKNOWN, /* op is not one this connector knows */
         REASON_MAX
 };
 
