@@ -30,6 +30,8 @@ void hex_encode_to(char *out, const void *bytes, size_t n);
 
 /* RFC 3629: no overlong forms, surrogates or values over U+10FFFF. */
 bool utf8_valid(const char *s, size_t n);
+/* Length of the valid character that s begins with (its code point in *ret_cp), or 0 when there is none. */
+size_t utf8_next(const char *s, size_t n, uint32_t *ret_cp);
 /* [A-Za-z0-9-]{16,64} */
 bool id_valid(const char *s, size_t n);
 /* A fresh id: "YYYYMMDD-" is not used; 26 characters of Crockford base32 from the system's CSPRNG. out: ID_MAX + 1. */

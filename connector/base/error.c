@@ -1,0 +1,71 @@
+/*
+ * The sentence that goes up with a failure.
+ *
+ * Invariant: the text is always NUL-terminated, valid enough for a log line (no control characters) and cut
+ * only between UTF-8 characters. Nothing here logs, allocates or translates codes.
+ */
+#include "connector/base/error.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Replaces control characters and drops a UTF-8 character that was cut in half at the end. */
+static void tidy(char *text, bool cut)
+{
+        size_t n = strlen(text);
+
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+                        text[i] = '?';
+        if (!cut)
+                return;
+        size_t start = n;
+        while (start > 0 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
+                start--;
+        if (start == 0)
+                return;
+        unsigned char lead = (unsigned char)text[start - 1];
+        size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+        if (n - (start - 1) < want)
+                text[start - 1] = '\0';
+}
+
+static void __attribute__((format(printf, 2, 0))) write_text(struct error *err, const char *fmt, va_list ap)
+{
+        int n = vsnprintf(err->text, sizeof err->text, fmt, ap);
+
+        if (n < 0)
+                err->text[0] = '\0';
+        tidy(err->text, n >= (int)sizeof err->text);
+}
+
+int error_fail(struct error *err, int code, const char *fmt, ...)
+{
+        va_list ap;
+
+        if (!err)
+                return code;
+        va_start(ap, fmt);
+        write_text(err, fmt, ap);
+        va_end(ap);
+        return code;
+}
+
+int error_prefix(struct error *err, int code, const char *fmt, ...)
+{
+        struct error old;
+        va_list ap;
+
+        if (!err)
+                return code;
+        old = *err;
+        va_start(ap, fmt);
+        write_text(err, fmt, ap);
+        va_end(ap);
+        size_t n = strlen(err->text);
+        int m = snprintf(err->text + n, sizeof err->text - n, ": %s", old.text);
+        tidy(err->text, m >= (int)(sizeof err->text - n));
+        return code;
+}
