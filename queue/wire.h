@@ -25,7 +25,27 @@
 #define REPORT_MAX (256 * 1024)
 #define EVENT_MAX 16384 /* one SSE event's data */
 
+/*
+ * Makes jansson of this process allocate from OpenSSL's secure heap (from the plain heap where that is full or not set up) and wipe every
+ * block on free. For the processes whose JSON holds a password (validator, command line): call it once, before any other JSON call.
+ */
+void wire_json_wipe_setup(void);
+/* Copies n bytes of UTF-8 into out (cap bytes with the NUL), cut at a character where they do not fit. */
+void wire_text_cut(char *out, size_t cap, const char *text, size_t n);
+
 /* ---- request claims ---- */
+/* The longest claims whose JWS still fits PADDED_LEN: 127 characters of header, two dots, 86 of signature. */
+#define REQUEST_CLAIMS_MAX 2910
+
+/* What a name or password is like; anything but OK becomes a verdict with its own reason, and the text is then "". */
+enum credential_form {
+        CREDENTIAL_UNCHECKED = 0,
+        CREDENTIAL_OK,
+        CREDENTIAL_EMPTY,
+        CREDENTIAL_TOO_LONG, /* over WIRE_USERNAME_MAX or WIRE_PASSWORD_MAX bytes */
+        CREDENTIAL_HAS_NUL,
+};
+
 struct request_claims {
         char iss[ID_MAX + 1]; /* service id */
         char aud[65];         /* tenant */
@@ -33,7 +53,8 @@ struct request_claims {
         int64_t iat, exp;
         size_t n_to;
         char to[REQUEST_TO_MAX][KID_LEN + 1];
-        char username[WIRE_USERNAME_MAX + 1]; /* may hold any bytes that JSON can carry but NUL */
+        enum credential_form username_form, password_form; /* set by decode; encode looks at the lengths alone */
+        char username[WIRE_USERNAME_MAX + 1];              /* UTF-8, NUL-terminated */
         size_t username_len;
         char password[WIRE_PASSWORD_MAX + 1]; /* keep the struct in secret memory or wipe it */
         size_t password_len;
@@ -41,10 +62,13 @@ struct request_claims {
         char client_ip[64], client_agent[256], client_app[128]; /* "" where absent; cut */
         char op[32];                                            /* "sign-in" where absent */
 };
-/* Appends the JSON text to out (a BUFFER_SECRET). -EMSGSIZE when the padded form cannot hold it. */
+/* Appends the JSON text to out (a BUFFER_SECRET). -EMSGSIZE when the padded form cannot hold it, -EINVAL for text that is not UTF-8. */
 int request_claims_encode(const struct request_claims *c, struct buffer *out, struct error *err);
-/* Every member checked (type, length, unknown member refused); proves nothing about signature, audience or time. -EBADMSG. An empty,
- * over-long or NUL-holding password or name is no format error here: *_len and bad_password/bad_name tell. */
+/*
+ * Every member checked (type, length, unknown member refused); proves nothing about signature, audience or time. -EBADMSG, and err never
+ * quotes the input. An empty, over-long or NUL-holding name or password is no format error here: username_form, password_form tell.
+ * The caller wipes *ret_c, also after a failure. n is not bounded here: it is at most PADDED_LEN by the padding rule.
+ */
 int request_claims_decode(struct request_claims *ret_c, const char *json, size_t n, struct error *err);
 void request_claims_wipe(struct request_claims *c);
 
@@ -74,7 +98,9 @@ int verdict_claims_decode(struct verdict_claims *ret_c, const char *json, size_t
 /* ---- hash of a request JWS: b64u(SHA-256(ASCII JWS without padding)) ---- */
 void request_hash(const char *jws, size_t n, char ret_hash[KID_LEN + 1]);
 
-/* ---- the link: hello and report ---- */
+/* ---- the link: events and reports. Members that are not known are ignored here: this part may grow within version 1. ---- */
+#define HELLO_NODES_MAX 4
+#define RECONNECT_MAX 600000 /* ms: the longest wait that a relay may ask for */
 struct hello {
         char session[ID_MAX + 1];
         char node[65];
@@ -82,9 +108,28 @@ struct hello {
         uint32_t heartbeat;
         uint64_t roster_seq;
         uint32_t reconnect_min, reconnect_max; /* ms */
+        size_t n_nodes;
+        char nodes[HELLO_NODES_MAX][257]; /* https URLs of all nodes, this one included */
 };
 int hello_encode(const struct hello *h, struct buffer *out);
 int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *err);
+/* event: request */
+struct request_event {
+        char id[ID_MAX + 1];
+        uint64_t seq;
+        uint32_t budget;      /* ms */
+        char traceparent[56]; /* "" where absent */
+        char *jwe;            /* general JSON text, one recipient; owned */
+};
+int request_event_encode(const struct request_event *e, struct buffer *out);
+int request_event_decode(struct request_event *ret_e, const char *json, size_t n, struct error *err);
+void request_event_clear(struct request_event *e);
+/* event: cancel */
+int cancel_event_decode(char ret_id[ID_MAX + 1], const char *json, size_t n, struct error *err);
+/* event: drain, {reconnect:[min,max]} ms */
+int drain_event_decode(uint32_t *ret_min, uint32_t *ret_max, const char *json, size_t n, struct error *err);
+/* event: roster; *ret_jws is malloc'ed and not verified. */
+int roster_event_decode(char **ret_jws, const char *json, size_t n, struct error *err);
 
 enum report_kind { REPORT_RECEIVED = 1, REPORT_DECLINED, REPORT_VERDICT };
 struct report_item {
@@ -95,6 +140,8 @@ struct report_item {
 };
 #define REPORT_ITEMS_MAX 1024
 #define REPORT_REALMS_MAX 64
+#define REPORT_REASONS_MAX 32
+#define VERDICT_JWE_MAX 8192
 struct report {
         char session[ID_MAX + 1];
         char boot[23];
@@ -103,12 +150,21 @@ struct report {
         size_t n_realms, n_reasons, n_items;
         struct { char realm[257]; bool ready; } *realms; /* owned */
         char (*reasons)[64];                             /* owned */
-        char *statement; /* or NULL; owned */
+        char *statement;                                 /* or NULL; owned */
         struct report_item *items; /* owned */
 };
 int report_encode(const struct report *r, struct buffer *out);
 int report_decode(struct report *ret_r, const char *json, size_t n, struct error *err);
 void report_clear(struct report *r);
+/* The answer to a report. */
+struct report_answer {
+        size_t n_confirmed, n_late;
+        char (*confirmed)[ID_MAX + 1]; /* owned */
+        char (*late)[ID_MAX + 1];      /* owned */
+};
+int report_answer_encode(const struct report_answer *a, struct buffer *out);
+int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n, struct error *err);
+void report_answer_clear(struct report_answer *a);
 bool decline_why_valid(const char *why);
 /* Whether the relay may give a request declined so to the next recipient. */
 bool decline_may_move_on(const char *why);

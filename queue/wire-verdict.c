@@ -1,0 +1,222 @@
+/*
+ * The claims of a verdict: what a connector signs and a sign-in service believes.
+ *
+ * Strict both ways: an encoder's forgotten field is an error, not a verdict, and nothing that is not a known
+ * word is ever decoded into accepted or refused. What a verdict must agree with (request, roster, time) is
+ * checked by the client.
+ */
+#include "queue/wire.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "connector/base/text.h"
+#include "queue/wire-json.h"
+
+#define MS_MAX INT64_C(3600000)
+
+static const char *const verdicts[] = {"accepted", "refused", "unavailable", NULL};
+static const char *const classes[] = {"none", "credentials", "policy", "infrastructure", NULL};
+static const char *const counts[] = {"0", "1", "unknown", NULL};
+
+static bool one_of(const char *const *words, const char *word)
+{
+        for (; *words; words++)
+                if (word && strcmp(*words, word) == 0)
+                        return true;
+        return false;
+}
+
+/* The rules that hold between members. */
+static const char *incoherent(const struct verdict_claims *c)
+{
+        bool accepted = strcmp(c->verdict, "accepted") == 0;
+
+        if (accepted && !c->user_id[0])
+                return "user is missing, required with accepted";
+        if (accepted && !c->password_proved)
+                return "password_proved is false with accepted";
+        if (accepted != (strcmp(c->class, "none") == 0))
+                return "class does not go with verdict";
+        if (c->user_id[0] ? !c->user_domain[0]
+                          : c->user_guid[0] || c->user_upn[0] || c->user_sam[0] || c->user_domain[0])
+                return "user without id or domain";
+        return NULL;
+}
+
+static void put_user(struct json_writer *w, const struct verdict_claims *c)
+{
+        if (!c->user_id[0])
+                return;
+        json_write_open(w, "user", '{');
+        json_write_str(w, "id", c->user_id);
+        json_write_opt(w, "guid", c->user_guid);
+        json_write_opt(w, "upn", c->user_upn);
+        json_write_opt(w, "sam", c->user_sam);
+        json_write_str(w, "domain", c->user_domain);
+        json_write_close(w, '}');
+}
+
+static void put_raw(struct json_writer *w, const struct verdict_claims *c)
+{
+        if (!c->raw_ldap[0] && !c->raw_krb[0] && !c->raw_ntstatus[0])
+                return;
+        json_write_open(w, "raw", '{');
+        json_write_opt(w, "ldap", c->raw_ldap);
+        json_write_opt(w, "krb", c->raw_krb);
+        json_write_opt(w, "ntstatus", c->raw_ntstatus);
+        json_write_close(w, '}');
+}
+
+static void put_claims(struct json_writer *w, const struct verdict_claims *c)
+{
+        json_write_open(w, NULL, '{');
+        json_write_int(w, "v", 1);
+        json_write_str(w, "iss", c->iss);
+        json_write_str(w, "aud", c->aud);
+        json_write_str(w, "tenant", c->tenant);
+        json_write_str(w, "jti", c->jti);
+        json_write_str(w, "req", c->req);
+        json_write_int(w, "iat", c->iat);
+        json_write_int(w, "exp", c->exp);
+        json_write_str(w, "verdict", c->verdict);
+        json_write_str(w, "class", c->class);
+        json_write_str(w, "reason", c->reason);
+        json_write_bool(w, "password_proved", c->password_proved);
+        json_write_str(w, "may_have_counted", c->may_have_counted);
+        put_user(w, c);
+        json_write_opt(w, "dc", c->dc);
+        json_write_opt(w, "method", c->method);
+        put_raw(w, c);
+        json_write_open(w, "t", '{');
+        json_write_int(w, "opened", c->t_opened);
+        json_write_int(w, "dc", c->t_dc);
+        json_write_int(w, "total", c->t_total);
+        json_write_close(w, '}');
+        json_write_close(w, '}');
+}
+
+int verdict_claims_encode(const struct verdict_claims *c, struct buffer *out, struct error *err)
+{
+        struct json_writer w;
+        const char *why;
+        int r;
+
+        if (!one_of(verdicts, c->verdict) || !one_of(classes, c->class) ||
+            !one_of(counts, c->may_have_counted) || !c->reason[0])
+                return error_fail(err, -EINVAL,
+                                  "verdict: verdict, class, reason or may_have_counted is not set");
+        why = incoherent(c);
+        if (why)
+                return error_fail(err, -EINVAL, "verdict: %s", why);
+        json_write_begin(&w, out);
+        put_claims(&w, c);
+        r = json_write_end(&w);
+        return r < 0 ? error_fail(err, r, "verdict: cannot be written: %s", strerror(-r)) : 0;
+}
+
+/* Ends a reader of a member object and hands its failure up. */
+static void end_sub(struct json_reader *r, struct json_reader *sub)
+{
+        if (json_read_end(sub, true) < 0 && r->r == 0)
+                r->r = sub->r;
+}
+
+static void read_user(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "user", JSON_OPTIONAL);
+        struct json_reader sub;
+
+        if (!member)
+                return;
+        json_read_sub(&sub, r, member);
+        json_read_str(&sub, "id", JSON_REQUIRED, c->user_id, sizeof(c->user_id));
+        json_read_str(&sub, "guid", JSON_OPTIONAL, c->user_guid, sizeof(c->user_guid));
+        json_read_str(&sub, "upn", JSON_OPTIONAL, c->user_upn, sizeof(c->user_upn));
+        json_read_str(&sub, "sam", JSON_OPTIONAL, c->user_sam, sizeof(c->user_sam));
+        json_read_str(&sub, "domain", JSON_REQUIRED, c->user_domain, sizeof(c->user_domain));
+        end_sub(r, &sub);
+}
+
+static void read_raw(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "raw", JSON_OPTIONAL);
+        struct json_reader sub;
+
+        if (!member)
+                return;
+        json_read_sub(&sub, r, member);
+        json_read_str(&sub, "ldap", JSON_OPTIONAL, c->raw_ldap, sizeof(c->raw_ldap));
+        json_read_str(&sub, "krb", JSON_OPTIONAL, c->raw_krb, sizeof(c->raw_krb));
+        json_read_str(&sub, "ntstatus", JSON_OPTIONAL, c->raw_ntstatus, sizeof(c->raw_ntstatus));
+        end_sub(r, &sub);
+}
+
+static void read_times(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "t", JSON_REQUIRED);
+        struct json_reader sub;
+
+        c->iat = json_read_int(r, "iat", 0, JSON_TIME_MAX);
+        c->exp = json_read_int(r, "exp", 0, JSON_TIME_MAX);
+        if (r->r == 0 && c->exp != c->iat + VERDICT_LIFE)
+                json_read_fail(r, "exp", "is not iat + 30");
+        if (!member)
+                return;
+        json_read_sub(&sub, r, member);
+        c->t_opened = (uint32_t)json_read_int(&sub, "opened", 0, MS_MAX);
+        c->t_dc = (uint32_t)json_read_int(&sub, "dc", 0, MS_MAX);
+        c->t_total = (uint32_t)json_read_int(&sub, "total", 0, MS_MAX);
+        end_sub(r, &sub);
+}
+
+static void read_outcome(struct json_reader *r, struct verdict_claims *c)
+{
+        c->verdict = json_read_word(r, "verdict", verdicts);
+        c->class = json_read_word(r, "class", classes);
+        json_read_str(r, "reason", JSON_REQUIRED, c->reason, sizeof(c->reason));
+        c->password_proved = json_read_bool(r, "password_proved");
+        c->may_have_counted = json_read_word(r, "may_have_counted", counts);
+        json_read_str(r, "dc", JSON_OPTIONAL, c->dc, sizeof(c->dc));
+        json_read_str(r, "method", JSON_OPTIONAL, c->method, sizeof(c->method));
+        if (r->r == 0 && c->method[0] && strcmp(c->method, "krb5") != 0 && strcmp(c->method, "ldap") != 0)
+                json_read_fail(r, "method", "is no known word");
+}
+
+static int read_claims(struct verdict_claims *c, json_t *root, struct error *err)
+{
+        struct json_reader r;
+        const char *why;
+
+        json_read_begin(&r, root, "verdict", err);
+        json_read_int(&r, "v", 1, 1);
+        json_read_id(&r, "iss", c->iss);
+        json_read_id(&r, "aud", c->aud);
+        json_read_tenant(&r, "tenant", c->tenant);
+        json_read_id(&r, "jti", c->jti);
+        json_read_b64u(&r, "req", 32, c->req);
+        read_times(&r, c);
+        read_outcome(&r, c);
+        read_user(&r, c);
+        read_raw(&r, c);
+        if (json_read_end(&r, true) < 0)
+                return r.r;
+        why = incoherent(c);
+        return why ? error_fail(err, -EBADMSG, "verdict: %s", why) : 0;
+}
+
+int verdict_claims_decode(struct verdict_claims *ret_c, const char *json, size_t n, struct error *err)
+{
+        struct verdict_claims c = {0};
+        json_t *root = NULL;
+        int r;
+
+        r = jose_json_object(&root, json, n, "verdict", err);
+        if (r < 0)
+                return r;
+        r = read_claims(&c, root, err);
+        json_decref(root);
+        if (r == 0)
+                *ret_c = c;
+        return r;
+}
