@@ -8,11 +8,13 @@
 #include "certs/key.h"
 
 /* DER PKCS#10 with subject CN = id and SAN URI urn:postern:<tenant>:<id>, signed by key. Appends to out. */
-int csr_make(const struct key *key, const char *tenant, const char *id, struct buffer *out, struct error *err);
-/* Base64 text (RFC 8951: line breaks allowed anywhere) of a certs-only PKCS#7 -> PEM of its certificates, in order.
- * -EBADMSG. */
+int csr_make(const struct key *key, const char *tenant, const char *id, struct buffer *out,
+             struct error *err);
+/* Base64 text (RFC 8951: line breaks allowed anywhere) of a certs-only PKCS#7 -> PEM of its certificates, in
+ * order. -EBADMSG. */
 int csr_certs_from_pkcs7(const char *base64, size_t n, struct buffer *pem, struct error *err);
 /* PEM certificate: notAfter as seconds since the epoch, and CN (out_cn: cap bytes). */
-int csr_cert_info(const char *pem, size_t n, int64_t *ret_not_after, char *out_cn, size_t cap, struct error *err);
+int csr_cert_info(const char *pem, size_t n, int64_t *ret_not_after, char *out_cn, size_t cap,
+                  struct error *err);
 /* -EKEYREJECTED unless the certificate carries this key. */
 int csr_cert_matches(const char *pem, size_t n, const struct key *key, struct error *err);

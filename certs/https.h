@@ -1,6 +1,7 @@
 /*
- * One blocking HTTPS request by libcurl, for the command line and the sign-in service's client. Verifies the peer (system
- * CAs or ca_file), follows no redirects, honours the system's proxy variables, bounds everything.
+ * One blocking HTTPS request by libcurl, for the command line and the sign-in service's client. Verifies the
+ * peer (system CAs or ca_file), follows no redirects, honours the system's proxy variables, bounds
+ * everything.
  */
 #pragma once
 
@@ -38,8 +39,8 @@ struct https_response {
         long status;
         char content_type[128];
         char etag[128];
-        char connector[65];    /* Postern-Connector */
-        uint32_t retry_after;  /* s, 0 where absent */
+        char connector[65];   /* Postern-Connector */
+        uint32_t retry_after; /* s, 0 where absent */
         struct buffer body;
 };
 
@@ -47,7 +48,8 @@ struct https_response {
 int https_new(struct https **ret_https, const struct https_config *config, struct error *err);
 struct https *https_free(struct https *https);
 DEFINE_FREEP(struct https, https_free)
-/* 0 with any HTTP status; -ETIMEDOUT, -ECONNREFUSED (nothing was sent), -EIO, -EMSGSIZE, -EPROTO (TLS) with err naming host
- * and cause. */
-int https_do(struct https *https, const struct https_request *request, struct https_response *ret_response, struct error *err);
+/* 0 with any HTTP status; -ETIMEDOUT, -ECONNREFUSED (nothing was sent), -EIO, -EMSGSIZE, -EPROTO (TLS) with
+ * err naming host and cause. */
+int https_do(struct https *https, const struct https_request *request, struct https_response *ret_response,
+             struct error *err);
 void https_response_clear(struct https_response *response);

@@ -1,11 +1,11 @@
 /*
- * The JOSE subset of PROTOCOL.md: JWS compact with ES256, JWE ECDH-ES+A256KW / A256GCM in general JSON (and flattened on
- * receipt), JWE compact with dir / A256GCM. Small and strict over OpenSSL EVP: every header member is expected or the
- * object is refused; there is no algorithm to negotiate (RFC 8725).
+ * The JOSE subset of PROTOCOL.md: JWS compact with ES256, JWE ECDH-ES+A256KW / A256GCM in general JSON (and
+ * flattened on receipt), JWE compact with dir / A256GCM. Small and strict over OpenSSL EVP: every header
+ * member is expected or the object is refused; there is no algorithm to negotiate (RFC 8725).
  *
- * Takes bytes and returns bytes: no descriptors, no clock. Plaintexts and content keys stay in secret buffers.
- * Every refusal is -EBADMSG with a sentence in err that names the member; a MAC or signature that does not
- * verify is -EKEYREJECTED.
+ * Takes bytes and returns bytes: no descriptors, no clock. Plaintexts and content keys stay in secret
+ * buffers. Every refusal is -EBADMSG with a sentence in err that names the member; a MAC or signature that
+ * does not verify is -EKEYREJECTED.
  */
 #pragma once
 
@@ -27,14 +27,41 @@
 #define JWE_RECIPIENTS_MAX 8
 #define JWE_MAX (16 * 1024)
 #define PADDED_LEN 4096
+#define JOSE_INT_MAX ((INT64_C(1) << 53) - 1) /* the largest integer every JSON library reads exactly */
 
 /* ---- JSON ---- */
 /* Parses exactly one JSON object: UTF-8, no duplicate members, nothing behind it. -EBADMSG. */
 int jose_json_object(json_t **ret_object, const char *text, size_t n, const char *what, struct error *err);
+/* Appends the compact text of a value. */
+int jose_json_text(const json_t *value, struct buffer *out);
+/*
+ * Readers of one member; what names the object in err. All -EBADMSG; no text shows a value, so that objects
+ * with credentials may be read with them.
+ */
+/* The object has every member of required, perhaps those of optional (NULL-terminated lists; NULL: empty),
+ * and no other. */
+int jose_json_members(const json_t *object, const char *what, const char *const *required,
+                      const char *const *optional, struct error *err);
+/* The member is the string value. */
+int jose_json_is(const json_t *object, const char *what, const char *name, const char *value,
+                 struct error *err);
+/* A string of min..max bytes; borrowed from the object. */
+int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max,
+                  const char **ret_s, struct error *err);
+/* An integer (not 1.0) in [min, max]. */
+int jose_json_int(const json_t *object, const char *what, const char *name, int64_t min, int64_t max,
+                  int64_t *ret_value, struct error *err);
+/* The base64url form of exactly n bytes. */
+int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n,
+                    struct error *err);
+/* A kid: the base64url form of 32 bytes. */
+int jose_json_kid(const json_t *object, const char *what, const char *name, char ret_kid[KID_LEN + 1],
+                  struct error *err);
 
 /* ---- JWS compact, header exactly {alg:"ES256",typ,kid} ---- */
 /* Signs the payload text with key (private); appends the compact form to out. */
-int jws_sign(const struct key *key, const char *typ, const char *payload, size_t n, struct buffer *out, struct error *err);
+int jws_sign(const struct key *key, const char *typ, const char *payload, size_t n, struct buffer *out,
+             struct error *err);
 
 struct jws {
         char kid[KID_LEN + 1];
@@ -44,8 +71,10 @@ struct jws {
         size_t signing_len; /* length of header.payload within text */
         uint8_t signature[64];
 };
-/* Takes a compact JWS apart and checks its header; proves nothing yet. secret: the payload holds a credential. */
-int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, bool secret, struct error *err);
+/* Takes a compact JWS apart and checks its header; proves nothing yet. secret: the payload holds a
+ * credential. */
+int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, bool secret,
+              struct error *err);
 /* Checks the signature (and that kid is the key's). -EKEYREJECTED. */
 int jws_verify(const struct jws *jws, const struct key *key, struct error *err);
 void jws_clear(struct jws *jws); /* also for _cleanup_ */
@@ -53,12 +82,14 @@ void jws_clear(struct jws *jws); /* also for _cleanup_ */
 /* ---- padding: compact JWS right-padded with 0x20 to exactly PADDED_LEN ---- */
 /* out is appended to; -EMSGSIZE when n > PADDED_LEN. */
 int jose_pad(struct buffer *out, const char *text, size_t n);
-/* Length without the padding; -EBADMSG unless n is PADDED_LEN, the padding is all 0x20 and the rest is not empty. */
+/* Length without the padding; -EBADMSG unless n is PADDED_LEN, the padding is all 0x20 and the rest is not
+ * empty. */
 int jose_unpadded(const char *bytes, size_t n, size_t *ret_len);
 
 /* ---- JWE, requests ---- */
 /* Seals plain to each of the n keys (1..8): general JSON text appended to out. */
-int jwe_seal(struct key *const *to, size_t n, const void *plain, size_t plain_len, struct buffer *out, struct error *err);
+int jwe_seal(struct key *const *to, size_t n, const void *plain, size_t plain_len, struct buffer *out,
+             struct error *err);
 
 struct jwe_recipient {
         char kid[KID_LEN + 1];
@@ -83,5 +114,6 @@ int jwe_only(const struct jwe *jwe, size_t i, json_t **ret_object);
 int jwe_open(const struct jwe *jwe, size_t i, const struct key *key, struct buffer *plain, struct error *err);
 
 /* ---- JWE compact, verdicts: key is the 32-byte rk ---- */
-int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err);
+int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out,
+                 struct error *err);
 int jwe_dir_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err);

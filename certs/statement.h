@@ -1,6 +1,6 @@
 /*
- * Key statements: a connector's signed announcement of its short-lived encryption keys and of the realms it serves
- * (PROTOCOL.md "Statement").
+ * Key statements: a connector's signed announcement of its short-lived encryption keys and of the realms it
+ * serves (PROTOCOL.md "Statement").
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 #define STATEMENT_KEYS_MAX 4
 #define STATEMENT_NAMES_MAX 64
 #define STATEMENT_TEXT_MAX 12288 /* fits a frame between processes */
-#define BOOT_LEN 22 /* b64u of 16 bytes */
+#define BOOT_LEN 22              /* b64u of 16 bytes */
 
 struct statement_key {
         struct key *key;
@@ -34,11 +34,12 @@ struct statement {
 };
 
 /* Signs s (text, kid, iat, exp are filled in). life <= STATEMENT_LIFE_MAX. */
-int statement_sign(struct statement *s, const struct key *identity, int64_t now, int64_t life, struct error *err);
+int statement_sign(struct statement *s, const struct key *identity, int64_t now, int64_t life,
+                   struct error *err);
 /* Parses and verifies with the identity key of the roster's connector; checks tenant, times and limits.
  * -EBADMSG, -EKEYREJECTED, -EXDEV, -ETIME. */
-int statement_verify(struct statement **ret_s, const char *text, size_t n, const struct key *identity, const char *id,
-                     const char *tenant, int64_t now, struct error *err);
+int statement_verify(struct statement **ret_s, const char *text, size_t n, const struct key *identity,
+                     const char *id, const char *tenant, int64_t now, struct error *err);
 /* The kid in the header, without any check: to find the roster member. */
 int statement_peek_kid(const char *text, size_t n, char ret_kid[KID_LEN + 1], struct error *err);
 /* The newest key that is valid at now, or NULL. */

@@ -1,0 +1,30 @@
+/*
+ * Internal to certs: what the JOSE files, the roster and the statements share, and what the tests reach into.
+ */
+#pragma once
+
+#include "certs/crypto.h"
+#include "certs/jose.h"
+
+static inline json_t *json_free(json_t *json)
+{
+        json_decref(json);
+        return NULL;
+}
+DEFINE_FREEP(json_t, json_free)
+
+/* The checked coordinates, P256_POINT_LEN bytes. */
+const uint8_t *key_point(const struct key *key);
+/* key_from_jwk without the check that the point is on the curve: for a point that is only passed on. */
+int key_point_from_jwk(uint8_t xy[P256_POINT_LEN], const json_t *jwk, const char *const *allowed,
+                       struct error *err);
+
+struct part {
+        const char *text;
+        size_t n;
+};
+/* Splits a compact form at its dots into exactly count parts. */
+int jose_split(const char *text, size_t n, struct part *parts, size_t count);
+/* base64url of a JSON object of at most JOSE_HEADER_MAX bytes -> that object. */
+#define JOSE_HEADER_MAX 1024
+int jose_header(json_t **ret_header, const char *b64, size_t n, const char *what, struct error *err);

@@ -1,0 +1,305 @@
+/*
+ * Reading a roster: the signed list of a tenant's connectors and services.
+ *
+ * Invariant: a struct roster from roster_verify carries the signature of the pinned tenant key over every
+ * byte of it, and no id, name or key stands twice in it, in either list. Nothing of the payload but its key
+ * is looked at before the signature was checked. Editing and signing are roster-edit.c's; who may act is the
+ * callers'.
+ */
+#include "certs/roster.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "certs/claims.h"
+#include "certs/roster-internal.h"
+#include "connector/base/secret.h"
+#include "connector/base/text.h"
+
+#define WHAT "roster"
+
+bool tenant_valid(const char *tenant)
+{
+        const size_t n = tenant ? strlen(tenant) : 0;
+
+        return n >= 1 && n <= TENANT_MAX && strspn(tenant, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+bool roster_name_valid(const char *name)
+{
+        const size_t n = strlen(name);
+
+        if (n < 1 || n > NAME_MAX_LEN || !utf8_valid(name, n))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+                        return false;
+        return true;
+}
+
+void roster_member_clear(struct roster_member *member)
+{
+        free(member->id);
+        free(member->name);
+        key_free(member->key);
+        *member = (struct roster_member){0};
+}
+
+struct roster *roster_free(struct roster *roster)
+{
+        if (!roster)
+                return NULL;
+        for (size_t i = 0; i < roster->n_connectors; i++)
+                roster_member_clear(&roster->connectors[i]);
+        for (size_t i = 0; i < roster->n_services; i++)
+                roster_member_clear(&roster->services[i]);
+        free(roster->connectors);
+        free(roster->services);
+        free(roster->removed);
+        free(roster->tenant);
+        free(roster->text);
+        key_free(roster->tenant_key);
+        free(roster);
+        return NULL;
+}
+
+/* The key that signs: from the payload, and only if it is the pinned one. */
+static int pinned_key(const json_t *payload, const char *pin, struct key **ret_key, struct error *err)
+{
+        struct key *key = NULL;
+        int r = key_from_jwk(&key, json_object_get(payload, "key"), NULL, err);
+
+        if (r < 0)
+                return error_prefix(err, r, WHAT ": member \"key\"");
+        if (strlen(pin) != KID_LEN || !equal_const_time(pin, key_pin(key), KID_LEN)) {
+                error_fail(err, -EKEYREJECTED,
+                           WHAT ": is signed by tenant key %s, but the pinned one is %.64s", key_pin(key),
+                           pin);
+                key_free(key);
+                return -EKEYREJECTED;
+        }
+        *ret_key = key;
+        return 0;
+}
+
+/* Remembers a text that must not come twice; kind keeps ids, names and kids apart. */
+static int once(json_t *seen, char kind, const char *text, const char *what, struct error *err)
+{
+        char mark[NAME_MAX_LEN + 2] = {kind};
+
+        memcpy(mark + 1, text, strlen(text) + 1);
+        if (json_object_get(seen, mark))
+                return error_fail(err, -EBADMSG, "%s: its %s stands in the roster twice", what,
+                                  kind == 'i'   ? "id"
+                                  : kind == 'n' ? "name"
+                                                : "key");
+        return json_object_set_new(seen, mark, json_true()) < 0
+                       ? error_fail(err, -ENOMEM, "%s: out of memory", what)
+                       : 0;
+}
+
+static int parse_member(struct roster_member *member, const json_t *object, json_t *seen, const char *what,
+                        struct error *err)
+{
+        static const char *const members[] = {"id", "kid", "jwk", "name", NULL};
+        const char *id, *name;
+        int r;
+
+        if ((r = jose_json_members(object, what, members, NULL, err)) < 0 ||
+            (r = jose_json_str(object, what, "id", 16, 64, &id, err)) < 0 ||
+            (r = jose_json_str(object, what, "name", 1, NAME_MAX_LEN, &name, err)) < 0)
+                return r;
+        if (!id_valid(id, strlen(id)))
+                return error_fail(err, -EBADMSG, "%s: member \"id\" is not letters, digits and hyphens",
+                                  what);
+        if (!roster_name_valid(name))
+                return error_fail(err, -EBADMSG, "%s: member \"name\" holds control characters", what);
+        if ((r = key_from_jwk(&member->key, json_object_get(object, "jwk"), NULL, err)) < 0)
+                return error_prefix(err, r, "%s", what);
+        if ((r = claims_kid_matches(object, what, member->key, err)) < 0 ||
+            (r = once(seen, 'i', id, what, err)) < 0 || (r = once(seen, 'n', name, what, err)) < 0 ||
+            (r = once(seen, 'k', key_kid(member->key), what, err)) < 0)
+                return r;
+        if (text_set(&member->id, id) < 0 || text_set(&member->name, name) < 0)
+                return error_fail(err, -ENOMEM, "%s: out of memory", what);
+        return 0;
+}
+
+/* An array member of at most ROSTER_MEMBERS_MAX elements. */
+static int list_of(const json_t *payload, const char *name, const json_t **ret_list, struct error *err)
+{
+        const json_t *list = json_object_get(payload, name);
+
+        if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
+                return error_fail(err, -EBADMSG, WHAT ": member \"%s\" is not an array of at most %d", name,
+                                  ROSTER_MEMBERS_MAX);
+        *ret_list = list;
+        return 0;
+}
+
+static int parse_members(const json_t *payload, const char *name, json_t *seen,
+                         struct roster_member **ret_members, size_t *ret_n, struct error *err)
+{
+        const json_t *list = NULL;
+        int r = list_of(payload, name, &list, err);
+
+        if (r < 0)
+                return r;
+        const size_t n = json_array_size(list);
+        *ret_members = calloc(n ? n : 1, sizeof(**ret_members));
+        if (!*ret_members)
+                return error_fail(err, -ENOMEM, WHAT ": out of memory");
+        *ret_n = n; /* zeroed members are fit to be freed */
+        for (size_t i = 0; i < n; i++) {
+                char what[64];
+
+                snprintf(what, sizeof(what), WHAT " %s[%zu]", name, i);
+                if ((r = parse_member(&(*ret_members)[i], json_array_get(list, i), seen, what, err)) < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int parse_removed(struct roster *roster, const json_t *payload, json_t *seen, struct error *err)
+{
+        const json_t *list = NULL;
+        int r = list_of(payload, "removed", &list, err);
+
+        if (r < 0)
+                return r;
+        const size_t n = json_array_size(list);
+        roster->removed = calloc(n ? n : 1, sizeof(*roster->removed));
+        if (!roster->removed)
+                return error_fail(err, -ENOMEM, WHAT ": out of memory");
+        for (size_t i = 0; i < n; i++) {
+                const char *kid = json_string_value(json_array_get(list, i));
+                uint8_t digest[SHA256_LEN];
+
+                if (!kid || b64u_decode_exact(digest, sizeof(digest), kid, strlen(kid)) < 0)
+                        return error_fail(err, -EBADMSG, WHAT " removed[%zu]: is not a kid", i);
+                if ((r = once(seen, 'k', kid, WHAT " removed", err)) < 0)
+                        return r;
+                memcpy(roster->removed[i], kid, KID_LEN + 1);
+        }
+        roster->n_removed = n;
+        return 0;
+}
+
+static int parse_lists(struct roster *roster, const json_t *payload, struct error *err)
+{
+        _cleanup_(json_freep) json_t *seen = json_object();
+        int r;
+
+        if (!seen)
+                return error_fail(err, -ENOMEM, WHAT ": out of memory");
+        /* The tenant key is nobody's identity. */
+        if ((r = once(seen, 'k', key_kid(roster->tenant_key), WHAT, err)) < 0 ||
+            (r = parse_members(payload, "connectors", seen, &roster->connectors, &roster->n_connectors,
+                               err)) < 0 ||
+            (r = parse_members(payload, "services", seen, &roster->services, &roster->n_services, err)) < 0)
+                return r;
+        return parse_removed(roster, payload, seen, err);
+}
+
+/* What the caller expects of a roster. */
+struct expected {
+        const char *tenant;
+        int64_t now;
+        uint64_t min_seq;
+};
+
+/* Version, tenant, times and sequence number, in this order. */
+static int parse_claims(struct roster *roster, const json_t *payload, const struct expected *expected,
+                        struct error *err)
+{
+        static const char *const members[] = {"v",   "tenant",     "key",      "seq",     "iat",
+                                              "exp", "connectors", "services", "removed", NULL};
+        struct claim_times times = {.life_max = ROSTER_LIFE_MAX, .skew = ROSTER_SKEW};
+        int64_t version, seq;
+        const char *tenant;
+        int r;
+
+        if ((r = jose_json_int(payload, WHAT, "v", 1, 1, &version, err)) < 0 ||
+            (r = jose_json_members(payload, WHAT, members, NULL, err)) < 0 ||
+            (r = jose_json_str(payload, WHAT, "tenant", 1, TENANT_MAX, &tenant, err)) < 0 ||
+            (r = jose_json_int(payload, WHAT, "seq", 0, JOSE_INT_MAX, &seq, err)) < 0 ||
+            (r = claims_times(payload, WHAT, &times, err)) < 0)
+                return r;
+        if (!tenant_valid(tenant))
+                return error_fail(err, -EBADMSG, WHAT ": member \"tenant\" is not a tenant's name");
+        if (strcmp(tenant, expected->tenant) != 0)
+                return error_fail(err, -EXDEV, WHAT ": is of tenant %s, not %s", tenant, expected->tenant);
+        if ((r = claims_current(&times, WHAT, expected->now, err)) < 0)
+                return r;
+        if ((uint64_t)seq < expected->min_seq)
+                return error_fail(err, -ESTALE, WHAT ": seq %lld is older than %llu, which was seen before",
+                                  (long long)seq, (unsigned long long)expected->min_seq);
+        roster->seq = (uint64_t)seq;
+        roster->iat = times.iat;
+        roster->exp = times.exp;
+        return text_set(&roster->tenant, tenant) < 0 ? error_fail(err, -ENOMEM, WHAT ": out of memory") : 0;
+}
+
+/* The payload of a roster whose signature by the pinned key was checked. */
+static int signed_payload(const char *text, size_t n, const char *pin, struct key **ret_key,
+                          json_t **ret_payload, struct error *err)
+{
+        _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
+        _cleanup_(json_freep) json_t *payload = NULL;
+        struct key *key = NULL;
+        int r;
+
+        if (n > ROSTER_TEXT_MAX)
+                return error_fail(err, -EBADMSG, WHAT ": is longer than %d bytes", ROSTER_TEXT_MAX);
+        if ((r = jws_parse(&jws, text, n, JOSE_TYP_ROSTER, false, err)) < 0 ||
+            (r = jose_json_object(&payload, jws.payload.data, jws.payload.len, WHAT, err)) < 0 ||
+            (r = pinned_key(payload, pin, &key, err)) < 0)
+                return r;
+        if ((r = jws_verify(&jws, key, err)) < 0) {
+                key_free(key);
+                return error_prefix(err, r, WHAT);
+        }
+        *ret_key = key;
+        *ret_payload = steal(payload);
+        return 0;
+}
+
+int roster_verify(struct roster **ret_roster, const char *text, size_t n, const char *pin, const char *tenant,
+                  int64_t now, uint64_t min_seq, struct error *err)
+{
+        const struct expected expected = {tenant, now, min_seq};
+        _cleanup_(roster_freep) struct roster *roster = calloc(1, sizeof(*roster));
+        _cleanup_(json_freep) json_t *payload = NULL;
+        int r;
+
+        if (!roster)
+                return error_fail(err, -ENOMEM, WHAT ": out of memory");
+        if ((r = signed_payload(text, n, pin, &roster->tenant_key, &payload, err)) < 0 ||
+            (r = parse_claims(roster, payload, &expected, err)) < 0 ||
+            (r = parse_lists(roster, payload, err)) < 0)
+                return r;
+        roster->text = strndup(text, n);
+        if (!roster->text)
+                return error_fail(err, -ENOMEM, WHAT ": out of memory");
+        *ret_roster = steal(roster);
+        return 0;
+}
+
+static const struct roster_member *find_kid(const struct roster_member *members, size_t n, const char *kid)
+{
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(key_kid(members[i].key), kid) == 0)
+                        return &members[i];
+        return NULL;
+}
+
+const struct roster_member *roster_connector(const struct roster *roster, const char *kid)
+{
+        return find_kid(roster->connectors, roster->n_connectors, kid);
+}
+
+const struct roster_member *roster_service(const struct roster *roster, const char *kid)
+{
+        return find_kid(roster->services, roster->n_services, kid);
+}
