@@ -199,7 +199,7 @@ krb5_error_code krb_memory_keytab(krb5_keytab *ret, struct krb *krb)
         return krb5_kt_resolve(krb->context, name, ret);
 }
 
-static bool enctype_is_aes(krb5_enctype enctype)
+bool krb_enctype_is_aes(krb5_enctype enctype)
 {
         return enctype == ENCTYPE_AES256_CTS_HMAC_SHA1_96 || enctype == ENCTYPE_AES128_CTS_HMAC_SHA1_96 ||
                enctype == ENCTYPE_AES256_CTS_HMAC_SHA384_192 || enctype == ENCTYPE_AES128_CTS_HMAC_SHA256_128;
@@ -218,7 +218,7 @@ static krb5_error_code keys_copy(krb5_context context, krb5_keytab from, krb5_ke
                 return code;
         while (!(code = krb5_kt_next_entry(context, from, &entry, &cursor))) {
                 bool wanted = krb5_principal_compare(context, entry.principal, service) &&
-                              enctype_is_aes(entry.key.enctype);
+                              krb_enctype_is_aes(entry.key.enctype);
 
                 if (wanted)
                         code = krb5_kt_add_entry(context, to, &entry);

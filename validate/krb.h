@@ -37,6 +37,8 @@ krb5_error_code krb_domain_reload(struct krb *krb, struct krb_domain *domain);
 /* The client principal of a name, built from its parts and never parsed. 0 or a krb5 code. */
 krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
                                   const struct domain_config *config, const struct name *name);
+/* The kinds of keys we accept, RC4 and DES are none. */
+bool krb_enctype_is_aes(krb5_enctype enctype);
 /* A memory keytab under a name nobody used before; krb5_kt_close destroys it. 0 or a krb5 code. */
 krb5_error_code krb_memory_keytab(krb5_keytab *ret, struct krb *krb);
 /*

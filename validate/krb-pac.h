@@ -1,0 +1,21 @@
+/*
+ * Who a PAC says the account is ([MS-PAC]): pure parsers over buffers of a PAC that was verified by others.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "validate/outcome.h"
+
+/* Binary SID -> "S-1-5-21-..." (SID_TEXT_MAX bytes). -EBADMSG unless it is exactly one SID of 1 to 15
+ * sub-authorities. */
+int krb_sid_text(char *out, const uint8_t *bytes, size_t n);
+/*
+ * UPN_DNS_INFO (type 12). Fills upn, and with the SAM-and-SID flag also id and sam. Without it -ENOENT (upn
+ * is filled); -EBADMSG when malformed. A name longer than its field is left out.
+ */
+int krb_pac_upn_dns_info(struct identity *out, const uint8_t *bytes, size_t n);
+/* LOGON_INFO (type 1), NDR. Fills id and sam. -ENOENT when the account's SID isn't of the domain, -EBADMSG
+ * when malformed. */
+int krb_pac_logon_info(struct identity *out, const uint8_t *bytes, size_t n);
