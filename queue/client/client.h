@@ -20,18 +20,24 @@ struct directory {
                 const struct roster_member *connector; /* in roster */
                 struct statement *statement;
                 int rank; /* place in the relay's ready list, -1 where it is not ready */
+                size_t n_ready;
+                char **ready; /* realms that the relay calls ready there; owned */
         } *entries;
 };
 /*
  * Verifies the JSON answer: roster against pin, tenant, now and min_seq; each statement against its roster member. A statement that does
- * not verify, or whose key is not in the roster, is left out (count in *ret_refused), never an error.
+ * not verify, or whose key is not in the roster, is left out (count in *ret_refused), never an error; of two statements by one
+ * identity the newer counts. The relay's ready list only orders what verified. -EBADMSG or roster_verify's codes.
  */
+#define DIRECTORY_MAX (4 * 1024 * 1024)
 int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant, int64_t now,
                    uint64_t min_seq, size_t *ret_refused, struct error *err);
 struct directory *directory_free(struct directory *d);
 DEFINE_FREEP(struct directory, directory_free)
 
-/* One request under way: what is needed to check its verdict. */
+#define SIGN_IN_TO_MAX 4
+
+/* One request under way: what is needed to check its verdict. It holds rk: wipe it (sign_in_clear does). */
 struct sign_in {
         char id[ID_MAX + 1]; /* jti */
         char req[KID_LEN + 1];
@@ -51,7 +57,7 @@ struct sign_in_params {
         const char *only_connector; /* id or name: seal to this one alone (a helpdesk's tool); NULL: up to 4 ready ones */
         int64_t now;
 };
-/* Picks at most 4 connectors that serve the name's realm (ready ones first; by suffix/netbios, all when the name says nothing), seals to
+/* Picks at most SIGN_IN_TO_MAX connectors that serve the name's realm (ready ones first; by suffix/netbios, all when the name says nothing), seals to
  * their newest keys. -ENOENT: no connector serves it (err says which realm); -EMSGSIZE; -EINVAL. */
 int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p, struct error *err);
 /* Opens and checks a verdict as PROTOCOL.md demands; any failure is -EBADMSG/-EKEYREJECTED and means unavailable. */

@@ -1,0 +1,81 @@
+/*
+ * Checking a verdict: every rule of PROTOCOL.md's "service MUST check", in one place.
+ *
+ * Invariant: *ret_v is written only when all of them hold, so no caller can act on half a check. A verdict
+ * that fails means unavailable, whatever it says.
+ */
+#include "queue/client/client.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The recipient whose identity key the verdict names. */
+static int signer_of(const struct sign_in *s, const char *kid, size_t *ret_i, struct error *err)
+{
+        for (size_t i = 0; i < s->n_to; i++)
+                if (strcmp(key_kid(s->to[i].identity), kid) == 0) {
+                        *ret_i = i;
+                        return 0;
+                }
+        return error_fail(err, -EKEYREJECTED, "verdict: signed by a key that the request was not sealed to");
+}
+
+static int check_claims(const struct sign_in *s, const char *signer, const struct verdict_claims *v,
+                        int64_t now, struct error *err)
+{
+        if (strcmp(v->iss, signer) != 0)
+                return error_fail(err, -EKEYREJECTED,
+                                  "verdict: iss is not the connector whose key signed it");
+        if (strcmp(v->aud, s->service_id) != 0)
+                return error_fail(err, -EBADMSG, "verdict: made for another service");
+        if (strcmp(v->tenant, s->tenant) != 0)
+                return error_fail(err, -EBADMSG, "verdict: made for another tenant");
+        if (strcmp(v->jti, s->id) != 0)
+                return error_fail(err, -EBADMSG, "verdict: made for another request id");
+        if (strcmp(v->req, s->req) != 0)
+                return error_fail(err, -EBADMSG, "verdict: made for another request");
+        if (v->iat > now + WIRE_SKEW)
+                return error_fail(err, -EBADMSG, "verdict: issued %lld s in the future",
+                                  (long long)(v->iat - now));
+        if (v->exp < now - WIRE_SKEW)
+                return error_fail(err, -EBADMSG, "verdict: expired %lld s ago", (long long)(now - v->exp));
+        return 0;
+}
+
+static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_t now,
+                     struct verdict_claims *ret_v, struct error *err)
+{
+        _cleanup_(jws_clear) struct jws jws = {0};
+        size_t n = 0, signer = 0;
+        int r;
+
+        if (jose_unpadded(plain->data, plain->len, &n) < 0)
+                return error_fail(err, -EBADMSG, "verdict: wrong padding");
+        r = jws_parse(&jws, plain->data, n, JOSE_TYP_VERDICT, false, err);
+        if (r < 0)
+                return r;
+        r = signer_of(s, jws.kid, &signer, err);
+        if (r < 0)
+                return r;
+        r = jws_verify(&jws, s->to[signer].identity, err);
+        if (r < 0)
+                return r;
+        r = verdict_claims_decode(ret_v, jws.payload.data, jws.payload.len, err);
+        return r < 0 ? r : check_claims(s, s->to[signer].id, ret_v, now, err);
+}
+
+int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t now,
+                  struct verdict_claims *ret_v, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1);
+        struct verdict_claims v;
+        int r;
+
+        r = jwe_dir_open(s->rk, jwe, n, &plain, err);
+        if (r < 0)
+                return r;
+        r = check_jws(s, &plain, now, &v, err);
+        if (r == 0)
+                *ret_v = v;
+        return r;
+}

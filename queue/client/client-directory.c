@@ -1,0 +1,193 @@
+/*
+ * The directory: who may be sealed to, as the tenant key says, and what the relay adds to it.
+ *
+ * Invariant: every entry is a connector of the verified roster with a statement that its identity key signed.
+ * The relay decides only the order; a connector that it adds, or a statement that it changes, is left out.
+ */
+#include "queue/client/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/text.h"
+
+#define READY_REALMS_MAX 64
+
+static void entry_clear(struct directory_entry *e)
+{
+        e->statement = statement_free(e->statement);
+        for (size_t i = 0; i < e->n_ready; i++)
+                free(e->ready[i]);
+        free(e->ready);
+        *e = (struct directory_entry){0};
+}
+
+struct directory *directory_free(struct directory *d)
+{
+        if (!d)
+                return NULL;
+        for (size_t i = 0; i < d->n; i++)
+                entry_clear(&d->entries[i]);
+        free(d->entries);
+        d->roster = roster_free(d->roster);
+        free(d);
+        return NULL;
+}
+
+static struct directory_entry *entry_of(struct directory *d, const struct roster_member *connector)
+{
+        for (size_t i = 0; i < d->n; i++)
+                if (d->entries[i].connector == connector)
+                        return &d->entries[i];
+        return NULL;
+}
+
+/* Puts a verified statement in, or in the place of an older one. The array has room for one entry per
+ * statement. */
+static void take_statement(struct directory *d, const struct roster_member *connector, struct statement *s)
+{
+        struct directory_entry *e = entry_of(d, connector);
+
+        if (!e) {
+                d->entries[d->n++] = (struct directory_entry){connector, s, -1, 0, NULL};
+        } else if (s->iat > e->statement->iat ||
+                   (s->iat == e->statement->iat && s->seq > e->statement->seq)) {
+                statement_free(e->statement);
+                e->statement = s;
+        } else {
+                statement_free(s);
+        }
+}
+
+/* 0; 1 where the text is refused; -ENOMEM. */
+static int add_statement(struct directory *d, const json_t *value, int64_t now)
+{
+        const char *text = json_string_value(value);
+        size_t n = json_string_length(value);
+        const struct roster_member *connector;
+        struct statement *s = NULL;
+        char kid[KID_LEN + 1];
+        int r;
+
+        if (!text || n > STATEMENT_TEXT_MAX || statement_peek_kid(text, n, kid, NULL) < 0)
+                return 1;
+        connector = roster_connector(d->roster, kid);
+        if (!connector)
+                return 1;
+        r = statement_verify(&s, text, n, connector->key, connector->id, d->roster->tenant, now, NULL);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return 1;
+        take_statement(d, connector, s);
+        return 0;
+}
+
+static int add_statements(struct directory *d, const json_t *list, int64_t now, size_t *refused,
+                          struct error *err)
+{
+        const json_t *value;
+        size_t i;
+
+        if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
+                return error_fail(err, -EBADMSG, "keys: statements is not an array of at most %d",
+                                  ROSTER_MEMBERS_MAX);
+        d->entries = calloc(json_array_size(list) + 1, sizeof(*d->entries));
+        if (!d->entries)
+                return error_fail(err, -ENOMEM, "keys: no memory");
+        json_array_foreach (list, i, value) {
+                int r = add_statement(d, value, now);
+
+                if (r < 0)
+                        return error_fail(err, r, "keys: no memory");
+                *refused += (size_t)r;
+        }
+        return 0;
+}
+
+/* Copies the realms of one element of the ready list. Elements of unknown connectors say nothing. */
+static int take_ready(struct directory *d, const json_t *element, int rank)
+{
+        const char *kid = json_string_value(json_object_get(element, "kid"));
+        const json_t *realms = json_object_get(element, "realms");
+        const struct roster_member *connector = kid ? roster_connector(d->roster, kid) : NULL;
+        struct directory_entry *e = connector ? entry_of(d, connector) : NULL;
+        const json_t *value;
+        size_t i;
+
+        if (!e || e->rank >= 0 || json_array_size(realms) > READY_REALMS_MAX)
+                return 0;
+        e->rank = rank;
+        e->ready = calloc(json_array_size(realms) + 1, sizeof(*e->ready));
+        if (!e->ready)
+                return -ENOMEM;
+        json_array_foreach (realms, i, value) {
+                if (!json_is_string(value))
+                        continue;
+                if (text_set(&e->ready[e->n_ready], json_string_value(value)) < 0)
+                        return -ENOMEM;
+                e->n_ready++;
+        }
+        return 0;
+}
+
+static int rank_entries(struct directory *d, const json_t *list, struct error *err)
+{
+        const json_t *value;
+        size_t i;
+
+        if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
+                return error_fail(err, -EBADMSG, "keys: ready is not an array of at most %d",
+                                  ROSTER_MEMBERS_MAX);
+        json_array_foreach (list, i, value)
+                if (take_ready(d, value, (int)i) < 0)
+                        return error_fail(err, -ENOMEM, "keys: no memory");
+        return 0;
+}
+
+struct roster_rules {
+        const char *pin, *tenant;
+        int64_t now;
+        uint64_t min_seq;
+};
+
+static int fill(struct directory *d, const json_t *root, const struct roster_rules *rules, size_t *refused,
+                struct error *err)
+{
+        const json_t *roster = json_object_get(root, "roster");
+        int r;
+
+        if (!json_is_string(roster))
+                return error_fail(err, -EBADMSG, "keys: the relay has no roster of this tenant");
+        r = roster_verify(&d->roster, json_string_value(roster), json_string_length(roster), rules->pin,
+                          rules->tenant, rules->now, rules->min_seq, err);
+        if (r < 0)
+                return r;
+        r = add_statements(d, json_object_get(root, "statements"), rules->now, refused, err);
+        return r < 0 ? r : rank_entries(d, json_object_get(root, "ready"), err);
+}
+
+int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant,
+                   int64_t now, uint64_t min_seq, size_t *ret_refused, struct error *err)
+{
+        const struct roster_rules rules = {pin, tenant, now, min_seq};
+        _cleanup_(directory_freep) struct directory *d = calloc(1, sizeof(*d));
+        json_t *root = NULL;
+        size_t refused = 0;
+        int r;
+
+        if (!d)
+                return error_fail(err, -ENOMEM, "keys: no memory");
+        r = jose_json_object(&root, json, n, "keys", err);
+        if (r < 0)
+                return r;
+        r = fill(d, root, &rules, &refused, err);
+        json_decref(root);
+        if (r < 0)
+                return r;
+        *ret_d = steal(d);
+        if (ret_refused)
+                *ret_refused = refused;
+        return 0;
+}

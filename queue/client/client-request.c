@@ -1,0 +1,279 @@
+/*
+ * Making a request: which connectors, which claims, signed, padded and sealed.
+ *
+ * Only entries of a verified directory are ever sealed to. The password goes from its slot into claims in the
+ * secure heap, from there into secret buffers, and out only as ciphertext.
+ */
+#include "queue/client/client.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "connector/base/text.h"
+
+/* ---- choosing ---- */
+
+/* The part of a name that says which realm it belongs to. */
+struct route {
+        enum { ROUTE_ANY = 0, ROUTE_SUFFIX, ROUTE_NETBIOS } by;
+        char text[WIRE_USERNAME_MAX + 1];
+};
+
+/* Takes name@suffix and DOMAIN\name apart; a backslash decides before an @, as domain controllers have it. */
+static void route_of(struct route *ret_route, const char *name, size_t n)
+{
+        const char *mark = n ? memchr(name, '\\', n) : NULL;
+        size_t len;
+
+        *ret_route = (struct route){0};
+        if (n > WIRE_USERNAME_MAX)
+                return;
+        if (mark) {
+                ret_route->by = ROUTE_NETBIOS;
+                len = (size_t)(mark - name);
+                memcpy(ret_route->text, name, len);
+                return;
+        }
+        mark = n ? memrchr(name, '@', n) : NULL;
+        if (!mark)
+                return;
+        ret_route->by = ROUTE_SUFFIX;
+        len = n - (size_t)(mark - name) - 1;
+        memcpy(ret_route->text, mark + 1, len);
+}
+
+static bool listed(char *const *list, size_t n, const char *text)
+{
+        for (size_t i = 0; i < n; i++)
+                if (strcasecmp(list[i], text) == 0)
+                        return true;
+        return false;
+}
+
+static bool serves(const struct statement *s, const struct route *route)
+{
+        switch (route->by) {
+        case ROUTE_ANY:
+                return true;
+        case ROUTE_SUFFIX:
+                return listed(s->realms, s->n_realms, route->text) ||
+                       listed(s->suffixes, s->n_suffixes, route->text);
+        case ROUTE_NETBIOS:
+                return listed(s->netbios, s->n_netbios, route->text);
+        }
+        return false;
+}
+
+/* Ready for the name: where the name is a realm's, in that realm; else in any, as the statement does not say
+ * which. */
+static bool ready_for(const struct directory_entry *e, const struct route *route)
+{
+        if (e->rank < 0 || e->n_ready == 0)
+                return false;
+        if (route->by == ROUTE_SUFFIX && listed(e->statement->realms, e->statement->n_realms, route->text))
+                return listed(e->ready, e->n_ready, route->text);
+        return true;
+}
+
+static bool wanted(const struct directory_entry *e, const struct sign_in_params *p)
+{
+        return !p->only_connector || strcmp(e->connector->id, p->only_connector) == 0 ||
+               (e->connector->name && strcmp(e->connector->name, p->only_connector) == 0);
+}
+
+/* A cached directory outlives what it was verified at: the statement must be live at the moment of sealing.
+ */
+static bool live(const struct directory_entry *e, int64_t now)
+{
+        return e->statement->exp > now && statement_key_at(e->statement, now);
+}
+
+/* Smaller is better: the ready ones in the relay's order, then the others. */
+static int order_of(const struct directory_entry *e, const struct route *route)
+{
+        return ready_for(e, route) ? e->rank : ROSTER_MEMBERS_MAX + 1;
+}
+
+struct choice {
+        size_t n;
+        const struct directory_entry *entries[SIGN_IN_TO_MAX];
+};
+
+/* Keeps the best SIGN_IN_TO_MAX, in order; equal ones stay in the directory's order. */
+static void choice_add(struct choice *c, const struct directory_entry *e, const struct route *route)
+{
+        size_t at = c->n;
+
+        while (at > 0 && order_of(c->entries[at - 1], route) > order_of(e, route))
+                at--;
+        if (at == SIGN_IN_TO_MAX)
+                return;
+        if (c->n < SIGN_IN_TO_MAX)
+                c->n++;
+        memmove(&c->entries[at + 1], &c->entries[at], (c->n - at - 1) * sizeof(c->entries[0]));
+        c->entries[at] = e;
+}
+
+static int choose(struct choice *ret_c, const struct directory *d, const struct sign_in_params *p,
+                  struct error *err)
+{
+        struct choice c = {0};
+        struct route route;
+
+        route_of(&route, p->username, p->username_len);
+        for (size_t i = 0; i < d->n; i++) {
+                const struct directory_entry *e = &d->entries[i];
+
+                if (wanted(e, p) && serves(e->statement, &route) && live(e, p->now))
+                        choice_add(&c, e, &route);
+        }
+        if (c.n == 0 && p->only_connector)
+                return error_fail(err, -ENOENT, "connector %s is not there, or does not serve this name",
+                                  p->only_connector);
+        if (c.n == 0 && route.by == ROUTE_ANY)
+                return error_fail(err, -ENOENT, "no connector has published keys");
+        if (c.n == 0)
+                return error_fail(err, -ENOENT, "no connector serves %s", route.text);
+        *ret_c = c;
+        return 0;
+}
+
+/* ---- making ---- */
+
+static void copy_text(char *out, size_t cap, const char *text)
+{
+        if (text)
+                wire_text_cut(out, cap, text, strlen(text));
+}
+
+static int fill_claims(struct request_claims *c, const struct sign_in *s, const struct choice *choice,
+                       const struct sign_in_params *p, struct error *err)
+{
+        size_t password_len = p->password ? secret_len(p->password) : 0;
+
+        if (p->username_len > WIRE_USERNAME_MAX || password_len > WIRE_PASSWORD_MAX)
+                return error_fail(err, -EMSGSIZE, "the name is over %d bytes or the password over %d",
+                                  WIRE_USERNAME_MAX, WIRE_PASSWORD_MAX);
+        memcpy(c->iss, s->service_id, sizeof(c->iss));
+        memcpy(c->aud, s->tenant, sizeof(c->aud));
+        memcpy(c->jti, s->id, sizeof(c->jti));
+        c->iat = p->now;
+        c->exp = p->now + REQUEST_LIFE_MAX;
+        for (c->n_to = 0; c->n_to < choice->n; c->n_to++)
+                memcpy(c->to[c->n_to], key_kid(choice->entries[c->n_to]->connector->key), KID_LEN + 1);
+        memcpy(c->username, p->username, p->username_len);
+        c->username_len = p->username_len;
+        if (p->password)
+                memcpy(c->password, secret_text(p->password), password_len);
+        c->password_len = password_len;
+        memcpy(c->rk, s->rk, sizeof(c->rk));
+        copy_text(c->client_ip, sizeof(c->client_ip), p->client_ip);
+        copy_text(c->client_agent, sizeof(c->client_agent), p->client_agent);
+        copy_text(c->client_app, sizeof(c->client_app), p->client_app);
+        return 0;
+}
+
+/* Claims -> JWS (whose hash goes into s->req) -> padded plaintext. */
+static int sign_claims(struct sign_in *s, const struct request_claims *c, const struct key *service_key,
+                       struct buffer *plain, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(REQUEST_CLAIMS_MAX);
+        _cleanup_(buffer_free) struct buffer jws = BUFFER_SECRET(PADDED_LEN);
+        int r;
+
+        r = request_claims_encode(c, &text, err);
+        if (r < 0)
+                return r;
+        r = jws_sign(service_key, JOSE_TYP_REQUEST, text.data, text.len, &jws, err);
+        if (r < 0)
+                return r;
+        request_hash(jws.data, jws.len, s->req);
+        r = jose_pad(plain, jws.data, jws.len);
+        return r < 0 ? error_fail(err, r, "the request cannot be padded") : 0;
+}
+
+static int seal(struct sign_in *s, const struct choice *choice, const struct buffer *plain, int64_t now,
+                struct error *err)
+{
+        struct key *to[SIGN_IN_TO_MAX];
+
+        for (size_t i = 0; i < choice->n; i++)
+                to[i] = statement_key_at(choice->entries[i]->statement, now)->key;
+        return jwe_seal(to, choice->n, plain->data, plain->len, &s->body, err);
+}
+
+static int begin(struct sign_in *s, const struct directory *d, const struct sign_in_params *p,
+                 struct error *err)
+{
+        int r;
+
+        if (!p->service_key || !key_has_private(p->service_key) || !p->service_id ||
+            !id_valid(p->service_id, strlen(p->service_id)) || !p->username)
+                return error_fail(err, -EINVAL, "a service id, its private key and a name are needed");
+        s->body = BUFFER(JWE_MAX);
+        r = id_generate(s->id);
+        if (r < 0 || RAND_priv_bytes(s->rk, sizeof(s->rk)) != 1)
+                return error_fail(err, r < 0 ? r : -EIO, "no random bytes");
+        wire_text_cut(s->service_id, sizeof(s->service_id), p->service_id, strlen(p->service_id));
+        wire_text_cut(s->tenant, sizeof(s->tenant), d->roster->tenant, strlen(d->roster->tenant));
+        return 0;
+}
+
+static int make(struct sign_in *s, const struct directory *d, const struct sign_in_params *p,
+                struct request_claims *claims, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1);
+        struct choice choice;
+        int r;
+
+        r = begin(s, d, p, err);
+        if (r < 0)
+                return r;
+        r = choose(&choice, d, p, err);
+        if (r < 0)
+                return r;
+        r = fill_claims(claims, s, &choice, p, err);
+        if (r < 0)
+                return r;
+        r = sign_claims(s, claims, p->service_key, &plain, err);
+        if (r < 0)
+                return r;
+        for (s->n_to = 0; s->n_to < choice.n; s->n_to++) {
+                const struct roster_member *connector = choice.entries[s->n_to]->connector;
+
+                wire_text_cut(s->to[s->n_to].id, sizeof(s->to[0].id), connector->id, strlen(connector->id));
+                s->to[s->n_to].identity = key_ref(connector->key);
+        }
+        return seal(s, &choice, &plain, p->now, err);
+}
+
+int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p,
+                 struct error *err)
+{
+        struct request_claims *claims = OPENSSL_secure_zalloc(sizeof(*claims));
+        struct sign_in s = {0};
+        int r;
+
+        if (!claims)
+                return error_fail(err, -ENOMEM, "no room in the secure heap");
+        r = make(&s, d, p, claims, err);
+        OPENSSL_secure_clear_free(claims, sizeof(*claims));
+        if (r < 0)
+                sign_in_clear(&s);
+        else
+                *ret_s = s;
+        wipe(s.rk, sizeof(s.rk));
+        return r;
+}
+
+void sign_in_clear(struct sign_in *s)
+{
+        for (size_t i = 0; i < s->n_to; i++)
+                s->to[i].identity = key_free(s->to[i].identity);
+        buffer_free(&s->body);
+        wipe(s, sizeof(*s));
+}

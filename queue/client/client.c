@@ -1,0 +1,381 @@
+/*
+ * The blocking client: fetches the directory, makes a request, posts it, checks what comes back, within one
+ * budget.
+ *
+ * A request is made a second time only when the relay says that nobody started on the first. Every other
+ * doubt is handed to the caller as it is: a second attempt could count as a second wrong password.
+ */
+#include "queue/client/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "connector/base/text.h"
+
+#define KEYS_MAX_AGE_MS 30000
+#define ANSWER_MARGIN_MS 200 /* so that the relay's own deadline answer still arrives within ours */
+
+struct client {
+        struct https *https;
+        char *relay, *tenant, *pin, *bearer, *service_id;
+        struct key *service_key;
+        uint32_t budget_ms;
+        uint64_t min_seq;
+        struct directory *directory;
+        uint64_t fetched_ms; /* monotonic, when the directory was last confirmed */
+        char etag[128];
+};
+
+static uint64_t now_ms(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+struct client *client_free(struct client *c)
+{
+        if (!c)
+                return NULL;
+        c->https = https_free(c->https);
+        c->directory = directory_free(c->directory);
+        c->service_key = key_free(c->service_key);
+        if (c->bearer)
+                wipe(c->bearer, strlen(c->bearer));
+        free(c->relay);
+        free(c->tenant);
+        free(c->pin);
+        free(c->bearer);
+        free(c->service_id);
+        free(c);
+        return NULL;
+}
+
+static int copy_config(struct client *c, const struct client_config *config)
+{
+        int r = text_set(&c->relay, config->relay);
+
+        r = r < 0 ? r : text_set(&c->tenant, config->tenant);
+        r = r < 0 ? r : text_set(&c->pin, config->pin);
+        r = r < 0 ? r : text_set(&c->bearer, config->bearer);
+        r = r < 0 ? r : text_set(&c->service_id, config->service_id);
+        c->service_key = key_ref(config->service_key);
+        c->budget_ms = config->budget_ms ? config->budget_ms : BUDGET_DEFAULT;
+        c->min_seq = config->min_seq;
+        return r;
+}
+
+int client_new(struct client **ret_c, const struct client_config *config, struct error *err)
+{
+        const struct https_config https = {.ca_file = config->ca_file};
+        _cleanup_(client_freep) struct client *c = NULL;
+        int r;
+
+        if (!config->relay || !config->pin || !config->bearer || !config->service_id ||
+            !config->service_key || !config->tenant || !tenant_valid(config->tenant))
+                return error_fail(err, -EINVAL,
+                                  "relay, tenant, pin, bearer and the service's id and key are needed");
+        if (config->budget_ms && (config->budget_ms < BUDGET_MIN || config->budget_ms > BUDGET_MAX))
+                return error_fail(err, -EINVAL, "the budget must be %d to %d ms", BUDGET_MIN, BUDGET_MAX);
+        c = calloc(1, sizeof(*c));
+        if (!c || copy_config(c, config) < 0)
+                return error_fail(err, -ENOMEM, "no memory");
+        for (size_t n = strlen(c->relay); n > 0 && c->relay[n - 1] == '/'; n--)
+                c->relay[n - 1] = '\0';
+        r = https_new(&c->https, &https, err);
+        if (r < 0)
+                return r;
+        *ret_c = steal(c);
+        return 0;
+}
+
+uint64_t client_roster_seq(const struct client *c)
+{
+        return c->min_seq;
+}
+
+/* ---- the outcome ---- */
+
+struct attempt {
+        struct client *c;
+        struct client_result *result;
+        uint64_t started_ms;
+        bool refreshed; /* the directory came fresh in this call */
+};
+
+static uint32_t remaining(const struct attempt *a)
+{
+        uint64_t spent = now_ms() - a->started_ms;
+
+        return spent >= a->c->budget_ms ? 0 : a->c->budget_ms - (uint32_t)spent;
+}
+
+static void set_text(char *out, size_t cap, const char *text)
+{
+        wire_text_cut(out, cap, text, strlen(text));
+}
+
+static void set_problem(struct client_result *r, const char *problem, const char *started, const char *retry,
+                        const char *detail)
+{
+        set_text(r->problem, sizeof(r->problem), problem);
+        set_text(r->started, sizeof(r->started), started);
+        set_text(r->retry, sizeof(r->retry), retry);
+        set_text(r->detail, sizeof(r->detail), detail);
+}
+
+/* No answer came. sent: whether bytes of a sign-in may have left. */
+static void set_transport(struct client_result *r, int code, bool sent, const struct error *err)
+{
+        bool started = sent && code != -ECONNREFUSED;
+
+        r->status = 0;
+        set_problem(r, code == -ETIMEDOUT && started ? "deadline" : "transport", started ? "unknown" : "no",
+                    started ? "never" : "later", err->text);
+}
+
+static const char *member_or(const json_t *object, const char *key, const char *fallback)
+{
+        const char *text = json_string_value(json_object_get(object, key));
+
+        return text ? text : fallback;
+}
+
+/* Reads a problem answer. What is no problem document says nothing: then the request may have been started
+ * on. */
+static void set_relay_problem(struct client_result *r, const struct https_response *response)
+{
+        json_t *root = NULL;
+        const char *type;
+
+        r->status = response->status;
+        if (strncmp(response->content_type, "application/problem+json", 24) != 0 ||
+            jose_json_object(&root, response->body.data, response->body.len, "problem", NULL) < 0) {
+                set_problem(r, "bad-answer", "unknown", "never",
+                            "the answer is neither a verdict nor a problem document");
+                return;
+        }
+        type = member_or(root, "type", "");
+        if (strncmp(type, "urn:postern:", 12) == 0)
+                type += 12;
+        set_problem(r, *type ? type : "bad-answer", member_or(root, "started", "unknown"),
+                    member_or(root, "retry", "never"),
+                    member_or(root, "detail", member_or(root, "title", "")));
+        json_decref(root);
+}
+
+/* ---- the directory ---- */
+
+static int take_directory(struct client *c, const struct https_response *response, struct error *err)
+{
+        struct directory *d = NULL;
+        int r;
+
+        r = directory_open(&d, response->body.data, response->body.len, c->pin, c->tenant, time(NULL),
+                           c->min_seq, NULL, err);
+        if (r < 0)
+                return r;
+        directory_free(c->directory);
+        c->directory = d;
+        c->min_seq = d->roster->seq;
+        set_text(c->etag, sizeof(c->etag), response->etag);
+        return 0;
+}
+
+/* GET /keys. 0; 1 with the relay's answer in ret_response, which is not a directory; or a failure. */
+static int fetch(struct client *c, uint32_t timeout_ms, struct https_response *ret_response,
+                 struct error *err)
+{
+        char url[512], match[160];
+        const char *headers[] = {NULL, NULL};
+        struct https_request request = {.method = "GET",
+                                        .url = url,
+                                        .bearer = c->bearer,
+                                        .headers = headers,
+                                        .timeout_ms = timeout_ms,
+                                        .max_body = DIRECTORY_MAX};
+        int r;
+
+        if (snprintf(url, sizeof(url), "%s/v1/tenants/%s/keys", c->relay, c->tenant) >= (int)sizeof(url))
+                return error_fail(err, -EINVAL, "the relay's URL is too long");
+        if (c->directory && c->etag[0]) {
+                (void)snprintf(match, sizeof(match), "If-None-Match: %s", c->etag);
+                headers[0] = match;
+        }
+        r = https_do(c->https, &request, ret_response, err);
+        if (r < 0)
+                return r;
+        if (ret_response->status == 200)
+                r = take_directory(c, ret_response, err);
+        else if (ret_response->status != 304 || !c->directory)
+                return 1;
+        if (r == 0)
+                c->fetched_ms = now_ms();
+        return r;
+}
+
+static bool fresh(const struct client *c)
+{
+        return c->directory && now_ms() - c->fetched_ms < KEYS_MAX_AGE_MS;
+}
+
+int client_directory(struct client *c, const struct directory **ret_d, struct error *err)
+{
+        _cleanup_(https_response_clear) struct https_response response = {0};
+        int r = 0;
+
+        if (!fresh(c))
+                r = fetch(c, c->budget_ms, &response, err);
+        if (r > 0) {
+                struct client_result result = {0};
+
+                set_relay_problem(&result, &response);
+                return error_fail(err, -EIO, "the relay answered %ld %s: %s", result.status, result.problem,
+                                  result.detail);
+        }
+        if (r == 0)
+                *ret_d = c->directory;
+        return r;
+}
+
+/* Makes the cached directory good for sealing. 0, or 1 with the result filled in. */
+static int refresh(struct attempt *a)
+{
+        _cleanup_(https_response_clear) struct https_response response = {0};
+        struct error err = {""};
+        int r = fetch(a->c, remaining(a) ? remaining(a) : 1, &response, &err);
+
+        if (r == 0) {
+                a->refreshed = true;
+                return 0;
+        }
+        if (r > 0) {
+                set_relay_problem(a->result, &response);
+                set_text(a->result->started, sizeof(a->result->started), "no");
+                return 1;
+        }
+        if (response.status == 200) {
+                a->result->status = 200;
+                set_problem(a->result, "bad-keys", "no", "later", err.text);
+                return 1;
+        }
+        set_transport(a->result, r, false, &err);
+        return 1;
+}
+
+/* ---- one attempt ---- */
+
+static void take_verdict(struct attempt *a, const struct sign_in *s, const struct https_response *response)
+{
+        struct client_result *r = a->result;
+        struct error err = {""};
+
+        r->status = response->status;
+        if (sign_in_check(s, response->body.data, response->body.len, time(NULL), &r->verdict, &err) < 0) {
+                set_problem(r, "bad-verdict", "unknown", "never", err.text);
+                return;
+        }
+        set_problem(r, "", "", "", "");
+        r->has_verdict = true;
+        set_text(r->connector, sizeof(r->connector), r->verdict.iss);
+        for (size_t i = 0; i < a->c->directory->roster->n_connectors; i++) {
+                const struct roster_member *m = &a->c->directory->roster->connectors[i];
+
+                if (strcmp(m->id, r->verdict.iss) == 0 && m->name)
+                        set_text(r->connector_name, sizeof(r->connector_name), m->name);
+        }
+}
+
+static void post(struct attempt *a, const struct sign_in *s)
+{
+        _cleanup_(https_response_clear) struct https_response response = {0};
+        char url[512], id[96], budget[48];
+        const char *headers[] = {id, budget, NULL};
+        uint32_t left = remaining(a);
+        struct https_request request = {.method = "POST",
+                                        .url = url,
+                                        .bearer = a->c->bearer,
+                                        .content_type = "application/jose+json",
+                                        .body = s->body.data,
+                                        .body_len = s->body.len,
+                                        .headers = headers,
+                                        .timeout_ms = left};
+        struct error err = {""};
+        int r;
+
+        set_text(a->result->id, sizeof(a->result->id), s->id);
+        if (left < BUDGET_MIN) {
+                set_problem(a->result, "deadline", "no", "later",
+                            "the budget ended before the request was sent");
+                return;
+        }
+        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/sign-ins", a->c->relay, a->c->tenant);
+        (void)snprintf(id, sizeof(id), "Postern-Id: %s", s->id);
+        left = left > BUDGET_MIN + ANSWER_MARGIN_MS ? left - ANSWER_MARGIN_MS : BUDGET_MIN;
+        (void)snprintf(budget, sizeof(budget), "Postern-Budget: %u", left);
+        r = https_do(a->c->https, &request, &response, &err);
+        if (r < 0)
+                set_transport(a->result, r, true, &err);
+        else if (response.status == 200)
+                take_verdict(a, s, &response);
+        else
+                set_relay_problem(a->result, &response);
+}
+
+/* 0 with the result filled in; negative for misuse. */
+static int attempt_once(struct attempt *a, const struct sign_in_params *p, struct error *err)
+{
+        struct sign_in s = {0};
+        struct sign_in_params now = *p;
+        int r;
+
+        now.now = time(NULL);
+        r = sign_in_make(&s, a->c->directory, &now, err);
+        if (r == -ENOENT && !a->refreshed) {
+                if (refresh(a))
+                        return 0;
+                r = sign_in_make(&s, a->c->directory, &now, err);
+        }
+        if (r == -ENOENT) {
+                set_problem(a->result, "no-connector", "no", "later",
+                            err ? err->text : "no connector serves this name");
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        post(a, &s);
+        sign_in_clear(&s);
+        return 0;
+}
+
+/* Whether the relay said that nobody started and a second try with fresh keys makes sense. */
+static bool again(const struct client_result *r)
+{
+        return !r->has_verdict && strcmp(r->started, "no") == 0 &&
+               (strcmp(r->retry, "refresh-keys") == 0 || strcmp(r->retry, "now") == 0);
+}
+
+int client_sign_in(struct client *c, const struct sign_in_params *p, struct client_result *ret_r,
+                   struct error *err)
+{
+        struct client_result result = {0};
+        struct attempt a = {.c = c, .result = &result, .started_ms = now_ms()};
+        struct sign_in_params params = *p;
+        int r = 0;
+
+        params.service_id = params.service_id ? params.service_id : c->service_id;
+        params.service_key = params.service_key ? params.service_key : c->service_key;
+        if (fresh(c) || !refresh(&a))
+                r = attempt_once(&a, &params, err);
+        if (r == 0 && again(&result) && !refresh(&a))
+                r = attempt_once(&a, &params, err);
+        if (r < 0)
+                return r;
+        result.ms = (uint32_t)(now_ms() - a.started_ms);
+        *ret_r = result;
+        return 0;
+}
