@@ -1,0 +1,150 @@
+/*
+ * The one table of configuration keys.
+ *
+ * A key exists exactly if it has a row here: the parser, --check-config, the sample file and postern.conf(5)
+ * all read this table and nothing else. It does not hold relations between keys (config-relate.c).
+ */
+#include "connector/config-internal.h"
+
+#include <string.h>
+
+static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
+                                                {"warning", LOG_LEVEL_WARNING},
+                                                {"info", LOG_LEVEL_INFO},
+                                                {"debug", LOG_LEVEL_DEBUG},
+                                                {NULL, 0}};
+static const struct config_word directories[] = {
+        {"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
+static const struct config_word identities[] = {{"domain-san", DC_IDENTITY_DOMAIN_SAN},
+                                                {"list", DC_IDENTITY_LIST},
+                                                {"pin", DC_IDENTITY_PIN},
+                                                {NULL, 0}};
+
+#define C(key, field) .section = SECTION_CONNECTOR, .name = key, .offset = offsetof(struct config, field)
+#define D(key, field) .section = SECTION_DOMAIN, .name = key, .offset = offsetof(struct config_domain, field)
+#define LIST(field, n_max, parse)                                                                            \
+        .type = TYPE_LIST, .offset_n = offsetof(struct config_domain, n_##field), .max = (n_max),            \
+        .item_size = sizeof(((struct config_domain *)NULL)->field[0]), .item = (parse)
+
+const struct config_key config_keys[] = {
+        {C("name", name), .max = 64, .check = check_label,
+         .range = "1 to 64 letters, digits, '.', '_' and '-'", .otherwise = "the host's name",
+         .help = "What people call this connector, in the roster and in the log."},
+        {C("relay", relay), .max = 512, .check = check_relay, .range = "https://HOST or https://HOST:PORT",
+         .otherwise = "as enrolled",
+         .help = "The relay. `postern enroll` has noted it; where it is given here, both must agree."},
+        {C("tenant", tenant), .max = 64, .check = check_tenant, .range = "1 to 64 of a-z, 0-9 and '-'",
+         .otherwise = "as enrolled",
+         .help = "The tenant. `postern enroll` has noted it; where it is given here, both must agree."},
+        {C("state_dir", state_dir), .max = 256, .check = check_path, .initial = "/var/lib/postern",
+         .range = "an absolute path",
+         .help = "Folder of what must outlive a restart: the keys made by `postern enroll`, the roster, the "
+                 "ledger."},
+        {C("runtime_dir", runtime_dir), .max = 80, .check = check_path, .initial = "/run/postern",
+         .range = "an absolute path of at most 80 bytes",
+         .help = "Folder of the control socket that `postern status`, `log` and `explain` speak to."},
+        {C("relay_ca_file", relay_ca_file), .max = 256, .check = check_path, .range = "an absolute path",
+         .otherwise = "the CA noted by `postern enroll --ca-file`, else the system's CAs",
+         .help = "PEM file of the CAs that may vouch for the relay's certificate, instead of the system's."},
+        {C("proxy", proxy), .max = 512, .check = check_proxy,
+         .range = "http://[USER:PASSWORD@]HOST:PORT, https:// or socks5h://",
+         .otherwise = "https_proxy and no_proxy of the environment",
+         .help = "Proxy on the way to the relay. If it needs a password, keep this file readable by root "
+                 "alone."},
+        {C("user_link", user_link), .max = 32, .check = check_user, .initial = "postern-link",
+         .range = "a system user other than root",
+         .help = "User that the link process becomes when posternd was started as root. Started as anybody "
+                 "else, "
+                 "all processes stay that user and the three user keys are not used."},
+        {C("user_validator", user_validator), .max = 32, .check = check_user, .initial = "postern-validator",
+         .range = "a system user other than root",
+         .help = "User that the validator process becomes; the three users must be different."},
+        {C("user_ledger", user_ledger), .max = 32, .check = check_user, .initial = "postern-ledger",
+         .range = "a system user other than root",
+         .help = "User that the ledger process becomes; it owns the folder of the ledger."},
+        {C("control_group", control_group), .max = 32, .check = check_user,
+         .range = "a group other than root", .otherwise = "root alone",
+         .help = "Group whose members may ask the control socket, for a helpdesk that isn't root."},
+        {C("in_flight", in_flight), .type = TYPE_NUMBER, .min = 1, .max = 4096, .initial = "256",
+         .help = "Sign-ins that this connector works on at once; more wait at the relay or go to another."},
+        {C("drain_ms", drain_ms), .type = TYPE_NUMBER, .min = 0, .max = 60000, .initial = "10000",
+         .help = "Milliseconds that sign-ins under way get to finish when posternd is stopped."},
+        {C("log_level", log_level), .type = TYPE_WORD, .words = log_levels, .initial = "info",
+         .help = "Least severe lines that are logged. No level logs passwords."},
+        {C("default_domain", default_domain), .max = 253, .check = check_domain_name,
+         .range = "the name of one of the [domain NAME] sections", .otherwise = "bare names are refused",
+         .help = "Domain of names typed without any, like `alice`."},
+        {C("ledger_days", ledger_days), .type = TYPE_NUMBER, .min = 1, .max = 3650, .initial = "30",
+         .help = "Days that the ledger keeps a sign-in."},
+        {C("ledger_rows", ledger_rows), .type = TYPE_NUMBER, .min = 100, .max = 100000000,
+         .initial = "1000000", .help = "Sign-ins that the ledger keeps at most; the oldest go first."},
+
+        {D("realm", realm), .max = 253, .check = check_realm, .range = "a Kerberos realm",
+         .otherwise = "NAME in upper case", .help = "The Kerberos realm."},
+        {D("netbios", netbios), .max = 15, .check = check_netbios,
+         .range = "1 to 15 bytes, no \\ / : * ? \" < > |", .otherwise = "DOMAIN\\name is not understood",
+         .example = "CORP", .help = "The NetBIOS name, for names typed like CORP\\alice."},
+        {D("suffixes", suffixes), LIST(suffixes, SUFFIXES_MAX, item_suffix),
+         .range = "up to 32 DNS names, with commas or blanks between", .otherwise = "NAME alone",
+         .help = "Further UPN suffixes of this domain, for names typed like alice@corp.com."},
+        {D("dcs", dcs), LIST(dcs, DCS_MAX, item_dc), .min = 1,
+         .range = "1 to 32 of HOST or HOST@NUMERIC-ADDRESS, with commas or blanks between",
+         .example = "dc1.corp.example, dc2.corp.example@192.0.2.12",
+         .help = "The domain controllers, best first. HOST is the name in the DC's certificate; without an "
+                 "address "
+                 "it is looked up in DNS. This key must be there."},
+        {D("methods", methods), LIST(methods, 2, item_method), .range = "krb5, ldap or both",
+         .otherwise = "krb5, ldap with a keytab, ldap without",
+         .help = "How passwords are checked, in order of preference. A sign-in is tried by one of them only; "
+                 "krb5 "
+                 "needs a keytab."},
+        {D("directory", directory), .type = TYPE_WORD, .words = directories, .initial = "ad",
+         .help = "`generic` is an MIT realm or a plain LDAP server: no SID, no sub-codes, and an entryUUID "
+                 "or the "
+                 "principal says who it was."},
+        {D("ldaps_port", ldaps_port), .type = TYPE_NUMBER, .min = 1, .max = 65535, .initial = "636",
+         .help = "TCP port of LDAP over TLS. LDAP in clear text is never used."},
+        {D("kdc_port", kdc_port), .type = TYPE_NUMBER, .min = 1, .max = 65535, .initial = "88",
+         .help = "TCP port of the KDC."},
+        {D("ca_file", ca_file), .max = 256, .check = check_path, .range = "an absolute path",
+         .otherwise = "the system's CAs",
+         .help = "PEM file of the CAs that may vouch for the DCs' certificates: usually the enterprise CA "
+                 "alone."},
+        {D("dc_identity", dc_identity), .type = TYPE_WORD, .words = identities, .initial = "domain-san",
+         .help = "What a DC's certificate must show besides its chain. domain-san: it names the domain, as "
+                 "the "
+                 "template `Kerberos Authentication` does. list: it names a host of `dcs`. pin: its key is "
+                 "one of "
+                 "`pins`. The host's name alone never suffices, because any workstation may own such a "
+                 "certificate."},
+        {D("pins", pins), LIST(pins, CONFIG_PINS_MAX, item_pin),
+         .range = "up to 8 base64url SHA-256 values of a public key (SPKI), 43 characters each",
+         .otherwise = "none", .help = "With dc_identity = pin: the public keys of the DCs."},
+        {D("bind_template", bind_template), .max = 512, .check = check_bind_template,
+         .range = "a DN that holds {name} once", .otherwise = "the name as UPN",
+         .help = "With directory = generic: the DN to bind as. {name} becomes the name's left part, "
+                 "escaped."},
+        {D("keytab", keytab), .max = 256, .check = check_path, .range = "an absolute path",
+         .otherwise = "no Kerberos",
+         .help = "Keytab with the key of service_principal, readable by root alone."},
+        {D("service_principal", service_principal), .max = 256, .check = check_service_principal,
+         .range = "SERVICE/HOST", .otherwise = "must be given where keytab is",
+         .help = "The connector's own principal, for which tickets are asked and against whose key they are "
+                 "checked, like host/connector.corp.example."},
+        {D("pool_max", pool_max), .type = TYPE_NUMBER, .min = 1, .max = 256, .initial = "16",
+         .help = "LDAP connections to one DC."},
+        {D("connect_timeout_ms", connect_timeout_ms), .type = TYPE_NUMBER, .min = 100, .max = 15000,
+         .initial = "2000", .help = "Milliseconds for connecting to one DC, TLS handshake included."},
+};
+
+const size_t config_keys_n = sizeof(config_keys) / sizeof(config_keys[0]);
+_Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX,
+               "CONFIG_KEYS_MAX is too small");
+
+const struct config_key *config_key_find(enum config_section section, const char *name)
+{
+        for (size_t i = 0; i < config_keys_n; i++)
+                if (config_keys[i].section == section && strcmp(config_keys[i].name, name) == 0)
+                        return &config_keys[i];
+        return NULL;
+}
