@@ -166,7 +166,7 @@ int loop_run(struct loop *loop)
 
 void loop_run_once(struct loop *loop)
 {
-        (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
+        (void)event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
         if (loop->fake)
                 loop_timers_run(loop);
 }

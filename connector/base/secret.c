@@ -20,6 +20,8 @@
 
 #include <openssl/crypto.h>
 
+#define SECURE_HEAP_MIN 4096
+
 struct secret {
         size_t len;
         char bytes[SECRET_MAX + 8];
@@ -56,7 +58,7 @@ static int map_slots(size_t size, struct secret **ret_slots, struct error *err)
         if (p == MAP_FAILED)
                 return error_fail(err, -ENOMEM, "cannot map %zu bytes for the secret arena: %s", size,
                                   strerror(errno));
-        if (mlock(p, size) < 0) {
+        if (mlock2(p, size, 0) < 0) { /* not mlock: the sanitizers turn that into nothing */
                 int code = errno == EPERM ? -EPERM : -ENOMEM;
                 (void)munmap(p, size);
                 return lock_failed(err, "the secret arena", size, code);
@@ -164,19 +166,18 @@ int secure_heap_init(size_t bytes, struct error *err)
 {
         if (CRYPTO_secure_malloc_initialized())
                 return error_fail(err, -EALREADY, "the secure heap exists already");
-        switch (CRYPTO_secure_malloc_init(bytes, 32)) {
-        case 1:
+        if (bytes < SECURE_HEAP_MIN || (bytes & (bytes - 1)) != 0)
+                return error_fail(err, -EINVAL, "a secure heap of %zu bytes is no power of two from %d on",
+                                  bytes, SECURE_HEAP_MIN);
+        int r = CRYPTO_secure_malloc_init(bytes, 32);
+        if (r == 1)
                 return 0;
-        case 2:
-                (void)CRYPTO_secure_malloc_done();
-                return lock_failed(err, "OpenSSL's secure heap", bytes, -ENOMEM);
-        default:
-                return error_fail(err, -ENOMEM,
-                                  "cannot set up OpenSSL's secure heap of %zu bytes (the size must be a "
-                                  "power of two and "
-                                  "there must be memory for it)",
+        if (r == 0)
+                return error_fail(err, -ENOMEM, "there is no memory for OpenSSL's secure heap of %zu bytes",
                                   bytes);
-        }
+        /* It exists, but unprotected. */
+        (void)CRYPTO_secure_malloc_done();
+        return lock_failed(err, "OpenSSL's secure heap", bytes, -ENOMEM);
 }
 
 void wipe(void *p, size_t n)
