@@ -2,7 +2,7 @@
  * The one table of outcomes: every reason a sign-in can end with, what it means, and what to tell whom.
  *
  * The zero value is REASON_INTERNAL (unavailable), so a forgotten assignment never reads as accepted or refused.
- * Foreign codes (LDAP sub-codes, KRB-ERROR, NTSTATUS) are mapped to reasons in outcome.c and nowhere else; an
+ * Foreign codes (LDAP sub-codes, KRB-ERROR, NTSTATUS) are mapped to reasons in outcome-map.c and nowhere else; an
  * unknown code ends as unavailable with its raw value shown. Source of the mapping: [MS-ERREF], [MS-KILE], RFC 4511,
  * RFC 4120 and measurements.
  */
@@ -77,7 +77,7 @@ struct reason_info {
         const char *id; /* wire name: "wrong_password" */
         enum verdict verdict;
         enum verdict_class class;
-        const char *user_text;     /* one plain sentence for the user; tells policy only where the password was proved */
+        const char *user_text;     /* one plain sentence for the user, when the password was proved: see reason_user_text */
         const char *helpdesk_text; /* one plain sentence for the helpdesk */
         const char *remedy;        /* one thing to do */
 };
@@ -86,6 +86,9 @@ struct reason_info {
 const struct reason_info *reason_info(enum reason reason);
 /* REASON_MAX when the id is not known. */
 enum reason reason_from_id(const char *id);
+
+/* What to tell the user: never the state of an account unless the password was proved. */
+const char *reason_user_text(enum reason reason, bool password_proved);
 
 #define SID_TEXT_MAX 192 /* S-1-... with 15 sub-authorities, rounded up; also the ids of generic directories */
 
