@@ -35,13 +35,14 @@ int harden_process(struct error *err)
         return become_undumpable(err);
 }
 
-static int find_user(const char *user, struct passwd *ret_pw, struct error *err)
+static int find_user(const char *user, uid_t *ret_uid, gid_t *ret_gid, struct error *err)
 {
         errno = 0;
         const struct passwd *pw = getpwnam(user);
+        int code = errno;
 
-        if (!pw && errno != 0 && errno != ENOENT)
-                return error_fail(err, -errno, "cannot look up the user %s: %s", user, strerror(errno));
+        if (!pw && code != 0 && code != ENOENT)
+                return error_fail(err, -code, "cannot look up the user %s: %s", user, strerror(code));
         if (!pw)
                 return error_fail(
                         err, -ENOENT,
@@ -50,7 +51,8 @@ static int find_user(const char *user, struct passwd *ret_pw, struct error *err)
                         user, user);
         if (pw->pw_uid == 0)
                 return error_fail(err, -EINVAL, "the user %s is root; name one without powers", user);
-        *ret_pw = *pw;
+        *ret_uid = pw->pw_uid;
+        *ret_gid = pw->pw_gid;
         return 0;
 }
 
@@ -86,15 +88,14 @@ static int check_no_way_back(uid_t uid, gid_t gid, struct error *err)
 
 int harden_become(const char *user, struct error *err)
 {
-        struct passwd pw;
+        uid_t uid = (uid_t)-1;
+        gid_t gid = (gid_t)-1;
 
         if (!user || geteuid() != 0)
                 return 0;
-        int r = find_user(user, &pw, err);
+        int r = find_user(user, &uid, &gid, err);
         if (r < 0)
                 return r;
-        uid_t uid = pw.pw_uid;
-        gid_t gid = pw.pw_gid;
         if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
                 return error_fail(err, -errno, "cannot become the user %s: %s", user, strerror(errno));
         r = drop_capabilities(err);

@@ -43,9 +43,10 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 #define KV_I(k, v) { (k), LOG_INT, 0, (int64_t)(v) }
 #define KV_U(k, v) { (k), LOG_UINT, 0, (int64_t)(v) }
 
-#define log_at(level, event, ...)                                                                              \
-        log_write((level), "" event, (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ) { 0, LOG_END, 0, 0 } })
-#define log_error(event, ...) log_at(LOG_LEVEL_ERROR, event __VA_OPT__(, ) __VA_ARGS__)
-#define log_warning(event, ...) log_at(LOG_LEVEL_WARNING, event __VA_OPT__(, ) __VA_ARGS__)
-#define log_info(event, ...) log_at(LOG_LEVEL_INFO, event __VA_OPT__(, ) __VA_ARGS__)
-#define log_debug(event, ...) log_at(LOG_LEVEL_DEBUG, event __VA_OPT__(, ) __VA_ARGS__)
+/* log_info("event", KV_S("key", value), ...): the event is a literal. */
+#define log_at(level, ...) log_fields_((level), __VA_ARGS__, { 0, LOG_END, 0, 0 })
+#define log_fields_(level, event, ...) log_write((level), "" event, (const struct log_field[]){ __VA_ARGS__ })
+#define log_error(...) log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_at(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...) log_at(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_LEVEL_DEBUG, __VA_ARGS__)
