@@ -1,0 +1,297 @@
+/*
+ * Requests as handlers see them: what they asked, and the one answer or stream that goes back.
+ *
+ * Invariant: a request is answered once, or its on_close is called once, never both. Items of a stream wait here while earlier bytes
+ * are unsent, so "it never left" is certain for whatever http_stream_withdraw still finds: TLS has not touched it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "queue/relay/http-internal.h"
+
+#define ANSWER_MAX (4 * 1024 * 1024)
+
+/* ---- the request ---- */
+
+struct http_req *req_new(struct conn *c, struct evhttp_request *ev)
+{
+        struct http_req *r = calloc(1, sizeof(*r));
+
+        if (!r)
+                return NULL;
+        r->conn = c;
+        r->ev = ev;
+        TAILQ_INIT(&r->queue);
+        if (IN6_IS_ADDR_V4MAPPED(&c->address))
+                inet_ntop(AF_INET, &c->address.s6_addr[12], r->peer, sizeof(r->peer));
+        else
+                inet_ntop(AF_INET6, &c->address, r->peer, sizeof(r->peer));
+        return r;
+}
+
+struct http_req *req_free(struct http_req *r)
+{
+        struct chunk *item;
+
+        if (!r)
+                return NULL;
+        while ((item = TAILQ_FIRST(&r->queue))) {
+                TAILQ_REMOVE(&r->queue, item, link);
+                free(item);
+        }
+        free(r);
+        return NULL;
+}
+
+void req_closed(struct http_req *r)
+{
+        http_close_fn *fn = r->on_close;
+
+        r->on_close = NULL;
+        r->sent = NULL;
+        if (fn && !r->answered)
+                fn(r->close_arg);
+}
+
+const struct http_head *http_head(const struct http_req *r)
+{
+        return &r->conn->head;
+}
+
+const char *http_header(const struct http_req *r, const char *name)
+{
+        return evhttp_find_header(evhttp_request_get_input_headers(r->ev), name);
+}
+
+const char *http_body(const struct http_req *r, size_t *ret_n)
+{
+        struct evbuffer *in = evhttp_request_get_input_buffer(r->ev);
+        const char *bytes = (const char *)evbuffer_pullup(in, -1);
+
+        *ret_n = bytes ? evbuffer_get_length(in) : 0;
+        return bytes ? bytes : "";
+}
+
+const char *http_peer(const struct http_req *r)
+{
+        return r->peer;
+}
+
+X509 *http_peer_cert(const struct http_req *r, const char **ret_why)
+{
+        X509 *cert = SSL_get0_peer_certificate(r->conn->ssl);
+        long code = r->conn->cert_error ? r->conn->cert_error : SSL_get_verify_result(r->conn->ssl);
+
+        *ret_why = NULL;
+        if (!cert)
+                return NULL;
+        if (code != X509_V_OK) {
+                *ret_why = X509_verify_cert_error_string(code);
+                return NULL;
+        }
+        return cert;
+}
+
+void http_on_close(struct http_req *r, http_close_fn *fn, void *arg)
+{
+        r->on_close = fn;
+        r->close_arg = arg;
+}
+
+/* ---- the answer ---- */
+
+void http_add_header(struct http_req *r, const char *name, const char *value)
+{
+        evhttp_add_header(evhttp_request_get_output_headers(r->ev), name, value);
+}
+
+static const char *reason_phrase(int status)
+{
+        static const struct {
+                int status;
+                const char *phrase;
+        } phrases[] = { { 200, "OK" },        { 202, "Accepted" },  { 204, "No Content" }, { 304, "Not Modified" },
+                        { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },  { 404, "Not Found" } };
+
+        for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+                if (phrases[i].status == status)
+                        return phrases[i].phrase;
+        }
+        return status < 500 ? "Refused" : "Failed";
+}
+
+static bool has_answer_header(const struct http_req *r, const char *name)
+{
+        return evhttp_find_header(evhttp_request_get_output_headers(r->ev), name) != NULL;
+}
+
+void http_reply(struct http_req *r, int status, const char *type, const void *body, size_t n)
+{
+        struct evbuffer *out = evbuffer_new();
+
+        if (!out || n > ANSWER_MAX || evbuffer_add(out, body, n) < 0) {
+                if (out)
+                        evbuffer_free(out);
+                r->on_close = NULL;
+                conn_kill(r->conn);
+                return;
+        }
+        if (type)
+                http_add_header(r, "Content-Type", type);
+        if (!has_answer_header(r, "Cache-Control"))
+                http_add_header(r, "Cache-Control", "no-store");
+        conn_unwatch(r->conn);
+        r->answered = true;
+        r->on_close = NULL;
+        conn_set(r->conn, CONN_SENDING);
+        evhttp_send_reply(r->ev, status, reason_phrase(status), out);
+        evbuffer_free(out);
+}
+
+void http_problem(struct http_req *r, const struct problem *p)
+{
+        struct buffer body = BUFFER(8192);
+        char seconds[16];
+
+        if (p->retry_after) {
+                snprintf(seconds, sizeof(seconds), "%u", p->retry_after);
+                http_add_header(r, "Retry-After", seconds);
+        }
+        if (p->type == PROBLEM_BAD_CREDENTIALS && !has_answer_header(r, "WWW-Authenticate"))
+                http_add_header(r, "WWW-Authenticate", "Bearer");
+        if (problem_encode(p, &body) < 0)
+                http_reply(r, problem_status(p->type), NULL, "", 0);
+        else
+                http_reply(r, problem_status(p->type), "application/problem+json", body.data, body.len);
+        buffer_free(&body);
+}
+
+void http_fail(struct http_req *r, enum problem_type type, const char *detail)
+{
+        http_problem(r, &(struct problem){ .type = type, .detail = detail });
+}
+
+/* ---- streams ---- */
+
+static size_t unsent(const struct http_req *r)
+{
+        return evbuffer_get_length(bufferevent_get_output(r->conn->bev));
+}
+
+static void on_drained(struct evhttp_connection *evcon, void *arg);
+
+static int put(struct http_req *r, const void *bytes, size_t n)
+{
+        struct evbuffer *out = evbuffer_new();
+
+        if (!out || evbuffer_add(out, bytes, n) < 0) {
+                if (out)
+                        evbuffer_free(out);
+                return -ENOBUFS;
+        }
+        bufferevent_disable(r->conn->bev, EV_WRITE); /* until the chunk is whole; evhttp enables it again */
+        evhttp_send_reply_chunk_with_cb(r->ev, out, on_drained, r);
+        evbuffer_free(out);
+        return 0;
+}
+
+/* The socket took all there was: what waited goes next, as one write. */
+static void on_drained(struct evhttp_connection *evcon, void *arg)
+{
+        struct http_req *r = arg;
+        struct chunk_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+        struct chunk *item;
+        int code = 0;
+
+        (void)evcon;
+        if (r->conn->state != CONN_STREAMING || unsent(r) > 0)
+                return;
+        TAILQ_CONCAT(&leaving, &r->queue, link);
+        r->queued = 0;
+        TAILQ_FOREACH(item, &leaving, link) {
+                if (code == 0)
+                        code = put(r, item->bytes, item->n);
+        }
+        if (code < 0)
+                conn_kill(r->conn);
+        while ((item = TAILQ_FIRST(&leaving))) {
+                TAILQ_REMOVE(&leaving, item, link);
+                if (r->sent && item->tag[0])
+                        r->sent(r->close_arg, item->tag);
+                free(item);
+        }
+}
+
+void http_stream_begin(struct http_req *r, http_sent_fn *sent)
+{
+        r->sent = sent;
+        http_add_header(r, "Content-Type", "text/event-stream");
+        http_add_header(r, "Cache-Control", "no-store");
+        http_add_header(r, "Connection", "close");
+        conn_set(r->conn, CONN_STREAMING);
+        evhttp_send_reply_start(r->ev, 200, "OK");
+}
+
+static int enqueue(struct http_req *r, const char *tag, const void *bytes, size_t n)
+{
+        struct chunk *item = malloc(sizeof(*item) + n);
+
+        if (!item)
+                return -ENOBUFS;
+        item->tag[0] = '\0';
+        if (tag)
+                snprintf(item->tag, sizeof(item->tag), "%s", tag);
+        item->n = n;
+        memcpy(item->bytes, bytes, n);
+        TAILQ_INSERT_TAIL(&r->queue, item, link);
+        r->queued += n;
+        return HTTP_QUEUED;
+}
+
+int http_stream_send(struct http_req *r, const char *tag, const void *bytes, size_t n)
+{
+        int code = 0;
+
+        if (r->conn->state != CONN_STREAMING)
+                return -ENOBUFS;
+        if (unsent(r) == 0 && TAILQ_EMPTY(&r->queue))
+                code = put(r, bytes, n);
+        else if (unsent(r) + r->queued + n > HTTP_PENDING_MAX)
+                code = -ENOBUFS;
+        else
+                code = enqueue(r, tag, bytes, n);
+        if (code < 0) {
+                log_debug("http_stream_dropped", KV_S("peer", r->peer), KV_U("waiting", unsent(r) + r->queued));
+                conn_kill(r->conn);
+        }
+        return code;
+}
+
+bool http_stream_withdraw(struct http_req *r, const char *tag)
+{
+        struct chunk *item;
+
+        TAILQ_FOREACH(item, &r->queue, link) {
+                if (strcmp(item->tag, tag) == 0) {
+                        TAILQ_REMOVE(&r->queue, item, link);
+                        r->queued -= item->n;
+                        free(item);
+                        return true;
+                }
+        }
+        return false;
+}
+
+void http_stream_end(struct http_req *r)
+{
+        r->answered = true;
+        r->on_close = NULL;
+        r->sent = NULL;
+        conn_unwatch(r->conn);
+        conn_set(r->conn, CONN_SENDING);
+        evhttp_send_reply_end(r->ev);
+}
