@@ -1,0 +1,59 @@
+"""The lab's two certificate authorities and the servers' certificates, good and wrong, made with the openssl tool."""
+import os
+import subprocess
+
+import lab_accounts as table
+
+DAYS = '3650'
+# name -> (issuing CA, names in the certificate)
+SERVERS = {
+    'dc': ('ca', [table.DC_HOST, table.DOMAIN]),
+    'dc-host-only': ('ca', [table.DC_HOST]),
+    'dc-other-host': ('ca', ['web1.corp.example']),
+    'dc-other-ca': ('other-ca', [table.DC_HOST, table.DOMAIN]),
+    'slapd': ('ca', [table.SLAPD_HOST, table.SLAPD_DOMAIN]),
+    'slapd-host-only': ('ca', [table.SLAPD_HOST]),
+    'slapd-other-ca': ('other-ca', [table.SLAPD_HOST, table.SLAPD_DOMAIN]),
+}
+# What `lab up --cert` may ask for -> suffix of the files above
+KINDS = {'good': '', 'host-only': '-host-only', 'other-ca': '-other-ca'}
+
+
+def openssl(*args):
+    done = subprocess.run(['openssl', *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f'openssl {args[0]} failed: {done.stderr.strip()}')
+
+
+def new_key_args(key):
+    return ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key]
+
+
+def make_ca(folder, name):
+    base = os.path.join(folder, name)
+    openssl('req', '-x509', *new_key_args(base + '.key'), '-out', base + '.pem', '-days', DAYS, '-subj',
+            f'/CN=Postern lab {name}', '-addext', 'keyUsage=critical,keyCertSign,cRLSign')
+
+
+def make_server(folder, name):
+    ca, names = SERVERS[name]
+    base, issuer = os.path.join(folder, name), os.path.join(folder, ca)
+    with open(base + '.ext', 'w', encoding='utf-8') as out:
+        out.write('subjectAltName=' + ','.join('DNS:' + n for n in names) + '\n'
+                  'extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\n'
+                  'basicConstraints=critical,CA:FALSE\n')
+    openssl('req', *new_key_args(base + '.key'), '-out', base + '.csr', '-subj', f'/CN={names[0]}')
+    openssl('x509', '-req', '-in', base + '.csr', '-CA', issuer + '.pem', '-CAkey', issuer + '.key', '-out',
+            base + '.pem', '-days', DAYS, '-extfile', base + '.ext')
+    os.remove(base + '.csr')
+    os.remove(base + '.ext')
+
+
+def make_all(target):
+    """Fills target/certs/."""
+    folder = os.path.join(target, 'certs')
+    os.makedirs(folder, mode=0o700)
+    for name in ('ca', 'other-ca'):
+        make_ca(folder, name)
+    for name in SERVERS:
+        make_server(folder, name)

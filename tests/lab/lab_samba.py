@@ -1,0 +1,126 @@
+"""The AD domain of a lab: a copy of the provisioned domain under its own address, served by one Samba process."""
+import json
+import os
+import subprocess
+import sys
+
+import lab_accounts as table
+import lab_certs
+import lab_ldap
+import lab_system as system
+
+PROVISIONING = ['lab_provision.py', 'lab_accounts.py']
+PORTS = (88, 389, 464, 636)
+
+CONFIG = """[global]
+    netbios name = {dc}
+    workgroup = {netbios}
+    realm = {realm}
+    server role = active directory domain controller
+    server services = ldap, kdc
+    interfaces = {address}/8
+    bind interfaces only = yes
+    disable netbios = yes
+    private dir = {d}/private
+    state directory = {d}/state
+    cache directory = {d}/cache
+    lock directory = {d}/lock
+    pid directory = {d}/run
+    ncalrpc dir = {d}/run/ncalrpc
+    binddns dir = {d}/bind-dns
+    winbindd socket directory = {d}/run/winbindd
+    ntp signd socket directory = {d}/run/ntp
+    log file = {d}/../samba.log
+    log level = 1
+    tls enabled = yes
+    tls keyfile = {certs}/{cert}.key
+    tls certfile = {certs}/{cert}.pem
+    tls cafile = {certs}/{ca}.pem
+"""
+
+
+def prepare():
+    """The cached domain; made in a process of its own, because Samba's bindings leave state behind."""
+    def make(folder):
+        here = os.path.dirname(os.path.abspath(__file__))
+        done = subprocess.run(['/usr/bin/python3', '-B', os.path.join(here, 'lab_provision.py'), folder],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise system.LabError('provisioning the AD domain failed:\n' + '\n'.join(done.stderr.splitlines()[-15:]))
+
+    return system.cached('samba', system.digest(PROVISIONING, 'samba'), make)
+
+
+def configure(folder, address, kind):
+    d = os.path.join(folder, 'samba')
+    for name in ('cache', 'lock', 'run', 'bind-dns'):
+        os.makedirs(os.path.join(d, name), mode=0o700, exist_ok=True)
+    cert = 'dc' + lab_certs.KINDS[kind]
+    config = CONFIG.format(dc=table.DC_NAME.upper(), netbios=table.NETBIOS, realm=table.REALM, address=address, d=d,
+                           certs=os.path.join(folder, 'certs'), cert=cert, ca=lab_certs.SERVERS[cert][0])
+    system.write(os.path.join(d, 'run.conf'), config)
+    os.remove(os.path.join(d, 'etc', 'smb.conf'))
+    return os.path.join(d, 'run.conf')
+
+
+def up(folder, address, options):
+    """Starts the domain; returns (what a test needs to know, the accounts)."""
+    cache = prepare()
+    system.copy_tree(os.path.join(cache, 'samba'), os.path.join(folder, 'samba'))
+    with open(os.path.join(cache, 'accounts.json'), encoding='utf-8') as f:
+        accounts = json.load(f)
+    config = configure(folder, address, options.cert)
+    process = system.start_daemon(folder, 'samba', ['samba', '--foreground', '--no-process-group', '-s', config,
+                                                    '--model=single'],
+                                  options.die_with_parent, KRB5_CONFIG=os.path.join(folder, 'krb5.conf'))
+    ca = os.path.join(folder, 'certs', lab_certs.SERVERS['dc' + lab_certs.KINDS[options.cert]][0] + '.pem')
+    system.wait_ready(process, folder, 'samba', lambda: is_ready(address, ca, accounts['admin']))
+    keytab = os.path.join(folder, 'samba', 'connector.keytab')
+    info = {
+        'address': address, 'host': table.DC_HOST, 'domain': table.DOMAIN, 'realm': table.REALM,
+        'netbios': table.NETBIOS, 'suffix': table.ALT_SUFFIX, 'base': table.BASE, 'ldaps_port': 636,
+        'ldap_port': 389, 'kdc_port': 88, 'keytab': keytab, 'service': table.SERVICE_SPN,
+        'domain_sid': accounts['domain_sid'], 'service_sid': accounts['service_sid'],
+        'lockout_threshold': table.LOCKOUT_THRESHOLD, 'ca': ca, 'pid': process.pid,
+    }
+    return info, {'admin': accounts['admin'], **accounts['users']}
+
+
+def is_ready(address, ca_file, admin):
+    """A real bind over verified LDAPS, and a KDC that accepts."""
+    try:
+        with lab_ldap.Ldaps(address, 636, table.DC_HOST, ca_file) as ldap:
+            ldap.bind(admin['upn'], admin['password'])
+    except (ConnectionError, TimeoutError):
+        return False
+    return system.accepts(address, 88)
+
+
+class Admin:
+    """The domain seen by its administrator, over LDAPS. lab: the content of lab.json."""
+
+    def __init__(self, lab):
+        ad, admin = lab['ad'], lab['users']['admin']
+        self.ldap = lab_ldap.Ldaps(ad['address'], ad['ldaps_port'], ad['host'], ad['ca'])
+        self.ldap.bind(admin['upn'], admin['password'])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.ldap.__exit__(*exc)
+
+    def read(self, sam, *attributes):
+        """(dn, {name: first value or None})"""
+        found = self.ldap.search(table.BASE, list(attributes), ('sAMAccountName', sam))
+        if len(found) != 1:
+            raise system.LabError(f'{sam}: the domain has {len(found)} accounts of that name')
+        dn, values = found[0]
+        return dn, {name: values.get(name, [None])[0] for name in attributes}
+
+    def bad_pwd_count(self, sam):
+        return int(self.read(sam, 'badPwdCount')[1]['badPwdCount'] or 0)
+
+    def unlock(self, sam):
+        """Ends a lockout and sets badPwdCount to 0, as the administrators' tools do."""
+        self.ldap.replace(self.read(sam)[0], 'lockoutTime', '0')
