@@ -1,0 +1,47 @@
+/*
+ * Finds and makes the folders that hold keys. Everything in them is written by file_write_atomic or
+ * key_write.
+ */
+#include "connector/cli/folder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+char *folder_default(const char *what)
+{
+        const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+        char *dir = NULL;
+
+        if (config && config[0] == '/' && asprintf(&dir, "%s/postern/%s", config, what) < 0)
+                dir = NULL;
+        else if (!dir && home && asprintf(&dir, "%s/.config/postern/%s", home, what) < 0)
+                dir = NULL;
+        return dir;
+}
+
+void folder_path(char *out, const char *dir, const char *file)
+{
+        snprintf(out, FOLDER_PATH_MAX, "%s/%s", dir, file);
+}
+
+int folder_make(const char *dir, struct error *err)
+{
+        char path[FOLDER_PATH_MAX];
+
+        snprintf(path, sizeof(path), "%s", dir);
+        for (char *p = path + 1; *p; p++) {
+                if (*p != '/')
+                        continue;
+                *p = '\0';
+                if (mkdir(path, 0755) < 0 && errno != EEXIST)
+                        return error_fail(err, -errno, "cannot make the folder %s: %s", path,
+                                          strerror(errno));
+                *p = '/';
+        }
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                return error_fail(err, -errno, "cannot make the folder %s: %s", path, strerror(errno));
+        return 0;
+}

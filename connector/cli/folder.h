@@ -1,0 +1,17 @@
+/*
+ * Folders of the command line: where a tenant's, a service's or a connector's files are.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "connector/base/error.h"
+
+#define FOLDER_PATH_MAX 4096
+
+/* ${XDG_CONFIG_HOME:-~/.config}/postern/<what>; malloc. NULL where neither variable is set. */
+char *folder_default(const char *what);
+/* dir/file into out (FOLDER_PATH_MAX bytes; a longer one is cut and then not found). */
+void folder_path(char *out, const char *dir, const char *file);
+/* mkdir -p, the last part with mode 0700. */
+int folder_make(const char *dir, struct error *err);

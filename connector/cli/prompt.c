@@ -1,0 +1,97 @@
+/*
+ * Reads secrets from a terminal without echo, or from standard input, straight into the secret arena.
+ *
+ * Invariant: the terminal's mode is restored before this returns, also after Ctrl-C: signals that would end
+ * the program are held back while echo is off. Reads byte by byte, so that nothing behind the line is taken
+ * from the input.
+ */
+#include "connector/cli/prompt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "connector/base/cleanup.h"
+
+static int read_line(int fd, char *line, size_t cap, size_t *ret_n, struct error *err)
+{
+        size_t n = 0;
+
+        for (;;) {
+                char c;
+                ssize_t r = read(fd, &c, 1);
+
+                if (r < 0)
+                        return error_fail(err, -errno, "cannot read the password: %s", strerror(errno));
+                if (r == 0 || c == '\n')
+                        break;
+                if (n == cap)
+                        return error_fail(err, -EMSGSIZE, "the password is longer than %d bytes", SECRET_MAX);
+                line[n++] = c;
+        }
+        if (n > 0 && line[n - 1] == '\r')
+                n--;
+        *ret_n = n;
+        return 0;
+}
+
+static int read_secret(int fd, struct secret **ret_secret, struct error *err)
+{
+        char line[SECRET_MAX + 1];
+        size_t n = 0;
+        int r = read_line(fd, line, sizeof(line), &n, err);
+
+        if (r == 0 && n == 0) {
+                *ret_secret = NULL;
+                r = 1;
+        } else if (r == 0) {
+                r = secret_new(ret_secret, line, n);
+                if (r < 0)
+                        error_fail(err, r,
+                                   r == -EMSGSIZE ? "the password is longer than 1024 bytes"
+                                                  : "no room for a password");
+        }
+        wipe(line, sizeof(line));
+        return r;
+}
+
+int prompt_secret(const char *prompt, struct secret **ret_secret, struct error *err)
+{
+        struct termios old, quiet;
+        sigset_t hold, before;
+        int r;
+
+        if (tcgetattr(STDIN_FILENO, &old) < 0)
+                return read_secret(STDIN_FILENO, ret_secret, err);
+        sigemptyset(&hold);
+        sigaddset(&hold, SIGINT);
+        sigaddset(&hold, SIGTERM);
+        sigaddset(&hold, SIGQUIT);
+        sigaddset(&hold, SIGTSTP);
+        sigprocmask(SIG_BLOCK, &hold, &before);
+        quiet = old;
+        quiet.c_lflag &= (tcflag_t) ~(ECHO | ECHOE | ECHOK);
+        quiet.c_lflag |= ECHONL;
+        if (write(STDERR_FILENO, prompt, strlen(prompt)) < 0 ||
+            tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) < 0)
+                r = error_fail(err, -errno, "cannot turn off the terminal's echo: %s", strerror(errno));
+        else
+                r = read_secret(STDIN_FILENO, ret_secret, err);
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        return r;
+}
+
+int prompt_secret_file(const char *path, struct secret **ret_secret, struct error *err)
+{
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        int r;
+
+        if (fd < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        r = read_secret(fd, ret_secret, err);
+        return r < 0 ? error_prefix(err, r, "%s", path) : r;
+}

@@ -1,0 +1,17 @@
+/*
+ * Asking a person, or standard input, for a password or passphrase. Never from an argument or the
+ * environment.
+ */
+#pragma once
+
+#include "connector/base/secret.h"
+
+/*
+ * With a terminal on standard input: shows the prompt on the terminal and reads one line without echo.
+ * Otherwise reads standard input up to a newline or its end. The newline is not part of it. *ret_secret is
+ * NULL for an empty line (outcome 1). -EMSGSIZE over SECRET_MAX bytes, -EIO, -EINTR (the terminal's mode is
+ * restored) with err.
+ */
+int prompt_secret(const char *prompt, struct secret **ret_secret, struct error *err);
+/* The same, from a file whose first line is the secret. Outcome 1 for an empty line. */
+int prompt_secret_file(const char *path, struct secret **ret_secret, struct error *err);

@@ -1,0 +1,185 @@
+/*
+ * A sign-in service's folder on disk.
+ *
+ * Invariant: the private key is written once (0600) and never overwritten; service.pub.json holds nothing
+ * secret.
+ */
+#include "connector/cli/service-store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "certs/jose.h"
+#include "connector/base/text.h"
+#include "connector/cli/folder.h"
+
+#define KEY_FILE "service.key"
+#define PUBLIC_FILE "service.pub.json"
+#define META_FILE "service.json"
+
+static int write_json(const char *dir, const char *file, json_t *json, unsigned mode, struct error *err)
+{
+        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+        char path[FOLDER_PATH_MAX];
+
+        json_decref(json);
+        if (!text)
+                return error_fail(err, -ENOMEM, "out of memory");
+        folder_path(path, dir, file);
+        return file_write_atomic(path, text, strlen(text), mode, err);
+}
+
+static int write_public(const struct service_store *s, struct error *err)
+{
+        json_t *jwk = NULL;
+
+        if (key_to_jwk(s->key, &jwk) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        return write_json(s->dir, PUBLIC_FILE,
+                          json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", 1, "id", s->id, "name", s->name, "kid",
+                                    key_kid(s->key), "jwk", jwk),
+                          0644, err);
+}
+
+int service_store_save(const struct service_store *s, struct error *err)
+{
+        return write_json(s->dir, META_FILE,
+                          json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:I}", "v", 1, "id", s->id,
+                                    "name", s->name, "relay", s->relay, "tenant", s->tenant, "pin", s->pin,
+                                    "ca_file", s->ca_file, "secret_file", s->secret_file, "roster_seq",
+                                    (json_int_t)s->roster_seq),
+                          0600, err);
+}
+
+int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err)
+{
+        _cleanup_(service_store_clear) struct service_store s = {0};
+        char path[FOLDER_PATH_MAX];
+        int r;
+
+        if (!name[0] || strlen(name) > NAME_MAX_LEN || !utf8_valid(name, strlen(name)))
+                return error_fail(err, -EINVAL, "a service's name has 1 to %d bytes", NAME_MAX_LEN);
+        if (text_set(&s.dir, dir) < 0 || text_set(&s.name, name) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        r = id_generate(s.id);
+        if (r < 0)
+                return error_fail(err, r, "no random numbers");
+        r = folder_make(dir, err);
+        if (r == 0)
+                r = key_generate(&s.key, err);
+        folder_path(path, dir, KEY_FILE);
+        if (r == 0)
+                r = key_write(s.key, path, NULL, err);
+        if (r == 0)
+                r = write_public(&s, err);
+        if (r == 0)
+                r = service_store_save(&s, err);
+        if (r < 0)
+                return r;
+        *ret_s = s;
+        s = (struct service_store){0};
+        return 0;
+}
+
+static int take(char **to, const json_t *json, const char *name)
+{
+        const char *text = json_string_value(json_object_get(json, name));
+
+        return text ? text_set(to, text) : 0;
+}
+
+static int read_json(json_t **ret_json, const char *path, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(65536);
+        int r = file_read(&text, path, err);
+
+        return r < 0 ? r : jose_json_object(ret_json, text.data ? text.data : "", text.len, path, err);
+}
+
+static int read_meta(struct service_store *s, struct error *err)
+{
+        char path[FOLDER_PATH_MAX];
+        json_t *json = NULL;
+        const char *id;
+        int r;
+
+        folder_path(path, s->dir, META_FILE);
+        r = read_json(&json, path, err);
+        if (r < 0)
+                return error_prefix(err, r,
+                                    "no service here (make one with `postern service init`, or name its "
+                                    "folder with --service)");
+        id = json_string_value(json_object_get(json, "id"));
+        if (!id || !id_valid(id, strlen(id)))
+                r = error_fail(err, -EBADMSG, "%s: id is missing", path);
+        else if (take(&s->name, json, "name") < 0 || take(&s->relay, json, "relay") < 0 ||
+                 take(&s->tenant, json, "tenant") < 0 || take(&s->pin, json, "pin") < 0 ||
+                 take(&s->ca_file, json, "ca_file") < 0 || take(&s->secret_file, json, "secret_file") < 0)
+                r = error_fail(err, -ENOMEM, "out of memory");
+        else
+                memcpy(s->id, id, strlen(id) + 1);
+        s->roster_seq = (uint64_t)json_integer_value(json_object_get(json, "roster_seq"));
+        json_decref(json);
+        return r;
+}
+
+int service_store_open(struct service_store *ret_s, const char *dir, struct error *err)
+{
+        _cleanup_(service_store_clear) struct service_store s = {0};
+        char path[FOLDER_PATH_MAX];
+        int r;
+
+        if (text_set(&s.dir, dir) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        r = read_meta(&s, err);
+        folder_path(path, dir, KEY_FILE);
+        if (r == 0)
+                r = key_read(&s.key, path, NULL, err);
+        if (r < 0)
+                return r;
+        *ret_s = s;
+        s = (struct service_store){0};
+        return 0;
+}
+
+void service_store_clear(struct service_store *s)
+{
+        free(s->dir);
+        free(s->name);
+        key_free(s->key);
+        free(s->relay);
+        free(s->tenant);
+        free(s->pin);
+        free(s->ca_file);
+        free(s->secret_file);
+        *s = (struct service_store){0};
+}
+
+int service_public_read(struct service_public *ret_p, const char *path, struct error *err)
+{
+        struct service_public p = {0};
+        json_t *json = NULL;
+        const char *id = NULL, *name = NULL;
+        int r = read_json(&json, path, err);
+
+        if (r == 0)
+                r = jose_json_str(json, path, "id", 16, ID_MAX, &id, err);
+        if (r == 0)
+                r = jose_json_str(json, path, "name", 1, NAME_MAX_LEN, &name, err);
+        if (r == 0)
+                r = key_from_jwk(&p.key, json_object_get(json, "jwk"), NULL, err);
+        if (r == 0) {
+                memcpy(p.id, id, strlen(id) + 1);
+                memcpy(p.name, name, strlen(name) + 1);
+                *ret_p = p;
+        }
+        json_decref(json);
+        return r;
+}
+
+void service_public_clear(struct service_public *p)
+{
+        key_free(p->key);
+        *p = (struct service_public){0};
+}

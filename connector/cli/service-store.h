@@ -1,0 +1,33 @@
+/*
+ * A sign-in service's folder: service.key (its key), service.pub.json (what the tenant's admin approves),
+ * service.json (where it signs in).
+ */
+#pragma once
+
+#include "certs/key.h"
+#include "connector/base/loop.h"
+#include "certs/roster.h"
+
+struct service_store {
+        char *dir;
+        char id[ID_MAX + 1];
+        char *name;
+        struct key *key;
+        /* remembered from `service init` or `sign-in`; or NULL */
+        char *relay, *tenant, *pin, *ca_file, *secret_file;
+        uint64_t roster_seq; /* the highest seen: older rosters are refused */
+};
+
+/* Makes folder, key and files. -EEXIST where a key is there already. */
+int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err);
+int service_store_open(struct service_store *ret_s, const char *dir, struct error *err);
+int service_store_save(const struct service_store *s, struct error *err);
+void service_store_clear(struct service_store *s);
+
+struct service_public {
+        char id[ID_MAX + 1];
+        char name[NAME_MAX_LEN + 1];
+        struct key *key;
+};
+int service_public_read(struct service_public *ret_p, const char *path, struct error *err);
+void service_public_clear(struct service_public *p);

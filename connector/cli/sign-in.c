@@ -1,0 +1,239 @@
+/*
+ * `postern sign-in`: one sign-in through the relay, as a sign-in service makes it. Prints the verdict as
+ * JSON.
+ *
+ * Exit code: 0 accepted, 1 refused, 2 wrong usage, 3 unavailable. The password comes from the terminal or
+ * standard input, never from an argument or the environment.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "connector/base/text.h"
+#include "connector/cli/cli.h"
+#include "connector/cli/folder.h"
+#include "connector/cli/prompt.h"
+#include "connector/cli/service-store.h"
+#include "queue/client/client.h"
+#include "validate/outcome.h"
+
+static const char help[] = "Usage: postern sign-in --user NAME [OPTIONS]\n"
+                           "\n"
+                           "Signs NAME in through the relay, as a sign-in service does, and prints the\n"
+                           "verdict as JSON. The password is asked for, or read from standard input.\n"
+                           "Exit code: 0 accepted, 1 refused, 2 wrong usage, 3 unavailable.\n"
+                           "\n"
+                           "  --user NAME         user@domain or DOMAIN\\user\n"
+                           "  --service DIR       folder of `postern service init`\n"
+                           "                      (~/.config/postern/service); it remembers:\n"
+                           "  --relay URL           the relay\n"
+                           "  --tenant T            the tenant\n"
+                           "  --pin PIN             its pin\n"
+                           "  --secret-file FILE    the relay's secret for this service\n"
+                           "  --ca-file FILE        the relay's CA (else the system's)\n"
+                           "  --connector NAME    seal to this connector alone\n"
+                           "  --budget MS         time for all of it, 500..15000 (8000)\n";
+
+struct options {
+        const char *dir, *relay, *tenant, *pin, *secret_file, *ca_file, *user, *connector;
+        uint64_t budget;
+};
+
+static const struct option longopts[] = {
+        {"user", required_argument, NULL, 'u'},    {"service", required_argument, NULL, 's'},
+        {"relay", required_argument, NULL, 'r'},   {"tenant", required_argument, NULL, 't'},
+        {"pin", required_argument, NULL, 'p'},     {"secret-file", required_argument, NULL, 'S'},
+        {"ca-file", required_argument, NULL, 'c'}, {"connector", required_argument, NULL, 'C'},
+        {"budget", required_argument, NULL, 'b'},  {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+};
+
+static int parse(int argc, char **argv, struct options *o)
+{
+        int c;
+
+        while ((c = getopt_long(argc, argv, "h", longopts, NULL)) != -1) {
+                if (c == 'u')
+                        o->user = optarg;
+                else if (c == 's')
+                        o->dir = optarg;
+                else if (c == 'r')
+                        o->relay = optarg;
+                else if (c == 't')
+                        o->tenant = optarg;
+                else if (c == 'p')
+                        o->pin = optarg;
+                else if (c == 'S')
+                        o->secret_file = optarg;
+                else if (c == 'c')
+                        o->ca_file = optarg;
+                else if (c == 'C')
+                        o->connector = optarg;
+                else if (c == 'b' && text_parse_u64(optarg, BUDGET_MIN, BUDGET_MAX, &o->budget) < 0)
+                        return cli_usage("sign-in", "--budget %s: milliseconds from %d to %d", optarg,
+                                         BUDGET_MIN, BUDGET_MAX);
+                else if (c == 'h')
+                        return fputs(help, stdout), 0;
+                else if (c == '?')
+                        return cli_usage("sign-in", NULL);
+        }
+        if (optind < argc)
+                return cli_usage(
+                        "sign-in",
+                        "unexpected word %s (the name goes behind --user; a password is never an argument)",
+                        argv[optind]);
+        return o->user ? -1 : cli_usage("sign-in", "--user is missing");
+}
+
+static const char *or_null(const char *text)
+{
+        return text[0] ? text : NULL;
+}
+
+static json_t *user_json(const struct verdict_claims *v)
+{
+        return json_pack("{s:s, s:s*, s:s*, s:s*, s:s*}", "id", v->user_id, "guid", or_null(v->user_guid),
+                         "upn", or_null(v->user_upn), "sam", or_null(v->user_sam), "domain",
+                         or_null(v->user_domain));
+}
+
+static json_t *raw_json(const struct verdict_claims *v)
+{
+        if (!v->raw_ldap[0] && !v->raw_krb[0] && !v->raw_ntstatus[0])
+                return NULL;
+        return json_pack("{s:s*, s:s*, s:s*}", "ldap", or_null(v->raw_ldap), "krb", or_null(v->raw_krb),
+                         "ntstatus", or_null(v->raw_ntstatus));
+}
+
+static json_t *verdict_json(const struct client_result *r)
+{
+        const struct verdict_claims *v = &r->verdict;
+        enum reason reason = reason_from_id(v->reason);
+
+        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o*, s:s, s:s, s:s*, s:s*, s:o*, s:{s:i, s:i, s:i, "
+                         "s:i}, s:s*}",
+                         "id", r->id, "verdict", v->verdict, "class", v->class, "reason", v->reason,
+                         "password_proved", v->password_proved, "may_have_counted", v->may_have_counted,
+                         "user", v->user_id[0] ? user_json(v) : NULL, "connector", r->connector,
+                         "connector_name", r->connector_name, "dc", or_null(v->dc), "method",
+                         or_null(v->method), "raw", raw_json(v), "t", "opened", (int)v->t_opened, "dc",
+                         (int)v->t_dc, "total", (int)v->t_total, "service", (int)r->ms, "text",
+                         reason == REASON_MAX ? NULL : reason_info(reason)->user_text);
+}
+
+/* A relay's problem, or silence: never a verdict, always unavailable. */
+static json_t *problem_json(const struct client_result *r)
+{
+        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:{s:s, s:I, s:s, s:s*, s:s*}, s:{s:i}, s:s}", "id",
+                         r->id, "verdict", "unavailable", "class", "infrastructure", "reason", r->problem,
+                         "password_proved", 0, "may_have_counted",
+                         !strcmp(r->started, "no") ? "0" : "unknown", "problem", "type", r->problem, "status",
+                         (json_int_t)r->status, "detail", r->detail, "started", or_null(r->started), "retry",
+                         or_null(r->retry), "t", "service", (int)r->ms, "text",
+                         "Signing in is not possible at the moment. Your password was not judged.");
+}
+
+static int print_result(const struct client_result *r)
+{
+        json_t *json = r->has_verdict ? verdict_json(r) : problem_json(r);
+        char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+
+        json_decref(json);
+        if (!text)
+                return cli_fail("out of memory");
+        puts(text);
+        free(text);
+        if (!r->has_verdict)
+                return EXIT_UNAVAILABLE;
+        if (!strcmp(r->verdict.verdict, "accepted"))
+                return EXIT_SUCCESS;
+        return !strcmp(r->verdict.verdict, "refused") ? EXIT_REFUSED : EXIT_UNAVAILABLE;
+}
+
+static int remember(struct service_store *s, const struct options *o, struct error *err)
+{
+        if ((o->relay && text_set(&s->relay, o->relay) < 0) ||
+            (o->tenant && text_set(&s->tenant, o->tenant) < 0) || (o->pin && text_set(&s->pin, o->pin) < 0) ||
+            (o->secret_file && text_set(&s->secret_file, o->secret_file) < 0) ||
+            (o->ca_file && text_set(&s->ca_file, o->ca_file) < 0))
+                return error_fail(err, -ENOMEM, "out of memory");
+        if (!s->relay || !s->tenant || !s->pin || !s->secret_file)
+                return error_fail(err, -EINVAL, "%s is not known: give it once with %s",
+                                  !s->relay    ? "the relay"
+                                  : !s->tenant ? "the tenant"
+                                  : !s->pin    ? "the tenant's pin"
+                                               : "the relay's secret",
+                                  !s->relay    ? "--relay URL"
+                                  : !s->tenant ? "--tenant T"
+                                  : !s->pin    ? "--pin PIN"
+                                               : "--secret-file FILE");
+        return 0;
+}
+
+static int sign_in(struct service_store *s, const struct options *o, const char *bearer,
+                   struct client_result *ret, struct error *err)
+{
+        _cleanup_(client_freep) struct client *client = NULL;
+        struct client_config config = {s->relay, s->tenant,           s->pin,       bearer, s->ca_file, s->id,
+                                       s->key,   (uint32_t)o->budget, s->roster_seq};
+        struct sign_in_params params = {
+                .service_id = s->id,
+                .service_key = s->key,
+                .username = o->user,
+                .username_len = strlen(o->user),
+                .client_app = "postern sign-in",
+                .only_connector = o->connector,
+                .now = (int64_t)time(NULL),
+        };
+        struct secret *password = NULL;
+        int r = client_new(&client, &config, err);
+
+        if (r == 0)
+                r = prompt_secret("Password: ", &password, err);
+        if (r < 0)
+                return r;
+        params.password = password;
+        r = client_sign_in(client, &params, ret, err);
+        secret_free(password);
+        if (r < 0)
+                return r;
+        s->roster_seq = client_roster_seq(client);
+        return service_store_save(s, err);
+}
+
+static int run(const struct options *o, const char *dir)
+{
+        _cleanup_(service_store_clear) struct service_store s = {0};
+        struct client_result result = {0};
+        struct secret *bearer = NULL;
+        struct error err = {""};
+        int r = service_store_open(&s, dir, &err);
+
+        if (r == 0 && remember(&s, o, &err) < 0)
+                return cli_usage("sign-in", "%s", err.text);
+        if (r == 0)
+                r = prompt_secret_file(s.secret_file, &bearer, &err);
+        if (r > 0)
+                r = error_fail(&err, -EINVAL, "%s is empty", s.secret_file);
+        if (r == 0)
+                r = sign_in(&s, o, secret_text(bearer), &result, &err);
+        secret_free(bearer);
+        return r < 0 ? cli_fail("%s", err.text[0] ? err.text : strerror(-r)) : print_result(&result);
+}
+
+int cmd_sign_in(int argc, char **argv)
+{
+        _cleanup_(freep) char *fallback = NULL;
+        struct options o = {.budget = BUDGET_DEFAULT};
+        int code = parse(argc, argv, &o);
+
+        if (code >= 0)
+                return code;
+        fallback = folder_default("service");
+        if (!o.dir && !fallback)
+                return cli_fail("HOME is not set: name the folder with --service");
+        return run(&o, o.dir ? o.dir : fallback);
+}

@@ -1,0 +1,348 @@
+/*
+ * The tenant admin's folder and the two calls to the relay that an admin makes.
+ *
+ * Invariant: the tenant key is written once and never overwritten; the roster on disk never goes back in seq.
+ * The relay is not believed: a pending identity counts only with the fingerprint that the admin was told by
+ * the connector's host, and with its own proof.
+ */
+#include "connector/cli/tenant-store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "certs/jose.h"
+#include "connector/base/text.h"
+#include "connector/cli/folder.h"
+#include "connector/cli/prompt.h"
+
+#define KEY_FILE "tenant.key"
+#define META_FILE "tenant.json"
+#define ROSTER_FILE "roster.jws"
+
+static int write_meta(const struct tenant_store *s, struct error *err)
+{
+        _cleanup_(freep) char *text = NULL;
+        char path[FOLDER_PATH_MAX];
+        json_t *json = json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*}", "v", 1, "tenant", s->tenant, "pin",
+                                 s->pin, "relay", s->relay, "ca_file", s->ca_file, "admin_secret_file",
+                                 s->admin_secret_file);
+
+        if (json)
+                text = json_dumps(json, JSON_INDENT(2));
+        json_decref(json);
+        if (!text)
+                return error_fail(err, -ENOMEM, "out of memory");
+        folder_path(path, s->dir, META_FILE);
+        return file_write_atomic(path, text, strlen(text), 0600, err);
+}
+
+int tenant_store_create(const char *dir, const char *tenant, const char *passphrase,
+                        char ret_pin[KID_LEN + 1], struct error *err)
+{
+        _cleanup_(key_freep) struct key *key = NULL;
+        _cleanup_(tenant_store_clear) struct tenant_store s = {0};
+        char path[FOLDER_PATH_MAX];
+        int r;
+
+        if (!tenant_valid(tenant))
+                return error_fail(err, -EINVAL, "%s is no tenant name: 1 to %d of a-z, 0-9 and -", tenant,
+                                  TENANT_MAX);
+        r = folder_make(dir, err);
+        if (r == 0)
+                r = key_generate(&key, err);
+        if (r < 0)
+                return r;
+        folder_path(path, dir, KEY_FILE);
+        r = key_write(key, path, passphrase, err);
+        if (r < 0)
+                return r;
+        if (text_set(&s.dir, dir) < 0 || text_set(&s.tenant, tenant) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        memcpy(s.pin, key_pin(key), sizeof(s.pin));
+        r = write_meta(&s, err);
+        if (r == 0)
+                memcpy(ret_pin, s.pin, sizeof(s.pin));
+        return r;
+}
+
+static int take_text(char **to, const json_t *json, const char *name)
+{
+        const char *text = json_string_value(json_object_get(json, name));
+
+        return text ? text_set(to, text) : 0;
+}
+
+static int read_meta(struct tenant_store *s, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(65536);
+        char path[FOLDER_PATH_MAX];
+        json_t *json = NULL;
+        const char *pin;
+        int r;
+
+        folder_path(path, s->dir, META_FILE);
+        r = file_read(&text, path, err);
+        if (r < 0)
+                return error_prefix(err, r,
+                                    "no tenant here (make one with `postern tenant init`, or name its folder "
+                                    "with --dir)");
+        r = jose_json_object(&json, text.data, text.len, path, err);
+        if (r < 0)
+                return r;
+        pin = json_string_value(json_object_get(json, "pin"));
+        if (take_text(&s->tenant, json, "tenant") < 0 || take_text(&s->relay, json, "relay") < 0 ||
+            take_text(&s->ca_file, json, "ca_file") < 0 ||
+            take_text(&s->admin_secret_file, json, "admin_secret_file") < 0)
+                r = error_fail(err, -ENOMEM, "out of memory");
+        else if (!s->tenant || !pin || strlen(pin) != KID_LEN)
+                r = error_fail(err, -EBADMSG, "%s: tenant or pin is missing", path);
+        else
+                memcpy(s->pin, pin, KID_LEN + 1);
+        json_decref(json);
+        return r;
+}
+
+/* The stored roster, expired or not: an admin must be able to sign a new one. */
+static int read_roster(struct tenant_store *s, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(ROSTER_TEXT_MAX);
+        char path[FOLDER_PATH_MAX];
+        int r;
+
+        folder_path(path, s->dir, ROSTER_FILE);
+        r = file_read(&text, path, err);
+        if (r == -ENOENT)
+                return 0;
+        if (r == 0)
+                r = roster_verify(&s->roster, text.data, text.len, s->pin, s->tenant, ROSTER_ANY_TIME, 0,
+                                  err);
+        return r < 0 ? error_prefix(err, r, "%s", path) : 0;
+}
+
+int tenant_store_open(struct tenant_store *ret_s, const char *dir, struct error *err)
+{
+        _cleanup_(tenant_store_clear) struct tenant_store s = {0};
+        int r;
+
+        if (text_set(&s.dir, dir) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        r = read_meta(&s, err);
+        if (r == 0)
+                r = read_roster(&s, err);
+        if (r < 0)
+                return r;
+        *ret_s = s;
+        s = (struct tenant_store){0};
+        return 0;
+}
+
+void tenant_store_clear(struct tenant_store *s)
+{
+        free(s->dir);
+        free(s->tenant);
+        free(s->relay);
+        free(s->ca_file);
+        free(s->admin_secret_file);
+        roster_free(s->roster);
+        *s = (struct tenant_store){0};
+}
+
+bool tenant_store_key_encrypted(const struct tenant_store *s)
+{
+        _cleanup_(buffer_free) struct buffer pem = BUFFER(65536);
+        char path[FOLDER_PATH_MAX];
+
+        folder_path(path, s->dir, KEY_FILE);
+        return file_read(&pem, path, NULL) == 0 && key_pem_encrypted(pem.data, pem.len);
+}
+
+int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key,
+                     struct error *err)
+{
+        _cleanup_(key_freep) struct key *key = NULL;
+        char path[FOLDER_PATH_MAX];
+        int r;
+
+        folder_path(path, s->dir, KEY_FILE);
+        r = key_read(&key, path, passphrase, err);
+        if (r < 0)
+                return r;
+        if (strcmp(key_pin(key), s->pin) != 0)
+                return error_fail(err, -EKEYREJECTED, "%s is not the key that %s pins", path, META_FILE);
+        *ret_key = steal(key);
+        return 0;
+}
+
+int tenant_store_save(const struct tenant_store *s, struct error *err)
+{
+        char path[FOLDER_PATH_MAX];
+        int r = write_meta(s, err);
+
+        if (r < 0 || !s->roster || !s->roster->text)
+                return r;
+        folder_path(path, s->dir, ROSTER_FILE);
+        return file_write_atomic(path, s->roster->text, strlen(s->roster->text), 0644, err);
+}
+
+/* One call to the relay with the admin's secret; ret is filled with any status. */
+static int call(const struct tenant_store *s, const char *method, const char *what, const char *body,
+                struct https_response *ret, struct error *err)
+{
+        _cleanup_(https_freep) struct https *https = NULL;
+        struct https_config config = {.ca_file = s->ca_file};
+        struct secret *bearer = NULL;
+        char url[2048];
+        int r;
+
+        if (!s->relay || !s->admin_secret_file)
+                return error_fail(err, -EINVAL,
+                                  "which relay? Give --relay URL and --admin-secret-file FILE once; they are "
+                                  "remembered");
+        r = prompt_secret_file(s->admin_secret_file, &bearer, err);
+        if (r != 0)
+                return r < 0 ? r : error_fail(err, -EINVAL, "%s is empty", s->admin_secret_file);
+        snprintf(url, sizeof(url), "%s/v1/tenants/%s/%s", s->relay, s->tenant, what);
+        r = https_new(&https, &config, err);
+        if (r == 0) {
+                struct https_request request = {
+                        .method = method,
+                        .url = url,
+                        .bearer = secret_text(bearer),
+                        .content_type = body ? "application/jose" : NULL,
+                        .body = body,
+                        .body_len = body ? strlen(body) : 0,
+                };
+                r = https_do(https, &request, ret, err);
+        }
+        secret_free(bearer);
+        return r;
+}
+
+/* What the relay's problem answer says, in one line. */
+static int refused(const struct https_response *response, struct error *err)
+{
+        json_t *json = NULL;
+        const char *title = NULL, *detail = NULL;
+        int r = -EPROTO;
+
+        if (response->body.len &&
+            jose_json_object(&json, response->body.data, response->body.len, "answer", NULL) == 0) {
+                title = json_string_value(json_object_get(json, "title"));
+                detail = json_string_value(json_object_get(json, "detail"));
+        }
+        if (response->status == 401)
+                r = -EACCES;
+        error_fail(err, r, "the relay refused (HTTP %ld): %s%s%s%s", response->status,
+                   title ? title : "no reason given", detail ? ": " : "", detail ? detail : "",
+                   response->status == 401
+                           ? " (is --admin-secret-file the one that `postern-relay tenant add` printed?)"
+                           : "");
+        json_decref(json);
+        return r;
+}
+
+int tenant_publish(const struct tenant_store *s, struct error *err)
+{
+        _cleanup_(https_response_clear) struct https_response response = {0};
+        int r;
+
+        if (!s->roster || !s->roster->text)
+                return error_fail(err, -ENOENT,
+                                  "there is no roster yet: approve a connector or a service first");
+        r = call(s, "PUT", "roster", s->roster->text, &response, err);
+        if (r < 0)
+                return r;
+        return response.status / 100 == 2 ? 0 : refused(&response, err);
+}
+
+/* A pending entry's key, its proof checked. The proof was fresh when the relay took it; its age does not
+ * matter here. */
+static int check_pending(const json_t *entry, const char *tenant, const char *fingerprint,
+                         struct pending_identity *ret_p, struct error *err)
+{
+        const char *id = json_string_value(json_object_get(entry, "id"));
+        const char *proof = json_string_value(json_object_get(entry, "proof"));
+        _cleanup_(jws_clear) struct jws jws = {0};
+        _cleanup_(key_freep) struct key *key = NULL;
+        json_t *claims = NULL;
+        const char *proof_id, *proof_tenant;
+        int r;
+
+        if (!id || !proof || !id_valid(id, strlen(id)))
+                return error_fail(err, -EBADMSG, "the relay's answer lacks id or proof");
+        r = key_from_jwk(&key, json_object_get(entry, "jwk"), NULL, err);
+        if (r < 0)
+                return r;
+        if (strcmp(key_kid(key), fingerprint) != 0)
+                return error_fail(err, -EKEYREJECTED, "the key that the relay shows has the fingerprint %s",
+                                  key_kid(key));
+        r = jws_parse(&jws, proof, strlen(proof), JOSE_TYP_IDENTITY, false, err);
+        if (r == 0)
+                r = jws_verify(&jws, key, err);
+        if (r == 0)
+                r = jose_json_object(&claims, jws.payload.data, jws.payload.len, "proof", err);
+        if (r < 0)
+                return r;
+        proof_id = json_string_value(json_object_get(claims, "id"));
+        proof_tenant = json_string_value(json_object_get(claims, "tenant"));
+        if (!proof_id || !proof_tenant || strcmp(proof_id, id) != 0 || strcmp(proof_tenant, tenant) != 0)
+                r = error_fail(err, -EKEYREJECTED,
+                               "the proof of possession is for another connector or tenant");
+        json_decref(claims);
+        if (r < 0)
+                return r;
+        snprintf(ret_p->id, sizeof(ret_p->id), "%s", id);
+        ret_p->key = steal(key);
+        return 0;
+}
+
+static const char *text_of(const json_t *entry, const char *name)
+{
+        const char *text = json_string_value(json_object_get(entry, name));
+
+        return text ? text : "-";
+}
+
+/* Picks the entry by name and fingerprint; otherwise err lists what is pending. */
+static int pick_pending(const json_t *list, const struct tenant_store *s, const char *name,
+                        const char *fingerprint, struct pending_identity *ret_p, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer seen = BUFFER(ERROR_TEXT_MAX);
+        size_t i;
+        json_t *entry;
+
+        json_array_foreach (list, i, entry) {
+                if (!strcmp(text_of(entry, "name"), name) && !strcmp(text_of(entry, "kid"), fingerprint)) {
+                        snprintf(ret_p->name, sizeof(ret_p->name), "%s", name);
+                        return check_pending(entry, s->tenant, fingerprint, ret_p, err);
+                }
+                if (buffer_printf(&seen, "%s%s %s", seen.len ? ", " : "", text_of(entry, "name"),
+                                  text_of(entry, "kid")) < 0)
+                        continue; /* the list in the message is cut, nothing else */
+        }
+        return error_fail(err, -ENOENT,
+                          "no connector %s with the fingerprint %s asks to be approved; pending: %s", name,
+                          fingerprint, seen.len ? seen.data : "none");
+}
+
+int tenant_find_pending(const struct tenant_store *s, const char *name, const char *fingerprint,
+                        struct pending_identity *ret_p, struct error *err)
+{
+        _cleanup_(https_response_clear) struct https_response response = {0};
+        json_t *list;
+        int r = call(s, "GET", "pending", NULL, &response, err);
+
+        if (r < 0)
+                return r;
+        if (response.status != 200)
+                return refused(&response, err);
+        list = json_loadb(response.body.data ? response.body.data : "", response.body.len,
+                          JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_array(list))
+                r = error_fail(err, -EBADMSG, "the relay's list of pending connectors is malformed");
+        else
+                r = pick_pending(list, s, name, fingerprint, ret_p, err);
+        json_decref(list);
+        return r;
+}

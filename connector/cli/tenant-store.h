@@ -1,0 +1,41 @@
+/*
+ * The tenant admin's folder: tenant.key (the tenant key), tenant.json (which tenant, which relay), roster.jws
+ * (the newest roster).
+ */
+#pragma once
+
+#include "certs/https.h"
+#include "certs/roster.h"
+
+struct tenant_store {
+        char *dir;
+        char *tenant;
+        char pin[KID_LEN + 1];
+        char *relay, *ca_file, *admin_secret_file; /* remembered from the last call that gave them; or NULL */
+        struct roster *roster;                     /* the newest one, or an empty one of seq 0 */
+};
+
+/* Makes the folder (0700) and its files. -EEXIST where a tenant key is there already: it is never
+ * overwritten. passphrase may be NULL. */
+int tenant_store_create(const char *dir, const char *tenant, const char *passphrase,
+                        char ret_pin[KID_LEN + 1], struct error *err);
+int tenant_store_open(struct tenant_store *ret_s, const char *dir, struct error *err);
+void tenant_store_clear(struct tenant_store *s);
+/* Reads the private tenant key and checks that it is the pin's. -EACCES: passphrase missing or wrong. */
+int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key,
+                     struct error *err);
+bool tenant_store_key_encrypted(const struct tenant_store *s);
+/* Writes tenant.json (relay and so on) and, when it was signed, the roster. */
+int tenant_store_save(const struct tenant_store *s, struct error *err);
+
+/* The relay's side: PUT roster, GET pending. Needs relay and admin_secret_file. */
+int tenant_publish(const struct tenant_store *s, struct error *err);
+struct pending_identity {
+        char id[65];
+        char name[NAME_MAX_LEN + 1];
+        struct key *key;
+};
+/* Finds the pending identity of this name and fingerprint and checks its proof of possession. -ENOENT says
+ * what is pending instead. */
+int tenant_find_pending(const struct tenant_store *s, const char *name, const char *fingerprint,
+                        struct pending_identity *ret_p, struct error *err);

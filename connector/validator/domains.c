@@ -1,0 +1,180 @@
+/*
+ * Domains of the configuration in the form that validate/ and the key statements take.
+ *
+ * The keytab is copied into a memfd of this process: the file itself belongs to root, and libkrb5 opens
+ * keytabs by name. The copy is read through /proc/self/fd, which a process may do for itself even when it is
+ * undumpable.
+ */
+#include "connector/validator/domains.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "connector/base/secret.h"
+#include "connector/base/text.h"
+
+#define CA_MAX (256 * 1024)
+#define KEYTAB_MAX (256 * 1024)
+
+static void fill_domain(struct domain_config *to, const struct config_domain *from)
+{
+        *to = (struct domain_config){
+                .name = from->name,
+                .realm = from->realm,
+                .netbios = from->netbios,
+                .n_dcs = from->n_dcs,
+                .directory = from->directory,
+                .ldaps_port = (uint16_t)from->ldaps_port,
+                .kdc_port = (uint16_t)from->kdc_port,
+                .dc_identity = from->dc_identity,
+                .bind_template = from->bind_template,
+                .service_principal = from->service_principal,
+                .pool_max = from->pool_max,
+                .connect_timeout_ms = from->connect_timeout_ms,
+        };
+        for (size_t i = 0; i < from->n_suffixes; i++)
+                to->suffixes[i] = from->suffixes[i];
+        for (size_t i = 0; i < from->n_dcs; i++)
+                to->dcs[i] = (struct dc_config){from->dcs[i].host, from->dcs[i].address};
+        for (size_t i = 0; i < from->n_methods; i++)
+                to->methods[i] = from->methods[i];
+        for (size_t i = 0; i < from->n_pins; i++)
+                to->pins[i] = from->pins[i];
+}
+
+/* The names that statements announce: realm name, alternate suffixes, NetBIOS name of each domain. */
+static int collect_names(struct domains *d, const struct config *config)
+{
+        d->realms = calloc(config->n_domains, sizeof(*d->realms));
+        d->netbios = calloc(config->n_domains, sizeof(*d->netbios));
+        d->suffixes = calloc(config->n_domains * SUFFIXES_MAX, sizeof(*d->suffixes));
+        if (!d->realms || !d->netbios || !d->suffixes)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_domains; i++) {
+                const struct config_domain *c = &config->domains[i];
+
+                d->realms[d->names.n_realms++] = c->name;
+                if (c->netbios)
+                        d->netbios[d->names.n_netbios++] = c->netbios;
+                for (size_t k = 0; k < c->n_suffixes && d->names.n_suffixes < STATEMENT_NAMES_MAX; k++)
+                        d->suffixes[d->names.n_suffixes++] = c->suffixes[k];
+        }
+        d->names.realms = d->realms;
+        d->names.netbios = d->netbios;
+        d->names.suffixes = d->suffixes;
+        return 0;
+}
+
+int domains_new(struct domains **ret_d, const struct config *config)
+{
+        _cleanup_(domains_freep) struct domains *d = calloc(1, sizeof(*d));
+
+        if (!d)
+                return -ENOMEM;
+        d->configs = calloc(config->n_domains, sizeof(*d->configs));
+        d->files = calloc(config->n_domains, sizeof(*d->files));
+        if (!d->configs || !d->files)
+                return -ENOMEM;
+        d->n = config->n_domains;
+        for (size_t i = 0; i < d->n; i++) {
+                d->files[i].keytab = -1;
+                fill_domain(&d->configs[i], &config->domains[i]);
+        }
+        if (collect_names(d, config) < 0)
+                return -ENOMEM;
+        d->validate = (struct validate_config){d->configs, d->n, config->default_domain};
+        *ret_d = steal(d);
+        return 0;
+}
+
+struct domains *domains_free(struct domains *d)
+{
+        if (!d)
+                return NULL;
+        for (size_t i = 0; i < d->n; i++) {
+                free(d->files[i].text);
+                if (d->files[i].keytab >= 0)
+                        close(d->files[i].keytab);
+        }
+        free(d->configs);
+        free(d->files);
+        free(d->realms);
+        free(d->netbios);
+        free(d->suffixes);
+        free(d);
+        return NULL;
+}
+
+static int index_of(const struct domains *d, const char *domain)
+{
+        for (size_t i = 0; i < d->n; i++)
+                if (!strcmp(d->configs[i].name, domain))
+                        return (int)i;
+        return -ENOENT;
+}
+
+int domains_ca(struct domains *d, const char *domain, int fd_in, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer pem = BUFFER(CA_MAX);
+        _cleanup_(closep) int fd = fd_in;
+        int i = index_of(d, domain);
+        int r;
+
+        if (i < 0)
+                return error_fail(err, i, "CA file for the unknown domain %s", domain);
+        r = fd_read_all(&pem, fd, err);
+        if (r < 0)
+                return error_prefix(err, r, "CA file of domain %s", domain);
+        free(d->files[i].text);
+        d->files[i].text = buffer_steal(&pem);
+        d->configs[i].ca_pem = d->files[i].text;
+        return d->files[i].text ? 0 : error_fail(err, -EBADMSG, "the CA file of domain %s is empty", domain);
+}
+
+/* A memfd with a copy of what fd holds; the intermediate copy is wiped. */
+static int copy_to_memfd(int fd, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer bytes = BUFFER_SECRET(KEYTAB_MAX);
+        _cleanup_(closep) int copy = -1;
+        int r = fd_read_all(&bytes, fd, err);
+
+        if (r < 0)
+                return r;
+        copy = memfd_create("keytab", MFD_CLOEXEC);
+        if (copy < 0)
+                return error_fail(err, -errno, "memfd_create: %s", strerror(errno));
+        for (size_t done = 0; done < bytes.len;) {
+                ssize_t w = write(copy, bytes.data + done, bytes.len - done);
+
+                if (w < 0)
+                        return error_fail(err, -errno, "copy of the keytab: %s", strerror(errno));
+                done += (size_t)w;
+        }
+        r = copy;
+        copy = -1;
+        return r;
+}
+
+int domains_keytab(struct domains *d, const char *domain, int fd_in, struct error *err)
+{
+        _cleanup_(closep) int fd = fd_in;
+        int i = index_of(d, domain);
+        struct domain_file *file;
+        int copy;
+
+        if (i < 0)
+                return error_fail(err, i, "keytab for the unknown domain %s", domain);
+        copy = copy_to_memfd(fd, err);
+        if (copy < 0)
+                return error_prefix(err, copy, "keytab of domain %s", domain);
+        file = &d->files[i];
+        if (file->keytab >= 0)
+                close(file->keytab);
+        file->keytab = copy;
+        snprintf(file->keytab_name, sizeof(file->keytab_name), "FILE:/proc/self/fd/%d", copy);
+        d->configs[i].keytab = file->keytab_name;
+        return 0;
+}

@@ -1,0 +1,34 @@
+/*
+ * From the daemon's configuration and the files the supervisor opened to what validate/ takes.
+ */
+#pragma once
+
+#include "connector/config.h"
+#include "connector/validator/enckeys.h"
+#include "validate/validate.h"
+
+/* A file that came by FRAME_FILE for one domain. */
+struct domain_file {
+        char domain[257];
+        char *text;           /* the DCs' CA certificates, PEM; owned */
+        int keytab;           /* descriptor of a memfd with the keytab, or -1; owned */
+        char keytab_name[64]; /* "FILE:/proc/self/fd/N" */
+};
+
+struct domains {
+        size_t n;
+        struct domain_config *configs;
+        struct domain_file *files; /* one per domain, same order */
+        char *default_domain;
+        struct validate_config validate; /* points into the above and into the config */
+        const char **realms, **suffixes, **netbios;
+        struct enckeys_names names; /* what statements announce */
+};
+
+/* config is borrowed for the life of ret_d. */
+int domains_new(struct domains **ret_d, const struct config *config);
+struct domains *domains_free(struct domains *d);
+DEFINE_FREEP(struct domains, domains_free)
+/* Takes a CA file or a keytab for the domain from fd (closed). -ENOENT: no such domain; else with err. */
+int domains_ca(struct domains *d, const char *domain, int fd, struct error *err);
+int domains_keytab(struct domains *d, const char *domain, int fd, struct error *err);

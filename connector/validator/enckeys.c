@@ -1,0 +1,140 @@
+/*
+ * Encryption keys and their statements.
+ *
+ * Invariant: keys[0] is the newest and the one that every new statement offers first; a key is freed (its
+ * scalar wiped by OpenSSL's secure heap) at its exp + ENCKEY_GRACE. A statement never outlives the keys in
+ * it. seq rises with every statement and starts from the clock, so that a restarted validator under the same
+ * boot goes on above its predecessor.
+ */
+#include "connector/validator/enckeys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/text.h"
+
+int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_id, const char *tenant,
+                 const char *boot)
+{
+        if (strlen(boot) != BOOT_LEN)
+                return -EINVAL;
+        *e = (struct enckeys){0};
+        memcpy(e->boot, boot, BOOT_LEN + 1);
+        if (text_set(&e->connector_id, connector_id) < 0 || text_set(&e->tenant, tenant) < 0) {
+                enckeys_clear(e);
+                return -ENOMEM;
+        }
+        e->identity = key_ref(identity);
+        return 0;
+}
+
+void enckeys_clear(struct enckeys *e)
+{
+        for (size_t i = 0; i < e->n; i++)
+                key_free(e->keys[i].key);
+        key_free(e->identity);
+        statement_free(e->statement);
+        free(e->connector_id);
+        free(e->tenant);
+        *e = (struct enckeys){0};
+}
+
+static void drop_old(struct enckeys *e, int64_t now)
+{
+        while (e->n > 0 && e->keys[e->n - 1].exp + ENCKEY_GRACE < now)
+                key_free(e->keys[--e->n].key);
+}
+
+/* Puts a fresh key in front; its nbf lies back by the tolerated skew so that a service with a slow clock
+ * takes it. */
+static int add_key(struct enckeys *e, int64_t now, struct error *err)
+{
+        struct key *key;
+        int r = key_generate(&key, err);
+
+        if (r < 0)
+                return r;
+        if (e->n == ENCKEYS_MAX)
+                key_free(e->keys[--e->n].key);
+        memmove(&e->keys[1], &e->keys[0], e->n * sizeof(e->keys[0]));
+        e->keys[0] = (struct statement_key){key, now - 120, now + ENCKEY_LIFE + STATEMENT_LIFE_MAX};
+        e->n++;
+        return 0;
+}
+
+static int copy_list(char ***ret_list, size_t *ret_n, const char *const *from, size_t n)
+{
+        char **list;
+
+        if (n == 0)
+                return 0;
+        list = calloc(n, sizeof(*list));
+        if (!list)
+                return -ENOMEM;
+        *ret_list = list;
+        for (size_t i = 0; i < n; i++) {
+                list[i] = strdup(from[i]);
+                if (!list[i])
+                        return -ENOMEM;
+                *ret_n = i + 1;
+        }
+        return 0;
+}
+
+/* An unsigned statement of the current keys and names. */
+static int draft(struct statement **ret_s, const struct enckeys *e, const struct enckeys_names *names)
+{
+        _cleanup_(statement_freep) struct statement *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return -ENOMEM;
+        memcpy(s->boot, e->boot, sizeof(s->boot));
+        if (text_set(&s->iss, e->connector_id) < 0 || text_set(&s->tenant, e->tenant) < 0 ||
+            copy_list(&s->realms, &s->n_realms, names->realms, names->n_realms) < 0 ||
+            copy_list(&s->suffixes, &s->n_suffixes, names->suffixes, names->n_suffixes) < 0 ||
+            copy_list(&s->netbios, &s->n_netbios, names->netbios, names->n_netbios) < 0)
+                return -ENOMEM;
+        /* only the newest key is offered: what was sealed to an older one was so under an older statement */
+        s->keys[0] = (struct statement_key){key_ref(e->keys[0].key), e->keys[0].nbf, e->keys[0].exp};
+        s->n_keys = 1;
+        *ret_s = steal(s);
+        return 0;
+}
+
+int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, bool renew,
+                 struct error *err)
+{
+        _cleanup_(statement_freep) struct statement *s = NULL;
+        int r;
+
+        drop_old(e, now);
+        /* a clock that went back would leave keys from the future: start afresh */
+        if (e->n == 0 || e->keys[0].nbf > now || e->keys[0].nbf + ENCKEY_LIFE < now) {
+                r = add_key(e, now, err);
+                if (r < 0)
+                        return r;
+                renew = true;
+        }
+        if (e->statement && !renew && now >= e->statement->iat && now < e->statement->iat + STATEMENT_RENEW)
+                return 0;
+        r = draft(&s, e, names);
+        if (r < 0)
+                return error_fail(err, r, "key statement: out of memory");
+        s->seq = e->seq + 1 > (uint64_t)now ? e->seq + 1 : (uint64_t)now;
+        r = statement_sign(s, e->identity, now, STATEMENT_LIFE_MAX, err);
+        if (r < 0)
+                return r;
+        e->seq = s->seq;
+        statement_free(e->statement);
+        e->statement = steal(s);
+        return 1;
+}
+
+const struct key *enckeys_find(const struct enckeys *e, const char *kid, int64_t now)
+{
+        for (size_t i = 0; i < e->n; i++)
+                if (!strcmp(key_kid(e->keys[i].key), kid))
+                        return e->keys[i].exp + ENCKEY_GRACE >= now ? e->keys[i].key : NULL;
+        return NULL;
+}

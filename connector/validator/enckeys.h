@@ -1,0 +1,42 @@
+/*
+ * The connector's encryption keys: made in memory, a new one each day, announced in a signed statement,
+ * destroyed here.
+ *
+ * Nothing of them is ever written anywhere: stolen disks open no recorded traffic.
+ */
+#pragma once
+
+#include "certs/statement.h"
+
+#define ENCKEY_LIFE 86400    /* a key is offered for a day ... */
+#define ENCKEY_GRACE 300     /* ... and opens what was sealed to it just before its end */
+#define STATEMENT_RENEW 1800 /* a statement is replaced after this, s */
+#define ENCKEYS_MAX 3
+
+struct enckeys {
+        struct key *identity; /* private */
+        char *connector_id, *tenant;
+        char boot[BOOT_LEN + 1];
+        uint64_t seq;
+        size_t n;
+        struct statement_key keys[ENCKEYS_MAX]; /* newest first */
+        struct statement *statement;            /* the current one */
+};
+
+/* identity is referenced, the texts are copied. The first key and statement are made by enckeys_turn. */
+int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_id, const char *tenant,
+                 const char *boot);
+void enckeys_clear(struct enckeys *e);
+/*
+ * Makes and drops keys as time demands and signs a new statement when the old one is due or `renew` says that
+ * its contents changed. names: the realms, suffixes and NetBIOS names to announce (borrowed). 1 when there is
+ * a new statement, 0 when not.
+ */
+struct enckeys_names {
+        size_t n_realms, n_suffixes, n_netbios;
+        const char *const *realms, *const *suffixes, *const *netbios;
+};
+int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, bool renew,
+                 struct error *err);
+/* The private key with this kid while it may still open requests, else NULL. Borrowed. */
+const struct key *enckeys_find(const struct enckeys *e, const char *kid, int64_t now);

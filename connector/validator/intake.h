@@ -1,0 +1,42 @@
+/*
+ * Taking a request in: opening it and checking everything that PROTOCOL.md asks of a connector before a DC
+ * may be asked.
+ */
+#pragma once
+
+#include "certs/roster.h"
+#include "connector/validator/enckeys.h"
+#include "connector/validator/replay.h"
+#include "queue/wire.h"
+#include "validate/outcome.h"
+
+struct intake_context {
+        const struct enckeys *keys;
+        const struct roster *roster; /* NULL: none that is valid */
+        struct replay *replay;
+        const char *tenant;
+        const char *id; /* the id that the relay gave the request */
+        int64_t now;
+};
+
+/* What came of it. */
+enum intake_result {
+        INTAKE_OPEN = 0, /* claims and req are there: validate */
+        INTAKE_DECLINE,  /* decline says why (PROTOCOL.md's list); nothing to answer with */
+        INTAKE_ANSWER,   /* claims and req are there, but reason says what is wrong: answer with it, ask no DC
+                          */
+};
+
+struct intake {
+        enum intake_result result;
+        const char *decline; /* literal */
+        enum reason reason;
+        struct request_claims *claims; /* secure heap */
+        char req[KID_LEN + 1];
+        char service_name[NAME_MAX_LEN + 1]; /* of the roster, "" where unknown */
+        struct error detail;                 /* for the log */
+};
+
+/* Fills *ret_in, whatever the bytes are; -ENOMEM alone is a failure. */
+int intake_open(struct intake *ret_in, const struct intake_context *ctx, const char *jwe, size_t n);
+void intake_clear(struct intake *in);

@@ -1,0 +1,287 @@
+/*
+ * postern-validator: takes what the supervisor hands over, then serves the link. Talks to DCs only; sees no
+ * relay and no internet.
+ *
+ * Order of start: secure heap and arena before the first key is read; validate/ and the keys once everything
+ * has come (start). Reload replaces nothing here: the supervisor starts a new validator for a changed
+ * configuration.
+ */
+#include "connector/validator/validator.h"
+
+#include <errno.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connector/base/log.h"
+#include "connector/base/text.h"
+#include "connector/validator/enrolment.h"
+
+#define SECURE_HEAP (4u << 20)
+#define ARENA_SLOTS 1100 /* one for each sign-in that can run, and some */
+#define TURN_MS 5000
+
+static int on_config(void *arg, const struct config *old, struct error *err)
+{
+        struct validator *v = arg;
+
+        if (old)
+                return 0;
+        log_open("postern-validator", v->process.config->log_level, NULL);
+        if (domains_new(&v->domains, v->process.config) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        return 0;
+}
+
+static int read_identity(struct validator *v, int fd, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer pem = BUFFER_SECRET(65536);
+        int r = fd_read_all(&pem, fd, err);
+
+        if (r == 0)
+                r = key_from_pem(&v->identity, pem.data ? pem.data : "", pem.len, NULL, err);
+        return r < 0 ? error_prefix(err, r, "%s", FILE_IDENTITY) : 0;
+}
+
+static int read_hash_key(struct validator *v, int fd, struct error *err)
+{
+        if (pread(fd, v->hash_key, sizeof(v->hash_key), 0) != (ssize_t)sizeof(v->hash_key))
+                return error_fail(err, -EBADMSG, "%s is not %d bytes long: remove it and start again",
+                                  FILE_HASH_KEY, NAME_HASH_KEY_LEN);
+        v->has_hash_key = true;
+        return 0;
+}
+
+static int on_file(void *arg, const char *name, int fd_in, struct error *err)
+{
+        const size_t ca = strlen(FILE_DC_CA), keytab = strlen(FILE_KEYTAB);
+        _cleanup_(closep) int fd = fd_in;
+        struct validator *v = arg;
+        int handed;
+
+        if (v->process.started) /* a replaced file is read by the next start */
+                return 0;
+        if (!strcmp(name, FILE_ENROLMENT))
+                return enrolment_read(&v->enrolment, fd, err);
+        if (!strcmp(name, FILE_IDENTITY))
+                return read_identity(v, fd, err);
+        if (!strcmp(name, FILE_HASH_KEY))
+                return read_hash_key(v, fd, err);
+        handed = fd;
+        fd = -1;
+        if (!strncmp(name, FILE_DC_CA, ca))
+                return domains_ca(v->domains, name + ca, handed, err);
+        if (!strncmp(name, FILE_KEYTAB, keytab))
+                return domains_keytab(v->domains, name + keytab, handed, err);
+        if (!strcmp(name, FILE_ROSTER)) {
+                roster_store_init(&v->store, handed);
+                return 0;
+        }
+        close(handed);
+        return 0;
+}
+
+static void on_link_frame(void *arg, const struct msg_in *m, int fd)
+{
+        struct validator *v = arg;
+        char id[ID_MAX + 1] = "";
+
+        if (fd >= 0)
+                close(fd);
+        if (!v->signins)
+                return;
+        if (msg_has(m, TAG_ID) && msg_get_str(m, TAG_ID, id, sizeof(id)) < 0) {
+                log_warning("link.bad_id");
+                return;
+        }
+        if (m->type == FRAME_REQUEST)
+                signins_request(v->signins, m);
+        else if (m->type == FRAME_CANCEL)
+                signins_cancel(v->signins, id);
+        else if (m->type == FRAME_CONFIRMED)
+                signins_delivered(v->signins, id, "confirmed");
+        else if (m->type == FRAME_LATE)
+                signins_delivered(v->signins, id, "late");
+        else if (m->type == FRAME_ROSTER)
+                validator_roster_part(v, m);
+        else if (m->type != FRAME_LINK_STATE)
+                log_warning("link.unknown_frame", KV_U("type", m->type));
+}
+
+static void on_link_closed(void *arg, const char *why)
+{
+        struct validator *v = arg;
+
+        log_warning("link.gone", KV_S("why", why));
+        v->link = ipc_free(v->link);
+}
+
+static void on_ledger_frame(void *arg, const struct msg_in *m, int fd)
+{
+        (void)arg;
+        if (fd >= 0)
+                close(fd);
+        log_warning("ledger.unknown_frame", KV_U("type", m->type));
+}
+
+static void on_ledger_closed(void *arg, const char *why)
+{
+        struct validator *v = arg;
+
+        log_warning("ledger.gone", KV_S("why", why));
+        v->ledger = ipc_free(v->ledger);
+}
+
+static int on_peer(void *arg, const char *name, int fd, struct error *err)
+{
+        struct validator *v = arg;
+        int r = 0;
+
+        if (!strcmp(name, "link")) {
+                v->link = ipc_free(v->link);
+                buffer_free(&v->incoming);
+                r = ipc_new(&v->link, v->process.loop, fd, on_link_frame, on_link_closed, v);
+                if (r == 0 && v->signins) {
+                        validator_publish(v, false);
+                        signins_resend(v->signins);
+                }
+        } else if (!strcmp(name, "ledger")) {
+                v->ledger = ipc_free(v->ledger);
+                r = ipc_new(&v->ledger, v->process.loop, fd, on_ledger_frame, on_ledger_closed, v);
+        } else {
+                close(fd);
+        }
+        return r < 0 ? error_fail(err, r, "channel to %s: %s", name, strerror(-r)) : 0;
+}
+
+static void on_ready_changed(void *arg)
+{
+        validator_publish(arg, false);
+}
+
+static void on_turn(void *arg)
+{
+        struct validator *v = arg;
+
+        validator_publish(v, false);
+        loop_timer_in(v->turn, TURN_MS);
+}
+
+static void on_idle(void *arg)
+{
+        struct validator *v = arg;
+
+        if (v->process.draining && !v->drained) {
+                v->drained = true;
+                process_drained(&v->process);
+        }
+}
+
+static int check_handed(const struct validator *v, const char *connector_id, struct error *err)
+{
+        if (!v->domains || !v->identity || !v->enrolment.id || !v->has_hash_key || v->store.fd < 0)
+                return error_fail(err, -EINVAL, "the supervisor did not hand over everything (%s)",
+                                  !v->identity       ? FILE_IDENTITY
+                                  : !v->enrolment.id ? FILE_ENROLMENT
+                                  : !v->has_hash_key ? FILE_HASH_KEY
+                                  : v->store.fd < 0  ? FILE_ROSTER
+                                                     : "config");
+        if (strcmp(v->enrolment.id, connector_id) != 0)
+                return error_fail(err, -EINVAL, "connector id %s is not the enrolled %s", connector_id,
+                                  v->enrolment.id);
+        return 0;
+}
+
+static int make_signins(struct validator *v)
+{
+        struct signins_config config = {
+                .loop = v->process.loop,
+                .validate = v->validate,
+                .keys = &v->keys,
+                .replay = v->replay,
+                .connector_id = v->enrolment.id,
+                .tenant = v->enrolment.tenant,
+                .max = v->process.config->in_flight,
+                .hash_key = v->hash_key,
+                .roster = validator_roster,
+                .to_link = validator_to_link,
+                .to_ledger = validator_to_ledger,
+                .idle = on_idle,
+                .arg = v,
+        };
+
+        return signins_new(&v->signins, &config);
+}
+
+static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
+{
+        struct validator *v = arg;
+        int r = check_handed(v, connector_id, err);
+
+        if (r < 0)
+                return r;
+        r = enckeys_init(&v->keys, v->identity, v->enrolment.id, v->enrolment.tenant, boot);
+        if (r < 0)
+                return error_fail(err, r, "boot id %s is malformed", boot);
+        validator_load_roster(v);
+        r = validate_new(&v->validate, v->process.loop, &v->domains->validate, on_ready_changed, v, err);
+        if (r < 0)
+                return r;
+        if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 ||
+            loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        on_turn(v);
+        process_ready(&v->process);
+        return 0;
+}
+
+static void on_drain(void *arg, uint64_t budget_ms)
+{
+        struct validator *v = arg;
+
+        (void)budget_ms; /* the supervisor ends us at the end of it */
+        if (!v->signins) {
+                process_drained(&v->process);
+                return;
+        }
+        signins_drain(v->signins);
+        validator_publish(v, false);
+        if (signins_running(v->signins) == 0)
+                on_idle(v);
+}
+
+static void clear(struct validator *v)
+{
+        signins_free(v->signins);
+        validate_free(v->validate);
+        loop_timer_free(v->turn);
+        enckeys_clear(&v->keys);
+        replay_free(v->replay);
+        ipc_free(v->link);
+        ipc_free(v->ledger);
+        roster_free(v->roster);
+        roster_store_clear(&v->store);
+        buffer_free(&v->incoming);
+        enrolment_clear(&v->enrolment);
+        key_free(v->identity);
+        domains_free(v->domains);
+        wipe(v->hash_key, sizeof(v->hash_key));
+}
+
+int main(int argc, char **argv)
+{
+        static const struct process_ops ops = {on_config, on_file, on_peer, on_start, on_drain, NULL};
+        struct validator v = {.store = {.fd = -1}, .incoming = BUFFER(ROSTER_TEXT_MAX)};
+        struct error err = {""};
+        int code;
+
+        wire_json_wipe_setup();
+        if (process_open(&v.process, "validator", argc, argv, &ops, &v, &err) < 0 ||
+            secure_heap_init(SECURE_HEAP, &err) < 0 || secret_arena_init(ARENA_SLOTS, &err) < 0)
+                return process_fail("validator", &err);
+        code = process_run(&v.process);
+        clear(&v);
+        process_close(&v.process);
+        return code;
+}

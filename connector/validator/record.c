@@ -1,0 +1,136 @@
+/*
+ * Ledger records: frames built from a sign-in, names masked unless they are known to be names.
+ *
+ * A name is kept in clear only where the answer shows that an account of this name exists, or where it was
+ * typed with a domain that is served (no password looks like that); everything else may be a password in the
+ * wrong box.
+ */
+#include "connector/validator/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "connector/messages.h"
+#include "connector/validator/verdict.h"
+
+static bool account_known(const struct outcome *o)
+{
+        const struct reason_info *info = reason_info(o->reason);
+
+        return o->password_proved || info->verdict == VERDICT_ACCEPTED ||
+               info->class == VERDICT_CLASS_POLICY ||
+               (o->reason == REASON_WRONG_PASSWORD && o->method == METHOD_KRB5);
+}
+
+/* Typed as name@served-domain or SERVED\name. */
+static bool typed_with_domain(const struct signins_config *c, const struct request_claims *claims)
+{
+        bool has_domain = memchr(claims->username, '@', claims->username_len) ||
+                          memchr(claims->username, '\\', claims->username_len);
+
+        return has_domain && validate_route(c->validate, claims->username, claims->username_len) >= 0;
+}
+
+static void put_name(struct msg_out *m, const struct signins_config *c, const struct request_claims *claims,
+                     const struct outcome *o)
+{
+        char hash[NAME_HASH_TEXT], masked[WIRE_USERNAME_MAX + 64];
+        bool routed;
+
+        if (claims->username_form != CREDENTIAL_OK)
+                return;
+        routed = typed_with_domain(c, claims);
+        name_hash(c->hash_key, claims->username, claims->username_len, hash);
+        msg_str(m, R_USER_HASH, hash);
+        if (o && (account_known(o) || (routed && o->reason != REASON_UNKNOWN_USER))) {
+                msg_bytes(m, R_USER, claims->username, claims->username_len);
+                return;
+        }
+        name_mask(claims->username, claims->username_len, routed, masked, sizeof(masked));
+        msg_str(m, R_USER_MASKED, masked);
+}
+
+static void put_client(struct msg_out *m, const struct intake *in)
+{
+        msg_str(m, R_SERVICE, in->service_name[0] ? in->service_name : in->claims->iss);
+        if (in->claims->client_ip[0])
+                msg_str(m, R_CLIENT_IP, in->claims->client_ip);
+        if (in->claims->client_app[0])
+                msg_str(m, R_CLIENT_APP, in->claims->client_app);
+}
+
+static void put_if(struct msg_out *m, uint8_t tag, const char *text)
+{
+        if (text[0])
+                msg_str(m, tag, text);
+}
+
+static void put_outcome(struct msg_out *m, const struct outcome *o)
+{
+        const struct reason_info *info = reason_info(o->reason);
+        char raw[128];
+
+        verdict_raw_text(o, raw, sizeof(raw));
+        msg_str(m, R_VERDICT, verdict_text(info->verdict));
+        msg_str(m, R_CLASS, verdict_class_text(info->class));
+        msg_str(m, R_REASON, info->id);
+        msg_u64(m, R_PROVED, o->password_proved);
+        msg_str(m, R_COUNTED, counted_text(o->counted));
+        put_if(m, R_USER_ID, o->user.id);
+        put_if(m, R_UPN, o->user.upn);
+        put_if(m, R_SAM, o->user.sam);
+        put_if(m, R_DOMAIN, o->user.domain);
+        put_if(m, R_DC, o->dc);
+        put_if(m, R_METHOD, method_text(o->method));
+        put_if(m, R_RAW, raw);
+        put_if(m, R_CONTEXT, o->context);
+        msg_u64(m, R_MS_DC, o->ms_dc);
+}
+
+void record_signin(const struct signins_config *c, const char *id, const struct intake *in,
+                   const struct outcome *o, uint32_t ms_opened, uint32_t ms_total)
+{
+        const struct reason_info *info = reason_info(o->reason);
+        struct msg_out m;
+
+        log_info("signin.done", KV_S("verdict", verdict_text(info->verdict)), KV_S("reason", info->id),
+                 KV_S("dc", o->dc), KV_S("method", method_text(o->method)), KV_U("ms", ms_total),
+                 KV_S("context", o->context));
+        msg_begin(&m, FRAME_RECORD);
+        msg_str(&m, TAG_ID, id);
+        msg_u64(&m, R_WALL, (uint64_t)loop_wall(c->loop));
+        put_name(&m, c, in->claims, o);
+        put_client(&m, in);
+        put_outcome(&m, o);
+        msg_u64(&m, R_MS_OPENED, ms_opened);
+        msg_u64(&m, R_MS_TOTAL, ms_total);
+        c->to_ledger(c->arg, &m);
+}
+
+void record_declined(const struct signins_config *c, const char *id, const struct intake *in, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_RECORD);
+        msg_str(&m, TAG_ID, id);
+        msg_u64(&m, R_WALL, (uint64_t)loop_wall(c->loop));
+        if (in && in->claims && in->service_name[0]) {
+                put_name(&m, c, in->claims, NULL);
+                put_client(&m, in);
+        }
+        if (in)
+                put_if(&m, R_CONTEXT, in->detail.text);
+        msg_str(&m, R_DECLINED, why);
+        c->to_ledger(c->arg, &m);
+}
+
+void record_delivery(record_send_fn *send, void *arg, const char *id, const char *state)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_DELIVERY);
+        msg_str(&m, TAG_ID, id);
+        msg_str(&m, TAG_STATE, state);
+        send(arg, &m);
+}

@@ -1,0 +1,94 @@
+/*
+ * The roster as it comes in from the relay, in parts, and as it was kept from last time.
+ *
+ * Invariant: v->roster carries the pinned tenant key's signature and its seq never goes down, across restarts
+ * too. A roster that does not verify changes nothing but the log.
+ */
+#include "connector/validator/validator.h"
+
+#include <string.h>
+
+#include "connector/base/log.h"
+
+static void adopt(struct validator *v, struct roster *roster)
+{
+        roster_free(v->roster);
+        v->roster = roster;
+        v->roster_seq = roster->seq;
+}
+
+void validator_load_roster(struct validator *v)
+{
+        struct roster *roster = NULL;
+        struct error err = {""};
+        uint64_t seq = 0;
+
+        if (v->store.fd < 0)
+                return;
+        if (roster_store_load(&v->store, v->enrolment.pin, v->enrolment.tenant, loop_wall(v->process.loop),
+                              &roster, &seq, &err) != 0)
+                log_warning("roster.store_damaged", KV_S("why", err.text));
+        v->roster_seq = seq;
+        if (roster)
+                adopt(v, roster);
+        log_info("roster.loaded", KV_U("seq", seq), KV_S("valid", roster ? "yes" : "no"));
+}
+
+static void take_roster(struct validator *v, const char *text, size_t n)
+{
+        struct roster *roster = NULL;
+        struct error err = {""};
+
+        if (v->roster && v->roster->text && strlen(v->roster->text) == n && !memcmp(v->roster->text, text, n))
+                return;
+        if (roster_verify(&roster, text, n, v->enrolment.pin, v->enrolment.tenant, loop_wall(v->process.loop),
+                          v->roster_seq, &err) < 0) {
+                log_warning("roster.refused", KV_S("why", err.text));
+                validator_event(v, "roster.refused", err.text);
+                return;
+        }
+        if (v->store.fd >= 0 && roster_store_save(&v->store, text, n, &err) < 0)
+                log_error("roster.not_stored", KV_S("why", err.text));
+        log_info("roster.adopted", KV_U("seq", roster->seq), KV_U("connectors", roster->n_connectors),
+                 KV_U("services", roster->n_services));
+        adopt(v, roster);
+        validator_event(v, "roster.adopted",
+                        validator_in_roster(v) ? "this connector is in it" : "this connector is not in it");
+        validator_publish(v, false);
+}
+
+void validator_roster_part(struct validator *v, const struct msg_in *m)
+{
+        uint64_t part = msg_get_u64(m, TAG_SEQ, 0), total = msg_get_u64(m, TAG_TOTAL, 0);
+        const uint8_t *bytes;
+        size_t n;
+
+        bytes = msg_get_bytes(m, TAG_TEXT, &n);
+        if (part == 0)
+                buffer_clear(&v->incoming);
+        if (!bytes || total == 0 || total > ROSTER_TEXT_MAX || part * ROSTER_PART_MAX != v->incoming.len ||
+            v->incoming.len + n > total || buffer_append(&v->incoming, bytes, n) < 0) {
+                log_warning("roster.part_out_of_order", KV_U("part", part));
+                buffer_clear(&v->incoming);
+                return;
+        }
+        if (v->incoming.len < total)
+                return;
+        take_roster(v, v->incoming.data, v->incoming.len);
+        buffer_free(&v->incoming);
+}
+
+const struct roster *validator_roster(void *arg)
+{
+        struct validator *v = arg;
+
+        return v->roster && v->roster->exp >= loop_wall(v->process.loop) ? v->roster : NULL;
+}
+
+bool validator_in_roster(struct validator *v)
+{
+        const struct roster *roster = validator_roster(v);
+        const struct roster_member *self = roster ? roster_connector(roster, key_kid(v->identity)) : NULL;
+
+        return self && !strcmp(self->id, v->enrolment.id);
+}

@@ -1,0 +1,426 @@
+/*
+ * One sign-in: taken in, validated, answered, kept until the relay has it.
+ *
+ * Invariant: an object is in the table from its request until its verdict was confirmed, found late, or
+ * lapsed; set_state is the only writer of its state; finish() is the only way out of SIGNIN_RUNNING and seals
+ * before anything else. The password moves from the claims straight into the arena and belongs to validate/
+ * from then on.
+ */
+#include "connector/validator/signin.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "connector/base/log.h"
+#include "connector/base/secret.h"
+#include "connector/base/text.h"
+#include "connector/messages.h"
+#include "connector/validator/record.h"
+#include "connector/validator/verdict.h"
+
+#define BUCKETS 1024
+#define LAPSE_MS 30000 /* a verdict that nobody confirmed is dropped this long after its deadline */
+#define ANSWER_MARGIN(budget)                                                                                \
+        ((budget) / 10 < 200 ? (budget) / 10 : 200) /* of the budget kept for sealing and the way back */
+
+enum signin_state {
+        SIGNIN_RUNNING = 1, /* a DC is being asked */
+        SIGNIN_ANSWERED,    /* the verdict is with the link, not yet confirmed */
+};
+
+struct signin {
+        TAILQ_ENTRY(signin) by_age;
+        LIST_ENTRY(signin) by_hash;
+        struct signins *s;
+        enum signin_state state;
+        char id[ID_MAX + 1];
+        uint64_t received, deadline;
+        struct intake in;
+        struct validate_op *op;
+        struct loop_timer *lapse;
+        char *jwe; /* the verdict */
+        uint32_t t_opened;
+};
+
+struct signins {
+        struct signins_config c;
+        size_t running, answered;
+        bool draining;
+        TAILQ_HEAD(, signin) all;
+        LIST_HEAD(signin_bucket, signin) buckets[BUCKETS];
+};
+
+static const char *state_name(enum signin_state state)
+{
+        switch (state) {
+        case SIGNIN_RUNNING:
+                return "running";
+        case SIGNIN_ANSWERED:
+                return "answered";
+        }
+        return "?";
+}
+
+static void set_state(struct signin *x, enum signin_state state)
+{
+        if (x->state == SIGNIN_RUNNING)
+                x->s->running--;
+        if (x->state == SIGNIN_ANSWERED)
+                x->s->answered--;
+        x->state = state;
+        if (state == SIGNIN_RUNNING)
+                x->s->running++;
+        if (state == SIGNIN_ANSWERED)
+                x->s->answered++;
+        log_debug("signin.state", KV_S("state", state_name(state)));
+}
+
+static struct signin_bucket *bucket_of(struct signins *s, const char *id)
+{
+        uint32_t h = 2166136261u;
+
+        for (; *id; id++)
+                h = (h ^ (uint8_t)*id) * 16777619u;
+        return &s->buckets[h % BUCKETS];
+}
+
+static struct signin *find(struct signins *s, const char *id)
+{
+        struct signin *x;
+
+        LIST_FOREACH (x, bucket_of(s, id), by_hash)
+                if (!strcmp(x->id, id))
+                        return x;
+        return NULL;
+}
+
+/* Takes it out of the table and frees it; cancels what still runs. */
+static void drop(struct signin *x)
+{
+        struct signins *s = x->s;
+        bool was_running = x->state == SIGNIN_RUNNING;
+
+        validate_cancel(x->op);
+        loop_timer_free(x->lapse);
+        intake_clear(&x->in);
+        TAILQ_REMOVE(&s->all, x, by_age);
+        LIST_REMOVE(x, by_hash);
+        s->running -= was_running;
+        s->answered -= !was_running;
+        free(x->jwe);
+        free(x);
+        if (was_running && s->running == 0 && s->c.idle)
+                s->c.idle(s->c.arg);
+}
+
+int signins_new(struct signins **ret_s, const struct signins_config *config)
+{
+        struct signins *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return -ENOMEM;
+        s->c = *config;
+        TAILQ_INIT(&s->all);
+        *ret_s = s;
+        return 0;
+}
+
+struct signins *signins_free(struct signins *s)
+{
+        struct signin *x;
+
+        if (!s)
+                return NULL;
+        s->c.idle = NULL;
+        while ((x = TAILQ_FIRST(&s->all)))
+                drop(x);
+        free(s);
+        return NULL;
+}
+
+static void send_declined(struct signins *s, const char *id, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_DECLINED);
+        msg_str(&m, TAG_ID, id);
+        msg_str(&m, TAG_WHY, why);
+        s->c.to_link(s->c.arg, &m);
+}
+
+static void send_verdict(struct signin *x)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_VERDICT);
+        msg_str(&m, TAG_ID, x->id);
+        msg_str(&m, TAG_JWE, x->jwe);
+        msg_u64(&m, TAG_RECEIVED, x->deadline);
+        x->s->c.to_link(x->s->c.arg, &m);
+}
+
+static void on_lapse(void *arg)
+{
+        struct signin *x = arg;
+
+        log_warning("signin.lapsed", KV_S("why", "the relay never confirmed the verdict"));
+        record_delivery(x->s->c.to_ledger, x->s->c.arg, x->id, "lost");
+        drop(x);
+}
+
+static uint32_t since(const struct signin *x)
+{
+        return (uint32_t)(loop_now(x->s->c.loop) - x->received);
+}
+
+static int seal(struct signin *x, const struct outcome *o)
+{
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(2 * PADDED_LEN);
+        const struct signins_config *c = &x->s->c;
+        struct verdict_frame frame = {
+                .identity = c->keys->identity,
+                .connector_id = c->connector_id,
+                .service_id = x->in.claims->iss,
+                .tenant = c->tenant,
+                .jti = x->id,
+                .req = x->in.req,
+                .rk = x->in.claims->rk,
+                .now = loop_wall(c->loop),
+                .t_opened = x->t_opened,
+                .t_dc = o->ms_dc,
+                .t_total = since(x),
+        };
+        struct error err = {""};
+        int r = verdict_seal(&frame, o, &jwe, &err);
+
+        if (r < 0) {
+                log_error("signin.seal_failed", KV_S("why", err.text));
+                return r;
+        }
+        x->jwe = buffer_steal(&jwe);
+        return x->jwe ? 0 : -ENOMEM;
+}
+
+/* The one end of validation: seals, sends, records, wipes the claims. */
+static void finish(struct signin *x, const struct outcome *o)
+{
+        struct signins *s = x->s;
+
+        x->op = NULL;
+        if (seal(x, o) < 0) {
+                send_declined(s, x->id, "bad_request");
+                drop(x);
+                return;
+        }
+        record_signin(&s->c, x->id, &x->in, o, x->t_opened, since(x));
+        intake_clear(&x->in);
+        set_state(x, SIGNIN_ANSWERED);
+        loop_timer_at(x->lapse, x->deadline + LAPSE_MS);
+        send_verdict(x);
+        if (s->running == 0 && s->c.idle)
+                s->c.idle(s->c.arg);
+}
+
+static void on_validated(void *arg, const struct outcome *o)
+{
+        finish(arg, o);
+}
+
+/* Moves the password out of the claims into the arena; NULL with the reason where it is none. */
+static enum reason take_password(struct request_claims *claims, struct secret **ret_secret)
+{
+        enum reason reason = REASON_OK;
+
+        *ret_secret = NULL;
+        if (claims->password_form == CREDENTIAL_EMPTY)
+                reason = REASON_EMPTY_PASSWORD;
+        else if (claims->password_form != CREDENTIAL_OK)
+                reason = REASON_BAD_PASSWORD_FORM;
+        else if (secret_new(ret_secret, claims->password, claims->password_len) < 0)
+                reason = REASON_OVERLOADED;
+        wipe(claims->password, sizeof(claims->password));
+        return reason;
+}
+
+static void start_validation(struct signin *x)
+{
+        struct request_claims *claims = x->in.claims;
+        struct validate_request request = {
+                .id = x->id,
+                .name = claims->username,
+                .name_len = claims->username_len,
+                .deadline = x->deadline,
+        };
+        struct outcome o = {0};
+        enum reason reason;
+
+        if (x->in.result == INTAKE_ANSWER) {
+                o = (struct outcome){.reason = x->in.reason, .counted = COUNTED_NO};
+                finish(x, &o);
+                return;
+        }
+        reason = take_password(claims, &request.password);
+        request.password_reason = reason;
+        if (reason == REASON_OVERLOADED || claims->username_form != CREDENTIAL_OK) {
+                secret_free(request.password);
+                o = (struct outcome){.reason = reason == REASON_OVERLOADED ? reason : REASON_BAD_NAME_FORM,
+                                     .counted = COUNTED_NO};
+                finish(x, &o);
+        } else if (validate_start(&x->op, x->s->c.validate, &request, on_validated, x) < 0) {
+                o = (struct outcome){.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
+                finish(x, &o);
+        }
+}
+
+/* What must be known of a name's realm before its sign-in is taken. NULL: take it. */
+static const char *decline_by_realm(struct signins *s, const struct intake *in)
+{
+        const struct request_claims *claims = in->claims;
+        int domain;
+
+        if (in->result != INTAKE_OPEN || claims->username_form != CREDENTIAL_OK)
+                return NULL;
+        domain = validate_route(s->c.validate, claims->username, claims->username_len);
+        if (domain < 0)
+                return claims->n_to > 1 ? "not_my_realm" : NULL;
+        /* another connector may have a live DC; the last one answers with the reason instead */
+        return !validate_ready(s->c.validate, (size_t)domain, NULL) && claims->n_to > 1 ? "no_dc" : NULL;
+}
+
+static int insert(struct signins *s, const struct msg_in *m, const char *id, struct intake *in,
+                  struct signin **ret_x)
+{
+        struct signin *x = calloc(1, sizeof(*x));
+        uint64_t budget = msg_get_u64(m, TAG_BUDGET, BUDGET_DEFAULT);
+
+        if (!x || loop_timer_new(&x->lapse, s->c.loop, id, on_lapse, x) < 0) {
+                free(x);
+                return -ENOMEM;
+        }
+        if (budget > BUDGET_MAX)
+                budget = BUDGET_MAX;
+        x->s = s;
+        memcpy(x->id, id, strlen(id) + 1);
+        x->received = msg_get_u64(m, TAG_RECEIVED, loop_now(s->c.loop));
+        if (x->received > loop_now(s->c.loop))
+                x->received = loop_now(s->c.loop);
+        x->deadline = x->received + budget - ANSWER_MARGIN(budget);
+        x->in = *in;
+        *in = (struct intake){0};
+        x->t_opened = since(x);
+        TAILQ_INSERT_TAIL(&s->all, x, by_age);
+        LIST_INSERT_HEAD(bucket_of(s, id), x, by_hash);
+        set_state(x, SIGNIN_RUNNING);
+        *ret_x = x;
+        return 0;
+}
+
+static void decline(struct signins *s, const char *id, const char *why, const struct intake *in)
+{
+        log_info("signin.declined", KV_S("why", why), KV_S("detail", in ? in->detail.text : ""));
+        record_declined(&s->c, id, in, why);
+        send_declined(s, id, why);
+}
+
+static void take(struct signins *s, const struct msg_in *m, const char *id)
+{
+        _cleanup_(intake_clear) struct intake in = {0};
+        struct intake_context ctx = {
+                .keys = s->c.keys,
+                .roster = s->c.roster(s->c.arg),
+                .replay = s->c.replay,
+                .tenant = s->c.tenant,
+                .id = id,
+                .now = loop_wall(s->c.loop),
+        };
+        const char *why = NULL;
+        struct signin *x;
+        const uint8_t *jwe;
+        size_t n;
+
+        jwe = msg_get_bytes(m, TAG_JWE, &n);
+        if (intake_open(&in, &ctx, (const char *)jwe, n) < 0)
+                why = "full";
+        else if (in.result == INTAKE_DECLINE)
+                why = in.decline;
+        else
+                why = decline_by_realm(s, &in);
+        if (!why && insert(s, m, id, &in, &x) < 0)
+                why = "full";
+        if (why)
+                decline(s, id, why, &in);
+        else
+                start_validation(x);
+}
+
+void signins_request(struct signins *s, const struct msg_in *m)
+{
+        char id[ID_MAX + 1];
+        struct signin *x;
+
+        if (msg_get_str(m, TAG_ID, id, sizeof(id)) < 0 || !id_valid(id, strlen(id))) {
+                log_warning("signin.frame_without_id");
+                return;
+        }
+        log_set_id(id);
+        x = find(s, id);
+        if (x && x->state == SIGNIN_ANSWERED)
+                send_verdict(x);
+        else if (x)
+                log_warning("signin.again", KV_S("why", "the link sent a request that is already running"));
+        else if (s->draining)
+                decline(s, id, "draining", NULL);
+        else if (s->running >= s->c.max)
+                decline(s, id, "full", NULL);
+        else
+                take(s, m, id);
+        log_set_id(NULL);
+}
+
+void signins_cancel(struct signins *s, const char *id)
+{
+        struct signin *x = find(s, id);
+        struct outcome o = {.reason = REASON_CANCELLED};
+
+        if (!x || x->state != SIGNIN_RUNNING)
+                return;
+        record_signin(&s->c, id, &x->in, &o, x->t_opened, since(x));
+        drop(x);
+}
+
+void signins_delivered(struct signins *s, const char *id, const char *state)
+{
+        struct signin *x = find(s, id);
+
+        if (!x || x->state != SIGNIN_ANSWERED)
+                return;
+        record_delivery(s->c.to_ledger, s->c.arg, id, state);
+        drop(x);
+}
+
+void signins_resend(struct signins *s)
+{
+        struct signin *x;
+
+        TAILQ_FOREACH (x, &s->all, by_age)
+                if (x->state == SIGNIN_ANSWERED)
+                        send_verdict(x);
+}
+
+void signins_drain(struct signins *s)
+{
+        s->draining = true;
+}
+
+size_t signins_running(const struct signins *s)
+{
+        return s->running;
+}
+
+size_t signins_undelivered(const struct signins *s)
+{
+        return s->answered;
+}

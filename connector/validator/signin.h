@@ -1,0 +1,41 @@
+/*
+ * The validator's sign-ins: from a request frame to a verdict that the relay confirmed.
+ */
+#pragma once
+
+#include "connector/base/ipc.h"
+#include "connector/name-hash.h"
+#include "connector/validator/intake.h"
+#include "validate/validate.h"
+
+/* What sign-ins need of the validator around them. All borrowed; the functions are called from the loop. */
+struct signins_config {
+        struct loop *loop;
+        struct validate *validate;
+        const struct enckeys *keys;
+        struct replay *replay;
+        const char *connector_id, *tenant;
+        size_t max;                                /* in flight at once */
+        const uint8_t *hash_key;                   /* NAME_HASH_KEY_LEN bytes */
+        const struct roster *(*roster)(void *arg); /* the valid roster or NULL */
+        void (*to_link)(void *arg, const struct msg_out *m);
+        void (*to_ledger)(void *arg, const struct msg_out *m);
+        void (*idle)(void *arg); /* the last sign-in in flight ended */
+        void *arg;
+};
+
+struct signins;
+int signins_new(struct signins **ret_s, const struct signins_config *config);
+struct signins *signins_free(struct signins *s); /* cancels what runs, silently */
+DEFINE_FREEP(struct signins, signins_free)
+
+/* FRAME_REQUEST, FRAME_CANCEL, FRAME_CONFIRMED, FRAME_LATE. */
+void signins_request(struct signins *s, const struct msg_in *m);
+void signins_cancel(struct signins *s, const char *id);
+void signins_delivered(struct signins *s, const char *id, const char *state);
+/* For a new link process: sends every verdict again that was not confirmed. */
+void signins_resend(struct signins *s);
+/* From now on everything new is declined with "draining". */
+void signins_drain(struct signins *s);
+size_t signins_running(const struct signins *s);
+size_t signins_undelivered(const struct signins *s);

@@ -1,0 +1,169 @@
+/*
+ * What the validator tells of itself: to the link (readiness, statement, identity) and to the ledger
+ * (status).
+ *
+ * Readiness is per realm: in the roster, a live DC. The statement travels only when it is new or the link is;
+ * the proof of possession only while the identity still waits for approval.
+ */
+#include "connector/validator/validator.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+
+#define PROOF_LIFE 300
+
+void validator_to_link(void *arg, const struct msg_out *m)
+{
+        struct validator *v = arg;
+        int r = v->link ? ipc_send(v->link, m) : 0;
+
+        if (r < 0)
+                log_warning("link.send_failed", KV_S("why", strerror(-r)));
+}
+
+void validator_to_ledger(void *arg, const struct msg_out *m)
+{
+        struct validator *v = arg;
+        int r = v->ledger ? ipc_send(v->ledger, m) : 0;
+
+        /* records are shed, sign-ins are not: the ledger may be slow or its disk full */
+        if (r < 0)
+                log_warning("ledger.send_failed", KV_S("why", strerror(-r)));
+}
+
+void validator_event(struct validator *v, const char *name, const char *text)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_EVENT);
+        msg_str(&m, TAG_NAME, name);
+        msg_str(&m, TAG_TEXT, text);
+        validator_to_ledger(v, &m);
+}
+
+static int make_proof(struct validator *v, struct buffer *out, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer claims = BUFFER(1024);
+        long long now = (long long)loop_wall(v->process.loop);
+        int r = buffer_printf(&claims, "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld}",
+                              v->enrolment.tenant, v->enrolment.id, now, now + PROOF_LIFE);
+
+        return r < 0 ? r : jws_sign(v->identity, JOSE_TYP_IDENTITY, claims.data, claims.len, out, err);
+}
+
+static void put_identity(struct validator *v, struct msg_out *m)
+{
+        _cleanup_(buffer_free) struct buffer proof = BUFFER(4096);
+        struct error err = {""};
+        json_t *jwk = NULL;
+        char *text;
+
+        if (key_to_jwk(v->identity, &jwk) < 0 || make_proof(v, &proof, &err) < 0) {
+                log_error("identity.no_proof", KV_S("why", err.text));
+                json_decref(jwk);
+                return;
+        }
+        text = json_dumps(jwk, JSON_COMPACT);
+        json_decref(jwk);
+        msg_str(m, TAG_IDENTITY, text);
+        msg_bytes(m, TAG_PROOF, proof.data, proof.len);
+        free(text);
+}
+
+/* "corp.example=1\n..." and the reasons of the realms that are not ready, one each a line. */
+static void collect_ready(struct validator *v, bool in_roster, struct buffer *realms, struct buffer *reasons)
+{
+        int r = 0;
+
+        if (!validator_roster(v))
+                r |= buffer_printf(reasons, "%s\n", v->roster ? "roster_expired" : "no_roster");
+        else if (!in_roster)
+                r |= buffer_printf(reasons, "not_in_roster\n");
+        for (size_t i = 0; i < v->domains->n; i++) {
+                const char *why = NULL;
+                bool live = validate_ready(v->validate, i, &why);
+
+                r |= buffer_printf(realms, "%s=%d\n", v->domains->configs[i].name, live && in_roster);
+                if (!live)
+                        r |= buffer_printf(reasons, "%.40s: %.20s\n", why ? why : "no_dc",
+                                           v->domains->configs[i].name);
+        }
+        if (r < 0)
+                log_warning("state.cut");
+}
+
+static void send_state(struct validator *v)
+{
+        _cleanup_(buffer_free) struct buffer realms = BUFFER(4096), reasons = BUFFER(2048);
+        size_t max = v->process.config->in_flight;
+        struct msg_out m;
+
+        collect_ready(v, validator_in_roster(v), &realms, &reasons);
+        msg_begin(&m, FRAME_STATE);
+        msg_u64(&m, TAG_CAPACITY, v->process.draining ? 0 : max);
+        msg_u64(&m, TAG_LOAD, signins_running(v->signins) * 1000 / max);
+        msg_bytes(&m, TAG_REALMS, realms.data ? realms.data : "", realms.len);
+        msg_bytes(&m, TAG_REASONS, reasons.data ? reasons.data : "", reasons.len);
+        if (v->keys.statement)
+                msg_str(&m, TAG_STATEMENT, v->keys.statement->text);
+        put_identity(v, &m);
+        msg_u64(&m, TAG_IN_ROSTER, validator_in_roster(v));
+        validator_to_link(v, &m);
+}
+
+static void send_status_of(struct validator *v, const char *name, json_t *json)
+{
+        char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+        struct msg_out m;
+
+        json_decref(json);
+        if (!text)
+                return;
+        msg_begin(&m, FRAME_STATUS);
+        msg_str(&m, TAG_NAME, name);
+        msg_str(&m, TAG_TEXT, text);
+        validator_to_ledger(v, &m);
+        free(text);
+}
+
+static void send_dc(void *arg, const char *domain, const char *host, const char *state, uint32_t ewma_ms)
+{
+        char name[600];
+
+        snprintf(name, sizeof(name), "dc:%s/%s", domain, host);
+        send_status_of(arg, name,
+                       json_pack("{s:s, s:s, s:s, s:i}", "domain", domain, "host", host, "state", state, "ms",
+                                 (int)ewma_ms));
+}
+
+static void send_status(struct validator *v)
+{
+        const struct roster *roster = validator_roster(v);
+
+        send_status_of(v, "validator",
+                       json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "connector",
+                                 v->enrolment.id, "name", v->enrolment.name, "tenant", v->enrolment.tenant,
+                                 "identity", key_kid(v->identity), "roster_seq", (json_int_t)v->roster_seq,
+                                 "in_roster", validator_in_roster(v), "roster_expires",
+                                 (json_int_t)(roster ? roster->exp : 0), "statement_seq",
+                                 (json_int_t)v->keys.seq, "in_flight",
+                                 (json_int_t)signins_running(v->signins), "undelivered",
+                                 (json_int_t)signins_undelivered(v->signins), "replay_entries",
+                                 (json_int_t)replay_count(v->replay), "secrets_in_use",
+                                 (json_int_t)secret_arena_in_use()));
+        validate_each_dc(v->validate, send_dc, v);
+}
+
+void validator_publish(struct validator *v, bool renew)
+{
+        struct error err = {""};
+
+        if (!v->signins)
+                return;
+        if (enckeys_turn(&v->keys, &v->domains->names, loop_wall(v->process.loop), renew, &err) < 0)
+                log_error("keys.turn_failed", KV_S("why", err.text));
+        send_state(v);
+        send_status(v);
+}

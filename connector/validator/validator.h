@@ -1,0 +1,53 @@
+/*
+ * The validator process: identity key, encryption keys, roster, sign-ins; the only one that sees a password.
+ */
+#pragma once
+
+#include "connector/process.h"
+#include "connector/validator/domains.h"
+#include "connector/validator/roster-store.h"
+#include "connector/validator/signin.h"
+
+struct enrolment {
+        char *relay, *tenant, *id, *name;
+        char pin[KID_LEN + 1];
+};
+
+struct validator {
+        struct process process;
+
+        /* what the supervisor handed over */
+        struct domains *domains;
+        struct enrolment enrolment;
+        struct key *identity;
+        uint8_t hash_key[NAME_HASH_KEY_LEN];
+        bool has_hash_key;
+        struct roster_store store;
+
+        struct ipc *link, *ledger;
+        struct validate *validate;
+        struct enckeys keys;
+        struct replay *replay;
+        struct signins *signins;
+
+        struct roster *roster;  /* the newest one; perhaps expired meanwhile */
+        uint64_t roster_seq;    /* nothing below it is taken */
+        struct buffer incoming; /* parts of a roster that is coming in */
+        struct loop_timer *turn;
+        bool drained;
+};
+
+/* roster-intake.c */
+void validator_load_roster(struct validator *v);
+void validator_roster_part(struct validator *v, const struct msg_in *m);
+/* The roster if it is valid now, else NULL. */
+const struct roster *validator_roster(void *arg);
+bool validator_in_roster(struct validator *v);
+
+/* state.c */
+/* Turns keys and statement where due and tells the link and the ledger what the state is. renew: the
+ * statement's contents changed. */
+void validator_publish(struct validator *v, bool renew);
+void validator_event(struct validator *v, const char *name, const char *text);
+void validator_to_link(void *arg, const struct msg_out *m);
+void validator_to_ledger(void *arg, const struct msg_out *m);

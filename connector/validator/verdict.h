@@ -1,0 +1,23 @@
+/*
+ * From an outcome to the signed, sealed verdict of PROTOCOL.md.
+ */
+#pragma once
+
+#include "queue/wire.h"
+#include "validate/outcome.h"
+
+/* What ties a verdict to its request; all borrowed. */
+struct verdict_frame {
+        const struct key *identity; /* private */
+        const char *connector_id, *service_id, *tenant, *jti;
+        const char *req;   /* request_hash of the request JWS */
+        const uint8_t *rk; /* 32 bytes */
+        int64_t now;
+        uint32_t t_opened, t_dc, t_total;
+};
+
+/* Appends the compact JWE to out. */
+int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct buffer *out,
+                 struct error *err);
+/* "ldap=49 data=52e" for the helpdesk; "" where nothing raw was seen. */
+void verdict_raw_text(const struct outcome *o, char *out, size_t cap);
