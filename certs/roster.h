@@ -11,7 +11,8 @@
 
 #define ROSTER_LIFE_MAX (30 * 86400)
 #define ROSTER_SKEW 120 /* tolerated clock difference, s */
-/* As now of roster_verify: the times are not checked. For the admin, who signs anew, and for the floor of seq. */
+/* As now of roster_verify: the times are not checked. For the admin, who signs anew, and for the floor of
+ * seq. */
 #define ROSTER_ANY_TIME INT64_MIN
 #define ROSTER_MEMBERS_MAX 512
 #define ROSTER_TEXT_MAX (256 * 1024)

@@ -37,12 +37,14 @@ struct statement {
 int statement_sign(struct statement *s, const struct key *identity, int64_t now, int64_t life,
                    struct error *err);
 /* Parses and verifies with the identity key of the roster's connector; checks tenant, times and limits.
- * -EBADMSG, -EKEYREJECTED, -EXDEV, -ETIME. */
+ * -EBADMSG malformed, -EKEYREJECTED signature, -EXDEV of another tenant or connector, -ETIME expired or from
+ * the future (by more than ROSTER_SKEW). */
 int statement_verify(struct statement **ret_s, const char *text, size_t n, const struct key *identity,
                      const char *id, const char *tenant, int64_t now, struct error *err);
 /* The kid in the header, without any check: to find the roster member. */
 int statement_peek_kid(const char *text, size_t n, char ret_kid[KID_LEN + 1], struct error *err);
-/* The newest key that is valid at now, or NULL. */
+/* The newest key with nbf <= now < exp, or NULL. No skew: a connector sets nbf ROSTER_SKEW before it made the
+ * key, and still opens with it as long after exp. */
 const struct statement_key *statement_key_at(const struct statement *s, int64_t now);
 struct statement *statement_free(struct statement *s);
 DEFINE_FREEP(struct statement, statement_free)
