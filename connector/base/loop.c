@@ -147,7 +147,7 @@ static int run_fake(struct loop *loop)
                 if (loop->stopped)
                         break;
                 if (loop_timers_next(loop, &at))
-                        loop_fake_advance(loop, at > loop->fake_now ? at - loop->fake_now : 0);
+                        loop->fake_now = at > loop->fake_now ? at : loop->fake_now;
                 else if (event_base_loop(loop->base, EVLOOP_ONCE) != 0)
                         return -EDEADLK;
         }

@@ -358,6 +358,27 @@ static void test_fake_run_jumps(void **state)
         assert_int_equal(loop_run(p.loop), -EDEADLK);
 }
 
+static void test_stop_ends_the_turn(void **state)
+{
+        struct probe first = {.loop = *state}, second = {.loop = *state};
+        struct loop_timer *a = timer(first.loop, NULL, note_and_stop, &first);
+        struct loop_timer *b = timer(first.loop, NULL, note, &second);
+
+        loop_timer_in(a, 0);
+        loop_timer_in(b, 0);
+        assert_int_equal(loop_run(first.loop), 7);
+        assert_int_equal(second.calls, 0);
+        loop_run_once(first.loop);
+        assert_int_equal(second.calls, 1);
+        /* A stop outside loop_run does not keep single turns from running timers. */
+        loop_stop(first.loop, 1);
+        loop_timer_in(b, 0);
+        loop_run_once(first.loop);
+        assert_int_equal(second.calls, 2);
+        (void)loop_timer_free(a);
+        (void)loop_timer_free(b);
+}
+
 #define MODEL_TIMERS 40
 
 struct model {
@@ -470,6 +491,8 @@ int main(void)
                 on_real(test_real_order),
                 on_real(test_stop_before_run),
                 on_fake(test_stop_before_run),
+                on_real(test_stop_ends_the_turn),
+                on_fake(test_stop_ends_the_turn),
                 on_real(test_fires_at_the_next_turn_not_inside),
                 on_fake(test_fires_at_the_next_turn_not_inside),
                 on_real(test_rearming_cannot_starve_a_turn),
