@@ -49,6 +49,11 @@ def make_server(folder, name):
     os.remove(base + '.ext')
 
 
+def issuer_file(folder, name):
+    """The CA file of a lab that verifies the certificate of that name."""
+    return os.path.join(folder, 'certs', SERVERS[name][0] + '.pem')
+
+
 def make_all(target):
     """Fills target/certs/."""
     folder = os.path.join(target, 'certs')

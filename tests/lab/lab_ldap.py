@@ -143,6 +143,19 @@ class Ldaps:
         return next((content.decode() for tag, content in fields if tag == 0x8b), '')
 
 
+def answers(address, port, host, ca_file, account):
+    """Whether a server is ready: a real bind of account (name, password) over verified TLS. A certificate that does
+    not verify or a refusal is an error, not a reason to ask again."""
+    try:
+        with Ldaps(address, port, host, ca_file) as ldap:
+            ldap.bind(*account)
+            return True
+    except ssl.SSLCertVerificationError:
+        raise
+    except OSError:
+        return False
+
+
 def sid_text(raw):
     """S-1-5-… of a binary SID."""
     count = raw[1]

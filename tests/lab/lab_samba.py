@@ -2,7 +2,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import lab_accounts as table
 import lab_certs
@@ -73,27 +72,22 @@ def up(folder, address, options):
     process = system.start_daemon(folder, 'samba', ['samba', '--foreground', '--no-process-group', '-s', config,
                                                     '--model=single'],
                                   options.die_with_parent, KRB5_CONFIG=os.path.join(folder, 'krb5.conf'))
-    ca = os.path.join(folder, 'certs', lab_certs.SERVERS['dc' + lab_certs.KINDS[options.cert]][0] + '.pem')
-    system.wait_ready(process, folder, 'samba', lambda: is_ready(address, ca, accounts['admin']))
+    issuer = lab_certs.issuer_file(folder, 'dc' + lab_certs.KINDS[options.cert])
+    system.wait_ready(process, folder, 'samba', lambda: is_ready(address, issuer, accounts['admin']))
     keytab = os.path.join(folder, 'samba', 'connector.keytab')
     info = {
         'address': address, 'host': table.DC_HOST, 'domain': table.DOMAIN, 'realm': table.REALM,
         'netbios': table.NETBIOS, 'suffix': table.ALT_SUFFIX, 'base': table.BASE, 'ldaps_port': 636,
         'ldap_port': 389, 'kdc_port': 88, 'keytab': keytab, 'service': table.SERVICE_SPN,
         'domain_sid': accounts['domain_sid'], 'service_sid': accounts['service_sid'],
-        'lockout_threshold': table.LOCKOUT_THRESHOLD, 'ca': ca, 'pid': process.pid,
+        'lockout_threshold': table.LOCKOUT_THRESHOLD, 'issuer': issuer, 'pid': process.pid,
     }
     return info, {'admin': accounts['admin'], **accounts['users']}
 
 
 def is_ready(address, ca_file, admin):
-    """A real bind over verified LDAPS, and a KDC that accepts."""
-    try:
-        with lab_ldap.Ldaps(address, 636, table.DC_HOST, ca_file) as ldap:
-            ldap.bind(admin['upn'], admin['password'])
-    except (ConnectionError, TimeoutError):
-        return False
-    return system.accepts(address, 88)
+    return (lab_ldap.answers(address, 636, table.DC_HOST, ca_file, (admin['upn'], admin['password']))
+            and system.accepts(address, 88))
 
 
 class Admin:
@@ -101,7 +95,7 @@ class Admin:
 
     def __init__(self, lab):
         ad, admin = lab['ad'], lab['users']['admin']
-        self.ldap = lab_ldap.Ldaps(ad['address'], ad['ldaps_port'], ad['host'], ad['ca'])
+        self.ldap = lab_ldap.Ldaps(ad['address'], ad['ldaps_port'], ad['host'], ad['issuer'])
         self.ldap.bind(admin['upn'], admin['password'])
 
     def __enter__(self):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import select
 import shutil
 import signal
@@ -22,6 +23,7 @@ import time
 MARKER = '.postern-lab'
 READY_SECONDS = 30
 STOP_SECONDS = 5
+FILES_MAX = 4096
 PR_SET_PDEATHSIG = 1
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 # Samba, krb5kdc and slapd live in sbin, which a user's PATH may lack.
@@ -200,8 +202,10 @@ def start_daemon(folder, name, args, die_with_parent, **env):
     libc = ctypes.CDLL(None, use_errno=True)
 
     def before_exec():
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FILES_MAX), hard))
         if die_with_parent:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # not KILL: krb5kdc ends its workers first
 
     with open(os.path.join(folder, name + '.out'), 'wb') as out:
         process = subprocess.Popen([tool(args[0]), *args[1:]], cwd=folder, stdin=subprocess.DEVNULL, stdout=out,

@@ -1,0 +1,95 @@
+"""The MIT KDC of a lab: u0..u49 and a few in other states, made once, served under the lab's address.
+
+It is the fast peer for load: eight workers, because each drops its oldest TCP connection beyond 45, and nothing is
+written to the database on a sign-in.
+"""
+import json
+import os
+import shutil
+
+import lab_accounts as table
+import lab_system as system
+
+PORT = 8088
+WORKERS = 8
+# label -> (principal, options of addprinc, KRB-ERROR code or OK for the right password)
+STATES = {
+    'expired': ('expired', '-pwexpire 1/1/2001', 23),
+    'need-change': ('needchange', '+needchange', 23),
+    'disabled': ('disabled', '-allow_tix', 18),
+    'account-expired': ('accountexpired', '-expire 1/1/2001', 1),
+}
+
+KDC_CONF = """[kdcdefaults]
+    kdc_listen = {address}:{port}
+    kdc_tcp_listen = {address}:{port}
+    kdc_tcp_listen_backlog = 1024
+[realms]
+    {realm} = {{
+        database_name = {d}/principal
+        key_stash_file = {d}/stash
+        acl_file = {d}/none.acl
+        master_key_type = aes256-cts-hmac-sha1-96
+        supported_enctypes = aes256-cts-hmac-sha1-96:normal
+        default_principal_flags = +preauth
+        max_life = 10h
+    }}
+[dbmodules]
+    {realm} = {{
+        db_library = db2
+        disable_last_success = true
+        disable_lockout = true
+    }}
+[logging]
+    kdc = FILE:{d}/../mit.log
+"""
+MAKING_KRB5_CONF = '[libdefaults]\n    default_realm = {realm}\n    dns_lookup_kdc = false\n'
+
+
+def users():
+    """label -> (principal, options, expectation)"""
+    return {**{f'u{i}': (f'u{i}', '', table.OK) for i in range(table.PEER_USERS)}, **STATES}
+
+
+def prepare():
+    def make(folder):
+        d = os.path.join(folder, 'mit')
+        os.makedirs(d, mode=0o700)
+        system.write(os.path.join(d, 'kdc.conf'), KDC_CONF.format(address='127.0.0.1', port=PORT, d=d,
+                                                                  realm=table.MIT_REALM))
+        system.write(os.path.join(d, 'krb5.conf'), MAKING_KRB5_CONF.format(realm=table.MIT_REALM))
+        env = {'KRB5_CONFIG': os.path.join(d, 'krb5.conf'), 'KRB5_KDC_PROFILE': os.path.join(d, 'kdc.conf')}
+        accounts = {label: {'principal': f'{name}@{table.MIT_REALM}', 'name': name,
+                            'password': table.new_password(), 'expect_krb': expect}
+                    for label, (name, _, expect) in users().items()}
+        master = table.new_password()
+        # The secrets go by standard input: kadmin.local reads commands, kdb5_util the master password twice.
+        system.run(['kdb5_util', 'create', '-s', '-r', table.MIT_REALM], text=f'{master}\n{master}\n', **env)
+        script = [f'addprinc -pw {accounts[label]["password"]} {options} {name}'
+                  for label, (name, options, _) in users().items()]
+        script += [f'addprinc -randkey {table.MIT_SERVICE}', f'ktadd -k {d}/connector.keytab {table.MIT_SERVICE}']
+        said = system.run(['kadmin.local', '-r', table.MIT_REALM], text='\n'.join(script) + '\n', **env)
+        if said.count(' created.') != len(script) - 1 or not os.path.exists(f'{d}/connector.keytab'):
+            raise system.LabError('kadmin.local did not make every principal:\n' + said)
+        shutil.move(os.path.join(d, 'krb5.conf'), os.path.join(folder, 'krb5.conf'))
+        system.write(os.path.join(folder, 'accounts.json'), json.dumps(accounts))
+
+    return system.cached('mit', system.digest(['lab_mit.py', 'lab_accounts.py'], 'krb5kdc'), make)
+
+
+def up(folder, address, options):
+    """Starts the KDC; returns (what a test needs to know, the accounts)."""
+    cache = prepare()
+    d = os.path.join(folder, 'mit')
+    system.copy_tree(os.path.join(cache, 'mit'), d)
+    with open(os.path.join(cache, 'accounts.json'), encoding='utf-8') as f:
+        accounts = json.load(f)
+    system.write(os.path.join(d, 'kdc.conf'), KDC_CONF.format(address=address, port=PORT, d=d, realm=table.MIT_REALM))
+    process = system.start_daemon(folder, 'mit', ['krb5kdc', '-n', '-w', str(WORKERS), '-r', table.MIT_REALM],
+                                  options.die_with_parent, KRB5_CONFIG=os.path.join(folder, 'krb5.conf'),
+                                  KRB5_KDC_PROFILE=os.path.join(d, 'kdc.conf'))
+    system.wait_ready(process, folder, 'mit', lambda: system.accepts(address, PORT))
+    info = {'address': address, 'host': 'kdc1.mit.example', 'domain': 'mit.example', 'realm': table.MIT_REALM,
+            'kdc_port': PORT, 'keytab': os.path.join(d, 'connector.keytab'), 'service': table.MIT_SERVICE,
+            'users_count': table.PEER_USERS, 'pid': process.pid}
+    return info, accounts
