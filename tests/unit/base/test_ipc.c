@@ -194,6 +194,33 @@ static void test_queue_is_bounded_and_ordered(void **state)
         closep(&b.fd);
 }
 
+/* The kernel has room again, but frames wait: the next one must not overtake them. */
+static void test_no_frame_overtakes_the_queue(void **state)
+{
+        static uint8_t frame[IPC_FRAME_MAX];
+        struct world *w = *state;
+        struct msg_in m;
+        uint64_t sent = 0, got = 0;
+
+        for (; ipc_queued(w->a.ipc) < 3; sent++) {
+                number(sent, 16000);
+                assert_int_equal(ipc_send(w->a.ipc, &out), 0);
+        }
+        for (; got < 5; got++)
+                assert_int_equal(recv(w->raw, frame, sizeof frame, MSG_DONTWAIT), 16000);
+        number(sent++, 20);
+        assert_int_equal(ipc_send(w->a.ipc, &out), 0);
+        for (unsigned i = 0; i < 100 && got < sent; i++) {
+                ssize_t n;
+                loop_run_once(w->loop);
+                while ((n = recv(w->raw, frame, sizeof frame, MSG_DONTWAIT)) > 0) {
+                        assert_int_equal(msg_parse(&m, frame, (size_t)n), 0);
+                        assert_int_equal(msg_get_u64(&m, 1, UINT64_MAX), got++);
+                }
+        }
+        assert_int_equal(got, sent);
+}
+
 static void test_a_burst_is_bounded(void **state)
 {
         struct world *w = *state;
@@ -451,6 +478,7 @@ int main(void)
                 cmocka_unit_test(test_pair),
                 t(test_both_ways),
                 t(test_queue_is_bounded_and_ordered),
+                t(test_no_frame_overtakes_the_queue),
                 t(test_a_burst_is_bounded),
                 t(test_descriptor_arrives),
                 t(test_surplus_descriptors_are_closed),
