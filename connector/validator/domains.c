@@ -19,47 +19,72 @@
 #define CA_MAX (256 * 1024)
 #define KEYTAB_MAX (256 * 1024)
 
-static void fill_domain(struct domain_config *to, const struct config_domain *from)
+/* A copy that lives as long as d: a reload frees the configuration under us. NULL stays NULL; *ok turns false
+ * without memory. */
+static const char *keep(struct domains *d, const char *text, bool *ok)
 {
+        char **grown, *copy;
+
+        if (!text)
+                return NULL;
+        grown = reallocarray(d->kept, d->n_kept + 1, sizeof(*d->kept));
+        copy = grown ? strdup(text) : NULL;
+        if (grown)
+                d->kept = grown;
+        if (!copy) {
+                *ok = false;
+                return NULL;
+        }
+        d->kept[d->n_kept++] = copy;
+        return copy;
+}
+
+static bool fill_domain(struct domains *d, struct domain_config *to, const struct config_domain *from)
+{
+        bool ok = true;
+
         *to = (struct domain_config){
-                .name = from->name,
-                .realm = from->realm,
-                .netbios = from->netbios,
+                .name = keep(d, from->name, &ok),
+                .realm = keep(d, from->realm, &ok),
+                .netbios = keep(d, from->netbios, &ok),
                 .n_dcs = from->n_dcs,
                 .directory = from->directory,
                 .ldaps_port = (uint16_t)from->ldaps_port,
                 .kdc_port = (uint16_t)from->kdc_port,
                 .dc_identity = from->dc_identity,
-                .bind_template = from->bind_template,
-                .service_principal = from->service_principal,
+                .bind_template = keep(d, from->bind_template, &ok),
+                .service_principal = keep(d, from->service_principal, &ok),
                 .pool_max = from->pool_max,
                 .connect_timeout_ms = from->connect_timeout_ms,
         };
         for (size_t i = 0; i < from->n_suffixes; i++)
-                to->suffixes[i] = from->suffixes[i];
+                to->suffixes[i] = keep(d, from->suffixes[i], &ok);
         for (size_t i = 0; i < from->n_dcs; i++)
-                to->dcs[i] = (struct dc_config){from->dcs[i].host, from->dcs[i].address};
+                to->dcs[i] = (struct dc_config){keep(d, from->dcs[i].host, &ok),
+                                                keep(d, from->dcs[i].address, &ok)};
         for (size_t i = 0; i < from->n_methods; i++)
                 to->methods[i] = from->methods[i];
         for (size_t i = 0; i < from->n_pins; i++)
-                to->pins[i] = from->pins[i];
+                to->pins[i] = keep(d, from->pins[i], &ok);
+        return ok;
 }
 
 /* The names that statements announce: realm name, alternate suffixes, NetBIOS name of each domain. */
-static int collect_names(struct domains *d, const struct config *config)
+static int collect_names(struct domains *d)
 {
-        d->realms = calloc(config->n_domains, sizeof(*d->realms));
-        d->netbios = calloc(config->n_domains, sizeof(*d->netbios));
-        d->suffixes = calloc(config->n_domains * SUFFIXES_MAX, sizeof(*d->suffixes));
+        d->realms = calloc(d->n, sizeof(*d->realms));
+        d->netbios = calloc(d->n, sizeof(*d->netbios));
+        d->suffixes = calloc(d->n * SUFFIXES_MAX, sizeof(*d->suffixes));
         if (!d->realms || !d->netbios || !d->suffixes)
                 return -ENOMEM;
-        for (size_t i = 0; i < config->n_domains; i++) {
-                const struct config_domain *c = &config->domains[i];
+        for (size_t i = 0; i < d->n; i++) {
+                const struct domain_config *c = &d->configs[i];
 
                 d->realms[d->names.n_realms++] = c->name;
                 if (c->netbios)
                         d->netbios[d->names.n_netbios++] = c->netbios;
-                for (size_t k = 0; k < c->n_suffixes && d->names.n_suffixes < STATEMENT_NAMES_MAX; k++)
+                for (size_t k = 0;
+                     k < SUFFIXES_MAX && c->suffixes[k] && d->names.n_suffixes < STATEMENT_NAMES_MAX; k++)
                         d->suffixes[d->names.n_suffixes++] = c->suffixes[k];
         }
         d->names.realms = d->realms;
@@ -71,6 +96,7 @@ static int collect_names(struct domains *d, const struct config *config)
 int domains_new(struct domains **ret_d, const struct config *config)
 {
         _cleanup_(domains_freep) struct domains *d = calloc(1, sizeof(*d));
+        bool ok = true;
 
         if (!d)
                 return -ENOMEM;
@@ -81,11 +107,14 @@ int domains_new(struct domains **ret_d, const struct config *config)
         d->n = config->n_domains;
         for (size_t i = 0; i < d->n; i++) {
                 d->files[i].keytab = -1;
-                fill_domain(&d->configs[i], &config->domains[i]);
+                if (!fill_domain(d, &d->configs[i], &config->domains[i]))
+                        return -ENOMEM;
         }
-        if (collect_names(d, config) < 0)
+        if (collect_names(d) < 0)
                 return -ENOMEM;
-        d->validate = (struct validate_config){d->configs, d->n, config->default_domain};
+        d->validate = (struct validate_config){d->configs, d->n, keep(d, config->default_domain, &ok)};
+        if (!ok)
+                return -ENOMEM;
         *ret_d = steal(d);
         return 0;
 }
@@ -99,6 +128,9 @@ struct domains *domains_free(struct domains *d)
                 if (d->files[i].keytab >= 0)
                         close(d->files[i].keytab);
         }
+        for (size_t i = 0; i < d->n_kept; i++)
+                free(d->kept[i]);
+        free(d->kept);
         free(d->configs);
         free(d->files);
         free(d->realms);

@@ -19,13 +19,14 @@ struct domains {
         size_t n;
         struct domain_config *configs;
         struct domain_file *files; /* one per domain, same order */
-        char *default_domain;
-        struct validate_config validate; /* points into the above and into the config */
+        char **kept;               /* every string that the above points to */
+        size_t n_kept;
+        struct validate_config validate; /* points into the above */
         const char **realms, **suffixes, **netbios;
         struct enckeys_names names; /* what statements announce */
 };
 
-/* config is borrowed for the life of ret_d. */
+/* Copies what it needs of config. */
 int domains_new(struct domains **ret_d, const struct config *config);
 struct domains *domains_free(struct domains *d);
 DEFINE_FREEP(struct domains, domains_free)
