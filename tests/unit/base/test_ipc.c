@@ -375,11 +375,9 @@ static void test_closed_is_told_once_even_when_kept(void **state)
         assert_int_equal(w->a.closed, 1);
 }
 
-/* What the peer sent before it went is delivered first, even when it left unread frames of ours behind. */
-static void test_last_words_of_the_peer(void **state)
+/* The peer sends its last frames and goes, leaving a frame of ours unread: the kernel calls that a reset. */
+static void leave_last_words(struct world *w)
 {
-        struct world *w = *state;
-
         number(0, 20);
         assert_int_equal(ipc_send(w->a.ipc, &out), 0);
         for (unsigned i = 0; i < 100; i++) {
@@ -388,6 +386,24 @@ static void test_last_words_of_the_peer(void **state)
         }
         closep(&w->raw);
         w->raw = -1;
+}
+
+static void test_last_words_are_read(void **state)
+{
+        struct world *w = *state;
+
+        leave_last_words(w);
+        turns(w->loop, 6);
+        assert_int_equal(w->a.frames, 100);
+        assert_int_equal(w->a.closed, 1);
+        assert_string_equal(w->a.why, "the peer closed the channel");
+}
+
+static void test_last_words_are_read_after_a_failed_send(void **state)
+{
+        struct world *w = *state;
+
+        leave_last_words(w);
         number(0, 20);
         assert_int_equal(ipc_send(w->a.ipc, &out), -EPIPE);
         assert_int_equal(ipc_send(w->a.ipc, &out), -EPIPE);
@@ -487,7 +503,8 @@ int main(void)
                 t(test_a_malformed_frame_ends_it),
                 t(test_an_empty_frame_ends_it),
                 t(test_closed_is_told_once_even_when_kept),
-                t(test_last_words_of_the_peer),
+                t(test_last_words_are_read),
+                t(test_last_words_are_read_after_a_failed_send),
                 t(test_half_closed_peer),
                 t(test_queue_is_dropped_when_the_peer_goes),
                 t(test_freed_in_on_frame),
