@@ -1,0 +1,123 @@
+/*
+ * posternd: the command line of the daemon.
+ *
+ * Reads the configuration, checks it, hardens the process and becomes the supervisor. It stays in the
+ * foreground: systemd, or a shell's &, does the rest.
+ */
+#include "connector/supervisor.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/harden.h"
+
+static const char usage[] =
+        "usage: posternd [--config PATH] [--check-config]\n"
+        "\n"
+        "The connector: checks sign-ins, which a relay passes on, against domain\n"
+        "controllers. It runs in the foreground and listens on no network port.\n"
+        "\n"
+        "  --config PATH    file, or folder of *.conf files (default: " CONFIG_DEFAULT ")\n"
+        "  --check-config   report every error in the configuration and end\n"
+        "  --version        show the version\n"
+        "  --help           show this\n"
+        "\n"
+        "Signals: TERM drains and stops (twice: at once), HUP reads the configuration\n"
+        "anew. Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 78 wrong\n"
+        "configuration or not enrolled. See posternd(8) and postern.conf(5).\n";
+
+struct arguments {
+        const char *config;
+        bool check;
+};
+
+/* 0, or 1 where the answer is given already (*ret_code). */
+static int read_arguments(int argc, char **argv, struct arguments *ret_a, int *ret_code)
+{
+        static const struct option options[] = {
+                {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
+                {"foreground", no_argument, NULL, 'f'},   {"version", no_argument, NULL, 'v'},
+                {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+        int c;
+
+        *ret_code = 0;
+        while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+                if (c == 'c')
+                        ret_a->config = optarg;
+                else if (c == 'k')
+                        ret_a->check = true;
+                else if (c == 'v')
+                        return printf("posternd %s\n", POSTERN_VERSION) >= 0;
+                else if (c == 'h')
+                        return fputs(usage, stdout) >= 0;
+                else if (c != 'f') {
+                        (void)fputs("posternd --help shows what there is\n", stderr);
+                        *ret_code = 2;
+                        return 1;
+                }
+        }
+        if (optind < argc) {
+                (void)fprintf(stderr,
+                              "posternd: '%s' is not understood; posternd --help shows what there is\n",
+                              argv[optind]);
+                *ret_code = 2;
+        }
+        return optind < argc;
+}
+
+/* Prints all errors to stderr, or what is fine to stdout. */
+static int check_only(const char *path, const struct config *config, const struct config_errors *errors)
+{
+        if (errors->n) {
+                (void)fputs(errors->lines.len ? errors->lines.data : "", stderr);
+                (void)fprintf(stderr, "%zu error%s\n", errors->n, errors->n == 1 ? "" : "s");
+                return EXIT_CONFIGURATION;
+        }
+        if (!config) {
+                (void)fputs("posternd: out of memory\n", stderr);
+                return 1;
+        }
+        (void)printf("%s is fine: %zu domain%s\n", path, config->n_domains,
+                     config->n_domains == 1 ? "" : "s");
+        return 0;
+}
+
+static int run(const char *path, struct config *config, struct buffer *text)
+{
+        static struct supervisor supervisor;
+        struct error err;
+
+        log_open("posternd", config->log_level, NULL);
+        if (harden_process(&err) < 0) {
+                log_error("start_failed", KV_S("why", err.text));
+                config_free(config);
+                buffer_free(text);
+                return 1;
+        }
+        return supervisor_run(&supervisor, path, config, text);
+}
+
+int main(int argc, char **argv)
+{
+        struct arguments a = {.config = CONFIG_DEFAULT};
+        struct config_errors errors = CONFIG_ERRORS;
+        struct buffer text = BUFFER(CONFIG_TEXT_MAX);
+        struct config *config = NULL;
+        int code;
+
+        if (read_arguments(argc, argv, &a, &code))
+                return code;
+        int r = config_load(&config, a.config, &text, &errors);
+        if (r < 0 || a.check) {
+                code = check_only(a.config, config, &errors);
+                config_free(config);
+                buffer_free(&text);
+        } else {
+                code = run(a.config, config, &text);
+        }
+        config_errors_clear(&errors);
+        return code;
+}

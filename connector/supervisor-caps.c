@@ -1,0 +1,59 @@
+/*
+ * The capabilities of the supervisor.
+ *
+ * Root keeps only what opening key files, changing users and ending children needs; the bounding set shrinks
+ * to the same, so that no child can have more. Children drop the rest themselves (connector/base/harden.c).
+ */
+#include "connector/supervisor.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const int kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID};
+
+static bool is_kept(int cap)
+{
+        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+                if (kept[i] == cap)
+                        return true;
+        return false;
+}
+
+/* Needs CAP_SETPCAP, so before the permitted set shrinks; in a container that lacks it the set is small
+ * already. */
+static int shrink_bounding_set(struct error *err)
+{
+        for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+                if (!is_kept(cap) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+                        return error_fail(err, -errno, "cannot drop the capability %d: %s", cap,
+                                          strerror(errno));
+        return 0;
+}
+
+int caps_reduce(struct error *err)
+{
+        struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+        struct __user_cap_data_struct data[2];
+        uint32_t mask = 0;
+
+        if (geteuid() != 0)
+                return 0;
+        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+                mask |= 1u << kept[i];
+        int r = shrink_bounding_set(err);
+        if (r < 0)
+                return r;
+        if (syscall(SYS_capget, &head, data) < 0)
+                return error_fail(err, -errno, "cannot read the capabilities: %s", strerror(errno));
+        data[0].effective &= mask;
+        data[0].permitted &= mask;
+        data[0].inheritable = 0;
+        data[1] = (struct __user_cap_data_struct){0, 0, 0};
+        if (syscall(SYS_capset, &head, data) < 0)
+                return error_fail(err, -errno, "cannot drop capabilities: %s", strerror(errno));
+        return 0;
+}

@@ -1,0 +1,426 @@
+/*
+ * The files of the daemon: found, judged and opened by the supervisor, read by the process they belong to.
+ *
+ * Key bytes never pass through the supervisor's memory: a child gets an open descriptor, or (keytabs, which
+ * krb5 opens by name) a memfd that the kernel filled. A private file that others may read, or that somebody
+ * else could have written, is refused with the remedy.
+ */
+#include "connector/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "connector/base/cleanup.h"
+#include "connector/base/text.h"
+#include "connector/name-hash.h"
+#include "connector/validator/enrolment.h"
+
+#define KEYTAB_MAX (1024 * 1024)
+#define CONTROL_BACKLOG 16
+
+enum file_kind { FILE_PUBLIC = 0, FILE_PRIVATE, FILE_STATE };
+
+static int in_folder(char *out, const char *folder, const char *name, struct error *err)
+{
+        int n = snprintf(out, PATH_MAX, "%s/%s", folder, name);
+
+        return n >= PATH_MAX ? error_fail(err, -ENAMETOOLONG, "%s/%s: the path is too long", folder, name)
+                             : 0;
+}
+
+static int judge(int fd, const char *path, enum file_kind kind, struct error *err)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        if (!S_ISREG(st.st_mode))
+                return error_fail(err, -EINVAL, "%s is not a regular file", path);
+        if (kind == FILE_PUBLIC)
+                return 0;
+        if (st.st_uid != 0 && st.st_uid != geteuid())
+                return error_fail(err, -EPERM,
+                                  "%s belongs to another user (uid %u); mend it with: chown root %s", path,
+                                  (unsigned)st.st_uid, path);
+        if (st.st_mode & (S_IRWXO | S_IWGRP))
+                return error_fail(err, -EPERM,
+                                  "%s can be read or written by others; mend it with: chmod 600 %s", path,
+                                  path);
+        return 0;
+}
+
+/* An own open file, at offset 0, judged. -ENOENT where it doesn't exist. */
+static int open_judged(const char *path, enum file_kind kind, struct error *err)
+{
+        int flags = kind == FILE_STATE ? O_RDWR | O_CREAT | O_NOFOLLOW : O_RDONLY;
+        int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+
+        if (fd < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        int r = judge(fd, path, kind, err);
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+        return fd;
+}
+
+int files_memfd(const char *name, const void *bytes, size_t n, struct error *err)
+{
+        _cleanup_(closep) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0 || (n && write(fd, bytes, n) != (ssize_t)n) || lseek(fd, 0, SEEK_SET) < 0)
+                return error_fail(err, -errno, "cannot hand on %s: %s", name, strerror(errno));
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                return error_fail(err, -errno, "cannot seal %s: %s", name, strerror(errno));
+        int given = fd;
+        fd = -1;
+        return given;
+}
+
+/* A copy that may be opened again by its new owner through /proc/self/fd; the bytes move inside the kernel.
+ */
+static int copy_memfd(int from, const char *path, uid_t owner, struct error *err)
+{
+        _cleanup_(closep) int fd = memfd_create("keytab", MFD_CLOEXEC);
+        ssize_t n;
+
+        if (fd < 0)
+                return error_fail(err, -errno, "%s: cannot be handed on: %s", path, strerror(errno));
+        while ((n = sendfile(fd, from, NULL, KEYTAB_MAX)) > 0)
+                if (lseek(fd, 0, SEEK_CUR) > KEYTAB_MAX)
+                        return error_fail(err, -EFBIG, "%s is longer than a keytab can be", path);
+        if (n < 0 || lseek(fd, 0, SEEK_SET) < 0 || fchmod(fd, 0600) < 0 || fchown(fd, owner, (gid_t)-1) < 0)
+                return error_fail(err, -errno, "%s: cannot be handed on: %s", path, strerror(errno));
+        int given = fd;
+        fd = -1;
+        return given;
+}
+
+/* ---- what each child gets ---- */
+
+struct handing {
+        struct supervisor *s;
+        files_hand_fn *fn;
+        void *arg;
+        struct error *err;
+};
+
+static int hand_fd(struct handing *h, const char *name, int opened)
+{
+        _cleanup_(closep) int fd = opened;
+
+        return fd < 0 ? fd : h->fn(h->arg, name, fd, h->err);
+}
+
+static int hand_path(struct handing *h, const char *name, const char *path, enum file_kind kind)
+{
+        return hand_fd(h, name, open_judged(path, kind, h->err));
+}
+
+static int hand_state(struct handing *h, const char *name, enum file_kind kind)
+{
+        char path[PATH_MAX];
+        int r = in_folder(path, h->s->config->state_dir, name, h->err);
+
+        return r < 0 ? r : hand_path(h, name, path, kind);
+}
+
+static int hand_relay_ca(struct handing *h)
+{
+        if (h->s->config->relay_ca_file)
+                return hand_path(h, FILE_RELAY_CA, h->s->config->relay_ca_file, FILE_PUBLIC);
+        int r = hand_state(h, FILE_RELAY_CA, FILE_PUBLIC);
+        return r == -ENOENT ? 0 : r;
+}
+
+static uid_t uid_of(const char *user)
+{
+        const struct passwd *pw = geteuid() == 0 ? getpwnam(user) : NULL;
+
+        return pw ? pw->pw_uid : geteuid();
+}
+
+static int hand_keytab(struct handing *h, const struct config_domain *d)
+{
+        char name[PATH_MAX];
+        _cleanup_(closep) int fd = open_judged(d->keytab, FILE_PRIVATE, h->err);
+
+        if (fd < 0)
+                return fd;
+        (void)snprintf(name, sizeof(name), "%s%s", FILE_KEYTAB, d->name);
+        return hand_fd(h, name, copy_memfd(fd, d->keytab, uid_of(h->s->config->user_validator), h->err));
+}
+
+static int hand_domains(struct handing *h)
+{
+        char name[PATH_MAX];
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < h->s->config->n_domains; i++) {
+                const struct config_domain *d = &h->s->config->domains[i];
+                (void)snprintf(name, sizeof(name), "%s%s", FILE_DC_CA, d->name);
+                if (d->ca_file)
+                        r = hand_path(h, name, d->ca_file, FILE_PUBLIC);
+                if (r == 0 && d->keytab)
+                        r = hand_keytab(h, d);
+        }
+        return r;
+}
+
+static int hand_link(struct handing *h)
+{
+        int r = hand_state(h, FILE_ENROLMENT, FILE_PUBLIC);
+
+        if (r == 0)
+                r = hand_state(h, FILE_TRANSPORT_KEY, FILE_PRIVATE);
+        if (r == 0)
+                r = hand_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
+        return r == 0 ? hand_relay_ca(h) : r;
+}
+
+static int hand_validator(struct handing *h)
+{
+        int r = hand_state(h, FILE_ENROLMENT, FILE_PUBLIC);
+
+        if (r == 0)
+                r = hand_state(h, FILE_IDENTITY, FILE_PRIVATE);
+        if (r == 0)
+                r = hand_state(h, FILE_HASH_KEY, FILE_PRIVATE);
+        if (r == 0)
+                r = hand_state(h, FILE_ROSTER, FILE_STATE);
+        return r == 0 ? hand_domains(h) : r;
+}
+
+static int hand_ledger(struct handing *h)
+{
+        char path[PATH_MAX];
+        int r = hand_state(h, FILE_HASH_KEY, FILE_PRIVATE);
+
+        if (r == 0)
+                r = in_folder(path, h->s->config->state_dir, "ledger", h->err);
+        if (r < 0)
+                return r;
+        int fd = open(path, O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return error_fail(h->err, -errno, "%s: %s", path, strerror(errno));
+        r = hand_fd(h, FILE_LEDGER_DIR, fd);
+        return r < 0 ? r : h->fn(h->arg, FILE_CONTROL_SOCKET, h->s->control_fd, h->err);
+}
+
+int files_each(struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)
+{
+        struct handing h = {s, fn, arg, err};
+
+        switch (id) {
+        case CHILD_LINK:
+                return hand_link(&h);
+        case CHILD_VALIDATOR:
+                return hand_validator(&h);
+        case CHILD_LEDGER:
+                return hand_ledger(&h);
+        case CHILD_N:
+                break;
+        }
+        return -EINVAL;
+}
+
+/* ---- preparation ---- */
+
+static int make_folder(const char *path, mode_t mode, struct error *err)
+{
+        if (mkdir(path, mode) < 0 && errno != EEXIST)
+                return error_fail(err, -errno, "cannot make the folder %s: %s", path, strerror(errno));
+        return 0;
+}
+
+static int make_ledger_folder(const struct config *c, struct error *err)
+{
+        char path[PATH_MAX];
+        int r = in_folder(path, c->state_dir, "ledger", err);
+
+        if (r == 0)
+                r = make_folder(path, 0700, err);
+        if (r < 0 || geteuid() != 0)
+                return r;
+        _cleanup_(closep) int fd = open(path, O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 || fchown(fd, uid_of(c->user_ledger), (gid_t)-1) < 0)
+                return error_fail(err, -errno, "cannot give the folder %s to %s: %s", path, c->user_ledger,
+                                  strerror(errno));
+        return 0;
+}
+
+static int take_lock(struct supervisor *s, struct error *err)
+{
+        char path[PATH_MAX];
+        int r = in_folder(path, s->config->state_dir, "lock", err);
+
+        if (r < 0 || s->lock_fd >= 0)
+                return r;
+        s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (s->lock_fd < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+                return error_fail(err, -errno, "%s",
+                                  errno == EWOULDBLOCK ? "another posternd runs with the same state_dir"
+                                                       : strerror(errno));
+        return 0;
+}
+
+static int agree(const char *key, const char *configured, const char *enrolled, struct error *err)
+{
+        size_t n = configured ? strlen(configured) : 0, m = strlen(enrolled);
+
+        while (n && configured[n - 1] == '/')
+                n--;
+        while (m && enrolled[m - 1] == '/')
+                m--;
+        if (!configured || (n == m && strncmp(configured, enrolled, n) == 0))
+                return 0;
+        return error_fail(err, -EINVAL,
+                          "the configuration says %s = %s, but this connector is enrolled with %s; leave the "
+                          "key out or "
+                          "enrol anew",
+                          key, configured, enrolled);
+}
+
+static int read_enrolment(struct supervisor *s, struct error *err)
+{
+        _cleanup_(enrolment_clear) struct enrolment e = {0};
+        char path[PATH_MAX];
+        int r = in_folder(path, s->config->state_dir, FILE_ENROLMENT, err);
+
+        if (r < 0)
+                return r;
+        _cleanup_(closep) int fd = open_judged(path, FILE_PUBLIC, err);
+        if (fd == -ENOENT)
+                return error_fail(err, -ENOENT,
+                                  "this connector is not enrolled (%s is missing); do it with: postern "
+                                  "enroll --relay URL "
+                                  "--tenant TENANT --token-file FILE",
+                                  path);
+        r = fd < 0 ? fd : enrolment_read(&e, fd, err);
+        if (r == 0)
+                r = agree("relay", s->config->relay, e.relay, err);
+        if (r == 0)
+                r = agree("tenant", s->config->tenant, e.tenant, err);
+        if (r == 0)
+                (void)snprintf(s->connector_id, sizeof(s->connector_id), "%s", e.id);
+        return r;
+}
+
+static int make_hash_key(const struct config *c, struct error *err)
+{
+        uint8_t key[NAME_HASH_KEY_LEN];
+        char path[PATH_MAX];
+        int r = in_folder(path, c->state_dir, FILE_HASH_KEY, err);
+
+        if (r < 0 || access(path, F_OK) == 0)
+                return r;
+        if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
+                return error_fail(err, -EIO, "no random bytes");
+        return file_write_atomic(path, key, sizeof(key), 0600, err);
+}
+
+static int give_to_group(const char *path, const char *group, struct error *err)
+{
+        const struct group *gr = group ? getgrnam(group) : NULL;
+
+        if (!group)
+                return 0;
+        if (!gr)
+                return error_fail(err, -ENOENT,
+                                  "control_group: there is no group %s; make it with: groupadd --system %s",
+                                  group, group);
+        if (chown(path, (uid_t)-1, gr->gr_gid) < 0)
+                return error_fail(err, -errno, "cannot give %s to the group %s: %s", path, group,
+                                  strerror(errno));
+        return 0;
+}
+
+int files_bind_control(struct supervisor *s, struct error *err)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        const char *path = address.sun_path;
+
+        if (snprintf(address.sun_path, sizeof(address.sun_path), "%s/control.sock", s->config->runtime_dir) >=
+            (int)sizeof(address.sun_path))
+                return error_fail(err, -ENAMETOOLONG, "runtime_dir: the path is too long for a socket");
+        (void)unlink(path);
+        mode_t before = umask(0117);
+        int r = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&address, sizeof(address));
+        int code = errno;
+        (void)umask(before);
+        if (r < 0 || listen(fd, CONTROL_BACKLOG) < 0)
+                return error_fail(err, r < 0 ? -code : -errno, "%s: %s", path,
+                                  strerror(r < 0 ? code : errno));
+        r = give_to_group(path, s->config->control_group, err);
+        if (r < 0)
+                return r;
+        closep(&s->control_fd);
+        s->control_fd = fd;
+        fd = -1;
+        return 0;
+}
+
+int files_prepare(struct supervisor *s, struct error *err)
+{
+        /* Others may pass through, so that the ledger's user gets to its own folder; the files are closed to
+         * them. */
+        int r = make_folder(s->config->state_dir, 0711, err);
+
+        if (r == 0)
+                r = read_enrolment(s, err);
+        if (r == 0)
+                r = take_lock(s, err);
+        if (r == 0)
+                r = make_ledger_folder(s->config, err);
+        if (r == 0)
+                r = make_hash_key(s->config, err);
+        if (r == 0)
+                r = make_folder(s->config->runtime_dir, 0755, err);
+        return r == 0 ? files_bind_control(s, err) : r;
+}
+
+/* ---- programs ---- */
+
+int files_program(enum child_id id, char *out, size_t cap, struct error *err)
+{
+        char self[PATH_MAX] = "";
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        char *slash = n > 0 ? strrchr(self, '/') : NULL;
+        const char *name = child_name(id);
+
+        if (!slash)
+                return error_fail(err, -ENOENT, "cannot tell where this program is");
+        *slash = '\0';
+        if (strcmp(self, POSTERN_SBINDIR) != 0) {
+                /* the build tree, or a tree that was moved as a whole */
+                if (snprintf(out, cap, "%s/%s/postern-%s", self, name, name) < (int)cap &&
+                    access(out, X_OK) == 0)
+                        return 0;
+                if (snprintf(out, cap, "%s/../libexec/postern/postern-%s", self, name) < (int)cap &&
+                    access(out, X_OK) == 0)
+                        return 0;
+        }
+        if (snprintf(out, cap, "%s/postern-%s", POSTERN_LIBEXECDIR, name) >= (int)cap ||
+            access(out, X_OK) < 0)
+                return error_fail(err, -ENOENT, "the program postern-%s is not in %s", name,
+                                  POSTERN_LIBEXECDIR);
+        return 0;
+}

@@ -1,0 +1,107 @@
+/*
+ * The supervisor: starts link, validator and ledger, keeps them running, reloads, drains and stops them.
+ *
+ * It reads local files (configuration, enrolment) and signals, and nothing remote. Internal to supervisor*.c and posternd.c.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "connector/base/ipc.h"
+#include "connector/base/loop.h"
+#include "connector/config.h"
+#include "connector/messages.h"
+
+#define EXIT_CONFIGURATION 78 /* sysexits' EX_CONFIG: starting again mends nothing */
+
+enum child_id { CHILD_LINK = 0, CHILD_VALIDATOR, CHILD_LEDGER, CHILD_N };
+
+enum child_state {
+        CHILD_DOWN = 0, /* no process; its timer may be armed to start it */
+        CHILD_RUNNING,
+        CHILD_ENDING, /* its channel is closed; waiting for its end */
+};
+
+struct supervisor;
+
+struct child {
+        struct supervisor *supervisor;
+        enum child_id id;
+        enum child_state state;
+        pid_t pid;
+        struct ipc *control;
+        struct loop_timer *timer; /* DOWN: start again; ENDING: kill */
+        uint64_t started_at, backoff_ms;
+        int64_t since; /* wall clock of the last change of state */
+        unsigned restarts;
+        bool ready, drained;
+        char last_end[64]; /* how it ended last, or "" */
+};
+
+enum supervisor_state {
+        SUPERVISOR_RUNNING = 0,
+        SUPERVISOR_DRAINING_LINK,
+        SUPERVISOR_DRAINING_VALIDATOR,
+        SUPERVISOR_STOPPING, /* channels are closed; waiting for the children's ends */
+};
+
+struct supervisor {
+        struct loop *loop;
+        const char *config_path;
+        struct config *config;
+        struct buffer text; /* the merged configuration, for the children */
+        struct config *next_config;
+        struct buffer next_text; /* of a reload, taken over when all children have ended */
+        struct child children[CHILD_N];
+        enum supervisor_state state;
+        bool reload; /* draining and stopping in order to start again */
+        bool told_ready;
+        int exit_code;
+        uint64_t drain_until;
+        struct loop_timer *drain_timer, *watchdog;
+        struct loop_signal *signals[4];
+        int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
+        char boot[32];
+        char connector_id[ID_MAX + 1];
+};
+
+const char *child_name(enum child_id id);
+const char *child_user(const struct config *config, enum child_id id);
+
+/* supervisor-child.c: one process */
+/* Starts the process and sends it config and files; the caller connects peers and calls child_begin. -errno with err. */
+int child_spawn(struct child *child, struct error *err);
+/* Makes a pair and gives each of two running children its end. */
+int child_connect(struct child *a, struct child *b);
+/* FRAME_START. */
+int child_begin(struct child *child);
+void child_drain(struct child *child, uint64_t budget_ms);
+/* Closes the channel, which ends the process; kills it if it doesn't. */
+void child_end(struct child *child);
+/* Whether the process has ended; notes how. */
+bool child_reap(struct child *child);
+
+/* supervisor.c, called by supervisor-child.c */
+void supervisor_child_ready(struct child *child);
+void supervisor_child_drained(struct child *child);
+/* FRAME_SHARE to the ledger: what `postern status` shows of this process. */
+void supervisor_share(struct child *child);
+
+/* supervisor-files.c: what is opened, and for whom */
+/* Folders, lock, enrolment, hash key, control socket. Fails with -ENOENT where the connector isn't enrolled. */
+int files_prepare(struct supervisor *s, struct error *err);
+/* Binds the control socket of s->config anew. */
+int files_bind_control(struct supervisor *s, struct error *err);
+typedef int files_hand_fn(void *arg, const char *name, int fd, struct error *err); /* fd stays the caller's */
+/* Opens each file of this child and hands it on. */
+int files_each(struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err);
+/* A sealed memfd with these bytes. */
+int files_memfd(const char *name, const void *bytes, size_t n, struct error *err);
+/* Where the program of this child is. */
+int files_program(enum child_id id, char *out, size_t cap, struct error *err);
+
+/* supervisor-caps.c: as root, keeps the capabilities that starting and ending children needs, and no others. */
+int caps_reduce(struct error *err);
+
+/* Runs until the end; returns the exit code. Takes over config and text. */
+int supervisor_run(struct supervisor *s, const char *config_path, struct config *config, struct buffer *text);
