@@ -1,0 +1,162 @@
+/*
+ * The relay's database: connectors with their identities and certificates, rosters, metadata of sign-ins.
+ *
+ * Invariants: a stored roster is replaced only by one of a higher sequence number; a sign-in's row tells who had it and when, never
+ * what came of it. Whoever calls has verified rosters and proofs; nothing is judged here.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "queue/relay/store-internal.h"
+
+/* ---- connectors ---- */
+
+int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name, int64_t now)
+{
+        int n = store_run(store, store_query(store, Q_ENROL, "ttti", tenant, id, name, now));
+
+        return n < 0 ? n : n == 0 ? -EEXIST : 0;
+}
+
+int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial, int64_t not_after)
+{
+        int r = store_run(store, store_query(store, Q_CERTIFICATE, "ttti", serial, tenant, id, not_after));
+
+        return r < 0 ? r : 0;
+}
+
+static void read_connector(sqlite3_stmt *st, struct store_connector *c)
+{
+        *c = (struct store_connector){ .id = "" };
+        store_text(st, 0, c->id, sizeof(c->id));
+        store_text(st, 1, c->name, sizeof(c->name));
+        store_text(st, 2, c->kid, sizeof(c->kid));
+        c->enrolled = sqlite3_column_int64(st, 3);
+        c->since = sqlite3_column_int64(st, 4);
+}
+
+int store_connector_get(struct store *store, const char *tenant, const char *id, struct store_connector *ret_connector)
+{
+        sqlite3_stmt *st = store_query(store, Q_CONNECTOR, "tt", tenant, id);
+        int r = store_step(store, st);
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        read_connector(st, ret_connector);
+        sqlite3_reset(st);
+        return 0;
+}
+
+int store_identity_put(struct store *store, const char *tenant, const struct store_connector *c)
+{
+        int64_t n = store_count(store, store_query(store, Q_IDENTITY_COUNT, "tt", tenant, c->id));
+
+        if (n < 0)
+                return (int)n;
+        if (n >= STORE_PENDING_MAX + ROSTER_MEMBERS_MAX)
+                return -ENOSPC;
+        int r = store_run(store, store_query(store, Q_IDENTITY_PUT, "tttitt", c->kid, c->jwk, c->proof, c->since, tenant, c->id));
+        return r < 0 ? r : r == 0 ? -ENOENT : 0;
+}
+
+int store_identities(struct store *store, const char *tenant, store_connector_fn *fn, void *arg)
+{
+        sqlite3_stmt *st = store_query(store, Q_IDENTITIES, "t", tenant);
+        struct store_connector c;
+        char jwk[512], proof[4096];
+        int r;
+
+        while ((r = store_step(store, st)) == 1) {
+                read_connector(st, &c);
+                store_text(st, 5, jwk, sizeof(jwk));
+                store_text(st, 6, proof, sizeof(proof));
+                c.jwk = jwk;
+                c.proof = proof;
+                fn(arg, &c);
+        }
+        return r;
+}
+
+/* ---- rosters ---- */
+
+int store_roster_put(struct store *store, const char *tenant, uint64_t seq, const char *jws, int64_t now)
+{
+        int n = store_run(store, store_query(store, Q_ROSTER_PUT, "titi", tenant, (int64_t)seq, jws, now));
+
+        return n < 0 ? n : n == 0 ? -ESTALE : 0;
+}
+
+int store_roster_get(struct store *store, const char *tenant, struct buffer *jws)
+{
+        sqlite3_stmt *st = store_query(store, Q_ROSTER_GET, "t", tenant);
+        int r = store_step(store, st);
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        r = buffer_append(jws, sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
+        sqlite3_reset(st);
+        return r;
+}
+
+/* ---- sign-ins ---- */
+
+static int put_row(struct store *store, const char *tenant, const struct store_sign_in *row)
+{
+        sqlite3_stmt *st = store_query(store, Q_SIGN_IN_PUT, "ttitttiii", tenant, row->id, row->at, row->connector, row->state,
+                                       row->problem, row->handed, row->received, row->answered);
+        int r = store_run(store, st);
+
+        return r < 0 ? r : 0;
+}
+
+int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows, size_t n)
+{
+        int r = 0;
+
+        if (sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+                return -EIO;
+        for (size_t i = 0; i < n && r == 0; i++)
+                r = put_row(store, tenants[i], &rows[i]);
+        if (r == 0 && sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+                r = -EIO;
+        if (r < 0)
+                sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+        return r;
+}
+
+int store_sign_in_get(struct store *store, const char *tenant, const char *id, struct store_sign_in *ret_row)
+{
+        sqlite3_stmt *st = store_query(store, Q_SIGN_IN_GET, "tt", tenant, id);
+        int r = store_step(store, st);
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        *ret_row = (struct store_sign_in){ .at = sqlite3_column_int64(st, 0) };
+        memcpy(ret_row->id, id, strnlen(id, ID_MAX));
+        store_text(st, 1, ret_row->connector, sizeof(ret_row->connector));
+        store_text(st, 2, ret_row->state, sizeof(ret_row->state));
+        store_text(st, 3, ret_row->problem, sizeof(ret_row->problem));
+        ret_row->handed = sqlite3_column_int64(st, 4);
+        ret_row->received = sqlite3_column_int64(st, 5);
+        ret_row->answered = sqlite3_column_int64(st, 6);
+        sqlite3_reset(st);
+        return 0;
+}
+
+int store_purge(struct store *store, int64_t now)
+{
+        const struct {
+                enum query query;
+                int64_t before;
+        } terms[] = { { Q_PURGE_SIGN_INS, now - STORE_SIGN_IN_LIFE },
+                      { Q_PURGE_TOKENS, now - STORE_SIGN_IN_LIFE },
+                      { Q_PURGE_IDENTITIES, now - STORE_PENDING_LIFE },
+                      { Q_PURGE_CERTIFICATES, now } };
+        int r = 0;
+
+        for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
+                int n = store_run(store, store_query(store, terms[i].query, "i", terms[i].before));
+                r = n < 0 ? n : r;
+        }
+        return r;
+}

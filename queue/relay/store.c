@@ -1,0 +1,284 @@
+/*
+ * The relay's database: schema, statements, tenants, secrets and tokens. Connectors, rosters and sign-ins: store-state.c.
+ *
+ * Owns the SQLite handle (WAL, so that the command line can write while the relay runs). Invariants: no secret, token, name of a
+ * person, verdict or body is ever bound to a statement; a token is used up by a single UPDATE, so two takers can't both have it.
+ */
+#include "queue/relay/store.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "queue/relay/store-internal.h"
+
+#define BUSY_MS 2000
+#define SCHEMA_VERSION 1
+
+static const char schema[] =
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; BEGIN IMMEDIATE;"
+        "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS secret(tenant TEXT NOT NULL, kind INTEGER NOT NULL, hash BLOB NOT NULL, since INTEGER NOT NULL,"
+        " PRIMARY KEY(tenant, hash)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS token(hash BLOB PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, expires INTEGER NOT NULL,"
+        " used INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS connector(tenant TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, enrolled INTEGER NOT NULL,"
+        " kid TEXT, jwk TEXT, proof TEXT, since INTEGER, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS certificate(serial TEXT PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL, not_after INTEGER NOT NULL)"
+        " WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS roster(tenant TEXT PRIMARY KEY, seq INTEGER NOT NULL, jws TEXT NOT NULL, since INTEGER NOT NULL)"
+        " WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS sign_in(tenant TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, connector TEXT, state TEXT NOT NULL,"
+        " problem TEXT, handed INTEGER, received INTEGER, answered INTEGER, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
+        "CREATE INDEX IF NOT EXISTS sign_in_at ON sign_in(at);"
+        "COMMIT;";
+
+static const char *const texts[Q_COUNT_] = {
+        [Q_TENANT_ADD] = "INSERT OR IGNORE INTO tenant VALUES(?,?,?)",
+        [Q_TENANT_GET] = "SELECT name, pin, since FROM tenant WHERE name=?",
+        [Q_TENANTS] = "SELECT name, pin, since FROM tenant ORDER BY name",
+        [Q_SECRET_ADD] = "INSERT INTO secret(tenant, kind, hash, since) VALUES(?,?,?,?)",
+        [Q_SECRET_COUNT] = "SELECT COUNT(*) FROM secret WHERE tenant=?",
+        [Q_SECRETS] = "SELECT kind, hash FROM secret WHERE tenant=?",
+        [Q_TOKEN_ADD] = "INSERT INTO token(hash, tenant, name, expires) VALUES(?,?,?,?)",
+        [Q_TOKEN_CHECK] = "SELECT COUNT(*) FROM token WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
+        [Q_TOKEN_TAKE] = "UPDATE token SET used=1 WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
+        [Q_ENROL] = "INSERT INTO connector(tenant, id, name, enrolled) VALUES(?,?,?,?)"
+                    " ON CONFLICT DO UPDATE SET enrolled=excluded.enrolled WHERE name=excluded.name",
+        [Q_CERTIFICATE] = "INSERT INTO certificate(serial, tenant, id, not_after) VALUES(?,?,?,?)",
+        [Q_CONNECTOR] = "SELECT id, name, kid, enrolled, since FROM connector WHERE tenant=? AND id=?",
+        [Q_IDENTITY_COUNT] = "SELECT COUNT(*) FROM connector WHERE tenant=? AND kid IS NOT NULL AND id<>?",
+        [Q_IDENTITY_PUT] = "UPDATE connector SET kid=?, jwk=?, proof=?, since=CASE WHEN kid IS ?1 THEN since ELSE ? END"
+                           " WHERE tenant=? AND id=?",
+        [Q_IDENTITIES] = "SELECT id, name, kid, enrolled, since, jwk, proof FROM connector WHERE tenant=? AND kid IS NOT NULL ORDER BY since",
+        [Q_ROSTER_PUT] = "INSERT INTO roster(tenant, seq, jws, since) VALUES(?,?,?,?)"
+                         " ON CONFLICT DO UPDATE SET seq=excluded.seq, jws=excluded.jws, since=excluded.since WHERE seq<excluded.seq",
+        [Q_ROSTER_GET] = "SELECT jws FROM roster WHERE tenant=?",
+        [Q_SIGN_IN_PUT] = "INSERT OR REPLACE INTO sign_in VALUES(?,?,?,NULLIF(?,''),?,NULLIF(?,''),?,?,?)",
+        [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered FROM sign_in WHERE tenant=? AND id=?",
+        [Q_PURGE_SIGN_INS] = "DELETE FROM sign_in WHERE at<?",
+        [Q_PURGE_TOKENS] = "DELETE FROM token WHERE expires<?",
+        [Q_PURGE_IDENTITIES] = "UPDATE connector SET kid=NULL, jwk=NULL, proof=NULL WHERE since<?",
+        [Q_PURGE_CERTIFICATES] = "DELETE FROM certificate WHERE not_after<?",
+        [Q_VERSION] = "PRAGMA data_version",
+};
+
+/* ---- statements ---- */
+
+static bool bind_all(sqlite3_stmt *st, const char *format, va_list ap)
+{
+        int code = SQLITE_OK;
+
+        for (int i = 1; *format && code == SQLITE_OK; format++, i++) {
+                if (*format == 't')
+                        code = sqlite3_bind_text(st, i, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+                else if (*format == 'i')
+                        code = sqlite3_bind_int64(st, i, va_arg(ap, int64_t));
+                else
+                        code = sqlite3_bind_blob(st, i, va_arg(ap, const uint8_t *), STORE_HASH_LEN, SQLITE_TRANSIENT);
+        }
+        return code == SQLITE_OK;
+}
+
+sqlite3_stmt *store_query(struct store *s, enum query q, const char *format, ...)
+{
+        sqlite3_stmt **st = &s->statements[q];
+        va_list ap;
+
+        if (!*st && sqlite3_prepare_v3(s->db, texts[q], -1, SQLITE_PREPARE_PERSISTENT, st, NULL) != SQLITE_OK)
+                return NULL;
+        sqlite3_reset(*st);
+        sqlite3_clear_bindings(*st);
+        va_start(ap, format);
+        bool bound = bind_all(*st, format, ap);
+        va_end(ap);
+        return bound ? *st : NULL;
+}
+
+int store_step(struct store *s, sqlite3_stmt *st)
+{
+        (void)s;
+        if (!st)
+                return -EIO;
+        int code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
+                return 1;
+        sqlite3_reset(st);
+        return code == SQLITE_DONE ? 0 : -EIO;
+}
+
+int store_run(struct store *s, sqlite3_stmt *st)
+{
+        int r = store_step(s, st);
+
+        return r < 0 ? r : sqlite3_changes(s->db);
+}
+
+int64_t store_count(struct store *s, sqlite3_stmt *st)
+{
+        int r = store_step(s, st);
+
+        if (r != 1)
+                return -EIO;
+        int64_t n = sqlite3_column_int64(st, 0);
+        sqlite3_reset(st);
+        return n;
+}
+
+void store_text(sqlite3_stmt *st, int column, char *out, size_t cap)
+{
+        const unsigned char *text = sqlite3_column_text(st, column);
+
+        snprintf(out, cap, "%s", text ? (const char *)text : "");
+}
+
+/* ---- opening ---- */
+
+static int db_fail(struct store *s, struct error *err, const char *path)
+{
+        int r = error_fail(err, -EIO, "database %s: %s", path, s->db ? sqlite3_errmsg(s->db) : "no memory");
+
+        store_free(s);
+        return r;
+}
+
+int store_open(struct store **ret_store, const char *dir, struct error *err)
+{
+        struct store *s = calloc(1, sizeof(*s));
+        char path[4096];
+
+        if (!s)
+                return error_fail(err, -ENOMEM, "no memory");
+        if ((size_t)snprintf(path, sizeof(path), "%s/relay.db", dir) >= sizeof(path)) {
+                free(s);
+                return error_fail(err, -ENAMETOOLONG, "state directory %s: the name is too long", dir);
+        }
+        mode_t mask = umask(077);
+        int code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+        if (code == SQLITE_OK) {
+                sqlite3_busy_timeout(s->db, BUSY_MS);
+                code = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
+        }
+        umask(mask);
+        if (code != SQLITE_OK)
+                return db_fail(s, err, path);
+        *ret_store = s;
+        return 0;
+}
+
+struct store *store_free(struct store *store)
+{
+        if (!store)
+                return NULL;
+        for (size_t i = 0; i < Q_COUNT_; i++)
+                sqlite3_finalize(store->statements[i]);
+        sqlite3_close(store->db);
+        free(store);
+        return NULL;
+}
+
+int64_t store_version(struct store *store)
+{
+        return store_count(store, store_query(store, Q_VERSION, ""));
+}
+
+const char *store_why(const struct store *store)
+{
+        return sqlite3_errmsg(store->db);
+}
+
+/* ---- tenants ---- */
+
+int store_tenant_add(struct store *store, const char *name, const char *pin, int64_t now)
+{
+        int n = store_run(store, store_query(store, Q_TENANT_ADD, "tti", name, pin, now));
+
+        return n < 0 ? n : n == 0 ? -EEXIST : 0;
+}
+
+static void read_tenant(sqlite3_stmt *st, struct store_tenant *t)
+{
+        store_text(st, 0, t->name, sizeof(t->name));
+        store_text(st, 1, t->pin, sizeof(t->pin));
+        t->since = sqlite3_column_int64(st, 2);
+}
+
+int store_tenant_get(struct store *store, const char *name, struct store_tenant *ret_tenant)
+{
+        sqlite3_stmt *st = store_query(store, Q_TENANT_GET, "t", name);
+        int r = store_step(store, st);
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        read_tenant(st, ret_tenant);
+        sqlite3_reset(st);
+        return 0;
+}
+
+int store_tenants(struct store *store, store_tenant_fn *fn, void *arg)
+{
+        sqlite3_stmt *st = store_query(store, Q_TENANTS, "");
+        struct store_tenant t;
+        int r;
+
+        while ((r = store_step(store, st)) == 1) {
+                read_tenant(st, &t);
+                fn(arg, &t);
+        }
+        return r;
+}
+
+int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind, const uint8_t hash[STORE_HASH_LEN], int64_t now)
+{
+        int64_t n = store_count(store, store_query(store, Q_SECRET_COUNT, "t", tenant));
+
+        if (n < 0)
+                return (int)n;
+        if (n >= STORE_SECRETS_MAX)
+                return -ENOSPC;
+        int r = store_run(store, store_query(store, Q_SECRET_ADD, "tibi", tenant, (int64_t)kind, hash, now));
+        return r < 0 ? r : 0;
+}
+
+int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX], size_t *ret_n)
+{
+        sqlite3_stmt *st = store_query(store, Q_SECRETS, "t", tenant);
+        size_t n = 0;
+        int r;
+
+        while ((r = store_step(store, st)) == 1) {
+                if (n == STORE_SECRETS_MAX || sqlite3_column_bytes(st, 1) != STORE_HASH_LEN)
+                        continue;
+                secrets[n].kind = sqlite3_column_int64(st, 0) == SECRET_ADMIN ? SECRET_ADMIN : SECRET_SERVICE;
+                memcpy(secrets[n++].hash, sqlite3_column_blob(st, 1), STORE_HASH_LEN);
+        }
+        if (r == 0)
+                *ret_n = n;
+        return r;
+}
+
+/* ---- tokens ---- */
+
+int store_token_add(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t expires)
+{
+        int r = store_run(store, store_query(store, Q_TOKEN_ADD, "btti", hash, tenant, name, expires));
+
+        return r < 0 ? r : 0;
+}
+
+int store_token_check(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t now)
+{
+        int64_t n = store_count(store, store_query(store, Q_TOKEN_CHECK, "btti", hash, tenant, name, now));
+
+        return n < 0 ? (int)n : n == 1 ? 0 : -EACCES;
+}
+
+int store_token_take(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t now)
+{
+        int n = store_run(store, store_query(store, Q_TOKEN_TAKE, "btti", hash, tenant, name, now));
+
+        return n < 0 ? n : n == 1 ? 0 : -EACCES;
+}
