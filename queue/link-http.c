@@ -1,0 +1,485 @@
+/*
+ * libcurl's multi interface on the loop.
+ *
+ * Invariants: libcurl's socket and timer callbacks only note what it wants watched and never call it; its
+ * write callback only stores bytes. After each curl_multi_socket_action, outside of libcurl, `settle` hands
+ * out what was stored and what has ended. A call is freed there and nowhere else, so a callback may cancel
+ * any call, or free the whole, at any time. Knows nothing of the protocol.
+ */
+#include "queue/link-http.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "connector/base/cleanup.h"
+#include "connector/base/secret.h"
+#include "connector/base/text.h"
+
+#define INBOX_MAX (128 * 1024) /* bytes held between libcurl and on_data; past it the transfer is paused */
+#define PROBLEM_MAX 16384
+#define CONNECT_MS 5000
+
+/* One descriptor that libcurl wants watched. */
+struct watch {
+        TAILQ_ENTRY(watch) link;
+        struct http *http;
+        curl_socket_t fd;
+        struct loop_io *io;
+};
+
+struct http_call {
+        TAILQ_ENTRY(http_call) link;
+        struct http *http;
+        struct http_params params;
+        CURL *easy;
+        struct curl_slist *headers;
+        struct buffer body;  /* what is sent */
+        struct buffer inbox; /* what came and was not handed out */
+        bool opened, paused, overflow;
+        bool over; /* libcurl is done with it: result is set */
+        bool dead; /* cancelled, or on_done was called */
+        CURLcode result;
+        char error[CURL_ERROR_SIZE];
+};
+
+struct http {
+        struct loop *loop;
+        CURLM *multi;
+        struct loop_timer *timer;
+        char *proxy;
+        struct buffer cert, key, ca;
+        TAILQ_HEAD(, watch) watches;
+        TAILQ_HEAD(, http_call) calls;
+        unsigned busy; /* within settle */
+        bool dead;     /* freed while busy */
+};
+
+/* ---- what libcurl calls ---- */
+
+static void on_io(void *arg, int fd, int events);
+
+static struct watch *watch_of(struct http *http, curl_socket_t fd)
+{
+        struct watch *w;
+
+        TAILQ_FOREACH (w, &http->watches, link)
+                if (w->fd == fd)
+                        return w;
+        return NULL;
+}
+
+static void watch_drop(struct watch *w)
+{
+        TAILQ_REMOVE(&w->http->watches, w, link);
+        w->io = loop_io_free(w->io);
+        free(w);
+}
+
+static int watch_set(struct http *http, curl_socket_t fd, int events)
+{
+        struct watch *w = watch_of(http, fd);
+
+        if (w) {
+                loop_io_set(w->io, events);
+                return 0;
+        }
+        w = calloc(1, sizeof(*w));
+        if (!w)
+                return -1;
+        w->http = http;
+        w->fd = fd;
+        if (loop_io_new(&w->io, http->loop, NULL, fd, events, on_io, http) < 0) {
+                free(w);
+                return -1;
+        }
+        TAILQ_INSERT_TAIL(&http->watches, w, link);
+        return 0;
+}
+
+static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+        struct http *http = arg;
+        struct watch *w = watch_of(http, fd);
+
+        (void)easy;
+        (void)unused;
+        if (what == CURL_POLL_REMOVE) {
+                if (w)
+                        watch_drop(w);
+                return 0;
+        }
+        return watch_set(http, fd,
+                         ((what & CURL_POLL_IN) ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0));
+}
+
+static int timer_cb(CURLM *multi, long timeout_ms, void *arg)
+{
+        struct http *http = arg;
+
+        (void)multi;
+        if (timeout_ms < 0)
+                loop_timer_stop(http->timer);
+        else
+                loop_timer_in(http->timer, (uint64_t)timeout_ms);
+        return 0;
+}
+
+static size_t write_cb(char *bytes, size_t size, size_t count, void *arg)
+{
+        struct http_call *call = arg;
+        size_t n = size * count;
+        long status = 0;
+
+        (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (call->params.on_data && status != 200 && call->inbox.len + n > PROBLEM_MAX)
+                return n; /* the start of an error answer says enough */
+        if (call->params.on_data && call->inbox.len > 0 && call->inbox.len + n > call->inbox.max) {
+                call->paused = true;
+                return CURL_WRITEFUNC_PAUSE;
+        }
+        if (buffer_append(&call->inbox, bytes, n) < 0) {
+                call->overflow = true;
+                return n ? 0 : 1;
+        }
+        return n;
+}
+
+/* ---- what we hand out ---- */
+
+static void call_free(struct http_call *call)
+{
+        TAILQ_REMOVE(&call->http->calls, call, link);
+        if (call->easy) {
+                curl_multi_remove_handle(call->http->multi, call->easy);
+                curl_easy_cleanup(call->easy);
+        }
+        curl_slist_free_all(call->headers);
+        buffer_free(&call->body);
+        buffer_free(&call->inbox);
+        free(call);
+}
+
+static long status_of(const struct http_call *call)
+{
+        long status = 0;
+
+        (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        return status;
+}
+
+static void hand_open(struct http_call *call)
+{
+        const char *type = NULL;
+
+        call->opened = true;
+        if (!call->params.on_open)
+                return;
+        (void)curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
+        call->params.on_open(call->params.arg, type ? type : "");
+}
+
+/* A stream's stored bytes, if its answer is 200. Others keep theirs for on_done. */
+static void hand_data(struct http_call *call)
+{
+        if (!call->params.on_data || call->inbox.len == 0 || status_of(call) != 200)
+                return;
+        if (!call->opened)
+                hand_open(call);
+        if (call->dead)
+                return;
+        call->params.on_data(call->params.arg, call->inbox.data, call->inbox.len);
+        buffer_clear(&call->inbox);
+}
+
+static void hand_done(struct http_call *call)
+{
+        const char *why = "";
+        long status = call->result == CURLE_OK ? status_of(call) : 0;
+
+        if (call->overflow)
+                why = "the answer is too long";
+        else if (call->result != CURLE_OK)
+                why = call->error[0] ? call->error : curl_easy_strerror(call->result);
+        call->dead = true;
+        call->params.on_done(call->params.arg, status, &call->inbox, why);
+}
+
+static void collect(struct http *http)
+{
+        CURLMsg *msg;
+        int left;
+
+        while ((msg = curl_multi_info_read(http->multi, &left))) {
+                struct http_call *call = NULL;
+
+                if (msg->msg != CURLMSG_DONE)
+                        continue;
+                (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
+                call->over = true;
+                call->result = msg->data.result;
+        }
+}
+
+/* Lets a paused transfer go on; libcurl may call write_cb from here. True when there is more to hand out. */
+static bool resume(struct http_call *call)
+{
+        if (!call->paused || call->dead || call->over)
+                return false;
+        call->paused = false;
+        (void)curl_easy_pause(call->easy, CURLPAUSE_CONT);
+        return call->inbox.len > 0;
+}
+
+static void hand_out(struct http_call *call)
+{
+        do {
+                if (!call->dead)
+                        hand_data(call);
+        } while (resume(call));
+        if (call->over && !call->dead)
+                hand_done(call);
+}
+
+static struct http *destroy(struct http *http);
+
+/* Hands out everything, then frees what is over. New calls made meanwhile are behind the end of this round.
+ */
+static void settle(struct http *http)
+{
+        struct http_call *call, *next;
+
+        http->busy++;
+        collect(http);
+        TAILQ_FOREACH (call, &http->calls, link)
+                hand_out(call);
+        http->busy--;
+        if (http->busy)
+                return;
+        for (call = TAILQ_FIRST(&http->calls); call; call = next) {
+                next = TAILQ_NEXT(call, link);
+                if (call->dead)
+                        call_free(call);
+        }
+        if (http->dead)
+                destroy(http);
+}
+
+static void on_io(void *arg, int fd, int events)
+{
+        struct http *http = arg;
+        int running;
+
+        (void)curl_multi_socket_action(http->multi, fd,
+                                       ((events & LOOP_READ) ? CURL_CSELECT_IN : 0) |
+                                               ((events & LOOP_WRITE) ? CURL_CSELECT_OUT : 0),
+                                       &running);
+        settle(http);
+}
+
+static void on_timer(void *arg)
+{
+        struct http *http = arg;
+        int running;
+
+        (void)curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        settle(http);
+}
+
+/* ---- making and ending ---- */
+
+static struct http *destroy(struct http *http)
+{
+        while (!TAILQ_EMPTY(&http->calls))
+                call_free(TAILQ_FIRST(&http->calls));
+        if (http->multi)
+                curl_multi_cleanup(http->multi);
+        while (!TAILQ_EMPTY(&http->watches))
+                watch_drop(TAILQ_FIRST(&http->watches));
+        http->timer = loop_timer_free(http->timer);
+        buffer_free(&http->cert);
+        buffer_free(&http->key);
+        buffer_free(&http->ca);
+        free(http->proxy);
+        free(http);
+        return NULL;
+}
+
+struct http *http_free(struct http *http)
+{
+        struct http_call *call;
+
+        if (!http)
+                return NULL;
+        if (!http->busy)
+                return destroy(http);
+        TAILQ_FOREACH (call, &http->calls, link)
+                call->dead = true;
+        http->dead = true;
+        return NULL;
+}
+
+static int set_up(struct http *http, const struct http_config *config)
+{
+        int r = 0;
+
+        if (config->cert_pem)
+                r = buffer_append_str(&http->cert, config->cert_pem);
+        if (r == 0 && config->key_pem)
+                r = buffer_append_str(&http->key, config->key_pem);
+        if (r == 0 && config->ca_pem)
+                r = buffer_append_str(&http->ca, config->ca_pem);
+        if (r == 0 && config->proxy)
+                r = text_set(&http->proxy, config->proxy);
+        if (r == 0)
+                r = loop_timer_new(&http->timer, http->loop, NULL, on_timer, http);
+        return r;
+}
+
+int http_new(struct http **ret_http, const struct http_config *config, struct error *err)
+{
+        struct http *http = calloc(1, sizeof(*http));
+        CURLM *m;
+
+        if (!http)
+                return error_fail(err, -ENOMEM, "link: no memory");
+        TAILQ_INIT(&http->watches);
+        TAILQ_INIT(&http->calls);
+        http->loop = config->loop;
+        http->cert = BUFFER(65536);
+        http->key = BUFFER_SECRET(16384);
+        http->ca = BUFFER(1024 * 1024);
+        m = http->multi = curl_multi_init();
+        if (!m || set_up(http, config) < 0 ||
+            curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, socket_cb) != CURLM_OK ||
+            curl_multi_setopt(m, CURLMOPT_SOCKETDATA, http) != CURLM_OK ||
+            curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, timer_cb) != CURLM_OK ||
+            curl_multi_setopt(m, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
+            curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, 4L) != CURLM_OK) {
+                destroy(http);
+                return error_fail(err, -ENOMEM, "link: no memory, or a key or certificate that is too long");
+        }
+        *ret_http = http;
+        return 0;
+}
+
+/* ---- one call ---- */
+
+static CURLcode set_blob(CURL *easy, CURLoption option, const struct buffer *b)
+{
+        struct curl_blob blob = {b->data, b->len, CURL_BLOB_NOCOPY};
+
+        return b->len ? curl_easy_setopt(easy, option, &blob) : CURLE_OK;
+}
+
+/* Remembers the first failure, so that set-ups read as lists. */
+#define SET(option, value) (c = c == CURLE_OK ? curl_easy_setopt(e, (option), (value)) : c)
+
+static CURLcode set_tls(struct http_call *call)
+{
+        const struct http *http = call->http;
+        CURL *e = call->easy;
+        CURLcode c = CURLE_OK;
+
+        SET(CURLOPT_PROTOCOLS_STR, "https");
+        SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        SET(CURLOPT_SSL_VERIFYPEER, 1L);
+        SET(CURLOPT_SSL_VERIFYHOST, 2L);
+        SET(CURLOPT_SSLCERTTYPE, "PEM");
+        SET(CURLOPT_SSLKEYTYPE, "PEM");
+        c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLCERT_BLOB, &http->cert) : c;
+        c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLKEY_BLOB, &http->key) : c;
+        c = c == CURLE_OK ? set_blob(e, CURLOPT_CAINFO_BLOB, &http->ca) : c;
+        if (http->proxy)
+                SET(CURLOPT_PROXY, http->proxy);
+        SET(CURLOPT_PROXYAUTH, (long)CURLAUTH_ANY);
+        return c;
+}
+
+static CURLcode set_call(struct http_call *call)
+{
+        const struct http_params *p = &call->params;
+        CURL *e = call->easy;
+        CURLcode c = CURLE_OK;
+
+        SET(CURLOPT_URL, p->url);
+        SET(CURLOPT_PRIVATE, call);
+        SET(CURLOPT_ERRORBUFFER, call->error);
+        SET(CURLOPT_NOSIGNAL, 1L);
+        SET(CURLOPT_FOLLOWLOCATION, 0L);
+        SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+        SET(CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+        SET(CURLOPT_TIMEOUT_MS, (long)p->timeout_ms);
+        SET(CURLOPT_TCP_KEEPALIVE, 1L);
+        SET(CURLOPT_WRITEFUNCTION, write_cb);
+        SET(CURLOPT_WRITEDATA, call);
+        SET(CURLOPT_HTTPHEADER, call->headers);
+        SET(CURLOPT_USERAGENT, "posternd");
+        if (p->body) {
+                SET(CURLOPT_POST, 1L);
+                SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
+                SET(CURLOPT_POSTFIELDS, call->body.len ? call->body.data : "");
+                SET(CURLOPT_CUSTOMREQUEST, p->method);
+        }
+        return c;
+}
+
+static int add_header(struct http_call *call, const char *name, const char *value)
+{
+        _cleanup_(buffer_free) struct buffer line = BUFFER(256);
+        struct curl_slist *list;
+
+        if (!value)
+                return 0;
+        if (buffer_printf(&line, "%s: %s", name, value) < 0)
+                return -ENOMEM;
+        list = curl_slist_append(call->headers, line.data);
+        if (!list)
+                return -ENOMEM;
+        call->headers = list;
+        return 0;
+}
+
+static int add_headers(struct http_call *call)
+{
+        int r = add_header(call, "Content-Type", call->params.content_type);
+
+        return r < 0 ? r : add_header(call, "Accept", call->params.accept);
+}
+
+int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params,
+               struct error *err)
+{
+        struct http_call *call = calloc(1, sizeof(*call));
+
+        if (!call)
+                return error_fail(err, -ENOMEM, "link: no memory");
+        call->http = http;
+        call->params = *params;
+        call->inbox = BUFFER(params->on_data ? INBOX_MAX : params->max_answer);
+        if (params->body) {
+                call->body = *params->body;
+                *params->body = BUFFER(call->body.max);
+        }
+        TAILQ_INSERT_TAIL(&http->calls, call, link);
+        call->easy = curl_easy_init();
+        if (!call->easy || add_headers(call) < 0 || set_call(call) != CURLE_OK || set_tls(call) != CURLE_OK ||
+            curl_multi_add_handle(http->multi, call->easy) != CURLM_OK) {
+                call_free(call);
+                return error_fail(err, -EINVAL, "link: libcurl refuses the call to %s", params->url);
+        }
+        *ret_call = call;
+        return 0;
+}
+
+struct http_call *http_cancel(struct http_call *call)
+{
+        if (!call)
+                return NULL;
+        call->dead = true;
+        if (!call->http->busy)
+                call_free(call);
+        return NULL;
+}

@@ -1,0 +1,460 @@
+/*
+ * The link: its API, its phases, and the ends of sessions and of the whole.
+ *
+ * Invariants: link_phase_set is the only writer of the phase; link_session_end the only way out of a session:
+ * it cancels both calls, forgets the session's items, keeps verdicts, and arms the reconnect. What a sign-in
+ * is about is not known here.
+ */
+#include "queue/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "connector/base/text.h"
+#include "queue/link-internal.h"
+
+static const char *phase_text(enum link_phase phase)
+{
+        switch (phase) {
+        case LINK_IDLE:
+                return "idle";
+        case LINK_WAIT:
+                return "wait";
+        case LINK_CONNECT:
+                return "connect";
+        case LINK_LIVE:
+                return "live";
+        case LINK_LEAVE:
+                return "leave";
+        case LINK_STOPPED:
+                return "stopped";
+        }
+        return "?";
+}
+
+void link_phase_set(struct link *l, enum link_phase phase)
+{
+        log_debug("link.phase", KV_S("from", phase_text(l->phase)), KV_S("to", phase_text(phase)));
+        l->phase = phase;
+}
+
+bool link_has_session(const struct link *l)
+{
+        return l->phase == LINK_LIVE || l->phase == LINK_LEAVE;
+}
+
+bool link_is_up(const struct link *l)
+{
+        return l->phase == LINK_LIVE;
+}
+
+size_t link_in_hand(const struct link *l)
+{
+        return l->flights_taking;
+}
+
+size_t link_undelivered(const struct link *l)
+{
+        return l->kept.n;
+}
+
+void link_tell_state(struct link *l, enum link_down why, const char *detail)
+{
+        if (l->told_detail && l->told_why == why && strcmp(l->told_detail, detail) == 0)
+                return;
+        l->told_why = why;
+        if (text_set(&l->told_detail, detail) < 0)
+                log_debug("link.no_memory");
+        l->cb->on_state(l->arg, why, detail);
+}
+
+/* ---- the end of a session ---- */
+
+/* Spreads connectors out; doubles with each failure in a row. */
+static uint64_t reconnect_delay(const struct link *l)
+{
+        unsigned shift = l->fails < 6 ? l->fails : 6;
+        uint64_t cap = l->reconnect_max > RECONNECT_BACKOFF_MAX ? l->reconnect_max : RECONNECT_BACKOFF_MAX;
+        uint64_t high = (uint64_t)l->reconnect_max << shift;
+        uint64_t low = (uint64_t)l->reconnect_min << shift;
+
+        high = high < cap ? high : cap;
+        return loop_jitter(low < high ? low : high, high);
+}
+
+/* Requests of the session that ended are still being worked on and take credit until they are answered or
+ * lapse. */
+void link_session_end(struct link *l, enum link_down why, const char *detail)
+{
+        bool stable = link_has_session(l) && loop_now(l->loop) - l->live_since >= STABLE_AFTER;
+
+        if (l->phase == LINK_STOPPED || l->phase == LINK_IDLE || l->phase == LINK_WAIT)
+                return;
+        l->stream = http_cancel(l->stream);
+        l->report = http_cancel(l->report);
+        loop_timer_stop(l->report_timer);
+        store_unpost(l);
+        link_phase_set(l, LINK_WAIT);
+        store_drop_items(l, true);
+        if (stable || why == LINK_DOWN_DRAIN)
+                l->fails = 0;
+        loop_timer_in(l->phase_timer, reconnect_delay(l));
+        l->fails++;
+        link_tell_state(l, why, detail);
+}
+
+/* ---- draining ---- */
+
+static void stop(struct link *l)
+{
+        l->stream = http_cancel(l->stream);
+        l->report = http_cancel(l->report);
+        l->announce = http_cancel(l->announce);
+        loop_timer_stop(l->phase_timer);
+        loop_timer_stop(l->report_timer);
+        loop_timer_stop(l->identity_timer);
+        loop_timer_stop(l->sweep_timer);
+        link_phase_set(l, LINK_STOPPED);
+        l->drained = true;
+        link_tell_state(l, LINK_DOWN_STOPPED, "drained");
+        l->cb->on_drained(l->arg);
+}
+
+static bool nothing_left(const struct link *l)
+{
+        return l->flights_taking == 0 && l->kept.n == 0 && l->n_items == 0;
+}
+
+/* Whether the relay knows that nothing more may come, and what was on its way is here. */
+static bool drain_known(const struct link *l)
+{
+        return !link_has_session(l) ||
+               (l->drain_known_at && loop_now(l->loop) >= l->drain_known_at + DRAIN_SETTLE);
+}
+
+void link_settled(struct link *l)
+{
+        if (l->drain_timer && (l->draining || l->phase == LINK_LEAVE))
+                loop_timer_in(l->drain_timer, 0);
+}
+
+static void on_drain_timer(void *arg)
+{
+        struct link *l = arg;
+        uint64_t now = loop_now(l->loop);
+        bool through = nothing_left(l);
+
+        if (l->drained)
+                return;
+        if (l->draining && ((through && drain_known(l)) || now >= l->drain_by)) {
+                stop(l);
+                return;
+        }
+        if (l->phase == LINK_LEAVE && (through || now >= l->leave_by))
+                link_session_end(l, LINK_DOWN_DRAIN, "the relay asked to reconnect");
+        if (l->draining)
+                loop_timer_at(l->drain_timer,
+                              through && now + DRAIN_LOOK < l->drain_by ? now + DRAIN_LOOK : l->drain_by);
+        else if (l->phase == LINK_LEAVE)
+                loop_timer_at(l->drain_timer, l->leave_by);
+}
+
+void link_drain(struct link *l, uint64_t ms)
+{
+        if (l->draining)
+                return;
+        l->draining = true;
+        l->drain_by = loop_now(l->loop) + ms;
+        report_soon(l);
+        link_settled(l);
+}
+
+/* ---- timers ---- */
+
+static void on_phase_timer(void *arg)
+{
+        struct link *l = arg;
+
+        switch (l->phase) {
+        case LINK_WAIT:
+                stream_connect(l);
+                break;
+        case LINK_CONNECT:
+                link_session_end(l, LINK_DOWN_SILENT, "no hello in time");
+                break;
+        case LINK_LIVE:
+        case LINK_LEAVE:
+                link_session_end(l, LINK_DOWN_SILENT, "no heartbeat for 25 s");
+                break;
+        case LINK_IDLE:
+        case LINK_STOPPED:
+                break;
+        }
+}
+
+static void on_sweep(void *arg)
+{
+        struct link *l = arg;
+
+        store_sweep(l);
+        if (l->phase != LINK_STOPPED)
+                loop_timer_in(l->sweep_timer, SWEEP_EVERY);
+}
+
+/* ---- state ---- */
+
+static void state_clear(struct state_copy *s)
+{
+        report_clear(&s->report);
+        free(s->identity);
+        free(s->proof);
+        *s = (struct state_copy){0};
+}
+
+static int copy_realms(struct report *to, const struct link_state *from)
+{
+        to->realms = calloc(from->n_realms + 1, sizeof(*to->realms));
+        if (!to->realms)
+                return -ENOMEM;
+        for (size_t i = 0; i < from->n_realms; i++) {
+                size_t n = strlen(from->realms[i].realm);
+
+                if (n == 0 || n >= sizeof(to->realms[0].realm) || !utf8_valid(from->realms[i].realm, n))
+                        return -EMSGSIZE;
+                memcpy(to->realms[i].realm, from->realms[i].realm, n + 1);
+                to->realms[i].ready = from->realms[i].ready;
+                to->n_realms++;
+        }
+        return 0;
+}
+
+static int copy_reasons(struct report *to, const struct link_state *from)
+{
+        to->reasons = calloc(from->n_reasons + 1, sizeof(*to->reasons));
+        if (!to->reasons)
+                return -ENOMEM;
+        for (size_t i = 0; i < from->n_reasons; i++) {
+                size_t n = strlen(from->reasons[i]);
+
+                if (n == 0 || !utf8_valid(from->reasons[i], n))
+                        return -EMSGSIZE;
+                wire_text_cut(to->reasons[to->n_reasons++], sizeof(to->reasons[0]), from->reasons[i], n);
+        }
+        return 0;
+}
+
+static bool jose_text(const char *text)
+{
+        return *text &&
+               !text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")];
+}
+
+static int copy_identity(struct state_copy *to, const struct link_state *from)
+{
+        json_t *object = NULL;
+        int r;
+
+        if (!from->identity || !from->proof)
+                return 0;
+        if (!jose_text(from->proof) ||
+            jose_json_object(&object, from->identity, strlen(from->identity), "identity", NULL) < 0)
+                return -EINVAL;
+        json_decref(object);
+        r = text_set(&to->identity, from->identity);
+        return r < 0 ? r : text_set(&to->proof, from->proof);
+}
+
+static int state_copy(struct state_copy *ret_s, const struct link_state *from)
+{
+        struct state_copy s = {0};
+        int r = 0;
+
+        if (from->n_realms > REPORT_REALMS_MAX || from->n_reasons > REPORT_REASONS_MAX ||
+            (from->statement &&
+             (strlen(from->statement) > STATEMENT_TEXT_MAX || !jose_text(from->statement))))
+                return -EMSGSIZE;
+        s.capacity = from->capacity < LINK_CAPACITY_MAX ? from->capacity : LINK_CAPACITY_MAX;
+        s.report.load = from->load > 0.0 ? (from->load < 1.0 ? from->load : 1.0) : 0.0;
+        r = copy_realms(&s.report, from);
+        r = r < 0 ? r : copy_reasons(&s.report, from);
+        if (r == 0 && from->statement)
+                r = text_set(&s.report.statement, from->statement);
+        r = r < 0 ? r : copy_identity(&s, from);
+        if (r < 0)
+                state_clear(&s);
+        else
+                *ret_s = s;
+        return r;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+        return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_report(const struct report *a, const struct report *b)
+{
+        if (a->n_realms != b->n_realms || a->n_reasons != b->n_reasons ||
+            !same_text(a->statement, b->statement))
+                return false;
+        for (size_t i = 0; i < a->n_realms; i++)
+                if (a->realms[i].ready != b->realms[i].ready ||
+                    strcmp(a->realms[i].realm, b->realms[i].realm) != 0)
+                        return false;
+        for (size_t i = 0; i < a->n_reasons; i++)
+                if (strcmp(a->reasons[i], b->reasons[i]) != 0)
+                        return false;
+        return true;
+}
+
+int link_set_state(struct link *l, const struct link_state *state)
+{
+        struct state_copy s;
+        bool first_identity, news;
+        int r = state_copy(&s, state);
+
+        if (r < 0)
+                return r;
+        news = s.capacity > l->state.capacity || !same_report(&s.report, &l->state.report);
+        first_identity = s.identity && !l->state.identity;
+        if (!same_text(s.report.statement, l->state.report.statement))
+                l->statement_known = l->statement_posted = false;
+        state_clear(&l->state);
+        l->state = s;
+        if (news)
+                report_soon(l);
+        if (first_identity)
+                identity_announce(l);
+        return 0;
+}
+
+/* ---- answers ---- */
+
+void link_verdict(struct link *l, const char *id, const char *jwe)
+{
+        struct flight *f = store_find_flight(l, id);
+        uint64_t ends_at = f ? f->ends_at : loop_now(l->loop) + BUDGET_MAX;
+        int r = 0;
+
+        if (strlen(jwe) > VERDICT_JWE_MAX || !jose_text(jwe))
+                r = -EINVAL;
+        if (f)
+                store_end_flight(l, f);
+        if (r == 0)
+                r = store_keep(l, id, jwe, ends_at);
+        if (r < 0 && r != -EEXIST)
+                log_debug("link.verdict_dropped", KV_S("request", id), KV_S("why", strerror(-r)));
+        report_soon(l);
+}
+
+void link_declined(struct link *l, const char *id, const char *why)
+{
+        struct flight *f = store_find_flight(l, id);
+        bool current = f && f->session == l->serial && link_has_session(l);
+
+        if (!f)
+                return;
+        store_end_flight(l, f);
+        if (current && decline_why_valid(why) && store_item(l, id, REPORT_DECLINED, why) < 0)
+                log_debug("link.item_dropped", KV_S("request", id));
+        report_soon(l);
+}
+
+void link_lost(struct link *l)
+{
+        struct by_id *node;
+
+        TAILQ_FOREACH (node, &l->flights.list, order)
+                ((struct flight *)node)->over = true;
+        l->flights_taking = 0;
+        link_settled(l);
+        report_soon(l);
+}
+
+/* ---- making and freeing ---- */
+
+static int new_timers(struct link *l)
+{
+        int r = loop_timer_new(&l->phase_timer, l->loop, NULL, on_phase_timer, l);
+
+        r = r < 0 ? r : loop_timer_new(&l->report_timer, l->loop, NULL, report_on_timer, l);
+        r = r < 0 ? r : loop_timer_new(&l->sweep_timer, l->loop, NULL, on_sweep, l);
+        r = r < 0 ? r : loop_timer_new(&l->identity_timer, l->loop, NULL, identity_on_timer, l);
+        return r < 0 ? r : loop_timer_new(&l->drain_timer, l->loop, NULL, on_drain_timer, l);
+}
+
+static int copy_config(struct link *l, const struct link_config *config, struct error *err)
+{
+        size_t n = strlen(config->relay);
+
+        if (strncmp(config->relay, "https://", 8) != 0 || n > 500)
+                return error_fail(err, -EINVAL, "link: the relay's URL must begin with https://");
+        if (strlen(config->boot) != BOOT_LEN || !jose_text(config->boot))
+                return error_fail(err, -EINVAL, "link: boot is not 16 bytes of base64url");
+        memcpy(l->boot, config->boot, sizeof(l->boot));
+        if (text_set(&l->relay, config->relay) < 0)
+                return error_fail(err, -ENOMEM, "link: no memory");
+        while (n > 8 && l->relay[n - 1] == '/')
+                l->relay[--n] = '\0';
+        return 0;
+}
+
+int link_new(struct link **ret_l, const struct link_config *config, struct error *err)
+{
+        const struct http_config http = {config->loop, config->cert_pem, config->key_pem, config->ca_pem,
+                                         config->proxy};
+        _cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
+        int r;
+
+        if (!l)
+                return error_fail(err, -ENOMEM, "link: no memory");
+        store_init(l);
+        l->loop = config->loop;
+        l->cb = config->callbacks;
+        l->arg = config->arg;
+        l->reconnect_min = RECONNECT_DEFAULT_MIN;
+        l->reconnect_max = RECONNECT_DEFAULT_MAX;
+        l->told_identity = -1;
+        r = copy_config(l, config, err);
+        if (r < 0)
+                return r;
+        r = new_timers(l);
+        if (r < 0)
+                return error_fail(err, r, "link: no memory");
+        r = http_new(&l->http, &http, err);
+        if (r < 0)
+                return r;
+        *ret_l = steal(l);
+        return 0;
+}
+
+struct link *link_free(struct link *l)
+{
+        if (!l)
+                return NULL;
+        l->http = http_free(l->http);
+        l->drain_timer = loop_timer_free(l->drain_timer);
+        store_clear(l);
+        sse_clear(&l->sse);
+        state_clear(&l->state);
+        loop_timer_free(l->phase_timer);
+        loop_timer_free(l->report_timer);
+        loop_timer_free(l->sweep_timer);
+        loop_timer_free(l->identity_timer);
+        free(l->relay);
+        free(l->told_detail);
+        free(l);
+        return NULL;
+}
+
+void link_start(struct link *l)
+{
+        if (l->phase != LINK_IDLE)
+                return;
+        loop_timer_in(l->sweep_timer, SWEEP_EVERY);
+        link_phase_set(l, LINK_WAIT);
+        loop_timer_in(l->phase_timer, 0);
+        identity_announce(l);
+}

@@ -1,0 +1,104 @@
+/*
+ * The connector's end of the link to one relay node (PROTOCOL.md "Connector and relay"): a stream of requests down, batched reports
+ * up, credit, reconnects, and the identity's announcement.
+ *
+ * Plain bytes pass through: the link knows sign-ins by id, sees no name, no password and no outcome, and holds no key but the
+ * transport's. It keeps a verdict until the relay has confirmed it or its time is over. One struct link per relay URL, on the
+ * caller's loop; all callbacks come from the loop, and may call anything here but link_free.
+ * curl_global_init is the caller's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connector/base/cleanup.h"
+#include "connector/base/error.h"
+#include "connector/base/loop.h"
+#include "queue/wire.h"
+
+#define LINK_CAPACITY_MAX 4096 /* requests in hand at once, and verdicts kept */
+#define LINK_JWE_MAX 12000     /* one request's text: what fits a frame between processes */
+
+struct link;
+
+/* why of on_state, for `postern status` and the log. */
+enum link_down {
+        LINK_UP = 0,
+        LINK_DOWN_TRANSPORT, /* could not connect, TLS, the connection broke */
+        LINK_DOWN_REFUSED,   /* the relay answered the stream with an error */
+        LINK_DOWN_SILENT,    /* no hello in time, or no heartbeat */
+        LINK_DOWN_PROTOCOL,  /* the relay broke a rule: sequence over credit, malformed event, too long */
+        LINK_DOWN_SESSION,   /* the relay does not know the session any more (409) */
+        LINK_DOWN_DRAIN,     /* the relay asked to reconnect */
+        LINK_DOWN_STOPPED,   /* link_drain is through */
+};
+
+struct link_callbacks {
+        /* A request to start on; received_ms is loop_now() of its arrival. jwe is NUL-terminated behind n. traceparent "" where absent. */
+        void (*on_request)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *jwe, size_t n,
+                           const char *traceparent);
+        void (*on_cancel)(void *arg, const char *id);             /* nobody waits any more */
+        void (*on_confirmed)(void *arg, const char *id);          /* the relay gave the verdict to the caller */
+        void (*on_late)(void *arg, const char *id);               /* the relay has it, but nobody waited */
+        void (*on_roster)(void *arg, const char *jws, size_t n);  /* not verified */
+        void (*on_state)(void *arg, enum link_down why, const char *detail); /* each change between up and down, and each new why */
+        void (*on_identity)(void *arg, bool in_roster, const char *detail);  /* each change of what the relay says of the identity */
+        void (*on_drained)(void *arg);                            /* once after link_drain */
+};
+
+struct link_config {
+        struct loop *loop;
+        const char *relay; /* https://host[:port] */
+        const char *boot;  /* BOOT_LEN characters */
+        const char *cert_pem, *key_pem;
+        const char *ca_pem; /* or NULL: the system's */
+        const char *proxy;  /* or NULL: the environment's */
+        const struct link_callbacks *callbacks;
+        void *arg;
+};
+
+/* Everything is copied but callbacks. -EINVAL for a URL that is not https. Nothing is sent before link_start. */
+int link_new(struct link **ret_l, const struct link_config *config, struct error *err);
+struct link *link_free(struct link *l);
+DEFINE_FREEP(struct link, link_free)
+
+/* The connector's state, as it goes into reports. */
+struct link_state {
+        uint32_t capacity; /* requests that the validator takes at once, all links together */
+        double load;       /* 0..1 */
+        size_t n_realms, n_reasons;
+        const struct link_realm {
+                const char *realm;
+                bool ready;
+        } *realms;
+        const char *const *reasons;
+        const char *statement; /* compact JWS, or NULL: none yet */
+        const char *identity;  /* public JWK as JSON text, and its proof; or NULL */
+        const char *proof;
+};
+/* Copied; a change of readiness, reasons or statement is reported at once. The first call with an identity starts its announcement; each
+ * call brings a proof that is still good. -ENOMEM, -EMSGSIZE (over the limits of wire.h); the old state then stays. */
+int link_set_state(struct link *l, const struct link_state *state);
+
+/* Connects now. */
+void link_start(struct link *l);
+/* The validator's answer to a request, now or after a reconnect or a restart: kept until the relay has it or its deadline is over (15 s for
+ * an id that the link does not know). A second one for the same id is dropped. */
+void link_verdict(struct link *l, const char *id, const char *jwe);
+/* The validator does not start on it. Forgotten where the session of the request is over. */
+void link_declined(struct link *l, const char *id, const char *why);
+/* The validator is gone and what it had with it: those requests get no answer from here (the protocol has none that is true of a password which
+ * may have left); their credit is given back. */
+void link_lost(struct link *l);
+/*
+ * Takes no new work: reports not ready with the reason "draining", declines what the relay sent meanwhile, goes on reporting. When nothing is in
+ * hand any more, or after ms: closes, on_state(LINK_DOWN_STOPPED), on_drained.
+ */
+void link_drain(struct link *l, uint64_t ms);
+
+bool link_is_up(const struct link *l);
+/* Requests handed over and not answered; verdicts not confirmed. */
+size_t link_in_hand(const struct link *l);
+size_t link_undelivered(const struct link *l);
