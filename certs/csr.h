@@ -18,3 +18,5 @@ int csr_cert_info(const char *pem, size_t n, int64_t *ret_not_after, char *out_c
                   struct error *err);
 /* -EKEYREJECTED unless the certificate carries this key. */
 int csr_cert_matches(const char *pem, size_t n, const struct key *key, struct error *err);
+/* -EBADMSG unless the certificate's CN is id and it has the SAN URI urn:postern:<tenant>:<id>. */
+int csr_cert_is_for(const char *pem, size_t n, const char *tenant, const char *id, struct error *err);
