@@ -3,12 +3,16 @@
     import lab_env
     with lab_env.Lab(['samba', 'slapd']) as lab:
         lab['ad']['address'], lab['users']['good1']['password'], lab.bad_pwd_count('good1')
+    lab = lab_env.current()     # inside `lab run -- …`: the same object for the lab around us
+
+C programs include tests/lab/lab.h and are started by `lab run`.
 """
 import argparse
 import json
 import os
 import shlex
 import shutil
+import sys
 import tempfile
 
 import lab_accounts as table
@@ -44,6 +48,12 @@ def default_dir():
     return os.environ.get('LAB_DIR') or os.path.join(base, f'postern-lab-{system.outer_uid()}')
 
 
+def become_root():
+    """For a test's main: when this is not root, starts the program again inside `unshare -Urn`, where it is."""
+    if os.geteuid() != 0:
+        os.execvp('unshare', ['unshare', '-Urn', *sys.orig_argv])
+
+
 def options(cert='good', die_with_parent=False):
     return argparse.Namespace(cert=cert, die_with_parent=die_with_parent)
 
@@ -75,8 +85,10 @@ def start(folder, parts, opts):
     system.write(krb5_conf, KRB5_CONF.format(
         realm=table.REALM if 'samba' in parts else table.MIT_REALM, d=folder, ad_realm=table.REALM,
         mit_realm=table.MIT_REALM, address=address, mit_port=MIT_PORT))
+    hosts = os.path.join(folder, 'hosts')
+    system.write(hosts, f'{address} {table.DC_HOST} {table.DOMAIN} {table.SLAPD_HOST} {table.SLAPD_DOMAIN}\n')
     lab = {
-        'dir': folder, 'parts': list(parts), 'address': address, 'krb5_config': krb5_conf,
+        'dir': folder, 'hosts': hosts, 'parts': list(parts), 'address': address, 'krb5_config': krb5_conf,
         'tool': os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lab'),
         'ca': os.path.join(folder, 'certs', 'ca.pem'), 'other_ca': os.path.join(folder, 'certs', 'other-ca.pem'),
         'certs': {name: {'cert': os.path.join(folder, 'certs', name + '.pem'),
@@ -100,7 +112,7 @@ def environment(lab):
     def put(key, value):
         env['LAB_' + key.upper().replace('-', '_')] = str(value)
 
-    for key in ('dir', 'tool', 'address', 'krb5_config', 'ca', 'other_ca'):
+    for key in ('dir', 'tool', 'address', 'hosts', 'krb5_config', 'ca', 'other_ca'):
         put(key, lab[key])
     put('parts', ','.join(lab['parts']))
     for name, files in lab['certs'].items():
@@ -142,9 +154,9 @@ def load(folder):
 class Lab:
     """A lab for the length of a `with`, dictionary of what lab.json holds. Dies with this process."""
 
-    def __init__(self, parts=('samba',), cert='good'):
+    def __init__(self, parts=('samba',), cert='good', info=None):
         self.parts, self.options = parts, options(cert, die_with_parent=True)
-        self.info = None
+        self.info = info
 
     def __enter__(self):
         folder = tempfile.mkdtemp(prefix='postern-lab-', dir='/tmp')
@@ -173,3 +185,8 @@ class Lab:
     def unlock(self, sam):
         with self.admin() as admin:
             admin.unlock(sam)
+
+
+def current():
+    """The lab that `lab run` or `. DIR/lab.env` put around this process. It is not ours to take down."""
+    return Lab(info=load(os.environ.get('LAB_DIR') or default_dir()))

@@ -24,7 +24,8 @@ MARKER = '.postern-lab'
 READY_SECONDS = 30
 STOP_SECONDS = 5
 FILES_MAX = 4096
-PR_SET_PDEATHSIG = 1
+LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
+CHILDREN = {}  # pid -> Popen of the daemons that this process started
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 # Samba, krb5kdc and slapd live in sbin, which a user's PATH may lack.
 SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -197,20 +198,25 @@ def is_alive(entry):
     return start_time(entry['pid']) == entry['start']
 
 
+def end_with_parent():
+    """For preexec_fn: the process ends when the one that started it does, even by SIGKILL. By SIGTERM, because
+    krb5kdc then ends its workers first."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def start_daemon(folder, name, args, die_with_parent, **env):
     """Starts args in the background in folder, output to folder/NAME.out; returns the Popen."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
     def before_exec():
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FILES_MAX), hard))
         if die_with_parent:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # not KILL: krb5kdc ends its workers first
+            end_with_parent()
 
     with open(os.path.join(folder, name + '.out'), 'wb') as out:
         process = subprocess.Popen([tool(args[0]), *args[1:]], cwd=folder, stdin=subprocess.DEVNULL, stdout=out,
                                    stderr=out, start_new_session=True, preexec_fn=before_exec,
                                    env={'PATH': SYSTEM_PATH, 'LC_ALL': 'C.UTF-8', **env})
+    CHILDREN[process.pid] = process
     entries = recorded(folder) + [{'name': name, 'pid': process.pid, 'start': start_time(process.pid)}]
     write(os.path.join(folder, 'daemons.json'), json.dumps(entries))
     return process
@@ -246,10 +252,8 @@ def stop_daemons(folder):
     if pids:
         raise LabError(f'processes {pids} do not end')
     for entry in entries:
-        try:
-            os.waitpid(entry['pid'], os.WNOHANG)
-        except ChildProcessError:
-            pass  # started by an earlier `lab up`, not by this process
+        if entry['pid'] in CHILDREN:  # else started by an earlier `lab up`, not by this process
+            CHILDREN.pop(entry['pid']).wait()
 
 
 def signal_and_wait(pids, number):
