@@ -411,6 +411,11 @@ static void begin(struct krb_attempt *a)
                 finish_reason(a, REASON_INTERNAL, "the domain was never added");
                 return;
         }
+        if (!a->client) {
+                finish_reason(a, REASON_BAD_NAME_FORM,
+                              "the name holds a character that no account's name can hold");
+                return;
+        }
         code = krb5_init_creds_init(a->krb->context, a->client, NULL, NULL, 0, a->krb->options, &a->icc);
         if (!code)
                 code = krb5_init_creds_set_service(a->krb->context, a->icc, domain->service_text);
@@ -520,10 +525,13 @@ int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct at
                       attempt_done_fn *fn, void *arg)
 {
         krb5_principal client = NULL;
+        krb5_error_code code;
         int r;
 
-        if (!attempt->password ||
-            krb_principal_new(&client, krb->context, attempt->domain, attempt->name) != 0)
+        if (!attempt->password)
+                return -EINVAL;
+        code = krb_principal_new(&client, krb->context, attempt->domain, attempt->name);
+        if (code && code != KRB5_PARSE_MALFORMED) /* malformed: told from the loop */
                 return -ENOMEM;
         r = start(ret, krb, attempt, client, attempt->password);
         if (r < 0)

@@ -373,6 +373,19 @@ int krb_domain_add(struct krb *krb, const struct domain_config *config, struct e
         return 0;
 }
 
+/*
+ * Samba's KDC parses the text inside an enterprise name ("good\0@corp.example" finds good), and AD allows
+ * neither character in names, so they never reach a DC of AD. A principal of MIT's may hold anything: it is
+ * one component.
+ */
+static bool name_fits(const struct domain_config *config, const struct name *name)
+{
+        if (name->user[0] == '\0')
+                return false;
+        return config->directory != DIRECTORY_AD ||
+               (!strpbrk(name->user, "\\/") && !strpbrk(name->suffix, "\\/@"));
+}
+
 krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
                                   const struct domain_config *config, const struct name *name)
 {
@@ -380,6 +393,8 @@ krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
         krb5_error_code code;
         int n;
 
+        if (!name_fits(config, name))
+                return KRB5_PARSE_MALFORMED;
         if (name->form == NAME_UPN && config->directory == DIRECTORY_AD)
                 n = snprintf(text, sizeof text, "%s@%s", name->user, name->suffix);
         else

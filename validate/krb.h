@@ -34,7 +34,8 @@ struct krb_domain *krb_domain_find(struct krb *krb, const struct domain_config *
 /* Reads the keytab again, after a key of a version we don't have was asked for. 0 or a krb5 code; the old
  * keys stay on failure. */
 krb5_error_code krb_domain_reload(struct krb *krb, struct krb_domain *domain);
-/* The client principal of a name, built from its parts and never parsed. 0 or a krb5 code. */
+/* The client principal of a name, built from its parts and never parsed. 0 or a krb5 code:
+ * KRB5_PARSE_MALFORMED for a name that no account can have. */
 krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
                                   const struct domain_config *config, const struct name *name);
 /* The kinds of keys we accept, RC4 and DES are none. */

@@ -184,12 +184,26 @@ static void test_names_are_not_parsed(void **state)
 
         generic.directory = DIRECTORY_GENERIC;
         assert_principal(f, &ad, NAME_UPN, "alice", "alice@Alt.Example", KRB5_NT_ENTERPRISE_PRINCIPAL);
-        assert_principal(f, &ad, NAME_UPN, "a@b/c\\d", "a@b/c\\d@Alt.Example", KRB5_NT_ENTERPRISE_PRINCIPAL);
+        assert_principal(f, &ad, NAME_UPN, "a@b", "a@b@Alt.Example", KRB5_NT_ENTERPRISE_PRINCIPAL);
         assert_principal(f, &ad, NAME_NETBIOS, "alice", "alice", KRB5_NT_PRINCIPAL);
-        assert_principal(f, &ad, NAME_NETBIOS, "krbtgt/EVIL@EVIL\\0", "krbtgt/EVIL@EVIL\\0",
-                         KRB5_NT_PRINCIPAL);
+        assert_principal(f, &ad, NAME_NETBIOS, "a@EVIL", "a@EVIL", KRB5_NT_PRINCIPAL);
         assert_principal(f, &generic, NAME_UPN, "bob", "bob", KRB5_NT_PRINCIPAL);
-        assert_principal(f, &generic, NAME_UPN, "bob/admin", "bob/admin", KRB5_NT_PRINCIPAL);
+        assert_principal(f, &generic, NAME_UPN, "bob/admin@EVIL\\0", "bob/admin@EVIL\\0", KRB5_NT_PRINCIPAL);
+}
+
+static void test_names_that_no_account_has(void **state)
+{
+        static const char *const users[] = {"", "a\\0", "krbtgt/CORP.EXAMPLE", "\\", "/"};
+        struct fixture *f = *state;
+        krb5_principal p = NULL;
+
+        for (size_t i = 0; i < 2 * sizeof users / sizeof *users; i++) {
+                struct name name = {.form = i % 2 ? NAME_UPN : NAME_NETBIOS, .suffix = "corp.example"};
+
+                snprintf(name.user, sizeof name.user, "%s", users[i / 2]);
+                assert_int_equal(krb_principal_new(&p, f->krb->context, &ad, &name), KRB5_PARSE_MALFORMED);
+                assert_null(p);
+        }
 }
 
 static void test_memory_keytabs_are_unique(void **state)
@@ -215,7 +229,7 @@ int main(void)
                 TEST(test_environment_is_ignored),    TEST(test_only_aes_is_offered),
                 TEST(test_keytab_is_copied),          TEST(test_keytab_without_aes_is_refused),
                 TEST(test_missing_keytab_is_refused), TEST(test_names_are_not_parsed),
-                TEST(test_memory_keytabs_are_unique),
+                TEST(test_names_that_no_account_has), TEST(test_memory_keytabs_are_unique),
         };
         return cmocka_run_group_tests_name("validate-krb-context", tests, NULL, NULL);
 }
