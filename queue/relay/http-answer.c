@@ -1,8 +1,8 @@
 /*
  * Requests as handlers see them: what they asked, and the one answer or stream that goes back.
  *
- * Invariant: a request is answered once, or its on_close is called once, never both. Items of a stream wait here while earlier bytes
- * are unsent, so "it never left" is certain for whatever http_stream_withdraw still finds: TLS has not touched it.
+ * Invariant: a request is answered once, or its on_close is called once, never both. A stream says when it is clear, so that its owner
+ * can keep back what must provably not have left.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,7 +25,6 @@ struct http_req *req_new(struct conn *c, struct evhttp_request *ev)
                 return NULL;
         r->conn = c;
         r->ev = ev;
-        TAILQ_INIT(&r->queue);
         if (IN6_IS_ADDR_V4MAPPED(&c->address))
                 inet_ntop(AF_INET, &c->address.s6_addr[12], r->peer, sizeof(r->peer));
         else
@@ -35,14 +34,6 @@ struct http_req *req_new(struct conn *c, struct evhttp_request *ev)
 
 struct http_req *req_free(struct http_req *r)
 {
-        struct chunk *item;
-
-        if (!r)
-                return NULL;
-        while ((item = TAILQ_FIRST(&r->queue))) {
-                TAILQ_REMOVE(&r->queue, item, link);
-                free(item);
-        }
         free(r);
         return NULL;
 }
@@ -52,7 +43,7 @@ void req_closed(struct http_req *r)
         http_close_fn *fn = r->on_close;
 
         r->on_close = NULL;
-        r->sent = NULL;
+        r->drained = NULL;
         if (fn && !r->answered)
                 fn(r->close_arg);
 }
@@ -182,15 +173,44 @@ static size_t unsent(const struct http_req *r)
         return evbuffer_get_length(bufferevent_get_output(r->conn->bev));
 }
 
-static void on_drained(struct evhttp_connection *evcon, void *arg);
-
-static int put(struct http_req *r, const void *bytes, size_t n)
+static void on_drained(struct evhttp_connection *evcon, void *arg)
 {
-        struct evbuffer *out = evbuffer_new();
+        struct http_req *r = arg;
 
+        (void)evcon;
+        if (r->conn->state == CONN_STREAMING && unsent(r) == 0 && r->drained)
+                r->drained(r->close_arg);
+}
+
+void http_stream_begin(struct http_req *r, http_close_fn *drained)
+{
+        r->drained = drained;
+        http_add_header(r, "Content-Type", "text/event-stream");
+        http_add_header(r, "Cache-Control", "no-store");
+        http_add_header(r, "Connection", "close");
+        conn_set(r->conn, CONN_STREAMING);
+        evhttp_send_reply_start(r->ev, 200, "OK");
+}
+
+bool http_stream_clear(const struct http_req *r)
+{
+        return r->conn->state == CONN_STREAMING && unsent(r) == 0;
+}
+
+int http_stream_send(struct http_req *r, const void *bytes, size_t n)
+{
+        struct evbuffer *out;
+
+        if (r->conn->state != CONN_STREAMING)
+                return -ENOBUFS;
+        /* What goes out at once may be large (a roster); what waits for a slow reader may not. */
+        bool over = unsent(r) > 0 && unsent(r) + n > HTTP_PENDING_MAX;
+        out = over ? NULL : evbuffer_new();
         if (!out || evbuffer_add(out, bytes, n) < 0) {
+                log_debug("http_stream_dropped", KV_S("peer", r->peer), KV_U("waiting", unsent(r)));
                 if (out)
                         evbuffer_free(out);
+                conn_kill(r->conn);
                 return -ENOBUFS;
         }
         bufferevent_disable(r->conn->bev, EV_WRITE); /* until the chunk is whole; evhttp enables it again */
@@ -199,98 +219,16 @@ static int put(struct http_req *r, const void *bytes, size_t n)
         return 0;
 }
 
-/* The socket took all there was: what waited goes next, as one write. */
-static void on_drained(struct evhttp_connection *evcon, void *arg)
+void http_stream_abort(struct http_req *r)
 {
-        struct http_req *r = arg;
-        struct chunk_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
-        struct chunk *item;
-        int code = 0;
-
-        (void)evcon;
-        if (r->conn->state != CONN_STREAMING || unsent(r) > 0)
-                return;
-        TAILQ_CONCAT(&leaving, &r->queue, link);
-        r->queued = 0;
-        TAILQ_FOREACH(item, &leaving, link) {
-                if (code == 0)
-                        code = put(r, item->bytes, item->n);
-        }
-        if (code < 0)
-                conn_kill(r->conn);
-        while ((item = TAILQ_FIRST(&leaving))) {
-                TAILQ_REMOVE(&leaving, item, link);
-                if (r->sent && item->tag[0])
-                        r->sent(r->close_arg, item->tag);
-                free(item);
-        }
-}
-
-void http_stream_begin(struct http_req *r, http_sent_fn *sent)
-{
-        r->sent = sent;
-        http_add_header(r, "Content-Type", "text/event-stream");
-        http_add_header(r, "Cache-Control", "no-store");
-        http_add_header(r, "Connection", "close");
-        conn_set(r->conn, CONN_STREAMING);
-        evhttp_send_reply_start(r->ev, 200, "OK");
-}
-
-static int enqueue(struct http_req *r, const char *tag, const void *bytes, size_t n)
-{
-        struct chunk *item = malloc(sizeof(*item) + n);
-
-        if (!item)
-                return -ENOBUFS;
-        item->tag[0] = '\0';
-        if (tag)
-                snprintf(item->tag, sizeof(item->tag), "%s", tag);
-        item->n = n;
-        memcpy(item->bytes, bytes, n);
-        TAILQ_INSERT_TAIL(&r->queue, item, link);
-        r->queued += n;
-        return HTTP_QUEUED;
-}
-
-int http_stream_send(struct http_req *r, const char *tag, const void *bytes, size_t n)
-{
-        int code = 0;
-
-        if (r->conn->state != CONN_STREAMING)
-                return -ENOBUFS;
-        if (unsent(r) == 0 && TAILQ_EMPTY(&r->queue))
-                code = put(r, bytes, n);
-        else if (unsent(r) + r->queued + n > HTTP_PENDING_MAX)
-                code = -ENOBUFS;
-        else
-                code = enqueue(r, tag, bytes, n);
-        if (code < 0) {
-                log_debug("http_stream_dropped", KV_S("peer", r->peer), KV_U("waiting", unsent(r) + r->queued));
-                conn_kill(r->conn);
-        }
-        return code;
-}
-
-bool http_stream_withdraw(struct http_req *r, const char *tag)
-{
-        struct chunk *item;
-
-        TAILQ_FOREACH(item, &r->queue, link) {
-                if (strcmp(item->tag, tag) == 0) {
-                        TAILQ_REMOVE(&r->queue, item, link);
-                        r->queued -= item->n;
-                        free(item);
-                        return true;
-                }
-        }
-        return false;
+        conn_kill(r->conn);
 }
 
 void http_stream_end(struct http_req *r)
 {
         r->answered = true;
         r->on_close = NULL;
-        r->sent = NULL;
+        r->drained = NULL;
         conn_unwatch(r->conn);
         conn_set(r->conn, CONN_SENDING);
         evhttp_send_reply_end(r->ev);

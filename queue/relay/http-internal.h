@@ -41,23 +41,13 @@ struct conn {
         unsigned linger_ticks;
 };
 
-struct chunk {
-        TAILQ_ENTRY(chunk) link;
-        char tag[ID_MAX + 1];
-        size_t n;
-        char bytes[];
-};
-TAILQ_HEAD(chunk_list, chunk);
-
 struct http_req {
         struct conn *conn;
         struct evhttp_request *ev;
         http_close_fn *on_close;
         void *close_arg;
-        http_sent_fn *sent;
+        http_close_fn *drained;
         bool answered; /* evhttp owns ev again */
-        struct chunk_list queue;
-        size_t queued; /* bytes in queue */
         char peer[INET6_ADDRSTRLEN];
 };
 

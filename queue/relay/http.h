@@ -28,8 +28,6 @@ typedef void http_handler_fn(void *arg, struct http_req *r);
 /* Largest body that this path takes. */
 typedef uint32_t http_body_max_fn(void *arg, const struct http_head *head);
 typedef void http_close_fn(void *arg);
-/* The stream's item named tag has left the queue for the socket. */
-typedef void http_sent_fn(void *arg, const char *tag);
 
 struct http_config {
         struct loop *loop;
@@ -75,14 +73,16 @@ void http_problem(struct http_req *r, const struct problem *p);
 void http_fail(struct http_req *r, enum problem_type type, const char *detail);
 
 /* ---- a stream (text/event-stream) ---- */
-#define HTTP_QUEUED 1
-void http_stream_begin(struct http_req *r, http_sent_fn *sent);
+/* drained is called, with http_on_close's argument, each time that the last byte has gone to the socket. */
+void http_stream_begin(struct http_req *r, http_close_fn *drained);
 /*
- * Sends bytes. 0: handed to the socket. HTTP_QUEUED: they wait here, untouched by TLS, because earlier bytes have not left; sent is
- * called when they go. -ENOBUFS: too much waits, the connection is being dropped (on_close follows). tag is an id or NULL.
+ * Whether every byte so far has gone to the socket. Bytes sent otherwise wait behind others: who wants to be able to take something
+ * back keeps it until the stream is clear.
  */
-int http_stream_send(struct http_req *r, const char *tag, const void *bytes, size_t n);
-/* Takes an item back that still waits; false when it has left. */
-bool http_stream_withdraw(struct http_req *r, const char *tag);
+bool http_stream_clear(const struct http_req *r);
+/* 0, or -ENOBUFS: more than HTTP_PENDING_MAX bytes wait, the connection is being dropped (on_close follows). */
+int http_stream_send(struct http_req *r, const void *bytes, size_t n);
+/* Drops the connection; on_close follows. */
+void http_stream_abort(struct http_req *r);
 /* Ends the stream properly and closes. on_close is not called. */
 void http_stream_end(struct http_req *r);

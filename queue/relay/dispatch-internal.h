@@ -1,0 +1,110 @@
+/*
+ * Internal to the local dispatch: what dispatch-local.c (requests) and dispatch-link.c (links) share.
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "queue/relay/dispatch.h"
+
+enum request_state {
+        REQUEST_NEW = 0,  /* with nobody */
+        REQUEST_QUEUED,   /* with a link, in its stream's queue: certainly not sent */
+        REQUEST_HANDED,   /* with a connector, sent, not acknowledged */
+        REQUEST_RECEIVED, /* the connector has it */
+        REQUEST_ENDING,   /* decided; the caller is told at the next turn */
+        REQUEST_DONE,     /* the caller was told, or left; kept for a while to judge late verdicts */
+};
+
+struct candidate {
+        char connector[ID_MAX + 1];
+        bool tried;
+};
+
+struct request {
+        LIST_ENTRY(request) by_hash;
+        TAILQ_ENTRY(request) by_link; /* with != NULL, or in dispatch.memory when REQUEST_DONE */
+        struct dispatch *d;
+        struct site *site;
+        struct dispatch_link *with; /* NULL: with nobody, or the link is gone */
+        enum request_state state;
+        char id[ID_MAX + 1], traceparent[56];
+        struct dispatch_caller caller;
+        struct candidate to[REQUEST_TO_MAX];
+        size_t n_to, at; /* at: index of the candidate that has it */
+        uint64_t began, deadline, done_at;
+        struct loop_timer *deadline_timer, *step; /* step: silence, then the moment an orphan is given up, then the end */
+        struct dispatch_trail trail;
+        json_t *reasons; /* of declines, or of links that are not ready */
+        char *jwe;       /* the verdict */
+        enum problem_type problem;
+        bool started_unknown;
+        char detail[160];
+};
+TAILQ_HEAD(request_list, request);
+
+struct dispatch_link {
+        TAILQ_ENTRY(dispatch_link) entry;
+        struct dispatch *d;
+        struct site *site;
+        struct dispatch_sink sink;
+        char connector[ID_MAX + 1];
+        uint64_t granted, sent; /* totals of the session */
+        double load;
+        bool ready, silent, draining;
+        json_t *reasons;
+        uint64_t last_word;
+        struct loop_timer *dead;
+        struct request_list requests;
+        size_t n_requests;
+};
+
+/* A tenant's share of the dispatch. */
+struct site {
+        LIST_ENTRY(site) entry;
+        char tenant[TENANT_MAX + 1];
+        uint64_t in_flight;
+        TAILQ_HEAD(link_list, dispatch_link) links;
+};
+
+#define REQUEST_BUCKETS 16384
+#define SITE_BUCKETS 256
+LIST_HEAD(request_bucket, request);
+LIST_HEAD(site_bucket, site);
+
+struct dispatch {
+        struct loop *loop;
+        struct dispatch_limits limits;
+        uint64_t seed;
+        bool draining;
+        size_t in_flight, n_memory;
+        struct request_list memory;
+        struct loop_timer *sweep;
+        struct request_bucket requests[REQUEST_BUCKETS];
+        struct site_bucket sites[SITE_BUCKETS];
+};
+
+/* The tenant's share, made when it is new; NULL without memory. */
+struct site *site_get(struct dispatch *d, const char *tenant);
+struct request *request_find(struct dispatch *d, const char *tenant, const char *id);
+/* Takes a request off its link. */
+void request_detach(struct request *r);
+/* Gives a request that is with nobody to the best link, or ends it. */
+void request_place(struct request *r);
+/* Its bytes have left. */
+void request_left(struct request *r);
+/* Ends a request with a problem; detail may be NULL. */
+void request_fail(struct request *r, enum problem_type problem, bool started_unknown, const char *detail);
+/* Ends a request with a verdict. */
+void request_answer(struct request *r, const char *jwe);
+/* Adds a word once. */
+void request_add_reason(struct request *r, const char *word);
+/* The request's link has gone away; it waits for a new session until then. */
+void request_orphan(struct request *r, uint64_t until);
+
+bool link_usable(const struct dispatch_link *link);
+bool link_has_credit(const struct dispatch_link *link);
+/* 0 idle .. 1 full. */
+double link_load(const struct dispatch_link *link);
+/* Whether the connector has a link that lives. */
+bool site_has_connector(const struct site *site, const char *connector);

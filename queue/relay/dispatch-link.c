@@ -1,0 +1,253 @@
+/*
+ * Links of the local dispatch: readiness, credit, silence and death, and what connectors say about requests.
+ *
+ * Owns every struct dispatch_link. Invariants: a link gets at most `granted` requests in its session; a link with a request that it did
+ * not acknowledge within a second gets nothing new until it speaks; one that reports nothing for twelve seconds is dropped and what it
+ * had ends as connector-lost, never repeated.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "queue/relay/dispatch-internal.h"
+
+bool link_usable(const struct dispatch_link *link)
+{
+        return link->ready && !link->silent && !link->draining;
+}
+
+bool link_has_credit(const struct dispatch_link *link)
+{
+        return link->sent < link->granted;
+}
+
+/* The load that was reported is up to five seconds old; the share of the window in use is from now. */
+double link_load(const struct dispatch_link *link)
+{
+        uint64_t left = link->granted > link->sent ? link->granted - link->sent : 0;
+        double window = (double)link->n_requests / (double)(link->n_requests + left + 1);
+
+        return link->load > window ? link->load : window;
+}
+
+bool site_has_connector(const struct site *site, const char *connector)
+{
+        const struct dispatch_link *link;
+
+        TAILQ_FOREACH(link, &site->links, entry)
+        {
+                if (strcmp(link->connector, connector) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* ---- life and death ---- */
+
+static void heard(struct dispatch_link *link)
+{
+        link->silent = false;
+        link->last_word = loop_now(link->d->loop);
+        loop_timer_in(link->dead, DISPATCH_DEAD_MS);
+}
+
+/* Takes back what is certain not to have left; true if r moved on. */
+static bool reclaim(struct dispatch_link *link, struct request *r)
+{
+        if (r->state != REQUEST_QUEUED)
+                return false;
+        if (!link->sink.withdraw(link->sink.arg, r->id)) {
+                request_left(r);
+                return false;
+        }
+        request_detach(r);
+        r->trail.connector[0] = '\0';
+        r->state = REQUEST_NEW;
+        return true;
+}
+
+/* Empties the link: what never left goes elsewhere, the rest to each. The link is off the site's list already. */
+static void empty(struct dispatch_link *link, bool dead)
+{
+        struct request_list moving = TAILQ_HEAD_INITIALIZER(moving);
+        struct request *r, *next;
+
+        for (r = TAILQ_FIRST(&link->requests); r; r = next) {
+                next = TAILQ_NEXT(r, by_link);
+                if (reclaim(link, r))
+                        TAILQ_INSERT_TAIL(&moving, r, by_link);
+                else if (dead)
+                        request_fail(r, PROBLEM_CONNECTOR_LOST, true, NULL);
+                else
+                        request_orphan(r, link->last_word + DISPATCH_DEAD_MS);
+        }
+        while ((r = TAILQ_FIRST(&moving))) {
+                TAILQ_REMOVE(&moving, r, by_link);
+                request_place(r);
+        }
+}
+
+static void on_dead(void *arg)
+{
+        struct dispatch_link *link = arg;
+
+        link->draining = true;
+        log_info("link_dead", KV_S("tenant", link->site->tenant), KV_S("connector", link->connector),
+                 KV_U("requests", link->n_requests));
+        empty(link, true);
+        link->sink.drop(link->sink.arg, "no report for 12 s");
+}
+
+int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const char *tenant, const char *connector,
+                      const struct dispatch_sink *sink)
+{
+        struct dispatch_link *link = calloc(1, sizeof(*link));
+
+        if (!link)
+                return -ENOMEM;
+        link->d = d;
+        link->sink = *sink;
+        link->site = site_get(d, tenant);
+        link->reasons = json_array();
+        memcpy(link->connector, connector, strnlen(connector, ID_MAX));
+        TAILQ_INIT(&link->requests);
+        if (!link->site || !link->reasons || loop_timer_new(&link->dead, d->loop, NULL, on_dead, link) < 0) {
+                json_decref(link->reasons);
+                free(link);
+                return -ENOMEM;
+        }
+        TAILQ_INSERT_TAIL(&link->site->links, link, entry);
+        heard(link);
+        *ret_link = link;
+        return 0;
+}
+
+void dispatch_link_gone(struct dispatch_link *link)
+{
+        TAILQ_REMOVE(&link->site->links, link, entry);
+        empty(link, false);
+        loop_timer_free(link->dead);
+        json_decref(link->reasons);
+        free(link);
+}
+
+void dispatch_link_sent(struct dispatch_link *link, const char *id)
+{
+        struct request *r = request_find(link->d, link->site->tenant, id);
+
+        if (r && r->with == link && r->state == REQUEST_QUEUED)
+                request_left(r);
+}
+
+void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state *state)
+{
+        heard(link);
+        if (state->granted > link->granted)
+                link->granted = state->granted;
+        link->load = state->load;
+        link->ready = state->ready;
+        json_array_clear(link->reasons);
+        for (size_t i = 0; i < state->n_reasons; i++)
+                json_array_append_new(link->reasons, json_string(state->reasons[i]));
+}
+
+void dispatch_link_drain(struct dispatch_link *link)
+{
+        link->draining = true;
+}
+
+/* ---- what connectors say ---- */
+
+/* The request if this link's connector has it. */
+static struct request *held(struct dispatch_link *link, const char *id)
+{
+        struct request *r = request_find(link->d, link->site->tenant, id);
+
+        if (!r || strcmp(r->trail.connector, link->connector) != 0)
+                return NULL;
+        return r->state == REQUEST_HANDED || r->state == REQUEST_RECEIVED ? r : NULL;
+}
+
+void dispatch_received(struct dispatch_link *link, const char *id)
+{
+        struct request *r = held(link, id);
+
+        if (!r || r->state == REQUEST_RECEIVED)
+                return;
+        if (!r->with) { /* an orphan whose connector is back under a new session */
+                r->with = link;
+                TAILQ_INSERT_TAIL(&link->requests, r, by_link);
+                link->n_requests++;
+        }
+        r->trail.received = (int64_t)(loop_now(r->d->loop) - r->began);
+        r->trail.state = "received";
+        r->state = REQUEST_RECEIVED;
+        loop_timer_stop(r->step);
+}
+
+void dispatch_declined(struct dispatch_link *link, const char *id, const char *why)
+{
+        struct request *r = held(link, id);
+        char detail[128];
+
+        if (!r)
+                return;
+        request_detach(r);
+        loop_timer_stop(r->step);
+        request_add_reason(r, why);
+        if (!decline_may_move_on(why)) {
+                struct error text;
+                error_fail(&text, 0, "the connector refused the request: %s", why);
+                memcpy(detail, text.text, strnlen(text.text, sizeof(detail) - 1) + 1);
+                request_fail(r, PROBLEM_MALFORMED, false, detail);
+                return;
+        }
+        r->state = REQUEST_NEW;
+        request_place(r);
+}
+
+enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *id, const char *jwe)
+{
+        struct request *r = held(link, id);
+
+        if (r) {
+                request_answer(r, jwe);
+                return DISPATCH_CONFIRMED;
+        }
+        r = request_find(link->d, link->site->tenant, id);
+        if (r && strcmp(r->trail.connector, link->connector) == 0 && r->trail.answered >= 0)
+                return DISPATCH_CONFIRMED; /* the same verdict again */
+        return DISPATCH_LATE;
+}
+
+/* ---- views ---- */
+
+static int by_load(const void *a, const void *b)
+{
+        const struct dispatch_link *const *x = a, *const *y = b;
+        double lx = link_load(*x) + (link_usable(*x) ? 0 : 2), ly = link_load(*y) + (link_usable(*y) ? 0 : 2);
+
+        return lx < ly ? -1 : lx > ly;
+}
+
+void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn, void *arg)
+{
+        const struct site *site = site_get(d, tenant);
+        struct dispatch_link *link, **all;
+        size_t n = 0, i = 0;
+
+        if (!site)
+                return;
+        TAILQ_FOREACH(link, &site->links, entry)
+                n++;
+        all = calloc(n + 1, sizeof(struct dispatch_link *));
+        if (!all)
+                return;
+        TAILQ_FOREACH(link, &site->links, entry)
+                all[i++] = link;
+        qsort(all, n, sizeof(struct dispatch_link *), by_load);
+        for (i = 0; i < n; i++)
+                fn(arg, &(struct dispatch_view){ .connector = all[i]->connector, .load = link_load(all[i]), .ready = link_usable(all[i]) });
+        free(all);
+}

@@ -1,0 +1,555 @@
+/*
+ * Requests of the local dispatch: from submission to the one answer of the caller.
+ *
+ * Owns every struct request. Invariants: a request is on at most one link; it moves to another candidate only out of REQUEST_QUEUED
+ * (withdrawn, so not a byte of it left) or through a decline that permits it; every submission ends in exactly one done or in
+ * a cancel, by its own deadline timer at the latest. Links, credit and readiness: dispatch-link.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "connector/base/error.h"
+#include "connector/base/log.h"
+#include "connector/base/text.h"
+#include "queue/relay/dispatch-internal.h"
+
+#define SWEEP_MS 5000
+#define SHARE_MAX 24576
+/* The caller is answered this much before its budget ends, so that the answer arrives in time: a twentieth, at most this. */
+#define MARGIN_MAX 100
+
+/* ---- tables ---- */
+
+static uint64_t hash_text(uint64_t h, const char *s)
+{
+        for (; *s; s++)
+                h = (h ^ (unsigned char)*s) * 0x100000001b3;
+        return (h ^ 0xff) * 0x100000001b3;
+}
+
+static struct request_bucket *bucket_of(struct dispatch *d, const char *tenant, const char *id)
+{
+        return &d->requests[(hash_text(hash_text(d->seed, tenant), id) >> 16) % REQUEST_BUCKETS];
+}
+
+struct request *request_find(struct dispatch *d, const char *tenant, const char *id)
+{
+        struct request *r;
+
+        LIST_FOREACH(r, bucket_of(d, tenant, id), by_hash)
+        {
+                if (strcmp(r->id, id) == 0 && strcmp(r->site->tenant, tenant) == 0)
+                        return r;
+        }
+        return NULL;
+}
+
+struct site *site_get(struct dispatch *d, const char *tenant)
+{
+        struct site_bucket *bucket = &d->sites[(hash_text(d->seed, tenant) >> 16) % SITE_BUCKETS];
+        struct site *s;
+
+        LIST_FOREACH(s, bucket, entry)
+        {
+                if (strcmp(s->tenant, tenant) == 0)
+                        return s;
+        }
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return NULL;
+        memcpy(s->tenant, tenant, strnlen(tenant, TENANT_MAX));
+        TAILQ_INIT(&s->links);
+        LIST_INSERT_HEAD(bucket, s, entry);
+        return s;
+}
+
+/* ---- state ---- */
+
+static const char *state_word(const struct request *r)
+{
+        switch (r->state) {
+        case REQUEST_NEW:
+        case REQUEST_QUEUED:
+                return "waiting";
+        case REQUEST_HANDED:
+                return "handed";
+        case REQUEST_RECEIVED:
+                return "received";
+        case REQUEST_ENDING:
+        case REQUEST_DONE:
+                return r->jwe || !r->problem ? "answered" : "failed";
+        }
+        return "failed";
+}
+
+/* The one writer of a request's state. */
+static void request_set(struct request *r, enum request_state state)
+{
+        r->state = state;
+        r->trail.state = state_word(r);
+        log_debug("request_state", KV_S("request", r->id), KV_S("state", r->trail.state), KV_S("connector", r->trail.connector));
+}
+
+static int64_t since(const struct request *r)
+{
+        return (int64_t)(loop_now(r->d->loop) - r->began);
+}
+
+void request_detach(struct request *r)
+{
+        if (!r->with)
+                return;
+        TAILQ_REMOVE(&r->with->requests, r, by_link);
+        r->with->n_requests--;
+        r->with = NULL;
+}
+
+static struct request *request_free(struct request *r)
+{
+        LIST_REMOVE(r, by_hash);
+        loop_timer_free(r->deadline_timer);
+        loop_timer_free(r->step);
+        json_decref(r->reasons);
+        free(r->jwe);
+        free(r);
+        return NULL;
+}
+
+static void forget_oldest(struct dispatch *d)
+{
+        struct request *r = TAILQ_FIRST(&d->memory);
+
+        TAILQ_REMOVE(&d->memory, r, by_link);
+        d->n_memory--;
+        request_free(r);
+}
+
+/* Into the memory of finished requests; the caller is out of it. */
+static void request_retire(struct request *r)
+{
+        struct dispatch *d = r->d;
+
+        request_detach(r);
+        loop_timer_stop(r->deadline_timer);
+        loop_timer_stop(r->step);
+        r->done_at = loop_now(d->loop);
+        d->in_flight--;
+        r->site->in_flight--;
+        r->state = REQUEST_DONE;
+        TAILQ_INSERT_TAIL(&d->memory, r, by_link);
+        if (++d->n_memory > DISPATCH_MEMORY_MAX)
+                forget_oldest(d);
+}
+
+/* Tells the caller. */
+static void deliver(struct request *r)
+{
+        struct dispatch_outcome o = { .jwe = r->jwe,
+                                      .problem = r->problem,
+                                      .started_unknown = r->started_unknown,
+                                      .detail = r->detail[0] ? r->detail : NULL,
+                                      .reasons = json_array_size(r->reasons) ? r->reasons : NULL,
+                                      .trail = r->trail };
+        char *jwe = r->jwe;
+        const struct dispatch_caller caller = r->caller;
+
+        request_retire(r);
+        r->jwe = NULL; /* the memory of a request holds nothing sealed */
+        caller.done(caller.arg, &o);
+        free(jwe);
+}
+
+static void finish(struct request *r)
+{
+        request_detach(r);
+        loop_timer_stop(r->deadline_timer);
+        request_set(r, REQUEST_ENDING);
+        loop_timer_in(r->step, 0);
+}
+
+void request_fail(struct request *r, enum problem_type problem, bool started_unknown, const char *detail)
+{
+        r->problem = problem;
+        r->started_unknown = started_unknown;
+        if (detail)
+                memcpy(r->detail, detail, strnlen(detail, sizeof(r->detail) - 1));
+        finish(r);
+}
+
+void request_answer(struct request *r, const char *jwe)
+{
+        if (text_set(&r->jwe, jwe) < 0) {
+                request_fail(r, PROBLEM_INTERNAL, true, "no memory for the verdict");
+                return;
+        }
+        r->trail.answered = since(r);
+        finish(r);
+}
+
+/* ---- placing ---- */
+
+void request_add_reason(struct request *r, const char *word)
+{
+        json_t *known;
+        size_t i;
+
+        json_array_foreach(r->reasons, i, known)
+        {
+                if (strcmp(json_string_value(known), word) == 0)
+                        return;
+        }
+        json_array_append_new(r->reasons, json_string(word));
+}
+
+static size_t candidate_of(const struct request *r, const struct dispatch_link *link)
+{
+        for (size_t i = 0; i < r->n_to; i++) {
+                if (!r->to[i].tried && strcmp(r->to[i].connector, link->connector) == 0)
+                        return i;
+        }
+        return r->n_to;
+}
+
+/* The least loaded link of an untried candidate that would take it now. */
+static struct dispatch_link *best_link(struct request *r)
+{
+        struct dispatch_link *link, *best = NULL;
+
+        TAILQ_FOREACH(link, &r->site->links, entry)
+        {
+                if (!link_usable(link) || !link_has_credit(link) || candidate_of(r, link) == r->n_to)
+                        continue;
+                if (!best || link_load(link) < link_load(best))
+                        best = link;
+        }
+        return best;
+}
+
+static bool has_reason(const struct request *r, const char *word)
+{
+        const json_t *known;
+        size_t i;
+
+        json_array_foreach(r->reasons, i, known)
+        {
+                if (strcmp(json_string_value(known), word) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Why those who were asked said no, as one problem. */
+static void fail_declined(struct request *r)
+{
+        if (has_reason(r, "full"))
+                request_fail(r, PROBLEM_BUSY, false, "every connector that was asked is full");
+        else if (json_array_size(r->reasons) == 1 && has_reason(r, "stale_key"))
+                request_fail(r, PROBLEM_STALE_KEYS, false, "the connectors have dropped the keys that this request was sealed to");
+        else
+                request_fail(r, PROBLEM_NOT_READY, false, "every connector that was asked declined it or did not take it");
+}
+
+static void add_link_reasons(struct request *r, const struct dispatch_link *link)
+{
+        const json_t *word;
+        size_t i;
+
+        json_array_foreach(link->reasons, i, word)
+                request_add_reason(r, json_string_value(word));
+        if (link->silent)
+                request_add_reason(r, "silent");
+        if (link->draining)
+                request_add_reason(r, "draining");
+}
+
+/* Nobody takes it: says which of the three ways of "nobody" it is. */
+static void fail_unplaced(struct request *r)
+{
+        struct dispatch_link *link;
+        bool linked = false, usable = false;
+
+        if (json_array_size(r->reasons)) {
+                fail_declined(r);
+                return;
+        }
+        TAILQ_FOREACH(link, &r->site->links, entry)
+        {
+                if (candidate_of(r, link) == r->n_to)
+                        continue;
+                linked = true;
+                usable |= link_usable(link);
+                if (!link_usable(link))
+                        add_link_reasons(r, link);
+        }
+        if (usable) {
+                json_array_clear(r->reasons);
+                request_fail(r, PROBLEM_BUSY, false, NULL);
+        } else {
+                request_fail(r, linked ? PROBLEM_NOT_READY : PROBLEM_NO_CONNECTOR, false, NULL);
+        }
+}
+
+/* Builds the event for link and sends it. 0 left, 1 waits, -errno. */
+static int send_event(struct request *r, struct dispatch_link *link)
+{
+        struct request_event event = { .seq = 0 };
+        struct buffer jwe = BUFFER(SHARE_MAX);
+        uint64_t now = loop_now(r->d->loop);
+
+        memcpy(event.id, r->id, sizeof(event.id));
+        memcpy(event.traceparent, r->traceparent, sizeof(event.traceparent));
+        event.budget = r->deadline > now ? (uint32_t)(r->deadline - now) : 1;
+        int code = r->caller.share(r->caller.arg, r->at, &jwe);
+        if (code == 0) {
+                event.jwe = jwe.data;
+                code = link->sink.request(link->sink.arg, &event);
+        }
+        buffer_free(&jwe);
+        return code;
+}
+
+void request_left(struct request *r)
+{
+        r->trail.handed = since(r);
+        request_set(r, REQUEST_HANDED);
+        loop_timer_in(r->step, DISPATCH_SILENT_MS);
+}
+
+void request_place(struct request *r)
+{
+        struct dispatch_link *link;
+
+        while ((link = best_link(r))) {
+                r->at = candidate_of(r, link);
+                r->to[r->at].tried = true;
+                int code = send_event(r, link);
+                if (code < 0) /* the stream is being dropped: not a byte of it left */
+                        continue;
+                link->sent++;
+                r->with = link;
+                TAILQ_INSERT_TAIL(&link->requests, r, by_link);
+                link->n_requests++;
+                memcpy(r->trail.connector, link->connector, sizeof(r->trail.connector));
+                request_set(r, REQUEST_QUEUED);
+                if (code == 0)
+                        request_left(r);
+                else
+                        loop_timer_in(r->step, DISPATCH_SILENT_MS);
+                return;
+        }
+        fail_unplaced(r);
+}
+
+void request_orphan(struct request *r, uint64_t until)
+{
+        request_detach(r);
+        loop_timer_at(r->step, until);
+}
+
+/* ---- timers ---- */
+
+/* A second after it was given to a link. */
+static void on_unsent(struct request *r)
+{
+        struct dispatch_link *link = r->with;
+
+        link->silent = true;
+        if (!link->sink.withdraw(link->sink.arg, r->id)) {
+                request_left(r);
+                return;
+        }
+        link->sent--;
+        request_detach(r);
+        r->trail.connector[0] = '\0';
+        request_set(r, REQUEST_NEW);
+        request_add_reason(r, "silent");
+        request_place(r);
+}
+
+static void on_step(void *arg)
+{
+        struct request *r = arg;
+
+        switch (r->state) {
+        case REQUEST_QUEUED:
+                on_unsent(r);
+                return;
+        case REQUEST_HANDED:
+                if (r->with) {
+                        r->with->silent = true;
+                        return;
+                }
+                break;
+        case REQUEST_RECEIVED:
+                break;
+        case REQUEST_ENDING:
+                deliver(r);
+                return;
+        case REQUEST_NEW:
+        case REQUEST_DONE:
+                return;
+        }
+        if (!r->with && !site_has_connector(r->site, r->trail.connector))
+                request_fail(r, PROBLEM_CONNECTOR_LOST, true, NULL);
+}
+
+/* Tells the connector that nobody waits any more; takes the request back if it never left. Whether it may have been started. */
+static bool call_off(struct request *r)
+{
+        struct dispatch_link *link = r->with;
+
+        if (r->state == REQUEST_NEW)
+                return false;
+        if (r->state == REQUEST_QUEUED && link && link->sink.withdraw(link->sink.arg, r->id)) {
+                link->sent--;
+                return false;
+        }
+        if (link)
+                link->sink.cancel(link->sink.arg, r->id);
+        return true;
+}
+
+static void on_deadline(void *arg)
+{
+        struct request *r = arg;
+
+        request_fail(r, PROBLEM_DEADLINE, call_off(r), NULL);
+}
+
+static void on_sweep(void *arg)
+{
+        struct dispatch *d = arg;
+        struct request *r;
+
+        while ((r = TAILQ_FIRST(&d->memory)) && r->done_at + DISPATCH_MEMORY_MS <= loop_now(d->loop))
+                forget_oldest(d);
+        loop_timer_in(d->sweep, SWEEP_MS);
+}
+
+/* ---- callers ---- */
+
+static struct request *request_new(struct dispatch *d, const struct dispatch_submission *s)
+{
+        struct request *r = calloc(1, sizeof(*r));
+
+        if (!r)
+                return NULL;
+        r->d = d;
+        r->caller = s->caller;
+        memcpy(r->id, s->id, strnlen(s->id, ID_MAX));
+        if (s->traceparent)
+                memcpy(r->traceparent, s->traceparent, strnlen(s->traceparent, sizeof(r->traceparent) - 1));
+        for (; r->n_to < s->n && r->n_to < REQUEST_TO_MAX; r->n_to++)
+                memcpy(r->to[r->n_to].connector, s->connectors[r->n_to], strnlen(s->connectors[r->n_to], ID_MAX));
+        r->trail = (struct dispatch_trail){ .state = "waiting", .handed = -1, .received = -1, .answered = -1 };
+        r->reasons = json_array();
+        r->site = site_get(d, s->tenant);
+        if (r->reasons && r->site && loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
+            loop_timer_new(&r->step, d->loop, r->id, on_step, r) == 0)
+                return r;
+        loop_timer_free(r->deadline_timer);
+        json_decref(r->reasons);
+        free(r);
+        return NULL;
+}
+
+int dispatch_submit(struct dispatch *d, const struct dispatch_submission *s)
+{
+        struct request *r;
+        uint32_t margin = s->budget_ms / 20 < MARGIN_MAX ? s->budget_ms / 20 : MARGIN_MAX;
+
+        if (request_find(d, s->tenant, s->id))
+                return -EEXIST;
+        if (!(r = request_new(d, s)))
+                return -ENOMEM;
+        LIST_INSERT_HEAD(bucket_of(d, s->tenant, r->id), r, by_hash);
+        d->in_flight++;
+        r->site->in_flight++;
+        r->began = loop_now(d->loop);
+        r->deadline = r->began + s->budget_ms - margin;
+        loop_timer_at(r->deadline_timer, r->deadline);
+        if (d->draining)
+                request_fail(r, PROBLEM_DRAINING, false, NULL);
+        else if (r->site->in_flight > d->limits.in_flight_per_tenant)
+                request_fail(r, PROBLEM_BUSY, false, "too many sign-ins of this tenant are in flight");
+        else
+                request_place(r);
+        return 0;
+}
+
+void dispatch_cancel(struct dispatch *d, const char *tenant, const char *id)
+{
+        struct request *r = request_find(d, tenant, id);
+
+        if (!r || r->state == REQUEST_DONE)
+                return;
+        if (r->state != REQUEST_ENDING)
+                call_off(r);
+        request_retire(r);
+        r->problem = r->problem ? r->problem : PROBLEM_DEADLINE;
+        r->trail.state = "cancelled";
+        r->trail.answered = -1;
+}
+
+int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struct dispatch_trail *ret_trail)
+{
+        const struct request *r = request_find(d, tenant, id);
+
+        if (!r)
+                return -ENOENT;
+        *ret_trail = r->trail;
+        return 0;
+}
+
+size_t dispatch_in_flight(const struct dispatch *d)
+{
+        return d->in_flight;
+}
+
+void dispatch_drain(struct dispatch *d)
+{
+        d->draining = true;
+}
+
+/* ---- life ---- */
+
+int dispatch_new(struct dispatch **ret_dispatch, struct loop *loop, const struct dispatch_limits *limits)
+{
+        struct dispatch *d = calloc(1, sizeof(*d));
+
+        if (!d || getrandom(&d->seed, sizeof(d->seed), 0) != sizeof(d->seed) ||
+            loop_timer_new(&d->sweep, loop, NULL, on_sweep, d) < 0) {
+                free(d);
+                return -ENOMEM;
+        }
+        d->loop = loop;
+        d->limits = *limits;
+        TAILQ_INIT(&d->memory);
+        loop_timer_in(d->sweep, SWEEP_MS);
+        *ret_dispatch = d;
+        return 0;
+}
+
+struct dispatch *dispatch_free(struct dispatch *dispatch)
+{
+        struct request *r;
+        struct site *s;
+
+        if (!dispatch)
+                return NULL;
+        for (size_t i = 0; i < REQUEST_BUCKETS; i++) {
+                while ((r = LIST_FIRST(&dispatch->requests[i])))
+                        request_free(r);
+        }
+        for (size_t i = 0; i < SITE_BUCKETS; i++) {
+                while ((s = LIST_FIRST(&dispatch->sites[i]))) {
+                        LIST_REMOVE(s, entry);
+                        free(s);
+                }
+        }
+        loop_timer_free(dispatch->sweep);
+        free(dispatch);
+        return NULL;
+}

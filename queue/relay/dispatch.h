@@ -1,0 +1,128 @@
+/*
+ * Hand-out of sign-ins to links: who gets a request, who may get it after a decline, and what the caller is told.
+ *
+ * The rule that nothing may break: a request is with one connector at a time, and goes to another only if the first declined it or if it
+ * provably never left this process. Each caller is told exactly once, before its budget ends.
+ *
+ * A small interface on purpose: dispatch-local.c serves the links of this node; a version across nodes comes behind the same calls.
+ * Time is the loop's monotonic clock.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "certs/roster.h"
+#include "connector/base/loop.h"
+#include "queue/relay/problem.h"
+#include "queue/wire.h"
+
+#define DISPATCH_SILENT_MS 1000 /* a request that was sent and not acknowledged: no new work for the link */
+#define DISPATCH_DEAD_MS 12000  /* no report at all: the link is dead */
+#define DISPATCH_MEMORY_MS 60000 /* finished requests are remembered for re-posted verdicts */
+#define DISPATCH_MEMORY_MAX 65536
+
+struct dispatch;
+struct dispatch_link;
+
+/* ---- callers ---- */
+
+/* How far a request got; for the record. Times are ms after it came in, -1: never. */
+struct dispatch_trail {
+        const char *state; /* literal: "waiting" "handed" "received" "answered" "failed" "cancelled" */
+        char connector[ID_MAX + 1];
+        int64_t handed, received, answered;
+};
+
+/* What the caller gets: a verdict, or a problem. */
+struct dispatch_outcome {
+        const char *jwe; /* the verdict; NULL with a problem */
+        enum problem_type problem;
+        bool started_unknown;
+        const char *detail;   /* or NULL */
+        const json_t *reasons; /* array of words, or NULL */
+        struct dispatch_trail trail;
+};
+
+struct dispatch_caller {
+        /* Appends the JWE text for candidate i. 0 or -errno. */
+        int (*share)(void *arg, size_t i, struct buffer *out);
+        /* Exactly once, never from within dispatch_submit. The request is forgotten by the caller after it. */
+        void (*done)(void *arg, const struct dispatch_outcome *outcome);
+        void *arg;
+};
+
+struct dispatch_submission {
+        const char *tenant, *id, *traceparent; /* traceparent may be NULL */
+        uint32_t budget_ms;
+        size_t n;
+        const char *const *connectors; /* ids of the recipients whose key is live, n <= REQUEST_TO_MAX */
+        struct dispatch_caller caller;
+};
+
+struct dispatch_limits {
+        uint64_t in_flight_per_tenant;
+};
+
+int dispatch_new(struct dispatch **ret_dispatch, struct loop *loop, const struct dispatch_limits *limits);
+struct dispatch *dispatch_free(struct dispatch *dispatch);
+
+/* 0; -EEXIST: the id is in flight or was finished lately; -ENOMEM. */
+int dispatch_submit(struct dispatch *d, const struct dispatch_submission *s);
+/* The caller went away: done is not called; a connector that has the request is told. */
+void dispatch_cancel(struct dispatch *d, const char *tenant, const char *id);
+/* How far a request in flight, or finished lately, got. -ENOENT. */
+int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struct dispatch_trail *ret_trail);
+size_t dispatch_in_flight(const struct dispatch *d);
+/* New submissions end with draining from now on. */
+void dispatch_drain(struct dispatch *d);
+
+/* ---- links ---- */
+
+/* What a link does for dispatch. None of them calls back into dispatch before it returned, but later. */
+struct dispatch_sink {
+        /* 0: the request left for the socket; 1: it waits (dispatch_link_sent follows, unless withdrawn); -errno: the link is broken, not a
+         * byte left. event->seq is the link's to fill in when it leaves. */
+        int (*request)(void *arg, const struct request_event *event);
+        /* Takes back a request that waits; false: it has left. */
+        bool (*withdraw)(void *arg, const char *id);
+        void (*cancel)(void *arg, const char *id);
+        /* The link is dead or superfluous: drop it (dispatch_link_gone follows from the callee, later). */
+        void (*drop)(void *arg, const char *why);
+        void *arg;
+};
+
+int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const char *tenant, const char *connector,
+                      const struct dispatch_sink *sink);
+/* The stream ended. What waited goes to others; what left waits for a verdict under a new session until the link would have been dead. */
+void dispatch_link_gone(struct dispatch_link *link);
+void dispatch_link_sent(struct dispatch_link *link, const char *id);
+
+/* State from a report; any report also counts as a sign of life. */
+struct dispatch_state {
+        uint64_t granted;
+        double load;
+        bool ready; /* for at least one realm */
+        size_t n_reasons;
+        const char (*reasons)[64];
+};
+void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state *state);
+/* The link takes no new work. */
+void dispatch_link_drain(struct dispatch_link *link);
+
+enum dispatch_receipt { DISPATCH_CONFIRMED = 0, DISPATCH_LATE = 1 };
+void dispatch_received(struct dispatch_link *link, const char *id);
+void dispatch_declined(struct dispatch_link *link, const char *id, const char *why);
+/* DISPATCH_LATE: nobody waits for it any more (or it never was this connector's). */
+enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *id, const char *jwe);
+
+/* ---- for status and /keys ---- */
+struct dispatch_view {
+        const char *connector;
+        double load; /* 0..1, requests in flight counted in */
+        bool ready;  /* would be given work now, credit aside */
+};
+typedef void dispatch_view_fn(void *arg, const struct dispatch_view *view);
+/* Links of the tenant, best first. */
+void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn, void *arg);
