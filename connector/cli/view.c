@@ -1,0 +1,100 @@
+/*
+ * Asking the ledger and showing what it says.
+ *
+ * What came from outside (names, contexts) is printed by cli_print_text only, so that nothing in it can drive
+ * a terminal.
+ */
+#include "connector/cli/view.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+
+#include "connector/config.h"
+#include "connector/control.h"
+
+#define RUNTIME_DIR "/run/postern"
+
+/* --socket, or control.sock in the configuration's runtime_dir, or (no configuration to be read) in the
+ * default one. */
+static void socket_path(const struct cli *cli, char *out, size_t cap)
+{
+        struct config_errors errors = CONFIG_ERRORS;
+        struct config *config = NULL;
+
+        if (!cli->socket)
+                (void)config_load(&config, cli->config, NULL, &errors);
+        if (cli->socket)
+                (void)snprintf(out, cap, "%s", cli->socket);
+        else
+                (void)snprintf(out, cap, "%s/control.sock", config ? config->runtime_dir : RUNTIME_DIR);
+        config_free(config);
+        config_errors_clear(&errors);
+}
+
+int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code)
+{
+        char path[PATH_MAX];
+        struct error err;
+
+        if (!request) {
+                *ret_code = cli_error(cli, "out of memory");
+                return -ENOMEM;
+        }
+        socket_path(cli, path, sizeof(path));
+        int r = control_ask(ret_answer, path, request, &err);
+        if (r < 0) {
+                (void)cli_error(cli, "%s", err.text);
+                *ret_code = r == -EREMOTEIO ? CLI_FAILED : CLI_UNAVAILABLE;
+        }
+        return r;
+}
+
+void view_print_json(const json_t *value)
+{
+        (void)json_dumpf(value, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+        (void)fputc('\n', stdout);
+}
+
+const char *view_text(const json_t *object, const char *key)
+{
+        const char *text = json_string_value(json_object_get(object, key));
+
+        return text ? text : "";
+}
+
+long long view_number(const json_t *object, const char *key, long long fallback)
+{
+        const json_t *value = json_object_get(object, key);
+
+        return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
+void view_time(long long wall, char *out, size_t cap)
+{
+        time_t t = (time_t)wall;
+        struct tm tm;
+
+        if (!localtime_r(&t, &tm) || strftime(out, cap, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+                (void)snprintf(out, cap, "?");
+}
+
+void view_age(long long s, char *out, size_t cap)
+{
+        if (s < 120)
+                (void)snprintf(out, cap, "%lld s", s < 0 ? 0 : s);
+        else if (s < 7200)
+                (void)snprintf(out, cap, "%lld min", s / 60);
+        else if (s < 172800)
+                (void)snprintf(out, cap, "%lld h", s / 3600);
+        else
+                (void)snprintf(out, cap, "%lld days", s / 86400);
+}
+
+const char *view_user(const json_t *record)
+{
+        const char *user = view_text(record, "user");
+
+        return user[0] ? user : view_text(record, "user_masked");
+}

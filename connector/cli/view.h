@@ -1,0 +1,24 @@
+/*
+ * What status, log and explain share: asking the ledger, and showing times and fields.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "connector/cli/cli.h"
+
+/* Asks the ledger at --socket or at the configuration's runtime_dir. On failure the reason was printed and
+ * *ret_code is the exit code. */
+int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code);
+void view_print_json(const json_t *value);
+
+/* The member as text; "" where it is absent or null. */
+const char *view_text(const json_t *object, const char *key);
+/* The member as a number; fallback where it is absent. */
+long long view_number(const json_t *object, const char *key, long long fallback);
+/* "2026-11-23 21:34:07" in local time. */
+void view_time(long long wall, char *out, size_t cap);
+/* "3 min", "2 h" ... */
+void view_age(long long seconds, char *out, size_t cap);
+/* Who signed in, as far as it may be shown. */
+const char *view_user(const json_t *record);
