@@ -1,8 +1,8 @@
 /*
  * Internal to the link: HTTPS requests by libcurl's multi interface on our loop.
  *
- * All callbacks run from the loop, outside of libcurl, never from within http_start. Inside of them any function below may be called,
- * http_free included.
+ * All callbacks run from the loop, outside of libcurl, never from within http_start. Inside of them any
+ * function below may be called, http_free included.
  */
 #pragma once
 
@@ -39,11 +39,13 @@ struct http_params {
         /* Streams: called with the status once the head is in (200 only), then with bytes as they come. */
         void (*on_open)(void *arg, const char *content_type);
         void (*on_data)(void *arg, const char *bytes, size_t n);
-        /* Called once: the call is over and freed behind it. status 0: no answer, and why says which hop failed. */
+        /* Called once: the call is over and freed behind it. status 0: no answer, and why says which hop
+         * failed. */
         void (*on_done)(void *arg, long status, const struct buffer *answer, const char *why);
         void *arg;
 };
 
-int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params, struct error *err);
+int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params,
+               struct error *err);
 /* Ends it without on_done. NULL-safe; returns NULL. */
 struct http_call *http_cancel(struct http_call *call);

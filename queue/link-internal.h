@@ -52,7 +52,7 @@ struct flight {
         struct by_id node;
         uint64_t session; /* serial of the session it came in */
         uint64_t ends_at; /* loop_now() when nobody waits any more */
-        bool over;        /* link_lost, or its session ended: kept for its deadline alone, takes no credit */
+        bool over; /* cancelled, or lost with its validator: known until its end, but takes no credit */
 };
 
 enum kept_state {
@@ -140,7 +140,8 @@ struct link {
 };
 
 /* ---- link.c ---- */
-/* Ends the session, if there is one, and goes on to reconnect (or stays stopped). The only way out of a session. */
+/* Ends the session, if there is one, and goes on to reconnect (or stays stopped). The only way out of a
+ * session. */
 void link_session_end(struct link *l, enum link_down why, const char *detail);
 void link_phase_set(struct link *l, enum link_phase phase);
 void link_tell_state(struct link *l, enum link_down why, const char *detail);
@@ -168,6 +169,8 @@ void store_clear(struct link *l);
 int store_flight(struct link *l, const char *id, uint64_t ends_at);
 struct flight *store_find_flight(struct link *l, const char *id);
 void store_end_flight(struct link *l, struct flight *f);
+/* Still known, but nobody waits for it. */
+void store_free_credit(struct link *l, struct flight *f);
 int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at);
 struct kept *store_find_kept(struct link *l, const char *id);
 void store_drop_kept(struct link *l, struct kept *k);

@@ -103,10 +103,16 @@ struct flight *store_find_flight(struct link *l, const char *id)
         return (struct flight *)table_find(&l->flights, id);
 }
 
-void store_end_flight(struct link *l, struct flight *f)
+void store_free_credit(struct link *l, struct flight *f)
 {
         if (!f->over)
                 l->flights_taking--;
+        f->over = true;
+}
+
+void store_end_flight(struct link *l, struct flight *f)
+{
+        store_free_credit(l, f);
         table_remove(&l->flights, &f->node);
         free(f);
         link_settled(l);

@@ -105,12 +105,18 @@ static int on_request(struct link *l, const char *data, size_t n)
 static int on_cancel(struct link *l, const char *data, size_t n)
 {
         char id[ID_MAX + 1];
+        struct flight *f;
         struct error err;
 
         if (cancel_event_decode(id, data, n, &err) < 0)
                 return broken(l, &err);
-        if (store_find_flight(l, id))
-                l->cb->on_cancel(l->arg, id);
+        f = store_find_flight(l, id);
+        if (!f)
+                return 0;
+        store_free_credit(l, f);
+        link_settled(l);
+        report_soon(l);
+        l->cb->on_cancel(l->arg, id);
         return 0;
 }
 

@@ -332,10 +332,18 @@ int link_set_state(struct link *l, const struct link_state *state)
 
 /* ---- answers ---- */
 
-void link_verdict(struct link *l, const char *id, const char *jwe)
+/* The latest moment that a clock which the validator shares can mean. */
+static uint64_t bounded_deadline(const struct link *l, uint64_t deadline_ms)
+{
+        uint64_t latest = loop_now(l->loop) + BUDGET_MAX;
+
+        return (deadline_ms && deadline_ms < latest ? deadline_ms : latest) + LATE_GRACE;
+}
+
+void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t deadline_ms)
 {
         struct flight *f = store_find_flight(l, id);
-        uint64_t ends_at = f ? f->ends_at : loop_now(l->loop) + BUDGET_MAX;
+        uint64_t ends_at = f ? f->ends_at : bounded_deadline(l, deadline_ms);
         int r = 0;
 
         if (strlen(jwe) > VERDICT_JWE_MAX || !jose_text(jwe))
@@ -367,8 +375,7 @@ void link_lost(struct link *l)
         struct by_id *node;
 
         TAILQ_FOREACH (node, &l->flights.list, order)
-                ((struct flight *)node)->over = true;
-        l->flights_taking = 0;
+                store_free_credit(l, (struct flight *)node);
         link_settled(l);
         report_soon(l);
 }

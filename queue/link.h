@@ -1,11 +1,11 @@
 /*
- * The connector's end of the link to one relay node (PROTOCOL.md "Connector and relay"): a stream of requests down, batched reports
- * up, credit, reconnects, and the identity's announcement.
+ * The connector's end of the link to one relay node (PROTOCOL.md "Connector and relay"): a stream of requests
+ * down, batched reports up, credit, reconnects, and the identity's announcement.
  *
- * Plain bytes pass through: the link knows sign-ins by id, sees no name, no password and no outcome, and holds no key but the
- * transport's. It keeps a verdict until the relay has confirmed it or its time is over. One struct link per relay URL, on the
- * caller's loop; all callbacks come from the loop, and may call anything here but link_free.
- * curl_global_init is the caller's.
+ * Plain bytes pass through: the link knows sign-ins by id, sees no name, no password and no outcome, and
+ * holds no key but the transport's. It keeps a verdict until the relay has confirmed it or its time is over.
+ * One struct link per relay URL, on the caller's loop; all callbacks come from the loop, and may call
+ * anything here but link_free. curl_global_init is the caller's.
  */
 #pragma once
 
@@ -36,16 +36,19 @@ enum link_down {
 };
 
 struct link_callbacks {
-        /* A request to start on; received_ms is loop_now() of its arrival. jwe is NUL-terminated behind n. traceparent "" where absent. */
-        void (*on_request)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *jwe, size_t n,
-                           const char *traceparent);
-        void (*on_cancel)(void *arg, const char *id);             /* nobody waits any more */
-        void (*on_confirmed)(void *arg, const char *id);          /* the relay gave the verdict to the caller */
-        void (*on_late)(void *arg, const char *id);               /* the relay has it, but nobody waited */
-        void (*on_roster)(void *arg, const char *jws, size_t n);  /* not verified */
-        void (*on_state)(void *arg, enum link_down why, const char *detail); /* each change between up and down, and each new why */
-        void (*on_identity)(void *arg, bool in_roster, const char *detail);  /* each change of what the relay says of the identity */
-        void (*on_drained)(void *arg);                            /* once after link_drain */
+        /* A request to start on; received_ms is loop_now() of its arrival. jwe is NUL-terminated behind n.
+         * traceparent "" where absent. */
+        void (*on_request)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms,
+                           const char *jwe, size_t n, const char *traceparent);
+        void (*on_cancel)(void *arg, const char *id);    /* nobody waits any more; an answer is still taken */
+        void (*on_confirmed)(void *arg, const char *id); /* the relay gave the verdict to the caller */
+        void (*on_late)(void *arg, const char *id);      /* the relay has it, but nobody waited */
+        void (*on_roster)(void *arg, const char *jws, size_t n); /* not verified */
+        void (*on_state)(void *arg, enum link_down why,
+                         const char *detail); /* each change between up and down, and each new why */
+        void (*on_identity)(void *arg, bool in_roster,
+                            const char *detail); /* each change of what the relay says of the identity */
+        void (*on_drained)(void *arg);           /* once after link_drain */
 };
 
 struct link_config {
@@ -59,7 +62,8 @@ struct link_config {
         void *arg;
 };
 
-/* Everything is copied but callbacks. -EINVAL for a URL that is not https. Nothing is sent before link_start. */
+/* Everything is copied but callbacks. -EINVAL for a URL that is not https. Nothing is sent before link_start.
+ */
 int link_new(struct link **ret_l, const struct link_config *config, struct error *err);
 struct link *link_free(struct link *l);
 DEFINE_FREEP(struct link, link_free)
@@ -72,29 +76,32 @@ struct link_state {
         const struct link_realm {
                 const char *realm;
                 bool ready;
-        } *realms;
+        } * realms;
         const char *const *reasons;
         const char *statement; /* compact JWS, or NULL: none yet */
         const char *identity;  /* public JWK as JSON text, and its proof; or NULL */
         const char *proof;
 };
-/* Copied; a change of readiness, reasons or statement is reported at once. The first call with an identity starts its announcement; each
- * call brings a proof that is still good. -ENOMEM, -EMSGSIZE (over the limits of wire.h); the old state then stays. */
+/* Copied; a change of readiness, reasons or statement is reported at once. The first call with an identity
+ * starts its announcement; each call brings a proof that is still good. -ENOMEM, -EMSGSIZE (over the limits
+ * of wire.h); the old state then stays. */
 int link_set_state(struct link *l, const struct link_state *state);
 
 /* Connects now. */
 void link_start(struct link *l);
-/* The validator's answer to a request, now or after a reconnect or a restart: kept until the relay has it or its deadline is over (15 s for
- * an id that the link does not know). A second one for the same id is dropped. */
-void link_verdict(struct link *l, const char *id, const char *jwe);
+/* The validator's answer to a request, now or after a reconnect or a restart: kept until the relay has it or
+ * its time is over. deadline_ms is the request's end on loop_now()'s clock, used where the link does not know
+ * the id (0: 15 s from now). A second one for an id that is kept is dropped. */
+void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t deadline_ms);
 /* The validator does not start on it. Forgotten where the session of the request is over. */
 void link_declined(struct link *l, const char *id, const char *why);
-/* The validator is gone and what it had with it: those requests get no answer from here (the protocol has none that is true of a password which
- * may have left); their credit is given back. */
+/* The validator is gone and what it had with it: those requests get no answer from here (the protocol has
+ * none that is true of a password which may have left); their credit is given back. */
 void link_lost(struct link *l);
 /*
- * Takes no new work: reports not ready with the reason "draining", declines what the relay sent meanwhile, goes on reporting. When nothing is in
- * hand any more, or after ms: closes, on_state(LINK_DOWN_STOPPED), on_drained.
+ * Takes no new work: reports not ready with the reason "draining", declines what the relay sent meanwhile,
+ * goes on reporting. When nothing is in hand any more, or after ms: closes, on_state(LINK_DOWN_STOPPED),
+ * on_drained.
  */
 void link_drain(struct link *l, uint64_t ms);
 

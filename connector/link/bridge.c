@@ -1,0 +1,381 @@
+/*
+ * Between the relay and the validator: frames in, link calls out, and the other way round.
+ *
+ * Sealed texts pass through unopened. A request that cannot be handed over was not started on, so it is
+ * declined; one that a validator took with it is never declined: its password may have left.
+ */
+#include "connector/link/bridge.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "certs/statement.h"
+#include "connector/base/log.h"
+
+#define REALMS_TEXT_MAX 8192
+#define REASONS_TEXT_MAX 4096
+#define IDENTITY_TEXT_MAX 1024
+#define PROOF_TEXT_MAX 4096
+
+static const char *down_text(enum link_down why)
+{
+        switch (why) {
+        case LINK_UP:
+                return "up";
+        case LINK_DOWN_TRANSPORT:
+                return "transport";
+        case LINK_DOWN_REFUSED:
+                return "refused";
+        case LINK_DOWN_SILENT:
+                return "silent";
+        case LINK_DOWN_PROTOCOL:
+                return "protocol";
+        case LINK_DOWN_SESSION:
+                return "session";
+        case LINK_DOWN_DRAIN:
+                return "relay_drains";
+        case LINK_DOWN_STOPPED:
+                return "stopped";
+        }
+        return "?";
+}
+
+/* ---- to the ledger ---- */
+
+static void to_ledger(struct bridge *b, const struct msg_out *m)
+{
+        int r = b->ledger ? ipc_send(b->ledger, m) : 0;
+
+        if (r < 0)
+                log_warning("ledger.not_told", KV_S("why", strerror(-r)));
+}
+
+static void send_event(struct bridge *b, const char *name, const char *text)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_EVENT);
+        msg_str(&m, TAG_NAME, name);
+        msg_str(&m, TAG_TEXT, text);
+        to_ledger(b, &m);
+}
+
+void bridge_send_status(struct bridge *b)
+{
+        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I}", "relay", b->relay,
+                                 "state", b->why == LINK_UP ? "up" : "down", "why", down_text(b->why),
+                                 "detail", b->detail, "since", (json_int_t)b->since, "in_roster",
+                                 b->in_roster, "in_hand", (json_int_t)link_in_hand(b->link), "undelivered",
+                                 (json_int_t)link_undelivered(b->link), "requests", (json_int_t)b->requests,
+                                 "verdicts", (json_int_t)b->verdicts);
+        char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+        struct msg_out m;
+
+        json_decref(json);
+        if (!text) {
+                log_warning("link.no_status", KV_S("why", "out of memory"));
+                return;
+        }
+        msg_begin(&m, FRAME_STATUS);
+        msg_str(&m, TAG_NAME, "link");
+        msg_str(&m, TAG_TEXT, text);
+        free(text);
+        to_ledger(b, &m);
+}
+
+/* ---- to the validator ---- */
+
+static int to_validator(struct bridge *b, const struct msg_out *m)
+{
+        return b->validator ? ipc_send(b->validator, m) : -EPIPE;
+}
+
+static void send_id(struct bridge *b, enum frame_type type, const char *id)
+{
+        struct msg_out m;
+
+        msg_begin(&m, (uint8_t)type);
+        msg_str(&m, TAG_ID, id);
+        if (to_validator(b, &m) < 0)
+                log_debug("validator.not_told", KV_S("request", id));
+}
+
+static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *jwe,
+                       size_t n, const char *traceparent)
+{
+        struct bridge *b = arg;
+        struct msg_out m;
+        int r;
+
+        b->requests++;
+        msg_begin(&m, FRAME_REQUEST);
+        msg_str(&m, TAG_ID, id);
+        msg_u64(&m, TAG_BUDGET, budget_ms);
+        msg_u64(&m, TAG_RECEIVED, received_ms);
+        msg_bytes(&m, TAG_JWE, jwe, n);
+        msg_str(&m, TAG_TRACE, *traceparent ? traceparent : NULL);
+        r = to_validator(b, &m);
+        if (r < 0)
+                link_declined(b->link, id, r == -EMSGSIZE ? "bad_request" : "full");
+}
+
+static void on_cancel(void *arg, const char *id)
+{
+        send_id(arg, FRAME_CANCEL, id);
+}
+
+static void on_confirmed(void *arg, const char *id)
+{
+        send_id(arg, FRAME_CONFIRMED, id);
+}
+
+static void on_late(void *arg, const char *id)
+{
+        log_info("verdict.late", KV_S("request", id));
+        send_id(arg, FRAME_LATE, id);
+}
+
+static void on_roster(void *arg, const char *jws, size_t n)
+{
+        struct bridge *b = arg;
+        uint64_t part = 0;
+
+        for (size_t at = 0; at < n; part++) {
+                size_t len = n - at < ROSTER_PART_MAX ? n - at : ROSTER_PART_MAX;
+                struct msg_out m;
+
+                msg_begin(&m, FRAME_ROSTER);
+                msg_u64(&m, TAG_SEQ, part);
+                msg_u64(&m, TAG_TOTAL, n);
+                msg_bytes(&m, TAG_TEXT, jws + at, len);
+                if (to_validator(b, &m) < 0) {
+                        log_warning("validator.no_roster", KV_U("part", part));
+                        return;
+                }
+                at += len;
+        }
+}
+
+static void on_state(void *arg, enum link_down why, const char *detail)
+{
+        struct bridge *b = arg;
+        bool up = why == LINK_UP;
+        struct msg_out m;
+
+        b->why = why;
+        wire_text_cut(b->detail, sizeof(b->detail), detail, strlen(detail));
+        if (up != b->was_up || b->since == 0)
+                b->since = loop_wall(b->process.loop);
+        b->was_up = up;
+        if (up || why == LINK_DOWN_STOPPED || why == LINK_DOWN_DRAIN)
+                log_info("link.state", KV_S("relay", b->relay), KV_S("state", down_text(why)),
+                         KV_S("detail", detail));
+        else
+                log_warning("link.state", KV_S("relay", b->relay), KV_S("state", down_text(why)),
+                            KV_S("detail", detail));
+        send_event(b, up ? "link.up" : "link.down", detail);
+        bridge_send_status(b);
+        msg_begin(&m, FRAME_LINK_STATE);
+        msg_str(&m, TAG_STATE, up ? "up" : "down");
+        msg_str(&m, TAG_NAME, b->relay);
+        msg_str(&m, TAG_TEXT, detail);
+        if (to_validator(b, &m) < 0)
+                log_debug("validator.not_told");
+}
+
+static void on_identity(void *arg, bool in_roster, const char *detail)
+{
+        struct bridge *b = arg;
+
+        b->in_roster = in_roster;
+        log_info("link.identity", KV_S("state", in_roster ? "in_roster" : "pending"), KV_S("detail", detail));
+        send_event(b, in_roster ? "identity.in_roster" : "identity.pending", detail);
+        bridge_send_status(b);
+}
+
+static void on_drained(void *arg)
+{
+        struct bridge *b = arg;
+
+        process_drained(&b->process);
+}
+
+const struct link_callbacks bridge_callbacks = {.on_request = on_request,
+                                                .on_cancel = on_cancel,
+                                                .on_confirmed = on_confirmed,
+                                                .on_late = on_late,
+                                                .on_roster = on_roster,
+                                                .on_state = on_state,
+                                                .on_identity = on_identity,
+                                                .on_drained = on_drained};
+
+/* ---- from the validator ---- */
+
+/* Cuts the next line off text; NULL at its end. */
+static char *next_line(char **text)
+{
+        char *line = *text, *end;
+
+        if (!*line)
+                return NULL;
+        end = strchr(line, '\n');
+        *text = end ? end + 1 : line + strlen(line);
+        if (end)
+                *end = '\0';
+        return line;
+}
+
+/* "corp.example=1\n..." */
+static int read_realms(char *text, struct link_realm *realms, size_t *ret_n)
+{
+        char *line;
+
+        while ((line = next_line(&text))) {
+                char *mark = strrchr(line, '=');
+
+                if (!mark || *ret_n == REPORT_REALMS_MAX)
+                        return -EBADMSG;
+                *mark = '\0';
+                realms[(*ret_n)++] = (struct link_realm){line, mark[1] == '1'};
+        }
+        return 0;
+}
+
+static int read_reasons(char *text, const char **reasons, size_t *ret_n)
+{
+        char *line;
+
+        while ((line = next_line(&text))) {
+                if (*ret_n == REPORT_REASONS_MAX)
+                        return 0; /* the first ones say enough */
+                reasons[(*ret_n)++] = line;
+        }
+        return 0;
+}
+
+/* A text field that may be absent: NULL then. */
+static int get_opt(const struct msg_in *m, uint8_t tag, char *out, size_t cap, const char **ret_text)
+{
+        int r = msg_get_str(m, tag, out, cap);
+
+        if (r == 0)
+                *ret_text = out;
+        return r == -ENOENT ? 0 : r;
+}
+
+static int take_state(struct bridge *b, const struct msg_in *m)
+{
+        char realms_text[REALMS_TEXT_MAX], reasons_text[REASONS_TEXT_MAX], statement[STATEMENT_TEXT_MAX + 1];
+        char identity[IDENTITY_TEXT_MAX], proof[PROOF_TEXT_MAX];
+        struct link_realm realms[REPORT_REALMS_MAX];
+        const char *reasons[REPORT_REASONS_MAX];
+        struct link_state state = {.realms = realms, .reasons = reasons};
+        uint64_t capacity = msg_get_u64(m, TAG_CAPACITY, 0);
+        int r;
+
+        state.capacity = capacity < LINK_CAPACITY_MAX ? (uint32_t)capacity : LINK_CAPACITY_MAX;
+        state.load = (double)msg_get_u64(m, TAG_LOAD, 0) / 1000.0;
+        r = msg_get_str(m, TAG_REALMS, realms_text, sizeof(realms_text));
+        r = r < 0 ? r : msg_get_str(m, TAG_REASONS, reasons_text, sizeof(reasons_text));
+        r = r < 0 ? r : read_realms(realms_text, realms, &state.n_realms);
+        r = r < 0 ? r : read_reasons(reasons_text, reasons, &state.n_reasons);
+        r = r < 0 ? r : get_opt(m, TAG_STATEMENT, statement, sizeof(statement), &state.statement);
+        r = r < 0 ? r : get_opt(m, TAG_IDENTITY, identity, sizeof(identity), &state.identity);
+        r = r < 0 ? r : get_opt(m, TAG_PROOF, proof, sizeof(proof), &state.proof);
+        return r < 0 ? r : link_set_state(b->link, &state);
+}
+
+static int take_verdict(struct bridge *b, const struct msg_in *m)
+{
+        char id[ID_MAX + 1], jwe[VERDICT_JWE_MAX + 1];
+        int r = msg_get_str(m, TAG_ID, id, sizeof(id));
+
+        r = r < 0 ? r : msg_get_str(m, TAG_JWE, jwe, sizeof(jwe));
+        if (r < 0)
+                return r;
+        b->verdicts++;
+        link_verdict(b->link, id, jwe, msg_get_u64(m, TAG_RECEIVED, 0));
+        return 0;
+}
+
+static int take_declined(struct bridge *b, const struct msg_in *m)
+{
+        char id[ID_MAX + 1], why[32];
+        int r = msg_get_str(m, TAG_ID, id, sizeof(id));
+
+        r = r < 0 ? r : msg_get_str(m, TAG_WHY, why, sizeof(why));
+        if (r == 0)
+                link_declined(b->link, id, why);
+        return r;
+}
+
+static void on_validator_frame(void *arg, const struct msg_in *m, int fd)
+{
+        struct bridge *b = arg;
+        int r = -EBADMSG;
+
+        if (fd >= 0)
+                close(fd);
+        if (m->type == FRAME_STATE)
+                r = take_state(b, m);
+        else if (m->type == FRAME_VERDICT)
+                r = take_verdict(b, m);
+        else if (m->type == FRAME_DECLINED)
+                r = take_declined(b, m);
+        if (r < 0)
+                log_warning("validator.bad_frame", KV_U("type", m->type), KV_S("why", strerror(-r)));
+}
+
+/* Nothing is ready without a validator, and what the last one had gets no answer from here. */
+static void lose_validator(struct bridge *b)
+{
+        static const char *const reasons[] = {"validator_restarting"};
+        const struct link_state none = {.n_reasons = 1, .reasons = reasons};
+
+        b->validator = ipc_free(b->validator);
+        link_lost(b->link);
+        if (link_set_state(b->link, &none) < 0)
+                log_warning("link.state_not_set", KV_S("why", "out of memory"));
+}
+
+static void on_validator_closed(void *arg, const char *why)
+{
+        struct bridge *b = arg;
+
+        log_warning("validator.gone", KV_S("why", why), KV_U("in_hand", link_in_hand(b->link)));
+        lose_validator(b);
+}
+
+int bridge_open_validator(struct bridge *b, int fd)
+{
+        if (b->validator)
+                lose_validator(b);
+        return ipc_new(&b->validator, b->process.loop, fd, on_validator_frame, on_validator_closed, b);
+}
+
+/* ---- the ledger says nothing ---- */
+
+static void on_ledger_frame(void *arg, const struct msg_in *m, int fd)
+{
+        (void)arg;
+        if (fd >= 0)
+                close(fd);
+        log_warning("ledger.unknown_frame", KV_U("type", m->type));
+}
+
+static void on_ledger_closed(void *arg, const char *why)
+{
+        struct bridge *b = arg;
+
+        log_warning("ledger.gone", KV_S("why", why));
+        b->ledger = ipc_free(b->ledger);
+}
+
+int bridge_open_ledger(struct bridge *b, int fd)
+{
+        b->ledger = ipc_free(b->ledger);
+        return ipc_new(&b->ledger, b->process.loop, fd, on_ledger_frame, on_ledger_closed, b);
+}

@@ -1,0 +1,30 @@
+/*
+ * Internal to the link process: its object, and what passes between relay, validator and ledger.
+ */
+#pragma once
+
+#include "connector/process.h"
+#include "queue/link.h"
+
+struct bridge {
+        struct process process;
+        struct link *link;
+        char *relay;
+        struct buffer key, cert, ca; /* PEM */
+        int validator_fd;            /* came before the start */
+        struct ipc *validator, *ledger;
+        struct loop_timer *status_timer;
+        enum link_down why;
+        char detail[ERROR_TEXT_MAX];
+        int64_t since; /* wall clock of the last change between up and down */
+        bool was_up, in_roster;
+        uint64_t requests, verdicts; /* since the process started */
+};
+
+extern const struct link_callbacks bridge_callbacks;
+
+/* Takes over fd as the channel to a validator; what the one before had is lost. */
+int bridge_open_validator(struct bridge *b, int fd);
+int bridge_open_ledger(struct bridge *b, int fd);
+/* Tells the ledger how the link is. */
+void bridge_send_status(struct bridge *b);

@@ -1,0 +1,181 @@
+/*
+ * postern-link: holds the link to the relay, and the transport key; sees no password, name, identity key or
+ * decryption key.
+ *
+ * Order of start: the supervisor's files and peers first, then FRAME_START makes the link. The validator's
+ * channel is read only from then on, so nothing it says is lost. A changed certificate or configuration means
+ * a new process.
+ */
+#include "connector/link/bridge.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connector/base/log.h"
+#include "connector/base/secret.h"
+#include "connector/base/text.h"
+
+#define SECURE_HEAP (1U << 17)
+#define STATUS_MS 5000
+#define PEM_MAX 65536
+#define CA_MAX (1024 * 1024)
+
+/* The relay that `postern enroll` enrolled with; the config may name it too, and the supervisor has compared
+ * them. */
+static int read_enrolment(struct bridge *b, int fd, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(16384);
+        const char *relay = NULL;
+        json_t *json = NULL;
+        int r = fd_read_all(&text, fd, err);
+
+        r = r < 0 ? r : jose_json_object(&json, text.data ? text.data : "", text.len, FILE_ENROLMENT, err);
+        if (r < 0)
+                return r;
+        relay = json_string_value(json_object_get(json, "relay"));
+        r = relay ? text_set(&b->relay, relay) : -EBADMSG;
+        json_decref(json);
+        return r < 0 ? error_fail(err, r, "%s names no relay", FILE_ENROLMENT) : 0;
+}
+
+static int on_file(void *arg, const char *name, int fd_in, struct error *err)
+{
+        _cleanup_(closep) int fd = fd_in;
+        struct bridge *b = arg;
+
+        if (b->process.started)
+                return 0;
+        if (strcmp(name, FILE_ENROLMENT) == 0)
+                return read_enrolment(b, fd, err);
+        if (strcmp(name, FILE_TRANSPORT_KEY) == 0)
+                return fd_read_all(&b->key, fd, err);
+        if (strcmp(name, FILE_TRANSPORT_CERT) == 0)
+                return fd_read_all(&b->cert, fd, err);
+        if (strcmp(name, FILE_RELAY_CA) == 0)
+                return fd_read_all(&b->ca, fd, err);
+        return 0;
+}
+
+static int on_peer(void *arg, const char *name, int fd, struct error *err)
+{
+        struct bridge *b = arg;
+        int r = 0;
+
+        if (strcmp(name, "ledger") == 0) {
+                r = bridge_open_ledger(b, fd);
+                if (r == 0 && b->link)
+                        bridge_send_status(b);
+        } else if (strcmp(name, "validator") == 0 && b->link) {
+                r = bridge_open_validator(b, fd);
+        } else if (strcmp(name, "validator") == 0) {
+                closep(&b->validator_fd);
+                b->validator_fd = fd;
+        } else {
+                close(fd);
+        }
+        return r < 0 ? error_fail(err, r, "channel to %s: %s", name, strerror(-r)) : 0;
+}
+
+static void on_status_timer(void *arg)
+{
+        struct bridge *b = arg;
+
+        bridge_send_status(b);
+        loop_timer_in(b->status_timer, STATUS_MS);
+}
+
+static int make_link(struct bridge *b, const char *boot, struct error *err)
+{
+        const struct config *config = b->process.config;
+        struct link_config link = {.loop = b->process.loop,
+                                   .relay = config->relay ? config->relay : b->relay,
+                                   .boot = boot,
+                                   .cert_pem = b->cert.data,
+                                   .key_pem = b->key.data,
+                                   .ca_pem = b->ca.data,
+                                   .proxy = config->proxy,
+                                   .callbacks = &bridge_callbacks,
+                                   .arg = b};
+
+        if (!link.relay || !b->cert.len || !b->key.len)
+                return error_fail(err, -EINVAL, "the supervisor did not hand over everything (%s)",
+                                  !link.relay    ? FILE_ENROLMENT
+                                  : !b->cert.len ? FILE_TRANSPORT_CERT
+                                                 : FILE_TRANSPORT_KEY);
+        if (link.relay != b->relay && text_set(&b->relay, link.relay) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        link.relay = b->relay;
+        return link_new(&b->link, &link, err);
+}
+
+static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
+{
+        struct bridge *b = arg;
+        int fd = b->validator_fd;
+        int r = make_link(b, boot, err);
+
+        (void)connector_id; /* the certificate says it to the relay */
+        if (r < 0)
+                return r;
+        b->validator_fd = -1;
+        if ((fd >= 0 && bridge_open_validator(b, fd) < 0) ||
+            loop_timer_new(&b->status_timer, b->process.loop, NULL, on_status_timer, b) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        link_start(b->link);
+        on_status_timer(b);
+        process_ready(&b->process);
+        return 0;
+}
+
+static void on_drain(void *arg, uint64_t budget_ms)
+{
+        struct bridge *b = arg;
+
+        if (b->link)
+                link_drain(b->link, budget_ms);
+        else
+                process_drained(&b->process);
+}
+
+static void clear(struct bridge *b)
+{
+        loop_timer_free(b->status_timer);
+        ipc_free(b->validator);
+        ipc_free(b->ledger);
+        link_free(b->link);
+        closep(&b->validator_fd);
+        buffer_free(&b->key);
+        buffer_free(&b->cert);
+        buffer_free(&b->ca);
+        free(b->relay);
+}
+
+int main(int argc, char **argv)
+{
+        static const struct process_ops ops = {
+                .file = on_file, .peer = on_peer, .start = on_start, .drain = on_drain};
+        struct bridge b = {.validator_fd = -1,
+                           .key = BUFFER_SECRET(PEM_MAX),
+                           .cert = BUFFER(PEM_MAX),
+                           .ca = BUFFER(CA_MAX),
+                           .why = LINK_DOWN_TRANSPORT,
+                           .detail = "not connected yet"};
+        struct error err = {""};
+        int code;
+
+        if (process_open(&b.process, "link", argc, argv, &ops, &b, &err) < 0 ||
+            secure_heap_init(SECURE_HEAP, &err) < 0)
+                return process_fail("link", &err);
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+                error_fail(&err, -ENOMEM, "libcurl cannot be set up");
+                return process_fail("link", &err);
+        }
+        code = process_run(&b.process);
+        clear(&b);
+        process_close(&b.process);
+        curl_global_cleanup();
+        return code;
+}
