@@ -4,6 +4,10 @@
 #include "connector/cli/cli.h"
 
 const struct cli_command cli_commands[] = {
+        {"tenant", "tenant key and roster, on the admin's machine", cmd_tenant},
+        {"service", "the key of a sign-in service, beside it", cmd_service},
+        {"enroll", "enrol this host as a connector", cmd_enroll},
+        {"sign-in", "sign a user in through the relay", cmd_sign_in},
         {"check-config", "report every error in the configuration", cmd_check_config},
         {NULL, NULL, NULL},
 };

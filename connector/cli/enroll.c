@@ -6,7 +6,6 @@
  * --renew, which replaces key and certificate one after the other (the pair is checked when it is used).
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,75 +23,21 @@
 #define STATE_DIR "/var/lib/postern"
 #define TOKEN_RANDOM 43
 
-static const char help[] = "Usage: postern enroll --relay URL --tenant T --token-file FILE [OPTIONS]\n"
-                           "       postern enroll --renew [OPTIONS]\n"
-                           "\n"
-                           "Makes this connector's keys and gets its transport certificate from the relay,\n"
-                           "with a token made by `postern-relay token T NAME`. It then prints the\n"
-                           "fingerprint that the tenant's admin approves: postern tenant approve.\n"
-                           "\n"
-                           "  --relay URL         https://relay.example[:port]\n"
-                           "  --tenant T          the tenant's name at the relay\n"
-                           "  --token-file FILE   the token, one line (- reads standard input)\n"
-                           "  --name NAME         the name the token was made for (this host's name)\n"
-                           "  --ca-file FILE      the CA of the relay's HTTPS (else the system's)\n"
-                           "  --state-dir DIR     where keys are kept (/var/lib/postern)\n"
-                           "  --renew             renew the certificate; the identity stays\n"
-                           "  --json              machine-readable output\n";
-
-struct options {
+static struct {
         const char *relay, *tenant, *token_file, *name, *ca_file, *state_dir;
-        bool renew, json;
+        bool renew;
+} o = {.state_dir = STATE_DIR};
+
+static const struct cli_option options[] = {
+        {"relay", "URL", &o.relay, NULL, "https://relay.example[:port]"},
+        {"tenant", "T", &o.tenant, NULL, "the tenant's name at the relay"},
+        {"token-file", "FILE", &o.token_file, NULL, "the one-time token; - is standard input"},
+        {"name", "NAME", &o.name, NULL, "what the token was made for (host name)"},
+        {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
+        {"state-dir", "DIR", &o.state_dir, NULL, "where keys are kept (" STATE_DIR ")"},
+        {"renew", NULL, NULL, &o.renew, "renew the transport certificate"},
+        {0},
 };
-
-static const struct option longopts[] = {
-        {"relay", required_argument, NULL, 'r'},
-        {"tenant", required_argument, NULL, 't'},
-        {"token-file", required_argument, NULL, 'f'},
-        {"name", required_argument, NULL, 'n'},
-        {"ca-file", required_argument, NULL, 'c'},
-        {"state-dir", required_argument, NULL, 'd'},
-        {"renew", no_argument, NULL, 'R'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-};
-
-static int parse(int argc, char **argv, struct options *o)
-{
-        int c;
-
-        while ((c = getopt_long(argc, argv, "h", longopts, NULL)) != -1) {
-                if (c == 'r')
-                        o->relay = optarg;
-                else if (c == 't')
-                        o->tenant = optarg;
-                else if (c == 'f')
-                        o->token_file = optarg;
-                else if (c == 'n')
-                        o->name = optarg;
-                else if (c == 'c')
-                        o->ca_file = optarg;
-                else if (c == 'd')
-                        o->state_dir = optarg;
-                else if (c == 'R')
-                        o->renew = true;
-                else if (c == 'j')
-                        o->json = true;
-                else if (c == 'h')
-                        return fputs(help, stdout), 0;
-                else
-                        return cli_usage("enroll", NULL);
-        }
-        if (optind < argc)
-                return cli_usage("enroll", "unexpected word %s", argv[optind]);
-        if (!o->renew && (!o->relay || !o->tenant || !o->token_file))
-                return cli_usage("enroll", "%s is missing",
-                                 !o->relay    ? "--relay"
-                                 : !o->tenant ? "--tenant"
-                                              : "--token-file");
-        return -1;
-}
 
 /* What is made before anything is written. */
 struct enrolment {
@@ -124,20 +69,20 @@ static int check_token(const struct secret *token, char pin[KID_LEN + 1], struct
         return 0;
 }
 
-static int read_token(const struct options *o, struct secret **ret_token, struct error *err)
+static int read_token(struct secret **ret_token, struct error *err)
 {
-        int r = !strcmp(o->token_file, "-") ? prompt_secret("Token: ", ret_token, err)
-                                            : prompt_secret_file(o->token_file, ret_token, err);
+        int r = !strcmp(o.token_file, "-") ? prompt_secret("Token: ", ret_token, err)
+                                           : prompt_secret_file(o.token_file, ret_token, err);
 
         return r > 0 ? error_fail(err, -EINVAL, "the token is empty") : r;
 }
 
-static int issue(const struct options *o, const char *name, struct enrolment *e, struct error *err)
+static int issue(const char *name, struct enrolment *e, struct error *err)
 {
         _cleanup_(https_freep) struct https *https = NULL;
-        struct https_config config = {.ca_file = o->ca_file};
+        struct https_config config = {.ca_file = o.ca_file};
         struct secret *token = NULL;
-        int r = read_token(o, &token, err);
+        int r = read_token(&token, err);
 
         if (r == 0)
                 r = check_token(token, e->pin, err);
@@ -150,8 +95,8 @@ static int issue(const struct options *o, const char *name, struct enrolment *e,
         if (r == 0)
                 r = https_new(&https, &config, err);
         if (r == 0) {
-                struct est_target target = {o->relay, o->tenant, e->id};
-                r = est_enroll(https, &target, name, secret_text(token), e->transport, &e->answer, err);
+                r = est_enroll(https, o.relay, o.tenant, e->id, name, secret_text(token), e->transport,
+                               &e->answer, err);
         }
         secret_free(token);
         if (r == EST_PENDING)
@@ -179,99 +124,103 @@ static int write_file(const char *dir, const char *file, const void *bytes, size
         return file_write_atomic(path, bytes, n, 0644, err);
 }
 
-static int copy_ca(const struct options *o, struct error *err)
+static int copy_ca(struct error *err)
 {
         _cleanup_(buffer_free) struct buffer pem = BUFFER(256 * 1024);
         int r;
 
-        if (!o->ca_file)
+        if (!o.ca_file)
                 return 0;
-        r = file_read(&pem, o->ca_file, err);
-        return r < 0 ? r : write_file(o->state_dir, FILE_RELAY_CA, pem.data, pem.len, err);
+        r = file_read(&pem, o.ca_file, err);
+        return r < 0 ? r : write_file(o.state_dir, FILE_RELAY_CA, pem.data, pem.len, err);
 }
 
 /* enrolment.json comes last: posternd takes the folder for enrolled only with it. */
-static int store(const struct options *o, const char *name, const struct enrolment *e, struct error *err)
+static int store(const char *name, const struct enrolment *e, struct error *err)
 {
-        json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "relay", o->relay, "tenant",
-                                 o->tenant, "id", e->id, "name", name, "pin", e->pin);
+        json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "relay", o.relay, "tenant",
+                                 o.tenant, "id", e->id, "name", name, "pin", e->pin);
         _cleanup_(freep) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
         int r;
 
         json_decref(json);
         if (!text)
                 return error_fail(err, -ENOMEM, "out of memory");
-        r = folder_make(o->state_dir, err);
+        r = folder_make(o.state_dir, err);
         if (r == 0)
-                r = write_key(o->state_dir, FILE_IDENTITY, e->identity, err);
+                r = write_key(o.state_dir, FILE_IDENTITY, e->identity, err);
         if (r == 0)
-                r = write_key(o->state_dir, FILE_TRANSPORT_KEY, e->transport, err);
+                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, e->transport, err);
         if (r == 0)
-                r = write_file(o->state_dir, FILE_TRANSPORT_CERT, e->answer.chain.data, e->answer.chain.len,
+                r = write_file(o.state_dir, FILE_TRANSPORT_CERT, e->answer.chain.data, e->answer.chain.len,
                                err);
         if (r == 0)
-                r = copy_ca(o, err);
-        return r < 0 ? r : write_file(o->state_dir, FILE_ENROLMENT, text, strlen(text), err);
+                r = copy_ca(err);
+        return r < 0 ? r : write_file(o.state_dir, FILE_ENROLMENT, text, strlen(text), err);
 }
 
-static void print_enrolled(const struct options *o, const char *name, const struct enrolment *e)
+static void print_enrolled(const struct cli *cli, const char *name, const struct enrolment *e)
 {
-        if (o->json) {
+        if (cli->json) {
                 printf("{\"id\":\"%s\",\"name\":\"%s\",\"tenant\":\"%s\",\"fingerprint\":\"%s\",\"state_"
                        "dir\":\"%s\"}\n",
-                       e->id, name, o->tenant, key_kid(e->identity), o->state_dir);
+                       e->id, name, o.tenant, key_kid(e->identity), o.state_dir);
                 return;
         }
         printf("Connector %s is enrolled for tenant %s (id %s).\n"
                "It gets work once the tenant's admin has approved its fingerprint:\n\n"
                "  postern tenant approve %s %s\n\n"
                "Then start posternd; `postern status` shows how it is.\n",
-               name, o->tenant, e->id, name, key_kid(e->identity));
+               name, o.tenant, e->id, name, key_kid(e->identity));
 }
 
-static int enrolled_already(const struct options *o)
+static int enrolled_already(void)
 {
         char path[FOLDER_PATH_MAX];
 
-        folder_path(path, o->state_dir, FILE_ENROLMENT);
+        folder_path(path, o.state_dir, FILE_ENROLMENT);
         return access(path, F_OK) == 0;
 }
 
-static int enroll(const struct options *o)
+static int enroll(const struct cli *cli)
 {
-        _cleanup_(enrolment_clear) struct enrolment e = {.answer = {0}};
+        _cleanup_(enrolment_clear) struct enrolment e = {.id = ""};
         char host[NAME_MAX_LEN + 1] = "";
-        const char *name = o->name;
+        const char *name = o.name;
         struct error err = {""};
         int r;
 
         if (!name && gethostname(host, sizeof(host) - 1) == 0)
                 name = host;
         if (!name || !name[0])
-                return cli_usage("enroll", "--name is missing and the host has no name");
-        if (enrolled_already(o))
-                return cli_fail("%s is enrolled already. Renew its certificate with --renew; to enrol anew, "
-                                "stop posternd, remove the files "
-                                "in %s, and have the old connector taken out with `postern tenant remove`.",
-                                o->state_dir, o->state_dir);
-        r = issue(o, name, &e, &err);
+                return cli_usage_error(cli, "--name is missing and the host has no name");
+        if (enrolled_already())
+                return cli_error(cli,
+                                 "%s is enrolled already. Renew its certificate with --renew; to enrol anew, "
+                                 "stop posternd, remove the files "
+                                 "in %s, and have the old connector taken out with `postern tenant remove`.",
+                                 o.state_dir, o.state_dir);
+        r = issue(name, &e, &err);
         if (r == 0)
-                r = store(o, name, &e, &err);
+                r = store(name, &e, &err);
         if (r < 0)
-                return cli_fail("%s", err.text[0] ? err.text : strerror(-r));
-        print_enrolled(o, name, &e);
+                return cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
+        print_enrolled(cli, name, &e);
         return 0;
 }
 
+struct est_target {
+        const char *base, *tenant, *id;
+};
+
 /* What the stored enrolment says; strings are borrowed from *ret_json. */
-static int read_stored(const struct options *o, json_t **ret_json, struct est_target *target,
-                       struct error *err)
+static int read_stored(json_t **ret_json, struct est_target *target, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(16384);
         char path[FOLDER_PATH_MAX];
         int r;
 
-        folder_path(path, o->state_dir, FILE_ENROLMENT);
+        folder_path(path, o.state_dir, FILE_ENROLMENT);
         r = file_read(&text, path, err);
         if (r < 0)
                 return error_prefix(err, r, "this host is not enrolled");
@@ -282,55 +231,74 @@ static int read_stored(const struct options *o, json_t **ret_json, struct est_ta
         return r;
 }
 
-static int reissue(const struct options *o, const struct est_target *target, struct key *fresh,
-                   struct est_answer *answer, struct error *err)
+static int reissue(const struct est_target *target, struct key *fresh, struct est_answer *answer,
+                   struct error *err)
 {
         char ca[FOLDER_PATH_MAX], cert[FOLDER_PATH_MAX], key[FOLDER_PATH_MAX];
         struct https_config config = {.cert_file = cert, .key_file = key};
         _cleanup_(https_freep) struct https *https = NULL;
         int r;
 
-        folder_path(ca, o->state_dir, FILE_RELAY_CA);
-        folder_path(cert, o->state_dir, FILE_TRANSPORT_CERT);
-        folder_path(key, o->state_dir, FILE_TRANSPORT_KEY);
-        config.ca_file = o->ca_file ? o->ca_file : access(ca, R_OK) == 0 ? ca : NULL;
+        folder_path(ca, o.state_dir, FILE_RELAY_CA);
+        folder_path(cert, o.state_dir, FILE_TRANSPORT_CERT);
+        folder_path(key, o.state_dir, FILE_TRANSPORT_KEY);
+        config.ca_file = o.ca_file ? o.ca_file : access(ca, R_OK) == 0 ? ca : NULL;
         r = https_new(&https, &config, err);
-        return r < 0 ? r : est_reenroll(https, target, fresh, answer, err);
+        return r < 0 ? r : est_reenroll(https, target->base, target->tenant, target->id, fresh, answer, err);
 }
 
-static int renew(const struct options *o)
+static int renew(const struct cli *cli)
 {
         struct est_target target = {0};
         struct est_answer answer = {0};
         struct key *fresh = NULL;
         json_t *json = NULL;
         struct error err = {""};
-        int r = read_stored(o, &json, &target, &err);
+        int r = read_stored(&json, &target, &err);
 
         if (r == 0)
                 r = key_generate(&fresh, &err);
         if (r == 0)
-                r = reissue(o, &target, fresh, &answer, &err);
+                r = reissue(&target, fresh, &answer, &err);
         if (r == 0)
-                r = write_key(o->state_dir, FILE_TRANSPORT_KEY, fresh, &err);
+                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, fresh, &err);
         if (r == 0)
-                r = write_file(o->state_dir, FILE_TRANSPORT_CERT, answer.chain.data, answer.chain.len, &err);
+                r = write_file(o.state_dir, FILE_TRANSPORT_CERT, answer.chain.data, answer.chain.len, &err);
         if (r == 0)
-                printf(o->json ? "{\"renewed\":\"%s\"}\n"
+                printf(cli->json
+                               ? "{\"renewed\":\"%s\"}\n"
                                : "The transport certificate of %s is renewed. Restart or reload posternd.\n",
                        target.id);
         est_answer_clear(&answer);
         key_free(fresh);
         json_decref(json);
-        return r < 0 ? cli_fail("%s", err.text[0] ? err.text : strerror(-r)) : 0;
+        return r < 0 ? cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r)) : 0;
 }
 
-int cmd_enroll(int argc, char **argv)
+int cmd_enroll(struct cli *cli, int argc, char **argv)
 {
-        struct options o = {.state_dir = STATE_DIR};
-        int code = parse(argc, argv, &o);
+        static const struct cli_usage usage = {
+                .name = "enroll",
+                .about = "Makes this connector's keys and gets its transport certificate from the relay,\n"
+                         "with a token made by `postern-relay token T NAME`. Then prints the fingerprint\n"
+                         "that the tenant's admin approves with `postern tenant approve`.\n",
+                .options = options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        char **words;
+        int code = cli_parse(cli, &usage, argc, argv, &words);
 
         if (code >= 0)
                 return code;
-        return o.renew ? renew(&o) : enroll(&o);
+        if (secrets_setup(cli) < 0)
+                return CLI_FAILED;
+        if (o.renew)
+                return renew(cli);
+        if (!o.relay || !o.tenant || !o.token_file)
+                return cli_usage_error(cli, "%s is missing",
+                                       !o.relay    ? "--relay"
+                                       : !o.tenant ? "--tenant"
+                                                   : "--token-file");
+        return enroll(cli);
 }

@@ -15,6 +15,27 @@
 #include <unistd.h>
 
 #include "connector/base/cleanup.h"
+#include "connector/base/harden.h"
+#include "queue/wire.h"
+
+#define SLOTS 16
+#define SECURE_HEAP (1u << 20)
+
+int secrets_setup(const struct cli *cli)
+{
+        struct error err = {""};
+        int r = harden_process(&err);
+
+        if (r == 0)
+                r = secure_heap_init(SECURE_HEAP, &err);
+        if (r == 0)
+                r = secret_arena_init(SLOTS, &err);
+        if (r < 0)
+                cli_error(cli, "%s", err.text);
+        else
+                wire_json_wipe_setup();
+        return r;
+}
 
 static int read_line(int fd, char *line, size_t cap, size_t *ret_n, struct error *err)
 {

@@ -5,6 +5,13 @@
 #pragma once
 
 #include "connector/base/secret.h"
+#include "connector/cli/cli.h"
+
+/*
+ * Undumpable, no core; secret arena and secure heap locked; JSON wiped on free. Every command that touches a
+ * key or a password calls it first, before any JSON. -EPERM and the like after telling the user.
+ */
+int secrets_setup(const struct cli *cli);
 
 /*
  * With a terminal on standard input: shows the prompt on the terminal and reads one line without echo.

@@ -3,7 +3,6 @@
  * someone else.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,83 +10,39 @@
 #include "connector/base/text.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
+#include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
 
-static const char help[] = "Usage: postern service init NAME [OPTIONS]\n"
-                           "       postern service show [OPTIONS]\n"
-                           "\n"
-                           "init makes the key with which this sign-in service signs its requests, and\n"
-                           "service.pub.json, which the tenant's admin approves:\n"
-                           "  postern tenant approve-service service.pub.json FINGERPRINT\n"
-                           "\n"
-                           "  --service DIR        folder of the service (~/.config/postern/service)\n"
-                           "  --relay URL          remembered for `postern sign-in`, as are\n"
-                           "  --tenant T             the tenant,\n"
-                           "  --pin PIN              its pin (from `postern tenant init`),\n"
-                           "  --secret-file FILE     the relay's secret for this service, and\n"
-                           "  --ca-file FILE         the relay's CA (else the system's)\n"
-                           "  --json               machine-readable output\n";
-
-struct options {
+static struct {
         const char *dir, *relay, *tenant, *pin, *secret_file, *ca_file;
-        int json;
+} o;
+
+static const struct cli_option options[] = {
+        {"service", "DIR", &o.dir, NULL, "folder (~/.config/postern/service)"},
+        {"relay", "URL", &o.relay, NULL, "remembered for `postern sign-in`, as are:"},
+        {"tenant", "T", &o.tenant, NULL, "the tenant"},
+        {"pin", "PIN", &o.pin, NULL, "its pin, from `postern tenant init`"},
+        {"secret-file", "FILE", &o.secret_file, NULL, "the relay's secret for this service"},
+        {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
+        {0},
 };
-
-static const struct option longopts[] = {
-        {"service", required_argument, NULL, 's'},
-        {"relay", required_argument, NULL, 'r'},
-        {"tenant", required_argument, NULL, 't'},
-        {"pin", required_argument, NULL, 'p'},
-        {"secret-file", required_argument, NULL, 'S'},
-        {"ca-file", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-};
-
-static int parse(int argc, char **argv, struct options *o)
-{
-        int c;
-
-        while ((c = getopt_long(argc, argv, "h", longopts, NULL)) != -1) {
-                if (c == 's')
-                        o->dir = optarg;
-                else if (c == 'r')
-                        o->relay = optarg;
-                else if (c == 't')
-                        o->tenant = optarg;
-                else if (c == 'p')
-                        o->pin = optarg;
-                else if (c == 'S')
-                        o->secret_file = optarg;
-                else if (c == 'c')
-                        o->ca_file = optarg;
-                else if (c == 'j')
-                        o->json = 1;
-                else if (c == 'h')
-                        return fputs(help, stdout), 0;
-                else
-                        return cli_usage("service", NULL);
-        }
-        return -1;
-}
 
 /* Writes the options that were given into the store. */
-static int remember(struct service_store *s, const struct options *o, struct error *err)
+static int remember(struct service_store *s, struct error *err)
 {
-        if (o->pin && strlen(o->pin) != KID_LEN)
+        if (o.pin && strlen(o.pin) != KID_LEN)
                 return error_fail(err, -EINVAL,
                                   "--pin %s is no pin: %d characters, as `postern tenant init` printed it",
-                                  o->pin, KID_LEN);
-        if ((o->relay && text_set(&s->relay, o->relay) < 0) ||
-            (o->tenant && text_set(&s->tenant, o->tenant) < 0) || (o->pin && text_set(&s->pin, o->pin) < 0) ||
-            (o->secret_file && text_set(&s->secret_file, o->secret_file) < 0) ||
-            (o->ca_file && text_set(&s->ca_file, o->ca_file) < 0))
+                                  o.pin, KID_LEN);
+        if ((o.relay && text_set(&s->relay, o.relay) < 0) ||
+            (o.tenant && text_set(&s->tenant, o.tenant) < 0) || (o.pin && text_set(&s->pin, o.pin) < 0) ||
+            (o.secret_file && text_set(&s->secret_file, o.secret_file) < 0) ||
+            (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0))
                 return error_fail(err, -ENOMEM, "out of memory");
         return service_store_save(s, err);
 }
 
-static int show(const struct service_store *s, int json)
+static int show(const struct service_store *s, bool json)
 {
         if (json)
                 printf("{\"id\":\"%s\",\"fingerprint\":\"%s\",\"public\":\"%s/service.pub.json\"}\n", s->id,
@@ -98,38 +53,75 @@ static int show(const struct service_store *s, int json)
         return 0;
 }
 
-static int run(const struct options *o, const char *dir, const char *name)
+static int run(const struct cli *cli, const char *dir, const char *name)
 {
         _cleanup_(service_store_clear) struct service_store s = {0};
         struct error err = {""};
         int r = name ? service_store_create(dir, name, &s, &err) : service_store_open(&s, dir, &err);
 
         if (r == -EEXIST)
-                return cli_fail("%s already holds a service key; it is never overwritten. Name another "
-                                "folder with --service.",
-                                dir);
+                return cli_error(cli,
+                                 "%s already holds a service key; it is never overwritten. Name another "
+                                 "folder with --service.",
+                                 dir);
         if (r == 0)
-                r = remember(&s, o, &err);
-        return r < 0 ? cli_fail("%s", err.text) : show(&s, o->json);
+                r = remember(&s, &err);
+        return r < 0 ? cli_error(cli, "%s", err.text) : show(&s, cli->json);
 }
 
-int cmd_service(int argc, char **argv)
+static int parse_and_run(struct cli *cli, const struct cli_usage *usage, int argc, char **argv)
 {
         _cleanup_(freep) char *fallback = NULL;
-        struct options o = {0};
-        const char *name = NULL;
-        int code = parse(argc, argv, &o);
+        char **words;
+        int code = cli_parse(cli, usage, argc, argv, &words);
 
         if (code >= 0)
                 return code;
-        argc -= optind;
-        argv += optind;
-        if (argc == 2 && !strcmp(argv[0], "init"))
-                name = argv[1];
-        else if (argc != 1 || strcmp(argv[0], "show") != 0)
-                return cli_usage("service", "init takes the service's name; or show");
+        if (secrets_setup(cli) < 0)
+                return CLI_FAILED;
         fallback = folder_default("service");
         if (!o.dir && !fallback)
-                return cli_fail("HOME is not set: name the folder with --service");
-        return run(&o, o.dir ? o.dir : fallback, name);
+                return cli_usage_error(cli, "HOME is not set: name the folder with --service");
+        return run(cli, o.dir ? o.dir : fallback, usage->max_words ? words[0] : NULL);
+}
+
+static int cmd_init(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "init",
+                .words = "NAME",
+                .min_words = 1,
+                .max_words = 1,
+                .about = "Makes the key with which this sign-in service signs its requests, and\n"
+                         "service.pub.json, which the tenant's admin approves.\n",
+                .options = options,
+                .no_config = true,
+                .no_socket = true,
+        };
+
+        return parse_and_run(cli, &usage, argc, argv);
+}
+
+static int cmd_show(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "show",
+                .about = "Prints the service's id and fingerprint; stores the options that are given.\n",
+                .options = options,
+                .no_config = true,
+                .no_socket = true,
+        };
+
+        return parse_and_run(cli, &usage, argc, argv);
+}
+
+int cmd_service(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_command table[] = {
+                {"init", "make a sign-in service's key", cmd_init},
+                {"show", "print its id and fingerprint", cmd_show},
+                {NULL, NULL, NULL},
+        };
+
+        return cli_dispatch(cli, table, "the key of a sign-in service, beside the service", argc, argv);
 }

@@ -6,7 +6,6 @@
  * standard input, never from an argument or the environment.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,73 +19,23 @@
 #include "queue/client/client.h"
 #include "validate/outcome.h"
 
-static const char help[] = "Usage: postern sign-in --user NAME [OPTIONS]\n"
-                           "\n"
-                           "Signs NAME in through the relay, as a sign-in service does, and prints the\n"
-                           "verdict as JSON. The password is asked for, or read from standard input.\n"
-                           "Exit code: 0 accepted, 1 refused, 2 wrong usage, 3 unavailable.\n"
-                           "\n"
-                           "  --user NAME         user@domain or DOMAIN\\user\n"
-                           "  --service DIR       folder of `postern service init`\n"
-                           "                      (~/.config/postern/service); it remembers:\n"
-                           "  --relay URL           the relay\n"
-                           "  --tenant T            the tenant\n"
-                           "  --pin PIN             its pin\n"
-                           "  --secret-file FILE    the relay's secret for this service\n"
-                           "  --ca-file FILE        the relay's CA (else the system's)\n"
-                           "  --connector NAME    seal to this connector alone\n"
-                           "  --budget MS         time for all of it, 500..15000 (8000)\n";
-
-struct options {
-        const char *dir, *relay, *tenant, *pin, *secret_file, *ca_file, *user, *connector;
+static struct {
+        const char *dir, *relay, *tenant, *pin, *secret_file, *ca_file, *user, *connector, *budget_text;
         uint64_t budget;
+} o = {.budget = BUDGET_DEFAULT};
+
+static const struct cli_option options[] = {
+        {"user", "NAME", &o.user, NULL, "user@domain or DOMAIN\\user"},
+        {"service", "DIR", &o.dir, NULL, "from `service init` (~/.config/postern/service)"},
+        {"relay", "URL", &o.relay, NULL, "remembered in DIR, as are:"},
+        {"tenant", "T", &o.tenant, NULL, "the tenant"},
+        {"pin", "PIN", &o.pin, NULL, "its pin"},
+        {"secret-file", "FILE", &o.secret_file, NULL, "the relay's secret for this service"},
+        {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
+        {"connector", "NAME", &o.connector, NULL, "seal to this connector alone"},
+        {"budget", "MS", &o.budget_text, NULL, "time for all of it, 500..15000 (8000)"},
+        {0},
 };
-
-static const struct option longopts[] = {
-        {"user", required_argument, NULL, 'u'},    {"service", required_argument, NULL, 's'},
-        {"relay", required_argument, NULL, 'r'},   {"tenant", required_argument, NULL, 't'},
-        {"pin", required_argument, NULL, 'p'},     {"secret-file", required_argument, NULL, 'S'},
-        {"ca-file", required_argument, NULL, 'c'}, {"connector", required_argument, NULL, 'C'},
-        {"budget", required_argument, NULL, 'b'},  {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
-};
-
-static int parse(int argc, char **argv, struct options *o)
-{
-        int c;
-
-        while ((c = getopt_long(argc, argv, "h", longopts, NULL)) != -1) {
-                if (c == 'u')
-                        o->user = optarg;
-                else if (c == 's')
-                        o->dir = optarg;
-                else if (c == 'r')
-                        o->relay = optarg;
-                else if (c == 't')
-                        o->tenant = optarg;
-                else if (c == 'p')
-                        o->pin = optarg;
-                else if (c == 'S')
-                        o->secret_file = optarg;
-                else if (c == 'c')
-                        o->ca_file = optarg;
-                else if (c == 'C')
-                        o->connector = optarg;
-                else if (c == 'b' && text_parse_u64(optarg, BUDGET_MIN, BUDGET_MAX, &o->budget) < 0)
-                        return cli_usage("sign-in", "--budget %s: milliseconds from %d to %d", optarg,
-                                         BUDGET_MIN, BUDGET_MAX);
-                else if (c == 'h')
-                        return fputs(help, stdout), 0;
-                else if (c == '?')
-                        return cli_usage("sign-in", NULL);
-        }
-        if (optind < argc)
-                return cli_usage(
-                        "sign-in",
-                        "unexpected word %s (the name goes behind --user; a password is never an argument)",
-                        argv[optind]);
-        return o->user ? -1 : cli_usage("sign-in", "--user is missing");
-}
 
 static const char *or_null(const char *text)
 {
@@ -136,29 +85,29 @@ static json_t *problem_json(const struct client_result *r)
                          "Signing in is not possible at the moment. Your password was not judged.");
 }
 
-static int print_result(const struct client_result *r)
+static int print_result(const struct cli *cli, const struct client_result *r)
 {
         json_t *json = r->has_verdict ? verdict_json(r) : problem_json(r);
         char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 
         json_decref(json);
         if (!text)
-                return cli_fail("out of memory");
+                return cli_error(cli, "out of memory"), CLI_UNAVAILABLE;
         puts(text);
         free(text);
         if (!r->has_verdict)
-                return EXIT_UNAVAILABLE;
+                return CLI_UNAVAILABLE;
         if (!strcmp(r->verdict.verdict, "accepted"))
-                return EXIT_SUCCESS;
-        return !strcmp(r->verdict.verdict, "refused") ? EXIT_REFUSED : EXIT_UNAVAILABLE;
+                return CLI_OK;
+        return !strcmp(r->verdict.verdict, "refused") ? CLI_FAILED : CLI_UNAVAILABLE;
 }
 
-static int remember(struct service_store *s, const struct options *o, struct error *err)
+static int remember(struct service_store *s, struct error *err)
 {
-        if ((o->relay && text_set(&s->relay, o->relay) < 0) ||
-            (o->tenant && text_set(&s->tenant, o->tenant) < 0) || (o->pin && text_set(&s->pin, o->pin) < 0) ||
-            (o->secret_file && text_set(&s->secret_file, o->secret_file) < 0) ||
-            (o->ca_file && text_set(&s->ca_file, o->ca_file) < 0))
+        if ((o.relay && text_set(&s->relay, o.relay) < 0) ||
+            (o.tenant && text_set(&s->tenant, o.tenant) < 0) || (o.pin && text_set(&s->pin, o.pin) < 0) ||
+            (o.secret_file && text_set(&s->secret_file, o.secret_file) < 0) ||
+            (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0))
                 return error_fail(err, -ENOMEM, "out of memory");
         if (!s->relay || !s->tenant || !s->pin || !s->secret_file)
                 return error_fail(err, -EINVAL, "%s is not known: give it once with %s",
@@ -173,19 +122,18 @@ static int remember(struct service_store *s, const struct options *o, struct err
         return 0;
 }
 
-static int sign_in(struct service_store *s, const struct options *o, const char *bearer,
-                   struct client_result *ret, struct error *err)
+static int sign_in(struct service_store *s, const char *bearer, struct client_result *ret, struct error *err)
 {
         _cleanup_(client_freep) struct client *client = NULL;
-        struct client_config config = {s->relay, s->tenant,           s->pin,       bearer, s->ca_file, s->id,
-                                       s->key,   (uint32_t)o->budget, s->roster_seq};
+        struct client_config config = {s->relay, s->tenant,          s->pin,       bearer, s->ca_file, s->id,
+                                       s->key,   (uint32_t)o.budget, s->roster_seq};
         struct sign_in_params params = {
                 .service_id = s->id,
                 .service_key = s->key,
-                .username = o->user,
-                .username_len = strlen(o->user),
+                .username = o.user,
+                .username_len = strlen(o.user),
                 .client_app = "postern sign-in",
-                .only_connector = o->connector,
+                .only_connector = o.connector,
                 .now = (int64_t)time(NULL),
         };
         struct secret *password = NULL;
@@ -204,7 +152,7 @@ static int sign_in(struct service_store *s, const struct options *o, const char 
         return service_store_save(s, err);
 }
 
-static int run(const struct options *o, const char *dir)
+static int run(const struct cli *cli, const char *dir)
 {
         _cleanup_(service_store_clear) struct service_store s = {0};
         struct client_result result = {0};
@@ -212,28 +160,47 @@ static int run(const struct options *o, const char *dir)
         struct error err = {""};
         int r = service_store_open(&s, dir, &err);
 
-        if (r == 0 && remember(&s, o, &err) < 0)
-                return cli_usage("sign-in", "%s", err.text);
-        if (r == 0)
-                r = prompt_secret_file(s.secret_file, &bearer, &err);
+        if (r < 0 || remember(&s, &err) < 0)
+                return cli_usage_error(cli, "%s", err.text);
+        r = prompt_secret_file(s.secret_file, &bearer, &err);
         if (r > 0)
                 r = error_fail(&err, -EINVAL, "%s is empty", s.secret_file);
         if (r == 0)
-                r = sign_in(&s, o, secret_text(bearer), &result, &err);
+                r = sign_in(&s, secret_text(bearer), &result, &err);
         secret_free(bearer);
-        return r < 0 ? cli_fail("%s", err.text[0] ? err.text : strerror(-r)) : print_result(&result);
+        if (r == 0)
+                return print_result(cli, &result);
+        /* never 1: that is a verdict */
+        cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
+        return CLI_UNAVAILABLE;
 }
 
-int cmd_sign_in(int argc, char **argv)
+int cmd_sign_in(struct cli *cli, int argc, char **argv)
 {
+        static const struct cli_usage usage = {
+                .name = "sign-in",
+                .about = "Signs NAME in through the relay, as a sign-in service does, and prints the\n"
+                         "verdict as JSON. The password is asked for, or read from standard input.\n"
+                         "Exit code: 0 accepted, 1 refused, 2 wrong usage, 3 unavailable.\n",
+                .options = options,
+                .no_config = true,
+                .no_socket = true,
+        };
         _cleanup_(freep) char *fallback = NULL;
-        struct options o = {.budget = BUDGET_DEFAULT};
-        int code = parse(argc, argv, &o);
+        char **words;
+        int code = cli_parse(cli, &usage, argc, argv, &words);
 
         if (code >= 0)
                 return code;
+        if (!o.user)
+                return cli_usage_error(cli, "--user is missing");
+        if (o.budget_text && text_parse_u64(o.budget_text, BUDGET_MIN, BUDGET_MAX, &o.budget) < 0)
+                return cli_usage_error(cli, "--budget %s: milliseconds from %d to %d", o.budget_text,
+                                       BUDGET_MIN, BUDGET_MAX);
+        if (secrets_setup(cli) < 0)
+                return CLI_UNAVAILABLE;
         fallback = folder_default("service");
         if (!o.dir && !fallback)
-                return cli_fail("HOME is not set: name the folder with --service");
-        return run(&o, o.dir ? o.dir : fallback);
+                return cli_usage_error(cli, "HOME is not set: name the folder with --service");
+        return run(cli, o.dir ? o.dir : fallback);
 }

@@ -4,7 +4,6 @@
  * The tenant key never leaves its folder; the relay gets signed rosters and nothing else.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,175 +17,110 @@
 #include "connector/cli/service-store.h"
 #include "connector/cli/tenant-store.h"
 
-static const char help[] = "Usage: postern tenant COMMAND [OPTIONS]\n"
-                           "\n"
-                           "Holds the tenant key, which says who may be a connector and who a sign-in\n"
-                           "service of this tenant. Run it on the admin's machine, never on the relay.\n"
-                           "\n"
-                           "  init TENANT                 make the tenant key; prints its pin\n"
-                           "  approve NAME FINGERPRINT    take a waiting connector into the roster\n"
-                           "  approve-service FILE        take the service of a service.pub.json\n"
-                           "  remove WHICH                take out a connector or service (name or id)\n"
-                           "  roster [show|sign|publish]  show it; sign it anew; send it to the relay\n"
-                           "\n"
-                           "  --dir DIR                   folder of the key (~/.config/postern/tenant)\n"
-                           "  --relay URL                 remembered after the first call, as are\n"
-                           "  --admin-secret-file FILE      the secret from `postern-relay tenant add`\n"
-                           "  --ca-file FILE                and the CA of the relay (else the system's)\n"
-                           "  --days N                    how long a new roster is valid (1..30, 30)\n"
-                           "  --passphrase-file FILE      of the tenant key; else you are asked\n"
-                           "  --no-passphrase             init: store the key unencrypted\n"
-                           "  --no-publish                approve, remove: only sign, publish later\n"
-                           "  --json                      machine-readable output\n";
+static struct {
+        const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text;
+        bool no_passphrase, no_publish;
+} o;
 
-struct options {
-        char *dir;
-        const char *relay, *ca_file, *admin_secret_file, *passphrase_file;
-        bool no_passphrase, no_publish, json;
-        uint64_t days;
-};
-
-enum {
-        OPT_DIR = 256,
-        OPT_RELAY,
-        OPT_CA,
-        OPT_SECRET,
-        OPT_DAYS,
-        OPT_PASSFILE,
-        OPT_NOPASS,
-        OPT_NOPUBLISH,
-        OPT_JSON,
-        OPT_HELP
-};
-
-static const struct option longopts[] = {
-        {"dir", required_argument, NULL, OPT_DIR},
-        {"relay", required_argument, NULL, OPT_RELAY},
-        {"ca-file", required_argument, NULL, OPT_CA},
-        {"admin-secret-file", required_argument, NULL, OPT_SECRET},
-        {"days", required_argument, NULL, OPT_DAYS},
-        {"passphrase-file", required_argument, NULL, OPT_PASSFILE},
-        {"no-passphrase", no_argument, NULL, OPT_NOPASS},
-        {"no-publish", no_argument, NULL, OPT_NOPUBLISH},
-        {"json", no_argument, NULL, OPT_JSON},
-        {"help", no_argument, NULL, OPT_HELP},
-        {NULL, 0, NULL, 0},
-};
-
-/* -1: go on; else the exit code. */
-static int parse(int argc, char **argv, struct options *o)
-{
-        int c;
-
-        while ((c = getopt_long(argc, argv, "h", longopts, NULL)) != -1) {
-                switch (c) {
-                case OPT_DIR:
-                        if (text_set(&o->dir, optarg) < 0)
-                                return EXIT_UNAVAILABLE;
-                        break;
-                case OPT_RELAY:
-                        o->relay = optarg;
-                        break;
-                case OPT_CA:
-                        o->ca_file = optarg;
-                        break;
-                case OPT_SECRET:
-                        o->admin_secret_file = optarg;
-                        break;
-                case OPT_DAYS:
-                        if (text_parse_u64(optarg, 1, 30, &o->days) < 0)
-                                return cli_usage("tenant", "--days %s: a number from 1 to 30", optarg);
-                        break;
-                case OPT_PASSFILE:
-                        o->passphrase_file = optarg;
-                        break;
-                case OPT_NOPASS:
-                        o->no_passphrase = true;
-                        break;
-                case OPT_NOPUBLISH:
-                        o->no_publish = true;
-                        break;
-                case OPT_JSON:
-                        o->json = true;
-                        break;
-                case 'h':
-                case OPT_HELP:
-                        fputs(help, stdout);
-                        return 0;
-                default:
-                        return cli_usage("tenant", NULL);
-                }
+#define OPTION_DIR                                                                                           \
+        {                                                                                                    \
+                "dir", "DIR", &o.dir, NULL, "the key's folder (~/.config/postern/tenant)"                    \
         }
-        return -1;
-}
+#define OPTION_PASSPHRASE                                                                                    \
+        {                                                                                                    \
+                "passphrase-file", "FILE", &o.passphrase_file, NULL, "the key's passphrase; else asked for"  \
+        }
+#define OPTIONS_RELAY                                                                                        \
+        {"relay", "URL", &o.relay, NULL, "the relay; remembered, as are:"},                                  \
+                {"admin-secret-file", "FILE", &o.admin_secret_file, NULL,                                    \
+                 "what `postern-relay tenant add` printed"},                                                 \
+        {                                                                                                    \
+                "ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"                    \
+        }
 
-static int passphrase(const struct options *o, const char *prompt, struct secret **ret, struct error *err)
+static const struct cli_option init_options[] = {
+        OPTION_DIR,
+        OPTION_PASSPHRASE,
+        {"no-passphrase", NULL, NULL, &o.no_passphrase, "store the key unencrypted"},
+        {0},
+};
+static const struct cli_option edit_options[] = {
+        OPTION_DIR,
+        OPTIONS_RELAY,
+        OPTION_PASSPHRASE,
+        {"days", "N", &o.days_text, NULL, "how long the roster is valid, 1..30 (30)"},
+        {"no-publish", NULL, NULL, &o.no_publish, "only sign; `tenant roster publish` later"},
+        {0},
+};
+
+static int passphrase(const char *prompt, struct secret **ret, struct error *err)
 {
-        int r = o->passphrase_file ? prompt_secret_file(o->passphrase_file, ret, err)
-                                   : prompt_secret(prompt, ret, err);
+        int r = o.passphrase_file ? prompt_secret_file(o.passphrase_file, ret, err)
+                                  : prompt_secret(prompt, ret, err);
 
         return r > 0 ? error_fail(err, -EINVAL, "the passphrase is empty") : r;
 }
 
 /* For a new key: asked twice when a person types it. */
-static int new_passphrase(const struct options *o, struct secret **ret, struct error *err)
+static int new_passphrase(struct secret **ret, struct error *err)
 {
         struct secret *again = NULL;
-        int r = passphrase(o, "New passphrase for the tenant key: ", ret, err);
+        int r = passphrase("New passphrase for the tenant key: ", ret, err);
 
-        if (r < 0 || o->passphrase_file)
+        if (r < 0 || o.passphrase_file)
                 return r;
-        r = passphrase(o, "Again: ", &again, err);
+        r = passphrase("Again: ", &again, err);
         if (r == 0 && !secret_equal(*ret, again))
                 r = error_fail(err, -EINVAL, "the two passphrases differ");
         secret_free(again);
         return r;
 }
 
-static int do_init(const struct options *o, const char *tenant)
+static int do_init(const struct cli *cli, const char *tenant)
 {
         struct secret *pass = NULL;
         struct error err = {""};
         char pin[KID_LEN + 1];
-        int r = o->no_passphrase ? 0 : new_passphrase(o, &pass, &err);
+        int r = o.no_passphrase ? 0 : new_passphrase(&pass, &err);
 
         if (r == 0)
-                r = tenant_store_create(o->dir, tenant, pass ? secret_text(pass) : NULL, pin, &err);
+                r = tenant_store_create(o.dir, tenant, pass ? secret_text(pass) : NULL, pin, &err);
         secret_free(pass);
         if (r == -EEXIST)
-                return cli_fail("%s already holds a tenant key; it is never overwritten. Name another folder "
-                                "with --dir.",
-                                o->dir);
+                return cli_error(
+                        cli,
+                        "%s already holds a tenant key; it is never overwritten. Name another folder "
+                        "with --dir.",
+                        o.dir);
         if (r < 0)
-                return cli_fail("%s", err.text);
-        if (o->json) {
-                printf("{\"tenant\":\"%s\",\"pin\":\"%s\",\"dir\":\"%s\"}\n", tenant, pin, o->dir);
+                return cli_error(cli, "%s", err.text);
+        if (cli->json) {
+                printf("{\"tenant\":\"%s\",\"pin\":\"%s\",\"dir\":\"%s\"}\n", tenant, pin, o.dir);
                 return 0;
         }
         printf("Tenant %s: the key is in %s.\n"
                "Pin (both ends trust this and nothing else):\n\n  %s\n\n"
                "Next, on the relay: postern-relay --config FILE tenant add %s --pin %s\n",
-               tenant, o->dir, pin, tenant, pin);
+               tenant, o.dir, pin, tenant, pin);
         return 0;
 }
 
-static int remember(struct tenant_store *s, const struct options *o, struct error *err)
+static int remember(struct tenant_store *s, struct error *err)
 {
-        if ((o->relay && text_set(&s->relay, o->relay) < 0) ||
-            (o->ca_file && text_set(&s->ca_file, o->ca_file) < 0) ||
-            (o->admin_secret_file && text_set(&s->admin_secret_file, o->admin_secret_file) < 0))
+        if ((o.relay && text_set(&s->relay, o.relay) < 0) ||
+            (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0) ||
+            (o.admin_secret_file && text_set(&s->admin_secret_file, o.admin_secret_file) < 0))
                 return error_fail(err, -ENOMEM, "out of memory");
         return 0;
 }
 
-static int open_key(const struct tenant_store *s, const struct options *o, struct key **ret_key,
-                    struct error *err)
+static int open_key(const struct tenant_store *s, struct key **ret_key, struct error *err)
 {
         struct secret *pass = NULL;
         int r = 0;
 
         if (tenant_store_key_encrypted(s))
-                r = passphrase(o, "Passphrase of the tenant key: ", &pass, err);
+                r = passphrase("Passphrase of the tenant key: ", &pass, err);
         if (r == 0)
                 r = tenant_store_key(s, pass ? secret_text(pass) : NULL, ret_key, err);
         secret_free(pass);
@@ -234,11 +168,36 @@ static int edit_nothing(struct tenant_store *s, const char *const *args, struct 
         return 0;
 }
 
-static int sign_and_save(struct tenant_store *s, const struct options *o, struct key *key, struct error *err)
+static int sign_and_save(struct tenant_store *s, uint64_t days, struct key *key, struct error *err)
 {
-        int r = roster_sign(s->roster, key, (int64_t)time(NULL), (int64_t)o->days * 86400, err);
+        int r = roster_sign(s->roster, key, (int64_t)time(NULL), (int64_t)days * 86400, err);
 
         return r < 0 ? r : tenant_store_save(s, err);
+}
+
+static json_t *members_json(const struct roster_member *members, size_t n)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < n; i++)
+                if (json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "id", members[i].id, "name",
+                                                          members[i].name, "fingerprint",
+                                                          key_kid(members[i].key))) < 0)
+                        return json_decref(list), NULL;
+        return list;
+}
+
+static void print_roster_json(const struct roster *r)
+{
+        json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:o, s:o}", "tenant", r->tenant, "seq",
+                                 (json_int_t)r->seq, "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp,
+                                 "connectors", members_json(r->connectors, r->n_connectors), "services",
+                                 members_json(r->services, r->n_services));
+        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+
+        json_decref(json);
+        if (text)
+                puts(text);
 }
 
 static void print_roster(const struct roster *r, bool json)
@@ -248,7 +207,7 @@ static void print_roster(const struct roster *r, bool json)
         struct tm tm;
 
         if (json) {
-                cli_print_roster_json(r);
+                print_roster_json(r);
                 return;
         }
         gmtime_r(&exp, &tm);
@@ -274,93 +233,186 @@ static int publish(const struct tenant_store *s, struct error *err)
                      : 0;
 }
 
-static int do_edit(const struct options *o, edit_fn *edit, const char *const *args)
+static int do_edit(const struct cli *cli, edit_fn *edit, const char *const *args)
 {
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
         _cleanup_(key_freep) struct key *key = NULL;
         struct error err = {""};
-        int r = tenant_store_open(&s, o->dir, &err);
+        uint64_t days = 30;
+        int r;
 
+        if (o.days_text && text_parse_u64(o.days_text, 1, 30, &days) < 0)
+                return cli_usage_error(cli, "--days %s: a number from 1 to 30", o.days_text);
+        r = tenant_store_open(&s, o.dir, &err);
         if (r == 0)
-                r = remember(&s, o, &err);
+                r = remember(&s, &err);
         if (r == 0)
-                r = open_key(&s, o, &key, &err);
+                r = open_key(&s, &key, &err);
         if (r == 0 && !s.roster)
                 r = roster_new(&s.roster, s.tenant, key);
         if (r == 0)
                 r = edit(&s, args, &err);
         if (r == 0)
-                r = sign_and_save(&s, o, key, &err);
+                r = sign_and_save(&s, days, key, &err);
         if (r < 0)
-                return cli_fail("%s", err.text[0] ? err.text : strerror(-r));
-        if (s.relay && !o->no_publish && publish(&s, &err) < 0)
-                return cli_fail("%s", err.text);
-        print_roster(s.roster, o->json);
-        if (!o->json && (!s.relay || o->no_publish))
+                return cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
+        if (s.relay && !o.no_publish && publish(&s, &err) < 0)
+                return cli_error(cli, "%s", err.text);
+        print_roster(s.roster, cli->json);
+        if (!cli->json && (!s.relay || o.no_publish))
                 printf("Not published: run `postern tenant roster publish --relay URL --admin-secret-file "
                        "FILE`.\n");
         return 0;
 }
 
-static int do_roster_read(const struct options *o, bool send)
+static int do_roster_read(const struct cli *cli, bool send)
 {
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
         struct error err = {""};
-        int r = tenant_store_open(&s, o->dir, &err);
+        int r = tenant_store_open(&s, o.dir, &err);
 
         if (r == 0)
-                r = remember(&s, o, &err);
+                r = remember(&s, &err);
         if (r == 0 && !s.roster)
                 r = error_fail(&err, -ENOENT,
                                "there is no roster yet: approve a connector or a service first");
         if (r == 0 && send && (r = tenant_publish(&s, &err)) == 0)
                 r = tenant_store_save(&s, &err);
         if (r < 0)
-                return cli_fail("%s", err.text);
-        print_roster(s.roster, o->json);
+                return cli_error(cli, "%s", err.text);
+        print_roster(s.roster, cli->json);
         return 0;
 }
 
-static int dispatch(const struct options *o, int n, char **w)
+static int parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, char ***ret_words)
 {
-        const char *args[3] = {n > 1 ? w[1] : NULL, n > 2 ? w[2] : NULL, NULL};
+        static char *fallback;
+        int code = cli_parse(cli, usage, argc, argv, ret_words);
 
-        if (n == 0)
-                return cli_usage("tenant", "which command?");
-        if (!strcmp(w[0], "init"))
-                return n == 2 ? do_init(o, w[1]) : cli_usage("tenant", "init takes the tenant's name");
-        if (!strcmp(w[0], "approve"))
-                return n == 3 ? do_edit(o, edit_approve, args)
-                              : cli_usage("tenant", "approve takes NAME and FINGERPRINT");
-        if (!strcmp(w[0], "approve-service"))
-                return n == 2 || n == 3
-                               ? do_edit(o, edit_approve_service, args)
-                               : cli_usage("tenant", "approve-service takes FILE and perhaps FINGERPRINT");
-        if (!strcmp(w[0], "remove"))
-                return n == 2 ? do_edit(o, edit_remove, args)
-                              : cli_usage("tenant", "remove takes a name, id or fingerprint");
-        if (!strcmp(w[0], "roster") && n <= 2) {
-                if (n == 1 || !strcmp(w[1], "show"))
-                        return do_roster_read(o, false);
-                if (!strcmp(w[1], "publish"))
-                        return do_roster_read(o, true);
-                if (!strcmp(w[1], "sign"))
-                        return do_edit(o, edit_nothing, args);
-                return cli_usage("tenant", "roster %s: show, sign or publish", w[1]);
-        }
-        return cli_usage("tenant", "unknown command %s", w[0]);
+        if (code >= 0 || o.dir)
+                return code;
+        fallback = folder_default("tenant");
+        o.dir = fallback;
+        return fallback ? -1 : cli_usage_error(cli, "HOME is not set: name the folder with --dir");
 }
 
-int cmd_tenant(int argc, char **argv)
+static int cmd_init(struct cli *cli, int argc, char **argv)
 {
-        struct options o = {.days = 30};
-        int code = parse(argc, argv, &o);
+        static const struct cli_usage usage = {
+                .name = "init",
+                .words = "TENANT",
+                .min_words = 1,
+                .max_words = 1,
+                .about = "Makes the tenant key, encrypted with a passphrase, and prints its pin: what the\n"
+                         "relay, the connectors and the sign-in services trust. Run it on the admin's\n"
+                         "machine; the key never leaves its folder.\n",
+                .options = init_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        char **words;
+        int code = parse(cli, &usage, argc, argv, &words);
 
-        if (code < 0 && !o.dir)
-                o.dir = folder_default("tenant");
-        if (code < 0)
-                code = o.dir ? dispatch(&o, argc - optind, argv + optind)
-                             : cli_fail("HOME is not set: name the folder with --dir");
-        free(o.dir);
-        return code;
+        return code >= 0 ? code : do_init(cli, words[0]);
+}
+
+static int cmd_approve(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "approve",
+                .words = "NAME FINGERPRINT",
+                .min_words = 2,
+                .max_words = 2,
+                .about = "Takes a connector that asks for it into the roster, signs the roster anew and\n"
+                         "sends it to the relay. FINGERPRINT is what `postern enroll` printed on the\n"
+                         "connector's host: get it from there, not from the relay.\n",
+                .options = edit_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        char **words;
+        int code = parse(cli, &usage, argc, argv, &words);
+
+        return code >= 0 ? code : do_edit(cli, edit_approve, (const char *const[]){words[0], words[1]});
+}
+
+static int cmd_approve_service(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "approve-service",
+                .words = "FILE FINGERPRINT",
+                .min_words = 2,
+                .max_words = 2,
+                .about = "Takes a sign-in service into the roster. FILE is its service.pub.json, and\n"
+                         "FINGERPRINT what `postern service init` printed there.\n",
+                .options = edit_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        char **words;
+        int code = parse(cli, &usage, argc, argv, &words);
+
+        return code >= 0 ? code
+                         : do_edit(cli, edit_approve_service, (const char *const[]){words[0], words[1]});
+}
+
+static int cmd_remove(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "remove",
+                .words = "WHICH",
+                .min_words = 1,
+                .max_words = 1,
+                .about = "Takes a connector or sign-in service out of the roster, by name, id or\n"
+                         "fingerprint, for good: its key is not accepted again.\n",
+                .options = edit_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        char **words;
+        int code = parse(cli, &usage, argc, argv, &words);
+
+        return code >= 0 ? code : do_edit(cli, edit_remove, (const char *const[]){words[0], NULL});
+}
+
+static int cmd_roster(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "roster",
+                .words = "[show | sign | publish]",
+                .max_words = 1,
+                .about = "show: prints the roster (the default). sign: signs it anew, with a later end,\n"
+                         "and publishes it. publish: sends the newest one to the relay again.\n",
+                .options = edit_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        char **words;
+        int code = parse(cli, &usage, argc, argv, &words);
+
+        if (code >= 0)
+                return code;
+        if (!words[0] || !strcmp(words[0], "show"))
+                return do_roster_read(cli, false);
+        if (!strcmp(words[0], "publish"))
+                return do_roster_read(cli, true);
+        if (!strcmp(words[0], "sign"))
+                return do_edit(cli, edit_nothing, NULL);
+        return cli_usage_error(cli, "%s: show, sign or publish", words[0]);
+}
+
+int cmd_tenant(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_command table[] = {
+                {"init", "make the tenant key; prints its pin", cmd_init},
+                {"approve", "take a waiting connector into the roster", cmd_approve},
+                {"approve-service", "take a sign-in service into the roster", cmd_approve_service},
+                {"remove", "take a connector or service out", cmd_remove},
+                {"roster", "show the roster, sign it anew, publish it", cmd_roster},
+                {NULL, NULL, NULL},
+        };
+
+        if (secrets_setup(cli) < 0)
+                return CLI_FAILED;
+        return cli_dispatch(cli, table, "the tenant key and the roster, on the admin's machine", argc, argv);
 }
