@@ -138,15 +138,8 @@ static int copy_ca(struct error *err)
 /* enrolment.json comes last: posternd takes the folder for enrolled only with it. */
 static int store(const char *name, const struct enrolment *e, struct error *err)
 {
-        json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "relay", o.relay, "tenant",
-                                 o.tenant, "id", e->id, "name", name, "pin", e->pin);
-        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-        int r;
+        int r = folder_make(o.state_dir, err);
 
-        json_decref(json);
-        if (!text)
-                return error_fail(err, -ENOMEM, "out of memory");
-        r = folder_make(o.state_dir, err);
         if (r == 0)
                 r = write_key(o.state_dir, FILE_IDENTITY, e->identity, err);
         if (r == 0)
@@ -156,7 +149,12 @@ static int store(const char *name, const struct enrolment *e, struct error *err)
                                err);
         if (r == 0)
                 r = copy_ca(err);
-        return r < 0 ? r : write_file(o.state_dir, FILE_ENROLMENT, text, strlen(text), err);
+        if (r < 0)
+                return r;
+        return folder_write_json(o.state_dir, FILE_ENROLMENT,
+                                 json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "relay", o.relay,
+                                           "tenant", o.tenant, "id", e->id, "name", name, "pin", e->pin),
+                                 0644, err);
 }
 
 static void print_enrolled(const struct cli *cli, const char *name, const struct enrolment *e)

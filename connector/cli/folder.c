@@ -10,6 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "connector/base/cleanup.h"
+#include "connector/base/text.h"
+
+#define JSON_FILE_MAX (64 * 1024)
+
 char *folder_default(const char *what)
 {
         const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
@@ -44,4 +49,22 @@ int folder_make(const char *dir, struct error *err)
         if (mkdir(path, 0700) < 0 && errno != EEXIST)
                 return error_fail(err, -errno, "cannot make the folder %s: %s", path, strerror(errno));
         return 0;
+}
+
+static int append(const char *bytes, size_t n, void *data)
+{
+        return buffer_append(data, bytes, n) < 0 ? -1 : 0;
+}
+
+int folder_write_json(const char *dir, const char *file, json_t *json, unsigned mode, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(JSON_FILE_MAX);
+        char path[FOLDER_PATH_MAX];
+        int r = json ? json_dump_callback(json, append, &text, JSON_INDENT(2)) : -1;
+
+        json_decref(json);
+        if (r < 0 || buffer_append_char(&text, '\n') < 0)
+                return error_fail(err, -ENOMEM, "%s: out of memory", file);
+        folder_path(path, dir, file);
+        return file_write_atomic(path, text.data, text.len, mode, err);
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "connector/base/error.h"
@@ -15,3 +16,5 @@ char *folder_default(const char *what);
 void folder_path(char *out, const char *dir, const char *file);
 /* mkdir -p, the last part with mode 0700. */
 int folder_make(const char *dir, struct error *err);
+/* Writes json (reference taken over; NULL means out of memory) to dir/file, atomically, indented. */
+int folder_write_json(const char *dir, const char *file, json_t *json, unsigned mode, struct error *err);

@@ -18,38 +18,26 @@
 #define PUBLIC_FILE "service.pub.json"
 #define META_FILE "service.json"
 
-static int write_json(const char *dir, const char *file, json_t *json, unsigned mode, struct error *err)
-{
-        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-        char path[FOLDER_PATH_MAX];
-
-        json_decref(json);
-        if (!text)
-                return error_fail(err, -ENOMEM, "out of memory");
-        folder_path(path, dir, file);
-        return file_write_atomic(path, text, strlen(text), mode, err);
-}
-
 static int write_public(const struct service_store *s, struct error *err)
 {
         json_t *jwk = NULL;
 
         if (key_to_jwk(s->key, &jwk) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
-        return write_json(s->dir, PUBLIC_FILE,
-                          json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", 1, "id", s->id, "name", s->name, "kid",
-                                    key_kid(s->key), "jwk", jwk),
-                          0644, err);
+        return folder_write_json(s->dir, PUBLIC_FILE,
+                                 json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", 1, "id", s->id, "name", s->name,
+                                           "kid", key_kid(s->key), "jwk", jwk),
+                                 0644, err);
 }
 
 int service_store_save(const struct service_store *s, struct error *err)
 {
-        return write_json(s->dir, META_FILE,
-                          json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:I}", "v", 1, "id", s->id,
-                                    "name", s->name, "relay", s->relay, "tenant", s->tenant, "pin", s->pin,
-                                    "ca_file", s->ca_file, "secret_file", s->secret_file, "roster_seq",
-                                    (json_int_t)s->roster_seq),
-                          0600, err);
+        return folder_write_json(s->dir, META_FILE,
+                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:I}", "v", 1, "id",
+                                           s->id, "name", s->name, "relay", s->relay, "tenant", s->tenant,
+                                           "pin", s->pin, "ca_file", s->ca_file, "secret_file",
+                                           s->secret_file, "roster_seq", (json_int_t)s->roster_seq),
+                                 0600, err);
 }
 
 int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err)

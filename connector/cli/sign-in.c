@@ -88,13 +88,12 @@ static json_t *problem_json(const struct client_result *r)
 static int print_result(const struct cli *cli, const struct client_result *r)
 {
         json_t *json = r->has_verdict ? verdict_json(r) : problem_json(r);
-        char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+        int shown = json ? json_dumpf(json, stdout, JSON_INDENT(2)) : -1;
 
         json_decref(json);
-        if (!text)
+        if (shown < 0)
                 return cli_error(cli, "out of memory"), CLI_UNAVAILABLE;
-        puts(text);
-        free(text);
+        putchar('\n');
         if (!r->has_verdict)
                 return CLI_UNAVAILABLE;
         if (!strcmp(r->verdict.verdict, "accepted"))

@@ -22,19 +22,11 @@
 
 static int write_meta(const struct tenant_store *s, struct error *err)
 {
-        _cleanup_(freep) char *text = NULL;
-        char path[FOLDER_PATH_MAX];
-        json_t *json = json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*}", "v", 1, "tenant", s->tenant, "pin",
-                                 s->pin, "relay", s->relay, "ca_file", s->ca_file, "admin_secret_file",
-                                 s->admin_secret_file);
-
-        if (json)
-                text = json_dumps(json, JSON_INDENT(2));
-        json_decref(json);
-        if (!text)
-                return error_fail(err, -ENOMEM, "out of memory");
-        folder_path(path, s->dir, META_FILE);
-        return file_write_atomic(path, text, strlen(text), 0600, err);
+        return folder_write_json(s->dir, META_FILE,
+                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*}", "v", 1, "tenant", s->tenant,
+                                           "pin", s->pin, "relay", s->relay, "ca_file", s->ca_file,
+                                           "admin_secret_file", s->admin_secret_file),
+                                 0600, err);
 }
 
 int tenant_store_create(const char *dir, const char *tenant, const char *passphrase,

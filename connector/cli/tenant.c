@@ -193,11 +193,10 @@ static void print_roster_json(const struct roster *r)
                                  (json_int_t)r->seq, "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp,
                                  "connectors", members_json(r->connectors, r->n_connectors), "services",
                                  members_json(r->services, r->n_services));
-        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 
+        if (json && json_dumpf(json, stdout, JSON_INDENT(2)) == 0)
+                putchar('\n');
         json_decref(json);
-        if (text)
-                puts(text);
 }
 
 static void print_roster(const struct roster *r, bool json)

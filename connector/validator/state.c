@@ -55,21 +55,19 @@ static int make_proof(struct validator *v, struct buffer *out, struct error *err
 
 static void put_identity(struct validator *v, struct msg_out *m)
 {
-        _cleanup_(buffer_free) struct buffer proof = BUFFER(4096);
+        _cleanup_(buffer_free) struct buffer proof = BUFFER(4096), text = BUFFER(1024);
         struct error err = {""};
         json_t *jwk = NULL;
-        char *text;
 
-        if (key_to_jwk(v->identity, &jwk) < 0 || make_proof(v, &proof, &err) < 0) {
+        if (key_to_jwk(v->identity, &jwk) < 0 || jose_json_text(jwk, &text) < 0 ||
+            make_proof(v, &proof, &err) < 0) {
                 log_error("identity.no_proof", KV_S("why", err.text));
                 json_decref(jwk);
                 return;
         }
-        text = json_dumps(jwk, JSON_COMPACT);
         json_decref(jwk);
-        msg_str(m, TAG_IDENTITY, text);
+        msg_bytes(m, TAG_IDENTITY, text.data, text.len);
         msg_bytes(m, TAG_PROOF, proof.data, proof.len);
-        free(text);
 }
 
 /* "corp.example=1\n..." and the reasons of the realms that are not ready, one each a line. */
@@ -115,17 +113,17 @@ static void send_state(struct validator *v)
 
 static void send_status_of(struct validator *v, const char *name, json_t *json)
 {
-        char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+        _cleanup_(buffer_free) struct buffer text = BUFFER(8192);
+        int r = json ? jose_json_text(json, &text) : -1;
         struct msg_out m;
 
         json_decref(json);
-        if (!text)
+        if (r < 0)
                 return;
         msg_begin(&m, FRAME_STATUS);
         msg_str(&m, TAG_NAME, name);
-        msg_str(&m, TAG_TEXT, text);
+        msg_bytes(&m, TAG_TEXT, text.data, text.len);
         validator_to_ledger(v, &m);
-        free(text);
 }
 
 static void send_dc(void *arg, const char *domain, const char *host, const char *state, uint32_t ewma_ms)
