@@ -30,6 +30,7 @@
 
 enum krb_state {
         KRB_STATE_START = 0, /* waits for the loop's next turn */
+        KRB_STATE_WAITING,   /* for a slot with the KDC */
         KRB_STATE_ASKING,    /* a request without preauthentication is under way */
         KRB_STATE_PROVING,   /* the one request with preauthentication is under way */
         KRB_STATE_DONE,
@@ -52,11 +53,15 @@ struct krb_attempt {
         krb5_init_creds_context icc;
         struct krb_wire *wire;
         struct loop_timer *timer;
+        struct krb_waiter slot;
         attempt_done_fn *fn;
         void *arg;
 };
 
-static const char *const state_names[] = {"start", "asking", "proving", "done"};
+static const char *const state_names[] = {
+        [KRB_STATE_START] = "start",     [KRB_STATE_WAITING] = "waiting", [KRB_STATE_ASKING] = "asking",
+        [KRB_STATE_PROVING] = "proving", [KRB_STATE_DONE] = "done",
+};
 
 /* The one writer of the state. */
 static void set_state(struct krb_attempt *a, enum krb_state state)
@@ -69,6 +74,7 @@ static void set_state(struct krb_attempt *a, enum krb_state state)
 static void attempt_free(struct krb_attempt *a)
 {
         a->wire = krb_wire_free(a->wire);
+        krb_slot_leave(a->krb, &a->slot);
         a->timer = loop_timer_free(a->timer);
         if (a->icc)
                 krb5_init_creds_free(a->krb->context, a->icc);
@@ -189,7 +195,7 @@ static void step_failed(struct krb_attempt *a, krb5_error_code code)
                 finish_code(a, REASON_CLOCK_SKEW, "the KDC's reply", code);
         } else if (code == ENOMEM) {
                 finish_reason(a, REASON_OVERLOADED, "out of memory");
-        } else if (a->state == KRB_STATE_START) {
+        } else if (a->state == KRB_STATE_WAITING) {
                 finish_code(a, REASON_INTERNAL, "no request", code);
         } else if (code == KRB5_PREAUTH_FAILED || code == KRB5_PREAUTH_BAD_TYPE ||
                    code == KRB5KDC_ERR_PREAUTH_FAILED) {
@@ -347,7 +353,7 @@ static enum krb_state state_for_request(const struct krb_attempt *a, const krb5_
         if (krb_as_req_has_preauth(&preauth, (const uint8_t *)request->data, request->length) < 0)
                 return KRB_STATE_DONE;
         if (!preauth)
-                return a->state == KRB_STATE_START ? KRB_STATE_ASKING : KRB_STATE_DONE;
+                return a->state == KRB_STATE_WAITING ? KRB_STATE_ASKING : KRB_STATE_DONE;
         return a->state == KRB_STATE_ASKING && a->password ? KRB_STATE_PROVING : KRB_STATE_DONE;
 }
 
@@ -398,22 +404,14 @@ static void step(struct krb_attempt *a, const uint8_t *reply, size_t n)
         krb5_free_data_contents(context, &realm);
 }
 
+/* The slot is there: starts the exchange. */
 static void begin(struct krb_attempt *a)
 {
         struct krb_domain *domain = krb_domain_find(a->krb, a->config);
         krb5_error_code code;
 
-        if (loop_now(a->krb->loop) >= a->deadline) {
-                finish_reason(a, REASON_DEADLINE, "the budget ended before the KDC was asked");
-                return;
-        }
         if (!domain) {
                 finish_reason(a, REASON_INTERNAL, "the domain was never added");
-                return;
-        }
-        if (!a->client) {
-                finish_reason(a, REASON_BAD_NAME_FORM,
-                              "the name holds a character that no account's name can hold");
                 return;
         }
         code = krb5_init_creds_init(a->krb->context, a->client, NULL, NULL, 0, a->krb->options, &a->icc);
@@ -423,6 +421,32 @@ static void begin(struct krb_attempt *a)
                 step_failed(a, code);
         else
                 step(a, NULL, 0);
+}
+
+/* Takes a slot with the KDC, or a place in its queue. A probe needs none, so that it shows the KDC and not
+ * our burst. */
+static void line_up(struct krb_attempt *a)
+{
+        int r = 0;
+
+        if (loop_now(a->krb->loop) >= a->deadline) {
+                finish_reason(a, REASON_DEADLINE, "the budget ended before the KDC was asked");
+                return;
+        }
+        if (!a->client) {
+                finish_reason(a, REASON_BAD_NAME_FORM,
+                              "the name holds a character that no account's name can hold");
+                return;
+        }
+        set_state(a, KRB_STATE_WAITING);
+        if (a->password)
+                r = krb_slot_enter(a->krb, &a->slot, &a->address, a->address_len);
+        if (r < 0)
+                finish_reason(a, REASON_OVERLOADED, "out of memory");
+        else if (r == 0)
+                begin(a);
+        else
+                loop_timer_at(a->timer, stage_end(a));
 }
 
 /* The stage's time is over: first for connecting, then for the answer. */
@@ -449,7 +473,13 @@ static void on_timer(void *arg)
 
         switch (a->state) {
         case KRB_STATE_START:
-                begin(a);
+                line_up(a);
+                break;
+        case KRB_STATE_WAITING:
+                if (a->slot.holds)
+                        begin(a);
+                else
+                        finish_reason(a, REASON_DC_TIMEOUT, "the KDC is busy with earlier sign-ins");
                 break;
         case KRB_STATE_ASKING:
         case KRB_STATE_PROVING:
@@ -500,6 +530,7 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
                 free(a);
                 return r;
         }
+        a->slot.timer = a->timer;
         a->client = client;
         loop_timer_in(a->timer, 0);
         *ret = a;

@@ -146,6 +146,7 @@ int krb_new(struct krb **ret, struct loop *loop, struct error *err)
                 return error_fail(err, -ENOMEM, "Kerberos: out of memory");
         krb->loop = loop;
         TAILQ_INIT(&krb->domains);
+        TAILQ_INIT(&krb->kdcs);
         code = context_new(krb);
         if (code) {
                 int r = fail_krb(err, krb->context, code, "Kerberos: libkrb5 does not start");

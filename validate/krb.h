@@ -20,6 +20,24 @@ struct krb_domain {
         krb5_keytab keytab;
 };
 
+#define KRB_SLOTS 32 /* sign-ins under way with one KDC */
+
+/* A sign-in's place with its KDC; timer is the sign-in's and is fired when the place becomes its. */
+struct krb_waiter {
+        TAILQ_ENTRY(krb_waiter) link;
+        struct krb_kdc *kdc; /* NULL: neither holds nor waits */
+        bool holds;
+        struct loop_timer *timer;
+};
+
+struct krb_kdc {
+        TAILQ_ENTRY(krb_kdc) link;
+        struct sockaddr_storage address; /* with the port */
+        socklen_t len;
+        unsigned busy;
+        TAILQ_HEAD(, krb_waiter) waiting;
+};
+
 struct krb {
         struct loop *loop;
         struct _profile_t *profile;
@@ -27,7 +45,14 @@ struct krb {
         krb5_get_init_creds_opt *options;
         unsigned long serial; /* makes names of memory keytabs unique */
         TAILQ_HEAD(, krb_domain) domains;
+        TAILQ_HEAD(, krb_kdc) kdcs;
 };
+
+/* 0: w holds a slot; 1: it waits, and w->timer fires once it holds one; -ENOMEM. */
+int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_storage *address,
+                   socklen_t len);
+/* Gives back the slot or the place in the queue, if any. */
+void krb_slot_leave(struct krb *krb, struct krb_waiter *w);
 
 /* NULL when krb_domain_add was never called for it. */
 struct krb_domain *krb_domain_find(struct krb *krb, const struct domain_config *config);
