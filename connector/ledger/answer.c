@@ -1,0 +1,148 @@
+/*
+ * Answers of the control socket: status, log, explain, each as one JSON object.
+ *
+ * The form is stable: `postern --json` prints it as it is. Nothing is decided here; rows and parts are shown
+ * as they came.
+ */
+#include <string.h>
+
+#include "connector/base/text.h"
+#include "connector/ledger/ledger.h"
+
+#define EXPLAIN_RECORDS 10
+#define EXPLAIN_EVENTS 50
+
+static json_t *refusal(const char *why)
+{
+        return json_pack("{s:b, s:s}", "ok", 0, "error", why);
+}
+
+/* {"ok":true,"now":...,"ledger":"ok"|"degraded"}: what begins every answer. */
+static json_t *begin(struct ledger *l)
+{
+        json_t *status = journal_status(l->journal);
+        json_t *root = json_pack("{s:b, s:I, s:o}", "ok", 1, "now", (json_int_t)loop_wall(l->process.loop),
+                                 "ledger", status);
+
+        return root;
+}
+
+static json_t *parts(const struct ledger *l)
+{
+        json_t *o = json_object();
+
+        for (size_t i = 0; i < l->n_status; i++) {
+                const struct ledger_status *s = &l->status[i];
+                (void)json_object_set_new(
+                        o, s->name, json_pack("{s:I, s:O}", "at", (json_int_t)s->wall, "value", s->value));
+        }
+        return o;
+}
+
+static json_t *answer_status(struct ledger *l)
+{
+        json_t *root = begin(l);
+
+        if (!root)
+                return NULL;
+        (void)json_object_set_new(root, "counts",
+                                  json_pack("{s:I, s:I, s:I, s:I}", "accepted",
+                                            (json_int_t)l->counts[COUNT_ACCEPTED], "refused",
+                                            (json_int_t)l->counts[COUNT_REFUSED], "unavailable",
+                                            (json_int_t)l->counts[COUNT_UNAVAILABLE], "declined",
+                                            (json_int_t)l->counts[COUNT_DECLINED]));
+        (void)json_object_set_new(root, "parts", parts(l));
+        return root;
+}
+
+/* Searches with the name and its hash; the hash finds rows whose name was only kept masked. */
+static void search_user(const struct ledger *l, struct store_search *s, const char *user,
+                        char hash[NAME_HASH_TEXT])
+{
+        s->user = user;
+        if (l->has_hash_key) {
+                name_hash(l->hash_key, user, strlen(user), hash);
+                s->user_hash = hash;
+        }
+}
+
+static json_t *answer_log(struct ledger *l, const struct request *request)
+{
+        struct store_search search = {.request = request};
+        char hash[NAME_HASH_TEXT];
+        json_t *root = begin(l), *list = json_array();
+        struct error err;
+        int r;
+
+        if (request->user[0])
+                search_user(l, &search, request->user, hash);
+        if (request->events)
+                r = journal_events(l->journal, &search, list, &err);
+        else
+                r = journal_records(l->journal, &search, list, &err);
+        if (r < 0) {
+                json_decref(list);
+                json_decref(root);
+                return refusal(err.text);
+        }
+        (void)json_object_set_new(root, request->events ? "events" : "records", list);
+        return root;
+}
+
+static int add_events(struct ledger *l, json_t *record, struct error *err)
+{
+        const struct request request = {.limit = EXPLAIN_EVENTS};
+        const struct store_search search = {.request = &request,
+                                            .id = json_string_value(json_object_get(record, "id"))};
+        json_t *list = json_array();
+        int r = journal_events(l->journal, &search, list, err);
+
+        (void)json_object_set_new(record, "events", list);
+        return r;
+}
+
+/* What is a sign-in's id where one has it, else a user; the newest records, each with its events. */
+static json_t *answer_explain(struct ledger *l, const struct request *asked)
+{
+        const struct request request = {.limit = EXPLAIN_RECORDS};
+        struct store_search search = {.request = &request};
+        char hash[NAME_HASH_TEXT];
+        json_t *root = begin(l), *list = json_array(), *record;
+        struct error err;
+        size_t i;
+        int r = 0;
+
+        if (id_valid(asked->what, strlen(asked->what))) {
+                search.id = asked->what;
+                r = journal_records(l->journal, &search, list, &err);
+        }
+        if (r == 0 && json_array_size(list) == 0) {
+                search.id = NULL;
+                search_user(l, &search, asked->what, hash);
+                r = journal_records(l->journal, &search, list, &err);
+        }
+        json_array_foreach (list, i, record)
+                if (r == 0)
+                        r = add_events(l, record, &err);
+        if (r < 0) {
+                json_decref(list);
+                json_decref(root);
+                return refusal(err.text);
+        }
+        (void)json_object_set_new(root, "found_by", json_string(search.id ? "id" : "user"));
+        (void)json_object_set_new(root, "records", list);
+        return root;
+}
+
+json_t *ledger_answer(struct ledger *l, const struct request *request)
+{
+        switch (request->what_to_do) {
+        case REQUEST_STATUS:
+                return answer_status(l);
+        case REQUEST_LOG:
+                return answer_log(l, request);
+        case REQUEST_EXPLAIN:
+                return answer_explain(l, request);
+        }
+        return refusal("unknown");
+}

@@ -1,0 +1,230 @@
+/*
+ * The control socket: a bounded number of clients, one line in, one line out, each within a deadline.
+ *
+ * The ledger's loop never waits for a client: answers are written as the socket takes them, and a client that
+ * doesn't read or write within CLIENT_MS is dropped. Who asked is logged. It does not know what requests mean
+ * (request.c, answer.c).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "connector/base/cleanup.h"
+#include "connector/ledger/ledger.h"
+
+#define CLIENT_MS 10000
+#define ACCEPT_AGAIN_MS 200
+
+struct client {
+        TAILQ_ENTRY(client) link;
+        struct control *control;
+        int fd;
+        struct loop_io *io;
+        struct loop_timer *deadline;
+        char line[REQUEST_LINE_MAX + 1];
+        size_t len;
+        char *answer; /* from jansson; the NUL became a newline */
+        size_t answer_len, sent;
+};
+
+struct control {
+        struct ledger *ledger;
+        int fd;
+        struct loop_io *io;
+        struct loop_timer *again; /* watches the socket again after a failed accept */
+        TAILQ_HEAD(, client) clients;
+        size_t n_clients;
+};
+
+static void client_drop(struct client *c)
+{
+        struct control *control = c->control;
+
+        TAILQ_REMOVE(&control->clients, c, link);
+        if (control->n_clients-- == LEDGER_CLIENTS_MAX)
+                loop_io_set(control->io, LOOP_READ);
+        c->io = loop_io_free(c->io);
+        c->deadline = loop_timer_free(c->deadline);
+        closep(&c->fd);
+        free(c->answer);
+        free(c);
+}
+
+static void on_deadline(void *arg)
+{
+        client_drop(arg);
+}
+
+static void client_write(struct client *c)
+{
+        ssize_t n = send(c->fd, c->answer + c->sent, c->answer_len - c->sent, MSG_NOSIGNAL);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n > 0)
+                c->sent += (size_t)n;
+        if (n < 0 || c->sent == c->answer_len)
+                client_drop(c);
+}
+
+static json_t *refusal(const char *why)
+{
+        return json_pack("{s:b, s:s}", "ok", 0, "error", why);
+}
+
+static const char *do_text(enum request_do what)
+{
+        switch (what) {
+        case REQUEST_STATUS:
+                return "status";
+        case REQUEST_LOG:
+                return "log";
+        case REQUEST_EXPLAIN:
+                return "explain";
+        }
+        return "?";
+}
+
+static void log_request(const struct client *c, const char *what)
+{
+        struct ucred peer = {0, (uid_t)-1, (gid_t)-1};
+        socklen_t n = sizeof(peer);
+
+        (void)getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n);
+        log_info("control_request", KV_S("do", what), KV_U("uid", peer.uid), KV_I("pid", peer.pid));
+}
+
+static void client_answer(struct client *c)
+{
+        struct request request;
+        struct error err;
+        json_t *answer;
+
+        if (request_parse(&request, c->line, c->len, &err) < 0) {
+                log_request(c, "malformed");
+                answer = refusal(err.text);
+        } else {
+                log_request(c, do_text(request.what_to_do));
+                answer = ledger_answer(c->control->ledger, &request);
+        }
+        c->answer = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+        json_decref(answer);
+        if (!c->answer) {
+                client_drop(c);
+                return;
+        }
+        c->answer_len = strlen(c->answer) + 1;
+        c->answer[c->answer_len - 1] = '\n';
+        loop_io_set(c->io, LOOP_WRITE);
+}
+
+static void client_read(struct client *c)
+{
+        ssize_t n = recv(c->fd, c->line + c->len, sizeof(c->line) - c->len, 0);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n <= 0) {
+                client_drop(c);
+                return;
+        }
+        char *end = memchr(c->line + c->len, '\n', (size_t)n);
+        c->len += (size_t)n;
+        if (end)
+                c->len = (size_t)(end - c->line);
+        if (end || c->len == sizeof(c->line)) /* too long: the parser says so */
+                client_answer(c);
+}
+
+static void on_client(void *arg, int fd, int events)
+{
+        struct client *c = arg;
+
+        (void)fd;
+        if (c->answer)
+                client_write(c);
+        else if (events & LOOP_READ)
+                client_read(c);
+}
+
+static int client_new(struct control *control, int fd)
+{
+        struct client *c = calloc(1, sizeof(*c));
+
+        if (!c) {
+                (void)close(fd);
+                return -ENOMEM;
+        }
+        c->control = control;
+        c->fd = fd;
+        TAILQ_INSERT_TAIL(&control->clients, c, link);
+        if (++control->n_clients == LEDGER_CLIENTS_MAX)
+                loop_io_set(control->io, 0);
+        int r = loop_timer_new(&c->deadline, control->ledger->process.loop, NULL, on_deadline, c);
+        if (r == 0)
+                r = loop_io_new(&c->io, control->ledger->process.loop, NULL, fd, LOOP_READ, on_client, c);
+        if (r < 0) {
+                client_drop(c);
+                return r;
+        }
+        loop_timer_in(c->deadline, CLIENT_MS);
+        return 0;
+}
+
+static void on_again(void *arg)
+{
+        struct control *control = arg;
+
+        if (control->n_clients < LEDGER_CLIENTS_MAX)
+                loop_io_set(control->io, LOOP_READ);
+}
+
+static void on_connection(void *arg, int fd, int events)
+{
+        struct control *control = arg;
+        int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        (void)events;
+        if (client >= 0 && client_new(control, client) == 0)
+                return;
+        if (client < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
+                return;
+        loop_io_set(control->io, 0); /* no descriptors or no memory: not in a tight circle */
+        loop_timer_in(control->again, ACCEPT_AGAIN_MS);
+}
+
+int control_new(struct control **ret_control, struct ledger *l, int fd)
+{
+        struct control *control = calloc(1, sizeof(*control));
+
+        if (!control) {
+                (void)close(fd);
+                return -ENOMEM;
+        }
+        control->ledger = l;
+        control->fd = fd;
+        TAILQ_INIT(&control->clients);
+        int r = loop_timer_new(&control->again, l->process.loop, NULL, on_again, control);
+        if (r == 0)
+                r = loop_io_new(&control->io, l->process.loop, NULL, fd, LOOP_READ, on_connection, control);
+        if (r < 0)
+                control_free(control);
+        else
+                *ret_control = control;
+        return r;
+}
+
+struct control *control_free(struct control *control)
+{
+        if (!control)
+                return NULL;
+        while (!TAILQ_EMPTY(&control->clients))
+                client_drop(TAILQ_FIRST(&control->clients));
+        control->io = loop_io_free(control->io);
+        control->again = loop_timer_free(control->again);
+        closep(&control->fd);
+        free(control);
+        return NULL;
+}

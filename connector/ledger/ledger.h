@@ -1,0 +1,52 @@
+/*
+ * The ledger process: records of sign-ins, events and deliveries in SQLite, and the control socket that shows
+ * them.
+ *
+ * It holds no key but the one for hashing names and never sees a password. A full disk or a broken database
+ * degrades it: the newest rows then live in memory, `postern status` says so, and it tries the disk again and
+ * again.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <sys/queue.h>
+
+#include "connector/ledger/request.h"
+#include "connector/ledger/store.h"
+#include "connector/name-hash.h"
+#include "connector/process.h"
+
+#define LEDGER_CLIENTS_MAX 16
+#define LEDGER_STATUS_MAX 256 /* parts that `postern status` shows */
+
+/* A part's latest word on itself. */
+struct ledger_status {
+        char name[300];
+        json_t *value;
+        int64_t wall;
+};
+
+enum { COUNT_ACCEPTED = 0, COUNT_REFUSED, COUNT_UNAVAILABLE, COUNT_DECLINED, COUNT_N };
+
+struct control;
+
+struct ledger {
+        struct process process;
+        struct ipc *link, *validator;
+        struct journal *journal;
+        struct control *control;
+        int dir_fd, socket_fd; /* as handed over, until start */
+        int held_fds[2];       /* channels to validator and link, until start */
+        bool has_hash_key;
+        uint8_t hash_key[NAME_HASH_KEY_LEN];
+        size_t n_status;
+        struct ledger_status status[LEDGER_STATUS_MAX];
+        uint64_t counts[COUNT_N]; /* since this process started */
+};
+
+/* answer.c: the answer to a request, an object with "ok". NULL: no memory. */
+json_t *ledger_answer(struct ledger *l, const struct request *request);
+
+/* control.c: the listening socket and its clients. Takes over fd. */
+int control_new(struct control **ret_control, struct ledger *l, int fd);
+struct control *control_free(struct control *control);

@@ -1,0 +1,239 @@
+/*
+ * postern-ledger: takes records from validator and link, keeps them, and answers the control socket.
+ *
+ * What the disk does never ends this process; only the supervisor does. It keeps no name that resolved to
+ * nothing: the validator masks those before they come here.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "connector/base/cleanup.h"
+#include "connector/ledger/ledger.h"
+
+#define STATUS_TEXT_MAX 15000
+
+/* ---- status of the parts ---- */
+
+static struct ledger_status *status_slot(struct ledger *l, const char *name)
+{
+        for (size_t i = 0; i < l->n_status; i++)
+                if (strcmp(l->status[i].name, name) == 0)
+                        return &l->status[i];
+        if (l->n_status == LEDGER_STATUS_MAX || strlen(name) >= sizeof(l->status[0].name))
+                return NULL;
+        struct ledger_status *s = &l->status[l->n_status++];
+        *s = (struct ledger_status){.value = NULL};
+        memcpy(s->name, name, strlen(name) + 1);
+        return s;
+}
+
+static void set_status(struct ledger *l, const char *name, const char *text)
+{
+        json_t *value = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        struct ledger_status *slot = json_is_object(value) ? status_slot(l, name) : NULL;
+
+        if (!slot) {
+                log_warning("status_refused", KV_S("part", name));
+                json_decref(value);
+                return;
+        }
+        json_decref(slot->value);
+        slot->value = value;
+        slot->wall = loop_wall(l->process.loop);
+}
+
+static void on_share(void *arg, const char *key, const char *text)
+{
+        set_status(arg, key, text);
+}
+
+/* ---- frames of validator and link ---- */
+
+static void count(struct ledger *l, const struct msg_in *m)
+{
+        static const char *const verdicts[] = {"accepted", "refused", "unavailable"};
+        char verdict[16];
+
+        if (msg_has(m, R_DECLINED))
+                l->counts[COUNT_DECLINED]++;
+        else if (msg_get_str(m, R_VERDICT, verdict, sizeof(verdict)) == 0)
+                for (size_t i = 0; i < 3; i++)
+                        if (strcmp(verdict, verdicts[i]) == 0)
+                                l->counts[i]++;
+}
+
+static void take_status(struct ledger *l, const struct msg_in *m)
+{
+        char name[300], text[STATUS_TEXT_MAX];
+
+        if (msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0 &&
+            msg_get_str(m, TAG_TEXT, text, sizeof(text)) == 0)
+                set_status(l, name, text);
+        else
+                log_warning("status_refused", KV_S("part", "?"));
+}
+
+static void on_frame(void *arg, const struct msg_in *m, int received)
+{
+        _cleanup_(closep) int fd = received;
+        struct ledger *l = arg;
+
+        if (m->type == FRAME_RECORD)
+                count(l, m);
+        if (m->type == FRAME_STATUS)
+                take_status(l, m);
+        else if (l->journal &&
+                 (m->type == FRAME_RECORD || m->type == FRAME_EVENT || m->type == FRAME_DELIVERY))
+                journal_add(l->journal, m);
+        else
+                log_warning("unknown_frame", KV_U("type", m->type));
+}
+
+static void on_link_closed(void *arg, const char *why)
+{
+        struct ledger *l = arg;
+
+        log_debug("link_gone", KV_S("why", why));
+        l->link = ipc_free(l->link);
+}
+
+static void on_validator_closed(void *arg, const char *why)
+{
+        struct ledger *l = arg;
+
+        log_debug("validator_gone", KV_S("why", why));
+        l->validator = ipc_free(l->validator);
+}
+
+/* ---- what the supervisor hands over ---- */
+
+static int on_config(void *arg, const struct config *old, struct error *err)
+{
+        struct ledger *l = arg;
+
+        (void)old;
+        (void)err;
+        if (l->journal)
+                journal_limits(l->journal, l->process.config->ledger_days, l->process.config->ledger_rows);
+        return 0;
+}
+
+static int on_file(void *arg, const char *name, int handed, struct error *err)
+{
+        _cleanup_(closep) int fd = handed;
+        struct ledger *l = arg;
+
+        if (strcmp(name, FILE_HASH_KEY) == 0) {
+                l->has_hash_key =
+                        pread(fd, l->hash_key, sizeof(l->hash_key), 0) == (ssize_t)sizeof(l->hash_key);
+                if (!l->has_hash_key)
+                        return error_fail(err, -EBADMSG, "%s is not %d bytes long: remove it and start again",
+                                          FILE_HASH_KEY, NAME_HASH_KEY_LEN);
+                return 0;
+        }
+        int *slot = strcmp(name, FILE_LEDGER_DIR) == 0       ? &l->dir_fd
+                    : strcmp(name, FILE_CONTROL_SOCKET) == 0 ? &l->socket_fd
+                                                             : NULL;
+        if (!slot)
+                return 0;
+        closep(slot);
+        *slot = fd;
+        fd = -1;
+        return 0;
+}
+
+static int open_peer(struct ledger *l, bool link, int fd, struct error *err)
+{
+        struct ipc **slot = link ? &l->link : &l->validator;
+
+        *slot = ipc_free(*slot);
+        int r = ipc_new(slot, l->process.loop, fd, on_frame, link ? on_link_closed : on_validator_closed, l);
+        return r < 0 ? error_fail(err, r, "channel to %s: %s", link ? "link" : "validator", strerror(-r)) : 0;
+}
+
+/* Before the start there is no journal yet: the channel waits unread, so that no record is lost. */
+static int on_peer(void *arg, const char *name, int fd, struct error *err)
+{
+        struct ledger *l = arg;
+        bool link = strcmp(name, "link") == 0;
+
+        if (l->journal)
+                return open_peer(l, link, fd, err);
+        closep(&l->held_fds[link]);
+        l->held_fds[link] = fd;
+        return 0;
+}
+
+static int open_held_peers(struct ledger *l, struct error *err)
+{
+        int r = 0;
+
+        for (int link = 0; r == 0 && link < 2; link++) {
+                if (l->held_fds[link] >= 0)
+                        r = open_peer(l, link, l->held_fds[link], err);
+                l->held_fds[link] = -1;
+        }
+        return r;
+}
+
+static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
+{
+        struct ledger *l = arg;
+
+        (void)boot;
+        (void)connector_id;
+        if (l->dir_fd < 0 || l->socket_fd < 0)
+                return error_fail(err, -EINVAL, "the supervisor did not hand over folder and socket");
+        const struct journal_config config = {.loop = l->process.loop,
+                                              .dir_fd = l->dir_fd,
+                                              .days = l->process.config->ledger_days,
+                                              .rows = l->process.config->ledger_rows};
+        int r = journal_new(&l->journal, &config, err);
+        if (r < 0)
+                return r;
+        l->dir_fd = -1;
+        r = control_new(&l->control, l, l->socket_fd);
+        l->socket_fd = -1;
+        if (r < 0)
+                return error_fail(err, r, "control socket: %s", strerror(-r));
+        r = open_held_peers(l, err);
+        if (r < 0)
+                return r;
+        process_ready(&l->process);
+        return 0;
+}
+
+static void ledger_clear(struct ledger *l)
+{
+        l->control = control_free(l->control);
+        l->link = ipc_free(l->link);
+        l->validator = ipc_free(l->validator);
+        l->journal = journal_free(l->journal);
+        for (size_t i = 0; i < l->n_status; i++)
+                json_decref(l->status[i].value);
+        closep(&l->dir_fd);
+        closep(&l->socket_fd);
+        closep(&l->held_fds[0]);
+        closep(&l->held_fds[1]);
+}
+
+int main(int argc, char **argv)
+{
+        static const struct process_ops ops = {
+                .config = on_config, .file = on_file, .peer = on_peer, .start = on_start, .share = on_share};
+        static struct ledger ledger = {.dir_fd = -1, .socket_fd = -1};
+        struct error err;
+
+        (void)umask(077);
+        (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk */
+        if (process_open(&ledger.process, "postern-ledger", argc, argv, &ops, &ledger, &err) < 0)
+                return process_fail("postern-ledger", &err);
+        int code = process_run(&ledger.process);
+        ledger_clear(&ledger);
+        process_close(&ledger.process);
+        return code;
+}

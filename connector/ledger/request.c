@@ -1,0 +1,122 @@
+/*
+ * Reading a control request: strict JSON, known members only, each within its bounds. Takes bytes, knows no
+ * socket.
+ */
+#include "connector/ledger/request.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#define LIMIT_DEFAULT 50
+
+static int take_text(const json_t *value, const char *key, char *out, size_t cap, struct error *err)
+{
+        const char *text = json_string_value(value);
+
+        if (!text || !text[0] || strlen(text) != json_string_length(value) || strlen(text) >= cap)
+                return error_fail(err, -EBADMSG, "'%s' must be a text of 1 to %zu bytes", key, cap - 1);
+        memcpy(out, text, strlen(text) + 1);
+        return 0;
+}
+
+static int take_number(const json_t *value, const char *key, int64_t min, int64_t max, int64_t *ret,
+                       struct error *err)
+{
+        if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max)
+                return error_fail(err, -EBADMSG, "'%s' must be a whole number from %lld to %lld", key,
+                                  (long long)min, (long long)max);
+        *ret = json_integer_value(value);
+        return 0;
+}
+
+static int take_do(const json_t *value, enum request_do *ret, struct error *err)
+{
+        static const char *const words[] = {"status", "log", "explain"};
+        const char *text = json_string_value(value);
+
+        for (size_t i = 0; text && i < 3; i++)
+                if (strcmp(text, words[i]) == 0) {
+                        *ret = (enum request_do)(i + 1);
+                        return 0;
+                }
+        return error_fail(err, -EBADMSG, "'do' must be status, log or explain");
+}
+
+static int take_verdict(const json_t *value, char *out, size_t cap, struct error *err)
+{
+        static const char *const words[] = {"accepted", "refused", "unavailable", "declined"};
+        int r = take_text(value, "verdict", out, cap, err);
+
+        for (size_t i = 0; r == 0 && i < 4; i++)
+                if (strcmp(out, words[i]) == 0)
+                        return 0;
+        return error_fail(err, -EBADMSG, "'verdict' must be accepted, refused, unavailable or declined");
+}
+
+static int take_member(struct request *r, const char *key, const json_t *value, struct error *err)
+{
+        int64_t limit = 0;
+        int code;
+
+        if (strcmp(key, "do") == 0)
+                return take_do(value, &r->what_to_do, err);
+        if (strcmp(key, "user") == 0)
+                return take_text(value, key, r->user, sizeof(r->user), err);
+        if (strcmp(key, "what") == 0)
+                return take_text(value, key, r->what, sizeof(r->what), err);
+        if (strcmp(key, "verdict") == 0)
+                return take_verdict(value, r->verdict, sizeof(r->verdict), err);
+        if (strcmp(key, "since") == 0)
+                return take_number(value, key, 0, INT64_MAX, &r->since, err);
+        if (strcmp(key, "until") == 0)
+                return take_number(value, key, 0, INT64_MAX, &r->until, err);
+        if (strcmp(key, "limit") == 0) {
+                code = take_number(value, key, 1, REQUEST_LIMIT_MAX, &limit, err);
+                r->limit = (uint32_t)limit;
+                return code;
+        }
+        if (strcmp(key, "events") == 0 && json_is_boolean(value)) {
+                r->events = json_is_true(value);
+                return 0;
+        }
+        return error_fail(err, -EBADMSG, "the member '%.64s' is unknown or of the wrong type", key);
+}
+
+/* What the members demand of each other. */
+static int check_whole(const struct request *r, struct error *err)
+{
+        if (!r->what_to_do)
+                return error_fail(err, -EBADMSG, "'do' is missing");
+        if (r->what_to_do == REQUEST_EXPLAIN && !r->what[0])
+                return error_fail(err, -EBADMSG, "'what' is missing: the id of a sign-in, or a user");
+        if (r->events && (r->user[0] || r->verdict[0]))
+                return error_fail(err, -EBADMSG, "events have neither user nor verdict");
+        return 0;
+}
+
+int request_parse(struct request *ret_r, const char *line, size_t n, struct error *err)
+{
+        struct request r = {.limit = LIMIT_DEFAULT};
+        json_error_t why;
+        json_t *root, *value;
+        const char *key;
+        int code = 0;
+
+        if (n > REQUEST_LINE_MAX)
+                return error_fail(err, -EBADMSG, "the request is longer than %d bytes", REQUEST_LINE_MAX);
+        root = json_loadb(line, n, JSON_REJECT_DUPLICATES, &why);
+        if (!json_is_object(root)) {
+                json_decref(root);
+                return error_fail(err, -EBADMSG, "the request is not a JSON object");
+        }
+        json_object_foreach (root, key, value)
+                if (code == 0)
+                        code = take_member(&r, key, value, err);
+        json_decref(root);
+        if (code == 0)
+                code = check_whole(&r, err);
+        if (code == 0)
+                *ret_r = r;
+        return code;
+}

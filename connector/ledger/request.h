@@ -1,0 +1,30 @@
+/*
+ * One line that a client of the control socket sent: {"do":"status"}, {"do":"log",...} or
+ * {"do":"explain","what":...}.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connector/base/error.h"
+
+#define REQUEST_LINE_MAX 4096
+#define REQUEST_TEXT_MAX 512
+#define REQUEST_LIMIT_MAX 500
+
+enum request_do { REQUEST_STATUS = 1, REQUEST_LOG, REQUEST_EXPLAIN };
+
+struct request {
+        enum request_do what_to_do;
+        char user[REQUEST_TEXT_MAX + 1]; /* log: or "" */
+        char what[REQUEST_TEXT_MAX + 1]; /* explain: an id or a name */
+        char verdict[16];                /* log: "accepted" "refused" "unavailable" "declined" or "" */
+        int64_t since, until;            /* s since the epoch; 0: open */
+        uint32_t limit;                  /* 1 to REQUEST_LIMIT_MAX */
+        bool events;                     /* log: events instead of sign-ins */
+};
+
+/* Every member checked; an unknown one is refused by name. -EBADMSG with err. */
+int request_parse(struct request *ret_r, const char *line, size_t n, struct error *err);

@@ -1,0 +1,75 @@
+/*
+ * Where the ledger's rows are: a database, and the journal in front of it.
+ *
+ * A store is one SQLite database, on disk or in memory. The journal owns both kinds: it takes frames, writes
+ * them in batches, falls back to memory while the disk refuses, and moves what gathered there to the disk
+ * once that works again.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "connector/base/ipc.h"
+#include "connector/ledger/request.h"
+
+struct store;
+
+/* dir_fd: the folder of ledger.db (not owned); -1: a database in memory. -errno with err, which names the
+ * remedy. */
+int store_open(struct store **ret_store, int dir_fd, struct error *err);
+struct store *store_free(struct store *store);
+
+/* One transaction around the calls of store_insert. */
+int store_begin(struct store *store, struct error *err);
+int store_commit(struct store *store, struct error *err);
+void store_rollback(struct store *store);
+/* FRAME_RECORD, FRAME_EVENT or FRAME_DELIVERY; wall: now. -EBADMSG: a frame that can't be a row (skip it). */
+int store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err);
+/* Removes rows older than `before` and the oldest above `rows`, some thousands at a time. *ret_more: call
+ * again. */
+int store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_more, struct error *err);
+/* Copies every row of `from` into `to`, or none. */
+int store_copy(struct store *to, struct store *from, struct error *err);
+
+/* A search. user_hash may be NULL. Rows come newest first, appended to list (a JSON array). -ETIME: took too
+ * long. */
+struct store_search {
+        const struct request *request;
+        const char *user, *user_hash; /* a name in any form it was stored, or NULL */
+        const char *id;               /* or NULL */
+};
+int store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err);
+int store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);
+/* How many rows there are, more or less. */
+uint64_t store_count(struct store *store);
+
+struct journal_config {
+        struct loop *loop;
+        int dir_fd; /* owned from here on */
+        uint32_t days, rows;
+        uint32_t retry_ms; /* 0: 5000 */
+        uint32_t flush_ms; /* 0: 100 */
+};
+
+/* The limits of memory while the disk refuses. */
+#define JOURNAL_PENDING_MAX 10000
+#define JOURNAL_MEMORY_ROWS 20000
+
+struct journal;
+/* A disk that refuses is no failure: the journal begins degraded. 0 or -ENOMEM and the like. */
+int journal_new(struct journal **ret_journal, const struct journal_config *config, struct error *err);
+/* Writes what is pending. */
+struct journal *journal_free(struct journal *journal);
+void journal_limits(struct journal *journal, uint32_t days, uint32_t rows);
+/* Takes a copy; written within flush_ms, or with the 100th. Never fails; past JOURNAL_PENDING_MAX the oldest
+ * goes and is counted. */
+void journal_add(struct journal *journal, const struct msg_in *m);
+/* Writes what is pending, so that a search finds it. */
+void journal_flush(struct journal *journal);
+/* Searches memory, then disk, up to the request's limit. */
+int journal_records(struct journal *journal, const struct store_search *search, json_t *list,
+                    struct error *err);
+int journal_events(struct journal *journal, const struct store_search *search, json_t *list,
+                   struct error *err);
+/* {"state":"ok"|"degraded","why":...,"rows":n,"in_memory":n,"dropped":n} */
+json_t *journal_status(struct journal *journal);
