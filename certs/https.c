@@ -9,7 +9,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <openssl/x509_vfy.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +28,7 @@ struct https {
         CURL *curl;
         char *ca_file, *cert_file, *key_file, *proxy;
         char reason[CURL_ERROR_SIZE];
+        int verify_error; /* X509_V_* of the last handshake */
 };
 
 /* One request while it runs. */
@@ -191,13 +192,35 @@ static int set_method(const struct exchange *x, struct error *err)
         return 0;
 }
 
-static void set_tls(const struct https *https)
+/* libcurl tells the cause of a failed verification only when it is first in OpenSSL's queue; so it is noted
+ * here. */
+static int on_verify(int ok, X509_STORE_CTX *store)
+{
+        SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+        struct https *https = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+        if (!ok)
+                https->verify_error = X509_STORE_CTX_get_error(store);
+        return ok;
+}
+
+static CURLcode on_tls_context(CURL *curl, void *ctx, void *https)
+{
+        (void)curl;
+        SSL_CTX_set_app_data((SSL_CTX *)ctx, https);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
+        return CURLE_OK;
+}
+
+static void set_tls(struct https *https)
 {
         CURL *curl = https->curl;
 
         curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
         curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
         curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+        curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
+        curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, https);
         if (https->ca_file) {
                 curl_easy_setopt(curl, CURLOPT_CAINFO, https->ca_file);
                 curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* that CA, not the system's as well */
@@ -218,6 +241,7 @@ static int set_options(struct exchange *x, struct error *err)
 
         curl_easy_reset(curl); /* keeps its connections */
         https->reason[0] = '\0';
+        https->verify_error = X509_V_OK;
         if (curl_easy_setopt(curl, CURLOPT_URL, q->url) != CURLE_OK ||
             curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https") != CURLE_OK)
                 return error_fail(err, -EIO, "HTTPS: libcurl refuses the URL");
@@ -248,10 +272,7 @@ static int set_options(struct exchange *x, struct error *err)
 
 static int verify_failed(const struct exchange *x, struct error *err)
 {
-        long result = X509_V_OK;
-
-        curl_easy_getinfo(x->https->curl, CURLINFO_SSL_VERIFYRESULT, &result);
-        switch (result) {
+        switch (x->https->verify_error) {
         case X509_V_OK:
                 return error_fail(err, -EPROTO, "%s: its certificate is for another name (%s)", x->host,
                                   x->https->reason);
@@ -260,6 +281,7 @@ static int verify_failed(const struct exchange *x, struct error *err)
         case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
         case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+        case X509_V_ERR_CERT_SIGNATURE_FAILURE: /* a CA of the same name with another key */
                 return error_fail(
                         err, -EPROTO,
                         "%s: its certificate is not signed by a CA known here; give its CA with --ca-file",
@@ -273,7 +295,7 @@ static int verify_failed(const struct exchange *x, struct error *err)
                                   "%s: its certificate is not valid yet; correct the clock here", x->host);
         default:
                 return error_fail(err, -EPROTO, "%s: its certificate is not accepted: %s", x->host,
-                                  X509_verify_cert_error_string(result));
+                                  X509_verify_cert_error_string(x->https->verify_error));
         }
 }
 
@@ -326,7 +348,7 @@ static int explain(const struct exchange *x, CURLcode code, struct error *err)
         if (x->overflow)
                 return error_fail(err, -EMSGSIZE, "%s: its answer is longer than %zu bytes", x->host,
                                   x->body.max);
-        if (code == CURLE_PEER_FAILED_VERIFICATION)
+        if (code == CURLE_PEER_FAILED_VERIFICATION || x->https->verify_error != X509_V_OK)
                 return verify_failed(x, err);
         if (code == CURLE_OPERATION_TIMEDOUT)
                 return timed_out(x, err);
