@@ -322,6 +322,8 @@ static void on_kdc_reply(void *arg, int error, const uint8_t *reply, size_t n)
         if (m->first_n == 0) {
                 memcpy(m->first, copy, n);
                 m->first_n = n;
+                if (m->edit_first)
+                        m->edit(m, m->first, &m->first_n);
         }
         if (l->plan == PLAN_EDITED)
                 m->edit(m, copy, &n);

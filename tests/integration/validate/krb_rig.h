@@ -81,6 +81,7 @@ struct middle {
         unsigned n_plain, n_preauth, n_other;
         /* Changes the answer in place (at most KRB_REPLY_MAX). */
         void (*edit)(struct middle *m, uint8_t *reply, size_t *n);
+        bool edit_first; /* applies edit() to the kept first answer, for PLAN_FIRST_ANSWER */
         uint8_t first[8192], recorded[8192];
         size_t first_n, recorded_n;
         struct link *links;
