@@ -50,7 +50,7 @@ struct id_table {
 /* A request that was handed over and not answered. */
 struct flight {
         struct by_id node;
-        uint64_t session; /* serial of the session it came in */
+        uint64_t session; /* serial of the session that was told of it last */
         uint64_t ends_at; /* loop_now() when nobody waits any more */
         bool over; /* cancelled, or lost with its validator: known until its end, but takes no credit */
 };
@@ -68,9 +68,10 @@ struct kept {
         enum kept_state state;
 };
 
-/* "received" or "declined", of the current session. */
+/* "received" or "declined", not yet known to the relay. */
 struct item {
         TAILQ_ENTRY(item) order;
+        uint64_t ends_at;
         struct report_item content;
         bool posted;
 };
@@ -175,8 +176,10 @@ int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at
 struct kept *store_find_kept(struct link *l, const char *id);
 void store_drop_kept(struct link *l, struct kept *k);
 int store_item(struct link *l, const char *id, enum report_kind is, const char *why);
-/* Frees the items that were in the report under way, or all. */
-void store_drop_items(struct link *l, bool all);
+/* Frees the items that were in the report under way: the relay knows them. */
+void store_drop_posted(struct link *l);
+/* For a new session: says again of each request in hand that it is here, so that the relay does not give it up. */
+void store_say_received(struct link *l);
 /* Puts back what was in the report under way. */
 void store_unpost(struct link *l);
 /* Drops what is past its time. */

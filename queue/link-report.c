@@ -186,7 +186,7 @@ static void on_accepted(struct link *l, const struct buffer *body)
                 l->drain_known_at = loop_now(l->loop);
         l->statement_known = l->statement_known || l->statement_posted;
         l->statement_posted = false;
-        store_drop_items(l, false);
+        store_drop_posted(l);
         on_answer_ids(l, &answer);
         report_answer_clear(&answer);
         hold_rest(l);

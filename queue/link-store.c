@@ -68,17 +68,6 @@ void store_init(struct link *l)
         TAILQ_INIT(&l->items);
 }
 
-void store_clear(struct link *l)
-{
-        struct by_id *node;
-
-        while ((node = TAILQ_FIRST(&l->flights.list)))
-                store_end_flight(l, (struct flight *)node);
-        while ((node = TAILQ_FIRST(&l->kept.list)))
-                store_drop_kept(l, (struct kept *)node);
-        store_drop_items(l, true);
-}
-
 /* ---- flights ---- */
 
 int store_flight(struct link *l, const char *id, uint64_t ends_at)
@@ -163,6 +152,7 @@ int store_item(struct link *l, const char *id, enum report_kind is, const char *
                 return -ENOMEM;
         wire_text_cut(item->content.id, sizeof(item->content.id), id, strlen(id));
         item->content.is = is;
+        item->ends_at = loop_now(l->loop) + BUDGET_MAX;
         if (why)
                 wire_text_cut(item->content.why, sizeof(item->content.why), why, strlen(why));
         TAILQ_INSERT_TAIL(&l->items, item, order);
@@ -170,19 +160,38 @@ int store_item(struct link *l, const char *id, enum report_kind is, const char *
         return 0;
 }
 
-void store_drop_items(struct link *l, bool all)
+static void drop_item(struct link *l, struct item *item)
+{
+        TAILQ_REMOVE(&l->items, item, order);
+        l->n_items--;
+        free(item);
+}
+
+void store_drop_posted(struct link *l)
 {
         struct item *item, *next;
 
         for (item = TAILQ_FIRST(&l->items); item; item = next) {
                 next = TAILQ_NEXT(item, order);
-                if (!all && !item->posted)
-                        continue;
-                TAILQ_REMOVE(&l->items, item, order);
-                l->n_items--;
-                free(item);
+                if (item->posted)
+                        drop_item(l, item);
         }
         link_settled(l);
+}
+
+void store_say_received(struct link *l)
+{
+        struct by_id *node;
+
+        TAILQ_FOREACH (node, &l->flights.list, order) {
+                struct flight *f = (struct flight *)node;
+
+                if (f->over || f->session == l->serial)
+                        continue;
+                f->session = l->serial;
+                if (store_item(l, node->id, REPORT_RECEIVED, NULL) < 0)
+                        log_debug("link.item_dropped", KV_S("request", node->id));
+        }
 }
 
 void store_unpost(struct link *l)
@@ -198,6 +207,17 @@ void store_unpost(struct link *l)
 }
 
 /* ---- time ---- */
+
+static void sweep_items(struct link *l, uint64_t now)
+{
+        struct item *item, *next;
+
+        for (item = TAILQ_FIRST(&l->items); item; item = next) {
+                next = TAILQ_NEXT(item, order);
+                if (item->ends_at <= now && !item->posted)
+                        drop_item(l, item);
+        }
+}
 
 void store_sweep(struct link *l)
 {
@@ -224,6 +244,19 @@ void store_sweep(struct link *l)
                 log_debug("link.verdict_lapsed", KV_S("request", node->id));
                 store_drop_kept(l, k);
         }
+        sweep_items(l, now);
         if (freed)
                 report_soon(l);
+}
+
+void store_clear(struct link *l)
+{
+        struct by_id *node;
+
+        while ((node = TAILQ_FIRST(&l->flights.list)))
+                store_end_flight(l, (struct flight *)node);
+        while ((node = TAILQ_FIRST(&l->kept.list)))
+                store_drop_kept(l, (struct kept *)node);
+        while (!TAILQ_EMPTY(&l->items))
+                drop_item(l, TAILQ_FIRST(&l->items));
 }

@@ -39,6 +39,7 @@ static int on_hello(struct link *l, const char *data, size_t n)
         l->reconnect_max = l->hello.reconnect_max;
         l->live_since = loop_now(l->loop);
         link_phase_set(l, LINK_LIVE);
+        store_say_received(l);
         loop_timer_in(l->phase_timer, DEAD_AFTER);
         report_soon(l);
         link_tell_state(l, LINK_UP, l->hello.node);

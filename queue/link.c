@@ -2,8 +2,8 @@
  * The link: its API, its phases, and the ends of sessions and of the whole.
  *
  * Invariants: link_phase_set is the only writer of the phase; link_session_end the only way out of a session:
- * it cancels both calls, forgets the session's items, keeps verdicts, and arms the reconnect. What a sign-in
- * is about is not known here.
+ * it cancels both calls, keeps what was to be reported, and arms the reconnect. What a sign-in is about is
+ * not known here.
  */
 #include "queue/link.h"
 
@@ -97,7 +97,6 @@ void link_session_end(struct link *l, enum link_down why, const char *detail)
         loop_timer_stop(l->report_timer);
         store_unpost(l);
         link_phase_set(l, LINK_WAIT);
-        store_drop_items(l, true);
         if (stable || why == LINK_DOWN_DRAIN)
                 l->fails = 0;
         loop_timer_in(l->phase_timer, reconnect_delay(l));
@@ -124,7 +123,7 @@ static void stop(struct link *l)
 
 static bool nothing_left(const struct link *l)
 {
-        return l->flights_taking == 0 && l->kept.n == 0 && l->n_items == 0;
+        return l->flights_taking == 0 && l->kept.n == 0 && (l->n_items == 0 || !link_has_session(l));
 }
 
 /* Whether the relay knows that nothing more may come, and what was on its way is here. */
@@ -360,12 +359,11 @@ void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t dead
 void link_declined(struct link *l, const char *id, const char *why)
 {
         struct flight *f = store_find_flight(l, id);
-        bool current = f && f->session == l->serial && link_has_session(l);
 
         if (!f)
                 return;
         store_end_flight(l, f);
-        if (current && decline_why_valid(why) && store_item(l, id, REPORT_DECLINED, why) < 0)
+        if (decline_why_valid(why) && store_item(l, id, REPORT_DECLINED, why) < 0)
                 log_debug("link.item_dropped", KV_S("request", id));
         report_soon(l);
 }

@@ -93,7 +93,7 @@ void link_start(struct link *l);
  * its time is over. deadline_ms is the request's end on loop_now()'s clock, used where the link does not know
  * the id (0: 15 s from now). A second one for an id that is kept is dropped. */
 void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t deadline_ms);
-/* The validator does not start on it. Forgotten where the session of the request is over. */
+/* The validator does not start on it. */
 void link_declined(struct link *l, const char *id, const char *why);
 /* The validator is gone and what it had with it: those requests get no answer from here (the protocol has
  * none that is true of a password which may have left); their credit is given back. */
