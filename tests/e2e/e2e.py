@@ -1,0 +1,71 @@
+"""What the end-to-end tests share: one site per test file, made in a folder of its own, always taken down."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from postern_site import Site, SiteError, wait_for  # noqa: E402,F401
+
+LAB = {k: v for k, v in os.environ.items() if k.startswith('LAB_')}
+WRONG = 'Not-the-password-1'
+
+
+def build_dir():
+    return sys.argv[1] if len(sys.argv) > 1 else os.environ['POSTERN_BUILD_DIR']
+
+
+class SiteTest(unittest.TestCase):
+    """Base: self.site with relay, tenant, service and the connectors of CONNECTORS, made once per class."""
+    CONNECTORS = [('north', 'ldap'), ('south', 'krb5')]
+    RELAY = {}
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.top = tempfile.mkdtemp(prefix='postern-e2e-')
+        cls.addClassCleanup(shutil.rmtree, cls.top, ignore_errors=True)
+        cls.site = Site(build_dir(), cls.top, LAB)
+        cls.addClassCleanup(cls.close_site)
+        cls.site.start_relay(**cls.RELAY)
+        cls.site.make_tenant()
+        cls.site.make_service()
+        for name, method in cls.CONNECTORS:
+            cls.site.add_connector(name, method).up()
+
+    @classmethod
+    def close_site(cls):
+        """Stops all; what a sanitizer found in any log is a failure."""
+        try:
+            cls.site.close()
+        finally:
+            for log in cls.logs():
+                with open(log, encoding='utf-8', errors='replace') as f:
+                    text = f.read()
+                for word in ('AddressSanitizer', 'runtime error:', 'LeakSanitizer'):
+                    if word in text:
+                        print(f'{log}: {word}\n{text[max(0, text.index(word) - 500):][:4000]}', file=sys.stderr)
+                        raise SiteError(f'{log} holds a sanitizer report')
+
+    @classmethod
+    def logs(cls):
+        found = [os.path.join(cls.top, 'relay.log')]
+        found += [os.path.join(c.dir, 'log') for c in cls.site.connectors.values()]
+        return [path for path in found if os.path.exists(path)]
+
+    def account(self, label):
+        """(UPN, right password, SID) of a lab account."""
+        label = label.upper()
+        return LAB[f'LAB_{label}_UPN'], LAB[f'LAB_{label}_PASSWORD'], LAB[f'LAB_{label}_SID']
+
+
+def bad_password_count(sam):
+    done = subprocess.run([LAB['LAB_TOOL'], 'badpwdcount', '--dir', LAB['LAB_DIR'], sam], check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1])
+
+
+def main():
+    del sys.argv[2:]
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,115 @@
+"""Every account state by both methods, through service, relay, connector and a real DC; badPwdCount read from the DC."""
+import json
+
+from e2e import LAB, SiteTest, WRONG, bad_password_count, main
+
+# label -> what LDAP and Kerberos must say with the right password: (verdict, class, reason)
+REFUSED = 'refused'
+OK = ('accepted', 'none', 'ok')
+STATES = {
+    'GOOD1': (OK, OK),
+    'ALT_SUFFIX': (OK, OK),
+    'UTF8': (OK, OK),
+    'DISABLED': ((REFUSED, 'policy', 'disabled'),) * 2,
+    'LOCKED': ((REFUSED, 'policy', 'locked_out'), (REFUSED, 'policy', 'revoked')),
+    'EXPIRED': ((REFUSED, 'policy', 'password_expired'),) * 2,
+    'MUST_CHANGE': ((REFUSED, 'policy', 'must_change_password'),) * 2,
+    'ACCOUNT_EXPIRED': ((REFUSED, 'policy', 'account_expired'),) * 2,
+    'HOURS': ((REFUSED, 'policy', 'logon_hours'),) * 2,
+    'WORKSTATION': ((REFUSED, 'policy', 'workstation'), OK),
+    'PROTECTED': ((REFUSED, 'policy', 'account_restriction'), OK),
+}
+
+
+class States(SiteTest):
+    def verdict(self, user, password, connector):
+        code, v = self.site.sign_in(user, password, connector)
+        self.assertEqual(code, {'accepted': 0, 'refused': 1, 'unavailable': 3}[v['verdict']], v)
+        return v
+
+    def test_right_password(self):
+        for label, expected in STATES.items():
+            user, password, sid = self.account(label)
+            for (connector, method), (verdict, class_, reason) in zip(self.CONNECTORS, expected):
+                with self.subTest(account=label, method=method):
+                    v = self.verdict(user, password, connector)
+                    self.assertEqual((v['verdict'], v['class'], v['reason']), (verdict, class_, reason), v)
+                    self.assertEqual(v['method'], method)
+                    self.assertEqual(v['connector_name'], connector)
+                    self.assertEqual(v['dc'], LAB['LAB_AD_HOST'])
+                    if verdict == 'accepted':
+                        self.assertEqual(v['user']['id'], sid)
+                        self.assertTrue(v['password_proved'])
+                    else:
+                        self.assertNotIn('user', v)
+
+    def test_wrong_password_counts_exactly_one(self):
+        for (connector, method), label in zip(self.CONNECTORS, ('GOOD3', 'GOOD4')):
+            user, _, _ = self.account(label)
+            sam = LAB[f'LAB_{label}_SAM']
+            for attempt in range(1, 3):
+                with self.subTest(method=method, attempt=attempt):
+                    before = bad_password_count(sam)
+                    v = self.verdict(user, WRONG, connector)
+                    self.assertEqual((v['verdict'], v['class'], v['reason']), (REFUSED, 'credentials', 'wrong_password'), v)
+                    self.assertEqual(v['may_have_counted'], '1')
+                    self.assertFalse(v['password_proved'])
+                    self.assertEqual(bad_password_count(sam), before + 1)
+
+    def test_domain_backslash_name(self):
+        _, password, sid = self.account('GOOD5')
+        for connector, method in self.CONNECTORS:
+            with self.subTest(method=method):
+                v = self.verdict(f"{LAB['LAB_AD_NETBIOS']}\\{LAB['LAB_GOOD5_SAM']}", password, connector)
+                self.assertEqual((v['verdict'], v['user']['id']), ('accepted', sid), v)
+
+    def test_refused_before_any_dc(self):
+        user, _, _ = self.account('GOOD6')
+        sam = LAB['LAB_GOOD6_SAM']
+        for name, password, reason in ((user, '', 'empty_password'), (user, 'x' * 1025, None),
+                                       ('x' * 300, 'y', None), ('a@b\\c', 'y', 'bad_name_form')):
+            for connector, method in self.CONNECTORS:
+                with self.subTest(name=name[:20], length=len(password), method=method):
+                    if reason is None:  # the command line refuses what the protocol cannot carry
+                        done = self.site.postern('sign-in', '--service', self.site.service, '--user', name, '--connector', connector,
+                                                 check=False, stdin=password + '\n')
+                        self.assertEqual(done.returncode, 3, done.stdout)
+                        self.assertIn('1024' if len(password) > 1024 else '256', done.stderr)
+                        continue
+                    v = self.verdict(name, password, connector)
+                    self.assertEqual((v['verdict'], v['reason'], v['may_have_counted']), (REFUSED, reason, '0'), v)
+                    self.assertNotIn('dc', v)
+        self.assertEqual(bad_password_count(sam), 0)
+
+    def test_unknown_domain_is_not_wrong_password(self):
+        code, v = self.site.sign_in('someone@elsewhere.example', 'x', 'north')
+        self.assertNotEqual(v['reason'], 'wrong_password')
+        self.assertNotEqual(code, 0)
+
+    def test_what_the_helpdesk_sees(self):
+        user, _, _ = self.account('DISABLED')
+        north = self.site.connectors['north']
+        v = self.verdict(user, LAB['LAB_DISABLED_PASSWORD'], 'north')
+        for words in ((v['id'],), (user,)):
+            text = north.postern('explain', *words)
+            self.assertIn('disabled', text)
+            self.assertIn(LAB['LAB_AD_HOST'], text)
+            self.assertNotIn(LAB['LAB_DISABLED_PASSWORD'], text)
+        record = json.loads(north.postern('explain', v['id'], '--json'))
+        self.assertIn('disabled', json.dumps(record))
+        self.assertIn(v['id'], north.postern('log'))
+        status = json.loads(north.postern('status', '--json'))
+        self.assertIn(LAB['LAB_AD_HOST'], json.dumps(status))
+
+    def test_a_password_typed_into_the_name_box_is_stored_masked(self):
+        typed = 'Hunter2-typed-into-the-wrong-box'
+        north = self.site.connectors['north']
+        v = self.verdict(typed, 'x', 'north')
+        self.assertEqual(v['verdict'], REFUSED)
+        self.assertNotIn(typed, north.postern('log'))
+        self.assertNotIn(typed, north.postern('explain', v['id'], '--json'))
+        self.assertIn(v['id'], north.postern('explain', typed, '--json'))
+
+
+if __name__ == '__main__':
+    main()
