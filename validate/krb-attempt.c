@@ -19,14 +19,11 @@
 #include "connector/base/cleanup.h"
 #include "connector/base/log.h"
 #include "validate/krb-der.h"
+#include "validate/krb-key.h"
 #include "validate/krb-wire.h"
 
 #define KDC_PORT 88
 #define CONNECT_TIMEOUT_MS 2000
-/* RFC 3962's default is 4096 and nobody uses less; a KDC that asks for more than the maximum wants our time.
- */
-#define ITERATIONS_MIN 4096
-#define ITERATIONS_MAX 65536
 
 enum krb_state {
         KRB_STATE_START = 0, /* waits for the loop's next turn */
@@ -51,6 +48,7 @@ struct krb_attempt {
         bool extended; /* the stage got its time for the answer, after the time to connect */
         uint32_t ms_connect;
         krb5_init_creds_context icc;
+        krb5_keytab keytab; /* the user's key, from the KDC's hints on */
         struct krb_wire *wire;
         struct loop_timer *timer;
         struct krb_waiter slot;
@@ -78,6 +76,8 @@ static void attempt_free(struct krb_attempt *a)
         a->timer = loop_timer_free(a->timer);
         if (a->icc)
                 krb5_init_creds_free(a->krb->context, a->icc);
+        if (a->keytab)
+                krb5_kt_close(a->krb->context, a->keytab);
         krb5_free_principal(a->krb->context, a->client);
         free(a);
 }
@@ -205,52 +205,21 @@ static void step_failed(struct krb_attempt *a, krb5_error_code code)
         }
 }
 
-/* The KDC may choose salt and iterations, within bounds: fewer help a thief, more cost our loop's time. */
-static bool etype_info_sane(const struct krb_padata *padata, bool *ret_usable)
+/* Gives libkrb5 the key that the KDC's hints ask for. False after the attempt was finished. */
+static bool feed_key(struct krb_attempt *a, const struct krb_padata_list *hints)
 {
-        struct krb_etype_info info;
-        bool usable = false;
-
-        if (krb_etype_info2_parse(&info, padata->bytes, padata->n) < 0)
-                return false;
-        for (size_t i = 0; i < info.n; i++) {
-                const struct krb_etype_entry *e = &info.entries[i];
-                uint32_t count;
-
-                if (!krb_enctype_is_aes(e->etype))
-                        continue;
-                usable = true;
-                if (!e->params)
-                        continue;
-                if (e->params_len != 4)
-                        return false;
-                count = (uint32_t)e->params[0] << 24 | (uint32_t)e->params[1] << 16 |
-                        (uint32_t)e->params[2] << 8 | e->params[3];
-                if (count < ITERATIONS_MIN || count > ITERATIONS_MAX)
-                        return false;
-        }
-        *ret_usable = usable;
-        return true;
-}
-
-/* Gives libkrb5 what it makes the key from. False after the attempt was finished. */
-static bool feed_password(struct krb_attempt *a, const struct krb_padata_list *list)
-{
-        const struct krb_padata *padata = krb_padata_find(list, KRB_PA_ETYPE_INFO2);
+        const struct krb_key_request request = {a->client, hints, a->password};
+        const char *why = NULL;
+        enum reason reason = krb_key_prepare(&a->keytab, &why, a->krb, &request);
         krb5_error_code code;
-        bool usable = false;
 
-        if (!padata || !etype_info_sane(padata, &usable)) {
-                finish_reason(a, REASON_DC_PROTOCOL, "the KDC tells no usable salt");
+        if (reason != REASON_OK) {
+                finish_reason(a, reason, why);
                 return false;
         }
-        if (!usable) {
-                finish_reason(a, REASON_ETYPE_NOSUPP, "the KDC knows no AES key of the account");
-                return false;
-        }
-        code = krb5_init_creds_set_password(a->krb->context, a->icc, secret_text(a->password));
+        code = krb5_init_creds_set_keytab(a->krb->context, a->icc, a->keytab);
         if (code) {
-                finish_code(a, REASON_INTERNAL, "the password", code);
+                finish_code(a, REASON_INTERNAL, "the key", code);
                 return false;
         }
         return true;
@@ -264,7 +233,7 @@ static void on_as_rep(struct krb_attempt *a, const uint8_t *reply, size_t n)
                 finish_reason(a, REASON_DC_PROTOCOL, "malformed padata in the KDC's reply");
                 return;
         }
-        if (a->state == KRB_STATE_ASKING && !feed_password(a, &list))
+        if (a->state == KRB_STATE_ASKING && !feed_key(a, &list))
                 return;
         step(a, reply, n);
 }
@@ -294,7 +263,7 @@ static void on_preauth_required(struct krb_attempt *a, const krb5_error *error, 
                 finish_reason(a, REASON_DC_PROTOCOL, "malformed method data from the KDC");
                 return;
         }
-        if (feed_password(a, &list))
+        if (feed_key(a, &list))
                 step(a, reply, n);
 }
 
