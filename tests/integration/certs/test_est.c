@@ -348,6 +348,8 @@ static void not_enrolled(void **state)
         }
         assert_refused(est_enroll(w->https, w->base, "acme", ID, NAME, "used", key, &answer, &err), -EACCES,
                        &err, "ask its operator for a new token");
+        assert_refused(est_enroll(w->https, w->base, "acme", ID, "", TOKEN, key, &answer, &err), -EINVAL,
+                       &err, "not empty");
         assert_refused(est_enroll(w->https, w->base, "acme", ID, "a:b", TOKEN, key, &answer, &err), -EINVAL,
                        &err, "no colon");
         assert_refused(est_enroll(w->https, w->base, "../x", ID, NAME, TOKEN, key, &answer, &err), -EINVAL,

@@ -101,6 +101,18 @@ static X509 *certificate(const struct key *key, const char *cn, const char *uri,
         return cert;
 }
 
+/* The same with a second CN, signed anew. */
+static X509 *with_cn(X509 *cert, const struct key *key, const char *cn)
+{
+        X509_NAME *name = X509_NAME_dup(X509_get_subject_name(cert));
+
+        X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
+        X509_set_subject_name(cert, name);
+        assert_true(X509_sign(cert, key_evp(key), EVP_sha256()) > 0);
+        X509_NAME_free(name);
+        return cert;
+}
+
 static char *pem_of(X509 *cert)
 {
         BIO *bio = BIO_new(BIO_s_mem());
@@ -150,8 +162,9 @@ static void certificate_without(void **state)
         struct key *key = fresh_key();
         X509 *no_san = certificate(key, ID, NULL, "20270203040506Z"),
              *no_cn = certificate(key, NULL, URI, "20270203040506Z");
+        X509 *two = with_cn(certificate(key, ID, URI, "20270203040506Z"), key, "connector-0002-aaaa");
         X509 *longer = certificate(key, ID, URI "x", "20270203040506Z");
-        char *a = pem_of(no_san), *b = pem_of(no_cn), *c = pem_of(longer), cn[65];
+        char *a = pem_of(no_san), *b = pem_of(no_cn), *c = pem_of(longer), *d = pem_of(two), cn[65];
         struct error err = {""};
         int64_t t;
 
@@ -161,6 +174,11 @@ static void certificate_without(void **state)
         assert_refused(csr_cert_is_for(c, strlen(c), TENANT, ID, &err), -EBADMSG, &err, "does not name");
         assert_refused(csr_cert_info(b, strlen(b), &t, cn, sizeof(cn), &err), -EBADMSG, &err,
                        "has not one CN");
+        assert_refused(csr_cert_is_for(d, strlen(d), TENANT, ID, &err), -EBADMSG, &err, "its CN is not");
+        assert_refused(csr_cert_info(d, strlen(d), &t, cn, sizeof(cn), &err), -EBADMSG, &err,
+                       "has not one CN");
+        free(d);
+        X509_free(two);
         free(a);
         free(b);
         free(c);

@@ -236,6 +236,33 @@ static void pem_of_other_kinds(void **state)
         key_free(key);
 }
 
+/* The private part of one key with the public part of another. */
+static void pem_of_two_halves(void **state)
+{
+        struct key *a = fresh_key(), *b = fresh_key(), *back = NULL;
+        PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(key_evp(a));
+        BIO *der_bio = BIO_new(BIO_s_mem()), *pem_bio = BIO_new(BIO_s_mem());
+        struct error err = {""};
+        char *der, *pem;
+
+        (void)state;
+        assert_int_equal(i2d_PKCS8_PRIV_KEY_INFO_bio(der_bio, p8), 1);
+        const long n = BIO_get_mem_data(der_bio, &der);
+        assert_memory_equal(der + n - P256_POINT_LEN, key_point(a),
+                            P256_POINT_LEN); /* it ends in the point */
+        memcpy(der + n - P256_POINT_LEN, key_point(b), P256_POINT_LEN);
+        assert_true(PEM_write_bio(pem_bio, "PRIVATE KEY", "", (const unsigned char *)der, n) > 0);
+        const long len = BIO_get_mem_data(pem_bio, &pem);
+        assert_refused(key_from_pem(&back, pem, (size_t)len, NULL, &err), -EBADMSG, &err,
+                       "do not belong together");
+        assert_null(back);
+        PKCS8_PRIV_KEY_INFO_free(p8);
+        BIO_free(der_bio);
+        BIO_free(pem_bio);
+        key_free(a);
+        key_free(b);
+}
+
 static void key_files(void **state)
 {
         char dir[] = "/tmp/postern-key-XXXXXX", path[64], missing[64];
@@ -267,11 +294,11 @@ static void key_files(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(kid_and_pin),     cmocka_unit_test(jwk_round_trip),
-                cmocka_unit_test(jwk_refused),     cmocka_unit_test(allowed_members),
-                cmocka_unit_test(compressed_form), cmocka_unit_test(pem_round_trip),
-                cmocka_unit_test(pem_is_scrypt),   cmocka_unit_test(pem_of_other_kinds),
-                cmocka_unit_test(key_files),
+                cmocka_unit_test(kid_and_pin),       cmocka_unit_test(jwk_round_trip),
+                cmocka_unit_test(jwk_refused),       cmocka_unit_test(allowed_members),
+                cmocka_unit_test(compressed_form),   cmocka_unit_test(pem_round_trip),
+                cmocka_unit_test(pem_is_scrypt),     cmocka_unit_test(pem_of_other_kinds),
+                cmocka_unit_test(pem_of_two_halves), cmocka_unit_test(key_files),
         };
 
         return cmocka_run_group_tests_name("certs-key", tests, NULL, NULL);
