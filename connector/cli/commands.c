@@ -8,6 +8,9 @@ const struct cli_command cli_commands[] = {
         {"service", "the key of a sign-in service, beside it", cmd_service},
         {"enroll", "enrol this host as a connector", cmd_enroll},
         {"sign-in", "sign a user in through the relay", cmd_sign_in},
+        {"status", "what this connector is doing, part by part", cmd_status},
+        {"log", "the latest sign-ins, one line each", cmd_log},
+        {"explain", "what happened to one sign-in, and what to do", cmd_explain},
         {"check-config", "report every error in the configuration", cmd_check_config},
         {NULL, NULL, NULL},
 };

@@ -225,7 +225,7 @@ int main(int argc, char **argv)
 {
         static const struct process_ops ops = {
                 .config = on_config, .file = on_file, .peer = on_peer, .start = on_start, .share = on_share};
-        static struct ledger ledger = {.dir_fd = -1, .socket_fd = -1};
+        static struct ledger ledger = {.dir_fd = -1, .socket_fd = -1, .held_fds = {-1, -1}};
         struct error err;
 
         (void)umask(077);
