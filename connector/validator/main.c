@@ -28,7 +28,6 @@ static int on_config(void *arg, const struct config *old, struct error *err)
 
         if (old)
                 return 0;
-        log_open("postern-validator", v->process.config->log_level, NULL);
         if (domains_new(&v->domains, v->process.config) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         return 0;
