@@ -10,7 +10,7 @@
 static const char good[] = "{\"v\":1,\"iss\":\"connector-0001-aaaa\",\"aud\":\"service-0001-bbbbbb\","
                            "\"tenant\":\"acme\",\"jti\":\"0123456789ABCDEF\","
                            "\"req\":\"" HASH "\",\"iat\":1800000000,\"exp\":1800000030,\"verdict\":"
-                                             "\"accepted\",\"class\":\"none\",\"reason\":\"ok\","
+                           "\"accepted\",\"class\":\"none\",\"reason\":\"ok\","
                            "\"password_proved\":true,\"may_have_counted\":\"0\",\"user\":{\"id\":\"S-1-5-21-"
                            "1\",\"guid\":\"g\",\"upn\":\"amy@corp.example\","
                            "\"sam\":\"amy\",\"domain\":\"corp.example\"},\"dc\":\"dc1\",\"method\":\"ldap\","

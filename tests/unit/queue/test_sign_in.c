@@ -1,0 +1,354 @@
+/*
+ * A request as the connector opens it, and its verdict as the service checks it: every check of PROTOCOL.md
+ * fails alone once.
+ */
+#include "tests/unit/queue/world.h"
+
+#include "connector/base/text.h"
+
+struct sealed {
+        struct world *w;
+        struct directory *d;
+        char *json;
+        struct secret *password;
+        struct sign_in s;
+};
+
+static int begin(void **state)
+{
+        struct sealed *x = calloc(1, sizeof(*x));
+        struct error err = {""};
+
+        assert_non_null(x);
+        x->w = world_new();
+        x->json = world_all_keys(x->w, 3);
+        x->d = world_open(x->w, x->json);
+        assert_int_equal(secret_new(&x->password, "s3cret", 6), 0);
+        const struct sign_in_params p = {.service_id = SERVICE_ID,
+                                         .service_key = x->w->service,
+                                         .username = "amy@corp.example",
+                                         .username_len = 16,
+                                         .password = x->password,
+                                         .client_ip = "192.0.2.7",
+                                         .client_app = "mail",
+                                         .now = NOW};
+        assert_int_equal(sign_in_make(&x->s, x->d, &p, &err), 0);
+        *state = x;
+        return 0;
+}
+
+static int end(void **state)
+{
+        struct sealed *x = *state;
+
+        sign_in_clear(&x->s);
+        secret_free(x->password);
+        directory_free(x->d);
+        world_free(x->w);
+        free(x->json);
+        free(x);
+        return 0;
+}
+
+/* Opens the request as connector i does. */
+static void open_request(const struct sealed *x, size_t i, struct request_claims *ret_c,
+                         char ret_hash[KID_LEN + 1])
+{
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1);
+        _cleanup_(jwe_clear) struct jwe jwe = {0};
+        _cleanup_(jws_clear) struct jws jws = {0};
+        struct error err = {""};
+        size_t n, at;
+
+        assert_int_equal(jwe_parse(&jwe, x->s.body.data, x->s.body.len, &err), 0);
+        for (at = 0; at < jwe.n && strcmp(jwe.to[at].kid, key_kid(x->w->connectors[i].enc)) != 0;)
+                at++;
+        assert_true(at < jwe.n);
+        assert_int_equal(jwe_open(&jwe, at, x->w->connectors[i].enc, &plain, &err), 0);
+        assert_int_equal(plain.len, PADDED_LEN);
+        assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
+        assert_int_equal(jws_parse(&jws, plain.data, n, JOSE_TYP_REQUEST, true, &err), 0);
+        assert_int_equal(jws_verify(&jws, x->w->service, &err), 0);
+        assert_int_equal(request_claims_decode(ret_c, jws.payload.data, jws.payload.len, &err), 0);
+        request_hash(plain.data, n, ret_hash);
+}
+
+static void each_recipient_opens_the_same(void **state)
+{
+        const struct sealed *x = *state;
+        char hash[KID_LEN + 1];
+
+        assert_int_equal(x->s.n_to, 3);
+        assert_null(memmem(x->s.body.data, x->s.body.len, "s3cret", 6));
+        assert_null(memmem(x->s.body.data, x->s.body.len, "amy", 3));
+        for (size_t i = 0; i < 3; i++) {
+                struct request_claims c;
+
+                open_request(x, i, &c, hash);
+                assert_string_equal(hash, x->s.req);
+                assert_string_equal(c.password, "s3cret");
+                assert_string_equal(c.username, "amy@corp.example");
+                assert_string_equal(c.iss, SERVICE_ID);
+                assert_string_equal(c.aud, TENANT);
+                assert_string_equal(c.jti, x->s.id);
+                assert_memory_equal(c.rk, x->s.rk, sizeof(c.rk));
+                assert_string_equal(c.client_ip, "192.0.2.7");
+                assert_string_equal(c.client_app, "mail");
+                assert_string_equal(c.client_agent, "");
+                assert_int_equal(c.n_to, 3);
+                assert_string_equal(c.to[i], key_kid(x->w->connectors[i].identity));
+                assert_int_equal(c.iat, NOW);
+                request_claims_wipe(&c);
+        }
+}
+
+static void no_two_requests_share_anything_random(void **state)
+{
+        struct sealed *x = *state;
+        const struct sign_in_params p = {.service_id = SERVICE_ID,
+                                         .service_key = x->w->service,
+                                         .username = "amy@corp.example",
+                                         .username_len = 16,
+                                         .now = NOW};
+        struct request_claims c;
+        struct error err = {""};
+        char hash[KID_LEN + 1];
+        struct sealed y = *x;
+
+        assert_int_equal(sign_in_make(&y.s, x->d, &p, &err), 0);
+        assert_string_not_equal(y.s.id, x->s.id);
+        assert_memory_not_equal(y.s.rk, x->s.rk, sizeof(y.s.rk));
+        open_request(&y, 0, &c, hash);
+        assert_int_equal(c.password_form, CREDENTIAL_EMPTY); /* no password was given */
+        sign_in_clear(&y.s);
+        assert_int_equal(y.s.n_to, 0);
+}
+
+static void misuse(void **state)
+{
+        struct sealed *x = *state;
+        char name[WIRE_USERNAME_MAX + 2];
+        struct sign_in_params p = {
+                .service_id = SERVICE_ID, .service_key = x->w->service, .username = name, .now = NOW};
+        struct error err = {""};
+        struct key *public = NULL;
+        json_t *jwk = NULL;
+        struct sign_in s;
+
+        memset(name, 'n', sizeof(name));
+        p.username_len = WIRE_USERNAME_MAX + 1;
+        assert_int_equal(sign_in_make(&s, x->d, &p, &err), -EMSGSIZE);
+        p.username_len = WIRE_USERNAME_MAX;
+        assert_int_equal(sign_in_make(&s, x->d, &p, &err), 0);
+        sign_in_clear(&s);
+        name[0] = '\xff';
+        assert_int_equal(sign_in_make(&s, x->d, &p, &err), -EINVAL);
+        name[0] = 'n';
+        p.service_id = "short";
+        assert_int_equal(sign_in_make(&s, x->d, &p, &err), -EINVAL);
+        p.service_id = SERVICE_ID;
+        assert_int_equal(key_to_jwk(x->w->service, &jwk), 0);
+        assert_int_equal(key_from_jwk(&public, jwk, NULL, &err), 0);
+        json_decref(jwk);
+        p.service_key = public;
+        assert_int_equal(sign_in_make(&s, x->d, &p, &err), -EINVAL);
+        key_free(public);
+        p.service_key = x->w->service;
+        p.only_connector = "dc-2";
+        assert_int_equal(sign_in_make(&s, x->d, &p, &err), 0);
+        assert_int_equal(s.n_to, 1);
+        assert_string_equal(s.to[0].id, x->w->connectors[2].id);
+        sign_in_clear(&s);
+}
+
+/* ---- verdicts ---- */
+
+/* What the connector may get wrong. Unset members are right. */
+struct wrong {
+        void (*claims)(struct verdict_claims *c);
+        size_t signer;   /* connector whose key signs; default 0 */
+        const char *typ; /* of the JWS */
+        bool other_rk, padded_wrong, cut;
+        int64_t now; /* of the check, relative to NOW */
+};
+
+static void seal_verdict(const struct sealed *x, const struct wrong *wrong, struct buffer *out)
+{
+        struct verdict_claims c = {.tenant = TENANT,
+                                   .aud = SERVICE_ID,
+                                   .iat = NOW,
+                                   .exp = NOW + 30,
+                                   .verdict = "accepted",
+                                   .class = "none",
+                                   .reason = "ok",
+                                   .password_proved = true,
+                                   .may_have_counted = "0",
+                                   .user_id = "S-1-5-21-1-2-3-1104",
+                                   .user_domain = "corp.example"};
+        _cleanup_(buffer_free) struct buffer text = BUFFER(4096), jws = BUFFER(8192), plain = BUFFER(8192);
+        const struct world_connector *signer = &x->w->connectors[wrong->signer];
+        uint8_t rk[32];
+        struct error err = {""};
+
+        memcpy(c.iss, signer->id, strlen(signer->id) + 1);
+        memcpy(c.jti, x->s.id, sizeof(c.jti));
+        memcpy(c.req, x->s.req, sizeof(c.req));
+        if (wrong->claims)
+                wrong->claims(&c);
+        memcpy(rk, x->s.rk, sizeof(rk));
+        rk[0] ^= wrong->other_rk;
+        assert_int_equal(verdict_claims_encode(&c, &text, &err), 0);
+        assert_int_equal(jws_sign(signer->identity, wrong->typ ? wrong->typ : JOSE_TYP_VERDICT, text.data,
+                                  text.len, &jws, &err),
+                         0);
+        assert_int_equal(jose_pad(&plain, jws.data, jws.len), 0);
+        if (wrong->padded_wrong)
+                plain.data[PADDED_LEN - 1] = '\n';
+        assert_int_equal(jwe_dir_seal(rk, plain.data, wrong->cut ? PADDED_LEN - 1 : PADDED_LEN, out, &err),
+                         0);
+}
+
+static int check(const struct sealed *x, const struct wrong *wrong, struct verdict_claims *v,
+                 struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384);
+
+        seal_verdict(x, wrong, &jwe);
+        return sign_in_check(&x->s, jwe.data, jwe.len, NOW + wrong->now, v, err);
+}
+
+static void right_verdicts(void **state)
+{
+        static const int64_t times[] = {0, -120, 150};
+
+        for (size_t i = 0; i < 3; i++) {
+                const struct wrong none = {.signer = i, .now = times[i]};
+                const struct sealed *x = *state;
+                struct verdict_claims v;
+                struct error err = {""};
+
+                assert_int_equal(check(x, &none, &v, &err), 0);
+                assert_string_equal(v.verdict, "accepted");
+                assert_string_equal(v.iss, x->w->connectors[i].id);
+                assert_string_equal(v.user_id, "S-1-5-21-1-2-3-1104");
+        }
+}
+
+static void other_iss(struct verdict_claims *c)
+{
+        c->iss[13] = '1';
+}
+
+static void other_aud(struct verdict_claims *c)
+{
+        c->aud[11] = '2';
+}
+
+static void other_tenant(struct verdict_claims *c)
+{
+        c->tenant[0] = 'b';
+}
+
+static void other_jti(struct verdict_claims *c)
+{
+        c->jti[0] = c->jti[0] == 'A' ? 'B' : 'A';
+}
+
+static void other_req(struct verdict_claims *c)
+{
+        c->req[0] = c->req[0] == 'A' ? 'B' : 'A';
+}
+
+static void each_check_fails_alone(void **state)
+{
+        static const struct {
+                struct wrong wrong;
+                int code;
+                const char *says;
+        } cases[] = {
+                {{.other_rk = true}, -EKEYREJECTED, ""},
+                {{.signer = 3},
+                 -EKEYREJECTED,
+                 "not sealed to"}, /* in the roster, but the request was not for it */
+                {{.signer = 5}, -EKEYREJECTED, "not sealed to"}, /* not in the roster */
+                {{.claims = other_iss}, -EKEYREJECTED, "iss"},
+                {{.claims = other_aud}, -EBADMSG, "another service"},
+                {{.claims = other_tenant}, -EBADMSG, "another tenant"},
+                {{.claims = other_jti}, -EBADMSG, "another request id"},
+                {{.claims = other_req}, -EBADMSG, "another request"},
+                {{.now = 151}, -EBADMSG, "expired"},
+                {{.now = -121}, -EBADMSG, "future"},
+                {{.typ = JOSE_TYP_REQUEST}, -EBADMSG, "typ"},
+                {{.padded_wrong = true}, -EBADMSG, "padding"},
+                {{.cut = true}, -EBADMSG, "padding"},
+        };
+
+        for (size_t i = 0; i < N(cases); i++) {
+                struct verdict_claims v = {.reason = "untouched"};
+                struct error err = {""};
+
+                assert_says(check(*state, &cases[i].wrong, &v, &err), cases[i].code, &err, cases[i].says);
+                assert_string_equal(v.reason, "untouched");
+        }
+}
+
+/* A verdict whose signature was made by another key than the one its kid names. */
+static void a_forged_signature(void **state)
+{
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384), plain = BUFFER_SECRET(PADDED_LEN + 1),
+                                             again = BUFFER(16384);
+        const struct wrong none = {0};
+        const struct sealed *x = *state;
+        struct verdict_claims v = {.reason = "untouched"};
+        struct error err = {""};
+        char *signature;
+
+        seal_verdict(x, &none, &jwe);
+        assert_int_equal(jwe_dir_open(x->s.rk, jwe.data, jwe.len, &plain, &err), 0);
+        signature = strrchr(plain.data, '.') + 1;
+        signature[10] = signature[10] == 'A' ? 'B' : 'A';
+        assert_int_equal(jwe_dir_seal(x->s.rk, plain.data, plain.len, &again, &err), 0);
+        assert_int_equal(sign_in_check(&x->s, again.data, again.len, NOW, &v, &err), -EKEYREJECTED);
+        assert_string_equal(v.reason, "untouched");
+}
+
+static void bytes_changed_on_the_way(void **state)
+{
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384);
+        const struct wrong none = {0};
+        const struct sealed *x = *state;
+        struct verdict_claims v;
+        struct error err = {""};
+
+        seal_verdict(x, &none, &jwe);
+        for (size_t i = 0; i < jwe.len; i += 97) {
+                char was = jwe.data[i];
+
+                jwe.data[i] = was == 'Q' ? 'g' : 'Q';
+                assert_true(sign_in_check(&x->s, jwe.data, jwe.len, NOW, &v, &err) < 0);
+                jwe.data[i] = was;
+        }
+        assert_true(sign_in_check(&x->s, jwe.data, jwe.len - 1, NOW, &v, &err) < 0);
+        assert_true(sign_in_check(&x->s, "", 0, NOW, &v, &err) < 0);
+        assert_int_equal(sign_in_check(&x->s, jwe.data, jwe.len, NOW, &v, &err), 0);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(each_recipient_opens_the_same, begin, end),
+                cmocka_unit_test_setup_teardown(no_two_requests_share_anything_random, begin, end),
+                cmocka_unit_test_setup_teardown(misuse, begin, end),
+                cmocka_unit_test_setup_teardown(right_verdicts, begin, end),
+                cmocka_unit_test_setup_teardown(each_check_fails_alone, begin, end),
+                cmocka_unit_test_setup_teardown(a_forged_signature, begin, end),
+                cmocka_unit_test_setup_teardown(bytes_changed_on_the_way, begin, end),
+        };
+        struct error err = {""};
+
+        if (secret_arena_init(4, &err) < 0) {
+                (void)fprintf(stderr, "%s\n", err.text);
+                return 1;
+        }
+        return cmocka_run_group_tests_name("queue/sign-in", tests, NULL, NULL);
+}

@@ -1,0 +1,137 @@
+/*
+ * Makes the tenant that world.h describes. Keys are fresh in each run; times are fixed.
+ */
+#include "tests/unit/queue/world.h"
+
+#include "connector/base/text.h"
+
+static void *not_null(void *p)
+{
+        assert_non_null(p);
+        return p;
+}
+
+static char **one_name(const char *name, size_t *ret_n)
+{
+        char **list = not_null(calloc(2, sizeof(*list)));
+
+        *ret_n = 0;
+        if (name)
+                list[(*ret_n)++] = not_null(strdup(name));
+        return list;
+}
+
+static void drop_names(char **list, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                free(list[i]);
+        free(list);
+}
+
+void world_set_realm(struct world *w, size_t i, const char *realm, const char *suffix, const char *netbios)
+{
+        struct statement *s = w->connectors[i].statement;
+
+        drop_names(s->realms, s->n_realms);
+        drop_names(s->suffixes, s->n_suffixes);
+        drop_names(s->netbios, s->n_netbios);
+        s->realms = one_name(realm, &s->n_realms);
+        s->suffixes = one_name(suffix, &s->n_suffixes);
+        s->netbios = one_name(netbios, &s->n_netbios);
+}
+
+static void make_connector(struct world *w, size_t i)
+{
+        struct world_connector *c = &w->connectors[i];
+        struct error err = {""};
+        uint8_t boot[16];
+
+        (void)snprintf(c->id, sizeof(c->id), "connector-000%zu-aaaa", i);
+        (void)snprintf(c->name, sizeof(c->name), "dc-%zu", i);
+        assert_int_equal(key_generate(&c->identity, &err), 0);
+        assert_int_equal(key_generate(&c->enc, &err), 0);
+        c->statement = not_null(calloc(1, sizeof(*c->statement)));
+        assert_int_equal(text_set(&c->statement->iss, c->id), 0);
+        assert_int_equal(text_set(&c->statement->tenant, TENANT), 0);
+        memset(boot, (int)i, sizeof(boot));
+        b64u_encode_to(c->statement->boot, boot, sizeof(boot));
+        c->statement->seq = 1;
+        c->statement->n_keys = 1;
+        c->statement->keys[0] = (struct statement_key){key_ref(c->enc), NOW - 100, NOW + 86300};
+        world_set_realm(w, i, "corp.example", "corp.com", "CORP");
+        if (i < CONNECTORS - 1)
+                assert_int_equal(roster_add(w->roster, false, c->id, c->name, c->identity, &err), 0);
+}
+
+struct world *world_new(void)
+{
+        struct world *w = not_null(calloc(1, sizeof(*w)));
+        struct error err = {""};
+
+        assert_int_equal(key_generate(&w->tenant, &err), 0);
+        assert_int_equal(key_generate(&w->service, &err), 0);
+        assert_int_equal(roster_new(&w->roster, TENANT, w->tenant), 0);
+        assert_int_equal(roster_add(w->roster, true, SERVICE_ID, "portal", w->service, &err), 0);
+        for (size_t i = 0; i < CONNECTORS; i++)
+                make_connector(w, i);
+        assert_int_equal(roster_sign(w->roster, w->tenant, NOW - 1000, 86400, &err), 0);
+        return w;
+}
+
+struct world *world_free(struct world *w)
+{
+        for (size_t i = 0; i < CONNECTORS; i++) {
+                key_free(w->connectors[i].identity);
+                key_free(w->connectors[i].enc);
+                statement_free(w->connectors[i].statement);
+        }
+        roster_free(w->roster);
+        key_free(w->tenant);
+        key_free(w->service);
+        free(w);
+        return NULL;
+}
+
+const char *world_publish(struct world *w, size_t i, int64_t now, int64_t life)
+{
+        struct world_connector *c = &w->connectors[i];
+        struct error err = {""};
+
+        assert_int_equal(statement_sign(c->statement, c->identity, now, life, &err), 0);
+        return c->statement->text;
+}
+
+char *world_keys(struct world *w, const char *statements, const char *ready)
+{
+        size_t cap = strlen(w->roster->text) + strlen(statements) + strlen(ready) + 64;
+        char *json = not_null(malloc(cap));
+
+        (void)snprintf(json, cap, "{\"roster\":\"%s\",\"statements\":[%s],\"ready\":[%s]}", w->roster->text,
+                       statements, ready);
+        return json;
+}
+
+char *world_all_keys(struct world *w, size_t n)
+{
+        _cleanup_(buffer_free) struct buffer statements = BUFFER(1 << 20), ready = BUFFER(1 << 20);
+
+        for (size_t i = 0; i < n; i++) {
+                assert_int_equal(
+                        buffer_printf(&statements, "%s\"%s\"", i ? "," : "", world_publish(w, i, NOW, 3600)),
+                        0);
+                assert_int_equal(buffer_printf(&ready, "%s{\"kid\":\"%s\",\"realms\":[\"corp.example\"]}",
+                                               i ? "," : "", key_kid(w->connectors[i].identity)),
+                                 0);
+        }
+        return world_keys(w, statements.len ? statements.data : "", ready.len ? ready.data : "");
+}
+
+struct directory *world_open(struct world *w, const char *json)
+{
+        struct directory *d = NULL;
+        struct error err = {""};
+
+        if (directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, NULL, &err) < 0)
+                fail_msg("%s", err.text);
+        return d;
+}
