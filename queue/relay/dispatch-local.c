@@ -513,6 +513,21 @@ void dispatch_drain(struct dispatch *d)
         d->draining = true;
 }
 
+void dispatch_abandon(struct dispatch *d)
+{
+        struct request *r;
+
+        for (size_t i = 0; i < REQUEST_BUCKETS; i++) {
+                LIST_FOREACH(r, &d->requests[i], by_hash)
+                {
+                        if (r->state == REQUEST_ENDING || r->state == REQUEST_DONE)
+                                continue;
+                        bool started = call_off(r);
+                        request_fail(r, started ? PROBLEM_CONNECTOR_LOST : PROBLEM_DRAINING, started, "the relay is going down");
+                }
+        }
+}
+
 /* ---- life ---- */
 
 int dispatch_new(struct dispatch **ret_dispatch, struct loop *loop, const struct dispatch_limits *limits)

@@ -77,6 +77,8 @@ int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struc
 size_t dispatch_in_flight(const struct dispatch *d);
 /* New submissions end with draining from now on. */
 void dispatch_drain(struct dispatch *d);
+/* Ends whatever is in flight now. */
+void dispatch_abandon(struct dispatch *d);
 
 /* ---- links ---- */
 

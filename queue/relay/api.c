@@ -1,0 +1,316 @@
+/*
+ * What services and administrators ask: keys, status, rosters, pending identities. Sign-ins: sign-in.c.
+ *
+ * Invariant: nothing is answered before the bearer secret was found among the tenant's own, compared as SHA-256 in constant time. The
+ * relay passes rosters and statements on; it can make neither.
+ */
+#include <errno.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "connector/base/log.h"
+#include "connector/base/text.h"
+#include "queue/relay/relay.h"
+
+#define KEYS_MAX_AGE "max-age=30"
+
+/* ---- common ---- */
+
+bool api_media_type(struct http_req *r, const char *type)
+{
+        const char *given = http_header(r, "Content-Type");
+        size_t n = strlen(type);
+        struct error text;
+
+        if (given && strncasecmp(given, type, n) == 0 && (given[n] == '\0' || given[n] == ';' || given[n] == ' '))
+                return true;
+        error_fail(&text, 0, "Content-Type must be %s", type);
+        http_fail(r, PROBLEM_UNSUPPORTED_TYPE, text.text);
+        return false;
+}
+
+void api_reply_json(struct http_req *r, int status, json_t *json)
+{
+        char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+        json_decref(json);
+        if (text)
+                http_reply(r, status, "application/json", text, strlen(text));
+        else
+                http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
+        free(text);
+}
+
+static const char *bearer(const struct http_req *r)
+{
+        const char *header = http_header(r, "Authorization");
+
+        return header && strncasecmp(header, "Bearer ", 7) == 0 ? header + 7 : NULL;
+}
+
+struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind)
+{
+        const char *secret = bearer(r);
+        struct tenant *t;
+
+        if (!secret) {
+                http_fail(r, PROBLEM_BAD_CREDENTIALS, "Authorization: Bearer <secret> is missing");
+                return NULL;
+        }
+        int code = tenant_get(relay, name, &t);
+        if (code < 0) {
+                http_fail(r, code == -ENOENT ? PROBLEM_NO_SUCH_TENANT : PROBLEM_INTERNAL, code == -ENOENT ? NULL : "the database failed");
+                return NULL;
+        }
+        enum store_secret_kind found = tenant_secret_kind(relay, t, secret);
+        if (!found || (kind && found != kind)) {
+                http_fail(r, found ? PROBLEM_NOT_PERMITTED : PROBLEM_BAD_CREDENTIALS,
+                          !found                 ? "the secret is not this tenant's"
+                          : kind == SECRET_ADMIN ? "this needs the tenant's admin secret"
+                                                 : "this needs a service secret");
+                return NULL;
+        }
+        return t;
+}
+
+/* ---- keys ---- */
+
+static json_t *realms_of(const struct session *s)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; s && i < s->n_realms; i++)
+                json_array_append_new(list, json_string(s->realms[i]));
+        return list;
+}
+
+static const struct session *session_of(const struct tenant *t, const char *connector)
+{
+        const struct session *s, *found = NULL;
+
+        TAILQ_FOREACH(s, &t->sessions, entry)
+        {
+                if (strcmp(s->connector, connector) == 0 && (!found || s->n_realms))
+                        found = s;
+        }
+        return found;
+}
+
+struct listing {
+        struct relay *relay;
+        struct tenant *t;
+        json_t *list;
+};
+
+static bool listed(const struct listing *l, const char *kid)
+{
+        json_t *entry;
+        size_t i;
+
+        json_array_foreach(l->list, i, entry)
+        {
+                if (strcmp(json_string_value(json_object_get(entry, "kid")), kid) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static void add_ready(void *arg, const struct dispatch_view *view)
+{
+        struct listing *l = arg;
+        const struct announced *a = tenant_announced(l->t, view->connector);
+
+        if (!view->ready || !a || listed(l, a->statement->kid))
+                return;
+        json_array_append_new(l->list, json_pack("{s:s, s:o}", "kid", a->statement->kid, "realms",
+                                                 realms_of(session_of(l->t, view->connector))));
+}
+
+static json_t *keys_json(struct relay *relay, struct tenant *t)
+{
+        struct listing ready = { .relay = relay, .t = t, .list = json_array() };
+        json_t *statements = json_array();
+        const struct announced *a;
+
+        tenant_expire_statements(relay, t);
+        TAILQ_FOREACH(a, &t->announced, entry)
+                json_array_append_new(statements, json_string(a->statement->text));
+        dispatch_links(relay->dispatch, t->name, add_ready, &ready);
+        return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready", ready.list);
+}
+
+void api_keys(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = api_tenant(relay, r, parts->part[0], 0);
+        const char *known = http_header(r, "If-None-Match");
+        uint8_t hash[SHA256_DIGEST_LENGTH];
+        char etag[KID_LEN + 3] = "\"";
+
+        if (!t)
+                return;
+        if (!t->roster) {
+                http_fail(r, PROBLEM_NOT_FOUND, "the tenant has no roster yet");
+                return;
+        }
+        json_t *json = keys_json(relay, t);
+        char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+        json_decref(json);
+        if (!text) {
+                http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
+                return;
+        }
+        SHA256((const unsigned char *)text, strlen(text), hash);
+        b64u_encode_to(etag + 1, hash, sizeof(hash));
+        memcpy(etag + 1 + KID_LEN, "\"", 2);
+        http_add_header(r, "ETag", etag);
+        http_add_header(r, "Cache-Control", KEYS_MAX_AGE);
+        if (known && strcmp(known, etag) == 0)
+                http_reply(r, 304, NULL, "", 0);
+        else
+                http_reply(r, 200, "application/json", text, strlen(text));
+        free(text);
+}
+
+/* ---- status ---- */
+
+static json_t *status_entry(const struct session *s, const char *id, const char *kid, bool ready)
+{
+        return json_pack("{s:s, s:s, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL, "ready", ready, "realms",
+                         realms_of(s), "since", (json_int_t)(s ? s->since : 0), "version", s ? s->agent : "");
+}
+
+struct ready_search {
+        const char *connector;
+        bool ready;
+};
+
+static void match_ready(void *arg, const struct dispatch_view *view)
+{
+        struct ready_search *search = arg;
+
+        search->ready |= view->ready && strcmp(view->connector, search->connector) == 0;
+}
+
+static bool is_ready(struct relay *relay, const struct tenant *t, const char *connector)
+{
+        struct ready_search search = { .connector = connector };
+
+        dispatch_links(relay->dispatch, t->name, match_ready, &search);
+        return search.ready;
+}
+
+void api_status(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = api_tenant(relay, r, parts->part[0], 0);
+        json_t *list = json_array();
+        const struct session *s;
+
+        if (!t) {
+                json_decref(list);
+                return;
+        }
+        for (size_t i = 0; t->roster && i < t->roster->n_connectors; i++) {
+                const struct roster_member *m = &t->roster->connectors[i];
+                json_array_append_new(list, status_entry(session_of(t, m->id), m->id, key_kid(m->key), is_ready(relay, t, m->id)));
+        }
+        TAILQ_FOREACH(s, &t->sessions, entry)
+        {
+                if (!roster_connector_by_id(t->roster, s->connector) && session_of(t, s->connector) == s)
+                        json_array_append_new(list, status_entry(s, s->connector, "", false));
+        }
+        api_reply_json(r, 200, json_pack("{s:o}", "connectors", list));
+}
+
+/* ---- rosters ---- */
+
+static void roster_refused(struct http_req *r, int code, const char *why)
+{
+        enum problem_type type = code == -EKEYREJECTED ? PROBLEM_WRONG_TENANT_KEY : code == -ESTALE ? PROBLEM_SEQ_NOT_NEWER : PROBLEM_MALFORMED;
+
+        http_fail(r, type, why);
+}
+
+/* Stores a verified roster and tells everyone linked. */
+static int adopt_roster(struct relay *relay, struct tenant *t, struct roster *roster)
+{
+        int code = store_roster_put(relay->store, t->name, roster->seq, roster->text, loop_wall(relay->loop));
+
+        if (code < 0) {
+                roster_free(roster);
+                return code;
+        }
+        tenant_set_roster(t, roster);
+        sessions_send_roster(t);
+        log_info("roster_stored", KV_S("tenant", t->name), KV_U("seq", roster->seq), KV_U("connectors", roster->n_connectors),
+                 KV_U("services", roster->n_services));
+        return 0;
+}
+
+void api_roster_put(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
+        struct roster *roster = NULL;
+        struct error err = { "" };
+        size_t n;
+
+        if (!t || !api_media_type(r, "application/jose"))
+                return;
+        const char *text = http_body(r, &n);
+        int code = roster_verify(&roster, text, n, t->pin, t->name, loop_wall(relay->loop), 0, &err);
+        if (code < 0) {
+                roster_refused(r, code, err.text);
+                return;
+        }
+        if (t->roster && strcmp(roster->text, t->roster->text) == 0) {
+                roster_free(roster);
+                http_reply(r, 204, NULL, "", 0);
+                return;
+        }
+        if (t->roster && roster->seq <= t->roster->seq) {
+                error_fail(&err, 0, "seq %llu is not above the stored %llu", (unsigned long long)roster->seq,
+                           (unsigned long long)t->roster->seq);
+                roster_free(roster);
+                roster_refused(r, -ESTALE, err.text);
+                return;
+        }
+        code = adopt_roster(relay, t, roster);
+        if (code < 0)
+                http_fail(r, code == -ESTALE ? PROBLEM_SEQ_NOT_NEWER : PROBLEM_INTERNAL, code == -ESTALE ? NULL : "the database failed");
+        else
+                http_reply(r, 204, NULL, "", 0);
+}
+
+/* ---- pending identities ---- */
+
+static void add_pending(void *arg, const struct store_connector *c)
+{
+        struct listing *l = arg;
+        const struct roster_member *m = roster_connector_by_id(l->t->roster, c->id);
+        json_t *jwk;
+
+        if ((m && strcmp(key_kid(m->key), c->kid) == 0) || json_array_size(l->list) >= STORE_PENDING_MAX)
+                return;
+        jwk = json_loads(c->jwk, JSON_REJECT_DUPLICATES, NULL);
+        if (jwk)
+                json_array_append_new(l->list, json_pack("{s:s, s:s, s:o, s:s, s:s, s:I}", "id", c->id, "name", c->name, "jwk", jwk,
+                                                         "kid", c->kid, "proof", c->proof, "since", (json_int_t)c->since));
+}
+
+void api_pending(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
+        struct listing l = { .relay = relay, .t = t };
+
+        if (!t)
+                return;
+        l.list = json_array();
+        if (store_identities(relay->store, t->name, add_pending, &l) == 0) {
+                api_reply_json(r, 200, l.list);
+                return;
+        }
+        json_decref(l.list);
+        http_fail(r, PROBLEM_INTERNAL, "the database failed");
+}

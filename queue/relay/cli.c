@@ -1,0 +1,260 @@
+/*
+ * Tenants, secrets and tokens from the command line.
+ *
+ * Secrets are made here, shown once on standard output, and stored as SHA-256 only. The relay may run meanwhile: it reads what is written
+ * here at its next request. Exit status: 0 done, 1 failed, 2 wrong usage.
+ */
+#include "queue/relay/cli.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "connector/base/harden.h"
+#include "connector/base/secret.h"
+#include "connector/base/text.h"
+#include "queue/relay/store.h"
+
+#define SECRET_BYTES 32
+#define EXPIRES_DEFAULT (24 * 3600)
+#define EXPIRES_MAX (30 * 86400)
+
+static int complain(const char *what, const char *why)
+{
+        fprintf(stderr, "postern-relay: %s: %s\n", what, why);
+        return 1;
+}
+
+static int misused(const char *what, const char *why)
+{
+        complain(what, why);
+        return EXIT_USAGE;
+}
+
+/* ---- making secrets ---- */
+
+/* 32 random bytes as text, and their text's hash, which is what is stored. */
+static int make_secret(char text[B64U_LEN(SECRET_BYTES) + 1], uint8_t hash[STORE_HASH_LEN])
+{
+        uint8_t bytes[SECRET_BYTES];
+
+        if (RAND_bytes(bytes, sizeof(bytes)) != 1)
+                return -EIO;
+        b64u_encode_to(text, bytes, sizeof(bytes));
+        SHA256((const unsigned char *)text, strlen(text), hash);
+        wipe(bytes, sizeof(bytes));
+        return 0;
+}
+
+static int issue_secret(struct store *store, const char *tenant, enum store_secret_kind kind, char text[B64U_LEN(SECRET_BYTES) + 1])
+{
+        uint8_t hash[STORE_HASH_LEN];
+
+        int r = make_secret(text, hash);
+        return r < 0 ? r : store_secret_add(store, tenant, kind, hash, time(NULL));
+}
+
+static int print_json(json_t *json)
+{
+        if (!json || json_dumpf(json, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF)
+                return complain("output", "cannot be written");
+        json_decref(json);
+        return 0;
+}
+
+static int store_failed(struct store *store, int code)
+{
+        if (code == -ENOSPC)
+                return complain("secret", "the tenant has too many already (32)");
+        return complain("database", store_why(store));
+}
+
+/* Exit status 0 when the tenant exists. */
+static int need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant)
+{
+        int r = store_tenant_get(store, name, ret_tenant);
+
+        if (r == -ENOENT)
+                return complain(name, "no such tenant; make it with `postern-relay tenant add`");
+        return r < 0 ? store_failed(store, r) : 0;
+}
+
+/* ---- tenant ---- */
+
+static int tenant_add(const struct relay_cli *cli, struct store *store, const char *name)
+{
+        char admin[B64U_LEN(SECRET_BYTES) + 1], service[B64U_LEN(SECRET_BYTES) + 1];
+        uint8_t pin[32];
+
+        if (!tenant_valid(name))
+                return misused(name, "a tenant's name is 1 to 64 characters a-z 0-9 -");
+        if (!cli->pin || b64u_decode_exact(pin, sizeof(pin), cli->pin, strlen(cli->pin)) < 0)
+                return misused("--pin", "give the pin that `postern tenant init` printed, 43 characters");
+        int r = store_tenant_add(store, name, cli->pin, time(NULL));
+        if (r == -EEXIST)
+                return complain(name, "exists already; `postern-relay secret` issues further secrets");
+        if (r == 0)
+                r = issue_secret(store, name, SECRET_ADMIN, admin);
+        if (r == 0)
+                r = issue_secret(store, name, SECRET_SERVICE, service);
+        if (r < 0)
+                return store_failed(store, r);
+        if (cli->json)
+                return print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin, "admin_secret", admin,
+                                            "service_secret", service));
+        printf("tenant          %s\npin             %s\nadmin secret    %s\nservice secret  %s\n"
+               "The secrets are shown this once. The admin secret publishes rosters; the service secret sends sign-ins.\n",
+               name, cli->pin, admin, service);
+        return 0;
+}
+
+static void list_json(void *arg, const struct store_tenant *t)
+{
+        json_array_append_new(arg, json_pack("{s:s, s:s, s:I}", "tenant", t->name, "pin", t->pin, "since", (json_int_t)t->since));
+}
+
+static void list_line(void *arg, const struct store_tenant *t)
+{
+        (void)arg;
+        printf("%-32s %s\n", t->name, t->pin);
+}
+
+static int tenant_list(const struct relay_cli *cli, struct store *store)
+{
+        json_t *list = json_array();
+
+        int r = store_tenants(store, cli->json ? list_json : list_line, list);
+        if (r < 0) {
+                json_decref(list);
+                return store_failed(store, r);
+        }
+        if (cli->json)
+                return print_json(list);
+        json_decref(list);
+        return 0;
+}
+
+static int run_tenant(const struct relay_cli *cli, struct store *store, int argc, char **argv)
+{
+        if (argc == 2 && strcmp(argv[0], "add") == 0)
+                return tenant_add(cli, store, argv[1]);
+        if (argc == 1 && strcmp(argv[0], "list") == 0)
+                return tenant_list(cli, store);
+        return misused("tenant", "usage: tenant add NAME --pin PIN | tenant list");
+}
+
+/* ---- secret ---- */
+
+static int run_secret(const struct relay_cli *cli, struct store *store, int argc, char **argv)
+{
+        char text[B64U_LEN(SECRET_BYTES) + 1];
+        struct store_tenant tenant;
+        bool admin = argc == 2 && strcmp(argv[1], "admin") == 0;
+
+        if (argc != 2 || (!admin && strcmp(argv[1], "service") != 0))
+                return misused("secret", "usage: secret TENANT service|admin");
+        int status = need_tenant(store, argv[0], &tenant);
+        if (status)
+                return status;
+        int r = issue_secret(store, argv[0], admin ? SECRET_ADMIN : SECRET_SERVICE, text);
+        if (r < 0)
+                return store_failed(store, r);
+        if (cli->json)
+                return print_json(json_pack("{s:s, s:s, s:s}", "tenant", argv[0], "kind", argv[1], "secret", text));
+        printf("%s\n", text);
+        return 0;
+}
+
+/* ---- token ---- */
+
+/* "90", "90s", "15m", "24h", "7d". */
+static int parse_duration(const char *text, int64_t *ret_seconds)
+{
+        static const struct {
+                char unit;
+                uint64_t seconds;
+        } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+        size_t n = strlen(text);
+        char digits[16];
+        uint64_t factor = 1, value;
+
+        for (size_t i = 0; n && i < sizeof(units) / sizeof(units[0]); i++) {
+                if (text[n - 1] == units[i].unit) {
+                        factor = units[i].seconds;
+                        n--;
+                        break;
+                }
+        }
+        if (n == 0 || n >= sizeof(digits))
+                return -EINVAL;
+        memcpy(digits, text, n);
+        digits[n] = '\0';
+        if (text_parse_u64(digits, 1, EXPIRES_MAX, &value) < 0 || value * factor > EXPIRES_MAX)
+                return -EINVAL;
+        *ret_seconds = (int64_t)(value * factor);
+        return 0;
+}
+
+static bool name_ok(const char *name)
+{
+        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+        size_t n = strlen(name);
+
+        return n >= 1 && n <= NAME_MAX_LEN && strspn(name, allowed) == n;
+}
+
+static int run_token(const struct relay_cli *cli, struct store *store, int argc, char **argv)
+{
+        char text[B64U_LEN(SECRET_BYTES) + 1];
+        uint8_t hash[STORE_HASH_LEN];
+        struct store_tenant tenant;
+        int64_t life = EXPIRES_DEFAULT;
+
+        if (argc != 2)
+                return misused("token", "usage: token TENANT CONNECTOR-NAME [--expires 24h]");
+        if (!name_ok(argv[1]))
+                return misused(argv[1], "a connector's name is 1 to 64 characters A-Z a-z 0-9 . _ -");
+        if (cli->expires && parse_duration(cli->expires, &life) < 0)
+                return misused("--expires", "give a time of 1s to 30d, like 90s, 15m, 24h or 7d");
+        int status = need_tenant(store, argv[0], &tenant);
+        if (status)
+                return status;
+        int r = make_secret(text, hash);
+        if (r == 0)
+                r = store_token_add(store, argv[0], argv[1], hash, time(NULL) + life);
+        if (r < 0)
+                return store_failed(store, r);
+        if (cli->json)
+                return print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1], "token", text, ".", tenant.pin, "",
+                                            "expires", (json_int_t)(time(NULL) + life)));
+        printf("%s.%s\n", text, tenant.pin);
+        return 0;
+}
+
+/* ---- the table ---- */
+
+static const struct word {
+        const char *name;
+        int (*run)(const struct relay_cli *cli, struct store *store, int argc, char **argv);
+} words[] = { { "tenant", run_tenant }, { "secret", run_secret }, { "token", run_token } };
+
+int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
+{
+        _cleanup_(store_freep) struct store *store = NULL;
+        struct error err;
+
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                if (strcmp(words[i].name, argv[0]) != 0)
+                        continue;
+                /* As the relay's user, so that the relay can read the files. */
+                if (harden_become(cli->config->user, &err) < 0 || store_open(&store, cli->config->state_dir, &err) < 0)
+                        return complain(argv[0], err.text);
+                return words[i].run(cli, store, argc - 1, argv + 1);
+        }
+        return misused(argv[0], "unknown word; see `postern-relay --help`");
+}

@@ -1,0 +1,19 @@
+/*
+ * The words of postern-relay's command line that work on the database: they run beside the relay, or before its first start.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "queue/relay/config.h"
+
+#define EXIT_USAGE 2
+
+struct relay_cli {
+        const struct relay_config *config;
+        bool json;
+        const char *pin, *expires; /* --pin, --expires or NULL */
+};
+
+/* Runs `tenant ...`, `secret ...` or `token ...`; the exit status. */
+int relay_cli_run(const struct relay_cli *cli, int argc, char **argv);

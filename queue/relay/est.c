@@ -1,0 +1,207 @@
+/*
+ * Enrolment over Secure Transport (RFC 7030 subset, RFC 8951 encoding): a connector's client certificate for its link.
+ *
+ * Invariants: a first certificate costs a one-time token, which is used up only after everything else was found in order; a renewal is
+ * for the identity of the certificate that asks, with a new key. Errors are plain text, as EST has them.
+ */
+#include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "connector/base/log.h"
+#include "connector/base/secret.h"
+#include "connector/base/text.h"
+#include "queue/relay/relay.h"
+
+#define BASIC_MAX 512
+#define ANSWER_MAX 16384
+#define TOKEN_LEN 43 /* b64u of 32 bytes */
+
+static void est_fail(struct http_req *r, int status, const char *why)
+{
+        char text[512];
+
+        if (status == 401)
+                http_add_header(r, "WWW-Authenticate", "Basic realm=\"postern\"");
+        snprintf(text, sizeof(text), "%s\n", why);
+        http_reply(r, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+/* The tenant of the path; answers 404 otherwise. */
+static struct tenant *est_tenant(struct relay *relay, struct http_req *r, const char *name)
+{
+        struct tenant *t;
+
+        int code = tenant_get(relay, name, &t);
+        if (code == 0)
+                return t;
+        est_fail(r, code == -ENOENT ? 404 : 500, code == -ENOENT ? "no such tenant" : "the database failed");
+        return NULL;
+}
+
+static void send_certs(struct http_req *r, X509 *const *certs, size_t n, const char *type)
+{
+        struct buffer out = BUFFER(ANSWER_MAX);
+
+        if (ca_certs_only(certs, n, &out) < 0) {
+                est_fail(r, 500, "the certificates could not be encoded");
+        } else {
+                http_add_header(r, "Content-Transfer-Encoding", "base64");
+                http_reply(r, 200, type, out.data, out.len);
+        }
+        buffer_free(&out);
+}
+
+void est_cacerts_get(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        X509 *const certs[] = { ca_cert(relay->ca) };
+
+        if (est_tenant(relay, r, parts->part[0]))
+                send_certs(r, certs, 1, "application/pkcs7-mime");
+}
+
+/* ---- the token ---- */
+
+struct ticket {
+        char name[NAME_MAX_LEN + 1];
+        uint8_t hash[STORE_HASH_LEN];
+};
+
+/* Basic <name>:<token>, where what follows a dot in the token (the pin) is not for the relay. */
+static int read_ticket(const struct http_req *r, struct ticket *ret_ticket)
+{
+        unsigned char plain[BASIC_MAX];
+        const char *header = http_header(r, "Authorization");
+        size_t n = header && strncasecmp(header, "Basic ", 6) == 0 ? strlen(header + 6) : 0;
+
+        if (n == 0 || n % 4 || n / 4 * 3 >= sizeof(plain))
+                return -EACCES;
+        int len = EVP_DecodeBlock(plain, (const unsigned char *)header + 6, (int)n);
+        if (len < 0)
+                return -EACCES;
+        plain[len] = '\0';
+        char *colon = strchr((char *)plain, ':');
+        size_t n_name = colon ? (size_t)(colon - (char *)plain) : 0;
+        size_t n_token = colon ? strcspn(colon + 1, ".") : 0;
+        int code = -EACCES;
+        if (n_name >= 1 && n_name <= NAME_MAX_LEN && n_token == TOKEN_LEN) {
+                memcpy(ret_ticket->name, plain, n_name);
+                ret_ticket->name[n_name] = '\0';
+                SHA256((unsigned char *)colon + 1, n_token, ret_ticket->hash);
+                code = 0;
+        }
+        wipe(plain, sizeof(plain));
+        return code;
+}
+
+/* ---- issuing ---- */
+
+static bool read_request(struct http_req *r, const char *tenant, struct ca_request *ret_request)
+{
+        const char *type = http_header(r, "Content-Type");
+        struct error err = { "" };
+        size_t n;
+
+        if (!type || strncasecmp(type, "application/pkcs10", 18) != 0) {
+                est_fail(r, 415, "Content-Type must be application/pkcs10");
+                return false;
+        }
+        const char *body = http_body(r, &n);
+        if (ca_request_parse(ret_request, body, n, tenant, &err) < 0) {
+                est_fail(r, 400, err.text);
+                return false;
+        }
+        return true;
+}
+
+static void issue(struct relay *relay, struct http_req *r, const struct tenant *t, const struct ca_request *request)
+{
+        char serial[CA_SERIAL_MAX];
+        int64_t not_after = 0;
+        X509 *cert = NULL;
+
+        int code = ca_issue(relay->ca, request, t->name, relay->config.certificate_days, loop_wall(relay->loop), &cert);
+        if (code == 0)
+                code = ca_cert_facts(cert, serial, &not_after);
+        if (code == 0)
+                code = store_certificate_add(relay->store, t->name, request->id, serial, not_after);
+        if (code < 0) {
+                log_error("certificate_not_issued", KV_S("tenant", t->name), KV_S("connector", request->id), KV_I("code", code));
+                est_fail(r, 500, "the certificate could not be issued");
+        } else {
+                X509 *const certs[] = { cert };
+                log_info("certificate_issued", KV_S("tenant", t->name), KV_S("connector", request->id), KV_S("serial", serial),
+                         KV_I("not_after", not_after));
+                send_certs(r, certs, 1, "application/pkcs7-mime; smime-type=certs-only");
+        }
+        X509_free(cert);
+}
+
+/* Whether the id is free, or this name's already. */
+static bool id_fits_name(struct relay *relay, const struct tenant *t, const char *id, const char *name)
+{
+        struct store_connector known;
+
+        return store_connector_get(relay->store, t->name, id, &known) < 0 || strcmp(known.name, name) == 0;
+}
+
+void est_simpleenroll(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = est_tenant(relay, r, parts->part[0]);
+        int64_t now = loop_wall(relay->loop);
+        struct ticket ticket;
+        struct ca_request request;
+
+        if (!t)
+                return;
+        if (read_ticket(r, &ticket) < 0 || store_token_check(relay->store, t->name, ticket.name, ticket.hash, now) < 0) {
+                log_info("enrolment_refused", KV_S("tenant", t->name), KV_S("peer", http_peer(r)));
+                est_fail(r, 401, "the token is unknown, used, expired or for another name");
+                return;
+        }
+        if (!read_request(r, t->name, &request))
+                return;
+        if (!id_fits_name(relay, t, request.id, ticket.name))
+                est_fail(r, 400, "this id belongs to a connector of another name");
+        else if (store_token_take(relay->store, t->name, ticket.name, ticket.hash, now) < 0)
+                est_fail(r, 401, "the token is unknown, used, expired or for another name");
+        else if (store_connector_enrol(relay->store, t->name, request.id, ticket.name, now) < 0)
+                est_fail(r, 500, "the database failed");
+        else
+                issue(relay, r, t, &request);
+        ca_request_clear(&request);
+}
+
+void est_simplereenroll(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
+        struct tenant *t = est_tenant(relay, r, parts->part[0]);
+        struct store_connector known;
+        struct ca_request request;
+        const char *why;
+
+        if (!t)
+                return;
+        X509 *cert = http_peer_cert(r, &why);
+        if (!cert || ca_peer_identity(cert, tenant, id) < 0) {
+                est_fail(r, 401, why ? why : "the client certificate to renew is missing or not a connector's");
+                return;
+        }
+        if (strcmp(tenant, t->name) != 0 || store_connector_get(relay->store, t->name, id, &known) < 0) {
+                est_fail(r, 403, "the client certificate is not of a connector of this tenant");
+                return;
+        }
+        if (!read_request(r, t->name, &request))
+                return;
+        if (strcmp(request.id, id) != 0)
+                est_fail(r, 400, "a renewal keeps subject and subjectAltName");
+        else if (ca_request_same_key(&request, cert))
+                est_fail(r, 400, "a renewal brings a new key");
+        else
+                issue(relay, r, t, &request);
+        ca_request_clear(&request);
+}

@@ -1,0 +1,151 @@
+/*
+ * postern-relay: options, configuration, and either one word of the command line or the relay itself.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "queue/relay/cli.h"
+#include "queue/relay/relay.h"
+
+#ifndef POSTERN_VERSION
+#define POSTERN_VERSION "unknown"
+#endif
+
+static const char help[] =
+        "Usage: postern-relay --config FILE [--check-config]\n"
+        "       postern-relay --config FILE WORD ...\n"
+        "\n"
+        "The meeting point of sign-in services and connectors. Without a word it runs the\n"
+        "relay in the foreground; SIGTERM drains and ends it, SIGHUP reads its TLS\n"
+        "certificate again.\n"
+        "\n"
+        "Words, which may be used while the relay runs:\n"
+        "  tenant add NAME --pin PIN    make a tenant; prints its two secrets, once\n"
+        "  tenant list                  show the tenants\n"
+        "  secret TENANT service|admin  issue a further secret\n"
+        "  token TENANT NAME            print a one-time token to enrol connector NAME\n"
+        "\n"
+        "Options:\n"
+        "  -c, --config FILE    the configuration\n"
+        "      --check-config   check it, tell every mistake, and exit\n"
+        "      --pin PIN        the tenant key's pin, from `postern tenant init`\n"
+        "      --expires TIME   life of a token: 90s, 15m, 24h (default), at most 30d\n"
+        "      --json           print JSON\n"
+        "  -h, --help           this text\n"
+        "  -V, --version        the version\n"
+        "\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+
+struct options {
+        const char *config;
+        bool check;
+        struct relay_cli cli;
+};
+
+static const struct option long_options[] = { { "config", required_argument, NULL, 'c' },
+                                              { "check-config", no_argument, NULL, 'k' },
+                                              { "pin", required_argument, NULL, 'p' },
+                                              { "expires", required_argument, NULL, 'e' },
+                                              { "json", no_argument, NULL, 'j' },
+                                              { "help", no_argument, NULL, 'h' },
+                                              { "version", no_argument, NULL, 'V' },
+                                              { NULL, 0, NULL, 0 } };
+
+/* -1 to go on, or the exit status. */
+static int parse_options(int argc, char **argv, struct options *o)
+{
+        int c;
+
+        while ((c = getopt_long(argc, argv, "c:hV", long_options, NULL)) != -1) {
+                switch (c) {
+                case 'c':
+                        o->config = optarg;
+                        break;
+                case 'k':
+                        o->check = true;
+                        break;
+                case 'p':
+                        o->cli.pin = optarg;
+                        break;
+                case 'e':
+                        o->cli.expires = optarg;
+                        break;
+                case 'j':
+                        o->cli.json = true;
+                        break;
+                case 'h':
+                        fputs(help, stdout);
+                        return 0;
+                case 'V':
+                        puts("postern-relay " POSTERN_VERSION);
+                        return 0;
+                default:
+                        return EXIT_USAGE;
+                }
+        }
+        return -1;
+}
+
+static void on_fault(void *arg, const char *file, int line, const char *text)
+{
+        (void)arg;
+        if (line)
+                fprintf(stderr, "%s:%d: %s\n", file, line, text);
+        else
+                fprintf(stderr, "%s: %s\n", file, text);
+}
+
+static int run_relay(struct relay *relay)
+{
+        struct error err;
+
+        signal(SIGPIPE, SIG_IGN);
+        log_open("postern-relay", relay->config.log_level, NULL);
+        if (loop_new(&relay->loop) < 0) {
+                log_error("start_failed", KV_S("why", "no memory for the event loop"));
+                return 1;
+        }
+        int status = 1;
+        if (relay_start(relay, &err) < 0)
+                log_error("start_failed", KV_S("why", err.text));
+        else
+                status = loop_run(relay->loop);
+        relay_stop(relay);
+        loop_free(relay->loop);
+        return status;
+}
+
+int main(int argc, char **argv)
+{
+        struct options o = { .config = NULL };
+        struct relay relay = { .config_path = NULL };
+        struct error err;
+
+        int status = parse_options(argc, argv, &o);
+        if (status >= 0)
+                return status;
+        if (!o.config) {
+                fputs("postern-relay: --config FILE is missing; see `postern-relay --help`\n", stderr);
+                return EXIT_USAGE;
+        }
+        if (relay_config_read(&relay.config, o.config, on_fault, NULL, &err) < 0) {
+                fprintf(stderr, "postern-relay: %s\n", err.text);
+                return 1;
+        }
+        relay.config_path = o.config;
+        if (o.check) {
+                printf("%s: good\n", o.config);
+                relay_config_clear(&relay.config);
+                return 0;
+        }
+        if (optind == argc)
+                return run_relay(&relay);
+        o.cli.config = &relay.config;
+        status = relay_cli_run(&o.cli, argc - optind, argv + optind);
+        relay_config_clear(&relay.config);
+        return status;
+}

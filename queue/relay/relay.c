@@ -1,0 +1,285 @@
+/*
+ * The relay put together: routes, start, reload, drain, stop.
+ *
+ * Owns the table of endpoints. Invariant: draining tells links and callers at once, and ends when nothing is in flight or after
+ * DRAIN_MS, whichever is first; what is still in flight then is answered.
+ */
+#include "queue/relay/relay.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "connector/base/harden.h"
+#include "connector/base/text.h"
+
+#define DRAIN_LOOK_MS 50
+#define DRAIN_GRACE_MS 300
+#define PURGE_MS (6 * 3600 * 1000)
+#define SMALL_BODY_MAX (16 * 1024)
+
+/* ---- routes ---- */
+
+static void stream_route(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        (void)parts;
+        link_stream(relay, r);
+}
+
+static void report_route(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        (void)parts;
+        link_report(relay, r);
+}
+
+static void identity_route(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        (void)parts;
+        link_identity(relay, r);
+}
+
+static const struct route {
+        enum http_method method;
+        const char *pattern;
+        route_fn *fn;
+        uint32_t body_max;
+} routes[] = {
+        { HTTP_POST, "/v1/tenants/{}/sign-ins", api_sign_in, JWE_MAX },
+        { HTTP_POST, "/v1/link/report", report_route, REPORT_MAX },
+        { HTTP_GET, "/v1/link/stream", stream_route, 0 },
+        { HTTP_PUT, "/v1/link/identity", identity_route, SMALL_BODY_MAX },
+        { HTTP_GET, "/v1/tenants/{}/keys", api_keys, 0 },
+        { HTTP_GET, "/v1/tenants/{}/sign-ins/{}", api_sign_in_get, 0 },
+        { HTTP_GET, "/v1/tenants/{}/status", api_status, 0 },
+        { HTTP_PUT, "/v1/tenants/{}/roster", api_roster_put, ROSTER_TEXT_MAX },
+        { HTTP_GET, "/v1/tenants/{}/pending", api_pending, 0 },
+        { HTTP_GET, "/.well-known/est/{}/cacerts", est_cacerts_get, 0 },
+        { HTTP_POST, "/.well-known/est/{}/simpleenroll", est_simpleenroll, SMALL_BODY_MAX },
+        { HTTP_POST, "/.well-known/est/{}/simplereenroll", est_simplereenroll, SMALL_BODY_MAX },
+};
+#define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+static const struct route *find_route(const struct http_head *head, struct http_parts *parts, bool *ret_path_known)
+{
+        *ret_path_known = false;
+        for (size_t i = 0; i < N_ROUTES; i++) {
+                if (!http_path_match(routes[i].pattern, head->path, parts))
+                        continue;
+                *ret_path_known = true;
+                if (routes[i].method == head->method)
+                        return &routes[i];
+        }
+        return NULL;
+}
+
+uint32_t relay_body_max(void *arg, const struct http_head *head)
+{
+        struct http_parts parts;
+        bool known;
+        const struct route *route = find_route(head, &parts, &known);
+
+        (void)arg;
+        return route ? route->body_max : SMALL_BODY_MAX;
+}
+
+void relay_handle(void *arg, struct http_req *r)
+{
+        struct http_parts parts;
+        bool known;
+        const struct route *route = find_route(http_head(r), &parts, &known);
+
+        if (route)
+                route->fn(arg, r, &parts);
+        else
+                http_fail(r, known ? PROBLEM_NO_SUCH_METHOD : PROBLEM_NOT_FOUND, NULL);
+}
+
+/* ---- start ---- */
+
+static void raise_file_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
+/* Where it listens: one line on standard output, and the ready_file. */
+static int announce(const struct relay *relay, const char *places, struct error *err)
+{
+        printf("postern-relay: ready %s", places);
+        fflush(stdout);
+        if (!relay->config.ready_file)
+                return 0;
+        return file_write_atomic(relay->config.ready_file, places, strlen(places), 0644, err);
+}
+
+/* Listens while still privileged; appends "host:port\n" for each. */
+static int listen_all(struct relay *relay, struct buffer *places, struct error *err)
+{
+        for (size_t i = 0; i < relay->config.n_listen; i++) {
+                const struct relay_listen *l = &relay->config.listen[i];
+                const char *open = strchr(l->host, ':') ? "[" : "", *close = *open ? "]" : "";
+                uint16_t port;
+
+                int r = http_listen(relay->http, l->host, l->port, &port, err);
+                if (r < 0)
+                        return r;
+                if (buffer_printf(places, "%s%s%s:%u\n", open, l->host, close, port) < 0)
+                        return error_fail(err, -ENOMEM, "no memory");
+        }
+        return 0;
+}
+
+static void on_term(void *arg)
+{
+        relay_drain(arg);
+}
+
+static void on_hup(void *arg)
+{
+        relay_reload(arg);
+}
+
+static void on_purge(void *arg)
+{
+        struct relay *relay = arg;
+
+        if (store_purge(relay->store, loop_wall(relay->loop)) < 0)
+                log_warning("purge_failed", KV_S("why", store_why(relay->store)));
+        loop_timer_in(relay->purge_timer, PURGE_MS);
+}
+
+static void on_drain_timer(void *arg)
+{
+        struct relay *relay = arg;
+        uint64_t now = loop_now(relay->loop);
+        size_t left = dispatch_in_flight(relay->dispatch);
+
+        if (relay->drained) {
+                loop_stop(relay->loop, 0);
+        } else if (left && now < relay->drain_end) {
+                loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
+        } else {
+                log_info("drained", KV_U("abandoned", left));
+                dispatch_abandon(relay->dispatch);
+                relay->drained = true; /* the last answers still have to leave */
+                loop_timer_in(relay->drain_timer, DRAIN_GRACE_MS);
+        }
+}
+
+static int make_events(struct relay *relay)
+{
+        int r = loop_signal_new(&relay->signals[0], relay->loop, SIGTERM, on_term, relay);
+
+        r = r < 0 ? r : loop_signal_new(&relay->signals[1], relay->loop, SIGINT, on_term, relay);
+        r = r < 0 ? r : loop_signal_new(&relay->signals[2], relay->loop, SIGHUP, on_hup, relay);
+        r = r < 0 ? r : loop_timer_new(&relay->drain_timer, relay->loop, NULL, on_drain_timer, relay);
+        r = r < 0 ? r : loop_timer_new(&relay->purge_timer, relay->loop, NULL, on_purge, relay);
+        return r;
+}
+
+static int open_state(struct relay *relay, struct error *err)
+{
+        const struct dispatch_limits limits = { .in_flight_per_tenant = relay->config.in_flight_per_tenant };
+
+        int r = store_open(&relay->store, relay->config.state_dir, err);
+        if (r == 0)
+                r = ca_open(&relay->ca, relay->config.state_dir, relay->config.node, loop_wall(relay->loop), err);
+        if (r < 0)
+                return r;
+        if (dispatch_new(&relay->dispatch, relay->loop, &limits) < 0 || journal_new(&relay->journal, relay) < 0 || make_events(relay) < 0)
+                return error_fail(err, -ENOMEM, "no memory");
+        return 0;
+}
+
+int relay_start(struct relay *relay, struct error *err)
+{
+        struct buffer places = BUFFER(1024);
+        const struct http_config http = { .loop = relay->loop,
+                                          .handler = relay_handle,
+                                          .body_max = relay_body_max,
+                                          .arg = relay,
+                                          .connections_max = (unsigned)relay->config.connections,
+                                          .per_address_max = (unsigned)relay->config.connections_per_address };
+
+        LIST_INIT(&relay->tenants);
+        raise_file_limit();
+        int r = http_new(&relay->http, &http, err);
+        if (r == 0)
+                r = listen_all(relay, &places, err);
+        if (r == 0)
+                r = harden_become(relay->config.user, err);
+        if (r == 0)
+                r = harden_process(err);
+        if (r == 0)
+                r = open_state(relay, err);
+        if (r == 0)
+                r = http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca), err);
+        if (r == 0)
+                r = announce(relay, places.data, err);
+        buffer_free(&places);
+        if (r < 0)
+                return r;
+        on_purge(relay);
+        sd_notify(0, "READY=1");
+        log_info("started", KV_S("node", relay->config.node), KV_S("state_dir", relay->config.state_dir));
+        return 0;
+}
+
+/* ---- reload, drain, stop ---- */
+
+void relay_reload(struct relay *relay)
+{
+        struct error err;
+
+        sd_notify(0, "RELOADING=1");
+        if (http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca), &err) < 0)
+                log_error("reload_failed", KV_S("why", err.text));
+        else
+                log_info("reloaded", KV_S("certificate", relay->config.certificate));
+        sd_notify(0, "READY=1");
+}
+
+void relay_drain(struct relay *relay)
+{
+        if (relay->draining)
+                return;
+        relay->draining = true;
+        relay->drain_end = loop_now(relay->loop) + DRAIN_MS;
+        sd_notify(0, "STOPPING=1");
+        log_info("draining", KV_U("in_flight", dispatch_in_flight(relay->dispatch)));
+        dispatch_drain(relay->dispatch);
+        sessions_drain(relay);
+        loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
+}
+
+void relay_stop(struct relay *relay)
+{
+        struct tenant *t;
+
+        if (relay->http)
+                http_stop_listening(relay->http);
+        LIST_FOREACH(t, &relay->tenants, entry)
+                sessions_close(t);
+        relay->http = http_free(relay->http);
+        relay->dispatch = dispatch_free(relay->dispatch);
+        relay->journal = journal_free(relay->journal);
+        while ((t = LIST_FIRST(&relay->tenants)))
+                tenant_free(t);
+        relay->ca = ca_free(relay->ca);
+        relay->store = store_free(relay->store);
+        for (size_t i = 0; i < sizeof(relay->signals) / sizeof(relay->signals[0]); i++)
+                relay->signals[i] = loop_signal_free(relay->signals[i]);
+        relay->drain_timer = loop_timer_free(relay->drain_timer);
+        relay->purge_timer = loop_timer_free(relay->purge_timer);
+        relay_config_clear(&relay->config);
+}

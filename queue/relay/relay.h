@@ -1,0 +1,146 @@
+/*
+ * The relay as a whole: what its handlers share.
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "certs/statement.h"
+#include "queue/relay/ca.h"
+#include "queue/relay/config.h"
+#include "queue/relay/dispatch.h"
+#include "queue/relay/http.h"
+#include "queue/relay/store.h"
+
+#define DRAIN_MS 9500 /* with the grace for the last answers within 10 s */
+#define SESSIONS_PER_CONNECTOR 4
+
+struct journal;
+struct session;
+TAILQ_HEAD(session_list, session);
+
+/* A connector's live statement. */
+struct announced {
+        TAILQ_ENTRY(announced) entry;
+        char connector[ID_MAX + 1];
+        struct statement *statement;
+};
+
+/* A tenant in memory: the database is the truth, this is its cache, and what lives only while the relay does. */
+struct tenant {
+        LIST_ENTRY(tenant) entry;
+        char name[TENANT_MAX + 1], pin[KID_LEN + 1];
+        struct store_secret secrets[STORE_SECRETS_MAX];
+        size_t n_secrets;
+        int64_t generation; /* store_version when the secrets were read */
+        struct roster *roster; /* NULL: none yet. May have expired */
+        TAILQ_HEAD(announced_list, announced) announced;
+        struct session_list sessions;
+        unsigned n_sessions;
+        double tokens; /* of the rate limit */
+        uint64_t tokens_at;
+};
+
+struct relay {
+        const char *config_path;
+        struct relay_config config;
+        struct loop *loop;
+        struct http *http;
+        struct store *store;
+        struct ca *ca;
+        struct dispatch *dispatch;
+        struct journal *journal;
+        LIST_HEAD(tenant_list, tenant) tenants;
+        int64_t generation;
+        uint64_t generation_at;
+        bool draining, drained;
+        uint64_t drain_end;
+        struct loop_timer *drain_timer, *purge_timer;
+        struct loop_signal *signals[3];
+};
+
+/* Opens state and listens; relay->config is filled in. */
+int relay_start(struct relay *relay, struct error *err);
+void relay_stop(struct relay *relay);
+void relay_reload(struct relay *relay);
+void relay_drain(struct relay *relay);
+/* Routes a request; arg is the relay. */
+http_handler_fn relay_handle;
+http_body_max_fn relay_body_max;
+
+/* ---- tenant.c ---- */
+/* -ENOENT, -EIO, -ENOMEM. Borrowed. */
+int tenant_get(struct relay *relay, const char *name, struct tenant **ret_tenant);
+struct tenant *tenant_free(struct tenant *tenant);
+/* Whether secret is one of the tenant's; of which kind. 0: none. */
+enum store_secret_kind tenant_secret_kind(struct relay *relay, struct tenant *t, const char *secret);
+/* Takes one sign-in from the rate limit; otherwise seconds to wait. */
+bool tenant_admit(struct relay *relay, struct tenant *t, uint32_t *ret_wait);
+/* The roster, unless there is none or it has expired. */
+const struct roster *tenant_live_roster(const struct relay *relay, const struct tenant *t);
+const struct roster_member *roster_connector_by_id(const struct roster *roster, const char *id);
+/* Replaces the roster (owned by the tenant from now on) and drops statements of those who left. */
+void tenant_set_roster(struct tenant *t, struct roster *roster);
+/* Verifies and keeps a connector's statement. 0; -errno with the reason: nothing changed. */
+int tenant_put_statement(struct relay *relay, struct tenant *t, const char *connector, const char *text, struct error *err);
+/* Statements that live now; drops the others. */
+void tenant_expire_statements(const struct relay *relay, struct tenant *t);
+const struct announced *tenant_announced(const struct tenant *t, const char *connector);
+/* Whose encryption key has this kid, live now; NULL. */
+const char *tenant_connector_of_key(const struct relay *relay, const struct tenant *t, const char *kid);
+
+/* ---- journal.c: metadata of finished sign-ins, written in batches ---- */
+int journal_new(struct journal **ret_journal, struct relay *relay);
+struct journal *journal_free(struct journal *journal); /* writes what waits */
+void journal_add(struct journal *journal, const char *tenant, const struct store_sign_in *row);
+/* Of those that wait or are stored. -ENOENT, -EIO. */
+int journal_get(struct journal *journal, const char *tenant, const char *id, struct store_sign_in *ret_row);
+
+/* ---- session.c, report.c: connectors ---- */
+void link_stream(struct relay *relay, struct http_req *r);
+void link_report(struct relay *relay, struct http_req *r);
+void link_identity(struct relay *relay, struct http_req *r);
+/* The connector behind the client certificate, or an answer that refuses. */
+struct peer {
+        struct tenant *tenant;
+        struct store_connector connector;
+};
+bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer);
+
+/* What a session knows, for /keys, status and reports. */
+struct session {
+        TAILQ_ENTRY(session) entry;
+        struct relay *relay;
+        struct tenant *tenant;
+        struct http_req *r;
+        struct dispatch_link *link;
+        char id[ID_MAX + 1], connector[ID_MAX + 1], boot[BOOT_LEN + 1], agent[65];
+        int64_t since;
+        uint64_t began;
+        uint64_t seq; /* of the last request that left */
+        struct loop_timer *heartbeat;
+        TAILQ_HEAD(waiting_list, waiting) waiting; /* requests that have not left */
+        size_t n_realms;
+        char (*realms)[257]; /* that are ready */
+        char refused_statement[KID_LEN + 1]; /* hash of the last one that did not verify, so that it is logged once */
+        bool overlap_told;
+};
+struct session *session_find(struct tenant *t, const char *id);
+/* Sends one event; data is JSON text. */
+int session_event(struct session *s, const char *name, const char *data);
+/* Sends the tenant's roster to all of its sessions. */
+void sessions_send_roster(struct tenant *t);
+void sessions_drain(struct relay *relay);
+void sessions_close(struct tenant *t);
+
+/* ---- api.c, sign-in.c, est.c ---- */
+struct http_parts;
+typedef void route_fn(struct relay *relay, struct http_req *r, const struct http_parts *parts);
+route_fn api_keys, api_status, api_pending, api_roster_put, api_sign_in, api_sign_in_get;
+route_fn est_cacerts_get, est_simpleenroll, est_simplereenroll;
+/* The tenant, if the bearer secret is of this kind (0: any); otherwise an answer that refuses. NULL then. */
+struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind);
+/* Whether Content-Type is type (parameters aside); otherwise answers 415. */
+bool api_media_type(struct http_req *r, const char *type);
+/* Answers 200 with JSON; takes the reference. NULL is a lack of memory. */
+void api_reply_json(struct http_req *r, int status, json_t *json);

@@ -1,0 +1,303 @@
+/*
+ * What connectors say: who they are, their reports, their identity keys.
+ *
+ * Invariants: a connector speaks only for the id in its client certificate, whose SAN names its tenant; a report counts only for a
+ * session of that connector and boot; a statement or identity of another id is refused. Reports are idempotent, so a connector may
+ * post one again whenever it did not see the answer.
+ */
+#include <errno.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "connector/base/text.h"
+#include "queue/relay/relay.h"
+
+#define OVERLAP_MS 30000
+#define PROOF_LIFE_MAX 300
+
+/* ---- who it is ---- */
+
+bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
+{
+        char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
+        const char *why;
+        struct error text;
+        X509 *cert = http_peer_cert(r, &why);
+
+        if (!cert) {
+                error_fail(&text, 0, "client certificate: %s", why ? why : "none was sent");
+                http_fail(r, PROBLEM_BAD_CREDENTIALS, text.text);
+                return false;
+        }
+        if (ca_peer_identity(cert, tenant, id) < 0) {
+                http_fail(r, PROBLEM_NOT_PERMITTED, "the client certificate is not a connector's");
+                return false;
+        }
+        int code = tenant_get(relay, tenant, &ret_peer->tenant);
+        if (code == 0)
+                code = store_connector_get(relay->store, tenant, id, &ret_peer->connector);
+        if (code == -ENOENT)
+                http_fail(r, PROBLEM_NOT_PERMITTED, "this relay does not know the connector; enrol it again");
+        else if (code < 0)
+                http_fail(r, PROBLEM_INTERNAL, "the database failed");
+        return code == 0;
+}
+
+/* ---- reports ---- */
+
+/* Keeps the realms that are ready. */
+static int take_realms(struct session *s, const struct report *report)
+{
+        char(*realms)[257] = calloc(report->n_realms + 1, sizeof(*realms));
+        size_t n = 0;
+
+        if (!realms)
+                return -ENOMEM;
+        for (size_t i = 0; i < report->n_realms; i++) {
+                if (report->realms[i].ready)
+                        memcpy(realms[n++], report->realms[i].realm, sizeof(*realms));
+        }
+        free(s->realms);
+        s->realms = realms;
+        s->n_realms = n;
+        return 0;
+}
+
+static void take_state(struct session *s, const struct report *report)
+{
+        struct dispatch_state state = { .granted = report->granted,
+                                        .load = report->load,
+                                        .ready = s->n_realms > 0,
+                                        .n_reasons = report->n_reasons,
+                                        .reasons = (const char(*)[64])report->reasons };
+
+        dispatch_link_state(s->link, &state);
+}
+
+/* A statement that does not verify is ignored, and said once. */
+static void take_statement(struct session *s, const char *text)
+{
+        uint8_t hash[SHA256_DIGEST_LENGTH];
+        char shown[KID_LEN + 1];
+        struct error err;
+
+        if (tenant_put_statement(s->relay, s->tenant, s->connector, text, &err) == 0)
+                return;
+        SHA256((const unsigned char *)text, strlen(text), hash);
+        b64u_encode_to(shown, hash, sizeof(hash));
+        if (strcmp(shown, s->refused_statement) == 0)
+                return;
+        memcpy(s->refused_statement, shown, sizeof(shown));
+        log_info("statement_ignored", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("why", err.text));
+}
+
+/* Two boots of one identity side by side: a copied key, or two hosts made from one image. */
+static void look_for_overlap(struct session *s)
+{
+        uint64_t now = loop_now(s->relay->loop);
+        const struct session *other;
+
+        if (s->overlap_told || now - s->began < OVERLAP_MS)
+                return;
+        TAILQ_FOREACH(other, &s->tenant->sessions, entry)
+        {
+                if (other == s || strcmp(other->connector, s->connector) != 0 || strcmp(other->boot, s->boot) == 0 ||
+                    now - other->began < OVERLAP_MS)
+                        continue;
+                s->overlap_told = true;
+                log_warning("connector_runs_twice", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
+                            KV_S("boot", s->boot), KV_S("other_boot", other->boot));
+                return;
+        }
+}
+
+static void take_items(struct session *s, const struct report *report, struct report_answer *answer)
+{
+        for (size_t i = 0; i < report->n_items; i++) {
+                const struct report_item *item = &report->items[i];
+                switch (item->is) {
+                case REPORT_RECEIVED:
+                        dispatch_received(s->link, item->id);
+                        break;
+                case REPORT_DECLINED:
+                        dispatch_declined(s->link, item->id, item->why);
+                        break;
+                case REPORT_VERDICT:
+                        if (dispatch_verdict(s->link, item->id, item->jwe) == DISPATCH_CONFIRMED) {
+                                memcpy(answer->confirmed[answer->n_confirmed++], item->id, sizeof(item->id));
+                                break;
+                        }
+                        memcpy(answer->late[answer->n_late++], item->id, sizeof(item->id));
+                        log_info("verdict_late", KV_S("tenant", s->tenant->name), KV_S("request", item->id),
+                                 KV_S("connector", s->connector));
+                        break;
+                }
+        }
+}
+
+static void answer_report(struct http_req *r, struct session *s, const struct report *report)
+{
+        struct report_answer answer = { .confirmed = calloc(report->n_items + 1, sizeof(*answer.confirmed)),
+                                        .late = calloc(report->n_items + 1, sizeof(*answer.late)) };
+        struct buffer json = BUFFER(REPORT_MAX);
+
+        if (!answer.confirmed || !answer.late || take_realms(s, report) < 0) {
+                report_answer_clear(&answer);
+                http_fail(r, PROBLEM_INTERNAL, "no memory for the report");
+                return;
+        }
+        take_state(s, report);
+        if (report->statement)
+                take_statement(s, report->statement);
+        take_items(s, report, &answer);
+        look_for_overlap(s);
+        if (report_answer_encode(&answer, &json) < 0)
+                http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
+        else
+                http_reply(r, 200, "application/json", json.data, json.len);
+        buffer_free(&json);
+        report_answer_clear(&answer);
+}
+
+void link_report(struct relay *relay, struct http_req *r)
+{
+        struct peer peer;
+        struct report report = { .granted = 0 };
+        struct error err;
+        size_t n;
+
+        if (!link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
+                return;
+        const char *body = http_body(r, &n);
+        if (report_decode(&report, body, n, &err) < 0) {
+                http_fail(r, PROBLEM_MALFORMED, err.text);
+                return;
+        }
+        struct session *s = session_find(peer.tenant, report.session);
+        if (!s || strcmp(s->connector, peer.connector.id) != 0 || strcmp(s->boot, report.boot) != 0)
+                http_fail(r, PROBLEM_NO_SUCH_SESSION, NULL);
+        else
+                answer_report(r, s, &report);
+        report_clear(&report);
+}
+
+/* ---- identity ---- */
+
+struct identity {
+        struct key *key;
+        char *proof, *jwk;
+};
+
+static void identity_clear(struct identity *i)
+{
+        key_free(i->key);
+        free(i->proof);
+        free(i->jwk);
+}
+
+/* {tenant, id, iat, exp}, for this connector and not old. */
+static int check_claims(const struct relay *relay, const struct peer *peer, const json_t *claims, struct error *err)
+{
+        static const char *const members[] = { "tenant", "id", "iat", "exp", NULL };
+        static const char what[] = "proof";
+        int64_t now = loop_wall(relay->loop), iat, exp;
+
+        if (jose_json_members(claims, what, members, NULL, err) < 0 ||
+            jose_json_is(claims, what, "tenant", peer->tenant->name, err) < 0 ||
+            jose_json_is(claims, what, "id", peer->connector.id, err) < 0 ||
+            jose_json_int(claims, what, "iat", 0, JOSE_INT_MAX, &iat, err) < 0 ||
+            jose_json_int(claims, what, "exp", 0, JOSE_INT_MAX, &exp, err) < 0)
+                return -EBADMSG;
+        if (exp <= iat || exp - iat > PROOF_LIFE_MAX)
+                return error_fail(err, -EBADMSG, "proof: exp must lie within %d s after iat", PROOF_LIFE_MAX);
+        if (iat > now + WIRE_SKEW || exp < now - WIRE_SKEW)
+                return error_fail(err, -ETIME, "proof: it is not current; is a clock wrong?");
+        return 0;
+}
+
+/* The key signed for this connector. One that is stored already may show its old proof again. */
+static int check_proof(const struct relay *relay, const struct peer *peer, const struct identity *i, struct error *err)
+{
+        __attribute__((cleanup(jws_clear))) struct jws jws = { .text = NULL };
+        json_t *claims = NULL;
+
+        int r = jws_parse(&jws, i->proof, strlen(i->proof), JOSE_TYP_IDENTITY, false, err);
+        if (r == 0)
+                r = jws_verify(&jws, i->key, err);
+        if (r == 0)
+                r = jose_json_object(&claims, jws.payload.data, jws.payload.len, "proof", err);
+        if (r == 0)
+                r = check_claims(relay, peer, claims, err);
+        json_decref(claims);
+        return r == -ETIME && strcmp(peer->connector.kid, key_kid(i->key)) == 0 ? 0 : r;
+}
+
+static int parse_identity(const struct relay *relay, const struct peer *peer, json_t *body, struct identity *i, struct error *err)
+{
+        static const char *const members[] = { "jwk", "proof", NULL };
+        const char *proof;
+        json_t *jwk = NULL;
+
+        if (jose_json_members(body, "identity", members, NULL, err) < 0 ||
+            jose_json_str(body, "identity", "proof", 1, 4000, &proof, err) < 0)
+                return -EBADMSG;
+        int r = key_from_jwk(&i->key, json_object_get(body, "jwk"), NULL, err);
+        if (r < 0)
+                return r;
+        if (text_set(&i->proof, proof) < 0 || key_to_jwk(i->key, &jwk) < 0 || !(i->jwk = json_dumps(jwk, JSON_COMPACT)))
+                r = error_fail(err, -ENOMEM, "no memory");
+        json_decref(jwk);
+        return r < 0 ? r : check_proof(relay, peer, i, err);
+}
+
+/* 200 where the roster has it; otherwise it is kept for the administrator. */
+static void settle_identity(struct relay *relay, struct http_req *r, struct peer *peer, const struct identity *i)
+{
+        const struct roster_member *m = roster_connector_by_id(tenant_live_roster(relay, peer->tenant), peer->connector.id);
+        bool known = strcmp(peer->connector.kid, key_kid(i->key)) == 0;
+        struct store_connector *c = &peer->connector;
+        int code = 0;
+
+        if (!known) {
+                memcpy(c->kid, key_kid(i->key), sizeof(c->kid));
+                c->jwk = i->jwk;
+                c->proof = i->proof;
+                c->since = loop_wall(relay->loop);
+                code = store_identity_put(relay->store, peer->tenant->name, c);
+                log_info("identity_announced", KV_S("tenant", peer->tenant->name), KV_S("connector", c->id), KV_S("name", c->name),
+                         KV_S("kid", c->kid));
+        }
+        if (code == -ENOSPC)
+                http_problem(r, &(struct problem){ .type = PROBLEM_BUSY, .detail = "too many identities wait for approval", .retry_after = 600 });
+        else if (code < 0)
+                http_fail(r, PROBLEM_INTERNAL, "the database failed");
+        else if (m && strcmp(key_kid(m->key), key_kid(i->key)) == 0)
+                api_reply_json(r, 200, json_pack("{s:s}", "state", "in-roster"));
+        else
+                api_reply_json(r, 202, json_pack("{s:s}", "state", "pending"));
+}
+
+void link_identity(struct relay *relay, struct http_req *r)
+{
+        struct peer peer;
+        struct identity i = { .key = NULL };
+        struct error err = { "" };
+        json_t *body = NULL;
+        size_t n;
+
+        if (!link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
+                return;
+        const char *text = http_body(r, &n);
+        int code = jose_json_object(&body, text, n, "identity", &err);
+        if (code == 0)
+                code = parse_identity(relay, &peer, body, &i, &err);
+        json_decref(body);
+        if (code < 0)
+                http_fail(r, code == -ENOMEM ? PROBLEM_INTERNAL : PROBLEM_MALFORMED, err.text);
+        else
+                settle_identity(relay, r, &peer, &i);
+        identity_clear(&i);
+}

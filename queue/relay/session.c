@@ -1,0 +1,356 @@
+/*
+ * Sessions: the event stream of each linked connector, from hello to the end.
+ *
+ * Owns struct session and the requests in it that have not left: while earlier bytes of the stream are unsent, a request stays here, so
+ * taking it back is certain. Its sequence number and remaining budget are written when it leaves. A session says nothing on
+ * its own but heartbeats; what it hears comes through report.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "connector/base/text.h"
+#include "queue/relay/relay.h"
+
+#define HEARTBEAT_MS 10000
+#define RECONNECT_MIN_MS 500
+#define RECONNECT_MAX_MS 15000
+#define DRAIN_RECONNECT_MIN_MS 0
+#define DRAIN_RECONNECT_MAX_MS 3000
+#define EVENTS_MAX (512 * 1024)
+
+struct waiting {
+        TAILQ_ENTRY(waiting) entry;
+        struct request_event event; /* jwe is owned */
+        uint64_t deadline;
+};
+
+/* ---- events ---- */
+
+static int append_event(struct buffer *out, const char *name, const char *data)
+{
+        int r = buffer_printf(out, "event: %s\ndata: ", name);
+
+        r = r < 0 ? r : buffer_append_str(out, data);
+        return r < 0 ? r : buffer_append_str(out, "\n\n");
+}
+
+int session_event(struct session *s, const char *name, const char *data)
+{
+        struct buffer out = BUFFER(EVENTS_MAX);
+        int r = append_event(&out, name, data);
+
+        if (r == 0)
+                r = http_stream_send(s->r, out.data, out.len);
+        else
+                http_stream_abort(s->r);
+        buffer_free(&out);
+        return r;
+}
+
+static int append_request(struct session *s, struct request_event *event, struct buffer *out)
+{
+        struct buffer json = BUFFER(EVENT_MAX);
+
+        event->seq = s->seq + 1;
+        int r = request_event_encode(event, &json);
+        if (r == 0)
+                r = append_event(out, "request", json.data);
+        buffer_free(&json);
+        if (r == 0)
+                s->seq++;
+        return r;
+}
+
+static void send_roster(struct session *s)
+{
+        struct buffer json = BUFFER(EVENTS_MAX);
+
+        if (!s->tenant->roster)
+                return;
+        if (buffer_printf(&json, "{\"jws\":\"%s\"}", s->tenant->roster->text) == 0)
+                session_event(s, "roster", json.data);
+        buffer_free(&json);
+}
+
+void sessions_send_roster(struct tenant *t)
+{
+        struct session *s;
+
+        TAILQ_FOREACH(s, &t->sessions, entry)
+                send_roster(s);
+}
+
+static int send_hello(struct session *s)
+{
+        const struct relay_config *c = &s->relay->config;
+        struct hello hello = { .now = loop_wall(s->relay->loop),
+                               .heartbeat = HEARTBEAT_MS,
+                               .reconnect_min = RECONNECT_MIN_MS,
+                               .reconnect_max = RECONNECT_MAX_MS,
+                               .roster_seq = s->tenant->roster ? s->tenant->roster->seq : 0 };
+        struct buffer json = BUFFER(EVENT_MAX);
+
+        memcpy(hello.session, s->id, sizeof(hello.session));
+        snprintf(hello.node, sizeof(hello.node), "%s", c->node);
+        for (; hello.n_nodes < c->n_nodes && hello.n_nodes < HELLO_NODES_MAX; hello.n_nodes++)
+                snprintf(hello.nodes[hello.n_nodes], sizeof(hello.nodes[0]), "%s", c->nodes[hello.n_nodes]);
+        int r = hello_encode(&hello, &json);
+        if (r == 0)
+                r = session_event(s, "hello", json.data);
+        buffer_free(&json);
+        return r;
+}
+
+static void on_heartbeat(void *arg)
+{
+        struct session *s = arg;
+
+        loop_timer_in(s->heartbeat, HEARTBEAT_MS);
+        http_stream_send(s->r, ": hb\n\n", 6);
+}
+
+/* ---- requests ---- */
+
+static struct waiting *waiting_free(struct session *s, struct waiting *w)
+{
+        TAILQ_REMOVE(&s->waiting, w, entry);
+        request_event_clear(&w->event);
+        free(w);
+        return NULL;
+}
+
+static int keep_waiting(struct session *s, const struct request_event *event)
+{
+        struct waiting *w = calloc(1, sizeof(*w));
+
+        if (!w)
+                return -ENOMEM;
+        w->event = *event;
+        w->event.jwe = NULL;
+        w->deadline = loop_now(s->relay->loop) + event->budget;
+        if (text_set(&w->event.jwe, event->jwe) < 0) {
+                free(w);
+                return -ENOMEM;
+        }
+        TAILQ_INSERT_TAIL(&s->waiting, w, entry);
+        return 1;
+}
+
+static int sink_request(void *arg, const struct request_event *event)
+{
+        struct session *s = arg;
+        struct request_event copy = *event;
+        struct buffer out = BUFFER(EVENTS_MAX);
+
+        if (!http_stream_clear(s->r) || !TAILQ_EMPTY(&s->waiting))
+                return keep_waiting(s, event);
+        int r = append_request(s, &copy, &out);
+        if (r == 0)
+                r = http_stream_send(s->r, out.data, out.len);
+        buffer_free(&out);
+        return r;
+}
+
+static bool sink_withdraw(void *arg, const char *id)
+{
+        struct session *s = arg;
+        struct waiting *w;
+
+        TAILQ_FOREACH(w, &s->waiting, entry)
+        {
+                if (strcmp(w->event.id, id) == 0) {
+                        waiting_free(s, w);
+                        return true;
+                }
+        }
+        return false;
+}
+
+static void sink_cancel(void *arg, const char *id)
+{
+        struct session *s = arg;
+        char json[ID_MAX + 16];
+
+        snprintf(json, sizeof(json), "{\"id\":\"%s\"}", id);
+        session_event(s, "cancel", json);
+}
+
+static void sink_drop(void *arg, const char *why)
+{
+        struct session *s = arg;
+
+        log_info("link_dropped", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("why", why));
+        http_stream_abort(s->r);
+}
+
+/* The stream is clear: all that waited leaves as one write, each with the budget that is left. */
+static void on_drained(void *arg)
+{
+        struct session *s = arg;
+        struct waiting_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+        struct buffer out = BUFFER(HTTP_PENDING_MAX);
+        uint64_t now = loop_now(s->relay->loop);
+        struct waiting *w;
+
+        while ((w = TAILQ_FIRST(&s->waiting))) {
+                w->event.budget = w->deadline > now ? (uint32_t)(w->deadline - now) : 1;
+                if (out.len + EVENT_MAX > out.max || append_request(s, &w->event, &out) < 0)
+                        break;
+                TAILQ_REMOVE(&s->waiting, w, entry);
+                TAILQ_INSERT_TAIL(&leaving, w, entry);
+        }
+        if (out.len)
+                http_stream_send(s->r, out.data, out.len);
+        buffer_free(&out);
+        while ((w = TAILQ_FIRST(&leaving))) {
+                char id[ID_MAX + 1];
+                memcpy(id, w->event.id, sizeof(id));
+                TAILQ_REMOVE(&leaving, w, entry);
+                request_event_clear(&w->event);
+                free(w);
+                dispatch_link_sent(s->link, id);
+        }
+}
+
+/* ---- life ---- */
+
+/* The stream is gone, or never came to be. */
+static void session_close(void *arg)
+{
+        struct session *s = arg;
+
+        TAILQ_REMOVE(&s->tenant->sessions, s, entry);
+        s->tenant->n_sessions--;
+        if (s->link) {
+                log_info("link_down", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("session", s->id));
+                dispatch_link_gone(s->link);
+        }
+        while (!TAILQ_EMPTY(&s->waiting))
+                waiting_free(s, TAILQ_FIRST(&s->waiting));
+        loop_timer_free(s->heartbeat);
+        free(s->realms);
+        free(s);
+}
+
+struct session *session_find(struct tenant *t, const char *id)
+{
+        struct session *s;
+
+        TAILQ_FOREACH(s, &t->sessions, entry)
+        {
+                if (strcmp(s->id, id) == 0)
+                        return s;
+        }
+        return NULL;
+}
+
+/* A connector that opens stream after stream keeps the newest few. */
+static void shed_oldest(struct tenant *t, const char *connector)
+{
+        struct session *s, *oldest = NULL;
+        unsigned n = 0;
+
+        TAILQ_FOREACH(s, &t->sessions, entry)
+        {
+                if (strcmp(s->connector, connector) != 0)
+                        continue;
+                n++;
+                if (!oldest)
+                        oldest = s;
+        }
+        if (n >= SESSIONS_PER_CONNECTOR && oldest)
+                sink_drop(oldest, "a newer session of the same connector");
+}
+
+static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer, const char *boot)
+{
+        struct session *s = calloc(1, sizeof(*s));
+        const struct dispatch_sink sink = { sink_request, sink_withdraw, sink_cancel, sink_drop, s };
+        const char *agent = http_header(r, "User-Agent");
+
+        if (!s)
+                return NULL;
+        s->relay = relay;
+        s->tenant = peer->tenant;
+        s->r = r;
+        s->since = loop_wall(relay->loop);
+        s->began = loop_now(relay->loop);
+        memcpy(s->connector, peer->connector.id, sizeof(s->connector));
+        snprintf(s->boot, sizeof(s->boot), "%s", boot);
+        if (agent && utf8_valid(agent, strlen(agent)))
+                snprintf(s->agent, sizeof(s->agent), "%.64s", agent);
+        TAILQ_INIT(&s->waiting);
+        TAILQ_INSERT_TAIL(&peer->tenant->sessions, s, entry);
+        peer->tenant->n_sessions++;
+        if (id_generate(s->id) == 0 && loop_timer_new(&s->heartbeat, relay->loop, NULL, on_heartbeat, s) == 0 &&
+            dispatch_link_new(&s->link, relay->dispatch, peer->tenant->name, s->connector, &sink) == 0)
+                return s;
+        session_close(s);
+        return NULL;
+}
+
+void link_stream(struct relay *relay, struct http_req *r)
+{
+        struct peer peer;
+        struct session *s;
+        char boot[64];
+        uint8_t bytes[16];
+
+        if (!link_peer(relay, r, &peer))
+                return;
+        if (http_query_get(http_head(r)->query, "boot", boot, sizeof(boot)) < 0 ||
+            b64u_decode_exact(bytes, sizeof(bytes), boot, strlen(boot)) < 0) {
+                http_fail(r, PROBLEM_MALFORMED, "query boot must be the base64url of 16 bytes");
+                return;
+        }
+        if (relay->draining) {
+                http_fail(r, PROBLEM_DRAINING, NULL);
+                return;
+        }
+        shed_oldest(peer.tenant, peer.connector.id);
+        if (peer.tenant->n_sessions >= relay->config.links_per_tenant) {
+                http_problem(r, &(struct problem){ .type = PROBLEM_BUSY, .detail = "too many links of this tenant", .retry_after = 10 });
+                return;
+        }
+        s = session_new(relay, r, &peer, boot);
+        if (!s) {
+                http_fail(r, PROBLEM_INTERNAL, "no memory for a session");
+                return;
+        }
+        log_info("link_up", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("name", peer.connector.name),
+                 KV_S("session", s->id), KV_S("peer", http_peer(r)));
+        http_on_close(r, session_close, s);
+        http_stream_begin(r, on_drained);
+        loop_timer_in(s->heartbeat, HEARTBEAT_MS);
+        if (send_hello(s) == 0)
+                send_roster(s);
+}
+
+/* ---- going down ---- */
+
+void sessions_drain(struct relay *relay)
+{
+        struct tenant *t;
+        struct session *s;
+        char json[64];
+
+        snprintf(json, sizeof(json), "{\"reconnect\":[%d,%d]}", DRAIN_RECONNECT_MIN_MS, DRAIN_RECONNECT_MAX_MS);
+        LIST_FOREACH(t, &relay->tenants, entry)
+        {
+                TAILQ_FOREACH(s, &t->sessions, entry)
+                        session_event(s, "drain", json);
+        }
+}
+
+void sessions_close(struct tenant *t)
+{
+        struct session *s;
+
+        while ((s = TAILQ_FIRST(&t->sessions))) {
+                http_stream_end(s->r);
+                session_close(s);
+        }
+}

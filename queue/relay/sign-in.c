@@ -1,0 +1,284 @@
+/*
+ * Sign-ins: from the service's POST to the answer, and the metadata that stays.
+ *
+ * Owns struct sign_in, which lives as long as the POST. Invariant: the body is parsed as a JWE and forwarded, one recipient at a time;
+ * it is never logged or stored, and there is nothing in it that this process could open.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "connector/base/text.h"
+#include "queue/relay/relay.h"
+
+struct sign_in {
+        struct relay *relay;
+        struct http_req *r;
+        char tenant[TENANT_MAX + 1];
+        char id[ID_MAX + 1];
+        int64_t at;
+        struct jwe jwe;
+        size_t n; /* recipients whose key is live */
+        size_t recipient[JWE_RECIPIENTS_MAX];
+        char connector[JWE_RECIPIENTS_MAX][ID_MAX + 1];
+};
+
+static struct sign_in *sign_in_free(struct sign_in *s)
+{
+        jwe_clear(&s->jwe);
+        free(s);
+        return NULL;
+}
+
+/* Puts a sign-in that ended into the metadata. */
+static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem)
+{
+        struct store_sign_in row = { .at = s->at, .handed = trail->handed, .received = trail->received, .answered = trail->answered };
+
+        memcpy(row.id, s->id, sizeof(row.id));
+        memcpy(row.connector, trail->connector, sizeof(row.connector));
+        snprintf(row.state, sizeof(row.state), "%s", trail->state);
+        snprintf(row.problem, sizeof(row.problem), "%s", problem);
+        journal_add(s->relay->journal, s->tenant, &row);
+        log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state), KV_S("problem", problem),
+                  KV_S("connector", row.connector));
+}
+
+/* ---- what dispatch calls ---- */
+
+static int on_share(void *arg, size_t i, struct buffer *out)
+{
+        struct sign_in *s = arg;
+        json_t *object = NULL;
+
+        int r = jwe_only(&s->jwe, s->recipient[i], &object);
+        if (r == 0)
+                r = jose_json_text(object, out);
+        json_decref(object);
+        return r;
+}
+
+static void on_done(void *arg, const struct dispatch_outcome *o)
+{
+        struct sign_in *s = arg;
+        struct problem p = { .type = o->problem,
+                             .detail = o->detail,
+                             .instance = s->id,
+                             .started_unknown = o->started_unknown,
+                             .reasons = o->reasons };
+
+        note(s, &o->trail, o->jwe ? "" : problem_word(o->problem));
+        http_on_close(s->r, NULL, NULL);
+        if (o->jwe) {
+                http_add_header(s->r, "Postern-Connector", o->trail.connector);
+                http_add_header(s->r, "Postern-Id", s->id);
+                http_reply(s->r, 200, "application/jose", o->jwe, strlen(o->jwe));
+        } else {
+                http_problem(s->r, &p);
+        }
+        sign_in_free(s);
+}
+
+/* The caller hung up. */
+static void on_close(void *arg)
+{
+        struct sign_in *s = arg;
+        struct dispatch_trail trail = { .state = "cancelled", .handed = -1, .received = -1, .answered = -1 };
+
+        dispatch_cancel(s->relay->dispatch, s->tenant, s->id);
+        dispatch_trail(s->relay->dispatch, s->tenant, s->id, &trail);
+        note(s, &trail, "");
+        sign_in_free(s);
+}
+
+/* ---- the POST ---- */
+
+static bool traceparent_ok(const char *s)
+{
+        return s && strlen(s) == 55 && strspn(s, "0123456789abcdef-") == 55;
+}
+
+static void fail_id(struct http_req *r, enum problem_type type, const char *id, const char *detail)
+{
+        http_problem(r, &(struct problem){ .type = type, .instance = id, .detail = detail });
+}
+
+/* The id and the budget of the headers. */
+static bool read_headers(struct http_req *r, const char **ret_id, uint32_t *ret_budget)
+{
+        const char *id = http_header(r, "Postern-Id"), *budget = http_header(r, "Postern-Budget");
+        uint64_t ms = BUDGET_DEFAULT;
+
+        if (!id || !id_valid(id, strlen(id))) {
+                http_fail(r, PROBLEM_MALFORMED, "Postern-Id must be the request's jti: 16 to 64 characters A-Z a-z 0-9 -");
+                return false;
+        }
+        if (budget && text_parse_u64(budget, BUDGET_MIN, BUDGET_MAX, &ms) < 0) {
+                fail_id(r, PROBLEM_MALFORMED, id, "Postern-Budget must be milliseconds from 500 to 15000");
+                return false;
+        }
+        *ret_id = id;
+        *ret_budget = (uint32_t)ms;
+        return true;
+}
+
+/* Whether the id was never used; answers otherwise. */
+static bool id_is_new(struct relay *relay, struct http_req *r, const char *tenant, const char *id)
+{
+        struct dispatch_trail trail;
+        struct store_sign_in row;
+
+        if (dispatch_trail(relay->dispatch, tenant, id, &trail) == -ENOENT && journal_get(relay->journal, tenant, id, &row) < 0)
+                return true;
+        fail_id(r, PROBLEM_DUPLICATE_ID, id, NULL);
+        return false;
+}
+
+/* Notes the recipients whose key is live, one per connector. */
+static void match_recipients(struct sign_in *s, const struct tenant *t)
+{
+        for (size_t i = 0; i < s->jwe.n; i++) {
+                const char *connector = tenant_connector_of_key(s->relay, t, s->jwe.to[i].kid);
+                bool known = false;
+
+                for (size_t j = 0; connector && j < s->n; j++)
+                        known |= strcmp(s->connector[j], connector) == 0;
+                if (!connector || known)
+                        continue;
+                s->recipient[s->n] = i;
+                snprintf(s->connector[s->n++], sizeof(s->connector[0]), "%s", connector);
+        }
+}
+
+/* Refuses what the tenant may not send now, before the body is looked at. */
+static bool admit(struct relay *relay, struct http_req *r, struct tenant *t)
+{
+        uint32_t wait;
+
+        if (relay->draining) {
+                http_fail(r, PROBLEM_DRAINING, NULL);
+                return false;
+        }
+        if (!tenant_admit(relay, t, &wait)) {
+                http_problem(r, &(struct problem){ .type = PROBLEM_RATE_LIMITED, .retry_after = wait });
+                return false;
+        }
+        return api_media_type(r, "application/jose+json");
+}
+
+static int parse_body(struct sign_in *s, struct http_req *r, struct error *err)
+{
+        size_t n;
+        const char *body = http_body(r, &n);
+
+        int code = jwe_parse(&s->jwe, body, n, err);
+        if (code == 0 && s->jwe.ciphertext.len != PADDED_LEN)
+                return error_fail(err, -EBADMSG, "JWE: the plaintext must be padded to %d bytes", PADDED_LEN);
+        return code;
+}
+
+static void submit(struct sign_in *s, uint32_t budget)
+{
+        const char *connectors[JWE_RECIPIENTS_MAX], *trace = http_header(s->r, "traceparent");
+        struct dispatch_submission submission = { .tenant = s->tenant,
+                                                  .id = s->id,
+                                                  .traceparent = traceparent_ok(trace) ? trace : NULL,
+                                                  .budget_ms = budget,
+                                                  .n = s->n,
+                                                  .connectors = connectors,
+                                                  .caller = { on_share, on_done, s } };
+
+        for (size_t i = 0; i < s->n; i++)
+                connectors[i] = s->connector[i];
+        http_on_close(s->r, on_close, s);
+        int code = dispatch_submit(s->relay->dispatch, &submission);
+        if (code == 0)
+                return;
+        http_on_close(s->r, NULL, NULL);
+        fail_id(s->r, code == -EEXIST ? PROBLEM_DUPLICATE_ID : PROBLEM_INTERNAL, s->id, NULL);
+        sign_in_free(s);
+}
+
+void api_sign_in(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_SERVICE);
+        struct error err = { "" };
+        const char *id;
+        uint32_t budget;
+
+        if (!t || !admit(relay, r, t) || !read_headers(r, &id, &budget) || !id_is_new(relay, r, t->name, id))
+                return;
+        struct sign_in *s = calloc(1, sizeof(*s));
+        if (!s) {
+                fail_id(r, PROBLEM_INTERNAL, id, "no memory");
+                return;
+        }
+        s->relay = relay;
+        s->r = r;
+        s->at = loop_wall(relay->loop);
+        memcpy(s->tenant, t->name, sizeof(s->tenant));
+        memcpy(s->id, id, strlen(id));
+        if (parse_body(s, r, &err) < 0) {
+                fail_id(r, PROBLEM_MALFORMED, s->id, err.text);
+                sign_in_free(s);
+                return;
+        }
+        match_recipients(s, t);
+        if (s->n == 0) {
+                note(s, &(struct dispatch_trail){ .state = "failed", .handed = -1, .received = -1, .answered = -1 },
+                     problem_word(PROBLEM_STALE_KEYS));
+                fail_id(r, PROBLEM_STALE_KEYS, s->id, NULL);
+                sign_in_free(s);
+                return;
+        }
+        submit(s, budget);
+}
+
+/* ---- metadata ---- */
+
+static void set_ms(json_t *hops, const char *name, int64_t ms)
+{
+        if (ms >= 0)
+                json_object_set_new(hops, name, json_integer(ms));
+}
+
+static json_t *row_json(const struct relay *relay, const struct store_sign_in *row)
+{
+        json_t *hops = json_pack("{s:i}", "in", 0);
+
+        if (!hops)
+                return NULL;
+        set_ms(hops, "handed", row->handed);
+        set_ms(hops, "received", row->received);
+        set_ms(hops, "answered", row->answered);
+        return json_pack("{s:s, s:I, s:s, s:s*, s:s, s:s*, s:o}", "id", row->id, "at", (json_int_t)row->at, "node", relay->config.node,
+                         "connector", row->connector[0] ? row->connector : NULL, "state", row->state, "problem",
+                         row->problem[0] ? row->problem : NULL, "hops", hops);
+}
+
+void api_sign_in_get(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = api_tenant(relay, r, parts->part[0], 0);
+        const char *id = parts->part[1];
+        struct dispatch_trail trail;
+        struct store_sign_in row = { .at = 0 };
+
+        if (!t)
+                return;
+        int code = journal_get(relay->journal, t->name, id, &row);
+        if (code == -ENOENT && dispatch_trail(relay->dispatch, t->name, id, &trail) == 0) {
+                row = (struct store_sign_in){ .at = loop_wall(relay->loop), .handed = trail.handed, .received = trail.received, .answered = -1 };
+                snprintf(row.id, sizeof(row.id), "%s", id);
+                snprintf(row.state, sizeof(row.state), "%s", trail.state);
+                memcpy(row.connector, trail.connector, sizeof(row.connector));
+                code = 0;
+        }
+        if (code == 0)
+                api_reply_json(r, 200, row_json(relay, &row));
+        else if (code == -ENOENT)
+                fail_id(r, PROBLEM_NOT_FOUND, id, "no such sign-in within the last 30 days");
+        else
+                http_fail(r, PROBLEM_INTERNAL, "the database failed");
+}

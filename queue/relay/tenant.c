@@ -1,0 +1,295 @@
+/*
+ * Tenants in memory: secrets, roster, live statements, rate limit.
+ *
+ * Invariants: the database decides who exists and which secrets count (re-read when another process wrote, at most REFRESH_MS later, at
+ * once for a secret that is not known); a statement is kept only if it verified with the key that the live roster gives its connector;
+ * only tenants that exist are cached, so strangers grow nothing.
+ */
+#include <errno.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "connector/base/secret.h"
+#include "queue/relay/relay.h"
+
+#define REFRESH_MS 250
+
+/* ---- cache ---- */
+
+static void refresh_generation(struct relay *relay, bool now)
+{
+        uint64_t at = loop_now(relay->loop);
+
+        if (!now && relay->generation_at && at - relay->generation_at < REFRESH_MS)
+                return;
+        relay->generation_at = at;
+        relay->generation = store_version(relay->store);
+}
+
+static int read_secrets(struct relay *relay, struct tenant *t)
+{
+        int r = store_secrets(relay->store, t->name, t->secrets, &t->n_secrets);
+
+        if (r == 0)
+                t->generation = relay->generation;
+        return r;
+}
+
+/* The stored roster; one that has expired still gives the floor of seq. */
+static void read_roster(struct relay *relay, struct tenant *t)
+{
+        struct buffer text = BUFFER(ROSTER_TEXT_MAX);
+        struct error err;
+
+        int r = store_roster_get(relay->store, t->name, &text);
+        if (r == 0)
+                r = roster_verify(&t->roster, text.data, text.len, t->pin, t->name, ROSTER_ANY_TIME, 0, &err);
+        else
+                error_fail(&err, r, "%s", store_why(relay->store));
+        if (r < 0 && r != -ENOENT)
+                log_warning("stored_roster_unusable", KV_S("tenant", t->name), KV_S("why", err.text));
+        buffer_free(&text);
+}
+
+static int tenant_load(struct relay *relay, const char *name, struct tenant **ret_tenant)
+{
+        struct store_tenant row;
+        struct tenant *t;
+
+        int r = store_tenant_get(relay->store, name, &row);
+        if (r < 0)
+                return r;
+        t = calloc(1, sizeof(*t));
+        if (!t)
+                return -ENOMEM;
+        memcpy(t->name, row.name, sizeof(t->name));
+        memcpy(t->pin, row.pin, sizeof(t->pin));
+        TAILQ_INIT(&t->announced);
+        TAILQ_INIT(&t->sessions);
+        t->tokens = (double)relay->config.sign_in_burst;
+        t->tokens_at = loop_now(relay->loop);
+        r = read_secrets(relay, t);
+        if (r < 0) {
+                free(t);
+                return r;
+        }
+        read_roster(relay, t);
+        LIST_INSERT_HEAD(&relay->tenants, t, entry);
+        *ret_tenant = t;
+        return 0;
+}
+
+int tenant_get(struct relay *relay, const char *name, struct tenant **ret_tenant)
+{
+        struct tenant *t;
+
+        if (!tenant_valid(name))
+                return -ENOENT;
+        refresh_generation(relay, false);
+        LIST_FOREACH(t, &relay->tenants, entry)
+        {
+                if (strcmp(t->name, name) == 0) {
+                        *ret_tenant = t;
+                        return t->generation == relay->generation ? 0 : read_secrets(relay, t);
+                }
+        }
+        return tenant_load(relay, name, ret_tenant);
+}
+
+static struct announced *announced_free(struct tenant *t, struct announced *a)
+{
+        TAILQ_REMOVE(&t->announced, a, entry);
+        statement_free(a->statement);
+        free(a);
+        return NULL;
+}
+
+struct tenant *tenant_free(struct tenant *tenant)
+{
+        struct announced *a;
+
+        if (!tenant)
+                return NULL;
+        LIST_REMOVE(tenant, entry);
+        while ((a = TAILQ_FIRST(&tenant->announced)))
+                announced_free(tenant, a);
+        roster_free(tenant->roster);
+        free(tenant);
+        return NULL;
+}
+
+/* ---- secrets and rate ---- */
+
+static enum store_secret_kind match_secret(const struct tenant *t, const uint8_t hash[STORE_HASH_LEN])
+{
+        enum store_secret_kind kind = 0;
+
+        for (size_t i = 0; i < t->n_secrets; i++) {
+                if (equal_const_time(t->secrets[i].hash, hash, STORE_HASH_LEN))
+                        kind = t->secrets[i].kind;
+        }
+        return kind;
+}
+
+enum store_secret_kind tenant_secret_kind(struct relay *relay, struct tenant *t, const char *secret)
+{
+        uint8_t hash[STORE_HASH_LEN];
+
+        SHA256((const unsigned char *)secret, strlen(secret), hash);
+        enum store_secret_kind kind = match_secret(t, hash);
+        if (kind)
+                return kind;
+        refresh_generation(relay, true); /* perhaps it was issued a moment ago */
+        if (t->generation == relay->generation || read_secrets(relay, t) < 0)
+                return 0;
+        return match_secret(t, hash);
+}
+
+bool tenant_admit(struct relay *relay, struct tenant *t, uint32_t *ret_wait)
+{
+        double rate = (double)relay->config.sign_ins_per_second, burst = (double)relay->config.sign_in_burst;
+        uint64_t now = loop_now(relay->loop);
+
+        t->tokens += (double)(now - t->tokens_at) * rate / 1000;
+        t->tokens_at = now;
+        if (t->tokens > burst)
+                t->tokens = burst;
+        if (t->tokens < 1) {
+                *ret_wait = 1;
+                return false;
+        }
+        t->tokens -= 1;
+        return true;
+}
+
+/* ---- roster and statements ---- */
+
+const struct roster *tenant_live_roster(const struct relay *relay, const struct tenant *t)
+{
+        return t->roster && loop_wall(relay->loop) <= t->roster->exp + ROSTER_SKEW ? t->roster : NULL;
+}
+
+const struct roster_member *roster_connector_by_id(const struct roster *roster, const char *id)
+{
+        for (size_t i = 0; roster && i < roster->n_connectors; i++) {
+                if (strcmp(roster->connectors[i].id, id) == 0)
+                        return &roster->connectors[i];
+        }
+        return NULL;
+}
+
+const struct announced *tenant_announced(const struct tenant *t, const char *connector)
+{
+        const struct announced *a;
+
+        TAILQ_FOREACH(a, &t->announced, entry)
+        {
+                if (strcmp(a->connector, connector) == 0)
+                        return a;
+        }
+        return NULL;
+}
+
+/* The identity key that signed it is still the roster's for this connector. */
+static bool still_member(const struct roster *roster, const struct announced *a)
+{
+        const struct roster_member *m = roster_connector_by_id(roster, a->connector);
+
+        return m && strcmp(key_kid(m->key), a->statement->kid) == 0;
+}
+
+void tenant_set_roster(struct tenant *t, struct roster *roster)
+{
+        struct announced *a, *next;
+
+        roster_free(t->roster);
+        t->roster = roster;
+        for (a = TAILQ_FIRST(&t->announced); a; a = next) {
+                next = TAILQ_NEXT(a, entry);
+                if (!still_member(roster, a))
+                        announced_free(t, a);
+        }
+}
+
+void tenant_expire_statements(const struct relay *relay, struct tenant *t)
+{
+        struct announced *a, *next;
+        int64_t now = loop_wall(relay->loop);
+
+        for (a = TAILQ_FIRST(&t->announced); a; a = next) {
+                next = TAILQ_NEXT(a, entry);
+                if (a->statement->exp <= now)
+                        announced_free(t, a);
+        }
+}
+
+/* Whether s may take the place of old: a later one of the same boot, or a younger one of another. */
+static bool supersedes(const struct statement *s, const struct statement *old)
+{
+        if (strcmp(s->boot, old->boot) == 0)
+                return s->seq > old->seq;
+        return s->iat >= old->iat;
+}
+
+/* At most one per connector, and connectors come from the roster, so the list is capped by it. */
+static int keep_statement(struct tenant *t, const char *connector, struct statement *s, struct error *err)
+{
+        const struct announced *found = tenant_announced(t, connector);
+        struct announced *a = NULL;
+
+        TAILQ_FOREACH(a, &t->announced, entry)
+        {
+                if (a == found)
+                        break;
+        }
+        if (!a) {
+                a = calloc(1, sizeof(*a));
+                if (!a)
+                        return error_fail(err, -ENOMEM, "no memory");
+                memcpy(a->connector, connector, strnlen(connector, ID_MAX));
+                TAILQ_INSERT_TAIL(&t->announced, a, entry);
+        } else if (!supersedes(s, a->statement)) {
+                return error_fail(err, -ESTALE, "statement %llu is not newer than %llu", (unsigned long long)s->seq,
+                                  (unsigned long long)a->statement->seq);
+        }
+        statement_free(a->statement);
+        a->statement = s;
+        return 0;
+}
+
+int tenant_put_statement(struct relay *relay, struct tenant *t, const char *connector, const char *text, struct error *err)
+{
+        const struct announced *known = tenant_announced(t, connector);
+        const struct roster_member *m = roster_connector_by_id(tenant_live_roster(relay, t), connector);
+        struct statement *s = NULL;
+
+        if (known && strcmp(known->statement->text, text) == 0)
+                return 0;
+        if (!m)
+                return error_fail(err, -ENOKEY, "connector %s is not in the roster", connector);
+        int r = statement_verify(&s, text, strlen(text), m->key, connector, t->name, loop_wall(relay->loop), err);
+        if (r < 0)
+                return r;
+        r = keep_statement(t, connector, s, err);
+        if (r < 0)
+                statement_free(s);
+        return r;
+}
+
+const char *tenant_connector_of_key(const struct relay *relay, const struct tenant *t, const char *kid)
+{
+        int64_t now = loop_wall(relay->loop);
+        const struct announced *a;
+
+        TAILQ_FOREACH(a, &t->announced, entry)
+        {
+                const struct statement *s = a->statement;
+                for (size_t i = 0; i < s->n_keys && s->exp > now; i++) {
+                        if (s->keys[i].exp > now && strcmp(key_kid(s->keys[i].key), kid) == 0)
+                                return a->connector;
+                }
+        }
+        return NULL;
+}
