@@ -380,9 +380,7 @@ int files_bind_control(struct supervisor *s, struct error *err)
 
 int files_prepare(struct supervisor *s, struct error *err)
 {
-        /* Others may pass through, so that the ledger's user gets to its own folder; the files are closed to
-         * them. */
-        int r = make_folder(s->config->state_dir, 0711, err);
+        int r = make_folder(s->config->state_dir, 0700, err);
 
         if (r == 0)
                 r = read_enrolment(s, err);

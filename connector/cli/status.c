@@ -138,14 +138,14 @@ static void show_validator(struct summary *s, const json_t *parts)
                       view_text(v, "name"), view_text(v, "identity"));
 }
 
-static void show_dcs(struct summary *s, const json_t *parts)
+static void show_dcs(struct summary *s, json_t *parts)
 {
         const char *name;
         json_t *part;
         size_t live = 0, n = 0;
 
         (void)printf("domain controllers\n");
-        json_object_foreach ((json_t *)(uintptr_t)parts, name, part) {
+        json_object_foreach (parts, name, part) {
                 if (strncmp(name, "dc:", 3) != 0)
                         continue;
                 const json_t *dc = json_object_get(part, "value");
@@ -185,7 +185,7 @@ static void show_ledger(struct summary *s, const json_t *answer)
 
 static int show(const json_t *answer)
 {
-        const json_t *parts = json_object_get(answer, "parts");
+        json_t *parts = json_object_get(answer, "parts");
         struct summary s = {.now = view_number(answer, "now", 0)};
 
         show_validator(&s, parts);

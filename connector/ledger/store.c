@@ -159,26 +159,53 @@ static int prepare(struct store *store, struct error *err)
         return 0;
 }
 
+/* SQLite asks for the whole path and looks at each part of it, which the ledger's user may not be allowed to.
+ */
+static int keep_name(sqlite3_vfs *vfs, const char *name, int cap, char *out)
+{
+        (void)vfs;
+        return snprintf(out, (size_t)cap, "%s", name) < cap ? SQLITE_OK : SQLITE_CANTOPEN;
+}
+
+/* The system's VFS, but for names: those are relative to the working folder, which is the ledger's own. */
+static const char *relative_vfs(void)
+{
+        static sqlite3_vfs vfs;
+        const sqlite3_vfs *unix_vfs = sqlite3_vfs_find(NULL);
+
+        if (!vfs.zName && unix_vfs) {
+                vfs = *unix_vfs;
+                vfs.zName = "postern";
+                vfs.xFullPathname = keep_name;
+                if (sqlite3_vfs_register(&vfs, 0) != SQLITE_OK)
+                        vfs.zName = NULL;
+        }
+        return vfs.zName;
+}
+
+static int open_database(struct store *store, int dir_fd, struct error *err)
+{
+        const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+
+        if (dir_fd >= 0 && fchdir(dir_fd) < 0)
+                return error_fail(err, -errno, "ledger: the folder cannot be entered: %s", strerror(errno));
+        if (sqlite3_open_v2(dir_fd < 0 ? ":memory:" : "ledger.db", &store->db, flags,
+                            dir_fd < 0 ? NULL : relative_vfs()) != SQLITE_OK)
+                return store_fail(store, "ledger", err);
+        (void)sqlite3_busy_timeout(store->db, 200);
+        return store_exec(store,
+                          "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                          "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF",
+                          err);
+}
+
 int store_open(struct store **ret_store, int dir_fd, struct error *err)
 {
         struct store *store = calloc(1, sizeof(*store));
-        int r = 0;
 
         if (!store)
                 return error_fail(err, -ENOMEM, "ledger: out of memory");
-        if (dir_fd >= 0 && fchdir(dir_fd) < 0)
-                r = error_fail(err, -errno, "ledger: the folder cannot be entered: %s", strerror(errno));
-        if (r == 0 && sqlite3_open_v2(dir_fd < 0 ? ":memory:" : "ledger.db", &store->db,
-                                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                                      NULL) != SQLITE_OK)
-                r = store_fail(store, "ledger", err);
-        if (r == 0) {
-                (void)sqlite3_busy_timeout(store->db, 200);
-                r = store_exec(store,
-                               "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                               "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF",
-                               err);
-        }
+        int r = open_database(store, dir_fd, err);
         if (r == 0)
                 r = check_schema(store, err);
         if (r == 0)
