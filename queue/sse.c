@@ -15,7 +15,7 @@
 
 void sse_init(struct sse *s, size_t data_max)
 {
-        *s = (struct sse){.line = BUFFER(data_max + FIELD_MAX), .data = BUFFER(data_max + 1)};
+        *s = (struct sse){.line = BUFFER(data_max + FIELD_MAX), .data = BUFFER(data_max)};
 }
 
 void sse_clear(struct sse *s)
@@ -96,7 +96,7 @@ static int end_line(struct sse *s, const char *piece, size_t n, const struct sin
 {
         int r;
 
-        if (s->line.len == 0)
+        if (s->line.len == 0 && n <= s->line.max)
                 return take_line(s, piece, n, sink);
         r = buffer_append(&s->line, piece, n);
         if (r < 0)
