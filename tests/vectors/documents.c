@@ -1,0 +1,377 @@
+/*
+ * What stands in which vector file. Texts are stored exactly as they are signed, sealed or sent.
+ */
+#include "tests/vectors/documents.h"
+
+#include <string.h>
+
+#include "queue/relay/problem.h"
+#include "queue/wire.h"
+#include "tests/vectors/negative.h"
+#include "tests/vectors/world.h"
+#include "validate/outcome.h"
+
+/* A new object or array; stops where there is none. */
+static json_t *must(json_t *json)
+{
+        if (!json)
+                maker_stop("no room for JSON");
+        return json;
+}
+
+#define PACK(...) must(json_pack(__VA_ARGS__))
+
+/* ---- keys ---- */
+
+static json_t *key_json(const char *name, const char *use)
+{
+        const struct key *key = fixed_key(name);
+        const char *x = key_x(key), *y = key_y(key);
+
+        return PACK("{s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s, s:s}", "use", use, "jwk", "kty", "EC",
+                    "crv", "P-256", "x", x, "y", y, "d", fixed_scalar(name), "thumbprint_input",
+                    pool_text("{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", x, y), "kid",
+                    key_kid(key), "pin", key_pin(key));
+}
+
+static json_t *make_keys(void)
+{
+        static const struct {
+                const char *name, *use;
+        } rows[] = {
+                {"tenant", "the tenant key TK: signs rosters; its pin is what both ends know beforehand"},
+                {"berlin-1", "identity of connector " BERLIN_1 ": signs statements and verdicts"},
+                {"berlin-2", "identity of connector " BERLIN_2},
+                {"berlin-0", "identity of a connector that was removed"},
+                {"portal", "sign-in service " PORTAL ": signs requests"},
+                {"berlin-1-enc", "encryption key of " BERLIN_1},
+                {"berlin-2-enc", "encryption key of " BERLIN_2},
+                {"ephemeral 1", "epk of the first recipient"},
+                {"ephemeral 2", "epk of the second recipient"},
+                {"stranger", "nobody's: for the negative vectors"},
+                {"other-tenant", "another tenant's: for the negative vectors"},
+        };
+        json_t *keys = must(json_object());
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+                json_object_set_new(keys, rows[i].name, key_json(rows[i].name, rows[i].use));
+        return PACK("{s:s, s:o}", "about",
+                    "Private keys of the vectors, never to be used. Each d is SHA-256 of \"postern test "
+                    "vector: key NAME\"; signatures are "
+                    "RFC 6979's, so that all bytes can be made again.",
+                    "keys", keys);
+}
+
+/* ---- roster, statements, identity ---- */
+
+static json_t *make_roster(void)
+{
+        const struct world *w = world();
+
+        return PACK("{s:s, s:{s:s, s:s, s:I, s:i}, s:s, s:s, s:s, s:s}", "about",
+                    "A roster. It verifies with these expectations; min_seq is the highest seq seen before.",
+                    "with", "pin", key_pin(fixed_key("tenant")), "tenant", TENANT, "now",
+                    (json_int_t)WORLD_NOW, "min_seq", MIN_SEQ, "signer", "tenant", "header", w->roster_header,
+                    "payload", w->roster_payload, "jws", w->roster_jws);
+}
+
+static json_t *make_statements(void)
+{
+        json_t *list = must(json_array());
+
+        for (size_t i = 0; i < 2; i++) {
+                const struct world_statement *s = &world()->statements[i];
+
+                json_array_append_new(list,
+                                      PACK("{s:s, s:s, s:s, s:s, s:s}", "connector", s->id, "signer", s->key,
+                                           "header", s->header, "payload", s->payload, "jws", s->jws));
+        }
+        return PACK("{s:s, s:{s:s, s:I}, s:o, s:s}", "about",
+                    "Key statements of both connectors, and the answer of GET /v1/tenants/contoso/keys that "
+                    "carries them.",
+                    "with", "tenant", TENANT, "now", (json_int_t)WORLD_NOW, "statements", list, "keys_answer",
+                    world()->keys_answer);
+}
+
+static json_t *make_identity(void)
+{
+        const struct world *w = world();
+
+        return PACK("{s:s, s:{s:s, s:s, s:I}, s:s, s:s, s:s, s:s, s:s}", "about",
+                    "A connector's announcement of its identity key: body of PUT /v1/link/identity.", "with",
+                    "tenant", TENANT, "id", BERLIN_1, "now", (json_int_t)WORLD_NOW, "signer", "berlin-1",
+                    "header", w->identity_header, "payload", w->identity_payload, "proof", w->identity_jws,
+                    "body", w->identity_body);
+}
+
+/* ---- request ---- */
+
+static json_t *form(const char *name, const char *about, const char *jwe, const char *key)
+{
+        return PACK("{s:s, s:s, s:s, s:s}", "name", name, "about", about, "open_with", key, "jwe", jwe);
+}
+
+static json_t *request_forms(void)
+{
+        const struct world *w = world();
+
+        return PACK(
+                "[o, o, o, o, o]",
+                form("forwarded_1",
+                     "What the relay forwards to the first connector: general JSON, that recipient alone.",
+                     w->forwarded[0], "berlin-1-enc"),
+                form("forwarded_2", "What the relay forwards to the second connector.", w->forwarded[1],
+                     "berlin-2-enc"),
+                form("flattened", "Flattened JSON, which receivers accept too.", w->flattened,
+                     "berlin-1-enc"),
+                form("lone_epk", "One recipient, epk in the protected header (jose 6 makes this).",
+                     w->lone_epk, "berlin-1-enc"),
+                form("lone_all", "One recipient, everything in the protected header, no header of its own.",
+                     w->lone_all, "berlin-1-enc"));
+}
+
+static json_t *bytes_of(const char *name, size_t n)
+{
+        uint8_t bytes[32];
+
+        fixed_bytes(name, bytes, n);
+        return must(json_string(text_b64u(bytes, n)));
+}
+
+static json_t *make_request(void)
+{
+        const struct world *w = world();
+        json_t *o = PACK("{s:s, s:{s:s, s:s, s:I}, s:s, s:s, s:s, s:s, s:s, s:i}", "about",
+                         "A request, step by step: claims, JWS, padded plaintext, JWE for two connectors, "
+                         "what the relay forwards.",
+                         "with", "tenant", TENANT, "id", REQUEST_ID, "now", (json_int_t)WORLD_NOW, "signer",
+                         "portal", "header", w->request_header, "claims", w->request_claims, "jws",
+                         w->request_jws, "req", w->req, "padded_length", PADDED_LEN);
+        json_t *more =
+                PACK("{s:s, s:s, s:o, s:o, s:o, s:s, s:[s,s], s:[s,s], s:[s,s], s:s, s:o}", "padded_sha256",
+                     request_hash_of(w->padded), "padded", w->padded, "rk", bytes_of("rk", 32), "cek",
+                     bytes_of("cek request", 32), "iv", bytes_of("iv request", 12), "protected", w->protected,
+                     "recipient_headers", w->recipients[0], w->recipients[1], "recipient_keys",
+                     "berlin-1-enc", "berlin-2-enc", "ephemeral_keys", "ephemeral 1", "ephemeral 2", "jwe",
+                     w->jwe, "forms", request_forms());
+
+        json_object_update(o, more);
+        json_decref(more);
+        return o;
+}
+
+/* ---- verdicts ---- */
+
+static json_t *make_verdicts(void)
+{
+        const struct world *w = world();
+        json_t *list = must(json_array());
+
+        for (size_t i = 0; i < VERDICTS; i++) {
+                const struct world_verdict *v = &w->verdicts[i];
+
+                json_array_append_new(list,
+                                      PACK("{s:s, s:s, s:s, s:s, s:o, s:s}", "name", v->name, "about",
+                                           v->about, "claims", v->claims, "jws", v->jws, "iv",
+                                           bytes_of(pool_text("iv verdict %s", v->name), 12), "jwe", v->jwe));
+        }
+        return PACK("{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, s:s, s:o}",
+                    "about", "Verdicts on the request of request.json, as its service opens them.", "with",
+                    "rk", bytes_of("rk", 32), "service", PORTAL, "tenant", TENANT, "id", REQUEST_ID, "req",
+                    w->req, "now", (json_int_t)WORLD_NOW + 1, "sealed_to", "id", BERLIN_1, "kid",
+                    key_kid(fixed_key("berlin-1")), "id", BERLIN_2, "kid", key_kid(fixed_key("berlin-2")),
+                    "signer", "berlin-1", "header", w->verdict_header, "jwe_header", w->verdict_jwe_header,
+                    "verdicts", list);
+}
+
+/* ---- the link ---- */
+
+static json_t *event(const char *name, const char *data)
+{
+        return PACK("{s:s, s:s, s:s}", "event", name, "data", data, "bytes",
+                    pool_text("event: %s\ndata: %s\n\n", name, data));
+}
+
+#define SESSION "ses-01JGFJJZ00QW7T5N"
+
+static json_t *make_link(void)
+{
+        const struct world *w = world();
+        const char *boot = "g5gQaVnr0E-QZQ2l6nYV2A";
+        json_t *events = PACK(
+                "[o, o, o, o, o]",
+                event("hello", pool_text("{\"session\":\"" SESSION
+                                         "\",\"node\":\"relay-1\",\"v\":[1],\"now\":%d,\"heartbeat\":10000,"
+                                         "\"nodes\":[\"https://"
+                                         "relay.example\"],\"roster_seq\":7,\"reconnect\":[500,2000]}",
+                                         WORLD_NOW - 5)),
+                event("request",
+                      pool_text("{\"id\":\"" REQUEST_ID "\",\"seq\":1,\"budget\":7940,\"traceparent\":"
+                                "\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\",\"jwe\":%s}",
+                                w->forwarded[0])),
+                event("cancel", "{\"id\":\"" REQUEST_ID "\"}"),
+                event("roster", pool_text("{\"jws\":\"%s\"}", w->roster_jws)),
+                event("drain", "{\"reconnect\":[0,5000]}"));
+
+        return PACK(
+                "{s:s, s:o, s:[s,s,s], s:s}", "about",
+                "The link: events as they stand in the stream, reports, and the answer to a report.",
+                "events", events, "reports",
+                pool_text(
+                        "{\"session\":\"" SESSION
+                        "\",\"boot\":\"%s\",\"granted\":64,\"ready\":{\"corp.example\":true},\"reasons\":[],"
+                        "\"load\":0.000,\"statement\":\"%s\",\"items\":[]}",
+                        boot, w->statements[0].jws),
+                pool_text(
+                        "{\"session\":\"" SESSION
+                        "\",\"boot\":\"%s\",\"granted\":65,\"ready\":{\"corp.example\":true},\"reasons\":[],"
+                        "\"load\":0.016,\"items\":[{\"id\":\"" REQUEST_ID "\",\"is\":\"received\"},"
+                        "{\"id\":\"req-7Q2M4N8P1R5T9V3X\",\"is\":\"declined\",\"why\":\"stale_key\"}]}",
+                        boot),
+                pool_text("{\"session\":\"" SESSION
+                          "\",\"boot\":\"%s\",\"granted\":66,\"ready\":{\"corp.example\":false},"
+                          "\"reasons\":[\"no_dc: "
+                          "corp.example\"],\"load\":0.000,\"items\":[{\"id\":\"" REQUEST_ID
+                          "\",\"is\":\"verdict\",\"jwe\":\"%s\"}]}",
+                          boot, w->verdicts[0].jwe),
+                "answer", "{\"confirmed\":[\"" REQUEST_ID "\"],\"late\":[]}");
+}
+
+/* ---- words ---- */
+
+static json_t *reasons_json(void)
+{
+        json_t *list = must(json_array());
+
+        for (int i = 0; i < (int)REASON_MAX; i++) {
+                const struct reason_info *info = reason_info((enum reason)i);
+
+                json_array_append_new(list, PACK("{s:s, s:s, s:s}", "id", info->id, "verdict",
+                                                 verdict_text(info->verdict), "class",
+                                                 verdict_class_text(info->class)));
+        }
+        return list;
+}
+
+static json_t *problems_json(void)
+{
+        json_t *list = must(json_array());
+
+        for (int i = 1; i < (int)PROBLEM_TYPES_; i++) {
+                const struct problem p = {.type = (enum problem_type)i};
+                struct buffer text = BUFFER(4096);
+                json_t *o;
+
+                if (problem_encode(&p, &text) < 0)
+                        maker_stop("a problem without text");
+                o = must(json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL));
+                buffer_free(&text);
+                json_object_del(o, "started");
+                json_array_append_new(list, o);
+        }
+        return list;
+}
+
+static json_t *declines_json(void)
+{
+        static const char *const words[] = {"not_my_realm", "no_dc",       "full",    "draining",
+                                            "stale_key",    "bad_request", "expired", "replay"};
+        json_t *list = must(json_array());
+
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                if (!decline_why_valid(words[i]))
+                        maker_stop("a word that is no decline");
+                json_array_append_new(list, PACK("{s:s, s:b}", "why", words[i], "may_move_on",
+                                                 decline_may_move_on(words[i])));
+        }
+        return list;
+}
+
+static json_t *make_words(void)
+{
+        return PACK("{s:s, s:o, s:o, s:o}", "about",
+                    "Every reason, problem and decline word there is, from the tables of the code. "
+                    "PROTOCOL.md lists the same.",
+                    "reasons", reasons_json(), "problems", problems_json(), "declines", declines_json());
+}
+
+/* ---- negative ---- */
+
+static json_t *case_json(const struct negative *n, const char *text)
+{
+        json_t *o = PACK("{s:s, s:s, s:s, s:s}", "name", n->name, "rule", n->rule, "layer",
+                         negative_layer_text(n->layer), "expect", n->expect);
+
+        if (n->later)
+                json_object_set_new(o, "now", json_integer(WORLD_NOW + n->later));
+        if (n->id)
+                json_object_set_new(o, "id", json_string(n->id));
+        if (n->pin)
+                json_object_set_new(o, "pin", json_string(key_pin(fixed_key(n->pin))));
+        if (n->tenant)
+                json_object_set_new(o, "tenant", json_string(n->tenant));
+        if (n->min_seq)
+                json_object_set_new(o, "min_seq", json_integer((json_int_t)n->min_seq));
+        if (n->twice)
+                json_object_set_new(o, "after_itself", json_true());
+        json_object_set_new(o, "text", must(json_string(text)));
+        return o;
+}
+
+static json_t *cases(const struct negative *rows, char *(*make)(const struct negative *))
+{
+        json_t *list = must(json_array());
+
+        for (; rows->name; rows++)
+                json_array_append_new(list, case_json(rows, make(rows)));
+        return list;
+}
+
+/* What the relay says to the JWE itself, before any connector. */
+static void add_relay(json_t *requests)
+{
+        json_t *o;
+        size_t i;
+
+        json_array_foreach (requests, i, o) {
+                const char *text = json_string_value(json_object_get(o, "text"));
+                struct jwe jwe = {0};
+
+                if (strlen(text) > JWE_MAX)
+                        json_object_set_new(o, "relay", json_string("too-large"));
+                else if (jwe_parse(&jwe, text, strlen(text), NULL) < 0)
+                        json_object_set_new(o, "relay", json_string("malformed"));
+                jwe_clear(&jwe);
+        }
+}
+
+static json_t *make_negative(void)
+{
+        json_t *requests = cases(negative_requests, negative_request);
+
+        add_relay(requests);
+        return PACK("{s:s, s:o, s:o, s:o, s:o}", "about",
+                    "Objects with one fault each. They are read with the expectations (\"with\") of "
+                    "roster.json, statements.json, request.json "
+                    "and verdicts.json, but for what a case says itself. expect: for rosters and statements "
+                    "what is wrong; for requests "
+                    "\"declined WHY\" or the reason of the signed verdict; a verdict that fails means "
+                    "unavailable. relay: the problem that the "
+                    "relay answers before any connector sees the request.",
+                    "rosters", cases(negative_rosters, negative_roster), "statements",
+                    cases(negative_statements, negative_statement), "requests", requests, "verdicts",
+                    cases(negative_verdicts, negative_verdict));
+}
+
+const struct document documents[] = {
+        {"keys.json", make_keys},
+        {"roster.json", make_roster},
+        {"statements.json", make_statements},
+        {"identity.json", make_identity},
+        {"request.json", make_request},
+        {"verdicts.json", make_verdicts},
+        {"link.json", make_link},
+        {"words.json", make_words},
+        {"negative.json", make_negative},
+        {NULL, NULL},
+};

@@ -1,0 +1,13 @@
+/*
+ * The vector files as JSON: one document each.
+ */
+#pragma once
+
+#include <jansson.h>
+
+struct document {
+        const char *file;
+        json_t *(*make)(void); /* a new reference */
+};
+/* Ends with a row whose file is NULL. */
+extern const struct document documents[];

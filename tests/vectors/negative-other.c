@@ -1,0 +1,275 @@
+/*
+ * Rosters, statements and verdicts that must be refused.
+ */
+#include <string.h>
+
+#include "tests/vectors/negative.h"
+#include "tests/vectors/world.h"
+
+#define CLAIM(name_, from_, to_, expect_, rule_)                                                             \
+        {                                                                                                    \
+                .name = name_, .layer = LAYER_CLAIMS, .from = from_, .to = to_, .expect = expect_,           \
+                .rule = rule_                                                                                \
+        }
+#define HEADER(name_, from_, to_, expect_, rule_)                                                            \
+        {                                                                                                    \
+                .name = name_, .layer = LAYER_HEADER, .from = from_, .to = to_, .expect = expect_,           \
+                .rule = rule_                                                                                \
+        }
+
+#define UNLISTED "A header holds the listed members and no other."
+#define ONE_SUITE "There is one algorithm suite; nothing else is accepted."
+#define LISTED "Claims hold the listed members and no other."
+
+static char *without_signature(const char *jws)
+{
+        return pool_text("%.*s", (int)(strrchr(jws, '.') + 1 - jws), jws);
+}
+
+const struct negative negative_rosters[] = {
+        HEADER("alg_none", "ES256", "none", "malformed", ONE_SUITE),
+        HEADER("typ", "postern-roster+jwt", "postern-keys+jwt", "malformed", ONE_SUITE),
+        HEADER("crit", "{\"alg\"", "{\"crit\":[\"exp\"],\"alg\"", "malformed", UNLISTED),
+        {.name = "no_signature",
+         .layer = LAYER_JWS,
+         .special = without_signature,
+         .expect = "malformed",
+         .rule = "An ES256 signature has 64 bytes, r and s."},
+        {.name = "wrong_pin",
+         .layer = LAYER_CONTEXT,
+         .pin = "other-tenant",
+         .expect = "key",
+         .rule = "The SPKI hash of key is the pin."},
+        {.name = "other_key_inside",
+         .layer = LAYER_CLAIMS,
+         .from = "\"key\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:tenant@\",\"y\":\"@y:tenant@\"}",
+         .to = "\"key\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:stranger@\",\"y\":\"@y:stranger@\"}",
+         .signer = "stranger",
+         .expect = "key",
+         .rule = "The SPKI hash of key is the pin."},
+        {.name = "wrong_signature",
+         .layer = LAYER_CONTEXT,
+         .signer = "stranger",
+         .expect = "key",
+         .rule = "The pinned key signed it."},
+        HEADER("kid_of_another_key", "@kid:tenant@", "@kid:stranger@", "key",
+               "kid is the tenant key's thumbprint."),
+        {.name = "other_tenant",
+         .layer = LAYER_CONTEXT,
+         .tenant = "fabrikam",
+         .expect = "tenant",
+         .rule = "tenant is the expected one."},
+        {.name = "expired",
+         .layer = LAYER_CONTEXT,
+         .later = 30 * 86400,
+         .expect = "time",
+         .rule = "A roster is good until 120 s after exp."},
+        {.name = "from_the_future",
+         .layer = LAYER_CONTEXT,
+         .later = -3721,
+         .expect = "time",
+         .rule = "A roster is good from 120 s before iat."},
+        {.name = "old_seq",
+         .layer = LAYER_CONTEXT,
+         .min_seq = 8,
+         .expect = "seq",
+         .rule = "seq is not below the highest seen."},
+        CLAIM("over_30_days", "\"exp\":1769814000", "\"exp\":1769814001", "malformed",
+              "A roster lives at most 30 days."),
+        CLAIM("version_2", "{\"v\":1,", "{\"v\":2,", "malformed", "v is 1."),
+        CLAIM("unknown_member", "{\"v\":1,", "{\"v\":1,\"note\":\"\",", "malformed", LISTED),
+        CLAIM("member_kid", "\"kid\":\"@kid:berlin-1@\"", "\"kid\":\"@kid:stranger@\"", "malformed",
+              "A kid is the thumbprint of its jwk."),
+        CLAIM("member_private_key", "\"jwk\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:portal@\"",
+              "\"jwk\":{\"d\":\"AAAA\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:portal@\"", "malformed",
+              "A public key holds kty, crv, x and y alone."),
+        CLAIM("key_twice", "\"removed\":[\"@kid:berlin-0@\"]", "\"removed\":[\"@kid:berlin-2@\"]",
+              "malformed", "No id, name or key stands in a roster twice; a removed key in no list."),
+        CLAIM("point_not_on_curve", "\"y\":\"@y:portal@\"", "\"y\":\"@x:portal@\"", "malformed",
+              "A point is on P-256."),
+        {.name = NULL},
+};
+
+const struct negative negative_statements[] = {
+        HEADER("typ", "postern-keys+jwt", "postern-roster+jwt", "malformed", ONE_SUITE),
+        {.name = "wrong_signature",
+         .layer = LAYER_CONTEXT,
+         .signer = "stranger",
+         .expect = "key",
+         .rule = "The identity key of the roster signed it."},
+        {.name = "connector_not_in_roster",
+         .layer = LAYER_HEADER,
+         .from = "@kid:berlin-1@",
+         .to = "@kid:stranger@",
+         .signer = "stranger",
+         .expect = "unknown",
+         .rule = "A statement by a key that is no connector of the roster is left out."},
+        {.name = "signed_by_a_service",
+         .layer = LAYER_HEADER,
+         .from = "@kid:berlin-1@",
+         .to = "@kid:portal@",
+         .signer = "portal",
+         .expect = "unknown",
+         .rule = "A service of the roster is no connector."},
+        CLAIM("other_connector", "\"iss\":\"" BERLIN_1 "\"", "\"iss\":\"" BERLIN_2 "\"", "tenant",
+              "iss is the roster's id of the key."),
+        CLAIM("other_tenant", "\"tenant\":\"" TENANT "\"", "\"tenant\":\"fabrikam\"", "tenant",
+              "tenant is the expected one."),
+        CLAIM("over_2_hours", "\"exp\":1767232200,\"realms\"", "\"exp\":1767232201,\"realms\"", "malformed",
+              "A statement lives at most 7200 s."),
+        {.name = "expired",
+         .layer = LAYER_CONTEXT,
+         .later = 6600 + 121,
+         .expect = "time",
+         .rule = "A statement is good until 120 s after exp."},
+        {.name = "from_the_future",
+         .layer = LAYER_CONTEXT,
+         .later = -600 - 121,
+         .expect = "time",
+         .rule = "A statement is good from 120 s before iat."},
+        CLAIM("other_version", "\"v\":[1]", "\"v\":[2]", "malformed", "v holds 1."),
+        CLAIM("unknown_member", "{\"v\":", "{\"note\":\"\",\"v\":", "malformed", LISTED),
+        CLAIM("key_ops", "\"use\":\"enc\"", "\"key_ops\":[\"deriveBits\"],\"use\":\"enc\"", "malformed",
+              "A key has no key_ops."),
+        CLAIM("key_for_signing", "\"use\":\"enc\"", "\"use\":\"sig\"", "malformed", "A key's use is enc."),
+        CLAIM("key_kid", "\"kid\":\"@kid:berlin-1-enc@\"", "\"kid\":\"@kid:stranger@\"", "malformed",
+              "A kid is the thumbprint of its key."),
+        CLAIM("identity_key",
+              "\"x\":\"@x:berlin-1-enc@\",\"y\":\"@y:berlin-1-enc@\",\"kid\":\"@kid:berlin-1-enc@\"",
+              "\"x\":\"@x:berlin-1@\",\"y\":\"@y:berlin-1@\",\"kid\":\"@kid:berlin-1@\"", "malformed",
+              "An identity key signs and is no encryption key."),
+        CLAIM("short_boot", "\"boot\":\"", "\"boot\":\"AA", "malformed",
+              "boot is the base64url form of 16 bytes."),
+        {.name = NULL},
+};
+
+static char *tag_changed(const char *jwe)
+{
+        char *copy = pool_text("%s", jwe), *at = strrchr(copy, '.') + 1;
+
+        *at = *at == 'A' ? 'B' : 'A';
+        return copy;
+}
+
+static char *with_encrypted_key(const char *jwe)
+{
+        const char *dots = strstr(jwe, "..");
+
+        return pool_text("%.*s.AAAA%s", (int)(dots - jwe), jwe, dots + 1);
+}
+
+static char *under_another_rk(const char *jwe)
+{
+        const struct world *w = world();
+        uint8_t rk[32];
+
+        (void)jwe;
+        fixed_bytes("another rk", rk, sizeof(rk));
+        return make_jwe_dir(rk, w->verdict_jwe_header, "another rk", make_padded(w->verdicts[0].jws),
+                            PADDED_LEN);
+}
+
+static char *hash_of_another(const char *claims)
+{
+        return text_replaced(claims, world()->req, request_hash_of("another"));
+}
+
+static char *plain_unpadded(const char *plain)
+{
+        return pool_text("%.*s", (int)(strchr(plain, ' ') - plain), plain);
+}
+
+#define JWE_HEADER(name_, from_, to_, rule_)                                                                 \
+        {                                                                                                    \
+                .name = name_, .layer = LAYER_PROTECTED, .from = from_, .to = to_, .expect = "unavailable",  \
+                .rule = rule_                                                                                \
+        }
+#define VERDICT(name_, from_, to_, rule_) CLAIM(name_, from_, to_, "unavailable", rule_)
+
+const struct negative negative_verdicts[] = {
+        JWE_HEADER("alg", "\"dir\"", "\"A256GCMKW\"", ONE_SUITE),
+        JWE_HEADER("enc", "A256GCM", "A256CBC-HS512", ONE_SUITE),
+        JWE_HEADER("jwe_typ", "postern-verdict+jwe", "postern-request+jwe", ONE_SUITE),
+        JWE_HEADER("crit", "{\"alg\"", "{\"crit\":[\"exp\"],\"alg\"", UNLISTED),
+        JWE_HEADER("zip", "{\"alg\"", "{\"zip\":\"DEF\",\"alg\"", UNLISTED),
+        JWE_HEADER("missing_cty", ",\"cty\":\"JWT\"", "", UNLISTED),
+        {.name = "wrong_tag",
+         .layer = LAYER_JWE,
+         .special = tag_changed,
+         .expect = "unavailable",
+         .rule = "rk opens the verdict."},
+        {.name = "wrong_rk",
+         .layer = LAYER_JWE,
+         .special = under_another_rk,
+         .expect = "unavailable",
+         .rule = "rk opens the verdict."},
+        {.name = "encrypted_key",
+         .layer = LAYER_JWE,
+         .special = with_encrypted_key,
+         .expect = "unavailable",
+         .rule = "With dir the encrypted key is empty."},
+        {.name = "unpadded",
+         .layer = LAYER_PLAIN,
+         .special = plain_unpadded,
+         .expect = "unavailable",
+         .rule = "The plaintext is the JWS padded on the right with 0x20 to exactly 4096 bytes."},
+        HEADER("alg_none", "ES256", "none", "unavailable", ONE_SUITE),
+        HEADER("typ", "postern-verdict+jwt", "JWT", "unavailable", ONE_SUITE),
+        {.name = "wrong_signature",
+         .layer = LAYER_CONTEXT,
+         .signer = "stranger",
+         .expect = "unavailable",
+         .rule = "A connector that the request was sealed to signed it."},
+        {.name = "signed_by_a_stranger",
+         .layer = LAYER_HEADER,
+         .from = "@kid:berlin-1@",
+         .to = "@kid:stranger@",
+         .signer = "stranger",
+         .expect = "unavailable",
+         .rule = "A connector that the request was sealed to signed it."},
+        {.name = "signed_by_the_service",
+         .layer = LAYER_HEADER,
+         .from = "@kid:berlin-1@",
+         .to = "@kid:portal@",
+         .signer = "portal",
+         .expect = "unavailable",
+         .rule = "A connector that the request was sealed to signed it."},
+        VERDICT("other_connector", "\"iss\":\"" BERLIN_1 "\"", "\"iss\":\"" BERLIN_2 "\"",
+                "iss is the id of the connector that signed."),
+        VERDICT("other_service", "\"aud\":\"" PORTAL "\"", "\"aud\":\"svc-another-00000001\"",
+                "aud is the service's id."),
+        VERDICT("other_tenant", "\"tenant\":\"" TENANT "\"", "\"tenant\":\"fabrikam\"",
+                "tenant is the service's tenant."),
+        VERDICT("other_id", "\"jti\":\"" REQUEST_ID "\"", "\"jti\":\"req-another-000000001\"",
+                "jti is the request's."),
+        {.name = "other_request",
+         .layer = LAYER_CLAIMS,
+         .special = hash_of_another,
+         .expect = "unavailable",
+         .rule = "req is the hash of the request's JWS."},
+        {.name = "expired",
+         .layer = LAYER_CONTEXT,
+         .later = 31 + 121,
+         .expect = "unavailable",
+         .rule = "A verdict is good until 120 s after exp."},
+        {.name = "from_the_future",
+         .layer = LAYER_CONTEXT,
+         .later = 1 - 121,
+         .expect = "unavailable",
+         .rule = "A verdict is good from 120 s before iat."},
+        VERDICT("longer_life", "\"exp\":1767225631", "\"exp\":1767225632", "exp is iat + 30."),
+        VERDICT("accepted_without_user",
+                "\"user\":{\"id\":\"S-1-5-21-1004336348-1177238915-682003330-1104\",\"upn\":"
+                "\"alice@corp.example\",\"sam\":\"alice\",\"domain\":\"corp.example\"},",
+                "", "An accepted verdict says who the account is."),
+        VERDICT("accepted_unproved", "\"password_proved\":true", "\"password_proved\":false",
+                "An accepted verdict proved the password."),
+        VERDICT("class_against_verdict", "\"class\":\"none\"", "\"class\":\"credentials\"",
+                "accepted goes with class none, and only with it."),
+        VERDICT("unknown_verdict", "\"verdict\":\"accepted\"", "\"verdict\":\"maybe\"",
+                "verdict is one of its three words."),
+        VERDICT("unknown_claim", "{\"v\":1,", "{\"v\":1,\"admin\":true,", LISTED),
+        VERDICT("duplicate_claim", "{\"v\":1,", "{\"v\":1,\"verdict\":\"refused\",",
+                "JSON has no duplicate members, and nothing stands behind the object."),
+        {.name = NULL},
+};

@@ -1,0 +1,44 @@
+/*
+ * Objects that must be refused: each is a right one with exactly one fault, and everything around the fault
+ * made anew.
+ */
+#pragma once
+
+#include <stdint.h>
+
+enum negative_layer {
+        LAYER_HEADER = 1, /* of the JWS */
+        LAYER_CLAIMS,     /* its payload */
+        LAYER_JWS,        /* its compact text */
+        LAYER_PLAIN,      /* the padded plaintext */
+        LAYER_PROTECTED,  /* the JWE's protected header */
+        LAYER_RECIPIENT,  /* the first recipient's header */
+        LAYER_JWE,        /* the JWE's text */
+        LAYER_CONTEXT,    /* the object is right, but not here, now or twice */
+};
+
+struct negative {
+        const char *name, *rule; /* rule: one sentence of PROTOCOL.md */
+        enum negative_layer layer;
+        const char *from, *to; /* replaced once in that layer; @kid:NAME@, @x:NAME@, @y:NAME@ are expanded */
+        const char *expect;    /* "declined bad_request", "reason not_addressed", "key", "unavailable" ... */
+        const char *signer;    /* fixed_key; NULL: the right one */
+        const char *id;        /* Postern-Id; NULL: the right one */
+        const char *pin, *tenant; /* what the reader expects; NULL: the right ones; pin names a fixed_key */
+        int64_t later;            /* s after WORLD_NOW that it is read */
+        uint64_t min_seq;         /* 0: MIN_SEQ */
+        char *(*special)(const char *to); /* makes the layer's text instead of from -> to */
+        int alone;                        /* the request has one recipient */
+        int twice;                        /* read once before, and accepted then */
+};
+
+/* Ends with a row whose name is NULL. */
+extern const struct negative negative_requests[], negative_rosters[], negative_statements[],
+        negative_verdicts[];
+
+/* The text that is refused. */
+char *negative_request(const struct negative *n);
+char *negative_roster(const struct negative *n);
+char *negative_statement(const struct negative *n);
+char *negative_verdict(const struct negative *n);
+const char *negative_layer_text(enum negative_layer layer);

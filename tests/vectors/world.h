@@ -1,0 +1,59 @@
+/*
+ * The one tenant of the test vectors and PROTOCOL.md's example: its keys, its texts, and every right object
+ * made from them.
+ *
+ * Texts are written here as the protocol has them, not by the project's encoders; the test compares the two
+ * byte for byte.
+ */
+#pragma once
+
+#include "certs/jose.h"
+#include "tests/vectors/maker.h"
+
+#define TENANT "contoso"
+#define WORLD_NOW 1767225600 /* 2026-01-01T00:00:00Z */
+#define BERLIN_1 "conn-berlin-1-4QK7ZD2M"
+#define BERLIN_2 "conn-berlin-2-8TN3XV5R"
+#define PORTAL "svc-portal-6WJ9BHCF"
+#define REQUEST_ID "req-4HX9V2KQ7M3P8T5W"
+#define MIN_SEQ 6 /* the highest roster seq seen before */
+#define USERNAME "alice@corp.example"
+#define PASSWORD "correct horse battery staple"
+
+struct world_statement {
+        const char *key, *enc, *id; /* names of identity and encryption key; connector id */
+        char *header, *payload, *jws;
+};
+
+struct world_verdict {
+        const char *name, *about;
+        char *claims, *jws, *jwe;
+};
+#define VERDICTS 5
+
+struct world {
+        char *roster_header, *roster_payload, *roster_jws;
+        struct world_statement statements[2];
+        uint8_t rk[32];
+        char *request_header, *request_claims, *request_jws, *req, *padded;
+        char *protected, *recipients[2], *jwe, *forwarded[2];
+        char *flattened, *lone_epk, *lone_all; /* one recipient; its header in other places */
+        char *verdict_header, *verdict_jwe_header;
+        struct world_verdict verdicts[VERDICTS];
+        char *identity_header, *identity_payload, *identity_jws, *identity_body;
+        char *keys_answer;
+};
+
+/* Made once, then the same. */
+const struct world *world(void);
+
+char *jws_header(const char *typ, const char *key);
+char *jwk_text(const struct key *key);
+/* Header of a recipient: alg, kid, epk. */
+char *recipient_header(const char *to, const char *epk);
+char *request_hash_of(const char *jws);
+/* Seals a padded plaintext as the world's request is: to both connectors (two) or to the first. */
+char *world_seal(const char *padded, size_t n, int two);
+/* JWS and JWE around the claims of a verdict. */
+char *verdict_jws_of(const char *claims);
+char *verdict_jwe_of(const char *jws, const char *salt);
