@@ -105,7 +105,7 @@ struct outcome {
         enum counted counted; /* badPwdCount may have been raised */
         enum method method;
         struct identity user;
-        char dc[257]; /* host that answered, or "" */
+        char dc[257]; /* host that was asked, or "" */
         /* raw codes for the helpdesk; has_* says whether the value was seen */
         bool has_ldap, has_ldap_data, has_krb, has_ntstatus;
         int32_t ldap, krb;

@@ -65,7 +65,8 @@ typedef void validate_done_fn(void *arg, const struct outcome *outcome);
 /* Copies what it needs of config. Fails with every reason a domain can't be served (e.g. krb5 without keytab) in err. */
 int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config, validate_ready_fn *on_ready,
                  void *arg, struct error *err);
-struct validate *validate_free(struct validate *v); /* cancels what runs, without callbacks */
+/* Cancels what runs, without callbacks. Not from inside a callback of its own. */
+struct validate *validate_free(struct validate *v);
 
 struct validate_request {
         const char *id;          /* for the log */

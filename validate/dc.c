@@ -1,0 +1,427 @@
+/*
+ * The memory of DCs and their probes.
+ *
+ * Invariants: a DC has at most one probe under way; a probe never carries anybody's password; a dead DC is asked by
+ * probes only. It does not connect (the methods do) and holds no sign-in.
+ */
+#include "validate/dc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+
+#define ALIVE_PROBE_MS 15000
+#define DEAD_PROBE_MIN_MS 1000
+#define DEAD_PROBE_MAX_MS 10000
+#define SUSPECT_PROBE_MS 50
+#define SUSPECT_FAILURES 2 /* time-outs in a row that make a DC dead; a definite failure does at once */
+#define PROBE_EXTRA_MS 1000
+#define CONNECT_TIMEOUT_MS 2000
+#define EWMA_ONE 16 /* the average is kept in sixteenths of a millisecond */
+#define SWITCH_MS 2 /* another DC must be faster by a quarter and this */
+
+enum probe_state {
+        PROBE_WAITING = 0, /* for the timer */
+        PROBE_RESOLVING,   /* for the address */
+        PROBE_ASKING,      /* for the DC */
+};
+
+struct dc {
+        struct dcs *dcs;
+        const struct dc_config *config;
+        unsigned index;
+        enum dc_state state;
+        enum reason last_reason; /* of the last failure */
+        char last_context[160];
+        unsigned failures;
+        uint32_t ewma; /* in EWMA_ONEths of a ms; 0: no sample yet */
+        uint64_t answered_at;
+        uint64_t dead_delay;
+
+        enum probe_state probe;
+        struct loop_timer *timer; /* the next probe */
+        struct dns_query *query;
+        struct ldap_attempt *ldap;
+        struct krb_attempt *krb;
+        uint64_t probe_deadline;
+};
+
+struct dcs {
+        struct dc_tools tools;
+        const struct domain_config *domain;
+        dcs_changed_fn *fn;
+        void *arg;
+        bool ready;
+        struct dc *current; /* the choice that others must beat clearly */
+        size_t n;
+        struct dc dcs[];
+};
+
+static const char *state_text(enum dc_state state)
+{
+        switch (state) {
+        case DC_ALIVE:
+                return "alive";
+        case DC_DEAD:
+                return "dead";
+        case DC_UNKNOWN:
+                break;
+        }
+        return "unknown";
+}
+
+static const char *probe_text(enum probe_state state)
+{
+        switch (state) {
+        case PROBE_WAITING:
+                return "waiting";
+        case PROBE_RESOLVING:
+                return "resolving";
+        case PROBE_ASKING:
+                return "asking";
+        }
+        return "?";
+}
+
+/* The one writer of probe. */
+static void probe_set(struct dc *dc, enum probe_state probe)
+{
+        if (dc->probe == probe)
+                return;
+        log_debug("dc_probe", KV_S("dc", dc->config->host), KV_S("from", probe_text(dc->probe)), KV_S("to", probe_text(probe)));
+        dc->probe = probe;
+}
+
+static bool any_alive(const struct dcs *dcs)
+{
+        for (size_t i = 0; i < dcs->n; i++)
+                if (dcs->dcs[i].state == DC_ALIVE)
+                        return true;
+        return false;
+}
+
+/* The one writer of state. Tells the owner when the domain's readiness changed. */
+static void state_set(struct dc *dc, enum dc_state state)
+{
+        struct dcs *dcs = dc->dcs;
+        bool ready;
+
+        if (dc->state == state)
+                return;
+        log_debug("dc_state", KV_S("dc", dc->config->host), KV_S("from", state_text(dc->state)), KV_S("to", state_text(state)),
+                  KV_S("reason", reason_info(dc->last_reason)->id), KV_S("detail", dc->last_context));
+        dc->state = state;
+        ready = any_alive(dcs);
+        if (ready == dcs->ready)
+                return;
+        dcs->ready = ready;
+        dcs->fn(dcs->arg);
+}
+
+static void schedule(struct dc *dc, uint64_t delay)
+{
+        if (dc->probe == PROBE_WAITING)
+                loop_timer_in(dc->timer, delay);
+}
+
+/* When the next probe is due after what was just learned. */
+static void schedule_next(struct dc *dc)
+{
+        uint64_t delay = ALIVE_PROBE_MS;
+
+        if (dc->state == DC_DEAD) {
+                delay = dc->dead_delay;
+                dc->dead_delay = delay * 3 / 2 < DEAD_PROBE_MAX_MS ? delay * 3 / 2 : DEAD_PROBE_MAX_MS;
+        } else if (dc->failures > 0) {
+                delay = SUSPECT_PROBE_MS;
+        }
+        schedule(dc, delay + loop_jitter(0, delay / 10));
+}
+
+static void note_answer(struct dc *dc, uint32_t ms)
+{
+        uint32_t sample = (ms < 60000 ? ms : 60000) * EWMA_ONE;
+
+        if (sample == 0)
+                sample = 1;
+        dc->ewma = dc->ewma == 0 ? sample : (dc->ewma * 7 + sample) / 8;
+        dc->failures = 0;
+        dc->dead_delay = DEAD_PROBE_MIN_MS;
+        dc->answered_at = loop_now(dc->dcs->tools.loop);
+        state_set(dc, DC_ALIVE);
+}
+
+static void note_failure(struct dc *dc, const struct outcome *outcome, bool definite)
+{
+        dc->failures++;
+        dc->last_reason = outcome->reason;
+        snprintf(dc->last_context, sizeof dc->last_context, "%.150s", outcome->context);
+        if (definite || dc->failures >= SUSPECT_FAILURES)
+                state_set(dc, DC_DEAD);
+}
+
+enum lesson { LESSON_NONE = 0, LESSON_ANSWERED, LESSON_SUSPECT, LESSON_FAILED };
+
+/* What a reason says about the DC's health. */
+static enum lesson lesson_of(enum reason reason)
+{
+        if (reason_info(reason)->verdict != VERDICT_UNAVAILABLE)
+                return LESSON_ANSWERED;
+        if (reason == REASON_DC_ERROR || reason == REASON_CLOCK_SKEW || reason == REASON_NO_IDENTITY ||
+            reason == REASON_NAME_AMBIGUOUS || reason == REASON_ETYPE_NOSUPP || reason == REASON_REFERRAL)
+                return LESSON_ANSWERED;
+        if (reason == REASON_DC_TIMEOUT || reason == REASON_OUTCOME_UNKNOWN)
+                return LESSON_SUSPECT;
+        if (reason == REASON_DC_REFUSED || reason == REASON_DC_TLS || reason == REASON_DC_CERTIFICATE ||
+            reason == REASON_DC_PROTOCOL || reason == REASON_DNS)
+                return LESSON_FAILED;
+        return LESSON_NONE;
+}
+
+void dc_note(struct dc *dc, const struct outcome *outcome)
+{
+        enum dc_state before = dc->state;
+
+        switch (lesson_of(outcome->reason)) {
+        case LESSON_ANSWERED:
+                note_answer(dc, outcome->ms_dc);
+                return;
+        case LESSON_SUSPECT:
+                note_failure(dc, outcome, false);
+                break;
+        case LESSON_FAILED:
+                note_failure(dc, outcome, true);
+                break;
+        case LESSON_NONE:
+                return;
+        }
+        if (before != DC_DEAD)
+                schedule_next(dc);
+}
+
+/* The one end of a probe. */
+static void probe_end(struct dc *dc, const struct outcome *outcome)
+{
+        dc->query = NULL;
+        dc->ldap = NULL;
+        dc->krb = NULL;
+        probe_set(dc, PROBE_WAITING);
+        if (outcome->reason == REASON_OK)
+                note_answer(dc, outcome->ms_dc);
+        else
+                note_failure(dc, outcome, lesson_of(outcome->reason) != LESSON_SUSPECT);
+        schedule_next(dc);
+}
+
+static void on_probed(void *arg, const struct outcome *outcome, bool left)
+{
+        (void)left;
+        probe_end(arg, outcome);
+}
+
+static void probe_fail(struct dc *dc, enum reason reason, const char *why)
+{
+        struct outcome outcome = { .reason = reason };
+
+        snprintf(outcome.context, sizeof outcome.context, "%s", why);
+        probe_end(dc, &outcome);
+}
+
+static void probe_ask(struct dc *dc, const struct dns_address *address)
+{
+        const struct dcs *dcs = dc->dcs;
+        struct attempt attempt = {
+                .id = "probe",
+                .domain = dcs->domain,
+                .host = dc->config->host,
+                .address = address->storage,
+                .address_len = address->len,
+                .deadline = dc->probe_deadline,
+        };
+        int r;
+
+        probe_set(dc, PROBE_ASKING);
+        if (dcs->domain->methods[0] == METHOD_KRB5)
+                r = krb_probe_start(&dc->krb, dcs->tools.krb, &attempt, on_probed, dc);
+        else
+                r = ldap_probe_start(&dc->ldap, dcs->tools.ldap, &attempt, on_probed, dc);
+        if (r < 0)
+                probe_fail(dc, REASON_INTERNAL, strerror(-r));
+}
+
+static void on_resolved(void *arg, const struct dns_address *address, const char *why)
+{
+        struct dc *dc = arg;
+
+        dc->query = NULL;
+        if (address)
+                probe_ask(dc, address);
+        else
+                probe_fail(dc, REASON_DNS, why);
+}
+
+/* Time for a probe, unless sign-ins showed lately that the DC is alive. */
+static void on_timer(void *arg)
+{
+        struct dc *dc = arg;
+        const struct dcs *dcs = dc->dcs;
+        uint64_t now = loop_now(dcs->tools.loop);
+        struct dns_address address;
+        int r;
+
+        if (dc->state == DC_ALIVE && dc->failures == 0 && now - dc->answered_at < ALIVE_PROBE_MS * 9 / 10) {
+                schedule(dc, ALIVE_PROBE_MS - (now - dc->answered_at));
+                return;
+        }
+        dc->probe_deadline = now + PROBE_EXTRA_MS + (dcs->domain->connect_timeout_ms ? dcs->domain->connect_timeout_ms : CONNECT_TIMEOUT_MS);
+        probe_set(dc, PROBE_RESOLVING);
+        r = dns_resolve(&dc->query, &address, dcs->tools.dns, dc->config->address ? dc->config->address : dc->config->host, on_resolved,
+                        dc);
+        if (r < 0)
+                probe_fail(dc, REASON_DNS, strerror(-r));
+        else if (r > 0)
+                probe_ask(dc, &address);
+}
+
+int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain, dcs_changed_fn *fn, void *arg)
+{
+        struct dcs *dcs = calloc(1, sizeof *dcs + domain->n_dcs * sizeof dcs->dcs[0]);
+
+        if (!dcs)
+                return -ENOMEM;
+        dcs->tools = *tools;
+        dcs->domain = domain;
+        dcs->fn = fn;
+        dcs->arg = arg;
+        dcs->n = domain->n_dcs;
+        for (size_t i = 0; i < dcs->n; i++) {
+                struct dc *dc = &dcs->dcs[i];
+
+                dc->dcs = dcs;
+                dc->config = &domain->dcs[i];
+                dc->index = (unsigned)i;
+                dc->last_reason = REASON_NO_DC;
+                dc->dead_delay = DEAD_PROBE_MIN_MS;
+                if (loop_timer_new(&dc->timer, tools->loop, "probe", on_timer, dc) < 0) {
+                        dcs_free(dcs);
+                        return -ENOMEM;
+                }
+                loop_timer_in(dc->timer, 0);
+        }
+        *ret_dcs = dcs;
+        return 0;
+}
+
+struct dcs *dcs_free(struct dcs *dcs)
+{
+        if (!dcs)
+                return NULL;
+        for (size_t i = 0; i < dcs->n; i++) {
+                struct dc *dc = &dcs->dcs[i];
+
+                loop_timer_free(dc->timer);
+                dns_query_cancel(dc->query);
+                if (dc->ldap)
+                        ldap_attempt_cancel(dc->ldap);
+                if (dc->krb)
+                        krb_attempt_cancel(dc->krb);
+        }
+        free(dcs);
+        return NULL;
+}
+
+/* Alive before unknown, then the faster, then the one listed first. */
+static bool better(const struct dc *a, const struct dc *b)
+{
+        if (!b)
+                return true;
+        if ((a->state == DC_ALIVE) != (b->state == DC_ALIVE))
+                return a->state == DC_ALIVE;
+        return a->ewma < b->ewma;
+}
+
+static bool clearly_faster(const struct dc *a, const struct dc *than)
+{
+        return a->ewma + a->ewma / 4 + SWITCH_MS * EWMA_ONE < than->ewma;
+}
+
+struct dc *dcs_choose(struct dcs *dcs, uint32_t tried)
+{
+        struct dc *best = NULL, *current = dcs->current;
+
+        for (size_t i = 0; i < dcs->n; i++) {
+                struct dc *dc = &dcs->dcs[i];
+
+                if (dc->state != DC_DEAD && !(tried & dc_bit(dc)) && better(dc, best))
+                        best = dc;
+        }
+        if (!best || best->state != DC_ALIVE)
+                return best;
+        if (current && current->state == DC_ALIVE && !(tried & dc_bit(current)) && !clearly_faster(best, current))
+                return current;
+        if (tried == 0)
+                dcs->current = best;
+        return best;
+}
+
+void dcs_explain(const struct dcs *dcs, struct outcome *out)
+{
+        const struct dc *first = &dcs->dcs[0];
+
+        out->reason = dcs->n > 0 ? first->last_reason : REASON_NO_DC;
+        for (size_t i = 1; i < dcs->n; i++)
+                if (dcs->dcs[i].last_reason != first->last_reason)
+                        out->reason = REASON_NO_DC;
+        if (lesson_of(out->reason) != LESSON_SUSPECT && lesson_of(out->reason) != LESSON_FAILED)
+                out->reason = REASON_NO_DC;
+        if (out->reason == REASON_OUTCOME_UNKNOWN)
+                out->reason = REASON_DC_TIMEOUT;
+        if (dcs->n > 0)
+                snprintf(out->context, sizeof out->context, "%.80s: %s", first->config->host,
+                         first->last_context[0] ? first->last_context : "not reached yet");
+}
+
+bool dcs_ready(const struct dcs *dcs, const char **ret_why)
+{
+        if (ret_why && !dcs->ready)
+                *ret_why = dcs->n > 0 ? reason_info(dcs->dcs[0].last_reason)->id : "no_dc";
+        return dcs->ready;
+}
+
+size_t dcs_count(const struct dcs *dcs)
+{
+        return dcs->n;
+}
+
+const struct dc *dcs_at(const struct dcs *dcs, size_t i)
+{
+        return i < dcs->n ? &dcs->dcs[i] : NULL;
+}
+
+uint32_t dc_bit(const struct dc *dc)
+{
+        return UINT32_C(1) << dc->index;
+}
+
+const char *dc_host(const struct dc *dc)
+{
+        return dc->config->host;
+}
+
+const struct dc_config *dc_get_config(const struct dc *dc)
+{
+        return dc->config;
+}
+
+const char *dc_state_text(const struct dc *dc)
+{
+        return state_text(dc->state);
+}
+
+uint32_t dc_ewma_ms(const struct dc *dc)
+{
+        return (dc->ewma + EWMA_ONE / 2) / EWMA_ONE;
+}

@@ -1,0 +1,353 @@
+/*
+ * c-ares on the loop: its sockets become loop_ios, its time-outs one timer, its answers a bounded cache.
+ *
+ * Invariant: no callback runs inside dns_resolve (an answer that c-ares gives at once waits for the next turn), and a
+ * cancelled query is only marked, because c-ares cannot drop one: it goes when its answer comes. It knows nothing
+ * of DCs.
+ */
+#include "validate/dns.h"
+
+#include <arpa/inet.h>
+#include <ares.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+#include <sys/time.h>
+
+#include "connector/base/log.h"
+
+#define HOST_MAX 256
+#define TRY_MS 1000
+#define TRIES 2
+#define TTL_MIN 1
+#define FAILURE_TTL 1
+
+struct entry {
+        TAILQ_ENTRY(entry) link; /* the most recently written first */
+        char host[HOST_MAX];
+        uint64_t until;
+        struct dns_address address;
+};
+
+struct watch {
+        LIST_ENTRY(watch) link;
+        int fd;
+        struct loop_io *io;
+};
+
+struct dns_query {
+        TAILQ_ENTRY(dns_query) link;
+        struct dns *dns;
+        char host[HOST_MAX];
+        dns_fn *fn; /* NULL once cancelled */
+        void *arg;
+        struct dns_address address; /* len 0: none */
+        const char *why;
+};
+
+struct dns {
+        struct loop *loop;
+        ares_channel channel;
+        struct loop_timer *timeout; /* c-ares's next time-out */
+        struct loop_timer *deliver; /* the done list waits for it */
+        TAILQ_HEAD(entry_list, entry) cache;
+        size_t n_cache;
+        LIST_HEAD(, watch) watches;
+        TAILQ_HEAD(, dns_query) running, done;
+        bool closing;
+};
+
+int dns_numeric(struct dns_address *ret_address, const char *text)
+{
+        struct sockaddr_in v4 = { .sin_family = AF_INET };
+        struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+        struct dns_address a = { 0 };
+
+        if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
+                a.len = sizeof v4;
+                memcpy(&a.storage, &v4, sizeof v4);
+        } else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1) {
+                a.len = sizeof v6;
+                memcpy(&a.storage, &v6, sizeof v6);
+        } else {
+                return -EINVAL;
+        }
+        *ret_address = a;
+        return 0;
+}
+
+/* Arms the timer for c-ares's next time-out. */
+static void timeout_update(struct dns *dns)
+{
+        struct timeval tv;
+
+        if (dns->closing)
+                return;
+        if (ares_timeout(dns->channel, NULL, &tv))
+                loop_timer_in(dns->timeout, (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000 + 1);
+        else
+                loop_timer_stop(dns->timeout);
+}
+
+static void on_timeout(void *arg)
+{
+        struct dns *dns = arg;
+
+        ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+        timeout_update(dns);
+}
+
+static void on_socket(void *arg, int fd, int events)
+{
+        struct dns *dns = arg;
+
+        ares_process_fd(dns->channel, events & LOOP_READ ? fd : ARES_SOCKET_BAD, events & LOOP_WRITE ? fd : ARES_SOCKET_BAD);
+        timeout_update(dns);
+}
+
+static struct watch *watch_find(struct dns *dns, int fd)
+{
+        struct watch *w;
+
+        LIST_FOREACH (w, &dns->watches, link)
+                if (w->fd == fd)
+                        return w;
+        return NULL;
+}
+
+static void watch_free(struct watch *w)
+{
+        LIST_REMOVE(w, link);
+        loop_io_free(w->io);
+        free(w);
+}
+
+static void watch_add(struct dns *dns, int fd, int events)
+{
+        struct watch *w = calloc(1, sizeof *w);
+
+        if (!w)
+                return; /* the query times out */
+        w->fd = fd;
+        if (loop_io_new(&w->io, dns->loop, NULL, fd, events, on_socket, dns) < 0) {
+                free(w);
+                return;
+        }
+        LIST_INSERT_HEAD(&dns->watches, w, link);
+}
+
+/* c-ares says what it waits for on a socket; neither: it is about to close it. */
+static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+        struct dns *dns = arg;
+        struct watch *w = watch_find(dns, fd);
+        int events = (readable ? LOOP_READ : 0) | (writable ? LOOP_WRITE : 0);
+
+        if (!w && events)
+                watch_add(dns, fd, events);
+        else if (w && events)
+                loop_io_set(w->io, events);
+        else if (w)
+                watch_free(w);
+}
+
+static struct entry *cache_find(struct dns *dns, const char *host)
+{
+        struct entry *e;
+
+        TAILQ_FOREACH (e, &dns->cache, link)
+                if (strcasecmp(e->host, host) == 0)
+                        return e;
+        return NULL;
+}
+
+/* Remembers an answer; the one written longest ago makes room. */
+static void cache_put(struct dns *dns, const char *host, const struct dns_address *address, uint64_t ttl)
+{
+        struct entry *e = cache_find(dns, host);
+
+        if (!e && dns->n_cache >= DNS_CACHE_MAX)
+                e = TAILQ_LAST(&dns->cache, entry_list);
+        if (e) {
+                TAILQ_REMOVE(&dns->cache, e, link);
+        } else {
+                e = calloc(1, sizeof *e);
+                if (!e)
+                        return;
+                dns->n_cache++;
+        }
+        memcpy(e->host, host, strlen(host) + 1);
+        e->address = *address;
+        e->until = loop_now(dns->loop) + ttl * 1000;
+        TAILQ_INSERT_HEAD(&dns->cache, e, link);
+}
+
+/* The first usable address; its time to live goes to *ret_ttl. */
+static void pick(struct dns_query *q, const struct ares_addrinfo *info, uint64_t *ret_ttl)
+{
+        for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
+                if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) || n->ai_addrlen > sizeof q->address.storage)
+                        continue;
+                memcpy(&q->address.storage, n->ai_addr, n->ai_addrlen);
+                q->address.len = n->ai_addrlen;
+                *ret_ttl = n->ai_ttl < TTL_MIN ? TTL_MIN : n->ai_ttl > DNS_TTL_MAX ? DNS_TTL_MAX : (uint64_t)n->ai_ttl;
+                return;
+        }
+}
+
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+        struct dns_query *q = arg;
+        struct dns *dns = q->dns;
+        uint64_t ttl = FAILURE_TTL;
+
+        (void)timeouts;
+        if (status == ARES_SUCCESS && info)
+                pick(q, info, &ttl);
+        if (info)
+                ares_freeaddrinfo(info);
+        TAILQ_REMOVE(&dns->running, q, link);
+        if (dns->closing) {
+                free(q);
+                return;
+        }
+        q->why = status == ARES_SUCCESS ? "no address" : ares_strerror(status);
+        cache_put(dns, q->host, &q->address, ttl);
+        log_debug("dns_answer", KV_S("host", q->host), KV_S("result", q->address.len ? "ok" : q->why));
+        TAILQ_INSERT_TAIL(&dns->done, q, link);
+        loop_timer_in(dns->deliver, 0);
+}
+
+/* Hands out one answer; the callee may free everything. */
+static void on_deliver(void *arg)
+{
+        struct dns *dns = arg;
+        struct dns_query *q = TAILQ_FIRST(&dns->done), answer;
+
+        if (!q)
+                return;
+        TAILQ_REMOVE(&dns->done, q, link);
+        if (!TAILQ_EMPTY(&dns->done))
+                loop_timer_in(dns->deliver, 0);
+        answer = *q;
+        free(q);
+        if (answer.fn)
+                answer.fn(answer.arg, answer.address.len ? &answer.address : NULL, answer.why);
+}
+
+static int channel_new(struct dns *dns, struct error *err)
+{
+        struct ares_options options = { .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_socket_state, .sock_state_cb_data = dns };
+        int status = ares_library_init(ARES_LIB_INIT_ALL);
+
+        if (status == ARES_SUCCESS)
+                status = ares_init_options(&dns->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+        if (status != ARES_SUCCESS)
+                return error_fail(err, -ENOMEM, "c-ares does not start: %s", ares_strerror(status));
+        return 0;
+}
+
+int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
+{
+        struct dns *dns = calloc(1, sizeof *dns);
+        int r;
+
+        if (!dns)
+                return error_fail(err, -ENOMEM, "DNS: out of memory");
+        dns->loop = loop;
+        TAILQ_INIT(&dns->cache);
+        TAILQ_INIT(&dns->running);
+        TAILQ_INIT(&dns->done);
+        LIST_INIT(&dns->watches);
+        r = loop_timer_new(&dns->timeout, loop, NULL, on_timeout, dns);
+        if (r == 0)
+                r = loop_timer_new(&dns->deliver, loop, NULL, on_deliver, dns);
+        if (r == 0)
+                r = channel_new(dns, err);
+        else
+                error_fail(err, r, "DNS: out of memory");
+        if (r < 0) {
+                dns_free(dns);
+                return r;
+        }
+        *ret_dns = dns;
+        return 0;
+}
+
+struct dns *dns_free(struct dns *dns)
+{
+        struct entry *e;
+        struct watch *w;
+        struct dns_query *q;
+
+        if (!dns)
+                return NULL;
+        dns->closing = true;
+        if (dns->channel)
+                ares_destroy(dns->channel); /* ends what runs through on_answer */
+        while ((w = LIST_FIRST(&dns->watches)))
+                watch_free(w);
+        while ((q = TAILQ_FIRST(&dns->done))) {
+                TAILQ_REMOVE(&dns->done, q, link);
+                free(q);
+        }
+        while ((e = TAILQ_FIRST(&dns->cache))) {
+                TAILQ_REMOVE(&dns->cache, e, link);
+                free(e);
+        }
+        loop_timer_free(dns->timeout);
+        loop_timer_free(dns->deliver);
+        ares_library_cleanup();
+        free(dns);
+        return NULL;
+}
+
+static void query_start(struct dns_query *q)
+{
+        struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+        struct dns *dns = q->dns;
+
+        TAILQ_INSERT_TAIL(&dns->running, q, link);
+        ares_getaddrinfo(dns->channel, q->host, NULL, &hints, on_answer, q);
+        timeout_update(dns);
+}
+
+int dns_resolve(struct dns_query **ret_query, struct dns_address *ret_address, struct dns *dns, const char *host, dns_fn *fn, void *arg)
+{
+        struct dns_query *q;
+        struct entry *e;
+
+        if (dns_numeric(ret_address, host) == 0)
+                return 1;
+        if (strlen(host) >= HOST_MAX)
+                return -EINVAL;
+        e = cache_find(dns, host);
+        if (e && e->until > loop_now(dns->loop) && e->address.len > 0) {
+                *ret_address = e->address;
+                return 1;
+        }
+        q = calloc(1, sizeof *q);
+        if (!q)
+                return -ENOMEM;
+        memcpy(q->host, host, strlen(host) + 1);
+        q->dns = dns;
+        q->fn = fn;
+        q->arg = arg;
+        if (e && e->until > loop_now(dns->loop)) {
+                q->why = "no address (asked a moment ago)";
+                TAILQ_INSERT_TAIL(&dns->done, q, link);
+                loop_timer_in(dns->deliver, 0);
+        } else {
+                query_start(q);
+        }
+        *ret_query = q;
+        return 0;
+}
+
+void dns_query_cancel(struct dns_query *query)
+{
+        if (query)
+                query->fn = NULL;
+}

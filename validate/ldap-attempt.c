@@ -1,0 +1,453 @@
+/*
+ * One sign-in by LDAP simple bind at one DC, or one probe.
+ *
+ * Invariants: the password is sent at most once, on a connection whose certificate was checked, and only by state BIND; a
+ * connection that is lost before the request left is replaced by a fresh one, afterwards nothing is sent again. An
+ * accepted outcome carries the account's id, read on the account's own bind. Which DC to ask, and whether another
+ * one after this, is the dispatcher's business.
+ */
+#include "validate/method.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "validate/ldap-identity.h"
+#include "validate/ldap-pool.h"
+
+#define STALE_MS 5000 /* idle for longer: ask for a sign of life first (AD drops idle connections) */
+#define LOST_MAX 3    /* used connections that may prove dead before the DC counts as refusing */
+#define CONNECT_TIMEOUT_MS 2000
+
+enum attempt_state {
+        ATTEMPT_NEW = 0,  /* waits for the loop */
+        ATTEMPT_CONNECT,  /* waits for a connection */
+        ATTEMPT_CHECK,    /* reads the rootDSE: the probe itself, or before a bind on a connection long idle */
+        ATTEMPT_BIND,     /* the password is on its way */
+        ATTEMPT_WHO,      /* asks which account that was: rootDSE (AD) or "Who am I" */
+        ATTEMPT_LOOK_UP,  /* reads that account */
+        ATTEMPT_DONE,
+};
+
+struct ldap_attempt {
+        struct ldap_pools *pools;
+        struct ldap_pool *pool;
+        struct attempt in;
+        char id[ID_MAX + 1];
+        bool probe;
+        attempt_done_fn *fn;
+        void *arg;
+        enum attempt_state state;
+        struct loop_timer *timer; /* the deadline, or a shorter one of the state */
+        struct ldap_waiter waiter;
+        struct ldap_conn *conn;
+        bool conn_used; /* it was open before */
+        bool left;
+        unsigned lost;
+        uint64_t started, asked;
+        struct ldap_who who;
+        struct outcome outcome;
+};
+
+static const char *state_text(enum attempt_state state)
+{
+        switch (state) {
+        case ATTEMPT_NEW:
+                return "new";
+        case ATTEMPT_CONNECT:
+                return "connect";
+        case ATTEMPT_CHECK:
+                return "check";
+        case ATTEMPT_BIND:
+                return "bind";
+        case ATTEMPT_WHO:
+                return "who";
+        case ATTEMPT_LOOK_UP:
+                return "look_up";
+        case ATTEMPT_DONE:
+                return "done";
+        }
+        return "?";
+}
+
+/* The one writer of state. */
+static void state_set(struct ldap_attempt *a, enum attempt_state state)
+{
+        log_debug("ldap_attempt", KV_S("dc", a->in.host), KV_S("from", state_text(a->state)), KV_S("to", state_text(state)));
+        a->state = state;
+}
+
+/* Gives the connection back; whatever is still under way on it closes it. */
+static void drop_conn(struct ldap_attempt *a, bool reusable)
+{
+        struct ldap_conn *conn = a->conn;
+
+        a->conn = NULL;
+        if (conn)
+                ldap_pool_release(a->pool, conn, reusable);
+}
+
+static void attempt_free(struct ldap_attempt *a)
+{
+        loop_timer_free(a->timer);
+        free(a);
+}
+
+/* The one end. reusable: the connection may serve others. */
+static void finish(struct ldap_attempt *a, bool reusable)
+{
+        struct outcome outcome;
+        uint64_t now = loop_now(ldap_pools_loop(a->pools));
+        attempt_done_fn *fn = a->fn;
+        void *arg = a->arg;
+        bool left = a->left;
+
+        if (a->state == ATTEMPT_DONE)
+                return;
+        state_set(a, ATTEMPT_DONE);
+        a->outcome.method = METHOD_LDAP;
+        a->outcome.ms_total = (uint32_t)(now - a->started);
+        if (a->asked)
+                a->outcome.ms_dc = (uint32_t)(now - a->asked);
+        snprintf(a->outcome.dc, sizeof a->outcome.dc, "%s", a->in.host);
+        outcome = a->outcome;
+        if (a->pool)
+                ldap_pool_stop_waiting(a->pool, &a->waiter);
+        drop_conn(a, reusable);
+        attempt_free(a);
+        fn(arg, &outcome, left);
+}
+
+/* Ends before any answer about the password. */
+static void finish_failed(struct ldap_attempt *a, enum reason reason, const char *why)
+{
+        a->outcome.reason = reason;
+        a->outcome.password_proved = false;
+        a->outcome.counted = a->left ? COUNTED_UNKNOWN : COUNTED_NO;
+        snprintf(a->outcome.context, sizeof a->outcome.context, "%s", why);
+        finish(a, false);
+}
+
+/* Ends after the bind was accepted, without knowing who it was. */
+static void finish_nobody(struct ldap_attempt *a, const char *why, bool reusable)
+{
+        a->outcome.reason = REASON_NO_IDENTITY;
+        snprintf(a->outcome.context, sizeof a->outcome.context, "%s", why);
+        finish(a, reusable);
+}
+
+/* Sends a built request; the state says what it asks. */
+static void send_request(struct ldap_attempt *a, struct buffer *request, int r)
+{
+        if (r == 0)
+                r = ldap_conn_send(a->conn, request);
+        buffer_free(request);
+        if (r == 0)
+                return;
+        if (a->state == ATTEMPT_WHO || a->state == ATTEMPT_LOOK_UP)
+                finish_nobody(a, "the question who it was could not be sent", false);
+        else
+                finish_failed(a, REASON_OVERLOADED, "the request could not be built or sent");
+}
+
+static void arm(struct ldap_attempt *a, uint64_t limit_ms)
+{
+        uint64_t at = loop_now(ldap_pools_loop(a->pools)) + limit_ms;
+
+        loop_timer_at(a->timer, limit_ms && at < a->in.deadline ? at : a->in.deadline);
+}
+
+static uint32_t connect_timeout(const struct ldap_attempt *a)
+{
+        return a->in.domain->connect_timeout_ms ? a->in.domain->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+}
+
+static void enter_check(struct ldap_attempt *a)
+{
+        static const char *const attributes[] = { "defaultNamingContext", NULL };
+        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
+
+        state_set(a, ATTEMPT_CHECK);
+        if (a->probe)
+                a->asked = loop_now(ldap_pools_loop(a->pools));
+        arm(a, a->probe ? 0 : connect_timeout(a) / 2);
+        send_request(a, &request, ldap_encode_read(&request, ldap_conn_next_id(a->conn), "", NULL, attributes));
+}
+
+static void enter_bind(struct ldap_attempt *a)
+{
+        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
+        char name[LDAP_BIND_NAME_MAX];
+        int r;
+
+        state_set(a, ATTEMPT_BIND);
+        arm(a, 0);
+        a->asked = loop_now(ldap_pools_loop(a->pools));
+        a->outcome.ms_connect = (uint32_t)(a->asked - a->started);
+        r = ldap_bind_name(name, a->in.domain, a->in.name);
+        if (r == 0)
+                r = ldap_encode_bind(&request, ldap_conn_next_id(a->conn), name, a->in.password);
+        send_request(a, &request, r);
+}
+
+static void enter_who(struct ldap_attempt *a)
+{
+        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
+
+        state_set(a, ATTEMPT_WHO);
+        send_request(a, &request, ldap_who_ask(&request, ldap_conn_next_id(a->conn), a->in.domain));
+}
+
+static void enter_look_up(struct ldap_attempt *a)
+{
+        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
+        int r;
+
+        state_set(a, ATTEMPT_LOOK_UP);
+        r = ldap_who_look_up(&request, ldap_conn_next_id(a->conn), &a->who);
+        if (r == -ENOENT)
+                finish_nobody(a, "the DC does not say which account the bind was for", true);
+        else
+                send_request(a, &request, r);
+}
+
+static void on_conn(void *arg, struct ldap_conn *conn, bool used);
+static void on_none(void *arg, enum reason reason, const char *why);
+
+static void enter_connect(struct ldap_attempt *a)
+{
+        state_set(a, ATTEMPT_CONNECT);
+        arm(a, 0);
+        a->waiter.on_conn = on_conn;
+        a->waiter.on_none = on_none;
+        a->waiter.arg = a;
+        ldap_pool_wait(a->pool, &a->waiter);
+}
+
+/* A used connection that proves dead before the password left costs only time. */
+static void on_lost(void *arg, enum reason reason, const char *why, bool left)
+{
+        struct ldap_attempt *a = arg;
+
+        a->conn = NULL;
+        a->left = a->left || (left && a->state == ATTEMPT_BIND);
+        if (a->state == ATTEMPT_WHO || a->state == ATTEMPT_LOOK_UP) {
+                finish_nobody(a, why, false);
+        } else if (a->left) {
+                finish_failed(a, REASON_OUTCOME_UNKNOWN, why);
+        } else if (a->conn_used && a->lost++ < LOST_MAX) {
+                ldap_pool_drop_idle(a->pool);
+                enter_connect(a);
+        } else {
+                finish_failed(a, reason, why);
+        }
+}
+
+static void check_done(struct ldap_attempt *a, const struct ldap_message *m)
+{
+        if (m->op != LDAP_OP_DONE) {
+                finish_failed(a, REASON_DC_PROTOCOL, "an answer that is none to a search");
+        } else if (!a->probe) {
+                enter_bind(a);
+        } else if (m->result == 0) {
+                a->outcome.reason = REASON_OK;
+                finish(a, true);
+        } else {
+                outcome_from_ldap(&a->outcome, m->result, m->diagnostic.data, m->diagnostic.n);
+                finish(a, false);
+        }
+}
+
+static void bind_done(struct ldap_attempt *a, const struct ldap_message *m)
+{
+        a->left = true;
+        if (m->op != LDAP_OP_BIND_RESPONSE) {
+                finish_failed(a, REASON_DC_PROTOCOL, "an answer that is none to a bind");
+                return;
+        }
+        outcome_from_ldap(&a->outcome, m->result, m->diagnostic.data, m->diagnostic.n);
+        if (a->outcome.reason == REASON_OK) {
+                /* not yet: nobody is accepted before it is known who it is */
+                a->outcome.reason = REASON_NO_IDENTITY;
+                enter_who(a);
+        } else {
+                finish(a, reason_info(a->outcome.reason)->verdict == VERDICT_REFUSED);
+        }
+}
+
+static void who_done(struct ldap_attempt *a, const struct ldap_message *m)
+{
+        ldap_who_done(&a->who, m);
+        enter_look_up(a);
+}
+
+static void look_up_done(struct ldap_attempt *a, const struct ldap_message *m)
+{
+        const char *why = NULL;
+
+        if (m->op == LDAP_OP_DONE && ldap_who_identity(&a->outcome.user, &a->who, a->in.domain, &why) == 0) {
+                a->outcome.reason = REASON_OK;
+                a->outcome.context[0] = '\0';
+                finish(a, true);
+        } else {
+                finish_nobody(a, why ? why : "an answer that is none to a search", m->op == LDAP_OP_DONE);
+        }
+}
+
+/* Entries are collected; whatever ends the request moves on. */
+static void on_message(void *arg, const struct ldap_message *m)
+{
+        struct ldap_attempt *a = arg;
+        bool part = m->op == LDAP_OP_ENTRY || m->op == LDAP_OP_REFERENCE;
+
+        switch (a->state) {
+        case ATTEMPT_CHECK:
+                if (!part)
+                        check_done(a, m);
+                return;
+        case ATTEMPT_BIND:
+                if (part)
+                        finish_failed(a, REASON_DC_PROTOCOL, "a search's answer to a bind");
+                else
+                        bind_done(a, m);
+                return;
+        case ATTEMPT_WHO:
+                if (part)
+                        ldap_who_entry(&a->who, m);
+                else
+                        who_done(a, m);
+                return;
+        case ATTEMPT_LOOK_UP:
+                if (part)
+                        ldap_who_account(&a->who, m);
+                else
+                        look_up_done(a, m);
+                return;
+        case ATTEMPT_NEW:
+        case ATTEMPT_CONNECT:
+        case ATTEMPT_DONE:
+                return;
+        }
+}
+
+static void on_conn(void *arg, struct ldap_conn *conn, bool used)
+{
+        struct ldap_attempt *a = arg;
+        struct ldap_conn_user user = { .id = a->id, .on_message = on_message, .on_lost = on_lost, .arg = a };
+        uint64_t idle = loop_now(ldap_pools_loop(a->pools)) - ldap_conn_idle_since(conn);
+
+        a->conn = conn;
+        a->conn_used = used;
+        ldap_conn_attach(conn, &user);
+        log_set_id(a->id);
+        if (a->probe || (used && idle > STALE_MS))
+                enter_check(a);
+        else
+                enter_bind(a);
+}
+
+static void on_none(void *arg, enum reason reason, const char *why)
+{
+        struct ldap_attempt *a = arg;
+
+        log_set_id(a->id);
+        finish_failed(a, reason, why);
+}
+
+static void enter_new(struct ldap_attempt *a)
+{
+        if (loop_now(ldap_pools_loop(a->pools)) >= a->in.deadline)
+                finish_failed(a, REASON_DEADLINE, "no time left");
+        else
+                enter_connect(a);
+}
+
+/* The connection does not answer a mere read: it, and what idles beside it, may be dead without saying so. */
+static void check_late(struct ldap_attempt *a)
+{
+        bool more = !a->probe && a->conn_used && a->lost++ == 0 && loop_now(ldap_pools_loop(a->pools)) < a->in.deadline;
+
+        if (!more) {
+                finish_failed(a, REASON_DC_TIMEOUT, "no answer to a read of the rootDSE");
+                return;
+        }
+        state_set(a, ATTEMPT_CONNECT);
+        ldap_pool_drop_idle(a->pool);
+        drop_conn(a, false);
+        enter_connect(a);
+}
+
+static void on_timer(void *arg)
+{
+        struct ldap_attempt *a = arg;
+
+        switch (a->state) {
+        case ATTEMPT_NEW:
+                enter_new(a);
+                return;
+        case ATTEMPT_CONNECT:
+                finish_failed(a, REASON_DC_TIMEOUT, "no connection to the DC in time");
+                return;
+        case ATTEMPT_CHECK:
+                check_late(a);
+                return;
+        case ATTEMPT_BIND:
+                a->left = ldap_conn_left(a->conn);
+                finish_failed(a, a->left ? REASON_OUTCOME_UNKNOWN : REASON_DC_TIMEOUT, "no answer to the bind in time");
+                return;
+        case ATTEMPT_WHO:
+        case ATTEMPT_LOOK_UP:
+                finish_nobody(a, "no time left to read which account it was", false);
+                return;
+        case ATTEMPT_DONE:
+                return;
+        }
+}
+
+static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt, bool probe,
+                 attempt_done_fn *fn, void *arg)
+{
+        struct ldap_attempt *a = calloc(1, sizeof *a);
+
+        if (!a)
+                return -ENOMEM;
+        a->pools = pools;
+        a->in = *attempt;
+        snprintf(a->id, sizeof a->id, "%s", attempt->id ? attempt->id : "");
+        a->probe = probe;
+        a->fn = fn;
+        a->arg = arg;
+        a->started = loop_now(ldap_pools_loop(pools));
+        a->pool = ldap_pool_find(pools, attempt);
+        if (!a->pool || loop_timer_new(&a->timer, ldap_pools_loop(pools), a->id, on_timer, a) < 0) {
+                attempt_free(a);
+                return -ENOMEM;
+        }
+        loop_timer_in(a->timer, 0);
+        *ret = a;
+        return 0;
+}
+
+int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt, attempt_done_fn *fn,
+                       void *arg)
+{
+        return start(ret, pools, attempt, false, fn, arg);
+}
+
+int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt, attempt_done_fn *fn,
+                     void *arg)
+{
+        return start(ret, pools, attempt, true, fn, arg);
+}
+
+void ldap_attempt_cancel(struct ldap_attempt *a)
+{
+        if (!a)
+                return;
+        state_set(a, ATTEMPT_DONE);
+        ldap_pool_stop_waiting(a->pool, &a->waiter);
+        drop_conn(a, true); /* closed unless at rest */
+        attempt_free(a);
+}

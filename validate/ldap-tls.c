@@ -1,0 +1,215 @@
+/*
+ * Who is a DC of this domain, by its certificate.
+ *
+ * Invariant: a handshake ends well only if the chain leads to a configured CA *and* the certificate proves what
+ * dc_identity asks for (or, with pins, its key is one of them); there is no fallback. DNS proves nothing here, and no
+ * session is resumed, so every connection is checked. It opens no connection.
+ */
+#include "validate/ldap-tls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+#include <openssl/x509v3.h>
+
+#include "connector/base/cleanup.h"
+#include "connector/base/text.h"
+#include "validate/dns.h"
+
+#define PINS_MAX 8
+
+struct ldap_tls {
+        SSL_CTX *ctx;
+        char *domain;
+        enum dc_identity identity;
+        size_t n_pins;
+        uint8_t pins[PINS_MAX][SHA256_DIGEST_LENGTH];
+};
+
+/* Where a session keeps its struct ldap_tls_result. */
+static int result_index(void)
+{
+        static int index = -1;
+
+        if (index < 0)
+                index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+        return index;
+}
+
+static int refuse(struct ldap_tls_result *result, const char *why)
+{
+        result->refused = true;
+        snprintf(result->why, sizeof result->why, "%s", why);
+        return 0;
+}
+
+static bool pin_matches(const struct ldap_tls *tls, X509 *cert)
+{
+        uint8_t hash[SHA256_DIGEST_LENGTH], *der = NULL;
+        int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
+        bool found = false;
+
+        if (n <= 0)
+                return false;
+        SHA256(der, (size_t)n, hash);
+        OPENSSL_free(der);
+        for (size_t i = 0; i < tls->n_pins; i++)
+                found = found || memcmp(hash, tls->pins[i], sizeof hash) == 0;
+        return found;
+}
+
+static bool names_host(X509 *cert, const char *name)
+{
+        unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS;
+        struct dns_address ignored;
+
+        if (dns_numeric(&ignored, name) == 0)
+                return X509_check_ip_asc(cert, name, 0) == 1;
+        return X509_check_host(cert, name, strlen(name), flags, NULL) == 1;
+}
+
+/* The certificate's own proof, besides its chain. */
+static int check_identity(const struct ldap_tls *tls, struct ldap_tls_result *result, X509 *cert)
+{
+        switch (tls->identity) {
+        case DC_IDENTITY_DOMAIN_SAN:
+                return names_host(cert, tls->domain) ? 1 : refuse(result, "certificate does not name the domain");
+        case DC_IDENTITY_LIST:
+                return names_host(cert, result->host) ? 1 : refuse(result, "certificate does not name the host");
+        case DC_IDENTITY_PIN:
+                return pin_matches(tls, cert) ? 1 : refuse(result, "certificate's key is not pinned");
+        }
+        return refuse(result, "no way to check the certificate is configured");
+}
+
+/* Replaces OpenSSL's verification: 1 good, 0 not. A pinned key needs no chain. */
+static int on_verify(X509_STORE_CTX *store, void *arg)
+{
+        const struct ldap_tls *tls = arg;
+        SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+        struct ldap_tls_result *result = SSL_get_ex_data(ssl, result_index());
+        X509 *cert = X509_STORE_CTX_get0_cert(store);
+
+        if (!result || !cert)
+                return 0;
+        if (tls->identity != DC_IDENTITY_PIN && X509_verify_cert(store) != 1)
+                return refuse(result, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+        if (check_identity(tls, result, cert))
+                return 1;
+        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+        return 0;
+}
+
+static int fail_openssl(struct error *err, const struct domain_config *domain, const char *what)
+{
+        unsigned long code = ERR_get_error();
+        const char *text = code ? ERR_reason_error_string(code) : NULL;
+
+        ERR_clear_error();
+        return error_fail(err, -EINVAL, "domain %s: %s: %s", domain->name, what, text ? text : "failed");
+}
+
+/* Adds every certificate of the PEM text; at least one. */
+static int load_ca(struct ldap_tls *tls, const struct domain_config *domain, struct error *err)
+{
+        BIO *bio = BIO_new_mem_buf(domain->ca_pem, -1);
+        X509_STORE *store = SSL_CTX_get_cert_store(tls->ctx);
+        X509 *cert = NULL;
+        size_t n = 0;
+
+        while (bio && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+                n += X509_STORE_add_cert(store, cert) == 1;
+                X509_free(cert);
+        }
+        BIO_free(bio);
+        if (n == 0)
+                return fail_openssl(err, domain, "the CA text holds no certificate (PEM is expected)");
+        ERR_clear_error(); /* the end of the text */
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(tls->ctx), X509_V_FLAG_PARTIAL_CHAIN);
+        return 0;
+}
+
+static int load_pins(struct ldap_tls *tls, const struct domain_config *domain, struct error *err)
+{
+        for (size_t i = 0; i < PINS_MAX && domain->pins[i]; i++) {
+                if (b64u_decode_exact(tls->pins[i], sizeof tls->pins[i], domain->pins[i], strlen(domain->pins[i])) < 0)
+                        return error_fail(err, -EINVAL, "domain %s: pin %zu is not the base64url of a SHA-256 hash", domain->name, i + 1);
+                tls->n_pins++;
+        }
+        if (tls->identity == DC_IDENTITY_PIN && tls->n_pins == 0)
+                return error_fail(err, -EINVAL, "domain %s: dc_identity is pin, but no pin is configured", domain->name);
+        return 0;
+}
+
+static int fill(struct ldap_tls *tls, const struct domain_config *domain, struct error *err)
+{
+        int r;
+
+        tls->identity = domain->dc_identity;
+        if (text_set(&tls->domain, domain->name) < 0)
+                return error_fail(err, -ENOMEM, "domain %s: out of memory", domain->name);
+        tls->ctx = SSL_CTX_new(TLS_client_method());
+        if (!tls->ctx || SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION) != 1)
+                return fail_openssl(err, domain, "TLS");
+        SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
+        SSL_CTX_set_mode(tls->ctx, SSL_MODE_RELEASE_BUFFERS);
+        SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
+        SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_cert_verify_callback(tls->ctx, on_verify, tls);
+        r = load_pins(tls, domain, err);
+        if (r < 0 || tls->identity == DC_IDENTITY_PIN)
+                return r;
+        if (domain->ca_pem)
+                return load_ca(tls, domain, err);
+        if (SSL_CTX_set_default_verify_paths(tls->ctx) != 1)
+                return fail_openssl(err, domain, "the system's CA certificates");
+        return 0;
+}
+
+int ldap_tls_new(struct ldap_tls **ret_tls, const struct domain_config *domain, struct error *err)
+{
+        struct ldap_tls *tls = calloc(1, sizeof *tls);
+        int r;
+
+        if (!tls)
+                return error_fail(err, -ENOMEM, "domain %s: out of memory", domain->name);
+        r = fill(tls, domain, err);
+        if (r < 0) {
+                ldap_tls_free(tls);
+                return r;
+        }
+        *ret_tls = tls;
+        return 0;
+}
+
+struct ldap_tls *ldap_tls_free(struct ldap_tls *tls)
+{
+        if (!tls)
+                return NULL;
+        SSL_CTX_free(tls->ctx);
+        free(tls->domain);
+        free(tls);
+        return NULL;
+}
+
+SSL *ldap_tls_session(const struct ldap_tls *tls, const char *host, struct ldap_tls_result *result)
+{
+        struct dns_address ignored;
+        SSL *ssl = SSL_new(tls->ctx);
+
+        if (!ssl)
+                return NULL;
+        memset(result, 0, sizeof *result);
+        snprintf(result->host, sizeof result->host, "%s", host);
+        if (SSL_set_ex_data(ssl, result_index(), result) != 1 ||
+            (dns_numeric(&ignored, host) < 0 && SSL_set_tlsext_host_name(ssl, host) != 1)) {
+                SSL_free(ssl);
+                return NULL;
+        }
+        return ssl;
+}

@@ -1,0 +1,193 @@
+/*
+ * Takes apart names as people type them.
+ *
+ * Invariant: a name that parses is a UPN or NETBIOS\name of a domain in the config, free of NUL, control characters
+ * and every character that would make a DC read another form (DN, SID, SPN, canonical name). It asks nobody.
+ */
+#include "validate/name.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "connector/base/text.h"
+
+/* Forbidden in sAMAccountName ([MS-SAMR] 3.1.1.6), and what DNs, SPNs and canonical names are made of. */
+#define USER_FORBIDDEN "\"/\\[]:;|=,+*?<>@"
+/* An explicit UPN may hold a few of them left of the @, but none that DNs or SPNs are made of. */
+#define UPN_USER_FORBIDDEN "\"/\\[]:;|=,*?<>@"
+
+static bool text_plain(const char *s, size_t n)
+{
+        if (!utf8_valid(s, n))
+                return false;
+        for (size_t i = 0; i < n;) {
+                uint32_t cp = 0;
+                size_t step = utf8_next(s + i, n - i, &cp);
+
+                if (step == 0 || cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029)
+                        return false;
+                i += step;
+        }
+        return true;
+}
+
+static bool has_any(const char *s, size_t n, const char *set)
+{
+        for (size_t i = 0; i < n; i++)
+                if (strchr(set, s[i]))
+                        return true;
+        return false;
+}
+
+/* Letters, digits, '-', '_' and '.', as in DNS names; no empty label. */
+static bool suffix_plain(const char *s, size_t n)
+{
+        char before = '.';
+
+        for (size_t i = 0; i < n; before = s[i++]) {
+                bool word = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') ||
+                            s[i] == '-' || s[i] == '_';
+
+                if (!word && (s[i] != '.' || before == '.'))
+                        return false;
+        }
+        return n > 0 && before != '.';
+}
+
+/* "S-1-..." would be looked up as a SID. */
+static bool looks_like_sid(const char *s, size_t n)
+{
+        return n >= 4 && strncasecmp(s, "S-1-", 4) == 0;
+}
+
+/* A user part that is blank at an end names somebody else than it seems to. */
+static bool user_plain(const char *s, size_t n, const char *forbidden)
+{
+        return n > 0 && s[0] != ' ' && s[n - 1] != ' ' && !has_any(s, n, forbidden) && !looks_like_sid(s, n);
+}
+
+static bool same(const char *known, const char *s, size_t n)
+{
+        return known && strlen(known) == n && strncasecmp(known, s, n) == 0;
+}
+
+static bool domain_has_suffix(const struct domain_config *domain, const char *s, size_t n)
+{
+        if (same(domain->name, s, n) || same(domain->realm, s, n))
+                return true;
+        for (size_t i = 0; i < SUFFIXES_MAX && domain->suffixes[i]; i++)
+                if (same(domain->suffixes[i], s, n))
+                        return true;
+        return false;
+}
+
+/* The domain with this UPN suffix, or config->n_domains. */
+static size_t find_by_suffix(const struct validate_config *config, const char *s, size_t n)
+{
+        size_t i = 0;
+
+        while (i < config->n_domains && !domain_has_suffix(&config->domains[i], s, n))
+                i++;
+        return i;
+}
+
+static size_t find_by_netbios(const struct validate_config *config, const char *s, size_t n)
+{
+        size_t i = 0;
+
+        while (i < config->n_domains && !same(config->domains[i].netbios, s, n))
+                i++;
+        return i;
+}
+
+static size_t find_default(const struct validate_config *config)
+{
+        size_t i = 0;
+
+        if (!config->default_domain)
+                return config->n_domains;
+        while (i < config->n_domains && strcasecmp(config->domains[i].name, config->default_domain) != 0)
+                i++;
+        return i;
+}
+
+static void copy(char *out, const char *s, size_t n)
+{
+        memcpy(out, s, n);
+        out[n] = '\0';
+}
+
+static enum reason parse_upn(struct name *out, const struct validate_config *config, const char *s, size_t n, const char *at)
+{
+        size_t user_n = (size_t)(at - s), suffix_n = n - user_n - 1;
+
+        if (!user_plain(s, user_n, UPN_USER_FORBIDDEN) || !suffix_plain(at + 1, suffix_n))
+                return REASON_BAD_NAME_FORM;
+        out->form = NAME_UPN;
+        out->domain = find_by_suffix(config, at + 1, suffix_n);
+        copy(out->user, s, user_n);
+        copy(out->suffix, at + 1, suffix_n);
+        return out->domain < config->n_domains ? REASON_OK : REASON_UNKNOWN_DOMAIN;
+}
+
+static enum reason parse_netbios(struct name *out, const struct validate_config *config, const char *s, size_t n, const char *slash)
+{
+        size_t domain_n = (size_t)(slash - s), user_n = n - domain_n - 1;
+
+        if (!suffix_plain(s, domain_n) || !user_plain(slash + 1, user_n, USER_FORBIDDEN))
+                return REASON_BAD_NAME_FORM;
+        out->form = NAME_NETBIOS;
+        out->domain = find_by_netbios(config, s, domain_n);
+        copy(out->user, slash + 1, user_n);
+        copy(out->suffix, s, domain_n);
+        return out->domain < config->n_domains ? REASON_OK : REASON_UNKNOWN_DOMAIN;
+}
+
+/* A bare name is user@default-domain, or DEFAULT\user where that has a NetBIOS name: it means the sAMAccountName. */
+static enum reason parse_bare(struct name *out, const struct validate_config *config, const char *s, size_t n)
+{
+        const struct domain_config *domain;
+        size_t i = find_default(config);
+
+        if (i >= config->n_domains || !user_plain(s, n, USER_FORBIDDEN))
+                return REASON_BAD_NAME_FORM;
+        domain = &config->domains[i];
+        if (strlen(domain->name) > USERNAME_MAX)
+                return REASON_BAD_NAME_FORM;
+        out->form = domain->netbios ? NAME_NETBIOS : NAME_UPN;
+        out->domain = i;
+        copy(out->user, s, n);
+        copy(out->suffix, domain->name, strlen(domain->name));
+        return REASON_OK;
+}
+
+enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes, size_t n)
+{
+        struct name name = { 0 };
+        const char *at, *slash;
+        enum reason reason;
+
+        if (n == 0 || n > USERNAME_MAX || !text_plain(bytes, n))
+                return REASON_BAD_NAME_FORM;
+        slash = memchr(bytes, '\\', n);
+        at = memrchr(bytes, '@', n);
+        if (slash)
+                reason = parse_netbios(&name, config, bytes, n, slash);
+        else if (at)
+                reason = parse_upn(&name, config, bytes, n, at);
+        else
+                reason = parse_bare(&name, config, bytes, n);
+        if (reason == REASON_OK)
+                *ret_name = name;
+        return reason;
+}
+
+void name_bind_text(const struct name *name, const struct domain_config *domain, char *out, size_t cap)
+{
+        if (name->form == NAME_NETBIOS && domain->netbios)
+                snprintf(out, cap, "%s\\%s", domain->netbios, name->user);
+        else
+                snprintf(out, cap, "%s@%s", name->user, name->form == NAME_UPN ? name->suffix : domain->name);
+}
