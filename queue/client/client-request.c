@@ -227,7 +227,7 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
                 struct request_claims *claims, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1);
-        struct choice choice;
+        struct choice choice = {0};
         int r;
 
         r = begin(s, d, p, err);
