@@ -93,7 +93,7 @@ static void on_dead(void *arg)
         struct dispatch_link *link = arg;
 
         link->draining = true;
-        log_info("link_dead", KV_S("tenant", link->site->tenant), KV_S("connector", link->connector),
+        log_debug("link_dead", KV_S("tenant", link->site->tenant), KV_S("connector", link->connector),
                  KV_U("requests", link->n_requests));
         empty(link, true);
         link->sink.drop(link->sink.arg, "no report for 12 s");
