@@ -85,6 +85,13 @@ static struct config_section_notes *open_section(struct config_parser *p, char *
         return NULL;
 }
 
+/* What follows belongs to a section that was refused. */
+static void leave_section(struct config_parser *p)
+{
+        p->in_section = true;
+        p->notes = NULL;
+}
+
 /* line is what follows the '['. The reader does this itself because inih cuts long names and skips empty
  * sections. */
 static void enter_section(struct config_parser *p, const char *line)
@@ -92,13 +99,12 @@ static void enter_section(struct config_parser *p, const char *line)
         char name[300] = "";
         size_t n = strcspn(line, "]");
 
-        p->in_section = true;
+        leave_section(p);
         if (n < sizeof(name)) {
                 memcpy(name, line, n);
                 p->notes = open_section(p, name);
                 return;
         }
-        p->notes = NULL;
         parse_error(p, &p->place, "[section]", "the name is longer than 299 bytes");
 }
 
@@ -145,11 +151,14 @@ static char *read_line(char *out, int cap, void *arg)
         const char *fault = line_fault(line, n);
         if (fault && p->first_pass)
                 blank_line(p, fault);
-        if (fault || line_blanked(p) || n + 2 > (size_t)cap)
-                n = 0;
         while (n > 0 && isspace((unsigned char)*line)) {
                 line++;
                 n--;
+        }
+        if (fault || line_blanked(p) || n + 2 > (size_t)cap) {
+                if (n > 0 && line[0] == '[') /* its keys are not those of the section before */
+                        leave_section(p);
+                n = 0;
         }
         memcpy(out, line, n);
         out[n] = '\n';
@@ -166,6 +175,7 @@ static int run_inih(struct config_parser *p, ini_handler handler)
         p->in_section = false;
         p->notes = NULL;
         ini_max_line = LINE_MAX_BYTES + 8;
+        ini_initial_alloc = ini_max_line;
         ini_use_stack = false;
         ini_allow_multiline = false;
         ini_allow_inline_comments = false;

@@ -264,9 +264,10 @@ int cli_parse(struct cli *cli, const struct cli_usage *u, int argc, char **argv,
 
 static int list_commands(const struct cli *cli, const struct cli_command *table, const char *about, FILE *out)
 {
-        (void)fprintf(out, "usage: %s COMMAND [OPTIONS]\n\n%s\n", cli->program, about);
+        (void)fprintf(out, "usage: %s COMMAND [OPTIONS]\n\n%s%s\n", cli->program, about,
+                      about[strcspn(about, "\n")] ? "" : "\n");
         for (const struct cli_command *c = table; c->name; c++)
-                (void)fprintf(out, "  %-14s %s\n", c->name, c->help);
+                (void)fprintf(out, "  %-16s %s\n", c->name, c->help);
         (void)fprintf(out,
                       "\n%s COMMAND --help shows more. Exit codes: 0 yes, 1 no, 2 wrong usage,\n"
                       "3 unavailable.\n",
