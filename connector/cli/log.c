@@ -70,8 +70,8 @@ static int parse_since(const char *text, int64_t *ret_wall)
 static json_t *make_request(struct cli *cli, int *ret_code)
 {
         json_t *request = json_pack("{s:s, s:b}", "do", "log", "events", events);
-        uint64_t n;
-        int64_t wall;
+        uint64_t n = 0;
+        int64_t wall = 0;
 
         *ret_code = CLI_USAGE;
         if (limit && text_parse_u64(limit, 1, 500, &n) < 0)
