@@ -34,10 +34,18 @@
 
 #define OID_WHOAMI "1.3.6.1.4.1.4203.1.11.3"
 
+/* For an encoder, which owns its bytes. */
 static void element_freep(BerElement **ber)
 {
         if (*ber)
                 ber_free(*ber, 1);
+}
+
+/* For a reader, which only refers to them. */
+static void reader_freep(BerElement **ber)
+{
+        if (*ber)
+                ber_free(*ber, 0);
 }
 
 int ldap_message_length(const uint8_t *bytes, size_t n, size_t *ret_len)
@@ -110,7 +118,7 @@ static BerElement *reader(struct berval *value)
 /* LDAPResult, then what each kind of response adds. */
 static int parse_result(struct ldap_message *m, struct berval *body)
 {
-        _cleanup_(element_freep) BerElement *ber = reader(body);
+        _cleanup_(reader_freep) BerElement *ber = reader(body);
         struct berval matched, text, skip, name, value;
         ber_int_t result;
 
@@ -137,7 +145,7 @@ static int parse_result(struct ldap_message *m, struct berval *body)
 
 static int parse_entry(struct ldap_message *m, struct berval *body)
 {
-        _cleanup_(element_freep) BerElement *ber = reader(body);
+        _cleanup_(reader_freep) BerElement *ber = reader(body);
         struct berval dn, attributes;
 
         if (!ber)
@@ -170,7 +178,7 @@ static int parse_op(struct ldap_message *m, ber_tag_t tag, struct berval *body)
 /* messageID, operation, controls (which are skipped: none of them was asked for). */
 static int parse_message(struct ldap_message *m, struct berval *body)
 {
-        _cleanup_(element_freep) BerElement *ber = reader(body);
+        _cleanup_(reader_freep) BerElement *ber = reader(body);
         struct berval op, controls;
         ber_tag_t tag;
         ber_int_t id;
@@ -195,7 +203,7 @@ static int parse_message(struct ldap_message *m, struct berval *body)
 int ldap_message_parse(struct ldap_message *ret_message, uint8_t *bytes, size_t n)
 {
         struct berval whole = { n, (char *)bytes }, body;
-        _cleanup_(element_freep) BerElement *ber = reader(&whole);
+        _cleanup_(reader_freep) BerElement *ber = reader(&whole);
         struct ldap_message m = { 0 };
         int r;
 
@@ -212,7 +220,7 @@ int ldap_message_parse(struct ldap_message *ret_message, uint8_t *bytes, size_t 
 /* One PartialAttribute: description and a set of values. */
 static int each_value(struct berval *attribute, ldap_value_fn *fn, void *arg)
 {
-        _cleanup_(element_freep) BerElement *ber = reader(attribute), *values = NULL;
+        _cleanup_(reader_freep) BerElement *ber = reader(attribute), *values = NULL;
         struct berval description, set, value;
         struct ldap_bytes name, bytes;
 
@@ -236,7 +244,7 @@ static int each_value(struct berval *attribute, ldap_value_fn *fn, void *arg)
 int ldap_entry_each(const struct ldap_message *message, ldap_value_fn *fn, void *arg)
 {
         struct berval list = { message->attributes.n, (char *)(uintptr_t)message->attributes.data }, attribute;
-        _cleanup_(element_freep) BerElement *ber = reader(&list);
+        _cleanup_(reader_freep) BerElement *ber = reader(&list);
 
         if (!ber)
                 return -ENOMEM;

@@ -1,0 +1,449 @@
+/*
+ * The rig of the LDAP tests. The peer is a TLS server on the validator's own loop; its answers are built with liblber.
+ */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/integration/validate/ldap_rig.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <lber.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connector/base/log.h"
+#include "connector/base/text.h"
+#include "tests/lab/lab.h"
+#include "validate/ldap-ber.h"
+
+#define BUDGET_MS 8000
+
+static char *read_text(const char *path)
+{
+        struct buffer b = BUFFER(1 << 20);
+        struct error err;
+
+        if (file_read(&b, path, &err) < 0)
+                fail_msg("%s", err.text);
+        return buffer_steal(&b);
+}
+
+void rig_open(struct rig *rig)
+{
+        static bool arena;
+        struct error err;
+
+        if (!arena && secret_arena_init(2048, &err) < 0)
+                fail_msg("%s", err.text);
+        arena = true;
+        log_open("test", getenv("TEST_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, NULL);
+        memset(rig, 0, sizeof *rig);
+        assert_int_equal(loop_new(&rig->loop), 0);
+        rig->ca = read_text(lab_get("CA"));
+}
+
+void rig_close(struct rig *rig)
+{
+        rig->v = validate_free(rig->v);
+        loop_run_once(rig->loop);
+        rig->loop = loop_free(rig->loop);
+        free(rig->ca);
+        assert_int_equal(secret_arena_in_use(), 0);
+}
+
+void rig_samba(struct rig *rig, size_t i)
+{
+        rig->domains[i] = (struct domain_config){
+                .name = lab_get("AD_DOMAIN"),
+                .realm = lab_get("AD_REALM"),
+                .netbios = lab_get("AD_NETBIOS"),
+                .suffixes = { lab_get("AD_SUFFIX") },
+                .dcs = { { .host = lab_get("AD_HOST"), .address = lab_get("AD_ADDRESS") } },
+                .n_dcs = 1,
+                .methods = { METHOD_LDAP },
+                .ldaps_port = lab_port("AD_LDAPS_PORT"),
+                .ca_pem = rig->ca,
+        };
+}
+
+void rig_slapd(struct rig *rig, size_t i)
+{
+        rig->domains[i] = (struct domain_config){
+                .name = lab_get("SLAPD_DOMAIN"),
+                .dcs = { { .host = lab_get("SLAPD_HOST"), .address = lab_get("SLAPD_ADDRESS") } },
+                .n_dcs = 1,
+                .methods = { METHOD_LDAP },
+                .directory = DIRECTORY_GENERIC,
+                .ldaps_port = lab_port("SLAPD_LDAPS_PORT"),
+                .ca_pem = rig->ca,
+                .bind_template = lab_get("SLAPD_BIND_TEMPLATE"),
+        };
+}
+
+static void on_ready(void *arg)
+{
+        struct rig *rig = arg;
+
+        rig->ready_calls++;
+}
+
+void rig_start(struct rig *rig, size_t n)
+{
+        struct error err = { "" };
+
+        rig->config = (struct validate_config){ .domains = rig->domains, .n_domains = n, .default_domain = rig->domains[0].name };
+        if (validate_new(&rig->v, rig->loop, &rig->config, on_ready, rig, &err) < 0)
+                fail_msg("%s", err.text);
+}
+
+static void on_spun(void *arg)
+{
+        loop_stop(arg, 0);
+}
+
+void rig_spin(struct rig *rig, uint32_t ms)
+{
+        struct loop_timer *timer = NULL;
+
+        assert_int_equal(loop_timer_new(&timer, rig->loop, NULL, on_spun, rig->loop), 0);
+        loop_timer_in(timer, ms);
+        loop_run(rig->loop);
+        loop_timer_free(timer);
+}
+
+void rig_until(struct rig *rig, const unsigned *counter, unsigned value, uint32_t ms)
+{
+        uint64_t end = loop_now(rig->loop) + ms;
+
+        while (*counter < value) {
+                if (loop_now(rig->loop) > end)
+                        fail_msg("a counter stopped at %u instead of %u", *counter, value);
+                rig_spin(rig, 2);
+        }
+}
+
+void rig_start_ready(struct rig *rig, size_t n)
+{
+        const char *why = NULL;
+
+        rig_start(rig, n);
+        for (size_t i = 0; i < n; i++) {
+                uint64_t end = loop_now(rig->loop) + 5000;
+
+                while (!validate_ready(rig->v, i, &why)) {
+                        if (loop_now(rig->loop) > end)
+                                fail_msg("domain %zu is not ready: %s", i, why);
+                        rig_spin(rig, 2);
+                }
+        }
+}
+
+static void on_done(void *arg, const struct outcome *outcome)
+{
+        struct ask *ask = arg;
+
+        ask->calls++;
+        ask->op = NULL;
+        ask->outcome = *outcome;
+        ask->ended = loop_now(ask->rig->loop);
+}
+
+void ask_start(struct rig *rig, struct ask *ask)
+{
+        struct validate_request request = {
+                .id = "0123456789abcdef",
+                .name = ask->name,
+                .name_len = strlen(ask->name),
+                .deadline = loop_now(rig->loop) + (ask->budget_ms ? ask->budget_ms : BUDGET_MS),
+                .password_reason = REASON_EMPTY_PASSWORD,
+        };
+
+        ask->rig = rig;
+        ask->calls = 0;
+        ask->started = loop_now(rig->loop);
+        if (ask->password[0])
+                assert_int_equal(secret_new(&request.password, ask->password, strlen(ask->password)), 0);
+        assert_int_equal(validate_start(&ask->op, rig->v, &request, on_done, ask), 0);
+        assert_int_equal(ask->calls, 0);
+}
+
+void ask_wait(struct rig *rig, struct ask *asks, size_t n)
+{
+        uint64_t end = loop_now(rig->loop) + 60000;
+
+        for (size_t i = 0; i < n; i++) {
+                while (asks[i].calls == 0) {
+                        if (loop_now(rig->loop) > end)
+                                fail_msg("no answer to %s", asks[i].name);
+                        rig_spin(rig, 1);
+                }
+        }
+        for (size_t i = 0; i < n; i++)
+                assert_int_equal(asks[i].calls, 1);
+}
+
+void ask_all(struct rig *rig, struct ask *asks, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                ask_start(rig, &asks[i]);
+        ask_wait(rig, asks, n);
+}
+
+const struct outcome *ask_one(struct rig *rig, struct ask *ask)
+{
+        ask_all(rig, ask, 1);
+        return &ask->outcome;
+}
+
+void assert_reason(const struct ask *ask, enum reason reason)
+{
+        const struct outcome *o = &ask->outcome;
+
+        if (o->reason != reason)
+                fail_msg("%s: %s instead of %s (%s; ldap %d data %x; dc %s; %u ms)", ask->name, reason_info(o->reason)->id,
+                         reason_info(reason)->id, o->context, o->ldap, o->ldap_data, o->dc, o->ms_total);
+}
+
+/* ---- the peer ---- */
+
+#define PEER_SID "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\350\3\0\0"        /* S-1-5-21-1-2-3-1000 */
+#define PEER_OTHER "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\351\3\0\0"      /* ...-1001 */
+#define PEER_SID_SIZE 28
+#define DATA_52E "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data 52e, v4563"
+
+static void put(struct bufferevent *bev, BerElement *ber)
+{
+        struct berval value;
+
+        assert_int_equal(ber_flatten2(ber, &value, 0), 0);
+        bufferevent_write(bev, value.bv_val, value.bv_len);
+        ber_free(ber, 1);
+}
+
+static void put_result(struct bufferevent *bev, int id, unsigned tag, int result, const char *text)
+{
+        BerElement *ber = ber_alloc_t(LBER_USE_DER);
+
+        assert_true(ber_printf(ber, "{it{ess}}", id, tag, result, "", text) >= 0);
+        put(bev, ber);
+}
+
+static void put_entry(struct bufferevent *bev, int id, const char *attribute, const char *sid, const char *more, const char *text)
+{
+        BerElement *ber = ber_alloc_t(LBER_USE_DER);
+
+        assert_true(ber_printf(ber, "{it{s{", id, 0x64, "") >= 0);
+        if (sid)
+                assert_true(ber_printf(ber, "{s[o]}", attribute, sid, (ber_len_t)PEER_SID_SIZE) >= 0);
+        assert_true(ber_printf(ber, "{s[s]}}}}", more, text) >= 0);
+        put(bev, ber);
+}
+
+static void put_notice(struct bufferevent *bev)
+{
+        BerElement *ber = ber_alloc_t(LBER_USE_DER);
+
+        assert_true(ber_printf(ber, "{it{essts}}", 0, 0x78, 52, "", "", 0x8a, LDAP_OID_DISCONNECT) >= 0);
+        put(bev, ber);
+}
+
+static void link_close(struct peer *peer, struct bufferevent *bev)
+{
+        for (size_t i = 0; i < sizeof peer->links / sizeof *peer->links; i++)
+                if (peer->links[i] == bev)
+                        peer->links[i] = NULL;
+        bufferevent_free(bev);
+        peer->open--;
+}
+
+/* Everything but PEER_ANSWER and its variants. True when the link still stands. */
+static bool misbehave(struct peer *peer, struct bufferevent *bev, enum peer_act act)
+{
+        if (act == PEER_GARBAGE)
+                bufferevent_write(bev, "HTTP/1.1 400 Bad Request\r\n", 26);
+        if (act == PEER_HUGE)
+                bufferevent_write(bev, "\x30\x84\x40\0\0\0", 6);
+        if (act == PEER_NOTICE)
+                put_notice(bev);
+        if (act != PEER_CLOSE)
+                return true;
+        link_close(peer, bev);
+        return false;
+}
+
+static bool answer_bind(struct peer *peer, struct bufferevent *bev, int id, BerElement *ber)
+{
+        struct berval name, password;
+        int version;
+        enum peer_act act = peer->on_bind;
+
+        peer->binds++;
+        assert_true(ber_scanf(ber, "{imm", &version, &name, &password) != LBER_ERROR);
+        if (password.bv_len == 0)
+                fail_msg("an empty password reached the peer");
+        if (act == PEER_WRONG_ID)
+                id += 7;
+        if (act == PEER_UNAVAILABLE)
+                put_result(bev, id, 0x61, 52, "");
+        else if (act != PEER_ANSWER && act != PEER_WRONG_ID)
+                return misbehave(peer, bev, act);
+        else if (password.bv_len == 5 && memcmp(password.bv_val, "right", 5) == 0)
+                put_result(bev, id, 0x61, 0, "");
+        else
+                put_result(bev, id, 0x61, 49, DATA_52E);
+        return true;
+}
+
+static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerElement *ber)
+{
+        struct berval base;
+        enum peer_act act = peer->on_read;
+        const char *sid = act == PEER_OTHER_SID ? PEER_OTHER : act == PEER_NO_SID ? NULL : PEER_SID;
+
+        peer->reads++;
+        assert_true(ber_scanf(ber, "{m", &base) != LBER_ERROR);
+        if (act != PEER_ANSWER && act != PEER_OTHER_SID && act != PEER_NO_SID)
+                return misbehave(peer, bev, act);
+        if (base.bv_len == 0)
+                put_entry(bev, id, "tokenGroups", PEER_SID, "msDS-PrincipalName", "CORP\\someone");
+        else
+                put_entry(bev, id, "objectSid", sid, "sAMAccountName", "someone");
+        put_result(bev, id, 0x65, 0, "");
+        return true;
+}
+
+/* Answers one whole request. False when the link is gone. */
+static bool answer(struct peer *peer, struct bufferevent *bev, char *bytes, size_t n)
+{
+        struct berval whole = { n, bytes };
+        BerElement *ber = ber_init(&whole);
+        ber_len_t len;
+        int id;
+        bool stands;
+
+        assert_non_null(ber);
+        assert_true(ber_scanf(ber, "{i", &id) != LBER_ERROR);
+        if (ber_peek_tag(ber, &len) == 0x60)
+                stands = answer_bind(peer, bev, id, ber);
+        else
+                stands = answer_read(peer, bev, id, ber);
+        ber_free(ber, 1);
+        return stands;
+}
+
+static void on_peer_read(struct bufferevent *bev, void *arg)
+{
+        struct evbuffer *input = bufferevent_get_input(bev);
+        uint8_t head[6];
+        char bytes[LDAP_REQUEST_MAX];
+        size_t len;
+
+        for (;;) {
+                ev_ssize_t got = evbuffer_copyout(input, head, sizeof head);
+
+                if (got <= 0 || ldap_message_length(head, (size_t)got, &len) != 0 || evbuffer_get_length(input) < len)
+                        return;
+                assert_true(len <= sizeof bytes);
+                evbuffer_remove(input, bytes, len);
+                if (!answer(arg, bev, bytes, len))
+                        return;
+        }
+}
+
+static void on_peer_event(struct bufferevent *bev, short what, void *arg)
+{
+        if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
+                link_close(arg, bev);
+}
+
+static void on_peer_accept(void *arg, int fd, int events)
+{
+        struct peer *peer = arg;
+        int one = 1, s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        size_t i = 0;
+
+        (void)events;
+        if (s < 0)
+                return;
+        peer->accepts++;
+        peer->open++;
+        setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        while (i < sizeof peer->links / sizeof *peer->links && peer->links[i])
+                i++;
+        assert_true(i < sizeof peer->links / sizeof *peer->links);
+        peer->links[i] = bufferevent_openssl_socket_new(loop_base(peer->rig->loop), s, SSL_new(peer->ctx), BUFFEREVENT_SSL_ACCEPTING,
+                                                        BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+        bufferevent_setcb(peer->links[i], on_peer_read, NULL, on_peer_event, peer);
+        bufferevent_enable(peer->links[i], EV_READ | EV_WRITE);
+}
+
+static void peer_certificate(struct peer *peer, const char *cert)
+{
+        peer->ctx = SSL_CTX_new(TLS_server_method());
+        assert_non_null(peer->ctx);
+        assert_int_equal(SSL_CTX_use_certificate_chain_file(peer->ctx, lab_get2("CERT", cert)), 1);
+        assert_int_equal(SSL_CTX_use_PrivateKey_file(peer->ctx, lab_get2("KEY", cert), SSL_FILETYPE_PEM), 1);
+}
+
+void peer_open(struct peer *peer, struct rig *rig, const char *address, uint16_t port, const char *cert)
+{
+        struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
+        socklen_t len = sizeof sa;
+        int one = 1;
+
+        memset(peer, 0, sizeof *peer);
+        peer->rig = rig;
+        snprintf(peer->address, sizeof peer->address, "%s", address);
+        assert_int_equal(inet_pton(AF_INET, address, &sa.sin_addr), 1);
+        peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        assert_true(peer->fd >= 0);
+        setsockopt(peer->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        assert_int_equal(bind(peer->fd, (struct sockaddr *)&sa, sizeof sa), 0);
+        assert_int_equal(listen(peer->fd, 64), 0);
+        assert_int_equal(getsockname(peer->fd, (struct sockaddr *)&sa, &len), 0);
+        peer->port = ntohs(sa.sin_port);
+        if (!cert)
+                return; /* the kernel accepts, nobody speaks */
+        peer_certificate(peer, cert);
+        assert_int_equal(loop_io_new(&peer->io, rig->loop, NULL, peer->fd, LOOP_READ, on_peer_accept, peer), 0);
+}
+
+void peer_drop(struct peer *peer)
+{
+        for (size_t i = 0; i < sizeof peer->links / sizeof *peer->links; i++)
+                if (peer->links[i])
+                        link_close(peer, peer->links[i]);
+}
+
+void peer_close(struct peer *peer)
+{
+        loop_io_free(peer->io);
+        peer_drop(peer);
+        SSL_CTX_free(peer->ctx);
+        close(peer->fd);
+}
+
+void peer_domain(struct rig *rig, size_t i, const struct peer *peer)
+{
+        rig->domains[i] = (struct domain_config){
+                .name = "corp.example",
+                .realm = "CORP.EXAMPLE",
+                .netbios = "CORP",
+                .dcs = { { .host = "dc1.corp.example", .address = peer->address } },
+                .n_dcs = 1,
+                .methods = { METHOD_LDAP },
+                .ldaps_port = peer->port,
+                .ca_pem = rig->ca,
+                .connect_timeout_ms = 400,
+        };
+}

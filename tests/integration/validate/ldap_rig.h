@@ -1,0 +1,86 @@
+/*
+ * What the LDAP tests share: a validator on a loop, sign-ins driven to their end, and a scripted TLS peer that plays a DC.
+ */
+#pragma once
+
+#include <event2/bufferevent.h>
+#include <openssl/ssl.h>
+#include <sys/queue.h>
+
+#include "validate/validate.h"
+
+struct rig {
+        struct loop *loop;
+        struct validate *v;
+        struct domain_config domains[2];
+        struct validate_config config;
+        char *ca; /* PEM text */
+        unsigned ready_calls;
+};
+
+struct ask {
+        const char *name, *password; /* password "": none */
+        uint32_t budget_ms;          /* 0: 8000 */
+        struct validate_op *op;
+        unsigned calls;
+        struct outcome outcome;
+        uint64_t started, ended;
+        struct rig *rig;
+};
+
+/* A loop and empty config; the CA is the lab's. */
+void rig_open(struct rig *rig);
+void rig_close(struct rig *rig);
+/* Domain i as the lab's Samba or slapd by LDAP; the caller may change it before rig_start. */
+void rig_samba(struct rig *rig, size_t i);
+void rig_slapd(struct rig *rig, size_t i);
+/* Makes the validator of the first n domains, default domain the first. */
+void rig_start(struct rig *rig, size_t n);
+/* The same, and waits until each domain is ready; fails the test after 5 s. */
+void rig_start_ready(struct rig *rig, size_t n);
+/* Runs the loop for a while. */
+void rig_spin(struct rig *rig, uint32_t ms);
+/* Runs the loop until *flag reaches value; fails the test after ms. */
+void rig_until(struct rig *rig, const unsigned *counter, unsigned value, uint32_t ms);
+
+void ask_start(struct rig *rig, struct ask *ask);
+/* Runs until all n have answered once; fails the test when one doesn't within a minute. */
+void ask_wait(struct rig *rig, struct ask *asks, size_t n);
+void ask_all(struct rig *rig, struct ask *asks, size_t n);
+const struct outcome *ask_one(struct rig *rig, struct ask *ask);
+/* Fails with everything that is known when it isn't the reason. */
+void assert_reason(const struct ask *ask, enum reason reason);
+
+/* What the scripted peer does with a kind of request. */
+enum peer_act {
+        PEER_ANSWER = 0,   /* bind: success for the password "right", else 49 data 52e; reads and whoami: as an AD DC would */
+        PEER_HOLD,         /* no answer, connection stays */
+        PEER_CLOSE,        /* closes instead of answering */
+        PEER_GARBAGE,      /* bytes that are no LDAP */
+        PEER_WRONG_ID,     /* a good answer to another message */
+        PEER_NOTICE,       /* Notice of Disconnection, then closes */
+        PEER_HUGE,         /* announces a message of 1 GiB */
+        PEER_OTHER_SID,    /* reads: the account read back has another SID than the rootDSE says */
+        PEER_NO_SID,       /* reads: an account without objectSid */
+        PEER_UNAVAILABLE,  /* LDAP result 52 */
+};
+
+struct peer {
+        struct rig *rig;
+        int fd;
+        char address[INET6_ADDRSTRLEN];
+        uint16_t port;
+        SSL_CTX *ctx; /* NULL: accepts and never speaks */
+        struct loop_io *io;
+        enum peer_act on_bind, on_read;
+        unsigned accepts, binds, reads, wrong, open;
+        struct bufferevent *links[128];
+};
+
+/* Listens on address (port 0: any) with a certificate of the lab, "DC", "DC_HOST_ONLY", "DC_OTHER_CA"; NULL: never speaks TLS. */
+void peer_open(struct peer *peer, struct rig *rig, const char *address, uint16_t port, const char *cert);
+void peer_close(struct peer *peer);
+/* Closes every connection, as a DC does with idle ones. */
+void peer_drop(struct peer *peer);
+/* Domain i: corp.example with this peer as its only DC. */
+void peer_domain(struct rig *rig, size_t i, const struct peer *peer);
