@@ -204,7 +204,8 @@ static void make_verdicts(void)
         make_verdict(1, "accepted_generic", "An MIT realm: no SID, so the account is its principal.",
                      "\"verdict\":\"accepted\",\"class\":\"none\",\"reason\":\"ok\",\"password_proved\":true,"
                      "\"may_have_counted\":\"0\","
-                     "\"user\":{\"id\":\"krb5:alice@CORP.EXAMPLE\",\"domain\":\"corp.example\"},\"dc\":"
+                     "\"user\":{\"id\":\"krb5:alice@CORP.EXAMPLE\",\"upn\":\"alice@CORP.EXAMPLE\",\"domain\":"
+                     "\"corp.example\"},\"dc\":"
                      "\"kdc1.corp.example\","
                      "\"method\":\"krb5\"");
         make_verdict(2, "refused", "A wrong password by LDAP, with the raw codes for the helpdesk.",
