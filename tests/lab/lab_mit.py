@@ -1,7 +1,7 @@
 """The MIT KDC of a lab: u0..u49 and a few in other states, made once, served under the lab's address.
 
-It is the fast peer for load: eight workers, because each drops its oldest TCP connection beyond 45, and nothing is
-written to the database on a sign-in.
+It is the fast peer for load: nothing is written to the database on a sign-in. A krb5kdc drops its oldest TCP connection
+beyond 45, and its workers share connections unevenly: of 256 that came at once 8 workers dropped 19 %, 32 drop 0.5 %.
 """
 import json
 import os
@@ -11,7 +11,7 @@ import lab_accounts as table
 import lab_system as system
 
 PORT = 8088
-WORKERS = 8
+WORKERS = 32
 # label -> (principal, options of addprinc, KRB-ERROR code or OK for the right password)
 STATES = {
     'expired': ('expired', '-pwexpire 1/1/2001', 23),

@@ -24,6 +24,7 @@ MARKER = '.postern-lab'
 READY_SECONDS = 30
 STOP_SECONDS = 5
 FILES_MAX = 4096
+CACHE_DAYS = 7
 LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 CHILDREN = {}  # pid -> Popen of the daemons that this process started
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
@@ -142,13 +143,12 @@ def cached(name, key, make):
         raise LabError(f'{cache} is not a folder of this user alone; set POSTERN_LAB_CACHE')
     wanted = os.path.join(cache, f'{name}-{key}')
     if os.path.isdir(wanted):
+        os.utime(wanted)
         return wanted
     with open(os.path.join(cache, f'{name}.lock'), 'w', encoding='ascii') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.isdir(wanted):
-            for left in os.listdir(cache):  # of a run that was killed: we hold the lock, so nobody works there
-                if left.startswith(f'{name}-making-'):
-                    shutil.rmtree(os.path.join(cache, left))
+            tidy_cache(cache, name)
             making = tempfile.mkdtemp(prefix=f'{name}-making-', dir=cache)
             try:
                 make(making)
@@ -157,6 +157,14 @@ def cached(name, key, make):
                 shutil.rmtree(making, ignore_errors=True)
                 raise
     return wanted
+
+
+def tidy_cache(cache, name):
+    """Removes what a killed run left (we hold the lock: nobody works there) and what nobody asked for lately."""
+    for entry in os.scandir(cache):
+        old = entry.stat(follow_symlinks=False).st_mtime < time.time() - CACHE_DAYS * 86400
+        if entry.name.startswith(f'{name}-') and (old or entry.name.startswith(f'{name}-making-')):
+            shutil.rmtree(entry.path)
 
 
 # --- daemons
