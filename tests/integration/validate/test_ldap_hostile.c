@@ -1,0 +1,543 @@
+/*
+ * Sign-ins by LDAP at DCs that are dead, slow, silent, mute, closing, lying or not DCs at all: what the verdict says, and how
+ * often a password left.
+ */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+#include <openssl/x509.h>
+
+#include "connector/base/text.h"
+#include "tests/integration/validate/ldap_rig.h"
+#include "tests/lab/lab.h"
+
+#define PEER_SID_TEXT "S-1-5-21-1-2-3-1000"
+
+static int set_up(void **state)
+{
+        struct rig *rig = calloc(1, sizeof *rig);
+
+        assert_non_null(rig);
+        rig_open(rig);
+        *state = rig;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        rig_close(*state);
+        free(*state);
+        return 0;
+}
+
+/* A loopback address that no other test of this lab uses. */
+static const char *address_of(unsigned i)
+{
+        static char text[4][INET_ADDRSTRLEN];
+        struct in_addr in;
+
+        assert_int_equal(inet_pton(AF_INET, lab_get("ADDRESS"), &in), 1);
+        in.s_addr = htonl((ntohl(in.s_addr) & 0xffffff00U) | ((ntohl(in.s_addr) + 100 + i) & 0xffU));
+        assert_non_null(inet_ntop(AF_INET, &in, text[i], sizeof text[i]));
+        return text[i];
+}
+
+static struct ask ask_right(void)
+{
+        return (struct ask){ .name = "someone@corp.example", .password = "right" };
+}
+
+static struct ask ask_wrong(void)
+{
+        return (struct ask){ .name = "someone@corp.example", .password = "wrong" };
+}
+
+/* One peer, alive and known to be. */
+static void start_with(struct rig *rig, struct peer *peer)
+{
+        peer_open(peer, rig, address_of(0), 0, "DC");
+        peer_domain(rig, 0, peer);
+        rig_start_ready(rig, 1);
+}
+
+/* Ends in the order that lets the validator go first. */
+static void stop_with(struct rig *rig, struct peer *peer)
+{
+        rig->v = validate_free(rig->v);
+        rig_spin(rig, 5);
+        peer_close(peer);
+}
+
+static void test_peer_is_a_dc(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask right = ask_right(), wrong = ask_wrong();
+
+        start_with(rig, &peer);
+        ask_one(rig, &right);
+        assert_reason(&right, REASON_OK);
+        assert_string_equal(right.outcome.user.id, PEER_SID_TEXT);
+        ask_one(rig, &wrong);
+        assert_reason(&wrong, REASON_WRONG_PASSWORD);
+        assert_int_equal(peer.binds, 2);
+        assert_int_equal(peer.accepts, 1);
+        stop_with(rig, &peer);
+}
+
+/* Wherever no verdict comes back after the bind left, the outcome is unknown and nothing is sent again, to nobody. */
+static void test_mute_after_the_bind(void **state)
+{
+        static const enum peer_act acts[] = { PEER_HOLD, PEER_CLOSE, PEER_GARBAGE, PEER_WRONG_ID, PEER_NOTICE, PEER_HUGE };
+        struct rig *rig = *state;
+        struct peer first, second;
+
+        for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+                struct ask ask = ask_right();
+
+                ask.budget_ms = 700;
+                peer_open(&first, rig, address_of(0), 0, "DC");
+                peer_open(&second, rig, address_of(1), first.port, "DC");
+                peer_domain(rig, 0, &first);
+                rig->domains[0].dcs[1] = (struct dc_config){ .host = "dc1.corp.example.", .address = second.address };
+                rig->domains[0].n_dcs = 2;
+                rig_start_ready(rig, 1);
+                first.on_bind = second.on_bind = acts[i];
+                ask_one(rig, &ask);
+                assert_reason(&ask, REASON_OUTCOME_UNKNOWN);
+                assert_int_equal(ask.outcome.counted, COUNTED_UNKNOWN);
+                assert_false(ask.outcome.password_proved);
+                assert_int_equal(first.binds + second.binds, 1);
+                assert_true(ask.ended - ask.started < 900);
+                rig->v = validate_free(rig->v);
+                rig_spin(rig, 5);
+                peer_close(&second);
+                peer_close(&first);
+        }
+}
+
+static void test_error_that_is_no_verdict(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask ask = ask_right();
+
+        start_with(rig, &peer);
+        peer.on_bind = PEER_UNAVAILABLE;
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_DC_ERROR);
+        assert_int_equal(ask.outcome.ldap, 52);
+        assert_int_equal(ask.outcome.counted, COUNTED_UNKNOWN);
+        assert_int_equal(peer.binds, 1);
+        stop_with(rig, &peer);
+}
+
+/* "Accepted" without a sure identity is not accepted. */
+static void test_who_is_not_said(void **state)
+{
+        static const enum peer_act acts[] = { PEER_OTHER_SID, PEER_NO_SID, PEER_CLOSE, PEER_GARBAGE, PEER_HOLD };
+        struct rig *rig = *state;
+
+        for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+                struct peer peer;
+                struct ask ask = ask_right();
+
+                ask.budget_ms = 500;
+                start_with(rig, &peer);
+                peer.on_read = acts[i];
+                ask_one(rig, &ask);
+                assert_reason(&ask, REASON_NO_IDENTITY);
+                assert_true(ask.outcome.password_proved);
+                assert_int_equal(ask.outcome.counted, COUNTED_NO);
+                assert_string_equal(ask.outcome.user.id, "");
+                assert_int_equal(peer.binds, 1);
+                stop_with(rig, &peer);
+        }
+}
+
+/* Domain 0 with this certificate at its DC; what a sign-in then says. The password must stay here. */
+static void certificate_case(struct rig *rig, const char *cert, enum dc_identity identity, const char *pin, enum reason reason)
+{
+        struct peer peer;
+        struct ask ask = ask_right();
+
+        peer_open(&peer, rig, address_of(0), 0, cert);
+        peer_domain(rig, 0, &peer);
+        rig->domains[0].dc_identity = identity;
+        rig->domains[0].pins[0] = pin;
+        rig_start(rig, 1);
+        ask_one(rig, &ask);
+        assert_reason(&ask, reason);
+        if (reason == REASON_DC_CERTIFICATE) {
+                assert_int_equal(peer.binds + peer.reads, 0);
+                assert_int_equal(ask.outcome.counted, COUNTED_NO);
+                /* the same when the DC is known to be bad */
+                rig_spin(rig, 50);
+                ask_one(rig, &ask);
+                assert_reason(&ask, REASON_DC_CERTIFICATE);
+        }
+        stop_with(rig, &peer);
+}
+
+static void pin_of(char out[B64U_LEN(SHA256_DIGEST_LENGTH) + 1], const char *path)
+{
+        FILE *f = fopen(path, "re");
+        X509 *cert = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+        uint8_t *der = NULL, hash[SHA256_DIGEST_LENGTH];
+        int n;
+
+        assert_non_null(cert);
+        n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
+        assert_true(n > 0);
+        SHA256(der, (size_t)n, hash);
+        b64u_encode_to(out, hash, sizeof hash);
+        OPENSSL_free(der);
+        X509_free(cert);
+        fclose(f);
+}
+
+static void test_certificates(void **state)
+{
+        struct rig *rig = *state;
+        char pin[64];
+
+        certificate_case(rig, "DC", DC_IDENTITY_DOMAIN_SAN, NULL, REASON_OK);
+        certificate_case(rig, "DC_HOST_ONLY", DC_IDENTITY_DOMAIN_SAN, NULL, REASON_DC_CERTIFICATE);
+        certificate_case(rig, "DC_OTHER_CA", DC_IDENTITY_DOMAIN_SAN, NULL, REASON_DC_CERTIFICATE);
+        certificate_case(rig, "DC_HOST_ONLY", DC_IDENTITY_LIST, NULL, REASON_OK);
+        certificate_case(rig, "DC_OTHER_HOST", DC_IDENTITY_LIST, NULL, REASON_DC_CERTIFICATE);
+        certificate_case(rig, "DC_OTHER_CA", DC_IDENTITY_LIST, NULL, REASON_DC_CERTIFICATE);
+        pin_of(pin, lab_get2("CERT", "DC_OTHER_CA"));
+        certificate_case(rig, "DC_OTHER_CA", DC_IDENTITY_PIN, pin, REASON_OK);
+        certificate_case(rig, "DC", DC_IDENTITY_PIN, pin, REASON_DC_CERTIFICATE);
+}
+
+static void test_bad_configuration(void **state)
+{
+        struct rig *rig = *state;
+        struct validate_config config = { .domains = rig->domains, .n_domains = 1 };
+        struct validate *v = NULL;
+        struct error err;
+
+        rig_samba(rig, 0);
+        rig->domains[0].ca_pem = "no certificate here";
+        assert_true(validate_new(&v, rig->loop, &config, NULL, NULL, &err) < 0);
+        assert_non_null(strstr(err.text, "corp.example"));
+        rig_samba(rig, 0);
+        rig->domains[0].dc_identity = DC_IDENTITY_PIN;
+        assert_true(validate_new(&v, rig->loop, &config, NULL, NULL, &err) < 0);
+        rig->domains[0].pins[0] = "not-a-hash";
+        assert_true(validate_new(&v, rig->loop, &config, NULL, NULL, &err) < 0);
+        rig_samba(rig, 0);
+        rig->domains[0].methods[0] = METHOD_KRB5;
+        assert_true(validate_new(&v, rig->loop, &config, NULL, NULL, &err) < 0);
+        assert_non_null(strstr(err.text, "keytab"));
+        rig_samba(rig, 0);
+        rig->domains[0].n_dcs = 0;
+        assert_true(validate_new(&v, rig->loop, &config, NULL, NULL, &err) < 0);
+        assert_null(v);
+}
+
+/* A port where nobody listens: a definite answer at once, and still when the DC is known to be dead. */
+static void test_refused(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask ask = ask_right();
+
+        peer_open(&peer, rig, address_of(0), 0, NULL);
+        peer_domain(rig, 0, &peer);
+        peer_close(&peer);
+        rig_start(rig, 1);
+        for (int i = 0; i < 3; i++) {
+                ask_one(rig, &ask);
+                assert_reason(&ask, REASON_DC_REFUSED);
+                assert_int_equal(ask.outcome.counted, COUNTED_NO);
+                assert_true(ask.ended - ask.started < 300);
+                assert_false(validate_ready(rig->v, 0, NULL));
+        }
+}
+
+/* Accepts, and never says a word. The password stays, the answer is there within the time of the connect, not of the budget. */
+static void test_black_hole(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask ask = ask_right(), brief = ask_right();
+
+        peer_open(&peer, rig, address_of(0), 0, NULL);
+        peer_domain(rig, 0, &peer);
+        rig_start(rig, 1);
+        brief.budget_ms = 150;
+        ask_start(rig, &brief);
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_DC_TIMEOUT);
+        assert_int_equal(ask.outcome.counted, COUNTED_NO);
+        assert_true(ask.ended - ask.started < 1500);
+        assert_reason(&brief, REASON_DC_TIMEOUT);
+        assert_true(brief.ended - brief.started < 400);
+        stop_with(rig, &peer);
+}
+
+/* With one DC silent, sign-ins end up at the other; a wrong password is told to one only. */
+static void test_goes_on_to_the_next_dc(void **state)
+{
+        struct rig *rig = *state;
+        struct peer dead, good;
+        struct ask right = ask_right(), wrong = ask_wrong();
+
+        peer_open(&dead, rig, address_of(0), 0, NULL);
+        peer_open(&good, rig, address_of(1), dead.port, "DC");
+        peer_domain(rig, 0, &dead);
+        rig->domains[0].dcs[1] = (struct dc_config){ .host = "dc1.corp.example.", .address = good.address };
+        rig->domains[0].n_dcs = 2;
+        rig_start(rig, 1);
+        ask_start(rig, &right); /* nothing is known yet: the first in the list is asked */
+        ask_wait(rig, &right, 1);
+        assert_reason(&right, REASON_OK);
+        ask_one(rig, &wrong);
+        assert_reason(&wrong, REASON_WRONG_PASSWORD);
+        assert_true(wrong.ended - wrong.started < 200);
+        assert_int_equal(good.binds, 2);
+        stop_with(rig, &good);
+        peer_close(&dead);
+}
+
+/* A DC that closes idle connections (AD: after 900 s) must not cost a sign-in, nor a second bind. */
+static void test_idle_connections_closed(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask asks[8], again[8];
+
+        for (size_t i = 0; i < 8; i++)
+                asks[i] = again[i] = ask_right();
+        start_with(rig, &peer);
+        ask_all(rig, asks, 8);
+        assert_int_equal(peer.binds, 8);
+        peer_drop(&peer); /* the validator's loop has not seen it when the next ones start */
+        ask_all(rig, again, 8);
+        for (size_t i = 0; i < 8; i++)
+                assert_reason(&again[i], REASON_OK);
+        assert_int_equal(peer.binds, 16);
+        stop_with(rig, &peer);
+}
+
+/* Idle for over five seconds: a read comes before the bind, and a connection that doesn't answer it is replaced. */
+static void test_stale_connection_is_checked(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask ask = ask_right();
+        unsigned reads;
+
+        start_with(rig, &peer);
+        ask_one(rig, &ask);
+        reads = peer.reads;
+        rig_spin(rig, 5200);
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_OK);
+        assert_int_equal(peer.reads, reads + 3); /* rootDSE before, rootDSE and account after */
+        rig_spin(rig, 5200);
+        peer.on_read = PEER_CLOSE;
+        ask_start(rig, &ask);
+        rig_until(rig, &peer.reads, reads + 4, 2000);
+        peer.on_read = PEER_ANSWER;
+        ask_wait(rig, &ask, 1);
+        assert_reason(&ask, REASON_OK);
+        assert_int_equal(peer.binds, 3);
+        assert_int_equal(peer.accepts, 2);
+        stop_with(rig, &peer);
+}
+
+/* Many at once: never more than eight handshakes, never more than pool_max connections, and all are served. */
+static void test_limits(void **state)
+{
+        static struct ask asks[64];
+        struct rig *rig = *state;
+        struct peer peer;
+
+        for (size_t i = 0; i < 64; i++)
+                asks[i] = ask_right();
+        peer_open(&peer, rig, address_of(0), 0, "DC");
+        peer_domain(rig, 0, &peer);
+        rig->domains[0].pool_max = 5;
+        rig->domains[0].connect_timeout_ms = 3000;
+        rig_start(rig, 1);
+        ask_all(rig, asks, 64);
+        for (size_t i = 0; i < 64; i++)
+                assert_reason(&asks[i], REASON_OK);
+        assert_int_equal(peer.accepts, 5);
+        assert_int_equal(peer.binds, 64);
+        stop_with(rig, &peer);
+}
+
+/* A DC that hangs holds its own sign-ins up, nobody else's. */
+static void test_stalled_dc_disturbs_no_other(void **state)
+{
+        struct rig *rig = *state;
+        struct peer stalled, good;
+        struct ask held[16], quick[64];
+
+        peer_open(&stalled, rig, address_of(0), 0, "DC");
+        peer_open(&good, rig, address_of(1), 0, "DC");
+        peer_domain(rig, 0, &stalled);
+        rig_slapd(rig, 1);
+        rig_start_ready(rig, 2);
+        stalled.on_bind = PEER_HOLD;
+        for (size_t i = 0; i < 16; i++) {
+                held[i] = ask_right();
+                held[i].budget_ms = 3000;
+                ask_start(rig, &held[i]);
+        }
+        rig_until(rig, &stalled.binds, 16, 2000);
+        for (size_t i = 0; i < 64; i++)
+                quick[i] = (struct ask){ .name = "u1@slapd.example", .password = lab_get("SLAPD_U1_PASSWORD"), .budget_ms = 2500 };
+        ask_all(rig, quick, 64);
+        for (size_t i = 0; i < 64; i++)
+                assert_reason(&quick[i], REASON_OK);
+        for (size_t i = 0; i < 16; i++)
+                assert_int_equal(held[i].calls, 0);
+        ask_wait(rig, held, 16);
+        for (size_t i = 0; i < 16; i++)
+                assert_reason(&held[i], REASON_OUTCOME_UNKNOWN);
+        stop_with(rig, &stalled);
+        peer_close(&good);
+}
+
+/* Down, then back: the probes notice both, and the owner is told. */
+static void test_comes_back(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask ask = ask_right();
+        uint16_t port;
+        unsigned calls;
+
+        start_with(rig, &peer);
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_OK);
+        port = peer.port;
+        calls = rig->ready_calls;
+        peer_close(&peer);
+        rig_spin(rig, 20);
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_DC_REFUSED);
+        rig_until(rig, &rig->ready_calls, calls + 1, 2000);
+        assert_false(validate_ready(rig->v, 0, NULL));
+        peer_open(&peer, rig, address_of(0), port, "DC");
+        rig_until(rig, &rig->ready_calls, calls + 2, 5000);
+        assert_true(validate_ready(rig->v, 0, NULL));
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_OK);
+        stop_with(rig, &peer);
+}
+
+/* Past the limit on sign-ins at once, the rest is told so, and at once. */
+static void test_overload(void **state)
+{
+        enum { N = 1030 };
+        static struct ask asks[N];
+        struct rig *rig = *state;
+        struct peer peer;
+        unsigned refused = 0;
+
+        start_with(rig, &peer);
+        peer.on_bind = PEER_HOLD;
+        for (size_t i = 0; i < N; i++) {
+                asks[i] = ask_right();
+                asks[i].budget_ms = 1200;
+                ask_start(rig, &asks[i]);
+        }
+        rig_spin(rig, 300);
+        for (size_t i = 0; i < N; i++)
+                refused += asks[i].calls == 1 && asks[i].outcome.reason == REASON_OVERLOADED;
+        assert_int_equal(refused, N - 1024);
+        ask_wait(rig, asks, N);
+        for (size_t i = 0; i < N; i++)
+                if (asks[i].outcome.reason != REASON_OVERLOADED)
+                        assert_int_equal(reason_info(asks[i].outcome.reason)->verdict, VERDICT_UNAVAILABLE);
+        assert_int_equal(peer.binds, 16);
+        stop_with(rig, &peer);
+}
+
+/* A name that is looked up, and one that isn't there. */
+static void test_names_of_dcs(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask ask = ask_right();
+
+        peer_open(&peer, rig, "127.0.0.1", 0, "DC");
+        peer_domain(rig, 0, &peer);
+        rig->domains[0].dcs[0] = (struct dc_config){ .host = "localhost" };
+        rig_start_ready(rig, 1);
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_OK);
+        assert_string_equal(ask.outcome.dc, "localhost");
+        stop_with(rig, &peer);
+        rig->domains[0].dcs[0] = (struct dc_config){ .host = "dc1.corp.invalid" };
+        rig_start(rig, 1);
+        ask_one(rig, &ask);
+        assert_true(ask.outcome.reason == REASON_DNS || ask.outcome.reason == REASON_DEADLINE);
+        assert_int_equal(ask.outcome.counted, COUNTED_NO);
+}
+
+static void test_freed_while_it_works(void **state)
+{
+        static struct ask asks[32];
+        struct rig *rig = *state;
+
+        for (unsigned turn = 0; turn < 6; turn++) {
+                struct peer peer;
+
+                peer_open(&peer, rig, address_of(0), 0, "DC");
+                peer_domain(rig, 0, &peer);
+                rig_start(rig, 1);
+                for (size_t i = 0; i < 32; i++) {
+                        asks[i] = ask_right();
+                        ask_start(rig, &asks[i]);
+                }
+                rig_spin(rig, turn * 4);
+                stop_with(rig, &peer);
+                for (size_t i = 0; i < 32; i++)
+                        assert_true(asks[i].calls <= 1);
+        }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_peer_is_a_dc),
+                TEST(test_mute_after_the_bind),
+                TEST(test_error_that_is_no_verdict),
+                TEST(test_who_is_not_said),
+                TEST(test_certificates),
+                TEST(test_bad_configuration),
+                TEST(test_refused),
+                TEST(test_black_hole),
+                TEST(test_goes_on_to_the_next_dc),
+                TEST(test_idle_connections_closed),
+                TEST(test_stale_connection_is_checked),
+                TEST(test_limits),
+                TEST(test_stalled_dc_disturbs_no_other),
+                TEST(test_comes_back),
+                TEST(test_overload),
+                TEST(test_names_of_dcs),
+                TEST(test_freed_while_it_works),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
