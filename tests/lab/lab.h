@@ -18,8 +18,8 @@
 static inline const char *lab_get(const char *key)
 {
         char name[128];
-        snprintf(name, sizeof(name), "LAB_%s", key);
-        const char *value = getenv(name);
+        int n = snprintf(name, sizeof(name), "LAB_%s", key);
+        const char *value = n > 0 && (size_t)n < sizeof(name) ? getenv(name) : NULL;
         if (!value) {
                 fprintf(stderr, "%s is not set: start this test by `tests/lab/lab run -- TEST`\n", name);
                 exit(1);
@@ -31,8 +31,8 @@ static inline const char *lab_get(const char *key)
 static inline const char *lab_get2(const char *prefix, const char *field)
 {
         char key[96];
-        snprintf(key, sizeof(key), "%s_%s", prefix, field);
-        return lab_get(key);
+        int n = snprintf(key, sizeof(key), "%s_%s", prefix, field);
+        return lab_get(n > 0 && (size_t)n < sizeof(key) ? key : prefix);
 }
 
 static inline uint16_t lab_port(const char *key)
