@@ -279,12 +279,23 @@ static void on_io(void *arg, int fd, int events)
         settle(http);
 }
 
+/* libcurl does not ask again for a timeout that it thinks is still armed: ours may have fired a fraction of a
+ * millisecond before it was due by libcurl's clock. */
+static void rearm(struct http *http)
+{
+        long ms = -1;
+
+        if (!loop_timer_armed(http->timer) && curl_multi_timeout(http->multi, &ms) == CURLM_OK && ms >= 0)
+                loop_timer_in(http->timer, ms > 0 ? (uint64_t)ms : 1);
+}
+
 static void on_timer(void *arg)
 {
         struct http *http = arg;
         int running;
 
         (void)curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        rearm(http);
         settle(http);
 }
 
@@ -392,6 +403,11 @@ static CURLcode set_tls(struct http_call *call)
         c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLCERT_BLOB, &http->cert) : c;
         c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLKEY_BLOB, &http->key) : c;
         c = c == CURLE_OK ? set_blob(e, CURLOPT_CAINFO_BLOB, &http->ca) : c;
+        if (http->ca.len) {
+                /* instead of the system's CAs, not besides them */
+                SET(CURLOPT_CAINFO, NULL);
+                SET(CURLOPT_CAPATH, NULL);
+        }
         if (http->proxy)
                 SET(CURLOPT_PROXY, http->proxy);
         SET(CURLOPT_PROXYAUTH, (long)CURLAUTH_ANY);

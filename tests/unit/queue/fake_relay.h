@@ -1,0 +1,48 @@
+/*
+ * A relay that does what a test says: TLS with client certificates on 127.0.0.1, HTTP/1.1, each request
+ * handed to the test.
+ *
+ * It lives on an event base of its own and moves only in fake_relay_turn, so that a test with a fake clock
+ * decides when what happens.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fake_relay;
+struct fake_conn;
+
+struct fake_request {
+        const char *method, *path;
+        const char *head; /* whole, for headers */
+        const char *body; /* NUL-terminated */
+        size_t body_len;
+};
+
+/* One request came in on conn; answer it now or later. */
+typedef void fake_request_fn(void *arg, struct fake_conn *conn, const struct fake_request *request);
+
+struct fake_relay *fake_relay_new(fake_request_fn *fn, void *arg);
+struct fake_relay *fake_relay_free(struct fake_relay *relay);
+/* "https://127.0.0.1:port" */
+const char *fake_relay_url(const struct fake_relay *relay);
+/* PEM texts: the CA, and a client certificate with its key. */
+const char *fake_relay_ca(const struct fake_relay *relay);
+const char *fake_relay_cert(const struct fake_relay *relay);
+const char *fake_relay_key(const struct fake_relay *relay);
+/* Does what is ready. */
+void fake_relay_turn(struct fake_relay *relay);
+/* Connections taken since the start, and open now. */
+size_t fake_relay_accepted(const struct fake_relay *relay);
+size_t fake_relay_open(const struct fake_relay *relay);
+/* Refuses new connections (closes the listener), and takes them again at the same port. */
+void fake_relay_listen(struct fake_relay *relay, bool on);
+
+/* A whole answer. */
+void fake_answer(struct fake_conn *conn, int status, const char *type, const char *body);
+/* The head of a stream, then pieces of it (chunked). */
+void fake_stream(struct fake_conn *conn, const char *type);
+void fake_send(struct fake_conn *conn, const char *text);
+void fake_close(struct fake_conn *conn);
