@@ -131,6 +131,9 @@ static int on_roster(struct link *l, const char *data, size_t n)
         l->cb->on_roster(l->arg, jws, strlen(jws));
         free(jws);
         identity_announce(l);
+        /* the relay had to ignore the statement while the roster did not name this connector: say it again */
+        l->statement_known = l->statement_posted = false;
+        report_soon(l);
         return 0;
 }
 

@@ -231,6 +231,13 @@ static int take_option(struct cli *cli, const struct cli_usage *u, char **argv, 
         return -1;
 }
 
+/* A fingerprint is base64url and may begin with a dash; no option is as long. */
+static bool is_fingerprint(const char *word)
+{
+        return strlen(word) == 43 &&
+               strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == 43;
+}
+
 int cli_parse(struct cli *cli, const struct cli_usage *u, int argc, char **argv, char ***ret_words)
 {
         bool only_words = false;
@@ -239,6 +246,8 @@ int cli_parse(struct cli *cli, const struct cli_usage *u, int argc, char **argv,
         for (int i = 1; i < argc; i++) {
                 if (!only_words && strcmp(argv[i], "--") == 0) {
                         only_words = true;
+                } else if (is_fingerprint(argv[i])) {
+                        argv[n++] = argv[i];
                 } else if (!only_words && strncmp(argv[i], "--", 2) == 0) {
                         int code = take_option(cli, u, argv, &i);
                         if (code >= 0)

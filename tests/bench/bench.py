@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'e2e'))
-from postern_site import Connector, Site  # noqa: E402
+from postern_site import USERS, Connector, Site  # noqa: E402
 
 LAB = {k: v for k, v in os.environ.items() if k.startswith('LAB_')}
 TICK = os.sysconf('SC_CLK_TCK')
@@ -29,7 +29,7 @@ def pss(pid):
 
 
 def config(site, name, method):
-    head = f'[connector]\nname = {name}\nstate_dir = {site.dir}/{name}/state\nruntime_dir = {site.dir}/{name}/run\nin_flight = 512\n'
+    head = f'[connector]\nname = {name}\nstate_dir = {site.dir}/{name}/state\nruntime_dir = {site.dir}/{name}/run\nin_flight = 512\n{USERS}'
     if method == 'ldap':
         return head + (f"[domain {LAB['LAB_SLAPD_DOMAIN']}]\ndirectory = generic\ndcs = {LAB['LAB_SLAPD_HOST']}@{LAB['LAB_SLAPD_ADDRESS']}\n"
                        f"methods = ldap\nldaps_port = {LAB['LAB_SLAPD_LDAPS_PORT']}\nca_file = {LAB['LAB_CA']}\n"

@@ -42,7 +42,7 @@ def lab_env(folder):
     subprocess.run([LAB, 'up', '--with', 'samba', '--dir', folder], check=True, stdout=subprocess.DEVNULL)
     with open(os.path.join(folder, 'lab.json'), encoding='utf-8') as f:
         json.load(f)
-    shown = subprocess.run(['sh', '-c', '. "$0" && env', os.path.join(folder, 'lab.env')], check=True, capture_output=True, text=True,
+    shown = subprocess.run(['sh', '-c', 'set -a; . "$0"; env', os.path.join(folder, 'lab.env')], check=True, capture_output=True, text=True,
                            env={'PATH': os.environ['PATH'], 'LC_ALL': 'C.UTF-8'})
     return dict(line.split('=', 1) for line in shown.stdout.splitlines() if line.startswith('LAB_'))
 

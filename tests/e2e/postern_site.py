@@ -13,6 +13,8 @@ import time
 import urllib.error
 import urllib.request
 
+# Accounts that every Debian has, one per process: the tests make no users of their own. Only root can become them.
+USERS = 'user_link = daemon\nuser_validator = nobody\nuser_ledger = bin\n' if os.geteuid() == 0 else ''
 READY_S = 30
 STOP_S = 20
 
@@ -242,7 +244,7 @@ class Site:
         made = json.loads(self.postern('service', 'init', name, '--service', folder, '--relay', self.url, '--tenant', self.tenant,
                                        '--pin', self.pin, '--secret-file', os.path.join(self.dir, 'service.secret'), '--ca-file', self.ca,
                                        '--json'))
-        self.postern('tenant', 'approve-service', os.path.join(folder, 'service.pub.json'), made['fingerprint'], *self.tenant_options())
+        self.postern('tenant', 'approve-service', os.path.join(folder, 'service.pub.json'), made["fingerprint"], *self.tenant_options())
         self.service = folder
         return folder
 
@@ -251,7 +253,7 @@ class Site:
         lab = self.lab
         keytab = f"keytab = {lab['LAB_AD_KEYTAB']}\nservice_principal = {lab['LAB_AD_SERVICE']}\n" if 'krb5' in method else ''
         return (f"[connector]\nname = {name}\nstate_dir = {self.dir}/{name}/state\nruntime_dir = {self.dir}/{name}/run\n"
-                f"default_domain = {lab['LAB_AD_DOMAIN']}\n{extra}\n"
+                f"default_domain = {lab['LAB_AD_DOMAIN']}\n{USERS}{extra}\n"
                 f"[domain {lab['LAB_AD_DOMAIN']}]\nrealm = {lab['LAB_AD_REALM']}\nnetbios = {lab['LAB_AD_NETBIOS']}\n"
                 f"suffixes = {lab['LAB_AD_SUFFIX']}\ndcs = {lab['LAB_AD_HOST']}@{lab['LAB_AD_ADDRESS']}\n"
                 f"methods = {method}\nca_file = {lab['LAB_CA']}\n{keytab}{domain_extra}")
