@@ -92,7 +92,7 @@ static int run(const char *path, struct config *config, struct buffer *text)
 
         log_open("posternd", config->log_level, NULL);
         if (harden_process(&err) < 0) {
-                log_error("start_failed", KV_S("why", err.text));
+                log_error("start.failed", KV_S("why", err.text));
                 config_free(config);
                 buffer_free(text);
                 return 1;

@@ -21,16 +21,16 @@
 
 int process_fail(const char *name, const struct error *err)
 {
-        log_error("process_failed", KV_S("process", name), KV_S("why", err->text));
+        log_error("process.failed", KV_S("process", name), KV_S("why", err->text));
         return 1;
 }
 
 void process_stop(struct process *p, int code, const char *why)
 {
         if (code)
-                log_error("process_failed", KV_S("process", p->name), KV_S("why", why));
+                log_error("process.failed", KV_S("process", p->name), KV_S("why", why));
         else
-                log_debug("process_ends", KV_S("process", p->name), KV_S("why", why));
+                log_debug("process.ends", KV_S("process", p->name), KV_S("why", why));
         loop_stop(p->loop, code);
 }
 

@@ -128,7 +128,7 @@ static void on_closed(void *arg, const char *why)
 {
         struct child *child = arg;
 
-        log_debug("channel_closed", KV_S("process", child_name(child->id)), KV_S("why", why));
+        log_debug("channel.closed", KV_S("process", child_name(child->id)), KV_S("why", why));
         child_end(child);
 }
 
@@ -166,7 +166,7 @@ static void running(struct child *child)
         child->started_at = loop_now(child->supervisor->loop);
         child->since = loop_wall(child->supervisor->loop);
         loop_timer_stop(child->timer);
-        log_info("process_started", KV_S("process", child_name(child->id)), KV_I("pid", child->pid));
+        log_info("process.started", KV_S("process", child_name(child->id)), KV_I("pid", child->pid));
 }
 
 int child_spawn(struct child *child, struct error *err)

@@ -114,7 +114,8 @@ static int copy_memfd(int from, const char *path, uid_t owner, struct error *err
 /* ---- what each child gets ---- */
 
 struct handing {
-        struct supervisor *s;
+        const struct supervisor *s;
+        const struct config *config;
         files_hand_fn *fn;
         void *arg;
         struct error *err;
@@ -135,15 +136,15 @@ static int hand_path(struct handing *h, const char *name, const char *path, enum
 static int hand_state(struct handing *h, const char *name, enum file_kind kind)
 {
         char path[PATH_MAX];
-        int r = in_folder(path, h->s->config->state_dir, name, h->err);
+        int r = in_folder(path, h->config->state_dir, name, h->err);
 
         return r < 0 ? r : hand_path(h, name, path, kind);
 }
 
 static int hand_relay_ca(struct handing *h)
 {
-        if (h->s->config->relay_ca_file)
-                return hand_path(h, FILE_RELAY_CA, h->s->config->relay_ca_file, FILE_PUBLIC);
+        if (h->config->relay_ca_file)
+                return hand_path(h, FILE_RELAY_CA, h->config->relay_ca_file, FILE_PUBLIC);
         int r = hand_state(h, FILE_RELAY_CA, FILE_PUBLIC);
         return r == -ENOENT ? 0 : r;
 }
@@ -163,7 +164,7 @@ static int hand_keytab(struct handing *h, const struct config_domain *d)
         if (fd < 0)
                 return fd;
         (void)snprintf(name, sizeof(name), "%s%s", FILE_KEYTAB, d->name);
-        return hand_fd(h, name, copy_memfd(fd, d->keytab, uid_of(h->s->config->user_validator), h->err));
+        return hand_fd(h, name, copy_memfd(fd, d->keytab, uid_of(h->config->user_validator), h->err));
 }
 
 static int hand_domains(struct handing *h)
@@ -171,8 +172,8 @@ static int hand_domains(struct handing *h)
         char name[PATH_MAX];
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < h->s->config->n_domains; i++) {
-                const struct config_domain *d = &h->s->config->domains[i];
+        for (size_t i = 0; r == 0 && i < h->config->n_domains; i++) {
+                const struct config_domain *d = &h->config->domains[i];
                 (void)snprintf(name, sizeof(name), "%s%s", FILE_DC_CA, d->name);
                 if (d->ca_file)
                         r = hand_path(h, name, d->ca_file, FILE_PUBLIC);
@@ -212,7 +213,7 @@ static int hand_ledger(struct handing *h)
         int r = hand_state(h, FILE_HASH_KEY, FILE_PRIVATE);
 
         if (r == 0)
-                r = in_folder(path, h->s->config->state_dir, "ledger", h->err);
+                r = in_folder(path, h->config->state_dir, "ledger", h->err);
         if (r < 0)
                 return r;
         int fd = open(path, O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -222,9 +223,10 @@ static int hand_ledger(struct handing *h)
         return r < 0 ? r : h->fn(h->arg, FILE_CONTROL_SOCKET, h->s->control_fd, h->err);
 }
 
-int files_each(struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)
+static int files_of(const struct supervisor *s, const struct config *config, enum child_id id,
+                    files_hand_fn *fn, void *arg, struct error *err)
 {
-        struct handing h = {s, fn, arg, err};
+        struct handing h = {s, config, fn, arg, err};
 
         switch (id) {
         case CHILD_LINK:
@@ -237,6 +239,47 @@ int files_each(struct supervisor *s, enum child_id id, files_hand_fn *fn, void *
                 break;
         }
         return -EINVAL;
+}
+
+int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)
+{
+        return files_of(s, s->config, id, fn, arg, err);
+}
+
+/* ---- checking ---- */
+
+static int hand_nothing(void *arg, const char *name, int fd, struct error *err)
+{
+        (void)arg;
+        (void)name;
+        (void)fd;
+        (void)err;
+        return 0;
+}
+
+static int check_child_user(const struct config *config, enum child_id id, struct error *err)
+{
+        const char *user = child_user(config, id);
+
+        if (geteuid() != 0 || getpwnam(user))
+                return 0;
+        return error_fail(err, -ENOENT,
+                          "there is no user %s for the process %s; make it with systemd-sysusers, or with: "
+                          "useradd --system "
+                          "--user-group --no-create-home --shell /usr/sbin/nologin %s",
+                          user, child_name(id), user);
+}
+
+int files_check(const struct supervisor *s, const struct config *config, struct error *err)
+{
+        int r = 0;
+
+        for (int id = 0; r == 0 && id < CHILD_N; id++) {
+                r = check_child_user(config, (enum child_id)id, err);
+                if (r == 0)
+                        r = files_of(s, config, (enum child_id)id, hand_nothing, NULL, err);
+        }
+        return r;
 }
 
 /* ---- preparation ---- */

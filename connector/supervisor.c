@@ -63,7 +63,7 @@ static const char *state_text(enum supervisor_state state)
 
 static void enter(struct supervisor *s, enum supervisor_state state)
 {
-        log_debug("supervisor_state", KV_S("from", state_text(s->state)), KV_S("to", state_text(state)));
+        log_debug("supervisor.state", KV_S("from", state_text(s->state)), KV_S("to", state_text(state)));
         s->state = state;
         if (state != SUPERVISOR_RUNNING)
                 (void)sd_notifyf(0, "STATUS=%s", state_text(state));
@@ -153,7 +153,7 @@ static void start_again_later(struct child *child)
                         child->backoff_ms * 2 < BACKOFF_MAX_MS ? child->backoff_ms * 2 : BACKOFF_MAX_MS;
         child->restarts++;
         loop_timer_in(child->timer, child->backoff_ms);
-        log_warning("process_ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end),
+        log_warning("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end),
                     KV_U("again_in_ms", child->backoff_ms));
         supervisor_share(child);
 }
@@ -186,7 +186,7 @@ static void try_start(struct child *child)
 
         if (start_child(child, &err) == 0)
                 return;
-        log_error("process_not_started", KV_S("process", child_name(child->id)), KV_S("why", err.text));
+        log_error("process.not_started", KV_S("process", child_name(child->id)), KV_S("why", err.text));
         if (child->state == CHILD_RUNNING) {
                 child_end(child);
                 return;
@@ -237,7 +237,7 @@ static void finish_reload(struct supervisor *s)
         log_open("posternd", s->config->log_level, NULL);
         enter(s, SUPERVISOR_RUNNING);
         if (files_prepare(s, &err) < 0) {
-                log_error("reload_failed", KV_S("why", err.text));
+                log_error("reload.failed", KV_S("why", err.text));
                 loop_stop(s->loop, EXIT_CONFIGURATION);
                 return;
         }
@@ -298,7 +298,7 @@ static void on_drain_end(void *arg)
 {
         struct supervisor *s = arg;
 
-        log_warning("drain_incomplete", KV_S("state", state_text(s->state)));
+        log_warning("drain.incomplete", KV_S("state", state_text(s->state)));
         stop_children(s);
 }
 
@@ -338,7 +338,7 @@ static void log_config_errors(const struct config_errors *errors)
                 size_t n = strcspn(line, "\n");
                 char text[LOG_VALUE_MAX + 1];
                 (void)snprintf(text, sizeof(text), "%.*s", (int)n, line);
-                log_error("config_error", KV_S("at", text));
+                log_error("config.error", KV_S("at", text));
                 line += n + (line[n] == '\n');
         }
 }
@@ -347,20 +347,26 @@ static void on_reload(void *arg)
 {
         struct supervisor *s = arg;
         _cleanup_(config_errors_clear) struct config_errors errors = CONFIG_ERRORS;
+        struct error err;
 
         if (s->state != SUPERVISOR_RUNNING) {
-                log_warning("reload_ignored", KV_S("why", state_text(s->state)));
+                log_warning("reload.ignored", KV_S("why", state_text(s->state)));
                 return;
         }
         buffer_clear(&s->next_text);
         if (config_load(&s->next_config, s->config_path, &s->next_text, &errors) < 0) {
                 log_config_errors(&errors);
-                log_error("reload_refused", KV_U("errors", errors.n),
+                log_error("reload.refused", KV_U("errors", errors.n),
                           KV_S("kept", "the configuration that runs"));
                 return;
         }
         if (strcmp(s->next_config->state_dir, s->config->state_dir) != 0) {
-                log_error("reload_refused", KV_S("why", "another state_dir needs a restart"));
+                log_error("reload.refused", KV_S("why", "another state_dir needs a restart"));
+                s->next_config = config_free(s->next_config);
+                return;
+        }
+        if (files_check(s, s->next_config, &err) < 0) {
+                log_error("reload.refused", KV_S("why", err.text));
                 s->next_config = config_free(s->next_config);
                 return;
         }
@@ -379,7 +385,7 @@ static void on_child_ended(void *arg)
                 if (s->state != SUPERVISOR_STOPPING)
                         start_again_later(child);
                 else
-                        log_info("process_ended", KV_S("process", child_name(child->id)),
+                        log_info("process.ended", KV_S("process", child_name(child->id)),
                                  KV_S("how", child->last_end));
         }
         if (s->state == SUPERVISOR_RUNNING)
@@ -483,9 +489,11 @@ int supervisor_run(struct supervisor *s, const char *config_path, struct config 
         if (r == 0)
                 r = files_prepare(s, &err);
         if (r == 0)
+                r = files_check(s, s->config, &err);
+        if (r == 0)
                 r = caps_reduce(&err);
         if (r < 0) {
-                log_error("start_failed", KV_S("why", err.text));
+                log_error("start.failed", KV_S("why", err.text));
                 code = EXIT_CONFIGURATION;
         } else {
                 if (geteuid() != 0)

@@ -1,7 +1,8 @@
 /*
  * The supervisor: starts link, validator and ledger, keeps them running, reloads, drains and stops them.
  *
- * It reads local files (configuration, enrolment) and signals, and nothing remote. Internal to supervisor*.c and posternd.c.
+ * It reads local files (configuration, enrolment) and signals, and nothing remote. Internal to supervisor*.c
+ * and posternd.c.
  */
 #pragma once
 
@@ -69,7 +70,8 @@ const char *child_name(enum child_id id);
 const char *child_user(const struct config *config, enum child_id id);
 
 /* supervisor-child.c: one process */
-/* Starts the process and sends it config and files; the caller connects peers and calls child_begin. -errno with err. */
+/* Starts the process and sends it config and files; the caller connects peers and calls child_begin. -errno
+ * with err. */
 int child_spawn(struct child *child, struct error *err);
 /* Makes a pair and gives each of two running children its end. */
 int child_connect(struct child *a, struct child *b);
@@ -88,19 +90,24 @@ void supervisor_child_drained(struct child *child);
 void supervisor_share(struct child *child);
 
 /* supervisor-files.c: what is opened, and for whom */
-/* Folders, lock, enrolment, hash key, control socket. Fails with -ENOENT where the connector isn't enrolled. */
+/* Folders, lock, enrolment, hash key, control socket. Fails with -ENOENT where the connector isn't enrolled.
+ */
 int files_prepare(struct supervisor *s, struct error *err);
 /* Binds the control socket of s->config anew. */
 int files_bind_control(struct supervisor *s, struct error *err);
 typedef int files_hand_fn(void *arg, const char *name, int fd, struct error *err); /* fd stays the caller's */
 /* Opens each file of this child and hands it on. */
-int files_each(struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err);
+int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err);
+/* Whether every user is there and every file can be handed on. files_prepare has made what is made at a first
+ * start. */
+int files_check(const struct supervisor *s, const struct config *config, struct error *err);
 /* A sealed memfd with these bytes. */
 int files_memfd(const char *name, const void *bytes, size_t n, struct error *err);
 /* Where the program of this child is. */
 int files_program(enum child_id id, char *out, size_t cap, struct error *err);
 
-/* supervisor-caps.c: as root, keeps the capabilities that starting and ending children needs, and no others. */
+/* supervisor-caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
+ */
 int caps_reduce(struct error *err);
 
 /* Runs until the end; returns the exit code. Takes over config and text. */

@@ -93,7 +93,7 @@ static void log_request(const struct client *c, const char *what)
         socklen_t n = sizeof(peer);
 
         (void)getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n);
-        log_info("control_request", KV_S("do", what), KV_U("uid", peer.uid), KV_I("pid", peer.pid));
+        log_info("control.request", KV_S("do", what), KV_U("uid", peer.uid), KV_I("pid", peer.pid));
 }
 
 static void client_answer(struct client *c)

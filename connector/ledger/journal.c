@@ -55,7 +55,7 @@ static void degrade(struct journal *j)
         j->disk = store_free(j->disk);
         if (!j->degraded_since) {
                 j->degraded_since = loop_wall(j->config.loop);
-                log_warning("ledger_degraded", KV_S("why", j->why.text));
+                log_warning("ledger.degraded", KV_S("why", j->why.text));
         }
         loop_timer_in(j->retry_timer, j->config.retry_ms);
 }
@@ -74,7 +74,7 @@ static int write_batch(struct journal *j, struct store *store, struct error *err
                         continue;
                 r = store_insert(store, &m, p->wall, err);
                 if (r == -EBADMSG) {
-                        log_debug("row_refused", KV_S("why", err->text));
+                        log_debug("row.refused", KV_S("why", err->text));
                         r = 0;
                 }
         }
@@ -91,11 +91,11 @@ static void write_to_memory(struct journal *j)
         bool more;
 
         if (!j->memory && store_open(&j->memory, -1, &err) < 0) {
-                log_warning("ledger_memory", KV_S("why", err.text));
+                log_warning("ledger.memory", KV_S("why", err.text));
                 return;
         }
         if (write_batch(j, j->memory, &err) < 0) {
-                log_warning("ledger_memory", KV_S("why", err.text));
+                log_warning("ledger.memory", KV_S("why", err.text));
                 return;
         }
         j->n_memory += j->n_pending;
@@ -142,7 +142,7 @@ static void try_disk(struct journal *j)
         j->memory = store_free(j->memory);
         j->n_memory = 0;
         if (j->degraded_since)
-                log_info("ledger_recovered",
+                log_info("ledger.recovered",
                          KV_I("degraded_s", loop_wall(j->config.loop) - j->degraded_since));
         j->degraded_since = 0;
 }

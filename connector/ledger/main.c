@@ -37,7 +37,7 @@ static void set_status(struct ledger *l, const char *name, const char *text)
         struct ledger_status *slot = json_is_object(value) ? status_slot(l, name) : NULL;
 
         if (!slot) {
-                log_warning("status_refused", KV_S("part", name));
+                log_warning("status.refused", KV_S("part", name));
                 json_decref(value);
                 return;
         }
@@ -74,7 +74,7 @@ static void take_status(struct ledger *l, const struct msg_in *m)
             msg_get_str(m, TAG_TEXT, text, sizeof(text)) == 0)
                 set_status(l, name, text);
         else
-                log_warning("status_refused", KV_S("part", "?"));
+                log_warning("status.refused", KV_S("part", "?"));
 }
 
 static void on_frame(void *arg, const struct msg_in *m, int received)
@@ -90,14 +90,14 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
                  (m->type == FRAME_RECORD || m->type == FRAME_EVENT || m->type == FRAME_DELIVERY))
                 journal_add(l->journal, m);
         else
-                log_warning("unknown_frame", KV_U("type", m->type));
+                log_warning("frame.unknown", KV_U("type", m->type));
 }
 
 static void on_link_closed(void *arg, const char *why)
 {
         struct ledger *l = arg;
 
-        log_debug("link_gone", KV_S("why", why));
+        log_debug("link.gone", KV_S("why", why));
         l->link = ipc_free(l->link);
 }
 
@@ -105,7 +105,7 @@ static void on_validator_closed(void *arg, const char *why)
 {
         struct ledger *l = arg;
 
-        log_debug("validator_gone", KV_S("why", why));
+        log_debug("validator.gone", KV_S("why", why));
         l->validator = ipc_free(l->validator);
 }
 
@@ -230,8 +230,8 @@ int main(int argc, char **argv)
 
         (void)umask(077);
         (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk */
-        if (process_open(&ledger.process, "postern-ledger", argc, argv, &ops, &ledger, &err) < 0)
-                return process_fail("postern-ledger", &err);
+        if (process_open(&ledger.process, "ledger", argc, argv, &ops, &ledger, &err) < 0)
+                return process_fail("ledger", &err);
         int code = process_run(&ledger.process);
         ledger_clear(&ledger);
         process_close(&ledger.process);

@@ -1,0 +1,392 @@
+"""posternd with its real link, validator and ledger, enrolled by hand at a relay that isn't there.
+
+What the supervisor promises: it starts and ends its processes, keeps them running, listens on no port, and each process is as
+locked up as DESIGN says. Works as root (the children then become three users) and as anybody.
+
+usage: test_supervisor.py BUILD_DIR SOURCE_DIR
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+sys.path.insert(0, os.path.join(SOURCE, 'tests', 'e2e'))
+from postern_site import Daemon, wait_for  # noqa: E402
+
+POSTERND = os.path.join(BUILD, 'connector', 'posternd')
+POSTERN = os.path.join(BUILD, 'connector', 'cli', 'postern')
+CHILDREN = {'postern-link', 'postern-validat', 'postern-ledger'}  # as the kernel cuts names
+USERS = ['daemon', 'bin', 'nobody']  # in every Debian; only their being different matters
+ROOT = os.geteuid() == 0
+ID = 'TESTCONNECTOR00000001'
+
+
+def status_of(pid):
+    with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as f:
+        return dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
+
+
+def sockets_of(pid):
+    """Inodes of the sockets that the process holds."""
+    found = set()
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        try:
+            target = os.readlink(f'/proc/{pid}/fd/{fd}')
+        except FileNotFoundError:
+            continue
+        if target.startswith('socket:['):
+            found.add(target[8:-1])
+    return found
+
+
+def listening(pids):
+    """Lines of /proc/net/tcp and tcp6 that are in state LISTEN, and any of udp and raw, held by one of these processes."""
+    inodes = set().union(*(sockets_of(pid) for pid in pids))
+    found = []
+    for table in ('tcp', 'tcp6', 'udp', 'udp6', 'raw', 'raw6'):
+        with open(f'/proc/net/{table}', encoding='ascii') as f:
+            for line in f.readlines()[1:]:
+                fields = line.split()
+                if fields[9] in inodes and (fields[3] == '0A' if table.startswith('tcp') else True):
+                    found.append(f'{table} {line.strip()}')
+    return found
+
+
+def gone(pid):
+    try:
+        return status_of(pid)['State'].startswith('Z')
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+class SupervisorTest(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix='postern-supervisor-')
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        os.chmod(self.dir, 0o755)
+        self.state, self.run_dir = self.path('state'), self.path('run')
+        self.config, self.log, self.socket = self.path('postern.conf'), self.path('log'), self.path('run/control.sock')
+        os.mkdir(self.state, 0o700)
+        self.write_config()
+        self.daemon = None
+        self.addCleanup(self.stop)
+        self.env = {k: v for k, v in os.environ.items() if 'proxy' not in k.lower()}
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, path, text, mode=0o600):
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+        os.chmod(path, mode)
+
+    def write_config(self, more=''):
+        self.write(self.config, f'''[connector]
+state_dir = {self.state}
+runtime_dir = {self.run_dir}
+drain_ms = 3000
+user_link = {USERS[0]}
+user_validator = {USERS[1]}
+user_ledger = {USERS[2]}
+{more}
+[domain corp.example]
+dcs = dc1.corp.example@127.0.0.1
+ldaps_port = 9
+''')
+
+    def enroll(self):
+        for key in ('identity.pem', 'transport.key'):
+            subprocess.run(['openssl', 'genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out',
+                            os.path.join(self.state, key)], check=True, capture_output=True)
+            os.chmod(os.path.join(self.state, key), 0o600)
+        subprocess.run(['openssl', 'req', '-x509', '-new', '-key', os.path.join(self.state, 'transport.key'), '-subj', '/CN=x',
+                        '-days', '2', '-out', os.path.join(self.state, 'transport.pem')], check=True, capture_output=True)
+        self.write(os.path.join(self.state, 'enrolment.json'), json.dumps(
+            {'v': 1, 'relay': 'https://127.0.0.1:9', 'tenant': 'contoso', 'id': ID, 'name': 'north', 'pin': 'A' * 43}))
+
+    def start(self):
+        """Starts posternd and waits until it tells systemd that it is ready."""
+        notify = self.path('notify')
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.notify.close)
+        if os.path.exists(notify):
+            os.unlink(notify)
+        self.notify.bind(notify)
+        self.notify.settimeout(20)
+        self.daemon = Daemon('posternd', [POSTERND, '--config', self.config], self.log,
+                             dict(self.env, NOTIFY_SOCKET=notify, SECRET_OF_THE_CALLER='x'))
+        self.wait_notify('READY=1')
+        return self.daemon.children()
+
+    def wait_notify(self, word):
+        while True:
+            try:
+                text = self.notify.recv(4096).decode()
+            except socket.timeout:
+                self.fail(f'systemd was not told {word}; the log ends:\n{self.daemon.tail()}')
+            if word in text:
+                return text
+
+    def stop(self):
+        if self.daemon and self.daemon.alive():
+            self.daemon.stop()
+
+    def cli(self, *words):
+        return subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False)
+
+    def parts(self):
+        done = self.cli('status', '--json')
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def logged(self):
+        with open(self.log, encoding='utf-8') as f:
+            return f.read()
+
+    # -- start and end --
+
+    def test_not_enrolled(self):
+        done = subprocess.run([POSTERND, '--config', self.config], capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn('not enrolled', done.stderr)
+        self.assertIn('postern enroll --relay', done.stderr)
+
+    def test_wrong_usage(self):
+        for word in ('--nonsense', 'nonsense'):
+            done = subprocess.run([POSTERND, word], capture_output=True, text=True, timeout=20, check=False)
+            self.assertEqual((done.returncode, done.stdout), (2, ''))
+            self.assertIn('nonsense', done.stderr)
+
+    def test_check_config(self):
+        done = subprocess.run([POSTERND, '--config', self.config, '--check-config'], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        self.write_config('in_flight = 0\nfoo = 1')
+        done = subprocess.run([POSTERND, '--config', self.config, '--check-config'], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertEqual(done.stderr.count('\n'), 3, done.stderr)
+
+    def test_config_must_agree_with_enrolment(self):
+        self.enroll()
+        self.write_config('relay = https://other.example')
+        done = subprocess.run([POSTERND, '--config', self.config], capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn('https://other.example', done.stderr)
+        self.assertIn('https://127.0.0.1:9', done.stderr)
+
+    def test_a_key_that_others_can_read_is_refused(self):
+        self.enroll()
+        os.chmod(os.path.join(self.state, 'identity.pem'), 0o644)
+        done = subprocess.run([POSTERND, '--config', self.config], capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn('chmod 600', done.stderr)
+        self.assertIn('identity.pem', done.stderr)
+        self.assertNotIn('process.started', done.stderr)
+
+    @unittest.skipUnless(ROOT, 'only root makes the processes other users')
+    def test_missing_user(self):
+        self.enroll()
+        with open(self.config, encoding='utf-8') as f:
+            text = f.read()
+        self.write(self.config, text.replace(f'user_link = {USERS[0]}', 'user_link = no-such-user'))
+        done = subprocess.run([POSTERND, '--config', self.config], capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn('useradd --system', done.stderr)
+
+    def test_second_daemon_is_refused(self):
+        self.enroll()
+        self.start()
+        done = subprocess.run([POSTERND, '--config', self.config], capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn('another posternd', done.stderr)
+        self.assertEqual(self.cli('status', '--json').returncode, 0, 'the first one still answers')
+
+    def test_terminate_leaves_nothing(self):
+        self.enroll()
+        pids = self.start().values()
+        began = time.monotonic()
+        self.assertEqual(self.daemon.stop(), 0)
+        self.assertLess(time.monotonic() - began, 3 + 2)
+        self.assertEqual([p for p in pids if not gone(p)], [])
+
+    def test_killed_supervisor_leaves_nothing(self):
+        self.enroll()
+        pids = self.start().values()
+        os.kill(self.daemon.pid, signal.SIGKILL)
+        self.daemon.process.wait()
+        wait_for('the end of the children', lambda: all(gone(p) for p in pids), 5)
+
+    # -- what each process may --
+
+    def test_processes_are_locked_up(self):
+        self.enroll()
+        children = self.start()
+        self.assertEqual(set(children), CHILDREN)
+        uids = []
+        for name, pid in children.items():
+            status = status_of(pid)
+            self.assertEqual(status['NoNewPrivs'], '1', name)
+            for caps in ('CapInh', 'CapPrm', 'CapEff', 'CapAmb'):
+                self.assertEqual(int(status[caps], 16), 0, f'{name} {caps}')
+            self.assertEqual(len(set(status['Uid'].split())), 1, name)
+            uids.append(int(status['Uid'].split()[0]))
+            self.assertEqual(os.stat(f'/proc/{pid}/status').st_uid, 0, f'{name} is dumpable')
+            if ROOT:
+                self.assertEqual(status['Groups'].strip(), '', name)
+                with open(f'/proc/{pid}/environ', encoding='utf-8') as f:
+                    self.assertNotIn('SECRET_OF_THE_CALLER', f.read())
+                with open(f'/proc/{pid}/limits', encoding='ascii') as f:
+                    self.assertRegex(f.read(), r'Max core file size +0 +0 ')
+        self.assertEqual(status_of(self.daemon.pid)['NoNewPrivs'], '1')
+        if ROOT:
+            self.assertEqual(len(set(uids)), 3, uids)
+            self.assertNotIn(0, uids)
+            kept = int(status_of(self.daemon.pid)['CapPrm'], 16)
+            self.assertEqual(kept & ~0xeb, 0, 'CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID and no others')
+        else:
+            self.assertEqual(set(uids), {os.geteuid()})
+            self.assertIn('one_user_for_all', self.logged())
+
+    def test_nothing_listens(self):
+        with socket.socket() as probe:  # the test's own eyes: a listening socket is seen
+            probe.bind(('127.0.0.1', 0))
+            probe.listen()
+            self.assertEqual(len(listening([os.getpid()])), 1)
+        if not ROOT:
+            self.skipTest('descriptors of undumpable processes are for root to see')
+        self.enroll()
+        pids = [*self.start().values(), self.daemon.pid]
+        self.assertTrue(all(sockets_of(p) for p in pids))
+        self.assertEqual(listening(pids), [])
+
+    def test_what_is_linked(self):
+        def libraries(*path):
+            return subprocess.run(['ldd', os.path.join(BUILD, *path)], check=True, capture_output=True, text=True).stdout
+        ours = {'validator': libraries('connector', 'validator', 'postern-validator'),
+                'link': libraries('connector', 'link', 'postern-link'),
+                'ledger': libraries('connector', 'ledger', 'postern-ledger')}
+        self.assertIn('libkrb5', ours['validator'])
+        for library in ('libsqlite3', 'libcurl', 'libsystemd'):
+            self.assertNotIn(library, ours['validator'])
+        self.assertIn('libcurl', ours['link'])
+        self.assertNotIn('libsqlite3', ours['link'])
+        self.assertIn('libsqlite3', ours['ledger'])
+        for library in ('libcurl', 'libkrb5', 'liblber'):
+            self.assertNotIn(library, ours['ledger'])
+
+    # -- again and anew --
+
+    def test_killed_children_come_back(self):
+        self.enroll()
+        before = self.start()
+        for name in sorted(CHILDREN):
+            os.kill(before[name], signal.SIGKILL)
+            wait_for(f'a new {name}', lambda n=name: self.daemon.children().get(n, before[n]) != before[n], 10)
+            self.wait_notify('READY=1')
+            now = self.daemon.children()
+            self.assertEqual({n: p for n, p in now.items() if n != name}, {n: p for n, p in before.items() if n != name},
+                             'the others go on')
+            before = now
+            short = {'postern-validat': 'validator'}.get(name, name.removeprefix('postern-'))
+
+            def again(s=short, pid=now[name]):
+                parts = self.parts()
+                process = parts and parts['parts'].get(f'process:{s}', {}).get('value', {})
+                # ledger: it has only just learned of the others
+                return process and process['state'] == 'running' and process['pid'] == pid and process['restarts'] == 1 \
+                    and process['last_end'] == 'signal 9 (KILL)'
+            wait_for(f'the status of {name}', again, 10)
+        # each got channels to the new ones: all three parts report to the newest ledger
+        wait_for('reports of link and validator', lambda: {'link', 'validator'} <= set((self.parts() or {'parts': {}})['parts']), 15)
+
+    def test_backoff_grows(self):
+        self.enroll()
+        self.start()
+        for n in range(3):
+            pid = wait_for('a ledger', lambda: self.daemon.children().get('postern-ledger'), 10)
+            os.kill(pid, signal.SIGKILL)
+            wait_for('its end', lambda p=pid: gone(p), 10)
+            wait_for('the log', lambda k=n: self.logged().count('process.ended process=ledger') == k + 1, 10)
+        waits = [int(line.rsplit('again_in_ms=', 1)[1]) for line in self.logged().splitlines() if 'process.ended process=ledger' in line]
+        self.assertEqual(waits, [100, 200, 400])
+
+    def test_reload(self):
+        self.enroll()
+        before = self.start()
+        self.write_config('in_flight = 0\nunknown = 1')
+        os.kill(self.daemon.pid, signal.SIGHUP)
+        wait_for('the refusal', lambda: 'reload.refused' in self.logged())
+        self.assertEqual(self.logged().count('config.error'), 2)
+        self.assertEqual(self.daemon.children(), before, 'nothing was touched')
+        self.write_config(f'relay_ca_file = {self.dir}/missing.pem')
+        os.kill(self.daemon.pid, signal.SIGHUP)
+        wait_for('the refusal', lambda: 'missing.pem' in self.logged())
+        self.assertEqual(self.daemon.children(), before, 'nothing was touched')
+        self.write_config('log_level = debug')
+        os.kill(self.daemon.pid, signal.SIGHUP)
+        self.wait_notify('READY=1')
+        after = self.daemon.children()
+        self.assertEqual(set(after), CHILDREN)
+        self.assertEqual(set(after.values()) & set(before.values()), set())
+        self.assertEqual(self.cli('status', '--json').returncode, 0)
+
+    # -- ledger --
+
+    def test_control_socket(self):
+        self.enroll()
+        self.start()
+        self.assertEqual(os.stat(self.socket).st_mode & 0o777, 0o660)
+        answers = []
+        for line in (b'nonsense\n', b'{"do":"dance"}\n', b'{"do":"log","limit":0}\n', b'x' * 5000, b'{"do":"status"}\n'):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(20)
+                s.connect(self.socket)
+                s.sendall(line)
+                answers.append(json.loads(s.makefile().readline()))
+        self.assertEqual([a['ok'] for a in answers], [False, False, False, False, True])
+        idle = []
+        for _ in range(15):  # clients that say nothing keep nobody else away
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(self.socket)
+            idle.append(s)
+        self.assertEqual(self.cli('status', '--json').returncode, 0)
+        for s in idle:
+            s.close()
+
+    def test_ledger_without_a_folder_to_write(self):
+        self.enroll()
+        folder = os.path.join(self.state, 'ledger')
+        os.mkdir(folder, 0o500)
+        self.start()
+        status = self.parts()
+        self.assertEqual(status['ledger']['state'], 'degraded')
+        self.assertIn('state_dir/ledger', status['ledger']['why'])
+        done = self.cli('status')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('in memory only', done.stdout)
+        wait_for('an event in memory', lambda: self.parts()['ledger']['in_memory'] > 0)
+        events = json.loads(self.cli('log', '--events', '--json').stdout)['events']
+        self.assertTrue(events, 'memory answers')
+        os.chmod(folder, 0o700)
+        wait_for('the recovery', lambda: self.parts()['ledger']['state'] == 'ok', 15)
+        after = json.loads(self.cli('log', '--events', '--json').stdout)['events']
+        self.assertTrue(all(e in after for e in events), 'memory went to the disk')
+
+    def test_ledger_with_a_broken_database(self):
+        self.enroll()
+        folder = os.path.join(self.state, 'ledger')
+        os.mkdir(folder, 0o700)
+        self.write(os.path.join(folder, 'ledger.db'), 'this is no database, and it is long enough to be read as one ' * 100, 0o666)
+        self.start()
+        self.assertIn('damaged', self.parts()['ledger']['why'])
+        os.unlink(os.path.join(folder, 'ledger.db'))
+        wait_for('the recovery', lambda: self.parts()['ledger']['state'] == 'ok', 15)
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1], verbosity=2)
