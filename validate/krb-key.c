@@ -166,8 +166,11 @@ enum reason krb_key_prepare(krb5_keytab *ret, const char **ret_why, struct krb *
         krb5_error_code code;
         uint32_t iterations;
 
-        if (!padata || krb_etype_info2_parse(&info, padata->bytes, padata->n) < 0)
-                return refuse(ret_why, REASON_DC_PROTOCOL, "the KDC gives no usable hint for the key");
+        if (!padata) /* as MIT says that it has no key of a kind we offered */
+                return refuse(ret_why, REASON_ETYPE_NOSUPP,
+                              "the KDC names no key of the account that we accept");
+        if (krb_etype_info2_parse(&info, padata->bytes, padata->n) < 0)
+                return refuse(ret_why, REASON_DC_PROTOCOL, "the KDC's hint for the key is malformed");
         entry = choose(&info);
         if (!entry)
                 return refuse(ret_why, REASON_ETYPE_NOSUPP, "the KDC has no AES key of the account");

@@ -19,8 +19,8 @@ void krb_key_aes_sha1(uint8_t *out, size_t out_len, const struct secret *passwor
                       const struct krb_etype_entry *entry, uint32_t iterations);
 /*
  * Makes the key for the best AES entry among the KDC's hints and puts it into a memory keytab for client,
- * which krb5_kt_close wipes. REASON_OK; REASON_DC_PROTOCOL when the hints are missing, malformed or out of
- * bounds, REASON_ETYPE_NOSUPP when no AES key of the account exists. *ret_why is a literal sentence unless
+ * which krb5_kt_close wipes. REASON_OK; REASON_DC_PROTOCOL when the hints are malformed or out of
+ * bounds, REASON_ETYPE_NOSUPP when they name no AES key. *ret_why is a literal sentence unless
  * REASON_OK.
  */
 struct krb_key_request {

@@ -375,6 +375,47 @@ static void wait_for(const char *address, uint16_t port)
         fail_msg("the fake KDC does not come up");
 }
 
+struct fake {
+        char folder[32], keytab[64];
+        uint16_t port;
+        int pid;
+};
+
+static void fake_open(struct fake *fake, const struct rig *rig)
+{
+        char port[8];
+
+        snprintf(fake->folder, sizeof fake->folder, "/tmp/postern-fake-XXXXXX");
+        assert_non_null(mkdtemp(fake->folder));
+        snprintf(fake->keytab, sizeof fake->keytab, "FILE:%s/own.keytab", fake->folder);
+        fake->port = free_port();
+        snprintf(port, sizeof port, "%u", fake->port);
+        fake->pid = spawn((const char *const[]){FAKE_KDC, fake->folder, "127.0.0.1", port, rig->ad.realm,
+                                                "victim", "chosen", rig->ad.service_principal, NULL});
+        wait_for("127.0.0.1", fake->port);
+}
+
+static void fake_close(struct fake *fake)
+{
+        char out[16];
+        int status;
+
+        kill(fake->pid, SIGTERM);
+        assert_int_equal(waitpid(fake->pid, &status, 0), fake->pid);
+        run((const char *const[]){"rm", "-r", fake->folder, NULL}, out, sizeof out);
+}
+
+static struct ask ask_fake(struct rig *rig, const struct fake *fake, const char *user, const char *password)
+{
+        struct ask ask = ask_ad(rig, NAME_NETBIOS, "good1");
+
+        snprintf(ask.user, sizeof ask.user, "%s", user);
+        ask.password = password;
+        ask.address = "127.0.0.1";
+        ask.port = fake->port;
+        return ask;
+}
+
 /*
  * A whole KDC of the same realm with passwords of its own choice: everything agrees, but it can't make a
  * ticket that our service's key opens. With and without preauthentication.
@@ -383,36 +424,63 @@ static void test_fake_kdc(void **state)
 {
         static const char *const users[] = {"victim", "open"};
         struct rig *rig = *state;
-        char folder[] = "/tmp/postern-fake-XXXXXX", port[8], out[16];
-        uint16_t number = free_port();
-        int pid, status;
+        struct fake fake;
 
-        assert_non_null(mkdtemp(folder));
-        snprintf(port, sizeof port, "%u", number);
-        pid = spawn((const char *const[]){FAKE_KDC, folder, "127.0.0.1", port, rig->ad.realm, "victim",
-                                          "chosen", rig->ad.service_principal, NULL});
-        wait_for("127.0.0.1", number);
+        fake_open(&fake, rig);
         for (size_t i = 0; i < 2; i++) {
-                struct ask ask = ask_ad(rig, NAME_NETBIOS, "good1");
+                struct ask ask = ask_fake(rig, &fake, users[i], "chosen");
 
-                snprintf(ask.user, sizeof ask.user, "%s", users[i]);
-                ask.password = "chosen";
-                ask.address = "127.0.0.1";
-                ask.port = number;
                 ask_one(rig, &ask);
                 assert_reason(&ask, REASON_KDC_NOT_VERIFIED);
                 assert_nothing_said(&ask);
                 assert_int_equal(ask.left, i == 0);
                 /* Without preauthentication the answer itself refutes a wrong password. */
-                ask.password = "other";
+                ask = ask_fake(rig, &fake, users[i], "other");
                 ask_one(rig, &ask);
                 assert_reason(&ask, REASON_WRONG_PASSWORD);
                 assert_int_equal(ask.outcome.counted, i == 0 ? COUNTED_YES : COUNTED_NO);
                 assert_string_equal(ask.outcome.user.id, "");
         }
-        kill(pid, SIGTERM);
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        run((const char *const[]){"rm", "-r", folder, NULL}, out, sizeof out);
+        fake_close(&fake);
+}
+
+/* Every kind of AES key signs in, with and without preauthentication; RC4 keys are never used. */
+static void test_kinds_of_keys(void **state)
+{
+        static const char *const users[] = {"k17",    "k18",    "k19",    "k20",    "k1718",
+                                            "open17", "open18", "open19", "open20", "open1718"};
+        struct rig *rig = *state;
+        struct domain_config config = rig->ad;
+        struct fake fake;
+        struct ask ask;
+
+        fake_open(&fake, rig);
+        config.directory = DIRECTORY_GENERIC;
+        config.keytab = fake.keytab;
+        assert_int_equal(krb_domain_add(rig->krb, &config, NULL), 0);
+        for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
+                char id[64];
+
+                snprintf(id, sizeof id, "krb5:%s@%s", users[i], rig->ad.realm);
+                ask = ask_fake(rig, &fake, users[i], "chosen");
+                ask.config = &config;
+                ask_one(rig, &ask);
+                if (ask.outcome.reason != REASON_OK)
+                        fail_msg("%s: %s", users[i], ask.outcome.context);
+                assert_string_equal(ask.outcome.user.id, id);
+                assert_true(ask.outcome.password_proved);
+                ask = ask_fake(rig, &fake, users[i], "other");
+                ask.config = &config;
+                ask_one(rig, &ask);
+                assert_reason(&ask, REASON_WRONG_PASSWORD);
+                assert_int_equal(ask.outcome.counted, users[i][0] == 'k' ? COUNTED_YES : COUNTED_NO);
+        }
+        ask = ask_fake(rig, &fake, "k23", "chosen");
+        ask.config = &config;
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_ETYPE_NOSUPP);
+        assert_false(ask.left);
+        fake_close(&fake);
 }
 
 /* Cancelled at every point of the flow: nothing is called back, nothing leaks, the DC may still answer. */
@@ -499,6 +567,7 @@ int main(void)
                 TEST(test_keytab_changed_on_disk),
                 TEST(test_refused_port),
                 TEST(test_fake_kdc),
+                TEST(test_kinds_of_keys),
                 TEST(test_cancel),
                 TEST(test_deadline_passed),
                 TEST(test_burst_at_a_silent_kdc),

@@ -252,6 +252,9 @@ static void test_refused_hints(void **state)
         assert_int_equal(prepare(f, &h, &keytab), REASON_ETYPE_NOSUPP);
         hints_make(&h, aes, 1, NULL, 0);
         h.list.n = 0;
+        assert_int_equal(prepare(f, &h, &keytab), REASON_ETYPE_NOSUPP);
+        h.list.n = 1;
+        h.list.items[0].n--;
         assert_int_equal(prepare(f, &h, &keytab), REASON_DC_PROTOCOL);
         /* An entry without salt means "the default": we never guess. */
         memcpy(h.bytes, (const uint8_t[]){0x30, 7, 0x30, 5, 0xa0, 3, 2, 1, 18}, 9);
