@@ -72,8 +72,11 @@ void link_tell_state(struct link *l, enum link_down why, const char *detail)
 
 /* ---- the end of a session ---- */
 
-/* Spreads connectors out; doubles with each failure in a row. */
-static uint64_t reconnect_delay(const struct link *l)
+/*
+ * Spreads connectors out; doubles with each failure in a row. A link with work in hand stays near the lower
+ * bound the first time: its callers wait. A relay that only forgot the session is up, so there it is at once.
+ */
+static uint64_t reconnect_delay(const struct link *l, enum link_down why)
 {
         unsigned shift = l->fails < 6 ? l->fails : 6;
         uint64_t cap = l->reconnect_max > RECONNECT_BACKOFF_MAX ? l->reconnect_max : RECONNECT_BACKOFF_MAX;
@@ -81,7 +84,12 @@ static uint64_t reconnect_delay(const struct link *l)
         uint64_t low = (uint64_t)l->reconnect_min << shift;
 
         high = high < cap ? high : cap;
-        return loop_jitter(low < high ? low : high, high);
+        low = low < high ? low : high;
+        if (l->fails == 0 && why == LINK_DOWN_SESSION)
+                return loop_jitter(0, low);
+        if (l->fails == 0 && (l->flights_taking || l->kept.n) && 2 * low < high)
+                high = 2 * low;
+        return loop_jitter(low, high);
 }
 
 /* Requests of the session that ended are still being worked on and take credit until they are answered or
@@ -99,7 +107,7 @@ void link_session_end(struct link *l, enum link_down why, const char *detail)
         link_phase_set(l, LINK_WAIT);
         if (stable || why == LINK_DOWN_DRAIN)
                 l->fails = 0;
-        loop_timer_in(l->phase_timer, reconnect_delay(l));
+        loop_timer_in(l->phase_timer, reconnect_delay(l, why));
         l->fails++;
         link_tell_state(l, why, detail);
 }

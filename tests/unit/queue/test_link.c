@@ -679,6 +679,31 @@ static void verdict_survives_a_reconnect(void **state)
         assert_non_null(strstr(t->last, "SESSION-00000000-2"));
 }
 
+/* Somebody waits for what is in hand: such a link comes back near the lower bound; an idle one anywhere
+ * between. */
+static void work_in_hand_hurries_a_reconnect(void **state)
+{
+        struct test *t = *state;
+
+        send_request(t, ID1, 1);
+        UNTIL(t, was_received, 100);
+        fake_close(t->stream);
+        assert_true(UNTIL(t, second_stream, 1000) <= 1000);
+}
+
+static int begin_spread(void **state)
+{
+        struct test *t;
+
+        assert_int_equal(begin(state), 0);
+        t = *state;
+        (void)snprintf(t->reconnect, sizeof(t->reconnect), "[400,600000]");
+        link_start(t->link);
+        UNTIL(t, is_up, 1000);
+        pass(t, 20);
+        return 0;
+}
+
 static void unknown_session_opens_a_new_one(void **state)
 {
         struct test *t = *state;
@@ -690,7 +715,7 @@ static void unknown_session_opens_a_new_one(void **state)
         UNTIL(t, is_down, 1000);
         assert_int_equal(t->why, LINK_DOWN_SESSION);
         t->report_status = 200;
-        UNTIL(t, was_confirmed, 1000);
+        assert_true(UNTIL(t, was_confirmed, 1000) <= 150); /* the lower bound, not more */
         assert_int_equal(t->streams, 2);
 }
 
@@ -1044,6 +1069,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(refused_streams_back_off, begin, end),
                 cmocka_unit_test_setup_teardown(wrong_ca, begin, end),
                 cmocka_unit_test_setup_teardown(verdict_survives_a_reconnect, begin_up, end),
+                cmocka_unit_test_setup_teardown(work_in_hand_hurries_a_reconnect, begin_spread, end),
                 cmocka_unit_test_setup_teardown(unknown_session_opens_a_new_one, begin_up, end),
                 cmocka_unit_test_setup_teardown(failing_reports_are_tried_again, begin_up, end),
                 cmocka_unit_test_setup_teardown(refused_report_ends_the_session, begin_up, end),
