@@ -14,6 +14,7 @@
 #include "queue/relay/http-internal.h"
 
 #define ANSWER_MAX (4 * 1024 * 1024)
+#define JOIN_MAX (64 * 1024)
 
 /* ---- the request ---- */
 
@@ -115,6 +116,25 @@ static const char *reason_phrase(int status)
         return status < 500 ? "Refused" : "Failed";
 }
 
+/*
+ * Before and after evhttp queues output. Held back until it is whole and joined, an answer leaves as one TLS record; and evhttp 2.1.12
+ * reads on while it writes, which nobody here wants: junk would pile up.
+ */
+static void output_begin(struct conn *c)
+{
+        bufferevent_disable(c->bev, EV_READ | EV_WRITE);
+}
+
+static void output_end(struct conn *c, size_t before)
+{
+        struct evbuffer *out = bufferevent_get_output(c->bev);
+
+        if (c->state == CONN_SENDING || c->state == CONN_STREAMING)
+                bufferevent_disable(c->bev, EV_READ);
+        if (before == 0 && evbuffer_get_length(out) <= JOIN_MAX)
+                evbuffer_pullup(out, -1);
+}
+
 static bool has_answer_header(const struct http_req *r, const char *name)
 {
         return evhttp_find_header(evhttp_request_get_output_headers(r->ev), name) != NULL;
@@ -138,8 +158,11 @@ void http_reply(struct http_req *r, int status, const char *type, const void *bo
         conn_unwatch(r->conn);
         r->answered = true;
         r->on_close = NULL;
-        conn_set(r->conn, CONN_SENDING);
+        struct conn *c = r->conn;
+        conn_set(c, CONN_SENDING);
+        output_begin(c);
         evhttp_send_reply(r->ev, status, reason_phrase(status), out);
+        output_end(c, 0);
         evbuffer_free(out);
 }
 
@@ -190,6 +213,7 @@ void http_stream_begin(struct http_req *r, http_close_fn *drained)
         http_add_header(r, "Connection", "close");
         conn_set(r->conn, CONN_STREAMING);
         evhttp_send_reply_start(r->ev, 200, "OK");
+        bufferevent_disable(r->conn->bev, EV_READ);
 }
 
 bool http_stream_clear(const struct http_req *r)
@@ -213,8 +237,10 @@ int http_stream_send(struct http_req *r, const void *bytes, size_t n)
                 conn_kill(r->conn);
                 return -ENOBUFS;
         }
-        bufferevent_disable(r->conn->bev, EV_WRITE); /* until the chunk is whole; evhttp enables it again */
+        size_t before = unsent(r);
+        output_begin(r->conn);
         evhttp_send_reply_chunk_with_cb(r->ev, out, on_drained, r);
+        output_end(r->conn, before);
         evbuffer_free(out);
         return 0;
 }

@@ -1,0 +1,180 @@
+/*
+ * Makes the signed and sealed things that a test of the relay needs, so that the test itself can be plain Python:
+ *   forge key FILE                                         -> {"kid","pin","jwk"}
+ *   forge roster KEY TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS
+ *   forge statement KEY TENANT ID BOOT SEQ ENCKEY REALM    -> compact JWS
+ *   forge proof KEY TENANT ID AGE                          -> compact JWS made AGE seconds ago
+ *   forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes
+ *   forge csr KEY TENANT ID                                -> base64 PKCS#10
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "certs/csr.h"
+#include "certs/roster.h"
+#include "certs/statement.h"
+#include "connector/base/loop.h"
+#include "connector/base/text.h"
+#include "queue/wire.h"
+
+static struct error err = { "wrong usage" };
+
+static void check(int r)
+{
+        if (r < 0) {
+                fprintf(stderr, "forge: %s\n", err.text);
+                exit(1);
+        }
+}
+
+static struct key *load(const char *path)
+{
+        struct key *key = NULL;
+
+        check(key_read(&key, path, NULL, &err));
+        return key;
+}
+
+static void make_key(char **a)
+{
+        struct key *key;
+        json_t *jwk, *o;
+
+        check(key_generate(&key, &err));
+        check(key_write(key, a[0], NULL, &err));
+        check(key_to_jwk(key, &jwk));
+        o = json_pack("{s:s, s:s, s:o}", "kid", key_kid(key), "pin", key_pin(key), "jwk", jwk);
+        json_dumpf(o, stdout, JSON_COMPACT);
+        json_decref(o);
+        key_free(key);
+}
+
+/* n services that nobody knows, to make a roster large. */
+static void add_many(struct roster *roster, long n)
+{
+        char id[ID_MAX + 1];
+
+        while (n-- > 0) {
+                struct key *key;
+                check(id_generate(id));
+                check(key_generate(&key, &err));
+                check(roster_add(roster, true, id, id, key, &err));
+                key_free(key);
+        }
+}
+
+static void make_roster(int n, char **a)
+{
+        struct key *tenant_key = load(a[0]);
+        struct roster *roster;
+
+        check(roster_new(&roster, a[1], tenant_key));
+        roster->seq = strtoull(a[2], NULL, 10) - 1;
+        for (int i = 4; i < n; i++) {
+                if (strncmp(a[i], "many:", 5) == 0) {
+                        add_many(roster, strtol(a[i] + 5, NULL, 10));
+                        continue;
+                }
+                char *save = NULL, *role = strtok_r(a[i], ":", &save), *id = strtok_r(NULL, ":", &save);
+                char *name = strtok_r(NULL, ":", &save);
+                struct key *key = load(strtok_r(NULL, ":", &save));
+                check(roster_add(roster, *role == 's', id, name, key, &err));
+                key_free(key);
+        }
+        check(roster_sign(roster, tenant_key, time(NULL), strtoll(a[3], NULL, 10), &err));
+        puts(roster->text);
+        roster_free(roster);
+        key_free(tenant_key);
+}
+
+static void make_statement(char **a)
+{
+        struct key *identity = load(a[0]), *enc = load(a[5]);
+        struct statement *s = calloc(1, sizeof(*s));
+        int64_t now = time(NULL);
+
+        s->tenant = strdup(a[1]);
+        s->iss = strdup(a[2]);
+        snprintf(s->boot, sizeof(s->boot), "%s", a[3]);
+        s->seq = strtoull(a[4], NULL, 10);
+        s->n_keys = 1;
+        s->keys[0] = (struct statement_key){ enc, now - 60, now + 3600 };
+        s->n_realms = 1;
+        s->realms = calloc(1, sizeof(char *));
+        s->realms[0] = strdup(a[6]);
+        check(statement_sign(s, identity, now, 3600, &err));
+        puts(s->text);
+        statement_free(s);
+        key_free(identity);
+}
+
+static void make_proof(char **a)
+{
+        struct key *key = load(a[0]);
+        struct buffer out = BUFFER(4096);
+        char claims[512];
+        int64_t iat = time(NULL) - strtoll(a[3], NULL, 10);
+
+        snprintf(claims, sizeof(claims), "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld}", a[1], a[2], (long long)iat,
+                 (long long)iat + 300);
+        check(jws_sign(key, JOSE_TYP_IDENTITY, claims, strlen(claims), &out, &err));
+        puts(out.data);
+        buffer_free(&out);
+        key_free(key);
+}
+
+static void make_seal(int n, char **a)
+{
+        struct key *to[JWE_RECIPIENTS_MAX];
+        struct buffer out = BUFFER(64 * 1024);
+        size_t len = strtoull(a[0], NULL, 10), n_to = 0;
+        char *plain = calloc(1, len + 1);
+
+        memset(plain, ' ', len);
+        for (int i = 1; i < n && n_to < JWE_RECIPIENTS_MAX; i++)
+                to[n_to++] = load(a[i]);
+        check(jwe_seal(to, n_to, plain, len, &out, &err));
+        puts(out.data);
+        buffer_free(&out);
+        free(plain);
+        while (n_to)
+                key_free(to[--n_to]);
+}
+
+static void make_csr(char **a)
+{
+        struct key *key = load(a[0]);
+        struct buffer der = BUFFER(8192);
+
+        check(csr_make(key, a[1], a[2], &der, &err));
+        size_t n = der.len;
+        char *text = calloc(1, n * 2 + 8);
+        EVP_EncodeBlock((unsigned char *)text, (unsigned char *)der.data, (int)n);
+        puts(text);
+        free(text);
+        buffer_free(&der);
+        key_free(key);
+}
+
+int main(int argc, char **argv)
+{
+        const char *word = argc > 1 ? argv[1] : "";
+
+        if (strcmp(word, "key") == 0 && argc == 3)
+                make_key(argv + 2);
+        else if (strcmp(word, "roster") == 0 && argc >= 6)
+                make_roster(argc - 2, argv + 2);
+        else if (strcmp(word, "statement") == 0 && argc == 9)
+                make_statement(argv + 2);
+        else if (strcmp(word, "proof") == 0 && argc == 6)
+                make_proof(argv + 2);
+        else if (strcmp(word, "seal") == 0 && argc >= 4)
+                make_seal(argc - 2, argv + 2);
+        else if (strcmp(word, "csr") == 0 && argc == 5)
+                make_csr(argv + 2);
+        else
+                check(-1);
+        return 0;
+}

@@ -1,0 +1,710 @@
+#!/usr/bin/python3
+"""The relay from outside: every endpoint's answers, and what it must survive. Usage: test_relay.py RELAY FORGE [unittest words]"""
+import base64
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import relay_site  # noqa: E402
+from relay_site import Connector, Relay, forge, new_id, wait_for  # noqa: E402
+
+
+class RelayTest(unittest.TestCase):
+    """One relay for the tests of a class; it must end well, without a sanitizer's word."""
+    settings = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.relay = Relay(**cls.settings)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.relay.close()
+
+    def problem(self, answer, status, word, started='no', retry=None):
+        code, headers, body = answer
+        self.assertEqual((code, body.get('type') if isinstance(body, dict) else body), (status, 'urn:postern:' + word), body)
+        self.assertEqual(headers['Content-Type'], 'application/problem+json')
+        self.assertEqual(body['status'], status)
+        self.assertEqual(body['started'], started)
+        self.assertTrue(body['title'])
+        if retry:
+            self.assertEqual(body['retry'], retry)
+        return body
+
+
+class Credentials(RelayTest):
+    def test_bearer(self):
+        path = self.relay.tenant_path('status')
+        get = self.relay.request
+        self.problem(get('GET', path), 401, 'bad-credentials', retry='never')
+        self.problem(get('GET', path, headers={'Authorization': 'Bearer wrong'}), 401, 'bad-credentials')
+        self.problem(get('GET', path, headers={'Authorization': 'Basic ' + self.relay.service}), 401, 'bad-credentials')
+        self.problem(get('GET', '/v1/tenants/nobody/status', headers=self.relay.as_service()), 404, 'no-such-tenant')
+        self.problem(get('GET', '/v1/tenants/NO_BODY/status', headers=self.relay.as_service()), 404, 'no-such-tenant')
+        self.assertEqual(get('GET', path, headers=self.relay.as_service())[0], 200)
+        self.problem(get('GET', self.relay.tenant_path('pending'), headers=self.relay.as_service()), 403, 'not-permitted')
+        self.problem(get('POST', self.relay.tenant_path('sign-ins'), b'{}', self.relay.as_admin()), 403, 'not-permitted')
+        self.problem(get('GET', '/v1/link/stream?boot=' + 'A' * 22), 401, 'bad-credentials')
+
+    def test_new_secret_works_at_once(self):
+        secret = self.relay.cli('secret', self.relay.tenant, 'service').strip()
+        answer = self.relay.request('GET', self.relay.tenant_path('status'), headers={'Authorization': 'Bearer ' + secret})
+        self.assertEqual(answer[0], 200)
+        made = json.loads(self.relay.cli('tenant', 'add', 'second', '--pin', self.relay.tenant_key['pin'], '--json'))
+        answer = self.relay.request('GET', '/v1/tenants/second/status', headers={'Authorization': 'Bearer ' + made['service_secret']})
+        self.assertEqual(answer[0], 200)
+        # One tenant's secret is nothing to another.
+        answer = self.relay.request('GET', '/v1/tenants/second/status', headers=self.relay.as_service())
+        self.problem(answer, 401, 'bad-credentials')
+
+    def test_paths_and_methods(self):
+        self.problem(self.relay.request('GET', '/'), 404, 'not-found')
+        self.problem(self.relay.request('GET', '/v1/tenants/acme/keys/more'), 404, 'not-found')
+        self.problem(self.relay.request('POST', self.relay.tenant_path('keys'), b''), 405, 'no-such-method')
+        self.problem(self.relay.request('DELETE', self.relay.tenant_path('keys')), 405, 'no-such-method')
+
+    def test_secrets_are_not_stored(self):
+        for root, _, files in os.walk(self.relay.path('state')):
+            for name in files:
+                with open(os.path.join(root, name), 'rb') as f:
+                    data = f.read()
+                self.assertNotIn(self.relay.admin.encode(), data)
+                self.assertNotIn(self.relay.service.encode(), data)
+                self.assertEqual(os.stat(os.path.join(root, name)).st_mode & 0o077 & ~0o044 * name.endswith('.pem'), 0, name)
+
+
+class Rosters(RelayTest):
+    def test_roster(self):
+        relay = self.relay
+        other = relay.path('other.key')
+        forge('key', other)
+        get = lambda **h: relay.request('GET', relay.tenant_path('keys'), headers=relay.as_service(**h))  # noqa: E731
+        self.problem(get(), 404, 'not-found')
+        self.problem(relay.put_roster(relay.roster(seq=5), **{'Content-Type': 'application/json'}), 415, 'unsupported-type')
+        self.problem(relay.put_roster(relay.roster(seq=5), Authorization='Bearer ' + relay.service), 403, 'not-permitted')
+        self.problem(relay.put_roster(relay.roster(seq=5, key='other.key')), 403, 'wrong-tenant-key', retry='never')
+        self.problem(relay.put_roster(relay.roster(seq=5, tenant='second')), 400, 'malformed')
+        self.problem(relay.put_roster('a.b.c'), 400, 'malformed')
+        good = relay.roster(seq=5)
+        self.assertEqual(relay.put_roster(good)[0], 204)
+        self.assertEqual(relay.put_roster(good)[0], 204)  # the same text again
+        self.problem(relay.put_roster(relay.roster(seq=5, life=80000)), 409, 'seq-not-newer')
+        self.problem(relay.put_roster(relay.roster(seq=4)), 409, 'seq-not-newer')
+        self.problem(relay.put_roster(good[:-8] + ('AAAAAAAA' if good[-8:] != 'AAAAAAAA' else 'BBBBBBBB')), 403, 'wrong-tenant-key')
+        status, headers, body = get()
+        self.assertEqual((status, body), (200, {'roster': good, 'statements': [], 'ready': []}))
+        self.assertIn('max-age=30', headers['Cache-Control'])
+        status, again, body = get(**{'If-None-Match': headers['ETag']})
+        self.assertEqual((status, again['ETag'], body), (304, headers['ETag'], b''))
+        relay.stop()
+        relay.start()
+        self.assertEqual(get()[2]['roster'], good)
+        self.problem(relay.put_roster(relay.roster(seq=4)), 409, 'seq-not-newer')
+
+
+class Enrolment(RelayTest):
+    def test_tokens(self):
+        relay = self.relay
+        token = relay.cli('token', relay.tenant, 'dc1').strip()
+        self.assertRegex(token, '^[A-Za-z0-9_-]{43}[.][A-Za-z0-9_-]{43}$')
+        self.assertEqual(token.split('.')[1], relay.tenant_key['pin'])
+        c = Connector(relay, enrol=False)
+        self.assertEqual(c.enrol(token, name='dc2')[0], 401)                  # for another name
+        self.assertEqual(c.enrol('A' * 43 + '.' + token.split('.')[1])[0], 401)  # unknown
+        self.assertEqual(c.enrol(token, tenant='second')[0], 400)             # the request names another tenant: not used up
+        status, headers, body = c.enrol(token)
+        self.assertEqual((status, headers['Content-Type']), (200, 'application/pkcs7-mime; smime-type=certs-only'))
+        c.save_cert(body)
+        self.assertEqual(c.enrol(token)[0], 401)                              # used
+        text = subprocess.run(['openssl', 'x509', '-in', c.cert, '-noout', '-text'], check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.assertIn(f'URI:urn:postern:{relay.tenant}:{c.id}', text)
+        self.assertIn('TLS Web Client Authentication', text)
+        self.assertIn(f'CN = {c.id}', text)
+        late = relay.cli('token', relay.tenant, 'dc9', '--expires', '1s').strip()
+        time.sleep(2.1)                                                       # the one thing to wait for is the token's end
+        self.assertEqual(Connector(relay, 'dc9', enrol=False).enrol(late)[0], 401)
+        # An id that another name holds can't be taken over.
+        token = relay.cli('token', relay.tenant, 'dc2').strip()
+        self.assertEqual(Connector(relay, 'dc2', enrol=False).enrol(token, id=c.id)[0], 400)
+
+    def test_bodies(self):
+        relay = self.relay
+        token = relay.cli('token', relay.tenant, 'dc3').strip()
+        basic = {'Authorization': 'Basic ' + base64.b64encode(f'dc3:{token}'.encode()).decode()}
+        path = f'/.well-known/est/{relay.tenant}/simpleenroll'
+        pkcs10 = {**basic, 'Content-Type': 'application/pkcs10'}
+        self.assertEqual(relay.request('POST', path, b'x', basic)[0], 415)
+        for body in (b'', b'====', b'AAAA', b'\x00' * 64, b'MIIB' * 2000, os.urandom(300)):
+            status, headers, text = relay.request('POST', path, body, pkcs10)
+            self.assertEqual((status, headers['Content-Type']), (400, 'text/plain; charset=utf-8'), (body, text))
+        for authorization in ('Basic', 'Basic !!!!', 'Basic ' + base64.b64encode(b'no-colon').decode(), 'Basic ' + 'QUFB' * 500):
+            status, headers, _ = relay.request('POST', path, b'', {**pkcs10, 'Authorization': authorization})
+            self.assertEqual(status, 401)
+            self.assertIn('Basic', headers['WWW-Authenticate'])
+        self.assertEqual(relay.request('GET', '/.well-known/est/nobody/cacerts')[0], 404)
+        status, headers, body = relay.request('GET', f'/.well-known/est/{relay.tenant}/cacerts')
+        self.assertEqual((status, headers['Content-Type']), (200, 'application/pkcs7-mime'))
+        self.assertEqual(Connector(relay, 'dc3', enrol=False).enrol(token)[0], 200)  # the token survived all that
+
+    def test_renewal(self):
+        relay = self.relay
+        c = Connector(relay, 'dc4')
+        path = f'/.well-known/est/{relay.tenant}/simplereenroll'
+        pkcs10 = {'Content-Type': 'application/pkcs10'}
+        self.assertEqual(relay.request('POST', path, forge('csr', c.transport, relay.tenant, c.id), pkcs10)[0], 401)
+        self.assertEqual(c.call('POST', path, forge('csr', c.transport, relay.tenant, c.id), pkcs10)[0], 400)  # the same key
+        fresh = relay.path('fresh.key')
+        forge('key', fresh)
+        self.assertEqual(c.call('POST', path, forge('csr', fresh, relay.tenant, new_id()), pkcs10)[0], 400)     # another id
+        status, _, body = c.call('POST', path, forge('csr', fresh, relay.tenant, c.id), pkcs10)
+        self.assertEqual(status, 200)
+        c.save_cert(body)
+        c.transport = fresh
+        self.assertEqual(c.announce()[0], 202)
+
+    def test_foreign_certificate(self):
+        relay = self.relay
+        c = Connector(relay, 'dc5')
+        relay.tls('foreign', subject=f'/CN={c.id}')
+        answer = relay.request('GET', '/v1/link/stream?boot=' + c.boot, cert=(relay.path('foreign.pem'), relay.path('foreign.key')))
+        body = self.problem(answer, 401, 'bad-credentials')
+        self.assertIn('self-signed', body['detail'])
+        # An identity that the certificate does not name.
+        self.problem(c.announce(id=new_id()), 400, 'malformed')
+        self.problem(c.announce(age=3600), 400, 'malformed')
+
+
+class SignIns(RelayTest):
+    def setUp(self):
+        self.connectors = []
+
+    def tearDown(self):
+        for c in self.connectors:
+            if c.stream:
+                c.hang_up()
+
+    def linked(self, *names, credit=16):
+        made = [Connector(self.relay, name + new_id()[:6]) for name in names]
+        self.relay.approve(*made)
+        for c in made:
+            c.go(credit=credit)
+        self.connectors += made
+        return made
+
+    def keys(self):
+        return self.relay.request('GET', self.relay.tenant_path('keys'), headers=self.relay.as_service())[2]
+
+    def test_one(self):
+        relay = self.relay
+        c = Connector(relay, 'one')
+        self.assertEqual(c.announce()[0], 202)
+        pending = relay.request('GET', relay.tenant_path('pending'), headers=relay.as_admin())[2]
+        entry = [p for p in pending if p['id'] == c.id][0]
+        self.assertEqual((entry['name'], entry['kid'], entry['jwk']), ('one', c.identity['kid'], c.identity['jwk']))
+        self.assertTrue(entry['proof'] and entry['since'])
+        c.open_stream()
+        self.connectors.append(c)
+        status, _, body = c.report(credit=4, statement=c.statement())
+        self.assertEqual((status, body), (200, {'confirmed': [], 'late': []}))
+        self.assertIn('not in the roster', wait_for('the log tells', lambda: 'statement_ignored' in relay.log_text() and relay.log_text()))
+        relay.approve(c)
+        while c.next('roster')['jws'] != self.keys()['roster']:
+            pass  # the one before, sent when the stream opened
+        self.assertEqual(c.announce()[0], 200)
+        self.assertEqual([p for p in relay.request('GET', relay.tenant_path('pending'), headers=relay.as_admin())[2] if p['id'] == c.id], [])
+        self.assertEqual(self.keys()['ready'], [])
+        c.report(statement=c.statement())
+        keys = self.keys()
+        self.assertIn({'kid': c.identity['kid'], 'realms': ['corp.example']}, keys['ready'])
+        status = relay.request('GET', relay.tenant_path('status'), headers=relay.as_service())[2]['connectors']
+        mine = [s for s in status if s['id'] == c.id][0]
+        self.assertEqual((mine['kid'], mine['ready'], mine['realms'], mine['version']), (c.identity['kid'], True, ['corp.example'], 'test/1'))
+
+        id, jwe = new_id(), relay.seal(c)
+        later = relay.sign_in_later(jwe, id=id, budget=5000)
+        request = c.next('request')
+        self.assertEqual((request['id'], request['seq']), (id, 1))
+        self.assertTrue(0 < request['budget'] <= 5000)
+        self.assertEqual(len(request['jwe']['recipients']), 1)
+        self.assertEqual(request['jwe']['ciphertext'], json.loads(jwe)['ciphertext'])
+        self.problem(relay.sign_in(jwe, id=id), 409, 'duplicate-id')
+        c.report([{'id': id, 'is': 'received'}])
+        state = relay.request('GET', relay.tenant_path('sign-ins/' + id), headers=relay.as_service())[2]
+        self.assertEqual((state['state'], state['connector'], state['node']), ('received', c.id, 'test-node'))
+        verdict = {'id': id, 'is': 'verdict', 'jwe': 'aaaa..bbbb.cccc.dddd'}
+        self.assertEqual(c.report([verdict])[2], {'confirmed': [id], 'late': []})
+        status, headers, body = later.result()
+        self.assertEqual((status, body, headers['Content-Type'], headers['Postern-Connector']), (200, b'aaaa..bbbb.cccc.dddd', 'application/jose', c.id))
+        self.assertEqual(c.report([verdict])[2], {'confirmed': [id], 'late': []})  # once more: its answer may have been lost
+        self.assertEqual(c.report([{**verdict, 'id': new_id()}])[2]['confirmed'], [])
+        self.problem(relay.sign_in(jwe, id=id), 409, 'duplicate-id')
+        state = relay.request('GET', relay.tenant_path('sign-ins/' + id), headers=relay.as_service())[2]
+        self.assertEqual(state['state'], 'answered')
+        self.assertTrue(0 <= state['hops']['handed'] <= state['hops']['received'] <= state['hops']['answered'])
+
+    def test_refusals(self):
+        relay = self.relay
+        c, = self.linked('refuse')
+        jwe = relay.seal(c)
+        path, typed = relay.tenant_path('sign-ins'), {'Content-Type': 'application/jose+json'}
+        self.problem(relay.request('POST', path, jwe, relay.as_service(**{'Postern-Id': new_id()})), 415, 'unsupported-type')
+        self.problem(relay.request('POST', path, jwe, relay.as_service(**typed)), 400, 'malformed')
+        self.problem(relay.sign_in(jwe, id='short'), 400, 'malformed')
+        for budget in ('499', '15001', '-1', 'soon', '8000.5'):
+            self.problem(relay.sign_in(jwe, budget=budget), 400, 'malformed')
+        for body in ('', '{', '[]', '{}', '{"a":1,"a":2}', jwe[:-1], jwe + ' {}', jwe.replace('ECDH-ES+A256KW', 'ECDH-ES+A128KW'),
+                     relay.seal(c, length=4095), '\x00' * 100):
+            self.problem(relay.sign_in(body), 400, 'malformed')
+        body = self.problem(relay.sign_in(jwe.ljust(16 * 1024 + 1)), 413, 'too-large')
+        self.assertIn('16384', body['detail'])
+        stranger = Connector(relay, 'stranger', enrol=False)
+        self.problem(relay.sign_in(relay.seal(stranger)), 422, 'stale-keys', retry='refresh-keys')
+        c.report(ready=False, reasons=['no_dc', 'clock'])
+        body = self.problem(relay.sign_in(jwe), 503, 'not-ready', retry='later')
+        self.assertEqual(body['reasons'], ['no_dc', 'clock'])
+        c.hang_up()
+        wait_for('the link is gone', lambda: relay.sign_in(jwe)[2]['type'] == 'urn:postern:no-connector')
+        self.problem(relay.request('GET', relay.tenant_path('sign-ins/' + new_id()), headers=relay.as_service()), 404, 'not-found')
+
+    def test_busy_and_credit(self):
+        relay = self.relay
+        c, = self.linked('busy', credit=2)
+        jwe = relay.seal(c)
+        first = [relay.sign_in_later(jwe, budget=1500) for _ in range(2)]
+        seen = [c.next('request') for _ in range(2)]
+        self.assertEqual([r['seq'] for r in seen], [1, 2])
+        self.problem(relay.sign_in(jwe), 503, 'busy', retry='later')
+        c.report([{'id': seen[0]['id'], 'is': 'received'}], credit=1)
+        more = relay.sign_in_later(jwe, budget=1000)
+        self.assertEqual(c.next('request')['seq'], 3)
+        for later in (*first, more):
+            self.problem(later.result(), 504, 'deadline', started='unknown', retry='never')
+        self.assertEqual({c.next('cancel')['id'] for _ in range(3)}, {first[0].answer[2]['instance'], first[1].answer[2]['instance'],
+                                                                      more.answer[2]['instance']})
+        verdict = {'id': seen[0]['id'], 'is': 'verdict', 'jwe': 'a..b.c.d'}
+        self.assertEqual(c.report([verdict])[2], {'confirmed': [], 'late': [seen[0]['id']]})
+
+    def test_decline_moves_to_the_other(self):
+        relay = self.relay
+        a, b = self.linked('a', 'b')
+        both = {a.id: a, b.id: b}
+        a.report(load=0.1)
+        b.report(load=0.8)
+        later = relay.sign_in_later(relay.seal(a, b), budget=6000)
+        id = a.next('request')['id']
+        a.report([{'id': id, 'is': 'declined', 'why': 'no_dc'}])
+        request = b.next('request')
+        self.assertEqual(request['id'], id)
+        b.report([{'id': id, 'is': 'verdict', 'jwe': 'b..b.b.b'}])
+        status, headers, _ = later.result()
+        self.assertEqual((status, headers['Postern-Connector']), (200, b.id))
+        self.assertEqual(len(both), 2)
+        later = relay.sign_in_later(relay.seal(a, b), budget=6000)
+        id = a.next('request')['id']
+        a.report([{'id': id, 'is': 'declined', 'why': 'replay'}])
+        body = self.problem(later.result(), 400, 'malformed')
+        self.assertEqual(body['reasons'], ['replay'])
+
+    def test_hang_up_cancels(self):
+        relay = self.relay
+        c, = self.linked('cancel')
+        jwe, id = relay.seal(c), new_id()
+        s = relay.connect()
+        s.sendall((f'POST {relay.tenant_path("sign-ins")} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {relay.service}\r\nPostern-Id: {id}\r\n'
+                   f'Content-Type: application/jose+json\r\nContent-Length: {len(jwe)}\r\n\r\n{jwe}').encode())
+        self.assertEqual(c.next('request')['id'], id)
+        s.close()
+        self.assertEqual(c.next('cancel', 5)['id'], id)
+        state = wait_for('metadata', lambda: relay.request('GET', relay.tenant_path('sign-ins/' + id), headers=relay.as_service())[2])
+        self.assertEqual((state['state'], state['connector']), ('cancelled', c.id))
+        # And by a reset.
+        id = new_id()
+        s = relay.connect()
+        s.sendall((f'POST {relay.tenant_path("sign-ins")} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {relay.service}\r\nPostern-Id: {id}\r\n'
+                   f'Content-Type: application/jose+json\r\nContent-Length: {len(jwe)}\r\n\r\n{jwe}').encode())
+        self.assertEqual(c.next('request')['id'], id)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\x01\x00\x00\x00\x00\x00\x00\x00')
+        s.close()
+        self.assertEqual(c.next('cancel', 5)['id'], id)
+
+    def test_verdict_after_a_new_stream(self):
+        relay = self.relay
+        c, = self.linked('again')
+        later = relay.sign_in_later(relay.seal(c), budget=10000)
+        id = c.next('request')['id']
+        old = c.session
+        c.hang_up()
+        wait_for('the session is gone', lambda: relay.log_text().count('link_down') and f'session={old}' in relay.log_text())
+        c.session = old
+        wait_for('409', lambda: c.report()[0] == 409)
+        self.problem(c.report(), 409, 'no-such-session', retry='now')
+        c.go()
+        c.report([{'id': id, 'is': 'verdict', 'jwe': 'c..c.c.c'}])
+        self.assertEqual(later.result()[0], 200)
+
+    def test_reports_of_others(self):
+        relay = self.relay
+        a, b = self.linked('owner', 'thief')
+        later = relay.sign_in_later(relay.seal(a), budget=3000)
+        id = a.next('request')['id']
+        session, b.session = b.session, a.session
+        self.problem(b.report([{'id': id, 'is': 'verdict', 'jwe': 'x..x.x.x'}]), 409, 'no-such-session')
+        b.session = session
+        self.assertEqual(b.report([{'id': id, 'is': 'verdict', 'jwe': 'x..x.x.x'}])[2]['late'], [id])
+        b.report([{'id': id, 'is': 'declined', 'why': 'full'}])
+        before = len(self.keys()['statements'])
+        b.report(statement=a.statement())  # another's statement
+        b.report(statement=b.statement(key=a.key_file))
+        self.assertEqual(len(self.keys()['statements']), before)
+        a.report([{'id': id, 'is': 'verdict', 'jwe': 'a..a.a.a'}])
+        self.assertEqual(later.result()[2], b'a..a.a.a')
+        for body in ('', '{', '[]', '{"session":1}', json.dumps({'session': a.session})):
+            self.problem(a.call('POST', '/v1/link/report', body, {'Content-Type': 'application/json'}), 400, 'malformed')
+        self.problem(a.call('POST', '/v1/link/report', 'x' * (256 * 1024 + 1), {'Content-Type': 'application/json'}), 413, 'too-large')
+
+    def test_lost_connector(self):
+        relay = self.relay
+        c, = self.linked('lost')
+        later = relay.sign_in_later(relay.seal(c), budget=15000)
+        c.next('request')
+        started = time.monotonic()
+        c.hang_up()
+        self.problem(later.result(), 502, 'connector-lost', started='unknown', retry='never')
+        self.assertLess(time.monotonic() - started, 13)
+
+    def test_nothing_sealed_is_kept(self):
+        relay = self.relay
+        c, = self.linked('blind')
+        jwe = relay.seal(c)
+        later = relay.sign_in_later(jwe, budget=5000)
+        id = c.next('request')['id']
+        c.report([{'id': id, 'is': 'verdict', 'jwe': 'sealedverdicttext..b.c.d'}])
+        self.assertEqual(later.result()[0], 200)
+        wait_for('the metadata', lambda: relay.request('GET', relay.tenant_path('sign-ins/' + id), headers=relay.as_service())[0] == 200)
+        time.sleep(0.5)
+        needle = json.loads(jwe)['ciphertext'][:40].encode()
+        for root, _, files in os.walk(relay.dir):
+            for name in files:
+                with open(os.path.join(root, name), 'rb') as f:
+                    data = f.read()
+                self.assertNotIn(needle, data, name)
+                self.assertNotIn(b'sealedverdicttext', data, name)
+
+
+class Torture(RelayTest):
+    """HTTP as nobody should speak it. After each, the relay serves on."""
+    settings = {'connections_per_address': 60}
+
+    def tearDown(self):
+        self.assertTrue(self.relay.alive())
+        self.assertEqual(self.relay.request('GET', self.relay.tenant_path('status'), headers=self.relay.as_service())[0], 200)
+
+    def raw(self, data, half_close=False):
+        """Sends bytes, reads until the relay closes."""
+        s = self.relay.connect(timeout=15)
+        out = b''
+        try:
+            s.sendall(data)
+            if half_close:
+                s.unwrap()
+            while True:
+                part = s.recv(65536)
+                if not part:
+                    break
+                out += part
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLError):
+            pass
+        s.close()
+        return out
+
+    def assertRefused(self, answer, status, word):
+        self.assertTrue(answer.startswith(f'HTTP/1.1 {status} '.encode()), answer[:300])
+        self.assertIn(b'application/problem+json', answer)
+        self.assertIn(f'urn:postern:{word}'.encode(), answer)
+
+    def test_broken_heads(self):
+        host = b'Host: r\r\n'
+        for head, status, word in (
+                (b'GET\r\n\r\n', 400, 'malformed'), (b'\r\n\r\n', 400, 'malformed'), (b'GET / HTTP/1.0\r\n' + host + b'\r\n', 400, 'malformed'),
+                (b'GET / HTTP/1.1\r\n\r\n', 400, 'malformed'), (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'malformed'),
+                (b'GET http://r/ HTTP/1.1\r\n' + host + b'\r\n', 400, 'malformed'), (b'GET /%2e%2e HTTP/1.1\r\n' + host + b'\r\n', 400, 'malformed'),
+                (b'GET /a b HTTP/1.1\r\n' + host + b'\r\n', 400, 'malformed'), (b'GET / HTTP/1.1\r\n' + host + host + b'\r\n', 400, 'malformed'),
+                (b'GET / HTTP/1.1\r\n' + host + b'A\x00: b\r\n\r\n', 400, 'malformed'), (b'GET / HTTP/1.1\r\n' + host + b'A : b\r\n\r\n', 400, 'malformed'),
+                (b'GET / HTTP/1.1\r\n' + host + b' folded\r\n\r\n', 400, 'malformed'), (b'GET / HTTP/1.1\n' + host + b'\r\n\r\n', 400, 'malformed'),
+                (b'GET / HTTP/1.1\r\n' + host + b'no colon\r\n\r\n', 400, 'malformed'),
+                (b'TRACE / HTTP/1.1\r\n' + host + b'\r\n', 405, 'no-such-method'),
+                (b'POST / HTTP/1.1\r\n' + host + b'\r\n', 411, 'length-required'),
+                (b'POST / HTTP/1.1\r\n' + host + b'Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 411, 'length-required'),
+                (b'POST / HTTP/1.1\r\n' + host + b'Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 411, 'length-required'),
+                (b'POST / HTTP/1.1\r\n' + host + b'Content-Length: 1\r\nContent-Length: 2\r\n\r\n', 400, 'malformed'),
+                (b'POST / HTTP/1.1\r\n' + host + b'Content-Length: +1\r\n\r\n', 400, 'malformed'),
+                (b'POST / HTTP/1.1\r\n' + host + b'Content-Length: 99999999999999999999\r\n\r\n', 400, 'malformed'),
+                (b'POST / HTTP/1.1\r\n' + host + b'Content-Length: 4000000000\r\n\r\n', 413, 'too-large'),
+                (b'POST / HTTP/1.1\r\n' + host + b'Content-Length: 1\r\nExpect: a-miracle\r\n\r\n', 400, 'malformed'),
+                (b'GET / HTTP/1.1\r\n' + host + b'Content-Length: 3\r\n\r\nabc', 400, 'malformed'),
+                (b'GET / HTTP/1.1\r\n' + host + b'a: b\r\n' * 65 + b'\r\n', 413, 'too-large')):
+            with self.subTest(head=head[:60]):
+                self.assertRefused(self.raw(head), status, word)
+
+    def test_huge_head(self):
+        answer = self.raw(b'GET / HTTP/1.1\r\nHost: r\r\n' + b'X: ' + b'y' * (3 * 1024 * 1024))
+        self.assertRefused(answer, 413, 'too-large')
+
+    def test_huge_body(self):
+        answer = self.raw(b'POST /v1/tenants/acme/sign-ins HTTP/1.1\r\nHost: r\r\nContent-Length: 3000000\r\n\r\n' + b'y' * 3000000)
+        self.assertRefused(answer, 413, 'too-large')
+
+    def test_pipelined(self):
+        one = b'GET /v1/tenants/acme/keys HTTP/1.1\r\nHost: r\r\n\r\n'
+        for n in (2, 3, 100):
+            answer = self.raw(one * n)
+            self.assertGreaterEqual(answer.count(b'HTTP/1.1 401'), 1)
+        post = b'POST /v1/tenants/acme/sign-ins HTTP/1.1\r\nHost: r\r\nContent-Length: 2\r\n\r\n{}'
+        self.assertIn(b'HTTP/1.1 401', self.raw(post * 3))
+        # In separate writes, so that they arrive while the first is being answered.
+        s = self.relay.connect()
+        for _ in range(50):
+            try:
+                s.sendall(one)
+            except (ConnectionError, ssl.SSLError):
+                break
+        self.assertTrue(s.recv(100).startswith(b'HTTP/1.1 401'))
+        s.close()
+
+    def test_pipelined_behind_a_waiting_request(self):
+        relay = self.relay
+        c = Connector(relay, 'pipe')
+        relay.approve(c)
+        c.go()
+        jwe = relay.seal(c)
+        s = relay.connect()
+        head = (f'POST {relay.tenant_path("sign-ins")} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {relay.service}\r\nPostern-Id: {new_id()}\r\n'
+                f'Postern-Budget: 3000\r\nContent-Type: application/jose+json\r\nContent-Length: {len(jwe)}\r\n\r\n{jwe}').encode()
+        s.sendall(head)
+        id = c.next('request')['id']
+        for _ in range(20):  # while the answer is pending
+            s.sendall(b'GET / HTTP/1.1\r\nHost: r\r\n\r\n')
+            time.sleep(0.01)
+        c.report([{'id': id, 'is': 'verdict', 'jwe': 'a..b.c.d'}])
+        self.assertIn(b'a..b.c.d', relay_site.read_answer(s))
+        s.close()
+        # Such a client's hang-up is noticed too.
+        s = relay.connect()
+        s.sendall(head.replace(b'Postern-Id: ', b'Postern-Id: z').replace(b'Budget: 3000', b'Budget: 9000'))
+        id = c.next('request')['id']
+        s.sendall(b'GET / HTTP/1.1\r\nHost: r\r\n\r\n')
+        s.close()
+        self.assertEqual(c.next('cancel', 5)['id'], id)
+        c.hang_up()
+
+    def test_junk_up_the_stream(self):
+        relay = self.relay
+        c = Connector(relay, 'junk')
+        c.open_stream()
+        before = self.rss()
+        c.stream.settimeout(2)
+        sent = 0
+        try:
+            while sent < 60 * 1024 * 1024:
+                c.stream.sendall(b'x' * 65536)
+                sent += 65536
+        except (TimeoutError, OSError):
+            pass
+        self.assertLess(self.rss() - before, 16 * 1024)
+        c.hang_up()
+
+    def rss(self):
+        with open(f'/proc/{self.relay.process.pid}/status', encoding='ascii') as f:
+            return int([line for line in f if line.startswith('VmRSS')][0].split()[1])
+
+    def test_stream_that_is_never_read(self):
+        relay = self.relay
+        c = Connector(relay, 'deaf')
+        relay.approve(c)
+        c.go(receive_buffer=4096)
+        jwe = relay.seal(c)
+        before = self.rss()
+        relay.members.append('many:400')  # a roster of more than 100 KB for each event
+        for _ in range(60):
+            relay.put_roster(relay.roster())
+            if 'http_stream_dropped' in relay.log_text():
+                break
+        relay.members.pop()
+        self.assertIn('http_stream_dropped', relay.log_text())
+        self.assertLess(self.rss() - before, 48 * 1024)
+        wait_for('the link is gone', lambda: relay.sign_in(jwe)[2]['type'] == 'urn:postern:no-connector')
+        c.hang_up()
+
+    def test_dribbled_head_and_silence(self):
+        started = time.monotonic()
+        s, silent, raw = self.relay.connect(), self.relay.connect(), socket.create_connection(('127.0.0.1', self.relay.port))
+        s.settimeout(0.2)
+        ended = None
+        for byte in b'GET / HTTP/1.1\r\nHost: r\r\nX: ' + b'y' * 1000:
+            try:
+                s.sendall(bytes([byte]))
+                s.recv(1)
+                ended = time.monotonic() - started
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = time.monotonic() - started
+                break
+        self.assertIsNotNone(ended)
+        self.assertLess(ended, 12)
+        self.assertGreater(ended, 8)
+        for idle in (silent, raw):
+            idle.settimeout(5)
+            try:
+                self.assertEqual(idle.recv(1), b'')
+            except OSError:
+                pass
+            idle.close()
+        s.close()
+
+    def test_half_closed_and_plain(self):
+        raw = socket.create_connection(('127.0.0.1', self.relay.port))
+        raw.sendall(b'GET / HTTP/1.1\r\nHost: r\r\n\r\n')
+        raw.settimeout(15)
+        self.assertNotIn(b'HTTP', raw.recv(1000) or b'')
+        raw.close()
+        raw = socket.create_connection(('127.0.0.1', self.relay.port))
+        raw.shutdown(socket.SHUT_WR)
+        raw.settimeout(15)
+        while raw.recv(100):
+            pass
+        raw.close()
+        self.raw(b'GET / HTTP/1.1\r\nHost: r\r\n\r\n', half_close=True)
+
+    def test_connection_cap(self):
+        socks = []
+        for _ in range(90):
+            try:
+                socks.append(socket.create_connection(('127.0.0.1', self.relay.port), 5))
+            except OSError:
+                break
+        dropped = 0
+        for s in socks:
+            s.settimeout(0.05)
+            try:
+                dropped += s.recv(1) == b''
+            except TimeoutError:
+                pass
+            except OSError:
+                dropped += 1
+        self.assertGreaterEqual(dropped, 25)
+        for s in socks:
+            s.close()
+        wait_for('room again', lambda: self.serves())
+
+    def serves(self):
+        try:
+            return self.relay.request('GET', '/')[0] == 404
+        except OSError:
+            return False
+
+    def test_keep_alive_and_continue(self):
+        s = self.relay.connect()
+        for _ in range(20):
+            s.sendall(b'GET / HTTP/1.1\r\nHost: r\r\n\r\n')
+            self.assertTrue(relay_site.read_answer(s).startswith(b'HTTP/1.1 404'))
+        s.sendall(b'POST /nothing HTTP/1.1\r\nHost: r\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n')
+        self.assertTrue(s.recv(1000).startswith(b'HTTP/1.1 100'))
+        s.sendall(b'hello')
+        self.assertTrue(s.recv(1000).startswith(b'HTTP/1.1 404'))
+        s.close()
+
+
+class Limits(RelayTest):
+    settings = {'sign_ins_per_second': 1, 'sign_in_burst': 3, 'links_per_tenant': 5}
+
+    def test_rate(self):
+        answers = [self.relay.sign_in('{}') for _ in range(6)]
+        limited = [a for a in answers if a[0] == 429]
+        self.assertGreaterEqual(len(limited), 2)
+        self.problem(limited[0], 429, 'rate-limited', retry='later')
+        self.assertEqual(limited[0][1]['Retry-After'], '1')
+
+    def test_links(self):
+        made = [Connector(self.relay, f'many{i}') for i in range(6)]
+        for c in made[:5]:
+            c.open_stream()
+        self.problem(made[5].call('GET', '/v1/link/stream?boot=' + made[5].boot), 503, 'busy')
+        self.problem(made[5].call('GET', '/v1/link/stream?boot=short'), 400, 'malformed')
+        for c in made[:5]:
+            c.hang_up()
+
+
+class Lifecycle(RelayTest):
+    def test_drain(self):
+        relay = self.relay
+        c = Connector(relay)
+        relay.approve(c)
+        c.go()
+        jwe = relay.seal(c)
+        later = relay.sign_in_later(jwe, budget=8000)
+        id = c.next('request')['id']
+        held = relay.connect()
+        relay.process.send_signal(signal.SIGTERM)
+        self.assertIn('reconnect', c.next('drain', 5))
+        held.sendall((f'POST {relay.tenant_path("sign-ins")} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {relay.service}\r\nPostern-Id: {new_id()}\r\n'
+                      f'Content-Type: application/jose+json\r\nContent-Length: {len(jwe)}\r\n\r\n{jwe}').encode())
+        answer = relay_site.read_answer(held)
+        self.assertIn(b'503', answer)
+        self.assertIn(b'urn:postern:draining', answer)
+        held.close()
+        c.report([{'id': id, 'is': 'verdict', 'jwe': 'd..d.d.d'}])
+        self.assertEqual(later.result()[0], 200)  # what was under way is finished
+        self.assertEqual(relay.process.wait(10), 0)
+        relay.start()
+
+    def test_reload(self):
+        relay = self.relay
+        with open(relay.path('server.pem'), encoding='ascii') as f:
+            old = f.read()
+        get = lambda: ssl.get_server_certificate(('127.0.0.1', relay.port))  # noqa: E731
+        self.assertEqual(get().strip(), old.strip())
+        relay.tls('server')
+        relay.process.send_signal(signal.SIGHUP)
+        wait_for('the new certificate', lambda: get().strip() != old.strip())
+        with open(relay.path('server.pem'), 'w', encoding='ascii') as f:
+            f.write('broken')
+        relay.process.send_signal(signal.SIGHUP)
+        wait_for('the failure is told', lambda: 'reload_failed' in relay.log_text())
+        self.assertNotEqual(get().strip(), old.strip())
+        relay.tls('server')
+
+    def test_command_line(self):
+        relay = self.relay
+        run = lambda *words: relay.cli(*words, check=False)  # noqa: E731
+        self.assertEqual(run('--check-config').returncode, 0)
+        for words in (('bogus',), ('tenant',), ('tenant', 'add', 'x'), ('tenant', 'add', 'UPPER', '--pin', relay.tenant_key['pin']),
+                      ('tenant', 'add', 'y', '--pin', 'short'), ('secret', relay.tenant, 'both'), ('token', relay.tenant),
+                      ('token', relay.tenant, 'bad name'), ('token', relay.tenant, 'x', '--expires', '31d'), ('--no-such-option',)):
+            with self.subTest(words=words):
+                done = run(*words)
+                self.assertEqual((done.returncode, done.stdout), (2, ''), done.stderr)
+                self.assertTrue(done.stderr)
+        self.assertEqual(run('token', 'nobody', 'x').returncode, 1)
+        self.assertEqual(run('tenant', 'add', relay.tenant, '--pin', relay.tenant_key['pin']).returncode, 1)
+        self.assertIn(relay.tenant, relay.cli('tenant', 'list'))
+        done = subprocess.run([relay_site.RELAY, '--help'], stdout=subprocess.PIPE, check=True, text=True)
+        lines = done.stdout.splitlines()
+        self.assertLessEqual(len(lines), 30)
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertEqual(subprocess.run([relay_site.RELAY], stderr=subprocess.DEVNULL).returncode, 2)
+
+
+if __name__ == '__main__':
+    relay_site.RELAY, relay_site.FORGE = sys.argv[1:3]
+    os.environ['ASAN_OPTIONS'] = os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'  # the relay is undumpable: no leak check can look into it
+    unittest.main(argv=[sys.argv[0]] + sys.argv[3:], verbosity=2)
