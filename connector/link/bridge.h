@@ -14,6 +14,7 @@ struct bridge {
         int validator_fd;            /* came before the start */
         struct ipc *validator, *ledger;
         struct loop_timer *status_timer;
+        uint64_t status_at, status_counted;
         enum link_down why;
         char detail[ERROR_TEXT_MAX];
         int64_t since; /* wall clock of the last change between up and down */

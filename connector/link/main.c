@@ -19,7 +19,8 @@
 #include "connector/base/text.h"
 
 #define SECURE_HEAP (1U << 17)
-#define STATUS_MS 5000
+#define STATUS_MS 1000 /* looks so often whether there is something new to tell */
+#define STATUS_AT_LEAST_MS 5000
 #define PEM_MAX 65536
 #define CA_MAX (1024 * 1024)
 
@@ -83,7 +84,13 @@ static void on_status_timer(void *arg)
 {
         struct bridge *b = arg;
 
-        bridge_send_status(b);
+        uint64_t now = loop_now(b->process.loop), counted = b->requests + b->verdicts;
+
+        if (counted != b->status_counted || now - b->status_at >= STATUS_AT_LEAST_MS) {
+                b->status_counted = counted;
+                b->status_at = now;
+                bridge_send_status(b);
+        }
         loop_timer_in(b->status_timer, STATUS_MS);
 }
 
