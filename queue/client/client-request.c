@@ -123,21 +123,25 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
 {
         struct choice c = {0};
         struct route route;
+        size_t n_live = 0;
 
         route_of(&route, p->username, p->username_len);
         for (size_t i = 0; i < d->n; i++) {
                 const struct directory_entry *e = &d->entries[i];
 
-                if (wanted(e, p) && serves(e->statement, &route) && live(e, p->now))
+                if (!wanted(e, p) || !live(e, p->now))
+                        continue;
+                n_live++;
+                if (serves(e->statement, &route))
                         choice_add(&c, e, &route);
         }
-        if (c.n == 0 && p->only_connector)
-                return error_fail(err, -ENOENT, "connector %s is not there, or does not serve this name",
-                                  p->only_connector);
-        if (c.n == 0 && route.by == ROUTE_ANY)
+        if (n_live == 0 && p->only_connector)
+                return error_fail(err, -ENOENT, "connector %s has published no keys", p->only_connector);
+        if (n_live == 0)
                 return error_fail(err, -ENOENT, "no connector has published keys");
         if (c.n == 0)
-                return error_fail(err, -ENOENT, "no connector serves %s", route.text);
+                return error_fail(err, -EDOM, "no connector serves %s: mistyped, or its connectors are gone",
+                                  route.text);
         *ret_c = c;
         return 0;
 }

@@ -58,7 +58,8 @@ struct sign_in_params {
         int64_t now;
 };
 /* Picks at most SIGN_IN_TO_MAX connectors that serve the name's realm (ready ones first; by suffix/netbios, all when the name says nothing), seals to
- * their newest keys. -ENOENT: no connector serves it (err says which realm); -EMSGSIZE; -EINVAL. */
+ * their newest keys. -ENOENT: no connector has live keys; -EDOM: some have, but none
+ * serves the name's domain (err says which); -EMSGSIZE; -EINVAL. */
 int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p, struct error *err);
 /* Opens and checks a verdict as PROTOCOL.md demands; any failure is -EBADMSG/-EKEYREJECTED and means unavailable. */
 int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t now, struct verdict_claims *ret_v, struct error *err);
