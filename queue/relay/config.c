@@ -245,6 +245,7 @@ int relay_config_read(struct relay_config *ret_config, const char *path, relay_c
         }
         r.text = text.data ? text.data : "";
         r.end = r.text + text.len;
+        ini_allow_multiline = false; /* an indented key is a key */
         int bad_line = ini_parse_stream(next_line, &r, on_pair, &r);
         if (bad_line > 0)
                 tell(&r, bad_line, "line", "is neither [section], key = value nor a comment");

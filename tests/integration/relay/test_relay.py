@@ -706,5 +706,5 @@ class Lifecycle(RelayTest):
 
 if __name__ == '__main__':
     relay_site.RELAY, relay_site.FORGE = sys.argv[1:3]
-    os.environ['ASAN_OPTIONS'] = os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'  # the relay is undumpable: no leak check can look into it
+    os.environ['ASAN_OPTIONS'] = os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0:quarantine_size_mb=1'  # undumpable: no leak check can look in
     unittest.main(argv=[sys.argv[0]] + sys.argv[3:], verbosity=2)

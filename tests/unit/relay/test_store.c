@@ -1,0 +1,213 @@
+/* The relay's database: what it refuses, what it forgets, and that two processes may use it at once. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "queue/relay/store.h"
+
+#define T "acme"
+#define PIN "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define ID "connector-aaaaaaaa"
+#define NOW 1800000000
+
+static char dir[64];
+static struct store *store, *other;
+
+static int setup(void **state)
+{
+        struct error err;
+
+        (void)state;
+        snprintf(dir, sizeof(dir), "/tmp/relay-store-XXXXXX");
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(store_open(&store, dir, &err), 0);
+        assert_int_equal(store_open(&other, dir, &err), 0);
+        assert_int_equal(store_tenant_add(store, T, PIN, NOW), 0);
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        static const char *const names[] = { "relay.db", "relay.db-wal", "relay.db-shm" };
+        char path[128];
+
+        (void)state;
+        store = store_free(store);
+        other = store_free(other);
+        for (size_t i = 0; i < 3; i++) {
+                snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+                unlink(path);
+        }
+        return rmdir(dir);
+}
+
+static void count(void *arg, const struct store_tenant *t)
+{
+        (void)t;
+        ++*(int *)arg;
+}
+
+static void test_tenants(void **state)
+{
+        struct store_tenant t;
+        int n = 0;
+
+        (void)state;
+        assert_int_equal(store_tenant_add(other, T, PIN, NOW), -EEXIST);
+        assert_int_equal(store_tenant_get(other, "nobody", &t), -ENOENT);
+        assert_int_equal(store_tenant_get(other, T, &t), 0);
+        assert_string_equal(t.pin, PIN);
+        int64_t version = store_version(store);
+        assert_int_equal(store_tenant_add(other, "second", PIN, NOW), 0);
+        assert_int_not_equal(store_version(store), version);
+        assert_int_equal(store_tenants(store, count, &n), 0);
+        assert_int_equal(n, 2);
+}
+
+static void test_secrets(void **state)
+{
+        struct store_secret secrets[STORE_SECRETS_MAX];
+        uint8_t hash[STORE_HASH_LEN] = { 0 };
+        size_t n;
+
+        (void)state;
+        for (uint8_t i = 0; i < STORE_SECRETS_MAX; i++) {
+                hash[0] = i;
+                assert_int_equal(store_secret_add(store, T, i % 2 ? SECRET_ADMIN : SECRET_SERVICE, hash, NOW), 0);
+        }
+        hash[0] = 99;
+        assert_int_equal(store_secret_add(store, T, SECRET_ADMIN, hash, NOW), -ENOSPC);
+        assert_int_equal(store_secrets(other, T, secrets, &n), 0);
+        assert_int_equal(n, STORE_SECRETS_MAX);
+        assert_int_equal(secrets[1].kind, SECRET_ADMIN);
+        assert_int_equal(store_secrets(other, "second", secrets, &n), 0);
+        assert_int_equal(n, 0);
+}
+
+static void test_tokens(void **state)
+{
+        uint8_t hash[STORE_HASH_LEN] = { 1 }, wrong[STORE_HASH_LEN] = { 2 };
+
+        (void)state;
+        assert_int_equal(store_token_add(store, T, "dc1", hash, NOW + 10), 0);
+        assert_int_equal(store_token_take(other, T, "dc2", hash, NOW), -EACCES);
+        assert_int_equal(store_token_take(other, "second", "dc1", hash, NOW), -EACCES);
+        assert_int_equal(store_token_take(other, T, "dc1", wrong, NOW), -EACCES);
+        assert_int_equal(store_token_take(other, T, "dc1", hash, NOW + 10), -EACCES);
+        assert_int_equal(store_token_check(other, T, "dc1", hash, NOW), 0);
+        assert_int_equal(store_token_take(other, T, "dc1", hash, NOW), 0);
+        assert_int_equal(store_token_check(store, T, "dc1", hash, NOW), -EACCES);
+        assert_int_equal(store_token_take(store, T, "dc1", hash, NOW), -EACCES);
+}
+
+static void keep(void *arg, const struct store_connector *c)
+{
+        struct store_connector *out = arg;
+
+        *out = *c;
+        assert_string_equal(c->jwk, "{\"kty\":\"EC\"}");
+        assert_string_equal(c->proof, "a.b.c");
+        out->jwk = out->proof = NULL;
+}
+
+static void test_connectors(void **state)
+{
+        struct store_connector c = { .id = ID, .kid = PIN, .since = NOW + 5 }, got = { .id = "" };
+        char jwk[] = "{\"kty\":\"EC\"}", proof[] = "a.b.c";
+
+        (void)state;
+        assert_int_equal(store_connector_get(store, T, ID, &got), -ENOENT);
+        assert_int_equal(store_connector_enrol(store, T, ID, "dc1", NOW), 0);
+        assert_int_equal(store_connector_enrol(store, T, ID, "dc1", NOW + 1), 0);
+        assert_int_equal(store_connector_enrol(store, T, ID, "dc2", NOW), -EEXIST);
+        assert_int_equal(store_connector_get(other, T, ID, &got), 0);
+        assert_string_equal(got.name, "dc1");
+        assert_string_equal(got.kid, "");
+        c.jwk = jwk;
+        c.proof = proof;
+        assert_int_equal(store_identity_put(store, T, &c), 0);
+        c.since = NOW + 100; /* the same key again keeps its date */
+        assert_int_equal(store_identity_put(store, T, &c), 0);
+        assert_int_equal(store_identities(store, T, keep, &got), 0);
+        assert_string_equal(got.kid, PIN);
+        assert_int_equal(got.since, NOW + 5);
+        memcpy(c.id, "connector-bbbbbbbb", 19);
+        assert_int_equal(store_identity_put(store, T, &c), -ENOENT);
+        assert_int_equal(store_purge(store, NOW + STORE_PENDING_LIFE + 6), 0);
+        got.id[0] = '\0';
+        assert_int_equal(store_identities(store, T, keep, &got), 0);
+        assert_string_equal(got.id, "");
+}
+
+static void test_rosters(void **state)
+{
+        struct buffer text = BUFFER(1024);
+
+        (void)state;
+        assert_int_equal(store_roster_get(store, T, &text), -ENOENT);
+        assert_int_equal(store_roster_put(store, T, 7, "seven", NOW), 0);
+        assert_int_equal(store_roster_put(other, T, 7, "seven again", NOW), -ESTALE);
+        assert_int_equal(store_roster_put(other, T, 6, "six", NOW), -ESTALE);
+        assert_int_equal(store_roster_put(other, T, 8, "eight", NOW), 0);
+        assert_int_equal(store_roster_get(store, T, &text), 0);
+        assert_string_equal(text.data, "eight");
+        buffer_free(&text);
+}
+
+static void test_sign_ins(void **state)
+{
+        static const char *const tenants[] = { T, T };
+        const struct store_sign_in rows[] = {
+                { .id = "request-00000001", .at = NOW, .connector = ID, .state = "answered", .handed = 1, .received = 2, .answered = 30 },
+                { .id = "request-00000002", .at = NOW + 50, .state = "failed", .problem = "busy", .handed = -1, .received = -1, .answered = -1 },
+        };
+        struct store_sign_in got;
+
+        (void)state;
+        assert_int_equal(store_sign_ins_put(store, tenants, rows, 2), 0);
+        assert_int_equal(store_sign_in_get(other, T, "request-00000001", &got), 0);
+        assert_string_equal(got.connector, ID);
+        assert_int_equal(got.answered, 30);
+        assert_string_equal(got.problem, "");
+        assert_int_equal(store_sign_in_get(other, "second", "request-00000001", &got), -ENOENT);
+        assert_int_equal(store_purge(store, NOW + STORE_SIGN_IN_LIFE + 10), 0);
+        assert_int_equal(store_sign_in_get(other, T, "request-00000001", &got), -ENOENT);
+        assert_int_equal(store_sign_in_get(other, T, "request-00000002", &got), 0);
+        assert_string_equal(got.problem, "busy");
+        assert_int_equal(got.handed, -1);
+}
+
+static void test_opening(void **state)
+{
+        struct store *s = NULL;
+        struct error err;
+        struct stat st;
+        char path[128];
+
+        (void)state;
+        assert_int_equal(store_open(&s, "/nonexistent/folder", &err), -EIO);
+        assert_non_null(strstr(err.text, "/nonexistent/folder/relay.db"));
+        assert_null(s);
+        snprintf(path, sizeof(path), "%s/relay.db", dir);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = { TEST(test_tenants),    TEST(test_secrets), TEST(test_tokens), TEST(test_connectors),
+                                            TEST(test_rosters),    TEST(test_sign_ins), TEST(test_opening) };
+
+        return cmocka_run_group_tests_name("relay/store", tests, NULL, NULL);
+}
