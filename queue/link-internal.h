@@ -5,6 +5,7 @@
  * link-stream.c   the stream: connect, hello, heartbeat, events
  * link-report.c   the reports: batches, credit, answers
  * link-identity.c the identity's announcement
+ * link-state.c    the state that reports show
  * link-store.c    what is in hand: requests handed over, verdicts kept, items to report
  */
 #pragma once
@@ -150,6 +151,11 @@ bool link_has_session(const struct link *l);
 /* Something left the store: looks, from the loop, whether a drain or a leave is through. */
 void link_settled(struct link *l);
 
+/* ---- link-state.c ---- */
+void link_state_clear(struct state_copy *s);
+/* Base64url and dots, not empty: safe to put into JSON as it is. */
+bool link_jose_text(const char *text);
+
 /* ---- link-stream.c ---- */
 void stream_connect(struct link *l);
 
@@ -178,7 +184,8 @@ void store_drop_kept(struct link *l, struct kept *k);
 int store_item(struct link *l, const char *id, enum report_kind is, const char *why);
 /* Frees the items that were in the report under way: the relay knows them. */
 void store_drop_posted(struct link *l);
-/* For a new session: says again of each request in hand that it is here, so that the relay does not give it up. */
+/* For a new session: says again of each request in hand that it is here, so that the relay does not give it
+ * up. */
 void store_say_received(struct link *l);
 /* Puts back what was in the report under way. */
 void store_unpost(struct link *l);
