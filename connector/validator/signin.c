@@ -23,6 +23,7 @@
 
 #define BUCKETS 1024
 #define LAPSE_MS 30000 /* a verdict that nobody confirmed is dropped this long after its deadline */
+#define AGAIN_MS 100   /* until a verdict that the link's channel could not take is offered again */
 #define ANSWER_MARGIN(budget)                                                                                \
         ((budget) / 10 < 200 ? (budget) / 10 : 200) /* of the budget kept for sealing and the way back */
 
@@ -42,6 +43,7 @@ struct signin {
         struct validate_op *op;
         struct loop_timer *lapse;
         char *jwe; /* the verdict */
+        bool unsent;
         uint32_t t_opened;
 };
 
@@ -49,6 +51,7 @@ struct signins {
         struct signins_config c;
         size_t running, answered;
         bool draining;
+        struct loop_timer *again; /* armed while a verdict is unsent */
         TAILQ_HEAD(, signin) all;
         LIST_HEAD(signin_bucket, signin) buckets[BUCKETS];
 };
@@ -116,18 +119,6 @@ static void drop(struct signin *x)
                 s->c.idle(s->c.arg);
 }
 
-int signins_new(struct signins **ret_s, const struct signins_config *config)
-{
-        struct signins *s = calloc(1, sizeof(*s));
-
-        if (!s)
-                return -ENOMEM;
-        s->c = *config;
-        TAILQ_INIT(&s->all);
-        *ret_s = s;
-        return 0;
-}
-
 struct signins *signins_free(struct signins *s)
 {
         struct signin *x;
@@ -137,6 +128,7 @@ struct signins *signins_free(struct signins *s)
         s->c.idle = NULL;
         while ((x = TAILQ_FIRST(&s->all)))
                 drop(x);
+        loop_timer_free(s->again);
         free(s);
         return NULL;
 }
@@ -159,7 +151,38 @@ static void send_verdict(struct signin *x)
         msg_str(&m, TAG_ID, x->id);
         msg_str(&m, TAG_JWE, x->jwe);
         msg_u64(&m, TAG_RECEIVED, x->deadline);
-        x->s->c.to_link(x->s->c.arg, &m);
+        x->unsent = x->s->c.to_link(x->s->c.arg, &m) < 0;
+        if (x->unsent && !loop_timer_armed(x->s->again))
+                loop_timer_in(x->s->again, AGAIN_MS);
+}
+
+/* Offers what the channel could not take, until it cannot take more. */
+static void on_again(void *arg)
+{
+        struct signins *s = arg;
+        struct signin *x;
+
+        TAILQ_FOREACH (x, &s->all, by_age) {
+                if (x->state != SIGNIN_ANSWERED || !x->unsent)
+                        continue;
+                send_verdict(x);
+                if (x->unsent)
+                        return;
+        }
+}
+
+int signins_new(struct signins **ret_s, const struct signins_config *config)
+{
+        struct signins *s = calloc(1, sizeof(*s));
+
+        if (!s || loop_timer_new(&s->again, config->loop, NULL, on_again, s) < 0) {
+                free(s);
+                return -ENOMEM;
+        }
+        s->c = *config;
+        TAILQ_INIT(&s->all);
+        *ret_s = s;
+        return 0;
 }
 
 static void on_lapse(void *arg)
@@ -204,16 +227,23 @@ static int seal(struct signin *x, const struct outcome *o)
         return x->jwe ? 0 : -ENOMEM;
 }
 
-/* The one end of validation: seals, sends, records, wipes the claims. */
+/* The one end of validation: seals, sends, records, wipes the claims. An outcome that no verdict can carry
+ * becomes "internal"; where not even that can be sealed the relay hears a decline after which it asks nobody
+ * else, since the password may have left. */
 static void finish(struct signin *x, const struct outcome *o)
 {
+        struct outcome internal = {.reason = REASON_INTERNAL, .counted = o->counted, .method = o->method};
         struct signins *s = x->s;
 
         x->op = NULL;
         if (seal(x, o) < 0) {
-                send_declined(s, x->id, "bad_request");
-                drop(x);
-                return;
+                o = &internal;
+                if (seal(x, o) < 0) {
+                        record_signin(&s->c, x->id, &x->in, o, x->t_opened, since(x));
+                        send_declined(s, x->id, "bad_request");
+                        drop(x);
+                        return;
+                }
         }
         record_signin(&s->c, x->id, &x->in, o, x->t_opened, since(x));
         intake_clear(&x->in);
@@ -373,7 +403,7 @@ void signins_request(struct signins *s, const struct msg_in *m)
                 log_warning("signin.again", KV_S("why", "the link sent a request that is already running"));
         else if (s->draining)
                 decline(s, id, "draining", NULL);
-        else if (s->running >= s->c.max)
+        else if (s->running >= s->c.max || s->answered >= SIGNINS_UNDELIVERED_MAX)
                 decline(s, id, "full", NULL);
         else
                 take(s, m, id);

@@ -8,6 +8,10 @@
 #include "connector/validator/intake.h"
 #include "validate/validate.h"
 
+/* Verdicts kept for the relay's confirmation; past it new requests are declined with "full". Well below
+ * IPC_QUEUE_MAX, so that all of them fit the channel to a link that reads slowly. */
+#define SIGNINS_UNDELIVERED_MAX 2048
+
 /* What sign-ins need of the validator around them. All borrowed; the functions are called from the loop. */
 struct signins_config {
         struct loop *loop;
@@ -18,7 +22,8 @@ struct signins_config {
         size_t max;                                /* in flight at once */
         const uint8_t *hash_key;                   /* NAME_HASH_KEY_LEN bytes */
         const struct roster *(*roster)(void *arg); /* the valid roster or NULL */
-        void (*to_link)(void *arg, const struct msg_out *m);
+        int (*to_link)(void *arg,
+                       const struct msg_out *m); /* negative: not taken (a verdict is offered again) */
         void (*to_ledger)(void *arg, const struct msg_out *m);
         void (*idle)(void *arg); /* the last sign-in in flight ended */
         void *arg;

@@ -7,6 +7,7 @@
  */
 #include "connector/validator/validator.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,13 +15,14 @@
 
 #define PROOF_LIFE 300
 
-void validator_to_link(void *arg, const struct msg_out *m)
+int validator_to_link(void *arg, const struct msg_out *m)
 {
         struct validator *v = arg;
         int r = v->link ? ipc_send(v->link, m) : 0;
 
         if (r < 0)
                 log_warning("link.send_failed", KV_S("why", strerror(-r)));
+        return r;
 }
 
 void validator_to_ledger(void *arg, const struct msg_out *m)
@@ -46,10 +48,12 @@ void validator_event(struct validator *v, const char *name, const char *text)
 static int make_proof(struct validator *v, struct buffer *out, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer claims = BUFFER(1024);
-        long long now = (long long)loop_wall(v->process.loop);
-        int r = buffer_printf(&claims, "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld}",
-                              v->enrolment.tenant, v->enrolment.id, now, now + PROOF_LIFE);
+        json_int_t now = (json_int_t)loop_wall(v->process.loop);
+        json_t *json = json_pack("{s:s, s:s, s:I, s:I}", "tenant", v->enrolment.tenant, "id", v->enrolment.id,
+                                 "iat", now, "exp", now + PROOF_LIFE);
+        int r = json ? jose_json_text(json, &claims) : -ENOMEM;
 
+        json_decref(json);
         return r < 0 ? r : jws_sign(v->identity, JOSE_TYP_IDENTITY, claims.data, claims.len, out, err);
 }
 

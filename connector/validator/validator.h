@@ -49,5 +49,6 @@ bool validator_in_roster(struct validator *v);
  * statement's contents changed. */
 void validator_publish(struct validator *v, bool renew);
 void validator_event(struct validator *v, const char *name, const char *text);
-void validator_to_link(void *arg, const struct msg_out *m);
+/* 0, also where there is no link (a new one gets every verdict again), or what ipc_send says. */
+int validator_to_link(void *arg, const struct msg_out *m);
 void validator_to_ledger(void *arg, const struct msg_out *m);
