@@ -10,6 +10,7 @@
 struct config_place {
         const char *file; /* NULL: never set */
         unsigned file_no, line; /* line 0: the file as a whole */
+        bool refused;           /* of a key: its value was, and that was said */
 };
 
 struct config_fault {

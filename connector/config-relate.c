@@ -24,9 +24,12 @@ static const struct config_place *place_of(const struct config_section_notes *no
         return set && set->line ? set : NULL;
 }
 
-static bool given(const struct config_section_notes *notes, const char *name)
+/* Whether the key is without a value, and not because its value was refused. */
+static bool lacking(const struct config_section_notes *notes, const char *name, bool has_value)
 {
-        return place_of(notes, name, SECTION_DOMAIN) != NULL;
+        const struct config_place *set = place_of(notes, name, SECTION_DOMAIN);
+
+        return !has_value && !(set && set->refused);
 }
 
 /* An error at the place of the key, or of the section's first line where the key is absent. */
@@ -99,22 +102,22 @@ static void relate_kerberos(struct config_parser *p, const struct config_domain 
 {
         if (d->n_methods == 2 && d->methods[0] == d->methods[1])
                 domain_fault(p, notes, "methods", "a method is named twice, allowed: krb5, ldap or both");
-        if (has_method(d, METHOD_KRB5) && !given(notes, "keytab"))
+        if (has_method(d, METHOD_KRB5) && lacking(notes, "keytab", d->keytab))
                 domain_fault(p, notes, "methods",
                              "krb5 needs a keytab: without one an answer of the KDC proves nothing; set "
                              "keytab and "
                              "service_principal, or methods = ldap");
-        if (d->keytab && !given(notes, "service_principal"))
+        if (d->keytab && lacking(notes, "service_principal", d->service_principal))
                 domain_fault(p, notes, "service_principal",
                              "it must be given where keytab is, allowed: SERVICE/HOST");
-        if (d->service_principal && !given(notes, "keytab"))
+        if (d->service_principal && lacking(notes, "keytab", d->keytab))
                 domain_fault(p, notes, "service_principal", "it has no use without keytab");
 }
 
 static void relate_tls(struct config_parser *p, const struct config_domain *d,
                        const struct config_section_notes *notes)
 {
-        if (d->dc_identity == DC_IDENTITY_PIN && !given(notes, "pins"))
+        if (d->dc_identity == DC_IDENTITY_PIN && lacking(notes, "pins", d->n_pins))
                 domain_fault(p, notes, "dc_identity", "pin needs pins");
         if (d->dc_identity != DC_IDENTITY_PIN && d->n_pins)
                 domain_fault(p, notes, "pins", "they have no use without dc_identity = pin");
@@ -160,7 +163,7 @@ static void relate_names(struct config_parser *p, size_t i)
 static void relate_dcs(struct config_parser *p, const struct config_domain *d,
                        const struct config_section_notes *notes)
 {
-        if (!given(notes, "dcs"))
+        if (lacking(notes, "dcs", d->n_dcs))
                 domain_fault(p, notes, "dcs",
                              "it is missing in [domain %s]; name at least one domain controller", d->name);
         for (size_t i = 0; i < d->n_dcs; i++)

@@ -227,6 +227,7 @@ static const char *key_fault(struct config_parser *p, const struct config_key *k
                              struct error *why)
 {
         struct config_place *set = &p->notes->set[key - config_keys];
+        int r;
 
         if (set->line) {
                 (void)error_fail(why, 0, "it is given twice, first at %s:%u", set->file, set->line);
@@ -234,10 +235,11 @@ static const char *key_fault(struct config_parser *p, const struct config_key *k
         }
         *set = p->place;
         if (has_comment(value))
-                return "a comment needs a line of its own";
-        int r = config_key_set(key, current_base(p), value, why);
-        if (r == -ENOMEM)
-                p->no_memory = true;
+                r = error_fail(why, -EINVAL, "a comment needs a line of its own");
+        else
+                r = config_key_set(key, current_base(p), value, why);
+        set->refused = r < 0;
+        p->no_memory = p->no_memory || r == -ENOMEM;
         return r < 0 ? why->text : NULL;
 }
 
@@ -272,7 +274,7 @@ static int take_key(void *arg, const char *section, const char *name, const char
 
 int parse_text(struct config_parser *p, const char *file, const char *text, size_t n)
 {
-        p->place = (struct config_place){file, p->n_files++, 0};
+        p->place = (struct config_place){.file = file, .file_no = p->n_files++};
         p->text = text;
         p->len = n;
         int r = find_malformed(p);
@@ -287,7 +289,7 @@ int parse_text(struct config_parser *p, const char *file, const char *text, size
 
 static void file_fault(struct config_parser *p, const char *path, const char *why)
 {
-        const struct config_place place = {path, p->n_files++, 0};
+        const struct config_place place = {.file = path, .file_no = p->n_files++};
 
         parse_error(p, &place, NULL, why);
 }
@@ -399,7 +401,7 @@ DEFINE_FREEP(struct config_parser, parser_free)
 static int parser_end(struct config_parser *p, const char *path, struct config **ret_config,
                       struct config_errors *errors)
 {
-        const struct config_place whole = {path, p->n_files, 0};
+        const struct config_place whole = {.file = path, .file_no = p->n_files};
 
         int r = config_relate(p, &whole);
         if (r < 0)
