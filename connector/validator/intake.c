@@ -112,6 +112,10 @@ static int check_claims(struct intake *in, const struct intake_context *ctx, con
                 error_fail(&in->detail, 0, "this request was already taken once");
                 return decline(in, "replay");
         }
+        if (r == -ESTALE) {
+                error_fail(&in->detail, 0, "the clock of this host went back: the request may be a replay");
+                return decline(in, "expired");
+        }
         if (r == -ENOSPC)
                 return decline(in, "full");
         if (r < 0)

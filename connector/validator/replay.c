@@ -3,8 +3,9 @@
  *
  * Invariant: an entry leaves only when `now` is past its end, never to make room. Every request lives at most
  * REQUEST_LIFE_MAX plus the tolerated skew, so arrival order is nearly expiry order; the sweep looks at the
- * oldest entries and stops at the first that is still live. It does not judge requests: only pairs that
- * passed the signature come here.
+ * oldest entries and stops at the first that is still live. A clock that leaps ahead empties the cache; when
+ * it comes back, what ends no later than the entries that left cannot be told from a replay and is refused.
+ * It does not judge requests: only pairs that passed the signature come here.
  */
 #include "connector/validator/replay.h"
 
@@ -25,6 +26,7 @@ struct entry {
 
 struct replay {
         size_t n, max;
+        int64_t forgotten; /* the latest end among the entries that left */
         TAILQ_HEAD(, entry) age;
         LIST_HEAD(bucket, entry) buckets[BUCKETS];
 };
@@ -77,8 +79,11 @@ static void sweep(struct replay *replay, int64_t now)
 {
         struct entry *entry;
 
-        while ((entry = TAILQ_FIRST(&replay->age)) && entry->until < now)
+        while ((entry = TAILQ_FIRST(&replay->age)) && entry->until < now) {
+                if (entry->until > replay->forgotten)
+                        replay->forgotten = entry->until;
                 drop(replay, entry);
+        }
 }
 
 int replay_take(struct replay *replay, const char *kid, const char *jti, int64_t now, int64_t until)
@@ -89,6 +94,8 @@ int replay_take(struct replay *replay, const char *kid, const char *jti, int64_t
         if (strlen(kid) > KID_LEN || strlen(jti) > ID_MAX)
                 return -EINVAL;
         sweep(replay, now);
+        if (until <= replay->forgotten)
+                return -ESTALE;
         LIST_FOREACH (entry, bucket, by_hash)
                 if (!strcmp(entry->jti, jti) && !strcmp(entry->kid, kid))
                         return -EEXIST;

@@ -19,6 +19,7 @@ struct replay *replay_free(struct replay *replay);
 DEFINE_FREEP(struct replay, replay_free)
 /*
  * Notes the pair until the time `until` (s since the epoch). 0 when it is new; -EEXIST when it was seen;
+ * -ESTALE when it may have been seen, and was forgotten while the clock was ahead;
  * -ENOSPC when max live entries are held (the caller declines: forgetting one early would let it be
  * replayed); -ENOMEM.
  */

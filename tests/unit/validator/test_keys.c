@@ -71,6 +71,21 @@ static void test_clock_back(void **state)
         fixture_clear(&f);
 }
 
+/* Whoever moves the clock ahead and back must not be able to replay what was forgotten meanwhile. */
+static void test_replay_clock_ahead(void **state)
+{
+        _cleanup_(replay_freep) struct replay *r = NULL;
+
+        (void)state;
+        assert_int_equal(replay_new(&r, 4), 0);
+        assert_int_equal(replay_take(r, "k", "a", 100, 280), 0);
+        assert_int_equal(replay_take(r, "k", "b", 4000, 4180), 0); /* an hour ahead: a is forgotten */
+        assert_int_equal(replay_count(r), 1);
+        assert_int_equal(replay_take(r, "k", "a", 110, 280), -ESTALE);
+        assert_int_equal(replay_take(r, "k", "c", 110, 281), 0);
+        assert_int_equal(replay_take(r, "k", "b", 110, 4180), -EEXIST);
+}
+
 static void test_replay_cache(void **state)
 {
         _cleanup_(replay_freep) struct replay *r = NULL;
@@ -160,9 +175,13 @@ static void test_names(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_statement_renewal), cmocka_unit_test(test_daily_key),
-                cmocka_unit_test(test_clock_back),        cmocka_unit_test(test_replay_cache),
-                cmocka_unit_test(test_roster_store),      cmocka_unit_test(test_names),
+                cmocka_unit_test(test_statement_renewal),
+                cmocka_unit_test(test_daily_key),
+                cmocka_unit_test(test_clock_back),
+                cmocka_unit_test(test_replay_cache),
+                cmocka_unit_test(test_replay_clock_ahead),
+                cmocka_unit_test(test_roster_store),
+                cmocka_unit_test(test_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
