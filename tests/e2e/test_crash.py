@@ -24,6 +24,7 @@ class Crash(SiteTest):
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.site.env)
         process.stdin.write(users)
         process.stdin.close()
+        process.stdin = None
         return process
 
     def finish(self, process, first=()):
