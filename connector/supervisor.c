@@ -252,19 +252,27 @@ static void all_ended(struct supervisor *s)
                 loop_stop(s->loop, s->exit_code);
 }
 
+/* The ledger goes last, so that it keeps what the others said at their end. */
+static void stop_next(struct supervisor *s)
+{
+        child_end(&s->children[CHILD_LINK]);
+        child_end(&s->children[CHILD_VALIDATOR]);
+        if (s->children[CHILD_LINK].state == CHILD_DOWN && s->children[CHILD_VALIDATOR].state == CHILD_DOWN)
+                child_end(&s->children[CHILD_LEDGER]);
+        if (all_down(s))
+                all_ended(s);
+}
+
 static void stop_children(struct supervisor *s)
 {
         if (s->state == SUPERVISOR_STOPPING)
                 return;
         enter(s, SUPERVISOR_STOPPING);
         loop_timer_stop(s->drain_timer);
-        for (size_t i = 0; i < CHILD_N; i++) {
+        for (size_t i = 0; i < CHILD_N; i++)
                 if (s->children[i].state == CHILD_DOWN)
                         loop_timer_stop(s->children[i].timer);
-                child_end(&s->children[i]);
-        }
-        if (all_down(s))
-                all_ended(s);
+        stop_next(s);
 }
 
 static uint64_t drain_left(const struct supervisor *s)
@@ -392,8 +400,8 @@ static void on_child_ended(void *arg)
                 tell_systemd(s);
         else if (s->state != SUPERVISOR_STOPPING)
                 drain_on(s);
-        else if (all_down(s))
-                all_ended(s);
+        else
+                stop_next(s);
 }
 
 static void on_watchdog(void *arg)

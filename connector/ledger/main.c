@@ -15,6 +15,7 @@
 #include "connector/ledger/ledger.h"
 
 #define STATUS_TEXT_MAX 15000
+#define LAST_TURNS 100 /* of the loop, each reading 64 frames from a channel */
 
 /* ---- status of the parts ---- */
 
@@ -207,6 +208,13 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         return 0;
 }
 
+/* What validator and link sent before the end is still in their channels. */
+static void read_the_rest(struct ledger *l)
+{
+        for (unsigned i = 0; i < LAST_TURNS && (l->link || l->validator); i++)
+                loop_run_once(l->process.loop);
+}
+
 static void ledger_clear(struct ledger *l)
 {
         l->control = control_free(l->control);
@@ -233,6 +241,7 @@ int main(int argc, char **argv)
         if (process_open(&ledger.process, "ledger", argc, argv, &ops, &ledger, &err) < 0)
                 return process_fail("ledger", &err);
         int code = process_run(&ledger.process);
+        read_the_rest(&ledger);
         ledger_clear(&ledger);
         process_close(&ledger.process);
         return code;
