@@ -276,6 +276,11 @@ int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
         return 0;
 }
 
+int dns_set_servers(struct dns *dns, const char *list)
+{
+        return ares_set_servers_ports_csv(dns->channel, list) == ARES_SUCCESS ? 0 : -EINVAL;
+}
+
 struct dns *dns_free(struct dns *dns)
 {
         struct entry *e;

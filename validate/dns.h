@@ -26,6 +26,8 @@ struct dns_address {
 typedef void dns_fn(void *arg, const struct dns_address *address, const char *why);
 
 int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err);
+/* Asks these servers ("10.0.0.1:53,[fd00::1]:53") instead of the system's. -EINVAL. */
+int dns_set_servers(struct dns *dns, const char *list);
 /* Drops what runs without calling back. */
 struct dns *dns_free(struct dns *dns);
 /* "10.0.0.1" or "fd00::1" -> address. -EINVAL for anything else. */

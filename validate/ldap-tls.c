@@ -156,7 +156,8 @@ static int fill(struct ldap_tls *tls, const struct domain_config *domain, struct
         tls->ctx = SSL_CTX_new(TLS_client_method());
         if (!tls->ctx || SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION) != 1)
                 return fail_openssl(err, domain, "TLS");
-        SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
+        /* An end without close_notify is an end: LDAP messages say their length. */
+        SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
         SSL_CTX_set_mode(tls->ctx, SSL_MODE_RELEASE_BUFFERS);
         SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);

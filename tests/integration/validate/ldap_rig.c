@@ -311,6 +311,8 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
         const char *sid = act == PEER_OTHER_SID ? PEER_OTHER : act == PEER_NO_SID ? NULL : PEER_SID;
 
         peer->reads++;
+        if (peer->read_times > 0 && --peer->read_times == 0)
+                peer->on_read = PEER_ANSWER;
         assert_true(ber_scanf(ber, "{m", &base) != LBER_ERROR);
         if (act != PEER_ANSWER && act != PEER_OTHER_SID && act != PEER_NO_SID)
                 return misbehave(peer, bev, act);

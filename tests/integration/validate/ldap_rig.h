@@ -73,6 +73,7 @@ struct peer {
         SSL_CTX *ctx; /* NULL: accepts and never speaks */
         struct loop_io *io;
         enum peer_act on_bind, on_read;
+        unsigned read_times; /* on_read holds for so many reads only; 0: for all */
         unsigned accepts, binds, reads, wrong, open;
         struct bufferevent *links[128];
 };

