@@ -1,0 +1,37 @@
+/*
+ * e-data of a KRB-ERROR, and the verdict drawn from it. The first two bytes choose code and preauthentication.
+ *
+ * Properties: only failures' NTSTATUS are read; nothing is ever accepted; nothing is proved without preauthentication.
+ */
+#include <stdlib.h>
+
+#include "validate/edata.h"
+#include "validate/outcome.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void require(bool holds)
+{
+        if (!holds)
+                abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+        struct outcome out = { 0 };
+        uint32_t status = 0;
+        bool preauth;
+
+        if (n < 2)
+                return 0;
+        preauth = data[1] & 1;
+        if (edata_ntstatus(data + 2, n - 2, &status))
+                require(status >> 30 == 3);
+        else
+                require(status == 0);
+        outcome_from_krb(&out, data[0], data + 2, n - 2, preauth);
+        require(reason_info(out.reason)->verdict != VERDICT_ACCEPTED);
+        require(!out.password_proved || (preauth && reason_info(out.reason)->class == VERDICT_CLASS_POLICY));
+        require(preauth || out.counted == COUNTED_NO);
+        return 0;
+}

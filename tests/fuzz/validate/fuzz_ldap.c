@@ -1,0 +1,101 @@
+/*
+ * What a DC may send: the cutting of messages, their parts, and the identity drawn from them.
+ *
+ * Properties: whatever was parsed lies inside the message; an identity has an id, and only one that both answers gave.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/text.h"
+#include "validate/ldap-identity.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static const struct domain_config corp = { .name = "corp.example" };
+
+static void require(bool holds)
+{
+        if (!holds)
+                abort();
+}
+
+struct span {
+        const char *from;
+        size_t n;
+};
+
+static void inside(const struct span *whole, const struct ldap_bytes *part)
+{
+        require(part->n == 0 || (part->data >= whole->from && part->data + part->n <= whole->from + whole->n));
+}
+
+static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
+{
+        (void)index;
+        inside(arg, attribute);
+        inside(arg, value);
+}
+
+/* Takes the message as the answer to each question in turn. */
+static void use(struct ldap_who *who, const struct ldap_message *m, const struct span *whole)
+{
+        struct buffer request = BUFFER(LDAP_REQUEST_MAX);
+        struct outcome out = { 0 };
+
+        inside(whole, &m->diagnostic);
+        inside(whole, &m->name);
+        inside(whole, &m->value);
+        inside(whole, &m->attributes);
+        outcome_from_ldap(&out, m->result, m->diagnostic.data, m->diagnostic.n);
+        require(out.reason != REASON_OK || m->result == 0);
+        if (m->op == LDAP_OP_ENTRY) {
+                (void)ldap_entry_each(m, on_value, (void *)(uintptr_t)whole);
+                if (who->base[0])
+                        ldap_who_account(who, m);
+                else
+                        ldap_who_entry(who, m);
+        } else if (!who->base[0]) {
+                ldap_who_done(who, m);
+                (void)ldap_who_look_up(&request, 1, who);
+        }
+        buffer_free(&request);
+}
+
+static void check_identity(const struct ldap_who *who)
+{
+        struct identity id = { 0 };
+        const char *why;
+
+        if (ldap_who_identity(&id, who, &corp, &why) < 0) {
+                require(id.id[0] == '\0' && why);
+                return;
+        }
+        require(id.id[0] != '\0' && who->accounts == 1);
+        require(who->generic || strcmp(id.id, who->sid) == 0);
+        require(utf8_valid(id.sam, strlen(id.sam)) && utf8_valid(id.upn, strlen(id.upn)));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+        struct ldap_who who = { 0 };
+        size_t len;
+
+        while (n > 0 && ldap_message_length(data, n, &len) == 0 && len <= n) {
+                struct ldap_message m;
+                uint8_t *block = malloc(len);
+
+                require(len >= 2 && len <= LDAP_MESSAGE_MAX && block);
+                memcpy(block, data, len);
+                if (ldap_message_parse(&m, block, len) == 0) {
+                        struct span whole = { (const char *)block, len };
+
+                        require(m.id >= 0);
+                        use(&who, &m, &whole);
+                }
+                free(block);
+                data += len;
+                n -= len;
+        }
+        check_identity(&who);
+        return 0;
+}
