@@ -324,6 +324,11 @@ static void post(struct attempt *a, const struct sign_in *s)
                 take_verdict(a, s, &response);
         else
                 set_relay_problem(a->result, &response);
+        /* Ids are random: only libcurl's own second sending, after a kept connection broke, can make a
+         * duplicate. */
+        if (strcmp(a->result->problem, "duplicate-id") == 0)
+                set_problem(a->result, "connection-lost", "unknown", "never",
+                            "the connection to the relay broke after the request was sent");
 }
 
 /* 0 with the result filled in; negative for misuse. */

@@ -290,11 +290,16 @@ size_t fake_relay_open(const struct fake_relay *r)
         return n;
 }
 
-void fake_relay_turn(struct fake_relay *r)
+void fake_relay_allow_anonymous(struct fake_relay *r)
+{
+        SSL_CTX_set_verify(r->ctx, SSL_VERIFY_NONE, NULL);
+}
+
+static void turn(struct fake_relay *r, int flags)
 {
         struct fake_conn *c, *next;
 
-        assert_true(event_base_loop(r->base, EVLOOP_NONBLOCK) >= 0);
+        assert_true(event_base_loop(r->base, flags) >= 0);
         for (c = TAILQ_FIRST(&r->conns); c; c = next) {
                 next = TAILQ_NEXT(c, link);
                 if (c->closing && evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
@@ -302,20 +307,38 @@ void fake_relay_turn(struct fake_relay *r)
         }
 }
 
+void fake_relay_turn(struct fake_relay *r)
+{
+        turn(r, EVLOOP_NONBLOCK);
+}
+
+void fake_relay_run(struct fake_relay *r)
+{
+        assert_int_equal(event_reinit(r->base), 0);
+        for (;;)
+                turn(r, EVLOOP_ONCE);
+}
+
 static void write_text(struct fake_conn *c, const char *text, size_t n)
 {
         assert_int_equal(bufferevent_write(c->bev, text, n), 0);
 }
 
-void fake_answer(struct fake_conn *c, int status, const char *type, const char *body)
+void fake_answer_with(struct fake_conn *c, int status, const char *type, const char *fields, const char *body)
 {
-        char head[256];
+        char head[512];
         int n = snprintf(head, sizeof(head),
-                         "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", status, type,
-                         strlen(body));
+                         "HTTP/1.1 %d X\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n", status, type,
+                         fields, strlen(body));
 
+        assert_true(n > 0 && (size_t)n < sizeof(head));
         write_text(c, head, (size_t)n);
         write_text(c, body, strlen(body));
+}
+
+void fake_answer(struct fake_conn *c, int status, const char *type, const char *body)
+{
+        fake_answer_with(c, status, type, "", body);
 }
 
 void fake_stream(struct fake_conn *c, const char *type)

@@ -40,7 +40,14 @@ size_t fake_relay_open(const struct fake_relay *relay);
 /* Refuses new connections (closes the listener), and takes them again at the same port. */
 void fake_relay_listen(struct fake_relay *relay, bool on);
 
-/* A whole answer. */
+/* Takes clients without a certificate too. */
+void fake_relay_allow_anonymous(struct fake_relay *relay);
+/* Serves for good; for a child process. */
+void fake_relay_run(struct fake_relay *relay);
+
+/* A whole answer. fields: further "Name: value\r\n" lines, or "". */
+void fake_answer_with(struct fake_conn *conn, int status, const char *type, const char *fields,
+                      const char *body);
 void fake_answer(struct fake_conn *conn, int status, const char *type, const char *body);
 /* The head of a stream, then pieces of it (chunked). */
 void fake_stream(struct fake_conn *conn, const char *type);

@@ -5,6 +5,8 @@
 
 #include "connector/base/text.h"
 
+int64_t world_time = 1800000000;
+
 static void *not_null(void *p)
 {
         assert_non_null(p);

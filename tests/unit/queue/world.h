@@ -8,7 +8,9 @@
 
 #include "queue/client/client.h"
 
-#define NOW 1800000000
+/* The time of everything in it; world_new takes it as it is then. */
+extern int64_t world_time;
+#define NOW world_time
 #define TENANT "acme"
 #define SERVICE_ID "service-0001-bbbbbb"
 #define CONNECTORS 6
