@@ -432,8 +432,11 @@ bool validate_ready(const struct validate *v, size_t i, const char **ret_why)
 int validate_route(const struct validate *v, const char *name, size_t n)
 {
         struct name parsed;
+        enum reason reason = name_parse(&parsed, v->config, name, n);
 
-        return name_parse(&parsed, v->config, name, n) == REASON_OK ? (int)parsed.domain : -ENOENT;
+        if (reason == REASON_OK)
+                return (int)parsed.domain;
+        return reason == REASON_UNKNOWN_DOMAIN ? -ENOENT : -EINVAL;
 }
 
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)

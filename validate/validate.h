@@ -85,7 +85,7 @@ void validate_cancel(struct validate_op *op);
 
 /* Whether a DC of domain i answered lately; why (may be NULL) gets a short cause when not. */
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why);
-/* The index of the domain that name routes to, or -ENOENT. */
+/* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name one. */
 int validate_route(const struct validate *v, const char *name, size_t n);
 /* One line of state per DC for `postern status`: calls fn(arg, domain, host, state, ewma_ms). */
 typedef void validate_dc_fn(void *arg, const char *domain, const char *host, const char *state, uint32_t ewma_ms);

@@ -314,8 +314,11 @@ static const char *decline_by_realm(struct signins *s, const struct intake *in)
         if (in->result != INTAKE_OPEN || claims->username_form != CREDENTIAL_OK)
                 return NULL;
         domain = validate_route(s->c.validate, claims->username, claims->username_len);
-        if (domain < 0)
+        if (domain == -ENOENT)
                 return claims->n_to > 1 ? "not_my_realm" : NULL;
+        /* a name that nobody could take is refused here, not declined by one after the other */
+        if (domain < 0)
+                return NULL;
         /* another connector may have a live DC; the last one answers with the reason instead */
         return !validate_ready(s->c.validate, (size_t)domain, NULL) && claims->n_to > 1 ? "no_dc" : NULL;
 }

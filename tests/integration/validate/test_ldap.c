@@ -3,6 +3,7 @@
  * account, who it was, what it cost in badPwdCount.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -296,7 +297,8 @@ static void test_status(void **state)
         assert_int_equal(seen.alive, 2);
         assert_int_equal(validate_route(rig->v, "CORP\\x", 6), 0);
         assert_int_equal(validate_route(rig->v, "x@slapd.example", 15), 1);
-        assert_true(validate_route(rig->v, "x@y.example", 11) < 0);
+        assert_int_equal(validate_route(rig->v, "x@y.example", 11), -ENOENT);
+        assert_int_equal(validate_route(rig->v, "CN=x,DC=y", 9), -EINVAL);
 }
 
 int main(void)

@@ -1,0 +1,304 @@
+// A sign-in service's side of the protocol, written from queue/PROTOCOL.md with the jose package: verifies rosters, statements and verdicts,
+// makes requests. Knows no network: relay.mjs does.
+import './webcrypto.mjs';
+import { createHash, randomBytes } from 'node:crypto';
+import * as jose from 'jose';
+import { Refused, array, fromB64u, id, integer, isObject, kid, malformed, members, parseObject, string, tenantName, toB64u, word }
+  from './strict.mjs';
+
+export const SKEW = 120;
+export const PADDED = 4096;
+const SPKI_HEAD = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
+
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest();
+
+// ---- keys ----
+
+// A public key from a JWK that is exactly kty, crv, x, y (and the members in extra): {jwk, kid, pin, verify}.
+export async function publicKey(given, extra = []) {
+  members(given, ['kty', 'crv', 'x', 'y', ...extra]);
+  if (given.kty !== 'EC' || given.crv !== 'P-256') throw malformed('not a P-256 key');
+  const x = fromB64u(given.x, 32);
+  const y = fromB64u(given.y, 32);
+  const jwk = { kty: 'EC', crv: 'P-256', x: given.x, y: given.y };
+  let verify;
+  try {
+    verify = await jose.importJWK(jwk, 'ES256'); // WebCrypto checks that the point is on the curve
+  } catch {
+    throw malformed('not a point on P-256');
+  }
+  return { jwk, verify, kid: await jose.calculateJwkThumbprint(jwk), pin: toB64u(sha256(Buffer.concat([SPKI_HEAD, x, y]))) };
+}
+
+// ---- JWS ----
+
+// Form and header, exactly {alg, typ, kid}. Proves nothing yet.
+export function parseJws(text, typ, max = 262144) {
+  if (typeof text !== 'string' || Buffer.byteLength(text) > max) throw malformed('JWS: too long');
+  const parts = text.split('.');
+  if (parts.length !== 3) throw malformed('JWS: not three parts');
+  const header = parseObject(fromB64u(parts[0]));
+  members(header, ['alg', 'typ', 'kid']);
+  if (header.alg !== 'ES256' || header.typ !== typ) throw malformed('JWS: other alg or typ');
+  kid(header.kid);
+  const payload = fromB64u(parts[1]);
+  fromB64u(parts[2], 64);
+  return { text, kid: header.kid, payload };
+}
+
+export async function verifyJws(jws, key, what = 'key') {
+  if (jws.kid !== key.kid) throw new Refused(what, 'JWS: kid of another key');
+  try {
+    await jose.compactVerify(jws.text, key.verify, { algorithms: ['ES256'] });
+  } catch {
+    throw new Refused(what, 'JWS: the signature does not verify');
+  }
+}
+
+export const signJws = (key, typ, kidText, claims) =>
+  new jose.CompactSign(Buffer.from(typeof claims === 'string' ? claims : JSON.stringify(claims)))
+    .setProtectedHeader({ alg: 'ES256', typ, kid: kidText }).sign(key);
+
+// ---- roster and statements ----
+
+function times(claims, lifeMax) {
+  integer(claims.iat);
+  integer(claims.exp);
+  if (claims.exp <= claims.iat || claims.exp - claims.iat > lifeMax) throw malformed('exp is not within the life behind iat');
+}
+
+function current(claims, now) {
+  if (claims.iat > now + SKEW || now > claims.exp + SKEW) throw new Refused('time', 'not current');
+}
+
+async function rosterMember(entry, seen) {
+  members(entry, ['id', 'kid', 'jwk', 'name']);
+  id(entry.id);
+  string(entry.name, 1, 64, /^[^\u0000-\u001f\u007f]+$/);
+  const key = await publicKey(entry.jwk);
+  if (key.kid !== entry.kid) throw malformed('kid is not the thumbprint');
+  for (const mark of [`id ${entry.id}`, `name ${entry.name}`, `key ${entry.kid}`]) {
+    if (seen.has(mark)) throw malformed('stands in the roster twice');
+    seen.add(mark);
+  }
+  return { id: entry.id, name: entry.name, kid: entry.kid, key };
+}
+
+// Section 5, in its order. Refused.what: malformed, key, tenant, time, seq.
+export async function verifyRoster(text, { pin, tenant, now, minSeq }) {
+  const jws = parseJws(text, 'postern-roster+jwt');
+  const p = parseObject(jws.payload);
+  const key = await publicKey(p.key);
+  if (key.pin !== pin) throw new Refused('key', 'roster: not the pinned tenant key');
+  await verifyJws(jws, key);
+  if (p.v !== 1) throw malformed('roster: other version');
+  members(p, ['v', 'tenant', 'key', 'seq', 'iat', 'exp', 'connectors', 'services', 'removed']);
+  tenantName(p.tenant);
+  integer(p.seq);
+  times(p, 30 * 86400);
+  if (p.tenant !== tenant) throw new Refused('tenant', 'roster: of another tenant');
+  current(p, now);
+  if (p.seq < minSeq) throw new Refused('seq', 'roster: older than one seen before');
+  const seen = new Set([`key ${key.kid}`]);
+  const roster = { tenant, seq: p.seq, exp: p.exp, connectors: [], services: [] };
+  for (const list of ['connectors', 'services']) {
+    for (const entry of array(p[list], 0, 512)) roster[list].push(await rosterMember(entry, seen));
+  }
+  for (const removed of array(p.removed, 0, 512)) {
+    if (seen.has(`key ${kid(removed)}`)) throw malformed('roster: a removed key');
+    seen.add(`key ${removed}`);
+  }
+  return roster;
+}
+
+function names(list) {
+  for (const name of array(list, 0, 64)) string(name, 1, 255, /^[^\u0000-\u0020\u007f"/\\:*?<>|@,]+$/);
+  return list.map((name) => name.toLowerCase());
+}
+
+async function statementKey(entry, identityKid, seen) {
+  const key = await publicKey(entry, ['kid', 'use', 'alg', 'nbf', 'exp']);
+  if (entry.kid !== key.kid || entry.use !== 'enc' || entry.alg !== 'ECDH-ES+A256KW') throw malformed('statement: a key that is none');
+  integer(entry.nbf);
+  integer(entry.exp);
+  if (entry.exp <= entry.nbf || key.kid === identityKid || seen.has(key.kid)) throw malformed('statement: a key that may not be there');
+  seen.add(key.kid);
+  return { kid: key.kid, jwk: key.jwk, nbf: entry.nbf, exp: entry.exp };
+}
+
+// Section 6. Refused.what: malformed, unknown (not a connector of the roster), key, tenant, time.
+export async function verifyStatement(text, roster, now) {
+  const jws = parseJws(text, 'postern-keys+jwt', 12288);
+  const connector = roster.connectors.find((c) => c.kid === jws.kid);
+  if (!connector) throw new Refused('unknown', 'statement: its key is no connector of the roster');
+  await verifyJws(jws, connector.key);
+  const p = parseObject(jws.payload);
+  for (const version of array(p.v, 1, 8)) integer(version, 1);
+  if (!p.v.includes(1)) throw malformed('statement: does not speak version 1');
+  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys']);
+  fromB64u(p.boot, 16);
+  integer(p.seq);
+  times(p, 7200);
+  id(p.iss);
+  tenantName(p.tenant);
+  if (p.tenant !== roster.tenant || p.iss !== connector.id) throw new Refused('tenant', 'statement: of another tenant or connector');
+  current(p, now);
+  const seen = new Set();
+  const statement = { connector, iat: p.iat, seq: p.seq, exp: p.exp, keys: [] };
+  for (const list of ['realms', 'suffixes', 'netbios']) statement[list] = names(p[list]);
+  for (const entry of array(p.keys, 1, 4)) statement.keys.push(await statementKey(entry, connector.kid, seen));
+  return statement;
+}
+
+// The answer of GET keys: what verified, best first. refused: how many statements did not.
+export async function openDirectory(text, expected) {
+  const answer = parseObject(text);
+  const roster = await verifyRoster(answer.roster, expected);
+  const byKid = new Map();
+  let refused = 0;
+  for (const jws of array(answer.statements, 0, 512)) {
+    try {
+      const s = await verifyStatement(jws, roster, expected.now);
+      const old = byKid.get(s.connector.kid);
+      if (!old || s.iat > old.iat || (s.iat === old.iat && s.seq > old.seq)) byKid.set(s.connector.kid, s);
+    } catch (e) {
+      if (!(e instanceof Refused)) throw e;
+      refused += 1;
+    }
+  }
+  const ready = array(answer.ready, 0, 512).filter((r) => isObject(r) && byKid.has(r.kid));
+  const rank = (s) => {
+    const at = ready.findIndex((r) => r.kid === s.connector.kid);
+    return at < 0 || !Array.isArray(ready[at].realms) || ready[at].realms.length === 0 ? Infinity : at;
+  };
+  const statements = [...byKid.values()].sort((a, b) => Math.min(rank(a), 1e9) - Math.min(rank(b), 1e9));
+  return { roster, statements, refused };
+}
+
+// ---- request ----
+
+function serves(statement, username) {
+  const slash = username.indexOf('\\');
+  if (slash >= 0) return statement.netbios.includes(username.slice(0, slash).toLowerCase());
+  const at = username.lastIndexOf('@');
+  if (at < 0) return true;
+  const suffix = username.slice(at + 1).toLowerCase();
+  return statement.realms.includes(suffix) || statement.suffixes.includes(suffix);
+}
+
+const liveKey = (statement, now) =>
+  statement.keys.filter((k) => k.nbf <= now && now < k.exp).sort((a, b) => b.nbf - a.nbf)[0];
+
+export function choose(directory, username, now) {
+  return directory.statements.filter((s) => serves(s, username) && now < s.exp && liveKey(s, now)).slice(0, 4);
+}
+
+export const freshId = () => randomBytes(16).toString('hex');
+
+// Seals a plaintext to public JWKs, each with its kid.
+export async function sealTo(plain, keys) {
+  const jwe = new jose.GeneralEncrypt(plain).setProtectedHeader({ enc: 'A256GCM', typ: 'postern-request+jwe', cty: 'JWT' });
+  for (const key of keys) {
+    jwe.addRecipient(await jose.importJWK(key.jwk, 'ECDH-ES+A256KW')).setUnprotectedHeader({ alg: 'ECDH-ES+A256KW', kid: key.kid });
+  }
+  return JSON.stringify(await jwe.encrypt());
+}
+
+export function pad(text) {
+  if (Buffer.byteLength(text) > PADDED) throw malformed('too long for the padding');
+  return Buffer.concat([Buffer.from(text), Buffer.alloc(PADDED - Buffer.byteLength(text), 0x20)]);
+}
+
+// service: {id, key (private CryptoKey), kid}. change edits the claims before they are signed (for hostile.mjs).
+// Returns what the service keeps to check the verdict, and the body to POST.
+export async function makeRequest(directory, service, { username, password, now, client, change = (claims) => claims }) {
+  const chosen = choose(directory, username, now);
+  if (chosen.length === 0) throw new Refused('no-connector', 'no connector serves this name');
+  const rk = randomBytes(32);
+  const claims = change({
+    v: 1, iss: service.id, aud: directory.roster.tenant, jti: freshId(), iat: now, exp: now + 60,
+    to: chosen.map((s) => s.connector.kid), username, password, rk: toB64u(rk), ...(client && { client }),
+  });
+  const jws = await signJws(service.key, 'postern-request+jwt', service.kid, claims);
+  return {
+    id: claims.jti, req: toB64u(sha256(jws)), rk, service: service.id, tenant: directory.roster.tenant,
+    to: chosen.map((s) => s.connector), jws, body: await sealTo(pad(jws), chosen.map((s) => liveKey(s, now))),
+  };
+}
+
+// ---- verdict ----
+
+export function unpad(bytes) {
+  if (bytes.length !== PADDED) throw malformed('padding: not 4096 bytes');
+  const text = Buffer.from(bytes).toString('latin1').replace(/ +$/, '');
+  if (text === '' || text.includes(' ')) throw malformed('padding: not at the end alone');
+  return text;
+}
+
+function checkUser(v) {
+  if (v.verdict !== 'accepted') return;
+  if (!v.user || v.class !== 'none' || v.password_proved !== true) throw malformed('verdict: accepted without its proofs');
+}
+
+function checkVerdictClaims(v) {
+  if (v.v !== 1) throw malformed('verdict: other version');
+  members(v, ['v', 'iss', 'aud', 'tenant', 'jti', 'req', 'iat', 'exp', 'verdict', 'class', 'reason', 'password_proved', 'may_have_counted', 't'],
+    ['user', 'dc', 'method', 'raw']);
+  for (const name of ['iss', 'aud', 'jti']) id(v[name]);
+  tenantName(v.tenant);
+  fromB64u(v.req, 32);
+  integer(v.iat);
+  if (integer(v.exp) !== v.iat + 30) throw malformed('verdict: exp is not iat + 30');
+  word(v.verdict, ['accepted', 'refused', 'unavailable']);
+  word(v.class, ['none', 'credentials', 'policy', 'infrastructure']);
+  word(v.may_have_counted, ['0', '1', 'unknown']);
+  word(v.password_proved, [true, false]);
+  string(v.reason, 1, 47);
+  if ((v.class === 'none') !== (v.verdict === 'accepted')) throw malformed('verdict: class does not go with it');
+  if ('dc' in v) string(v.dc, 0, 256);
+  if ('method' in v) word(v.method, ['krb5', 'ldap']);
+  if ('user' in v) {
+    members(v.user, ['id', 'domain'], ['guid', 'upn', 'sam']);
+    string(v.user.id, 1, 191);
+    for (const name of ['domain', 'upn', 'sam']) if (name in v.user) string(v.user[name], 0, 256);
+  }
+  if ('raw' in v) members(v.raw, [], ['ldap', 'krb', 'ntstatus']);
+  members(v.t, ['opened', 'dc', 'total']);
+  for (const name of ['opened', 'dc', 'total']) integer(v.t[name]);
+  checkUser(v);
+}
+
+async function openVerdict(jwe, rk) {
+  const parts = String(jwe).split('.');
+  if (parts.length !== 5 || jwe.length > 8192) throw malformed('verdict: not a compact JWE');
+  const header = parseObject(fromB64u(parts[0]));
+  members(header, ['alg', 'enc', 'typ', 'cty']);
+  if (header.alg !== 'dir' || header.enc !== 'A256GCM' || header.typ !== 'postern-verdict+jwe' || header.cty !== 'JWT' || parts[1] !== '') {
+    throw malformed('verdict: header');
+  }
+  fromB64u(parts[2], 12);
+  fromB64u(parts[3]);
+  fromB64u(parts[4], 16);
+  try {
+    const opened = await jose.compactDecrypt(jwe, rk, { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] });
+    return opened.plaintext;
+  } catch {
+    throw malformed('verdict: rk does not open it');
+  }
+}
+
+// Section 8.3. request is makeRequest's. Whatever is Refused means unavailable.
+export async function checkVerdict(request, jwe, now) {
+  const jws = parseJws(unpad(await openVerdict(jwe, request.rk)), 'postern-verdict+jwt');
+  const signer = request.to.find((c) => c.kid === jws.kid);
+  if (!signer) throw new Refused('key', 'verdict: signed by nobody whom the request was sealed to');
+  await verifyJws(jws, signer.key);
+  const v = parseObject(jws.payload);
+  checkVerdictClaims(v);
+  const expected = { iss: signer.id, aud: request.service, tenant: request.tenant, jti: request.id, req: request.req };
+  for (const [name, value] of Object.entries(expected)) {
+    if (v[name] !== value) throw malformed(`verdict: ${name} is another's`);
+  }
+  current(v, now);
+  return v;
+}

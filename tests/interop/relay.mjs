@@ -1,0 +1,142 @@
+// The relay's calls (PROTOCOL.md, sections 10 and 11) over node:https. Follows no redirects, bounds answers and time.
+import { readFileSync } from 'node:fs';
+import { Agent, request as httpsRequest } from 'node:https';
+import { parseArgs } from 'node:util';
+import './webcrypto.mjs';
+import * as jose from 'jose';
+import { checkVerdict, makeRequest, openDirectory } from './client.mjs';
+import { Refused, parseObject } from './strict.mjs';
+
+const ANSWER_MAX = 4 * 1024 * 1024;
+
+export class Relay {
+  constructor({ url, tenant, bearer, ca }) {
+    Object.assign(this, { url: url.replace(/\/+$/, ''), tenant, bearer });
+    this.agent = new Agent({ ca: ca && readFileSync(ca), keepAlive: true, minVersion: 'TLSv1.2' });
+  }
+
+  // {status, headers, body (Buffer)}. Rejects when no whole answer came in ms.
+  call(method, path, { headers = {}, body, ms = 15000, bearer = this.bearer } = {}) {
+    return new Promise((resolve, reject) => {
+      const all = { ...(bearer && { Authorization: `Bearer ${bearer}` }), ...(body && { 'Content-Length': Buffer.byteLength(body) }), ...headers };
+      const req = httpsRequest(`${this.url}${path}`, { method, agent: this.agent, headers: all, signal: AbortSignal.timeout(ms) }, (res) => {
+        const parts = [];
+        let n = 0;
+        res.on('data', (part) => {
+          n += part.length;
+          if (n > ANSWER_MAX) req.destroy(new Error('the answer is too long'));
+          parts.push(part);
+        });
+        res.on('end', () => resolve({ status: res.statusCode, headers: res.headers, body: Buffer.concat(parts) }));
+        res.on('error', reject);
+      });
+      req.on('error', reject);
+      req.end(body);
+    });
+  }
+
+  path(rest) {
+    return `/v1/tenants/${this.tenant}/${rest}`;
+  }
+
+  close() {
+    this.agent.destroy();
+  }
+}
+
+// A problem document as {status, problem, started, retry, reasons, detail}; what is none says nothing, so it counts as started unknown.
+export function problemOf(answer) {
+  const base = { status: answer.status, problem: 'bad-answer', started: 'unknown', retry: 'never' };
+  if (!String(answer.headers['content-type']).startsWith('application/problem+json')) return base;
+  try {
+    const p = parseObject(answer.body);
+    const type = String(p.type).replace(/^urn:postern:/, '');
+    return { ...base, problem: type, started: p.started ?? 'unknown', retry: p.retry ?? 'never', reasons: p.reasons, detail: p.detail };
+  } catch {
+    return base;
+  }
+}
+
+export const now = () => Math.floor(Date.now() / 1000);
+
+export async function fetchDirectory(relay, pin, minSeq = 0) {
+  const answer = await relay.call('GET', relay.path('keys'));
+  if (answer.status !== 200) return { failed: problemOf(answer) };
+  try {
+    return { directory: await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq }) };
+  } catch (e) {
+    if (!(e instanceof Refused)) throw e;
+    return { failed: { problem: 'bad-keys', started: 'no', retry: 'later', detail: `${e.what}: ${e.message}` } };
+  }
+}
+
+export const postRequest = (relay, request, { budget = 8000, headers = {}, ...rest } = {}) =>
+  relay.call('POST', relay.path('sign-ins'), {
+    headers: { 'Content-Type': 'application/jose+json', 'Postern-Id': request.id, 'Postern-Budget': String(budget), ...headers },
+    body: request.body, ms: budget + 1000, ...rest,
+  });
+
+// What came of a POST: {verdict, connector} or a problem.
+export async function outcomeOf(request, answer) {
+  if (answer.status !== 200) return { id: request.id, ...problemOf(answer) };
+  try {
+    const verdict = await checkVerdict(request, answer.body.toString('latin1'), now());
+    return { id: request.id, status: 200, verdict, connector: answer.headers['postern-connector'] };
+  } catch (e) {
+    if (!(e instanceof Refused)) throw e;
+    return { id: request.id, status: 200, problem: 'bad-verdict', started: 'unknown', retry: 'never', detail: e.message };
+  }
+}
+
+async function attempt(relay, pin, service, params) {
+  const { directory, failed } = await fetchDirectory(relay, pin);
+  if (failed) return failed;
+  let request;
+  try {
+    request = await makeRequest(directory, service, { ...params, now: now() });
+  } catch (e) {
+    if (!(e instanceof Refused)) throw e;
+    return { problem: e.what, started: 'no', retry: 'later', detail: e.message };
+  }
+  try {
+    return await outcomeOf(request, await postRequest(relay, request));
+  } catch (e) {
+    return { id: request.id, problem: 'transport', started: 'unknown', retry: 'never', detail: e.message };
+  } finally {
+    request.rk.fill(0);
+  }
+}
+
+// One sign-in, tried a second time only where the relay says that nobody started on the first.
+export async function signIn(relay, pin, service, params) {
+  const first = await attempt(relay, pin, service, params);
+  const again = first.started === 'no' && ['now', 'refresh-keys'].includes(first.retry);
+  return again ? attempt(relay, pin, service, params) : first;
+}
+
+// ---- what the programs share ----
+
+const OPTIONS = ['relay', 'tenant', 'pin', 'ca', 'secret-file', 'service', 'user', 'admin-secret-file'];
+
+export function options() {
+  const spec = Object.fromEntries(OPTIONS.map((name) => [name, { type: 'string' }]));
+  const { values } = parseArgs({ options: spec });
+  for (const name of ['relay', 'tenant', 'pin', 'secret-file', 'service']) {
+    if (!values[name]) {
+      console.error(`--${name} is missing`);
+      process.exit(2);
+    }
+  }
+  return values;
+}
+
+export const secretOf = (file) => readFileSync(file, 'utf8').trim();
+
+export const openRelay = (o) => new Relay({ url: o.relay, tenant: o.tenant, bearer: secretOf(o['secret-file']), ca: o.ca });
+
+// A folder of keygen.mjs.
+export async function loadService(folder) {
+  const { id, kid } = JSON.parse(readFileSync(`${folder}/service.pub.json`, 'utf8'));
+  const key = await jose.importJWK(JSON.parse(readFileSync(`${folder}/service.key.json`, 'utf8')), 'ES256');
+  return { id, kid, key };
+}

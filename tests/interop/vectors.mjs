@@ -1,0 +1,181 @@
+// Checks tests/vectors/*.json with jose and with nothing of the project's C code: node vectors.mjs FOLDER
+import { strict as assert } from 'node:assert';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkVerdict, openDirectory, parseJws, publicKey, signJws, unpad, verifyJws, verifyRoster, verifyStatement } from './client.mjs';
+import { decrypt, only, parseRequest, takeRequest } from './connector.mjs';
+import { Refused, fromB64u, parseObject, toB64u } from './strict.mjs';
+import * as jose from 'jose';
+
+const folder = process.argv[2];
+const read = (name) => JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'));
+const sha256 = (text) => toB64u(createHash('sha256').update(text).digest());
+const [keys, roster, statements, identity, request, verdicts, negative] =
+  ['keys', 'roster', 'statements', 'identity', 'request', 'verdicts', 'negative'].map(read);
+const expectedRoster = { pin: roster.with.pin, tenant: roster.with.tenant, now: roster.with.now, minSeq: roster.with.min_seq };
+const jwkOf = (name) => keys.keys[name].jwk;
+const publicOf = ({ kty, crv, x, y }) => publicKey({ kty, crv, x, y });
+
+let passed = 0;
+const failures = [];
+
+async function check(name, fn) {
+  try {
+    await fn();
+    passed += 1;
+  } catch (e) {
+    failures.push(`${name}: ${e.message}`);
+  }
+}
+
+// ---- right ones ----
+
+async function checkJws(text, typ, signer, header, payload) {
+  const jws = parseJws(text, typ);
+  assert.equal(Buffer.from(text.split('.')[0], 'base64url').toString(), header);
+  assert.equal(jws.payload.toString(), payload);
+  await verifyJws(jws, await publicOf(jwkOf(signer)));
+  // made anew by jose: the same signing input, another signature, which verifies too
+  const anew = await signJws(await jose.importJWK(jwkOf(signer), 'ES256'), typ, keys.keys[signer].kid, payload);
+  assert.equal(anew.split('.').slice(0, 2).join('.'), text.split('.').slice(0, 2).join('.'));
+  await verifyJws(parseJws(anew, typ), await publicOf(jwkOf(signer)));
+}
+
+for (const [name, entry] of Object.entries(keys.keys)) {
+  await check(`key ${name}`, async () => {
+    const key = await publicOf(entry.jwk);
+    assert.equal(key.kid, entry.kid);
+    assert.equal(sha256(entry.thumbprint_input), entry.kid);
+    assert.equal(key.pin, entry.pin);
+  });
+}
+
+await check('roster', async () => {
+  await checkJws(roster.jws, 'postern-roster+jwt', roster.signer, roster.header, roster.payload);
+  const r = await verifyRoster(roster.jws, expectedRoster);
+  assert.deepEqual([r.connectors.length, r.services.length, r.seq], [2, 1, 7]);
+});
+
+const trusted = await verifyRoster(roster.jws, expectedRoster);
+
+for (const s of statements.statements) {
+  await check(`statement of ${s.connector}`, async () => {
+    await checkJws(s.jws, 'postern-keys+jwt', s.signer, s.header, s.payload);
+    assert.equal((await verifyStatement(s.jws, trusted, statements.with.now)).connector.id, s.connector);
+  });
+}
+
+await check('answer of GET keys', async () => {
+  const d = await openDirectory(statements.keys_answer, expectedRoster);
+  assert.deepEqual([d.statements.length, d.refused], [2, 0]);
+  assert.equal(d.statements[0].connector.id, statements.statements[0].connector);
+});
+
+await check('identity', async () => {
+  await checkJws(identity.proof, 'postern-identity+jwt', identity.signer, identity.header, identity.payload);
+  const body = parseObject(identity.body);
+  await verifyJws(parseJws(body.proof, 'postern-identity+jwt'), await publicKey(body.jwk));
+});
+
+await check('request: claims, JWS, padding', async () => {
+  await checkJws(request.jws, 'postern-request+jwt', request.signer, request.header, request.claims);
+  assert.equal(sha256(request.jws), request.req);
+  assert.equal(request.padded, request.jws.padEnd(4096, ' '));
+  assert.equal(sha256(request.padded), request.padded_sha256);
+  assert.equal(parseObject(request.claims).rk, request.rk);
+});
+
+await check('request: both recipients open', async () => {
+  const parsed = await parseRequest(request.jwe);
+  for (const [i, name] of request.recipient_keys.entries()) {
+    assert.equal(Buffer.from(await decrypt(parsed, i, jwkOf(name))).toString(), request.padded);
+    assert.equal(JSON.stringify(parsed.jwe.recipients[i].header), request.recipient_headers[i]);
+    assert.equal(JSON.stringify(only(parsed, i)), request.forms[i].jwe);
+  }
+});
+
+for (const form of request.forms) {
+  await check(`request: ${form.name}`, async () => {
+    assert.equal(Buffer.from(await decrypt(await parseRequest(form.jwe), 0, jwkOf(form.open_with))).toString(), request.padded);
+    // jose's own reading of the object as it is
+    const key = await jose.importJWK(jwkOf(form.open_with), 'ECDH-ES+A256KW');
+    const o = JSON.parse(form.jwe);
+    const opened = 'recipients' in o ? await jose.generalDecrypt(o, key) : await jose.flattenedDecrypt(o, key);
+    assert.equal(Buffer.from(opened.plaintext).toString(), request.padded);
+  });
+}
+
+const self = async (c = {}) => ({
+  kid: keys.keys['berlin-1'].kid, keys: new Map([[keys.keys['berlin-1-enc'].kid, jwkOf('berlin-1-enc')]]), tenant: request.with.tenant,
+  roster: trusted, id: c.id ?? request.with.id, now: c.now ?? request.with.now, seen: new Set(),
+});
+
+await check('request: taken by a connector', async () => {
+  const taken = await takeRequest(request.forms[0].jwe, await self());
+  assert.equal(taken.says, 'accepted');
+  assert.equal(taken.req, request.req);
+});
+
+const asked = {
+  id: verdicts.with.id, req: verdicts.with.req, rk: fromB64u(verdicts.with.rk, 32), service: verdicts.with.service, tenant: verdicts.with.tenant,
+  to: trusted.connectors.filter((c) => verdicts.with.sealed_to.some((s) => s.kid === c.kid && s.id === c.id)),
+};
+
+for (const v of verdicts.verdicts) {
+  await check(`verdict ${v.name}`, async () => {
+    await checkJws(v.jws, 'postern-verdict+jwt', verdicts.signer, verdicts.header, v.claims);
+    const opened = await jose.compactDecrypt(v.jwe, asked.rk);
+    assert.equal(unpad(opened.plaintext), v.jws);
+    assert.equal(JSON.stringify(await checkVerdict(asked, v.jwe, verdicts.with.now)), JSON.stringify(parseObject(v.claims)));
+  });
+}
+
+// ---- wrong ones ----
+
+async function refusal(promise) {
+  try {
+    await promise;
+  } catch (e) {
+    if (e instanceof Refused) return e.what;
+    throw e;
+  }
+  return 'accepted';
+}
+
+for (const c of negative.rosters) {
+  await check(`wrong roster ${c.name}`, async () => {
+    const expected = { pin: c.pin ?? roster.with.pin, tenant: c.tenant ?? roster.with.tenant, now: c.now ?? roster.with.now,
+      minSeq: c.min_seq ?? roster.with.min_seq };
+    assert.equal(await refusal(verifyRoster(c.text, expected)), c.expect);
+  });
+}
+
+for (const c of negative.statements) {
+  await check(`wrong statement ${c.name}`, async () => {
+    assert.equal(await refusal(verifyStatement(c.text, trusted, c.now ?? statements.with.now)), c.expect);
+  });
+}
+
+for (const c of negative.requests) {
+  await check(`wrong request ${c.name}`, async () => {
+    const me = await self(c);
+    if (c.after_itself) assert.equal((await takeRequest(c.text, me)).says, 'accepted');
+    assert.equal((await takeRequest(c.text, me)).says, c.expect);
+    const relay = await refusal(parseRequest(c.text));
+    assert.equal(relay === 'accepted' ? undefined : relay, c.relay);
+  });
+}
+
+for (const c of negative.verdicts) {
+  await check(`wrong verdict ${c.name}`, async () => {
+    assert.notEqual(await refusal(checkVerdict(asked, c.text, c.now ?? verdicts.with.now)), 'accepted');
+  });
+}
+
+const total = negative.rosters.length + negative.statements.length + negative.requests.length + negative.verdicts.length;
+await check('enough wrong ones', async () => assert.ok(total >= 100));
+
+for (const failure of failures) console.error(failure);
+console.log(`${passed} passed, ${failures.length} failed`);
+process.exit(failures.length ? 1 : 0);
