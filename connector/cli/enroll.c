@@ -2,7 +2,7 @@
  * `postern enroll`: makes this host's keys, gets the transport certificate with a one-time token, and says
  * what the tenant's admin must approve. `--renew` gets a new certificate with the one that is still valid.
  *
- * Invariant: nothing is written to the state folder until the relay has issued the certificate, but for
+ * Invariant: nothing is written into the state folder until the relay has issued the certificate, but for
  * --renew, which replaces key and certificate one after the other (the pair is checked when it is used).
  */
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
+#include "connector/cli/view.h"
 #include "connector/messages.h"
 
 #define STATE_DIR "/var/lib/postern"
@@ -138,10 +139,8 @@ static int copy_ca(struct error *err)
 /* enrolment.json comes last: posternd takes the folder for enrolled only with it. */
 static int store(const char *name, const struct enrolment *e, struct error *err)
 {
-        int r = folder_make(o.state_dir, err);
+        int r = write_key(o.state_dir, FILE_IDENTITY, e->identity, err);
 
-        if (r == 0)
-                r = write_key(o.state_dir, FILE_IDENTITY, e->identity, err);
         if (r == 0)
                 r = write_key(o.state_dir, FILE_TRANSPORT_KEY, e->transport, err);
         if (r == 0)
@@ -157,19 +156,18 @@ static int store(const char *name, const struct enrolment *e, struct error *err)
                                  0644, err);
 }
 
-static void print_enrolled(const struct cli *cli, const char *name, const struct enrolment *e)
+static int print_enrolled(const struct cli *cli, const char *name, const struct enrolment *e)
 {
-        if (cli->json) {
-                printf("{\"id\":\"%s\",\"name\":\"%s\",\"tenant\":\"%s\",\"fingerprint\":\"%s\",\"state_"
-                       "dir\":\"%s\"}\n",
-                       e->id, name, o.tenant, key_kid(e->identity), o.state_dir);
-                return;
-        }
+        if (cli->json)
+                return view_show_json(cli, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", e->id, "name", name,
+                                                     "tenant", o.tenant, "fingerprint", key_kid(e->identity),
+                                                     "state_dir", o.state_dir));
         printf("Connector %s is enrolled for tenant %s (id %s).\n"
                "It gets work once the tenant's admin has approved its fingerprint:\n\n"
                "  postern tenant approve %s %s\n\n"
                "Then start posternd; `postern status` shows how it is.\n",
                name, o.tenant, e->id, name, key_kid(e->identity));
+        return 0;
 }
 
 static int enrolled_already(void)
@@ -178,6 +176,22 @@ static int enrolled_already(void)
 
         folder_path(path, o.state_dir, FILE_ENROLMENT);
         return access(path, F_OK) == 0;
+}
+
+/* What would only fail once the token is used up. */
+static int check_before(const char *name, struct error *err)
+{
+        int r;
+
+        if (strlen(name) > NAME_MAX_LEN || !utf8_valid(name, strlen(name)) ||
+            !utf8_valid(o.relay, strlen(o.relay)))
+                return error_fail(err, -EINVAL, "name and URL are UTF-8, the name at most %d bytes long",
+                                  NAME_MAX_LEN);
+        if ((r = folder_make(o.state_dir, err)) < 0)
+                return r;
+        if (access(o.state_dir, W_OK | X_OK) < 0)
+                return error_fail(err, -errno, "cannot write to %s: %s", o.state_dir, strerror(errno));
+        return 0;
 }
 
 static int enroll(const struct cli *cli)
@@ -198,13 +212,14 @@ static int enroll(const struct cli *cli)
                                  "stop posternd, remove the files "
                                  "in %s, and have the old connector taken out with `postern tenant remove`.",
                                  o.state_dir, o.state_dir);
-        r = issue(name, &e, &err);
+        r = check_before(name, &err);
+        if (r == 0)
+                r = issue(name, &e, &err);
         if (r == 0)
                 r = store(name, &e, &err);
         if (r < 0)
                 return cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
-        print_enrolled(cli, name, &e);
-        return 0;
+        return print_enrolled(cli, name, &e);
 }
 
 struct est_target {
@@ -262,15 +277,15 @@ static int renew(const struct cli *cli)
                 r = write_key(o.state_dir, FILE_TRANSPORT_KEY, fresh, &err);
         if (r == 0)
                 r = write_file(o.state_dir, FILE_TRANSPORT_CERT, answer.chain.data, answer.chain.len, &err);
-        if (r == 0)
-                printf(cli->json
-                               ? "{\"renewed\":\"%s\"}\n"
-                               : "The transport certificate of %s is renewed. Restart or reload posternd.\n",
+        if (r == 0 && cli->json)
+                r = view_show_json(cli, json_pack("{s:s}", "renewed", target.id));
+        else if (r == 0)
+                printf("The transport certificate of %s is renewed. Restart or reload posternd.\n",
                        target.id);
         est_answer_clear(&answer);
         key_free(fresh);
         json_decref(json);
-        return r < 0 ? cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r)) : 0;
+        return r < 0 ? cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r)) : r;
 }
 
 int cmd_enroll(struct cli *cli, int argc, char **argv)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "connector/base/cleanup.h"
 #include "connector/base/text.h"
@@ -32,6 +33,25 @@ void folder_path(char *out, const char *dir, const char *file)
         snprintf(out, FOLDER_PATH_MAX, "%s/%s", dir, file);
 }
 
+/* Who may write into the folder may put another key, pin or roster there. */
+static int check_mine(const char *path, struct error *err)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        if (!S_ISDIR(st.st_mode))
+                return error_fail(err, -ENOTDIR, "%s is not a folder", path);
+        if (st.st_uid != 0 && st.st_uid != geteuid())
+                return error_fail(err, -EPERM, "the folder %s belongs to another user (uid %u)", path,
+                                  (unsigned)st.st_uid);
+        if (st.st_mode & S_IWOTH)
+                return error_fail(err, -EPERM,
+                                  "others can write to the folder %s; mend it with: chmod o-w %s", path,
+                                  path);
+        return 0;
+}
+
 int folder_make(const char *dir, struct error *err)
 {
         char path[FOLDER_PATH_MAX];
@@ -48,7 +68,7 @@ int folder_make(const char *dir, struct error *err)
         }
         if (mkdir(path, 0700) < 0 && errno != EEXIST)
                 return error_fail(err, -errno, "cannot make the folder %s: %s", path, strerror(errno));
-        return 0;
+        return check_mine(path, err);
 }
 
 static int append(const char *bytes, size_t n, void *data)

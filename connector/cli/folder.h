@@ -14,7 +14,7 @@
 char *folder_default(const char *what);
 /* dir/file into out (FOLDER_PATH_MAX bytes; a longer one is cut and then not found). */
 void folder_path(char *out, const char *dir, const char *file);
-/* mkdir -p, the last part with mode 0700. */
+/* mkdir -p, the last part with mode 0700. -EPERM where it exists and somebody else could write to it. */
 int folder_make(const char *dir, struct error *err);
 /* Writes json (reference taken over; NULL means out of memory) to dir/file, atomically, indented. */
 int folder_write_json(const char *dir, const char *file, json_t *json, unsigned mode, struct error *err);

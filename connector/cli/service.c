@@ -12,6 +12,7 @@
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
+#include "connector/cli/view.h"
 
 static struct {
         const char *dir, *relay, *tenant, *pin, *secret_file, *ca_file;
@@ -42,14 +43,16 @@ static int remember(struct service_store *s, struct error *err)
         return service_store_save(s, err);
 }
 
-static int show(const struct service_store *s, bool json)
+static int show(const struct cli *cli, const struct service_store *s)
 {
-        if (json)
-                printf("{\"id\":\"%s\",\"fingerprint\":\"%s\",\"public\":\"%s/service.pub.json\"}\n", s->id,
-                       key_kid(s->key), s->dir);
-        else
-                printf("Service %s (%s)\n  fingerprint  %s\n  to approve   %s/service.pub.json\n", s->name,
-                       s->id, key_kid(s->key), s->dir);
+        char public[FOLDER_PATH_MAX];
+
+        folder_path(public, s->dir, "service.pub.json");
+        if (cli->json)
+                return view_show_json(cli, json_pack("{s:s, s:s, s:s}", "id", s->id, "fingerprint",
+                                                     key_kid(s->key), "public", public));
+        printf("Service %s (%s)\n  fingerprint  %s\n  to approve   %s\n", s->name, s->id, key_kid(s->key),
+               public);
         return 0;
 }
 
@@ -66,7 +69,7 @@ static int run(const struct cli *cli, const char *dir, const char *name)
                                  dir);
         if (r == 0)
                 r = remember(&s, &err);
-        return r < 0 ? cli_error(cli, "%s", err.text) : show(&s, cli->json);
+        return r < 0 ? cli_error(cli, "%s", err.text) : show(cli, &s);
 }
 
 static int parse_and_run(struct cli *cli, const struct cli_usage *usage, int argc, char **argv)

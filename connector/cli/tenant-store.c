@@ -142,7 +142,7 @@ void tenant_store_clear(struct tenant_store *s)
 
 bool tenant_store_key_encrypted(const struct tenant_store *s)
 {
-        _cleanup_(buffer_free) struct buffer pem = BUFFER(65536);
+        _cleanup_(buffer_free) struct buffer pem = BUFFER_SECRET(65536); /* it may not be encrypted */
         char path[FOLDER_PATH_MAX];
 
         folder_path(path, s->dir, KEY_FILE);

@@ -16,6 +16,7 @@
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
 #include "connector/cli/tenant-store.h"
+#include "connector/cli/view.h"
 
 static struct {
         const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text;
@@ -94,10 +95,9 @@ static int do_init(const struct cli *cli, const char *tenant)
                         o.dir);
         if (r < 0)
                 return cli_error(cli, "%s", err.text);
-        if (cli->json) {
-                printf("{\"tenant\":\"%s\",\"pin\":\"%s\",\"dir\":\"%s\"}\n", tenant, pin, o.dir);
-                return 0;
-        }
+        if (cli->json)
+                return view_show_json(
+                        cli, json_pack("{s:s, s:s, s:s}", "tenant", tenant, "pin", pin, "dir", o.dir));
         printf("Tenant %s: the key is in %s.\n"
                "Pin (both ends trust this and nothing else):\n\n  %s\n\n"
                "Next, on the relay: postern-relay --config FILE tenant add %s --pin %s\n",

@@ -57,6 +57,15 @@ void view_print_json(const json_t *value)
         (void)fputc('\n', stdout);
 }
 
+int view_show_json(const struct cli *cli, json_t *object)
+{
+        if (!object)
+                return cli_error(cli, "a name or path is not UTF-8, so it cannot be shown as JSON");
+        view_print_json(object);
+        json_decref(object);
+        return CLI_OK;
+}
+
 const char *view_text(const json_t *object, const char *key)
 {
         const char *text = json_string_value(json_object_get(object, key));

@@ -11,6 +11,9 @@
  * *ret_code is the exit code. */
 int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code);
 void view_print_json(const json_t *value);
+/* Prints the object (reference taken over) and returns the exit code. NULL is what json_pack gives for text
+ * that is not UTF-8: an error. */
+int view_show_json(const struct cli *cli, json_t *object);
 
 /* The member as text; "" where it is absent or null. */
 const char *view_text(const json_t *object, const char *key);

@@ -1,0 +1,89 @@
+"""What the command line writes: modes, symbolic links, folders of others, JSON. No relay is needed."""
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+POSTERN = sys.argv.pop(1)
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix='postern-cli-')
+        self.addCleanup(self.folder.cleanup)
+        self.dir = os.path.join(self.folder.name, 'a "quoted"\\folder')
+        before = os.umask(0)
+        self.addCleanup(os.umask, before)
+
+    def postern(self, *words, code=0, env=None):
+        done = subprocess.run([POSTERN, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              env={**os.environ, **(env or {})}, timeout=60)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    def mode(self, *path):
+        return stat.S_IMODE(os.lstat(os.path.join(self.dir, *path)).st_mode)
+
+    def init_tenant(self, **more):
+        return self.postern('tenant', 'init', 'contoso', '--dir', self.dir, '--no-passphrase', '--json', **more)
+
+    def test_tenant_json_and_modes(self):
+        made = json.loads(self.init_tenant())
+        self.assertEqual(made['dir'], self.dir)
+        self.assertEqual(len(made['pin']), 43)
+        self.assertEqual(self.mode(), 0o700)
+        self.assertEqual(self.mode('tenant.key'), 0o600)
+        self.assertEqual(self.mode('tenant.json'), 0o600)
+        self.assertEqual(sorted(os.listdir(self.dir)), ['tenant.json', 'tenant.key'])
+
+    def test_service_json_and_modes(self):
+        made = json.loads(self.postern('service', 'init', 'a "portal"', '--service', self.dir, '--json'))
+        self.assertEqual(made['public'], os.path.join(self.dir, 'service.pub.json'))
+        self.assertEqual(self.mode('service.key'), 0o600)
+        self.assertEqual(self.mode('service.json'), 0o600)
+        with open(made['public'], encoding='utf-8') as f:
+            public = json.load(f)
+        self.assertEqual((public['name'], public['id'], public['kid']),
+                         ('a "portal"', made['id'], made['fingerprint']))
+        self.assertNotIn('d', public['jwk'])
+
+    def test_keys_are_never_overwritten(self):
+        self.init_tenant()
+        with open(os.path.join(self.dir, 'tenant.key'), encoding='ascii') as f:
+            key = f.read()
+        self.assertIn('never overwritten', self.init_tenant(code=1))
+        with open(os.path.join(self.dir, 'tenant.key'), encoding='ascii') as f:
+            self.assertEqual(f.read(), key)
+
+    def test_symlink_is_not_followed(self):
+        victim = os.path.join(self.folder.name, 'victim')
+        os.mkdir(self.dir, 0o700)
+        os.symlink(victim, os.path.join(self.dir, 'tenant.key'))
+        self.init_tenant(code=1)
+        self.assertFalse(os.path.exists(victim))
+
+    def test_folder_of_everybody_is_refused(self):
+        os.mkdir(self.dir, 0o777)
+        self.assertIn('others can write', self.init_tenant(code=1))
+        self.assertEqual(os.listdir(self.dir), [])
+
+    def test_enroll_checks_before_it_uses_the_token(self):
+        token = os.path.join(self.folder.name, 'token')
+        with open(token, 'w', encoding='ascii') as f:
+            f.write('A' * 43 + '.' + 'A' * 43 + '\n')
+        words = ('enroll', '--relay', 'https://127.0.0.1:1', '--tenant', 'contoso', '--token-file', token,
+                 '--state-dir', self.dir)
+        self.assertIn('at most 64', self.postern(*words, '--name', 'n' * 65, code=1))
+        self.assertFalse(os.path.exists(self.dir))
+        os.mkdir(self.dir, 0o777)
+        self.assertIn('others can write', self.postern(*words, '--name', 'c1', code=1))
+        os.chmod(self.dir, 0o700)
+        self.assertIn('127.0.0.1', self.postern(*words, '--name', 'c1', code=1))
+        self.assertEqual(os.listdir(self.dir), [])
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
