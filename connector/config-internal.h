@@ -23,12 +23,12 @@ struct config_key {
         enum config_section section;
         const char *name;
         enum config_type type;
-        size_t offset;       /* in struct config or struct config_domain */
-        uint32_t min, max;   /* number: value; text: bytes; list: items */
-        const char *initial; /* default as one would write it; NULL: none */
-        const char *range;   /* allowed values, for humans */
+        size_t offset;         /* in struct config or struct config_domain */
+        uint32_t min, max;     /* number: value; text: bytes; list: items */
+        const char *initial;   /* default as one would write it; NULL: none */
+        const char *range;     /* allowed values, for humans */
         const char *otherwise; /* what an absent key means, where `initial` doesn't say it; for humans */
-        const char *example; /* set in the sample file; NULL: shown commented out */
+        const char *example;   /* set in the sample file; NULL: shown commented out */
         const char *help;
         config_check_fn *check;          /* text */
         const struct config_word *words; /* word; ends with NULL */
@@ -42,8 +42,8 @@ extern const size_t config_keys_n;
 
 /* The row, or NULL. */
 const struct config_key *config_key_find(enum config_section section, const char *name);
-/* Sets the key's field of base (struct config or struct config_domain, by section) from text. 0, -EINVAL with why in
- * err (with the allowed range), -ENOMEM. A field that was set is replaced. */
+/* Sets the key's field of base (struct config or struct config_domain, by section) from text. 0, -EINVAL with
+ * why in err (with the allowed range), -ENOMEM. A field that was set is replaced. */
 int config_key_set(const struct config_key *key, void *base, const char *value, struct error *err);
 /* Frees what the key's field owns. */
 void config_key_clear(const struct config_key *key, void *base);

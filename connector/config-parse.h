@@ -8,7 +8,7 @@
 #define CONFIG_FILES_MAX 64
 
 struct config_place {
-        const char *file; /* NULL: never set */
+        const char *file;       /* NULL: never set */
         unsigned file_no, line; /* line 0: the file as a whole */
         bool refused;           /* of a key: its value was, and that was said */
 };
@@ -44,5 +44,6 @@ struct config_parser {
 void parse_error(struct config_parser *p, const struct config_place *place, const char *key, const char *why);
 /* Reads one file's text; faults are noted. file must live as long as p. 0 or -ENOMEM. */
 int parse_text(struct config_parser *p, const char *file, const char *text, size_t n);
-/* Fills in the defaults and checks what keys demand of each other. whole: the place of what has no line. 0 or -ENOMEM. */
+/* Fills in the defaults and checks what keys demand of each other. whole: the place of what has no line. 0 or
+ * -ENOMEM. */
 int config_relate(struct config_parser *p, const struct config_place *whole);

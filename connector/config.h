@@ -32,7 +32,7 @@ struct config_domain {
         char *suffixes[SUFFIXES_MAX]; /* lower case, without NAME itself */
         struct config_dc {
                 char *host;
-                char *address; /* numeric, or NULL */
+                char *address;  /* numeric, or NULL */
         } dcs[DCS_MAX];         /* at least one */
         enum method methods[2]; /* at least one; default: krb5 where there is a keytab, then ldap */
         enum directory directory;
@@ -47,15 +47,15 @@ struct config_domain {
 };
 
 struct config {
-        char *name;          /* of this connector, for humans */
-        char *relay;         /* https URL, or NULL: as enrolled */
-        char *tenant;        /* or NULL: as enrolled */
+        char *name;   /* of this connector, for humans */
+        char *relay;  /* https URL, or NULL: as enrolled */
+        char *tenant; /* or NULL: as enrolled */
         char *state_dir, *runtime_dir;
         char *relay_ca_file; /* or NULL: state_dir/relay-ca.pem where it exists, else the system's */
         char *proxy;         /* or NULL: the environment's https_proxy, no_proxy */
         char *user_link, *user_validator, *user_ledger; /* become these when started as root */
-        char *control_group; /* group of the control socket, or NULL: root's */
-        uint32_t in_flight;  /* sign-ins at once */
+        char *control_group;                            /* group of the control socket, or NULL: root's */
+        uint32_t in_flight;                             /* sign-ins at once */
         uint32_t drain_ms;
         enum log_level log_level;
         char *default_domain; /* one of domains[].name, or NULL: bare names are refused */
@@ -73,17 +73,18 @@ struct config_errors {
         size_t n;
         struct buffer lines;
 };
-#define CONFIG_ERRORS ((struct config_errors){ 0, BUFFER(64 * 1024) })
+#define CONFIG_ERRORS ((struct config_errors){0, BUFFER(64 * 1024)})
 void config_errors_clear(struct config_errors *e);
 
 /*
- * Reads a file, or every *.conf of a folder in the order of their names. 0 and an owned *ret_config; -EINVAL with
- * errors->n >= 1 (also when a file can't be read); -ENOMEM. merged (may be NULL) takes the text of all files one
- * after the other, which config_from_fd understands.
+ * Reads a file, or every *.conf of a folder in the order of their names. 0 and an owned *ret_config; -EINVAL
+ * with errors->n >= 1 (also when a file can't be read); -ENOMEM. merged (may be NULL) takes the text of all
+ * files one after the other, which config_from_fd understands.
  */
-int config_load(struct config **ret_config, const char *path, struct buffer *merged, struct config_errors *errors);
-/* For the children: reads from the start of fd (not owned) what the supervisor has checked and merged. err names the
- * first error; there is none unless the two programs are of different versions. */
+int config_load(struct config **ret_config, const char *path, struct buffer *merged,
+                struct config_errors *errors);
+/* For the children: reads from the start of fd (not owned) what the supervisor has checked and merged. err
+ * names the first error; there is none unless the two programs are of different versions. */
 int config_from_fd(struct config **ret_config, int fd, struct error *err);
 struct config *config_free(struct config *config);
 DEFINE_FREEP(struct config, config_free)

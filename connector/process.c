@@ -177,6 +177,8 @@ int process_open(struct process *p, const char *name, int argc, char **argv, con
         *p = (struct process){.name = name, .ops = ops, .arg = arg};
         log_open(name, LOG_LEVEL_INFO, NULL);
         int r = check_control(err);
+        if (r == 0 && close_range(PROCESS_CONTROL_FD + 1, ~0U, 0) < 0)
+                r = error_fail(err, -errno, "cannot close what the caller left open: %s", strerror(errno));
         if (r == 0)
                 r = harden_process(err);
         if (r == 0)

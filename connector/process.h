@@ -1,11 +1,12 @@
 /*
  * The ritual by which link, validator and ledger start, live and end; the same for each.
  *
- * The supervisor execs `postern-NAME --role=NAME [--user=USER]` with the control channel on descriptor 3, an empty
- * environment but for a few variables, and nothing else open. process_open becomes the user and hardens the process
- * before a byte is read. Frames then arrive in this order: FRAME_CONFIG, each FRAME_FILE, each FRAME_PEER,
- * FRAME_START. Later: FRAME_PEER (a peer was started again), FRAME_CONFIG (reload), FRAME_FILE (a file was replaced),
- * FRAME_DRAIN. When the control channel closes the process ends: none outlives the supervisor.
+ * The supervisor execs `postern-NAME --role=NAME [--user=USER]` with the control channel on descriptor 3, an
+ * empty environment but for a few variables, and nothing else open. process_open becomes the user and hardens
+ * the process before a byte is read. Frames then arrive in this order: FRAME_CONFIG, each FRAME_FILE, each
+ * FRAME_PEER, FRAME_START. Later: FRAME_PEER (a peer was started again), FRAME_CONFIG (reload), FRAME_FILE (a
+ * file was replaced), FRAME_DRAIN. When the control channel closes the process ends: none outlives the
+ * supervisor.
  *
  *      int main(int argc, char **argv)
  *      {
@@ -36,23 +37,27 @@
 struct process;
 
 /*
- * Each may be NULL (files and peers are then closed). All are called from the loop. Those that return int end the process
- * (exit code 1, the text logged) when they fail; the supervisor then starts it again, later and later.
+ * Each may be NULL (files and peers are then closed). All are called from the loop. Those that return int end
+ * the process (exit code 1, the text logged) when they fail; the supervisor then starts it again, later and
+ * later.
  */
 struct process_ops {
-        /* p->config is the first configuration, or (reload) the new one while old is the one before, freed after the
-         * call. old is NULL the first time. */
+        /* p->config is the first configuration, or (reload) the new one while old is the one before, freed
+         * after the call. old is NULL the first time. */
         int (*config)(void *arg, const struct config *old, struct error *err);
-        /* The callee owns fd. name: FILE_* of messages.h; FILE_KEYTAB is followed by the domain's name and so on. Private
-         * files come at offset 0 of an own open file; the keytab as a memfd, so that /proc/self/fd/N opens it again. */
+        /* The callee owns fd. name: FILE_* of messages.h; FILE_KEYTAB is followed by the domain's name and so
+         * on. Private files come at offset 0 of an own open file; the keytab as a memfd, so that
+         * /proc/self/fd/N opens it again. */
         int (*file)(void *arg, const char *name, int fd, struct error *err);
-        /* A channel to "link", "validator" or "ledger"; the callee owns fd (ipc_new takes it over) and drops the older
-         * channel to that peer. */
+        /* A channel to "link", "validator" or "ledger"; the callee owns fd (ipc_new takes it over) and drops
+         * the older channel to that peer. */
         int (*peer)(void *arg, const char *name, int fd, struct error *err);
-        /* Once: everything above has come at least once. boot: b64u of 16 random bytes, new at each start of posternd, the
-         * same for a process that is started again. connector_id: as enrolled. */
+        /* Once: configuration, files and channels to the peers that run have come; a peer that is down comes
+         * later. boot: b64u of 16 random bytes, new at each start of posternd, the same for a process that is
+         * started again. connector_id: as enrolled. */
         int (*start)(void *arg, const char *boot, const char *connector_id, struct error *err);
-        /* Take no new work; call process_drained as soon as nothing is left, at the latest after budget_ms. */
+        /* Take no new work; call process_drained as soon as nothing is left, at the latest after budget_ms.
+         */
         void (*drain)(void *arg, uint64_t budget_ms);
         /* From the supervisor for `postern status` (the ledger alone gets it). */
         void (*share)(void *arg, const char *key, const char *text);
@@ -71,12 +76,12 @@ struct process {
 };
 
 /*
- * Becomes --user, hardens the process, opens the log (stderr), makes the loop and takes over descriptor 3. Blocks SIGPIPE,
- * SIGINT and SIGHUP; SIGTERM ends the process at once. arg is kept for the callbacks, which start with process_run.
- * name is literal.
+ * Becomes --user, hardens the process, opens the log (stderr), makes the loop and takes over descriptor 3.
+ * Blocks SIGPIPE, SIGINT and SIGHUP; SIGTERM ends the process at once. arg is kept for the callbacks, which
+ * start with process_run. name is literal.
  */
-int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops, void *arg,
-                 struct error *err);
+int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops,
+                 void *arg, struct error *err);
 /* Logs err as the reason of a failed start; returns the exit code 1. */
 int process_fail(const char *name, const struct error *err);
 /* Serves until the control channel closes or a callback fails. Returns the exit code. */
@@ -84,9 +89,11 @@ int process_run(struct process *p);
 /* Frees loop, channel and config. Free everything made from the loop before. */
 void process_close(struct process *p);
 
-/* Tells the supervisor that the process is at work (once, after start): systemd hears of it when all have said so. */
+/* Tells the supervisor that the process is at work (once, after start): systemd hears of it when all have
+ * said so. */
 void process_ready(struct process *p);
 /* Tells the supervisor that a drain is over. */
 void process_drained(struct process *p);
-/* Ends process_run with the exit code, the text logged: for a peer-independent failure that only a new start can mend. */
+/* Ends process_run with the exit code, the text logged: for a peer-independent failure that only a new start
+ * can mend. */
 void process_stop(struct process *p, int code, const char *why);

@@ -81,7 +81,9 @@ static int spawn(pid_t *ret_pid, const char *program, char *const argv[], char *
                 (void)posix_spawnattr_setpgroup(&attr, 0);
                 (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
                                                               POSIX_SPAWN_SETPGROUP);
-                r = posix_spawn_file_actions_adddup2(&actions, control, PROCESS_CONTROL_FD);
+                r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+                if (r == 0)
+                        r = posix_spawn_file_actions_adddup2(&actions, control, PROCESS_CONTROL_FD);
                 if (r == 0)
                         r = posix_spawn(ret_pid, program, &actions, &attr, argv, envp);
                 (void)posix_spawnattr_destroy(&attr);

@@ -323,7 +323,8 @@ static void begin_drain(struct supervisor *s, bool reload)
         drain_on(s);
 }
 
-/* SIGTERM and SIGINT: drain, then stop; a second one stops at once. */
+/* SIGTERM and SIGINT: drain, then stop; a second one stops at once. One that comes during a reload ends
+ * there. */
 static void on_terminate(void *arg)
 {
         struct supervisor *s = arg;
@@ -334,7 +335,10 @@ static void on_terminate(void *arg)
                 begin_drain(s, false);
                 return;
         }
-        s->reload = false;
+        if (s->reload) {
+                s->reload = false; /* the drain goes on, and a stop follows */
+                return;
+        }
         stop_children(s);
 }
 

@@ -120,7 +120,8 @@ ldaps_port = 9
             os.unlink(notify)
         self.notify.bind(notify)
         self.notify.settimeout(20)
-        self.daemon = Daemon('posternd', [POSTERND, '--config', self.config], self.log,
+        careless = ['bash', '-c', 'exec 9</etc/passwd; exec "$@"', '-']  # a caller that leaves a descriptor open
+        self.daemon = Daemon('posternd', [*careless, POSTERND, '--config', self.config], self.log,
                              dict(self.env, NOTIFY_SOCKET=notify, SECRET_OF_THE_CALLER='x'))
         self.wait_notify('READY=1')
         return self.daemon.children()
@@ -240,6 +241,9 @@ ldaps_port = 9
                 self.assertEqual(status['Groups'].strip(), '', name)
                 with open(f'/proc/{pid}/environ', encoding='utf-8') as f:
                     self.assertNotIn('SECRET_OF_THE_CALLER', f.read())
+                files = [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
+                self.assertNotIn('/etc/passwd', files, name)
+                self.assertEqual(os.readlink(f'/proc/{pid}/fd/0'), '/dev/null', name)
                 with open(f'/proc/{pid}/limits', encoding='ascii') as f:
                     self.assertRegex(f.read(), r'Max core file size +0 +0 ')
         self.assertEqual(status_of(self.daemon.pid)['NoNewPrivs'], '1')
@@ -334,6 +338,16 @@ ldaps_port = 9
         self.assertEqual(set(after), CHILDREN)
         self.assertEqual(set(after.values()) & set(before.values()), set())
         self.assertEqual(self.cli('status', '--json').returncode, 0)
+
+    def test_terminate_during_reload(self):
+        self.enroll()
+        pids = self.start().values()
+        os.kill(self.daemon.pid, signal.SIGSTOP)  # so that both are pending at once
+        os.kill(self.daemon.pid, signal.SIGHUP)
+        os.kill(self.daemon.pid, signal.SIGTERM)
+        os.kill(self.daemon.pid, signal.SIGCONT)
+        self.assertEqual(self.daemon.process.wait(20), 0)
+        self.assertEqual([p for p in pids if not gone(p)], [])
 
     # -- ledger --
 
