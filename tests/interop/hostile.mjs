@@ -11,7 +11,7 @@ const username = o.user;
 const password = readFileSync(0, 'utf8').replace(/\n$/, '');
 const relay = openRelay(o);
 const service = await loadService(o.service);
-const { directory, failed } = await fetchDirectory(relay, o.pin);
+const { directory, failed } = await fetchDirectory(relay, o.pin, service);
 if (failed) throw new Error(JSON.stringify(failed));
 const chosen = choose(directory, username, now());
 if (chosen.length < 2) throw new Error('two connectors are needed');

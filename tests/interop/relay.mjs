@@ -1,5 +1,5 @@
 // The relay's calls (PROTOCOL.md, sections 10 and 11) over node:https. Follows no redirects, bounds answers and time.
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
 import { parseArgs } from 'node:util';
 import './webcrypto.mjs';
@@ -59,11 +59,14 @@ export function problemOf(answer) {
 
 export const now = () => Math.floor(Date.now() / 1000);
 
-export async function fetchDirectory(relay, pin, minSeq = 0) {
+// service keeps the highest roster seq that it ever saw, on disk, so that no older roster is taken again.
+export async function fetchDirectory(relay, pin, service) {
   const answer = await relay.call('GET', relay.path('keys'));
   if (answer.status !== 200) return { failed: problemOf(answer) };
   try {
-    return { directory: await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq }) };
+    const directory = await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq: service.seq });
+    if (directory.roster.seq > service.seq) keepSeq(service, directory.roster.seq);
+    return { directory };
   } catch (e) {
     if (!(e instanceof Refused)) throw e;
     return { failed: { problem: 'bad-keys', started: 'no', retry: 'later', detail: `${e.what}: ${e.message}` } };
@@ -89,7 +92,7 @@ export async function outcomeOf(request, answer) {
 }
 
 async function attempt(relay, pin, service, params) {
-  const { directory, failed } = await fetchDirectory(relay, pin);
+  const { directory, failed } = await fetchDirectory(relay, pin, service);
   if (failed) return failed;
   let request;
   try {
@@ -138,5 +141,17 @@ export const openRelay = (o) => new Relay({ url: o.relay, tenant: o.tenant, bear
 export async function loadService(folder) {
   const { id, kid } = JSON.parse(readFileSync(`${folder}/service.pub.json`, 'utf8'));
   const key = await jose.importJWK(JSON.parse(readFileSync(`${folder}/service.key.json`, 'utf8')), 'ES256');
-  return { id, kid, key };
+  let seq = 0;
+  try {
+    seq = JSON.parse(readFileSync(`${folder}/roster.seq`, 'utf8'));
+  } catch (e) {
+    if (e.code !== 'ENOENT') throw e;
+  }
+  return { id, kid, key, folder, seq };
+}
+
+function keepSeq(service, seq) {
+  writeFileSync(`${service.folder}/roster.seq.new`, String(seq));
+  renameSync(`${service.folder}/roster.seq.new`, `${service.folder}/roster.seq`);
+  service.seq = seq;
 }

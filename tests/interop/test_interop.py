@@ -116,6 +116,23 @@ def make_tests():
             self.assertEqual(done.returncode, 3)
             self.assertIn('pinned', json.loads(done.stdout)['detail'])
 
+        def test_older_roster(self):
+            """A relay that shows a roster older than one seen before is not believed."""
+            file = os.path.join(self.service, 'roster.seq')
+            self.sign_in('a@elsewhere.example', WRONG)
+            with open(file, encoding='ascii') as f:
+                seen = int(f.read())
+            self.assertGreater(seen, 0)
+            try:
+                with open(file, 'w', encoding='ascii') as f:
+                    f.write(str(seen + 1))
+                code, outcome = self.sign_in('a@elsewhere.example', WRONG)
+                self.assertEqual((code, outcome['problem']), (3, 'bad-keys'), outcome)
+                self.assertIn('older', outcome['detail'])
+            finally:
+                with open(file, 'w', encoding='ascii') as f:
+                    f.write(str(seen))
+
         def test_hostile(self):
             """Nothing that a hostile service tries reaches a DC or disturbs a sign-in."""
             user, password, sid = self.account('GOOD3')

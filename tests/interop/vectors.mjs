@@ -157,6 +157,15 @@ for (const c of negative.statements) {
   });
 }
 
+await check('a relay that adds statements of its own', async () => {
+  const answer = parseObject(statements.keys_answer);
+  answer.statements.unshift(...negative.statements.filter((c) => !('now' in c)).map((c) => c.text));
+  answer.ready.unshift({ kid: keys.keys.stranger.kid, realms: ['corp.example'] });
+  const d = await openDirectory(JSON.stringify(answer), expectedRoster);
+  assert.deepEqual(d.statements.map((s) => s.connector.id), statements.statements.map((s) => s.connector));
+  assert.ok(d.refused > 10);
+});
+
 for (const c of negative.requests) {
   await check(`wrong request ${c.name}`, async () => {
     const me = await self(c);
