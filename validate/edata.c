@@ -1,9 +1,9 @@
 /*
  * A strict reader of the few bytes of DER that carry an NTSTATUS.
  *
- * Invariant: nothing outside [bytes, bytes + n) is read, and every element is looked at once, so the work is bounded
- * by the input. Indefinite, over-long and non-minimal lengths are malformed. What the status means is not decided
- * here (outcome-map.c).
+ * Invariant: nothing outside [bytes, bytes + n) is read, and every element is looked at once, so the work is
+ * bounded by the input. Indefinite, over-long and non-minimal lengths are malformed. What the status means is
+ * not decided here (outcome-map.c).
  */
 #include "validate/edata.h"
 
@@ -68,7 +68,8 @@ static bool take(struct der *d, uint8_t tag, struct der *ret_inner)
         return true;
 }
 
-/* Takes { [1] INTEGER, [2] OCTET STRING }, which PA-DATA and KERB-ERROR-DATA share; is_ext: the integer is 3. */
+/* Takes { [1] INTEGER, [2] OCTET STRING }, which PA-DATA and KERB-ERROR-DATA share; is_ext: the integer is 3.
+ */
 static bool take_typed(struct der *d, bool *ret_is_ext, struct der *ret_value)
 {
         struct der outer, inner;
@@ -78,17 +79,20 @@ static bool take_typed(struct der *d, bool *ret_is_ext, struct der *ret_value)
         if (inner.left == 0 || inner.left > 4)
                 return false;
         *ret_is_ext = inner.left == 1 && inner.at[0] == EXT_ERROR_TYPE;
-        return take(d, TAG_CONTEXT_2, &outer) && take(&outer, TAG_OCTETS, ret_value) && outer.left == 0 && d->left == 0;
+        return take(d, TAG_CONTEXT_2, &outer) && take(&outer, TAG_OCTETS, ret_value) && outer.left == 0 &&
+               d->left == 0;
 }
 
-/* status, reserved, flags: three little-endian words. Only a failure's status counts, so that no salt is taken for one. */
+/* status, reserved, flags: three little-endian words. Only a failure's status counts, so that no salt is
+ * taken for one. */
 static bool ext_error(const struct der *value, uint32_t *ret_status)
 {
         uint32_t status;
 
         if (value->left != EXT_ERROR_SIZE)
                 return false;
-        status = (uint32_t)value->at[0] | (uint32_t)value->at[1] << 8 | (uint32_t)value->at[2] << 16 | (uint32_t)value->at[3] << 24;
+        status = (uint32_t)value->at[0] | (uint32_t)value->at[1] << 8 | (uint32_t)value->at[2] << 16 |
+                 (uint32_t)value->at[3] << 24;
         if ((status & SEVERITY_ERROR) != SEVERITY_ERROR)
                 return false;
         *ret_status = status;
@@ -114,8 +118,8 @@ static bool in_method_data(struct der list, uint32_t *ret_status)
 
 bool edata_ntstatus(const uint8_t *bytes, size_t n, uint32_t *ret_status)
 {
-        struct der all = { bytes, n }, inner, value;
-        uint32_t status;
+        struct der all = {bytes, n}, inner, value;
+        uint32_t status = 0;
         bool is_ext;
 
         if (!bytes)
