@@ -1,8 +1,8 @@
 /*
  * What services and administrators ask: keys, status, rosters, pending identities. Sign-ins: sign-in.c.
  *
- * Invariant: nothing is answered before the bearer secret was found among the tenant's own, compared as SHA-256 in constant time. The
- * relay passes rosters and statements on; it can make neither.
+ * Invariant: nothing is answered before the bearer secret was found among the tenant's own, compared as
+ * SHA-256 in constant time. The relay passes rosters and statements on; it can make neither.
  */
 #include <errno.h>
 #include <openssl/sha.h>
@@ -25,7 +25,8 @@ bool api_media_type(struct http_req *r, const char *type)
         size_t n = strlen(type);
         struct error text;
 
-        if (given && strncasecmp(given, type, n) == 0 && (given[n] == '\0' || given[n] == ';' || given[n] == ' '))
+        if (given && strncasecmp(given, type, n) == 0 &&
+            (given[n] == '\0' || given[n] == ';' || given[n] == ' '))
                 return true;
         error_fail(&text, 0, "Content-Type must be %s", type);
         http_fail(r, PROBLEM_UNSUPPORTED_TYPE, text.text);
@@ -51,7 +52,8 @@ static const char *bearer(const struct http_req *r)
         return header && strncasecmp(header, "Bearer ", 7) == 0 ? header + 7 : NULL;
 }
 
-struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind)
+struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name,
+                          enum store_secret_kind kind)
 {
         const char *secret = bearer(r);
         struct tenant *t;
@@ -62,7 +64,8 @@ struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *n
         }
         int code = tenant_get(relay, name, &t);
         if (code < 0) {
-                http_fail(r, code == -ENOENT ? PROBLEM_NO_SUCH_TENANT : PROBLEM_INTERNAL, code == -ENOENT ? NULL : "the database failed");
+                http_fail(r, code == -ENOENT ? PROBLEM_NO_SUCH_TENANT : PROBLEM_INTERNAL,
+                          code == -ENOENT ? NULL : "the database failed");
                 return NULL;
         }
         enum store_secret_kind found = tenant_secret_kind(relay, t, secret);
@@ -91,8 +94,7 @@ static const struct session *session_of(const struct tenant *t, const char *conn
 {
         const struct session *s, *found = NULL;
 
-        TAILQ_FOREACH(s, &t->sessions, entry)
-        {
+        TAILQ_FOREACH (s, &t->sessions, entry) {
                 if (strcmp(s->connector, connector) == 0 && (!found || s->n_realms))
                         found = s;
         }
@@ -110,8 +112,7 @@ static bool listed(const struct listing *l, const char *kid)
         json_t *entry;
         size_t i;
 
-        json_array_foreach(l->list, i, entry)
-        {
+        json_array_foreach (l->list, i, entry) {
                 if (strcmp(json_string_value(json_object_get(entry, "kid")), kid) == 0)
                         return true;
         }
@@ -131,15 +132,16 @@ static void add_ready(void *arg, const struct dispatch_view *view)
 
 static json_t *keys_json(struct relay *relay, struct tenant *t)
 {
-        struct listing ready = { .relay = relay, .t = t, .list = json_array() };
+        struct listing ready = {.relay = relay, .t = t, .list = json_array()};
         json_t *statements = json_array();
         const struct announced *a;
 
         tenant_expire_statements(relay, t);
-        TAILQ_FOREACH(a, &t->announced, entry)
+        TAILQ_FOREACH (a, &t->announced, entry)
                 json_array_append_new(statements, json_string(a->statement->text));
         dispatch_links(relay->dispatch, t->name, add_ready, &ready);
-        return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready", ready.list);
+        return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready",
+                         ready.list);
 }
 
 void api_keys(struct relay *relay, struct http_req *r, const struct http_parts *parts)
@@ -178,8 +180,9 @@ void api_keys(struct relay *relay, struct http_req *r, const struct http_parts *
 
 static json_t *status_entry(const struct session *s, const char *id, const char *kid, bool ready)
 {
-        return json_pack("{s:s, s:s, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL, "ready", ready, "realms",
-                         realms_of(s), "since", (json_int_t)(s ? s->since : 0), "version", s ? s->agent : "");
+        return json_pack("{s:s, s:s, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL,
+                         "ready", ready, "realms", realms_of(s), "since", (json_int_t)(s ? s->since : 0),
+                         "version", s ? s->agent : "");
 }
 
 struct ready_search {
@@ -196,7 +199,7 @@ static void match_ready(void *arg, const struct dispatch_view *view)
 
 static bool is_ready(struct relay *relay, const struct tenant *t, const char *connector)
 {
-        struct ready_search search = { .connector = connector };
+        struct ready_search search = {.connector = connector};
 
         dispatch_links(relay->dispatch, t->name, match_ready, &search);
         return search.ready;
@@ -214,10 +217,10 @@ void api_status(struct relay *relay, struct http_req *r, const struct http_parts
         }
         for (size_t i = 0; t->roster && i < t->roster->n_connectors; i++) {
                 const struct roster_member *m = &t->roster->connectors[i];
-                json_array_append_new(list, status_entry(session_of(t, m->id), m->id, key_kid(m->key), is_ready(relay, t, m->id)));
+                json_array_append_new(list, status_entry(session_of(t, m->id), m->id, key_kid(m->key),
+                                                         is_ready(relay, t, m->id)));
         }
-        TAILQ_FOREACH(s, &t->sessions, entry)
-        {
+        TAILQ_FOREACH (s, &t->sessions, entry) {
                 if (!roster_connector_by_id(t->roster, s->connector) && session_of(t, s->connector) == s)
                         json_array_append_new(list, status_entry(s, s->connector, "", false));
         }
@@ -228,7 +231,9 @@ void api_status(struct relay *relay, struct http_req *r, const struct http_parts
 
 static void roster_refused(struct http_req *r, int code, const char *why)
 {
-        enum problem_type type = code == -EKEYREJECTED ? PROBLEM_WRONG_TENANT_KEY : code == -ESTALE ? PROBLEM_SEQ_NOT_NEWER : PROBLEM_MALFORMED;
+        enum problem_type type = code == -EKEYREJECTED ? PROBLEM_WRONG_TENANT_KEY
+                                 : code == -ESTALE     ? PROBLEM_SEQ_NOT_NEWER
+                                                       : PROBLEM_MALFORMED;
 
         http_fail(r, type, why);
 }
@@ -244,8 +249,8 @@ static int adopt_roster(struct relay *relay, struct tenant *t, struct roster *ro
         }
         tenant_set_roster(t, roster);
         sessions_send_roster(t);
-        log_info("roster_stored", KV_S("tenant", t->name), KV_U("seq", roster->seq), KV_U("connectors", roster->n_connectors),
-                 KV_U("services", roster->n_services));
+        log_info("roster_stored", KV_S("tenant", t->name), KV_U("seq", roster->seq),
+                 KV_U("connectors", roster->n_connectors), KV_U("services", roster->n_services));
         return 0;
 }
 
@@ -253,7 +258,7 @@ void api_roster_put(struct relay *relay, struct http_req *r, const struct http_p
 {
         struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
         struct roster *roster = NULL;
-        struct error err = { "" };
+        struct error err = {""};
         size_t n;
 
         if (!t || !api_media_type(r, "application/jose"))
@@ -278,7 +283,8 @@ void api_roster_put(struct relay *relay, struct http_req *r, const struct http_p
         }
         code = adopt_roster(relay, t, roster);
         if (code < 0)
-                http_fail(r, code == -ESTALE ? PROBLEM_SEQ_NOT_NEWER : PROBLEM_INTERNAL, code == -ESTALE ? NULL : "the database failed");
+                http_fail(r, code == -ESTALE ? PROBLEM_SEQ_NOT_NEWER : PROBLEM_INTERNAL,
+                          code == -ESTALE ? NULL : "the database failed");
         else
                 http_reply(r, 204, NULL, "", 0);
 }
@@ -295,14 +301,15 @@ static void add_pending(void *arg, const struct store_connector *c)
                 return;
         jwk = json_loads(c->jwk, JSON_REJECT_DUPLICATES, NULL);
         if (jwk)
-                json_array_append_new(l->list, json_pack("{s:s, s:s, s:o, s:s, s:s, s:I}", "id", c->id, "name", c->name, "jwk", jwk,
-                                                         "kid", c->kid, "proof", c->proof, "since", (json_int_t)c->since));
+                json_array_append_new(l->list, json_pack("{s:s, s:s, s:o, s:s, s:s, s:I}", "id", c->id,
+                                                         "name", c->name, "jwk", jwk, "kid", c->kid, "proof",
+                                                         c->proof, "since", (json_int_t)c->since));
 }
 
 void api_pending(struct relay *relay, struct http_req *r, const struct http_parts *parts)
 {
         struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
-        struct listing l = { .relay = relay, .t = t };
+        struct listing l = {.relay = relay, .t = t};
 
         if (!t)
                 return;

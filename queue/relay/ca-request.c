@@ -1,8 +1,8 @@
 /*
  * What crosses EST: PKCS#10 requests in, certs-only PKCS#7 out, and the identity in a client certificate.
  *
- * Invariant: a request passes only if every part of it says the same: its own signature, one CN, one SAN made of tenant and CN, a P-256
- * key. Holds no key.
+ * Invariant: a request passes only if every part of it says the same: its own signature, one CN, one SAN made
+ * of tenant and CN, a P-256 key. Holds no key.
  */
 #include <errno.h>
 #include <openssl/err.h>
@@ -84,7 +84,8 @@ static int only_uri(const GENERAL_NAMES *names, char *out, size_t cap)
 static int request_san(X509_REQ *req, char *out, size_t cap)
 {
         STACK_OF(X509_EXTENSION) *extensions = X509_REQ_get_extensions(req);
-        GENERAL_NAMES *names = extensions ? X509V3_get_d2i(extensions, NID_subject_alt_name, NULL, NULL) : NULL;
+        GENERAL_NAMES *names =
+                extensions ? X509V3_get_d2i(extensions, NID_subject_alt_name, NULL, NULL) : NULL;
         int r = only_uri(names, out, cap);
 
         GENERAL_NAMES_free(names);
@@ -96,7 +97,8 @@ static bool is_p256(EVP_PKEY *key)
 {
         char group[32] = "";
 
-        return key && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
+        return key && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
+               EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
                strcmp(group, "prime256v1") == 0;
 }
 
@@ -110,25 +112,30 @@ static int check_request(struct ca_request *request, const char *tenant, struct 
         if (X509_REQ_verify(request->req, key) != 1)
                 return error_fail(err, -EBADMSG, "the request's signature does not verify");
         if (only_cn(X509_REQ_get_subject_name(request->req), request->id) < 0)
-                return error_fail(err, -EBADMSG, "the request's subject must be CN=<id> alone, id of 16 to 64 characters A-Z a-z 0-9 -");
+                return error_fail(err, -EBADMSG,
+                                  "the request's subject must be CN=<id> alone, id of 16 to 64 characters "
+                                  "A-Z a-z 0-9 -");
         snprintf(expected, sizeof(expected), "urn:postern:%s:%s", tenant, request->id);
         if (request_san(request->req, san, sizeof(san)) < 0 || strcmp(san, expected) != 0)
-                return error_fail(err, -EBADMSG, "the request's subjectAltName must be the URI %s alone", expected);
+                return error_fail(err, -EBADMSG, "the request's subjectAltName must be the URI %s alone",
+                                  expected);
         return 0;
 }
 
-int ca_request_parse(struct ca_request *ret_request, const char *base64, size_t n, const char *tenant, struct error *err)
+int ca_request_parse(struct ca_request *ret_request, const char *base64, size_t n, const char *tenant,
+                     struct error *err)
 {
         unsigned char der[CSR_DER_MAX];
         const unsigned char *p = der;
-        struct ca_request request = { .req = NULL };
+        struct ca_request request = {.req = NULL};
         size_t len;
 
         if (decode_base64(base64, n, der, sizeof(der), &len) < 0)
                 return error_fail(err, -EBADMSG, "the body is not base64 of at most %d bytes", CSR_DER_MAX);
         request.req = d2i_X509_REQ(NULL, &p, (long)len);
-        int r = request.req && p == der + len ? check_request(&request, tenant, err)
-                                              : error_fail(err, -EBADMSG, "the body is not a PKCS#10 request");
+        int r = request.req && p == der + len
+                        ? check_request(&request, tenant, err)
+                        : error_fail(err, -EBADMSG, "the body is not a PKCS#10 request");
         ERR_clear_error();
         if (r < 0)
                 ca_request_clear(&request);
@@ -155,7 +162,8 @@ int ca_cert_facts(X509 *cert, char serial[CA_SERIAL_MAX], int64_t *ret_not_after
         const ASN1_INTEGER *n = X509_get0_serialNumber(cert);
         struct tm tm;
 
-        if (ASN1_STRING_length(n) > (CA_SERIAL_MAX - 1) / 2 || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+        if (ASN1_STRING_length(n) > (CA_SERIAL_MAX - 1) / 2 ||
+            ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
                 return -EBADMSG;
         hex_encode_to(serial, ASN1_STRING_get0_data(n), (size_t)ASN1_STRING_length(n));
         *ret_not_after = timegm(&tm);
@@ -170,7 +178,8 @@ int ca_peer_identity(X509 *cert, char tenant[TENANT_MAX + 1], char id[ID_MAX + 1
         int r = only_uri(names, san, sizeof(san));
 
         GENERAL_NAMES_free(names);
-        if (r < 0 || only_cn(X509_get_subject_name(cert), id) < 0 || strncmp(san, prefix, sizeof(prefix) - 1) != 0)
+        if (r < 0 || only_cn(X509_get_subject_name(cert), id) < 0 ||
+            strncmp(san, prefix, sizeof(prefix) - 1) != 0)
                 return -EBADMSG;
         const char *from = san + sizeof(prefix) - 1;
         const char *colon = strchr(from, ':');
@@ -201,8 +210,8 @@ static int encode_base64(const unsigned char *der, size_t n, struct buffer *out)
 static PKCS7 *wrap(X509 *const *certs, size_t n)
 {
         PKCS7 *p7 = PKCS7_new();
-        bool ok = p7 && PKCS7_set_type(p7, NID_pkcs7_signed) == 1 && PKCS7_content_new(p7, NID_pkcs7_data) == 1 &&
-                  PKCS7_set_detached(p7, 1) >= 0;
+        bool ok = p7 && PKCS7_set_type(p7, NID_pkcs7_signed) == 1 &&
+                  PKCS7_content_new(p7, NID_pkcs7_data) == 1 && PKCS7_set_detached(p7, 1) >= 0;
 
         for (size_t i = 0; i < n && ok; i++)
                 ok = PKCS7_add_certificate(p7, certs[i]) == 1;

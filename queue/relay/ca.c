@@ -1,8 +1,8 @@
 /*
  * The transport CA's key and certificate, and the certificates it issues. Requests and PKCS#7: ca-request.c.
  *
- * Owns the CA key (P-256, 0600, never leaves this process). Invariant: a certificate carries only what the relay wrote: CN, SAN,
- * clientAuth and the requested public key; nothing else of a request is copied.
+ * Owns the CA key (P-256, 0600, never leaves this process). Invariant: a certificate carries only what the
+ * relay wrote: CN, SAN, clientAuth and the requested public key; nothing else of a request is copied.
  */
 #include "queue/relay/ca.h"
 
@@ -44,8 +44,8 @@ static int add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 static int set_serial(X509 *cert)
 {
         BIGNUM *bn = BN_new();
-        int ok = bn && BN_rand(bn, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 && BN_set_bit(bn, 120) == 1 &&
-                 BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
+        int ok = bn && BN_rand(bn, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
+                 BN_set_bit(bn, 120) == 1 && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
 
         BN_free(bn);
         return ok ? 0 : -ENOMEM;
@@ -53,7 +53,9 @@ static int set_serial(X509 *cert)
 
 static int set_name(X509_NAME *name, const char *cn)
 {
-        return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0) == 1 ? 0 : -ENOMEM;
+        return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0) == 1
+                       ? 0
+                       : -ENOMEM;
 }
 
 /* Version, serial, dates and the public key. */
@@ -145,7 +147,8 @@ static int load(struct ca *ca, const char *dir, const char *node, int64_t now, s
                 r = read_cert(ca, cert_path, err);
         if (r == -ENOENT) {
                 r = make_ca_cert(ca, node, now);
-                r = r < 0 ? error_fail(err, r, "cannot make the transport CA's certificate") : write_cert(ca, cert_path, err);
+                r = r < 0 ? error_fail(err, r, "cannot make the transport CA's certificate")
+                          : write_cert(ca, cert_path, err);
         }
         return r;
 }
@@ -186,9 +189,12 @@ static int add_client_extensions(X509 *cert, X509 *issuer, const char *tenant, c
         const struct {
                 int nid;
                 const char *value;
-        } extensions[] = { { NID_basic_constraints, "critical,CA:FALSE" }, { NID_key_usage, "critical,digitalSignature" },
-                           { NID_ext_key_usage, "clientAuth" },            { NID_subject_alt_name, san },
-                           { NID_subject_key_identifier, "hash" },         { NID_authority_key_identifier, "keyid:always" } };
+        } extensions[] = {{NID_basic_constraints, "critical,CA:FALSE"},
+                          {NID_key_usage, "critical,digitalSignature"},
+                          {NID_ext_key_usage, "clientAuth"},
+                          {NID_subject_alt_name, san},
+                          {NID_subject_key_identifier, "hash"},
+                          {NID_authority_key_identifier, "keyid:always"}};
         int r = 0;
 
         snprintf(san, sizeof(san), "URI:urn:postern:%s:%s", tenant, id);
@@ -197,14 +203,16 @@ static int add_client_extensions(X509 *cert, X509 *issuer, const char *tenant, c
         return r;
 }
 
-int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, uint64_t days, int64_t now, X509 **ret_cert)
+int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, uint64_t days,
+             int64_t now, X509 **ret_cert)
 {
         X509 *cert = X509_new();
         int64_t life = (int64_t)(days < CA_ISSUE_DAYS_MAX ? days : CA_ISSUE_DAYS_MAX) * DAY;
         int r = cert ? 0 : -ENOMEM;
 
         if (r == 0)
-                r = set_body(cert, X509_REQ_get0_pubkey(request->req), now - CA_BACKDATE, now - CA_BACKDATE + life);
+                r = set_body(cert, X509_REQ_get0_pubkey(request->req), now - CA_BACKDATE,
+                             now - CA_BACKDATE + life);
         if (r == 0)
                 r = set_name(X509_get_subject_name(cert), request->id);
         if (r == 0 && X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) != 1)

@@ -1,5 +1,6 @@
 /*
- * The transport CA: the relay's own, made at its first start. It only lets connectors hold a link; nothing end to end rests on it.
+ * The transport CA: the relay's own, made at its first start. It only lets connectors hold a link; nothing
+ * end to end rests on it.
  */
 #pragma once
 
@@ -29,19 +30,22 @@ struct ca_request {
         char id[ID_MAX + 1];
 };
 /*
- * From base64 text (white space anywhere): P-256, self-signed by its key, subject exactly CN=<id>, SAN exactly the URI
- * urn:postern:<tenant>:<id>. -EBADMSG with a sentence for the client.
+ * From base64 text (white space anywhere): P-256, self-signed by its key, subject exactly CN=<id>, SAN
+ * exactly the URI urn:postern:<tenant>:<id>. -EBADMSG with a sentence for the client.
  */
-int ca_request_parse(struct ca_request *ret_request, const char *base64, size_t n, const char *tenant, struct error *err);
+int ca_request_parse(struct ca_request *ret_request, const char *base64, size_t n, const char *tenant,
+                     struct error *err);
 void ca_request_clear(struct ca_request *request);
 /* Whether both hold the same public key. */
 bool ca_request_same_key(const struct ca_request *request, X509 *cert);
 
 /* A client certificate for the request; life at most CA_ISSUE_DAYS_MAX days. */
-int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, uint64_t days, int64_t now, X509 **ret_cert);
+int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, uint64_t days,
+             int64_t now, X509 **ret_cert);
 /* Serial as lower-case hex, notAfter as seconds. */
 int ca_cert_facts(X509 *cert, char serial[CA_SERIAL_MAX], int64_t *ret_not_after);
 /* Appends the base64 of a certs-only PKCS#7 (RFC 8951). */
 int ca_certs_only(X509 *const *certs, size_t n, struct buffer *out);
-/* CN and tenant of a client certificate that verified: its SAN must be urn:postern:<tenant>:<CN>. -EBADMSG. */
+/* CN and tenant of a client certificate that verified: its SAN must be urn:postern:<tenant>:<CN>. -EBADMSG.
+ */
 int ca_peer_identity(X509 *cert, char tenant[TENANT_MAX + 1], char id[ID_MAX + 1]);

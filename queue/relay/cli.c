@@ -1,8 +1,8 @@
 /*
  * Tenants, secrets and tokens from the command line.
  *
- * Secrets are made here, shown once on standard output, and stored as SHA-256 only. The relay may run meanwhile: it reads what is written
- * here at its next request. Exit status: 0 done, 1 failed, 2 wrong usage.
+ * Secrets are made here, shown once on standard output, and stored as SHA-256 only. The relay may run
+ * meanwhile: it reads what is written here at its next request. Exit status: 0 done, 1 failed, 2 wrong usage.
  */
 #include "queue/relay/cli.h"
 
@@ -51,7 +51,8 @@ static int make_secret(char text[B64U_LEN(SECRET_BYTES) + 1], uint8_t hash[STORE
         return 0;
 }
 
-static int issue_secret(struct store *store, const char *tenant, enum store_secret_kind kind, char text[B64U_LEN(SECRET_BYTES) + 1])
+static int issue_secret(struct store *store, const char *tenant, enum store_secret_kind kind,
+                        char text[B64U_LEN(SECRET_BYTES) + 1])
 {
         uint8_t hash[STORE_HASH_LEN];
 
@@ -105,17 +106,19 @@ static int tenant_add(const struct relay_cli *cli, struct store *store, const ch
         if (r < 0)
                 return store_failed(store, r);
         if (cli->json)
-                return print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin, "admin_secret", admin,
-                                            "service_secret", service));
+                return print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin,
+                                            "admin_secret", admin, "service_secret", service));
         printf("tenant          %s\npin             %s\nadmin secret    %s\nservice secret  %s\n"
-               "The secrets are shown this once. The admin secret publishes rosters; the service secret sends sign-ins.\n",
+               "The secrets are shown this once. The admin secret publishes rosters; the service secret "
+               "sends sign-ins.\n",
                name, cli->pin, admin, service);
         return 0;
 }
 
 static void list_json(void *arg, const struct store_tenant *t)
 {
-        json_array_append_new(arg, json_pack("{s:s, s:s, s:I}", "tenant", t->name, "pin", t->pin, "since", (json_int_t)t->since));
+        json_array_append_new(arg, json_pack("{s:s, s:s, s:I}", "tenant", t->name, "pin", t->pin, "since",
+                                             (json_int_t)t->since));
 }
 
 static void list_line(void *arg, const struct store_tenant *t)
@@ -165,7 +168,8 @@ static int run_secret(const struct relay_cli *cli, struct store *store, int argc
         if (r < 0)
                 return store_failed(store, r);
         if (cli->json)
-                return print_json(json_pack("{s:s, s:s, s:s}", "tenant", argv[0], "kind", argv[1], "secret", text));
+                return print_json(
+                        json_pack("{s:s, s:s, s:s}", "tenant", argv[0], "kind", argv[1], "secret", text));
         printf("%s\n", text);
         return 0;
 }
@@ -178,7 +182,7 @@ static int parse_duration(const char *text, int64_t *ret_seconds)
         static const struct {
                 char unit;
                 uint64_t seconds;
-        } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+        } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
         size_t n = strlen(text);
         char digits[16];
         uint64_t factor = 1, value;
@@ -230,8 +234,9 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
         if (r < 0)
                 return store_failed(store, r);
         if (cli->json)
-                return print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1], "token", text, ".", tenant.pin, "",
-                                            "expires", (json_int_t)(time(NULL) + life)));
+                return print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1],
+                                            "token", text, ".", tenant.pin, "", "expires",
+                                            (json_int_t)(time(NULL) + life)));
         printf("%s.%s\n", text, tenant.pin);
         return 0;
 }
@@ -241,7 +246,7 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
 static const struct word {
         const char *name;
         int (*run)(const struct relay_cli *cli, struct store *store, int argc, char **argv);
-} words[] = { { "tenant", run_tenant }, { "secret", run_secret }, { "token", run_token } };
+} words[] = {{"tenant", run_tenant}, {"secret", run_secret}, {"token", run_token}};
 
 int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
 {
@@ -252,7 +257,8 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                 if (strcmp(words[i].name, argv[0]) != 0)
                         continue;
                 /* As the relay's user, so that the relay can read the files. */
-                if (harden_become(cli->config->user, &err) < 0 || store_open(&store, cli->config->state_dir, &err) < 0)
+                if (harden_become(cli->config->user, &err) < 0 ||
+                    store_open(&store, cli->config->state_dir, &err) < 0)
                         return complain(argv[0], err.text);
                 return words[i].run(cli, store, argc - 1, argv + 1);
         }

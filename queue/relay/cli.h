@@ -1,5 +1,6 @@
 /*
- * The words of postern-relay's command line that work on the database: they run beside the relay, or before its first start.
+ * The words of postern-relay's command line that work on the database: they run beside the relay, or before
+ * its first start.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
  * The relay's configuration file: INI by inih, one flat section, every mistake told in one run.
  *
- * Owns the table of keys. Invariant: what is not in the table is an error, and a config that was accepted needs no further check but
- * that its files can be read. Paths are not opened here.
+ * Owns the table of keys. Invariant: what is not in the table is an error, and a config that was accepted
+ * needs no further check but that its files can be read. Paths are not opened here.
  */
 #include "queue/relay/config.h"
 
@@ -67,11 +67,12 @@ static int take_path(struct relay_config *c, const struct key_row *key, const ch
         return text_set(text_field(c, key), value);
 }
 
-static int take_number(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
+static int take_number(struct relay_config *c, const struct key_row *key, const char *value,
+                       struct error *err)
 {
         if (text_parse_u64(value, key->min, key->max, number_field(c, key)) < 0)
-                return error_fail(err, -EINVAL, "\"%s\" is not a number from %llu to %llu", value, (unsigned long long)key->min,
-                                  (unsigned long long)key->max);
+                return error_fail(err, -EINVAL, "\"%s\" is not a number from %llu to %llu", value,
+                                  (unsigned long long)key->min, (unsigned long long)key->max);
         return 0;
 }
 
@@ -91,7 +92,8 @@ static int take_node(struct relay_config *c, const struct key_row *key, const ch
 }
 
 /* host:port with a numeric host, IPv6 in brackets. */
-static int take_listen(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
+static int take_listen(struct relay_config *c, const struct key_row *key, const char *value,
+                       struct error *err)
 {
         struct relay_listen *l = &c->listen[c->n_listen];
         const char *colon = strrchr(value, ':');
@@ -122,7 +124,8 @@ static int take_nodes(struct relay_config *c, const struct key_row *key, const c
         if (c->n_nodes == RELAY_NODES_MAX)
                 return error_fail(err, -EINVAL, "at most %d nodes", RELAY_NODES_MAX);
         if (strncmp(value, "https://", 8) != 0 || strlen(value) > 256)
-                return error_fail(err, -EINVAL, "\"%s\" is not an https:// address of at most 256 characters", value);
+                return error_fail(err, -EINVAL, "\"%s\" is not an https:// address of at most 256 characters",
+                                  value);
         int r = text_set(&c->nodes[c->n_nodes], value);
         if (r == 0)
                 c->n_nodes++;
@@ -131,25 +134,57 @@ static int take_nodes(struct relay_config *c, const struct key_row *key, const c
 
 #define AT(field) offsetof(struct relay_config, field)
 static const struct key_row keys[] = {
-        { .name = "listen", .take = take_listen, .required = true, .repeats = true },
-        { .name = "certificate", .take = take_path, .offset = AT(certificate), .required = true },
-        { .name = "key", .take = take_path, .offset = AT(key), .required = true },
-        { .name = "state_dir", .take = take_path, .offset = AT(state_dir), .text = "/var/lib/postern-relay" },
-        { .name = "user", .take = take_text, .offset = AT(user) },
-        { .name = "node", .take = take_node, .offset = AT(node) },
-        { .name = "node_url", .take = take_nodes, .repeats = true },
-        { .name = "ready_file", .take = take_path, .offset = AT(ready_file) },
-        { .name = "log_level", .take = take_level },
-        { .name = "certificate_days", .take = take_number, .offset = AT(certificate_days), .min = 1, .max = 30, .fallback = 30 },
-        { .name = "connections", .take = take_number, .offset = AT(connections), .min = 16, .max = 65536, .fallback = 4096 },
-        { .name = "connections_per_address", .take = take_number, .offset = AT(connections_per_address), .min = 1, .max = 65536,
-          .fallback = 1024 },
-        { .name = "links_per_tenant", .take = take_number, .offset = AT(links_per_tenant), .min = 1, .max = 1024, .fallback = 64 },
-        { .name = "in_flight_per_tenant", .take = take_number, .offset = AT(in_flight_per_tenant), .min = 1, .max = 65536,
-          .fallback = 4096 },
-        { .name = "sign_ins_per_second", .take = take_number, .offset = AT(sign_ins_per_second), .min = 1, .max = 100000,
-          .fallback = 2000 },
-        { .name = "sign_in_burst", .take = take_number, .offset = AT(sign_in_burst), .min = 1, .max = 100000, .fallback = 4000 },
+        {.name = "listen", .take = take_listen, .required = true, .repeats = true},
+        {.name = "certificate", .take = take_path, .offset = AT(certificate), .required = true},
+        {.name = "key", .take = take_path, .offset = AT(key), .required = true},
+        {.name = "state_dir", .take = take_path, .offset = AT(state_dir), .text = "/var/lib/postern-relay"},
+        {.name = "user", .take = take_text, .offset = AT(user)},
+        {.name = "node", .take = take_node, .offset = AT(node)},
+        {.name = "node_url", .take = take_nodes, .repeats = true},
+        {.name = "ready_file", .take = take_path, .offset = AT(ready_file)},
+        {.name = "log_level", .take = take_level},
+        {.name = "certificate_days",
+         .take = take_number,
+         .offset = AT(certificate_days),
+         .min = 1,
+         .max = 30,
+         .fallback = 30},
+        {.name = "connections",
+         .take = take_number,
+         .offset = AT(connections),
+         .min = 16,
+         .max = 65536,
+         .fallback = 4096},
+        {.name = "connections_per_address",
+         .take = take_number,
+         .offset = AT(connections_per_address),
+         .min = 1,
+         .max = 65536,
+         .fallback = 1024},
+        {.name = "links_per_tenant",
+         .take = take_number,
+         .offset = AT(links_per_tenant),
+         .min = 1,
+         .max = 1024,
+         .fallback = 64},
+        {.name = "in_flight_per_tenant",
+         .take = take_number,
+         .offset = AT(in_flight_per_tenant),
+         .min = 1,
+         .max = 65536,
+         .fallback = 4096},
+        {.name = "sign_ins_per_second",
+         .take = take_number,
+         .offset = AT(sign_ins_per_second),
+         .min = 1,
+         .max = 100000,
+         .fallback = 2000},
+        {.name = "sign_in_burst",
+         .take = take_number,
+         .offset = AT(sign_in_burst),
+         .min = 1,
+         .max = 100000,
+         .fallback = 4000},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -166,7 +201,7 @@ static void tell(struct reading *r, int line, const char *key, const char *why)
 static int on_pair(void *user, const char *section, const char *name, const char *value)
 {
         struct reading *r = user;
-        struct error err = { "no memory" };
+        struct error err = {"no memory"};
 
         if (*section && strcmp(section, "relay") != 0) {
                 tell(r, r->line, section, "unknown section; the only one is [relay]");
@@ -230,11 +265,12 @@ static void check_required(struct reading *r)
         }
 }
 
-int relay_config_read(struct relay_config *ret_config, const char *path, relay_config_fault_fn *fault, void *arg, struct error *err)
+int relay_config_read(struct relay_config *ret_config, const char *path, relay_config_fault_fn *fault,
+                      void *arg, struct error *err)
 {
         __attribute__((cleanup(buffer_free))) struct buffer text = BUFFER(CONFIG_FILE_MAX);
-        struct relay_config config = { .n_listen = 0 };
-        struct reading r = { .config = &config, .file = path, .fault = fault, .arg = arg };
+        struct relay_config config = {.n_listen = 0};
+        struct reading r = {.config = &config, .file = path, .fault = fault, .arg = arg};
 
         int code = file_read(&text, path, err);
         if (code < 0)
@@ -268,5 +304,5 @@ void relay_config_clear(struct relay_config *config)
         free(config->ready_file);
         for (size_t i = 0; i < config->n_nodes; i++)
                 free(config->nodes[i]);
-        *config = (struct relay_config){ .n_listen = 0 };
+        *config = (struct relay_config){.n_listen = 0};
 }

@@ -33,7 +33,8 @@ struct request {
         struct candidate to[REQUEST_TO_MAX];
         size_t n_to, at; /* at: index of the candidate that has it */
         uint64_t began, deadline, done_at;
-        struct loop_timer *deadline_timer, *step; /* step: silence, then the moment an orphan is given up, then the end */
+        struct loop_timer *deadline_timer,
+                *step; /* step: silence, then the moment an orphan is given up, then the end */
         struct dispatch_trail trail;
         json_t *reasons; /* of declines, or of links that are not ready */
         char *jwe;       /* the verdict */

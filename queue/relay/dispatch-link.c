@@ -1,9 +1,9 @@
 /*
  * Links of the local dispatch: readiness, credit, silence and death, and what connectors say about requests.
  *
- * Owns every struct dispatch_link. Invariants: a link gets at most `granted` requests in its session; a link with a request that it did
- * not acknowledge within a second gets nothing new until it speaks; one that reports nothing for twelve seconds is dropped and what it
- * had ends as connector-lost, never repeated.
+ * Owns every struct dispatch_link. Invariants: a link gets at most `granted` requests in its session; a link
+ * with a request that it did not acknowledge within a second gets nothing new until it speaks; one that
+ * reports nothing for twelve seconds is dropped and what it had ends as connector-lost, never repeated.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -35,8 +35,7 @@ bool site_has_connector(const struct site *site, const char *connector)
 {
         const struct dispatch_link *link;
 
-        TAILQ_FOREACH(link, &site->links, entry)
-        {
+        TAILQ_FOREACH (link, &site->links, entry) {
                 if (strcmp(link->connector, connector) == 0)
                         return true;
         }
@@ -67,7 +66,8 @@ static bool reclaim(struct dispatch_link *link, struct request *r)
         return true;
 }
 
-/* Empties the link: what never left goes elsewhere, the rest to each. The link is off the site's list already. */
+/* Empties the link: what never left goes elsewhere, the rest to each. The link is off the site's list
+ * already. */
 static void empty(struct dispatch_link *link, bool dead)
 {
         struct request_list moving = TAILQ_HEAD_INITIALIZER(moving);
@@ -94,13 +94,13 @@ static void on_dead(void *arg)
 
         link->draining = true;
         log_debug("link_dead", KV_S("tenant", link->site->tenant), KV_S("connector", link->connector),
-                 KV_U("requests", link->n_requests));
+                  KV_U("requests", link->n_requests));
         empty(link, true);
         link->sink.drop(link->sink.arg, "no report for 12 s");
 }
 
-int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const char *tenant, const char *connector,
-                      const struct dispatch_sink *sink)
+int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const char *tenant,
+                      const char *connector, const struct dispatch_sink *sink)
 {
         struct dispatch_link *link = calloc(1, sizeof(*link));
 
@@ -239,15 +239,17 @@ void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn
 
         if (!site)
                 return;
-        TAILQ_FOREACH(link, &site->links, entry)
+        TAILQ_FOREACH (link, &site->links, entry)
                 n++;
         all = calloc(n + 1, sizeof(struct dispatch_link *));
         if (!all)
                 return;
-        TAILQ_FOREACH(link, &site->links, entry)
+        TAILQ_FOREACH (link, &site->links, entry)
                 all[i++] = link;
         qsort(all, n, sizeof(struct dispatch_link *), by_load);
         for (i = 0; i < n; i++)
-                fn(arg, &(struct dispatch_view){ .connector = all[i]->connector, .load = link_load(all[i]), .ready = link_usable(all[i]) });
+                fn(arg, &(struct dispatch_view){.connector = all[i]->connector,
+                                                .load = link_load(all[i]),
+                                                .ready = link_usable(all[i])});
         free(all);
 }

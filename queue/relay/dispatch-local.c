@@ -1,9 +1,10 @@
 /*
  * Requests of the local dispatch: from submission to the one answer of the caller.
  *
- * Owns every struct request. Invariants: a request is on at most one link; it moves to another candidate only out of REQUEST_QUEUED
- * (withdrawn, so not a byte of it left) or through a decline that permits it; every submission ends in exactly one done or in
- * a cancel, by its own deadline timer at the latest. Links, credit and readiness: dispatch-link.c.
+ * Owns every struct request. Invariants: a request is on at most one link; it moves to another candidate only
+ * out of REQUEST_QUEUED (withdrawn, so not a byte of it left) or through a decline that permits it; every
+ * submission ends in exactly one done or in a cancel, by its own deadline timer at the latest. Links, credit
+ * and readiness: dispatch-link.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@
 
 #define SWEEP_MS 5000
 #define SHARE_MAX 24576
-/* The caller is answered this much before its budget ends, so that the answer arrives in time: a twentieth, at most this. */
+/* The caller is answered this much before its budget ends, so that the answer arrives in time: a twentieth,
+ * at most this. */
 #define MARGIN_MAX 100
 
 /* ---- tables ---- */
@@ -38,8 +40,7 @@ struct request *request_find(struct dispatch *d, const char *tenant, const char 
 {
         struct request *r;
 
-        LIST_FOREACH(r, bucket_of(d, tenant, id), by_hash)
-        {
+        LIST_FOREACH (r, bucket_of(d, tenant, id), by_hash) {
                 if (strcmp(r->id, id) == 0 && strcmp(r->site->tenant, tenant) == 0)
                         return r;
         }
@@ -51,8 +52,7 @@ struct site *site_get(struct dispatch *d, const char *tenant)
         struct site_bucket *bucket = &d->sites[(hash_text(d->seed, tenant) >> 16) % SITE_BUCKETS];
         struct site *s;
 
-        LIST_FOREACH(s, bucket, entry)
-        {
+        LIST_FOREACH (s, bucket, entry) {
                 if (strcmp(s->tenant, tenant) == 0)
                         return s;
         }
@@ -89,7 +89,8 @@ static void request_set(struct request *r, enum request_state state)
 {
         r->state = state;
         r->trail.state = state_word(r);
-        log_debug("request_state", KV_S("request", r->id), KV_S("state", r->trail.state), KV_S("connector", r->trail.connector));
+        log_debug("request_state", KV_S("request", r->id), KV_S("state", r->trail.state),
+                  KV_S("connector", r->trail.connector));
 }
 
 static int64_t since(const struct request *r)
@@ -146,12 +147,12 @@ static void request_retire(struct request *r)
 /* Tells the caller. */
 static void deliver(struct request *r)
 {
-        struct dispatch_outcome o = { .jwe = r->jwe,
-                                      .problem = r->problem,
-                                      .started_unknown = r->started_unknown,
-                                      .detail = r->detail[0] ? r->detail : NULL,
-                                      .reasons = json_array_size(r->reasons) ? r->reasons : NULL,
-                                      .trail = r->trail };
+        struct dispatch_outcome o = {.jwe = r->jwe,
+                                     .problem = r->problem,
+                                     .started_unknown = r->started_unknown,
+                                     .detail = r->detail[0] ? r->detail : NULL,
+                                     .reasons = json_array_size(r->reasons) ? r->reasons : NULL,
+                                     .trail = r->trail};
         char *jwe = r->jwe;
         const struct dispatch_caller caller = r->caller;
 
@@ -195,8 +196,7 @@ void request_add_reason(struct request *r, const char *word)
         json_t *known;
         size_t i;
 
-        json_array_foreach(r->reasons, i, known)
-        {
+        json_array_foreach (r->reasons, i, known) {
                 if (strcmp(json_string_value(known), word) == 0)
                         return;
         }
@@ -217,8 +217,7 @@ static struct dispatch_link *best_link(struct request *r)
 {
         struct dispatch_link *link, *best = NULL;
 
-        TAILQ_FOREACH(link, &r->site->links, entry)
-        {
+        TAILQ_FOREACH (link, &r->site->links, entry) {
                 if (!link_usable(link) || !link_has_credit(link) || candidate_of(r, link) == r->n_to)
                         continue;
                 if (!best || link_load(link) < link_load(best))
@@ -232,8 +231,7 @@ static bool has_reason(const struct request *r, const char *word)
         const json_t *known;
         size_t i;
 
-        json_array_foreach(r->reasons, i, known)
-        {
+        json_array_foreach (r->reasons, i, known) {
                 if (strcmp(json_string_value(known), word) == 0)
                         return true;
         }
@@ -246,9 +244,11 @@ static void fail_declined(struct request *r)
         if (has_reason(r, "full"))
                 request_fail(r, PROBLEM_BUSY, false, "every connector that was asked is full");
         else if (json_array_size(r->reasons) == 1 && has_reason(r, "stale_key"))
-                request_fail(r, PROBLEM_STALE_KEYS, false, "the connectors have dropped the keys that this request was sealed to");
+                request_fail(r, PROBLEM_STALE_KEYS, false,
+                             "the connectors have dropped the keys that this request was sealed to");
         else
-                request_fail(r, PROBLEM_NOT_READY, false, "every connector that was asked declined it or did not take it");
+                request_fail(r, PROBLEM_NOT_READY, false,
+                             "every connector that was asked declined it or did not take it");
 }
 
 static void add_link_reasons(struct request *r, const struct dispatch_link *link)
@@ -256,7 +256,7 @@ static void add_link_reasons(struct request *r, const struct dispatch_link *link
         const json_t *word;
         size_t i;
 
-        json_array_foreach(link->reasons, i, word)
+        json_array_foreach (link->reasons, i, word)
                 request_add_reason(r, json_string_value(word));
         if (link->silent)
                 request_add_reason(r, "silent");
@@ -274,8 +274,7 @@ static void fail_unplaced(struct request *r)
                 fail_declined(r);
                 return;
         }
-        TAILQ_FOREACH(link, &r->site->links, entry)
-        {
+        TAILQ_FOREACH (link, &r->site->links, entry) {
                 if (candidate_of(r, link) == r->n_to)
                         continue;
                 linked = true;
@@ -294,7 +293,7 @@ static void fail_unplaced(struct request *r)
 /* Builds the event for link and sends it. 0 left, 1 waits, -errno. */
 static int send_event(struct request *r, struct dispatch_link *link)
 {
-        struct request_event event = { .seq = 0 };
+        struct request_event event = {.seq = 0};
         struct buffer jwe = BUFFER(SHARE_MAX);
         uint64_t now = loop_now(r->d->loop);
 
@@ -395,7 +394,8 @@ static void on_step(void *arg)
                 request_fail(r, PROBLEM_CONNECTOR_LOST, true, NULL);
 }
 
-/* Tells the connector that nobody waits any more; takes the request back if it never left. Whether it may have been started. */
+/* Tells the connector that nobody waits any more; takes the request back if it never left. Whether it may
+ * have been started. */
 static bool call_off(struct request *r)
 {
         struct dispatch_link *link = r->with;
@@ -442,11 +442,13 @@ static struct request *request_new(struct dispatch *d, const struct dispatch_sub
         if (s->traceparent)
                 memcpy(r->traceparent, s->traceparent, strnlen(s->traceparent, sizeof(r->traceparent) - 1));
         for (; r->n_to < s->n && r->n_to < REQUEST_TO_MAX; r->n_to++)
-                memcpy(r->to[r->n_to].connector, s->connectors[r->n_to], strnlen(s->connectors[r->n_to], ID_MAX));
-        r->trail = (struct dispatch_trail){ .state = "waiting", .handed = -1, .received = -1, .answered = -1 };
+                memcpy(r->to[r->n_to].connector, s->connectors[r->n_to],
+                       strnlen(s->connectors[r->n_to], ID_MAX));
+        r->trail = (struct dispatch_trail){.state = "waiting", .handed = -1, .received = -1, .answered = -1};
         r->reasons = json_array();
         r->site = site_get(d, s->tenant);
-        if (r->reasons && r->site && loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
+        if (r->reasons && r->site &&
+            loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
             loop_timer_new(&r->step, d->loop, r->id, on_step, r) == 0)
                 return r;
         loop_timer_free(r->deadline_timer);
@@ -518,12 +520,12 @@ void dispatch_abandon(struct dispatch *d)
         struct request *r;
 
         for (size_t i = 0; i < REQUEST_BUCKETS; i++) {
-                LIST_FOREACH(r, &d->requests[i], by_hash)
-                {
+                LIST_FOREACH (r, &d->requests[i], by_hash) {
                         if (r->state == REQUEST_ENDING || r->state == REQUEST_DONE)
                                 continue;
                         bool started = call_off(r);
-                        request_fail(r, started ? PROBLEM_CONNECTOR_LOST : PROBLEM_DRAINING, started, "the relay is going down");
+                        request_fail(r, started ? PROBLEM_CONNECTOR_LOST : PROBLEM_DRAINING, started,
+                                     "the relay is going down");
                 }
         }
 }

@@ -1,11 +1,13 @@
 /*
- * Hand-out of sign-ins to links: who gets a request, who may get it after a decline, and what the caller is told.
+ * Hand-out of sign-ins to links: who gets a request, who may get it after a decline, and what the caller is
+ * told.
  *
- * The rule that nothing may break: a request is with one connector at a time, and goes to another only if the first declined it or if it
- * provably never left this process. Each caller is told exactly once, before its budget ends.
+ * The rule that nothing may break: a request is with one connector at a time, and goes to another only if the
+ * first declined it or if it provably never left this process. Each caller is told exactly once, before its
+ * budget ends.
  *
- * A small interface on purpose: dispatch-local.c serves the links of this node; a version across nodes comes behind the same calls.
- * Time is the loop's monotonic clock.
+ * A small interface on purpose: dispatch-local.c serves the links of this node; a version across nodes comes
+ * behind the same calls. Time is the loop's monotonic clock.
  */
 #pragma once
 
@@ -18,8 +20,8 @@
 #include "queue/relay/problem.h"
 #include "queue/wire.h"
 
-#define DISPATCH_SILENT_MS 1000 /* a request that was sent and not acknowledged: no new work for the link */
-#define DISPATCH_DEAD_MS 12000  /* no report at all: the link is dead */
+#define DISPATCH_SILENT_MS 1000  /* a request that was sent and not acknowledged: no new work for the link */
+#define DISPATCH_DEAD_MS 12000   /* no report at all: the link is dead */
 #define DISPATCH_MEMORY_MS 60000 /* finished requests are remembered for re-posted verdicts */
 #define DISPATCH_MEMORY_MAX 65536
 
@@ -40,7 +42,7 @@ struct dispatch_outcome {
         const char *jwe; /* the verdict; NULL with a problem */
         enum problem_type problem;
         bool started_unknown;
-        const char *detail;   /* or NULL */
+        const char *detail;    /* or NULL */
         const json_t *reasons; /* array of words, or NULL */
         struct dispatch_trail trail;
 };
@@ -48,7 +50,8 @@ struct dispatch_outcome {
 struct dispatch_caller {
         /* Appends the JWE text for candidate i. 0 or -errno. */
         int (*share)(void *arg, size_t i, struct buffer *out);
-        /* Exactly once, never from within dispatch_submit. The request is forgotten by the caller after it. */
+        /* Exactly once, never from within dispatch_submit. The request is forgotten by the caller after it.
+         */
         void (*done)(void *arg, const struct dispatch_outcome *outcome);
         void *arg;
 };
@@ -84,8 +87,8 @@ void dispatch_abandon(struct dispatch *d);
 
 /* What a link does for dispatch. None of them calls back into dispatch before it returned, but later. */
 struct dispatch_sink {
-        /* 0: the request left for the socket; 1: it waits (dispatch_link_sent follows, unless withdrawn); -errno: the link is broken, not a
-         * byte left. event->seq is the link's to fill in when it leaves. */
+        /* 0: the request left for the socket; 1: it waits (dispatch_link_sent follows, unless withdrawn);
+         * -errno: the link is broken, not a byte left. event->seq is the link's to fill in when it leaves. */
         int (*request)(void *arg, const struct request_event *event);
         /* Takes back a request that waits; false: it has left. */
         bool (*withdraw)(void *arg, const char *id);
@@ -95,9 +98,10 @@ struct dispatch_sink {
         void *arg;
 };
 
-int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const char *tenant, const char *connector,
-                      const struct dispatch_sink *sink);
-/* The stream ended. What waited goes to others; what left waits for a verdict under a new session until the link would have been dead. */
+int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const char *tenant,
+                      const char *connector, const struct dispatch_sink *sink);
+/* The stream ended. What waited goes to others; what left waits for a verdict under a new session until the
+ * link would have been dead. */
 void dispatch_link_gone(struct dispatch_link *link);
 void dispatch_link_sent(struct dispatch_link *link, const char *id);
 

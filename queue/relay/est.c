@@ -1,8 +1,10 @@
 /*
- * Enrolment over Secure Transport (RFC 7030 subset, RFC 8951 encoding): a connector's client certificate for its link.
+ * Enrolment over Secure Transport (RFC 7030 subset, RFC 8951 encoding): a connector's client certificate for
+ * its link.
  *
- * Invariants: a first certificate costs a one-time token, which is used up only after everything else was found in order; a renewal is
- * for the identity of the certificate that asks, with a new key. Errors are plain text, as EST has them.
+ * Invariants: a first certificate costs a one-time token, which is used up only after everything else was
+ * found in order; a renewal is for the identity of the certificate that asks, with a new key. Errors are
+ * plain text, as EST has them.
  */
 #include <errno.h>
 #include <openssl/evp.h>
@@ -58,7 +60,7 @@ static void send_certs(struct http_req *r, X509 *const *certs, size_t n, const c
 
 void est_cacerts_get(struct relay *relay, struct http_req *r, const struct http_parts *parts)
 {
-        X509 *const certs[] = { ca_cert(relay->ca) };
+        X509 *const certs[] = {ca_cert(relay->ca)};
 
         if (est_tenant(relay, r, parts->part[0]))
                 send_certs(r, certs, 1, "application/pkcs7-mime");
@@ -103,7 +105,7 @@ static int read_ticket(const struct http_req *r, struct ticket *ret_ticket)
 static bool read_request(struct http_req *r, const char *tenant, struct ca_request *ret_request)
 {
         const char *type = http_header(r, "Content-Type");
-        struct error err = { "" };
+        struct error err = {""};
         size_t n;
 
         if (!type || strncasecmp(type, "application/pkcs10", 18) != 0) {
@@ -118,24 +120,27 @@ static bool read_request(struct http_req *r, const char *tenant, struct ca_reque
         return true;
 }
 
-static void issue(struct relay *relay, struct http_req *r, const struct tenant *t, const struct ca_request *request)
+static void issue(struct relay *relay, struct http_req *r, const struct tenant *t,
+                  const struct ca_request *request)
 {
         char serial[CA_SERIAL_MAX];
         int64_t not_after = 0;
         X509 *cert = NULL;
 
-        int code = ca_issue(relay->ca, request, t->name, relay->config.certificate_days, loop_wall(relay->loop), &cert);
+        int code = ca_issue(relay->ca, request, t->name, relay->config.certificate_days,
+                            loop_wall(relay->loop), &cert);
         if (code == 0)
                 code = ca_cert_facts(cert, serial, &not_after);
         if (code == 0)
                 code = store_certificate_add(relay->store, t->name, request->id, serial, not_after);
         if (code < 0) {
-                log_error("certificate_not_issued", KV_S("tenant", t->name), KV_S("connector", request->id), KV_I("code", code));
+                log_error("certificate_not_issued", KV_S("tenant", t->name), KV_S("connector", request->id),
+                          KV_I("code", code));
                 est_fail(r, 500, "the certificate could not be issued");
         } else {
-                X509 *const certs[] = { cert };
-                log_info("certificate_issued", KV_S("tenant", t->name), KV_S("connector", request->id), KV_S("serial", serial),
-                         KV_I("not_after", not_after));
+                X509 *const certs[] = {cert};
+                log_info("certificate_issued", KV_S("tenant", t->name), KV_S("connector", request->id),
+                         KV_S("serial", serial), KV_I("not_after", not_after));
                 send_certs(r, certs, 1, "application/pkcs7-mime; smime-type=certs-only");
         }
         X509_free(cert);
@@ -158,7 +163,8 @@ void est_simpleenroll(struct relay *relay, struct http_req *r, const struct http
 
         if (!t)
                 return;
-        if (read_ticket(r, &ticket) < 0 || store_token_check(relay->store, t->name, ticket.name, ticket.hash, now) < 0) {
+        if (read_ticket(r, &ticket) < 0 ||
+            store_token_check(relay->store, t->name, ticket.name, ticket.hash, now) < 0) {
                 log_info("enrolment_refused", KV_S("tenant", t->name), KV_S("peer", http_peer(r)));
                 est_fail(r, 401, "the token is unknown, used, expired or for another name");
                 return;
@@ -188,7 +194,8 @@ void est_simplereenroll(struct relay *relay, struct http_req *r, const struct ht
                 return;
         X509 *cert = http_peer_cert(r, &why);
         if (!cert || ca_peer_identity(cert, tenant, id) < 0) {
-                est_fail(r, 401, why ? why : "the client certificate to renew is missing or not a connector's");
+                est_fail(r, 401,
+                         why ? why : "the client certificate to renew is missing or not a connector's");
                 return;
         }
         if (strcmp(tenant, t->name) != 0 || store_connector_get(relay->store, t->name, id, &known) < 0) {

@@ -1,8 +1,8 @@
 /*
  * Requests as handlers see them: what they asked, and the one answer or stream that goes back.
  *
- * Invariant: a request is answered once, or its on_close is called once, never both. A stream says when it is clear, so that its owner
- * can keep back what must provably not have left.
+ * Invariant: a request is answered once, or its on_close is called once, never both. A stream says when it is
+ * clear, so that its owner can keep back what must provably not have left.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -106,8 +106,9 @@ static const char *reason_phrase(int status)
         static const struct {
                 int status;
                 const char *phrase;
-        } phrases[] = { { 200, "OK" },        { 202, "Accepted" },  { 204, "No Content" }, { 304, "Not Modified" },
-                        { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },  { 404, "Not Found" } };
+        } phrases[] = {{200, "OK"},           {202, "Accepted"},    {204, "No Content"},
+                       {304, "Not Modified"}, {400, "Bad Request"}, {401, "Unauthorized"},
+                       {403, "Forbidden"},    {404, "Not Found"}};
 
         for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
                 if (phrases[i].status == status)
@@ -117,8 +118,8 @@ static const char *reason_phrase(int status)
 }
 
 /*
- * Before and after evhttp queues output. Held back until it is whole and joined, an answer leaves as one TLS record; and evhttp 2.1.12
- * reads on while it writes, which nobody here wants: junk would pile up.
+ * Before and after evhttp queues output. Held back until it is whole and joined, an answer leaves as one TLS
+ * record; and evhttp 2.1.12 reads on while it writes, which nobody here wants: junk would pile up.
  */
 static void output_begin(struct conn *c)
 {
@@ -186,7 +187,7 @@ void http_problem(struct http_req *r, const struct problem *p)
 
 void http_fail(struct http_req *r, enum problem_type type, const char *detail)
 {
-        http_problem(r, &(struct problem){ .type = type, .detail = detail });
+        http_problem(r, &(struct problem){.type = type, .detail = detail});
 }
 
 /* ---- streams ---- */

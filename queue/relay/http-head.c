@@ -1,9 +1,9 @@
 /*
  * The gate in front of evhttp: takes the head of a request apart and refuses whatever is not plain HTTP/1.1.
  *
- * Invariant: when it says 0, evhttp's own parser reads the same method, target and length from these bytes, so that
- * evhttp never answers on its own and both agree where the body ends. Owns nothing; keeps no header but those
- * that frame the message (evhttp hands out the others).
+ * Invariant: when it says 0, evhttp's own parser reads the same method, target and length from these bytes,
+ * so that evhttp never answers on its own and both agree where the body ends. Owns nothing; keeps no header
+ * but those that frame the message (evhttp hands out the others).
  */
 #include "queue/relay/http-head.h"
 
@@ -53,7 +53,7 @@ static int parse_method(struct http_head *head, const char *s, size_t n, struct 
         static const struct {
                 const char *name;
                 enum http_method method;
-        } methods[] = { { "GET", HTTP_GET }, { "POST", HTTP_POST }, { "PUT", HTTP_PUT } };
+        } methods[] = {{"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}};
 
         for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
                 if (strlen(methods[i].name) == n && memcmp(methods[i].name, s, n) == 0) {
@@ -77,8 +77,10 @@ static int parse_target(struct http_head *head, const char *s, size_t n, struct 
         if (n == 0 || s[0] != '/' || (n > 1 && s[1] == '/'))
                 return error_fail(err, -EBADMSG, "the request target must be a path");
         if (copy_checked(head->path, sizeof(head->path), s, n_path, is_segment_char, '/') < 0 ||
-            copy_checked(head->query, sizeof(head->query), question ? question + 1 : "", n_query, is_query_char, '=') < 0)
-                return error_fail(err, -EBADMSG, "the request target is too long or holds characters that no path here has");
+            copy_checked(head->query, sizeof(head->query), question ? question + 1 : "", n_query,
+                         is_query_char, '=') < 0)
+                return error_fail(err, -EBADMSG,
+                                  "the request target is too long or holds characters that no path here has");
         return 0;
 }
 
@@ -101,8 +103,9 @@ static int parse_request_line(struct http_head *head, const char *s, size_t n, s
 }
 
 /* Headers that decide framing or identity: each at most once. */
-static const char *const single_fields[] = { "Host",         "Content-Length", "Content-Type",   "Authorization", "Expect",
-                                             "Postern-Id",   "Postern-Budget", "Connection",     "traceparent",   "If-None-Match" };
+static const char *const single_fields[] = {
+        "Host",       "Content-Length", "Content-Type", "Authorization", "Expect",
+        "Postern-Id", "Postern-Budget", "Connection",   "traceparent",   "If-None-Match"};
 enum { FIELD_HOST = 0, FIELD_LENGTH = 1, FIELD_EXPECT = 4 };
 #define N_SINGLE (sizeof(single_fields) / sizeof(single_fields[0]))
 
@@ -125,7 +128,8 @@ static int parse_length(struct http_head *head, const char *s, size_t n, struct 
 }
 
 /* One of the single_fields; seen is a bit per field. */
-static int take_single(struct http_head *head, size_t which, unsigned *seen, const char *value, size_t n, struct error *err)
+static int take_single(struct http_head *head, size_t which, unsigned *seen, const char *value, size_t n,
+                       struct error *err)
 {
         if (*seen & (1U << which))
                 return error_fail(err, -EBADMSG, "header %s stands twice", single_fields[which]);
@@ -169,7 +173,8 @@ static int parse_field(struct http_head *head, const char *s, size_t n, unsigned
         if (!value_valid(value, n_value))
                 return error_fail(err, -EBADMSG, "a header value holds control characters");
         if (field_is(s, n_name, "Transfer-Encoding"))
-                return error_fail(err, -ENODATA, "a body needs Content-Length; transfer codings are not taken");
+                return error_fail(err, -ENODATA,
+                                  "a body needs Content-Length; transfer codings are not taken");
         for (size_t i = 0; i < N_SINGLE; i++) {
                 if (field_is(s, n_name, single_fields[i]))
                         return take_single(head, i, seen, value, n_value, err);
@@ -217,11 +222,12 @@ int http_head_parse(struct http_head *ret_head, const char *bytes, size_t n, str
 {
         size_t seen = n < HTTP_HEAD_MAX ? n : HTTP_HEAD_MAX;
         const char *end = memmem(bytes, seen, "\r\n\r\n", 4);
-        struct http_head head = { .length = 0 };
+        struct http_head head = {.length = 0};
 
         if (!end) {
                 if (n >= HTTP_HEAD_MAX)
-                        return error_fail(err, -EMSGSIZE, "the headers are longer than %d bytes", HTTP_HEAD_MAX);
+                        return error_fail(err, -EMSGSIZE, "the headers are longer than %d bytes",
+                                          HTTP_HEAD_MAX);
                 return HTTP_HEAD_MORE;
         }
         head.length = (size_t)(end - bytes) + 4;

@@ -1,8 +1,10 @@
 /*
- * The head of one HTTP/1.1 request, checked strictly before evhttp sees a byte of it. Pure: bytes in, struct out.
+ * The head of one HTTP/1.1 request, checked strictly before evhttp sees a byte of it. Pure: bytes in, struct
+ * out.
  *
- * Stricter than RFC 9112 where nothing that we serve needs the freedom: CRLF only, origin-form targets without percent
- * escapes, no folded lines, no repeated framing or identity headers, a body only with Content-Length.
+ * Stricter than RFC 9112 where nothing that we serve needs the freedom: CRLF only, origin-form targets
+ * without percent escapes, no folded lines, no repeated framing or identity headers, a body only with
+ * Content-Length.
  */
 #pragma once
 
@@ -31,8 +33,8 @@ struct http_head {
 #define HTTP_HEAD_MORE 1
 
 /*
- * 0 or HTTP_HEAD_MORE; -EMSGSIZE no end within HTTP_HEAD_MAX, -EOPNOTSUPP a method other than GET, POST, PUT, -ENODATA a body without
- * Content-Length (411), -EBADMSG anything else; err says what.
+ * 0 or HTTP_HEAD_MORE; -EMSGSIZE no end within HTTP_HEAD_MAX, -EOPNOTSUPP a method other than GET, POST, PUT,
+ * -ENODATA a body without Content-Length (411), -EBADMSG anything else; err says what.
  */
 int http_head_parse(struct http_head *ret_head, const char *bytes, size_t n, struct error *err);
 

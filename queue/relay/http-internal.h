@@ -1,5 +1,6 @@
 /*
- * Internal to the relay's HTTP wrapper: what http.c (connections), http-answer.c (requests, streams) and http-tls.c share.
+ * Internal to the relay's HTTP wrapper: what http.c (connections), http-answer.c (requests, streams) and
+ * http-tls.c share.
  */
 #pragma once
 
@@ -30,7 +31,8 @@ struct conn {
         SSL *ssl;                /* owns this struct: freed with it (ex_data) */
         struct bufferevent *bev; /* owned by evhttp */
         struct loop_timer *timer;
-        struct loop_timer *poll; /* admits at the first turn; later looks for a hang-up where the descriptor can't be watched */
+        struct loop_timer *poll; /* admits at the first turn; later looks for a hang-up where the descriptor
+                                    can't be watched */
         struct event *watch;     /* hang-up while the handler has the request */
         struct http_req *req;
         enum conn_state state;
@@ -67,7 +69,8 @@ struct http {
 /* Index of struct conn in an SSL. */
 extern int http_conn_index;
 /* A fresh context; -EINVAL names the file. */
-int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err);
+int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca,
+                     struct error *err);
 
 /* The one state writer; arms or stops the deadline of the state. */
 void conn_set(struct conn *c, enum conn_state state);

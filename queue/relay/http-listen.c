@@ -1,8 +1,8 @@
 /*
  * Listening sockets of the relay's HTTP server.
  *
- * TCP_NODELAY is set on the listening socket, from where accepted ones inherit it: without it each small answer waits 40 ms for an
- * acknowledgement. Addresses are numeric; nothing here looks a name up.
+ * TCP_NODELAY is set on the listening socket, from where accepted ones inherit it: without it each small
+ * answer waits 40 ms for an acknowledgement. Addresses are numeric; nothing here looks a name up.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -19,7 +19,8 @@
 
 static int resolve(const char *host, uint16_t port, struct addrinfo **ret_ai, struct error *err)
 {
-        const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+        const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                                       .ai_socktype = SOCK_STREAM};
         char service[8];
 
         snprintf(service, sizeof(service), "%u", port);
@@ -48,7 +49,7 @@ static int open_socket(const struct addrinfo *ai)
 
 static uint16_t bound_port(int fd)
 {
-        struct sockaddr_storage ss = { 0 };
+        struct sockaddr_storage ss = {0};
         socklen_t n = sizeof(ss);
 
         if (getsockname(fd, (struct sockaddr *)&ss, &n) < 0)
@@ -71,8 +72,9 @@ int http_listen(struct http *http, const char *host, uint16_t port, uint16_t *re
         freeaddrinfo(ai);
         if (fd < 0)
                 return error_fail(err, fd, "cannot listen on %s port %u: %s", host, port, strerror(-fd));
-        struct evconnlistener *listener = evconnlistener_new(loop_base(http->config.loop), NULL, NULL,
-                                                             LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+        struct evconnlistener *listener =
+                evconnlistener_new(loop_base(http->config.loop), NULL, NULL,
+                                   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
         if (!listener) {
                 close(fd);
                 return error_fail(err, -ENOMEM, "no memory to listen");

@@ -1,8 +1,9 @@
 /*
  * The server's TLS context: 1.2 or newer, an optional client certificate of the transport CA, no resumption.
  *
- * Invariant: a client certificate that does not verify never counts (conn.cert_error), but the handshake goes on, so that its
- * owner reads a problem with the reason instead of a bare alert. Sessions are never resumed: a resumed one would skip that check.
+ * Invariant: a client certificate that does not verify never counts (conn.cert_error), but the handshake goes
+ * on, so that its owner reads a problem with the reason instead of a bare alert. Sessions are never resumed:
+ * a resumed one would skip that check.
  */
 #include <errno.h>
 #include <openssl/err.h>
@@ -22,14 +23,16 @@ static int on_verify(int ok, X509_STORE_CTX *ctx)
 }
 
 /* HTTP/1.1 is all that is spoken. */
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len, void *arg)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+                   unsigned in_len, void *arg)
 {
         static const unsigned char ours[] = "\x08http/1.1";
         unsigned char *chosen = NULL;
 
         (void)ssl;
         (void)arg;
-        if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) != OPENSSL_NPN_NEGOTIATED)
+        if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) !=
+            OPENSSL_NPN_NEGOTIATED)
                 return SSL_TLSEXT_ERR_NOACK;
         *out = chosen;
         return SSL_TLSEXT_ERR_OK;
@@ -54,14 +57,16 @@ static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, 
         return 0;
 }
 
-int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err)
+int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca,
+                     struct error *err)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
         if (!ctx)
                 return error_fail(err, -ENOMEM, "no memory for TLS");
         SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
+        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+                                         SSL_OP_CIPHER_SERVER_PREFERENCE);
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_num_tickets(ctx, 0);
         SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
@@ -70,7 +75,8 @@ int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_f
         SSL_CTX_set_verify_depth(ctx, 1);
         int r = use_files(ctx, cert_file, key_file, err);
         if (r == 0 && client_ca &&
-            (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), client_ca) != 1 || SSL_CTX_add_client_CA(ctx, client_ca) != 1))
+            (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), client_ca) != 1 ||
+             SSL_CTX_add_client_CA(ctx, client_ca) != 1))
                 r = error_fail(err, -ENOMEM, "no memory for TLS");
         if (r < 0) {
                 SSL_CTX_free(ctx);

@@ -1,12 +1,13 @@
 /*
  * Connections of the relay's HTTP server, from accept to the last byte.
  *
- * Owns every struct conn (through its SSL) and its state. Why evhttp is never left alone, with libevent 2.1.12: it has no limits of
- * its own, ends the process when bytes arrive while an answer is pending ("illegal connection state"), answers errors in
- * HTML and is silent when a waiting client hangs up. Hence the invariants: evhttp's read callback runs only for a head that
- * http_head_parse passed (the read watermark holds it back until then) and never while the handler or the socket has the answer;
- * every state has a deadline or a cap; a connection ends only by conn_kill, which lets evhttp clean up through its own error callback.
- * Knows nothing of paths and tenants.
+ * Owns every struct conn (through its SSL) and its state. Why evhttp is never left alone, with
+ * libevent 2.1.12: it has no limits of its own, ends the process when bytes arrive while an answer is pending
+ * ("illegal connection state"), answers errors in HTML and is silent when a waiting client hangs up. Hence
+ * the invariants: evhttp's read callback runs only for a head that http_head_parse passed (the read watermark
+ * holds it back until then) and never while the handler or the socket has the answer; every state has a
+ * deadline or a cap; a connection ends only by conn_kill, which lets evhttp clean up through its own error
+ * callback. Knows nothing of paths and tenants.
  */
 #include "queue/relay/http.h"
 
@@ -88,7 +89,8 @@ static void on_watch(int fd, short what, void *arg)
                 return;
         }
         ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-        if (n > 0) { /* bytes that nobody asked for: the descriptor stays readable, so look only now and then */
+        if (n > 0) {
+                /* Bytes that nobody asked for: the descriptor stays readable, so look only now and then. */
                 event_del(c->watch);
                 loop_timer_in(c->poll, POLL_MS);
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -98,7 +100,7 @@ static void on_watch(int fd, short what, void *arg)
 
 static void look_for_hang_up(struct conn *c)
 {
-        struct pollfd p = { .fd = SSL_get_fd(c->ssl), .events = POLLRDHUP };
+        struct pollfd p = {.fd = SSL_get_fd(c->ssl), .events = POLLRDHUP};
 
         if (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)))
                 hung_up(c);
@@ -108,7 +110,8 @@ static void look_for_hang_up(struct conn *c)
 
 void conn_watch(struct conn *c)
 {
-        c->watch = event_new(loop_base(c->http->config.loop), SSL_get_fd(c->ssl), EV_READ | EV_CLOSED | EV_PERSIST, on_watch, c);
+        c->watch = event_new(loop_base(c->http->config.loop), SSL_get_fd(c->ssl),
+                             EV_READ | EV_CLOSED | EV_PERSIST, on_watch, c);
         if (!c->watch || event_add(c->watch, NULL) < 0)
                 conn_kill(c);
 }
@@ -141,12 +144,13 @@ static void refuse(struct conn *c, enum problem_type type, const char *detail)
         bufferevent_setcb(c->bev, NULL, NULL, on_event, arg);
         bufferevent_setwatermark(c->bev, EV_READ, 0, REFUSAL_INPUT_MAX);
         conn_set(c, CONN_REFUSING);
-        if (problem_encode(&(struct problem){ .type = type, .detail = detail }, &body) < 0) {
+        if (problem_encode(&(struct problem){.type = type, .detail = detail}, &body) < 0) {
                 conn_kill(c);
                 return;
         }
         evbuffer_add_printf(out, "HTTP/1.1 %d Refused\r\n", problem_status(type));
-        push(out, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\nConnection: close\r\n");
+        push(out,
+             "Content-Type: application/problem+json\r\nCache-Control: no-store\r\nConnection: close\r\n");
         evbuffer_add_printf(out, "Content-Length: %zu\r\n\r\n", body.len);
         evbuffer_add(out, body.data, body.len);
         buffer_free(&body);
@@ -172,7 +176,7 @@ static enum problem_type head_problem(int code)
 static void look_at_head(struct conn *c, struct evbuffer *input)
 {
         char text[HTTP_HEAD_MAX];
-        struct error err = { "" };
+        struct error err = {""};
 
         ev_ssize_t n = evbuffer_copyout(input, text, sizeof(text));
         int r = http_head_parse(&c->head, text, n > 0 ? (size_t)n : 0, &err);
@@ -208,7 +212,8 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 {
         struct conn *c = arg;
 
-        if (c->state == CONN_REFUSING && info->n_deleted > 0 && evbuffer_get_length(output) == 0 && c->linger_ticks == 0) {
+        if (c->state == CONN_REFUSING && info->n_deleted > 0 && evbuffer_get_length(output) == 0 &&
+            c->linger_ticks == 0) {
                 c->linger_ticks = 1;
                 loop_timer_in(c->timer, LINGER_TICK_MS);
         }
@@ -309,14 +314,14 @@ static bool over_cap(const struct conn *c)
         const struct conn *other;
         unsigned n = 0;
 
-        TAILQ_FOREACH(other, &http->conns, link)
+        TAILQ_FOREACH (other, &http->conns, link)
                 n += memcmp(&other->address, &c->address, sizeof(c->address)) == 0;
         return http->n_conns > http->config.connections_max || n > http->config.per_address_max;
 }
 
 static void note_address(struct conn *c)
 {
-        struct sockaddr_storage ss = { 0 };
+        struct sockaddr_storage ss = {0};
         socklen_t n = sizeof(ss);
 
         if (getpeername(SSL_get_fd(c->ssl), (struct sockaddr *)&ss, &n) < 0)
@@ -359,7 +364,8 @@ static int conn_new(struct http *http, SSL *ssl)
         c->http = http;
         c->ssl = ssl;
         if (loop_timer_new(&c->timer, http->config.loop, NULL, on_timer, c) < 0 ||
-            loop_timer_new(&c->poll, http->config.loop, NULL, on_poll, c) < 0 || SSL_set_ex_data(ssl, http_conn_index, c) != 1) {
+            loop_timer_new(&c->poll, http->config.loop, NULL, on_poll, c) < 0 ||
+            SSL_set_ex_data(ssl, http_conn_index, c) != 1) {
                 loop_timer_free(c->timer);
                 loop_timer_free(c->poll);
                 free(c);
@@ -370,7 +376,8 @@ static int conn_new(struct http *http, SSL *ssl)
         return 0;
 }
 
-/* evhttp asks for the transport of a connection that it has accepted. NULL would make it plain text: on_request ends that. */
+/* evhttp asks for the transport of a connection that it has accepted. NULL would make it plain text:
+ * on_request ends that. */
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
         struct http *http = arg;
@@ -381,7 +388,8 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
                 return NULL;
         }
         struct conn *c = SSL_get_ex_data(ssl, http_conn_index);
-        c->bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+        c->bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                                BEV_OPT_CLOSE_ON_FREE);
         if (!c->bev) {
                 SSL_free(ssl);
                 return NULL;
@@ -442,7 +450,8 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
         TAILQ_INIT(&http->conns);
         evhttp_set_allowed_methods(http->ev, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT);
         evhttp_set_max_headers_size(http->ev, HTTP_HEAD_MAX);
-        evhttp_set_max_body_size(http->ev, 1 << 20); /* never reached: the gate knows the limit of each path */
+        evhttp_set_max_body_size(http->ev,
+                                 1 << 20); /* never reached: the gate knows the limit of each path */
         evhttp_set_default_content_type(http->ev, NULL);
         evhttp_set_bevcb(http->ev, on_accept, http);
         evhttp_set_gencb(http->ev, on_request, http);
@@ -455,14 +464,16 @@ struct http *http_free(struct http *http)
         if (!http)
                 return NULL;
         evhttp_free(http->ev);
-        for (int i = 0; i < FREE_TURNS && !TAILQ_EMPTY(&http->conns); i++) /* bufferevents finish from the loop */
+        for (int i = 0; i < FREE_TURNS && !TAILQ_EMPTY(&http->conns);
+             i++) /* bufferevents finish from the loop */
                 loop_run_once(http->config.loop);
         SSL_CTX_free(http->tls);
         free(http);
         return NULL;
 }
 
-int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err)
+int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca,
+                 struct error *err)
 {
         SSL_CTX *ctx = NULL;
 

@@ -1,9 +1,9 @@
 /*
- * The relay's HTTP server: the one wrapper around evhttp. It owns every connection from the first byte: TLS, the gate in front of
- * evhttp's parser (http-head.h), deadlines, caps, hang-up detection, streams.
+ * The relay's HTTP server: the one wrapper around evhttp. It owns every connection from the first byte: TLS,
+ * the gate in front of evhttp's parser (http-head.h), deadlines, caps, hang-up detection, streams.
  *
- * A request belongs to the handler until it answers once (http_reply, http_problem, http_stream_end) or until on_close was called;
- * after either it must be forgotten.
+ * A request belongs to the handler until it answers once (http_reply, http_problem, http_stream_end) or until
+ * on_close was called; after either it must be forgotten.
  */
 #pragma once
 
@@ -16,9 +16,9 @@
 #include "queue/relay/http-head.h"
 #include "queue/relay/problem.h"
 
-#define HTTP_DEADLINE_MS 10000 /* handshake, head and body of a request, absolute */
-#define HTTP_IDLE_MS 75000     /* between requests */
-#define HTTP_SEND_MS 30000     /* for the client to take an answer */
+#define HTTP_DEADLINE_MS 10000        /* handshake, head and body of a request, absolute */
+#define HTTP_IDLE_MS 75000            /* between requests */
+#define HTTP_SEND_MS 30000            /* for the client to take an answer */
 #define HTTP_PENDING_MAX (256 * 1024) /* unsent bytes of a stream; past it the client is dropped */
 
 struct http;
@@ -42,10 +42,11 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
 struct http *http_free(struct http *http);
 
 /*
- * Server certificate and key from PEM files; client certificates are asked for and checked against client_ca. Again on reload:
- * connections that are open keep theirs. On failure the former stays in use.
+ * Server certificate and key from PEM files; client certificates are asked for and checked against client_ca.
+ * Again on reload: connections that are open keep theirs. On failure the former stays in use.
  */
-int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err);
+int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca,
+                 struct error *err);
 /* host is a numeric address; port 0 takes a free one. Before privileges are dropped. */
 int http_listen(struct http *http, const char *host, uint16_t port, uint16_t *ret_port, struct error *err);
 void http_stop_listening(struct http *http);
@@ -58,7 +59,8 @@ const char *http_header(const struct http_req *r, const char *name);
 const char *http_body(const struct http_req *r, size_t *ret_n);
 /* The peer's numeric address. */
 const char *http_peer(const struct http_req *r);
-/* The client certificate, only if it verified (borrowed); otherwise NULL, and *ret_why says why (NULL: none was sent). */
+/* The client certificate, only if it verified (borrowed); otherwise NULL, and *ret_why says why (NULL: none
+ * was sent). */
 X509 *http_peer_cert(const struct http_req *r, const char **ret_why);
 /* Called once if the client goes away before the answer. */
 void http_on_close(struct http_req *r, http_close_fn *fn, void *arg);
@@ -76,11 +78,12 @@ void http_fail(struct http_req *r, enum problem_type type, const char *detail);
 /* drained is called, with http_on_close's argument, each time that the last byte has gone to the socket. */
 void http_stream_begin(struct http_req *r, http_close_fn *drained);
 /*
- * Whether every byte so far has gone to the socket. Bytes sent otherwise wait behind others: who wants to be able to take something
- * back keeps it until the stream is clear.
+ * Whether every byte so far has gone to the socket. Bytes sent otherwise wait behind others: who wants to be
+ * able to take something back keeps it until the stream is clear.
  */
 bool http_stream_clear(const struct http_req *r);
-/* 0, or -ENOBUFS: more than HTTP_PENDING_MAX bytes wait, the connection is being dropped (on_close follows). */
+/* 0, or -ENOBUFS: more than HTTP_PENDING_MAX bytes wait, the connection is being dropped (on_close follows).
+ */
 int http_stream_send(struct http_req *r, const void *bytes, size_t n);
 /* Drops the connection; on_close follows. */
 void http_stream_abort(struct http_req *r);

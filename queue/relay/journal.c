@@ -1,7 +1,9 @@
 /*
- * Metadata of finished sign-ins on their way into the database: who had it, when, what state; no name, no outcome.
+ * Metadata of finished sign-ins on their way into the database: who had it, when, what state; no name, no
+ * outcome.
  *
- * Owns at most BATCH rows. Invariant: the database never holds up or fails a sign-in; rows that it refuses are dropped and counted.
+ * Owns at most BATCH rows. Invariant: the database never holds up or fails a sign-in; rows that it refuses
+ * are dropped and counted.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +33,8 @@ static void flush(struct journal *j)
                 tenants[i] = j->tenants[i];
         if (j->n && store_sign_ins_put(j->relay->store, tenants, j->rows, j->n) < 0) {
                 j->dropped += j->n;
-                log_warning("metadata_dropped", KV_U("rows", j->n), KV_U("total", j->dropped), KV_S("why", store_why(j->relay->store)));
+                log_warning("metadata_dropped", KV_U("rows", j->n), KV_U("total", j->dropped),
+                            KV_S("why", store_why(j->relay->store)));
         }
         j->n = 0;
 }

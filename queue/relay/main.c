@@ -46,14 +46,11 @@ struct options {
         struct relay_cli cli;
 };
 
-static const struct option long_options[] = { { "config", required_argument, NULL, 'c' },
-                                              { "check-config", no_argument, NULL, 'k' },
-                                              { "pin", required_argument, NULL, 'p' },
-                                              { "expires", required_argument, NULL, 'e' },
-                                              { "json", no_argument, NULL, 'j' },
-                                              { "help", no_argument, NULL, 'h' },
-                                              { "version", no_argument, NULL, 'V' },
-                                              { NULL, 0, NULL, 0 } };
+static const struct option long_options[] = {
+        {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
+        {"pin", required_argument, NULL, 'p'},    {"expires", required_argument, NULL, 'e'},
+        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
 
 /* -1 to go on, or the exit status. */
 static int parse_options(int argc, char **argv, struct options *o)
@@ -121,8 +118,8 @@ static int run_relay(struct relay *relay)
 
 int main(int argc, char **argv)
 {
-        struct options o = { .config = NULL };
-        struct relay relay = { .config_path = NULL };
+        struct options o = {.config = NULL};
+        struct relay relay = {.config_path = NULL};
         struct error err;
 
         int status = parse_options(argc, argv, &o);

@@ -37,11 +37,11 @@ enum problem_type {
 
 struct problem {
         enum problem_type type;
-        const char *detail;   /* one sentence, or NULL */
-        const char *instance; /* id of the sign-in, or NULL */
-        bool started_unknown; /* the request may have reached a connector */
+        const char *detail;    /* one sentence, or NULL */
+        const char *instance;  /* id of the sign-in, or NULL */
+        bool started_unknown;  /* the request may have reached a connector */
         const json_t *reasons; /* array of words, or NULL; borrowed */
-        uint32_t retry_after; /* s; 0: no header */
+        uint32_t retry_after;  /* s; 0: no header */
 };
 
 int problem_status(enum problem_type type);

@@ -1,8 +1,8 @@
 /*
  * The relay put together: routes, start, reload, drain, stop.
  *
- * Owns the table of endpoints. Invariant: draining tells links and callers at once, and ends when nothing is in flight or after
- * DRAIN_MS, whichever is first; what is still in flight then is answered.
+ * Owns the table of endpoints. Invariant: draining tells links and callers at once, and ends when nothing is
+ * in flight or after DRAIN_MS, whichever is first; what is still in flight then is answered.
  */
 #include "queue/relay/relay.h"
 
@@ -50,22 +50,23 @@ static const struct route {
         route_fn *fn;
         uint32_t body_max;
 } routes[] = {
-        { HTTP_POST, "/v1/tenants/{}/sign-ins", api_sign_in, JWE_MAX },
-        { HTTP_POST, "/v1/link/report", report_route, REPORT_MAX },
-        { HTTP_GET, "/v1/link/stream", stream_route, 0 },
-        { HTTP_PUT, "/v1/link/identity", identity_route, SMALL_BODY_MAX },
-        { HTTP_GET, "/v1/tenants/{}/keys", api_keys, 0 },
-        { HTTP_GET, "/v1/tenants/{}/sign-ins/{}", api_sign_in_get, 0 },
-        { HTTP_GET, "/v1/tenants/{}/status", api_status, 0 },
-        { HTTP_PUT, "/v1/tenants/{}/roster", api_roster_put, ROSTER_TEXT_MAX },
-        { HTTP_GET, "/v1/tenants/{}/pending", api_pending, 0 },
-        { HTTP_GET, "/.well-known/est/{}/cacerts", est_cacerts_get, 0 },
-        { HTTP_POST, "/.well-known/est/{}/simpleenroll", est_simpleenroll, SMALL_BODY_MAX },
-        { HTTP_POST, "/.well-known/est/{}/simplereenroll", est_simplereenroll, SMALL_BODY_MAX },
+        {HTTP_POST, "/v1/tenants/{}/sign-ins", api_sign_in, JWE_MAX},
+        {HTTP_POST, "/v1/link/report", report_route, REPORT_MAX},
+        {HTTP_GET, "/v1/link/stream", stream_route, 0},
+        {HTTP_PUT, "/v1/link/identity", identity_route, SMALL_BODY_MAX},
+        {HTTP_GET, "/v1/tenants/{}/keys", api_keys, 0},
+        {HTTP_GET, "/v1/tenants/{}/sign-ins/{}", api_sign_in_get, 0},
+        {HTTP_GET, "/v1/tenants/{}/status", api_status, 0},
+        {HTTP_PUT, "/v1/tenants/{}/roster", api_roster_put, ROSTER_TEXT_MAX},
+        {HTTP_GET, "/v1/tenants/{}/pending", api_pending, 0},
+        {HTTP_GET, "/.well-known/est/{}/cacerts", est_cacerts_get, 0},
+        {HTTP_POST, "/.well-known/est/{}/simpleenroll", est_simpleenroll, SMALL_BODY_MAX},
+        {HTTP_POST, "/.well-known/est/{}/simplereenroll", est_simplereenroll, SMALL_BODY_MAX},
 };
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
 
-static const struct route *find_route(const struct http_head *head, struct http_parts *parts, bool *ret_path_known)
+static const struct route *find_route(const struct http_head *head, struct http_parts *parts,
+                                      bool *ret_path_known)
 {
         *ret_path_known = false;
         for (size_t i = 0; i < N_ROUTES; i++) {
@@ -189,14 +190,16 @@ static int make_events(struct relay *relay)
 
 static int open_state(struct relay *relay, struct error *err)
 {
-        const struct dispatch_limits limits = { .in_flight_per_tenant = relay->config.in_flight_per_tenant };
+        const struct dispatch_limits limits = {.in_flight_per_tenant = relay->config.in_flight_per_tenant};
 
         int r = store_open(&relay->store, relay->config.state_dir, err);
         if (r == 0)
-                r = ca_open(&relay->ca, relay->config.state_dir, relay->config.node, loop_wall(relay->loop), err);
+                r = ca_open(&relay->ca, relay->config.state_dir, relay->config.node, loop_wall(relay->loop),
+                            err);
         if (r < 0)
                 return r;
-        if (dispatch_new(&relay->dispatch, relay->loop, &limits) < 0 || journal_new(&relay->journal, relay) < 0 || make_events(relay) < 0)
+        if (dispatch_new(&relay->dispatch, relay->loop, &limits) < 0 ||
+            journal_new(&relay->journal, relay) < 0 || make_events(relay) < 0)
                 return error_fail(err, -ENOMEM, "no memory");
         return 0;
 }
@@ -204,12 +207,12 @@ static int open_state(struct relay *relay, struct error *err)
 int relay_start(struct relay *relay, struct error *err)
 {
         struct buffer places = BUFFER(1024);
-        const struct http_config http = { .loop = relay->loop,
-                                          .handler = relay_handle,
-                                          .body_max = relay_body_max,
-                                          .arg = relay,
-                                          .connections_max = (unsigned)relay->config.connections,
-                                          .per_address_max = (unsigned)relay->config.connections_per_address };
+        const struct http_config http = {.loop = relay->loop,
+                                         .handler = relay_handle,
+                                         .body_max = relay_body_max,
+                                         .arg = relay,
+                                         .connections_max = (unsigned)relay->config.connections,
+                                         .per_address_max = (unsigned)relay->config.connections_per_address};
 
         LIST_INIT(&relay->tenants);
         raise_file_limit();
@@ -223,7 +226,8 @@ int relay_start(struct relay *relay, struct error *err)
         if (r == 0)
                 r = open_state(relay, err);
         if (r == 0)
-                r = http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca), err);
+                r = http_set_tls(relay->http, relay->config.certificate, relay->config.key,
+                                 ca_cert(relay->ca), err);
         if (r == 0)
                 r = announce(relay, places.data, err);
         buffer_free(&places);
@@ -242,7 +246,8 @@ void relay_reload(struct relay *relay)
         struct error err;
 
         sd_notify(0, "RELOADING=1");
-        if (http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca), &err) < 0)
+        if (http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca),
+                         &err) < 0)
                 log_error("reload_failed", KV_S("why", err.text));
         else
                 log_info("reloaded", KV_S("certificate", relay->config.certificate));
@@ -268,7 +273,7 @@ void relay_stop(struct relay *relay)
 
         if (relay->http)
                 http_stop_listening(relay->http);
-        LIST_FOREACH(t, &relay->tenants, entry)
+        LIST_FOREACH (t, &relay->tenants, entry)
                 sessions_close(t);
         relay->http = http_free(relay->http);
         relay->dispatch = dispatch_free(relay->dispatch);

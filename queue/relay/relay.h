@@ -26,13 +26,14 @@ struct announced {
         struct statement *statement;
 };
 
-/* A tenant in memory: the database is the truth, this is its cache, and what lives only while the relay does. */
+/* A tenant in memory: the database is the truth, this is its cache, and what lives only while the relay does.
+ */
 struct tenant {
         LIST_ENTRY(tenant) entry;
         char name[TENANT_MAX + 1], pin[KID_LEN + 1];
         struct store_secret secrets[STORE_SECRETS_MAX];
         size_t n_secrets;
-        int64_t generation; /* store_version when the secrets were read */
+        int64_t generation;    /* store_version when the secrets were read */
         struct roster *roster; /* NULL: none yet. May have expired */
         TAILQ_HEAD(announced_list, announced) announced;
         struct session_list sessions;
@@ -82,7 +83,8 @@ const struct roster_member *roster_connector_by_id(const struct roster *roster, 
 /* Replaces the roster (owned by the tenant from now on) and drops statements of those who left. */
 void tenant_set_roster(struct tenant *t, struct roster *roster);
 /* Verifies and keeps a connector's statement. 0; -errno with the reason: nothing changed. */
-int tenant_put_statement(struct relay *relay, struct tenant *t, const char *connector, const char *text, struct error *err);
+int tenant_put_statement(struct relay *relay, struct tenant *t, const char *connector, const char *text,
+                         struct error *err);
 /* Statements that live now; drops the others. */
 void tenant_expire_statements(const struct relay *relay, struct tenant *t);
 const struct announced *tenant_announced(const struct tenant *t, const char *connector);
@@ -122,7 +124,8 @@ struct session {
         TAILQ_HEAD(waiting_list, waiting) waiting; /* requests that have not left */
         size_t n_realms;
         char (*realms)[257]; /* that are ready */
-        char refused_statement[KID_LEN + 1]; /* hash of the last one that did not verify, so that it is logged once */
+        char refused_statement[KID_LEN +
+                               1]; /* hash of the last one that did not verify, so that it is logged once */
         bool overlap_told;
 };
 struct session *session_find(struct tenant *t, const char *id);
@@ -139,7 +142,8 @@ typedef void route_fn(struct relay *relay, struct http_req *r, const struct http
 route_fn api_keys, api_status, api_pending, api_roster_put, api_sign_in, api_sign_in_get;
 route_fn est_cacerts_get, est_simpleenroll, est_simplereenroll;
 /* The tenant, if the bearer secret is of this kind (0: any); otherwise an answer that refuses. NULL then. */
-struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind);
+struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name,
+                          enum store_secret_kind kind);
 /* Whether Content-Type is type (parameters aside); otherwise answers 415. */
 bool api_media_type(struct http_req *r, const char *type);
 /* Answers 200 with JSON; takes the reference. NULL is a lack of memory. */

@@ -1,9 +1,9 @@
 /*
  * What connectors say: who they are, their reports, their identity keys.
  *
- * Invariants: a connector speaks only for the id in its client certificate, whose SAN names its tenant; a report counts only for a
- * session of that connector and boot; a statement or identity of another id is refused. Reports are idempotent, so a connector may
- * post one again whenever it did not see the answer.
+ * Invariants: a connector speaks only for the id in its client certificate, whose SAN names its tenant; a
+ * report counts only for a session of that connector and boot; a statement or identity of another id is
+ * refused. Reports are idempotent, so a connector may post one again whenever it did not see the answer.
  */
 #include <errno.h>
 #include <openssl/sha.h>
@@ -68,11 +68,11 @@ static int take_realms(struct session *s, const struct report *report)
 
 static void take_state(struct session *s, const struct report *report)
 {
-        struct dispatch_state state = { .granted = report->granted,
-                                        .load = report->load,
-                                        .ready = s->n_realms > 0,
-                                        .n_reasons = report->n_reasons,
-                                        .reasons = (const char(*)[64])report->reasons };
+        struct dispatch_state state = {.granted = report->granted,
+                                       .load = report->load,
+                                       .ready = s->n_realms > 0,
+                                       .n_reasons = report->n_reasons,
+                                       .reasons = (const char(*)[64])report->reasons};
 
         dispatch_link_state(s->link, &state);
 }
@@ -91,7 +91,8 @@ static void take_statement(struct session *s, const char *text)
         if (strcmp(shown, s->refused_statement) == 0)
                 return;
         memcpy(s->refused_statement, shown, sizeof(shown));
-        log_info("statement_ignored", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("why", err.text));
+        log_info("statement_ignored", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
+                 KV_S("why", err.text));
 }
 
 /* Two boots of one identity side by side: a copied key, or two hosts made from one image. */
@@ -102,14 +103,14 @@ static void look_for_overlap(struct session *s)
 
         if (s->overlap_told || now - s->began < OVERLAP_MS)
                 return;
-        TAILQ_FOREACH(other, &s->tenant->sessions, entry)
-        {
-                if (other == s || strcmp(other->connector, s->connector) != 0 || strcmp(other->boot, s->boot) == 0 ||
-                    now - other->began < OVERLAP_MS)
+        TAILQ_FOREACH (other, &s->tenant->sessions, entry) {
+                if (other == s || strcmp(other->connector, s->connector) != 0 ||
+                    strcmp(other->boot, s->boot) == 0 || now - other->began < OVERLAP_MS)
                         continue;
                 s->overlap_told = true;
-                log_warning("connector_runs_twice", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
-                            KV_S("boot", s->boot), KV_S("other_boot", other->boot));
+                log_warning("connector_runs_twice", KV_S("tenant", s->tenant->name),
+                            KV_S("connector", s->connector), KV_S("boot", s->boot),
+                            KV_S("other_boot", other->boot));
                 return;
         }
 }
@@ -140,8 +141,8 @@ static void take_items(struct session *s, const struct report *report, struct re
 
 static void answer_report(struct http_req *r, struct session *s, const struct report *report)
 {
-        struct report_answer answer = { .confirmed = calloc(report->n_items + 1, sizeof(*answer.confirmed)),
-                                        .late = calloc(report->n_items + 1, sizeof(*answer.late)) };
+        struct report_answer answer = {.confirmed = calloc(report->n_items + 1, sizeof(*answer.confirmed)),
+                                       .late = calloc(report->n_items + 1, sizeof(*answer.late))};
         struct buffer json = BUFFER(REPORT_MAX);
 
         if (!answer.confirmed || !answer.late || take_realms(s, report) < 0) {
@@ -165,7 +166,7 @@ static void answer_report(struct http_req *r, struct session *s, const struct re
 void link_report(struct relay *relay, struct http_req *r)
 {
         struct peer peer;
-        struct report report = { .granted = 0 };
+        struct report report = {.granted = 0};
         struct error err;
         size_t n;
 
@@ -199,9 +200,10 @@ static void identity_clear(struct identity *i)
 }
 
 /* {tenant, id, iat, exp}, for this connector and not old. */
-static int check_claims(const struct relay *relay, const struct peer *peer, const json_t *claims, struct error *err)
+static int check_claims(const struct relay *relay, const struct peer *peer, const json_t *claims,
+                        struct error *err)
 {
-        static const char *const members[] = { "tenant", "id", "iat", "exp", NULL };
+        static const char *const members[] = {"tenant", "id", "iat", "exp", NULL};
         static const char what[] = "proof";
         int64_t now = loop_wall(relay->loop), iat, exp;
 
@@ -219,9 +221,10 @@ static int check_claims(const struct relay *relay, const struct peer *peer, cons
 }
 
 /* The key signed for this connector. One that is stored already may show its old proof again. */
-static int check_proof(const struct relay *relay, const struct peer *peer, const struct identity *i, struct error *err)
+static int check_proof(const struct relay *relay, const struct peer *peer, const struct identity *i,
+                       struct error *err)
 {
-        __attribute__((cleanup(jws_clear))) struct jws jws = { .text = NULL };
+        __attribute__((cleanup(jws_clear))) struct jws jws = {.text = NULL};
         json_t *claims = NULL;
 
         int r = jws_parse(&jws, i->proof, strlen(i->proof), JOSE_TYP_IDENTITY, false, err);
@@ -235,9 +238,10 @@ static int check_proof(const struct relay *relay, const struct peer *peer, const
         return r == -ETIME && strcmp(peer->connector.kid, key_kid(i->key)) == 0 ? 0 : r;
 }
 
-static int parse_identity(const struct relay *relay, const struct peer *peer, json_t *body, struct identity *i, struct error *err)
+static int parse_identity(const struct relay *relay, const struct peer *peer, json_t *body,
+                          struct identity *i, struct error *err)
 {
-        static const char *const members[] = { "jwk", "proof", NULL };
+        static const char *const members[] = {"jwk", "proof", NULL};
         const char *proof;
         json_t *jwk = NULL;
 
@@ -247,16 +251,19 @@ static int parse_identity(const struct relay *relay, const struct peer *peer, js
         int r = key_from_jwk(&i->key, json_object_get(body, "jwk"), NULL, err);
         if (r < 0)
                 return r;
-        if (text_set(&i->proof, proof) < 0 || key_to_jwk(i->key, &jwk) < 0 || !(i->jwk = json_dumps(jwk, JSON_COMPACT)))
+        if (text_set(&i->proof, proof) < 0 || key_to_jwk(i->key, &jwk) < 0 ||
+            !(i->jwk = json_dumps(jwk, JSON_COMPACT)))
                 r = error_fail(err, -ENOMEM, "no memory");
         json_decref(jwk);
         return r < 0 ? r : check_proof(relay, peer, i, err);
 }
 
 /* 200 where the roster has it; otherwise it is kept for the administrator. */
-static void settle_identity(struct relay *relay, struct http_req *r, struct peer *peer, const struct identity *i)
+static void settle_identity(struct relay *relay, struct http_req *r, struct peer *peer,
+                            const struct identity *i)
 {
-        const struct roster_member *m = roster_connector_by_id(tenant_live_roster(relay, peer->tenant), peer->connector.id);
+        const struct roster_member *m =
+                roster_connector_by_id(tenant_live_roster(relay, peer->tenant), peer->connector.id);
         bool known = strcmp(peer->connector.kid, key_kid(i->key)) == 0;
         struct store_connector *c = &peer->connector;
         int code = 0;
@@ -267,11 +274,13 @@ static void settle_identity(struct relay *relay, struct http_req *r, struct peer
                 c->proof = i->proof;
                 c->since = loop_wall(relay->loop);
                 code = store_identity_put(relay->store, peer->tenant->name, c);
-                log_info("identity_announced", KV_S("tenant", peer->tenant->name), KV_S("connector", c->id), KV_S("name", c->name),
-                         KV_S("kid", c->kid));
+                log_info("identity_announced", KV_S("tenant", peer->tenant->name), KV_S("connector", c->id),
+                         KV_S("name", c->name), KV_S("kid", c->kid));
         }
         if (code == -ENOSPC)
-                http_problem(r, &(struct problem){ .type = PROBLEM_BUSY, .detail = "too many identities wait for approval", .retry_after = 600 });
+                http_problem(r, &(struct problem){.type = PROBLEM_BUSY,
+                                                  .detail = "too many identities wait for approval",
+                                                  .retry_after = 600});
         else if (code < 0)
                 http_fail(r, PROBLEM_INTERNAL, "the database failed");
         else if (m && strcmp(key_kid(m->key), key_kid(i->key)) == 0)
@@ -283,8 +292,8 @@ static void settle_identity(struct relay *relay, struct http_req *r, struct peer
 void link_identity(struct relay *relay, struct http_req *r)
 {
         struct peer peer;
-        struct identity i = { .key = NULL };
-        struct error err = { "" };
+        struct identity i = {.key = NULL};
+        struct error err = {""};
         json_t *body = NULL;
         size_t n;
 

@@ -1,9 +1,10 @@
 /*
  * Sessions: the event stream of each linked connector, from hello to the end.
  *
- * Owns struct session and the requests in it that have not left: while earlier bytes of the stream are unsent, a request stays here, so
- * taking it back is certain. Its sequence number and remaining budget are written when it leaves. A session says nothing on
- * its own but heartbeats; what it hears comes through report.c.
+ * Owns struct session and the requests in it that have not left: while earlier bytes of the stream are
+ * unsent, a request stays here, so taking it back is certain. Its sequence number and remaining budget are
+ * written when it leaves. A session says nothing on its own but heartbeats; what it hears comes through
+ * report.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -79,18 +80,18 @@ void sessions_send_roster(struct tenant *t)
 {
         struct session *s;
 
-        TAILQ_FOREACH(s, &t->sessions, entry)
+        TAILQ_FOREACH (s, &t->sessions, entry)
                 send_roster(s);
 }
 
 static int send_hello(struct session *s)
 {
         const struct relay_config *c = &s->relay->config;
-        struct hello hello = { .now = loop_wall(s->relay->loop),
-                               .heartbeat = HEARTBEAT_MS,
-                               .reconnect_min = RECONNECT_MIN_MS,
-                               .reconnect_max = RECONNECT_MAX_MS,
-                               .roster_seq = s->tenant->roster ? s->tenant->roster->seq : 0 };
+        struct hello hello = {.now = loop_wall(s->relay->loop),
+                              .heartbeat = HEARTBEAT_MS,
+                              .reconnect_min = RECONNECT_MIN_MS,
+                              .reconnect_max = RECONNECT_MAX_MS,
+                              .roster_seq = s->tenant->roster ? s->tenant->roster->seq : 0};
         struct buffer json = BUFFER(EVENT_MAX);
 
         memcpy(hello.session, s->id, sizeof(hello.session));
@@ -159,8 +160,7 @@ static bool sink_withdraw(void *arg, const char *id)
         struct session *s = arg;
         struct waiting *w;
 
-        TAILQ_FOREACH(w, &s->waiting, entry)
-        {
+        TAILQ_FOREACH (w, &s->waiting, entry) {
                 if (strcmp(w->event.id, id) == 0) {
                         waiting_free(s, w);
                         return true;
@@ -182,7 +182,8 @@ static void sink_drop(void *arg, const char *why)
 {
         struct session *s = arg;
 
-        log_info("link_dropped", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("why", why));
+        log_info("link_dropped", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
+                 KV_S("why", why));
         http_stream_abort(s->r);
 }
 
@@ -225,7 +226,8 @@ static void session_close(void *arg)
         TAILQ_REMOVE(&s->tenant->sessions, s, entry);
         s->tenant->n_sessions--;
         if (s->link) {
-                log_info("link_down", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("session", s->id));
+                log_info("link_down", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
+                         KV_S("session", s->id));
                 dispatch_link_gone(s->link);
         }
         while (!TAILQ_EMPTY(&s->waiting))
@@ -239,8 +241,7 @@ struct session *session_find(struct tenant *t, const char *id)
 {
         struct session *s;
 
-        TAILQ_FOREACH(s, &t->sessions, entry)
-        {
+        TAILQ_FOREACH (s, &t->sessions, entry) {
                 if (strcmp(s->id, id) == 0)
                         return s;
         }
@@ -253,8 +254,7 @@ static void shed_oldest(struct tenant *t, const char *connector)
         struct session *s, *oldest = NULL;
         unsigned n = 0;
 
-        TAILQ_FOREACH(s, &t->sessions, entry)
-        {
+        TAILQ_FOREACH (s, &t->sessions, entry) {
                 if (strcmp(s->connector, connector) != 0)
                         continue;
                 n++;
@@ -265,10 +265,11 @@ static void shed_oldest(struct tenant *t, const char *connector)
                 sink_drop(oldest, "a newer session of the same connector");
 }
 
-static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer, const char *boot)
+static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer,
+                                   const char *boot)
 {
         struct session *s = calloc(1, sizeof(*s));
-        const struct dispatch_sink sink = { sink_request, sink_withdraw, sink_cancel, sink_drop, s };
+        const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, s};
         const char *agent = http_header(r, "User-Agent");
 
         if (!s)
@@ -285,7 +286,8 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         TAILQ_INIT(&s->waiting);
         TAILQ_INSERT_TAIL(&peer->tenant->sessions, s, entry);
         peer->tenant->n_sessions++;
-        if (id_generate(s->id) == 0 && loop_timer_new(&s->heartbeat, relay->loop, NULL, on_heartbeat, s) == 0 &&
+        if (id_generate(s->id) == 0 &&
+            loop_timer_new(&s->heartbeat, relay->loop, NULL, on_heartbeat, s) == 0 &&
             dispatch_link_new(&s->link, relay->dispatch, peer->tenant->name, s->connector, &sink) == 0)
                 return s;
         session_close(s);
@@ -312,7 +314,9 @@ void link_stream(struct relay *relay, struct http_req *r)
         }
         shed_oldest(peer.tenant, peer.connector.id);
         if (peer.tenant->n_sessions >= relay->config.links_per_tenant) {
-                http_problem(r, &(struct problem){ .type = PROBLEM_BUSY, .detail = "too many links of this tenant", .retry_after = 10 });
+                http_problem(r, &(struct problem){.type = PROBLEM_BUSY,
+                                                  .detail = "too many links of this tenant",
+                                                  .retry_after = 10});
                 return;
         }
         s = session_new(relay, r, &peer, boot);
@@ -320,8 +324,8 @@ void link_stream(struct relay *relay, struct http_req *r)
                 http_fail(r, PROBLEM_INTERNAL, "no memory for a session");
                 return;
         }
-        log_info("link_up", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("name", peer.connector.name),
-                 KV_S("session", s->id), KV_S("peer", http_peer(r)));
+        log_info("link_up", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
+                 KV_S("name", peer.connector.name), KV_S("session", s->id), KV_S("peer", http_peer(r)));
         http_on_close(r, session_close, s);
         http_stream_begin(r, on_drained);
         loop_timer_in(s->heartbeat, HEARTBEAT_MS);
@@ -337,10 +341,10 @@ void sessions_drain(struct relay *relay)
         struct session *s;
         char json[64];
 
-        snprintf(json, sizeof(json), "{\"reconnect\":[%d,%d]}", DRAIN_RECONNECT_MIN_MS, DRAIN_RECONNECT_MAX_MS);
-        LIST_FOREACH(t, &relay->tenants, entry)
-        {
-                TAILQ_FOREACH(s, &t->sessions, entry)
+        snprintf(json, sizeof(json), "{\"reconnect\":[%d,%d]}", DRAIN_RECONNECT_MIN_MS,
+                 DRAIN_RECONNECT_MAX_MS);
+        LIST_FOREACH (t, &relay->tenants, entry) {
+                TAILQ_FOREACH (s, &t->sessions, entry)
                         session_event(s, "drain", json);
         }
 }

@@ -1,8 +1,9 @@
 /*
  * Sign-ins: from the service's POST to the answer, and the metadata that stays.
  *
- * Owns struct sign_in, which lives as long as the POST. Invariant: the body is parsed as a JWE and forwarded, one recipient at a time;
- * it is never logged or stored, and there is nothing in it that this process could open.
+ * Owns struct sign_in, which lives as long as the POST. Invariant: the body is parsed as a JWE and forwarded,
+ * one recipient at a time; it is never logged or stored, and there is nothing in it that this process could
+ * open.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,15 +36,18 @@ static struct sign_in *sign_in_free(struct sign_in *s)
 /* Puts a sign-in that ended into the metadata. */
 static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem)
 {
-        struct store_sign_in row = { .at = s->at, .handed = trail->handed, .received = trail->received, .answered = trail->answered };
+        struct store_sign_in row = {.at = s->at,
+                                    .handed = trail->handed,
+                                    .received = trail->received,
+                                    .answered = trail->answered};
 
         memcpy(row.id, s->id, sizeof(row.id));
         memcpy(row.connector, trail->connector, sizeof(row.connector));
         snprintf(row.state, sizeof(row.state), "%s", trail->state);
         snprintf(row.problem, sizeof(row.problem), "%s", problem);
         journal_add(s->relay->journal, s->tenant, &row);
-        log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state), KV_S("problem", problem),
-                  KV_S("connector", row.connector));
+        log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state),
+                  KV_S("problem", problem), KV_S("connector", row.connector));
 }
 
 /* ---- what dispatch calls ---- */
@@ -63,11 +67,11 @@ static int on_share(void *arg, size_t i, struct buffer *out)
 static void on_done(void *arg, const struct dispatch_outcome *o)
 {
         struct sign_in *s = arg;
-        struct problem p = { .type = o->problem,
-                             .detail = o->detail,
-                             .instance = s->id,
-                             .started_unknown = o->started_unknown,
-                             .reasons = o->reasons };
+        struct problem p = {.type = o->problem,
+                            .detail = o->detail,
+                            .instance = s->id,
+                            .started_unknown = o->started_unknown,
+                            .reasons = o->reasons};
 
         note(s, &o->trail, o->jwe ? "" : problem_word(o->problem));
         http_on_close(s->r, NULL, NULL);
@@ -85,7 +89,7 @@ static void on_done(void *arg, const struct dispatch_outcome *o)
 static void on_close(void *arg)
 {
         struct sign_in *s = arg;
-        struct dispatch_trail trail = { .state = "cancelled", .handed = -1, .received = -1, .answered = -1 };
+        struct dispatch_trail trail = {.state = "cancelled", .handed = -1, .received = -1, .answered = -1};
 
         dispatch_cancel(s->relay->dispatch, s->tenant, s->id);
         dispatch_trail(s->relay->dispatch, s->tenant, s->id, &trail);
@@ -102,7 +106,7 @@ static bool traceparent_ok(const char *s)
 
 static void fail_id(struct http_req *r, enum problem_type type, const char *id, const char *detail)
 {
-        http_problem(r, &(struct problem){ .type = type, .instance = id, .detail = detail });
+        http_problem(r, &(struct problem){.type = type, .instance = id, .detail = detail});
 }
 
 /* The id and the budget of the headers. */
@@ -112,7 +116,8 @@ static bool read_headers(struct http_req *r, const char **ret_id, uint32_t *ret_
         uint64_t ms = BUDGET_DEFAULT;
 
         if (!id || !id_valid(id, strlen(id))) {
-                http_fail(r, PROBLEM_MALFORMED, "Postern-Id must be the request's jti: 16 to 64 characters A-Z a-z 0-9 -");
+                http_fail(r, PROBLEM_MALFORMED,
+                          "Postern-Id must be the request's jti: 16 to 64 characters A-Z a-z 0-9 -");
                 return false;
         }
         if (budget && text_parse_u64(budget, BUDGET_MIN, BUDGET_MAX, &ms) < 0) {
@@ -130,7 +135,8 @@ static bool id_is_new(struct relay *relay, struct http_req *r, const char *tenan
         struct dispatch_trail trail;
         struct store_sign_in row;
 
-        if (dispatch_trail(relay->dispatch, tenant, id, &trail) == -ENOENT && journal_get(relay->journal, tenant, id, &row) < 0)
+        if (dispatch_trail(relay->dispatch, tenant, id, &trail) == -ENOENT &&
+            journal_get(relay->journal, tenant, id, &row) < 0)
                 return true;
         fail_id(r, PROBLEM_DUPLICATE_ID, id, NULL);
         return false;
@@ -162,7 +168,7 @@ static bool admit(struct relay *relay, struct http_req *r, struct tenant *t)
                 return false;
         }
         if (!tenant_admit(relay, t, &wait)) {
-                http_problem(r, &(struct problem){ .type = PROBLEM_RATE_LIMITED, .retry_after = wait });
+                http_problem(r, &(struct problem){.type = PROBLEM_RATE_LIMITED, .retry_after = wait});
                 return false;
         }
         return api_media_type(r, "application/jose+json");
@@ -182,13 +188,13 @@ static int parse_body(struct sign_in *s, struct http_req *r, struct error *err)
 static void submit(struct sign_in *s, uint32_t budget)
 {
         const char *connectors[JWE_RECIPIENTS_MAX], *trace = http_header(s->r, "traceparent");
-        struct dispatch_submission submission = { .tenant = s->tenant,
-                                                  .id = s->id,
-                                                  .traceparent = traceparent_ok(trace) ? trace : NULL,
-                                                  .budget_ms = budget,
-                                                  .n = s->n,
-                                                  .connectors = connectors,
-                                                  .caller = { on_share, on_done, s } };
+        struct dispatch_submission submission = {.tenant = s->tenant,
+                                                 .id = s->id,
+                                                 .traceparent = traceparent_ok(trace) ? trace : NULL,
+                                                 .budget_ms = budget,
+                                                 .n = s->n,
+                                                 .connectors = connectors,
+                                                 .caller = {on_share, on_done, s}};
 
         for (size_t i = 0; i < s->n; i++)
                 connectors[i] = s->connector[i];
@@ -204,7 +210,7 @@ static void submit(struct sign_in *s, uint32_t budget)
 void api_sign_in(struct relay *relay, struct http_req *r, const struct http_parts *parts)
 {
         struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_SERVICE);
-        struct error err = { "" };
+        struct error err = {""};
         const char *id;
         uint32_t budget;
 
@@ -227,7 +233,9 @@ void api_sign_in(struct relay *relay, struct http_req *r, const struct http_part
         }
         match_recipients(s, t);
         if (s->n == 0) {
-                note(s, &(struct dispatch_trail){ .state = "failed", .handed = -1, .received = -1, .answered = -1 },
+                note(s,
+                     &(struct dispatch_trail){
+                             .state = "failed", .handed = -1, .received = -1, .answered = -1},
                      problem_word(PROBLEM_STALE_KEYS));
                 fail_id(r, PROBLEM_STALE_KEYS, s->id, NULL);
                 sign_in_free(s);
@@ -253,9 +261,9 @@ static json_t *row_json(const struct relay *relay, const struct store_sign_in *r
         set_ms(hops, "handed", row->handed);
         set_ms(hops, "received", row->received);
         set_ms(hops, "answered", row->answered);
-        return json_pack("{s:s, s:I, s:s, s:s*, s:s, s:s*, s:o}", "id", row->id, "at", (json_int_t)row->at, "node", relay->config.node,
-                         "connector", row->connector[0] ? row->connector : NULL, "state", row->state, "problem",
-                         row->problem[0] ? row->problem : NULL, "hops", hops);
+        return json_pack("{s:s, s:I, s:s, s:s*, s:s, s:s*, s:o}", "id", row->id, "at", (json_int_t)row->at,
+                         "node", relay->config.node, "connector", row->connector[0] ? row->connector : NULL,
+                         "state", row->state, "problem", row->problem[0] ? row->problem : NULL, "hops", hops);
 }
 
 void api_sign_in_get(struct relay *relay, struct http_req *r, const struct http_parts *parts)
@@ -263,13 +271,16 @@ void api_sign_in_get(struct relay *relay, struct http_req *r, const struct http_
         struct tenant *t = api_tenant(relay, r, parts->part[0], 0);
         const char *id = parts->part[1];
         struct dispatch_trail trail;
-        struct store_sign_in row = { .at = 0 };
+        struct store_sign_in row = {.at = 0};
 
         if (!t)
                 return;
         int code = journal_get(relay->journal, t->name, id, &row);
         if (code == -ENOENT && dispatch_trail(relay->dispatch, t->name, id, &trail) == 0) {
-                row = (struct store_sign_in){ .at = loop_wall(relay->loop), .handed = trail.handed, .received = trail.received, .answered = -1 };
+                row = (struct store_sign_in){.at = loop_wall(relay->loop),
+                                             .handed = trail.handed,
+                                             .received = trail.received,
+                                             .answered = -1};
                 snprintf(row.id, sizeof(row.id), "%s", id);
                 snprintf(row.state, sizeof(row.state), "%s", trail.state);
                 memcpy(row.connector, trail.connector, sizeof(row.connector));

@@ -41,7 +41,8 @@ struct store {
 };
 
 /*
- * The query, reset and bound: format letters are t (const char *), i (int64_t), b (const uint8_t *, STORE_HASH_LEN bytes). NULL when SQLite fails.
+ * The query, reset and bound: format letters are t (const char *), i (int64_t), b (const uint8_t *,
+ * STORE_HASH_LEN bytes). NULL when SQLite fails.
  */
 sqlite3_stmt *store_query(struct store *s, enum query q, const char *format, ...);
 /* Runs a query that returns no row. Rows changed, or -EIO. */

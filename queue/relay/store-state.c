@@ -1,8 +1,9 @@
 /*
  * The relay's database: connectors with their identities and certificates, rosters, metadata of sign-ins.
  *
- * Invariants: a stored roster is replaced only by one of a higher sequence number; a sign-in's row tells who had it and when, never
- * what came of it. Whoever calls has verified rosters and proofs; nothing is judged here.
+ * Invariants: a stored roster is replaced only by one of a higher sequence number; a sign-in's row tells who
+ * had it and when, never what came of it. Whoever calls has verified rosters and proofs; nothing is judged
+ * here.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,14 +12,16 @@
 
 /* ---- connectors ---- */
 
-int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name, int64_t now)
+int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name,
+                          int64_t now)
 {
         int n = store_run(store, store_query(store, Q_ENROL, "ttti", tenant, id, name, now));
 
         return n < 0 ? n : n == 0 ? -EEXIST : 0;
 }
 
-int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial, int64_t not_after)
+int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial,
+                          int64_t not_after)
 {
         int r = store_run(store, store_query(store, Q_CERTIFICATE, "ttti", serial, tenant, id, not_after));
 
@@ -27,7 +30,7 @@ int store_certificate_add(struct store *store, const char *tenant, const char *i
 
 static void read_connector(sqlite3_stmt *st, struct store_connector *c)
 {
-        *c = (struct store_connector){ .id = "" };
+        *c = (struct store_connector){.id = ""};
         store_text(st, 0, c->id, sizeof(c->id));
         store_text(st, 1, c->name, sizeof(c->name));
         store_text(st, 2, c->kid, sizeof(c->kid));
@@ -35,7 +38,8 @@ static void read_connector(sqlite3_stmt *st, struct store_connector *c)
         c->since = sqlite3_column_int64(st, 4);
 }
 
-int store_connector_get(struct store *store, const char *tenant, const char *id, struct store_connector *ret_connector)
+int store_connector_get(struct store *store, const char *tenant, const char *id,
+                        struct store_connector *ret_connector)
 {
         sqlite3_stmt *st = store_query(store, Q_CONNECTOR, "tt", tenant, id);
         int r = store_step(store, st);
@@ -55,7 +59,8 @@ int store_identity_put(struct store *store, const char *tenant, const struct sto
                 return (int)n;
         if (n >= STORE_PENDING_MAX + ROSTER_MEMBERS_MAX)
                 return -ENOSPC;
-        int r = store_run(store, store_query(store, Q_IDENTITY_PUT, "tttitt", c->kid, c->jwk, c->proof, c->since, tenant, c->id));
+        int r = store_run(store, store_query(store, Q_IDENTITY_PUT, "tttitt", c->kid, c->jwk, c->proof,
+                                             c->since, tenant, c->id));
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
@@ -102,14 +107,16 @@ int store_roster_get(struct store *store, const char *tenant, struct buffer *jws
 
 static int put_row(struct store *store, const char *tenant, const struct store_sign_in *row)
 {
-        sqlite3_stmt *st = store_query(store, Q_SIGN_IN_PUT, "ttitttiii", tenant, row->id, row->at, row->connector, row->state,
-                                       row->problem, row->handed, row->received, row->answered);
+        sqlite3_stmt *st =
+                store_query(store, Q_SIGN_IN_PUT, "ttitttiii", tenant, row->id, row->at, row->connector,
+                            row->state, row->problem, row->handed, row->received, row->answered);
         int r = store_run(store, st);
 
         return r < 0 ? r : 0;
 }
 
-int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows, size_t n)
+int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows,
+                       size_t n)
 {
         int r = 0;
 
@@ -131,7 +138,7 @@ int store_sign_in_get(struct store *store, const char *tenant, const char *id, s
 
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
-        *ret_row = (struct store_sign_in){ .at = sqlite3_column_int64(st, 0) };
+        *ret_row = (struct store_sign_in){.at = sqlite3_column_int64(st, 0)};
         memcpy(ret_row->id, id, strnlen(id, ID_MAX));
         store_text(st, 1, ret_row->connector, sizeof(ret_row->connector));
         store_text(st, 2, ret_row->state, sizeof(ret_row->state));
@@ -148,10 +155,10 @@ int store_purge(struct store *store, int64_t now)
         const struct {
                 enum query query;
                 int64_t before;
-        } terms[] = { { Q_PURGE_SIGN_INS, now - STORE_SIGN_IN_LIFE },
-                      { Q_PURGE_TOKENS, now - STORE_SIGN_IN_LIFE },
-                      { Q_PURGE_IDENTITIES, now - STORE_PENDING_LIFE },
-                      { Q_PURGE_CERTIFICATES, now } };
+        } terms[] = {{Q_PURGE_SIGN_INS, now - STORE_SIGN_IN_LIFE},
+                     {Q_PURGE_TOKENS, now - STORE_SIGN_IN_LIFE},
+                     {Q_PURGE_IDENTITIES, now - STORE_PENDING_LIFE},
+                     {Q_PURGE_CERTIFICATES, now}};
         int r = 0;
 
         for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {

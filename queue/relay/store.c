@@ -1,8 +1,10 @@
 /*
- * The relay's database: schema, statements, tenants, secrets and tokens. Connectors, rosters and sign-ins: store-state.c.
+ * The relay's database: schema, statements, tenants, secrets and tokens. Connectors, rosters and sign-ins:
+ * store-state.c.
  *
- * Owns the SQLite handle (WAL, so that the command line can write while the relay runs). Invariants: no secret, token, name of a
- * person, verdict or body is ever bound to a statement; a token is used up by a single UPDATE, so two takers can't both have it.
+ * Owns the SQLite handle (WAL, so that the command line can write while the relay runs). Invariants: no
+ * secret, token, name of a person, verdict or body is ever bound to a statement; a token is used up by a
+ * single UPDATE, so two takers can't both have it.
  */
 #include "queue/relay/store.h"
 
@@ -20,19 +22,27 @@
 
 static const char schema[] =
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; BEGIN IMMEDIATE;"
-        "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;"
-        "CREATE TABLE IF NOT EXISTS secret(tenant TEXT NOT NULL, kind INTEGER NOT NULL, hash BLOB NOT NULL, since INTEGER NOT NULL,"
+        "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL) "
+        "WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS secret(tenant TEXT NOT NULL, kind INTEGER NOT NULL, hash BLOB NOT NULL, "
+        "since INTEGER NOT NULL,"
         " PRIMARY KEY(tenant, hash)) WITHOUT ROWID;"
-        "CREATE TABLE IF NOT EXISTS token(hash BLOB PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, expires INTEGER NOT NULL,"
+        "CREATE TABLE IF NOT EXISTS token(hash BLOB PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, "
+        "expires INTEGER NOT NULL,"
         " used INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
-        "CREATE TABLE IF NOT EXISTS connector(tenant TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, enrolled INTEGER NOT NULL,"
+        "CREATE TABLE IF NOT EXISTS connector(tenant TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, "
+        "enrolled INTEGER NOT NULL,"
         " kid TEXT, jwk TEXT, proof TEXT, since INTEGER, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
-        "CREATE TABLE IF NOT EXISTS certificate(serial TEXT PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL, not_after INTEGER NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS certificate(serial TEXT PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT "
+        "NULL, not_after INTEGER NOT NULL)"
         " WITHOUT ROWID;"
-        "CREATE TABLE IF NOT EXISTS roster(tenant TEXT PRIMARY KEY, seq INTEGER NOT NULL, jws TEXT NOT NULL, since INTEGER NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS roster(tenant TEXT PRIMARY KEY, seq INTEGER NOT NULL, jws TEXT NOT NULL, "
+        "since INTEGER NOT NULL)"
         " WITHOUT ROWID;"
-        "CREATE TABLE IF NOT EXISTS sign_in(tenant TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, connector TEXT, state TEXT NOT NULL,"
-        " problem TEXT, handed INTEGER, received INTEGER, answered INTEGER, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS sign_in(tenant TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, "
+        "connector TEXT, state TEXT NOT NULL,"
+        " problem TEXT, handed INTEGER, received INTEGER, answered INTEGER, PRIMARY KEY(tenant, id)) WITHOUT "
+        "ROWID;"
         "CREATE INDEX IF NOT EXISTS sign_in_at ON sign_in(at);"
         "COMMIT;";
 
@@ -44,21 +54,27 @@ static const char *const texts[Q_COUNT_] = {
         [Q_SECRET_COUNT] = "SELECT COUNT(*) FROM secret WHERE tenant=?",
         [Q_SECRETS] = "SELECT kind, hash FROM secret WHERE tenant=?",
         [Q_TOKEN_ADD] = "INSERT INTO token(hash, tenant, name, expires) VALUES(?,?,?,?)",
-        [Q_TOKEN_CHECK] = "SELECT COUNT(*) FROM token WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
-        [Q_TOKEN_TAKE] = "UPDATE token SET used=1 WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
+        [Q_TOKEN_CHECK] =
+                "SELECT COUNT(*) FROM token WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
+        [Q_TOKEN_TAKE] =
+                "UPDATE token SET used=1 WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
         [Q_ENROL] = "INSERT INTO connector(tenant, id, name, enrolled) VALUES(?,?,?,?)"
                     " ON CONFLICT DO UPDATE SET enrolled=excluded.enrolled WHERE name=excluded.name",
         [Q_CERTIFICATE] = "INSERT INTO certificate(serial, tenant, id, not_after) VALUES(?,?,?,?)",
         [Q_CONNECTOR] = "SELECT id, name, kid, enrolled, since FROM connector WHERE tenant=? AND id=?",
         [Q_IDENTITY_COUNT] = "SELECT COUNT(*) FROM connector WHERE tenant=? AND kid IS NOT NULL AND id<>?",
-        [Q_IDENTITY_PUT] = "UPDATE connector SET kid=?, jwk=?, proof=?, since=CASE WHEN kid IS ?1 THEN since ELSE ? END"
-                           " WHERE tenant=? AND id=?",
-        [Q_IDENTITIES] = "SELECT id, name, kid, enrolled, since, jwk, proof FROM connector WHERE tenant=? AND kid IS NOT NULL ORDER BY since",
+        [Q_IDENTITY_PUT] =
+                "UPDATE connector SET kid=?, jwk=?, proof=?, since=CASE WHEN kid IS ?1 THEN since ELSE ? END"
+                " WHERE tenant=? AND id=?",
+        [Q_IDENTITIES] = "SELECT id, name, kid, enrolled, since, jwk, proof FROM connector WHERE tenant=? "
+                         "AND kid IS NOT NULL ORDER BY since",
         [Q_ROSTER_PUT] = "INSERT INTO roster(tenant, seq, jws, since) VALUES(?,?,?,?)"
-                         " ON CONFLICT DO UPDATE SET seq=excluded.seq, jws=excluded.jws, since=excluded.since WHERE seq<excluded.seq",
+                         " ON CONFLICT DO UPDATE SET seq=excluded.seq, jws=excluded.jws, "
+                         "since=excluded.since WHERE seq<excluded.seq",
         [Q_ROSTER_GET] = "SELECT jws FROM roster WHERE tenant=?",
         [Q_SIGN_IN_PUT] = "INSERT OR REPLACE INTO sign_in VALUES(?,?,?,NULLIF(?,''),?,NULLIF(?,''),?,?,?)",
-        [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered FROM sign_in WHERE tenant=? AND id=?",
+        [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered FROM sign_in "
+                          "WHERE tenant=? AND id=?",
         [Q_PURGE_SIGN_INS] = "DELETE FROM sign_in WHERE at<?",
         [Q_PURGE_TOKENS] = "DELETE FROM token WHERE expires<?",
         [Q_PURGE_IDENTITIES] = "UPDATE connector SET kid=NULL, jwk=NULL, proof=NULL WHERE since<?",
@@ -78,7 +94,8 @@ static bool bind_all(sqlite3_stmt *st, const char *format, va_list ap)
                 else if (*format == 'i')
                         code = sqlite3_bind_int64(st, i, va_arg(ap, int64_t));
                 else
-                        code = sqlite3_bind_blob(st, i, va_arg(ap, const uint8_t *), STORE_HASH_LEN, SQLITE_TRANSIENT);
+                        code = sqlite3_bind_blob(st, i, va_arg(ap, const uint8_t *), STORE_HASH_LEN,
+                                                 SQLITE_TRANSIENT);
         }
         return code == SQLITE_OK;
 }
@@ -157,7 +174,8 @@ int store_open(struct store **ret_store, const char *dir, struct error *err)
                 return error_fail(err, -ENAMETOOLONG, "state directory %s: the name is too long", dir);
         }
         mode_t mask = umask(077);
-        int code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+        int code = sqlite3_open_v2(path, &s->db,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
         if (code == SQLITE_OK) {
                 sqlite3_busy_timeout(s->db, BUSY_MS);
                 code = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
@@ -231,7 +249,8 @@ int store_tenants(struct store *store, store_tenant_fn *fn, void *arg)
         return r;
 }
 
-int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind, const uint8_t hash[STORE_HASH_LEN], int64_t now)
+int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind,
+                     const uint8_t hash[STORE_HASH_LEN], int64_t now)
 {
         int64_t n = store_count(store, store_query(store, Q_SECRET_COUNT, "t", tenant));
 
@@ -243,7 +262,8 @@ int store_secret_add(struct store *store, const char *tenant, enum store_secret_
         return r < 0 ? r : 0;
 }
 
-int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX], size_t *ret_n)
+int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX],
+                  size_t *ret_n)
 {
         sqlite3_stmt *st = store_query(store, Q_SECRETS, "t", tenant);
         size_t n = 0;
@@ -262,21 +282,24 @@ int store_secrets(struct store *store, const char *tenant, struct store_secret s
 
 /* ---- tokens ---- */
 
-int store_token_add(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t expires)
+int store_token_add(struct store *store, const char *tenant, const char *name,
+                    const uint8_t hash[STORE_HASH_LEN], int64_t expires)
 {
         int r = store_run(store, store_query(store, Q_TOKEN_ADD, "btti", hash, tenant, name, expires));
 
         return r < 0 ? r : 0;
 }
 
-int store_token_check(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t now)
+int store_token_check(struct store *store, const char *tenant, const char *name,
+                      const uint8_t hash[STORE_HASH_LEN], int64_t now)
 {
         int64_t n = store_count(store, store_query(store, Q_TOKEN_CHECK, "btti", hash, tenant, name, now));
 
         return n < 0 ? (int)n : n == 1 ? 0 : -EACCES;
 }
 
-int store_token_take(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t now)
+int store_token_take(struct store *store, const char *tenant, const char *name,
+                     const uint8_t hash[STORE_HASH_LEN], int64_t now)
 {
         int n = store_run(store, store_query(store, Q_TOKEN_TAKE, "btti", hash, tenant, name, now));
 

@@ -1,8 +1,9 @@
 /*
- * What the relay remembers across restarts: one SQLite database in its state directory. No name, no outcome, no body of a sign-in.
+ * What the relay remembers across restarts: one SQLite database in its state directory. No name, no outcome,
+ * no body of a sign-in.
  *
- * Secrets and tokens are kept as SHA-256 hashes. The command line and the running relay use the same file at the same time.
- * All functions: 0 or -errno; -EIO is SQLite's (err, or store_why, has its text).
+ * Secrets and tokens are kept as SHA-256 hashes. The command line and the running relay use the same file at
+ * the same time. All functions: 0 or -errno; -EIO is SQLite's (err, or store_why, has its text).
  */
 #pragma once
 
@@ -13,8 +14,8 @@
 #include "connector/base/loop.h"
 
 #define STORE_HASH_LEN 32
-#define STORE_SECRETS_MAX 32    /* per tenant */
-#define STORE_PENDING_MAX 256   /* identities per tenant that no roster has */
+#define STORE_SECRETS_MAX 32  /* per tenant */
+#define STORE_PENDING_MAX 256 /* identities per tenant that no roster has */
 #define STORE_PENDING_LIFE (7 * 86400)
 #define STORE_SIGN_IN_LIFE (30 * 86400)
 
@@ -46,29 +47,37 @@ struct store_secret {
         uint8_t hash[STORE_HASH_LEN];
 };
 /* -ENOSPC: the tenant has STORE_SECRETS_MAX. */
-int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind, const uint8_t hash[STORE_HASH_LEN], int64_t now);
-int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX], size_t *ret_n);
+int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind,
+                     const uint8_t hash[STORE_HASH_LEN], int64_t now);
+int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX],
+                  size_t *ret_n);
 
 /* ---- enrolment tokens ---- */
-int store_token_add(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t expires);
+int store_token_add(struct store *store, const char *tenant, const char *name,
+                    const uint8_t hash[STORE_HASH_LEN], int64_t expires);
 /* Whether the token could be taken now; uses nothing up. -EACCES. */
-int store_token_check(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t now);
+int store_token_check(struct store *store, const char *tenant, const char *name,
+                      const uint8_t hash[STORE_HASH_LEN], int64_t now);
 /* Uses the token up, in one statement. -EACCES: unknown, used, expired or for another name. */
-int store_token_take(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN], int64_t now);
+int store_token_take(struct store *store, const char *tenant, const char *name,
+                     const uint8_t hash[STORE_HASH_LEN], int64_t now);
 
 /* ---- connectors ---- */
 struct store_connector {
         char id[ID_MAX + 1];
         char name[NAME_MAX_LEN + 1];
-        char kid[KID_LEN + 1]; /* "" until an identity came */
+        char kid[KID_LEN + 1];   /* "" until an identity came */
         int64_t enrolled, since; /* since: of the identity */
         char *jwk, *proof;       /* NULL or owned by the callee's caller: valid during the callback only */
 };
 /* Notes an enrolled connector and its certificate. -EEXIST: the id stands under another name. */
-int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name, int64_t now);
-int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial, int64_t not_after);
+int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name,
+                          int64_t now);
+int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial,
+                          int64_t not_after);
 /* Copies all but jwk and proof. -ENOENT. */
-int store_connector_get(struct store *store, const char *tenant, const char *id, struct store_connector *ret_connector);
+int store_connector_get(struct store *store, const char *tenant, const char *id,
+                        struct store_connector *ret_connector);
 /* -ENOSPC: too many identities wait already. */
 int store_identity_put(struct store *store, const char *tenant, const struct store_connector *c);
 typedef void store_connector_fn(void *arg, const struct store_connector *c);
@@ -86,11 +95,12 @@ struct store_sign_in {
         int64_t at;
         char connector[ID_MAX + 1]; /* "" where none had it */
         char state[16];
-        char problem[32]; /* "" where none */
+        char problem[32];                   /* "" where none */
         int64_t handed, received, answered; /* ms after it came in; -1: never */
 };
 /* Writes many in one transaction. */
-int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows, size_t n);
+int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows,
+                       size_t n);
 /* -ENOENT */
 int store_sign_in_get(struct store *store, const char *tenant, const char *id, struct store_sign_in *ret_row);
 /* Forgets what is older than its term: sign-ins, tokens, identities that nobody took, certificates. */

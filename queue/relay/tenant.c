@@ -1,9 +1,10 @@
 /*
  * Tenants in memory: secrets, roster, live statements, rate limit.
  *
- * Invariants: the database decides who exists and which secrets count (re-read when another process wrote, at most REFRESH_MS later, at
- * once for a secret that is not known); a statement is kept only if it verified with the key that the live roster gives its connector;
- * only tenants that exist are cached, so strangers grow nothing.
+ * Invariants: the database decides who exists and which secrets count (re-read when another process wrote, at
+ * most REFRESH_MS later, at once for a secret that is not known); a statement is kept only if it verified
+ * with the key that the live roster gives its connector; only tenants that exist are cached, so strangers
+ * grow nothing.
  */
 #include <errno.h>
 #include <openssl/sha.h>
@@ -88,8 +89,7 @@ int tenant_get(struct relay *relay, const char *name, struct tenant **ret_tenant
         if (!tenant_valid(name))
                 return -ENOENT;
         refresh_generation(relay, false);
-        LIST_FOREACH(t, &relay->tenants, entry)
-        {
+        LIST_FOREACH (t, &relay->tenants, entry) {
                 if (strcmp(t->name, name) == 0) {
                         *ret_tenant = t;
                         return t->generation == relay->generation ? 0 : read_secrets(relay, t);
@@ -184,8 +184,7 @@ const struct announced *tenant_announced(const struct tenant *t, const char *con
 {
         const struct announced *a;
 
-        TAILQ_FOREACH(a, &t->announced, entry)
-        {
+        TAILQ_FOREACH (a, &t->announced, entry) {
                 if (strcmp(a->connector, connector) == 0)
                         return a;
         }
@@ -239,8 +238,7 @@ static int keep_statement(struct tenant *t, const char *connector, struct statem
         const struct announced *found = tenant_announced(t, connector);
         struct announced *a = NULL;
 
-        TAILQ_FOREACH(a, &t->announced, entry)
-        {
+        TAILQ_FOREACH (a, &t->announced, entry) {
                 if (a == found)
                         break;
         }
@@ -251,15 +249,16 @@ static int keep_statement(struct tenant *t, const char *connector, struct statem
                 memcpy(a->connector, connector, strnlen(connector, ID_MAX));
                 TAILQ_INSERT_TAIL(&t->announced, a, entry);
         } else if (!supersedes(s, a->statement)) {
-                return error_fail(err, -ESTALE, "statement %llu is not newer than %llu", (unsigned long long)s->seq,
-                                  (unsigned long long)a->statement->seq);
+                return error_fail(err, -ESTALE, "statement %llu is not newer than %llu",
+                                  (unsigned long long)s->seq, (unsigned long long)a->statement->seq);
         }
         statement_free(a->statement);
         a->statement = s;
         return 0;
 }
 
-int tenant_put_statement(struct relay *relay, struct tenant *t, const char *connector, const char *text, struct error *err)
+int tenant_put_statement(struct relay *relay, struct tenant *t, const char *connector, const char *text,
+                         struct error *err)
 {
         const struct announced *known = tenant_announced(t, connector);
         const struct roster_member *m = roster_connector_by_id(tenant_live_roster(relay, t), connector);
@@ -269,7 +268,8 @@ int tenant_put_statement(struct relay *relay, struct tenant *t, const char *conn
                 return 0;
         if (!m)
                 return error_fail(err, -ENOKEY, "connector %s is not in the roster", connector);
-        int r = statement_verify(&s, text, strlen(text), m->key, connector, t->name, loop_wall(relay->loop), err);
+        int r = statement_verify(&s, text, strlen(text), m->key, connector, t->name, loop_wall(relay->loop),
+                                 err);
         if (r < 0)
                 return r;
         r = keep_statement(t, connector, s, err);
@@ -283,8 +283,7 @@ const char *tenant_connector_of_key(const struct relay *relay, const struct tena
         int64_t now = loop_wall(relay->loop);
         const struct announced *a;
 
-        TAILQ_FOREACH(a, &t->announced, entry)
-        {
+        TAILQ_FOREACH (a, &t->announced, entry) {
                 const struct statement *s = a->statement;
                 for (size_t i = 0; i < s->n_keys && s->exp > now; i++) {
                         if (s->keys[i].exp > now && strcmp(key_kid(s->keys[i].key), kid) == 0)

@@ -11,8 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void try_text(const char *text, size_t n)
 {
-        struct ca_request request = { .req = NULL };
-        struct error err = { "" };
+        struct ca_request request = {.req = NULL};
+        struct error err = {""};
 
         int r = ca_request_parse(&request, text, n, "acme", &err);
         if (r == 0 ? !request.req || strlen(request.id) < 16 : r != -EBADMSG || request.req || !err.text[0])

@@ -1,11 +1,10 @@
 /*
- * Makes the signed and sealed things that a test of the relay needs, so that the test itself can be plain Python:
- *   forge key FILE                                         -> {"kid","pin","jwk"}
- *   forge roster KEY TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS
- *   forge statement KEY TENANT ID BOOT SEQ ENCKEY REALM    -> compact JWS
- *   forge proof KEY TENANT ID AGE                          -> compact JWS made AGE seconds ago
- *   forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes
- *   forge csr KEY TENANT ID                                -> base64 PKCS#10
+ * Makes the signed and sealed things that a test of the relay needs, so that the test itself can be plain
+ * Python: forge key FILE                                         -> {"kid","pin","jwk"} forge roster KEY
+ * TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS forge statement KEY TENANT ID BOOT SEQ
+ * ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE                          -> compact JWS made
+ * AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge csr KEY
+ * TENANT ID                                -> base64 PKCS#10
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +18,7 @@
 #include "connector/base/text.h"
 #include "queue/wire.h"
 
-static struct error err = { "wrong usage" };
+static struct error err = {"wrong usage"};
 
 static void check(int r)
 {
@@ -77,9 +76,9 @@ static void make_roster(int n, char **a)
                         add_many(roster, strtol(a[i] + 5, NULL, 10));
                         continue;
                 }
-                char *save = NULL, *role = strtok_r(a[i], ":", &save), *id = strtok_r(NULL, ":", &save);
-                char *name = strtok_r(NULL, ":", &save);
-                struct key *key = load(strtok_r(NULL, ":", &save));
+                char *rest = a[i], *role = strsep(&rest, ":"), *id = strsep(&rest, ":");
+                char *name = strsep(&rest, ":");
+                struct key *key = load(rest);
                 check(roster_add(roster, *role == 's', id, name, key, &err));
                 key_free(key);
         }
@@ -100,7 +99,7 @@ static void make_statement(char **a)
         snprintf(s->boot, sizeof(s->boot), "%s", a[3]);
         s->seq = strtoull(a[4], NULL, 10);
         s->n_keys = 1;
-        s->keys[0] = (struct statement_key){ enc, now - 60, now + 3600 };
+        s->keys[0] = (struct statement_key){enc, now - 60, now + 3600};
         s->n_realms = 1;
         s->realms = calloc(1, sizeof(char *));
         s->realms[0] = strdup(a[6]);
@@ -117,8 +116,8 @@ static void make_proof(char **a)
         char claims[512];
         int64_t iat = time(NULL) - strtoll(a[3], NULL, 10);
 
-        snprintf(claims, sizeof(claims), "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld}", a[1], a[2], (long long)iat,
-                 (long long)iat + 300);
+        snprintf(claims, sizeof(claims), "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld}", a[1],
+                 a[2], (long long)iat, (long long)iat + 300);
         check(jws_sign(key, JOSE_TYP_IDENTITY, claims, strlen(claims), &out, &err));
         puts(out.data);
         buffer_free(&out);

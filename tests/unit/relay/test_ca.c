@@ -79,7 +79,7 @@ static X509 *issue(const struct key *key, uint64_t days)
 {
         char *text = request_text(key, T, ID);
         struct ca_request request;
-        struct error err = { "" };
+        struct error err = {""};
         X509 *cert = NULL;
 
         assert_int_equal(ca_request_parse(&request, text, strlen(text), T, &err), 0);
@@ -110,7 +110,8 @@ static void test_issued(void **state)
         assert_true(not_after - (now - CA_BACKDATE) <= CA_ISSUE_DAYS_MAX * DAY); /* whatever was asked for */
         assert_true(strlen(serial) >= 30);
         X509 *second = issue(key, 1);
-        assert_int_not_equal(ASN1_INTEGER_cmp(X509_get0_serialNumber(cert), X509_get0_serialNumber(second)), 0);
+        assert_int_not_equal(ASN1_INTEGER_cmp(X509_get0_serialNumber(cert), X509_get0_serialNumber(second)),
+                             0);
         X509_free(second);
         X509_free(cert);
         assert_int_equal(ca_peer_identity(ca_cert(ca), tenant, id), -EBADMSG);
@@ -122,9 +123,9 @@ static void test_pkcs7(void **state)
 {
         struct key *key = new_key();
         X509 *cert = issue(key, 30);
-        X509 *const certs[] = { cert, ca_cert(ca) };
+        X509 *const certs[] = {cert, ca_cert(ca)};
         struct buffer text = BUFFER(16384), pem = BUFFER(16384);
-        struct error err = { "" };
+        struct error err = {""};
         char cn[65];
         int64_t not_after;
 
@@ -142,8 +143,8 @@ static void test_pkcs7(void **state)
 
 static void refused(const char *text, size_t n, const char *why)
 {
-        struct ca_request request = { .req = NULL };
-        struct error err = { "" };
+        struct ca_request request = {.req = NULL};
+        struct error err = {""};
 
         assert_int_equal(ca_request_parse(&request, text, n, T, &err), -EBADMSG);
         assert_null(request.req);
@@ -168,7 +169,8 @@ static void test_refusals(void **state)
         free(text);
         text = calloc(1, n + 8);
         memcpy(text, good, n);
-        text[n / 2] = text[n / 2] == 'A' ? 'B' : 'A'; /* somewhere in the key: signature or structure breaks */
+        text[n / 2] =
+                text[n / 2] == 'A' ? 'B' : 'A'; /* somewhere in the key: signature or structure breaks */
         refused(text, n, "request");
         memset(text, 'A', n);
         refused(text, n, "PKCS#10");
@@ -247,8 +249,8 @@ static void test_files(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { TEST(test_issued),      TEST(test_pkcs7),    TEST(test_refusals),
-                                            TEST(test_white_space), TEST(test_same_key), TEST(test_files) };
+        const struct CMUnitTest tests[] = {TEST(test_issued),      TEST(test_pkcs7),    TEST(test_refusals),
+                                           TEST(test_white_space), TEST(test_same_key), TEST(test_files)};
 
         return cmocka_run_group_tests_name("relay/ca", tests, NULL, NULL);
 }

@@ -44,7 +44,8 @@ static void test_good(void **state)
         struct relay_config c;
 
         (void)state;
-        assert_int_equal(read_text("[relay]\n# a comment\n" GOOD "listen = [::1]:8443\nnode_url = https://a\nnode_url = https://b\n"
+        assert_int_equal(read_text("[relay]\n# a comment\n" GOOD
+                                   "listen = [::1]:8443\nnode_url = https://a\nnode_url = https://b\n"
                                    "sign_ins_per_second = 7\nlog_level = debug\nnode = n1\n",
                                    &c, &faults),
                          0);
@@ -64,25 +65,28 @@ static void test_good(void **state)
 static const struct fixture {
         const char *text, *faults;
 } fixtures[] = {
-        { "", "0 listen: is required\n0 certificate: is required\n0 key: is required\n" },
-        { GOOD "colour = red\n", "4 colour: unknown key\n" },
-        { GOOD "key = /other\n", "4 key: stands twice\n" },
-        { GOOD "state_dir = here\n", "4 state_dir: must be an absolute path, not \"here\"\n" },
-        { GOOD "log_level = loud\n", "4 log_level: \"loud\" is not one of error, warning, info, debug\n" },
-        { GOOD "certificate_days = 31\n", "4 certificate_days: \"31\" is not a number from 1 to 30\n" },
-        { GOOD "connections = -1\n", "4 connections: \"-1\" is not a number from 16 to 65536\n" },
-        { GOOD "links_per_tenant = many\n", "4 links_per_tenant: \"many\" is not a number from 1 to 1024\n" },
-        { GOOD "listen = relay.example:443\n", "4 listen: the address must be numeric, like 0.0.0.0:443 or [::]:443\n" },
-        { GOOD "listen = 127.0.0.1\n", "4 listen: \"127.0.0.1\" is not ADDRESS:PORT\n" },
-        { GOOD "listen = 127.0.0.1:70000\n", "4 listen: \"127.0.0.1:70000\" is not ADDRESS:PORT\n" },
-        { GOOD "node_url = http://a\n", "4 node_url: \"http://a\" is not an https:// address of at most 256 characters\n" },
-        { GOOD "user =\n", "4 user: is empty\n" },
-        { GOOD "[extra]\nx = y\n", "5 extra: unknown section; the only one is [relay]\n" },
-        { GOOD "  indented = 1\n", "4 indented: unknown key\n" },
-        { GOOD "nonsense\n", "4 line: is neither [section], key = value nor a comment\n" },
-        { "colour = red\nconnections = x\nkey = k\n",
-          "1 colour: unknown key\n2 connections: \"x\" is not a number from 16 to 65536\n3 key: must be an absolute path, not \"k\"\n"
-          "0 listen: is required\n0 certificate: is required\n" },
+        {"", "0 listen: is required\n0 certificate: is required\n0 key: is required\n"},
+        {GOOD "colour = red\n", "4 colour: unknown key\n"},
+        {GOOD "key = /other\n", "4 key: stands twice\n"},
+        {GOOD "state_dir = here\n", "4 state_dir: must be an absolute path, not \"here\"\n"},
+        {GOOD "log_level = loud\n", "4 log_level: \"loud\" is not one of error, warning, info, debug\n"},
+        {GOOD "certificate_days = 31\n", "4 certificate_days: \"31\" is not a number from 1 to 30\n"},
+        {GOOD "connections = -1\n", "4 connections: \"-1\" is not a number from 16 to 65536\n"},
+        {GOOD "links_per_tenant = many\n", "4 links_per_tenant: \"many\" is not a number from 1 to 1024\n"},
+        {GOOD "listen = relay.example:443\n",
+         "4 listen: the address must be numeric, like 0.0.0.0:443 or [::]:443\n"},
+        {GOOD "listen = 127.0.0.1\n", "4 listen: \"127.0.0.1\" is not ADDRESS:PORT\n"},
+        {GOOD "listen = 127.0.0.1:70000\n", "4 listen: \"127.0.0.1:70000\" is not ADDRESS:PORT\n"},
+        {GOOD "node_url = http://a\n",
+         "4 node_url: \"http://a\" is not an https:// address of at most 256 characters\n"},
+        {GOOD "user =\n", "4 user: is empty\n"},
+        {GOOD "[extra]\nx = y\n", "5 extra: unknown section; the only one is [relay]\n"},
+        {GOOD "  indented = 1\n", "4 indented: unknown key\n"},
+        {GOOD "nonsense\n", "4 line: is neither [section], key = value nor a comment\n"},
+        {"colour = red\nconnections = x\nkey = k\n",
+         "1 colour: unknown key\n2 connections: \"x\" is not a number from 16 to 65536\n3 key: must be an "
+         "absolute path, not \"k\"\n"
+         "0 listen: is required\n0 certificate: is required\n"},
 };
 
 static void test_mistakes(void **state)
@@ -136,8 +140,9 @@ static void test_sample(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_good), cmocka_unit_test(test_mistakes),
-                                            cmocka_unit_test(test_missing_file), cmocka_unit_test(test_sample) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_mistakes),
+                                           cmocka_unit_test(test_missing_file),
+                                           cmocka_unit_test(test_sample)};
 
         return cmocka_run_group_tests_name("relay/config", tests, NULL, NULL);
 }

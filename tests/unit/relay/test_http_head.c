@@ -1,4 +1,5 @@
-/* The gate in front of evhttp: what passes, what does not, at every split. The real server behind it: tests/integration/relay. */
+/* The gate in front of evhttp: what passes, what does not, at every split. The real server behind it:
+ * tests/integration/relay. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 static int parse(struct http_head *head, const char *bytes, size_t n)
 {
         char *copy = malloc(n ? n : 1);
-        struct error err = { "" };
+        struct error err = {""};
 
         memcpy(copy, bytes, n);
         int r = http_head_parse(head, copy, n, &err);
@@ -33,7 +34,8 @@ static int parse_text(struct http_head *head, const char *text)
 
 static void test_passes(void **state)
 {
-        static const char text[] = "PUT /v1/tenants/a.b_c-d/roster?x=1&boot=A-_ HTTP/1.1\r\nHOST: r\r\ncontent-length:  42 \r\nX-Any:\r\n\r\nbody";
+        static const char text[] = "PUT /v1/tenants/a.b_c-d/roster?x=1&boot=A-_ HTTP/1.1\r\nHOST: "
+                                   "r\r\ncontent-length:  42 \r\nX-Any:\r\n\r\nbody";
         struct http_head head;
         size_t whole = sizeof(text) - 1 - 4;
 
@@ -56,32 +58,32 @@ static void test_refused(void **state)
                 const char *text;
                 int code;
         } cases[] = {
-                { "GET / HTTP/1.1\r\n\r\n", -EBADMSG },
-                { "GET  / HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { " GET / HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "GET / HTTP/1.1 \r\nHost: r\r\n\r\n", -EBADMSG },
-                { "GET / HTTP/1.10\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "GET / http/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "GET // HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "GET * HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "GET /# HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "GET /?a=%41 HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "GET /?a?b HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "get / HTTP/1.1\r\nHost: r\r\n\r\n", -EOPNOTSUPP },
-                { "G\x01T / HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG },
-                { "PATCH / HTTP/1.1\r\nHost: r\r\n\r\n", -EOPNOTSUPP },
-                { "GET / HTTP/1.1\r\nHost: r\r\n: x\r\n\r\n", -EBADMSG },
-                { "GET / HTTP/1.1\r\nHost: r\r\nA: \x01\r\n\r\n", -EBADMSG },
-                { "GET / HTTP/1.1\r\nHost: r\rA: b\r\n\r\n", -EBADMSG },
-                { "GET / HTTP/1.1\r\nHost: r\nA: b\r\n\r\n", -EBADMSG },
-                { "GET / HTTP/1.1\r\nHost: r\r\nAuthorization: a\r\nauthorization: b\r\n\r\n", -EBADMSG },
-                { "POST / HTTP/1.1\r\nHost: r\r\nContent-Length: \r\n\r\n", -EBADMSG },
-                { "POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 0x10\r\n\r\n", -EBADMSG },
-                { "POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 1, 1\r\n\r\n", -EBADMSG },
-                { "POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 4294967296\r\n\r\n", -EBADMSG },
-                { "POST / HTTP/1.1\r\nHost: r\r\n\r\n", -ENODATA },
-                { "POST / HTTP/1.1\r\nHost: r\r\nTRANSFER-encoding: identity\r\n\r\n", -ENODATA },
-                { "GET / HTTP/1.1\r\nHost: r\r\nContent-Length: 1\r\n\r\n", -EBADMSG },
+                {"GET / HTTP/1.1\r\n\r\n", -EBADMSG},
+                {"GET  / HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {" GET / HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"GET / HTTP/1.1 \r\nHost: r\r\n\r\n", -EBADMSG},
+                {"GET / HTTP/1.10\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"GET / http/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"GET // HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"GET * HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"GET /# HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"GET /?a=%41 HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"GET /?a?b HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"get / HTTP/1.1\r\nHost: r\r\n\r\n", -EOPNOTSUPP},
+                {"G\x01T / HTTP/1.1\r\nHost: r\r\n\r\n", -EBADMSG},
+                {"PATCH / HTTP/1.1\r\nHost: r\r\n\r\n", -EOPNOTSUPP},
+                {"GET / HTTP/1.1\r\nHost: r\r\n: x\r\n\r\n", -EBADMSG},
+                {"GET / HTTP/1.1\r\nHost: r\r\nA: \x01\r\n\r\n", -EBADMSG},
+                {"GET / HTTP/1.1\r\nHost: r\rA: b\r\n\r\n", -EBADMSG},
+                {"GET / HTTP/1.1\r\nHost: r\nA: b\r\n\r\n", -EBADMSG},
+                {"GET / HTTP/1.1\r\nHost: r\r\nAuthorization: a\r\nauthorization: b\r\n\r\n", -EBADMSG},
+                {"POST / HTTP/1.1\r\nHost: r\r\nContent-Length: \r\n\r\n", -EBADMSG},
+                {"POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 0x10\r\n\r\n", -EBADMSG},
+                {"POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 1, 1\r\n\r\n", -EBADMSG},
+                {"POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 4294967296\r\n\r\n", -EBADMSG},
+                {"POST / HTTP/1.1\r\nHost: r\r\n\r\n", -ENODATA},
+                {"POST / HTTP/1.1\r\nHost: r\r\nTRANSFER-encoding: identity\r\n\r\n", -ENODATA},
+                {"GET / HTTP/1.1\r\nHost: r\r\nContent-Length: 1\r\n\r\n", -EBADMSG},
         };
         struct http_head head;
 
@@ -150,8 +152,9 @@ static void test_queries(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_passes), cmocka_unit_test(test_refused), cmocka_unit_test(test_sizes),
-                                            cmocka_unit_test(test_paths), cmocka_unit_test(test_queries) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_passes), cmocka_unit_test(test_refused),
+                                           cmocka_unit_test(test_sizes), cmocka_unit_test(test_paths),
+                                           cmocka_unit_test(test_queries)};
 
         return cmocka_run_group_tests_name("relay/http-head", tests, NULL, NULL);
 }

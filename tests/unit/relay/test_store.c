@@ -37,7 +37,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-        static const char *const names[] = { "relay.db", "relay.db-wal", "relay.db-shm" };
+        static const char *const names[] = {"relay.db", "relay.db-wal", "relay.db-shm"};
         char path[128];
 
         (void)state;
@@ -76,13 +76,14 @@ static void test_tenants(void **state)
 static void test_secrets(void **state)
 {
         struct store_secret secrets[STORE_SECRETS_MAX];
-        uint8_t hash[STORE_HASH_LEN] = { 0 };
+        uint8_t hash[STORE_HASH_LEN] = {0};
         size_t n;
 
         (void)state;
         for (uint8_t i = 0; i < STORE_SECRETS_MAX; i++) {
                 hash[0] = i;
-                assert_int_equal(store_secret_add(store, T, i % 2 ? SECRET_ADMIN : SECRET_SERVICE, hash, NOW), 0);
+                assert_int_equal(store_secret_add(store, T, i % 2 ? SECRET_ADMIN : SECRET_SERVICE, hash, NOW),
+                                 0);
         }
         hash[0] = 99;
         assert_int_equal(store_secret_add(store, T, SECRET_ADMIN, hash, NOW), -ENOSPC);
@@ -95,7 +96,7 @@ static void test_secrets(void **state)
 
 static void test_tokens(void **state)
 {
-        uint8_t hash[STORE_HASH_LEN] = { 1 }, wrong[STORE_HASH_LEN] = { 2 };
+        uint8_t hash[STORE_HASH_LEN] = {1}, wrong[STORE_HASH_LEN] = {2};
 
         (void)state;
         assert_int_equal(store_token_add(store, T, "dc1", hash, NOW + 10), 0);
@@ -121,7 +122,7 @@ static void keep(void *arg, const struct store_connector *c)
 
 static void test_connectors(void **state)
 {
-        struct store_connector c = { .id = ID, .kid = PIN, .since = NOW + 5 }, got = { .id = "" };
+        struct store_connector c = {.id = ID, .kid = PIN, .since = NOW + 5}, got = {.id = ""};
         char jwk[] = "{\"kty\":\"EC\"}", proof[] = "a.b.c";
 
         (void)state;
@@ -165,10 +166,22 @@ static void test_rosters(void **state)
 
 static void test_sign_ins(void **state)
 {
-        static const char *const tenants[] = { T, T };
+        static const char *const tenants[] = {T, T};
         const struct store_sign_in rows[] = {
-                { .id = "request-00000001", .at = NOW, .connector = ID, .state = "answered", .handed = 1, .received = 2, .answered = 30 },
-                { .id = "request-00000002", .at = NOW + 50, .state = "failed", .problem = "busy", .handed = -1, .received = -1, .answered = -1 },
+                {.id = "request-00000001",
+                 .at = NOW,
+                 .connector = ID,
+                 .state = "answered",
+                 .handed = 1,
+                 .received = 2,
+                 .answered = 30},
+                {.id = "request-00000002",
+                 .at = NOW + 50,
+                 .state = "failed",
+                 .problem = "busy",
+                 .handed = -1,
+                 .received = -1,
+                 .answered = -1},
         };
         struct store_sign_in got;
 
@@ -206,8 +219,9 @@ static void test_opening(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { TEST(test_tenants),    TEST(test_secrets), TEST(test_tokens), TEST(test_connectors),
-                                            TEST(test_rosters),    TEST(test_sign_ins), TEST(test_opening) };
+        const struct CMUnitTest tests[] = {TEST(test_tenants),    TEST(test_secrets), TEST(test_tokens),
+                                           TEST(test_connectors), TEST(test_rosters), TEST(test_sign_ins),
+                                           TEST(test_opening)};
 
         return cmocka_run_group_tests_name("relay/store", tests, NULL, NULL);
 }
