@@ -40,6 +40,7 @@ def shown(text):
 
 
 def rewritten(lines, folder):
+    """The text with each mark followed by a caption and the block."""
     out, i = [], 0
     while i < len(lines):
         out.append(lines[i])
@@ -47,9 +48,10 @@ def rewritten(lines, folder):
         i += 1
         if not mark:
             continue
-        if i < len(lines) and lines[i] == '```':
-            i = lines.index('```', i + 1) + 1
-        out += shown(value_at(folder, *mark.groups()))
+        if i + 1 < len(lines) and lines[i + 1] == '```':
+            i = lines.index('```', i + 2) + 1
+        text = value_at(folder, *mark.groups())
+        out += [f'`{mark.group(1)}`, {mark.group(2)} ({len(text)} characters):', *shown(text)]
     return out
 
 
