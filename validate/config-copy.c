@@ -1,8 +1,8 @@
 /*
  * Owns every string of the copied configuration in one list.
  *
- * Invariant: each pointer of the copy is NULL or points into that list, so freeing the list frees the copy. It reads no
- * file and knows no meaning beyond what config_check_domain asks for.
+ * Invariant: each pointer of the copy is NULL or points into that list, so freeing the list frees the copy.
+ * It reads no file and knows no meaning beyond what config_check_domain asks for.
  */
 #include "validate/config-copy.h"
 
@@ -53,9 +53,10 @@ static bool own_domain(struct config_copy *copy, struct domain_config *d)
         for (size_t i = 0; i < d->n_dcs; i++)
                 if (!own(copy, &d->dcs[i].host) || !own(copy, &d->dcs[i].address))
                         return false;
-        return own(copy, &d->name) && own(copy, &d->realm) && own(copy, &d->netbios) && own(copy, &d->ca_pem) &&
-               own(copy, &d->bind_template) && own(copy, &d->keytab) && own(copy, &d->service_principal) &&
-               own_list(copy, d->suffixes, SUFFIXES_MAX) && own_list(copy, d->pins, sizeof d->pins / sizeof *d->pins);
+        return own(copy, &d->name) && own(copy, &d->realm) && own(copy, &d->netbios) &&
+               own(copy, &d->ca_pem) && own(copy, &d->bind_template) && own(copy, &d->keytab) &&
+               own(copy, &d->service_principal) && own_list(copy, d->suffixes, SUFFIXES_MAX) &&
+               own_list(copy, d->pins, sizeof d->pins / sizeof *d->pins);
 }
 
 int config_copy_new(struct config_copy **ret_copy, const struct validate_config *config)
@@ -107,18 +108,23 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
         if (!domain->name || !domain->name[0] || strlen(domain->name) > USERNAME_MAX)
                 return error_fail(err, -EINVAL, "a domain without a usable name is configured");
         if (domain->n_dcs == 0 || domain->n_dcs > DCS_MAX)
-                return error_fail(err, -EINVAL, "domain %s: %zu domain controllers are configured, 1 to %d are needed", domain->name,
-                                  domain->n_dcs, DCS_MAX);
+                return error_fail(err, -EINVAL,
+                                  "domain %s: %zu domain controllers are configured, 1 to %d are needed",
+                                  domain->name, domain->n_dcs, DCS_MAX);
         for (size_t i = 0; i < domain->n_dcs; i++)
                 if (!domain->dcs[i].host || strlen(domain->dcs[i].host) > 256)
-                        return error_fail(err, -EINVAL, "domain %s: domain controller %zu has no usable host name", domain->name, i + 1);
+                        return error_fail(err, -EINVAL,
+                                          "domain %s: domain controller %zu has no usable host name",
+                                          domain->name, i + 1);
         switch (domain->methods[0]) {
         case METHOD_LDAP:
                 return 0;
         case METHOD_KRB5:
                 if (!domain->realm || !domain->keytab || !domain->service_principal)
-                        return error_fail(err, -EINVAL, "domain %s: Kerberos needs a realm, a keytab and a service principal in it",
-                                          domain->name);
+                        return error_fail(
+                                err, -EINVAL,
+                                "domain %s: Kerberos needs a realm, a keytab and a service principal in it",
+                                domain->name);
                 return 0;
         case METHOD_NONE:
                 break;

@@ -1,8 +1,8 @@
 /*
  * The memory of DCs and their probes.
  *
- * Invariants: a DC has at most one probe under way; a probe never carries anybody's password; a dead DC is asked by
- * probes only. It does not connect (the methods do) and holds no sign-in.
+ * Invariants: a DC has at most one probe under way; a probe never carries anybody's password; a dead DC is
+ * asked by probes only. It does not connect (the methods do) and holds no sign-in.
  */
 #include "validate/dc.h"
 
@@ -91,7 +91,8 @@ static void probe_set(struct dc *dc, enum probe_state probe)
 {
         if (dc->probe == probe)
                 return;
-        log_debug("dc_probe", KV_S("dc", dc->config->host), KV_S("from", probe_text(dc->probe)), KV_S("to", probe_text(probe)));
+        log_debug("dc_probe", KV_S("dc", dc->config->host), KV_S("from", probe_text(dc->probe)),
+                  KV_S("to", probe_text(probe)));
         dc->probe = probe;
 }
 
@@ -111,8 +112,9 @@ static void state_set(struct dc *dc, enum dc_state state)
 
         if (dc->state == state)
                 return;
-        log_debug("dc_state", KV_S("dc", dc->config->host), KV_S("from", state_text(dc->state)), KV_S("to", state_text(state)),
-                  KV_S("reason", reason_info(dc->last_reason)->id), KV_S("detail", dc->last_context));
+        log_debug("dc_state", KV_S("dc", dc->config->host), KV_S("from", state_text(dc->state)),
+                  KV_S("to", state_text(state)), KV_S("reason", reason_info(dc->last_reason)->id),
+                  KV_S("detail", dc->last_context));
         dc->state = state;
         ready = any_alive(dcs);
         if (ready == dcs->ready)
@@ -224,7 +226,7 @@ static void on_probed(void *arg, const struct outcome *outcome, bool left)
 
 static void probe_fail(struct dc *dc, enum reason reason, const char *why)
 {
-        struct outcome outcome = { .reason = reason };
+        struct outcome outcome = {.reason = reason};
 
         snprintf(outcome.context, sizeof outcome.context, "%s", why);
         probe_end(dc, &outcome);
@@ -276,17 +278,20 @@ static void on_timer(void *arg)
                 schedule(dc, ALIVE_PROBE_MS - (now - dc->answered_at));
                 return;
         }
-        dc->probe_deadline = now + PROBE_EXTRA_MS + (dcs->domain->connect_timeout_ms ? dcs->domain->connect_timeout_ms : CONNECT_TIMEOUT_MS);
+        dc->probe_deadline =
+                now + PROBE_EXTRA_MS +
+                (dcs->domain->connect_timeout_ms ? dcs->domain->connect_timeout_ms : CONNECT_TIMEOUT_MS);
         probe_set(dc, PROBE_RESOLVING);
-        r = dns_resolve(&dc->query, &address, dcs->tools.dns, dc->config->address ? dc->config->address : dc->config->host, on_resolved,
-                        dc);
+        r = dns_resolve(&dc->query, &address, dcs->tools.dns,
+                        dc->config->address ? dc->config->address : dc->config->host, on_resolved, dc);
         if (r < 0)
                 probe_fail(dc, REASON_DNS, strerror(-r));
         else if (r > 0)
                 probe_ask(dc, &address);
 }
 
-int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain, dcs_changed_fn *fn, void *arg)
+int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain,
+            dcs_changed_fn *fn, void *arg)
 {
         struct dcs *dcs = calloc(1, sizeof *dcs + domain->n_dcs * sizeof dcs->dcs[0]);
 
@@ -360,7 +365,8 @@ struct dc *dcs_choose(struct dcs *dcs, uint32_t tried)
         }
         if (!best || best->state != DC_ALIVE)
                 return best;
-        if (current && current->state == DC_ALIVE && !(tried & dc_bit(current)) && !clearly_faster(best, current))
+        if (current && current->state == DC_ALIVE && !(tried & dc_bit(current)) &&
+            !clearly_faster(best, current))
                 return current;
         if (tried == 0)
                 dcs->current = best;

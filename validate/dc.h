@@ -1,8 +1,8 @@
 /*
  * The memory of a domain's DCs: who is alive, how fast they answer, whom to ask next. Internal to validate/.
  *
- * Each DC is probed in the background, never with a sign-in: at start, every 15 s while it is alive and quiet, every second
- * backing off to ten while it is dead.
+ * Each DC is probed in the background, never with a sign-in: at start, every 15 s while it is alive and
+ * quiet, every second backing off to ten while it is dead.
  */
 #pragma once
 
@@ -25,13 +25,15 @@ struct dcs;
 /* Called from the loop when the domain became ready or stopped being so. */
 typedef void dcs_changed_fn(void *arg);
 
-/* One memory per domain; domain and tools are borrowed. 0 or -ENOMEM. The first probes start at the next turn. */
-int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain, dcs_changed_fn *fn, void *arg);
+/* One memory per domain; domain and tools are borrowed. 0 or -ENOMEM. The first probes start at the next
+ * turn. */
+int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain,
+            dcs_changed_fn *fn, void *arg);
 struct dcs *dcs_free(struct dcs *dcs);
 
 /*
- * The DC to ask, leaving out those whose bit is in tried; NULL when none is left that isn't known to be dead. Alive ones come
- * first, the fastest of them, and stay the choice until another is clearly faster.
+ * The DC to ask, leaving out those whose bit is in tried; NULL when none is left that isn't known to be dead.
+ * Alive ones come first, the fastest of them, and stay the choice until another is clearly faster.
  */
 struct dc *dcs_choose(struct dcs *dcs, uint32_t tried);
 /* Why dcs_choose found nobody: one reason that all share, or REASON_NO_DC, and a sentence in out->context. */

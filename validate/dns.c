@@ -1,9 +1,9 @@
 /*
  * c-ares on the loop: its sockets become loop_ios, its time-outs one timer, its answers a bounded cache.
  *
- * Invariant: no callback runs inside dns_resolve (an answer that c-ares gives at once waits for the next turn), and a
- * cancelled query is only marked, because c-ares cannot drop one: it goes when its answer comes. It knows nothing
- * of DCs.
+ * Invariant: no callback runs inside dns_resolve (an answer that c-ares gives at once waits for the next
+ * turn), and a cancelled query is only marked, because c-ares cannot drop one: it goes when its answer comes.
+ * It knows nothing of DCs.
  */
 #include "validate/dns.h"
 
@@ -61,9 +61,9 @@ struct dns {
 
 int dns_numeric(struct dns_address *ret_address, const char *text)
 {
-        struct sockaddr_in v4 = { .sin_family = AF_INET };
-        struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
-        struct dns_address a = { 0 };
+        struct sockaddr_in v4 = {.sin_family = AF_INET};
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+        struct dns_address a = {0};
 
         if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
                 a.len = sizeof v4;
@@ -103,7 +103,8 @@ static void on_socket(void *arg, int fd, int events)
 {
         struct dns *dns = arg;
 
-        ares_process_fd(dns->channel, events & LOOP_READ ? fd : ARES_SOCKET_BAD, events & LOOP_WRITE ? fd : ARES_SOCKET_BAD);
+        ares_process_fd(dns->channel, events & LOOP_READ ? fd : ARES_SOCKET_BAD,
+                        events & LOOP_WRITE ? fd : ARES_SOCKET_BAD);
         timeout_update(dns);
 }
 
@@ -188,11 +189,14 @@ static void cache_put(struct dns *dns, const char *host, const struct dns_addres
 static void pick(struct dns_query *q, const struct ares_addrinfo *info, uint64_t *ret_ttl)
 {
         for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
-                if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) || n->ai_addrlen > sizeof q->address.storage)
+                if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) ||
+                    n->ai_addrlen > sizeof q->address.storage)
                         continue;
                 memcpy(&q->address.storage, n->ai_addr, n->ai_addrlen);
                 q->address.len = n->ai_addrlen;
-                *ret_ttl = n->ai_ttl < TTL_MIN ? TTL_MIN : n->ai_ttl > DNS_TTL_MAX ? DNS_TTL_MAX : (uint64_t)n->ai_ttl;
+                *ret_ttl = n->ai_ttl < TTL_MIN       ? TTL_MIN
+                           : n->ai_ttl > DNS_TTL_MAX ? DNS_TTL_MAX
+                                                     : (uint64_t)n->ai_ttl;
                 return;
         }
 }
@@ -239,11 +243,15 @@ static void on_deliver(void *arg)
 
 static int channel_new(struct dns *dns, struct error *err)
 {
-        struct ares_options options = { .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_socket_state, .sock_state_cb_data = dns };
+        struct ares_options options = {.timeout = TRY_MS,
+                                       .tries = TRIES,
+                                       .sock_state_cb = on_socket_state,
+                                       .sock_state_cb_data = dns};
         int status = ares_library_init(ARES_LIB_INIT_ALL);
 
         if (status == ARES_SUCCESS)
-                status = ares_init_options(&dns->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+                status = ares_init_options(&dns->channel, &options,
+                                           ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
         if (status != ARES_SUCCESS)
                 return error_fail(err, -ENOMEM, "c-ares does not start: %s", ares_strerror(status));
         return 0;
@@ -311,7 +319,7 @@ struct dns *dns_free(struct dns *dns)
 
 static void query_start(struct dns_query *q)
 {
-        struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+        struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
         struct dns *dns = q->dns;
 
         TAILQ_INSERT_TAIL(&dns->running, q, link);
@@ -319,7 +327,8 @@ static void query_start(struct dns_query *q)
         timeout_update(dns);
 }
 
-int dns_resolve(struct dns_query **ret_query, struct dns_address *ret_address, struct dns *dns, const char *host, dns_fn *fn, void *arg)
+int dns_resolve(struct dns_query **ret_query, struct dns_address *ret_address, struct dns *dns,
+                const char *host, dns_fn *fn, void *arg)
 {
         struct dns_query *q;
         struct entry *e;

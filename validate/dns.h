@@ -1,8 +1,8 @@
 /*
  * Host name -> address, by c-ares on our loop. Internal to validate/.
  *
- * Answers are kept for their TTL (at most DNS_TTL_MAX s), failures for a second; the memory is bounded. Numeric addresses never
- * reach it.
+ * Answers are kept for their TTL (at most DNS_TTL_MAX s), failures for a second; the memory is bounded.
+ * Numeric addresses never reach it.
  */
 #pragma once
 
@@ -32,8 +32,9 @@ int dns_set_servers(struct dns *dns, const char *list);
 struct dns *dns_free(struct dns *dns);
 /* "10.0.0.1" or "fd00::1" -> address. -EINVAL for anything else. */
 int dns_numeric(struct dns_address *ret_address, const char *text);
-/* 1 and *ret_address when known at once (numeric or remembered); 0 and *ret_query when fn will be called; -errno. */
-int dns_resolve(struct dns_query **ret_query, struct dns_address *ret_address, struct dns *dns, const char *host, dns_fn *fn,
-                void *arg);
+/* 1 and *ret_address when known at once (numeric or remembered); 0 and *ret_query when fn will be called;
+ * -errno. */
+int dns_resolve(struct dns_query **ret_query, struct dns_address *ret_address, struct dns *dns,
+                const char *host, dns_fn *fn, void *arg);
 /* Stops caring. NULL-safe. */
 void dns_query_cancel(struct dns_query *query);

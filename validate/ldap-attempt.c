@@ -1,10 +1,10 @@
 /*
  * One sign-in by LDAP simple bind at one DC, or one probe.
  *
- * Invariants: the password is sent at most once, on a connection whose certificate was checked, and only by state BIND; a
- * connection that is lost before the request left is replaced by a fresh one, afterwards nothing is sent again. An
- * accepted outcome carries the account's id, read on the account's own bind. Which DC to ask, and whether another
- * one after this, is the dispatcher's business.
+ * Invariants: the password is sent at most once, on a connection whose certificate was checked, and only by
+ * state BIND; a connection that is lost before the request left is replaced by a fresh one, afterwards
+ * nothing is sent again. An accepted outcome carries the account's id, read on the account's own bind. Which
+ * DC to ask, and whether another one after this, is the dispatcher's business.
  */
 #include "validate/method.h"
 
@@ -22,12 +22,12 @@
 #define CONNECT_TIMEOUT_MS 2000
 
 enum attempt_state {
-        ATTEMPT_NEW = 0,  /* waits for the loop */
-        ATTEMPT_CONNECT,  /* waits for a connection */
-        ATTEMPT_CHECK,    /* reads the rootDSE: the probe itself, or before a bind on a connection long idle */
-        ATTEMPT_BIND,     /* the password is on its way */
-        ATTEMPT_WHO,      /* asks which account that was: rootDSE (AD) or "Who am I" */
-        ATTEMPT_LOOK_UP,  /* reads that account */
+        ATTEMPT_NEW = 0, /* waits for the loop */
+        ATTEMPT_CONNECT, /* waits for a connection */
+        ATTEMPT_CHECK,   /* reads the rootDSE: the probe itself, or before a bind on a connection long idle */
+        ATTEMPT_BIND,    /* the password is on its way */
+        ATTEMPT_WHO,     /* asks which account that was: rootDSE (AD) or "Who am I" */
+        ATTEMPT_LOOK_UP, /* reads that account */
         ATTEMPT_DONE,
 };
 
@@ -75,7 +75,8 @@ static const char *state_text(enum attempt_state state)
 /* The one writer of state. */
 static void state_set(struct ldap_attempt *a, enum attempt_state state)
 {
-        log_debug("ldap_attempt", KV_S("dc", a->in.host), KV_S("from", state_text(a->state)), KV_S("to", state_text(state)));
+        log_debug("ldap_attempt", KV_S("dc", a->in.host), KV_S("from", state_text(a->state)),
+                  KV_S("to", state_text(state)));
         a->state = state;
 }
 
@@ -166,14 +167,15 @@ static uint32_t connect_timeout(const struct ldap_attempt *a)
 
 static void enter_check(struct ldap_attempt *a)
 {
-        static const char *const attributes[] = { "defaultNamingContext", NULL };
+        static const char *const attributes[] = {"defaultNamingContext", NULL};
         struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
 
         state_set(a, ATTEMPT_CHECK);
         if (a->probe)
                 a->asked = loop_now(ldap_pools_loop(a->pools));
         arm(a, a->probe ? 0 : connect_timeout(a) / 2);
-        send_request(a, &request, ldap_encode_read(&request, ldap_conn_next_id(a->conn), "", NULL, attributes));
+        send_request(a, &request,
+                     ldap_encode_read(&request, ldap_conn_next_id(a->conn), "", NULL, attributes));
 }
 
 static void enter_bind(struct ldap_attempt *a)
@@ -335,7 +337,7 @@ static void on_message(void *arg, const struct ldap_message *m)
 static void on_conn(void *arg, struct ldap_conn *conn, bool used)
 {
         struct ldap_attempt *a = arg;
-        struct ldap_conn_user user = { .id = a->id, .on_message = on_message, .on_lost = on_lost, .arg = a };
+        struct ldap_conn_user user = {.id = a->id, .on_message = on_message, .on_lost = on_lost, .arg = a};
         uint64_t idle = loop_now(ldap_pools_loop(a->pools)) - ldap_conn_idle_since(conn);
 
         a->conn = conn;
@@ -367,7 +369,8 @@ static void enter_new(struct ldap_attempt *a)
 /* The connection does not answer a mere read: it, and what idles beside it, may be dead without saying so. */
 static void check_late(struct ldap_attempt *a)
 {
-        bool more = !a->probe && a->conn_used && a->lost++ == 0 && loop_now(ldap_pools_loop(a->pools)) < a->in.deadline;
+        bool more = !a->probe && a->conn_used && a->lost++ == 0 &&
+                    loop_now(ldap_pools_loop(a->pools)) < a->in.deadline;
 
         if (!more) {
                 finish_failed(a, REASON_DC_TIMEOUT, "no answer to a read of the rootDSE");
@@ -395,7 +398,8 @@ static void on_timer(void *arg)
                 return;
         case ATTEMPT_BIND:
                 a->left = ldap_conn_left(a->conn);
-                finish_failed(a, a->left ? REASON_OUTCOME_UNKNOWN : REASON_DC_TIMEOUT, "no answer to the bind in time");
+                finish_failed(a, a->left ? REASON_OUTCOME_UNKNOWN : REASON_DC_TIMEOUT,
+                              "no answer to the bind in time");
                 return;
         case ATTEMPT_WHO:
         case ATTEMPT_LOOK_UP:
@@ -406,8 +410,8 @@ static void on_timer(void *arg)
         }
 }
 
-static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt, bool probe,
-                 attempt_done_fn *fn, void *arg)
+static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
+                 bool probe, attempt_done_fn *fn, void *arg)
 {
         struct ldap_attempt *a = calloc(1, sizeof *a);
 
@@ -430,14 +434,14 @@ static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const stru
         return 0;
 }
 
-int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt, attempt_done_fn *fn,
-                       void *arg)
+int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
+                       attempt_done_fn *fn, void *arg)
 {
         return start(ret, pools, attempt, false, fn, arg);
 }
 
-int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt, attempt_done_fn *fn,
-                     void *arg)
+int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
+                     attempt_done_fn *fn, void *arg)
 {
         return start(ret, pools, attempt, true, fn, arg);
 }

@@ -1,9 +1,9 @@
 /*
  * LDAP messages to and from bytes, by liblber.
  *
- * Invariant: a parsed message was one whole LDAPMessage with nothing left over in its response; what it points to lies inside
- * the bytes given. The only copy of a password that is made here is in the caller's buffer: the encoder's own is
- * wiped. What answers mean is not decided here.
+ * Invariant: a parsed message was one whole LDAPMessage with nothing left over in its response; what it
+ * points to lies inside the bytes given. The only copy of a password that is made here is in the caller's
+ * buffer: the encoder's own is wiped. What answers mean is not decided here.
  */
 #include "validate/ldap-ber.h"
 
@@ -102,7 +102,7 @@ static bool at_end(BerElement *ber)
 
 static struct ldap_bytes bytes_of(const struct berval *value)
 {
-        return (struct ldap_bytes){ value->bv_val, value->bv_len };
+        return (struct ldap_bytes){value->bv_val, value->bv_len};
 }
 
 /* A reader over the contents of an element. NULL when out of memory. */
@@ -124,14 +124,16 @@ static int parse_result(struct ldap_message *m, struct berval *body)
 
         if (!ber)
                 return -ENOMEM;
-        if (ber_get_enum(ber, &result) == LBER_ERROR || take(ber, TAG_OCTETS, &matched) < 0 || take(ber, TAG_OCTETS, &text) < 0)
+        if (ber_get_enum(ber, &result) == LBER_ERROR || take(ber, TAG_OCTETS, &matched) < 0 ||
+            take(ber, TAG_OCTETS, &text) < 0)
                 return -EBADMSG;
         if (take_optional(ber, TAG_REFERRALS, &skip) < 0)
                 return -EBADMSG;
         if (m->op == LDAP_OP_BIND_RESPONSE && take_optional(ber, TAG_SASL_CREDS, &skip) < 0)
                 return -EBADMSG;
         if (m->op == LDAP_OP_EXTENDED) {
-                if (take_optional(ber, TAG_EXT_NAME, &name) < 0 || take_optional(ber, TAG_EXT_VALUE, &value) < 0)
+                if (take_optional(ber, TAG_EXT_NAME, &name) < 0 ||
+                    take_optional(ber, TAG_EXT_VALUE, &value) < 0)
                         return -EBADMSG;
                 m->name = bytes_of(&name);
                 m->value = bytes_of(&value);
@@ -202,9 +204,9 @@ static int parse_message(struct ldap_message *m, struct berval *body)
 
 int ldap_message_parse(struct ldap_message *ret_message, uint8_t *bytes, size_t n)
 {
-        struct berval whole = { n, (char *)bytes }, body;
+        struct berval whole = {n, (char *)bytes}, body;
         _cleanup_(reader_freep) BerElement *ber = reader(&whole);
-        struct ldap_message m = { 0 };
+        struct ldap_message m = {0};
         int r;
 
         if (!ber)
@@ -243,7 +245,7 @@ static int each_value(struct berval *attribute, ldap_value_fn *fn, void *arg)
 
 int ldap_entry_each(const struct ldap_message *message, ldap_value_fn *fn, void *arg)
 {
-        struct berval list = { message->attributes.n, (char *)(uintptr_t)message->attributes.data }, attribute;
+        struct berval list = {message->attributes.n, (char *)(uintptr_t)message->attributes.data}, attribute;
         _cleanup_(reader_freep) BerElement *ber = reader(&list);
 
         if (!ber)
@@ -267,7 +269,7 @@ bool ldap_bytes_is(const struct ldap_bytes *bytes, const char *text)
 /* Moves a finished request into out and wipes the encoder's copy. */
 static int finish(struct buffer *out, BerElement *ber, int written)
 {
-        struct berval value = { 0, NULL };
+        struct berval value = {0, NULL};
         int r = -ENOMEM;
 
         if (ber_flatten2(ber, &value, 0) == 0 && value.bv_val) {
@@ -285,8 +287,8 @@ int ldap_encode_bind(struct buffer *out, int32_t id, const char *name, const str
         if (!ber)
                 return -ENOMEM;
         return finish(out, ber,
-                      ber_printf(ber, "{it{isto}}", (ber_int_t)id, REQ_BIND, 3, name, AUTH_SIMPLE, secret_text(password),
-                                 (ber_len_t)secret_len(password)));
+                      ber_printf(ber, "{it{isto}}", (ber_int_t)id, REQ_BIND, 3, name, AUTH_SIMPLE,
+                                 secret_text(password), (ber_len_t)secret_len(password)));
 }
 
 int ldap_encode_whoami(struct buffer *out, int32_t id)
@@ -295,10 +297,12 @@ int ldap_encode_whoami(struct buffer *out, int32_t id)
 
         if (!ber)
                 return -ENOMEM;
-        return finish(out, ber, ber_printf(ber, "{it{ts}}", (ber_int_t)id, REQ_EXTENDED, EXT_REQ_NAME, OID_WHOAMI));
+        return finish(out, ber,
+                      ber_printf(ber, "{it{ts}}", (ber_int_t)id, REQ_EXTENDED, EXT_REQ_NAME, OID_WHOAMI));
 }
 
-int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class, const char *const *attributes)
+int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,
+                     const char *const *attributes)
 {
         _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
         int n;
@@ -322,7 +326,7 @@ int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const cha
 
 int ldap_guid_text(char *out, const char *bytes, size_t n)
 {
-        static const uint8_t order[16] = { 3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15 };
+        static const uint8_t order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
         size_t at = 0;
 
         if (n != 16)

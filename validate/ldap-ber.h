@@ -1,5 +1,6 @@
 /*
- * LDAP messages (RFC 4511) as bytes: the few requests that a sign-in needs and the answers to them. Pure; no socket.
+ * LDAP messages (RFC 4511) as bytes: the few requests that a sign-in needs and the answers to them. Pure; no
+ * socket.
  */
 #pragma once
 
@@ -40,15 +41,16 @@ struct ldap_message {
 };
 
 /*
- * How long the message is that the n bytes begin with. 0 and *ret_len; 1 when more bytes are needed to tell; -EBADMSG when it
- * is no message, -EMSGSIZE over LDAP_MESSAGE_MAX. Six bytes are always enough.
+ * How long the message is that the n bytes begin with. 0 and *ret_len; 1 when more bytes are needed to tell;
+ * -EBADMSG when it is no message, -EMSGSIZE over LDAP_MESSAGE_MAX. Six bytes are always enough.
  */
 int ldap_message_length(const uint8_t *bytes, size_t n, size_t *ret_len);
 /* Takes one whole message apart; *ret_message points into bytes. -EBADMSG. bytes may be scribbled on. */
 int ldap_message_parse(struct ldap_message *ret_message, uint8_t *bytes, size_t n);
 
 /* Called per value of an attribute of a search entry, in order; index counts the values of that attribute. */
-typedef void ldap_value_fn(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index);
+typedef void ldap_value_fn(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
+                           size_t index);
 /* Walks a search entry. -EBADMSG where it is malformed; the calls before that have happened. */
 int ldap_entry_each(const struct ldap_message *message, ldap_value_fn *fn, void *arg);
 /* Attribute descriptions compare without case. */
@@ -57,8 +59,10 @@ bool ldap_bytes_is(const struct ldap_bytes *bytes, const char *text);
 /* Encoders: append to out. 0, -EMSGSIZE, -ENOMEM. */
 int ldap_encode_bind(struct buffer *out, int32_t id, const char *name, const struct secret *password);
 int ldap_encode_whoami(struct buffer *out, int32_t id);
-/* Base search. object_class: only an entry of this class ("user"), or NULL for any. attributes: NULL-terminated. */
-int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class, const char *const *attributes);
+/* Base search. object_class: only an entry of this class ("user"), or NULL for any. attributes:
+ * NULL-terminated. */
+int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,
+                     const char *const *attributes);
 
 /* 16 bytes of objectGUID -> "xxxxxxxx-xxxx-..." (37 bytes). -EBADMSG. */
 int ldap_guid_text(char *out, const char *bytes, size_t n);

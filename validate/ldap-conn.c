@@ -1,10 +1,10 @@
 /*
  * One connection: TCP by a loop_io, TLS by bufferevent_openssl, whole messages cut out of its input.
  *
- * Invariants: one request under way at a time, and every message must answer it; anything else ends the connection. The bytes
- * of a request live in one secure buffer that the bufferevent only refers to and that is wiped when it was written or
- * dropped. Requests are smaller than a TLS record: as long as the output holds one, no part of it can be read by the
- * peer. Who uses the connection next is the pool's business.
+ * Invariants: one request under way at a time, and every message must answer it; anything else ends the
+ * connection. The bytes of a request live in one secure buffer that the bufferevent only refers to and that
+ * is wiped when it was written or dropped. Requests are smaller than a TLS record: as long as the output
+ * holds one, no part of it can be read by the peer. Who uses the connection next is the pool's business.
  */
 #include "validate/ldap-conn.h"
 
@@ -73,7 +73,8 @@ static const char *state_text(enum conn_state state)
 /* The one writer of state. */
 static void state_set(struct ldap_conn *conn, enum conn_state state)
 {
-        log_debug("ldap_conn", KV_S("dc", conn->host), KV_S("from", state_text(conn->state)), KV_S("to", state_text(state)));
+        log_debug("ldap_conn", KV_S("dc", conn->host), KV_S("from", state_text(conn->state)),
+                  KV_S("to", state_text(state)));
         conn->state = state;
 }
 
@@ -134,7 +135,8 @@ static void fail(struct ldap_conn *conn, enum reason reason, const char *why)
         struct ldap_conn_user user = conn->user;
         bool left = conn->state == CONN_ASKED && ldap_conn_left(conn);
 
-        log_debug("ldap_conn_lost", KV_S("dc", conn->host), KV_S("reason", reason_info(reason)->id), KV_S("why", why));
+        log_debug("ldap_conn_lost", KV_S("dc", conn->host), KV_S("reason", reason_info(reason)->id),
+                  KV_S("why", why));
         enter(conn);
         conn->events.on_down(conn->events.arg, conn, reason, why);
         ldap_conn_free(conn);
@@ -147,7 +149,8 @@ static enum reason errno_reason(int error)
 {
         if (error == ETIMEDOUT)
                 return REASON_DC_TIMEOUT;
-        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS || error == EADDRNOTAVAIL)
+        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+            error == EADDRNOTAVAIL)
                 return REASON_OVERLOADED;
         return REASON_DC_REFUSED;
 }
@@ -172,7 +175,8 @@ static void on_timer(void *arg)
                         fail_errno(conn, "connect", conn->connect_error);
                         return;
                 }
-                snprintf(why, sizeof why, "%s after %u ms", conn->state == CONN_CONNECTING ? "no connection" : "TLS handshake not finished",
+                snprintf(why, sizeof why, "%s after %u ms",
+                         conn->state == CONN_CONNECTING ? "no connection" : "TLS handshake not finished",
                          (unsigned)conn->target.timeout_ms);
                 fail(conn, REASON_DC_TIMEOUT, why);
                 return;
@@ -202,7 +206,8 @@ static void fail_event(struct ldap_conn *conn, short what, int error)
                 fail(conn, REASON_DC_TLS, why);
         } else if (what & BEV_EVENT_EOF || error == 0) {
                 fail(conn, conn->state == CONN_HANDSHAKE ? REASON_DC_TLS : REASON_DC_REFUSED,
-                     conn->state == CONN_HANDSHAKE ? "closed by the DC during the TLS handshake" : "closed by the DC");
+                     conn->state == CONN_HANDSHAKE ? "closed by the DC during the TLS handshake"
+                                                   : "closed by the DC");
         } else {
                 fail_errno(conn, "connection", error);
         }
@@ -326,7 +331,8 @@ static void on_connected(void *arg, int fd, int events)
         }
         ssl = ldap_tls_session(conn->tls, conn->host, &conn->tls_result);
         if (ssl)
-                conn->bev = bufferevent_openssl_socket_new(loop_base(conn->loop), fd, ssl, BUFFEREVENT_SSL_CONNECTING,
+                conn->bev = bufferevent_openssl_socket_new(loop_base(conn->loop), fd, ssl,
+                                                           BUFFEREVENT_SSL_CONNECTING,
                                                            BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
         if (!conn->bev) {
                 SSL_free(ssl);
@@ -358,8 +364,8 @@ static int connect_start(struct ldap_conn *conn)
         return 0;
 }
 
-int ldap_conn_new(struct ldap_conn **ret_conn, struct loop *loop, const struct ldap_tls *tls, const struct ldap_conn_target *target,
-                  const struct ldap_conn_events *events)
+int ldap_conn_new(struct ldap_conn **ret_conn, struct loop *loop, const struct ldap_tls *tls,
+                  const struct ldap_conn_target *target, const struct ldap_conn_events *events)
 {
         struct ldap_conn *conn = calloc(1, sizeof *conn);
         int r;
@@ -413,7 +419,8 @@ bool ldap_conn_quiet(const struct ldap_conn *conn)
         char byte;
         ssize_t n;
 
-        if (conn->state != CONN_REST || !conn->bev || evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0)
+        if (conn->state != CONN_REST || !conn->bev ||
+            evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0)
                 return false;
         n = recv(bufferevent_getfd(conn->bev), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
@@ -453,7 +460,8 @@ int ldap_conn_send(struct ldap_conn *conn, struct buffer *request)
         *held = *request;
         *request = BUFFER_SECRET(request->max);
         conn->request_n = held->len;
-        if (evbuffer_add_reference(bufferevent_get_output(conn->bev), held->data, held->len, request_gone, held) < 0) {
+        if (evbuffer_add_reference(bufferevent_get_output(conn->bev), held->data, held->len, request_gone,
+                                   held) < 0) {
                 request_gone(NULL, 0, held);
                 return -ENOMEM;
         }

@@ -1,5 +1,6 @@
 /*
- * One verified TLS connection to a DC's LDAPS port, one request under way at a time. Internal to the LDAP method.
+ * One verified TLS connection to a DC's LDAPS port, one request under way at a time. Internal to the LDAP
+ * method.
  */
 #pragma once
 
@@ -18,7 +19,8 @@ struct ldap_conn_user {
         const char *id;
         /* A message that answers the request under way; it ends with a response that is no search entry. */
         void (*on_message)(void *arg, const struct ldap_message *message);
-        /* The connection is gone; it must not be touched any more. left: the last request was handed to the socket. */
+        /* The connection is gone; it must not be touched any more. left: the last request was handed to the
+         * socket. */
         void (*on_lost)(void *arg, enum reason reason, const char *why, bool left);
         void *arg;
 };
@@ -26,7 +28,8 @@ struct ldap_conn_user {
 /* What its pool hears. */
 struct ldap_conn_events {
         void (*on_open)(void *arg, struct ldap_conn *conn); /* connected and verified */
-        /* Failed to open, or lost. Called before the user's on_lost; the pool unlinks it, the connection frees itself. */
+        /* Failed to open, or lost. Called before the user's on_lost; the pool unlinks it, the connection
+         * frees itself. */
         void (*on_down)(void *arg, struct ldap_conn *conn, enum reason reason, const char *why);
         void *arg;
 };
@@ -40,8 +43,8 @@ struct ldap_conn_target {
 };
 
 /* Starts to connect; nothing is called back inside. 0 or -ENOMEM. */
-int ldap_conn_new(struct ldap_conn **ret_conn, struct loop *loop, const struct ldap_tls *tls, const struct ldap_conn_target *target,
-                  const struct ldap_conn_events *events);
+int ldap_conn_new(struct ldap_conn **ret_conn, struct loop *loop, const struct ldap_tls *tls,
+                  const struct ldap_conn_target *target, const struct ldap_conn_events *events);
 /* Closes at once, calling nobody. */
 struct ldap_conn *ldap_conn_free(struct ldap_conn *conn);
 
@@ -63,7 +66,8 @@ bool ldap_conn_quiet(const struct ldap_conn *conn);
 uint64_t ldap_conn_idle_since(const struct ldap_conn *conn);
 /* The id for the next request. */
 int32_t ldap_conn_next_id(struct ldap_conn *conn);
-/* Sends a request built with that id; the bytes move to the connection (request is emptied) and are wiped when they left. */
+/* Sends a request built with that id; the bytes move to the connection (request is emptied) and are wiped
+ * when they left. */
 int ldap_conn_send(struct ldap_conn *conn, struct buffer *request);
 /* Whether the last request was handed to the socket. */
 bool ldap_conn_left(const struct ldap_conn *conn);

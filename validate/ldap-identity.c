@@ -1,9 +1,9 @@
 /*
  * From answers on a bound connection to an identity.
  *
- * AD: the rootDSE's tokenGroups (first value: the account's SID) and msDS-PrincipalName, then the object of that SID, which
- * must be an account, have that SID and bear that name. Other servers: "Who am I", then that DN. Invariant: whatever is
- * missing, malformed or contradictory gives no identity. It sends nothing.
+ * AD: the rootDSE's tokenGroups (first value: the account's SID) and msDS-PrincipalName, then the object of
+ * that SID, which must be an account, have that SID and bear that name. Other servers: "Who am I", then that
+ * DN. Invariant: whatever is missing, malformed or contradictory gives no identity. It sends nothing.
  */
 #include "validate/ldap-identity.h"
 
@@ -30,14 +30,14 @@ int ldap_bind_name(char out[LDAP_BIND_NAME_MAX], const struct domain_config *dom
         r = ldap_dn_escape(escaped, sizeof escaped, name->user);
         if (r < 0)
                 return r;
-        n = snprintf(out, LDAP_BIND_NAME_MAX, "%.*s%s%s", (int)(place - domain->bind_template), domain->bind_template, escaped,
-                     place + strlen(TEMPLATE_NAME));
+        n = snprintf(out, LDAP_BIND_NAME_MAX, "%.*s%s%s", (int)(place - domain->bind_template),
+                     domain->bind_template, escaped, place + strlen(TEMPLATE_NAME));
         return n >= 0 && n < LDAP_BIND_NAME_MAX ? 0 : -EMSGSIZE;
 }
 
 int ldap_who_ask(struct buffer *request, int32_t id, const struct domain_config *domain)
 {
-        static const char *const attributes[] = { "tokenGroups", "msDS-PrincipalName", NULL };
+        static const char *const attributes[] = {"tokenGroups", "msDS-PrincipalName", NULL};
 
         if (domain->directory == DIRECTORY_GENERIC)
                 return ldap_encode_whoami(request, id);
@@ -47,7 +47,8 @@ int ldap_who_ask(struct buffer *request, int32_t id, const struct domain_config 
 /* Copies text that is valid UTF-8 without NUL and fits; otherwise out stays as it is. */
 static bool copy_text(char *out, size_t cap, const struct ldap_bytes *value)
 {
-        if (value->n == 0 || value->n >= cap || memchr(value->data, '\0', value->n) || !utf8_valid(value->data, value->n))
+        if (value->n == 0 || value->n >= cap || memchr(value->data, '\0', value->n) ||
+            !utf8_valid(value->data, value->n))
                 return false;
         memcpy(out, value->data, value->n);
         out[value->n] = '\0';
@@ -64,7 +65,8 @@ static bool copy_sid(char *out, const struct ldap_bytes *value)
         return krb_sid_text(out, sid, value->n) == 0;
 }
 
-static void on_rootdse(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
+static void on_rootdse(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
+                       size_t index)
 {
         struct ldap_who *who = arg;
 
@@ -105,12 +107,15 @@ void ldap_who_done(struct ldap_who *who, const struct ldap_message *m)
 
 int ldap_who_look_up(struct buffer *request, int32_t id, const struct ldap_who *who)
 {
-        static const char *const ad[] = { "objectSid", "objectGUID", "sAMAccountName", "userPrincipalName", NULL };
-        static const char *const generic[] = { "objectSid", "entryUUID", "sAMAccountName", "uid", "userPrincipalName", NULL };
+        static const char *const ad[] = {"objectSid", "objectGUID", "sAMAccountName", "userPrincipalName",
+                                         NULL};
+        static const char *const generic[] = {"objectSid", "entryUUID",         "sAMAccountName",
+                                              "uid",       "userPrincipalName", NULL};
 
         if (!who->base[0])
                 return -ENOENT;
-        return ldap_encode_read(request, id, who->base, who->generic ? NULL : "user", who->generic ? generic : ad);
+        return ldap_encode_read(request, id, who->base, who->generic ? NULL : "user",
+                                who->generic ? generic : ad);
 }
 
 static bool is_uuid(const struct ldap_bytes *value)
@@ -118,12 +123,15 @@ static bool is_uuid(const struct ldap_bytes *value)
         if (value->n != 36)
                 return false;
         for (size_t i = 0; i < 36; i++)
-                if (!strchr(i == 8 || i == 13 || i == 18 || i == 23 ? "-" : "0123456789abcdefABCDEF", value->data[i]) || !value->data[i])
+                if (!strchr(i == 8 || i == 13 || i == 18 || i == 23 ? "-" : "0123456789abcdefABCDEF",
+                            value->data[i]) ||
+                    !value->data[i])
                         return false;
         return true;
 }
 
-static void on_account(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
+static void on_account(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
+                       size_t index)
 {
         struct ldap_who *who = arg;
         struct identity *identity = &who->identity;
@@ -136,7 +144,8 @@ static void on_account(void *arg, const struct ldap_bytes *attribute, const stru
         } else if (ldap_bytes_is(attribute, "entryUUID")) {
                 if (index > 0 || !is_uuid(value) || !copy_text(who->uuid, sizeof who->uuid, value))
                         who->contradicts = true;
-        } else if (ldap_bytes_is(attribute, "sAMAccountName") || (ldap_bytes_is(attribute, "uid") && !identity->sam[0])) {
+        } else if (ldap_bytes_is(attribute, "sAMAccountName") ||
+                   (ldap_bytes_is(attribute, "uid") && !identity->sam[0])) {
                 copy_text(identity->sam, sizeof identity->sam, value);
         } else if (ldap_bytes_is(attribute, "userPrincipalName")) {
                 copy_text(identity->upn, sizeof identity->upn, value);
@@ -160,8 +169,8 @@ static bool principal_agrees(const struct ldap_who *who)
         return !name || strcasecmp(name + 1, who->identity.sam) == 0;
 }
 
-int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who, const struct domain_config *domain,
-                      const char **ret_why)
+int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who,
+                      const struct domain_config *domain, const char **ret_why)
 {
         const char *id = who->account_sid[0] ? who->account_sid : who->uuid;
 

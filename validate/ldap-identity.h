@@ -1,5 +1,6 @@
 /*
- * Who a bind was for: the questions asked on the account's own bind, and what the answers say. Internal to the LDAP method.
+ * Who a bind was for: the questions asked on the account's own bind, and what the answers say. Internal to
+ * the LDAP method.
  */
 #pragma once
 
@@ -15,8 +16,8 @@ struct ldap_who {
         char sid[SID_TEXT_MAX];   /* the bind's own, by the rootDSE; "" where it isn't said */
         char principal[513];      /* NETBIOS\name as the rootDSE has it, or "" */
         bool generic;
-        bool contradicts;     /* something that must be one was two or malformed */
-        size_t accounts;      /* entries seen by ldap_who_account */
+        bool contradicts; /* something that must be one was two or malformed */
+        size_t accounts;  /* entries seen by ldap_who_account */
         char account_sid[SID_TEXT_MAX];
         char uuid[37];
         struct identity identity;
@@ -32,5 +33,5 @@ void ldap_who_done(struct ldap_who *who, const struct ldap_message *m);
 int ldap_who_look_up(struct buffer *request, int32_t id, const struct ldap_who *who);
 void ldap_who_account(struct ldap_who *who, const struct ldap_message *m);
 /* 0 and *ret_identity when the answers agree on exactly one account with an id; else -ENOENT and *ret_why. */
-int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who, const struct domain_config *domain,
-                      const char **ret_why);
+int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who,
+                      const struct domain_config *domain, const char **ret_why);

@@ -1,9 +1,9 @@
 /*
  * Pools of connections, one per DC, and the TLS contexts of the domains.
  *
- * Invariants: a connection is in exactly one of the lists opening, idle and busy; each waiter in one queue; at most
- * pool_max connections and LDAP_CONNECTING_MAX openings per DC. The connection used last is used next, so that what is not
- * needed grows old and goes. Deadlines are the waiters' own. It sends nothing.
+ * Invariants: a connection is in exactly one of the lists opening, idle and busy; each waiter in one queue;
+ * at most pool_max connections and LDAP_CONNECTING_MAX openings per DC. The connection used last is used
+ * next, so that what is not needed grows old and goes. Deadlines are the waiters' own. It sends nothing.
  */
 #include "validate/ldap-pool.h"
 
@@ -154,7 +154,8 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
         pool->domain = domain;
         pool->max = config->pool_max ? config->pool_max : POOL_MAX_DEFAULT;
         pool->target.host = pool->host;
-        pool->target.timeout_ms = config->connect_timeout_ms ? config->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+        pool->target.timeout_ms =
+                config->connect_timeout_ms ? config->connect_timeout_ms : CONNECT_TIMEOUT_MS;
         pool->target.idle_ms = IDLE_MS;
         TAILQ_INIT(&pool->opening);
         TAILQ_INIT(&pool->idle);
@@ -189,7 +190,8 @@ struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt 
         struct ldap_pool *pool;
 
         LIST_FOREACH (pool, &pools->pools, link)
-                if (strcmp(pool->domain->name, attempt->domain->name) == 0 && strcmp(pool->host, attempt->host) == 0)
+                if (strcmp(pool->domain->name, attempt->domain->name) == 0 &&
+                    strcmp(pool->host, attempt->host) == 0)
                         break;
         if (!pool)
                 pool = pool_new(pools, attempt);
@@ -236,7 +238,7 @@ static void on_down(void *arg, struct ldap_conn *conn, enum reason reason, const
 
 static int open_one(struct ldap_pool *pool)
 {
-        struct ldap_conn_events events = { .on_open = on_open, .on_down = on_down, .arg = pool };
+        struct ldap_conn_events events = {.on_open = on_open, .on_down = on_down, .arg = pool};
         struct ldap_conn *conn = NULL;
         int r = ldap_conn_new(&conn, pool->pools->loop, pool->domain->tls, &pool->target, &events);
 

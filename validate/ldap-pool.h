@@ -14,13 +14,15 @@ struct ldap_pool;
 struct ldap_waiter {
         TAILQ_ENTRY(ldap_waiter) entry;
         bool waiting;
-        /* conn is the waiter's until it gives it back; used: it was open before. May be called inside ldap_pool_wait. */
+        /* conn is the waiter's until it gives it back; used: it was open before. May be called inside
+         * ldap_pool_wait. */
         void (*on_conn)(void *arg, struct ldap_conn *conn, bool used);
         void (*on_none)(void *arg, enum reason reason, const char *why);
         void *arg;
 };
 
-/* The pool for a DC, made when first asked for; address and limits are those of the attempt. NULL when the domain was never added or no memory. */
+/* The pool for a DC, made when first asked for; address and limits are those of the attempt. NULL when the
+ * domain was never added or no memory. */
 struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt *attempt);
 void ldap_pool_wait(struct ldap_pool *pool, struct ldap_waiter *waiter);
 void ldap_pool_stop_waiting(struct ldap_pool *pool, struct ldap_waiter *waiter);

@@ -1,9 +1,9 @@
 /*
  * Who is a DC of this domain, by its certificate.
  *
- * Invariant: a handshake ends well only if the chain leads to a configured CA *and* the certificate proves what
- * dc_identity asks for (or, with pins, its key is one of them); there is no fallback. DNS proves nothing here, and no
- * session is resumed, so every connection is checked. It opens no connection.
+ * Invariant: a handshake ends well only if the chain leads to a configured CA *and* the certificate proves
+ * what dc_identity asks for (or, with pins, its key is one of them); there is no fallback. DNS proves nothing
+ * here, and no session is resumed, so every connection is checked. It opens no connection.
  */
 #include "validate/ldap-tls.h"
 
@@ -78,9 +78,11 @@ static int check_identity(const struct ldap_tls *tls, struct ldap_tls_result *re
 {
         switch (tls->identity) {
         case DC_IDENTITY_DOMAIN_SAN:
-                return names_host(cert, tls->domain) ? 1 : refuse(result, "certificate does not name the domain");
+                return names_host(cert, tls->domain) ? 1
+                                                     : refuse(result, "certificate does not name the domain");
         case DC_IDENTITY_LIST:
-                return names_host(cert, result->host) ? 1 : refuse(result, "certificate does not name the host");
+                return names_host(cert, result->host) ? 1
+                                                      : refuse(result, "certificate does not name the host");
         case DC_IDENTITY_PIN:
                 return pin_matches(tls, cert) ? 1 : refuse(result, "certificate's key is not pinned");
         }
@@ -137,12 +139,16 @@ static int load_ca(struct ldap_tls *tls, const struct domain_config *domain, str
 static int load_pins(struct ldap_tls *tls, const struct domain_config *domain, struct error *err)
 {
         for (size_t i = 0; i < PINS_MAX && domain->pins[i]; i++) {
-                if (b64u_decode_exact(tls->pins[i], sizeof tls->pins[i], domain->pins[i], strlen(domain->pins[i])) < 0)
-                        return error_fail(err, -EINVAL, "domain %s: pin %zu is not the base64url of a SHA-256 hash", domain->name, i + 1);
+                if (b64u_decode_exact(tls->pins[i], sizeof tls->pins[i], domain->pins[i],
+                                      strlen(domain->pins[i])) < 0)
+                        return error_fail(err, -EINVAL,
+                                          "domain %s: pin %zu is not the base64url of a SHA-256 hash",
+                                          domain->name, i + 1);
                 tls->n_pins++;
         }
         if (tls->identity == DC_IDENTITY_PIN && tls->n_pins == 0)
-                return error_fail(err, -EINVAL, "domain %s: dc_identity is pin, but no pin is configured", domain->name);
+                return error_fail(err, -EINVAL, "domain %s: dc_identity is pin, but no pin is configured",
+                                  domain->name);
         return 0;
 }
 
@@ -157,7 +163,8 @@ static int fill(struct ldap_tls *tls, const struct domain_config *domain, struct
         if (!tls->ctx || SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION) != 1)
                 return fail_openssl(err, domain, "TLS");
         /* An end without close_notify is an end: LDAP messages say their length. */
-        SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
+        SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+                                              SSL_OP_IGNORE_UNEXPECTED_EOF);
         SSL_CTX_set_mode(tls->ctx, SSL_MODE_RELEASE_BUFFERS);
         SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
@@ -208,7 +215,7 @@ SSL *ldap_tls_session(const struct ldap_tls *tls, const char *host, struct ldap_
         memset(result, 0, sizeof *result);
         snprintf(result->host, sizeof result->host, "%s", host);
         if (SSL_set_ex_data(ssl, result_index(), result) != 1 ||
-            (dns_numeric(&ignored, host) < 0 && SSL_set_tlsext_host_name(ssl, host) != 1)) {
+            (dns_numeric(&ignored, host) < 0 && SSL_set_tlsext_host_name(ssl, result->host) != 1)) {
                 SSL_free(ssl);
                 return NULL;
         }

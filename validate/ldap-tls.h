@@ -19,5 +19,6 @@ struct ldap_tls_result {
 /* Copies what it needs. err says what is wrong with the CA or a pin. */
 int ldap_tls_new(struct ldap_tls **ret_tls, const struct domain_config *domain, struct error *err);
 struct ldap_tls *ldap_tls_free(struct ldap_tls *tls);
-/* A session for a connection to host, which sends its name (SNI) and writes result while the handshake runs. NULL: no memory. */
+/* A session for a connection to host, which sends its name (SNI) and writes result while the handshake runs.
+ * NULL: no memory. */
 SSL *ldap_tls_session(const struct ldap_tls *tls, const char *host, struct ldap_tls_result *result);

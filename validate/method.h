@@ -1,8 +1,8 @@
 /*
  * What the two methods share: one attempt by one method at one DC. Internal to validate/.
  *
- * The dispatcher (validate.c) picks domain, DC and method and may go on to another DC only after an attempt that
- * says left == false: the password provably never left this process.
+ * The dispatcher (validate.c) picks domain, DC and method and may go on to another DC only after an attempt
+ * that says left == false: the password provably never left this process.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 struct attempt {
         const char *id;
         const struct domain_config *domain;
-        const char *host; /* of the DC */
+        const char *host;                /* of the DC */
         struct sockaddr_storage address; /* without port */
         socklen_t address_len;
         const struct name *name;
@@ -22,7 +22,8 @@ struct attempt {
         uint64_t deadline;
 };
 
-/* left: whether the password (or a request keyed with it) was handed to a socket. Called once, from the loop. */
+/* left: whether the password (or a request keyed with it) was handed to a socket. Called once, from the loop.
+ */
 typedef void attempt_done_fn(void *arg, const struct outcome *outcome, bool left);
 
 struct ldap_pools;
@@ -32,12 +33,13 @@ int ldap_pools_new(struct ldap_pools **ret, struct loop *loop);
 struct ldap_pools *ldap_pools_free(struct ldap_pools *pools);
 /* Prepares the TLS context of a domain (CA, identity); err names file and cause. Before the first attempt. */
 int ldap_domain_add(struct ldap_pools *pools, const struct domain_config *domain, struct error *err);
-int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt, attempt_done_fn *fn,
-                       void *arg);
+int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
+                       attempt_done_fn *fn, void *arg);
 void ldap_attempt_cancel(struct ldap_attempt *a);
-/* Not a sign-in: connects (or takes an idle connection) and reads the rootDSE. reason REASON_OK when alive. */
-int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt, attempt_done_fn *fn,
-                     void *arg);
+/* Not a sign-in: connects (or takes an idle connection) and reads the rootDSE. reason REASON_OK when alive.
+ */
+int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
+                     attempt_done_fn *fn, void *arg);
 
 struct krb;
 struct krb_attempt;
@@ -45,7 +47,10 @@ int krb_new(struct krb **ret, struct loop *loop, struct error *err);
 struct krb *krb_free(struct krb *krb);
 /* Checks keytab and principal of a domain; err says what is missing and how to make it. */
 int krb_domain_add(struct krb *krb, const struct domain_config *domain, struct error *err);
-int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn, void *arg);
+int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
+                      attempt_done_fn *fn, void *arg);
 void krb_attempt_cancel(struct krb_attempt *a);
-/* Not a sign-in: an AS-REQ without preauthentication for the connector's own principal; any well-formed answer is alive. */
-int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn, void *arg);
+/* Not a sign-in: an AS-REQ without preauthentication for the connector's own principal; any well-formed
+ * answer is alive. */
+int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
+                    attempt_done_fn *fn, void *arg);

@@ -1,8 +1,9 @@
 /*
  * Takes apart names as people type them.
  *
- * Invariant: a name that parses is a UPN or NETBIOS\name of a domain in the config, free of NUL, control characters
- * and every character that would make a DC read another form (DN, SID, SPN, canonical name). It asks nobody.
+ * Invariant: a name that parses is a UPN or NETBIOS\name of a domain in the config, free of NUL, control
+ * characters and every character that would make a DC read another form (DN, SID, SPN, canonical name). It
+ * asks nobody.
  */
 #include "validate/name.h"
 
@@ -47,8 +48,8 @@ static bool suffix_plain(const char *s, size_t n)
         char before = '.';
 
         for (size_t i = 0; i < n; before = s[i++]) {
-                bool word = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') ||
-                            s[i] == '-' || s[i] == '_';
+                bool word = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
+                            (s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '_';
 
                 if (!word && (s[i] != '.' || before == '.'))
                         return false;
@@ -119,7 +120,8 @@ static void copy(char *out, const char *s, size_t n)
         out[n] = '\0';
 }
 
-static enum reason parse_upn(struct name *out, const struct validate_config *config, const char *s, size_t n, const char *at)
+static enum reason parse_upn(struct name *out, const struct validate_config *config, const char *s, size_t n,
+                             const char *at)
 {
         size_t user_n = (size_t)(at - s), suffix_n = n - user_n - 1;
 
@@ -132,7 +134,8 @@ static enum reason parse_upn(struct name *out, const struct validate_config *con
         return out->domain < config->n_domains ? REASON_OK : REASON_UNKNOWN_DOMAIN;
 }
 
-static enum reason parse_netbios(struct name *out, const struct validate_config *config, const char *s, size_t n, const char *slash)
+static enum reason parse_netbios(struct name *out, const struct validate_config *config, const char *s,
+                                 size_t n, const char *slash)
 {
         size_t domain_n = (size_t)(slash - s), user_n = n - domain_n - 1;
 
@@ -145,7 +148,8 @@ static enum reason parse_netbios(struct name *out, const struct validate_config 
         return out->domain < config->n_domains ? REASON_OK : REASON_UNKNOWN_DOMAIN;
 }
 
-/* A bare name is user@default-domain, or DEFAULT\user where that has a NetBIOS name: it means the sAMAccountName. */
+/* A bare name is user@default-domain, or DEFAULT\user where that has a NetBIOS name: it means the
+ * sAMAccountName. */
 static enum reason parse_bare(struct name *out, const struct validate_config *config, const char *s, size_t n)
 {
         const struct domain_config *domain;
@@ -163,9 +167,10 @@ static enum reason parse_bare(struct name *out, const struct validate_config *co
         return REASON_OK;
 }
 
-enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes, size_t n)
+enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes,
+                       size_t n)
 {
-        struct name name = { 0 };
+        struct name name = {0};
         const char *at, *slash;
         enum reason reason;
 

@@ -1,9 +1,10 @@
 /*
  * Foreign codes -> reasons: LDAP results with AD's sub-codes, KRB-ERROR codes and the NTSTATUS behind them.
  *
- * Invariant: total. A code that is in no table here ends as unavailable with its raw value shown. password_proved is
- * said only for codes that AD gives after it checked the password, and over Kerberos only when our own
- * preauthentication was in the request. Sources: [MS-ERREF], [MS-KILE], RFC 4511, RFC 4120 and measurements.
+ * Invariant: total. A code that is in no table here ends as unavailable with its raw value shown.
+ * password_proved is said only for codes that AD gives after it checked the password, and over Kerberos only
+ * when our own preauthentication was in the request. Sources: [MS-ERREF], [MS-KILE], RFC 4511, RFC 4120 and
+ * measurements.
  */
 #include "validate/outcome.h"
 
@@ -243,7 +244,8 @@ static enum counted krb_counted(enum reason reason, bool preauth)
         return reason == REASON_PASSWORD_EXPIRED ? COUNTED_NO : COUNTED_UNKNOWN;
 }
 
-/* A code alone. Without preauthentication nothing is known of the password, and 12 is the demand for armour. */
+/* A code alone. Without preauthentication nothing is known of the password, and 12 is the demand for armour.
+ */
 static void from_krb_code(struct outcome *out, const struct named *row, bool preauth)
 {
         enum reason reason = row ? row->reason : REASON_DC_ERROR;
@@ -277,8 +279,9 @@ void outcome_from_krb(struct outcome *out, int32_t code, const uint8_t *e_data, 
         if (code != KRB_PREAUTH_REQUIRED && edata_ntstatus(e_data, n, &out->ntstatus)) {
                 out->has_ntstatus = true;
                 cause = cause_by_ntstatus(out->ntstatus);
-                snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s), NTSTATUS %08X (%s)", (int)code, name,
-                         (unsigned)out->ntstatus, cause ? cause->name : "not a status this program knows");
+                snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s), NTSTATUS %08X (%s)",
+                         (int)code, name, (unsigned)out->ntstatus,
+                         cause ? cause->name : "not a status this program knows");
         } else {
                 snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s)", (int)code, name);
         }

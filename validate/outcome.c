@@ -1,20 +1,25 @@
 /*
  * The table of reasons: what each means and what to tell whom.
  *
- * Invariant: every value of enum reason has a complete row (a test walks them all), and no sentence for a user
- * tells the state of an account unless the caller says that the password was proved. Foreign codes are mapped
- * to reasons in outcome-map.c.
+ * Invariant: every value of enum reason has a complete row (a test walks them all), and no sentence for a
+ * user tells the state of an account unless the caller says that the password was proved. Foreign codes are
+ * mapped to reasons in outcome-map.c.
  */
 #include "validate/outcome.h"
 
 #include <string.h>
 
 /* What a user sees where the truth may only be told to the helpdesk. */
-#define USER_POLICY_HIDDEN "You cannot sign in at the moment. Please contact your helpdesk and tell them the id of this sign-in."
+#define USER_POLICY_HIDDEN                                                                                   \
+        "You cannot sign in at the moment. Please contact your helpdesk and tell them the id of this "       \
+        "sign-in."
 #define USER_WRONG "The user name or the password is wrong."
-#define USER_LATER "Your sign-in could not be checked right now; this says nothing about your password. Please try again in a few minutes."
-#define USER_HELPDESK                                                                                                              \
-        "Your sign-in could not be checked; this says nothing about your password. Please contact your helpdesk and tell them "    \
+#define USER_LATER                                                                                           \
+        "Your sign-in could not be checked right now; this says nothing about your password. Please try "    \
+        "again in a few minutes."
+#define USER_HELPDESK                                                                                        \
+        "Your sign-in could not be checked; this says nothing about your password. Please contact your "     \
+        "helpdesk and tell them "                                                                            \
         "the id of this sign-in."
 
 #define CREDENTIALS .verdict = VERDICT_REFUSED, .class = VERDICT_CLASS_CREDENTIALS

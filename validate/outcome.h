@@ -1,10 +1,10 @@
 /*
  * The one table of outcomes: every reason a sign-in can end with, what it means, and what to tell whom.
  *
- * The zero value is REASON_INTERNAL (unavailable), so a forgotten assignment never reads as accepted or refused.
- * Foreign codes (LDAP sub-codes, KRB-ERROR, NTSTATUS) are mapped to reasons in outcome-map.c and nowhere else; an
- * unknown code ends as unavailable with its raw value shown. Source of the mapping: [MS-ERREF], [MS-KILE], RFC 4511,
- * RFC 4120 and measurements.
+ * The zero value is REASON_INTERNAL (unavailable), so a forgotten assignment never reads as accepted or
+ * refused. Foreign codes (LDAP sub-codes, KRB-ERROR, NTSTATUS) are mapped to reasons in outcome-map.c and
+ * nowhere else; an unknown code ends as unavailable with its raw value shown. Source of the mapping:
+ * [MS-ERREF], [MS-KILE], RFC 4511, RFC 4120 and measurements.
  */
 #pragma once
 
@@ -12,7 +12,12 @@
 #include <stdint.h>
 
 enum verdict { VERDICT_UNAVAILABLE = 0, VERDICT_REFUSED, VERDICT_ACCEPTED };
-enum verdict_class { VERDICT_CLASS_INFRASTRUCTURE = 0, VERDICT_CLASS_CREDENTIALS, VERDICT_CLASS_POLICY, VERDICT_CLASS_NONE };
+enum verdict_class {
+        VERDICT_CLASS_INFRASTRUCTURE = 0,
+        VERDICT_CLASS_CREDENTIALS,
+        VERDICT_CLASS_POLICY,
+        VERDICT_CLASS_NONE
+};
 enum counted { COUNTED_UNKNOWN = 0, COUNTED_NO, COUNTED_YES };
 enum method { METHOD_NONE = 0, METHOD_KRB5, METHOD_LDAP };
 
@@ -25,7 +30,8 @@ enum reason {
         /* input refused before any DC is asked (class credentials, may_have_counted no) */
         REASON_EMPTY_PASSWORD,
         REASON_BAD_PASSWORD_FORM, /* NUL, over-long or not UTF-8 */
-        REASON_BAD_NAME_FORM,     /* neither UPN nor DOMAIN\name nor (with a default domain) a bare name; NUL, over-long, not UTF-8 */
+        REASON_BAD_NAME_FORM,     /* neither UPN nor DOMAIN\name nor (with a default domain) a bare name; NUL,
+                                     over-long, not UTF-8 */
         REASON_UNKNOWN_DOMAIN,
         /* policy */
         REASON_DISABLED,
@@ -40,31 +46,33 @@ enum reason {
         REASON_TOO_MANY_GROUPS,
         REASON_AUTHENTICATION_FIREWALL,
         REASON_SMARTCARD_REQUIRED,
-        REASON_REVOKED, /* KRB 18 without NTSTATUS: disabled, locked, expired or outside hours; the DC doesn't say */
+        REASON_REVOKED, /* KRB 18 without NTSTATUS: disabled, locked, expired or outside hours; the DC doesn't
+                           say */
         /* infrastructure */
-        REASON_NO_DC,             /* none configured or all known dead */
-        REASON_DC_REFUSED,        /* connection refused or reset before the password left */
-        REASON_DC_TIMEOUT,        /* no answer before the password left */
-        REASON_DC_TLS,            /* handshake failed */
-        REASON_DC_CERTIFICATE,    /* chain, time or identity of the DC's certificate */
-        REASON_DC_ERROR,          /* the DC answered an error that is no verdict; raw says which */
-        REASON_DC_PROTOCOL,       /* malformed answer */
+        REASON_NO_DC,          /* none configured or all known dead */
+        REASON_DC_REFUSED,     /* connection refused or reset before the password left */
+        REASON_DC_TIMEOUT,     /* no answer before the password left */
+        REASON_DC_TLS,         /* handshake failed */
+        REASON_DC_CERTIFICATE, /* chain, time or identity of the DC's certificate */
+        REASON_DC_ERROR,       /* the DC answered an error that is no verdict; raw says which */
+        REASON_DC_PROTOCOL,    /* malformed answer */
         REASON_DC_SIGNING_REQUIRED,
         REASON_DC_CHANNEL_BINDING,
         REASON_DNS,
         REASON_CLOCK_SKEW,
         REASON_ARMOR_REQUIRED,
         REASON_ETYPE_NOSUPP,
-        REASON_KDC_NOT_VERIFIED,  /* the ticket did not verify with the keytab */
+        REASON_KDC_NOT_VERIFIED, /* the ticket did not verify with the keytab */
         REASON_TRUST_FAILURE,
-        REASON_REFERRAL,          /* another realm must be asked and isn't configured */
-        REASON_NO_IDENTITY,       /* password right, but the DC did not say who it is */
+        REASON_REFERRAL,    /* another realm must be asked and isn't configured */
+        REASON_NO_IDENTITY, /* password right, but the DC did not say who it is */
         REASON_NAME_AMBIGUOUS,
-        REASON_OUTCOME_UNKNOWN,   /* the password left, no answer came back in time */
-        REASON_DEADLINE,          /* the budget ended before the password left */
+        REASON_OUTCOME_UNKNOWN, /* the password left, no answer came back in time */
+        REASON_DEADLINE,        /* the budget ended before the password left */
         REASON_CANCELLED,
-        REASON_OVERLOADED,        /* a limit of ours */
-        /* the request itself, found by the connector before any DC was asked (unavailable, infrastructure, counted no) */
+        REASON_OVERLOADED, /* a limit of ours */
+        /* the request itself, found by the connector before any DC was asked (unavailable, infrastructure,
+           counted no) */
         REASON_REQUEST_SIGNATURE, /* the service's signature does not verify */
         REASON_SERVICE_UNKNOWN,   /* the service's key is not in the roster */
         REASON_WRONG_AUDIENCE,    /* the request names another tenant */
@@ -77,7 +85,8 @@ struct reason_info {
         const char *id; /* wire name: "wrong_password" */
         enum verdict verdict;
         enum verdict_class class;
-        const char *user_text;     /* one plain sentence for the user, when the password was proved: see reason_user_text */
+        const char *user_text;     /* one plain sentence for the user, when the password was proved: see
+                                      reason_user_text */
         const char *helpdesk_text; /* one plain sentence for the helpdesk */
         const char *remedy;        /* one thing to do */
 };
@@ -90,7 +99,8 @@ enum reason reason_from_id(const char *id);
 /* What to tell the user: never the state of an account unless the password was proved. */
 const char *reason_user_text(enum reason reason, bool password_proved);
 
-#define SID_TEXT_MAX 192 /* S-1-... with 15 sub-authorities, rounded up; also the ids of generic directories */
+#define SID_TEXT_MAX                                                                                         \
+        192 /* S-1-... with 15 sub-authorities, rounded up; also the ids of generic directories */
 
 struct identity {
         char id[SID_TEXT_MAX];   /* objectSid; "" unless accepted */
@@ -114,11 +124,13 @@ struct outcome {
         uint32_t ms_total, ms_connect, ms_dc;
 };
 
-/* LDAP bind result -> reason. diagnostic: the server's message (bytes, not NUL-terminated; AD's "data 52e" is found in it).
- * Sets reason, raw, password_proved and counted of out. */
+/* LDAP bind result -> reason. diagnostic: the server's message (bytes, not NUL-terminated; AD's "data 52e" is
+ * found in it). Sets reason, raw, password_proved and counted of out. */
 void outcome_from_ldap(struct outcome *out, int result, const char *diagnostic, unsigned long n);
-/* KRB-ERROR -> reason. preauth: whether our own preauthentication was in the request that was answered. e_data as received. */
-void outcome_from_krb(struct outcome *out, int32_t code, const uint8_t *e_data, unsigned long n, bool preauth);
+/* KRB-ERROR -> reason. preauth: whether our own preauthentication was in the request that was answered.
+ * e_data as received. */
+void outcome_from_krb(struct outcome *out, int32_t code, const uint8_t *e_data, unsigned long n,
+                      bool preauth);
 const char *verdict_text(enum verdict v);             /* "accepted" "refused" "unavailable" */
 const char *verdict_class_text(enum verdict_class c); /* "none" "credentials" "policy" "infrastructure" */
 const char *counted_text(enum counted c);             /* "0" "1" "unknown" */

@@ -1,9 +1,10 @@
 /*
  * The dispatcher: what may reach a DC, which DC is asked by which method, and when it is over.
  *
- * Invariants: an operation is in the list of its validator until its one answer was given or it was cancelled; the answer
- * comes from the loop, never from inside validate_start, and after the password was wiped. Another DC is asked only after an attempt
- * that says that the password provably never left. It speaks no protocol itself.
+ * Invariants: an operation is in the list of its validator until its one answer was given or it was
+ * cancelled; the answer comes from the loop, never from inside validate_start, and after the password was
+ * wiped. Another DC is asked only after an attempt that says that the password provably never left. It speaks
+ * no protocol itself.
  */
 #include "validate/validate.h"
 
@@ -140,7 +141,7 @@ static void dc_missed(struct validate_op *op, const struct outcome *outcome)
 
 static void dc_unresolved(struct validate_op *op, const char *why)
 {
-        struct outcome outcome = { .reason = REASON_DNS, .counted = COUNTED_NO };
+        struct outcome outcome = {.reason = REASON_DNS, .counted = COUNTED_NO};
 
         snprintf(outcome.dc, sizeof outcome.dc, "%s", dc_host(op->dc));
         snprintf(outcome.context, sizeof outcome.context, "%.80s: %.120s", dc_host(op->dc), why);
@@ -153,8 +154,8 @@ static void on_attempt(void *arg, const struct outcome *outcome, bool left)
 
         op->ldap = NULL;
         op->krb = NULL;
-        log_debug("attempt", KV_S("dc", dc_host(op->dc)), KV_S("reason", reason_info(outcome->reason)->id), KV_U("left", left),
-                  KV_S("detail", outcome->context));
+        log_debug("attempt", KV_S("dc", dc_host(op->dc)), KV_S("reason", reason_info(outcome->reason)->id),
+                  KV_U("left", left), KV_S("detail", outcome->context));
         if (!left && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE) {
                 dc_missed(op, outcome);
                 return;
@@ -208,14 +209,16 @@ static void resolve(struct validate_op *op)
 
         state_set(op, OP_RESOLVING);
         loop_timer_at(op->timer, op->deadline);
-        r = dns_resolve(&op->query, &address, op->v->tools.dns, dc->address ? dc->address : dc->host, on_resolved, op);
+        r = dns_resolve(&op->query, &address, op->v->tools.dns, dc->address ? dc->address : dc->host,
+                        on_resolved, op);
         if (r > 0)
                 attempt_start(op, &address);
         else if (r < 0)
                 dc_unresolved(op, strerror(-r));
 }
 
-/* Picks a DC that was not tried yet. When there is none, what the last one said is the answer, else why none can be asked. */
+/* Picks a DC that was not tried yet. When there is none, what the last one said is the answer, else why none
+ * can be asked. */
 static void ask_next(struct validate_op *op)
 {
         op->dc = dcs_choose(op->dcs, op->tried);
@@ -247,7 +250,8 @@ static void on_timer(void *arg)
                 finish_failed(op, REASON_DEADLINE, COUNTED_NO, "the DC's address was not known in time");
                 return;
         case OP_ASKING:
-                finish_failed(op, REASON_OUTCOME_UNKNOWN, COUNTED_UNKNOWN, "the attempt overran its deadline");
+                finish_failed(op, REASON_OUTCOME_UNKNOWN, COUNTED_UNKNOWN,
+                              "the attempt overran its deadline");
                 return;
         case OP_DONE:
                 return;
@@ -260,7 +264,8 @@ static enum reason check_password(const struct validate_request *request)
         const struct secret *s = request->password;
 
         if (!s)
-                return request->password_reason == REASON_BAD_PASSWORD_FORM ? REASON_BAD_PASSWORD_FORM : REASON_EMPTY_PASSWORD;
+                return request->password_reason == REASON_BAD_PASSWORD_FORM ? REASON_BAD_PASSWORD_FORM
+                                                                            : REASON_EMPTY_PASSWORD;
         if (secret_len(s) == 0)
                 return REASON_EMPTY_PASSWORD;
         if (memchr(secret_text(s), '\0', secret_len(s)) || !utf8_valid(secret_text(s), secret_len(s)))
@@ -289,8 +294,8 @@ static void admit(struct validate_op *op, const struct validate_request *request
         op->password = secret_free(op->password);
 }
 
-int validate_start(struct validate_op **ret_op, struct validate *v, const struct validate_request *request, validate_done_fn *fn,
-                   void *arg)
+int validate_start(struct validate_op **ret_op, struct validate *v, const struct validate_request *request,
+                   validate_done_fn *fn, void *arg)
 {
         struct validate_op *op = calloc(1, sizeof *op);
 
@@ -366,7 +371,8 @@ static int fill(struct validate *v, const struct validate_config *config, struct
         int r = config_copy_new(&v->copy, config);
 
         if (r < 0)
-                return error_fail(err, r, "validation: out of memory, or more than %d DCs in a domain", DCS_MAX);
+                return error_fail(err, r, "validation: out of memory, or more than %d DCs in a domain",
+                                  DCS_MAX);
         v->config = config_copy_get(v->copy);
         v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
         if (!v->dcs || loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
@@ -378,8 +384,8 @@ static int fill(struct validate *v, const struct validate_config *config, struct
         return r;
 }
 
-int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config, validate_ready_fn *on_ready,
-                 void *arg, struct error *err)
+int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config,
+                 validate_ready_fn *on_ready, void *arg, struct error *err)
 {
         struct validate *v = calloc(1, sizeof *v);
         int r;

@@ -1,8 +1,8 @@
 /*
  * Validation of one (name, password) against domain controllers, within a budget, on the caller's loop.
  *
- * Nothing here blocks: no connect, handshake, look-up or library call waits. A wrong password costs badPwdCount at most
- * one: after the password left for a DC, no other DC and no other method is asked.
+ * Nothing here blocks: no connect, handshake, look-up or library call waits. A wrong password costs
+ * badPwdCount at most one: after the password left for a DC, no other DC and no other method is asked.
  */
 #pragma once
 
@@ -20,7 +20,8 @@
 #define SUFFIXES_MAX 32
 
 enum dc_identity { DC_IDENTITY_DOMAIN_SAN = 0, DC_IDENTITY_LIST, DC_IDENTITY_PIN };
-/* DIRECTORY_GENERIC: an MIT realm or a plain LDAP server (no PAC, no sub-codes): the id is entryUUID or the principal. */
+/* DIRECTORY_GENERIC: an MIT realm or a plain LDAP server (no PAC, no sub-codes): the id is entryUUID or the
+ * principal. */
 enum directory { DIRECTORY_AD = 0, DIRECTORY_GENERIC };
 
 struct dc_config {
@@ -40,12 +41,13 @@ struct domain_config {
         uint16_t ldaps_port, kdc_port; /* 0: 636, 88 */
         const char *ca_pem;            /* CAs for the DCs' certificates, PEM text; NULL: the system's */
         enum dc_identity dc_identity;
-        const char *pins[8];          /* b64u SHA-256 of SPKI, for DC_IDENTITY_PIN */
-        const char *bind_template;    /* generic only: "uid={name},ou=people,dc=x"; {name} is RFC 4514-escaped. NULL: UPN */
-        const char *keytab;           /* krb5 name: "FILE:/path", "MEMORY:x"; NULL: no Kerberos */
+        const char *pins[8];       /* b64u SHA-256 of SPKI, for DC_IDENTITY_PIN */
+        const char *bind_template; /* generic only: "uid={name},ou=people,dc=x"; {name} is RFC 4514-escaped.
+                                      NULL: UPN */
+        const char *keytab;        /* krb5 name: "FILE:/path", "MEMORY:x"; NULL: no Kerberos */
         const char *service_principal; /* in the keytab: host/connector.corp.example */
-        unsigned pool_max;            /* LDAP connections per DC; 0: 16 */
-        uint32_t connect_timeout_ms;  /* 0: 2000; connect and handshake with one DC */
+        unsigned pool_max;             /* LDAP connections per DC; 0: 16 */
+        uint32_t connect_timeout_ms;   /* 0: 2000; connect and handshake with one DC */
 };
 
 struct validate_config {
@@ -59,34 +61,39 @@ struct validate_op;
 
 /* Called whenever the readiness of a domain changes. */
 typedef void validate_ready_fn(void *arg);
-/* Called once per started operation, from the loop, never from inside validate_start. outcome is the callee's to copy. */
+/* Called once per started operation, from the loop, never from inside validate_start. outcome is the callee's
+ * to copy. */
 typedef void validate_done_fn(void *arg, const struct outcome *outcome);
 
-/* Copies what it needs of config. Fails with every reason a domain can't be served (e.g. krb5 without keytab) in err. */
-int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config, validate_ready_fn *on_ready,
-                 void *arg, struct error *err);
+/* Copies what it needs of config. Fails with every reason a domain can't be served (e.g. krb5 without keytab)
+ * in err. */
+int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config,
+                 validate_ready_fn *on_ready, void *arg, struct error *err);
 /* Cancels what runs, without callbacks. Not from inside a callback of its own. */
 struct validate *validate_free(struct validate *v);
 
 struct validate_request {
-        const char *id;          /* for the log */
-        const char *name;        /* as typed, name_len bytes, perhaps not UTF-8 */
+        const char *id;   /* for the log */
+        const char *name; /* as typed, name_len bytes, perhaps not UTF-8 */
         size_t name_len;
-        struct secret *password; /* owned by the operation from here on, also on failure. NULL means empty or of bad form: */
+        struct secret *password; /* owned by the operation from here on, also on failure. NULL means empty or
+                                    of bad form: */
         enum reason password_reason; /* then why (REASON_EMPTY_PASSWORD, REASON_BAD_PASSWORD_FORM) */
-        uint64_t deadline;       /* loop_now() */
+        uint64_t deadline;           /* loop_now() */
 };
 
 /* 0, or -ENOMEM. Input that must not reach a DC is answered through fn, too. */
-int validate_start(struct validate_op **ret_op, struct validate *v, const struct validate_request *request, validate_done_fn *fn,
-                   void *arg);
+int validate_start(struct validate_op **ret_op, struct validate *v, const struct validate_request *request,
+                   validate_done_fn *fn, void *arg);
 /* Stops caring: the password is wiped, fn is not called any more. NULL-safe. Valid until fn was called. */
 void validate_cancel(struct validate_op *op);
 
 /* Whether a DC of domain i answered lately; why (may be NULL) gets a short cause when not. */
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why);
-/* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name one. */
+/* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name
+ * one. */
 int validate_route(const struct validate *v, const char *name, size_t n);
 /* One line of state per DC for `postern status`: calls fn(arg, domain, host, state, ewma_ms). */
-typedef void validate_dc_fn(void *arg, const char *domain, const char *host, const char *state, uint32_t ewma_ms);
+typedef void validate_dc_fn(void *arg, const char *domain, const char *host, const char *state,
+                            uint32_t ewma_ms);
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg);

@@ -1,7 +1,9 @@
 /*
- * e-data of a KRB-ERROR, and the verdict drawn from it. The first two bytes choose code and preauthentication.
+ * e-data of a KRB-ERROR, and the verdict drawn from it. The first two bytes choose code and
+ * preauthentication.
  *
- * Properties: only failures' NTSTATUS are read; nothing is ever accepted; nothing is proved without preauthentication.
+ * Properties: only failures' NTSTATUS are read; nothing is ever accepted; nothing is proved without
+ * preauthentication.
  */
 #include <stdlib.h>
 
@@ -18,7 +20,7 @@ static void require(bool holds)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-        struct outcome out = { 0 };
+        struct outcome out = {0};
         uint32_t status = 0;
         bool preauth;
 

@@ -1,7 +1,8 @@
 /*
  * What a DC may send: the cutting of messages, their parts, and the identity drawn from them.
  *
- * Properties: whatever was parsed lies inside the message; an identity has an id, and only one that both answers gave.
+ * Properties: whatever was parsed lies inside the message; an identity has an id, and only one that both
+ * answers gave.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const struct domain_config corp = { .name = "corp.example" };
+static const struct domain_config corp = {.name = "corp.example"};
 
 static void require(bool holds)
 {
@@ -26,10 +27,12 @@ struct span {
 
 static void inside(const struct span *whole, const struct ldap_bytes *part)
 {
-        require(part->n == 0 || (part->data >= whole->from && part->data + part->n <= whole->from + whole->n));
+        require(part->n == 0 ||
+                (part->data >= whole->from && part->data + part->n <= whole->from + whole->n));
 }
 
-static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
+static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
+                     size_t index)
 {
         (void)index;
         inside(arg, attribute);
@@ -40,7 +43,7 @@ static void on_value(void *arg, const struct ldap_bytes *attribute, const struct
 static void use(struct ldap_who *who, const struct ldap_message *m, const struct span *whole)
 {
         struct buffer request = BUFFER(LDAP_REQUEST_MAX);
-        struct outcome out = { 0 };
+        struct outcome out = {0};
 
         inside(whole, &m->diagnostic);
         inside(whole, &m->name);
@@ -63,7 +66,7 @@ static void use(struct ldap_who *who, const struct ldap_message *m, const struct
 
 static void check_identity(const struct ldap_who *who)
 {
-        struct identity id = { 0 };
+        struct identity id = {0};
         const char *why;
 
         if (ldap_who_identity(&id, who, &corp, &why) < 0) {
@@ -77,7 +80,7 @@ static void check_identity(const struct ldap_who *who)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-        struct ldap_who who = { 0 };
+        struct ldap_who who = {0};
         size_t len;
 
         while (n > 0 && ldap_message_length(data, n, &len) == 0 && len <= n) {
@@ -87,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 require(len >= 2 && len <= LDAP_MESSAGE_MAX && block);
                 memcpy(block, data, len);
                 if (ldap_message_parse(&m, block, len) == 0) {
-                        struct span whole = { (const char *)block, len };
+                        struct span whole = {(const char *)block, len};
 
                         require(m.id >= 0);
                         use(&who, &m, &whole);

@@ -1,8 +1,8 @@
 /*
  * Names as typed, and the bind name made of them.
  *
- * Properties: a name that passes has one of the two forms, no control characters and nothing that makes a DN, SID or SPN; the
- * bind text is complete.
+ * Properties: a name that passes has one of the two forms, no control characters and nothing that makes a DN,
+ * SID or SPN; the bind text is complete.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +13,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const struct domain_config domains[] = {
-        { .name = "corp.example", .realm = "CORP.EXAMPLE", .netbios = "CORP", .suffixes = { "corp.com" } },
-        { .name = "lab.example", .bind_template = "uid={name},ou=people" },
+        {.name = "corp.example", .realm = "CORP.EXAMPLE", .netbios = "CORP", .suffixes = {"corp.com"}},
+        {.name = "lab.example", .bind_template = "uid={name},ou=people"},
 };
-static const struct validate_config config = { .domains = domains, .n_domains = 2, .default_domain = "corp.example" };
+static const struct validate_config config = {
+        .domains = domains, .n_domains = 2, .default_domain = "corp.example"};
 
 static void require(bool holds)
 {

@@ -1,5 +1,6 @@
 /*
- * The rig of the LDAP tests. The peer is a TLS server on the validator's own loop; its answers are built with liblber.
+ * The rig of the LDAP tests. The peer is a TLS server on the validator's own loop; its answers are built with
+ * liblber.
  */
 #include <arpa/inet.h>
 #include <stdarg.h>
@@ -67,10 +68,10 @@ void rig_samba(struct rig *rig, size_t i)
                 .name = lab_get("AD_DOMAIN"),
                 .realm = lab_get("AD_REALM"),
                 .netbios = lab_get("AD_NETBIOS"),
-                .suffixes = { lab_get("AD_SUFFIX") },
-                .dcs = { { .host = lab_get("AD_HOST"), .address = lab_get("AD_ADDRESS") } },
+                .suffixes = {lab_get("AD_SUFFIX")},
+                .dcs = {{.host = lab_get("AD_HOST"), .address = lab_get("AD_ADDRESS")}},
                 .n_dcs = 1,
-                .methods = { METHOD_LDAP },
+                .methods = {METHOD_LDAP},
                 .ldaps_port = lab_port("AD_LDAPS_PORT"),
                 .ca_pem = rig->ca,
         };
@@ -80,9 +81,9 @@ void rig_slapd(struct rig *rig, size_t i)
 {
         rig->domains[i] = (struct domain_config){
                 .name = lab_get("SLAPD_DOMAIN"),
-                .dcs = { { .host = lab_get("SLAPD_HOST"), .address = lab_get("SLAPD_ADDRESS") } },
+                .dcs = {{.host = lab_get("SLAPD_HOST"), .address = lab_get("SLAPD_ADDRESS")}},
                 .n_dcs = 1,
-                .methods = { METHOD_LDAP },
+                .methods = {METHOD_LDAP},
                 .directory = DIRECTORY_GENERIC,
                 .ldaps_port = lab_port("SLAPD_LDAPS_PORT"),
                 .ca_pem = rig->ca,
@@ -99,9 +100,10 @@ static void on_ready(void *arg)
 
 void rig_start(struct rig *rig, size_t n)
 {
-        struct error err = { "" };
+        struct error err = {""};
 
-        rig->config = (struct validate_config){ .domains = rig->domains, .n_domains = n, .default_domain = rig->domains[0].name };
+        rig->config = (struct validate_config){
+                .domains = rig->domains, .n_domains = n, .default_domain = rig->domains[0].name};
         if (validate_new(&rig->v, rig->loop, &rig->config, on_ready, rig, &err) < 0)
                 fail_msg("%s", err.text);
 }
@@ -210,14 +212,15 @@ void assert_reason(const struct ask *ask, enum reason reason)
         const struct outcome *o = &ask->outcome;
 
         if (o->reason != reason)
-                fail_msg("%s: %s instead of %s (%s; ldap %d data %x; dc %s; %u ms)", ask->name, reason_info(o->reason)->id,
-                         reason_info(reason)->id, o->context, o->ldap, o->ldap_data, o->dc, o->ms_total);
+                fail_msg("%s: %s instead of %s (%s; ldap %d data %x; dc %s; %u ms)", ask->name,
+                         reason_info(o->reason)->id, reason_info(reason)->id, o->context, o->ldap,
+                         o->ldap_data, o->dc, o->ms_total);
 }
 
 /* ---- the peer ---- */
 
-#define PEER_SID "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\350\3\0\0"        /* S-1-5-21-1-2-3-1000 */
-#define PEER_OTHER "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\351\3\0\0"      /* ...-1001 */
+#define PEER_SID "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\350\3\0\0"   /* S-1-5-21-1-2-3-1000 */
+#define PEER_OTHER "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\351\3\0\0" /* ...-1001 */
 #define PEER_SID_SIZE 28
 #define DATA_52E "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data 52e, v4563"
 
@@ -238,7 +241,8 @@ static void put_result(struct bufferevent *bev, int id, unsigned tag, int result
         put(bev, ber);
 }
 
-static void put_entry(struct bufferevent *bev, int id, const char *attribute, const char *sid, const char *more, const char *text)
+static void put_entry(struct bufferevent *bev, int id, const char *attribute, const char *sid,
+                      const char *more, const char *text)
 {
         BerElement *ber = ber_alloc_t(LBER_USE_DER);
 
@@ -327,7 +331,7 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
 /* Answers one whole request. False when the link is gone. */
 static bool answer(struct peer *peer, struct bufferevent *bev, char *bytes, size_t n)
 {
-        struct berval whole = { n, bytes };
+        struct berval whole = {n, bytes};
         BerElement *ber = ber_init(&whole);
         ber_len_t len;
         int id;
@@ -353,7 +357,8 @@ static void on_peer_read(struct bufferevent *bev, void *arg)
         for (;;) {
                 ev_ssize_t got = evbuffer_copyout(input, head, sizeof head);
 
-                if (got <= 0 || ldap_message_length(head, (size_t)got, &len) != 0 || evbuffer_get_length(input) < len)
+                if (got <= 0 || ldap_message_length(head, (size_t)got, &len) != 0 ||
+                    evbuffer_get_length(input) < len)
                         return;
                 assert_true(len <= sizeof bytes);
                 evbuffer_remove(input, bytes, len);
@@ -383,7 +388,8 @@ static void on_peer_accept(void *arg, int fd, int events)
         while (i < sizeof peer->links / sizeof *peer->links && peer->links[i])
                 i++;
         assert_true(i < sizeof peer->links / sizeof *peer->links);
-        peer->links[i] = bufferevent_openssl_socket_new(loop_base(peer->rig->loop), s, SSL_new(peer->ctx), BUFFEREVENT_SSL_ACCEPTING,
+        peer->links[i] = bufferevent_openssl_socket_new(loop_base(peer->rig->loop), s, SSL_new(peer->ctx),
+                                                        BUFFEREVENT_SSL_ACCEPTING,
                                                         BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
         bufferevent_setcb(peer->links[i], on_peer_read, NULL, on_peer_event, peer);
         bufferevent_enable(peer->links[i], EV_READ | EV_WRITE);
@@ -399,7 +405,7 @@ static void peer_certificate(struct peer *peer, const char *cert)
 
 void peer_open(struct peer *peer, struct rig *rig, const char *address, uint16_t port, const char *cert)
 {
-        struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
         socklen_t len = sizeof sa;
         int one = 1;
 
@@ -417,7 +423,8 @@ void peer_open(struct peer *peer, struct rig *rig, const char *address, uint16_t
         if (!cert)
                 return; /* the kernel accepts, nobody speaks */
         peer_certificate(peer, cert);
-        assert_int_equal(loop_io_new(&peer->io, rig->loop, NULL, peer->fd, LOOP_READ, on_peer_accept, peer), 0);
+        assert_int_equal(loop_io_new(&peer->io, rig->loop, NULL, peer->fd, LOOP_READ, on_peer_accept, peer),
+                         0);
 }
 
 void peer_drop(struct peer *peer)
@@ -441,9 +448,9 @@ void peer_domain(struct rig *rig, size_t i, const struct peer *peer)
                 .name = "corp.example",
                 .realm = "CORP.EXAMPLE",
                 .netbios = "CORP",
-                .dcs = { { .host = "dc1.corp.example", .address = peer->address } },
+                .dcs = {{.host = "dc1.corp.example", .address = peer->address}},
                 .n_dcs = 1,
-                .methods = { METHOD_LDAP },
+                .methods = {METHOD_LDAP},
                 .ldaps_port = peer->port,
                 .ca_pem = rig->ca,
                 .connect_timeout_ms = 400,

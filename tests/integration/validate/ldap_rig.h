@@ -1,5 +1,6 @@
 /*
- * What the LDAP tests share: a validator on a loop, sign-ins driven to their end, and a scripted TLS peer that plays a DC.
+ * What the LDAP tests share: a validator on a loop, sign-ins driven to their end, and a scripted TLS peer
+ * that plays a DC.
  */
 #pragma once
 
@@ -53,16 +54,17 @@ void assert_reason(const struct ask *ask, enum reason reason);
 
 /* What the scripted peer does with a kind of request. */
 enum peer_act {
-        PEER_ANSWER = 0,   /* bind: success for the password "right", else 49 data 52e; reads and whoami: as an AD DC would */
-        PEER_HOLD,         /* no answer, connection stays */
-        PEER_CLOSE,        /* closes instead of answering */
-        PEER_GARBAGE,      /* bytes that are no LDAP */
-        PEER_WRONG_ID,     /* a good answer to another message */
-        PEER_NOTICE,       /* Notice of Disconnection, then closes */
-        PEER_HUGE,         /* announces a message of 1 GiB */
-        PEER_OTHER_SID,    /* reads: the account read back has another SID than the rootDSE says */
-        PEER_NO_SID,       /* reads: an account without objectSid */
-        PEER_UNAVAILABLE,  /* LDAP result 52 */
+        PEER_ANSWER = 0,  /* bind: success for the password "right", else 49 data 52e; reads and whoami: as an
+                             AD DC would */
+        PEER_HOLD,        /* no answer, connection stays */
+        PEER_CLOSE,       /* closes instead of answering */
+        PEER_GARBAGE,     /* bytes that are no LDAP */
+        PEER_WRONG_ID,    /* a good answer to another message */
+        PEER_NOTICE,      /* Notice of Disconnection, then closes */
+        PEER_HUGE,        /* announces a message of 1 GiB */
+        PEER_OTHER_SID,   /* reads: the account read back has another SID than the rootDSE says */
+        PEER_NO_SID,      /* reads: an account without objectSid */
+        PEER_UNAVAILABLE, /* LDAP result 52 */
 };
 
 struct peer {
@@ -78,7 +80,8 @@ struct peer {
         struct bufferevent *links[128];
 };
 
-/* Listens on address (port 0: any) with a certificate of the lab, "DC", "DC_HOST_ONLY", "DC_OTHER_CA"; NULL: never speaks TLS. */
+/* Listens on address (port 0: any) with a certificate of the lab, "DC", "DC_HOST_ONLY", "DC_OTHER_CA"; NULL:
+ * never speaks TLS. */
 void peer_open(struct peer *peer, struct rig *rig, const char *address, uint16_t port, const char *cert);
 void peer_close(struct peer *peer);
 /* Closes every connection, as a DC does with idle ones. */

@@ -1,6 +1,6 @@
 /*
- * Sign-ins by LDAP against a real AD DC (Samba) and a real slapd, through the whole of validate/: every state of an
- * account, who it was, what it cost in badPwdCount.
+ * Sign-ins by LDAP against a real AD DC (Samba) and a real slapd, through the whole of validate/: every state
+ * of an account, who it was, what it cost in badPwdCount.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -55,13 +55,14 @@ static void assert_accepted(const struct ask *ask, const char *label)
 
 static void test_accepted_says_who(void **state)
 {
-        static const char *const labels[] = { "GOOD1", "ALT_SUFFIX", "UTF8" };
+        static const char *const labels[] = {"GOOD1", "ALT_SUFFIX", "UTF8"};
         char netbios[300];
 
         for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
-                struct ask upn = { .name = lab_get2(labels[i], "UPN"), .password = lab_get2(labels[i], "PASSWORD") };
-                struct ask down = { .name = netbios, .password = upn.password };
-                struct ask bare = { .name = lab_get2(labels[i], "SAM"), .password = upn.password };
+                struct ask upn = {.name = lab_get2(labels[i], "UPN"),
+                                  .password = lab_get2(labels[i], "PASSWORD")};
+                struct ask down = {.name = netbios, .password = upn.password};
+                struct ask bare = {.name = lab_get2(labels[i], "SAM"), .password = upn.password};
 
                 snprintf(netbios, sizeof netbios, "corp\\%s", lab_get2(labels[i], "SAM"));
                 ask_one(*state, &upn);
@@ -76,10 +77,11 @@ static void test_accepted_says_who(void **state)
 /* The implicit UPN and another case name the same account. */
 static void test_other_spellings(void **state)
 {
-        static const char *const names[] = { "GOOD1@corp.example", "good1@CORP.EXAMPLE", "CORP\\GOOD1", "Good1" };
+        static const char *const names[] = {"GOOD1@corp.example", "good1@CORP.EXAMPLE", "CORP\\GOOD1",
+                                            "Good1"};
 
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-                struct ask ask = { .name = names[i], .password = lab_get("GOOD1_PASSWORD") };
+                struct ask ask = {.name = names[i], .password = lab_get("GOOD1_PASSWORD")};
 
                 ask_one(*state, &ask);
                 assert_accepted(&ask, "GOOD1");
@@ -94,18 +96,19 @@ static void test_account_states(void **state)
                 uint32_t data;
                 bool proved;
         } rows[] = {
-                { "DISABLED", REASON_DISABLED, 0x533, true },
-                { "LOCKED", REASON_LOCKED_OUT, 0x775, false },
-                { "EXPIRED", REASON_PASSWORD_EXPIRED, 0x532, true },
-                { "MUST_CHANGE", REASON_MUST_CHANGE_PASSWORD, 0x773, true },
-                { "ACCOUNT_EXPIRED", REASON_ACCOUNT_EXPIRED, 0x701, true },
-                { "HOURS", REASON_LOGON_HOURS, 0x530, true },
-                { "WORKSTATION", REASON_WORKSTATION, 0x531, true },
-                { "PROTECTED", REASON_ACCOUNT_RESTRICTION, 0x52f, true },
+                {"DISABLED", REASON_DISABLED, 0x533, true},
+                {"LOCKED", REASON_LOCKED_OUT, 0x775, false},
+                {"EXPIRED", REASON_PASSWORD_EXPIRED, 0x532, true},
+                {"MUST_CHANGE", REASON_MUST_CHANGE_PASSWORD, 0x773, true},
+                {"ACCOUNT_EXPIRED", REASON_ACCOUNT_EXPIRED, 0x701, true},
+                {"HOURS", REASON_LOGON_HOURS, 0x530, true},
+                {"WORKSTATION", REASON_WORKSTATION, 0x531, true},
+                {"PROTECTED", REASON_ACCOUNT_RESTRICTION, 0x52f, true},
         };
 
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-                struct ask ask = { .name = lab_get2(rows[i].label, "UPN"), .password = lab_get2(rows[i].label, "PASSWORD") };
+                struct ask ask = {.name = lab_get2(rows[i].label, "UPN"),
+                                  .password = lab_get2(rows[i].label, "PASSWORD")};
 
                 ask_one(*state, &ask);
                 assert_reason(&ask, rows[i].reason);
@@ -122,10 +125,10 @@ static void test_account_states(void **state)
 /* A wrong password for an account in a hidden state tells nothing of the state. */
 static void test_wrong_password_hides_the_state(void **state)
 {
-        static const char *const labels[] = { "DISABLED", "EXPIRED", "MUST_CHANGE", "ACCOUNT_EXPIRED" };
+        static const char *const labels[] = {"DISABLED", "EXPIRED", "MUST_CHANGE", "ACCOUNT_EXPIRED"};
 
         for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
-                struct ask ask = { .name = lab_get2(labels[i], "UPN"), .password = "Wr0ng-password-1" };
+                struct ask ask = {.name = lab_get2(labels[i], "UPN"), .password = "Wr0ng-password-1"};
 
                 ask_one(*state, &ask);
                 assert_reason(&ask, REASON_WRONG_PASSWORD);
@@ -136,7 +139,7 @@ static void test_wrong_password_hides_the_state(void **state)
 
 static void test_unknown_user(void **state)
 {
-        struct ask ask = { .name = "nobody-here@corp.example", .password = "Wr0ng-password-1" };
+        struct ask ask = {.name = "nobody-here@corp.example", .password = "Wr0ng-password-1"};
 
         ask_one(*state, &ask);
         assert_reason(&ask, REASON_WRONG_PASSWORD); /* Samba and Windows both say 52e here */
@@ -146,7 +149,7 @@ static void test_unknown_user(void **state)
 static void test_wrong_password_counts_once(void **state)
 {
         const char *sam = lab_get("GOOD2_SAM");
-        struct ask ask = { .name = lab_get("GOOD2_UPN"), .password = "Wr0ng-password-1" };
+        struct ask ask = {.name = lab_get("GOOD2_UPN"), .password = "Wr0ng-password-1"};
 
         assert_int_equal(lab_unlock(sam), 0);
         for (int i = 1; i <= 3; i++) {
@@ -161,8 +164,9 @@ static void test_wrong_password_counts_once(void **state)
 /* LDAP takes the password before the last change for a while: known, and said in the documentation. */
 static void test_previous_password(void **state)
 {
-        struct ask now = { .name = lab_get("PREVIOUS_UPN"), .password = lab_get("PREVIOUS_PASSWORD") };
-        struct ask before = { .name = lab_get("PREVIOUS_UPN"), .password = lab_get("PREVIOUS_PREVIOUS_PASSWORD") };
+        struct ask now = {.name = lab_get("PREVIOUS_UPN"), .password = lab_get("PREVIOUS_PASSWORD")};
+        struct ask before = {.name = lab_get("PREVIOUS_UPN"),
+                             .password = lab_get("PREVIOUS_PREVIOUS_PASSWORD")};
 
         ask_one(*state, &now);
         assert_accepted(&now, "PREVIOUS");
@@ -176,16 +180,16 @@ static void test_input_that_reaches_no_dc(void **state)
                 const char *name, *password;
                 enum reason reason;
         } rows[] = {
-                { "good3@corp.example", "", REASON_EMPTY_PASSWORD },
-                { "good3@corp.example", "\xff\xfe", REASON_BAD_PASSWORD_FORM },
-                { "CN=good3,CN=Users,DC=corp,DC=example", "x", REASON_BAD_NAME_FORM },
-                { "good3@elsewhere.example", "x", REASON_UNKNOWN_DOMAIN },
-                { "OTHER\\good3", "x", REASON_UNKNOWN_DOMAIN },
-                { "", "x", REASON_BAD_NAME_FORM },
+                {"good3@corp.example", "", REASON_EMPTY_PASSWORD},
+                {"good3@corp.example", "\xff\xfe", REASON_BAD_PASSWORD_FORM},
+                {"CN=good3,CN=Users,DC=corp,DC=example", "x", REASON_BAD_NAME_FORM},
+                {"good3@elsewhere.example", "x", REASON_UNKNOWN_DOMAIN},
+                {"OTHER\\good3", "x", REASON_UNKNOWN_DOMAIN},
+                {"", "x", REASON_BAD_NAME_FORM},
         };
 
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-                struct ask ask = { .name = rows[i].name, .password = rows[i].password };
+                struct ask ask = {.name = rows[i].name, .password = rows[i].password};
 
                 ask_one(*state, &ask);
                 assert_reason(&ask, rows[i].reason);
@@ -197,9 +201,9 @@ static void test_input_that_reaches_no_dc(void **state)
 
 static void test_slapd(void **state)
 {
-        struct ask good = { .name = "u1@slapd.example", .password = lab_get("SLAPD_U1_PASSWORD") };
-        struct ask wrong = { .name = "u1@slapd.example", .password = "wrong" };
-        struct ask nobody = { .name = "u,1=x@slapd.example", .password = "wrong" };
+        struct ask good = {.name = "u1@slapd.example", .password = lab_get("SLAPD_U1_PASSWORD")};
+        struct ask wrong = {.name = "u1@slapd.example", .password = "wrong"};
+        struct ask nobody = {.name = "u,1=x@slapd.example", .password = "wrong"};
 
         ask_one(*state, &good);
         assert_reason(&good, REASON_OK);
@@ -213,7 +217,8 @@ static void test_slapd(void **state)
         assert_reason(&nobody, REASON_BAD_NAME_FORM);
 }
 
-/* Every sign-in gets its own account back, whatever connection it shared; wrong ones in between change nothing. */
+/* Every sign-in gets its own account back, whatever connection it shared; wrong ones in between change
+ * nothing. */
 static void parallel(struct rig *rig, bool slapd)
 {
         static struct ask asks[PARALLEL];
@@ -224,7 +229,8 @@ static void parallel(struct rig *rig, bool slapd)
                 unsigned user = slapd ? i % 50 : i % LAB_GOOD_USERS + 1;
 
                 snprintf(labels[i], sizeof labels[i], slapd ? "SLAPD_U%u" : "GOOD%u", user);
-                snprintf(names[i], sizeof names[i], slapd ? "u%u@slapd.example" : "good%u@corp.example", user);
+                snprintf(names[i], sizeof names[i], slapd ? "u%u@slapd.example" : "good%u@corp.example",
+                         user);
                 asks[i].name = names[i];
                 asks[i].password = slapd && i % 8 == 7 ? "wrong" : lab_get2(labels[i], "PASSWORD");
                 asks[i].budget_ms = 20000;
@@ -252,7 +258,7 @@ static void test_cancel(void **state)
         unsigned before[8], cancelled = 0;
 
         for (size_t i = 0; i < 8; i++) {
-                asks[i] = (struct ask){ .name = "good4@corp.example", .password = lab_get("GOOD4_PASSWORD") };
+                asks[i] = (struct ask){.name = "good4@corp.example", .password = lab_get("GOOD4_PASSWORD")};
                 ask_start(rig, &asks[i]);
         }
         for (size_t i = 0; i < 8; i += 2) {
@@ -288,7 +294,7 @@ static void on_dc(void *arg, const char *domain, const char *host, const char *s
 static void test_status(void **state)
 {
         struct rig *rig = *state;
-        struct seen seen = { 0 };
+        struct seen seen = {0};
 
         assert_true(validate_ready(rig->v, 0, NULL));
         assert_true(rig->ready_calls > 0);

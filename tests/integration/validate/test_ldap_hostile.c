@@ -1,6 +1,6 @@
 /*
- * Sign-ins by LDAP at DCs that are dead, slow, silent, mute, closing, lying or not DCs at all: what the verdict says, and how
- * often a password left.
+ * Sign-ins by LDAP at DCs that are dead, slow, silent, mute, closing, lying or not DCs at all: what the
+ * verdict says, and how often a password left.
  */
 #include <arpa/inet.h>
 #include <stdarg.h>
@@ -54,12 +54,12 @@ static const char *address_of(unsigned i)
 
 static struct ask ask_right(void)
 {
-        return (struct ask){ .name = "someone@corp.example", .password = "right" };
+        return (struct ask){.name = "someone@corp.example", .password = "right"};
 }
 
 static struct ask ask_wrong(void)
 {
-        return (struct ask){ .name = "someone@corp.example", .password = "wrong" };
+        return (struct ask){.name = "someone@corp.example", .password = "wrong"};
 }
 
 /* One peer, alive and known to be. */
@@ -95,10 +95,12 @@ static void test_peer_is_a_dc(void **state)
         stop_with(rig, &peer);
 }
 
-/* Wherever no verdict comes back after the bind left, the outcome is unknown and nothing is sent again, to nobody. */
+/* Wherever no verdict comes back after the bind left, the outcome is unknown and nothing is sent again, to
+ * nobody. */
 static void test_mute_after_the_bind(void **state)
 {
-        static const enum peer_act acts[] = { PEER_HOLD, PEER_CLOSE, PEER_GARBAGE, PEER_WRONG_ID, PEER_NOTICE, PEER_HUGE };
+        static const enum peer_act acts[] = {PEER_HOLD,     PEER_CLOSE,  PEER_GARBAGE,
+                                             PEER_WRONG_ID, PEER_NOTICE, PEER_HUGE};
         struct rig *rig = *state;
         struct peer first, second;
 
@@ -109,7 +111,8 @@ static void test_mute_after_the_bind(void **state)
                 peer_open(&first, rig, address_of(0), 0, "DC");
                 peer_open(&second, rig, address_of(1), first.port, "DC");
                 peer_domain(rig, 0, &first);
-                rig->domains[0].dcs[1] = (struct dc_config){ .host = "dc1.corp.example.", .address = second.address };
+                rig->domains[0].dcs[1] =
+                        (struct dc_config){.host = "dc1.corp.example.", .address = second.address};
                 rig->domains[0].n_dcs = 2;
                 rig_start_ready(rig, 1);
                 first.on_bind = second.on_bind = acts[i];
@@ -145,7 +148,8 @@ static void test_error_that_is_no_verdict(void **state)
 /* "Accepted" without a sure identity is not accepted. */
 static void test_who_is_not_said(void **state)
 {
-        static const enum peer_act acts[] = { PEER_OTHER_SID, PEER_NO_SID, PEER_CLOSE, PEER_GARBAGE, PEER_HOLD };
+        static const enum peer_act acts[] = {PEER_OTHER_SID, PEER_NO_SID, PEER_CLOSE, PEER_GARBAGE,
+                                             PEER_HOLD};
         struct rig *rig = *state;
 
         for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
@@ -166,7 +170,8 @@ static void test_who_is_not_said(void **state)
 }
 
 /* Domain 0 with this certificate at its DC; what a sign-in then says. The password must stay here. */
-static void certificate_case(struct rig *rig, const char *cert, enum dc_identity identity, const char *pin, enum reason reason)
+static void certificate_case(struct rig *rig, const char *cert, enum dc_identity identity, const char *pin,
+                             enum reason reason)
 {
         struct peer peer;
         struct ask ask = ask_right();
@@ -225,7 +230,7 @@ static void test_certificates(void **state)
 static void test_bad_configuration(void **state)
 {
         struct rig *rig = *state;
-        struct validate_config config = { .domains = rig->domains, .n_domains = 1 };
+        struct validate_config config = {.domains = rig->domains, .n_domains = 1};
         struct validate *v = NULL;
         struct error err;
 
@@ -268,7 +273,8 @@ static void test_refused(void **state)
         }
 }
 
-/* Accepts, and never says a word. The password stays, the answer is there within the time of the connect, not of the budget. */
+/* Accepts, and never says a word. The password stays, the answer is there within the time of the connect, not
+ * of the budget. */
 static void test_black_hole(void **state)
 {
         struct rig *rig = *state;
@@ -299,7 +305,7 @@ static void test_goes_on_to_the_next_dc(void **state)
         peer_open(&dead, rig, address_of(0), 0, NULL);
         peer_open(&good, rig, address_of(1), dead.port, "DC");
         peer_domain(rig, 0, &dead);
-        rig->domains[0].dcs[1] = (struct dc_config){ .host = "dc1.corp.example.", .address = good.address };
+        rig->domains[0].dcs[1] = (struct dc_config){.host = "dc1.corp.example.", .address = good.address};
         rig->domains[0].n_dcs = 2;
         rig_start(rig, 1);
         ask_start(rig, &right); /* nothing is known yet: the first in the list is asked */
@@ -334,12 +340,12 @@ static void test_idle_connections_closed(void **state)
 }
 
 /*
- * Idle for over five seconds: a read comes before the bind. A connection that is closed at that read, or doesn't answer it, is
- * replaced; the password leaves once. (Four rigs, so that the five seconds pass once.)
+ * Idle for over five seconds: a read comes before the bind. A connection that is closed at that read, or
+ * doesn't answer it, is replaced; the password leaves once. (Four rigs, so that the five seconds pass once.)
  */
 static void test_stale_connections(void **state)
 {
-        static const enum peer_act acts[4] = { PEER_ANSWER, PEER_CLOSE, PEER_HOLD, PEER_GARBAGE };
+        static const enum peer_act acts[4] = {PEER_ANSWER, PEER_CLOSE, PEER_HOLD, PEER_GARBAGE};
         static struct rig rigs[4];
         struct peer peers[4];
         struct ask ask;
@@ -360,7 +366,8 @@ static void test_stale_connections(void **state)
                 peers[i].read_times = 1;
                 ask_one(&rigs[i], &ask);
                 assert_reason(&ask, REASON_OK);
-                assert_int_equal(peers[i].reads, reads[i] + 3); /* rootDSE before; rootDSE and account after */
+                assert_int_equal(peers[i].reads,
+                                 reads[i] + 3); /* rootDSE before; rootDSE and account after */
                 assert_int_equal(peers[i].binds, 2);
                 assert_int_equal(peers[i].accepts, acts[i] == PEER_ANSWER ? 1 : 2);
                 stop_with(&rigs[i], &peers[i]);
@@ -368,7 +375,8 @@ static void test_stale_connections(void **state)
         }
 }
 
-/* Many at once: never more than eight handshakes, never more than pool_max connections, and all are served. */
+/* Many at once: never more than eight handshakes, never more than pool_max connections, and all are served.
+ */
 static void test_limits(void **state)
 {
         static struct ask asks[64];
@@ -410,7 +418,9 @@ static void test_stalled_dc_disturbs_no_other(void **state)
         }
         rig_until(rig, &stalled.binds, 16, 2000);
         for (size_t i = 0; i < 64; i++)
-                quick[i] = (struct ask){ .name = "u1@slapd.example", .password = lab_get("SLAPD_U1_PASSWORD"), .budget_ms = 2500 };
+                quick[i] = (struct ask){.name = "u1@slapd.example",
+                                        .password = lab_get("SLAPD_U1_PASSWORD"),
+                                        .budget_ms = 2500};
         ask_all(rig, quick, 64);
         for (size_t i = 0; i < 64; i++)
                 assert_reason(&quick[i], REASON_OK);
@@ -488,13 +498,13 @@ static void test_names_of_dcs(void **state)
 
         peer_open(&peer, rig, "127.0.0.1", 0, "DC");
         peer_domain(rig, 0, &peer);
-        rig->domains[0].dcs[0] = (struct dc_config){ .host = "localhost" };
+        rig->domains[0].dcs[0] = (struct dc_config){.host = "localhost"};
         rig_start_ready(rig, 1);
         ask_one(rig, &ask);
         assert_reason(&ask, REASON_OK);
         assert_string_equal(ask.outcome.dc, "localhost");
         stop_with(rig, &peer);
-        rig->domains[0].dcs[0] = (struct dc_config){ .host = "dc1.corp.invalid" };
+        rig->domains[0].dcs[0] = (struct dc_config){.host = "dc1.corp.invalid"};
         rig_start(rig, 1);
         ask_one(rig, &ask);
         assert_true(ask.outcome.reason == REASON_DNS || ask.outcome.reason == REASON_DEADLINE);

@@ -1,5 +1,6 @@
 /*
- * Look-ups of DCs' names against a name server of our own on the same loop: answers, the memory of them, silence, cancelling.
+ * Look-ups of DCs' names against a name server of our own on the same loop: answers, the memory of them,
+ * silence, cancelling.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +54,7 @@ static void on_query(void *arg, int fd, int events)
         packet[7] = is_a;
         packet[9] = packet[11] = 0;
         if (is_a) {
-                const uint8_t answer[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, site->ttl, 0, 4, 10, 1, 2, 3 };
+                const uint8_t answer[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, site->ttl, 0, 4, 10, 1, 2, 3};
 
                 memcpy(packet + n, answer, sizeof answer);
                 n += (ssize_t)sizeof answer;
@@ -64,7 +65,7 @@ static void on_query(void *arg, int fd, int events)
 static int set_up(void **state)
 {
         struct site *site = calloc(1, sizeof *site);
-        struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         socklen_t len = sizeof sa;
         char servers[64];
         struct error err;
@@ -211,7 +212,8 @@ static void test_no_such_name(void **state)
         until(site, 1);
         assert_int_equal(site->failures, 1);
         queries = site->queries;
-        assert_int_equal(ask(site, "x.corp.example", &query), 0); /* again at once: from memory, but not inside the call */
+        assert_int_equal(ask(site, "x.corp.example", &query),
+                         0); /* again at once: from memory, but not inside the call */
         assert_int_equal(site->failures, 1);
         until(site, 2);
         assert_int_equal(site->queries, queries);
@@ -271,8 +273,12 @@ static void test_memory_is_bounded(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_numeric_asks_nobody), TEST(test_answer_is_remembered), TEST(test_ttl_ends),
-                TEST(test_no_such_name),        TEST(test_silence),              TEST(test_cancel),
+                TEST(test_numeric_asks_nobody),
+                TEST(test_answer_is_remembered),
+                TEST(test_ttl_ends),
+                TEST(test_no_such_name),
+                TEST(test_silence),
+                TEST(test_cancel),
                 TEST(test_memory_is_bounded),
         };
 

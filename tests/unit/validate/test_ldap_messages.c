@@ -29,10 +29,12 @@ static int parse(struct ldap_message *m, uint8_t **block, const void *bytes, siz
         return ldap_message_parse(m, *block, n);
 }
 
-static const uint8_t bind_ok[] = { 0x30, 12, 2, 1, 7, 0x61, 7, 10, 1, 0, 4, 0, 4, 0 };
-static const uint8_t bind_49[] = { 0x30, 17, 2, 1, 7, 0x61, 12, 10, 1, 49, 4, 0, 4, 5, 'd', ' ', '5', '2', 'e' };
-static const uint8_t notice[] = { 0x30, 36, 2, 1, 0, 0x78, 31, 10, 1, 52, 4, 0, 4, 0, 0x8a, 22, '1', '.', '3', '.', '6', '.', '1', '.', '4',
-                                  '.', '1', '.', '1', '4', '6', '6', '.', '2', '0', '0', '3', '6' };
+static const uint8_t bind_ok[] = {0x30, 12, 2, 1, 7, 0x61, 7, 10, 1, 0, 4, 0, 4, 0};
+static const uint8_t bind_49[] = {0x30, 17, 2, 1, 7,   0x61, 12,  10,  1,  49,
+                                  4,    0,  4, 5, 'd', ' ',  '5', '2', 'e'};
+static const uint8_t notice[] = {0x30, 36,   2,   1,   0,   0x78, 31,  10,  1,   52,  4,   0,   4,
+                                 0,    0x8a, 22,  '1', '.', '3',  '.', '6', '.', '1', '.', '4', '.',
+                                 '1',  '.',  '1', '4', '6', '6',  '.', '2', '0', '0', '3', '6'};
 
 static void test_responses(void **state)
 {
@@ -58,7 +60,7 @@ static void test_responses(void **state)
 
 static void refuse(const void *bytes, size_t n)
 {
-        struct ldap_message m = { .id = 99 };
+        struct ldap_message m = {.id = 99};
         uint8_t *block;
 
         assert_int_equal(parse(&m, &block, bytes, n), -EBADMSG);
@@ -68,13 +70,13 @@ static void refuse(const void *bytes, size_t n)
 
 static void test_refusals(void **state)
 {
-        static const uint8_t trailing[] = { 0x30, 12, 2, 1, 7, 0x61, 7, 10, 1, 0, 4, 0, 4, 0, 0 };
-        static const uint8_t inner_trailing[] = { 0x30, 14, 2, 1, 7, 0x61, 9, 10, 1, 0, 4, 0, 4, 0, 5, 0 };
-        static const uint8_t negative_id[] = { 0x30, 12, 2, 1, 0xff, 0x61, 7, 10, 1, 0, 4, 0, 4, 0 };
-        static const uint8_t a_request[] = { 0x30, 12, 2, 1, 7, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0 };
-        static const uint8_t no_enum[] = { 0x30, 9, 2, 1, 7, 0x61, 4, 4, 0, 4, 0 };
-        static const uint8_t short_body[] = { 0x30, 12, 2, 1, 7, 0x61, 9, 10, 1, 0, 4, 0, 4, 0 };
-        static const uint8_t big_id[] = { 0x30, 16, 2, 5, 1, 0, 0, 0, 0, 0x61, 7, 10, 1, 0, 4, 0, 4, 0 };
+        static const uint8_t trailing[] = {0x30, 12, 2, 1, 7, 0x61, 7, 10, 1, 0, 4, 0, 4, 0, 0};
+        static const uint8_t inner_trailing[] = {0x30, 14, 2, 1, 7, 0x61, 9, 10, 1, 0, 4, 0, 4, 0, 5, 0};
+        static const uint8_t negative_id[] = {0x30, 12, 2, 1, 0xff, 0x61, 7, 10, 1, 0, 4, 0, 4, 0};
+        static const uint8_t a_request[] = {0x30, 12, 2, 1, 7, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0};
+        static const uint8_t no_enum[] = {0x30, 9, 2, 1, 7, 0x61, 4, 4, 0, 4, 0};
+        static const uint8_t short_body[] = {0x30, 12, 2, 1, 7, 0x61, 9, 10, 1, 0, 4, 0, 4, 0};
+        static const uint8_t big_id[] = {0x30, 16, 2, 5, 1, 0, 0, 0, 0, 0x61, 7, 10, 1, 0, 4, 0, 4, 0};
 
         (void)state;
         for (size_t n = 0; n < sizeof bind_49; n++)
@@ -97,34 +99,35 @@ static void test_lengths(void **state)
                 int result;
                 size_t len;
         } rows[] = {
-                { { 0x30, 12 }, 2, 0, 14 },
-                { { 0x30 }, 1, 1, 0 },
-                { { 0 }, 0, 1, 0 },
-                { { 0x30, 0x82, 1 }, 3, 1, 0 },
-                { { 0x30, 0x82, 1, 0 }, 4, 0, 260 },
-                { { 0x30, 0x84, 0, 0, 0, 5 }, 6, 0, 11 }, /* AD always sends four octets */
-                { { 0x30, 0x84, 0, 4, 0, 0 }, 6, -EMSGSIZE, 0 },
-                { { 0x30, 0x84, 0, 3, 0xff, 0xfa }, 6, 0, LDAP_MESSAGE_MAX },
-                { { 0x30, 0x84, 0x40, 0, 0, 0 }, 6, -EMSGSIZE, 0 },
-                { { 0x30, 0x84, 0xff, 0xff, 0xff, 0xff }, 6, -EMSGSIZE, 0 },
-                { { 0x30, 0x80, 0, 0 }, 4, -EBADMSG, 0 },
-                { { 0x30, 0x85, 0, 0, 0, 0 }, 6, -EBADMSG, 0 },
-                { { 'H', 'T', 'T', 'P' }, 4, -EBADMSG, 0 },
+                {{0x30, 12}, 2, 0, 14},
+                {{0x30}, 1, 1, 0},
+                {{0}, 0, 1, 0},
+                {{0x30, 0x82, 1}, 3, 1, 0},
+                {{0x30, 0x82, 1, 0}, 4, 0, 260},
+                {{0x30, 0x84, 0, 0, 0, 5}, 6, 0, 11}, /* AD always sends four octets */
+                {{0x30, 0x84, 0, 4, 0, 0}, 6, -EMSGSIZE, 0},
+                {{0x30, 0x84, 0, 3, 0xff, 0xfa}, 6, 0, LDAP_MESSAGE_MAX},
+                {{0x30, 0x84, 0x40, 0, 0, 0}, 6, -EMSGSIZE, 0},
+                {{0x30, 0x84, 0xff, 0xff, 0xff, 0xff}, 6, -EMSGSIZE, 0},
+                {{0x30, 0x80, 0, 0}, 4, -EBADMSG, 0},
+                {{0x30, 0x85, 0, 0, 0, 0}, 6, -EBADMSG, 0},
+                {{'H', 'T', 'T', 'P'}, 4, -EBADMSG, 0},
         };
 
         (void)state;
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
                 size_t len = 0;
 
-                if (ldap_message_length(rows[i].bytes, rows[i].n, &len) != rows[i].result || len != rows[i].len)
+                if (ldap_message_length(rows[i].bytes, rows[i].n, &len) != rows[i].result ||
+                    len != rows[i].len)
                         fail_msg("row %zu: length %zu", i, len);
         }
 }
 
 static void test_bind_bytes(void **state)
 {
-        static const uint8_t expected[] = { 0x30, 23, 2, 1, 5, 0x60, 18, 2, 1, 3, 4, 8, 'C', 'O', 'R', 'P', '\\', 'b', 'o', 'b',
-                                            0x80, 3, 's', 0xc3, 0xa9 };
+        static const uint8_t expected[] = {0x30, 23,  2,   1,    5,   0x60, 18,  2,    1, 3,   4,    8,   'C',
+                                           'O',  'R', 'P', '\\', 'b', 'o',  'b', 0x80, 3, 's', 0xc3, 0xa9};
         struct buffer out = BUFFER_SECRET(LDAP_REQUEST_MAX), tiny = BUFFER_SECRET(10);
         struct secret *secret = NULL;
 
@@ -162,9 +165,11 @@ static void test_longest_bind(void **state)
 
 static void test_read_bytes(void **state)
 {
-        static const char *const attributes[] = { "a", NULL };
-        static const uint8_t expected[] = { 0x30, 41, 2, 1, 2, 0x63, 36, 4, 1, 'B', 10, 1, 0, 10, 1, 0, 2, 1, 1, 2, 1, 0, 1, 1, 0, 0x87, 11,
-                                            'o', 'b', 'j', 'e', 'c', 't', 'C', 'l', 'a', 's', 's', 0x30, 3, 4, 1, 'a' };
+        static const char *const attributes[] = {"a", NULL};
+        static const uint8_t expected[] = {0x30, 41,  2,   1,    2,   0x63, 36,  4,   1,   'B', 10,
+                                           1,    0,   10,  1,    0,   2,    1,   1,   2,   1,   0,
+                                           1,    1,   0,   0x87, 11,  'o',  'b', 'j', 'e', 'c', 't',
+                                           'C',  'l', 'a', 's',  's', 0x30, 3,   4,   1,   'a'};
         struct buffer out = BUFFER(LDAP_REQUEST_MAX);
 
         (void)state;
@@ -193,9 +198,9 @@ static void test_texts(void **state)
 
 static void test_bind_names(void **state)
 {
-        const struct domain_config slapd = { .name = "s.example", .bind_template = "uid={name},ou=p" };
-        const struct domain_config ad = { .name = "corp.example", .netbios = "CORP" };
-        struct name name = { .form = NAME_UPN, .user = "a+b", .suffix = "s.example" };
+        const struct domain_config slapd = {.name = "s.example", .bind_template = "uid={name},ou=p"};
+        const struct domain_config ad = {.name = "corp.example", .netbios = "CORP"};
+        struct name name = {.form = NAME_UPN, .user = "a+b", .suffix = "s.example"};
         char out[LDAP_BIND_NAME_MAX];
 
         (void)state;
@@ -227,7 +232,7 @@ static size_t put(uint8_t *out, uint8_t tag, const void *bytes, size_t n)
 /* The PartialAttributeList of an entry, as ldap_message_parse leaves it. */
 static struct ldap_message entry(uint8_t *space, const struct attribute *attributes, size_t n)
 {
-        struct ldap_message m = { .op = LDAP_OP_ENTRY };
+        struct ldap_message m = {.op = LDAP_OP_ENTRY};
         size_t at = 0;
 
         for (size_t i = 0; i < n; i++) {
@@ -238,22 +243,24 @@ static struct ldap_message entry(uint8_t *space, const struct attribute *attribu
                 used += put(inner + used, 0x31, value, value_n);
                 at += put(space + at, 0x30, inner, used);
         }
-        m.attributes = (struct ldap_bytes){ (const char *)space, at };
+        m.attributes = (struct ldap_bytes){(const char *)space, at};
         return m;
 }
 
-static const struct attribute root[] = { { "tokenGroups", SID_BYTES, 28 }, { "msDS-PrincipalName", "CORP\\bob", 8 } };
-static const struct attribute account[] = { { "objectSid", SID_BYTES, 28 },
-                                            { "objectGUID", GUID_BYTES, 16 },
-                                            { "samaccountname", "Bob", 3 },
-                                            { "userPrincipalName", "bob@corp.example", 16 } };
-static const struct domain_config corp = { .name = "corp.example" };
-static const struct ldap_message done = { .op = LDAP_OP_DONE };
+static const struct attribute root[] = {{"tokenGroups", SID_BYTES, 28},
+                                        {"msDS-PrincipalName", "CORP\\bob", 8}};
+static const struct attribute account[] = {{"objectSid", SID_BYTES, 28},
+                                           {"objectGUID", GUID_BYTES, 16},
+                                           {"samaccountname", "Bob", 3},
+                                           {"userPrincipalName", "bob@corp.example", 16}};
+static const struct domain_config corp = {.name = "corp.example"};
+static const struct ldap_message done = {.op = LDAP_OP_DONE};
 
 /* The whole conversation; the reason why there is no identity, or NULL. */
-static const char *converse(struct identity *ret, const struct attribute *r, size_t nr, const struct attribute *a, size_t na)
+static const char *converse(struct identity *ret, const struct attribute *r, size_t nr,
+                            const struct attribute *a, size_t na)
 {
-        struct ldap_who who = { 0 };
+        struct ldap_who who = {0};
         struct buffer request = BUFFER(LDAP_REQUEST_MAX);
         uint8_t space[600];
         struct ldap_message m = entry(space, r, nr);
@@ -274,7 +281,7 @@ static const char *converse(struct identity *ret, const struct attribute *r, siz
 
 static void test_identity(void **state)
 {
-        struct identity id = { 0 };
+        struct identity id = {0};
 
         (void)state;
         assert_null(converse(&id, root, 2, account, 4));
@@ -289,8 +296,8 @@ static void test_identity(void **state)
 static void test_no_identity(void **state)
 {
         struct attribute a[4], r[2];
-        struct identity id = { 0 };
-        struct ldap_who who = { 0 };
+        struct identity id = {0};
+        struct ldap_who who = {0};
         const char *why;
 
         (void)state;
@@ -315,10 +322,10 @@ static void test_no_identity(void **state)
 static void test_generic_identity(void **state)
 {
         static const char uuid[] = "8e4ee2a0-0000-103c-9c7c-0123456789ab";
-        const struct attribute a[] = { { "entryUUID", uuid, 36 }, { "uid", "u1", 2 } };
-        struct ldap_who who = { 0 };
-        struct ldap_message m = { .op = LDAP_OP_EXTENDED, .value = { "dn:uid=u1,ou=p", 14 } };
-        struct identity id = { 0 };
+        const struct attribute a[] = {{"entryUUID", uuid, 36}, {"uid", "u1", 2}};
+        struct ldap_who who = {0};
+        struct ldap_message m = {.op = LDAP_OP_EXTENDED, .value = {"dn:uid=u1,ou=p", 14}};
+        struct identity id = {0};
         uint8_t space[200];
         const char *why;
 
@@ -332,7 +339,7 @@ static void test_generic_identity(void **state)
         assert_string_equal(id.guid, uuid);
         assert_string_equal(id.sam, "u1");
         memset(&who, 0, sizeof who);
-        m = (struct ldap_message){ .op = LDAP_OP_EXTENDED, .value = { "u:u1", 4 } };
+        m = (struct ldap_message){.op = LDAP_OP_EXTENDED, .value = {"u:u1", 4}};
         ldap_who_done(&who, &m);
         assert_string_equal(who.base, "");
 }
@@ -355,10 +362,17 @@ static int tear_down(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_responses),   cmocka_unit_test(test_refusals),    cmocka_unit_test(test_lengths),
-                cmocka_unit_test(test_bind_bytes),  cmocka_unit_test(test_longest_bind), cmocka_unit_test(test_read_bytes),
-                cmocka_unit_test(test_texts),       cmocka_unit_test(test_bind_names),  cmocka_unit_test(test_identity),
-                cmocka_unit_test(test_no_identity), cmocka_unit_test(test_generic_identity),
+                cmocka_unit_test(test_responses),
+                cmocka_unit_test(test_refusals),
+                cmocka_unit_test(test_lengths),
+                cmocka_unit_test(test_bind_bytes),
+                cmocka_unit_test(test_longest_bind),
+                cmocka_unit_test(test_read_bytes),
+                cmocka_unit_test(test_texts),
+                cmocka_unit_test(test_bind_names),
+                cmocka_unit_test(test_identity),
+                cmocka_unit_test(test_no_identity),
+                cmocka_unit_test(test_generic_identity),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -13,12 +13,17 @@
 #include "validate/name.h"
 
 static const struct domain_config domains[] = {
-        { .name = "corp.example", .realm = "CORP.EXAMPLE", .netbios = "CORP", .suffixes = { "corp.com", "Mail.Example" } },
-        { .name = "lab.example", .realm = "LAB.EXAMPLE" },
+        {.name = "corp.example",
+         .realm = "CORP.EXAMPLE",
+         .netbios = "CORP",
+         .suffixes = {"corp.com", "Mail.Example"}},
+        {.name = "lab.example", .realm = "LAB.EXAMPLE"},
 };
-static const struct validate_config config = { .domains = domains, .n_domains = 2, .default_domain = "corp.example" };
-static const struct validate_config no_default = { .domains = domains, .n_domains = 2 };
-static const struct validate_config generic_default = { .domains = domains, .n_domains = 2, .default_domain = "lab.example" };
+static const struct validate_config config = {
+        .domains = domains, .n_domains = 2, .default_domain = "corp.example"};
+static const struct validate_config no_default = {.domains = domains, .n_domains = 2};
+static const struct validate_config generic_default = {
+        .domains = domains, .n_domains = 2, .default_domain = "lab.example"};
 
 static const struct {
         const char *typed;
@@ -26,61 +31,65 @@ static const struct {
         size_t domain;
         const char *bind;
 } rows[] = {
-        { "good@corp.example", REASON_OK, 0, "good@corp.example" },
-        { "Good@CORP.Example", REASON_OK, 0, "Good@CORP.Example" },
-        { "alt.suffix@corp.com", REASON_OK, 0, "alt.suffix@corp.com" },
-        { "a@MAIL.example", REASON_OK, 0, "a@MAIL.example" },
-        { "a+b@corp.com", REASON_OK, 0, "a+b@corp.com" },
-        { "u1@lab.example", REASON_OK, 1, "u1@lab.example" },
-        { "CORP\\good", REASON_OK, 0, "CORP\\good" },
-        { "corp\\good", REASON_OK, 0, "CORP\\good" },
-        { "good", REASON_OK, 0, "CORP\\good" },
-        { "ren\xc3\xa9", REASON_OK, 0, "CORP\\ren\xc3\xa9" },
-        { "Anna Maria", REASON_OK, 0, "CORP\\Anna Maria" },
-        { "pc1$", REASON_OK, 0, "CORP\\pc1$" },
-        { "o'neil@corp.example", REASON_OK, 0, "o'neil@corp.example" },
+        {"good@corp.example", REASON_OK, 0, "good@corp.example"},
+        {"Good@CORP.Example", REASON_OK, 0, "Good@CORP.Example"},
+        {"alt.suffix@corp.com", REASON_OK, 0, "alt.suffix@corp.com"},
+        {"a@MAIL.example", REASON_OK, 0, "a@MAIL.example"},
+        {"a+b@corp.com", REASON_OK, 0, "a+b@corp.com"},
+        {"u1@lab.example", REASON_OK, 1, "u1@lab.example"},
+        {"CORP\\good", REASON_OK, 0, "CORP\\good"},
+        {"corp\\good", REASON_OK, 0, "CORP\\good"},
+        {"good", REASON_OK, 0, "CORP\\good"},
+        {"ren\xc3\xa9", REASON_OK, 0, "CORP\\ren\xc3\xa9"},
+        {"Anna Maria", REASON_OK, 0, "CORP\\Anna Maria"},
+        {"pc1$", REASON_OK, 0, "CORP\\pc1$"},
+        {"o'neil@corp.example", REASON_OK, 0, "o'neil@corp.example"},
 
-        { "x@other.example", REASON_UNKNOWN_DOMAIN, 0, NULL },
-        { "x@sub.corp.example", REASON_UNKNOWN_DOMAIN, 0, NULL },
-        { "OTHER\\x", REASON_UNKNOWN_DOMAIN, 0, NULL },
-        { "corp.example\\x", REASON_UNKNOWN_DOMAIN, 0, NULL },
-        { "LAB\\x", REASON_UNKNOWN_DOMAIN, 0, NULL },
+        {"x@other.example", REASON_UNKNOWN_DOMAIN, 0, NULL},
+        {"x@sub.corp.example", REASON_UNKNOWN_DOMAIN, 0, NULL},
+        {"OTHER\\x", REASON_UNKNOWN_DOMAIN, 0, NULL},
+        {"corp.example\\x", REASON_UNKNOWN_DOMAIN, 0, NULL},
+        {"LAB\\x", REASON_UNKNOWN_DOMAIN, 0, NULL},
 
-        { "", REASON_BAD_NAME_FORM, 0, NULL },
-        { "@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "x@", REASON_BAD_NAME_FORM, 0, NULL },
-        { "@", REASON_BAD_NAME_FORM, 0, NULL },
-        { "CORP\\", REASON_BAD_NAME_FORM, 0, NULL },
-        { "\\x", REASON_BAD_NAME_FORM, 0, NULL },
-        { "CORP\\x\\y", REASON_BAD_NAME_FORM, 0, NULL },
-        { "CORP\\x@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "CORP/x", REASON_BAD_NAME_FORM, 0, NULL },
-        { "a@b@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "x@corp..example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "x@corp.example.", REASON_BAD_NAME_FORM, 0, NULL },
-        { "x@.corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "x@corp.example ", REASON_BAD_NAME_FORM, 0, NULL },
-        { " x@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "x ", REASON_BAD_NAME_FORM, 0, NULL },
-        { "CN=x,DC=corp,DC=example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "CN=x@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "S-1-5-21-1-2-3-500", REASON_BAD_NAME_FORM, 0, NULL },
-        { "s-1-5-18@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "CORP\\S-1-5-21-1-2-3-500", REASON_BAD_NAME_FORM, 0, NULL },
-        { "<SID=S-1-5-21-1-2-3-500>", REASON_BAD_NAME_FORM, 0, NULL },
-        { "host/dc1.corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "host/dc1@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "corp.example/Users/x", REASON_BAD_NAME_FORM, 0, NULL },
-        { "a\tb@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "a\nb", REASON_BAD_NAME_FORM, 0, NULL },
-        { "a\x7f" "b", REASON_BAD_NAME_FORM, 0, NULL },
-        { "a\xc2\x85" "b", REASON_BAD_NAME_FORM, 0, NULL },
-        { "a\xff", REASON_BAD_NAME_FORM, 0, NULL },
-        { "a\xc3", REASON_BAD_NAME_FORM, 0, NULL },
-        { "*@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "a|b", REASON_BAD_NAME_FORM, 0, NULL },
-        { "\"a\"@corp.example", REASON_BAD_NAME_FORM, 0, NULL },
-        { "x@c\xc3\xb6rp.example", REASON_BAD_NAME_FORM, 0, NULL },
+        {"", REASON_BAD_NAME_FORM, 0, NULL},
+        {"@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"x@", REASON_BAD_NAME_FORM, 0, NULL},
+        {"@", REASON_BAD_NAME_FORM, 0, NULL},
+        {"CORP\\", REASON_BAD_NAME_FORM, 0, NULL},
+        {"\\x", REASON_BAD_NAME_FORM, 0, NULL},
+        {"CORP\\x\\y", REASON_BAD_NAME_FORM, 0, NULL},
+        {"CORP\\x@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"CORP/x", REASON_BAD_NAME_FORM, 0, NULL},
+        {"a@b@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"x@corp..example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"x@corp.example.", REASON_BAD_NAME_FORM, 0, NULL},
+        {"x@.corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"x@corp.example ", REASON_BAD_NAME_FORM, 0, NULL},
+        {" x@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"x ", REASON_BAD_NAME_FORM, 0, NULL},
+        {"CN=x,DC=corp,DC=example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"CN=x@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"S-1-5-21-1-2-3-500", REASON_BAD_NAME_FORM, 0, NULL},
+        {"s-1-5-18@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"CORP\\S-1-5-21-1-2-3-500", REASON_BAD_NAME_FORM, 0, NULL},
+        {"<SID=S-1-5-21-1-2-3-500>", REASON_BAD_NAME_FORM, 0, NULL},
+        {"host/dc1.corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"host/dc1@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"corp.example/Users/x", REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\tb@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\nb", REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\x7f"
+         "b",
+         REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\xc2\x85"
+         "b",
+         REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\xff", REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\xc3", REASON_BAD_NAME_FORM, 0, NULL},
+        {"*@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"a|b", REASON_BAD_NAME_FORM, 0, NULL},
+        {"\"a\"@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
+        {"x@c\xc3\xb6rp.example", REASON_BAD_NAME_FORM, 0, NULL},
 };
 
 static void test_rows(void **state)
@@ -89,11 +98,12 @@ static void test_rows(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-                struct name name = { .domain = 77 };
+                struct name name = {.domain = 77};
                 enum reason reason = name_parse(&name, &config, rows[i].typed, strlen(rows[i].typed));
 
                 if (reason != rows[i].reason)
-                        fail_msg("\"%s\": %s instead of %s", rows[i].typed, reason_info(reason)->id, reason_info(rows[i].reason)->id);
+                        fail_msg("\"%s\": %s instead of %s", rows[i].typed, reason_info(reason)->id,
+                                 reason_info(rows[i].reason)->id);
                 if (reason != REASON_OK) {
                         assert_int_equal(name.domain, 77);
                         continue;

@@ -1,6 +1,6 @@
 /*
- * The one table of outcomes and the mapping of foreign codes into it: complete, total, and never telling a user the state
- * of an account whose password was not proved.
+ * The one table of outcomes and the mapping of foreign codes into it: complete, total, and never telling a
+ * user the state of an account whose password was not proved.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,8 @@
 #include "validate/edata.h"
 #include "validate/outcome.h"
 
-static const char *const state_words[] = { "disabled", "locked", "expired", "hours", "smart card", "groups", "rule", "time of day", "change", "choose" };
+static const char *const state_words[] = {"disabled", "locked", "expired",     "hours",  "smart card",
+                                          "groups",   "rule",   "time of day", "change", "choose"};
 
 static bool sentence(const char *text)
 {
@@ -29,13 +30,15 @@ static void test_every_row_is_complete(void **state)
         for (unsigned i = 0; i < REASON_MAX; i++) {
                 const struct reason_info *info = reason_info((enum reason)i);
 
-                if (!info->id || strspn(info->id, "abcdefghijklmnopqrstuvwxyz_") != strlen(info->id) || !info->id[0])
+                if (!info->id || strspn(info->id, "abcdefghijklmnopqrstuvwxyz_") != strlen(info->id) ||
+                    !info->id[0])
                         fail_msg("reason %u has no good id", i);
                 if (!sentence(info->user_text) || !sentence(info->helpdesk_text) || !sentence(info->remedy))
                         fail_msg("%s lacks a sentence", info->id);
                 assert_int_equal(reason_from_id(info->id), i);
                 assert_int_equal(info->verdict == VERDICT_ACCEPTED, i == REASON_OK);
-                assert_int_equal(info->class == VERDICT_CLASS_INFRASTRUCTURE, info->verdict == VERDICT_UNAVAILABLE);
+                assert_int_equal(info->class == VERDICT_CLASS_INFRASTRUCTURE,
+                                 info->verdict == VERDICT_UNAVAILABLE);
                 assert_int_equal(info->class == VERDICT_CLASS_NONE, i == REASON_OK);
         }
         assert_int_equal(reason_from_id("no_such_reason"), REASON_MAX);
@@ -46,7 +49,7 @@ static void test_every_row_is_complete(void **state)
 
 static void test_zero_is_neither(void **state)
 {
-        const struct outcome zero = { 0 };
+        const struct outcome zero = {0};
 
         (void)state;
         assert_int_equal(reason_info(zero.reason)->verdict, VERDICT_UNAVAILABLE);
@@ -66,11 +69,13 @@ static void test_users_are_told_no_state_unproved(void **state)
                 for (size_t w = 0; w < sizeof state_words / sizeof *state_words; w++)
                         if (strstr(text, state_words[w]))
                                 fail_msg("%s tells a user: %s", reason_info((enum reason)i)->id, text);
-                if (reason_info((enum reason)i)->class == VERDICT_CLASS_INFRASTRUCTURE && strstr(text, "wrong"))
+                if (reason_info((enum reason)i)->class == VERDICT_CLASS_INFRASTRUCTURE &&
+                    strstr(text, "wrong"))
                         fail_msg("%s blames the user: %s", reason_info((enum reason)i)->id, text);
         }
         assert_non_null(strstr(reason_user_text(REASON_PASSWORD_EXPIRED, true), "expired"));
-        assert_string_equal(reason_user_text(REASON_WRONG_PASSWORD, false), reason_user_text(REASON_UNKNOWN_USER, false));
+        assert_string_equal(reason_user_text(REASON_WRONG_PASSWORD, false),
+                            reason_user_text(REASON_UNKNOWN_USER, false));
 }
 
 /* The rows of the verdict table: LDAP sub-code, NTSTATUS, KRB-ERROR, and what each proves and costs. */
@@ -81,43 +86,46 @@ static const struct row {
         bool ldap_proves, krb_proves;
         enum counted counted;
 } rows[] = {
-        { 0x525, 0xC0000064, 6, REASON_UNKNOWN_USER, false, false, COUNTED_NO },
-        { 0x52e, 0xC000006D, 24, REASON_WRONG_PASSWORD, false, false, COUNTED_YES },
-        { 0, 0xC000006A, 24, REASON_WRONG_PASSWORD, false, false, COUNTED_YES },
-        { 0x52f, 0xC000006E, 12, REASON_ACCOUNT_RESTRICTION, true, true, COUNTED_NO },
-        { 0x530, 0xC000006F, 18, REASON_LOGON_HOURS, true, true, COUNTED_NO },
-        { 0x531, 0xC0000070, 12, REASON_WORKSTATION, true, true, COUNTED_NO },
-        { 0x532, 0xC0000071, 23, REASON_PASSWORD_EXPIRED, true, true, COUNTED_NO },
-        { 0x533, 0xC0000072, 18, REASON_DISABLED, true, false, COUNTED_NO },
-        { 0x534, 0xC0000073, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN },
-        { 0x569, 0xC000015B, 12, REASON_LOGON_TYPE, true, true, COUNTED_NO },
-        { 0x568, 0xC000015A, 12, REASON_TOO_MANY_GROUPS, true, true, COUNTED_NO },
-        { 0x701, 0xC0000193, 18, REASON_ACCOUNT_EXPIRED, true, true, COUNTED_NO },
-        { 0x773, 0xC0000224, 23, REASON_MUST_CHANGE_PASSWORD, true, true, COUNTED_NO },
-        { 0x775, 0xC0000234, 18, REASON_LOCKED_OUT, false, false, COUNTED_NO },
-        { 0x51f, 0xC000005E, 29, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN },
-        { 0x576, 0xC0000133, 37, REASON_CLOCK_SKEW, false, false, COUNTED_UNKNOWN },
-        { 0x6fc, 0xC000018C, 60, REASON_TRUST_FAILURE, false, false, COUNTED_UNKNOWN },
-        { 0x6fb, 0xC000018B, 60, REASON_TRUST_FAILURE, false, false, COUNTED_UNKNOWN },
-        { 0x78f, 0xC0000413, 12, REASON_AUTHENTICATION_FIREWALL, true, true, COUNTED_NO },
-        { 0x57, 0xC000000D, 60, REASON_NAME_AMBIGUOUS, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC00002FA, 12, REASON_SMARTCARD_REQUIRED, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC00002FA, 24, REASON_SMARTCARD_REQUIRED, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC0000062, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC000018A, 60, REASON_TRUST_FAILURE, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC0000190, 60, REASON_TRUST_FAILURE, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC0000192, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC00000DC, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC0000198, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC0000199, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN },
-        { 0, 0xC000019A, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN },
+        {0x525, 0xC0000064, 6, REASON_UNKNOWN_USER, false, false, COUNTED_NO},
+        {0x52e, 0xC000006D, 24, REASON_WRONG_PASSWORD, false, false, COUNTED_YES},
+        {0, 0xC000006A, 24, REASON_WRONG_PASSWORD, false, false, COUNTED_YES},
+        {0x52f, 0xC000006E, 12, REASON_ACCOUNT_RESTRICTION, true, true, COUNTED_NO},
+        {0x530, 0xC000006F, 18, REASON_LOGON_HOURS, true, true, COUNTED_NO},
+        {0x531, 0xC0000070, 12, REASON_WORKSTATION, true, true, COUNTED_NO},
+        {0x532, 0xC0000071, 23, REASON_PASSWORD_EXPIRED, true, true, COUNTED_NO},
+        {0x533, 0xC0000072, 18, REASON_DISABLED, true, false, COUNTED_NO},
+        {0x534, 0xC0000073, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
+        {0x569, 0xC000015B, 12, REASON_LOGON_TYPE, true, true, COUNTED_NO},
+        {0x568, 0xC000015A, 12, REASON_TOO_MANY_GROUPS, true, true, COUNTED_NO},
+        {0x701, 0xC0000193, 18, REASON_ACCOUNT_EXPIRED, true, true, COUNTED_NO},
+        {0x773, 0xC0000224, 23, REASON_MUST_CHANGE_PASSWORD, true, true, COUNTED_NO},
+        {0x775, 0xC0000234, 18, REASON_LOCKED_OUT, false, false, COUNTED_NO},
+        {0x51f, 0xC000005E, 29, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
+        {0x576, 0xC0000133, 37, REASON_CLOCK_SKEW, false, false, COUNTED_UNKNOWN},
+        {0x6fc, 0xC000018C, 60, REASON_TRUST_FAILURE, false, false, COUNTED_UNKNOWN},
+        {0x6fb, 0xC000018B, 60, REASON_TRUST_FAILURE, false, false, COUNTED_UNKNOWN},
+        {0x78f, 0xC0000413, 12, REASON_AUTHENTICATION_FIREWALL, true, true, COUNTED_NO},
+        {0x57, 0xC000000D, 60, REASON_NAME_AMBIGUOUS, false, false, COUNTED_UNKNOWN},
+        {0, 0xC00002FA, 12, REASON_SMARTCARD_REQUIRED, false, false, COUNTED_UNKNOWN},
+        {0, 0xC00002FA, 24, REASON_SMARTCARD_REQUIRED, false, false, COUNTED_UNKNOWN},
+        {0, 0xC0000062, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
+        {0, 0xC000018A, 60, REASON_TRUST_FAILURE, false, false, COUNTED_UNKNOWN},
+        {0, 0xC0000190, 60, REASON_TRUST_FAILURE, false, false, COUNTED_UNKNOWN},
+        {0, 0xC0000192, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
+        {0, 0xC00000DC, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
+        {0, 0xC0000198, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
+        {0, 0xC0000199, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
+        {0, 0xC000019A, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
 };
 
 static struct outcome ldap49(uint32_t data)
 {
-        struct outcome out = { 0 };
+        struct outcome out = {0};
         char text[200];
-        int n = snprintf(text, sizeof text, "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data %x, v2580", data);
+        int n = snprintf(
+                text, sizeof text,
+                "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data %x, v2580",
+                data);
 
         outcome_from_ldap(&out, 49, text, (unsigned long)n);
         return out;
@@ -131,8 +139,8 @@ static void put32(uint8_t *p, uint32_t v)
 
 static struct outcome krb(int32_t code, uint32_t ntstatus, bool preauth)
 {
-        struct outcome out = { 0 };
-        uint8_t raw[12] = { 0 };
+        struct outcome out = {0};
+        uint8_t raw[12] = {0};
 
         put32(raw, ntstatus);
         put32(raw + 8, 1);
@@ -149,9 +157,10 @@ static void test_ldap_rows(void **state)
                 if (!rows[i].data)
                         continue;
                 out = ldap49(rows[i].data);
-                if (out.reason != rows[i].reason || out.password_proved != rows[i].ldap_proves || out.counted != rows[i].counted)
-                        fail_msg("data %x: %s proved %d counted %s", rows[i].data, reason_info(out.reason)->id, out.password_proved,
-                                 counted_text(out.counted));
+                if (out.reason != rows[i].reason || out.password_proved != rows[i].ldap_proves ||
+                    out.counted != rows[i].counted)
+                        fail_msg("data %x: %s proved %d counted %s", rows[i].data,
+                                 reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
                 assert_true(out.has_ldap && out.has_ldap_data && out.context[0]);
                 assert_int_equal(out.ldap_data, rows[i].data);
         }
@@ -163,9 +172,10 @@ static void test_ntstatus_rows(void **state)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
                 struct outcome out = krb(rows[i].krb, rows[i].ntstatus, true);
 
-                if (out.reason != rows[i].reason || out.password_proved != rows[i].krb_proves || out.counted != rows[i].counted)
-                        fail_msg("NTSTATUS %x: %s proved %d counted %s", rows[i].ntstatus, reason_info(out.reason)->id,
-                                 out.password_proved, counted_text(out.counted));
+                if (out.reason != rows[i].reason || out.password_proved != rows[i].krb_proves ||
+                    out.counted != rows[i].counted)
+                        fail_msg("NTSTATUS %x: %s proved %d counted %s", rows[i].ntstatus,
+                                 reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
                 assert_true(out.has_krb && out.has_ntstatus && out.context[0]);
                 out = krb(rows[i].krb, rows[i].ntstatus, false);
                 assert_false(out.password_proved);
@@ -183,33 +193,34 @@ static void test_krb_codes_alone(void **state)
                 bool proved;
                 enum counted counted;
         } alone[] = {
-                { 6, false, REASON_UNKNOWN_USER, false, COUNTED_NO },
-                { 24, true, REASON_WRONG_PASSWORD, false, COUNTED_YES },
-                { 24, false, REASON_DC_ERROR, false, COUNTED_NO },
-                { 31, true, REASON_WRONG_PASSWORD, false, COUNTED_YES },
-                { 18, false, REASON_REVOKED, false, COUNTED_NO },
-                { 18, true, REASON_REVOKED, false, COUNTED_UNKNOWN },
-                { 23, false, REASON_PASSWORD_EXPIRED, false, COUNTED_NO },
-                { 23, true, REASON_PASSWORD_EXPIRED, true, COUNTED_NO },
-                { 12, false, REASON_ARMOR_REQUIRED, false, COUNTED_NO },
-                { 12, true, REASON_ACCOUNT_RESTRICTION, false, COUNTED_UNKNOWN },
-                { 14, false, REASON_ETYPE_NOSUPP, false, COUNTED_NO },
-                { 37, true, REASON_CLOCK_SKEW, false, COUNTED_UNKNOWN },
-                { 68, false, REASON_REFERRAL, false, COUNTED_NO },
-                { 8, false, REASON_NAME_AMBIGUOUS, false, COUNTED_NO },
-                { 7, false, REASON_DC_ERROR, false, COUNTED_NO },
-                { 41, true, REASON_DC_ERROR, false, COUNTED_UNKNOWN },
-                { 60, true, REASON_DC_ERROR, false, COUNTED_UNKNOWN },
-                { 1, false, REASON_ACCOUNT_EXPIRED, false, COUNTED_NO },
+                {6, false, REASON_UNKNOWN_USER, false, COUNTED_NO},
+                {24, true, REASON_WRONG_PASSWORD, false, COUNTED_YES},
+                {24, false, REASON_DC_ERROR, false, COUNTED_NO},
+                {31, true, REASON_WRONG_PASSWORD, false, COUNTED_YES},
+                {18, false, REASON_REVOKED, false, COUNTED_NO},
+                {18, true, REASON_REVOKED, false, COUNTED_UNKNOWN},
+                {23, false, REASON_PASSWORD_EXPIRED, false, COUNTED_NO},
+                {23, true, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
+                {12, false, REASON_ARMOR_REQUIRED, false, COUNTED_NO},
+                {12, true, REASON_ACCOUNT_RESTRICTION, false, COUNTED_UNKNOWN},
+                {14, false, REASON_ETYPE_NOSUPP, false, COUNTED_NO},
+                {37, true, REASON_CLOCK_SKEW, false, COUNTED_UNKNOWN},
+                {68, false, REASON_REFERRAL, false, COUNTED_NO},
+                {8, false, REASON_NAME_AMBIGUOUS, false, COUNTED_NO},
+                {7, false, REASON_DC_ERROR, false, COUNTED_NO},
+                {41, true, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+                {60, true, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+                {1, false, REASON_ACCOUNT_EXPIRED, false, COUNTED_NO},
         };
 
         (void)state;
         for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
                 struct outcome out = krb(alone[i].code, 0, alone[i].preauth);
 
-                if (out.reason != alone[i].reason || out.password_proved != alone[i].proved || out.counted != alone[i].counted)
-                        fail_msg("code %d: %s proved %d counted %s", alone[i].code, reason_info(out.reason)->id, out.password_proved,
-                                 counted_text(out.counted));
+                if (out.reason != alone[i].reason || out.password_proved != alone[i].proved ||
+                    out.counted != alone[i].counted)
+                        fail_msg("code %d: %s proved %d counted %s", alone[i].code,
+                                 reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
                 assert_int_equal(out.krb, alone[i].code);
                 assert_false(out.has_ntstatus);
         }
@@ -222,33 +233,44 @@ static void test_ldap_results(void **state)
                 const char *text;
                 enum reason reason;
         } results[] = {
-                { 49, "", REASON_WRONG_PASSWORD },
-                { 49, "80090346: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 80090346, v2580", REASON_DC_CHANNEL_BINDING },
-                { 49, "80090308: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 0, v2580", REASON_DC_ERROR },
-                { 49, "80090308: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 52E, v2580", REASON_WRONG_PASSWORD },
-                { 49, "x, data 123456789, v1", REASON_WRONG_PASSWORD }, /* no sub-code, so the bare result counts */
-                { 49, "x, data 52g, v1", REASON_WRONG_PASSWORD },
-                { 49, "x, data ", REASON_WRONG_PASSWORD },
-                { 49, "x, data 533", REASON_DISABLED },
-                { 8, "00002028: LdapErr: DSID-0C090202, comment: The server requires binds to turn on integrity checking", REASON_DC_SIGNING_REQUIRED },
-                { 1, "", REASON_DC_ERROR },
-                { 3, "", REASON_DC_ERROR },
-                { 10, "", REASON_REFERRAL },
-                { 32, "", REASON_DC_ERROR },
-                { 34, "", REASON_DC_ERROR },
-                { 51, "", REASON_DC_ERROR },
-                { 52, "", REASON_DC_ERROR },
-                { 53, "", REASON_DC_ERROR },
-                { 80, "", REASON_DC_ERROR },
+                {49, "", REASON_WRONG_PASSWORD},
+                {49,
+                 "80090346: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 80090346, "
+                 "v2580",
+                 REASON_DC_CHANNEL_BINDING},
+                {49, "80090308: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 0, v2580",
+                 REASON_DC_ERROR},
+                {49,
+                 "80090308: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 52E, v2580",
+                 REASON_WRONG_PASSWORD},
+                {49, "x, data 123456789, v1",
+                 REASON_WRONG_PASSWORD}, /* no sub-code, so the bare result counts */
+                {49, "x, data 52g, v1", REASON_WRONG_PASSWORD},
+                {49, "x, data ", REASON_WRONG_PASSWORD},
+                {49, "x, data 533", REASON_DISABLED},
+                {8,
+                 "00002028: LdapErr: DSID-0C090202, comment: The server requires binds to turn on integrity "
+                 "checking",
+                 REASON_DC_SIGNING_REQUIRED},
+                {1, "", REASON_DC_ERROR},
+                {3, "", REASON_DC_ERROR},
+                {10, "", REASON_REFERRAL},
+                {32, "", REASON_DC_ERROR},
+                {34, "", REASON_DC_ERROR},
+                {51, "", REASON_DC_ERROR},
+                {52, "", REASON_DC_ERROR},
+                {53, "", REASON_DC_ERROR},
+                {80, "", REASON_DC_ERROR},
         };
 
         (void)state;
         for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
-                struct outcome out = { 0 };
+                struct outcome out = {0};
 
                 outcome_from_ldap(&out, results[i].result, results[i].text, strlen(results[i].text));
                 if (out.reason != results[i].reason)
-                        fail_msg("result %d, \"%s\": %s", results[i].result, results[i].text, reason_info(out.reason)->id);
+                        fail_msg("result %d, \"%s\": %s", results[i].result, results[i].text,
+                                 reason_info(out.reason)->id);
                 assert_true(out.context[0]);
         }
 }
@@ -261,7 +283,8 @@ static void check_unaccepted(const struct outcome *out)
         if (out->password_proved)
                 assert_int_equal(info->class, VERDICT_CLASS_POLICY);
         if (info->verdict == VERDICT_REFUSED)
-                assert_true(out->reason == REASON_WRONG_PASSWORD || out->reason == REASON_UNKNOWN_USER || info->class == VERDICT_CLASS_POLICY);
+                assert_true(out->reason == REASON_WRONG_PASSWORD || out->reason == REASON_UNKNOWN_USER ||
+                            info->class == VERDICT_CLASS_POLICY);
 }
 
 /* Whatever number a server sends: no acceptance but LDAP's 0, and what nobody knows is unavailable. */
@@ -269,7 +292,7 @@ static void test_mapping_is_total(void **state)
 {
         (void)state;
         for (int i = -300; i < 5000; i++) {
-                struct outcome out = { 0 };
+                struct outcome out = {0};
 
                 outcome_from_ldap(&out, i, NULL, 0);
                 assert_int_equal(out.reason == REASON_OK, i == 0);
@@ -297,14 +320,15 @@ static void test_mapping_is_total(void **state)
 }
 
 /* The three shapes; each with C0000072. */
-static const uint8_t bare[] = { 0x72, 0, 0, 0xC0, 0, 0, 0, 0, 1, 0, 0, 0 };
-static const uint8_t error_data[] = { 0x30, 0x15, 0xa1, 3, 2, 1, 3, 0xa2, 14, 4, 12, 0x72, 0, 0, 0xC0, 0, 0, 0, 0, 1, 0, 0, 0 };
+static const uint8_t bare[] = {0x72, 0, 0, 0xC0, 0, 0, 0, 0, 1, 0, 0, 0};
+static const uint8_t error_data[] = {0x30, 0x15, 0xa1, 3, 2, 1, 3, 0xa2, 14, 4, 12, 0x72,
+                                     0,    0,    0xC0, 0, 0, 0, 0, 1,    0,  0, 0};
 /* One element of METHOD-DATA of another type, without bytes. */
-static const uint8_t other_padata[] = { 0x30, 9, 0xa1, 3, 2, 1, 2, 0xa2, 2, 4, 0 };
+static const uint8_t other_padata[] = {0x30, 9, 0xa1, 3, 2, 1, 2, 0xa2, 2, 4, 0};
 
 static void test_edata_shapes(void **state)
 {
-        uint8_t method[64] = { 0x30, sizeof other_padata + sizeof error_data };
+        uint8_t method[64] = {0x30, sizeof other_padata + sizeof error_data};
         uint32_t status = 0;
         size_t n = 2 + sizeof other_padata + sizeof error_data;
 
@@ -327,10 +351,13 @@ static void test_edata_shapes(void **state)
 
 static void test_edata_refusals(void **state)
 {
-        static const uint8_t other_type[] = { 0x30, 0x15, 0xa1, 3, 2, 1, 4, 0xa2, 14, 4, 12, 0x72, 0, 0, 0xC0, 0, 0, 0, 0, 1, 0, 0, 0 };
-        static const uint8_t long_length[] = { 0x30, 0x81, 0x15, 0xa1, 3, 2, 1, 3, 0xa2, 14, 4, 12, 0x72, 0, 0, 0xC0, 0, 0, 0, 0, 1, 0, 0, 0 };
-        static const uint8_t indefinite[] = { 0x30, 0x80, 0xa1, 3, 2, 1, 3, 0xa2, 14, 4, 12, 0x72, 0, 0, 0xC0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0 };
-        static const uint8_t no_failure[] = { 0x72, 0, 0, 0x40, 0, 0, 0, 0, 1, 0, 0, 0 };
+        static const uint8_t other_type[] = {0x30, 0x15, 0xa1, 3, 2, 1, 4, 0xa2, 14, 4, 12, 0x72,
+                                             0,    0,    0xC0, 0, 0, 0, 0, 1,    0,  0, 0};
+        static const uint8_t long_length[] = {0x30, 0x81, 0x15, 0xa1, 3, 2, 1, 3, 0xa2, 14, 4, 12,
+                                              0x72, 0,    0,    0xC0, 0, 0, 0, 0, 1,    0,  0, 0};
+        static const uint8_t indefinite[] = {0x30, 0x80, 0xa1, 3, 2, 1, 3, 0xa2, 14, 4, 12, 0x72, 0,
+                                             0,    0xC0, 0,    0, 0, 0, 1, 0,    0,  0, 0,  0};
+        static const uint8_t no_failure[] = {0x72, 0, 0, 0x40, 0, 0, 0, 0, 1, 0, 0, 0};
         static const char salt[] = "CORP.EXAMPLE";
         uint32_t status = 7;
 
@@ -348,7 +375,7 @@ static void test_edata_refusals(void **state)
 /* In the answer 25 an element of type 3 is the salt, whatever its bytes look like. */
 static void test_preauth_required_has_no_status(void **state)
 {
-        struct outcome out = { 0 };
+        struct outcome out = {0};
 
         (void)state;
         outcome_from_krb(&out, 25, error_data, sizeof error_data, false);
