@@ -58,40 +58,44 @@ int b64u_encode(struct buffer *out, const void *bytes, size_t n)
         return 0;
 }
 
-/* The value of one character, 64 for any other. No table look-up: the text may be a key. */
+/* The value of one character, 64 for any other. No table and no branch: the text may be a key. */
 static unsigned b64u_value(char ch)
 {
         unsigned c = (unsigned char)ch;
+        unsigned upper = 0U - (c - 'A' < 26), lower = 0U - (c - 'a' < 26), digit = 0U - (c - '0' < 10);
+        unsigned minus = 0U - (c == '-'), under = 0U - (c == '_');
 
-        if (c >= 'A' && c <= 'Z')
-                return c - 'A';
-        if (c >= 'a' && c <= 'z')
-                return c - 'a' + 26;
-        if (c >= '0' && c <= '9')
-                return c - '0' + 52;
-        return c == '-' ? 62 : c == '_' ? 63 : 64;
+        return (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (minus & 62) |
+               (under & 63) | (~(upper | lower | digit | minus | under) & 64);
 }
 
 /* Decodes into out, which has room for n * 3 / 4 bytes. */
 static int b64u_decode_raw(uint8_t *out, const char *text, size_t n)
 {
-        uint32_t acc = 0;
-        unsigned bits = 0;
+        unsigned bad = 0, a, b, c, d;
 
-        if (n % 4 == 1)
-                return -EBADMSG;
-        for (size_t i = 0; i < n; i++) {
-                unsigned v = b64u_value(text[i]);
-                if (v > 63)
-                        return -EBADMSG;
-                acc = acc << 6 | v;
-                bits += 6;
-                if (bits >= 8) {
-                        bits -= 8;
-                        *out++ = (uint8_t)(acc >> bits & 0xff);
-                }
+        for (; n >= 4; n -= 4, text += 4) {
+                a = b64u_value(text[0]);
+                b = b64u_value(text[1]);
+                c = b64u_value(text[2]);
+                d = b64u_value(text[3]);
+                bad |= a | b | c | d;
+                *out++ = (uint8_t)(a << 2 | b >> 4);
+                *out++ = (uint8_t)(b << 4 | c >> 2);
+                *out++ = (uint8_t)(c << 6 | d);
         }
-        return (acc & ((1U << bits) - 1)) == 0 ? 0 : -EBADMSG;
+        if (n == 1 || bad > 63)
+                return -EBADMSG;
+        if (n == 0)
+                return 0;
+        a = b64u_value(text[0]);
+        b = b64u_value(text[1]);
+        c = n == 3 ? b64u_value(text[2]) : 0;
+        *out++ = (uint8_t)(a << 2 | b >> 4);
+        if (n == 3)
+                *out = (uint8_t)(b << 4 | c >> 2);
+        /* the bits that stand for no byte must be 0: there is one spelling of every value */
+        return (a | b | c) > 63 || (n == 3 ? c & 3 : b & 15) ? -EBADMSG : 0;
 }
 
 int b64u_decode(struct buffer *out, const char *text, size_t n)
