@@ -29,6 +29,26 @@ static void line(const char *label, const char *text)
         (void)fputc('\n', stdout);
 }
 
+/* Those of the members that are there, with blanks between. */
+static void line_of(const char *label, const json_t *r, const char *const *keys)
+{
+        bool first = true;
+
+        for (; *keys; keys++) {
+                const char *text = view_text(r, *keys);
+                if (!text[0])
+                        continue;
+                if (first)
+                        (void)printf(LABEL, label);
+                else
+                        (void)fputc(' ', stdout);
+                cli_print_text(stdout, text);
+                first = false;
+        }
+        if (!first)
+                (void)fputc('\n', stdout);
+}
+
 static void step(long long ms, const char *text)
 {
         (void)printf("  +%5lld ms  ", ms);
@@ -143,7 +163,10 @@ static void show_hops(const json_t *r)
 
 static void show_who(const json_t *r)
 {
-        char text[400], when[32];
+        static const char *const account[] = {"domain", "sam", "user_id", NULL},
+                                 *const service[] = {"service", NULL},
+                                 *const from[] = {"client_ip", "client_app", NULL};
+        char when[32];
 
         view_time(view_number(r, "wall", 0), when, sizeof(when));
         (void)printf("Sign-in ");
@@ -153,18 +176,9 @@ static void show_who(const json_t *r)
         line("User", view_user(r)[0] ? view_user(r) : "(not known: the request could not be opened)");
         if (!view_text(r, "user")[0] && view_text(r, "user_masked")[0])
                 line("", "(masked, because no account of that name is known)");
-        if (view_text(r, "user_id")[0]) {
-                (void)snprintf(text, sizeof(text), "%s %s %s", view_text(r, "domain"), view_text(r, "sam"),
-                               view_text(r, "user_id"));
-                line("Account", text);
-        }
-        if (view_text(r, "service")[0])
-                line("Service", view_text(r, "service"));
-        if (view_text(r, "client_ip")[0] || view_text(r, "client_app")[0]) {
-                (void)snprintf(text, sizeof(text), "%s %s", view_text(r, "client_ip"),
-                               view_text(r, "client_app"));
-                line("From", text);
-        }
+        line_of("Account", r, account);
+        line_of("Service", r, service);
+        line_of("From", r, from);
 }
 
 static void show_verdict(const json_t *r)

@@ -95,11 +95,22 @@ static const json_t *fresh(struct summary *s, const json_t *parts, const char *n
         return json_object_get(part, "value");
 }
 
+/* The parts report every few seconds, so their numbers are as old as that. */
+static void title(const struct summary *s, const json_t *parts, const char *name, const char *text)
+{
+        const json_t *part = json_object_get(parts, name);
+
+        (void)printf("%s", text);
+        if (part)
+                (void)printf(" (%lld s ago)", s->now - view_number(part, "at", s->now));
+        (void)fputc('\n', stdout);
+}
+
 static void show_link(struct summary *s, const json_t *parts)
 {
         const json_t *link = fresh(s, parts, "link");
 
-        (void)printf("link to the relay\n");
+        title(s, parts, "link", "link to the relay");
         if (!link)
                 return;
         bool up = strcmp(view_text(link, "state"), "up") == 0;
@@ -118,7 +129,7 @@ static void show_validator(struct summary *s, const json_t *parts)
         const json_t *v = fresh(s, parts, "validator");
         char expires[32] = "-";
 
-        (void)printf("this connector\n");
+        title(s, parts, "validator", "this connector");
         if (!v)
                 return;
         long long exp = view_number(v, "roster_expires", 0);
@@ -154,7 +165,10 @@ static void show_dcs(struct summary *s, json_t *parts)
                 cli_print_text(stdout, view_text(dc, "domain"));
                 (void)printf("  ");
                 cli_print_text(stdout, view_text(dc, "host"));
-                (void)printf("  %s, %lld ms\n", state, view_number(dc, "ms", 0));
+                (void)printf("  %s", state);
+                if (view_number(dc, "ms", 0) > 0)
+                        (void)printf(", %lld ms", view_number(dc, "ms", 0));
+                (void)fputc('\n', stdout);
                 n++;
                 if (strcmp(state, "dead") == 0)
                         wrong(s, "the domain controller %s does not answer", view_text(dc, "host"));
