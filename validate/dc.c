@@ -17,7 +17,6 @@
 #define DEAD_PROBE_MIN_MS 1000
 #define DEAD_PROBE_MAX_MS 10000
 #define SUSPECT_PROBE_MS 50
-#define SUSPECT_FAILURES 2 /* time-outs in a row that make a DC dead; a definite failure does at once */
 #define PROBE_EXTRA_MS 1000
 #define CONNECT_TIMEOUT_MS 2000
 #define EWMA_ONE 16 /* the average is kept in sixteenths of a millisecond */
@@ -138,7 +137,7 @@ static void schedule_next(struct dc *dc)
                 delay = dc->dead_delay;
                 dc->dead_delay = delay * 3 / 2 < DEAD_PROBE_MAX_MS ? delay * 3 / 2 : DEAD_PROBE_MAX_MS;
         } else if (dc->failures > 0) {
-                delay = SUSPECT_PROBE_MS;
+                delay = dc->failures == 1 ? SUSPECT_PROBE_MS : DEAD_PROBE_MIN_MS;
         }
         schedule(dc, delay + loop_jitter(0, delay / 10));
 }
@@ -156,12 +155,12 @@ static void note_answer(struct dc *dc, uint32_t ms)
         state_set(dc, DC_ALIVE);
 }
 
-static void note_failure(struct dc *dc, const struct outcome *outcome, bool definite)
+static void note_failure(struct dc *dc, const struct outcome *outcome, bool dead)
 {
         dc->failures++;
         dc->last_reason = outcome->reason;
         snprintf(dc->last_context, sizeof dc->last_context, "%.150s", outcome->context);
-        if (definite || dc->failures >= SUSPECT_FAILURES)
+        if (dead)
                 state_set(dc, DC_DEAD);
 }
 
@@ -185,7 +184,7 @@ static enum lesson lesson_of(enum reason reason)
 
 void dc_note(struct dc *dc, const struct outcome *outcome)
 {
-        enum dc_state before = dc->state;
+        bool known = dc->state == DC_DEAD || dc->failures > 0; /* then a probe is due already */
 
         switch (lesson_of(outcome->reason)) {
         case LESSON_ANSWERED:
@@ -200,7 +199,7 @@ void dc_note(struct dc *dc, const struct outcome *outcome)
         case LESSON_NONE:
                 return;
         }
-        if (before != DC_DEAD)
+        if (!known)
                 schedule_next(dc);
 }
 
@@ -213,8 +212,8 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
         probe_set(dc, PROBE_WAITING);
         if (outcome->reason == REASON_OK)
                 note_answer(dc, outcome->ms_dc);
-        else
-                note_failure(dc, outcome, lesson_of(outcome->reason) != LESSON_SUSPECT);
+        else /* unless it failed by a limit of ours */
+                note_failure(dc, outcome, lesson_of(outcome->reason) != LESSON_NONE);
         schedule_next(dc);
 }
 
@@ -338,13 +337,19 @@ struct dcs *dcs_free(struct dcs *dcs)
         return NULL;
 }
 
+/* A DC that just failed a sign-in comes last until its probe told more. */
+static unsigned rank(const struct dc *dc)
+{
+        if (dc->failures > 0)
+                return 2;
+        return dc->state == DC_ALIVE ? 0 : 1;
+}
+
 /* Alive before unknown, then the faster, then the one listed first. */
 static bool better(const struct dc *a, const struct dc *b)
 {
-        if (!b)
-                return true;
-        if ((a->state == DC_ALIVE) != (b->state == DC_ALIVE))
-                return a->state == DC_ALIVE;
+        if (!b || rank(a) != rank(b))
+                return !b || rank(a) < rank(b);
         return a->ewma < b->ewma;
 }
 
@@ -363,10 +368,9 @@ struct dc *dcs_choose(struct dcs *dcs, uint32_t tried)
                 if (dc->state != DC_DEAD && !(tried & dc_bit(dc)) && better(dc, best))
                         best = dc;
         }
-        if (!best || best->state != DC_ALIVE)
+        if (!best || rank(best) != 0)
                 return best;
-        if (current && current->state == DC_ALIVE && !(tried & dc_bit(current)) &&
-            !clearly_faster(best, current))
+        if (current && rank(current) == 0 && !(tried & dc_bit(current)) && !clearly_faster(best, current))
                 return current;
         if (tried == 0)
                 dcs->current = best;

@@ -20,6 +20,8 @@
 #define STALE_MS 5000 /* idle for longer: ask for a sign of life first (AD drops idle connections) */
 #define LOST_MAX 3    /* used connections that may prove dead before the DC counts as refusing */
 #define CONNECT_TIMEOUT_MS 2000
+#define LDAP_BUSY 51
+#define LDAP_UNAVAILABLE 52
 
 enum attempt_state {
         ATTEMPT_NEW = 0, /* waits for the loop */
@@ -168,7 +170,7 @@ static uint32_t connect_timeout(const struct ldap_attempt *a)
 static void enter_check(struct ldap_attempt *a)
 {
         static const char *const attributes[] = {"defaultNamingContext", NULL};
-        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
+        struct buffer request = BUFFER(LDAP_REQUEST_MAX);
 
         state_set(a, ATTEMPT_CHECK);
         if (a->probe)
@@ -196,7 +198,7 @@ static void enter_bind(struct ldap_attempt *a)
 
 static void enter_who(struct ldap_attempt *a)
 {
-        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
+        struct buffer request = BUFFER(LDAP_REQUEST_MAX);
 
         state_set(a, ATTEMPT_WHO);
         send_request(a, &request, ldap_who_ask(&request, ldap_conn_next_id(a->conn), a->in.domain));
@@ -204,7 +206,7 @@ static void enter_who(struct ldap_attempt *a)
 
 static void enter_look_up(struct ldap_attempt *a)
 {
-        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
+        struct buffer request = BUFFER(LDAP_REQUEST_MAX);
         int r;
 
         state_set(a, ATTEMPT_LOOK_UP);
@@ -253,8 +255,8 @@ static void check_done(struct ldap_attempt *a, const struct ldap_message *m)
                 finish_failed(a, REASON_DC_PROTOCOL, "an answer that is none to a search");
         } else if (!a->probe) {
                 enter_bind(a);
-        } else if (m->result == 0) {
-                a->outcome.reason = REASON_OK;
+        } else if (m->result != LDAP_BUSY && m->result != LDAP_UNAVAILABLE) {
+                a->outcome.reason = REASON_OK; /* alive, even where it shows nothing to the nameless */
                 finish(a, true);
         } else {
                 outcome_from_ldap(&a->outcome, m->result, m->diagnostic.data, m->diagnostic.n);
@@ -334,28 +336,41 @@ static void on_message(void *arg, const struct ldap_message *m)
         }
 }
 
+/* The pool calls from inside other sign-ins' callbacks: log lines bear this one's id meanwhile. */
+static void id_enter(char outer[ID_MAX + 1], const struct ldap_attempt *a)
+{
+        const char *id = log_get_id();
+
+        snprintf(outer, ID_MAX + 1, "%s", id ? id : "");
+        log_set_id(a->id);
+}
+
 static void on_conn(void *arg, struct ldap_conn *conn, bool used)
 {
         struct ldap_attempt *a = arg;
         struct ldap_conn_user user = {.id = a->id, .on_message = on_message, .on_lost = on_lost, .arg = a};
         uint64_t idle = loop_now(ldap_pools_loop(a->pools)) - ldap_conn_idle_since(conn);
+        char outer[ID_MAX + 1];
 
+        id_enter(outer, a);
         a->conn = conn;
         a->conn_used = used;
         ldap_conn_attach(conn, &user);
-        log_set_id(a->id);
         if (a->probe || (used && idle > STALE_MS))
                 enter_check(a);
         else
                 enter_bind(a);
+        log_set_id(outer);
 }
 
 static void on_none(void *arg, enum reason reason, const char *why)
 {
         struct ldap_attempt *a = arg;
+        char outer[ID_MAX + 1];
 
-        log_set_id(a->id);
+        id_enter(outer, a);
         finish_failed(a, reason, why);
+        log_set_id(outer);
 }
 
 static void enter_new(struct ldap_attempt *a)

@@ -2,9 +2,10 @@
  * One connection: TCP by a loop_io, TLS by bufferevent_openssl, whole messages cut out of its input.
  *
  * Invariants: one request under way at a time, and every message must answer it; anything else ends the
- * connection. The bytes of a request live in one secure buffer that the bufferevent only refers to and that
- * is wiped when it was written or dropped. Requests are smaller than a TLS record: as long as the output
- * holds one, no part of it can be read by the peer. Who uses the connection next is the pool's business.
+ * connection. The bytes of a request live in one buffer (a bind's in secure memory) that the bufferevent only
+ * refers to and that is wiped when it was written or dropped. Requests are smaller than a TLS record: as long
+ * as the output holds one, no part of it can be read by the peer. Who uses the connection next is the pool's
+ * business.
  */
 #include "validate/ldap-conn.h"
 
@@ -458,7 +459,7 @@ int ldap_conn_send(struct ldap_conn *conn, struct buffer *request)
         if (!held)
                 return -ENOMEM;
         *held = *request;
-        *request = BUFFER_SECRET(request->max);
+        *request = (struct buffer){.max = held->max, .secret = held->secret};
         conn->request_n = held->len;
         if (evbuffer_add_reference(bufferevent_get_output(conn->bev), held->data, held->len, request_gone,
                                    held) < 0) {

@@ -489,6 +489,30 @@ static void test_overload(void **state)
         stop_with(rig, &peer);
 }
 
+/* Some binds without an answer are a reason to look, not to give up a DC that still answers. */
+static void test_unanswered_binds_kill_no_dc(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask held[6], ask = ask_right();
+
+        start_with(rig, &peer);
+        peer.on_bind = PEER_HOLD;
+        for (size_t i = 0; i < 6; i++) {
+                held[i] = ask_right();
+                held[i].budget_ms = 250;
+        }
+        ask_all(rig, held, 6);
+        for (size_t i = 0; i < 6; i++)
+                assert_reason(&held[i], REASON_OUTCOME_UNKNOWN);
+        peer.on_bind = PEER_ANSWER;
+        assert_true(validate_ready(rig->v, 0, NULL));
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_OK);
+        assert_int_equal(peer.binds, 7);
+        stop_with(rig, &peer);
+}
+
 /* A name that is looked up, and one that isn't there. */
 static void test_names_of_dcs(void **state)
 {
@@ -553,6 +577,7 @@ int main(void)
                 TEST(test_stalled_dc_disturbs_no_other),
                 TEST(test_comes_back),
                 TEST(test_overload),
+                TEST(test_unanswered_binds_kill_no_dc),
                 TEST(test_names_of_dcs),
                 TEST(test_freed_while_it_works),
         };
