@@ -50,6 +50,9 @@ static int judge(int fd, const char *path, enum file_kind kind, struct error *er
                 return error_fail(err, -errno, "%s: %s", path, strerror(errno));
         if (!S_ISREG(st.st_mode))
                 return error_fail(err, -EINVAL, "%s is not a regular file", path);
+        if (kind == FILE_PUBLIC && (st.st_mode & S_IWOTH))
+                return error_fail(err, -EPERM, "%s can be written by others; mend it with: chmod o-w %s",
+                                  path, path);
         if (kind == FILE_PUBLIC)
                 return 0;
         if (st.st_uid != 0 && st.st_uid != geteuid())
@@ -291,6 +294,25 @@ static int make_folder(const char *path, mode_t mode, struct error *err)
         return 0;
 }
 
+/* Pins, certificates and the lock are found by name in it: whoever can write to it is the connector. */
+static int make_state_folder(const char *path, struct error *err)
+{
+        struct stat st;
+        int r = make_folder(path, 0700, err);
+
+        if (r < 0)
+                return r;
+        if (stat(path, &st) < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        if (!S_ISDIR(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH))
+                return error_fail(
+                        err, -EPERM,
+                        "state_dir %s is no folder of this user's alone; mend it with: chown root %s; "
+                        "chmod 700 %s",
+                        path, path, path);
+        return 0;
+}
+
 static int make_ledger_folder(const struct config *c, struct error *err)
 {
         char path[PATH_MAX];
@@ -423,7 +445,7 @@ int files_bind_control(struct supervisor *s, struct error *err)
 
 int files_prepare(struct supervisor *s, struct error *err)
 {
-        int r = make_folder(s->config->state_dir, 0700, err);
+        int r = make_state_folder(s->config->state_dir, err);
 
         if (r == 0)
                 r = read_enrolment(s, err);

@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 POSTERN = sys.argv.pop(1)
+POSTERND = sys.argv.pop(1)
 
 
 class Files(unittest.TestCase):
@@ -69,6 +70,17 @@ class Files(unittest.TestCase):
         os.mkdir(self.dir, 0o777)
         self.assertIn('others can write', self.init_tenant(code=1))
         self.assertEqual(os.listdir(self.dir), [])
+
+    def test_posternd_refuses_a_state_folder_of_everybody(self):
+        config = os.path.join(self.folder.name, 'posternd.conf')
+        with open(config, 'w', encoding='ascii') as f:
+            f.write(f'[connector]\nname = c1\nstate_dir = {self.folder.name}/state\n'
+                    f'runtime_dir = {self.folder.name}/run\n'
+                    '[domain corp.example]\ndcs = dc1.corp.example\n')
+        os.mkdir(os.path.join(self.folder.name, 'state'), 0o777)
+        done = subprocess.run([POSTERND, '--config', config], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 78, done.stderr)
+        self.assertIn('chmod 700', done.stderr)
 
     def test_enroll_checks_before_it_uses_the_token(self):
         token = os.path.join(self.folder.name, 'token')
