@@ -105,11 +105,11 @@ int domains_new(struct domains **ret_d, const struct config *config)
         if (!d->configs || !d->files)
                 return -ENOMEM;
         d->n = config->n_domains;
-        for (size_t i = 0; i < d->n; i++) {
+        for (size_t i = 0; i < d->n; i++)
                 d->files[i].keytab = -1;
+        for (size_t i = 0; i < d->n; i++)
                 if (!fill_domain(d, &d->configs[i], &config->domains[i]))
                         return -ENOMEM;
-        }
         if (collect_names(d) < 0)
                 return -ENOMEM;
         d->validate = (struct validate_config){d->configs, d->n, keep(d, config->default_domain, &ok)};

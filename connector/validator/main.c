@@ -20,6 +20,10 @@
 
 #define SECURE_HEAP (4u << 20)
 #define ARENA_SLOTS 1100 /* one for each sign-in that can run, and some */
+/* Each sign-in parks its claims there; a quarter is left for keys, opening and sealing. */
+_Static_assert(VALIDATOR_IN_FLIGHT_MAX * 4096 <= SECURE_HEAP / 4 * 3 &&
+                       sizeof(struct request_claims) <= 4096 && VALIDATOR_IN_FLIGHT_MAX < ARENA_SLOTS,
+               "the secure heap or the arena is too small");
 #define TURN_MS 5000
 
 static int on_config(void *arg, const struct config *old, struct error *err)
@@ -201,7 +205,7 @@ static int make_signins(struct validator *v)
                 .replay = v->replay,
                 .connector_id = v->enrolment.id,
                 .tenant = v->enrolment.tenant,
-                .max = v->process.config->in_flight,
+                .max = validator_capacity(v),
                 .hash_key = v->hash_key,
                 .roster = validator_roster,
                 .to_link = validator_to_link,
@@ -230,6 +234,9 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 ||
             loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
+        if (validator_capacity(v) < v->process.config->in_flight)
+                log_warning("in_flight.cut", KV_U("configured", v->process.config->in_flight),
+                            KV_U("used", validator_capacity(v)));
         on_turn(v);
         process_ready(&v->process);
         return 0;

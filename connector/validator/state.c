@@ -35,6 +35,13 @@ void validator_to_ledger(void *arg, const struct msg_out *m)
                 log_warning("ledger.send_failed", KV_S("why", strerror(-r)));
 }
 
+size_t validator_capacity(const struct validator *v)
+{
+        size_t n = v->process.config->in_flight;
+
+        return n < VALIDATOR_IN_FLIGHT_MAX ? n : VALIDATOR_IN_FLIGHT_MAX;
+}
+
 void validator_event(struct validator *v, const char *name, const char *text)
 {
         struct msg_out m;
@@ -99,7 +106,7 @@ static void collect_ready(struct validator *v, bool in_roster, struct buffer *re
 static void send_state(struct validator *v)
 {
         _cleanup_(buffer_free) struct buffer realms = BUFFER(4096), reasons = BUFFER(2048);
-        size_t max = v->process.config->in_flight;
+        size_t max = validator_capacity(v);
         struct msg_out m;
 
         collect_ready(v, validator_in_roster(v), &realms, &reasons);

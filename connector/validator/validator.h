@@ -8,6 +8,10 @@
 #include "connector/validator/roster-store.h"
 #include "connector/validator/signin.h"
 
+/* Sign-ins at once that secret arena, secure heap (4 KiB for each) and validate/ have room for, whatever the
+ * configuration says. */
+#define VALIDATOR_IN_FLIGHT_MAX 768
+
 struct enrolment {
         char *relay, *tenant, *id, *name;
         char pin[KID_LEN + 1];
@@ -48,6 +52,8 @@ bool validator_in_roster(struct validator *v);
 /* Turns keys and statement where due and tells the link and the ledger what the state is. renew: the
  * statement's contents changed. */
 void validator_publish(struct validator *v, bool renew);
+/* Sign-ins at once: the configuration's number, within VALIDATOR_IN_FLIGHT_MAX. */
+size_t validator_capacity(const struct validator *v);
 void validator_event(struct validator *v, const char *name, const char *text);
 /* 0, also where there is no link (a new one gets every verdict again), or what ipc_send says. */
 int validator_to_link(void *arg, const struct msg_out *m);
