@@ -22,6 +22,7 @@
 #define CONFIG_TEXT_MAX (256 * 1024)
 #define CONFIG_DOMAINS_MAX 32
 #define CONFIG_PINS_MAX 8
+#define CONFIG_IN_FLIGHT_MAX 768 /* what the validator's locked memory has room for */
 
 /* Strings are owned and never NULL unless marked "or NULL" (key absent or empty). */
 struct config_domain {

@@ -33,17 +33,20 @@ def status_of(pid):
         return dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
 
 
-def sockets_of(pid):
-    """Inodes of the sockets that the process holds."""
-    found = set()
+def files_of(pid):
+    """What the descriptors of the process are; one that is closed meanwhile is left out."""
+    found = []
     for fd in os.listdir(f'/proc/{pid}/fd'):
         try:
-            target = os.readlink(f'/proc/{pid}/fd/{fd}')
+            found.append(os.readlink(f'/proc/{pid}/fd/{fd}'))
         except FileNotFoundError:
             continue
-        if target.startswith('socket:['):
-            found.add(target[8:-1])
     return found
+
+
+def sockets_of(pid):
+    """Inodes of the sockets that the process holds."""
+    return {target[8:-1] for target in files_of(pid) if target.startswith('socket:[')}
 
 
 def listening(pids):
@@ -241,8 +244,7 @@ ldaps_port = 9
                 self.assertEqual(status['Groups'].strip(), '', name)
                 with open(f'/proc/{pid}/environ', encoding='utf-8') as f:
                     self.assertNotIn('SECRET_OF_THE_CALLER', f.read())
-                files = [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
-                self.assertNotIn('/etc/passwd', files, name)
+                self.assertNotIn('/etc/passwd', files_of(pid), name)
                 self.assertEqual(os.readlink(f'/proc/{pid}/fd/0'), '/dev/null', name)
                 with open(f'/proc/{pid}/limits', encoding='ascii') as f:
                     self.assertRegex(f.read(), r'Max core file size +0 +0 ')

@@ -153,7 +153,7 @@ static void test_all_keys_are_taken(void **state)
         assert_string_equal(c->user_validator, "b");
         assert_string_equal(c->user_ledger, "c");
         assert_string_equal(c->control_group, "helpdesk");
-        assert_int_equal(c->in_flight, 4096);
+        assert_int_equal(c->in_flight, 768);
         assert_int_equal(c->drain_ms, 0);
         assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
         assert_string_equal(c->default_domain, "corp.example");
@@ -272,7 +272,7 @@ static void test_child_names_the_first_error(void **state)
         assert_int_equal(write(fd, text, sizeof(text) - 1), (ssize_t)sizeof(text) - 1);
         assert_int_equal(config_from_fd(&config, fd, &err), -EINVAL);
         assert_null(config);
-        assert_string_equal(err.text, "configuration:2: in_flight: '0' is out of range, allowed: 1 to 4096");
+        assert_string_equal(err.text, "configuration:2: in_flight: '0' is out of range, allowed: 1 to 768");
         close(fd);
 }
 
