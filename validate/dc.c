@@ -271,6 +271,7 @@ static void on_timer(void *arg)
         const struct dcs *dcs = dc->dcs;
         uint64_t now = loop_now(dcs->tools.loop);
         struct dns_address address;
+        const char *host;
         int r;
 
         if (dc->state == DC_ALIVE && dc->failures == 0 && now - dc->answered_at < ALIVE_PROBE_MS * 9 / 10) {
@@ -281,12 +282,14 @@ static void on_timer(void *arg)
                 now + PROBE_EXTRA_MS +
                 (dcs->domain->connect_timeout_ms ? dcs->domain->connect_timeout_ms : CONNECT_TIMEOUT_MS);
         probe_set(dc, PROBE_RESOLVING);
-        r = dns_resolve(&dc->query, &address, dcs->tools.dns,
-                        dc->config->address ? dc->config->address : dc->config->host, on_resolved, dc);
+        host = dc->config->address ? dc->config->address : dc->config->host;
+        if (dns_known(dcs->tools.dns, &address, host)) {
+                probe_ask(dc, &address);
+                return;
+        }
+        r = dns_query_start(&dc->query, dcs->tools.dns, host, on_resolved, dc);
         if (r < 0)
                 probe_fail(dc, REASON_DNS, strerror(-r));
-        else if (r > 0)
-                probe_ask(dc, &address);
 }
 
 int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain,

@@ -1,7 +1,7 @@
 /*
  * c-ares on the loop: its sockets become loop_ios, its time-outs one timer, its answers a bounded cache.
  *
- * Invariant: no callback runs inside dns_resolve (an answer that c-ares gives at once waits for the next
+ * Invariant: no callback runs inside dns_query_start (an answer that c-ares gives at once waits for the next
  * turn), and a cancelled query is only marked, because c-ares cannot drop one: it goes when its answer comes.
  * It knows nothing of DCs.
  */
@@ -154,7 +154,7 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
                 watch_free(w);
 }
 
-static struct entry *cache_find(struct dns *dns, const char *host)
+static struct entry *cache_find(const struct dns *dns, const char *host)
 {
         struct entry *e;
 
@@ -327,21 +327,26 @@ static void query_start(struct dns_query *q)
         timeout_update(dns);
 }
 
-int dns_resolve(struct dns_query **ret_query, struct dns_address *ret_address, struct dns *dns,
-                const char *host, dns_fn *fn, void *arg)
+bool dns_known(const struct dns *dns, struct dns_address *ret_address, const char *host)
 {
-        struct dns_query *q;
-        struct entry *e;
+        const struct entry *e;
 
         if (dns_numeric(ret_address, host) == 0)
-                return 1;
+                return true;
+        e = cache_find(dns, host);
+        if (!e || e->until <= loop_now(dns->loop) || e->address.len == 0)
+                return false;
+        *ret_address = e->address;
+        return true;
+}
+
+int dns_query_start(struct dns_query **ret_query, struct dns *dns, const char *host, dns_fn *fn, void *arg)
+{
+        const struct entry *e = cache_find(dns, host);
+        struct dns_query *q;
+
         if (strlen(host) >= HOST_MAX)
                 return -EINVAL;
-        e = cache_find(dns, host);
-        if (e && e->until > loop_now(dns->loop) && e->address.len > 0) {
-                *ret_address = e->address;
-                return 1;
-        }
         q = calloc(1, sizeof *q);
         if (!q)
                 return -ENOMEM;
@@ -350,6 +355,7 @@ int dns_resolve(struct dns_query **ret_query, struct dns_address *ret_address, s
         q->fn = fn;
         q->arg = arg;
         if (e && e->until > loop_now(dns->loop)) {
+                q->address = e->address;
                 q->why = "no address (asked a moment ago)";
                 TAILQ_INSERT_TAIL(&dns->done, q, link);
                 loop_timer_in(dns->deliver, 0);

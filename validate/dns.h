@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 #include "connector/base/error.h"
@@ -32,9 +33,9 @@ int dns_set_servers(struct dns *dns, const char *list);
 struct dns *dns_free(struct dns *dns);
 /* "10.0.0.1" or "fd00::1" -> address. -EINVAL for anything else. */
 int dns_numeric(struct dns_address *ret_address, const char *text);
-/* 1 and *ret_address when known at once (numeric or remembered); 0 and *ret_query when fn will be called;
- * -errno. */
-int dns_resolve(struct dns_query **ret_query, struct dns_address *ret_address, struct dns *dns,
-                const char *host, dns_fn *fn, void *arg);
+/* Whether the address is known without asking: numeric, or remembered. */
+bool dns_known(const struct dns *dns, struct dns_address *ret_address, const char *host);
+/* Asks; fn is called later, never inside. 0 or -errno. */
+int dns_query_start(struct dns_query **ret_query, struct dns *dns, const char *host, dns_fn *fn, void *arg);
 /* Stops caring. NULL-safe. */
 void dns_query_cancel(struct dns_query *query);

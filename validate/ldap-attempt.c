@@ -426,7 +426,7 @@ static void on_timer(void *arg)
 }
 
 static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
-                 bool probe, attempt_done_fn *fn, void *arg)
+                 attempt_done_fn *fn, void *arg)
 {
         struct ldap_attempt *a = calloc(1, sizeof *a);
 
@@ -435,7 +435,6 @@ static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const stru
         a->pools = pools;
         a->in = *attempt;
         snprintf(a->id, sizeof a->id, "%s", attempt->id ? attempt->id : "");
-        a->probe = probe;
         a->fn = fn;
         a->arg = arg;
         a->started = loop_now(ldap_pools_loop(pools));
@@ -452,13 +451,17 @@ static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const stru
 int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
                        attempt_done_fn *fn, void *arg)
 {
-        return start(ret, pools, attempt, false, fn, arg);
+        return start(ret, pools, attempt, fn, arg);
 }
 
 int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
                      attempt_done_fn *fn, void *arg)
 {
-        return start(ret, pools, attempt, true, fn, arg);
+        int r = start(ret, pools, attempt, fn, arg);
+
+        if (r == 0)
+                (*ret)->probe = true;
+        return r;
 }
 
 void ldap_attempt_cancel(struct ldap_attempt *a)

@@ -204,16 +204,18 @@ static void on_resolved(void *arg, const struct dns_address *address, const char
 static void resolve(struct validate_op *op)
 {
         const struct dc_config *dc = dc_get_config(op->dc);
+        const char *host = dc->address ? dc->address : dc->host;
         struct dns_address address;
         int r;
 
         state_set(op, OP_RESOLVING);
         loop_timer_at(op->timer, op->deadline);
-        r = dns_resolve(&op->query, &address, op->v->tools.dns, dc->address ? dc->address : dc->host,
-                        on_resolved, op);
-        if (r > 0)
+        if (dns_known(op->v->tools.dns, &address, host)) {
                 attempt_start(op, &address);
-        else if (r < 0)
+                return;
+        }
+        r = dns_query_start(&op->query, op->v->tools.dns, host, on_resolved, op);
+        if (r < 0)
                 dc_unresolved(op, strerror(-r));
 }
 

@@ -241,15 +241,17 @@ static void put_result(struct bufferevent *bev, int id, unsigned tag, int result
         put(bev, ber);
 }
 
-static void put_entry(struct bufferevent *bev, int id, const char *attribute, const char *sid,
-                      const char *more, const char *text)
+/* One entry: the rootDSE as bound, or the account. sid NULL leaves it out. */
+static void put_entry(struct bufferevent *bev, int id, bool root, const char *sid)
 {
         BerElement *ber = ber_alloc_t(LBER_USE_DER);
 
         assert_true(ber_printf(ber, "{it{s{", id, 0x64, "") >= 0);
         if (sid)
-                assert_true(ber_printf(ber, "{s[o]}", attribute, sid, (ber_len_t)PEER_SID_SIZE) >= 0);
-        assert_true(ber_printf(ber, "{s[s]}}}}", more, text) >= 0);
+                assert_true(ber_printf(ber, "{s[o]}", root ? "tokenGroups" : "objectSid", sid,
+                                       (ber_len_t)PEER_SID_SIZE) >= 0);
+        assert_true(ber_printf(ber, "{s[s]}}}}", root ? "msDS-PrincipalName" : "sAMAccountName",
+                               root ? "CORP\\someone" : "someone") >= 0);
         put(bev, ber);
 }
 
@@ -320,10 +322,7 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
         assert_true(ber_scanf(ber, "{m", &base) != LBER_ERROR);
         if (act != PEER_ANSWER && act != PEER_OTHER_SID && act != PEER_NO_SID)
                 return misbehave(peer, bev, act);
-        if (base.bv_len == 0)
-                put_entry(bev, id, "tokenGroups", PEER_SID, "msDS-PrincipalName", "CORP\\someone");
-        else
-                put_entry(bev, id, "objectSid", sid, "sAMAccountName", "someone");
+        put_entry(bev, id, base.bv_len == 0, base.bv_len == 0 ? PEER_SID : sid);
         put_result(bev, id, 0x65, 0, "");
         return true;
 }
