@@ -1,7 +1,8 @@
 /*
  * One blocking HTTPS request at a time, by libcurl's easy interface.
  *
- * Invariant: only https, TLS 1.2 or newer, the peer verified, no redirect followed, answer and time bounded.
+ * Invariant: only https, TLS 1.2 or newer, the peer verified, no redirect followed, answer and time bounded,
+ * no body sent twice.
  * An error names the host, the cause and what to do about it, never a credential. The connector's link is not
  * here: it lives on libcurl's multi interface in queue/.
  */
@@ -36,6 +37,7 @@ struct exchange {
         struct https *https;
         const struct https_request *request;
         struct buffer body;
+        size_t given; /* bytes of the request's body that libcurl took */
         struct curl_slist *headers;
         bool overflow;
         char host[256];
@@ -174,7 +176,26 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
         return size * n;
 }
 
-static int set_method(const struct exchange *x, struct error *err)
+/*
+ * Gives the request's body out once. libcurl sends a request again on a new connection when a kept one ends
+ * without an answer; from here it gets no second copy, because a sign-in that was sent may have been started
+ * on.
+ */
+static size_t on_request_body(char *out, size_t size, size_t n, void *arg)
+{
+        struct exchange *x = arg;
+        size_t left = x->request->body_len - x->given;
+
+        if (left == 0)
+                return CURL_READFUNC_ABORT;
+        if (left > size * n)
+                left = size * n;
+        memcpy(out, (const char *)x->request->body + x->given, left);
+        x->given += left;
+        return left;
+}
+
+static int set_method(struct exchange *x, struct error *err)
 {
         const struct https_request *q = x->request;
         CURL *curl = x->https->curl;
@@ -186,7 +207,12 @@ static int set_method(const struct exchange *x, struct error *err)
                 return error_fail(err, -EINVAL, "HTTPS: method %.16s is not GET, POST or PUT", q->method);
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_len);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, q->body_len > 0 ? q->body : "");
+        if (q->body_len > 0) {
+                curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_request_body);
+                curl_easy_setopt(curl, CURLOPT_READDATA, x);
+        } else {
+                curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+        }
         if (put)
                 curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "PUT");
         return 0;
@@ -333,7 +359,7 @@ static int broken(const struct exchange *x, CURLcode code, struct error *err)
         long proxy_status = 0;
 
         curl_easy_getinfo(x->https->curl, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-        if (proxy_status >= 300)
+        if (proxy_status >= 300 && x->given == 0)
                 return not_connected(x, err);
         if (code == CURLE_SSL_CONNECT_ERROR || strstr(reason, "alert"))
                 return error_fail(err, -EPROTO, "%s: TLS fails: %s", x->host, reason);
@@ -352,6 +378,8 @@ static int explain(const struct exchange *x, CURLcode code, struct error *err)
                 return verify_failed(x, err);
         if (code == CURLE_OPERATION_TIMEDOUT)
                 return timed_out(x, err);
+        if (x->given > 0) /* never "not connected", which a second connection would say */
+                return broken(x, code, err);
         if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
                 return error_fail(err, -ECONNREFUSED,
                                   "%s: its name (or the proxy's) does not resolve; check the URL and DNS",

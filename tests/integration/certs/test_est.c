@@ -83,6 +83,47 @@ static struct https_request get(struct world *w, const char *path)
         return (struct https_request){.method = "GET", .url = w->url};
 }
 
+/*
+ * libcurl sends a request again by itself when a kept connection ends without an answer. A sign-in that was
+ * sent must not be: a relay that has lost its memory meanwhile would give it to another connector.
+ */
+static void never_sent_twice(void **state)
+{
+        struct world *w = *state;
+        struct https_request q = get(w, "/keep");
+        struct https_response a = {0};
+        struct error err = {""};
+
+        assert_int_equal(https_do(w->https, &q, &a, &err), 0);
+        https_response_clear(&a);
+        q = get(w, "/vanish");
+        q.method = "POST";
+        q.body = "a.b.c";
+        q.body_len = 5;
+        assert_refused(https_do(w->https, &q, &a, &err), -EIO, &err, "broke");
+        q = get(w, "/vanished");
+        assert_int_equal(https_do(w->https, &q, &a, &err), 0);
+        assert_string_equal(a.body.data, "1");
+        https_response_clear(&a);
+}
+
+/* Nor is it said that nothing was sent where only the second connection was refused. */
+static void sent_before_refusal(void **state)
+{
+        struct world *w = *state;
+        struct https_request q = get(w, "/keep");
+        struct https_response a = {0};
+        struct error err = {""};
+
+        assert_int_equal(https_do(w->https, &q, &a, &err), 0);
+        https_response_clear(&a);
+        q = get(w, "/die");
+        q.method = "POST";
+        q.body = "a.b.c";
+        q.body_len = 5;
+        assert_refused(https_do(w->https, &q, &a, &err), -EIO, &err, "broke");
+}
+
 static void request_as_sent(void **state)
 {
         static const char *const headers[] = {"Postern-Id: 0123456789abcdef", NULL};
@@ -368,6 +409,8 @@ int main(void)
         static const char *const variables[] = {"https_proxy", "HTTPS_PROXY", "all_proxy",
                                                 "ALL_PROXY",   "no_proxy",    "NO_PROXY"};
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(never_sent_twice, begin, end),
+                cmocka_unit_test_setup_teardown(sent_before_refusal, begin, end),
                 cmocka_unit_test_setup_teardown(request_as_sent, begin, end),
                 cmocka_unit_test_setup_teardown(requests_refused, begin, end),
                 cmocka_unit_test_setup_teardown(answers_out_of_bounds, begin, end),

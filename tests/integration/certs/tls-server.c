@@ -256,9 +256,12 @@ static void echo(const struct session *s)
                s->text);
 }
 
+/* How often /vanish was asked for. */
+static int vanished;
+
 static void serve(const struct session *s)
 {
-        char tenant[65], operation[33];
+        char tenant[65], operation[33], count[16];
 
         if (sscanf(s->path, "/.well-known/est/%64[^/]/%32s", tenant, operation) == 2)
                 est(s, tenant, operation);
@@ -270,6 +273,14 @@ static void serve(const struct session *s)
                 big(s);
         else if (strcmp(s->path, "/cut") == 0)
                 send_text(s->ssl, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+        else if (strcmp(s->path, "/keep") == 0) /* and go on with this connection */
+                send_text(s->ssl, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept");
+        else if (strcmp(s->path, "/vanish") == 0) /* the connection ends without an answer */
+                vanished++;
+        else if (strcmp(s->path, "/die") == 0) /* the server ends without an answer */
+                _exit(0);
+        else if (strcmp(s->path, "/vanished") == 0 && snprintf(count, sizeof(count), "%d", vanished) > 0)
+                answer(s, "200 OK", "", count);
         else if (strcmp(s->path, "/stall") == 0)
                 (void)SSL_read(s->ssl, (char[1]){0}, 1); /* until the client goes */
         else
@@ -285,8 +296,11 @@ static void accept_one(SSL_CTX *ctx, int listener, const struct authority *ca)
         s->ca = ca;
         s->ssl = SSL_new(ctx);
         SSL_set_fd(s->ssl, fd);
-        if (SSL_accept(s->ssl) == 1 && read_request(s))
+        bool more = SSL_accept(s->ssl) == 1;
+        while (more && read_request(s)) {
                 serve(s);
+                more = strcmp(s->path, "/keep") == 0;
+        }
         (void)SSL_shutdown(s->ssl);
         SSL_free(s->ssl);
         close(fd);
