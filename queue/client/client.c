@@ -134,8 +134,11 @@ static void set_transport(struct client_result *r, int code, bool sent, const st
         bool started = sent && code != -ECONNREFUSED;
 
         r->status = 0;
-        set_problem(r, code == -ETIMEDOUT && started ? "deadline" : "transport", started ? "unknown" : "no",
-                    started ? "never" : "later", err->text);
+        if (started)
+                set_problem(r, code == -ETIMEDOUT ? "deadline" : "connection-lost", "unknown", "never",
+                            err->text);
+        else
+                set_problem(r, "transport", "no", "later", err->text);
 }
 
 static const char *member_or(const json_t *object, const char *key, const char *fallback)
@@ -324,8 +327,7 @@ static void post(struct attempt *a, const struct sign_in *s)
                 take_verdict(a, s, &response);
         else
                 set_relay_problem(a->result, &response);
-        /* Ids are random: only libcurl's own second sending, after a kept connection broke, can make a
-         * duplicate. */
+        /* Ids are random and https_do sends once: only a proxy that sends again can make a duplicate. */
         if (strcmp(a->result->problem, "duplicate-id") == 0)
                 set_problem(a->result, "connection-lost", "unknown", "never",
                             "the connection to the relay broke after the request was sent");

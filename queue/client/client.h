@@ -87,7 +87,7 @@ struct client_result {
         struct verdict_claims verdict;
         char connector[ID_MAX + 1], connector_name[65];
         long status;          /* HTTP, of the last answer; 0: none came */
-        char problem[64];     /* "no-connector", "connector-lost" ...; "transport" where no answer came; "" with a verdict */
+        char problem[64];     /* "no-connector", "connector-lost" ...; "transport" where nothing was sent, "connection-lost" where no answer came; "" with a verdict */
         char started[8], retry[16]; /* as in the problem */
         char detail[256];
         uint32_t ms;
