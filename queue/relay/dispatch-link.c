@@ -216,7 +216,7 @@ enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *i
                 return DISPATCH_CONFIRMED;
         }
         r = request_find(link->d, link->site->tenant, id);
-        if (r && strcmp(r->trail.connector, link->connector) == 0 && r->trail.answered >= 0)
+        if (r && strcmp(r->trail.connector, link->connector) == 0 && r->trail.answered >= 0 && !r->problem)
                 return DISPATCH_CONFIRMED; /* the same verdict again */
         return DISPATCH_LATE;
 }

@@ -176,6 +176,7 @@ void request_fail(struct request *r, enum problem_type problem, bool started_unk
         r->started_unknown = started_unknown;
         if (detail)
                 memcpy(r->detail, detail, strnlen(detail, sizeof(r->detail) - 1));
+        r->trail.answered = since(r);
         finish(r);
 }
 

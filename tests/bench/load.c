@@ -3,7 +3,8 @@
  * pure steps of queue/client over libcurl's multi interface, on kept-alive connections.
  *
  * Reads "user<TAB>password" lines from standard input and takes them in turn. Prints one line per sign-in
- * (when asked) and a summary as JSON. Judges nothing: the caller compares.
+ * (when asked: id, user, verdict or what else came, ms from the request's start to the answer's end, reason)
+ * and a summary as JSON. Judges nothing: the caller compares.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -199,12 +200,16 @@ static void land(struct flight *f, CURLcode result)
         const char *reason, *word;
         long status = 0;
         double took = now_ms() - f->begun;
+        curl_off_t total = 0, sent = 0; /* µs; between them the relay had the request */
 
         curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_getinfo(f->curl, CURLINFO_TOTAL_TIME_T, &total);
+        curl_easy_getinfo(f->curl, CURLINFO_PRETRANSFER_TIME_T, &sent);
         curl_multi_remove_handle(g.multi, f->curl);
         word = judge(f, result, status, &reason);
         if (g.lines) {
-                printf("%s\t%s\t%s\t%.1f\t%s\n", f->sign_in.id, g.users[f->user].name, word, took, reason);
+                printf("%s\t%s\t%s\t%.1f\t%s\n", f->sign_in.id, g.users[f->user].name, word,
+                       (double)(total - sent) / 1000, reason);
                 fflush(stdout);
         }
         g.took[g.ended++] = took;

@@ -14,6 +14,13 @@ COUNT = 100
 class Crash(SiteTest):
     CONNECTORS = [('north', 'ldap'), ('south', 'ldap')]
 
+    def setUp(self):
+        for c in self.site.connectors.values():
+            if not c.daemon.alive():
+                c.start()
+        for c in self.site.connectors.values():
+            c.wait_ready()
+
     def load(self, count=COUNT, connector=None):
         """Starts `load` on the good accounts, right passwords only; its process, lines and summary come from finish()."""
         argv = [os.path.join(self.site.build, 'tests', 'bench', 'load'), '-s', self.site.service, '-n', str(count), '-p', str(COUNT),
@@ -38,7 +45,12 @@ class Crash(SiteTest):
         self.assertEqual(summary['count'], count)
         for id_, user, word, took, reason in results:
             self.assertIn(word, ('accepted', 'unavailable', 'problem'), (id_, user, reason))
-            self.assertLess(float(took), BUDGET + 1000, (id_, word, reason))
+            # the relay's own clock says whether it was in time; this machine's load may delay the reading of an answer
+            self.assertLess(float(took), BUDGET + 3000, (id_, word, reason))
+            if float(took) > BUDGET - 1000:
+                status, _, body = self.site.request(f'/v1/tenants/{self.site.tenant}/sign-ins/{id_}')
+                self.assertEqual(status, 200, body)
+                self.assertLessEqual(json.loads(body)['hops']['answered'], BUDGET, body)
         self.assertEqual(summary['silent'], 0)
 
     def wait_first(self, process, n=10):
@@ -62,8 +74,6 @@ class Crash(SiteTest):
         results, summary = self.finish(self.load())
         self.check(results, summary)
         self.assertEqual(summary['accepted'], COUNT, results)
-        south.start()
-        south.wait_ready()
 
     def test_3_link_process_killed(self):
         """Both links die once while 200 sign-ins run; what the validators finished meanwhile still arrives."""
@@ -105,8 +115,6 @@ class Crash(SiteTest):
         self.assertEqual(south.daemon.stop(), 0)
         for pid in pids:
             self.assertFalse(os.path.exists(f'/proc/{pid}'), pid)
-        south.start()
-        south.wait_ready()
 
 
 if __name__ == '__main__':
