@@ -196,6 +196,12 @@ static void show_verdict(const json_t *r)
         line("Result", strcmp(verdict, "accepted") == 0 ? "accepted" : text);
 }
 
+/* The user is told the exact policy only where the password was proved. */
+static const char *user_text(const json_t *r, enum reason reason)
+{
+        return reason_user_text(reason, json_is_true(json_object_get(r, "password_proved")));
+}
+
 static void show_meaning(const json_t *r)
 {
         const struct reason_info *info;
@@ -211,7 +217,7 @@ static void show_meaning(const json_t *r)
                 info = reason_info(reason);
                 line("Meaning", info->helpdesk_text);
                 line("To do", info->remedy);
-                line("User saw", info->user_text);
+                line("User saw", user_text(r, reason));
                 line("Lockout", lockout_text(view_text(r, "may_have_counted"), view_text(r, "verdict")));
                 line("Password", json_is_true(json_object_get(r, "password_proved")) ? "was right"
                                  : strcmp(view_text(r, "reason"), "wrong_password") == 0
@@ -274,7 +280,7 @@ static void add_texts(json_t *answer)
                 const struct reason_info *info = reason_info(reason);
                 (void)json_object_set_new(r, "helpdesk_text", json_string(info->helpdesk_text));
                 (void)json_object_set_new(r, "remedy", json_string(info->remedy));
-                (void)json_object_set_new(r, "user_text", json_string(info->user_text));
+                (void)json_object_set_new(r, "user_text", json_string(user_text(r, reason)));
         }
 }
 

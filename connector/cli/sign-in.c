@@ -70,7 +70,7 @@ static json_t *verdict_json(const struct client_result *r)
                          "connector_name", r->connector_name, "dc", or_null(v->dc), "method",
                          or_null(v->method), "raw", raw_json(v), "t", "opened", (int)v->t_opened, "dc",
                          (int)v->t_dc, "total", (int)v->t_total, "service", (int)r->ms, "text",
-                         reason == REASON_MAX ? NULL : reason_info(reason)->user_text);
+                         reason == REASON_MAX ? NULL : reason_user_text(reason, v->password_proved));
 }
 
 /* A relay's problem, or silence: never a verdict, always unavailable. */
