@@ -27,6 +27,7 @@ int process_fail(const char *name, const struct error *err)
 
 void process_stop(struct process *p, int code, const char *why)
 {
+        p->failed = p->failed || code != 0;
         if (code)
                 log_error("process.failed", KV_S("process", p->name), KV_S("why", why));
         else
@@ -107,6 +108,8 @@ static void on_frame(void *arg, const struct msg_in *m, int received_fd)
         struct error err = {""};
         int r = 0;
 
+        if (p->failed) /* the rest of a burst: what it would build on is not there */
+                return;
         if (m->type == FRAME_CONFIG)
                 r = take_config(p, fd, &err);
         else if (m->type == FRAME_FILE || m->type == FRAME_PEER)

@@ -70,6 +70,7 @@ struct process {
         bool started, draining;
 
         /* private */
+        bool failed; /* process_stop was called with a failure; frames are not looked at any more */
         struct ipc *control;
         const struct process_ops *ops;
         void *arg;

@@ -130,11 +130,27 @@ static int open_key(const struct tenant_store *s, struct key **ret_key, struct e
 /* What a command does to the roster before it is signed. */
 typedef int edit_fn(struct tenant_store *s, const char *const *args, struct error *err);
 
+/* roster_add replaces by id, and the id is what the newcomer says: it must not push out another connector. */
+static int refuse_displacing(const struct roster *roster, const struct pending_identity *p, struct error *err)
+{
+        for (size_t i = 0; i < roster->n_connectors; i++)
+                if (!strcmp(roster->connectors[i].id, p->id) &&
+                    strcmp(key_kid(roster->connectors[i].key), key_kid(p->key)) != 0)
+                        return error_fail(err, -EEXIST,
+                                          "connector %s already has the id %s with another key: if it was "
+                                          "enrolled anew, first "
+                                          "`postern tenant remove %s`",
+                                          roster->connectors[i].name, p->id, roster->connectors[i].name);
+        return 0;
+}
+
 static int edit_approve(struct tenant_store *s, const char *const *args, struct error *err)
 {
         struct pending_identity p = {0};
         int r = tenant_find_pending(s, args[0], args[1], &p, err);
 
+        if (r == 0)
+                r = refuse_displacing(s->roster, &p, err);
         if (r == 0)
                 r = roster_add(s->roster, false, p.id, p.name, p.key, err);
         key_free(p.key);

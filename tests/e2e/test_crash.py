@@ -53,6 +53,17 @@ class Crash(SiteTest):
                 self.assertLessEqual(json.loads(body)['hops']['answered'], BUDGET, body)
         self.assertEqual(summary['silent'], 0)
 
+    def check_delivered(self, results):
+        """Every verdict that a validator finished came to its caller, also those that were finished while there was no link."""
+        came = {id_: word for id_, _, word, _, _ in results}
+        finished = 0
+        for c in self.site.connectors.values():
+            for record in json.loads(c.postern('log', '--limit', '500', '--json'))['records']:
+                if record['id'] in came and record.get('verdict') == 'accepted':
+                    finished += 1
+                    self.assertEqual(came[record['id']], 'accepted', record)
+        self.assertGreater(finished, 0)
+
     def wait_first(self, process, n=10):
         return [process.stdout.readline().rstrip('\n') for _ in range(n)]
 
@@ -85,6 +96,7 @@ class Crash(SiteTest):
             os.kill(killed[c.name], signal.SIGKILL)
         results, summary = self.finish(process, first)
         self.check(results, summary, 2 * COUNT)
+        self.check_delivered(results)
         for c in self.site.connectors.values():
             wait_for(f'{c.name} has a new link process', lambda c=c: c.daemon.children().get('postern-link', killed[c.name]) != killed[c.name])
             c.wait_ready()

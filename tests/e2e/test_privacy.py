@@ -3,7 +3,10 @@ database, logs and everything the service sent it in clear (behind TLS) are sear
 import base64
 import os
 import re
+import socket
+import ssl
 import subprocess
+import threading
 import unittest
 
 from e2e import LAB, SiteTest, WRONG, main
@@ -32,6 +35,48 @@ def forms(text):
     for shift in range(3):
         encoded = base64.urlsafe_b64encode(b'\0' * shift + raw)
         yield encoded[(0, 2, 3)[shift] + (1 if shift else 0):-4]
+
+
+class Recorder(threading.Thread):
+    """In front of the relay, with its certificate: keeps in clear all that a service and the relay say to each other."""
+
+    def __init__(self, site):
+        super().__init__(daemon=True)
+        self.site, self.said = site, []
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.url = f'https://127.0.0.1:{self.listener.getsockname()[1]}'
+        self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.server.load_cert_chain(os.path.join(site.dir, 'relay.pem'), os.path.join(site.dir, 'relay.key'))
+        self.client = ssl.create_default_context(cafile=site.ca)
+
+    def run(self):
+        while True:
+            try:
+                raw, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(raw,), daemon=True).start()
+
+    def serve(self, raw):
+        with self.server.wrap_socket(raw, server_side=True) as caller, \
+                socket.create_connection(('127.0.0.1', self.site.port)) as out, \
+                self.client.wrap_socket(out, server_hostname='127.0.0.1') as relay:
+            back = threading.Thread(target=self.copy, args=(relay, caller), daemon=True)
+            back.start()
+            self.copy(caller, relay)
+            back.join(10)
+
+    def copy(self, source, to):
+        try:
+            while data := source.recv(65536):
+                self.said.append(data)
+                to.sendall(data)
+        except (OSError, ssl.SSLError):
+            pass
+        try:
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
 
 class Privacy(SiteTest):
@@ -85,6 +130,25 @@ class Privacy(SiteTest):
         """The search itself works: the relay's memory holds the path of its state folder."""
         pid = self.site.relay.pid
         self.assertNotEqual(self.found(((r, b) for _, r, b in memory(pid)), ['relay-state']), [])
+
+    def test_traffic(self):
+        """What goes over the wire between service and relay, TLS taken off: sealed requests and verdicts only."""
+        recorder = Recorder(self.site)
+        self.addCleanup(recorder.listener.close)
+        recorder.start()
+        user, password, sid = self.account('GOOD1')
+        for word, expected in ((password, 0), (WRONG, 1)):
+            done = self.site.postern('sign-in', '--service', self.site.service, '--relay', recorder.url, '--user', user, check=False,
+                                     stdin=word + '\n')
+            self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
+        self.site.postern('service', 'show', '--service', self.site.service, '--relay', self.site.url)
+        said = b''.join(recorder.said)
+        self.assertIn(b'/sign-ins', said)
+        self.assertIn(b'"ciphertext"', said)
+        words = [user, LAB['LAB_GOOD1_SAM'] + '@', password, WRONG, sid, 'wrong_password', 'password_proved', 'may_have_counted']
+        blobs = [('plain', said)] + [('base64url', base64.urlsafe_b64decode(m + b'=' * (-len(m) % 4)))
+                                     for m in re.findall(rb'[A-Za-z0-9_-]{16,}', said) if len(m) % 4 != 1]
+        self.assertEqual(self.found(blobs, words), [])
 
     def test_database_and_logs(self):
         process = self.sign_ins(9)
