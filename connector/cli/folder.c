@@ -88,3 +88,17 @@ int folder_write_json(const char *dir, const char *file, json_t *json, unsigned 
         folder_path(path, dir, file);
         return file_write_atomic(path, text.data, text.len, mode, err);
 }
+
+int folder_set_path(char **to, const char *path, struct error *err)
+{
+        char *real;
+
+        if (!path)
+                return 0;
+        real = realpath(path, NULL);
+        if (!real)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        free(*to);
+        *to = real;
+        return 0;
+}

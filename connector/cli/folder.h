@@ -18,3 +18,6 @@ void folder_path(char *out, const char *dir, const char *file);
 int folder_make(const char *dir, struct error *err);
 /* Writes json (reference taken over; NULL means out of memory) to dir/file, atomically, indented. */
 int folder_write_json(const char *dir, const char *file, json_t *json, unsigned mode, struct error *err);
+/* Remembers path as an absolute one; NULL changes nothing. -ENOENT and the like where the file isn't there.
+ */
+int folder_set_path(char **to, const char *path, struct error *err);

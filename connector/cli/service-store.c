@@ -131,6 +131,22 @@ int service_store_open(struct service_store *ret_s, const char *dir, struct erro
         return 0;
 }
 
+int service_store_take(struct service_store *s, const struct service_settings *given, struct error *err)
+{
+        int r;
+
+        if (given->pin && strlen(given->pin) != KID_LEN)
+                return error_fail(err, -EINVAL,
+                                  "--pin %s is no pin: %d characters, as `postern tenant init` printed it",
+                                  given->pin, KID_LEN);
+        if ((given->relay && text_set(&s->relay, given->relay) < 0) ||
+            (given->tenant && text_set(&s->tenant, given->tenant) < 0) ||
+            (given->pin && text_set(&s->pin, given->pin) < 0))
+                return error_fail(err, -ENOMEM, "out of memory");
+        r = folder_set_path(&s->secret_file, given->secret_file, err);
+        return r < 0 ? r : folder_set_path(&s->ca_file, given->ca_file, err);
+}
+
 void service_store_clear(struct service_store *s)
 {
         free(s->dir);

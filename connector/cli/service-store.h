@@ -22,6 +22,19 @@ struct service_store {
 int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err);
 int service_store_open(struct service_store *ret_s, const char *dir, struct error *err);
 int service_store_save(const struct service_store *s, struct error *err);
+/* What the command line gives; NULL: not given. */
+struct service_settings {
+        const char *relay, *tenant, *pin, *secret_file, *ca_file;
+};
+/* The options of `struct service_settings g`, for a cli_option table. */
+#define SERVICE_OPTIONS(g)                                                                                     \
+        {"relay", "URL", &(g).relay, NULL, "the relay; remembered, as are:"},                                  \
+                {"tenant", "T", &(g).tenant, NULL, "the tenant"},                                              \
+                {"pin", "PIN", &(g).pin, NULL, "its pin, from `postern tenant init`"},                         \
+                {"secret-file", "FILE", &(g).secret_file, NULL, "the relay's secret for this service"},        \
+                {"ca-file", "FILE", &(g).ca_file, NULL, "the relay's CA (else the system's)"}
+/* Takes what was given into s (files as absolute paths); does not save. -EINVAL, -ENOENT with err. */
+int service_store_take(struct service_store *s, const struct service_settings *given, struct error *err);
 void service_store_clear(struct service_store *s);
 
 struct service_public {

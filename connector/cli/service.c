@@ -15,33 +15,15 @@
 #include "connector/cli/view.h"
 
 static struct {
-        const char *dir, *relay, *tenant, *pin, *secret_file, *ca_file;
+        const char *dir;
+        struct service_settings given;
 } o;
 
 static const struct cli_option options[] = {
         {"service", "DIR", &o.dir, NULL, "folder (~/.config/postern/service)"},
-        {"relay", "URL", &o.relay, NULL, "remembered for `postern sign-in`, as are:"},
-        {"tenant", "T", &o.tenant, NULL, "the tenant"},
-        {"pin", "PIN", &o.pin, NULL, "its pin, from `postern tenant init`"},
-        {"secret-file", "FILE", &o.secret_file, NULL, "the relay's secret for this service"},
-        {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
+        SERVICE_OPTIONS(o.given),
         {0},
 };
-
-/* Writes the options that were given into the store. */
-static int remember(struct service_store *s, struct error *err)
-{
-        if (o.pin && strlen(o.pin) != KID_LEN)
-                return error_fail(err, -EINVAL,
-                                  "--pin %s is no pin: %d characters, as `postern tenant init` printed it",
-                                  o.pin, KID_LEN);
-        if ((o.relay && text_set(&s->relay, o.relay) < 0) ||
-            (o.tenant && text_set(&s->tenant, o.tenant) < 0) || (o.pin && text_set(&s->pin, o.pin) < 0) ||
-            (o.secret_file && text_set(&s->secret_file, o.secret_file) < 0) ||
-            (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0))
-                return error_fail(err, -ENOMEM, "out of memory");
-        return service_store_save(s, err);
-}
 
 static int show(const struct cli *cli, const struct service_store *s)
 {
@@ -68,7 +50,9 @@ static int run(const struct cli *cli, const char *dir, const char *name)
                                  "folder with --service.",
                                  dir);
         if (r == 0)
-                r = remember(&s, &err);
+                r = service_store_take(&s, &o.given, &err);
+        if (r == 0)
+                r = service_store_save(&s, &err);
         return r < 0 ? cli_error(cli, "%s", err.text) : show(cli, &s);
 }
 

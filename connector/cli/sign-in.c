@@ -20,18 +20,15 @@
 #include "validate/outcome.h"
 
 static struct {
-        const char *dir, *relay, *tenant, *pin, *secret_file, *ca_file, *user, *connector, *budget_text;
+        const char *dir, *user, *connector, *budget_text;
+        struct service_settings given;
         uint64_t budget;
 } o = {.budget = BUDGET_DEFAULT};
 
 static const struct cli_option options[] = {
         {"user", "NAME", &o.user, NULL, "user@domain or DOMAIN\\user"},
         {"service", "DIR", &o.dir, NULL, "from `service init` (~/.config/postern/service)"},
-        {"relay", "URL", &o.relay, NULL, "remembered in DIR, as are:"},
-        {"tenant", "T", &o.tenant, NULL, "the tenant"},
-        {"pin", "PIN", &o.pin, NULL, "its pin"},
-        {"secret-file", "FILE", &o.secret_file, NULL, "the relay's secret for this service"},
-        {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
+        SERVICE_OPTIONS(o.given),
         {"connector", "NAME", &o.connector, NULL, "seal to this connector alone"},
         {"budget", "MS", &o.budget_text, NULL, "time for all of it, 500..15000 (8000)"},
         {0},
@@ -103,11 +100,10 @@ static int print_result(const struct cli *cli, const struct client_result *r)
 
 static int remember(struct service_store *s, struct error *err)
 {
-        if ((o.relay && text_set(&s->relay, o.relay) < 0) ||
-            (o.tenant && text_set(&s->tenant, o.tenant) < 0) || (o.pin && text_set(&s->pin, o.pin) < 0) ||
-            (o.secret_file && text_set(&s->secret_file, o.secret_file) < 0) ||
-            (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0))
-                return error_fail(err, -ENOMEM, "out of memory");
+        int r = service_store_take(s, &o.given, err);
+
+        if (r < 0)
+                return r;
         if (!s->relay || !s->tenant || !s->pin || !s->secret_file)
                 return error_fail(err, -EINVAL, "%s is not known: give it once with %s",
                                   !s->relay    ? "the relay"

@@ -107,11 +107,12 @@ static int do_init(const struct cli *cli, const char *tenant)
 
 static int remember(struct tenant_store *s, struct error *err)
 {
-        if ((o.relay && text_set(&s->relay, o.relay) < 0) ||
-            (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0) ||
-            (o.admin_secret_file && text_set(&s->admin_secret_file, o.admin_secret_file) < 0))
+        int r;
+
+        if (o.relay && text_set(&s->relay, o.relay) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
-        return 0;
+        r = folder_set_path(&s->ca_file, o.ca_file, err);
+        return r < 0 ? r : folder_set_path(&s->admin_secret_file, o.admin_secret_file, err);
 }
 
 static int open_key(const struct tenant_store *s, struct key **ret_key, struct error *err)
