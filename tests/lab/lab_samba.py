@@ -11,6 +11,7 @@ import lab_system as system
 PROVISIONING = ['lab_provision.py', 'lab_accounts.py']
 PORTS = (88, 389, 464, 636)
 
+# A DC takes the previous password for 60 minutes, and the cached domain gets older than that: a hundred years.
 CONFIG = """[global]
     netbios name = {dc}
     workgroup = {netbios}
@@ -31,6 +32,7 @@ CONFIG = """[global]
     ntp signd socket directory = {d}/run/ntp
     log file = {d}/../samba.log
     log level = 1
+    old password allowed period = 52560000
     tls enabled = yes
     tls keyfile = {certs}/{cert}.key
     tls certfile = {certs}/{cert}.pem
