@@ -27,6 +27,7 @@
 #define RECONNECT_DEFAULT_MIN 500
 #define RECONNECT_DEFAULT_MAX 2000
 #define RECONNECT_BACKOFF_MAX 30000
+#define RECONNECT_FLOOR 100 /* after a session that did not last, whatever the relay asks for */
 #define STABLE_AFTER 10000 /* a session that lived so long was no failure */
 #define SWEEP_EVERY 1000
 #define LATE_GRACE 5000 /* a verdict is still worth a "late" answer this long after its deadline */

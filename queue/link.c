@@ -75,14 +75,17 @@ void link_tell_state(struct link *l, enum link_down why, const char *detail)
 /*
  * Spreads connectors out; doubles with each failure in a row. A link with work in hand stays near the lower
  * bound the first time: its callers wait. A relay that only forgot the session is up, so there it is at once.
+ * A relay that ends one session after the other cannot ask for no pause.
  */
 static uint64_t reconnect_delay(const struct link *l, enum link_down why)
 {
         unsigned shift = l->fails < 6 ? l->fails : 6;
         uint64_t cap = l->reconnect_max > RECONNECT_BACKOFF_MAX ? l->reconnect_max : RECONNECT_BACKOFF_MAX;
-        uint64_t high = (uint64_t)l->reconnect_max << shift;
-        uint64_t low = (uint64_t)l->reconnect_min << shift;
+        uint64_t low = l->fails && l->reconnect_min < RECONNECT_FLOOR ? RECONNECT_FLOOR : l->reconnect_min;
+        uint64_t high = l->reconnect_max < low ? low : l->reconnect_max;
 
+        low <<= shift;
+        high <<= shift;
         high = high < cap ? high : cap;
         low = low < high ? low : high;
         if (l->fails == 0 && why == LINK_DOWN_SESSION)
@@ -105,7 +108,7 @@ void link_session_end(struct link *l, enum link_down why, const char *detail)
         loop_timer_stop(l->report_timer);
         store_unpost(l);
         link_phase_set(l, LINK_WAIT);
-        if (stable || why == LINK_DOWN_DRAIN)
+        if (stable)
                 l->fails = 0;
         loop_timer_in(l->phase_timer, reconnect_delay(l, why));
         l->fails++;

@@ -41,6 +41,10 @@ static void on_stream(struct test *t, struct fake_conn *conn)
         fake_stream(conn, t->stream_type);
         if (!t->no_hello)
                 send_hello(t);
+        if (t->drain_streams)
+                fake_send(conn, "event: drain\ndata: {\"reconnect\":[0,0]}\n\n");
+        if (t->close_streams)
+                fake_close(conn);
 }
 
 /* Confirms each verdict of the report. */

@@ -24,7 +24,7 @@ struct test {
         /* the relay's side */
         struct fake_conn *stream, *waiting; /* waiting: a report that is not answered yet */
         size_t streams, reports, identities;
-        bool no_hello, hold_reports;
+        bool no_hello, hold_reports, close_streams, drain_streams; /* the last two: right after hello */
         int report_status, stream_status, identity_status;
         const char *stream_type, *answer; /* answer: of reports; NULL: confirms what came */
         char reconnect[32];

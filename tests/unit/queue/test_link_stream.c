@@ -195,6 +195,42 @@ static void wrong_ca(void **state)
         fake_relay_free(other);
 }
 
+/* ---- relays that end every session ---- */
+
+/* 0, 200, 400 ... 6400 ms, and so on: about a dozen in 20 s. */
+static void no_busy_loop_of_reconnects(struct test *t, enum link_down why)
+{
+        (void)snprintf(t->reconnect, sizeof(t->reconnect), "[0,0]");
+        link_start(t->link);
+        pass(t, 20000);
+        assert_int_equal(t->why, why);
+        assert_in_range(t->streams, 5, 12);
+}
+
+static void a_relay_that_closes_at_once(void **state)
+{
+        struct test *t = *state;
+
+        t->close_streams = true;
+        no_busy_loop_of_reconnects(t, LINK_DOWN_TRANSPORT);
+}
+
+static void a_relay_that_drains_at_once(void **state)
+{
+        struct test *t = *state;
+
+        t->drain_streams = true;
+        no_busy_loop_of_reconnects(t, LINK_DOWN_DRAIN);
+}
+
+static void a_relay_that_knows_no_session(void **state)
+{
+        struct test *t = *state;
+
+        t->report_status = 409;
+        no_busy_loop_of_reconnects(t, LINK_DOWN_SESSION);
+}
+
 /* ---- states that are refused ---- */
 
 static void bad_states_change_nothing(void **state)
@@ -253,6 +289,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(heartbeats_keep_it_alive, begin_up, end),
                 cmocka_unit_test_setup_teardown(refused_streams_back_off, begin, end),
                 cmocka_unit_test_setup_teardown(wrong_ca, begin, end),
+                cmocka_unit_test_setup_teardown(a_relay_that_closes_at_once, begin, end),
+                cmocka_unit_test_setup_teardown(a_relay_that_drains_at_once, begin, end),
+                cmocka_unit_test_setup_teardown(a_relay_that_knows_no_session, begin, end),
                 cmocka_unit_test_setup_teardown(bad_states_change_nothing, begin_up, end),
                 cmocka_unit_test_setup_teardown(bad_configs, begin, end),
         };
