@@ -24,7 +24,8 @@ static const char usage[] =
         "controllers. It runs in the foreground and listens on no network port.\n"
         "\n"
         "  --config PATH    file, or folder of *.conf files (default: " CONFIG_DEFAULT ")\n"
-        "  --check-config   report every error in the configuration and end\n"
+        "  --check-config   report every error in the configuration, and as root each\n"
+        "                   user that is missing, and end\n"
         "  --version        show the version\n"
         "  --help           show this\n"
         "\n"
@@ -71,12 +72,32 @@ static int read_arguments(int argc, char **argv, struct arguments *ret_a, int *r
         return optind < argc;
 }
 
+/* As root, says which users are missing or unfit; how many. */
+static size_t check_users(const char *path, const struct config *config)
+{
+        struct error err;
+        size_t n = 0;
+
+        for (int id = 0; id < CHILD_N; id++)
+                if (files_check_user(config, (enum child_id)id, &err) < 0) {
+                        (void)fprintf(stderr, "%s: user_%s: %s\n", path, child_name((enum child_id)id),
+                                      err.text);
+                        n++;
+                }
+        return n;
+}
+
 /* Prints all errors to stderr, or what is fine to stdout. */
 static int check_only(const char *path, const struct config *config, const struct config_errors *errors)
 {
-        if (errors->n) {
+        size_t n = errors->n;
+
+        if (n)
                 (void)fputs(errors->lines.len ? errors->lines.data : "", stderr);
-                (void)fprintf(stderr, "%zu error%s\n", errors->n, errors->n == 1 ? "" : "s");
+        else if (config)
+                n = check_users(path, config);
+        if (n) {
+                (void)fprintf(stderr, "%zu error%s\n", n, n == 1 ? "" : "s");
                 return EXIT_CONFIGURATION;
         }
         if (!config) {

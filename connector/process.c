@@ -101,6 +101,17 @@ static void take_share(struct process *p, const struct msg_in *m)
                 p->ops->share(p->arg, key, text);
 }
 
+/* Before it has worked at all, what a person must mend is told apart from what may pass. */
+static int exit_code_of(const struct process *p, int r)
+{
+        static const int lasting[] = {EINVAL, EBADMSG, ENOENT, EACCES, EPERM, EKEYREJECTED};
+
+        for (size_t i = 0; !p->ready && i < sizeof(lasting) / sizeof(lasting[0]); i++)
+                if (r == -lasting[i])
+                        return EXIT_CONFIGURATION;
+        return 1;
+}
+
 static void on_frame(void *arg, const struct msg_in *m, int received_fd)
 {
         struct process *p = arg;
@@ -121,7 +132,7 @@ static void on_frame(void *arg, const struct msg_in *m, int received_fd)
         else if (m->type == FRAME_SHARE)
                 take_share(p, m);
         if (r < 0)
-                process_stop(p, 1, err.text[0] ? err.text : strerror(-r));
+                process_stop(p, exit_code_of(p, r), err.text[0] ? err.text : strerror(-r));
 }
 
 static void on_closed(void *arg, const char *why)
@@ -226,6 +237,7 @@ static void tell(struct process *p, enum frame_type type)
 
 void process_ready(struct process *p)
 {
+        p->ready = true;
         tell(p, FRAME_READY);
 }
 

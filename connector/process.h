@@ -33,13 +33,16 @@
 #include "connector/messages.h"
 
 #define PROCESS_CONTROL_FD 3
+#define EXIT_CONFIGURATION 78 /* sysexits' EX_CONFIG: starting again mends nothing */
 
 struct process;
 
 /*
  * Each may be NULL (files and peers are then closed). All are called from the loop. Those that return int end
- * the process (exit code 1, the text logged) when they fail; the supervisor then starts it again, later and
- * later.
+ * the process (the text logged) when they fail. The exit code is 1, after which the supervisor starts it
+ * again, later and later; or, before process_ready and with an error that tells of a wrong file or setting
+ * (-EINVAL, -EBADMSG, -ENOENT, -EACCES, -EPERM, -EKEYREJECTED), 78, which ends a posternd that isn't ready
+ * yet.
  */
 struct process_ops {
         /* p->config is the first configuration, or (reload) the new one while old is the one before, freed
@@ -67,7 +70,7 @@ struct process {
         const char *name; /* "link" */
         struct loop *loop;
         struct config *config; /* NULL before the first FRAME_CONFIG */
-        bool started, draining;
+        bool started, ready, draining;
 
         /* private */
         bool failed; /* process_stop was called with a failure; frames are not looked at any more */

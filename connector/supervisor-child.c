@@ -241,6 +241,7 @@ void child_end(struct child *child)
 
 static void note_end(struct child *child, int status)
 {
+        child->last_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
         if (WIFSIGNALED(status))
                 (void)snprintf(child->last_end, sizeof(child->last_end), "signal %d (%s)", WTERMSIG(status),
                                sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");

@@ -141,13 +141,27 @@ static int hand_state(struct handing *h, const char *name, enum file_kind kind)
         char path[PATH_MAX];
         int r = in_folder(path, h->config->state_dir, name, h->err);
 
-        return r < 0 ? r : hand_path(h, name, path, kind);
+        if (r == 0)
+                r = hand_path(h, name, path, kind);
+        if (r == -ENOENT)
+                return error_fail(h->err, r,
+                                  "%s is missing; to enrol anew remove the other files in %s and run postern "
+                                  "enroll",
+                                  path, h->config->state_dir);
+        return r;
+}
+
+/* Says which key of the configuration named the file. */
+static int in_key(struct handing *h, const char *key, int r)
+{
+        return r < 0 ? error_prefix(h->err, r, "%s", key) : 0;
 }
 
 static int hand_relay_ca(struct handing *h)
 {
         if (h->config->relay_ca_file)
-                return hand_path(h, FILE_RELAY_CA, h->config->relay_ca_file, FILE_PUBLIC);
+                return in_key(h, "relay_ca_file",
+                              hand_path(h, FILE_RELAY_CA, h->config->relay_ca_file, FILE_PUBLIC));
         int r = hand_state(h, FILE_RELAY_CA, FILE_PUBLIC);
         return r == -ENOENT ? 0 : r;
 }
@@ -179,9 +193,9 @@ static int hand_domains(struct handing *h)
                 const struct config_domain *d = &h->config->domains[i];
                 (void)snprintf(name, sizeof(name), "%s%s", FILE_DC_CA, d->name);
                 if (d->ca_file)
-                        r = hand_path(h, name, d->ca_file, FILE_PUBLIC);
+                        r = in_key(h, "ca_file", hand_path(h, name, d->ca_file, FILE_PUBLIC));
                 if (r == 0 && d->keytab)
-                        r = hand_keytab(h, d);
+                        r = in_key(h, "keytab", hand_keytab(h, d));
         }
         return r;
 }
@@ -260,17 +274,31 @@ static int hand_nothing(void *arg, const char *name, int fd, struct error *err)
         return 0;
 }
 
-static int check_child_user(const struct config *config, enum child_id id, struct error *err)
+int files_check_user(const struct config *config, enum child_id id, struct error *err)
 {
         const char *user = child_user(config, id);
 
-        if (geteuid() != 0 || getpwnam(user))
+        if (geteuid() != 0)
                 return 0;
-        return error_fail(err, -ENOENT,
-                          "there is no user %s for the process %s; make it with systemd-sysusers, or with: "
-                          "useradd --system "
-                          "--user-group --no-create-home --shell /usr/sbin/nologin %s",
-                          user, child_name(id), user);
+        errno = 0;
+        const struct passwd *pw = getpwnam(user);
+        if (!pw && errno != 0 && errno != ENOENT)
+                return error_fail(err, -errno, "cannot look up the user %s: %s", user, strerror(errno));
+        if (!pw)
+                return error_fail(err, -ENOENT,
+                                  "there is no user %s for the process %s; make it with systemd-sysusers, or "
+                                  "with: useradd --system --user-group --no-create-home --shell "
+                                  "/usr/sbin/nologin %s",
+                                  user, child_name(id), user);
+        uid_t uid = pw->pw_uid;
+        if (uid == 0)
+                return error_fail(err, -EINVAL, "the user %s for the process %s is root; name another", user,
+                                  child_name(id));
+        for (int other = 0; other < (int)id; other++)
+                if (uid_of(child_user(config, (enum child_id)other)) == uid)
+                        return error_fail(err, -EINVAL, "the users %s and %s are one (uid %u); name another",
+                                          child_user(config, (enum child_id)other), user, (unsigned)uid);
+        return 0;
 }
 
 int files_check(const struct supervisor *s, const struct config *config, struct error *err)
@@ -278,7 +306,7 @@ int files_check(const struct supervisor *s, const struct config *config, struct 
         int r = 0;
 
         for (int id = 0; r == 0 && id < CHILD_N; id++) {
-                r = check_child_user(config, (enum child_id)id, err);
+                r = files_check_user(config, (enum child_id)id, err);
                 if (r == 0)
                         r = files_of(s, config, (enum child_id)id, hand_nothing, NULL, err);
         }

@@ -386,19 +386,36 @@ static void on_reload(void *arg)
         begin_drain(s, true);
 }
 
+/* Whether the end of this child is the end of all: it found a fault that starting again doesn't mend, and
+ * nothing has worked yet. Later the rest goes on, and the child is tried again. */
+static bool is_fatal(const struct supervisor *s, const struct child *child)
+{
+        return child->last_code == EXIT_CONFIGURATION && s->state == SUPERVISOR_RUNNING && !s->told_ready;
+}
+
+static void child_ended(struct supervisor *s, struct child *child)
+{
+        if (is_fatal(s, child)) {
+                log_error("start.failed", KV_S("process", child_name(child->id)),
+                          KV_S("why", "it found the fault that the line before tells"));
+                s->exit_code = EXIT_CONFIGURATION;
+                stop_children(s);
+        } else if (s->state != SUPERVISOR_STOPPING) {
+                start_again_later(child);
+        } else {
+                log_info("process.ended", KV_S("process", child_name(child->id)),
+                         KV_S("how", child->last_end));
+        }
+}
+
 static void on_child_ended(void *arg)
 {
         struct supervisor *s = arg;
 
         for (size_t i = 0; i < CHILD_N; i++) {
                 struct child *child = &s->children[i];
-                if (!child_reap(child))
-                        continue;
-                if (s->state != SUPERVISOR_STOPPING)
-                        start_again_later(child);
-                else
-                        log_info("process.ended", KV_S("process", child_name(child->id)),
-                                 KV_S("how", child->last_end));
+                if (child_reap(child))
+                        child_ended(s, child);
         }
         if (s->state == SUPERVISOR_RUNNING)
                 tell_systemd(s);

@@ -12,8 +12,7 @@
 #include "connector/base/loop.h"
 #include "connector/config.h"
 #include "connector/messages.h"
-
-#define EXIT_CONFIGURATION 78 /* sysexits' EX_CONFIG: starting again mends nothing */
+#include "connector/process.h"
 
 enum child_id { CHILD_LINK = 0, CHILD_VALIDATOR, CHILD_LEDGER, CHILD_N };
 
@@ -37,6 +36,7 @@ struct child {
         unsigned restarts;
         bool ready, drained;
         char last_end[64]; /* how it ended last, or "" */
+        int last_code;     /* its exit code then; -1 after a signal */
 };
 
 enum supervisor_state {
@@ -98,6 +98,9 @@ int files_bind_control(struct supervisor *s, struct error *err);
 typedef int files_hand_fn(void *arg, const char *name, int fd, struct error *err); /* fd stays the caller's */
 /* Opens each file of this child and hands it on. */
 int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err);
+/* As root: whether the user of this child is there, isn't root and isn't another child's; err with the
+ * remedy. */
+int files_check_user(const struct config *config, enum child_id id, struct error *err);
 /* Whether every user is there and every file can be handed on. files_prepare has made what is made at a first
  * start. */
 int files_check(const struct supervisor *s, const struct config *config, struct error *err);

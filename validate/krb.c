@@ -315,18 +315,16 @@ static int fail_keytab(struct error *err, struct krb *krb, const struct domain_c
 
         if (config->directory == DIRECTORY_GENERIC)
                 r = error_fail(err, -ENOENT,
-                               "domain %s: keytab %s for %s: %s; make it on the KDC: kadmin.local -q \"ktadd "
-                               "-k FILE %s\"",
-                               config->name, config->keytab, config->service_principal, why,
-                               config->service_principal);
+                               "domain %s: keytab for %s: %s; make it on the KDC: kadmin.local -q \"ktadd -k "
+                               "FILE %s\"",
+                               config->name, config->service_principal, why, config->service_principal);
         else
                 r = error_fail(err, -ENOENT,
-                               "domain %s: keytab %s for %s: %s; make it: samba-tool domain exportkeytab "
-                               "FILE --principal=%s, or on "
-                               "Windows: ktpass /princ %s@%s /mapuser ACCOUNT /crypto AES256-SHA1 /ptype "
-                               "KRB5_NT_PRINCIPAL /pass * /out FILE",
-                               config->name, config->keytab, config->service_principal, why,
-                               config->service_principal, config->service_principal, config->realm);
+                               "domain %s: keytab for %s: %s; make it: samba-tool domain exportkeytab FILE "
+                               "--principal=%s, or on Windows: ktpass /princ %s@%s /mapuser ACCOUNT /crypto "
+                               "AES256-SHA1 /ptype KRB5_NT_PRINCIPAL /pass * /out FILE",
+                               config->name, config->service_principal, why, config->service_principal,
+                               config->service_principal, config->realm);
         krb5_free_error_message(krb->context, text);
         return r;
 }
