@@ -438,3 +438,13 @@ uint32_t dc_ewma_ms(const struct dc *dc)
 {
         return (dc->ewma + EWMA_ONE / 2) / EWMA_ONE;
 }
+
+const char *dc_failure(const struct dc *dc)
+{
+        return dc->failures > 0 ? reason_info(dc->last_reason)->id : "";
+}
+
+const char *dc_failure_detail(const struct dc *dc)
+{
+        return dc->failures > 0 ? dc->last_context : "";
+}

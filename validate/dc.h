@@ -47,5 +47,8 @@ const char *dc_host(const struct dc *dc);
 const struct dc_config *dc_get_config(const struct dc *dc);
 const char *dc_state_text(const struct dc *dc);
 uint32_t dc_ewma_ms(const struct dc *dc);
+/* The id of the reason and the sentence of its latest failure; "" where it answered since, or never failed. */
+const char *dc_failure(const struct dc *dc);
+const char *dc_failure_detail(const struct dc *dc);
 /* What a sign-in saw: tells answers, failures and the rest apart by the reason. */
 void dc_note(struct dc *dc, const struct outcome *outcome);

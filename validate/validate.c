@@ -452,8 +452,16 @@ void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
         for (size_t i = 0; i < v->config->n_domains; i++) {
                 for (size_t k = 0; k < dcs_count(v->dcs[i]); k++) {
                         const struct dc *dc = dcs_at(v->dcs[i], k);
+                        const struct validate_dc seen = {
+                                .domain = v->config->domains[i].name,
+                                .host = dc_host(dc),
+                                .state = dc_state_text(dc),
+                                .ewma_ms = dc_ewma_ms(dc),
+                                .reason = dc_failure(dc),
+                                .detail = dc_failure_detail(dc),
+                        };
 
-                        fn(arg, v->config->domains[i].name, dc_host(dc), dc_state_text(dc), dc_ewma_ms(dc));
+                        fn(arg, &seen);
                 }
         }
 }

@@ -93,7 +93,12 @@ bool validate_ready(const struct validate *v, size_t i, const char **ret_why);
 /* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name
  * one. */
 int validate_route(const struct validate *v, const char *name, size_t n);
-/* One line of state per DC for `postern status`: calls fn(arg, domain, host, state, ewma_ms). */
-typedef void validate_dc_fn(void *arg, const char *domain, const char *host, const char *state,
-                            uint32_t ewma_ms);
+/* What is known of a DC, for `postern status`. */
+struct validate_dc {
+        const char *domain, *host;
+        const char *state;           /* "unknown", "alive", "dead" */
+        uint32_t ewma_ms;            /* how long its answers take; 0: none yet */
+        const char *reason, *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
+};
+typedef void validate_dc_fn(void *arg, const struct validate_dc *dc);
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg);

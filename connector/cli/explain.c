@@ -21,12 +21,14 @@ static const struct cli_usage usage = {
 };
 
 #define LABEL "  %-10s "
+#define WHAT_MAX 512 /* REQUEST_TEXT_MAX of the ledger */
+#define ID_COLUMNS 26
+#define ID_LETTERS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 static void line(const char *label, const char *text)
 {
         (void)printf(LABEL, label);
-        cli_print_text(stdout, text);
-        (void)fputc('\n', stdout);
+        view_wrap(13, text);
 }
 
 /* Those of the members that are there, with blanks between. */
@@ -52,8 +54,7 @@ static void line_of(const char *label, const json_t *r, const char *const *keys)
 static void step(long long ms, const char *text)
 {
         (void)printf("  +%5lld ms  ", ms);
-        cli_print_text(stdout, text);
-        (void)fputc('\n', stdout);
+        view_wrap(13, text);
 }
 
 /* What a decline means; the words are the protocol's. */
@@ -89,36 +90,107 @@ static const char *delivery_text(const char *state)
         return state[0] ? state : "not confirmed by the relay (yet)";
 }
 
-static const char *lockout_text(const char *counted, const char *verdict)
+/* Over LDAP a DC gives one answer for a wrong password and for a name that it doesn't know. */
+static bool name_may_be_unknown(const json_t *r)
 {
-        if (strcmp(verdict, "accepted") == 0)
+        return strcmp(view_text(r, "reason"), "wrong_password") == 0 &&
+               strcmp(view_text(r, "method"), "ldap") == 0;
+}
+
+static const char *lockout_text(const json_t *r)
+{
+        const char *counted = view_text(r, "may_have_counted");
+
+        if (strcmp(view_text(r, "verdict"), "accepted") == 0)
                 return "does not count against the user";
         if (strcmp(counted, "1") == 0)
-                return "counted as one wrong password at the domain controller; enough of them lock the "
-                       "account";
+                return name_may_be_unknown(r)
+                               ? "counted as one wrong password if the account exists (not if it was the "
+                                 "account's previous password); enough of them lock it"
+                               : "counted as one wrong password at the domain controller (not if it was the "
+                                 "account's previous one); enough of them lock the account";
         if (strcmp(counted, "0") == 0)
                 return "did not count as a wrong password";
         return "may have counted as one wrong password: the domain controller did not say";
 }
 
+static const char *password_text(const json_t *r)
+{
+        const char *reason = view_text(r, "reason");
+
+        if (json_is_true(json_object_get(r, "password_proved")))
+                return "was right";
+        if (name_may_be_unknown(r))
+                return "was wrong, or there is no account of this name";
+        if (strcmp(reason, "wrong_password") == 0)
+                return "was wrong";
+        if (strcmp(reason, "unknown_user") == 0)
+                return "was not checked: there is no account of this name";
+        return "not known to be right or wrong";
+}
+
 /* ---- the hops ---- */
+
+/* What a sign-in without a decision says of the DC: it names one also where it only tried. */
+static const char *dc_failure_text(const char *reason)
+{
+        static const struct {
+                const char *reason, *text;
+        } texts[] = {
+                {"outcome_unknown", "got the password and did not answer in time"},
+                {"dc_timeout", "did not answer in time"},
+                {"dc_refused", "could not be asked"},
+                {"dc_tls", "could not be asked"},
+                {"dc_certificate", "could not be asked"},
+                {"dns", "could not be asked"},
+                {"no_dc", "could not be asked"},
+                {"deadline", "could not be asked in time"},
+                {"overloaded", "was not asked"},
+                {"cancelled", "was being asked when the sign-in was cancelled"},
+        };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+                if (strcmp(texts[i].reason, reason) == 0)
+                        return texts[i].text;
+        return NULL;
+}
+
+static const char *no_dc_text(const char *reason)
+{
+        const char *const local[] = {"deadline", "overloaded", "cancelled"};
+
+        for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+                if (strcmp(reason, local[i]) == 0)
+                        return "no domain controller was asked";
+        return dc_failure_text(reason) ? "no domain controller could be asked: all had failed before"
+                                       : "no domain controller was asked";
+}
+
+static const char *method_name(const char *method)
+{
+        return strcmp(method, "krb5") == 0   ? "Kerberos"
+               : strcmp(method, "ldap") == 0 ? "LDAP"
+                                             : "an unknown method";
+}
 
 static void show_answer_hop(const json_t *r)
 {
+        const char *dc = view_text(r, "dc"), *method = method_name(view_text(r, "method")),
+                   *failure = dc_failure_text(view_text(r, "reason"));
+        long long total = view_number(r, "ms_total", 0), ms = view_number(r, "ms_dc", 0);
         char text[512];
-        const char *dc = view_text(r, "dc"), *method = view_text(r, "method");
-        long long total = view_number(r, "ms_total", 0);
 
-        if (!dc[0]) {
-                step(total, "no domain controller was asked, or none answered");
-                return;
-        }
-        (void)snprintf(text, sizeof(text), "domain controller %s answered by %s, %lld ms after it was asked",
-                       dc,
-                       strcmp(method, "krb5") == 0   ? "Kerberos"
-                       : strcmp(method, "ldap") == 0 ? "LDAP"
-                                                     : "an unknown method",
-                       view_number(r, "ms_dc", 0));
+        if (!dc[0])
+                (void)snprintf(text, sizeof(text), "%s", no_dc_text(view_text(r, "reason")));
+        else if (!failure)
+                (void)snprintf(text, sizeof(text),
+                               "domain controller %s answered by %s, %lld ms after it was asked", dc, method,
+                               ms);
+        else if (ms > 0)
+                (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s; waited %lld ms", dc, method,
+                               failure, ms);
+        else
+                (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s", dc, method, failure);
         step(total, text);
 }
 
@@ -175,7 +247,9 @@ static void show_who(const json_t *r)
         line("When", when);
         line("User", view_user(r)[0] ? view_user(r) : "(not known: the request could not be opened)");
         if (!view_text(r, "user")[0] && view_text(r, "user_masked")[0])
-                line("", "(masked, because no account of that name is known)");
+                line("", "(masked: nothing showed that there is an account of this name, and people type "
+                         "passwords "
+                         "into this field; a search for the whole name finds it)");
         line_of("Account", r, account);
         line_of("Service", r, service);
         line_of("From", r, from);
@@ -218,11 +292,8 @@ static void show_meaning(const json_t *r)
                 line("Meaning", info->helpdesk_text);
                 line("To do", info->remedy);
                 line("User saw", user_text(r, reason));
-                line("Lockout", lockout_text(view_text(r, "may_have_counted"), view_text(r, "verdict")));
-                line("Password", json_is_true(json_object_get(r, "password_proved")) ? "was right"
-                                 : strcmp(view_text(r, "reason"), "wrong_password") == 0
-                                         ? "was wrong"
-                                         : "not proved right");
+                line("Lockout", lockout_text(r));
+                line("Password", password_text(r));
         }
         if (view_text(r, "raw")[0])
                 line("Codes", view_text(r, "raw"));
@@ -248,15 +319,29 @@ static void show_others(const json_t *list)
         }
 }
 
+/* Sign-ins that no connector took leave a trace at the relay alone. */
+static void not_found(struct cli *cli, const char *what)
+{
+        if (strlen(what) == ID_COLUMNS && strspn(what, ID_LETTERS) == ID_COLUMNS)
+                (void)cli_error(cli,
+                                "nothing is known of the sign-in '%s' at this connector. Ask the other "
+                                "connectors, or the relay which of them had it, if any: on the tenant "
+                                "admin's machine run: postern tenant trace %s",
+                                what, what);
+        else
+                (void)cli_error(cli,
+                                "nothing is known of '%s' at this connector. If there are several, ask the "
+                                "others; a user is found by user@domain, DOMAIN\\user or the SID, a sign-in "
+                                "by its id of %d characters",
+                                what, ID_COLUMNS);
+}
+
 static int show(struct cli *cli, const char *what, const json_t *answer)
 {
         const json_t *list = json_object_get(answer, "records"), *r = json_array_get(list, 0);
 
         if (!r) {
-                (void)cli_error(
-                        cli,
-                        "nothing is known of '%s' at this connector; if there are several, ask the others",
-                        what);
+                not_found(cli, what);
                 return CLI_FAILED;
         }
         show_who(r);
@@ -292,6 +377,8 @@ int cmd_explain(struct cli *cli, int argc, char **argv)
 
         if (code >= 0)
                 return code;
+        if (!words[0][0] || strlen(words[0]) > WHAT_MAX)
+                return cli_usage_error(cli, "ID-OR-USER takes 1 to %d bytes", WHAT_MAX);
         json_t *request = json_pack("{s:s, s:s}", "do", "explain", "what", words[0]);
         int r = view_ask(cli, request, &answer, &code);
         json_decref(request);

@@ -2,11 +2,16 @@
  * postern log: the latest sign-ins (or events), one line each.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
 #include "connector/base/text.h"
+#include "connector/cli/health.h"
 #include "connector/cli/view.h"
+#include "connector/control.h"
+
+#define NAME_MAX_BYTES 512 /* REQUEST_TEXT_MAX of the ledger */
 
 static const char *user, *since, *verdict, *limit;
 static bool events;
@@ -67,6 +72,16 @@ static int parse_since(const char *text, int64_t *ret_wall)
         return -EINVAL;
 }
 
+static bool known_verdict(const char *word)
+{
+        static const char *const words[] = {"accepted", "refused", "unavailable", "declined"};
+
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+                if (strcmp(word, words[i]) == 0)
+                        return true;
+        return false;
+}
+
 static json_t *make_request(struct cli *cli, int *ret_code)
 {
         json_t *request = json_pack("{s:s, s:b}", "do", "log", "events", events);
@@ -74,7 +89,15 @@ static json_t *make_request(struct cli *cli, int *ret_code)
         int64_t wall = 0;
 
         *ret_code = CLI_USAGE;
-        if (limit && text_parse_u64(limit, 1, 500, &n) < 0)
+        if (verdict && !known_verdict(verdict))
+                *ret_code = cli_usage_error(
+                        cli, "--verdict '%s' is not accepted, refused, unavailable or declined", verdict);
+        else if (events && (user || verdict))
+                *ret_code = cli_usage_error(cli, "--events has no users and verdicts: leave out --%s",
+                                            user ? "user" : "verdict");
+        else if (user && (!user[0] || strlen(user) > NAME_MAX_BYTES))
+                *ret_code = cli_usage_error(cli, "--user takes a name of 1 to %d bytes", NAME_MAX_BYTES);
+        else if (limit && text_parse_u64(limit, 1, 500, &n) < 0)
                 *ret_code = cli_usage_error(cli, "--limit '%s' is not a number from 1 to 500", limit);
         else if (since && parse_since(since, &wall) < 0)
                 *ret_code = cli_usage_error(
@@ -96,6 +119,39 @@ static json_t *make_request(struct cli *cli, int *ret_code)
         return request;
 }
 
+/* ---- the table ---- */
+
+/* What a line shows, by the room that there is. The id is always whole: it is what `postern explain` takes.
+ */
+struct layout {
+        bool year, verdict, took, dc;
+        size_t user; /* columns */
+};
+
+#define ID_COLUMNS 26
+#define USER_COLUMNS 28
+
+/* The columns of a line whose user takes none. */
+static size_t layout_width(const struct layout *l)
+{
+        return (l->year ? 21U : 16U) + 2U + (l->verdict ? 13U : 0U) + 22U + (l->dc ? 22U : 0U) +
+               (l->took ? 15U : 0U) + ID_COLUMNS;
+}
+
+/* What says least goes first. Without a limit all is shown. */
+static struct layout layout_for(size_t width)
+{
+        struct layout l = {.year = true, .verdict = true, .took = true, .dc = true, .user = USER_COLUMNS};
+        bool *const spare[] = {&l.dc, &l.year, &l.took, &l.verdict};
+
+        for (size_t i = 0; width && i < sizeof(spare) / sizeof(spare[0]); i++)
+                if (layout_width(&l) + (i < 2 ? USER_COLUMNS : 16) > width)
+                        *spare[i] = false;
+        if (width && layout_width(&l) + l.user > width)
+                l.user = width > layout_width(&l) + 8 ? width - layout_width(&l) : 8;
+        return l;
+}
+
 /* At most width columns, padded; a longer text is cut with a mark. Counts characters, not bytes. */
 static void print_cell(const char *text, size_t width)
 {
@@ -113,19 +169,36 @@ static void print_cell(const char *text, size_t width)
         (void)printf("%s%*s ", at < n ? "~" : " ", (int)(width - columns), "");
 }
 
-static void print_record(const json_t *r)
+static void print_head(const struct layout *l)
 {
-        const char *declined = view_text(r, "declined"), *dc = view_text(r, "dc");
+        print_cell("TIME", l->year ? 19 : 14);
+        print_cell("USER", l->user);
+        if (l->verdict)
+                print_cell("VERDICT", 11);
+        print_cell("REASON", 20);
+        if (l->dc)
+                print_cell("DC", 20);
+        if (l->took)
+                (void)printf("%-4s %8s  ", "BY", "TOOK");
+        (void)printf("ID\n");
+}
+
+static void print_record(const struct layout *l, const json_t *r)
+{
+        const char *declined = view_text(r, "declined"), *dc = view_text(r, "dc"),
+                   *method = view_text(r, "method");
         char when[32];
 
         view_time(view_number(r, "wall", 0), when, sizeof(when));
-        (void)printf("%s  ", when);
-        print_cell(view_user(r)[0] ? view_user(r) : "-", 28);
-        print_cell(declined[0] ? "declined" : view_text(r, "verdict"), 11);
+        (void)printf("%s  ", when + (l->year ? 0 : strlen("2026-")));
+        print_cell(view_user(r)[0] ? view_user(r) : "-", l->user);
+        if (l->verdict)
+                print_cell(declined[0] ? "declined" : view_text(r, "verdict"), 11);
         print_cell(declined[0] ? declined : view_text(r, "reason"), 20);
-        print_cell(dc[0] ? dc : "-", 20);
-        (void)printf("%-4s %5lld ms  ", view_text(r, "method")[0] ? view_text(r, "method") : "-",
-                     view_number(r, "ms_total", 0));
+        if (l->dc)
+                print_cell(dc[0] ? dc : "-", 20);
+        if (l->took)
+                (void)printf("%-4s %5lld ms  ", method[0] ? method : "-", view_number(r, "ms_total", 0));
         cli_print_text(stdout, view_text(r, "id"));
         (void)fputc('\n', stdout);
 }
@@ -147,17 +220,41 @@ static void print_all(const json_t *answer)
 {
         const json_t *list = json_object_get(answer, events ? "events" : "records");
         const json_t *ledger = json_object_get(answer, "ledger");
+        const struct layout layout = layout_for(view_width());
 
         if (json_array_size(list) && !events)
-                (void)printf("%-21s%-30s%-13s%-22s%-22s%-4s %8s  %s\n", "TIME", "USER", "VERDICT", "REASON",
-                             "DC", "BY", "TOOK", "ID");
-        for (size_t i = json_array_size(list); i > 0; i--)
-                (events ? print_event : print_record)(json_array_get(list, i - 1));
+                print_head(&layout);
+        for (size_t i = json_array_size(list); i > 0; i--) {
+                const json_t *row = json_array_get(list, i - 1);
+                if (events)
+                        print_event(row);
+                else
+                        print_record(&layout, row);
+        }
         if (json_array_size(list) == 0)
                 (void)printf("nothing found\n");
         if (strcmp(view_text(ledger, "state"), "ok") != 0)
                 (void)fprintf(stderr, "the ledger is degraded, older lines may be missing: %s\n",
                               view_text(ledger, "why"));
+}
+
+/* Lines that are missing may be missing for a reason. Only a hint: it fails in silence. */
+static void hint_at_health(struct cli *cli)
+{
+        json_auto_t *request = json_pack("{s:s}", "do", "status"), *answer = NULL, *wrong = NULL;
+        char path[PATH_MAX];
+        struct error err;
+
+        view_socket(cli, path, sizeof(path));
+        if (!request || control_ask(&answer, path, request, &err) < 0)
+                return;
+        wrong = health_wrong(answer);
+        if (json_array_size(wrong) == 0)
+                return;
+        (void)fprintf(stderr, "This connector has %zu problem%s (see postern status), first: ",
+                      json_array_size(wrong), json_array_size(wrong) == 1 ? "" : "s");
+        cli_print_text(stderr, json_string_value(json_array_get(wrong, 0)));
+        (void)fputc('\n', stderr);
 }
 
 int cmd_log(struct cli *cli, int argc, char **argv)
@@ -175,10 +272,12 @@ int cmd_log(struct cli *cli, int argc, char **argv)
         json_decref(request);
         if (r < 0)
                 return code;
-        if (cli->json)
+        if (cli->json) {
                 view_print_json(answer);
-        else
+        } else {
                 print_all(answer);
+                hint_at_health(cli);
+        }
         json_decref(answer);
         return CLI_OK;
 }

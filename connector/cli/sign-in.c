@@ -70,6 +70,17 @@ static json_t *verdict_json(const struct client_result *r)
                          reason == REASON_MAX ? NULL : reason_user_text(reason, v->password_proved));
 }
 
+/* The user's sentence, from the one table. What a wait cannot mend is the helpdesk's. */
+static const char *problem_text(const struct client_result *r)
+{
+        if (strcmp(r->problem, "unknown-domain") == 0)
+                return reason_user_text(REASON_UNKNOWN_DOMAIN, false);
+        if (strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 &&
+            strcmp(r->problem, "deadline") != 0)
+                return reason_user_text(REASON_SERVICE_UNKNOWN, false);
+        return reason_user_text(REASON_OUTCOME_UNKNOWN, false);
+}
+
 /* A relay's problem, or silence: never a verdict, always unavailable. */
 static json_t *problem_json(const struct client_result *r)
 {
@@ -78,8 +89,7 @@ static json_t *problem_json(const struct client_result *r)
                          "password_proved", 0, "may_have_counted",
                          !strcmp(r->started, "no") ? "0" : "unknown", "problem", "type", r->problem, "status",
                          (json_int_t)r->status, "detail", r->detail, "started", or_null(r->started), "retry",
-                         or_null(r->retry), "t", "service", (int)r->ms, "text",
-                         "Signing in is not possible at the moment. Your password was not judged.");
+                         or_null(r->retry), "t", "service", (int)r->ms, "text", problem_text(r));
 }
 
 static int print_result(const struct cli *cli, const struct client_result *r)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "certs/jose.h"
+#include "connector/base/loop.h"
 #include "connector/base/text.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
@@ -337,4 +338,31 @@ int tenant_find_pending(const struct tenant_store *s, const char *name, const ch
                 r = pick_pending(list, s, name, fingerprint, ret_p, err);
         json_decref(list);
         return r;
+}
+
+int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trace, struct error *err)
+{
+        _cleanup_(https_response_clear) struct https_response response = {0};
+        char what[ID_MAX + sizeof("sign-ins/")];
+        json_t *trace;
+
+        (void)snprintf(what, sizeof(what), "sign-ins/%.*s", ID_MAX, id);
+        int r = call(s, "GET", what, NULL, &response, err);
+        if (r < 0)
+                return r;
+        if (response.status == 404)
+                return error_fail(err, -ENOENT,
+                                  "the relay has no trace of '%s': it never came there, or more than 30 days "
+                                  "ago",
+                                  id);
+        if (response.status != 200)
+                return refused(&response, err);
+        trace = json_loadb(response.body.data ? response.body.data : "", response.body.len,
+                           JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(trace)) {
+                json_decref(trace);
+                return error_fail(err, -EBADMSG, "the relay's answer is malformed");
+        }
+        *ret_trace = trace;
+        return 0;
 }

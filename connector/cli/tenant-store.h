@@ -28,8 +28,10 @@ bool tenant_store_key_encrypted(const struct tenant_store *s);
 /* Writes tenant.json (relay and so on) and, when it was signed, the roster. */
 int tenant_store_save(const struct tenant_store *s, struct error *err);
 
-/* The relay's side: PUT roster, GET pending. Needs relay and admin_secret_file. */
+/* The relay's side: PUT roster, GET pending, GET sign-ins. Needs relay and admin_secret_file. */
 int tenant_publish(const struct tenant_store *s, struct error *err);
+/* What the relay knows of a sign-in, an object. -ENOENT where that is nothing. */
+int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trace, struct error *err);
 struct pending_identity {
         char id[65];
         char name[NAME_MAX_LEN + 1];

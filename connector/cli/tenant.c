@@ -16,6 +16,7 @@
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
 #include "connector/cli/tenant-store.h"
+#include "connector/cli/trace.h"
 #include "connector/cli/view.h"
 
 static struct {
@@ -425,6 +426,7 @@ int cmd_tenant(struct cli *cli, int argc, char **argv)
                 {"approve-service", "take a sign-in service into the roster", cmd_approve_service},
                 {"remove", "take a connector or service out", cmd_remove},
                 {"roster", "show the roster, sign it anew, publish it", cmd_roster},
+                {"trace", "what the relay knows of a sign-in", cmd_tenant_trace},
                 {NULL, NULL, NULL},
         };
 

@@ -8,9 +8,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "connector/base/text.h"
 #include "connector/config.h"
 #include "connector/control.h"
 
@@ -18,7 +22,7 @@
 
 /* --socket, or control.sock in the configuration's runtime_dir, or (no configuration to be read) in the
  * default one. */
-static void socket_path(const struct cli *cli, char *out, size_t cap)
+void view_socket(const struct cli *cli, char *out, size_t cap)
 {
         struct config_errors errors = CONFIG_ERRORS;
         struct config *config = NULL;
@@ -42,7 +46,7 @@ int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *r
                 *ret_code = cli_error(cli, "out of memory");
                 return -ENOMEM;
         }
-        socket_path(cli, path, sizeof(path));
+        view_socket(cli, path, sizeof(path));
         int r = control_ask(ret_answer, path, request, &err);
         if (r < 0) {
                 (void)cli_error(cli, "%s", err.text);
@@ -106,4 +110,50 @@ const char *view_user(const json_t *record)
         const char *user = view_text(record, "user");
 
         return user[0] ? user : view_text(record, "user_masked");
+}
+
+size_t view_width(void)
+{
+        const char *told = getenv("COLUMNS");
+        struct winsize size = {0};
+        uint64_t columns = 0;
+
+        if (told && text_parse_u64(told, 20, 10000, &columns) == 0)
+                return (size_t)columns;
+        return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+static size_t columns_of(const char *text, size_t n)
+{
+        size_t columns = 0;
+
+        for (size_t at = 0; at < n; columns++) {
+                uint32_t cp;
+                size_t len = utf8_next(text + at, n - at, &cp);
+                at += len ? len : 1;
+        }
+        return columns;
+}
+
+void view_wrap(size_t indent, const char *text)
+{
+        size_t width = view_width(), at = indent;
+        char word[1024];
+
+        while (*text) {
+                size_t n = strcspn(text, " "), columns = columns_of(text, n);
+                bool first = at == indent;
+                (void)snprintf(word, sizeof(word), "%.*s", (int)n, text);
+                if (!first && width && at + 1 + columns > width) {
+                        (void)printf("\n%*s", (int)indent, "");
+                        at = indent;
+                } else if (!first) {
+                        (void)fputc(' ', stdout);
+                        at++;
+                }
+                cli_print_text(stdout, word);
+                at += columns;
+                text += n + (text[n] != '\0');
+        }
+        (void)fputc('\n', stdout);
 }

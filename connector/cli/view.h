@@ -7,6 +7,8 @@
 
 #include "connector/cli/cli.h"
 
+/* The control socket of the ledger that view_ask asks. */
+void view_socket(const struct cli *cli, char *out, size_t cap);
 /* Asks the ledger at --socket or at the configuration's runtime_dir. On failure the reason was printed and
  * *ret_code is the exit code. */
 int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code);
@@ -23,5 +25,11 @@ long long view_number(const json_t *object, const char *key, long long fallback)
 void view_time(long long wall, char *out, size_t cap);
 /* "3 min", "2 h" ... */
 void view_age(long long seconds, char *out, size_t cap);
+/* The columns of the terminal (COLUMNS, else what it says itself); 0 where the output is no terminal: no
+ * limit. */
+size_t view_width(void);
+/* Prints text and a newline, broken between words to fit the terminal; indent: the columns before it, on each
+ * line. */
+void view_wrap(size_t indent, const char *text);
 /* Who signed in, as far as it may be shown. */
 const char *view_user(const json_t *record);

@@ -4,13 +4,16 @@
  * The form is stable: `postern --json` prints it as it is. Nothing is decided here; rows and parts are shown
  * as they came.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "connector/base/cleanup.h"
 #include "connector/base/text.h"
 #include "connector/ledger/ledger.h"
 
 #define EXPLAIN_RECORDS 10
 #define EXPLAIN_EVENTS 50
+#define ID_OURS 26 /* the length of ids that id_generate makes */
 
 static json_t *refusal(const char *why)
 {
@@ -55,27 +58,48 @@ static json_t *answer_status(struct ledger *l)
         return root;
 }
 
-/* Searches with the name and its hash; the hash finds rows whose name was only kept masked. */
-static void search_user(const struct ledger *l, struct store_search *s, const char *user,
-                        char hash[NAME_HASH_TEXT])
+/* A user in every form that a row may hold; the hashes find rows whose name was only kept masked. */
+struct user_forms {
+        char *names, *hashes;
+};
+
+static void user_forms_clear(struct user_forms *f)
 {
+        free(f->names);
+        free(f->hashes);
+}
+
+static void search_user(const struct ledger *l, struct store_search *s, const char *user,
+                        struct user_forms *forms)
+{
+        json_t *names = ledger_names(l->process.config, user), *hashes = json_array(), *name;
+        char hash[NAME_HASH_TEXT];
+        size_t i;
+
+        json_array_foreach (names, i, name)
+                if (l->has_hash_key) {
+                        name_hash(l->hash_key, json_string_value(name), json_string_length(name), hash);
+                        (void)json_array_append_new(hashes, json_string(hash));
+                }
+        forms->names = json_dumps(names, JSON_COMPACT);
+        forms->hashes = json_dumps(hashes, JSON_COMPACT);
+        json_decref(names);
+        json_decref(hashes);
         s->user = user;
-        if (l->has_hash_key) {
-                name_hash(l->hash_key, user, strlen(user), hash);
-                s->user_hash = hash;
-        }
+        s->names = forms->names;
+        s->hashes = forms->hashes;
 }
 
 static json_t *answer_log(struct ledger *l, const struct request *request)
 {
         struct store_search search = {.request = request};
-        char hash[NAME_HASH_TEXT];
+        _cleanup_(user_forms_clear) struct user_forms forms = {NULL, NULL};
         json_t *root = begin(l), *list = json_array();
         struct error err;
         int r;
 
         if (request->user[0])
-                search_user(l, &search, request->user, hash);
+                search_user(l, &search, request->user, &forms);
         if (request->events)
                 r = journal_events(l->journal, &search, list, &err);
         else
@@ -101,24 +125,57 @@ static int add_events(struct ledger *l, json_t *record, struct error *err)
         return r;
 }
 
+/* An id as somebody read it out: in lower case, with the letters that our ids leave out for being misread.
+ * False where it can't be one of ours. */
+static bool id_as_heard(const char *what, char out[ID_OURS + 1])
+{
+        size_t n = strlen(what);
+
+        if (n != ID_OURS)
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                char c = (char)(what[i] >= 'a' && what[i] <= 'z' ? what[i] - 'a' + 'A' : what[i]);
+                if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+                        return false;
+                out[i] = c == 'O' ? '0' : c == 'I' || c == 'L' ? '1' : c;
+        }
+        out[n] = '\0';
+        return true;
+}
+
+/* By the id as given, then as it may have been meant. */
+static int find_id(struct ledger *l, struct store_search *search, const char *what, json_t *list,
+                   struct error *err)
+{
+        char heard[ID_OURS + 1];
+        int r = 0;
+
+        if (id_valid(what, strlen(what))) {
+                search->id = what;
+                r = journal_records(l->journal, search, list, err);
+        }
+        if (r == 0 && json_array_size(list) == 0 && id_as_heard(what, heard)) {
+                search->id = heard;
+                r = journal_records(l->journal, search, list, err);
+        }
+        search->id = NULL;
+        return r;
+}
+
 /* What is a sign-in's id where one has it, else a user; the newest records, each with its events. */
 static json_t *answer_explain(struct ledger *l, const struct request *asked)
 {
         const struct request request = {.limit = EXPLAIN_RECORDS};
         struct store_search search = {.request = &request};
-        char hash[NAME_HASH_TEXT];
+        _cleanup_(user_forms_clear) struct user_forms forms = {NULL, NULL};
         json_t *root = begin(l), *list = json_array(), *record;
         struct error err;
         size_t i;
-        int r = 0;
+        int r = find_id(l, &search, asked->what, list, &err);
+        bool by_id = json_array_size(list) > 0;
 
-        if (id_valid(asked->what, strlen(asked->what))) {
-                search.id = asked->what;
-                r = journal_records(l->journal, &search, list, &err);
-        }
-        if (r == 0 && json_array_size(list) == 0) {
-                search.id = NULL;
-                search_user(l, &search, asked->what, hash);
+        if (r == 0 && !by_id) {
+                search_user(l, &search, asked->what, &forms);
                 r = journal_records(l->journal, &search, list, &err);
         }
         json_array_foreach (list, i, record)
@@ -129,7 +186,7 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
                 json_decref(root);
                 return refusal(err.text);
         }
-        (void)json_object_set_new(root, "found_by", json_string(search.id ? "id" : "user"));
+        (void)json_object_set_new(root, "found_by", json_string(by_id ? "id" : "user"));
         (void)json_object_set_new(root, "records", list);
         return root;
 }

@@ -47,6 +47,12 @@ struct ledger {
 /* answer.c: the answer to a request, an object with "ok". NULL: no memory. */
 json_t *ledger_answer(struct ledger *l, const struct request *request);
 
+/* watch.c: a part says value of itself, after before (NULL: nothing yet). Events come of it. */
+void ledger_watch(struct ledger *l, const char *part, const json_t *before, const json_t *value);
+
+/* names.c: typed, and the other forms of that name by the configuration's domains; an array. */
+json_t *ledger_names(const struct config *config, const char *typed);
+
 /* control.c: the listening socket and its clients. Takes over fd. */
 int control_new(struct control **ret_control, struct ledger *l, int fd);
 struct control *control_free(struct control *control);

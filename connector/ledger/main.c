@@ -42,6 +42,7 @@ static void set_status(struct ledger *l, const char *name, const char *text)
                 json_decref(value);
                 return;
         }
+        ledger_watch(l, name, slot->value, value);
         json_decref(slot->value);
         slot->value = value;
         slot->wall = loop_wall(l->process.loop);

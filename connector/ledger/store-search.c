@@ -30,10 +30,12 @@ static int out_of_time(void *arg)
         return now_ms() > store->search_until;
 }
 
-/* Numbered parameters: ?1 user, ?2 hash, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit. */
+/* Numbered parameters: ?1 user, ?2 hashes, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit, ?8 names. */
 static const char record_filter[] =
         " WHERE (?3 IS NULL OR r.id = ?3)"
-        " AND (?1 IS NULL OR r.user_hash = ?2 OR r.user = ?1 COLLATE NOCASE OR r.upn = ?1 COLLATE NOCASE"
+        " AND (?1 IS NULL OR r.user_hash IN (SELECT value FROM json_each(?2))"
+        " OR r.user COLLATE NOCASE IN (SELECT value FROM json_each(?8))"
+        " OR r.upn COLLATE NOCASE IN (SELECT value FROM json_each(?8))"
         " OR r.sam = ?1 COLLATE NOCASE OR r.user_id = ?1)"
         " AND (?4 = 0 OR r.wall >= ?4) AND (?5 = 0 OR r.wall <= ?5)"
         " AND (?6 IS NULL OR r.verdict = ?6 OR (?6 = 'declined' AND r.declined IS NOT NULL))"
@@ -51,12 +53,13 @@ static void bind_search(sqlite3_stmt *stmt, const struct store_search *s, size_t
         size_t limit = s->request->limit > have ? s->request->limit - have : 0;
 
         (void)bind_or_null(stmt, 1, s->user);
-        (void)bind_or_null(stmt, 2, s->user_hash);
+        (void)bind_or_null(stmt, 2, s->hashes);
         (void)bind_or_null(stmt, 3, s->id);
         (void)sqlite3_bind_int64(stmt, 4, s->request->since);
         (void)sqlite3_bind_int64(stmt, 5, s->request->until);
         (void)bind_or_null(stmt, 6, s->request->verdict);
         (void)sqlite3_bind_int64(stmt, 7, (sqlite3_int64)limit);
+        (void)bind_or_null(stmt, 8, s->names);
 }
 
 static json_t *cell(sqlite3_stmt *stmt, int at, enum column_kind kind)

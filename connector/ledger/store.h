@@ -31,12 +31,13 @@ int store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_mor
 /* Copies every row of `from` into `to`, or none. */
 int store_copy(struct store *to, struct store *from, struct error *err);
 
-/* A search. user_hash may be NULL. Rows come newest first, appended to list (a JSON array). -ETIME: took too
+/* A search. Rows come newest first, appended to list (a JSON array). -ETIME: took too
  * long. */
 struct store_search {
         const struct request *request;
-        const char *user, *user_hash; /* a name in any form it was stored, or NULL */
-        const char *id;               /* or NULL */
+        const char *user;           /* as asked: a name, or the account's id; or NULL */
+        const char *names, *hashes; /* with user: JSON arrays of the name's forms and their hashes, or NULL */
+        const char *id;             /* or NULL */
 };
 int store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 int store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);

@@ -65,10 +65,11 @@ static void send_event(struct bridge *b, const char *name, const char *text)
 
 void bridge_send_status(struct bridge *b)
 {
-        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I}", "relay", b->relay,
+        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "relay", b->relay,
                                  "state", b->why == LINK_UP ? "up" : "down", "why", down_text(b->why),
-                                 "detail", b->detail, "since", (json_int_t)b->since, "in_roster",
-                                 b->in_roster, "in_hand", (json_int_t)link_in_hand(b->link), "undelivered",
+                                 "detail", b->detail, "since", (json_int_t)b->since, "certificate_expires",
+                                 (json_int_t)b->cert_expires, "in_roster", b->in_roster, "in_hand",
+                                 (json_int_t)link_in_hand(b->link), "undelivered",
                                  (json_int_t)link_undelivered(b->link), "requests", (json_int_t)b->requests,
                                  "verdicts", (json_int_t)b->verdicts);
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;

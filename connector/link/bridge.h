@@ -17,7 +17,8 @@ struct bridge {
         uint64_t status_at, status_counted;
         enum link_down why;
         char detail[ERROR_TEXT_MAX];
-        int64_t since; /* wall clock of the last change between up and down */
+        int64_t since;        /* wall clock of the last change between up and down */
+        int64_t cert_expires; /* of the transport certificate, s since the epoch; 0: not known */
         bool was_up, in_roster;
         uint64_t requests, verdicts; /* since the process started */
 };

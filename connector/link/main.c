@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certs/csr.h"
 #include "connector/base/log.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
@@ -42,6 +43,19 @@ static int read_enrolment(struct bridge *b, int fd, struct error *err)
         return r < 0 ? error_fail(err, r, "%s names no relay", FILE_ENROLMENT) : 0;
 }
 
+/* A certificate that can't be read shows when the link is made; here it only has no end to tell. */
+static int read_certificate(struct bridge *b, int fd, struct error *err)
+{
+        struct error why;
+        char id[ID_MAX + 1];
+        int r = fd_read_all(&b->cert, fd, err);
+
+        if (r == 0 && csr_cert_info(b->cert.data ? b->cert.data : "", b->cert.len, &b->cert_expires, id,
+                                    sizeof(id), &why) < 0)
+                log_warning("link.certificate", KV_S("why", why.text));
+        return r;
+}
+
 static int on_file(void *arg, const char *name, int fd_in, struct error *err)
 {
         _cleanup_(closep) int fd = fd_in;
@@ -54,7 +68,7 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
         if (strcmp(name, FILE_TRANSPORT_KEY) == 0)
                 return fd_read_all(&b->key, fd, err);
         if (strcmp(name, FILE_TRANSPORT_CERT) == 0)
-                return fd_read_all(&b->cert, fd, err);
+                return read_certificate(b, fd, err);
         if (strcmp(name, FILE_RELAY_CA) == 0)
                 return fd_read_all(&b->ca, fd, err);
         return 0;

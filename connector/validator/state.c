@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "connector/base/log.h"
+#include "connector/base/text.h"
 
 #define PROOF_LIFE 300
 
@@ -137,14 +138,15 @@ static void send_status_of(struct validator *v, const char *name, json_t *json)
         validator_to_ledger(v, &m);
 }
 
-static void send_dc(void *arg, const char *domain, const char *host, const char *state, uint32_t ewma_ms)
+static void send_dc(void *arg, const struct validate_dc *dc)
 {
         char name[600];
 
-        snprintf(name, sizeof(name), "dc:%s/%s", domain, host);
+        snprintf(name, sizeof(name), "dc:%s/%s", dc->domain, dc->host);
         send_status_of(arg, name,
-                       json_pack("{s:s, s:s, s:s, s:i}", "domain", domain, "host", host, "state", state, "ms",
-                                 (int)ewma_ms));
+                       json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "domain", dc->domain, "host", dc->host,
+                                 "state", dc->state, "ms", (int)dc->ewma_ms, "reason", dc->reason, "detail",
+                                 utf8_valid(dc->detail, strlen(dc->detail)) ? dc->detail : ""));
 }
 
 static void send_status(struct validator *v)

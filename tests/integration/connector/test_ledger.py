@@ -93,7 +93,7 @@ class LedgerTest(unittest.TestCase):
         self.control = ours
         self.addCleanup(ours.close)
         config = os.memfd_create('config')
-        os.write(config, b'[domain corp.example]\ndcs = dc1.corp.example\n')
+        os.write(config, b'[connector]\ndefault_domain = corp.example\n[domain corp.example]\ndcs = dc1.corp.example\nnetbios = CORP\n')
         key = os.memfd_create('key')
         os.write(key, b'k' * 32)
         folder = os.open(self.db_dir, os.O_DIRECTORY)
@@ -142,7 +142,8 @@ class LedgerTest(unittest.TestCase):
         self.known(1)
         text = self.cli('explain', 'REFUSED000000001')
         for word in ('alice@corp.example', 'portal', '192.0.2.7', 'refused: wrong_password', 'dc1.corp.example answered by LDAP, 7 ms',
-                     'the relay confirmed it', 'counted as one wrong password', 'ldap=49 data=52e', 'was wrong', 'To do', 'User saw',
+                     'the relay confirmed it', 'counted as one wrong password if the account exists', 'ldap=49 data=52e',
+                     'was wrong, or there is no account', 'To do', 'User saw',
                      'a.note about it'):
             self.assertIn(word, text)
         order = [text.index(w) for w in ('received from the relay', 'opened;', 'answered by', 'verdict signed', 'delivery:')]
@@ -174,7 +175,7 @@ class LedgerTest(unittest.TestCase):
         self.assertIn('answered by Kerberos', text)
         self.assertIn('did not count as a wrong password', text)
         text = self.cli('explain', 'NODC000000000001')
-        self.assertIn('no domain controller was asked, or none answered', text)
+        self.assertIn('no domain controller could be asked', text)
         self.assertIn('all 2 domain controllers are dead', text)
         self.assertNotIn('was wrong', text)
 
@@ -201,8 +202,119 @@ class LedgerTest(unittest.TestCase):
             with open(os.path.join(self.db_dir, file), 'rb') as f:
                 self.assertNotIn(name.encode(), f.read())
 
+    def test_a_user_is_found_by_the_other_forms_of_the_name(self):
+        """A refused sign-in shows no account: what was typed is all there is to search by."""
+        self.record('TYPEDUPN00000001', R_USER='bob@corp.example')
+        self.record('TYPEDDOWN0000001', R_USER='CORP\\bob')
+        hashed = subprocess.run(['openssl', 'dgst', '-sha256', '-hmac', 'k' * 32], input='bob', capture_output=True, text=True,
+                                check=True).stdout.split()[-1][:32]
+        self.record('TYPEDBARE0000001', R_USER=None, R_USER_MASKED='… (3)', R_USER_HASH=hashed)
+        self.record('ELSEWHERE0000001', R_USER='bob@else.example')
+        self.known(4)
+        for name in ('bob@corp.example', 'corp\\BOB', 'Bob', 'CORP\\bob'):
+            self.assertEqual({r['id'][:9] for r in self.records('--user', name)}, {'TYPEDUPN0', 'TYPEDDOWN', 'TYPEDBARE'}, name)
+        self.assertEqual([r['id'] for r in self.records('--user', 'bob@else.example')], ['ELSEWHERE0000001'])
+        self.assertEqual(self.records('--user', 'ELSE\\bob'), [])
+
+    def test_an_id_read_out_on_the_telephone(self):
+        self.record('0123456789ABCDEFGHJKMNPQRS')
+        self.known(1)
+        for heard in ('0123456789abcdefghjkmnpqrs', 'oi23456789ABCDEFGHJKMNPQRS', 'O1234S6789ABCDEFGHJKMNPQRS'.replace('S6', '56')):
+            self.assertEqual(json.loads(self.cli('explain', heard, '--json'))['found_by'], 'id', heard)
+
+    def test_what_a_dc_did_not_do(self):
+        """A DC is named also where it was only tried: then it did not answer."""
+        said = {'outcome_unknown': 'got the password and did not answer in time; waited 7 ms', 'dc_timeout': 'did not answer in time',
+                'dc_refused': 'could not be asked', 'dc_certificate': 'could not be asked', 'cancelled': 'was being asked when the sign-in was cancelled'}
+        for n, reason in enumerate(said):
+            self.record(f'FAILED{n:010d}', R_VERDICT='unavailable', R_CLASS='infrastructure', R_REASON=reason, R_COUNTED='unknown')
+        self.record('EMPTY00000000001', R_REASON='empty_password', R_DC=None, R_METHOD=None, R_COUNTED='0', R_RAW=None)
+        self.known(len(said) + 1)
+        for n, words in enumerate(said.values()):
+            text = self.cli('explain', f'FAILED{n:010d}')
+            self.assertIn('domain controller dc1.corp.example (LDAP) ' + words, text)
+            self.assertNotIn('answered by', text)
+            self.assertIn('not known to be right or wrong', text)
+        self.assertIn('no domain controller was asked\n', self.cli('explain', 'EMPTY00000000001'))
+
+    def test_lines_fit_the_terminal(self):
+        self.record('0123456789ABCDEFGHJKMNPQRS', R_USER='a-rather-long-name-of-somebody@corp.example', R_REASON='authentication_firewall',
+                    R_MS_TOTAL=14000)
+        self.known(1)
+        for columns in (80, 100, 120, 132, 160):
+            for words in (('log',), ('explain', '0123456789ABCDEFGHJKMNPQRS')):
+                done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=True,
+                                      env=dict(os.environ, COLUMNS=str(columns)))
+                self.assertLessEqual(max(map(len, done.stdout.splitlines())), columns, done.stdout)
+                self.assertIn('0123456789ABCDEFGHJKMNPQRS', done.stdout)
+        self.assertIn('authentication_firew~', self.cli('log'))
+
+    def status(self, code, **changes):
+        """Parts that are well but for the changes speak; all processes run. What `postern status` finds wrong."""
+        parts = {'link': {'state': 'up', 'relay': 'https://relay.example'}, 'validator': {'in_roster': True, 'name': 'north'},
+                 'dc': {'domain': 'corp.example', 'host': 'dc1', 'state': 'alive', 'reason': '', 'detail': ''}}
+        for part, fields in changes.items():
+            parts[part] |= fields
+        parts['dc:corp.example/dc1'] = parts.pop('dc')
+        for name, value in parts.items():
+            send(self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT=json.dumps(value)))
+        for name in ('supervisor', 'link', 'validator', 'ledger'):
+            parts[f'process:{name}'] = {'state': 'running', 'pid': 1, 'restarts': 0}
+            send(self.control, frame('FRAME_SHARE', TAG_NAME=f'process:{name}', TAG_TEXT=json.dumps(parts[f'process:{name}'])))
+
+        def read():
+            done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False)
+            answer = json.loads(done.stdout)
+            self.assertEqual(done.returncode, 1 if answer['wrong'] else 0)
+            return answer if {n: p['value'] for n, p in answer['parts'].items()} == parts else None
+        answer = wait_for('the parts spoke', read, 10)
+        text = self.cli('status', code=code)
+        for sentence in answer['wrong']:
+            self.assertIn(sentence, text)
+        self.assertEqual(code == 0, 'all is well' in text)
+        return ' | '.join(answer['wrong'])
+
+    def test_status_says_what_is_wrong(self):
+        now = int(time.time())
+        self.assertEqual(self.status(0), '')
+        self.assertEqual(self.status(0, validator={'roster_expires': now + 20 * 86400}, link={'certificate_expires': now + 20 * 86400}), '')
+        self.assertIn('the roster expires in 2 days', self.status(1, validator={'roster_expires': now + 2 * 86400 + 60}))
+        self.assertIn('the roster has expired', self.status(1, validator={'roster_expires': now - 5}))
+        self.assertIn('tenant approve north', self.status(1, validator={'in_roster': False, 'identity': 'FINGER'}))
+        self.assertIn('certificate expires in 3 days', self.status(1, link={'certificate_expires': now + 3 * 86400 + 60}))
+        self.assertIn('certificate has expired', self.status(1, link={'certificate_expires': now - 5}))
+        self.assertIn('no link to the relay https://relay.example', self.status(1, link={'state': 'down', 'detail': 'refused'}))
+        said = self.status(1, dc={'state': 'dead', 'reason': 'dc_certificate', 'detail': 'it names another'})
+        for words in ('dc1 cannot be used: it names another - dc_certificate', 'Give the domain controller a certificate',
+                      'no domain controller of corp.example can be used'):
+            self.assertIn(words, said)
+        said = self.status(1, dc={'state': 'alive', 'reason': 'dc_timeout', 'detail': 'slow'})
+        self.assertIn('dc1 failed lately: slow', said)
+        self.assertNotIn('no domain controller', said)
+        # the log hints at it, and where the DC came and went stands in the events
+        self.assertIn('1 problem (see postern status), first: the domain controller dc1', self.both('log'))
+        events = json.loads(self.cli('log', '--events', '--json'))['events']
+        self.assertEqual([(e['event'], e['detail']) for e in reversed(events)],
+                         [('dc.down', 'dc1 cannot be used (dc_certificate): it names another'), ('dc.up', 'dc1 answers again')])
+
+    def both(self, *words):
+        done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout + done.stderr
+
+    def test_ends_of_processes_are_events(self):
+        for state, end in (('running', ''), ('down', 'signal 9 (KILL)'), ('starting', 'signal 9 (KILL)'), ('running', 'signal 9 (KILL)')):
+            text = json.dumps({'state': state, 'pid': 1, 'restarts': 1 if end else 0, 'last_end': end})
+            send(self.control, frame('FRAME_SHARE', TAG_NAME='process:link', TAG_TEXT=text))
+
+        def events():
+            found = json.loads(self.cli('log', '--events', '--json'))['events']
+            return [(e['event'], e['detail']) for e in reversed(found)] if len(found) == 2 else None
+        self.assertEqual(wait_for('two events', events, 10), [('process.down', 'link ended: signal 9 (KILL)'), ('process.up', 'link runs again')])
+
     def test_nothing_found(self):
         self.assertIn("nothing is known of 'nobody'", self.cli('explain', 'nobody', code=1))
+        self.assertIn('postern tenant trace', self.cli('explain', '0123456789ABCDEFGHJKMNPQRS', code=1))
+        self.assertIn('ID-OR-USER', self.cli('explain', '', code=2))
         self.assertIn('nothing found', self.cli('log'))
 
     def test_what_others_chose_cannot_drive_a_terminal(self):
@@ -226,7 +338,8 @@ class LedgerTest(unittest.TestCase):
         self.assertIn('NEW0000000000001', lines[-1], 'the newest comes last')
         for words in (('--since', 'yesterday'), ('--limit', '0'), ('--limit', '501')):
             self.assertIn(words[1], self.cli('log', *words, code=2))
-        self.assertIn('verdict', self.cli('log', '--verdict', 'maybe', code=1))
+        self.assertIn('maybe', self.cli('log', '--verdict', 'maybe', code=2))
+        self.assertIn('--user', self.cli('log', '--events', '--user', 'bob', code=2))
 
     def test_survives_kill_and_start(self):
         self.record('KEPT000000000001')

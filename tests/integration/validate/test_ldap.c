@@ -281,14 +281,15 @@ struct seen {
         unsigned alive, all;
 };
 
-static void on_dc(void *arg, const char *domain, const char *host, const char *state, uint32_t ewma_ms)
+static void on_dc(void *arg, const struct validate_dc *dc)
 {
         struct seen *seen = arg;
 
-        assert_true(domain[0] && host[0]);
-        assert_true(ewma_ms < 5000);
+        assert_true(dc->domain[0] && dc->host[0]);
+        assert_true(dc->ewma_ms < 5000);
+        assert_string_equal(dc->reason, "");
         seen->all++;
-        seen->alive += strcmp(state, "alive") == 0;
+        seen->alive += strcmp(dc->state, "alive") == 0;
 }
 
 static void test_status(void **state)

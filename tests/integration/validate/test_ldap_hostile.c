@@ -169,6 +169,16 @@ static void test_who_is_not_said(void **state)
         }
 }
 
+static void on_bad_dc(void *arg, const struct validate_dc *dc)
+{
+        bool *seen = arg;
+
+        assert_string_equal(dc->state, "dead");
+        assert_string_equal(dc->reason, "dc_certificate");
+        assert_true(dc->detail[0]);
+        *seen = true;
+}
+
 /* Domain 0 with this certificate at its DC; what a sign-in then says. The password must stay here. */
 static void certificate_case(struct rig *rig, const char *cert, enum dc_identity identity, const char *pin,
                              enum reason reason)
@@ -190,6 +200,9 @@ static void certificate_case(struct rig *rig, const char *cert, enum dc_identity
                 rig_spin(rig, 50);
                 ask_one(rig, &ask);
                 assert_reason(&ask, REASON_DC_CERTIFICATE);
+                bool seen = false;
+                validate_each_dc(rig->v, on_bad_dc, &seen);
+                assert_true(seen);
         }
         stop_with(rig, &peer);
 }

@@ -126,16 +126,20 @@ static void add_event(struct world *w, const char *name, const char *id)
 static json_t *find(struct world *w, const struct request *request, const char *user, const char *id)
 {
         struct store_search search = {.request = request, .user = user, .id = id};
-        char hash[NAME_HASH_TEXT];
-        json_t *list = json_array();
+        char hash[NAME_HASH_TEXT], hashes[NAME_HASH_TEXT + 8], *names = NULL;
+        json_t *list = json_array(), *name = json_pack("[s]", user ? user : "");
         struct error err = {""};
 
         if (user) {
                 name_hash(hash_key, user, strlen(user), hash);
-                search.user_hash = hash;
+                snprintf(hashes, sizeof(hashes), "[\"%s\"]", hash);
+                search.hashes = hashes;
+                search.names = names = json_dumps(name, JSON_COMPACT);
         }
         if (journal_records(w->journal, &search, list, &err) < 0)
                 fail_msg("%s", err.text);
+        json_decref(name);
+        free(names);
         return list;
 }
 

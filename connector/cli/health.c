@@ -1,0 +1,185 @@
+/*
+ * The rules by which a connector is well or not.
+ *
+ * Each rule looks at one part of the ledger's answer and adds at most a sentence per thing that is wrong;
+ * what stops all sign-ins comes first. It asks nobody and prints nothing.
+ */
+#include "connector/cli/health.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "connector/cli/view.h"
+#include "validate/outcome.h"
+
+#define STALE_S 15 /* link and validator speak every 5 s */
+#define DAY_S 86400
+#define ROSTER_WARN_S (7 * DAY_S)      /* of at most 30 days */
+#define CERTIFICATE_WARN_S (7 * DAY_S) /* of 30 days, renewed at two thirds */
+
+struct health {
+        json_t *parts, *list;
+        long long now;
+};
+
+static void __attribute__((format(printf, 2, 3))) wrong(struct health *h, const char *fmt, ...)
+{
+        va_list ap;
+
+        va_start(ap, fmt);
+        json_t *text = json_vsprintf(fmt, ap);
+        va_end(ap);
+        (void)json_array_append_new(h->list, text ? text : json_string("something that is not valid text"));
+}
+
+/* The part's value, or NULL where it never spoke. Its silence is said. */
+static const json_t *spoken(struct health *h, const char *name)
+{
+        const json_t *part = json_object_get(h->parts, name);
+        long long age = part ? h->now - view_number(part, "at", 0) : 0;
+
+        if (!part)
+                wrong(h, "the %s process has not reported yet", name);
+        else if (age > STALE_S)
+                wrong(h, "the %s process has been silent for %lld s: what is shown of it is as old", name,
+                      age);
+        return json_object_get(part, "value");
+}
+
+static void judge_processes(struct health *h)
+{
+        static const char *const names[] = {"supervisor", "link", "validator", "ledger"};
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                char key[32];
+                (void)snprintf(key, sizeof(key), "process:%s", names[i]);
+                const json_t *value = json_object_get(json_object_get(h->parts, key), "value");
+                const char *state = value ? view_text(value, "state") : "unknown",
+                           *last = view_text(value, "last_end");
+                if (strcmp(state, "running") != 0)
+                        wrong(h, "the process %s is %s%s%s; it is started again by itself, see the log",
+                              names[i], state, last[0] ? ", it ended by " : "", last);
+        }
+}
+
+static void judge_roster(struct health *h, long long expires)
+{
+        char age[32];
+
+        if (expires == 0 || expires - h->now > ROSTER_WARN_S)
+                return;
+        view_age(expires - h->now, age, sizeof(age));
+        if (expires <= h->now)
+                wrong(h, "the roster has expired, so no sign-in is accepted: on the tenant admin's machine "
+                         "run: postern tenant roster sign");
+        else
+                wrong(h,
+                      "the roster expires in %s: on the tenant admin's machine run: postern tenant roster "
+                      "sign",
+                      age);
+}
+
+static void judge_validator(struct health *h)
+{
+        const json_t *v = spoken(h, "validator");
+
+        if (!v)
+                return;
+        if (!json_is_true(json_object_get(v, "in_roster")))
+                wrong(h, "not approved: on the tenant admin's machine run: postern tenant approve %s %s",
+                      view_text(v, "name"), view_text(v, "identity"));
+        judge_roster(h, view_number(v, "roster_expires", 0));
+}
+
+static void judge_link(struct health *h)
+{
+        const json_t *link = spoken(h, "link");
+        long long expires = view_number(link, "certificate_expires", 0);
+        char age[32];
+
+        if (!link)
+                return;
+        if (strcmp(view_text(link, "state"), "up") != 0)
+                wrong(h, "no link to the relay %s, so no sign-in comes here: %s", view_text(link, "relay"),
+                      view_text(link, "detail"));
+        if (expires == 0 || expires - h->now > CERTIFICATE_WARN_S)
+                return;
+        view_age(expires - h->now, age, sizeof(age));
+        wrong(h,
+              "the transport certificate %s%s: run: postern enroll --renew, then reload "
+              "posternd",
+              expires <= h->now ? "has expired" : "expires in ", expires <= h->now ? "" : age);
+}
+
+static void judge_dc(struct health *h, const json_t *dc)
+{
+        const char *host = view_text(dc, "host"), *id = view_text(dc, "reason"),
+                   *detail = view_text(dc, "detail");
+        enum reason reason = reason_from_id(id);
+        bool dead = strcmp(view_text(dc, "state"), "dead") == 0;
+
+        if (!dead && !id[0])
+                return;
+        wrong(h, "the domain controller %s %s: %s%s%s. %s", host, dead ? "cannot be used" : "failed lately",
+              detail[0] ? detail : "it does not answer", id[0] ? " - " : "", id,
+              reason == REASON_MAX ? "" : reason_info(reason)->remedy);
+}
+
+/* Whether every DC that the domain has is dead. */
+static bool all_dead(const struct health *h, const char *domain)
+{
+        const char *name;
+        json_t *part;
+
+        json_object_foreach (h->parts, name, part) {
+                const json_t *dc = json_object_get(part, "value");
+                if (strncmp(name, "dc:", 3) == 0 && strcmp(view_text(dc, "domain"), domain) == 0 &&
+                    strcmp(view_text(dc, "state"), "dead") != 0)
+                        return false;
+        }
+        return true;
+}
+
+static void judge_dcs(struct health *h)
+{
+        json_auto_t *domains = json_object();
+        const char *name;
+        json_t *part;
+
+        json_object_foreach (h->parts, name, part) {
+                const json_t *dc = json_object_get(part, "value");
+                const char *domain = view_text(dc, "domain");
+                if (strncmp(name, "dc:", 3) != 0)
+                        continue;
+                if (!json_object_get(domains, domain) && all_dead(h, domain))
+                        wrong(h,
+                              "no domain controller of %s can be used: no sign-in of its users can be "
+                              "decided here",
+                              domain);
+                (void)json_object_set_new(domains, domain, json_true());
+                judge_dc(h, dc);
+        }
+}
+
+static void judge_ledger(struct health *h, const json_t *ledger)
+{
+        if (strcmp(view_text(ledger, "state"), "ok") != 0)
+                wrong(h, "sign-ins are checked, but records of them are kept in memory only: %s",
+                      view_text(ledger, "why"));
+        if (view_number(ledger, "dropped", 0) > 0)
+                wrong(h, "%lld records of sign-ins were lost", view_number(ledger, "dropped", 0));
+}
+
+json_t *health_wrong(const json_t *status)
+{
+        struct health h = {.parts = json_object_get(status, "parts"),
+                           .list = json_array(),
+                           .now = view_number(status, "now", 0)};
+
+        judge_processes(&h);
+        judge_link(&h);
+        judge_validator(&h);
+        judge_dcs(&h);
+        judge_ledger(&h, json_object_get(status, "ledger"));
+        return h.list;
+}

@@ -1,0 +1,182 @@
+/*
+ * postern tenant trace: what the relay knows of a sign-in, where no connector's `postern explain` has it.
+ *
+ * The relay has neither names nor outcomes; what its words mean to a helpdesk stands here.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "connector/base/text.h"
+#include "connector/cli/folder.h"
+#include "connector/cli/tenant-store.h"
+#include "connector/cli/trace.h"
+#include "connector/cli/view.h"
+
+static struct {
+        const char *dir, *relay, *ca_file, *admin_secret_file;
+} o;
+
+static const struct cli_option options[] = {
+        {"dir", "DIR", &o.dir, NULL, "the tenant's folder (~/.config/postern/tenant)"},
+        {"relay", "URL", &o.relay, NULL, "the relay (else the remembered one), and:"},
+        {"admin-secret-file", "FILE", &o.admin_secret_file, NULL, "what `postern-relay tenant add` printed"},
+        {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
+        {0},
+};
+
+static const struct cli_usage usage = {
+        .name = "trace",
+        .words = "ID",
+        .min_words = 1,
+        .max_words = 1,
+        .about = "Tells what became of a sign-in at the relay: which connector had it, when, and\n"
+                 "why there was no answer. The relay knows neither names nor outcomes: those are\n"
+                 "told by `postern explain ID` on that connector's host. Exit code 1: no trace.\n",
+        .options = options,
+        .no_config = true,
+        .no_socket = true,
+};
+
+struct meaning {
+        const char *word, *text;
+};
+
+static const char *meaning_of(const struct meaning *table, size_t n, const char *word, const char *otherwise)
+{
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(table[i].word, word) == 0)
+                        return table[i].text;
+        return otherwise;
+}
+
+static const char *problem_text(const char *word)
+{
+        static const struct meaning table[] = {
+                {"no-connector",
+                 "No connector that could open it was linked to the relay, so no password was "
+                 "checked. Look at `postern status` on the connectors' hosts."},
+                {"not-ready", "Connectors were linked, but none could check this sign-in, most often because "
+                              "no domain controller answered them; no password was checked. Look at `postern "
+                              "status` on their hosts."},
+                {"busy",
+                 "Every connector had as many sign-ins as it takes at once; no password was checked."},
+                {"stale-keys", "The sign-in service had sealed it to keys that no connector has any more; no "
+                               "password was checked. Once is normal; if it stays, look at the service."},
+                {"deadline",
+                 "The time ran out before an answer came. Whether a password was checked stands at "
+                 "the connector, where one is named here."},
+                {"connector-lost", "The connector's link broke while it had the sign-in. Whether a password "
+                                   "was checked stands there."},
+                {"rate-limited",
+                 "The tenant had more sign-ins than its rate allows; no password was checked."},
+                {"draining", "The relay was being stopped; no password was checked."},
+                {"malformed", "The request was malformed, too old, or came twice: look at the sign-in "
+                              "service and at the clocks. No password was checked."},
+        };
+
+        return meaning_of(table, sizeof(table) / sizeof(table[0]), word,
+                          "The relay gave no answer, for the reason above.");
+}
+
+static const char *state_text(const char *word)
+{
+        static const struct meaning table[] = {
+                {"waiting", "It waits for a connector."},
+                {"handed", "It was given to the connector, which has not said yet that it has it."},
+                {"received", "The connector has it and works on it."},
+                {"answered", "The sign-in service got the connector's answer. What it was: `postern explain` "
+                             "on that connector's host."},
+                {"cancelled", "The sign-in service stopped waiting before there was an answer."},
+        };
+
+        return meaning_of(table, sizeof(table) / sizeof(table[0]), word,
+                          "The relay's word is not known here.");
+}
+
+static void line(const char *label, const char *text)
+{
+        (void)printf("  %-10s ", label);
+        view_wrap(13, text);
+}
+
+/* The connector's name by the roster that this folder has; its id is always told. */
+static void show_connector(const struct tenant_store *s, const char *id)
+{
+        char text[300];
+        const char *name = "not in this folder's roster";
+
+        for (size_t i = 0; s->roster && i < s->roster->n_connectors; i++)
+                if (strcmp(s->roster->connectors[i].id, id) == 0)
+                        name = s->roster->connectors[i].name;
+        (void)snprintf(text, sizeof(text), "%.64s (%s)", id, name);
+        line("Connector", id[0] ? text : "none had it");
+}
+
+static void show_hops(const json_t *hops)
+{
+        static const struct meaning steps[] = {{"in", "came in"},
+                                               {"handed", "given to the connector"},
+                                               {"received", "the connector has it"},
+                                               {"answered", "the sign-in service was answered"}};
+
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+                if (json_object_get(hops, steps[i].word))
+                        (void)printf("  +%5lld ms  %s\n", view_number(hops, steps[i].word, 0), steps[i].text);
+}
+
+static void show(const struct tenant_store *s, const json_t *trace)
+{
+        const char *problem = view_text(trace, "problem"), *state = view_text(trace, "state");
+        char when[32];
+
+        view_time(view_number(trace, "at", 0), when, sizeof(when));
+        (void)printf("Sign-in ");
+        cli_print_text(stdout, view_text(trace, "id"));
+        (void)fputc('\n', stdout);
+        line("When", when);
+        show_connector(s, view_text(trace, "connector"));
+        line("State", problem[0] ? problem : state);
+        line("Meaning", problem[0] ? problem_text(problem) : state_text(state));
+        show_hops(json_object_get(trace, "hops"));
+}
+
+static int trace(const struct cli *cli, const char *id)
+{
+        _cleanup_(tenant_store_clear) struct tenant_store s = {0};
+        json_auto_t *found = NULL;
+        struct error err = {""};
+        int r = tenant_store_open(&s, o.dir, &err);
+
+        if (r == 0 && ((o.relay && text_set(&s.relay, o.relay) < 0) ||
+                       (o.admin_secret_file && text_set(&s.admin_secret_file, o.admin_secret_file) < 0) ||
+                       (o.ca_file && text_set(&s.ca_file, o.ca_file) < 0)))
+                r = error_fail(&err, -ENOMEM, "out of memory");
+        if (r == 0)
+                r = tenant_trace(&s, id, &found, &err);
+        if (r < 0) {
+                (void)cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
+                return r == -ENOENT ? CLI_FAILED : CLI_UNAVAILABLE;
+        }
+        if (cli->json)
+                view_print_json(found);
+        else
+                show(&s, found);
+        return CLI_OK;
+}
+
+int cmd_tenant_trace(struct cli *cli, int argc, char **argv)
+{
+        _cleanup_(freep) char *fallback = NULL;
+        char **words;
+        int code = cli_parse(cli, &usage, argc, argv, &words);
+
+        if (code >= 0)
+                return code;
+        if (!id_valid(words[0], strlen(words[0])))
+                return cli_usage_error(cli, "'%s' is not the id of a sign-in", words[0]);
+        if (!o.dir)
+                o.dir = fallback = folder_default("tenant");
+        if (!o.dir)
+                return cli_usage_error(cli, "HOME is not set: name the folder with --dir");
+        return trace(cli, words[0]);
+}

@@ -1,0 +1,6 @@
+/* postern tenant trace, which tenant.c lists. */
+#pragma once
+
+#include "connector/cli/cli.h"
+
+int cmd_tenant_trace(struct cli *cli, int argc, char **argv);

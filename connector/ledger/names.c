@@ -1,0 +1,69 @@
+/*
+ * The other names under which a sign-in of the same person may be kept: who typed CORP\alice yesterday types
+ * alice@corp.example today, and where no account was seen the typed name is all there is.
+ *
+ * Knows the domains of the configuration, not the directory: names that differ before the @ or behind the
+ * \ are other people to it.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "connector/ledger/ledger.h"
+
+static void add(json_t *names, const char *head, char between, const char *tail)
+{
+        char name[REQUEST_TEXT_MAX * 2];
+        int n = snprintf(name, sizeof(name), "%s%c%s", head, between, tail);
+
+        if (n > 0 && (size_t)n < sizeof(name))
+                (void)json_array_append_new(names, json_string(name));
+}
+
+static bool is_default(const struct config *c, const struct config_domain *d)
+{
+        return c->default_domain && strcasecmp(c->default_domain, d->name) == 0;
+}
+
+/* account in the domain d, without the domain's other suffixes: what stands before those may differ. */
+static void add_account(json_t *names, const struct config *c, const struct config_domain *d,
+                        const char *account)
+{
+        add(names, account, '@', d->name);
+        if (d->netbios)
+                add(names, d->netbios, '\\', account);
+        if (is_default(c, d))
+                (void)json_array_append_new(names, json_string(account));
+}
+
+/* A bare name: of any domain. */
+static void add_bare(json_t *names, const struct config *c, const char *account)
+{
+        for (size_t i = 0; i < c->n_domains; i++) {
+                const struct config_domain *d = &c->domains[i];
+                add_account(names, c, d, account);
+                for (size_t k = 0; k < d->n_suffixes; k++)
+                        add(names, account, '@', d->suffixes[k]);
+        }
+}
+
+json_t *ledger_names(const struct config *c, const char *typed)
+{
+        json_t *names = json_array();
+        const char *at = strrchr(typed, '@'), *slash = strchr(typed, '\\');
+        char head[REQUEST_TEXT_MAX + 1];
+
+        (void)json_array_append_new(names, json_string(typed));
+        if (!at && !slash) {
+                add_bare(names, c, typed);
+                return names;
+        }
+        (void)snprintf(head, sizeof(head), "%.*s", (int)((slash ? slash : at) - typed), typed);
+        for (size_t i = 0; i < c->n_domains; i++) {
+                const struct config_domain *d = &c->domains[i];
+                if (slash && d->netbios && strcasecmp(head, d->netbios) == 0)
+                        add_account(names, c, d, slash + 1);
+                else if (!slash && strcasecmp(at + 1, d->name) == 0)
+                        add_account(names, c, d, head);
+        }
+        return names;
+}

@@ -1,0 +1,72 @@
+/*
+ * Turns of state that the helpdesk should find later: a process that ended, a domain controller that stopped
+ * or began to answer, each one line of `postern log --events`.
+ *
+ * Looks only at what the parts say of themselves, as it comes; it decides nothing and keeps nothing.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "connector/ledger/ledger.h"
+
+static const char *text_of(const json_t *value, const char *key)
+{
+        const char *text = json_string_value(json_object_get(value, key));
+
+        return text ? text : "";
+}
+
+static void note(struct ledger *l, const char *event, const char *detail)
+{
+        struct msg_out out;
+        struct msg_in in;
+
+        msg_begin(&out, FRAME_EVENT);
+        msg_str(&out, TAG_NAME, event);
+        msg_str(&out, TAG_TEXT, detail);
+        if (!out.overflow && msg_parse(&in, out.data, out.len) == 0)
+                journal_add(l->journal, &in);
+}
+
+static void watch_process(struct ledger *l, const char *process, const char *before, const json_t *value)
+{
+        const char *state = text_of(value, "state");
+        bool up = strcmp(state, "running") == 0;
+        char detail[512];
+
+        /* a first start is none of the helpdesk's business */
+        if (json_integer_value(json_object_get(value, "restarts")) == 0 ||
+            (!up && strcmp(state, "down") != 0) || strcmp(state, before) == 0)
+                return;
+        if (up)
+                (void)snprintf(detail, sizeof(detail), "%s runs again", process);
+        else
+                (void)snprintf(detail, sizeof(detail), "%s ended: %s", process, text_of(value, "last_end"));
+        note(l, up ? "process.up" : "process.down", detail);
+}
+
+static void watch_dc(struct ledger *l, const char *before, const json_t *value)
+{
+        const char *state = text_of(value, "state");
+        bool up = strcmp(state, "alive") == 0, was_down = strcmp(before, "dead") == 0;
+        char detail[1024];
+
+        if (up && was_down)
+                (void)snprintf(detail, sizeof(detail), "%.300s answers again", text_of(value, "host"));
+        else if (strcmp(state, "dead") == 0 && !was_down)
+                (void)snprintf(detail, sizeof(detail), "%.300s cannot be used (%.40s): %.400s",
+                               text_of(value, "host"), text_of(value, "reason"), text_of(value, "detail"));
+        else
+                return;
+        note(l, up ? "dc.up" : "dc.down", detail);
+}
+
+void ledger_watch(struct ledger *l, const char *part, const json_t *before, const json_t *value)
+{
+        if (!l->journal)
+                return;
+        if (strncmp(part, "process:", 8) == 0)
+                watch_process(l, part + 8, text_of(before, "state"), value);
+        else if (strncmp(part, "dc:", 3) == 0)
+                watch_dc(l, text_of(before, "state"), value);
+}
