@@ -116,6 +116,21 @@ static bool in_method_data(struct der list, uint32_t *ret_status)
         return found;
 }
 
+bool edata_silent(const uint8_t *bytes, size_t n)
+{
+        struct der all = {bytes, n}, list, element, value;
+        bool is_ext;
+
+        if (n == 0)
+                return true;
+        if (!take(&all, TAG_SEQUENCE, &list) || all.left != 0)
+                return false;
+        while (list.left > 0)
+                if (!take(&list, TAG_SEQUENCE, &element) || !take_typed(&element, &is_ext, &value) || is_ext)
+                        return false;
+        return true;
+}
+
 bool edata_ntstatus(const uint8_t *bytes, size_t n, uint32_t *ret_status)
 {
         struct der all = {bytes, n}, inner, value;

@@ -12,3 +12,5 @@
  * { [1] 3, [2] bytes }, and the 12 bytes alone. False where there is none, or anything is malformed.
  */
 bool edata_ntstatus(const uint8_t *bytes, size_t n, uint32_t *ret_status);
+/* Whether there is no e-data, or METHOD-DATA without an extended error: the KDC gave no cause. */
+bool edata_silent(const uint8_t *bytes, size_t n);

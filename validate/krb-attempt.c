@@ -284,8 +284,12 @@ static void on_error(struct krb_attempt *a, const uint8_t *reply, size_t n)
         } else if (error->error == KRB_ERROR_WRONG_REALM) {
                 finish_referral(a, error);
         } else {
-                outcome_from_krb(&out, (int32_t)error->error, (const uint8_t *)error->e_data.data,
-                                 error->e_data.length, a->state == KRB_STATE_PROVING);
+                const struct krb_refusal refusal = {.code = (int32_t)error->error,
+                                                    .e_data = (const uint8_t *)error->e_data.data,
+                                                    .n = error->e_data.length,
+                                                    .preauth = a->state == KRB_STATE_PROVING,
+                                                    .ad = a->config->directory == DIRECTORY_AD};
+                outcome_from_krb(&out, &refusal);
                 finish(a, &out);
         }
         krb5_free_error(context, error);

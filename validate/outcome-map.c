@@ -4,7 +4,7 @@
  * Invariant: total. A code that is in no table here ends as unavailable with its raw value shown.
  * password_proved is said only for codes that AD gives after it checked the password, and over Kerberos only
  * when our own preauthentication was in the request. Sources: [MS-ERREF], [MS-KILE], RFC 4511, RFC 4120 and
- * measurements.
+ * measurements (Samba answers LDAP data 52f for Protected Users to a wrong password, too).
  */
 #include "validate/outcome.h"
 
@@ -36,7 +36,8 @@ static const struct cause causes[] = {
         { 0x525, 0xC0000064, REASON_UNKNOWN_USER,            COUNTED_NO,  false, false, "NO_SUCH_USER" },
         { 0x52e, 0xC000006D, REASON_WRONG_PASSWORD,          COUNTED_YES, false, false, "LOGON_FAILURE" },
         { WIN32_NONE, 0xC000006A, REASON_WRONG_PASSWORD,     COUNTED_YES, false, false, "WRONG_PASSWORD" },
-        { 0x52f, 0xC000006E, REASON_ACCOUNT_RESTRICTION,     COUNTED_NO,  true,  true,  "ACCOUNT_RESTRICTION" },
+        { 0x52f, NTSTATUS_NONE, REASON_ACCOUNT_RESTRICTION,  COUNTED_UNKNOWN, false, false, "ACCOUNT_RESTRICTION" },
+        { WIN32_NONE, 0xC000006E, REASON_ACCOUNT_RESTRICTION, COUNTED_NO, false, true,  "ACCOUNT_RESTRICTION" },
         { 0x530, 0xC000006F, REASON_LOGON_HOURS,             COUNTED_NO,  true,  true,  "INVALID_LOGON_HOURS" },
         { 0x531, 0xC0000070, REASON_WORKSTATION,             COUNTED_NO,  true,  true,  "INVALID_WORKSTATION" },
         { 0x532, 0xC0000071, REASON_PASSWORD_EXPIRED,        COUNTED_NO,  true,  true,  "PASSWORD_EXPIRED" },
@@ -118,6 +119,7 @@ static const struct named krb_errors[] = {
 /* clang-format on */
 
 #define KRB_POLICY 12
+#define KRB_REVOKED 18
 #define KRB_PREAUTH_REQUIRED 25
 
 static const struct cause *cause_by_win32(uint32_t code)
@@ -234,27 +236,42 @@ void outcome_from_ldap(struct outcome *out, int result, const char *diagnostic, 
                  row ? row->name : "not a result this program knows");
 }
 
-/* Whether a refusal for this reason may have raised badPwdCount, when only the Kerberos code is known. */
-static enum counted krb_counted(enum reason reason, bool preauth)
+/* AD names the cause of every code 18 but a lockout's (measured on Samba; Windows may name that, too), which
+ * it answers before it looks at the password. */
+static bool tells_lockout(const struct krb_refusal *refusal)
 {
-        if (!preauth || reason == REASON_UNKNOWN_USER)
+        return refusal->ad && refusal->code == KRB_REVOKED && edata_silent(refusal->e_data, refusal->n);
+}
+
+/* Only AD is known to check the password before it says that it expired. */
+static bool proves_expired(const struct krb_refusal *refusal, enum reason reason)
+{
+        return refusal->ad && refusal->preauth && reason == REASON_PASSWORD_EXPIRED;
+}
+
+/* Whether a refusal for this reason may have raised badPwdCount, when only the Kerberos code is known. */
+static enum counted krb_counted(const struct krb_refusal *refusal, enum reason reason)
+{
+        if (!refusal->preauth || reason == REASON_UNKNOWN_USER || reason == REASON_LOCKED_OUT)
                 return COUNTED_NO;
         if (reason == REASON_WRONG_PASSWORD)
                 return COUNTED_YES;
-        return reason == REASON_PASSWORD_EXPIRED ? COUNTED_NO : COUNTED_UNKNOWN;
+        return proves_expired(refusal, reason) ? COUNTED_NO : COUNTED_UNKNOWN;
 }
 
 /* A code alone. Without preauthentication nothing is known of the password, and 12 is the demand for armour.
  */
-static void from_krb_code(struct outcome *out, const struct named *row, bool preauth)
+static void from_krb_code(struct outcome *out, const struct named *row, const struct krb_refusal *refusal)
 {
         enum reason reason = row ? row->reason : REASON_DC_ERROR;
 
-        if (reason == REASON_WRONG_PASSWORD && !preauth)
+        if (reason == REASON_WRONG_PASSWORD && !refusal->preauth)
                 reason = REASON_DC_ERROR;
-        if (row && row->code == KRB_POLICY && !preauth)
+        if (row && row->code == KRB_POLICY && !refusal->preauth)
                 reason = REASON_ARMOR_REQUIRED;
-        set(out, reason, preauth && reason == REASON_PASSWORD_EXPIRED, krb_counted(reason, preauth));
+        if (tells_lockout(refusal))
+                reason = REASON_LOCKED_OUT;
+        set(out, reason, proves_expired(refusal, reason), krb_counted(refusal, reason));
 }
 
 /* What a KDC said with an NTSTATUS. A wrong password is a verdict only on a request that proved one. */
@@ -267,8 +284,9 @@ static void from_krb_cause(struct outcome *out, const struct cause *cause, bool 
         set(out, reason, preauth && cause->krb_proves, preauth ? cause->counted : COUNTED_NO);
 }
 
-void outcome_from_krb(struct outcome *out, int32_t code, const uint8_t *e_data, unsigned long n, bool preauth)
+void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal)
 {
+        int32_t code = refusal->code;
         const struct named *row = named_find(krb_errors, sizeof krb_errors / sizeof *krb_errors, code);
         const struct cause *cause = NULL;
         const char *name = row ? row->name : "not a code this program knows";
@@ -276,17 +294,19 @@ void outcome_from_krb(struct outcome *out, int32_t code, const uint8_t *e_data, 
         out->has_krb = true;
         out->krb = code;
         /* In the answer 25 an element of type 3 is a salt. */
-        if (code != KRB_PREAUTH_REQUIRED && edata_ntstatus(e_data, n, &out->ntstatus)) {
+        if (code != KRB_PREAUTH_REQUIRED && edata_ntstatus(refusal->e_data, refusal->n, &out->ntstatus)) {
                 out->has_ntstatus = true;
                 cause = cause_by_ntstatus(out->ntstatus);
                 snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s), NTSTATUS %08X (%s)",
                          (int)code, name, (unsigned)out->ntstatus,
                          cause ? cause->name : "not a status this program knows");
         } else {
-                snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s)", (int)code, name);
+                snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s)%s", (int)code, name,
+                         tells_lockout(refusal) ? " without a cause, which AD gives for all but a lockout"
+                                                : "");
         }
         if (cause)
-                from_krb_cause(out, cause, preauth);
+                from_krb_cause(out, cause, refusal->preauth);
         else
-                from_krb_code(out, row, preauth);
+                from_krb_code(out, row, refusal);
 }

@@ -60,7 +60,7 @@ static const struct reason_info table[REASON_MAX] = {
                 .helpdesk_text = "The account is disabled.",
                 .remedy = "Enable the account if this person should have access." },
         [REASON_LOCKED_OUT] = { .id = "locked_out", POLICY, .user_text = "Your account is locked. Please wait a while or contact your helpdesk.",
-                .helpdesk_text = "The account is locked after too many wrong passwords; the domain controller did not look at this one.",
+                .helpdesk_text = "The account is locked after too many wrong passwords, so the domain controller did not look at this one; over Kerberos it may tell that by naming no cause, for it names one for every other state.",
                 .remedy = "Find what keeps sending the old password, then unlock the account or wait for the lockout time." },
         [REASON_ACCOUNT_EXPIRED] = { .id = "account_expired", POLICY, .user_text = "Your account has expired. Please contact your helpdesk.",
                 .helpdesk_text = "The account's expiry date has passed.",

@@ -46,8 +46,8 @@ enum reason {
         REASON_TOO_MANY_GROUPS,
         REASON_AUTHENTICATION_FIREWALL,
         REASON_SMARTCARD_REQUIRED,
-        REASON_REVOKED, /* KRB 18 without NTSTATUS: disabled, locked, expired or outside hours; the DC doesn't
-                           say */
+        REASON_REVOKED, /* KRB 18 without NTSTATUS, but for AD's way to say "locked out": disabled, locked,
+                           expired or outside hours; the DC doesn't say */
         /* infrastructure */
         REASON_NO_DC,          /* none configured or all known dead */
         REASON_DC_REFUSED,     /* connection refused or reset before the password left */
@@ -127,10 +127,16 @@ struct outcome {
 /* LDAP bind result -> reason. diagnostic: the server's message (bytes, not NUL-terminated; AD's "data 52e" is
  * found in it). Sets reason, raw, password_proved and counted of out. */
 void outcome_from_ldap(struct outcome *out, int result, const char *diagnostic, unsigned long n);
-/* KRB-ERROR -> reason. preauth: whether our own preauthentication was in the request that was answered.
- * e_data as received. */
-void outcome_from_krb(struct outcome *out, int32_t code, const uint8_t *e_data, unsigned long n,
-                      bool preauth);
+/* A KRB-ERROR as received. */
+struct krb_refusal {
+        int32_t code;
+        const uint8_t *e_data;
+        unsigned long n;
+        bool preauth; /* our own preauthentication was in the request that was answered */
+        bool ad;      /* from a DC of AD, by an exchange without armour */
+};
+/* KRB-ERROR -> reason. Sets what outcome_from_ldap sets. */
+void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal);
 const char *verdict_text(enum verdict v);             /* "accepted" "refused" "unavailable" */
 const char *verdict_class_text(enum verdict_class c); /* "none" "credentials" "policy" "infrastructure" */
 const char *counted_text(enum counted c);             /* "0" "1" "unknown" */

@@ -26,7 +26,7 @@ CASES = [
     ('wrong password', 'GOOD2', False, 'refused', 'credentials', ('wrong_password', 'wrong_password')),
     ('unknown user', None, False, 'refused', 'credentials', ('wrong_password', 'unknown_user')),
     ('disabled', 'DISABLED', True, 'refused', 'policy', ('disabled', 'disabled')),
-    ('locked out', 'LOCKED', True, 'refused', 'policy', ('locked_out', 'revoked')),
+    ('locked out', 'LOCKED', True, 'refused', 'policy', ('locked_out', 'locked_out')),
     ('expired', 'EXPIRED', True, 'refused', 'policy', ('password_expired', 'password_expired')),
     ('must change', 'MUST_CHANGE', True, 'refused', 'policy', ('must_change_password', 'must_change_password')),
 ]

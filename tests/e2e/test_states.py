@@ -11,7 +11,7 @@ STATES = {
     'ALT_SUFFIX': (OK, OK),
     'UTF8': (OK, OK),
     'DISABLED': ((REFUSED, 'policy', 'disabled'),) * 2,
-    'LOCKED': ((REFUSED, 'policy', 'locked_out'), (REFUSED, 'policy', 'revoked')),
+    'LOCKED': ((REFUSED, 'policy', 'locked_out'),) * 2,
     'EXPIRED': ((REFUSED, 'policy', 'password_expired'),) * 2,
     'MUST_CHANGE': ((REFUSED, 'policy', 'must_change_password'),) * 2,
     'ACCOUNT_EXPIRED': ((REFUSED, 'policy', 'account_expired'),) * 2,

@@ -1,6 +1,6 @@
 /*
- * e-data of a KRB-ERROR, and the verdict drawn from it. The first two bytes choose code and
- * preauthentication.
+ * e-data of a KRB-ERROR, and the verdict drawn from it. The first two bytes choose code,
+ * preauthentication and kind of directory.
  *
  * Properties: only failures' NTSTATUS are read; nothing is ever accepted; nothing is proved without
  * preauthentication.
@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
         struct outcome out = {0};
         uint32_t status = 0;
+        struct krb_refusal refusal;
         bool preauth;
 
         if (n < 2)
@@ -31,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 require(status >> 30 == 3);
         else
                 require(status == 0);
-        outcome_from_krb(&out, data[0], data + 2, n - 2, preauth);
+        refusal = (struct krb_refusal){data[0], data + 2, n - 2, preauth, data[1] & 2};
+        outcome_from_krb(&out, &refusal);
         require(reason_info(out.reason)->verdict != VERDICT_ACCEPTED);
         require(!out.password_proved || (preauth && reason_info(out.reason)->class == VERDICT_CLASS_POLICY));
         require(preauth || out.counted == COUNTED_NO);

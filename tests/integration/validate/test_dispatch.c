@@ -54,7 +54,7 @@ static void test_states_by_krb5(void **state)
                 {"GOOD1", REASON_OK},
                 {"ALT_SUFFIX", REASON_OK},
                 {"DISABLED", REASON_DISABLED},
-                {"LOCKED", REASON_REVOKED},
+                {"LOCKED", REASON_LOCKED_OUT},
                 {"EXPIRED", REASON_PASSWORD_EXPIRED},
                 {"MUST_CHANGE", REASON_MUST_CHANGE_PASSWORD},
         };

@@ -88,7 +88,7 @@ static void test_account_states(void **state)
                 uint32_t ntstatus;
         } rows[] = {
                 {"disabled", REASON_DISABLED, false, 0xC0000072},
-                {"locked", REASON_REVOKED, false, 0},
+                {"locked", REASON_LOCKED_OUT, false, 0},
                 {"expired", REASON_PASSWORD_EXPIRED, true, 0xC0000071},
                 {"must-change", REASON_MUST_CHANGE_PASSWORD, true, 0xC0000224},
                 {"account-expired", REASON_ACCOUNT_EXPIRED, true, 0xC0000193},
@@ -167,7 +167,8 @@ static void test_locked_out_counts_nothing(void **state)
 
         ask.password = "not the password";
         ask_one(*state, &ask);
-        assert_reason(&ask, REASON_REVOKED);
+        assert_reason(&ask, REASON_LOCKED_OUT);
+        assert_int_equal(ask.outcome.counted, COUNTED_NO);
         assert_false(ask.outcome.password_proved);
         assert_int_equal(bad_pwd_count("locked"), before);
 }
@@ -207,7 +208,7 @@ static void test_one_request_with_preauth(void **state)
         } rows[] = {
                 {"good4", NULL, REASON_OK, 1, 1},
                 {"good4", "wrong", REASON_WRONG_PASSWORD, 1, 1},
-                {"locked", NULL, REASON_REVOKED, 1, 1},
+                {"locked", NULL, REASON_LOCKED_OUT, 1, 1},
                 {"expired", NULL, REASON_PASSWORD_EXPIRED, 1, 1},
                 {"disabled", "wrong", REASON_WRONG_PASSWORD, 1, 1},
         };

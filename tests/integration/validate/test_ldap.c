@@ -103,7 +103,6 @@ static void test_account_states(void **state)
                 {"ACCOUNT_EXPIRED", REASON_ACCOUNT_EXPIRED, 0x701, true},
                 {"HOURS", REASON_LOGON_HOURS, 0x530, true},
                 {"WORKSTATION", REASON_WORKSTATION, 0x531, true},
-                {"PROTECTED", REASON_ACCOUNT_RESTRICTION, 0x52f, true},
         };
 
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -119,6 +118,22 @@ static void test_account_states(void **state)
                 assert_int_equal(ask.outcome.ldap, 49);
                 assert_int_equal(ask.outcome.ldap_data, rows[i].data);
                 assert_string_equal(ask.outcome.user.id, "");
+        }
+}
+
+/* Samba refuses Protected Users before it looks at the password, so the answer proves nothing. */
+static void test_restriction_proves_nothing(void **state)
+{
+        const char *passwords[] = {lab_get("PROTECTED_PASSWORD"), "Wr0ng-password-1"};
+
+        for (size_t i = 0; i < 2; i++) {
+                struct ask ask = {.name = lab_get("PROTECTED_UPN"), .password = passwords[i]};
+
+                ask_one(*state, &ask);
+                assert_reason(&ask, REASON_ACCOUNT_RESTRICTION);
+                assert_int_equal(ask.outcome.ldap_data, 0x52f);
+                assert_int_equal(ask.outcome.counted, COUNTED_UNKNOWN);
+                assert_false(ask.outcome.password_proved);
         }
 }
 
@@ -314,6 +329,7 @@ int main(void)
                 cmocka_unit_test(test_accepted_says_who),
                 cmocka_unit_test(test_other_spellings),
                 cmocka_unit_test(test_account_states),
+                cmocka_unit_test(test_restriction_proves_nothing),
                 cmocka_unit_test(test_wrong_password_hides_the_state),
                 cmocka_unit_test(test_unknown_user),
                 cmocka_unit_test(test_wrong_password_counts_once),

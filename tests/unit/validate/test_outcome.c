@@ -89,7 +89,8 @@ static const struct row {
         {0x525, 0xC0000064, 6, REASON_UNKNOWN_USER, false, false, COUNTED_NO},
         {0x52e, 0xC000006D, 24, REASON_WRONG_PASSWORD, false, false, COUNTED_YES},
         {0, 0xC000006A, 24, REASON_WRONG_PASSWORD, false, false, COUNTED_YES},
-        {0x52f, 0xC000006E, 12, REASON_ACCOUNT_RESTRICTION, true, true, COUNTED_NO},
+        {0x52f, 0, 12, REASON_ACCOUNT_RESTRICTION, false, false, COUNTED_UNKNOWN}, /* also a wrong one [M] */
+        {0, 0xC000006E, 12, REASON_ACCOUNT_RESTRICTION, false, true, COUNTED_NO},
         {0x530, 0xC000006F, 18, REASON_LOGON_HOURS, true, true, COUNTED_NO},
         {0x531, 0xC0000070, 12, REASON_WORKSTATION, true, true, COUNTED_NO},
         {0x532, 0xC0000071, 23, REASON_PASSWORD_EXPIRED, true, true, COUNTED_NO},
@@ -137,14 +138,19 @@ static void put32(uint8_t *p, uint32_t v)
                 p[i] = (uint8_t)(v >> 8 * i);
 }
 
-static struct outcome krb(int32_t code, uint32_t ntstatus, bool preauth)
+static struct outcome krb(int32_t code, uint32_t ntstatus, bool preauth, bool ad)
 {
         struct outcome out = {0};
         uint8_t raw[12] = {0};
+        struct krb_refusal refusal = {.code = code, .preauth = preauth, .ad = ad};
 
         put32(raw, ntstatus);
         put32(raw + 8, 1);
-        outcome_from_krb(&out, code, ntstatus ? raw : NULL, ntstatus ? sizeof raw : 0, preauth);
+        if (ntstatus) {
+                refusal.e_data = raw;
+                refusal.n = sizeof raw;
+        }
+        outcome_from_krb(&out, &refusal);
         return out;
 }
 
@@ -170,14 +176,17 @@ static void test_ntstatus_rows(void **state)
 {
         (void)state;
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-                struct outcome out = krb(rows[i].krb, rows[i].ntstatus, true);
+                struct outcome out;
 
+                if (!rows[i].ntstatus)
+                        continue;
+                out = krb(rows[i].krb, rows[i].ntstatus, true, true);
                 if (out.reason != rows[i].reason || out.password_proved != rows[i].krb_proves ||
                     out.counted != rows[i].counted)
                         fail_msg("NTSTATUS %x: %s proved %d counted %s", rows[i].ntstatus,
                                  reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
                 assert_true(out.has_krb && out.has_ntstatus && out.context[0]);
-                out = krb(rows[i].krb, rows[i].ntstatus, false);
+                out = krb(rows[i].krb, rows[i].ntstatus, false, true);
                 assert_false(out.password_proved);
                 assert_int_equal(out.counted, COUNTED_NO);
                 assert_int_not_equal(out.reason, REASON_WRONG_PASSWORD);
@@ -197,8 +206,8 @@ static void test_krb_codes_alone(void **state)
                 {24, true, REASON_WRONG_PASSWORD, false, COUNTED_YES},
                 {24, false, REASON_DC_ERROR, false, COUNTED_NO},
                 {31, true, REASON_WRONG_PASSWORD, false, COUNTED_YES},
-                {18, false, REASON_REVOKED, false, COUNTED_NO},
-                {18, true, REASON_REVOKED, false, COUNTED_UNKNOWN},
+                {18, false, REASON_LOCKED_OUT, false, COUNTED_NO},
+                {18, true, REASON_LOCKED_OUT, false, COUNTED_NO},
                 {23, false, REASON_PASSWORD_EXPIRED, false, COUNTED_NO},
                 {23, true, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
                 {12, false, REASON_ARMOR_REQUIRED, false, COUNTED_NO},
@@ -215,7 +224,7 @@ static void test_krb_codes_alone(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
-                struct outcome out = krb(alone[i].code, 0, alone[i].preauth);
+                struct outcome out = krb(alone[i].code, 0, alone[i].preauth, true);
 
                 if (out.reason != alone[i].reason || out.password_proved != alone[i].proved ||
                     out.counted != alone[i].counted)
@@ -223,6 +232,41 @@ static void test_krb_codes_alone(void **state)
                                  reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
                 assert_int_equal(out.krb, alone[i].code);
                 assert_false(out.has_ntstatus);
+                out = krb(alone[i].code, 0, alone[i].preauth, false);
+                /* other KDCs leave the cause out of every 18 */
+                assert_int_equal(out.reason, alone[i].code == 18 ? REASON_REVOKED : alone[i].reason);
+                assert_false(out.password_proved);
+        }
+}
+
+/* Only a KDC that names no cause says "locked out"; what cannot be read is no such word. */
+static void test_revoked_with_other_data(void **state)
+{
+        static const struct {
+                uint8_t bytes[20];
+                size_t n;
+                enum reason reason;
+        } cases[] = {
+                {"", 0, REASON_LOCKED_OUT},
+                {"\x30\x00", 2, REASON_LOCKED_OUT},
+                /* METHOD-DATA with a hint for the key, as Samba sends it */
+                {"\x30\x0b\x30\x09\xa1\x03\x02\x01\x13\xa2\x02\x04\x00", 13, REASON_LOCKED_OUT},
+                /* an extended error that is none, an unknown shape, cut off, something behind it */
+                {"\x30\x0b\x30\x09\xa1\x03\x02\x01\x03\xa2\x02\x04\x00", 13, REASON_REVOKED},
+                {"\x30\x03\x02\x01\x07", 5, REASON_REVOKED},
+                {"\x30\x0b\x30\x09\xa1\x03\x02\x01\x13\xa2\x02\x04", 12, REASON_REVOKED},
+                {"\x30\x00\x00", 3, REASON_REVOKED},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                const struct krb_refusal refusal = {18, cases[i].bytes, cases[i].n, true, true};
+                struct outcome out = {0};
+
+                outcome_from_krb(&out, &refusal);
+                assert_int_equal(out.reason, cases[i].reason);
+                assert_int_equal(out.counted, out.reason == REASON_REVOKED ? COUNTED_UNKNOWN : COUNTED_NO);
+                assert_false(out.password_proved);
         }
 }
 
@@ -301,9 +345,9 @@ static void test_mapping_is_total(void **state)
                 if (i != 0 && i != 49)
                         assert_int_equal(reason_info(out.reason)->verdict, VERDICT_UNAVAILABLE);
                 for (int preauth = 0; preauth < 2; preauth++) {
-                        out = krb(i, 0, preauth);
+                        out = krb(i, 0, preauth, i % 2);
                         check_unaccepted(&out);
-                        out = krb(i, 0xC0FFEE00U, preauth);
+                        out = krb(i, 0xC0FFEE00U, preauth, i % 2);
                         check_unaccepted(&out);
                 }
         }
@@ -375,10 +419,11 @@ static void test_edata_refusals(void **state)
 /* In the answer 25 an element of type 3 is the salt, whatever its bytes look like. */
 static void test_preauth_required_has_no_status(void **state)
 {
+        const struct krb_refusal refusal = {25, error_data, sizeof error_data, false, true};
         struct outcome out = {0};
 
         (void)state;
-        outcome_from_krb(&out, 25, error_data, sizeof error_data, false);
+        outcome_from_krb(&out, &refusal);
         assert_false(out.has_ntstatus);
         assert_int_equal(out.reason, REASON_DC_ERROR);
 }
@@ -392,6 +437,7 @@ int main(void)
                 cmocka_unit_test(test_ldap_rows),
                 cmocka_unit_test(test_ntstatus_rows),
                 cmocka_unit_test(test_krb_codes_alone),
+                cmocka_unit_test(test_revoked_with_other_data),
                 cmocka_unit_test(test_ldap_results),
                 cmocka_unit_test(test_mapping_is_total),
                 cmocka_unit_test(test_edata_shapes),
