@@ -266,7 +266,6 @@ static void check_done(struct ldap_attempt *a, const struct ldap_message *m)
 
 static void bind_done(struct ldap_attempt *a, const struct ldap_message *m)
 {
-        a->left = true;
         if (m->op != LDAP_OP_BIND_RESPONSE) {
                 finish_failed(a, REASON_DC_PROTOCOL, "an answer that is none to a bind");
                 return;
@@ -312,10 +311,8 @@ static void on_message(void *arg, const struct ldap_message *m)
                         check_done(a, m);
                 return;
         case ATTEMPT_BIND:
-                if (part)
-                        finish_failed(a, REASON_DC_PROTOCOL, "a search's answer to a bind");
-                else
-                        bind_done(a, m);
+                a->left = true; /* what answers has been read */
+                bind_done(a, m);
                 return;
         case ATTEMPT_WHO:
                 if (part)

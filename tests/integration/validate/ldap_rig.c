@@ -301,6 +301,8 @@ static bool answer_bind(struct peer *peer, struct bufferevent *bev, int id, BerE
                 id += 7;
         if (act == PEER_UNAVAILABLE)
                 put_result(bev, id, 0x61, 52, "");
+        else if (act == PEER_ENTRY)
+                put_entry(bev, id, true, PEER_SID);
         else if (act != PEER_ANSWER && act != PEER_WRONG_ID)
                 return misbehave(peer, bev, act);
         else if (password.bv_len == 5 && memcmp(password.bv_val, "right", 5) == 0)

@@ -65,6 +65,7 @@ enum peer_act {
         PEER_OTHER_SID,   /* reads: the account read back has another SID than the rootDSE says */
         PEER_NO_SID,      /* reads: an account without objectSid */
         PEER_UNAVAILABLE, /* LDAP result 52 */
+        PEER_ENTRY,       /* bind: a search entry, which answers no bind */
 };
 
 struct peer {

@@ -129,6 +129,30 @@ static void test_mute_after_the_bind(void **state)
         }
 }
 
+/* An answer of the wrong kind comes after the password left: nobody else is asked. */
+static void test_entry_to_a_bind(void **state)
+{
+        struct rig *rig = *state;
+        struct peer first, second;
+        struct ask ask = ask_right();
+
+        peer_open(&first, rig, address_of(0), 0, "DC");
+        peer_open(&second, rig, address_of(1), first.port, "DC");
+        peer_domain(rig, 0, &first);
+        rig->domains[0].dcs[1] = (struct dc_config){.host = "dc1.corp.example.", .address = second.address};
+        rig->domains[0].n_dcs = 2;
+        rig_start_ready(rig, 1);
+        first.on_bind = second.on_bind = PEER_ENTRY;
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_DC_PROTOCOL);
+        assert_int_equal(ask.outcome.counted, COUNTED_UNKNOWN);
+        assert_int_equal(first.binds + second.binds, 1);
+        rig->v = validate_free(rig->v);
+        rig_spin(rig, 5);
+        peer_close(&second);
+        peer_close(&first);
+}
+
 static void test_error_that_is_no_verdict(void **state)
 {
         struct rig *rig = *state;
@@ -577,6 +601,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_peer_is_a_dc),
                 TEST(test_mute_after_the_bind),
+                TEST(test_entry_to_a_bind),
                 TEST(test_error_that_is_no_verdict),
                 TEST(test_who_is_not_said),
                 TEST(test_certificates),
