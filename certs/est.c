@@ -67,10 +67,10 @@ static int refused(const struct https_response *response, struct error *err)
                         : "no reason given";
 
         if (response->status == 401 || response->status == 403)
-                return error_fail(err, -EACCES,
-                                  "enrolment: the relay does not accept the token (unknown, used or expired) "
-                                  "or certificate; "
-                                  "ask its operator for a new token");
+                return error_fail(
+                        err, -EACCES,
+                        "enrolment: the relay does not accept the token (unknown, used, expired, or "
+                        "made for another --name) or certificate; ask its operator for a new token");
         if (response->status == 400)
                 return error_fail(err, -EINVAL, "enrolment: the relay refuses the request: %.200s", words);
         if (response->status == 404)

@@ -354,6 +354,14 @@ static int by_place(const void *a, const void *b)
         return x->order < y->order ? -1 : 1;
 }
 
+/* The text of a file that can't be read names it already. */
+static bool names_file(const struct config_fault *f)
+{
+        size_t n = strlen(f->place.file);
+
+        return strncmp(f->text, f->place.file, n) == 0 && f->text[n] == ':';
+}
+
 static void report_faults(struct config_parser *p, struct config_errors *errors)
 {
         size_t n = p->n_faults < CONFIG_ERRORS_MAX ? p->n_faults : CONFIG_ERRORS_MAX;
@@ -365,7 +373,8 @@ static void report_faults(struct config_parser *p, struct config_errors *errors)
                         (void)buffer_printf(&errors->lines, "%s:%u: %s\n", f->place.file, f->place.line,
                                             f->text);
                 else
-                        (void)buffer_printf(&errors->lines, "%s: %s\n", f->place.file, f->text);
+                        (void)buffer_printf(&errors->lines, "%s%s%s\n", names_file(f) ? "" : f->place.file,
+                                            names_file(f) ? "" : ": ", f->text);
         }
         if (p->n_faults > n)
                 (void)buffer_printf(&errors->lines, "and %zu more\n", p->n_faults - n);

@@ -31,7 +31,8 @@ static const char usage[] =
         "\n"
         "Signals: TERM drains and stops (twice: at once), HUP reads the configuration\n"
         "anew. Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 78 wrong\n"
-        "configuration or not enrolled. See posternd(8) and postern.conf(5).\n";
+        "configuration, not enrolled, or a user or file that is unfit. See posternd(8)\n"
+        "and postern.conf(5).\n";
 
 struct arguments {
         const char *config;
@@ -48,7 +49,7 @@ static int read_arguments(int argc, char **argv, struct arguments *ret_a, int *r
         int c;
 
         *ret_code = 0;
-        while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
                 if (c == 'c')
                         ret_a->config = optarg;
                 else if (c == 'k')

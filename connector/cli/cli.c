@@ -156,7 +156,8 @@ static void show_options(const struct cli_usage *u, const struct cli_option *o)
                         continue;
                 (void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "",
                                o->value ? o->value : "");
-                (void)printf("  %-20s %s\n", left, o->help);
+                bool wide = strlen(left) > 20; /* its help goes on a line of its own */
+                (void)printf("  %-20s%s%*s%s\n", left, wide ? "\n" : "", wide ? 23 : 1, "", o->help);
         }
 }
 
@@ -252,6 +253,8 @@ int cli_parse(struct cli *cli, const struct cli_usage *u, int argc, char **argv,
                         int code = take_option(cli, u, argv, &i);
                         if (code >= 0)
                                 return code;
+                } else if (!only_words && strcmp(argv[i], "-h") == 0) {
+                        return show_help(cli, u);
                 } else if (!only_words && argv[i][0] == '-' && argv[i][1]) {
                         return cli_usage_error(cli, "there is no option %s", argv[i]);
                 } else {
@@ -286,14 +289,19 @@ static int list_commands(const struct cli *cli, const struct cli_command *table,
 
 int cli_dispatch(struct cli *cli, const struct cli_command *table, const char *about, int argc, char **argv)
 {
-        static char program[128];
+        static char program[128], help_option[] = "--help";
 
         if (argc < 2) {
                 (void)list_commands(cli, table, about, stderr);
                 return CLI_USAGE;
         }
-        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+        bool help = strcmp(argv[1], "help") == 0;
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (help && argc == 2))
                 return list_commands(cli, table, about, stdout);
+        if (help) { /* `help COMMAND` is `COMMAND --help` */
+                argv[1] = argv[2];
+                argv[2] = help_option;
+        }
         struct guess g = {argv[1], NULL, WORD_MAX};
         for (const struct cli_command *c = table; c->name; c++) {
                 if (strcmp(c->name, argv[1]) == 0) {
@@ -305,7 +313,7 @@ int cli_dispatch(struct cli *cli, const struct cli_command *table, const char *a
                 }
                 consider(&g, c->name);
         }
-        return cli_usage_error(cli, "there is no command '%s'%s%s%s; %s --help lists them", argv[1],
-                               g.best ? "; did you mean '" : "", g.best ? g.best : "", g.best ? "'?" : "",
-                               cli->program);
+        if (g.best)
+                return cli_usage_error(cli, "there is no command '%s'; did you mean '%s'?", argv[1], g.best);
+        return cli_usage_error(cli, "there is no command '%s'; %s --help lists them", argv[1], cli->program);
 }

@@ -163,9 +163,9 @@ static int print_enrolled(const struct cli *cli, const char *name, const struct 
                                                      "tenant", o.tenant, "fingerprint", key_kid(e->identity),
                                                      "state_dir", o.state_dir));
         printf("Connector %s is enrolled for tenant %s (id %s).\n"
-               "It gets work once the tenant's admin has approved its fingerprint:\n\n"
+               "Start posternd now. It gets work once the tenant's admin has approved its fingerprint:\n\n"
                "  postern tenant approve %s %s\n\n"
-               "Then start posternd; `postern status` shows how it is.\n",
+               "`postern status` shows how it is.\n",
                name, o.tenant, e->id, name, key_kid(e->identity));
         return 0;
 }
@@ -190,7 +190,10 @@ static int check_before(const char *name, struct error *err)
         if ((r = folder_make(o.state_dir, err)) < 0)
                 return r;
         if (access(o.state_dir, W_OK | X_OK) < 0)
-                return error_fail(err, -errno, "cannot write to %s: %s", o.state_dir, strerror(errno));
+                return error_fail(err, -errno,
+                                  "cannot write to %s: %s; run it as the user that starts posternd, "
+                                  "or name another folder with --state-dir",
+                                  o.state_dir, strerror(errno));
         return 0;
 }
 

@@ -110,5 +110,5 @@ int cmd_service(struct cli *cli, int argc, char **argv)
                 {NULL, NULL, NULL},
         };
 
-        return cli_dispatch(cli, table, "the key of a sign-in service, beside the service", argc, argv);
+        return cli_dispatch(cli, table, "The key of a sign-in service, beside the service.\n", argc, argv);
 }

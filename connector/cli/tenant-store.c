@@ -314,9 +314,11 @@ static int pick_pending(const json_t *list, const struct tenant_store *s, const 
                                   text_of(entry, "kid")) < 0)
                         continue; /* the list in the message is cut, nothing else */
         }
-        return error_fail(err, -ENOENT,
-                          "no connector %s with the fingerprint %s asks to be approved; pending: %s", name,
-                          fingerprint, seen.len ? seen.data : "none");
+        return error_fail(
+                err, -ENOENT,
+                "no connector %s with the fingerprint %s asks to be approved (it asks once its posternd "
+                "runs); pending: %s",
+                name, fingerprint, seen.len ? seen.data : "none");
 }
 
 int tenant_find_pending(const struct tenant_store *s, const char *name, const char *fingerprint,

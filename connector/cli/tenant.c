@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "connector/base/text.h"
 #include "connector/cli/cli.h"
@@ -69,7 +70,7 @@ static int new_passphrase(struct secret **ret, struct error *err)
         struct secret *again = NULL;
         int r = passphrase("New passphrase for the tenant key: ", ret, err);
 
-        if (r < 0 || o.passphrase_file)
+        if (r < 0 || o.passphrase_file || !isatty(STDIN_FILENO))
                 return r;
         r = passphrase("Again: ", &again, err);
         if (r == 0 && !secret_equal(*ret, again))
@@ -149,6 +150,11 @@ static int refuse_displacing(const struct roster *roster, const struct pending_i
 static int edit_approve(struct tenant_store *s, const char *const *args, struct error *err)
 {
         struct pending_identity p = {0};
+
+        for (size_t i = 0; i < s->roster->n_connectors; i++)
+                if (!strcmp(key_kid(s->roster->connectors[i].key), args[1]))
+                        return error_fail(err, -EEXIST, "%s (%s) is in the roster already",
+                                          s->roster->connectors[i].name, args[1]);
         int r = tenant_find_pending(s, args[0], args[1], &p, err);
 
         if (r == 0)
@@ -432,5 +438,6 @@ int cmd_tenant(struct cli *cli, int argc, char **argv)
 
         if (secrets_setup(cli) < 0)
                 return CLI_FAILED;
-        return cli_dispatch(cli, table, "the tenant key and the roster, on the admin's machine", argc, argv);
+        return cli_dispatch(cli, table, "The tenant key and the roster, on the admin's machine.\n", argc,
+                            argv);
 }

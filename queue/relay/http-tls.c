@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "queue/relay/http-internal.h"
 
@@ -40,7 +41,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
 
 static int tls_fail(struct error *err, const char *what, const char *file)
 {
-        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+        const char *reason =
+                access(file, R_OK) < 0 ? strerror(errno) : ERR_reason_error_string(ERR_peek_last_error());
 
         ERR_clear_error();
         return error_fail(err, -EINVAL, "%s %s: %s", what, file, reason ? reason : "not usable");

@@ -221,6 +221,8 @@ int relay_start(struct relay *relay, struct error *err)
                 r = listen_all(relay, &places, err);
         if (r == 0)
                 r = harden_become(relay->config.user, err);
+        if (r == 0 && geteuid() == 0)
+                log_warning("runs_as_root", KV_S("why", "no `user` is configured; name one without powers"));
         if (r == 0)
                 r = harden_process(err);
         if (r == 0)

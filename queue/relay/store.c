@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "queue/relay/store-internal.h"
 
@@ -172,6 +173,15 @@ int store_open(struct store **ret_store, const char *dir, struct error *err)
         if ((size_t)snprintf(path, sizeof(path), "%s/relay.db", dir) >= sizeof(path)) {
                 free(s);
                 return error_fail(err, -ENAMETOOLONG, "state directory %s: the name is too long", dir);
+        }
+        if (access(dir, R_OK | W_OK | X_OK) < 0) {
+                int code = -errno;
+                free(s);
+                return error_fail(
+                        err, code,
+                        "state_dir %s: %s; it must exist and belong to the relay's user: install -d "
+                        "-m 700 -o USER %s",
+                        dir, strerror(-code), dir);
         }
         mode_t mask = umask(077);
         int code = sqlite3_open_v2(path, &s->db,

@@ -107,7 +107,7 @@ Everything is still up. To go on by hand:
 To stop it all and remove what it made:
 
   kill {' '.join(str(d.pid) for d in [site.relay] + [c.daemon for c in site.connectors.values()])}
-  {LAB} down --dir {lab_dir}; rm -r {site.dir}
+  {LAB} down --dir {lab_dir}; rm -r {os.path.dirname(site.dir)}
 """)
 
 

@@ -40,6 +40,13 @@ class Files(unittest.TestCase):
         self.assertEqual(self.mode('tenant.json'), 0o600)
         self.assertEqual(sorted(os.listdir(self.dir)), ['tenant.json', 'tenant.key'])
 
+    def test_a_piped_passphrase_is_read_once(self):
+        done = subprocess.run([POSTERN, 'tenant', 'init', 'contoso', '--dir', self.dir], input='correct horse\n', capture_output=True,
+                              text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(os.path.join(self.dir, 'tenant.key'), encoding='ascii') as f:
+            self.assertIn('ENCRYPTED', f.read())
+
     def test_service_json_and_modes(self):
         made = json.loads(self.postern('service', 'init', 'a "portal"', '--service', self.dir, '--json'))
         self.assertEqual(made['public'], os.path.join(self.dir, 'service.pub.json'))

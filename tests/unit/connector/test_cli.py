@@ -49,6 +49,17 @@ class CliTest(unittest.TestCase):
             self.check_help(POSTERN, *words)
         self.check_help(POSTERND)
 
+    def test_other_ways_to_ask_for_help(self):
+        for words, same in ((('-h',), ('--help',)), (('help',), ('--help',)), (('status', '-h'), ('status', '--help')),
+                            (('help', 'status'), ('status', '--help')), (('tenant', 'help', 'init'), ('tenant', 'init', '--help'))):
+            done = run(POSTERN, *words)
+            self.assertEqual((done.returncode, done.stdout), (0, run(POSTERN, *same).stdout), words)
+        self.assertEqual(run(POSTERND, '-h').stdout, run(POSTERND, '--help').stdout)
+
+    def test_a_missing_configuration_is_named_once(self):
+        done = run(POSTERND, '--config', '/no/such/folder', '--check-config')
+        self.assertEqual((done.returncode, done.stderr.count('/no/such/folder')), (78, 1), done.stderr)
+
     def test_wrong_words_are_named(self):
         for words, named, suggested in ((('stauts',), 'stauts', 'status'), (('log', '--usr', 'x'), '--usr', '--user'),
                                         (('explain', 'a', 'b'), "'b'", ''), (('explain',), 'ID-OR-USER', ''),
