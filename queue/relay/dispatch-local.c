@@ -491,6 +491,8 @@ void dispatch_cancel(struct dispatch *d, const char *tenant, const char *id)
         if (r->state != REQUEST_ENDING)
                 call_off(r);
         request_retire(r);
+        free(r->jwe);
+        r->jwe = NULL; /* as in deliver */
         r->problem = r->problem ? r->problem : PROBLEM_DEADLINE;
         r->trail.state = "cancelled";
         r->trail.answered = -1;

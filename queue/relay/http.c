@@ -299,6 +299,7 @@ static void on_complete(struct evhttp_request *ev, void *arg)
 
         (void)ev;
         c->req = req_free(c->req);
+        c->served = true;
         conn_set(c, CONN_HEAD);
         bufferevent_setwatermark(c->bev, EV_READ, HOLD_BACK, 0);
         if (evbuffer_get_length(input) > 0) { /* pipelined bytes would pass evhttp ungated */
@@ -307,16 +308,41 @@ static void on_complete(struct evhttp_request *ev, void *arg)
         }
 }
 
-/* Over a cap: dropped before the handshake has cost anything. */
-static bool over_cap(const struct conn *c)
+/* One client, as far as addresses tell: an IPv6 host may use all of its /64. */
+static bool same_client(const struct in6_addr *a, const struct in6_addr *b)
 {
-        const struct http *http = c->http;
+        size_t n = IN6_IS_ADDR_V4MAPPED(a) ? sizeof(*a) : sizeof(*a) / 2;
+
+        return IN6_IS_ADDR_V4MAPPED(a) == IN6_IS_ADDR_V4MAPPED(b) && memcmp(a, b, n) == 0;
+}
+
+static bool over_share(const struct conn *c)
+{
         const struct conn *other;
         unsigned n = 0;
 
-        TAILQ_FOREACH (other, &http->conns, link)
-                n += memcmp(&other->address, &c->address, sizeof(c->address)) == 0;
-        return http->n_conns > http->config.connections_max || n > http->config.per_address_max;
+        TAILQ_FOREACH (other, &c->http->conns, link)
+                n += same_client(&other->address, &c->address);
+        return n > c->http->config.per_address_max;
+}
+
+/*
+ * Which connection makes room: the oldest that has not brought a whole request yet, else the oldest that
+ * waits between two. So those who hold connections open for nothing lock nobody out. NULL: all have work.
+ */
+static struct conn *least_missed(const struct http *http)
+{
+        struct conn *c, *idle = NULL;
+
+        TAILQ_FOREACH (c, &http->conns, link) {
+                if (!c->admitted || (c->state != CONN_HEAD && c->state != CONN_BODY))
+                        continue;
+                if (!c->served)
+                        return c;
+                if (!idle && c->state == CONN_HEAD)
+                        idle = c;
+        }
+        return idle;
 }
 
 static void note_address(struct conn *c)
@@ -334,14 +360,21 @@ static void note_address(struct conn *c)
         }
 }
 
-/* First turn of a connection: now its descriptor is known. */
+/* First turn of a connection: now its descriptor is known. Over a cap one is dropped, itself before the
+ * handshake has cost anything. */
 static void admit(struct conn *c)
 {
-        c->admitted = true;
+        struct conn *out = NULL;
+
         note_address(c);
-        if (over_cap(c)) {
+        if (over_share(c))
+                out = c;
+        else if (c->http->n_conns > c->http->config.connections_max && !(out = least_missed(c->http)))
+                out = c;
+        c->admitted = true;
+        if (out) {
                 log_debug("http_over_cap", KV_U("connections", c->http->n_conns));
-                conn_kill(c);
+                conn_kill(out);
         }
 }
 

@@ -265,12 +265,23 @@ static void shed_oldest(struct tenant *t, const char *connector)
                 sink_drop(oldest, "a newer session of the same connector");
 }
 
+/* As much of it as fits, in whole characters; one that is no UTF-8 ends where that begins. */
+static void keep_agent(struct session *s, const char *agent)
+{
+        size_t n = agent ? strlen(agent) : 0, at = 0, step;
+        uint32_t c;
+
+        while (at < n && (step = utf8_next(agent + at, n - at, &c)) && at + step < sizeof(s->agent))
+                at += step;
+        memcpy(s->agent, agent ? agent : "", at);
+        s->agent[at] = '\0';
+}
+
 static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer,
                                    const char *boot)
 {
         struct session *s = calloc(1, sizeof(*s));
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, s};
-        const char *agent = http_header(r, "User-Agent");
 
         if (!s)
                 return NULL;
@@ -281,8 +292,7 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         s->began = loop_now(relay->loop);
         memcpy(s->connector, peer->connector.id, sizeof(s->connector));
         snprintf(s->boot, sizeof(s->boot), "%s", boot);
-        if (agent && utf8_valid(agent, strlen(agent)))
-                snprintf(s->agent, sizeof(s->agent), "%.64s", agent);
+        keep_agent(s, http_header(r, "User-Agent"));
         TAILQ_INIT(&s->waiting);
         TAILQ_INSERT_TAIL(&peer->tenant->sessions, s, entry);
         peer->tenant->n_sessions++;

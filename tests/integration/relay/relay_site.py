@@ -238,14 +238,14 @@ class Connector:
         return self.call('PUT', '/v1/link/identity', body, {'Content-Type': 'application/json'})
 
     # -- the stream --
-    def open_stream(self, receive_buffer=None):
+    def open_stream(self, receive_buffer=None, agent='test/1'):
         raw = socket.socket()
         if receive_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         raw.settimeout(20)
         raw.connect(('127.0.0.1', self.relay.port))
         self.stream = self.relay.context(*self.credentials()).wrap_socket(raw)
-        self.stream.sendall(f'GET /v1/link/stream?boot={self.boot} HTTP/1.1\r\nHost: relay\r\nUser-Agent: test/1\r\n\r\n'.encode())
+        self.stream.sendall(f'GET /v1/link/stream?boot={self.boot} HTTP/1.1\r\nHost: relay\r\nUser-Agent: {agent}\r\n\r\n'.encode())
         self.events, self.granted = b'', 0
         head = self.read_until(b'\r\n\r\n')
         assert head.startswith(b'HTTP/1.1 200 '), head

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The relay from outside: every endpoint's answers, and what it must survive. Usage: test_relay.py RELAY FORGE [unittest words]"""
 import base64
+import http.client
 import json
 import os
 import signal
@@ -265,6 +266,13 @@ class SignIns(RelayTest):
         state = relay.request('GET', relay.tenant_path('sign-ins/' + id), headers=relay.as_service())[2]
         self.assertEqual(state['state'], 'answered')
         self.assertTrue(0 <= state['hops']['handed'] <= state['hops']['received'] <= state['hops']['answered'])
+
+    def test_agent_is_cut_between_characters(self):
+        c = Connector(self.relay, 'wordy')
+        self.connectors.append(c)
+        c.open_stream(agent='a' * 63 + '\u00e9\u00e9')
+        status = self.relay.request('GET', self.relay.tenant_path('status'), headers=self.relay.as_service())[2]['connectors']
+        self.assertEqual([s['version'] for s in status if s['id'] == c.id], ['a' * 63])
 
     def test_refusals(self):
         relay = self.relay
@@ -657,6 +665,35 @@ class Limits(RelayTest):
         self.problem(made[5].call('GET', '/v1/link/stream?boot=' + made[5].boot), 503, 'busy')
         self.problem(made[5].call('GET', '/v1/link/stream?boot=short'), 400, 'malformed')
         for c in made[:5]:
+            c.hang_up()
+
+
+class Crowd(RelayTest):
+    """Connections that bring nothing lock nobody out, and what has work to do stays."""
+    settings = {'connections': 16}
+
+    def test_idle_connections_make_room(self):
+        c = Connector(self.relay, 'busy')
+        self.relay.approve(c)
+        c.go()
+        kept = http.client.HTTPSConnection('127.0.0.1', self.relay.port, context=self.relay.context(), timeout=20)
+        kept.request('GET', '/')
+        kept.getresponse().read()
+        idle = [socket.create_connection(('127.0.0.1', self.relay.port), 5) for _ in range(40)]
+        half = self.relay.connect()
+        half.sendall(b'POST /v1/tenants/acme/sign-ins HTTP/1.1\r\nHost: r\r\nContent-Length: 9\r\n\r\nx')
+        idle += [socket.create_connection(('127.0.0.1', self.relay.port), 5) for _ in range(40)]
+        try:
+            self.assertEqual(self.relay.request('GET', self.relay.tenant_path('keys'), headers=self.relay.as_service())[0], 200)
+            later = self.relay.sign_in_later(self.relay.seal(c), budget=5000)
+            id = c.next('request')['id']
+            c.report([{'id': id, 'is': 'verdict', 'jwe': 'aaaa..bbbb.cccc.dddd'}])
+            self.assertEqual(later.result()[0], 200)
+            kept.request('GET', '/')
+            self.assertEqual(kept.getresponse().status, 404)
+        finally:
+            for s in [*idle, half, kept]:
+                s.close()
             c.hang_up()
 
 
