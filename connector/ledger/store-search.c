@@ -30,7 +30,13 @@ static int out_of_time(void *arg)
         return now_ms() > store->search_until;
 }
 
-/* Numbered parameters: ?1 user, ?2 hashes, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit, ?8 names. */
+/* Answered, and by a request that a service had signed. */
+#define AUTHENTIC(row)                                                                                       \
+        row ".verdict IS NOT NULL AND " row ".reason NOT IN ('service_unknown', 'request_signature')"
+
+/* A relay can offer a request again, or send junk under its id: what was said to that hides no sign-in that
+ * was answered. Numbered parameters: ?1 user, ?2 hashes, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit, ?8
+ * names. */
 static const char record_filter[] =
         " WHERE (?3 IS NULL OR r.id = ?3)"
         " AND (?1 IS NULL OR r.user_hash IN (SELECT value FROM json_each(?2))"
@@ -39,7 +45,10 @@ static const char record_filter[] =
         " OR r.sam = ?1 COLLATE NOCASE OR r.user_id = ?1)"
         " AND (?4 = 0 OR r.wall >= ?4) AND (?5 = 0 OR r.wall <= ?5)"
         " AND (?6 IS NULL OR r.verdict = ?6 OR (?6 = 'declined' AND r.declined IS NOT NULL))"
-        " ORDER BY r.wall DESC, r.rowid DESC LIMIT ?7";
+        " AND (?6 IS NOT NULL OR " AUTHENTIC("r") " OR NOT EXISTS (SELECT 1 FROM records o WHERE o.id = r.id "
+                                                  "AND " AUTHENTIC(
+                                                          "o") "))"
+                                                               " ORDER BY r.wall DESC, r.rowid DESC LIMIT ?7";
 
 static int bind_or_null(sqlite3_stmt *stmt, int at, const char *text)
 {

@@ -147,6 +147,11 @@ int intake_open(struct intake *ret_in, const struct intake_context *ctx, const c
         return 0;
 }
 
+bool intake_authentic(const struct intake *in)
+{
+        return in->claims && in->service_name[0];
+}
+
 void intake_clear(struct intake *in)
 {
         OPENSSL_secure_clear_free(in->claims, sizeof(*in->claims));

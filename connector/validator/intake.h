@@ -40,3 +40,5 @@ struct intake {
 /* Fills *ret_in, whatever the bytes are; -ENOMEM alone is a failure. */
 int intake_open(struct intake *ret_in, const struct intake_context *ctx, const char *jwe, size_t n);
 void intake_clear(struct intake *in);
+/* Whether a service of the roster signed the claims. */
+bool intake_authentic(const struct intake *in);

@@ -278,7 +278,9 @@ static void clear(struct validator *v)
 int main(int argc, char **argv)
 {
         static const struct process_ops ops = {on_config, on_file, on_peer, on_start, on_drain, NULL};
-        struct validator v = {.store = {.fd = -1}, .incoming = BUFFER(ROSTER_TEXT_MAX)};
+        struct validator v = {.store = {.fd = -1},
+                              .incoming = BUFFER(ROSTER_TEXT_MAX),
+                              .refusals = {.burst = 20, .every_ms = 1000}};
         struct error err = {""};
         int code;
 

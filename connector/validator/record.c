@@ -3,7 +3,7 @@
  *
  * A name is kept in clear only where the answer shows that an account of this name exists, or where it was
  * typed with a domain that is served (no password looks like that); everything else may be a password in the
- * wrong box.
+ * wrong box. Of a request that no service of the roster signed, nothing that it says is recorded.
  */
 #include "connector/validator/record.h"
 
@@ -53,7 +53,7 @@ static void put_name(struct msg_out *m, const struct signins_config *c, const st
 
 static void put_client(struct msg_out *m, const struct intake *in)
 {
-        msg_str(m, R_SERVICE, in->service_name[0] ? in->service_name : in->claims->iss);
+        msg_str(m, R_SERVICE, in->service_name);
         if (in->claims->client_ip[0])
                 msg_str(m, R_CLIENT_IP, in->claims->client_ip);
         if (in->claims->client_app[0])
@@ -100,8 +100,10 @@ void record_signin(const struct signins_config *c, const char *id, const struct 
         msg_begin(&m, FRAME_RECORD);
         msg_str(&m, TAG_ID, id);
         msg_u64(&m, R_WALL, (uint64_t)loop_wall(c->loop));
-        put_name(&m, c, in->claims, o);
-        put_client(&m, in);
+        if (intake_authentic(in)) {
+                put_name(&m, c, in->claims, o);
+                put_client(&m, in);
+        }
         put_outcome(&m, o);
         msg_u64(&m, R_MS_OPENED, ms_opened);
         msg_u64(&m, R_MS_TOTAL, ms_total);
@@ -115,13 +117,23 @@ void record_declined(const struct signins_config *c, const char *id, const struc
         msg_begin(&m, FRAME_RECORD);
         msg_str(&m, TAG_ID, id);
         msg_u64(&m, R_WALL, (uint64_t)loop_wall(c->loop));
-        if (in && in->claims && in->service_name[0]) {
+        if (in && intake_authentic(in)) {
                 put_name(&m, c, in->claims, NULL);
                 put_client(&m, in);
         }
         if (in)
                 put_if(&m, R_CONTEXT, in->detail.text);
         msg_str(&m, R_DECLINED, why);
+        c->to_ledger(c->arg, &m);
+}
+
+void record_event(const struct signins_config *c, const char *name, const char *text)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_EVENT);
+        msg_str(&m, TAG_NAME, name);
+        msg_str(&m, TAG_TEXT, text);
         c->to_ledger(c->arg, &m);
 }
 

@@ -34,6 +34,17 @@ void validator_load_roster(struct validator *v)
         log_info("roster.loaded", KV_U("seq", seq), KV_S("valid", roster ? "yes" : "no"));
 }
 
+/* A relay can send any number of bad rosters. */
+static void refuse(struct validator *v, const struct error *err)
+{
+        uint64_t missed;
+
+        if (!limit_take(&v->refusals, loop_now(v->process.loop), &missed))
+                return;
+        log_warning("roster.refused", KV_S("why", err->text), KV_U("not_logged_before", missed));
+        validator_event(v, "roster.refused", err->text);
+}
+
 static void take_roster(struct validator *v, const char *text, size_t n)
 {
         struct roster *roster = NULL;
@@ -43,8 +54,7 @@ static void take_roster(struct validator *v, const char *text, size_t n)
                 return;
         if (roster_verify(&roster, text, n, v->enrolment.pin, v->enrolment.tenant, loop_wall(v->process.loop),
                           v->roster_seq, &err) < 0) {
-                log_warning("roster.refused", KV_S("why", err.text));
-                validator_event(v, "roster.refused", err.text);
+                refuse(v, &err);
                 return;
         }
         if (v->store.fd >= 0 && roster_store_save(&v->store, text, n, &err) < 0)

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -18,6 +19,7 @@
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
 #include "connector/messages.h"
+#include "connector/validator/limit.h"
 #include "connector/validator/record.h"
 #include "connector/validator/verdict.h"
 
@@ -52,6 +54,7 @@ struct signins {
         size_t running, answered;
         bool draining;
         struct loop_timer *again; /* armed while a verdict is unsent */
+        struct limit refusals;
         TAILQ_HEAD(, signin) all;
         LIST_HEAD(signin_bucket, signin) buckets[BUCKETS];
 };
@@ -180,9 +183,46 @@ int signins_new(struct signins **ret_s, const struct signins_config *config)
                 return -ENOMEM;
         }
         s->c = *config;
+        s->refusals = (struct limit){.burst = SIGNINS_REFUSALS_BURST, .every_ms = SIGNINS_REFUSAL_EVERY_MS};
         TAILQ_INIT(&s->all);
         *ret_s = s;
         return 0;
+}
+
+static uint32_t since(const struct signin *x)
+{
+        return (uint32_t)(loop_now(x->s->c.loop) - x->received);
+}
+
+/*
+ * Whether to record one more request that was declined, or that no service of the roster made: a relay can
+ * make any number of those, and the records of real sign-ins must outlast them.
+ */
+static bool is_noted(struct signins *s)
+{
+        char text[128];
+        uint64_t missed;
+        bool noted = limit_take(&s->refusals, loop_now(s->c.loop), &missed);
+
+        if (!noted && missed > 1)
+                return false;
+        if (!noted)
+                snprintf(text, sizeof(text), "more than %d a second: only some are recorded",
+                         1000 / SIGNINS_REFUSAL_EVERY_MS);
+        else if (missed > 0)
+                snprintf(text, sizeof(text), "%llu were not recorded", (unsigned long long)missed);
+        if (!noted || missed > 0) {
+                log_warning("signin.flood", KV_S("why", text));
+                record_event(&s->c, "signin.flood", text);
+        }
+        return noted;
+}
+
+/* Everything that is known of a sign-in that ended. */
+static void record(struct signin *x, const struct outcome *o)
+{
+        if (intake_authentic(&x->in) || is_noted(x->s))
+                record_signin(&x->s->c, x->id, &x->in, o, x->t_opened, since(x));
 }
 
 static void on_lapse(void *arg)
@@ -192,11 +232,6 @@ static void on_lapse(void *arg)
         log_warning("signin.lapsed", KV_S("why", "the relay never confirmed the verdict"));
         record_delivery(x->s->c.to_ledger, x->s->c.arg, x->id, "lost");
         drop(x);
-}
-
-static uint32_t since(const struct signin *x)
-{
-        return (uint32_t)(loop_now(x->s->c.loop) - x->received);
 }
 
 static int seal(struct signin *x, const struct outcome *o)
@@ -239,13 +274,13 @@ static void finish(struct signin *x, const struct outcome *o)
         if (seal(x, o) < 0) {
                 o = &internal;
                 if (seal(x, o) < 0) {
-                        record_signin(&s->c, x->id, &x->in, o, x->t_opened, since(x));
+                        record(x, o);
                         send_declined(s, x->id, "bad_request");
                         drop(x);
                         return;
                 }
         }
-        record_signin(&s->c, x->id, &x->in, o, x->t_opened, since(x));
+        record(x, o);
         intake_clear(&x->in);
         set_state(x, SIGNIN_ANSWERED);
         loop_timer_at(x->lapse, x->deadline + LAPSE_MS);
@@ -353,9 +388,11 @@ static int insert(struct signins *s, const struct msg_in *m, const char *id, str
 
 static void decline(struct signins *s, const char *id, const char *why, const struct intake *in)
 {
+        send_declined(s, id, why);
+        if (!is_noted(s))
+                return;
         log_info("signin.declined", KV_S("why", why), KV_S("detail", in ? in->detail.text : ""));
         record_declined(&s->c, id, in, why);
-        send_declined(s, id, why);
 }
 
 static void take(struct signins *s, const struct msg_in *m, const char *id)
@@ -420,7 +457,7 @@ void signins_cancel(struct signins *s, const char *id)
 
         if (!x || x->state != SIGNIN_RUNNING)
                 return;
-        record_signin(&s->c, id, &x->in, &o, x->t_opened, since(x));
+        record(x, &o);
         drop(x);
 }
 

@@ -12,6 +12,11 @@
  * IPC_QUEUE_MAX, so that all of them fit the channel to a link that reads slowly. */
 #define SIGNINS_UNDELIVERED_MAX 2048
 
+/* Requests declined, or made by no service of the roster, that are recorded: so many at once, then one each
+ * so many ms. */
+#define SIGNINS_REFUSALS_BURST 100
+#define SIGNINS_REFUSAL_EVERY_MS 100
+
 /* What sign-ins need of the validator around them. All borrowed; the functions are called from the loop. */
 struct signins_config {
         struct loop *loop;

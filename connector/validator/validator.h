@@ -5,6 +5,7 @@
 
 #include "connector/process.h"
 #include "connector/validator/domains.h"
+#include "connector/validator/limit.h"
 #include "connector/validator/roster-store.h"
 #include "connector/validator/signin.h"
 
@@ -37,6 +38,7 @@ struct validator {
         struct roster *roster;  /* the newest one; perhaps expired meanwhile */
         uint64_t roster_seq;    /* nothing below it is taken */
         struct buffer incoming; /* parts of a roster that is coming in */
+        struct limit refusals;  /* of rosters */
         struct loop_timer *turn;
         bool drained;
 };

@@ -187,6 +187,21 @@ class LedgerTest(unittest.TestCase):
         self.assertNotIn('verdict signed', text)
         self.assertEqual(len(self.records('--verdict', 'declined')), 1)
 
+    def test_what_a_relay_sends_under_an_id_hides_no_sign_in(self):
+        """It can offer the request again, or junk under its id; the answer that was given stays what is shown."""
+        nothing = dict.fromkeys(('R_VERDICT', 'R_CLASS', 'R_REASON', 'R_DC', 'R_METHOD'))
+        self.record('ANSWERED00000001')
+        for why in ['replay'] * 15 + ['bad_request', 'expired']:
+            self.record('ANSWERED00000001', R_DECLINED=why, **nothing)
+        for reason in ('service_unknown', 'request_signature'):
+            self.record('ANSWERED00000001', R_VERDICT='unavailable', R_REASON=reason, R_CLASS='infrastructure', R_DC=None, R_METHOD=None)
+        wait_for('17 declines', lambda: len(self.records('--verdict', 'declined')) == 17, 10)
+        wait_for('2 refusals', lambda: len(self.records('--verdict', 'unavailable')) == 2, 10)
+        text = self.cli('explain', 'ANSWERED00000001')
+        self.assertIn('wrong_password', text)
+        self.assertNotIn('Before that', text)
+        self.assertEqual([r['reason'] for r in self.records('--user', 'alice@corp.example')], ['wrong_password'])
+
     def test_masked_names_are_found_but_not_shown(self):
         name = 'Summer2026!'  # a password in the wrong box
         hashed = subprocess.run(['openssl', 'dgst', '-sha256', '-hmac', 'k' * 32], input=name.lower(), capture_output=True, text=True,
@@ -278,8 +293,11 @@ class LedgerTest(unittest.TestCase):
         now = int(time.time())
         self.assertEqual(self.status(0), '')
         self.assertEqual(self.status(0, validator={'roster_expires': now + 20 * 86400}, link={'certificate_expires': now + 20 * 86400}), '')
-        self.assertIn('the roster expires in 2 days', self.status(1, validator={'roster_expires': now + 2 * 86400 + 60}))
-        self.assertIn('the roster has expired', self.status(1, validator={'roster_expires': now - 5}))
+        soon = {'roster_expires': now + 2 * 86400 + 60, 'roster_seq': 7}
+        self.assertIn('the roster expires in 2 days', self.status(1, validator=soon))
+        said = self.status(1, validator={'roster_expires': now - 5, 'roster_seq': 7, 'in_roster': False})
+        self.assertIn('the roster (number 7) has expired', said)
+        self.assertNotIn('not approved', said)
         self.assertIn('tenant approve north', self.status(1, validator={'in_roster': False, 'identity': 'FINGER'}))
         self.assertIn('certificate expires in 3 days', self.status(1, link={'certificate_expires': now + 3 * 86400 + 60}))
         self.assertIn('certificate has expired', self.status(1, link={'certificate_expires': now - 5}))
@@ -296,6 +314,20 @@ class LedgerTest(unittest.TestCase):
         events = json.loads(self.cli('log', '--events', '--json'))['events']
         self.assertEqual([(e['event'], e['detail']) for e in reversed(events)],
                          [('dc.down', 'dc1 cannot be used (dc_certificate): it names another'), ('dc.up', 'dc1 answers again')])
+
+    def test_status_tells_of_sign_ins_that_could_not_be_checked(self):
+        now = int(time.time())
+        self.record('CANCELLED0000001', R_WALL=now, R_VERDICT='unavailable', R_REASON='cancelled')
+        self.record('LONGAGO000000001', R_WALL=now - 400, R_VERDICT='unavailable', R_REASON='no_dc')
+        self.record('REFUSED000000001', R_WALL=now)
+        self.known(3)
+        self.assertEqual(self.status(0), '')
+        self.record('NOTVERIFIED00001', R_WALL=now - 60, R_VERDICT='unavailable', R_REASON='kdc_not_verified')
+        self.known(4)
+        said = self.status(1)
+        self.assertIn('1 sign-in of the last 5 min could not be checked', said)
+        self.assertIn('kdc_not_verified', said)
+        self.assertIn('postern explain NOTVERIFIED00001', said)
 
     def both(self, *words):
         done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=True)

@@ -25,7 +25,7 @@ static struct world {
         struct replay *replay;
         struct signins *signins;
         int refuse; /* what to_link says */
-        size_t verdicts, declines, records, idles;
+        size_t verdicts, declines, records, declined_records, named, events, idles;
         char why[32], reason[48];
         struct verdict_claims verdict; /* of the last verdict frame */
 } w;
@@ -81,6 +81,9 @@ static void on_ledger(void *arg, const struct msg_out *out)
         (void)arg;
         assert_false(out->overflow);
         assert_int_equal(msg_parse(&m, out->data, out->len), 0);
+        w.events += m.type == FRAME_EVENT;
+        w.declined_records += m.type == FRAME_RECORD && msg_has(&m, R_DECLINED);
+        w.named += m.type == FRAME_RECORD && (msg_has(&m, R_USER) || msg_has(&m, R_USER_MASKED));
         if (m.type != FRAME_RECORD || msg_get_str(&m, R_REASON, w.reason, sizeof(w.reason)) < 0)
                 return;
         w.records++;
@@ -320,6 +323,40 @@ static void test_undelivered_is_bounded(void **state)
         assert_int_equal(w.declines, 3);
 }
 
+/* What a relay can send at will is recorded now and then, without what it says, and a flood once as such. */
+static void test_floods_are_not_all_recorded(void **state)
+{
+        const size_t flood = 10 * SIGNINS_REFUSALS_BURST;
+        struct request_claims c = claims_now();
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(JWE_MAX), junk = BUFFER(8);
+        _cleanup_(key_freep) struct key *stranger = NULL;
+        uint64_t began = loop_now(w.loop);
+        size_t most;
+        char id[ID_MAX + 1];
+
+        (void)state;
+        assert_int_equal(buffer_append_str(&junk, "{}"), 0);
+        assert_int_equal(key_generate(&stranger, NULL), 0);
+        seal(&c, stranger, &jwe);
+        for (size_t i = 0; i < flood; i++) {
+                snprintf(id, sizeof(id), "flood-%010zu", i);
+                request(id, i % 2 ? &jwe : &junk);
+        }
+        most = SIGNINS_REFUSALS_BURST + 1 + (loop_now(w.loop) - began) / SIGNINS_REFUSAL_EVERY_MS;
+        assert_int_equal(w.declines, flood / 2);
+        assert_in_range(w.records + w.declined_records, SIGNINS_REFUSALS_BURST, most);
+        assert_true(w.records >= SIGNINS_REFUSALS_BURST / 2 && w.named == 0);
+        assert_in_range(w.events, 1, 1 + 2 * (most - SIGNINS_REFUSALS_BURST));
+        /* an authentic one is recorded all the same */
+        buffer_clear(&jwe);
+        seal(&c, w.f.service, &jwe);
+        w.records = 0;
+        request(REQUEST_ID, &jwe);
+        signins_cancel(w.signins, REQUEST_ID);
+        assert_int_equal(w.records, 1);
+        assert_int_equal(w.named, 1);
+}
+
 /* A channel that is full takes the verdict later; nobody has to ask. */
 static void test_unsent_is_offered_again(void **state)
 {
@@ -394,6 +431,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_arena_full, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_in_flight_is_bounded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_undelivered_is_bounded, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_floods_are_not_all_recorded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unsent_is_offered_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_seal, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
