@@ -62,33 +62,36 @@ static void judge_processes(struct health *h)
         }
 }
 
-static void judge_roster(struct health *h, long long expires)
+/* Whether the roster is of use at all; an expired one approves nobody. */
+static bool judge_roster(struct health *h, const json_t *v)
 {
+        long long expires = view_number(v, "roster_expires", 0), seq = view_number(v, "roster_seq", 0);
         char age[32];
 
-        if (expires == 0 || expires - h->now > ROSTER_WARN_S)
-                return;
-        view_age(expires - h->now, age, sizeof(age));
-        if (expires <= h->now)
-                wrong(h, "the roster has expired, so no sign-in is accepted: on the tenant admin's machine "
-                         "run: postern tenant roster sign");
-        else
+        if (seq > 0 && expires <= h->now) {
+                wrong(h,
+                      "the roster (number %lld) has expired, so no sign-in is accepted: on the tenant "
+                      "admin's machine run: postern tenant roster sign",
+                      seq);
+                return false;
+        }
+        if (expires && expires - h->now <= ROSTER_WARN_S) {
+                view_age(expires - h->now, age, sizeof(age));
                 wrong(h,
                       "the roster expires in %s: on the tenant admin's machine run: postern tenant roster "
                       "sign",
                       age);
+        }
+        return true;
 }
 
 static void judge_validator(struct health *h)
 {
         const json_t *v = spoken(h, "validator");
 
-        if (!v)
-                return;
-        if (!json_is_true(json_object_get(v, "in_roster")))
+        if (v && judge_roster(h, v) && !json_is_true(json_object_get(v, "in_roster")))
                 wrong(h, "not approved: on the tenant admin's machine run: postern tenant approve %s %s",
                       view_text(v, "name"), view_text(v, "identity"));
-        judge_roster(h, view_number(v, "roster_expires", 0));
 }
 
 static void judge_link(struct health *h)
@@ -161,6 +164,23 @@ static void judge_dcs(struct health *h)
         }
 }
 
+/* What the parts don't see of themselves: a keytab of another key, say, or a service that isn't approved. */
+static void judge_lately(struct health *h, const json_t *lately)
+{
+        enum reason reason = reason_from_id(view_text(lately, "reason"));
+        char age[32];
+
+        if (view_number(lately, "n", 0) == 0)
+                return;
+        view_age(h->now - view_number(lately, "wall", h->now), age, sizeof(age));
+        wrong(h,
+              "%lld sign-in%s of the last %lld min could not be checked, the latest %s ago: %s. %s See "
+              "postern explain %s",
+              view_number(lately, "n", 0), view_number(lately, "n", 0) == 1 ? "" : "s",
+              view_number(lately, "within", 0) / 60, age, view_text(lately, "reason"),
+              reason == REASON_MAX ? "" : reason_info(reason)->remedy, view_text(lately, "id"));
+}
+
 static void judge_ledger(struct health *h, const json_t *ledger)
 {
         if (strcmp(view_text(ledger, "state"), "ok") != 0)
@@ -180,6 +200,7 @@ json_t *health_wrong(const json_t *status)
         judge_link(&h);
         judge_validator(&h);
         judge_dcs(&h);
+        judge_lately(&h, json_object_get(status, "unavailable_lately"));
         judge_ledger(&h, json_object_get(status, "ledger"));
         return h.list;
 }

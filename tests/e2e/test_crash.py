@@ -119,7 +119,7 @@ class Crash(SiteTest):
         os.kill(old, signal.SIGKILL)
         self.assertEqual(self.finish(self.load(10, 'south'))[1]['accepted'], 10)
         wait_for('a new ledger', lambda: south.daemon.children().get('postern-ledger', old) != old)
-        wait_for('status', lambda: south.postern('status', check=False).returncode == 0)
+        wait_for('status', lambda: south.postern('status', check=False).returncode in (0, 1))  # 1: what the kills before left undecided
 
     def test_6_clean_stop_leaves_nothing(self):
         south = self.site.connectors['south']
