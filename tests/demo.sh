@@ -16,10 +16,15 @@ esac
 
 build=${POSTERN_DEMO_BUILD:-build-demo}
 tests/packages.sh
-[ -f "$build/build.ninja" ] || meson setup "$build" -Dtests=false --buildtype=release >"${TMPDIR:-/tmp}/postern-demo-setup.log" 2>&1 || {
-  cat "${TMPDIR:-/tmp}/postern-demo-setup.log" >&2
-  exit 1
-}
+if [ ! -f "$build/build.ninja" ]; then
+  log=$(mktemp)
+  meson setup "$build" -Dtests=false --buildtype=release >"$log" 2>&1 || {
+    cat "$log" >&2
+    rm -f "$log"
+    exit 1
+  }
+  rm -f "$log"
+fi
 echo "Building in $build ..."
 ninja -C "$build" --quiet
 exec python3 tests/e2e/demo.py "$build" "$@"
