@@ -1,4 +1,5 @@
 """What is not there: connectors, the DC, the relay. Immediate, distinct answers; never "wrong password"."""
+import json
 import os
 import signal
 import socket
@@ -33,9 +34,22 @@ class Failures(SiteTest):
         self.assertIn(v['reason'], ('no-connector', 'not-ready', 'stale-keys'))
         self.assertEqual(v['may_have_counted'], '0')
         self.assertLess(v['t']['service'], 1000)
+        lost = v['id']
         north.start()
         north.wait_ready()
-        self.assertEqual(self.site.sign_in(user, password)[0], 0)
+        code, v = self.site.sign_in(user, password)
+        self.assertEqual(code, 0)
+        # no connector knows the first; the relay knows that none had it, and who had the second
+        self.assertIn('postern tenant trace ' + lost, north.postern('explain', lost, check=False).stderr)
+        said = self.trace(lost)
+        self.assertEqual((said.returncode, 'none had it' in said.stdout, 'no password was checked' in said.stdout), (0, True, True), said)
+        self.assertIn('(north)', self.trace(v['id']).stdout)
+        self.assertEqual(json.loads(self.trace(v['id'], '--json').stdout)['state'], 'answered')
+        self.assertEqual(self.trace('0' * 26).returncode, 1)
+        self.assertEqual(self.trace('no id').returncode, 2)
+
+    def trace(self, *words):
+        return self.site.postern('tenant', 'trace', *words, *self.site.tenant_options(), check=False)
 
     def test_2_dc_hangs(self):
         """SIGSTOP: the DC takes connections and says nothing."""
