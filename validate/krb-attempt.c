@@ -250,6 +250,7 @@ static void finish_referral(struct krb_attempt *a, const krb5_error *error)
                 snprintf(out.context, sizeof out.context,
                          "the account's realm is %.*s, which is not configured",
                          (int)error->client->realm.length, error->client->realm.data);
+        krb_make_plain(out.context);
         finish(a, &out);
 }
 

@@ -24,11 +24,19 @@ static void fail(struct outcome *out, enum reason reason, const char *what)
         snprintf(out->context, sizeof out->context, "%s", what);
 }
 
+void krb_make_plain(char *text)
+{
+        for (; *text; text++)
+                if (*text < 0x20 || *text > 0x7e)
+                        *text = '?';
+}
+
 void krb_context_text(struct krb *krb, struct outcome *out, const char *what, krb5_error_code code)
 {
         const char *text = krb5_get_error_message(krb->context, code);
 
         snprintf(out->context, sizeof out->context, "%s: %s", what, text);
+        krb_make_plain(out->context);
         krb5_free_error_message(krb->context, text);
 }
 

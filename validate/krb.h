@@ -74,5 +74,7 @@ krb5_error_code krb_memory_keytab(krb5_keytab *ret, struct krb *krb);
  */
 void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config,
                 krb5_creds *creds, struct outcome *out);
-/* Writes krb5's own sentence for code into out->context. */
+/* Makes text that may hold words of a KDC fit for records: what is not printable ASCII becomes '?'. */
+void krb_make_plain(char *text);
+/* Writes krb5's own sentence for code, which may quote the KDC, into out->context. */
 void krb_context_text(struct krb *krb, struct outcome *out, const char *what, krb5_error_code code);

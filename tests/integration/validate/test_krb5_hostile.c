@@ -288,6 +288,36 @@ static void test_referral(void **state)
         middle_close(&m);
 }
 
+/* The same with a realm that is no text, wherever it stands. */
+static void edit_hostile_realm(struct middle *m, uint8_t *reply, size_t *n)
+{
+        static const char realm[] = "CORP.EXAMPLE", hostile[] = "\xff\x1b[2J\n\x9b\"=\xc3X";
+
+        (void)m;
+        set_code(reply, *n, 68);
+        for (size_t i = 0; i + sizeof realm - 1 <= *n; i++)
+                if (memcmp(reply + i, realm, sizeof realm - 1) == 0)
+                        memcpy(reply + i, hostile, sizeof realm - 1);
+}
+
+/* What a KDC sends goes into records and logs: only plain text may. */
+static void test_referral_to_a_hostile_realm(void **state)
+{
+        struct ask ask = ask_ad(*state, NAME_UPN, "good1");
+        struct middle m;
+
+        middle_open(&m, *state, &ask);
+        middle_use(&m, &ask);
+        m.plain = PLAN_EDITED;
+        m.edit = edit_hostile_realm;
+        ask_one(*state, &ask);
+        assert_reason(&ask, REASON_REFERRAL);
+        for (const char *c = ask.outcome.context; *c; c++)
+                if (*c < 0x20 || *c > 0x7e)
+                        fail_msg("byte %02x in the context", (unsigned)(unsigned char)*c);
+        middle_close(&m);
+}
+
 /* A keytab with a key the domain doesn't know: the ticket can't be opened, whoever made it. */
 static void test_other_service_key(void **state)
 {
@@ -563,6 +593,7 @@ int main(void)
                 TEST(test_iterations_out_of_bounds),
                 TEST(test_replayed_answers),
                 TEST(test_referral),
+                TEST(test_referral_to_a_hostile_realm),
                 TEST(test_other_service_key),
                 TEST(test_keytab_changed_on_disk),
                 TEST(test_refused_port),
