@@ -14,7 +14,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from postern_site import Site, SiteError  # noqa: E402
+from postern_site import Daemon, Site, SiteError  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LAB = os.path.join(ROOT, 'tests', 'lab', 'lab')
@@ -116,6 +116,7 @@ def main():
     parser.add_argument('build', help='build folder with the programs')
     parser.add_argument('--keep', action='store_true', help='leave everything up and print how to go on by hand')
     args = parser.parse_args()
+    Daemon.outlive = args.keep
     top = tempfile.mkdtemp(prefix='postern-demo-')
     lab_dir, kept, code = os.path.join(top, 'lab'), False, 1
     site = None

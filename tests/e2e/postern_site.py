@@ -3,6 +3,7 @@
 Everything lives under one folder and ends with Site.close(). Nothing here sleeps to synchronise: readiness is probed. Used by the demo
 and by the end-to-end tests; the accounts and the domain controller come from tests/lab.
 """
+import ctypes
 import json
 import os
 import shlex
@@ -35,8 +36,13 @@ def wait_for(what, probe, seconds=READY_S, interval=0.05):
         time.sleep(interval)
 
 
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
 class Daemon:
-    """One process of ours, its output in a file."""
+    """One process of ours, its output in a file. It ends with us, even if we are killed, unless outlive is set."""
+    outlive = False
 
     def __init__(self, name, argv, log, env=None):
         self.name, self.argv, self.log, self.env = name, argv, log, env
@@ -45,8 +51,12 @@ class Daemon:
 
     def start(self):
         with open(self.log, 'ab') as out:
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                            env=self.env, start_new_session=True)
+            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env,
+                                            start_new_session=True, preexec_fn=None if self.outlive else self.end_with_parent)
+
+    @staticmethod
+    def end_with_parent():
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
     @property
     def pid(self):

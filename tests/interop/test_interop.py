@@ -56,7 +56,7 @@ def make_tests():
 
         @classmethod
         def roster_seq(cls, connector):
-            status = json.loads(connector.postern('status', '--json'))
+            status = json.loads(connector.postern('status', '--json', check=False).stdout)
             return status['parts']['validator']['value']['roster_seq']
 
         @classmethod
