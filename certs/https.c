@@ -361,7 +361,9 @@ static int broken(const struct exchange *x, CURLcode code, struct error *err)
         curl_easy_getinfo(x->https->curl, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
         if (proxy_status >= 300 && x->given == 0)
                 return not_connected(x, err);
-        if (code == CURLE_SSL_CONNECT_ERROR || strstr(reason, "alert"))
+        /* With bytes of the body given, a failed handshake is that of a second connection: the first one
+         * broke. */
+        if ((code == CURLE_SSL_CONNECT_ERROR && x->given == 0) || strstr(reason, "alert"))
                 return error_fail(err, -EPROTO, "%s: TLS fails: %s", x->host, reason);
         if (code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CIPHER)
                 return error_fail(err, -EPROTO, "%s: the CA file or client certificate cannot be used: %s",
