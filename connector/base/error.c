@@ -1,8 +1,8 @@
 /*
  * The sentence that goes up with a failure.
  *
- * Invariant: the text is always NUL-terminated, valid enough for a log line (no control characters) and cut
- * only between UTF-8 characters. Nothing here logs, allocates or translates codes.
+ * Invariant: the text is always NUL-terminated, valid UTF-8 without control characters, whatever was put into
+ * it, and cut only between characters. Nothing here logs, allocates or translates codes.
  */
 #include "connector/base/error.h"
 
@@ -11,17 +11,26 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Replaces control characters and drops a UTF-8 character that was cut in half at the end. */
-static void tidy(char *text, bool cut)
-{
-        size_t n = strlen(text);
+#include "connector/base/text.h"
 
-        for (size_t i = 0; i < n; i++)
-                if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+/* Replaces control characters and bytes that are no UTF-8, as a "%.40s" may leave them. */
+static void make_plain(char *text)
+{
+        size_t n = strlen(text), step;
+
+        for (size_t i = 0; i < n; i += step ? step : 1) {
+                uint32_t c = 0;
+                step = utf8_next(text + i, n - i, &c);
+                if (step == 0 || c < 0x20 || c == 0x7f)
                         text[i] = '?';
-        if (!cut)
-                return;
-        size_t start = n;
+        }
+}
+
+/* Drops a UTF-8 character that was cut in half at the end. */
+static void drop_half(char *text)
+{
+        size_t n = strlen(text), start = n;
+
         while (start > 0 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
                 start--;
         if (start == 0)
@@ -30,6 +39,13 @@ static void tidy(char *text, bool cut)
         size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
         if (n - (start - 1) < want)
                 text[start - 1] = '\0';
+}
+
+static void tidy(char *text, bool cut)
+{
+        if (cut)
+                drop_half(text);
+        make_plain(text);
 }
 
 static void __attribute__((format(printf, 2, 0))) write_text(struct error *err, const char *fmt, va_list ap)

@@ -65,6 +65,18 @@ static void test_cut_between_characters(void **state)
                 }
 }
 
+/* A width in the format cuts wherever it falls, and some bytes were never text. */
+static void test_no_text_becomes_text(void **state)
+{
+        struct error err;
+
+        (void)state;
+        (void)error_fail(&err, -1, "member \"%.3s\"", "ab\xc3\xa9");
+        assert_string_equal(err.text, "member \"ab?\"");
+        (void)error_prefix(&err, -1, "%s", "\xff\xc3+\xc3\xa9");
+        assert_string_equal(err.text, "??+\xc3\xa9: member \"ab?\"");
+}
+
 static void test_exact_fit_is_not_cut(void **state)
 {
         struct error err;
@@ -84,6 +96,7 @@ int main(void)
                 cmocka_unit_test(test_prefix),
                 cmocka_unit_test(test_control_characters_are_replaced),
                 cmocka_unit_test(test_cut_between_characters),
+                cmocka_unit_test(test_no_text_becomes_text),
                 cmocka_unit_test(test_exact_fit_is_not_cut),
         };
 
