@@ -248,10 +248,11 @@ struct session *session_find(struct tenant *t, const char *id)
         return NULL;
 }
 
-/* A connector that opens stream after stream keeps the newest few. */
-static void shed_oldest(struct tenant *t, const char *connector)
+/* A process holds one stream to a node: an older one of its boot is a connection that broke without a word,
+ * and would swallow requests. Of boots side by side the newest few stay. */
+static void shed_older(struct tenant *t, const char *connector, const char *boot)
 {
-        struct session *s, *oldest = NULL;
+        struct session *s, *oldest = NULL, *same = NULL;
         unsigned n = 0;
 
         TAILQ_FOREACH (s, &t->sessions, entry) {
@@ -260,8 +261,12 @@ static void shed_oldest(struct tenant *t, const char *connector)
                 n++;
                 if (!oldest)
                         oldest = s;
+                if (strcmp(s->boot, boot) == 0)
+                        same = s;
         }
-        if (n >= SESSIONS_PER_CONNECTOR && oldest)
+        if (same)
+                sink_drop(same, "a newer session of the same boot");
+        else if (n >= SESSIONS_PER_CONNECTOR && oldest)
                 sink_drop(oldest, "a newer session of the same connector");
 }
 
@@ -322,7 +327,7 @@ void link_stream(struct relay *relay, struct http_req *r)
                 http_fail(r, PROBLEM_DRAINING, NULL);
                 return;
         }
-        shed_oldest(peer.tenant, peer.connector.id);
+        shed_older(peer.tenant, peer.connector.id, boot);
         if (peer.tenant->n_sessions >= relay->config.links_per_tenant) {
                 http_problem(r, &(struct problem){.type = PROBLEM_BUSY,
                                                   .detail = "too many links of this tenant",

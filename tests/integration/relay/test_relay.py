@@ -374,6 +374,26 @@ class SignIns(RelayTest):
         c.report([{'id': id, 'is': 'verdict', 'jwe': 'c..c.c.c'}])
         self.assertEqual(later.result()[0], 200)
 
+    def test_a_new_stream_takes_the_place_of_one_that_broke_without_a_word(self):
+        """The old connection is open as far as the relay can see: it must get no request that is for the new one."""
+        relay = self.relay
+        c, = self.linked('silent')
+        waiting = relay.sign_in_later(relay.seal(c), budget=10000)
+        first = c.next('request')['id']
+        c.report([{'id': first, 'is': 'received'}])
+        silent = []
+        for _ in range(3):
+            silent.append(c.stream)
+            c.go()
+            later = relay.sign_in_later(relay.seal(c), budget=3000)
+            id = c.next('request', 5)['id']
+            c.report([{'id': id, 'is': 'verdict', 'jwe': 'c..c.c.c'}])
+            self.assertEqual(later.result()[0], 200)
+        c.report([{'id': first, 'is': 'verdict', 'jwe': 'c..c.c.c'}])
+        self.assertEqual(waiting.result()[0], 200)
+        for s in silent:
+            s.close()
+
     def test_reports_of_others(self):
         relay = self.relay
         a, b = self.linked('owner', 'thief')
