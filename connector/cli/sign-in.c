@@ -153,6 +153,9 @@ static int sign_in(struct service_store *s, const char *bearer, struct client_re
         secret_free(password);
         if (r < 0)
                 return r;
+        /* settings are remembered once they have worked: a mistyped pin or relay must not spoil the next call */
+        if (!ret->has_verdict && client_roster_seq(client) <= s->roster_seq)
+                return 0;
         s->roster_seq = client_roster_seq(client);
         return service_store_save(s, err);
 }
