@@ -326,6 +326,17 @@ static bool over_share(const struct conn *c)
         return n > c->http->config.per_address_max;
 }
 
+/* Those on their way out count no more; those of this turn that were not looked at yet, not yet. */
+static bool is_full(const struct http *http)
+{
+        const struct conn *c;
+        unsigned n = 0;
+
+        TAILQ_FOREACH (c, &http->conns, link)
+                n += c->admitted && c->state != CONN_CLOSING;
+        return n >= http->config.connections_max;
+}
+
 /*
  * Which connection makes room: the oldest that has not brought a whole request yet, else the oldest that
  * waits between two. So those who hold connections open for nothing lock nobody out. NULL: all have work.
@@ -369,7 +380,7 @@ static void admit(struct conn *c)
         note_address(c);
         if (over_share(c))
                 out = c;
-        else if (c->http->n_conns > c->http->config.connections_max && !(out = least_missed(c->http)))
+        else if (is_full(c->http) && !(out = least_missed(c->http)))
                 out = c;
         c->admitted = true;
         if (out) {
