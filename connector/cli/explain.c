@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "connector/cli/view.h"
+#include "queue/wire.h"
 #include "validate/outcome.h"
 
 static const struct cli_usage usage = {
@@ -218,8 +219,12 @@ static void show_hops(const json_t *r)
         if (declined[0]) {
                 (void)snprintf(text, sizeof(text), "declined: %s", decline_text(declined));
                 step(view_number(r, "ms_total", 0), text);
-                (void)printf("             the relay was free to ask another connector; look there for the "
-                             "answer\n");
+                (void)printf("             %s\n",
+                             decline_may_move_on(declined)
+                                     ? "the relay was free to ask another connector; look there for "
+                                       "the answer"
+                                     : "no other connector was asked; the sign-in service was told "
+                                       "that its request was not taken");
         } else {
                 step(view_number(r, "ms_opened", 0), "opened; service, signature and age checked");
                 show_answer_hop(r);
