@@ -19,40 +19,11 @@
 #include "connector/base/cleanup.h"
 #include "connector/base/secret.h"
 
-static inline EVP_MD_CTX *md_ctx_free(EVP_MD_CTX *ctx)
-{
-        EVP_MD_CTX_free(ctx);
-        return NULL;
-}
-DEFINE_FREEP(EVP_MD_CTX, md_ctx_free)
-
-static inline EVP_CIPHER_CTX *cipher_ctx_free(EVP_CIPHER_CTX *ctx)
-{
-        EVP_CIPHER_CTX_free(ctx);
-        return NULL;
-}
-DEFINE_FREEP(EVP_CIPHER_CTX, cipher_ctx_free)
-
-static inline EVP_PKEY_CTX *pkey_ctx_free(EVP_PKEY_CTX *ctx)
-{
-        EVP_PKEY_CTX_free(ctx);
-        return NULL;
-}
-DEFINE_FREEP(EVP_PKEY_CTX, pkey_ctx_free)
-
-static inline ECDSA_SIG *sig_free(ECDSA_SIG *sig)
-{
-        ECDSA_SIG_free(sig);
-        return NULL;
-}
-DEFINE_FREEP(ECDSA_SIG, sig_free)
-
-static inline BIGNUM *bn_free(BIGNUM *bn)
-{
-        BN_free(bn);
-        return NULL;
-}
-DEFINE_FREEP(BIGNUM, bn_free)
+DEFINE_VOID_FREEP(EVP_MD_CTX, EVP_MD_CTX_free)
+DEFINE_VOID_FREEP(EVP_CIPHER_CTX, EVP_CIPHER_CTX_free)
+DEFINE_VOID_FREEP(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
+DEFINE_VOID_FREEP(ECDSA_SIG, ECDSA_SIG_free)
+DEFINE_VOID_FREEP(BIGNUM, BN_free)
 
 static int fail(int code)
 {
@@ -100,7 +71,8 @@ int crypto_keygen(EVP_PKEY **ret_key)
         EVP_PKEY *key = NULL;
 
         if (!ctx) {
-                _cleanup_(pkey_ctx_freep) EVP_PKEY_CTX *fresh = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+                _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *fresh =
+                        EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
 
                 if (!fresh || EVP_PKEY_keygen_init(fresh) != 1 ||
                     EVP_PKEY_CTX_set_group_name(fresh, "P-256") != 1)
@@ -116,7 +88,7 @@ int crypto_keygen(EVP_PKEY **ret_key)
 int crypto_point_import(EVP_PKEY **ret_key, const uint8_t xy[P256_POINT_LEN])
 {
         static EVP_PKEY_CTX *ctx; /* ready to import */
-        _cleanup_(pkey_ctx_freep) EVP_PKEY_CTX *check = NULL;
+        _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *check = NULL;
         char group[] = "P-256";
         uint8_t point[1 + P256_POINT_LEN] = {4};
         OSSL_PARAM params[] = {
@@ -148,7 +120,7 @@ int crypto_point_import(EVP_PKEY **ret_key, const uint8_t xy[P256_POINT_LEN])
 /* One coordinate as 32 bytes. */
 static int coordinate(const EVP_PKEY *key, const char *param, uint8_t out[32])
 {
-        _cleanup_(bn_freep) BIGNUM *bn = NULL;
+        _cleanup_(free_BIGNUMp) BIGNUM *bn = NULL;
 
         if (EVP_PKEY_get_bn_param(key, param, &bn) != 1 || BN_bn2binpad(bn, out, 32) != 32)
                 return fail(-EBADMSG);
@@ -175,7 +147,7 @@ int crypto_point_export(const EVP_PKEY *key, uint8_t xy[P256_POINT_LEN])
 static int signature_to_raw(uint8_t raw[ES256_LEN], const uint8_t *der, size_t n)
 {
         const uint8_t *p = der;
-        _cleanup_(sig_freep) ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long)n);
+        _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long)n);
 
         if (!sig || BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, 32) != 32 ||
             BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + 32, 32) != 32)
@@ -186,9 +158,9 @@ static int signature_to_raw(uint8_t raw[ES256_LEN], const uint8_t *der, size_t n
 /* Raw to DER; returns its length or -ENOMEM. At most 72 bytes for P-256. */
 static int signature_to_der(uint8_t der[80], const uint8_t raw[ES256_LEN])
 {
-        _cleanup_(sig_freep) ECDSA_SIG *sig = ECDSA_SIG_new();
-        _cleanup_(bn_freep) BIGNUM *r = BN_bin2bn(raw, 32, NULL);
-        _cleanup_(bn_freep) BIGNUM *s = BN_bin2bn(raw + 32, 32, NULL);
+        _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = ECDSA_SIG_new();
+        _cleanup_(free_BIGNUMp) BIGNUM *r = BN_bin2bn(raw, 32, NULL);
+        _cleanup_(free_BIGNUMp) BIGNUM *s = BN_bin2bn(raw + 32, 32, NULL);
         uint8_t *p = der;
 
         if (!sig || !r || !s || ECDSA_SIG_set0(sig, r, s) != 1)
@@ -199,7 +171,7 @@ static int signature_to_der(uint8_t der[80], const uint8_t raw[ES256_LEN])
 
 int crypto_es256_sign(uint8_t signature[ES256_LEN], EVP_PKEY *key, const void *bytes, size_t n)
 {
-        _cleanup_(md_ctx_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        _cleanup_(free_EVP_MD_CTXp) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
         uint8_t der[128];
         size_t len = sizeof(der);
 
@@ -213,7 +185,7 @@ int crypto_es256_sign(uint8_t signature[ES256_LEN], EVP_PKEY *key, const void *b
 
 int crypto_es256_verify(const uint8_t signature[ES256_LEN], EVP_PKEY *key, const void *bytes, size_t n)
 {
-        _cleanup_(md_ctx_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        _cleanup_(free_EVP_MD_CTXp) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
         uint8_t der[80];
         int len = signature_to_der(der, signature);
 
@@ -226,7 +198,7 @@ int crypto_es256_verify(const uint8_t signature[ES256_LEN], EVP_PKEY *key, const
 
 int crypto_ecdh(uint8_t z[32], EVP_PKEY *own, EVP_PKEY *peer)
 {
-        _cleanup_(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+        _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
         size_t len = 32;
 
         if (!ctx)
@@ -256,7 +228,7 @@ static int update_lv(EVP_MD_CTX *ctx, const char *data)
 
 int crypto_concat_kdf(uint8_t *out, const uint8_t z[32], const struct crypto_kdf *info)
 {
-        _cleanup_(md_ctx_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        _cleanup_(free_EVP_MD_CTXp) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
         uint8_t digest[SHA256_LEN];
 
         if (!ctx)
@@ -275,7 +247,7 @@ int crypto_concat_kdf(uint8_t *out, const uint8_t z[32], const struct crypto_kdf
 
 int crypto_wrap(uint8_t out[WRAPPED_LEN], const uint8_t kek[32], const uint8_t cek[CEK_LEN])
 {
-        _cleanup_(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+        _cleanup_(free_EVP_CIPHER_CTXp) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
         int n = 0, tail = 0;
 
         if (!ctx)
@@ -290,7 +262,7 @@ int crypto_wrap(uint8_t out[WRAPPED_LEN], const uint8_t kek[32], const uint8_t c
 
 int crypto_unwrap(uint8_t cek[CEK_LEN], const uint8_t kek[32], const uint8_t wrapped[WRAPPED_LEN])
 {
-        _cleanup_(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+        _cleanup_(free_EVP_CIPHER_CTXp) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
         uint8_t plain[WRAPPED_LEN]; /* room for what the provider may write before its check */
         int n = 0;
         int r = 0;
@@ -311,7 +283,7 @@ int crypto_unwrap(uint8_t cek[CEK_LEN], const uint8_t kek[32], const uint8_t wra
 int crypto_gcm_seal(const struct crypto_gcm *p, const void *plain, size_t n, uint8_t *out,
                     uint8_t tag[GCM_TAG_LEN])
 {
-        _cleanup_(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+        _cleanup_(free_EVP_CIPHER_CTXp) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
         int len = 0;
 
         if (!ctx)
@@ -330,7 +302,7 @@ int crypto_gcm_seal(const struct crypto_gcm *p, const void *plain, size_t n, uin
 int crypto_gcm_open(const struct crypto_gcm *p, const void *cipher, size_t n, const uint8_t tag[GCM_TAG_LEN],
                     uint8_t *out)
 {
-        _cleanup_(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+        _cleanup_(free_EVP_CIPHER_CTXp) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
         uint8_t expected[GCM_TAG_LEN];
         int len = 0;
 

@@ -25,20 +25,12 @@
 #define ANSWER_CERTS_MAX 16
 #define URI_MAX (sizeof("urn:postern::") + TENANT_MAX + 64)
 
-#define DEFINE_SSL_FREEP(type, fn)                                                                           \
-        static inline type *free_##type(type *p)                                                             \
-        {                                                                                                    \
-                fn(p);                                                                                       \
-                return NULL;                                                                                 \
-        }                                                                                                    \
-        DEFINE_FREEP(type, free_##type)
-
-DEFINE_SSL_FREEP(BIO, BIO_free_all)
-DEFINE_SSL_FREEP(X509, X509_free)
-DEFINE_SSL_FREEP(X509_REQ, X509_REQ_free)
-DEFINE_SSL_FREEP(X509_NAME, X509_NAME_free)
-DEFINE_SSL_FREEP(PKCS7, PKCS7_free)
-DEFINE_SSL_FREEP(GENERAL_NAMES, GENERAL_NAMES_free)
+DEFINE_VOID_FREEP(BIO, BIO_free_all)
+DEFINE_VOID_FREEP(X509, X509_free)
+DEFINE_VOID_FREEP(X509_REQ, X509_REQ_free)
+DEFINE_VOID_FREEP(X509_NAME, X509_NAME_free)
+DEFINE_VOID_FREEP(PKCS7, PKCS7_free)
+DEFINE_VOID_FREEP(GENERAL_NAMES, GENERAL_NAMES_free)
 
 static int fail(struct error *err, int code, const char *text)
 {

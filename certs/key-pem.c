@@ -29,18 +29,10 @@
 #define SCRYPT_R 8
 #define SCRYPT_P 5
 
-#define DEFINE_SSL_FREEP(type, fn)                                                                           \
-        static inline type *free_##type(type *p)                                                             \
-        {                                                                                                    \
-                fn(p);                                                                                       \
-                return NULL;                                                                                 \
-        }                                                                                                    \
-        DEFINE_FREEP(type, free_##type)
-
-DEFINE_SSL_FREEP(BIO, BIO_free_all)
-DEFINE_SSL_FREEP(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free)
-DEFINE_SSL_FREEP(X509_SIG, X509_SIG_free)
-DEFINE_SSL_FREEP(EVP_PKEY, EVP_PKEY_free)
+DEFINE_VOID_FREEP(BIO, BIO_free_all)
+DEFINE_VOID_FREEP(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free)
+DEFINE_VOID_FREEP(X509_SIG, X509_SIG_free)
+DEFINE_VOID_FREEP(EVP_PKEY, EVP_PKEY_free)
 
 /* One PEM block, its contents in the secure heap. */
 struct pem {

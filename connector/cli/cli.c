@@ -62,30 +62,6 @@ int cli_usage_error(const struct cli *cli, const char *fmt, ...)
         return CLI_USAGE;
 }
 
-int cli_usage(const char *command, const char *fmt, ...)
-{
-        char program[64];
-        va_list ap;
-
-        (void)snprintf(program, sizeof(program), "postern %s", command);
-        va_start(ap, fmt);
-        if (fmt)
-                complain(program, fmt, ap);
-        va_end(ap);
-        (void)fprintf(stderr, "%s --help shows the use\n", program);
-        return CLI_USAGE;
-}
-
-int cli_fail(const char *fmt, ...)
-{
-        va_list ap;
-
-        va_start(ap, fmt);
-        complain("postern", fmt, ap);
-        va_end(ap);
-        return CLI_FAILED;
-}
-
 /* ---- suggestions ---- */
 
 static size_t least(size_t a, size_t b, size_t c)

@@ -84,12 +84,6 @@ struct cli_command {
  * about: a line on what the group is. Wrong words are named on stderr, with a suggestion. */
 int cli_dispatch(struct cli *cli, const struct cli_command *table, const char *about, int argc, char **argv);
 
-/* For a subcommand that reads its options by getopt_long itself: "postern COMMAND: text" and where to find
- * help, on stderr; without text (getopt has named the word) only the latter. Returns CLI_USAGE. */
-int cli_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* "postern: text" to stderr; returns CLI_FAILED. */
-int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
 /* "postern tenant: text" to stderr; returns CLI_FAILED. */
 int cli_error(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same, returns CLI_USAGE. */

@@ -2,8 +2,8 @@
  * What the validator tells of itself: to the link (readiness, statement, identity) and to the ledger
  * (status).
  *
- * Readiness is per realm: in the roster, a live DC. The statement travels only when it is new or the link is;
- * the proof of possession only while the identity still waits for approval.
+ * Readiness is per realm: in the roster, a live DC. Each frame to the link is complete, statement and a fresh
+ * proof of possession included; the link decides what the relay has to hear.
  */
 #include "connector/validator/validator.h"
 
