@@ -1,7 +1,7 @@
 /*
  * Foreign codes -> reasons: LDAP results with AD's sub-codes, KRB-ERROR codes and the NTSTATUS behind them.
  *
- * Invariant: total. A code that is in no table here ends as unavailable with its raw value shown.
+ * Invariant: total. A code that is in no row of outcome-table.c ends as unavailable with its raw value shown.
  * password_proved is said only for codes that AD gives after it checked the password, and over Kerberos only
  * when our own preauthentication was in the request. Sources: [MS-ERREF], [MS-KILE], RFC 4511, RFC 4120 and
  * measurements (Samba answers LDAP data 52f for Protected Users to a wrong password, too).
@@ -12,133 +12,32 @@
 #include <string.h>
 
 #include "validate/edata.h"
+#include "validate/outcome-table.h"
 
 #define LDAP_SUCCESS 0
-#define LDAP_STRONGER_AUTH_REQUIRED 8
-#define LDAP_REFERRAL 10
 #define LDAP_INVALID_CREDENTIALS 49
 #define SEC_E_BAD_BINDINGS "80090346"
-
-#define NTSTATUS_NONE 0
-#define WIN32_NONE UINT32_MAX
-
-/* One of AD's causes, as LDAP shows it (a Win32 error) and as Kerberos does (an NTSTATUS). */
-struct cause {
-        uint32_t win32, ntstatus;
-        enum reason reason;
-        enum counted counted;
-        bool ldap_proves, krb_proves;
-        const char *name;
-};
-
-/* clang-format off */
-static const struct cause causes[] = {
-        { 0x525, 0xC0000064, REASON_UNKNOWN_USER,            COUNTED_NO,  false, false, "NO_SUCH_USER" },
-        { 0x52e, 0xC000006D, REASON_WRONG_PASSWORD,          COUNTED_YES, false, false, "LOGON_FAILURE" },
-        { WIN32_NONE, 0xC000006A, REASON_WRONG_PASSWORD,     COUNTED_YES, false, false, "WRONG_PASSWORD" },
-        { 0x52f, NTSTATUS_NONE, REASON_ACCOUNT_RESTRICTION,  COUNTED_UNKNOWN, false, false, "ACCOUNT_RESTRICTION" },
-        { WIN32_NONE, 0xC000006E, REASON_ACCOUNT_RESTRICTION, COUNTED_NO, false, true,  "ACCOUNT_RESTRICTION" },
-        { 0x530, 0xC000006F, REASON_LOGON_HOURS,             COUNTED_NO,  true,  true,  "INVALID_LOGON_HOURS" },
-        { 0x531, 0xC0000070, REASON_WORKSTATION,             COUNTED_NO,  true,  true,  "INVALID_WORKSTATION" },
-        { 0x532, 0xC0000071, REASON_PASSWORD_EXPIRED,        COUNTED_NO,  true,  true,  "PASSWORD_EXPIRED" },
-        { 0x533, 0xC0000072, REASON_DISABLED,                COUNTED_NO,  true,  false, "ACCOUNT_DISABLED" },
-        { 0x534, 0xC0000073, REASON_DC_ERROR,                COUNTED_UNKNOWN, false, false, "NONE_MAPPED" },
-        { 0x569, 0xC000015B, REASON_LOGON_TYPE,              COUNTED_NO,  true,  true,  "LOGON_TYPE_NOT_GRANTED" },
-        { 0x568, 0xC000015A, REASON_TOO_MANY_GROUPS,         COUNTED_NO,  true,  true,  "TOO_MANY_CONTEXT_IDS" },
-        { 0x701, 0xC0000193, REASON_ACCOUNT_EXPIRED,         COUNTED_NO,  true,  true,  "ACCOUNT_EXPIRED" },
-        { 0x773, 0xC0000224, REASON_MUST_CHANGE_PASSWORD,    COUNTED_NO,  true,  true,  "PASSWORD_MUST_CHANGE" },
-        { 0x775, 0xC0000234, REASON_LOCKED_OUT,              COUNTED_NO,  false, false, "ACCOUNT_LOCKED_OUT" },
-        { 0x51f, 0xC000005E, REASON_DC_ERROR,                COUNTED_UNKNOWN, false, false, "NO_LOGON_SERVERS" },
-        { 0x576, 0xC0000133, REASON_CLOCK_SKEW,              COUNTED_UNKNOWN, false, false, "TIME_SKEW" },
-        { 0x6fc, 0xC000018C, REASON_TRUST_FAILURE,           COUNTED_UNKNOWN, false, false, "TRUSTED_DOMAIN_FAILURE" },
-        { 0x6fb, 0xC000018B, REASON_TRUST_FAILURE,           COUNTED_UNKNOWN, false, false, "NO_TRUST_SAM_ACCOUNT" },
-        { 0x78f, 0xC0000413, REASON_AUTHENTICATION_FIREWALL, COUNTED_NO,  true,  true,  "AUTHENTICATION_FIREWALL" },
-        { 0x57,  0xC000000D, REASON_NAME_AMBIGUOUS,          COUNTED_UNKNOWN, false, false, "INVALID_PARAMETER" },
-        { WIN32_NONE, 0xC00002FA, REASON_SMARTCARD_REQUIRED, COUNTED_UNKNOWN, false, false, "SMARTCARD_LOGON_REQUIRED" },
-        { WIN32_NONE, 0xC000018A, REASON_TRUST_FAILURE,      COUNTED_UNKNOWN, false, false, "NO_TRUST_LSA_SECRET" },
-        { WIN32_NONE, 0xC0000190, REASON_TRUST_FAILURE,      COUNTED_UNKNOWN, false, false, "TRUST_FAILURE" },
-        { WIN32_NONE, 0xC0000062, REASON_DC_ERROR,           COUNTED_UNKNOWN, false, false, "INVALID_ACCOUNT_NAME" },
-        { WIN32_NONE, 0xC0000192, REASON_DC_ERROR,           COUNTED_UNKNOWN, false, false, "NETLOGON_NOT_STARTED" },
-        { WIN32_NONE, 0xC00000DC, REASON_DC_ERROR,           COUNTED_UNKNOWN, false, false, "INVALID_SERVER_STATE" },
-        { WIN32_NONE, 0xC0000198, REASON_DC_ERROR,           COUNTED_UNKNOWN, false, false, "NOLOGON_INTERDOMAIN_TRUST_ACCOUNT" },
-        { WIN32_NONE, 0xC0000199, REASON_DC_ERROR,           COUNTED_UNKNOWN, false, false, "NOLOGON_WORKSTATION_TRUST_ACCOUNT" },
-        { WIN32_NONE, 0xC000019A, REASON_DC_ERROR,           COUNTED_UNKNOWN, false, false, "NOLOGON_SERVER_TRUST_ACCOUNT" },
-};
-
-struct named { int32_t code; enum reason reason; const char *name; };
-
-/* LDAP results of a bind that are no verdict. */
-static const struct named ldap_results[] = {
-        { 1,  REASON_DC_ERROR, "operationsError" },
-        { 2,  REASON_DC_ERROR, "protocolError" },
-        { 3,  REASON_DC_ERROR, "timeLimitExceeded" },
-        { 7,  REASON_DC_ERROR, "authMethodNotSupported" },
-        { LDAP_STRONGER_AUTH_REQUIRED, REASON_DC_SIGNING_REQUIRED, "strongerAuthRequired" },
-        { LDAP_REFERRAL, REASON_REFERRAL, "referral" },
-        { 11, REASON_DC_ERROR, "adminLimitExceeded" },
-        { 13, REASON_DC_SIGNING_REQUIRED, "confidentialityRequired" },
-        { 14, REASON_DC_ERROR, "saslBindInProgress" },
-        { 32, REASON_DC_ERROR, "noSuchObject" },
-        { 34, REASON_DC_ERROR, "invalidDNSyntax" },
-        { 48, REASON_DC_ERROR, "inappropriateAuthentication" },
-        { 50, REASON_DC_ERROR, "insufficientAccessRights" },
-        { 51, REASON_DC_ERROR, "busy" },
-        { 52, REASON_DC_ERROR, "unavailable" },
-        { 53, REASON_DC_ERROR, "unwillingToPerform" },
-        { 80, REASON_DC_ERROR, "other" },
-};
-
-/* KRB-ERROR codes without an NTSTATUS that says more. */
-static const struct named krb_errors[] = {
-        { 1,  REASON_ACCOUNT_EXPIRED, "NAME_EXP" }, /* MIT's KDC; AD says 18 */
-        { 6,  REASON_UNKNOWN_USER, "C_PRINCIPAL_UNKNOWN" },
-        { 7,  REASON_DC_ERROR, "S_PRINCIPAL_UNKNOWN" },
-        { 8,  REASON_NAME_AMBIGUOUS, "PRINCIPAL_NOT_UNIQUE" },
-        { 9,  REASON_DC_ERROR, "NULL_KEY" },
-        { 12, REASON_ACCOUNT_RESTRICTION, "POLICY" },
-        { 13, REASON_DC_ERROR, "BADOPTION" },
-        { 14, REASON_ETYPE_NOSUPP, "ETYPE_NOSUPP" },
-        { 16, REASON_DC_ERROR, "PADATA_TYPE_NOSUPP" },
-        { 18, REASON_REVOKED, "CLIENT_REVOKED" },
-        { 23, REASON_PASSWORD_EXPIRED, "KEY_EXPIRED" },
-        { 24, REASON_WRONG_PASSWORD, "PREAUTH_FAILED" },
-        { 25, REASON_DC_ERROR, "PREAUTH_REQUIRED" },
-        { 26, REASON_DC_ERROR, "SERVER_NOMATCH" },
-        { 29, REASON_DC_ERROR, "SVC_UNAVAILABLE" },
-        { 31, REASON_WRONG_PASSWORD, "BAD_INTEGRITY" },
-        { 32, REASON_DC_ERROR, "TKT_EXPIRED" },
-        { 34, REASON_DC_ERROR, "REPEAT" },
-        { 36, REASON_DC_ERROR, "BADMATCH" },
-        { 37, REASON_CLOCK_SKEW, "SKEW" },
-        { 41, REASON_DC_ERROR, "MODIFIED" },
-        { 44, REASON_DC_ERROR, "BADKEYVER" },
-        { 52, REASON_DC_ERROR, "RESPONSE_TOO_BIG" },
-        { 60, REASON_DC_ERROR, "GENERIC" },
-        { 68, REASON_REFERRAL, "WRONG_REALM" },
-};
-/* clang-format on */
-
 #define KRB_POLICY 12
 #define KRB_REVOKED 18
 #define KRB_PREAUTH_REQUIRED 25
 
-static const struct cause *cause_by_win32(uint32_t code)
+static const struct outcome_cause *cause_by_win32(uint32_t code)
 {
-        for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
-                if (causes[i].win32 == code && code != WIN32_NONE)
-                        return &causes[i];
+        for (size_t i = 0; i < outcome_causes_n; i++)
+                if (outcome_causes[i].win32 == code && code != WIN32_NONE)
+                        return &outcome_causes[i];
         return NULL;
 }
 
-static const struct cause *cause_by_ntstatus(uint32_t status)
+static const struct outcome_cause *cause_by_ntstatus(uint32_t status)
 {
-        for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
-                if (causes[i].ntstatus == status && status != NTSTATUS_NONE)
-                        return &causes[i];
+        for (size_t i = 0; i < outcome_causes_n; i++)
+                if (outcome_causes[i].ntstatus == status && status != NTSTATUS_NONE)
+                        return &outcome_causes[i];
         return NULL;
 }
 
-static const struct named *named_find(const struct named *rows, size_t n, int32_t code)
+static const struct outcome_code *named_find(const struct outcome_code *rows, size_t n, int32_t code)
 {
         for (size_t i = 0; i < n; i++)
                 if (rows[i].code == code)
@@ -194,7 +93,7 @@ static bool find_data(const char *text, size_t n, uint32_t *ret_data)
 
 static void invalid_credentials(struct outcome *out, const char *diagnostic, size_t n)
 {
-        const struct cause *cause;
+        const struct outcome_cause *cause;
 
         if (find_end(diagnostic, n, SEC_E_BAD_BINDINGS)) {
                 set(out, REASON_DC_CHANNEL_BINDING, false, COUNTED_NO);
@@ -218,7 +117,7 @@ static void invalid_credentials(struct outcome *out, const char *diagnostic, siz
 
 void outcome_from_ldap(struct outcome *out, int result, const char *diagnostic, unsigned long n)
 {
-        const struct named *row;
+        const struct outcome_code *row;
 
         out->has_ldap = true;
         out->ldap = result;
@@ -230,7 +129,7 @@ void outcome_from_ldap(struct outcome *out, int result, const char *diagnostic, 
                 invalid_credentials(out, diagnostic, n);
                 return;
         }
-        row = named_find(ldap_results, sizeof ldap_results / sizeof *ldap_results, result);
+        row = named_find(outcome_ldap_results, outcome_ldap_results_n, result);
         set(out, row ? row->reason : REASON_DC_ERROR, false, COUNTED_UNKNOWN);
         snprintf(out->context, sizeof out->context, "LDAP result %d (%s)", result,
                  row ? row->name : "not a result this program knows");
@@ -261,7 +160,8 @@ static enum counted krb_counted(const struct krb_refusal *refusal, enum reason r
 
 /* A code alone. Without preauthentication nothing is known of the password, and 12 is the demand for armour.
  */
-static void from_krb_code(struct outcome *out, const struct named *row, const struct krb_refusal *refusal)
+static void from_krb_code(struct outcome *out, const struct outcome_code *row,
+                          const struct krb_refusal *refusal)
 {
         enum reason reason = row ? row->reason : REASON_DC_ERROR;
 
@@ -275,7 +175,7 @@ static void from_krb_code(struct outcome *out, const struct named *row, const st
 }
 
 /* What a KDC said with an NTSTATUS. A wrong password is a verdict only on a request that proved one. */
-static void from_krb_cause(struct outcome *out, const struct cause *cause, bool preauth)
+static void from_krb_cause(struct outcome *out, const struct outcome_cause *cause, bool preauth)
 {
         enum reason reason = cause->reason;
 
@@ -287,8 +187,8 @@ static void from_krb_cause(struct outcome *out, const struct cause *cause, bool 
 void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal)
 {
         int32_t code = refusal->code;
-        const struct named *row = named_find(krb_errors, sizeof krb_errors / sizeof *krb_errors, code);
-        const struct cause *cause = NULL;
+        const struct outcome_code *row = named_find(outcome_krb_errors, outcome_krb_errors_n, code);
+        const struct outcome_cause *cause = NULL;
         const char *name = row ? row->name : "not a code this program knows";
 
         out->has_krb = true;

@@ -24,15 +24,19 @@ enum method { METHOD_NONE = 0, METHOD_KRB5, METHOD_LDAP };
 enum reason {
         REASON_INTERNAL = 0,
         REASON_OK,
+        REASON_PASSWORD_CHANGED, /* change-password: done, and the new one was accepted */
         /* credentials */
         REASON_WRONG_PASSWORD,
         REASON_UNKNOWN_USER,
+        REASON_ALIAS_UNKNOWN, /* the search for an alternate id found no account */
         /* input refused before any DC is asked (class credentials, may_have_counted no) */
         REASON_EMPTY_PASSWORD,
         REASON_BAD_PASSWORD_FORM, /* NUL, over-long or not UTF-8 */
         REASON_BAD_NAME_FORM,     /* neither UPN nor DOMAIN\name nor (with a default domain) a bare name; NUL,
                                      over-long, not UTF-8 */
         REASON_UNKNOWN_DOMAIN,
+        REASON_BAD_NEW_PASSWORD, /* change-password: the new one is empty, over-long, not UTF-8 or the old one
+                                  */
         /* policy */
         REASON_DISABLED,
         REASON_LOCKED_OUT,
@@ -46,13 +50,24 @@ enum reason {
         REASON_TOO_MANY_GROUPS,
         REASON_AUTHENTICATION_FIREWALL,
         REASON_SMARTCARD_REQUIRED,
-        REASON_REVOKED, /* KRB 18 without NTSTATUS, but for AD's way to say "locked out": disabled, locked,
-                           expired or outside hours; the DC doesn't say */
+        REASON_REVOKED,   /* KRB 18 without NTSTATUS, but for AD's way to say "locked out": disabled, locked,
+                             expired or outside hours; the DC doesn't say */
+        REASON_THROTTLED, /* the connector's own guard: too many failures of this name lately; no DC was asked
+                           */
+        /* change-password, the old password being right */
+        REASON_NEW_PASSWORD_TOO_SHORT,
+        REASON_NEW_PASSWORD_TOO_SIMPLE,
+        REASON_NEW_PASSWORD_IN_HISTORY,
+        REASON_NEW_PASSWORD_REFUSED, /* by a rule that the DC does not name */
+        REASON_PASSWORD_TOO_YOUNG,
+        REASON_CHANGE_NOT_PERMITTED,
         /* infrastructure */
         REASON_NO_DC,          /* none configured or all known dead */
         REASON_DC_REFUSED,     /* connection refused or reset before the password left */
-        REASON_DC_TIMEOUT,     /* no answer before the password left */
+        REASON_DC_UNREACHABLE, /* no TCP connection in time: down, or packets are swallowed */
+        REASON_DC_TIMEOUT,     /* connected, but no answer before the password left */
         REASON_DC_TLS,         /* handshake failed */
+        REASON_DC_TLS_TIMEOUT, /* connected, but the handshake was not finished in time */
         REASON_DC_CERTIFICATE, /* chain, time or identity of the DC's certificate */
         REASON_DC_ERROR,       /* the DC answered an error that is no verdict; raw says which */
         REASON_DC_PROTOCOL,    /* malformed answer */
@@ -61,14 +76,20 @@ enum reason {
         REASON_DNS,
         REASON_CLOCK_SKEW,
         REASON_ARMOR_REQUIRED,
+        REASON_ARMOR_UNAVAILABLE, /* FAST is configured, and no armour ticket can be had */
         REASON_ETYPE_NOSUPP,
         REASON_KDC_NOT_VERIFIED, /* the ticket did not verify with the keytab */
         REASON_TRUST_FAILURE,
         REASON_REFERRAL,    /* another realm must be asked and isn't configured */
         REASON_NO_IDENTITY, /* password right, but the DC did not say who it is */
         REASON_NAME_AMBIGUOUS,
-        REASON_OUTCOME_UNKNOWN, /* the password left, no answer came back in time */
-        REASON_DEADLINE,        /* the budget ended before the password left */
+        REASON_ALIAS_AMBIGUOUS,    /* several accounts have this alternate id */
+        REASON_LOOKUP_FAILED,      /* the service account's search could not be made */
+        REASON_CHANGE_UNAVAILABLE, /* this domain's passwords can't be changed through the connector */
+        REASON_CHANGE_UNKNOWN,     /* the new password was sent, no answer came: either may hold */
+        REASON_CHANGED_UNVERIFIED, /* changed, but the sign-in with the new password decided nothing */
+        REASON_OUTCOME_UNKNOWN,    /* the password left, no answer came back in time */
+        REASON_DEADLINE,           /* the budget ended before the password left */
         REASON_CANCELLED,
         REASON_OVERLOADED, /* a limit of ours */
         /* the request itself, found by the connector before any DC was asked (unavailable, infrastructure,

@@ -96,9 +96,10 @@ int validate_route(const struct validate *v, const char *name, size_t n);
 /* What is known of a DC, for `postern status`. */
 struct validate_dc {
         const char *domain, *host;
-        const char *state;           /* "unknown", "alive", "dead" */
-        uint32_t ewma_ms;            /* how long its answers take; 0: none yet */
-        const char *reason, *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
+        const char *state; /* "unknown", "alive", "dead" */
+        uint32_t ewma_ms;  /* how long its answers take; 0: none yet */
+        const char *reason,
+                *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
 };
 typedef void validate_dc_fn(void *arg, const struct validate_dc *dc);
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg);
