@@ -42,7 +42,35 @@ STATES = {
     'workstation': ('workstation', None, '531', OK),
     'protected': ('protected', None, '52f', OK),
     'previous': ('previous', None, OK, OK),
+    'rc4-only': ('rc4only', None, OK, OK),  # for kinit, which offers RC4; 14 for a client that doesn't
+    'aes-only': ('aesonly', None, OK, OK),
+    'no-preauth': ('nopreauth', None, OK, OK),
+    'smartcard': ('smartcard', None, '52e', 24),
+    'many-groups': ('manygroups', None, OK, OK),
+    # twin-a's explicit UPN is twin-b's implicit one; rené and rene differ by an accent alone
+    'twin-a': ('twina', 'twinb@' + DOMAIN, OK, OK),
+    'twin-b': ('twinb', None, '52e', 24),  # the UPN, and for Samba's KDC even the plain name, is the other's
+    'accent': ('rene', None, OK, OK),
+    'same-mail-1': ('samemail1', None, OK, OK),
+    'same-mail-2': ('samemail2', None, OK, OK),
+    'svc-search': ('svc-search', None, OK, OK),
+    **{f'change{i}': (f'change{i}', None, OK, OK) for i in range(1, 9)},
+    'change-expired': ('changeexpired', None, '532', 23),
+    'change-must': ('changemust', None, '773', 23),
+    'change-must2': ('changemust2', None, '773', 23),
+    'change-strict': ('changestrict', None, OK, OK),
+    'change-young': ('changeyoung', None, OK, OK),
+    'change-denied': ('changedenied', None, OK, OK),
 }
+SAME_MAIL = 'shared.box@mail.example'
+MANY_GROUPS = 150
+INNER_GROUP, OUTER_GROUP = 'inner-group', 'outer-group'  # good1 is in the inner one, that in the outer one
+# name -> (least length, complexity, history, least age in days, who): fine-grained policies, the domain's own asks nothing
+POLICIES = {
+    'strict': (12, True, 5, 0, 'changestrict'),
+    'young': (1, False, 0, 1, 'changeyoung'),
+}
+NO_ALT_UPN = ('alt-suffix', 'twin-a')
 
 
 def ad_accounts():
@@ -53,6 +81,8 @@ def ad_accounts():
         accounts[label] = {
             'sam': sam,
             'upn': upn or f'{sam}@{DOMAIN}',
+            'alt_upn': f'{sam}@{ALT_SUFFIX}' if label not in NO_ALT_UPN else upn,
+            'mail': SAME_MAIL if label.startswith('same-mail') else f'{label}.box@mail.example',
             'password': new_password(),
             'expect_ldap': ldap,
             'expect_krb': krb,

@@ -20,6 +20,7 @@ from samba.ndr import ndr_unpack
 from samba.param import LoadParm
 from samba.provision import provision
 from samba.samdb import SamDB
+from samba.sd_utils import SDUtils
 
 import lab_accounts as table
 
@@ -71,6 +72,12 @@ class Domain:
             message[name] = ldb.MessageElement(value, ldb.FLAG_MOD_REPLACE, name)
         raw.modify(message)
 
+    def raw_delete(self, dn, name):
+        raw = ldb.Ldb(os.path.join(self.private, DOMAIN_FILE))
+        message = ldb.Message(ldb.Dn(raw, str(dn)))
+        message[name] = ldb.MessageElement([], ldb.FLAG_MOD_DELETE, name)
+        raw.modify(message)
+
     def dn(self, sam):
         found = self.db.search(base=self.db.domain_dn(), expression=f'(sAMAccountName={ldb.binary_encode(sam)})',
                                attrs=['objectSid'])
@@ -103,8 +110,10 @@ def add_users(domain, accounts):
     for account in accounts.values():
         first = account.get('previous_password', account['password'])
         domain.db.newuser(account['sam'], first)
-        if account['upn'] != f"{account['sam']}@{table.DOMAIN}":
-            domain.replace(domain.dn(account['sam']), userPrincipalName=account['upn'])
+        dn = domain.dn(account['sam'])
+        if account['sam'] != 'twina':
+            domain.replace(dn, userPrincipalName=account['alt_upn'])
+        domain.replace(dn, mail=account['mail'])
         account['sid'] = domain.sid(account['sam'])
 
 
@@ -122,6 +131,48 @@ def set_states(domain, accounts):
                lockoutTime=nt_time(now))
     change = accounts['previous']
     domain.db.setpassword('(sAMAccountName=previous)', change['password'])
+
+
+def add_groups(domain):
+    for name in (table.INNER_GROUP, table.OUTER_GROUP):
+        domain.db.newgroup(name)
+    domain.db.add_remove_group_members(table.INNER_GROUP, ['good1'])
+    domain.db.add_remove_group_members(table.OUTER_GROUP, [table.INNER_GROUP])
+    for i in range(table.MANY_GROUPS):
+        domain.db.newgroup(f'crowd{i:03}')
+        domain.db.add_remove_group_members(f'crowd{i:03}', ['manygroups'])
+
+
+def set_odd_states(domain):
+    """States of keys and flags, and who may change a password."""
+    domain.replace(domain.dn('rc4only'), msDS__SupportedEncryptionTypes='4')
+    domain.raw_delete(domain.dn('rc4only'), 'supplementalCredentials')  # AES keys are in there, the NT hash is not
+    domain.replace(domain.dn('aesonly'), msDS__SupportedEncryptionTypes='24')
+    domain.raw(domain.dn('twina'), userPrincipalName=f'twinb@{table.DOMAIN}')  # the rules for UPNs refuse it
+    domain.add_uac('nopreauth', dsdb.UF_DONT_REQUIRE_PREAUTH)
+    domain.add_uac('smartcard', dsdb.UF_SMARTCARD_REQUIRED)
+    domain.raw(domain.dn('changeexpired'), pwdLastSet=nt_time(1_000_000_000))
+    for sam in ('changemust', 'changemust2'):
+        domain.replace(domain.dn(sam), pwdLastSet='0')
+    # [MS-ADTS] 3.1.1.3.1.5: "User-Change-Password" denied to Everyone is "User cannot change password"
+    SDUtils(domain.db).dacl_add_ace(str(domain.dn('changedenied')),
+                                    f'(OD;;CR;{security.GUID_DRS_USER_CHANGE_PASSWORD};;WD)'
+                                    f'(OD;;CR;{security.GUID_DRS_USER_CHANGE_PASSWORD};;PS)')
+
+
+def add_policies(domain):
+    """Fine-grained password policies ([MS-ADTS] 3.1.1.1.5.2)."""
+    base = f'CN=Password Settings Container,CN=System,{domain.db.domain_dn()}'
+    for number, (name, (length, complexity, history, days, sam)) in enumerate(table.POLICIES.items(), 1):
+        domain.db.add({
+            'dn': f'CN={name},{base}', 'objectClass': 'msDS-PasswordSettings',
+            'msDS-PasswordSettingsPrecedence': str(number), 'msDS-PasswordReversibleEncryptionEnabled': 'FALSE',
+            'msDS-PasswordHistoryLength': str(history), 'msDS-PasswordComplexityEnabled': str(complexity).upper(),
+            'msDS-MinimumPasswordLength': str(length), 'msDS-MinimumPasswordAge': str(-days * 86400 * TICKS),
+            'msDS-MaximumPasswordAge': str(-YEARS_10), 'msDS-LockoutThreshold': str(table.LOCKOUT_THRESHOLD),
+            'msDS-LockoutObservationWindow': str(-table.LOCKOUT_WINDOW_MIN * 60 * TICKS),
+            'msDS-LockoutDuration': str(-YEARS_10), 'msDS-PSOAppliesTo': str(domain.dn(sam)),
+        })
 
 
 def add_service(domain, folder):
@@ -142,6 +193,9 @@ def main():
     set_policy(domain)
     add_users(domain, accounts)
     set_states(domain, accounts)
+    set_odd_states(domain)
+    add_groups(domain)
+    add_policies(domain)
     add_service(domain, folder)
     admin['sid'] = domain.sid('Administrator')
     result = {'users': accounts, 'admin': admin, 'service_sid': domain.sid('svc-postern'),

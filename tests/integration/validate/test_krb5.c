@@ -46,7 +46,7 @@ static void assert_accepted(const struct ask *ask, const char *label)
         assert_true(ask->left);
         assert_string_equal(ask->outcome.user.id, lab("", label, "sid"));
         assert_string_equal(ask->outcome.user.sam, lab("", label, "sam"));
-        assert_string_equal(ask->outcome.user.upn, lab("", label, "upn"));
+        assert_string_equal(ask->outcome.user.upn, lab("", label, "alt_upn"));
         assert_string_equal(ask->outcome.user.domain, "corp.example");
 }
 

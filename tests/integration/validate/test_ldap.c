@@ -47,7 +47,7 @@ static void assert_accepted(const struct ask *ask, const char *label)
         assert_int_equal(o->method, METHOD_LDAP);
         assert_string_equal(o->user.id, lab_get2(label, "SID"));
         assert_string_equal(o->user.sam, lab_get2(label, "SAM"));
-        assert_string_equal(o->user.upn, lab_get2(label, "UPN"));
+        assert_string_equal(o->user.upn, lab_get2(label, "ALT_UPN"));
         assert_string_equal(o->user.domain, "corp.example");
         assert_int_equal(strlen(o->user.guid), 36);
         assert_string_equal(o->dc, lab_get("AD_HOST"));
