@@ -11,6 +11,8 @@ NETBIOS = 'CORP'
 BASE = 'DC=corp,DC=example'
 DC_NAME = 'dc1'
 DC_HOST = 'dc1.corp.example'
+DC2_NAME = 'dc2'
+DC2_HOST = 'dc2.corp.example'
 ALT_SUFFIX = 'corp.com'
 SERVICE_SPN = 'host/connector.corp.example'
 LOCKOUT_THRESHOLD = 5

@@ -3,6 +3,7 @@ import os
 import subprocess
 
 import lab_accounts as table
+import lab_system as system
 
 DAYS = '3650'
 # name -> (issuing CA, names in the certificate)
@@ -11,6 +12,9 @@ SERVERS = {
     'dc-host-only': ('ca', [table.DC_HOST]),
     'dc-other-host': ('ca', ['web1.corp.example']),
     'dc-other-ca': ('other-ca', [table.DC_HOST, table.DOMAIN]),
+    'dc2': ('ca', [table.DC2_HOST, table.DOMAIN]),
+    'dc2-host-only': ('ca', [table.DC2_HOST]),
+    'dc2-other-ca': ('other-ca', [table.DC2_HOST, table.DOMAIN]),
     'slapd': ('ca', [table.SLAPD_HOST, table.SLAPD_DOMAIN]),
     'slapd-host-only': ('ca', [table.SLAPD_HOST]),
     'slapd-other-ca': ('other-ca', [table.SLAPD_HOST, table.SLAPD_DOMAIN]),
@@ -62,3 +66,8 @@ def make_all(target):
         make_ca(folder, name)
     for name in SERVERS:
         make_server(folder, name)
+
+
+def prepare():
+    """The cached folder of all certificates."""
+    return system.cached('certs', system.digest(['lab_certs.py', 'lab_accounts.py'], 'openssl'), make_all)

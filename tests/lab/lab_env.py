@@ -19,7 +19,7 @@ import lab_accounts as table
 import lab_certs
 import lab_system as system
 
-PARTS = ('samba', 'mit', 'slapd')
+PARTS = ('samba', 'samba2', 'mit', 'slapd')
 MIT_PORT, SLAPD_PORT = 8088, 6636
 # Samba keeps UNIX sockets below the folder, and their paths have at most 107 bytes.
 DIR_MAX = 70
@@ -34,7 +34,7 @@ KRB5_CONF = """[libdefaults]
     default_ccache_name = FILE:{d}/ccache
 [realms]
     {ad_realm} = {{
-        kdc = {address}:88
+        kdc = {address}:88{second_kdc}
     }}
     {mit_realm} = {{
         kdc = {address}:{mit_port}
@@ -55,7 +55,8 @@ def become_root():
 
 
 def options(cert='good', die_with_parent=False):
-    return argparse.Namespace(cert=cert, die_with_parent=die_with_parent)
+    """pair, second: whether the domain has two controllers, and the second one's address; start() sets them."""
+    return argparse.Namespace(cert=cert, die_with_parent=die_with_parent, pair=False, second=None)
 
 
 def up(folder, parts, opts):
@@ -78,15 +79,22 @@ def up(folder, parts, opts):
 def start(folder, parts, opts):
     from importlib import import_module
     system.raise_loopback()
-    address = system.free_address((88, 389, 464, 636, MIT_PORT, SLAPD_PORT))
-    certs = system.cached('certs', system.digest(['lab_certs.py', 'lab_accounts.py'], 'openssl'), lab_certs.make_all)
-    system.copy_tree(os.path.join(certs, 'certs'), os.path.join(folder, 'certs'))
+    if 'samba2' in parts and 'samba' not in parts:
+        parts = ['samba', *parts]
+    opts.pair = 'samba2' in parts
+    ad_ports = (88, 135, 389, 464, 636, 3268, 3269)
+    address = system.free_address(ad_ports + (MIT_PORT, SLAPD_PORT))
+    opts.second = system.free_address(ad_ports) if opts.pair else None
+    system.copy_tree(os.path.join(lab_certs.prepare(), 'certs'), os.path.join(folder, 'certs'))
     krb5_conf = os.path.join(folder, 'krb5.conf')
     system.write(krb5_conf, KRB5_CONF.format(
         realm=table.REALM if 'samba' in parts else table.MIT_REALM, d=folder, ad_realm=table.REALM,
-        mit_realm=table.MIT_REALM, address=address, mit_port=MIT_PORT))
+        mit_realm=table.MIT_REALM, address=address, mit_port=MIT_PORT,
+        second_kdc=f'\n        kdc = {opts.second}:88' if opts.pair else ''))
     hosts = os.path.join(folder, 'hosts')
     system.write(hosts, f'{address} {table.DC_HOST} {table.DOMAIN} {table.SLAPD_HOST} {table.SLAPD_DOMAIN}\n')
+    if opts.pair:
+        import_module('lab_samba2').name_controllers(folder, address, opts.second)
     lab = {
         'dir': folder, 'hosts': hosts, 'parts': list(parts), 'address': address, 'krb5_config': krb5_conf,
         'tool': os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lab'),
@@ -96,7 +104,7 @@ def start(folder, parts, opts):
     }
     for part in PARTS:
         if part in parts:
-            key = {'samba': 'ad'}.get(part, part)
+            key = {'samba': 'ad', 'samba2': 'ad2'}.get(part, part)
             users = {'samba': 'users'}.get(part, part + '_users')
             lab[key], lab[users] = import_module('lab_' + part).up(folder, address, opts)
     system.write(os.path.join(folder, 'lab.json'), json.dumps(lab, ensure_ascii=False, indent=1))
@@ -118,7 +126,7 @@ def environment(lab):
     for name, files in lab['certs'].items():
         put(f'cert_{name}', files['cert'])
         put(f'key_{name}', files['key'])
-    for section in ('ad', 'mit', 'slapd'):
+    for section in ('ad', 'ad2', 'mit', 'slapd'):
         for key, value in lab.get(section, {}).items():
             put(f'{section}_{key}', value)
     for section, prefix in (('users', ''), ('mit_users', 'mit_'), ('slapd_users', 'slapd_')):
@@ -173,17 +181,17 @@ class Lab:
     def env(self):
         return environment(self.info)
 
-    def admin(self):
+    def admin(self, dc=1):
         """An administrator's connection to the AD domain, for `with`."""
         from lab_samba import Admin
-        return Admin(self.info)
+        return Admin(self.info, dc)
 
-    def bad_pwd_count(self, sam):
-        with self.admin() as admin:
+    def bad_pwd_count(self, sam, dc=1):
+        with self.admin(dc) as admin:
             return admin.bad_pwd_count(sam)
 
-    def unlock(self, sam):
-        with self.admin() as admin:
+    def unlock(self, sam, dc=1):
+        with self.admin(dc) as admin:
             admin.unlock(sam)
 
 

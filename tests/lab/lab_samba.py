@@ -1,4 +1,7 @@
-"""The AD domain of a lab: a copy of the provisioned domain under its own address, served by one Samba process."""
+"""The AD domain of a lab: a copy of the provisioned domain under its own address, served by one Samba process.
+
+With part samba2 it is a copy of the pair: the same domain after a second domain controller joined it (lab_samba2.py).
+"""
 import json
 import os
 import subprocess
@@ -17,7 +20,7 @@ CONFIG = """[global]
     workgroup = {netbios}
     realm = {realm}
     server role = active directory domain controller
-    server services = ldap, kdc
+    server services = {services}
     interfaces = {address}/8
     bind interfaces only = yes
     disable netbios = yes
@@ -30,7 +33,7 @@ CONFIG = """[global]
     binddns dir = {d}/bind-dns
     winbindd socket directory = {d}/run/winbindd
     ntp signd socket directory = {d}/run/ntp
-    log file = {d}/../samba.log
+    log file = {d}.log
     log level = 1
     old password allowed period = 52560000
     tls enabled = yes
@@ -52,30 +55,53 @@ def prepare():
     return system.cached('samba', system.digest(PROVISIONING, 'samba'), make)
 
 
-def configure(folder, address, kind):
-    d = os.path.join(folder, 'samba')
+class Controller:
+    """What differs between the domain controllers of a lab."""
+
+    def __init__(self, name, part, host, cert):
+        self.name, self.part, self.host, self.cert = name, part, host, cert
+
+    def certificate(self, kind):
+        return self.cert + lab_certs.KINDS[kind]
+
+
+DC1 = Controller(table.DC_NAME, 'samba', table.DC_HOST, 'dc')
+DC2 = Controller(table.DC2_NAME, 'samba2', table.DC2_HOST, 'dc2')
+ALONE, REPLICATING, JOINING = 'ldap, kdc', 'rpc, ldap, cldap, kdc, drepl', 'rpc, ldap, cldap, kdc, drepl, kcc'
+
+
+def configure(folder, dc, address, kind, services):
+    """Writes the configuration of the controller whose database is folder/PART; returns its path."""
+    d = os.path.join(folder, dc.part)
     for name in ('cache', 'lock', 'run', 'bind-dns'):
         os.makedirs(os.path.join(d, name), mode=0o700, exist_ok=True)
-    cert = 'dc' + lab_certs.KINDS[kind]
-    config = CONFIG.format(dc=table.DC_NAME.upper(), netbios=table.NETBIOS, realm=table.REALM, address=address, d=d,
-                           certs=os.path.join(folder, 'certs'), cert=cert, ca=lab_certs.SERVERS[cert][0])
+    cert = dc.certificate(kind)
+    config = CONFIG.format(dc=dc.name.upper(), netbios=table.NETBIOS, realm=table.REALM, address=address, d=d,
+                           certs=os.path.join(folder, 'certs'), cert=cert, ca=lab_certs.SERVERS[cert][0],
+                           services=services)
     system.write(os.path.join(d, 'run.conf'), config)
-    os.remove(os.path.join(d, 'etc', 'smb.conf'))
     return os.path.join(d, 'run.conf')
+
+
+def start(folder, dc, config, options, **env):
+    """Starts the controller and returns the Popen."""
+    return system.start_daemon(folder, dc.part, ['samba', '--foreground', '--no-process-group', '-s', config,
+                                                 '--model=single'],
+                               options.die_with_parent, KRB5_CONFIG=os.path.join(folder, 'krb5.conf'), **env)
 
 
 def up(folder, address, options):
     """Starts the domain; returns (what a test needs to know, the accounts)."""
-    cache = prepare()
+    import lab_samba2
+    cache = lab_samba2.prepare() if options.pair else prepare()
     system.copy_tree(os.path.join(cache, 'samba'), os.path.join(folder, 'samba'))
     with open(os.path.join(cache, 'accounts.json'), encoding='utf-8') as f:
         accounts = json.load(f)
-    config = configure(folder, address, options.cert)
-    process = system.start_daemon(folder, 'samba', ['samba', '--foreground', '--no-process-group', '-s', config,
-                                                    '--model=single'],
-                                  options.die_with_parent, KRB5_CONFIG=os.path.join(folder, 'krb5.conf'))
-    issuer = lab_certs.issuer_file(folder, 'dc' + lab_certs.KINDS[options.cert])
-    system.wait_ready(process, folder, 'samba', lambda: is_ready(address, issuer, accounts['admin']))
+    config = configure(folder, DC1, address, options.cert, REPLICATING if options.pair else ALONE)
+    env = lab_samba2.names_env(folder) if options.pair else {}
+    process = start(folder, DC1, config, options, **env)
+    issuer = lab_certs.issuer_file(folder, DC1.certificate(options.cert))
+    system.wait_ready(process, folder, 'samba', lambda: is_ready(address, DC1, issuer, accounts['admin']))
     keytab = os.path.join(folder, 'samba', 'connector.keytab')
     info = {
         'address': address, 'host': table.DC_HOST, 'domain': table.DOMAIN, 'realm': table.REALM,
@@ -87,16 +113,16 @@ def up(folder, address, options):
     return info, {'admin': accounts['admin'], **accounts['users']}
 
 
-def is_ready(address, ca_file, admin):
-    return (lab_ldap.answers(address, 636, table.DC_HOST, ca_file, (admin['upn'], admin['password']))
+def is_ready(address, dc, ca_file, admin):
+    return (lab_ldap.answers(address, 636, dc.host, ca_file, (admin['upn'], admin['password']))
             and system.accepts(address, 88))
 
 
 class Admin:
-    """The domain seen by its administrator, over LDAPS. lab: the content of lab.json."""
+    """The domain seen by its administrator, over LDAPS, on one of the controllers. lab: the content of lab.json."""
 
-    def __init__(self, lab):
-        ad, admin = lab['ad'], lab['users']['admin']
+    def __init__(self, lab, dc=1):
+        ad, admin = lab['ad' if dc == 1 else 'ad2'], lab['users']['admin']
         self.ldap = lab_ldap.Ldaps(ad['address'], ad['ldaps_port'], ad['host'], ad['issuer'])
         self.ldap.bind(admin['upn'], admin['password'])
 

@@ -21,6 +21,7 @@ import lab_accounts as table  # noqa: E402
 import lab_certs  # noqa: E402
 import lab_env  # noqa: E402
 import lab_ldap  # noqa: E402
+import lab_samba2  # noqa: E402
 import lab_system as system  # noqa: E402
 
 TOOL = os.path.join(LAB, 'lab')
@@ -187,6 +188,22 @@ class States(unittest.TestCase):
         self.assertEqual(self.lab.bad_pwd_count('locked'), table.LOCKOUT_THRESHOLD)
 
 
+class Pair(unittest.TestCase):
+    """Two controllers with real replication."""
+
+    def test_replication_and_counting(self):
+        with lab_env.Lab(['samba', 'samba2']) as lab:
+            user = lab['users']['good7']
+            second = lab['ad2']
+            for source, target in ((1, 2), (2, 1)):
+                lab_samba2.wait_replicated(lab, source, target)
+            for expected in (1, 2):
+                with lab_ldap.Ldaps(second['address'], second['ldaps_port'], second['host'], lab['ca']) as ldap:
+                    with self.assertRaises(lab_ldap.LdapError):
+                        ldap.bind(user['upn'], 'Wrong-1')
+                self.assertEqual((lab.bad_pwd_count('good7', 1), lab.bad_pwd_count('good7', 2)), (0, expected))
+
+
 class CommandLine(unittest.TestCase):
     """What the tool itself promises: exit codes, and that nothing stays behind."""
 
@@ -223,10 +240,10 @@ class CommandLine(unittest.TestCase):
         shell = subprocess.run(['sh', '-euc', f'. {folder}/lab.env; {self.note()} "$LAB_TOOL" badpwdcount "$LAB_UTF8_SAM"; '
                                 'echo "$LAB_PARTS $LAB_GOOD20_UPN $LAB_MIT_U49_PRINCIPAL $LAB_SLAPD_U49_DN"'],
                                capture_output=True, text=True, check=False, env={**os.environ, 'LAB_DIR': folder})
-        self.assertEqual(shell.stdout.split(), ['0', 'samba,mit,slapd', 'good20@corp.example', 'u49@MIT.EXAMPLE',
+        self.assertEqual(shell.stdout.split(), ['0', ','.join(lab_env.PARTS), 'good20@corp.example', 'u49@MIT.EXAMPLE',
                                                 'uid=u49,ou=people,dc=slapd,dc=example'], shell.stderr)
         status = self.lab('status', '--dir', folder)
-        self.assertEqual((status.returncode, status.stdout.count(' up ')), (0, 3))
+        self.assertEqual((status.returncode, status.stdout.count(' up ')), (0, len(lab_env.PARTS)))
         os.kill(lab_env.load(folder)['slapd']['pid'], signal.SIGKILL)
         self.assertEqual(self.lab('status', '--dir', folder).returncode, 1)
         self.assertEqual(self.lab('down', '--dir', folder).returncode, 0)
