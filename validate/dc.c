@@ -16,7 +16,12 @@
 #define ALIVE_PROBE_MS 15000
 #define DEAD_PROBE_MIN_MS 1000
 #define DEAD_PROBE_MAX_MS 10000
+#define RECOVERING_PROBE_MS 1000
 #define SUSPECT_PROBE_MS 50
+#define DISTRUST_MS 60000
+#define PATIENCE_MIN_MS 150
+#define PATIENCE_MAX_MS 1000
+#define PATIENCE_TIMES 4 /* the usual answer time */
 #define PROBE_EXTRA_MS 1000
 #define CONNECT_TIMEOUT_MS 2000
 #define EWMA_ONE 16 /* the average is kept in sixteenths of a millisecond */
@@ -36,7 +41,10 @@ struct dc {
         enum reason last_reason; /* of the last failure */
         char last_context[160];
         unsigned failures;
-        uint32_t ewma; /* in EWMA_ONEths of a ms; 0: no sample yet */
+        bool suspect;              /* a sign-in waits for it too long; until it answers */
+        bool skewed;               /* its clock was wrong at the last probe */
+        uint64_t distrusted_until; /* its tickets did not fit our keytab a moment ago */
+        uint32_t ewma;             /* in EWMA_ONEths of a ms; 0: no sample yet */
         uint64_t answered_at;
         uint64_t dead_delay;
 
@@ -51,8 +59,7 @@ struct dc {
 struct dcs {
         struct dc_tools tools;
         const struct domain_config *domain;
-        dcs_changed_fn *fn;
-        void *arg;
+        struct dcs_events events;
         bool ready;
         struct dc *current; /* the choice that others must beat clearly */
         size_t n;
@@ -64,6 +71,8 @@ static const char *state_text(enum dc_state state)
         switch (state) {
         case DC_ALIVE:
                 return "alive";
+        case DC_RECOVERING:
+                return "recovering";
         case DC_DEAD:
                 return "dead";
         case DC_UNKNOWN:
@@ -98,7 +107,7 @@ static void probe_set(struct dc *dc, enum probe_state probe)
 static bool any_alive(const struct dcs *dcs)
 {
         for (size_t i = 0; i < dcs->n; i++)
-                if (dcs->dcs[i].state == DC_ALIVE)
+                if (dcs->dcs[i].state == DC_ALIVE || dcs->dcs[i].state == DC_RECOVERING)
                         return true;
         return false;
 }
@@ -119,7 +128,7 @@ static void state_set(struct dc *dc, enum dc_state state)
         if (ready == dcs->ready)
                 return;
         dcs->ready = ready;
-        dcs->fn(dcs->arg);
+        dcs->events.changed(dcs->events.arg);
 }
 
 static void schedule(struct dc *dc, uint64_t delay)
@@ -136,6 +145,8 @@ static void schedule_next(struct dc *dc)
         if (dc->state == DC_DEAD) {
                 delay = dc->dead_delay;
                 dc->dead_delay = delay * 3 / 2 < DEAD_PROBE_MAX_MS ? delay * 3 / 2 : DEAD_PROBE_MAX_MS;
+        } else if (dc->state == DC_RECOVERING) {
+                delay = RECOVERING_PROBE_MS;
         } else if (dc->failures > 0) {
                 delay = dc->failures == 1 ? SUSPECT_PROBE_MS : DEAD_PROBE_MIN_MS;
         }
@@ -150,9 +161,10 @@ static void note_answer(struct dc *dc, uint32_t ms)
                 sample = 1;
         dc->ewma = dc->ewma == 0 ? sample : (dc->ewma * 7 + sample) / 8;
         dc->failures = 0;
+        dc->suspect = false;
         dc->dead_delay = DEAD_PROBE_MIN_MS;
         dc->answered_at = loop_now(dc->dcs->tools.loop);
-        state_set(dc, DC_ALIVE);
+        state_set(dc, dc->state == DC_DEAD ? DC_RECOVERING : DC_ALIVE);
 }
 
 static void note_failure(struct dc *dc, const struct outcome *outcome, bool dead)
@@ -166,15 +178,22 @@ static void note_failure(struct dc *dc, const struct outcome *outcome, bool dead
 
 enum lesson { LESSON_NONE = 0, LESSON_ANSWERED, LESSON_SUSPECT, LESSON_FAILED };
 
+static bool is_silence(enum reason reason)
+{
+        return reason == REASON_DC_TIMEOUT || reason == REASON_DC_UNREACHABLE ||
+               reason == REASON_DC_TLS_TIMEOUT;
+}
+
 /* What a reason says about the DC's health. */
 static enum lesson lesson_of(enum reason reason)
 {
         if (reason_info(reason)->verdict != VERDICT_UNAVAILABLE)
                 return LESSON_ANSWERED;
         if (reason == REASON_DC_ERROR || reason == REASON_CLOCK_SKEW || reason == REASON_NO_IDENTITY ||
-            reason == REASON_NAME_AMBIGUOUS || reason == REASON_ETYPE_NOSUPP || reason == REASON_REFERRAL)
+            reason == REASON_NAME_AMBIGUOUS || reason == REASON_ETYPE_NOSUPP || reason == REASON_REFERRAL ||
+            reason == REASON_KDC_NOT_VERIFIED)
                 return LESSON_ANSWERED;
-        if (reason == REASON_DC_TIMEOUT || reason == REASON_OUTCOME_UNKNOWN)
+        if (is_silence(reason) || reason == REASON_OUTCOME_UNKNOWN)
                 return LESSON_SUSPECT;
         if (reason == REASON_DC_REFUSED || reason == REASON_DC_TLS || reason == REASON_DC_CERTIFICATE ||
             reason == REASON_DC_PROTOCOL || reason == REASON_DNS)
@@ -186,6 +205,8 @@ void dc_note(struct dc *dc, const struct outcome *outcome)
 {
         bool known = dc->state == DC_DEAD || dc->failures > 0; /* then a probe is due already */
 
+        if (outcome->reason == REASON_KDC_NOT_VERIFIED)
+                dc->distrusted_until = loop_now(dc->dcs->tools.loop) + DISTRUST_MS;
         switch (lesson_of(outcome->reason)) {
         case LESSON_ANSWERED:
                 note_answer(dc, outcome->ms_dc);
@@ -203,18 +224,34 @@ void dc_note(struct dc *dc, const struct outcome *outcome)
                 schedule_next(dc);
 }
 
+/* An answer with a wrong clock is one: the DC decides sign-ins by LDAP all the same. */
+static void note_skew(struct dc *dc, const struct outcome *outcome)
+{
+        dc->skewed = outcome->reason == REASON_CLOCK_SKEW;
+        if (!dc->skewed)
+                return;
+        dc->last_reason = REASON_CLOCK_SKEW;
+        snprintf(dc->last_context, sizeof dc->last_context, "%.150s", outcome->context);
+}
+
 /* The one end of a probe. */
 static void probe_end(struct dc *dc, const struct outcome *outcome)
 {
+        bool silent = is_silence(outcome->reason);
+
         dc->query = NULL;
         dc->ldap = NULL;
         dc->krb = NULL;
         probe_set(dc, PROBE_WAITING);
-        if (outcome->reason == REASON_OK)
+        if (outcome->reason == REASON_OK || outcome->reason == REASON_CLOCK_SKEW) {
+                note_skew(dc, outcome);
                 note_answer(dc, outcome->ms_dc);
-        else /* unless it failed by a limit of ours */
+        } else { /* unless it failed by a limit of ours */
                 note_failure(dc, outcome, lesson_of(outcome->reason) != LESSON_NONE);
+        }
         schedule_next(dc);
+        if (silent)
+                dc->dcs->events.silent(dc->dcs->events.arg, dc);
 }
 
 static void on_probed(void *arg, const struct outcome *outcome, bool left)
@@ -264,17 +301,17 @@ static void on_resolved(void *arg, const struct dns_address *address, const char
                 probe_fail(dc, REASON_DNS, why);
 }
 
-/* Time for a probe, unless sign-ins showed lately that the DC is alive. */
-static void on_timer(void *arg)
+/* Begins a probe, unless sign-ins showed lately that the DC is alive. */
+static void probe_start(struct dc *dc)
 {
-        struct dc *dc = arg;
         const struct dcs *dcs = dc->dcs;
         uint64_t now = loop_now(dcs->tools.loop);
         struct dns_address address;
         const char *host;
         int r;
 
-        if (dc->state == DC_ALIVE && dc->failures == 0 && now - dc->answered_at < ALIVE_PROBE_MS * 9 / 10) {
+        if (dc->state == DC_ALIVE && dc->failures == 0 && !dc->suspect &&
+            now - dc->answered_at < ALIVE_PROBE_MS * 9 / 10) {
                 schedule(dc, ALIVE_PROBE_MS - (now - dc->answered_at));
                 return;
         }
@@ -292,8 +329,64 @@ static void on_timer(void *arg)
                 probe_fail(dc, REASON_DNS, strerror(-r));
 }
 
+static void probe_cancel(struct dc *dc)
+{
+        dns_query_cancel(dc->query);
+        if (dc->ldap)
+                ldap_attempt_cancel(dc->ldap);
+        if (dc->krb)
+                krb_attempt_cancel(dc->krb);
+        dc->query = NULL;
+        dc->ldap = NULL;
+        dc->krb = NULL;
+}
+
+/* The time of a DC under suspicion is over before its probe ended. */
+static void probe_overdue(struct dc *dc)
+{
+        if (!dc->suspect)
+                return; /* a sign-in was answered meanwhile */
+        if (dc->ldap) {
+                ldap_attempt_expire(dc->ldap);
+        } else if (dc->krb) {
+                krb_attempt_expire(dc->krb);
+        } else {
+                probe_cancel(dc);
+                probe_fail(dc, REASON_DNS, "the name is not resolved in time");
+        }
+}
+
+/* Time for a probe, unless sign-ins showed lately that the DC is alive. */
+static void on_timer(void *arg)
+{
+        struct dc *dc = arg;
+
+        if (dc->probe == PROBE_WAITING)
+                probe_start(dc);
+        else
+                probe_overdue(dc);
+}
+
+void dc_suspect(struct dc *dc)
+{
+        if (dc->suspect || dc->state == DC_DEAD)
+                return;
+        dc->suspect = true;
+        log_debug("dc_suspect", KV_S("dc", dc->config->host));
+        if (dc->probe == PROBE_WAITING)
+                probe_start(dc);
+        if (dc->probe != PROBE_WAITING)
+                loop_timer_in(dc->timer, DC_SUSPECT_MS);
+}
+
+uint32_t dc_patience_ms(const struct dc *dc)
+{
+        uint32_t ms = dc_ewma_ms(dc) * PATIENCE_TIMES;
+
+        return ms < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : ms > PATIENCE_MAX_MS ? PATIENCE_MAX_MS : ms;
+}
 int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain,
-            dcs_changed_fn *fn, void *arg)
+            const struct dcs_events *events)
 {
         struct dcs *dcs = calloc(1, sizeof *dcs + domain->n_dcs * sizeof dcs->dcs[0]);
 
@@ -301,8 +394,7 @@ int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct dom
                 return -ENOMEM;
         dcs->tools = *tools;
         dcs->domain = domain;
-        dcs->fn = fn;
-        dcs->arg = arg;
+        dcs->events = *events;
         dcs->n = domain->n_dcs;
         for (size_t i = 0; i < dcs->n; i++) {
                 struct dc *dc = &dcs->dcs[i];
@@ -330,11 +422,7 @@ struct dcs *dcs_free(struct dcs *dcs)
                 struct dc *dc = &dcs->dcs[i];
 
                 loop_timer_free(dc->timer);
-                dns_query_cancel(dc->query);
-                if (dc->ldap)
-                        ldap_attempt_cancel(dc->ldap);
-                if (dc->krb)
-                        krb_attempt_cancel(dc->krb);
+                probe_cancel(dc);
         }
         free(dcs);
         return NULL;
@@ -343,7 +431,11 @@ struct dcs *dcs_free(struct dcs *dcs)
 /* A DC that just failed a sign-in comes last until its probe told more. */
 static unsigned rank(const struct dc *dc)
 {
-        if (dc->failures > 0)
+        if (dc->failures > 0 || dc->suspect)
+                return 4;
+        if (dc->skewed || dc->distrusted_until > loop_now(dc->dcs->tools.loop))
+                return 3;
+        if (dc->state == DC_RECOVERING)
                 return 2;
         return dc->state == DC_ALIVE ? 0 : 1;
 }
@@ -439,12 +531,19 @@ uint32_t dc_ewma_ms(const struct dc *dc)
         return (dc->ewma + EWMA_ONE / 2) / EWMA_ONE;
 }
 
+void dc_explain(const struct dc *dc, struct outcome *out)
+{
+        out->reason = is_silence(dc->last_reason) ? dc->last_reason : REASON_DC_TIMEOUT;
+        snprintf(out->dc, sizeof out->dc, "%s", dc->config->host);
+        snprintf(out->context, sizeof out->context, "%s", dc->last_context);
+}
+
 const char *dc_failure(const struct dc *dc)
 {
-        return dc->failures > 0 ? reason_info(dc->last_reason)->id : "";
+        return dc->failures > 0 || dc->skewed ? reason_info(dc->last_reason)->id : "";
 }
 
 const char *dc_failure_detail(const struct dc *dc)
 {
-        return dc->failures > 0 ? dc->last_context : "";
+        return dc->failures > 0 || dc->skewed ? dc->last_context : "";
 }

@@ -2,14 +2,18 @@
  * The memory of a domain's DCs: who is alive, how fast they answer, whom to ask next. Internal to validate/.
  *
  * Each DC is probed in the background, never with a sign-in: at start, every 15 s while it is alive and
- * quiet, every second backing off to ten while it is dead.
+ * quiet, at once when a sign-in waits too long for it, every second backing off to ten while it is dead. A
+ * dead one that answers again is recovering until a second probe was answered: only where no other is alive
+ * does it get sign-ins before (a circuit breaker, half open).
  */
 #pragma once
 
 #include "validate/dns.h"
 #include "validate/method.h"
 
-enum dc_state { DC_UNKNOWN = 0, DC_ALIVE, DC_DEAD };
+enum dc_state { DC_UNKNOWN = 0, DC_ALIVE, DC_RECOVERING, DC_DEAD };
+
+#define DC_SUSPECT_MS 700 /* a DC that a sign-in waits for has so long to answer a probe */
 
 /* What the probes work with; borrowed. */
 struct dc_tools {
@@ -24,11 +28,19 @@ struct dcs;
 
 /* Called from the loop when the domain became ready or stopped being so. */
 typedef void dcs_changed_fn(void *arg);
+/* Called from the loop when a DC was found silent: it took a probe and did not answer. */
+typedef void dcs_silent_fn(void *arg, struct dc *dc);
+
+struct dcs_events {
+        dcs_changed_fn *changed;
+        dcs_silent_fn *silent;
+        void *arg;
+};
 
 /* One memory per domain; domain and tools are borrowed. 0 or -ENOMEM. The first probes start at the next
  * turn. */
 int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain,
-            dcs_changed_fn *fn, void *arg);
+            const struct dcs_events *events);
 struct dcs *dcs_free(struct dcs *dcs);
 
 /*
@@ -47,8 +59,16 @@ const char *dc_host(const struct dc *dc);
 const struct dc_config *dc_get_config(const struct dc *dc);
 const char *dc_state_text(const struct dc *dc);
 uint32_t dc_ewma_ms(const struct dc *dc);
-/* The id of the reason and the sentence of its latest failure; "" where it answered since, or never failed. */
+/* Writes what its silence was into reason, dc and context of out. */
+void dc_explain(const struct dc *dc, struct outcome *out);
+/* The id of the reason and the sentence of its latest failure; "" where it answered since, or never failed.
+ */
 const char *dc_failure(const struct dc *dc);
 const char *dc_failure_detail(const struct dc *dc);
 /* What a sign-in saw: tells answers, failures and the rest apart by the reason. */
 void dc_note(struct dc *dc, const struct outcome *outcome);
+/* A sign-in waits for this DC longer than it should: it is probed at once and gets no new ones until it
+ * answered. */
+void dc_suspect(struct dc *dc);
+/* How long a sign-in should wait for this DC before another is prepared beside it, or it is suspected: ms. */
+uint32_t dc_patience_ms(const struct dc *dc);

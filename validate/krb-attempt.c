@@ -52,6 +52,8 @@ struct krb_attempt {
         struct krb_wire *wire;
         struct loop_timer *timer;
         struct krb_waiter slot;
+        void (*commit)(void *arg);
+        void *commit_arg;
         attempt_done_fn *fn;
         void *arg;
 };
@@ -149,8 +151,8 @@ static void transport_failed(struct krb_attempt *a, int error)
                 finish_reason(a, REASON_DC_PROTOCOL, what);
         else if (a->left)
                 finish_reason(a, REASON_OUTCOME_UNKNOWN, what);
-        else if (error == -ETIMEDOUT)
-                finish_reason(a, REASON_DC_TIMEOUT, what);
+        else if (error == -ETIMEDOUT || error == -EHOSTUNREACH || error == -ENETUNREACH)
+                finish_reason(a, REASON_DC_UNREACHABLE, what);
         else if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS ||
                  error == -EADDRNOTAVAIL)
                 finish_reason(a, REASON_OVERLOADED, what);
@@ -210,9 +212,12 @@ static bool feed_key(struct krb_attempt *a, const struct krb_padata_list *hints)
 {
         const struct krb_key_request request = {a->client, hints, a->password};
         const char *why = NULL;
-        enum reason reason = krb_key_prepare(&a->keytab, &why, a->krb, &request);
+        enum reason reason;
         krb5_error_code code;
 
+        if (a->commit)
+                a->commit(a->commit_arg);
+        reason = krb_key_prepare(&a->keytab, &why, a->krb, &request);
         if (reason != REASON_OK) {
                 finish_reason(a, reason, why);
                 return false;
@@ -433,6 +438,8 @@ static void stage_over(struct krb_attempt *a)
                 if (left)
                         finish_reason(a, REASON_OUTCOME_UNKNOWN,
                                       "the KDC did not answer the request with the proof in time");
+                else if (a->wire && !krb_wire_connected(a->wire))
+                        finish_reason(a, REASON_DC_UNREACHABLE, "no connection to the KDC in time");
                 else
                         finish_reason(a, REASON_DC_TIMEOUT, "the KDC did not answer in time");
                 return;
@@ -450,10 +457,12 @@ static void on_timer(void *arg)
                 line_up(a);
                 break;
         case KRB_STATE_WAITING:
-                if (a->slot.holds)
+                if (a->slot.holds && loop_now(a->krb->loop) < a->deadline)
                         begin(a);
                 else
-                        finish_reason(a, REASON_DC_TIMEOUT, "the KDC is busy with earlier sign-ins");
+                        finish_reason(a, REASON_OVERLOADED,
+                                      "too many sign-ins are under way with this KDC: no place came free in "
+                                      "time");
                 break;
         case KRB_STATE_ASKING:
         case KRB_STATE_PROVING:
@@ -498,6 +507,8 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         a->address_len = attempt->address_len;
         set_port(&a->address, a->config->kdc_port ? a->config->kdc_port : KDC_PORT);
         a->deadline = attempt->deadline;
+        a->commit = attempt->commit;
+        a->commit_arg = attempt->commit_arg;
         a->started = loop_now(krb->loop);
         r = loop_timer_new(&a->timer, krb->loop, a->id[0] ? a->id : NULL, on_timer, a);
         if (r < 0) {
@@ -563,6 +574,19 @@ int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct atte
         (*ret)->fn = fn;
         (*ret)->arg = arg;
         return 0;
+}
+
+void krb_attempt_expire(struct krb_attempt *a)
+{
+        bool left = a->wire && krb_wire_left(a->wire) && a->state == KRB_STATE_PROVING;
+
+        if (left || a->left)
+                finish_reason(a, REASON_OUTCOME_UNKNOWN,
+                              "the KDC stopped answering after it got the request with the proof");
+        else if (a->wire && !krb_wire_connected(a->wire))
+                finish_reason(a, REASON_DC_UNREACHABLE, "no connection to the KDC in time");
+        else
+                finish_reason(a, REASON_DC_TIMEOUT, "the KDC stopped answering");
 }
 
 void krb_attempt_cancel(struct krb_attempt *a)

@@ -187,6 +187,8 @@ static void enter_bind(struct ldap_attempt *a)
         int r;
 
         state_set(a, ATTEMPT_BIND);
+        if (a->in.commit)
+                a->in.commit(a->in.commit_arg);
         arm(a, 0);
         a->asked = loop_now(ldap_pools_loop(a->pools));
         a->outcome.ms_connect = (uint32_t)(a->asked - a->started);
@@ -394,6 +396,16 @@ static void check_late(struct ldap_attempt *a)
         enter_connect(a);
 }
 
+static void connect_late(struct ldap_attempt *a)
+{
+        enum reason reason = ldap_pool_obstacle(a->pool);
+
+        finish_failed(a, reason,
+                      reason == REASON_OVERLOADED       ? "all connections to the DC serve other sign-ins"
+                      : reason == REASON_DC_TLS_TIMEOUT ? "no TLS handshake with the DC in time"
+                                                        : "no connection to the DC in time");
+}
+
 static void on_timer(void *arg)
 {
         struct ldap_attempt *a = arg;
@@ -403,7 +415,7 @@ static void on_timer(void *arg)
                 enter_new(a);
                 return;
         case ATTEMPT_CONNECT:
-                finish_failed(a, REASON_DC_TIMEOUT, "no connection to the DC in time");
+                connect_late(a);
                 return;
         case ATTEMPT_CHECK:
                 check_late(a);
@@ -459,6 +471,11 @@ int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const 
         if (r == 0)
                 (*ret)->probe = true;
         return r;
+}
+
+void ldap_attempt_expire(struct ldap_attempt *a)
+{
+        on_timer(a);
 }
 
 void ldap_attempt_cancel(struct ldap_attempt *a)

@@ -148,8 +148,8 @@ static void fail(struct ldap_conn *conn, enum reason reason, const char *why)
 
 static enum reason errno_reason(int error)
 {
-        if (error == ETIMEDOUT)
-                return REASON_DC_TIMEOUT;
+        if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
+                return REASON_DC_UNREACHABLE;
         if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
             error == EADDRNOTAVAIL)
                 return REASON_OVERLOADED;
@@ -179,7 +179,8 @@ static void on_timer(void *arg)
                 snprintf(why, sizeof why, "%s after %u ms",
                          conn->state == CONN_CONNECTING ? "no connection" : "TLS handshake not finished",
                          (unsigned)conn->target.timeout_ms);
-                fail(conn, REASON_DC_TIMEOUT, why);
+                fail(conn, conn->state == CONN_CONNECTING ? REASON_DC_UNREACHABLE : REASON_DC_TLS_TIMEOUT,
+                     why);
                 return;
         case CONN_REST:
                 if (!conn->user.on_message)
@@ -413,6 +414,11 @@ void ldap_conn_detach(struct ldap_conn *conn)
 bool ldap_conn_at_rest(const struct ldap_conn *conn)
 {
         return conn->state == CONN_REST;
+}
+
+bool ldap_conn_in_handshake(const struct ldap_conn *conn)
+{
+        return conn->state == CONN_HANDSHAKE;
 }
 
 bool ldap_conn_quiet(const struct ldap_conn *conn)

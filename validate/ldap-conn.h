@@ -60,6 +60,8 @@ void ldap_conn_attach(struct ldap_conn *conn, const struct ldap_conn_user *user)
 void ldap_conn_detach(struct ldap_conn *conn);
 /* No request is under way. */
 bool ldap_conn_at_rest(const struct ldap_conn *conn);
+/* TCP stands, TLS does not yet. */
+bool ldap_conn_in_handshake(const struct ldap_conn *conn);
 /* The peer has neither closed nor said anything since: what the kernel knows, without waiting. */
 bool ldap_conn_quiet(const struct ldap_conn *conn);
 /* Since when nothing went over it (loop_now). */

@@ -357,6 +357,16 @@ void ldap_pool_release(struct ldap_pool *pool, struct ldap_conn *conn, bool reus
                 serve(pool);
 }
 
+enum reason ldap_pool_obstacle(const struct ldap_pool *pool)
+{
+        const struct ldap_conn_link *link;
+
+        TAILQ_FOREACH (link, &pool->opening, entry)
+                if (ldap_conn_in_handshake(link->conn))
+                        return REASON_DC_TLS_TIMEOUT;
+        return pool->n_opening == 0 && pool->n_busy > 0 ? REASON_OVERLOADED : REASON_DC_UNREACHABLE;
+}
+
 void ldap_pool_drop_idle(struct ldap_pool *pool)
 {
         list_close(&pool->idle);

@@ -28,6 +28,9 @@ void ldap_pool_wait(struct ldap_pool *pool, struct ldap_waiter *waiter);
 void ldap_pool_stop_waiting(struct ldap_pool *pool, struct ldap_waiter *waiter);
 /* Gives a connection back; it is closed unless reusable and at rest. */
 void ldap_pool_release(struct ldap_pool *pool, struct ldap_conn *conn, bool reusable);
+/* What a waiter is still waiting for, as the reason to give when its time is over: DC_TLS_TIMEOUT while a
+ * handshake is under way, OVERLOADED while all connections serve others, else DC_UNREACHABLE. */
+enum reason ldap_pool_obstacle(const struct ldap_pool *pool);
 /* After one proved dead: closes the idle ones, which are likely to be, too. */
 void ldap_pool_drop_idle(struct ldap_pool *pool);
 

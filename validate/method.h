@@ -20,6 +20,11 @@ struct attempt {
         const struct name *name;
         const struct secret *password; /* borrowed until the attempt is done or cancelled */
         uint64_t deadline;
+        /* Called once, right before the password (or a request keyed with it) goes to the DC, which has shown
+         * by then that it answers. The callee cancels whatever else runs for the same sign-in. May be NULL.
+         */
+        void (*commit)(void *arg);
+        void *commit_arg;
 };
 
 /* left: whether the password (or a request keyed with it) was handed to a socket. Called once, from the loop.
@@ -36,6 +41,9 @@ int ldap_domain_add(struct ldap_pools *pools, const struct domain_config *domain
 int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
                        attempt_done_fn *fn, void *arg);
 void ldap_attempt_cancel(struct ldap_attempt *a);
+/* The DC is known to be silent: ends now, calling back from inside, as if the deadline had come. For probes
+ * and for an attempt that committed. */
+void ldap_attempt_expire(struct ldap_attempt *a);
 /* Not a sign-in: connects (or takes an idle connection) and reads the rootDSE. reason REASON_OK when alive.
  */
 int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
@@ -50,6 +58,8 @@ int krb_domain_add(struct krb *krb, const struct domain_config *domain, struct e
 int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
                       attempt_done_fn *fn, void *arg);
 void krb_attempt_cancel(struct krb_attempt *a);
+/* As ldap_attempt_expire. */
+void krb_attempt_expire(struct krb_attempt *a);
 /* Not a sign-in: an AS-REQ without preauthentication for the connector's own principal; any well-formed
  * answer is alive. */
 int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,

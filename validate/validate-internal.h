@@ -12,10 +12,22 @@
 
 enum op_state {
         OP_NEW = 0,   /* waits for the loop; out.reason may already hold the answer */
-        OP_RESOLVING, /* the DC's address */
-        OP_ASKING,    /* an attempt runs */
+        OP_PREPARING, /* one or two DCs are being reached; none has the password */
+        OP_COMMITTED, /* one DC gets, or got, the password; nobody else is asked any more */
         OP_DONE,
 };
+
+/* One DC on its way to be asked: its address, then an attempt. */
+struct op_try {
+        struct validate_op *op;
+        struct dc *dc; /* NULL: the slot is free */
+        struct dns_query *query;
+        struct ldap_attempt *ldap;
+        struct krb_attempt *krb;
+        bool hurried; /* its DC was found silent, and it was told */
+};
+
+#define OP_TRIES 2
 
 struct validate_op {
         TAILQ_ENTRY(validate_op) link;
@@ -29,12 +41,11 @@ struct validate_op {
         struct secret *password;
         uint64_t started, deadline;
         uint32_t tried;
-        struct dc *dc;
-        struct loop_timer *timer;
-        struct dns_query *query;
-        struct ldap_attempt *ldap;
-        struct krb_attempt *krb;
-        struct outcome out; /* what is known so far: the last attempt's */
+        struct op_try tries[OP_TRIES];
+        struct op_try *committed; /* the one that has leave to send the password */
+        struct loop_timer *timer; /* the deadline */
+        struct loop_timer *pace;  /* until a second DC is prepared, or the one asked is suspected */
+        struct outcome out;       /* what is known so far: the last attempt's */
         validate_done_fn *fn;
         void *arg;
 };
@@ -51,3 +62,6 @@ struct validate {
         TAILQ_HEAD(, validate_op) ops;
         size_t n_ops;
 };
+
+/* A DC was found silent: what waits for it goes on elsewhere, or ends where it has the password. */
+void ops_dc_silent(struct validate *v, const struct dc *dc);

@@ -3,8 +3,9 @@
  *
  * Invariants: an operation is in the list of its validator until its one answer was given or it was
  * cancelled; the answer comes from the loop, never from inside validate_start, and after the password was
- * wiped. Another DC is asked only after an attempt that says that the password provably never left. It speaks
- * no protocol itself.
+ * wiped. At most two DCs are prepared side by side; the first that is ready commits, which calls the other
+ * off, so the password goes to one. Another is asked only after an attempt that says that the password
+ * provably never left. It speaks no protocol itself.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "validate/validate-internal.h"
 
 #define OPS_MAX 1024
+#define COMMITTED_PATIENCE_MAX_MS 500
 #define BACKSTOP_MS 250 /* an attempt that overruns its deadline by this is dropped */
 
 static const char *state_text(enum op_state state)
@@ -22,10 +24,10 @@ static const char *state_text(enum op_state state)
         switch (state) {
         case OP_NEW:
                 return "new";
-        case OP_RESOLVING:
-                return "resolving";
-        case OP_ASKING:
-                return "asking";
+        case OP_PREPARING:
+                return "preparing";
+        case OP_COMMITTED:
+                return "committed";
         case OP_DONE:
                 return "done";
         }
@@ -35,21 +37,49 @@ static const char *state_text(enum op_state state)
 /* The one writer of state. */
 static void state_set(struct validate_op *op, enum op_state state)
 {
+        if (op->state == state)
+                return;
         log_debug("sign_in", KV_S("from", state_text(op->state)), KV_S("to", state_text(state)),
-                  KV_S("dc", op->dc ? dc_host(op->dc) : NULL));
+                  KV_S("dc", op->committed ? dc_host(op->committed->dc) : NULL));
         op->state = state;
+}
+
+/* Calls off what runs in the slot, without a word to anybody, and frees it. */
+static void try_clear(struct op_try *t)
+{
+        dns_query_cancel(t->query);
+        if (t->ldap)
+                ldap_attempt_cancel(t->ldap);
+        if (t->krb)
+                krb_attempt_cancel(t->krb);
+        *t = (struct op_try){.op = t->op};
+}
+
+static bool any_running(const struct validate_op *op)
+{
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (op->tries[i].dc)
+                        return true;
+        return false;
+}
+
+/* Whether an attempt runs, beyond looking an address up. */
+static bool op_is_asking(const struct validate_op *op)
+{
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (op->tries[i].ldap || op->tries[i].krb)
+                        return true;
+        return false;
 }
 
 /* Wipes first, then lets go of everything. */
 static void op_free(struct validate_op *op)
 {
+        for (size_t i = 0; i < OP_TRIES; i++)
+                try_clear(&op->tries[i]);
         op->password = secret_free(op->password);
-        dns_query_cancel(op->query);
-        if (op->ldap)
-                ldap_attempt_cancel(op->ldap);
-        if (op->krb)
-                krb_attempt_cancel(op->krb);
         loop_timer_free(op->timer);
+        loop_timer_free(op->pace);
         TAILQ_REMOVE(&op->v->ops, op, link);
         op->v->n_ops--;
         free(op);
@@ -77,114 +107,185 @@ static void finish_failed(struct validate_op *op, enum reason reason, enum count
         finish(op);
 }
 
-static void ask_next(struct validate_op *op);
+static bool try_next(struct validate_op *op);
 
 /* The DC could not be asked: on to the next while there is time. */
-static void dc_missed(struct validate_op *op, const struct outcome *outcome)
+static void try_missed(struct op_try *t, const struct outcome *outcome)
 {
-        dc_note(op->dc, outcome);
-        op->tried |= dc_bit(op->dc);
+        struct validate_op *op = t->op;
+
+        dc_note(t->dc, outcome);
         op->out = *outcome;
+        if (op->committed == t) {
+                op->committed = NULL;
+                state_set(op, OP_PREPARING);
+        }
+        try_clear(t);
         if (loop_now(op->v->loop) < op->deadline)
-                ask_next(op);
-        else
+                try_next(op);
+        if (!any_running(op))
                 finish(op);
 }
 
-static void dc_unresolved(struct validate_op *op, const char *why)
+static void try_unresolved(struct op_try *t, const char *why)
 {
         struct outcome outcome = {.reason = REASON_DNS, .counted = COUNTED_NO};
 
-        snprintf(outcome.dc, sizeof outcome.dc, "%s", dc_host(op->dc));
-        snprintf(outcome.context, sizeof outcome.context, "%.80s: %.120s", dc_host(op->dc), why);
-        dc_missed(op, &outcome);
+        snprintf(outcome.dc, sizeof outcome.dc, "%s", dc_host(t->dc));
+        snprintf(outcome.context, sizeof outcome.context, "%.80s: %.120s", dc_host(t->dc), why);
+        try_missed(t, &outcome);
 }
 
 static void on_attempt(void *arg, const struct outcome *outcome, bool left)
 {
-        struct validate_op *op = arg;
+        struct op_try *t = arg;
+        struct validate_op *op = t->op;
 
-        op->ldap = NULL;
-        op->krb = NULL;
-        log_debug("attempt", KV_S("dc", dc_host(op->dc)), KV_S("reason", reason_info(outcome->reason)->id),
+        t->ldap = NULL;
+        t->krb = NULL;
+        log_debug("attempt", KV_S("dc", dc_host(t->dc)), KV_S("reason", reason_info(outcome->reason)->id),
                   KV_U("left", left), KV_S("detail", outcome->context));
         if (!left && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE) {
-                dc_missed(op, outcome);
+                try_missed(t, outcome);
                 return;
         }
-        dc_note(op->dc, outcome);
+        dc_note(t->dc, outcome);
         op->out = *outcome;
         finish(op);
 }
 
-static void attempt_start(struct validate_op *op, const struct dns_address *address)
+/* A DC with the password gets longer before it is suspected: a probe costs it little, but not nothing. */
+static uint32_t committed_patience_ms(const struct dc *dc)
 {
+        uint32_t ms = 2 * dc_patience_ms(dc);
+
+        return ms < COMMITTED_PATIENCE_MAX_MS ? ms : COMMITTED_PATIENCE_MAX_MS;
+}
+
+/* The password is about to go to this DC: from now on there is no other. */
+static void on_commit(void *arg)
+{
+        struct op_try *t = arg;
+        struct validate_op *op = t->op;
+
+        op->committed = t;
+        state_set(op, OP_COMMITTED);
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (&op->tries[i] != t)
+                        try_clear(&op->tries[i]);
+        loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
+        loop_timer_in(op->pace, committed_patience_ms(t->dc));
+}
+
+static void attempt_start(struct op_try *t, const struct dns_address *address)
+{
+        struct validate_op *op = t->op;
         struct attempt attempt = {
                 .id = op->id,
                 .domain = op->domain,
-                .host = dc_host(op->dc),
+                .host = dc_host(t->dc),
                 .address = address->storage,
                 .address_len = address->len,
                 .name = &op->name,
                 .password = op->password,
                 .deadline = op->deadline,
+                .commit = on_commit,
+                .commit_arg = t,
         };
+        struct outcome outcome = {.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
         int r;
 
-        state_set(op, OP_ASKING);
-        loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
         if (op->domain->methods[0] == METHOD_KRB5)
-                r = krb_attempt_start(&op->krb, op->v->tools.krb, &attempt, on_attempt, op);
+                r = krb_attempt_start(&t->krb, op->v->tools.krb, &attempt, on_attempt, t);
         else
-                r = ldap_attempt_start(&op->ldap, op->v->tools.ldap, &attempt, on_attempt, op);
-        if (r < 0)
-                finish_failed(op, REASON_OVERLOADED, COUNTED_NO, "the attempt could not be started");
+                r = ldap_attempt_start(&t->ldap, op->v->tools.ldap, &attempt, on_attempt, t);
+        if (r == 0)
+                return;
+        snprintf(outcome.context, sizeof outcome.context, "the attempt could not be started");
+        try_missed(t, &outcome);
 }
 
 static void on_resolved(void *arg, const struct dns_address *address, const char *why)
 {
-        struct validate_op *op = arg;
+        struct op_try *t = arg;
 
-        op->query = NULL;
-        log_set_id(op->id);
+        t->query = NULL;
+        log_set_id(t->op->id);
         if (address)
-                attempt_start(op, address);
+                attempt_start(t, address);
         else
-                dc_unresolved(op, why);
+                try_unresolved(t, why);
 }
 
-static void resolve(struct validate_op *op)
+static void resolve(struct op_try *t)
 {
-        const struct dc_config *dc = dc_get_config(op->dc);
+        const struct dc_config *dc = dc_get_config(t->dc);
         const char *host = dc->address ? dc->address : dc->host;
+        struct dns *dns = t->op->v->tools.dns;
         struct dns_address address;
         int r;
 
-        state_set(op, OP_RESOLVING);
-        loop_timer_at(op->timer, op->deadline);
-        if (dns_known(op->v->tools.dns, &address, host)) {
-                attempt_start(op, &address);
+        if (dns_known(dns, &address, host)) {
+                attempt_start(t, &address);
                 return;
         }
-        r = dns_query_start(&op->query, op->v->tools.dns, host, on_resolved, op);
+        r = dns_query_start(&t->query, dns, host, on_resolved, t);
         if (r < 0)
-                dc_unresolved(op, strerror(-r));
+                try_unresolved(t, strerror(-r));
 }
 
-/* Picks a DC that was not tried yet. When there is none, what the last one said is the answer, else why none
- * can be asked. */
-static void ask_next(struct validate_op *op)
+/* Sets out for a DC that was not tried yet, where a slot is free. False when there is none. */
+static bool try_next(struct validate_op *op)
 {
-        op->dc = dcs_choose(op->dcs, op->tried);
-        if (op->dc) {
-                resolve(op);
+        struct op_try *t = NULL;
+
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (!op->tries[i].dc)
+                        t = &op->tries[i];
+        if (op->committed || !t)
+                return false;
+        t->dc = dcs_choose(op->dcs, op->tried);
+        if (!t->dc)
+                return false;
+        op->tried |= dc_bit(t->dc);
+        state_set(op, OP_PREPARING);
+        loop_timer_in(op->pace, dc_patience_ms(t->dc));
+        resolve(t);
+        return true;
+}
+
+/* The first DC; where none can be asked, why not. */
+static void ask_first(struct validate_op *op)
+{
+        loop_timer_at(op->timer, op->deadline);
+        if (try_next(op))
                 return;
-        }
-        if (op->tried == 0) {
-                dcs_explain(op->dcs, &op->out);
-                op->out.counted = COUNTED_NO;
-        }
+        dcs_explain(op->dcs, &op->out);
+        op->out.counted = COUNTED_NO;
         finish(op);
+}
+
+/* Has every DC that an attempt waits for probed. */
+static void suspect_all(struct validate_op *op)
+{
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (op->tries[i].ldap || op->tries[i].krb)
+                        dc_suspect(op->tries[i].dc);
+}
+
+/* The DC takes longer than it should: another is prepared beside it (the first that is ready gets the
+ * password), or, once it has the password, it is asked for a sign of life. */
+static void on_pace(void *arg)
+{
+        struct validate_op *op = arg;
+
+        if (op->state == OP_COMMITTED) {
+                dc_suspect(op->committed->dc);
+                loop_timer_in(op->pace, DC_SUSPECT_MS);
+        } else if (op->state == OP_PREPARING) {
+                suspect_all(op);
+                try_next(op);
+        }
 }
 
 static void on_timer(void *arg)
@@ -198,18 +299,56 @@ static void on_timer(void *arg)
                 else if (loop_now(op->v->loop) >= op->deadline)
                         finish_failed(op, REASON_DEADLINE, COUNTED_NO, "no time was left when it started");
                 else
-                        ask_next(op);
+                        ask_first(op);
                 return;
-        case OP_RESOLVING:
-                finish_failed(op, REASON_DEADLINE, COUNTED_NO, "the DC's address was not known in time");
+        case OP_PREPARING: /* the attempts have the same deadline and say more, unless they wait for DNS */
+                loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
+                if (loop_now(op->v->loop) >= op->deadline + BACKSTOP_MS || !op_is_asking(op))
+                        finish_failed(op, REASON_DEADLINE, COUNTED_NO,
+                                      "no domain controller was ready for the password in time");
                 return;
-        case OP_ASKING:
+        case OP_COMMITTED:
                 finish_failed(op, REASON_OUTCOME_UNKNOWN, COUNTED_UNKNOWN,
                               "the attempt overran its deadline");
                 return;
         case OP_DONE:
                 return;
         }
+}
+
+/* One DC's try of an operation; true when it did something, after which op may be gone. */
+static bool hurry(struct validate_op *op, const struct dc *dc)
+{
+        struct outcome outcome = {.counted = COUNTED_NO};
+
+        for (size_t i = 0; i < OP_TRIES; i++) {
+                struct op_try *t = &op->tries[i];
+
+                if (t->dc != dc || t->hurried)
+                        continue;
+                t->hurried = true;
+                log_set_id(op->id);
+                if (op->committed == t && t->krb) {
+                        krb_attempt_expire(t->krb);
+                } else if (op->committed == t && t->ldap) {
+                        ldap_attempt_expire(t->ldap);
+                } else {
+                        dc_explain(dc, &outcome);
+                        try_missed(t, &outcome);
+                }
+                return true;
+        }
+        return false;
+}
+
+void ops_dc_silent(struct validate *v, const struct dc *dc)
+{
+        struct validate_op *op = TAILQ_FIRST(&v->ops);
+
+        /* An operation that ends may end others: begin again after each. */
+        while (op)
+                op = hurry(op, dc) ? TAILQ_FIRST(&v->ops) : TAILQ_NEXT(op, link);
+        log_set_id(NULL);
 }
 
 /* Whether the password may be shown to a DC. */
@@ -267,7 +406,10 @@ int validate_start(struct validate_op **ret_op, struct validate *v, const struct
         snprintf(op->id, sizeof op->id, "%s", request->id ? request->id : "");
         TAILQ_INSERT_TAIL(&v->ops, op, link);
         v->n_ops++;
-        if (loop_timer_new(&op->timer, v->loop, op->id, on_timer, op) < 0) {
+        for (size_t i = 0; i < OP_TRIES; i++)
+                op->tries[i].op = op;
+        if (loop_timer_new(&op->timer, v->loop, op->id, on_timer, op) < 0 ||
+            loop_timer_new(&op->pace, v->loop, op->id, on_pace, op) < 0) {
                 op_free(op);
                 return -ENOMEM;
         }

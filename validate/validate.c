@@ -15,6 +15,11 @@ static void on_dcs_changed(void *arg)
         loop_timer_in(v->ready_timer, 0);
 }
 
+static void on_dc_silent(void *arg, struct dc *dc)
+{
+        ops_dc_silent(arg, dc);
+}
+
 static void on_ready_timer(void *arg)
 {
         struct validate *v = arg;
@@ -39,7 +44,8 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
         }
         if (r < 0)
                 return r;
-        r = dcs_new(&v->dcs[i], &v->tools, domain, on_dcs_changed, v);
+        r = dcs_new(&v->dcs[i], &v->tools, domain,
+                    &(struct dcs_events){.changed = on_dcs_changed, .silent = on_dc_silent, .arg = v});
         return r < 0 ? error_fail(err, r, "domain %s: out of memory", domain->name) : 0;
 }
 

@@ -139,7 +139,9 @@ static const char *dc_failure_text(const char *reason)
                 const char *reason, *text;
         } texts[] = {
                 {"outcome_unknown", "got the password and did not answer in time"},
-                {"dc_timeout", "did not answer in time"},
+                {"dc_timeout", "took the connection and did not answer in time"},
+                {"dc_unreachable", "could not be reached"},
+                {"dc_tls_timeout", "did not finish the TLS handshake in time"},
                 {"dc_refused", "could not be asked"},
                 {"dc_tls", "could not be asked"},
                 {"dc_certificate", "could not be asked"},

@@ -48,7 +48,8 @@ static void watch_process(struct ledger *l, const char *process, const char *bef
 static void watch_dc(struct ledger *l, const char *before, const json_t *value)
 {
         const char *state = text_of(value, "state");
-        bool up = strcmp(state, "alive") == 0, was_down = strcmp(before, "dead") == 0;
+        bool up = strcmp(state, "alive") == 0 || strcmp(state, "recovering") == 0,
+             was_down = strcmp(before, "dead") == 0;
         char detail[1024];
 
         if (up && was_down)

@@ -24,6 +24,7 @@ CONFIG = """[global]
     interfaces = {address}/8
     bind interfaces only = yes
     disable netbios = yes
+    prefork children = 1
     private dir = {d}/private
     state directory = {d}/state
     cache directory = {d}/cache
@@ -84,9 +85,13 @@ def configure(folder, dc, address, kind, services):
 
 
 def start(folder, dc, config, options, **env):
-    """Starts the controller and returns the Popen."""
-    return system.start_daemon(folder, dc.part, ['samba', '--foreground', '--no-process-group', '-s', config,
-                                                 '--model=single'],
+    """Starts the controller and returns the Popen; its processes are the group of that pid.
+
+    One process serves a domain alone. A pair takes one for each service: the replication waits for the KDC, and in one
+    process that would be itself.
+    """
+    model = '--model=prefork' if env else '--model=single'
+    return system.start_daemon(folder, dc.part, ['samba', '--foreground', '--no-process-group', '-s', config, model],
                                options.die_with_parent, KRB5_CONFIG=os.path.join(folder, 'krb5.conf'), **env)
 
 

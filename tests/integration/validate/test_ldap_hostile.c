@@ -324,10 +324,10 @@ static void test_black_hole(void **state)
         brief.budget_ms = 150;
         ask_start(rig, &brief);
         ask_one(rig, &ask);
-        assert_reason(&ask, REASON_DC_TIMEOUT);
+        assert_reason(&ask, REASON_DC_TLS_TIMEOUT);
         assert_int_equal(ask.outcome.counted, COUNTED_NO);
         assert_true(ask.ended - ask.started < 4000);
-        assert_reason(&brief, REASON_DC_TIMEOUT);
+        assert_reason(&brief, REASON_DC_TLS_TIMEOUT);
         assert_true(brief.ended - brief.started < 2000);
         stop_with(rig, &peer);
 }
