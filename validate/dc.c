@@ -193,10 +193,11 @@ static enum lesson lesson_of(enum reason reason)
             reason == REASON_NAME_AMBIGUOUS || reason == REASON_ETYPE_NOSUPP || reason == REASON_REFERRAL ||
             reason == REASON_KDC_NOT_VERIFIED)
                 return LESSON_ANSWERED;
-        if (is_silence(reason) || reason == REASON_OUTCOME_UNKNOWN)
+        /* What one account's data brings about must not take the DC away from everybody: a probe decides. */
+        if (is_silence(reason) || reason == REASON_OUTCOME_UNKNOWN || reason == REASON_DC_PROTOCOL)
                 return LESSON_SUSPECT;
         if (reason == REASON_DC_REFUSED || reason == REASON_DC_TLS || reason == REASON_DC_CERTIFICATE ||
-            reason == REASON_DC_PROTOCOL || reason == REASON_DNS)
+            reason == REASON_DNS)
                 return LESSON_FAILED;
         return LESSON_NONE;
 }

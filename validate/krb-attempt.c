@@ -41,6 +41,7 @@ struct krb_attempt {
         struct sockaddr_storage address;
         socklen_t address_len;
         const struct secret *password; /* NULL for a probe */
+        char sam[USERNAME_MAX + 1];    /* AD, NETBIOS\name: whom the ticket must name; else "" */
         krb5_principal client;
         uint64_t deadline, started;
         enum krb_state state;
@@ -162,6 +163,21 @@ static void transport_failed(struct krb_attempt *a, int error)
 
 static void step(struct krb_attempt *a, const uint8_t *reply, size_t n);
 
+/*
+ * A KDC of AD looks for explicit UPNs first, so NETBIOS\\name may find the account whose UPN is name@domain
+ * instead of the one whose sAMAccountName is name. Nobody is let in as somebody else.
+ */
+static void check_sam(const struct krb_attempt *a, struct outcome *out)
+{
+        if (out->reason != REASON_OK || !a->sam[0] || !out->user.sam[0] || name_same(a->sam, out->user.sam))
+                return;
+        out->reason = REASON_NAME_AMBIGUOUS;
+        out->password_proved = false;
+        out->user = (struct identity){0};
+        snprintf(out->context, sizeof out->context,
+                 "the KDC took the name for another account, whose user principal name it is");
+}
+
 /* Ends a finished exchange: the credentials are judged by the ticket in them. */
 static void exchange_finished(struct krb_attempt *a)
 {
@@ -178,6 +194,7 @@ static void exchange_finished(struct krb_attempt *a)
         }
         krb_verify(a->krb, domain, a->config, &creds, &out);
         krb5_free_cred_contents(a->krb->context, &creds);
+        check_sam(a, &out);
         finish(a, &out);
 }
 
@@ -552,6 +569,8 @@ int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct at
         r = start(ret, krb, attempt, client, attempt->password);
         if (r < 0)
                 return r;
+        if (attempt->name->form == NAME_NETBIOS && attempt->domain->directory == DIRECTORY_AD)
+                snprintf((*ret)->sam, sizeof(*ret)->sam, "%s", attempt->name->user);
         (*ret)->fn = fn;
         (*ret)->arg = arg;
         return 0;

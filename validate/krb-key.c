@@ -174,10 +174,11 @@ enum reason krb_key_prepare(krb5_keytab *ret, const char **ret_why, struct krb *
         entry = choose(&info);
         if (!entry)
                 return refuse(ret_why, REASON_ETYPE_NOSUPP, "the KDC has no AES key of the account");
-        if (!entry->salt)
-                return refuse(ret_why, REASON_DC_PROTOCOL, "the KDC gives no salt");
         if (!iterations_of(&iterations, entry))
                 return refuse(ret_why, REASON_DC_PROTOCOL, "the KDC asks for iterations out of bounds");
+        if (!entry->salt)
+                return refuse(ret_why, REASON_ETYPE_NOSUPP,
+                              "the KDC gives no salt for the account's key, so no password made it");
         code = make_keytab(ret, krb, request, entry);
         if (code)
                 return refuse(ret_why, code == ENOMEM ? REASON_OVERLOADED : REASON_INTERNAL,

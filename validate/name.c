@@ -8,9 +8,11 @@
 #include "validate/name.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <wctype.h>
 
 #include "connector/base/text.h"
 
@@ -195,4 +197,34 @@ void name_bind_text(const struct name *name, const struct domain_config *domain,
                 snprintf(out, cap, "%s\\%s", domain->netbios, name->user);
         else
                 snprintf(out, cap, "%s@%s", name->user, name->form == NAME_UPN ? name->suffix : domain->name);
+}
+
+/* Lower case where the C library knows one; the locale of the process doesn't matter. */
+static uint32_t fold(uint32_t cp)
+{
+        static locale_t unicode;
+
+        if (cp < 0x80)
+                return cp >= 'A' && cp <= 'Z' ? cp + 0x20 : cp;
+        if (!unicode)
+                unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+        return unicode ? (uint32_t)towlower_l((wint_t)cp, unicode) : cp;
+}
+
+bool name_same(const char *a, const char *b)
+{
+        size_t a_n = strlen(a), b_n = strlen(b);
+
+        while (a_n > 0 && b_n > 0) {
+                uint32_t x = 0, y = 0;
+                size_t a_step = utf8_next(a, a_n, &x), b_step = utf8_next(b, b_n, &y);
+
+                if (a_step == 0 || b_step == 0 || fold(x) != fold(y))
+                        return false;
+                a += a_step;
+                b += b_step;
+                a_n -= a_step;
+                b_n -= b_step;
+        }
+        return a_n == 0 && b_n == 0;
 }

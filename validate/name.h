@@ -24,3 +24,5 @@ enum reason name_parse(struct name *ret_name, const struct validate_config *conf
                        size_t n);
 /* The text for an LDAP bind: user@suffix or NETBIOS\user. cap 2 * USERNAME_MAX + 2. */
 void name_bind_text(const struct name *name, const struct domain_config *domain, char *out, size_t cap);
+/* Whether two names are the same but for case, by Unicode's simple folding: É is é, and e is neither. */
+bool name_same(const char *a, const char *b);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* The value of LAB_key. Without it the test can't mean anything: says so and ends the program as failed. */
@@ -40,42 +39,54 @@ static inline uint16_t lab_port(const char *key)
         return (uint16_t)strtoul(lab_get(key), NULL, 10);
 }
 
-/* Runs `lab COMMAND SAM` to its end; returns the number it printed, or -1 when it failed. */
-static inline int lab_ask(const char *command, const char *sam)
+/* Starts `lab admin` and leaves its standard input and output in *ret_to and *ret_from. It ends with this
+ * process, which closes its input. */
+static inline int lab_admin_start(FILE **ret_to, FILE **ret_from)
 {
-        char text[32] = "";
-        int fds[2], status;
+        int in[2], out[2];
         pid_t pid;
         posix_spawn_file_actions_t actions;
-        char *argv[] = {strdup(lab_get("TOOL")), strdup(command), strdup(sam), NULL};
+        char *argv[] = {strdup(lab_get("TOOL")), strdup("admin"), NULL};
 
-        if (pipe2(fds, O_CLOEXEC) < 0 || posix_spawn_file_actions_init(&actions))
+        if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 || posix_spawn_file_actions_init(&actions))
                 return -1;
-        posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
+        posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
+        posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
         int r = posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
         posix_spawn_file_actions_destroy(&actions);
-        close(fds[1]);
-        for (size_t i = 0; i < 3; i++)
-                free(argv[i]);
-        if (!r) {
-                size_t n = 0;
-                for (ssize_t got;
-                     n < sizeof(text) - 1 && (got = read(fds[0], text + n, sizeof(text) - 1 - n)) > 0;)
-                        n += (size_t)got;
-                r = waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status);
-        }
-        close(fds[0]);
-        return r ? -1 : (int)strtol(text, NULL, 10);
+        close(in[0]);
+        close(out[1]);
+        free(argv[0]);
+        free(argv[1]);
+        if (r)
+                return -1;
+        *ret_to = fdopen(in[1], "w");
+        *ret_from = fdopen(out[0], "r");
+        return *ret_to && *ret_from ? 0 : -1;
+}
+
+/* Asks `lab admin` of this lab; returns the number it printed, or -1 when it failed. dc: 1 or 2. */
+static inline int lab_ask(const char *command, const char *sam, int dc)
+{
+        static FILE *to, *from;
+        char text[32] = "";
+
+        if (!to && lab_admin_start(&to, &from) < 0)
+                return -1;
+        if (fprintf(to, "%s %s %d\n", command, sam, dc) < 0 || fflush(to) != 0 ||
+            !fgets(text, sizeof(text), from))
+                return -1;
+        return (int)strtol(text, NULL, 10);
 }
 
 /* The account's badPwdCount as the DC has it now; -1 when it can't be read. */
 static inline int lab_bad_pwd_count(const char *sam)
 {
-        return lab_ask("badpwdcount", sam);
+        return lab_ask("badpwdcount", sam, 1);
 }
 
 /* Ends a lockout and sets badPwdCount to 0; 0, or -1 when that failed. */
 static inline int lab_unlock(const char *sam)
 {
-        return lab_ask("unlock", sam);
+        return lab_ask("unlock", sam, 1);
 }
