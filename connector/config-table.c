@@ -13,6 +13,8 @@ static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {"info", LOG_LEVEL_INFO},
                                                 {"debug", LOG_LEVEL_DEBUG},
                                                 {NULL, 0}};
+static const struct config_word guard_modes[] = {
+        {"observe", GUARD_OBSERVE}, {"on", GUARD_ON}, {"off", GUARD_OFF}, {NULL, 0}};
 static const struct config_word directories[] = {
         {"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
 static const struct config_word identities[] = {{"domain-san", DC_IDENTITY_DOMAIN_SAN},
@@ -75,6 +77,24 @@ const struct config_key config_keys[] = {
         {C("default_domain", default_domain), .max = 253, .check = check_domain_name,
          .range = "the name of one of the [domain NAME] sections", .otherwise = "bare names are refused",
          .help = "Domain of names typed without any, like `alice`."},
+        {C("guard", guard), .type = TYPE_WORD, .words = guard_modes, .initial = "observe",
+         .help = "The lockout guard. on: an account that failed guard_failures times within guard_window_s "
+                 "is "
+                 "answered `throttled`, and the same wrong password again is answered without asking, so "
+                 "that "
+                 "no domain controller counts it. observe: records say what it would have stopped. off: "
+                 "nothing is counted."},
+        {C("guard_failures", guard_failures), .type = TYPE_NUMBER, .min = 1, .max = 1000, .initial = "4",
+         .help = "Failures of one account before the guard stops it. Each connector counts for itself: keep "
+                 "this times the number of connectors below the domain's account lockout threshold."},
+        {C("guard_window_s", guard_window_s), .type = TYPE_NUMBER, .min = 10, .max = 604800,
+         .initial = "1800",
+         .help = "Seconds after the last failure until the guard forgets; at least the domain's \"reset "
+                 "account "
+                 "lockout counter after\"."},
+        {C("guard_repeat_s", guard_repeat_s), .type = TYPE_NUMBER, .min = 1, .max = 3600, .initial = "60",
+         .help = "Seconds for which the same wrong password of an account is answered without asking. A "
+                 "password that is changed to that one is refused for so long."},
         {C("ledger_days", ledger_days), .type = TYPE_NUMBER, .min = 1, .max = 3650, .initial = "30",
          .help = "Days that the ledger keeps a sign-in."},
         {C("ledger_rows", ledger_rows), .type = TYPE_NUMBER, .min = 100, .max = 100000000,

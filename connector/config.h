@@ -60,6 +60,8 @@ struct config {
         uint32_t drain_ms;
         enum log_level log_level;
         char *default_domain; /* one of domains[].name, or NULL: bare names are refused */
+        enum guard_mode guard;
+        uint32_t guard_failures, guard_window_s, guard_repeat_s;
         uint32_t ledger_days, ledger_rows;
         size_t n_domains;
         struct config_domain domains[CONFIG_DOMAINS_MAX];

@@ -14,6 +14,7 @@
 #include "queue/wire-json.h"
 
 #define MS_MAX INT64_C(3600000)
+#define RETRY_AFTER_MAX 604800 /* s */
 
 static const char *const verdicts[] = {"accepted", "refused", "unavailable", NULL};
 static const char *const classes[] = {"none", "credentials", "policy", "infrastructure", NULL};
@@ -85,6 +86,8 @@ static void put_claims(struct json_writer *w, const struct verdict_claims *c)
         json_write_bool(w, "password_proved", c->password_proved);
         json_write_str(w, "may_have_counted", c->may_have_counted);
         put_user(w, c);
+        if (c->retry_after)
+                json_write_int(w, "retry_after", c->retry_after);
         json_write_opt(w, "dc", c->dc);
         json_write_opt(w, "method", c->method);
         put_raw(w, c);
@@ -170,6 +173,17 @@ static void read_times(struct json_reader *r, struct verdict_claims *c)
         end_sub(r, &sub);
 }
 
+static void read_retry_after(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "retry_after", JSON_OPTIONAL);
+        json_int_t seconds = member ? json_integer_value(member) : 0;
+
+        if (member && (!json_is_integer(member) || seconds < 1 || seconds > RETRY_AFTER_MAX))
+                json_read_fail(r, "retry_after", "is no number of seconds from 1 to 604800");
+        else
+                c->retry_after = (uint32_t)seconds;
+}
+
 static void read_outcome(struct json_reader *r, struct verdict_claims *c)
 {
         c->verdict = json_read_word(r, "verdict", verdicts);
@@ -177,6 +191,7 @@ static void read_outcome(struct json_reader *r, struct verdict_claims *c)
         json_read_str(r, "reason", JSON_REQUIRED, c->reason, sizeof(c->reason));
         c->password_proved = json_read_bool(r, "password_proved");
         c->may_have_counted = json_read_word(r, "may_have_counted", counts);
+        read_retry_after(r, c);
         json_read_str(r, "dc", JSON_OPTIONAL, c->dc, sizeof(c->dc));
         json_read_str(r, "method", JSON_OPTIONAL, c->method, sizeof(c->method));
         if (r->r == 0 && c->method[0] && strcmp(c->method, "krb5") != 0 && strcmp(c->method, "ldap") != 0)

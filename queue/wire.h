@@ -89,6 +89,7 @@ struct verdict_claims {
         char dc[257];
         char method[8]; /* "krb5" "ldap" or "" */
         char raw_ldap[64], raw_krb[32], raw_ntstatus[32]; /* "" where absent */
+        uint32_t retry_after;             /* s, only with reason "throttled"; 0: absent */
         uint32_t t_opened, t_dc, t_total; /* ms since the connector received the request */
 };
 int verdict_claims_encode(const struct verdict_claims *c, struct buffer *out, struct error *err);

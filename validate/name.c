@@ -228,3 +228,67 @@ bool name_same(const char *a, const char *b)
         }
         return a_n == 0 && b_n == 0;
 }
+
+/* What AD's linguistic comparison takes for the same letter, U+00C0 to U+017F; a blank stays itself. */
+static const char base_letters[] = "aaaaaa ceeeeiiii nooooo ouuuuy  aaaaaa ceeeeiiii nooooo ouuuuy y"
+                                   "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiii  jjkk lllllll"
+                                   "lllnnnnnnn  oooooo  rrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+_Static_assert(sizeof base_letters - 1 == 0x180 - 0xc0, "one letter for each code point");
+
+/* RFC 3629; returns the number of bytes. */
+static size_t utf8_put(char out[4], uint32_t cp)
+{
+        if (cp < 0x80) {
+                out[0] = (char)cp;
+                return 1;
+        }
+        if (cp < 0x800) {
+                out[0] = (char)(0xc0 | cp >> 6);
+                out[1] = (char)(0x80 | (cp & 0x3f));
+                return 2;
+        }
+        if (cp < 0x10000) {
+                out[0] = (char)(0xe0 | cp >> 12);
+                out[1] = (char)(0x80 | (cp >> 6 & 0x3f));
+                out[2] = (char)(0x80 | (cp & 0x3f));
+                return 3;
+        }
+        out[0] = (char)(0xf0 | cp >> 18);
+        out[1] = (char)(0x80 | (cp >> 12 & 0x3f));
+        out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
+        out[3] = (char)(0x80 | (cp & 0x3f));
+        return 4;
+}
+
+static uint32_t bare_letter(uint32_t cp)
+{
+        if (cp >= 0xc0 && cp < 0x180 && base_letters[cp - 0xc0] != ' ')
+                return (uint32_t)base_letters[cp - 0xc0];
+        return fold(cp);
+}
+
+size_t name_fold(char *out, size_t cap, const char *name)
+{
+        size_t n = 0, left = strlen(name);
+
+        while (left > 0) {
+                uint32_t cp = 0;
+                size_t step = utf8_next(name, left, &cp);
+                char bytes[4];
+                size_t len;
+
+                if (step == 0)
+                        break;
+                name += step;
+                left -= step;
+                if (cp >= 0x300 && cp < 0x370)
+                        continue;
+                len = utf8_put(bytes, bare_letter(cp));
+                if (n + len >= cap)
+                        break;
+                memcpy(out + n, bytes, len);
+                n += len;
+        }
+        out[n] = '\0';
+        return n;
+}

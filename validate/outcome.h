@@ -143,6 +143,7 @@ struct outcome {
         uint32_t ldap_data, ntstatus;
         char context[256]; /* scrubbed English detail from the layer that knew, or "" */
         uint32_t ms_total, ms_connect, ms_dc;
+        uint32_t retry_after; /* s, with REASON_THROTTLED */
 };
 
 /* LDAP bind result -> reason. diagnostic: the server's message (bytes, not NUL-terminated; AD's "data 52e" is

@@ -8,10 +8,12 @@
 #include "connector/base/text.h"
 #include "validate/config-copy.h"
 #include "validate/dc.h"
+#include "validate/guard.h"
 #include "validate/name.h"
 
 enum op_state {
         OP_NEW = 0,   /* waits for the loop; out.reason may already hold the answer */
+        OP_WAITING,   /* as many sign-ins of this account as may fail are being checked */
         OP_PREPARING, /* one or two DCs are being reached; none has the password */
         OP_COMMITTED, /* one DC gets, or got, the password; nobody else is asked any more */
         OP_DONE,
@@ -39,6 +41,7 @@ struct validate_op {
         const struct domain_config *domain;
         struct dcs *dcs;
         struct secret *password;
+        struct guard_ticket ticket;
         uint64_t started, deadline;
         uint32_t tried;
         struct op_try tries[OP_TRIES];
@@ -56,6 +59,7 @@ struct validate {
         const struct validate_config *config;
         struct dc_tools tools;
         struct dcs **dcs; /* one per domain */
+        struct guard *guard;
         validate_ready_fn *on_ready;
         void *arg;
         struct loop_timer *ready_timer; /* tells on_ready from a turn of its own */

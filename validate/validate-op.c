@@ -24,6 +24,8 @@ static const char *state_text(enum op_state state)
         switch (state) {
         case OP_NEW:
                 return "new";
+        case OP_WAITING:
+                return "waiting";
         case OP_PREPARING:
                 return "preparing";
         case OP_COMMITTED:
@@ -72,9 +74,21 @@ static bool op_is_asking(const struct validate_op *op)
         return false;
 }
 
+/* A place with the guard came free: who waits for one of this account asks again. */
+static void wake_waiting(struct validate *v, const struct guard_ticket *ticket)
+{
+        struct validate_op *op;
+
+        TAILQ_FOREACH (op, &v->ops, link)
+                if (op->state == OP_WAITING && guard_same(&op->ticket, ticket))
+                        loop_timer_in(op->timer, 0);
+}
+
 /* Wipes first, then lets go of everything. */
 static void op_free(struct validate_op *op)
 {
+        bool entered = op->ticket.entered;
+
         for (size_t i = 0; i < OP_TRIES; i++)
                 try_clear(&op->tries[i]);
         op->password = secret_free(op->password);
@@ -82,7 +96,21 @@ static void op_free(struct validate_op *op)
         loop_timer_free(op->pace);
         TAILQ_REMOVE(&op->v->ops, op, link);
         op->v->n_ops--;
+        guard_leave(op->v->guard, &op->ticket, op->state == OP_DONE && op->answered ? &op->out : NULL,
+                    loop_now(op->v->loop));
+        if (entered)
+                wake_waiting(op->v, &op->ticket);
+        wipe(&op->ticket, sizeof op->ticket);
         free(op);
+}
+
+/* GUARD_OBSERVE: the record says what GUARD_ON would have done. */
+static void note_would_be(struct outcome *out)
+{
+        size_t n = strlen(out->context);
+
+        snprintf(out->context + n, sizeof out->context - n, "%s(the lockout guard would have stopped this)",
+                 n > 0 ? " " : "");
 }
 
 /* The one end that answers. */
@@ -93,6 +121,9 @@ static void finish(struct validate_op *op)
         void *arg = op->arg;
 
         state_set(op, OP_DONE);
+        op->answered = true;
+        if (op->ticket.would_be)
+                note_would_be(&out);
         out.ms_total = (uint32_t)(loop_now(op->v->loop) - op->started);
         op_free(op);
         fn(arg, &out);
@@ -118,6 +149,7 @@ static void try_missed(struct op_try *t, const struct outcome *outcome)
         op->out = *outcome;
         if (op->committed == t) {
                 op->committed = NULL;
+                op->ticket.sent = false;
                 state_set(op, OP_PREPARING);
         }
         try_clear(t);
@@ -169,6 +201,7 @@ static void on_commit(void *arg)
         struct validate_op *op = t->op;
 
         op->committed = t;
+        op->ticket.sent = true;
         state_set(op, OP_COMMITTED);
         for (size_t i = 0; i < OP_TRIES; i++)
                 if (&op->tries[i] != t)
@@ -254,6 +287,33 @@ static bool try_next(struct validate_op *op)
         return true;
 }
 
+static void ask_first(struct validate_op *op);
+
+/* Asks the guard for leave first. */
+static void enter(struct validate_op *op)
+{
+        struct validate *v = op->v;
+        enum guard_answer answer = guard_enter(v->guard, &op->ticket, &op->name, op->password,
+                                               loop_now(v->loop), &op->out.retry_after);
+
+        switch (answer) {
+        case GUARD_GO:
+                ask_first(op);
+                return;
+        case GUARD_WAIT:
+                state_set(op, OP_WAITING);
+                loop_timer_at(op->timer, op->deadline);
+                return;
+        case GUARD_REPEATED:
+                finish_failed(op, REASON_WRONG_PASSWORD, COUNTED_NO,
+                              "the same wrong password as a moment ago: no domain controller was asked");
+                return;
+        case GUARD_THROTTLED:
+                finish_failed(op, REASON_THROTTLED, COUNTED_NO, "stopped by the lockout guard");
+                return;
+        }
+}
+
 /* The first DC; where none can be asked, why not. */
 static void ask_first(struct validate_op *op)
 {
@@ -299,7 +359,14 @@ static void on_timer(void *arg)
                 else if (loop_now(op->v->loop) >= op->deadline)
                         finish_failed(op, REASON_DEADLINE, COUNTED_NO, "no time was left when it started");
                 else
-                        ask_first(op);
+                        enter(op);
+                return;
+        case OP_WAITING:
+                if (loop_now(op->v->loop) < op->deadline)
+                        enter(op);
+                else
+                        finish_failed(op, REASON_OVERLOADED, COUNTED_NO,
+                                      "earlier sign-ins with this name were not decided in time");
                 return;
         case OP_PREPARING: /* the attempts have the same deadline and say more, unless they wait for DNS */
                 loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);

@@ -8,6 +8,10 @@
 
 #include "validate/validate-internal.h"
 
+#define GUARD_FAILURES 4
+#define GUARD_WINDOW_MS (30 * 60 * 1000)
+#define GUARD_REPEAT_MS (60 * 1000)
+
 static void on_dcs_changed(void *arg)
 {
         struct validate *v = arg;
@@ -49,8 +53,20 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
         return r < 0 ? error_fail(err, r, "domain %s: out of memory", domain->name) : 0;
 }
 
+/* The configuration's numbers, or what is sane where it has none. */
+static struct guard_config guard_config_of(const struct validate_config *config)
+{
+        struct guard_config guard = config->guard;
+
+        guard.failures = guard.failures ? guard.failures : GUARD_FAILURES;
+        guard.window_ms = guard.window_ms ? guard.window_ms : GUARD_WINDOW_MS;
+        guard.repeat_ms = guard.repeat_ms ? guard.repeat_ms : GUARD_REPEAT_MS;
+        return guard;
+}
+
 static int fill(struct validate *v, const struct validate_config *config, struct error *err)
 {
+        struct guard_config guard = guard_config_of(config);
         int r = config_copy_new(&v->copy, config);
 
         if (r < 0)
@@ -59,7 +75,7 @@ static int fill(struct validate *v, const struct validate_config *config, struct
         v->config = config_copy_get(v->copy);
         v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
         if (!v->dcs || loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
-            ldap_pools_new(&v->tools.ldap, v->loop) < 0)
+            ldap_pools_new(&v->tools.ldap, v->loop) < 0 || guard_new(&v->guard, &guard) < 0)
                 return error_fail(err, -ENOMEM, "validation: out of memory");
         r = dns_new(&v->tools.dns, v->loop, err);
         for (size_t i = 0; r == 0 && i < v->config->n_domains; i++)
@@ -104,6 +120,7 @@ struct validate *validate_free(struct validate *v)
         krb_free(v->tools.krb);
         dns_free(v->tools.dns);
         loop_timer_free(v->ready_timer);
+        guard_free(v->guard);
         config_copy_free(v->copy);
         free(v);
         return NULL;
@@ -145,4 +162,17 @@ void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
                         fn(arg, &seen);
                 }
         }
+}
+
+void validate_guard_state(const struct validate *v, struct validate_guard *ret_guard)
+{
+        static const char *const modes[] = {
+                [GUARD_OBSERVE] = "observe", [GUARD_OFF] = "off", [GUARD_ON] = "on"};
+        struct guard_counts counts;
+
+        guard_count(v->guard, &counts);
+        *ret_guard = (struct validate_guard){.mode = modes[v->config->guard.mode],
+                                             .throttled = counts.throttled,
+                                             .repeated = counts.repeated,
+                                             .names = counts.names};
 }

@@ -50,10 +50,21 @@ struct domain_config {
         uint32_t connect_timeout_ms;   /* 0: 2000; connect and handshake with one DC */
 };
 
+/* What the lockout guard does: nothing, say what it would do, or act. */
+enum guard_mode { GUARD_OBSERVE = 0, GUARD_OFF, GUARD_ON };
+
+struct guard_config {
+        enum guard_mode mode;
+        unsigned failures;  /* of one account in the window before no DC is asked; below AD's own threshold */
+        uint64_t window_ms; /* since the last failure; at least AD's observation window */
+        uint64_t repeat_ms; /* so long the same wrong password is answered without asking */
+};
+
 struct validate_config {
         const struct domain_config *domains;
         size_t n_domains;
         const char *default_domain; /* for bare names; NULL: refused */
+        struct guard_config guard;  /* all zero: GUARD_OBSERVE with 4 failures, 30 min, 60 s */
 };
 
 struct validate;
@@ -103,3 +114,10 @@ struct validate_dc {
 };
 typedef void validate_dc_fn(void *arg, const struct validate_dc *dc);
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg);
+/* What the lockout guard did since the start; in GUARD_OBSERVE what it would have done. */
+struct validate_guard {
+        const char *mode; /* "off", "observe", "on" */
+        uint64_t throttled, repeated;
+        size_t names; /* that it keeps count of */
+};
+void validate_guard_state(const struct validate *v, struct validate_guard *ret_guard);

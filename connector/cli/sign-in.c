@@ -59,15 +59,17 @@ static json_t *verdict_json(const struct client_result *r)
         const struct verdict_claims *v = &r->verdict;
         enum reason reason = reason_from_id(v->reason);
 
-        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o*, s:s, s:s, s:s*, s:s*, s:o*, s:{s:i, s:i, s:i, "
-                         "s:i}, s:s*}",
-                         "id", r->id, "verdict", v->verdict, "class", v->class, "reason", v->reason,
-                         "password_proved", v->password_proved, "may_have_counted", v->may_have_counted,
-                         "user", v->user_id[0] ? user_json(v) : NULL, "connector", r->connector,
-                         "connector_name", r->connector_name, "dc", or_null(v->dc), "method",
-                         or_null(v->method), "raw", raw_json(v), "t", "opened", (int)v->t_opened, "dc",
-                         (int)v->t_dc, "total", (int)v->t_total, "service", (int)r->ms, "text",
-                         reason == REASON_MAX ? NULL : reason_user_text(reason, v->password_proved));
+        return json_pack(
+                "{s:s, s:s, s:s, s:s, s:b, s:s, s:o*, s:o*, s:s, s:s, s:s*, s:s*, s:o*, s:{s:i, s:i, s:i, "
+                "s:i}, s:s*}",
+                "id", r->id, "verdict", v->verdict, "class", v->class, "reason", v->reason, "password_proved",
+                v->password_proved, "may_have_counted", v->may_have_counted, "retry_after",
+                v->retry_after ? json_integer((json_int_t)v->retry_after) : NULL, "user",
+                v->user_id[0] ? user_json(v) : NULL, "connector", r->connector, "connector_name",
+                r->connector_name, "dc", or_null(v->dc), "method", or_null(v->method), "raw", raw_json(v),
+                "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc, "total", (int)v->t_total, "service",
+                (int)r->ms, "text",
+                reason == REASON_MAX ? NULL : reason_user_text(reason, v->password_proved));
 }
 
 /* The user's sentence, from the one table. What a wait cannot mend is the helpdesk's. */
@@ -153,7 +155,8 @@ static int sign_in(struct service_store *s, const char *bearer, struct client_re
         secret_free(password);
         if (r < 0)
                 return r;
-        /* settings are remembered once they have worked: a mistyped pin or relay must not spoil the next call */
+        /* settings are remembered once they have worked: a mistyped pin or relay must not spoil the next call
+         */
         if (!ret->has_verdict && client_roster_seq(client) <= s->roster_seq)
                 return 0;
         s->roster_seq = client_roster_seq(client);

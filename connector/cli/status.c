@@ -101,6 +101,19 @@ static void show_link(long long now, const json_t *parts)
         field_number("verdicts", view_number(link, "verdicts", 0));
 }
 
+/* What the lockout guard did, or only watched. */
+static void show_guard(const json_t *guard)
+{
+        char text[160];
+
+        if (!guard)
+                return;
+        (void)snprintf(text, sizeof(text), "%s: %lld throttled, %lld repeated%s", view_text(guard, "mode"),
+                       view_number(guard, "throttled", 0), view_number(guard, "repeated", 0),
+                       strcmp(view_text(guard, "mode"), "observe") == 0 ? " (had it been on)" : "");
+        field("lockout guard", text);
+}
+
 static void show_validator(long long now, const json_t *parts)
 {
         const json_t *v = value_of(parts, "validator");
@@ -116,6 +129,7 @@ static void show_validator(long long now, const json_t *parts)
         field_end("roster", view_number(v, "roster_expires", 0));
         field("approved", json_is_true(json_object_get(v, "in_roster")) ? "yes" : "no");
         field_number("in flight", view_number(v, "in_flight", 0));
+        show_guard(json_object_get(v, "guard"));
         field("version", view_text(value_of(parts, "process:supervisor"), "version"));
 }
 

@@ -112,7 +112,15 @@ int domains_new(struct domains **ret_d, const struct config *config)
                         return -ENOMEM;
         if (collect_names(d) < 0)
                 return -ENOMEM;
-        d->validate = (struct validate_config){d->configs, d->n, keep(d, config->default_domain, &ok)};
+        d->validate = (struct validate_config){
+                .domains = d->configs,
+                .n_domains = d->n,
+                .default_domain = keep(d, config->default_domain, &ok),
+                .guard = {.mode = config->guard,
+                          .failures = config->guard_failures,
+                          .window_ms = (uint64_t)config->guard_window_s * 1000,
+                          .repeat_ms = (uint64_t)config->guard_repeat_s * 1000},
+        };
         if (!ok)
                 return -ENOMEM;
         *ret_d = steal(d);

@@ -151,13 +151,19 @@ static void send_dc(void *arg, const struct validate_dc *dc)
 
 static void send_status(struct validator *v)
 {
+        struct validate_guard guard;
+
+        validate_guard_state(v->validate, &guard);
         send_status_of(v, "validator",
-                       json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "connector",
-                                 v->enrolment.id, "name", v->enrolment.name, "tenant", v->enrolment.tenant,
-                                 "identity", key_kid(v->identity), "roster_seq", (json_int_t)v->roster_seq,
-                                 "in_roster", validator_in_roster(v), "roster_expires",
-                                 (json_int_t)(v->roster ? v->roster->exp : 0), "statement_seq",
-                                 (json_int_t)v->keys.seq, "in_flight",
+                       json_pack("{s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, "
+                                 "s:I, s:I}",
+                                 "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
+                                 "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names,
+                                 "connector", v->enrolment.id, "name", v->enrolment.name, "tenant",
+                                 v->enrolment.tenant, "identity", key_kid(v->identity), "roster_seq",
+                                 (json_int_t)v->roster_seq, "in_roster", validator_in_roster(v),
+                                 "roster_expires", (json_int_t)(v->roster ? v->roster->exp : 0),
+                                 "statement_seq", (json_int_t)v->keys.seq, "in_flight",
                                  (json_int_t)signins_running(v->signins), "undelivered",
                                  (json_int_t)signins_undelivered(v->signins), "replay_entries",
                                  (json_int_t)replay_count(v->replay), "secrets_in_use",

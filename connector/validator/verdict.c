@@ -55,6 +55,7 @@ static void fill(struct verdict_claims *c, const struct verdict_frame *f, const 
         c->may_have_counted = counted_text(o->counted);
         if (info->verdict == VERDICT_ACCEPTED)
                 fill_user(c, &o->user);
+        c->retry_after = o->reason == REASON_THROTTLED ? o->retry_after : 0;
         put(c->dc, sizeof(c->dc), o->dc);
         put(c->method, sizeof(c->method), method_text(o->method));
         fill_raw(c, o);

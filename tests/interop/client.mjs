@@ -243,7 +243,8 @@ function checkUser(v) {
 function checkVerdictClaims(v) {
   if (v.v !== 1) throw malformed('verdict: other version');
   members(v, ['v', 'iss', 'aud', 'tenant', 'jti', 'req', 'iat', 'exp', 'verdict', 'class', 'reason', 'password_proved', 'may_have_counted', 't'],
-    ['user', 'dc', 'method', 'raw']);
+    ['user', 'dc', 'method', 'raw', 'retry_after']);
+  if ('retry_after' in v) integer(v.retry_after);
   for (const name of ['iss', 'aud', 'jti']) id(v[name]);
   tenantName(v.tenant);
   fromB64u(v.req, 32);

@@ -102,8 +102,10 @@ void rig_start(struct rig *rig, size_t n)
 {
         struct error err = {""};
 
-        rig->config = (struct validate_config){
-                .domains = rig->domains, .n_domains = n, .default_domain = rig->domains[0].name};
+        rig->config = (struct validate_config){.domains = rig->domains,
+                                               .n_domains = n,
+                                               .default_domain = rig->domains[0].name,
+                                               .guard = rig->guard};
         if (validate_new(&rig->v, rig->loop, &rig->config, on_ready, rig, &err) < 0)
                 fail_msg("%s", err.text);
 }

@@ -15,7 +15,8 @@ struct rig {
         struct validate *v;
         struct domain_config domains[2];
         struct validate_config config;
-        char *ca; /* PEM text */
+        struct guard_config guard; /* of the next rig_start; all zero is the default */
+        char *ca;                  /* PEM text */
         unsigned ready_calls;
 };
 

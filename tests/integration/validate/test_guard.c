@@ -1,0 +1,165 @@
+/*
+ * The lockout guard before a real AD DC: whatever is typed however often, the account is not locked out.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/integration/validate/ldap_rig.h"
+#include "tests/lab/lab.h"
+
+#define FAILURES 3
+#define MANY 120
+
+static char keytab[512];
+
+static int set_up(void **state)
+{
+        static struct rig rig;
+
+        rig_open(&rig);
+        *state = &rig;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        rig_close(*state);
+        return 0;
+}
+
+static void rig_guard(struct rig *rig, enum method method, enum guard_mode mode)
+{
+        rig_samba(rig, 0);
+        rig->domains[0].methods[0] = method;
+        snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
+        rig->domains[0].keytab = keytab;
+        rig->domains[0].service_principal = lab_get("AD_SERVICE");
+        rig->domains[0].kdc_port = lab_port("AD_KDC_PORT");
+        rig->guard = (struct guard_config){.mode = mode, .failures = FAILURES};
+        rig_start_ready(rig, 1);
+}
+
+static unsigned count_reason(const struct ask *asks, size_t n, enum reason reason)
+{
+        unsigned found = 0;
+
+        for (size_t i = 0; i < n; i++)
+                found += asks[i].outcome.reason == reason;
+        return found;
+}
+
+/* Other wrong passwords all at once, under every form of the name. */
+static void guess(struct rig *rig, const char *label)
+{
+        static struct ask asks[MANY];
+        static char names[3][300], passwords[MANY][32];
+        const char *sam = lab_get2(label, "SAM");
+        unsigned wrong;
+
+        snprintf(names[0], sizeof names[0], "%s", lab_get2(label, "UPN"));
+        snprintf(names[1], sizeof names[1], "%s", lab_get2(label, "ALT_UPN"));
+        snprintf(names[2], sizeof names[2], "CORP\\%s", sam);
+        for (size_t i = 0; i < MANY; i++) {
+                snprintf(passwords[i], sizeof passwords[i], "Wr0ng-%zu", i);
+                asks[i] = (struct ask){.name = names[i % 3], .password = passwords[i]};
+        }
+        ask_all(rig, asks, MANY);
+        wrong = count_reason(asks, MANY, REASON_WRONG_PASSWORD);
+        assert_int_equal(wrong, FAILURES);
+        assert_int_equal(count_reason(asks, MANY, REASON_THROTTLED), MANY - FAILURES);
+        assert_int_equal(lab_bad_pwd_count(sam), FAILURES);
+        for (size_t i = 0; i < MANY; i++) {
+                if (asks[i].outcome.reason != REASON_THROTTLED)
+                        continue;
+                assert_int_equal(asks[i].outcome.counted, COUNTED_NO);
+                assert_in_range(asks[i].outcome.retry_after, 1, 1800);
+                assert_string_equal(asks[i].outcome.dc, "");
+        }
+}
+
+static void test_guessing_does_not_lock_out(void **state)
+{
+        struct rig *rig = *state;
+
+        rig_guard(rig, METHOD_LDAP, GUARD_ON);
+        guess(rig, "GOOD8");
+        rig->v = validate_free(rig->v);
+        rig_guard(rig, METHOD_KRB5, GUARD_ON);
+        guess(rig, "GOOD9");
+}
+
+/* A program with an old password: one failure at the DC, whatever it tries; the new one gets in. */
+static void test_an_old_password_again_and_again(void **state)
+{
+        struct rig *rig = *state;
+        struct ask old[50],
+                fresh = {.name = lab_get2("GOOD10", "UPN"), .password = lab_get2("GOOD10", "PASSWORD")};
+
+        rig_guard(rig, METHOD_LDAP, GUARD_ON);
+        for (size_t i = 0; i < 50; i++) {
+                old[i] = (struct ask){.name = fresh.name, .password = "Old-password-1"};
+                ask_one(rig, &old[i]);
+                assert_reason(&old[i], REASON_WRONG_PASSWORD);
+                assert_int_equal(old[i].outcome.counted, i == 0 ? COUNTED_YES : COUNTED_NO);
+        }
+        assert_int_equal(lab_bad_pwd_count("good10"), 1);
+        ask_one(rig, &fresh);
+        assert_reason(&fresh, REASON_OK);
+}
+
+/* Many sign-ins of one account at once with the right password all succeed. */
+static void test_a_busy_account(void **state)
+{
+        static struct ask asks[MANY];
+        struct rig *rig = *state;
+
+        rig_guard(rig, METHOD_LDAP, GUARD_ON);
+        for (size_t i = 0; i < MANY; i++)
+                asks[i] = (struct ask){.name = lab_get2("GOOD11", "UPN"),
+                                       .password = lab_get2("GOOD11", "PASSWORD")};
+        ask_all(rig, asks, MANY);
+        assert_int_equal(count_reason(asks, MANY, REASON_OK), MANY);
+}
+
+static void test_observe_stops_nothing(void **state)
+{
+        struct rig *rig = *state;
+        struct validate_guard guard;
+        struct ask ask;
+
+        rig_guard(rig, METHOD_LDAP, GUARD_OBSERVE);
+        for (int i = 0; i < FAILURES + 1; i++) {
+                char password[32];
+
+                snprintf(password, sizeof password, "Wr0ng-%d", i);
+                ask = (struct ask){.name = lab_get2("GOOD12", "UPN"), .password = password};
+                ask_one(rig, &ask);
+                assert_reason(&ask, REASON_WRONG_PASSWORD);
+                assert_int_equal(ask.outcome.counted, COUNTED_YES);
+        }
+        assert_non_null(strstr(ask.outcome.context, "the lockout guard would have stopped this"));
+        assert_int_equal(lab_bad_pwd_count("good12"), FAILURES + 1);
+        validate_guard_state(rig->v, &guard);
+        assert_string_equal(guard.mode, "observe");
+        assert_int_equal(guard.throttled, 1);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_guessing_does_not_lock_out),
+                TEST(test_an_old_password_again_and_again),
+                TEST(test_a_busy_account),
+                TEST(test_observe_stops_nothing),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,60 @@
+/*
+ * The lockout guard: how often a name may fail through this connector before no DC is asked any more.
+ * Internal to validate/.
+ *
+ * It keeps a bounded table in memory and nothing else: no password, only keyed hashes under a key that dies
+ * with the process. Times are milliseconds of loop_now().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connector/base/secret.h"
+#include "validate/name.h"
+
+#define GUARD_KEY_LEN 16
+
+struct guard;
+
+/* One sign-in's place with the guard; starts zeroed. */
+struct guard_ticket {
+        uint8_t key[GUARD_KEY_LEN]; /* of the account, as far as the name tells */
+        uint8_t name[GUARD_KEY_LEN];
+        uint8_t password[GUARD_KEY_LEN];
+        bool entered;  /* it holds a place that guard_leave gives back */
+        bool sent;     /* for the caller to set: the password went to a DC */
+        bool would_be; /* GUARD_OBSERVE: what it was let through */
+};
+
+enum guard_answer {
+        GUARD_GO = 0,
+        GUARD_WAIT,      /* as many as may fail are being checked now: ask again when one of them left */
+        GUARD_REPEATED,  /* the same wrong password as a moment ago */
+        GUARD_THROTTLED, /* too many failures; *ret_retry_s says in how many seconds again */
+};
+
+/* 0 or -ENOMEM (also where the secret arena is full). */
+int guard_new(struct guard **ret_guard, const struct guard_config *config);
+struct guard *guard_free(struct guard *guard);
+
+/*
+ * Asks for leave. Names are the same account's when they differ in case, in accents, or in being the implicit
+ * UPN, an alternate suffix or NETBIOS\name of one domain; and when a sign-in showed that they are. Only
+ * GUARD_GO enters.
+ */
+enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, const struct name *name,
+                              const struct secret *password, uint64_t now, uint32_t *ret_retry_s);
+/* Gives the place back and takes in what came of it; without effect unless entered. outcome NULL: nobody
+ * waited for it, which counts as a failure where the password was sent. */
+void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
+                 uint64_t now);
+/* Whether both are of one account. */
+bool guard_same(const struct guard_ticket *a, const struct guard_ticket *b);
+
+struct guard_counts {
+        uint64_t throttled, repeated; /* since the start; in GUARD_OBSERVE: what would have been */
+        size_t names;                 /* in the table now */
+};
+void guard_count(const struct guard *guard, struct guard_counts *ret_counts);
