@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "connector/base/text.h"
@@ -223,4 +224,51 @@ int item_pin(void *slot, const char *item, struct error *err)
         if (b64u_decode_exact(digest, sizeof(digest), item, strlen(item)) < 0)
                 return error_fail(err, -EINVAL, "'%s' is not the base64url form of 32 bytes", item);
         return text_set((char **)slot, item);
+}
+
+/* One ADDRESS, ADDRESS:PORT or [IPV6]:PORT. */
+static bool is_dns_server(const char *s, size_t n)
+{
+        char text[80], *host = text, *port = NULL;
+        struct in6_addr address;
+
+        if (n == 0 || n >= sizeof(text))
+                return false;
+        memcpy(text, s, n);
+        text[n] = '\0';
+        if (text[0] == '[') {
+                host = text + 1;
+                port = strchr(text, ']');
+                if (!port || (port[1] && port[1] != ':'))
+                        return false;
+                *port++ = '\0';
+        } else if (strchr(text, ':') == strrchr(text, ':')) {
+                port = strchr(text, ':');
+        }
+        if (port && *port == ':') {
+                *port++ = '\0';
+                if (!*port || strspn(port, "0123456789") != strlen(port) || strlen(port) > 5 ||
+                    strtoul(port, NULL, 10) - 1 >= 65535)
+                        return false;
+        }
+        return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+}
+
+int check_dns_servers(const char *value, struct error *err)
+{
+        for (const char *s = value;; s++) {
+                size_t n;
+
+                s += strspn(s, " \t");
+                n = strcspn(s, ", \t");
+
+                if (!is_dns_server(s, n))
+                        return error_fail(err, -EINVAL, "'%.*s' is no address of a name server", (int)n, s);
+                s += n;
+                s += strspn(s, " \t");
+                if (!*s)
+                        return 0;
+                if (*s != ',')
+                        return error_fail(err, -EINVAL, "a comma is missing before '%s'", s);
+        }
 }

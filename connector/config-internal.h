@@ -60,6 +60,7 @@ int check_netbios(const char *value, struct error *err);
 int check_bind_template(const char *value, struct error *err);
 int check_service_principal(const char *value, struct error *err);
 int check_domain_name(const char *value, struct error *err);
+int check_dns_servers(const char *value, struct error *err);
 int item_suffix(void *slot, const char *item, struct error *err);
 int item_dc(void *slot, const char *item, struct error *err);
 int item_method(void *slot, const char *item, struct error *err);

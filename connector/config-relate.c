@@ -160,12 +160,23 @@ static void relate_names(struct config_parser *p, size_t i)
                                      d->netbios);
 }
 
-static void relate_dcs(struct config_parser *p, const struct config_domain *d,
+static void relate_dcs(struct config_parser *p, struct config_domain *d,
                        const struct config_section_notes *notes)
 {
-        if (lacking(notes, "dcs", d->n_dcs))
-                domain_fault(p, notes, "dcs",
-                             "it is missing in [domain %s]; name at least one domain controller", d->name);
+        bool none = lacking(notes, "dcs", d->n_dcs);
+
+        if (d->discover == DISCOVER_AUTO)
+                d->discover = none ? DISCOVER_YES : DISCOVER_NO;
+        if (none && d->discover == DISCOVER_NO)
+                domain_fault(
+                        p, notes, "dcs",
+                        "it is missing in [domain %s]; name at least one domain controller, or let them be "
+                        "discovered",
+                        d->name);
+        if (none && d->dc_identity == DC_IDENTITY_LIST)
+                domain_fault(p, notes, "dc_identity", "list needs dcs: a host that DNS names is on no list");
+        if (d->site && d->discover != DISCOVER_YES)
+                domain_fault(p, notes, "site", "it has no use without discover = yes");
         for (size_t i = 0; i < d->n_dcs; i++)
                 for (size_t k = 0; k < i; k++)
                         if (strcmp(d->dcs[i].host, d->dcs[k].host) == 0)

@@ -17,6 +17,8 @@ static const struct config_word guard_modes[] = {
         {"observe", GUARD_OBSERVE}, {"on", GUARD_ON}, {"off", GUARD_OFF}, {NULL, 0}};
 static const struct config_word directories[] = {
         {"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
+static const struct config_word discoveries[] = {
+        {"auto", DISCOVER_AUTO}, {"yes", DISCOVER_YES}, {"no", DISCOVER_NO}, {NULL, 0}};
 static const struct config_word identities[] = {{"domain-san", DC_IDENTITY_DOMAIN_SAN},
                                                 {"list", DC_IDENTITY_LIST},
                                                 {"pin", DC_IDENTITY_PIN},
@@ -77,6 +79,11 @@ const struct config_key config_keys[] = {
         {C("default_domain", default_domain), .max = 253, .check = check_domain_name,
          .range = "the name of one of the [domain NAME] sections", .otherwise = "bare names are refused",
          .help = "Domain of names typed without any, like `alice`."},
+        {C("dns_servers", dns_servers), .max = 512, .check = check_dns_servers,
+         .range = "ADDRESS, ADDRESS:PORT or [IPV6]:PORT, with commas between", .otherwise = "the system's",
+         .help = "Name servers for domain controllers: their SRV records and addresses. Names that were "
+                 "found "
+                 "once are used for a day even when no server answers any more."},
         {C("guard", guard), .type = TYPE_WORD, .words = guard_modes, .initial = "observe",
          .help = "The lockout guard. on: an account that failed guard_failures times within guard_window_s "
                  "is "
@@ -110,10 +117,21 @@ const struct config_key config_keys[] = {
          .help = "Further UPN suffixes of this domain, for names typed like alice@corp.com."},
         {D("dcs", dcs), LIST(dcs, DCS_MAX, item_dc), .min = 1,
          .range = "1 to 32 of HOST or HOST@NUMERIC-ADDRESS, with commas or blanks between",
+         .otherwise = "they are looked up, see discover",
          .example = "dc1.corp.example, dc2.corp.example@192.0.2.12",
-         .help = "The domain controllers, best first. HOST is the name in the DC's certificate; without an "
+         .help = "Domain controllers, best first. HOST is the name in the DC's certificate; without an "
                  "address "
-                 "it is looked up in DNS. This key must be there."},
+                 "it is looked up in DNS."},
+        {D("discover", discover), .type = TYPE_WORD, .words = discoveries, .initial = "auto",
+         .help = "Whether domain controllers are found by the SRV records of Active Directory, in the "
+                 "background. auto: where dcs is absent. With yes and dcs, the listed ones come first. DNS "
+                 "is no "
+                 "proof: a DC found so must show what dc_identity demands, like any other. Read-only domain "
+                 "controllers cannot be told from others by DNS: where there are some, use dcs or a site "
+                 "without them."},
+        {D("site", site), .max = 63, .check = check_label, .range = "the name of an Active Directory site",
+         .otherwise = "all sites are equal",
+         .help = "With discover: the site whose domain controllers are asked first."},
         {D("methods", methods), LIST(methods, 2, item_method), .range = "krb5, ldap or both",
          .otherwise = "krb5, ldap with a keytab, ldap without",
          .help = "How passwords are checked, in order of preference. A sign-in is tried by one of them only; "

@@ -24,6 +24,9 @@
 #define CONFIG_PINS_MAX 8
 #define CONFIG_IN_FLIGHT_MAX 768 /* what the validator's locked memory has room for */
 
+/* DISCOVER_AUTO: where no DC is listed. */
+enum config_discover { DISCOVER_AUTO = 0, DISCOVER_YES, DISCOVER_NO };
+
 /* Strings are owned and never NULL unless marked "or NULL" (key absent or empty). */
 struct config_domain {
         char *name;    /* from [domain NAME], lower case */
@@ -33,9 +36,11 @@ struct config_domain {
         char *suffixes[SUFFIXES_MAX]; /* lower case, without NAME itself */
         struct config_dc {
                 char *host;
-                char *address;  /* numeric, or NULL */
-        } dcs[DCS_MAX];         /* at least one */
-        enum method methods[2]; /* at least one; default: krb5 where there is a keytab, then ldap */
+                char *address;         /* numeric, or NULL */
+        } dcs[DCS_MAX];                /* at least one, unless they are discovered */
+        enum config_discover discover; /* DISCOVER_YES or DISCOVER_NO once loaded */
+        char *site;                    /* or NULL */
+        enum method methods[2];        /* at least one; default: krb5 where there is a keytab, then ldap */
         enum directory directory;
         uint32_t ldaps_port, kdc_port;
         char *ca_file; /* or NULL: the system's CAs */
@@ -60,6 +65,7 @@ struct config {
         uint32_t drain_ms;
         enum log_level log_level;
         char *default_domain; /* one of domains[].name, or NULL: bare names are refused */
+        char *dns_servers;    /* or NULL: the system's */
         enum guard_mode guard;
         uint32_t guard_failures, guard_window_s, guard_repeat_s;
         uint32_t ledger_days, ledger_rows;

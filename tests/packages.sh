@@ -9,7 +9,7 @@ packages="
   libsqlite3-dev libsystemd-dev libseccomp-dev libinih-dev nettle-dev
   libcmocka-dev libjose-dev
   samba samba-ad-dc samba-ad-provision samba-dsdb-modules python3-samba
-  krb5-kdc krb5-admin-server krb5-user slapd ldap-utils libnss-wrapper libresolv-wrapper
+  krb5-kdc krb5-admin-server krb5-user slapd ldap-utils libnss-wrapper libresolv-wrapper dnsmasq-base
   openssl ca-certificates curl procps iproute2 man-db groff-base"
 
 case "${1:-}" in

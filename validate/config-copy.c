@@ -53,7 +53,7 @@ static bool own_domain(struct config_copy *copy, struct domain_config *d)
         for (size_t i = 0; i < d->n_dcs; i++)
                 if (!own(copy, &d->dcs[i].host) || !own(copy, &d->dcs[i].address))
                         return false;
-        return own(copy, &d->name) && own(copy, &d->realm) && own(copy, &d->netbios) &&
+        return own(copy, &d->name) && own(copy, &d->site) && own(copy, &d->realm) && own(copy, &d->netbios) &&
                own(copy, &d->ca_pem) && own(copy, &d->bind_template) && own(copy, &d->keytab) &&
                own(copy, &d->service_principal) && own_list(copy, d->suffixes, SUFFIXES_MAX) &&
                own_list(copy, d->pins, sizeof d->pins / sizeof *d->pins);
@@ -70,7 +70,7 @@ int config_copy_new(struct config_copy **ret_copy, const struct validate_config 
         copy->config = *config;
         copy->domains = calloc(config->n_domains ? config->n_domains : 1, sizeof *copy->domains);
         copy->config.domains = copy->domains;
-        ok = copy->domains && own(copy, &copy->config.default_domain);
+        ok = copy->domains && own(copy, &copy->config.default_domain) && own(copy, &copy->config.dns_servers);
         for (size_t i = 0; ok && i < config->n_domains; i++) {
                 copy->domains[i] = config->domains[i];
                 ok = copy->domains[i].n_dcs <= DCS_MAX && own_domain(copy, &copy->domains[i]);
@@ -107,7 +107,7 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
 {
         if (!domain->name || !domain->name[0] || strlen(domain->name) > USERNAME_MAX)
                 return error_fail(err, -EINVAL, "a domain without a usable name is configured");
-        if (domain->n_dcs == 0 || domain->n_dcs > DCS_MAX)
+        if ((domain->n_dcs == 0 && !domain->discover) || domain->n_dcs > DCS_MAX)
                 return error_fail(err, -EINVAL,
                                   "domain %s: %zu domain controllers are configured, 1 to %d are needed",
                                   domain->name, domain->n_dcs, DCS_MAX);

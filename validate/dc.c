@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "connector/base/log.h"
 
@@ -35,8 +36,14 @@ enum probe_state {
 
 struct dc {
         struct dcs *dcs;
-        const struct dc_config *config;
+        const struct dc_config *config; /* the configuration's, or own */
+        struct dc_config own;
+        char host[257]; /* of own */
         unsigned index;
+        bool listed, gone; /* in the configuration; found by discovery once, and not any more */
+        bool in_site;
+        uint16_t priority;
+        unsigned holds;
         enum dc_state state;
         enum reason last_reason; /* of the last failure */
         char last_context[160];
@@ -61,9 +68,10 @@ struct dcs {
         const struct domain_config *domain;
         struct dcs_events events;
         bool ready;
-        struct dc *current; /* the choice that others must beat clearly */
+        struct dc *current;     /* the choice that others must beat clearly */
+        char undiscovered[400]; /* why discovery found nothing, or "" */
         size_t n;
-        struct dc dcs[];
+        struct dc dcs[DCS_MAX];
 };
 
 static const char *state_text(enum dc_state state)
@@ -362,7 +370,9 @@ static void on_timer(void *arg)
 {
         struct dc *dc = arg;
 
-        if (dc->probe == PROBE_WAITING)
+        if (dc->gone && dc->probe == PROBE_WAITING)
+                state_set(dc, DC_UNKNOWN);
+        else if (dc->probe == PROBE_WAITING)
                 probe_start(dc);
         else
                 probe_overdue(dc);
@@ -386,33 +396,112 @@ uint32_t dc_patience_ms(const struct dc *dc)
 
         return ms < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : ms > PATIENCE_MAX_MS ? PATIENCE_MAX_MS : ms;
 }
+/* Makes the next place a DC's; its first probe starts at the next turn. 0 or -ENOMEM. */
+static int dc_init(struct dc *dc, struct dcs *dcs, const struct dc_config *config)
+{
+        struct loop_timer *timer = dc->timer;
+
+        if (!timer && loop_timer_new(&timer, dcs->tools.loop, "probe", on_timer, dc) < 0)
+                return -ENOMEM;
+        *dc = (struct dc){.dcs = dcs,
+                          .config = config,
+                          .index = (unsigned)(dc - dcs->dcs),
+                          .timer = timer,
+                          .last_reason = REASON_NO_DC,
+                          .dead_delay = DEAD_PROBE_MIN_MS};
+        loop_timer_in(timer, 0);
+        return 0;
+}
+
 int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct domain_config *domain,
             const struct dcs_events *events)
 {
-        struct dcs *dcs = calloc(1, sizeof *dcs + domain->n_dcs * sizeof dcs->dcs[0]);
+        struct dcs *dcs = calloc(1, sizeof *dcs);
 
         if (!dcs)
                 return -ENOMEM;
         dcs->tools = *tools;
         dcs->domain = domain;
         dcs->events = *events;
-        dcs->n = domain->n_dcs;
-        for (size_t i = 0; i < dcs->n; i++) {
-                struct dc *dc = &dcs->dcs[i];
-
-                dc->dcs = dcs;
-                dc->config = &domain->dcs[i];
-                dc->index = (unsigned)i;
-                dc->last_reason = REASON_NO_DC;
-                dc->dead_delay = DEAD_PROBE_MIN_MS;
-                if (loop_timer_new(&dc->timer, tools->loop, "probe", on_timer, dc) < 0) {
+        for (size_t i = 0; i < domain->n_dcs; i++) {
+                if (dc_init(&dcs->dcs[i], dcs, &domain->dcs[i]) < 0) {
                         dcs_free(dcs);
                         return -ENOMEM;
                 }
-                loop_timer_in(dc->timer, 0);
+                dcs->dcs[i].listed = true;
+                dcs->n++;
         }
         *ret_dcs = dcs;
         return 0;
+}
+
+static struct dc *find_host(struct dcs *dcs, const char *host)
+{
+        for (size_t i = 0; i < dcs->n; i++)
+                if (strcasecmp(dcs->dcs[i].config->host, host) == 0)
+                        return &dcs->dcs[i];
+        return NULL;
+}
+
+/* A place for one more DC: a fresh one, or that of one which is gone and which nothing holds. */
+static struct dc *free_place(struct dcs *dcs)
+{
+        if (dcs->n < DCS_MAX)
+                return &dcs->dcs[dcs->n];
+        for (size_t i = 0; i < dcs->n; i++)
+                if (dcs->dcs[i].gone && dcs->dcs[i].holds == 0 && dcs->dcs[i].probe == PROBE_WAITING)
+                        return &dcs->dcs[i];
+        return NULL;
+}
+
+static void add_found(struct dcs *dcs, const struct dc_found *found)
+{
+        struct dc *dc = free_place(dcs);
+
+        if (!dc || dc_init(dc, dcs, NULL) < 0)
+                return; /* over DCS_MAX, or no memory: the others will do */
+        snprintf(dc->host, sizeof dc->host, "%s", found->host);
+        dc->own.host = dc->host;
+        dc->config = &dc->own;
+        if (dc == &dcs->dcs[dcs->n])
+                dcs->n++;
+        log_debug("dc_found", KV_S("dc", dc->host), KV_U("in_site", found->in_site));
+}
+
+void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n)
+{
+        dcs->undiscovered[0] = '\0';
+        for (size_t i = 0; i < dcs->n; i++)
+                dcs->dcs[i].gone = !dcs->dcs[i].listed;
+        for (size_t i = 0; i < n; i++) {
+                struct dc *dc;
+
+                if (!find_host(dcs, found[i].host))
+                        add_found(dcs, &found[i]);
+                dc = find_host(dcs, found[i].host);
+                if (!dc)
+                        continue;
+                if (dc->gone)
+                        schedule(dc, 0);
+                dc->gone = false;
+                dc->in_site = found[i].in_site;
+                dc->priority = found[i].priority;
+        }
+}
+
+void dcs_undiscovered(struct dcs *dcs, const char *why)
+{
+        snprintf(dcs->undiscovered, sizeof dcs->undiscovered, "%s", why);
+}
+
+void dc_hold(struct dc *dc)
+{
+        dc->holds++;
+}
+
+void dc_release(struct dc *dc)
+{
+        dc->holds--;
 }
 
 struct dcs *dcs_free(struct dcs *dcs)
@@ -422,8 +511,8 @@ struct dcs *dcs_free(struct dcs *dcs)
         for (size_t i = 0; i < dcs->n; i++) {
                 struct dc *dc = &dcs->dcs[i];
 
-                loop_timer_free(dc->timer);
                 probe_cancel(dc);
+                loop_timer_free(dc->timer);
         }
         free(dcs);
         return NULL;
@@ -441,16 +530,26 @@ static unsigned rank(const struct dc *dc)
         return dc->state == DC_ALIVE ? 0 : 1;
 }
 
-/* Alive before unknown, then the faster, then the one listed first. */
+/* Configured or in the site before all others, then by the SRV record's priority. */
+static uint32_t preference(const struct dc *dc)
+{
+        return (dc->listed || dc->in_site ? 0 : 0x10000u) + dc->priority;
+}
+
+/* Alive before unknown, then the preferred, then the faster, then the one listed first. */
 static bool better(const struct dc *a, const struct dc *b)
 {
         if (!b || rank(a) != rank(b))
                 return !b || rank(a) < rank(b);
+        if (preference(a) != preference(b))
+                return preference(a) < preference(b);
         return a->ewma < b->ewma;
 }
 
-static bool clearly_faster(const struct dc *a, const struct dc *than)
+static bool clearly_better(const struct dc *a, const struct dc *than)
 {
+        if (preference(a) != preference(than))
+                return preference(a) < preference(than);
         return a->ewma + a->ewma / 4 + SWITCH_MS * EWMA_ONE < than->ewma;
 }
 
@@ -461,12 +560,13 @@ struct dc *dcs_choose(struct dcs *dcs, uint32_t tried)
         for (size_t i = 0; i < dcs->n; i++) {
                 struct dc *dc = &dcs->dcs[i];
 
-                if (dc->state != DC_DEAD && !(tried & dc_bit(dc)) && better(dc, best))
+                if (dc->state != DC_DEAD && !dc->gone && !(tried & dc_bit(dc)) && better(dc, best))
                         best = dc;
         }
         if (!best || rank(best) != 0)
                 return best;
-        if (current && rank(current) == 0 && !(tried & dc_bit(current)) && !clearly_faster(best, current))
+        if (current && !current->gone && rank(current) == 0 && !(tried & dc_bit(current)) &&
+            !clearly_better(best, current))
                 return current;
         if (tried == 0)
                 dcs->current = best;
@@ -477,7 +577,14 @@ void dcs_explain(const struct dcs *dcs, struct outcome *out)
 {
         const struct dc *first = &dcs->dcs[0];
 
-        out->reason = dcs->n > 0 ? first->last_reason : REASON_NO_DC;
+        if (dcs->n == 0) {
+                out->reason = dcs->undiscovered[0] ? REASON_DNS : REASON_NO_DC;
+                snprintf(out->context, sizeof out->context, "%.250s",
+                         dcs->undiscovered[0] ? dcs->undiscovered
+                                              : "the domain controllers were not looked up yet");
+                return;
+        }
+        out->reason = first->last_reason;
         for (size_t i = 1; i < dcs->n; i++)
                 if (dcs->dcs[i].last_reason != first->last_reason)
                         out->reason = REASON_NO_DC;
@@ -485,15 +592,16 @@ void dcs_explain(const struct dcs *dcs, struct outcome *out)
                 out->reason = REASON_NO_DC;
         if (out->reason == REASON_OUTCOME_UNKNOWN)
                 out->reason = REASON_DC_TIMEOUT;
-        if (dcs->n > 0)
-                snprintf(out->context, sizeof out->context, "%.80s: %s", first->config->host,
-                         first->last_context[0] ? first->last_context : "not reached yet");
+        snprintf(out->context, sizeof out->context, "%.80s: %s", first->config->host,
+                 first->last_context[0] ? first->last_context : "not reached yet");
 }
 
 bool dcs_ready(const struct dcs *dcs, const char **ret_why)
 {
         if (ret_why && !dcs->ready)
-                *ret_why = dcs->n > 0 ? reason_info(dcs->dcs[0].last_reason)->id : "no_dc";
+                *ret_why = dcs->n > 0             ? reason_info(dcs->dcs[0].last_reason)->id
+                           : dcs->undiscovered[0] ? "dns"
+                                                  : "no_dc";
         return dcs->ready;
 }
 
@@ -522,9 +630,14 @@ const struct dc_config *dc_get_config(const struct dc *dc)
         return dc->config;
 }
 
+const char *dc_source(const struct dc *dc)
+{
+        return dc->listed ? "list" : dc->in_site ? "site" : "srv";
+}
+
 const char *dc_state_text(const struct dc *dc)
 {
-        return state_text(dc->state);
+        return dc->gone ? "gone" : state_text(dc->state);
 }
 
 uint32_t dc_ewma_ms(const struct dc *dc)

@@ -43,9 +43,25 @@ int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct dom
             const struct dcs_events *events);
 struct dcs *dcs_free(struct dcs *dcs);
 
+/* A DC that SRV records name. */
+struct dc_found {
+        char host[257];
+        bool in_site;
+        uint16_t priority; /* RFC 2782: the lower first */
+};
+/* Takes in what discovery found: new DCs are probed, those that are neither found nor configured any more get
+ * no sign-ins. */
+void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n);
+/* Discovery found nothing this time: what is known stays; where nothing is, why tells the reason. */
+void dcs_undiscovered(struct dcs *dcs, const char *why);
+/* A try holds on to its DC, whose place is not given to another meanwhile. */
+void dc_hold(struct dc *dc);
+void dc_release(struct dc *dc);
+
 /*
  * The DC to ask, leaving out those whose bit is in tried; NULL when none is left that isn't known to be dead.
- * Alive ones come first, the fastest of them, and stay the choice until another is clearly faster.
+ * Alive ones come first, of those the configured and the site's, of those the fastest, which stays the
+ * choice until another is clearly faster.
  */
 struct dc *dcs_choose(struct dcs *dcs, uint32_t tried);
 /* Why dcs_choose found nobody: one reason that all share, or REASON_NO_DC, and a sentence in out->context. */
@@ -57,6 +73,8 @@ const struct dc *dcs_at(const struct dcs *dcs, size_t i);
 uint32_t dc_bit(const struct dc *dc);
 const char *dc_host(const struct dc *dc);
 const struct dc_config *dc_get_config(const struct dc *dc);
+/* "list", "site" or "srv": how it came to be known. */
+const char *dc_source(const struct dc *dc);
 const char *dc_state_text(const struct dc *dc);
 uint32_t dc_ewma_ms(const struct dc *dc);
 /* Writes what its silence was into reason, dc and context of out. */

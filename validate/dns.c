@@ -8,6 +8,7 @@
 #include "validate/dns.h"
 
 #include <arpa/inet.h>
+#include <arpa/nameser.h>
 #include <ares.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -27,7 +28,9 @@
 struct entry {
         TAILQ_ENTRY(entry) link; /* the most recently written first */
         char host[HOST_MAX];
-        uint64_t until;
+        uint64_t until;     /* fresh */
+        uint64_t usable_to; /* stale, but better than nothing */
+        bool asking;        /* for it again, in the background */
         struct dns_address address;
 };
 
@@ -45,6 +48,8 @@ struct dns_query {
         void *arg;
         struct dns_address address; /* len 0: none */
         const char *why;
+        dns_srv_fn *srv_fn; /* then it asks for SRV records */
+        struct dns_srv_answer *srv;
 };
 
 struct dns {
@@ -179,9 +184,13 @@ static void cache_put(struct dns *dns, const char *host, const struct dns_addres
                         return;
                 dns->n_cache++;
         }
-        memcpy(e->host, host, strlen(host) + 1);
-        e->address = *address;
+        e->asking = false;
         e->until = loop_now(dns->loop) + ttl * 1000;
+        if (address->len > 0 || strcasecmp(e->host, host) != 0 || e->usable_to <= loop_now(dns->loop)) {
+                memcpy(e->host, host, strlen(host) + 1);
+                e->address = *address;
+                e->usable_to = loop_now(dns->loop) + DNS_STALE_MAX * UINT64_C(1000);
+        }
         TAILQ_INSERT_HEAD(&dns->cache, e, link);
 }
 
@@ -201,6 +210,36 @@ static void pick(struct dns_query *q, const struct ares_addrinfo *info, uint64_t
         }
 }
 
+/* Takes the query off the running ones; false, and it is gone, where all of dns goes away. */
+static bool ended(struct dns_query *q)
+{
+        TAILQ_REMOVE(&q->dns->running, q, link);
+        if (!q->dns->closing)
+                return true;
+        free(q);
+        return false;
+}
+
+static void on_srv(void *arg, int status, int timeouts, unsigned char *bytes, int len)
+{
+        struct dns_query *q = arg;
+        struct dns *dns = q->dns;
+
+        (void)timeouts;
+        if (!ended(q))
+                return;
+        q->why = status == ARES_SUCCESS ? "malformed answer" : ares_strerror(status);
+        if (status == ARES_SUCCESS && len > 0)
+                q->srv = calloc(1, sizeof *q->srv);
+        if (q->srv && dns_srv_parse(q->srv->records, &q->srv->n, &q->srv->ttl, bytes, (size_t)len) < 0) {
+                free(q->srv);
+                q->srv = NULL;
+        }
+        log_debug("dns_srv", KV_S("name", q->host), KV_S("result", q->srv ? "ok" : q->why));
+        TAILQ_INSERT_TAIL(&dns->done, q, link);
+        loop_timer_in(dns->deliver, 0);
+}
+
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
         struct dns_query *q = arg;
@@ -212,11 +251,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
                 pick(q, info, &ttl);
         if (info)
                 ares_freeaddrinfo(info);
-        TAILQ_REMOVE(&dns->running, q, link);
-        if (dns->closing) {
-                free(q);
+        if (!ended(q))
                 return;
-        }
         q->why = status == ARES_SUCCESS ? "no address" : ares_strerror(status);
         cache_put(dns, q->host, &q->address, ttl);
         log_debug("dns_answer", KV_S("host", q->host), KV_S("result", q->address.len ? "ok" : q->why));
@@ -237,8 +273,11 @@ static void on_deliver(void *arg)
                 loop_timer_in(dns->deliver, 0);
         answer = *q;
         free(q);
-        if (answer.fn)
+        if (answer.srv_fn)
+                answer.srv_fn(answer.arg, answer.srv, answer.why);
+        else if (answer.fn)
                 answer.fn(answer.arg, answer.address.len ? &answer.address : NULL, answer.why);
+        free(answer.srv);
 }
 
 static int channel_new(struct dns *dns, struct error *err)
@@ -286,7 +325,18 @@ int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
 
 int dns_set_servers(struct dns *dns, const char *list)
 {
-        return ares_set_servers_ports_csv(dns->channel, list) == ARES_SUCCESS ? 0 : -EINVAL;
+        char text[1024];
+        size_t n = 0;
+
+        for (; *list; list++) { /* c-ares takes no blanks */
+                if (*list == ' ' || *list == '\t')
+                        continue;
+                if (n + 1 >= sizeof text)
+                        return -EINVAL;
+                text[n++] = *list;
+        }
+        text[n] = '\0';
+        return ares_set_servers_ports_csv(dns->channel, text) == ARES_SUCCESS ? 0 : -EINVAL;
 }
 
 struct dns *dns_free(struct dns *dns)
@@ -304,6 +354,7 @@ struct dns *dns_free(struct dns *dns)
                 watch_free(w);
         while ((q = TAILQ_FIRST(&dns->done))) {
                 TAILQ_REMOVE(&dns->done, q, link);
+                free(q->srv);
                 free(q);
         }
         while ((e = TAILQ_FIRST(&dns->cache))) {
@@ -327,16 +378,32 @@ static void query_start(struct dns_query *q)
         timeout_update(dns);
 }
 
-bool dns_known(const struct dns *dns, struct dns_address *ret_address, const char *host)
+/* A query that nobody waits for: its answer goes to the memory. */
+static void refresh(struct dns *dns, struct entry *e)
 {
-        const struct entry *e;
+        struct dns_query *q = e->asking ? NULL : calloc(1, sizeof *q);
+
+        if (!q)
+                return;
+        e->asking = true;
+        memcpy(q->host, e->host, sizeof q->host);
+        q->dns = dns;
+        query_start(q);
+}
+
+bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *host)
+{
+        uint64_t now = loop_now(dns->loop);
+        struct entry *e;
 
         if (dns_numeric(ret_address, host) == 0)
                 return true;
         e = cache_find(dns, host);
-        if (!e || e->until <= loop_now(dns->loop) || e->address.len == 0)
+        if (!e || e->address.len == 0 || e->usable_to <= now)
                 return false;
         *ret_address = e->address;
+        if (e->until <= now)
+                refresh(dns, e);
         return true;
 }
 
@@ -368,6 +435,28 @@ int dns_query_start(struct dns_query **ret_query, struct dns *dns, const char *h
 
 void dns_query_cancel(struct dns_query *query)
 {
-        if (query)
-                query->fn = NULL;
+        if (!query)
+                return;
+        query->fn = NULL;
+        query->srv_fn = NULL;
+}
+
+int dns_srv_start(struct dns_query **ret_query, struct dns *dns, const char *name, dns_srv_fn *fn, void *arg)
+{
+        struct dns_query *q;
+
+        if (strlen(name) >= HOST_MAX)
+                return -EINVAL;
+        q = calloc(1, sizeof *q);
+        if (!q)
+                return -ENOMEM;
+        memcpy(q->host, name, strlen(name) + 1);
+        q->dns = dns;
+        q->srv_fn = fn;
+        q->arg = arg;
+        TAILQ_INSERT_TAIL(&dns->running, q, link);
+        ares_query(dns->channel, name, ns_c_in, ns_t_srv, on_srv, q);
+        timeout_update(dns);
+        *ret_query = q;
+        return 0;
 }

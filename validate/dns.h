@@ -1,12 +1,16 @@
 /*
  * Host name -> address, by c-ares on our loop. Internal to validate/.
  *
- * Answers are kept for their TTL (at most DNS_TTL_MAX s), failures for a second; the memory is bounded.
- * Numeric addresses never reach it.
+ * Answers are kept for their TTL (at most DNS_TTL_MAX s), failures for a second; the memory is bounded. An
+ * address whose TTL is over is still given, for up to DNS_STALE_MAX s, while it is asked for again in the
+ * background (as RFC 8767): name servers that are gone must not take known DCs away. Numeric addresses never
+ * reach it.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "connector/base/error.h"
@@ -14,6 +18,9 @@
 
 #define DNS_CACHE_MAX 256
 #define DNS_TTL_MAX 3600
+#define DNS_STALE_MAX 86400
+#define DNS_HOST_MAX 255
+#define DNS_SRV_MAX 64
 
 struct dns;
 struct dns_query;
@@ -33,9 +40,29 @@ int dns_set_servers(struct dns *dns, const char *list);
 struct dns *dns_free(struct dns *dns);
 /* "10.0.0.1" or "fd00::1" -> address. -EINVAL for anything else. */
 int dns_numeric(struct dns_address *ret_address, const char *text);
-/* Whether the address is known without asking: numeric, or remembered. */
-bool dns_known(const struct dns *dns, struct dns_address *ret_address, const char *host);
+/* Whether the address is known without waiting: numeric, or remembered. */
+bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *host);
 /* Asks; fn is called later, never inside. 0 or -errno. */
 int dns_query_start(struct dns_query **ret_query, struct dns *dns, const char *host, dns_fn *fn, void *arg);
 /* Stops caring. NULL-safe. */
 void dns_query_cancel(struct dns_query *query);
+
+struct dns_srv {
+        char host[DNS_HOST_MAX + 1];
+        uint16_t priority, weight, port;
+};
+struct dns_srv_answer {
+        struct dns_srv records[DNS_SRV_MAX];
+        size_t n;
+        uint32_t ttl; /* s, the least of all */
+};
+/* answer: NULL when there is none; why then says so in a few words. Called once, from the loop. */
+typedef void dns_srv_fn(void *arg, const struct dns_srv_answer *answer, const char *why);
+/* Asks for the SRV records of name (RFC 2782); nothing is remembered. fn is called later, never inside. 0 or
+ * -errno. */
+int dns_srv_start(struct dns_query **ret_query, struct dns *dns, const char *name, dns_srv_fn *fn, void *arg);
+/* Reads the SRV records of a DNS message; those that name no usable host are left out. out holds DNS_SRV_MAX.
+ * -EBADMSG. */
+int dns_srv_parse(struct dns_srv *out, size_t *ret_n, uint32_t *ret_ttl, const uint8_t *bytes, size_t len);
+/* Whether it is a host name that may stand in logs, look-ups and certificates' checks. */
+bool dns_host_plain(const char *host);

@@ -298,7 +298,8 @@ static struct entry *entry_now(struct guard *guard, const struct guard_ticket *t
         return entry_get(guard, ticket->key, now);
 }
 
-void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome, uint64_t now)
+void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
+                 uint64_t now)
 {
         struct entry *e = ticket->entered ? entry_find(guard, ticket->key) : NULL;
 

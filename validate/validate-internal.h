@@ -7,6 +7,7 @@
 
 #include "connector/base/text.h"
 #include "validate/config-copy.h"
+#include "validate/dc-discover.h"
 #include "validate/dc.h"
 #include "validate/guard.h"
 #include "validate/name.h"
@@ -58,7 +59,8 @@ struct validate {
         struct config_copy *copy;
         const struct validate_config *config;
         struct dc_tools tools;
-        struct dcs **dcs; /* one per domain */
+        struct dcs **dcs;           /* one per domain */
+        struct discover **discover; /* one per domain, NULL where its list is all */
         struct guard *guard;
         validate_ready_fn *on_ready;
         void *arg;

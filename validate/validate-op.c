@@ -54,6 +54,8 @@ static void try_clear(struct op_try *t)
                 ldap_attempt_cancel(t->ldap);
         if (t->krb)
                 krb_attempt_cancel(t->krb);
+        if (t->dc)
+                dc_release(t->dc);
         *t = (struct op_try){.op = t->op};
 }
 
@@ -280,6 +282,7 @@ static bool try_next(struct validate_op *op)
         t->dc = dcs_choose(op->dcs, op->tried);
         if (!t->dc)
                 return false;
+        dc_hold(t->dc);
         op->tried |= dc_bit(t->dc);
         state_set(op, OP_PREPARING);
         loop_timer_in(op->pace, dc_patience_ms(t->dc));

@@ -50,6 +50,8 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
                 return r;
         r = dcs_new(&v->dcs[i], &v->tools, domain,
                     &(struct dcs_events){.changed = on_dcs_changed, .silent = on_dc_silent, .arg = v});
+        if (r == 0 && domain->discover)
+                r = discover_new(&v->discover[i], &v->tools, domain, v->dcs[i]);
         return r < 0 ? error_fail(err, r, "domain %s: out of memory", domain->name) : 0;
 }
 
@@ -74,10 +76,15 @@ static int fill(struct validate *v, const struct validate_config *config, struct
                                   DCS_MAX);
         v->config = config_copy_get(v->copy);
         v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
-        if (!v->dcs || loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
+        v->discover = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct discover *));
+        if (!v->dcs || !v->discover ||
+            loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
             ldap_pools_new(&v->tools.ldap, v->loop) < 0 || guard_new(&v->guard, &guard) < 0)
                 return error_fail(err, -ENOMEM, "validation: out of memory");
         r = dns_new(&v->tools.dns, v->loop, err);
+        if (r == 0 && config->dns_servers && dns_set_servers(v->tools.dns, config->dns_servers) < 0)
+                r = error_fail(err, -EINVAL, "dns_servers: '%s' is no list of ADDRESS or ADDRESS:PORT",
+                               config->dns_servers);
         for (size_t i = 0; r == 0 && i < v->config->n_domains; i++)
                 r = domain_start(v, i, err);
         return r;
@@ -113,9 +120,12 @@ struct validate *validate_free(struct validate *v)
                 return NULL;
         while ((op = TAILQ_FIRST(&v->ops)))
                 validate_cancel(op);
+        for (size_t i = 0; v->discover && i < v->config->n_domains; i++)
+                discover_free(v->discover[i]);
         for (size_t i = 0; v->dcs && i < v->config->n_domains; i++)
                 dcs_free(v->dcs[i]);
         free(v->dcs);
+        free(v->discover);
         ldap_pools_free(v->tools.ldap);
         krb_free(v->tools.krb);
         dns_free(v->tools.dns);
@@ -153,6 +163,7 @@ void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
                         const struct validate_dc seen = {
                                 .domain = v->config->domains[i].name,
                                 .host = dc_host(dc),
+                                .source = dc_source(dc),
                                 .state = dc_state_text(dc),
                                 .ewma_ms = dc_ewma_ms(dc),
                                 .reason = dc_failure(dc),

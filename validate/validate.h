@@ -36,6 +36,8 @@ struct domain_config {
         const char *suffixes[SUFFIXES_MAX]; /* alternate UPN suffixes, NULL-terminated if fewer */
         struct dc_config dcs[DCS_MAX];
         size_t n_dcs;
+        bool discover;          /* DCs are found by SRV records, too */
+        const char *site;       /* whose records come first, or NULL */
         enum method methods[2]; /* in order of preference; METHOD_NONE ends. The first is used. */
         enum directory directory;
         uint16_t ldaps_port, kdc_port; /* 0: 636, 88 */
@@ -64,6 +66,7 @@ struct validate_config {
         const struct domain_config *domains;
         size_t n_domains;
         const char *default_domain; /* for bare names; NULL: refused */
+        const char *dns_servers;    /* "10.0.0.1:53,[fd00::1]:53"; NULL: the system's */
         struct guard_config guard;  /* all zero: GUARD_OBSERVE with 4 failures, 30 min, 60 s */
 };
 
@@ -107,8 +110,9 @@ int validate_route(const struct validate *v, const char *name, size_t n);
 /* What is known of a DC, for `postern status`. */
 struct validate_dc {
         const char *domain, *host;
-        const char *state; /* "unknown", "alive", "dead" */
-        uint32_t ewma_ms;  /* how long its answers take; 0: none yet */
+        const char *source; /* "list", "site", "srv" */
+        const char *state;  /* "unknown", "alive", "dead" */
+        uint32_t ewma_ms;   /* how long its answers take; 0: none yet */
         const char *reason,
                 *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
 };

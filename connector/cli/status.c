@@ -150,6 +150,10 @@ static void show_dcs(json_t *parts)
                 (void)printf("  ");
                 cli_print_text(stdout, view_text(dc, "host"));
                 (void)printf("  %s", state);
+                if (strcmp(view_text(dc, "source"), "site") == 0)
+                        (void)printf(", of the site by DNS");
+                else if (strcmp(view_text(dc, "source"), "srv") == 0)
+                        (void)printf(", by DNS");
                 if (view_number(dc, "ms", 0) > 0)
                         (void)printf(", answered in %lld ms", view_number(dc, "ms", 0));
                 if (view_text(dc, "reason")[0]) {

@@ -144,8 +144,9 @@ static void send_dc(void *arg, const struct validate_dc *dc)
 
         snprintf(name, sizeof(name), "dc:%s/%s", dc->domain, dc->host);
         send_status_of(arg, name,
-                       json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "domain", dc->domain, "host", dc->host,
-                                 "state", dc->state, "ms", (int)dc->ewma_ms, "reason", dc->reason, "detail",
+                       json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "domain", dc->domain, "host",
+                                 dc->host, "source", dc->source, "state", dc->state, "ms", (int)dc->ewma_ms,
+                                 "reason", dc->reason, "detail",
                                  utf8_valid(dc->detail, strlen(dc->detail)) ? dc->detail : ""));
 }
 

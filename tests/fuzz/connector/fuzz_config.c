@@ -13,8 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void check_domain(const struct config_domain *d)
 {
-        if (!d->name || !d->realm || d->n_dcs < 1 || d->n_dcs > DCS_MAX || d->n_methods < 1 ||
-            d->n_methods > 2 || !d->dcs[0].host)
+        if (!d->name || !d->realm || (d->n_dcs < 1 && d->discover != DISCOVER_YES) || d->n_dcs > DCS_MAX ||
+            d->n_methods < 1 || d->n_methods > 2 || (d->n_dcs > 0 && !d->dcs[0].host))
                 abort();
         for (size_t i = 0; i < d->n_methods; i++)
                 if (d->methods[i] == METHOD_KRB5 && (!d->keytab || !d->service_principal))

@@ -105,6 +105,7 @@ void rig_start(struct rig *rig, size_t n)
         rig->config = (struct validate_config){.domains = rig->domains,
                                                .n_domains = n,
                                                .default_domain = rig->domains[0].name,
+                                               .dns_servers = rig->dns_servers,
                                                .guard = rig->guard};
         if (validate_new(&rig->v, rig->loop, &rig->config, on_ready, rig, &err) < 0)
                 fail_msg("%s", err.text);

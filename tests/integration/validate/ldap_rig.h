@@ -15,6 +15,7 @@ struct rig {
         struct validate *v;
         struct domain_config domains[2];
         struct validate_config config;
+        const char *dns_servers;   /* of the next rig_start */
         struct guard_config guard; /* of the next rig_start; all zero is the default */
         char *ca;                  /* PEM text */
         unsigned ready_calls;

@@ -1,0 +1,63 @@
+/*
+ * SRV answers as bytes (RFC 2782), taken apart by the C library's resolver routines. Pure; no socket.
+ */
+#include "validate/dns.h"
+
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <resolv.h>
+#include <string.h>
+
+#define SRV_FIXED 6 /* priority, weight, port */
+
+/* One record's rdata; false where it is malformed or names nobody (RFC 2782: target "."). */
+static bool read_record(struct dns_srv *ret_srv, ns_msg *message, const ns_rr *rr)
+{
+        const uint8_t *data = ns_rr_rdata(*rr);
+        struct dns_srv srv = {0};
+
+        if (ns_rr_rdlen(*rr) <= SRV_FIXED)
+                return false;
+        srv.priority = (uint16_t)(data[0] << 8 | data[1]);
+        srv.weight = (uint16_t)(data[2] << 8 | data[3]);
+        srv.port = (uint16_t)(data[4] << 8 | data[5]);
+        if (dn_expand(ns_msg_base(*message), ns_msg_end(*message), data + SRV_FIXED, srv.host,
+                      sizeof srv.host) < 0 ||
+            !dns_host_plain(srv.host))
+                return false;
+        *ret_srv = srv;
+        return true;
+}
+
+bool dns_host_plain(const char *host)
+{
+        size_t n = strlen(host);
+
+        if (n == 0 || n > DNS_HOST_MAX || host[0] == '.' || host[0] == '-')
+                return false;
+        return strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
+}
+
+int dns_srv_parse(struct dns_srv *out, size_t *ret_n, uint32_t *ret_ttl, const uint8_t *bytes, size_t len)
+{
+        uint32_t ttl = DNS_TTL_MAX;
+        size_t n = 0;
+        ns_msg message;
+
+        if (len > UINT16_MAX || ns_initparse(bytes, (int)len, &message) < 0)
+                return -EBADMSG;
+        for (int i = 0; i < ns_msg_count(message, ns_s_an) && n < DNS_SRV_MAX; i++) {
+                ns_rr rr;
+
+                if (ns_parserr(&message, ns_s_an, i, &rr) < 0)
+                        return -EBADMSG;
+                if (ns_rr_type(rr) != ns_t_srv || ns_rr_class(rr) != ns_c_in)
+                        continue;
+                if (read_record(&out[n], &message, &rr))
+                        n++;
+                ttl = ns_rr_ttl(rr) < ttl ? ns_rr_ttl(rr) : ttl;
+        }
+        *ret_n = n;
+        *ret_ttl = ttl;
+        return 0;
+}
