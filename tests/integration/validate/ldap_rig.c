@@ -244,6 +244,17 @@ static void put_result(struct bufferevent *bev, int id, unsigned tag, int result
         put(bev, ber);
 }
 
+static void put_script(struct bufferevent *bev, int id, const struct peer_result *script)
+{
+        BerElement *ber = ber_alloc_t(LBER_USE_DER);
+
+        assert_true(ber_printf(ber, "{it{ess", id, 0x61, script->code, "", script->text) >= 0);
+        if (script->referral)
+                assert_true(ber_printf(ber, "t{s}", 0xa3, script->referral) >= 0);
+        assert_true(ber_printf(ber, "}}") >= 0);
+        put(bev, ber);
+}
+
 /* One entry: the rootDSE as bound, or the account. sid NULL leaves it out. */
 static void put_entry(struct bufferevent *bev, int id, bool root, const char *sid)
 {
@@ -306,6 +317,8 @@ static bool answer_bind(struct peer *peer, struct bufferevent *bev, int id, BerE
                 put_result(bev, id, 0x61, 52, "");
         else if (act == PEER_ENTRY)
                 put_entry(bev, id, true, PEER_SID);
+        else if (act == PEER_SCRIPTED)
+                put_script(bev, id, &peer->script);
         else if (act != PEER_ANSWER && act != PEER_WRONG_ID)
                 return misbehave(peer, bev, act);
         else if (password.bv_len == 5 && memcmp(password.bv_val, "right", 5) == 0)

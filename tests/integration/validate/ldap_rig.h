@@ -68,6 +68,14 @@ enum peer_act {
         PEER_NO_SID,      /* reads: an account without objectSid */
         PEER_UNAVAILABLE, /* LDAP result 52 */
         PEER_ENTRY,       /* bind: a search entry, which answers no bind */
+        PEER_SCRIPTED,    /* bind: peer.script */
+};
+
+/* A bind's result, word by word. */
+struct peer_result {
+        int code;
+        const char *text;     /* diagnosticMessage */
+        const char *referral; /* one URL, or NULL */
 };
 
 struct peer {
@@ -78,6 +86,7 @@ struct peer {
         SSL_CTX *ctx; /* NULL: accepts and never speaks */
         struct loop_io *io;
         enum peer_act on_bind, on_read;
+        struct peer_result script;
         unsigned read_times; /* on_read holds for so many reads only; 0: for all */
         unsigned accepts, binds, reads, wrong, open;
         struct bufferevent *links[128];

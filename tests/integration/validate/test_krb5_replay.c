@@ -1,0 +1,186 @@
+/*
+ * What Windows KDCs answer to a proof and Samba doesn't, replayed over TCP by a peer that forwards the first
+ * request to the real KDC: NTSTATUS in each of its three shapes ([MS-KILE] 2.2.1 and 2.2.2; values from
+ * [MS-ERREF] 2.3.1, codes from RFC 4120 7.5.9), e-data that lies, and codes alone.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "tests/integration/validate/krb_rig.h"
+
+enum shape { BARE = 0, METHOD, ERROR_DATA, RAW, CUT, JUNK };
+
+struct row {
+        uint8_t code;
+        enum shape shape;
+        uint32_t status;
+        enum reason reason;
+        bool proved;
+        enum counted counted;
+};
+
+/* What precedes the 12 bytes of KERB-EXT-ERROR, which ends every shape. */
+static const struct {
+        uint8_t bytes[16];
+        uint8_t n;
+} heads[] = {
+        [BARE] = {{0}, 0},
+        /* SEQUENCE OF { [1] 3, [2] OCTET STRING }: METHOD-DATA, seen from Samba */
+        [METHOD] = {{0x30, 0x17, 0x30, 0x15, 0xa1, 3, 2, 1, 3, 0xa2, 14, 4, 12}, 13},
+        /* { [1] 3, [2] OCTET STRING }: KERB-ERROR-DATA, Windows */
+        [ERROR_DATA] = {{0x30, 0x15, 0xa1, 3, 2, 1, 3, 0xa2, 14, 4, 12}, 11},
+        [RAW] = {{0}, 0},
+        /* KERB-ERROR-DATA that announces more than it brings */
+        [CUT] = {{0x30, 0x75, 0xa1, 3, 2, 1, 3, 0xa2, 110, 4, 108}, 11},
+        [JUNK] = {{0xff, 0xff, 0xff}, 3},
+};
+
+static const struct row rows[] = {
+        {24, ERROR_DATA, 0xC000006A, REASON_WRONG_PASSWORD, false, COUNTED_YES},
+        {24, ERROR_DATA, 0xC000006D, REASON_WRONG_PASSWORD, false, COUNTED_YES},
+        {24, BARE, 0, REASON_WRONG_PASSWORD, false, COUNTED_YES},
+        {31, BARE, 0, REASON_WRONG_PASSWORD, false, COUNTED_YES},
+        {24, ERROR_DATA, 0xC00002FA, REASON_SMARTCARD_REQUIRED, false, COUNTED_UNKNOWN},
+        {12, ERROR_DATA, 0xC00002FA, REASON_SMARTCARD_REQUIRED, false, COUNTED_UNKNOWN},
+        {12, ERROR_DATA, 0xC000006E, REASON_ACCOUNT_RESTRICTION, true, COUNTED_NO},
+        {12, METHOD, 0xC0000070, REASON_WORKSTATION, true, COUNTED_NO},
+        {12, ERROR_DATA, 0xC0000070, REASON_WORKSTATION, true, COUNTED_NO},
+        {12, RAW, 0xC0000070, REASON_WORKSTATION, true, COUNTED_NO},
+        {12, BARE, 0, REASON_ACCOUNT_RESTRICTION, false, COUNTED_UNKNOWN},
+        {18, METHOD, 0xC000006F, REASON_LOGON_HOURS, true, COUNTED_NO},
+        {18, ERROR_DATA, 0xC000006F, REASON_LOGON_HOURS, true, COUNTED_NO},
+        {18, RAW, 0xC000006F, REASON_LOGON_HOURS, true, COUNTED_NO},
+        {18, METHOD, 0xC0000072, REASON_DISABLED, false, COUNTED_NO},
+        {18, ERROR_DATA, 0xC0000072, REASON_DISABLED, false, COUNTED_NO},
+        {18, RAW, 0xC0000072, REASON_DISABLED, false, COUNTED_NO},
+        {18, METHOD, 0xC0000193, REASON_ACCOUNT_EXPIRED, true, COUNTED_NO},
+        {18, ERROR_DATA, 0xC0000193, REASON_ACCOUNT_EXPIRED, true, COUNTED_NO},
+        {18, RAW, 0xC0000193, REASON_ACCOUNT_EXPIRED, true, COUNTED_NO},
+        {18, ERROR_DATA, 0xC0000234, REASON_LOCKED_OUT, false, COUNTED_NO},
+        {18, BARE, 0, REASON_LOCKED_OUT, false, COUNTED_NO}, /* AD names every other cause */
+        {18, CUT, 0xC0000193, REASON_REVOKED, false, COUNTED_UNKNOWN},
+        {18, JUNK, 0xC0000193, REASON_REVOKED, false, COUNTED_UNKNOWN},
+        {18, ERROR_DATA, 0xC0FFEE00, REASON_REVOKED, false, COUNTED_UNKNOWN},
+        {23, METHOD, 0xC0000071, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
+        {23, ERROR_DATA, 0xC0000071, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
+        {23, RAW, 0xC0000071, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
+        {23, METHOD, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true, COUNTED_NO},
+        {23, ERROR_DATA, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true, COUNTED_NO},
+        {23, RAW, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true, COUNTED_NO},
+        {6, BARE, 0, REASON_UNKNOWN_USER, false, COUNTED_NO},
+        {8, BARE, 0, REASON_NAME_AMBIGUOUS, false, COUNTED_UNKNOWN},
+        {29, ERROR_DATA, 0xC000005E, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {37, BARE, 0, REASON_CLOCK_SKEW, false, COUNTED_UNKNOWN},
+        {37, ERROR_DATA, 0xC0000133, REASON_CLOCK_SKEW, false, COUNTED_UNKNOWN},
+        {14, BARE, 0, REASON_ETYPE_NOSUPP, false, COUNTED_UNKNOWN},
+        {60, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, ERROR_DATA, 0xC000018B, REASON_TRUST_FAILURE, false, COUNTED_UNKNOWN},
+        {99, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+};
+
+/* Puts a value with its DER head (two bytes of length where needed). Returns its whole length. */
+static size_t der(uint8_t *out, uint8_t tag, const void *value, size_t n)
+{
+        size_t head = n < 128 ? 2 : 3;
+
+        assert_true(n < 256);
+        memmove(out + head, value, n);
+        out[0] = tag;
+        out[1] = n < 128 ? (uint8_t)n : 0x81;
+        if (n >= 128)
+                out[2] = (uint8_t)n;
+        return head + n;
+}
+
+static size_t e_data(uint8_t *out, const struct row *row)
+{
+        size_t n = heads[row->shape].n;
+
+        if (row->shape == BARE)
+                return 0;
+        memcpy(out, heads[row->shape].bytes, n);
+        for (int i = 0; i < 4; i++)
+                out[n + (size_t)i] = (uint8_t)(row->status >> 8 * i); /* LE32, reserved, flags = 1 */
+        memcpy(out + n + 4, "\0\0\0\0\1\0\0\0", 8);
+        return n + 12;
+}
+
+/* One context-tagged member appended at b. */
+static size_t member(uint8_t *b, uint8_t number, uint8_t tag, const void *value, size_t n)
+{
+        uint8_t inner[256];
+        size_t len = der(inner, tag, value, n);
+
+        return der(b, (uint8_t)(0xa0 | number), inner, len);
+}
+
+/* A KRB-ERROR of RFC 4120 5.9.1. */
+static size_t krb_error(uint8_t *out, const struct row *row)
+{
+        static const uint8_t five = 5, thirty = 30, zero = 0;
+        static const char realm[] = "CORP.EXAMPLE";
+        uint8_t body[512], name[64], parts[64], data[64];
+        size_t n = 0, k, len;
+
+        n += member(body + n, 0, 2, &five, 1);
+        n += member(body + n, 1, 2, &thirty, 1);
+        n += member(body + n, 4, 0x18, "20260101000000Z", 15);
+        n += member(body + n, 5, 2, &zero, 1);
+        n += member(body + n, 6, 2, &row->code, 1);
+        n += member(body + n, 9, 0x1b, realm, sizeof realm - 1);
+        k = der(parts, 0x1b, "krbtgt", 6);
+        k += der(parts + k, 0x1b, realm, sizeof realm - 1);
+        len = member(name, 0, 2, "\2", 1);
+        len += member(name + len, 1, 0x30, parts, k);
+        n += member(body + n, 10, 0x30, name, len);
+        k = e_data(data, row);
+        if (k > 0)
+                n += member(body + n, 12, 4, data, k);
+        len = der(out, 0x30, body, n);
+        return der(out, 0x7e, out, len);
+}
+
+static void replay(struct rig *rig, const struct row *row)
+{
+        struct ask ask = ask_ad(rig, NAME_UPN, "good13");
+        const struct outcome *o = &ask.outcome;
+        struct middle m;
+
+        middle_open(&m, rig, &ask);
+        middle_use(&m, &ask);
+        m.preauth = PLAN_RECORDED;
+        m.recorded_n = krb_error(m.recorded, row);
+        ask_one(rig, &ask);
+        if (o->reason != row->reason || o->password_proved != row->proved || o->counted != row->counted)
+                fail_msg("code %u, shape %d, %08x: %s, proved %d, counted %s (%s)", row->code,
+                         (int)row->shape, (unsigned)row->status, reason_info(o->reason)->id,
+                         o->password_proved, counted_text(o->counted), o->context);
+        assert_string_equal(o->user.id, "");
+        assert_int_equal(o->krb, row->code);
+        assert_int_equal(m.n_preauth, 1); /* nothing after its answer */
+        assert_int_equal(m.n_other, 0);
+        middle_close(&m);
+}
+
+static void test_replay(void **state)
+{
+        struct rig rig;
+
+        (void)state;
+        rig_open(&rig);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+                replay(&rig, &rows[i]);
+        rig_close(&rig);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay)};
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
