@@ -11,6 +11,7 @@ const struct cli_command cli_commands[] = {
         {"status", "what this connector is doing, part by part", cmd_status},
         {"log", "the latest sign-ins, one line each", cmd_log},
         {"explain", "what happened to one sign-in, and what to do", cmd_explain},
+        {"check", "each hop to the domain controllers; one user's password", cmd_check},
         {"check-config", "report every error in the configuration", cmd_check_config},
         {NULL, NULL, NULL},
 };

@@ -1,0 +1,81 @@
+"""`postern check` against the lab's Samba: each hop shown, right and wrong password, what is skipped and why; no password anywhere.
+
+usage (in the lab): test_check.py POSTERN
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+POSTERN = os.path.abspath(sys.argv[1])
+LAB = os.environ
+UPN, PASSWORD = LAB['LAB_GOOD1_UPN'], LAB['LAB_GOOD1_PASSWORD']
+
+
+class CheckTest(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory(prefix='postern-check-')
+        self.addCleanup(self.dir.cleanup)
+
+    def config(self, **more):
+        keys = {'realm': LAB['LAB_AD_REALM'], 'netbios': LAB['LAB_AD_NETBIOS'], 'suffixes': LAB['LAB_AD_SUFFIX'],
+                'dcs': f"{LAB['LAB_AD_HOST']}@{LAB['LAB_AD_ADDRESS']}", 'ca_file': LAB['LAB_CA'], 'methods': 'ldap',
+                'keytab': LAB['LAB_AD_KEYTAB'].removeprefix('FILE:'), 'service_principal': LAB['LAB_AD_SERVICE'],
+                'ldaps_port': LAB['LAB_AD_LDAPS_PORT'], 'kdc_port': LAB['LAB_AD_KDC_PORT'], **more}
+        path = os.path.join(self.dir.name, 'postern.conf')
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(f"[connector]\nname = test\n[domain {LAB['LAB_AD_DOMAIN']}]\n")
+            f.writelines(f'{k} = {v}\n' for k, v in keys.items())
+        return path
+
+    def check(self, *words, stdin='', **more):
+        done = subprocess.run([POSTERN, 'check', '--config', self.config(**more), *words], capture_output=True, text=True,
+                              timeout=60, check=False, input=stdin)
+        for secret in filter(None, stdin.splitlines()):
+            self.assertNotIn(secret, done.stdout + done.stderr)
+        return done
+
+    def test_hops(self):
+        done = self.check()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for wanted in ('config   ok', 'file     ok', 'domains  ok', 'dc       ok', 'ready    ok'):
+            self.assertIn(wanted, done.stdout)
+        self.assertNotIn('Password', done.stderr)
+
+    def test_users(self):
+        for method in ('ldap', 'krb5'):
+            for password, code, reason, counted in ((PASSWORD, 0, 'ok', '0'), ('wrong-' + PASSWORD[:4], 1, 'wrong_password', '1')):
+                done = self.check('--user', UPN, '--method', method, '--json', stdin=password + '\n')
+                self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+                shown = json.loads(done.stdout)
+                verdict = shown['verdict']
+                self.assertEqual((verdict['reason'], verdict['method'], verdict['may_have_counted']), (reason, method, counted))
+                self.assertEqual(verdict['user_id'].startswith('S-1-5-21-'), code == 0)
+                self.assertEqual([s['step'] for s in shown['steps'] if s['step'] not in ('trace', 'file')],
+                                 ['config', 'domains', 'dc', 'ready', 'name', 'sign-in'])
+                self.assertTrue(any(('ldap_attempt' if method == 'ldap' else 'krb_state') in s['text'] for s in shown['steps']))
+                self.assertIn('real attempt', done.stderr)
+
+    def test_text(self):
+        done = self.check('--user', UPN, stdin=PASSWORD + '\n')
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn('sent as ' + UPN, done.stdout)
+        self.assertRegex(done.stdout, r'\nverdict +accepted \(ok, none\)\naccount +S-1-5-21-')
+
+    def test_skipped(self):
+        for words, more, wanted in (((), {'methods': 'telepathy'}, 'the configuration has errors'),
+                                    ((), {'ca_file': '/no/such/file'}, 'a file could not be read'),
+                                    (('--domain', 'other.example'), {}, 'there is no such domain'),
+                                    ((), {'ldaps_port': '1'}, 'no domain controller that answers')):
+            done = self.check('--user', UPN, *words, stdin=PASSWORD + '\n', **more)
+            self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+            self.assertIn('FAILED', done.stdout)
+            self.assertIn('skipped', done.stdout)
+            self.assertIn(wanted, done.stdout)
+            self.assertNotIn('verdict', done.stdout)
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1])
