@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connector/base/log.h"
 #include "validate/krb-pac.h"
 
 #define CLOCK_SKEW_MAX 300 /* seconds, the profile's clockskew */
@@ -194,6 +195,10 @@ static void verify_ticket(struct krb *krb, struct krb_domain *domain, const stru
 
         if (!code)
                 code = open_ticket(krb, domain, ticket);
+        if (ticket)
+                log_debug("krb_ticket", KV_U("kvno", ticket->enc_part.kvno),
+                          KV_I("etype", ticket->enc_part.enctype),
+                          KV_S("result", code ? "not opened" : "opened"));
         if (code) {
                 out->reason = REASON_KDC_NOT_VERIFIED;
                 krb_context_text(krb, out, "the ticket does not open with the keytab", code);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -18,6 +19,7 @@
 #include <openssl/x509v3.h>
 
 #include "connector/base/cleanup.h"
+#include "connector/base/log.h"
 #include "connector/base/text.h"
 #include "validate/dns.h"
 
@@ -89,6 +91,45 @@ static int check_identity(const struct ldap_tls *tls, struct ldap_tls_result *re
         return refuse(result, "no way to check the certificate is configured");
 }
 
+static const char *identity_text(enum dc_identity identity)
+{
+        switch (identity) {
+        case DC_IDENTITY_DOMAIN_SAN:
+                return "domain-san";
+        case DC_IDENTITY_LIST:
+                return "list";
+        case DC_IDENTITY_PIN:
+                return "pin";
+        }
+        return "?";
+}
+
+/* Shows what was presented, good or not; by handshake, not by sign-in. */
+static void trace_certificate(const struct ldap_tls *tls, const struct ldap_tls_result *result, X509 *cert)
+{
+        char subject[256] = "", issuer[256] = "", ends[32] = "?";
+        struct tm tm;
+
+        X509_NAME_oneline(X509_get_subject_name(cert), subject, sizeof subject);
+        X509_NAME_oneline(X509_get_issuer_name(cert), issuer, sizeof issuer);
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
+                strftime(ends, sizeof ends, "%Y-%m-%dT%H:%M:%SZ", &tm);
+        log_debug("dc_certificate", KV_S("dc", result->host), KV_S("subject", subject),
+                  KV_S("issuer", issuer), KV_S("ends", ends), KV_S("identity", identity_text(tls->identity)),
+                  KV_S("result", result->refused ? result->why : "ok"));
+}
+
+static int verify(X509_STORE_CTX *store, const struct ldap_tls *tls, struct ldap_tls_result *result,
+                  X509 *cert)
+{
+        if (tls->identity != DC_IDENTITY_PIN && X509_verify_cert(store) != 1)
+                return refuse(result, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+        if (check_identity(tls, result, cert))
+                return 1;
+        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+        return 0;
+}
+
 /* Replaces OpenSSL's verification: 1 good, 0 not. A pinned key needs no chain. */
 static int on_verify(X509_STORE_CTX *store, void *arg)
 {
@@ -96,15 +137,13 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
         SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
         struct ldap_tls_result *result = SSL_get_ex_data(ssl, result_index());
         X509 *cert = X509_STORE_CTX_get0_cert(store);
+        int good;
 
         if (!result || !cert)
                 return 0;
-        if (tls->identity != DC_IDENTITY_PIN && X509_verify_cert(store) != 1)
-                return refuse(result, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
-        if (check_identity(tls, result, cert))
-                return 1;
-        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
-        return 0;
+        good = verify(store, tls, result, cert);
+        trace_certificate(tls, result, cert);
+        return good;
 }
 
 static int fail_openssl(struct error *err, const struct domain_config *domain, const char *what)

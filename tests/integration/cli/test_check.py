@@ -56,6 +56,8 @@ class CheckTest(unittest.TestCase):
                 self.assertEqual([s['step'] for s in shown['steps'] if s['step'] not in ('trace', 'file')],
                                  ['config', 'domains', 'dc', 'ready', 'name', 'sign-in'])
                 self.assertTrue(any(('ldap_attempt' if method == 'ldap' else 'krb_state') in s['text'] for s in shown['steps']))
+                wanted = 'dc_certificate' if method == 'ldap' else 'krb_ticket'
+                self.assertEqual(any(wanted in s['text'] for s in shown['steps']), method == 'ldap' or code == 0)
                 self.assertIn('real attempt', done.stderr)
 
     def test_text(self):
