@@ -17,6 +17,7 @@ static const struct config_word guard_modes[] = {
         {"observe", GUARD_OBSERVE}, {"on", GUARD_ON}, {"off", GUARD_OFF}, {NULL, 0}};
 static const struct config_word directories[] = {
         {"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
+static const struct config_word changes[] = {{"off", false}, {"kpasswd", true}, {NULL, 0}};
 static const struct config_word discoveries[] = {
         {"auto", DISCOVER_AUTO}, {"yes", DISCOVER_YES}, {"no", DISCOVER_NO}, {NULL, 0}};
 static const struct config_word identities[] = {{"domain-san", DC_IDENTITY_DOMAIN_SAN},
@@ -145,6 +146,14 @@ const struct config_key config_keys[] = {
          .help = "TCP port of LDAP over TLS. LDAP in clear text is never used."},
         {D("kdc_port", kdc_port), .type = TYPE_NUMBER, .min = 1, .max = 65535, .initial = "88",
          .help = "TCP port of the KDC."},
+        {D("password_change", password_change), .type = TYPE_WORD, .words = changes, .initial = "off",
+         .help = "Whether a sign-in service may let people change their password, also an expired one. "
+                 "kpasswd: "
+                 "by the protocol of RFC 3244 at the same domain controller, whatever the method of "
+                 "sign-ins; "
+                 "kdc_port and kpasswd_port must be reachable."},
+        {D("kpasswd_port", kpasswd_port), .type = TYPE_NUMBER, .min = 1, .max = 65535, .initial = "464",
+         .help = "TCP port of the password change service."},
         {D("ca_file", ca_file), .max = 256, .check = check_path, .range = "an absolute path",
          .otherwise = "the system's CAs",
          .help = "PEM file of the CAs that may vouch for the DCs' certificates: usually the enterprise CA "

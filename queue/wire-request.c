@@ -16,7 +16,10 @@
 #include "connector/base/text.h"
 #include "queue/wire-json.h"
 
-#define OP_DEFAULT "sign-in"
+static bool changes_password(const struct request_claims *c)
+{
+        return strcmp(c->op, OP_CHANGE_PASSWORD) == 0;
+}
 
 static void put_client(struct json_writer *w, const struct request_claims *c)
 {
@@ -46,11 +49,13 @@ static void put_claims(struct json_writer *w, const struct request_claims *c)
         json_write_close(w, ']');
         json_write_bytes(w, "username", c->username, c->username_len);
         json_write_bytes(w, "password", c->password, c->password_len);
+        if (changes_password(c))
+                json_write_bytes(w, "new_password", c->new_password, c->new_password_len);
         b64u_encode_to(rk, c->rk, sizeof(c->rk));
         json_write_str(w, "rk", rk);
         wipe(rk, sizeof(rk));
         put_client(w, c);
-        if (c->op[0] && strcmp(c->op, OP_DEFAULT) != 0)
+        if (c->op[0] && strcmp(c->op, OP_SIGN_IN) != 0)
                 json_write_str(w, "op", c->op);
         json_write_close(w, '}');
 }
@@ -62,13 +67,13 @@ int request_claims_encode(const struct request_claims *c, struct buffer *out, st
         int r;
 
         if (c->n_to < 1 || c->n_to > REQUEST_TO_MAX || c->username_len > WIRE_USERNAME_MAX ||
-            c->password_len > WIRE_PASSWORD_MAX)
+            c->password_len > WIRE_PASSWORD_MAX || c->new_password_len > WIRE_PASSWORD_MAX)
                 return error_fail(err, -EINVAL, "request: recipients, name or password out of bounds");
         json_write_begin(&w, &text);
         put_claims(&w, c);
         r = json_write_end(&w);
         if (r == -EMSGSIZE)
-                return error_fail(err, r, "request: name, password and client together are too long");
+                return error_fail(err, r, "request: name, passwords and client together are too long");
         if (r == -EINVAL)
                 return error_fail(err, r, "request: name, password or client is not UTF-8");
         if (r < 0)
@@ -176,7 +181,7 @@ static void read_op(struct json_reader *r, struct request_claims *c)
         if (r->r == 0 && c->op[strspn(c->op, "abcdefghijklmnopqrstuvwxyz0123456789-")])
                 json_read_fail(r, "op", "is no operation's name");
         if (!c->op[0])
-                memcpy(c->op, OP_DEFAULT, sizeof(OP_DEFAULT));
+                memcpy(c->op, OP_SIGN_IN, sizeof(OP_SIGN_IN));
 }
 
 int request_claims_decode(struct request_claims *ret_c, const char *json, size_t n, struct error *err)
@@ -203,6 +208,9 @@ int request_claims_decode(struct request_claims *ret_c, const char *json, size_t
         read_rk(&r, c);
         read_client(&r, c);
         read_op(&r, c);
+        if (changes_password(c)) /* elsewhere it is an unknown member */
+                c->new_password_form = read_credential(&r, "new_password", c->new_password, WIRE_PASSWORD_MAX,
+                                                       &c->new_password_len);
         result = json_read_end(&r, true);
         json_decref(root);
         return result;

@@ -58,10 +58,15 @@ struct request_claims {
         size_t username_len;
         char password[WIRE_PASSWORD_MAX + 1]; /* keep the struct in secret memory or wipe it */
         size_t password_len;
+        enum credential_form new_password_form; /* UNCHECKED where op is not "change-password" */
+        char new_password[WIRE_PASSWORD_MAX + 1];
+        size_t new_password_len;
         uint8_t rk[32];
         char client_ip[64], client_agent[256], client_app[128]; /* "" where absent; cut */
         char op[32];                                            /* "sign-in" where absent */
 };
+#define OP_SIGN_IN "sign-in"
+#define OP_CHANGE_PASSWORD "change-password" /* with new_password, there and only there */
 /* Appends the JSON text to out (a BUFFER_SECRET). -EMSGSIZE when the padded form cannot hold it, -EINVAL for text that is not UTF-8. */
 int request_claims_encode(const struct request_claims *c, struct buffer *out, struct error *err);
 /*

@@ -116,6 +116,9 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
                         return error_fail(err, -EINVAL,
                                           "domain %s: domain controller %zu has no usable host name",
                                           domain->name, i + 1);
+        if (domain->password_change && !domain->realm)
+                return error_fail(err, -EINVAL, "domain %s: changing passwords needs the realm",
+                                  domain->name);
         switch (domain->methods[0]) {
         case METHOD_LDAP:
                 return 0;

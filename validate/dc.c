@@ -216,7 +216,8 @@ void dc_note(struct dc *dc, const struct outcome *outcome)
 
         if (outcome->reason == REASON_KDC_NOT_VERIFIED)
                 dc->distrusted_until = loop_now(dc->dcs->tools.loop) + DISTRUST_MS;
-        switch (lesson_of(outcome->reason)) {
+        /* A DC that told a right password from a wrong one is alive, whatever failed after that. */
+        switch (outcome->password_proved ? LESSON_ANSWERED : lesson_of(outcome->reason)) {
         case LESSON_ANSWERED:
                 note_answer(dc, outcome->ms_dc);
                 return;

@@ -18,11 +18,15 @@
 
 #include "connector/base/cleanup.h"
 #include "connector/base/log.h"
+#include "validate/kpasswd.h"
+#include "validate/krb-change.h"
 #include "validate/krb-der.h"
 #include "validate/krb-key.h"
 #include "validate/krb-wire.h"
 
 #define KDC_PORT 88
+#define CHANGE_SERVICE "kadmin/changepw"
+#define CHANGE_LEAST_MS 500 /* with less, a change is not begun */
 #define CONNECT_TIMEOUT_MS 2000
 
 enum krb_state {
@@ -30,6 +34,7 @@ enum krb_state {
         KRB_STATE_WAITING,   /* for a slot with the KDC */
         KRB_STATE_ASKING,    /* a request without preauthentication is under way */
         KRB_STATE_PROVING,   /* the one request with preauthentication is under way */
+        KRB_STATE_CHANGING,  /* the old password was right; the new one is on its way */
         KRB_STATE_DONE,
 };
 
@@ -40,8 +45,10 @@ struct krb_attempt {
         char host[257];
         struct sockaddr_storage address;
         socklen_t address_len;
-        const struct secret *password; /* NULL for a probe */
-        char sam[USERNAME_MAX + 1];    /* AD, NETBIOS\name: whom the ticket must name; else "" */
+        const struct secret *password;     /* NULL for a probe */
+        char sam[USERNAME_MAX + 1];        /* AD, NETBIOS\name: whom the ticket must name; else "" */
+        const struct secret *new_password; /* a change of password, or NULL */
+        struct krb_change *change;
         krb5_principal client;
         uint64_t deadline, started;
         enum krb_state state;
@@ -60,8 +67,8 @@ struct krb_attempt {
 };
 
 static const char *const state_names[] = {
-        [KRB_STATE_START] = "start",     [KRB_STATE_WAITING] = "waiting", [KRB_STATE_ASKING] = "asking",
-        [KRB_STATE_PROVING] = "proving", [KRB_STATE_DONE] = "done",
+        [KRB_STATE_START] = "start",     [KRB_STATE_WAITING] = "waiting",   [KRB_STATE_ASKING] = "asking",
+        [KRB_STATE_PROVING] = "proving", [KRB_STATE_CHANGING] = "changing", [KRB_STATE_DONE] = "done",
 };
 
 /* The one writer of the state. */
@@ -75,6 +82,7 @@ static void set_state(struct krb_attempt *a, enum krb_state state)
 static void attempt_free(struct krb_attempt *a)
 {
         a->wire = krb_wire_free(a->wire);
+        a->change = krb_change_free(a->change);
         krb_slot_leave(a->krb, &a->slot);
         a->timer = loop_timer_free(a->timer);
         if (a->icc)
@@ -162,6 +170,7 @@ static void transport_failed(struct krb_attempt *a, int error)
 }
 
 static void step(struct krb_attempt *a, const uint8_t *reply, size_t n);
+static void set_port(struct sockaddr_storage *address, uint16_t port);
 
 /*
  * A KDC of AD looks for explicit UPNs first, so NETBIOS\\name may find the account whose UPN is name@domain
@@ -178,6 +187,48 @@ static void check_sam(const struct krb_attempt *a, struct outcome *out)
                  "the KDC took the name for another account, whose user principal name it is");
 }
 
+static void on_changed(void *arg, const struct outcome *outcome, bool sent)
+{
+        struct krb_attempt *a = arg;
+        struct outcome out = *outcome;
+
+        (void)sent;
+        out.password_proved = true; /* by the ticket that it got; the KDC counted nothing */
+        finish(a, &out);
+}
+
+/* The old password got a ticket for kadmin/changepw: sends the new one. creds is freed. */
+static void change_start(struct krb_attempt *a, krb5_creds *creds)
+{
+        struct krb_change_request request = {.creds = creds,
+                                             .new_password = a->new_password,
+                                             .address = a->address,
+                                             .address_len = a->address_len,
+                                             .id = a->id,
+                                             .deadline = a->deadline};
+        struct outcome out = {.reason = REASON_DEADLINE, .password_proved = true, .counted = COUNTED_NO};
+        int r = 0;
+
+        wire_done(a);
+        krb_slot_leave(a->krb, &a->slot);
+        loop_timer_stop(a->timer);
+        set_port(&request.address, a->config->kpasswd_port ? a->config->kpasswd_port : KPASSWD_PORT);
+        set_state(a, KRB_STATE_CHANGING);
+        if (loop_now(a->krb->loop) + CHANGE_LEAST_MS <= a->deadline)
+                r = krb_change_start(&a->change, a->krb, &request, on_changed, a);
+        else
+                r = -ETIME;
+        krb5_free_cred_contents(a->krb->context, creds);
+        if (r == 0)
+                return;
+        if (r != -ETIME)
+                out.reason = REASON_INTERNAL;
+        snprintf(out.context, sizeof out.context, "%s; nothing was changed",
+                 r == -ETIME ? "too little time was left to change the password"
+                             : "the request to change the password could not be made");
+        finish(a, &out);
+}
+
 /* Ends a finished exchange: the credentials are judged by the ticket in them. */
 static void exchange_finished(struct krb_attempt *a)
 {
@@ -188,6 +239,10 @@ static void exchange_finished(struct krb_attempt *a)
 
         krb5_init_creds_free(a->krb->context, a->icc);
         a->icc = NULL;
+        if (a->new_password && !code) {
+                change_start(a, &creds);
+                return;
+        }
         if (code || !domain) {
                 finish_code(a, REASON_INTERNAL, "the exchange's credentials", code);
                 return;
@@ -406,13 +461,14 @@ static void begin(struct krb_attempt *a)
         struct krb_domain *domain = krb_domain_find(a->krb, a->config);
         krb5_error_code code;
 
-        if (!domain) {
+        if (!domain && !a->new_password) {
                 finish_reason(a, REASON_INTERNAL, "the domain was never added");
                 return;
         }
         code = krb5_init_creds_init(a->krb->context, a->client, NULL, NULL, 0, a->krb->options, &a->icc);
         if (!code)
-                code = krb5_init_creds_set_service(a->krb->context, a->icc, domain->service_text);
+                code = krb5_init_creds_set_service(a->krb->context, a->icc,
+                                                   a->new_password ? CHANGE_SERVICE : domain->service_text);
         if (code)
                 step_failed(a, code);
         else
@@ -485,6 +541,7 @@ static void on_timer(void *arg)
         case KRB_STATE_PROVING:
                 stage_over(a);
                 break;
+        case KRB_STATE_CHANGING:
         case KRB_STATE_DONE:
                 break;
         }
@@ -571,6 +628,7 @@ int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct at
                 return r;
         if (attempt->name->form == NAME_NETBIOS && attempt->domain->directory == DIRECTORY_AD)
                 snprintf((*ret)->sam, sizeof(*ret)->sam, "%s", attempt->name->user);
+        (*ret)->new_password = attempt->new_password;
         (*ret)->fn = fn;
         (*ret)->arg = arg;
         return 0;
@@ -599,6 +657,8 @@ void krb_attempt_expire(struct krb_attempt *a)
 {
         bool left = a->wire && krb_wire_left(a->wire) && a->state == KRB_STATE_PROVING;
 
+        if (a->state == KRB_STATE_CHANGING)
+                return; /* it has the deadline of its own, and says what is known of the new password */
         if (left || a->left)
                 finish_reason(a, REASON_OUTCOME_UNKNOWN,
                               "the KDC stopped answering after it got the request with the proof");

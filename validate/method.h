@@ -18,7 +18,8 @@ struct attempt {
         struct sockaddr_storage address; /* without port */
         socklen_t address_len;
         const struct name *name;
-        const struct secret *password; /* borrowed until the attempt is done or cancelled */
+        const struct secret *password;     /* borrowed until the attempt is done or cancelled */
+        const struct secret *new_password; /* Kerberos: change the password to this one; else NULL */
         uint64_t deadline;
         /* Called once, right before the password (or a request keyed with it) goes to the DC, which has shown
          * by then that it answers. The callee cancels whatever else runs for the same sign-in. May be NULL.

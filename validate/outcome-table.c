@@ -317,4 +317,25 @@ const struct outcome_code outcome_krb_errors[] = {
         { 68, REASON_REFERRAL, "WRONG_REALM" },
 };
 const size_t outcome_krb_errors_n = sizeof outcome_krb_errors / sizeof *outcome_krb_errors;
+
+const struct outcome_code outcome_kpasswd_codes[] = {
+        { 0, REASON_PASSWORD_CHANGED, "success" },
+        { 1, REASON_DC_ERROR, "malformed request" },
+        { 2, REASON_DC_ERROR, "hard error" },
+        { 3, REASON_DC_ERROR, "authentication error" },
+        { 4, REASON_NEW_PASSWORD_REFUSED, "refused by policy" },
+        { 5, REASON_CHANGE_NOT_PERMITTED, "access denied" },
+        { 6, REASON_DC_ERROR, "bad version" },
+        { 7, REASON_DC_ERROR, "initial ticket needed" },
+};
+const size_t outcome_kpasswd_codes_n = sizeof outcome_kpasswd_codes / sizeof *outcome_kpasswd_codes;
+
+/* source4/kdc/kpasswd-helper.c of samba-team/samba */
+const struct outcome_text outcome_kpasswd_texts[] = {
+        { "too short", REASON_NEW_PASSWORD_TOO_SHORT },
+        { "complexity", REASON_NEW_PASSWORD_TOO_SIMPLE },
+        { "history", REASON_NEW_PASSWORD_IN_HISTORY },
+        { "minimum password age", REASON_PASSWORD_TOO_YOUNG },
+};
+const size_t outcome_kpasswd_texts_n = sizeof outcome_kpasswd_texts / sizeof *outcome_kpasswd_texts;
 /* clang-format on */

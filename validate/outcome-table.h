@@ -39,3 +39,13 @@ extern const size_t outcome_ldap_results_n;
 /* KRB-ERROR codes without an NTSTATUS that says more. */
 extern const struct outcome_code outcome_krb_errors[];
 extern const size_t outcome_krb_errors_n;
+/* Results of kpasswd (RFC 3244), the old password being right. */
+extern const struct outcome_code outcome_kpasswd_codes[];
+extern const size_t outcome_kpasswd_codes_n;
+/* What Samba's kpasswd says with result 4, by a piece of its sentence. */
+struct outcome_text {
+        const char *text;
+        enum reason reason;
+};
+extern const struct outcome_text outcome_kpasswd_texts[];
+extern const size_t outcome_kpasswd_texts_n;

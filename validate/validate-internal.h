@@ -42,6 +42,8 @@ struct validate_op {
         const struct domain_config *domain;
         struct dcs *dcs;
         struct secret *password;
+        struct secret *new_password; /* to be set; NULL once it was, and then password is it */
+        bool changed;                /* the DC that changed it is asked for a sign-in with the new one */
         struct guard_ticket ticket;
         uint64_t started, deadline;
         uint32_t tried;

@@ -94,6 +94,7 @@ static void op_free(struct validate_op *op)
         for (size_t i = 0; i < OP_TRIES; i++)
                 try_clear(&op->tries[i]);
         op->password = secret_free(op->password);
+        op->new_password = secret_free(op->new_password);
         loop_timer_free(op->timer);
         loop_timer_free(op->pace);
         TAILQ_REMOVE(&op->v->ops, op, link);
@@ -141,6 +142,8 @@ static void finish_failed(struct validate_op *op, enum reason reason, enum count
 }
 
 static bool try_next(struct validate_op *op);
+static void resolve(struct op_try *t);
+static void finish_changed(struct validate_op *op, const struct outcome *outcome);
 
 /* The DC could not be asked: on to the next while there is time. */
 static void try_missed(struct op_try *t, const struct outcome *outcome)
@@ -148,6 +151,10 @@ static void try_missed(struct op_try *t, const struct outcome *outcome)
         struct validate_op *op = t->op;
 
         dc_note(t->dc, outcome);
+        if (op->changed) {
+                finish_changed(op, outcome);
+                return;
+        }
         op->out = *outcome;
         if (op->committed == t) {
                 op->committed = NULL;
@@ -170,6 +177,33 @@ static void try_unresolved(struct op_try *t, const char *why)
         try_missed(t, &outcome);
 }
 
+/* The password was changed: the verdict is that of a sign-in with the new one, at the same DC. */
+static void sign_in_changed(struct op_try *t)
+{
+        struct validate_op *op = t->op;
+
+        secret_free(op->password);
+        op->password = op->new_password;
+        op->new_password = NULL;
+        op->changed = true;
+        resolve(t);
+}
+
+/* What a sign-in after a change came to. */
+static void finish_changed(struct validate_op *op, const struct outcome *outcome)
+{
+        op->out = *outcome;
+        if (outcome->reason == REASON_OK) {
+                op->out.reason = REASON_PASSWORD_CHANGED;
+        } else {
+                op->out.reason = REASON_CHANGED_UNVERIFIED;
+                op->out.password_proved = true;
+                snprintf(op->out.context, sizeof op->out.context, "changed; then %s: %.150s",
+                         reason_info(outcome->reason)->id, outcome->context);
+        }
+        finish(op);
+}
+
 static void on_attempt(void *arg, const struct outcome *outcome, bool left)
 {
         struct op_try *t = arg;
@@ -177,6 +211,15 @@ static void on_attempt(void *arg, const struct outcome *outcome, bool left)
 
         t->ldap = NULL;
         t->krb = NULL;
+        if (outcome->reason == REASON_PASSWORD_CHANGED && op->new_password) {
+                sign_in_changed(t);
+                return;
+        }
+        if (op->changed) {
+                dc_note(t->dc, outcome);
+                finish_changed(op, outcome);
+                return;
+        }
         log_debug("attempt", KV_S("dc", dc_host(t->dc)), KV_S("reason", reason_info(outcome->reason)->id),
                   KV_U("left", left), KV_S("detail", outcome->context));
         if (!left && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE) {
@@ -223,6 +266,7 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .address_len = address->len,
                 .name = &op->name,
                 .password = op->password,
+                .new_password = op->new_password,
                 .deadline = op->deadline,
                 .commit = on_commit,
                 .commit_arg = t,
@@ -230,7 +274,7 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
         struct outcome outcome = {.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
         int r;
 
-        if (op->domain->methods[0] == METHOD_KRB5)
+        if (op->domain->methods[0] == METHOD_KRB5 || op->new_password)
                 r = krb_attempt_start(&t->krb, op->v->tools.krb, &attempt, on_attempt, t);
         else
                 r = ldap_attempt_start(&t->ldap, op->v->tools.ldap, &attempt, on_attempt, t);
@@ -378,8 +422,11 @@ static void on_timer(void *arg)
                                       "no domain controller was ready for the password in time");
                 return;
         case OP_COMMITTED:
-                finish_failed(op, REASON_OUTCOME_UNKNOWN, COUNTED_UNKNOWN,
-                              "the attempt overran its deadline");
+                finish_failed(op,
+                              op->changed        ? REASON_CHANGED_UNVERIFIED
+                              : op->new_password ? REASON_CHANGE_UNKNOWN
+                                                 : REASON_OUTCOME_UNKNOWN,
+                              COUNTED_UNKNOWN, "the attempt overran its deadline");
                 return;
         case OP_DONE:
                 return;
@@ -436,6 +483,21 @@ static enum reason check_password(const struct validate_request *request)
         return REASON_OK;
 }
 
+/* Whether a new password, if there is one, may be set. */
+static enum reason check_new_password(const struct validate_request *request)
+{
+        const struct secret *s = request->new_password;
+
+        if (!s)
+                return request->new_password_reason == REASON_BAD_NEW_PASSWORD ? REASON_BAD_NEW_PASSWORD
+                                                                               : REASON_OK;
+        if (secret_len(s) == 0 || memchr(secret_text(s), '\0', secret_len(s)) ||
+            !utf8_valid(secret_text(s), secret_len(s)) ||
+            (request->password && secret_equal(s, request->password)))
+                return REASON_BAD_NEW_PASSWORD;
+        return REASON_OK;
+}
+
 /* Answers what must not reach a DC, else routes. */
 static void admit(struct validate_op *op, const struct validate_request *request)
 {
@@ -443,9 +505,14 @@ static void admit(struct validate_op *op, const struct validate_request *request
         enum reason reason = check_password(request);
 
         if (reason == REASON_OK)
+                reason = check_new_password(request);
+
+        if (reason == REASON_OK)
                 reason = name_parse(&op->name, v->config, request->name, request->name_len);
         if (reason == REASON_OK && v->n_ops > OPS_MAX)
                 reason = REASON_OVERLOADED;
+        if (reason == REASON_OK && op->new_password && !v->config->domains[op->name.domain].password_change)
+                reason = REASON_CHANGE_UNAVAILABLE;
         if (reason == REASON_OK) {
                 op->domain = &v->config->domains[op->name.domain];
                 op->dcs = v->dcs[op->name.domain];
@@ -455,6 +522,7 @@ static void admit(struct validate_op *op, const struct validate_request *request
         op->out.reason = reason;
         op->out.counted = COUNTED_NO;
         op->password = secret_free(op->password);
+        op->new_password = secret_free(op->new_password);
 }
 
 int validate_start(struct validate_op **ret_op, struct validate *v, const struct validate_request *request,
@@ -464,10 +532,12 @@ int validate_start(struct validate_op **ret_op, struct validate *v, const struct
 
         if (!op) {
                 secret_free(request->password);
+                secret_free(request->new_password);
                 return -ENOMEM;
         }
         op->v = v;
         op->password = request->password;
+        op->new_password = request->new_password;
         op->deadline = request->deadline;
         op->started = loop_now(v->loop);
         op->fn = fn;

@@ -39,10 +39,12 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
 
         if (r < 0)
                 return r;
+        if ((domain->methods[0] == METHOD_KRB5 || domain->password_change) && !v->tools.krb)
+                r = krb_new(&v->tools.krb, v->loop, err);
+        if (r < 0)
+                return r;
         if (domain->methods[0] == METHOD_KRB5) {
-                r = v->tools.krb ? 0 : krb_new(&v->tools.krb, v->loop, err);
-                if (r == 0)
-                        r = krb_domain_add(v->tools.krb, domain, err);
+                r = krb_domain_add(v->tools.krb, domain, err);
         } else {
                 r = ldap_domain_add(v->tools.ldap, domain, err);
         }

@@ -41,6 +41,8 @@ struct domain_config {
         enum method methods[2]; /* in order of preference; METHOD_NONE ends. The first is used. */
         enum directory directory;
         uint16_t ldaps_port, kdc_port; /* 0: 636, 88 */
+        bool password_change;          /* by kpasswd, whatever the method of sign-ins */
+        uint16_t kpasswd_port;         /* 0: 464 */
         const char *ca_pem;            /* CAs for the DCs' certificates, PEM text; NULL: the system's */
         enum dc_identity dc_identity;
         const char *pins[8];       /* b64u SHA-256 of SPKI, for DC_IDENTITY_PIN */
@@ -93,6 +95,11 @@ struct validate_request {
         struct secret *password; /* owned by the operation from here on, also on failure. NULL means empty or
                                     of bad form: */
         enum reason password_reason; /* then why (REASON_EMPTY_PASSWORD, REASON_BAD_PASSWORD_FORM) */
+        /* Change the password to this one and sign in with it; NULL with REASON_OK: a sign-in. Owned as
+         * password is. With another reason the new password was of bad form. */
+        struct secret *new_password;
+        enum reason
+                new_password_reason; /* REASON_OK (set it) or REASON_BAD_NEW_PASSWORD; 0 is REASON_OK, too */
         uint64_t deadline;           /* loop_now() */
 };
 

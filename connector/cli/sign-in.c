@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "connector/base/text.h"
 #include "connector/cli/cli.h"
@@ -22,6 +23,7 @@
 static struct {
         const char *dir, *user, *connector, *budget_text;
         struct service_settings given;
+        bool change;
         uint64_t budget;
 } o = {.budget = BUDGET_DEFAULT};
 
@@ -30,6 +32,7 @@ static const struct cli_option options[] = {
         {"service", "DIR", &o.dir, NULL, "from `service init` (~/.config/postern/service)"},
         SERVICE_OPTIONS(o.given),
         {"connector", "NAME", &o.connector, NULL, "seal to this connector alone"},
+        {"change-password", NULL, NULL, &o.change, "change the password; asks for the new one, too"},
         {"budget", "MS", &o.budget_text, NULL, "time for all of it, 500..15000 (8000)"},
         {0},
 };
@@ -103,6 +106,11 @@ static int print_result(const struct cli *cli, const struct client_result *r)
         if (shown < 0)
                 return cli_error(cli, "out of memory"), CLI_UNAVAILABLE;
         putchar('\n');
+        if (r->has_verdict && !o.change &&
+            (!strcmp(r->verdict.reason, "must_change_password") ||
+             !strcmp(r->verdict.reason, "password_expired")))
+                fprintf(stderr, "The password can be changed with --change-password, where the connector's "
+                                "password_change allows it.\n");
         if (!r->has_verdict)
                 return CLI_UNAVAILABLE;
         if (!strcmp(r->verdict.verdict, "accepted"))
@@ -129,6 +137,33 @@ static int remember(struct service_store *s, struct error *err)
         return 0;
 }
 
+/* The new password, twice where a person types it. */
+static int prompt_new(struct secret **ret_secret, struct error *err)
+{
+        struct secret *once = NULL, *twice = NULL;
+        int r = prompt_secret("New password: ", &once, err);
+
+        if (r == 0 && isatty(STDIN_FILENO)) {
+                r = prompt_secret("New password again: ", &twice, err);
+                if (r >= 0 && (!twice || !secret_equal(once, twice)))
+                        r = error_fail(err, -EINVAL, "the new passwords differ; nothing was sent");
+        }
+        secret_free(twice);
+        if (r < 0) {
+                secret_free(once);
+                return r;
+        }
+        *ret_secret = once;
+        return 0;
+}
+
+static int prompt_all(struct secret **ret_password, struct secret **ret_new, struct error *err)
+{
+        int r = prompt_secret(o.change ? "Old password: " : "Password: ", ret_password, err);
+
+        return r >= 0 && o.change ? prompt_new(ret_new, err) : r;
+}
+
 static int sign_in(struct service_store *s, const char *bearer, struct client_result *ret, struct error *err)
 {
         _cleanup_(client_freep) struct client *client = NULL;
@@ -143,16 +178,18 @@ static int sign_in(struct service_store *s, const char *bearer, struct client_re
                 .only_connector = o.connector,
                 .now = (int64_t)time(NULL),
         };
-        struct secret *password = NULL;
+        struct secret *password = NULL, *new_password = NULL;
         int r = client_new(&client, &config, err);
 
         if (r == 0)
-                r = prompt_secret("Password: ", &password, err);
-        if (r < 0)
-                return r;
+                r = prompt_all(&password, &new_password, err);
         params.password = password;
-        r = client_sign_in(client, &params, ret, err);
+        params.change_password = o.change;
+        params.new_password = new_password;
+        if (r >= 0)
+                r = client_sign_in(client, &params, ret, err);
         secret_free(password);
+        secret_free(new_password);
         if (r < 0)
                 return r;
         /* settings are remembered once they have worked: a mistyped pin or relay must not spoil the next call
@@ -191,7 +228,8 @@ int cmd_sign_in(struct cli *cli, int argc, char **argv)
         static const struct cli_usage usage = {
                 .name = "sign-in",
                 .about = "Signs NAME in through the relay, as a sign-in service does, and prints the\n"
-                         "verdict as JSON. The password is asked for, or read from standard input.\n"
+                         "verdict as JSON. The password is asked for, or read from standard input;\n"
+                         "with --change-password the old one, then the new one, a line each.\n"
                          "Exit code: 0 accepted, 1 refused, 2 wrong usage, 3 unavailable.\n",
                 .options = options,
                 .no_config = true,

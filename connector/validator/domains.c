@@ -53,6 +53,8 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
                 .directory = from->directory,
                 .ldaps_port = (uint16_t)from->ldaps_port,
                 .kdc_port = (uint16_t)from->kdc_port,
+                .kpasswd_port = (uint16_t)from->kpasswd_port,
+                .password_change = from->password_change != 0,
                 .dc_identity = from->dc_identity,
                 .bind_template = keep(d, from->bind_template, &ok),
                 .service_principal = keep(d, from->service_principal, &ok),

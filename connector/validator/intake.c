@@ -120,7 +120,9 @@ static int check_claims(struct intake *in, const struct intake_context *ctx, con
                 return decline(in, "full");
         if (r < 0)
                 return r;
-        return strcmp(c->op, "sign-in") == 0 ? 0 : answer(in, REASON_OPERATION_UNKNOWN);
+        if (strcmp(c->op, OP_SIGN_IN) == 0 || strcmp(c->op, OP_CHANGE_PASSWORD) == 0)
+                return 0;
+        return answer(in, REASON_OPERATION_UNKNOWN);
 }
 
 int intake_open(struct intake *ret_in, const struct intake_context *ctx, const char *jwe, size_t n)

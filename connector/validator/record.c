@@ -66,7 +66,18 @@ static void put_if(struct msg_out *m, uint8_t tag, const char *text)
                 msg_str(m, tag, text);
 }
 
-static void put_outcome(struct msg_out *m, const struct outcome *o)
+/* What is known beyond the reason; of a change of password that it was one. */
+static void put_context(struct msg_out *m, const struct outcome *o, const struct intake *in)
+{
+        bool change = intake_authentic(in) && strcmp(in->claims->op, OP_CHANGE_PASSWORD) == 0;
+        char text[sizeof(o->context) + 32];
+
+        snprintf(text, sizeof(text), "%s%s%s", change ? "change of password" : "",
+                 change && o->context[0] ? ": " : "", o->context);
+        put_if(m, R_CONTEXT, text);
+}
+
+static void put_outcome(struct msg_out *m, const struct outcome *o, const struct intake *in)
 {
         const struct reason_info *info = reason_info(o->reason);
         char raw[128];
@@ -84,7 +95,7 @@ static void put_outcome(struct msg_out *m, const struct outcome *o)
         put_if(m, R_DC, o->dc);
         put_if(m, R_METHOD, method_text(o->method));
         put_if(m, R_RAW, raw);
-        put_if(m, R_CONTEXT, o->context);
+        put_context(m, o, in);
         msg_u64(m, R_MS_DC, o->ms_dc);
 }
 
@@ -104,7 +115,7 @@ void record_signin(const struct signins_config *c, const char *id, const struct 
                 put_name(&m, c, in->claims, o);
                 put_client(&m, in);
         }
-        put_outcome(&m, o);
+        put_outcome(&m, o, in);
         msg_u64(&m, R_MS_OPENED, ms_opened);
         msg_u64(&m, R_MS_TOTAL, ms_total);
         c->to_ledger(c->arg, &m);

@@ -310,6 +310,22 @@ static enum reason take_password(struct request_claims *claims, struct secret **
         return reason;
 }
 
+/* The same for the new password of a change; without one *ret_secret stays NULL and it is REASON_OK. */
+static enum reason take_new_password(struct request_claims *claims, struct secret **ret_secret)
+{
+        enum reason reason = REASON_OK;
+
+        *ret_secret = NULL;
+        if (claims->new_password_form == CREDENTIAL_UNCHECKED)
+                return REASON_OK;
+        if (claims->new_password_form != CREDENTIAL_OK)
+                reason = REASON_BAD_NEW_PASSWORD;
+        else if (secret_new(ret_secret, claims->new_password, claims->new_password_len) < 0)
+                reason = REASON_OVERLOADED;
+        wipe(claims->new_password, sizeof(claims->new_password));
+        return reason;
+}
+
 static void start_validation(struct signin *x)
 {
         struct request_claims *claims = x->in.claims;
@@ -329,8 +345,12 @@ static void start_validation(struct signin *x)
         }
         reason = take_password(claims, &request.password);
         request.password_reason = reason;
+        request.new_password_reason = take_new_password(claims, &request.new_password);
+        if (request.new_password_reason == REASON_OVERLOADED)
+                reason = REASON_OVERLOADED;
         if (reason == REASON_OVERLOADED || claims->username_form != CREDENTIAL_OK) {
                 secret_free(request.password);
+                secret_free(request.new_password);
                 o = (struct outcome){.reason = reason == REASON_OVERLOADED ? reason : REASON_BAD_NAME_FORM,
                                      .counted = COUNTED_NO};
                 finish(x, &o);

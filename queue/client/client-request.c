@@ -158,9 +158,11 @@ static int fill_claims(struct request_claims *c, const struct sign_in *s, const 
                        const struct sign_in_params *p, struct error *err)
 {
         size_t password_len = p->password ? secret_len(p->password) : 0;
+        size_t new_len = p->new_password ? secret_len(p->new_password) : 0;
 
-        if (p->username_len > WIRE_USERNAME_MAX || password_len > WIRE_PASSWORD_MAX)
-                return error_fail(err, -EMSGSIZE, "the name is over %d bytes or the password over %d",
+        if (p->username_len > WIRE_USERNAME_MAX || password_len > WIRE_PASSWORD_MAX ||
+            new_len > WIRE_PASSWORD_MAX)
+                return error_fail(err, -EMSGSIZE, "the name is over %d bytes or a password over %d",
                                   WIRE_USERNAME_MAX, WIRE_PASSWORD_MAX);
         memcpy(c->iss, s->service_id, sizeof(c->iss));
         memcpy(c->aud, s->tenant, sizeof(c->aud));
@@ -174,6 +176,11 @@ static int fill_claims(struct request_claims *c, const struct sign_in *s, const 
         if (p->password)
                 memcpy(c->password, secret_text(p->password), password_len);
         c->password_len = password_len;
+        if (p->change_password)
+                memcpy(c->op, OP_CHANGE_PASSWORD, sizeof(OP_CHANGE_PASSWORD));
+        if (p->new_password)
+                memcpy(c->new_password, secret_text(p->new_password), new_len);
+        c->new_password_len = new_len;
         memcpy(c->rk, s->rk, sizeof(c->rk));
         copy_text(c->client_ip, sizeof(c->client_ip), p->client_ip);
         copy_text(c->client_agent, sizeof(c->client_agent), p->client_agent);

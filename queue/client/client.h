@@ -53,6 +53,8 @@ struct sign_in_params {
         const char *username;
         size_t username_len;
         const struct secret *password; /* NULL: sent as the empty password, which the connector refuses */
+        bool change_password;              /* the operation is to set new_password */
+        const struct secret *new_password; /* NULL: sent as the empty one, which the connector refuses */
         const char *client_ip, *client_agent, *client_app; /* or NULL */
         const char *only_connector; /* id or name: seal to this one alone (a helpdesk's tool); NULL: up to 4 ready ones */
         int64_t now;

@@ -267,7 +267,7 @@ class Site:
         return (f"[connector]\nname = {name}\nstate_dir = {self.dir}/{name}/state\nruntime_dir = {self.dir}/{name}/run\n"
                 f"default_domain = {lab['LAB_AD_DOMAIN']}\n{USERS}{extra}\n"
                 f"[domain {lab['LAB_AD_DOMAIN']}]\nrealm = {lab['LAB_AD_REALM']}\nnetbios = {lab['LAB_AD_NETBIOS']}\n"
-                f"suffixes = {lab['LAB_AD_SUFFIX']}\ndcs = {lab['LAB_AD_HOST']}@{lab['LAB_AD_ADDRESS']}\n"
+                f"suffixes = {lab['LAB_AD_SUFFIX']}\npassword_change = kpasswd\ndcs = {lab['LAB_AD_HOST']}@{lab['LAB_AD_ADDRESS']}\n"
                 f"methods = {method}\nca_file = {lab['LAB_CA']}\n{keytab}{domain_extra}")
 
     def token(self, name):
@@ -278,13 +278,16 @@ class Site:
         return self.connectors[name]
 
     # -- the service's side --
-    def sign_in(self, user, password, connector=None, budget=None, service=None):
-        """(exit code, the printed JSON as a dict)."""
+    def sign_in(self, user, password, connector=None, budget=None, service=None, new_password=None):
+        """(exit code, the printed JSON as a dict); with new_password the password is changed to it."""
         words = ['sign-in', '--service', service or self.service, '--user', user]
         if connector:
             words += ['--connector', connector]
         if budget:
             words += ['--budget', str(budget)]
+        if new_password is not None:
+            words += ['--change-password']
+            password += '\n' + new_password
         done = self.postern(*words, check=False, stdin=password + '\n')
         if not done.stdout.strip():
             raise SiteError(f'sign-in printed nothing (exit {done.returncode}): {done.stderr.strip()}')

@@ -63,6 +63,25 @@ class States(SiteTest):
                 v = self.verdict(f"{LAB['LAB_AD_NETBIOS']}\\{LAB['LAB_GOOD5_SAM']}", password, connector)
                 self.assertEqual((v['verdict'], v['user']['id']), ('accepted', sid), v)
 
+    def test_change_password(self):
+        """By either connector, an expired password included; the helpdesk sees that it was a change, and no password anywhere."""
+        for (connector, _), label in zip(self.CONNECTORS, ('CHANGE_EXPIRED', 'CHANGE_MUST2')):
+            user, password, sid = self.account(label)
+            fresh = f'Brand-new-secret-{connector}'
+            with self.subTest(connector=connector, account=label):
+                code, v = self.site.sign_in(user, password, connector, new_password=fresh)
+                self.assertEqual((code, v['reason'], v['user']['id']), (0, 'password_changed', sid), v)
+                told = self.site.connectors[connector].postern('explain', v['id'])
+                self.assertIn('change of password', told)
+                for secret in (password, fresh):
+                    self.assertNotIn(secret, told)
+                    for log in self.logs():
+                        with open(log, encoding='utf-8') as f:
+                            self.assertNotIn(secret, f.read())
+                self.assertEqual(self.verdict(user, fresh, connector)['reason'], 'ok')
+                code, v = self.site.sign_in(user, fresh, connector, new_password='')
+                self.assertEqual((code, v['reason'], v['may_have_counted']), (1, 'bad_new_password', '0'), v)
+
     def test_refused_before_any_dc(self):
         user, _, _ = self.account('GOOD6')
         sam = LAB['LAB_GOOD6_SAM']

@@ -211,13 +211,14 @@ export function pad(text) {
 
 // service: {id, key (private CryptoKey), kid}. change edits the claims before they are signed (for hostile.mjs).
 // Returns what the service keeps to check the verdict, and the body to POST.
-export async function makeRequest(directory, service, { username, password, now, client, change = (claims) => claims }) {
+export async function makeRequest(directory, service, { username, password, newPassword, now, client, change = (claims) => claims }) {
   const chosen = choose(directory, username, now);
   if (chosen.length === 0) throw new Refused('no-connector', 'no connector serves this name');
   const rk = randomBytes(32);
   const claims = change({
     v: 1, iss: service.id, aud: directory.roster.tenant, jti: freshId(), iat: now, exp: now + 60,
     to: chosen.map((s) => s.connector.kid), username, password, rk: toB64u(rk), ...(client && { client }),
+    ...(newPassword !== undefined && { op: 'change-password', new_password: newPassword }),
   });
   const jws = await signJws(service.key, 'postern-request+jwt', service.kid, claims);
   return {

@@ -72,7 +72,8 @@ export async function decrypt(parsed, i, privateJwk) {
 
 function checkClaims(c) {
   if (c.v !== 1) throw malformed('claims: other version');
-  members(c, ['v', 'iss', 'aud', 'jti', 'iat', 'exp', 'to', 'username', 'password', 'rk'], ['client', 'op']);
+  members(c, ['v', 'iss', 'aud', 'jti', 'iat', 'exp', 'to', 'username', 'password', 'rk', ...(c.op === 'change-password' ? ['new_password'] : [])], ['client', 'op']);
+  if (c.op === 'change-password' && typeof c.new_password !== 'string') throw malformed('claims: new_password');
   id(c.iss);
   tenantName(c.aud);
   id(c.jti);
@@ -132,7 +133,7 @@ async function judge(jws, claims, self, decline) {
   if (claims.iat - SKEW > self.now || self.now > claims.exp + SKEW) return decline('expired');
   if (self.seen.has(`${jws.kid} ${claims.jti}`)) return decline('replay');
   self.seen.add(`${jws.kid} ${claims.jti}`);
-  if ((claims.op ?? 'sign-in') !== 'sign-in') return reason('operation_unknown');
+  if (!['sign-in', 'change-password'].includes(claims.op ?? 'sign-in')) return reason('operation_unknown');
   const form = badForm(claims);
   return form ? reason(form) : { says: 'accepted', claims, req: toB64u(createHash('sha256').update(jws.text).digest()) };
 }

@@ -92,7 +92,7 @@ const ATTEMPTS = [
   }],
   ['wrong audience', verdict('wrong_audience'), async () => post(await request(edited(() => ({ aud: 'fabrikam' }))))],
   ['re-sealed to another connector', verdict('not_addressed'), resealed],
-  ['unknown operation', verdict('operation_unknown'), async () => post(await request(edited(() => ({ op: 'change-password' }))))],
+  ['unknown operation', verdict('operation_unknown'), async () => post(await request(edited(() => ({ op: 'read-mail' }))))],
   ['empty password', verdict('empty_password', 'refused', 'credentials'), async () => post(await request(edited(() => ({ password: '' }))))],
   ['NUL in the password', verdict('bad_password_form', 'refused', 'credentials'), async () => post(await request(edited(() => ({ password: `a\0${password}` }))))],
   ['password too long', verdict('bad_password_form', 'refused', 'credentials'), async () => post(await request(edited(() => ({ password: 'x'.repeat(1025) }))))],

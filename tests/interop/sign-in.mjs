@@ -1,5 +1,5 @@
 // Signs somebody in: node sign-in.mjs --relay URL --tenant T --pin PIN --ca FILE --secret-file FILE --service FOLDER --user U
-// The password is one line of standard input. Prints the outcome as JSON; 0 accepted, 1 refused, 2 wrong usage, 3 unavailable.
+// The password is one line of standard input; a second line is a new one, which is then set. Prints the outcome as JSON; 0 accepted, 1 refused, 2 wrong usage, 3 unavailable.
 import { readFileSync } from 'node:fs';
 import { loadService, openRelay, options, signIn } from './relay.mjs';
 
@@ -8,10 +8,10 @@ if (o.user === undefined) {
   console.error('--user is missing');
   process.exit(2);
 }
-const password = readFileSync(0, 'utf8').replace(/\n$/, '');
+const [password, newPassword] = readFileSync(0, 'utf8').replace(/\n$/, '').split('\n');
 const relay = openRelay(o);
 const outcome = await signIn(relay, o.pin, await loadService(o.service),
-  { username: o.user, password, client: { ip: '203.0.113.9', app: 'interop' } });
+  { username: o.user, password, newPassword, client: { ip: '203.0.113.9', app: 'interop' } });
 
 relay.close();
 console.log(JSON.stringify(outcome));

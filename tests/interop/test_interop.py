@@ -103,6 +103,17 @@ def make_tests():
             self.assertEqual(code, 1, outcome)
             self.assertEqual((outcome['verdict']['class'], outcome['verdict']['reason']), ('policy', 'disabled'))
 
+        def test_change_password(self):
+            """Both connectors change passwords, whatever their method; also one that must be changed."""
+            for label in ('CHANGE6', 'CHANGE_MUST'):
+                user, password, sid = self.account(label)
+                fresh = 'Another-one-' + label
+                with self.subTest(account=label):
+                    code, outcome = self.sign_in(user, f'{password}\n{fresh}')
+                    self.assertEqual((code, outcome['verdict']['reason'], outcome['verdict']['user']['id']), (0, 'password_changed', sid),
+                                     outcome)
+                    self.assertEqual(self.sign_in(user, fresh)[1]['verdict']['reason'], 'ok')
+
         def test_unserved_domain(self):
             code, outcome = self.sign_in('alice@elsewhere.example', WRONG)
             self.assertEqual(code, 3, outcome)

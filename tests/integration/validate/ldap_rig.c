@@ -178,6 +178,9 @@ void ask_start(struct rig *rig, struct ask *ask)
         ask->started = loop_now(rig->loop);
         if (ask->password[0])
                 assert_int_equal(secret_new(&request.password, ask->password, strlen(ask->password)), 0);
+        if (ask->new_password)
+                assert_int_equal(
+                        secret_new(&request.new_password, ask->new_password, strlen(ask->new_password)), 0);
         assert_int_equal(validate_start(&ask->op, rig->v, &request, on_done, ask), 0);
         assert_int_equal(ask->calls, 0);
 }

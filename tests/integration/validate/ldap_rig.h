@@ -23,6 +23,7 @@ struct rig {
 
 struct ask {
         const char *name, *password; /* password "": none */
+        const char *new_password;    /* NULL: a sign-in */
         uint32_t budget_ms;          /* 0: 8000 */
         struct validate_op *op;
         unsigned calls;
