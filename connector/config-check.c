@@ -272,3 +272,28 @@ int check_dns_servers(const char *value, struct error *err)
                         return error_fail(err, -EINVAL, "a comma is missing before '%s'", s);
         }
 }
+
+int check_attribute(const char *value, struct error *err)
+{
+        if (!isalpha((unsigned char)value[0]) ||
+            strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != strlen(value))
+                return error_fail(err, -EINVAL, "'%s' is no name of an attribute", value);
+        return 0;
+}
+
+int check_base(const char *value, struct error *err)
+{
+        if (!strchr(value, '=') || value[0] == '=')
+                return error_fail(err, -EINVAL, "'%s' is not a DN", value);
+        return 0;
+}
+
+int check_account(const char *value, struct error *err)
+{
+        const char *at = strchr(value, '@'), *slash = strchr(value, '\\');
+
+        if ((at != NULL) == (slash != NULL) || at == value || slash == value || (at && !at[1]) ||
+            (slash && !slash[1]))
+                return error_fail(err, -EINVAL, "'%s' is neither NAME@SUFFIX nor NETBIOS\\NAME", value);
+        return 0;
+}

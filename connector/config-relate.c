@@ -125,6 +125,22 @@ static void relate_tls(struct config_parser *p, const struct config_domain *d,
                 domain_fault(p, notes, "bind_template", "it has no use without directory = generic");
 }
 
+static void relate_alternate(struct config_parser *p, const struct config_domain *d,
+                             const struct config_section_notes *notes)
+{
+        if (d->alternate_id && lacking(notes, "alternate_id_suffixes", d->n_alternate_id_suffixes))
+                domain_fault(p, notes, "alternate_id",
+                             "it needs alternate_id_suffixes: which names are searched for");
+        if (d->n_alternate_id_suffixes && lacking(notes, "alternate_id", d->alternate_id))
+                domain_fault(p, notes, "alternate_id_suffixes", "they have no use without alternate_id");
+        if (d->alternate_id && lacking(notes, "service_account", d->service_account))
+                domain_fault(p, notes, "alternate_id", "it needs service_account: somebody must search");
+        if (d->service_account && lacking(notes, "service_password_file", d->service_password_file))
+                domain_fault(p, notes, "service_account", "it needs service_password_file");
+        if (d->service_password_file && lacking(notes, "service_account", d->service_account))
+                domain_fault(p, notes, "service_password_file", "it has no use without service_account");
+}
+
 /* Which other domain answers to this name already; 0 when none does. */
 static bool name_taken(const struct config *c, size_t until, const char *name)
 {
@@ -133,6 +149,9 @@ static bool name_taken(const struct config *c, size_t until, const char *name)
                         return true;
                 for (size_t k = 0; k < c->domains[i].n_suffixes; k++)
                         if (strcasecmp(c->domains[i].suffixes[k], name) == 0)
+                                return true;
+                for (size_t k = 0; k < c->domains[i].n_alternate_id_suffixes; k++)
+                        if (strcasecmp(c->domains[i].alternate_id_suffixes[k], name) == 0)
                                 return true;
         }
         return false;
@@ -151,6 +170,10 @@ static void relate_names(struct config_parser *p, size_t i)
                         domain_fault(p, notes, "suffixes", "'%s' belongs to another domain already",
                                      d->suffixes[k]);
         }
+        for (size_t k = 0; k < d->n_alternate_id_suffixes; k++)
+                if (name_taken(p->config, i, d->alternate_id_suffixes[k]))
+                        domain_fault(p, notes, "alternate_id_suffixes",
+                                     "'%s' belongs to another domain already", d->alternate_id_suffixes[k]);
         if (name_taken(p->config, i, d->name))
                 parse_error(p, &notes->opened, d->name, "the name is a suffix of another domain already");
         for (size_t k = 0; d->netbios && k < i; k++)
@@ -198,6 +221,7 @@ static int relate_domain(struct config_parser *p, size_t i)
         relate_kerberos(p, d, notes);
         relate_tls(p, d, notes);
         relate_dcs(p, d, notes);
+        relate_alternate(p, d, notes);
         relate_names(p, i);
         return 0;
 }

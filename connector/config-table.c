@@ -172,6 +172,31 @@ const struct config_key config_keys[] = {
          .range = "a DN that holds {name} once", .otherwise = "the name as UPN",
          .help = "With directory = generic: the DN to bind as. {name} becomes the name's left part, "
                  "escaped."},
+        {D("alternate_id", alternate_id), .max = 64, .check = check_attribute,
+         .range = "the name of an LDAP attribute", .otherwise = "every name is a UPN or DOMAIN\\name",
+         .help = "Attribute whose value people may type instead of a UPN, like mail. The service account "
+                 "searches "
+                 "for it, in the domain that alternate_id_suffixes lead to; exactly one account must have "
+                 "the "
+                 "value."},
+        {D("alternate_id_suffixes", alternate_id_suffixes),
+         LIST(alternate_id_suffixes, SUFFIXES_MAX, item_suffix),
+         .range = "up to 32 DNS names, with commas or blanks between",
+         .otherwise = "must be given where alternate_id is",
+         .help = "What follows the @ in names that are alternate ids. Such a name is always searched for, "
+                 "also where "
+                 "it could be a UPN."},
+        {D("search_base", search_base), .max = 512, .check = check_base, .range = "a DN",
+         .otherwise = "the domain's own, DC=corp,DC=example",
+         .help = "Where alternate ids are searched for, with all below."},
+        {D("service_account", service_account), .max = 256, .check = check_account,
+         .range = "NAME@SUFFIX or NETBIOS\\NAME", .otherwise = "nothing can be searched for",
+         .help = "Account that searches for alternate ids. It needs no rights but to read them."},
+        {D("service_password_file", service_password_file), .max = 256, .check = check_path,
+         .range = "an absolute path", .otherwise = "must be given where service_account is",
+         .help = "File that holds its password on one line, readable by root alone. Where a domain "
+                 "controller "
+                 "refuses it, nothing is searched for ten minutes, so that the account is not locked out."},
         {D("keytab", keytab), .max = 256, .check = check_path, .range = "an absolute path",
          .otherwise = "no Kerberos",
          .help = "Keytab with the key of service_principal, readable by root alone."},

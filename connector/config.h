@@ -44,10 +44,16 @@ struct config_domain {
         enum directory directory;
         uint32_t ldaps_port, kdc_port, kpasswd_port;
         unsigned password_change; /* 0 or 1 */
-        char *ca_file; /* or NULL: the system's CAs */
+        char *ca_file;            /* or NULL: the system's CAs */
         enum dc_identity dc_identity;
         char *pins[CONFIG_PINS_MAX]; /* b64u SHA-256 of SPKI; not empty exactly with DC_IDENTITY_PIN */
         char *bind_template;         /* or NULL; only with DIRECTORY_GENERIC */
+        char *alternate_id;          /* or NULL */
+        size_t n_alternate_id_suffixes;
+        char *alternate_id_suffixes[SUFFIXES_MAX];
+        char *search_base;           /* or NULL: the domain's */
+        char *service_account;       /* or NULL */
+        char *service_password_file; /* set where service_account is */
         char *keytab;                /* path, or NULL: no Kerberos */
         char *service_principal;     /* or NULL; set where keytab is */
         uint32_t pool_max, connect_timeout_ms;

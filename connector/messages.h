@@ -102,6 +102,7 @@ enum frame_tag {
 #define FILE_ROSTER "roster"               /* validator, read-write: two slots, see roster-store.c */
 #define FILE_KEYTAB "keytab:"              /* validator: "keytab:corp.example" */
 #define FILE_DC_CA "dc-ca:"                /* validator: "dc-ca:corp.example" */
+#define FILE_SERVICE_PASSWORD "service-password:" /* validator: "service-password:corp.example" */
 #define FILE_HASH_KEY "hash.key"           /* validator, ledger: 32 random bytes for R_USER_HASH */
 #define FILE_LEDGER_DIR "ledger-dir"       /* ledger: directory */
 #define FILE_CONTROL_SOCKET "control.sock" /* ledger: the listening UNIX socket, bound by the supervisor */

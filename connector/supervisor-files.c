@@ -194,6 +194,10 @@ static int hand_domains(struct handing *h)
                 (void)snprintf(name, sizeof(name), "%s%s", FILE_DC_CA, d->name);
                 if (d->ca_file)
                         r = in_key(h, "ca_file", hand_path(h, name, d->ca_file, FILE_PUBLIC));
+                (void)snprintf(name, sizeof(name), "%s%s", FILE_SERVICE_PASSWORD, d->name);
+                if (r == 0 && d->service_password_file)
+                        r = in_key(h, "service_password_file",
+                                   hand_path(h, name, d->service_password_file, FILE_PRIVATE));
                 if (r == 0 && d->keytab)
                         r = in_key(h, "keytab", hand_keytab(h, d));
         }

@@ -7,6 +7,7 @@
 #include "validate/config-copy.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -48,14 +49,37 @@ static bool own_list(struct config_copy *copy, const char **list, size_t max)
         return true;
 }
 
+/* "corp.example" -> "DC=corp,DC=example" where no other base is given. */
+static bool own_base(struct config_copy *copy, struct domain_config *d)
+{
+        char base[4 * USERNAME_MAX] = "";
+        size_t n = 0;
+
+        if (d->search_base)
+                return own(copy, &d->search_base);
+        for (const char *s = d->name; s && *s;) {
+                size_t label = strcspn(s, ".");
+
+                if (n + label + 5 > sizeof base)
+                        return false;
+                n += (size_t)snprintf(base + n, sizeof base - n, "%sDC=%.*s", n > 0 ? "," : "", (int)label,
+                                      s);
+                s += label + (s[label] == '.');
+        }
+        d->search_base = base;
+        return own(copy, &d->search_base);
+}
+
 static bool own_domain(struct config_copy *copy, struct domain_config *d)
 {
         for (size_t i = 0; i < d->n_dcs; i++)
                 if (!own(copy, &d->dcs[i].host) || !own(copy, &d->dcs[i].address))
                         return false;
-        return own(copy, &d->name) && own(copy, &d->site) && own(copy, &d->realm) && own(copy, &d->netbios) &&
-               own(copy, &d->ca_pem) && own(copy, &d->bind_template) && own(copy, &d->keytab) &&
-               own(copy, &d->service_principal) && own_list(copy, d->suffixes, SUFFIXES_MAX) &&
+        return own(copy, &d->name) && own(copy, &d->site) && own(copy, &d->alternate_id) &&
+               own(copy, &d->service_account) && own_list(copy, d->alternate_id_suffixes, SUFFIXES_MAX) &&
+               own_base(copy, d) && own(copy, &d->realm) && own(copy, &d->netbios) && own(copy, &d->ca_pem) &&
+               own(copy, &d->bind_template) && own(copy, &d->keytab) && own(copy, &d->service_principal) &&
+               own_list(copy, d->suffixes, SUFFIXES_MAX) &&
                own_list(copy, d->pins, sizeof d->pins / sizeof *d->pins);
 }
 
@@ -119,6 +143,12 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
         if (domain->password_change && !domain->realm)
                 return error_fail(err, -EINVAL, "domain %s: changing passwords needs the realm",
                                   domain->name);
+        if (domain->alternate_id && (!domain->service_account || !domain->service_password))
+                return error_fail(
+                        err, -EINVAL,
+                        "domain %s: alternate_id needs a service account and its password: somebody must "
+                        "search for the account",
+                        domain->name);
         switch (domain->methods[0]) {
         case METHOD_LDAP:
                 return 0;

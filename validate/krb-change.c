@@ -47,8 +47,8 @@ static void finish(struct krb_change *c, enum reason reason, const char *why)
         c->fn(c->arg, &out, sent);
 }
 
-/* The answer is under the subkey that the AP-REP offers (Samba, Heimdal) or under the session key (RFC 3244 as
- * MIT reads it). */
+/* The answer is under the subkey that the AP-REP offers (Samba, Heimdal) or under the session key (RFC 3244
+ * as MIT reads it). */
 static krb5_error_code read_private(struct krb_change *c, const struct kpasswd_reply *reply,
                                     krb5_data *ret_clear)
 {

@@ -30,6 +30,8 @@
 #define AUTH_SIMPLE 0x80U
 #define EXT_REQ_NAME 0x80U
 #define FILTER_EQUAL 0xa3U
+#define FILTER_AND ((ber_tag_t)0xa0)
+#define SEARCH_SECONDS 5
 #define FILTER_PRESENT 0x87U
 
 #define OID_WHOAMI "1.3.6.1.4.1.4203.1.11.3"
@@ -319,6 +321,29 @@ int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const cha
                 n = ber_printf(ber, "{");
         for (size_t i = 0; n >= 0 && attributes[i]; i++)
                 n = ber_printf(ber, "s", attributes[i]);
+        if (n >= 0)
+                n = ber_printf(ber, "}}}");
+        return finish(out, ber, n);
+}
+
+int ldap_encode_search(struct buffer *out, int32_t id, const struct ldap_search *search)
+{
+        _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
+        int n;
+
+        if (!ber)
+                return -ENOMEM;
+        /* scope subtree, never dereference, the limits in entries and seconds, values too */
+        n = ber_printf(ber, "{it{seeiib", (ber_int_t)id, REQ_SEARCH, search->base, 2, 0,
+                       (ber_int_t)search->size_limit, SEARCH_SECONDS, 0);
+        if (n >= 0)
+                n = ber_printf(ber, "t{t{ss}t{ss}t{ss}}", FILTER_AND, FILTER_EQUAL, "objectCategory",
+                               "person", FILTER_EQUAL, "objectClass", "user", FILTER_EQUAL, search->attribute,
+                               search->value);
+        if (n >= 0)
+                n = ber_printf(ber, "{");
+        for (size_t i = 0; n >= 0 && search->attributes[i]; i++)
+                n = ber_printf(ber, "s", search->attributes[i]);
         if (n >= 0)
                 n = ber_printf(ber, "}}}");
         return finish(out, ber, n);

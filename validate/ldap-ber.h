@@ -64,6 +64,14 @@ int ldap_encode_whoami(struct buffer *out, int32_t id);
 int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,
                      const char *const *attributes);
 
+/* Subtree search for users (objectCategory person, class user) whose attribute equals value. */
+struct ldap_search {
+        const char *base, *attribute, *value;
+        unsigned size_limit;
+        const char *const *attributes; /* NULL-terminated */
+};
+int ldap_encode_search(struct buffer *out, int32_t id, const struct ldap_search *search);
+
 /* 16 bytes of objectGUID -> "xxxxxxxx-xxxx-..." (37 bytes). -EBADMSG. */
 int ldap_guid_text(char *out, const char *bytes, size_t n);
 /* Escapes a value of a DN (RFC 4514 2.4). -EMSGSIZE when it doesn't fit. */

@@ -76,9 +76,17 @@ static bool same(const char *known, const char *s, size_t n)
         return known && strlen(known) == n && strncasecmp(known, s, n) == 0;
 }
 
+static bool has_alternate(const struct domain_config *domain, const char *s, size_t n)
+{
+        for (size_t i = 0; i < SUFFIXES_MAX && domain->alternate_id_suffixes[i]; i++)
+                if (same(domain->alternate_id_suffixes[i], s, n))
+                        return true;
+        return false;
+}
+
 static bool domain_has_suffix(const struct domain_config *domain, const char *s, size_t n)
 {
-        if (same(domain->name, s, n) || same(domain->realm, s, n))
+        if (same(domain->name, s, n) || same(domain->realm, s, n) || has_alternate(domain, s, n))
                 return true;
         for (size_t i = 0; i < SUFFIXES_MAX && domain->suffixes[i]; i++)
                 if (same(domain->suffixes[i], s, n))
@@ -133,6 +141,8 @@ static enum reason parse_upn(struct name *out, const struct validate_config *con
         out->domain = find_by_suffix(config, at + 1, suffix_n);
         copy(out->user, s, user_n);
         copy(out->suffix, at + 1, suffix_n);
+        if (out->domain < config->n_domains)
+                out->alternate = has_alternate(&config->domains[out->domain], at + 1, suffix_n);
         return out->domain < config->n_domains ? REASON_OK : REASON_UNKNOWN_DOMAIN;
 }
 
@@ -189,6 +199,20 @@ enum reason name_parse(struct name *ret_name, const struct validate_config *conf
         if (reason == REASON_OK)
                 *ret_name = name;
         return reason;
+}
+
+int name_set_sam(struct name *name, const struct domain_config *domain, const char *sam)
+{
+        size_t n = strlen(sam);
+
+        if (n > USERNAME_MAX || !text_plain(sam, n) || !user_plain(sam, n, USER_FORBIDDEN) ||
+            strlen(domain->name) > USERNAME_MAX)
+                return -EINVAL;
+        name->form = domain->netbios ? NAME_NETBIOS : NAME_UPN;
+        name->alternate = false;
+        copy(name->user, sam, n);
+        copy(name->suffix, domain->name, strlen(domain->name));
+        return 0;
 }
 
 void name_bind_text(const struct name *name, const struct domain_config *domain, char *out, size_t cap)

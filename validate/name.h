@@ -12,6 +12,7 @@ struct name {
         char user[USERNAME_MAX + 1];   /* left of the last @, or right of the backslash, or the bare name */
         char suffix[USERNAME_MAX + 1]; /* right of the @ as typed, or the domain's name for a bare name */
         size_t domain;                 /* index into the config */
+        bool alternate;                /* user@suffix is the value of the domain's alternate_id */
 };
 
 /*
@@ -29,3 +30,6 @@ bool name_same(const char *a, const char *b);
 /* Writes name in lower case and without accents and combining marks, as AD compares names, to out (cap bytes
  * with the NUL, cut where it does not fit); returns its length. For keys, not for showing. */
 size_t name_fold(char *out, size_t cap, const char *name);
+/* Turns a name into NETBIOS\\sam, or sam@domain where the domain has no NetBIOS name: the account that an
+ * alternate id belongs to. -EINVAL where sam holds what no sAMAccountName can. */
+int name_set_sam(struct name *name, const struct domain_config *domain, const char *sam);

@@ -10,13 +10,15 @@
 #include "validate/dc-discover.h"
 #include "validate/dc.h"
 #include "validate/guard.h"
+#include "validate/ldap-lookup.h"
 #include "validate/name.h"
 
 enum op_state {
-        OP_NEW = 0,   /* waits for the loop; out.reason may already hold the answer */
-        OP_WAITING,   /* as many sign-ins of this account as may fail are being checked */
-        OP_PREPARING, /* one or two DCs are being reached; none has the password */
-        OP_COMMITTED, /* one DC gets, or got, the password; nobody else is asked any more */
+        OP_NEW = 0,    /* waits for the loop; out.reason may already hold the answer */
+        OP_LOOKING_UP, /* whose alternate id the name is */
+        OP_WAITING,    /* as many sign-ins of this account as may fail are being checked */
+        OP_PREPARING,  /* one or two DCs are being reached; none has the password */
+        OP_COMMITTED,  /* one DC gets, or got, the password; nobody else is asked any more */
         OP_DONE,
 };
 
@@ -32,6 +34,15 @@ struct op_try {
 
 #define OP_TRIES 2
 
+/* A search for the account whose alternate id was typed; once done, whose SID must come out. */
+struct op_lookup {
+        uint32_t tried;
+        struct dc *dc;
+        struct dns_query *query;
+        struct ldap_lookup *search;
+        char sid[SID_TEXT_MAX]; /* "" where nothing was searched */
+};
+
 struct validate_op {
         TAILQ_ENTRY(validate_op) link;
         struct validate *v;
@@ -44,6 +55,7 @@ struct validate_op {
         struct secret *password;
         struct secret *new_password; /* to be set; NULL once it was, and then password is it */
         bool changed;                /* the DC that changed it is asked for a sign-in with the new one */
+        struct op_lookup lookup;
         struct guard_ticket ticket;
         uint64_t started, deadline;
         uint32_t tried;
@@ -63,6 +75,7 @@ struct validate {
         struct dc_tools tools;
         struct dcs **dcs;           /* one per domain */
         struct discover **discover; /* one per domain, NULL where its list is all */
+        uint64_t *lookup_from;      /* one per domain: loop_now() before which its service account rests */
         struct guard *guard;
         validate_ready_fn *on_ready;
         void *arg;
@@ -70,6 +83,12 @@ struct validate {
         TAILQ_HEAD(, validate_op) ops;
         size_t n_ops;
 };
+
+/* op-lookup.c: turns the alternate id into the account's name. op_looked_up is called once, from the loop,
+ * with REASON_OK or why the operation ends; context, dc and counted of op->out are then set. */
+void op_lookup_start(struct validate_op *op);
+void op_lookup_cancel(struct validate_op *op);
+void op_looked_up(struct validate_op *op, enum reason reason);
 
 /* A DC was found silent: what waits for it goes on elsewhere, or ends where it has the password. */
 void ops_dc_silent(struct validate *v, const struct dc *dc);

@@ -24,6 +24,8 @@ static const char *state_text(enum op_state state)
         switch (state) {
         case OP_NEW:
                 return "new";
+        case OP_LOOKING_UP:
+                return "looking_up";
         case OP_WAITING:
                 return "waiting";
         case OP_PREPARING:
@@ -93,6 +95,7 @@ static void op_free(struct validate_op *op)
 
         for (size_t i = 0; i < OP_TRIES; i++)
                 try_clear(&op->tries[i]);
+        op_lookup_cancel(op);
         op->password = secret_free(op->password);
         op->new_password = secret_free(op->new_password);
         loop_timer_free(op->timer);
@@ -105,6 +108,19 @@ static void op_free(struct validate_op *op)
                 wake_waiting(op->v, &op->ticket);
         wipe(&op->ticket, sizeof op->ticket);
         free(op);
+}
+
+/* The alternate id's account is the only one that may come out. */
+static void check_found(const struct validate_op *op, struct outcome *out)
+{
+        if (!op->lookup.sid[0] || reason_info(out->reason)->verdict != VERDICT_ACCEPTED ||
+            strcmp(op->lookup.sid, out->user.id) == 0)
+                return;
+        out->reason = REASON_NAME_AMBIGUOUS;
+        out->password_proved = false;
+        out->user = (struct identity){0};
+        snprintf(out->context, sizeof out->context,
+                 "another account signed in than the one that the alternate id belongs to");
 }
 
 /* GUARD_OBSERVE: the record says what GUARD_ON would have done. */
@@ -125,6 +141,7 @@ static void finish(struct validate_op *op)
 
         state_set(op, OP_DONE);
         op->answered = true;
+        check_found(op, &out);
         if (op->ticket.would_be)
                 note_would_be(&out);
         out.ms_total = (uint32_t)(loop_now(op->v->loop) - op->started);
@@ -361,6 +378,22 @@ static void enter(struct validate_op *op)
         }
 }
 
+static void look_up(struct validate_op *op)
+{
+        state_set(op, OP_LOOKING_UP);
+        loop_timer_at(op->timer, op->deadline);
+        op_lookup_start(op);
+}
+
+void op_looked_up(struct validate_op *op, enum reason reason)
+{
+        op->out.reason = reason;
+        if (reason == REASON_OK)
+                enter(op);
+        else
+                finish(op);
+}
+
 /* The first DC; where none can be asked, why not. */
 static void ask_first(struct validate_op *op)
 {
@@ -405,8 +438,14 @@ static void on_timer(void *arg)
                         finish(op);
                 else if (loop_now(op->v->loop) >= op->deadline)
                         finish_failed(op, REASON_DEADLINE, COUNTED_NO, "no time was left when it started");
+                else if (op->name.alternate)
+                        look_up(op);
                 else
                         enter(op);
+                return;
+        case OP_LOOKING_UP:
+                finish_failed(op, REASON_DEADLINE, COUNTED_NO,
+                              "the search for the account took all of the time");
                 return;
         case OP_WAITING:
                 if (loop_now(op->v->loop) < op->deadline)

@@ -43,9 +43,9 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
                 r = krb_new(&v->tools.krb, v->loop, err);
         if (r < 0)
                 return r;
-        if (domain->methods[0] == METHOD_KRB5) {
+        if (domain->methods[0] == METHOD_KRB5)
                 r = krb_domain_add(v->tools.krb, domain, err);
-        } else {
+        if (r == 0 && (domain->methods[0] == METHOD_LDAP || domain->alternate_id)) {
                 r = ldap_domain_add(v->tools.ldap, domain, err);
         }
         if (r < 0)
@@ -78,8 +78,9 @@ static int fill(struct validate *v, const struct validate_config *config, struct
                                   DCS_MAX);
         v->config = config_copy_get(v->copy);
         v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
+        v->lookup_from = calloc(config->n_domains ? config->n_domains : 1, sizeof *v->lookup_from);
         v->discover = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct discover *));
-        if (!v->dcs || !v->discover ||
+        if (!v->dcs || !v->discover || !v->lookup_from ||
             loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
             ldap_pools_new(&v->tools.ldap, v->loop) < 0 || guard_new(&v->guard, &guard) < 0)
                 return error_fail(err, -ENOMEM, "validation: out of memory");
@@ -128,6 +129,7 @@ struct validate *validate_free(struct validate *v)
                 dcs_free(v->dcs[i]);
         free(v->dcs);
         free(v->discover);
+        free(v->lookup_from);
         ldap_pools_free(v->tools.ldap);
         krb_free(v->tools.krb);
         dns_free(v->tools.dns);

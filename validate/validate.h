@@ -48,7 +48,13 @@ struct domain_config {
         const char *pins[8];       /* b64u SHA-256 of SPKI, for DC_IDENTITY_PIN */
         const char *bind_template; /* generic only: "uid={name},ou=people,dc=x"; {name} is RFC 4514-escaped.
                                       NULL: UPN */
-        const char *keytab;        /* krb5 name: "FILE:/path", "MEMORY:x"; NULL: no Kerberos */
+        /* Names of these suffixes are an attribute's value, not a UPN: the account is searched for first. */
+        const char *alternate_id;                        /* "mail", or NULL */
+        const char *alternate_id_suffixes[SUFFIXES_MAX]; /* NULL-terminated if fewer */
+        const char *search_base;                         /* DN; NULL: made of the domain's name */
+        const char *service_account;                     /* UPN or NETBIOS\\name that searches */
+        const struct secret *service_password;           /* borrowed until validate_free */
+        const char *keytab;            /* krb5 name: "FILE:/path", "MEMORY:x"; NULL: no Kerberos */
         const char *service_principal; /* in the keytab: host/connector.corp.example */
         unsigned pool_max;             /* LDAP connections per DC; 0: 16 */
         uint32_t connect_timeout_ms;   /* 0: 2000; connect and handshake with one DC */

@@ -151,16 +151,19 @@ static int narrow(struct check *c, struct error *err)
         return 0;
 }
 
-static int take_file(struct check *c, const char *domain, const char *path, bool keytab)
+typedef int take_fn(struct domains *d, const char *domain, int fd, struct error *err);
+
+static int take_file(struct check *c, const char *domain, const char *path, take_fn *take)
 {
+        const char *what = take == domains_ca       ? "CA file"
+                           : take == domains_keytab ? "keytab"
+                                                    : "service account's password";
         struct error err = {""};
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        int r = fd < 0   ? error_fail(&err, -errno, "%s", strerror(errno))
-                : keytab ? domains_keytab(c->domains, domain, fd, &err)
-                         : domains_ca(c->domains, domain, fd, &err);
+        int r = fd < 0 ? error_fail(&err, -errno, "%s", strerror(errno)) : take(c->domains, domain, fd, &err);
 
         if (r >= 0) {
-                say(c, "file", "ok", "%s of %s: %s", keytab ? "keytab" : "CA file", domain, path);
+                say(c, "file", "ok", "%s of %s: %s", what, domain, path);
                 return 0;
         }
         say(c, "file", "FAILED", "%s: %s", path, err.text);
@@ -180,9 +183,11 @@ static void check_files(struct check *c)
                 const struct config_domain *domain = &c->config->domains[i];
 
                 if (domain->ca_file)
-                        take_file(c, domain->name, domain->ca_file, false);
+                        take_file(c, domain->name, domain->ca_file, domains_ca);
                 if (domain->keytab)
-                        take_file(c, domain->name, domain->keytab, true);
+                        take_file(c, domain->name, domain->keytab, domains_keytab);
+                if (domain->service_password_file)
+                        take_file(c, domain->name, domain->service_password_file, domains_service_password);
         }
         if (!c->skip && narrow(c, &err) < 0)
                 failed(c, "domains", err.text, "there is no such domain");

@@ -18,6 +18,7 @@
 
 #define CA_MAX (256 * 1024)
 #define KEYTAB_MAX (256 * 1024)
+#define SERVICE_PASSWORD_MAX 1100
 
 /* A copy that lives as long as d: a reload frees the configuration under us. NULL stays NULL; *ok turns false
  * without memory. */
@@ -57,12 +58,17 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
                 .password_change = from->password_change != 0,
                 .dc_identity = from->dc_identity,
                 .bind_template = keep(d, from->bind_template, &ok),
+                .alternate_id = keep(d, from->alternate_id, &ok),
+                .search_base = keep(d, from->search_base, &ok),
+                .service_account = keep(d, from->service_account, &ok),
                 .service_principal = keep(d, from->service_principal, &ok),
                 .pool_max = from->pool_max,
                 .connect_timeout_ms = from->connect_timeout_ms,
         };
         for (size_t i = 0; i < from->n_suffixes; i++)
                 to->suffixes[i] = keep(d, from->suffixes[i], &ok);
+        for (size_t i = 0; i < from->n_alternate_id_suffixes; i++)
+                to->alternate_id_suffixes[i] = keep(d, from->alternate_id_suffixes[i], &ok);
         for (size_t i = 0; i < from->n_dcs; i++)
                 to->dcs[i] = (struct dc_config){keep(d, from->dcs[i].host, &ok),
                                                 keep(d, from->dcs[i].address, &ok)};
@@ -78,7 +84,7 @@ static int collect_names(struct domains *d)
 {
         d->realms = calloc(d->n, sizeof(*d->realms));
         d->netbios = calloc(d->n, sizeof(*d->netbios));
-        d->suffixes = calloc(d->n * SUFFIXES_MAX, sizeof(*d->suffixes));
+        d->suffixes = calloc(d->n * 2 * SUFFIXES_MAX, sizeof(*d->suffixes));
         if (!d->realms || !d->netbios || !d->suffixes)
                 return -ENOMEM;
         for (size_t i = 0; i < d->n; i++) {
@@ -90,6 +96,10 @@ static int collect_names(struct domains *d)
                 for (size_t k = 0;
                      k < SUFFIXES_MAX && c->suffixes[k] && d->names.n_suffixes < STATEMENT_NAMES_MAX; k++)
                         d->suffixes[d->names.n_suffixes++] = c->suffixes[k];
+                for (size_t k = 0; k < SUFFIXES_MAX && c->alternate_id_suffixes[k] &&
+                                   d->names.n_suffixes < STATEMENT_NAMES_MAX;
+                     k++)
+                        d->suffixes[d->names.n_suffixes++] = c->alternate_id_suffixes[k];
         }
         d->names.realms = d->realms;
         d->names.netbios = d->netbios;
@@ -138,6 +148,7 @@ struct domains *domains_free(struct domains *d)
                 return NULL;
         for (size_t i = 0; i < d->n; i++) {
                 free(d->files[i].text);
+                secret_free(d->files[i].service_password);
                 if (d->files[i].keytab >= 0)
                         close(d->files[i].keytab);
         }
@@ -222,4 +233,32 @@ int domains_keytab(struct domains *d, const char *domain, int fd_in, struct erro
         snprintf(file->keytab_name, sizeof(file->keytab_name), "FILE:/proc/self/fd/%d", copy);
         d->configs[i].keytab = file->keytab_name;
         return 0;
+}
+
+int domains_service_password(struct domains *d, const char *domain, int fd_in, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(SERVICE_PASSWORD_MAX);
+        _cleanup_(closep) int fd = fd_in;
+        int i = index_of(d, domain);
+        size_t n;
+        int r;
+
+        if (i < 0)
+                return error_fail(err, i, "password of a service account for the unknown domain %s", domain);
+        r = fd_read_all(&text, fd, err);
+        if (r < 0)
+                return error_prefix(err, r, "service_password_file of domain %s", domain);
+        n = text.len;
+        while (n > 0 && (text.data[n - 1] == '\n' || text.data[n - 1] == '\r'))
+                n--;
+        if (n == 0 || memchr(text.data, '\n', n) || memchr(text.data, '\0', n))
+                return error_fail(err, -EBADMSG,
+                                  "service_password_file of domain %s: it must hold the password on one line",
+                                  domain);
+        d->files[i].service_password = secret_free(d->files[i].service_password);
+        r = secret_new(&d->files[i].service_password, text.data, n);
+        d->configs[i].service_password = d->files[i].service_password;
+        return r < 0 ? error_fail(err, r, "service_password_file of domain %s: it is longer than 1024 bytes",
+                                  domain)
+                     : 0;
 }

@@ -10,9 +10,10 @@
 /* A file that came by FRAME_FILE for one domain. */
 struct domain_file {
         char domain[257];
-        char *text;           /* the DCs' CA certificates, PEM; owned */
-        int keytab;           /* descriptor of a memfd with the keytab, or -1; owned */
-        char keytab_name[64]; /* "FILE:/proc/self/fd/N" */
+        char *text;                      /* the DCs' CA certificates, PEM; owned */
+        int keytab;                      /* descriptor of a memfd with the keytab, or -1; owned */
+        char keytab_name[64];            /* "FILE:/proc/self/fd/N" */
+        struct secret *service_password; /* or NULL */
 };
 
 struct domains {
@@ -30,6 +31,8 @@ struct domains {
 int domains_new(struct domains **ret_d, const struct config *config);
 struct domains *domains_free(struct domains *d);
 DEFINE_FREEP(struct domains, domains_free)
-/* Takes a CA file or a keytab for the domain from fd (closed). -ENOENT: no such domain; else with err. */
+/* Takes a CA file, a keytab or the service account's password for the domain from fd (closed). -ENOENT: no
+ * such domain; else with err. */
 int domains_ca(struct domains *d, const char *domain, int fd, struct error *err);
 int domains_keytab(struct domains *d, const char *domain, int fd, struct error *err);
+int domains_service_password(struct domains *d, const char *domain, int fd, struct error *err);

@@ -58,7 +58,8 @@ static int read_hash_key(struct validator *v, int fd, struct error *err)
 
 static int on_file(void *arg, const char *name, int fd_in, struct error *err)
 {
-        const size_t ca = strlen(FILE_DC_CA), keytab = strlen(FILE_KEYTAB);
+        const size_t ca = strlen(FILE_DC_CA), keytab = strlen(FILE_KEYTAB),
+                     password = strlen(FILE_SERVICE_PASSWORD);
         _cleanup_(closep) int fd = fd_in;
         struct validator *v = arg;
         int handed;
@@ -77,6 +78,8 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 return domains_ca(v->domains, name + ca, handed, err);
         if (!strncmp(name, FILE_KEYTAB, keytab))
                 return domains_keytab(v->domains, name + keytab, handed, err);
+        if (!strncmp(name, FILE_SERVICE_PASSWORD, password))
+                return domains_service_password(v->domains, name + password, handed, err);
         if (!strcmp(name, FILE_ROSTER)) {
                 roster_store_init(&v->store, handed);
                 return 0;
