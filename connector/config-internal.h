@@ -38,7 +38,7 @@ struct config_key {
 
 extern const struct config_key config_keys[];
 extern const size_t config_keys_n;
-#define CONFIG_KEYS_MAX 48
+#define CONFIG_KEYS_MAX 96
 
 /* The row, or NULL. */
 const struct config_key *config_key_find(enum config_section section, const char *name);

@@ -17,6 +17,7 @@ static const struct config_word guard_modes[] = {
         {"observe", GUARD_OBSERVE}, {"on", GUARD_ON}, {"off", GUARD_OFF}, {NULL, 0}};
 static const struct config_word directories[] = {
         {"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
+static const struct config_word tls_ways[] = {{"ldaps", false}, {"starttls", true}, {NULL, 0}};
 static const struct config_word changes[] = {{"off", false}, {"kpasswd", true}, {NULL, 0}};
 static const struct config_word discoveries[] = {
         {"auto", DISCOVER_AUTO}, {"yes", DISCOVER_YES}, {"no", DISCOVER_NO}, {NULL, 0}};
@@ -142,8 +143,14 @@ const struct config_key config_keys[] = {
          .help = "`generic` is an MIT realm or a plain LDAP server: no SID, no sub-codes, and an entryUUID "
                  "or the "
                  "principal says who it was."},
+        {D("tls", starttls), .type = TYPE_WORD, .words = tls_ways, .initial = "ldaps",
+         .help = "How TLS to a domain controller begins: at once on ldaps_port, or by StartTLS on ldap_port. "
+                 "LDAP in "
+                 "clear text is never used: where StartTLS is refused, nothing is sent."},
         {D("ldaps_port", ldaps_port), .type = TYPE_NUMBER, .min = 1, .max = 65535, .initial = "636",
-         .help = "TCP port of LDAP over TLS. LDAP in clear text is never used."},
+         .help = "TCP port of LDAP over TLS."},
+        {D("ldap_port", ldap_port), .type = TYPE_NUMBER, .min = 1, .max = 65535, .initial = "389",
+         .help = "TCP port for tls = starttls."},
         {D("kdc_port", kdc_port), .type = TYPE_NUMBER, .min = 1, .max = 65535, .initial = "88",
          .help = "TCP port of the KDC."},
         {D("password_change", password_change), .type = TYPE_WORD, .words = changes, .initial = "off",
@@ -161,7 +168,8 @@ const struct config_key config_keys[] = {
         {D("dc_identity", dc_identity), .type = TYPE_WORD, .words = identities, .initial = "domain-san",
          .help = "What a DC's certificate must show besides its chain. domain-san: it names the domain, as "
                  "the "
-                 "template `Kerberos Authentication` does. list: it names a host of `dcs`. pin: its key is "
+                 "template `Kerberos Authentication` does, or it names the host and is a KDC's "
+                 "(id-pkinit-KPKdc). list: it names a host of `dcs`. pin: its key is "
                  "one of "
                  "`pins`. The host's name alone never suffices, because any workstation may own such a "
                  "certificate."},

@@ -42,8 +42,8 @@ struct config_domain {
         char *site;                    /* or NULL */
         enum method methods[2];        /* at least one; default: krb5 where there is a keytab, then ldap */
         enum directory directory;
-        uint32_t ldaps_port, kdc_port, kpasswd_port;
-        unsigned password_change; /* 0 or 1 */
+        uint32_t ldaps_port, ldap_port, kdc_port, kpasswd_port;
+        unsigned password_change, starttls; /* 0 or 1 */
         char *ca_file;            /* or NULL: the system's CAs */
         enum dc_identity dc_identity;
         char *pins[CONFIG_PINS_MAX]; /* b64u SHA-256 of SPKI; not empty exactly with DC_IDENTITY_PIN */

@@ -373,6 +373,28 @@ static void on_error(struct krb_attempt *a, const uint8_t *reply, size_t n)
         krb5_free_error(context, error);
 }
 
+/* A KDC that answers a probe is alive. Its answer, an error that asks for preauthentication, has its time. */
+static void probe_done(struct krb_attempt *a, const uint8_t *reply, size_t n)
+{
+        krb5_context context = a->krb->context;
+        krb5_data data = {.length = (unsigned)n};
+        krb5_error *error = NULL;
+        int64_t skew = 0;
+        char why[80];
+
+        memcpy(&data.data, &reply, sizeof reply); /* libkrb5 lacks the const */
+        if (krb_message_kind(reply, n) == KRB_MESSAGE_ERROR && krb5_rd_error(context, &data, &error) == 0) {
+                skew = (int64_t)(uint32_t)error->stime - loop_wall(a->krb->loop);
+                krb5_free_error(context, error);
+        }
+        if (skew <= CLOCK_SKEW_MAX && skew >= -CLOCK_SKEW_MAX) {
+                finish_reason(a, REASON_OK, "");
+                return;
+        }
+        snprintf(why, sizeof why, "its clock differs from ours by %lld s", (long long)skew);
+        finish_reason(a, REASON_CLOCK_SKEW, why);
+}
+
 static void on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
 {
         struct krb_attempt *a = arg;
@@ -389,7 +411,7 @@ static void on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
         if (kind == KRB_MESSAGE_BAD)
                 finish_reason(a, REASON_DC_PROTOCOL, "the KDC's reply is no Kerberos message");
         else if (!a->password)
-                finish_reason(a, REASON_OK, "");
+                probe_done(a, reply, n);
         else if (kind == KRB_MESSAGE_ERROR)
                 on_error(a, reply, n);
         else

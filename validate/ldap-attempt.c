@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "connector/base/log.h"
 #include "validate/ldap-identity.h"
@@ -49,6 +50,7 @@ struct ldap_attempt {
         bool left;
         unsigned lost;
         uint64_t started, asked;
+        int64_t skew; /* a probe: seconds that the DC's clock is ahead */
         struct ldap_who who;
         struct outcome outcome;
 };
@@ -169,7 +171,7 @@ static uint32_t connect_timeout(const struct ldap_attempt *a)
 
 static void enter_check(struct ldap_attempt *a)
 {
-        static const char *const attributes[] = {"defaultNamingContext", NULL};
+        static const char *const attributes[] = {"currentTime", NULL};
         struct buffer request = BUFFER(LDAP_REQUEST_MAX);
 
         state_set(a, ATTEMPT_CHECK);
@@ -251,6 +253,34 @@ static void on_lost(void *arg, enum reason reason, const char *why, bool left)
         }
 }
 
+/* The rootDSE's currentTime ([MS-ADTS] 3.1.1.3.2.6), in generalized time: how far the DC's clock is off. */
+static void on_time(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
+                    size_t index)
+{
+        struct ldap_attempt *a = arg;
+        struct tm tm = {0};
+        char text[32];
+
+        if (!ldap_bytes_is(attribute, "currentTime") || index > 0 || value->n < 14 || value->n >= sizeof text)
+                return;
+        memcpy(text, value->data, value->n);
+        text[value->n] = '\0';
+        if (strspn(text, "0123456789") == 14 && strptime(text, "%Y%m%d%H%M%S", &tm))
+                a->skew = timegm(&tm) - loop_wall(ldap_pools_loop(a->pools));
+}
+
+/* A DC that answers a probe is alive, even where it shows nothing to the nameless. */
+static void probe_done(struct ldap_attempt *a)
+{
+        a->outcome.reason = REASON_OK;
+        if (a->skew > CLOCK_SKEW_MAX || a->skew < -CLOCK_SKEW_MAX) {
+                a->outcome.reason = REASON_CLOCK_SKEW;
+                snprintf(a->outcome.context, sizeof a->outcome.context,
+                         "its clock differs from ours by %lld s", (long long)a->skew);
+        }
+        finish(a, true);
+}
+
 static void check_done(struct ldap_attempt *a, const struct ldap_message *m)
 {
         if (m->op != LDAP_OP_DONE) {
@@ -258,8 +288,7 @@ static void check_done(struct ldap_attempt *a, const struct ldap_message *m)
         } else if (!a->probe) {
                 enter_bind(a);
         } else if (m->result != LDAP_BUSY && m->result != LDAP_UNAVAILABLE) {
-                a->outcome.reason = REASON_OK; /* alive, even where it shows nothing to the nameless */
-                finish(a, true);
+                probe_done(a);
         } else {
                 outcome_from_ldap(&a->outcome, m->result, m->diagnostic.data, m->diagnostic.n);
                 finish(a, false);
@@ -311,6 +340,8 @@ static void on_message(void *arg, const struct ldap_message *m)
         case ATTEMPT_CHECK:
                 if (!part)
                         check_done(a, m);
+                else if (a->probe && m->op == LDAP_OP_ENTRY)
+                        ldap_entry_each(m, on_time, a);
                 return;
         case ATTEMPT_BIND:
                 a->left = true; /* what answers has been read */

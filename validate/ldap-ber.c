@@ -303,6 +303,17 @@ int ldap_encode_whoami(struct buffer *out, int32_t id)
                       ber_printf(ber, "{it{ts}}", (ber_int_t)id, REQ_EXTENDED, EXT_REQ_NAME, OID_WHOAMI));
 }
 
+int ldap_encode_starttls(struct buffer *out, int32_t id)
+{
+        _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
+
+        if (!ber)
+                return -ENOMEM;
+        return finish(out, ber,
+                      ber_printf(ber, "{it{ts}}", (ber_int_t)id, REQ_EXTENDED, EXT_REQ_NAME,
+                                 "1.3.6.1.4.1.1466.20037"));
+}
+
 int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,
                      const char *const *attributes)
 {

@@ -58,6 +58,8 @@ bool ldap_bytes_is(const struct ldap_bytes *bytes, const char *text);
 
 /* Encoders: append to out. 0, -EMSGSIZE, -ENOMEM. */
 int ldap_encode_bind(struct buffer *out, int32_t id, const char *name, const struct secret *password);
+/* RFC 4511 4.14. */
+int ldap_encode_starttls(struct buffer *out, int32_t id);
 int ldap_encode_whoami(struct buffer *out, int32_t id);
 /* Base search. object_class: only an entry of this class ("user"), or NULL for any. attributes:
  * NULL-terminated. */

@@ -23,10 +23,15 @@
 #include <event2/event.h>
 #include <openssl/err.h>
 
+#include "connector/base/cleanup.h"
 #include "connector/base/log.h"
+
+#define STARTTLS_ID 1
+#define STARTTLS_ANSWER_MAX 1024
 
 enum conn_state {
         CONN_CONNECTING = 0, /* TCP */
+        CONN_STARTTLS,       /* TCP stands, the DC was asked to begin TLS */
         CONN_HANDSHAKE,      /* TLS */
         CONN_REST,           /* open, nothing under way */
         CONN_ASKED,          /* a request is under way */
@@ -59,6 +64,8 @@ static const char *state_text(enum conn_state state)
         switch (state) {
         case CONN_CONNECTING:
                 return "connecting";
+        case CONN_STARTTLS:
+                return "starttls";
         case CONN_HANDSHAKE:
                 return "handshake";
         case CONN_REST:
@@ -171,6 +178,7 @@ static void on_timer(void *arg)
 
         switch (conn->state) {
         case CONN_CONNECTING:
+        case CONN_STARTTLS:
         case CONN_HANDSHAKE:
                 if (conn->connect_error) {
                         fail_errno(conn, "connect", conn->connect_error);
@@ -316,24 +324,13 @@ static void on_read(struct bufferevent *bev, void *arg)
                 fail(conn, r == -ENOMEM ? REASON_OVERLOADED : REASON_DC_PROTOCOL, "not an LDAP message");
 }
 
-/* TCP stands (or not): TLS begins. */
-static void on_connected(void *arg, int fd, int events)
+static void tls_begin(struct ldap_conn *conn)
 {
-        struct ldap_conn *conn = arg;
-        socklen_t len = sizeof conn->connect_error;
         SSL *ssl;
 
-        (void)events;
-        conn->io = loop_io_free(conn->io);
-        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &conn->connect_error, &len) < 0)
-                conn->connect_error = errno;
-        if (conn->connect_error) {
-                fail_errno(conn, "connect", conn->connect_error);
-                return;
-        }
         ssl = ldap_tls_session(conn->tls, conn->host, &conn->tls_result);
         if (ssl)
-                conn->bev = bufferevent_openssl_socket_new(loop_base(conn->loop), fd, ssl,
+                conn->bev = bufferevent_openssl_socket_new(loop_base(conn->loop), conn->fd, ssl,
                                                            BUFFEREVENT_SSL_CONNECTING,
                                                            BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
         if (!conn->bev) {
@@ -347,6 +344,88 @@ static void on_connected(void *arg, int fd, int events)
         bufferevent_setwatermark(conn->bev, EV_READ, 0, LDAP_MESSAGE_MAX + 1);
         if (bufferevent_enable(conn->bev, EV_READ | EV_WRITE) < 0)
                 fail(conn, REASON_OVERLOADED, "out of memory");
+}
+
+/*
+ * The answer to StartTLS, cut off to the byte: what a man in the middle adds behind it must not be taken for
+ * something that came by TLS (as in CVE-2011-0411). 0 when TLS may begin, 1 when more is to come.
+ */
+static int starttls_answer(struct ldap_conn *conn, char why[160])
+{
+        uint8_t bytes[STARTTLS_ANSWER_MAX];
+        struct ldap_message m;
+        ssize_t n = recv(conn->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+        size_t len = 0;
+        int r;
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 1;
+        snprintf(why, 160, "StartTLS: %s", n == 0 ? "closed by the DC" : "the answer is malformed");
+        if (n <= 0)
+                return -ECONNRESET;
+        r = ldap_message_length(bytes, (size_t)n, &len);
+        if (r > 0 || (r == 0 && len > (size_t)n && len <= sizeof bytes))
+                return 1;
+        if (r < 0 || len > sizeof bytes || recv(conn->fd, bytes, len, MSG_DONTWAIT) != (ssize_t)len ||
+            ldap_message_parse(&m, bytes, len) < 0 || m.op != LDAP_OP_EXTENDED || m.id != STARTTLS_ID)
+                return -EBADMSG;
+        snprintf(why, 160, "StartTLS: the DC refuses it, LDAP result %d", (int)m.result);
+        if (m.result != 0)
+                return -EPROTO;
+        snprintf(why, 160, "StartTLS: bytes follow its answer in clear text");
+        return (size_t)n > len ? -EBADMSG : 0;
+}
+
+static void on_starttls(void *arg, int fd, int events)
+{
+        struct ldap_conn *conn = arg;
+        char why[160];
+        int r = starttls_answer(conn, why);
+
+        (void)fd;
+        (void)events;
+        if (r > 0)
+                return;
+        conn->io = loop_io_free(conn->io);
+        if (r == 0)
+                tls_begin(conn);
+        else
+                fail(conn, r == -EBADMSG ? REASON_DC_PROTOCOL : REASON_DC_TLS, why);
+}
+
+/* Asks for TLS in clear text: the only message that ever goes so. */
+static void starttls_ask(struct ldap_conn *conn)
+{
+        _cleanup_(buffer_free) struct buffer request = BUFFER(LDAP_REQUEST_MAX);
+        int r = ldap_encode_starttls(&request, STARTTLS_ID);
+
+        state_set(conn, CONN_STARTTLS);
+        if (r == 0 && send(conn->fd, request.data, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
+                r = -EIO;
+        if (r == 0)
+                r = loop_io_new(&conn->io, conn->loop, NULL, conn->fd, LOOP_READ, on_starttls, conn);
+        if (r < 0)
+                fail(conn, REASON_DC_REFUSED, "StartTLS could not be asked for");
+}
+
+/* TCP stands (or not): TLS begins. */
+static void on_connected(void *arg, int fd, int events)
+{
+        struct ldap_conn *conn = arg;
+        socklen_t len = sizeof conn->connect_error;
+
+        (void)events;
+        conn->io = loop_io_free(conn->io);
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &conn->connect_error, &len) < 0)
+                conn->connect_error = errno;
+        if (conn->connect_error) {
+                fail_errno(conn, "connect", conn->connect_error);
+                return;
+        }
+        if (conn->target.starttls)
+                starttls_ask(conn);
+        else
+                tls_begin(conn);
 }
 
 /* Begins the TCP connect; an error of it is told by the timer. */
@@ -418,7 +497,7 @@ bool ldap_conn_at_rest(const struct ldap_conn *conn)
 
 bool ldap_conn_in_handshake(const struct ldap_conn *conn)
 {
-        return conn->state == CONN_HANDSHAKE;
+        return conn->state == CONN_HANDSHAKE || conn->state == CONN_STARTTLS;
 }
 
 bool ldap_conn_quiet(const struct ldap_conn *conn)

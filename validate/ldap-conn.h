@@ -38,6 +38,7 @@ struct ldap_conn_target {
         const char *host;
         struct sockaddr_storage address; /* with port */
         socklen_t address_len;
+        bool starttls;       /* on the clear port: TLS is asked for before anything else */
         uint32_t timeout_ms; /* connect and handshake together */
         uint32_t idle_ms;
 };

@@ -18,6 +18,7 @@
 #define CONNECT_TIMEOUT_MS 2000
 #define IDLE_MS (600 * 1000)
 #define LDAPS_PORT 636
+#define LDAP_PORT 389
 
 TAILQ_HEAD(conn_list, ldap_conn_link);
 
@@ -157,6 +158,7 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
         pool->target.timeout_ms =
                 config->connect_timeout_ms ? config->connect_timeout_ms : CONNECT_TIMEOUT_MS;
         pool->target.idle_ms = IDLE_MS;
+        pool->target.starttls = config->starttls;
         TAILQ_INIT(&pool->opening);
         TAILQ_INIT(&pool->idle);
         TAILQ_INIT(&pool->busy);
@@ -168,7 +170,9 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
 /* The attempt's address with the domain's port. */
 static void set_address(struct ldap_conn_target *target, const struct attempt *attempt)
 {
-        uint16_t port = htons(attempt->domain->ldaps_port ? attempt->domain->ldaps_port : LDAPS_PORT);
+        const struct domain_config *domain = attempt->domain;
+        uint16_t port = htons(domain->starttls ? (domain->ldap_port ? domain->ldap_port : LDAP_PORT)
+                                               : (domain->ldaps_port ? domain->ldaps_port : LDAPS_PORT));
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
 

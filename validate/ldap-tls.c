@@ -23,6 +23,7 @@
 #include "connector/base/text.h"
 #include "validate/dns.h"
 
+#define OID_KP_KDC "1.3.6.1.5.2.3.5"
 #define PINS_MAX 8
 
 struct ldap_tls {
@@ -75,13 +76,37 @@ static bool names_host(X509 *cert, const char *name)
         return X509_check_host(cert, name, strlen(name), flags, NULL) == 1;
 }
 
+/* Extended key usage id-pkinit-KPKdc (RFC 4556): the CA gave it to a KDC. */
+static bool is_kdc(X509 *cert)
+{
+        EXTENDED_KEY_USAGE *usages = X509_get_ext_d2i(cert, NID_ext_key_usage, NULL, NULL);
+        bool found = false;
+        char oid[64];
+
+        for (int i = 0; i < sk_ASN1_OBJECT_num(usages); i++) {
+                OBJ_obj2txt(oid, sizeof oid, sk_ASN1_OBJECT_value(usages, i), 1);
+                found = found || strcmp(oid, OID_KP_KDC) == 0;
+        }
+        sk_ASN1_OBJECT_pop_free(usages, ASN1_OBJECT_free);
+        return found;
+}
+
+/* It names the domain, which the CA lets DCs alone do; or it is a KDC's and names the host. */
+static bool is_of_domain(const struct ldap_tls *tls, const struct ldap_tls_result *result, X509 *cert)
+{
+        return names_host(cert, tls->domain) || (is_kdc(cert) && names_host(cert, result->host));
+}
+
 /* The certificate's own proof, besides its chain. */
 static int check_identity(const struct ldap_tls *tls, struct ldap_tls_result *result, X509 *cert)
 {
         switch (tls->identity) {
         case DC_IDENTITY_DOMAIN_SAN:
-                return names_host(cert, tls->domain) ? 1
-                                                     : refuse(result, "certificate does not name the domain");
+                return is_of_domain(tls, result, cert)
+                               ? 1
+                               : refuse(result,
+                                        "certificate does not name the domain, and is no KDC's that names "
+                                        "the host");
         case DC_IDENTITY_LIST:
                 return names_host(cert, result->host) ? 1
                                                       : refuse(result, "certificate does not name the host");

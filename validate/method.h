@@ -11,6 +11,8 @@
 #include "validate/name.h"
 #include "validate/validate.h"
 
+#define CLOCK_SKEW_MAX 300 /* s, Kerberos' own limit (RFC 4120 3.1.3) */
+
 struct attempt {
         const char *id;
         const struct domain_config *domain;

@@ -41,6 +41,8 @@ struct domain_config {
         enum method methods[2]; /* in order of preference; METHOD_NONE ends. The first is used. */
         enum directory directory;
         uint16_t ldaps_port, kdc_port; /* 0: 636, 88 */
+        bool starttls;                 /* StartTLS on ldap_port instead of LDAPS */
+        uint16_t ldap_port;            /* 0: 389 */
         bool password_change;          /* by kpasswd, whatever the method of sign-ins */
         uint16_t kpasswd_port;         /* 0: 464 */
         const char *ca_pem;            /* CAs for the DCs' certificates, PEM text; NULL: the system's */

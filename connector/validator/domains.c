@@ -53,6 +53,8 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
                 .site = keep(d, from->site, &ok),
                 .directory = from->directory,
                 .ldaps_port = (uint16_t)from->ldaps_port,
+                .starttls = from->starttls != 0,
+                .ldap_port = (uint16_t)from->ldap_port,
                 .kdc_port = (uint16_t)from->kdc_port,
                 .kpasswd_port = (uint16_t)from->kpasswd_port,
                 .password_change = from->password_change != 0,

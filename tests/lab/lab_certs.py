@@ -10,6 +10,7 @@ DAYS = '3650'
 SERVERS = {
     'dc': ('ca', [table.DC_HOST, table.DOMAIN]),
     'dc-host-only': ('ca', [table.DC_HOST]),
+    'dc-kdc': ('ca', [table.DC_HOST], '1.3.6.1.5.2.3.5'),  # of a KDC, by its extended key usage
     'dc-other-host': ('ca', ['web1.corp.example']),
     'dc-other-ca': ('other-ca', [table.DC_HOST, table.DOMAIN]),
     'dc2': ('ca', [table.DC2_HOST, table.DOMAIN]),
@@ -40,11 +41,12 @@ def make_ca(folder, name):
 
 
 def make_server(folder, name):
-    ca, names = SERVERS[name]
+    ca, names, *usages = SERVERS[name]
     base, issuer = os.path.join(folder, name), os.path.join(folder, ca)
     with open(base + '.ext', 'w', encoding='utf-8') as out:
         out.write('subjectAltName=' + ','.join('DNS:' + n for n in names) + '\n'
-                  'extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\n'
+                  'extendedKeyUsage=' + ','.join(['serverAuth', 'clientAuth', *usages]) + '\n'
+                  'keyUsage=critical,digitalSignature\n'
                   'basicConstraints=critical,CA:FALSE\n')
     openssl('req', *new_key_args(base + '.key'), '-out', base + '.csr', '-subj', f'/CN={names[0]}')
     openssl('x509', '-req', '-in', base + '.csr', '-CA', issuer + '.pem', '-CAkey', issuer + '.key', '-out',

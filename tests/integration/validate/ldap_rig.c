@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "connector/base/log.h"
@@ -258,6 +259,21 @@ static void put_script(struct bufferevent *bev, int id, const struct peer_result
         put(bev, ber);
 }
 
+/* The rootDSE with a clock that is wrong. */
+static void put_time(struct bufferevent *bev, int id, int offset)
+{
+        BerElement *ber = ber_alloc_t(LBER_USE_DER);
+        time_t now = time(NULL) + offset;
+        char text[32];
+        struct tm tm;
+
+        strftime(text, sizeof text, "%Y%m%d%H%M%S.0Z", gmtime_r(&now, &tm));
+        assert_true(ber_printf(ber, "{it{s{{s[s]}{s[o]}{s[s]}}}}", id, 0x64, "", "currentTime", text,
+                               "tokenGroups", PEER_SID, (ber_len_t)PEER_SID_SIZE, "msDS-PrincipalName",
+                               "CORP\\someone") >= 0);
+        put(bev, ber);
+}
+
 /* One entry: the rootDSE as bound, or the account. sid NULL leaves it out. */
 static void put_entry(struct bufferevent *bev, int id, bool root, const char *sid)
 {
@@ -343,7 +359,10 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
         assert_true(ber_scanf(ber, "{m", &base) != LBER_ERROR);
         if (act != PEER_ANSWER && act != PEER_OTHER_SID && act != PEER_NO_SID)
                 return misbehave(peer, bev, act);
-        put_entry(bev, id, base.bv_len == 0, base.bv_len == 0 ? PEER_SID : sid);
+        if (base.bv_len == 0 && peer->clock_offset)
+                put_time(bev, id, peer->clock_offset);
+        else
+                put_entry(bev, id, base.bv_len == 0, base.bv_len == 0 ? PEER_SID : sid);
         put_result(bev, id, 0x65, 0, "");
         return true;
 }

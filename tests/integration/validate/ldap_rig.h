@@ -88,6 +88,7 @@ struct peer {
         struct loop_io *io;
         enum peer_act on_bind, on_read;
         struct peer_result script;
+        int clock_offset;    /* s by which the time of its rootDSE is ahead; 0: it names none */
         unsigned read_times; /* on_read holds for so many reads only; 0: for all */
         unsigned accepts, binds, reads, wrong, open;
         struct bufferevent *links[128];

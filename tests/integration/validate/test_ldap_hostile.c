@@ -193,6 +193,37 @@ static void test_who_is_not_said(void **state)
         }
 }
 
+static void on_skewed_dc(void *arg, const struct validate_dc *dc)
+{
+        bool *seen = arg;
+
+        *seen = strcmp(dc->reason, "clock_skew") == 0 && strstr(dc->detail, "400 s") != NULL;
+}
+
+/* A DC whose clock is off says so in the status; LDAP doesn't need its clock, so it still decides. */
+static void test_wrong_clock(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask ask = ask_right();
+        uint64_t end;
+        bool seen = false;
+
+        peer_open(&peer, rig, address_of(0), 0, "DC");
+        peer.clock_offset = 400;
+        peer_domain(rig, 0, &peer);
+        rig_start_ready(rig, 1);
+        end = loop_now(rig->loop) + 5000;
+        while (!seen && loop_now(rig->loop) < end) {
+                rig_spin(rig, 5);
+                validate_each_dc(rig->v, on_skewed_dc, &seen);
+        }
+        assert_true(seen);
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_OK);
+        stop_with(rig, &peer);
+}
+
 static void on_bad_dc(void *arg, const struct validate_dc *dc)
 {
         bool *seen = arg;
@@ -255,6 +286,7 @@ static void test_certificates(void **state)
 
         certificate_case(rig, "DC", DC_IDENTITY_DOMAIN_SAN, NULL, REASON_OK);
         certificate_case(rig, "DC_HOST_ONLY", DC_IDENTITY_DOMAIN_SAN, NULL, REASON_DC_CERTIFICATE);
+        certificate_case(rig, "DC_KDC", DC_IDENTITY_DOMAIN_SAN, NULL, REASON_OK);
         certificate_case(rig, "DC_OTHER_CA", DC_IDENTITY_DOMAIN_SAN, NULL, REASON_DC_CERTIFICATE);
         certificate_case(rig, "DC_HOST_ONLY", DC_IDENTITY_LIST, NULL, REASON_OK);
         certificate_case(rig, "DC_OTHER_HOST", DC_IDENTITY_LIST, NULL, REASON_DC_CERTIFICATE);
@@ -607,6 +639,7 @@ int main(void)
                 TEST(test_error_that_is_no_verdict),
                 TEST(test_who_is_not_said),
                 TEST(test_certificates),
+                TEST(test_wrong_clock),
                 TEST(test_bad_configuration),
                 TEST(test_refused),
                 TEST(test_black_hole),
