@@ -128,8 +128,13 @@ const struct config_key config_keys[] = {
          .help = "Whether domain controllers are found by the SRV records of Active Directory, in the "
                  "background. auto: where dcs is absent. With yes and dcs, the listed ones come first. DNS "
                  "is no "
-                 "proof: a DC found so must show what dc_identity demands, like any other. Read-only domain "
-                 "controllers cannot be told from others by DNS: where there are some, use dcs or a site "
+                 "proof: a DC found so must show what dc_identity demands, like any other. But Kerberos "
+                 "sends its "
+                 "proof of a password before it knows the KDC, and whoever forges DNS answers could guess at "
+                 "that: "
+                 "with krb5 on a network that you do not trust, list the DCs with their addresses. Read-only "
+                 "domain controllers cannot be told from others by DNS: where there are some, use dcs or a "
+                 "site "
                  "without them."},
         {D("site", site), .max = 63, .check = check_label, .range = "the name of an Active Directory site",
          .otherwise = "all sites are equal",

@@ -88,7 +88,7 @@ static void wake_waiting(struct validate *v, const struct guard_ticket *ticket)
                         loop_timer_in(op->timer, 0);
 }
 
-/* Wipes first, then lets go of everything. */
+/* Calls off what borrows the passwords, wipes them, then lets go of everything. */
 static void op_free(struct validate_op *op)
 {
         bool entered = op->ticket.entered;

@@ -18,9 +18,15 @@ static bool account_known(const struct outcome *o)
 {
         const struct reason_info *info = reason_info(o->reason);
 
+        /* the guard stops names that are none just the same */
         return o->password_proved || info->verdict == VERDICT_ACCEPTED ||
-               info->class == VERDICT_CLASS_POLICY ||
+               (info->class == VERDICT_CLASS_POLICY && o->reason != REASON_THROTTLED) ||
                (o->reason == REASON_WRONG_PASSWORD && o->method == METHOD_KRB5);
+}
+
+static bool names_nobody(enum reason reason)
+{
+        return reason == REASON_UNKNOWN_USER || reason == REASON_ALIAS_UNKNOWN;
 }
 
 /* Typed as name@served-domain or SERVED\name. */
@@ -43,7 +49,7 @@ static void put_name(struct msg_out *m, const struct signins_config *c, const st
         routed = typed_with_domain(c, claims);
         name_hash(c->hash_key, claims->username, claims->username_len, hash);
         msg_str(m, R_USER_HASH, hash);
-        if (o && (account_known(o) || (routed && o->reason != REASON_UNKNOWN_USER))) {
+        if (o && (account_known(o) || (routed && !names_nobody(o->reason)))) {
                 msg_bytes(m, R_USER, claims->username, claims->username_len);
                 return;
         }

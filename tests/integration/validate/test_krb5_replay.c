@@ -124,7 +124,7 @@ static size_t krb_error(uint8_t *out, const struct row *row)
 {
         static const uint8_t five = 5, thirty = 30, zero = 0;
         static const char realm[] = "CORP.EXAMPLE";
-        uint8_t body[512], name[64], parts[64], data[64];
+        uint8_t body[512], name[256], parts[256], data[256];
         size_t n = 0, k, len;
 
         n += member(body + n, 0, 2, &five, 1);

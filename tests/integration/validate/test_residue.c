@@ -21,7 +21,8 @@
 #include "tests/lab/lab.h"
 
 #define MASK 0x5a
-#define PIECE 8 /* so many bytes in a row are a find */
+#define GUARD_SLOTS 1 /* the lockout guard's key */
+#define PIECE 8       /* so many bytes in a row are a find */
 #define PASSWORD_MAX 64
 
 struct masked {
@@ -142,7 +143,8 @@ static void on_done(void *arg, const struct outcome *outcome)
         end->reason = outcome->reason;
 }
 
-static void sign_in(struct rig *rig, const char *name, const struct masked *password, enum reason reason)
+static void ask(struct rig *rig, const char *name, const struct masked *password,
+                const struct masked *new_password, enum reason reason)
 {
         struct validate_request request = {
                 .id = "0123456789abcdef",
@@ -154,9 +156,16 @@ static void sign_in(struct rig *rig, const char *name, const struct masked *pass
         struct end end = {0};
 
         unmask(&request.password, password);
+        if (new_password)
+                unmask(&request.new_password, new_password);
         assert_int_equal(validate_start(&op, rig->v, &request, on_done, &end), 0);
         rig_until(rig, &end.calls, 1, 15000);
         assert_string_equal(reason_info(end.reason)->id, reason_info(reason)->id);
+}
+
+static void sign_in(struct rig *rig, const char *name, const struct masked *password, enum reason reason)
+{
+        ask(rig, name, password, NULL, reason);
 }
 
 /* Right and wrong, several times, on pooled connections; the pools stay open while the memory is searched. */
@@ -170,7 +179,7 @@ static void leaves_nothing(struct rig *rig, const char *name, const struct maske
                 sign_in(rig, name, right, REASON_OK);
                 sign_in(rig, name, &wrong, REASON_WRONG_PASSWORD);
         }
-        assert_int_equal(secret_arena_in_use(), 0);
+        assert_int_equal(secret_arena_in_use(), GUARD_SLOTS);
         assert_int_equal(search(right) + search(&wrong), 0);
 }
 
@@ -202,6 +211,25 @@ static void test_krb5(void **state)
         leaves_nothing(rig, lab_get("GOOD2_UPN"), &right);
 }
 
+/* Neither the old password nor the new one, whether it was taken or refused. */
+static void test_change(void **state)
+{
+        struct rig *rig = *state;
+        struct masked old, fresh, refused;
+
+        take(&old, "CHANGE7");
+        make(&fresh);
+        make(&refused);
+        rig_samba(rig, 0);
+        rig->domains[0].password_change = true;
+        rig_start_ready(rig, 1);
+        ask(rig, lab_get("CHANGE7_UPN"), &refused, &fresh, REASON_WRONG_PASSWORD);
+        ask(rig, lab_get("CHANGE7_UPN"), &old, &fresh, REASON_PASSWORD_CHANGED);
+        ask(rig, lab_get("CHANGE_DENIED_UPN"), &old, &refused, REASON_WRONG_PASSWORD);
+        assert_int_equal(secret_arena_in_use(), GUARD_SLOTS);
+        assert_int_equal(search(&old) + search(&fresh) + search(&refused), 0);
+}
+
 static int set_up(void **state)
 {
         static struct rig rig;
@@ -223,6 +251,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_search_finds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_ldap, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_krb5, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_change, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
