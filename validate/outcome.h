@@ -143,6 +143,7 @@ struct outcome {
         uint32_t ldap_data, ntstatus;
         char context[256]; /* scrubbed English detail from the layer that knew, or "" */
         uint32_t ms_total, ms_connect, ms_dc;
+        char realm[257];      /* with REASON_REFERRAL: which realm the DC names, or "" */
         uint32_t retry_after; /* s, with REASON_THROTTLED */
 };
 

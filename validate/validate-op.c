@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "connector/base/log.h"
 #include "validate/validate-internal.h"
 
 #define OPS_MAX 1024
+#define REFERRALS_MAX 2
 #define COMMITTED_PATIENCE_MAX_MS 500
 #define BACKSTOP_MS 250 /* an attempt that overruns its deadline by this is dropped */
 
@@ -159,6 +161,7 @@ static void finish_failed(struct validate_op *op, enum reason reason, enum count
 }
 
 static bool try_next(struct validate_op *op);
+static void ask_first(struct validate_op *op);
 static void resolve(struct op_try *t);
 static void finish_changed(struct validate_op *op, const struct outcome *outcome);
 
@@ -221,6 +224,39 @@ static void finish_changed(struct validate_op *op, const struct outcome *outcome
         finish(op);
 }
 
+/* The domain whose realm a DC referred to, or n_domains. */
+static size_t find_realm(const struct validate *v, const char *realm)
+{
+        size_t i = 0;
+
+        while (i < v->config->n_domains &&
+               (!v->config->domains[i].realm || strcasecmp(v->config->domains[i].realm, realm) != 0))
+                i++;
+        return i;
+}
+
+/* Goes on in the domain that the DC names for the account, under the same name, where it is configured. False
+ * where it isn't, or after REFERRALS_MAX. */
+static bool follow(struct validate_op *op, const struct outcome *outcome)
+{
+        size_t to = find_realm(op->v, outcome->realm);
+
+        if (outcome->reason != REASON_REFERRAL || !outcome->realm[0] || op->committed ||
+            to >= op->v->config->n_domains || op->name.form != NAME_UPN ||
+            (op->new_password && !op->v->config->domains[to].password_change) ||
+            op->domain == &op->v->config->domains[to] || op->referrals++ >= REFERRALS_MAX ||
+            loop_now(op->v->loop) >= op->deadline)
+                return false;
+        for (size_t i = 0; i < OP_TRIES; i++)
+                try_clear(&op->tries[i]);
+        log_debug("referral", KV_S("realm", outcome->realm));
+        op->domain = &op->v->config->domains[to];
+        op->dcs = op->v->dcs[to];
+        op->tried = 0;
+        ask_first(op);
+        return true;
+}
+
 static void on_attempt(void *arg, const struct outcome *outcome, bool left)
 {
         struct op_try *t = arg;
@@ -239,6 +275,11 @@ static void on_attempt(void *arg, const struct outcome *outcome, bool left)
         }
         log_debug("attempt", KV_S("dc", dc_host(t->dc)), KV_S("reason", reason_info(outcome->reason)->id),
                   KV_U("left", left), KV_S("detail", outcome->context));
+        if (!left && outcome->reason == REASON_REFERRAL) {
+                dc_note(t->dc, outcome);
+                if (follow(op, outcome))
+                        return;
+        }
         if (!left && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE) {
                 try_missed(t, outcome);
                 return;
