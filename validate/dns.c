@@ -83,6 +83,22 @@ int dns_numeric(struct dns_address *ret_address, const char *text)
         return 0;
 }
 
+void address_set_port(struct sockaddr_storage *address, uint16_t port)
+{
+        struct sockaddr_in6 v6;
+        struct sockaddr_in v4;
+
+        if (address->ss_family == AF_INET6) {
+                memcpy(&v6, address, sizeof v6);
+                v6.sin6_port = htons(port);
+                memcpy(address, &v6, sizeof v6);
+        } else {
+                memcpy(&v4, address, sizeof v4);
+                v4.sin_port = htons(port);
+                memcpy(address, &v4, sizeof v4);
+        }
+}
+
 /* Arms the timer for c-ares's next time-out. */
 static void timeout_update(struct dns *dns)
 {

@@ -40,6 +40,8 @@ int dns_set_servers(struct dns *dns, const char *list);
 struct dns *dns_free(struct dns *dns);
 /* "10.0.0.1" or "fd00::1" -> address. -EINVAL for anything else. */
 int dns_numeric(struct dns_address *ret_address, const char *text);
+/* Sets the port of an IPv4 or IPv6 address. */
+void address_set_port(struct sockaddr_storage *address, uint16_t port);
 /* Whether the address is known without waiting: numeric, or remembered. */
 bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *host);
 /* Asks; fn is called later, never inside. 0 or -errno. */

@@ -11,13 +11,13 @@
 #include "validate/krb.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "connector/base/cleanup.h"
 #include "connector/base/log.h"
+#include "validate/dns.h"
 #include "validate/kpasswd.h"
 #include "validate/krb-change.h"
 #include "validate/krb-der.h"
@@ -170,7 +170,6 @@ static void transport_failed(struct krb_attempt *a, int error)
 }
 
 static void step(struct krb_attempt *a, const uint8_t *reply, size_t n);
-static void set_port(struct sockaddr_storage *address, uint16_t port);
 
 /*
  * A KDC of AD looks for explicit UPNs first, so NETBIOS\\name may find the account whose UPN is name@domain
@@ -212,7 +211,7 @@ static void change_start(struct krb_attempt *a, krb5_creds *creds)
         wire_done(a);
         krb_slot_leave(a->krb, &a->slot);
         loop_timer_stop(a->timer);
-        set_port(&request.address, a->config->kpasswd_port ? a->config->kpasswd_port : KPASSWD_PORT);
+        address_set_port(&request.address, a->config->kpasswd_port ? a->config->kpasswd_port : KPASSWD_PORT);
         set_state(a, KRB_STATE_CHANGING);
         if (loop_now(a->krb->loop) + CHANGE_LEAST_MS <= a->deadline)
                 r = krb_change_start(&a->change, a->krb, &request, on_changed, a);
@@ -573,23 +572,6 @@ static void on_timer(void *arg)
         }
 }
 
-static void set_port(struct sockaddr_storage *address, uint16_t port)
-{
-        if (address->ss_family == AF_INET6) {
-                struct sockaddr_in6 in6;
-
-                memcpy(&in6, address, sizeof in6);
-                in6.sin6_port = htons(port);
-                memcpy(address, &in6, sizeof in6);
-        } else {
-                struct sockaddr_in in;
-
-                memcpy(&in, address, sizeof in);
-                in.sin_port = htons(port);
-                memcpy(address, &in, sizeof in);
-        }
-}
-
 /* Copies what outlives the caller's struct and arms the start. client is taken over on success. */
 static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
                        krb5_principal client)
@@ -605,7 +587,7 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         snprintf(a->host, sizeof a->host, "%s", attempt->host ? attempt->host : "");
         a->address = attempt->address;
         a->address_len = attempt->address_len;
-        set_port(&a->address, a->config->kdc_port ? a->config->kdc_port : KDC_PORT);
+        address_set_port(&a->address, a->config->kdc_port ? a->config->kdc_port : KDC_PORT);
         a->deadline = attempt->deadline;
         a->commit = attempt->commit;
         a->commit_arg = attempt->commit_arg;

@@ -8,11 +8,11 @@
 #include "validate/ldap-pool.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "connector/base/text.h"
+#include "validate/dns.h"
 
 #define POOL_MAX_DEFAULT 16
 #define CONNECT_TIMEOUT_MS 2000
@@ -171,22 +171,13 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
 static void set_address(struct ldap_conn_target *target, const struct attempt *attempt)
 {
         const struct domain_config *domain = attempt->domain;
-        uint16_t port = htons(domain->starttls ? (domain->ldap_port ? domain->ldap_port : LDAP_PORT)
-                                               : (domain->ldaps_port ? domain->ldaps_port : LDAPS_PORT));
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
 
         target->address = attempt->address;
         target->address_len = attempt->address_len;
-        if (attempt->address.ss_family == AF_INET) {
-                memcpy(&v4, &attempt->address, sizeof v4);
-                v4.sin_port = port;
-                memcpy(&target->address, &v4, sizeof v4);
-        } else {
-                memcpy(&v6, &attempt->address, sizeof v6);
-                v6.sin6_port = port;
-                memcpy(&target->address, &v6, sizeof v6);
-        }
+        if (domain->starttls)
+                address_set_port(&target->address, domain->ldap_port ? domain->ldap_port : LDAP_PORT);
+        else
+                address_set_port(&target->address, domain->ldaps_port ? domain->ldaps_port : LDAPS_PORT);
 }
 
 struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt *attempt)
