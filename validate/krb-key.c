@@ -2,13 +2,14 @@
  * From a password to the key that the KDC's hints ask for.
  *
  * Invariant: salt and cost come from the KDC, within bounds, and are never guessed; the password is handed to
- * no function of libkrb5 but libk5crypto's string-to-key, and to that only for the SHA-2 kinds. AES with
- * SHA-1, which is what AD uses, is derived here with nettle: libk5crypto needs 8 ms for it, nettle 1.3 ms.
+ * no function of libkrb5. The keys are derived here with nettle: libk5crypto needs 8 ms for AES with SHA-1,
+ * which is what AD uses, nettle 1.3 ms.
  */
 #include "validate/krb-key.h"
 
 #include <errno.h>
 #include <nettle/aes.h>
+#include <nettle/hmac.h>
 #include <nettle/pbkdf2.h>
 #include <string.h>
 
@@ -59,6 +60,69 @@ void krb_key_aes_sha1(uint8_t *out, size_t out_len, const struct secret *passwor
         wipe_stack();
 }
 
+/* RFC 8009 section 5: KDF-HMAC-SHA2(key, "kerberos", bits), of which one block is enough. */
+static void derive_sha2(uint8_t *out, size_t out_len, const uint8_t *key)
+{
+        /* counter, label, zero, length in bits */
+        const uint8_t input[] = {0,
+                                 0,
+                                 0,
+                                 1,
+                                 'k',
+                                 'e',
+                                 'r',
+                                 'b',
+                                 'e',
+                                 'r',
+                                 'o',
+                                 's',
+                                 0,
+                                 0,
+                                 0,
+                                 (uint8_t)(out_len * 8 >> 8),
+                                 (uint8_t)(out_len * 8)};
+        struct hmac_sha384_ctx sha384;
+        struct hmac_sha256_ctx sha256;
+
+        if (out_len == AES256_KEY_SIZE) {
+                hmac_sha384_set_key(&sha384, out_len, key);
+                hmac_sha384_update(&sha384, sizeof input, input);
+                hmac_sha384_digest(&sha384, out_len, out);
+                wipe(&sha384, sizeof sha384);
+        } else {
+                hmac_sha256_set_key(&sha256, out_len, key);
+                hmac_sha256_update(&sha256, sizeof input, input);
+                hmac_sha256_digest(&sha256, out_len, out);
+                wipe(&sha256, sizeof sha256);
+        }
+}
+
+int krb_key_aes_sha2(uint8_t *out, size_t out_len, const struct secret *password,
+                     const struct krb_etype_entry *entry, uint32_t iterations)
+{
+        static const char name256[] = "aes256-cts-hmac-sha384-192", name128[] = "aes128-cts-hmac-sha256-128";
+        const char *name = out_len == AES256_KEY_SIZE ? name256 : name128;
+        uint8_t salt[sizeof name256 + KRB_SALT_MAX], key[AES256_KEY_SIZE];
+        size_t n = sizeof name256; /* both are as long; the NUL belongs to the salt */
+
+        _Static_assert(sizeof name256 == sizeof name128, "the names differ in length");
+        if (entry->salt_len > KRB_SALT_MAX)
+                return -EMSGSIZE;
+        memcpy(salt, name, n);
+        memcpy(salt + n, entry->salt, entry->salt_len);
+        n += entry->salt_len;
+        if (out_len == AES256_KEY_SIZE)
+                pbkdf2_hmac_sha384(secret_len(password), bytes_of(password), iterations, n, salt, out_len,
+                                   key);
+        else
+                pbkdf2_hmac_sha256(secret_len(password), bytes_of(password), iterations, n, salt, out_len,
+                                   key);
+        derive_sha2(out, out_len, key);
+        wipe(key, sizeof key);
+        wipe_stack();
+        return 0;
+}
+
 /* Iterations of an entry, 0 for the kind's default; false when they are malformed or out of bounds. */
 static bool iterations_of(uint32_t *ret, const struct krb_etype_entry *entry)
 {
@@ -78,38 +142,36 @@ static bool iterations_of(uint32_t *ret, const struct krb_etype_entry *entry)
         return true;
 }
 
-/* A copy without const, for libkrb5, which lacks it. */
-static krb5_data data_of(const void *bytes, size_t n)
+static bool is_256(krb5_enctype etype)
 {
-        krb5_data data = {.length = (unsigned)n};
+        return etype == ENCTYPE_AES256_CTS_HMAC_SHA1_96 || etype == ENCTYPE_AES256_CTS_HMAC_SHA384_192;
+}
 
-        memcpy(&data.data, &bytes, sizeof bytes);
-        return data;
+static bool is_sha1(krb5_enctype etype)
+{
+        return etype == ENCTYPE_AES256_CTS_HMAC_SHA1_96 || etype == ENCTYPE_AES128_CTS_HMAC_SHA1_96;
 }
 
 /* The key of one entry; key is freed with krb5_free_keyblock_contents, which wipes it. */
 static krb5_error_code make_key(krb5_keyblock *ret, krb5_context context, const struct krb_etype_entry *entry,
                                 const struct secret *password)
 {
-        krb5_data text = data_of(secret_text(password), secret_len(password)),
-                  salt = data_of(entry->salt, entry->salt_len);
-        krb5_data params = data_of(entry->params, entry->params_len);
+        size_t len = is_256(entry->etype) ? AES256_KEY_SIZE : AES128_KEY_SIZE;
         krb5_keyblock *key = NULL;
         krb5_error_code code;
         uint32_t iterations;
-        size_t len = entry->etype == ENCTYPE_AES256_CTS_HMAC_SHA1_96 ? AES256_KEY_SIZE : AES128_KEY_SIZE;
+        int r = 0;
 
         if (!iterations_of(&iterations, entry))
                 return EINVAL;
-        if (entry->etype != ENCTYPE_AES256_CTS_HMAC_SHA1_96 &&
-            entry->etype != ENCTYPE_AES128_CTS_HMAC_SHA1_96)
-                return krb5_c_string_to_key_with_params(context, entry->etype, &text, &salt,
-                                                        entry->params ? &params : NULL, ret);
         code = krb5_init_keyblock(context, entry->etype, len, &key);
         if (code)
                 return code;
-        krb_key_aes_sha1(key->contents, len, password, entry, iterations ? iterations : 4096);
-        code = krb5_copy_keyblock_contents(context, key, ret);
+        if (is_sha1(entry->etype))
+                krb_key_aes_sha1(key->contents, len, password, entry, iterations ? iterations : 4096);
+        else
+                r = krb_key_aes_sha2(key->contents, len, password, entry, iterations ? iterations : 32768);
+        code = r < 0 ? EINVAL : krb5_copy_keyblock_contents(context, key, ret);
         krb5_free_keyblock(context, key);
         return code;
 }

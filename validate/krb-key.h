@@ -17,6 +17,11 @@
  */
 void krb_key_aes_sha1(uint8_t *out, size_t out_len, const struct secret *password,
                       const struct krb_etype_entry *entry, uint32_t iterations);
+#define KRB_SALT_MAX 1024
+/* RFC 8009 section 4: the same for AES with SHA-2 (16 bytes with SHA-256, 32 with SHA-384). -EMSGSIZE for a
+ * salt over KRB_SALT_MAX. */
+int krb_key_aes_sha2(uint8_t *out, size_t out_len, const struct secret *password,
+                     const struct krb_etype_entry *entry, uint32_t iterations);
 /*
  * Makes the key for the best AES entry among the KDC's hints and puts it into a memory keytab for client,
  * which krb5_kt_close wipes. REASON_OK; REASON_DC_PROTOCOL when the hints are malformed or out of

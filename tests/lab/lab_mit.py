@@ -18,6 +18,11 @@ STATES = {
     'need-change': ('needchange', '+needchange', 23),
     'disabled': ('disabled', '-allow_tix', 18),
     'account-expired': ('accountexpired', '-expire 1/1/2001', 1),
+    'sha384': ('sha384', '-e aes256-cts-hmac-sha384-192:normal', table.OK),
+    'sha256': ('sha256', '-e aes128-cts-hmac-sha256-128:normal', table.OK),
+    'aes128': ('aes128', '-e aes128-cts-hmac-sha1-96:normal', table.OK),
+    'rc4-only': ('rc4only', '-e arcfour-hmac:normal', table.OK),  # for kinit; 14 for a client without RC4
+    'no-preauth': ('nopreauth', '-requires_preauth', table.OK),
 }
 
 KDC_CONF = """[kdcdefaults]

@@ -295,6 +295,30 @@ static void test_mit_identity_and_wrong_password(void **state)
         assert_reason(&ask, REASON_UNKNOWN_USER);
 }
 
+/* Keys of every kind that we accept, and of one that we don't; and an account that asks for no
+ * preauthentication, whose reply opens with the right password alone and counts nowhere. */
+static void test_mit_kinds_of_keys(void **state)
+{
+        static const char *const labels[] = {"sha384", "sha256", "aes128", "no-preauth"};
+        struct ask ask;
+
+        for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+                ask = ask_mit(*state, labels[i]);
+                ask_one(*state, &ask);
+                assert_reason(&ask, REASON_OK);
+                ask = ask_mit(*state, labels[i]);
+                ask.password = "Wr0ng-password-1";
+                ask_one(*state, &ask);
+                assert_reason(&ask, REASON_WRONG_PASSWORD);
+                assert_int_equal(ask.outcome.counted,
+                                 strcmp(labels[i], "no-preauth") == 0 ? COUNTED_NO : COUNTED_YES);
+        }
+        ask = ask_mit(*state, "rc4-only");
+        ask_one(*state, &ask);
+        assert_reason(&ask, REASON_ETYPE_NOSUPP);
+        assert_int_equal(ask.outcome.counted, COUNTED_NO);
+}
+
 /* A KDC of a directory that should have SIDs but tells none: right password, nobody to name. */
 static void test_ad_without_sid_is_unavailable(void **state)
 {
@@ -371,6 +395,7 @@ int main(void)
                 TEST(test_probe_is_no_attempt),
                 TEST(test_mit),
                 TEST(test_mit_identity_and_wrong_password),
+                TEST(test_mit_kinds_of_keys),
                 TEST(test_ad_without_sid_is_unavailable),
                 TEST(test_interleaved),
                 TEST(test_interleaved_ad),

@@ -113,6 +113,41 @@ static void test_equal_to_libk5crypto(void **state)
         }
 }
 
+/* RFC 8009: 19 is AES-128 with SHA-256, 20 AES-256 with SHA-384. */
+static void test_sha2_equal_to_libk5crypto(void **state)
+{
+        struct fixture *f = *state;
+
+        for (unsigned i = 0; i < 24; i++) {
+                uint8_t text[SECRET_MAX], salt[300], count[4], mine[32];
+                uint32_t iterations = 32768 + i % 3; /* libk5crypto takes no fewer */
+                size_t text_len =
+                        i < 12 ? 60 + 8 * i
+                               : 1 + next_random() % SECRET_MAX; /* also around SHA-1's block of 64 */
+                struct krb_etype_entry e = {.etype = 19 + (int)(i % 2),
+                                            .salt = salt,
+                                            .salt_len = next_random() % sizeof salt,
+                                            .params = count,
+                                            .params_len = 4};
+                size_t len = e.etype == 20 ? 32 : 16;
+                struct secret *password = NULL;
+                krb5_keyblock key = {0};
+
+                for (size_t j = 0; j < text_len; j++)
+                        text[j] = (uint8_t)(1 + next_random() % 255);
+                for (size_t j = 0; j < sizeof salt; j++)
+                        salt[j] = (uint8_t)next_random();
+                put_u32(count, iterations);
+                assert_int_equal(secret_new(&password, text, text_len), 0);
+                reference(f, password, &e, &key);
+                assert_int_equal(krb_key_aes_sha2(mine, len, password, &e, iterations), 0);
+                assert_int_equal(key.length, len);
+                assert_memory_equal(mine, key.contents, len);
+                krb5_free_keyblock_contents(f->krb->context, &key);
+                secret_free(password);
+        }
+}
+
 /* RFC 3962, appendix B. */
 static void test_rfc_3962(void **state)
 {
@@ -285,6 +320,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(test_equal_to_libk5crypto),
+                TEST(test_sha2_equal_to_libk5crypto),
                 TEST(test_rfc_3962),
                 TEST(test_choice_of_kind),
                 TEST(test_refused_hints),
