@@ -115,7 +115,8 @@ static void probe_set(struct dc *dc, enum probe_state probe)
 static bool any_alive(const struct dcs *dcs)
 {
         for (size_t i = 0; i < dcs->n; i++)
-                if (dcs->dcs[i].state == DC_ALIVE || dcs->dcs[i].state == DC_RECOVERING)
+                if (!dcs->dcs[i].gone &&
+                    (dcs->dcs[i].state == DC_ALIVE || dcs->dcs[i].state == DC_RECOVERING))
                         return true;
         return false;
 }
@@ -455,6 +456,12 @@ static struct dc *free_place(struct dcs *dcs)
         return NULL;
 }
 
+static void set_found(struct dc *dc, const struct dc_found *found)
+{
+        dc->in_site = found->in_site;
+        dc->priority = found->priority;
+}
+
 static void add_found(struct dcs *dcs, const struct dc_found *found)
 {
         struct dc *dc = free_place(dcs);
@@ -464,30 +471,40 @@ static void add_found(struct dcs *dcs, const struct dc_found *found)
         snprintf(dc->host, sizeof dc->host, "%s", found->host);
         dc->own.host = dc->host;
         dc->config = &dc->own;
+        set_found(dc, found);
         if (dc == &dcs->dcs[dcs->n])
                 dcs->n++;
         log_debug("dc_found", KV_S("dc", dc->host), KV_U("in_site", found->in_site));
 }
 
+/* What discovery says of a DC that is known: there still, back again, or gone. */
+static void update_known(struct dc *dc, const struct dc_found *found)
+{
+        bool was_gone = dc->gone;
+
+        dc->gone = !dc->listed && !found;
+        if (found)
+                set_found(dc, found);
+        if (dc->gone)
+                state_set(dc, DC_UNKNOWN);
+        else if (was_gone)
+                schedule(dc, 0);
+}
+
 void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n)
 {
         dcs->undiscovered[0] = '\0';
-        for (size_t i = 0; i < dcs->n; i++)
-                dcs->dcs[i].gone = !dcs->dcs[i].listed;
-        for (size_t i = 0; i < n; i++) {
-                struct dc *dc;
+        for (size_t i = 0; i < dcs->n; i++) {
+                const struct dc_found *match = NULL;
 
-                if (!find_host(dcs, found[i].host))
-                        add_found(dcs, &found[i]);
-                dc = find_host(dcs, found[i].host);
-                if (!dc)
-                        continue;
-                if (dc->gone)
-                        schedule(dc, 0);
-                dc->gone = false;
-                dc->in_site = found[i].in_site;
-                dc->priority = found[i].priority;
+                for (size_t k = 0; k < n && !match; k++)
+                        if (strcasecmp(dcs->dcs[i].config->host, found[k].host) == 0)
+                                match = &found[k];
+                update_known(&dcs->dcs[i], match);
         }
+        for (size_t k = 0; k < n; k++)
+                if (!find_host(dcs, found[k].host))
+                        add_found(dcs, &found[k]);
 }
 
 void dcs_undiscovered(struct dcs *dcs, const char *why)

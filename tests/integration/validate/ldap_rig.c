@@ -78,6 +78,35 @@ void rig_samba(struct rig *rig, size_t i)
         };
 }
 
+void rig_samba_by(struct rig *rig, size_t i, enum method method)
+{
+        static char keytab[512];
+
+        rig_samba(rig, i);
+        rig->domains[i].methods[0] = method;
+        if (method != METHOD_KRB5)
+                return;
+        snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
+        rig->domains[i].keytab = keytab;
+        rig->domains[i].service_principal = lab_get("AD_SERVICE");
+        rig->domains[i].kdc_port = lab_port("AD_KDC_PORT");
+}
+
+int rig_set_up(void **state)
+{
+        static struct rig rig;
+
+        rig_open(&rig);
+        *state = &rig;
+        return 0;
+}
+
+int rig_tear_down(void **state)
+{
+        rig_close(*state);
+        return 0;
+}
+
 void rig_slapd(struct rig *rig, size_t i)
 {
         rig->domains[i] = (struct domain_config){

@@ -37,7 +37,12 @@ void rig_open(struct rig *rig);
 void rig_close(struct rig *rig);
 /* Domain i as the lab's Samba or slapd by LDAP; the caller may change it before rig_start. */
 void rig_samba(struct rig *rig, size_t i);
+/* The same AD by either method; Kerberos with the lab's keytab. */
+void rig_samba_by(struct rig *rig, size_t i, enum method method);
 void rig_slapd(struct rig *rig, size_t i);
+/* For cmocka: a rig in *state, opened and closed. */
+int rig_set_up(void **state);
+int rig_tear_down(void **state);
 /* Makes the validator of the first n domains, default domain the first. */
 void rig_start(struct rig *rig, size_t n);
 /* The same, and waits until each domain is ready; fails the test after 5 s. */

@@ -14,17 +14,7 @@
 #include "tests/integration/validate/ldap_rig.h"
 #include "tests/lab/lab.h"
 
-static char keytab[512];
 static struct secret *service_password;
-
-static int set_up(void **state)
-{
-        static struct rig rig;
-
-        rig_open(&rig);
-        *state = &rig;
-        return 0;
-}
 
 static int tear_down(void **state)
 {
@@ -38,13 +28,7 @@ static int tear_down(void **state)
 
 static void rig_alternate(struct rig *rig, enum method method, const char *password)
 {
-        rig_samba(rig, 0);
-        rig->domains[0].methods[0] = method;
-        if (method == METHOD_KRB5) {
-                snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
-                rig->domains[0].keytab = keytab;
-                rig->domains[0].service_principal = lab_get("AD_SERVICE");
-        }
+        rig_samba_by(rig, 0, method);
         rig->domains[0].alternate_id = "mail";
         rig->domains[0].alternate_id_suffixes[0] = "mail.example";
         rig->domains[0].service_account = lab_get2("SVC_SEARCH", "UPN");
@@ -144,7 +128,7 @@ static void test_needs_a_service_account(void **state)
         assert_non_null(strstr(err.text, "alternate_id needs a service account"));
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_set_up, tear_down)
 
 int main(void)
 {

@@ -16,33 +16,10 @@
 
 #define NEW "Brand-new-Pass-77"
 
-static char keytab[512];
-
-static int set_up(void **state)
-{
-        static struct rig rig;
-
-        rig_open(&rig);
-        *state = &rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_close(*state);
-        return 0;
-}
-
 static void rig_change(struct rig *rig, enum method method)
 {
-        rig_samba(rig, 0);
-        rig->domains[0].methods[0] = method;
+        rig_samba_by(rig, 0, method);
         rig->domains[0].password_change = true;
-        if (method == METHOD_KRB5) {
-                snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
-                rig->domains[0].keytab = keytab;
-                rig->domains[0].service_principal = lab_get("AD_SERVICE");
-        }
         rig_start_ready(rig, 1);
 }
 
@@ -175,7 +152,7 @@ static void test_no_kpasswd_service(void **state)
         assert_reason(&ask, REASON_OK);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_set_up, rig_tear_down)
 
 int main(void)
 {

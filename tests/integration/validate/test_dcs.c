@@ -35,37 +35,13 @@ struct run {
         size_t n;
 };
 
-static char keytab[512];
-
-static int set_up(void **state)
-{
-        static struct rig rig;
-
-        rig_open(&rig);
-        *state = &rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_close(*state);
-        return 0;
-}
-
 /* Domain 0: both DCs, by one method. */
 static void rig_pair(struct rig *rig, enum method method)
 {
-        rig_samba(rig, 0);
+        rig_samba_by(rig, 0, method);
         rig->domains[0].dcs[1] =
                 (struct dc_config){.host = lab_get("AD2_HOST"), .address = lab_get("AD2_ADDRESS")};
         rig->domains[0].n_dcs = 2;
-        rig->domains[0].methods[0] = method;
-        if (method != METHOD_KRB5)
-                return;
-        snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
-        rig->domains[0].keytab = keytab;
-        rig->domains[0].service_principal = lab_get("AD_SERVICE");
-        rig->domains[0].kdc_port = lab_port("AD_KDC_PORT");
 }
 
 static struct ask ask_good(size_t i)
@@ -255,7 +231,7 @@ static void test_stalls_cost_nobody_else(void **state)
         }
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_set_up, rig_tear_down)
 
 int main(void)
 {

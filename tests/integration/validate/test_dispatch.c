@@ -17,34 +17,6 @@
 
 #define ROUNDS 32
 
-static char keytab[512];
-
-/* Domain i: the lab's AD by Kerberos. */
-static void rig_krb(struct rig *rig, size_t i)
-{
-        rig_samba(rig, i);
-        snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
-        rig->domains[i].methods[0] = METHOD_KRB5;
-        rig->domains[i].keytab = keytab;
-        rig->domains[i].service_principal = lab_get("AD_SERVICE");
-        rig->domains[i].kdc_port = lab_port("AD_KDC_PORT");
-}
-
-static int set_up(void **state)
-{
-        static struct rig rig;
-
-        rig_open(&rig);
-        *state = &rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_close(*state);
-        return 0;
-}
-
 static void test_states_by_krb5(void **state)
 {
         static const struct {
@@ -61,7 +33,7 @@ static void test_states_by_krb5(void **state)
         struct rig *rig = *state;
         struct ask nobody = {.name = "nobody-here@corp.example", .password = "Wr0ng-password-1"};
 
-        rig_krb(rig, 0);
+        rig_samba_by(rig, 0, METHOD_KRB5);
         rig_start_ready(rig, 1);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
                 struct ask ask = {.name = lab_get2(rows[i].label, "UPN"),
@@ -88,7 +60,7 @@ static void test_both_methods_count_once(void **state)
         assert_int_equal(lab_unlock(sam), 0);
         for (int i = 0; i < 2; i++) {
                 if (i == 0)
-                        rig_krb(rig, 0);
+                        rig_samba_by(rig, 0, METHOD_KRB5);
                 else
                         rig_samba(rig, 0);
                 rig_start_ready(rig, 1);
@@ -109,7 +81,7 @@ static void test_side_by_side(void **state)
         static char labels[ROUNDS][24];
         struct rig *rig = *state;
 
-        rig_krb(rig, 0);
+        rig_samba_by(rig, 0, METHOD_KRB5);
         rig_slapd(rig, 1);
         rig_start_ready(rig, 2);
         for (unsigned i = 0; i < ROUNDS; i++) {
@@ -133,7 +105,7 @@ static void test_krb5_goes_on(void **state)
         struct rig *rig = *state;
         struct ask ask = {.name = lab_get("GOOD1_UPN"), .password = lab_get("GOOD1_PASSWORD")};
 
-        rig_krb(rig, 0);
+        rig_samba_by(rig, 0, METHOD_KRB5);
         rig->domains[0].dcs[1] = rig->domains[0].dcs[0];
         rig->domains[0].dcs[0] = (struct dc_config){.host = "dc0.corp.example", .address = "127.255.255.1"};
         rig->domains[0].n_dcs = 2;
@@ -150,7 +122,7 @@ static void test_krb5_none_alive(void **state)
         struct rig *rig = *state;
         struct ask ask = {.name = lab_get("GOOD1_UPN"), .password = lab_get("GOOD1_PASSWORD")};
 
-        rig_krb(rig, 0);
+        rig_samba_by(rig, 0, METHOD_KRB5);
         rig->domains[0].dcs[0] = (struct dc_config){.host = "dc0.corp.example", .address = "127.255.255.1"};
         rig_start(rig, 1);
         for (int i = 0; i < 2; i++) {
@@ -162,7 +134,7 @@ static void test_krb5_none_alive(void **state)
         }
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, rig_set_up, rig_tear_down)
 
 int main(void)
 {

@@ -16,31 +16,9 @@
 #define FAILURES 3
 #define MANY 120
 
-static char keytab[512];
-
-static int set_up(void **state)
-{
-        static struct rig rig;
-
-        rig_open(&rig);
-        *state = &rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_close(*state);
-        return 0;
-}
-
 static void rig_guard(struct rig *rig, enum method method, enum guard_mode mode)
 {
-        rig_samba(rig, 0);
-        rig->domains[0].methods[0] = method;
-        snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
-        rig->domains[0].keytab = keytab;
-        rig->domains[0].service_principal = lab_get("AD_SERVICE");
-        rig->domains[0].kdc_port = lab_port("AD_KDC_PORT");
+        rig_samba_by(rig, 0, method);
         rig->guard = (struct guard_config){.mode = mode, .failures = FAILURES};
         rig_start_ready(rig, 1);
 }
@@ -150,7 +128,7 @@ static void test_observe_stops_nothing(void **state)
         assert_int_equal(guard.throttled, 1);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_set_up, rig_tear_down)
 
 int main(void)
 {

@@ -31,12 +31,6 @@ static int set_up(void **state)
         return 0;
 }
 
-static int tear_down(void **state)
-{
-        rig_close(*state);
-        return 0;
-}
-
 static void assert_accepted(const struct ask *ask, const char *label)
 {
         const struct outcome *o = &ask->outcome;
@@ -341,5 +335,5 @@ int main(void)
                 cmocka_unit_test(test_status),
         };
 
-        return cmocka_run_group_tests(tests, set_up, tear_down);
+        return cmocka_run_group_tests(tests, set_up, rig_tear_down);
 }

@@ -61,7 +61,7 @@ static struct {
         uint64_t seed, fault_seed;
 } w;
 
-static char keytab[512], hosts[2][32];
+static char hosts[2][32];
 static unsigned rounds = ROUNDS;
 static uint64_t seed;
 
@@ -220,17 +220,13 @@ static void open_proxies(uint16_t port)
 
 static void start(enum method method, uint16_t port)
 {
-        rig_samba(w.rig, 0);
+        rig_samba_by(w.rig, 0, method);
         w.rig->domains[0].dcs[0].address = hosts[0];
         w.rig->domains[0].dcs[1] = (struct dc_config){.host = lab_get("AD2_HOST"), .address = hosts[1]};
         w.rig->domains[0].n_dcs = 2;
-        w.rig->domains[0].methods[0] = method;
         w.rig->domains[0].ldaps_port = port;
         w.rig->domains[0].kdc_port = (uint16_t)(port + 1);
         w.rig->domains[0].connect_timeout_ms = 500;
-        snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
-        w.rig->domains[0].keytab = keytab;
-        w.rig->domains[0].service_principal = lab_get("AD_SERVICE");
         w.rig->guard = (struct guard_config){.mode = GUARD_OFF};
         rig_start_ready(w.rig, 1);
 }

@@ -230,28 +230,13 @@ static void test_change(void **state)
         assert_int_equal(search(&old) + search(&fresh) + search(&refused), 0);
 }
 
-static int set_up(void **state)
-{
-        static struct rig rig;
-
-        rig_open(&rig);
-        *state = &rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_close(*state);
-        return 0;
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(test_search_finds, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_ldap, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_krb5, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_change, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_search_finds, rig_set_up, rig_tear_down),
+                cmocka_unit_test_setup_teardown(test_ldap, rig_set_up, rig_tear_down),
+                cmocka_unit_test_setup_teardown(test_krb5, rig_set_up, rig_tear_down),
+                cmocka_unit_test_setup_teardown(test_change, rig_set_up, rig_tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,32 +19,10 @@
 
 enum form { FORM_UPN, FORM_ALTERNATE, FORM_NETBIOS, FORMS };
 
-static char keytab[512];
-
 static void rig_method(struct rig *rig, enum method method)
 {
-        rig_samba(rig, 0);
-        snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_KEYTAB"));
-        rig->domains[0].methods[0] = method;
-        rig->domains[0].keytab = keytab;
-        rig->domains[0].service_principal = lab_get("AD_SERVICE");
-        rig->domains[0].kdc_port = lab_port("AD_KDC_PORT");
+        rig_samba_by(rig, 0, method);
         rig_start_ready(rig, 1);
-}
-
-static int set_up(void **state)
-{
-        static struct rig rig;
-
-        rig_open(&rig);
-        *state = &rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_close(*state);
-        return 0;
 }
 
 static void name_of(char *out, size_t cap, const char *label, enum form form)
@@ -169,7 +147,7 @@ static void test_names_that_collide(void **state)
         }
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_set_up, rig_tear_down)
 
 int main(void)
 {
