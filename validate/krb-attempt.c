@@ -523,7 +523,8 @@ static void line_up(struct krb_attempt *a)
         else if (r == 0)
                 begin(a);
         else
-                loop_timer_at(a->timer, stage_end(a));
+                loop_timer_at(a->timer,
+                              a->deadline); /* in order behind others; another DC may be ready first */
 }
 
 /* The stage's time is over: first for connecting, then for the answer. */
