@@ -14,8 +14,8 @@
 #include "tests/integration/validate/ldap_rig.h"
 #include "tests/lab/lab.h"
 
-/* As published for Server 2008 R2 to 2019 by users of OpenLDAP, ldap3, JNDI and others: only DSID, data and
- * build differ. */
+/* The form that users of Windows servers publish (found so for 52e, 775 and 701); the other sub-codes are
+ * those of [MS-ERREF] put into it. DSID and build differ between versions. */
 #define DATA(hex)                                                                                            \
         "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data " hex ", v1db1"
 
