@@ -25,13 +25,18 @@
 #define TTL_MIN 1
 #define FAILURE_TTL 1
 
+struct addresses {
+        struct dns_address at[DNS_ADDRESSES_MAX];
+        size_t n, current;
+};
+
 struct entry {
         TAILQ_ENTRY(entry) link; /* the most recently written first */
         char host[HOST_MAX];
         uint64_t until;     /* fresh */
         uint64_t usable_to; /* stale, but better than nothing */
         bool asking;        /* for it again, in the background */
-        struct dns_address address;
+        struct addresses addresses;
 };
 
 struct watch {
@@ -185,13 +190,31 @@ static struct entry *cache_find(const struct dns *dns, const char *host)
         return NULL;
 }
 
+static const struct dns_address *current(const struct addresses *a)
+{
+        return &a->at[a->current];
+}
+
+/* Takes in a new answer; what is given at present stays so where the answer still has it. */
+static void addresses_set(struct addresses *a, const struct addresses *fresh)
+{
+        struct addresses next = *fresh;
+
+        for (size_t i = 0; i < next.n && a->n > 0; i++)
+                if (memcmp(&next.at[i], current(a), sizeof next.at[i]) == 0)
+                        next.current = i;
+        *a = next;
+}
+
 /* Remembers an answer; the one written longest ago makes room. */
-static void cache_put(struct dns *dns, const char *host, const struct dns_address *address, uint64_t ttl)
+static void cache_put(struct dns *dns, const char *host, const struct addresses *addresses, uint64_t ttl)
 {
         struct entry *e = cache_find(dns, host);
 
-        if (!e && dns->n_cache >= DNS_CACHE_MAX)
+        if (!e && dns->n_cache >= DNS_CACHE_MAX) {
                 e = TAILQ_LAST(&dns->cache, entry_list);
+                e->addresses.n = 0;
+        }
         if (e) {
                 TAILQ_REMOVE(&dns->cache, e, link);
         } else {
@@ -202,27 +225,34 @@ static void cache_put(struct dns *dns, const char *host, const struct dns_addres
         }
         e->asking = false;
         e->until = loop_now(dns->loop) + ttl * 1000;
-        if (address->len > 0 || strcasecmp(e->host, host) != 0 || e->usable_to <= loop_now(dns->loop)) {
+        if (addresses->n > 0 || strcasecmp(e->host, host) != 0 || e->usable_to <= loop_now(dns->loop)) {
                 memcpy(e->host, host, strlen(host) + 1);
-                e->address = *address;
+                addresses_set(&e->addresses, addresses);
                 e->usable_to = loop_now(dns->loop) + DNS_STALE_MAX * UINT64_C(1000);
         }
         TAILQ_INSERT_HEAD(&dns->cache, e, link);
 }
 
-/* The first usable address; its time to live goes to *ret_ttl. */
-static void pick(struct dns_query *q, const struct ares_addrinfo *info, uint64_t *ret_ttl)
+static uint64_t bounded_ttl(int ttl)
 {
-        for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
+        return ttl < TTL_MIN ? TTL_MIN : ttl > DNS_TTL_MAX ? DNS_TTL_MAX : (uint64_t)ttl;
+}
+
+/* The usable addresses; the least time to live goes to *ret_ttl. */
+static void pick(struct addresses *out, const struct ares_addrinfo *info, uint64_t *ret_ttl)
+{
+        for (const struct ares_addrinfo_node *n = info->nodes; n && out->n < DNS_ADDRESSES_MAX;
+             n = n->ai_next) {
+                struct dns_address *a = &out->at[out->n];
+
                 if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) ||
-                    n->ai_addrlen > sizeof q->address.storage)
+                    n->ai_addrlen > sizeof a->storage)
                         continue;
-                memcpy(&q->address.storage, n->ai_addr, n->ai_addrlen);
-                q->address.len = n->ai_addrlen;
-                *ret_ttl = n->ai_ttl < TTL_MIN       ? TTL_MIN
-                           : n->ai_ttl > DNS_TTL_MAX ? DNS_TTL_MAX
-                                                     : (uint64_t)n->ai_ttl;
-                return;
+                memcpy(&a->storage, n->ai_addr, n->ai_addrlen);
+                a->len = n->ai_addrlen;
+                if (out->n == 0 || bounded_ttl(n->ai_ttl) < *ret_ttl)
+                        *ret_ttl = bounded_ttl(n->ai_ttl);
+                out->n++;
         }
 }
 
@@ -260,17 +290,23 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 {
         struct dns_query *q = arg;
         struct dns *dns = q->dns;
+        struct addresses addresses = {0};
+        const struct entry *e;
         uint64_t ttl = FAILURE_TTL;
 
         (void)timeouts;
         if (status == ARES_SUCCESS && info)
-                pick(q, info, &ttl);
+                pick(&addresses, info, &ttl);
         if (info)
                 ares_freeaddrinfo(info);
         if (!ended(q))
                 return;
         q->why = status == ARES_SUCCESS ? "no address" : ares_strerror(status);
-        cache_put(dns, q->host, &q->address, ttl);
+        q->address = addresses.at[0];
+        cache_put(dns, q->host, &addresses, ttl);
+        e = cache_find(dns, q->host);
+        if (e && addresses.n > 0)
+                q->address = *current(&e->addresses);
         log_debug("dns_answer", KV_S("host", q->host), KV_S("result", q->address.len ? "ok" : q->why));
         TAILQ_INSERT_TAIL(&dns->done, q, link);
         loop_timer_in(dns->deliver, 0);
@@ -415,12 +451,27 @@ bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *hos
         if (dns_numeric(ret_address, host) == 0)
                 return true;
         e = cache_find(dns, host);
-        if (!e || e->address.len == 0 || e->usable_to <= now)
+        if (!e || e->addresses.n == 0 || e->usable_to <= now)
                 return false;
-        *ret_address = e->address;
+        *ret_address = *current(&e->addresses);
         if (e->until <= now)
                 refresh(dns, e);
         return true;
+}
+
+size_t dns_count(const struct dns *dns, const char *host)
+{
+        const struct entry *e = cache_find(dns, host);
+
+        return e && e->addresses.n > 0 ? e->addresses.n : 1;
+}
+
+void dns_next(struct dns *dns, const char *host)
+{
+        struct entry *e = cache_find(dns, host);
+
+        if (e && e->addresses.n > 0)
+                e->addresses.current = (e->addresses.current + 1) % e->addresses.n;
 }
 
 int dns_query_start(struct dns_query **ret_query, struct dns *dns, const char *host, dns_fn *fn, void *arg)
@@ -438,7 +489,7 @@ int dns_query_start(struct dns_query **ret_query, struct dns *dns, const char *h
         q->fn = fn;
         q->arg = arg;
         if (e && e->until > loop_now(dns->loop)) {
-                q->address = e->address;
+                q->address = *current(&e->addresses);
                 q->why = "no address (asked a moment ago)";
                 TAILQ_INSERT_TAIL(&dns->done, q, link);
                 loop_timer_in(dns->deliver, 0);

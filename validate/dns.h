@@ -30,6 +30,9 @@ struct dns_address {
         socklen_t len;
 };
 
+/* A host's, in the order that c-ares gave (RFC 6724); the ones over DNS_ADDRESSES_MAX are left out. */
+#define DNS_ADDRESSES_MAX 4
+
 /* address: NULL when the name has none; why then says so in a few words. Called once, from the loop. */
 typedef void dns_fn(void *arg, const struct dns_address *address, const char *why);
 
@@ -44,6 +47,10 @@ int dns_numeric(struct dns_address *ret_address, const char *text);
 void address_set_port(struct sockaddr_storage *address, uint16_t port);
 /* Whether the address is known without waiting: numeric, or remembered. */
 bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *host);
+/* How many addresses the host is known to have, at least 1. */
+size_t dns_count(const struct dns *dns, const char *host);
+/* The host's address did not serve: from now on its next one is given, after the last one the first. */
+void dns_next(struct dns *dns, const char *host);
 /* Asks; fn is called later, never inside. 0 or -errno. */
 int dns_query_start(struct dns_query **ret_query, struct dns *dns, const char *host, dns_fn *fn, void *arg);
 /* Stops caring. NULL-safe. */

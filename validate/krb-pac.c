@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "connector/base/text.h"
+
 #define SUBAUTHS_MAX 15
 #define GROUPS_MAX 8192 /* in LOGON_INFO; AD stops at 1015 */
 
@@ -43,30 +45,6 @@ int krb_sid_text(char *out, const uint8_t *bytes, size_t n)
                 used += (size_t)snprintf(out + used, SID_TEXT_MAX - used, "-%" PRIu32,
                                          le32(bytes + 8 + 4 * i));
         return 0;
-}
-
-static size_t utf8_put(char *out, uint32_t c)
-{
-        if (c < 0x80) {
-                out[0] = (char)c;
-                return 1;
-        }
-        if (c < 0x800) {
-                out[0] = (char)(0xc0 | c >> 6);
-                out[1] = (char)(0x80 | (c & 0x3f));
-                return 2;
-        }
-        if (c < 0x10000) {
-                out[0] = (char)(0xe0 | c >> 12);
-                out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-                out[2] = (char)(0x80 | (c & 0x3f));
-                return 3;
-        }
-        out[0] = (char)(0xf0 | c >> 18);
-        out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-        out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-        out[3] = (char)(0x80 | (c & 0x3f));
-        return 4;
 }
 
 /* UTF-16LE -> UTF-8. Text that does not fit gives "". -EBADMSG on odd length, NUL, control characters, lone

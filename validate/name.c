@@ -259,31 +259,6 @@ static const char base_letters[] = "aaaaaa ceeeeiiii nooooo ouuuuy  aaaaaa ceeee
                                    "lllnnnnnnn  oooooo  rrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
 _Static_assert(sizeof base_letters - 1 == 0x180 - 0xc0, "one letter for each code point");
 
-/* RFC 3629; returns the number of bytes. */
-static size_t utf8_put(char out[4], uint32_t cp)
-{
-        if (cp < 0x80) {
-                out[0] = (char)cp;
-                return 1;
-        }
-        if (cp < 0x800) {
-                out[0] = (char)(0xc0 | cp >> 6);
-                out[1] = (char)(0x80 | (cp & 0x3f));
-                return 2;
-        }
-        if (cp < 0x10000) {
-                out[0] = (char)(0xe0 | cp >> 12);
-                out[1] = (char)(0x80 | (cp >> 6 & 0x3f));
-                out[2] = (char)(0x80 | (cp & 0x3f));
-                return 3;
-        }
-        out[0] = (char)(0xf0 | cp >> 18);
-        out[1] = (char)(0x80 | (cp >> 12 & 0x3f));
-        out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
-        out[3] = (char)(0x80 | (cp & 0x3f));
-        return 4;
-}
-
 static uint32_t bare_letter(uint32_t cp)
 {
         if (cp >= 0xc0 && cp < 0x180 && base_letters[cp - 0xc0] != ' ')

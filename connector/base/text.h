@@ -32,6 +32,8 @@ void hex_encode_to(char *out, const void *bytes, size_t n);
 bool utf8_valid(const char *s, size_t n);
 /* Length of the valid character that s begins with (its code point in *ret_cp), or 0 when there is none. */
 size_t utf8_next(const char *s, size_t n, uint32_t *ret_cp);
+/* Writes the RFC 3629 form of a code point (no surrogate, at most U+10FFFF); returns its length, 1 to 4. */
+size_t utf8_put(char out[4], uint32_t cp);
 /* [A-Za-z0-9-]{16,64} */
 bool id_valid(const char *s, size_t n);
 /* A fresh id: "YYYYMMDD-" is not used; 26 characters of Crockford base32 from the system's CSPRNG. out: ID_MAX + 1. */

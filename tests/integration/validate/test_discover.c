@@ -21,6 +21,8 @@
 #include "tests/integration/validate/ldap_rig.h"
 #include "tests/lab/lab.h"
 
+#define DEAD_ADDRESS_1 "127.9.9.1"
+#define DEAD_ADDRESS_2 "127.9.9.2"
 #define SITE "Default-First-Site-Name"
 
 struct site {
@@ -54,10 +56,12 @@ static void dns_stop(void)
         s.dnsmasq = 0;
 }
 
-/* Starts (anew) a name server that knows the DCs' addresses and these SRV records: (name, target) pairs. */
+/* Starts (anew) a name server that knows the DCs' addresses and these SRV records: (name, target) pairs.
+ * Addresses where nothing listens stand before and after the first DC's own. */
 static void dns_start(const char *const (*records)[2], size_t n)
 {
         char *argv[] = {strdup("dnsmasq"), NULL, NULL};
+        const char *dc1 = lab_get("AD_HOST");
         char option[160];
         FILE *conf;
 
@@ -67,9 +71,9 @@ static void dns_start(const char *const (*records)[2], size_t n)
         fprintf(conf,
                 "keep-in-foreground\nno-resolv\nno-hosts\nno-daemon\nport=%u\nlisten-address=127.0.0.1\n"
                 "bind-interfaces\nuser=root\ngroup=root\npid-file=\nlocal-ttl=5\nlocal=/example/\n"
-                "host-record=%s,%s\nhost-record=%s,%s\n",
-                s.port, lab_get("AD_HOST"), lab_get("AD_ADDRESS"), lab_get("AD2_HOST"),
-                lab_get("AD2_ADDRESS"));
+                "no-round-robin\nhost-record=%s," DEAD_ADDRESS_1 "\nhost-record=%s,%s\n"
+                "host-record=%s," DEAD_ADDRESS_2 "\nhost-record=%s,%s\n",
+                s.port, dc1, dc1, lab_get("AD_ADDRESS"), dc1, lab_get("AD2_HOST"), lab_get("AD2_ADDRESS"));
         for (size_t i = 0; i < n; i++)
                 fprintf(conf, "srv-host=%s,%s,389\n", records[i][0], records[i][1]);
         fclose(conf);

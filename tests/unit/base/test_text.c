@@ -122,8 +122,19 @@ static void test_utf8(void **state)
                 "a\xff",    "\xf0\x9f\x94",     "\xe2\x82\x41"};
 
         (void)state;
-        for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+                char again[8] = "";
+                uint32_t point = 0;
+                size_t at = 0;
+
                 assert_true(utf8_valid(good[i], strlen(good[i])));
+                for (const char *c = good[i]; *c; c += utf8_next(c, strlen(c), &point)) {
+                        assert_true(utf8_next(c, strlen(c), &point) > 0 && at <= sizeof again - 4);
+                        at += utf8_put(again + at, point);
+                }
+                assert_memory_equal(again, good[i], at);
+                assert_int_equal(at, strlen(good[i]));
+        }
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
                 assert_false(utf8_valid(bad[i], strlen(bad[i])));
         uint32_t cp = 0;

@@ -28,7 +28,7 @@ struct site {
         struct dns_address address;
 };
 
-/* Answers A questions with 10.1.2.3; all others, and names that begin with 'x', with "no such name". */
+/* Answers A questions with 10.1.2.3, for names that begin with 'm' with 10.1.2.4 before; all others, and names that begin with 'x', with "no such name". */
 static void on_query(void *arg, int fd, int events)
 {
         struct site *site = arg;
@@ -54,10 +54,14 @@ static void on_query(void *arg, int fd, int events)
         packet[7] = is_a;
         packet[9] = packet[11] = 0;
         if (is_a) {
-                const uint8_t answer[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, site->ttl, 0, 4, 10, 1, 2, 3};
+                uint8_t answer[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, site->ttl, 0, 4, 10, 1, 2, 4};
 
-                memcpy(packet + n, answer, sizeof answer);
-                n += (ssize_t)sizeof answer;
+                packet[7] = packet[13] == 'm' ? 2 : 1;
+                for (uint8_t last = packet[7] == 2 ? 4 : 3; last >= 3; last--) {
+                        answer[sizeof answer - 1] = last;
+                        memcpy(packet + n, answer, sizeof answer);
+                        n += (ssize_t)sizeof answer;
+                }
         }
         sendto(fd, packet, (size_t)n, 0, (struct sockaddr *)&from, len);
 }
@@ -282,6 +286,36 @@ static void test_memory_is_bounded(void **state)
         until(site, DNS_CACHE_MAX + 2);
 }
 
+/* Of several addresses the one that serves stays the one that is given, also when the answer is refreshed. */
+static void test_next_address(void **state)
+{
+        struct site *site = *state;
+        struct dns_query *query = NULL;
+        unsigned queries;
+
+        site->ttl = 1;
+        assert_int_equal(dns_count(site->dns, "m.corp.example"), 1);
+        dns_next(site->dns, "m.corp.example"); /* nothing is known: nothing happens */
+        assert_int_equal(ask(site, "m.corp.example", &query), 0);
+        until(site, 1);
+        assert_address(site, "10.1.2.4");
+        assert_int_equal(dns_count(site->dns, "m.corp.example"), 2);
+        dns_next(site->dns, "m.corp.example");
+        assert_int_equal(ask(site, "m.corp.example", &query), 1);
+        assert_address(site, "10.1.2.3");
+        spin(site, 1100);
+        queries = site->queries;
+        assert_int_equal(ask(site, "m.corp.example", &query), 1);
+        while (site->queries < queries + 2)
+                spin(site, 2);
+        spin(site, 20);
+        assert_int_equal(ask(site, "m.corp.example", &query), 1);
+        assert_address(site, "10.1.2.3");
+        dns_next(site->dns, "m.corp.example");
+        assert_int_equal(ask(site, "m.corp.example", &query), 1);
+        assert_address(site, "10.1.2.4");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -294,6 +328,7 @@ int main(void)
                 TEST(test_silence),
                 TEST(test_cancel),
                 TEST(test_memory_is_bounded),
+                TEST(test_next_address),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,78 @@
+/*
+ * What the memory of DCs and their probes know of each other. For dc.c, dc-choose.c and dc-probe.c only.
+ */
+#pragma once
+
+#include "validate/dc.h"
+
+#define DC_ALIVE_PROBE_MS 15000
+#define DC_DEAD_PROBE_MIN_MS 1000
+#define DC_EWMA_ONE 16 /* the average is kept in sixteenths of a millisecond */
+
+enum probe_state {
+        PROBE_WAITING = 0, /* for the timer */
+        PROBE_RESOLVING,   /* for the address */
+        PROBE_ASKING,      /* for the DC */
+};
+
+struct dc {
+        struct dcs *dcs;
+        const struct dc_config *config; /* the configuration's, or own */
+        struct dc_config own;
+        char host[257]; /* of own */
+        unsigned index;
+        bool listed, gone; /* in the configuration; found by discovery once, and not any more */
+        bool in_site;
+        uint16_t priority;
+        unsigned holds;
+        enum dc_state state;
+        enum reason last_reason; /* of the last failure */
+        char last_context[160];
+        unsigned failures;
+        bool suspect;              /* a sign-in waits for it too long; until it answers */
+        bool skewed;               /* its clock was wrong at the last probe */
+        uint64_t distrusted_until; /* its tickets did not fit our keytab a moment ago */
+        uint32_t ewma;             /* in EWMA_ONEths of a ms; 0: no sample yet */
+        uint64_t answered_at;
+        uint64_t dead_delay;
+        unsigned misses; /* probes in a row that failed; each goes to the next of the addresses */
+
+        enum probe_state probe;
+        struct loop_timer *timer; /* the next probe */
+        struct dns_query *query;
+        struct ldap_attempt *ldap;
+        struct krb_attempt *krb;
+        uint64_t probe_deadline;
+};
+
+struct dcs {
+        struct dc_tools tools;
+        const struct domain_config *domain;
+        struct dcs_events events;
+        bool ready;
+        struct dc *current;     /* the choice that others must beat clearly */
+        char undiscovered[400]; /* why discovery found nothing, or "" */
+        size_t n;
+        struct dc dcs[DCS_MAX];
+};
+
+enum lesson { LESSON_NONE = 0, LESSON_ANSWERED, LESSON_SUSPECT, LESSON_FAILED };
+
+/* What a reason says about the DC's health. */
+enum lesson dc_lesson(enum reason reason);
+/* Whether the reason is that the DC said nothing. */
+bool dc_is_silence(enum reason reason);
+/* The DC answered after so many ms. */
+void dc_note_answer(struct dc *dc, uint32_t ms);
+/* It failed; dead: it gets no sign-ins until a probe was answered. */
+void dc_note_failure(struct dc *dc, const struct outcome *outcome, bool dead);
+/* The one writer of state. Tells the owner when the domain's readiness changed. */
+void dc_state_set(struct dc *dc, enum dc_state state);
+
+/* The next probe in so many ms, unless one is under way. */
+void dc_probe_schedule(struct dc *dc, uint64_t delay);
+/* When the next probe is due after what was just learned. */
+void dc_probe_schedule_next(struct dc *dc);
+/* For the DC's timer: time for a probe, or the time of one is over. */
+void dc_probe_due(void *arg);
+void dc_probe_cancel(struct dc *dc);
