@@ -281,6 +281,16 @@ static void probe_done(struct ldap_attempt *a)
         finish(a, true);
 }
 
+static void note_result(struct ldap_attempt *a, const struct ldap_message *m)
+{
+        const struct ldap_refusal refusal = {.result = m->result,
+                                             .diagnostic = m->diagnostic.data,
+                                             .n = m->diagnostic.n,
+                                             .ad = a->in.domain->directory == DIRECTORY_AD};
+
+        outcome_from_ldap(&a->outcome, &refusal);
+}
+
 static void check_done(struct ldap_attempt *a, const struct ldap_message *m)
 {
         if (m->op != LDAP_OP_DONE) {
@@ -290,7 +300,7 @@ static void check_done(struct ldap_attempt *a, const struct ldap_message *m)
         } else if (m->result != LDAP_BUSY && m->result != LDAP_UNAVAILABLE) {
                 probe_done(a);
         } else {
-                outcome_from_ldap(&a->outcome, m->result, m->diagnostic.data, m->diagnostic.n);
+                note_result(a, m);
                 finish(a, false);
         }
 }
@@ -301,7 +311,7 @@ static void bind_done(struct ldap_attempt *a, const struct ldap_message *m)
                 finish_failed(a, REASON_DC_PROTOCOL, "an answer that is none to a bind");
                 return;
         }
-        outcome_from_ldap(&a->outcome, m->result, m->diagnostic.data, m->diagnostic.n);
+        note_result(a, m);
         if (a->outcome.reason == REASON_OK) {
                 /* not yet: nobody is accepted before it is known who it is */
                 a->outcome.reason = REASON_NO_IDENTITY;

@@ -133,6 +133,10 @@ static void enter_search(struct ldap_lookup *l)
 
 static void bind_done(struct ldap_lookup *l, const struct ldap_message *m)
 {
+        const struct ldap_refusal refusal = {.result = m->result,
+                                             .diagnostic = m->diagnostic.data,
+                                             .n = m->diagnostic.n,
+                                             .ad = l->domain->directory == DIRECTORY_AD};
         struct outcome outcome = {0};
         char why[320];
 
@@ -140,7 +144,7 @@ static void bind_done(struct ldap_lookup *l, const struct ldap_message *m)
                 finish(l, REASON_LOOKUP_FAILED, "an answer that is none to a bind");
                 return;
         }
-        outcome_from_ldap(&outcome, m->result, m->diagnostic.data, m->diagnostic.n);
+        outcome_from_ldap(&outcome, &refusal);
         if (outcome.reason == REASON_OK) {
                 enter_search(l);
                 return;

@@ -91,18 +91,28 @@ static bool find_data(const char *text, size_t n, uint32_t *ret_data)
         return true;
 }
 
-static void invalid_credentials(struct outcome *out, const char *diagnostic, size_t n)
+/* AD sends this result with faults of its own, too: without its cause it decides nothing there. */
+static void unexplained(struct outcome *out, bool ad)
+{
+        if (ad)
+                set(out, REASON_DC_ERROR, false, COUNTED_UNKNOWN);
+        else
+                set(out, REASON_WRONG_PASSWORD, false, COUNTED_YES);
+        snprintf(out->context, sizeof out->context, "LDAP result 49 (invalidCredentials)%s",
+                 ad ? " without the cause that AD gives" : "");
+}
+
+static void invalid_credentials(struct outcome *out, const struct ldap_refusal *refusal)
 {
         const struct outcome_cause *cause;
 
-        if (find_end(diagnostic, n, SEC_E_BAD_BINDINGS)) {
+        if (find_end(refusal->diagnostic, refusal->n, SEC_E_BAD_BINDINGS)) {
                 set(out, REASON_DC_CHANNEL_BINDING, false, COUNTED_NO);
                 snprintf(out->context, sizeof out->context, "LDAP result 49, SEC_E_BAD_BINDINGS");
                 return;
         }
-        if (!find_data(diagnostic, n, &out->ldap_data)) {
-                set(out, REASON_WRONG_PASSWORD, false, COUNTED_YES);
-                snprintf(out->context, sizeof out->context, "LDAP result 49 (invalidCredentials)");
+        if (!find_data(refusal->diagnostic, refusal->n, &out->ldap_data)) {
+                unexplained(out, refusal->ad);
                 return;
         }
         out->has_ldap_data = true;
@@ -115,8 +125,9 @@ static void invalid_credentials(struct outcome *out, const char *diagnostic, siz
                 set(out, REASON_DC_ERROR, false, COUNTED_UNKNOWN);
 }
 
-void outcome_from_ldap(struct outcome *out, int result, const char *diagnostic, unsigned long n)
+void outcome_from_ldap(struct outcome *out, const struct ldap_refusal *refusal)
 {
+        int result = refusal->result;
         const struct outcome_code *row;
 
         out->has_ldap = true;
@@ -126,7 +137,7 @@ void outcome_from_ldap(struct outcome *out, int result, const char *diagnostic, 
                 return;
         }
         if (result == LDAP_INVALID_CREDENTIALS) {
-                invalid_credentials(out, diagnostic, n);
+                invalid_credentials(out, refusal);
                 return;
         }
         row = named_find(outcome_ldap_results, outcome_ldap_results_n, result);

@@ -147,9 +147,15 @@ struct outcome {
         uint32_t retry_after; /* s, with REASON_THROTTLED */
 };
 
-/* LDAP bind result -> reason. diagnostic: the server's message (bytes, not NUL-terminated; AD's "data 52e" is
- * found in it). Sets reason, raw, password_proved and counted of out. */
-void outcome_from_ldap(struct outcome *out, int result, const char *diagnostic, unsigned long n);
+/* An LDAP bind's result as received. */
+struct ldap_refusal {
+        int result;
+        const char *diagnostic; /* bytes, not NUL-terminated; AD's "data 52e" is found in them */
+        unsigned long n;
+        bool ad; /* from a DC of AD, which names the cause of every refusal */
+};
+/* LDAP bind result -> reason. Sets reason, raw, password_proved and counted of out. */
+void outcome_from_ldap(struct outcome *out, const struct ldap_refusal *refusal);
 /* A KRB-ERROR as received. */
 struct krb_refusal {
         int32_t code;

@@ -49,8 +49,13 @@ static void use(struct ldap_who *who, const struct ldap_message *m, const struct
         inside(whole, &m->name);
         inside(whole, &m->value);
         inside(whole, &m->attributes);
-        outcome_from_ldap(&out, m->result, m->diagnostic.data, m->diagnostic.n);
-        require(out.reason != REASON_OK || m->result == 0);
+        for (int ad = 0; ad < 2; ad++) {
+                const struct ldap_refusal refusal = {
+                        .result = m->result, .diagnostic = m->diagnostic.data, .n = m->diagnostic.n, .ad = ad};
+
+                outcome_from_ldap(&out, &refusal);
+                require(out.reason != REASON_OK || m->result == 0);
+        }
         if (m->op == LDAP_OP_ENTRY) {
                 (void)ldap_entry_each(m, on_value, (void *)(uintptr_t)whole);
                 if (who->base[0])

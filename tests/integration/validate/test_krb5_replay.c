@@ -13,7 +13,7 @@
 
 #include "tests/integration/validate/krb_rig.h"
 
-enum shape { BARE = 0, METHOD, ERROR_DATA, RAW, CUT, JUNK };
+enum shape { BARE = 0, METHOD, ERROR_DATA, RAW, CUT, JUNK, EVERY /* METHOD, ERROR_DATA and RAW in turn */ };
 
 struct row {
         uint8_t code;
@@ -41,46 +41,71 @@ static const struct {
 };
 
 static const struct row rows[] = {
-        {24, ERROR_DATA, 0xC000006A, REASON_WRONG_PASSWORD, false, COUNTED_YES},
-        {24, ERROR_DATA, 0xC000006D, REASON_WRONG_PASSWORD, false, COUNTED_YES},
+        {24, EVERY, 0xC000006A, REASON_WRONG_PASSWORD, false, COUNTED_YES},
+        {24, EVERY, 0xC000006D, REASON_WRONG_PASSWORD, false, COUNTED_YES},
         {24, BARE, 0, REASON_WRONG_PASSWORD, false, COUNTED_YES},
         {31, BARE, 0, REASON_WRONG_PASSWORD, false, COUNTED_YES},
-        {24, ERROR_DATA, 0xC00002FA, REASON_SMARTCARD_REQUIRED, false, COUNTED_UNKNOWN},
-        {12, ERROR_DATA, 0xC00002FA, REASON_SMARTCARD_REQUIRED, false, COUNTED_UNKNOWN},
-        {12, ERROR_DATA, 0xC000006E, REASON_ACCOUNT_RESTRICTION, true, COUNTED_NO},
-        {12, METHOD, 0xC0000070, REASON_WORKSTATION, true, COUNTED_NO},
-        {12, ERROR_DATA, 0xC0000070, REASON_WORKSTATION, true, COUNTED_NO},
-        {12, RAW, 0xC0000070, REASON_WORKSTATION, true, COUNTED_NO},
+        {24, EVERY, 0xC00002FA, REASON_SMARTCARD_REQUIRED, false, COUNTED_UNKNOWN},
+        {12, EVERY, 0xC00002FA, REASON_SMARTCARD_REQUIRED, false, COUNTED_UNKNOWN},
+        {12, EVERY, 0xC000006E, REASON_ACCOUNT_RESTRICTION, true, COUNTED_NO},
+        {12, EVERY, 0xC0000070, REASON_WORKSTATION, true, COUNTED_NO},
         {12, BARE, 0, REASON_ACCOUNT_RESTRICTION, false, COUNTED_UNKNOWN},
-        {18, METHOD, 0xC000006F, REASON_LOGON_HOURS, true, COUNTED_NO},
-        {18, ERROR_DATA, 0xC000006F, REASON_LOGON_HOURS, true, COUNTED_NO},
-        {18, RAW, 0xC000006F, REASON_LOGON_HOURS, true, COUNTED_NO},
-        {18, METHOD, 0xC0000072, REASON_DISABLED, false, COUNTED_NO},
-        {18, ERROR_DATA, 0xC0000072, REASON_DISABLED, false, COUNTED_NO},
-        {18, RAW, 0xC0000072, REASON_DISABLED, false, COUNTED_NO},
-        {18, METHOD, 0xC0000193, REASON_ACCOUNT_EXPIRED, true, COUNTED_NO},
-        {18, ERROR_DATA, 0xC0000193, REASON_ACCOUNT_EXPIRED, true, COUNTED_NO},
-        {18, RAW, 0xC0000193, REASON_ACCOUNT_EXPIRED, true, COUNTED_NO},
-        {18, ERROR_DATA, 0xC0000234, REASON_LOCKED_OUT, false, COUNTED_NO},
+        {18, EVERY, 0xC000006F, REASON_LOGON_HOURS, true, COUNTED_NO},
+        {18, EVERY, 0xC0000072, REASON_DISABLED, false, COUNTED_NO},
+        {18, EVERY, 0xC0000193, REASON_ACCOUNT_EXPIRED, true, COUNTED_NO},
+        {18, EVERY, 0xC0000234, REASON_LOCKED_OUT, false, COUNTED_NO},
         {18, BARE, 0, REASON_LOCKED_OUT, false, COUNTED_NO}, /* AD names every other cause */
         {18, CUT, 0xC0000193, REASON_REVOKED, false, COUNTED_UNKNOWN},
         {18, JUNK, 0xC0000193, REASON_REVOKED, false, COUNTED_UNKNOWN},
-        {18, ERROR_DATA, 0xC0FFEE00, REASON_REVOKED, false, COUNTED_UNKNOWN},
-        {23, METHOD, 0xC0000071, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
-        {23, ERROR_DATA, 0xC0000071, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
-        {23, RAW, 0xC0000071, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
-        {23, METHOD, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true, COUNTED_NO},
-        {23, ERROR_DATA, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true, COUNTED_NO},
-        {23, RAW, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true, COUNTED_NO},
+        {18, EVERY, 0xC0FFEE00, REASON_REVOKED, false, COUNTED_UNKNOWN},
+        {23, EVERY, 0xC0000071, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
+        {23, EVERY, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true, COUNTED_NO},
         {6, BARE, 0, REASON_UNKNOWN_USER, false, COUNTED_NO},
         {8, BARE, 0, REASON_NAME_AMBIGUOUS, false, COUNTED_UNKNOWN},
-        {29, ERROR_DATA, 0xC000005E, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {29, EVERY, 0xC000005E, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
         {37, BARE, 0, REASON_CLOCK_SKEW, false, COUNTED_UNKNOWN},
-        {37, ERROR_DATA, 0xC0000133, REASON_CLOCK_SKEW, false, COUNTED_UNKNOWN},
+        {37, EVERY, 0xC0000133, REASON_CLOCK_SKEW, false, COUNTED_UNKNOWN},
         {14, BARE, 0, REASON_ETYPE_NOSUPP, false, COUNTED_UNKNOWN},
         {60, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
-        {60, ERROR_DATA, 0xC000018B, REASON_TRUST_FAILURE, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC000018B, REASON_TRUST_FAILURE, false, COUNTED_UNKNOWN},
         {99, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {7, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {9, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {13, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {16, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {26, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {32, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {34, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {36, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {41, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {44, BARE, 0, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC000018A, REASON_TRUST_FAILURE, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC000018C, REASON_TRUST_FAILURE, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC0000190, REASON_TRUST_FAILURE, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC0000062, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC0000073, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC0000192, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC00000DC, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC0000198, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC0000199, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC000019A, REASON_DC_ERROR, false, COUNTED_UNKNOWN},
+        {60, EVERY, 0xC000000D, REASON_NAME_AMBIGUOUS, false, COUNTED_UNKNOWN},
+        {6, EVERY, 0xC0000064, REASON_UNKNOWN_USER, false, COUNTED_NO},
+        {12, EVERY, 0xC0000413, REASON_AUTHENTICATION_FIREWALL, true, COUNTED_NO},
+        {12, EVERY, 0xC000015B, REASON_LOGON_TYPE, true, COUNTED_NO},
+        {12, EVERY, 0xC000015A, REASON_TOO_MANY_GROUPS, true, COUNTED_NO},
+};
+
+/* Answers to the request without a proof: causes prove nothing then, and 12 is a demand for armour. */
+static const struct row first_rows[] = {
+        {12, BARE, 0, REASON_ARMOR_REQUIRED, false, COUNTED_NO},
+        {12, EVERY, 0xC0000070, REASON_WORKSTATION, false, COUNTED_NO},
+        {18, EVERY, 0xC0000193, REASON_ACCOUNT_EXPIRED, false, COUNTED_NO},
+        {18, EVERY, 0xC0000072, REASON_DISABLED, false, COUNTED_NO},
+        {23, EVERY, 0xC0000071, REASON_PASSWORD_EXPIRED, false, COUNTED_NO},
+        {24, BARE, 0, REASON_DC_ERROR, false, COUNTED_NO},
+        {14, BARE, 0, REASON_ETYPE_NOSUPP, false, COUNTED_NO},
+        {37, BARE, 0, REASON_CLOCK_SKEW, false, COUNTED_NO},
 };
 
 /* Puts a value with its DER head (two bytes of length where needed). Returns its whole length. */
@@ -145,7 +170,7 @@ static size_t krb_error(uint8_t *out, const struct row *row)
         return der(out, 0x7e, out, len);
 }
 
-static void replay(struct rig *rig, const struct row *row)
+static void replay(struct rig *rig, const struct row *row, bool first)
 {
         struct ask ask = ask_ad(rig, NAME_UPN, "good13");
         const struct outcome *o = &ask.outcome;
@@ -153,6 +178,8 @@ static void replay(struct rig *rig, const struct row *row)
 
         middle_open(&m, rig, &ask);
         middle_use(&m, &ask);
+        if (first)
+                m.plain = PLAN_RECORDED;
         m.preauth = PLAN_RECORDED;
         m.recorded_n = krb_error(m.recorded, row);
         ask_one(rig, &ask);
@@ -162,9 +189,23 @@ static void replay(struct rig *rig, const struct row *row)
                          o->password_proved, counted_text(o->counted), o->context);
         assert_string_equal(o->user.id, "");
         assert_int_equal(o->krb, row->code);
-        assert_int_equal(m.n_preauth, 1); /* nothing after its answer */
+        assert_int_equal(m.n_preauth, first ? 0 : 1); /* nothing after its answer */
         assert_int_equal(m.n_other, 0);
         middle_close(&m);
+}
+
+static void replay_row(struct rig *rig, const struct row *row, bool first)
+{
+        struct row shaped = *row;
+
+        if (row->shape != EVERY) {
+                replay(rig, row, first);
+                return;
+        }
+        for (int shape = METHOD; shape <= RAW; shape++) {
+                shaped.shape = (enum shape)shape;
+                replay(rig, &shaped, first);
+        }
 }
 
 static void test_replay(void **state)
@@ -174,7 +215,9 @@ static void test_replay(void **state)
         (void)state;
         rig_open(&rig);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-                replay(&rig, &rows[i]);
+                replay_row(&rig, &rows[i], false);
+        for (size_t i = 0; i < sizeof first_rows / sizeof *first_rows; i++)
+                replay_row(&rig, &first_rows[i], true);
         rig_close(&rig);
 }
 

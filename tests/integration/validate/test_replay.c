@@ -50,13 +50,34 @@ static const struct row rows[] = {
         /* reported of fast bind: the cause is hidden */
         {{49, DATA("0"), NULL}, REASON_DC_ERROR, false, COUNTED_UNKNOWN, "data 0"},
         {{49, DATA("abcd"), NULL}, REASON_DC_ERROR, false, COUNTED_UNKNOWN, "data abcd"},
-        /* RFC 4511 A.2: invalidCredentials, and nothing that says otherwise */
-        {{49, "", NULL}, REASON_WRONG_PASSWORD, false, COUNTED_YES, "result 49"},
+        /* AD gives the cause with every refusal: something else sent these, or a fault of the DC's own */
+        {{49, "", NULL}, REASON_DC_ERROR, false, COUNTED_UNKNOWN, "without the cause"},
         {{49, "80090308: comment: AcceptSecurityContext error, data ", NULL},
+         REASON_DC_ERROR,
+         false,
+         COUNTED_UNKNOWN,
+         "without the cause"},
+        {{49, "Invalid credentials", NULL}, REASON_DC_ERROR, false, COUNTED_UNKNOWN, "without the cause"},
+        /* other DSIDs, builds, and cases of the digits, as different versions of Windows print them */
+        {{49,
+          "80090308: LdapErr: DSID-0C090334, comment: AcceptSecurityContext error, data 525, vece",
+          NULL},
+         REASON_UNKNOWN_USER,
+         false,
+         COUNTED_NO,
+         "data 525"},
+        {{49,
+          "80090308: LdapErr: DSID-0C090453, comment: AcceptSecurityContext error, data 52E, v3839",
+          NULL},
          REASON_WRONG_PASSWORD,
          false,
          COUNTED_YES,
-         "result 49"},
+         "data 52e"},
+        {{49, "8009030C: LdapErr: DSID-0C0906B0, comment: AcceptSecurityContext error, data 0, v4563", NULL},
+         REASON_DC_ERROR,
+         false,
+         COUNTED_UNKNOWN,
+         "data 0"},
         /* channel binding, published by users of Server 2019 and 2022 with LdapEnforceChannelBinding=2 */
         {{49, "80090346: LdapErr: DSID-0C0906AC, comment: AcceptSecurityContext error, data 80090346, v4563",
           NULL},
@@ -141,9 +162,38 @@ static void test_replay(void **state)
         rig_close(&rig);
 }
 
+/* RFC 4511 4.4.1: a DC that shuts down says so before the bind: nothing was tried, whoever asks. */
+static void test_notice_before_the_bind(void **state)
+{
+        struct ask ask = {.name = "someone@corp.example", .password = "right"};
+        struct rig rig;
+        struct peer peer;
+
+        (void)state;
+        rig_open(&rig);
+        peer_open(&peer, &rig, "127.0.0.1", 0, "DC");
+        peer_domain(&rig, 0, &peer);
+        peer.on_read = PEER_NOTICE;
+        rig_start(&rig, 1);
+        rig_until(&rig, &peer.reads, 1, 5000);
+        ask_one(&rig, &ask);
+        assert_reason(&ask, REASON_NO_DC); /* the context says why */
+        assert_int_equal(ask.outcome.counted, COUNTED_NO);
+        assert_int_equal(peer.binds, 0);
+        if (!strstr(ask.outcome.context, "Notice of Disconnection"))
+                fail_msg("\"%s\" does not name the notice", ask.outcome.context);
+        rig.v = validate_free(rig.v);
+        rig_spin(&rig, 5);
+        peer_close(&peer);
+        rig_close(&rig);
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay)};
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_replay),
+                cmocka_unit_test(test_notice_before_the_bind),
+        };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

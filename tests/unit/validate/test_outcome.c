@@ -124,6 +124,14 @@ static const struct row {
         {0, 0xC000019A, 60, REASON_DC_ERROR, false, false, COUNTED_UNKNOWN},
 };
 
+/* As from a DC of AD. */
+static void from_ldap(struct outcome *out, int result, const char *text, size_t n)
+{
+        const struct ldap_refusal refusal = {.result = result, .diagnostic = text, .n = n, .ad = true};
+
+        outcome_from_ldap(out, &refusal);
+}
+
 static struct outcome ldap49(uint32_t data)
 {
         struct outcome out = {0};
@@ -133,7 +141,7 @@ static struct outcome ldap49(uint32_t data)
                 "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data %x, v2580",
                 data);
 
-        outcome_from_ldap(&out, 49, text, (unsigned long)n);
+        from_ldap(&out, 49, text, (size_t)n);
         return out;
 }
 
@@ -282,7 +290,7 @@ static void test_ldap_results(void **state)
                 const char *text;
                 enum reason reason;
         } results[] = {
-                {49, "", REASON_WRONG_PASSWORD},
+                {49, "", REASON_DC_ERROR},
                 {49,
                  "80090346: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 80090346, "
                  "v2580",
@@ -293,9 +301,9 @@ static void test_ldap_results(void **state)
                  "80090308: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 52E, v2580",
                  REASON_WRONG_PASSWORD},
                 {49, "x, data 123456789, v1",
-                 REASON_WRONG_PASSWORD}, /* no sub-code, so the bare result counts */
-                {49, "x, data 52g, v1", REASON_WRONG_PASSWORD},
-                {49, "x, data ", REASON_WRONG_PASSWORD},
+                 REASON_DC_ERROR}, /* no sub-code, so the bare result counts */
+                {49, "x, data 52g, v1", REASON_DC_ERROR},
+                {49, "x, data ", REASON_DC_ERROR},
                 {49, "x, data 533", REASON_DISABLED},
                 {8,
                  "00002028: LdapErr: DSID-0C090202, comment: The server requires binds to turn on integrity "
@@ -316,12 +324,25 @@ static void test_ldap_results(void **state)
         for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
                 struct outcome out = {0};
 
-                outcome_from_ldap(&out, results[i].result, results[i].text, strlen(results[i].text));
+                from_ldap(&out, results[i].result, results[i].text, strlen(results[i].text));
                 if (out.reason != results[i].reason)
                         fail_msg("result %d, \"%s\": %s", results[i].result, results[i].text,
                                  reason_info(out.reason)->id);
                 assert_true(out.context[0]);
         }
+}
+
+/* RFC 4511 A.2 is all that a directory other than AD goes by. */
+static void test_ldap_49_of_others(void **state)
+{
+        const struct ldap_refusal refusal = {.result = 49};
+        struct outcome out = {0};
+
+        (void)state;
+        outcome_from_ldap(&out, &refusal);
+        assert_int_equal(out.reason, REASON_WRONG_PASSWORD);
+        assert_int_equal(out.counted, COUNTED_YES);
+        assert_false(out.password_proved);
 }
 
 static void check_unaccepted(const struct outcome *out)
@@ -343,7 +364,7 @@ static void test_mapping_is_total(void **state)
         for (int i = -300; i < 5000; i++) {
                 struct outcome out = {0};
 
-                outcome_from_ldap(&out, i, NULL, 0);
+                from_ldap(&out, i, NULL, 0);
                 assert_int_equal(out.reason == REASON_OK, i == 0);
                 if (i != 0)
                         check_unaccepted(&out);
@@ -444,6 +465,7 @@ int main(void)
                 cmocka_unit_test(test_krb_codes_alone),
                 cmocka_unit_test(test_revoked_with_other_data),
                 cmocka_unit_test(test_ldap_results),
+                cmocka_unit_test(test_ldap_49_of_others),
                 cmocka_unit_test(test_mapping_is_total),
                 cmocka_unit_test(test_edata_shapes),
                 cmocka_unit_test(test_edata_refusals),
