@@ -154,10 +154,11 @@ int check_bind_template(const char *value, struct error *err)
 
 int check_service_principal(const char *value, struct error *err)
 {
-        const char *slash = strchr(value, '/');
+        const char *slash = strchr(value, '/'), *at = strchr(value, '@');
 
-        if (!slash || slash == value || !slash[1] || strchr(slash + 1, '/') || strpbrk(value, "@\\ \t"))
-                return error_fail(err, -EINVAL, "'%s' is not SERVICE/HOST without a realm", value);
+        if (!slash || slash == value || !slash[1] || slash[1] == '@' || strchr(slash + 1, '/') ||
+            strpbrk(value, "\\ \t") || (at && (at < slash || !at[1] || strchr(at + 1, '@'))))
+                return error_fail(err, -EINVAL, "'%s' is not SERVICE/HOST or SERVICE/HOST@REALM", value);
         return 0;
 }
 

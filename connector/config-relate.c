@@ -97,6 +97,24 @@ static bool has_method(const struct config_domain *d, enum method m)
         return (d->n_methods > 0 && d->methods[0] == m) || (d->n_methods > 1 && d->methods[1] == m);
 }
 
+/* The KDCs of the service's realm are those of the domain that has it. */
+static void relate_service_realm(struct config_parser *p, const struct config_domain *d,
+                                 const struct config_section_notes *notes)
+{
+        const char *at = d->service_principal ? strchr(d->service_principal, '@') : NULL;
+
+        if (!at)
+                return;
+        for (size_t i = 0; i < p->config->n_domains; i++) {
+                const struct config_domain *other = &p->config->domains[i];
+
+                if (other->realm ? strcmp(other->realm, at + 1) == 0 : strcasecmp(other->name, at + 1) == 0)
+                        return;
+        }
+        domain_fault(p, notes, "service_principal",
+                     "no [domain] section has the realm %s: its domain controllers must be known, too", at + 1);
+}
+
 static void relate_kerberos(struct config_parser *p, const struct config_domain *d,
                             const struct config_section_notes *notes)
 {
@@ -109,9 +127,10 @@ static void relate_kerberos(struct config_parser *p, const struct config_domain 
                              "service_principal, or methods = ldap");
         if (d->keytab && lacking(notes, "service_principal", d->service_principal))
                 domain_fault(p, notes, "service_principal",
-                             "it must be given where keytab is, allowed: SERVICE/HOST");
+                             "it must be given where keytab is, allowed: SERVICE/HOST or SERVICE/HOST@REALM");
         if (d->service_principal && lacking(notes, "keytab", d->keytab))
                 domain_fault(p, notes, "service_principal", "it has no use without keytab");
+        relate_service_realm(p, d, notes);
 }
 
 static void relate_tls(struct config_parser *p, const struct config_domain *d,

@@ -214,9 +214,11 @@ const struct config_key config_keys[] = {
          .otherwise = "no Kerberos",
          .help = "Keytab with the key of service_principal, readable by root alone."},
         {D("service_principal", service_principal), .max = 256, .check = check_service_principal,
-         .range = "SERVICE/HOST", .otherwise = "must be given where keytab is",
+         .range = "SERVICE/HOST or SERVICE/HOST@REALM", .otherwise = "must be given where keytab is",
          .help = "The connector's own principal, for which tickets are asked and against whose key they are "
-                 "checked, like host/connector.corp.example."},
+                 "checked, like host/connector.corp.example. Without a realm it is one of this domain. With the "
+                 "realm of another [domain] that trusts this one, the ticket is fetched through the trust, and "
+                 "this domain needs no account of the connector's."},
         {D("pool_max", pool_max), .type = TYPE_NUMBER, .min = 1, .max = 256, .initial = "16",
          .help = "LDAP connections to one DC."},
         {D("connect_timeout_ms", connect_timeout_ms), .type = TYPE_NUMBER, .min = 100, .max = 15000,

@@ -72,6 +72,9 @@ static const char *ticket_flaw(struct krb *krb, const struct krb_domain *domain,
                 return "the ticket and the KDC's reply have different session keys";
         if (!krb5_principal_compare(krb->context, part->client, creds->client))
                 return "the ticket and the KDC's reply name different clients";
+        if (part->client->realm.length != strlen(domain->realm) ||
+            memcmp(part->client->realm.data, domain->realm, part->client->realm.length) != 0)
+                return "the ticket names an account of another realm";
         if (krb5_timeofday(krb->context, &now) != 0)
                 return "no time of day";
         /* Timestamps are unsigned seconds in a signed type. */
@@ -120,6 +123,14 @@ static int pac_buffer(struct krb *krb, krb5_pac pac, krb5_ui_4 type, struct iden
         return r;
 }
 
+/* Through a trust only LOGON_INFO is filtered ([MS-PAC] 4.1.2.2): no trusted domain may name others' accounts. */
+static bool filtered_same(struct krb *krb, krb5_pac pac, const struct identity *user)
+{
+        struct identity logon = {0};
+
+        return pac_buffer(krb, pac, PAC_LOGON_INFO, &logon) == 0 && strcmp(logon.id, user->id) == 0;
+}
+
 /* Reads who it is from a PAC whose signature is checked first. */
 static void identity_from_pac(struct krb *krb, const struct krb_domain *domain, const krb5_ticket *ticket,
                               krb5_pac pac, struct outcome *out)
@@ -136,6 +147,8 @@ static void identity_from_pac(struct krb *krb, const struct krb_domain *domain, 
         r = pac_buffer(krb, pac, PAC_UPN_DNS_INFO, &user);
         if (r == -ENOENT)
                 r = pac_buffer(krb, pac, PAC_LOGON_INFO, &user);
+        else if (r == 0 && domain->foreign && !filtered_same(krb, pac, &user))
+                r = -EBADMSG;
         if (r < 0 || user.id[0] == '\0') {
                 fail(out, REASON_NO_IDENTITY,
                      r == -EBADMSG ? "the PAC is malformed" : "the PAC holds no SID");

@@ -282,20 +282,22 @@ struct krb_domain *krb_domain_find(struct krb *krb, const struct domain_config *
         return NULL;
 }
 
-/* The connector's service in the domain's realm; a realm in the configured text must be the same one. */
+/* The connector's service, in the domain's realm unless the text names another. */
 static krb5_error_code service_parse(struct krb *krb, struct krb_domain *domain,
                                      const struct domain_config *config)
 {
         krb5_error_code code;
         char *text = NULL;
 
+        bool named = strchr(config->service_principal, '@') != NULL;
+
         code = krb5_parse_name_flags(krb->context, config->service_principal,
-                                     KRB5_PRINCIPAL_PARSE_IGNORE_REALM, &domain->service);
+                                     named ? 0 : KRB5_PRINCIPAL_PARSE_NO_REALM, &domain->service);
+        if (!code && !named)
+                code = krb5_set_principal_realm(krb->context, domain->service, config->realm);
         if (code)
                 return code;
-        code = krb5_set_principal_realm(krb->context, domain->service, config->realm);
-        if (code)
-                return code;
+        domain->foreign = named && strcmp(strrchr(config->service_principal, '@') + 1, config->realm) != 0;
         code = krb5_unparse_name(krb->context, domain->service, &text);
         if (code)
                 return code;

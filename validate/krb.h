@@ -17,6 +17,7 @@ struct krb_domain {
         char *keytab_source; /* as configured, to read again after the key changed */
         char *service_text;  /* host/connector.corp.example@CORP.EXAMPLE, krb5's quoting */
         krb5_principal service;
+        bool foreign; /* the service is of another realm, whose trust is to be used */
         krb5_keytab keytab;
 };
 

@@ -11,6 +11,11 @@
 #include "validate/name.h"
 #include "validate/validate.h"
 
+/* Where a realm's nth best KDC is, with its port. 0; -ENOENT: the realm is none of ours; -EHOSTUNREACH: it has
+ * no nth KDC that answers. */
+typedef int krb_kdc_fn(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
+                       socklen_t *ret_len);
+
 #define CLOCK_SKEW_MAX 300 /* s, Kerberos' own limit (RFC 4120 3.1.3) */
 
 struct attempt {
@@ -28,6 +33,9 @@ struct attempt {
          */
         void (*commit)(void *arg);
         void *commit_arg;
+        /* Kerberos across realms; NULL: none is known. */
+        krb_kdc_fn *kdc_of;
+        void *kdc_arg;
 };
 
 /* left: whether the password (or a request keyed with it) was handed to a socket. Called once, from the loop.

@@ -224,22 +224,11 @@ static void finish_changed(struct validate_op *op, const struct outcome *outcome
         finish(op);
 }
 
-/* The domain whose realm a DC referred to, or n_domains. */
-static size_t find_realm(const struct validate *v, const char *realm)
-{
-        size_t i = 0;
-
-        while (i < v->config->n_domains &&
-               (!v->config->domains[i].realm || strcasecmp(v->config->domains[i].realm, realm) != 0))
-                i++;
-        return i;
-}
-
 /* Goes on in the domain that the DC names for the account, under the same name, where it is configured. False
  * where it isn't, or after REFERRALS_MAX. */
 static bool follow(struct validate_op *op, const struct outcome *outcome)
 {
-        size_t to = find_realm(op->v, outcome->realm);
+        size_t to = op_find_realm(op->v, outcome->realm);
 
         if (outcome->reason != REASON_REFERRAL || !outcome->realm[0] || op->committed ||
             to >= op->v->config->n_domains || op->name.form != NAME_UPN ||
@@ -328,6 +317,8 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .deadline = op->deadline,
                 .commit = on_commit,
                 .commit_arg = t,
+                .kdc_of = op_kdc_of,
+                .kdc_arg = op,
         };
         struct outcome outcome = {.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
         int r;

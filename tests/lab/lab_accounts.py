@@ -20,6 +20,7 @@ LOCKOUT_WINDOW_MIN = 30
 
 MIT_REALM = 'MIT.EXAMPLE'
 MIT_SERVICE = 'host/connector.mit.example'
+MIT_FAR_REALM = 'FAR.EXAMPLE'  # MIT_REALM trusts it
 
 SLAPD_DOMAIN = 'slapd.example'
 SLAPD_HOST = 'ldap1.slapd.example'

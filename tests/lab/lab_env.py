@@ -20,7 +20,7 @@ import lab_certs
 import lab_system as system
 
 PARTS = ('samba', 'samba2', 'mit', 'slapd')
-MIT_PORT, SLAPD_PORT = 8088, 6636
+MIT_PORT, FAR_PORT, SLAPD_PORT = 8088, 8089, 6636
 # Samba keeps UNIX sockets below the folder, and their paths have at most 107 bytes.
 DIR_MAX = 70
 
@@ -38,6 +38,9 @@ KRB5_CONF = """[libdefaults]
     }}
     {mit_realm} = {{
         kdc = {address}:{mit_port}
+    }}
+    {far_realm} = {{
+        kdc = {address}:{far_port}
     }}
 """
 
@@ -90,6 +93,7 @@ def start(folder, parts, opts):
     system.write(krb5_conf, KRB5_CONF.format(
         realm=table.REALM if 'samba' in parts else table.MIT_REALM, d=folder, ad_realm=table.REALM,
         mit_realm=table.MIT_REALM, address=address, mit_port=MIT_PORT,
+        far_realm=table.MIT_FAR_REALM, far_port=FAR_PORT,
         second_kdc=f'\n        kdc = {opts.second}:88' if opts.pair else ''))
     hosts = os.path.join(folder, 'hosts')
     system.write(hosts, f'{address} {table.DC_HOST} {table.DOMAIN} {table.SLAPD_HOST} {table.SLAPD_DOMAIN}\n')

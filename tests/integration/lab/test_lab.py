@@ -157,9 +157,10 @@ class States(unittest.TestCase):
         service = f"{self.lab['mit']['service']}@{table.MIT_REALM}"
         for label, user in self.lab['mit_users'].items():
             if not re.fullmatch(r'u[1-9]|u[1-4].', label):
+                # a far realm's account gets a ticket for the service in a second exchange only
+                to = ['-S', service] if user['principal'].endswith('@' + table.MIT_REALM) else []
                 with self.subTest(label):
-                    self.assertEqual(kinit(self.lab, user['principal'], user['password'], '-S', service),
-                                     user['expect_krb'])
+                    self.assertEqual(kinit(self.lab, user['principal'], user['password'], *to), user['expect_krb'])
         self.assertEqual(kinit(self.lab, 'u0@MIT.EXAMPLE', 'wrong'), 24)
         self.assertEqual(kinit(self.lab, 'nobody@MIT.EXAMPLE', 'wrong'), 6)
 

@@ -1,0 +1,328 @@
+/*
+ * What a KDC's answers mean for an attempt: the hints for the key, refusals, referrals, the finished exchange.
+ *
+ * Invariant: an error that answers the request with preauthentication is mapped here and ends the attempt;
+ * libkrb5 does not see it.
+ */
+#include "validate/krb-attempt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "validate/dns.h"
+#include "validate/kpasswd.h"
+#include "validate/krb-der.h"
+#include "validate/krb-key.h"
+
+#define CHANGE_LEAST_MS 500 /* with less, a change is not begun */
+
+/*
+ * A KDC of AD looks for explicit UPNs first, so NETBIOS\\name may find the account whose UPN is name@domain
+ * instead of the one whose sAMAccountName is name. Nobody is let in as somebody else.
+ */
+static void check_sam(const struct krb_attempt *a, struct outcome *out)
+{
+        if (out->reason != REASON_OK || !a->sam[0] || !out->user.sam[0] || name_same(a->sam, out->user.sam))
+                return;
+        out->reason = REASON_NAME_AMBIGUOUS;
+        out->password_proved = false;
+        out->user = (struct identity){0};
+        snprintf(out->context, sizeof out->context,
+                 "the KDC took the name for another account, whose user principal name it is");
+}
+
+static void on_changed(void *arg, const struct outcome *outcome, bool sent)
+{
+        struct krb_attempt *a = arg;
+        struct outcome out = *outcome;
+
+        (void)sent;
+        out.password_proved = true; /* by the ticket that it got; the KDC counted nothing */
+        krb_finish(a, &out);
+}
+
+/* The old password got a ticket for kadmin/changepw: sends the new one. creds is freed. */
+static void change_start(struct krb_attempt *a, krb5_creds *creds)
+{
+        struct krb_change_request request = {.creds = creds,
+                                             .new_password = a->new_password,
+                                             .address = a->address,
+                                             .address_len = a->address_len,
+                                             .id = a->id,
+                                             .deadline = a->deadline};
+        struct outcome out = {.reason = REASON_DEADLINE, .password_proved = true, .counted = COUNTED_NO};
+        int r = 0;
+
+        krb_wire_done(a);
+        krb_slot_leave(a->krb, &a->slot);
+        loop_timer_stop(a->timer);
+        address_set_port(&request.address, a->config->kpasswd_port ? a->config->kpasswd_port : KPASSWD_PORT);
+        krb_set_state(a, KRB_STATE_CHANGING);
+        if (loop_now(a->krb->loop) + CHANGE_LEAST_MS <= a->deadline)
+                r = krb_change_start(&a->change, a->krb, &request, on_changed, a);
+        else
+                r = -ETIME;
+        krb5_free_cred_contents(a->krb->context, creds);
+        if (r == 0)
+                return;
+        if (r != -ETIME)
+                out.reason = REASON_INTERNAL;
+        snprintf(out.context, sizeof out.context, "%s; nothing was changed",
+                 r == -ETIME ? "too little time was left to change the password"
+                             : "the request to change the password could not be made");
+        krb_finish(a, &out);
+}
+
+/* The ticket for our service decides. */
+static void judge(struct krb_attempt *a, struct krb_domain *domain, krb5_creds *creds)
+{
+        struct outcome out = {0};
+
+        krb_verify(a->krb, domain, a->config, creds, &out);
+        check_sam(a, &out);
+        krb_finish(a, &out);
+}
+
+static void on_ticket(void *arg, const struct krb_ticket_result *result)
+{
+        struct krb_attempt *a = arg;
+        struct krb_domain *domain = krb_domain_find(a->krb, a->config);
+        struct outcome out = {.reason = REASON_TRUST_FAILURE, .counted = COUNTED_NO};
+
+        if (result->creds && domain) {
+                judge(a, domain, result->creds);
+                return;
+        }
+        snprintf(out.context, sizeof out.context, "no ticket for %.100s: %.100s",
+                 domain ? domain->service_text : "?", domain ? result->why : "the domain is gone");
+        krb_finish(a, &out);
+}
+
+/* The account's own KDC, or one that the caller knows. */
+static int kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
+                  socklen_t *ret_len)
+{
+        const struct krb_attempt *a = arg;
+
+        if (strcmp(realm, a->config->realm) == 0 && nth == 0) {
+                *ret_address = a->address;
+                *ret_len = a->address_len;
+                return 0;
+        }
+        return a->kdc_of ? a->kdc_of(a->kdc_arg, realm, nth, ret_address, ret_len) : -ENOENT;
+}
+
+/* The service is of another realm: asks its KDC for the ticket, through those on the way. */
+static void fetch_ticket(struct krb_attempt *a, const struct krb_domain *domain, krb5_creds *tgt)
+{
+        const struct krb_ticket_request request = {.tgt = tgt,
+                                                   .service = domain->service,
+                                                   .id = a->id,
+                                                   .deadline = a->deadline,
+                                                   .kdc_of = kdc_of,
+                                                   .kdc_arg = a};
+        int r;
+
+        krb_wire_done(a);
+        krb_slot_leave(a->krb, &a->slot);
+        loop_timer_stop(a->timer);
+        krb_set_state(a, KRB_STATE_FETCHING);
+        r = krb_ticket_start(&a->ticket, a->krb, &request, on_ticket, a);
+        if (r < 0)
+                krb_finish_reason(a, r == -ENOMEM ? REASON_OVERLOADED : REASON_DC_PROTOCOL,
+                                  "no request with the password's ticket could be made");
+}
+
+void krb_exchange_finished(struct krb_attempt *a)
+{
+        struct krb_domain *domain = krb_domain_find(a->krb, a->config);
+        krb5_context context = a->krb->context; /* a may be gone at the end */
+        krb5_creds creds = {0};
+        krb5_error_code code = krb5_init_creds_get_creds(context, a->icc, &creds);
+
+        krb5_init_creds_free(a->krb->context, a->icc);
+        a->icc = NULL;
+        if (a->new_password && !code) {
+                change_start(a, &creds);
+                return;
+        }
+        if (code || !domain) {
+                krb_finish_code(a, REASON_INTERNAL, "the exchange's credentials", code);
+                return;
+        }
+        if (domain->foreign)
+                fetch_ticket(a, domain, &creds);
+        else
+                judge(a, domain, &creds);
+        krb5_free_cred_contents(context, &creds);
+}
+
+void krb_step_failed(struct krb_attempt *a, krb5_error_code code)
+{
+        struct outcome out = {0};
+
+        if (code == KRB5KRB_AP_ERR_BAD_INTEGRITY && a->state == KRB_STATE_ASKING) {
+                /* The account needs no preauthentication: its reply opens with the right password only. */
+                out.reason = REASON_WRONG_PASSWORD;
+                out.counted = COUNTED_NO;
+                krb_finish(a, &out);
+        } else if (code == KRB5KRB_AP_ERR_BAD_INTEGRITY || code == KRB5_KDCREP_MODIFIED) {
+                krb_finish_code(a, REASON_KDC_NOT_VERIFIED, "the KDC's reply", code);
+        } else if (code == KRB5_KDCREP_SKEW) {
+                krb_finish_code(a, REASON_CLOCK_SKEW, "the KDC's reply", code);
+        } else if (code == ENOMEM) {
+                krb_finish_reason(a, REASON_OVERLOADED, "out of memory");
+        } else if (a->state == KRB_STATE_WAITING) {
+                krb_finish_code(a, REASON_INTERNAL, "no request", code);
+        } else if (code == KRB5_PREAUTH_FAILED || code == KRB5_PREAUTH_BAD_TYPE ||
+                   code == KRB5KDC_ERR_PREAUTH_FAILED) {
+                krb_finish_code(a, REASON_DC_ERROR, "the KDC offers no usable preauthentication", code);
+        } else {
+                krb_finish_code(a, REASON_DC_PROTOCOL, "the KDC's reply", code);
+        }
+}
+
+/* Gives libkrb5 the key that the KDC's hints ask for. False after the attempt was finished. */
+static bool feed_key(struct krb_attempt *a, const struct krb_padata_list *hints)
+{
+        const struct krb_key_request request = {a->client, hints, a->password};
+        const char *why = NULL;
+        enum reason reason;
+        krb5_error_code code;
+
+        if (a->commit)
+                a->commit(a->commit_arg);
+        reason = krb_key_prepare(&a->keytab, &why, a->krb, &request);
+        if (reason != REASON_OK) {
+                krb_finish_reason(a, reason, why);
+                return false;
+        }
+        code = krb5_init_creds_set_keytab(a->krb->context, a->icc, a->keytab);
+        if (code) {
+                krb_finish_code(a, REASON_INTERNAL, "the key", code);
+                return false;
+        }
+        return true;
+}
+
+static void on_as_rep(struct krb_attempt *a, const uint8_t *reply, size_t n)
+{
+        struct krb_padata_list list;
+
+        if (krb_as_rep_padata(&list, reply, n) < 0) {
+                krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed padata in the KDC's reply");
+                return;
+        }
+        if (a->state == KRB_STATE_ASKING && !feed_key(a, &list))
+                return;
+        krb_step(a, reply, n);
+}
+
+/* A realm that isn't ours answers for the account. */
+static void finish_referral(struct krb_attempt *a, const krb5_error *error)
+{
+        struct outcome out = {.reason = REASON_REFERRAL};
+
+        out.counted = a->left ? COUNTED_UNKNOWN : COUNTED_NO;
+        out.has_krb = true;
+        out.krb = (int32_t)error->error;
+        if (error->client && !a->left && error->client->realm.length < sizeof out.realm) {
+                memcpy(out.realm, error->client->realm.data, error->client->realm.length);
+                krb_make_plain(out.realm);
+        }
+        if (error->client)
+                snprintf(out.context, sizeof out.context,
+                         "the KDC says that the account is one of the realm %.*s",
+                         (int)error->client->realm.length, error->client->realm.data);
+        krb_make_plain(out.context);
+        krb_finish(a, &out);
+}
+
+/* Code 25 to the first request: the KDC tells how to make the key. */
+static void on_preauth_required(struct krb_attempt *a, const krb5_error *error, const uint8_t *reply,
+                                size_t n)
+{
+        struct krb_padata_list list;
+
+        if (krb_padata_parse(&list, (const uint8_t *)error->e_data.data, error->e_data.length) < 0) {
+                krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed method data from the KDC");
+                return;
+        }
+        if (feed_key(a, &list))
+                krb_step(a, reply, n);
+}
+
+static void on_error(struct krb_attempt *a, const uint8_t *reply, size_t n)
+{
+        krb5_context context = a->krb->context; /* a may be gone at the end, and the krb too */
+        krb5_data data = {.length = (unsigned)n, .data = NULL};
+        krb5_error *error = NULL;
+        struct outcome out = {0};
+
+        memcpy(&data.data, &reply, sizeof reply); /* libkrb5 lacks the const */
+        if (krb5_rd_error(context, &data, &error) != 0) {
+                krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed error from the KDC");
+                return;
+        }
+        if (error->error == KRB_ERROR_PREAUTH_REQUIRED && a->state == KRB_STATE_ASKING) {
+                on_preauth_required(a, error, reply, n);
+        } else if (error->error == KRB_ERROR_WRONG_REALM) {
+                finish_referral(a, error);
+        } else {
+                const struct krb_refusal refusal = {.code = (int32_t)error->error,
+                                                    .e_data = (const uint8_t *)error->e_data.data,
+                                                    .n = error->e_data.length,
+                                                    .preauth = a->state == KRB_STATE_PROVING,
+                                                    .ad = a->config->directory == DIRECTORY_AD};
+                outcome_from_krb(&out, &refusal);
+                krb_finish(a, &out);
+        }
+        krb5_free_error(context, error);
+}
+
+/* A KDC that answers a probe is alive. Its answer, an error that asks for preauthentication, has its time. */
+static void probe_done(struct krb_attempt *a, const uint8_t *reply, size_t n)
+{
+        krb5_context context = a->krb->context;
+        krb5_data data = {.length = (unsigned)n};
+        krb5_error *error = NULL;
+        int64_t skew = 0;
+        char why[80];
+
+        memcpy(&data.data, &reply, sizeof reply); /* libkrb5 lacks the const */
+        if (krb_message_kind(reply, n) == KRB_MESSAGE_ERROR && krb5_rd_error(context, &data, &error) == 0) {
+                skew = (int64_t)(uint32_t)error->stime - loop_wall(a->krb->loop);
+                krb5_free_error(context, error);
+        }
+        if (skew <= CLOCK_SKEW_MAX && skew >= -CLOCK_SKEW_MAX) {
+                krb_finish_reason(a, REASON_OK, "");
+                return;
+        }
+        snprintf(why, sizeof why, "its clock differs from ours by %lld s", (long long)skew);
+        krb_finish_reason(a, REASON_CLOCK_SKEW, why);
+}
+
+void krb_on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
+{
+        struct krb_attempt *a = arg;
+        enum krb_message kind;
+
+        loop_timer_stop(a->timer);
+        if (failure < 0) {
+                krb_transport_failed(a, failure);
+                return;
+        }
+        if (krb_wire_left(a->wire) && a->state == KRB_STATE_PROVING)
+                a->left = true;
+        kind = krb_message_kind(reply, n);
+        if (kind == KRB_MESSAGE_BAD)
+                krb_finish_reason(a, REASON_DC_PROTOCOL, "the KDC's reply is no Kerberos message");
+        else if (!a->password)
+                probe_done(a, reply, n);
+        else if (kind == KRB_MESSAGE_ERROR)
+                on_error(a, reply, n);
+        else
+                on_as_rep(a, reply, n);
+}
