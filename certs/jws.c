@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "certs/jose-internal.h"
+#include "certs/key-holder.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
 
@@ -50,7 +51,9 @@ int jws_sign(const struct key *key, const char *typ, const char *payload, size_t
                 if (out->data)
                         wipe(out->data + start, out->len - start);
                 out->len = start;
-                return error_fail(err, r, "JWS %s: cannot be signed: %s", typ, strerror(-r));
+                return error_fail(err, r, "JWS %s: cannot be signed: %s", typ,
+                                  key_holder_fd(key) < 0 ? strerror(-r)
+                                                         : "the token that holds the key does not answer");
         }
         return 0;
 }

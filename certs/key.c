@@ -14,11 +14,13 @@
 
 #include "certs/crypto.h"
 #include "certs/jose-internal.h"
+#include "certs/key-holder.h"
 #include "connector/base/text.h"
 
 struct key {
         unsigned refs;
         bool has_private;
+        int holder_fd; /* evp's; -1: a key in memory */
         EVP_PKEY *evp;
         uint8_t xy[P256_POINT_LEN];
         char kid[KID_LEN + 1];
@@ -65,22 +67,32 @@ static int spki_pin(const uint8_t xy[P256_POINT_LEN], char pin[KID_LEN + 1])
         return r;
 }
 
-/* Makes a struct key around evp, whose reference it takes on success. */
-static int key_wrap(struct key **ret_key, EVP_PKEY *evp, bool has_private, struct error *err)
+/* Makes a struct key around evp, whose reference it takes on success, and its point. */
+static int key_wrap_point(struct key **ret_key, EVP_PKEY *evp, const uint8_t xy[P256_POINT_LEN],
+                          bool has_private, struct error *err)
 {
         _cleanup_(freep) struct key *key = calloc(1, sizeof(*key));
 
         if (!key)
                 return error_fail(err, -ENOMEM, "key: out of memory");
-        if (crypto_point_export(evp, key->xy) < 0)
-                return error_fail(err, -EBADMSG, "key: is not a P-256 key; Postern uses no other kind");
+        memcpy(key->xy, xy, P256_POINT_LEN);
         if (thumbprint(key->xy, key->kid) < 0 || spki_pin(key->xy, key->pin) < 0)
                 return error_fail(err, -EIO, "key: OpenSSL cannot compute SHA-256");
         key->refs = 1;
+        key->holder_fd = -1;
         key->has_private = has_private;
         key->evp = evp;
         *ret_key = steal(key);
         return 0;
+}
+
+static int key_wrap(struct key **ret_key, EVP_PKEY *evp, bool has_private, struct error *err)
+{
+        uint8_t xy[P256_POINT_LEN];
+
+        if (crypto_point_export(evp, xy) < 0)
+                return error_fail(err, -EBADMSG, "key: is not a P-256 key; Postern uses no other kind");
+        return key_wrap_point(ret_key, evp, xy, has_private, err);
 }
 
 int key_generate(struct key **ret_key, struct error *err)
@@ -132,6 +144,23 @@ const char *key_pin(const struct key *key)
 bool key_has_private(const struct key *key)
 {
         return key->has_private;
+}
+
+int key_holder_fd(const struct key *key)
+{
+        return key->holder_fd;
+}
+
+int key_from_held(struct key **ret_key, EVP_PKEY *evp, const uint8_t xy[P256_POINT_LEN], int fd,
+                  struct error *err)
+{
+        int r = key_wrap_point(ret_key, evp, xy, true, err);
+
+        if (r == 0) {
+                (*ret_key)->holder_fd = fd;
+                EVP_PKEY_up_ref(evp);
+        }
+        return r;
 }
 
 EVP_PKEY *key_evp(const struct key *key)

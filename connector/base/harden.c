@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -68,7 +69,7 @@ static int drop_capabilities(struct error *err)
 }
 
 /* Tries the ways back; each must be refused. */
-static int check_no_way_back(uid_t uid, gid_t gid, struct error *err)
+static int check_no_way_back(uid_t uid, gid_t gid, bool grouped, struct error *err)
 {
         struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
         struct __user_cap_data_struct data[2];
@@ -76,7 +77,7 @@ static int check_no_way_back(uid_t uid, gid_t gid, struct error *err)
         gid_t rg, eg, sg;
 
         if (getresuid(&r, &e, &s) < 0 || r != uid || e != uid || s != uid || getresgid(&rg, &eg, &sg) < 0 ||
-            rg != gid || eg != gid || sg != gid || getgroups(0, NULL) != 0)
+            rg != gid || eg != gid || sg != gid || (!grouped && getgroups(0, NULL) != 0))
                 return error_fail(err, -EPERM, "the change of user did not take hold");
         if (syscall(SYS_capget, &head, data) < 0 || data[0].permitted || data[1].permitted ||
             data[0].inheritable || data[1].inheritable)
@@ -86,7 +87,7 @@ static int check_no_way_back(uid_t uid, gid_t gid, struct error *err)
         return 0;
 }
 
-int harden_become(const char *user, struct error *err)
+static int become(const char *user, bool grouped, struct error *err)
 {
         uid_t uid = (uid_t)-1;
         gid_t gid = (gid_t)-1;
@@ -96,10 +97,20 @@ int harden_become(const char *user, struct error *err)
         int r = find_user(user, &uid, &gid, err);
         if (r < 0)
                 return r;
-        if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        if ((grouped ? initgroups(user, gid) : setgroups(0, NULL)) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
                 return error_fail(err, -errno, "cannot become the user %s: %s", user, strerror(errno));
         r = drop_capabilities(err);
         if (r == 0)
-                r = check_no_way_back(uid, gid, err);
+                r = check_no_way_back(uid, gid, grouped, err);
         return r < 0 ? r : become_undumpable(err);
+}
+
+int harden_become(const char *user, struct error *err)
+{
+        return become(user, false, err);
+}
+
+int harden_become_grouped(const char *user, struct error *err)
+{
+        return become(user, true, err);
 }

@@ -12,3 +12,5 @@ int harden_process(struct error *err);
  * that there is no way back. NULL or not root: nothing. -ENOENT names the missing user and how to make it.
  */
 int harden_become(const char *user, struct error *err);
+/* The same, but with the groups that /etc/group gives the user: for a device or a token's files. */
+int harden_become_grouped(const char *user, struct error *err);
