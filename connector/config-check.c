@@ -162,6 +162,13 @@ int check_service_principal(const char *value, struct error *err)
         return 0;
 }
 
+int check_armor_principal(const char *value, struct error *err)
+{
+        if (strpbrk(value, "@\\ \t"))
+                return error_fail(err, -EINVAL, "'%s' is not NAME or SERVICE/HOST without a realm", value);
+        return 0;
+}
+
 int check_domain_name(const char *value, struct error *err)
 {
         if (!dns_name(value) || !strchr(value, '.'))

@@ -59,6 +59,7 @@ int check_realm(const char *value, struct error *err);
 int check_netbios(const char *value, struct error *err);
 int check_bind_template(const char *value, struct error *err);
 int check_service_principal(const char *value, struct error *err);
+int check_armor_principal(const char *value, struct error *err);
 int check_domain_name(const char *value, struct error *err);
 int check_attribute(const char *value, struct error *err);
 int check_base(const char *value, struct error *err);

@@ -130,6 +130,10 @@ static void relate_kerberos(struct config_parser *p, const struct config_domain 
                              "it must be given where keytab is, allowed: SERVICE/HOST or SERVICE/HOST@REALM");
         if (d->service_principal && lacking(notes, "keytab", d->keytab))
                 domain_fault(p, notes, "service_principal", "it has no use without keytab");
+        if (d->armor_principal && lacking(notes, "keytab", d->keytab))
+                domain_fault(p, notes, "armor_principal", "it has no use without keytab, which must hold its key");
+        if (d->armor_principal && d->keytab && d->n_methods > 0 && d->methods[0] != METHOD_KRB5)
+                domain_fault(p, notes, "armor_principal", "it has no use where krb5 is not the first of methods");
         relate_service_realm(p, d, notes);
 }
 

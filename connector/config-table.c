@@ -219,6 +219,13 @@ const struct config_key config_keys[] = {
                  "checked, like host/connector.corp.example. Without a realm it is one of this domain. With the "
                  "realm of another [domain] that trusts this one, the ticket is fetched through the trust, and "
                  "this domain needs no account of the connector's."},
+        {D("armor_principal", armor_principal), .max = 256, .check = check_armor_principal,
+         .range = "NAME or SERVICE/HOST, without a realm", .otherwise = "sign-ins are not armoured",
+         .help = "Kerberos armouring (FAST, RFC 6113): sign-ins are wrapped under a ticket of this account of the "
+                 "domain, whose key the keytab must hold, too: in Active Directory the service account's own name, "
+                 "elsewhere often service_principal. It hides the exchange, and is what a domain controller that "
+                 "demands armour asks for. Armoured refusals name no cause: a locked account then reads `revoked`. "
+                 "Keys are made by libkrb5 then, at several times the cost."},
         {D("pool_max", pool_max), .type = TYPE_NUMBER, .min = 1, .max = 256, .initial = "16",
          .help = "LDAP connections to one DC."},
         {D("connect_timeout_ms", connect_timeout_ms), .type = TYPE_NUMBER, .min = 100, .max = 15000,

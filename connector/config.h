@@ -56,6 +56,7 @@ struct config_domain {
         char *service_password_file; /* set where service_account is */
         char *keytab;                /* path, or NULL: no Kerberos */
         char *service_principal;     /* or NULL; set where keytab is */
+        char *armor_principal;       /* or NULL */
         uint32_t pool_max, connect_timeout_ms;
 };
 

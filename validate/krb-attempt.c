@@ -18,6 +18,7 @@
 #include "connector/base/cleanup.h"
 #include "connector/base/log.h"
 #include "validate/dns.h"
+#include "validate/krb-armor.h"
 #include "validate/krb-der.h"
 
 #define KDC_PORT 88
@@ -130,6 +131,10 @@ static enum krb_state state_for_request(const struct krb_attempt *a, const krb5_
 {
         bool preauth = true;
 
+        if (a->armored) /* what is inside can't be seen: the first holds no proof, the second does */
+                return a->state == KRB_STATE_WAITING  ? KRB_STATE_ASKING
+                       : a->state == KRB_STATE_ASKING ? KRB_STATE_PROVING
+                                                      : KRB_STATE_DONE;
         if (krb_as_req_has_preauth(&preauth, (const uint8_t *)request->data, request->length) < 0)
                 return KRB_STATE_DONE;
         if (!preauth)
@@ -187,13 +192,23 @@ void krb_step(struct krb_attempt *a, const uint8_t *reply, size_t n)
 static void begin(struct krb_attempt *a)
 {
         struct krb_domain *domain = krb_domain_find(a->krb, a->config);
+        krb5_get_init_creds_opt *options = a->krb->options;
+        const char *why = "";
         krb5_error_code code;
 
         if (!domain && !a->new_password) {
                 krb_finish_reason(a, REASON_INTERNAL, "the domain was never added");
                 return;
         }
-        code = krb5_init_creds_init(a->krb->context, a->client, NULL, NULL, 0, a->krb->options, &a->icc);
+        if (domain && domain->armor && a->password) {
+                a->armored = true;
+                options = krb_armor_options(domain->armor, &why);
+        }
+        if (!options) {
+                krb_finish_reason(a, REASON_ARMOR_UNAVAILABLE, why);
+                return;
+        }
+        code = krb5_init_creds_init(a->krb->context, a->client, NULL, NULL, 0, options, &a->icc);
         if (!code && (a->new_password || !domain->foreign)) /* else a ticket-granting ticket */
                 code = krb5_init_creds_set_service(a->krb->context, a->icc,
                                                    a->new_password ? CHANGE_SERVICE : domain->service_text);
@@ -296,8 +311,6 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         a->deadline = attempt->deadline;
         a->commit = attempt->commit;
         a->commit_arg = attempt->commit_arg;
-        a->kdc_of = attempt->kdc_of;
-        a->kdc_arg = attempt->kdc_arg;
         a->started = loop_now(krb->loop);
         r = loop_timer_new(&a->timer, krb->loop, a->id[0] ? a->id : NULL, on_timer, a);
         if (r < 0) {

@@ -31,8 +31,7 @@ struct krb_attempt {
         const struct secret *new_password; /* a change of password, or NULL */
         struct krb_change *change;
         struct krb_ticket *ticket;
-        krb_kdc_fn *kdc_of;
-        void *kdc_arg;
+        bool armored; /* requests and answers are wrapped (FAST), and libkrb5 reads them */
         krb5_principal client;
         uint64_t deadline, started;
         enum krb_state state;

@@ -85,33 +85,19 @@ static void judge(struct krb_attempt *a, struct krb_domain *domain, krb5_creds *
         krb_finish(a, &out);
 }
 
-static void on_ticket(void *arg, const struct krb_ticket_result *result)
+static void on_ticket(void *arg, krb5_creds *creds, const char *why)
 {
         struct krb_attempt *a = arg;
         struct krb_domain *domain = krb_domain_find(a->krb, a->config);
         struct outcome out = {.reason = REASON_TRUST_FAILURE, .counted = COUNTED_NO};
 
-        if (result->creds && domain) {
-                judge(a, domain, result->creds);
+        if (creds && domain) {
+                judge(a, domain, creds);
                 return;
         }
         snprintf(out.context, sizeof out.context, "no ticket for %.100s: %.100s",
-                 domain ? domain->service_text : "?", domain ? result->why : "the domain is gone");
+                 domain ? domain->service_text : "?", domain ? why : "the domain is gone");
         krb_finish(a, &out);
-}
-
-/* The account's own KDC, or one that the caller knows. */
-static int kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
-                  socklen_t *ret_len)
-{
-        const struct krb_attempt *a = arg;
-
-        if (strcmp(realm, a->config->realm) == 0 && nth == 0) {
-                *ret_address = a->address;
-                *ret_len = a->address_len;
-                return 0;
-        }
-        return a->kdc_of ? a->kdc_of(a->kdc_arg, realm, nth, ret_address, ret_len) : -ENOENT;
 }
 
 /* The service is of another realm: asks its KDC for the ticket, through those on the way. */
@@ -120,9 +106,7 @@ static void fetch_ticket(struct krb_attempt *a, const struct krb_domain *domain,
         const struct krb_ticket_request request = {.tgt = tgt,
                                                    .service = domain->service,
                                                    .id = a->id,
-                                                   .deadline = a->deadline,
-                                                   .kdc_of = kdc_of,
-                                                   .kdc_arg = a};
+                                                   .deadline = a->deadline};
         int r;
 
         krb_wire_done(a);
@@ -304,6 +288,68 @@ static void probe_done(struct krb_attempt *a, const uint8_t *reply, size_t n)
         krb_finish_reason(a, REASON_CLOCK_SKEW, why);
 }
 
+/* Within armour libkrb5 makes the key itself: the KDC's hints can be read by nobody else. */
+static bool feed_password(struct krb_attempt *a)
+{
+        krb5_error_code code;
+
+        if (a->commit)
+                a->commit(a->commit_arg);
+        code = krb5_init_creds_set_password(a->krb->context, a->icc, secret_text(a->password));
+        if (code)
+                krb_finish_code(a, REASON_INTERNAL, "the password", code);
+        return !code;
+}
+
+/* An armoured error: libkrb5 finds the code inside; what it wants to send after a proof is not sent. No NTSTATUS
+ * comes with it, so it can't tell a lockout from other states. */
+static void on_armored_error(struct krb_attempt *a, const uint8_t *reply, size_t n)
+{
+        krb5_context context = a->krb->context;
+        krb5_data in = {.length = (unsigned)n}, request = {0}, realm = {0};
+        struct krb_refusal refusal = {.preauth = a->state == KRB_STATE_PROVING};
+        struct outcome out = {0};
+        unsigned flags = 0;
+        krb5_error_code code;
+
+        memcpy(&in.data, &reply, sizeof reply); /* libkrb5 lacks the const */
+        code = krb5_init_creds_step(context, a->icc, &in, &request, &realm, &flags);
+        krb5_free_data_contents(context, &request);
+        krb5_free_data_contents(context, &realm);
+        if (!code)
+                code = KRB5KDC_ERR_PREAUTH_FAILED; /* it would try another way */
+        if (code < KRB5KDC_ERR_NONE || code > KRB5KDC_ERR_NONE + 127) {
+                krb_step_failed(a, code);
+                return;
+        }
+        refusal.code = (int32_t)(code - KRB5KDC_ERR_NONE);
+        outcome_from_krb(&out, &refusal);
+        krb_finish(a, &out);
+}
+
+/* Whether the reply asks for a proof; another armoured error is taken to its end. */
+static bool asks_for_proof(struct krb_attempt *a, const uint8_t *reply, size_t n)
+{
+        krb5_data data = {.length = (unsigned)n};
+        krb5_error *error = NULL;
+        bool asks;
+
+        memcpy(&data.data, &reply, sizeof reply); /* libkrb5 lacks the const */
+        if (krb5_rd_error(a->krb->context, &data, &error) != 0)
+                return false;
+        asks = error->error == KRB_ERROR_PREAUTH_REQUIRED && a->state == KRB_STATE_ASKING;
+        krb5_free_error(a->krb->context, error);
+        return asks;
+}
+
+static void on_armored(struct krb_attempt *a, enum krb_message kind, const uint8_t *reply, size_t n)
+{
+        if (kind == KRB_MESSAGE_ERROR && !asks_for_proof(a, reply, n))
+                on_armored_error(a, reply, n);
+        else if (a->state != KRB_STATE_ASKING || feed_password(a))
+                krb_step(a, reply, n);
+}
+
 void krb_on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
 {
         struct krb_attempt *a = arg;
@@ -321,6 +367,8 @@ void krb_on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
                 krb_finish_reason(a, REASON_DC_PROTOCOL, "the KDC's reply is no Kerberos message");
         else if (!a->password)
                 probe_done(a, reply, n);
+        else if (a->armored)
+                on_armored(a, kind, reply, n);
         else if (kind == KRB_MESSAGE_ERROR)
                 on_error(a, reply, n);
         else

@@ -9,24 +9,18 @@
 #include "validate/krb.h"
 
 #define KRB_TICKET_REQUESTS_MAX 10 /* over all realms */
-#define KRB_TICKET_KDCS_MAX 3      /* of one realm that are tried for one request */
 
 struct krb_ticket;
 
-struct krb_ticket_result {
-        krb5_creds *creds; /* for the service; NULL: there is none. The callee's to copy */
-        const char *why;   /* where there is none */
-};
-/* Called once, from the loop; the callee frees the ticket. */
-typedef void krb_ticket_fn(void *arg, const struct krb_ticket_result *result);
+/* creds: for the service; NULL: there are none, and why says so. The callee's to copy. Called once, from the loop;
+ * the callee frees the ticket. */
+typedef void krb_ticket_fn(void *arg, krb5_creds *creds, const char *why);
 
 struct krb_ticket_request {
         krb5_creds *tgt;        /* borrowed during the call */
         krb5_principal service; /* borrowed during the call */
         const char *id;
         uint64_t deadline;
-        krb_kdc_fn *kdc_of;
-        void *kdc_arg;
 };
 
 /* 0, -ENOMEM, -EBADMSG where libkrb5 does not take the ticket. */

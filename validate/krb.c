@@ -18,6 +18,9 @@
 
 #include "connector/base/cleanup.h"
 #include "connector/base/text.h"
+#include "validate/krb-armor.h"
+
+#define ARMOR_LIFE_S (10 * 3600) /* the KDC may give less */
 
 /* The whole of what libkrb5 may read: section, relation, value. Every other question is answered "not set".
  */
@@ -50,8 +53,11 @@ static const struct {
          "aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha384-192 "
          "aes128-cts-hmac-sha256-128"},
         {"libdefaults", "preferred_preauth_types", NULL, "2"},
-        {"plugins", "clpreauth", "enable_only", "encrypted_timestamp"},
+        /* the second works within armour only */
+        {"plugins", "clpreauth", "enable_only", "encrypted_timestamp encrypted_challenge"},
 };
+
+#define PROFILE_VALUES_MAX 4
 
 static const char *profile_lookup(const char *const *names)
 {
@@ -68,33 +74,39 @@ static const char *profile_lookup(const char *const *names)
         return NULL;
 }
 
-/* Answers one question of libkrb5 with a NULL-terminated list of one value. */
-static long profile_get(void *data, const char *const *names, char ***ret_values)
-{
-        const char *value = profile_lookup(names);
-        char **values;
-
-        (void)data;
-        if (!value)
-                return PROF_NO_RELATION;
-        values = calloc(2, sizeof *values);
-        if (!values)
-                return ENOMEM;
-        values[0] = strdup(value);
-        if (!values[0]) {
-                free(values);
-                return ENOMEM;
-        }
-        *ret_values = values;
-        return 0;
-}
-
 static void profile_free(void *data, char **values)
 {
         (void)data;
         for (char **v = values; v && *v; v++)
                 free(*v);
         free(values);
+}
+
+/* Answers one question of libkrb5 with a NULL-terminated list: plugins' names are separate values. */
+static long profile_get(void *data, const char *const *names, char ***ret_values)
+{
+        const char *value = profile_lookup(names);
+        bool several = names[0] && strcmp(names[0], "plugins") == 0;
+        char **values;
+
+        (void)data;
+        if (!value)
+                return PROF_NO_RELATION;
+        values = calloc(PROFILE_VALUES_MAX + 1, sizeof *values);
+        for (size_t i = 0; values && *value && i < PROFILE_VALUES_MAX; i++) {
+                size_t n = several ? strcspn(value, " ") : strlen(value);
+
+                values[i] = strndup(value, n);
+                if (!values[i]) {
+                        profile_free(NULL, values);
+                        return ENOMEM;
+                }
+                value += n + (value[n] == ' ');
+        }
+        if (!values)
+                return ENOMEM;
+        *ret_values = values;
+        return 0;
 }
 
 /* krb5_init_context reads KRB5_TRACE even in its secure mode, so the variables go away before. */
@@ -134,7 +146,12 @@ static krb5_error_code context_new(struct krb *krb)
         code = krb5_set_trace_callback(krb->context, NULL, NULL);
         if (code && code != KRB5_TRACE_NOSUPP)
                 return code;
-        return krb5_get_init_creds_opt_alloc(krb->context, &krb->options);
+        code = krb5_get_init_creds_opt_alloc(krb->context, &krb->options);
+        if (!code)
+                code = krb5_get_init_creds_opt_alloc(krb->context, &krb->armor_options);
+        if (!code)
+                krb5_get_init_creds_opt_set_tkt_life(krb->armor_options, ARMOR_LIFE_S);
+        return code;
 }
 
 int krb_new(struct krb **ret, struct loop *loop, struct error *err)
@@ -162,8 +179,12 @@ static void domain_free(struct krb *krb, struct krb_domain *domain)
 {
         if (!domain)
                 return;
+        krb_armor_free(domain->armor);
+        free(domain->armor_principal);
         if (domain->keytab)
                 krb5_kt_close(krb->context, domain->keytab);
+        if (domain->armor_keytab)
+                krb5_kt_close(krb->context, domain->armor_keytab);
         krb5_free_principal(krb->context, domain->service);
         free(domain->name);
         free(domain->realm);
@@ -184,12 +205,36 @@ struct krb *krb_free(struct krb *krb)
         }
         if (krb->options)
                 krb5_get_init_creds_opt_free(krb->context, krb->options);
+        if (krb->armor_options)
+                krb5_get_init_creds_opt_free(krb->context, krb->armor_options);
         if (krb->context)
                 krb5_free_context(krb->context);
         if (krb->profile)
                 profile_release(krb->profile);
         free(krb);
         return NULL;
+}
+
+void krb_set_kdcs(struct krb *krb, krb_kdc_fn *kdc_of, void *arg)
+{
+        krb->kdc_of = kdc_of;
+        krb->kdc_arg = arg;
+}
+
+krb5_error_code krb_memory_ccache(krb5_ccache *ret, krb5_context context, krb5_creds *creds)
+{
+        krb5_ccache ccache = NULL;
+        krb5_error_code code = krb5_cc_new_unique(context, "MEMORY", NULL, &ccache);
+
+        if (!code)
+                code = krb5_cc_initialize(context, ccache, creds->client);
+        if (!code)
+                code = krb5_cc_store_cred(context, ccache, creds);
+        if (code && ccache)
+                krb5_cc_destroy(context, ccache);
+        else if (!code)
+                *ret = ccache;
+        return code;
 }
 
 krb5_error_code krb_memory_keytab(krb5_keytab *ret, struct krb *krb)
@@ -206,9 +251,9 @@ bool krb_enctype_is_aes(krb5_enctype enctype)
                enctype == ENCTYPE_AES256_CTS_HMAC_SHA384_192 || enctype == ENCTYPE_AES128_CTS_HMAC_SHA256_128;
 }
 
-/* Copies the AES keys of service from one keytab to another and counts them. */
+/* Copies the AES keys of a principal from one keytab to another and counts them. */
 static krb5_error_code keys_copy(krb5_context context, krb5_keytab from, krb5_keytab to,
-                                 krb5_principal service, size_t *ret_n)
+                                 krb5_const_principal principal, size_t *ret_n)
 {
         krb5_kt_cursor cursor;
         krb5_keytab_entry entry;
@@ -218,7 +263,7 @@ static krb5_error_code keys_copy(krb5_context context, krb5_keytab from, krb5_ke
         if (code)
                 return code;
         while (!(code = krb5_kt_next_entry(context, from, &entry, &cursor))) {
-                bool wanted = krb5_principal_compare(context, entry.principal, service) &&
+                bool wanted = krb5_principal_compare(context, entry.principal, principal) &&
                               krb_enctype_is_aes(entry.key.enctype);
 
                 if (wanted)
@@ -235,9 +280,10 @@ static krb5_error_code keys_copy(krb5_context context, krb5_keytab from, krb5_ke
         return end;
 }
 
-/* Reads the configured keytab into a fresh memory keytab; KRB5_KT_NOTFOUND when it lacks an AES key of the
- * service. */
-static krb5_error_code keys_load(struct krb *krb, const struct krb_domain *domain, krb5_keytab *ret)
+/* The AES keys of a principal of the configured keytab, in a fresh memory keytab; KRB5_KT_NOTFOUND when it has
+ * none. */
+static krb5_error_code keys_of(struct krb *krb, const struct krb_domain *domain, krb5_const_principal principal,
+                               krb5_keytab *ret)
 {
         krb5_keytab from = NULL, to = NULL;
         krb5_error_code code = krb5_kt_resolve(krb->context, domain->keytab_source, &from);
@@ -247,7 +293,7 @@ static krb5_error_code keys_load(struct krb *krb, const struct krb_domain *domai
                 return code;
         code = krb_memory_keytab(&to, krb);
         if (!code)
-                code = keys_copy(krb->context, from, to, domain->service, &n);
+                code = keys_copy(krb->context, from, to, principal, &n);
         if (!code && n == 0)
                 code = KRB5_KT_NOTFOUND;
         krb5_kt_close(krb->context, from);
@@ -258,17 +304,40 @@ static krb5_error_code keys_load(struct krb *krb, const struct krb_domain *domai
         return code;
 }
 
-krb5_error_code krb_domain_reload(struct krb *krb, struct krb_domain *domain)
+/* Reads the configured keytab: both kinds of keys, or none. */
+static krb5_error_code keys_load(struct krb *krb, struct krb_domain *domain)
 {
-        krb5_keytab fresh = NULL;
-        krb5_error_code code = keys_load(krb, domain, &fresh);
+        krb5_keytab service = NULL, armor = NULL;
+        krb5_principal principal = NULL;
+        krb5_error_code code = keys_of(krb, domain, domain->service, &service);
 
-        if (code)
+        if (!code && domain->armor_principal) {
+                code = krb_armor_principal(&principal, krb, domain);
+                if (!code)
+                        code = keys_of(krb, domain, principal, &armor);
+                krb5_free_principal(krb->context, principal);
+        }
+        if (code) {
+                if (service)
+                        krb5_kt_close(krb->context, service);
                 return code;
+        }
         if (domain->keytab)
                 krb5_kt_close(krb->context, domain->keytab);
-        domain->keytab = fresh;
+        if (domain->armor_keytab)
+                krb5_kt_close(krb->context, domain->armor_keytab);
+        domain->keytab = service;
+        domain->armor_keytab = armor;
         return 0;
+}
+
+krb5_error_code krb_domain_reload(struct krb *krb, struct krb_domain *domain)
+{
+        krb5_error_code code = keys_load(krb, domain);
+
+        if (!code && domain->armor)
+                krb_armor_retry(domain->armor);
+        return code;
 }
 
 struct krb_domain *krb_domain_find(struct krb *krb, const struct domain_config *config)
@@ -312,7 +381,10 @@ static int fail_keytab(struct error *err, struct krb *krb, const struct domain_c
                        krb5_error_code code)
 {
         const char *text = krb5_get_error_message(krb->context, code);
-        const char *why = code == KRB5_KT_NOTFOUND ? "it holds no AES key of the service principal" : text;
+        const char *why = code != KRB5_KT_NOTFOUND ? text
+                          : config->armor_principal
+                                  ? "it lacks an AES key of the service principal or of armor_principal"
+                                  : "it holds no AES key of the service principal";
         int r;
 
         if (config->directory == DIRECTORY_GENERIC)
@@ -337,15 +409,18 @@ static int domain_fill(struct krb *krb, struct krb_domain *domain, const struct 
         krb5_error_code code;
 
         if (text_set(&domain->name, config->name) < 0 || text_set(&domain->realm, config->realm) < 0 ||
-            text_set(&domain->keytab_source, config->keytab) < 0)
+            text_set(&domain->keytab_source, config->keytab) < 0 ||
+            (config->armor_principal && text_set(&domain->armor_principal, config->armor_principal) < 0))
                 return error_fail(err, -ENOMEM, "domain %s: out of memory", config->name);
         code = service_parse(krb, domain, config);
         if (code)
                 return fail_krb(err, krb->context, code, "service_principal");
-        code = keys_load(krb, domain, &domain->keytab);
+        code = keys_load(krb, domain);
         if (code)
                 return fail_keytab(err, krb, config, code);
-        return 0;
+        return config->armor_principal
+                       ? krb_armor_new(&domain->armor, krb, domain, err)
+                       : 0;
 }
 
 int krb_domain_add(struct krb *krb, const struct domain_config *config, struct error *err)

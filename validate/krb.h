@@ -18,7 +18,10 @@ struct krb_domain {
         char *service_text;  /* host/connector.corp.example@CORP.EXAMPLE, krb5's quoting */
         krb5_principal service;
         bool foreign; /* the service is of another realm, whose trust is to be used */
-        krb5_keytab keytab;
+        krb5_keytab keytab;       /* of service alone: libkrb5 opens a ticket with whatever key of it fits */
+        krb5_keytab armor_keytab; /* of armor_principal alone */
+        char *armor_principal;    /* NULL: no armour */
+        struct krb_armor *armor; /* NULL: sign-ins go without */
 };
 
 #define KRB_SLOTS 32 /* sign-ins under way with one KDC */
@@ -44,6 +47,9 @@ struct krb {
         struct _profile_t *profile;
         krb5_context context;
         krb5_get_init_creds_opt *options;
+        krb5_get_init_creds_opt *armor_options; /* of the connector's own exchanges */
+        krb_kdc_fn *kdc_of;                     /* NULL: no KDC is known */
+        void *kdc_arg;
         unsigned long serial; /* makes names of memory keytabs unique */
         TAILQ_HEAD(, krb_domain) domains;
         TAILQ_HEAD(, krb_kdc) kdcs;
@@ -66,6 +72,8 @@ krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
                                   const struct domain_config *config, const struct name *name);
 /* The kinds of keys we accept, RC4 and DES are none. */
 bool krb_enctype_is_aes(krb5_enctype enctype);
+/* A memory cache of its own with creds in it, for their client; krb5_cc_destroy wipes it. 0 or a krb5 code. */
+krb5_error_code krb_memory_ccache(krb5_ccache *ret, krb5_context context, krb5_creds *creds);
 /* A memory keytab under a name nobody used before; krb5_kt_close destroys it. 0 or a krb5 code. */
 krb5_error_code krb_memory_keytab(krb5_keytab *ret, struct krb *krb);
 /*

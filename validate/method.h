@@ -33,9 +33,6 @@ struct attempt {
          */
         void (*commit)(void *arg);
         void *commit_arg;
-        /* Kerberos across realms; NULL: none is known. */
-        krb_kdc_fn *kdc_of;
-        void *kdc_arg;
 };
 
 /* left: whether the password (or a request keyed with it) was handed to a socket. Called once, from the loop.
@@ -64,6 +61,8 @@ struct krb;
 struct krb_attempt;
 int krb_new(struct krb **ret, struct loop *loop, struct error *err);
 struct krb *krb_free(struct krb *krb);
+/* How requests that hold no password find KDCs: for trusts and armour. */
+void krb_set_kdcs(struct krb *krb, krb_kdc_fn *kdc_of, void *arg);
 /* Checks keytab and principal of a domain; err says what is missing and how to make it. */
 int krb_domain_add(struct krb *krb, const struct domain_config *domain, struct error *err);
 int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,

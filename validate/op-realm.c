@@ -18,11 +18,10 @@ size_t op_find_realm(const struct validate *v, const char *realm)
         return i;
 }
 
-int op_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
+int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
               socklen_t *ret_len)
 {
-        const struct validate_op *op = arg;
-        struct validate *v = op->v;
+        struct validate *v = arg;
         size_t i = op_find_realm(v, realm);
         struct dns_address address;
         uint32_t tried = 0;

@@ -93,8 +93,8 @@ void op_looked_up(struct validate_op *op, enum reason reason);
 
 /* op-realm.c. The domain whose realm this is, or n_domains. */
 size_t op_find_realm(const struct validate *v, const char *realm);
-/* krb_kdc_fn; arg is the operation. */
-int op_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
+/* krb_kdc_fn; arg is the validator. */
+int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
               socklen_t *ret_len);
 
 /* A DC was found silent: what waits for it goes on elsewhere, or ends where it has the password. */

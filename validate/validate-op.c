@@ -317,8 +317,6 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .deadline = op->deadline,
                 .commit = on_commit,
                 .commit_arg = t,
-                .kdc_of = op_kdc_of,
-                .kdc_arg = op,
         };
         struct outcome outcome = {.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
         int r;

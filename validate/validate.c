@@ -43,6 +43,8 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
                 r = krb_new(&v->tools.krb, v->loop, err);
         if (r < 0)
                 return r;
+        if (v->tools.krb)
+                krb_set_kdcs(v->tools.krb, validate_kdc_of, v);
         if (domain->methods[0] == METHOD_KRB5)
                 r = krb_domain_add(v->tools.krb, domain, err);
         if (r == 0 && (domain->methods[0] == METHOD_LDAP || domain->alternate_id)) {

@@ -58,6 +58,7 @@ struct domain_config {
         const struct secret *service_password;           /* borrowed until validate_free */
         const char *keytab;            /* krb5 name: "FILE:/path", "MEMORY:x"; NULL: no Kerberos */
         const char *service_principal; /* in the keytab: host/connector.corp.example */
+        const char *armor_principal;   /* in the keytab, too: sign-ins are armoured (FAST) with its ticket; or NULL */
         unsigned pool_max;             /* LDAP connections per DC; 0: 16 */
         uint32_t connect_timeout_ms;   /* 0: 2000; connect and handshake with one DC */
 };

@@ -64,6 +64,7 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
                 .search_base = keep(d, from->search_base, &ok),
                 .service_account = keep(d, from->service_account, &ok),
                 .service_principal = keep(d, from->service_principal, &ok),
+                .armor_principal = keep(d, from->armor_principal, &ok),
                 .pool_max = from->pool_max,
                 .connect_timeout_ms = from->connect_timeout_ms,
         };

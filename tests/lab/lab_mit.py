@@ -13,6 +13,7 @@ import lab_system as system
 
 PORT = 8088
 FAR_PORT = 8089
+SHORT_LIFE = 9
 WORKERS = 32
 # label -> (principal, options of addprinc, KRB-ERROR code or OK for the right password)
 STATES = {
@@ -104,7 +105,10 @@ def prepare():
         trust = f'addprinc -pw {table.new_password()} krbtgt/{table.MIT_REALM}@{table.MIT_FAR_REALM}'
         script = [trust] + [f'addprinc -pw {accounts[label]["password"]} {options} {name}'
                   for label, (name, options, _) in users().items()]
-        script += [f'addprinc -randkey {table.MIT_SERVICE}', f'ktadd -k {d}/connector.keytab {table.MIT_SERVICE}']
+        script += [f'addprinc -randkey {table.MIT_SERVICE}', f'ktadd -k {d}/connector.keytab {table.MIT_SERVICE}',
+                   # its tickets live so shortly that a test sees them renewed
+                   f'addprinc -randkey -maxlife "{SHORT_LIFE} seconds" short',
+                   f'ktadd -k {d}/connector.keytab short']
         make_realm(table.MIT_REALM, script, env)
         if not os.path.exists(f'{d}/connector.keytab'):
             raise system.LabError('kadmin.local made no keytab')
@@ -133,6 +137,7 @@ def up(folder, address, options):
                                   KRB5_KDC_PROFILE=os.path.join(d, 'kdc.conf'))
     system.wait_ready(process, folder, 'mit', lambda: system.accepts(address, PORT))
     info = {'address': address, 'host': 'kdc1.mit.example', 'domain': 'mit.example', 'realm': table.MIT_REALM,
-            'kdc_port': PORT, 'far_realm': table.MIT_FAR_REALM, 'far_port': FAR_PORT, 'keytab': os.path.join(d, 'connector.keytab'), 'service': table.MIT_SERVICE,
+            'kdc_port': PORT, 'short_principal': 'short', 'short_life': SHORT_LIFE,
+            'far_realm': table.MIT_FAR_REALM, 'far_port': FAR_PORT, 'keytab': os.path.join(d, 'connector.keytab'), 'service': table.MIT_SERVICE,
             'users_count': table.PEER_USERS, 'pid': process.pid}
     return info, accounts

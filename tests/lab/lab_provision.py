@@ -181,6 +181,9 @@ def add_service(domain, folder):
                    msDS__SupportedEncryptionTypes='24')
     domain.db.setpassword('(sAMAccountName=svc-postern)', table.new_password())
     domain.export_keytab(os.path.join(folder, 'connector.keytab'), table.SERVICE_SPN)
+    # the account's own name, too: a client of the KDC, for armour
+    domain.export_keytab(os.path.join(folder, 'armor.keytab'), table.SERVICE_SPN)
+    domain.export_keytab(os.path.join(folder, 'armor.keytab'), 'svc-postern')
 
 
 def main():

@@ -108,10 +108,11 @@ def up(folder, address, options):
     issuer = lab_certs.issuer_file(folder, DC1.certificate(options.cert))
     system.wait_ready(process, folder, 'samba', lambda: is_ready(address, DC1, issuer, accounts['admin']))
     keytab = os.path.join(folder, 'samba', 'connector.keytab')
+    armor_keytab = os.path.join(folder, 'samba', 'armor.keytab')
     info = {
         'address': address, 'host': table.DC_HOST, 'domain': table.DOMAIN, 'realm': table.REALM,
         'netbios': table.NETBIOS, 'suffix': table.ALT_SUFFIX, 'base': table.BASE, 'ldaps_port': 636,
-        'ldap_port': 389, 'kdc_port': 88, 'keytab': keytab, 'service': table.SERVICE_SPN,
+        'ldap_port': 389, 'kdc_port': 88, 'keytab': keytab, 'armor_keytab': armor_keytab, 'armor_principal': 'svc-postern', 'service': table.SERVICE_SPN,
         'domain_sid': accounts['domain_sid'], 'service_sid': accounts['service_sid'],
         'lockout_threshold': table.LOCKOUT_THRESHOLD, 'issuer': issuer, 'pid': process.pid,
     }

@@ -143,8 +143,8 @@ static void on_done(void *arg, const struct outcome *outcome)
         end->reason = outcome->reason;
 }
 
-static void ask(struct rig *rig, const char *name, const struct masked *password,
-                const struct masked *new_password, enum reason reason)
+static enum reason ask_for(struct rig *rig, const char *name, const struct masked *password,
+                           const struct masked *new_password)
 {
         struct validate_request request = {
                 .id = "0123456789abcdef",
@@ -160,7 +160,13 @@ static void ask(struct rig *rig, const char *name, const struct masked *password
                 unmask(&request.new_password, new_password);
         assert_int_equal(validate_start(&op, rig->v, &request, on_done, &end), 0);
         rig_until(rig, &end.calls, 1, 15000);
-        assert_string_equal(reason_info(end.reason)->id, reason_info(reason)->id);
+        return end.reason;
+}
+
+static void ask(struct rig *rig, const char *name, const struct masked *password,
+                const struct masked *new_password, enum reason reason)
+{
+        assert_string_equal(reason_info(ask_for(rig, name, password, new_password))->id, reason_info(reason)->id);
 }
 
 static void sign_in(struct rig *rig, const char *name, const struct masked *password, enum reason reason)
@@ -169,18 +175,23 @@ static void sign_in(struct rig *rig, const char *name, const struct masked *pass
 }
 
 /* Right and wrong, several times, on pooled connections; the pools stay open while the memory is searched. */
-static void leaves_nothing(struct rig *rig, const char *name, const struct masked *right)
+static void right_and_wrong(struct rig *rig, const char *name, const struct masked *right)
 {
         struct masked wrong;
 
         make(&wrong);
-        rig_start_ready(rig, 1);
         for (int i = 0; i < 3; i++) {
                 sign_in(rig, name, right, REASON_OK);
                 sign_in(rig, name, &wrong, REASON_WRONG_PASSWORD);
         }
         assert_int_equal(secret_arena_in_use(), GUARD_SLOTS);
         assert_int_equal(search(right) + search(&wrong), 0);
+}
+
+static void leaves_nothing(struct rig *rig, const char *name, const struct masked *right)
+{
+        rig_start_ready(rig, 1);
+        right_and_wrong(rig, name, right);
 }
 
 static void test_ldap(void **state)
@@ -211,6 +222,29 @@ static void test_krb5(void **state)
         leaves_nothing(rig, lab_get("GOOD2_UPN"), &right);
 }
 
+/* Within armour libkrb5 has the password, too, and makes the key itself. */
+static void test_armor(void **state)
+{
+        struct rig *rig = *state;
+        struct masked right;
+        uint64_t end;
+
+        take(&right, "GOOD3");
+        rig_samba(rig, 0);
+        snprintf(keytab, sizeof keytab, "FILE:%s", lab_get("AD_ARMOR_KEYTAB"));
+        rig->domains[0].methods[0] = METHOD_KRB5;
+        rig->domains[0].keytab = keytab;
+        rig->domains[0].service_principal = lab_get("AD_SERVICE");
+        rig->domains[0].armor_principal = lab_get("AD_ARMOR_PRINCIPAL");
+        rig_start_ready(rig, 1);
+        end = loop_now(rig->loop) + 5000;
+        while (ask_for(rig, lab_get("GOOD3_UPN"), &right, NULL) == REASON_ARMOR_UNAVAILABLE) {
+                assert_true(loop_now(rig->loop) < end);
+                rig_spin(rig, 20);
+        }
+        right_and_wrong(rig, lab_get("GOOD3_UPN"), &right);
+}
+
 /* Neither the old password nor the new one, whether it was taken or refused. */
 static void test_change(void **state)
 {
@@ -237,6 +271,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_ldap, rig_set_up, rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_krb5, rig_set_up, rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_change, rig_set_up, rig_tear_down),
+                cmocka_unit_test_setup_teardown(test_armor, rig_set_up, rig_tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
