@@ -262,6 +262,14 @@ static int files_of(const struct supervisor *s, const struct config *config, enu
         return -EINVAL;
 }
 
+int files_keytab(const struct supervisor *s, const struct config_domain *domain, files_hand_fn *fn, void *arg,
+                 struct error *err)
+{
+        struct handing h = {s, s->config, fn, arg, err};
+
+        return in_key(&h, "keytab", hand_keytab(&h, domain));
+}
+
 int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)
 {
         return files_of(s, s->config, id, fn, arg, err);

@@ -210,6 +210,7 @@ static void start_all(struct supervisor *s)
 {
         static const enum child_id order[CHILD_N] = {CHILD_LEDGER, CHILD_VALIDATOR, CHILD_LINK};
 
+        watch_begin(s->watch);
         for (size_t i = 0; i < CHILD_N; i++)
                 try_start(&s->children[order[i]]);
 }
@@ -476,6 +477,8 @@ static int set_up(struct supervisor *s)
                 r = loop_timer_new(&s->drain_timer, s->loop, NULL, on_drain_end, s);
         if (r == 0)
                 r = loop_timer_new(&s->watchdog, s->loop, NULL, on_watchdog, s);
+        if (r == 0)
+                r = watch_new(&s->watch, s);
         for (size_t i = 0; r == 0 && i < CHILD_N; i++) {
                 s->children[i].supervisor = s;
                 s->children[i].id = (enum child_id)i;
@@ -494,6 +497,7 @@ static void tear_down(struct supervisor *s)
                 s->signals[i] = loop_signal_free(s->signals[i]);
         s->drain_timer = loop_timer_free(s->drain_timer);
         s->watchdog = loop_timer_free(s->watchdog);
+        s->watch = watch_free(s->watch);
         s->loop = loop_free(s->loop);
         s->config = config_free(s->config);
         s->next_config = config_free(s->next_config);

@@ -23,6 +23,7 @@ enum child_state {
 };
 
 struct supervisor;
+struct watch;
 
 struct child {
         struct supervisor *supervisor;
@@ -60,6 +61,7 @@ struct supervisor {
         int exit_code;
         uint64_t drain_until;
         struct loop_timer *drain_timer, *watchdog;
+        struct watch *watch;
         struct loop_signal *signals[4];
         int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
         char boot[32];
@@ -83,6 +85,15 @@ void child_end(struct child *child);
 /* Whether the process has ended; notes how. */
 bool child_reap(struct child *child);
 
+/* Hands the domain's keytab on anew. -errno with err where it can't be. */
+int child_hand_keytab(struct child *child, const struct config_domain *domain, struct error *err);
+
+/* supervisor-watch.c: keytabs that change. 0 or -errno. */
+int watch_new(struct watch **ret, struct supervisor *s);
+struct watch *watch_free(struct watch *watch);
+/* Before the children get s->config's files: what changes from here on is handed on. */
+void watch_begin(struct watch *watch);
+
 /* supervisor.c, called by supervisor-child.c */
 void supervisor_child_ready(struct child *child);
 void supervisor_child_drained(struct child *child);
@@ -96,6 +107,9 @@ int files_prepare(struct supervisor *s, struct error *err);
 /* Binds the control socket of s->config anew. */
 int files_bind_control(struct supervisor *s, struct error *err);
 typedef int files_hand_fn(void *arg, const char *name, int fd, struct error *err); /* fd stays the caller's */
+/* Opens the domain's keytab and hands it on. */
+int files_keytab(const struct supervisor *s, const struct config_domain *domain, files_hand_fn *fn, void *arg,
+                 struct error *err);
 /* Opens each file of this child and hands it on. */
 int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err);
 /* As root: whether the user of this child is there, isn't root and isn't another child's; err with the

@@ -449,6 +449,26 @@ int krb_domain_add(struct krb *krb, const struct domain_config *config, struct e
         return 0;
 }
 
+int krb_set_keytab(struct krb *krb, const struct domain_config *config, const char *keytab, struct error *err)
+{
+        struct krb_domain *domain = krb_domain_find(krb, config);
+        krb5_error_code code;
+        char *old;
+
+        if (!domain)
+                return error_fail(err, -ENOENT, "domain %s was never added", config->name);
+        old = domain->keytab_source;
+        domain->keytab_source = strdup(keytab);
+        code = domain->keytab_source ? krb_domain_reload(krb, domain) : ENOMEM;
+        if (code) {
+                free(domain->keytab_source);
+                domain->keytab_source = old;
+                return fail_keytab(err, krb, config, code);
+        }
+        free(old);
+        return 0;
+}
+
 /*
  * Samba's KDC parses the text inside an enterprise name ("good\0@corp.example" finds good), and AD allows
  * neither character in names, so they never reach a DC of AD. A principal of MIT's may hold anything: it is

@@ -65,6 +65,8 @@ struct krb *krb_free(struct krb *krb);
 void krb_set_kdcs(struct krb *krb, krb_kdc_fn *kdc_of, void *arg);
 /* Checks keytab and principal of a domain; err says what is missing and how to make it. */
 int krb_domain_add(struct krb *krb, const struct domain_config *domain, struct error *err);
+/* Reads the domain's keys from another keytab; the old ones stay where that fails. -ENOENT, -ENOMEM with err. */
+int krb_set_keytab(struct krb *krb, const struct domain_config *domain, const char *keytab, struct error *err);
 int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
                       attempt_done_fn *fn, void *arg);
 void krb_attempt_cancel(struct krb_attempt *a);

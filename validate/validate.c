@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "validate/validate-internal.h"
 
@@ -140,6 +141,15 @@ struct validate *validate_free(struct validate *v)
         config_copy_free(v->copy);
         free(v);
         return NULL;
+}
+
+int validate_set_keytab(struct validate *v, const char *domain, const char *keytab, struct error *err)
+{
+        for (size_t i = 0; i < v->config->n_domains && v->tools.krb; i++)
+                if (strcmp(v->config->domains[i].name, domain) == 0 &&
+                    v->config->domains[i].methods[0] == METHOD_KRB5)
+                        return krb_set_keytab(v->tools.krb, &v->config->domains[i], keytab, err);
+        return error_fail(err, -ENOENT, "domain %s uses no keytab", domain);
 }
 
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why)

@@ -118,6 +118,10 @@ int validate_start(struct validate_op **ret_op, struct validate *v, const struct
 /* Stops caring: the password is wiped, fn is not called any more. NULL-safe. Valid until fn was called. */
 void validate_cancel(struct validate_op *op);
 
+/* The domain named so goes on with the keys of this keytab (krb5 name), also for sign-ins under way. -ENOENT: no
+ * such domain, or none that uses Kerberos; else with err, and the keys in use stay. */
+int validate_set_keytab(struct validate *v, const char *domain, const char *keytab, struct error *err);
+
 /* Whether a DC of domain i answered lately; why (may be NULL) gets a short cause when not. */
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why);
 /* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name

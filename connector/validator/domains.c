@@ -238,6 +238,27 @@ int domains_keytab(struct domains *d, const char *domain, int fd_in, struct erro
         return 0;
 }
 
+int domains_new_keytab(struct domains *d, const char *domain, int fd, struct validate *v, struct error *err)
+{
+        int i = index_of(d, domain), old = i < 0 ? -1 : d->files[i].keytab, r;
+
+        if (i >= 0)
+                d->files[i].keytab = -1; /* not closed yet: the other keeps being read if this one is no good */
+        r = domains_keytab(d, domain, fd, err);
+        if (r == 0)
+                r = validate_set_keytab(v, domain, d->configs[i].keytab, err);
+        if (i < 0)
+                return r;
+        if (r < 0) {
+                closep(&d->files[i].keytab);
+                d->files[i].keytab = old;
+                snprintf(d->files[i].keytab_name, sizeof(d->files[i].keytab_name), "FILE:/proc/self/fd/%d", old);
+        } else {
+                closep(&old);
+        }
+        return r;
+}
+
 int domains_service_password(struct domains *d, const char *domain, int fd_in, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(SERVICE_PASSWORD_MAX);

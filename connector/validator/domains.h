@@ -35,4 +35,6 @@ DEFINE_FREEP(struct domains, domains_free)
  * such domain; else with err. */
 int domains_ca(struct domains *d, const char *domain, int fd, struct error *err);
 int domains_keytab(struct domains *d, const char *domain, int fd, struct error *err);
+/* While v runs: the domain goes on with this keytab (fd is closed), or with the one it has, and err says why. */
+int domains_new_keytab(struct domains *d, const char *domain, int fd, struct validate *v, struct error *err);
 int domains_service_password(struct domains *d, const char *domain, int fd, struct error *err);

@@ -56,6 +56,18 @@ static int read_hash_key(struct validator *v, int fd, struct error *err)
         return 0;
 }
 
+/* A keytab that is none changes nothing. */
+static void keytab_changed(struct validator *v, const char *domain, int fd)
+{
+        struct error err = {""};
+
+        if (domains_new_keytab(v->domains, domain, fd, v->validate, &err) < 0)
+                log_error("keytab.refused", KV_S("domain", domain), KV_S("why", err.text),
+                          KV_S("kept", "the keys that are in use"));
+        else
+                log_info("keytab.in_use", KV_S("domain", domain));
+}
+
 static int on_file(void *arg, const char *name, int fd_in, struct error *err)
 {
         const size_t ca = strlen(FILE_DC_CA), keytab = strlen(FILE_KEYTAB),
@@ -64,8 +76,8 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
         struct validator *v = arg;
         int handed;
 
-        if (v->process.started) /* a replaced file is read by the next start */
-                return 0;
+        if (v->process.started && (strncmp(name, FILE_KEYTAB, keytab) != 0 || !v->validate))
+                return 0; /* another file that was replaced is read by the next start */
         if (!strcmp(name, FILE_ENROLMENT))
                 return enrolment_read(&v->enrolment, fd, err);
         if (!strcmp(name, FILE_IDENTITY))
@@ -76,6 +88,10 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
         fd = -1;
         if (!strncmp(name, FILE_DC_CA, ca))
                 return domains_ca(v->domains, name + ca, handed, err);
+        if (v->process.started) {
+                keytab_changed(v, name + keytab, handed);
+                return 0;
+        }
         if (!strncmp(name, FILE_KEYTAB, keytab))
                 return domains_keytab(v->domains, name + keytab, handed, err);
         if (!strncmp(name, FILE_SERVICE_PASSWORD, password))
