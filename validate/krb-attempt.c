@@ -27,7 +27,7 @@
 
 static const char *const state_names[] = {
         [KRB_STATE_START] = "start",     [KRB_STATE_WAITING] = "waiting",   [KRB_STATE_ASKING] = "asking",
-        [KRB_STATE_PROVING] = "proving", [KRB_STATE_CHANGING] = "changing", [KRB_STATE_FETCHING] = "fetching",
+        [KRB_STATE_KEYING] = "keying",   [KRB_STATE_PROVING] = "proving", [KRB_STATE_CHANGING] = "changing", [KRB_STATE_FETCHING] = "fetching",
         [KRB_STATE_DONE] = "done",
 };
 
@@ -47,6 +47,8 @@ static void attempt_free(struct krb_attempt *a)
         a->timer = loop_timer_free(a->timer);
         if (a->icc)
                 krb5_init_creds_free(a->krb->context, a->icc);
+        krb_key_free(a->key);
+        free(a->reply);
         if (a->keytab)
                 krb5_kt_close(a->krb->context, a->keytab);
         krb5_free_principal(a->krb->context, a->client);
@@ -139,7 +141,7 @@ static enum krb_state state_for_request(const struct krb_attempt *a, const krb5_
                 return KRB_STATE_DONE;
         if (!preauth)
                 return a->state == KRB_STATE_WAITING ? KRB_STATE_ASKING : KRB_STATE_DONE;
-        return a->state == KRB_STATE_ASKING && a->password ? KRB_STATE_PROVING : KRB_STATE_DONE;
+        return a->state == KRB_STATE_KEYING ? KRB_STATE_PROVING : KRB_STATE_DONE;
 }
 
 /* Sends what libkrb5 made, if it is the next request of the one allowed sequence: asking, proving. */
@@ -280,6 +282,9 @@ static void on_timer(void *arg)
                         krb_finish_reason(a, REASON_OVERLOADED,
                                       "too many sign-ins are under way with this KDC: no place came free in "
                                       "time");
+                break;
+        case KRB_STATE_KEYING:
+                krb_finish_reason(a, REASON_DEADLINE, "the budget ended before the key was made");
                 break;
         case KRB_STATE_ASKING:
         case KRB_STATE_PROVING:

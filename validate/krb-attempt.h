@@ -5,6 +5,7 @@
 
 #include "connector/base/text.h"
 #include "validate/krb-change.h"
+#include "validate/krb-key.h"
 #include "validate/krb-ticket.h"
 #include "validate/krb-wire.h"
 #include "validate/krb.h"
@@ -13,6 +14,7 @@ enum krb_state {
         KRB_STATE_START = 0, /* waits for the loop's next turn */
         KRB_STATE_WAITING,   /* for a slot with the KDC */
         KRB_STATE_ASKING,    /* a request without preauthentication is under way */
+        KRB_STATE_KEYING,    /* it was answered with the hints for the key, which is being made */
         KRB_STATE_PROVING,   /* the one request with preauthentication is under way */
         KRB_STATE_CHANGING,  /* the old password was right; the new one is on its way */
         KRB_STATE_FETCHING,  /* the password got a ticket; one for our service in another realm is on its way */
@@ -39,7 +41,10 @@ struct krb_attempt {
         bool extended; /* the stage got its time for the answer, after the time to connect */
         uint32_t ms_connect;
         krb5_init_creds_context icc;
-        krb5_keytab keytab; /* the user's key, from the KDC's hints on */
+        struct krb_key *key; /* being made */
+        krb5_keytab keytab;  /* the user's key, once it is made */
+        uint8_t *reply;      /* with the hints: libkrb5's next, once the key is there */
+        size_t reply_n;
         struct krb_wire *wire;
         struct loop_timer *timer;
         struct krb_waiter slot;

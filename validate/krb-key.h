@@ -10,28 +10,27 @@
  */
 #define KRB_ITERATIONS_MIN 4096
 #define KRB_ITERATIONS_MAX 65536
-
-/*
- * RFC 3962: password, salt and iterations -> AES key (16 or 32 bytes at out). The password leaves nothing on
- * the stack. Equal to krb5_c_string_to_key at a sixth of its cost.
- */
-void krb_key_aes_sha1(uint8_t *out, size_t out_len, const struct secret *password,
-                      const struct krb_etype_entry *entry, uint32_t iterations);
 #define KRB_SALT_MAX 1024
-/* RFC 8009 section 4: the same for AES with SHA-2 (16 bytes with SHA-256, 32 with SHA-384). -EMSGSIZE for a
- * salt over KRB_SALT_MAX. */
-int krb_key_aes_sha2(uint8_t *out, size_t out_len, const struct secret *password,
-                     const struct krb_etype_entry *entry, uint32_t iterations);
-/*
- * Makes the key for the best AES entry among the KDC's hints and puts it into a memory keytab for client,
- * which krb5_kt_close wipes. REASON_OK; REASON_DC_PROTOCOL when the hints are malformed or out of
- * bounds, REASON_ETYPE_NOSUPP when they name no AES key. *ret_why is a literal sentence unless
- * REASON_OK.
- */
+
+struct krb_key;
+
+/* keytab: a memory keytab with the key for the client, the callee's, which krb5_kt_close wipes; NULL: it could not
+ * be made. Called once, from the loop; the callee frees the key. */
+typedef void krb_key_fn(void *arg, krb5_keytab keytab);
+
 struct krb_key_request {
-        krb5_principal client;
-        const struct krb_padata_list *hints;
-        const struct secret *password;
+        krb5_principal client;               /* borrowed until the key is freed */
+        const struct krb_padata_list *hints; /* borrowed during the call */
+        const struct secret *password;       /* borrowed until the key is freed */
+        krb_key_fn *fn;
+        void *arg;
 };
-enum reason krb_key_prepare(krb5_keytab *ret, const char **ret_why, struct krb *krb,
-                            const struct krb_key_request *request);
+/*
+ * Makes the key for the best AES entry among the KDC's hints (RFC 3962, RFC 8009), equal to
+ * krb5_c_string_to_key's. REASON_OK: fn is called later. REASON_DC_PROTOCOL when the hints are malformed or out of
+ * bounds, REASON_ETYPE_NOSUPP when they name no AES key, REASON_OVERLOADED: then *ret_why is a literal sentence.
+ */
+enum reason krb_key_start(struct krb_key **ret, const char **ret_why, struct krb *krb,
+                          const struct krb_key_request *request);
+/* Stops what runs; nothing of the password is left. NULL-safe. */
+struct krb_key *krb_key_free(struct krb_key *key);

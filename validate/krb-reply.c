@@ -8,13 +8,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "connector/base/log.h"
 #include "validate/dns.h"
 #include "validate/kpasswd.h"
 #include "validate/krb-der.h"
-#include "validate/krb-key.h"
 
 #define CHANGE_LEAST_MS 500 /* with less, a change is not begun */
 
@@ -147,7 +147,7 @@ void krb_step_failed(struct krb_attempt *a, krb5_error_code code)
 {
         struct outcome out = {0};
 
-        if (code == KRB5KRB_AP_ERR_BAD_INTEGRITY && a->state == KRB_STATE_ASKING) {
+        if (code == KRB5KRB_AP_ERR_BAD_INTEGRITY && (a->state == KRB_STATE_ASKING || a->state == KRB_STATE_KEYING)) {
                 /* The account needs no preauthentication: its reply opens with the right password only. */
                 out.reason = REASON_WRONG_PASSWORD;
                 out.counted = COUNTED_NO;
@@ -168,27 +168,49 @@ void krb_step_failed(struct krb_attempt *a, krb5_error_code code)
         }
 }
 
-/* Gives libkrb5 the key that the KDC's hints ask for. False after the attempt was finished. */
-static bool feed_key(struct krb_attempt *a, const struct krb_padata_list *hints)
+/* The key is there: libkrb5 gets it, and then the reply that it waits for. */
+static void on_key(void *arg, krb5_keytab keytab)
 {
-        const struct krb_key_request request = {a->client, hints, a->password};
-        const char *why = NULL;
-        enum reason reason;
+        struct krb_attempt *a = arg;
         krb5_error_code code;
+
+        a->key = krb_key_free(a->key);
+        a->keytab = keytab;
+        loop_timer_stop(a->timer);
+        if (!keytab) {
+                krb_finish_reason(a, REASON_INTERNAL, "the key could not be made");
+                return;
+        }
+        code = krb5_init_creds_set_keytab(a->krb->context, a->icc, a->keytab);
+        if (code)
+                krb_finish_code(a, REASON_INTERNAL, "the key", code);
+        else
+                krb_step(a, a->reply, a->reply_n);
+}
+
+/* Has the key made that the KDC's hints ask for; libkrb5 gets it with the reply that holds them. */
+static void make_key(struct krb_attempt *a, const struct krb_padata_list *hints, const uint8_t *reply, size_t n)
+{
+        const struct krb_key_request request = {
+                .client = a->client, .hints = hints, .password = a->password, .fn = on_key, .arg = a};
+        const char *why = "out of memory";
+        enum reason reason = REASON_OVERLOADED;
 
         if (a->commit)
                 a->commit(a->commit_arg);
-        reason = krb_key_prepare(&a->keytab, &why, a->krb, &request);
+        a->reply = malloc(n);
+        if (a->reply) {
+                memcpy(a->reply, reply, n);
+                a->reply_n = n;
+                reason = krb_key_start(&a->key, &why, a->krb, &request);
+        }
         if (reason != REASON_OK) {
                 krb_finish_reason(a, reason, why);
-                return false;
+                return;
         }
-        code = krb5_init_creds_set_keytab(a->krb->context, a->icc, a->keytab);
-        if (code) {
-                krb_finish_code(a, REASON_INTERNAL, "the key", code);
-                return false;
-        }
-        return true;
+        krb_wire_done(a);
+        krb_set_state(a, KRB_STATE_KEYING);
+        loop_timer_at(a->timer, a->deadline);
 }
 
 static void on_as_rep(struct krb_attempt *a, const uint8_t *reply, size_t n)
@@ -199,9 +221,10 @@ static void on_as_rep(struct krb_attempt *a, const uint8_t *reply, size_t n)
                 krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed padata in the KDC's reply");
                 return;
         }
-        if (a->state == KRB_STATE_ASKING && !feed_key(a, &list))
-                return;
-        krb_step(a, reply, n);
+        if (a->state == KRB_STATE_ASKING)
+                make_key(a, &list, reply, n);
+        else
+                krb_step(a, reply, n);
 }
 
 /* A realm that isn't ours answers for the account. */
@@ -234,8 +257,7 @@ static void on_preauth_required(struct krb_attempt *a, const krb5_error *error, 
                 krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed method data from the KDC");
                 return;
         }
-        if (feed_key(a, &list))
-                krb_step(a, reply, n);
+        make_key(a, &list, reply, n);
 }
 
 static void on_error(struct krb_attempt *a, const uint8_t *reply, size_t n)

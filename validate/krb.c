@@ -19,6 +19,7 @@
 #include "connector/base/cleanup.h"
 #include "connector/base/text.h"
 #include "validate/krb-armor.h"
+#include "validate/krb-batch.h"
 
 #define ARMOR_LIFE_S (10 * 3600) /* the KDC may give less */
 
@@ -164,7 +165,7 @@ int krb_new(struct krb **ret, struct loop *loop, struct error *err)
         krb->loop = loop;
         TAILQ_INIT(&krb->domains);
         TAILQ_INIT(&krb->kdcs);
-        code = context_new(krb);
+        code = krb_batch_new(&krb->batch, loop) < 0 ? ENOMEM : context_new(krb);
         if (code) {
                 int r = fail_krb(err, krb->context, code, "Kerberos: libkrb5 does not start");
 
@@ -203,6 +204,7 @@ struct krb *krb_free(struct krb *krb)
                 TAILQ_REMOVE(&krb->domains, domain, link);
                 domain_free(krb, domain);
         }
+        krb_batch_free(krb->batch);
         if (krb->options)
                 krb5_get_init_creds_opt_free(krb->context, krb->options);
         if (krb->armor_options)

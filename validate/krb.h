@@ -50,7 +50,8 @@ struct krb {
         krb5_get_init_creds_opt *armor_options; /* of the connector's own exchanges */
         krb_kdc_fn *kdc_of;                     /* NULL: no KDC is known */
         void *kdc_arg;
-        unsigned long serial; /* makes names of memory keytabs unique */
+        struct krb_batch *batch; /* where keys are made */
+        unsigned long serial;    /* makes names of memory keytabs unique */
         TAILQ_HEAD(, krb_domain) domains;
         TAILQ_HEAD(, krb_kdc) kdcs;
 };

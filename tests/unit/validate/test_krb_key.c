@@ -1,6 +1,6 @@
 /*
- * The key from a password: equal to libk5crypto's over random input, RFC 3962's vectors, and nothing but
- * bounded hints.
+ * The key from a password: equal to libk5crypto's over random input, by each set of lanes that the CPU has, and
+ * nothing but bounded hints.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,10 +8,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <nettle/pbkdf2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "validate/krb-batch.h"
 #include "validate/krb-key.h"
 
 #define ROUNDS 150
@@ -26,7 +28,7 @@ static int set_up(void **state)
 {
         static struct fixture f;
 
-        assert_int_equal(secret_arena_init(8, NULL), 0);
+        assert_int_equal(secret_arena_init(64, NULL), 0);
         assert_int_equal(loop_new(&f.loop), 0);
         assert_int_equal(krb_new(&f.krb, f.loop, NULL), 0);
         assert_int_equal(krb5_parse_name(f.krb->context, "alice@CORP.EXAMPLE", &f.client), 0);
@@ -78,107 +80,171 @@ static void reference(struct fixture *f, const struct secret *password, const st
                          0);
 }
 
-static void test_equal_to_libk5crypto(void **state)
+struct made {
+        struct fixture *f;
+        krb5_keytab keytab;
+        unsigned calls;
+};
+
+static void on_key(void *arg, krb5_keytab keytab)
 {
+        struct made *made = arg;
+
+        made->keytab = keytab;
+        made->calls++;
+}
+
+static void on_batch(void *arg, const uint8_t *key)
+{
+        uint8_t *out = arg;
+
+        memcpy(out + 1, key, KRB_BATCH_KEY_MAX);
+        out[0] = 1;
+}
+
+static void run_until(struct fixture *f, const uint8_t *flag)
+{
+        while (!*flag)
+                loop_run_once(f->loop);
+}
+
+struct input {
+        uint8_t text[SECRET_MAX], salt[300], count[4];
+        struct secret *password;
+        uint32_t iterations;
+        struct krb_etype_entry entry;
+};
+
+/* Lengths also around the hash's block. */
+static void make_input(struct input *in, size_t text_len, int etype, uint32_t iterations)
+{
+        in->iterations = iterations;
+        in->entry = (struct krb_etype_entry){.etype = etype,
+                                             .salt = in->salt,
+                                             .salt_len = next_random() % sizeof in->salt,
+                                             .params = in->count,
+                                             .params_len = 4};
+        for (size_t j = 0; j < text_len; j++)
+                in->text[j] = (uint8_t)(1 + next_random() % 255);
+        for (size_t j = 0; j < sizeof in->salt; j++)
+                in->salt[j] = (uint8_t)next_random();
+        put_u32(in->count, iterations);
+        assert_int_equal(secret_new(&in->password, in->text, text_len), 0);
+}
+
+/* The key of RFC 3962 from what PBKDF2 gave, by libk5crypto's own derivation: equal when the bytes were. */
+static void assert_same_pbkdf2(struct fixture *f, const struct input *in, const uint8_t *bytes)
+{
+        uint8_t expected[32];
+        size_t len = in->entry.etype == 18 ? 32 : 16;
+        const void *text = secret_text(in->password);
+
+        (void)f;
+        pbkdf2_hmac_sha1(secret_len(in->password), text, in->iterations, in->entry.salt_len, in->salt, len, expected);
+        assert_memory_equal(bytes, expected, len);
+}
+
+/* Many at once, of both lengths and several costs, by each set of lanes that this CPU has: what each set computes is
+ * what nettle does, whoever runs beside. */
+static void test_lanes_equal_to_nettle(void **state)
+{
+        enum { N = 45 };
+        static struct input in[N];
         struct fixture *f = *state;
+        size_t n_sets;
+        const struct krb_lane_set *sets = krb_lane_sets(&n_sets);
 
-        for (unsigned i = 0; i < ROUNDS; i++) {
-                uint8_t text[SECRET_MAX], salt[300], count[4], mine[32];
-                uint32_t iterations =
-                        4096 + (i % 3 ? 0 : next_random() % 3000); /* libk5crypto takes no fewer */
-                size_t text_len =
-                        i < 130 ? 1 + i
-                                : 1 + next_random() % SECRET_MAX; /* also around SHA-1's block of 64 */
-                struct krb_etype_entry e = {.etype = 17 + (int)(i % 2),
-                                            .salt = salt,
-                                            .salt_len = next_random() % sizeof salt,
-                                            .params = count,
-                                            .params_len = 4};
-                size_t len = e.etype == 18 ? 32 : 16;
-                struct secret *password = NULL;
-                krb5_keyblock key = {0};
+        for (size_t k = 0; k < n_sets; k++) {
+                struct krb_batch_job jobs[N] = {0};
+                uint8_t out[N][1 + KRB_BATCH_KEY_MAX] = {0};
 
-                for (size_t j = 0; j < text_len; j++)
-                        text[j] = (uint8_t)(1 + next_random() % 255);
-                for (size_t j = 0; j < sizeof salt; j++)
-                        salt[j] = (uint8_t)next_random();
-                put_u32(count, iterations);
-                assert_int_equal(secret_new(&password, text, text_len), 0);
-                reference(f, password, &e, &key);
-                krb_key_aes_sha1(mine, len, password, &e, iterations);
-                assert_int_equal(key.length, len);
-                assert_memory_equal(mine, key.contents, len);
-                krb5_free_keyblock_contents(f->krb->context, &key);
-                secret_free(password);
+                krb_batch_use(f->krb->batch, &sets[k], false);
+                for (size_t i = 0; i < N; i++) {
+                        make_input(&in[i], 1 + next_random() % 200, 17 + (int)(i % 2), 1 + next_random() % 3000);
+                        jobs[i] = (struct krb_batch_job){.password = in[i].password,
+                                                         .salt = in[i].salt,
+                                                         .salt_len = in[i].entry.salt_len,
+                                                         .iterations = in[i].iterations,
+                                                         .key_len = in[i].entry.etype == 18 ? 32 : 16,
+                                                         .fn = on_batch,
+                                                         .arg = out[i]};
+                        krb_batch_start(f->krb->batch, &jobs[i]);
+                        if (i % 7 == 6) /* some come while others run */
+                                loop_run_once(f->loop);
+                }
+                for (size_t i = 0; i < N; i++) {
+                        run_until(f, out[i]);
+                        assert_same_pbkdf2(f, &in[i], out[i] + 1);
+                        in[i].password = secret_free(in[i].password);
+                }
         }
 }
 
-/* RFC 8009: 19 is AES-128 with SHA-256, 20 AES-256 with SHA-384. */
-static void test_sha2_equal_to_libk5crypto(void **state)
+/* Those that are called off leave their lanes to others and are never told. */
+static void test_cancelled_keys(void **state)
 {
+        enum { N = 30 };
+        static struct input in[N];
         struct fixture *f = *state;
+        struct krb_batch_job jobs[N] = {0};
+        uint8_t out[N][1 + KRB_BATCH_KEY_MAX] = {0};
 
-        for (unsigned i = 0; i < 24; i++) {
-                uint8_t text[SECRET_MAX], salt[300], count[4], mine[32];
-                uint32_t iterations = 32768 + i % 3; /* libk5crypto takes no fewer */
-                size_t text_len =
-                        i < 12 ? 60 + 8 * i
-                               : 1 + next_random() % SECRET_MAX; /* also around SHA-1's block of 64 */
-                struct krb_etype_entry e = {.etype = 19 + (int)(i % 2),
-                                            .salt = salt,
-                                            .salt_len = next_random() % sizeof salt,
-                                            .params = count,
-                                            .params_len = 4};
-                size_t len = e.etype == 20 ? 32 : 16;
-                struct secret *password = NULL;
-                krb5_keyblock key = {0};
-
-                for (size_t j = 0; j < text_len; j++)
-                        text[j] = (uint8_t)(1 + next_random() % 255);
-                for (size_t j = 0; j < sizeof salt; j++)
-                        salt[j] = (uint8_t)next_random();
-                put_u32(count, iterations);
-                assert_int_equal(secret_new(&password, text, text_len), 0);
-                reference(f, password, &e, &key);
-                assert_int_equal(krb_key_aes_sha2(mine, len, password, &e, iterations), 0);
-                assert_int_equal(key.length, len);
-                assert_memory_equal(mine, key.contents, len);
-                krb5_free_keyblock_contents(f->krb->context, &key);
-                secret_free(password);
+        krb_batch_use(f->krb->batch, krb_lane_sets(&(size_t){0}), false);
+        for (size_t i = 0; i < N; i++) {
+                make_input(&in[i], 8, 18, 2000);
+                jobs[i] = (struct krb_batch_job){.password = in[i].password,
+                                                 .salt = in[i].salt,
+                                                 .salt_len = in[i].entry.salt_len,
+                                                 .iterations = in[i].iterations,
+                                                 .key_len = 32,
+                                                 .fn = on_batch,
+                                                 .arg = out[i]};
+                krb_batch_start(f->krb->batch, &jobs[i]);
         }
+        loop_run_once(f->loop);
+        for (size_t i = 0; i < N; i += 2) { /* the first runs, the others wait */
+                krb_batch_cancel(f->krb->batch, &jobs[i]);
+                in[i].password = secret_free(in[i].password);
+        }
+        for (size_t i = 1; i < N; i += 2) {
+                run_until(f, out[i]);
+                assert_same_pbkdf2(f, &in[i], out[i] + 1);
+                in[i].password = secret_free(in[i].password);
+        }
+        for (size_t i = 0; i < N; i += 2)
+                assert_int_equal(out[i][0], 0);
 }
 
-/* RFC 3962, appendix B. */
-static void test_rfc_3962(void **state)
+/* A costly key holds nobody up: cheap ones that come later are through before it. */
+static void test_slices(void **state)
 {
-        static const struct {
-                uint32_t iterations;
-                const char *password, *salt;
-                uint8_t key[32];
-        } rows[] = {
-                {1, "password", "ATHENA.MIT.EDUraeburn", {0xfe, 0x69, 0x7b, 0x52, 0xbc, 0x0d, 0x3c, 0xe1,
-                                                          0x44, 0x32, 0xba, 0x03, 0x6a, 0x92, 0xe6, 0x5b,
-                                                          0xbb, 0x52, 0x28, 0x09, 0x90, 0xa2, 0xfa, 0x27,
-                                                          0x88, 0x39, 0x98, 0xd7, 0x2a, 0xf3, 0x01, 0x61}},
-                {1200, "password", "ATHENA.MIT.EDUraeburn", {0x55, 0xa6, 0xac, 0x74, 0x0a, 0xd1, 0x7b, 0x48,
-                                                             0x46, 0x94, 0x10, 0x51, 0xe1, 0xe8, 0xb0, 0xa7,
-                                                             0x54, 0x8d, 0x93, 0xb0, 0xab, 0x30, 0xa8, 0xbc,
-                                                             0x3f, 0xf1, 0x62, 0x80, 0x38, 0x2b, 0x8c, 0x2a}},
-        };
+        static struct input costly, cheap;
+        struct fixture *f = *state;
+        struct krb_batch_job jobs[2] = {0};
+        uint8_t out[2][1 + KRB_BATCH_KEY_MAX] = {0};
 
-        (void)state;
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-                struct krb_etype_entry e = {.etype = 18, .salt_len = strlen(rows[i].salt)};
-                const void *salt = rows[i].salt;
-                struct secret *password = NULL;
-                uint8_t mine[32];
+        krb_batch_use(f->krb->batch, krb_lane_sets(&(size_t){0}), true);
+        make_input(&costly, 8, 18, KRB_ITERATIONS_MAX);
+        make_input(&cheap, 8, 18, KRB_ITERATIONS_MIN);
+        for (size_t i = 0; i < 2; i++) {
+                const struct input *in = i ? &cheap : &costly;
 
-                e.salt = salt;
-                assert_int_equal(secret_new(&password, rows[i].password, strlen(rows[i].password)), 0);
-                krb_key_aes_sha1(mine, sizeof mine, password, &e, rows[i].iterations);
-                assert_memory_equal(mine, rows[i].key, sizeof mine);
-                secret_free(password);
+                jobs[i] = (struct krb_batch_job){.password = in->password,
+                                                 .salt = in->salt,
+                                                 .salt_len = in->entry.salt_len,
+                                                 .iterations = in->iterations,
+                                                 .key_len = 32,
+                                                 .fn = on_batch,
+                                                 .arg = out[i]};
+                krb_batch_start(f->krb->batch, &jobs[i]);
+                loop_run_once(f->loop);
         }
+        run_until(f, out[1]);
+        assert_int_equal(out[0][0], 0);
+        run_until(f, out[0]);
+        assert_same_pbkdf2(f, &costly, out[0] + 1);
+        secret_free(costly.password);
+        secret_free(cheap.password);
 }
 
 /* ETYPE-INFO2 of the given kinds, each with the salt "S" and, where count isn't 0, s2kparams. */
@@ -214,19 +280,91 @@ static void hints_make(struct hints *h, const int *etypes, size_t n, const uint8
         h->list.items[0] = (struct krb_padata){KRB_PA_ETYPE_INFO2, h->bytes, at};
 }
 
+static enum reason prepare_with(struct fixture *f, const struct krb_padata_list *hints, const struct secret *password,
+                                krb5_keytab *ret)
+{
+        struct made made = {.f = f};
+        const struct krb_key_request request = {f->client, hints, password, on_key, &made};
+        struct krb_key *key = NULL;
+        const char *why = NULL;
+        enum reason reason = krb_key_start(&key, &why, f->krb, &request);
+
+        assert_true((why == NULL) == (reason == REASON_OK));
+        assert_int_equal(made.calls, 0);
+        while (reason == REASON_OK && made.calls == 0)
+                loop_run_once(f->loop);
+        krb_key_free(key);
+        if (reason == REASON_OK)
+                *ret = made.keytab;
+        return reason;
+}
+
 static enum reason prepare(struct fixture *f, const struct hints *h, krb5_keytab *ret)
 {
         struct secret *password = NULL;
-        struct krb_key_request request = {f->client, &h->list, NULL};
-        const char *why = NULL;
         enum reason reason;
 
         assert_int_equal(secret_new(&password, "right", 5), 0);
-        request.password = password;
-        reason = krb_key_prepare(ret, &why, f->krb, &request);
-        assert_true((why == NULL) == (reason == REASON_OK));
+        reason = prepare_with(f, &h->list, password, ret);
         secret_free(password);
         return reason;
+}
+
+/* The key that is made of random input, and libk5crypto's. */
+static void assert_equal_to_libk5crypto(struct fixture *f, size_t text_len, int etype, uint32_t iterations)
+{
+        static struct input in;
+        struct krb_padata_list list = {.n = 1};
+        uint8_t bytes[400], *p = bytes;
+        krb5_keytab keytab = NULL;
+        krb5_keytab_entry entry;
+        krb5_keyblock key = {0};
+        size_t salt, inner;
+
+        make_input(&in, text_len, etype, iterations);
+        in.entry.salt_len %= 100; /* lengths of one octet in DER */
+        salt = in.entry.salt_len;
+        inner = 5 + 4 + salt + 8;
+        memcpy(p, (const uint8_t[]){0x30, (uint8_t)(inner + 2), 0x30, (uint8_t)inner, 0xa0, 3, 2, 1, (uint8_t)etype, 0xa1,
+                                    (uint8_t)(salt + 2), 0x1b, (uint8_t)salt},
+               13);
+        p += 13;
+        memcpy(p, in.salt, salt);
+        memcpy(p + salt, (const uint8_t[]){0xa2, 6, 4, 4}, 4);
+        memcpy(p + salt + 4, in.count, 4);
+        list.items[0] = (struct krb_padata){KRB_PA_ETYPE_INFO2, bytes, (size_t)(p - bytes) + salt + 8};
+        assert_int_equal(prepare_with(f, &list, in.password, &keytab), REASON_OK);
+        reference(f, in.password, &in.entry, &key);
+        assert_int_equal(krb5_kt_get_entry(f->krb->context, keytab, f->client, 0, 0, &entry), 0);
+        assert_int_equal(entry.key.enctype, etype);
+        assert_int_equal(entry.key.length, key.length);
+        assert_memory_equal(entry.key.contents, key.contents, key.length);
+        krb5_free_keytab_entry_contents(f->krb->context, &entry);
+        krb5_free_keyblock_contents(f->krb->context, &key);
+        krb5_kt_close(f->krb->context, keytab);
+        in.password = secret_free(in.password);
+}
+
+/* By each set of lanes, and by nettle alone. */
+static void test_equal_to_libk5crypto(void **state)
+{
+        struct fixture *f = *state;
+        size_t n;
+        const struct krb_lane_set *sets = krb_lane_sets(&n);
+
+        for (unsigned i = 0; i < ROUNDS; i++) {
+                krb_batch_use(f->krb->batch, &sets[i % n], i % (2 * n) < n);
+                assert_equal_to_libk5crypto(f, i < 130 ? 1 + i : 1 + next_random() % SECRET_MAX, 17 + (int)(i / 3 % 2),
+                                            4096 + (i % 3 ? 0 : next_random() % 3000)); /* it takes no fewer */
+        }
+}
+
+/* RFC 8009: 19 is AES-128 with SHA-256, 20 AES-256 with SHA-384. */
+static void test_sha2_equal_to_libk5crypto(void **state)
+{
+        for (unsigned i = 0; i < 24; i++)
+                assert_equal_to_libk5crypto(*state, i < 12 ? 60 + 8 * i : 1 + next_random() % SECRET_MAX,
+                                            19 + (int)(i % 2), 32768 + i % 3); /* it takes no fewer */
 }
 
 /* The best kind wins in whatever order the KDC names them, and its key is the one libk5crypto makes. */
@@ -321,7 +459,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_equal_to_libk5crypto),
                 TEST(test_sha2_equal_to_libk5crypto),
-                TEST(test_rfc_3962),
+                TEST(test_lanes_equal_to_nettle),
+                TEST(test_cancelled_keys),
+                TEST(test_slices),
                 TEST(test_choice_of_kind),
                 TEST(test_refused_hints),
                 TEST(test_bounds_themselves_are_allowed),
