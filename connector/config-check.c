@@ -289,6 +289,18 @@ int check_attribute(const char *value, struct error *err)
         return 0;
 }
 
+int item_attribute(void *slot, const char *item, struct error *err)
+{
+        static const char *const secret[] = {"unicodePwd", "userPassword", "supplementalCredentials",
+                                             "msDS-ManagedPassword", "ms-Mcs-AdmPwd"};
+        int r = check_attribute(item, err);
+
+        for (size_t i = 0; r == 0 && i < sizeof(secret) / sizeof(secret[0]); i++)
+                if (strcasecmp(item, secret[i]) == 0)
+                        return error_fail(err, -EINVAL, "'%s' holds a password, which a verdict never carries", item);
+        return r < 0 ? r : text_set((char **)slot, item);
+}
+
 int check_base(const char *value, struct error *err)
 {
         if (!strchr(value, '=') || value[0] == '=')

@@ -65,6 +65,7 @@ int check_attribute(const char *value, struct error *err);
 int check_base(const char *value, struct error *err);
 int check_account(const char *value, struct error *err);
 int check_dns_servers(const char *value, struct error *err);
+int item_attribute(void *slot, const char *item, struct error *err);
 int item_suffix(void *slot, const char *item, struct error *err);
 int item_dc(void *slot, const char *item, struct error *err);
 int item_method(void *slot, const char *item, struct error *err);

@@ -164,6 +164,20 @@ static void relate_alternate(struct config_parser *p, const struct config_domain
                 domain_fault(p, notes, "service_password_file", "it has no use without service_account");
 }
 
+static void relate_attributes(struct config_parser *p, const struct config_domain *d,
+                              const struct config_section_notes *notes)
+{
+        bool krb5 = d->n_methods > 0 && d->methods[0] == METHOD_KRB5;
+
+        if (d->n_attributes && krb5 && lacking(notes, "service_account", d->service_account))
+                domain_fault(p, notes, "attributes",
+                             "with krb5 they need service_account and service_password_file: somebody must read them");
+        if (d->attributes_required && lacking(notes, "attributes", d->n_attributes))
+                domain_fault(p, notes, "attributes_required", "it has no use without attributes");
+        if (d->groups_base && lacking(notes, "attributes", d->n_attributes))
+                domain_fault(p, notes, "groups_base", "it has no use without memberOf among attributes");
+}
+
 /* Which other domain answers to this name already; 0 when none does. */
 static bool name_taken(const struct config *c, size_t until, const char *name)
 {
@@ -245,6 +259,7 @@ static int relate_domain(struct config_parser *p, size_t i)
         relate_tls(p, d, notes);
         relate_dcs(p, d, notes);
         relate_alternate(p, d, notes);
+        relate_attributes(p, d, notes);
         relate_names(p, i);
         return 0;
 }

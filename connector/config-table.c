@@ -26,6 +26,9 @@ static const struct config_word identities[] = {{"domain-san", DC_IDENTITY_DOMAI
                                                 {"pin", DC_IDENTITY_PIN},
                                                 {NULL, 0}};
 
+static const struct config_word yes_no[] = {{"no", false}, {"yes", true}, {NULL, 0}};
+static const struct config_word group_kinds[] = {{"direct", false}, {"nested", true}, {NULL, 0}};
+
 #define C(key, field) .section = SECTION_CONNECTOR, .name = key, .offset = offsetof(struct config, field)
 #define D(key, field) .section = SECTION_DOMAIN, .name = key, .offset = offsetof(struct config_domain, field)
 #define LIST(field, n_max, parse)                                                                            \
@@ -204,12 +207,27 @@ const struct config_key config_keys[] = {
          .help = "Where alternate ids are searched for, with all below."},
         {D("service_account", service_account), .max = 256, .check = check_account,
          .range = "NAME@SUFFIX or NETBIOS\\NAME", .otherwise = "nothing can be searched for",
-         .help = "Account that searches for alternate ids. It needs no rights but to read them."},
+         .help = "Account that searches for alternate ids and reads attributes. It needs no rights but to read them."},
         {D("service_password_file", service_password_file), .max = 256, .check = check_path,
          .range = "an absolute path", .otherwise = "must be given where service_account is",
          .help = "File that holds its password on one line, readable by root alone. Where a domain "
                  "controller "
                  "refuses it, nothing is searched for ten minutes, so that the account is not locked out."},
+        {D("attributes", attributes), LIST(attributes, ATTRIBUTES_MAX, item_attribute),
+         .range = "up to 16 names of LDAP attributes, with commas or blanks between", .otherwise = "none",
+         .help = "What an accepted verdict tells the sign-in service of the account besides its id, like mail, "
+                 "displayName, objectGUID, pwdLastSet, memberOf or tokenGroups (all groups' SIDs). Read on the "
+                 "account's own bind, with krb5 by the service account; sealed with the verdict, and kept nowhere. "
+                 "SIDs and GUIDs are told in their usual form, everything else as the domain controller has it; what "
+                 "is no text, or is too much (about 1500 bytes in all), is left out, and the verdict says so."},
+        {D("attributes_required", attributes_required), .type = TYPE_WORD, .words = yes_no, .initial = "no",
+         .help = "Whether nobody is accepted whose attributes cannot be read. With no, the verdict says that they are "
+                 "unavailable."},
+        {D("groups", nested_groups), .type = TYPE_WORD, .words = group_kinds, .initial = "direct",
+         .help = "What memberOf means: the groups that name the account, or with nested also those that it is in "
+                 "through other groups."},
+        {D("groups_base", groups_base), .max = 512, .check = check_base, .range = "a DN", .otherwise = "all groups",
+         .help = "Only groups below this DN are told as memberOf."},
         {D("keytab", keytab), .max = 256, .check = check_path, .range = "an absolute path",
          .otherwise = "no Kerberos",
          .help = "Keytab with the key of service_principal, readable by root alone. A file that changes is taken "

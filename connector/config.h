@@ -54,6 +54,10 @@ struct config_domain {
         char *search_base;           /* or NULL: the domain's */
         char *service_account;       /* or NULL */
         char *service_password_file; /* set where service_account is */
+        size_t n_attributes;
+        char *attributes[ATTRIBUTES_MAX];
+        unsigned attributes_required, nested_groups; /* 0 or 1 */
+        char *groups_base;           /* or NULL: all groups */
         char *keytab;                /* path, or NULL: no Kerberos */
         char *service_principal;     /* or NULL; set where keytab is */
         char *armor_principal;       /* or NULL */

@@ -28,6 +28,11 @@ static bool one_of(const char *const *words, const char *word)
         return false;
 }
 
+static const char *const states[] = {"complete", "truncated", "unavailable", NULL};
+
+#define ATTRIBUTE_NAMES_MAX 16
+#define ATTRIBUTE_VALUES_MAX 512
+
 /* The rules that hold between members. */
 static const char *incoherent(const struct verdict_claims *c)
 {
@@ -42,6 +47,10 @@ static const char *incoherent(const struct verdict_claims *c)
         if (c->user_id[0] ? !c->user_domain[0]
                           : c->user_guid[0] || c->user_upn[0] || c->user_sam[0] || c->user_domain[0])
                 return "user without id or domain";
+        if (c->attributes_state && !accepted)
+                return "attributes without accepted";
+        if (c->attributes.len > 0 && (!c->attributes_state || strcmp(c->attributes_state, "unavailable") == 0))
+                return "attributes have values that their state denies";
         return NULL;
 }
 
@@ -55,6 +64,32 @@ static void put_user(struct json_writer *w, const struct verdict_claims *c)
         json_write_opt(w, "upn", c->user_upn);
         json_write_opt(w, "sam", c->user_sam);
         json_write_str(w, "domain", c->user_domain);
+        json_write_close(w, '}');
+}
+
+/* Values of one name follow each other, and become one array. */
+static void put_attributes(struct json_writer *w, const struct verdict_claims *c)
+{
+        const char *name, *value, *open = NULL;
+        size_t at = 0;
+
+        if (!c->attributes_state)
+                return;
+        json_write_open(w, "attributes", '{');
+        json_write_str(w, "state", c->attributes_state);
+        json_write_open(w, "values", '{');
+        while (pairs_next(&c->attributes, &at, &name, &value)) {
+                if (!open || strcmp(open, name) != 0) {
+                        if (open)
+                                json_write_close(w, ']');
+                        json_write_open(w, name, '[');
+                        open = name;
+                }
+                json_write_str(w, NULL, value);
+        }
+        if (open)
+                json_write_close(w, ']');
+        json_write_close(w, '}');
         json_write_close(w, '}');
 }
 
@@ -86,6 +121,7 @@ static void put_claims(struct json_writer *w, const struct verdict_claims *c)
         json_write_bool(w, "password_proved", c->password_proved);
         json_write_str(w, "may_have_counted", c->may_have_counted);
         put_user(w, c);
+        put_attributes(w, c);
         if (c->retry_after)
                 json_write_int(w, "retry_after", c->retry_after);
         json_write_opt(w, "dc", c->dc);
@@ -138,6 +174,50 @@ static void read_user(struct json_reader *r, struct verdict_claims *c)
         json_read_str(&sub, "upn", JSON_OPTIONAL, c->user_upn, sizeof(c->user_upn));
         json_read_str(&sub, "sam", JSON_OPTIONAL, c->user_sam, sizeof(c->user_sam));
         json_read_str(&sub, "domain", JSON_REQUIRED, c->user_domain, sizeof(c->user_domain));
+        end_sub(r, &sub);
+}
+
+static bool attribute_name(const char *s)
+{
+        size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.");
+
+        return n > 0 && n <= PAIRS_NAME_MAX && s[n] == '\0';
+}
+
+/* False when a value is none or does not fit. */
+static bool read_values(struct verdict_claims *c, const char *name, const json_t *array)
+{
+        size_t n = json_array_size(array);
+
+        if (!json_is_array(array) || n == 0 || n > ATTRIBUTE_VALUES_MAX)
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                const json_t *value = json_array_get(array, i);
+
+                if (!json_is_string(value) || pairs_add(&c->attributes, name, json_string_value(value),
+                                                        json_string_length(value)) < 0)
+                        return false;
+        }
+        return true;
+}
+
+static void read_attributes(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "attributes", JSON_OPTIONAL), *values, *array;
+        struct json_reader sub;
+        const char *name;
+
+        if (!member)
+                return;
+        json_read_sub(&sub, r, member);
+        c->attributes_state = json_read_word(&sub, "state", states);
+        values = json_read_member(&sub, "values", JSON_REQUIRED);
+        if (values && (!json_is_object(values) || json_object_size(values) > ATTRIBUTE_NAMES_MAX))
+                json_read_fail(&sub, "values", "is no object of at most 16 attributes");
+        else if (values)
+                json_object_foreach(values, name, array)
+                        if (!attribute_name(name) || !read_values(c, name, array))
+                                json_read_fail(&sub, "values", "has a malformed or too long attribute");
         end_sub(r, &sub);
 }
 
@@ -213,6 +293,7 @@ static int read_claims(struct verdict_claims *c, json_t *root, struct error *err
         read_times(&r, c);
         read_outcome(&r, c);
         read_user(&r, c);
+        read_attributes(&r, c);
         read_raw(&r, c);
         if (json_read_end(&r, true) < 0)
                 return r.r;

@@ -12,6 +12,7 @@
 
 #include "certs/jose.h"
 #include "connector/base/loop.h"
+#include "connector/base/pairs.h"
 
 #define BUDGET_MIN 500
 #define BUDGET_MAX 15000
@@ -91,6 +92,8 @@ struct verdict_claims {
         bool password_proved;
         const char *may_have_counted; /* "0" "1" "unknown" (literals) */
         char user_id[192], user_guid[37], user_upn[257], user_sam[257], user_domain[257]; /* "" where absent */
+        const char *attributes_state; /* "complete" "truncated" "unavailable" (literals); NULL: absent */
+        struct pairs attributes;      /* of the account, with accepted */
         char dc[257];
         char method[8]; /* "krb5" "ldap" or "" */
         char raw_ldap[64], raw_krb[32], raw_ntstatus[32]; /* "" where absent */

@@ -80,7 +80,8 @@ static bool own_domain(struct config_copy *copy, struct domain_config *d)
                own_base(copy, d) && own(copy, &d->realm) && own(copy, &d->netbios) && own(copy, &d->ca_pem) &&
                own(copy, &d->bind_template) && own(copy, &d->keytab) && own(copy, &d->service_principal) &&
                own(copy, &d->armor_principal) &&
-               own_list(copy, d->suffixes, SUFFIXES_MAX) &&
+               own_list(copy, d->suffixes, SUFFIXES_MAX) && own_list(copy, d->attributes, ATTRIBUTES_MAX) &&
+               own(copy, &d->groups_base) &&
                own_list(copy, d->pins, sizeof d->pins / sizeof *d->pins);
 }
 
@@ -150,6 +151,12 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
                         "domain %s: alternate_id needs a service account and its password: somebody must "
                         "search for the account",
                         domain->name);
+        if (domain->attributes[0] && domain->methods[0] == METHOD_KRB5 &&
+            (!domain->service_account || !domain->service_password))
+                return error_fail(err, -EINVAL,
+                                  "domain %s: attributes with krb5 need a service account and its password: somebody "
+                                  "must read them",
+                                  domain->name);
         switch (domain->methods[0]) {
         case METHOD_LDAP:
                 return 0;

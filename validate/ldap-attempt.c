@@ -15,12 +15,14 @@
 #include <time.h>
 
 #include "connector/base/log.h"
+#include "validate/ldap-details.h"
 #include "validate/ldap-identity.h"
 #include "validate/ldap-pool.h"
 
 #define STALE_MS 5000 /* idle for longer: ask for a sign of life first (AD drops idle connections) */
 #define LOST_MAX 3    /* used connections that may prove dead before the DC counts as refusing */
 #define CONNECT_TIMEOUT_MS 2000
+#define DETAILS_MS 2000 /* for the attributes of an account that is accepted already */
 #define LDAP_BUSY 51
 #define LDAP_UNAVAILABLE 52
 
@@ -31,6 +33,7 @@ enum attempt_state {
         ATTEMPT_BIND,    /* the password is on its way */
         ATTEMPT_WHO,     /* asks which account that was: rootDSE (AD) or "Who am I" */
         ATTEMPT_LOOK_UP, /* reads that account */
+        ATTEMPT_DETAILS, /* reads the attributes that the verdict is to carry */
         ATTEMPT_DONE,
 };
 
@@ -52,6 +55,7 @@ struct ldap_attempt {
         uint64_t started, asked;
         int64_t skew; /* a probe: seconds that the DC's clock is ahead */
         struct ldap_who who;
+        struct ldap_details details;
         struct outcome outcome;
 };
 
@@ -70,6 +74,8 @@ static const char *state_text(enum attempt_state state)
                 return "who";
         case ATTEMPT_LOOK_UP:
                 return "look_up";
+        case ATTEMPT_DETAILS:
+                return "details";
         case ATTEMPT_DONE:
                 return "done";
         }
@@ -135,6 +141,21 @@ static void finish_failed(struct ldap_attempt *a, enum reason reason, const char
         finish(a, false);
 }
 
+/* Ends with what was read of the account's attributes, if anything was to be. */
+static void finish_details(struct ldap_attempt *a, bool reusable)
+{
+        ldap_details_result(&a->details, &a->outcome.details);
+        outcome_require_details(&a->outcome, a->in.domain->attributes_required,
+                                "the account's own bind could not read its attributes");
+        finish(a, reusable);
+}
+
+static void details_lost(struct ldap_attempt *a)
+{
+        a->details.failed = true;
+        finish_details(a, false);
+}
+
 /* Ends after the bind was accepted, without knowing who it was. */
 static void finish_nobody(struct ldap_attempt *a, const char *why, bool reusable)
 {
@@ -151,7 +172,9 @@ static void send_request(struct ldap_attempt *a, struct buffer *request, int r)
         buffer_free(request);
         if (r == 0)
                 return;
-        if (a->state == ATTEMPT_WHO || a->state == ATTEMPT_LOOK_UP)
+        if (a->state == ATTEMPT_DETAILS)
+                details_lost(a);
+        else if (a->state == ATTEMPT_WHO || a->state == ATTEMPT_LOOK_UP)
                 finish_nobody(a, "the question who it was could not be sent", false);
         else
                 finish_failed(a, REASON_OVERLOADED, "the request could not be built or sent");
@@ -241,7 +264,9 @@ static void on_lost(void *arg, enum reason reason, const char *why, bool left)
 
         a->conn = NULL;
         a->left = a->left || (left && a->state == ATTEMPT_BIND);
-        if (a->state == ATTEMPT_WHO || a->state == ATTEMPT_LOOK_UP) {
+        if (a->state == ATTEMPT_DETAILS) {
+                details_lost(a);
+        } else if (a->state == ATTEMPT_WHO || a->state == ATTEMPT_LOOK_UP) {
                 finish_nobody(a, why, false);
         } else if (a->left) {
                 finish_failed(a, REASON_OUTCOME_UNKNOWN, why);
@@ -327,6 +352,26 @@ static void who_done(struct ldap_attempt *a, const struct ldap_message *m)
         enter_look_up(a);
 }
 
+/* The next question about the account, or the end. */
+static void next_detail(struct ldap_attempt *a)
+{
+        struct buffer request = BUFFER(LDAP_REQUEST_MAX);
+        int r = ldap_details_ask(&a->details, &request, ldap_conn_next_id(a->conn));
+
+        if (r == 1)
+                finish_details(a, true);
+        else
+                send_request(a, &request, r);
+}
+
+static void enter_details(struct ldap_attempt *a)
+{
+        state_set(a, ATTEMPT_DETAILS);
+        arm(a, DETAILS_MS);
+        a->details = (struct ldap_details){.domain = a->in.domain, .base = a->who.base};
+        next_detail(a);
+}
+
 static void look_up_done(struct ldap_attempt *a, const struct ldap_message *m)
 {
         const char *why = NULL;
@@ -334,7 +379,10 @@ static void look_up_done(struct ldap_attempt *a, const struct ldap_message *m)
         if (m->op == LDAP_OP_DONE && ldap_who_identity(&a->outcome.user, &a->who, a->in.domain, &why) == 0) {
                 a->outcome.reason = REASON_OK;
                 a->outcome.context[0] = '\0';
-                finish(a, true);
+                if (a->in.domain->attributes[0])
+                        enter_details(a);
+                else
+                        finish(a, true);
         } else {
                 finish_nobody(a, why ? why : "an answer that is none to a search", m->op == LDAP_OP_DONE);
         }
@@ -368,6 +416,14 @@ static void on_message(void *arg, const struct ldap_message *m)
                         ldap_who_account(&a->who, m);
                 else
                         look_up_done(a, m);
+                return;
+        case ATTEMPT_DETAILS:
+                if (part) {
+                        ldap_details_entry(&a->details, m);
+                } else {
+                        ldap_details_done(&a->details, m);
+                        next_detail(a);
+                }
                 return;
         case ATTEMPT_NEW:
         case ATTEMPT_CONNECT:
@@ -469,6 +525,9 @@ static void on_timer(void *arg)
         case ATTEMPT_WHO:
         case ATTEMPT_LOOK_UP:
                 finish_nobody(a, "no time left to read which account it was", false);
+                return;
+        case ATTEMPT_DETAILS:
+                details_lost(a);
                 return;
         case ATTEMPT_DONE:
                 return;

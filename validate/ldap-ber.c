@@ -33,7 +33,12 @@
 #define FILTER_AND ((ber_tag_t)0xa0)
 #define SEARCH_SECONDS 5
 #define FILTER_PRESENT 0x87U
+#define FILTER_EXTENSIBLE ((ber_tag_t)0xa9)
+#define MATCH_RULE 0x81U
+#define MATCH_TYPE 0x82U
+#define MATCH_VALUE 0x83U
 
+#define OID_IN_CHAIN "1.2.840.113556.1.4.1941" /* [MS-ADTS] 3.1.1.3.4.4.3 */
 #define OID_WHOAMI "1.3.6.1.4.1.4203.1.11.3"
 
 /* For an encoder, which owns its bytes. */
@@ -156,6 +161,7 @@ static int parse_entry(struct ldap_message *m, struct berval *body)
                 return -ENOMEM;
         if (take(ber, TAG_OCTETS, &dn) < 0 || take(ber, TAG_MESSAGE, &attributes) < 0 || !at_end(ber))
                 return -EBADMSG;
+        m->name = bytes_of(&dn);
         m->attributes = bytes_of(&attributes);
         return 0;
 }
@@ -357,6 +363,23 @@ int ldap_encode_search(struct buffer *out, int32_t id, const struct ldap_search 
                 n = ber_printf(ber, "s", search->attributes[i]);
         if (n >= 0)
                 n = ber_printf(ber, "}}}");
+        return finish(out, ber, n);
+}
+
+int ldap_encode_groups_search(struct buffer *out, int32_t id, const struct ldap_groups_search *search)
+{
+        _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
+        int n;
+
+        if (!ber)
+                return -ENOMEM;
+        n = ber_printf(ber, "{it{seeiib", (ber_int_t)id, REQ_SEARCH, search->base, 2, 0,
+                       (ber_int_t)search->size_limit, SEARCH_SECONDS, 1);
+        if (n >= 0) /* extensibleMatch: rule, type, value; RFC 4511 4.5.1.7.7 */
+                n = ber_printf(ber, "t{tststs}", FILTER_EXTENSIBLE, MATCH_RULE, OID_IN_CHAIN, MATCH_TYPE, "member",
+                               MATCH_VALUE, search->member);
+        if (n >= 0)
+                n = ber_printf(ber, "{s}}}", "1.1");
         return finish(out, ber, n);
 }
 

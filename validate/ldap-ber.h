@@ -35,7 +35,7 @@ struct ldap_message {
         enum ldap_op op;
         int32_t result;               /* BIND_RESPONSE, DONE, EXTENDED */
         struct ldap_bytes diagnostic; /* of the same */
-        struct ldap_bytes name;       /* EXTENDED: the OID, or empty */
+        struct ldap_bytes name;       /* EXTENDED: the OID, or empty; ENTRY: the DN */
         struct ldap_bytes value;      /* EXTENDED: the response value, or empty */
         struct ldap_bytes attributes; /* ENTRY: for ldap_entry_each */
 };
@@ -73,6 +73,13 @@ struct ldap_search {
         const char *const *attributes; /* NULL-terminated */
 };
 int ldap_encode_search(struct buffer *out, int32_t id, const struct ldap_search *search);
+
+/* Subtree search for the groups that the object of this DN is in, by whatever way; no attributes. */
+struct ldap_groups_search {
+        const char *base, *member;
+        unsigned size_limit;
+};
+int ldap_encode_groups_search(struct buffer *out, int32_t id, const struct ldap_groups_search *search);
 
 /* 16 bytes of objectGUID -> "xxxxxxxx-xxxx-..." (37 bytes). -EBADMSG. */
 int ldap_guid_text(char *out, const char *bytes, size_t n);

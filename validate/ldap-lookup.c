@@ -16,6 +16,7 @@
 #include "connector/base/log.h"
 #include "connector/base/text.h"
 #include "validate/krb-pac.h"
+#include "validate/ldap-details.h"
 
 #define LDAP_SIZE_LIMIT_EXCEEDED 4
 #define ATTRIBUTE_MAX 64
@@ -25,6 +26,7 @@ enum lookup_state {
         LOOKUP_CONNECT, /* waits for a connection */
         LOOKUP_BIND,
         LOOKUP_SEARCH,
+        LOOKUP_DETAILS,
         LOOKUP_DONE,
 };
 
@@ -41,6 +43,8 @@ struct ldap_lookup {
         struct ldap_conn *conn;
         size_t entries;
         bool malformed;
+        char base[SID_TEXT_MAX + 8]; /* "<SID=S-1-...>" where attributes are read; else "" */
+        struct ldap_details details;
         struct ldap_found found;
         ldap_lookup_fn *fn;
         void *arg;
@@ -57,6 +61,8 @@ static const char *state_text(enum lookup_state state)
                 return "bind";
         case LOOKUP_SEARCH:
                 return "search";
+        case LOOKUP_DETAILS:
+                return "details";
         case LOOKUP_DONE:
                 return "done";
         }
@@ -131,6 +137,30 @@ static void enter_search(struct ldap_lookup *l)
         send_request(l, &request, ldap_encode_search(&request, ldap_conn_next_id(l->conn), &search));
 }
 
+/* The next question about the account, or the end. */
+static void next_detail(struct ldap_lookup *l)
+{
+        struct buffer request = BUFFER(LDAP_REQUEST_MAX);
+        int r = ldap_details_ask(&l->details, &request, ldap_conn_next_id(l->conn));
+
+        if (r != 1) {
+                send_request(l, &request, r);
+                return;
+        }
+        ldap_details_result(&l->details, &l->found.details);
+        if (l->found.details.state == DETAILS_UNAVAILABLE)
+                finish(l, REASON_LOOKUP_FAILED, "the service account cannot read the account");
+        else
+                finish(l, REASON_OK, NULL);
+}
+
+static void enter_details(struct ldap_lookup *l)
+{
+        state_set(l, LOOKUP_DETAILS);
+        l->details = (struct ldap_details){.domain = l->domain, .base = l->base};
+        next_detail(l);
+}
+
 static void bind_done(struct ldap_lookup *l, const struct ldap_message *m)
 {
         const struct ldap_refusal refusal = {.result = m->result,
@@ -145,6 +175,10 @@ static void bind_done(struct ldap_lookup *l, const struct ldap_message *m)
                 return;
         }
         outcome_from_ldap(&outcome, &refusal);
+        if (outcome.reason == REASON_OK && l->base[0]) {
+                enter_details(l);
+                return;
+        }
         if (outcome.reason == REASON_OK) {
                 enter_search(l);
                 return;
@@ -201,6 +235,11 @@ static void on_message(void *arg, const struct ldap_message *m)
 
         if (l->state == LOOKUP_BIND) {
                 bind_done(l, m);
+        } else if (l->state == LOOKUP_DETAILS && (m->op == LDAP_OP_ENTRY || m->op == LDAP_OP_REFERENCE)) {
+                ldap_details_entry(&l->details, m);
+        } else if (l->state == LOOKUP_DETAILS) {
+                ldap_details_done(&l->details, m);
+                next_detail(l);
         } else if (m->op == LDAP_OP_ENTRY) {
                 l->malformed = ldap_entry_each(m, on_value, l) < 0 || l->malformed;
                 l->entries++;
@@ -249,6 +288,7 @@ static void on_timer(void *arg)
                 return;
         case LOOKUP_BIND:
         case LOOKUP_SEARCH:
+        case LOOKUP_DETAILS:
                 finish(l, REASON_DC_TIMEOUT, "no answer in time");
                 return;
         case LOOKUP_DONE:
@@ -270,8 +310,12 @@ int ldap_lookup_start(struct ldap_lookup **ret, struct ldap_pools *pools,
         l->deadline = attempt->deadline;
         l->started = loop_now(ldap_pools_loop(pools));
         snprintf(l->id, sizeof l->id, "%s", attempt->id ? attempt->id : "");
-        snprintf(l->attribute, sizeof l->attribute, "%s", request->attribute);
-        snprintf(l->value, sizeof l->value, "%s", request->value);
+        if (request->sid) {
+                snprintf(l->base, sizeof l->base, "<SID=%s>", request->sid);
+        } else {
+                snprintf(l->attribute, sizeof l->attribute, "%s", request->attribute);
+                snprintf(l->value, sizeof l->value, "%s", request->value);
+        }
         l->waiter = (struct ldap_waiter){.on_conn = on_conn, .on_none = on_none, .arg = l};
         l->fn = fn;
         l->arg = arg;

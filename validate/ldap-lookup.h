@@ -1,6 +1,6 @@
 /*
- * Looking an account up with the connector's own service account: bind, one search, done. Internal to the
- * LDAP method.
+ * Looking an account up with the connector's own service account: bind, then one search for who has an alternate id,
+ * or the account's attributes. Internal to the LDAP method.
  */
 #pragma once
 
@@ -15,6 +15,7 @@ struct ldap_found {
         enum reason reason;
         bool refused; /* the DC refused the service account itself: asking again soon could lock it out */
         char sam[257], sid[SID_TEXT_MAX];
+        struct account_details details; /* where they were asked for */
         char context[256];
         uint32_t ms;
 };
@@ -23,7 +24,8 @@ typedef void ldap_lookup_fn(void *arg, const struct ldap_found *found);
 
 struct ldap_lookup_request {
         const struct attempt *attempt; /* whom to ask, and until when; its name and password are not used */
-        const char *attribute, *value; /* the user whose attribute has this value */
+        const char *attribute, *value; /* the user whose attribute has this value; or */
+        const char *sid;               /* the account whose attributes are read; else NULL */
 };
 /* Needs service_account and service_password of the attempt's domain. Copies what it needs but these and the
  * attempt's domain and host, which outlive it. 0, -ENOMEM. */

@@ -5,6 +5,7 @@
  */
 #include "validate/outcome.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "validate/outcome-table.h"
@@ -86,4 +87,15 @@ const char *method_text(enum method m)
                 break;
         }
         return "";
+}
+
+void outcome_require_details(struct outcome *out, bool required, const char *why)
+{
+        if (out->details.state != DETAILS_UNAVAILABLE || out->reason != REASON_OK)
+                return;
+        snprintf(out->context, sizeof out->context, "%s", why);
+        if (!required)
+                return;
+        out->reason = REASON_ATTRIBUTES_UNAVAILABLE;
+        out->user = (struct identity){0};
 }

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include "connector/base/pairs.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -85,6 +87,7 @@ enum reason {
         REASON_NAME_AMBIGUOUS,
         REASON_ALIAS_AMBIGUOUS,    /* several accounts have this alternate id */
         REASON_LOOKUP_FAILED,      /* the service account's search could not be made */
+        REASON_ATTRIBUTES_UNAVAILABLE, /* the password was right, but attributes that are required can't be read */
         REASON_CHANGE_UNAVAILABLE, /* this domain's passwords can't be changed through the connector */
         REASON_CHANGE_UNKNOWN,     /* the new password was sent, no answer came: either may hold */
         REASON_CHANGED_UNVERIFIED, /* changed, but the sign-in with the new password decided nothing */
@@ -130,6 +133,18 @@ struct identity {
         char domain[257];
 };
 
+/* The attributes that the configuration names, of an account that was accepted. */
+enum details_state {
+        DETAILS_NONE = 0,    /* none are configured */
+        DETAILS_COMPLETE,
+        DETAILS_TRUNCATED,   /* some did not fit, or are no text */
+        DETAILS_UNAVAILABLE, /* they could not be read */
+};
+struct account_details {
+        enum details_state state;
+        struct pairs values; /* of one attribute one after the other */
+};
+
 struct outcome {
         enum reason reason;
         bool password_proved;
@@ -145,6 +160,7 @@ struct outcome {
         uint32_t ms_total, ms_connect, ms_dc;
         char realm[257];      /* with REASON_REFERRAL: which realm the DC names, or "" */
         uint32_t retry_after; /* s, with REASON_THROTTLED */
+        struct account_details details; /* with REASON_OK */
 };
 
 /* An LDAP bind's result as received. */
@@ -154,6 +170,8 @@ struct ldap_refusal {
         unsigned long n;
         bool ad; /* from a DC of AD, which names the cause of every refusal */
 };
+/* Where the details could not be read: notes why, and with required turns OK into REASON_ATTRIBUTES_UNAVAILABLE. */
+void outcome_require_details(struct outcome *out, bool required, const char *why);
 /* LDAP bind result -> reason. Sets reason, raw, password_proved and counted of out. */
 void outcome_from_ldap(struct outcome *out, const struct ldap_refusal *refusal);
 /* A KRB-ERROR as received. */

@@ -18,6 +18,7 @@ enum op_state {
         OP_LOOKING_UP, /* whose alternate id the name is */
         OP_WAITING,    /* as many sign-ins of this account as may fail are being checked */
         OP_PREPARING,  /* one or two DCs are being reached; none has the password */
+        OP_DETAILING,  /* accepted by Kerberos; the service account reads the account's attributes */
         OP_COMMITTED,  /* one DC gets, or got, the password; nobody else is asked any more */
         OP_DONE,
 };
@@ -56,6 +57,7 @@ struct validate_op {
         struct secret *new_password; /* to be set; NULL once it was, and then password is it */
         bool changed;                /* the DC that changed it is asked for a sign-in with the new one */
         struct op_lookup lookup;
+        bool detailed; /* the account's attributes were asked for */
         struct guard_ticket ticket;
         uint64_t started, deadline;
         uint32_t tried;
@@ -90,6 +92,14 @@ struct validate {
 void op_lookup_start(struct validate_op *op);
 void op_lookup_cancel(struct validate_op *op);
 void op_looked_up(struct validate_op *op, enum reason reason);
+
+/* op-admit.c: answers what must not reach a DC, else routes. */
+void op_admit(struct validate_op *op, const struct validate_request *request);
+
+/* op-details.c: attributes for an accepted verdict. op_detailed is called once, from the loop or from inside. */
+bool op_wants_details(const struct validate_op *op);
+void op_details_start(struct validate_op *op);
+void op_detailed(struct validate_op *op);
 
 /* op-realm.c. The domain whose realm this is, or n_domains. */
 size_t op_find_realm(const struct validate *v, const char *realm);

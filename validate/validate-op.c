@@ -16,7 +16,6 @@
 #include "connector/base/log.h"
 #include "validate/validate-internal.h"
 
-#define OPS_MAX 1024
 #define REFERRALS_MAX 2
 #define COMMITTED_PATIENCE_MAX_MS 500
 #define BACKSTOP_MS 250 /* an attempt that overruns its deadline by this is dropped */
@@ -32,6 +31,8 @@ static const char *state_text(enum op_state state)
                 return "waiting";
         case OP_PREPARING:
                 return "preparing";
+        case OP_DETAILING:
+                return "detailing";
         case OP_COMMITTED:
                 return "committed";
         case OP_DONE:
@@ -134,13 +135,29 @@ static void note_would_be(struct outcome *out)
                  n > 0 ? " " : "");
 }
 
+/* Nothing borrows them any more. */
+static void op_forget_passwords(struct validate_op *op)
+{
+        op->password = secret_free(op->password);
+        op->new_password = secret_free(op->new_password);
+}
+
 /* The one end that answers. */
 static void finish(struct validate_op *op)
 {
-        struct outcome out = op->out;
         validate_done_fn *fn = op->fn;
         void *arg = op->arg;
+        struct outcome out;
 
+        if (op_wants_details(op)) {
+                state_set(op, OP_DETAILING);
+                op_forget_passwords(op);
+                loop_timer_stop(op->pace);
+                loop_timer_stop(op->timer); /* the look-up has a limit of its own */
+                op_details_start(op);
+                return;
+        }
+        out = op->out;
         state_set(op, OP_DONE);
         op->answered = true;
         check_found(op, &out);
@@ -149,6 +166,11 @@ static void finish(struct validate_op *op)
         out.ms_total = (uint32_t)(loop_now(op->v->loop) - op->started);
         op_free(op);
         fn(arg, &out);
+}
+
+void op_detailed(struct validate_op *op)
+{
+        finish(op);
 }
 
 static void finish_failed(struct validate_op *op, enum reason reason, enum counted counted, const char *why)
@@ -490,6 +512,8 @@ static void on_timer(void *arg)
                         finish_failed(op, REASON_DEADLINE, COUNTED_NO,
                                       "no domain controller was ready for the password in time");
                 return;
+        case OP_DETAILING:
+                return;
         case OP_COMMITTED:
                 finish_failed(op,
                               op->changed        ? REASON_CHANGED_UNVERIFIED
@@ -510,7 +534,7 @@ static bool hurry(struct validate_op *op, const struct dc *dc)
         for (size_t i = 0; i < OP_TRIES; i++) {
                 struct op_try *t = &op->tries[i];
 
-                if (t->dc != dc || t->hurried)
+                if (t->dc != dc || t->hurried || op->state == OP_DETAILING)
                         continue;
                 t->hurried = true;
                 log_set_id(op->id);
@@ -535,63 +559,6 @@ void ops_dc_silent(struct validate *v, const struct dc *dc)
         while (op)
                 op = hurry(op, dc) ? TAILQ_FIRST(&v->ops) : TAILQ_NEXT(op, link);
         log_set_id(NULL);
-}
-
-/* Whether the password may be shown to a DC. */
-static enum reason check_password(const struct validate_request *request)
-{
-        const struct secret *s = request->password;
-
-        if (!s)
-                return request->password_reason == REASON_BAD_PASSWORD_FORM ? REASON_BAD_PASSWORD_FORM
-                                                                            : REASON_EMPTY_PASSWORD;
-        if (secret_len(s) == 0)
-                return REASON_EMPTY_PASSWORD;
-        if (memchr(secret_text(s), '\0', secret_len(s)) || !utf8_valid(secret_text(s), secret_len(s)))
-                return REASON_BAD_PASSWORD_FORM;
-        return REASON_OK;
-}
-
-/* Whether a new password, if there is one, may be set. */
-static enum reason check_new_password(const struct validate_request *request)
-{
-        const struct secret *s = request->new_password;
-
-        if (!s)
-                return request->new_password_reason == REASON_BAD_NEW_PASSWORD ? REASON_BAD_NEW_PASSWORD
-                                                                               : REASON_OK;
-        if (secret_len(s) == 0 || memchr(secret_text(s), '\0', secret_len(s)) ||
-            !utf8_valid(secret_text(s), secret_len(s)) ||
-            (request->password && secret_equal(s, request->password)))
-                return REASON_BAD_NEW_PASSWORD;
-        return REASON_OK;
-}
-
-/* Answers what must not reach a DC, else routes. */
-static void admit(struct validate_op *op, const struct validate_request *request)
-{
-        struct validate *v = op->v;
-        enum reason reason = check_password(request);
-
-        if (reason == REASON_OK)
-                reason = check_new_password(request);
-
-        if (reason == REASON_OK)
-                reason = name_parse(&op->name, v->config, request->name, request->name_len);
-        if (reason == REASON_OK && v->n_ops > OPS_MAX)
-                reason = REASON_OVERLOADED;
-        if (reason == REASON_OK && op->new_password && !v->config->domains[op->name.domain].password_change)
-                reason = REASON_CHANGE_UNAVAILABLE;
-        if (reason == REASON_OK) {
-                op->domain = &v->config->domains[op->name.domain];
-                op->dcs = v->dcs[op->name.domain];
-                return;
-        }
-        op->answered = true;
-        op->out.reason = reason;
-        op->out.counted = COUNTED_NO;
-        op->password = secret_free(op->password);
-        op->new_password = secret_free(op->new_password);
 }
 
 int validate_start(struct validate_op **ret_op, struct validate *v, const struct validate_request *request,
@@ -622,7 +589,7 @@ int validate_start(struct validate_op **ret_op, struct validate *v, const struct
                 op_free(op);
                 return -ENOMEM;
         }
-        admit(op, request);
+        op_admit(op, request);
         loop_timer_in(op->timer, 0);
         *ret_op = op;
         return 0;

@@ -48,7 +48,7 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
                 krb_set_kdcs(v->tools.krb, validate_kdc_of, v);
         if (domain->methods[0] == METHOD_KRB5)
                 r = krb_domain_add(v->tools.krb, domain, err);
-        if (r == 0 && (domain->methods[0] == METHOD_LDAP || domain->alternate_id)) {
+        if (r == 0 && (domain->methods[0] == METHOD_LDAP || domain->alternate_id || domain->attributes[0])) {
                 r = ldap_domain_add(v->tools.ldap, domain, err);
         }
         if (r < 0)

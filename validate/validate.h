@@ -18,6 +18,7 @@
 #define USERNAME_MAX 256 /* bytes, PROTOCOL.md */
 #define DCS_MAX 32
 #define SUFFIXES_MAX 32
+#define ATTRIBUTES_MAX 16
 
 enum dc_identity { DC_IDENTITY_DOMAIN_SAN = 0, DC_IDENTITY_LIST, DC_IDENTITY_PIN };
 /* DIRECTORY_GENERIC: an MIT realm or a plain LDAP server (no PAC, no sub-codes): the id is entryUUID or the
@@ -56,6 +57,12 @@ struct domain_config {
         const char *search_base;                         /* DN; NULL: made of the domain's name */
         const char *service_account;                     /* UPN or NETBIOS\\name that searches */
         const struct secret *service_password;           /* borrowed until validate_free */
+        /* What an accepted verdict tells of the account, besides who it is: read on its own bind, or by the service
+         * account where it signed in by Kerberos. */
+        const char *attributes[ATTRIBUTES_MAX]; /* names, NULL-terminated if fewer */
+        bool attributes_required;               /* without them nobody is accepted */
+        bool nested_groups;                     /* memberOf means groups of groups, too */
+        const char *groups_base;                /* DN: only groups below it are told; NULL: all */
         const char *keytab;            /* krb5 name: "FILE:/path", "MEMORY:x"; NULL: no Kerberos */
         const char *service_principal; /* in the keytab: host/connector.corp.example */
         const char *armor_principal;   /* in the keytab, too: sign-ins are armoured (FAST) with its ticket; or NULL */

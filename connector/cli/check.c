@@ -17,6 +17,7 @@
 #include "connector/base/log.h"
 #include "connector/base/text.h"
 #include "connector/cli/cli.h"
+#include "connector/cli/view.h"
 #include "connector/cli/prompt.h"
 #include "connector/validator/domains.h"
 #include "validate/name.h"
@@ -312,14 +313,15 @@ static json_t *verdict_json(const struct outcome *out)
 {
         const struct reason_info *info = reason_info(out->reason);
 
-        return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s}",
+        return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:o*}",
                          "verdict", verdict_text(info->verdict), "class", verdict_class_text(info->class),
                          "reason", info->id, "password_proved", out->password_proved, "may_have_counted",
                          counted_text(out->counted), "dc", out->dc, "method", method_text(out->method),
                          "user_id", out->user.id, "upn", out->user.upn, "sam", out->user.sam, "context",
                          out->context, "ms", (int)out->ms_total, "user_text",
                          reason_user_text(out->reason, out->password_proved), "helpdesk_text",
-                         info->helpdesk_text, "remedy", info->remedy);
+                         info->helpdesk_text, "remedy", info->remedy, "attributes",
+                         out->details.state == DETAILS_NONE ? NULL : view_pairs_json(&out->details.values));
 }
 
 static void print_field(const char *name, const char *value)
@@ -334,12 +336,17 @@ static void print_field(const char *name, const char *value)
 static void print_verdict(const struct outcome *out)
 {
         const struct reason_info *info = reason_info(out->reason);
+        const char *name, *value;
 
         printf("\n%-17s %s (%s, %s)\n", "verdict", verdict_text(info->verdict), info->id,
                verdict_class_text(info->class));
         print_field("account", out->user.id);
         print_field("upn", out->user.upn);
         print_field("sam", out->user.sam);
+        for (size_t at = 0; pairs_next(&out->details.values, &at, &name, &value);)
+                print_field(name, value);
+        if (out->details.state == DETAILS_TRUNCATED)
+                print_field("attributes", "some do not fit or are no text, and are left out");
         print_field("raw", out->context);
         print_field("password proved", out->password_proved ? "yes" : "no");
         print_field("may have counted", counted_text(out->counted));

@@ -17,6 +17,7 @@
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
+#include "connector/cli/view.h"
 #include "queue/client/client.h"
 #include "validate/outcome.h"
 
@@ -49,6 +50,13 @@ static json_t *user_json(const struct verdict_claims *v)
                          or_null(v->user_domain));
 }
 
+static json_t *attributes_json(const struct verdict_claims *v)
+{
+        return v->attributes_state ? json_pack("{s:s, s:o}", "state", v->attributes_state, "values",
+                                               view_pairs_json(&v->attributes))
+                                   : NULL;
+}
+
 static json_t *raw_json(const struct verdict_claims *v)
 {
         if (!v->raw_ldap[0] && !v->raw_krb[0] && !v->raw_ntstatus[0])
@@ -63,12 +71,12 @@ static json_t *verdict_json(const struct client_result *r)
         enum reason reason = reason_from_id(v->reason);
 
         return json_pack(
-                "{s:s, s:s, s:s, s:s, s:b, s:s, s:o*, s:o*, s:s, s:s, s:s*, s:s*, s:o*, s:{s:i, s:i, s:i, "
+                "{s:s, s:s, s:s, s:s, s:b, s:s, s:o*, s:o*, s:o*, s:s, s:s, s:s*, s:s*, s:o*, s:{s:i, s:i, s:i, "
                 "s:i}, s:s*}",
                 "id", r->id, "verdict", v->verdict, "class", v->class, "reason", v->reason, "password_proved",
                 v->password_proved, "may_have_counted", v->may_have_counted, "retry_after",
                 v->retry_after ? json_integer((json_int_t)v->retry_after) : NULL, "user",
-                v->user_id[0] ? user_json(v) : NULL, "connector", r->connector, "connector_name",
+                v->user_id[0] ? user_json(v) : NULL, "attributes", attributes_json(v), "connector", r->connector, "connector_name",
                 r->connector_name, "dc", or_null(v->dc), "method", or_null(v->method), "raw", raw_json(v),
                 "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc, "total", (int)v->t_total, "service",
                 (int)r->ms, "text",

@@ -157,3 +157,20 @@ void view_wrap(size_t indent, const char *text)
         }
         (void)fputc('\n', stdout);
 }
+
+json_t *view_pairs_json(const struct pairs *pairs)
+{
+        json_t *object = json_object(), *array;
+        const char *name, *value;
+        size_t at = 0;
+
+        while (pairs_next(pairs, &at, &name, &value)) {
+                array = json_object_get(object, name);
+                if (!array) {
+                        array = json_array();
+                        json_object_set_new(object, name, array);
+                }
+                json_array_append_new(array, json_string(value));
+        }
+        return object;
+}

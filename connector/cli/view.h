@@ -5,6 +5,10 @@
 
 #include <jansson.h>
 
+#include "connector/base/pairs.h"
+
+#include <jansson.h>
+
 #include "connector/cli/cli.h"
 
 /* The control socket of the ledger that view_ask asks. */
@@ -33,3 +37,5 @@ size_t view_width(void);
 void view_wrap(size_t indent, const char *text);
 /* Who signed in, as far as it may be shown. */
 const char *view_user(const json_t *record);
+/* {"name":["value",...],...}; NULL without memory. */
+json_t *view_pairs_json(const struct pairs *pairs);

@@ -63,6 +63,9 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
                 .alternate_id = keep(d, from->alternate_id, &ok),
                 .search_base = keep(d, from->search_base, &ok),
                 .service_account = keep(d, from->service_account, &ok),
+                .attributes_required = from->attributes_required != 0,
+                .nested_groups = from->nested_groups != 0,
+                .groups_base = keep(d, from->groups_base, &ok),
                 .service_principal = keep(d, from->service_principal, &ok),
                 .armor_principal = keep(d, from->armor_principal, &ok),
                 .pool_max = from->pool_max,
@@ -72,6 +75,8 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
                 to->suffixes[i] = keep(d, from->suffixes[i], &ok);
         for (size_t i = 0; i < from->n_alternate_id_suffixes; i++)
                 to->alternate_id_suffixes[i] = keep(d, from->alternate_id_suffixes[i], &ok);
+        for (size_t i = 0; i < from->n_attributes; i++)
+                to->attributes[i] = keep(d, from->attributes[i], &ok);
         for (size_t i = 0; i < from->n_dcs; i++)
                 to->dcs[i] = (struct dc_config){keep(d, from->dcs[i].host, &ok),
                                                 keep(d, from->dcs[i].address, &ok)};

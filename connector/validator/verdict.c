@@ -37,6 +37,15 @@ static void fill_user(struct verdict_claims *c, const struct identity *user)
         put(c->user_domain, sizeof(c->user_domain), user->domain);
 }
 
+static void fill_details(struct verdict_claims *c, const struct account_details *details)
+{
+        static const char *const states[] = {
+                [DETAILS_COMPLETE] = "complete", [DETAILS_TRUNCATED] = "truncated", [DETAILS_UNAVAILABLE] = "unavailable"};
+
+        c->attributes_state = states[details->state];
+        c->attributes = details->values;
+}
+
 static void fill(struct verdict_claims *c, const struct verdict_frame *f, const struct outcome *o)
 {
         const struct reason_info *info = reason_info(o->reason);
@@ -53,8 +62,10 @@ static void fill(struct verdict_claims *c, const struct verdict_frame *f, const 
         put(c->reason, sizeof(c->reason), info->id);
         c->password_proved = o->password_proved;
         c->may_have_counted = counted_text(o->counted);
-        if (info->verdict == VERDICT_ACCEPTED)
+        if (info->verdict == VERDICT_ACCEPTED) {
                 fill_user(c, &o->user);
+                fill_details(c, &o->details);
+        }
         c->retry_after = o->reason == REASON_THROTTLED ? o->retry_after : 0;
         put(c->dc, sizeof(c->dc), o->dc);
         put(c->method, sizeof(c->method), method_text(o->method));
@@ -64,21 +75,32 @@ static void fill(struct verdict_claims *c, const struct verdict_frame *f, const 
         c->t_total = f->t_total;
 }
 
-int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct buffer *out,
-                 struct error *err)
+/* -EMSGSIZE where the claims do not fit. */
+static int sign_padded(const struct verdict_frame *f, const struct verdict_claims *c, struct buffer *out,
+                       struct error *err)
 {
         _cleanup_(buffer_free) struct buffer json = BUFFER(PADDED_LEN);
         _cleanup_(buffer_free) struct buffer jws = BUFFER(PADDED_LEN);
+        int r = verdict_claims_encode(c, &json, err);
+
+        if (r == 0)
+                r = jws_sign(f->identity, JOSE_TYP_VERDICT, json.data, json.len, &jws, err);
+        return r == 0 ? jose_pad(out, jws.data, jws.len) : r;
+}
+
+int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct buffer *out,
+                 struct error *err)
+{
         _cleanup_(buffer_free) struct buffer padded = BUFFER(PADDED_LEN);
         struct verdict_claims c = {0};
         int r;
 
         fill(&c, f, o);
-        r = verdict_claims_encode(&c, &json, err);
-        if (r == 0)
-                r = jws_sign(f->identity, JOSE_TYP_VERDICT, json.data, json.len, &jws, err);
-        if (r == 0)
-                r = jose_pad(&padded, jws.data, jws.len);
+        r = sign_padded(f, &c, &padded, err);
+        while (r == -EMSGSIZE && pairs_drop_last(&c.attributes)) { /* what does not fit is left out, and said so */
+                c.attributes_state = "truncated";
+                r = sign_padded(f, &c, &padded, err);
+        }
         if (r == 0)
                 r = jwe_dir_seal(f->rk, padded.data, padded.len, out, err);
         return r;

@@ -21,6 +21,7 @@ class SiteTest(unittest.TestCase):
     """Base: self.site with relay, tenant, service and the connectors of CONNECTORS, made once per class."""
     CONNECTORS = [('north', 'ldap'), ('south', 'krb5')]
     RELAY = {}
+    DOMAIN = {}  # connector -> more lines of its domain's section
     maxDiff = None
 
     @classmethod
@@ -33,7 +34,7 @@ class SiteTest(unittest.TestCase):
         cls.site.make_tenant()
         cls.site.make_service()
         for name, method in cls.CONNECTORS:
-            cls.site.add_connector(name, method).up()
+            cls.site.add_connector(name, method, domain_extra=cls.DOMAIN.get(name, '')).up()
 
     @classmethod
     def close_site(cls):

@@ -22,6 +22,8 @@ STATES = {
 
 
 class States(SiteTest):
+    DOMAIN = {'north': 'attributes = mail, memberOf\ngroups = nested\n'}
+
     def verdict(self, user, password, connector):
         code, v = self.site.sign_in(user, password, connector)
         self.assertEqual(code, {'accepted': 0, 'refused': 1, 'unavailable': 3}[v['verdict']], v)
@@ -55,6 +57,20 @@ class States(SiteTest):
                     self.assertEqual(v['may_have_counted'], '1')
                     self.assertFalse(v['password_proved'])
                     self.assertEqual(bad_password_count(sam), before + 1)
+
+    def test_attributes(self):
+        """In the verdict alone: neither the logs nor what the helpdesk reads hold them."""
+        user, password, _ = self.account('GOOD1')
+        mail = LAB['LAB_GOOD1_MAIL']
+        v = self.verdict(user, password, 'north')
+        self.assertEqual((v['attributes']['state'], v['attributes']['values']['mail']), ('complete', [mail]), v)
+        self.assertEqual(sorted(dn.split(',')[0] for dn in v['attributes']['values']['memberOf']), ['CN=inner-group', 'CN=outer-group'])
+        self.assertNotIn('attributes', self.verdict(user, password, 'south'))
+        self.assertNotIn(mail, self.site.connectors['north'].postern('explain', v['id']))
+        self.assertNotIn(mail, self.site.connectors['north'].postern('log', '--json'))
+        for log in self.logs():
+            with open(log, encoding='utf-8') as f:
+                self.assertNotIn(mail, f.read())
 
     def test_domain_backslash_name(self):
         _, password, sid = self.account('GOOD5')

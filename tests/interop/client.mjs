@@ -241,10 +241,27 @@ function checkUser(v) {
   if (!v.user || v.class !== 'none' || v.password_proved !== true) throw malformed('verdict: accepted without its proofs');
 }
 
+function checkAttributes(v) {
+  if (v.verdict !== 'accepted') throw malformed('verdict: attributes without accepted');
+  members(v.attributes, ['state', 'values']);
+  word(v.attributes.state, ['complete', 'truncated', 'unavailable']);
+  const values = v.attributes.values;
+  if (typeof values !== 'object' || values === null || Array.isArray(values) || Object.keys(values).length > 16) {
+    throw malformed('verdict: attributes are no object of at most 16');
+  }
+  if (v.attributes.state === 'unavailable' && Object.keys(values).length) throw malformed('verdict: attributes that are unavailable');
+  let bytes = 0;
+  for (const [name, list] of Object.entries(values)) {
+    if (!/^[A-Za-z0-9.-]{1,64}$/.test(name) || !Array.isArray(list) || !list.length) throw malformed('verdict: attribute');
+    for (const value of list) bytes += Buffer.byteLength(string(value, 0, 1600)) + Buffer.byteLength(name) + 2;
+  }
+  if (bytes > 1600) throw malformed('verdict: attributes are too long');
+}
+
 function checkVerdictClaims(v) {
   if (v.v !== 1) throw malformed('verdict: other version');
   members(v, ['v', 'iss', 'aud', 'tenant', 'jti', 'req', 'iat', 'exp', 'verdict', 'class', 'reason', 'password_proved', 'may_have_counted', 't'],
-    ['user', 'dc', 'method', 'raw', 'retry_after']);
+    ['user', 'attributes', 'dc', 'method', 'raw', 'retry_after']);
   if ('retry_after' in v) integer(v.retry_after);
   for (const name of ['iss', 'aud', 'jti']) id(v[name]);
   tenantName(v.tenant);
@@ -264,6 +281,7 @@ function checkVerdictClaims(v) {
     string(v.user.id, 1, 191);
     for (const name of ['domain', 'upn', 'sam']) if (name in v.user) string(v.user[name], 0, 256);
   }
+  if ('attributes' in v) checkAttributes(v);
   if ('raw' in v) members(v.raw, [], ['ldap', 'krb', 'ntstatus']);
   members(v.t, ['opened', 'dc', 'total']);
   for (const name of ['opened', 'dc', 'total']) integer(v.t[name]);

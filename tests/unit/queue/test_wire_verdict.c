@@ -108,7 +108,69 @@ static void encode_refuses_what_was_forgotten(void **state)
         assert_int_equal(out.len, 0);
 }
 
+static void attributes_round_trip(void **state)
+{
+        static const char text[] = "\"attributes\":{\"state\":\"truncated\",\"values\":{\"mail\":[\"amy@corp.example\"],"
+                                   "\"memberOf\":[\"CN=a,DC=x\",\"CN=\\\"b\\\",DC=x\"]}}";
+        _cleanup_(buffer_free) struct buffer out = BUFFER(4096);
+        struct verdict_claims c = sample(), back;
+        struct error err = {""};
+
+        (void)state;
+        c.attributes_state = "truncated";
+        assert_int_equal(pairs_add(&c.attributes, "mail", "amy@corp.example", 16), 0);
+        assert_int_equal(pairs_add(&c.attributes, "memberOf", "CN=a,DC=x", 9), 0);
+        assert_int_equal(pairs_add(&c.attributes, "memberOf", "CN=\"b\",DC=x", 11), 0);
+        assert_int_equal(verdict_claims_encode(&c, &out, &err), 0);
+        assert_non_null(strstr(out.data, text));
+        assert_int_equal(verdict_claims_decode(&back, out.data, out.len, &err), 0);
+        assert_string_equal(back.attributes_state, "truncated");
+        assert_int_equal(back.attributes.len, c.attributes.len);
+        assert_memory_equal(back.attributes.bytes, c.attributes.bytes, c.attributes.len);
+        c.attributes_state = "unavailable";
+        assert_says(verdict_claims_encode(&c, &out, &err), -EINVAL, &err, "denies");
+        c = sample();
+        c.verdict = "refused";
+        c.class = "policy";
+        c.user_id[0] = c.user_guid[0] = c.user_upn[0] = c.user_sam[0] = c.user_domain[0] = '\0';
+        c.attributes_state = "complete";
+        assert_says(verdict_claims_encode(&c, &out, &err), -EINVAL, &err, "attributes without accepted");
+}
+
+/* 1600 bytes are all that a reader takes. */
+static void too_long_attributes(void **state)
+{
+        char value[1601] = "", json[4096];
+        struct verdict_claims c;
+        struct error err = {""};
+
+        (void)state;
+        for (size_t n = 1590; n <= 1600; n += 10) {
+                char *text;
+
+                memset(value, 'x', n);
+                snprintf(json, sizeof(json), "\"attributes\":{\"state\":\"complete\",\"values\":{\"mail\":[\"%s\"]}},\"t\":{",
+                         value);
+                text = replaced(good, "\"t\":{", json);
+                assert_int_equal(verdict_claims_decode(&c, text, strlen(text), &err), n == 1590 ? 0 : -EBADMSG);
+                free(text);
+        }
+}
+
+#define ATTRIBUTES(members) "\"attributes\":{" members "},\"t\":{"
+
 static const struct change changes[] = {
+        {"\"t\":{", ATTRIBUTES("\"state\":\"complete\""), "member values is missing"},
+        {"\"t\":{", ATTRIBUTES("\"values\":{}"), "member state is missing"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"some\",\"values\":{}"), "member state is no known word"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"complete\",\"values\":[]"), "member values is no object"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"complete\",\"values\":{\"\":[\"x\"]}"), "malformed"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"complete\",\"values\":{\"a b\":[\"x\"]}"), "malformed"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"complete\",\"values\":{\"a\":\"x\"}"), "malformed"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"complete\",\"values\":{\"a\":[]}"), "malformed"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"complete\",\"values\":{\"a\":[1]}"), "malformed"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"complete\",\"values\":{},\"x\":1"), "unknown member"},
+        {"\"t\":{", ATTRIBUTES("\"state\":\"unavailable\",\"values\":{\"a\":[\"x\"]}"), "denies"},
         {"", "[]", "verdict"},
         {"", "{}", "member v is missing"},
         {"{\"v\":1", "{\"v\":1,\"v\":1", "verdict"},
@@ -188,6 +250,8 @@ int main(void)
                 cmocka_unit_test(round_trip),
                 cmocka_unit_test(least_verdict),
                 cmocka_unit_test(encode_refuses_what_was_forgotten),
+                cmocka_unit_test(attributes_round_trip),
+                cmocka_unit_test(too_long_attributes),
                 cmocka_unit_test(refusals),
                 cmocka_unit_test(accepted_without_user_is_refused),
         };

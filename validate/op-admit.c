@@ -1,0 +1,64 @@
+/*
+ * What may reach a DC: the form of passwords and names, and which domain a name is of. Everything else is answered
+ * without asking anybody.
+ */
+#include <string.h>
+
+#include "validate/validate-internal.h"
+
+#define OPS_MAX 1024
+
+/* Whether the password may be shown to a DC. */
+static enum reason check_password(const struct validate_request *request)
+{
+        const struct secret *s = request->password;
+
+        if (!s)
+                return request->password_reason == REASON_BAD_PASSWORD_FORM ? REASON_BAD_PASSWORD_FORM
+                                                                            : REASON_EMPTY_PASSWORD;
+        if (secret_len(s) == 0)
+                return REASON_EMPTY_PASSWORD;
+        if (memchr(secret_text(s), '\0', secret_len(s)) || !utf8_valid(secret_text(s), secret_len(s)))
+                return REASON_BAD_PASSWORD_FORM;
+        return REASON_OK;
+}
+
+/* Whether a new password, if there is one, may be set. */
+static enum reason check_new_password(const struct validate_request *request)
+{
+        const struct secret *s = request->new_password;
+
+        if (!s)
+                return request->new_password_reason == REASON_BAD_NEW_PASSWORD ? REASON_BAD_NEW_PASSWORD
+                                                                               : REASON_OK;
+        if (secret_len(s) == 0 || memchr(secret_text(s), '\0', secret_len(s)) ||
+            !utf8_valid(secret_text(s), secret_len(s)) ||
+            (request->password && secret_equal(s, request->password)))
+                return REASON_BAD_NEW_PASSWORD;
+        return REASON_OK;
+}
+
+void op_admit(struct validate_op *op, const struct validate_request *request)
+{
+        struct validate *v = op->v;
+        enum reason reason = check_password(request);
+
+        if (reason == REASON_OK)
+                reason = check_new_password(request);
+        if (reason == REASON_OK)
+                reason = name_parse(&op->name, v->config, request->name, request->name_len);
+        if (reason == REASON_OK && v->n_ops > OPS_MAX)
+                reason = REASON_OVERLOADED;
+        if (reason == REASON_OK && op->new_password && !v->config->domains[op->name.domain].password_change)
+                reason = REASON_CHANGE_UNAVAILABLE;
+        if (reason == REASON_OK) {
+                op->domain = &v->config->domains[op->name.domain];
+                op->dcs = v->dcs[op->name.domain];
+                return;
+        }
+        op->answered = true;
+        op->out.reason = reason;
+        op->out.counted = COUNTED_NO;
+        op->password = secret_free(op->password);
+        op->new_password = secret_free(op->new_password);
+}

@@ -1,0 +1,68 @@
+/*
+ * The step after a sign-in by Kerberos that was accepted: the service account reads the attributes that the verdict is
+ * to carry, at the same DC.
+ *
+ * Invariant: it takes at most DETAILS_MS, and whatever goes wrong leaves an accepted sign-in accepted, unless the
+ * configuration requires the attributes. A DC that refused the service account is left alone as in op-lookup.c.
+ */
+#include <stdio.h>
+
+#include "validate/validate-internal.h"
+
+#define LOOKUP_REST_MS (10 * 60 * 1000)
+#define DETAILS_MS 2000
+
+bool op_wants_details(const struct validate_op *op)
+{
+        return !op->detailed && op->domain && op->domain->attributes[0] &&
+               reason_info(op->out.reason)->verdict == VERDICT_ACCEPTED && op->out.method == METHOD_KRB5 &&
+               op->out.details.state == DETAILS_NONE;
+}
+
+static void unavailable(struct validate_op *op, const char *why)
+{
+        op->out.details.state = DETAILS_UNAVAILABLE;
+        outcome_require_details(&op->out, op->domain->attributes_required, why);
+        op_detailed(op);
+}
+
+static void on_found(void *arg, const struct ldap_found *found)
+{
+        struct validate_op *op = arg;
+        struct validate *v = op->v;
+
+        op->lookup.search = NULL;
+        if (found->refused)
+                v->lookup_from[op->domain - v->config->domains] = loop_now(v->loop) + LOOKUP_REST_MS;
+        if (found->reason == REASON_OK) {
+                op->out.details = found->details;
+                op_detailed(op);
+        } else {
+                unavailable(op, found->context);
+        }
+}
+
+void op_details_start(struct validate_op *op)
+{
+        const struct dc_config *dc = op->committed ? dc_get_config(op->committed->dc) : NULL;
+        struct validate *v = op->v;
+        uint64_t now = loop_now(v->loop);
+        struct dns_address address;
+        struct attempt attempt = {.id = op->id, .domain = op->domain, .deadline = now + DETAILS_MS};
+        const struct ldap_lookup_request request = {.attempt = &attempt, .sid = op->out.user.id};
+
+        op->detailed = true;
+        if (now < v->lookup_from[op->domain - v->config->domains]) {
+                unavailable(op, "the DC refused the service account a moment ago");
+                return;
+        }
+        if (!dc || !dns_known(v->tools.dns, &address, dc->address ? dc->address : dc->host)) {
+                unavailable(op, "the DC's address is not known any more");
+                return;
+        }
+        attempt.host = dc->host;
+        attempt.address = address.storage;
+        attempt.address_len = address.len;
+        if (ldap_lookup_start(&op->lookup.search, v->tools.ldap, &request, on_found, op) < 0)
+                unavailable(op, "out of memory");
+}
