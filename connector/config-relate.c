@@ -178,6 +178,21 @@ static void relate_attributes(struct config_parser *p, const struct config_domai
                 domain_fault(p, notes, "groups_base", "it has no use without memberOf among attributes");
 }
 
+static void relate_fast_bind(struct config_parser *p, const struct config_domain *d,
+                             const struct config_section_notes *notes)
+{
+        if (!d->fast_bind)
+                return;
+        if (lacking(notes, "service_account", d->service_account))
+                domain_fault(p, notes, "fast_bind", "it needs service_account: a fast bind does not tell whose it was");
+        if (lacking(notes, "netbios", d->netbios))
+                domain_fault(p, notes, "fast_bind", "it needs netbios, under which the account that was found signs in");
+        if (d->directory != DIRECTORY_AD)
+                domain_fault(p, notes, "fast_bind", "it has no use with directory = generic");
+        if (d->n_methods > 0 && d->methods[0] != METHOD_LDAP)
+                domain_fault(p, notes, "fast_bind", "it has no use where ldap is not the first of methods");
+}
+
 /* Which other domain answers to this name already; 0 when none does. */
 static bool name_taken(const struct config *c, size_t until, const char *name)
 {
@@ -260,6 +275,7 @@ static int relate_domain(struct config_parser *p, size_t i)
         relate_dcs(p, d, notes);
         relate_alternate(p, d, notes);
         relate_attributes(p, d, notes);
+        relate_fast_bind(p, d, notes);
         relate_names(p, i);
         return 0;
 }

@@ -213,6 +213,12 @@ const struct config_key config_keys[] = {
          .help = "File that holds its password on one line, readable by root alone. Where a domain "
                  "controller "
                  "refuses it, nothing is searched for ten minutes, so that the account is not locked out."},
+        {D("fast_bind", fast_bind), .type = TYPE_WORD, .words = yes_no, .initial = "no",
+         .help = "Whether ldap checks passwords by fast binds of Active Directory, for which a domain controller builds "
+                 "no token of the account's groups. What it hides: why it refuses (the reason is then "
+                 "`refused_unexplained`), and whose bind it was. So service_account, which it needs with netbios, "
+                 "searches for each name first, and that costs a search for each sign-in. Worth it only where the "
+                 "domain controllers' load by tokens of very many groups is measured; the default tells the truth."},
         {D("attributes", attributes), LIST(attributes, ATTRIBUTES_MAX, item_attribute),
          .range = "up to 16 names of LDAP attributes, with commas or blanks between", .otherwise = "none",
          .help = "What an accepted verdict tells the sign-in service of the account besides its id, like mail, "

@@ -56,6 +56,7 @@ struct config_domain {
         char *service_password_file; /* set where service_account is */
         size_t n_attributes;
         char *attributes[ATTRIBUTES_MAX];
+        unsigned fast_bind; /* 0 or 1 */
         unsigned attributes_required, nested_groups; /* 0 or 1 */
         char *groups_base;           /* or NULL: all groups */
         char *keytab;                /* path, or NULL: no Kerberos */

@@ -151,6 +151,13 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
                         "domain %s: alternate_id needs a service account and its password: somebody must "
                         "search for the account",
                         domain->name);
+        if (domain->fast_bind &&
+            (domain->directory != DIRECTORY_AD || !domain->netbios || !domain->service_account ||
+             !domain->service_password))
+                return error_fail(err, -EINVAL,
+                                  "domain %s: fast_bind needs directory = ad, netbios, and a service account and its "
+                                  "password: a fast bind does not tell whose it was",
+                                  domain->name);
         if (domain->attributes[0] && domain->methods[0] == METHOD_KRB5 &&
             (!domain->service_account || !domain->service_password))
                 return error_fail(err, -EINVAL,

@@ -30,6 +30,7 @@ enum attempt_state {
         ATTEMPT_NEW = 0, /* waits for the loop */
         ATTEMPT_CONNECT, /* waits for a connection */
         ATTEMPT_CHECK,   /* reads the rootDSE: the probe itself, or before a bind on a connection long idle */
+        ATTEMPT_FAST,    /* a fresh connection is made one for fast binds */
         ATTEMPT_BIND,    /* the password is on its way */
         ATTEMPT_WHO,     /* asks which account that was: rootDSE (AD) or "Who am I" */
         ATTEMPT_LOOK_UP, /* reads that account */
@@ -68,6 +69,8 @@ static const char *state_text(enum attempt_state state)
                 return "connect";
         case ATTEMPT_CHECK:
                 return "check";
+        case ATTEMPT_FAST:
+                return "fast";
         case ATTEMPT_BIND:
                 return "bind";
         case ATTEMPT_WHO:
@@ -223,6 +226,40 @@ static void enter_bind(struct ldap_attempt *a)
         send_request(a, &request, r);
 }
 
+static void enter_fast(struct ldap_attempt *a)
+{
+        struct buffer request = BUFFER(LDAP_REQUEST_MAX);
+
+        state_set(a, ATTEMPT_FAST);
+        arm(a, connect_timeout(a));
+        send_request(a, &request, ldap_encode_fast_bind(&request, ldap_conn_next_id(a->conn)));
+}
+
+static void fast_done(struct ldap_attempt *a, const struct ldap_message *m)
+{
+        char why[80];
+
+        if (m->op == LDAP_OP_EXTENDED && m->result == 0) {
+                enter_bind(a);
+                return;
+        }
+        snprintf(why, sizeof why, "the DC offers no fast bind (LDAP result %d): set fast_bind = no", (int)m->result);
+        finish_failed(a, REASON_DC_ERROR, why);
+}
+
+/* The bind says nothing about whose it was: the account was searched for before, and its name bound as. */
+static void finish_known(struct ldap_attempt *a)
+{
+        struct identity *user = &a->outcome.user;
+
+        snprintf(user->id, sizeof user->id, "%s", a->in.known_sid);
+        snprintf(user->sam, sizeof user->sam, "%s", a->in.known_sam);
+        snprintf(user->domain, sizeof user->domain, "%s", a->in.domain->name);
+        if (!user->id[0])
+                a->outcome.reason = REASON_NO_IDENTITY;
+        finish(a, true);
+}
+
 static void enter_who(struct ldap_attempt *a)
 {
         struct buffer request = BUFFER(LDAP_REQUEST_MAX);
@@ -311,7 +348,8 @@ static void note_result(struct ldap_attempt *a, const struct ldap_message *m)
         const struct ldap_refusal refusal = {.result = m->result,
                                              .diagnostic = m->diagnostic.data,
                                              .n = m->diagnostic.n,
-                                             .ad = a->in.domain->directory == DIRECTORY_AD};
+                                             .ad = a->in.domain->directory == DIRECTORY_AD,
+                                             .fast = a->in.fast};
 
         outcome_from_ldap(&a->outcome, &refusal);
 }
@@ -337,7 +375,9 @@ static void bind_done(struct ldap_attempt *a, const struct ldap_message *m)
                 return;
         }
         note_result(a, m);
-        if (a->outcome.reason == REASON_OK) {
+        if (a->outcome.reason == REASON_OK && a->in.fast) {
+                finish_known(a);
+        } else if (a->outcome.reason == REASON_OK) {
                 /* not yet: nobody is accepted before it is known who it is */
                 a->outcome.reason = REASON_NO_IDENTITY;
                 enter_who(a);
@@ -401,6 +441,10 @@ static void on_message(void *arg, const struct ldap_message *m)
                 else if (a->probe && m->op == LDAP_OP_ENTRY)
                         ldap_entry_each(m, on_time, a);
                 return;
+        case ATTEMPT_FAST:
+                if (!part)
+                        fast_done(a, m);
+                return;
         case ATTEMPT_BIND:
                 a->left = true; /* what answers has been read */
                 bind_done(a, m);
@@ -432,6 +476,15 @@ static void on_message(void *arg, const struct ldap_message *m)
         }
 }
 
+/* Nothing but a bind may be asked on it, so no sign of life: a fresh one takes its place. */
+static void replace_stale(struct ldap_attempt *a)
+{
+        state_set(a, ATTEMPT_CONNECT);
+        ldap_pool_drop_idle(a->pool);
+        drop_conn(a, false);
+        enter_connect(a);
+}
+
 /* The pool calls from inside other sign-ins' callbacks: log lines bear this one's id meanwhile. */
 static void id_enter(char outer[ID_MAX + 1], const struct ldap_attempt *a)
 {
@@ -452,7 +505,11 @@ static void on_conn(void *arg, struct ldap_conn *conn, bool used)
         a->conn = conn;
         a->conn_used = used;
         ldap_conn_attach(conn, &user);
-        if (a->probe || (used && idle > STALE_MS))
+        if (a->in.fast && used && idle > STALE_MS)
+                replace_stale(a);
+        else if (a->in.fast && !used)
+                enter_fast(a);
+        else if (a->probe || (used && idle > STALE_MS))
                 enter_check(a);
         else
                 enter_bind(a);
@@ -516,6 +573,9 @@ static void on_timer(void *arg)
                 return;
         case ATTEMPT_CHECK:
                 check_late(a);
+                return;
+        case ATTEMPT_FAST:
+                finish_failed(a, REASON_DC_TIMEOUT, "no answer to the request for fast binds");
                 return;
         case ATTEMPT_BIND:
                 a->left = ldap_conn_left(a->conn);

@@ -31,6 +31,7 @@
 #define EXT_REQ_NAME 0x80U
 #define FILTER_EQUAL 0xa3U
 #define FILTER_AND ((ber_tag_t)0xa0)
+#define FILTER_OR ((ber_tag_t)0xa1)
 #define SEARCH_SECONDS 5
 #define FILTER_PRESENT 0x87U
 #define FILTER_EXTENSIBLE ((ber_tag_t)0xa9)
@@ -40,6 +41,8 @@
 
 #define OID_IN_CHAIN "1.2.840.113556.1.4.1941" /* [MS-ADTS] 3.1.1.3.4.4.3 */
 #define OID_WHOAMI "1.3.6.1.4.1.4203.1.11.3"
+#define OID_STARTTLS "1.3.6.1.4.1.1466.20037"
+#define OID_FAST_BIND "1.2.840.113556.1.4.1781"
 
 /* For an encoder, which owns its bytes. */
 static void element_freep(BerElement **ber)
@@ -299,25 +302,28 @@ int ldap_encode_bind(struct buffer *out, int32_t id, const char *name, const str
                                  secret_text(password), (ber_len_t)secret_len(password)));
 }
 
-int ldap_encode_whoami(struct buffer *out, int32_t id)
+static int encode_extended(struct buffer *out, int32_t id, const char *oid)
 {
         _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
 
         if (!ber)
                 return -ENOMEM;
-        return finish(out, ber,
-                      ber_printf(ber, "{it{ts}}", (ber_int_t)id, REQ_EXTENDED, EXT_REQ_NAME, OID_WHOAMI));
+        return finish(out, ber, ber_printf(ber, "{it{ts}}", (ber_int_t)id, REQ_EXTENDED, EXT_REQ_NAME, oid));
+}
+
+int ldap_encode_whoami(struct buffer *out, int32_t id)
+{
+        return encode_extended(out, id, OID_WHOAMI);
 }
 
 int ldap_encode_starttls(struct buffer *out, int32_t id)
 {
-        _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
+        return encode_extended(out, id, OID_STARTTLS);
+}
 
-        if (!ber)
-                return -ENOMEM;
-        return finish(out, ber,
-                      ber_printf(ber, "{it{ts}}", (ber_int_t)id, REQ_EXTENDED, EXT_REQ_NAME,
-                                 "1.3.6.1.4.1.1466.20037"));
+int ldap_encode_fast_bind(struct buffer *out, int32_t id)
+{
+        return encode_extended(out, id, OID_FAST_BIND);
 }
 
 int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,
@@ -354,9 +360,13 @@ int ldap_encode_search(struct buffer *out, int32_t id, const struct ldap_search 
         n = ber_printf(ber, "{it{seeiib", (ber_int_t)id, REQ_SEARCH, search->base, 2, 0,
                        (ber_int_t)search->size_limit, SEARCH_SECONDS, 0);
         if (n >= 0)
-                n = ber_printf(ber, "t{t{ss}t{ss}t{ss}}", FILTER_AND, FILTER_EQUAL, "objectCategory",
-                               "person", FILTER_EQUAL, "objectClass", "user", FILTER_EQUAL, search->attribute,
+                n = ber_printf(ber, "t{t{ss}t{ss}t{t{ss}", FILTER_AND, FILTER_EQUAL, "objectCategory", "person",
+                               FILTER_EQUAL, "objectClass", "user", FILTER_OR, FILTER_EQUAL, search->attribute,
                                search->value);
+        if (n >= 0 && search->or_attribute)
+                n = ber_printf(ber, "t{ss}", FILTER_EQUAL, search->or_attribute, search->or_value);
+        if (n >= 0)
+                n = ber_printf(ber, "}}");
         if (n >= 0)
                 n = ber_printf(ber, "{");
         for (size_t i = 0; n >= 0 && search->attributes[i]; i++)

@@ -59,6 +59,8 @@ bool ldap_bytes_is(const struct ldap_bytes *bytes, const char *text);
 /* Encoders: append to out. 0, -EMSGSIZE, -ENOMEM. */
 int ldap_encode_bind(struct buffer *out, int32_t id, const char *name, const struct secret *password);
 /* RFC 4511 4.14. */
+/* [MS-ADTS] 3.1.1.3.4.2.2: from here on the connection takes binds alone, which only check passwords. */
+int ldap_encode_fast_bind(struct buffer *out, int32_t id);
 int ldap_encode_starttls(struct buffer *out, int32_t id);
 int ldap_encode_whoami(struct buffer *out, int32_t id);
 /* Base search. object_class: only an entry of this class ("user"), or NULL for any. attributes:
@@ -66,9 +68,10 @@ int ldap_encode_whoami(struct buffer *out, int32_t id);
 int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,
                      const char *const *attributes);
 
-/* Subtree search for users (objectCategory person, class user) whose attribute equals value. */
+/* Subtree search for users (objectCategory person, class user) whose attribute equals value, or whose or_attribute
+ * (unless NULL) equals or_value. */
 struct ldap_search {
-        const char *base, *attribute, *value;
+        const char *base, *attribute, *value, *or_attribute, *or_value;
         unsigned size_limit;
         const char *const *attributes; /* NULL-terminated */
 };

@@ -35,7 +35,7 @@ struct ldap_lookup {
         struct ldap_pool *pool;
         const struct domain_config *domain;
         const char *host;
-        char id[ID_MAX + 1], attribute[ATTRIBUTE_MAX + 1], value[USERNAME_MAX + 1];
+        char id[ID_MAX + 1], attribute[ATTRIBUTE_MAX + 1], value[USERNAME_MAX + 1], sam[USERNAME_MAX + 1];
         uint64_t deadline, started;
         enum lookup_state state;
         struct loop_timer *timer;
@@ -129,6 +129,8 @@ static void enter_search(struct ldap_lookup *l)
         struct ldap_search search = {.base = l->domain->search_base,
                                      .attribute = l->attribute,
                                      .value = l->value,
+                                     .or_attribute = l->sam[0] ? "sAMAccountName" : NULL,
+                                     .or_value = l->sam,
                                      .size_limit = 2,
                                      .attributes = attributes};
         struct buffer request = BUFFER(LDAP_REQUEST_MAX);
@@ -315,6 +317,7 @@ int ldap_lookup_start(struct ldap_lookup **ret, struct ldap_pools *pools,
         } else {
                 snprintf(l->attribute, sizeof l->attribute, "%s", request->attribute);
                 snprintf(l->value, sizeof l->value, "%s", request->value);
+                snprintf(l->sam, sizeof l->sam, "%s", request->sam ? request->sam : "");
         }
         l->waiter = (struct ldap_waiter){.on_conn = on_conn, .on_none = on_none, .arg = l};
         l->fn = fn;

@@ -25,6 +25,7 @@ typedef void ldap_lookup_fn(void *arg, const struct ldap_found *found);
 struct ldap_lookup_request {
         const struct attempt *attempt; /* whom to ask, and until when; its name and password are not used */
         const char *attribute, *value; /* the user whose attribute has this value; or */
+        const char *sam;               /* or whose sAMAccountName is this; NULL: no others */
         const char *sid;               /* the account whose attributes are read; else NULL */
 };
 /* Needs service_account and service_password of the attempt's domain. Copies what it needs but these and the

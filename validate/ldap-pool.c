@@ -33,6 +33,7 @@ struct ldap_pool {
         struct ldap_pools *pools;
         const struct ldap_domain *domain;
         char *host;
+        bool fast; /* its connections are for fast binds alone */
         struct ldap_conn_target target; /* of the next connection; the address may change */
         size_t max;
         struct conn_list opening, idle, busy;
@@ -153,6 +154,7 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
         }
         pool->pools = pools;
         pool->domain = domain;
+        pool->fast = attempt->fast;
         pool->max = config->pool_max ? config->pool_max : POOL_MAX_DEFAULT;
         pool->target.host = pool->host;
         pool->target.timeout_ms =
@@ -185,7 +187,7 @@ struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt 
         struct ldap_pool *pool;
 
         LIST_FOREACH (pool, &pools->pools, link)
-                if (strcmp(pool->domain->name, attempt->domain->name) == 0 &&
+                if (pool->fast == attempt->fast && strcmp(pool->domain->name, attempt->domain->name) == 0 &&
                     strcmp(pool->host, attempt->host) == 0)
                         break;
         if (!pool)

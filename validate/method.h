@@ -26,6 +26,9 @@ struct attempt {
         socklen_t address_len;
         const struct name *name;
         const struct secret *password;     /* borrowed until the attempt is done or cancelled */
+        /* LDAP: bind on a connection for fast binds, on which nothing can be read: then who the name is, known already. */
+        bool fast;
+        const char *known_sid, *known_sam;
         const struct secret *new_password; /* Kerberos: change the password to this one; else NULL */
         uint64_t deadline;
         /* Called once, right before the password (or a request keyed with it) goes to the DC, which has shown

@@ -1,5 +1,5 @@
 /*
- * The step after a sign-in by Kerberos that was accepted: the service account reads the attributes that the verdict is
+ * The step after a sign-in by Kerberos, or by a fast bind, that was accepted: the service account reads the attributes that the verdict is
  * to carry, at the same DC.
  *
  * Invariant: it takes at most DETAILS_MS, and whatever goes wrong leaves an accepted sign-in accepted, unless the
@@ -15,7 +15,7 @@
 bool op_wants_details(const struct validate_op *op)
 {
         return !op->detailed && op->domain && op->domain->attributes[0] &&
-               reason_info(op->out.reason)->verdict == VERDICT_ACCEPTED && op->out.method == METHOD_KRB5 &&
+               reason_info(op->out.reason)->verdict == VERDICT_ACCEPTED && (op->out.method == METHOD_KRB5 || op->domain->fast_bind) &&
                op->out.details.state == DETAILS_NONE;
 }
 

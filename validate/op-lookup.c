@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "connector/base/log.h"
 #include "validate/validate-internal.h"
@@ -51,8 +52,19 @@ static void found_account(struct validate_op *op, const struct ldap_found *found
                 return;
         }
         snprintf(op->lookup.sid, sizeof op->lookup.sid, "%s", found->sid);
+        snprintf(op->lookup.sam, sizeof op->lookup.sam, "%s", found->sam);
         op->out.context[0] = '\0';
         op_looked_up(op, REASON_OK);
+}
+
+/* Without an alternate id the reasons are those of any name. */
+static enum reason reason_of(const struct validate_op *op, enum reason reason)
+{
+        if (op->name.alternate)
+                return reason;
+        return reason == REASON_ALIAS_UNKNOWN     ? REASON_UNKNOWN_USER
+               : reason == REASON_ALIAS_AMBIGUOUS ? REASON_NAME_AMBIGUOUS
+                                                  : reason;
 }
 
 static void on_found(void *arg, const struct ldap_found *found)
@@ -69,9 +81,23 @@ static void on_found(void *arg, const struct ldap_found *found)
                    found->reason == REASON_LOOKUP_FAILED) {
                 snprintf(op->out.dc, sizeof op->out.dc, "%s", dc_host(op->lookup.dc));
                 leave_dc(op);
-                fail(op, found->reason, found->context);
+                fail(op, reason_of(op, found->reason), found->context);
         } else {
                 missed(op, found);
+        }
+}
+
+/* A name that is no alternate id, before a fast bind: by its UPN, by sAMAccountName, or by either where it may be
+ * both; two accounts are then none. */
+static void what_to_search(const struct validate_op *op, const char **ret_attribute,
+                           char value[2 * USERNAME_MAX + 2], const char **ret_sam)
+{
+        if (op->name.form == NAME_UPN) {
+                *ret_attribute = "userPrincipalName";
+                *ret_sam = strcasecmp(op->name.suffix, op->domain->name) == 0 ? op->name.user : NULL;
+        } else {
+                *ret_attribute = "sAMAccountName";
+                snprintf(value, 2 * USERNAME_MAX + 2, "%s", op->name.user);
         }
 }
 
@@ -79,16 +105,20 @@ static void search(struct validate_op *op, const struct dns_address *address)
 {
         uint64_t end = loop_now(op->v->loop) + LOOKUP_MS;
         char value[2 * USERNAME_MAX + 2];
+        const char *attribute = op->domain->alternate_id, *sam = NULL;
         struct attempt attempt = {.id = op->id,
                                   .domain = op->domain,
                                   .host = dc_host(op->lookup.dc),
                                   .address = address->storage,
                                   .address_len = address->len,
                                   .deadline = end < op->deadline ? end : op->deadline};
-        struct ldap_lookup_request request = {
-                .attempt = &attempt, .attribute = op->domain->alternate_id, .value = value};
+        struct ldap_lookup_request request;
 
         snprintf(value, sizeof value, "%s@%s", op->name.user, op->name.suffix);
+        if (!op->name.alternate)
+                what_to_search(op, &attribute, value, &sam);
+        request = (struct ldap_lookup_request){
+                .attempt = &attempt, .attribute = attribute, .value = value, .sam = sam};
         if (ldap_lookup_start(&op->lookup.search, op->v->tools.ldap, &request, on_found, op) == 0)
                 return;
         leave_dc(op);

@@ -116,6 +116,11 @@ static void invalid_credentials(struct outcome *out, const struct ldap_refusal *
                 return;
         }
         out->has_ldap_data = true;
+        if (refusal->fast && out->ldap_data == 0) {
+                set(out, REASON_REFUSED_UNEXPLAINED, false, COUNTED_UNKNOWN);
+                snprintf(out->context, sizeof out->context, "LDAP result 49, data 0 to a fast bind");
+                return;
+        }
         cause = cause_by_win32(out->ldap_data);
         snprintf(out->context, sizeof out->context, "LDAP result 49, data %x (%s)", (unsigned)out->ldap_data,
                  cause ? cause->name : "not a code this program knows");

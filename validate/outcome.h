@@ -30,6 +30,7 @@ enum reason {
         /* credentials */
         REASON_WRONG_PASSWORD,
         REASON_UNKNOWN_USER,
+        REASON_REFUSED_UNEXPLAINED, /* by a fast bind: a wrong password, or a state of the account */
         REASON_ALIAS_UNKNOWN, /* the search for an alternate id found no account */
         /* input refused before any DC is asked (class credentials, may_have_counted no) */
         REASON_EMPTY_PASSWORD,
@@ -168,7 +169,8 @@ struct ldap_refusal {
         int result;
         const char *diagnostic; /* bytes, not NUL-terminated; AD's "data 52e" is found in them */
         unsigned long n;
-        bool ad; /* from a DC of AD, which names the cause of every refusal */
+        bool ad;   /* from a DC of AD, which names the cause of every refusal */
+        bool fast; /* but for fast binds, where it may hide it ("data 0") */
 };
 /* Where the details could not be read: notes why, and with required turns OK into REASON_ATTRIBUTES_UNAVAILABLE. */
 void outcome_require_details(struct outcome *out, bool required, const char *why);

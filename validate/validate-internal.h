@@ -42,6 +42,7 @@ struct op_lookup {
         struct dns_query *query;
         struct ldap_lookup *search;
         char sid[SID_TEXT_MAX]; /* "" where nothing was searched */
+        char sam[257];
 };
 
 struct validate_op {

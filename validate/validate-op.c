@@ -324,6 +324,12 @@ static void on_commit(void *arg)
         loop_timer_in(op->pace, committed_patience_ms(t->dc));
 }
 
+/* Whether the password is checked by a fast bind, which tells nothing else: the account is then known before. */
+static bool fast_bind(const struct validate_op *op)
+{
+        return op->domain->fast_bind && op->domain->methods[0] == METHOD_LDAP && !op->new_password;
+}
+
 static void attempt_start(struct op_try *t, const struct dns_address *address)
 {
         struct validate_op *op = t->op;
@@ -336,6 +342,9 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .name = &op->name,
                 .password = op->password,
                 .new_password = op->new_password,
+                .fast = fast_bind(op),
+                .known_sid = op->lookup.sid,
+                .known_sam = op->lookup.sam,
                 .deadline = op->deadline,
                 .commit = on_commit,
                 .commit_arg = t,
@@ -490,7 +499,7 @@ static void on_timer(void *arg)
                         finish(op);
                 else if (loop_now(op->v->loop) >= op->deadline)
                         finish_failed(op, REASON_DEADLINE, COUNTED_NO, "no time was left when it started");
-                else if (op->name.alternate)
+                else if (op->name.alternate || fast_bind(op))
                         look_up(op);
                 else
                         enter(op);

@@ -44,6 +44,7 @@ struct domain_config {
         uint16_t ldaps_port, kdc_port; /* 0: 636, 88 */
         bool starttls;                 /* StartTLS on ldap_port instead of LDAPS */
         uint16_t ldap_port;            /* 0: 389 */
+        bool fast_bind;                /* LDAP: binds that only check passwords; the service account finds the account */
         bool password_change;          /* by kpasswd, whatever the method of sign-ins */
         uint16_t kpasswd_port;         /* 0: 464 */
         const char *ca_pem;            /* CAs for the DCs' certificates, PEM text; NULL: the system's */

@@ -63,6 +63,7 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
                 .alternate_id = keep(d, from->alternate_id, &ok),
                 .search_base = keep(d, from->search_base, &ok),
                 .service_account = keep(d, from->service_account, &ok),
+                .fast_bind = from->fast_bind != 0,
                 .attributes_required = from->attributes_required != 0,
                 .nested_groups = from->nested_groups != 0,
                 .groups_base = keep(d, from->groups_base, &ok),

@@ -367,10 +367,12 @@ static bool answer_bind(struct peer *peer, struct bufferevent *bev, int id, BerE
                 put_entry(bev, id, true, PEER_SID);
         else if (act == PEER_SCRIPTED)
                 put_script(bev, id, &peer->script);
-        else if (act != PEER_ANSWER && act != PEER_WRONG_ID)
+        else if (act != PEER_ANSWER && act != PEER_WRONG_ID && act != PEER_SCRIPTED_WRONG)
                 return misbehave(peer, bev, act);
         else if (password.bv_len == 5 && memcmp(password.bv_val, "right", 5) == 0)
                 put_result(bev, id, 0x61, 0, "");
+        else if (act == PEER_SCRIPTED_WRONG)
+                put_script(bev, id, &peer->script);
         else
                 put_result(bev, id, 0x61, 49, DATA_52E);
         return true;
@@ -396,6 +398,13 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
         return true;
 }
 
+static bool answer_fast_bind(struct peer *peer, struct bufferevent *bev, int id)
+{
+        peer->fast++;
+        put_result(bev, id, 0x78, peer->no_fast_bind ? 2 : 0, "");
+        return true;
+}
+
 /* Answers one whole request. False when the link is gone. */
 static bool answer(struct peer *peer, struct bufferevent *bev, char *bytes, size_t n)
 {
@@ -407,7 +416,9 @@ static bool answer(struct peer *peer, struct bufferevent *bev, char *bytes, size
 
         assert_non_null(ber);
         assert_true(ber_scanf(ber, "{i", &id) != LBER_ERROR);
-        if (ber_peek_tag(ber, &len) == 0x60)
+        if (ber_peek_tag(ber, &len) == 0x77)
+                stands = answer_fast_bind(peer, bev, id);
+        else if (ber_peek_tag(ber, &len) == 0x60)
                 stands = answer_bind(peer, bev, id, ber);
         else
                 stands = answer_read(peer, bev, id, ber);

@@ -75,6 +75,7 @@ enum peer_act {
         PEER_UNAVAILABLE, /* LDAP result 52 */
         PEER_ENTRY,       /* bind: a search entry, which answers no bind */
         PEER_SCRIPTED,    /* bind: peer.script */
+        PEER_SCRIPTED_WRONG, /* bind: peer.script, unless the password is "right" */
 };
 
 /* A bind's result, word by word. */
@@ -94,6 +95,8 @@ struct peer {
         enum peer_act on_bind, on_read;
         struct peer_result script;
         int clock_offset;    /* s by which the time of its rootDSE is ahead; 0: it names none */
+        bool no_fast_bind;   /* refuses the request for fast binds */
+        unsigned fast;       /* requests for fast binds */
         unsigned read_times; /* on_read holds for so many reads only; 0: for all */
         unsigned accepts, binds, reads, wrong, open;
         struct bufferevent *links[128];
