@@ -146,5 +146,26 @@ class States(SiteTest):
         self.assertIn(v['id'], north.postern('explain', typed, '--json'))
 
 
+class Guarded(SiteTest):
+    CONNECTORS = []
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.site.add_connector('guarded', 'ldap', extra='guard = on\nguard_failures = 2').up()
+
+    def test_a_name_that_the_guard_stops_is_stored_masked(self):
+        """It was never seen to be a name: people type passwords into the wrong box again and again."""
+        typed, guarded = 'Hunter3-typed-into-the-wrong-box', self.site.connectors['guarded']
+        verdicts = [self.site.sign_in(typed, f'x{i}', 'guarded')[1] for i in range(3)]
+        self.assertEqual([v['reason'] for v in verdicts], ['wrong_password', 'wrong_password', 'throttled'])
+        self.assertGreater(verdicts[2]['retry_after'], 0)
+        self.assertNotIn(typed, guarded.postern('log'))
+        self.assertNotIn(typed, guarded.postern('log', '--json'))
+        for v in verdicts:
+            self.assertNotIn(typed, guarded.postern('explain', v['id'], '--json'))
+        self.assertIn(verdicts[2]['id'], guarded.postern('explain', typed, '--json'))
+
+
 if __name__ == '__main__':
     main()

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <krb5.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -152,6 +153,75 @@ static void test_no_kpasswd_service(void **state)
         assert_reason(&ask, REASON_OK);
 }
 
+/* The request was taken and nobody answers: either password may hold, and nothing is sent again. */
+static void test_no_answer(void **state)
+{
+        struct rig *rig = *state;
+        struct ask ask = {.name = lab_get2("CHANGE6", "UPN"),
+                          .password = lab_get2("CHANGE6", "PASSWORD"),
+                          .new_password = NEW,
+                          .budget_ms = 2500};
+        struct peer mute;
+
+        peer_open(&mute, rig, lab_get("AD_ADDRESS"), 0, NULL);
+        rig_samba(rig, 0);
+        rig->domains[0].password_change = true;
+        rig->domains[0].kpasswd_port = mute.port;
+        rig_start_ready(rig, 1);
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_CHANGE_UNKNOWN);
+        assert_string_equal(ask.outcome.user.id, "");
+        assert_true(ask.ended - ask.started < 4000);
+        ask = (struct ask){.name = ask.name, .password = ask.password};
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_OK); /* here the old one */
+        rig->v = validate_free(rig->v);
+        rig_spin(rig, 5);
+        peer_close(&mute);
+}
+
+/* A keytab of the right name and another key. */
+static void make_other_keytab(void)
+{
+        krb5_context context = NULL;
+        krb5_keytab to = NULL;
+        krb5_keytab_entry entry = {.vno = 1};
+
+        assert_int_equal(krb5_init_context(&context), 0);
+        assert_int_equal(krb5_kt_resolve(context, "MEMORY:other", &to), 0);
+        assert_int_equal(krb5_parse_name(context, "host/connector.corp.example@CORP.EXAMPLE", &entry.principal), 0);
+        assert_int_equal(krb5_c_make_random_key(context, ENCTYPE_AES256_CTS_HMAC_SHA1_96, &entry.key), 0);
+        assert_int_equal(krb5_kt_add_entry(context, to, &entry), 0);
+        krb5_free_keytab_entry_contents(context, &entry);
+        krb5_free_context(context); /* the keytab stays open, or it would be gone */
+}
+
+/* Changed, but the sign-in with the new password decides nothing: the verdict says both. */
+static void test_changed_unverified(void **state)
+{
+        struct rig *rig = *state;
+        struct ask ask;
+
+        make_other_keytab();
+        rig_samba_by(rig, 0, METHOD_KRB5);
+        rig->domains[0].password_change = true;
+        rig->domains[0].keytab = "MEMORY:other";
+        rig_start_ready(rig, 1);
+        ask = change(rig, "CHANGE8", lab_get2("CHANGE8", "PASSWORD"), NEW);
+        assert_reason(&ask, REASON_CHANGED_UNVERIFIED);
+        assert_true(ask.outcome.password_proved);
+        assert_string_equal(ask.outcome.user.id, "");
+        assert_non_null(strstr(ask.outcome.context, "kdc_not_verified"));
+        assert_int_equal(lab_bad_pwd_count("change8"), 0);
+        rig->v = validate_free(rig->v);
+        loop_run_once(rig->loop);
+        rig_samba(rig, 0);
+        rig_start_ready(rig, 1);
+        ask = (struct ask){.name = lab_get2("CHANGE8", "UPN"), .password = NEW};
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_OK);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -160,6 +230,7 @@ int main(void)
                 TEST(test_changed_by_ldap_domain),        TEST(test_changed_by_krb5_domain),
                 TEST(test_wrong_old_password_counts_one), TEST(test_policies),
                 TEST(test_refused_before_any_dc),         TEST(test_no_kpasswd_service),
+                TEST(test_no_answer),                     TEST(test_changed_unverified),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
