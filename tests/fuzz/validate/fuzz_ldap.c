@@ -2,17 +2,23 @@
  * What a DC may send: the cutting of messages, their parts, and the identity drawn from them.
  *
  * Properties: whatever was parsed lies inside the message; an identity has an id, and only one that both
- * answers gave.
+ * answers gave; attributes are text, bounded, and of the names that were asked for.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "connector/base/text.h"
+#include "validate/ldap-details.h"
 #include "validate/ldap-identity.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const struct domain_config corp = {.name = "corp.example"};
+static const struct domain_config corp = {
+        .name = "corp.example",
+        .search_base = "DC=corp,DC=example",
+        .attributes = {"mail", "memberOf", "objectSid", "objectGUID", "tokenGroups", "sAMAccountName"},
+        .nested_groups = true,
+};
 
 static void require(bool holds)
 {
@@ -69,6 +75,41 @@ static void use(struct ldap_who *who, const struct ldap_message *m, const struct
         buffer_free(&request);
 }
 
+static void check_details(const struct ldap_details *d)
+{
+        struct account_details details;
+        const char *name, *value;
+
+        ldap_details_result(d, &details);
+        require(details.state != DETAILS_UNAVAILABLE || details.values.len == 0);
+        require(details.values.len <= sizeof details.values.bytes);
+        for (size_t at = 0; pairs_next(&details.values, &at, &name, &value);) {
+                size_t i = 0;
+
+                require(utf8_valid(value, strlen(value)));
+                while (i < ATTRIBUTES_MAX && corp.attributes[i] && strcmp(corp.attributes[i], name) != 0)
+                        i++;
+                require(i < ATTRIBUTES_MAX && corp.attributes[i]);
+        }
+}
+
+/* Takes the message as the answer to the question under way. */
+static void use_details(struct ldap_details *d, const struct ldap_message *m)
+{
+        struct buffer request = BUFFER(LDAP_REQUEST_MAX);
+
+        if (d->asked == 0)
+                (void)ldap_details_ask(d, &request, 1);
+        if (m->op == LDAP_OP_ENTRY || m->op == LDAP_OP_REFERENCE) {
+                ldap_details_entry(d, m);
+        } else if (d->asked < 3) {
+                ldap_details_done(d, m);
+                buffer_clear(&request);
+                (void)ldap_details_ask(d, &request, 2);
+        }
+        buffer_free(&request);
+}
+
 static void check_identity(const struct ldap_who *who)
 {
         struct identity id = {0};
@@ -85,6 +126,7 @@ static void check_identity(const struct ldap_who *who)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+        struct ldap_details details = {.domain = &corp, .base = "<SID=S-1-5-21-1-2-3-1000>"};
         struct ldap_who who = {0};
         size_t len;
 
@@ -99,11 +141,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
                         require(m.id >= 0);
                         use(&who, &m, &whole);
+                        use_details(&details, &m);
                 }
                 free(block);
                 data += len;
                 n -= len;
         }
         check_identity(&who);
+        check_details(&details);
         return 0;
 }
