@@ -323,13 +323,13 @@ static bool feed_password(struct krb_attempt *a)
         return !code;
 }
 
-/* An armoured error: libkrb5 finds the code inside; what it wants to send after a proof is not sent. No NTSTATUS
- * comes with it, so it can't tell a lockout from other states. */
-static void on_armored_error(struct krb_attempt *a, const uint8_t *reply, size_t n)
+/* An armoured error: libkrb5 finds the code inside; what it wants to send after a proof is not sent, and then the code
+ * outside must do. No NTSTATUS comes with either, so they can't tell a lockout from other states. */
+static void on_armored_error(struct krb_attempt *a, int32_t outside, const uint8_t *reply, size_t n)
 {
         krb5_context context = a->krb->context;
         krb5_data in = {.length = (unsigned)n}, request = {0}, realm = {0};
-        struct krb_refusal refusal = {.preauth = a->state == KRB_STATE_PROVING};
+        struct krb_refusal refusal = {.code = outside, .preauth = a->state == KRB_STATE_PROVING};
         struct outcome out = {0};
         unsigned flags = 0;
         krb5_error_code code;
@@ -338,38 +338,35 @@ static void on_armored_error(struct krb_attempt *a, const uint8_t *reply, size_t
         code = krb5_init_creds_step(context, a->icc, &in, &request, &realm, &flags);
         krb5_free_data_contents(context, &request);
         krb5_free_data_contents(context, &realm);
-        if (!code)
-                code = KRB5KDC_ERR_PREAUTH_FAILED; /* it would try another way */
-        if (code < KRB5KDC_ERR_NONE || code > KRB5KDC_ERR_NONE + 127) {
+        if (code && (code < KRB5KDC_ERR_NONE || code > KRB5KDC_ERR_NONE + 127)) {
                 krb_step_failed(a, code);
                 return;
         }
-        refusal.code = (int32_t)(code - KRB5KDC_ERR_NONE);
+        if (code)
+                refusal.code = (int32_t)(code - KRB5KDC_ERR_NONE);
         outcome_from_krb(&out, &refusal);
         krb_finish(a, &out);
 }
 
-/* Whether the reply asks for a proof; another armoured error is taken to its end. */
-static bool asks_for_proof(struct krb_attempt *a, const uint8_t *reply, size_t n)
-{
-        krb5_data data = {.length = (unsigned)n};
-        krb5_error *error = NULL;
-        bool asks;
-
-        memcpy(&data.data, &reply, sizeof reply); /* libkrb5 lacks the const */
-        if (krb5_rd_error(a->krb->context, &data, &error) != 0)
-                return false;
-        asks = error->error == KRB_ERROR_PREAUTH_REQUIRED && a->state == KRB_STATE_ASKING;
-        krb5_free_error(a->krb->context, error);
-        return asks;
-}
-
 static void on_armored(struct krb_attempt *a, enum krb_message kind, const uint8_t *reply, size_t n)
 {
-        if (kind == KRB_MESSAGE_ERROR && !asks_for_proof(a, reply, n))
-                on_armored_error(a, reply, n);
+        krb5_context context = a->krb->context; /* a may be gone at the end, and the krb too */
+        krb5_data data = {.length = (unsigned)n};
+        krb5_error *error = NULL;
+
+        memcpy(&data.data, &reply, sizeof reply); /* libkrb5 lacks the const */
+        if (kind == KRB_MESSAGE_ERROR && krb5_rd_error(context, &data, &error) != 0) {
+                krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed error from the KDC");
+                return;
+        }
+        if (error && error->error == KRB_ERROR_WRONG_REALM)
+                finish_referral(a, error);
+        else if (error && (error->error != KRB_ERROR_PREAUTH_REQUIRED || a->state != KRB_STATE_ASKING))
+                on_armored_error(a, (int32_t)error->error, reply, n);
         else if (a->state != KRB_STATE_ASKING || feed_password(a))
                 krb_step(a, reply, n);
+        if (error)
+                krb5_free_error(context, error);
 }
 
 void krb_on_reply(void *arg, int failure, const uint8_t *reply, size_t n)

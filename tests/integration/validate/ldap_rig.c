@@ -15,6 +15,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
+#include <krb5.h>
 #include <lber.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -105,6 +106,21 @@ int rig_tear_down(void **state)
 {
         rig_close(*state);
         return 0;
+}
+
+void rig_random_keytab(const char *keytab, const char *principal)
+{
+        krb5_context context = NULL;
+        krb5_keytab to = NULL;
+        krb5_keytab_entry entry = {.vno = 1};
+
+        assert_int_equal(krb5_init_context(&context), 0);
+        assert_int_equal(krb5_kt_resolve(context, keytab, &to), 0);
+        assert_int_equal(krb5_parse_name(context, principal, &entry.principal), 0);
+        assert_int_equal(krb5_c_make_random_key(context, ENCTYPE_AES256_CTS_HMAC_SHA1_96, &entry.key), 0);
+        assert_int_equal(krb5_kt_add_entry(context, to, &entry), 0);
+        krb5_free_keytab_entry_contents(context, &entry);
+        krb5_free_context(context); /* the keytab stays open, or it would be gone */
 }
 
 void rig_slapd(struct rig *rig, size_t i)

@@ -43,6 +43,9 @@ void rig_slapd(struct rig *rig, size_t i);
 /* For cmocka: a rig in *state, opened and closed. */
 int rig_set_up(void **state);
 int rig_tear_down(void **state);
+/* The memory keytab of this name holds the principal with a random key besides what it held; it
+ * stays until the process ends. */
+void rig_random_keytab(const char *keytab, const char *principal);
 /* Makes the validator of the first n domains, default domain the first. */
 void rig_start(struct rig *rig, size_t n);
 /* The same, and waits until each domain is ready; fails the test after 5 s. */

@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <krb5.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -116,26 +115,6 @@ static void test_mit(void **state)
         assert_int_equal(wrong.outcome.counted, COUNTED_YES);
 }
 
-/* A keytab of the right names and other keys. */
-static void make_old_keytab(void)
-{
-        const char *const names[] = {"short@MIT.EXAMPLE", "host/connector.mit.example@MIT.EXAMPLE"};
-        krb5_context context = NULL;
-        krb5_keytab to = NULL;
-
-        assert_int_equal(krb5_init_context(&context), 0);
-        assert_int_equal(krb5_kt_resolve(context, "MEMORY:old", &to), 0);
-        for (size_t i = 0; i < 2; i++) {
-                krb5_keytab_entry entry = {.vno = 1};
-
-                assert_int_equal(krb5_parse_name(context, names[i], &entry.principal), 0);
-                assert_int_equal(krb5_c_make_random_key(context, ENCTYPE_AES256_CTS_HMAC_SHA1_96, &entry.key), 0);
-                assert_int_equal(krb5_kt_add_entry(context, to, &entry), 0);
-                krb5_free_keytab_entry_contents(context, &entry);
-        }
-        krb5_free_context(context); /* the keytab stays open, or it would be gone */
-}
-
 /* For longer than an armour ticket lives, no sign-in misses it. */
 static void test_renewed(void **state)
 {
@@ -166,7 +145,8 @@ static void test_refused(void **state)
         struct ask ask = u1(lab_get2("MIT_U1", "PASSWORD"));
 
         mit_domain(rig, "short");
-        make_old_keytab();
+        rig_random_keytab("MEMORY:old", "short@MIT.EXAMPLE");
+        rig_random_keytab("MEMORY:old", "host/connector.mit.example@MIT.EXAMPLE");
         rig->domains[0].keytab = "MEMORY:old";
         rig_start_ready(rig, 1);
         rig_spin(rig, 100);

@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <krb5.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -180,29 +179,13 @@ static void test_no_answer(void **state)
         peer_close(&mute);
 }
 
-/* A keytab of the right name and another key. */
-static void make_other_keytab(void)
-{
-        krb5_context context = NULL;
-        krb5_keytab to = NULL;
-        krb5_keytab_entry entry = {.vno = 1};
-
-        assert_int_equal(krb5_init_context(&context), 0);
-        assert_int_equal(krb5_kt_resolve(context, "MEMORY:other", &to), 0);
-        assert_int_equal(krb5_parse_name(context, "host/connector.corp.example@CORP.EXAMPLE", &entry.principal), 0);
-        assert_int_equal(krb5_c_make_random_key(context, ENCTYPE_AES256_CTS_HMAC_SHA1_96, &entry.key), 0);
-        assert_int_equal(krb5_kt_add_entry(context, to, &entry), 0);
-        krb5_free_keytab_entry_contents(context, &entry);
-        krb5_free_context(context); /* the keytab stays open, or it would be gone */
-}
-
 /* Changed, but the sign-in with the new password decides nothing: the verdict says both. */
 static void test_changed_unverified(void **state)
 {
         struct rig *rig = *state;
         struct ask ask;
 
-        make_other_keytab();
+        rig_random_keytab("MEMORY:other", "host/connector.corp.example@CORP.EXAMPLE");
         rig_samba_by(rig, 0, METHOD_KRB5);
         rig->domains[0].password_change = true;
         rig->domains[0].keytab = "MEMORY:other";

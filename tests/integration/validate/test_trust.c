@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <krb5.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -142,30 +141,13 @@ static void test_kdc_of_the_service_is_hung(void **state)
         peer_close(&mute);
 }
 
-/* A keytab of the right names and another key. */
-static void make_other_keytab(void)
-{
-        krb5_context context = NULL;
-        krb5_keytab to = NULL;
-        krb5_keytab_entry entry = {.vno = 2};
-
-        assert_int_equal(krb5_init_context(&context), 0);
-        assert_int_equal(krb5_kt_resolve(context, "MEMORY:other", &to), 0);
-        assert_int_equal(krb5_parse_name(context, service, &entry.principal), 0);
-        assert_int_equal(krb5_c_make_random_key(context, ENCTYPE_AES256_CTS_HMAC_SHA1_96, &entry.key), 0);
-        assert_int_equal(krb5_kt_add_entry(context, to, &entry), 0);
-        krb5_free_keytab_entry_contents(context, &entry);
-        /* to stays open, or the table would be gone */
-        krb5_free_context(context);
-}
-
 static void test_keytab_of_another_key(void **state)
 {
         struct rig *rig = *state;
         struct ask ask = far(lab_get2("MIT_FAR", "PASSWORD"));
 
         domains(rig);
-        make_other_keytab();
+        rig_random_keytab("MEMORY:other", service);
         rig->domains[0].keytab = "MEMORY:other";
         rig_start_ready(rig, 2);
         ask_one(rig, &ask);
