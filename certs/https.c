@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certs/key-tls.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
 
@@ -23,11 +24,14 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define BODY_DEFAULT_MAX (1024 * 1024)
 #define HEADER_LINE_MAX 4096
+#define CHAIN_MAX 65536
 #define RETRY_AFTER_MAX 86400
 
 struct https {
         CURL *curl;
         char *ca_file, *cert_file, *key_file, *proxy;
+        struct key *key; /* with it, chain is what cert_file held */
+        struct buffer chain;
         char reason[CURL_ERROR_SIZE];
         int verify_error; /* X509_V_* of the last handshake */
 };
@@ -52,6 +56,8 @@ struct https *https_free(struct https *https)
         free(https->cert_file);
         free(https->key_file);
         free(https->proxy);
+        buffer_free(&https->chain);
+        key_free(https->key);
         free(https);
         return NULL;
 }
@@ -81,6 +87,10 @@ int https_new(struct https **ret_https, const struct https_config *config, struc
             (r = set_file(&https->cert_file, config->cert_file, "client certificate", err)) < 0 ||
             (r = set_file(&https->key_file, config->key_file, "client key", err)) < 0)
                 return r;
+        https->chain = BUFFER(CHAIN_MAX);
+        if (config->key && (r = file_read(&https->chain, config->cert_file, err)) < 0)
+                return r;
+        https->key = config->key ? key_ref(config->key) : NULL;
         if (config->proxy && text_set(&https->proxy, config->proxy) < 0)
                 return error_fail(err, -ENOMEM, "HTTPS: out of memory");
         *ret_https = steal(https);
@@ -232,10 +242,16 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 
 static CURLcode on_tls_context(CURL *curl, void *ctx, void *https)
 {
+        struct https *h = https;
+        struct error err = {""};
+
         (void)curl;
         SSL_CTX_set_app_data((SSL_CTX *)ctx, https);
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
-        return CURLE_OK;
+        if (!h->key || key_tls_use(ctx, h->chain.data, h->chain.len, h->key, &err) == 0)
+                return CURLE_OK;
+        snprintf(h->reason, sizeof(h->reason), "%.200s", err.text);
+        return CURLE_SSL_CERTPROBLEM;
 }
 
 static void set_tls(struct https *https)
@@ -251,7 +267,7 @@ static void set_tls(struct https *https)
                 curl_easy_setopt(curl, CURLOPT_CAINFO, https->ca_file);
                 curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* that CA, not the system's as well */
         }
-        if (https->cert_file)
+        if (https->cert_file && !https->key)
                 curl_easy_setopt(curl, CURLOPT_SSLCERT, https->cert_file);
         if (https->key_file)
                 curl_easy_setopt(curl, CURLOPT_SSLKEY, https->key_file);

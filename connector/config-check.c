@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/key-uri.h"
 #include "connector/base/text.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -115,6 +116,16 @@ int check_path(const char *value, struct error *err)
         if (strstr(value, "/../") || (strlen(value) >= 3 && strcmp(value + strlen(value) - 3, "/..") == 0))
                 return error_fail(err, -EINVAL, "'%s' holds '..'", value);
         return 0;
+}
+
+/* A hardware key that exists, or a file. */
+int check_key(const char *value, struct error *err)
+{
+        if (value[0] == '/')
+                return check_path(value, err);
+        if (key_kind_of(value, strlen(value)) == KEY_KIND_TPM_NEW)
+                return error_fail(err, -EINVAL, "tpm2: makes a key; name the one that was made");
+        return key_uri_check(value, NULL, err);
 }
 
 int check_user(const char *value, struct error *err)

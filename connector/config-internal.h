@@ -54,6 +54,7 @@ int check_tenant(const char *value, struct error *err);
 int check_relay(const char *value, struct error *err);
 int check_proxy(const char *value, struct error *err);
 int check_path(const char *value, struct error *err);
+int check_key(const char *value, struct error *err);
 int check_user(const char *value, struct error *err);
 int check_realm(const char *value, struct error *err);
 int check_netbios(const char *value, struct error *err);

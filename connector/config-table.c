@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "certs/key-uri.h"
+
 static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {"warning", LOG_LEVEL_WARNING},
                                                 {"info", LOG_LEVEL_INFO},
@@ -71,6 +73,18 @@ const struct config_key config_keys[] = {
         {C("user_ledger", user_ledger), .max = 32, .check = check_user, .initial = "postern-ledger",
          .range = "a system user other than root",
          .help = "User that the ledger process becomes; it owns the folder of the ledger."},
+        {C("user_keys", user_keys), .max = 32, .check = check_user, .initial = "postern-keys",
+         .range = "a system user other than root",
+         .help = "User that the processes become which hold keys in hardware; there are none without such "
+                 "keys. Give it the groups that a TPM (tss) or a token's files (softhsm, pcscd ...) want."},
+        {C("identity_key", identity_key), .max = KEY_URI_MAX, .check = check_key,
+         .range = "pkcs11:..., handle:0x81NNNNNN or an absolute path", .otherwise = "as enrolled",
+         .help = "The identity key, where it is in hardware: an RFC 7512 URI with "
+                 "pin-source=file:/PATH, a persistent handle of a TPM 2, or a PEM file, which may be a "
+                 "TPM's own (TSS2 PRIVATE KEY). `postern enroll --identity-key` has noted it."},
+        {C("transport_key", transport_key), .max = KEY_URI_MAX, .check = check_key,
+         .range = "pkcs11:..., handle:0x81NNNNNN or an absolute path", .otherwise = "as enrolled",
+         .help = "The same for the key of the transport certificate."},
         {C("control_group", control_group), .max = 32, .check = check_user,
          .range = "a group other than root", .otherwise = "root alone",
          .help = "Group whose members may ask the control socket, for a helpdesk that isn't root."},

@@ -73,6 +73,8 @@ struct config {
         char *relay_ca_file; /* or NULL: state_dir/relay-ca.pem where it exists, else the system's */
         char *proxy;         /* or NULL: the environment's https_proxy, no_proxy */
         char *user_link, *user_validator, *user_ledger; /* become these when started as root */
+        char *user_keys;                                /* the same for postern-keyholder */
+        char *identity_key, *transport_key;             /* URI or path, or NULL: as enrolled */
         char *control_group;                            /* group of the control socket, or NULL: root's */
         uint32_t in_flight;                             /* sign-ins at once */
         uint32_t drain_ms;

@@ -96,7 +96,9 @@ enum frame_tag {
  */
 #define FILE_ENROLMENT "enrolment.json"
 #define FILE_IDENTITY "identity.pem"       /* validator, read-only: private identity key */
+#define FILE_IDENTITY_HOLDER "identity-holder" /* validator, instead: a socket, see certs/key-holder.h */
 #define FILE_TRANSPORT_KEY "transport.key" /* link */
+#define FILE_TRANSPORT_HOLDER "transport-holder" /* link, instead */
 #define FILE_TRANSPORT_CERT "transport.pem" /* link: chain */
 #define FILE_RELAY_CA "relay-ca.pem"       /* link; absent: system CAs */
 #define FILE_ROSTER "roster"               /* validator, read-write: two slots, see roster-store.c */

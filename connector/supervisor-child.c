@@ -19,6 +19,7 @@
 
 #include "connector/base/cleanup.h"
 #include "connector/process.h"
+#include "connector/program.h"
 
 #define END_PATIENCE_MS 3000
 
@@ -96,7 +97,7 @@ static int exec_child(struct child *child, int control, struct error *err)
 {
         char program[PATH_MAX], role[64], user[64];
         _cleanup_(environment_clear) struct environment env = {.n = 0};
-        int r = files_program(child->id, program, sizeof(program), err);
+        int r = program_path(child_name(child->id), program, sizeof(program), err);
 
         if (r < 0)
                 return r;

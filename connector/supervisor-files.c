@@ -24,6 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "certs/key-uri.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/text.h"
 #include "connector/name-hash.h"
@@ -82,6 +83,11 @@ static int open_judged(const char *path, enum file_kind kind, struct error *err)
         return fd;
 }
 
+int files_open_private(const char *path, struct error *err)
+{
+        return open_judged(path, FILE_PRIVATE, err);
+}
+
 int files_memfd(const char *name, const void *bytes, size_t n, struct error *err)
 {
         _cleanup_(closep) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -122,6 +128,7 @@ struct handing {
         files_hand_fn *fn;
         void *arg;
         struct error *err;
+        bool check; /* only whether it could be handed on: nothing is started */
 };
 
 static int hand_fd(struct handing *h, const char *name, int opened)
@@ -136,19 +143,24 @@ static int hand_path(struct handing *h, const char *name, const char *path, enum
         return hand_fd(h, name, open_judged(path, kind, h->err));
 }
 
-static int hand_state(struct handing *h, const char *name, enum file_kind kind)
+static int open_state(struct handing *h, const char *name, enum file_kind kind)
 {
         char path[PATH_MAX];
         int r = in_folder(path, h->config->state_dir, name, h->err);
 
         if (r == 0)
-                r = hand_path(h, name, path, kind);
+                r = open_judged(path, kind, h->err);
         if (r == -ENOENT)
                 return error_fail(h->err, r,
                                   "%s is missing; to enrol anew remove the other files in %s and run postern "
                                   "enroll",
                                   path, h->config->state_dir);
         return r;
+}
+
+static int hand_state(struct handing *h, const char *name, enum file_kind kind)
+{
+        return hand_fd(h, name, open_state(h, name, kind));
 }
 
 /* Says which key of the configuration named the file. */
@@ -164,6 +176,40 @@ static int hand_relay_ca(struct handing *h)
                               hand_path(h, FILE_RELAY_CA, h->config->relay_ca_file, FILE_PUBLIC));
         int r = hand_state(h, FILE_RELAY_CA, FILE_PUBLIC);
         return r == -ENOENT ? 0 : r;
+}
+
+/* What the key's setting says, or the file that `postern enroll` wrote. */
+static int open_key(struct handing *h, const char *setting, const char *name)
+{
+        if (!setting)
+                return open_state(h, name, FILE_PRIVATE);
+        if (setting[0] == '/')
+                return open_judged(setting, FILE_PRIVATE, h->err);
+        return files_memfd(name, setting, strlen(setting), h->err);
+}
+
+/* The key's file; or, where that only names a key in hardware, a socket to its holder. */
+static int hand_key(struct handing *h, enum holder_id id)
+{
+        const bool identity = id == HOLDER_IDENTITY;
+        const char *setting = identity ? h->config->identity_key : h->config->transport_key;
+        const char *name = identity ? FILE_IDENTITY : FILE_TRANSPORT_KEY;
+        char head[40];
+        int fd = open_key(h, setting, name);
+        const ssize_t n = fd < 0 ? 0 : pread(fd, head, sizeof(head), 0);
+        int r = 0;
+
+        if (fd < 0 || n < 0 || key_kind_of(head, (size_t)n) == KEY_KIND_NONE) {
+                r = hand_fd(h, name, fd);
+                return setting ? in_key(h, identity ? "identity_key" : "transport_key", r) : r;
+        }
+        if (h->check)
+                r = keys_check(h->config, id, fd, h->err);
+        else
+                r = hand_fd(h, identity ? FILE_IDENTITY_HOLDER : FILE_TRANSPORT_HOLDER,
+                            keys_start(h->s, h->config, id, fd, h->err));
+        (void)close(fd);
+        return r;
 }
 
 static uid_t uid_of(const char *user)
@@ -209,7 +255,7 @@ static int hand_link(struct handing *h)
         int r = hand_state(h, FILE_ENROLMENT, FILE_PUBLIC);
 
         if (r == 0)
-                r = hand_state(h, FILE_TRANSPORT_KEY, FILE_PRIVATE);
+                r = hand_key(h, HOLDER_TRANSPORT);
         if (r == 0)
                 r = hand_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
         return r == 0 ? hand_relay_ca(h) : r;
@@ -220,7 +266,7 @@ static int hand_validator(struct handing *h)
         int r = hand_state(h, FILE_ENROLMENT, FILE_PUBLIC);
 
         if (r == 0)
-                r = hand_state(h, FILE_IDENTITY, FILE_PRIVATE);
+                r = hand_key(h, HOLDER_IDENTITY);
         if (r == 0)
                 r = hand_state(h, FILE_HASH_KEY, FILE_PRIVATE);
         if (r == 0)
@@ -244,10 +290,19 @@ static int hand_ledger(struct handing *h)
         return r < 0 ? r : h->fn(h->arg, FILE_CONTROL_SOCKET, h->s->control_fd, h->err);
 }
 
+static int hand_nothing(void *arg, const char *name, int fd, struct error *err)
+{
+        (void)arg;
+        (void)name;
+        (void)fd;
+        (void)err;
+        return 0;
+}
+
 static int files_of(const struct supervisor *s, const struct config *config, enum child_id id,
                     files_hand_fn *fn, void *arg, struct error *err)
 {
-        struct handing h = {s, config, fn, arg, err};
+        struct handing h = {s, config, fn, arg, err, fn == hand_nothing};
 
         switch (id) {
         case CHILD_LINK:
@@ -277,15 +332,6 @@ int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, 
 
 /* ---- checking ---- */
 
-static int hand_nothing(void *arg, const char *name, int fd, struct error *err)
-{
-        (void)arg;
-        (void)name;
-        (void)fd;
-        (void)err;
-        return 0;
-}
-
 int files_check_user(const struct config *config, enum child_id id, struct error *err)
 {
         const char *user = child_user(config, id);
@@ -310,6 +356,29 @@ int files_check_user(const struct config *config, enum child_id id, struct error
                 if (uid_of(child_user(config, (enum child_id)other)) == uid)
                         return error_fail(err, -EINVAL, "the users %s and %s are one (uid %u); name another",
                                           child_user(config, (enum child_id)other), user, (unsigned)uid);
+        return 0;
+}
+
+int files_check_keys_user(const struct config *config, struct error *err)
+{
+        const char *user = config->user_keys;
+        const struct passwd *pw = geteuid() == 0 ? getpwnam(user) : NULL;
+
+        if (geteuid() != 0)
+                return 0;
+        if (!pw)
+                return error_fail(err, -ENOENT,
+                                  "there is no user %s for the keys in hardware; make it with "
+                                  "systemd-sysusers, or with: useradd --system --user-group "
+                                  "--no-create-home --shell /usr/sbin/nologin %s",
+                                  user, user);
+        const uid_t uid = pw->pw_uid;
+        for (int other = 0; other < CHILD_N; other++)
+                if (uid == 0 || uid_of(child_user(config, (enum child_id)other)) == uid)
+                        return error_fail(err, -EINVAL,
+                                          "the user %s for the keys in hardware is root or another process's; "
+                                          "name another",
+                                          user);
         return 0;
 }
 
@@ -498,32 +567,4 @@ int files_prepare(struct supervisor *s, struct error *err)
         if (r == 0)
                 r = make_folder(s->config->runtime_dir, 0755, err);
         return r == 0 ? files_bind_control(s, err) : r;
-}
-
-/* ---- programs ---- */
-
-int files_program(enum child_id id, char *out, size_t cap, struct error *err)
-{
-        char self[PATH_MAX] = "";
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *slash = n > 0 ? strrchr(self, '/') : NULL;
-        const char *name = child_name(id);
-
-        if (!slash)
-                return error_fail(err, -ENOENT, "cannot tell where this program is");
-        *slash = '\0';
-        if (strcmp(self, POSTERN_SBINDIR) != 0) {
-                /* the build tree, or a tree that was moved as a whole */
-                if (snprintf(out, cap, "%s/%s/postern-%s", self, name, name) < (int)cap &&
-                    access(out, X_OK) == 0)
-                        return 0;
-                if (snprintf(out, cap, "%s/../libexec/postern/postern-%s", self, name) < (int)cap &&
-                    access(out, X_OK) == 0)
-                        return 0;
-        }
-        if (snprintf(out, cap, "%s/postern-%s", POSTERN_LIBEXECDIR, name) >= (int)cap ||
-            access(out, X_OK) < 0)
-                return error_fail(err, -ENOENT, "the program postern-%s is not in %s", name,
-                                  POSTERN_LIBEXECDIR);
-        return 0;
 }

@@ -413,6 +413,7 @@ static void on_child_ended(void *arg)
 {
         struct supervisor *s = arg;
 
+        keys_reap(s);
         for (size_t i = 0; i < CHILD_N; i++) {
                 struct child *child = &s->children[i];
                 if (child_reap(child))
@@ -509,9 +510,11 @@ static void tear_down(struct supervisor *s)
 
 int supervisor_run(struct supervisor *s, const char *config_path, struct config *config, struct buffer *text)
 {
+        struct holder holders[HOLDER_N] = {{0}};
         struct error err = {"out of memory"};
 
         *s = (struct supervisor){.config_path = config_path,
+                                 .holders = holders,
                                  .config = config,
                                  .text = *text,
                                  .lock_fd = -1,

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <time.h>
 
 #include "connector/base/ipc.h"
 #include "connector/base/loop.h"
@@ -47,6 +48,16 @@ enum supervisor_state {
         SUPERVISOR_STOPPING, /* channels are closed; waiting for the children's ends */
 };
 
+enum holder_id { HOLDER_IDENTITY = 0, HOLDER_TRANSPORT, HOLDER_N };
+
+/* A key in hardware. */
+struct holder {
+        pid_t pid; /* of its postern-keyholder, or 0 */
+        bool pin_refused;
+        ino_t pin_ino; /* the PIN file that was offered last */
+        struct timespec pin_changed;
+};
+
 struct supervisor {
         struct loop *loop;
         const char *config_path;
@@ -64,6 +75,7 @@ struct supervisor {
         struct watch *watch;
         struct loop_signal *signals[4];
         int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
+        struct holder *holders; /* HOLDER_N */
         char boot[32];
         char connector_id[ID_MAX + 1];
 };
@@ -120,8 +132,19 @@ int files_check_user(const struct config *config, enum child_id id, struct error
 int files_check(const struct supervisor *s, const struct config *config, struct error *err);
 /* A sealed memfd with these bytes. */
 int files_memfd(const char *name, const void *bytes, size_t n, struct error *err);
-/* Where the program of this child is. */
-int files_program(enum child_id id, char *out, size_t cap, struct error *err);
+/* A file that nobody else may read or could have written. An own descriptor, or -errno. */
+int files_open_private(const char *path, struct error *err);
+/* As root: whether the user of the keyholders is there and is nobody else's. */
+int files_check_keys_user(const struct config *config, struct error *err);
+
+/* supervisor-keys.c: keys in hardware. reference_fd: what names the key; stays the caller's. */
+/* Starts the holder of this key for its owner, whose end of the socket is returned; -errno with err. */
+int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, int reference_fd,
+               struct error *err);
+/* What can be told without touching the token. */
+int keys_check(const struct config *config, enum holder_id id, int reference_fd, struct error *err);
+/* Notes which holders have ended. */
+void keys_reap(struct supervisor *s);
 
 /* supervisor-caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
  */

@@ -10,10 +10,12 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
+#include "certs/key-tls.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
@@ -51,6 +53,7 @@ struct http {
         struct loop_timer *timer;
         char *proxy;
         struct buffer cert, key, ca;
+        struct key *held; /* instead of the text in key */
         TAILQ_HEAD(, watch) watches;
         TAILQ_HEAD(, http_call) calls;
         unsigned busy; /* within settle */
@@ -312,6 +315,7 @@ static struct http *destroy(struct http *http)
         http->timer = loop_timer_free(http->timer);
         buffer_free(&http->cert);
         buffer_free(&http->key);
+        http->held = key_free(http->held);
         buffer_free(&http->ca);
         free(http->proxy);
         free(http);
@@ -340,6 +344,8 @@ static int set_up(struct http *http, const struct http_config *config)
                 r = buffer_append_str(&http->cert, config->cert_pem);
         if (r == 0 && config->key_pem)
                 r = buffer_append_str(&http->key, config->key_pem);
+        if (r == 0 && config->key)
+                http->held = key_ref(config->key);
         if (r == 0 && config->ca_pem)
                 r = buffer_append_str(&http->ca, config->ca_pem);
         if (r == 0 && config->proxy)
@@ -388,6 +394,19 @@ static CURLcode set_blob(CURL *easy, CURLoption option, const struct buffer *b)
 /* Remembers the first failure, so that set-ups read as lists. */
 #define SET(option, value) (c = c == CURLE_OK ? curl_easy_setopt(e, (option), (value)) : c)
 
+/* A key in hardware signs by way of OpenSSL's context, as libcurl knows only texts of keys. */
+static CURLcode on_tls_context(CURL *easy, void *ctx, void *arg)
+{
+        struct http_call *call = arg;
+        struct error err = {""};
+
+        (void)easy;
+        if (key_tls_use(ctx, call->http->cert.data, call->http->cert.len, call->http->held, &err) == 0)
+                return CURLE_OK;
+        (void)snprintf(call->error, sizeof(call->error), "%.200s", err.text);
+        return CURLE_SSL_CERTPROBLEM;
+}
+
 static CURLcode set_tls(struct http_call *call)
 {
         const struct http *http = call->http;
@@ -400,7 +419,12 @@ static CURLcode set_tls(struct http_call *call)
         SET(CURLOPT_SSL_VERIFYHOST, 2L);
         SET(CURLOPT_SSLCERTTYPE, "PEM");
         SET(CURLOPT_SSLKEYTYPE, "PEM");
-        c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLCERT_BLOB, &http->cert) : c;
+        if (http->held) {
+                SET(CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
+                SET(CURLOPT_SSL_CTX_DATA, call);
+        } else {
+                c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLCERT_BLOB, &http->cert) : c;
+        }
         c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLKEY_BLOB, &http->key) : c;
         c = c == CURLE_OK ? set_blob(e, CURLOPT_CAINFO_BLOB, &http->ca) : c;
         if (http->ca.len) {

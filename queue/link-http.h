@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "certs/key.h"
 #include "connector/base/buffer.h"
 #include "connector/base/error.h"
 #include "connector/base/loop.h"
@@ -20,6 +21,7 @@ struct http_call;
 struct http_config {
         struct loop *loop;
         const char *cert_pem, *key_pem; /* client certificate (chain) and its key; copied */
+        struct key *key;                /* the key, where there is no text of it (referenced), else NULL */
         const char *ca_pem;             /* NULL: the system's */
         const char *proxy;              /* NULL: the environment's https_proxy and no_proxy */
 };

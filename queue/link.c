@@ -292,8 +292,8 @@ static int copy_config(struct link *l, const struct link_config *config, struct 
 
 int link_new(struct link **ret_l, const struct link_config *config, struct error *err)
 {
-        const struct http_config http = {config->loop, config->cert_pem, config->key_pem, config->ca_pem,
-                                         config->proxy};
+        const struct http_config http = {config->loop, config->cert_pem, config->key_pem,
+                                         config->key,  config->ca_pem,   config->proxy};
         _cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
         int r;
 

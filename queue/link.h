@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "certs/key.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/error.h"
 #include "connector/base/loop.h"
@@ -56,6 +57,7 @@ struct link_config {
         const char *relay; /* https://host[:port] */
         const char *boot;  /* BOOT_LEN characters */
         const char *cert_pem, *key_pem;
+        struct key *key;    /* instead of key_pem, where it is in hardware */
         const char *ca_pem; /* or NULL: the system's */
         const char *proxy;  /* or NULL: the environment's */
         const struct link_callbacks *callbacks;

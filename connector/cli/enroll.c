@@ -2,6 +2,9 @@
  * `postern enroll`: makes this host's keys, gets the transport certificate with a one-time token, and says
  * what the tenant's admin must approve. `--renew` gets a new certificate with the one that is still valid.
  *
+ * A key may be in hardware (--identity-key, --transport-key): its file then holds the URI, or the text that
+ * only its TPM can use, instead of the key.
+ *
  * Invariant: nothing is written into the state folder until the relay has issued the certificate, but for
  * --renew, which replaces key and certificate one after the other (the pair is checked when it is used).
  */
@@ -17,15 +20,17 @@
 #include "connector/base/text.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
+#include "connector/cli/hardware.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/view.h"
 #include "connector/messages.h"
 
 #define STATE_DIR "/var/lib/postern"
 #define TOKEN_RANDOM 43
+#define KEY_TEXT_MAX 16384
 
 static struct {
-        const char *relay, *tenant, *token_file, *name, *ca_file, *state_dir;
+        const char *relay, *tenant, *token_file, *name, *ca_file, *state_dir, *identity_key, *transport_key;
         bool renew;
 } o = {.state_dir = STATE_DIR};
 
@@ -36,6 +41,8 @@ static const struct cli_option options[] = {
         {"name", "NAME", &o.name, NULL, "what the token was made for (host name)"},
         {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
         {"state-dir", "DIR", &o.state_dir, NULL, "where keys are kept (" STATE_DIR ")"},
+        {"identity-key", "URI", &o.identity_key, NULL, "key in hardware: pkcs11:..., tpm2:, handle:0x..."},
+        {"transport-key", "URI", &o.transport_key, NULL, "the same for the transport key"},
         {"renew", NULL, NULL, &o.renew, "renew the transport certificate"},
         {0},
 };
@@ -45,6 +52,7 @@ struct enrolment {
         char id[65];
         char pin[KID_LEN + 1];
         struct key *identity, *transport;
+        struct buffer identity_text, transport_text; /* what their files hold */
         struct est_answer answer;
 };
 
@@ -52,6 +60,8 @@ static void enrolment_clear(struct enrolment *e)
 {
         key_free(e->identity);
         key_free(e->transport);
+        buffer_free(&e->identity_text);
+        buffer_free(&e->transport_text);
         est_answer_clear(&e->answer);
 }
 
@@ -78,6 +88,22 @@ static int read_token(struct secret **ret_token, struct error *err)
         return r > 0 ? error_fail(err, -EINVAL, "the token is empty") : r;
 }
 
+/* A new key in memory, or the one in hardware; text is what its file will hold. */
+static int make_key(const char *uri, struct key **ret_key, struct buffer *text, struct error *err)
+{
+        const struct hardware_request request = {.reference = uri, .make = true};
+        int r;
+
+        *text = BUFFER_SECRET(KEY_TEXT_MAX);
+        if (uri && !hardware_named(uri))
+                return error_fail(err, -EINVAL, "%s names no key in hardware: it begins neither with pkcs11: "
+                                                "nor with tpm2: nor with handle:", uri);
+        if (uri)
+                return hardware_key(&request, ret_key, text, err);
+        r = key_generate(ret_key, err);
+        return r < 0 ? r : key_to_pem(*ret_key, NULL, text, err);
+}
+
 static int issue(const char *name, struct enrolment *e, struct error *err)
 {
         _cleanup_(https_freep) struct https *https = NULL;
@@ -90,9 +116,11 @@ static int issue(const char *name, struct enrolment *e, struct error *err)
         if (r == 0 && (r = id_generate(e->id)) < 0)
                 error_fail(err, r, "no random numbers");
         if (r == 0)
-                r = key_generate(&e->identity, err);
+                r = make_key(o.identity_key, &e->identity, &e->identity_text, err);
         if (r == 0)
-                r = key_generate(&e->transport, err);
+                r = make_key(o.transport_key, &e->transport, &e->transport_text, err);
+        if (r == 0 && !strcmp(key_kid(e->identity), key_kid(e->transport)))
+                r = error_fail(err, -EINVAL, "--identity-key and --transport-key name the same key");
         if (r == 0)
                 r = https_new(&https, &config, err);
         if (r == 0) {
@@ -107,14 +135,12 @@ static int issue(const char *name, struct enrolment *e, struct error *err)
         return r;
 }
 
-static int write_key(const char *dir, const char *file, const struct key *key, struct error *err)
+static int write_key(const char *dir, const char *file, const struct buffer *text, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer pem = BUFFER_SECRET(16384);
         char path[FOLDER_PATH_MAX];
-        int r = key_to_pem(key, NULL, &pem, err);
 
         folder_path(path, dir, file);
-        return r < 0 ? r : file_write_atomic(path, pem.data, pem.len, 0600, err);
+        return file_write_atomic(path, text->data, text->len, 0600, err);
 }
 
 static int write_file(const char *dir, const char *file, const void *bytes, size_t n, struct error *err)
@@ -139,10 +165,10 @@ static int copy_ca(struct error *err)
 /* enrolment.json comes last: posternd takes the folder for enrolled only with it. */
 static int store(const char *name, const struct enrolment *e, struct error *err)
 {
-        int r = write_key(o.state_dir, FILE_IDENTITY, e->identity, err);
+        int r = write_key(o.state_dir, FILE_IDENTITY, &e->identity_text, err);
 
         if (r == 0)
-                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, e->transport, err);
+                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, &e->transport_text, err);
         if (r == 0)
                 r = write_file(o.state_dir, FILE_TRANSPORT_CERT, e->answer.chain.data, e->answer.chain.len,
                                err);
@@ -247,37 +273,82 @@ static int read_stored(json_t **ret_json, struct est_target *target, struct erro
         return r;
 }
 
-static int reissue(const struct est_target *target, struct key *fresh, struct est_answer *answer,
+/* The same in hardware: asks with the key that text names, for one that is made beside it. */
+static int reissue_held(const struct est_target *target, struct buffer *text, struct https_config *config,
+                        struct est_answer *answer, struct error *err)
+{
+        const struct hardware_request request = {.reference = text->data};
+        _cleanup_(buffer_free) struct buffer name = BUFFER(KEY_TEXT_MAX);
+        _cleanup_(https_freep) struct https *https = NULL;
+        _cleanup_(key_freep) struct key *key = NULL;
+        _cleanup_(key_freep) struct key *fresh = NULL;
+        int r = hardware_key(&request, &key, NULL, err);
+
+        config->key = key;
+        if (r == 0)
+                r = https_new(&https, config, err);
+        if (r == 0)
+                r = hardware_renew(text->data, &fresh, &name, err);
+        if (r == 0)
+                r = est_reenroll(https, target->base, target->tenant, target->id, fresh, answer, err);
+        buffer_clear(text);
+        return r < 0 ? r : buffer_append(text, name.data, name.len);
+}
+
+/* text: what the transport key's file holds; the new key's when it is issued. */
+static int reissue(const struct est_target *target, struct buffer *text, struct est_answer *answer,
                    struct error *err)
 {
         char ca[FOLDER_PATH_MAX], cert[FOLDER_PATH_MAX], key[FOLDER_PATH_MAX];
-        struct https_config config = {.cert_file = cert, .key_file = key};
+        struct https_config config = {.cert_file = cert};
         _cleanup_(https_freep) struct https *https = NULL;
+        _cleanup_(key_freep) struct key *fresh = NULL;
         int r;
 
         folder_path(ca, o.state_dir, FILE_RELAY_CA);
         folder_path(cert, o.state_dir, FILE_TRANSPORT_CERT);
         folder_path(key, o.state_dir, FILE_TRANSPORT_KEY);
         config.ca_file = o.ca_file ? o.ca_file : access(ca, R_OK) == 0 ? ca : NULL;
+        if (hardware_named(text->data))
+                return reissue_held(target, text, &config, answer, err);
+        config.key_file = key;
         r = https_new(&https, &config, err);
-        return r < 0 ? r : est_reenroll(https, target->base, target->tenant, target->id, fresh, answer, err);
+        if (r == 0)
+                r = key_generate(&fresh, err);
+        if (r == 0)
+                r = est_reenroll(https, target->base, target->tenant, target->id, fresh, answer, err);
+        buffer_clear(text);
+        return r < 0 ? r : key_to_pem(fresh, NULL, text, err);
+}
+
+/* The URI of the option, or what the file holds. */
+static int read_transport_key(struct buffer *text, struct error *err)
+{
+        char path[FOLDER_PATH_MAX];
+        int r;
+
+        folder_path(path, o.state_dir, FILE_TRANSPORT_KEY);
+        r = o.transport_key ? buffer_append_str(text, o.transport_key) : file_read(text, path, err);
+        if (r == 0 && text->len == 0)
+                r = error_fail(err, -EBADMSG, "%s is empty", path);
+        return r;
 }
 
 static int renew(const struct cli *cli)
 {
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(KEY_TEXT_MAX);
         struct est_target target = {0};
         struct est_answer answer = {0};
-        struct key *fresh = NULL;
         json_t *json = NULL;
         struct error err = {""};
         int r = read_stored(&json, &target, &err);
 
         if (r == 0)
-                r = key_generate(&fresh, &err);
+                r = read_transport_key(&text, &err);
         if (r == 0)
-                r = reissue(&target, fresh, &answer, &err);
+                r = reissue(&target, &text, &answer, &err);
         if (r == 0)
-                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, fresh, &err);
+                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, &text, &err);
         if (r == 0)
                 r = write_file(o.state_dir, FILE_TRANSPORT_CERT, answer.chain.data, answer.chain.len, &err);
         if (r == 0 && cli->json)
@@ -286,7 +357,6 @@ static int renew(const struct cli *cli)
                 printf("The transport certificate of %s is renewed. Restart or reload posternd.\n",
                        target.id);
         est_answer_clear(&answer);
-        key_free(fresh);
         json_decref(json);
         return r < 0 ? cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r)) : r;
 }

@@ -10,14 +10,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "certs/jose.h"
 #include "connector/base/loop.h"
 #include "connector/base/text.h"
 #include "connector/cli/folder.h"
+#include "connector/cli/hardware.h"
 #include "connector/cli/prompt.h"
 
 #define KEY_FILE "tenant.key"
+#define KEY_TEXT_MAX 16384
 #define META_FILE "tenant.json"
 #define ROSTER_FILE "roster.jws"
 
@@ -30,27 +33,50 @@ static int write_meta(const struct tenant_store *s, struct error *err)
                                  0600, err);
 }
 
-int tenant_store_create(const char *dir, const char *tenant, const char *passphrase,
-                        char ret_pin[KID_LEN + 1], struct error *err)
+/* A key in a token or TPM; the file gets what names it. */
+static int make_in_hardware(const char *uri, const char *path, struct key **ret_key, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(KEY_TEXT_MAX);
+        const struct hardware_request request = {.reference = uri, .make = true, .ask = true};
+        int r;
+
+        if (!hardware_named(uri))
+                return error_fail(err, -EINVAL,
+                                  "%s names no key in hardware: it begins neither with pkcs11: nor with tpm2: "
+                                  "nor with handle:",
+                                  uri);
+        if (access(path, F_OK) == 0)
+                return error_fail(err, -EEXIST, "%s: exists already; a key file is never overwritten", path);
+        r = hardware_key(&request, ret_key, &text, err);
+        return r < 0 ? r : file_write_atomic(path, text.data, text.len, 0600, err);
+}
+
+static int make_in_file(const char *passphrase, const char *path, struct key **ret_key, struct error *err)
+{
+        int r = key_generate(ret_key, err);
+
+        return r < 0 ? r : key_write(*ret_key, path, passphrase, err);
+}
+
+int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1],
+                        struct error *err)
 {
         _cleanup_(key_freep) struct key *key = NULL;
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
         char path[FOLDER_PATH_MAX];
         int r;
 
-        if (!tenant_valid(tenant))
-                return error_fail(err, -EINVAL, "%s is no tenant name: 1 to %d of a-z, 0-9 and -", tenant,
+        if (!tenant_valid(new->tenant))
+                return error_fail(err, -EINVAL, "%s is no tenant name: 1 to %d of a-z, 0-9 and -", new->tenant,
                                   TENANT_MAX);
         r = folder_make(dir, err);
-        if (r == 0)
-                r = key_generate(&key, err);
-        if (r < 0)
-                return r;
         folder_path(path, dir, KEY_FILE);
-        r = key_write(key, path, passphrase, err);
+        if (r == 0)
+                r = new->key_uri ? make_in_hardware(new->key_uri, path, &key, err)
+                                 : make_in_file(new->passphrase, path, &key, err);
         if (r < 0)
                 return r;
-        if (text_set(&s.dir, dir) < 0 || text_set(&s.tenant, tenant) < 0)
+        if (text_set(&s.dir, dir) < 0 || text_set(&s.tenant, new->tenant) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         memcpy(s.pin, key_pin(key), sizeof(s.pin));
         r = write_meta(&s, err);
@@ -150,6 +176,20 @@ bool tenant_store_key_encrypted(const struct tenant_store *s)
         return file_read(&pem, path, NULL) == 0 && key_pem_encrypted(pem.data, pem.len);
 }
 
+/* From the file, or where the file says. */
+static int read_key(const char *path, const char *passphrase, struct key **ret_key, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(KEY_TEXT_MAX);
+        struct hardware_request request = {.ask = true};
+        int r = file_read(&text, path, err);
+
+        if (r < 0)
+                return r;
+        request.reference = text.data ? text.data : "";
+        return hardware_named(request.reference) ? hardware_key(&request, ret_key, NULL, err)
+                                                 : key_read(ret_key, path, passphrase, err);
+}
+
 int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key,
                      struct error *err)
 {
@@ -158,7 +198,7 @@ int tenant_store_key(const struct tenant_store *s, const char *passphrase, struc
         int r;
 
         folder_path(path, s->dir, KEY_FILE);
-        r = key_read(&key, path, passphrase, err);
+        r = read_key(path, passphrase, &key, err);
         if (r < 0)
                 return r;
         if (strcmp(key_pin(key), s->pin) != 0)

@@ -15,13 +15,19 @@ struct tenant_store {
         struct roster *roster;                     /* the newest one, or an empty one of seq 0 */
 };
 
+struct tenant_new {
+        const char *tenant;
+        const char *passphrase; /* or NULL: the key is stored as it is */
+        const char *key_uri;    /* of a key in hardware, used or made; NULL: a new one in a file */
+};
 /* Makes the folder (0700) and its files. -EEXIST where a tenant key is there already: it is never
- * overwritten. passphrase may be NULL. */
-int tenant_store_create(const char *dir, const char *tenant, const char *passphrase,
-                        char ret_pin[KID_LEN + 1], struct error *err);
+ * overwritten. */
+int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1],
+                        struct error *err);
 int tenant_store_open(struct tenant_store *ret_s, const char *dir, struct error *err);
 void tenant_store_clear(struct tenant_store *s);
-/* Reads the private tenant key and checks that it is the pin's. -EACCES: passphrase missing or wrong. */
+/* Reads the private tenant key, or opens it in its token (asking for the PIN where the URI gives no file), and
+ * checks that it is the pin's. -EACCES: passphrase or PIN missing or wrong. */
 int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key,
                      struct error *err);
 bool tenant_store_key_encrypted(const struct tenant_store *s);

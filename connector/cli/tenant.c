@@ -21,7 +21,7 @@
 #include "connector/cli/view.h"
 
 static struct {
-        const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text;
+        const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text, *key_uri;
         bool no_passphrase, no_publish;
 } o;
 
@@ -44,6 +44,7 @@ static struct {
 static const struct cli_option init_options[] = {
         OPTION_DIR,
         OPTION_PASSPHRASE,
+        {"key", "URI", &o.key_uri, NULL, "a key in hardware: pkcs11:..., tpm2:, handle:0x..."},
         {"no-passphrase", NULL, NULL, &o.no_passphrase, "store the key unencrypted"},
         {0},
 };
@@ -81,15 +82,17 @@ static int new_passphrase(struct secret **ret, struct error *err)
 
 static int do_init(const struct cli *cli, const char *tenant)
 {
+        struct tenant_new new = {.tenant = tenant, .key_uri = o.key_uri};
         struct secret *pass = NULL;
         struct error err = {""};
         char pin[KID_LEN + 1];
-        int r = o.no_passphrase ? 0 : new_passphrase(&pass, &err);
+        int r = o.no_passphrase || o.key_uri ? 0 : new_passphrase(&pass, &err);
 
+        new.passphrase = pass ? secret_text(pass) : NULL;
         if (r == 0)
-                r = tenant_store_create(o.dir, tenant, pass ? secret_text(pass) : NULL, pin, &err);
+                r = tenant_store_create(o.dir, &new, pin, &err);
         secret_free(pass);
-        if (r == -EEXIST)
+        if (r == -EEXIST && !o.key_uri)
                 return cli_error(
                         cli,
                         "%s already holds a tenant key; it is never overwritten. Name another folder "

@@ -11,6 +11,8 @@ struct bridge {
         struct link *link;
         char *relay;
         struct buffer key, cert, ca; /* PEM */
+        struct key *held;            /* the transport key where it is in hardware; key is empty then */
+        struct loop_io *holder;
         int validator_fd;            /* came before the start */
         struct ipc *validator, *ledger;
         struct loop_timer *status_timer;

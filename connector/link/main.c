@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "certs/csr.h"
+#include "certs/key-holder.h"
 #include "connector/base/log.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
@@ -56,6 +57,38 @@ static int read_certificate(struct bridge *b, int fd, struct error *err)
         return r;
 }
 
+static int steal_fd(int *fd)
+{
+        const int given = *fd;
+
+        *fd = -1;
+        return given;
+}
+
+static int take_holder(struct bridge *b, int fd, struct error *err)
+{
+        int r = key_from_holder(&b->held, fd, NULL, err);
+
+        return r < 0 ? error_prefix(err, r, "transport key") : 0;
+}
+
+/* Without its holder no connection can be made more; a new start gets a new one. */
+static void on_holder(void *arg, int fd, int events)
+{
+        struct bridge *b = arg;
+
+        (void)fd;
+        (void)events;
+        process_stop(&b->process, 1, "postern-keyholder of the transport key has ended");
+}
+
+static int watch_holder(struct bridge *b)
+{
+        return b->held ? loop_io_new(&b->holder, b->process.loop, NULL, key_holder_fd(b->held), LOOP_READ,
+                                     on_holder, b)
+                       : 0;
+}
+
 static int on_file(void *arg, const char *name, int fd_in, struct error *err)
 {
         _cleanup_(closep) int fd = fd_in;
@@ -67,6 +100,8 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 return read_enrolment(b, fd, err);
         if (strcmp(name, FILE_TRANSPORT_KEY) == 0)
                 return fd_read_all(&b->key, fd, err);
+        if (strcmp(name, FILE_TRANSPORT_HOLDER) == 0)
+                return take_holder(b, steal_fd(&fd), err);
         if (strcmp(name, FILE_TRANSPORT_CERT) == 0)
                 return read_certificate(b, fd, err);
         if (strcmp(name, FILE_RELAY_CA) == 0)
@@ -115,13 +150,14 @@ static int make_link(struct bridge *b, const char *boot, struct error *err)
                                    .relay = config->relay ? config->relay : b->relay,
                                    .boot = boot,
                                    .cert_pem = b->cert.data,
-                                   .key_pem = b->key.data,
+                                   .key_pem = b->held ? NULL : b->key.data,
+                                   .key = b->held,
                                    .ca_pem = b->ca.data,
                                    .proxy = config->proxy,
                                    .callbacks = &bridge_callbacks,
                                    .arg = b};
 
-        if (!link.relay || !b->cert.len || !b->key.len)
+        if (!link.relay || !b->cert.len || (!b->key.len && !b->held))
                 return error_fail(err, -EINVAL, "the supervisor did not hand over everything (%s)",
                                   !link.relay    ? FILE_ENROLMENT
                                   : !b->cert.len ? FILE_TRANSPORT_CERT
@@ -142,7 +178,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (r < 0)
                 return r;
         b->validator_fd = -1;
-        if ((fd >= 0 && bridge_open_validator(b, fd) < 0) ||
+        if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || watch_holder(b) < 0 ||
             loop_timer_new(&b->status_timer, b->process.loop, NULL, on_status_timer, b) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         link_start(b->link);
@@ -167,6 +203,8 @@ static void clear(struct bridge *b)
         ipc_free(b->validator);
         ipc_free(b->ledger);
         link_free(b->link);
+        loop_io_free(b->holder);
+        key_free(b->held);
         closep(&b->validator_fd);
         buffer_free(&b->key);
         buffer_free(&b->cert);

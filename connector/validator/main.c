@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certs/key-holder.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
 #include "connector/validator/enrolment.h"
@@ -45,6 +46,30 @@ static int read_identity(struct validator *v, int fd, struct error *err)
         if (r == 0)
                 r = key_from_pem(&v->identity, pem.data ? pem.data : "", pem.len, NULL, err);
         return r < 0 ? error_prefix(err, r, "%s", FILE_IDENTITY) : 0;
+}
+
+static int take_holder(struct validator *v, int fd, struct error *err)
+{
+        int r = key_from_holder(&v->identity, fd, NULL, err);
+
+        return r < 0 ? error_prefix(err, r, "identity key") : 0;
+}
+
+/* Without its holder there is no statement and no verdict more; a new start gets a new one. */
+static void on_holder(void *arg, int fd, int events)
+{
+        struct validator *v = arg;
+
+        (void)fd;
+        (void)events;
+        process_stop(&v->process, 1, "postern-keyholder of the identity key has ended");
+}
+
+static int watch_holder(struct validator *v)
+{
+        const int fd = key_holder_fd(v->identity);
+
+        return fd < 0 ? 0 : loop_io_new(&v->holder, v->process.loop, NULL, fd, LOOP_READ, on_holder, v);
 }
 
 static int read_hash_key(struct validator *v, int fd, struct error *err)
@@ -86,6 +111,8 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 return read_hash_key(v, fd, err);
         handed = fd;
         fd = -1;
+        if (!strcmp(name, FILE_IDENTITY_HOLDER))
+                return take_holder(v, handed, err);
         if (!strncmp(name, FILE_DC_CA, ca))
                 return domains_ca(v->domains, name + ca, handed, err);
         if (v->process.started) {
@@ -251,7 +278,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (r < 0)
                 return r;
         if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 ||
-            loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
+            watch_holder(v) < 0 || loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         if (validator_capacity(v) < v->process.config->in_flight)
                 log_warning("in_flight.cut", KV_U("configured", v->process.config->in_flight),
@@ -281,6 +308,7 @@ static void clear(struct validator *v)
         signins_free(v->signins);
         validate_free(v->validate);
         loop_timer_free(v->turn);
+        loop_io_free(v->holder);
         enckeys_clear(&v->keys);
         replay_free(v->replay);
         ipc_free(v->link);

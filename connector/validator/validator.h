@@ -25,6 +25,7 @@ struct validator {
         struct domains *domains;
         struct enrolment enrolment;
         struct key *identity;
+        struct loop_io *holder; /* of an identity key in hardware, else NULL */
         uint8_t hash_key[NAME_HASH_KEY_LEN];
         bool has_hash_key;
         struct roster_store store;

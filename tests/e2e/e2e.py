@@ -22,6 +22,7 @@ class SiteTest(unittest.TestCase):
     CONNECTORS = [('north', 'ldap'), ('south', 'krb5')]
     RELAY = {}
     DOMAIN = {}  # connector -> more lines of its domain's section
+    TENANT_KEY = None  # URI of a tenant key in hardware
     maxDiff = None
 
     @classmethod
@@ -30,11 +31,16 @@ class SiteTest(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.top, ignore_errors=True)
         cls.site = Site(build_dir(), cls.top, LAB)
         cls.addClassCleanup(cls.close_site)
+        cls.prepare()
         cls.site.start_relay(**cls.RELAY)
-        cls.site.make_tenant()
+        cls.site.make_tenant(cls.TENANT_KEY)
         cls.site.make_service()
         for name, method in cls.CONNECTORS:
             cls.site.add_connector(name, method, domain_extra=cls.DOMAIN.get(name, '')).up()
+
+    @classmethod
+    def prepare(cls):
+        """What the test needs before the site is made."""
 
     @classmethod
     def close_site(cls):

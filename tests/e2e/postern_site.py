@@ -119,12 +119,12 @@ class Connector:
         with open(self.config, 'w', encoding='utf-8') as f:
             f.write(config)
 
-    def enroll(self, token=None):
+    def enroll(self, token=None, more=()):
         token_file = os.path.join(self.dir, 'token')
         with open(token_file, 'w', encoding='ascii') as f:
             f.write(token or self.site.token(self.name))
         answer = self.site.postern('enroll', '--relay', self.site.url, '--tenant', self.site.tenant, '--token-file', token_file,
-                                   '--name', self.name, '--ca-file', self.site.ca, '--state-dir', self.state, '--json')
+                                   '--name', self.name, '--ca-file', self.site.ca, '--state-dir', self.state, '--json', *more)
         os.unlink(token_file)
         enrolled = json.loads(answer)
         self.id, self.fingerprint = enrolled['id'], enrolled['fingerprint']
@@ -243,8 +243,9 @@ class Site:
             f.write(text + '\n')
         return path
 
-    def make_tenant(self):
-        made = json.loads(self.postern('tenant', 'init', self.tenant, '--dir', os.path.join(self.dir, 'tenant'), '--no-passphrase', '--json'))
+    def make_tenant(self, key=None):
+        made = json.loads(self.postern('tenant', 'init', self.tenant, '--dir', os.path.join(self.dir, 'tenant'), '--json',
+                                       *(['--key', key] if key else ['--no-passphrase'])))
         self.pin = made['pin']
         secrets = json.loads(self.relay_admin('tenant', 'add', self.tenant, '--pin', self.pin, '--json'))
         self.admin_secret, self.service_secret = secrets['admin_secret'], secrets['service_secret']

@@ -152,6 +152,9 @@ static void test_all_keys_are_taken(void **state)
         assert_string_equal(c->user_link, "a");
         assert_string_equal(c->user_validator, "b");
         assert_string_equal(c->user_ledger, "c");
+        assert_string_equal(c->user_keys, "d");
+        assert_string_equal(c->identity_key, "pkcs11:token=t;object=o?pin-source=file:/etc/pin");
+        assert_string_equal(c->transport_key, "handle:0x81000001");
         assert_string_equal(c->control_group, "helpdesk");
         assert_int_equal(c->in_flight, 768);
         assert_int_equal(c->drain_ms, 0);

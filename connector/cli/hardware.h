@@ -1,0 +1,26 @@
+/*
+ * Keys in hardware for the command line: opened or made through postern-keyholder.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "certs/key.h"
+
+/* Whether the option's or file's text names a key in hardware. */
+bool hardware_named(const char *text);
+
+struct hardware_request {
+        const char *reference; /* a URI, or a TSS2 PEM text */
+        bool make;             /* make it where the token has none of that name; tpm2: always makes one */
+        bool ask;              /* ask for a PIN that the token wants and the URI gives no file for */
+};
+/* The key, and in name (appended to; may be NULL) the text that names it from now on. Codes of
+ * key_from_holder. The PIN is offered once. */
+int hardware_key(const struct hardware_request *request, struct key **ret_key, struct buffer *name,
+                 struct error *err);
+/* What names the next key after this one: tpm2: for a key in a TPM; for one in a token the URI with .2 behind its
+ * object's label, then .3 and so on. -EINVAL where the URI has no object, -EMSGSIZE. */
+int hardware_next(const char *reference, struct buffer *out, struct error *err);
+/* Makes the next key after the one that reference names; as hardware_key. */
+int hardware_renew(const char *reference, struct key **ret_key, struct buffer *name, struct error *err);

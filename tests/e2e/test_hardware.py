@@ -1,0 +1,197 @@
+"""Tenant, identity and transport keys in hardware: a SoftHSM token and a TPM in software, with the real daemon signing people in."""
+import json
+import os
+import pwd
+
+from e2e import SiteTest, WRONG, wait_for, main
+from postern_site import Daemon
+from tokens import PIN, SoftHsm, Tpm, write_private
+
+KEYS_USER = 'games'
+
+
+class Hardware(SiteTest):
+    CONNECTORS = []
+
+    @classmethod
+    def prepare(cls):
+        def daemon(name, argv, env):
+            return Daemon(name, argv, os.path.join(cls.top, name + '.log'), env)
+        os.chmod(cls.top, 0o755)
+        cls.hsm = SoftHsm(os.path.join(cls.top, 'hsm'))
+        cls.tpm = Tpm(os.path.join(cls.top, 'tpm'), daemon, wait_for)
+        cls.addClassCleanup(cls.tpm.stop)
+        cls.site.env.update(cls.hsm.env, **cls.tpm.env)
+        cls.TENANT_KEY = cls.hsm.uri('tenant')
+
+    @classmethod
+    def add(cls, name, method, identity, transport):
+        extra = f'user_keys = {KEYS_USER}\n' if os.geteuid() == 0 else ''
+        connector = cls.site.add_connector(name, method, extra=extra)
+        connector.enroll(more=['--identity-key', identity, '--transport-key', transport])
+        if os.geteuid() == 0:
+            cls.hsm.give_to(KEYS_USER)
+        connector.start()
+        wait_for(f'{name} is pending', lambda: connector.daemon.check() and connector.pending())
+        connector.approve()
+        connector.wait_ready()
+        return connector
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.north = cls.add('north', 'ldap', cls.hsm.uri('north-identity'), cls.hsm.uri('north-transport'))
+        cls.south = cls.add('south', 'krb5', 'tpm2:', 'tpm2:')
+
+    def sign_in(self, connector):
+        user, password, sid = self.account('good1')
+        code, verdict = self.site.sign_in(user, password, connector=connector.name)
+        self.assertEqual((code, verdict['verdict'], verdict['user']['id']), (0, 'accepted', sid), verdict)
+
+    def holders(self, connector):
+        return [pid for pid in self.pids(connector) if self.comm(pid) == 'postern-keyhold']
+
+    @staticmethod
+    def comm(pid):
+        with open(f'/proc/{pid}/comm', encoding='ascii') as f:
+            return f.read().strip()
+
+    @staticmethod
+    def user(pid):
+        with open(f'/proc/{pid}/status', encoding='ascii') as f:
+            uids = next(line for line in f if line.startswith('Uid:')).split()[1:]
+        return '/'.join({pwd.getpwuid(int(uid)).pw_name for uid in uids})
+
+    @staticmethod
+    def pids(connector):
+        pid = connector.daemon.pid
+        with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as f:
+            return [int(p) for p in f.read().split()]
+
+    def log(self, connector):
+        with open(os.path.join(connector.dir, 'log'), encoding='utf-8') as f:
+            return f.read()
+
+    def test_1_sign_ins(self):
+        for connector in (self.north, self.south):
+            with self.subTest(connector.name):
+                self.sign_in(connector)
+                user, _, _ = self.account('good1')
+                code, verdict = self.site.sign_in(user, WRONG, connector=connector.name)
+                self.assertEqual((code, verdict['reason']), (1, 'wrong_password'), verdict)
+
+    def test_2_no_key_on_disk(self):
+        """What a copy of the folder holds: names of keys, and one that another TPM cannot load."""
+        for connector in (self.north, self.south):
+            for folder, _, files in os.walk(connector.state):
+                for name in files:
+                    with open(os.path.join(folder, name), 'rb') as f:
+                        self.assertNotIn(b'BEGIN PRIVATE KEY', f.read(), name)
+        with open(os.path.join(self.north.state, 'identity.pem'), encoding='ascii') as f:
+            self.assertEqual(f.read(), self.hsm.uri('north-identity'))
+        with open(os.path.join(self.south.state, 'identity.pem'), encoding='ascii') as f:
+            self.assertIn('BEGIN TSS2 PRIVATE KEY', f.read())
+        with open(os.path.join(self.site.dir, 'tenant', 'tenant.key'), encoding='ascii') as f:
+            self.assertEqual(f.read(), self.hsm.uri('tenant'))
+
+    def test_3_who_holds_what(self):
+        """The modules are loaded by the holders alone, under their own user, and the PIN is in no argument, environment or log."""
+        holders = self.holders(self.north)
+        self.assertEqual(len(holders), 2)
+        if os.geteuid() == 0:
+            for pid in self.pids(self.north):
+                with open(f'/proc/{pid}/maps', encoding='utf-8') as f:
+                    self.assertEqual('libsofthsm2' in f.read(), pid in holders, self.comm(pid))
+            self.assertEqual({self.user(pid) for pid in holders}, {KEYS_USER})
+        for pid in [self.north.daemon.pid, *self.pids(self.north)]:
+            for what in ('cmdline', 'environ'):
+                with open(f'/proc/{pid}/{what}', 'rb') as f:
+                    self.assertNotIn(PIN.encode(), f.read())
+        self.assertNotIn(PIN, self.log(self.north))
+
+    def test_4_a_holder_that_dies_comes_back_with_its_owner(self):
+        for pid in self.holders(self.north):
+            os.kill(pid, 9)
+            wait_for('another holder runs', lambda old=pid: len(self.holders(self.north)) == 2 and old not in self.holders(self.north))
+        self.north.wait_ready()
+        wait_for('north signs in again', lambda: self.site.sign_in(*self.account('good1')[:2], connector='north')[0] == 0)
+
+    def test_5_renewal(self):
+        """The next key is made beside the old one, in the same hardware."""
+        for connector in (self.north, self.south):
+            with self.subTest(connector.name):
+                def read(name, c=connector):
+                    with open(os.path.join(c.state, name), encoding='ascii') as f:
+                        return f.read()
+                key, certificate = read('transport.key'), read('transport.pem')
+                self.site.postern('enroll', '--renew', '--state-dir', connector.state)
+                self.assertNotEqual(read('transport.key'), key)
+                self.assertNotIn('BEGIN PRIVATE', read('transport.key'))
+                self.assertNotEqual(read('transport.pem'), certificate)
+                if os.geteuid() == 0:
+                    self.hsm.give_to(KEYS_USER)
+                connector.daemon.stop()
+                connector.start()
+                connector.wait_ready()
+                self.sign_in(connector)
+
+    def test_6_a_wrong_pin_is_offered_once(self):
+        """However often the owner starts, until the file is written anew; then it works again by itself."""
+        write_private(self.hsm.pin_file + '.new', 'wrong\n')
+        os.rename(self.hsm.pin_file + '.new', self.hsm.pin_file)
+        self.addCleanup(write_private, self.hsm.pin_file, PIN + '\n')
+        os.kill(self.holders(self.north)[0], 9)
+        wait_for('it is said that the PIN is not tried again', lambda: self.log(self.north).count('it is not tried again') >= 2)
+        self.assertEqual(self.log(self.north).count('refuses the PIN'), 1)
+        write_private(self.hsm.pin_file + '.new', PIN + '\n')
+        os.rename(self.hsm.pin_file + '.new', self.hsm.pin_file)
+        wait_for('north has both holders', lambda: len(self.holders(self.north)) == 2)
+        self.north.wait_ready()
+        wait_for('north signs in again', lambda: self.site.sign_in(*self.account('good1')[:2], connector='north')[0] == 0)
+
+    def test_7_errors_at_the_start(self):
+        """Each says what to do; the daemon ends at once where starting again mends nothing."""
+        uri = self.hsm.uri('north-identity')
+        write_private(os.path.join(self.top, 'wrong-pin'), 'wrong\n')
+        cases = [(uri.replace('north-identity', 'nobody'), 78, 'no private key that the PKCS#11 URI names'),
+                 (uri.replace(self.hsm.pin_file, os.path.join(self.top, 'wrong-pin')), 78, 'refuses the PIN'),
+                 (uri.replace(self.hsm.pin_file, os.path.join(self.top, 'no-pin')), 78, 'the PIN file'),
+                 (uri.split('?')[0], 78, 'pin-source=file:/PATH')]
+        self.north.daemon.stop()
+        with open(self.north.config, encoding='ascii') as f:
+            config = f.read()
+        for setting, code, why in cases:
+            with self.subTest(setting):
+                with open(self.north.config, 'w', encoding='ascii') as f:
+                    f.write(config.replace('[connector]\n', f'[connector]\nidentity_key = {setting}\n'))
+                before = len(self.log(self.north))
+                self.north.start()
+                self.assertEqual(self.north.daemon.process.wait(30), code)
+                self.assertIn(why, self.log(self.north)[before:])
+                self.assertNotIn(PIN, self.log(self.north))
+        with open(self.north.config, 'w', encoding='ascii') as f:
+            f.write(config)
+        self.north.start()
+        self.north.wait_ready()
+        self.sign_in(self.north)
+
+    def test_8_the_command_line(self):
+        def fails(*words):
+            done = self.site.postern(*words, check=False)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            return done.stderr
+        folder = os.path.join(self.top, 'another-tenant')
+        self.assertIn('no token', fails('tenant', 'init', 'x', '--dir', folder, '--key', 'pkcs11:token=nope;object=x'))
+        self.assertIn('names no key in hardware', fails('tenant', 'init', 'x', '--dir', folder, '--key', '/some/file'))
+        os.chmod(self.hsm.pin_file, 0o644)
+        self.addCleanup(os.chmod, self.hsm.pin_file, 0o600)
+        self.assertIn('chmod 600', fails('tenant', 'init', 'x', '--dir', folder, '--key', self.hsm.uri('x')))
+        os.chmod(self.hsm.pin_file, 0o600)
+        # without a PIN file the PIN is asked for: here on standard input
+        made = self.site.postern('tenant', 'init', 'x', '--dir', folder, '--key', 'pkcs11:token=postern;object=asked', '--json', stdin=PIN + '\n')
+        self.assertEqual(json.loads(made)['tenant'], 'x')
+        self.assertIn('never overwritten', fails('tenant', 'init', 'x', '--dir', folder, '--key', self.hsm.uri('x')))
+
+
+if __name__ == '__main__':
+    main()
