@@ -11,15 +11,26 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "connector/base/text.h"
+
+/* Milliseconds, so that a validator that was started again within a second, under the same boot, begins above the
+ * one before: a relay ignores a statement whose seq is not higher. */
+static uint64_t wall_ms(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
 
 int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_id, const char *tenant,
                  const char *boot)
 {
         if (strlen(boot) != BOOT_LEN)
                 return -EINVAL;
-        *e = (struct enckeys){0};
+        *e = (struct enckeys){.seq = wall_ms()};
         memcpy(e->boot, boot, BOOT_LEN + 1);
         if (text_set(&e->connector_id, connector_id) < 0 || text_set(&e->tenant, tenant) < 0) {
                 enckeys_clear(e);
@@ -121,7 +132,7 @@ int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t n
         r = draft(&s, e, names);
         if (r < 0)
                 return error_fail(err, r, "key statement: out of memory");
-        s->seq = e->seq + 1 > (uint64_t)now ? e->seq + 1 : (uint64_t)now;
+        s->seq = e->seq + 1 > (uint64_t)now * 1000 ? e->seq + 1 : (uint64_t)now * 1000;
         r = statement_sign(s, e->identity, now, STATEMENT_LIFE_MAX, err);
         if (r < 0)
                 return r;

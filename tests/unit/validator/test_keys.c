@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -34,6 +35,32 @@ static void test_statement_renewal(void **state)
         seq = f.keys.seq;
         assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, true, NULL), 1);
         assert_true(f.keys.seq > seq);
+        fixture_clear(&f);
+}
+
+/* Of a validator that is started again at once, within the second and under the same boot, the statement is the newer one:
+ * a relay that ignored it would go on giving out a key that nobody holds. */
+static void test_restart_within_a_second(void **state)
+{
+        struct fixture f;
+        struct enckeys again;
+        struct timespec began, now;
+        int64_t at = time(NULL);
+
+        (void)state;
+        fixture_make(&f);
+        enckeys_clear(&f.keys);
+        assert_int_equal(enckeys_init(&f.keys, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA"), 0);
+        for (int i = 0; i < 4; i++)
+                assert_int_equal(enckeys_turn(&f.keys, &names, at, true, NULL), 1);
+        clock_gettime(CLOCK_MONOTONIC, &began);
+        do { /* the least time that a start takes */
+                clock_gettime(CLOCK_MONOTONIC, &now);
+        } while ((now.tv_sec - began.tv_sec) * 1000000000L + now.tv_nsec - began.tv_nsec < 10000000L);
+        assert_int_equal(enckeys_init(&again, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA"), 0);
+        assert_int_equal(enckeys_turn(&again, &names, at, true, NULL), 1);
+        assert_true(again.statement->seq > f.keys.statement->seq);
+        enckeys_clear(&again);
         fixture_clear(&f);
 }
 
@@ -176,6 +203,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_statement_renewal),
+                cmocka_unit_test(test_restart_within_a_second),
                 cmocka_unit_test(test_daily_key),
                 cmocka_unit_test(test_clock_back),
                 cmocka_unit_test(test_replay_cache),
