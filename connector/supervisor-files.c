@@ -320,7 +320,7 @@ static int files_of(const struct supervisor *s, const struct config *config, enu
 int files_keytab(const struct supervisor *s, const struct config_domain *domain, files_hand_fn *fn, void *arg,
                  struct error *err)
 {
-        struct handing h = {s, s->config, fn, arg, err};
+        struct handing h = {.s = s, .config = s->config, .fn = fn, .arg = arg, .err = err};
 
         return in_key(&h, "keytab", hand_keytab(&h, domain));
 }

@@ -53,8 +53,12 @@ class Hardware(SiteTest):
 
     @staticmethod
     def comm(pid):
-        with open(f'/proc/{pid}/comm', encoding='ascii') as f:
-            return f.read().strip()
+        """Its name; '' for one that has ended meanwhile."""
+        try:
+            with open(f'/proc/{pid}/comm', encoding='ascii') as f:
+                return f.read().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return ''
 
     @staticmethod
     def user(pid):

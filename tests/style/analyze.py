@@ -1,0 +1,156 @@
+"""Runs one static analyzer over every C file of the build and compares what it says with the list of exceptions.
+
+usage: analyze.py gcc|clang|cppcheck BUILD [FILE]...
+
+gcc is `gcc -fanalyzer`, clang is `clang --analyze`. A file is analysed again only when its preprocessed text, its flags, the tool
+or this script changed: what was found is kept in BUILD/analysis. Fails on each finding that analysis-exceptions.txt
+does not name, and (when run over all files) on each exception that matches nothing any more.
+"""
+import concurrent.futures
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+EXCEPTIONS = os.path.join(ROOT, 'tests', 'style', 'analysis-exceptions.txt')
+FINDING = re.compile(r'^(?P<path>[^:\s][^:]*):(?P<line>\d+):\d+: (?:warning|error|performance|portability|style): '
+                     r'(?P<text>.*) \[(?P<check>[^\]]+)\]$')
+
+# Sanitizers only get in an analyzer's way, and each tool knows warnings that the other doesn't.
+DROPPED = re.compile(r'^(-fsanitize.*|-Werror|-M[DQF]|-o|-c|-fstack-clash-protection|-fprofile.*|-fcoverage.*|-fdiagnostics.*)$')
+TOOLS = {
+    'gcc': ['gcc', '-fanalyzer', '-fdiagnostics-plain-output', '-Wno-analyzer-too-complex', '-O1', '-c', '-o', '/dev/null'],
+    'clang': ['clang', '--analyze', '-Xclang', '-analyzer-output=text', '-fno-caret-diagnostics', '-fno-color-diagnostics'],
+    # cppcheck gives each macro of a library its meaning by its own tables, and reads no system headers.
+    'cppcheck': ['cppcheck', '-q', '--enable=warning,performance,portability', '--std=c11', '--library=posix', '--library=bsd',
+                 '--template={file}:{line}:{column}: {severity}: {message} [{id}]', '--template-location=', '--inconclusive'],
+}
+
+
+def commands(build):
+    """{path of a source below ROOT: its flags}; a file that is compiled twice counts once."""
+    found = {}
+    with open(os.path.join(build, 'compile_commands.json'), encoding='utf-8') as f:
+        entries = json.load(f)
+    for entry in entries:
+        source = os.path.realpath(os.path.join(entry['directory'], entry['file']))
+        path = os.path.relpath(source, ROOT)
+        if path.startswith('..') or not path.endswith('.c') or path in found:
+            continue
+        words = shlex.split(entry['command'])
+        first = next(i for i, word in enumerate(words) if word.startswith('-'))
+        flags, skip = [], False
+        for word in words[first:]:
+            if skip:
+                skip = False
+            elif DROPPED.match(word):
+                skip = word in ('-MQ', '-MF', '-o')
+            elif word.startswith('-'):
+                flags.append(word)
+            elif flags and flags[-1] in ('-isystem', '-include', '-idirafter'):
+                flags.append(word)
+        found[path] = flags
+    return found
+
+
+def output_of(command, cwd):
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
+    return done.returncode, done.stdout
+
+
+def findings_of(tool, build, path, flags):
+    """[(path, line, check, text)] of one file, from the cache or the tool."""
+    source = os.path.join(ROOT, path)
+    compiler = 'clang' if tool == 'clang' else 'gcc'
+    code, text = output_of([compiler, '-E', *flags, source], build)
+    if code != 0:
+        raise SystemExit(f'analyze.py: {compiler} -E {path} failed:\n{text[-2000:]}')
+    if tool == 'cppcheck':
+        include = [word for word in flags if word.startswith('-D')]
+        command = TOOLS[tool] + include + ['-I' + ROOT, source]
+    else:
+        command = TOOLS[tool] + flags + [source]
+    key = hashlib.sha256('\0'.join([text, VERSIONS[tool], *command]).encode()).hexdigest()
+    kept = os.path.join(build, 'analysis', tool, path.replace('/', '_') + '.json')
+    try:
+        with open(kept, encoding='utf-8') as f:
+            known = json.load(f)
+        if known['key'] == key:
+            return known['findings']
+    except (FileNotFoundError, ValueError):
+        pass
+    code, said = output_of(command, build)
+    if code != 0:
+        raise SystemExit(f'analyze.py: {tool} failed on {path}:\n{said[-2000:]}')
+    findings = []
+    for line in said.splitlines():
+        m = FINDING.match(line)
+        if m and (tool != 'gcc' or m['check'].startswith('-Wanalyzer') or 'CWE' in m['check']):
+            where = os.path.relpath(os.path.realpath(os.path.join(build, m['path'])), ROOT)
+            findings.append([where, int(m['line']), m['check'], m['text']])
+    with open(kept, 'w', encoding='utf-8') as f:
+        json.dump({'key': key, 'findings': findings}, f)
+    return findings
+
+
+VERSIONS = {}
+
+
+def exceptions(tool):
+    """[(check, path, part of the source line)] for this tool; a line is `tool | check | path | text | why`."""
+    found = []
+    with open(EXCEPTIONS, encoding='utf-8') as f:
+        for number, line in enumerate(f, 1):
+            if not line.strip() or line.startswith('#'):
+                continue
+            fields = [field.strip() for field in line.split(' | ')]
+            if len(fields) != 5 or fields[0] not in TOOLS or not fields[4]:
+                raise SystemExit(f'{EXCEPTIONS}:{number}: expected `tool | check | path | text | why`')
+            if fields[0] == tool:
+                found.append(tuple(fields[1:4]))
+    return found
+
+
+def source_line(path, number):
+    with open(os.path.join(ROOT, path), encoding='utf-8') as f:
+        return f.read().split('\n')[number - 1]
+
+
+def excused(finding, exception):
+    path, line, check, _ = finding
+    what, where, part = exception
+    return what in check and where in ('*', path) and (part == '*' or part in source_line(path, line))
+
+
+def main(argv):
+    tool, build, only = argv[0], os.path.abspath(argv[1]), argv[2:]
+    os.makedirs(os.path.join(build, 'analysis', tool), exist_ok=True)
+    VERSIONS[tool] = output_of([TOOLS[tool][0], '--version'], ROOT)[1]
+    sources = {path: flags for path, flags in commands(build).items() if not only or path in only}
+    if not sources:
+        raise SystemExit('analyze.py: no sources')
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda item: findings_of(tool, build, *item), sorted(sources.items()))
+        findings = {tuple(finding) for result in results for finding in result}
+    allowed = exceptions(tool)
+    used, bad = set(), 0
+    for finding in sorted(findings):
+        why = next((e for e in allowed if excused(finding, e)), None)
+        if why:
+            used.add(why)
+            continue
+        bad += 1
+        print('{}:{}: {} [{}]'.format(finding[0], finding[1], finding[3], finding[2]))
+    stale = [e for e in allowed if e not in used] if not only else []
+    for e in stale:
+        print('{}: matches nothing any more: {}'.format(os.path.relpath(EXCEPTIONS, ROOT), ' | '.join((tool, *e))))
+    print(f'{tool}: {len(sources)} files, {len(findings)} findings, {bad} of them not excused, {len(stale)} exceptions stale')
+    return 1 if bad or stale else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
