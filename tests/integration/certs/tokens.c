@@ -31,15 +31,21 @@
 
 #define ARGUMENTS_MAX 32
 
+/* It ends with the test, also where that fails. */
 static pid_t start(char **argv)
 {
+        static char with[4][16] = {"setpriv", "--pdeathsig", "TERM", "--"};
+        char *bound[ARGUMENTS_MAX + 5] = {with[0], with[1], with[2], with[3]};
         posix_spawn_file_actions_t actions;
         pid_t pid;
+
+        for (size_t i = 0; argv[i] && i < ARGUMENTS_MAX; i++)
+                bound[4 + i] = argv[i];
 
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
         posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-        const int r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
+        const int r = posix_spawnp(&pid, bound[0], &actions, NULL, bound, environ);
         posix_spawn_file_actions_destroy(&actions);
         if (r != 0)
                 fail_msg("cannot start %s: %s (tests/packages.sh installs it)", argv[0], strerror(r));
