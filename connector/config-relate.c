@@ -172,6 +172,8 @@ static void relate_attributes(struct config_parser *p, const struct config_domai
         if (d->n_attributes && krb5 && lacking(notes, "service_account", d->service_account))
                 domain_fault(p, notes, "attributes",
                              "with krb5 they need service_account and service_password_file: somebody must read them");
+        if (d->n_attributes && krb5 && d->directory != DIRECTORY_AD)
+                domain_fault(p, notes, "attributes", "with krb5 they need directory = ad: nothing else is searched by SID");
         if (d->attributes_required && lacking(notes, "attributes", d->n_attributes))
                 domain_fault(p, notes, "attributes_required", "it has no use without attributes");
         if (d->groups_base && lacking(notes, "attributes", d->n_attributes))

@@ -67,11 +67,34 @@ static void put_user(struct json_writer *w, const struct verdict_claims *c)
         json_write_close(w, '}');
 }
 
-/* Values of one name follow each other, and become one array. */
+/* Whether the name stands before the pair at until. */
+static bool named_before(const struct pairs *p, size_t until, const char *wanted)
+{
+        const char *name, *value;
+        size_t at = 0;
+
+        while (at < until && pairs_next(p, &at, &name, &value))
+                if (strcmp(name, wanted) == 0)
+                        return true;
+        return false;
+}
+
+static void put_values(struct json_writer *w, const struct pairs *p, const char *wanted)
+{
+        const char *name, *value;
+
+        json_write_open(w, wanted, '[');
+        for (size_t at = 0; pairs_next(p, &at, &name, &value);)
+                if (strcmp(name, wanted) == 0)
+                        json_write_str(w, NULL, value);
+        json_write_close(w, ']');
+}
+
+/* One array for each name, wherever its values stand: a member named twice would spoil the whole verdict. */
 static void put_attributes(struct json_writer *w, const struct verdict_claims *c)
 {
-        const char *name, *value, *open = NULL;
-        size_t at = 0;
+        const char *name, *value;
+        size_t at = 0, begin = 0;
 
         if (!c->attributes_state)
                 return;
@@ -79,16 +102,10 @@ static void put_attributes(struct json_writer *w, const struct verdict_claims *c
         json_write_str(w, "state", c->attributes_state);
         json_write_open(w, "values", '{');
         while (pairs_next(&c->attributes, &at, &name, &value)) {
-                if (!open || strcmp(open, name) != 0) {
-                        if (open)
-                                json_write_close(w, ']');
-                        json_write_open(w, name, '[');
-                        open = name;
-                }
-                json_write_str(w, NULL, value);
+                if (!named_before(&c->attributes, begin, name))
+                        put_values(w, &c->attributes, name);
+                begin = at;
         }
-        if (open)
-                json_write_close(w, ']');
         json_write_close(w, '}');
         json_write_close(w, '}');
 }

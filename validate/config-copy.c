@@ -159,10 +159,10 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
                                   "password: a fast bind does not tell whose it was",
                                   domain->name);
         if (domain->attributes[0] && domain->methods[0] == METHOD_KRB5 &&
-            (!domain->service_account || !domain->service_password))
+            (domain->directory != DIRECTORY_AD || !domain->service_account || !domain->service_password))
                 return error_fail(err, -EINVAL,
-                                  "domain %s: attributes with krb5 need a service account and its password: somebody "
-                                  "must read them",
+                                  "domain %s: attributes with krb5 need directory = ad and a service account and its "
+                                  "password: somebody must read them",
                                   domain->name);
         switch (domain->methods[0]) {
         case METHOD_LDAP:

@@ -3,7 +3,7 @@
  * libkrb5, carried by us.
  *
  * Invariant: of the requests of one attempt at most one holds preauthentication, it is the last one, and
- * libkrb5 sees no error that answers it: such an error is mapped here and nothing more is sent. The password
+ * libkrb5 sees no error that answers it (but within armour, krb-reply.c): such an error is mapped and nothing more is sent. The password
  * is handed to libkrb5 only when a key is needed, and its copies are freed before the outcome is told.
  *
  * It judges no ticket (krb-verify.c) and chooses no DC.

@@ -34,6 +34,7 @@ struct krb_attempt {
         struct krb_change *change;
         struct krb_ticket *ticket;
         bool armored; /* requests and answers are wrapped (FAST), and libkrb5 reads them */
+        bool granted; /* the KDC answered with a ticket, whatever it is worth */
         krb5_principal client;
         uint64_t deadline, started;
         enum krb_state state;

@@ -1,8 +1,8 @@
 /*
  * What a KDC's answers mean for an attempt: the hints for the key, refusals, referrals, the finished exchange.
  *
- * Invariant: an error that answers the request with preauthentication is mapped here and ends the attempt;
- * libkrb5 does not see it.
+ * Invariant: an error that answers the request with preauthentication is mapped here and ends the attempt. libkrb5
+ * does not see it, but for an armoured one, which it takes apart; what it then wants to send is not sent.
  */
 #include "validate/krb-attempt.h"
 
@@ -147,7 +147,7 @@ void krb_step_failed(struct krb_attempt *a, krb5_error_code code)
 {
         struct outcome out = {0};
 
-        if (code == KRB5KRB_AP_ERR_BAD_INTEGRITY && (a->state == KRB_STATE_ASKING || a->state == KRB_STATE_KEYING)) {
+        if (code == KRB5KRB_AP_ERR_BAD_INTEGRITY && a->granted && a->state != KRB_STATE_PROVING) {
                 /* The account needs no preauthentication: its reply opens with the right password only. */
                 out.reason = REASON_WRONG_PASSWORD;
                 out.counted = COUNTED_NO;
@@ -323,13 +323,28 @@ static bool feed_password(struct krb_attempt *a)
         return !code;
 }
 
-/* An armoured error: libkrb5 finds the code inside; what it wants to send after a proof is not sent, and then the code
- * outside must do. No NTSTATUS comes with either, so they can't tell a lockout from other states. */
-static void on_armored_error(struct krb_attempt *a, int32_t outside, const uint8_t *reply, size_t n)
+/* Whether libkrb5 found an error inside the armour: it keeps that one then, and else the one outside, which anybody on
+ * the way may have written. */
+static bool was_inside(struct krb_attempt *a, const krb5_error *outside)
+{
+        krb5_error *kept = NULL;
+        bool same;
+
+        if (krb5_init_creds_get_error(a->krb->context, a->icc, &kept) != 0 || !kept)
+                return false;
+        same = kept->error == outside->error && kept->e_data.length == outside->e_data.length &&
+               (kept->e_data.length == 0 || memcmp(kept->e_data.data, outside->e_data.data, kept->e_data.length) == 0);
+        krb5_free_error(a->krb->context, kept);
+        return !same;
+}
+
+/* An armoured error: libkrb5 finds the code inside; what it wants to send after a proof is not sent. A refusal that is
+ * not inside the armour is none. No NTSTATUS comes with either, so they can't tell a lockout from other states. */
+static void on_armored_error(struct krb_attempt *a, const krb5_error *outside, const uint8_t *reply, size_t n)
 {
         krb5_context context = a->krb->context;
         krb5_data in = {.length = (unsigned)n}, request = {0}, realm = {0};
-        struct krb_refusal refusal = {.code = outside, .preauth = a->state == KRB_STATE_PROVING};
+        struct krb_refusal refusal = {.code = (int32_t)outside->error, .preauth = a->state == KRB_STATE_PROVING};
         struct outcome out = {0};
         unsigned flags = 0;
         krb5_error_code code;
@@ -345,6 +360,13 @@ static void on_armored_error(struct krb_attempt *a, int32_t outside, const uint8
         if (code)
                 refusal.code = (int32_t)(code - KRB5KDC_ERR_NONE);
         outcome_from_krb(&out, &refusal);
+        if (reason_info(out.reason)->verdict == VERDICT_REFUSED && !was_inside(a, outside)) {
+                snprintf(out.context, sizeof out.context,
+                         "KRB-ERROR %d came outside the armour, so it may not be the KDC's", (int)outside->error);
+                out.reason = REASON_KDC_NOT_VERIFIED;
+                out.password_proved = false;
+                out.counted = refusal.preauth ? COUNTED_UNKNOWN : COUNTED_NO;
+        }
         krb_finish(a, &out);
 }
 
@@ -362,7 +384,7 @@ static void on_armored(struct krb_attempt *a, enum krb_message kind, const uint8
         if (error && error->error == KRB_ERROR_WRONG_REALM)
                 finish_referral(a, error);
         else if (error && (error->error != KRB_ERROR_PREAUTH_REQUIRED || a->state != KRB_STATE_ASKING))
-                on_armored_error(a, (int32_t)error->error, reply, n);
+                on_armored_error(a, error, reply, n);
         else if (a->state != KRB_STATE_ASKING || feed_password(a))
                 krb_step(a, reply, n);
         if (error)
@@ -382,6 +404,7 @@ void krb_on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
         if (krb_wire_left(a->wire) && a->state == KRB_STATE_PROVING)
                 a->left = true;
         kind = krb_message_kind(reply, n);
+        a->granted = kind == KRB_MESSAGE_AS_REP;
         if (kind == KRB_MESSAGE_BAD)
                 krb_finish_reason(a, REASON_DC_PROTOCOL, "the KDC's reply is no Kerberos message");
         else if (!a->password)

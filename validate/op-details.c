@@ -1,8 +1,8 @@
 /*
- * The step after a sign-in by Kerberos, or by a fast bind, that was accepted: the service account reads the attributes that the verdict is
- * to carry, at the same DC.
+ * The step after a sign-in by Kerberos, or by a fast bind, that was accepted: the service account reads the attributes
+ * that the verdict is to carry, at the same DC.
  *
- * Invariant: it takes at most DETAILS_MS, and whatever goes wrong leaves an accepted sign-in accepted, unless the
+ * Invariant: it takes at most DETAILS_MS and none beyond the operation's deadline, and whatever goes wrong leaves an accepted sign-in accepted, unless the
  * configuration requires the attributes. A DC that refused the service account is left alone as in op-lookup.c.
  */
 #include <stdio.h>
@@ -15,8 +15,8 @@
 bool op_wants_details(const struct validate_op *op)
 {
         return !op->detailed && op->domain && op->domain->attributes[0] &&
-               reason_info(op->out.reason)->verdict == VERDICT_ACCEPTED && (op->out.method == METHOD_KRB5 || op->domain->fast_bind) &&
-               op->out.details.state == DETAILS_NONE;
+               reason_info(op->out.reason)->verdict == VERDICT_ACCEPTED &&
+               (op->out.method == METHOD_KRB5 || op->domain->fast_bind) && op->out.details.state == DETAILS_NONE;
 }
 
 static void unavailable(struct validate_op *op, const char *why)
@@ -46,9 +46,10 @@ void op_details_start(struct validate_op *op)
 {
         const struct dc_config *dc = op->committed ? dc_get_config(op->committed->dc) : NULL;
         struct validate *v = op->v;
-        uint64_t now = loop_now(v->loop);
+        uint64_t now = loop_now(v->loop), end = now + DETAILS_MS;
         struct dns_address address;
-        struct attempt attempt = {.id = op->id, .domain = op->domain, .deadline = now + DETAILS_MS};
+        struct attempt attempt = {
+                .id = op->id, .domain = op->domain, .deadline = end < op->deadline ? end : op->deadline};
         const struct ldap_lookup_request request = {.attempt = &attempt, .sid = op->out.user.id};
 
         op->detailed = true;

@@ -167,7 +167,7 @@ const struct reason_info outcome_reasons[REASON_MAX] = {
                 .remedy = "Set up time synchronisation on both." },
         [REASON_ARMOR_REQUIRED] = { .id = "armor_required", INFRASTRUCTURE, .user_text = USER_HELPDESK,
                 .helpdesk_text = "The domain controller demands Kerberos armouring or refuses this account by policy before looking at the password.",
-                .remedy = "Set \"KDC support for claims, compound authentication and Kerberos armoring\" to Supported, or look at the account's authentication policy." },
+                .remedy = "Set armor_principal for the domain, so that sign-ins are armoured, or look at the account's authentication policy." },
         [REASON_ARMOR_UNAVAILABLE] = { .id = "armor_unavailable", INFRASTRUCTURE, .user_text = USER_HELPDESK,
                 .helpdesk_text = "Kerberos armouring (FAST) is configured, but the connector could not get its own armour ticket; the password was not sent.",
                 .remedy = "Check the connector's keytab and its account, which may be disabled, locked, expired or have a newer key." },

@@ -83,6 +83,8 @@ static int sign_padded(const struct verdict_frame *f, const struct verdict_claim
         _cleanup_(buffer_free) struct buffer jws = BUFFER(PADDED_LEN);
         int r = verdict_claims_encode(c, &json, err);
 
+        if (r == 0 && json.len > REQUEST_CLAIMS_MAX) /* as long: known before a signature that a token is slow to make */
+                return -EMSGSIZE;
         if (r == 0)
                 r = jws_sign(f->identity, JOSE_TYP_VERDICT, json.data, json.len, &jws, err);
         return r == 0 ? jose_pad(out, jws.data, jws.len) : r;

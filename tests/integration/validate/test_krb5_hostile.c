@@ -238,6 +238,74 @@ static void test_iterations_out_of_bounds(void **state)
         }
 }
 
+/* KDCs for armour: the lab's own. */
+static int lab_kdc(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address, socklen_t *ret_len)
+{
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(lab_port("MIT"))};
+
+        (void)arg;
+        (void)realm;
+        if (nth > 0)
+                return -EHOSTUNREACH;
+        assert_int_equal(inet_pton(AF_INET, lab("MIT", "", "address"), &sa.sin_addr), 1);
+        memcpy(ret_address, &sa, sizeof sa);
+        *ret_len = sizeof sa;
+        return 0;
+}
+
+static unsigned replies, spoilt;
+
+static void spoil_one(struct middle *m, uint8_t *reply, size_t *n)
+{
+        (void)m;
+        if (replies++ == spoilt)
+                reply[*n - 1] ^= 1; /* the end of what the armour holds */
+}
+
+static struct ask ask_armored(struct rig *rig, const struct domain_config *config, const char *password)
+{
+        struct ask ask = ask_mit(rig, "u1");
+
+        ask.config = config;
+        if (password)
+                ask.password = password;
+        return ask;
+}
+
+/* An armoured answer that was changed on the way opens with no key: that says nothing of the password. */
+static void test_spoilt_armored_answers(void **state)
+{
+        struct rig *rig = *state;
+        struct domain_config config = rig->mit;
+        struct error err;
+        struct ask ask;
+
+        config.name = "armored.example";
+        config.armor_principal = config.service_principal;
+        krb_set_kdcs(rig->krb, lab_kdc, NULL);
+        assert_int_equal(krb_domain_add(rig->krb, &config, &err), 0);
+        do {
+                ask = ask_armored(rig, &config, NULL);
+                ask_one(rig, &ask);
+        } while (ask.outcome.reason == REASON_ARMOR_UNAVAILABLE);
+        assert_reason(&ask, REASON_OK);
+        for (spoilt = 0; spoilt < 3; spoilt++) { /* the hints, the refusal, and for comparison nothing */
+                struct middle m;
+
+                ask = ask_armored(rig, &config, "Wr0ng-password-1");
+                middle_open(&m, rig, &ask);
+                middle_use(&m, &ask);
+                m.plain = m.preauth = PLAN_EDITED;
+                m.edit = spoil_one;
+                replies = 0;
+                ask_one(rig, &ask);
+                assert_reason(&ask, spoilt == 0 ? REASON_DC_PROTOCOL : spoilt == 1 ? REASON_KDC_NOT_VERIFIED : REASON_WRONG_PASSWORD);
+                assert_false(ask.outcome.password_proved);
+                assert_int_equal(replies, spoilt == 0 ? 1 : 2);
+                middle_close(&m);
+        }
+}
+
 /* The answer of an earlier, right sign-in, played again: its nonce is old. */
 static void record(struct middle *m, uint8_t *reply, size_t *n)
 {
@@ -592,6 +660,7 @@ int main(void)
                 TEST(test_no_second_proof_whatever_the_answer),
                 TEST(test_iterations_out_of_bounds),
                 TEST(test_replayed_answers),
+                TEST(test_spoilt_armored_answers),
                 TEST(test_referral),
                 TEST(test_referral_to_a_hostile_realm),
                 TEST(test_other_service_key),

@@ -137,6 +137,24 @@ static void attributes_round_trip(void **state)
         assert_says(verdict_claims_encode(&c, &out, &err), -EINVAL, &err, "attributes without accepted");
 }
 
+/* An entry may bring a name again after another one, as with an option: still one member each. */
+static void scattered_attributes(void **state)
+{
+        _cleanup_(buffer_free) struct buffer out = BUFFER(4096);
+        struct verdict_claims c = sample(), back;
+        struct error err = {""};
+
+        (void)state;
+        c.attributes_state = "complete";
+        assert_int_equal(pairs_add(&c.attributes, "mail", "a", 1), 0);
+        assert_int_equal(pairs_add(&c.attributes, "cn", "b", 1), 0);
+        assert_int_equal(pairs_add(&c.attributes, "mail", "c", 1), 0);
+        assert_int_equal(pairs_add(&c.attributes, "cn", "d", 1), 0);
+        assert_int_equal(verdict_claims_encode(&c, &out, &err), 0);
+        assert_non_null(strstr(out.data, "\"values\":{\"mail\":[\"a\",\"c\"],\"cn\":[\"b\",\"d\"]}"));
+        assert_int_equal(verdict_claims_decode(&back, out.data, out.len, &err), 0);
+}
+
 /* 1600 bytes are all that a reader takes. */
 static void too_long_attributes(void **state)
 {
@@ -251,6 +269,7 @@ int main(void)
                 cmocka_unit_test(least_verdict),
                 cmocka_unit_test(encode_refuses_what_was_forgotten),
                 cmocka_unit_test(attributes_round_trip),
+                cmocka_unit_test(scattered_attributes),
                 cmocka_unit_test(too_long_attributes),
                 cmocka_unit_test(refusals),
                 cmocka_unit_test(accepted_without_user_is_refused),
