@@ -7,7 +7,7 @@ packages="
   gcc libc6-dev meson ninja-build pkg-config python3
   libevent-dev libcurl4-openssl-dev libssl-dev libkrb5-dev libldap-dev libc-ares-dev libjansson-dev
   libsqlite3-dev libsystemd-dev libseccomp-dev libinih-dev nettle-dev libp11-kit-dev
-  libcmocka-dev libjose-dev
+  libcmocka-dev libjose-dev clang cppcheck valgrind
   samba samba-ad-dc samba-ad-provision samba-dsdb-modules python3-samba
   krb5-kdc krb5-admin-server krb5-user slapd ldap-utils libnss-wrapper libresolv-wrapper dnsmasq-base
   softhsm2 opensc tpm2-openssl tpm2-tools swtpm libtss2-tcti-swtpm0 libtss2-tcti-device0 tpm2-abrmd

@@ -10,12 +10,13 @@ usage: tests/run.sh [SUITE|TEST]...
 
 Installs what is missing (Debian 12; root or sudo), builds Postern twice and runs
 its tests, all of them or only the named suites (unit, integration, e2e, interop,
-fuzz, style, vectors) and tests. The last line counts them: `N passed, N failed`.
+fuzz, style, vectors, valgrind) and tests. The last line counts them: `N passed, N failed`.
 Exits 0 only when some ran and none failed.
 
   build-asan    AddressSanitizer and UBSan; another folder by $POSTERN_BUILD
   build-plain   as released, for the tests of suite `plain`, which look at memory
-                and linking; another folder by $POSTERN_BUILD_PLAIN
+                and linking, and for the unit tests once more in valgrind (suite
+                `valgrind`); another folder by $POSTERN_BUILD_PLAIN
 
 What failed is printed, and in meson-logs/testlog.txt of either folder.
 The benchmarks: meson test -C build-plain --benchmark
@@ -52,16 +53,18 @@ build() {
   shift
   [ -f "$folder/build.ninja" ] || step "Setting up $folder ..." meson setup "$folder" "$@"
   step "Building in $folder ..." ninja -C "$folder" --quiet
-  rm -f "$folder/meson-logs/testlog.json"
+  rm -f "$folder"/meson-logs/testlog*.json
 }
 
-# run FOLDER plain|asan [WORD]...: `meson test` of what belongs to that build; how it ended is read from its log.
+# run FOLDER plain|asan|valgrind [WORD]...: `meson test` of what belongs to that build; how it ended is read from its log.
 run() {
   folder=$1
   tests=$(python3 tests/run_tests.py select "$@")
   [ -n "$tests" ] || return 0
+  setup= kept=$folder/meson-logs/testlog.json
+  [ "$2" != valgrind ] || { setup=--setup=valgrind kept=$folder/meson-logs/testlog-valgrind.json; }
   # shellcheck disable=SC2086  # names of tests hold no spaces
-  meson test -C "$folder" --no-rebuild --print-errorlogs $tests || [ -f "$folder/meson-logs/testlog.json" ] || exit 1
+  meson test -C "$folder" --no-rebuild --print-errorlogs $setup $tests || [ -f "$kept" ] || exit 1
 }
 
 tests/packages.sh
@@ -70,4 +73,5 @@ build "$plain" --buildtype=release
 python3 tests/run_tests.py check "$asan" "$plain" -- "$@"
 run "$asan" asan "$@"
 run "$plain" plain "$@"
+run "$plain" valgrind "$@"
 python3 tests/run_tests.py summary "$asan" "$plain"

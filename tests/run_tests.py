@@ -1,9 +1,10 @@
 """The arithmetic of run.sh: which tests belong to which build, and what came of them.
 
 usage: run_tests.py check BUILD... -- [SUITE|TEST]...      exits 2 naming the words that no build knows
-       run_tests.py select BUILD plain|asan [SUITE|TEST]...   prints arguments for `meson test`; nothing when none
+       run_tests.py select BUILD plain|asan|valgrind [SUITE|TEST]...   prints arguments for `meson test`; nothing when none
        run_tests.py summary BUILD...                       prints what failed and the line that counts
 """
+import glob
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ import sys
 
 PASSED = {'OK', 'EXPECTEDFAIL'}
 SKIPPED = {'SKIP'}
+# Once more in valgrind: the unit tests, but not those that hold a clock against code which is forty times slower there.
+VALGRIND, TOO_SLOW = 'unit', {'queue-client', 'validate-states_doc'}
 
 
 def tests_of(build):
@@ -25,23 +28,28 @@ def wanted(name, suites, words):
 
 def select(build, kind, words):
     """Words that make `meson test` run what is wanted of this kind and nothing else."""
+    if kind == 'valgrind':
+        return [name for name, suites in tests_of(build)
+                if VALGRIND in suites and 'plain' not in suites and name not in TOO_SLOW and
+                wanted(name, suites | {'valgrind'}, words)]
     names = [name for name, suites in tests_of(build)
              if ('plain' in suites) == (kind == 'plain') and wanted(name, suites, words)]
     return (['--suite', 'plain'] if kind == 'plain' else ['--no-suite', 'plain']) + names if names else []
 
 
 def unknown(builds, words):
-    known = {word for build in builds for name, suites in tests_of(build) for word in {name} | suites}
+    known = {word for build in builds for name, suites in tests_of(build) for word in {name, 'valgrind'} | suites}
     return [word for word in words if word not in known]
 
 
 def results_of(build):
-    """[(name, result)] of the last run in a build; empty when there was none."""
-    path = os.path.join(build, 'meson-logs', 'testlog.json')
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding='utf-8') as lines:
-        return [(test['name'], test['result']) for test in map(json.loads, lines)]
+    """[(name, result)] of the last runs in a build, with valgrind and without; empty when there was none."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(build, 'meson-logs', 'testlog*.json'))):
+        how = ' in valgrind' if path.endswith('-valgrind.json') else ''
+        with open(path, encoding='utf-8') as lines:
+            found += [(test['name'] + how, test['result']) for test in map(json.loads, lines)]
+    return found
 
 
 def summary(builds):

@@ -20,7 +20,7 @@ struct text {
 struct config_copy {
         struct validate_config config;
         struct domain_config *domains;
-        SLIST_HEAD(, text) texts;
+        SLIST_HEAD(text_list, text) texts;
 };
 
 /* Replaces *s by an owned copy. False when out of memory. */

@@ -108,7 +108,7 @@ static void run_slice(struct krb_batch *b)
 
 static void read_key(const struct krb_batch *b, const struct krb_batch_job *job, uint8_t *key)
 {
-        uint8_t blocks[2 * KRB_LANE_BLOCK];
+        uint8_t blocks[2 * KRB_LANE_BLOCK] = {0};
 
         for (unsigned i = 0; i < lanes_of(job); i++)
                 krb_lane_read(b->lanes, job->lanes[i], blocks + (size_t)i * KRB_LANE_BLOCK);

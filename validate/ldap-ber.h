@@ -45,7 +45,11 @@ struct ldap_message {
  * -EBADMSG when it is no message, -EMSGSIZE over LDAP_MESSAGE_MAX. Six bytes are always enough.
  */
 int ldap_message_length(const uint8_t *bytes, size_t n, size_t *ret_len);
-/* Takes one whole message apart; *ret_message points into bytes. -EBADMSG. bytes may be scribbled on. */
+/*
+ * Takes one whole message apart; *ret_message points into bytes. -EBADMSG. bytes may be scribbled on, and
+ * bytes[n] must be readable, whatever it is: liblber looks at the tag behind each element, at the end too
+ * (ber_skip_element).
+ */
 int ldap_message_parse(struct ldap_message *ret_message, uint8_t *bytes, size_t n);
 
 /* Called per value of an attribute of a search entry, in order; index counts the values of that attribute. */

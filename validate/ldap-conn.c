@@ -352,9 +352,9 @@ static void tls_begin(struct ldap_conn *conn)
  */
 static int starttls_answer(struct ldap_conn *conn, char why[160])
 {
-        uint8_t bytes[STARTTLS_ANSWER_MAX];
+        uint8_t bytes[STARTTLS_ANSWER_MAX + 1] = {0}; /* one more for ldap_message_parse */
         struct ldap_message m;
-        ssize_t n = recv(conn->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+        ssize_t n = recv(conn->fd, bytes, STARTTLS_ANSWER_MAX, MSG_PEEK | MSG_DONTWAIT);
         size_t len = 0;
         int r;
 
@@ -364,9 +364,9 @@ static int starttls_answer(struct ldap_conn *conn, char why[160])
         if (n <= 0)
                 return -ECONNRESET;
         r = ldap_message_length(bytes, (size_t)n, &len);
-        if (r > 0 || (r == 0 && len > (size_t)n && len <= sizeof bytes))
+        if (r > 0 || (r == 0 && len > (size_t)n && len <= STARTTLS_ANSWER_MAX))
                 return 1;
-        if (r < 0 || len > sizeof bytes || recv(conn->fd, bytes, len, MSG_DONTWAIT) != (ssize_t)len ||
+        if (r < 0 || len > STARTTLS_ANSWER_MAX || recv(conn->fd, bytes, len, MSG_DONTWAIT) != (ssize_t)len ||
             ldap_message_parse(&m, bytes, len) < 0 || m.op != LDAP_OP_EXTENDED || m.id != STARTTLS_ID)
                 return -EBADMSG;
         snprintf(why, 160, "StartTLS: the DC refuses it, LDAP result %d", (int)m.result);

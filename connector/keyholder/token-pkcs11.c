@@ -141,7 +141,7 @@ static int find_token(struct pkcs11 *p, struct error *err)
 
         if (r < 0)
                 return r;
-        for (; *modules; modules++) {
+        for (; modules && *modules; modules++) {
                 if ((*modules)->C_GetInfo(&info) != CKR_OK || !p11_kit_uri_match_module_info(p->uri, &info))
                         continue;
                 seen++;

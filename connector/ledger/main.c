@@ -81,7 +81,7 @@ static void take_status(struct ledger *l, const struct msg_in *m)
 
 static void on_frame(void *arg, const struct msg_in *m, int received)
 {
-        _cleanup_(closep) int fd = received;
+        [[maybe_unused]] _cleanup_(closep) int fd = received; /* only to be closed */
         struct ledger *l = arg;
 
         if (m->type == FRAME_RECORD)

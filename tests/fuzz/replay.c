@@ -78,6 +78,9 @@ static int feed_file(const char *folder, const char *name)
 
         if (!f || !data) {
                 fprintf(stderr, "%s: %s\n", path, strerror(errno));
+                free(data);
+                if (f)
+                        (void)fclose(f);
                 return -1;
         }
         size_t n = fread(data, 1, INPUT_MAX, f);

@@ -1,12 +1,13 @@
 """Runs one static analyzer over every C file of the build and compares what it says with the list of exceptions.
 
-usage: analyze.py gcc|clang|cppcheck BUILD [FILE]...
+usage: analyze.py [--jobs=N] gcc|clang|cppcheck BUILD [FILE]...
 
-gcc is `gcc -fanalyzer`, clang is `clang --analyze`. A file is analysed again only when its preprocessed text, its flags, the tool
+gcc is `gcc -fanalyzer`, clang is `clang --analyze`; N files at a time, one for each processor unless told. A file is analysed again only when its preprocessed text, its flags, the tool
 or this script changed: what was found is kept in BUILD/analysis. Fails on each finding that analysis-exceptions.txt
 does not name, and (when run over all files) on each exception that matches nothing any more.
 """
 import concurrent.futures
+import fnmatch
 import hashlib
 import json
 import os
@@ -27,7 +28,8 @@ TOOLS = {
     'clang': ['clang', '--analyze', '-Xclang', '-analyzer-output=text', '-fno-caret-diagnostics', '-fno-color-diagnostics'],
     # cppcheck gives each macro of a library its meaning by its own tables, and reads no system headers.
     'cppcheck': ['cppcheck', '-q', '--enable=warning,performance,portability', '--std=c11', '--library=posix', '--library=bsd',
-                 '--template={file}:{line}:{column}: {severity}: {message} [{id}]', '--template-location=', '--inconclusive'],
+                 '--template={file}:{line}:{column}: {severity}: {message} [{id}]', '--template-location=',
+                 '--include=' + os.path.join(ROOT, 'tests', 'style', 'cppcheck-macros.h')],
 }
 
 
@@ -101,7 +103,7 @@ VERSIONS = {}
 
 
 def exceptions(tool):
-    """[(check, path, part of the source line)] for this tool; a line is `tool | check | path | text | why`."""
+    """[(check, pattern of the path, part of the source line or of the message)] for this tool, a line each."""
     found = []
     with open(EXCEPTIONS, encoding='utf-8') as f:
         for number, line in enumerate(f, 1):
@@ -121,19 +123,24 @@ def source_line(path, number):
 
 
 def excused(finding, exception):
-    path, line, check, _ = finding
+    path, line, check, text = finding
     what, where, part = exception
-    return what in check and where in ('*', path) and (part == '*' or part in source_line(path, line))
+    return what in check and fnmatch.fnmatch(path, where) and (part == '*' or part in source_line(path, line) or part in text)
 
 
 def main(argv):
+    jobs = os.cpu_count()
+    if argv and argv[0].startswith('--jobs='):
+        jobs = int(argv.pop(0)[len('--jobs='):])
+    if len(argv) < 2 or argv[0] not in TOOLS:
+        raise SystemExit(__doc__)
     tool, build, only = argv[0], os.path.abspath(argv[1]), argv[2:]
     os.makedirs(os.path.join(build, 'analysis', tool), exist_ok=True)
     VERSIONS[tool] = output_of([TOOLS[tool][0], '--version'], ROOT)[1]
     sources = {path: flags for path, flags in commands(build).items() if not only or path in only}
     if not sources:
         raise SystemExit('analyze.py: no sources')
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         results = pool.map(lambda item: findings_of(tool, build, *item), sorted(sources.items()))
         findings = {tuple(finding) for result in results for finding in result}
     allowed = exceptions(tool)

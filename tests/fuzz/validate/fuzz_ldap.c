@@ -132,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
         while (n > 0 && ldap_message_length(data, n, &len) == 0 && len <= n) {
                 struct ldap_message m;
-                uint8_t *block = malloc(len);
+                uint8_t *block = calloc(1, len + 1);
 
                 require(len >= 2 && len <= LDAP_MESSAGE_MAX && block);
                 memcpy(block, data, len);

@@ -39,7 +39,7 @@ static pid_t start(char **argv)
         posix_spawn_file_actions_t actions;
         pid_t pid;
 
-        for (size_t i = 0; argv[i] && i < ARGUMENTS_MAX; i++)
+        for (size_t i = 0; i < ARGUMENTS_MAX && argv[i]; i++)
                 bound[4 + i] = argv[i];
 
         posix_spawn_file_actions_init(&actions);

@@ -101,7 +101,7 @@ static void test_real_order(void **state)
         struct loop *loop = *state;
         char order[8] = "";
         char *next = order;
-        static const unsigned delay[] = {20, 0, 10, 0, 5};
+        static const unsigned delay[] = {400, 0, 200, 0, 100}; /* apart enough for valgrind */
         struct loop_timer *t[5];
         struct probe p[5];
 

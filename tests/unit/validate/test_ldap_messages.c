@@ -20,10 +20,10 @@
 #define OTHER_BYTES "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\365\1\0\0"
 #define GUID_BYTES "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
 
-/* Parses a copy in a block of exactly its size. */
+/* Parses a copy in a block of exactly its size and the byte more that is asked for. */
 static int parse(struct ldap_message *m, uint8_t **block, const void *bytes, size_t n)
 {
-        *block = malloc(n ? n : 1);
+        *block = calloc(1, n + 1);
         assert_non_null(*block);
         memcpy(*block, bytes, n);
         return ldap_message_parse(m, *block, n);
