@@ -17,6 +17,8 @@ static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {NULL, 0}};
 static const struct config_word guard_modes[] = {
         {"observe", GUARD_OBSERVE}, {"on", GUARD_ON}, {"off", GUARD_OFF}, {NULL, 0}};
+static const struct config_word confinements[] = {
+        {"enforce", CONFINE_ENFORCE}, {"log", CONFINE_LOG}, {"off", CONFINE_OFF}, {NULL, 0}};
 static const struct config_word directories[] = {
         {"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
 static const struct config_word tls_ways[] = {{"ldaps", false}, {"starttls", true}, {NULL, 0}};
@@ -95,6 +97,10 @@ const struct config_key config_keys[] = {
          .help = "Milliseconds that sign-ins under way get to finish when posternd is stopped."},
         {C("log_level", log_level), .type = TYPE_WORD, .words = log_levels, .initial = "info",
          .help = "Least severe lines that are logged. No level logs passwords."},
+        {C("confinement", confinement), .type = TYPE_WORD, .words = confinements, .initial = "enforce",
+         .help = "What a process may ask the kernel for once it runs (seccomp, and Landlock where the kernel has "
+                 "it): enforce refuses the rest; log lets it through and notes it in the kernel's audit log, to "
+                 "find out what a new library wants; off is for kernels without seccomp."},
         {C("default_domain", default_domain), .max = 253, .check = check_domain_name,
          .range = "the name of one of the [domain NAME] sections", .otherwise = "bare names are refused",
          .help = "Domain of names typed without any, like `alice`."},

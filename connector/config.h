@@ -15,6 +15,7 @@
 
 #include "connector/base/buffer.h"
 #include "connector/base/cleanup.h"
+#include "connector/base/confine.h"
 #include "connector/base/log.h"
 #include "validate/validate.h" /* the enums and maxima only; nothing of it is linked */
 
@@ -79,6 +80,7 @@ struct config {
         uint32_t in_flight;                             /* sign-ins at once */
         uint32_t drain_ms;
         enum log_level log_level;
+        enum confine_mode confinement;
         char *default_domain; /* one of domains[].name, or NULL: bare names are refused */
         char *dns_servers;    /* or NULL: the system's */
         enum guard_mode guard;

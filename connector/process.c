@@ -235,6 +235,11 @@ static void tell(struct process *p, enum frame_type type)
                 process_stop(p, 1, "cannot speak to the supervisor");
 }
 
+int process_confine(struct process *p, const struct confine_rules *rules, struct error *err)
+{
+        return confine(rules, p->config->confinement, err);
+}
+
 void process_ready(struct process *p)
 {
         p->ready = true;

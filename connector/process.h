@@ -93,6 +93,8 @@ int process_run(struct process *p);
 /* Frees loop, channel and config. Free everything made from the loop before. */
 void process_close(struct process *p);
 
+/* Confines the process to its rules as `confinement` says; for op start, with all in hand that needs more. */
+int process_confine(struct process *p, const struct confine_rules *rules, struct error *err);
 /* Tells the supervisor that the process is at work (once, after start): systemd hears of it when all have
  * said so. */
 void process_ready(struct process *p);

@@ -1,19 +1,22 @@
 /*
  * The capabilities of the supervisor.
  *
- * Root keeps only what opening key files, changing users and ending children needs; the bounding set shrinks
- * to the same, so that no child can have more. Children drop the rest themselves (connector/base/harden.c).
+ * Root keeps only the right to change users, and makes, gives and ends as those users what is theirs; the
+ * bounding set shrinks to the same, so that no child can have more. Children drop the rest themselves
+ * (connector/base/harden.c).
  */
 #include "connector/supervisor.h"
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const int kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID};
+static const int kept[] = {CAP_SETGID, CAP_SETUID};
 
 static bool is_kept(int cap)
 {
@@ -56,4 +59,13 @@ int caps_reduce(struct error *err)
         if (syscall(SYS_capset, &head, data) < 0)
                 return error_fail(err, -errno, "cannot drop capabilities: %s", strerror(errno));
         return 0;
+}
+
+void caps_kill(pid_t pid, uid_t uid)
+{
+        if (kill(pid, SIGKILL) == 0 || errno != EPERM || seteuid(uid) < 0)
+                return;
+        (void)kill(pid, SIGKILL);
+        if (seteuid(getuid()) < 0)
+                abort(); /* another user's process must not go on as the supervisor */
 }

@@ -104,6 +104,7 @@ static int exec_child(struct child *child, int control, struct error *err)
         (void)snprintf(role, sizeof(role), "--role=%s", child_name(child->id));
         (void)snprintf(user, sizeof(user), "--user=%s", child_user(child->supervisor->config, child->id));
         char *argv[] = {program, role, geteuid() == 0 ? user : NULL, NULL};
+        child->uid = files_uid_of(child_user(child->supervisor->config, child->id));
         r = environment_make(&env, child->id);
         if (r == 0)
                 r = spawn(&child->pid, program, argv, env.vars, control);

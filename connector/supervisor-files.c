@@ -101,11 +101,26 @@ int files_memfd(const char *name, const void *bytes, size_t n, struct error *err
         return given;
 }
 
+/* Made as its owner, for root keeps no right to give files away. */
+static int memfd_of(uid_t owner)
+{
+        int fd = -1;
+
+        if (seteuid(owner) < 0)
+                return -1;
+        fd = memfd_create("keytab", MFD_CLOEXEC);
+        if (fd >= 0 && fchmod(fd, 0600) < 0)
+                closep(&fd);
+        if (seteuid(getuid()) < 0)
+                abort(); /* another user's process must not go on as the supervisor */
+        return fd;
+}
+
 /* A copy that may be opened again by its new owner through /proc/self/fd; the bytes move inside the kernel.
  */
 static int copy_memfd(int from, const char *path, uid_t owner, struct error *err)
 {
-        _cleanup_(closep) int fd = memfd_create("keytab", MFD_CLOEXEC);
+        _cleanup_(closep) int fd = memfd_of(owner);
         ssize_t n;
 
         if (fd < 0)
@@ -113,7 +128,7 @@ static int copy_memfd(int from, const char *path, uid_t owner, struct error *err
         while ((n = sendfile(fd, from, NULL, KEYTAB_MAX)) > 0)
                 if (lseek(fd, 0, SEEK_CUR) > KEYTAB_MAX)
                         return error_fail(err, -EFBIG, "%s is longer than a keytab can be", path);
-        if (n < 0 || lseek(fd, 0, SEEK_SET) < 0 || fchmod(fd, 0600) < 0 || fchown(fd, owner, (gid_t)-1) < 0)
+        if (n < 0 || lseek(fd, 0, SEEK_SET) < 0)
                 return error_fail(err, -errno, "%s: cannot be handed on: %s", path, strerror(errno));
         int given = fd;
         fd = -1;
@@ -212,7 +227,7 @@ static int hand_key(struct handing *h, enum holder_id id)
         return r;
 }
 
-static uid_t uid_of(const char *user)
+uid_t files_uid_of(const char *user)
 {
         const struct passwd *pw = geteuid() == 0 ? getpwnam(user) : NULL;
 
@@ -227,7 +242,7 @@ static int hand_keytab(struct handing *h, const struct config_domain *d)
         if (fd < 0)
                 return fd;
         (void)snprintf(name, sizeof(name), "%s%s", FILE_KEYTAB, d->name);
-        return hand_fd(h, name, copy_memfd(fd, d->keytab, uid_of(h->config->user_validator), h->err));
+        return hand_fd(h, name, copy_memfd(fd, d->keytab, files_uid_of(h->config->user_validator), h->err));
 }
 
 static int hand_domains(struct handing *h)
@@ -353,7 +368,7 @@ int files_check_user(const struct config *config, enum child_id id, struct error
                 return error_fail(err, -EINVAL, "the user %s for the process %s is root; name another", user,
                                   child_name(id));
         for (int other = 0; other < (int)id; other++)
-                if (uid_of(child_user(config, (enum child_id)other)) == uid)
+                if (files_uid_of(child_user(config, (enum child_id)other)) == uid)
                         return error_fail(err, -EINVAL, "the users %s and %s are one (uid %u); name another",
                                           child_user(config, (enum child_id)other), user, (unsigned)uid);
         return 0;
@@ -374,7 +389,7 @@ int files_check_keys_user(const struct config *config, struct error *err)
                                   user, user);
         const uid_t uid = pw->pw_uid;
         for (int other = 0; other < CHILD_N; other++)
-                if (uid == 0 || uid_of(child_user(config, (enum child_id)other)) == uid)
+                if (uid == 0 || files_uid_of(child_user(config, (enum child_id)other)) == uid)
                         return error_fail(err, -EINVAL,
                                           "the user %s for the keys in hardware is root or another process's; "
                                           "name another",
@@ -422,19 +437,32 @@ static int make_state_folder(const char *path, struct error *err)
         return 0;
 }
 
+/* Root's, and the ledger's by its group, which it is made with: root has no right to enter others' folders, nor to
+ * give any away. */
 static int make_ledger_folder(const struct config *c, struct error *err)
 {
+        const struct passwd *pw = geteuid() == 0 ? getpwnam(c->user_ledger) : NULL;
         char path[PATH_MAX];
+        struct stat st;
         int r = in_folder(path, c->state_dir, "ledger", err);
 
-        if (r == 0)
-                r = make_folder(path, 0700, err);
         if (r < 0 || geteuid() != 0)
-                return r;
-        _cleanup_(closep) int fd = open(path, O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0 || fchown(fd, uid_of(c->user_ledger), (gid_t)-1) < 0)
-                return error_fail(err, -errno, "cannot give the folder %s to %s: %s", path, c->user_ledger,
-                                  strerror(errno));
+                return r < 0 ? r : make_folder(path, 0700, err);
+        if (!pw || setegid(pw->pw_gid) < 0)
+                return error_fail(err, -ENOENT, "there is no user %s", c->user_ledger);
+        r = mkdir(path, 0700) == 0 ? chmod(path, 0770) : errno == EEXIST ? 0 : -1;
+        int code = errno;
+        if (setegid(getgid()) < 0)
+                abort();
+        if (r < 0)
+                return error_fail(err, -code, "cannot make the folder %s: %s", path, strerror(code));
+        if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0)
+                return error_fail(err, -EPERM,
+                                  "%s is not root's folder; mend it with: chown root:%u %s; chmod 770 %s", path,
+                                  (unsigned)pw->pw_gid, path, path);
+        if (st.st_gid != pw->pw_gid || (st.st_mode & 0070) != 0070)
+                log_warning("ledger.folder", KV_S("path", path), KV_S("why", "the ledger's user cannot write to it"),
+                            KV_U("chgrp", pw->pw_gid), KV_S("chmod", "770"));
         return 0;
 }
 
@@ -510,20 +538,31 @@ static int make_hash_key(const struct config *c, struct error *err)
         return file_write_atomic(path, key, sizeof(key), 0600, err);
 }
 
-static int give_to_group(const char *path, const char *group, struct error *err)
+static int control_gid(const char *group, gid_t *ret_gid, struct error *err)
 {
         const struct group *gr = group ? getgrnam(group) : NULL;
 
-        if (!group)
-                return 0;
-        if (!gr)
+        *ret_gid = gr ? gr->gr_gid : getegid();
+        if (group && !gr)
                 return error_fail(err, -ENOENT,
                                   "control_group: there is no group %s; make it with: groupadd --system %s",
                                   group, group);
-        if (chown(path, (uid_t)-1, gr->gr_gid) < 0)
-                return error_fail(err, -errno, "cannot give %s to the group %s: %s", path, group,
-                                  strerror(errno));
         return 0;
+}
+
+/* Binds it as the group's that it shall have, with a mode for root and that group. */
+static int bind_as(int fd, const struct sockaddr_un *address, gid_t gid)
+{
+        const gid_t own = getegid();
+        const mode_t before = umask(0117);
+        int r = fd < 0 || setegid(gid) < 0 ? -errno : 0;
+
+        if (r == 0 && bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+                r = -errno;
+        if (setegid(own) < 0)
+                abort();
+        (void)umask(before);
+        return r;
 }
 
 int files_bind_control(struct supervisor *s, struct error *err)
@@ -531,21 +570,20 @@ int files_bind_control(struct supervisor *s, struct error *err)
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         const char *path = address.sun_path;
+        gid_t gid;
 
         if (snprintf(address.sun_path, sizeof(address.sun_path), "%s/control.sock", s->config->runtime_dir) >=
             (int)sizeof(address.sun_path))
                 return error_fail(err, -ENAMETOOLONG, "runtime_dir: the path is too long for a socket");
-        (void)unlink(path);
-        mode_t before = umask(0117);
-        int r = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&address, sizeof(address));
-        int code = errno;
-        (void)umask(before);
-        if (r < 0 || listen(fd, CONTROL_BACKLOG) < 0)
-                return error_fail(err, r < 0 ? -code : -errno, "%s: %s", path,
-                                  strerror(r < 0 ? code : errno));
-        r = give_to_group(path, s->config->control_group, err);
+        int r = control_gid(s->config->control_group, &gid, err);
         if (r < 0)
                 return r;
+        (void)unlink(path);
+        r = bind_as(fd, &address, gid);
+        if (r == 0 && listen(fd, CONTROL_BACKLOG) < 0)
+                r = -errno;
+        if (r < 0)
+                return error_fail(err, r, "%s: %s", path, strerror(-r));
         closep(&s->control_fd);
         s->control_fd = fd;
         fd = -1;

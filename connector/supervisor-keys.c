@@ -102,7 +102,7 @@ static void end_before(struct holder *holder)
                 return;
         p.fd = pidfd_open(holder->pid, 0);
         if (p.fd < 0 || poll(&p, 1, END_PATIENCE_MS) != 1)
-                (void)kill(holder->pid, SIGKILL);
+                caps_kill(holder->pid, holder->uid);
         closep(&p.fd);
         if (waitpid(holder->pid, &status, 0) == holder->pid)
                 note_end(holder, status);
@@ -145,6 +145,7 @@ static int start(struct holder *holder, const struct config *config, int referen
         int fd = -1;
         int r = program_path("keyholder", program, sizeof(program), err);
 
+        holder->uid = files_uid_of(config->user_keys);
         environment_make(environment);
         if (r == 0)
                 r = keyholder_start(&how, &holder->pid, &fd, err);

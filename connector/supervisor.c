@@ -200,7 +200,7 @@ static void on_child_timer(void *arg)
         struct child *child = arg;
 
         if (child->state == CHILD_ENDING)
-                (void)kill(child->pid, SIGKILL);
+                caps_kill(child->pid, child->uid);
         else if (child->state == CHILD_DOWN && child->supervisor->state == SUPERVISOR_RUNNING)
                 try_start(child);
 }

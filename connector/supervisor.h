@@ -31,6 +31,7 @@ struct child {
         enum child_id id;
         enum child_state state;
         pid_t pid;
+        uid_t uid; /* that it becomes; of the last one started */
         struct ipc *control;
         struct loop_timer *timer; /* DOWN: start again; ENDING: kill */
         uint64_t started_at, backoff_ms;
@@ -53,6 +54,7 @@ enum holder_id { HOLDER_IDENTITY = 0, HOLDER_TRANSPORT, HOLDER_N };
 /* A key in hardware. */
 struct holder {
         pid_t pid; /* of its postern-keyholder, or 0 */
+        uid_t uid; /* that it becomes */
         bool pin_refused;
         ino_t pin_ino; /* the PIN file that was offered last */
         struct timespec pin_changed;
@@ -130,6 +132,8 @@ int files_check_user(const struct config *config, enum child_id id, struct error
 /* Whether every user is there and every file can be handed on. files_prepare has made what is made at a first
  * start. */
 int files_check(const struct supervisor *s, const struct config *config, struct error *err);
+/* As root: the user's uid; else, and for one who is not there, the own. */
+uid_t files_uid_of(const char *user);
 /* A sealed memfd with these bytes. */
 int files_memfd(const char *name, const void *bytes, size_t n, struct error *err);
 /* A file that nobody else may read or could have written. An own descriptor, or -errno. */
@@ -149,6 +153,8 @@ void keys_reap(struct supervisor *s);
 /* supervisor-caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
  */
 int caps_reduce(struct error *err);
+/* SIGKILL to a process that has become uid, or not yet: root without CAP_KILL may signal its own kind alone. */
+void caps_kill(pid_t pid, uid_t uid);
 
 /* Runs until the end; returns the exit code. Takes over config and text. */
 int supervisor_run(struct supervisor *s, const char *config_path, struct config *config, struct buffer *text);

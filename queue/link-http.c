@@ -8,11 +8,14 @@
  */
 #include "queue/link-http.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #include "certs/key-tls.h"
@@ -37,7 +40,8 @@ struct http_call {
         struct http *http;
         struct http_params params;
         CURL *easy;
-        struct curl_slist *headers;
+        struct curl_slist *headers, *addresses;
+        struct dns_query *query; /* the transfer waits for it */
         struct buffer body;  /* what is sent */
         struct buffer inbox; /* what came and was not handed out */
         bool opened, paused, overflow;
@@ -51,7 +55,9 @@ struct http {
         struct loop *loop;
         CURLM *multi;
         struct loop_timer *timer;
-        char *proxy;
+        struct dns *dns;
+        char *proxy, *proxy_host; /* or NULL */
+        uint16_t proxy_port;
         struct buffer cert, key, ca;
         struct key *held; /* instead of the text in key */
         TAILQ_HEAD(, watch) watches;
@@ -159,7 +165,9 @@ static void call_free(struct http_call *call)
                 curl_multi_remove_handle(call->http->multi, call->easy);
                 curl_easy_cleanup(call->easy);
         }
+        dns_query_cancel(call->query);
         curl_slist_free_all(call->headers);
+        curl_slist_free_all(call->addresses);
         buffer_free(&call->body);
         buffer_free(&call->inbox);
         free(call);
@@ -318,6 +326,7 @@ static struct http *destroy(struct http *http)
         http->held = key_free(http->held);
         buffer_free(&http->ca);
         free(http->proxy);
+        free(http->proxy_host);
         free(http);
         return NULL;
 }
@@ -330,26 +339,96 @@ struct http *http_free(struct http *http)
                 return NULL;
         if (!http->busy)
                 return destroy(http);
-        TAILQ_FOREACH (call, &http->calls, link)
+        TAILQ_FOREACH (call, &http->calls, link) {
                 call->dead = true;
+                dns_query_cancel(call->query); /* dns may go before the rest does */
+                call->query = NULL;
+        }
         http->dead = true;
         return NULL;
 }
 
-static int set_up(struct http *http, const struct http_config *config)
+/* Where libcurl would find the system's CAs, which it would open for each connection. */
+static int read_system_cas(struct http *http, struct error *err)
 {
+        const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
+        _cleanup_(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+        if (fd < 0)
+                return error_fail(err, -ENOENT, "the system's CAs are not in %s; install ca-certificates or name "
+                                  "the relay's CA with relay_ca_file", path ? path : "one file");
+        return fd_read_all(&http->ca, fd, err);
+}
+
+/* The proxy that libcurl takes unless no_proxy says otherwise. */
+static const char *proxy_of(const struct http *http)
+{
+        static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+        const char *found = http->proxy;
+
+        for (size_t i = 0; !found && i < sizeof(names) / sizeof(names[0]); i++)
+                found = getenv(names[i]);
+        return found && *found ? found : NULL;
+}
+
+/* The host and the port of a URL; a host that needs no look-up gives NULL. 0 or -errno. */
+static int split_url(const char *url, char **ret_host, uint16_t *ret_port)
+{
+        struct dns_address numeric;
+        CURLU *u = curl_url();
+        char *host = NULL, *port = NULL, *scheme = NULL;
+        int r = -EINVAL;
+
+        if (u && curl_url_set(u, CURLUPART_URL, url, CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+            curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+            curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK) {
+                /* 1080 is libcurl's own default for proxies */
+                *ret_port = strcmp(scheme, "https") == 0 ? 443 : 1080;
+                if (curl_url_get(u, CURLUPART_PORT, &port, 0) == CURLUE_OK)
+                        *ret_port = (uint16_t)strtoul(port, NULL, 10);
+                *ret_host = NULL;
+                r = host[0] == '[' || dns_numeric(&numeric, host) == 0 || strcasecmp(host, "localhost") == 0
+                            ? 0
+                            : text_set(ret_host, host);
+        }
+        curl_free(host);
+        curl_free(port);
+        curl_free(scheme);
+        curl_url_cleanup(u);
+        return r;
+}
+
+void http_learn_host(struct http *http, const char *url)
+{
+        char *host = NULL;
+        uint16_t port;
+
+        if (split_url(url, &host, &port) == 0 && host)
+                dns_learn_hosts_file(http->dns, host);
+        free(host);
+}
+
+static int set_up(struct http *http, const struct http_config *config, struct error *err)
+{
+        const char *proxy;
         int r = 0;
 
+        http->dns = config->dns;
         if (config->cert_pem)
                 r = buffer_append_str(&http->cert, config->cert_pem);
         if (r == 0 && config->key_pem)
                 r = buffer_append_str(&http->key, config->key_pem);
         if (r == 0 && config->key)
                 http->held = key_ref(config->key);
-        if (r == 0 && config->ca_pem)
-                r = buffer_append_str(&http->ca, config->ca_pem);
+        if (r == 0)
+                r = config->ca_pem ? buffer_append_str(&http->ca, config->ca_pem) : read_system_cas(http, err);
         if (r == 0 && config->proxy)
                 r = text_set(&http->proxy, config->proxy);
+        proxy = proxy_of(http);
+        if (r == 0 && proxy)
+                r = split_url(proxy, &http->proxy_host, &http->proxy_port);
+        if (r == 0 && http->proxy_host)
+                dns_learn_hosts_file(http->dns, http->proxy_host);
         if (r == 0)
                 r = loop_timer_new(&http->timer, http->loop, NULL, on_timer, http);
         return r;
@@ -359,9 +438,11 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
 {
         struct http *http = calloc(1, sizeof(*http));
         CURLM *m;
+        int r;
 
         if (!http)
                 return error_fail(err, -ENOMEM, "link: no memory");
+        err->text[0] = '\0';
         TAILQ_INIT(&http->watches);
         TAILQ_INIT(&http->calls);
         http->loop = config->loop;
@@ -369,14 +450,16 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
         http->key = BUFFER_SECRET(16384);
         http->ca = BUFFER(1024 * 1024);
         m = http->multi = curl_multi_init();
-        if (!m || set_up(http, config) < 0 ||
+        r = set_up(http, config, err);
+        if (!m || r < 0 ||
             curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, socket_cb) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_SOCKETDATA, http) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, timer_cb) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, 4L) != CURLM_OK) {
                 destroy(http);
-                return error_fail(err, -ENOMEM, "link: no memory, or a key or certificate that is too long");
+                return err->text[0] ? r : error_fail(err, -ENOMEM, "link: no memory, or a key or certificate "
+                                                     "that is too long");
         }
         *ret_http = http;
         return 0;
@@ -427,11 +510,9 @@ static CURLcode set_tls(struct http_call *call)
         }
         c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLKEY_BLOB, &http->key) : c;
         c = c == CURLE_OK ? set_blob(e, CURLOPT_CAINFO_BLOB, &http->ca) : c;
-        if (http->ca.len) {
-                /* instead of the system's CAs, not besides them */
-                SET(CURLOPT_CAINFO, NULL);
-                SET(CURLOPT_CAPATH, NULL);
-        }
+        /* nothing by path: the process can open no file */
+        SET(CURLOPT_CAINFO, NULL);
+        SET(CURLOPT_CAPATH, NULL);
         if (http->proxy)
                 SET(CURLOPT_PROXY, http->proxy);
         SET(CURLOPT_PROXYAUTH, (long)CURLAUTH_ANY);
@@ -489,6 +570,100 @@ static int add_headers(struct http_call *call)
         return r < 0 ? r : add_header(call, "Accept", call->params.accept);
 }
 
+/* ---- addresses: libcurl would look them up in a thread, which a confined process can't make ---- */
+
+static int add_addresses(struct http_call *call, const char *host, uint16_t port)
+{
+        struct dns_address found[DNS_ADDRESSES_MAX];
+        size_t n = dns_addresses(call->http->dns, host, found);
+        _cleanup_(buffer_free) struct buffer line = BUFFER(1024);
+        struct curl_slist *list;
+        int r = buffer_printf(&line, "%s:%u:", host, port);
+
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                char text[INET6_ADDRSTRLEN];
+                struct sockaddr_in v4;
+                struct sockaddr_in6 v6;
+
+                memcpy(&v4, &found[i].storage, sizeof(v4));
+                memcpy(&v6, &found[i].storage, sizeof(v6));
+                if (found[i].storage.ss_family == AF_INET6 && inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text)))
+                        r = buffer_printf(&line, "%s[%s]", i ? "," : "", text);
+                else if (inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text)))
+                        r = buffer_printf(&line, "%s%s", i ? "," : "", text);
+        }
+        if (r < 0 || n == 0)
+                return r;
+        list = curl_slist_append(call->addresses, line.data);
+        if (!list)
+                return -ENOMEM;
+        call->addresses = list;
+        return 0;
+}
+
+static int go(struct http_call *call)
+{
+        if (call->addresses && curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->addresses) != CURLE_OK)
+                return -ENOMEM;
+        return curl_multi_add_handle(call->http->multi, call->easy) == CURLM_OK ? 0 : -ENOMEM;
+}
+
+/* Ends a call that never came to libcurl. */
+static void fail_call(struct http_call *call, CURLcode result)
+{
+        call->over = true;
+        call->result = result;
+        settle(call->http);
+}
+
+static void on_address(void *arg, const struct dns_address *address, const char *why)
+{
+        struct http_call *call = arg;
+        char *host = NULL;
+        uint16_t port = 0;
+        const bool proxied = call->http->proxy_host != NULL;
+        int r = 0;
+
+        call->query = NULL;
+        if (!proxied && split_url(call->params.url, &host, &port) < 0)
+                r = -EINVAL;
+        const char *name = proxied ? call->http->proxy_host : host ? host : "";
+        if (!address)
+                (void)snprintf(call->error, sizeof(call->error), "cannot find the address of %s: %.100s", name, why);
+        else if (r == 0)
+                r = add_addresses(call, name, proxied ? call->http->proxy_port : port);
+        free(host);
+        if (!address)
+                fail_call(call, proxied ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST);
+        else if (r < 0 || go(call) < 0)
+                fail_call(call, CURLE_OUT_OF_MEMORY);
+}
+
+/*
+ * Gives libcurl the call with the addresses that it needs, once they are known: of the proxy, or of the relay
+ * where there is none. With a proxy the relay's are given if known, for a no_proxy that names it.
+ */
+static int begin(struct http_call *call)
+{
+        struct http *http = call->http;
+        struct dns_address known;
+        char *host = NULL;
+        uint16_t port;
+        int r = split_url(call->params.url, &host, &port);
+        const char *needed = http->proxy_host ? http->proxy_host : host;
+
+        if (r == 0 && host && dns_known(http->dns, &known, host))
+                r = add_addresses(call, host, port);
+        if (r == 0 && needed == http->proxy_host && needed && dns_known(http->dns, &known, needed))
+                r = add_addresses(call, needed, http->proxy_port);
+        if (r == 0 && needed && !dns_known(http->dns, &known, needed))
+                r = dns_query_start(&call->query, http->dns, needed, on_address, call);
+        else if (r == 0)
+                r = go(call);
+        free(host);
+        return r;
+}
+
 int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params,
                struct error *err)
 {
@@ -506,7 +681,7 @@ int http_start(struct http *http, struct http_call **ret_call, const struct http
         TAILQ_INSERT_TAIL(&http->calls, call, link);
         call->easy = curl_easy_init();
         if (!call->easy || add_headers(call) < 0 || set_call(call) != CURLE_OK || set_tls(call) != CURLE_OK ||
-            curl_multi_add_handle(http->multi, call->easy) != CURLM_OK) {
+            begin(call) < 0) {
                 call_free(call);
                 return error_fail(err, -EINVAL, "link: libcurl refuses the call to %s", params->url);
         }

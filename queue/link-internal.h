@@ -96,6 +96,7 @@ struct state_copy {
 
 struct link {
         struct loop *loop;
+        struct dns *dns;
         struct http *http;
         const struct link_callbacks *cb;
         void *arg;

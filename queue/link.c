@@ -292,8 +292,8 @@ static int copy_config(struct link *l, const struct link_config *config, struct 
 
 int link_new(struct link **ret_l, const struct link_config *config, struct error *err)
 {
-        const struct http_config http = {config->loop, config->cert_pem, config->key_pem,
-                                         config->key,  config->ca_pem,   config->proxy};
+        struct http_config http = {config->loop,   config->cert_pem, config->key_pem, config->key,
+                                   config->ca_pem, config->proxy,    NULL};
         _cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
         int r;
 
@@ -312,9 +312,14 @@ int link_new(struct link **ret_l, const struct link_config *config, struct error
         r = new_timers(l);
         if (r < 0)
                 return error_fail(err, r, "link: no memory");
+        r = dns_new(&l->dns, config->loop, err);
+        if (r < 0)
+                return r;
+        http.dns = l->dns;
         r = http_new(&l->http, &http, err);
         if (r < 0)
                 return r;
+        http_learn_host(l->http, l->relay);
         *ret_l = steal(l);
         return 0;
 }
@@ -324,6 +329,7 @@ struct link *link_free(struct link *l)
         if (!l)
                 return NULL;
         l->http = http_free(l->http);
+        l->dns = dns_free(l->dns);
         l->drain_timer = loop_timer_free(l->drain_timer);
         store_clear(l);
         sse_clear(&l->sse);

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 #include "validate/method.h"
 
 enum dc_state { DC_UNKNOWN = 0, DC_ALIVE, DC_RECOVERING, DC_DEAD };

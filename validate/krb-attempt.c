@@ -17,7 +17,7 @@
 
 #include "connector/base/cleanup.h"
 #include "connector/base/log.h"
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 #include "validate/krb-armor.h"
 #include "validate/krb-der.h"
 

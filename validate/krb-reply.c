@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "connector/base/log.h"
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 #include "validate/kpasswd.h"
 #include "validate/krb-der.h"
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "connector/base/text.h"
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 
 #define POOL_MAX_DEFAULT 16
 #define CONNECT_TIMEOUT_MS 2000

@@ -21,7 +21,7 @@
 #include "connector/base/cleanup.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 
 #define OID_KP_KDC "1.3.6.1.5.2.3.5"
 #define PINS_MAX 8

@@ -22,6 +22,7 @@
 #include "certs/key-holder.h"
 #include "certs/key-uri.h"
 #include "connector/base/cleanup.h"
+#include "connector/base/confine.h"
 #include "connector/base/harden.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
@@ -181,6 +182,9 @@ static int check_call(int argc, char **argv)
                getsockopt(KEYHOLDER_SOCKET_FD, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_SEQPACKET;
 }
 
+/* The module of a token is others' code, which may want files, sockets and threads at each signature. */
+static const struct confine_rules rules = {.process = "keyholder", .needs = CONFINE_FOREIGN_CODE};
+
 int main(int argc, char **argv)
 {
         static char reference[KEYHOLDER_REFERENCE_MAX + 1];
@@ -205,6 +209,8 @@ int main(int argc, char **argv)
                 r = open_token(&token, &request, &name, &err);
         if (r == 0)
                 r = prove(&token, &err);
+        if (r == 0)
+                r = confine(&rules, CONFINE_ENFORCE, &err);
         if (r == 0)
                 r = tell_key(&token, &name);
         else

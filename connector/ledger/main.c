@@ -194,7 +194,15 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                                               .dir_fd = l->dir_fd,
                                               .days = l->process.config->ledger_days,
                                               .rows = l->process.config->ledger_rows};
-        int r = journal_new(&l->journal, &config, err);
+        /* The folder of the ledger and the control socket that is open already; no network of any kind. */
+        const struct confine_path own = {.fd = l->dir_fd, .write = true};
+        const struct confine_rules rules = {.process = "ledger",
+                                            .needs = CONFINE_WRITE | CONFINE_ACCEPT,
+                                            .paths = &own,
+                                            .n_paths = 1};
+        int r = process_confine(&l->process, &rules, err);
+        if (r == 0)
+                r = journal_new(&l->journal, &config, err);
         if (r < 0)
                 return r;
         l->dir_fd = -1;

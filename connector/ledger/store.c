@@ -188,7 +188,9 @@ static int open_database(struct store *store, int dir_fd, struct error *err)
         const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 
         if (dir_fd >= 0 && fchdir(dir_fd) < 0)
-                return error_fail(err, -errno, "ledger: the folder cannot be entered: %s", strerror(errno));
+                return error_fail(err, -errno, "ledger: state_dir/ledger cannot be entered: %s; it must be root's, with the "
+                                  "group of the ledger's user and mode 770",
+                                  strerror(errno));
         if (sqlite3_open_v2(dir_fd < 0 ? ":memory:" : "ledger.db", &store->db, flags,
                             dir_fd < 0 ? NULL : relative_vfs()) != SQLITE_OK)
                 return store_fail(store, "ledger", err);

@@ -298,6 +298,9 @@ static int take_verdict(struct bridge *b, const struct msg_in *m)
         if (r < 0)
                 return r;
         b->verdicts++;
+#ifdef POSTERN_TEST_HOOK
+        hook_verdict(jwe);
+#endif
         link_verdict(b->link, id, jwe, msg_get_u64(m, TAG_RECEIVED, 0));
         return 0;
 }

@@ -17,6 +17,7 @@ struct bridge {
         struct ipc *validator, *ledger;
         struct loop_timer *status_timer;
         uint64_t status_at, status_counted;
+        uint64_t down_at; /* the loop's time since when there is no relay; 0: there is one */
         enum link_down why;
         char detail[ERROR_TEXT_MAX];
         int64_t since;        /* wall clock of the last change between up and down */
@@ -32,3 +33,10 @@ int bridge_open_validator(struct bridge *b, int fd);
 int bridge_open_ledger(struct bridge *b, int fd);
 /* Tells the ledger how the link is. */
 void bridge_send_status(struct bridge *b);
+
+#ifdef POSTERN_TEST_HOOK /* tests/e2e/hook: a hole made on purpose, in the tests' own build of this process */
+/* What code in this process could do; each try and what came of it is logged as `hook`. */
+void hook_run(struct bridge *b);
+/* May change what the validator answered. */
+void hook_verdict(char *jwe);
+#endif

@@ -23,6 +23,7 @@
 #define SECURE_HEAP (1U << 17)
 #define STATUS_MS 1000 /* looks so often whether there is something new to tell */
 #define STATUS_AT_LEAST_MS 5000
+#define ABSENCE_MAX_MS (10 * 60 * UINT64_C(1000))
 #define PEM_MAX 65536
 #define CA_MAX (1024 * 1024)
 
@@ -129,10 +130,25 @@ static int on_peer(void *arg, const char *name, int fd, struct error *err)
         return r < 0 ? error_fail(err, r, "channel to %s: %s", name, strerror(-r)) : 0;
 }
 
+/* It can open no file any more, so it would never see other name servers or new CAs: a new process reads them. */
+static void look_at_absence(struct bridge *b, uint64_t now)
+{
+        if (link_is_up(b->link) || b->process.draining)
+                b->down_at = 0;
+        else if (!b->down_at)
+                b->down_at = now;
+        else if (now - b->down_at >= ABSENCE_MAX_MS)
+                process_stop(&b->process, 1, "no relay for 10 minutes; starting again, with the name servers and "
+                                             "CAs as they are now");
+}
+
 static void on_status_timer(void *arg)
 {
         struct bridge *b = arg;
 
+#ifdef POSTERN_TEST_HOOK
+        hook_run(b);
+#endif
         uint64_t now = loop_now(b->process.loop), counted = b->requests + b->verdicts;
 
         if (counted != b->status_counted || now - b->status_at >= STATUS_AT_LEAST_MS) {
@@ -140,6 +156,7 @@ static void on_status_timer(void *arg)
                 b->status_at = now;
                 bridge_send_status(b);
         }
+        look_at_absence(b, now);
         loop_timer_in(b->status_timer, STATUS_MS);
 }
 
@@ -168,6 +185,9 @@ static int make_link(struct bridge *b, const char *boot, struct error *err)
         return link_new(&b->link, &link, err);
 }
 
+/* Sockets to the relay and the name servers; no file, whichever: all that it reads it has. */
+static const struct confine_rules rules = {.process = "link", .needs = CONFINE_CONNECT};
+
 static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
 {
         struct bridge *b = arg;
@@ -178,6 +198,9 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (r < 0)
                 return r;
         b->validator_fd = -1;
+        r = process_confine(&b->process, &rules, err);
+        if (r < 0)
+                return r;
         if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || watch_holder(b) < 0 ||
             loop_timer_new(&b->status_timer, b->process.loop, NULL, on_status_timer, b) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");

@@ -263,6 +263,17 @@ static int make_signins(struct validator *v)
         return signins_new(&v->signins, &config);
 }
 
+/*
+ * Sockets to domain controllers and name servers. libkrb5 opens the keytab, which is memory of our own, and c-ares
+ * looks at the hosts file; of /etc the user can read nothing that isn't everybody's.
+ */
+static const struct confine_path readable[] = {{.path = "/etc"}, {.path = "/usr/share"}, {.path = "/usr/lib"},
+                                               {.path = "/run/systemd/resolve"}, {.path = "/run/resolvconf"}};
+static const struct confine_rules rules = {.process = "validator",
+                                           .needs = CONFINE_CONNECT | CONFINE_READ,
+                                           .paths = readable,
+                                           .n_paths = sizeof(readable) / sizeof(readable[0])};
+
 static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
 {
         struct validator *v = arg;
@@ -283,6 +294,9 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (validator_capacity(v) < v->process.config->in_flight)
                 log_warning("in_flight.cut", KV_U("configured", v->process.config->in_flight),
                             KV_U("used", validator_capacity(v)));
+        r = process_confine(&v->process, &rules, err);
+        if (r < 0)
+                return r;
         on_turn(v);
         process_ready(&v->process);
         return 0;

@@ -174,7 +174,7 @@ class Privacy(SiteTest):
 
     def test_no_password_left_in_any_process(self):
         """After the sign-ins, no process of a connector holds a password: the validator has wiped it."""
-        process = self.sign_ins(45)
+        process = self.sign_ins(1000)
         process.communicate()
         hits = []
         for c in self.site.connectors.values():

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -7,6 +7,7 @@ usage: test_supervisor.py BUILD_DIR SOURCE_DIR
 """
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -447,15 +448,30 @@ ldaps_port = 9
         wait_for('an event in memory', lambda: self.parts()['ledger']['in_memory'] > 0)
         events = json.loads(self.cli('log', '--events', '--json').stdout)['events']
         self.assertTrue(events, 'memory answers')
-        os.chmod(folder, 0o700)
+        self.give_to_ledger(folder)
         wait_for('the recovery', lambda: self.parts()['ledger']['state'] == 'ok', 15)
         after = json.loads(self.cli('log', '--events', '--json').stdout)['events']
         self.assertTrue(all(e in after for e in events), 'memory went to the disk')
+
+    @staticmethod
+    def give_to_ledger(folder):
+        if os.geteuid() == 0:
+            shutil.chown(folder, 'root', pwd.getpwnam(USERS[2]).pw_gid)
+        os.chmod(folder, 0o770)
+
+    def test_a_child_that_hangs_is_ended(self):
+        """Root keeps no right to signal others: the child is killed as the user that it is."""
+        self.enroll()
+        children = self.start()
+        os.kill(children['postern-link'], signal.SIGSTOP)
+        self.daemon.stop()
+        self.assertFalse(os.path.exists(f"/proc/{children['postern-link']}"))
 
     def test_ledger_with_a_broken_database(self):
         self.enroll()
         folder = os.path.join(self.state, 'ledger')
         os.mkdir(folder, 0o700)
+        self.give_to_ledger(folder)
         self.write(os.path.join(folder, 'ledger.db'), 'this is no database, and it is long enough to be read as one ' * 100, 0o666)
         self.start()
         self.assertIn('damaged', self.parts()['ledger']['why'])

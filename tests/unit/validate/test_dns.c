@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 
 struct site {
         struct loop *loop;

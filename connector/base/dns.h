@@ -1,5 +1,5 @@
 /*
- * Host name -> address, by c-ares on our loop. Internal to validate/.
+ * Host name -> address, by c-ares on our loop.
  *
  * Answers are kept for their TTL (at most DNS_TTL_MAX s), failures for a second; the memory is bounded. An
  * address whose TTL is over is still given, for up to DNS_STALE_MAX s, while it is asked for again in the
@@ -47,6 +47,13 @@ int dns_numeric(struct dns_address *ret_address, const char *text);
 void address_set_port(struct sockaddr_storage *address, uint16_t port);
 /* Whether the address is known without waiting: numeric, or remembered. */
 bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *host);
+/* All that dns_known knows of, the one in use first; how many. */
+size_t dns_addresses(const struct dns *dns, const char *host, struct dns_address out[DNS_ADDRESSES_MAX]);
+/*
+ * Takes the host's addresses out of the hosts file, where it has some, for the life of dns. For a process that
+ * can open no file later (c-ares would look there at each question).
+ */
+void dns_learn_hosts_file(struct dns *dns, const char *host);
 /* How many addresses the host is known to have, at least 1. */
 size_t dns_count(const struct dns *dns, const char *host);
 /* The host's address did not serve: from now on its next one is given, after the last one the first. */

@@ -5,7 +5,7 @@
  * turn), and a cancelled query is only marked, because c-ares cannot drop one: it goes when its answer comes.
  * It knows nothing of DCs.
  */
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
@@ -457,6 +457,49 @@ bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *hos
         if (e->until <= now)
                 refresh(dns, e);
         return true;
+}
+
+size_t dns_addresses(const struct dns *dns, const char *host, struct dns_address out[DNS_ADDRESSES_MAX])
+{
+        const struct entry *e = cache_find(dns, host);
+        size_t n = e ? e->addresses.n : 0;
+
+        for (size_t i = 0; i < n; i++)
+                out[i] = e->addresses.at[(e->addresses.current + i) % n];
+        return n;
+}
+
+static void on_hosts_file(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+        struct addresses *found = arg;
+        uint64_t ttl = 0; /* a file's addresses have none */
+
+        (void)timeouts;
+        if (status == ARES_SUCCESS && info)
+                pick(found, info, &ttl);
+        if (info)
+                ares_freeaddrinfo(info);
+}
+
+void dns_learn_hosts_file(struct dns *dns, const char *host)
+{
+        char files_only[] = "f";
+        struct ares_options options = {.lookups = files_only};
+        struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+        struct addresses found = {0};
+        struct entry *e;
+        ares_channel channel;
+
+        if (strlen(host) >= HOST_MAX || ares_init_options(&channel, &options, ARES_OPT_LOOKUPS) != ARES_SUCCESS)
+                return;
+        ares_getaddrinfo(channel, host, NULL, &hints, on_hosts_file, &found);
+        ares_destroy(channel); /* a file is read at once; nothing is left that could call back later */
+        if (found.n == 0)
+                return;
+        cache_put(dns, host, &found, 0);
+        e = cache_find(dns, host);
+        if (e)
+                e->until = e->usable_to = UINT64_MAX;
 }
 
 size_t dns_count(const struct dns *dns, const char *host)

@@ -1,7 +1,7 @@
 /*
  * SRV answers as bytes (RFC 2782), taken apart by the C library's resolver routines. Pure; no socket.
  */
-#include "validate/dns.h"
+#include "connector/base/dns.h"
 
 #include <arpa/nameser.h>
 #include <errno.h>
