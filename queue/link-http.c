@@ -42,6 +42,8 @@ struct http_call {
         CURL *easy;
         struct curl_slist *headers, *addresses;
         struct dns_query *query; /* the transfer waits for it */
+        char *host;              /* of the URL, or NULL where it needs no look-up */
+        uint16_t port;
         struct buffer body;  /* what is sent */
         struct buffer inbox; /* what came and was not handed out */
         bool opened, paused, overflow;
@@ -166,6 +168,7 @@ static void call_free(struct http_call *call)
                 curl_easy_cleanup(call->easy);
         }
         dns_query_cancel(call->query);
+        free(call->host);
         curl_slist_free_all(call->headers);
         curl_slist_free_all(call->addresses);
         buffer_free(&call->body);
@@ -619,24 +622,16 @@ static void fail_call(struct http_call *call, CURLcode result)
 static void on_address(void *arg, const struct dns_address *address, const char *why)
 {
         struct http_call *call = arg;
-        char *host = NULL;
-        uint16_t port = 0;
-        const bool proxied = call->http->proxy_host != NULL;
-        int r = 0;
+        const struct http *http = call->http;
+        const char *name = http->proxy_host ? http->proxy_host : call->host;
 
         call->query = NULL;
-        if (!proxied && split_url(call->params.url, &host, &port) < 0)
-                r = -EINVAL;
-        const char *name = proxied ? call->http->proxy_host : host ? host : "";
-        if (!address)
+        if (!address) {
                 (void)snprintf(call->error, sizeof(call->error), "cannot find the address of %s: %.100s", name, why);
-        else if (r == 0)
-                r = add_addresses(call, name, proxied ? call->http->proxy_port : port);
-        free(host);
-        if (!address)
-                fail_call(call, proxied ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST);
-        else if (r < 0 || go(call) < 0)
+                fail_call(call, http->proxy_host ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST);
+        } else if (add_addresses(call, name, http->proxy_host ? http->proxy_port : call->port) < 0 || go(call) < 0) {
                 fail_call(call, CURLE_OUT_OF_MEMORY);
+        }
 }
 
 /*
@@ -646,22 +641,19 @@ static void on_address(void *arg, const struct dns_address *address, const char 
 static int begin(struct http_call *call)
 {
         struct http *http = call->http;
+        const char *needed;
         struct dns_address known;
-        char *host = NULL;
-        uint16_t port;
-        int r = split_url(call->params.url, &host, &port);
-        const char *needed = http->proxy_host ? http->proxy_host : host;
+        int r = split_url(call->params.url, &call->host, &call->port);
 
-        if (r == 0 && host && dns_known(http->dns, &known, host))
-                r = add_addresses(call, host, port);
-        if (r == 0 && needed == http->proxy_host && needed && dns_known(http->dns, &known, needed))
-                r = add_addresses(call, needed, http->proxy_port);
+        call->params.url = NULL; /* the caller's, for the length of the call */
+        needed = http->proxy_host ? http->proxy_host : call->host;
+        if (r == 0 && call->host && dns_known(http->dns, &known, call->host))
+                r = add_addresses(call, call->host, call->port);
+        if (r == 0 && http->proxy_host && dns_known(http->dns, &known, http->proxy_host))
+                r = add_addresses(call, http->proxy_host, http->proxy_port);
         if (r == 0 && needed && !dns_known(http->dns, &known, needed))
-                r = dns_query_start(&call->query, http->dns, needed, on_address, call);
-        else if (r == 0)
-                r = go(call);
-        free(host);
-        return r;
+                return dns_query_start(&call->query, http->dns, needed, on_address, call);
+        return r < 0 ? r : go(call);
 }
 
 int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params,
