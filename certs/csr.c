@@ -217,6 +217,21 @@ int csr_cert_info(const char *pem, size_t n, int64_t *ret_not_after, char *out_c
         return 0;
 }
 
+int csr_cert_life(const char *pem, size_t n, int64_t *ret_not_before, int64_t *ret_not_after, struct error *err)
+{
+        _cleanup_(free_X509p) X509 *cert = read_cert(pem, n);
+        struct tm from, to;
+
+        if (!cert)
+                return error_fail(err, -EBADMSG, "certificate: is not a PEM certificate");
+        if (ASN1_TIME_to_tm(X509_get0_notBefore(cert), &from) != 1 ||
+            ASN1_TIME_to_tm(X509_get0_notAfter(cert), &to) != 1)
+                return fail(err, -EBADMSG, "certificate: its validity is malformed");
+        *ret_not_before = timegm(&from);
+        *ret_not_after = timegm(&to);
+        return 0;
+}
+
 int csr_cert_matches(const char *pem, size_t n, const struct key *key, struct error *err)
 {
         _cleanup_(free_X509p) X509 *cert = read_cert(pem, n);

@@ -16,6 +16,8 @@ int csr_certs_from_pkcs7(const char *base64, size_t n, struct buffer *pem, struc
 /* PEM certificate: notAfter as seconds since the epoch, and CN (out_cn: cap bytes). */
 int csr_cert_info(const char *pem, size_t n, int64_t *ret_not_after, char *out_cn, size_t cap,
                   struct error *err);
+/* notBefore and notAfter of the first certificate, s since the epoch. -EBADMSG. */
+int csr_cert_life(const char *pem, size_t n, int64_t *ret_not_before, int64_t *ret_not_after, struct error *err);
 /* -EKEYREJECTED unless the certificate carries this key. */
 int csr_cert_matches(const char *pem, size_t n, const struct key *key, struct error *err);
 /* -EBADMSG unless the certificate's CN is id and it has the SAN URI urn:postern:<tenant>:<id>. */

@@ -122,32 +122,37 @@ static int order_chain(const struct buffer *pem, const struct key *key, struct b
         return r < 0 ? r : buffer_append(chain, others.data, others.len);
 }
 
-/* The identity that asked. */
-struct asked {
-        const char *tenant, *id;
-        const struct key *key;
-};
-
-static int issued(const struct https_response *response, const struct asked *asked,
-                  struct est_answer *ret_answer, struct error *err)
+int est_read_chain(const struct est_asker *asker, const char *answer, size_t n, struct buffer *ret_chain,
+                   struct error *err)
 {
         _cleanup_(buffer_free) struct buffer pem = BUFFER(CHAIN_MAX), chain = BUFFER(CHAIN_MAX);
+        int r = csr_certs_from_pkcs7(answer, n, &pem, err);
+
+        if (r < 0)
+                return error_prefix(err, r, "enrolment");
+        if ((r = order_chain(&pem, asker->key, &chain)) == -EKEYREJECTED)
+                return error_fail(err, -EBADMSG, "enrolment: the relay's certificate is for another key");
+        if (r < 0)
+                return error_fail(err, r, "enrolment: the relay's answer is too long");
+        if ((r = csr_cert_is_for(chain.data, chain.len, asker->tenant, asker->id, err)) < 0)
+                return error_prefix(err, r, "enrolment");
+        *ret_chain = chain;
+        chain = BUFFER(0);
+        return 0;
+}
+
+static int issued(const struct https_response *response, const struct est_asker *asker,
+                  struct est_answer *ret_answer, struct error *err)
+{
+        struct buffer chain;
         int r;
 
         if (!is_pkcs7(response->content_type))
                 return error_fail(err, -EBADMSG, "enrolment: the relay's answer is not " PKCS7_TYPE);
-        r = csr_certs_from_pkcs7(response->body.data ? response->body.data : "", response->body.len, &pem,
-                                 err);
+        r = est_read_chain(asker, response->body.data ? response->body.data : "", response->body.len, &chain, err);
         if (r < 0)
-                return error_prefix(err, r, "enrolment");
-        if ((r = order_chain(&pem, asked->key, &chain)) == -EKEYREJECTED)
-                return error_fail(err, -EBADMSG, "enrolment: the relay's certificate is for another key");
-        if (r < 0)
-                return error_fail(err, r, "enrolment: the relay's answer is too long");
-        if ((r = csr_cert_is_for(chain.data, chain.len, asked->tenant, asked->id, err)) < 0)
-                return error_prefix(err, r, "enrolment");
+                return r;
         *ret_answer = (struct est_answer){.chain = chain};
-        chain = BUFFER(0);
         return EST_ISSUED;
 }
 
@@ -164,20 +169,29 @@ static int append_base64(const struct buffer *der, struct buffer *out)
         return 0;
 }
 
+int est_make_request(const struct est_asker *asker, const char *base, const char *operation, struct buffer *url,
+                     struct buffer *body, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer der = BUFFER(CSR_MAX);
+        int r = make_url(url, base, asker->tenant, operation, err);
+
+        if (r == 0)
+                r = csr_make(asker->key, asker->tenant, asker->id, &der, err);
+        if (r == 0 && (r = append_base64(&der, body)) < 0)
+                return error_fail(err, r, "enrolment: the certificate request is too long");
+        return r;
+}
+
 /* A request for a certificate: request holds the credentials, the rest is filled in here. */
 static int ask(struct https *https, const char *base, const char *operation, struct https_request *request,
-               const struct asked *asked, struct est_answer *ret_answer, struct error *err)
+               const struct est_asker *asked, struct est_answer *ret_answer, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer url = BUFFER(1024), der = BUFFER(CSR_MAX),
-                                             body = BUFFER(2 * CSR_MAX);
+        _cleanup_(buffer_free) struct buffer url = BUFFER(1024), body = BUFFER(EST_REQUEST_MAX);
         _cleanup_(https_response_clear) struct https_response response = {.body = BUFFER(0)};
-        int r;
+        int r = est_make_request(asked, base, operation, &url, &body, err);
 
-        if ((r = make_url(&url, base, asked->tenant, operation, err)) < 0 ||
-            (r = csr_make(asked->key, asked->tenant, asked->id, &der, err)) < 0)
+        if (r < 0)
                 return r;
-        if ((r = append_base64(&der, &body)) < 0)
-                return error_fail(err, r, "enrolment: the certificate request is too long");
         request->method = "POST";
         request->url = url.data;
         request->content_type = "application/pkcs10";
@@ -198,9 +212,9 @@ static int ask(struct https *https, const char *base, const char *operation, str
 }
 
 int est_enroll(struct https *https, const char *base, const char *tenant, const char *id, const char *name,
-               const char *token, const struct key *key, struct est_answer *ret_answer, struct error *err)
+               const char *token, struct key *key, struct est_answer *ret_answer, struct error *err)
 {
-        const struct asked asked = {tenant, id, key};
+        const struct est_asker asked = {tenant, id, key};
         struct https_request request = {.user = name, .password = token};
 
         if (name[0] == '\0' || strchr(name, ':'))
@@ -210,9 +224,9 @@ int est_enroll(struct https *https, const char *base, const char *tenant, const 
 }
 
 int est_reenroll(struct https *https, const char *base, const char *tenant, const char *id,
-                 const struct key *key, struct est_answer *ret_answer, struct error *err)
+                 struct key *key, struct est_answer *ret_answer, struct error *err)
 {
-        const struct asked asked = {tenant, id, key};
+        const struct est_asker asked = {tenant, id, key};
         struct https_request request = {0};
 
         return ask(https, base, "simplereenroll", &request, &asked, ret_answer, err);

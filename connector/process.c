@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -101,6 +102,14 @@ static void take_share(struct process *p, const struct msg_in *m)
                 p->ops->share(p->arg, key, text);
 }
 
+static void take_stored(struct process *p, const struct msg_in *m)
+{
+        char why[ERROR_TEXT_MAX];
+        const bool failed = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
+
+        p->ops->stored(p->arg, failed ? why : NULL);
+}
+
 /* Before it has worked at all, what a person must mend is told apart from what may pass. */
 static int exit_code_of(const struct process *p, int r)
 {
@@ -131,6 +140,8 @@ static void on_frame(void *arg, const struct msg_in *m, int received_fd)
                 take_drain(p, m);
         else if (m->type == FRAME_SHARE)
                 take_share(p, m);
+        else if (m->type == FRAME_STORED && p->ops->stored)
+                take_stored(p, m);
         if (r < 0)
                 process_stop(p, exit_code_of(p, r), err.text[0] ? err.text : strerror(-r));
 }
@@ -249,4 +260,17 @@ void process_ready(struct process *p)
 void process_drained(struct process *p)
 {
         tell(p, FRAME_DRAINED);
+}
+
+int process_store(struct process *p, const struct buffer *text)
+{
+        _cleanup_(closep) int fd = memfd_create("certificate", MFD_CLOEXEC);
+        struct msg_out m;
+
+        if (fd < 0)
+                return -errno;
+        if (write(fd, text->data, text->len) != (ssize_t)text->len || lseek(fd, 0, SEEK_SET) < 0)
+                return -EIO;
+        msg_begin(&m, FRAME_CERTIFICATE);
+        return p->control ? ipc_send_fd(p->control, &m, fd) : -EPIPE;
 }

@@ -64,6 +64,8 @@ struct process_ops {
         void (*drain)(void *arg, uint64_t budget_ms);
         /* From the supervisor for `postern status` (the ledger alone gets it). */
         void (*share)(void *arg, const char *key, const char *text);
+        /* What process_store sent is on disk; why: NULL, or it is not. */
+        void (*stored)(void *arg, const char *why);
 };
 
 struct process {
@@ -98,6 +100,8 @@ int process_confine(struct process *p, const struct confine_rules *rules, struct
 /* Tells the supervisor that the process is at work (once, after start): systemd hears of it when all have
  * said so. */
 void process_ready(struct process *p);
+/* Hands the supervisor a new transport.pem; op stored tells what came of it. text is secret. 0 or -errno. */
+int process_store(struct process *p, const struct buffer *text);
 /* Tells the supervisor that a drain is over. */
 void process_drained(struct process *p);
 /* Ends process_run with the exit code, the text logged: for a peer-independent failure that only a new start

@@ -113,17 +113,36 @@ static int exec_child(struct child *child, int control, struct error *err)
 
 /* ---- the control channel ---- */
 
-static void on_frame(void *arg, const struct msg_in *m, int fd)
+/* The one thing that a child may have written: the link's own credentials. */
+static void store_certificate(struct child *child, int fd)
 {
+        struct error err = {""};
+        struct msg_out m;
+        int r = files_store_certificate(child->supervisor, fd, &err);
+
+        msg_begin(&m, FRAME_STORED);
+        msg_str(&m, TAG_WHY, r < 0 ? err.text : NULL);
+        if (r < 0)
+                log_error("certificate.not_stored", KV_S("why", err.text));
+        else
+                log_info("certificate.stored");
+        if (ipc_send(child->control, &m) < 0)
+                child_end(child);
+}
+
+static void on_frame(void *arg, const struct msg_in *m, int received)
+{
+        _cleanup_(closep) int fd = received;
         struct child *child = arg;
 
-        closep(&fd);
         if (m->type == FRAME_READY && !child->ready) {
                 child->ready = true;
                 supervisor_child_ready(child);
         } else if (m->type == FRAME_DRAINED && !child->drained) {
                 child->drained = true;
                 supervisor_child_drained(child);
+        } else if (m->type == FRAME_CERTIFICATE && child->id == CHILD_LINK && fd >= 0) {
+                store_certificate(child, fd);
         }
 }
 

@@ -30,6 +30,8 @@
 #include "connector/name-hash.h"
 #include "connector/validator/enrolment.h"
 
+#define PEM_KEY_MARK "PRIVATE KEY-----"
+#define PEM_CERTIFICATE_MARK "-----BEGIN CERTIFICATE-----"
 #define KEYTAB_MAX (1024 * 1024)
 #define CONTROL_BACKLOG 16
 
@@ -265,15 +267,56 @@ static int hand_domains(struct handing *h)
         return r;
 }
 
+static bool holds_key(int fd)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
+        struct error err;
+        const bool found = fd >= 0 && fd_read_all(&text, fd, &err) == 0 && text.data &&
+                           strstr(text.data, PEM_KEY_MARK);
+
+        return found && lseek(fd, 0, SEEK_SET) == 0;
+}
+
+/* The certificate, and the key: from the same file where the link renewed them, else from its own. */
+static int hand_transport(struct handing *h)
+{
+        int fd = open_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
+        const bool own_key = !h->config->transport_key && holds_key(fd);
+
+        if (fd >= 0 && !own_key && lseek(fd, 0, SEEK_SET) < 0) {
+                (void)close(fd);
+                return error_fail(h->err, -errno, "%s: %s", FILE_TRANSPORT_CERT, strerror(errno));
+        }
+        int r = hand_fd(h, FILE_TRANSPORT_CERT, fd);
+        return r < 0 || own_key ? r : hand_key(h, HOLDER_TRANSPORT);
+}
+
 static int hand_link(struct handing *h)
 {
         int r = hand_state(h, FILE_ENROLMENT, FILE_PUBLIC);
 
         if (r == 0)
-                r = hand_key(h, HOLDER_TRANSPORT);
-        if (r == 0)
-                r = hand_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
+                r = hand_transport(h);
         return r == 0 ? hand_relay_ca(h) : r;
+}
+
+int files_store_certificate(const struct supervisor *s, int fd, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
+        char path[PATH_MAX], old[PATH_MAX];
+        int r = fd_read_all(&text, fd, err);
+
+        if (r == 0 && (!text.data || !strstr(text.data, PEM_KEY_MARK) || !strstr(text.data, PEM_CERTIFICATE_MARK)))
+                r = error_fail(err, -EBADMSG, "the link sent something that is no key and certificate");
+        if (r == 0)
+                r = in_folder(path, s->config->state_dir, FILE_TRANSPORT_CERT, err);
+        if (r == 0)
+                r = in_folder(old, s->config->state_dir, FILE_TRANSPORT_KEY, err);
+        if (r == 0)
+                r = file_write_atomic(path, text.data, text.len, 0600, err);
+        if (r == 0 && unlink(old) < 0 && errno != ENOENT)
+                log_warning("file.left", KV_S("path", old), KV_S("why", strerror(errno)));
+        return r;
 }
 
 static int hand_validator(struct handing *h)

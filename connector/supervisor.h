@@ -136,6 +136,9 @@ int files_check(const struct supervisor *s, const struct config *config, struct 
 uid_t files_uid_of(const char *user);
 /* A sealed memfd with these bytes. */
 int files_memfd(const char *name, const void *bytes, size_t n, struct error *err);
+/* Writes the link's new transport.pem, in one step, and removes the key's old file. What it reads from fd is looked
+ * at for its size and its two kinds of PEM block only: it is the link that uses it. */
+int files_store_certificate(const struct supervisor *s, int fd, struct error *err);
 /* A file that nobody else may read or could have written. An own descriptor, or -errno. */
 int files_open_private(const char *path, struct error *err);
 /* As root: whether the user of the keyholders is there and is nobody else's. */

@@ -5,6 +5,7 @@
  * link-stream.c   the stream: connect, hello, heartbeat, events
  * link-report.c   the reports: batches, credit, answers
  * link-identity.c the identity's announcement
+ * link-renew.c    the renewal of the transport certificate
  * link-state.c    the state that reports show
  * link-store.c    what is in hand: requests handed over, verdicts kept, items to report
  */
@@ -115,6 +116,7 @@ struct link {
         struct sse sse;
         struct hello hello;
         uint64_t serial, live_since, leave_by;
+        int64_t clock_ahead; /* s: the relay's clock less ours, at the last hello */
         uint64_t last_seq, granted, granted_sent;
 
         /* reports */
@@ -132,6 +134,7 @@ struct link {
         TAILQ_HEAD(item_list, item) items;
         size_t n_items;
 
+        struct link_renewal *renewal;
         struct http_call *announce;
         struct loop_timer *identity_timer;
         bool in_roster;
@@ -170,6 +173,9 @@ void report_on_timer(void *arg);
 /* Asks again, now. */
 void identity_announce(struct link *l);
 void identity_on_timer(void *arg);
+
+/* ---- link-renew.c ---- */
+void renewal_clear(struct link *l);
 
 /* ---- link-store.c ---- */
 void store_init(struct link *l);

@@ -135,3 +135,30 @@ int link_set_state(struct link *l, const struct link_state *state)
                 identity_announce(l);
         return 0;
 }
+
+int link_inherit(struct link *l, const struct link *from)
+{
+        const struct report *report = &from->state.report;
+        struct link_realm *realms = calloc(report->n_realms + 1, sizeof(*realms));
+        const char **reasons = calloc(report->n_reasons + 1, sizeof(*reasons));
+        int r = -ENOMEM;
+
+        if (realms && reasons) {
+                for (size_t i = 0; i < report->n_realms; i++)
+                        realms[i] = (struct link_realm){report->realms[i].realm, report->realms[i].ready};
+                for (size_t i = 0; i < report->n_reasons; i++)
+                        reasons[i] = report->reasons[i];
+                r = link_set_state(l, &(struct link_state){.capacity = from->state.capacity,
+                                                           .load = report->load,
+                                                           .n_realms = report->n_realms,
+                                                           .n_reasons = report->n_reasons,
+                                                           .realms = realms,
+                                                           .reasons = reasons,
+                                                           .statement = report->statement,
+                                                           .identity = from->state.identity,
+                                                           .proof = from->state.proof});
+        }
+        free(realms);
+        free(reasons);
+        return r;
+}

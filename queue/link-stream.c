@@ -6,9 +6,11 @@
  * never twice.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/jose.h"
 #include "certs/roster.h"
 #include "connector/base/log.h"
 #include "queue/link-internal.h"
@@ -38,6 +40,7 @@ static int on_hello(struct link *l, const char *data, size_t n)
         l->reconnect_min = l->hello.reconnect_min;
         l->reconnect_max = l->hello.reconnect_max;
         l->live_since = loop_now(l->loop);
+        l->clock_ahead = l->hello.now - loop_wall(l->loop);
         link_phase_set(l, LINK_LIVE);
         store_say_received(l);
         loop_timer_in(l->phase_timer, DEAD_AFTER);
@@ -210,15 +213,32 @@ static void on_data(void *arg, const char *bytes, size_t n)
                 link_session_end(l, LINK_DOWN_PROTOCOL, err.text);
 }
 
+/* What the relay gives as the cause (RFC 9457), for a human; "" where it gives none. */
+static void problem_text(const struct buffer *answer, char *out, size_t cap)
+{
+        const char *detail, *title;
+        json_t *json = NULL;
+
+        out[0] = '\0';
+        if (!answer || answer->len == 0 || jose_json_object(&json, answer->data, answer->len, "answer", NULL) < 0)
+                return;
+        detail = json_string_value(json_object_get(json, "detail"));
+        title = json_string_value(json_object_get(json, "title"));
+        (void)snprintf(out, cap, ": %.200s", detail ? detail : title ? title : "no cause given");
+        json_decref(json);
+}
+
 static void on_done(void *arg, long status, const struct buffer *answer, const char *why)
 {
         struct link *l = arg;
         struct error err;
 
-        (void)answer;
         l->stream = NULL;
         if (status != 0 && status != 200) {
-                error_fail(&err, 0, "the relay answered the stream with status %ld", status);
+                char cause[220];
+
+                problem_text(answer, cause, sizeof(cause));
+                error_fail(&err, 0, "the relay answered the stream with status %ld%s", status, cause);
                 link_session_end(l, LINK_DOWN_REFUSED, err.text);
                 return;
         }

@@ -55,6 +55,21 @@ size_t link_in_hand(const struct link *l)
         return l->flights_taking;
 }
 
+bool link_knows(struct link *l, const char *id)
+{
+        return store_find_flight(l, id) || store_find_kept(l, id);
+}
+
+void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks)
+{
+        l->cb = callbacks;
+}
+
+int64_t link_clock_ahead(const struct link *l)
+{
+        return l->clock_ahead;
+}
+
 size_t link_undelivered(const struct link *l)
 {
         return l->kept.n;
@@ -328,6 +343,7 @@ struct link *link_free(struct link *l)
 {
         if (!l)
                 return NULL;
+        renewal_clear(l);
         l->http = http_free(l->http);
         l->dns = dns_free(l->dns);
         l->drain_timer = loop_timer_free(l->drain_timer);

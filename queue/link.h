@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "certs/key.h"
+#include "certs/est.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/error.h"
 #include "connector/base/loop.h"
@@ -106,6 +106,22 @@ void link_lost(struct link *l);
  * on_drained.
  */
 void link_drain(struct link *l, uint64_t ms);
+
+/* chain: PEM, the certificate for the key first; or NULL, and why says what went wrong. Once. */
+typedef void link_renewed_fn(void *arg, const struct buffer *chain, const char *why);
+/*
+ * Asks the relay for a certificate of the fresh key (RFC 7030 simplereenroll), with the one in use as its proof.
+ * fn is called later, never inside, and not once the link is freed. -EBUSY: one is asked for already.
+ */
+int link_reenroll(struct link *l, const struct est_asker *asker, link_renewed_fn *fn, void *arg, struct error *err);
+/* Takes over the state that from shows, for a second link of one connector. */
+int link_inherit(struct link *l, const struct link *from);
+/* From now on its callbacks are these; for a link that another has taken the place of. */
+void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks);
+/* Whether the request is in this link's hands. */
+bool link_knows(struct link *l, const char *id);
+/* How many seconds the relay's clock is ahead of ours, as its last hello said; 0 before the first. */
+int64_t link_clock_ahead(const struct link *l);
 
 bool link_is_up(const struct link *l);
 /* Requests handed over and not answered; verdicts not confirmed. */

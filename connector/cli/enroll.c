@@ -31,7 +31,7 @@
 
 static struct {
         const char *relay, *tenant, *token_file, *name, *ca_file, *state_dir, *identity_key, *transport_key;
-        bool renew;
+        bool renew, again;
 } o = {.state_dir = STATE_DIR};
 
 static const struct cli_option options[] = {
@@ -43,7 +43,8 @@ static const struct cli_option options[] = {
         {"state-dir", "DIR", &o.state_dir, NULL, "where keys are kept (" STATE_DIR ")"},
         {"identity-key", "URI", &o.identity_key, NULL, "key in hardware: pkcs11:..., tpm2:, handle:0x..."},
         {"transport-key", "URI", &o.transport_key, NULL, "the same for the transport key"},
-        {"renew", NULL, NULL, &o.renew, "renew the transport certificate"},
+        {"renew", NULL, NULL, &o.renew, "renew the transport certificate now (posternd does it by itself)"},
+        {"again", NULL, NULL, &o.again, "a new transport certificate by a new token, same identity"},
         {0},
 };
 
@@ -237,8 +238,8 @@ static int enroll(const struct cli *cli)
                 return cli_usage_error(cli, "--name is missing and the host has no name");
         if (enrolled_already())
                 return cli_error(cli,
-                                 "%s is enrolled already. Renew its certificate with --renew; to enrol anew, "
-                                 "stop posternd, remove the files "
+                                 "%s is enrolled already. Its certificate is renewed by posternd, or with --renew; one "
+                                 "that has expired with --again and a new token; to enrol as another connector, stop posternd, remove the files "
                                  "in %s, and have the old connector taken out with `postern tenant remove`.",
                                  o.state_dir, o.state_dir);
         r = check_before(name, &err);
@@ -311,7 +312,8 @@ static int reissue(const struct est_target *target, struct buffer *text, struct 
         config.ca_file = o.ca_file ? o.ca_file : access(ca, R_OK) == 0 ? ca : NULL;
         if (hardware_named(text->data))
                 return reissue_held(target, text, &config, answer, err);
-        config.key_file = key;
+        /* since the first renewal the key stands in the certificate's file */
+        config.key_file = access(key, R_OK) == 0 ? key : cert;
         r = https_new(&https, &config, err);
         if (r == 0)
                 r = key_generate(&fresh, err);
@@ -328,10 +330,83 @@ static int read_transport_key(struct buffer *text, struct error *err)
         int r;
 
         folder_path(path, o.state_dir, FILE_TRANSPORT_KEY);
+        if (!o.transport_key && access(path, F_OK) < 0)
+                folder_path(path, o.state_dir, FILE_TRANSPORT_CERT);
         r = o.transport_key ? buffer_append_str(text, o.transport_key) : file_read(text, path, err);
         if (r == 0 && text->len == 0)
                 r = error_fail(err, -EBADMSG, "%s is empty", path);
         return r;
+}
+
+/* Key and certificate: of a key in a file both in one, so that a cut never leaves two that don't belong together. */
+static int store_transport(const struct buffer *key, const struct buffer *chain, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer both = BUFFER_SECRET(TRANSPORT_PEM_MAX);
+        char path[FOLDER_PATH_MAX], old[FOLDER_PATH_MAX];
+        int r;
+
+        if (hardware_named(key->data)) {
+                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, key, err);
+                return r < 0 ? r : write_file(o.state_dir, FILE_TRANSPORT_CERT, chain->data, chain->len, err);
+        }
+        r = buffer_append(&both, key->data, key->len);
+        r = r < 0 ? r : buffer_append(&both, chain->data, chain->len);
+        if (r < 0)
+                return error_fail(err, r, "the relay's certificate chain is too long");
+        folder_path(path, o.state_dir, FILE_TRANSPORT_CERT);
+        folder_path(old, o.state_dir, FILE_TRANSPORT_KEY);
+        r = file_write_atomic(path, both.data, both.len, 0600, err);
+        if (r == 0 && unlink(old) < 0 && errno != ENOENT)
+                r = error_fail(err, -errno, "%s cannot be removed: %s", old, strerror(errno));
+        return r;
+}
+
+/* Enrolled before, and the certificate is past renewing: the token stands for it, and the identity stays. */
+static int enroll_again(const struct cli *cli)
+{
+        _cleanup_(https_freep) struct https *https = NULL;
+        _cleanup_(key_freep) struct key *fresh = NULL;
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(KEY_TEXT_MAX);
+        _cleanup_(est_answer_clear) struct est_answer answer = {0};
+        char ca[FOLDER_PATH_MAX];
+        struct https_config config = {0};
+        struct est_target target = {0};
+        struct secret *token = NULL;
+        json_auto_t *json = NULL;
+        struct error err = {""};
+        const char *name = NULL, *pin = NULL;
+        int r = read_stored(&json, &target, &err);
+
+        folder_path(ca, o.state_dir, FILE_RELAY_CA);
+        config.ca_file = o.ca_file ? o.ca_file : access(ca, R_OK) == 0 ? ca : NULL;
+        if (r == 0)
+                r = read_token(&token, &err);
+        if (r == 0 && (r = jose_json_str(json, FILE_ENROLMENT, "name", 1, NAME_MAX_LEN, &name, &err)) == 0)
+                r = jose_json_str(json, FILE_ENROLMENT, "pin", KID_LEN, KID_LEN, &pin, &err);
+        if (r == 0 && !strstr(secret_text(token), pin))
+                r = error_fail(&err, -EINVAL, "the token is for another tenant than %s, which this host is enrolled for",
+                               target.tenant);
+        if (r == 0)
+                r = make_key(o.transport_key, &fresh, &text, &err);
+        if (r == 0)
+                r = https_new(&https, &config, &err);
+        if (r == 0)
+                r = est_enroll(https, target.base, target.tenant, target.id, o.name ? o.name : name, secret_text(token),
+                               fresh, &answer, &err);
+        secret_free(token);
+        if (r == EST_PENDING)
+                r = error_fail(&err, -EAGAIN, "the relay wants its operator to confirm first: try again in %u s",
+                               answer.retry_after);
+        if (r == 0)
+                r = store_transport(&text, &answer.chain, &err);
+        if (r < 0)
+                return cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
+        if (cli->json)
+                return view_show_json(cli, json_pack("{s:s}", "enrolled", target.id));
+        printf("Connector %s has a new transport certificate; its identity is the same, so no new approval is needed.\n"
+               "Restart or reload posternd.\n",
+               target.id);
+        return 0;
 }
 
 static int renew(const struct cli *cli)
@@ -348,9 +423,7 @@ static int renew(const struct cli *cli)
         if (r == 0)
                 r = reissue(&target, &text, &answer, &err);
         if (r == 0)
-                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, &text, &err);
-        if (r == 0)
-                r = write_file(o.state_dir, FILE_TRANSPORT_CERT, answer.chain.data, answer.chain.len, &err);
+                r = store_transport(&text, &answer.chain, &err);
         if (r == 0 && cli->json)
                 r = view_show_json(cli, json_pack("{s:s}", "renewed", target.id));
         else if (r == 0)
@@ -381,6 +454,10 @@ int cmd_enroll(struct cli *cli, int argc, char **argv)
                 return CLI_FAILED;
         if (o.renew)
                 return renew(cli);
+        if (o.again && !o.token_file)
+                return cli_usage_error(cli, "--again needs --token-file");
+        if (o.again)
+                return enroll_again(cli);
         if (!o.relay || !o.tenant || !o.token_file)
                 return cli_usage_error(cli, "%s is missing",
                                        !o.relay    ? "--relay"

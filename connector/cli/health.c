@@ -15,6 +15,7 @@
 #define STALE_S 15 /* link and validator speak every 5 s */
 #define DAY_S 86400
 #define ROSTER_WARN_S (7 * DAY_S)      /* of at most 30 days */
+#define CLOCK_WARN_S 60
 #define CERTIFICATE_WARN_S (7 * DAY_S) /* of 30 days, renewed at two thirds */
 
 struct health {
@@ -94,24 +95,55 @@ static void judge_validator(struct health *h)
                       view_text(v, "name"), view_text(v, "identity"));
 }
 
+static void judge_clock(struct health *h, const json_t *link)
+{
+        const long long ahead = view_number(link, "clock_ahead", 0);
+
+        if (ahead > CLOCK_WARN_S || ahead < -CLOCK_WARN_S)
+                wrong(h,
+                      "this host's clock is %lld s %s the relay's: set it (chronyd, systemd-timesyncd); from 120 s on "
+                      "requests and statements are refused",
+                      ahead < 0 ? -ahead : ahead, ahead < 0 ? "ahead of" : "behind");
+}
+
+/* Renewal begins with a third of the life left; what is still not renewed with a quarter left wants a person. */
+static void judge_certificate(struct health *h, const json_t *link)
+{
+        const long long expires = view_number(link, "certificate_expires", 0),
+                        next = view_number(link, "certificate_renewal", 0);
+        const char *why = view_text(link, "certificate_why");
+        char age[32];
+
+        if (expires == 0 || expires - h->now > CERTIFICATE_WARN_S || (next && !why[0] && next >= h->now))
+                return;
+        if (expires <= h->now) {
+                wrong(h,
+                      "the transport certificate has expired: get a token (postern-relay token TENANT NAME), run "
+                      "postern enroll --again --token-file FILE, then restart posternd; no new approval is needed");
+                return;
+        }
+        view_age(expires - h->now, age, sizeof(age));
+        if (next)
+                wrong(h, "the transport certificate expires in %s and could not be renewed%s%s; it is tried again by itself",
+                      age, why[0] ? ": " : "", why);
+        else
+                wrong(h,
+                      "the transport certificate expires in %s, and a key in hardware is not renewed by itself: run "
+                      "postern enroll --renew, then reload posternd",
+                      age);
+}
+
 static void judge_link(struct health *h)
 {
         const json_t *link = spoken(h, "link");
-        long long expires = view_number(link, "certificate_expires", 0);
-        char age[32];
 
         if (!link)
                 return;
         if (strcmp(view_text(link, "state"), "up") != 0)
                 wrong(h, "no link to the relay %s, so no sign-in comes here: %s", view_text(link, "relay"),
                       view_text(link, "detail"));
-        if (expires == 0 || expires - h->now > CERTIFICATE_WARN_S)
-                return;
-        view_age(expires - h->now, age, sizeof(age));
-        wrong(h,
-              "the transport certificate %s%s: run: postern enroll --renew, then reload "
-              "posternd",
-              expires <= h->now ? "has expired" : "expires in ", expires <= h->now ? "" : age);
+        judge_clock(h, link);
+        judge_certificate(h, link);
 }
 
 static void judge_dc(struct health *h, const json_t *dc)

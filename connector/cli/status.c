@@ -85,6 +85,20 @@ static void title(long long now, const json_t *parts, const char *name, const ch
         (void)fputc('\n', stdout);
 }
 
+static void show_renewal(long long now, const json_t *link)
+{
+        const long long expires = view_number(link, "certificate_expires", 0),
+                        next = view_number(link, "certificate_renewal", 0);
+        char when[32];
+
+        if (!expires)
+                return;
+        view_time(next, when, sizeof(when));
+        (void)printf("  %-14s %lld days, %s%s%s\n", "  left", expires > now ? (expires - now) / 86400 : 0,
+                     next ? "renewed at " : "not renewed by itself (a key in hardware): postern enroll --renew",
+                     next ? when : "", view_text(link, "certificate_why")[0] ? ", tried before" : "");
+}
+
 static void show_link(long long now, const json_t *parts)
 {
         const json_t *link = value_of(parts, "link");
@@ -97,6 +111,7 @@ static void show_link(long long now, const json_t *parts)
         if (strcmp(view_text(link, "state"), "up") != 0)
                 field("why", view_text(link, "detail"));
         field_end("certificate", view_number(link, "certificate_expires", 0));
+        show_renewal(now, link);
         field_number("requests", view_number(link, "requests", 0));
         field_number("verdicts", view_number(link, "verdicts", 0));
 }

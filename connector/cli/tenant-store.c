@@ -408,3 +408,36 @@ int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trac
         *ret_trace = trace;
         return 0;
 }
+
+int tenant_events(const struct tenant_store *s, json_t **ret_list, struct error *err)
+{
+        _cleanup_(https_response_clear) struct https_response response = {0};
+        json_t *list;
+        int r = call(s, "GET", "events", NULL, &response, err);
+
+        if (r < 0)
+                return r;
+        if (response.status != 200)
+                return refused(&response, err);
+        list = json_loadb(response.body.data ? response.body.data : "", response.body.len,
+                          JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_array(list)) {
+                json_decref(list);
+                return error_fail(err, -EBADMSG, "the relay's answer is malformed");
+        }
+        *ret_list = list;
+        return 0;
+}
+
+int tenant_release(const struct tenant_store *s, const char *id, struct error *err)
+{
+        _cleanup_(https_response_clear) struct https_response response = {0};
+        char what[ID_MAX + sizeof("connectors//release")];
+        int r;
+
+        (void)snprintf(what, sizeof(what), "connectors/%.*s/release", ID_MAX, id);
+        r = call(s, "POST", what, "", &response, err);
+        if (r < 0)
+                return r;
+        return response.status / 100 == 2 ? 0 : refused(&response, err);
+}

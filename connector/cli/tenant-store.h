@@ -37,6 +37,10 @@ int tenant_store_save(const struct tenant_store *s, struct error *err);
 /* The relay's side: PUT roster, GET pending, GET sign-ins. Needs relay and admin_secret_file. */
 int tenant_publish(const struct tenant_store *s, struct error *err);
 /* What the relay knows of a sign-in, an object. -ENOENT where that is nothing. */
+/* What the relay noted of the tenant's connectors, the newest first; owned. */
+int tenant_events(const struct tenant_store *s, json_t **ret_list, struct error *err);
+/* Lets the connector out of the relay's quarantine. */
+int tenant_release(const struct tenant_store *s, const char *id, struct error *err);
 int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trace, struct error *err);
 struct pending_identity {
         char id[65];

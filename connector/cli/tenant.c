@@ -226,12 +226,27 @@ static void print_roster_json(const struct roster *r)
         json_decref(json);
 }
 
+#define ROSTER_WARN_DAYS 7
+
+/* Services and connectors stop where it ends, so the one who can sign hears of it in time. */
+static void warn_of_end(const struct roster *r)
+{
+        const int64_t left = r->exp - (int64_t)time(NULL);
+
+        if (r->seq && left > 0 && left < ROSTER_WARN_DAYS * 86400)
+                fprintf(stderr,
+                        "postern: the roster ends in %" PRId64 " hours, and with it every sign-in: run `postern tenant "
+                        "roster sign`\n",
+                        left / 3600);
+}
+
 static void print_roster(const struct roster *r, bool json)
 {
         char until[32];
         time_t exp = (time_t)r->exp;
         struct tm tm;
 
+        warn_of_end(r);
         if (json) {
                 print_roster_json(r);
                 return;
@@ -435,6 +450,8 @@ int cmd_tenant(struct cli *cli, int argc, char **argv)
                 {"approve-service", "take a sign-in service into the roster", cmd_approve_service},
                 {"remove", "take a connector or service out", cmd_remove},
                 {"roster", "show the roster, sign it anew, publish it", cmd_roster},
+                {"events", "what the relay noted of connectors", cmd_tenant_events},
+                {"release", "let a connector out of quarantine", cmd_tenant_release},
                 {"trace", "what the relay knows of a sign-in", cmd_tenant_trace},
                 {NULL, NULL, NULL},
         };

@@ -14,11 +14,14 @@
 
 #include "certs/statement.h"
 #include "connector/base/log.h"
+#include "connector/base/text.h"
 
 #define REALMS_TEXT_MAX 8192
 #define REASONS_TEXT_MAX 4096
 #define IDENTITY_TEXT_MAX 1024
 #define PROOF_TEXT_MAX 4096
+#define OLD_SERVES_MS 2000 /* until the relay has surely heard the new one's first report: else nobody would be ready */
+#define OLD_LINK_MS 20000 /* longer than any request may take; the relay takes 30 s side by side for a clone */
 
 static const char *down_text(enum link_down why)
 {
@@ -53,7 +56,7 @@ static void to_ledger(struct bridge *b, const struct msg_out *m)
                 log_warning("ledger.not_told", KV_S("why", strerror(-r)));
 }
 
-static void send_event(struct bridge *b, const char *name, const char *text)
+void bridge_event(struct bridge *b, const char *name, const char *text)
 {
         struct msg_out m;
 
@@ -65,10 +68,13 @@ static void send_event(struct bridge *b, const char *name, const char *text)
 
 void bridge_send_status(struct bridge *b)
 {
-        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "relay", b->relay,
+        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "relay", b->relay,
                                  "state", b->why == LINK_UP ? "up" : "down", "why", down_text(b->why),
                                  "detail", b->detail, "since", (json_int_t)b->since, "certificate_expires",
-                                 (json_int_t)b->cert_expires, "in_roster", b->in_roster, "in_hand",
+                                 (json_int_t)b->cert_expires, "certificate_renewal",
+                                 (json_int_t)(b->held ? 0 : renewal_next(b->renewal)), "certificate_why",
+                                 renewal_why(b->renewal), "in_roster", b->in_roster, "clock_ahead",
+                                 (json_int_t)link_clock_ahead(b->link), "in_hand",
                                  (json_int_t)link_in_hand(b->link), "undelivered",
                                  (json_int_t)link_undelivered(b->link), "requests", (json_int_t)b->requests,
                                  "verdicts", (json_int_t)b->verdicts);
@@ -164,8 +170,12 @@ static void on_state(void *arg, enum link_down why, const char *detail)
 {
         struct bridge *b = arg;
         bool up = why == LINK_UP;
+        char flaw[ERROR_TEXT_MAX];
         struct msg_out m;
 
+        /* what TLS says of it is short */
+        if (!up && why != LINK_DOWN_STOPPED && renewal_flaw(b->renewal, flaw, sizeof(flaw)))
+                detail = flaw;
         b->why = why;
         wire_text_cut(b->detail, sizeof(b->detail), detail, strlen(detail));
         if (up != b->was_up || b->since == 0)
@@ -177,7 +187,7 @@ static void on_state(void *arg, enum link_down why, const char *detail)
         else
                 log_warning("link.state", KV_S("relay", b->relay), KV_S("state", down_text(why)),
                             KV_S("detail", detail));
-        send_event(b, up ? "link.up" : "link.down", detail);
+        bridge_event(b, up ? "link.up" : "link.down", detail);
         bridge_send_status(b);
         msg_begin(&m, FRAME_LINK_STATE);
         msg_str(&m, TAG_STATE, up ? "up" : "down");
@@ -193,7 +203,7 @@ static void on_identity(void *arg, bool in_roster, const char *detail)
 
         b->in_roster = in_roster;
         log_info("link.identity", KV_S("state", in_roster ? "in_roster" : "pending"), KV_S("detail", detail));
-        send_event(b, in_roster ? "identity.in_roster" : "identity.pending", detail);
+        bridge_event(b, in_roster ? "identity.in_roster" : "identity.pending", detail);
         bridge_send_status(b);
 }
 
@@ -201,7 +211,142 @@ static void on_drained(void *arg)
 {
         struct bridge *b = arg;
 
-        process_drained(&b->process);
+        b->drained = true;
+        if (!b->old)
+                process_drained(&b->process);
+}
+
+/* ---- a second link takes the place of the first ---- */
+
+int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, struct link **ret_link,
+                     struct error *err)
+{
+        const struct config *config = b->process.config;
+        struct link_config link = {.loop = b->process.loop,
+                                   .relay = config->relay ? config->relay : b->relay,
+                                   .boot = b->boot,
+                                   .cert_pem = b->cert.data,
+                                   .key_pem = b->held ? NULL : b->key.data,
+                                   .key = b->held,
+                                   .ca_pem = b->ca.data,
+                                   .proxy = config->proxy,
+                                   .callbacks = callbacks,
+                                   .arg = b};
+
+        if (!link.relay || !b->cert.len || (!b->key.len && !b->held))
+                return error_fail(err, -EINVAL, "the supervisor did not hand over everything (%s)",
+                                  !link.relay    ? FILE_ENROLMENT
+                                  : !b->cert.len ? FILE_TRANSPORT_CERT
+                                                 : FILE_TRANSPORT_KEY);
+        if (link.relay != b->relay && text_set(&b->relay, link.relay) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        link.relay = b->relay;
+        return link_new(ret_link, &link, err);
+}
+
+static void ignore_state(void *arg, enum link_down why, const char *detail)
+{
+        (void)arg;
+        log_debug("link.old", KV_S("state", down_text(why)), KV_S("detail", detail));
+}
+
+static void ignore_roster(void *arg, const char *jws, size_t n)
+{
+        (void)arg;
+        (void)jws;
+        (void)n;
+}
+
+static void ignore_identity(void *arg, bool in_roster, const char *detail)
+{
+        (void)arg;
+        (void)in_roster;
+        (void)detail;
+}
+
+static void on_old_drained(void *arg)
+{
+        struct bridge *b = arg;
+
+        b->old = link_free(b->old);
+        log_debug("link.old_gone");
+        if (b->drained)
+                process_drained(&b->process);
+}
+
+static const struct link_callbacks old_callbacks = {.on_request = on_request,
+                                                    .on_cancel = on_cancel,
+                                                    .on_confirmed = on_confirmed,
+                                                    .on_late = on_late,
+                                                    .on_roster = ignore_roster,
+                                                    .on_state = ignore_state,
+                                                    .on_identity = ignore_identity,
+                                                    .on_drained = on_old_drained};
+
+/* The first thing that a new link hears of is its hello, before any request. */
+static void on_second_state(void *arg, enum link_down why, const char *detail)
+{
+        struct bridge *b = arg;
+
+        if (why != LINK_UP) {
+                log_warning("link.second", KV_S("state", down_text(why)), KV_S("detail", detail));
+                return;
+        }
+        b->old = b->link;
+        b->link = b->second;
+        b->second = NULL;
+        link_set_callbacks(b->old, &old_callbacks);
+        link_set_callbacks(b->link, &bridge_callbacks);
+        b->old_at = loop_now(b->process.loop);
+        on_state(b, why, detail);
+        renewal_link_up(b->renewal);
+}
+
+void bridge_look_at_old(struct bridge *b, uint64_t now)
+{
+        if (!b->old || !b->old_at || now - b->old_at < OLD_SERVES_MS)
+                return;
+        b->old_at = 0;
+        link_drain(b->old, OLD_LINK_MS);
+}
+
+static const struct link_callbacks second_callbacks = {.on_request = on_request,
+                                                       .on_cancel = on_cancel,
+                                                       .on_confirmed = on_confirmed,
+                                                       .on_late = on_late,
+                                                       .on_roster = on_roster,
+                                                       .on_state = on_second_state,
+                                                       .on_identity = on_identity,
+                                                       .on_drained = on_drained};
+
+void bridge_drop_second(struct bridge *b)
+{
+        b->second = link_free(b->second);
+}
+
+int bridge_open_second(struct bridge *b, const struct buffer *text, struct error *err)
+{
+        struct buffer cert = BUFFER(b->cert.max);
+        int r;
+
+        if (b->old || b->second)
+                return error_fail(err, -EBUSY, "the link before is not gone yet");
+        r = renewal_split(text, &b->key, &cert);
+        if (r < 0) {
+                buffer_free(&cert);
+                return error_fail(err, r, "the new certificate cannot be taken apart");
+        }
+        buffer_free(&b->cert);
+        b->cert = cert;
+        r = bridge_make_link(b, &second_callbacks, &b->second, err);
+        if (r == 0 && link_inherit(b->second, b->link) < 0)
+                r = error_fail(err, -ENOMEM, "out of memory");
+        if (r < 0) {
+                bridge_drop_second(b);
+                return r;
+        }
+        link_start(b->second);
+        return 0;
 }
 
 const struct link_callbacks bridge_callbacks = {.on_request = on_request,
@@ -286,7 +431,15 @@ static int take_state(struct bridge *b, const struct msg_in *m)
         r = r < 0 ? r : get_opt(m, TAG_STATEMENT, statement, sizeof(statement), &state.statement);
         r = r < 0 ? r : get_opt(m, TAG_IDENTITY, identity, sizeof(identity), &state.identity);
         r = r < 0 ? r : get_opt(m, TAG_PROOF, proof, sizeof(proof), &state.proof);
+        if (r == 0 && b->second)
+                r = link_set_state(b->second, &state);
         return r < 0 ? r : link_set_state(b->link, &state);
+}
+
+/* The link that has the request in its hands. */
+static struct link *link_of(struct bridge *b, const char *id)
+{
+        return b->old && link_knows(b->old, id) ? b->old : b->link;
 }
 
 static int take_verdict(struct bridge *b, const struct msg_in *m)
@@ -301,7 +454,7 @@ static int take_verdict(struct bridge *b, const struct msg_in *m)
 #ifdef POSTERN_TEST_HOOK
         hook_verdict(jwe);
 #endif
-        link_verdict(b->link, id, jwe, msg_get_u64(m, TAG_RECEIVED, 0));
+        link_verdict(link_of(b, id), id, jwe, msg_get_u64(m, TAG_RECEIVED, 0));
         return 0;
 }
 
@@ -312,7 +465,7 @@ static int take_declined(struct bridge *b, const struct msg_in *m)
 
         r = r < 0 ? r : msg_get_str(m, TAG_WHY, why, sizeof(why));
         if (r == 0)
-                link_declined(b->link, id, why);
+                link_declined(link_of(b, id), id, why);
         return r;
 }
 
@@ -341,6 +494,8 @@ static void lose_validator(struct bridge *b)
 
         b->validator = ipc_free(b->validator);
         link_lost(b->link);
+        if (b->old)
+                link_lost(b->old);
         if (link_set_state(b->link, &none) < 0)
                 log_warning("link.state_not_set", KV_S("why", "out of memory"));
 }

@@ -3,13 +3,19 @@
  */
 #pragma once
 
+#include "connector/link/renewal.h"
 #include "connector/process.h"
 #include "queue/link.h"
 
 struct bridge {
         struct process process;
         struct link *link;
-        char *relay;
+        struct link *second; /* with a new certificate, until it is up and takes the place of link */
+        struct link *old;    /* what it took the place of, until all in its hands is answered */
+        uint64_t old_at;     /* when, while the old one still serves; 0: it drains */
+        struct renewal *renewal;
+        char *relay, *tenant, *boot;
+        char id[ID_MAX + 1];
         struct buffer key, cert, ca; /* PEM */
         struct key *held;            /* the transport key where it is in hardware; key is empty then */
         struct loop_io *holder;
@@ -22,7 +28,7 @@ struct bridge {
         char detail[ERROR_TEXT_MAX];
         int64_t since;        /* wall clock of the last change between up and down */
         int64_t cert_expires; /* of the transport certificate, s since the epoch; 0: not known */
-        bool was_up, in_roster;
+        bool was_up, in_roster, drained;
         uint64_t requests, verdicts; /* since the process started */
 };
 
@@ -31,6 +37,16 @@ extern const struct link_callbacks bridge_callbacks;
 /* Takes over fd as the channel to a validator; what the one before had is lost. */
 int bridge_open_validator(struct bridge *b, int fd);
 int bridge_open_ledger(struct bridge *b, int fd);
+/* Makes the link with what is in b, unstarted. */
+int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, struct link **ret_link,
+                     struct error *err);
+/* Opens a second link with the key and certificate of this transport.pem; renewal_link_up tells of its success. */
+int bridge_open_second(struct bridge *b, const struct buffer *text, struct error *err);
+void bridge_drop_second(struct bridge *b);
+/* Lets the link before end, once the new one serves. */
+void bridge_look_at_old(struct bridge *b, uint64_t now);
+/* A line for `postern log --events`. */
+void bridge_event(struct bridge *b, const char *name, const char *text);
 /* Tells the ledger how the link is. */
 void bridge_send_status(struct bridge *b);
 

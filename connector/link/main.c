@@ -32,7 +32,7 @@
 static int read_enrolment(struct bridge *b, int fd, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(16384);
-        const char *relay = NULL;
+        const char *relay = NULL, *tenant = NULL;
         json_t *json = NULL;
         int r = fd_read_all(&text, fd, err);
 
@@ -40,7 +40,10 @@ static int read_enrolment(struct bridge *b, int fd, struct error *err)
         if (r < 0)
                 return r;
         relay = json_string_value(json_object_get(json, "relay"));
+        tenant = json_string_value(json_object_get(json, "tenant"));
         r = relay ? text_set(&b->relay, relay) : -EBADMSG;
+        if (r == 0 && tenant)
+                r = text_set(&b->tenant, tenant);
         json_decref(json);
         return r < 0 ? error_fail(err, r, "%s names no relay", FILE_ENROLMENT) : 0;
 }
@@ -48,10 +51,13 @@ static int read_enrolment(struct bridge *b, int fd, struct error *err)
 /* A certificate that can't be read shows when the link is made; here it only has no end to tell. */
 static int read_certificate(struct bridge *b, int fd, struct error *err)
 {
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(PEM_MAX);
         struct error why;
         char id[ID_MAX + 1];
-        int r = fd_read_all(&b->cert, fd, err);
+        int r = fd_read_all(&text, fd, err);
 
+        if (r == 0 && (r = renewal_split(&text, &b->key, &b->cert)) < 0)
+                error_fail(err, r, "%s is malformed", FILE_TRANSPORT_CERT);
         if (r == 0 && csr_cert_info(b->cert.data ? b->cert.data : "", b->cert.len, &b->cert_expires, id,
                                     sizeof(id), &why) < 0)
                 log_warning("link.certificate", KV_S("why", why.text));
@@ -99,8 +105,10 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 return 0;
         if (strcmp(name, FILE_ENROLMENT) == 0)
                 return read_enrolment(b, fd, err);
-        if (strcmp(name, FILE_TRANSPORT_KEY) == 0)
+        if (strcmp(name, FILE_TRANSPORT_KEY) == 0) {
+                buffer_clear(&b->key);
                 return fd_read_all(&b->key, fd, err);
+        }
         if (strcmp(name, FILE_TRANSPORT_HOLDER) == 0)
                 return take_holder(b, steal_fd(&fd), err);
         if (strcmp(name, FILE_TRANSPORT_CERT) == 0)
@@ -157,32 +165,8 @@ static void on_status_timer(void *arg)
                 bridge_send_status(b);
         }
         look_at_absence(b, now);
+        bridge_look_at_old(b, now);
         loop_timer_in(b->status_timer, STATUS_MS);
-}
-
-static int make_link(struct bridge *b, const char *boot, struct error *err)
-{
-        const struct config *config = b->process.config;
-        struct link_config link = {.loop = b->process.loop,
-                                   .relay = config->relay ? config->relay : b->relay,
-                                   .boot = boot,
-                                   .cert_pem = b->cert.data,
-                                   .key_pem = b->held ? NULL : b->key.data,
-                                   .key = b->held,
-                                   .ca_pem = b->ca.data,
-                                   .proxy = config->proxy,
-                                   .callbacks = &bridge_callbacks,
-                                   .arg = b};
-
-        if (!link.relay || !b->cert.len || (!b->key.len && !b->held))
-                return error_fail(err, -EINVAL, "the supervisor did not hand over everything (%s)",
-                                  !link.relay    ? FILE_ENROLMENT
-                                  : !b->cert.len ? FILE_TRANSPORT_CERT
-                                                 : FILE_TRANSPORT_KEY);
-        if (link.relay != b->relay && text_set(&b->relay, link.relay) < 0)
-                return error_fail(err, -ENOMEM, "out of memory");
-        link.relay = b->relay;
-        return link_new(&b->link, &link, err);
 }
 
 /* Sockets to the relay and the name servers; no file, whichever: all that it reads it has. */
@@ -192,9 +176,10 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
 {
         struct bridge *b = arg;
         int fd = b->validator_fd;
-        int r = make_link(b, boot, err);
+        int r = text_set(&b->boot, boot);
 
-        (void)connector_id; /* the certificate says it to the relay */
+        memcpy(b->id, connector_id, strnlen(connector_id, ID_MAX));
+        r = r < 0 ? error_fail(err, r, "out of memory") : bridge_make_link(b, &bridge_callbacks, &b->link, err);
         if (r < 0)
                 return r;
         b->validator_fd = -1;
@@ -202,7 +187,8 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (r < 0)
                 return r;
         if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || watch_holder(b) < 0 ||
-            loop_timer_new(&b->status_timer, b->process.loop, NULL, on_status_timer, b) < 0)
+            loop_timer_new(&b->status_timer, b->process.loop, NULL, on_status_timer, b) < 0 ||
+            renewal_new(&b->renewal, b) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         link_start(b->link);
         on_status_timer(b);
@@ -220,9 +206,19 @@ static void on_drain(void *arg, uint64_t budget_ms)
                 process_drained(&b->process);
 }
 
+static void on_stored(void *arg, const char *why)
+{
+        struct bridge *b = arg;
+
+        renewal_stored(b->renewal, why);
+}
+
 static void clear(struct bridge *b)
 {
         loop_timer_free(b->status_timer);
+        b->renewal = renewal_free(b->renewal);
+        link_free(b->second);
+        link_free(b->old);
         ipc_free(b->validator);
         ipc_free(b->ledger);
         link_free(b->link);
@@ -233,12 +229,14 @@ static void clear(struct bridge *b)
         buffer_free(&b->cert);
         buffer_free(&b->ca);
         free(b->relay);
+        free(b->tenant);
+        free(b->boot);
 }
 
 int main(int argc, char **argv)
 {
         static const struct process_ops ops = {
-                .file = on_file, .peer = on_peer, .start = on_start, .drain = on_drain};
+                .file = on_file, .peer = on_peer, .start = on_start, .drain = on_drain, .stored = on_stored};
         struct bridge b = {.validator_fd = -1,
                            .key = BUFFER_SECRET(PEM_MAX),
                            .cert = BUFFER(PEM_MAX),

@@ -338,7 +338,8 @@ static void clear(struct validator *v)
 
 int main(int argc, char **argv)
 {
-        static const struct process_ops ops = {on_config, on_file, on_peer, on_start, on_drain, NULL};
+        static const struct process_ops ops = {
+                .config = on_config, .file = on_file, .peer = on_peer, .start = on_start, .drain = on_drain};
         struct validator v = {.store = {.fd = -1},
                               .incoming = BUFFER(ROSTER_TEXT_MAX),
                               .refusals = {.burst = 20, .every_ms = 1000}};

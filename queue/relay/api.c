@@ -138,7 +138,8 @@ static json_t *keys_json(struct relay *relay, struct tenant *t)
 
         tenant_expire_statements(relay, t);
         TAILQ_FOREACH (a, &t->announced, entry)
-                json_array_append_new(statements, json_string(a->statement->text));
+                if (store_is_quarantined(relay->store, t->name, a->connector) != 1)
+                        json_array_append_new(statements, json_string(a->statement->text));
         dispatch_links(relay->dispatch, t->name, add_ready, &ready);
         return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready",
                          ready.list);
@@ -180,9 +181,11 @@ void api_keys(struct relay *relay, struct http_req *r, const struct http_parts *
 
 static json_t *status_entry(const struct session *s, const char *id, const char *kid, bool ready)
 {
-        return json_pack("{s:s, s:s, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL,
-                         "ready", ready, "realms", realms_of(s), "since", (json_int_t)(s ? s->since : 0),
-                         "version", s ? s->agent : "");
+        const bool shut = s && store_is_quarantined(s->relay->store, s->tenant->name, id) == 1;
+
+        return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL,
+                         "ready", ready, "quarantined", shut, "realms", realms_of(s), "since",
+                         (json_int_t)(s ? s->since : 0), "version", s ? s->agent : "");
 }
 
 struct ready_search {
@@ -320,4 +323,45 @@ void api_pending(struct relay *relay, struct http_req *r, const struct http_part
         }
         json_decref(l.list);
         http_fail(r, PROBLEM_INTERNAL, "the database failed");
+}
+
+/* ---- events, and the way out of quarantine ---- */
+
+static void add_event(void *arg, const struct store_event *e)
+{
+        json_array_append_new(arg, json_pack("{s:I, s:s, s:s, s:s}", "at", (json_int_t)e->at, "event", e->name,
+                                             "connector", e->id, "text", e->text));
+}
+
+void api_events(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
+        json_t *list = t ? json_array() : NULL;
+
+        if (!t)
+                return;
+        if (store_events(relay->store, t->name, add_event, list) == 0) {
+                api_reply_json(r, 200, list);
+                return;
+        }
+        json_decref(list);
+        http_fail(r, PROBLEM_INTERNAL, "the database failed");
+}
+
+void api_release(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+{
+        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
+        int code = t ? store_release(relay->store, t->name, parts->part[1]) : 0;
+
+        if (!t)
+                return;
+        if (code < 0) {
+                http_fail(r, PROBLEM_INTERNAL, "the database failed");
+        } else if (code == 0) {
+                http_fail(r, PROBLEM_NOT_FOUND, "no connector of this id is in quarantine");
+        } else {
+                relay_event(relay, t->name, "connector_released", parts->part[1], "out of quarantine, by the tenant's admin");
+                clones_released(relay);
+                http_reply(r, 204, NULL, "", 0);
+        }
 }

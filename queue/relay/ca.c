@@ -203,16 +203,16 @@ static int add_client_extensions(X509 *cert, X509 *issuer, const char *tenant, c
         return r;
 }
 
-int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, uint64_t days,
+int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, int64_t life,
              int64_t now, X509 **ret_cert)
 {
         X509 *cert = X509_new();
-        int64_t life = (int64_t)(days < CA_ISSUE_DAYS_MAX ? days : CA_ISSUE_DAYS_MAX) * DAY;
+        const int64_t whole = life < CA_ISSUE_DAYS_MAX * (int64_t)DAY ? life : CA_ISSUE_DAYS_MAX * (int64_t)DAY;
+        const int64_t begin = now - (whole / 10 < CA_BACKDATE ? whole / 10 : CA_BACKDATE);
         int r = cert ? 0 : -ENOMEM;
 
         if (r == 0)
-                r = set_body(cert, X509_REQ_get0_pubkey(request->req), now - CA_BACKDATE,
-                             now - CA_BACKDATE + life);
+                r = set_body(cert, X509_REQ_get0_pubkey(request->req), begin, begin + whole);
         if (r == 0)
                 r = set_name(X509_get_subject_name(cert), request->id);
         if (r == 0 && X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) != 1)

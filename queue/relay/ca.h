@@ -13,7 +13,7 @@
 
 #define CA_LIFE_DAYS 3650
 #define CA_ISSUE_DAYS_MAX 30
-#define CA_BACKDATE 3600 /* s: clocks differ */
+#define CA_BACKDATE 3600 /* s, a tenth of the life at most: clocks differ */
 #define CA_SERIAL_MAX 41 /* hex text with NUL */
 
 struct ca;
@@ -39,8 +39,8 @@ void ca_request_clear(struct ca_request *request);
 /* Whether both hold the same public key. */
 bool ca_request_same_key(const struct ca_request *request, X509 *cert);
 
-/* A client certificate for the request; life at most CA_ISSUE_DAYS_MAX days. */
-int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, uint64_t days,
+/* A client certificate for the request; life: s, at most CA_ISSUE_DAYS_MAX days, the backdating included. */
+int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, int64_t life,
              int64_t now, X509 **ret_cert);
 /* Serial as lower-case hex, notAfter as seconds. */
 int ca_cert_facts(X509 *cert, char serial[CA_SERIAL_MAX], int64_t *ret_not_after);

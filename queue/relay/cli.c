@@ -18,21 +18,21 @@
 #include "connector/base/harden.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
-#include "queue/relay/store.h"
+#include "queue/relay/cli-internal.h"
 
 #define SECRET_BYTES 32
 #define EXPIRES_DEFAULT (24 * 3600)
 #define EXPIRES_MAX (30 * 86400)
 
-static int complain(const char *what, const char *why)
+int cli_complain(const char *what, const char *why)
 {
         fprintf(stderr, "postern-relay: %s: %s\n", what, why);
         return 1;
 }
 
-static int misused(const char *what, const char *why)
+int cli_misused(const char *what, const char *why)
 {
-        complain(what, why);
+        cli_complain(what, why);
         return EXIT_USAGE;
 }
 
@@ -60,29 +60,29 @@ static int issue_secret(struct store *store, const char *tenant, enum store_secr
         return r < 0 ? r : store_secret_add(store, tenant, kind, hash, time(NULL));
 }
 
-static int print_json(json_t *json)
+int cli_print_json(json_t *json)
 {
         if (!json || json_dumpf(json, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF)
-                return complain("output", "cannot be written");
+                return cli_complain("output", "cannot be written");
         json_decref(json);
         return 0;
 }
 
-static int store_failed(struct store *store, int code)
+int cli_store_failed(struct store *store, int code)
 {
         if (code == -ENOSPC)
-                return complain("secret", "the tenant has too many already (32)");
-        return complain("database", store_why(store));
+                return cli_complain("secret", "the tenant has too many already (32)");
+        return cli_complain("database", store_why(store));
 }
 
 /* Exit status 0 when the tenant exists. */
-static int need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant)
+int cli_need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant)
 {
         int r = store_tenant_get(store, name, ret_tenant);
 
         if (r == -ENOENT)
-                return complain(name, "no such tenant; make it with `postern-relay tenant add`");
-        return r < 0 ? store_failed(store, r) : 0;
+                return cli_complain(name, "no such tenant; make it with `postern-relay tenant add`");
+        return r < 0 ? cli_store_failed(store, r) : 0;
 }
 
 /* ---- tenant ---- */
@@ -93,20 +93,20 @@ static int tenant_add(const struct relay_cli *cli, struct store *store, const ch
         uint8_t pin[32];
 
         if (!tenant_valid(name))
-                return misused(name, "a tenant's name is 1 to 64 characters a-z 0-9 -");
+                return cli_misused(name, "a tenant's name is 1 to 64 characters a-z 0-9 -");
         if (!cli->pin || b64u_decode_exact(pin, sizeof(pin), cli->pin, strlen(cli->pin)) < 0)
-                return misused("--pin", "give the pin that `postern tenant init` printed, 43 characters");
+                return cli_misused("--pin", "give the pin that `postern tenant init` printed, 43 characters");
         int r = store_tenant_add(store, name, cli->pin, time(NULL));
         if (r == -EEXIST)
-                return complain(name, "exists already; `postern-relay secret` issues further secrets");
+                return cli_complain(name, "exists already; `postern-relay secret` issues further secrets");
         if (r == 0)
                 r = issue_secret(store, name, SECRET_ADMIN, admin);
         if (r == 0)
                 r = issue_secret(store, name, SECRET_SERVICE, service);
         if (r < 0)
-                return store_failed(store, r);
+                return cli_store_failed(store, r);
         if (cli->json)
-                return print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin,
+                return cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin,
                                             "admin_secret", admin, "service_secret", service));
         printf("tenant          %s\npin             %s\nadmin secret    %s\nservice secret  %s\n"
                "The secrets are shown this once. The admin secret publishes rosters; the service secret "
@@ -134,10 +134,10 @@ static int tenant_list(const struct relay_cli *cli, struct store *store)
         int r = store_tenants(store, cli->json ? list_json : list_line, list);
         if (r < 0) {
                 json_decref(list);
-                return store_failed(store, r);
+                return cli_store_failed(store, r);
         }
         if (cli->json)
-                return print_json(list);
+                return cli_print_json(list);
         json_decref(list);
         return 0;
 }
@@ -148,7 +148,7 @@ static int run_tenant(const struct relay_cli *cli, struct store *store, int argc
                 return tenant_add(cli, store, argv[1]);
         if (argc == 1 && strcmp(argv[0], "list") == 0)
                 return tenant_list(cli, store);
-        return misused("tenant", "usage: tenant add NAME --pin PIN | tenant list");
+        return cli_misused("tenant", "usage: tenant add NAME --pin PIN | tenant list");
 }
 
 /* ---- secret ---- */
@@ -160,15 +160,15 @@ static int run_secret(const struct relay_cli *cli, struct store *store, int argc
         bool admin = argc == 2 && strcmp(argv[1], "admin") == 0;
 
         if (argc != 2 || (!admin && strcmp(argv[1], "service") != 0))
-                return misused("secret", "usage: secret TENANT service|admin");
-        int status = need_tenant(store, argv[0], &tenant);
+                return cli_misused("secret", "usage: secret TENANT service|admin");
+        int status = cli_need_tenant(store, argv[0], &tenant);
         if (status)
                 return status;
         int r = issue_secret(store, argv[0], admin ? SECRET_ADMIN : SECRET_SERVICE, text);
         if (r < 0)
-                return store_failed(store, r);
+                return cli_store_failed(store, r);
         if (cli->json)
-                return print_json(
+                return cli_print_json(
                         json_pack("{s:s, s:s, s:s}", "tenant", argv[0], "kind", argv[1], "secret", text));
         printf("%s\n", text);
         return 0;
@@ -220,21 +220,21 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
         int64_t life = EXPIRES_DEFAULT;
 
         if (argc != 2)
-                return misused("token", "usage: token TENANT CONNECTOR-NAME [--expires 24h]");
+                return cli_misused("token", "usage: token TENANT CONNECTOR-NAME [--expires 24h]");
         if (!name_ok(argv[1]))
-                return misused(argv[1], "a connector's name is 1 to 64 characters A-Z a-z 0-9 . _ -");
+                return cli_misused(argv[1], "a connector's name is 1 to 64 characters A-Z a-z 0-9 . _ -");
         if (cli->expires && parse_duration(cli->expires, &life) < 0)
-                return misused("--expires", "give a time of 1s to 30d, like 90s, 15m, 24h or 7d");
-        int status = need_tenant(store, argv[0], &tenant);
+                return cli_misused("--expires", "give a time of 1s to 30d, like 90s, 15m, 24h or 7d");
+        int status = cli_need_tenant(store, argv[0], &tenant);
         if (status)
                 return status;
         int r = make_secret(text, hash);
         if (r == 0)
                 r = store_token_add(store, argv[0], argv[1], hash, time(NULL) + life);
         if (r < 0)
-                return store_failed(store, r);
+                return cli_store_failed(store, r);
         if (cli->json)
-                return print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1],
+                return cli_print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1],
                                             "token", text, ".", tenant.pin, "", "expires",
                                             (json_int_t)(time(NULL) + life)));
         printf("%s.%s\n", text, tenant.pin);
@@ -246,7 +246,7 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
 static const struct word {
         const char *name;
         int (*run)(const struct relay_cli *cli, struct store *store, int argc, char **argv);
-} words[] = {{"tenant", run_tenant}, {"secret", run_secret}, {"token", run_token}};
+} words[] = {{"tenant", run_tenant}, {"secret", run_secret}, {"token", run_token}, {"connector", run_connector}, {"event", run_event}};
 
 int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
 {
@@ -259,8 +259,8 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                 /* As the relay's user, so that the relay can read the files. */
                 if (harden_become(cli->config->user, &err) < 0 ||
                     store_open(&store, cli->config->state_dir, &err) < 0)
-                        return complain(argv[0], err.text);
+                        return cli_complain(argv[0], err.text);
                 return words[i].run(cli, store, argc - 1, argv + 1);
         }
-        return misused(argv[0], "unknown word; see `postern-relay --help`");
+        return cli_misused(argv[0], "unknown word; see `postern-relay --help`");
 }

@@ -24,7 +24,7 @@ struct relay_config {
         char *nodes[RELAY_NODES_MAX];
         size_t n_nodes;
         enum log_level log_level;
-        uint64_t certificate_days, connections, connections_per_address, links_per_tenant,
+        uint64_t certificate_days, certificate_minutes, connections, connections_per_address, links_per_tenant,
                 in_flight_per_tenant, sign_ins_per_second, sign_in_burst;
 };
 

@@ -52,7 +52,7 @@ struct dispatch_link {
         char connector[ID_MAX + 1];
         uint64_t granted, sent; /* totals of the session */
         double load;
-        bool ready, silent, draining;
+        bool ready, silent, draining, quarantined;
         json_t *reasons;
         uint64_t last_word;
         struct loop_timer *dead;

@@ -14,7 +14,7 @@
 
 bool link_usable(const struct dispatch_link *link)
 {
-        return link->ready && !link->silent && !link->draining;
+        return link->ready && !link->silent && !link->draining && !link->quarantined;
 }
 
 bool link_has_credit(const struct dispatch_link *link)
@@ -66,6 +66,16 @@ static bool reclaim(struct dispatch_link *link, struct request *r)
         return true;
 }
 
+static void place_all(struct request_list *moving)
+{
+        struct request *r;
+
+        while ((r = TAILQ_FIRST(moving))) {
+                TAILQ_REMOVE(moving, r, by_link);
+                request_place(r);
+        }
+}
+
 /* Empties the link: what never left goes elsewhere, the rest to each. The link is off the site's list
  * already. */
 static void empty(struct dispatch_link *link, bool dead)
@@ -82,10 +92,7 @@ static void empty(struct dispatch_link *link, bool dead)
                 else
                         request_orphan(r, link->last_word + DISPATCH_DEAD_MS);
         }
-        while ((r = TAILQ_FIRST(&moving))) {
-                TAILQ_REMOVE(&moving, r, by_link);
-                request_place(r);
-        }
+        place_all(&moving);
 }
 
 static void on_dead(void *arg)
@@ -152,9 +159,31 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
                 json_array_append_new(link->reasons, json_string(state->reasons[i]));
 }
 
+/* What is certain not to have left for the link is placed again, with others. */
+static void take_back(struct dispatch_link *link)
+{
+        struct request_list moving = TAILQ_HEAD_INITIALIZER(moving);
+        struct request *r, *next;
+
+        for (r = TAILQ_FIRST(&link->requests); r; r = next) {
+                next = TAILQ_NEXT(r, by_link);
+                if (reclaim(link, r))
+                        TAILQ_INSERT_TAIL(&moving, r, by_link);
+        }
+        place_all(&moving);
+}
+
 void dispatch_link_drain(struct dispatch_link *link)
 {
         link->draining = true;
+        take_back(link);
+}
+
+void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined)
+{
+        link->quarantined = quarantined;
+        if (quarantined)
+                take_back(link);
 }
 
 /* ---- what connectors say ---- */

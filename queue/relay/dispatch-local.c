@@ -263,6 +263,8 @@ static void add_link_reasons(struct request *r, const struct dispatch_link *link
                 request_add_reason(r, "silent");
         if (link->draining)
                 request_add_reason(r, "draining");
+        if (link->quarantined)
+                request_add_reason(r, "quarantined");
 }
 
 /* Nobody takes it: says which of the three ways of "nobody" it is. */

@@ -114,8 +114,10 @@ struct dispatch_state {
         const char (*reasons)[64];
 };
 void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state *state);
-/* The link takes no new work. */
+/* The link takes no new work; what has not left for it goes elsewhere. */
 void dispatch_link_drain(struct dispatch_link *link);
+/* The same while it lasts, and callers hear "quarantined" where nobody else is there. */
+void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined);
 
 enum dispatch_receipt { DISPATCH_CONFIRMED = 0, DISPATCH_LATE = 1 };
 void dispatch_received(struct dispatch_link *link, const char *id);

@@ -127,8 +127,10 @@ static void issue(struct relay *relay, struct http_req *r, const struct tenant *
         int64_t not_after = 0;
         X509 *cert = NULL;
 
-        int code = ca_issue(relay->ca, request, t->name, relay->config.certificate_days,
-                            loop_wall(relay->loop), &cert);
+        const struct relay_config *c = &relay->config;
+        const int64_t life = c->certificate_minutes ? (int64_t)c->certificate_minutes * 60
+                                                    : (int64_t)c->certificate_days * 86400;
+        int code = ca_issue(relay->ca, request, t->name, life, loop_wall(relay->loop), &cert);
         if (code == 0)
                 code = ca_cert_facts(cert, serial, &not_after);
         if (code == 0)

@@ -21,6 +21,7 @@
 
 #define DRAIN_LOOK_MS 50
 #define DRAIN_GRACE_MS 300
+#define REFRESH_MS 500 /* looks so often for what the command line decided */
 #define PURGE_MS (6 * 3600 * 1000)
 #define SMALL_BODY_MAX (16 * 1024)
 
@@ -59,6 +60,8 @@ static const struct route {
         {HTTP_GET, "/v1/tenants/{}/status", api_status, 0},
         {HTTP_PUT, "/v1/tenants/{}/roster", api_roster_put, ROSTER_TEXT_MAX},
         {HTTP_GET, "/v1/tenants/{}/pending", api_pending, 0},
+        {HTTP_GET, "/v1/tenants/{}/events", api_events, 0},
+        {HTTP_POST, "/v1/tenants/{}/connectors/{}/release", api_release, 0},
         {HTTP_GET, "/.well-known/est/{}/cacerts", est_cacerts_get, 0},
         {HTTP_POST, "/.well-known/est/{}/simpleenroll", est_simpleenroll, SMALL_BODY_MAX},
         {HTTP_POST, "/.well-known/est/{}/simplereenroll", est_simplereenroll, SMALL_BODY_MAX},
@@ -159,6 +162,14 @@ static void on_purge(void *arg)
         loop_timer_in(relay->purge_timer, PURGE_MS);
 }
 
+static void on_refresh(void *arg)
+{
+        struct relay *relay = arg;
+
+        clones_refresh(relay);
+        loop_timer_in(relay->refresh_timer, REFRESH_MS);
+}
+
 static void on_drain_timer(void *arg)
 {
         struct relay *relay = arg;
@@ -185,6 +196,7 @@ static int make_events(struct relay *relay)
         r = r < 0 ? r : loop_signal_new(&relay->signals[2], relay->loop, SIGHUP, on_hup, relay);
         r = r < 0 ? r : loop_timer_new(&relay->drain_timer, relay->loop, NULL, on_drain_timer, relay);
         r = r < 0 ? r : loop_timer_new(&relay->purge_timer, relay->loop, NULL, on_purge, relay);
+        r = r < 0 ? r : loop_timer_new(&relay->refresh_timer, relay->loop, NULL, on_refresh, relay);
         return r;
 }
 
@@ -236,6 +248,7 @@ int relay_start(struct relay *relay, struct error *err)
         if (r < 0)
                 return r;
         on_purge(relay);
+        on_refresh(relay);
         sd_notify(0, "READY=1");
         log_info("started", KV_S("node", relay->config.node), KV_S("state_dir", relay->config.state_dir));
         return 0;
@@ -288,5 +301,6 @@ void relay_stop(struct relay *relay)
                 relay->signals[i] = loop_signal_free(relay->signals[i]);
         relay->drain_timer = loop_timer_free(relay->drain_timer);
         relay->purge_timer = loop_timer_free(relay->purge_timer);
+        relay->refresh_timer = loop_timer_free(relay->refresh_timer);
         relay_config_clear(&relay->config);
 }

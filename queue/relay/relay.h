@@ -38,6 +38,8 @@ struct tenant {
         TAILQ_HEAD(announced_list, announced) announced;
         struct session_list sessions;
         unsigned n_sessions;
+        TAILQ_HEAD(lineage_list, lineage) lineages;
+        size_t n_lineages;
         double tokens; /* of the rate limit */
         uint64_t tokens_at;
 };
@@ -56,7 +58,8 @@ struct relay {
         uint64_t generation_at;
         bool draining, drained;
         uint64_t drain_end;
-        struct loop_timer *drain_timer, *purge_timer;
+        struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
+        int64_t refreshed; /* the store's version when clones_refresh looked */
         struct loop_signal *signals[3];
 };
 
@@ -87,6 +90,7 @@ int tenant_put_statement(struct relay *relay, struct tenant *t, const char *conn
                          struct error *err);
 /* Statements that live now; drops the others. */
 void tenant_expire_statements(const struct relay *relay, struct tenant *t);
+void tenant_forget_statement(struct tenant *t, const char *connector);
 const struct announced *tenant_announced(const struct tenant *t, const char *connector);
 /* Whose encryption key has this kid, live now; NULL. */
 const char *tenant_connector_of_key(const struct relay *relay, const struct tenant *t, const char *kid);
@@ -106,6 +110,7 @@ void link_identity(struct relay *relay, struct http_req *r);
 struct peer {
         struct tenant *tenant;
         struct store_connector connector;
+        char serial[CA_SERIAL_MAX]; /* of its certificate */
 };
 bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer);
 
@@ -126,7 +131,10 @@ struct session {
         char (*realms)[257]; /* that are ready */
         char refused_statement[KID_LEN +
                                1]; /* hash of the last one that did not verify, so that it is logged once */
-        bool overlap_told;
+        char serial[CA_SERIAL_MAX]; /* of the client certificate */
+        char peer[64];              /* whence it comes */
+        bool superseded;            /* the same boot has a newer one */
+        bool took_over;
 };
 struct session *session_find(struct tenant *t, const char *id);
 /* Sends one event; data is JSON text. */
@@ -135,11 +143,29 @@ int session_event(struct session *s, const char *name, const char *data);
 void sessions_send_roster(struct tenant *t);
 void sessions_drain(struct relay *relay);
 void sessions_close(struct tenant *t);
+/* The first report of a session: those of the same boot before it get nothing new. */
+void session_takes_over(struct session *s);
+/* Drops the stream, later. */
+void session_drop(struct session *s, const char *why);
+
+/* ---- clones.c: copies of one identity, and what the operator decided about connectors ---- */
+/* A new session: remembers its boot, sees one that comes back, and keeps a connector in quarantine from work. */
+void clones_check_in(struct session *s);
+/* With each report: whether two of one identity go on side by side. */
+void clones_look(struct session *s);
+/* Takes up what the command line wrote: drops revoked links at once, lets out of quarantine. */
+void clones_refresh(struct relay *relay);
+/* The same, whoever wrote it. */
+void clones_released(struct relay *relay);
+void clones_forget(struct tenant *t);
+/* One line for the log and for those who read the tenant's events. */
+void relay_event(struct relay *relay, const char *tenant, const char *name, const char *id, const char *fmt, ...)
+        __attribute__((format(printf, 5, 6)));
 
 /* ---- api.c, sign-in.c, est.c ---- */
 struct http_parts;
 typedef void route_fn(struct relay *relay, struct http_req *r, const struct http_parts *parts);
-route_fn api_keys, api_status, api_pending, api_roster_put, api_sign_in, api_sign_in_get;
+route_fn api_keys, api_status, api_pending, api_events, api_release, api_roster_put, api_sign_in, api_sign_in_get;
 route_fn est_cacerts_get, est_simpleenroll, est_simplereenroll;
 /* The tenant, if the bearer secret is of this kind (0: any); otherwise an answer that refuses. NULL then. */
 struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name,

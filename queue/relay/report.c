@@ -15,7 +15,6 @@
 #include "connector/base/text.h"
 #include "queue/relay/relay.h"
 
-#define OVERLAP_MS 30000
 #define PROOF_LIFE_MAX 300
 
 /* ---- who it is ---- */
@@ -36,7 +35,16 @@ bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
                 http_fail(r, PROBLEM_NOT_PERMITTED, "the client certificate is not a connector's");
                 return false;
         }
-        int code = tenant_get(relay, tenant, &ret_peer->tenant);
+        int64_t not_after;
+        int code = ca_cert_facts(cert, ret_peer->serial, &not_after);
+        if (code == 0 && store_is_revoked(relay->store, ret_peer->serial) == 1) {
+                http_fail(r, PROBLEM_NOT_PERMITTED,
+                          "the client certificate was revoked by the relay's operator; enrol the connector again with "
+                          "a new token");
+                return false;
+        }
+        if (code == 0)
+                code = tenant_get(relay, tenant, &ret_peer->tenant);
         if (code == 0)
                 code = store_connector_get(relay->store, tenant, id, &ret_peer->connector);
         if (code == -ENOENT)
@@ -95,26 +103,6 @@ static void take_statement(struct session *s, const char *text)
                  KV_S("why", err.text));
 }
 
-/* Two boots of one identity side by side: a copied key, or two hosts made from one image. */
-static void look_for_overlap(struct session *s)
-{
-        uint64_t now = loop_now(s->relay->loop);
-        const struct session *other;
-
-        if (s->overlap_told || now - s->began < OVERLAP_MS)
-                return;
-        TAILQ_FOREACH (other, &s->tenant->sessions, entry) {
-                if (other == s || strcmp(other->connector, s->connector) != 0 ||
-                    strcmp(other->boot, s->boot) == 0 || now - other->began < OVERLAP_MS)
-                        continue;
-                s->overlap_told = true;
-                log_warning("connector_runs_twice", KV_S("tenant", s->tenant->name),
-                            KV_S("connector", s->connector), KV_S("boot", s->boot),
-                            KV_S("other_boot", other->boot));
-                return;
-        }
-}
-
 static void take_items(struct session *s, const struct report *report, struct report_answer *answer)
 {
         for (size_t i = 0; i < report->n_items; i++) {
@@ -151,10 +139,11 @@ static void answer_report(struct http_req *r, struct session *s, const struct re
                 return;
         }
         take_state(s, report);
+        session_takes_over(s);
         if (report->statement)
                 take_statement(s, report->statement);
         take_items(s, report, &answer);
-        look_for_overlap(s);
+        clones_look(s);
         if (report_answer_encode(&answer, &json) < 0)
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
         else
@@ -276,6 +265,8 @@ static void settle_identity(struct relay *relay, struct http_req *r, struct peer
                 code = store_identity_put(relay->store, peer->tenant->name, c);
                 log_info("identity_announced", KV_S("tenant", peer->tenant->name), KV_S("connector", c->id),
                          KV_S("name", c->name), KV_S("kid", c->kid));
+                relay_event(relay, peer->tenant->name, "connector_pending", c->id,
+                            "%s asks for approval with fingerprint %s, from %s", c->name, c->kid, http_peer(r));
         }
         if (code == -ENOSPC)
                 http_problem(r, &(struct problem){.type = PROBLEM_BUSY,

@@ -248,8 +248,13 @@ struct session *session_find(struct tenant *t, const char *id)
         return NULL;
 }
 
-/* A process holds one stream to a node: an older one of its boot is a connection that broke without a word,
- * and would swallow requests. Of boots side by side the newest few stay. */
+/*
+ * A process holds one stream to a node, but for the seconds in which it changes its certificate, or in which a
+ * connection that broke without a word has not been missed yet: once the newer one has reported, the older gets
+ * nothing new, and what it has may still be answered there. One that goes on as if nothing had happened is
+ * somebody else's (clones.c). A third of the same boot makes the oldest superfluous; of boots side by side the
+ * newest few stay.
+ */
 static void shed_older(struct tenant *t, const char *connector, const char *boot)
 {
         struct session *s, *oldest = NULL, *same = NULL;
@@ -261,13 +266,30 @@ static void shed_older(struct tenant *t, const char *connector, const char *boot
                 n++;
                 if (!oldest)
                         oldest = s;
-                if (strcmp(s->boot, boot) == 0)
-                        same = s;
+                if (strcmp(s->boot, boot) != 0)
+                        continue;
+                if (same)
+                        sink_drop(same, "a newer session of the same boot");
+                same = s;
         }
-        if (same)
-                sink_drop(same, "a newer session of the same boot");
-        else if (n >= SESSIONS_PER_CONNECTOR && oldest)
+        if (!same && n >= SESSIONS_PER_CONNECTOR && oldest)
                 sink_drop(oldest, "a newer session of the same connector");
+}
+
+void session_takes_over(struct session *s)
+{
+        struct session *older;
+
+        if (s->took_over)
+                return;
+        s->took_over = true;
+        TAILQ_FOREACH (older, &s->tenant->sessions, entry) {
+                if (older == s || older->superseded || strcmp(older->connector, s->connector) != 0 ||
+                    strcmp(older->boot, s->boot) != 0)
+                        continue;
+                older->superseded = true;
+                dispatch_link_drain(older->link);
+        }
 }
 
 /* As much of it as fits, in whole characters; one that is no UTF-8 ends where that begins. */
@@ -341,6 +363,9 @@ void link_stream(struct relay *relay, struct http_req *r)
         }
         log_info("link_up", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
                  KV_S("name", peer.connector.name), KV_S("session", s->id), KV_S("peer", http_peer(r)));
+        memcpy(s->serial, peer.serial, sizeof(s->serial));
+        (void)snprintf(s->peer, sizeof(s->peer), "%s", http_peer(r));
+        clones_check_in(s);
         http_on_close(r, session_close, s);
         http_stream_begin(r, on_drained);
         loop_timer_in(s->heartbeat, HEARTBEAT_MS);
@@ -362,6 +387,11 @@ void sessions_drain(struct relay *relay)
                 TAILQ_FOREACH (s, &t->sessions, entry)
                         session_event(s, "drain", json);
         }
+}
+
+void session_drop(struct session *s, const char *why)
+{
+        sink_drop(s, why);
 }
 
 void sessions_close(struct tenant *t)

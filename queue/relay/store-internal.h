@@ -31,6 +31,17 @@ enum query {
         Q_PURGE_TOKENS,
         Q_PURGE_IDENTITIES,
         Q_PURGE_CERTIFICATES,
+        Q_PURGE_REVOKED,
+        Q_PURGE_EVENTS,
+        Q_CONNECTORS,
+        Q_REVOKE,
+        Q_REVOKED,
+        Q_QUARANTINE,
+        Q_QUARANTINED,
+        Q_RELEASE,
+        Q_EVENT_ADD,
+        Q_EVENT_TRIM,
+        Q_EVENTS,
         Q_VERSION,
         Q_COUNT_
 };

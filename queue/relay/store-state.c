@@ -158,7 +158,9 @@ int store_purge(struct store *store, int64_t now)
         } terms[] = {{Q_PURGE_SIGN_INS, now - STORE_SIGN_IN_LIFE},
                      {Q_PURGE_TOKENS, now - STORE_SIGN_IN_LIFE},
                      {Q_PURGE_IDENTITIES, now - STORE_PENDING_LIFE},
-                     {Q_PURGE_CERTIFICATES, now}};
+                     {Q_PURGE_CERTIFICATES, now},
+                     {Q_PURGE_REVOKED, now},
+                     {Q_PURGE_EVENTS, now - STORE_SIGN_IN_LIFE}};
         int r = 0;
 
         for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {

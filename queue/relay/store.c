@@ -45,6 +45,13 @@ static const char schema[] =
         " problem TEXT, handed INTEGER, received INTEGER, answered INTEGER, PRIMARY KEY(tenant, id)) WITHOUT "
         "ROWID;"
         "CREATE INDEX IF NOT EXISTS sign_in_at ON sign_in(at);"
+        "CREATE TABLE IF NOT EXISTS revoked(serial TEXT PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL, "
+        "not_after INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS quarantine(tenant TEXT NOT NULL, id TEXT NOT NULL, since INTEGER NOT NULL, "
+        "why TEXT NOT NULL, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS event(n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, at INTEGER NOT NULL, "
+        "name TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL);"
+        "CREATE INDEX IF NOT EXISTS event_of ON event(tenant, n);"
         "COMMIT;";
 
 static const char *const texts[Q_COUNT_] = {
@@ -80,6 +87,23 @@ static const char *const texts[Q_COUNT_] = {
         [Q_PURGE_TOKENS] = "DELETE FROM token WHERE expires<?",
         [Q_PURGE_IDENTITIES] = "UPDATE connector SET kid=NULL, jwk=NULL, proof=NULL WHERE since<?",
         [Q_PURGE_CERTIFICATES] = "DELETE FROM certificate WHERE not_after<?",
+        [Q_PURGE_REVOKED] = "DELETE FROM revoked WHERE not_after<?",
+        [Q_PURGE_EVENTS] = "DELETE FROM event WHERE at<?",
+        [Q_CONNECTORS] = "SELECT c.id, c.name, c.kid, c.enrolled, c.since, (SELECT COUNT(*) FROM certificate s WHERE "
+                         "s.tenant=c.tenant AND s.id=c.id AND s.serial NOT IN (SELECT serial FROM revoked)), (SELECT "
+                         "MAX(not_after) FROM certificate s WHERE s.tenant=c.tenant AND s.id=c.id AND s.serial NOT IN "
+                         "(SELECT serial FROM revoked)), (SELECT why FROM quarantine q WHERE q.tenant=c.tenant AND "
+                         "q.id=c.id) FROM connector c WHERE c.tenant=? ORDER BY c.name, c.enrolled",
+        [Q_REVOKE] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=? "
+                     "AND id=?",
+        [Q_REVOKED] = "SELECT COUNT(*) FROM revoked WHERE serial=?",
+        [Q_QUARANTINE] = "INSERT OR IGNORE INTO quarantine VALUES(?,?,?,?)",
+        [Q_QUARANTINED] = "SELECT COUNT(*) FROM quarantine WHERE tenant=? AND id=?",
+        [Q_RELEASE] = "DELETE FROM quarantine WHERE tenant=? AND id=?",
+        [Q_EVENT_ADD] = "INSERT INTO event(tenant, at, name, id, text) VALUES(?,?,?,?,?)",
+        [Q_EVENT_TRIM] = "DELETE FROM event WHERE tenant=? AND n<=(SELECT n FROM event WHERE tenant=?1 ORDER BY n DESC "
+                         "LIMIT 1 OFFSET 1000)",
+        [Q_EVENTS] = "SELECT at, name, id, text FROM event WHERE tenant=? ORDER BY n DESC LIMIT 200",
         [Q_VERSION] = "PRAGMA data_version",
 };
 

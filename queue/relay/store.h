@@ -84,6 +84,36 @@ typedef void store_connector_fn(void *arg, const struct store_connector *c);
 /* Those that have posted an identity. */
 int store_identities(struct store *store, const char *tenant, store_connector_fn *fn, void *arg);
 
+/* ---- what was decided about connectors (store-decided.c) ---- */
+struct store_listed {
+        struct store_connector connector;
+        int64_t certificates;     /* that live and are not revoked */
+        int64_t not_after;        /* the last of them; 0: none */
+        char quarantine[256];     /* why; "" : it is in none */
+};
+typedef void store_listed_fn(void *arg, const struct store_listed *c);
+/* All that ever enrolled, by name. */
+int store_connectors(struct store *store, const char *tenant, store_listed_fn *fn, void *arg);
+/* Revokes every certificate that the connector has. How many; -errno. */
+int store_revoke(struct store *store, const char *tenant, const char *id);
+/* 1, 0, -errno. */
+int store_is_revoked(struct store *store, const char *serial);
+/* 1: it is in quarantine from now on, 0: it was already. */
+int store_quarantine(struct store *store, const char *tenant, const char *id, const char *why, int64_t now);
+int store_is_quarantined(struct store *store, const char *tenant, const char *id);
+/* 1: it is out, 0: it was in none. */
+int store_release(struct store *store, const char *tenant, const char *id);
+
+struct store_event {
+        int64_t at;
+        char name[32], id[ID_MAX + 1], text[600];
+};
+/* The newest 1000 of a tenant are kept, for STORE_SIGN_IN_LIFE. */
+int store_event_add(struct store *store, const char *tenant, const struct store_event *event);
+typedef void store_event_fn(void *arg, const struct store_event *event);
+/* The newest 200, the newest first. */
+int store_events(struct store *store, const char *tenant, store_event_fn *fn, void *arg);
+
 /* ---- rosters ---- */
 int store_roster_put(struct store *store, const char *tenant, uint64_t seq, const char *jws, int64_t now);
 /* -ENOENT. Appends the text. */

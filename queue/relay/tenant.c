@@ -69,6 +69,7 @@ static int tenant_load(struct relay *relay, const char *name, struct tenant **re
         memcpy(t->pin, row.pin, sizeof(t->pin));
         TAILQ_INIT(&t->announced);
         TAILQ_INIT(&t->sessions);
+        TAILQ_INIT(&t->lineages);
         t->tokens = (double)relay->config.sign_in_burst;
         t->tokens_at = loop_now(relay->loop);
         r = read_secrets(relay, t);
@@ -113,6 +114,7 @@ struct tenant *tenant_free(struct tenant *tenant)
         if (!tenant)
                 return NULL;
         LIST_REMOVE(tenant, entry);
+        clones_forget(tenant);
         while ((a = TAILQ_FIRST(&tenant->announced)))
                 announced_free(tenant, a);
         roster_free(tenant->roster);
@@ -220,6 +222,17 @@ void tenant_expire_statements(const struct relay *relay, struct tenant *t)
         for (a = TAILQ_FIRST(&t->announced); a; a = next) {
                 next = TAILQ_NEXT(a, entry);
                 if (a->statement->exp <= now)
+                        announced_free(t, a);
+        }
+}
+
+void tenant_forget_statement(struct tenant *t, const char *connector)
+{
+        struct announced *a, *next;
+
+        for (a = TAILQ_FIRST(&t->announced); a; a = next) {
+                next = TAILQ_NEXT(a, entry);
+                if (strcmp(a->connector, connector) == 0)
                         announced_free(t, a);
         }
 }

@@ -84,7 +84,7 @@ static X509 *issue(const struct key *key, uint64_t days)
 
         assert_int_equal(ca_request_parse(&request, text, strlen(text), T, &err), 0);
         assert_string_equal(request.id, ID);
-        assert_int_equal(ca_issue(ca, &request, T, days, now, &cert), 0);
+        assert_int_equal(ca_issue(ca, &request, T, (int64_t)days * 86400, now, &cert), 0);
         ca_request_clear(&request);
         free(text);
         return cert;

@@ -1,0 +1,120 @@
+/*
+ * `postern tenant events` and `postern tenant release`: what the relay noted of connectors, and the answer to it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "connector/base/text.h"
+#include "connector/cli/cli.h"
+#include "connector/cli/folder.h"
+#include "connector/cli/tenant-store.h"
+#include "connector/cli/trace.h"
+#include "connector/cli/view.h"
+
+static struct {
+        const char *dir, *relay, *ca_file, *admin_secret_file;
+} o;
+
+static const struct cli_option options[] = {
+        {"dir", "DIR", &o.dir, NULL, "the key's folder (~/.config/postern/tenant)"},
+        {"relay", "URL", &o.relay, NULL, "the relay (else the remembered one)"},
+        {"admin-secret-file", "FILE", &o.admin_secret_file, NULL, "what `postern-relay tenant add` printed"},
+        {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
+        {0},
+};
+
+static int open_store(struct tenant_store *s, struct error *err)
+{
+        static char *fallback;
+        int r;
+
+        if (!o.dir)
+                o.dir = fallback = folder_default("tenant");
+        if (!o.dir)
+                return error_fail(err, -EINVAL, "HOME is not set: name the folder with --dir");
+        r = tenant_store_open(s, o.dir, err);
+        if (r == 0 && ((o.relay && text_set(&s->relay, o.relay) < 0) ||
+                       (o.admin_secret_file && text_set(&s->admin_secret_file, o.admin_secret_file) < 0) ||
+                       (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0)))
+                r = error_fail(err, -ENOMEM, "out of memory");
+        return r;
+}
+
+static void print_events(const json_t *list)
+{
+        const json_t *e;
+        size_t i;
+
+        json_array_foreach (list, i, e) {
+                char when[32];
+
+                view_time(view_number(e, "at", 0), when, sizeof(when));
+                (void)printf("%s  ", when);
+                cli_print_text(stdout, view_text(e, "event"));
+                (void)printf("  ");
+                cli_print_text(stdout, view_text(e, "connector"));
+                (void)printf("\n    ");
+                cli_print_text(stdout, view_text(e, "text"));
+                (void)fputc('\n', stdout);
+        }
+        if (json_array_size(list) == 0)
+                (void)printf("Nothing happened in the last 30 days.\n");
+}
+
+int cmd_tenant_events(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "events",
+                .about = "Shows what the relay noted of the tenant's connectors in the last 30 days: new\n"
+                         "ones that ask for approval, one identity on two machines, revocations.\n",
+                .options = options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        _cleanup_(tenant_store_clear) struct tenant_store s = {0};
+        json_auto_t *list = NULL;
+        struct error err = {""};
+        char **words;
+        int code = cli_parse(cli, &usage, argc, argv, &words);
+
+        if (code >= 0)
+                return code;
+        if (open_store(&s, &err) < 0 || tenant_events(&s, &list, &err) < 0)
+                return cli_error(cli, "%s", err.text);
+        if (cli->json)
+                view_print_json(list);
+        else
+                print_events(list);
+        return CLI_OK;
+}
+
+int cmd_tenant_release(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "release",
+                .words = "ID",
+                .min_words = 1,
+                .max_words = 1,
+                .about = "Lets a connector out of the quarantine that the relay put it into because its\n"
+                         "identity ran on two machines (`postern tenant events`). End the copy first. If\n"
+                         "somebody else may have copied its key, do not: run `postern tenant remove` and\n"
+                         "enrol it anew.\n",
+                .options = options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        _cleanup_(tenant_store_clear) struct tenant_store s = {0};
+        struct error err = {""};
+        char **words;
+        int code = cli_parse(cli, &usage, argc, argv, &words);
+
+        if (code >= 0)
+                return code;
+        if (!id_valid(words[0], strlen(words[0])))
+                return cli_usage_error(cli, "'%s' is not the id of a connector", words[0]);
+        if (open_store(&s, &err) < 0 || tenant_release(&s, words[0], &err) < 0)
+                return cli_error(cli, "%s", err.text);
+        (void)printf("%s gets work again.\n", words[0]);
+        return CLI_OK;
+}

@@ -1,0 +1,22 @@
+/*
+ * Internal to the relay's command line: what its words share.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "queue/relay/cli.h"
+#include "queue/relay/store.h"
+
+/* Print to standard error, and give the exit status. */
+int cli_complain(const char *what, const char *why);
+int cli_misused(const char *what, const char *why);
+int cli_store_failed(struct store *store, int code);
+/* Takes the reference. */
+int cli_print_json(json_t *json);
+/* Exit status 0 when the tenant exists. */
+int cli_need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant);
+
+/* cli-connector.c */
+int run_connector(const struct relay_cli *cli, struct store *store, int argc, char **argv);
+int run_event(const struct relay_cli *cli, struct store *store, int argc, char **argv);

@@ -1,0 +1,233 @@
+/*
+ * Copies of one identity: a copied disk, a restored snapshot, two hosts made from one image.
+ *
+ * Each start of a connector has a boot id of its own, and no boot comes back once another has been there. So
+ * two boots side by side for longer than a restart needs, one that comes back, or one boot with two streams that
+ * both go on are two machines with one key. Both then get no work, and services hear nothing of their keys, until
+ * an admin has decided. The relay is believed in nothing by this: it only keeps work away.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "queue/relay/relay.h"
+
+#define OVERLAP_MS 30000
+#define RETURN_MS 5000 /* a boot that is seen again so long after another came */
+#define LINEAGES_MAX 1024
+#define BOOTS_MAX 4
+
+/* The boots of one connector, the newest first. */
+struct lineage {
+        TAILQ_ENTRY(lineage) entry;
+        char connector[ID_MAX + 1];
+        bool quarantined;
+        struct {
+                char boot[BOOT_LEN + 1];
+                char peer[64];
+                uint64_t first;
+        } boots[BOOTS_MAX];
+};
+
+void relay_event(struct relay *relay, const char *tenant, const char *name, const char *id, const char *fmt, ...)
+{
+        struct store_event event = {.at = loop_wall(relay->loop)};
+        va_list ap;
+
+        (void)snprintf(event.name, sizeof(event.name), "%s", name);
+        (void)snprintf(event.id, sizeof(event.id), "%s", id);
+        va_start(ap, fmt);
+        (void)vsnprintf(event.text, sizeof(event.text), fmt, ap);
+        va_end(ap);
+        log_warning("event", KV_S("event", name), KV_S("tenant", tenant), KV_S("connector", id),
+                    KV_S("text", event.text));
+        if (store_event_add(relay->store, tenant, &event) < 0)
+                log_error("event_not_stored", KV_S("why", store_why(relay->store)));
+}
+
+/* ---- boots ---- */
+
+static struct lineage *lineage_of(struct tenant *t, const char *connector)
+{
+        struct lineage *l;
+
+        TAILQ_FOREACH (l, &t->lineages, entry)
+                if (strcmp(l->connector, connector) == 0)
+                        return l;
+        if (t->n_lineages >= LINEAGES_MAX) {
+                l = TAILQ_LAST(&t->lineages, lineage_list);
+                TAILQ_REMOVE(&t->lineages, l, entry);
+                memset(l, 0, sizeof(*l));
+        } else {
+                l = calloc(1, sizeof(*l));
+                t->n_lineages += l != NULL;
+        }
+        if (!l)
+                return NULL;
+        memcpy(l->connector, connector, strnlen(connector, ID_MAX));
+        TAILQ_INSERT_HEAD(&t->lineages, l, entry);
+        return l;
+}
+
+/* ---- quarantine ---- */
+
+static void shut(struct tenant *t, const char *connector, bool quarantined)
+{
+        struct session *s;
+
+        TAILQ_FOREACH (s, &t->sessions, entry)
+                if (strcmp(s->connector, connector) == 0)
+                        dispatch_link_quarantine(s->link, quarantined);
+}
+
+static void quarantine(struct session *s, const char *why)
+{
+        struct relay *relay = s->relay;
+        struct lineage *l = lineage_of(s->tenant, s->connector);
+        int r = store_quarantine(relay->store, s->tenant->name, s->connector, why, loop_wall(relay->loop));
+
+        shut(s->tenant, s->connector, true);
+        if (l)
+                l->quarantined = true;
+        if (r < 0)
+                log_error("quarantine_not_stored", KV_S("why", store_why(relay->store)));
+        else if (r > 0)
+                relay_event(relay, s->tenant->name, "connector_runs_twice", s->connector,
+                            "%s; both get no work until an admin decides: `postern tenant remove` and a new enrolment "
+                            "if the key was copied, else end the copy and `postern tenant release %s`",
+                            why, s->connector);
+}
+
+/* Remembers the boot; true when it was the newest once and is no longer. */
+static bool comes_back(struct lineage *l, const struct session *s)
+{
+        const uint64_t now = loop_now(s->relay->loop);
+
+        for (size_t i = 0; i < BOOTS_MAX; i++)
+                if (strcmp(l->boots[i].boot, s->boot) == 0)
+                        return i > 0 && now - l->boots[0].first >= RETURN_MS;
+        memmove(&l->boots[1], &l->boots[0], sizeof(l->boots) - sizeof(l->boots[0]));
+        memcpy(l->boots[0].boot, s->boot, sizeof(l->boots[0].boot));
+        memcpy(l->boots[0].peer, s->peer, sizeof(l->boots[0].peer));
+        l->boots[0].first = now;
+        return false;
+}
+
+void clones_check_in(struct session *s)
+{
+        struct lineage *l = lineage_of(s->tenant, s->connector);
+        const bool quarantined = store_is_quarantined(s->relay->store, s->tenant->name, s->connector) == 1;
+        char why[256];
+
+        if (quarantined)
+                dispatch_link_quarantine(s->link, true);
+        if (l)
+                l->quarantined = quarantined;
+        if (!l || !comes_back(l, s))
+                return;
+        (void)snprintf(why, sizeof(why), "one identity runs on two machines: a start from %s came back after one from %s",
+                       s->peer, l->boots[0].peer);
+        quarantine(s, why);
+}
+
+/* Both have been there for longer than a restart, or a change of certificates, takes. */
+static bool side_by_side(const struct session *a, const struct session *b, uint64_t now)
+{
+        const bool same_boot = strcmp(a->boot, b->boot) == 0;
+
+        return a != b && strcmp(a->connector, b->connector) == 0 && now - a->began >= OVERLAP_MS &&
+               now - b->began >= OVERLAP_MS && (!same_boot || a->superseded || b->superseded);
+}
+
+void clones_look(struct session *s)
+{
+        const uint64_t now = loop_now(s->relay->loop);
+        const struct session *other;
+        char why[256];
+
+        if (now - s->began < OVERLAP_MS || s->tenant->n_sessions < 2)
+                return;
+        TAILQ_FOREACH (other, &s->tenant->sessions, entry) {
+                if (!side_by_side(s, other, now))
+                        continue;
+                (void)snprintf(why, sizeof(why), "one identity runs on two machines: from %s and from %s", s->peer,
+                               other->peer);
+                quarantine(s, why);
+                return;
+        }
+}
+
+void clones_forget(struct tenant *t)
+{
+        struct lineage *l;
+
+        while ((l = TAILQ_FIRST(&t->lineages))) {
+                TAILQ_REMOVE(&t->lineages, l, entry);
+                free(l);
+        }
+}
+
+/* ---- what was decided meanwhile ---- */
+
+static void refresh_session(struct relay *relay, struct session *s)
+{
+        if (store_is_revoked(relay->store, s->serial) == 1) {
+                session_drop(s, "its certificate was revoked");
+                return;
+        }
+        dispatch_link_quarantine(s->link,
+                                 store_is_quarantined(relay->store, s->tenant->name, s->connector) == 1);
+}
+
+/*
+ * Out of quarantine it begins anew: its boots are forgotten, so that the one which stays is no surprise, and so is
+ * what the copy announced, which may be younger than what is true; the links come back and say it again.
+ */
+static void let_out(struct tenant *t, const char *connector)
+{
+        struct session *s;
+
+        tenant_forget_statement(t, connector);
+        TAILQ_FOREACH (s, &t->sessions, entry)
+                if (strcmp(s->connector, connector) == 0)
+                        session_drop(s, "out of quarantine: it begins anew");
+}
+
+static void look_at_released(struct relay *relay, struct tenant *t)
+{
+        struct lineage *l;
+
+        TAILQ_FOREACH (l, &t->lineages, entry) {
+                const bool now = store_is_quarantined(relay->store, t->name, l->connector) == 1;
+
+                if (l->quarantined && !now) {
+                        memset(l->boots, 0, sizeof(l->boots));
+                        let_out(t, l->connector);
+                }
+                l->quarantined = now;
+        }
+}
+
+void clones_released(struct relay *relay)
+{
+        struct session *s;
+        struct tenant *t;
+
+        LIST_FOREACH (t, &relay->tenants, entry) {
+                TAILQ_FOREACH (s, &t->sessions, entry)
+                        refresh_session(relay, s);
+                look_at_released(relay, t);
+        }
+}
+
+void clones_refresh(struct relay *relay)
+{
+        const int64_t version = store_version(relay->store);
+
+        if (version == relay->refreshed)
+                return;
+        relay->refreshed = version;
+        clones_released(relay);
+}

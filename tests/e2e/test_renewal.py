@@ -1,0 +1,166 @@
+"""The transport certificate is renewed while sign-ins run, and none is lost; also through a proxy; one that has expired says what to do."""
+import json
+import os
+import socket
+import subprocess
+import threading
+import unittest
+
+from e2e import SiteTest, main, wait_for
+
+LIFE_S = 60  # certificates of a minute: due after 40 s
+
+
+class Proxy(threading.Thread):
+    """CONNECT and nothing else, counting what it was asked for."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.url = f'http://127.0.0.1:{self.listener.getsockname()[1]}'
+        self.connects = 0
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        head = b''
+        while b'\r\n\r\n' not in head:
+            part = client.recv(4096)
+            if not part:
+                return
+            head += part
+        host, port = head.split()[1].decode().rsplit(':', 1)
+        self.connects += 1
+        server = socket.create_connection((host, int(port)))
+        client.sendall(b'HTTP/1.1 200 OK\r\n\r\n')
+        back = threading.Thread(target=self.copy, args=(server, client), daemon=True)
+        back.start()
+        self.copy(client, server)
+        back.join()
+        client.close()
+        server.close()
+
+    @staticmethod
+    def copy(source, to):
+        try:
+            while data := source.recv(65536):
+                to.sendall(data)
+        except OSError:
+            pass
+        for s in (source, to):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Renewal(SiteTest):
+    CONNECTORS = []
+    RELAY = {'certificate_minutes': 1}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.proxy = Proxy()
+        cls.proxy.start()
+        cls.addClassCleanup(cls.proxy.listener.close)
+        cls.site.add_connector('direct', 'ldap').up()
+        cls.site.add_connector('proxied', 'ldap', extra=f'proxy = {cls.proxy.url}\n').up()
+
+    def log_text(self, connector):
+        with open(os.path.join(connector.dir, 'log'), encoding='utf-8') as f:
+            return f.read()
+
+    def renewals(self, connector):
+        return self.log_text(connector).count('certificate.renewed')
+
+    def not_after(self, connector):
+        done = subprocess.run(['openssl', 'x509', '-noout', '-enddate', '-in', os.path.join(connector.state, 'transport.pem')],
+                              check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def load(self, connector, stop, seen):
+        user, password, _ = self.account('GOOD1')
+        while not stop.is_set():
+            seen.append(self.site.sign_in(user, password, connector=connector.id)[1])
+
+    def test_a_no_sign_in_is_lost(self):
+        connectors = list(self.site.connectors.values())
+        before = {c.name: self.not_after(c) for c in connectors}
+        status = json.loads(connectors[0].postern('status', '--json', check=False).stdout)
+        link = status['parts']['link']['value']
+        self.assertLess(link['certificate_renewal'], link['certificate_expires'])
+        stop, seen = threading.Event(), {c.name: [] for c in connectors}
+        threads = [threading.Thread(target=self.load, args=(c, stop, seen[c.name])) for c in connectors for _ in range(2)]
+        for t in threads:
+            t.start()
+        try:
+            wait_for('both have renewed twice', lambda: all(c.daemon.check() and self.renewals(c) >= 2 for c in connectors),
+                     2 * LIFE_S + 20)
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        for c in connectors:
+            verdicts = seen[c.name]
+            bad = [v for v in verdicts if v['verdict'] != 'accepted']
+            print(f'{c.name}: {len(verdicts)} sign-ins, {self.renewals(c)} renewals, {len(bad)} not accepted')
+            self.assertEqual(bad, [])
+            self.assertGreater(len(verdicts), 50)
+            self.assertNotEqual(self.not_after(c), before[c.name])
+            # key and certificate in one file of root's alone, and the key is a new one
+            path = os.path.join(c.state, 'transport.pem')
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+            self.assertFalse(os.path.exists(os.path.join(c.state, 'transport.key')))
+            with open(path, encoding='ascii') as f:
+                self.assertIn('PRIVATE KEY', f.read())
+        self.assertGreaterEqual(self.proxy.connects, 3)
+        self.assertNotIn('connector_runs_twice', self.site.postern('tenant', 'events', *self.site.tenant_options()))
+
+    def test_b_starts_with_the_renewed_one(self):
+        c = self.site.connectors['direct']
+        c.daemon.stop()
+        c.start()
+        c.wait_ready()
+        self.site.postern('enroll', '--renew', '--state-dir', c.state)
+        c.daemon.stop()
+        c.start()
+        c.wait_ready()
+
+    def test_c_expired(self):
+        """Off for longer than its certificate lives: said so, and mended by a token without a new approval."""
+        c = self.site.connectors['direct']
+        c.daemon.stop()
+        def ended():
+            done = subprocess.run(['openssl', 'x509', '-noout', '-checkend', '0', '-in', os.path.join(c.state, 'transport.pem')],
+                                  capture_output=True, check=False)
+            return done.returncode == 1
+        wait_for('the certificate ends', ended, LIFE_S + 10)
+        c.start()
+        def said():
+            text = ' '.join(c.postern('status', check=False).stdout.split())
+            return 'postern enroll --again' in text and 'set the clock' in text
+        wait_for('status says what to do', said)
+        self.assertEqual(self.site.postern('enroll', '--renew', '--state-dir', c.state, check=False).returncode, 1)
+        token = os.path.join(c.dir, 'token')
+        with open(token, 'w', encoding='ascii') as f:
+            f.write(self.site.token('direct'))
+        self.site.postern('enroll', '--again', '--token-file', token, '--state-dir', c.state)
+        c.daemon.stop()
+        c.start()
+        c.wait_ready()
+        user, password, _ = self.account('GOOD1')
+        self.assertEqual(self.site.sign_in(user, password, connector=c.id)[1]['verdict'], 'accepted')
+        self.assertEqual(self.site.postern('enroll', '--again', '--token-file', token, '--state-dir', c.state, check=False).returncode, 1)
+
+
+if __name__ == '__main__':
+    if os.geteuid() != 0:
+        raise unittest.SkipTest('reading the state folder of a connector needs root')
+    main()
