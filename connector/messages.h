@@ -10,7 +10,7 @@ enum frame_type {
         FRAME_CONFIG = 1, /* fd: the checked config file's text */
         FRAME_FILE,       /* TAG_NAME (one of FILE_*), fd: opened key file or state file */
         FRAME_PEER,       /* TAG_NAME: "link" | "validator" | "ledger", fd: one end of a new pair; replaces an older one */
-        FRAME_START,      /* TAG_BOOT, TAG_CONNECTOR_ID: all is there, begin */
+        FRAME_START,      /* TAG_BOOT, TAG_CONNECTOR_ID, TAG_SEQ (ms that rise within the boot): all is there, begin */
         FRAME_DRAIN,      /* TAG_BUDGET: take no new work, finish what runs within this time, then FRAME_DRAINED */
         FRAME_SHARE,      /* TAG_NAME (state key), TAG_TEXT: something for `postern status` */
         FRAME_STORED,     /* to the link: what FRAME_CERTIFICATE brought is on disk; TAG_WHY: it is not */

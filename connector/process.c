@@ -79,6 +79,7 @@ static int take_start(struct process *p, const struct msg_in *m, struct error *e
                 return error_fail(err, -EBADMSG,
                                   "the supervisor sent a start that is out of order or incomplete");
         p->started = true;
+        p->seq = msg_get_u64(m, TAG_SEQ, 0);
         return p->ops->start ? p->ops->start(p->arg, boot, id, err) : 0;
 }
 

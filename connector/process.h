@@ -73,6 +73,7 @@ struct process {
         struct loop *loop;
         struct config *config; /* NULL before the first FRAME_CONFIG */
         bool started, ready, draining;
+        uint64_t seq; /* from the start on: ms that rise over the processes of one boot, whatever the clock does */
 
         /* private */
         bool failed; /* process_stop was called with a failure; frames are not looked at any more */

@@ -242,6 +242,9 @@ int child_begin(struct child *child)
 
         msg_begin(&m, FRAME_START);
         msg_str(&m, TAG_BOOT, child->supervisor->boot);
+        /* where the clock was when the boot began, and what has passed since by one that nobody sets */
+        msg_u64(&m, TAG_SEQ, (uint64_t)child->supervisor->boot_wall * 1000 +
+                                     (loop_now(child->supervisor->loop) - child->supervisor->boot_at));
         msg_str(&m, TAG_CONNECTOR_ID, child->supervisor->connector_id);
         return ipc_send(child->control, &m);
 }

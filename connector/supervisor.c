@@ -446,6 +446,8 @@ static int make_boot(struct supervisor *s)
         if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
                 return -EIO;
         b64u_encode_to(s->boot, bytes, sizeof(bytes));
+        s->boot_wall = loop_wall(s->loop);
+        s->boot_at = loop_now(s->loop);
         return 0;
 }
 

@@ -79,6 +79,8 @@ struct supervisor {
         int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
         struct holder *holders; /* HOLDER_N */
         char boot[32];
+        int64_t boot_wall; /* s since the epoch, and the loop's time, when boot was drawn */
+        uint64_t boot_at;
         char connector_id[ID_MAX + 1];
 };
 

@@ -43,8 +43,8 @@ static const struct cli_option options[] = {
         {"state-dir", "DIR", &o.state_dir, NULL, "where keys are kept (" STATE_DIR ")"},
         {"identity-key", "URI", &o.identity_key, NULL, "key in hardware: pkcs11:..., tpm2:, handle:0x..."},
         {"transport-key", "URI", &o.transport_key, NULL, "the same for the transport key"},
-        {"renew", NULL, NULL, &o.renew, "renew the transport certificate now (posternd does it by itself)"},
-        {"again", NULL, NULL, &o.again, "a new transport certificate by a new token, same identity"},
+        {"renew", NULL, NULL, &o.renew, "renew the transport certificate now"},
+        {"again", NULL, NULL, &o.again, "a new certificate by a new token"},
         {0},
 };
 

@@ -66,11 +66,18 @@ void bridge_event(struct bridge *b, const char *name, const char *text)
         to_ledger(b, &m);
 }
 
+/* What TLS says of a certificate that has ended, or of a wrong clock, is short. */
+static const char *why_down(const struct bridge *b, char *flaw, size_t cap)
+{
+        return b->why != LINK_UP && renewal_flaw(b->renewal, flaw, cap) ? flaw : b->detail;
+}
+
 void bridge_send_status(struct bridge *b)
 {
+        char flaw[ERROR_TEXT_MAX];
         json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "relay", b->relay,
                                  "state", b->why == LINK_UP ? "up" : "down", "why", down_text(b->why),
-                                 "detail", b->detail, "since", (json_int_t)b->since, "certificate_expires",
+                                 "detail", why_down(b, flaw, sizeof(flaw)), "since", (json_int_t)b->since, "certificate_expires",
                                  (json_int_t)b->cert_expires, "certificate_renewal",
                                  (json_int_t)(b->held ? 0 : renewal_next(b->renewal)), "certificate_why",
                                  renewal_why(b->renewal), "in_roster", b->in_roster, "clock_ahead",
@@ -170,12 +177,8 @@ static void on_state(void *arg, enum link_down why, const char *detail)
 {
         struct bridge *b = arg;
         bool up = why == LINK_UP;
-        char flaw[ERROR_TEXT_MAX];
         struct msg_out m;
 
-        /* what TLS says of it is short */
-        if (!up && why != LINK_DOWN_STOPPED && renewal_flaw(b->renewal, flaw, sizeof(flaw)))
-                detail = flaw;
         b->why = why;
         wire_text_cut(b->detail, sizeof(b->detail), detail, strlen(detail));
         if (up != b->was_up || b->since == 0)

@@ -89,15 +89,11 @@ const char *renewal_clock_flaw(int64_t not_before, int64_t not_after, int64_t no
         date_text(now, here);
         if (now < not_before)
                 (void)snprintf(out, cap,
-                               "the clock of this host says %s, but its transport certificate was made after %s: set "
-                               "the clock",
-                               here, from);
-        else if (now > not_after)
+                               "this host's clock says %s, but its certificate was made at %s: set the clock", here, from);
+        else if (now >= not_after)
                 (void)snprintf(out, cap,
-                               "the transport certificate ended at %s, and the clock of this host says %s: if that is "
-                               "not today, set the clock; else the connector was off for too long to renew it: get a "
-                               "token (postern-relay token TENANT NAME), run postern enroll --again --token-file FILE, "
-                               "then start posternd again (no new approval is needed)",
+                               "the transport certificate ended %s, the clock says %s: set the clock if that is wrong, "
+                               "else: postern enroll --again --token-file FILE, with a new token, and restart",
                                to, here);
         else
                 return NULL;

@@ -2,35 +2,24 @@
  * Encryption keys and their statements.
  *
  * Invariant: keys[0] is the newest and the one that every new statement offers first; a key is freed (its
- * scalar wiped by OpenSSL's secure heap) at its exp + ENCKEY_GRACE. A statement never outlives the keys in
- * it. seq rises with every statement and starts from the clock, so that a restarted validator under the same
- * boot goes on above its predecessor.
+ * scalar wiped by OpenSSL's secure heap) at its exp + ENCKEY_GRACE, or when that much time has passed by a clock
+ * that nobody sets. A statement never outlives the keys in it. seq rises with every statement and begins where the
+ * supervisor says, so that a restarted validator under the same boot goes on above its predecessor.
  */
 #include "connector/validator/enckeys.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "connector/base/text.h"
 
-/* Milliseconds, so that a validator that was started again within a second, under the same boot, begins above the
- * one before: a relay ignores a statement whose seq is not higher. */
-static uint64_t wall_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_REALTIME, &t);
-        return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_id, const char *tenant,
-                 const char *boot)
+                 const char *boot, uint64_t seq)
 {
         if (strlen(boot) != BOOT_LEN)
                 return -EINVAL;
-        *e = (struct enckeys){.seq = wall_ms()};
+        *e = (struct enckeys){.seq = seq};
         memcpy(e->boot, boot, BOOT_LEN + 1);
         if (text_set(&e->connector_id, connector_id) < 0 || text_set(&e->tenant, tenant) < 0) {
                 enckeys_clear(e);
@@ -51,15 +40,15 @@ void enckeys_clear(struct enckeys *e)
         *e = (struct enckeys){0};
 }
 
-static void drop_old(struct enckeys *e, int64_t now)
+static void drop_old(struct enckeys *e, int64_t now, uint64_t now_ms)
 {
-        while (e->n > 0 && e->keys[e->n - 1].exp + ENCKEY_GRACE < now)
+        while (e->n > 0 && (e->keys[e->n - 1].exp + ENCKEY_GRACE < now || e->dies[e->n - 1] <= now_ms))
                 key_free(e->keys[--e->n].key);
 }
 
 /* Puts a fresh key in front; its nbf lies back by the tolerated skew so that a service with a slow clock
  * takes it. */
-static int add_key(struct enckeys *e, int64_t now, struct error *err)
+static int add_key(struct enckeys *e, int64_t now, uint64_t now_ms, struct error *err)
 {
         struct key *key;
         int r = key_generate(&key, err);
@@ -69,6 +58,8 @@ static int add_key(struct enckeys *e, int64_t now, struct error *err)
         if (e->n == ENCKEYS_MAX)
                 key_free(e->keys[--e->n].key);
         memmove(&e->keys[1], &e->keys[0], e->n * sizeof(e->keys[0]));
+        memmove(&e->dies[1], &e->dies[0], e->n * sizeof(e->dies[0]));
+        e->dies[0] = now_ms + (uint64_t)(ENCKEY_LIFE + STATEMENT_LIFE_MAX + ENCKEY_GRACE) * 1000;
         e->keys[0] = (struct statement_key){key, now - 120, now + ENCKEY_LIFE + STATEMENT_LIFE_MAX};
         e->n++;
         return 0;
@@ -113,16 +104,16 @@ static int draft(struct statement **ret_s, const struct enckeys *e, const struct
         return 0;
 }
 
-int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, bool renew,
+int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, uint64_t now_ms, bool renew,
                  struct error *err)
 {
         _cleanup_(statement_freep) struct statement *s = NULL;
         int r;
 
-        drop_old(e, now);
+        drop_old(e, now, now_ms);
         /* a clock that went back would leave keys from the future: start afresh */
         if (e->n == 0 || e->keys[0].nbf > now || e->keys[0].nbf + ENCKEY_LIFE < now) {
-                r = add_key(e, now, err);
+                r = add_key(e, now, now_ms, err);
                 if (r < 0)
                         return r;
                 renew = true;
@@ -132,7 +123,7 @@ int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t n
         r = draft(&s, e, names);
         if (r < 0)
                 return error_fail(err, r, "key statement: out of memory");
-        s->seq = e->seq + 1 > (uint64_t)now * 1000 ? e->seq + 1 : (uint64_t)now * 1000;
+        s->seq = e->seq + 1;
         r = statement_sign(s, e->identity, now, STATEMENT_LIFE_MAX, err);
         if (r < 0)
                 return r;

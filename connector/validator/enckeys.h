@@ -20,23 +20,27 @@ struct enckeys {
         uint64_t seq;
         size_t n;
         struct statement_key keys[ENCKEYS_MAX]; /* newest first */
+        uint64_t dies[ENCKEYS_MAX]; /* the loop's time, ms, when each is destroyed whatever the clock says by then */
         struct statement *statement;            /* the current one */
 };
 
-/* identity is referenced, the texts are copied. The first key and statement are made by enckeys_turn. */
+/*
+ * identity is referenced, the texts are copied. The first key and statement are made by enckeys_turn. seq: above
+ * that of every statement made before under this boot, by whichever process.
+ */
 int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_id, const char *tenant,
-                 const char *boot);
+                 const char *boot, uint64_t seq);
 void enckeys_clear(struct enckeys *e);
 /*
  * Makes and drops keys as time demands and signs a new statement when the old one is due or `renew` says that
- * its contents changed. names: the realms, suffixes and NetBIOS names to announce (borrowed). 1 when there is
+ * its contents changed. now: s since the epoch; now_ms: the loop's time, which nobody sets. names: the realms, suffixes and NetBIOS names to announce (borrowed). 1 when there is
  * a new statement, 0 when not.
  */
 struct enckeys_names {
         size_t n_realms, n_suffixes, n_netbios;
         const char *const *realms, *const *suffixes, *const *netbios;
 };
-int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, bool renew,
+int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, uint64_t now_ms, bool renew,
                  struct error *err);
 /* The private key with this kid while it may still open requests, else NULL. Borrowed. */
 const struct key *enckeys_find(const struct enckeys *e, const char *kid, int64_t now);

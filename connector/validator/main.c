@@ -281,7 +281,8 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
 
         if (r < 0)
                 return r;
-        r = enckeys_init(&v->keys, v->identity, v->enrolment.id, v->enrolment.tenant, boot);
+        r = enckeys_init(&v->keys, v->identity, v->enrolment.id, v->enrolment.tenant, boot,
+                         v->process.seq);
         if (r < 0)
                 return error_fail(err, r, "boot id %s is malformed", boot);
         validator_load_roster(v);

@@ -178,7 +178,8 @@ void validator_publish(struct validator *v, bool renew)
 
         if (!v->signins)
                 return;
-        if (enckeys_turn(&v->keys, &v->domains->names, loop_wall(v->process.loop), renew, &err) < 0)
+        if (enckeys_turn(&v->keys, &v->domains->names, loop_wall(v->process.loop), loop_now(v->process.loop), renew,
+                         &err) < 0)
                 log_error("keys.turn_failed", KV_S("why", err.text));
         send_state(v);
         send_status(v);

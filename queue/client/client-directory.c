@@ -43,6 +43,14 @@ static struct directory_entry *entry_of(struct directory *d, const struct roster
         return NULL;
 }
 
+/* Within a boot by seq, which no clock moves; between boots by the later iat. */
+static bool newer(const struct statement *s, const struct statement *old)
+{
+        if (strcmp(s->boot, old->boot) == 0)
+                return s->seq > old->seq;
+        return s->iat > old->iat || (s->iat == old->iat && s->seq > old->seq);
+}
+
 /* Puts a verified statement in, or in the place of an older one. The array has room for one entry per
  * statement. */
 static void take_statement(struct directory *d, const struct roster_member *connector, struct statement *s)
@@ -51,8 +59,7 @@ static void take_statement(struct directory *d, const struct roster_member *conn
 
         if (!e) {
                 d->entries[d->n++] = (struct directory_entry){connector, s, -1, 0, NULL};
-        } else if (s->iat > e->statement->iat ||
-                   (s->iat == e->statement->iat && s->seq > e->statement->seq)) {
+        } else if (newer(s, e->statement)) {
                 statement_free(e->statement);
                 e->statement = s;
         } else {

@@ -144,7 +144,7 @@ export async function verifyStatement(text, roster, now) {
   if (p.tenant !== roster.tenant || p.iss !== connector.id) throw new Refused('tenant', 'statement: of another tenant or connector');
   current(p, now);
   const seen = new Set();
-  const statement = { connector, iat: p.iat, seq: p.seq, exp: p.exp, keys: [] };
+  const statement = { connector, boot: p.boot, iat: p.iat, seq: p.seq, exp: p.exp, keys: [] };
   for (const list of ['realms', 'suffixes', 'netbios']) statement[list] = names(p[list]);
   for (const entry of array(p.keys, 1, 4)) statement.keys.push(await statementKey(entry, connector.kid, seen));
   return statement;
@@ -160,7 +160,7 @@ export async function openDirectory(text, expected) {
     try {
       const s = await verifyStatement(jws, roster, expected.now);
       const old = byKid.get(s.connector.kid);
-      if (!old || s.iat > old.iat || (s.iat === old.iat && s.seq > old.seq)) byKid.set(s.connector.kid, s);
+      if (!old || (s.boot === old.boot ? s.seq > old.seq : s.iat > old.iat || (s.iat === old.iat && s.seq > old.seq))) byKid.set(s.connector.kid, s);
     } catch (e) {
       if (!(e instanceof Refused)) throw e;
       refused += 1;

@@ -4,7 +4,8 @@
  * TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS forge statement KEY TENANT ID BOOT SEQ
  * ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE                          -> compact JWS made
  * AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge csr KEY
- * TENANT ID                                -> base64 PKCS#10
+ * TENANT ID                                -> base64 PKCS#10 forge open JWEFILE KEY...
+ * -> "opens" or "does not open", a line for each key
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +158,28 @@ static void make_csr(char **a)
         key_free(key);
 }
 
+/* Whether a sealed request is for this key, whichever recipient it may be. */
+static void try_open(int n, char **a)
+{
+        struct buffer text = BUFFER(1 << 20), plain = BUFFER_SECRET(1 << 20);
+        struct jwe jwe;
+
+        check(file_read(&text, a[0], &err));
+        check(jwe_parse(&jwe, text.data, text.len, &err));
+        for (int k = 1; k < n; k++) {
+                struct key *key = load(a[k]);
+                bool opens = false;
+
+                for (size_t i = 0; i < jwe.n; i++)
+                        opens = opens || jwe_open(&jwe, i, key, &plain, &err) == 0;
+                puts(opens ? "opens" : "does not open");
+                key_free(key);
+        }
+        jwe_clear(&jwe);
+        buffer_free(&text);
+        buffer_free(&plain);
+}
+
 int main(int argc, char **argv)
 {
         const char *word = argc > 1 ? argv[1] : "";
@@ -173,6 +196,8 @@ int main(int argc, char **argv)
                 make_seal(argc - 2, argv + 2);
         else if (strcmp(word, "csr") == 0 && argc == 5)
                 make_csr(argv + 2);
+        else if (strcmp(word, "open") == 0 && argc >= 4)
+                try_open(argc - 2, argv + 2);
         else
                 check(-1);
         return 0;

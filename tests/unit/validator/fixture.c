@@ -23,9 +23,8 @@ void fixture_make(struct fixture *f)
         assert_int_equal(roster_add(f->roster, false, CONNECTOR_ID, "c1", f->identity, &err), 0);
         assert_int_equal(roster_add(f->roster, true, SERVICE_ID, "portal", f->service, &err), 0);
         assert_int_equal(roster_sign(f->roster, f->tenant_key, NOW, 86400, &err), 0);
-        assert_int_equal(enckeys_init(&f->keys, f->identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA"),
-                         0);
-        assert_int_equal(enckeys_turn(&f->keys, &names, NOW, false, &err), 1);
+        assert_int_equal(enckeys_init(&f->keys, f->identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA", 1), 0);
+        assert_int_equal(enckeys_turn(&f->keys, &names, NOW, (uint64_t)NOW * 1000, false, &err), 1);
 }
 
 void fixture_clear(struct fixture *f)

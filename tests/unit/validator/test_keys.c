@@ -28,39 +28,54 @@ static void test_statement_renewal(void **state)
         (void)state;
         fixture_make(&f);
         seq = f.keys.seq;
-        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW - 1, false, NULL), 0);
-        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, false, NULL), 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW - 1, (uint64_t)(NOW + STATEMENT_RENEW - 1) * 1000, false, NULL), 0);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, (uint64_t)(NOW + STATEMENT_RENEW) * 1000, false, NULL), 1);
         assert_true(f.keys.seq > seq);
         assert_int_equal(f.keys.n, 1);
         seq = f.keys.seq;
-        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, true, NULL), 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, (uint64_t)(NOW + STATEMENT_RENEW) * 1000, true, NULL), 1);
         assert_true(f.keys.seq > seq);
         fixture_clear(&f);
 }
 
-/* Of a validator that is started again at once, within the second and under the same boot, the statement is the newer one:
- * a relay that ignored it would go on giving out a key that nobody holds. */
-static void test_restart_within_a_second(void **state)
+/* A validator that is started again under the same boot goes on above the one before, whatever the clock did: a relay
+ * that ignored its statement would go on giving out a key that nobody holds. */
+static void test_restart_after_a_clock_step(void **state)
 {
         struct fixture f;
         struct enckeys again;
-        struct timespec began, now;
-        int64_t at = time(NULL);
 
         (void)state;
         fixture_make(&f);
         enckeys_clear(&f.keys);
-        assert_int_equal(enckeys_init(&f.keys, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA"), 0);
+        assert_int_equal(
+                enckeys_init(&f.keys, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA", 1000000), 0);
         for (int i = 0; i < 4; i++)
-                assert_int_equal(enckeys_turn(&f.keys, &names, at, true, NULL), 1);
-        clock_gettime(CLOCK_MONOTONIC, &began);
-        do { /* the least time that a start takes */
-                clock_gettime(CLOCK_MONOTONIC, &now);
-        } while ((now.tv_sec - began.tv_sec) * 1000000000L + now.tv_nsec - began.tv_nsec < 10000000L);
-        assert_int_equal(enckeys_init(&again, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA"), 0);
-        assert_int_equal(enckeys_turn(&again, &names, at, true, NULL), 1);
+                assert_int_equal(enckeys_turn(&f.keys, &names, NOW, 5000, true, NULL), 1);
+        assert_int_equal(f.keys.statement->seq, 1000004);
+        /* what the supervisor says 10 ms later; a day back by the clock */
+        assert_int_equal(
+                enckeys_init(&again, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA", 1000010), 0);
+        assert_int_equal(enckeys_turn(&again, &names, NOW - 86400, 5010, true, NULL), 1);
         assert_true(again.statement->seq > f.keys.statement->seq);
         enckeys_clear(&again);
+        fixture_clear(&f);
+}
+
+/* A clock that is set back every day does not keep a key alive. */
+static void test_keys_die_by_time_that_passed(void **state)
+{
+        const uint64_t life_ms = (uint64_t)(ENCKEY_LIFE + STATEMENT_LIFE_MAX + ENCKEY_GRACE) * 1000;
+        struct fixture f;
+        char first[KID_LEN + 1];
+
+        (void)state;
+        fixture_make(&f); /* at NOW * 1000 by the loop's time */
+        memcpy(first, key_kid(f.keys.keys[0].key), sizeof(first));
+        (void)enckeys_turn(&f.keys, &names, NOW, (uint64_t)NOW * 1000 + life_ms - 1, true, NULL);
+        assert_non_null(enckeys_find(&f.keys, first, NOW));
+        (void)enckeys_turn(&f.keys, &names, NOW, (uint64_t)NOW * 1000 + life_ms, true, NULL);
+        assert_null(enckeys_find(&f.keys, first, NOW));
         fixture_clear(&f);
 }
 
@@ -73,7 +88,7 @@ static void test_daily_key(void **state)
         (void)state;
         fixture_make(&f);
         memcpy(first, key_kid(f.keys.keys[0].key), sizeof(first));
-        assert_int_equal(enckeys_turn(&f.keys, &names, day2, false, NULL), 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, day2, (uint64_t)(day2) * 1000, false, NULL), 1);
         assert_int_equal(f.keys.n, 2);
         assert_string_not_equal(key_kid(f.keys.keys[0].key), first);
         assert_string_equal(key_kid(f.keys.statement->keys[0].key), key_kid(f.keys.keys[0].key));
@@ -81,7 +96,7 @@ static void test_daily_key(void **state)
         assert_non_null(enckeys_find(&f.keys, first, day2 + STATEMENT_LIFE_MAX));
         assert_null(enckeys_find(&f.keys, first, day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1));
         assert_int_equal(
-                enckeys_turn(&f.keys, &names, day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1, false, NULL), 1);
+                enckeys_turn(&f.keys, &names, day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1, (uint64_t)(day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1) * 1000, false, NULL), 1);
         assert_int_equal(f.keys.n, 1);
         assert_null(enckeys_find(&f.keys, first, NOW));
         fixture_clear(&f);
@@ -93,7 +108,7 @@ static void test_clock_back(void **state)
 
         (void)state;
         fixture_make(&f);
-        assert_int_equal(enckeys_turn(&f.keys, &names, NOW - 86400, false, NULL), 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW - 86400, (uint64_t)(NOW - 86400) * 1000, false, NULL), 1);
         assert_true(f.keys.keys[0].nbf <= NOW - 86400);
         fixture_clear(&f);
 }
@@ -203,7 +218,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_statement_renewal),
-                cmocka_unit_test(test_restart_within_a_second),
+                cmocka_unit_test(test_restart_after_a_clock_step),
+                cmocka_unit_test(test_keys_die_by_time_that_passed),
                 cmocka_unit_test(test_daily_key),
                 cmocka_unit_test(test_clock_back),
                 cmocka_unit_test(test_replay_cache),
