@@ -13,6 +13,7 @@
 #include "certs/jose.h"
 #include "connector/base/text.h"
 #include "connector/cli/folder.h"
+#include "queue/client/client.h"
 
 #define KEY_FILE "service.key"
 #define PUBLIC_FILE "service.pub.json"
@@ -32,12 +33,95 @@ static int write_public(const struct service_store *s, struct error *err)
 
 int service_store_save(const struct service_store *s, struct error *err)
 {
+        json_t *distrusted = s->n_distrusted ? json_array() : NULL;
+
+        for (size_t i = 0; i < s->n_distrusted; i++)
+                json_array_append_new(distrusted, json_string(s->distrusted[i]));
         return folder_write_json(s->dir, META_FILE,
-                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:I}", "v", 1, "id",
+                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:o*}", "v", 1, "id",
                                            s->id, "name", s->name, "relay", s->relay, "tenant", s->tenant,
                                            "pin", s->pin, "ca_file", s->ca_file, "secret_file",
-                                           s->secret_file, "roster_seq", (json_int_t)s->roster_seq),
+                                           s->secret_file, "roster_source", s->roster_source, "roster_seq",
+                                           (json_int_t)s->roster_seq, "distrusted", distrusted),
                                  0600, err);
+}
+
+static void forget_distrusted(struct service_store *s)
+{
+        for (size_t i = 0; i < s->n_distrusted; i++)
+                free(s->distrusted[i]);
+        free(s->distrusted);
+        s->distrusted = NULL;
+        s->n_distrusted = 0;
+}
+
+int service_store_set_distrusted(struct service_store *s, const char *const *kids, size_t n)
+{
+        char **list = calloc(n + 1, sizeof(*list));
+
+        for (size_t i = 0; list && i < n; i++) {
+                list[i] = strdup(kids[i]);
+                if (!list[i]) {
+                        while (i > 0)
+                                free(list[--i]);
+                        free(list);
+                        return -ENOMEM;
+                }
+        }
+        if (!list)
+                return -ENOMEM;
+        forget_distrusted(s);
+        s->distrusted = list;
+        s->n_distrusted = n;
+        return 0;
+}
+
+int service_store_distrust(struct service_store *s, const char *kid)
+{
+        const char **kids = calloc(s->n_distrusted + 1, sizeof(*kids));
+        bool there = false;
+        int r = -ENOMEM;
+
+        for (size_t i = 0; kids && i < s->n_distrusted; i++) {
+                kids[i] = s->distrusted[i];
+                there = there || strcmp(kids[i], kid) == 0;
+        }
+        if (kids)
+                kids[s->n_distrusted] = kid;
+        if (kids)
+                r = there ? 0 : service_store_set_distrusted(s, kids, s->n_distrusted + 1);
+        free(kids);
+        return r;
+}
+
+struct client_config service_store_client(const struct service_store *s, const char *bearer)
+{
+        return (struct client_config){.relay = s->relay,
+                                      .tenant = s->tenant,
+                                      .pin = s->pin,
+                                      .bearer = bearer,
+                                      .ca_file = s->ca_file,
+                                      .service_id = s->id,
+                                      .service_key = s->key,
+                                      .min_seq = s->roster_seq,
+                                      .roster_source = s->roster_source,
+                                      .distrusted = (const char *const *)s->distrusted,
+                                      .n_distrusted = s->n_distrusted};
+}
+
+static int read_distrusted(struct service_store *s, const json_t *list)
+{
+        const size_t n = json_array_size(list);
+        const char **kids = calloc(n + 1, sizeof(*kids));
+        int r = kids ? 0 : -ENOMEM;
+
+        for (size_t i = 0; r == 0 && i < n; i++)
+                if (!(kids[i] = json_string_value(json_array_get(list, i))))
+                        r = -EBADMSG;
+        if (r == 0)
+                r = service_store_set_distrusted(s, kids, n);
+        free(kids);
+        return r;
 }
 
 int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err)
@@ -103,7 +187,9 @@ static int read_meta(struct service_store *s, struct error *err)
                 r = error_fail(err, -EBADMSG, "%s: id is missing", path);
         else if (take(&s->name, json, "name") < 0 || take(&s->relay, json, "relay") < 0 ||
                  take(&s->tenant, json, "tenant") < 0 || take(&s->pin, json, "pin") < 0 ||
-                 take(&s->ca_file, json, "ca_file") < 0 || take(&s->secret_file, json, "secret_file") < 0)
+                 take(&s->ca_file, json, "ca_file") < 0 || take(&s->secret_file, json, "secret_file") < 0 ||
+                 take(&s->roster_source, json, "roster_source") < 0 ||
+                 read_distrusted(s, json_object_get(json, "distrusted")) < 0)
                 r = error_fail(err, -ENOMEM, "out of memory");
         else
                 memcpy(s->id, id, strlen(id) + 1);
@@ -143,6 +229,15 @@ int service_store_take(struct service_store *s, const struct service_settings *g
             (given->tenant && text_set(&s->tenant, given->tenant) < 0) ||
             (given->pin && text_set(&s->pin, given->pin) < 0))
                 return error_fail(err, -ENOMEM, "out of memory");
+        if (given->roster_source && !strcmp(given->roster_source, "-")) {
+                free(s->roster_source);
+                s->roster_source = NULL;
+        } else if (given->roster_source && strncmp(given->roster_source, "https://", 8) == 0) {
+                if (text_set(&s->roster_source, given->roster_source) < 0)
+                        return error_fail(err, -ENOMEM, "out of memory");
+        } else if ((r = folder_set_path(&s->roster_source, given->roster_source, err)) < 0) {
+                return r;
+        }
         r = folder_set_path(&s->secret_file, given->secret_file, err);
         return r < 0 ? r : folder_set_path(&s->ca_file, given->ca_file, err);
 }
@@ -157,6 +252,8 @@ void service_store_clear(struct service_store *s)
         free(s->pin);
         free(s->ca_file);
         free(s->secret_file);
+        free(s->roster_source);
+        forget_distrusted(s);
         *s = (struct service_store){0};
 }
 

@@ -14,8 +14,10 @@ struct service_store {
         char *name;
         struct key *key;
         /* remembered from `service init` or `sign-in`; or NULL */
-        char *relay, *tenant, *pin, *ca_file, *secret_file;
+        char *relay, *tenant, *pin, *ca_file, *secret_file, *roster_source;
         uint64_t roster_seq; /* the highest seen: older rosters are refused */
+        char **distrusted;   /* kids of connectors that believed a canary's password; owned */
+        size_t n_distrusted;
 };
 
 /* Makes folder, key and files. -EEXIST where a key is there already. */
@@ -24,7 +26,7 @@ int service_store_open(struct service_store *ret_s, const char *dir, struct erro
 int service_store_save(const struct service_store *s, struct error *err);
 /* What the command line gives; NULL: not given. */
 struct service_settings {
-        const char *relay, *tenant, *pin, *secret_file, *ca_file;
+        const char *relay, *tenant, *pin, *secret_file, *ca_file, *roster_source;
 };
 /* The options of `struct service_settings g`, for a cli_option table. */
 #define SERVICE_OPTIONS(g)                                                                                     \
@@ -32,10 +34,19 @@ struct service_settings {
                 {"tenant", "T", &(g).tenant, NULL, "the tenant"},                                              \
                 {"pin", "PIN", &(g).pin, NULL, "its pin, from `postern tenant init`"},                         \
                 {"secret-file", "FILE", &(g).secret_file, NULL, "the relay's secret for this service"},        \
-                {"ca-file", "FILE", &(g).ca_file, NULL, "the relay's CA (else the system's)"}
+                {"ca-file", "FILE", &(g).ca_file, NULL, "the relay's CA (else the system's)"},                 \
+                {"roster-source", "SOURCE", &(g).roster_source, NULL, "second source: a file, an https URL, -"}
 /* Takes what was given into s (files as absolute paths); does not save. -EINVAL, -ENOENT with err. */
 int service_store_take(struct service_store *s, const struct service_settings *given, struct error *err);
 void service_store_clear(struct service_store *s);
+
+struct client_config;
+/* A client by what is remembered; the texts stay the store's. */
+struct client_config service_store_client(const struct service_store *s, const char *bearer);
+/* Adds one; nothing where it is there. -ENOMEM. */
+int service_store_distrust(struct service_store *s, const char *kid);
+/* Remembers the kids instead of those before. -ENOMEM. */
+int service_store_set_distrusted(struct service_store *s, const char *const *kids, size_t n);
 
 struct service_public {
         char id[ID_MAX + 1];

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "connector/base/text.h"
+#include "connector/cli/canary.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
@@ -107,6 +108,8 @@ int cmd_service(struct cli *cli, int argc, char **argv)
         static const struct cli_command table[] = {
                 {"init", "make a sign-in service's key", cmd_init},
                 {"show", "print its id and fingerprint", cmd_show},
+                {"canary", "ask each connector for a password that is wrong", cmd_service_canary},
+                {"trust", "use a connector again that a canary found out", cmd_service_trust},
                 {NULL, NULL, NULL},
         };
 

@@ -175,8 +175,7 @@ static int prompt_all(struct secret **ret_password, struct secret **ret_new, str
 static int sign_in(struct service_store *s, const char *bearer, struct client_result *ret, struct error *err)
 {
         _cleanup_(client_freep) struct client *client = NULL;
-        struct client_config config = {s->relay, s->tenant,          s->pin,       bearer, s->ca_file, s->id,
-                                       s->key,   (uint32_t)o.budget, s->roster_seq};
+        struct client_config config = service_store_client(s, bearer);
         struct sign_in_params params = {
                 .service_id = s->id,
                 .service_key = s->key,
@@ -187,8 +186,10 @@ static int sign_in(struct service_store *s, const char *bearer, struct client_re
                 .now = (int64_t)time(NULL),
         };
         struct secret *password = NULL, *new_password = NULL;
-        int r = client_new(&client, &config, err);
+        int r;
 
+        config.budget_ms = (uint32_t)o.budget;
+        r = client_new(&client, &config, err);
         if (r == 0)
                 r = prompt_all(&password, &new_password, err);
         params.password = password;

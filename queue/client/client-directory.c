@@ -157,7 +157,28 @@ struct roster_rules {
         const char *pin, *tenant;
         int64_t now;
         uint64_t min_seq;
+        const char *text; /* of the second source, or NULL */
+        size_t n_text;
 };
+
+/* Takes the second source's roster where it is the newer one. */
+static int second_roster(struct directory *d, const struct roster_rules *rules, struct error *err)
+{
+        _cleanup_(roster_freep) struct roster *second = NULL;
+        int r = roster_verify(&second, rules->text, rules->n_text, rules->pin, rules->tenant, ROSTER_ANY_TIME, 0, err);
+
+        if (r < 0)
+                return error_prefix(err, r, "second source");
+        if (second->seq <= d->roster->seq)
+                return 0;
+        if (rules->now > second->exp + ROSTER_SKEW)
+                return error_fail(err, -EBADMSG,
+                                  "keys: the second source has a newer roster than the relay, and it has expired: sign it "
+                                  "anew (postern tenant roster sign)");
+        roster_free(d->roster);
+        d->roster = steal(second);
+        return 0;
+}
 
 static int fill(struct directory *d, const json_t *root, const struct roster_rules *rules, size_t *refused,
                 struct error *err)
@@ -168,7 +189,12 @@ static int fill(struct directory *d, const json_t *root, const struct roster_rul
         if (!json_is_string(roster))
                 return error_fail(err, -EBADMSG, "keys: the relay has no roster of this tenant");
         r = roster_verify(&d->roster, json_string_value(roster), json_string_length(roster), rules->pin,
-                          rules->tenant, rules->now, rules->min_seq, err);
+                          rules->tenant, rules->now, rules->text ? 0 : rules->min_seq, err);
+        if (r == 0 && rules->text)
+                r = second_roster(d, rules, err);
+        if (r == 0 && d->roster->seq < rules->min_seq)
+                r = error_fail(err, -ESTALE, "roster: seq %llu is older than %llu, which was seen before",
+                               (unsigned long long)d->roster->seq, (unsigned long long)rules->min_seq);
         if (r < 0)
                 return r;
         r = add_statements(d, json_object_get(root, "statements"), rules->now, refused, err);
@@ -178,7 +204,14 @@ static int fill(struct directory *d, const json_t *root, const struct roster_rul
 int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant,
                    int64_t now, uint64_t min_seq, size_t *ret_refused, struct error *err)
 {
-        const struct roster_rules rules = {pin, tenant, now, min_seq};
+        return directory_open_with(ret_d, json, n, NULL, 0, pin, tenant, now, min_seq, ret_refused, err);
+}
+
+int directory_open_with(struct directory **ret_d, const char *json, size_t n, const char *text, size_t n_text,
+                        const char *pin, const char *tenant, int64_t now, uint64_t min_seq, size_t *ret_refused,
+                        struct error *err)
+{
+        const struct roster_rules rules = {pin, tenant, now, min_seq, text, n_text};
         _cleanup_(directory_freep) struct directory *d = calloc(1, sizeof(*d));
         json_t *root = NULL;
         size_t refused = 0;

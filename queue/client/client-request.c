@@ -85,6 +85,14 @@ static bool wanted(const struct directory_entry *e, const struct sign_in_params 
                (e->connector->name && strcmp(e->connector->name, p->only_connector) == 0);
 }
 
+static bool distrusted(const struct directory_entry *e, const struct sign_in_params *p)
+{
+        for (size_t i = 0; i < p->n_distrusted; i++)
+                if (strcmp(key_kid(e->connector->key), p->distrusted[i]) == 0)
+                        return true;
+        return false;
+}
+
 /* A cached directory outlives what it was verified at: the statement must be live at the moment of sealing.
  */
 static bool live(const struct directory_entry *e, int64_t now)
@@ -123,7 +131,7 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
 {
         struct choice c = {0};
         struct route route;
-        size_t n_live = 0;
+        size_t n_live = 0, n_distrusted = 0;
 
         route_of(&route, p->username, p->username_len);
         for (size_t i = 0; i < d->n; i++) {
@@ -131,10 +139,16 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
 
                 if (!wanted(e, p) || !live(e, p->now))
                         continue;
+                if (distrusted(e, p)) {
+                        n_distrusted++;
+                        continue;
+                }
                 n_live++;
                 if (serves(e->statement, &route))
                         choice_add(&c, e, &route);
         }
+        if (n_live == 0 && n_distrusted)
+                return error_fail(err, -ENOENT, "every connector with keys has believed a canary's random password");
         if (n_live == 0 && p->only_connector)
                 return error_fail(err, -ENOENT, "connector %s has published no keys", p->only_connector);
         if (n_live == 0)

@@ -5,7 +5,7 @@
  * A request is made a second time only when the relay says that nobody started on the first. Every other
  * doubt is handed to the caller as it is: a second attempt could count as a second wrong password.
  */
-#include "queue/client/client.h"
+#include "queue/client/client-internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 
 #include "connector/base/text.h"
 
+#define SECOND_TIMEOUT_MS 5000
 #define KEYS_MAX_AGE_MS 30000
 #define ANSWER_MARGIN_MS 200 /* so that the relay's own deadline answer still arrives within ours */
 
@@ -27,6 +28,9 @@ struct client {
         struct directory *directory;
         uint64_t fetched_ms; /* monotonic, when the directory was last confirmed */
         char etag[128];
+        char *roster_source;
+        char **distrusted; /* kids; owned */
+        size_t n_distrusted;
 };
 
 static uint64_t now_ms(void)
@@ -51,8 +55,41 @@ struct client *client_free(struct client *c)
         free(c->pin);
         free(c->bearer);
         free(c->service_id);
+        free(c->roster_source);
+        for (size_t i = 0; i < c->n_distrusted; i++)
+                free(c->distrusted[i]);
+        free(c->distrusted);
         free(c);
         return NULL;
+}
+
+int client_distrust(struct client *c, const char *kid)
+{
+        char **longer;
+
+        for (size_t i = 0; i < c->n_distrusted; i++)
+                if (strcmp(c->distrusted[i], kid) == 0)
+                        return 0;
+        longer = reallocarray(c->distrusted, c->n_distrusted + 1, sizeof(*longer));
+        if (!longer)
+                return -ENOMEM;
+        c->distrusted = longer;
+        longer[c->n_distrusted] = strdup(kid);
+        if (!longer[c->n_distrusted])
+                return -ENOMEM;
+        c->n_distrusted++;
+        return 0;
+}
+
+const char *client_pin(const struct client *c)
+{
+        return c->pin;
+}
+
+size_t client_distrusted(const struct client *c, const char *const **ret_kids)
+{
+        *ret_kids = (const char *const *)c->distrusted;
+        return c->n_distrusted;
 }
 
 static int copy_config(struct client *c, const struct client_config *config)
@@ -66,6 +103,10 @@ static int copy_config(struct client *c, const struct client_config *config)
         c->service_key = key_ref(config->service_key);
         c->budget_ms = config->budget_ms ? config->budget_ms : BUDGET_DEFAULT;
         c->min_seq = config->min_seq;
+        if (r == 0 && config->roster_source)
+                r = text_set(&c->roster_source, config->roster_source);
+        for (size_t i = 0; r == 0 && i < config->n_distrusted; i++)
+                r = client_distrust(c, config->distrusted[i]);
         return r;
 }
 
@@ -173,13 +214,34 @@ static void set_relay_problem(struct client_result *r, const struct https_respon
 
 /* ---- the directory ---- */
 
-static int take_directory(struct client *c, const struct https_response *response, struct error *err)
+/* The second source's roster, compact, without what an editor left around it. */
+static int read_second(struct client *c, struct buffer *text, struct error *err)
 {
-        struct directory *d = NULL;
+        _cleanup_(https_response_clear) struct https_response response = {.body = BUFFER(0)};
+        const struct https_request request = {
+                .method = "GET", .url = c->roster_source, .max_body = ROSTER_TEXT_MAX, .timeout_ms = SECOND_TIMEOUT_MS};
         int r;
 
-        r = directory_open(&d, response->body.data, response->body.len, c->pin, c->tenant, time(NULL),
-                           c->min_seq, NULL, err);
+        if (strncmp(c->roster_source, "https://", 8) != 0)
+                r = file_read(text, c->roster_source, err);
+        else if ((r = https_do(c->https, &request, &response, err)) == 0)
+                r = response.status == 200 ? buffer_append(text, response.body.data ? response.body.data : "",
+                                                           response.body.len)
+                                           : error_fail(err, -EBADMSG, "%s: HTTP %ld", c->roster_source, response.status);
+        while (r == 0 && text->len > 0 && (text->data[text->len - 1] == '\n' || text->data[text->len - 1] == '\r'))
+                text->data[--text->len] = '\0';
+        return r < 0 ? error_prefix(err, r, "second source of the roster") : 0;
+}
+
+static int take_directory(struct client *c, const struct https_response *response, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer second = BUFFER(ROSTER_TEXT_MAX);
+        struct directory *d = NULL;
+        int r = c->roster_source ? read_second(c, &second, err) : 0;
+
+        if (r == 0)
+                r = directory_open_with(&d, response->body.data, response->body.len, c->roster_source ? second.data : NULL,
+                                        second.len, c->pin, c->tenant, time(NULL), c->min_seq, NULL, err);
         if (r < 0)
                 return r;
         directory_free(c->directory);
@@ -205,7 +267,8 @@ static int fetch(struct client *c, uint32_t timeout_ms, struct https_response *r
 
         if (snprintf(url, sizeof(url), "%s/v1/tenants/%s/keys", c->relay, c->tenant) >= (int)sizeof(url))
                 return error_fail(err, -EINVAL, "the relay's URL is too long");
-        if (c->directory && c->etag[0]) {
+        /* with a second source the relay's "not modified" does not say that nothing changed */
+        if (c->directory && c->etag[0] && !c->roster_source) {
                 (void)snprintf(match, sizeof(match), "If-None-Match: %s", c->etag);
                 headers[0] = match;
         }
@@ -376,6 +439,8 @@ int client_sign_in(struct client *c, const struct sign_in_params *p, struct clie
 
         params.service_id = params.service_id ? params.service_id : c->service_id;
         params.service_key = params.service_key ? params.service_key : c->service_key;
+        params.distrusted = (const char *const *)c->distrusted;
+        params.n_distrusted = c->n_distrusted;
         if (fresh(c) || !refresh(&a))
                 r = attempt_once(&a, &params, err);
         if (r == 0 && again(&result) && !refresh(&a))

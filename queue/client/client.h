@@ -32,6 +32,14 @@ struct directory {
 #define DIRECTORY_MAX (4 * 1024 * 1024)
 int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant, int64_t now,
                    uint64_t min_seq, size_t *ret_refused, struct error *err);
+/*
+ * The same with a roster from a second source beside the relay's (text, n_text; NULL: none): the newer one counts, so
+ * that a relay that withholds a removal changes nothing. One that does not verify is an error, -EBADMSG; one that has
+ * expired still is the floor of seq.
+ */
+int directory_open_with(struct directory **ret_d, const char *json, size_t n, const char *text, size_t n_text,
+                        const char *pin, const char *tenant, int64_t now, uint64_t min_seq, size_t *ret_refused,
+                        struct error *err);
 struct directory *directory_free(struct directory *d);
 DEFINE_FREEP(struct directory, directory_free)
 
@@ -56,6 +64,9 @@ struct sign_in_params {
         bool change_password;              /* the operation is to set new_password */
         const struct secret *new_password; /* NULL: sent as the empty one, which the connector refuses */
         const char *client_ip, *client_agent, *client_app; /* or NULL */
+        /* Identities (kid) that are not to be used: those that believed a canary's random password. */
+        const char *const *distrusted;
+        size_t n_distrusted;
         const char *only_connector; /* id or name: seal to this one alone (a helpdesk's tool); NULL: up to 4 ready ones */
         int64_t now;
 };
@@ -76,6 +87,9 @@ struct client_config {
         struct key *service_key;
         uint32_t budget_ms;  /* 0: BUDGET_DEFAULT */
         uint64_t min_seq;    /* the highest roster sequence number seen so far */
+        const char *roster_source; /* a file, or an https URL: a second source of the roster; or NULL */
+        const char *const *distrusted; /* identities (kid) that a probe found out before; copied */
+        size_t n_distrusted;
 };
 struct client;
 int client_new(struct client **ret_c, const struct client_config *config, struct error *err);
@@ -100,3 +114,21 @@ int client_sign_in(struct client *c, const struct sign_in_params *p, struct clie
 /* The directory, fetched if the cache is older than max-age. Borrowed until the next call. */
 int client_directory(struct client *c, const struct directory **ret_d, struct error *err);
 uint64_t client_roster_seq(const struct client *c);
+
+/* One connector's answer to a probe. */
+struct client_probe {
+        const struct roster_member *connector;
+        bool asked;   /* there is a verdict: otherwise result says why not, and nothing is known */
+        bool honest;  /* it did not believe a random password */
+        const struct client_result *result;
+};
+typedef void client_probe_fn(void *arg, const struct client_probe *probe);
+/*
+ * Asks every connector of the roster, one by one, to sign the canary account in with a password drawn for this call,
+ * which can't be right. One that says accepted, or that the password was proved, lies or was patched: no sign-in goes
+ * there any more (client_distrusted). Costs the account one failure per connector, so it must not lock out. 0;
+ * negative when there is no directory or no memory.
+ */
+int client_probe(struct client *c, const char *canary, client_probe_fn *fn, void *arg, struct error *err);
+/* The identities that were found out, here and before: kids; borrowed until the next probe. */
+size_t client_distrusted(const struct client *c, const char *const **ret_kids);

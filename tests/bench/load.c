@@ -98,9 +98,14 @@ static void open_service(void)
             file_read(&secret, g.service.secret_file, &err) < 0)
                 die(g.dir, err.text);
         secret.data[strcspn(secret.data, "\r\n")] = '\0';
-        config = (struct client_config){g.service.relay, g.service.tenant,   g.service.pin,
-                                        secret.data,     g.service.ca_file,  g.service.id,
-                                        g.service.key,   (uint32_t)g.budget, 0};
+        config = (struct client_config){.relay = g.service.relay,
+                                        .tenant = g.service.tenant,
+                                        .pin = g.service.pin,
+                                        .bearer = secret.data,
+                                        .ca_file = g.service.ca_file,
+                                        .service_id = g.service.id,
+                                        .service_key = g.service.key,
+                                        .budget_ms = (uint32_t)g.budget};
         if (client_new(&g.client, &config, &err) < 0 || client_directory(g.client, &g.directory, &err) < 0)
                 die("keys", err.text);
         snprintf(g.url, sizeof(g.url), "%s/v1/tenants/%s/sign-ins", g.service.relay, g.service.tenant);

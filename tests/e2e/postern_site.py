@@ -224,6 +224,16 @@ class Site:
         self.port = wait_for('postern-relay listens', lambda: self.relay.check() and self.relay_port())
         self.url = f'https://127.0.0.1:{self.port}'
 
+    def restart_relay(self):
+        """On the port that it had, which services and connectors know."""
+        with open(self.relay_conf, encoding='ascii') as f:
+            text = f.read()
+        with open(self.relay_conf, 'w', encoding='ascii') as f:
+            f.write(text.replace('listen = 127.0.0.1:0\n', f'listen = 127.0.0.1:{self.port}\n'))
+        os.unlink(self.ready_file)
+        self.relay.start()
+        wait_for('postern-relay listens again', lambda: self.relay.check() and self.relay_port())
+
     def relay_port(self):
         try:
             with open(self.ready_file, encoding='ascii') as f:

@@ -306,6 +306,53 @@ static void the_directory_is_cached(void **state)
         assert_string_not_equal(t->script->ids[0], t->script->ids[1]);
 }
 
+struct probes {
+        unsigned asked, lying, unasked;
+        char liar[ID_MAX + 1];
+};
+
+static void on_probe(void *arg, const struct client_probe *probe)
+{
+        struct probes *p = arg;
+
+        p->asked += probe->asked;
+        p->unasked += !probe->asked;
+        if (!probe->honest) {
+                p->lying++;
+                (void)snprintf(p->liar, sizeof(p->liar), "%s", probe->connector->id);
+        }
+}
+
+/* Connector 0 says accepted to whatever it is asked; what comes in the others' name is not theirs. */
+static void a_canary_finds_a_liar(void **state)
+{
+        struct test *t = *state;
+        struct probes probes = {0};
+        struct error err = {""};
+        const char *const *kids;
+
+        assert_int_equal(client_distrusted(t->client, &kids), 0);
+        assert_int_equal(client_probe(t->client, "canary@corp.example", on_probe, &probes, &err), 0);
+        assert_int_equal(probes.asked, 1);
+        assert_int_equal(probes.lying, 1);
+        assert_true(probes.unasked > 0);
+        assert_string_equal(probes.liar, t->w->connectors[0].id);
+        assert_int_equal(client_distrusted(t->client, &kids), 1);
+        assert_string_equal(kids[0], key_kid(t->w->connectors[0].identity));
+        /* its verdicts are believed no more: no request is sealed to it */
+        const unsigned posts = t->script->n_posts;
+        struct client_result r = sign_in(t);
+        assert_false(r.has_verdict);
+        assert_int_equal(t->script->n_posts, posts);
+        const struct sign_in_params p = {.username = "amy@corp.example",
+                                         .username_len = 16,
+                                         .password = t->password,
+                                         .only_connector = probes.liar};
+        assert_int_equal(client_sign_in(t->client, &p, &r, &err), 0);
+        assert_problem(&r, "no-connector", "no");
+        assert_non_null(strstr(r.detail, "canary"));
+}
+
 static void stale_keys_are_refreshed_once(void **state)
 {
         struct test *t = *state;
@@ -521,6 +568,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_verdict, begin, end),
                 cmocka_unit_test_setup_teardown(the_directory_is_cached, begin, end),
+                cmocka_unit_test_setup_teardown(a_canary_finds_a_liar, begin, end),
                 cmocka_unit_test_setup_teardown(stale_keys_are_refreshed_once, begin, end),
                 cmocka_unit_test_setup_teardown(and_not_twice, begin, end),
                 cmocka_unit_test_setup_teardown(a_draining_relay_is_asked_again, begin, end),
