@@ -340,7 +340,7 @@ static void a_canary_finds_a_liar(void **state)
         assert_int_equal(client_distrusted(t->client, &kids), 1);
         assert_string_equal(kids[0], key_kid(t->w->connectors[0].identity));
         /* its verdicts are believed no more: no request is sealed to it */
-        const unsigned posts = t->script->n_posts;
+        const size_t posts = t->script->n_posts;
         struct client_result r = sign_in(t);
         assert_false(r.has_verdict);
         assert_int_equal(t->script->n_posts, posts);
