@@ -16,6 +16,10 @@
 #include "certs/roster.h"
 #include "connector/base/text.h"
 
+#define USE_ENC "enc"
+#define ALG_ENC "ECDH-ES+A256KW"
+#define USE_SIG "sig"
+#define ALG_SIG "ES256"
 #define WHAT "statement"
 #define VERSIONS_MAX 8
 #define REALM_MAX 255
@@ -33,6 +37,8 @@ struct statement *statement_free(struct statement *s)
                 return NULL;
         for (size_t i = 0; i < s->n_keys; i++)
                 key_free(s->keys[i].key);
+        for (size_t i = 0; i < s->n_sign; i++)
+                key_free(s->sign[i].key);
         names_free(s->realms, s->n_realms);
         names_free(s->suffixes, s->n_suffixes);
         names_free(s->netbios, s->n_netbios);
@@ -65,14 +71,14 @@ static bool boot_valid(const char *boot)
 
 /* ---- signing ---- */
 
-static json_t *key_json(const struct statement_key *k)
+static json_t *key_json(const struct statement_key *k, const char *use, const char *alg)
 {
         json_t *jwk = NULL;
 
         if (key_to_jwk(k->key, &jwk) < 0)
                 return NULL;
-        json_t *more = json_pack("{sssssssIsI}", "kid", key_kid(k->key), "use", "enc", "alg",
-                                 "ECDH-ES+A256KW", "nbf", (json_int_t)k->nbf, "exp", (json_int_t)k->exp);
+        json_t *more = json_pack("{sssssssIsI}", "kid", key_kid(k->key), "use", use, "alg",
+                                 alg, "nbf", (json_int_t)k->nbf, "exp", (json_int_t)k->exp);
         if (!more || json_object_update(jwk, more) < 0) {
                 json_decref(jwk);
                 jwk = NULL;
@@ -81,12 +87,12 @@ static json_t *key_json(const struct statement_key *k)
         return jwk;
 }
 
-static json_t *keys_json(const struct statement *s)
+static json_t *keys_json(const struct statement_key *keys, size_t n, const char *use, const char *alg)
 {
         _cleanup_(json_freep) json_t *list = json_array();
 
-        for (size_t i = 0; list && i < s->n_keys; i++)
-                if (json_array_append_new(list, key_json(&s->keys[i])) < 0)
+        for (size_t i = 0; list && i < n; i++)
+                if (json_array_append_new(list, key_json(&keys[i], use, alg)) < 0)
                         return NULL;
         return steal(list);
 }
@@ -120,6 +126,8 @@ static int check_signable(const struct statement *s, int64_t now, int64_t life, 
                 return error_fail(err, -EINVAL,
                                   WHAT ": a realm, suffix or NetBIOS name is no name, or there are over %d",
                                   STATEMENT_NAMES_MAX);
+        if (s->n_sign > STATEMENT_SIGN_MAX)
+                return error_fail(err, -EINVAL, WHAT ": has at most %d signing keys", STATEMENT_SIGN_MAX);
         if (s->n_keys < 1 || s->n_keys > STATEMENT_KEYS_MAX)
                 return error_fail(err, -EINVAL, WHAT ": has 1 to %d keys", STATEMENT_KEYS_MAX);
         if (life < 1 || life > STATEMENT_LIFE_MAX || now < 0)
@@ -140,7 +148,13 @@ int statement_sign(struct statement *s, const struct key *identity, int64_t now,
                 "{s[i]sssssssIsIsIsosososo}", "v", 1, "iss", s->iss, "tenant", s->tenant, "boot", s->boot,
                 "seq", (json_int_t)s->seq, "iat", (json_int_t)now, "exp", (json_int_t)(now + life), "realms",
                 names_json(s->realms, s->n_realms), "suffixes", names_json(s->suffixes, s->n_suffixes),
-                "netbios", names_json(s->netbios, s->n_netbios), "keys", keys_json(s));
+                "netbios", names_json(s->netbios, s->n_netbios), "keys",
+                keys_json(s->keys, s->n_keys, USE_ENC, ALG_ENC));
+        if (json && s->n_sign &&
+            json_object_set_new(json, "sign", keys_json(s->sign, s->n_sign, USE_SIG, ALG_SIG)) < 0) {
+                json_decref(json);
+                json = NULL;
+        }
         if (!json)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
         if (jose_json_text(json, &payload) < 0)
@@ -202,7 +216,8 @@ static int parse_names(const json_t *payload, const char *member, char ***ret_na
         return 0;
 }
 
-static int parse_key(struct statement_key *k, const json_t *object, const char *what, struct error *err)
+static int parse_key(struct statement_key *k, const json_t *object, const char *what, const char *use,
+                     const char *alg, struct error *err)
 {
         static const char *const members[] = {"kid", "use", "alg", "nbf", "exp", NULL};
         int r;
@@ -210,13 +225,29 @@ static int parse_key(struct statement_key *k, const json_t *object, const char *
         if ((r = key_from_jwk(&k->key, object, members, err)) < 0)
                 return error_prefix(err, r, "%s", what);
         if ((r = claims_kid_matches(object, what, k->key, err)) < 0 ||
-            (r = jose_json_is(object, what, "use", "enc", err)) < 0 ||
-            (r = jose_json_is(object, what, "alg", "ECDH-ES+A256KW", err)) < 0 ||
+            (r = jose_json_is(object, what, "use", use, err)) < 0 ||
+            (r = jose_json_is(object, what, "alg", alg, err)) < 0 ||
             (r = jose_json_int(object, what, "nbf", 0, JOSE_INT_MAX, &k->nbf, err)) < 0 ||
             (r = jose_json_int(object, what, "exp", 0, JOSE_INT_MAX, &k->exp, err)) < 0)
                 return r;
         if (k->exp <= k->nbf)
                 return error_fail(err, -EBADMSG, "%s: member \"exp\" is not behind \"nbf\"", what);
+        return 0;
+}
+
+/* An identity key only signs statements, and no key has two uses. */
+static int check_use(const struct statement *s, const struct statement_key *k, const char *what, struct error *err)
+{
+        const char *kid = key_kid(k->key);
+
+        if (strcmp(kid, s->kid) == 0)
+                return error_fail(err, -EBADMSG, "%s: is the identity key, which only signs", what);
+        for (size_t j = 0; j < s->n_keys; j++)
+                if (&s->keys[j] != k && s->keys[j].key && strcmp(kid, key_kid(s->keys[j].key)) == 0)
+                        return error_fail(err, -EBADMSG, "%s: stands in the statement twice", what);
+        for (size_t j = 0; j < s->n_sign; j++)
+                if (&s->sign[j] != k && s->sign[j].key && strcmp(kid, key_kid(s->sign[j].key)) == 0)
+                        return error_fail(err, -EBADMSG, "%s: stands in the statement twice", what);
         return 0;
 }
 
@@ -234,14 +265,37 @@ static int parse_keys(struct statement *s, const json_t *payload, struct error *
 
                 snprintf(what, sizeof(what), WHAT " keys[%zu]", i);
                 s->n_keys = i + 1;
-                if ((r = parse_key(&s->keys[i], json_array_get(list, i), what, err)) < 0)
+                if ((r = parse_key(&s->keys[i], json_array_get(list, i), what, USE_ENC, ALG_ENC, err)) < 0 ||
+                    (r = check_use(s, &s->keys[i], what, err)) < 0)
                         return r;
-                const char *kid = key_kid(s->keys[i].key);
-                if (strcmp(kid, s->kid) == 0)
-                        return error_fail(err, -EBADMSG, "%s: is the identity key, which only signs", what);
-                for (size_t j = 0; j < i; j++)
-                        if (strcmp(kid, key_kid(s->keys[j].key)) == 0)
-                                return error_fail(err, -EBADMSG, "%s: stands in the statement twice", what);
+        }
+        return 0;
+}
+
+/* Optional. A signing key ends with its statement at the latest: what certifies it is never older than two hours. */
+static int parse_sign(struct statement *s, const json_t *payload, struct error *err)
+{
+        const json_t *list = json_object_get(payload, "sign");
+        const size_t n = json_array_size(list);
+
+        if (!list)
+                return 0;
+        if (!json_is_array(list) || n < 1 || n > STATEMENT_SIGN_MAX)
+                return error_fail(err, -EBADMSG, WHAT ": member \"sign\" is not an array of 1 to %d",
+                                  STATEMENT_SIGN_MAX);
+        for (size_t i = 0; i < n; i++) {
+                struct statement_key *k = &s->sign[i];
+                char what[64];
+                int r;
+
+                snprintf(what, sizeof(what), WHAT " sign[%zu]", i);
+                s->n_sign = i + 1;
+                if ((r = parse_key(k, json_array_get(list, i), what, USE_SIG, ALG_SIG, err)) < 0 ||
+                    (r = check_use(s, k, what, err)) < 0)
+                        return r;
+                if (k->exp > s->exp || k->exp - k->nbf > STATEMENT_LIFE_MAX)
+                        return error_fail(err, -EBADMSG, "%s: outlives its statement, or %d s", what,
+                                          STATEMENT_LIFE_MAX);
         }
         return 0;
 }
@@ -254,7 +308,8 @@ static int parse_lists(struct statement *s, const json_t *payload, struct error 
             (r = parse_names(payload, "suffixes", &s->suffixes, &s->n_suffixes, err)) < 0 ||
             (r = parse_names(payload, "netbios", &s->netbios, &s->n_netbios, err)) < 0)
                 return r;
-        return parse_keys(s, payload, err);
+        r = parse_keys(s, payload, err);
+        return r < 0 ? r : parse_sign(s, payload, err);
 }
 
 struct expected {
@@ -290,13 +345,14 @@ static int parse_claims(struct statement *s, const json_t *payload, const struct
 {
         static const char *const members[] = {"v",   "iss",    "tenant",   "boot",    "seq",  "iat",
                                               "exp", "realms", "suffixes", "netbios", "keys", NULL};
+        static const char *const optional[] = {"sign", NULL};
         struct claim_times times = {.life_max = STATEMENT_LIFE_MAX, .skew = ROSTER_SKEW};
         const char *boot;
         int64_t seq;
         int r;
 
         if ((r = check_versions(payload, err)) < 0 ||
-            (r = jose_json_members(payload, WHAT, members, NULL, err)) < 0 ||
+            (r = jose_json_members(payload, WHAT, members, optional, err)) < 0 ||
             (r = jose_json_str(payload, WHAT, "boot", BOOT_LEN, BOOT_LEN, &boot, err)) < 0 ||
             (r = jose_json_int(payload, WHAT, "seq", 0, JOSE_INT_MAX, &seq, err)) < 0 ||
             (r = claims_times(payload, WHAT, &times, err)) < 0)

@@ -11,6 +11,7 @@
 
 #define STATEMENT_LIFE_MAX 7200
 #define STATEMENT_KEYS_MAX 4
+#define STATEMENT_SIGN_MAX 2
 #define STATEMENT_NAMES_MAX 64
 #define STATEMENT_TEXT_MAX 12288 /* fits a frame between processes */
 #define BOOT_LEN 22              /* b64u of 16 bytes */
@@ -29,6 +30,8 @@ struct statement {
         int64_t iat, exp;
         size_t n_keys, n_realms, n_suffixes, n_netbios;
         struct statement_key keys[STATEMENT_KEYS_MAX];
+        size_t n_sign;
+        struct statement_key sign[STATEMENT_SIGN_MAX]; /* keys that sign verdicts in the identity's place; usually none */
         char **realms, **suffixes, **netbios;
         char *text; /* the compact JWS */
 };

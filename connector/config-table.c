@@ -19,6 +19,8 @@ static const struct config_word guard_modes[] = {
         {"observe", GUARD_OBSERVE}, {"on", GUARD_ON}, {"off", GUARD_OFF}, {NULL, 0}};
 static const struct config_word confinements[] = {
         {"enforce", CONFINE_ENFORCE}, {"log", CONFINE_LOG}, {"off", CONFINE_OFF}, {NULL, 0}};
+static const struct config_word signings[] = {
+        {"auto", SIGNING_AUTO}, {"identity", SIGNING_IDENTITY}, {"hourly", SIGNING_HOURLY}, {NULL, 0}};
 static const struct config_word directories[] = {
         {"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
 static const struct config_word tls_ways[] = {{"ldaps", false}, {"starttls", true}, {NULL, 0}};
@@ -87,6 +89,10 @@ const struct config_key config_keys[] = {
         {C("transport_key", transport_key), .max = KEY_URI_MAX, .check = check_key,
          .range = "pkcs11:..., handle:0x81NNNNNN or an absolute path", .otherwise = "as enrolled",
          .help = "The same for the key of the transport certificate."},
+        {C("signing", signing), .type = TYPE_WORD, .words = signings, .initial = "auto",
+         .help = "What signs verdicts. identity: the identity key, each time. hourly: a key in memory, of at most "
+                 "two hours, that the identity key certifies in its statements; a token then signs twice an hour "
+                 "instead of once for each sign-in. auto: hourly where the identity key is in hardware."},
         {C("control_group", control_group), .max = 32, .check = check_user,
          .range = "a group other than root", .otherwise = "root alone",
          .help = "Group whose members may ask the control socket, for a helpdesk that isn't root."},

@@ -25,6 +25,8 @@
 #define CONFIG_PINS_MAX 8
 #define CONFIG_IN_FLIGHT_MAX 768 /* what the validator's locked memory has room for */
 
+/* SIGNING_AUTO: hourly where the identity key is in hardware. */
+enum config_signing { SIGNING_AUTO = 0, SIGNING_IDENTITY, SIGNING_HOURLY };
 /* DISCOVER_AUTO: where no DC is listed. */
 enum config_discover { DISCOVER_AUTO = 0, DISCOVER_YES, DISCOVER_NO };
 
@@ -81,6 +83,7 @@ struct config {
         uint32_t drain_ms;
         enum log_level log_level;
         enum confine_mode confinement;
+        enum config_signing signing;
         char *default_domain; /* one of domains[].name, or NULL: bare names are refused */
         char *dns_servers;    /* or NULL: the system's */
         enum guard_mode guard;

@@ -303,7 +303,7 @@ static int hand_link(struct handing *h)
 int files_store_certificate(const struct supervisor *s, int fd, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
-        char path[PATH_MAX], old[PATH_MAX];
+        char path[PATH_MAX] = "", old[PATH_MAX] = "";
         int r = fd_read_all(&text, fd, err);
 
         if (r == 0 && (!text.data || !strstr(text.data, PEM_KEY_MARK) || !strstr(text.data, PEM_CERTIFICATE_MARK)))

@@ -14,6 +14,9 @@
 
 #include "connector/base/text.h"
 
+#define SIGN_RENEW 3600 /* s: a signing key's age when the next one is announced */
+#define SIGN_LEFT 600   /* s that are left to a key that signs; by then the next has been known for 50 minutes */
+
 int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_id, const char *tenant,
                  const char *boot, uint64_t seq)
 {
@@ -33,6 +36,8 @@ void enckeys_clear(struct enckeys *e)
 {
         for (size_t i = 0; i < e->n; i++)
                 key_free(e->keys[i].key);
+        for (size_t i = 0; i < e->n_sign; i++)
+                key_free(e->sign[i].key);
         key_free(e->identity);
         statement_free(e->statement);
         free(e->connector_id);
@@ -44,6 +49,32 @@ static void drop_old(struct enckeys *e, int64_t now, uint64_t now_ms)
 {
         while (e->n > 0 && (e->keys[e->n - 1].exp + ENCKEY_GRACE < now || e->dies[e->n - 1] <= now_ms))
                 key_free(e->keys[--e->n].key);
+        while (e->n_sign > 0 && (e->sign[e->n_sign - 1].exp <= now || e->sign[e->n_sign - 1].nbf > now + SIGN_LEFT))
+                key_free(e->sign[--e->n_sign].key);
+}
+
+/* A fresh signing key in front of the one before, which goes on signing until services know this one. */
+static int add_signer(struct enckeys *e, int64_t now, struct error *err)
+{
+        struct key *key;
+        int r = key_generate(&key, err);
+
+        if (r < 0)
+                return r;
+        if (e->n_sign == STATEMENT_SIGN_MAX)
+                key_free(e->sign[--e->n_sign].key);
+        memmove(&e->sign[1], &e->sign[0], e->n_sign * sizeof(e->sign[0]));
+        e->sign[0] = (struct statement_key){key, now, now + STATEMENT_LIFE_MAX};
+        e->n_sign++;
+        return 0;
+}
+
+const struct key *enckeys_signer(const struct enckeys *e, int64_t now)
+{
+        for (size_t i = e->n_sign; i > 0; i--)
+                if (e->sign[i - 1].exp - now >= SIGN_LEFT)
+                        return e->sign[i - 1].key;
+        return e->n_sign ? e->sign[0].key : e->identity;
 }
 
 /* Puts a fresh key in front; its nbf lies back by the tolerated skew so that a service with a slow clock
@@ -100,6 +131,9 @@ static int draft(struct statement **ret_s, const struct enckeys *e, const struct
         /* only the newest key is offered: what was sealed to an older one was so under an older statement */
         s->keys[0] = (struct statement_key){key_ref(e->keys[0].key), e->keys[0].nbf, e->keys[0].exp};
         s->n_keys = 1;
+        for (size_t i = 0; i < e->n_sign; i++)
+                s->sign[s->n_sign++] =
+                        (struct statement_key){key_ref(e->sign[i].key), e->sign[i].nbf, e->sign[i].exp};
         *ret_s = steal(s);
         return 0;
 }
@@ -114,6 +148,12 @@ int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t n
         /* a clock that went back would leave keys from the future: start afresh */
         if (e->n == 0 || e->keys[0].nbf > now || e->keys[0].nbf + ENCKEY_LIFE < now) {
                 r = add_key(e, now, now_ms, err);
+                if (r < 0)
+                        return r;
+                renew = true;
+        }
+        if (e->hourly && (e->n_sign == 0 || now - e->sign[0].nbf >= SIGN_RENEW || e->sign[0].nbf > now)) {
+                r = add_signer(e, now, err);
                 if (r < 0)
                         return r;
                 renew = true;

@@ -20,6 +20,9 @@ struct enckeys {
         uint64_t seq;
         size_t n;
         struct statement_key keys[ENCKEYS_MAX]; /* newest first */
+        bool hourly; /* verdicts are signed by keys in memory, which the identity certifies in its statements */
+        size_t n_sign;
+        struct statement_key sign[STATEMENT_SIGN_MAX]; /* newest first */
         uint64_t dies[ENCKEYS_MAX]; /* the loop's time, ms, when each is destroyed whatever the clock says by then */
         struct statement *statement;            /* the current one */
 };
@@ -42,5 +45,8 @@ struct enckeys_names {
 };
 int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, uint64_t now_ms, bool renew,
                  struct error *err);
+/* The private key that signs a verdict now: the identity, or with `hourly` the oldest key that lives for a while yet,
+ * so that services have had its statement for long. Borrowed. */
+const struct key *enckeys_signer(const struct enckeys *e, int64_t now);
 /* The private key with this kid while it may still open requests, else NULL. Borrowed. */
 const struct key *enckeys_find(const struct enckeys *e, const char *kid, int64_t now);

@@ -285,6 +285,8 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                          v->process.seq);
         if (r < 0)
                 return error_fail(err, r, "boot id %s is malformed", boot);
+        v->keys.hourly = v->process.config->signing == SIGNING_HOURLY ||
+                         (v->process.config->signing == SIGNING_AUTO && key_holder_fd(v->identity) >= 0);
         validator_load_roster(v);
         r = validate_new(&v->validate, v->process.loop, &v->domains->validate, on_ready_changed, v, err);
         if (r < 0)

@@ -239,7 +239,7 @@ static int seal(struct signin *x, const struct outcome *o)
         _cleanup_(buffer_free) struct buffer jwe = BUFFER(2 * PADDED_LEN);
         const struct signins_config *c = &x->s->c;
         struct verdict_frame frame = {
-                .identity = c->keys->identity,
+                .signer = enckeys_signer(c->keys, loop_wall(c->loop)),
                 .connector_id = c->connector_id,
                 .service_id = x->in.claims->iss,
                 .tenant = c->tenant,

@@ -86,7 +86,7 @@ static int sign_padded(const struct verdict_frame *f, const struct verdict_claim
         if (r == 0 && json.len > REQUEST_CLAIMS_MAX) /* as long: known before a signature that a token is slow to make */
                 return -EMSGSIZE;
         if (r == 0)
-                r = jws_sign(f->identity, JOSE_TYP_VERDICT, json.data, json.len, &jws, err);
+                r = jws_sign(f->signer, JOSE_TYP_VERDICT, json.data, json.len, &jws, err);
         return r == 0 ? jose_pad(out, jws.data, jws.len) : r;
 }
 

@@ -8,7 +8,7 @@
 
 /* What ties a verdict to its request; all borrowed. */
 struct verdict_frame {
-        const struct key *identity; /* private */
+        const struct key *signer; /* private: enckeys_signer */
         const char *connector_id, *service_id, *tenant, *jti;
         const char *req;   /* request_hash of the request JWS */
         const uint8_t *rk; /* 32 bytes */

@@ -9,11 +9,24 @@
 #include <errno.h>
 #include <string.h>
 
-/* The recipient whose identity key the verdict names. */
-static int signer_of(const struct sign_in *s, const char *kid, size_t *ret_i, struct error *err)
+/* The key of this recipient that the verdict names: its identity, or one that its statement certifies and that lives. */
+static const struct key *key_named(const struct sign_in_to *to, const char *kid, int64_t now)
+{
+        if (strcmp(key_kid(to->identity), kid) == 0)
+                return to->identity;
+        for (size_t i = 0; i < to->n_sign; i++)
+                if (strcmp(key_kid(to->sign[i].key), kid) == 0 && to->sign[i].nbf <= now + WIRE_SKEW &&
+                    now - WIRE_SKEW < to->sign[i].exp)
+                        return to->sign[i].key;
+        return NULL;
+}
+
+/* The recipient whose key the verdict names. */
+static int signer_of(const struct sign_in *s, const char *kid, int64_t now, size_t *ret_i, const struct key **ret_key,
+                     struct error *err)
 {
         for (size_t i = 0; i < s->n_to; i++)
-                if (strcmp(key_kid(s->to[i].identity), kid) == 0) {
+                if ((*ret_key = key_named(&s->to[i], kid, now))) {
                         *ret_i = i;
                         return 0;
                 }
@@ -46,6 +59,7 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
                      struct verdict_claims *ret_v, struct error *err)
 {
         _cleanup_(jws_clear) struct jws jws = {0};
+        const struct key *key = NULL;
         size_t n = 0, signer = 0;
         int r;
 
@@ -54,10 +68,10 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
         r = jws_parse(&jws, plain->data, n, JOSE_TYP_VERDICT, false, err);
         if (r < 0)
                 return r;
-        r = signer_of(s, jws.kid, &signer, err);
+        r = signer_of(s, jws.kid, now, &signer, &key, err);
         if (r < 0)
                 return r;
-        r = jws_verify(&jws, s->to[signer].identity, err);
+        r = jws_verify(&jws, key, err);
         if (r < 0)
                 return r;
         r = verdict_claims_decode(ret_v, jws.payload.data, jws.payload.len, err);

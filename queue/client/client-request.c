@@ -248,6 +248,14 @@ static int begin(struct sign_in *s, const struct directory *d, const struct sign
         return 0;
 }
 
+static void take_signers(struct sign_in_to *to, const struct statement *statement)
+{
+        for (to->n_sign = 0; to->n_sign < statement->n_sign; to->n_sign++) {
+                to->sign[to->n_sign] = statement->sign[to->n_sign];
+                to->sign[to->n_sign].key = key_ref(statement->sign[to->n_sign].key);
+        }
+}
+
 static int make(struct sign_in *s, const struct directory *d, const struct sign_in_params *p,
                 struct request_claims *claims, struct error *err)
 {
@@ -272,6 +280,7 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
 
                 wire_text_cut(s->to[s->n_to].id, sizeof(s->to[0].id), connector->id, strlen(connector->id));
                 s->to[s->n_to].identity = key_ref(connector->key);
+                take_signers(&s->to[s->n_to], choice.entries[s->n_to]->statement);
         }
         return seal(s, &choice, &plain, p->now, err);
 }
@@ -295,10 +304,17 @@ int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct 
         return r;
 }
 
+static void sign_in_to_clear(struct sign_in_to *to)
+{
+        for (size_t i = 0; i < to->n_sign; i++)
+                key_free(to->sign[i].key);
+        key_free(to->identity);
+}
+
 void sign_in_clear(struct sign_in *s)
 {
         for (size_t i = 0; i < s->n_to; i++)
-                s->to[i].identity = key_free(s->to[i].identity);
+                sign_in_to_clear(&s->to[i]);
         buffer_free(&s->body);
         wipe(s, sizeof(*s));
 }

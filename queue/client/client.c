@@ -242,7 +242,7 @@ static int take_directory(struct client *c, const struct https_response *respons
         if (r == 0)
                 r = directory_open_with(&d, response->body.data, response->body.len, c->roster_source ? second.data : NULL,
                                         second.len, c->pin, c->tenant, time(NULL), c->min_seq, NULL, err);
-        if (r < 0)
+        if (r < 0 || !d)
                 return r;
         directory_free(c->directory);
         c->directory = d;

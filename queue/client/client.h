@@ -52,7 +52,12 @@ struct sign_in {
         uint8_t rk[32];
         char service_id[ID_MAX + 1], tenant[65];
         size_t n_to;
-        struct { char id[ID_MAX + 1]; struct key *identity; } to[REQUEST_TO_MAX];
+        struct sign_in_to {
+                char id[ID_MAX + 1];
+                struct key *identity;
+                size_t n_sign;
+                struct statement_key sign[STATEMENT_SIGN_MAX]; /* that may sign in its place */
+        } to[REQUEST_TO_MAX];
         struct buffer body; /* the JWE to POST */
 };
 struct sign_in_params {

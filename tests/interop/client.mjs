@@ -116,9 +116,9 @@ function names(list) {
   return list.map((name) => name.toLowerCase());
 }
 
-async function statementKey(entry, identityKid, seen) {
+async function statementKey(entry, identityKid, seen, use, alg) {
   const key = await publicKey(entry, ['kid', 'use', 'alg', 'nbf', 'exp']);
-  if (entry.kid !== key.kid || entry.use !== 'enc' || entry.alg !== 'ECDH-ES+A256KW') throw malformed('statement: a key that is none');
+  if (entry.kid !== key.kid || entry.use !== use || entry.alg !== alg) throw malformed('statement: a key that is none');
   integer(entry.nbf);
   integer(entry.exp);
   if (entry.exp <= entry.nbf || key.kid === identityKid || seen.has(key.kid)) throw malformed('statement: a key that may not be there');
@@ -135,7 +135,7 @@ export async function verifyStatement(text, roster, now) {
   const p = parseObject(jws.payload);
   for (const version of array(p.v, 1, 8)) integer(version, 1);
   if (!p.v.includes(1)) throw malformed('statement: does not speak version 1');
-  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys']);
+  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign']);
   fromB64u(p.boot, 16);
   integer(p.seq);
   times(p, 7200);
@@ -144,9 +144,16 @@ export async function verifyStatement(text, roster, now) {
   if (p.tenant !== roster.tenant || p.iss !== connector.id) throw new Refused('tenant', 'statement: of another tenant or connector');
   current(p, now);
   const seen = new Set();
-  const statement = { connector, boot: p.boot, iat: p.iat, seq: p.seq, exp: p.exp, keys: [] };
+  const statement = { connector, boot: p.boot, iat: p.iat, seq: p.seq, exp: p.exp, keys: [], sign: [] };
   for (const list of ['realms', 'suffixes', 'netbios']) statement[list] = names(p[list]);
-  for (const entry of array(p.keys, 1, 4)) statement.keys.push(await statementKey(entry, connector.kid, seen));
+  for (const entry of array(p.keys, 1, 4)) statement.keys.push(await statementKey(entry, connector.kid, seen, 'enc', 'ECDH-ES+A256KW'));
+  if ('sign' in p) {
+    for (const entry of array(p.sign, 1, 2)) {
+      const key = await statementKey(entry, connector.kid, seen, 'sig', 'ES256');
+      if (key.exp > p.exp || key.exp - key.nbf > 7200) throw malformed('statement: a signing key that outlives it');
+      statement.sign.push({ ...key, key: await publicKey(key.jwk) });
+    }
+  }
   return statement;
 }
 
@@ -223,7 +230,7 @@ export async function makeRequest(directory, service, { username, password, newP
   const jws = await signJws(service.key, 'postern-request+jwt', service.kid, claims);
   return {
     id: claims.jti, req: toB64u(sha256(jws)), rk, service: service.id, tenant: directory.roster.tenant,
-    to: chosen.map((s) => s.connector), jws, body: await sealTo(pad(jws), chosen.map((s) => liveKey(s, now))),
+    to: chosen.map((s) => ({ ...s.connector, sign: s.sign })), jws, body: await sealTo(pad(jws), chosen.map((s) => liveKey(s, now))),
   };
 }
 
@@ -310,9 +317,10 @@ async function openVerdict(jwe, rk) {
 // Section 8.3. request is makeRequest's. Whatever is Refused means unavailable.
 export async function checkVerdict(request, jwe, now) {
   const jws = parseJws(unpad(await openVerdict(jwe, request.rk)), 'postern-verdict+jwt');
-  const signer = request.to.find((c) => c.kid === jws.kid);
+  const live = (k) => k.kid === jws.kid && k.nbf <= now + SKEW && now - SKEW < k.exp;
+  const signer = request.to.find((c) => c.kid === jws.kid || c.sign?.some(live));
   if (!signer) throw new Refused('key', 'verdict: signed by nobody whom the request was sealed to');
-  await verifyJws(jws, signer.key);
+  await verifyJws(jws, signer.kid === jws.kid ? signer.key : signer.sign.find(live).key);
   const v = parseObject(jws.payload);
   checkVerdictClaims(v);
   const expected = { iss: signer.id, aud: request.service, tenant: request.tenant, jti: request.id, req: request.req };

@@ -194,6 +194,51 @@ static void payload_refusals(void **state)
                 refuse_payload(*state, cases[i].find, cases[i].with, cases[i].code, cases[i].says);
 }
 
+/* What a service takes of keys that sign in the identity's place. */
+static void signing_keys(void **state)
+{
+        static const struct {
+                int64_t nbf, exp;
+                enum { FRESH, THE_IDENTITY, AN_ENC_KEY } which;
+                const char *says; /* NULL: taken */
+        } cases[] = {
+                {0, 3600, FRESH, NULL},
+                {-3600, 3600, FRESH, NULL},
+                {0, 3601, FRESH, "outlives its statement"},
+                {-3601, 3600, FRESH, "outlives its statement, or 7200 s"},
+                {0, 0, FRESH, "not behind"},
+                {0, 3600, THE_IDENTITY, "is the identity key, which only signs"},
+                {0, 3600, AN_ENC_KEY, "stands in the statement twice"},
+        };
+        struct world *w = *state;
+
+        for (size_t i = 0; i < N(cases); i++) {
+                struct statement *s = unsigned_statement(), *taken = NULL;
+                struct error err = {""};
+                struct key *fresh = NULL;
+
+                assert_int_equal(key_generate(&fresh, NULL), 0);
+                s->n_sign = 1;
+                s->sign[0].key = key_ref(cases[i].which == FRESH          ? fresh
+                                         : cases[i].which == THE_IDENTITY ? w->identity
+                                                                          : s->keys[0].key);
+                s->sign[0].nbf = NOW + cases[i].nbf;
+                s->sign[0].exp = NOW + cases[i].exp;
+                assert_int_equal(statement_sign(s, w->identity, NOW, 3600, &err), 0);
+                int r = verify(w, s->text, NOW, &taken, &err);
+                if (cases[i].says) {
+                        assert_refused(r, -EBADMSG, &err, cases[i].says);
+                } else {
+                        assert_int_equal(r, 0);
+                        assert_int_equal(taken->n_sign, 1);
+                        assert_string_equal(key_kid(taken->sign[0].key), key_kid(fresh));
+                }
+                statement_free(taken);
+                statement_free(s);
+                key_free(fresh);
+        }
+}
+
 static void key_refusals(void **state)
 {
         struct world *w = *state;
@@ -314,6 +359,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(newest_key, begin, end),
                 cmocka_unit_test_setup_teardown(payload_refusals, begin, end),
                 cmocka_unit_test_setup_teardown(key_refusals, begin, end),
+                cmocka_unit_test_setup_teardown(signing_keys, begin, end),
                 cmocka_unit_test_setup_teardown(signature_and_times, begin, end),
                 cmocka_unit_test_setup_teardown(other_types, begin, end),
                 cmocka_unit_test_setup_teardown(signing_refusals, begin, end),

@@ -79,6 +79,43 @@ static void test_keys_die_by_time_that_passed(void **state)
         fixture_clear(&f);
 }
 
+/* Once an hour a new key; the one before signs until ten minutes of it are left, so that services know the new one. */
+static void test_hourly_signing(void **state)
+{
+        struct fixture f;
+        char first[KID_LEN + 1], second[KID_LEN + 1];
+
+        (void)state;
+        fixture_make(&f);
+        assert_ptr_equal(enckeys_signer(&f.keys, NOW), f.identity);
+        assert_int_equal(f.keys.statement->n_sign, 0);
+        f.keys.hourly = true;
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW, 1, false, NULL), 1);
+        assert_int_equal(f.keys.statement->n_sign, 1);
+        memcpy(first, key_kid(enckeys_signer(&f.keys, NOW)), sizeof(first));
+        assert_string_not_equal(first, key_kid(f.identity));
+        assert_string_equal(key_kid(f.keys.statement->sign[0].key), first);
+        (void)enckeys_turn(&f.keys, &names, NOW + 3599, 1, true, NULL);
+        assert_int_equal(f.keys.n_sign, 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + 3600, 1, false, NULL), 1);
+        assert_int_equal(f.keys.statement->n_sign, 2);
+        memcpy(second, key_kid(f.keys.sign[0].key), sizeof(second));
+        assert_string_equal(key_kid(enckeys_signer(&f.keys, NOW + 3600)), first);
+        assert_string_equal(key_kid(enckeys_signer(&f.keys, NOW + 6600)), first);
+        assert_string_equal(key_kid(enckeys_signer(&f.keys, NOW + 6601)), second);
+        (void)enckeys_turn(&f.keys, &names, NOW + 7200, 1, true, NULL);
+        assert_string_equal(key_kid(f.keys.sign[0].key), key_kid(f.keys.statement->sign[0].key));
+        assert_string_equal(key_kid(enckeys_signer(&f.keys, NOW + 7200)), second);
+        /* each statement is one that a service takes */
+        struct statement *taken = NULL;
+        assert_int_equal(statement_verify(&taken, f.keys.statement->text, strlen(f.keys.statement->text), f.identity,
+                                          CONNECTOR_ID, TENANT, NOW + 7200, NULL),
+                         0);
+        assert_int_equal(taken->n_sign, f.keys.n_sign);
+        statement_free(taken);
+        fixture_clear(&f);
+}
+
 static void test_daily_key(void **state)
 {
         struct fixture f;
@@ -220,6 +257,7 @@ int main(void)
                 cmocka_unit_test(test_statement_renewal),
                 cmocka_unit_test(test_restart_after_a_clock_step),
                 cmocka_unit_test(test_keys_die_by_time_that_passed),
+                cmocka_unit_test(test_hourly_signing),
                 cmocka_unit_test(test_daily_key),
                 cmocka_unit_test(test_clock_back),
                 cmocka_unit_test(test_replay_cache),
