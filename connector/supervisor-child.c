@@ -22,6 +22,7 @@
 #include "connector/program.h"
 
 #define END_PATIENCE_MS 3000
+#define STORE_PAUSE_MS 5000 /* a link that asks more often keeps the disk busy, no more */
 
 static const char *const passed_on[] = {
         "https_proxy",  "HTTPS_PROXY",    "no_proxy",     "NO_PROXY", "all_proxy", "ALL_PROXY",
@@ -116,9 +117,16 @@ static int exec_child(struct child *child, int control, struct error *err)
 /* The one thing that a child may have written: the link's own credentials. */
 static void store_certificate(struct child *child, int fd)
 {
+        const uint64_t now = loop_now(child->supervisor->loop);
         struct error err = {""};
         struct msg_out m;
-        int r = files_store_certificate(child->supervisor, fd, &err);
+        int r;
+
+        if (child->stored_at && now - child->stored_at < STORE_PAUSE_MS)
+                r = error_fail(&err, -EAGAIN, "a certificate was stored a moment ago");
+        else
+                r = files_store_certificate(child->supervisor, fd, &err);
+        child->stored_at = now;
 
         msg_begin(&m, FRAME_STORED);
         msg_str(&m, TAG_WHY, r < 0 ? err.text : NULL);

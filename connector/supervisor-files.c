@@ -304,8 +304,14 @@ int files_store_certificate(const struct supervisor *s, int fd, struct error *er
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
         char path[PATH_MAX] = "", old[PATH_MAX] = "";
-        int r = fd_read_all(&text, fd, err);
+        struct stat st;
+        int r;
 
+        /* memory and nothing that reading could wait for: the sender may be hostile */
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 1 || st.st_size > TRANSPORT_PEM_MAX)
+                return error_fail(err, -EBADMSG, "the link sent something that is no file of 1 to %d bytes",
+                                  TRANSPORT_PEM_MAX);
+        r = fd_read_all(&text, fd, err);
         if (r == 0 && (!text.data || !strstr(text.data, PEM_KEY_MARK) || !strstr(text.data, PEM_CERTIFICATE_MARK)))
                 r = error_fail(err, -EBADMSG, "the link sent something that is no key and certificate");
         if (r == 0)

@@ -32,6 +32,7 @@ struct child {
         enum child_state state;
         pid_t pid;
         uid_t uid; /* that it becomes; of the last one started */
+        uint64_t stored_at; /* when it last had a certificate stored */
         struct ipc *control;
         struct loop_timer *timer; /* DOWN: start again; ENDING: kill */
         uint64_t started_at, backoff_ms;

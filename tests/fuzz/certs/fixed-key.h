@@ -8,6 +8,9 @@
 
 #include "certs/key.h"
 
+/* Its scalar, as a JWK has it. */
+#define FIXED_KEY_D "UYRC6fu1d0J75ebPow7BBNhrcUVTSO0IV2UcHgIG7Ro"
+
 static inline struct key *fixed_key(void)
 {
         static const char pem[] = "-----BEGIN PRIVATE KEY-----\n"

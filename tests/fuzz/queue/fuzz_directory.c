@@ -1,0 +1,76 @@
+/*
+ * The relay's answer to GET keys, and a roster from a second source: whatever they say, what comes out verified.
+ *
+ * Input: two parts by a NUL byte, the second source first. Where a part begins with '{' its roster's payload and
+ * its statements' are signed here with the fixed key, so that the fuzzer gets behind the signatures.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/client/client.h"
+#include "tests/fuzz/certs/fixed-key.h"
+
+#define NOW 1800000000
+
+/* Puts a compact JWS by the fixed key in the place of each object. */
+static void sign_member(json_t *holder, const char *name, const char *typ)
+{
+        _cleanup_(buffer_free) struct buffer payload = BUFFER(ROSTER_TEXT_MAX), text = BUFFER(ROSTER_TEXT_MAX);
+        json_t *value = json_object_get(holder, name);
+
+        if (json_is_object(value) && jose_json_text(value, &payload) == 0 &&
+            jws_sign(fixed_key(), typ, payload.data, payload.len, &text, NULL) == 0)
+                json_object_set_new(holder, name, json_string(text.data));
+}
+
+static void sign_list(json_t *list)
+{
+        for (size_t i = 0; i < json_array_size(list) && i < 8; i++) {
+                json_t *one = json_pack("{s:O}", "x", json_array_get(list, i));
+
+                sign_member(one, "x", JOSE_TYP_KEYS);
+                json_array_set(list, i, json_object_get(one, "x"));
+                json_decref(one);
+        }
+}
+
+static char *answer_of(const char *bytes, size_t n)
+{
+        json_t *root = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, NULL);
+        char *text;
+
+        if (!json_is_object(root)) {
+                json_decref(root);
+                return strndup(bytes, n);
+        }
+        sign_member(root, "roster", JOSE_TYP_ROSTER);
+        sign_list(json_object_get(root, "statements"));
+        text = json_dumps(root, JSON_COMPACT);
+        json_decref(root);
+        return text;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+        const char *bytes = (const char *)data, *cut = memchr(bytes, '\0', n);
+        const size_t first = cut ? (size_t)(cut - bytes) : 0, at = cut ? first + 1 : 0;
+        char *text = n > at ? answer_of(bytes + at, n - at) : NULL;
+        struct directory *d = NULL;
+        struct error err = {""};
+        size_t refused = 0;
+        int r;
+
+        if (!text)
+                return 0;
+        r = directory_open_with(&d, text, strlen(text), first ? bytes : NULL, first, key_pin(fixed_key()), "acme", NOW, 0,
+                                &refused, &err);
+        must(r == 0 || err.text[0]);
+        for (size_t i = 0; r == 0 && i < d->n; i++) {
+                must(roster_connector(d->roster, d->entries[i].statement->kid) == d->entries[i].connector);
+                must(strcmp(d->entries[i].statement->iss, d->entries[i].connector->id) == 0);
+                must(d->entries[i].n_ready <= REPORT_REALMS_MAX);
+        }
+        directory_free(d);
+        free(text);
+        return 0;
+}
