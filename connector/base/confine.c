@@ -74,6 +74,17 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const *n
 }
 #define ADD_ALL(filter, action, names) add_all(filter, action, names, sizeof(names) / sizeof((names)[0]))
 
+/* Libseccomp's own macros leave a member out, which clang warns of. */
+static struct scmp_arg_cmp equal(unsigned argument, scmp_datum_t value)
+{
+        return (struct scmp_arg_cmp){argument, SCMP_CMP_EQ, value, 0};
+}
+
+static struct scmp_arg_cmp masked(unsigned argument, scmp_datum_t mask, scmp_datum_t value)
+{
+        return (struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, mask, value};
+}
+
 static int allow_if(scmp_filter_ctx filter, const char *name, struct scmp_arg_cmp condition)
 {
         return add(filter, SCMP_ACT_ALLOW, name, 1, &condition);
@@ -86,27 +97,27 @@ static int allow_ioctl(scmp_filter_ctx filter)
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < sizeof(requests) / sizeof(requests[0]); i++)
-                r = allow_if(filter, "ioctl", SCMP_A1(SCMP_CMP_EQ, requests[i]));
+                r = allow_if(filter, "ioctl", equal(1, requests[i]));
         return r;
 }
 
 static int allow_memory(scmp_filter_ctx filter)
 {
-        int r = allow_if(filter, "mmap", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        int r = allow_if(filter, "mmap", masked(2, PROT_EXEC, 0));
 
-        return r ? r : allow_if(filter, "mprotect", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        return r ? r : allow_if(filter, "mprotect", masked(2, PROT_EXEC, 0));
 }
 
 /* abort() and raise() signal the process itself. */
 static int allow_self(scmp_filter_ctx filter)
 {
-        int r = allow_if(filter, "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+        int r = allow_if(filter, "tgkill", equal(0, (scmp_datum_t)getpid()));
 
         if (r == 0) /* reading a limit, not setting one */
-                r = allow_if(filter, "prlimit64", SCMP_A2(SCMP_CMP_EQ, 0));
+                r = allow_if(filter, "prlimit64", equal(2, 0));
         if (r == 0) /* what fstat() is in glibc */
-                r = allow_if(filter, "newfstatat", SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
-        return r ? r : allow_if(filter, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+                r = allow_if(filter, "newfstatat", masked(3, AT_EMPTY_PATH, AT_EMPTY_PATH));
+        return r ? r : allow_if(filter, "socketpair", equal(0, AF_UNIX));
 }
 
 static int allow_connect(scmp_filter_ctx filter)
@@ -116,8 +127,8 @@ static int allow_connect(scmp_filter_ctx filter)
 
         for (size_t i = 0; r == 0 && i < 4; i++) {
                 const struct scmp_arg_cmp both[] = {
-                        SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i / 2]),
-                        SCMP_A1(SCMP_CMP_MASKED_EQ, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC),
+                        equal(0, (scmp_datum_t)families[i / 2]),
+                        masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC),
                                 (scmp_datum_t)types[i % 2])};
                 r = add(filter, SCMP_ACT_ALLOW, "socket", 2, both);
         }
@@ -131,8 +142,8 @@ static int allow_read(scmp_filter_ctx filter)
         int r = ADD_ALL(filter, SCMP_ACT_ALLOW, for_reading);
 
         if (r == 0)
-                r = allow_if(filter, "openat", SCMP_A2(SCMP_CMP_MASKED_EQ, changing, O_RDONLY));
-        return r ? r : allow_if(filter, "open", SCMP_A1(SCMP_CMP_MASKED_EQ, changing, O_RDONLY));
+                r = allow_if(filter, "openat", masked(2, changing, O_RDONLY));
+        return r ? r : allow_if(filter, "open", masked(1, changing, O_RDONLY));
 }
 
 static int allow_needs(scmp_filter_ctx filter, unsigned needs)

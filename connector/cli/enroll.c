@@ -22,6 +22,7 @@
 #include "connector/cli/folder.h"
 #include "connector/cli/hardware.h"
 #include "connector/cli/prompt.h"
+#include "connector/cli/service-store.h"
 #include "connector/cli/view.h"
 #include "connector/messages.h"
 
@@ -175,6 +176,8 @@ static int store(const char *name, const struct enrolment *e, struct error *err)
                                err);
         if (r == 0)
                 r = copy_ca(err);
+        if (r == 0)
+                r = public_write(o.state_dir, "connector.pub.json", e->id, name, e->identity, err);
         if (r < 0)
                 return r;
         return folder_write_json(o.state_dir, FILE_ENROLMENT,

@@ -19,15 +19,16 @@
 #define PUBLIC_FILE "service.pub.json"
 #define META_FILE "service.json"
 
-static int write_public(const struct service_store *s, struct error *err)
+int public_write(const char *dir, const char *file, const char *id, const char *name, const struct key *key,
+                 struct error *err)
 {
         json_t *jwk = NULL;
 
-        if (key_to_jwk(s->key, &jwk) < 0)
+        if (key_to_jwk(key, &jwk) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
-        return folder_write_json(s->dir, PUBLIC_FILE,
-                                 json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", 1, "id", s->id, "name", s->name,
-                                           "kid", key_kid(s->key), "jwk", jwk),
+        return folder_write_json(dir, file,
+                                 json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", 1, "id", id, "name", name, "kid",
+                                           key_kid(key), "jwk", jwk),
                                  0644, err);
 }
 
@@ -144,7 +145,7 @@ int service_store_create(const char *dir, const char *name, struct service_store
         if (r == 0)
                 r = key_write(s.key, path, NULL, err);
         if (r == 0)
-                r = write_public(&s, err);
+                r = public_write(s.dir, PUBLIC_FILE, s.id, s.name, s.key, err);
         if (r == 0)
                 r = service_store_save(&s, err);
         if (r < 0)

@@ -53,5 +53,8 @@ struct service_public {
         char name[NAME_MAX_LEN + 1];
         struct key *key;
 };
+/* What an admin approves by file: the public half of a service's key, or of a connector's identity. */
+int public_write(const char *dir, const char *file, const char *id, const char *name, const struct key *key,
+                 struct error *err);
 int service_public_read(struct service_public *ret_p, const char *path, struct error *err);
 void service_public_clear(struct service_public *p);

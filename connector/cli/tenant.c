@@ -21,7 +21,7 @@
 #include "connector/cli/view.h"
 
 static struct {
-        const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text, *key_uri;
+        const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text, *key_uri, *identity_file;
         bool no_passphrase, no_publish;
 } o;
 
@@ -46,6 +46,15 @@ static const struct cli_option init_options[] = {
         OPTION_PASSPHRASE,
         {"key", "URI", &o.key_uri, NULL, "a key in hardware: pkcs11:..., tpm2:, handle:0x..."},
         {"no-passphrase", NULL, NULL, &o.no_passphrase, "store the key unencrypted"},
+        {0},
+};
+static const struct cli_option approve_options[] = {
+        OPTION_DIR,
+        OPTIONS_RELAY,
+        OPTION_PASSPHRASE,
+        {"identity", "FILE", &o.identity_file, NULL, "its connector.pub.json, instead of asking the relay"},
+        {"days", "N", &o.days_text, NULL, "how long the roster is valid, 1..30 (30)"},
+        {"no-publish", NULL, NULL, &o.no_publish, "only sign; `tenant roster publish` later"},
         {0},
 };
 static const struct cli_option edit_options[] = {
@@ -150,6 +159,24 @@ static int refuse_displacing(const struct roster *roster, const struct pending_i
         return 0;
 }
 
+/* From the file that `postern enroll` wrote, for a tenant key that is kept without a network. */
+static int read_identity(const char *const *args, struct pending_identity *ret_p, struct error *err)
+{
+        struct service_public file = {0};
+        int r = service_public_read(&file, o.identity_file, err);
+
+        if (r == 0 && (strcmp(file.name, args[0]) != 0 || strcmp(key_kid(file.key), args[1]) != 0))
+                r = error_fail(err, -EKEYREJECTED, "%s holds %s with the fingerprint %s", o.identity_file, file.name,
+                               key_kid(file.key));
+        if (r == 0) {
+                (void)snprintf(ret_p->id, sizeof(ret_p->id), "%s", file.id);
+                (void)snprintf(ret_p->name, sizeof(ret_p->name), "%s", file.name);
+                ret_p->key = key_ref(file.key);
+        }
+        service_public_clear(&file);
+        return r;
+}
+
 static int edit_approve(struct tenant_store *s, const char *const *args, struct error *err)
 {
         struct pending_identity p = {0};
@@ -158,7 +185,7 @@ static int edit_approve(struct tenant_store *s, const char *const *args, struct 
                 if (!strcmp(key_kid(s->roster->connectors[i].key), args[1]))
                         return error_fail(err, -EEXIST, "%s (%s) is in the roster already",
                                           s->roster->connectors[i].name, args[1]);
-        int r = tenant_find_pending(s, args[0], args[1], &p, err);
+        int r = o.identity_file ? read_identity(args, &p, err) : tenant_find_pending(s, args[0], args[1], &p, err);
 
         if (r == 0)
                 r = refuse_displacing(s->roster, &p, err);
@@ -364,10 +391,11 @@ static int cmd_approve(struct cli *cli, int argc, char **argv)
                 .words = "NAME FINGERPRINT",
                 .min_words = 2,
                 .max_words = 2,
-                .about = "Takes a connector that asks for it into the roster, signs the roster anew and\n"
+                .about = "Takes a connector that asks for it (or whose connector.pub.json is given with\n"
+                         "--identity, without a network) into the roster, signs the roster anew and\n"
                          "sends it to the relay. FINGERPRINT is what `postern enroll` printed on the\n"
                          "connector's host: get it from there, not from the relay.\n",
-                .options = edit_options,
+                .options = approve_options,
                 .no_config = true,
                 .no_socket = true,
         };

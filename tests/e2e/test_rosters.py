@@ -121,6 +121,18 @@ class Rosters(SiteTest):
         before = json.loads(self.tenant('roster', 'show', '--json'))['seq']
         self.tenant('roster', 'publish')
         self.assertEqual(json.loads(self.tenant('roster', 'show', '--json'))['seq'], before)
+        # a new connector, by the file that its enrolment wrote; the relay is not asked
+        new = self.site.add_connector('carried', 'ldap')
+        new.enroll()
+        identity = os.path.join(new.state, 'connector.pub.json')
+        words = ('tenant', 'approve', '--dir', offline, '--no-publish', '--identity', identity)
+        refused = self.site.postern(*words, 'carried', self.site.connectors['north'].fingerprint, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.site.postern(*words, 'carried', new.fingerprint)
+        shutil.copy(os.path.join(offline, 'roster.jws'), os.path.join(self.site.dir, 'tenant', 'roster.jws'))
+        self.tenant('roster', 'publish')
+        new.start()
+        new.wait_ready()
         wait_for('sign-ins go on', lambda: self.sign_in('north')[0] == 0)
 
 
