@@ -75,10 +75,11 @@ static const char *why_down(const struct bridge *b, char *flaw, size_t cap)
 void bridge_send_status(struct bridge *b)
 {
         char flaw[ERROR_TEXT_MAX];
-        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "relay", b->relay,
+        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "relay", b->relay,
                                  "state", b->why == LINK_UP ? "up" : "down", "why", down_text(b->why),
                                  "detail", why_down(b, flaw, sizeof(flaw)), "since", (json_int_t)b->since, "certificate_expires",
-                                 (json_int_t)b->cert_expires, "certificate_renewal",
+                                 (json_int_t)b->cert_expires, "certificate_days_left",
+                                 (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
                                  (json_int_t)(b->held ? 0 : renewal_next(b->renewal)), "certificate_why",
                                  renewal_why(b->renewal), "in_roster", b->in_roster, "clock_ahead",
                                  (json_int_t)link_clock_ahead(b->link), "in_hand",

@@ -96,6 +96,7 @@ class Renewal(SiteTest):
         status = json.loads(connectors[0].postern('status', '--json', check=False).stdout)
         link = status['parts']['link']['value']
         self.assertLess(link['certificate_renewal'], link['certificate_expires'])
+        self.assertEqual(link['certificate_days_left'], 0)
         stop, seen = threading.Event(), {c.name: [] for c in connectors}
         threads = [threading.Thread(target=self.load, args=(c, stop, seen[c.name])) for c in connectors for _ in range(2)]
         for t in threads:
