@@ -361,12 +361,12 @@ static int pick_pending(const json_t *list, const struct tenant_store *s, const 
                 name, fingerprint, seen.len ? seen.data : "none");
 }
 
-int tenant_find_pending(const struct tenant_store *s, const char *name, const char *fingerprint,
-                        struct pending_identity *ret_p, struct error *err)
+/* A list that the relay gives the admin; owned. */
+static int get_list(const struct tenant_store *s, const char *what, json_t **ret_list, struct error *err)
 {
         _cleanup_(https_response_clear) struct https_response response = {0};
         json_t *list;
-        int r = call(s, "GET", "pending", NULL, &response, err);
+        int r = call(s, "GET", what, NULL, &response, err);
 
         if (r < 0)
                 return r;
@@ -374,12 +374,29 @@ int tenant_find_pending(const struct tenant_store *s, const char *name, const ch
                 return refused(&response, err);
         list = json_loadb(response.body.data ? response.body.data : "", response.body.len,
                           JSON_REJECT_DUPLICATES, NULL);
-        if (!json_is_array(list))
-                r = error_fail(err, -EBADMSG, "the relay's list of pending connectors is malformed");
-        else
+        if (!json_is_array(list)) {
+                json_decref(list);
+                return error_fail(err, -EBADMSG, "the relay's list of %s is malformed", what);
+        }
+        *ret_list = list;
+        return 0;
+}
+
+int tenant_find_pending(const struct tenant_store *s, const char *name, const char *fingerprint,
+                        struct pending_identity *ret_p, struct error *err)
+{
+        json_t *list = NULL;
+        int r = get_list(s, "pending", &list, err);
+
+        if (r == 0)
                 r = pick_pending(list, s, name, fingerprint, ret_p, err);
         json_decref(list);
         return r;
+}
+
+int tenant_events(const struct tenant_store *s, json_t **ret_list, struct error *err)
+{
+        return get_list(s, "events", ret_list, err);
 }
 
 int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trace, struct error *err)
@@ -406,26 +423,6 @@ int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trac
                 return error_fail(err, -EBADMSG, "the relay's answer is malformed");
         }
         *ret_trace = trace;
-        return 0;
-}
-
-int tenant_events(const struct tenant_store *s, json_t **ret_list, struct error *err)
-{
-        _cleanup_(https_response_clear) struct https_response response = {0};
-        json_t *list;
-        int r = call(s, "GET", "events", NULL, &response, err);
-
-        if (r < 0)
-                return r;
-        if (response.status != 200)
-                return refused(&response, err);
-        list = json_loadb(response.body.data ? response.body.data : "", response.body.len,
-                          JSON_REJECT_DUPLICATES, NULL);
-        if (!json_is_array(list)) {
-                json_decref(list);
-                return error_fail(err, -EBADMSG, "the relay's answer is malformed");
-        }
-        *ret_list = list;
         return 0;
 }
 

@@ -66,19 +66,11 @@ static bool reclaim(struct dispatch_link *link, struct request *r)
         return true;
 }
 
-static void place_all(struct request_list *moving)
-{
-        struct request *r;
+/* What is to become of requests that have left for the link. */
+enum rest { REST_STAYS = 0, REST_FAILS, REST_WAITS };
 
-        while ((r = TAILQ_FIRST(moving))) {
-                TAILQ_REMOVE(moving, r, by_link);
-                request_place(r);
-        }
-}
-
-/* Empties the link: what never left goes elsewhere, the rest to each. The link is off the site's list
- * already. */
-static void empty(struct dispatch_link *link, bool dead)
+/* What is certain not to have left is placed again, with others. */
+static void take_back(struct dispatch_link *link, enum rest rest)
 {
         struct request_list moving = TAILQ_HEAD_INITIALIZER(moving);
         struct request *r, *next;
@@ -87,12 +79,15 @@ static void empty(struct dispatch_link *link, bool dead)
                 next = TAILQ_NEXT(r, by_link);
                 if (reclaim(link, r))
                         TAILQ_INSERT_TAIL(&moving, r, by_link);
-                else if (dead)
+                else if (rest == REST_FAILS)
                         request_fail(r, PROBLEM_CONNECTOR_LOST, true, NULL);
-                else
+                else if (rest == REST_WAITS)
                         request_orphan(r, link->last_word + DISPATCH_DEAD_MS);
         }
-        place_all(&moving);
+        while ((r = TAILQ_FIRST(&moving))) {
+                TAILQ_REMOVE(&moving, r, by_link);
+                request_place(r);
+        }
 }
 
 static void on_dead(void *arg)
@@ -102,7 +97,7 @@ static void on_dead(void *arg)
         link->draining = true;
         log_debug("link_dead", KV_S("tenant", link->site->tenant), KV_S("connector", link->connector),
                   KV_U("requests", link->n_requests));
-        empty(link, true);
+        take_back(link, REST_FAILS);
         link->sink.drop(link->sink.arg, "no report for 12 s");
 }
 
@@ -133,7 +128,7 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
 void dispatch_link_gone(struct dispatch_link *link)
 {
         TAILQ_REMOVE(&link->site->links, link, entry);
-        empty(link, false);
+        take_back(link, REST_WAITS);
         loop_timer_free(link->dead);
         json_decref(link->reasons);
         free(link);
@@ -159,31 +154,17 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
                 json_array_append_new(link->reasons, json_string(state->reasons[i]));
 }
 
-/* What is certain not to have left for the link is placed again, with others. */
-static void take_back(struct dispatch_link *link)
-{
-        struct request_list moving = TAILQ_HEAD_INITIALIZER(moving);
-        struct request *r, *next;
-
-        for (r = TAILQ_FIRST(&link->requests); r; r = next) {
-                next = TAILQ_NEXT(r, by_link);
-                if (reclaim(link, r))
-                        TAILQ_INSERT_TAIL(&moving, r, by_link);
-        }
-        place_all(&moving);
-}
-
 void dispatch_link_drain(struct dispatch_link *link)
 {
         link->draining = true;
-        take_back(link);
+        take_back(link, REST_STAYS);
 }
 
 void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined)
 {
         link->quarantined = quarantined;
         if (quarantined)
-                take_back(link);
+                take_back(link, REST_STAYS);
 }
 
 /* ---- what connectors say ---- */
