@@ -115,14 +115,13 @@ static void judge(const struct run *run, uint32_t normal)
 {
         uint32_t late_max = normal * 3 / 2 > FLOOR_MS ? normal * 3 / 2 : FLOOR_MS;
         uint32_t worst_first = 0, worst_late = 0;
-        unsigned late = 0, slow = 0, unknown = 0;
+        unsigned late = 0, unknown = 0;
 
         for (size_t i = 0; i < run->n; i++) {
                 const struct sample *s = &run->samples[i];
                 uint32_t *worst = s->started < 1000 ? &worst_first : &worst_late;
 
                 late += s->started >= 1000;
-                slow += s->started >= 1000 && s->ms > late_max;
                 unknown += s->reason == REASON_OUTCOME_UNKNOWN;
                 *worst = s->ms > *worst ? s->ms : *worst;
                 if (s->reason != REASON_OK && s->reason != REASON_OUTCOME_UNKNOWN)
@@ -136,9 +135,7 @@ static void judge(const struct run *run, uint32_t normal)
                       normal, worst_first, unknown, late, worst_late, late_max);
         assert_true(worst_first <= FIRST_SECOND_MAX_MS);
         assert_true(late > 20);
-        /* p99 against p99; the one beyond may be a hiccup of the machine, not a wait for the DC that is stopped */
-        assert_true(slow * 100 <= late);
-        assert_true(worst_late <= 2 * late_max);
+        assert_true(worst_late <= late_max);
         assert_true(unknown <= LANES);
 }
 
