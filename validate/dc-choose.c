@@ -1,12 +1,14 @@
 /*
  * Which DC is asked next: by what is known of it, never by chance.
  *
- * Invariant: of two that are alive the choice stays with the one that it fell on until the other is clearly
- * faster, so that two equal ones do not take turns.
+ * Invariants: of two that are alive the choice stays with the one that it fell on until the other is clearly
+ * faster, so that two equal ones do not take turns. And no sign-in finds out that a DC which had nothing to do for a
+ * while has gone silent meanwhile: before the choice goes over to it a probe does.
  */
 #include "validate/dc-internal.h"
 
 #define SWITCH_MS 2 /* another DC must be faster by a quarter and this */
+#define FRESH_MS 250 /* an answer that is no older needs no probe */
 
 /* A DC that just failed a sign-in comes last until its probe told more. */
 static unsigned rank(const struct dc *dc)
@@ -43,6 +45,26 @@ static bool clearly_better(const struct dc *a, const struct dc *than)
         return a->ewma + a->ewma / 4 + SWITCH_MS * DC_EWMA_ONE < than->ewma;
 }
 
+/* Whether sign-ins may go on with current though best looks faster: best's last answer may be old. */
+static bool stay(const struct dc *current, struct dc *best)
+{
+        if (!clearly_better(best, current))
+                return true;
+        if (loop_now(best->dcs->tools.loop) - best->answered_at <= FRESH_MS)
+                return false;
+        dc_suspect(best);
+        return true;
+}
+
+void dcs_reconsider(struct dc *dc)
+{
+        struct dcs *dcs = dc->dcs;
+
+        if (dcs->current && dcs->current != dc && !dc->gone && rank(dc) == 0 && rank(dcs->current) == 0 &&
+            clearly_better(dc, dcs->current))
+                dcs->current = dc;
+}
+
 struct dc *dcs_choose(struct dcs *dcs, uint32_t tried)
 {
         struct dc *best = NULL, *current = dcs->current;
@@ -55,8 +77,8 @@ struct dc *dcs_choose(struct dcs *dcs, uint32_t tried)
         }
         if (!best || rank(best) != 0)
                 return best;
-        if (current && !current->gone && rank(current) == 0 && !(tried & dc_bit(current)) &&
-            !clearly_better(best, current))
+        if (current && current != best && !current->gone && rank(current) == 0 && !(tried & dc_bit(current)) &&
+            stay(current, best))
                 return current;
         if (tried == 0)
                 dcs->current = best;

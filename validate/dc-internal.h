@@ -29,7 +29,7 @@ struct dc {
         enum reason last_reason; /* of the last failure */
         char last_context[160];
         unsigned failures;
-        bool suspect;              /* a sign-in waits for it too long; until it answers */
+        bool suspect;              /* a sign-in waits for it too long, or is to go to it after a while; until it answers */
         bool skewed;               /* its clock was wrong at the last probe */
         uint64_t distrusted_until; /* its tickets did not fit our keytab a moment ago */
         uint32_t ewma;             /* in EWMA_ONEths of a ms; 0: no sample yet */
@@ -66,6 +66,8 @@ bool dc_is_silence(enum reason reason);
 void dc_note_answer(struct dc *dc, uint32_t ms);
 /* It failed; dead: it gets no sign-ins until a probe was answered. */
 void dc_note_failure(struct dc *dc, const struct outcome *outcome, bool dead);
+/* It answered a probe: whether sign-ins go to it from now on, in dc-choose.c. */
+void dcs_reconsider(struct dc *dc);
 /* The one writer of state. Tells the owner when the domain's readiness changed. */
 void dc_state_set(struct dc *dc, enum dc_state state);
 

@@ -90,6 +90,7 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
         if (outcome->reason == REASON_OK || outcome->reason == REASON_CLOCK_SKEW) {
                 note_skew(dc, outcome);
                 dc_note_answer(dc, outcome->ms_dc);
+                dcs_reconsider(dc);
         } else { /* unless it failed by a limit of ours */
                 dc_note_failure(dc, outcome, dc_lesson(outcome->reason) != LESSON_NONE);
                 dc->misses++;
@@ -212,6 +213,8 @@ void dc_probe_due(void *arg)
                 probe_start(dc);
         else
                 probe_overdue(dc);
+        if (dc->suspect && dc->probe != PROBE_WAITING)
+                loop_timer_in(dc->timer, DC_SUSPECT_MS);
 }
 
 void dc_suspect(struct dc *dc)
@@ -220,9 +223,6 @@ void dc_suspect(struct dc *dc)
                 return;
         dc->suspect = true;
         log_debug("dc_suspect", KV_S("dc", dc->config->host));
-        if (dc->probe == PROBE_WAITING)
-                probe_start(dc);
-        if (dc->probe != PROBE_WAITING)
-                loop_timer_in(dc->timer, DC_SUSPECT_MS);
+        loop_timer_in(dc->timer, dc->probe == PROBE_WAITING ? 0 : DC_SUSPECT_MS);
 }
 

@@ -85,8 +85,8 @@ const char *dc_failure(const struct dc *dc);
 const char *dc_failure_detail(const struct dc *dc);
 /* What a sign-in saw: tells answers, failures and the rest apart by the reason. */
 void dc_note(struct dc *dc, const struct outcome *outcome);
-/* A sign-in waits for this DC longer than it should: it is probed at once and gets no new ones until it
- * answered. */
+/* A sign-in waits for this DC longer than it should, or could go to it, which had none for a while: it is probed at the
+ * loop's next turn and gets no new ones until it answered. Never calls back from inside. */
 void dc_suspect(struct dc *dc);
 /* How long a sign-in should wait for this DC before another is prepared beside it, or it is suspected: ms. */
 uint32_t dc_patience_ms(const struct dc *dc);

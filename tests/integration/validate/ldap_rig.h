@@ -19,6 +19,7 @@ struct rig {
         struct guard_config guard; /* of the next rig_start; all zero is the default */
         char *ca;                  /* PEM text */
         unsigned ready_calls;
+        unsigned peers; /* open now */
 };
 
 struct ask {
