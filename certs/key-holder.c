@@ -123,8 +123,7 @@ static ssize_t receive(int fd, uint8_t *frame, size_t cap, int patience_ms)
         return n < 0 ? -errno : (size_t)n > cap ? -EBADMSG : n;
 }
 
-/* The holder's own words, which never hold a PIN. */
-static int told_error(const uint8_t *frame, size_t n, struct error *err)
+int keyholder_error(const uint8_t *frame, size_t n, struct error *err)
 {
         int32_t code;
 
@@ -152,7 +151,7 @@ static int ask(int fd, const uint8_t digest[SHA256_LEN], uint8_t signature[ES256
         }
         (void)shutdown(fd, SHUT_RDWR);
         if (n > 0 && frame[0] == KEYHOLDER_ERROR)
-                return told_error(frame, (size_t)n, err);
+                return keyholder_error(frame, (size_t)n, err);
         return error_fail(err, n < 0 ? (int)n : -EBADMSG, "postern-keyholder: %s",
                           n == -ETIMEDOUT ? "gave no signature within 10 s"
                           : n == -EPIPE   ? "has ended"
@@ -259,7 +258,7 @@ int key_from_holder(struct key **ret_key, int given, struct buffer *reference, s
         int r;
 
         if (n > 0 && frame[0] == KEYHOLDER_ERROR)
-                return told_error(frame, (size_t)n, err);
+                return keyholder_error(frame, (size_t)n, err);
         if (n < 1 + P256_POINT_LEN || frame[0] != KEYHOLDER_KEY)
                 return error_fail(err, n < 0 ? (int)n : -EBADMSG, "postern-keyholder: %s",
                                   n == -ETIMEDOUT ? "has not opened the key within 60 s"

@@ -45,6 +45,8 @@ int keyholder_start(const struct keyholder_start *start, pid_t *ret_pid, int *re
  * package is missing, -EEXIST, -EBADMSG wrong kind of key; each with its remedy in err. -EPIPE: it died.
  */
 int key_from_holder(struct key **ret_key, int fd, struct buffer *reference, struct error *err);
+/* The code and, in err, the words of a KEYHOLDER_ERROR frame of n bytes, which never hold a PIN. */
+int keyholder_error(const uint8_t *frame, size_t n, struct error *err);
 /* A descriptor that becomes readable, and signing fails, when the holder has ended; -1 for a key in memory.
  * Borrowed. */
 int key_holder_fd(const struct key *key);

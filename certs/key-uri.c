@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -148,4 +149,29 @@ int key_uri_check(const char *uri, char *ret_pin_file, struct error *err)
         if (kind == KEY_KIND_TPM_NEW && uri[5] != '\0')
                 return error_fail(err, -EINVAL, "key URI: tpm2: stands alone");
         return query ? take_query(query + 1, ret_pin_file, err) : 0;
+}
+
+int key_uri_next(const char *reference, struct buffer *out, struct error *err)
+{
+        const char *label = strstr(reference, "object="), *query = strchr(reference, '?');
+        unsigned long number = 1;
+        size_t n, base;
+        char *end = NULL;
+
+        if (key_kind_of(reference, strlen(reference)) != KEY_KIND_PKCS11)
+                return buffer_append_str(out, "tpm2:");
+        if (!label || (query && label > query))
+                return error_fail(err, -EINVAL, "to make the next key the PKCS#11 URI needs object=LABEL");
+        label += strlen("object=");
+        n = base = strcspn(label, ";?");
+        while (base > 0 && strchr("0123456789", label[base - 1]))
+                base--;
+        if (base > 1 && base < n && label[base - 1] == '.' && n - base <= 6)
+                number = strtoul(label + base--, &end, 10);
+        else
+                base = n;
+        if (buffer_append(out, reference, (size_t)(label - reference) + base) < 0 ||
+            buffer_printf(out, ".%lu", number + 1) < 0 || buffer_append_str(out, label + n) < 0)
+                return error_fail(err, -EMSGSIZE, "the PKCS#11 URI is too long");
+        return 0;
 }

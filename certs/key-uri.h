@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "connector/base/buffer.h"
 #include "connector/base/error.h"
 
 #define KEY_URI_MAX 1024
@@ -32,3 +33,6 @@ enum key_kind key_kind_of(const char *text, size_t n);
  * -EINVAL with the remedy in err; the text of a PIN is never in it.
  */
 int key_uri_check(const char *uri, char *ret_pin_file, struct error *err);
+/* What names the next key after this one: tpm2: for a key in a TPM; for one in a token the URI with .2 behind its
+ * object's label, then .3 and so on. -EINVAL where the URI has no object, -EMSGSIZE. */
+int key_uri_next(const char *reference, struct buffer *out, struct error *err);

@@ -88,7 +88,8 @@ const struct config_key config_keys[] = {
                  "TPM's own (TSS2 PRIVATE KEY). `postern enroll --identity-key` has noted it."},
         {C("transport_key", transport_key), .max = KEY_URI_MAX, .check = check_key,
          .range = "pkcs11:..., handle:0x81NNNNNN or an absolute path", .otherwise = "as enrolled",
-         .help = "The same for the key of the transport certificate."},
+         .help = "The same for the key of the transport certificate. Left out, that is renewed with a new key each "
+                 "time; a key that stands here is not followed by another."},
         {C("signing", signing), .type = TYPE_WORD, .words = signings, .initial = "auto",
          .help = "What signs verdicts. identity: the identity key, each time. hourly: a key in memory, of at most "
                  "two hours, that the identity key certifies in its statements; a token then signs twice an hour "

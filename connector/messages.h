@@ -13,12 +13,14 @@ enum frame_type {
         FRAME_START,      /* TAG_BOOT, TAG_CONNECTOR_ID, TAG_SEQ (ms that rise within the boot): all is there, begin */
         FRAME_DRAIN,      /* TAG_BUDGET: take no new work, finish what runs within this time, then FRAME_DRAINED */
         FRAME_SHARE,      /* TAG_NAME (state key), TAG_TEXT: something for `postern status` */
-        FRAME_STORED,     /* to the link: what FRAME_CERTIFICATE brought is on disk; TAG_WHY: it is not */
+        FRAME_STORED,     /* to the link: what FRAME_CERTIFICATE brought is on disk; TAG_WHY: it is not, or FRAME_MAKE_KEY failed */
 
         /* child -> supervisor */
         FRAME_READY = 20, /* started; systemd may be told */
         FRAME_DRAINED,
-        FRAME_CERTIFICATE, /* from the link, fd: the text of a new transport.pem, key and chain, to be stored */
+        FRAME_CERTIFICATE, /* from the link, fd: the text of a new transport.pem, key and chain, to be stored; without the key where that is
+                              the one that FRAME_MAKE_KEY made */
+        FRAME_MAKE_KEY,    /* from the link: it wants the next transport key in hardware, as FRAME_FILE FILE_TRANSPORT_NEXT */
 
         /* link -> validator */
         FRAME_REQUEST = 40, /* TAG_ID, TAG_BUDGET, TAG_RECEIVED, TAG_JWE, TAG_TRACE? */
@@ -101,7 +103,8 @@ enum frame_tag {
 #define FILE_IDENTITY_HOLDER "identity-holder" /* validator, instead: a socket, see certs/key-holder.h */
 #define FILE_TRANSPORT_KEY "transport.key" /* link */
 #define FILE_TRANSPORT_HOLDER "transport-holder" /* link, instead */
-#define FILE_TRANSPORT_CERT "transport.pem" /* link: chain; since the first renewal the key as well, so that both change at once */
+#define FILE_TRANSPORT_NEXT "transport-next"     /* link, while it runs: the same for the key that FRAME_MAKE_KEY asked for */
+#define FILE_TRANSPORT_CERT "transport.pem" /* link: the chain; in the file since the first renewal the key as well (transport.h) */
 #define TRANSPORT_PEM_MAX 65536
 #define FILE_RELAY_CA "relay-ca.pem"       /* link; absent: system CAs */
 #define FILE_ROSTER "roster"               /* validator, read-write: two slots, see roster-store.c */

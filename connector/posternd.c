@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "certs/key-uri.h"
 #include "connector/base/harden.h"
 
 #define FILES_WANTED 65536
@@ -73,6 +74,12 @@ static int read_arguments(int argc, char **argv, struct arguments *ret_a, int *r
         return optind < argc;
 }
 
+/* A path may name a key in hardware as well, but that file is not opened here. */
+static bool names_hardware(const char *setting)
+{
+        return setting && key_kind_of(setting, strlen(setting)) != KEY_KIND_NONE;
+}
+
 /* As root, says which users are missing or unfit; how many. */
 static size_t check_users(const char *path, const struct config *config)
 {
@@ -85,6 +92,11 @@ static size_t check_users(const char *path, const struct config *config)
                                       err.text);
                         n++;
                 }
+        if ((names_hardware(config->identity_key) || names_hardware(config->transport_key)) &&
+            files_check_keys_user(config, &err) < 0) {
+                (void)fprintf(stderr, "%s: user_keys: %s\n", path, err.text);
+                n++;
+        }
         return n;
 }
 

@@ -263,6 +263,11 @@ void process_drained(struct process *p)
         tell(p, FRAME_DRAINED);
 }
 
+void process_make_key(struct process *p)
+{
+        tell(p, FRAME_MAKE_KEY);
+}
+
 int process_store(struct process *p, const struct buffer *text)
 {
         _cleanup_(closep) int fd = memfd_create("certificate", MFD_CLOEXEC);

@@ -64,7 +64,7 @@ struct process_ops {
         void (*drain)(void *arg, uint64_t budget_ms);
         /* From the supervisor for `postern status` (the ledger alone gets it). */
         void (*share)(void *arg, const char *key, const char *text);
-        /* What process_store sent is on disk; why: NULL, or it is not. */
+        /* What process_store sent is on disk; why: NULL, or it is not, or no key could be made. */
         void (*stored)(void *arg, const char *why);
 };
 
@@ -103,6 +103,8 @@ int process_confine(struct process *p, const struct confine_rules *rules, struct
 void process_ready(struct process *p);
 /* Hands the supervisor a new transport.pem; op stored tells what came of it. text is secret. 0 or -errno. */
 int process_store(struct process *p, const struct buffer *text);
+/* Asks for the next transport key in hardware: op file gets it as FILE_TRANSPORT_NEXT, or op stored tells why not. */
+void process_make_key(struct process *p);
 /* Tells the supervisor that a drain is over. */
 void process_drained(struct process *p);
 /* Ends process_run with the exit code, the text logged: for a peer-independent failure that only a new start

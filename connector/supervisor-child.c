@@ -22,7 +22,6 @@
 #include "connector/program.h"
 
 #define END_PATIENCE_MS 3000
-#define STORE_PAUSE_MS 5000 /* a link that asks more often keeps the disk busy, no more */
 
 static const char *const passed_on[] = {
         "https_proxy",  "HTTPS_PROXY",    "no_proxy",     "NO_PROXY", "all_proxy", "ALL_PROXY",
@@ -114,30 +113,6 @@ static int exec_child(struct child *child, int control, struct error *err)
 
 /* ---- the control channel ---- */
 
-/* The one thing that a child may have written: the link's own credentials. */
-static void store_certificate(struct child *child, int fd)
-{
-        const uint64_t now = loop_now(child->supervisor->loop);
-        struct error err = {""};
-        struct msg_out m;
-        int r;
-
-        if (child->stored_at && now - child->stored_at < STORE_PAUSE_MS)
-                r = error_fail(&err, -EAGAIN, "a certificate was stored a moment ago");
-        else
-                r = files_store_certificate(child->supervisor, fd, &err);
-        child->stored_at = now;
-
-        msg_begin(&m, FRAME_STORED);
-        msg_str(&m, TAG_WHY, r < 0 ? err.text : NULL);
-        if (r < 0)
-                log_error("certificate.not_stored", KV_S("why", err.text));
-        else
-                log_info("certificate.stored");
-        if (ipc_send(child->control, &m) < 0)
-                child_end(child);
-}
-
 static void on_frame(void *arg, const struct msg_in *m, int received)
 {
         _cleanup_(closep) int fd = received;
@@ -150,7 +125,9 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
                 child->drained = true;
                 supervisor_child_drained(child);
         } else if (m->type == FRAME_CERTIFICATE && child->id == CHILD_LINK && fd >= 0) {
-                store_certificate(child, fd);
+                renewals_store(child, fd);
+        } else if (m->type == FRAME_MAKE_KEY && child->id == CHILD_LINK) {
+                renewals_make_key(child);
         }
 }
 
@@ -172,11 +149,26 @@ static int send_named_fd(struct child *child, enum frame_type type, const char *
         return ipc_send_fd(child->control, &m, fd);
 }
 
-static int hand_file(void *arg, const char *name, int fd, struct error *err)
+int child_hand_file(struct child *child, const char *name, int fd, struct error *err)
 {
-        int r = send_named_fd(arg, FRAME_FILE, name, fd);
+        int r = child->control ? send_named_fd(child, FRAME_FILE, name, fd) : -EPIPE;
 
         return r < 0 ? error_fail(err, r, "cannot hand on %s: %s", name, strerror(-r)) : 0;
+}
+
+static int hand_file(void *arg, const char *name, int fd, struct error *err)
+{
+        return child_hand_file(arg, name, fd, err);
+}
+
+void child_stored(struct child *child, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_STORED);
+        msg_str(&m, TAG_WHY, why);
+        if (child->control && ipc_send(child->control, &m) < 0)
+                child_end(child);
 }
 
 static int send_config(struct child *child, struct error *err)

@@ -1,8 +1,8 @@
 /*
  * The files of the daemon: found, judged and opened by the supervisor, read by the process they belong to.
  *
- * Key bytes never pass through the supervisor's memory: a child gets an open descriptor, or (keytabs, which
- * krb5 opens by name) a memfd that the kernel filled. A private file that others may read, or that somebody
+ * Key bytes never pass through the supervisor's memory, but for a transport key that stands beside its certificate,
+ * which is wiped: a child gets an open descriptor, or (keytabs, which krb5 opens by name) a memfd that the kernel filled. A private file that others may read, or that somebody
  * else could have written, is refused with the remedy.
  */
 #include "connector/supervisor.h"
@@ -28,10 +28,9 @@
 #include "connector/base/cleanup.h"
 #include "connector/base/text.h"
 #include "connector/name-hash.h"
+#include "connector/transport.h"
 #include "connector/validator/enrolment.h"
 
-#define PEM_KEY_MARK "PRIVATE KEY-----"
-#define PEM_CERTIFICATE_MARK "-----BEGIN CERTIFICATE-----"
 #define KEYTAB_MAX (1024 * 1024)
 #define CONTROL_BACKLOG 16
 
@@ -205,28 +204,31 @@ static int open_key(struct handing *h, const char *setting, const char *name)
         return files_memfd(name, setting, strlen(setting), h->err);
 }
 
-/* The key's file; or, where that only names a key in hardware, a socket to its holder. */
+/* The key's file, open; or, where that only names a key in hardware, a socket to its holder. */
+static int hand_opened_key(struct handing *h, enum holder_id id, int fd)
+{
+        char head[40];
+        const ssize_t n = fd < 0 ? 0 : pread(fd, head, sizeof(head), 0);
+        int r;
+
+        if (fd < 0 || n < 0 || key_kind_of(head, (size_t)n) == KEY_KIND_NONE)
+                return hand_fd(h, id == HOLDER_IDENTITY ? FILE_IDENTITY : FILE_TRANSPORT_KEY, fd);
+        if (h->check)
+                r = keys_check(h->config, id, fd, h->err);
+        else
+                r = hand_fd(h, id == HOLDER_IDENTITY ? FILE_IDENTITY_HOLDER : FILE_TRANSPORT_HOLDER,
+                            keys_start(h->s, h->config, id, fd, h->err));
+        (void)close(fd);
+        return r;
+}
+
 static int hand_key(struct handing *h, enum holder_id id)
 {
         const bool identity = id == HOLDER_IDENTITY;
         const char *setting = identity ? h->config->identity_key : h->config->transport_key;
-        const char *name = identity ? FILE_IDENTITY : FILE_TRANSPORT_KEY;
-        char head[40];
-        int fd = open_key(h, setting, name);
-        const ssize_t n = fd < 0 ? 0 : pread(fd, head, sizeof(head), 0);
-        int r = 0;
+        int r = hand_opened_key(h, id, open_key(h, setting, identity ? FILE_IDENTITY : FILE_TRANSPORT_KEY));
 
-        if (fd < 0 || n < 0 || key_kind_of(head, (size_t)n) == KEY_KIND_NONE) {
-                r = hand_fd(h, name, fd);
-                return setting ? in_key(h, identity ? "identity_key" : "transport_key", r) : r;
-        }
-        if (h->check)
-                r = keys_check(h->config, id, fd, h->err);
-        else
-                r = hand_fd(h, identity ? FILE_IDENTITY_HOLDER : FILE_TRANSPORT_HOLDER,
-                            keys_start(h->s, h->config, id, fd, h->err));
-        (void)close(fd);
-        return r;
+        return setting ? in_key(h, identity ? "identity_key" : "transport_key", r) : r;
 }
 
 uid_t files_uid_of(const char *user)
@@ -267,28 +269,22 @@ static int hand_domains(struct handing *h)
         return r;
 }
 
-static bool holds_key(int fd)
-{
-        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
-        struct error err;
-        const bool found = fd >= 0 && fd_read_all(&text, fd, &err) == 0 && text.data &&
-                           strstr(text.data, PEM_KEY_MARK);
-
-        return found && lseek(fd, 0, SEEK_SET) == 0;
-}
-
-/* The certificate, and the key: from the same file where the link renewed them, else from its own. */
+/* The certificate, and the key or its name: from the same file since the first renewal, before from its own. */
 static int hand_transport(struct handing *h)
 {
-        int fd = open_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
-        const bool own_key = !h->config->transport_key && holds_key(fd);
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX), key = BUFFER_SECRET(TRANSPORT_PEM_MAX),
+                                             chain = BUFFER(TRANSPORT_PEM_MAX);
+        _cleanup_(closep) int fd = open_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
+        int r = fd < 0 ? fd : fd_read_all(&text, fd, h->err);
 
-        if (fd >= 0 && !own_key && lseek(fd, 0, SEEK_SET) < 0) {
-                (void)close(fd);
-                return error_fail(h->err, -errno, "%s: %s", FILE_TRANSPORT_CERT, strerror(errno));
-        }
-        int r = hand_fd(h, FILE_TRANSPORT_CERT, fd);
-        return r < 0 || own_key ? r : hand_key(h, HOLDER_TRANSPORT);
+        if (r == 0 && (r = transport_split(&text, &key, &chain)) < 0)
+                error_fail(h->err, r, "%s is malformed", FILE_TRANSPORT_CERT);
+        if (r < 0)
+                return r;
+        r = hand_fd(h, FILE_TRANSPORT_CERT, files_memfd(FILE_TRANSPORT_CERT, chain.data, chain.len, h->err));
+        if (r < 0 || key.len == 0 || h->config->transport_key)
+                return r < 0 ? r : hand_key(h, HOLDER_TRANSPORT);
+        return hand_opened_key(h, HOLDER_TRANSPORT, files_memfd(FILE_TRANSPORT_KEY, key.data, key.len, h->err));
 }
 
 static int hand_link(struct handing *h)
@@ -300,26 +296,24 @@ static int hand_link(struct handing *h)
         return r == 0 ? hand_relay_ca(h) : r;
 }
 
-int files_store_certificate(const struct supervisor *s, int fd, struct error *err)
+int files_read_state(const struct supervisor *s, const char *name, struct buffer *out, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
-        char path[PATH_MAX] = "", old[PATH_MAX] = "";
-        struct stat st;
-        int r;
+        char path[PATH_MAX];
+        int r = in_folder(path, s->config->state_dir, name, err);
+        _cleanup_(closep) int fd = r < 0 ? r : open_judged(path, FILE_PUBLIC, err);
 
-        /* memory and nothing that reading could wait for: the sender may be hostile */
-        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 1 || st.st_size > TRANSPORT_PEM_MAX)
-                return error_fail(err, -EBADMSG, "the link sent something that is no file of 1 to %d bytes",
-                                  TRANSPORT_PEM_MAX);
-        r = fd_read_all(&text, fd, err);
-        if (r == 0 && (!text.data || !strstr(text.data, PEM_KEY_MARK) || !strstr(text.data, PEM_CERTIFICATE_MARK)))
-                r = error_fail(err, -EBADMSG, "the link sent something that is no key and certificate");
-        if (r == 0)
-                r = in_folder(path, s->config->state_dir, FILE_TRANSPORT_CERT, err);
+        return fd < 0 ? fd : fd_read_all(out, fd, err);
+}
+
+int files_write_transport(const struct supervisor *s, const struct buffer *text, struct error *err)
+{
+        char path[PATH_MAX] = "", old[PATH_MAX] = "";
+        int r = in_folder(path, s->config->state_dir, FILE_TRANSPORT_CERT, err);
+
         if (r == 0)
                 r = in_folder(old, s->config->state_dir, FILE_TRANSPORT_KEY, err);
         if (r == 0)
-                r = file_write_atomic(path, text.data, text.len, 0600, err);
+                r = file_write_atomic(path, text->data, text->len, 0600, err);
         if (r == 0 && unlink(old) < 0 && errno != ENOENT)
                 log_warning("file.left", KV_S("path", old), KV_S("why", strerror(errno)));
         return r;

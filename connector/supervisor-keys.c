@@ -66,10 +66,17 @@ static int open_pin(int reference_fd, int *ret_fd, struct error *err)
         return *ret_fd < 0 ? error_prefix(err, *ret_fd, "the PIN file") : 0;
 }
 
-static bool same_pin(const struct holder *holder, const struct stat *st)
+/* Whether the token refused what this file holds, whichever key it was offered for. */
+static bool was_refused(const struct supervisor *s, const struct stat *st)
 {
-        return holder->pin_ino == st->st_ino && holder->pin_changed.tv_sec == st->st_mtim.tv_sec &&
-               holder->pin_changed.tv_nsec == st->st_mtim.tv_nsec;
+        for (size_t i = 0; i < HOLDER_N; i++) {
+                const struct holder *holder = &s->holders[i];
+
+                if (holder->pin_refused && holder->pin_ino == st->st_ino &&
+                    holder->pin_changed.tv_sec == st->st_mtim.tv_sec && holder->pin_changed.tv_nsec == st->st_mtim.tv_nsec)
+                        return true;
+        }
+        return false;
 }
 
 /* ---- ends ---- */
@@ -133,11 +140,12 @@ static void environment_make(char **out)
         out[n] = NULL;
 }
 
-static int start(struct holder *holder, const struct config *config, int reference_fd, int pin_fd,
+static int start(struct holder *holder, const struct config *config, bool make, int reference_fd, int pin_fd,
                  struct error *err)
 {
         char program[PATH_MAX], *environment[ENVIRONMENT_MAX + 1];
         struct keyholder_start how = {.program = program,
+                                      .make = make,
                                       .user = geteuid() == 0 ? config->user_keys : NULL,
                                       .reference_fd = reference_fd,
                                       .pin_fd = pin_fd,
@@ -152,8 +160,8 @@ static int start(struct holder *holder, const struct config *config, int referen
         return r < 0 ? r : fd;
 }
 
-int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, int reference_fd,
-               struct error *err)
+static int launch(const struct supervisor *s, const struct config *config, enum holder_id id, bool make,
+                  int reference_fd, struct error *err)
 {
         struct holder *holder = &s->holders[id];
         _cleanup_(closep) int pin = -1;
@@ -165,7 +173,7 @@ int keys_start(const struct supervisor *s, const struct config *config, enum hol
         end_before(holder);
         if (pin >= 0 && fstat(pin, &st) < 0)
                 return error_fail(err, -errno, "the PIN file: %s", strerror(errno));
-        if (holder->pin_refused && same_pin(holder, &st))
+        if (pin >= 0 && was_refused(s, &st))
                 return error_fail(err, -EACCES,
                                   "%s: the token refused the PIN; it is not tried again, so that the token is "
                                   "not locked, until the PIN file is written anew",
@@ -173,11 +181,31 @@ int keys_start(const struct supervisor *s, const struct config *config, enum hol
         holder->pin_refused = false;
         holder->pin_ino = st.st_ino;
         holder->pin_changed = st.st_mtim;
-        r = start(holder, config, reference_fd, pin, err);
+        r = start(holder, config, make, reference_fd, pin, err);
         if (r < 0)
                 return r;
         log_info("keyholder.started", KV_S("key", setting_of(id)), KV_I("pid", holder->pid));
         return r;
+}
+
+int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, int reference_fd,
+               struct error *err)
+{
+        return launch(s, config, id, false, reference_fd, err);
+}
+
+int keys_start_next(const struct supervisor *s, const struct config *config, bool make, int reference_fd,
+                    struct error *err)
+{
+        return launch(s, config, HOLDER_NEXT, make, reference_fd, err);
+}
+
+void keys_take_next(struct supervisor *s)
+{
+        const struct holder before = s->holders[HOLDER_TRANSPORT];
+
+        s->holders[HOLDER_TRANSPORT] = s->holders[HOLDER_NEXT];
+        s->holders[HOLDER_NEXT] = before;
 }
 
 int keys_check(const struct config *config, enum holder_id id, int reference_fd, struct error *err)

@@ -502,6 +502,7 @@ static void tear_down(struct supervisor *s)
         s->watchdog = loop_timer_free(s->watchdog);
         s->watch = watch_free(s->watch);
         s->loop = loop_free(s->loop);
+        renewals_free(s);
         s->config = config_free(s->config);
         s->next_config = config_free(s->next_config);
         buffer_free(&s->text);
@@ -521,6 +522,7 @@ int supervisor_run(struct supervisor *s, const char *config_path, struct config 
                                  .text = *text,
                                  .lock_fd = -1,
                                  .control_fd = -1,
+                                 .renewals.fd = -1,
                                  .next_text = BUFFER(CONFIG_TEXT_MAX)};
         *text = BUFFER(CONFIG_TEXT_MAX);
         int r = set_up(s), code = 1;

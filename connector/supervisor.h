@@ -32,7 +32,6 @@ struct child {
         enum child_state state;
         pid_t pid;
         uid_t uid; /* that it becomes; of the last one started */
-        uint64_t stored_at; /* when it last had a certificate stored */
         struct ipc *control;
         struct loop_timer *timer; /* DOWN: start again; ENDING: kill */
         uint64_t started_at, backoff_ms;
@@ -50,7 +49,8 @@ enum supervisor_state {
         SUPERVISOR_STOPPING, /* channels are closed; waiting for the children's ends */
 };
 
-enum holder_id { HOLDER_IDENTITY = 0, HOLDER_TRANSPORT, HOLDER_N };
+/* HOLDER_NEXT: the next transport key's, until it takes the place of the one before; then that one's, until it ends. */
+enum holder_id { HOLDER_IDENTITY = 0, HOLDER_TRANSPORT, HOLDER_NEXT, HOLDER_N };
 
 /* A key in hardware. */
 struct holder {
@@ -59,6 +59,17 @@ struct holder {
         bool pin_refused;
         ino_t pin_ino; /* the PIN file that was offered last */
         struct timespec pin_changed;
+};
+
+/* supervisor-renewal.c */
+struct renewals {
+        uint64_t stored_at; /* when the link last had a certificate stored */
+        uint64_t made_until; /* the allowance of keys in hardware: KEY_EACH_MS further for each */
+        unsigned tries;      /* names that were taken */
+        struct loop_io *io;  /* of fd */
+        int fd;              /* the owner's end of the holder that makes the next key; -1: none */
+        struct buffer asked; /* the name that it makes */
+        struct buffer made;  /* the name of a key that was made and is in no file yet; empty: none */
 };
 
 struct supervisor {
@@ -79,6 +90,7 @@ struct supervisor {
         struct loop_signal *signals[4];
         int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
         struct holder *holders; /* HOLDER_N */
+        struct renewals renewals;
         char boot[32];
         int64_t boot_wall; /* s since the epoch, and the loop's time, when boot was drawn */
         uint64_t boot_at;
@@ -102,6 +114,10 @@ void child_end(struct child *child);
 /* Whether the process has ended; notes how. */
 bool child_reap(struct child *child);
 
+/* Hands on one more file; fd stays the caller's. -errno with err where the process does not run. */
+int child_hand_file(struct child *child, const char *name, int fd, struct error *err);
+/* FRAME_STORED; why: NULL, or it failed. */
+void child_stored(struct child *child, const char *why);
 /* Hands the domain's keytab on anew. -errno with err where it can't be. */
 int child_hand_keytab(struct child *child, const struct config_domain *domain, struct error *err);
 
@@ -139,9 +155,10 @@ int files_check(const struct supervisor *s, const struct config *config, struct 
 uid_t files_uid_of(const char *user);
 /* A sealed memfd with these bytes. */
 int files_memfd(const char *name, const void *bytes, size_t n, struct error *err);
-/* Writes the link's new transport.pem, in one step, and removes the key's old file. What it reads from fd is looked
- * at for its size and its two kinds of PEM block only: it is the link that uses it. */
-int files_store_certificate(const struct supervisor *s, int fd, struct error *err);
+/* Appends what the file of state_dir holds, which nobody else could have written. */
+int files_read_state(const struct supervisor *s, const char *name, struct buffer *out, struct error *err);
+/* Writes transport.pem, in one step, and removes the key's old file. */
+int files_write_transport(const struct supervisor *s, const struct buffer *text, struct error *err);
 /* A file that nobody else may read or could have written. An own descriptor, or -errno. */
 int files_open_private(const char *path, struct error *err);
 /* As root: whether the user of the keyholders is there and is nobody else's. */
@@ -151,10 +168,22 @@ int files_check_keys_user(const struct config *config, struct error *err);
 /* Starts the holder of this key for its owner, whose end of the socket is returned; -errno with err. */
 int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, int reference_fd,
                struct error *err);
+/* The same for the next transport key; make: it is made under that name. */
+int keys_start_next(const struct supervisor *s, const struct config *config, bool make, int reference_fd,
+                    struct error *err);
+/* The next transport key is the one from now on. */
+void keys_take_next(struct supervisor *s);
 /* What can be told without touching the token. */
 int keys_check(const struct config *config, enum holder_id id, int reference_fd, struct error *err);
 /* Notes which holders have ended. */
 void keys_reap(struct supervisor *s);
+
+/* supervisor-renewal.c: what the link asks for when it renews its certificate */
+/* Makes the next transport key in its hardware: FRAME_FILE FILE_TRANSPORT_NEXT to the link, or FRAME_STORED with why. */
+void renewals_make_key(struct child *link);
+/* Stores the certificate in fd, which stays the caller's; FRAME_STORED tells what came of it. */
+void renewals_store(struct child *link, int fd);
+void renewals_free(struct supervisor *s);
 
 /* supervisor-caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
  */

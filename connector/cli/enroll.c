@@ -21,6 +21,7 @@
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/hardware.h"
+#include "connector/transport.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
 #include "connector/cli/view.h"
@@ -329,31 +330,31 @@ static int reissue(const struct est_target *target, struct buffer *text, struct 
 /* The URI of the option, or what the file holds. */
 static int read_transport_key(struct buffer *text, struct error *err)
 {
+        _cleanup_(buffer_free) struct buffer whole = BUFFER_SECRET(TRANSPORT_PEM_MAX), chain = BUFFER(TRANSPORT_PEM_MAX);
         char path[FOLDER_PATH_MAX];
         int r;
 
         folder_path(path, o.state_dir, FILE_TRANSPORT_KEY);
         if (!o.transport_key && access(path, F_OK) < 0)
                 folder_path(path, o.state_dir, FILE_TRANSPORT_CERT);
-        r = o.transport_key ? buffer_append_str(text, o.transport_key) : file_read(text, path, err);
+        if (o.transport_key)
+                return buffer_append_str(text, o.transport_key);
+        r = file_read(&whole, path, err);
+        if (r == 0 && transport_split(&whole, text, &chain) < 0)
+                r = error_fail(err, -EBADMSG, "%s is malformed", path);
         if (r == 0 && text->len == 0)
-                r = error_fail(err, -EBADMSG, "%s is empty", path);
-        return r;
+                r = buffer_append(text, whole.data, whole.len);
+        return r < 0 || text->len > 0 ? r : error_fail(err, -EBADMSG, "%s is empty", path);
 }
 
-/* Key and certificate: of a key in a file both in one, so that a cut never leaves two that don't belong together. */
+/* Key, or its name, and certificate in one file, so that a cut never leaves two that don't belong together. */
 static int store_transport(const struct buffer *key, const struct buffer *chain, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer both = BUFFER_SECRET(TRANSPORT_PEM_MAX);
         char path[FOLDER_PATH_MAX], old[FOLDER_PATH_MAX];
         int r;
 
-        if (hardware_named(key->data)) {
-                r = write_key(o.state_dir, FILE_TRANSPORT_KEY, key, err);
-                return r < 0 ? r : write_file(o.state_dir, FILE_TRANSPORT_CERT, chain->data, chain->len, err);
-        }
-        r = buffer_append(&both, key->data, key->len);
-        r = r < 0 ? r : buffer_append(&both, chain->data, chain->len);
+        r = transport_join(&both, key, chain);
         if (r < 0)
                 return error_fail(err, r, "the relay's certificate chain is too long");
         folder_path(path, o.state_dir, FILE_TRANSPORT_CERT);

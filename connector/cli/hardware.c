@@ -137,31 +137,6 @@ int hardware_key(const struct hardware_request *request, struct key **ret_key, s
 
 /* ---- the next one ---- */
 
-int hardware_next(const char *reference, struct buffer *out, struct error *err)
-{
-        const char *label = strstr(reference, "object="), *query = strchr(reference, '?');
-        unsigned long number = 1;
-        size_t n, base;
-        char *end = NULL;
-
-        if (key_kind_of(reference, strlen(reference)) != KEY_KIND_PKCS11)
-                return buffer_append_str(out, "tpm2:");
-        if (!label || (query && label > query))
-                return error_fail(err, -EINVAL, "to make the next key the PKCS#11 URI needs object=LABEL");
-        label += strlen("object=");
-        n = base = strcspn(label, ";?");
-        while (base > 0 && strchr("0123456789", label[base - 1]))
-                base--;
-        if (base > 1 && base < n && label[base - 1] == '.' && n - base <= 6)
-                number = strtoul(label + base--, &end, 10);
-        else
-                base = n;
-        if (buffer_append(out, reference, (size_t)(label - reference) + base) < 0 ||
-            buffer_printf(out, ".%lu", number + 1) < 0 || buffer_append_str(out, label + n) < 0)
-                return error_fail(err, -EMSGSIZE, "the PKCS#11 URI is too long");
-        return 0;
-}
-
 int hardware_renew(const char *reference, struct key **ret_key, struct buffer *name, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer now = BUFFER(KEYHOLDER_REFERENCE_MAX);
@@ -172,7 +147,7 @@ int hardware_renew(const char *reference, struct key **ret_key, struct buffer *n
                 _cleanup_(closep) int pin = -1;
                 struct attempt a = {.name = name};
 
-                r = hardware_next(now.data, &next, err);
+                r = key_uri_next(now.data, &next, err);
                 if (r == 0)
                         r = find_pin(next.data, &pin, err);
                 if (r < 0)

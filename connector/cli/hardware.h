@@ -19,8 +19,5 @@ struct hardware_request {
  * key_from_holder. The PIN is offered once. */
 int hardware_key(const struct hardware_request *request, struct key **ret_key, struct buffer *name,
                  struct error *err);
-/* What names the next key after this one: tpm2: for a key in a TPM; for one in a token the URI with .2 behind its
- * object's label, then .3 and so on. -EINVAL where the URI has no object, -EMSGSIZE. */
-int hardware_next(const char *reference, struct buffer *out, struct error *err);
 /* Makes the next key after the one that reference names; as hardware_key. */
 int hardware_renew(const char *reference, struct key **ret_key, struct buffer *name, struct error *err);

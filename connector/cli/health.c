@@ -123,14 +123,8 @@ static void judge_certificate(struct health *h, const json_t *link)
                 return;
         }
         view_age(expires - h->now, age, sizeof(age));
-        if (next)
-                wrong(h, "the transport certificate expires in %s and could not be renewed%s%s; it is tried again by itself",
-                      age, why[0] ? ": " : "", why);
-        else
-                wrong(h,
-                      "the transport certificate expires in %s, and a key in hardware is not renewed by itself: run "
-                      "postern enroll --renew, then reload posternd",
-                      age);
+        wrong(h, "the transport certificate expires in %s and could not be renewed%s%s; it is tried again by itself", age,
+              why[0] ? ": " : "", why);
 }
 
 static void judge_link(struct health *h)

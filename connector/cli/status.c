@@ -94,9 +94,8 @@ static void show_renewal(long long now, const json_t *link)
         if (!expires)
                 return;
         view_time(next, when, sizeof(when));
-        (void)printf("  %-14s %lld days, %s%s%s\n", "  left", expires > now ? (expires - now) / 86400 : 0,
-                     next ? "renewed at " : "not renewed by itself (a key in hardware): postern enroll --renew",
-                     next ? when : "", view_text(link, "certificate_why")[0] ? ", tried before" : "");
+        (void)printf("  %-14s %lld days, renewed at %s%s\n", "  left", expires > now ? (expires - now) / 86400 : 0,
+                     next ? when : "?", view_text(link, "certificate_why")[0] ? ", tried before" : "");
 }
 
 static void show_link(long long now, const json_t *parts)

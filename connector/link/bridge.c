@@ -12,9 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certs/key-holder.h"
 #include "certs/statement.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
+#include "connector/transport.h"
 
 #define REALMS_TEXT_MAX 8192
 #define REASONS_TEXT_MAX 4096
@@ -80,7 +82,7 @@ void bridge_send_status(struct bridge *b)
                                  "detail", why_down(b, flaw, sizeof(flaw)), "since", (json_int_t)b->since, "certificate_expires",
                                  (json_int_t)b->cert_expires, "certificate_days_left",
                                  (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
-                                 (json_int_t)(b->held ? 0 : renewal_next(b->renewal)), "certificate_why",
+                                 (json_int_t)renewal_next(b->renewal), "certificate_why",
                                  renewal_why(b->renewal), "in_roster", b->in_roster, "clock_ahead",
                                  (json_int_t)link_clock_ahead(b->link), "in_hand",
                                  (json_int_t)link_in_hand(b->link), "undelivered",
@@ -220,6 +222,26 @@ static void on_drained(void *arg)
                 process_drained(&b->process);
 }
 
+/* ---- a key in hardware ---- */
+
+/* Without its holder no connection can be made more; a new start gets a new one. */
+static void on_holder(void *arg, int fd, int events)
+{
+        struct bridge *b = arg;
+
+        (void)fd;
+        (void)events;
+        process_stop(&b->process, 1, "postern-keyholder of the transport key has ended");
+}
+
+int bridge_watch_holder(struct bridge *b)
+{
+        b->holder = loop_io_free(b->holder);
+        return b->held ? loop_io_new(&b->holder, b->process.loop, NULL, key_holder_fd(b->held), LOOP_READ,
+                                     on_holder, b)
+                       : 0;
+}
+
 /* ---- a second link takes the place of the first ---- */
 
 int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, struct link **ret_link,
@@ -328,20 +350,26 @@ void bridge_drop_second(struct bridge *b)
         b->second = link_free(b->second);
 }
 
-int bridge_open_second(struct bridge *b, const struct buffer *text, struct error *err)
+int bridge_open_second(struct bridge *b, const struct buffer *text, struct key *held, struct error *err)
 {
         struct buffer cert = BUFFER(b->cert.max);
         int r;
 
         if (b->old || b->second)
                 return error_fail(err, -EBUSY, "the link before is not gone yet");
-        r = renewal_split(text, &b->key, &cert);
+        r = transport_split(text, &b->key, &cert);
         if (r < 0) {
                 buffer_free(&cert);
                 return error_fail(err, r, "the new certificate cannot be taken apart");
         }
         buffer_free(&b->cert);
         b->cert = cert;
+        if (held) { /* the first link keeps the one before */
+                key_free(b->held);
+                b->held = key_ref(held);
+                if (bridge_watch_holder(b) < 0)
+                        return error_fail(err, -ENOMEM, "out of memory");
+        }
         r = bridge_make_link(b, &second_callbacks, &b->second, err);
         if (r == 0 && link_inherit(b->second, b->link) < 0)
                 r = error_fail(err, -ENOMEM, "out of memory");

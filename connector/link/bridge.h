@@ -40,8 +40,11 @@ int bridge_open_ledger(struct bridge *b, int fd);
 /* Makes the link with what is in b, unstarted. */
 int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, struct link **ret_link,
                      struct error *err);
-/* Opens a second link with the key and certificate of this transport.pem; renewal_link_up tells of its success. */
-int bridge_open_second(struct bridge *b, const struct buffer *text, struct error *err);
+/* Opens a second link with the key and certificate of this transport.pem, or (held, which gets a reference more) with a
+ * key in hardware and its certificate; renewal_link_up tells of its success. */
+int bridge_open_second(struct bridge *b, const struct buffer *text, struct key *held, struct error *err);
+/* The process ends when the holder of b->held does. main.c. 0 or -ENOMEM. */
+int bridge_watch_holder(struct bridge *b);
 void bridge_drop_second(struct bridge *b);
 /* Lets the link before end, once the new one serves. */
 void bridge_look_at_old(struct bridge *b, uint64_t now);

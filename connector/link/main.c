@@ -19,6 +19,7 @@
 #include "connector/base/log.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
+#include "connector/transport.h"
 
 #define SECURE_HEAP (1U << 17)
 #define STATUS_MS 1000 /* looks so often whether there is something new to tell */
@@ -56,7 +57,7 @@ static int read_certificate(struct bridge *b, int fd, struct error *err)
         char id[ID_MAX + 1];
         int r = fd_read_all(&text, fd, err);
 
-        if (r == 0 && (r = renewal_split(&text, &b->key, &b->cert)) < 0)
+        if (r == 0 && (r = transport_split(&text, &b->key, &b->cert)) < 0)
                 error_fail(err, r, "%s is malformed", FILE_TRANSPORT_CERT);
         if (r == 0 && csr_cert_info(b->cert.data ? b->cert.data : "", b->cert.len, &b->cert_expires, id,
                                     sizeof(id), &why) < 0)
@@ -79,30 +80,16 @@ static int take_holder(struct bridge *b, int fd, struct error *err)
         return r < 0 ? error_prefix(err, r, "transport key") : 0;
 }
 
-/* Without its holder no connection can be made more; a new start gets a new one. */
-static void on_holder(void *arg, int fd, int events)
-{
-        struct bridge *b = arg;
-
-        (void)fd;
-        (void)events;
-        process_stop(&b->process, 1, "postern-keyholder of the transport key has ended");
-}
-
-static int watch_holder(struct bridge *b)
-{
-        return b->held ? loop_io_new(&b->holder, b->process.loop, NULL, key_holder_fd(b->held), LOOP_READ,
-                                     on_holder, b)
-                       : 0;
-}
-
 static int on_file(void *arg, const char *name, int fd_in, struct error *err)
 {
         _cleanup_(closep) int fd = fd_in;
         struct bridge *b = arg;
 
-        if (b->process.started)
+        if (b->process.started) {
+                if (strcmp(name, FILE_TRANSPORT_NEXT) == 0)
+                        renewal_key(b->renewal, steal_fd(&fd));
                 return 0;
+        }
         if (strcmp(name, FILE_ENROLMENT) == 0)
                 return read_enrolment(b, fd, err);
         if (strcmp(name, FILE_TRANSPORT_KEY) == 0) {
@@ -186,7 +173,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         r = process_confine(&b->process, &rules, err);
         if (r < 0)
                 return r;
-        if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || watch_holder(b) < 0 ||
+        if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || bridge_watch_holder(b) < 0 ||
             loop_timer_new(&b->status_timer, b->process.loop, NULL, on_status_timer, b) < 0 ||
             renewal_new(&b->renewal, b) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");

@@ -2,7 +2,7 @@
  * Renewal at two thirds of the certificate's life, spread by a twentieth, so that connectors made together do not ask
  * together; after a failure again when a tenth of what is left has passed, so more often the nearer the end.
  *
- * Order: key and request are made here, the answer is checked to be for them, the supervisor stores both in one
+ * Order: key and request are made here (in hardware: the key by the supervisor's keyholder), the answer is checked to be for them, the supervisor stores both in one
  * file, and only then a second link is opened with them. The first keeps what it has in hand and gets nothing new
  * once the second has reported; so no sign-in falls between. Whatever fails leaves the first as it was.
  */
@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "certs/csr.h"
+#include "certs/key-holder.h"
 #include "connector/base/log.h"
 #include "connector/link/bridge.h"
 
@@ -23,9 +25,9 @@
 #define RETRY_MAX_S (6 * 3600)
 #define SHORT_LIFE_S 3600 /* below it the least pause shrinks, too */
 #define ANSWER_PATIENCE_MS 30000
-#define KEY_MARK "PRIVATE KEY-----"
+#define MAKE_PATIENCE_MS 60000 /* a TPM takes seconds, and its neighbours may be busy */
 
-enum step { STEP_WATCH = 0, STEP_ASKED, STEP_STORING, STEP_LINKING };
+enum step { STEP_WATCH = 0, STEP_MAKING, STEP_ASKED, STEP_STORING, STEP_LINKING };
 
 struct renewal {
         struct bridge *b;
@@ -48,28 +50,6 @@ const char *renewal_why(const struct renewal *renewal)
 }
 
 /* ---- text ---- */
-
-int renewal_split(const struct buffer *text, struct buffer *key, struct buffer *cert)
-{
-        const char *whole = text->data ? text->data : "";
-        const char *mark = strstr(whole, KEY_MARK), *begin = mark, *end;
-        int r;
-
-        if (!mark)
-                return buffer_append(cert, whole, text->len);
-        while (begin > whole && begin[-1] != '\n')
-                begin--;
-        end = strstr(mark + sizeof(KEY_MARK) - 1, KEY_MARK);
-        if (!end)
-                return -EBADMSG;
-        end += sizeof(KEY_MARK) - 1;
-        end += *end == '\n';
-        buffer_clear(key);
-        r = buffer_append(key, begin, (size_t)(end - begin));
-        if (r == 0)
-                r = buffer_append(cert, whole, (size_t)(begin - whole));
-        return r < 0 ? r : buffer_append_str(cert, end);
-}
 
 static void date_text(int64_t at, char out[32])
 {
@@ -161,7 +141,7 @@ static void failed(struct renewal *n, const char *why)
 
 static int make_text(struct renewal *n, const struct buffer *chain, struct error *err)
 {
-        int r = key_to_pem(n->key, NULL, &n->text, err);
+        int r = n->b->held ? 0 : key_to_pem(n->key, NULL, &n->text, err);
 
         if (r == 0 && buffer_append(&n->text, chain->data, chain->len) < 0)
                 r = error_fail(err, -EMSGSIZE, "the relay's certificate chain is too long");
@@ -191,18 +171,45 @@ static void on_chain(void *arg, const struct buffer *chain, const char *why)
                 failed(n, "the supervisor cannot be told");
 }
 
-static void ask(struct renewal *n)
+/* With the key that is there. */
+static void request(struct renewal *n)
 {
-        struct est_asker asker = {n->b->tenant, n->b->id, NULL};
+        struct est_asker asker = {n->b->tenant, n->b->id, n->key};
         struct error err = {""};
-        int r = key_generate(&n->key, &err);
 
-        asker.key = n->key;
         n->step = STEP_ASKED;
-        if (r == 0)
-                r = link_reenroll(n->b->link, &asker, on_chain, n, &err);
-        if (r < 0)
+        if (link_reenroll(n->b->link, &asker, on_chain, n, &err) < 0)
                 failed(n, err.text);
+}
+
+static void begin(struct renewal *n)
+{
+        struct error err = {""};
+
+        if (n->b->held) {
+                n->step = STEP_MAKING;
+                loop_timer_in(n->timer, MAKE_PATIENCE_MS);
+                process_make_key(&n->b->process);
+        } else if (key_generate(&n->key, &err) < 0) {
+                failed(n, err.text);
+        } else {
+                request(n);
+        }
+}
+
+void renewal_key(struct renewal *n, int fd)
+{
+        struct error err = {""};
+
+        if (!n || n->step != STEP_MAKING) {
+                (void)close(fd);
+                return;
+        }
+        loop_timer_stop(n->timer);
+        if (key_from_holder(&n->key, fd, NULL, &err) < 0)
+                failed(n, err.text);
+        else
+                request(n);
 }
 
 /* ---- going over ---- */
@@ -211,15 +218,13 @@ void renewal_stored(struct renewal *n, const char *why)
 {
         struct error err = {""};
 
-        if (!n || n->step != STEP_STORING)
-                return;
-        if (why) {
+        if (n && why && (n->step == STEP_STORING || n->step == STEP_MAKING))
                 failed(n, why);
+        if (!n || why || n->step != STEP_STORING)
                 return;
-        }
         n->step = STEP_LINKING;
         loop_timer_in(n->timer, ANSWER_PATIENCE_MS);
-        if (bridge_open_second(n->b, &n->text, &err) < 0)
+        if (bridge_open_second(n->b, &n->text, n->b->held ? n->key : NULL, &err) < 0)
                 failed(n, err.text);
 }
 
@@ -251,9 +256,11 @@ static void on_timer(void *arg)
                 failed(n, "no link could be made with the new certificate; it is used at the next start");
         } else if (n->step == STEP_STORING) {
                 failed(n, "the supervisor did not store it in time");
+        } else if (n->step == STEP_MAKING) {
+                failed(n, "the hardware has made no new key within a minute; the next try goes on with it");
         } else if (n->step == STEP_WATCH && now_of(n) >= n->due && link_is_up(n->b->link) &&
-                   !n->b->process.draining && !n->b->held) {
-                ask(n);
+                   !n->b->process.draining) {
+                begin(n);
         } else {
                 look_again(n);
         }

@@ -9,22 +9,18 @@
 struct bridge;
 struct renewal;
 
-/* Starts the watch over the certificate that the link uses. A key in hardware is only watched: making another is
- * `postern enroll --renew`. 0 or -ENOMEM. */
+/* Starts the watch over the certificate that the link uses. 0 or -ENOMEM. */
 int renewal_new(struct renewal **ret_renewal, struct bridge *b);
 struct renewal *renewal_free(struct renewal *renewal);
-/* The supervisor has stored what was sent, or not (why). */
+/* The next key in hardware, by its holder's socket, which is taken over: what process_make_key asked for. */
+void renewal_key(struct renewal *renewal, int fd);
+/* The supervisor has stored what was sent, or not, or could have no key made (why). */
 void renewal_stored(struct renewal *renewal, const char *why);
 /* The second link is up, or will not be. */
 void renewal_link_up(struct renewal *renewal);
 /* What `postern status` shows: s since the epoch of the next try, and what the last one said ("" : nothing). */
 int64_t renewal_next(const struct renewal *renewal);
 const char *renewal_why(const struct renewal *renewal);
-/*
- * Takes the text of a transport.pem apart: the key's block goes to *key (secret), where there is one, the rest to
- * *cert. 0 or -errno.
- */
-int renewal_split(const struct buffer *text, struct buffer *key, struct buffer *cert);
 /* The same for the certificate in use, when no link can be made. */
 const char *renewal_flaw(const struct renewal *renewal, char *out, size_t cap);
 /*

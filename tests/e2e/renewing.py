@@ -1,0 +1,56 @@
+"""Sign-ins that go on while connectors renew their certificates."""
+import os
+import subprocess
+import threading
+
+from e2e import SiteTest, wait_for
+
+LIFE_S = 60  # certificates of a minute: due after 40 s
+
+
+class RenewingTest(SiteTest):
+    CONNECTORS = []
+    RELAY = {'certificate_minutes': 1}
+
+    def log_text(self, connector):
+        with open(os.path.join(connector.dir, 'log'), encoding='utf-8') as f:
+            return f.read()
+
+    def renewals(self, connector):
+        return self.log_text(connector).count('certificate.renewed')
+
+    def not_after(self, connector):
+        done = subprocess.run(['openssl', 'x509', '-noout', '-enddate', '-in', os.path.join(connector.state, 'transport.pem')],
+                              check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def load(self, connector, stop, seen):
+        user, password, _ = self.account('GOOD1')
+        while not stop.is_set():
+            seen.append(self.site.sign_in(user, password, connector=connector.id)[1])
+
+    def renew_under_load(self, connectors, times):
+        """Sign-ins by each of them all the while, until each has renewed so often: none is lost, and the certificate is another."""
+        before = {c.name: self.not_after(c) for c in connectors}
+        stop, seen = threading.Event(), {c.name: [] for c in connectors}
+        threads = [threading.Thread(target=self.load, args=(c, stop, seen[c.name])) for c in connectors for _ in range(2)]
+        for t in threads:
+            t.start()
+        try:
+            wait_for(f'each has renewed {times} times',
+                     lambda: all(c.daemon.check() and self.renewals(c) >= times for c in connectors), times * LIFE_S + 20)
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        for c in connectors:
+            verdicts = seen[c.name]
+            bad = [v for v in verdicts if v['verdict'] != 'accepted']
+            print(f'{c.name}: {len(verdicts)} sign-ins, {self.renewals(c)} renewals, {len(bad)} not accepted')
+            self.assertEqual(bad, [])
+            self.assertGreater(len(verdicts), 50)
+            self.assertNotEqual(self.not_after(c), before[c.name])
+            # key, or its name, and certificate in one file of root's alone
+            self.assertEqual(os.stat(os.path.join(c.state, 'transport.pem')).st_mode & 0o777, 0o600)
+            self.assertFalse(os.path.exists(os.path.join(c.state, 'transport.key')))
+        self.assertNotIn('connector_runs_twice', self.site.postern('tenant', 'events', *self.site.tenant_options()))
