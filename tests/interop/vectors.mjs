@@ -122,6 +122,11 @@ const asked = {
   to: trusted.connectors.filter((c) => verdicts.with.sealed_to.some((s) => s.kid === c.kid && s.id === c.id)),
 };
 
+// The first connector's statement certified these keys.
+const signOf = async ({ key, nbf, exp }) => [{ kid: keys.keys[key].kid, nbf, exp, key: await publicOf(jwkOf(key)) }];
+const certified = async (sign) =>
+  (sign ? { ...asked, to: [{ ...asked.to[0], sign: await signOf(sign) }, ...asked.to.slice(1)] } : asked);
+
 for (const v of verdicts.verdicts) {
   await check(`verdict ${v.name}`, async () => {
     await checkJws(v.jws, 'postern-verdict+jwt', verdicts.signer, verdicts.header, v.claims);
@@ -130,6 +135,15 @@ for (const v of verdicts.verdicts) {
     assert.equal(JSON.stringify(await checkVerdict(asked, v.jwe, verdicts.with.now)), JSON.stringify(parseObject(v.claims)));
   });
 }
+
+await check('verdict by a signing key', async () => {
+  const v = verdicts.signing;
+  await checkJws(statements.signing.jws, 'postern-keys+jwt', statements.signing.signer, statements.signing.header, statements.signing.payload);
+  const [sign] = (await verifyStatement(statements.signing.jws, trusted, statements.with.now)).sign;
+  assert.deepEqual([sign.kid, sign.nbf, sign.exp], [keys.keys[v.sign.key].kid, v.sign.nbf, v.sign.exp]);
+  await checkJws(v.jws, 'postern-verdict+jwt', v.signer, v.header, v.claims);
+  assert.equal(JSON.stringify(await checkVerdict(await certified(v.sign), v.jwe, verdicts.with.now)), JSON.stringify(parseObject(v.claims)));
+});
 
 // ---- wrong ones ----
 
@@ -178,7 +192,7 @@ for (const c of negative.requests) {
 
 for (const c of negative.verdicts) {
   await check(`wrong verdict ${c.name}`, async () => {
-    assert.notEqual(await refusal(checkVerdict(asked, c.text, c.now ?? verdicts.with.now)), 'accepted');
+    assert.notEqual(await refusal(checkVerdict(await certified(c.sign), c.text, c.now ?? verdicts.with.now)), 'accepted');
   });
 }
 

@@ -46,6 +46,7 @@ static json_t *make_keys(void)
                 {"portal", "sign-in service " PORTAL ": signs requests"},
                 {"berlin-1-enc", "encryption key of " BERLIN_1},
                 {"berlin-2-enc", "encryption key of " BERLIN_2},
+                {SIGNING_KEY, "signs verdicts of " BERLIN_1 ", certified by its statement `signing`"},
                 {"ephemeral 1", "epk of the first recipient"},
                 {"ephemeral 2", "epk of the second recipient"},
                 {"stranger", "nobody's: for the negative vectors"},
@@ -75,22 +76,23 @@ static json_t *make_roster(void)
                     "payload", w->roster_payload, "jws", w->roster_jws);
 }
 
+static json_t *statement_json(const struct world_statement *s)
+{
+        return PACK("{s:s, s:s, s:s, s:s, s:s}", "connector", s->id, "signer", s->key, "header", s->header, "payload",
+                    s->payload, "jws", s->jws);
+}
+
 static json_t *make_statements(void)
 {
         json_t *list = must(json_array());
 
-        for (size_t i = 0; i < 2; i++) {
-                const struct world_statement *s = &world()->statements[i];
-
-                json_array_append_new(list,
-                                      PACK("{s:s, s:s, s:s, s:s, s:s}", "connector", s->id, "signer", s->key,
-                                           "header", s->header, "payload", s->payload, "jws", s->jws));
-        }
-        return PACK("{s:s, s:{s:s, s:I}, s:o, s:s}", "about",
+        for (size_t i = 0; i < 2; i++)
+                json_array_append_new(list, statement_json(&world()->statements[i]));
+        return PACK("{s:s, s:{s:s, s:I}, s:o, s:s, s:o}", "about",
                     "Key statements of both connectors, and the answer of GET /v1/tenants/contoso/keys that "
-                    "carries them.",
+                    "carries them. signing: a later one of the first, whose `sign` names a key that signs its verdicts.",
                     "with", "tenant", TENANT, "now", (json_int_t)WORLD_NOW, "statements", list, "keys_answer",
-                    world()->keys_answer);
+                    world()->keys_answer, "signing", statement_json(&world()->signing));
 }
 
 static json_t *make_identity(void)
@@ -162,26 +164,36 @@ static json_t *make_request(void)
 
 /* ---- verdicts ---- */
 
+static json_t *verdict_json(const struct world_verdict *v)
+{
+        return PACK("{s:s, s:s, s:s, s:s, s:o, s:s}", "name", v->name, "about", v->about, "claims", v->claims, "jws", v->jws,
+                    "iv", bytes_of(pool_text("iv verdict %s", v->name), 12), "jwe", v->jwe);
+}
+
+static json_t *sign_json(int64_t nbf, int64_t exp)
+{
+        return PACK("{s:s, s:I, s:I}", "key", SIGNING_KEY, "nbf", (json_int_t)nbf, "exp", (json_int_t)exp);
+}
+
 static json_t *make_verdicts(void)
 {
         const struct world *w = world();
-        json_t *list = must(json_array());
+        json_t *list = must(json_array()), *signing = verdict_json(&w->signing_verdict);
 
-        for (size_t i = 0; i < VERDICTS; i++) {
-                const struct world_verdict *v = &w->verdicts[i];
-
-                json_array_append_new(list,
-                                      PACK("{s:s, s:s, s:s, s:s, s:o, s:s}", "name", v->name, "about",
-                                           v->about, "claims", v->claims, "jws", v->jws, "iv",
-                                           bytes_of(pool_text("iv verdict %s", v->name), 12), "jwe", v->jwe));
-        }
-        return PACK("{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, s:s, s:o}",
-                    "about", "Verdicts on the request of request.json, as its service opens them.", "with",
+        for (size_t i = 0; i < VERDICTS; i++)
+                json_array_append_new(list, verdict_json(&w->verdicts[i]));
+        json_object_set_new(signing, "signer", json_string(SIGNING_KEY));
+        json_object_set_new(signing, "header", json_string(w->signing_header));
+        json_object_set_new(signing, "sign", sign_json(SIGNING_NBF, SIGNING_EXP));
+        return PACK("{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, s:s, s:o, s:o}",
+                    "about", "Verdicts on the request of request.json, as its service opens them. signing: one by a "
+                    "key of the statement `signing` of statements.json, where that was the one that it was sealed with; "
+                    "sign: that key's times.", "with",
                     "rk", bytes_of("rk", 32), "service", PORTAL, "tenant", TENANT, "id", REQUEST_ID, "req",
                     w->req, "now", (json_int_t)WORLD_NOW + 1, "sealed_to", "id", BERLIN_1, "kid",
                     key_kid(fixed_key("berlin-1")), "id", BERLIN_2, "kid", key_kid(fixed_key("berlin-2")),
                     "signer", "berlin-1", "header", w->verdict_header, "jwe_header", w->verdict_jwe_header,
-                    "verdicts", list);
+                    "verdicts", list, "signing", signing);
 }
 
 /* ---- the link ---- */
@@ -312,6 +324,10 @@ static json_t *case_json(const struct negative *n, const char *text)
                 json_object_set_new(o, "tenant", json_string(n->tenant));
         if (n->min_seq)
                 json_object_set_new(o, "min_seq", json_integer((json_int_t)n->min_seq));
+        if (n->certified)
+                json_object_set_new(o, "sign",
+                                    sign_json(n->certified_nbf ? n->certified_nbf : SIGNING_NBF,
+                                              n->certified_exp ? n->certified_exp : SIGNING_EXP));
         if (n->twice)
                 json_object_set_new(o, "after_itself", json_true());
         json_object_set_new(o, "text", must(json_string(text)));
@@ -357,7 +373,8 @@ static json_t *make_negative(void)
                     "what is wrong; for requests "
                     "\"declined WHY\" or the reason of the signed verdict; a verdict that fails means "
                     "unavailable. relay: the problem that the "
-                    "relay answers before any connector sees the request.",
+                    "relay answers before any connector sees the request. sign: the request was sealed with a statement of "
+                    "the first connector that certifies this key.",
                     "rosters", cases(negative_rosters, negative_roster), "statements",
                     cases(negative_statements, negative_statement), "requests", requests, "verdicts",
                     cases(negative_verdicts, negative_verdict));

@@ -90,6 +90,13 @@ const struct negative negative_rosters[] = {
         {.name = NULL},
 };
 
+#define SIGN_KEY(name_) "\"x\":\"@x:" name_ "@\",\"y\":\"@y:" name_ "@\",\"kid\":\"@kid:" name_ "@\""
+#define SIGN(name_, from_, to_, rule_)                                                                       \
+        {                                                                                                    \
+                .name = name_, .layer = LAYER_CLAIMS, .from = from_, .to = to_, .expect = "malformed",       \
+                .rule = rule_, .signing = 1                                                                  \
+        }
+
 const struct negative negative_statements[] = {
         HEADER("typ", "postern-keys+jwt", "postern-roster+jwt", "malformed", ONE_SUITE),
         {.name = "wrong_signature",
@@ -140,6 +147,18 @@ const struct negative negative_statements[] = {
               "An identity key signs and is no encryption key."),
         CLAIM("short_boot", "\"boot\":\"", "\"boot\":\"AA", "malformed",
               "boot is the base64url form of 16 bytes."),
+        SIGN("sign_outlives_the_statement", "\"nbf\":1767224940,\"exp\":1767232140", "\"nbf\":1767225001,\"exp\":1767232201",
+             "A signing key ends with its statement, or before."),
+        SIGN("sign_over_2_hours", "\"nbf\":1767224940", "\"nbf\":1767224939", "A signing key lives at most 7200 s."),
+        SIGN("sign_ends_before_it_begins", "\"nbf\":1767224940", "\"nbf\":1767232140", "nbf is before exp."),
+        SIGN("sign_for_encryption", "\"use\":\"sig\"", "\"use\":\"enc\"", "A signing key's use is sig."),
+        SIGN("sign_other_alg", "\"ES256\"", "\"ECDH-ES+A256KW\"", "A signing key's alg is ES256."),
+        SIGN("sign_key_ops", "\"use\":\"sig\"", "\"key_ops\":[\"verify\"],\"use\":\"sig\"", "A key has no key_ops."),
+        SIGN("sign_kid", "\"kid\":\"@kid:berlin-1-sign@\"", "\"kid\":\"@kid:stranger@\"",
+             "A kid is the thumbprint of its key."),
+        SIGN("sign_identity_key", SIGN_KEY("berlin-1-sign"), SIGN_KEY("berlin-1"), "An identity key is no signing key."),
+        SIGN("sign_encryption_key", SIGN_KEY("berlin-1-sign"), SIGN_KEY("berlin-1-enc"), "No key stands in a statement twice."),
+        SIGN("sign_that_is_no_array", "\"sign\":[", "\"sign\":{},\"more\":[", LISTED),
         {.name = NULL},
 };
 
@@ -234,6 +253,40 @@ const struct negative negative_verdicts[] = {
          .signer = "portal",
          .expect = "unavailable",
          .rule = "A connector that the request was sealed to signed it."},
+        {.name = "signing_key_that_is_not_certified",
+         .layer = LAYER_CONTEXT,
+         .signing = 1,
+         .expect = "unavailable",
+         .rule = "Only a key of the statement that the request was sealed with signs in the identity's place."},
+        {.name = "signing_key_that_is_over",
+         .layer = LAYER_CONTEXT,
+         .signing = 1,
+         .certified = 1,
+         .certified_exp = WORLD_NOW + 1 - 120,
+         .expect = "unavailable",
+         .rule = "A signing key is good until 120 s after exp."},
+        {.name = "signing_key_from_the_future",
+         .layer = LAYER_CONTEXT,
+         .signing = 1,
+         .certified = 1,
+         .certified_nbf = WORLD_NOW + 1 + 121,
+         .expect = "unavailable",
+         .rule = "A signing key is good from 120 s before nbf."},
+        {.name = "signing_key_of_another_connector",
+         .layer = LAYER_CLAIMS,
+         .signing = 1,
+         .certified = 1,
+         .from = "\"iss\":\"" BERLIN_1 "\"",
+         .to = "\"iss\":\"" BERLIN_2 "\"",
+         .expect = "unavailable",
+         .rule = "iss is the id of the connector whose statement certifies the key."},
+        {.name = "identity_signs_as_its_signing_key",
+         .layer = LAYER_CONTEXT,
+         .signing = 1,
+         .certified = 1,
+         .signer = "berlin-1",
+         .expect = "unavailable",
+         .rule = "The signature is of the key that kid names."},
         VERDICT("other_connector", "\"iss\":\"" BERLIN_1 "\"", "\"iss\":\"" BERLIN_2 "\"",
                 "iss is the id of the connector that signed."),
         VERDICT("other_service", "\"aud\":\"" PORTAL "\"", "\"aud\":\"svc-another-00000001\"",

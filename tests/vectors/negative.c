@@ -57,7 +57,9 @@ char *negative_roster(const struct negative *n)
 
 char *negative_statement(const struct negative *n)
 {
-        return signed_text(n, "berlin-1", world()->statements[0].header, world()->statements[0].payload);
+        const struct world_statement *s = n->signing ? &world()->signing : &world()->statements[0];
+
+        return signed_text(n, "berlin-1", s->header, s->payload);
 }
 
 char *negative_request(const struct negative *n)
@@ -84,7 +86,8 @@ char *negative_verdict(const struct negative *n)
         const struct world *w = world();
         char *plain =
                 layer(n, LAYER_PLAIN,
-                      make_padded(signed_text(n, "berlin-1", w->verdict_header, w->verdicts[0].claims)));
+                      make_padded(n->signing ? signed_text(n, SIGNING_KEY, w->signing_header, w->signing_verdict.claims)
+                                             : signed_text(n, "berlin-1", w->verdict_header, w->verdicts[0].claims)));
         const char *header = layer(n, LAYER_PROTECTED, w->verdict_jwe_header);
 
         return layer(n, LAYER_JWE, make_jwe_dir(w->rk, header, "verdict accepted", plain, strlen(plain)));

@@ -30,6 +30,9 @@ struct negative {
         char *(*special)(const char *to); /* makes the layer's text instead of from -> to */
         int alone;                        /* the request has one recipient */
         int twice;                        /* read once before, and accepted then */
+        int signing;                      /* the statement has a signing key; the verdict is signed by it */
+        int certified;                    /* and the request was sealed with a statement that has it */
+        int64_t certified_nbf, certified_exp; /* 0: as in the statement */
 };
 
 /* Ends with a row whose name is NULL. */

@@ -78,3 +78,13 @@ struct roster *roster_at(const json_t *file)
                 fail_msg("%s", err.text);
         return roster;
 }
+
+size_t sign_at(const json_t *keys, const json_t *vector, struct statement_key *ret)
+{
+        const json_t *sign = json_object_get(vector, "sign");
+
+        if (!sign)
+                return 0;
+        *ret = (struct statement_key){key_at(keys, text_at(sign, "key")), int_at(sign, "nbf"), int_at(sign, "exp")};
+        return 1;
+}

@@ -23,6 +23,9 @@ int64_t int_at(const json_t *object, const char *name);
 const json_t *at(const json_t *object, const char *name);
 /* The key of keys.json, private. New reference. */
 struct key *key_at(const json_t *keys, const char *name);
+/* The keys that sign in a connector's place, of a vector's member `sign`, into ret (room for STATEMENT_SIGN_MAX); the
+ * caller frees their keys. How many. */
+size_t sign_at(const json_t *keys, const json_t *vector, struct statement_key *ret);
 /* The roster of roster.json, verified with its expectations. */
 struct roster *roster_at(const json_t *file);
 #define BYTES_EQUAL(text, buffer)                                                                            \

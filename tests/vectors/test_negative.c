@@ -142,7 +142,7 @@ static void check_statement(const json_t *c)
 static void test_statements(void **state)
 {
         (void)state;
-        each("statements", 12, check_statement);
+        each("statements", 26, check_statement);
 }
 
 /* A relay that puts them into its answer changes nothing: they are left out, and the right one beside them
@@ -273,6 +273,7 @@ static void check_verdict(const json_t *c)
                 memcpy(s.to[i].id, id, strlen(id) + 1);
                 s.to[i].identity = key_at(keys, i == 0 ? "berlin-1" : "berlin-2");
         }
+        s.to[0].n_sign = sign_at(keys, c, s.to[0].sign);
         int r = sign_in_check(&s, text, strlen(text), own_int(c, "now", int_at(with, "now")), &v, &err);
         sign_in_clear(&s);
         expect(c, r < 0 ? "unavailable" : "accepted", err.text);
@@ -282,7 +283,7 @@ static void check_verdict(const json_t *c)
 static void test_verdicts(void **state)
 {
         (void)state;
-        each("verdicts", 20, check_verdict);
+        each("verdicts", 37, check_verdict);
 }
 
 int main(void)

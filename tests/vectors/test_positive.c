@@ -80,6 +80,7 @@ static void test_keys(void **state)
                 const char *input = text_at(entry, "thumbprint_input");
                 uint8_t hash[SHA256_LEN];
 
+                assert_string_equal(key_kid(key), text_at(entry, "kid"));
                 assert_int_equal(crypto_sha256(hash, input, strlen(input)), 0);
                 assert_string_equal(text_b64u(hash, sizeof(hash)), text_at(entry, "kid"));
         }
@@ -302,7 +303,7 @@ static void fill_sign_in(struct sign_in *s)
         }
 }
 
-static void check_verdict(const struct sign_in *s, const json_t *entry)
+static void check_verdict(const struct sign_in *s, const char *signer, const char *header, const json_t *entry)
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1), anew = BUFFER(PADDED_LEN),
                                              sealed = BUFFER(JWE_MAX);
@@ -312,7 +313,7 @@ static void check_verdict(const struct sign_in *s, const json_t *entry)
         struct error err = {""};
         size_t n = 0;
 
-        check_jws("berlin-1", JOSE_TYP_VERDICT, text_at(verdicts, "header"), claims, jws);
+        check_jws(signer, JOSE_TYP_VERDICT, header, claims, jws);
         assert_int_equal(jwe_dir_open(s->rk, jwe, strlen(jwe), &plain, &err), 0);
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(n, strlen(jws));
@@ -337,7 +338,36 @@ static void test_verdicts(void **state)
         fill_sign_in(&s);
         assert_int_equal(json_array_size(list), 5);
         for (size_t i = 0; i < json_array_size(list); i++)
-                check_verdict(&s, json_array_get(list, i));
+                check_verdict(&s, "berlin-1", text_at(verdicts, "header"), json_array_get(list, i));
+        sign_in_clear(&s);
+}
+
+/* By a key that the statement certifies; without that statement it is nobody's. */
+static void test_signing_key(void **state)
+{
+        const json_t *signing = at(verdicts, "signing");
+        const char *jwe = text_at(signing, "jwe"), *jws = text_at(at(statements, "signing"), "jws");
+        _cleanup_(roster_freep) struct roster *roster = roster_at(roster_file);
+        _cleanup_(statement_freep) struct statement *statement = NULL;
+        _cleanup_(key_freep) struct key *self = key_at(keys, "berlin-1");
+        const int64_t now = int_at(at(verdicts, "with"), "now");
+        struct verdict_claims v;
+        struct error err = {""};
+        struct sign_in s;
+
+        (void)state;
+        check_statement(at(statements, "signing"), roster);
+        assert_int_equal(statement_verify(&statement, jws, strlen(jws), self, text_at(at(statements, "signing"), "connector"),
+                                          "contoso", now, &err),
+                         0);
+        fill_sign_in(&s);
+        assert_int_equal(sign_in_check(&s, jwe, strlen(jwe), now, &v, &err), -EKEYREJECTED);
+        s.to[0].n_sign = sign_at(keys, signing, s.to[0].sign);
+        assert_int_equal(statement->n_sign, 1);
+        assert_string_equal(key_kid(statement->sign[0].key), key_kid(s.to[0].sign[0].key));
+        assert_int_equal(statement->sign[0].nbf, s.to[0].sign[0].nbf);
+        assert_int_equal(statement->sign[0].exp, s.to[0].sign[0].exp);
+        check_verdict(&s, text_at(signing, "signer"), text_at(signing, "header"), signing);
         sign_in_clear(&s);
 }
 
@@ -466,6 +496,7 @@ int main(void)
                 cmocka_unit_test(test_request_sealed_anew),
                 cmocka_unit_test(test_request_taken),
                 cmocka_unit_test(test_verdicts),
+                cmocka_unit_test(test_signing_key),
                 cmocka_unit_test(test_identity),
                 cmocka_unit_test(test_stream),
                 cmocka_unit_test(test_reports),

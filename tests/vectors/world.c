@@ -61,7 +61,8 @@ static void make_roster(void)
         w.roster_jws = make_jws(fixed_key("tenant"), w.roster_header, w.roster_payload);
 }
 
-static void make_statement(struct world_statement *s)
+/* sign: the member's text with a comma before it, or "". */
+static void make_statement(struct world_statement *s, const char *sign, int seq)
 {
         const struct key *enc = fixed_key(s->enc);
         const int made = WORLD_NOW - 600;
@@ -74,10 +75,19 @@ static void make_statement(struct world_statement *s)
                 "\",\"boot\":\"%s\",\"seq\":%d,\"iat\":%d,\"exp\":%d,"
                 "\"realms\":[\"corp.example\"],\"suffixes\":[\"corp.com\"],\"netbios\":[\"CORP\"],\"keys\":["
                 "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\",\"kid\":\"%s\",\"use\":\"enc\","
-                "\"alg\":\"ECDH-ES+A256KW\",\"nbf\":%d,\"exp\":%d}]}",
-                s->id, text_b64u(boot, sizeof(boot)), made, made, made + 7200, key_x(enc), key_y(enc),
-                key_kid(enc), made - 120, made + DAY + 7200);
+                "\"alg\":\"ECDH-ES+A256KW\",\"nbf\":%d,\"exp\":%d}]%s}",
+                s->id, text_b64u(boot, sizeof(boot)), seq, made, made + 7200, key_x(enc), key_y(enc),
+                key_kid(enc), made - 120, made + DAY + 7200, sign);
         s->jws = make_jws(fixed_key(s->key), s->header, s->payload);
+}
+
+static char *sign_member(void)
+{
+        const struct key *key = fixed_key(SIGNING_KEY);
+
+        return pool_text(",\"sign\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\",\"kid\":\"%s\","
+                         "\"use\":\"sig\",\"alg\":\"ES256\",\"nbf\":%d,\"exp\":%d}]",
+                         key_x(key), key_y(key), key_kid(key), SIGNING_NBF, SIGNING_EXP);
 }
 
 /* ---- request ---- */
@@ -223,6 +233,18 @@ static void make_verdicts(void)
                      "\"may_have_counted\":\"unknown\",\"dc\":\"dc1.corp.example\",\"method\":\"ldap\"");
 }
 
+/* The first of them once more, by the key that the statement certifies. */
+static void make_signing_verdict(void)
+{
+        struct world_verdict *v = &w.signing_verdict;
+
+        *v = w.verdicts[0];
+        v->name = "accepted_by_a_signing_key";
+        w.signing_header = jws_header(JOSE_TYP_VERDICT, SIGNING_KEY);
+        v->jws = make_jws(fixed_key(SIGNING_KEY), w.signing_header, v->claims);
+        v->jwe = verdict_jwe_of(v->jws, pool_text("verdict %s", v->name));
+}
+
 /* ---- identity, directory ---- */
 
 static void make_identity(void)
@@ -253,11 +275,14 @@ const struct world *world(void)
         make_roster();
         w.statements[0] = (struct world_statement){.key = "berlin-1", .enc = "berlin-1-enc", .id = BERLIN_1};
         w.statements[1] = (struct world_statement){.key = "berlin-2", .enc = "berlin-2-enc", .id = BERLIN_2};
-        make_statement(&w.statements[0]);
-        make_statement(&w.statements[1]);
+        make_statement(&w.statements[0], "", WORLD_NOW - 600);
+        make_statement(&w.statements[1], "", WORLD_NOW - 600);
+        w.signing = w.statements[0];
+        make_statement(&w.signing, sign_member(), WORLD_NOW - 599);
         make_request();
         make_request_jwe();
         make_verdicts();
+        make_signing_verdict();
         make_identity();
         make_keys_answer();
         return &w;

@@ -14,6 +14,9 @@
 #define WORLD_NOW 1767225600 /* 2026-01-01T00:00:00Z */
 #define BERLIN_1 "conn-berlin-1-4QK7ZD2M"
 #define BERLIN_2 "conn-berlin-2-8TN3XV5R"
+#define SIGNING_KEY "berlin-1-sign"
+#define SIGNING_NBF (WORLD_NOW - 660)
+#define SIGNING_EXP (WORLD_NOW + 6540)
 #define PORTAL "svc-portal-6WJ9BHCF"
 #define REQUEST_ID "req-4HX9V2KQ7M3P8T5W"
 #define MIN_SEQ 6 /* the highest roster seq seen before */
@@ -34,12 +37,15 @@ struct world_verdict {
 struct world {
         char *roster_header, *roster_payload, *roster_jws;
         struct world_statement statements[2];
+        struct world_statement signing; /* of the first connector, with a key that signs its verdicts */
         uint8_t rk[32];
         char *request_header, *request_claims, *request_jws, *req, *padded;
         char *protected, *recipients[2], *jwe, *forwarded[2];
         char *flattened, *lone_epk, *lone_all; /* one recipient; its header in other places */
         char *verdict_header, *verdict_jwe_header;
         struct world_verdict verdicts[VERDICTS];
+        char *signing_header; /* of a verdict by that key */
+        struct world_verdict signing_verdict;
         char *identity_header, *identity_payload, *identity_jws, *identity_body;
         char *keys_answer;
 };
