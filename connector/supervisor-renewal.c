@@ -25,6 +25,7 @@
 
 #define CERTIFICATE_MARK "-----BEGIN CERTIFICATE-----"
 #define STORE_PAUSE_MS 5000 /* a link that asks more often keeps the disk busy, no more */
+#define MAKE_PAUSE_MS 1000 /* as little may it keep starting processes */
 #define KEYS_AT_ONCE 10     /* keys made in hardware: so many, and one more each hour */
 #define KEY_EACH_MS (3600 * UINT64_C(1000))
 #define NAMES_MAX 100       /* that are taken already */
@@ -155,8 +156,14 @@ static int make(struct supervisor *s, struct error *err)
 void renewals_make_key(struct child *link)
 {
         struct supervisor *s = link->supervisor;
+        const uint64_t now = loop_now(s->loop), before = s->renewals.asked_at;
         struct error err = {""};
 
+        if (before && now - before < MAKE_PAUSE_MS) {
+                child_stored(link, "a key was asked for a moment ago");
+                return;
+        }
+        s->renewals.asked_at = now;
         renewals_clear(&s->renewals); /* its holder ends */
         if (make(s, &err) < 0)
                 refuse(s, err.text);

@@ -64,6 +64,7 @@ struct holder {
 /* supervisor-renewal.c */
 struct renewals {
         uint64_t stored_at; /* when the link last had a certificate stored */
+        uint64_t asked_at;  /* and wanted a key made */
         uint64_t made_until; /* the allowance of keys in hardware: KEY_EACH_MS further for each */
         unsigned tries;      /* names that were taken */
         struct loop_io *io;  /* of fd */
