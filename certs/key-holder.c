@@ -40,11 +40,12 @@ DEFINE_VOID_FREEP(BIGNUM, BN_free)
 static int spawn(const struct keyholder_start *start, pid_t *ret_pid, int theirs)
 {
         posix_spawn_file_actions_t actions;
-        char user[80], mode[] = "open", make[] = "make", *program = strdup(start->program);
-        char *argv[] = {program, start->make ? make : mode, start->user ? user : NULL, NULL};
+        char user[80], mode[] = "open", make[] = "make", confinement[16], *program = strdup(start->program);
+        char *argv[] = {program, start->make ? make : mode, confinement, start->user ? user : NULL, NULL};
         int r = program ? posix_spawn_file_actions_init(&actions) : ENOMEM;
 
         (void)snprintf(user, sizeof(user), "--user=%s", start->user ? start->user : "");
+        (void)snprintf(confinement, sizeof(confinement), "%s", start->confinement ? start->confinement : "enforce");
         if (r != 0) {
                 free(program);
                 return -r;

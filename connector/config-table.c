@@ -107,7 +107,7 @@ const struct config_key config_keys[] = {
         {C("confinement", confinement), .type = TYPE_WORD, .words = confinements, .initial = "enforce",
          .help = "What a process may ask the kernel for once it runs (seccomp, and Landlock where the kernel has "
                  "it): enforce refuses the rest; log lets it through and notes it in the kernel's audit log, to "
-                 "find out what a new library wants; off is for kernels without seccomp."},
+                 "find out what a new library, or the module of a token, wants; off is for kernels without seccomp."},
         {C("default_domain", default_domain), .max = 253, .check = check_domain_name,
          .range = "the name of one of the [domain NAME] sections", .otherwise = "bare names are refused",
          .help = "Domain of names typed without any, like `alice`."},

@@ -140,12 +140,26 @@ static void environment_make(char **out)
         out[n] = NULL;
 }
 
+static const char *confinement_word(enum confine_mode mode)
+{
+        switch (mode) {
+        case CONFINE_OFF:
+                return "off";
+        case CONFINE_LOG:
+                return "log";
+        case CONFINE_ENFORCE:
+                break;
+        }
+        return "enforce";
+}
+
 static int start(struct holder *holder, const struct config *config, bool make, int reference_fd, int pin_fd,
                  struct error *err)
 {
         char program[PATH_MAX], *environment[ENVIRONMENT_MAX + 1];
         struct keyholder_start how = {.program = program,
                                       .make = make,
+                                      .confinement = confinement_word(config->confinement),
                                       .user = geteuid() == 0 ? config->user_keys : NULL,
                                       .reference_fd = reference_fd,
                                       .pin_fd = pin_fd,

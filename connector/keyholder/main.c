@@ -157,7 +157,7 @@ static int serve(struct token *token)
 static int become(int argc, char **argv, struct error *err)
 {
         const pid_t parent = getppid();
-        const char *user = argc == 3 && strncmp(argv[2], "--user=", 7) == 0 ? argv[2] + 7 : NULL;
+        const char *user = argc == 4 && strncmp(argv[3], "--user=", 7) == 0 ? argv[3] + 7 : NULL;
         int r = harden_process(err);
 
         if (r == 0)
@@ -178,12 +178,17 @@ static int check_call(int argc, char **argv)
         int type = 0;
         socklen_t n = sizeof(type);
 
-        return (argc == 2 || argc == 3) && (!strcmp(argv[1], "open") || !strcmp(argv[1], "make")) &&
+        return (argc == 3 || argc == 4) && (!strcmp(argv[1], "open") || !strcmp(argv[1], "make")) &&
                getsockopt(KEYHOLDER_SOCKET_FD, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_SEQPACKET;
 }
 
 /* The module of a token is others' code, which may want files, sockets and threads at each signature. */
 static const struct confine_rules rules = {.process = "keyholder", .needs = CONFINE_FOREIGN_CODE};
+
+static enum confine_mode confinement_of(const char *word)
+{
+        return strcmp(word, "off") == 0 ? CONFINE_OFF : strcmp(word, "log") == 0 ? CONFINE_LOG : CONFINE_ENFORCE;
+}
 
 int main(int argc, char **argv)
 {
@@ -210,7 +215,7 @@ int main(int argc, char **argv)
         if (r == 0)
                 r = prove(&token, &err);
         if (r == 0)
-                r = confine(&rules, CONFINE_ENFORCE, &err);
+                r = confine(&rules, confinement_of(argv[2]), &err);
         if (r == 0)
                 r = tell_key(&token, &name);
         else

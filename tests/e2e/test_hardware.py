@@ -61,6 +61,31 @@ class Hardware(HardwareTest):
                     self.assertNotIn(PIN.encode(), f.read())
         self.assertNotIn(PIN, self.log(self.north))
 
+    def seccomp(self, connector):
+        """The modes of the holders, and of the others; builds with sanitizers have no filters at all."""
+        modes = {True: set(), False: set()}
+        for pid in self.pids(connector):
+            with open(f'/proc/{pid}/status', encoding='ascii') as f:
+                modes[self.comm(pid) == 'postern-keyhold'].add(next(line.split()[1] for line in f if line.startswith('Seccomp:')))
+        return modes[True], modes[False]
+
+    def test_3b_confinement_is_the_holders_too(self):
+        holders, others = self.seccomp(self.north)
+        self.assertEqual(holders, others)
+        with open(self.north.config, encoding='ascii') as f:
+            config = f.read()
+        try:
+            for setting, expected in (('off', {'0'}), ('enforce', others)):
+                with open(self.north.config, 'w', encoding='ascii') as f:
+                    f.write(config.replace('[connector]\n', f'[connector]\nconfinement = {setting}\n'))
+                self.north.daemon.stop()
+                self.north.start()
+                self.north.wait_ready()
+                self.assertEqual(self.seccomp(self.north), (expected, expected))
+        finally:
+            with open(self.north.config, 'w', encoding='ascii') as f:
+                f.write(config)
+
     def test_4_a_holder_that_dies_comes_back_with_its_owner(self):
         for pid in self.holders(self.north):
             os.kill(pid, 9)
