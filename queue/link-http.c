@@ -57,10 +57,10 @@ struct http {
         struct loop *loop;
         CURLM *multi;
         struct loop_timer *timer;
-        struct dns *dns;
+        struct link_host *host; /* borrowed */
         char *proxy, *proxy_host; /* or NULL */
         uint16_t proxy_port;
-        struct buffer cert, key, ca;
+        struct buffer cert, key;
         struct key *held; /* instead of the text in key */
         TAILQ_HEAD(, watch) watches;
         TAILQ_HEAD(, http_call) calls;
@@ -327,7 +327,6 @@ static struct http *destroy(struct http *http)
         buffer_free(&http->cert);
         buffer_free(&http->key);
         http->held = key_free(http->held);
-        buffer_free(&http->ca);
         free(http->proxy);
         free(http->proxy_host);
         free(http);
@@ -351,87 +350,22 @@ struct http *http_free(struct http *http)
         return NULL;
 }
 
-/* Where libcurl would find the system's CAs, which it would open for each connection. */
-static int read_system_cas(struct http *http, struct error *err)
+static int set_up(struct http *http, const struct http_config *config)
 {
-        const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
-        _cleanup_(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-
-        if (fd < 0)
-                return error_fail(err, -ENOENT, "the system's CAs are not in %s; install ca-certificates or name "
-                                  "the relay's CA with relay_ca_file", path ? path : "one file");
-        return fd_read_all(&http->ca, fd, err);
-}
-
-/* The proxy that libcurl takes unless no_proxy says otherwise. */
-static const char *proxy_of(const struct http *http)
-{
-        static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
-        const char *found = http->proxy;
-
-        for (size_t i = 0; !found && i < sizeof(names) / sizeof(names[0]); i++)
-                found = getenv(names[i]);
-        return found && *found ? found : NULL;
-}
-
-/* The host and the port of a URL; a host that needs no look-up gives NULL. 0 or -errno. */
-static int split_url(const char *url, char **ret_host, uint16_t *ret_port)
-{
-        struct dns_address numeric;
-        CURLU *u = curl_url();
-        char *host = NULL, *port = NULL, *scheme = NULL;
-        int r = -EINVAL;
-
-        if (u && curl_url_set(u, CURLUPART_URL, url, CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
-            curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-            curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK) {
-                /* 1080 is libcurl's own default for proxies */
-                *ret_port = strcmp(scheme, "https") == 0 ? 443 : 1080;
-                if (curl_url_get(u, CURLUPART_PORT, &port, 0) == CURLUE_OK)
-                        *ret_port = (uint16_t)strtoul(port, NULL, 10);
-                *ret_host = NULL;
-                r = host[0] == '[' || dns_numeric(&numeric, host) == 0 || strcasecmp(host, "localhost") == 0
-                            ? 0
-                            : text_set(ret_host, host);
-        }
-        curl_free(host);
-        curl_free(port);
-        curl_free(scheme);
-        curl_url_cleanup(u);
-        return r;
-}
-
-void http_learn_host(struct http *http, const char *url)
-{
-        char *host = NULL;
-        uint16_t port;
-
-        if (split_url(url, &host, &port) == 0 && host)
-                dns_learn_hosts_file(http->dns, host);
-        free(host);
-}
-
-static int set_up(struct http *http, const struct http_config *config, struct error *err)
-{
-        const char *proxy;
+        const char *proxy = link_proxy_of(config->proxy);
         int r = 0;
 
-        http->dns = config->dns;
+        http->host = config->host;
         if (config->cert_pem)
                 r = buffer_append_str(&http->cert, config->cert_pem);
         if (r == 0 && config->key_pem)
                 r = buffer_append_str(&http->key, config->key_pem);
         if (r == 0 && config->key)
                 http->held = key_ref(config->key);
-        if (r == 0)
-                r = config->ca_pem ? buffer_append_str(&http->ca, config->ca_pem) : read_system_cas(http, err);
         if (r == 0 && config->proxy)
                 r = text_set(&http->proxy, config->proxy);
-        proxy = proxy_of(http);
         if (r == 0 && proxy)
-                r = split_url(proxy, &http->proxy_host, &http->proxy_port);
-        if (r == 0 && http->proxy_host)
-                dns_learn_hosts_file(http->dns, http->proxy_host);
+                r = link_split_url(proxy, &http->proxy_host, &http->proxy_port);
         if (r == 0)
                 r = loop_timer_new(&http->timer, http->loop, NULL, on_timer, http);
         return r;
@@ -451,9 +385,8 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
         http->loop = config->loop;
         http->cert = BUFFER(65536);
         http->key = BUFFER_SECRET(16384);
-        http->ca = BUFFER(1024 * 1024);
         m = http->multi = curl_multi_init();
-        r = set_up(http, config, err);
+        r = set_up(http, config);
         if (!m || r < 0 ||
             curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, socket_cb) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_SOCKETDATA, http) != CURLM_OK ||
@@ -461,8 +394,7 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
             curl_multi_setopt(m, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, 4L) != CURLM_OK) {
                 destroy(http);
-                return err->text[0] ? r : error_fail(err, -ENOMEM, "link: no memory, or a key or certificate "
-                                                     "that is too long");
+                return error_fail(err, -ENOMEM, "link: no memory, or a key or certificate that is too long");
         }
         *ret_http = http;
         return 0;
@@ -512,10 +444,13 @@ static CURLcode set_tls(struct http_call *call)
                 c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLCERT_BLOB, &http->cert) : c;
         }
         c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLKEY_BLOB, &http->key) : c;
-        c = c == CURLE_OK ? set_blob(e, CURLOPT_CAINFO_BLOB, &http->ca) : c;
+        c = c == CURLE_OK ? set_blob(e, CURLOPT_CAINFO_BLOB, &http->host->cas) : c;
+        c = c == CURLE_OK ? set_blob(e, CURLOPT_PROXY_CAINFO_BLOB, &http->host->proxy_cas) : c;
         /* nothing by path: the process can open no file */
         SET(CURLOPT_CAINFO, NULL);
         SET(CURLOPT_CAPATH, NULL);
+        SET(CURLOPT_PROXY_CAINFO, NULL);
+        SET(CURLOPT_PROXY_CAPATH, NULL);
         if (http->proxy)
                 SET(CURLOPT_PROXY, http->proxy);
         SET(CURLOPT_PROXYAUTH, (long)CURLAUTH_ANY);
@@ -578,7 +513,7 @@ static int add_headers(struct http_call *call)
 static int add_addresses(struct http_call *call, const char *host, uint16_t port)
 {
         struct dns_address found[DNS_ADDRESSES_MAX];
-        size_t n = dns_addresses(call->http->dns, host, found);
+        size_t n = dns_addresses(call->http->host->dns, host, found);
         _cleanup_(buffer_free) struct buffer line = BUFFER(1024);
         struct curl_slist *list;
         int r = buffer_printf(&line, "%s:%u:", host, port);
@@ -643,16 +578,16 @@ static int begin(struct http_call *call)
         struct http *http = call->http;
         const char *needed;
         struct dns_address known;
-        int r = split_url(call->params.url, &call->host, &call->port);
+        int r = link_split_url(call->params.url, &call->host, &call->port);
 
         call->params.url = NULL; /* the caller's, for the length of the call */
         needed = http->proxy_host ? http->proxy_host : call->host;
-        if (r == 0 && call->host && dns_known(http->dns, &known, call->host))
+        if (r == 0 && call->host && dns_known(http->host->dns, &known, call->host))
                 r = add_addresses(call, call->host, call->port);
-        if (r == 0 && http->proxy_host && dns_known(http->dns, &known, http->proxy_host))
+        if (r == 0 && http->proxy_host && dns_known(http->host->dns, &known, http->proxy_host))
                 r = add_addresses(call, http->proxy_host, http->proxy_port);
-        if (r == 0 && needed && !dns_known(http->dns, &known, needed))
-                return dns_query_start(&call->query, http->dns, needed, on_address, call);
+        if (r == 0 && needed && !dns_known(http->host->dns, &known, needed))
+                return dns_query_start(&call->query, http->host->dns, needed, on_address, call);
         return r < 0 ? r : go(call);
 }
 

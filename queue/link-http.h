@@ -12,9 +12,9 @@
 
 #include "certs/key.h"
 #include "connector/base/buffer.h"
-#include "connector/base/dns.h"
 #include "connector/base/error.h"
 #include "connector/base/loop.h"
+#include "queue/link-host.h"
 
 struct http;
 struct http_call;
@@ -23,15 +23,12 @@ struct http_config {
         struct loop *loop;
         const char *cert_pem, *key_pem; /* client certificate (chain) and its key; copied */
         struct key *key;                /* the key, where there is no text of it (referenced), else NULL */
-        const char *ca_pem;             /* NULL: the system's */
         const char *proxy;              /* NULL: the environment's https_proxy and no_proxy */
-        struct dns *dns;                /* finds the addresses; must outlive this */
+        struct link_host *host;         /* addresses and CAs; must outlive this */
 };
 
-/* Reads what is in files (the system's CAs, where ca_pem is NULL); later calls open none. */
+/* Opens no file. */
 int http_new(struct http **ret_http, const struct http_config *config, struct error *err);
-/* Takes the addresses of the URL's host out of the hosts file, where it is in there. */
-void http_learn_host(struct http *http, const char *url);
 /* Drops all calls without calling back. */
 struct http *http_free(struct http *http);
 

@@ -97,7 +97,7 @@ struct state_copy {
 
 struct link {
         struct loop *loop;
-        struct dns *dns;
+        struct link_host *own_host; /* or NULL: the configuration's serves several */
         struct http *http;
         const struct link_callbacks *cb;
         void *arg;

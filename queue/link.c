@@ -307,8 +307,7 @@ static int copy_config(struct link *l, const struct link_config *config, struct 
 
 int link_new(struct link **ret_l, const struct link_config *config, struct error *err)
 {
-        struct http_config http = {config->loop,   config->cert_pem, config->key_pem, config->key,
-                                   config->ca_pem, config->proxy,    NULL};
+        struct http_config http = {config->loop, config->cert_pem, config->key_pem, config->key, config->proxy, config->host};
         _cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
         int r;
 
@@ -327,14 +326,16 @@ int link_new(struct link **ret_l, const struct link_config *config, struct error
         r = new_timers(l);
         if (r < 0)
                 return error_fail(err, r, "link: no memory");
-        r = dns_new(&l->dns, config->loop, err);
+        if (!http.host) {
+                r = link_host_new(&l->own_host, config->loop, config->ca_pem, config->proxy, err);
+                http.host = l->own_host;
+        }
         if (r < 0)
                 return r;
-        http.dns = l->dns;
+        link_host_learn(http.host, l->relay); /* does nothing where files are out of reach by now */
         r = http_new(&l->http, &http, err);
         if (r < 0)
                 return r;
-        http_learn_host(l->http, l->relay);
         *ret_l = steal(l);
         return 0;
 }
@@ -345,7 +346,7 @@ struct link *link_free(struct link *l)
                 return NULL;
         renewal_clear(l);
         l->http = http_free(l->http);
-        l->dns = dns_free(l->dns);
+        l->own_host = link_host_free(l->own_host);
         l->drain_timer = loop_timer_free(l->drain_timer);
         store_clear(l);
         sse_clear(&l->sse);

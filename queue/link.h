@@ -60,6 +60,7 @@ struct link_config {
         struct key *key;    /* instead of key_pem, where it is in hardware */
         const char *ca_pem; /* or NULL: the system's */
         const char *proxy;  /* or NULL: the environment's */
+        struct link_host *host; /* instead of ca_pem, what several links share, borrowed; NULL: it reads its own */
         const struct link_callbacks *callbacks;
         void *arg;
 };

@@ -254,7 +254,7 @@ int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, s
                                    .cert_pem = b->cert.data,
                                    .key_pem = b->held ? NULL : b->key.data,
                                    .key = b->held,
-                                   .ca_pem = b->ca.data,
+                                   .host = b->host,
                                    .proxy = config->proxy,
                                    .callbacks = callbacks,
                                    .arg = b};

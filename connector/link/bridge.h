@@ -5,6 +5,7 @@
 
 #include "connector/link/renewal.h"
 #include "connector/process.h"
+#include "queue/link-host.h"
 #include "queue/link.h"
 
 struct bridge {
@@ -17,6 +18,7 @@ struct bridge {
         char *relay, *tenant, *boot;
         char id[ID_MAX + 1];
         struct buffer key, cert, ca; /* PEM */
+        struct link_host *host;      /* for all links: later ones are made when no file can be opened any more */
         struct key *held;            /* the transport key where it is in hardware; key is empty then */
         struct loop_io *holder;
         int validator_fd;            /* came before the start */

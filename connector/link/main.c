@@ -166,7 +166,10 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         int r = text_set(&b->boot, boot);
 
         memcpy(b->id, connector_id, strnlen(connector_id, ID_MAX));
-        r = r < 0 ? error_fail(err, r, "out of memory") : bridge_make_link(b, &bridge_callbacks, &b->link, err);
+        r = r < 0 ? error_fail(err, r, "out of memory")
+                  : link_host_new(&b->host, b->process.loop, b->ca.data, b->process.config->proxy, err);
+        if (r == 0)
+                r = bridge_make_link(b, &bridge_callbacks, &b->link, err);
         if (r < 0)
                 return r;
         b->validator_fd = -1;
@@ -209,6 +212,7 @@ static void clear(struct bridge *b)
         ipc_free(b->validator);
         ipc_free(b->ledger);
         link_free(b->link);
+        link_host_free(b->host);
         loop_io_free(b->holder);
         key_free(b->held);
         closep(&b->validator_fd);

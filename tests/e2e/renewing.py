@@ -1,11 +1,70 @@
 """Sign-ins that go on while connectors renew their certificates."""
 import os
+import socket
+import ssl
 import subprocess
 import threading
 
 from e2e import SiteTest, wait_for
 
 LIFE_S = 60  # certificates of a minute: due after 40 s
+
+
+class Proxy(threading.Thread):
+    """CONNECT and nothing else, counting what it was asked for; by TLS where it has a certificate and its key."""
+
+    def __init__(self, name='127.0.0.1', cert=None, key=None):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.url = f'{"https" if cert else "http"}://{name}:{self.listener.getsockname()[1]}'
+        self.connects = 0
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if cert else None
+        if cert:
+            self.tls.load_cert_chain(cert, key)
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        if self.tls:
+            try:
+                client = self.tls.wrap_socket(client, server_side=True)
+            except OSError:  # it is probed, or left in the middle of the handshake
+                return
+        head = b''
+        while b'\r\n\r\n' not in head:
+            part = client.recv(4096)
+            if not part:
+                return
+            head += part
+        host, port = head.split()[1].decode().rsplit(':', 1)
+        self.connects += 1
+        server = socket.create_connection((host, int(port)))
+        client.sendall(b'HTTP/1.1 200 OK\r\n\r\n')
+        back = threading.Thread(target=self.copy, args=(server, client), daemon=True)
+        back.start()
+        self.copy(client, server)
+        back.join()
+        client.close()
+        server.close()
+
+    @staticmethod
+    def copy(source, to):
+        try:
+            while data := source.recv(65536):
+                to.sendall(data)
+        except OSError:
+            pass
+        for s in (source, to):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
 
 class RenewingTest(SiteTest):

@@ -1,62 +1,11 @@
 """The transport certificate is renewed while sign-ins run, and none is lost; also through a proxy; one that has expired says what to do."""
 import json
 import os
-import socket
 import subprocess
-import threading
 import unittest
 
 from e2e import main, wait_for
-from renewing import LIFE_S, RenewingTest
-
-
-class Proxy(threading.Thread):
-    """CONNECT and nothing else, counting what it was asked for."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.listener = socket.create_server(('127.0.0.1', 0))
-        self.url = f'http://127.0.0.1:{self.listener.getsockname()[1]}'
-        self.connects = 0
-
-    def run(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
-        head = b''
-        while b'\r\n\r\n' not in head:
-            part = client.recv(4096)
-            if not part:
-                return
-            head += part
-        host, port = head.split()[1].decode().rsplit(':', 1)
-        self.connects += 1
-        server = socket.create_connection((host, int(port)))
-        client.sendall(b'HTTP/1.1 200 OK\r\n\r\n')
-        back = threading.Thread(target=self.copy, args=(server, client), daemon=True)
-        back.start()
-        self.copy(client, server)
-        back.join()
-        client.close()
-        server.close()
-
-    @staticmethod
-    def copy(source, to):
-        try:
-            while data := source.recv(65536):
-                to.sendall(data)
-        except OSError:
-            pass
-        for s in (source, to):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+from renewing import LIFE_S, Proxy, RenewingTest
 
 
 class Renewal(RenewingTest):

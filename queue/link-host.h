@@ -1,0 +1,32 @@
+/*
+ * What links take from the files of this host: its name servers, what its hosts file says, its CAs. Read once, for a
+ * process may have shut itself off from files when it makes its next link.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "connector/base/buffer.h"
+#include "connector/base/dns.h"
+#include "connector/base/error.h"
+#include "connector/base/loop.h"
+
+struct link_host {
+        struct dns *dns;
+        struct buffer cas;       /* PEM: those that a relay's certificate may be from */
+        struct buffer proxy_cas; /* the same for a proxy that is asked by TLS; empty where there is none */
+};
+
+/*
+ * Reads all. ca_pem: the relay's CA, NULL or "": the system's. proxy: as link_config's; an https:// one may have a
+ * certificate by the system's CAs or by ca_pem. -ENOENT where the system's CAs are wanted and are not there.
+ */
+int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca_pem, const char *proxy, struct error *err);
+struct link_host *link_host_free(struct link_host *host);
+/* Takes the addresses of the URL's host out of the hosts file, where it is in there. */
+void link_host_learn(struct link_host *host, const char *url);
+
+/* Internal to the link. The proxy that libcurl takes unless no_proxy says otherwise, or NULL; borrowed. */
+const char *link_proxy_of(const char *configured);
+/* The host and the port of a URL; a host that needs no look-up gives NULL. 0 or -errno. */
+int link_split_url(const char *url, char **ret_host, uint16_t *ret_port);
