@@ -197,7 +197,8 @@ static int open_database(struct store *store, int dir_fd, struct error *err)
         (void)sqlite3_busy_timeout(store->db, 200);
         return store_exec(store,
                           "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                          "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF",
+                          "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;"
+                          "PRAGMA temp_store = MEMORY", /* its files would be in folders that are shut to this process */
                           err);
 }
 
