@@ -18,11 +18,15 @@
 
 static struct {
         const char *dir, *user;
+        const char *ip, *agent, *app;
         struct service_settings given;
 } o;
 
 static const struct cli_option canary_options[] = {
         {"user", "NAME", &o.user, NULL, "the canary account"},
+        {"app", "TEXT", &o.app, NULL, "application, as this service's sign-ins name it"},
+        {"agent", "TEXT", &o.agent, NULL, "user agent, likewise"},
+        {"ip", "ADDRESS", &o.ip, NULL, "the user's address, likewise"},
         {"service", "DIR", &o.dir, NULL, "folder (~/.config/postern/service)"},
         SERVICE_OPTIONS(o.given),
         {0},
@@ -78,6 +82,7 @@ static int probe_all(struct service_store *s, struct tally *tally, struct error 
 {
         _cleanup_(client_freep) struct client *client = NULL;
         struct secret *bearer = NULL;
+        const struct client_probe_params params = {o.user, o.ip, o.agent, o.app};
         struct client_config config;
         const char *const *kids;
         size_t n;
@@ -96,7 +101,7 @@ static int probe_all(struct service_store *s, struct tally *tally, struct error 
         }
         secret_free(bearer);
         if (r == 0)
-                r = client_probe(client, o.user, on_probe, tally, err);
+                r = client_probe(client, &params, on_probe, tally, err);
         if (r < 0)
                 return r;
         /* found out once is found out: a connector that lies only sometimes does not come back by itself */

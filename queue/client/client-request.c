@@ -160,6 +160,25 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
         return 0;
 }
 
+/* Whom `to` names: those that it is sealed to; of a disguised request those that a sign-in would go to, and that one. */
+static void choose_named(struct choice *named, const struct choice *sealed, const struct directory *d,
+                         const struct sign_in_params *p)
+{
+        struct sign_in_params as_usual = *p;
+        struct error err;
+
+        as_usual.only_connector = NULL;
+        *named = *sealed;
+        if (!p->disguised || sealed->n != 1 || choose(named, d, &as_usual, &err) < 0)
+                return;
+        for (size_t i = 0; i < named->n; i++)
+                if (named->entries[i] == sealed->entries[0])
+                        return;
+        if (named->n < SIGN_IN_TO_MAX)
+                named->n++;
+        named->entries[named->n - 1] = sealed->entries[0];
+}
+
 /* ---- making ---- */
 
 static void copy_text(char *out, size_t cap, const char *text)
@@ -260,7 +279,7 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
                 struct request_claims *claims, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1);
-        struct choice choice = {0};
+        struct choice choice = {0}, named;
         int r;
 
         r = begin(s, d, p, err);
@@ -269,7 +288,8 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
         r = choose(&choice, d, p, err);
         if (r < 0)
                 return r;
-        r = fill_claims(claims, s, &choice, p, err);
+        choose_named(&named, &choice, d, p);
+        r = fill_claims(claims, s, &named, p, err);
         if (r < 0)
                 return r;
         r = sign_claims(s, claims, p->service_key, &plain, err);

@@ -73,6 +73,7 @@ struct sign_in_params {
         const char *const *distrusted;
         size_t n_distrusted;
         const char *only_connector; /* id or name: seal to this one alone (a helpdesk's tool); NULL: up to 4 ready ones */
+        bool disguised; /* and `to` names those that a sign-in would go to, so that it cannot tell: for client_probe */
         int64_t now;
 };
 /* Picks at most SIGN_IN_TO_MAX connectors that serve the name's realm (ready ones first; by suffix/netbios, all when the name says nothing), seals to
@@ -128,12 +129,17 @@ struct client_probe {
         const struct client_result *result;
 };
 typedef void client_probe_fn(void *arg, const struct client_probe *probe);
+struct client_probe_params {
+        const char *canary; /* the account's name */
+        const char *client_ip, *client_agent, *client_app; /* as this service's sign-ins have them; or NULL */
+};
 /*
- * Asks every connector of the roster, one by one, to sign the canary account in with a password drawn for this call,
- * which can't be right. One that says accepted, or that the password was proved, lies or was patched: no sign-in goes
- * there any more (client_distrusted). Costs the account one failure per connector, so it must not lock out. 0;
- * negative when there is no directory or no memory.
+ * Asks every connector of the roster, one by one, to sign the canary account in with a password drawn for it, which
+ * can't be right. One that says accepted, or that the password was proved, lies or was patched: no sign-in goes there
+ * any more (client_distrusted). Nothing but the name tells a connector that it is a probe. Costs the account one
+ * failure per connector, so it must not lock out. 0; negative when there is no directory or no memory.
  */
-int client_probe(struct client *c, const char *canary, client_probe_fn *fn, void *arg, struct error *err);
+int client_probe(struct client *c, const struct client_probe_params *p, client_probe_fn *fn, void *arg,
+                 struct error *err);
 /* The identities that were found out, here and before: kids; borrowed until the next probe. */
 size_t client_distrusted(const struct client *c, const char *const **ret_kids);

@@ -17,7 +17,16 @@
 enum reply { REPLY_VERDICT = 0, REPLY_PROBLEM, REPLY_GARBAGE, REPLY_HTML, REPLY_CLOSE, REPLY_NOTHING };
 
 /* Shared with the child. */
+struct seen {
+        size_t n_to;
+        char to[REQUEST_TO_MAX][KID_LEN + 1];
+        char app[sizeof(((struct request_claims *)NULL)->client_app)];
+        bool ip;
+        size_t password_len;
+};
+
 struct script {
+        struct seen seen; /* by connector 0, of the last request that it answered */
         struct {
                 enum reply reply;
                 int status;
@@ -80,7 +89,17 @@ static void answer_keys(struct test *t, struct fake_conn *conn, const struct fak
         }
 }
 
-/* Opens the request as connector 0 and answers it. */
+/* What a connector sees of a request, but for the password's text. */
+static void note_claims(struct seen *seen, const struct request_claims *claims)
+{
+        seen->n_to = claims->n_to;
+        memcpy(seen->to, claims->to, sizeof(seen->to));
+        memcpy(seen->app, claims->client_app, sizeof(seen->app));
+        seen->ip = claims->client_ip[0] || claims->client_agent[0];
+        seen->password_len = claims->password_len;
+}
+
+/* Opens the request as its first recipient and answers it: connector 0 believes everything, connector 1 nothing. */
 static void answer_verdict(struct test *t, struct fake_conn *conn, const struct fake_request *request)
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1), jws_out = BUFFER(8192),
@@ -104,10 +123,21 @@ static void answer_verdict(struct test *t, struct fake_conn *conn, const struct 
         size_t n;
 
         assert_int_equal(jwe_parse(&jwe, request->body, request->body_len, &err), 0);
+        if (strcmp(jwe.to[0].kid, key_kid(c->enc)) != 0) {
+                c = &t->w->connectors[1];
+                v.verdict = "refused";
+                v.class = "credentials";
+                (void)snprintf(v.reason, sizeof(v.reason), "wrong_password");
+                v.password_proved = false;
+                v.may_have_counted = "1";
+                v.user_id[0] = v.user_domain[0] = '\0';
+        }
         assert_int_equal(jwe_open(&jwe, 0, c->enc, &plain, &err), 0);
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(jws_parse(&jws, plain.data, n, JOSE_TYP_REQUEST, true, &err), 0);
         assert_int_equal(request_claims_decode(&claims, jws.payload.data, jws.payload.len, &err), 0);
+        if (c == &t->w->connectors[0])
+                note_claims(&t->script->seen, &claims);
         v.exp = v.iat + VERDICT_LIFE;
         memcpy(v.iss, c->id, strlen(c->id) + 1);
         memcpy(v.jti, claims.jti, sizeof(v.jti));
@@ -173,7 +203,7 @@ static void on_http(void *arg, struct fake_conn *conn, const struct fake_request
 
 /* ---- running ---- */
 
-static int begin(void **state)
+static int begin_with(void **state, size_t connectors)
 {
         struct test *t = calloc(1, sizeof(*t));
         struct error err = {""};
@@ -185,7 +215,7 @@ static int begin(void **state)
         t->script->keys_status = 200;
         world_time = time(NULL);
         t->w = world_new();
-        t->keys = world_all_keys(t->w, 1);
+        t->keys = world_all_keys(t->w, connectors);
         t->relay = fake_relay_new(on_http, t);
         fake_relay_allow_anonymous(t->relay);
         (void)snprintf(t->ca_file, sizeof(t->ca_file), "/tmp/postern-test-ca-XXXXXX");
@@ -210,6 +240,16 @@ static int begin(void **state)
         assert_int_equal(client_new(&t->client, &config, &err), 0);
         *state = t;
         return 0;
+}
+
+static int begin(void **state)
+{
+        return begin_with(state, 1);
+}
+
+static int begin_two(void **state)
+{
+        return begin_with(state, 2);
 }
 
 static void stop_relay(struct test *t)
@@ -323,27 +363,38 @@ static void on_probe(void *arg, const struct client_probe *probe)
         }
 }
 
-/* Connector 0 says accepted to whatever it is asked; what comes in the others' name is not theirs. */
+/* Connector 0 says accepted to whatever it is asked, connector 1 is honest, of the others there are no keys. */
 static void a_canary_finds_a_liar(void **state)
 {
         struct test *t = *state;
         struct probes probes = {0};
         struct error err = {""};
         const char *const *kids;
+        struct seen usual;
 
+        assert_true(sign_in_as(t, "canary@corp.example").has_verdict);
+        usual = t->script->seen;
         assert_int_equal(client_distrusted(t->client, &kids), 0);
-        assert_int_equal(client_probe(t->client, "canary@corp.example", on_probe, &probes, &err), 0);
-        assert_int_equal(probes.asked, 1);
+        assert_int_equal(client_probe(t->client, &(struct client_probe_params){"canary@corp.example", NULL, NULL, "portal"}, on_probe, &probes, &err), 0);
+        assert_int_equal(probes.asked, 2);
         assert_int_equal(probes.lying, 1);
         assert_true(probes.unasked > 0);
         assert_string_equal(probes.liar, t->w->connectors[0].id);
+        /* it was sealed to that one alone, which cannot tell: its claims are those of a sign-in of the same name */
+        assert_int_equal(t->script->seen.n_to, usual.n_to);
+        assert_true(usual.n_to > 1);
+        assert_memory_equal(t->script->seen.to, usual.to, sizeof(usual.to));
+        assert_string_equal(t->script->seen.app, "portal");
+        assert_false(t->script->seen.ip);
+        assert_true(t->script->seen.password_len >= 12 && t->script->seen.password_len <= 20);
         assert_int_equal(client_distrusted(t->client, &kids), 1);
         assert_string_equal(kids[0], key_kid(t->w->connectors[0].identity));
         /* its verdicts are believed no more: no request is sealed to it */
         const size_t posts = t->script->n_posts;
         struct client_result r = sign_in(t);
-        assert_false(r.has_verdict);
-        assert_int_equal(t->script->n_posts, posts);
+        assert_string_equal(r.verdict.verdict, "refused");
+        assert_string_equal(r.connector, t->w->connectors[1].id);
+        assert_int_equal(t->script->n_posts, posts + 1);
         const struct sign_in_params p = {.username = "amy@corp.example",
                                          .username_len = 16,
                                          .password = t->password,
@@ -568,7 +619,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_verdict, begin, end),
                 cmocka_unit_test_setup_teardown(the_directory_is_cached, begin, end),
-                cmocka_unit_test_setup_teardown(a_canary_finds_a_liar, begin, end),
+                cmocka_unit_test_setup_teardown(a_canary_finds_a_liar, begin_two, end),
                 cmocka_unit_test_setup_teardown(stale_keys_are_refreshed_once, begin, end),
                 cmocka_unit_test_setup_teardown(and_not_twice, begin, end),
                 cmocka_unit_test_setup_teardown(a_draining_relay_is_asked_again, begin, end),
