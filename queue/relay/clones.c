@@ -2,8 +2,9 @@
  * Copies of one identity: a copied disk, a restored snapshot, two hosts made from one image.
  *
  * Each start of a connector has a boot id of its own, and no boot comes back once another has been there. So
- * two boots side by side for longer than a restart needs, one that comes back, or one boot with two streams that
- * both go on are two machines with one key. Both then get no work, and services hear nothing of their keys, until
+ * two boots side by side for longer than a restart needs, one that comes back or goes on long after another came, or
+ * one boot with two streams that both go on are two machines with one key: however short the copy's visits are, and
+ * whichever boot id it gives itself. Both then get no work, and services hear nothing of their keys, until
  * an admin has decided. The relay is believed in nothing by this: it only keeps work away.
  */
 #include <stdarg.h>
@@ -141,12 +142,33 @@ static bool side_by_side(const struct session *a, const struct session *b, uint6
                now - b->began >= OVERLAP_MS && (!same_boot || a->superseded || b->superseded);
 }
 
+/* Who reports has been replaced for so long that it cannot be what its successor replaced: whence that came. */
+static const char *goes_on(const struct session *s, const struct lineage *l, uint64_t now)
+{
+        if (s->superseded && now - s->superseded_at >= OVERLAP_MS)
+                return s->successor;
+        if (l && l->boots[0].boot[0] && strcmp(l->boots[0].boot, s->boot) != 0 && now - l->boots[0].first >= OVERLAP_MS)
+                return l->boots[0].peer;
+        return NULL;
+}
+
 void clones_look(struct session *s)
 {
         const uint64_t now = loop_now(s->relay->loop);
+        const struct lineage *l = lineage_of(s->tenant, s->connector);
         const struct session *other;
+        const char *successor;
         char why[256];
 
+        if (l && l->quarantined)
+                return;
+        successor = goes_on(s, l, now);
+        if (successor) {
+                (void)snprintf(why, sizeof(why), "one identity runs on two machines: from %s it goes on, though a later one came "
+                               "from %s", s->peer, successor);
+                quarantine(s, why);
+                return;
+        }
         if (now - s->began < OVERLAP_MS || s->tenant->n_sessions < 2)
                 return;
         TAILQ_FOREACH (other, &s->tenant->sessions, entry) {

@@ -134,6 +134,8 @@ struct session {
         char serial[CA_SERIAL_MAX]; /* of the client certificate */
         char peer[64];              /* whence it comes */
         bool superseded;            /* the same boot has a newer one */
+        uint64_t superseded_at;
+        char successor[64];         /* whence that came */
         bool took_over;
 };
 struct session *session_find(struct tenant *t, const char *id);

@@ -288,6 +288,8 @@ void session_takes_over(struct session *s)
                     strcmp(older->boot, s->boot) != 0)
                         continue;
                 older->superseded = true;
+                older->superseded_at = loop_now(s->relay->loop);
+                memcpy(older->successor, s->peer, sizeof(older->successor));
                 dispatch_link_drain(older->link);
         }
 }

@@ -443,6 +443,50 @@ class SignIns(RelayTest):
                 self.assertNotIn(b'sealedverdicttext', data, name)
 
 
+class Clones(RelayTest):
+    """Copies that come for seconds only, so that two are never side by side for long: by what the real one does then."""
+
+    def copy_of(self, real, boot):
+        copy = Connector(self.relay, real.name, enrol=False)
+        for name in ('id', 'identity', 'key_file', 'cert', 'transport'):
+            setattr(copy, name, getattr(real, name))
+        copy.boot = boot or copy.boot
+        return copy
+
+    def events(self):
+        answer = self.relay.request('GET', self.relay.tenant_path('events'), headers=self.relay.as_admin())[2]
+        return [e for e in answer if e['event'] == 'connector_runs_twice']
+
+    def quarantined(self, real):
+        answer = self.relay.request('GET', self.relay.tenant_path('status'), headers=self.relay.as_admin())[2]
+        return next(c for c in answer['connectors'] if c['id'] == real.id)['quarantined']
+
+    def visit(self, real, boot):
+        """A copy links, reports, and is gone; the real one goes on and is heard again after half a minute."""
+        real.go()
+        copy = self.copy_of(real, boot)
+        copy.statement_seq = 1 << 40
+        copy.go()
+        copy.hang_up()
+        began = time.monotonic()
+        wait_for('the real one has reported for long enough',
+                 lambda: real.report()[0] != 200 or self.quarantined(real) or time.monotonic() - began > 45, 60)
+        self.assertTrue(self.quarantined(real))
+        self.assertGreater(time.monotonic() - began, 25)
+
+    def test_visits_with_a_boot_of_its_own(self):
+        real = Connector(self.relay, 'visited')
+        self.relay.approve(real)
+        self.visit(real, None)
+        self.assertEqual(len([e for e in self.events() if e['connector'] == real.id]), 1)
+
+    def test_visits_with_the_boot_of_the_real_one(self):
+        real = Connector(self.relay, 'mimicked')
+        self.relay.approve(real)
+        self.visit(real, real.boot)
+        self.assertEqual(len([e for e in self.events() if e['connector'] == real.id]), 1)
+
+
 class Torture(RelayTest):
     """HTTP as nobody should speak it. After each, the relay serves on."""
     settings = {'connections_per_address': 60}
