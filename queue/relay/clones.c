@@ -209,12 +209,14 @@ static void refresh_session(struct relay *relay, struct session *s)
  */
 static void let_out(struct tenant *t, const char *connector)
 {
-        struct session *s;
+        struct session *s, *next;
 
         tenant_forget_statement(t, connector);
-        TAILQ_FOREACH (s, &t->sessions, entry)
+        for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
+                next = TAILQ_NEXT(s, entry);
                 if (strcmp(s->connector, connector) == 0)
-                        session_drop(s, "out of quarantine: it begins anew");
+                        session_send_back(s);
+        }
 }
 
 static void look_at_released(struct relay *relay, struct tenant *t)

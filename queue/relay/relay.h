@@ -147,6 +147,8 @@ void sessions_drain(struct relay *relay);
 void sessions_close(struct tenant *t);
 /* The first report of a session: those of the same boot before it get nothing new. */
 void session_takes_over(struct session *s);
+/* Ends the stream in order and has the connector open another one at once; s is gone. */
+void session_send_back(struct session *s);
 /* Drops the stream, later. */
 void session_drop(struct session *s, const char *why);
 

@@ -396,6 +396,14 @@ void session_drop(struct session *s, const char *why)
         sink_drop(s, why);
 }
 
+void session_send_back(struct session *s)
+{
+        log_info("link_sent_back", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector));
+        session_event(s, "drain", "{\"reconnect\":[0,500]}");
+        http_stream_end(s->r);
+        session_close(s);
+}
+
 void sessions_close(struct tenant *t)
 {
         struct session *s;
