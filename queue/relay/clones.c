@@ -116,6 +116,24 @@ static bool comes_back(struct lineage *l, const struct session *s)
         return false;
 }
 
+void clones_replaced(struct session *older, const struct session *s)
+{
+        if (older->replaced_at)
+                return;
+        older->replaced_at = loop_now(s->relay->loop);
+        memcpy(older->successor, s->peer, sizeof(older->successor));
+}
+
+/* Those of other boots: not by the newest boot's time, which a copy that comes again and again would keep young. */
+static void replace_others(const struct session *s)
+{
+        struct session *older;
+
+        TAILQ_FOREACH (older, &s->tenant->sessions, entry)
+                if (strcmp(older->connector, s->connector) == 0 && strcmp(older->boot, s->boot) != 0)
+                        clones_replaced(older, s);
+}
+
 void clones_check_in(struct session *s)
 {
         struct lineage *l = lineage_of(s->tenant, s->connector);
@@ -126,6 +144,7 @@ void clones_check_in(struct session *s)
                 dispatch_link_quarantine(s->link, true);
         if (l)
                 l->quarantined = quarantined;
+        replace_others(s);
         if (!l || !comes_back(l, s))
                 return;
         (void)snprintf(why, sizeof(why), "one identity runs on two machines: a start from %s came back after one from %s",
@@ -142,30 +161,19 @@ static bool side_by_side(const struct session *a, const struct session *b, uint6
                now - b->began >= OVERLAP_MS && (!same_boot || a->superseded || b->superseded);
 }
 
-/* Who reports has been replaced for so long that it cannot be what its successor replaced: whence that came. */
-static const char *goes_on(const struct session *s, const struct lineage *l, uint64_t now)
-{
-        if (s->superseded && now - s->superseded_at >= OVERLAP_MS)
-                return s->successor;
-        if (l && l->boots[0].boot[0] && strcmp(l->boots[0].boot, s->boot) != 0 && now - l->boots[0].first >= OVERLAP_MS)
-                return l->boots[0].peer;
-        return NULL;
-}
-
 void clones_look(struct session *s)
 {
         const uint64_t now = loop_now(s->relay->loop);
         const struct lineage *l = lineage_of(s->tenant, s->connector);
         const struct session *other;
-        const char *successor;
         char why[256];
 
         if (l && l->quarantined)
                 return;
-        successor = goes_on(s, l, now);
-        if (successor) {
+        /* for so long that it cannot be what its successor replaced */
+        if (s->replaced_at && now - s->replaced_at >= OVERLAP_MS) {
                 (void)snprintf(why, sizeof(why), "one identity runs on two machines: from %s it goes on, though a later one came "
-                               "from %s", s->peer, successor);
+                               "from %s", s->peer, s->successor);
                 quarantine(s, why);
                 return;
         }

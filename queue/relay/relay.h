@@ -134,8 +134,8 @@ struct session {
         char serial[CA_SERIAL_MAX]; /* of the client certificate */
         char peer[64];              /* whence it comes */
         bool superseded;            /* the same boot has a newer one */
-        uint64_t superseded_at;
-        char successor[64];         /* whence that came */
+        uint64_t replaced_at;       /* when that took over, or a stream of another boot came first; 0: never */
+        char successor[64];         /* whence it came */
         bool took_over;
 };
 struct session *session_find(struct tenant *t, const char *id);
@@ -155,6 +155,8 @@ void session_drop(struct session *s, const char *why);
 /* ---- clones.c: copies of one identity, and what the operator decided about connectors ---- */
 /* A new session: remembers its boot, sees one that comes back, and keeps a connector in quarantine from work. */
 void clones_check_in(struct session *s);
+/* s has taken the place of older, which may be done soon: clones_look looks whether it is. */
+void clones_replaced(struct session *older, const struct session *s);
 /* With each report: whether two of one identity go on side by side. */
 void clones_look(struct session *s);
 /* Takes up what the command line wrote: drops revoked links at once, lets out of quarantine. */

@@ -288,8 +288,7 @@ void session_takes_over(struct session *s)
                     strcmp(older->boot, s->boot) != 0)
                         continue;
                 older->superseded = true;
-                older->superseded_at = loop_now(s->relay->loop);
-                memcpy(older->successor, s->peer, sizeof(older->successor));
+                clones_replaced(older, s);
                 dispatch_link_drain(older->link);
         }
 }
