@@ -3,8 +3,8 @@
  *
  * Each start of a connector has a boot id of its own, and no boot comes back once another has been there. So
  * two boots side by side for longer than a restart needs, one that comes back or goes on long after another came, or
- * one boot with two streams that both go on are two machines with one key: however short the copy's visits are, and
- * whichever boot id it gives itself. Both then get no work, and services hear nothing of their keys, until
+ * one boot with two streams that both go on, or that are taken from each other, are two machines with one key: however
+ * short the copy's visits are, and whichever boot id it gives itself. Both then get no work, and services hear nothing of their keys, until
  * an admin has decided. The relay is believed in nothing by this: it only keeps work away.
  */
 #include <stdarg.h>
@@ -19,12 +19,17 @@
 #define RETURN_MS 5000 /* a boot that is seen again so long after another came */
 #define LINEAGES_MAX 1024
 #define BOOTS_MAX 4
+#define SHED_MAX 3 /* streams in use that one boot made superfluous, within */
+#define SHED_MS (10 * 60 * UINT64_C(1000))
+#define IN_USE_MS 10000 /* reported so lately */
 
 /* The boots of one connector, the newest first. */
 struct lineage {
         TAILQ_ENTRY(lineage) entry;
         char connector[ID_MAX + 1];
         bool quarantined;
+        unsigned shed;
+        uint64_t shed_since;
         struct {
                 char boot[BOOT_LEN + 1];
                 char peer[64];
@@ -159,6 +164,26 @@ static bool side_by_side(const struct session *a, const struct session *b, uint6
 
         return a != b && strcmp(a->connector, b->connector) == 0 && now - a->began >= OVERLAP_MS &&
                now - b->began >= OVERLAP_MS && (!same_boot || a->superseded || b->superseded);
+}
+
+void clones_shed(struct session *s)
+{
+        const uint64_t now = loop_now(s->relay->loop);
+        struct lineage *l = lineage_of(s->tenant, s->connector);
+        char why[256];
+
+        if (!l || l->quarantined || !s->superseded || now - s->reported_at > IN_USE_MS)
+                return;
+        if (now - l->shed_since > SHED_MS) {
+                l->shed = 0;
+                l->shed_since = now;
+        }
+        if (++l->shed < SHED_MAX)
+                return;
+        l->shed = 0;
+        (void)snprintf(why, sizeof(why), "one identity runs on two machines, which take the link from each other: from %s and "
+                       "from %s", s->peer, s->successor);
+        quarantine(s, why);
 }
 
 void clones_look(struct session *s)

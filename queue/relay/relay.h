@@ -134,6 +134,7 @@ struct session {
         char serial[CA_SERIAL_MAX]; /* of the client certificate */
         char peer[64];              /* whence it comes */
         bool superseded;            /* the same boot has a newer one */
+        uint64_t reported_at;       /* 0: not yet */
         uint64_t replaced_at;       /* when that took over, or a stream of another boot came first; 0: never */
         char successor[64];         /* whence it came */
         bool took_over;
@@ -157,6 +158,8 @@ void session_drop(struct session *s, const char *why);
 void clones_check_in(struct session *s);
 /* s has taken the place of older, which may be done soon: clones_look looks whether it is. */
 void clones_replaced(struct session *older, const struct session *s);
+/* s is about to be dropped because its boot opens one more: a process that does so while it uses them all is two. */
+void clones_shed(struct session *s);
 /* With each report: whether two of one identity go on side by side. */
 void clones_look(struct session *s);
 /* Takes up what the command line wrote: drops revoked links at once, lets out of quarantine. */

@@ -139,6 +139,7 @@ static void answer_report(struct http_req *r, struct session *s, const struct re
                 return;
         }
         take_state(s, report);
+        s->reported_at = loop_now(s->relay->loop);
         session_takes_over(s);
         if (report->statement)
                 take_statement(s, report->statement);

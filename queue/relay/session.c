@@ -268,8 +268,10 @@ static void shed_older(struct tenant *t, const char *connector, const char *boot
                         oldest = s;
                 if (strcmp(s->boot, boot) != 0)
                         continue;
-                if (same)
+                if (same) {
+                        clones_shed(same);
                         sink_drop(same, "a newer session of the same boot");
+                }
                 same = s;
         }
         if (!same && n >= SESSIONS_PER_CONNECTOR && oldest)
