@@ -48,7 +48,7 @@ static int probe_one(struct client *c, const struct client_probe_params *p, cons
                                         .client_app = p->client_app,
                                         .only_connector = connector->id,
                                         .disguised = true};
-        struct client_result result;
+        struct client_result result = {0};
         struct client_probe probe = {.connector = connector, .result = &result};
         struct secret *password = NULL;
         int r = random_password(&password, err);
