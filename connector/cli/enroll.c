@@ -365,6 +365,17 @@ static int store_transport(const struct buffer *key, const struct buffer *chain,
         return r;
 }
 
+/* Where the one before is: a key in hardware is followed by one in the same, unless the option names another place. */
+static int make_transport_key(struct key **ret_key, struct buffer *text, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer before = BUFFER_SECRET(KEY_TEXT_MAX);
+        struct error missing;
+
+        if (!o.transport_key && read_transport_key(&before, &missing) == 0 && hardware_named(before.data))
+                return hardware_renew(before.data, ret_key, text, err);
+        return make_key(o.transport_key, ret_key, text, err);
+}
+
 /* Enrolled before, and the certificate is past renewing: the token stands for it, and the identity stays. */
 static int enroll_again(const struct cli *cli)
 {
@@ -391,7 +402,7 @@ static int enroll_again(const struct cli *cli)
                 r = error_fail(&err, -EINVAL, "the token is for another tenant than %s, which this host is enrolled for",
                                target.tenant);
         if (r == 0)
-                r = make_key(o.transport_key, &fresh, &text, &err);
+                r = make_transport_key(&fresh, &text, &err);
         if (r == 0)
                 r = https_new(&https, &config, &err);
         if (r == 0)

@@ -115,6 +115,26 @@ class Hardware(HardwareTest):
                 connector.wait_ready()
                 self.sign_in(connector)
 
+    def test_5b_enrolled_again(self):
+        """By a token, where the certificate has expired: the key stays in hardware without a word about it."""
+        for connector in (self.north, self.south):
+            with self.subTest(connector.name):
+                token = write_private(os.path.join(connector.dir, 'token'), self.site.token(connector.name))
+                path = os.path.join(connector.state, 'transport.pem')
+                with open(path, encoding='ascii') as f:
+                    before = f.read()
+                self.site.postern('enroll', '--again', '--token-file', token, '--state-dir', connector.state)
+                with open(path, encoding='ascii') as f:
+                    after = f.read()
+                self.assertNotEqual(after, before)
+                self.assertTrue(after.startswith(('pkcs11:', '-----BEGIN TSS2 PRIVATE KEY-----')), after[:40])
+                if os.geteuid() == 0:
+                    self.hsm.give_to(KEYS_USER)
+                connector.daemon.stop()
+                connector.start()
+                connector.wait_ready()
+                self.sign_in(connector)
+
     def test_6_a_wrong_pin_is_offered_once(self):
         """However often the owner starts, until the file is written anew; then it works again by itself."""
         write_private(self.hsm.pin_file + '.new', 'wrong\n')
