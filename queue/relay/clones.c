@@ -18,8 +18,8 @@
 #define OVERLAP_MS 30000
 #define RETURN_MS 5000 /* a boot that is seen again so long after another came */
 #define LINEAGES_MAX 1024
-#define BOOTS_MAX 4
-#define SHED_MAX 3 /* streams in use that one boot made superfluous, within */
+#define BOOTS_MAX 16
+#define SHED_MAX 3 /* streams in use that others of the same identity made superfluous, within */
 #define SHED_MS (10 * 60 * UINT64_C(1000))
 #define IN_USE_MS 10000 /* reported so lately */
 
@@ -172,7 +172,7 @@ void clones_shed(struct session *s)
         struct lineage *l = lineage_of(s->tenant, s->connector);
         char why[256];
 
-        if (!l || l->quarantined || !s->superseded || now - s->reported_at > IN_USE_MS)
+        if (!l || l->quarantined || !s->replaced_at || now - s->reported_at > IN_USE_MS)
                 return;
         if (now - l->shed_since > SHED_MS) {
                 l->shed = 0;

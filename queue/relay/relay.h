@@ -158,7 +158,7 @@ void session_drop(struct session *s, const char *why);
 void clones_check_in(struct session *s);
 /* s has taken the place of older, which may be done soon: clones_look looks whether it is. */
 void clones_replaced(struct session *older, const struct session *s);
-/* s is about to be dropped because its boot opens one more: a process that does so while it uses them all is two. */
+/* s is about to be dropped because its connector opens one more: one that does so while all are in use is two. */
 void clones_shed(struct session *s);
 /* With each report: whether two of one identity go on side by side. */
 void clones_look(struct session *s);

@@ -274,8 +274,10 @@ static void shed_older(struct tenant *t, const char *connector, const char *boot
                 }
                 same = s;
         }
-        if (!same && n >= SESSIONS_PER_CONNECTOR && oldest)
+        if (!same && n >= SESSIONS_PER_CONNECTOR && oldest) {
+                clones_shed(oldest);
                 sink_drop(oldest, "a newer session of the same connector");
+        }
 }
 
 void session_takes_over(struct session *s)

@@ -489,17 +489,16 @@ class Clones(RelayTest):
         self.relay.approve(real)
         self.visit(real, None, again=True)
 
-    def test_a_fight_for_the_link(self):
-        """With the real one's boot id and one stream more than a process has, which throws the real one out each time."""
-        real = Connector(self.relay, 'fought')
+    def fight(self, name, streams, same_boot):
+        real = Connector(self.relay, name)
         self.relay.approve(real)
         real.go()
         began = time.monotonic()
         copies = []
         while not (real.report()[0] == 200 and self.quarantined(real)):
             self.assertLess(time.monotonic() - began, 25)
-            for _ in range(2):
-                copies.append(self.copy_of(real, real.boot))
+            for _ in range(streams):
+                copies.append(self.copy_of(real, real.boot if same_boot else None))
                 copies[-1].statement_seq = 1 << 40
                 copies[-1].go()
                 real.report()
@@ -507,6 +506,14 @@ class Clones(RelayTest):
             real.go()
         for copy in copies:
             copy.hang_up()
+
+    def test_a_fight_for_the_link(self):
+        """With the real one's boot id and one stream more than a process has, which throws the real one out each time."""
+        self.fight('fought', 2, True)
+
+    def test_a_fight_with_many_boots(self):
+        """The same with as many boot ids as a connector may have streams, all new each time."""
+        self.fight('crowded', 20, False)
 
     def test_visits_with_the_boot_of_the_real_one(self):
         real = Connector(self.relay, 'mimicked')
