@@ -125,6 +125,7 @@ struct link {
         bool report_due;       /* something changed that the relay does not know */
         bool statement_posted; /* in the report under way */
         bool statement_known;  /* the relay has the current one */
+        bool heard;            /* one of this session was answered */
         uint32_t report_fails;
         uint64_t held_at; /* when held verdicts were last posted */
         struct loop_timer *sweep_timer;

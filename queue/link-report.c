@@ -182,6 +182,7 @@ static void on_accepted(struct link *l, const struct buffer *body)
                 return;
         }
         l->report_fails = 0;
+        l->heard = true;
         if (l->drain_posted && !l->drain_known_at)
                 l->drain_known_at = loop_now(l->loop);
         l->statement_known = l->statement_known || l->statement_posted;

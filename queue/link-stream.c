@@ -263,6 +263,7 @@ void stream_connect(struct link *l)
         l->serial++;
         l->last_seq = l->granted = l->granted_sent = 0;
         l->statement_known = l->statement_posted = false;
+        l->heard = false;
         l->report_fails = 0;
         link_phase_set(l, LINK_CONNECT);
         loop_timer_in(l->phase_timer, HELLO_WITHIN);

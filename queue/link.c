@@ -50,6 +50,11 @@ bool link_is_up(const struct link *l)
         return l->phase == LINK_LIVE;
 }
 
+bool link_is_heard(const struct link *l)
+{
+        return l->phase == LINK_LIVE && l->heard;
+}
+
 size_t link_in_hand(const struct link *l)
 {
         return l->flights_taking;

@@ -5,7 +5,7 @@
  * Plain bytes pass through: the link knows sign-ins by id, sees no name, no password and no outcome, and
  * holds no key but the transport's. It keeps a verdict until the relay has confirmed it or its time is over.
  * One struct link per relay URL, on the caller's loop; all callbacks come from the loop, and may call
- * anything here but link_free. curl_global_init is the caller's.
+ * anything here but link_free, which on_drained alone may. curl_global_init is the caller's.
  */
 #pragma once
 
@@ -125,6 +125,8 @@ bool link_knows(struct link *l, const char *id);
 int64_t link_clock_ahead(const struct link *l);
 
 bool link_is_up(const struct link *l);
+/* Whether the relay has answered a report of this session: before, it gives this link nothing. */
+bool link_is_heard(const struct link *l);
 /* Requests handed over and not answered; verdicts not confirmed. */
 size_t link_in_hand(const struct link *l);
 size_t link_undelivered(const struct link *l);

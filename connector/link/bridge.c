@@ -22,8 +22,12 @@
 #define REASONS_TEXT_MAX 4096
 #define IDENTITY_TEXT_MAX 1024
 #define PROOF_TEXT_MAX 4096
-#define OLD_SERVES_MS 2000 /* until the relay has surely heard the new one's first report: else nobody would be ready */
-#define OLD_LINK_MS 20000 /* longer than any request may take; the relay takes 30 s side by side for a clone */
+/*
+ * The old link serves until the relay has heard the new one, for before that the new one gets nothing; but not for ever:
+ * where only the relay's answers are lost, it is replaced there, and one that goes on 30 s later is taken for a clone's.
+ */
+#define OLD_SERVES_MS 10000
+#define OLD_LINK_MS 18000 /* then, longer than any request may take */
 
 static const char *down_text(enum link_down why)
 {
@@ -270,10 +274,20 @@ int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, s
         return link_new(ret_link, &link, err);
 }
 
-static void ignore_state(void *arg, enum link_down why, const char *detail)
+static void let_old_end(struct bridge *b)
 {
-        (void)arg;
+        b->old_serves = false;
+        link_drain(b->old, OLD_LINK_MS);
+}
+
+/* One that lost its session comes back only to deliver: what is ready twice takes the link from itself. */
+static void on_old_state(void *arg, enum link_down why, const char *detail)
+{
+        struct bridge *b = arg;
+
         log_debug("link.old", KV_S("state", down_text(why)), KV_S("detail", detail));
+        if (why != LINK_UP && why != LINK_DOWN_STOPPED)
+                let_old_end(b);
 }
 
 static void ignore_roster(void *arg, const char *jws, size_t n)
@@ -305,7 +319,7 @@ static const struct link_callbacks old_callbacks = {.on_request = on_request,
                                                     .on_confirmed = on_confirmed,
                                                     .on_late = on_late,
                                                     .on_roster = ignore_roster,
-                                                    .on_state = ignore_state,
+                                                    .on_state = on_old_state,
                                                     .on_identity = ignore_identity,
                                                     .on_drained = on_old_drained};
 
@@ -323,17 +337,27 @@ static void on_second_state(void *arg, enum link_down why, const char *detail)
         b->second = NULL;
         link_set_callbacks(b->old, &old_callbacks);
         link_set_callbacks(b->link, &bridge_callbacks);
-        b->old_at = loop_now(b->process.loop);
+        b->old_serves = true;
+        b->old_since = loop_now(b->process.loop);
         on_state(b, why, detail);
         renewal_link_up(b->renewal);
 }
 
 void bridge_look_at_old(struct bridge *b, uint64_t now)
 {
-        if (!b->old || !b->old_at || now - b->old_at < OLD_SERVES_MS)
-                return;
-        b->old_at = 0;
-        link_drain(b->old, OLD_LINK_MS);
+        if (b->old && b->old_serves && (link_is_heard(b->link) || now - b->old_since >= OLD_SERVES_MS))
+                let_old_end(b);
+}
+
+void bridge_drain(struct bridge *b, uint64_t budget_ms)
+{
+        bridge_drop_second(b); /* what it was made with is stored: the next start uses it */
+        if (b->old)
+                link_drain(b->old, budget_ms);
+        if (b->link)
+                link_drain(b->link, budget_ms);
+        else
+                process_drained(&b->process);
 }
 
 static const struct link_callbacks second_callbacks = {.on_request = on_request,
@@ -444,6 +468,19 @@ static int get_opt(const struct msg_in *m, uint8_t tag, char *out, size_t cap, c
         return r == -ENOENT ? 0 : r;
 }
 
+static int set_state(struct bridge *b, const struct link_state *state)
+{
+        struct link *const all[] = {b->link, b->old, b->second};
+        int r = 0;
+
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+                int done = all[i] ? link_set_state(all[i], state) : 0;
+
+                r = r < 0 ? r : done;
+        }
+        return r;
+}
+
 static int take_state(struct bridge *b, const struct msg_in *m)
 {
         char realms_text[REALMS_TEXT_MAX], reasons_text[REASONS_TEXT_MAX], statement[STATEMENT_TEXT_MAX + 1];
@@ -463,9 +500,7 @@ static int take_state(struct bridge *b, const struct msg_in *m)
         r = r < 0 ? r : get_opt(m, TAG_STATEMENT, statement, sizeof(statement), &state.statement);
         r = r < 0 ? r : get_opt(m, TAG_IDENTITY, identity, sizeof(identity), &state.identity);
         r = r < 0 ? r : get_opt(m, TAG_PROOF, proof, sizeof(proof), &state.proof);
-        if (r == 0 && b->second)
-                r = link_set_state(b->second, &state);
-        return r < 0 ? r : link_set_state(b->link, &state);
+        return r < 0 ? r : set_state(b, &state);
 }
 
 /* The link that has the request in its hands. */
@@ -528,7 +563,7 @@ static void lose_validator(struct bridge *b)
         link_lost(b->link);
         if (b->old)
                 link_lost(b->old);
-        if (link_set_state(b->link, &none) < 0)
+        if (set_state(b, &none) < 0)
                 log_warning("link.state_not_set", KV_S("why", "out of memory"));
 }
 

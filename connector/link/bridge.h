@@ -13,7 +13,8 @@ struct bridge {
         struct link *link;
         struct link *second; /* with a new certificate, until it is up and takes the place of link */
         struct link *old;    /* what it took the place of, until all in its hands is answered */
-        uint64_t old_at;     /* when, while the old one still serves; 0: it drains */
+        uint64_t old_since;  /* when the new one came up, on the loop's clock */
+        bool old_serves;     /* still: the relay has not heard the new one */
         struct renewal *renewal;
         char *relay, *tenant, *boot;
         char id[ID_MAX + 1];
@@ -48,8 +49,10 @@ int bridge_open_second(struct bridge *b, const struct buffer *text, struct key *
 /* The process ends when the holder of b->held does. main.c. 0 or -ENOMEM. */
 int bridge_watch_holder(struct bridge *b);
 void bridge_drop_second(struct bridge *b);
-/* Lets the link before end, once the new one serves. */
+/* Lets the link before end, once the relay has heard the new one: sooner, nobody would be ready. Now and then. */
 void bridge_look_at_old(struct bridge *b, uint64_t now);
+/* All links take nothing new; process_drained follows. */
+void bridge_drain(struct bridge *b, uint64_t budget_ms);
 /* A line for `postern log --events`. */
 void bridge_event(struct bridge *b, const char *name, const char *text);
 /* Tells the ledger how the link is. */

@@ -190,10 +190,7 @@ static void on_drain(void *arg, uint64_t budget_ms)
 {
         struct bridge *b = arg;
 
-        if (b->link)
-                link_drain(b->link, budget_ms);
-        else
-                process_drained(&b->process);
+        bridge_drain(b, budget_ms);
 }
 
 static void on_stored(void *arg, const char *why)

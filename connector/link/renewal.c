@@ -220,7 +220,7 @@ void renewal_stored(struct renewal *n, const char *why)
 
         if (n && why && (n->step == STEP_STORING || n->step == STEP_MAKING))
                 failed(n, why);
-        if (!n || why || n->step != STEP_STORING)
+        if (!n || why || n->step != STEP_STORING || n->b->process.draining)
                 return;
         n->step = STEP_LINKING;
         loop_timer_in(n->timer, ANSWER_PATIENCE_MS);

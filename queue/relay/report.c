@@ -127,6 +127,15 @@ static void take_items(struct session *s, const struct report *report, struct re
         }
 }
 
+/* One that is on its way out, and only comes to deliver what it still has: it takes nobody's place. */
+static bool is_draining(const struct report *report)
+{
+        for (size_t i = 0; i < report->n_reasons; i++)
+                if (strcmp(report->reasons[i], "draining") == 0)
+                        return true;
+        return false;
+}
+
 static void answer_report(struct http_req *r, struct session *s, const struct report *report)
 {
         struct report_answer answer = {.confirmed = calloc(report->n_items + 1, sizeof(*answer.confirmed)),
@@ -140,7 +149,8 @@ static void answer_report(struct http_req *r, struct session *s, const struct re
         }
         take_state(s, report);
         s->reported_at = loop_now(s->relay->loop);
-        session_takes_over(s);
+        if (!is_draining(report))
+                session_takes_over(s);
         if (report->statement)
                 take_statement(s, report->statement);
         take_items(s, report, &answer);

@@ -284,12 +284,13 @@ void session_takes_over(struct session *s)
 {
         struct session *older;
 
-        if (s->took_over)
+        if (s->took_over || s->superseded)
                 return;
         s->took_over = true;
         TAILQ_FOREACH (older, &s->tenant->sessions, entry) {
-                if (older == s || older->superseded || strcmp(older->connector, s->connector) != 0 ||
-                    strcmp(older->boot, s->boot) != 0)
+                if (older == s)
+                        break; /* those behind it are newer */
+                if (older->superseded || strcmp(older->connector, s->connector) != 0 || strcmp(older->boot, s->boot) != 0)
                         continue;
                 older->superseded = true;
                 clones_replaced(older, s);

@@ -11,6 +11,7 @@ from postern_site import Site, SiteError, wait_for  # noqa: E402,F401
 
 LAB = {k: v for k, v in os.environ.items() if k.startswith('LAB_')}
 WRONG = 'Not-the-password-1'
+LOG_LINES = 40
 
 
 def build_dir():
@@ -55,6 +56,16 @@ class SiteTest(unittest.TestCase):
                     if word in text:
                         print(f'{log}: {word}\n{text[max(0, text.index(word) - 500):][:4000]}', file=sys.stderr)
                         raise SiteError(f'{log} holds a sanitizer report')
+
+    def run(self, result=None):
+        """What the site's processes said last is printed where a test fails: the folder with their logs goes away."""
+        before = len(result.failures) + len(result.errors) if result else 0
+        done = super().run(result)
+        if result and len(result.failures) + len(result.errors) > before:
+            for log in self.logs():
+                with open(log, encoding='utf-8', errors='replace') as f:
+                    print(f'--- {self.id()}: {log} ends:\n' + ''.join(f.readlines()[-LOG_LINES:]), file=sys.stderr)
+        return done
 
     @classmethod
     def logs(cls):

@@ -106,7 +106,7 @@ class RenewingTest(SiteTest):
             verdicts = seen[c.name]
             bad = [v for v in verdicts if v['verdict'] != 'accepted']
             print(f'{c.name}: {len(verdicts)} sign-ins, {self.renewals(c)} renewals, {len(bad)} not accepted')
-            self.assertEqual(bad, [])
+            self.assertEqual(bad[:3], [], f'the first of {len(bad)}')
             self.assertGreater(len(verdicts), 50)
             self.assertNotEqual(self.not_after(c), before[c.name])
             # key, or its name, and certificate in one file of root's alone

@@ -214,6 +214,14 @@ class Connector:
             assert status == 200, (status, body)
             self.save_cert(body)
 
+    def twin(self, boot=None):
+        """One more of the same identity, linked by a stream of its own; boot: that of the other, or a new one."""
+        twin = Connector(self.relay, self.name, enrol=False)
+        for name in ('id', 'identity', 'key_file', 'cert', 'transport'):
+            setattr(twin, name, getattr(self, name))
+        twin.boot = boot or twin.boot
+        return twin
+
     def enrol(self, token, name=None, tenant=None, key=None, id=None):
         csr = forge('csr', key or self.transport, tenant or self.relay.tenant, id or self.id)
         basic = base64.b64encode(f'{name or self.name}:{token}'.encode()).decode()

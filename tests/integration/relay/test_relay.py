@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The relay from outside: every endpoint's answers, and what it must survive. Usage: test_relay.py RELAY FORGE [unittest words]"""
 import base64
+import concurrent.futures
 import http.client
 import json
 import os
@@ -267,6 +268,51 @@ class SignIns(RelayTest):
         self.assertEqual(state['state'], 'answered')
         self.assertTrue(0 <= state['hops']['handed'] <= state['hops']['received'] <= state['hops']['answered'])
 
+    def assertServes(self, c, sealed_for):
+        """The next sign-in comes to this stream."""
+        id = new_id()
+        later = self.relay.sign_in_later(self.relay.seal(sealed_for), id=id, budget=5000)
+        self.assertEqual(c.next('request', 5)['id'], id)
+        c.report([{'id': id, 'is': 'verdict', 'jwe': 'aaaa..bbbb.cccc.dddd'}], credit=1)
+        self.assertEqual(later.result()[0], 200)
+
+    def second_stream(self, c):
+        """Of the same process, as while its certificate changes."""
+        second = c.twin(c.boot)
+        self.connectors.append(second)
+        second.open_stream()
+        return second
+
+    def test_the_older_stream_serves_until_the_newer_has_reported(self):
+        older, = self.linked('changing')
+        newer = self.second_stream(older)
+        older.report()
+        self.assertServes(older, older)
+        newer.report(credit=16)
+        self.assertServes(newer, older)
+
+    def test_a_first_report_that_comes_late_takes_nothing_back(self):
+        first, = self.linked('tardy')
+        older, newer = self.second_stream(first), self.second_stream(first)
+        newer.report(credit=16)
+        older.report(credit=16)
+        self.assertServes(newer, first)
+
+    def test_one_that_comes_back_to_deliver_takes_no_place(self):
+        """The older one's stream broke off while it drained; what it has in hand it answers on a new one."""
+        older, = self.linked('returning')
+        id = new_id()
+        later = self.relay.sign_in_later(self.relay.seal(older), id=id, budget=9000)
+        older.next('request')
+        older.report([{'id': id, 'is': 'received'}])
+        newer = self.second_stream(older)
+        newer.report(credit=16)
+        older.hang_up()
+        back = self.second_stream(older)
+        back.report([{'id': id, 'is': 'verdict', 'jwe': 'aaaa..bbbb.cccc.dddd'}], ready=False, reasons=['draining'])
+        self.assertEqual(later.result()[0], 200)
+        self.assertServes(newer, older)
+
     def test_agent_is_cut_between_characters(self):
         c = Connector(self.relay, 'wordy')
         self.connectors.append(c)
@@ -446,13 +492,6 @@ class SignIns(RelayTest):
 class Clones(RelayTest):
     """Copies that come for seconds only, so that two are never side by side for long: by what the real one does then."""
 
-    def copy_of(self, real, boot):
-        copy = Connector(self.relay, real.name, enrol=False)
-        for name in ('id', 'identity', 'key_file', 'cert', 'transport'):
-            setattr(copy, name, getattr(real, name))
-        copy.boot = boot or copy.boot
-        return copy
-
     def events(self):
         answer = self.relay.request('GET', self.relay.tenant_path('events'), headers=self.relay.as_admin())[2]
         return [e for e in answer if e['event'] == 'connector_runs_twice']
@@ -468,7 +507,7 @@ class Clones(RelayTest):
         def report():
             nonlocal visited
             if not visited or again and time.monotonic() - visited > 4:
-                copy = self.copy_of(real, boot)
+                copy = real.twin(boot)
                 copy.statement_seq = 1 << 40
                 copy.go()
                 copy.hang_up()
@@ -478,16 +517,19 @@ class Clones(RelayTest):
         self.assertTrue(self.quarantined(real))
         self.assertGreater(time.monotonic() - began, 25)
 
-    def test_visits_with_a_boot_of_its_own(self):
-        real = Connector(self.relay, 'visited')
-        self.relay.approve(real)
-        self.visit(real, None)
-        self.assertEqual(len([e for e in self.events() if e['connector'] == real.id]), 1)
-
-    def test_visits_with_ever_new_boots(self):
-        real = Connector(self.relay, 'revisited')
-        self.relay.approve(real)
-        self.visit(real, None, again=True)
+    def test_visits(self):
+        """With a boot id of its own, with ever new ones, and with the real one's: side by side, for each takes half a minute."""
+        kinds = {'visited': (False, False), 'revisited': (False, True), 'mimicked': (True, False)}
+        reals = {name: Connector(self.relay, name) for name in kinds}
+        self.relay.approve(*reals.values())
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            made = [pool.submit(self.visit, reals[name], reals[name].boot if same_boot else None, again)
+                    for name, (same_boot, again) in kinds.items()]
+        for visit in made:
+            visit.result()
+        for name, real in reals.items():
+            self.assertEqual(len([e for e in self.events() if e['connector'] == real.id]), 1, name)
+            real.hang_up()
 
     def fight(self, name, streams, same_boot):
         real = Connector(self.relay, name)
@@ -498,14 +540,14 @@ class Clones(RelayTest):
         while not (real.report()[0] == 200 and self.quarantined(real)):
             self.assertLess(time.monotonic() - began, 25)
             for _ in range(streams):
-                copies.append(self.copy_of(real, real.boot if same_boot else None))
+                copies.append(real.twin(real.boot if same_boot else None))
                 copies[-1].statement_seq = 1 << 40
                 copies[-1].go()
                 real.report()
             real.hang_up()
             real.go()
-        for copy in copies:
-            copy.hang_up()
+        for c in (real, *copies):
+            c.hang_up()
 
     def test_a_fight_for_the_link(self):
         """With the real one's boot id and one stream more than a process has, which throws the real one out each time."""
@@ -514,12 +556,6 @@ class Clones(RelayTest):
     def test_a_fight_with_many_boots(self):
         """The same with as many boot ids as a connector may have streams, all new each time."""
         self.fight('crowded', 20, False)
-
-    def test_visits_with_the_boot_of_the_real_one(self):
-        real = Connector(self.relay, 'mimicked')
-        self.relay.approve(real)
-        self.visit(real, real.boot)
-        self.assertEqual(len([e for e in self.events() if e['connector'] == real.id]), 1)
 
 
 class Torture(RelayTest):

@@ -12,8 +12,8 @@
 struct desk {
         struct test *t; /* the relay's side, and the loop */
         struct bridge b;
-        struct ipc *validator, *ledger; /* our ends */
-        bool closed;
+        struct ipc *validator, *ledger, *supervisor; /* our ends */
+        bool closed, drained;
         /* what the validator and the ledger got, in order */
         char frames[LOG_MAX];
         char jwe[256], trace[64], state[16], status[2048];
@@ -352,6 +352,199 @@ static void malformed_frames(void **state)
         assert_false(d->closed);
 }
 
+/* ---- a second link, with a renewed certificate ---- */
+
+static void on_supervisor(void *arg, const struct msg_in *m, int fd)
+{
+        struct desk *d = arg;
+
+        assert_int_equal(fd, -1);
+        assert_int_equal(m->type, FRAME_DRAINED);
+        assert_false(d->drained);
+        d->drained = true;
+}
+
+static int open_control(struct bridge *b, int fd)
+{
+        return ipc_new(&b->process.control, b->process.loop, fd, on_supervisor, on_closed, NULL);
+}
+
+static int set_up_second(void **state)
+{
+        struct error err = {""};
+        struct desk *d;
+        struct bridge *b;
+
+        assert_int_equal(set_up(state), 0);
+        d = *state;
+        b = &d->b;
+        d->supervisor = open_channel(d, open_control, on_supervisor);
+        b->process.config = calloc(1, sizeof(*b->process.config));
+        assert_non_null(b->process.config);
+        b->process.config->proxy = strdup("");
+        b->boot = strdup(BOOT);
+        b->key = BUFFER_SECRET(16384);
+        b->cert = BUFFER(16384);
+        assert_int_equal(link_host_new(&b->host, d->t->loop, fake_relay_ca(d->t->relay), "", &err), 0);
+        return 0;
+}
+
+static int tear_down_second(void **state)
+{
+        struct desk *d = *state;
+        struct bridge *b = &d->b;
+
+        link_free(b->second);
+        link_free(b->old);
+        link_free(b->link);
+        d->t->link = NULL;
+        ipc_free(d->supervisor);
+        ipc_free(b->process.control);
+        link_host_free(b->host);
+        free(b->process.config->proxy);
+        free(b->process.config);
+        free(b->boot);
+        buffer_free(&b->key);
+        buffer_free(&b->cert);
+        return tear_down(state);
+}
+
+static void open_second(struct desk *d)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(16384);
+        struct error err = {""};
+
+        assert_int_equal(buffer_append_str(&text, fake_relay_key(d->t->relay)), 0);
+        assert_int_equal(buffer_append_str(&text, fake_relay_cert(d->t->relay)), 0);
+        if (bridge_open_second(&d->b, &text, NULL, &err) < 0)
+                fail_msg("%s", err.text);
+}
+
+/* ms go by, and the process looks at its links each second. */
+static void pass_looking(struct desk *d, uint64_t ms)
+{
+        for (; ms >= 1000; ms -= 1000) {
+                pass(d->t, 1000);
+                bridge_look_at_old(&d->b, loop_now(d->t->loop));
+        }
+}
+
+static bool old_is_there(const struct test *t)
+{
+        return t->streams == 2;
+}
+
+/* The second is up, and its first report is not answered. */
+static struct desk *start_second(void **state)
+{
+        struct desk *d = start(state);
+        struct link *first = d->b.link;
+
+        d->t->hold_reports = true;
+        open_second(d);
+        UNTIL(d->t, old_is_there, 1000);
+        pass(d->t, 100);
+        assert_ptr_equal(d->b.old, first);
+        assert_null(d->b.second);
+        d->t->link = d->b.link;
+        d->t->hold_reports = false;
+        return d;
+}
+
+static void answer_what_waits(struct desk *d)
+{
+        fake_answer(d->t->waiting, 200, "application/json", "{\"confirmed\":[],\"late\":[]}");
+}
+
+/* The relay takes its time with the new one's report: until it is answered the old one serves. */
+static void the_old_one_serves_until_the_new_one_is_heard(void **state)
+{
+        struct desk *d = start_second(state);
+
+        pass_looking(d, 9000);
+        assert_non_null(d->b.old);
+        assert_null(strstr(d->t->last, "draining"));
+        assert_true(link_is_up(d->b.old));
+        answer_what_waits(d);
+        pass_looking(d, 3000);
+        assert_null(d->b.old);
+        assert_true(link_is_heard(d->b.link));
+        assert_int_equal(d->t->streams, 2);
+}
+
+/* It may be heard, and its answers lost: the old one must not look like a clone's to the relay. */
+static void the_old_one_does_not_serve_for_ever(void **state)
+{
+        struct desk *d = start_second(state);
+
+        pass_looking(d, 12000);
+        assert_null(d->b.old);
+}
+
+/* Its session breaks off meanwhile: it delivers what it has as one that is on its way out, and ends. */
+static void an_old_one_that_breaks_off_only_delivers(void **state)
+{
+        struct desk *d = start(state);
+        struct fake_conn *stream = d->t->stream;
+        struct link *first = d->b.link;
+
+        send_request(d->t, ID1, 1);
+        UNTIL(d->t, was_received, 100);
+        open_second(d);
+        UNTIL(d->t, old_is_there, 1000);
+        pass(d->t, 100);
+        assert_ptr_equal(d->b.old, first);
+        d->t->link = d->b.link;
+        fake_close(stream);
+        pass(d->t, 2000);
+        assert_int_equal(d->t->streams, 3);
+        assert_non_null(strstr(d->t->last, "draining"));
+        say_verdict(d, ID1, "a..b.c.d", loop_now(d->t->loop) + 5000);
+        pass(d->t, 2000);
+        assert_non_null(strstr(d->t->items, "01:verdict "));
+        assert_non_null(strstr(d->frames, "confirmed:01 "));
+        assert_null(d->b.old);
+        assert_true(link_is_up(d->b.link));
+}
+
+static void no_validator_is_said_on_both(void **state)
+{
+        struct desk *d = start_second(state);
+
+        d->t->reports = 0;
+        d->validator = ipc_free(d->validator);
+        pass(d->t, 1000);
+        assert_int_equal(d->t->reports, 1); /* the new one's first is still held */
+        assert_non_null(strstr(d->t->last, "validator_restarting"));
+}
+
+/* A stop while the certificate changes hands: neither link is forgotten. */
+static void a_stop_in_the_middle(void **state)
+{
+        struct desk *d = start(state);
+
+        d->b.process.draining = true;
+        open_second(d);
+        bridge_drain(&d->b, 8000);
+        assert_null(d->b.second);
+        pass(d->t, 2000);
+        assert_true(d->drained);
+}
+
+static void a_stop_while_the_old_one_serves(void **state)
+{
+        struct desk *d = start_second(state);
+
+        d->b.process.draining = true;
+        bridge_drain(&d->b, 8000);
+        pass(d->t, 1000);
+        assert_null(d->b.old);
+        assert_false(d->drained);
+        answer_what_waits(d);
+        pass(d->t, 1000);
+        assert_true(d->drained);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -364,6 +557,18 @@ int main(void)
                 cmocka_unit_test_setup_teardown(verdicts_again_after_a_restart_of_the_link, set_up,
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(malformed_frames, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(the_old_one_serves_until_the_new_one_is_heard, set_up_second,
+                                                tear_down_second),
+                cmocka_unit_test_setup_teardown(the_old_one_does_not_serve_for_ever, set_up_second,
+                                                tear_down_second),
+                cmocka_unit_test_setup_teardown(an_old_one_that_breaks_off_only_delivers, set_up_second,
+                                                tear_down_second),
+                cmocka_unit_test_setup_teardown(no_validator_is_said_on_both, set_up_second,
+                                                tear_down_second),
+                cmocka_unit_test_setup_teardown(a_stop_in_the_middle, set_up_second,
+                                                tear_down_second),
+                cmocka_unit_test_setup_teardown(a_stop_while_the_old_one_serves, set_up_second,
+                                                tear_down_second),
         };
         int r;
 
