@@ -97,6 +97,19 @@ static bool may_make(struct renewals *n, uint64_t now)
         return true;
 }
 
+/* None was made: what stops a key from being made must not use up the allowance, or it would outlast its remedy. */
+static void give_back(struct renewals *n)
+{
+        if (n->made.len == 0 && n->made_until >= KEY_EACH_MS)
+                n->made_until -= KEY_EACH_MS;
+}
+
+/* Where a token refuses so, it has not come to make anything. */
+static bool nothing_made(int r)
+{
+        return r == -EACCES || r == -EPERM || r == -ENODEV;
+}
+
 static void on_holder(void *arg, int fd, int events);
 
 /* Starts the holder that makes the key n->asked, or opens the one made before. */
@@ -146,11 +159,13 @@ static int make(struct supervisor *s, struct error *err)
         if (r == 0 && !in_hardware(&name))
                 r = error_fail(err, -EINVAL, "the transport key is in no hardware");
         if (r == 0 && !may_make(n, loop_now(s->loop)))
-                r = error_fail(err, -EAGAIN, "%d keys were made within a few hours; the next may be in an hour", KEYS_AT_ONCE);
+                r = error_fail(err, -EAGAIN, "%d keys were made, or asked for in vain, within a few hours; the next may be in an hour", KEYS_AT_ONCE);
         if (r == 0)
                 r = name_next(n, &name, err);
         n->tries = 0;
-        return r < 0 ? r : start(s, err);
+        if (r == 0 && (r = start(s, err)) < 0)
+                give_back(n);
+        return r;
 }
 
 void renewals_make_key(struct child *link)
@@ -237,6 +252,8 @@ static void on_holder(void *arg, int fd, int events)
                         buffer_free(&n->made); /* somebody has removed it: the next try makes another */
                 else if (r == -EEXIST && n->made.len == 0)
                         r = go_on(s, &err);
+                else if (nothing_made(r))
+                        give_back(n);
         } else if (len > (ssize_t)head && frame[0] == KEYHOLDER_KEY) {
                 r = hand_on(s, (const char *)frame + head, (size_t)len - head, &err);
         }

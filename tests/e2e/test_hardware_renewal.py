@@ -93,6 +93,7 @@ class HardwareRenewal(HardwareTest, RenewingTest):
         write_private(self.hsm.pin_file + '.new', PIN + '\n')
         os.rename(self.hsm.pin_file + '.new', self.hsm.pin_file)
         self.renew_once_more(self.north)
+        self.assertNotIn('within a few hours', self.log_text(self.north), 'what was not made counts for nothing')
 
 
 if __name__ == '__main__':
