@@ -146,7 +146,7 @@ const struct reason_info outcome_reasons[REASON_MAX] = {
                 .remedy = "Check the domain controller's load and that the port is its LDAPS port: it may be hung." },
         [REASON_DC_CERTIFICATE] = { .id = "dc_certificate", INFRASTRUCTURE, .user_text = USER_HELPDESK,
                 .helpdesk_text = "The domain controller's certificate does not prove that it is one of this domain; the password was not sent.",
-                .remedy = "Give the domain controller a certificate that names the domain, from the configured CA, or adjust dc_identity." },
+                .remedy = "Set ca_file to the CA that issued the domain controllers' certificates, if the system does not know it; the certificate must name the domain, or adjust dc_identity." },
         [REASON_DC_ERROR] = { .id = "dc_error", INFRASTRUCTURE, .user_text = USER_LATER,
                 .helpdesk_text = "The domain controller answered with an error that decides nothing; the raw code says which.",
                 .remedy = "Look up the raw code and look at the domain controller's event log." },

@@ -237,8 +237,9 @@ int cmd_sign_in(struct cli *cli, int argc, char **argv)
         static const struct cli_usage usage = {
                 .name = "sign-in",
                 .about = "Signs NAME in through the relay, as a sign-in service does, and prints the\n"
-                         "verdict as JSON. The password is asked for, or read from standard input;\n"
-                         "with --change-password the old one, then the new one, a line each.\n"
+                         "verdict as JSON, also without --json. The password is asked for, or read from\n"
+                         "standard input; with --change-password the old one, then the new one, a line\n"
+                         "each.\n"
                          "Exit code: 0 accepted, 1 refused, 2 wrong usage, 3 unavailable.\n",
                 .options = options,
                 .no_config = true,

@@ -45,7 +45,8 @@ static int tls_fail(struct error *err, const char *what, const char *file)
                 access(file, R_OK) < 0 ? strerror(errno) : ERR_reason_error_string(ERR_peek_last_error());
 
         ERR_clear_error();
-        return error_fail(err, -EINVAL, "%s %s: %s", what, file, reason ? reason : "not usable");
+        return error_fail(err, -EINVAL, "%s %s: %s; both must be PEM files that the relay's `user` can read", what, file,
+                          reason ? reason : "not usable");
 }
 
 static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct error *err)

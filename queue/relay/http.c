@@ -529,6 +529,15 @@ int http_set_tls(struct http *http, const char *cert_file, const char *key_file,
         return 0;
 }
 
+int http_check_tls(const char *cert_file, const char *key_file, struct error *err)
+{
+        SSL_CTX *ctx = NULL;
+        int r = http_tls_context(&ctx, cert_file, key_file, NULL, err);
+
+        SSL_CTX_free(ctx);
+        return r;
+}
+
 unsigned http_connections(const struct http *http)
 {
         return http->n_conns;

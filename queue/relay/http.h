@@ -41,6 +41,8 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
 /* Closes every connection; on_close is called for requests that are open. */
 struct http *http_free(struct http *http);
 
+/* Whether http_set_tls would take these files. -EINVAL with the file and the cause. */
+int http_check_tls(const char *cert_file, const char *key_file, struct error *err);
 /*
  * Server certificate and key from PEM files; client certificates are asked for and checked against client_ca.
  * Again on reload: connections that are open keep theirs. On failure the former stays in use.

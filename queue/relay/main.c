@@ -139,9 +139,13 @@ int main(int argc, char **argv)
         }
         relay.config_path = o.config;
         if (o.check) {
-                printf("%s: good\n", o.config);
+                status = relay_check(&relay.config, &err) < 0;
+                if (status)
+                        fprintf(stderr, "%s: %s\n", o.config, err.text);
+                else
+                        printf("%s: good\n", o.config);
                 relay_config_clear(&relay.config);
-                return 0;
+                return status;
         }
         if (optind == argc)
                 return run_relay(&relay);

@@ -7,6 +7,7 @@
 #include "queue/relay/relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +215,18 @@ static int open_state(struct relay *relay, struct error *err)
             journal_new(&relay->journal, relay) < 0 || make_events(relay) < 0)
                 return error_fail(err, -ENOMEM, "no memory");
         return 0;
+}
+
+int relay_check(const struct relay_config *config, struct error *err)
+{
+        int r = harden_become(config->user, err);
+
+        if (r == 0)
+                r = http_check_tls(config->certificate, config->key, err);
+        if (r == 0 && faccessat(AT_FDCWD, config->state_dir, R_OK | W_OK | X_OK, AT_EACCESS) < 0)
+                r = error_fail(err, -errno, "state_dir %s: %s; it must be a folder that belongs to `user`", config->state_dir,
+                               strerror(errno));
+        return r;
 }
 
 int relay_start(struct relay *relay, struct error *err)

@@ -63,6 +63,11 @@ struct relay {
         struct loop_signal *signals[3];
 };
 
+/*
+ * Whether a start would find its files: becomes `user` as a start does (for good), reads certificate and key, and looks
+ * at state_dir. -errno with the file and what it must be in err.
+ */
+int relay_check(const struct relay_config *config, struct error *err);
 /* Opens state and listens; relay->config is filled in. */
 int relay_start(struct relay *relay, struct error *err);
 void relay_stop(struct relay *relay);

@@ -306,7 +306,7 @@ class LedgerTest(unittest.TestCase):
         self.assertIn('certificate has expired', self.status(1, link={'certificate_expires': now - 5}))
         self.assertIn('no link to the relay https://relay.example', self.status(1, link={'state': 'down', 'detail': 'refused'}))
         said = self.status(1, dc={'state': 'dead', 'reason': 'dc_certificate', 'detail': 'it names another'})
-        for words in ('dc1 cannot be used: it names another - dc_certificate', 'Give the domain controller a certificate',
+        for words in ('dc1 cannot be used: it names another - dc_certificate', 'Set ca_file to the CA',
                       'no domain controller of corp.example can be used'):
             self.assertIn(words, said)
         said = self.status(1, dc={'state': 'alive', 'reason': 'dc_timeout', 'detail': 'slow'})

@@ -5,6 +5,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -871,10 +872,27 @@ class Lifecycle(RelayTest):
         self.assertNotEqual(get().strip(), old.strip())
         relay.tls('server')
 
+    def check_files(self):
+        """--check-config says which file a start would fail for."""
+        relay = self.relay
+        relay.tls('unrelated')
+        with open(relay.path('relay.conf'), encoding='ascii') as f:
+            text = f.read()
+        for key, value in (('certificate', relay.path('none.pem')), ('key', relay.path('none.key')), ('key', relay.path('unrelated.key')),
+                           ('state_dir', relay.path('none'))):
+            other = relay.path('other.conf')
+            with open(other, 'w', encoding='ascii') as f:
+                f.write(re.sub(f'(?m)^{key} = .*$', f'{key} = {value}', text))
+            done = subprocess.run([relay_site.RELAY, '--config', other, '--check-config'], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(value, done.stderr)
+            self.assertIn('`user`', done.stderr)
+
     def test_command_line(self):
         relay = self.relay
         run = lambda *words: relay.cli(*words, check=False)  # noqa: E731
         self.assertEqual(run('--check-config').returncode, 0)
+        self.check_files()
         for words in (('bogus',), ('tenant',), ('tenant', 'add', 'x'), ('tenant', 'add', 'UPPER', '--pin', relay.tenant_key['pin']),
                       ('tenant', 'add', 'y', '--pin', 'short'), ('secret', relay.tenant, 'both'), ('token', relay.tenant),
                       ('token', relay.tenant, 'bad name'), ('token', relay.tenant, 'x', '--expires', '31d'), ('--no-such-option',)):
