@@ -56,6 +56,15 @@ bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
 
 /* ---- reports ---- */
 
+/* One that is on its way out, and only comes to deliver what it still has: it takes nobody's place, and gets no work. */
+static bool is_draining(const struct report *report)
+{
+        for (size_t i = 0; i < report->n_reasons; i++)
+                if (strcmp(report->reasons[i], "draining") == 0)
+                        return true;
+        return false;
+}
+
 /* Keeps the realms that are ready. */
 static int take_realms(struct session *s, const struct report *report)
 {
@@ -64,7 +73,7 @@ static int take_realms(struct session *s, const struct report *report)
 
         if (!realms)
                 return -ENOMEM;
-        for (size_t i = 0; i < report->n_realms; i++) {
+        for (size_t i = 0; i < report->n_realms && !is_draining(report); i++) {
                 if (report->realms[i].ready)
                         memcpy(realms[n++], report->realms[i].realm, sizeof(*realms));
         }
@@ -125,15 +134,6 @@ static void take_items(struct session *s, const struct report *report, struct re
                         break;
                 }
         }
-}
-
-/* One that is on its way out, and only comes to deliver what it still has: it takes nobody's place. */
-static bool is_draining(const struct report *report)
-{
-        for (size_t i = 0; i < report->n_reasons; i++)
-                if (strcmp(report->reasons[i], "draining") == 0)
-                        return true;
-        return false;
 }
 
 static void answer_report(struct http_req *r, struct session *s, const struct report *report)

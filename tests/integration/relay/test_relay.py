@@ -313,6 +313,10 @@ class SignIns(RelayTest):
         back.report([{'id': id, 'is': 'verdict', 'jwe': 'aaaa..bbbb.cccc.dddd'}], ready=False, reasons=['draining'])
         self.assertEqual(later.result()[0], 200)
         self.assertServes(newer, older)
+        # nor does it get work by saying that it is ready: so a copy would get some, and be told by nobody
+        back.report(credit=16, ready=True, reasons=['draining'])
+        newer.report(load=0.9)
+        self.assertServes(newer, older)
 
     def test_agent_is_cut_between_characters(self):
         c = Connector(self.relay, 'wordy')
