@@ -107,7 +107,7 @@ class RenewingTest(SiteTest):
             bad = [v for v in verdicts if v['verdict'] != 'accepted']
             print(f'{c.name}: {len(verdicts)} sign-ins, {self.renewals(c)} renewals, {len(bad)} not accepted')
             self.assertEqual(bad[:3], [], f'the first of {len(bad)}')
-            self.assertGreater(len(verdicts), 50)
+            self.assertGreater(len(verdicts), 10, 'all the while')
             self.assertNotEqual(self.not_after(c), before[c.name])
             # key, or its name, and certificate in one file of root's alone
             self.assertEqual(os.stat(os.path.join(c.state, 'transport.pem')).st_mode & 0o777, 0o600)

@@ -15,18 +15,24 @@ class HardwareRenewal(HardwareTest, RenewingTest):
         with open(os.path.join(connector.state, 'transport.pem'), encoding='ascii') as f:
             return f.read()
 
-    def renew_once_more(self, connector):
-        renewed = self.renewals(connector)
-        wait_for(f'{connector.name} renews once more', lambda: connector.daemon.check() and self.renewals(connector) > renewed, 80)
-
     def public_key(self, connector):
         return subprocess.run(['openssl', 'x509', '-noout', '-pubkey', '-in', os.path.join(connector.state, 'transport.pem')],
                               check=True, capture_output=True, text=True).stdout
 
+    def number(self):
+        """Of the north's key in use."""
+        return int(re.search(r'object=north-transport\.(\d+)', self.transport(self.north)).group(1))
+
     def test_a_no_sign_in_is_lost(self):
+        """The second time a key of the next name is there already, somebody else's: it is left alone, the number goes on."""
         both = [self.north, self.south]
         before = {c.name: self.public_key(c) for c in both}
+        self.renew_under_load(both, 1)
+        number, renewed = self.number(), self.renewals(self.north)
+        self.hsm.make(f'north-transport.{number + 1}', KEYS_USER if os.geteuid() == 0 else None)
+        self.assertEqual(self.renewals(self.north), renewed, 'not while the name was being taken')
         self.renew_under_load(both, 2)
+        self.assertEqual(self.number(), number + 2)
         for c in both:
             self.assertNotEqual(self.public_key(c), before[c.name], 'the key is a new one')
             self.assertNotIn('BEGIN PRIVATE', self.transport(c))
@@ -41,29 +47,6 @@ class HardwareRenewal(HardwareTest, RenewingTest):
             c.wait_ready()
             user, password, _ = self.account('GOOD1')
             self.assertEqual(self.site.sign_in(user, password, connector=c.id)[1]['verdict'], 'accepted')
-
-    def test_c_what_is_in_the_way(self):
-        """A setting in the south; in the north keys of the next names that somebody else made: left alone, the number goes on."""
-        with concurrent.futures.ThreadPoolExecutor() as pool:  # side by side: a certificate ends soon after what is looked for
-            setting, name = pool.submit(self.setting_in_the_way), pool.submit(self.name_that_is_taken)
-        setting.result()
-        name.result()
-
-    def setting_in_the_way(self):
-        self.name_the_key_in_the_configuration(self.south)
-        wait_for('status says which setting is in the way',
-                 lambda: self.status_says(self.south, 'could not be renewed', 'take the setting out'), 80)
-
-    def name_that_is_taken(self):
-        self.renew_once_more(self.north)  # so that the next is not due while the name is taken
-        number = int(re.search(r'object=north-transport\.(\d+)', self.transport(self.north)).group(1))
-        taken = self.hsm.uri(f'north-transport.{number + 1}')
-        self.hsm.make(f'north-transport.{number + 1}')
-        if os.geteuid() == 0:
-            self.hsm.give_to(KEYS_USER)
-        self.renew_once_more(self.north)
-        self.assertNotIn(taken.split('?')[0], self.transport(self.north).split('?')[0])
-        self.assertIn(f'object=north-transport.{number + 2}', self.transport(self.north))
 
     def name_the_key_in_the_configuration(self, connector):
         path = os.path.join(connector.dir, 'named.pem')
@@ -80,8 +63,20 @@ class HardwareRenewal(HardwareTest, RenewingTest):
         text = ' '.join(connector.postern('status', check=False).stdout.split())
         return all(word in text for word in words)
 
-    def test_d_a_wrong_pin(self):
-        """The next key cannot be made: said with the cause, the PIN offered once, and all goes on until the file is mended."""
+    def test_c_what_is_in_the_way(self):
+        """The next key cannot be made: said with the cause, and all goes on until that is mended."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:  # side by side: a certificate ends soon after what is looked for
+            tries = [pool.submit(self.setting_in_the_way), pool.submit(self.wrong_pin)]
+        for done in tries:
+            done.result()
+
+    def setting_in_the_way(self):
+        self.name_the_key_in_the_configuration(self.south)
+        wait_for('status says which setting is in the way',
+                 lambda: self.status_says(self.south, 'could not be renewed', 'take the setting out'), 80)
+
+    def wrong_pin(self):
+        """Offered once, and again when its file was written anew."""
         write_private(self.hsm.pin_file + '.new', 'wrong\n')
         os.rename(self.hsm.pin_file + '.new', self.hsm.pin_file)
         wait_for('status says why it could not be renewed',
@@ -90,9 +85,10 @@ class HardwareRenewal(HardwareTest, RenewingTest):
         self.assertEqual(len(re.findall('key.not_made.*refuses the PIN', self.log_text(self.north))), 1)
         user, password, _ = self.account('GOOD1')
         self.assertEqual(self.site.sign_in(user, password, connector=self.north.id)[1]['verdict'], 'accepted')
+        renewed = self.renewals(self.north)
         write_private(self.hsm.pin_file + '.new', PIN + '\n')
         os.rename(self.hsm.pin_file + '.new', self.hsm.pin_file)
-        self.renew_once_more(self.north)
+        wait_for('the north renews with the right one', lambda: self.north.daemon.check() and self.renewals(self.north) > renewed, 80)
         self.assertNotIn('within a few hours', self.log_text(self.north), 'what was not made counts for nothing')
 
 

@@ -38,11 +38,11 @@ class SoftHsm:
     def uri(self, label):
         return f'pkcs11:token=postern;object={label}?pin-source=file:{self.pin_file}'
 
-    def make(self, label):
-        """A key of that label, as somebody else would make it."""
+    def make(self, label, user=None):
+        """A key of that label, as somebody else would make it, in files of that user."""
         subprocess.run(['pkcs11-tool', '--module', '/usr/lib/softhsm/libsofthsm2.so', '--token-label', 'postern', '--login', '--pin', PIN,
                         '--keypairgen', '--key-type', 'EC:prime256v1', '--label', label, '--id', os.urandom(8).hex()],
-                       check=True, capture_output=True, env={**os.environ, **self.env})
+                       check=True, capture_output=True, env={**os.environ, **self.env}, user=user)
 
     def give_to(self, user):
         """The token's files, and not the PIN's, to the user that will use them."""
