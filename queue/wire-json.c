@@ -377,3 +377,39 @@ void wire_text_cut(char *out, size_t cap, const char *text, size_t n)
         memcpy(out, text, n);
         out[n] = '\0';
 }
+
+void wire_lines_join(char *out, size_t cap, const json_t *texts)
+{
+        size_t used = 0, i;
+        const json_t *member;
+
+        out[0] = '\0';
+        json_array_foreach (texts, i, member) {
+                const char *text = json_string_value(member);
+
+                if (!text || !*text || strchr(text, '\n'))
+                        continue;
+                if (used + strlen(text) + 2 > cap)
+                        return;
+                if (used)
+                        out[used++] = '\n';
+                memcpy(out + used, text, strlen(text) + 1);
+                used += strlen(text);
+        }
+}
+
+json_t *wire_lines_split(const char *lines)
+{
+        json_t *list = *lines ? json_array() : NULL;
+
+        while (list && *lines) {
+                const size_t n = strcspn(lines, "\n");
+
+                if (json_array_append_new(list, json_stringn(lines, n)) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+                lines += n + (lines[n] == '\n');
+        }
+        return list;
+}

@@ -33,6 +33,10 @@
 void wire_json_wipe_setup(void);
 /* Copies n bytes of UTF-8 into out (cap bytes with the NUL), cut at a character where they do not fit. */
 void wire_text_cut(char *out, size_t cap, const char *text, size_t n);
+/* The texts of a list (or NULL), a line each, as many as fit whole into cap bytes; what is no text of one line is left out. */
+void wire_lines_join(char *out, size_t cap, const json_t *texts);
+/* Its list again, owned by the caller; NULL where lines is "" or there is no memory. */
+json_t *wire_lines_split(const char *lines);
 
 /* ---- request claims ---- */
 /* The longest claims whose JWS still fits PADDED_LEN: 127 characters of header, two dots, 86 of signature. */

@@ -97,12 +97,12 @@ static const char *problem_text(const struct client_result *r)
 /* A relay's problem, or silence: never a verdict, always unavailable. */
 static json_t *problem_json(const struct client_result *r)
 {
-        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:{s:s, s:I, s:s, s:s*, s:s*}, s:{s:i}, s:s}", "id",
+        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:{s:s, s:I, s:s, s:s*, s:s*, s:o*}, s:{s:i}, s:s}", "id",
                          r->id, "verdict", "unavailable", "class", "infrastructure", "reason", r->problem,
                          "password_proved", 0, "may_have_counted",
                          !strcmp(r->started, "no") ? "0" : "unknown", "problem", "type", r->problem, "status",
                          (json_int_t)r->status, "detail", r->detail, "started", or_null(r->started), "retry",
-                         or_null(r->retry), "t", "service", (int)r->ms, "text", problem_text(r));
+                         or_null(r->retry), "reasons", wire_lines_split(r->reasons), "t", "service", (int)r->ms, "text", problem_text(r));
 }
 
 static int print_result(const struct cli *cli, const struct client_result *r)

@@ -4,6 +4,8 @@
  * The relay has neither names nor outcomes; what its words mean to a helpdesk stands here.
  */
 #include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "connector/base/text.h"
@@ -11,6 +13,7 @@
 #include "connector/cli/tenant-store.h"
 #include "connector/cli/trace.h"
 #include "connector/cli/view.h"
+#include "validate/outcome.h"
 
 static struct {
         const char *dir, *relay, *ca_file, *admin_secret_file;
@@ -112,6 +115,36 @@ static void show_connector(const struct tenant_store *s, const char *id)
         line("Connector", id[0] ? text : "none had it");
 }
 
+/* What a connector said of itself in a report: the words are the protocol's, or a reason's id and a realm. */
+static void show_reason(const char *word)
+{
+        static const struct meaning table[] = {
+                {"not_in_roster", "the roster did not name the connector: postern tenant approve"},
+                {"no_roster", "the connector had no roster yet"},
+                {"roster_expired", "the roster had expired: postern tenant roster sign"},
+                {"validator_restarting", "the connector's validator was being started again; its host's log says why"},
+                {"draining", "the connector was being stopped or reloaded"},
+                {"silent", "the connector had not taken an earlier request within a second"},
+                {"quarantined", "the relay gave it no work, for it had been seen on two machines: postern tenant events"},
+                {"not_my_realm", "the connector does not serve the domain of that name"},
+                {"no_dc", "no domain controller of that domain answered the connector"},
+                {"full", "the connector had too many sign-ins at once"},
+                {"stale_key", "it was sealed to a key that the connector no longer had"},
+                {"bad_request", "the connector found it malformed, or not from an approved service"},
+                {"expired", "it came too late to the connector, or a clock is wrong"},
+                {"replay", "the same request had come before"},
+        };
+        const char *colon = strstr(word, ": "), *text;
+        char id[64], all[512];
+
+        (void)snprintf(id, sizeof(id), "%.*s", (int)(colon ? colon - word : (ptrdiff_t)strlen(word)), word);
+        text = meaning_of(table, sizeof(table) / sizeof(table[0]), id, NULL);
+        if (!text && reason_from_id(id) != REASON_MAX)
+                text = reason_info(reason_from_id(id))->helpdesk_text;
+        (void)snprintf(all, sizeof(all), "%.64s%s%s", word, text ? " - " : "", text ? text : "");
+        line("Said", all);
+}
+
 static void show_hops(const json_t *hops)
 {
         static const struct meaning steps[] = {{"in", "came in"},
@@ -127,7 +160,9 @@ static void show_hops(const json_t *hops)
 static void show(const struct tenant_store *s, const json_t *trace)
 {
         const char *problem = view_text(trace, "problem"), *state = view_text(trace, "state");
+        const json_t *reason;
         char when[32];
+        size_t i;
 
         view_time(view_number(trace, "at", 0), when, sizeof(when));
         (void)printf("Sign-in ");
@@ -137,6 +172,9 @@ static void show(const struct tenant_store *s, const json_t *trace)
         show_connector(s, view_text(trace, "connector"));
         line("State", problem[0] ? problem : state);
         line("Meaning", problem[0] ? problem_text(problem) : state_text(state));
+        json_array_foreach (json_object_get(trace, "reasons"), i, reason)
+                if (json_is_string(reason))
+                        show_reason(json_string_value(reason));
         show_hops(json_object_get(trace, "hops"));
 }
 

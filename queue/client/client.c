@@ -167,6 +167,7 @@ static void set_problem(struct client_result *r, const char *problem, const char
         set_text(r->started, sizeof(r->started), started);
         set_text(r->retry, sizeof(r->retry), retry);
         set_text(r->detail, sizeof(r->detail), detail);
+        r->reasons[0] = '\0';
 }
 
 /* No answer came. sent: whether bytes of a sign-in may have left. */
@@ -209,6 +210,7 @@ static void set_relay_problem(struct client_result *r, const struct https_respon
         set_problem(r, *type ? type : "bad-answer", member_or(root, "started", "unknown"),
                     member_or(root, "retry", "never"),
                     member_or(root, "detail", member_or(root, "title", "")));
+        wire_lines_join(r->reasons, sizeof(r->reasons), json_object_get(root, "reasons"));
         json_decref(root);
 }
 

@@ -112,6 +112,7 @@ struct client_result {
         char problem[64];     /* "no-connector", "connector-lost" ...; "transport" where nothing was sent, "connection-lost" where no answer came; "" with a verdict */
         char started[8], retry[16]; /* as in the problem */
         char detail[256];
+        char reasons[256];  /* of the problem: what the connectors said that had not taken it, a line each, as many as fit */
         uint32_t ms;
 };
 /* Blocking; within the budget: refreshes keys where the cache is stale or the relay says refresh-keys (once, only when started = "no").

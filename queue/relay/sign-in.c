@@ -34,7 +34,7 @@ static struct sign_in *sign_in_free(struct sign_in *s)
 }
 
 /* Puts a sign-in that ended into the metadata. */
-static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem)
+static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem, const json_t *reasons)
 {
         struct store_sign_in row = {.at = s->at,
                                     .handed = trail->handed,
@@ -45,6 +45,7 @@ static void note(const struct sign_in *s, const struct dispatch_trail *trail, co
         memcpy(row.connector, trail->connector, sizeof(row.connector));
         snprintf(row.state, sizeof(row.state), "%s", trail->state);
         snprintf(row.problem, sizeof(row.problem), "%s", problem);
+        wire_lines_join(row.reasons, sizeof(row.reasons), reasons);
         journal_add(s->relay->journal, s->tenant, &row);
         log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state),
                   KV_S("problem", problem), KV_S("connector", row.connector));
@@ -73,7 +74,7 @@ static void on_done(void *arg, const struct dispatch_outcome *o)
                             .started_unknown = o->started_unknown,
                             .reasons = o->reasons};
 
-        note(s, &o->trail, o->jwe ? "" : problem_word(o->problem));
+        note(s, &o->trail, o->jwe ? "" : problem_word(o->problem), o->jwe ? NULL : o->reasons);
         http_on_close(s->r, NULL, NULL);
         if (o->jwe) {
                 http_add_header(s->r, "Postern-Connector", o->trail.connector);
@@ -93,7 +94,7 @@ static void on_close(void *arg)
 
         dispatch_cancel(s->relay->dispatch, s->tenant, s->id);
         dispatch_trail(s->relay->dispatch, s->tenant, s->id, &trail);
-        note(s, &trail, "");
+        note(s, &trail, "", NULL);
         sign_in_free(s);
 }
 
@@ -236,7 +237,7 @@ void api_sign_in(struct relay *relay, struct http_req *r, const struct http_part
                 note(s,
                      &(struct dispatch_trail){
                              .state = "failed", .handed = -1, .received = -1, .answered = -1},
-                     problem_word(PROBLEM_STALE_KEYS));
+                     problem_word(PROBLEM_STALE_KEYS), NULL);
                 fail_id(r, PROBLEM_STALE_KEYS, s->id, NULL);
                 sign_in_free(s);
                 return;
@@ -261,9 +262,10 @@ static json_t *row_json(const struct relay *relay, const struct store_sign_in *r
         set_ms(hops, "handed", row->handed);
         set_ms(hops, "received", row->received);
         set_ms(hops, "answered", row->answered);
-        return json_pack("{s:s, s:I, s:s, s:s*, s:s, s:s*, s:o}", "id", row->id, "at", (json_int_t)row->at,
+        return json_pack("{s:s, s:I, s:s, s:s*, s:s, s:s*, s:o*, s:o}", "id", row->id, "at", (json_int_t)row->at,
                          "node", relay->config.node, "connector", row->connector[0] ? row->connector : NULL,
-                         "state", row->state, "problem", row->problem[0] ? row->problem : NULL, "hops", hops);
+                         "state", row->state, "problem", row->problem[0] ? row->problem : NULL, "reasons",
+                         wire_lines_split(row->reasons), "hops", hops);
 }
 
 void api_sign_in_get(struct relay *relay, struct http_req *r, const struct http_parts *parts)

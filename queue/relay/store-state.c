@@ -108,8 +108,8 @@ int store_roster_get(struct store *store, const char *tenant, struct buffer *jws
 static int put_row(struct store *store, const char *tenant, const struct store_sign_in *row)
 {
         sqlite3_stmt *st =
-                store_query(store, Q_SIGN_IN_PUT, "ttitttiii", tenant, row->id, row->at, row->connector,
-                            row->state, row->problem, row->handed, row->received, row->answered);
+                store_query(store, Q_SIGN_IN_PUT, "ttitttiiit", tenant, row->id, row->at, row->connector,
+                            row->state, row->problem, row->handed, row->received, row->answered, row->reasons);
         int r = store_run(store, st);
 
         return r < 0 ? r : 0;
@@ -146,6 +146,7 @@ int store_sign_in_get(struct store *store, const char *tenant, const char *id, s
         ret_row->handed = sqlite3_column_int64(st, 4);
         ret_row->received = sqlite3_column_int64(st, 5);
         ret_row->answered = sqlite3_column_int64(st, 6);
+        store_text(st, 7, ret_row->reasons, sizeof(ret_row->reasons));
         sqlite3_reset(st);
         return 0;
 }

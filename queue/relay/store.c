@@ -42,8 +42,8 @@ static const char schema[] =
         " WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS sign_in(tenant TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, "
         "connector TEXT, state TEXT NOT NULL,"
-        " problem TEXT, handed INTEGER, received INTEGER, answered INTEGER, PRIMARY KEY(tenant, id)) WITHOUT "
-        "ROWID;"
+        " problem TEXT, handed INTEGER, received INTEGER, answered INTEGER, reasons TEXT, PRIMARY KEY(tenant, id)) "
+        "WITHOUT ROWID;"
         "CREATE INDEX IF NOT EXISTS sign_in_at ON sign_in(at);"
         "CREATE TABLE IF NOT EXISTS revoked(serial TEXT PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL, "
         "not_after INTEGER NOT NULL) WITHOUT ROWID;"
@@ -80,8 +80,8 @@ static const char *const texts[Q_COUNT_] = {
                          " ON CONFLICT DO UPDATE SET seq=excluded.seq, jws=excluded.jws, "
                          "since=excluded.since WHERE seq<excluded.seq",
         [Q_ROSTER_GET] = "SELECT jws FROM roster WHERE tenant=?",
-        [Q_SIGN_IN_PUT] = "INSERT OR REPLACE INTO sign_in VALUES(?,?,?,NULLIF(?,''),?,NULLIF(?,''),?,?,?)",
-        [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered FROM sign_in "
+        [Q_SIGN_IN_PUT] = "INSERT OR REPLACE INTO sign_in VALUES(?,?,?,NULLIF(?,''),?,NULLIF(?,''),?,?,?,NULLIF(?,''))",
+        [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered, reasons FROM sign_in "
                           "WHERE tenant=? AND id=?",
         [Q_PURGE_SIGN_INS] = "DELETE FROM sign_in WHERE at<?",
         [Q_PURGE_TOKENS] = "DELETE FROM token WHERE expires<?",
@@ -187,6 +187,20 @@ static int db_fail(struct store *s, struct error *err, const char *path)
         return r;
 }
 
+/* What a database has not that an earlier version made. */
+static int upgrade(sqlite3 *db)
+{
+        sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_table_info('sign_in') WHERE name='reasons'", -1, &st, NULL);
+
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        sqlite3_finalize(st);
+        if (code == SQLITE_ROW)
+                return SQLITE_OK;
+        return code == SQLITE_DONE ? sqlite3_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", NULL, NULL, NULL) : code;
+}
+
 int store_open(struct store **ret_store, const char *dir, struct error *err)
 {
         struct store *s = calloc(1, sizeof(*s));
@@ -214,6 +228,8 @@ int store_open(struct store **ret_store, const char *dir, struct error *err)
                 sqlite3_busy_timeout(s->db, BUSY_MS);
                 code = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
         }
+        if (code == SQLITE_OK)
+                code = upgrade(s->db);
         umask(mask);
         if (code != SQLITE_OK)
                 return db_fail(s, err, path);

@@ -126,6 +126,7 @@ struct store_sign_in {
         char connector[ID_MAX + 1]; /* "" where none had it */
         char state[16];
         char problem[32];                   /* "" where none */
+        char reasons[256];                  /* what connectors said that had not taken it, a line each */
         int64_t handed, received, answered; /* ms after it came in; -1: never */
 };
 /* Writes many in one transaction. */

@@ -51,6 +51,11 @@ class Failures(SiteTest):
     def trace(self, *words):
         return self.site.postern('tenant', 'trace', *words, *self.site.tenant_options(), check=False)
 
+    def not_ready(self):
+        user, password, _ = self.account('GOOD1')
+        v = self.site.sign_in(user, password, budget=3000)[1]
+        return v['reason'] == 'not-ready' and v
+
     def test_2_dc_hangs(self):
         """SIGSTOP: the DC takes connections and says nothing."""
         pid = int(LAB['LAB_AD_PID'])
@@ -60,11 +65,18 @@ class Failures(SiteTest):
             begin = time.monotonic()
             code, v = self.site.sign_in(user, password, budget=3000)
             took = time.monotonic() - begin
+            idle = wait_for('the relay says who is not ready', self.not_ready, 30)
         finally:
             os.killpg(os.getpgid(pid), signal.SIGCONT) if os.getpgid(pid) == pid else os.kill(pid, signal.SIGCONT)
         self.assertEqual((code, v['verdict'], v['class']), (3, 'unavailable', 'infrastructure'), v)
         self.assertNotEqual(v['reason'], 'wrong_password')
         self.assertLess(took, 5)
+        # no connector had it: what they said of themselves stands in the answer, and at the relay
+        said = self.trace(idle['id'])
+        self.assertTrue(any(reason.endswith(': corp.example') for reason in idle['problem']['reasons']), idle)
+        self.assertIn('Said', said.stdout)
+        self.assertIn(idle['problem']['reasons'][0] + ' - ', ' '.join(said.stdout.split()))
+        self.assertEqual(json.loads(self.trace(idle['id'], '--json').stdout)['reasons'], idle['problem']['reasons'])
         self.site.connectors['north'].wait_ready()
         self.assertEqual(wait_for('the DC serves again', lambda: self.site.sign_in(user, password)[0] == 0), True)
 

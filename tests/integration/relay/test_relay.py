@@ -343,8 +343,11 @@ class SignIns(RelayTest):
         stranger = Connector(relay, 'stranger', enrol=False)
         self.problem(relay.sign_in(relay.seal(stranger)), 422, 'stale-keys', retry='refresh-keys')
         c.report(ready=False, reasons=['no_dc', 'clock'])
-        body = self.problem(relay.sign_in(jwe), 503, 'not-ready', retry='later')
+        id = new_id()
+        body = self.problem(relay.sign_in(jwe, id=id), 503, 'not-ready', retry='later')
         self.assertEqual(body['reasons'], ['no_dc', 'clock'])
+        state = relay.request('GET', relay.tenant_path('sign-ins/' + id), headers=relay.as_service())[2]
+        self.assertEqual((state['state'], state['problem'], state['reasons']), ('failed', 'not-ready', ['no_dc', 'clock']))
         c.hang_up()
         wait_for('the link is gone', lambda: relay.sign_in(jwe)[2]['type'] == 'urn:postern:no-connector')
         self.problem(relay.request('GET', relay.tenant_path('sign-ins/' + new_id()), headers=relay.as_service()), 404, 'not-found')

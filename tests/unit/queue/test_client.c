@@ -285,7 +285,7 @@ static void problem(struct test *t, size_t attempt, int status, const char *type
         t->script->attempts[attempt].status = status;
         (void)snprintf(t->script->attempts[attempt].problem, sizeof(t->script->attempts[0].problem),
                        "{\"type\":\"urn:postern:%s\",\"status\":%d,\"started\":\"%s\",\"retry\":\"%s\","
-                       "\"detail\":\"why\"}",
+                       "\"detail\":\"why\",\"reasons\":[\"no_dc: corp.example\",7,\"two\\nlines\",\"silent\"]}",
                        type, status, started, retry);
 }
 
@@ -469,6 +469,7 @@ static void doubt_is_not_repeated(void **state)
                 r = sign_in(t);
                 assert_problem(&r, cases[i].type, cases[i].started);
                 assert_string_equal(r.retry, cases[i].retry);
+                assert_string_equal(r.reasons, "no_dc: corp.example\nsilent"); /* what is no line of text is left out */
                 assert_int_equal(t->script->n_posts, 1);
         }
 }

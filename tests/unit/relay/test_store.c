@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -179,6 +180,7 @@ static void test_sign_ins(void **state)
                  .at = NOW + 50,
                  .state = "failed",
                  .problem = "busy",
+                 .reasons = "full\nno_dc: corp.example",
                  .handed = -1,
                  .received = -1,
                  .answered = -1},
@@ -191,12 +193,50 @@ static void test_sign_ins(void **state)
         assert_string_equal(got.connector, ID);
         assert_int_equal(got.answered, 30);
         assert_string_equal(got.problem, "");
+        assert_string_equal(got.reasons, "");
         assert_int_equal(store_sign_in_get(other, "second", "request-00000001", &got), -ENOENT);
         assert_int_equal(store_purge(store, NOW + STORE_SIGN_IN_LIFE + 10), 0);
         assert_int_equal(store_sign_in_get(other, T, "request-00000001", &got), -ENOENT);
         assert_int_equal(store_sign_in_get(other, T, "request-00000002", &got), 0);
         assert_string_equal(got.problem, "busy");
+        assert_string_equal(got.reasons, "full\nno_dc: corp.example");
         assert_int_equal(got.handed, -1);
+}
+
+/* A database of before is read and written on. */
+static void test_older_database(void **state)
+{
+        static const char *const tenants[] = {T};
+        struct store_sign_in row = {.id = "request-00000003", .at = NOW, .state = "failed", .problem = "busy", .reasons = "full"};
+        struct store *s = NULL;
+        struct error err;
+        char path[160], folder[128];
+        sqlite3 *db = NULL;
+
+        (void)state;
+        snprintf(folder, sizeof(folder), "%s/older", dir);
+        snprintf(path, sizeof(path), "%s/relay.db", folder);
+        assert_int_equal(mkdir(folder, 0700), 0);
+        assert_int_equal(store_open(&s, folder, &err), 0);
+        store_free(s);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "ALTER TABLE sign_in DROP COLUMN reasons; INSERT INTO sign_in VALUES('" T
+                                          "', 'request-00000009', 1, NULL, 'failed', 'busy', -1, -1, 3)", NULL, NULL, NULL),
+                         SQLITE_OK);
+        sqlite3_close(db);
+        for (int again = 0; again < 2; again++) {
+                assert_int_equal(store_open(&s, folder, &err), 0);
+                assert_int_equal(store_sign_in_get(s, T, "request-00000009", &row), 0);
+                assert_string_equal(row.reasons, "");
+                memcpy(row.id, "request-00000003", sizeof("request-00000003"));
+                memcpy(row.reasons, "full", 5);
+                assert_int_equal(store_sign_ins_put(s, tenants, &row, 1), 0);
+                assert_int_equal(store_sign_in_get(s, T, "request-00000003", &row), 0);
+                assert_string_equal(row.reasons, "full");
+                store_free(s);
+        }
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(rmdir(folder), 0);
 }
 
 static void test_opening(void **state)
@@ -221,7 +261,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {TEST(test_tenants),    TEST(test_secrets), TEST(test_tokens),
                                            TEST(test_connectors), TEST(test_rosters), TEST(test_sign_ins),
-                                           TEST(test_opening)};
+                                           TEST(test_older_database), TEST(test_opening)};
 
         return cmocka_run_group_tests_name("relay/store", tests, NULL, NULL);
 }
