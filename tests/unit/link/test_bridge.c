@@ -364,6 +364,8 @@ static void on_supervisor(void *arg, const struct msg_in *m, int fd)
         d->drained = true;
 }
 
+static char no_proxy[] = "";
+
 static int open_control(struct bridge *b, int fd)
 {
         return ipc_new(&b->process.control, b->process.loop, fd, on_supervisor, on_closed, NULL);
@@ -381,7 +383,7 @@ static int set_up_second(void **state)
         d->supervisor = open_channel(d, open_control, on_supervisor);
         b->process.config = calloc(1, sizeof(*b->process.config));
         assert_non_null(b->process.config);
-        b->process.config->proxy = strdup("");
+        b->process.config->proxy = no_proxy;
         b->boot = strdup(BOOT);
         b->key = BUFFER_SECRET(16384);
         b->cert = BUFFER(16384);
@@ -401,7 +403,6 @@ static int tear_down_second(void **state)
         ipc_free(d->supervisor);
         ipc_free(b->process.control);
         link_host_free(b->host);
-        free(b->process.config->proxy);
         free(b->process.config);
         free(b->boot);
         buffer_free(&b->key);
