@@ -23,18 +23,20 @@ struct candidate {
 
 struct request {
         LIST_ENTRY(request) by_hash;
-        TAILQ_ENTRY(request) by_link; /* with != NULL, or in dispatch.memory when REQUEST_DONE */
+        TAILQ_ENTRY(request) by_link; /* with != NULL, or parked, or in dispatch.memory when REQUEST_DONE */
         struct dispatch *d;
         struct site *site;
         struct dispatch_link *with; /* NULL: with nobody, or the link is gone */
         enum request_state state;
+        bool parked;           /* REQUEST_NEW, in site.parked: waits for a link that is silent */
+        uint64_t parked_until; /* no longer than this; 0: it never had to */
         char id[ID_MAX + 1], traceparent[56];
         struct dispatch_caller caller;
         struct candidate to[REQUEST_TO_MAX];
         size_t n_to, at; /* at: index of the candidate that has it */
         uint64_t began, deadline, done_at;
         struct loop_timer *deadline_timer,
-                *step; /* step: silence, then the moment an orphan is given up, then the end */
+                *step; /* step: the end of waiting, silence, then the moment an orphan is given up, then the end */
         struct dispatch_trail trail;
         json_t *reasons; /* of declines, or of links that are not ready */
         char *jwe;       /* the verdict */
@@ -66,6 +68,7 @@ struct site {
         char tenant[TENANT_MAX + 1];
         uint64_t in_flight;
         TAILQ_HEAD(link_list, dispatch_link) links;
+        struct request_list parked;
 };
 
 #define REQUEST_BUCKETS 16384
@@ -88,10 +91,12 @@ struct dispatch {
 /* The tenant's share, made when it is new; NULL without memory. */
 struct site *site_get(struct dispatch *d, const char *tenant);
 struct request *request_find(struct dispatch *d, const char *tenant, const char *id);
-/* Takes a request off its link. */
+/* Takes a request off its link, or from where it waits for one. */
 void request_detach(struct request *r);
-/* Gives a request that is with nobody to the best link, or ends it. */
+/* Gives a request that is with nobody to the best link, lets it wait for one that is silent, or ends it. */
 void request_place(struct request *r);
+/* A link has spoken, or can be waited for no longer: places what waits. */
+void site_place_parked(struct site *site);
 /* Its bytes have left. */
 void request_left(struct request *r);
 /* Ends a request with a problem; detail may be NULL. */

@@ -95,6 +95,7 @@ static void on_dead(void *arg)
         struct dispatch_link *link = arg;
 
         link->draining = true;
+        site_place_parked(link->site);
         log_debug("link_dead", KV_S("tenant", link->site->tenant), KV_S("connector", link->connector),
                   KV_U("requests", link->n_requests));
         take_back(link, REST_FAILS);
@@ -129,6 +130,7 @@ void dispatch_link_gone(struct dispatch_link *link)
 {
         TAILQ_REMOVE(&link->site->links, link, entry);
         take_back(link, REST_WAITS);
+        site_place_parked(link->site);
         loop_timer_free(link->dead);
         json_decref(link->reasons);
         free(link);
@@ -152,12 +154,14 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
         json_array_clear(link->reasons);
         for (size_t i = 0; i < state->n_reasons; i++)
                 json_array_append_new(link->reasons, json_string(state->reasons[i]));
+        site_place_parked(link->site);
 }
 
 void dispatch_link_drain(struct dispatch_link *link)
 {
         link->draining = true;
         take_back(link, REST_STAYS);
+        site_place_parked(link->site);
 }
 
 void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined)
@@ -165,6 +169,7 @@ void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined)
         link->quarantined = quarantined;
         if (quarantined)
                 take_back(link, REST_STAYS);
+        site_place_parked(link->site);
 }
 
 /* ---- what connectors say ---- */

@@ -61,6 +61,7 @@ struct site *site_get(struct dispatch *d, const char *tenant)
                 return NULL;
         memcpy(s->tenant, tenant, strnlen(tenant, TENANT_MAX));
         TAILQ_INIT(&s->links);
+        TAILQ_INIT(&s->parked);
         LIST_INSERT_HEAD(bucket, s, entry);
         return s;
 }
@@ -98,8 +99,18 @@ static int64_t since(const struct request *r)
         return (int64_t)(loop_now(r->d->loop) - r->began);
 }
 
+static void unpark(struct request *r)
+{
+        if (!r->parked)
+                return;
+        r->parked = false;
+        TAILQ_REMOVE(&r->site->parked, r, by_link);
+        loop_timer_stop(r->step);
+}
+
 void request_detach(struct request *r)
 {
+        unpark(r);
         if (!r->with)
                 return;
         TAILQ_REMOVE(&r->with->requests, r, by_link);
@@ -293,6 +304,29 @@ static void fail_unplaced(struct request *r)
         }
 }
 
+/* A link that only was slow lately may speak again soon: then nobody has to be told that nobody is ready. */
+static bool may_wait(struct request *r)
+{
+        const uint64_t now = loop_now(r->d->loop), left = r->deadline > now ? r->deadline - now : 0;
+        const struct dispatch_link *link;
+
+        if (!r->parked_until)
+                r->parked_until = now + (left / 2 < DISPATCH_PARKED_MS ? left / 2 : DISPATCH_PARKED_MS);
+        if (now >= r->parked_until)
+                return false;
+        TAILQ_FOREACH (link, &r->site->links, entry)
+                if (link->silent && link->ready && !link->draining && !link->quarantined && candidate_of(r, link) < r->n_to)
+                        return true;
+        return false;
+}
+
+static void park(struct request *r)
+{
+        r->parked = true;
+        TAILQ_INSERT_TAIL(&r->site->parked, r, by_link);
+        loop_timer_at(r->step, r->parked_until);
+}
+
 /* Builds the event for link and sends it. 0 left, 1 waits, -errno. */
 static int send_event(struct request *r, struct dispatch_link *link)
 {
@@ -341,7 +375,23 @@ void request_place(struct request *r)
                         loop_timer_in(r->step, DISPATCH_SILENT_MS);
                 return;
         }
-        fail_unplaced(r);
+        if (may_wait(r))
+                park(r);
+        else
+                fail_unplaced(r);
+}
+
+void site_place_parked(struct site *site)
+{
+        struct request *r;
+        size_t n = 0;
+
+        TAILQ_FOREACH (r, &site->parked, by_link)
+                n++;
+        for (; n > 0 && (r = TAILQ_FIRST(&site->parked)); n--) { /* one that waits on goes to the end */
+                unpark(r);
+                request_place(r);
+        }
 }
 
 void request_orphan(struct request *r, uint64_t until)
@@ -390,6 +440,9 @@ static void on_step(void *arg)
                 deliver(r);
                 return;
         case REQUEST_NEW:
+                unpark(r);
+                fail_unplaced(r);
+                return;
         case REQUEST_DONE:
                 return;
         }

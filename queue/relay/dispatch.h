@@ -21,6 +21,7 @@
 #include "queue/wire.h"
 
 #define DISPATCH_SILENT_MS 1000  /* a request that was sent and not acknowledged: no new work for the link */
+#define DISPATCH_PARKED_MS 3000  /* so long a request waits for a silent link if there is no other; at most half its budget */
 #define DISPATCH_DEAD_MS 12000   /* no report at all: the link is dead */
 #define DISPATCH_MEMORY_MS 60000 /* finished requests are remembered for re-posted verdicts */
 #define DISPATCH_MEMORY_MAX 65536

@@ -104,12 +104,89 @@ static void test_silent_link_gets_nothing(void **state)
         assert_int_equal(submit("100", 8000)->holder, 0);
         loop_fake_advance(w.loop, 2);
         struct model_request *r = submit("100", 8000);
+        loop_fake_advance(w.loop, DISPATCH_PARKED_MS - 1);
+        assert_int_equal(r->answers, 0);
+        assert_int_equal(r->holder, -1);
+        loop_fake_advance(w.loop, 2);
         turn();
         assert_int_equal(r->problem, PROBLEM_NOT_READY);
+        assert_false(r->unknown);
         assert_string_equal(r->reasons + 8, "[\"silent\"]");
+        r = submit("100", 1000); /* of a small budget half */
+        loop_fake_advance(w.loop, 501);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
         report(a, 0, true, 0); /* speaks again */
         assert_int_equal(submit("100", 8000)->holder, 0);
         assert_int_equal(first->answers, 0); /* and the first is still its, never repeated */
+}
+
+/* a has not acknowledged a request, and so many wait for it. */
+static void let_wait(struct model_link *a, struct model_request **waiting, size_t n)
+{
+        report(a, 2, true, 0);
+        submit("100", 15000);
+        loop_fake_advance(w.loop, DISPATCH_SILENT_MS + 1);
+        for (size_t i = 0; i < n; i++) {
+                waiting[i] = submit("110", 15000);
+                assert_int_equal(waiting[i]->holder, -1);
+        }
+}
+
+static void test_waiting_for_a_silent_link(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b;
+        struct model_request *r[4];
+
+        (void)state;
+        let_wait(a, r, 4);
+        dispatch_cancel(w.d, TENANT, r[0]->id);
+        r[0]->cancelled = true;
+        report(a, 1, true, 0); /* speaks, with credit for two */
+        assert_int_equal(r[1]->holder, 0);
+        assert_int_equal(r[2]->holder, 0);
+        turn();
+        assert_int_equal(r[3]->problem, PROBLEM_BUSY);
+        /* somebody else comes meanwhile */
+        dispatch_received(a->link, r[1]->id);
+        dispatch_received(a->link, r[2]->id);
+        let_wait(a, r, 2);
+        b = open_link(1, 1);
+        report(b, 1, true, 0);
+        assert_int_equal(r[0]->holder, 1);
+        assert_int_equal(r[1]->answers, 0);
+        assert_int_equal(r[1]->holder, -1);
+        /* and the silent one goes */
+        close_link(a);
+        turn();
+        assert_int_equal(r[1]->problem, PROBLEM_BUSY);
+        assert_int_equal(dispatch_in_flight(w.d), 5);
+}
+
+static void test_waiting_ends_with_the_link(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+        struct model_request *r;
+
+        (void)state;
+        let_wait(a, &r, 1);
+        dispatch_link_drain(a->link);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+}
+
+static void test_waiting_ends_with_the_relay(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+        struct model_request *r;
+
+        (void)state;
+        let_wait(a, &r, 1);
+        dispatch_drain(w.d);
+        dispatch_abandon(w.d);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_DRAINING);
+        assert_false(r->unknown);
 }
 
 static void test_dead_link(void **state)
@@ -146,6 +223,7 @@ static void test_unsent_moves_on(void **state)
         assert_int_equal(r->holder, 1);
         assert_true(r->left);
         r = submit("100", 8000); /* a is silent now */
+        loop_fake_advance(w.loop, DISPATCH_PARKED_MS + 1);
         turn();
         assert_int_equal(r->problem, PROBLEM_NOT_READY);
 }
@@ -310,6 +388,9 @@ int main(void)
                 TEST(test_decline_that_ends),
                 TEST(test_stale_key_declines),
                 TEST(test_silent_link_gets_nothing),
+                TEST(test_waiting_for_a_silent_link),
+                TEST(test_waiting_ends_with_the_link),
+                TEST(test_waiting_ends_with_the_relay),
                 TEST(test_dead_link),
                 TEST(test_unsent_moves_on),
                 TEST(test_unsent_goes_with_the_stream),
