@@ -146,6 +146,8 @@ void dispatch_link_sent(struct dispatch_link *link, const char *id)
 
 void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state *state)
 {
+        const bool was_silent = link->silent, took = link_usable(link) && link_has_credit(link);
+
         heard(link);
         if (state->granted > link->granted)
                 link->granted = state->granted;
@@ -154,7 +156,9 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
         json_array_clear(link->reasons);
         for (size_t i = 0; i < state->n_reasons; i++)
                 json_array_append_new(link->reasons, json_string(state->reasons[i]));
-        site_place_parked(link->site);
+        /* only where it makes a difference: reports are many */
+        if (was_silent || (!took && link_usable(link) && link_has_credit(link)))
+                site_place_parked(link->site);
 }
 
 void dispatch_link_drain(struct dispatch_link *link)
