@@ -1,8 +1,10 @@
 """What is not there: connectors, the DC, the relay. Immediate, distinct answers; never "wrong password"."""
+import concurrent.futures
 import json
 import os
 import signal
 import socket
+import threading
 import time
 
 from e2e import LAB, SiteTest, wait_for, main
@@ -50,6 +52,22 @@ class Failures(SiteTest):
 
     def trace(self, *words):
         return self.site.postern('tenant', 'trace', *words, *self.site.tenant_options(), check=False)
+
+    def test_2_link_stalls(self):
+        """The host stands still for a moment: whoever comes then, with no other connector there, waits for it."""
+        north = self.site.connectors['north']
+        user, password, _ = self.account('GOOD1')
+        link = north.daemon.children()['postern-link']
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            os.kill(link, signal.SIGSTOP)
+            try:
+                first = pool.submit(self.site.sign_in, user, password)
+                wait_for('the relay notices', lambda: not any(any(r['realms']) for r in self.site.keys()['ready']))
+            finally:
+                threading.Timer(1.2, os.kill, (link, signal.SIGCONT)).start()
+            code, v = self.site.sign_in(user, password)
+            self.assertEqual((code, v['verdict']), (0, 'accepted'), v)
+            self.assertEqual(first.result()[1]['verdict'], 'accepted')
 
     def not_ready(self):
         user, password, _ = self.account('GOOD1')
