@@ -13,9 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "certs/crypto.h"
@@ -27,6 +29,9 @@
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
 #include "connector/keyholder/token.h"
+
+#define TURN_LOOK_MS 10
+#define TURN_MAX_MS 15000
 
 static char pin[PIN_MAX + 1]; /* locked; wiped as soon as the token has taken it */
 
@@ -73,6 +78,26 @@ static int read_reference(char *out, struct error *err)
         while (n > 0 && (out[n - 1] == '\n' || out[n - 1] == ' '))
                 out[--n] = '\0';
         return key_uri_check(out, NULL, err);
+}
+
+/* ---- one after the other ---- */
+
+/*
+ * A token in software is files, which a log-in writes: who logs in at that moment may find the token half written and
+ * without a PIN (SoftHSM). Holders of one PIN's file take turns; for one that hangs in its module nobody waits longer.
+ */
+static void take_turn(void)
+{
+        const struct timespec pause = {.tv_nsec = TURN_LOOK_MS * 1000000};
+
+        for (unsigned waited = 0; flock(KEYHOLDER_PIN_FD, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK && waited < TURN_MAX_MS;
+             waited += TURN_LOOK_MS)
+                (void)nanosleep(&pause, NULL);
+}
+
+static void end_turn(void)
+{
+        (void)flock(KEYHOLDER_PIN_FD, LOCK_UN);
 }
 
 /* ---- the key ---- */
@@ -210,10 +235,13 @@ int main(int argc, char **argv)
                 r = read_pin(&request.pin, &err);
         if (r == 0)
                 r = read_reference(reference, &err);
-        if (r == 0)
+        if (r == 0) {
+                take_turn();
                 r = open_token(&token, &request, &name, &err);
-        if (r == 0)
-                r = prove(&token, &err);
+                if (r == 0)
+                        r = prove(&token, &err);
+                end_turn();
+        }
         if (r == 0)
                 r = confine(&rules, confinement_of(argv[2]), &err);
         if (r == 0)
