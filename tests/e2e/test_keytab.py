@@ -67,8 +67,9 @@ class Keytab(SiteTest):
         thread.start()
         try:
             wait_for('sign-ins run', lambda: len(seen) >= 3)
+            used = self.log_text().count('keytab.in_use')
             self.assertEqual(self.new_key(self.keytab), 2)  # versions: the old one stays for tickets that are out
-            wait_for('the new keytab is in use', lambda: 'keytab.in_use' in self.log_text())
+            wait_for('the new keytab is in use', lambda: self.log_text().count('keytab.in_use') > used)
             count = len(seen)
             wait_for('sign-ins go on', lambda: len(seen) >= count + 4)
         finally:
@@ -94,7 +95,9 @@ class Keytab(SiteTest):
         os.replace(keep, self.keytab)
         wait_for('others may read it', lambda: 'chmod 600' in self.log_text())
         self.assertEqual(self.verdict()['reason'], 'ok')
+        used = self.log_text().count('keytab.in_use')
         os.chmod(self.keytab, 0o600)
+        wait_for('it is in use again', lambda: self.log_text().count('keytab.in_use') > used)
         self.assertEqual(self.connector.daemon.children(), before)
 
 
