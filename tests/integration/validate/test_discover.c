@@ -34,7 +34,7 @@ struct site {
 static struct site s;
 
 /* An address of its own, for the name server comes back to it: a port of 127.0.0.1 could be another's by then. */
-#define DNS_PORT 5300
+#define DNS_PORT 5300U
 
 static void own_address(char *out, size_t cap)
 {
