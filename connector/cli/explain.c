@@ -58,26 +58,11 @@ static void step(long long ms, const char *text)
         view_wrap(13, text);
 }
 
-/* What a decline means; the words are the protocol's. */
-static const char *decline_text(const char *why)
+static const char *declined_text(const char *why)
 {
-        static const struct {
-                const char *why, *text;
-        } texts[] = {
-                {"not_my_realm", "this connector does not serve the domain of that name"},
-                {"no_dc", "no domain controller of that domain answered this connector"},
-                {"full", "this connector had too many sign-ins at once"},
-                {"draining", "this connector was being stopped"},
-                {"stale_key", "the request was sealed to a key this connector no longer has"},
-                {"bad_request", "the request was malformed or not from an approved service"},
-                {"expired", "the request came too late, or a clock is wrong"},
-                {"replay", "the same request had come before"},
-        };
+        const char *text = view_decline(why);
 
-        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-                if (strcmp(texts[i].why, why) == 0)
-                        return texts[i].text;
-        return "this connector could not take it";
+        return text ? text : "the connector could not take it";
 }
 
 static const char *delivery_text(const char *state)
@@ -219,7 +204,7 @@ static void show_hops(const json_t *r)
         (void)printf("\nHop by hop\n");
         step(0, "received from the relay");
         if (declined[0]) {
-                (void)snprintf(text, sizeof(text), "declined: %s", decline_text(declined));
+                (void)snprintf(text, sizeof(text), "declined: %s", declined_text(declined));
                 step(view_number(r, "ms_total", 0), text);
                 (void)printf("             %s\n",
                              decline_may_move_on(declined)
@@ -290,7 +275,7 @@ static void show_meaning(const json_t *r)
 
         (void)printf("\nWhat it means\n");
         if (view_text(r, "declined")[0]) {
-                line("Meaning", decline_text(view_text(r, "declined")));
+                line("Meaning", declined_text(view_text(r, "declined")));
         } else if (reason == REASON_MAX) {
                 line("Meaning",
                      "the reason is not one this program knows; it is of another version than posternd");

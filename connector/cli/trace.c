@@ -123,22 +123,14 @@ static void show_reason(const char *word)
                 {"no_roster", "the connector had no roster yet"},
                 {"roster_expired", "the roster had expired: postern tenant roster sign"},
                 {"validator_restarting", "the connector's validator was being started again; its host's log says why"},
-                {"draining", "the connector was being stopped or reloaded"},
                 {"silent", "the connector had not taken an earlier request within a second"},
                 {"quarantined", "the relay gave it no work, for it had been seen on two machines: postern tenant events"},
-                {"not_my_realm", "the connector does not serve the domain of that name"},
-                {"no_dc", "no domain controller of that domain answered the connector"},
-                {"full", "the connector had too many sign-ins at once"},
-                {"stale_key", "it was sealed to a key that the connector no longer had"},
-                {"bad_request", "the connector found it malformed, or not from an approved service"},
-                {"expired", "it came too late to the connector, or a clock is wrong"},
-                {"replay", "the same request had come before"},
         };
         const char *colon = strstr(word, ": "), *text;
         char id[64], all[512];
 
         (void)snprintf(id, sizeof(id), "%.*s", (int)(colon ? colon - word : (ptrdiff_t)strlen(word)), word);
-        text = meaning_of(table, sizeof(table) / sizeof(table[0]), id, NULL);
+        text = meaning_of(table, sizeof(table) / sizeof(table[0]), id, view_decline(id));
         if (!text && reason_from_id(id) != REASON_MAX)
                 text = reason_info(reason_from_id(id))->helpdesk_text;
         (void)snprintf(all, sizeof(all), "%.64s%s%s", word, text ? " - " : "", text ? text : "");

@@ -174,3 +174,24 @@ json_t *view_pairs_json(const struct pairs *pairs)
         }
         return object;
 }
+
+const char *view_decline(const char *why)
+{
+        static const struct {
+                const char *why, *text;
+        } texts[] = {
+                {"not_my_realm", "the connector does not serve the domain of that name"},
+                {"no_dc", "no domain controller of that domain answered the connector"},
+                {"full", "the connector had too many sign-ins at once"},
+                {"draining", "the connector was being stopped or reloaded"},
+                {"stale_key", "the request was sealed to a key that the connector no longer had"},
+                {"bad_request", "the request was malformed or not from an approved service"},
+                {"expired", "the request came too late, or a clock is wrong"},
+                {"replay", "the same request had come before"},
+        };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+                if (strcmp(texts[i].why, why) == 0)
+                        return texts[i].text;
+        return NULL;
+}

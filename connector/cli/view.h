@@ -35,6 +35,8 @@ size_t view_width(void);
 /* Prints text and a newline, broken between words to fit the terminal; indent: the columns before it, on each
  * line. */
 void view_wrap(size_t indent, const char *text);
+/* What a decline means (PROTOCOL.md 12.4), in words for a helpdesk; NULL where the word is not known. */
+const char *view_decline(const char *why);
 /* Who signed in, as far as it may be shown. */
 const char *view_user(const json_t *record);
 /* {"name":["value",...],...}; NULL without memory. */

@@ -7,7 +7,6 @@
 #include "queue/relay/relay.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,10 +222,7 @@ int relay_check(const struct relay_config *config, struct error *err)
 
         if (r == 0)
                 r = http_check_tls(config->certificate, config->key, err);
-        if (r == 0 && faccessat(AT_FDCWD, config->state_dir, R_OK | W_OK | X_OK, AT_EACCESS) < 0)
-                r = error_fail(err, -errno, "state_dir %s: %s; it must be a folder that belongs to `user`", config->state_dir,
-                               strerror(errno));
-        return r;
+        return r < 0 ? r : store_check_dir(config->state_dir, err);
 }
 
 int relay_start(struct relay *relay, struct error *err)

@@ -69,11 +69,12 @@ static bool is_draining(const struct report *report)
 static int take_realms(struct session *s, const struct report *report)
 {
         char(*realms)[257] = calloc(report->n_realms + 1, sizeof(*realms));
+        const size_t n_offered = is_draining(report) ? 0 : report->n_realms;
         size_t n = 0;
 
         if (!realms)
                 return -ENOMEM;
-        for (size_t i = 0; i < report->n_realms && !is_draining(report); i++) {
+        for (size_t i = 0; i < n_offered; i++) {
                 if (report->realms[i].ready)
                         memcpy(realms[n++], report->realms[i].realm, sizeof(*realms));
         }

@@ -201,6 +201,14 @@ static int upgrade(sqlite3 *db)
         return code == SQLITE_DONE ? sqlite3_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", NULL, NULL, NULL) : code;
 }
 
+int store_check_dir(const char *dir, struct error *err)
+{
+        if (access(dir, R_OK | W_OK | X_OK) == 0)
+                return 0;
+        return error_fail(err, -errno, "state_dir %s: %s; it must exist and belong to the relay's user: install -d -m 700 -o USER %s",
+                          dir, strerror(errno), dir);
+}
+
 int store_open(struct store **ret_store, const char *dir, struct error *err)
 {
         struct store *s = calloc(1, sizeof(*s));
@@ -212,14 +220,10 @@ int store_open(struct store **ret_store, const char *dir, struct error *err)
                 free(s);
                 return error_fail(err, -ENAMETOOLONG, "state directory %s: the name is too long", dir);
         }
-        if (access(dir, R_OK | W_OK | X_OK) < 0) {
-                int code = -errno;
+        int r = store_check_dir(dir, err);
+        if (r < 0) {
                 free(s);
-                return error_fail(
-                        err, code,
-                        "state_dir %s: %s; it must exist and belong to the relay's user: install -d "
-                        "-m 700 -o USER %s",
-                        dir, strerror(-code), dir);
+                return r;
         }
         mode_t mask = umask(077);
         int code = sqlite3_open_v2(path, &s->db,

@@ -21,6 +21,8 @@
 
 struct store;
 
+/* Whether the process may keep its state there; -errno with what to do in err. */
+int store_check_dir(const char *dir, struct error *err);
 int store_open(struct store **ret_store, const char *dir, struct error *err);
 struct store *store_free(struct store *store);
 DEFINE_FREEP(struct store, store_free)

@@ -893,7 +893,7 @@ class Lifecycle(RelayTest):
             done = subprocess.run([relay_site.RELAY, '--config', other, '--check-config'], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 1, done.stdout)
             self.assertIn(value, done.stderr)
-            self.assertIn('`user`', done.stderr)
+            self.assertIn('install -d' if key == 'state_dir' else '`user`', done.stderr)
 
     def test_command_line(self):
         relay = self.relay
