@@ -1,4 +1,6 @@
 """Tenant, identity and transport keys in hardware: a SoftHSM token and a TPM in software, with the real daemon signing people in."""
+import concurrent.futures
+import fcntl
 import json
 import os
 import pwd
@@ -191,6 +193,18 @@ class Hardware(HardwareTest):
         made = self.site.postern('tenant', 'init', 'x', '--dir', folder, '--key', 'pkcs11:token=postern;object=asked', '--json', stdin=PIN + '\n')
         self.assertEqual(json.loads(made)['tenant'], 'x')
         self.assertIn('never overwritten', fails('tenant', 'init', 'x', '--dir', folder, '--key', self.hsm.uri('x')))
+
+    def test_9_one_log_in_at_a_time(self):
+        """A token in software is half written while somebody logs in: the holders of one PIN's file take turns."""
+        with open(self.hsm.pin_file, encoding='ascii') as f, concurrent.futures.ThreadPoolExecutor() as pool:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            try:
+                made = pool.submit(self.site.postern, 'tenant', 'init', 'x', '--dir', os.path.join(self.top, 'in-turn'), '--key',
+                                   self.hsm.uri('in-turn'), '--json')
+                self.assertEqual(concurrent.futures.wait([made], timeout=4).done, set(), 'it waits for its turn')
+            finally:
+                fcntl.flock(f, fcntl.LOCK_UN)
+            self.assertEqual(json.loads(made.result())['tenant'], 'x')
 
 
 if __name__ == '__main__':
