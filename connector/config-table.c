@@ -280,7 +280,7 @@ const struct config_key config_keys[] = {
                  "demands armour asks for. Armoured refusals name no cause: a locked account then reads `revoked`. "
                  "Keys are made by libkrb5 then, at several times the cost."},
         {D("pool_max", pool_max), .type = TYPE_NUMBER, .min = 1, .max = 256, .initial = "16",
-         .help = "LDAP connections to one DC."},
+         .help = "LDAP connections to one DC. Where all of them are in use, one more is opened to see whether it is alive."},
         {D("connect_timeout_ms", connect_timeout_ms), .type = TYPE_NUMBER, .min = 100, .max = 15000,
          .initial = "2000", .help = "Milliseconds for connecting to one DC, TLS handshake included."},
 };

@@ -33,7 +33,8 @@ struct dc {
         bool skewed;               /* its clock was wrong at the last probe */
         uint64_t distrusted_until; /* its tickets did not fit our keytab a moment ago */
         uint32_t ewma;             /* in EWMA_ONEths of a ms; 0: no sample yet */
-        uint64_t answered_at;
+        uint64_t answered_at;      /* a sign-in or a probe */
+        uint64_t heard_at;         /* any sign of work: a handshake, an answer, to whomever */
         uint64_t dead_delay;
         unsigned misses; /* probes in a row that failed; each goes to the next of the addresses */
 

@@ -2,7 +2,8 @@
  * The probes of DCs: in the background, by the domain's first method, up to the point where a password would go.
  *
  * Invariants: a DC has at most one probe under way, and none carries anybody's password. A host with several
- * addresses is probed at one after the other: a round over all of them counts as one probe of a dead DC.
+ * addresses is probed at one after the other: a round over all of them counts as one probe of a dead DC. A DC that
+ * answers somebody is not silent, however long its answer to the probe takes: it has much to do.
  */
 #include "validate/dc-internal.h"
 
@@ -78,10 +79,15 @@ static void note_skew(struct dc *dc, const struct outcome *outcome)
         snprintf(dc->last_context, sizeof dc->last_context, "%.150s", outcome->context);
 }
 
+static bool heard_lately(const struct dc *dc)
+{
+        return dc->heard_at > 0 && loop_now(dc->dcs->tools.loop) < dc->heard_at + DC_SUSPECT_MS;
+}
+
 /* The one end of a probe. */
 static void probe_end(struct dc *dc, const struct outcome *outcome)
 {
-        bool silent = dc_is_silence(outcome->reason);
+        bool silent = dc_is_silence(outcome->reason), busy = silent && heard_lately(dc);
 
         dc->query = NULL;
         dc->ldap = NULL;
@@ -91,13 +97,15 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
                 note_skew(dc, outcome);
                 dc_note_answer(dc, outcome->ms_dc);
                 dcs_reconsider(dc);
+        } else if (busy) {
+                dc_note_failure(dc, outcome, false);
         } else { /* unless it failed by a limit of ours */
                 dc_note_failure(dc, outcome, dc_lesson(outcome->reason) != LESSON_NONE);
                 dc->misses++;
                 dns_next(dc->dcs->tools.dns, probe_host(dc));
         }
         dc_probe_schedule_next(dc);
-        if (silent)
+        if (silent && !busy)
                 dc->dcs->events.silent(dc->dcs->events.arg, dc);
 }
 
@@ -115,6 +123,11 @@ static void probe_fail(struct dc *dc, enum reason reason, const char *why)
         probe_end(dc, &outcome);
 }
 
+static void on_heard(void *arg)
+{
+        dc_heard(arg);
+}
+
 static void probe_ask(struct dc *dc, const struct dns_address *address)
 {
         const struct dcs *dcs = dc->dcs;
@@ -125,6 +138,8 @@ static void probe_ask(struct dc *dc, const struct dns_address *address)
                 .address = address->storage,
                 .address_len = address->len,
                 .deadline = dc->probe_deadline,
+                .heard = on_heard,
+                .arg = dc,
         };
         int r;
 
@@ -166,6 +181,8 @@ static void probe_start(struct dc *dc)
                 now + PROBE_EXTRA_MS +
                 (dcs->domain->connect_timeout_ms ? dcs->domain->connect_timeout_ms : CONNECT_TIMEOUT_MS);
         probe_set(dc, PROBE_RESOLVING);
+        if (dc->suspect)
+                loop_timer_in(dc->timer, DC_SUSPECT_MS);
         host = probe_host(dc);
         if (dns_known(dcs->tools.dns, &address, host)) {
                 probe_ask(dc, &address);
@@ -193,7 +210,9 @@ static void probe_overdue(struct dc *dc)
 {
         if (!dc->suspect)
                 return; /* a sign-in was answered meanwhile */
-        if (dc->ldap) {
+        if (heard_lately(dc)) {
+                loop_timer_at(dc->timer, dc->heard_at + DC_SUSPECT_MS);
+        } else if (dc->ldap) {
                 ldap_attempt_expire(dc->ldap);
         } else if (dc->krb) {
                 krb_attempt_expire(dc->krb);
@@ -209,12 +228,10 @@ void dc_probe_due(void *arg)
 
         if (dc->gone && dc->probe == PROBE_WAITING)
                 dc_state_set(dc, DC_UNKNOWN);
-        else if (dc->probe == PROBE_WAITING)
-                probe_start(dc);
-        else
+        else if (dc->probe != PROBE_WAITING)
                 probe_overdue(dc);
-        if (dc->suspect && dc->probe != PROBE_WAITING)
-                loop_timer_in(dc->timer, DC_SUSPECT_MS);
+        else
+                probe_start(dc);
 }
 
 void dc_suspect(struct dc *dc)

@@ -73,7 +73,13 @@ void dc_note_answer(struct dc *dc, uint32_t ms)
         dc->suspect = false;
         dc->dead_delay = DC_DEAD_PROBE_MIN_MS;
         dc->answered_at = loop_now(dc->dcs->tools.loop);
+        dc->heard_at = dc->answered_at;
         dc_state_set(dc, dc->state == DC_DEAD ? DC_RECOVERING : DC_ALIVE);
+}
+
+void dc_heard(struct dc *dc)
+{
+        dc->heard_at = loop_now(dc->dcs->tools.loop);
 }
 
 void dc_note_failure(struct dc *dc, const struct outcome *outcome, bool dead)
@@ -138,6 +144,7 @@ uint32_t dc_patience_ms(const struct dc *dc)
 
         return ms < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : ms > PATIENCE_MAX_MS ? PATIENCE_MAX_MS : ms;
 }
+
 /* Makes the next place a DC's; its first probe starts at the next turn. 0 or -ENOMEM. */
 static int dc_init(struct dc *dc, struct dcs *dcs, const struct dc_config *config)
 {

@@ -13,7 +13,7 @@
 
 enum dc_state { DC_UNKNOWN = 0, DC_ALIVE, DC_RECOVERING, DC_DEAD };
 
-#define DC_SUSPECT_MS 700 /* a DC that a sign-in waits for has so long to answer a probe */
+#define DC_SUSPECT_MS 700 /* a DC that a sign-in waits for has so long to answer a probe, or anything else */
 
 /* What the probes work with; borrowed. */
 struct dc_tools {
@@ -85,6 +85,8 @@ const char *dc_failure(const struct dc *dc);
 const char *dc_failure_detail(const struct dc *dc);
 /* What a sign-in saw: tells answers, failures and the rest apart by the reason. */
 void dc_note(struct dc *dc, const struct outcome *outcome);
+/* The DC showed to a sign-in that it is at work: however long others wait for it, it is not silent. */
+void dc_heard(struct dc *dc);
 /* A sign-in waits for this DC longer than it should, or could go to it, which had none for a while: it is probed at the
  * loop's next turn and gets no new ones until it answered. Never calls back from inside. */
 void dc_suspect(struct dc *dc);

@@ -315,7 +315,8 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         address_set_port(&a->address, a->config->kdc_port ? a->config->kdc_port : KDC_PORT);
         a->deadline = attempt->deadline;
         a->commit = attempt->commit;
-        a->commit_arg = attempt->commit_arg;
+        a->heard = attempt->heard;
+        a->attempt_arg = attempt->arg;
         a->started = loop_now(krb->loop);
         r = loop_timer_new(&a->timer, krb->loop, a->id[0] ? a->id : NULL, on_timer, a);
         if (r < 0) {

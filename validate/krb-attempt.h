@@ -49,8 +49,9 @@ struct krb_attempt {
         struct krb_wire *wire;
         struct loop_timer *timer;
         struct krb_waiter slot;
-        void (*commit)(void *arg);
-        void *commit_arg;
+        void (*commit)(void *arg); /* as those of struct attempt */
+        void (*heard)(void *arg);
+        void *attempt_arg;
         attempt_done_fn *fn;
         void *arg;
 };

@@ -197,7 +197,7 @@ static void make_key(struct krb_attempt *a, const struct krb_padata_list *hints,
         enum reason reason = REASON_OVERLOADED;
 
         if (a->commit)
-                a->commit(a->commit_arg);
+                a->commit(a->attempt_arg);
         a->reply = malloc(n);
         if (a->reply) {
                 memcpy(a->reply, reply, n);
@@ -316,7 +316,7 @@ static bool feed_password(struct krb_attempt *a)
         krb5_error_code code;
 
         if (a->commit)
-                a->commit(a->commit_arg);
+                a->commit(a->attempt_arg);
         code = krb5_init_creds_set_password(a->krb->context, a->icc, secret_text(a->password));
         if (code)
                 krb_finish_code(a, REASON_INTERNAL, "the password", code);
@@ -401,6 +401,8 @@ void krb_on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
                 krb_transport_failed(a, failure);
                 return;
         }
+        if (a->heard)
+                a->heard(a->attempt_arg);
         if (krb_wire_left(a->wire) && a->state == KRB_STATE_PROVING)
                 a->left = true;
         kind = krb_message_kind(reply, n);

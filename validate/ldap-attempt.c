@@ -183,6 +183,12 @@ static void send_request(struct ldap_attempt *a, struct buffer *request, int r)
                 finish_failed(a, REASON_OVERLOADED, "the request could not be built or sent");
 }
 
+static void heard(const struct ldap_attempt *a)
+{
+        if (a->in.heard)
+                a->in.heard(a->in.arg);
+}
+
 static void arm(struct ldap_attempt *a, uint64_t limit_ms)
 {
         uint64_t at = loop_now(ldap_pools_loop(a->pools)) + limit_ms;
@@ -216,7 +222,7 @@ static void enter_bind(struct ldap_attempt *a)
 
         state_set(a, ATTEMPT_BIND);
         if (a->in.commit)
-                a->in.commit(a->in.commit_arg);
+                a->in.commit(a->in.arg);
         arm(a, 0);
         a->asked = loop_now(ldap_pools_loop(a->pools));
         a->outcome.ms_connect = (uint32_t)(a->asked - a->started);
@@ -291,6 +297,7 @@ static void enter_connect(struct ldap_attempt *a)
         a->waiter.on_conn = on_conn;
         a->waiter.on_none = on_none;
         a->waiter.arg = a;
+        a->waiter.first = a->probe;
         ldap_pool_wait(a->pool, &a->waiter);
 }
 
@@ -434,6 +441,7 @@ static void on_message(void *arg, const struct ldap_message *m)
         struct ldap_attempt *a = arg;
         bool part = m->op == LDAP_OP_ENTRY || m->op == LDAP_OP_REFERENCE;
 
+        heard(a);
         switch (a->state) {
         case ATTEMPT_CHECK:
                 if (!part)
@@ -505,6 +513,8 @@ static void on_conn(void *arg, struct ldap_conn *conn, bool used)
         a->conn = conn;
         a->conn_used = used;
         ldap_conn_attach(conn, &user);
+        if (!used)
+                heard(a);
         if (a->in.fast && used && idle > STALE_MS)
                 replace_stale(a);
         else if (a->in.fast && !used)

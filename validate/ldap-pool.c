@@ -2,8 +2,8 @@
  * Pools of connections, one per DC, and the TLS contexts of the domains.
  *
  * Invariants: a connection is in exactly one of the lists opening, idle and busy; each waiter in one queue;
- * at most pool_max connections and LDAP_CONNECTING_MAX openings per DC. The connection used last is used
- * next, so that what is not needed grows old and goes. Deadlines are the waiters' own. It sends nothing.
+ * at most pool_max connections (and one for a probe) and LDAP_CONNECTING_MAX openings per DC. The connection used
+ * last is used next, so that what is not needed grows old and goes. Deadlines are the waiters' own. It sends nothing.
  */
 #include "validate/ldap-pool.h"
 
@@ -246,11 +246,25 @@ static int open_one(struct ldap_pool *pool)
         return 0;
 }
 
-/* Opens as many connections as there are waiters without one, within the limits. */
+static size_t count(const struct ldap_pool *pool)
+{
+        return pool->n_opening + pool->n_idle + pool->n_busy;
+}
+
+/* Within the limits; who goes first does not wait for those who were served before. */
+static bool may_open(const struct ldap_pool *pool)
+{
+        const struct ldap_waiter *waiter = TAILQ_FIRST(&pool->waiters);
+
+        if (pool->n_opening >= pool->n_waiters || pool->n_opening >= LDAP_CONNECTING_MAX)
+                return false;
+        return count(pool) < pool->max || (waiter->first && pool->n_busy >= pool->max && pool->n_opening == 0);
+}
+
+/* Opens as many connections as there are waiters without one. */
 static void open_more(struct ldap_pool *pool)
 {
-        while (pool->n_opening < pool->n_waiters && pool->n_opening < LDAP_CONNECTING_MAX &&
-               pool->n_opening + pool->n_idle + pool->n_busy < pool->max)
+        while (may_open(pool))
                 if (open_one(pool) < 0)
                         return; /* the waiters have their deadlines */
 }
@@ -301,10 +315,14 @@ static bool unlink_conn(struct ldap_pool *pool, struct ldap_conn *conn)
         return false;
 }
 
-/* A connection cannot be opened: with none open, all who wait now hear it and may go elsewhere. */
+/*
+ * A connection cannot be opened: with none open, all who wait now hear it and may go elsewhere. With some open it is one
+ * who hears it; nobody, where the handshake only took too long: those that are open serve the waiters all the same.
+ */
 static void fail_waiters(struct ldap_pool *pool, enum reason reason, const char *why)
 {
-        size_t n = pool->n_idle + pool->n_busy > 0 ? 1 : pool->n_waiters;
+        bool serves = pool->n_idle + pool->n_busy > 0;
+        size_t n = !serves ? pool->n_waiters : reason == REASON_DC_TLS_TIMEOUT ? 0 : 1;
 
         for (; n > 0 && pool->n_waiters > 0; n--) {
                 struct ldap_waiter *waiter = TAILQ_FIRST(&pool->waiters);
@@ -325,7 +343,10 @@ static void on_down(void *arg, struct ldap_conn *conn, enum reason reason, const
 
 void ldap_pool_wait(struct ldap_pool *pool, struct ldap_waiter *waiter)
 {
-        TAILQ_INSERT_TAIL(&pool->waiters, waiter, entry);
+        if (waiter->first)
+                TAILQ_INSERT_HEAD(&pool->waiters, waiter, entry);
+        else
+                TAILQ_INSERT_TAIL(&pool->waiters, waiter, entry);
         pool->n_waiters++;
         waiter->waiting = true;
         serve(pool);
@@ -343,7 +364,7 @@ void ldap_pool_release(struct ldap_pool *pool, struct ldap_conn *conn, bool reus
 
         TAILQ_REMOVE(&pool->busy, link, entry);
         pool->n_busy--;
-        if (reusable && ldap_conn_at_rest(conn)) {
+        if (reusable && ldap_conn_at_rest(conn) && count(pool) < pool->max) {
                 ldap_conn_detach(conn);
                 TAILQ_INSERT_HEAD(&pool->idle, link, entry);
                 pool->n_idle++;

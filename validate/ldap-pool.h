@@ -13,6 +13,7 @@ struct ldap_pool;
 /* Who waits for a connection. Exactly one of the functions is called, once, unless it stops waiting. */
 struct ldap_waiter {
         TAILQ_ENTRY(ldap_waiter) entry;
+        bool first; /* goes before all others; where every connection serves somebody, one more is opened for it */
         bool waiting;
         /* conn is the waiter's until it gives it back; used: it was open before. May be called inside
          * ldap_pool_wait. */

@@ -35,7 +35,10 @@ struct attempt {
          * by then that it answers. The callee cancels whatever else runs for the same sign-in. May be NULL.
          */
         void (*commit)(void *arg);
-        void *commit_arg;
+        /* Called whenever the DC showed that it is at work: it finished a TLS handshake or answered a request. The callee
+         * must not end the attempt. May be NULL. */
+        void (*heard)(void *arg);
+        void *arg; /* of both */
 };
 
 /* left: whether the password (or a request keyed with it) was handed to a socket. Called once, from the loop.
@@ -55,8 +58,8 @@ void ldap_attempt_cancel(struct ldap_attempt *a);
 /* The DC is known to be silent: ends now, calling back from inside, as if the deadline had come. For probes
  * and for an attempt that committed. */
 void ldap_attempt_expire(struct ldap_attempt *a);
-/* Not a sign-in: connects (or takes an idle connection) and reads the rootDSE. reason REASON_OK when alive.
- */
+/* Not a sign-in: reads the rootDSE on the first connection that is free, before all sign-ins that wait for one. reason
+ * REASON_OK when alive. */
 int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
                      attempt_done_fn *fn, void *arg);
 

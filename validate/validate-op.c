@@ -324,6 +324,13 @@ static void on_commit(void *arg)
         loop_timer_in(op->pace, committed_patience_ms(t->dc));
 }
 
+static void on_heard(void *arg)
+{
+        const struct op_try *t = arg;
+
+        dc_heard(t->dc);
+}
+
 /* Whether the password is checked by a fast bind, which tells nothing else: the account is then known before. */
 static bool fast_bind(const struct validate_op *op)
 {
@@ -347,7 +354,8 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .known_sam = op->lookup.sam,
                 .deadline = op->deadline,
                 .commit = on_commit,
-                .commit_arg = t,
+                .heard = on_heard,
+                .arg = t,
         };
         struct outcome outcome = {.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
         int r;

@@ -32,6 +32,7 @@ struct flight {
         struct sign_in sign_in;
         struct buffer answer;
         struct curl_slist *headers;
+        char error[CURL_ERROR_SIZE];
         double begun;
         bool busy;
         size_t user;
@@ -159,6 +160,8 @@ static void launch(struct flight *f)
         curl_easy_setopt(f->curl, CURLOPT_WRITEFUNCTION, on_body);
         curl_easy_setopt(f->curl, CURLOPT_WRITEDATA, f);
         curl_easy_setopt(f->curl, CURLOPT_PRIVATE, f);
+        f->error[0] = '\0';
+        curl_easy_setopt(f->curl, CURLOPT_ERRORBUFFER, f->error);
         curl_easy_setopt(f->curl, CURLOPT_CAINFO, g.service.ca_file);
         curl_easy_setopt(f->curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
         curl_easy_setopt(f->curl, CURLOPT_TIMEOUT_MS, (long)g.budget + 5000);
@@ -177,7 +180,7 @@ static const char *judge(struct flight *f, CURLcode result, long status, const c
         *ret_reason = why;
         if (result != CURLE_OK) {
                 g.silent++;
-                snprintf(why, sizeof(why), "%s", curl_easy_strerror(result));
+                snprintf(why, sizeof(why), "%s", f->error[0] ? f->error : curl_easy_strerror(result));
                 return "silent";
         }
         if (status != 200) {

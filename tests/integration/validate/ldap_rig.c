@@ -348,6 +348,9 @@ static void link_close(struct peer *peer, struct bufferevent *bev)
         for (size_t i = 0; i < sizeof peer->links / sizeof *peer->links; i++)
                 if (peer->links[i] == bev)
                         peer->links[i] = NULL;
+        for (size_t i = 0; i < PEER_WORK_MAX; i++)
+                if (peer->work[i].bev == bev)
+                        peer->work[i].bev = NULL;
         bufferevent_free(bev);
         peer->open--;
 }
@@ -444,24 +447,47 @@ static bool answer(struct peer *peer, struct bufferevent *bev, char *bytes, size
         return stands;
 }
 
-static void on_peer_read(struct bufferevent *bev, void *arg)
+/* The first whole request in the link's input: true, with its length. */
+static bool has_request(struct bufferevent *bev, size_t *ret_len)
 {
         struct evbuffer *input = bufferevent_get_input(bev);
         uint8_t head[6];
+        ev_ssize_t got = evbuffer_copyout(input, head, sizeof head);
+
+        return got > 0 && ldap_message_length(head, (size_t)got, ret_len) == 0 &&
+               evbuffer_get_length(input) >= *ret_len;
+}
+
+/* Answers the first request. False when there is none, or the link is gone. */
+static bool answer_next(struct peer *peer, struct bufferevent *bev)
+{
         char bytes[LDAP_REQUEST_MAX];
         size_t len;
 
-        for (;;) {
-                ev_ssize_t got = evbuffer_copyout(input, head, sizeof head);
+        if (!has_request(bev, &len))
+                return false;
+        assert_true(len <= sizeof bytes);
+        evbuffer_remove(bufferevent_get_input(bev), bytes, len);
+        return answer(peer, bev, bytes, len);
+}
 
-                if (got <= 0 || ldap_message_length(head, (size_t)got, &len) != 0 ||
-                    evbuffer_get_length(input) < len)
-                        return;
-                assert_true(len <= sizeof bytes);
-                evbuffer_remove(input, bytes, len);
-                if (!answer(arg, bev, bytes, len))
-                        return;
-        }
+static void work_add(struct peer *peer, int fd, struct bufferevent *bev)
+{
+        assert_true(peer->n_work < PEER_WORK_MAX);
+        peer->work[(peer->work_first + peer->n_work++) % PEER_WORK_MAX] = (struct peer_work){fd, bev};
+        if (peer->n_work == 1)
+                loop_timer_in(peer->worker, peer->work_ms);
+}
+
+static void on_peer_read(struct bufferevent *bev, void *arg)
+{
+        struct peer *peer = arg;
+        size_t len;
+
+        if (peer->work_ms && has_request(bev, &len)) /* a client has one under way: it is not there yet */
+                work_add(peer, -1, bev);
+        while (!peer->work_ms && answer_next(peer, bev))
+                ;
 }
 
 static void on_peer_event(struct bufferevent *bev, short what, void *arg)
@@ -470,16 +496,11 @@ static void on_peer_event(struct bufferevent *bev, short what, void *arg)
                 link_close(arg, bev);
 }
 
-static void on_peer_accept(void *arg, int fd, int events)
+static void link_open(struct peer *peer, int s)
 {
-        struct peer *peer = arg;
-        int one = 1, s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int one = 1;
         size_t i = 0;
 
-        (void)events;
-        if (s < 0)
-                return;
-        peer->accepts++;
         peer->open++;
         setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         while (i < sizeof peer->links / sizeof *peer->links && peer->links[i])
@@ -490,6 +511,37 @@ static void on_peer_accept(void *arg, int fd, int events)
                                                         BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
         bufferevent_setcb(peer->links[i], on_peer_read, NULL, on_peer_event, peer);
         bufferevent_enable(peer->links[i], EV_READ | EV_WRITE);
+}
+
+static void on_peer_accept(void *arg, int fd, int events)
+{
+        struct peer *peer = arg;
+        int s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        (void)events;
+        if (s < 0)
+                return;
+        peer->accepts++;
+        if (peer->work_ms)
+                work_add(peer, s, NULL);
+        else
+                link_open(peer, s);
+}
+
+/* Does what comes next. */
+static void on_peer_worker(void *arg)
+{
+        struct peer *peer = arg;
+        struct peer_work work = peer->work[peer->work_first];
+
+        peer->work[peer->work_first] = (struct peer_work){.fd = -1};
+        peer->work_first = (peer->work_first + 1) % PEER_WORK_MAX;
+        if (--peer->n_work > 0)
+                loop_timer_in(peer->worker, peer->work_ms);
+        if (work.fd >= 0)
+                link_open(peer, work.fd);
+        else if (work.bev) /* else it was closed meanwhile */
+                answer_next(peer, work.bev);
 }
 
 static void peer_certificate(struct peer *peer, const char *cert)
@@ -523,6 +575,7 @@ void peer_open(struct peer *peer, struct rig *rig, const char *address, uint16_t
         peer_certificate(peer, cert);
         assert_int_equal(loop_io_new(&peer->io, rig->loop, NULL, peer->fd, LOOP_READ, on_peer_accept, peer),
                          0);
+        assert_int_equal(loop_timer_new(&peer->worker, rig->loop, NULL, on_peer_worker, peer), 0);
 }
 
 void peer_drop(struct peer *peer)
@@ -536,6 +589,10 @@ void peer_close(struct peer *peer)
 {
         peer->rig->peers--;
         loop_io_free(peer->io);
+        loop_timer_free(peer->worker);
+        for (; peer->n_work > 0; peer->n_work--, peer->work_first = (peer->work_first + 1) % PEER_WORK_MAX)
+                if (peer->work[peer->work_first].fd >= 0)
+                        close(peer->work[peer->work_first].fd);
         peer_drop(peer);
         SSL_CTX_free(peer->ctx);
         close(peer->fd);

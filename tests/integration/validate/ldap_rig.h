@@ -89,6 +89,14 @@ struct peer_result {
         const char *referral; /* one URL, or NULL */
 };
 
+#define PEER_WORK_MAX 256
+
+/* What a slow peer has yet to do: begin TLS on a connection it accepted, or answer a request. */
+struct peer_work {
+        int fd; /* -1: bev's */
+        struct bufferevent *bev;
+};
+
 struct peer {
         struct rig *rig;
         int fd;
@@ -104,6 +112,11 @@ struct peer {
         unsigned read_times; /* on_read holds for so many reads only; 0: for all */
         unsigned accepts, binds, reads, wrong, open;
         struct bufferevent *links[128];
+        /* A DC that does one thing at a time, and takes so long for each; 0: at once. Set before the first accept. */
+        uint32_t work_ms;
+        struct loop_timer *worker;
+        struct peer_work work[PEER_WORK_MAX]; /* a ring */
+        size_t work_first, n_work;
 };
 
 /* Listens on address (port 0: any) with a certificate of the lab, "DC", "DC_HOST_ONLY", "DC_OTHER_CA"; NULL:

@@ -197,6 +197,35 @@ static void test_only_dc_stops(void **state)
         assert_true(ask.ended - ask.started < FIRST_SECOND_MAX_MS);
 }
 
+/* Nor does it keep more than it has connections for: the probe that finds it silent waits behind nobody. */
+static void test_only_dc_stops_with_many(void **state)
+{
+        enum { N = 48 };
+        static struct ask asks[N];
+        struct rig *rig = *state;
+        pid_t pid = (pid_t)strtol(lab_get("AD_PID"), NULL, 10);
+        unsigned unknown = 0;
+
+        rig_samba(rig, 0);
+        rig_start_ready(rig, 1);
+        for (size_t i = 0; i < N; i++)
+                asks[i] = ask_good(i);
+        ask_all(rig, asks, N); /* all the connections that it may have are open */
+        kill(-pid, SIGSTOP);
+        for (size_t i = 0; i < N; i++)
+                asks[i] = ask_good(i);
+        ask_all(rig, asks, N);
+        kill(-pid, SIGCONT);
+        for (size_t i = 0; i < N; i++) {
+                unknown += asks[i].outcome.reason == REASON_OUTCOME_UNKNOWN;
+                assert_true(asks[i].ended - asks[i].started < FIRST_SECOND_MAX_MS);
+                assert_int_equal(reason_info(asks[i].outcome.reason)->verdict, VERDICT_UNAVAILABLE);
+                assert_int_equal(asks[i].outcome.counted,
+                                 asks[i].outcome.reason == REASON_OUTCOME_UNKNOWN ? COUNTED_UNKNOWN : COUNTED_NO);
+        }
+        assert_int_equal(unknown, 16);
+}
+
 /* A DC that stalls at one stage costs the sign-ins of its own domain only. */
 static void test_stalls_cost_nobody_else(void **state)
 {
@@ -249,6 +278,7 @@ int main(void)
                 TEST(test_stopped_dc_by_krb5),
                 TEST(test_idle_dc_stops),
                 TEST(test_only_dc_stops),
+                TEST(test_only_dc_stops_with_many),
                 TEST(test_stalls_cost_nobody_else),
         };
 

@@ -585,6 +585,53 @@ static void test_unanswered_binds_kill_no_dc(void **state)
         stop_with(rig, &peer);
 }
 
+/* A DC with so much to do that it finishes no sign-in for a long while is not silent: it shakes hands and answers. */
+static void test_busy_is_not_silent(void **state)
+{
+        static struct ask asks[40];
+        struct rig *rig = *state;
+        struct peer peer;
+
+        peer_open(&peer, rig, address_of(0), 0, "DC");
+        peer_domain(rig, 0, &peer);
+        rig->domains[0].pool_max = 32;
+        rig->domains[0].connect_timeout_ms = 2000;
+        rig_start_ready(rig, 1);
+        peer_drop(&peer);
+        rig_spin(rig, 20);
+        peer.work_ms = 30;
+        for (size_t i = 0; i < 40; i++) {
+                asks[i] = ask_right();
+                asks[i].budget_ms = 30000;
+        }
+        ask_all(rig, asks, 40);
+        for (size_t i = 0; i < 40; i++)
+                assert_reason(&asks[i], REASON_OK);
+        assert_int_equal(peer.binds, 40);
+        assert_true(peer.accepts <= 1 + 32);
+        stop_with(rig, &peer);
+}
+
+/* One handshake that takes too long is no reason to send anybody away who waits for the connections that serve. */
+static void test_late_handshake_fails_nobody(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask asks[2] = {ask_right(), ask_right()};
+
+        start_with(rig, &peer);
+        ask_one(rig, &asks[0]);
+        assert_reason(&asks[0], REASON_OK); /* one connection is open */
+        asks[0] = ask_right();
+        peer.io = loop_io_free(peer.io); /* the kernel accepts more, nobody shakes hands */
+        peer.work_ms = 150; /* three answers each: the second is served after the 400 ms of a handshake are over */
+        ask_all(rig, asks, 2);
+        for (size_t i = 0; i < 2; i++)
+                assert_reason(&asks[i], REASON_OK);
+        assert_true(asks[0].ended - asks[0].started > 400 || asks[1].ended - asks[1].started > 400);
+        stop_with(rig, &peer);
+}
+
 /* A name that is looked up, and one that isn't there. */
 static void test_names_of_dcs(void **state)
 {
@@ -652,6 +699,8 @@ int main(void)
                 TEST(test_comes_back),
                 TEST(test_overload),
                 TEST(test_unanswered_binds_kill_no_dc),
+                TEST(test_busy_is_not_silent),
+                TEST(test_late_handshake_fails_nobody),
                 TEST(test_names_of_dcs),
                 TEST(test_freed_while_it_works),
         };
