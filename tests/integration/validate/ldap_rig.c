@@ -612,3 +612,38 @@ void peer_domain(struct rig *rig, size_t i, const struct peer *peer)
                 .connect_timeout_ms = 400,
         };
 }
+
+const char *peer_address(unsigned i)
+{
+        static char text[4][INET_ADDRSTRLEN];
+        struct in_addr in;
+
+        assert_int_equal(inet_pton(AF_INET, lab_get("ADDRESS"), &in), 1);
+        in.s_addr = htonl((ntohl(in.s_addr) & 0xffffff00U) | ((ntohl(in.s_addr) + 100 + i) & 0xffU));
+        assert_non_null(inet_ntop(AF_INET, &in, text[i], sizeof text[i]));
+        return text[i];
+}
+
+struct ask ask_right(void)
+{
+        return (struct ask){.name = "someone@corp.example", .password = "right"};
+}
+
+struct ask ask_wrong(void)
+{
+        return (struct ask){.name = "someone@corp.example", .password = "wrong"};
+}
+
+void peer_start(struct rig *rig, struct peer *peer)
+{
+        peer_open(peer, rig, peer_address(0), 0, "DC");
+        peer_domain(rig, 0, peer);
+        rig_start_ready(rig, 1);
+}
+
+void peer_stop(struct rig *rig, struct peer *peer)
+{
+        rig->v = validate_free(rig->v);
+        rig_spin(rig, 5);
+        peer_close(peer);
+}

@@ -127,3 +127,12 @@ void peer_close(struct peer *peer);
 void peer_drop(struct peer *peer);
 /* Domain i: corp.example with this peer as its only DC. */
 void peer_domain(struct rig *rig, size_t i, const struct peer *peer);
+/* A loopback address that no other test of this lab uses; i up to 3. */
+const char *peer_address(unsigned i);
+/* One peer, alive and known to be, as domain 0. */
+void peer_start(struct rig *rig, struct peer *peer);
+/* Ends in the order that lets the validator go first. */
+void peer_stop(struct rig *rig, struct peer *peer);
+/* A sign-in at a peer with the password that it takes, or another. */
+struct ask ask_right(void);
+struct ask ask_wrong(void);

@@ -58,26 +58,28 @@ static struct {
         struct pipe_pair pipes[PIPES];
         unsigned fault_percent;
         unsigned connections, faults;
-        uint64_t seed, fault_seed;
+        unsigned short dice[3], fault_dice[3]; /* of nrand48 */
 } w;
 
 static char hosts[2][32];
 static unsigned rounds = ROUNDS;
 static uint64_t seed;
 
-/* xorshift64*, from one of two states: sign-ins and faults are drawn apart, so that a seed plans the same
- * sign-ins whatever the connections do. */
-static uint32_t draw(uint64_t *state, uint32_t n)
+/* Sign-ins and faults are drawn apart, so that a seed plans the same sign-ins whatever the connections do. */
+static uint32_t draw(unsigned short dice[3], uint32_t n)
 {
-        *state ^= *state >> 12;
-        *state ^= *state << 25;
-        *state ^= *state >> 27;
-        return (uint32_t)((*state * UINT64_C(2685821657736338717)) >> 33) % n;
+        return (uint32_t)nrand48(dice) % n;
+}
+
+static void dice_set(unsigned short dice[3], uint64_t from)
+{
+        for (unsigned i = 0; i < 3; i++)
+                dice[i] = (unsigned short)(from >> 16 * i);
 }
 
 static uint32_t dice(uint32_t n)
 {
-        return draw(&w.seed, n);
+        return draw(w.dice, n);
 }
 
 static void pipe_close(struct pipe_pair *p, bool reset)
@@ -143,7 +145,7 @@ static void on_bytes(void *arg, int fd, int events)
 
 static void plan_fault(struct pipe_pair *p)
 {
-        uint64_t *s = &w.fault_seed;
+        unsigned short *s = w.fault_dice;
 
         p->fault = draw(s, 100) < w.fault_percent ? (enum fault)(1 + draw(s, FAULTS - 1)) : FAULT_NONE;
         p->by_client = draw(s, 2);
@@ -353,8 +355,8 @@ static void test_never_more_than_one(void **state)
         unsigned total = 0, wrong = 0, yes = 0, unknown = 0;
 
         (void)state;
-        w.seed = seed * 2 + 1;
-        w.fault_seed = ~w.seed;
+        dice_set(w.dice, seed);
+        dice_set(w.fault_dice, ~seed);
         for (unsigned i = 0; i < ACCOUNTS; i++) {
                 snprintf(accounts[i].label, sizeof accounts[i].label, "GOOD%u", i + 1);
                 snprintf(accounts[i].sam, sizeof accounts[i].sam, "good%u", i + 1);
