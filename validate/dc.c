@@ -73,7 +73,6 @@ void dc_note_answer(struct dc *dc, uint32_t ms)
         dc->suspect = false;
         dc->dead_delay = DC_DEAD_PROBE_MIN_MS;
         dc->answered_at = loop_now(dc->dcs->tools.loop);
-        dc->heard_at = dc->answered_at;
         dc_state_set(dc, dc->state == DC_DEAD ? DC_RECOVERING : DC_ALIVE);
 }
 

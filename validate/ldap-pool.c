@@ -258,7 +258,7 @@ static bool may_open(const struct ldap_pool *pool)
 
         if (pool->n_opening >= pool->n_waiters || pool->n_opening >= LDAP_CONNECTING_MAX)
                 return false;
-        return count(pool) < pool->max || (waiter->first && pool->n_busy >= pool->max && pool->n_opening == 0);
+        return count(pool) < pool->max + (waiter->first && pool->n_opening == 0);
 }
 
 /* Opens as many connections as there are waiters without one. */

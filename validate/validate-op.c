@@ -187,12 +187,19 @@ static void ask_first(struct validate_op *op);
 static void resolve(struct op_try *t);
 static void finish_changed(struct validate_op *op, const struct outcome *outcome);
 
+/* What an attempt taught about its DC. One that was ended because the DC is silent teaches nothing, whatever it came to. */
+static void note(const struct op_try *t, const struct outcome *outcome)
+{
+        if (!t->hurried)
+                dc_note(t->dc, outcome);
+}
+
 /* The DC could not be asked: on to the next while there is time. */
 static void try_missed(struct op_try *t, const struct outcome *outcome)
 {
         struct validate_op *op = t->op;
 
-        dc_note(t->dc, outcome);
+        note(t, outcome);
         if (op->changed) {
                 finish_changed(op, outcome);
                 return;
@@ -280,14 +287,14 @@ static void on_attempt(void *arg, const struct outcome *outcome, bool left)
                 return;
         }
         if (op->changed) {
-                dc_note(t->dc, outcome);
+                note(t, outcome);
                 finish_changed(op, outcome);
                 return;
         }
         log_debug("attempt", KV_S("dc", dc_host(t->dc)), KV_S("reason", reason_info(outcome->reason)->id),
                   KV_U("left", left), KV_S("detail", outcome->context));
         if (!left && outcome->reason == REASON_REFERRAL) {
-                dc_note(t->dc, outcome);
+                note(t, outcome);
                 if (follow(op, outcome))
                         return;
         }
@@ -295,7 +302,7 @@ static void on_attempt(void *arg, const struct outcome *outcome, bool left)
                 try_missed(t, outcome);
                 return;
         }
-        dc_note(t->dc, outcome);
+        note(t, outcome);
         op->out = *outcome;
         finish(op);
 }

@@ -112,7 +112,7 @@ struct peer {
         unsigned read_times; /* on_read holds for so many reads only; 0: for all */
         unsigned accepts, binds, reads, wrong, open;
         struct bufferevent *links[128];
-        /* A DC that does one thing at a time, and takes so long for each; 0: at once. Set before the first accept. */
+        /* A DC that does one thing at a time, and takes so long for each; 0: at once. */
         uint32_t work_ms;
         struct loop_timer *worker;
         struct peer_work work[PEER_WORK_MAX]; /* a ring */

@@ -454,6 +454,23 @@ static void test_comes_back(void **state)
         peer_stop(rig, &peer);
 }
 
+/* It took the password and then fell silent: that it told right from wrong before does not make it alive. */
+static void test_silent_after_the_proof(void **state)
+{
+        struct rig *rig = *state;
+        struct peer peer;
+        struct ask ask = ask_right();
+
+        peer_start(rig, &peer);
+        peer.on_read = PEER_HOLD;
+        ask_one(rig, &ask);
+        assert_reason(&ask, REASON_NO_IDENTITY);
+        assert_true(ask.ended - ask.started < 3000);
+        assert_int_equal(peer.binds, 1);
+        assert_false(validate_ready(rig->v, 0, NULL));
+        peer_stop(rig, &peer);
+}
+
 /* A name that is looked up, and one that isn't there. */
 static void test_names_of_dcs(void **state)
 {
@@ -518,6 +535,7 @@ int main(void)
                 TEST(test_stale_connections),
                 TEST(test_stalled_dc_disturbs_no_other),
                 TEST(test_comes_back),
+                TEST(test_silent_after_the_proof),
                 TEST(test_names_of_dcs),
                 TEST(test_freed_while_it_works),
         };
