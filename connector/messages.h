@@ -1,5 +1,6 @@
 /*
- * Frames between the processes of posternd (ipc.h): types and tags, one place for all.
+ * Frames between the processes of posternd (ipc.h): types and tags, one place for all. Who may send which of them to whom is the
+ * table in frames.c; a new frame needs a row there.
  *
  * Every id below is the sign-in's id. Times are milliseconds; "received" is CLOCK_MONOTONIC, which all processes share.
  */

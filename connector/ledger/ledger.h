@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <sys/queue.h>
 
+#include "connector/frames.h"
 #include "connector/ledger/request.h"
 #include "connector/ledger/store.h"
 #include "connector/name-hash.h"
@@ -29,14 +30,23 @@ struct ledger_status {
 enum { COUNT_ACCEPTED = 0, COUNT_REFUSED, COUNT_UNAVAILABLE, COUNT_DECLINED, COUNT_N };
 
 struct control;
+struct ledger;
+
+/* A process that speaks to the ledger: its channel says who it is. */
+struct ledger_peer {
+        struct ledger *ledger;
+        enum part part;
+        struct ipc *ipc;
+        int held_fd;     /* its channel until start, else -1 */
+        bool suspicious; /* it sent what is another's to say: told once for each channel */
+};
 
 struct ledger {
         struct process process;
-        struct ipc *link, *validator;
+        struct ledger_peer link, validator;
         struct journal *journal;
         struct control *control;
         int dir_fd, socket_fd; /* as handed over, until start */
-        int held_fds[2];       /* channels to validator and link, until start */
         bool has_hash_key;
         uint8_t hash_key[NAME_HASH_KEY_LEN];
         size_t n_status;
@@ -49,6 +59,9 @@ json_t *ledger_answer(struct ledger *l, const struct request *request);
 
 /* watch.c: a part says value of itself, after before (NULL: nothing yet). Events come of it. */
 void ledger_watch(struct ledger *l, const char *part, const json_t *before, const json_t *value);
+
+/* watch.c: an event of the ledger's own. */
+void ledger_note(struct ledger *l, const char *event, const char *detail);
 
 /* names.c: typed, and the other forms of that name by the configuration's domains; an array. */
 json_t *ledger_names(const struct config *config, const char *typed);

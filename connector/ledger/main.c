@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -68,47 +69,60 @@ static void count(struct ledger *l, const struct msg_in *m)
                                 l->counts[i]++;
 }
 
-static void take_status(struct ledger *l, const struct msg_in *m)
+/* A neighbour said what only another process can know: it may have been taken over. */
+static void refuse(struct ledger_peer *peer, const struct msg_in *m, const char *name)
 {
-        char name[300], text[STATUS_TEXT_MAX];
+        char detail[400];
 
-        if (msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0 &&
-            msg_get_str(m, TAG_TEXT, text, sizeof(text)) == 0)
+        log_warning("frame.refused", KV_S("from", part_name(peer->part)), KV_U("type", m->type), KV_S("name", name));
+        if (peer->suspicious)
+                return;
+        peer->suspicious = true;
+        (void)snprintf(detail, sizeof(detail),
+                       "the %s process sent what is not its own to say (frame %u%s%s): it may be under somebody else's "
+                       "control; keep its log and restart posternd",
+                       part_name(peer->part), m->type, name[0] ? ", of " : "", name);
+        ledger_note(peer->ledger, "process.suspicious", detail);
+}
+
+static void take_status(struct ledger *l, const struct msg_in *m, const char *name)
+{
+        char text[STATUS_TEXT_MAX];
+
+        if (name[0] && msg_get_str(m, TAG_TEXT, text, sizeof(text)) == 0)
                 set_status(l, name, text);
         else
-                log_warning("status.refused", KV_S("part", "?"));
+                log_warning("status.refused", KV_S("part", name));
 }
 
 static void on_frame(void *arg, const struct msg_in *m, int received)
 {
         [[maybe_unused]] _cleanup_(closep) int fd = received; /* only to be closed */
-        struct ledger *l = arg;
+        struct ledger_peer *peer = arg;
+        struct ledger *l = peer->ledger;
+        char name[300] = "";
 
+        if (msg_has(m, TAG_NAME) && msg_get_str(m, TAG_NAME, name, sizeof(name)) < 0)
+                name[0] = '\0';
+        if (!frame_may(m->type, peer->part, PART_LEDGER) || (msg_has(m, TAG_NAME) && !frame_may_name(peer->part, name))) {
+                refuse(peer, m, name);
+                return;
+        }
+        if (m->type == FRAME_STATUS) {
+                take_status(l, m, name);
+                return;
+        }
         if (m->type == FRAME_RECORD)
                 count(l, m);
-        if (m->type == FRAME_STATUS)
-                take_status(l, m);
-        else if (l->journal &&
-                 (m->type == FRAME_RECORD || m->type == FRAME_EVENT || m->type == FRAME_DELIVERY))
-                journal_add(l->journal, m);
-        else
-                log_warning("frame.unknown", KV_U("type", m->type));
+        journal_add(l->journal, m);
 }
 
-static void on_link_closed(void *arg, const char *why)
+static void on_peer_closed(void *arg, const char *why)
 {
-        struct ledger *l = arg;
+        struct ledger_peer *peer = arg;
 
-        log_debug("link.gone", KV_S("why", why));
-        l->link = ipc_free(l->link);
-}
-
-static void on_validator_closed(void *arg, const char *why)
-{
-        struct ledger *l = arg;
-
-        log_debug("validator.gone", KV_S("why", why));
-        l->validator = ipc_free(l->validator);
+        log_debug("peer.gone", KV_S("peer", part_name(peer->part)), KV_S("why", why));
+        peer->ipc = ipc_free(peer->ipc);
 }
 
 /* ---- what the supervisor hands over ---- */
@@ -148,38 +162,33 @@ static int on_file(void *arg, const char *name, int handed, struct error *err)
         return 0;
 }
 
-static int open_peer(struct ledger *l, bool link, int fd, struct error *err)
+static int open_peer(struct ledger_peer *peer, int fd, struct error *err)
 {
-        struct ipc **slot = link ? &l->link : &l->validator;
-
-        *slot = ipc_free(*slot);
-        int r = ipc_new(slot, l->process.loop, fd, on_frame, link ? on_link_closed : on_validator_closed, l);
-        return r < 0 ? error_fail(err, r, "channel to %s: %s", link ? "link" : "validator", strerror(-r)) : 0;
+        peer->ipc = ipc_free(peer->ipc);
+        peer->suspicious = false;
+        int r = ipc_new(&peer->ipc, peer->ledger->process.loop, fd, on_frame, on_peer_closed, peer);
+        return r < 0 ? error_fail(err, r, "channel to %s: %s", part_name(peer->part), strerror(-r)) : 0;
 }
 
 /* Before the start there is no journal yet: the channel waits unread, so that no record is lost. */
 static int on_peer(void *arg, const char *name, int fd, struct error *err)
 {
         struct ledger *l = arg;
-        bool link = strcmp(name, "link") == 0;
+        struct ledger_peer *peer = strcmp(name, "link") == 0 ? &l->link : &l->validator;
 
         if (l->journal)
-                return open_peer(l, link, fd, err);
-        closep(&l->held_fds[link]);
-        l->held_fds[link] = fd;
+                return open_peer(peer, fd, err);
+        closep(&peer->held_fd);
+        peer->held_fd = fd;
         return 0;
 }
 
-static int open_held_peers(struct ledger *l, struct error *err)
+static int open_held_peer(struct ledger_peer *peer, struct error *err)
 {
-        int r = 0;
+        const int fd = peer->held_fd;
 
-        for (int link = 0; r == 0 && link < 2; link++) {
-                if (l->held_fds[link] >= 0)
-                        r = open_peer(l, link, l->held_fds[link], err);
-                l->held_fds[link] = -1;
-        }
-        return r;
+        peer->held_fd = -1;
+        return fd < 0 ? 0 : open_peer(peer, fd, err);
 }
 
 static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
@@ -210,7 +219,9 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         l->socket_fd = -1;
         if (r < 0)
                 return error_fail(err, r, "control socket: %s", strerror(-r));
-        r = open_held_peers(l, err);
+        r = open_held_peer(&l->validator, err);
+        if (r == 0)
+                r = open_held_peer(&l->link, err);
         if (r < 0)
                 return r;
         process_ready(&l->process);
@@ -220,31 +231,33 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
 /* What validator and link sent before the end is still in their channels. */
 static void read_the_rest(struct ledger *l)
 {
-        for (unsigned i = 0; i < LAST_TURNS && (l->link || l->validator); i++)
+        for (unsigned i = 0; i < LAST_TURNS && (l->link.ipc || l->validator.ipc); i++)
                 loop_run_once(l->process.loop);
 }
 
 static void ledger_clear(struct ledger *l)
 {
         l->control = control_free(l->control);
-        l->link = ipc_free(l->link);
-        l->validator = ipc_free(l->validator);
+        l->link.ipc = ipc_free(l->link.ipc);
+        l->validator.ipc = ipc_free(l->validator.ipc);
         l->journal = journal_free(l->journal);
         for (size_t i = 0; i < l->n_status; i++)
                 json_decref(l->status[i].value);
         closep(&l->dir_fd);
         closep(&l->socket_fd);
-        closep(&l->held_fds[0]);
-        closep(&l->held_fds[1]);
+        closep(&l->link.held_fd);
+        closep(&l->validator.held_fd);
 }
 
 int main(int argc, char **argv)
 {
         static const struct process_ops ops = {
                 .config = on_config, .file = on_file, .peer = on_peer, .start = on_start, .share = on_share};
-        static struct ledger ledger = {.dir_fd = -1, .socket_fd = -1, .held_fds = {-1, -1}};
+        static struct ledger ledger = {.dir_fd = -1, .socket_fd = -1};
         struct error err;
 
+        ledger.link = (struct ledger_peer){.ledger = &ledger, .part = PART_LINK, .held_fd = -1};
+        ledger.validator = (struct ledger_peer){.ledger = &ledger, .part = PART_VALIDATOR, .held_fd = -1};
         (void)umask(077);
         (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk */
         if (process_open(&ledger.process, "ledger", argc, argv, &ops, &ledger, &err) < 0)

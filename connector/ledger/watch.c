@@ -16,7 +16,7 @@ static const char *text_of(const json_t *value, const char *key)
         return text ? text : "";
 }
 
-static void note(struct ledger *l, const char *event, const char *detail)
+void ledger_note(struct ledger *l, const char *event, const char *detail)
 {
         struct msg_out out;
         struct msg_in in;
@@ -42,7 +42,7 @@ static void watch_process(struct ledger *l, const char *process, const char *bef
                 (void)snprintf(detail, sizeof(detail), "%s runs again", process);
         else
                 (void)snprintf(detail, sizeof(detail), "%s ended: %s", process, text_of(value, "last_end"));
-        note(l, up ? "process.up" : "process.down", detail);
+        ledger_note(l, up ? "process.up" : "process.down", detail);
 }
 
 static void watch_dc(struct ledger *l, const char *before, const json_t *value)
@@ -59,7 +59,7 @@ static void watch_dc(struct ledger *l, const char *before, const json_t *value)
                                text_of(value, "host"), text_of(value, "reason"), text_of(value, "detail"));
         else
                 return;
-        note(l, up ? "dc.up" : "dc.down", detail);
+        ledger_note(l, up ? "dc.up" : "dc.down", detail);
 }
 
 void ledger_watch(struct ledger *l, const char *part, const json_t *before, const json_t *value)

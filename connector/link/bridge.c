@@ -16,6 +16,7 @@
 #include "certs/statement.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
+#include "connector/frames.h"
 #include "connector/transport.h"
 
 #define REALMS_TEXT_MAX 8192
@@ -543,6 +544,10 @@ static void on_validator_frame(void *arg, const struct msg_in *m, int fd)
 
         if (fd >= 0)
                 close(fd);
+        if (!frame_may(m->type, PART_VALIDATOR, PART_LINK)) {
+                log_warning("frame.refused", KV_S("from", "validator"), KV_U("type", m->type));
+                return;
+        }
         if (m->type == FRAME_STATE)
                 r = take_state(b, m);
         else if (m->type == FRAME_VERDICT)
@@ -589,7 +594,7 @@ static void on_ledger_frame(void *arg, const struct msg_in *m, int fd)
         (void)arg;
         if (fd >= 0)
                 close(fd);
-        log_warning("ledger.unknown_frame", KV_U("type", m->type));
+        log_warning("frame.refused", KV_S("from", "ledger"), KV_U("type", m->type));
 }
 
 static void on_ledger_closed(void *arg, const char *why)

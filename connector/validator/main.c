@@ -17,6 +17,7 @@
 #include "certs/key-holder.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
+#include "connector/frames.h"
 #include "connector/validator/enrolment.h"
 
 #define SECURE_HEAP (4u << 20)
@@ -138,6 +139,10 @@ static void on_link_frame(void *arg, const struct msg_in *m, int fd)
 
         if (fd >= 0)
                 close(fd);
+        if (!frame_may(m->type, PART_LINK, PART_VALIDATOR)) {
+                log_warning("frame.refused", KV_S("from", "link"), KV_U("type", m->type));
+                return;
+        }
         if (!v->signins)
                 return;
         if (msg_has(m, TAG_ID) && msg_get_str(m, TAG_ID, id, sizeof(id)) < 0) {
@@ -154,8 +159,6 @@ static void on_link_frame(void *arg, const struct msg_in *m, int fd)
                 signins_delivered(v->signins, id, "late");
         else if (m->type == FRAME_ROSTER)
                 validator_roster_part(v, m);
-        else if (m->type != FRAME_LINK_STATE)
-                log_warning("link.unknown_frame", KV_U("type", m->type));
 }
 
 static void on_link_closed(void *arg, const char *why)
@@ -171,7 +174,7 @@ static void on_ledger_frame(void *arg, const struct msg_in *m, int fd)
         (void)arg;
         if (fd >= 0)
                 close(fd);
-        log_warning("ledger.unknown_frame", KV_U("type", m->type));
+        log_warning("frame.refused", KV_S("from", "ledger"), KV_U("type", m->type));
 }
 
 static void on_ledger_closed(void *arg, const char *why)

@@ -100,17 +100,21 @@ class LedgerTest(unittest.TestCase):
         folder = os.open(self.db_dir, os.O_DIRECTORY)
         self.validator, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.addCleanup(self.validator.close)
+        self.link, link_peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(self.link.close)
         send(ours, frame('FRAME_CONFIG'), config)
         send(ours, frame('FRAME_FILE', TAG_NAME='hash.key'), key)
         send(ours, frame('FRAME_FILE', TAG_NAME='ledger-dir'), folder)
         send(ours, frame('FRAME_FILE', TAG_NAME='control.sock'), listener.fileno())
         send(ours, frame('FRAME_PEER', TAG_NAME='validator'), peer.fileno())
+        send(ours, frame('FRAME_PEER', TAG_NAME='link'), link_peer.fileno())
         send(ours, frame('FRAME_START', TAG_BOOT='b' * 22, TAG_CONNECTOR_ID='TESTCONNECTOR00000001'))
         ours.settimeout(20)
         self.assertEqual(ours.recv(100), bytes([N['FRAME_READY']]))
         for fd in (config, key, folder):
             os.close(fd)
         peer.close()
+        link_peer.close()
         listener.close()
 
     def record(self, ident, **fields):
@@ -273,7 +277,7 @@ class LedgerTest(unittest.TestCase):
             parts[part] |= fields
         parts['dc:corp.example/dc1'] = parts.pop('dc')
         for name, value in parts.items():
-            send(self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT=json.dumps(value)))
+            send(self.link if name == 'link' else self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT=json.dumps(value)))
         for name in ('supervisor', 'link', 'validator', 'ledger'):
             parts[f'process:{name}'] = {'state': 'running', 'pid': 1, 'restarts': 0}
             send(self.control, frame('FRAME_SHARE', TAG_NAME=f'process:{name}', TAG_TEXT=json.dumps(parts[f'process:{name}'])))
@@ -335,6 +339,33 @@ class LedgerTest(unittest.TestCase):
     def both(self, *words):
         done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=True)
         return done.stdout + done.stderr
+
+    def test_each_process_speaks_for_itself_only(self):
+        """A link or a validator that was taken over tells nothing in another's name; the helpdesk hears of the attempt."""
+        forged = dict(TAG_ID='FORGED0000000001', R_WALL=int(time.time()), R_USER='ceo@corp.example', R_VERDICT='accepted', R_CLASS='none', R_REASON='ok')
+        for _ in range(2):
+            send(self.link, frame('FRAME_RECORD', **forged))
+        send(self.link, frame('FRAME_DELIVERY', TAG_ID='REFUSED000000001', TAG_STATE='lost'))
+        for name in ('validator', 'dc:corp.example/dc1', 'process:link', ''):
+            send(self.link, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT='{"state": "alive"}'))
+        send(self.link, frame('FRAME_EVENT', TAG_NAME='roster.adopted', TAG_TEXT='forged'))
+        send(self.link, frame('FRAME_EVENT', TAG_NAME='link.up', TAG_TEXT='true'))
+        for name in ('link', 'process:validator'):
+            send(self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT='{"state": "up"}'))
+        send(self.validator, frame('FRAME_SHARE', TAG_NAME='process:ledger', TAG_TEXT='{"state": "running"}'))
+        self.record('REFUSED000000001')  # the channels are read one after the other: all before it was looked at
+        self.known(1)
+
+        def told():
+            found = json.loads(self.cli('log', '--events', '--json'))['events']
+            return [(e['event'], e['detail']) for e in found] if len(found) >= 3 else None
+        events = wait_for('three events', told, 10)
+        self.assertEqual(sorted(e for e, _ in events), ['link.up', 'process.suspicious', 'process.suspicious'])
+        self.assertEqual({d.split()[1] for e, d in events if e == 'process.suspicious'}, {'link', 'validator'})
+        self.assertEqual([r['id'] for r in self.records()], ['REFUSED000000001'])
+        self.assertNotIn('ceo@corp.example', self.cli('explain', 'FORGED0000000001', code=1))
+        done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False)
+        self.assertEqual(json.loads(done.stdout)['parts'], {})
 
     def test_ends_of_processes_are_events(self):
         for state, end in (('running', ''), ('down', 'signal 9 (KILL)'), ('starting', 'signal 9 (KILL)'), ('running', 'signal 9 (KILL)')):
