@@ -16,7 +16,7 @@ EXPLAINED = ('CapabilityBoundingSet=CAP', 'AmbientCapabilities=CAP', 'RestrictAd
 # Connects as each user to 127.0.0.2 (anybody) and 127.0.0.1 (a domain controller).
 CONNECTS = """
 import encodings.idna, os, pwd, socket
-listeners = [socket.create_server((host, port)) for host in ('127.0.0.1', '127.0.0.2') for port in (80, 443, 636)]
+listeners = [socket.create_server((host, port)) for host in ('127.0.0.1', '127.0.0.2', '127.0.0.3') for port in (53, 80, 443, 636)]
 def told(host, port):
     try:
         socket.create_connection((host, port), 2).close()
@@ -28,7 +28,7 @@ for user in ('daemon', 'bin', 'nobody'):
     if pid == 0:
         os.setuid(pwd.getpwnam(user).pw_uid)
         print(user, '443:' + told('127.0.0.2', 443), '636:' + told('127.0.0.2', 636), '636@dc:' + told('127.0.0.1', 636),
-              '80:' + told('127.0.0.2', 80), flush=True)
+              '80:' + told('127.0.0.2', 80), '53:' + told('127.0.0.2', 53), '53@own:' + told('127.0.0.3', 53), flush=True)
         os._exit(0)
     os.waitpid(pid, 0)
 """
@@ -66,6 +66,10 @@ class Units(unittest.TestCase):
         self.assertIn('set dcs4 { type ipv4_addr; flags interval; }', rules)
         rules = rules.replace('set dcs4 { type ipv4_addr; flags interval; }',
                               'set dcs4 { type ipv4_addr; flags interval; elements = { 127.0.0.1 } }')
+        # the validator's name servers are a set of their own, so that they can be fewer than the link's
+        any_local = 'set dc_resolvers4 { type ipv4_addr; flags interval; elements = { 127.0.0.0/8 } }'
+        self.assertIn(any_local, rules)
+        rules = rules.replace(any_local, any_local.replace('127.0.0.0/8', '127.0.0.3'))
         with tempfile.NamedTemporaryFile('w', suffix='.nft') as f:
             f.write(rules)
             f.flush()
@@ -75,8 +79,9 @@ class Units(unittest.TestCase):
             self.skipTest(done.stderr.strip())
         self.assertEqual(done.returncode, 0, done.stderr)
         # the link: the relay's port elsewhere, no domain controller; the validator: domain controllers; the ledger: nobody
-        self.assertEqual(done.stdout.split('\n')[:3], ['daemon 443:yes 636:no 636@dc:no 80:no', 'bin 443:no 636:no 636@dc:yes 80:no',
-                                                       'nobody 443:no 636:no 636@dc:no 80:no'])
+        self.assertEqual(done.stdout.split('\n')[:3], [
+            'daemon 443:yes 636:no 636@dc:no 80:no 53:yes 53@own:yes', 'bin 443:no 636:no 636@dc:yes 80:no 53:no 53@own:yes',
+            'nobody 443:no 636:no 636@dc:no 80:no 53:no 53@own:no'])
 
 
 if __name__ == '__main__':

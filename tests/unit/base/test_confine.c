@@ -120,6 +120,25 @@ static int inet_socket(void) { return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC
 static int unix_socket(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); }
 static int raw_socket(void) { return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP); }
 static int netlink_socket(void) { return socket(AF_NETLINK, SOCK_RAW, 0); }
+static int pair_of(int type)
+{
+        int pair[2];
+        return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair);
+}
+static int stream_pair(void) { return pair_of(SOCK_STREAM); }
+static int datagram_pair(void) { return pair_of(SOCK_DGRAM); }
+static int packet_pair(void) { return pair_of(SOCK_SEQPACKET); }
+/* Turns one end of a pair of datagram sockets to a socket outside. */
+static int reach_outside(void)
+{
+        const struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "\0postern-confine-outside"};
+        int pair[2];
+
+        if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) < 0)
+                return -1;
+        return (int)sendto(pair[0], "x", 1, 0, (const struct sockaddr *)&to,
+                           offsetof(struct sockaddr_un, sun_path) + sizeof("\0postern-confine-outside") - 1);
+}
 static int connect_out(void)
 {
         struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -185,6 +204,10 @@ static void a_table(void **state)
                 {"connect", connect_out, ALLOWED, ALLOWED, DENIED, ALLOWED},
                 {"listen", listen_here, DENIED, DENIED, DENIED, DENIED},
                 {"make a local socket", unix_socket, DENIED, DENIED, DENIED, ALLOWED},
+                {"make a pair of stream sockets", stream_pair, ALLOWED, ALLOWED, ALLOWED, ALLOWED},
+                {"make a pair of datagram sockets", datagram_pair, DENIED, DENIED, DENIED, ALLOWED},
+                {"make a pair of packet sockets", packet_pair, DENIED, DENIED, DENIED, ALLOWED},
+                {"reach a datagram socket outside", reach_outside, DENIED, DENIED, DENIED, ANY},
                 {"make a raw socket", raw_socket, DENIED, DENIED, DENIED, geteuid() ? DENIED : ALLOWED},
                 {"make a netlink socket", netlink_socket, DENIED, DENIED, DENIED, ALLOWED},
                 {"set a limit", raise_limit, DENIED, DENIED, DENIED, ALLOWED},
