@@ -8,7 +8,7 @@ case "${1:-}" in
   cat <<'HELP'
 usage: tests/run.sh [SUITE|TEST]...
 
-Installs what is missing (Debian 12; root or sudo), builds Postern twice and runs
+Installs what is missing (Debian 12 or 13; root or sudo), builds Postern twice and runs
 its tests, all of them or only the named suites (unit, integration, e2e, interop,
 fuzz, style, vectors, valgrind) and tests. The last line counts them: `N passed, N failed`.
 Exits 0 only when some ran and none failed.
@@ -51,7 +51,7 @@ step() {
 build() {
   folder=$1
   shift
-  [ -f "$folder/build.ninja" ] || step "Setting up $folder ..." meson setup "$folder" "$@"
+  [ -f "$folder/build.ninja" ] || step "Setting up $folder ..." meson setup "$folder" -Dwerror=true "$@"
   step "Building in $folder ..." ninja -C "$folder" --quiet
   rm -f "$folder"/meson-logs/testlog*.json
 }

@@ -21,7 +21,7 @@ HELP
 }
 
 setup() {
-  [ -f "$build/build.ninja" ] || CC="${CC:-clang}" meson setup "$build" "$root" -Dfuzz=true \
+  [ -f "$build/build.ninja" ] || CC="${CC:-clang}" meson setup "$build" "$root" -Dfuzz=true -Dwerror=true \
     -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
 }
 
