@@ -266,18 +266,17 @@ static bool ended(struct dns_query *q)
         return false;
 }
 
-static void on_srv(void *arg, int status, int timeouts, unsigned char *bytes, int len)
+/* bytes: the whole message, where there is one. */
+static void take_srv(struct dns_query *q, int status, const unsigned char *bytes, size_t len)
 {
-        struct dns_query *q = arg;
         struct dns *dns = q->dns;
 
-        (void)timeouts;
         if (!ended(q))
                 return;
         q->why = status == ARES_SUCCESS ? "malformed answer" : ares_strerror(status);
         if (status == ARES_SUCCESS && len > 0)
                 q->srv = calloc(1, sizeof *q->srv);
-        if (q->srv && dns_srv_parse(q->srv->records, &q->srv->n, &q->srv->ttl, bytes, (size_t)len) < 0) {
+        if (q->srv && dns_srv_parse(q->srv->records, &q->srv->n, &q->srv->ttl, bytes, len) < 0) {
                 free(q->srv);
                 q->srv = NULL;
         }
@@ -285,6 +284,37 @@ static void on_srv(void *arg, int status, int timeouts, unsigned char *bytes, in
         TAILQ_INSERT_TAIL(&dns->done, q, link);
         loop_timer_in(dns->deliver, 0);
 }
+
+#ifdef HAVE_ARES_QUERY_DNSREC
+/* As bytes again, so that one reader serves every c-ares. */
+static void on_srv(void *arg, ares_status_t status, size_t timeouts, const ares_dns_record_t *record)
+{
+        unsigned char *bytes = NULL;
+        size_t len = 0;
+
+        (void)timeouts;
+        if (status == ARES_SUCCESS && record && ares_dns_write(record, &bytes, &len) != ARES_SUCCESS)
+                len = 0;
+        take_srv(arg, (int)status, bytes, len);
+        ares_free_string(bytes);
+}
+
+static void ask_srv(struct dns_query *q)
+{
+        (void)ares_query_dnsrec(q->dns->channel, q->host, ARES_CLASS_IN, ARES_REC_TYPE_SRV, on_srv, q, NULL);
+}
+#else
+static void on_srv(void *arg, int status, int timeouts, unsigned char *bytes, int len)
+{
+        (void)timeouts;
+        take_srv(arg, status, bytes, len > 0 ? (size_t)len : 0);
+}
+
+static void ask_srv(struct dns_query *q)
+{
+        ares_query(q->dns->channel, q->host, ns_c_in, ns_t_srv, on_srv, q);
+}
+#endif
 
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
@@ -565,7 +595,7 @@ int dns_srv_start(struct dns_query **ret_query, struct dns *dns, const char *nam
         q->srv_fn = fn;
         q->arg = arg;
         TAILQ_INSERT_TAIL(&dns->running, q, link);
-        ares_query(dns->channel, name, ns_c_in, ns_t_srv, on_srv, q);
+        ask_srv(q);
         timeout_update(dns);
         *ret_query = q;
         return 0;

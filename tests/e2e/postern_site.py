@@ -202,11 +202,12 @@ class Site:
             return os.path.join(self.dir, name)
         self.ca = path('relay-ca.pem')
         self.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-                  '-subj', '/CN=Demo CA', '-addext', 'basicConstraints=critical,CA:TRUE', '-keyout', path('relay-ca.key'), '-out', self.ca])
+                  '-subj', '/CN=Demo CA', '-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-keyout', path('relay-ca.key'), '-out', self.ca])
         self.run(['openssl', 'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=relay',
                   '-keyout', path('relay.key'), '-out', path('relay.csr')])
         with open(path('relay.ext'), 'w', encoding='ascii') as f:
-            f.write('subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:relay.test\nextendedKeyUsage=serverAuth\n')
+            f.write('subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:relay.test\nextendedKeyUsage=serverAuth\n'
+                    'keyUsage=critical,digitalSignature\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n')
         self.run(['openssl', 'x509', '-req', '-in', path('relay.csr'), '-CA', self.ca, '-CAkey', path('relay-ca.key'),
                   '-CAcreateserial', '-days', '2', '-extfile', path('relay.ext'), '-out', path('relay.pem')])
 
@@ -307,6 +308,7 @@ class Site:
     def request(self, path, data=None, method='GET', headers=None, secret=None):
         """One HTTPS request to the relay: (status, headers, body bytes)."""
         context = ssl.create_default_context(cafile=self.ca)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
         all_headers = {'Authorization': f'Bearer {secret or self.service_secret}', **(headers or {})}
         request = urllib.request.Request(self.url + path, data=data, headers=all_headers, method=method)
         try:

@@ -47,7 +47,8 @@ def make_server(folder, name):
         out.write('subjectAltName=' + ','.join('DNS:' + n for n in names) + '\n'
                   'extendedKeyUsage=' + ','.join(['serverAuth', 'clientAuth', *usages]) + '\n'
                   'keyUsage=critical,digitalSignature\n'
-                  'basicConstraints=critical,CA:FALSE\n')
+                  'basicConstraints=critical,CA:FALSE\n'
+                  'subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n')
     openssl('req', *new_key_args(base + '.key'), '-out', base + '.csr', '-subj', f'/CN={names[0]}')
     openssl('x509', '-req', '-in', base + '.csr', '-CA', issuer + '.pem', '-CAkey', issuer + '.key', '-out',
             base + '.pem', '-days', DAYS, '-extfile', base + '.ext')

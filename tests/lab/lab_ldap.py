@@ -61,6 +61,7 @@ class Ldaps:
 
     def __init__(self, address, port, host, ca_file, timeout=10.0):
         context = ssl.create_default_context(cafile=ca_file)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
         raw = socket.create_connection((address, port), timeout=timeout)
         try:
             self.socket = context.wrap_socket(raw, server_hostname=host)

@@ -55,6 +55,7 @@ X509 *authority_issue(const struct authority *ca, EVP_PKEY *key, const char *cn,
         X509_gmtime_adj(X509_getm_notAfter(cert), (long)days * 86400);
         X509_set_pubkey(cert, key);
         add_extension(cert, NID_basic_constraints, ca->cert ? "critical,CA:FALSE" : "critical,CA:TRUE");
+        add_extension(cert, NID_key_usage, ca->cert ? "critical,digitalSignature" : "critical,keyCertSign,cRLSign");
         if (san)
                 add_extension(cert, NID_subject_alt_name, san);
         must(X509_sign(cert, key_evp(ca->key), EVP_sha256()) > 0, "cannot sign");

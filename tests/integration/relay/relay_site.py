@@ -82,7 +82,7 @@ class Relay:
 
     def tls(self, name, subject='/CN=relay'):
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj',
-                        subject, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', self.path(name + '.key'), '-out',
+                        subject, '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'keyUsage=critical,digitalSignature,keyCertSign', '-keyout', self.path(name + '.key'), '-out',
                         self.path(name + '.pem')], check=True, stderr=subprocess.DEVNULL)
 
     def cli(self, *words, check=True):

@@ -146,7 +146,7 @@ class Enrolment(RelayTest):
         text = subprocess.run(['openssl', 'x509', '-in', c.cert, '-noout', '-text'], check=True, stdout=subprocess.PIPE, text=True).stdout
         self.assertIn(f'URI:urn:postern:{relay.tenant}:{c.id}', text)
         self.assertIn('TLS Web Client Authentication', text)
-        self.assertIn(f'CN = {c.id}', text)
+        self.assertRegex(text, f'CN ?= ?{c.id}')                             # OpenSSL 3.5 writes no blanks
         late = relay.cli('token', relay.tenant, 'dc9', '--expires', '1s').strip()
         time.sleep(2.1)                                                       # the one thing to wait for is the token's end
         self.assertEqual(Connector(relay, 'dc9', enrol=False).enrol(late)[0], 401)

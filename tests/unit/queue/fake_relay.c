@@ -81,6 +81,7 @@ static X509 *make_cert(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *
                 add_extension(cert, NID_subject_alt_name, "IP:127.0.0.1");
         else
                 add_extension(cert, NID_basic_constraints, "critical,CA:TRUE");
+        add_extension(cert, NID_key_usage, issuer ? "critical,digitalSignature" : "critical,keyCertSign,cRLSign");
         assert_true(X509_sign(cert, issuer_key, EVP_sha256()) > 0);
         return cert;
 }

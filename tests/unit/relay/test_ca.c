@@ -90,6 +90,26 @@ static X509 *issue(const struct key *key, uint64_t days)
         return cert;
 }
 
+/* Both certificates by the letter of RFC 5280, as Python 3.13 reads them. */
+static void test_strict(void **state)
+{
+        struct key *key = new_key();
+        X509 *cert = issue(key, 1);
+        X509_STORE *store = X509_STORE_new();
+        X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+
+        (void)state;
+        assert_int_equal(X509_STORE_add_cert(store, ca_cert(ca)), 1);
+        assert_int_equal(X509_STORE_set_flags(store, X509_V_FLAG_X509_STRICT), 1);
+        assert_int_equal(X509_STORE_CTX_init(ctx, store, cert, NULL), 1);
+        if (X509_verify_cert(ctx) != 1)
+                fail_msg("%s", X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+        X509_STORE_CTX_free(ctx);
+        X509_STORE_free(store);
+        X509_free(cert);
+        key_free(key);
+}
+
 static void test_issued(void **state)
 {
         struct key *key = new_key();
@@ -249,7 +269,7 @@ static void test_files(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {TEST(test_issued),      TEST(test_pkcs7),    TEST(test_refusals),
+        const struct CMUnitTest tests[] = {TEST(test_strict),      TEST(test_issued),      TEST(test_pkcs7),    TEST(test_refusals),
                                            TEST(test_white_space), TEST(test_same_key), TEST(test_files)};
 
         return cmocka_run_group_tests_name("relay/ca", tests, NULL, NULL);
