@@ -1,8 +1,9 @@
 /*
- * Reading a roster: the signed list of a tenant's connectors and services.
+ * Reading a roster: the signed list of a tenant's domains, connectors and services.
  *
  * Invariant: a struct roster from roster_verify carries the signature of the pinned tenant key over every
- * byte of it, and no id, name or key stands twice in it, in either list. Nothing of the payload but its key
+ * byte of it, and no id, name or key stands twice in it, in either list; a connector's domains are the
+ * roster's. Nothing of the payload but its key
  * is looked at before the signature was checked. Editing and signing are roster-edit.c's; who may act is the
  * callers'.
  */
@@ -38,10 +39,19 @@ bool roster_name_valid(const char *name)
         return true;
 }
 
+bool roster_role_valid(const char *role)
+{
+        const size_t n = strlen(role);
+
+        return n >= 1 && n <= ROSTER_ROLE_MAX && strspn(role, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
 void roster_member_clear(struct roster_member *member)
 {
         free(member->id);
         free(member->name);
+        free(member->role);
+        roster_names_free(member->domains, member->n_domains);
         key_free(member->key);
         *member = (struct roster_member){0};
 }
@@ -54,6 +64,9 @@ struct roster *roster_free(struct roster *roster)
                 roster_member_clear(&roster->connectors[i]);
         for (size_t i = 0; i < roster->n_services; i++)
                 roster_member_clear(&roster->services[i]);
+        for (size_t i = 0; i < roster->n_domains; i++)
+                roster_domain_clear(&roster->domains[i]);
+        free(roster->domains);
         free(roster->connectors);
         free(roster->services);
         free(roster->removed);
@@ -99,10 +112,40 @@ static int once(json_t *seen, char kind, const char *text, const char *what, str
                        : 0;
 }
 
-static int parse_member(struct roster_member *member, const json_t *object, json_t *seen, const char *what,
-                        struct error *err)
+/* What a list's members have beside id, kid, jwk and name; NULL: nothing, as in form 1. */
+static const char *further_member(const struct roster *roster, bool service)
 {
-        static const char *const members[] = {"id", "kid", "jwk", "name", NULL};
+        return roster->form == 1 ? NULL : service ? "role" : "domains";
+}
+
+static int parse_role(struct roster_member *member, const json_t *object, const char *what, struct error *err)
+{
+        const char *role;
+        int r = jose_json_str(object, what, "role", 1, ROSTER_ROLE_MAX, &role, err);
+
+        if (r < 0)
+                return r;
+        if (!roster_role_valid(role))
+                return error_fail(err, -EBADMSG, "%s: member \"role\" is not of a-z, 0-9 and -", what);
+        return text_set(&member->role, role) < 0 ? error_fail(err, -ENOMEM, "%s: out of memory", what) : 0;
+}
+
+/* Domains of a connector, role of a service. */
+static int parse_further(const struct roster *roster, bool service, struct roster_member *member,
+                         const json_t *object, const char *what, struct error *err)
+{
+        if (roster->form == 1)
+                return service && text_set(&member->role, ROSTER_SIGN_IN) < 0
+                               ? error_fail(err, -ENOMEM, "%s: out of memory", what)
+                               : 0;
+        return service ? parse_role(member, object, what, err)
+                       : roster_member_domains_parse(member, roster, object, what, err);
+}
+
+static int parse_member(struct roster_member *member, const char *further, const json_t *object, json_t *seen,
+                        const char *what, struct error *err)
+{
+        const char *const members[] = {"id", "kid", "jwk", "name", further, NULL};
         const char *id, *name;
         int r;
 
@@ -138,9 +181,12 @@ static int list_of(const json_t *payload, const char *name, const json_t **ret_l
         return 0;
 }
 
-static int parse_members(const json_t *payload, const char *name, json_t *seen,
-                         struct roster_member **ret_members, size_t *ret_n, struct error *err)
+static int parse_members(struct roster *roster, bool service, const json_t *payload, json_t *seen,
+                         struct error *err)
 {
+        struct roster_member **ret_members = service ? &roster->services : &roster->connectors;
+        size_t *ret_n = service ? &roster->n_services : &roster->n_connectors;
+        const char *name = service ? "services" : "connectors", *further = further_member(roster, service);
         const json_t *list = NULL;
         int r = list_of(payload, name, &list, err);
 
@@ -155,7 +201,9 @@ static int parse_members(const json_t *payload, const char *name, json_t *seen,
                 char what[64];
 
                 snprintf(what, sizeof(what), WHAT " %s[%zu]", name, i);
-                if ((r = parse_member(&(*ret_members)[i], json_array_get(list, i), seen, what, err)) < 0)
+                if ((r = parse_member(&(*ret_members)[i], further, json_array_get(list, i), seen, what, err)) < 0 ||
+                    (r = parse_further(roster, service, &(*ret_members)[i], json_array_get(list, i), what,
+                                       err)) < 0)
                         return r;
         }
         return 0;
@@ -195,9 +243,9 @@ static int parse_lists(struct roster *roster, const json_t *payload, struct erro
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
         /* The tenant key is nobody's identity. */
         if ((r = once(seen, 'k', key_kid(roster->tenant_key), WHAT, err)) < 0 ||
-            (r = parse_members(payload, "connectors", seen, &roster->connectors, &roster->n_connectors,
-                               err)) < 0 ||
-            (r = parse_members(payload, "services", seen, &roster->services, &roster->n_services, err)) < 0)
+            (roster->form > 1 && (r = roster_domains_parse(roster, payload, err)) < 0) ||
+            (r = parse_members(roster, false, payload, seen, err)) < 0 ||
+            (r = parse_members(roster, true, payload, seen, err)) < 0)
                 return r;
         return parse_removed(roster, payload, seen, err);
 }
@@ -209,19 +257,42 @@ struct expected {
         uint64_t min_seq;
 };
 
-/* Version, tenant, times and sequence number, in this order. */
+/* The form, and that each member of it is there and no other. */
+static int parse_form(struct roster *roster, const json_t *payload, struct error *err)
+{
+        static const char *const first[] = {"v",   "tenant",     "key",      "seq",     "iat",
+                                            "exp", "connectors", "services", "removed", NULL};
+        static const char *const members[] = {"v",   "tenant",     "key",      "seq",     "iat", "domains",
+                                              "exp", "connectors", "services", "removed", NULL};
+        static const char *const optional[] = {"kind", NULL};
+        int64_t form;
+        int r = jose_json_int(payload, WHAT, "v", 1, JOSE_INT_MAX, &form, err);
+
+        if (r < 0)
+                return r;
+        if (form > ROSTER_FORM)
+                return error_fail(err, -EBADMSG, WHAT ": is of form %lld, and this version reads up to %d: upgrade it",
+                                  (long long)form, ROSTER_FORM);
+        roster->form = (unsigned)form;
+        r = form == 1 ? jose_json_members(payload, WHAT, first, NULL, err)
+                      : jose_json_members(payload, WHAT, members, optional, err);
+        if (r == 0 && json_object_get(payload, "kind")) {
+                r = jose_json_is(payload, WHAT, "kind", "sandbox", err);
+                roster->sandbox = true;
+        }
+        return r;
+}
+
+/* Form, tenant, times and sequence number, in this order. */
 static int parse_claims(struct roster *roster, const json_t *payload, const struct expected *expected,
                         struct error *err)
 {
-        static const char *const members[] = {"v",   "tenant",     "key",      "seq",     "iat",
-                                              "exp", "connectors", "services", "removed", NULL};
         struct claim_times times = {.life_max = ROSTER_LIFE_MAX, .skew = ROSTER_SKEW};
-        int64_t version, seq;
         const char *tenant;
+        int64_t seq;
         int r;
 
-        if ((r = jose_json_int(payload, WHAT, "v", 1, 1, &version, err)) < 0 ||
-            (r = jose_json_members(payload, WHAT, members, NULL, err)) < 0 ||
+        if ((r = parse_form(roster, payload, err)) < 0 ||
             (r = jose_json_str(payload, WHAT, "tenant", 1, TENANT_MAX, &tenant, err)) < 0 ||
             (r = jose_json_int(payload, WHAT, "seq", 0, JOSE_INT_MAX, &seq, err)) < 0 ||
             (r = claims_times(payload, WHAT, &times, err)) < 0)
@@ -302,4 +373,11 @@ const struct roster_member *roster_connector(const struct roster *roster, const 
 const struct roster_member *roster_service(const struct roster *roster, const char *kid)
 {
         return find_kid(roster->services, roster->n_services, kid);
+}
+
+const struct roster_member *roster_sign_in_service(const struct roster *roster, const char *kid)
+{
+        const struct roster_member *service = roster_service(roster, kid);
+
+        return service && strcmp(service->role, ROSTER_SIGN_IN) == 0 ? service : NULL;
 }

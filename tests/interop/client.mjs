@@ -71,8 +71,32 @@ function current(claims, now) {
   if (claims.iat > now + SKEW || now > claims.exp + SKEW) throw new Refused('time', 'not current');
 }
 
-async function rosterMember(entry, seen) {
-  members(entry, ['id', 'kid', 'jwk', 'name']);
+const WORD = /^[^\u0000-\u0020\u007f"/\\:*?<>|@,]+$/;
+const DNS = /^(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))+$/;
+const NUMBER = '(0|[1-9][0-9]{0,9})';
+const SID = new RegExp(`^S-1-5-21-${NUMBER}-${NUMBER}-${NUMBER}$`);
+const lower = (text) => text.replace(/[A-Z]/g, (c) => c.toLowerCase());
+
+// One of the roster's domains. seen: what leads to a domain already.
+function rosterDomain(entry, seen) {
+  members(entry, ['name', 'suffixes', 'netbios'], ['sid', 'default']);
+  string(entry.name, 1, 253, DNS);
+  for (const suffix of array(entry.suffixes, 0, 64)) if (lower(string(suffix, 1, 255, WORD)) !== suffix) throw malformed('a suffix in capitals');
+  for (const netbios of array(entry.netbios, 0, 64)) string(netbios, 1, 255, WORD);
+  if (entry.sid !== undefined && string(entry.sid, 1, 47, SID).split('-').some((n) => Number(n) > 0xffffffff)) throw malformed('a SID that is none');
+  if (entry.default !== undefined && entry.default !== true) throw malformed('default is true or absent');
+  const marks = [entry.name, ...entry.suffixes].map((name) => `upn ${name}`).concat(entry.netbios.map((name) => `netbios ${lower(name)}`));
+  if (entry.sid) marks.push(`sid ${entry.sid}`);
+  if (entry.default) marks.push('default');
+  for (const mark of marks) {
+    if (seen.has(mark)) throw malformed(`two domains of one ${mark}`);
+    seen.add(mark);
+  }
+  return { name: entry.name, suffixes: entry.suffixes, netbios: entry.netbios.map(lower), sid: entry.sid ?? '', default: entry.default === true };
+}
+
+async function rosterMember(entry, seen, further) {
+  members(entry, ['id', 'kid', 'jwk', 'name', further]);
   id(entry.id);
   string(entry.name, 1, 64, /^[^\u0000-\u001f\u007f]+$/);
   const key = await publicKey(entry.jwk);
@@ -84,6 +108,19 @@ async function rosterMember(entry, seen) {
   return { id: entry.id, name: entry.name, kid: entry.kid, key };
 }
 
+async function rosterConnector(entry, seen, domains) {
+  const connector = await rosterMember(entry, seen, 'domains');
+  for (const name of array(entry.domains, 0, 64)) if (!domains.some((d) => d.name === name)) throw malformed('a domain that is not in the roster');
+  if (new Set(entry.domains).size !== entry.domains.length) throw malformed('a domain twice');
+  return { ...connector, domains: entry.domains };
+}
+
+async function rosterService(entry, seen) {
+  const service = await rosterMember(entry, seen, 'role');
+  string(entry.role, 1, 31, /^[a-z0-9-]+$/);
+  return { ...service, role: entry.role };
+}
+
 // Section 5, in its order. Refused.what: malformed, key, tenant, time, seq.
 export async function verifyRoster(text, { pin, tenant, now, minSeq }) {
   const jws = parseJws(text, 'postern-roster+jwt');
@@ -91,8 +128,9 @@ export async function verifyRoster(text, { pin, tenant, now, minSeq }) {
   const key = await publicKey(p.key);
   if (key.pin !== pin) throw new Refused('key', 'roster: not the pinned tenant key');
   await verifyJws(jws, key);
-  if (p.v !== 1) throw malformed('roster: other version');
-  members(p, ['v', 'tenant', 'key', 'seq', 'iat', 'exp', 'connectors', 'services', 'removed']);
+  if (p.v !== 2) throw malformed('roster: other version');
+  members(p, ['v', 'tenant', 'key', 'seq', 'iat', 'exp', 'domains', 'connectors', 'services', 'removed'], ['kind']);
+  if (p.kind !== undefined && p.kind !== 'sandbox') throw malformed('roster: a kind that is none');
   tenantName(p.tenant);
   integer(p.seq);
   times(p, 30 * 86400);
@@ -100,10 +138,10 @@ export async function verifyRoster(text, { pin, tenant, now, minSeq }) {
   current(p, now);
   if (p.seq < minSeq) throw new Refused('seq', 'roster: older than one seen before');
   const seen = new Set([`key ${key.kid}`]);
-  const roster = { tenant, seq: p.seq, exp: p.exp, connectors: [], services: [] };
-  for (const list of ['connectors', 'services']) {
-    for (const entry of array(p[list], 0, 512)) roster[list].push(await rosterMember(entry, seen));
-  }
+  const roster = { tenant, seq: p.seq, exp: p.exp, domains: [], connectors: [], services: [] };
+  for (const entry of array(p.domains, 0, 64)) roster.domains.push(rosterDomain(entry, seen));
+  for (const entry of array(p.connectors, 0, 512)) roster.connectors.push(await rosterConnector(entry, seen, roster.domains));
+  for (const entry of array(p.services, 0, 512)) roster.services.push(await rosterService(entry, seen));
   for (const removed of array(p.removed, 0, 512)) {
     if (seen.has(`key ${kid(removed)}`)) throw malformed('roster: a removed key');
     seen.add(`key ${removed}`);

@@ -19,6 +19,9 @@
 
 #define UNLISTED "A header holds the listed members and no other."
 #define ONE_SUITE "There is one algorithm suite; nothing else is accepted."
+#define DOMAIN_NAME "A domain's name is a DNS name with a dot, in small letters."
+#define DOMAIN_SID "A domain's SID is S-1-5-21- and three numbers."
+#define ONE_DOMAIN "No name, suffix, NetBIOS name or SID belongs to two domains."
 #define LISTED "Claims hold the listed members and no other."
 
 static char *without_signature(const char *jws)
@@ -76,8 +79,9 @@ const struct negative negative_rosters[] = {
          .rule = "seq is not below the highest seen."},
         CLAIM("over_30_days", "\"exp\":1769814000", "\"exp\":1769814001", "malformed",
               "A roster lives at most 30 days."),
-        CLAIM("version_2", "{\"v\":1,", "{\"v\":2,", "malformed", "v is 1."),
-        CLAIM("unknown_member", "{\"v\":1,", "{\"v\":1,\"note\":\"\",", "malformed", LISTED),
+        CLAIM("version_3", "{\"v\":2,", "{\"v\":3,", "malformed", "v is 2."),
+        CLAIM("version_1_with_domains", "{\"v\":2,", "{\"v\":1,", "malformed", "v is 2."),
+        CLAIM("unknown_member", "{\"v\":2,", "{\"v\":2,\"note\":\"\",", "malformed", LISTED),
         CLAIM("member_kid", "\"kid\":\"@kid:berlin-1@\"", "\"kid\":\"@kid:stranger@\"", "malformed",
               "A kid is the thumbprint of its jwk."),
         CLAIM("member_private_key", "\"jwk\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:portal@\"",
@@ -87,6 +91,39 @@ const struct negative negative_rosters[] = {
               "malformed", "No id, name or key stands in a roster twice; a removed key in no list."),
         CLAIM("point_not_on_curve", "\"y\":\"@y:portal@\"", "\"y\":\"@x:portal@\"", "malformed",
               "A point is on P-256."),
+        CLAIM("no_domains", "\"domains\":[{\"name\":\"corp.example\"", "\"domainz\":[{\"name\":\"corp.example\"",
+              "malformed", LISTED),
+        CLAIM("unknown_kind", "{\"v\":2,", "{\"v\":2,\"kind\":\"test\",", "malformed", "kind is sandbox or absent."),
+        CLAIM("domain_without_dot", "{\"name\":\"partner.example\"", "{\"name\":\"partner\"", "malformed", DOMAIN_NAME),
+        CLAIM("domain_in_capitals", "{\"name\":\"partner.example\"", "{\"name\":\"Partner.example\"", "malformed",
+              DOMAIN_NAME),
+        CLAIM("domain_twice", "{\"name\":\"partner.example\"", "{\"name\":\"corp.example\"", "malformed", ONE_DOMAIN),
+        CLAIM("suffix_of_two_domains", "\"suffixes\":[],", "\"suffixes\":[\"corp.com\"],", "malformed", ONE_DOMAIN),
+        CLAIM("suffix_is_another_domain", "\"suffixes\":[],", "\"suffixes\":[\"corp.example\"],", "malformed",
+              ONE_DOMAIN),
+        CLAIM("suffix_in_capitals", "\"suffixes\":[],", "\"suffixes\":[\"Partner.com\"],", "malformed",
+              "Suffixes have no A to Z."),
+        CLAIM("suffix_with_at", "\"suffixes\":[],", "\"suffixes\":[\"a@partner.com\"],", "malformed",
+              "A name holds nothing that separates or quotes names."),
+        CLAIM("netbios_of_two_domains", "[\"PARTNER\"]", "[\"corp\"]", "malformed", ONE_DOMAIN),
+        CLAIM("sid_of_two_domains", "\"" PARTNER_SID "\"", "\"" CORP_SID "\"", "malformed", ONE_DOMAIN),
+        CLAIM("sid_of_an_account", "\"" PARTNER_SID "\"", "\"" PARTNER_SID "-500\"", "malformed", DOMAIN_SID),
+        CLAIM("sid_of_another_authority", "\"sid\":\"S-1-5-21-2052111302", "\"sid\":\"S-1-5-32-2052111302", "malformed",
+              DOMAIN_SID),
+        CLAIM("sid_with_leading_zero", "-725345543\"", "-0725345543\"", "malformed", DOMAIN_SID),
+        CLAIM("two_defaults", "[\"PARTNER\"]", "[\"PARTNER\"],\"default\":true", "malformed",
+              "One domain at most is the default."),
+        CLAIM("default_false", "\"default\":true", "\"default\":false", "malformed", "default is true or absent."),
+        CLAIM("domain_member", "[\"PARTNER\"]", "[\"PARTNER\"],\"realm\":\"X\"", "malformed", LISTED),
+        CLAIM("connector_without_domains", ",\"domains\":[\"corp.example\"]}", "}", "malformed", LISTED),
+        CLAIM("connector_of_an_unknown_domain", "\"domains\":[\"corp.example\"]}", "\"domains\":[\"else.example\"]}",
+              "malformed", "A connector's domains are the roster's, each once."),
+        CLAIM("connector_of_a_domain_twice", "\"domains\":[\"corp.example\"]}",
+              "\"domains\":[\"corp.example\",\"corp.example\"]}", "malformed",
+              "A connector's domains are the roster's, each once."),
+        CLAIM("service_without_role", ",\"role\":\"sign-in\"", "", "malformed", LISTED),
+        CLAIM("role_in_capitals", "\"role\":\"sign-in\"", "\"role\":\"Sign-In\"", "malformed",
+              "A role is 1 to 31 of a-z, 0-9 and -."),
         {.name = NULL},
 };
 

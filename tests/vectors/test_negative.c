@@ -112,7 +112,7 @@ static void check_roster(const json_t *c)
 static void test_rosters(void **state)
 {
         (void)state;
-        each("rosters", 15, check_roster);
+        each("rosters", 38, check_roster);
 }
 
 /* ---- statements ---- */

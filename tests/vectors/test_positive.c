@@ -108,10 +108,17 @@ static void test_roster(void **state)
 
         assert_int_equal(roster_new(&anew, "contoso", tenant), 0);
         assert_int_equal(roster_add(anew, false, "conn-berlin-0-0000000", "berlin-0", berlin_0, &err), 0);
+        for (size_t i = 0; i < roster->n_domains; i++)
+                assert_int_equal(roster_domain_put(anew, &roster->domains[i], &err), 0);
         assert_int_equal(roster_add(anew, false, roster->connectors[0].id, "berlin-1", berlin_1, &err), 0);
         assert_int_equal(roster_add(anew, false, roster->connectors[1].id, "berlin-2", berlin_2, &err), 0);
         assert_int_equal(roster_add(anew, true, roster->services[0].id, "portal", portal, &err), 0);
         assert_int_equal(roster_remove(anew, "berlin-0", &err), 0);
+        for (size_t i = 0; i < roster->n_connectors; i++)
+                assert_int_equal(roster_speak(anew, roster->connectors[i].id,
+                                              (const char *const *)roster->connectors[i].domains,
+                                              roster->connectors[i].n_domains, &err),
+                                 0);
         anew->seq = 6;
         assert_int_equal(roster_sign(anew, tenant, roster->iat, ROSTER_LIFE_MAX, &err), 0);
         assert_memory_equal(anew->text, roster->text, (size_t)(strrchr(roster->text, '.') - roster->text));

@@ -41,23 +41,28 @@ char *request_hash_of(const char *jws)
 
 /* ---- roster and statements ---- */
 
-static char *member(const char *id, const char *name)
+/* further: the members that its list has beside the common ones. */
+static char *member(const char *id, const char *name, const char *further)
 {
         const struct key *key = fixed_key(name);
 
-        return pool_text("{\"id\":\"%s\",\"kid\":\"%s\",\"jwk\":%s,\"name\":\"%s\"}", id, key_kid(key),
-                         jwk_text(key), name);
+        return pool_text("{\"id\":\"%s\",\"kid\":\"%s\",\"jwk\":%s,\"name\":\"%s\",%s}", id, key_kid(key),
+                         jwk_text(key), name, further);
 }
+
+#define CORP "{\"name\":\"corp.example\",\"suffixes\":[\"corp.com\"],\"netbios\":[\"CORP\"],\"sid\":\"" CORP_SID "\",\"default\":true}"
+#define PARTNER "{\"name\":\"partner.example\",\"suffixes\":[],\"netbios\":[\"PARTNER\"],\"sid\":\"" PARTNER_SID "\"}"
 
 static void make_roster(void)
 {
         w.roster_header = jws_header(JOSE_TYP_ROSTER, "tenant");
         w.roster_payload =
-                pool_text("{\"v\":1,\"tenant\":\"" TENANT "\",\"key\":%s,\"seq\":7,\"iat\":%d,\"exp\":%d,"
-                          "\"connectors\":[%s,%s],\"services\":[%s],\"removed\":[\"%s\"]}",
+                pool_text("{\"v\":2,\"tenant\":\"" TENANT "\",\"key\":%s,\"seq\":7,\"iat\":%d,\"exp\":%d,"
+                          "\"domains\":[" CORP "," PARTNER "],\"connectors\":[%s,%s],\"services\":[%s],\"removed\":[\"%s\"]}",
                           jwk_text(fixed_key("tenant")), WORLD_NOW - 3600, WORLD_NOW - 3600 + 30 * DAY,
-                          member(BERLIN_1, "berlin-1"), member(BERLIN_2, "berlin-2"),
-                          member(PORTAL, "portal"), key_kid(fixed_key("berlin-0")));
+                          member(BERLIN_1, "berlin-1", "\"domains\":[\"corp.example\"]"),
+                          member(BERLIN_2, "berlin-2", "\"domains\":[\"corp.example\",\"partner.example\"]"),
+                          member(PORTAL, "portal", "\"role\":\"sign-in\""), key_kid(fixed_key("berlin-0")));
         w.roster_jws = make_jws(fixed_key("tenant"), w.roster_header, w.roster_payload);
 }
 
@@ -208,7 +213,7 @@ static void make_verdicts(void)
         make_verdict(0, "accepted", "Kerberos, Active Directory: the account is its objectSid.",
                      "\"verdict\":\"accepted\",\"class\":\"none\",\"reason\":\"ok\",\"password_proved\":true,"
                      "\"may_have_counted\":\"0\","
-                     "\"user\":{\"id\":\"S-1-5-21-1004336348-1177238915-682003330-1104\",\"upn\":\"alice@"
+                     "\"user\":{\"id\":\"" CORP_SID "-1104\",\"upn\":\"alice@"
                      "corp.example\",\"sam\":\"alice\","
                      "\"domain\":\"corp.example\"},\"dc\":\"dc1.corp.example\",\"method\":\"krb5\"");
         make_verdict(1, "accepted_generic", "An MIT realm: no SID, so the account is its principal.",

@@ -19,6 +19,8 @@
 #define SIGNING_EXP (WORLD_NOW + 6540)
 #define PORTAL "svc-portal-6WJ9BHCF"
 #define REQUEST_ID "req-4HX9V2KQ7M3P8T5W"
+#define CORP_SID "S-1-5-21-1004336348-1177238915-682003330"
+#define PARTNER_SID "S-1-5-21-2052111302-1214440339-725345543"
 #define MIN_SEQ 6 /* the highest roster seq seen before */
 #define USERNAME "alice@corp.example"
 #define PASSWORD "correct horse battery staple"

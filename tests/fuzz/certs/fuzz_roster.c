@@ -29,10 +29,23 @@ static void check(struct roster *roster)
 
                 must(roster_connector(roster, kid) == &roster->connectors[i]);
                 must(!roster_service(roster, kid));
+                for (size_t k = 0; k < roster->connectors[i].n_domains; k++)
+                        must(roster_domain(roster, roster->connectors[i].domains[k]) != NULL);
+        }
+        for (size_t i = 0; i < roster->n_domains; i++) {
+                const struct roster_domain *d = &roster->domains[i];
+
+                must(roster_domain_of_suffix(roster, d->name) == d);
+                for (size_t k = 0; k < d->n_suffixes; k++)
+                        must(roster_domain_of_suffix(roster, d->suffixes[k]) == d);
+                for (size_t k = 0; k < d->n_netbios; k++)
+                        must(roster_domain_of_netbios(roster, d->netbios[k]) == d);
+                must(!d->sid[0] || domain_sid_valid(d->sid));
         }
         if (roster->seq < JOSE_INT_MAX && roster_sign(roster, fixed_key(), NOW, 60, NULL) == 0) {
                 must(verify(&again, roster->text, strlen(roster->text)) == 0);
                 must(again->n_connectors == roster->n_connectors && again->n_services == roster->n_services);
+                must(again->n_domains == roster->n_domains && again->form == ROSTER_FORM);
                 must(again->n_removed == roster->n_removed && again->seq == roster->seq);
                 roster_free(again);
         }

@@ -1,7 +1,7 @@
 /*
  * Makes the signed and sealed things that a test of the relay needs, so that the test itself can be plain
  * Python: forge key FILE                                         -> {"kid","pin","jwk"} forge roster KEY
- * TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS forge statement KEY TENANT ID BOOT SEQ
+ * TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS, in which all connectors speak for corp.example forge statement KEY TENANT ID BOOT SEQ
  * ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE                          -> compact JWS made
  * AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge csr KEY
  * TENANT ID                                -> base64 PKCS#10 forge open JWEFILE KEY...
@@ -65,6 +65,17 @@ static void add_many(struct roster *roster, long n)
         }
 }
 
+static void add_domain(struct roster *roster)
+{
+        static char name[] = "corp.example";
+        static const char *const names[] = {"corp.example"};
+        const struct roster_domain corp = {.name = name, .is_default = true};
+
+        check(roster_domain_put(roster, &corp, &err));
+        for (size_t i = 0; i < roster->n_connectors; i++)
+                check(roster_speak(roster, roster->connectors[i].id, names, 1, &err));
+}
+
 static void make_roster(int n, char **a)
 {
         struct key *tenant_key = load(a[0]);
@@ -83,6 +94,7 @@ static void make_roster(int n, char **a)
                 check(roster_add(roster, *role == 's', id, name, key, &err));
                 key_free(key);
         }
+        add_domain(roster);
         check(roster_sign(roster, tenant_key, time(NULL), strtoll(a[3], NULL, 10), &err));
         puts(roster->text);
         roster_free(roster);

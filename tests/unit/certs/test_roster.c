@@ -21,6 +21,27 @@ struct world {
         struct roster *roster; /* seq 1, signed at NOW for 1 day */
 };
 
+#define DOMAIN_SID "S-1-5-21-1004336348-1177238915-682003330"
+
+static char corp_example[] = "corp.example", corp_com[] = "corp.com", corp_upper[] = "CORP",
+            partner_example[] = "partner.example", partner_com[] = "partner.com", partner_upper[] = "PARTNER",
+            dotless[] = "partner", mixed[] = "Partner.Example";
+static char *corp_suffixes[] = {corp_com}, *corp_netbios[] = {corp_upper};
+static char *partner_suffixes[] = {partner_com}, *partner_netbios[] = {partner_upper};
+static const struct roster_domain corp = {.name = corp_example,
+                                          .n_suffixes = 1,
+                                          .suffixes = corp_suffixes,
+                                          .n_netbios = 1,
+                                          .netbios = corp_netbios,
+                                          .sid = DOMAIN_SID,
+                                          .is_default = true};
+static const struct roster_domain partner = {.name = partner_example,
+                                             .n_suffixes = 1,
+                                             .suffixes = partner_suffixes,
+                                             .n_netbios = 1,
+                                             .netbios = partner_netbios};
+static const char *const corp_name[] = {"corp.example"};
+
 static int begin(void **state)
 {
         struct world *w = not_null(calloc(1, sizeof(*w)));
@@ -32,6 +53,9 @@ static int begin(void **state)
         w->other = fresh_key();
         assert_int_equal(roster_new(&w->roster, TENANT, w->tenant), 0);
         assert_int_equal(roster_add(w->roster, false, CONNECTOR_ID, "dc-east", w->connector, &err), 0);
+        assert_int_equal(roster_domain_put(w->roster, &corp, &err), 0);
+        assert_int_equal(roster_domain_put(w->roster, &partner, &err), 0);
+        assert_int_equal(roster_speak(w->roster, "dc-east", corp_name, 1, &err), 0);
         assert_int_equal(roster_add(w->roster, true, SERVICE_ID, "portal", w->service, &err), 0);
         assert_int_equal(roster_sign(w->roster, w->tenant, NOW, 86400, &err), 0);
         *state = w;
@@ -82,6 +106,14 @@ static void round_trip(void **state)
         assert_null(roster_connector(r, key_kid(w->service)));
         assert_null(roster_service(r, key_kid(w->connector)));
         assert_null(roster_service(r, key_kid(w->other)));
+        assert_int_equal(r->form, ROSTER_FORM);
+        assert_false(r->sandbox);
+        assert_int_equal(r->n_domains, 2);
+        assert_string_equal(roster_domain(r, "corp.example")->sid, DOMAIN_SID);
+        assert_string_equal(roster_domain(r, "partner.example")->sid, "");
+        assert_true(roster_speaks_for(roster_connector(r, key_kid(w->connector)), "corp.example"));
+        assert_false(roster_speaks_for(roster_connector(r, key_kid(w->connector)), "partner.example"));
+        assert_string_equal(roster_sign_in_service(r, key_kid(w->service))->role, ROSTER_SIGN_IN);
         roster_free(r);
 }
 
@@ -114,9 +146,11 @@ static void payload_refusals(void **state)
         static const struct {
                 const char *find, *with, *says;
         } cases[] = {
-                {"\"v\":1", "\"v\":2", "\"v\" is out of range"},
-                {"\"v\":1", "\"v\":1.0", "\"v\" is not an integer"},
-                {"\"v\":1,", "", "\"v\" is missing"},
+                {"\"v\":2", "\"v\":0", "\"v\" is out of range"},
+                {"\"v\":2", "\"v\":1", "\"domains\" is not expected"},
+                {"\"v\":2", "\"v\":3", "is of form 3, and this version reads up to 2"},
+                {"\"v\":2", "\"v\":2.0", "\"v\" is not an integer"},
+                {"\"v\":2,", "", "\"v\" is missing"},
                 {"{\"v\"", "{\"admin\":true,\"v\"", "\"admin\" is not expected"},
                 {"{\"v\"", "{\"seq\":9,\"v\"", "a member stands twice"},
                 {"\"tenant\":\"acme\"", "\"tenant\":\"Acme\"", "not a tenant's name"},
@@ -140,6 +174,7 @@ static void payload_refusals(void **state)
                 {"\"name\":\"dc-east\"", "\"name\":\"dc\\neast\"", "control characters"},
                 {"\"name\":\"dc-east\"", "\"name\":\"portal\"", "its name stands in the roster twice"},
                 {"\"name\":\"dc-east\"", "\"name\":\"dc-east\",\"role\":\"x\"", "\"role\" is not expected"},
+                {"\"name\":\"portal\"", "\"name\":\"portal\",\"domains\":[]", "\"domains\" is not expected"},
                 {"\"connectors\":[{\"id\":\"connector-0001-aaaa\",\"kid\":\"",
                  "\"connectors\":[{\"id\":\"connector-0001-aaaa\",\"kid\":\"x",
                  "\"kid\" is not the base64url form"},
@@ -148,6 +183,64 @@ static void payload_refusals(void **state)
                 {"\"removed\":[", "\"removed\":[7", "removed[0]: is not a kid"},
                 {"\"removed\":[]", "\"removed\":null", "\"removed\" is not an array"},
                 {"\"services\":[", "\"services\":null,\"servicez\":[", "\"servicez\" is not expected"},
+        };
+
+        for (size_t i = 0; i < N(cases); i++)
+                refuse_payload(*state, cases[i].find, cases[i].with, -EBADMSG, cases[i].says);
+}
+
+static void domain_refusals(void **state)
+{
+        static const struct {
+                const char *find, *with, *says;
+        } cases[] = {
+                {"\"domains\":[", "\"kind\":\"prod\",\"domains\":[", "\"kind\" is not"},
+                {"\"domains\":[", "\"kind\":true,\"domains\":[", "\"kind\" is not"},
+                {",\"domains\":[\"corp.example\"]", "", "\"domains\" is missing"},
+                {"\"domains\":[\"corp.example\"]", "\"domains\":\"corp.example\"", "\"domains\" is not an array"},
+                {"\"domains\":[\"corp.example\"]", "\"domains\":[7]", "domains[0] is not a name"},
+                {"\"domains\":[\"corp.example\"]", "\"domains\":[\"\"]", "domains[0] is not a name"},
+                {"\"domains\":[\"corp.example\"]", "\"domains\":[\"else.example\"]",
+                 "domain else.example is not in the roster"},
+                {"\"domains\":[\"corp.example\"]", "\"domains\":[\"CORP.example\"]",
+                 "domain CORP.example is not in the roster"},
+                {"\"domains\":[\"corp.example\"]", "\"domains\":[\"corp.example\",\"corp.example\"]",
+                 "stands there twice"},
+                {",\"role\":\"sign-in\"", "", "\"role\" is missing"},
+                {"\"role\":\"sign-in\"", "\"role\":\"Sign-In\"", "\"role\" is not of a-z"},
+                {"\"role\":\"sign-in\"", "\"role\":\"\"", "\"role\" has 0 bytes"},
+                {"\"domains\":[{", "\"domains\":[7,{", "domains[0]: is not a JSON object"},
+                {"\"name\":\"corp.example\",", "", "\"name\" is missing"},
+                {"\"suffixes\":[\"corp.com\"],", "", "\"suffixes\" is missing"},
+                {",\"netbios\":[\"CORP\"]", "", "\"netbios\" is missing"},
+                {"\"suffixes\":[\"corp.com\"]", "\"suffixes\":null", "\"suffixes\" is not an array"},
+                {"\"suffixes\":[\"corp.com\"]", "\"suffixes\":[null]", "suffixes[0] is not a name"},
+                {"\"netbios\":[\"CORP\"]", "\"netbios\":{}", "\"netbios\" is not an array"},
+                {"\"default\":true", "\"default\":false", "\"default\" is true or absent"},
+                {"\"default\":true", "\"default\":1", "\"default\" is true or absent"},
+                {"\"default\":true", "\"default\":true,\"x\":1", "\"x\" is not expected"},
+                {"[\"PARTNER\"]", "[\"PARTNER\"],\"default\":true", "bare names go to corp.example and to partner.example"},
+                {"\"sid\":\"S-1-5-21-", "\"sid\":\"S-1-5-32-", "no domain's SID"},
+                {"-682003330\"", "-682003330-500\"", "no domain's SID"},
+                {"-682003330\"", "-0682003330\"", "no domain's SID"},
+                {"-682003330\"", "-4294967296\"", "no domain's SID"},
+                {"-682003330\"", "\"", "no domain's SID"},
+                {"\"sid\":\"", "\"sid\":\" ", "no domain's SID"},
+                {"\"name\":\"partner.example\"", "\"name\":\"Partner.example\"", "no domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"partner\"", "no domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"partner..example\"", "no domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"partner.example.\"", "no domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"-partner.example\"", "no domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"corp.example\"", "stands in it twice"},
+                {"\"name\":\"partner.example\"", "\"name\":\"corp.com\"", "stands in it twice"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"corp.com\"]", "stands in it twice"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"corp.example\"]", "stands in it twice"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"partner.example\"]", "stands in it twice"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"Partner.com\"]", "no suffix in small letters"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"a@partner.com\"]", "no suffix"},
+                {"\"netbios\":[\"PARTNER\"]", "\"netbios\":[\"corp\"]", "the NetBIOS name corp"},
+                {"\"netbios\":[\"PARTNER\"]", "\"netbios\":[\"A B\"]", "no NetBIOS name"},
+                {"[\"PARTNER\"]", "[\"PARTNER\"],\"sid\":\"" DOMAIN_SID "\"", "the SID"},
         };
 
         for (size_t i = 0; i < N(cases); i++)
@@ -290,14 +383,27 @@ static void editing(void **state)
         assert_int_equal(r->n_connectors, 1);
         assert_non_null(r->text); /* refused edits change nothing */
 
-        /* replacing by id: another name and another key */
-        assert_int_equal(roster_add(r, false, CONNECTOR_ID, "dc-west", fresh, &err), 0);
+        /* an id with another key pushes nobody out, in either list, but where that is asked for */
+        assert_refused(roster_add(r, false, CONNECTOR_ID, "dc-west", fresh, &err), -EEXIST, &err,
+                       "dc-east has the id " CONNECTOR_ID " already");
+        assert_refused(roster_add(r, true, SERVICE_ID, "portal", fresh, &err), -EEXIST, &err,
+                       "portal has the id " SERVICE_ID " already");
+        assert_refused(roster_replace(r, false, "connector-0002-cccc", "dc-west", fresh, &err), -ENOENT, &err,
+                       "nobody in it has the id");
+        assert_non_null(r->text);
+        assert_int_equal(roster_add(r, false, CONNECTOR_ID, "dc-west", w->connector, &err), 0); /* a new name */
+        assert_int_equal(roster_replace(r, false, CONNECTOR_ID, "dc-west", fresh, &err), 0);
         assert_null(r->text);
         assert_int_equal(r->n_connectors, 1);
+        assert_true(roster_speaks_for(&r->connectors[0], "corp.example"));
+        assert_refused(roster_add(r, false, "connector-0002-cccc", "dc-east", w->connector, &err), -EKEYREJECTED,
+                       &err, "was removed");
+        struct key *second = fresh_key();
         assert_null(roster_connector(r, key_kid(w->connector)));
         assert_string_equal(roster_connector(r, key_kid(fresh))->name, "dc-west");
-        assert_int_equal(roster_add(r, false, "connector-0002-cccc", "dc-east", w->connector, &err), 0);
+        assert_int_equal(roster_add(r, false, "connector-0002-cccc", "dc-east", second, &err), 0);
         assert_int_equal(r->n_connectors, 2);
+        key_free(second);
 
         /* by name, id and kid */
         assert_int_equal(roster_remove(r, "dc-west", &err), 0);
@@ -305,8 +411,9 @@ static void editing(void **state)
         assert_int_equal(roster_remove(r, key_kid(w->service), &err), 0);
         assert_refused(roster_remove(r, "dc-west", &err), -ENOENT, &err, "dc-west");
         assert_int_equal(r->n_connectors + r->n_services, 0);
-        assert_int_equal(r->n_removed, 3);
-        assert_string_equal(r->removed[0], key_kid(fresh));
+        assert_int_equal(r->n_removed, 4);
+        assert_string_equal(r->removed[0], key_kid(w->connector));
+        assert_string_equal(r->removed[1], key_kid(fresh));
         assert_refused(roster_add(r, false, "connector-0003-dddd", "dc-new", fresh, &err), -EKEYREJECTED,
                        &err, "was removed");
         key_free(fresh);
@@ -397,11 +504,148 @@ static void tenants(void **state)
         }
 }
 
+/* Whose name it is has one answer; domains come and go without two of one name. */
+static void domains(void **state)
+{
+        static const char *const both[] = {"PARTNER.example", "corp.example", "partner.example"};
+        static const char *const unknown[] = {"else.example"};
+        struct world *w = *state;
+        struct roster *r = w->roster, *again = NULL;
+        struct roster_domain d = partner;
+        struct error err = {""};
+
+        assert_string_equal(roster_domain_of_suffix(r, "CORP.com")->name, "corp.example");
+        assert_string_equal(roster_domain_of_suffix(r, "partner.EXAMPLE")->name, "partner.example");
+        assert_string_equal(roster_domain_of_netbios(r, "partner")->name, "partner.example");
+        assert_string_equal(roster_default_domain(r)->name, "corp.example");
+        assert_null(roster_domain_of_suffix(r, "CORP"));
+        assert_null(roster_domain_of_netbios(r, "corp.example"));
+        assert_null(roster_domain(r, "corp.com"));
+
+        memcpy(d.sid, DOMAIN_SID, sizeof(DOMAIN_SID));
+        assert_refused(roster_domain_put(r, &d, &err), -EEXIST, &err, "the SID");
+        d = partner;
+        d.netbios = corp_netbios;
+        assert_refused(roster_domain_put(r, &d, &err), -EEXIST, &err, "the NetBIOS name CORP");
+        d = partner;
+        d.suffixes = corp_suffixes;
+        assert_refused(roster_domain_put(r, &d, &err), -EEXIST, &err, "corp.com of domain partner.example");
+        d = partner;
+        d.name = dotless;
+        assert_refused(roster_domain_put(r, &d, &err), -EINVAL, &err, "no domain's name");
+        assert_non_null(r->text); /* refused edits change nothing */
+
+        /* the default moves; a name is written small */
+        d = partner;
+        d.name = mixed;
+        d.is_default = true;
+        assert_int_equal(roster_domain_put(r, &d, &err), 0);
+        assert_int_equal(r->n_domains, 2);
+        assert_string_equal(roster_default_domain(r)->name, "partner.example");
+        assert_refused(roster_speak(r, "dc-east", unknown, 1, &err), -ENOENT, &err, "has no domain else.example");
+        assert_refused(roster_speak(r, "nobody", both, 3, &err), -ENOENT, &err, "no connector");
+        assert_int_equal(roster_speak(r, "dc-east", both, 3, &err), 0);
+        assert_int_equal(r->connectors[0].n_domains, 2);
+        assert_refused(roster_domain_remove(r, "partner.example", &err), -EBUSY, &err, "dc-east speaks for");
+        r->sandbox = true;
+        assert_int_equal(roster_sign(r, w->tenant, NOW, 60, &err), 0);
+        if (verify_at(w, r->text, NOW, &again, &err) < 0)
+                fail_msg("%s", err.text);
+        assert_true(again->sandbox);
+        assert_int_equal(again->connectors[0].n_domains, 2);
+        roster_free(again);
+        assert_int_equal(roster_speak(r, "dc-east", corp_name, 1, &err), 0);
+        assert_int_equal(roster_domain_remove(r, "partner.example", &err), 0);
+        assert_refused(roster_domain_remove(r, "partner.example", &err), -ENOENT, &err, "has no domain");
+        assert_null(roster_default_domain(r));
+        assert_int_equal(r->n_domains, 1);
+}
+
+/* A service of another role is known and may not ask for sign-ins. */
+static void roles(void **state)
+{
+        struct world *w = *state;
+        struct error err = {""};
+        struct roster *r = NULL;
+
+        free(w->roster->services[0].role);
+        w->roster->services[0].role = strdup("helpdesk");
+        assert_int_equal(roster_sign(w->roster, w->tenant, NOW, 60, &err), 0);
+        if (verify_at(w, w->roster->text, NOW, &r, &err) < 0)
+                fail_msg("%s", err.text);
+        assert_string_equal(roster_service(r, key_kid(w->service))->role, "helpdesk");
+        assert_null(roster_sign_in_service(r, key_kid(w->service)));
+        roster_free(r);
+}
+
+/* A roster of the form before domains keeps its number and its members, who speak for nothing, until it is signed anew. */
+static void first_form(void **state)
+{
+        struct world *w = *state;
+        struct error err = {""};
+        struct roster *r = NULL;
+        struct jws jws;
+        char header[200];
+
+        while (w->roster->n_domains > 0) {
+                assert_int_equal(roster_speak(w->roster, "dc-east", NULL, 0, &err), 0);
+                assert_int_equal(roster_domain_remove(w->roster, w->roster->domains[0].name, &err), 0);
+        }
+        assert_int_equal(roster_sign(w->roster, w->tenant, NOW, 86400, &err), 0);
+        assert_int_equal(
+                jws_parse(&jws, w->roster->text, strlen(w->roster->text), JOSE_TYP_ROSTER, false, &err), 0);
+        char *form = replaced(jws.payload.data, "\"v\":2", "\"v\":1");
+        char *none = replaced(form, ",\"domains\":[],\"connectors\"", ",\"connectors\"");
+        char *mute = replaced(none, ",\"domains\":[]", "");
+        char *plain = replaced(mute, ",\"role\":\"sign-in\"", "");
+        snprintf(header, sizeof(header), "{\"alg\":\"ES256\",\"typ\":\"postern-roster+jwt\",\"kid\":\"%s\"}",
+                 key_kid(w->tenant));
+        char *text = sign_raw(w->tenant, header, plain);
+        if (verify_at(w, text, NOW, &r, &err) < 0)
+                fail_msg("%s", err.text);
+        assert_int_equal(r->form, 1);
+        assert_int_equal(r->seq, 2);
+        assert_int_equal(r->n_domains, 0);
+        assert_int_equal(r->connectors[0].n_domains, 0);
+        assert_non_null(roster_sign_in_service(r, key_kid(w->service)));
+        assert_int_equal(roster_sign(r, w->tenant, NOW, 60, &err), 0);
+        assert_int_equal(r->form, ROSTER_FORM);
+        roster_free(r);
+        free(form);
+        free(none);
+        free(mute);
+        free(plain);
+        free(text);
+        jws_clear(&jws);
+}
+
+static void sids(void **state)
+{
+        (void)state;
+        assert_true(domain_sid_valid("S-1-5-21-0-1-4294967295"));
+        assert_false(domain_sid_valid("S-1-5-21-0-1"));
+        assert_false(domain_sid_valid("S-1-5-21-0-1-2-3"));
+        assert_false(domain_sid_valid("s-1-5-21-0-1-2"));
+        assert_false(domain_sid_valid("S-1-5-21-0-1-2 "));
+        assert_false(domain_sid_valid("S-1-5-21-0--1-2"));
+        assert_false(domain_sid_valid("S-1-5-21-0-01-2"));
+        assert_true(sid_of_domain("S-1-5-21-1-2-3-500", "S-1-5-21-1-2-3"));
+        assert_false(sid_of_domain("S-1-5-21-1-2-3", "S-1-5-21-1-2-3"));
+        assert_false(sid_of_domain("S-1-5-21-1-2-3-", "S-1-5-21-1-2-3"));
+        assert_false(sid_of_domain("S-1-5-21-1-2-3-500-1", "S-1-5-21-1-2-3"));
+        assert_false(sid_of_domain("S-1-5-21-1-2-33-500", "S-1-5-21-1-2-3"));
+        assert_false(sid_of_domain("S-1-5-21-1-2-3-4294967296", "S-1-5-21-1-2-3"));
+        assert_false(sid_of_domain("S-1-5-21-1-2-3-0500", "S-1-5-21-1-2-3"));
+        assert_false(sid_of_domain("S-1-5-21-1-2-3-500", ""));
+        assert_false(sid_of_domain("krb5:alice@CORP.EXAMPLE", "S-1-5-21-1-2-3"));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(round_trip, begin, end),
                 cmocka_unit_test_setup_teardown(payload_refusals, begin, end),
+                cmocka_unit_test_setup_teardown(domain_refusals, begin, end),
                 cmocka_unit_test_setup_teardown(key_refusals, begin, end),
                 cmocka_unit_test_setup_teardown(order_of_checks, begin, end),
                 cmocka_unit_test_setup_teardown(relay_adds_a_connector, begin, end),
@@ -409,6 +653,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(signing_again, begin, end),
                 cmocka_unit_test_setup_teardown(limits, begin, end),
                 cmocka_unit_test_setup_teardown(tenants, begin, end),
+                cmocka_unit_test_setup_teardown(domains, begin, end),
+                cmocka_unit_test_setup_teardown(roles, begin, end),
+                cmocka_unit_test_setup_teardown(first_form, begin, end),
+                cmocka_unit_test(sids),
         };
 
         return cmocka_run_group_tests_name("certs-roster", tests, NULL, NULL);

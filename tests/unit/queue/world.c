@@ -42,6 +42,25 @@ void world_set_realm(struct world *w, size_t i, const char *realm, const char *s
         s->netbios = one_name(netbios, &s->n_netbios);
 }
 
+/* Every connector of the roster speaks for corp.example. */
+static void make_domain(struct world *w)
+{
+        static char name[] = "corp.example", suffix[] = "corp.com", upper[] = "CORP";
+        static char *suffixes[] = {suffix}, *netbios[] = {upper};
+        static const char *const names[] = {"corp.example"};
+        const struct roster_domain corp = {.name = name,
+                                           .n_suffixes = 1,
+                                           .suffixes = suffixes,
+                                           .n_netbios = 1,
+                                           .netbios = netbios,
+                                           .is_default = true};
+        struct error err = {""};
+
+        assert_int_equal(roster_domain_put(w->roster, &corp, &err), 0);
+        for (size_t i = 0; i < w->roster->n_connectors; i++)
+                assert_int_equal(roster_speak(w->roster, w->roster->connectors[i].id, names, 1, &err), 0);
+}
+
 static void make_connector(struct world *w, size_t i)
 {
         struct world_connector *c = &w->connectors[i];
@@ -76,6 +95,7 @@ struct world *world_new(void)
         assert_int_equal(roster_add(w->roster, true, SERVICE_ID, "portal", w->service, &err), 0);
         for (size_t i = 0; i < CONNECTORS; i++)
                 make_connector(w, i);
+        make_domain(w);
         assert_int_equal(roster_sign(w->roster, w->tenant, NOW - 1000, 86400, &err), 0);
         return w;
 }

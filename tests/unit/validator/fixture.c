@@ -13,6 +13,8 @@ void fixture_make(struct fixture *f)
 {
         static const char *const realms[] = {"corp.example"};
         const struct enckeys_names names = {.n_realms = 1, .realms = realms};
+        static char domain[] = "corp.example";
+        const struct roster_domain corp = {.name = domain, .is_default = true};
         struct error err = {""};
 
         *f = (struct fixture){0};
@@ -21,6 +23,8 @@ void fixture_make(struct fixture *f)
         assert_int_equal(key_generate(&f->service, &err), 0);
         assert_int_equal(roster_new(&f->roster, TENANT, f->tenant_key), 0);
         assert_int_equal(roster_add(f->roster, false, CONNECTOR_ID, "c1", f->identity, &err), 0);
+        assert_int_equal(roster_domain_put(f->roster, &corp, &err), 0);
+        assert_int_equal(roster_speak(f->roster, "c1", realms, 1, &err), 0);
         assert_int_equal(roster_add(f->roster, true, SERVICE_ID, "portal", f->service, &err), 0);
         assert_int_equal(roster_sign(f->roster, f->tenant_key, NOW, 86400, &err), 0);
         assert_int_equal(enckeys_init(&f->keys, f->identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA", 1), 0);
