@@ -21,7 +21,7 @@ static const struct {
         bool may_move_on;
 } declines[] = {
         {"not_my_realm", true}, {"no_dc", true},        {"full", true},     {"draining", true},
-        {"stale_key", true},    {"bad_request", false}, {"expired", false}, {"replay", false},
+        {"stale_key", true},    {"expired", true}, {"bad_request", false}, {"replay", false},
 };
 
 bool decline_why_valid(const char *why)

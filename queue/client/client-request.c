@@ -100,30 +100,50 @@ static bool live(const struct directory_entry *e, int64_t now)
         return e->statement->exp > now && statement_key_at(e->statement, now);
 }
 
-/* Smaller is better: the ready ones in the relay's order, then the others. */
-static int order_of(const struct directory_entry *e, const struct route *route)
+static bool tried(const struct directory_entry *e, const struct sign_in_params *p)
 {
-        return ready_for(e, route) ? e->rank : ROSTER_MEMBERS_MAX + 1;
+        const struct statement_key *key = statement_key_at(e->statement, p->now);
+
+        for (size_t i = 0; i < p->n_tried; i++)
+                if (key && strcmp(key_kid(key->key), p->tried[i]) == 0)
+                        return true;
+        return false;
+}
+
+/*
+ * Smaller is better: the ready ones, of them those first that this sign-in was not sealed to before; then the others.
+ * Within each at random: the relay's best first for everybody would leave all work to a few.
+ */
+static uint64_t order_of(const struct directory_entry *e, const struct route *route, const struct sign_in_params *p)
+{
+        const uint64_t class = ready_for(e, route) ? tried(e, p) : 2;
+        uint32_t dice = 0;
+
+        (void)RAND_bytes((unsigned char *)&dice, sizeof(dice)); /* without luck in the directory's order */
+        return class << 32 | dice;
 }
 
 struct choice {
         size_t n;
         const struct directory_entry *entries[SIGN_IN_TO_MAX];
+        uint64_t order[SIGN_IN_TO_MAX];
 };
 
-/* Keeps the best SIGN_IN_TO_MAX, in order; equal ones stay in the directory's order. */
-static void choice_add(struct choice *c, const struct directory_entry *e, const struct route *route)
+/* Keeps the best SIGN_IN_TO_MAX, in order. */
+static void choice_add(struct choice *c, const struct directory_entry *e, uint64_t order)
 {
         size_t at = c->n;
 
-        while (at > 0 && order_of(c->entries[at - 1], route) > order_of(e, route))
+        while (at > 0 && c->order[at - 1] > order)
                 at--;
         if (at == SIGN_IN_TO_MAX)
                 return;
         if (c->n < SIGN_IN_TO_MAX)
                 c->n++;
         memmove(&c->entries[at + 1], &c->entries[at], (c->n - at - 1) * sizeof(c->entries[0]));
+        memmove(&c->order[at + 1], &c->order[at], (c->n - at - 1) * sizeof(c->order[0]));
         c->entries[at] = e;
+        c->order[at] = order;
 }
 
 static int choose(struct choice *ret_c, const struct directory *d, const struct sign_in_params *p,
@@ -145,7 +165,7 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
                 }
                 n_live++;
                 if (serves(e->statement, &route))
-                        choice_add(&c, e, &route);
+                        choice_add(&c, e, order_of(e, &route, p));
         }
         if (n_live == 0 && n_distrusted)
                 return error_fail(err, -ENOENT, "every connector with keys has believed a canary's random password");
@@ -166,6 +186,7 @@ static void choose_named(struct choice *named, const struct choice *sealed, cons
 {
         struct sign_in_params as_usual = *p;
         struct error err;
+        uint8_t at = 0;
 
         as_usual.only_connector = NULL;
         *named = *sealed;
@@ -174,9 +195,25 @@ static void choose_named(struct choice *named, const struct choice *sealed, cons
         for (size_t i = 0; i < named->n; i++)
                 if (named->entries[i] == sealed->entries[0])
                         return;
+        /* anywhere among them, as in a sign-in: the last place would tell */
+        (void)RAND_bytes(&at, 1);
         if (named->n < SIGN_IN_TO_MAX)
-                named->n++;
-        named->entries[named->n - 1] = sealed->entries[0];
+                named->entries[named->n++] = sealed->entries[0];
+        at = (uint8_t)(at % named->n);
+        named->entries[named->n - 1] = named->entries[at];
+        named->entries[at] = sealed->entries[0];
+}
+
+bool sign_in_names_another(const struct directory *d, const struct sign_in_params *p)
+{
+        struct choice c;
+        struct error err;
+        struct route route;
+
+        if (choose(&c, d, p, &err) < 0)
+                return false;
+        route_of(&route, p->username, p->username_len);
+        return ready_for(c.entries[0], &route) && !tried(c.entries[0], p);
 }
 
 /* ---- making ---- */
@@ -299,6 +336,8 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
                 const struct roster_member *connector = choice.entries[s->n_to]->connector;
 
                 wire_text_cut(s->to[s->n_to].id, sizeof(s->to[0].id), connector->id, strlen(connector->id));
+                memcpy(s->to[s->n_to].sealed_to,
+                       key_kid(statement_key_at(choice.entries[s->n_to]->statement, p->now)->key), KID_LEN + 1);
                 s->to[s->n_to].identity = key_ref(connector->key);
                 take_signers(&s->to[s->n_to], choice.entries[s->n_to]->statement);
         }

@@ -146,6 +146,8 @@ struct attempt {
         struct client_result *result;
         uint64_t started_ms;
         bool refreshed; /* the directory came fresh in this call */
+        size_t n_tried;
+        char tried[REQUEST_TO_MAX][KID_LEN + 1]; /* encryption keys that the first attempt was sealed to */
 };
 
 static uint32_t remaining(const struct attempt *a)
@@ -419,16 +421,35 @@ static int attempt_once(struct attempt *a, const struct sign_in_params *p, struc
         }
         if (r < 0)
                 return r;
+        for (a->n_tried = 0; a->n_tried < s.n_to; a->n_tried++)
+                memcpy(a->tried[a->n_tried], s.to[a->n_tried].sealed_to, sizeof(a->tried[0]));
         post(a, &s);
         sign_in_clear(&s);
         return 0;
 }
 
-/* Whether the relay said that nobody started and a second try with fresh keys makes sense. */
-static bool again(const struct client_result *r)
+/* Whether the relay said that nobody started, and that it may be otherwise with fresh keys. */
+static bool may_seal_again(const struct client_result *r)
 {
         return !r->has_verdict && strcmp(r->started, "no") == 0 &&
-               (strcmp(r->retry, "refresh-keys") == 0 || strcmp(r->retry, "now") == 0);
+               (strcmp(r->retry, "refresh-keys") == 0 || strcmp(r->retry, "now") == 0 || strcmp(r->problem, "busy") == 0);
+}
+
+/*
+ * A second attempt, once: where the keys were stale or the relay was going down, anyhow; where those that it was sealed
+ * to did not take it, if the fresh keys name somebody else who would.
+ */
+static int seal_again(struct attempt *a, const struct sign_in_params *p, struct error *err)
+{
+        const char *tried[REQUEST_TO_MAX];
+        struct sign_in_params other = *p;
+        const bool anyhow = strcmp(a->result->retry, "now") == 0 || strcmp(a->result->problem, "stale-keys") == 0;
+
+        for (other.n_tried = 0; other.n_tried < a->n_tried; other.n_tried++)
+                tried[other.n_tried] = a->tried[other.n_tried];
+        other.tried = tried;
+        other.now = time(NULL);
+        return anyhow || sign_in_names_another(a->c->directory, &other) ? attempt_once(a, &other, err) : 0;
 }
 
 int client_sign_in(struct client *c, const struct sign_in_params *p, struct client_result *ret_r,
@@ -445,8 +466,8 @@ int client_sign_in(struct client *c, const struct sign_in_params *p, struct clie
         params.n_distrusted = c->n_distrusted;
         if (fresh(c) || !refresh(&a))
                 r = attempt_once(&a, &params, err);
-        if (r == 0 && again(&result) && !refresh(&a))
-                r = attempt_once(&a, &params, err);
+        if (r == 0 && may_seal_again(&result) && !refresh(&a))
+                r = seal_again(&a, &params, err);
         if (r < 0)
                 return r;
         result.ms = (uint32_t)(now_ms() - a.started_ms);

@@ -54,6 +54,7 @@ struct sign_in {
         size_t n_to;
         struct sign_in_to {
                 char id[ID_MAX + 1];
+                char sealed_to[KID_LEN + 1]; /* kid of the encryption key */
                 struct key *identity;
                 size_t n_sign;
                 struct statement_key sign[STATEMENT_SIGN_MAX]; /* that may sign in its place */
@@ -74,12 +75,17 @@ struct sign_in_params {
         size_t n_distrusted;
         const char *only_connector; /* id or name: seal to this one alone (a helpdesk's tool); NULL: up to 4 ready ones */
         bool disguised; /* and `to` names those that a sign-in would go to, so that it cannot tell: for client_probe */
+        /* Encryption keys (kid) that an earlier attempt of the same sign-in was sealed to: others come first. */
+        const char *const *tried;
+        size_t n_tried;
         int64_t now;
 };
-/* Picks at most SIGN_IN_TO_MAX connectors that serve the name's realm (ready ones first; by suffix/netbios, all when the name says nothing), seals to
- * their newest keys. -ENOENT: no connector has live keys; -EDOM: some have, but none
+/* Picks at most SIGN_IN_TO_MAX connectors that serve the name's realm (ready ones first, at random among them; by suffix/netbios, all when the name
+ * says nothing), seals to their newest keys. -ENOENT: no connector has live keys; -EDOM: some have, but none
  * serves the name's domain (err says which); -EMSGSIZE; -EINVAL. */
 int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p, struct error *err);
+/* Whether sign_in_make would seal to a key that was not tried, of a connector that the relay calls ready. */
+bool sign_in_names_another(const struct directory *d, const struct sign_in_params *p);
 /* Opens and checks a verdict as PROTOCOL.md demands; any failure is -EBADMSG/-EKEYREJECTED and means unavailable. */
 int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t now, struct verdict_claims *ret_v, struct error *err);
 void sign_in_clear(struct sign_in *s);
@@ -115,7 +121,8 @@ struct client_result {
         char reasons[256];  /* of the problem: what the connectors said that had not taken it, a line each, as many as fit */
         uint32_t ms;
 };
-/* Blocking; within the budget: refreshes keys where the cache is stale or the relay says refresh-keys (once, only when started = "no").
+/* Blocking; within the budget: refreshes keys where the cache is stale. Where the relay says that nobody started on it (started = "no") and that
+ * nobody took it, refreshes them too and, where they name somebody new, seals once more: so at most 2 * SIGN_IN_TO_MAX connectors see a sign-in.
  * 0 whenever *ret_r tells the outcome; negative only for misuse or no memory. */
 int client_sign_in(struct client *c, const struct sign_in_params *p, struct client_result *ret_r, struct error *err);
 /* The directory, fetched if the cache is older than max-age. Borrowed until the next call. */

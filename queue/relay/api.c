@@ -119,12 +119,24 @@ static bool listed(const struct listing *l, const char *kid)
         return false;
 }
 
+/* Whether a link of that start of the connector is there: with any other, or none, its keys open nothing any more. */
+static bool is_linked(const struct tenant *t, const struct announced *a)
+{
+        const struct session *s;
+
+        TAILQ_FOREACH (s, &t->sessions, entry) {
+                if (strcmp(s->connector, a->connector) == 0 && strcmp(s->boot, a->statement->boot) == 0)
+                        return true;
+        }
+        return false;
+}
+
 static void add_ready(void *arg, const struct dispatch_view *view)
 {
         struct listing *l = arg;
         const struct announced *a = tenant_announced(l->t, view->connector);
 
-        if (!view->ready || !a || listed(l, a->statement->kid))
+        if (!view->ready || !a || !is_linked(l->t, a) || listed(l, a->statement->kid))
                 return;
         json_array_append_new(l->list, json_pack("{s:s, s:o}", "kid", a->statement->kid, "realms",
                                                  realms_of(session_of(l->t, view->connector))));
@@ -138,7 +150,7 @@ static json_t *keys_json(struct relay *relay, struct tenant *t)
 
         tenant_expire_statements(relay, t);
         TAILQ_FOREACH (a, &t->announced, entry)
-                if (store_is_quarantined(relay->store, t->name, a->connector) != 1)
+                if (is_linked(t, a) && store_is_quarantined(relay->store, t->name, a->connector) != 1)
                         json_array_append_new(statements, json_string(a->statement->text));
         dispatch_links(relay->dispatch, t->name, add_ready, &ready);
         return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready",

@@ -52,14 +52,37 @@ struct dispatch_link {
         struct site *site;
         struct dispatch_sink sink;
         char connector[ID_MAX + 1];
+        struct standing *standing;
         uint64_t granted, sent; /* totals of the session */
-        double load;
         bool ready, silent, draining, quarantined;
         json_t *reasons;
         uint64_t last_word;
         struct loop_timer *dead;
         struct request_list requests;
         size_t n_requests;
+};
+
+/* What the relay has seen of a connector itself (dispatch-choice.c). */
+struct standing {
+        TAILQ_ENTRY(standing) entry;
+        char connector[ID_MAX + 1];
+        unsigned n_links;
+        double latency; /* ms from hand-off to verdict, smoothed */
+        double worth;   /* which part of the hand-offs ended in a verdict, smoothed */
+        uint64_t measured_at;
+        unsigned unanswered; /* in a row */
+        uint64_t failed_at;
+        unsigned trips; /* of the breaker since its last verdict */
+        uint64_t barred_until;
+};
+
+/* What came of a request that a connector had. */
+enum request_end {
+        END_ANSWERED,
+        END_DECLINED,
+        END_UNANSWERED, /* the budget ended */
+        END_LOST,       /* the link, or what the connector had in hand */
+        END_CANCELLED,  /* the caller went away */
 };
 
 /* A tenant's share of the dispatch. */
@@ -69,6 +92,8 @@ struct site {
         uint64_t in_flight;
         TAILQ_HEAD(link_list, dispatch_link) links;
         struct request_list parked;
+        TAILQ_HEAD(standing_list, standing) standings; /* one that no link has may be reused */
+        size_t n_standings;
 };
 
 #define REQUEST_BUCKETS 16384
@@ -108,9 +133,22 @@ void request_add_reason(struct request *r, const char *word);
 /* The request's link has gone away; it waits for a new session until then. */
 void request_orphan(struct request *r, uint64_t until);
 
+/* ---- dispatch-choice.c ---- */
+/* The connector's, made when it is new; NULL without memory. */
+struct standing *standing_get(struct site *site, const char *connector);
+void standings_clear(struct site *site);
+/* What came of a hand-off: once, while the request is still REQUEST_HANDED or REQUEST_RECEIVED (else it does nothing). */
+void standing_note(const struct request *r, enum request_end end);
 bool link_usable(const struct dispatch_link *link);
 bool link_has_credit(const struct dispatch_link *link);
-/* 0 idle .. 1 full. */
-double link_load(const struct dispatch_link *link);
+/* Its connector answers nothing: it gets only what no other could take. */
+bool link_barred(const struct dispatch_link *link);
+/* How long a request would take there, in ms: the time of a hand-off, times those in hand. */
+double link_cost(const struct dispatch_link *link);
+/* Index of the recipient that the link could serve and that was not tried; n_to: none. */
+size_t candidate_of(const struct request *r, const struct dispatch_link *link);
+/* The link that r is to be given to now; NULL: nobody takes it. */
+struct dispatch_link *best_link(const struct request *r);
+
 /* Whether the connector has a link that lives. */
 bool site_has_connector(const struct site *site, const char *connector);

@@ -6,30 +6,12 @@
  * reports nothing for twelve seconds is dropped and what it had ends as connector-lost, never repeated.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "connector/base/log.h"
 #include "queue/relay/dispatch-internal.h"
-
-bool link_usable(const struct dispatch_link *link)
-{
-        return link->ready && !link->silent && !link->draining && !link->quarantined;
-}
-
-bool link_has_credit(const struct dispatch_link *link)
-{
-        return link->sent < link->granted;
-}
-
-/* The load that was reported is up to five seconds old; the share of the window in use is from now. */
-double link_load(const struct dispatch_link *link)
-{
-        uint64_t left = link->granted > link->sent ? link->granted - link->sent : 0;
-        double window = (double)link->n_requests / (double)(link->n_requests + left + 1);
-
-        return link->load > window ? link->load : window;
-}
 
 bool site_has_connector(const struct site *site, const char *connector)
 {
@@ -112,14 +94,16 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
         link->d = d;
         link->sink = *sink;
         link->site = site_get(d, tenant);
+        link->standing = link->site ? standing_get(link->site, connector) : NULL;
         link->reasons = json_array();
         memcpy(link->connector, connector, strnlen(connector, ID_MAX));
         TAILQ_INIT(&link->requests);
-        if (!link->site || !link->reasons || loop_timer_new(&link->dead, d->loop, NULL, on_dead, link) < 0) {
+        if (!link->standing || !link->reasons || loop_timer_new(&link->dead, d->loop, NULL, on_dead, link) < 0) {
                 json_decref(link->reasons);
                 free(link);
                 return -ENOMEM;
         }
+        link->standing->n_links++;
         TAILQ_INSERT_TAIL(&link->site->links, link, entry);
         heard(link);
         *ret_link = link;
@@ -129,6 +113,7 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
 void dispatch_link_gone(struct dispatch_link *link)
 {
         TAILQ_REMOVE(&link->site->links, link, entry);
+        link->standing->n_links--;
         take_back(link, REST_WAITS);
         site_place_parked(link->site);
         loop_timer_free(link->dead);
@@ -151,7 +136,8 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
         heard(link);
         if (state->granted > link->granted)
                 link->granted = state->granted;
-        link->load = state->load;
+        if (link->granted > link->sent + DISPATCH_CREDIT_MAX)
+                link->granted = link->sent + DISPATCH_CREDIT_MAX;
         link->ready = state->ready;
         json_array_clear(link->reasons);
         for (size_t i = 0; i < state->n_reasons; i++)
@@ -212,6 +198,7 @@ void dispatch_declined(struct dispatch_link *link, const char *id, const char *w
 
         if (!r)
                 return;
+        standing_note(r, END_DECLINED);
         request_detach(r);
         loop_timer_stop(r->step);
         request_add_reason(r, why);
@@ -242,12 +229,27 @@ enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *i
 
 /* ---- views ---- */
 
-static int by_load(const void *a, const void *b)
+/* Whether it would be given work now: one that answers nothing only where all are so. */
+static bool would_take(const struct dispatch_link *link)
+{
+        const struct dispatch_link *other;
+
+        if (!link_usable(link) || !link_barred(link))
+                return link_usable(link);
+        TAILQ_FOREACH (other, &link->site->links, entry) {
+                if (link_usable(other) && !link_barred(other))
+                        return false;
+        }
+        return true;
+}
+
+/* Those that take work first; of them by the cost, but not by every millisecond of it. */
+static int by_cost(const void *a, const void *b)
 {
         const struct dispatch_link *const *x = a, *const *y = b;
-        double lx = link_load(*x) + (link_usable(*x) ? 0 : 2), ly = link_load(*y) + (link_usable(*y) ? 0 : 2);
+        const int rx = ilogb(link_cost(*x)) + (would_take(*x) ? 0 : 1000), ry = ilogb(link_cost(*y)) + (would_take(*y) ? 0 : 1000);
 
-        return lx < ly ? -1 : lx > ly;
+        return rx != ry ? (rx < ry ? -1 : 1) : strcmp((*x)->connector, (*y)->connector);
 }
 
 void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn, void *arg)
@@ -265,10 +267,8 @@ void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn
                 return;
         TAILQ_FOREACH (link, &site->links, entry)
                 all[i++] = link;
-        qsort(all, n, sizeof(struct dispatch_link *), by_load);
+        qsort(all, n, sizeof(struct dispatch_link *), by_cost);
         for (i = 0; i < n; i++)
-                fn(arg, &(struct dispatch_view){.connector = all[i]->connector,
-                                                .load = link_load(all[i]),
-                                                .ready = link_usable(all[i])});
+                fn(arg, &(struct dispatch_view){.connector = all[i]->connector, .ready = would_take(all[i])});
         free(all);
 }

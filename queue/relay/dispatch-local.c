@@ -61,6 +61,7 @@ struct site *site_get(struct dispatch *d, const char *tenant)
                 return NULL;
         memcpy(s->tenant, tenant, strnlen(tenant, TENANT_MAX));
         TAILQ_INIT(&s->links);
+        TAILQ_INIT(&s->standings);
         TAILQ_INIT(&s->parked);
         LIST_INSERT_HEAD(bucket, s, entry);
         return s;
@@ -183,6 +184,10 @@ static void finish(struct request *r)
 
 void request_fail(struct request *r, enum problem_type problem, bool started_unknown, const char *detail)
 {
+        if (problem == PROBLEM_CONNECTOR_LOST)
+                standing_note(r, END_LOST);
+        else if (problem == PROBLEM_DEADLINE)
+                standing_note(r, END_UNANSWERED);
         r->problem = problem;
         r->started_unknown = started_unknown;
         if (detail)
@@ -197,6 +202,7 @@ void request_answer(struct request *r, const char *jwe)
                 request_fail(r, PROBLEM_INTERNAL, true, "no memory for the verdict");
                 return;
         }
+        standing_note(r, END_ANSWERED);
         r->trail.answered = since(r);
         finish(r);
 }
@@ -213,29 +219,6 @@ void request_add_reason(struct request *r, const char *word)
                         return;
         }
         json_array_append_new(r->reasons, json_string(word));
-}
-
-static size_t candidate_of(const struct request *r, const struct dispatch_link *link)
-{
-        for (size_t i = 0; i < r->n_to; i++) {
-                if (!r->to[i].tried && strcmp(r->to[i].connector, link->connector) == 0)
-                        return i;
-        }
-        return r->n_to;
-}
-
-/* The least loaded link of an untried candidate that would take it now. */
-static struct dispatch_link *best_link(struct request *r)
-{
-        struct dispatch_link *link, *best = NULL;
-
-        TAILQ_FOREACH (link, &r->site->links, entry) {
-                if (!link_usable(link) || !link_has_credit(link) || candidate_of(r, link) == r->n_to)
-                        continue;
-                if (!best || link_load(link) < link_load(best))
-                        best = link;
-        }
-        return best;
 }
 
 static bool has_reason(const struct request *r, const char *word)
@@ -255,6 +238,9 @@ static void fail_declined(struct request *r)
 {
         if (has_reason(r, "full"))
                 request_fail(r, PROBLEM_BUSY, false, "every connector that was asked is full");
+        else if (json_array_size(r->reasons) == 1 && has_reason(r, "expired"))
+                request_fail(r, PROBLEM_MALFORMED, false,
+                             "every connector that was asked found the request too old, or from the future: is a clock wrong?");
         else if (json_array_size(r->reasons) == 1 && has_reason(r, "stale_key"))
                 request_fail(r, PROBLEM_STALE_KEYS, false,
                              "the connectors have dropped the keys that this request was sealed to");
@@ -543,6 +529,7 @@ void dispatch_cancel(struct dispatch *d, const char *tenant, const char *id)
 
         if (!r || r->state == REQUEST_DONE)
                 return;
+        standing_note(r, END_CANCELLED);
         if (r->state != REQUEST_ENDING)
                 call_off(r);
         request_retire(r);
@@ -621,6 +608,7 @@ struct dispatch *dispatch_free(struct dispatch *dispatch)
         for (size_t i = 0; i < SITE_BUCKETS; i++) {
                 while ((s = LIST_FIRST(&dispatch->sites[i]))) {
                         LIST_REMOVE(s, entry);
+                        standings_clear(s);
                         free(s);
                 }
         }

@@ -25,6 +25,7 @@
 #define DISPATCH_DEAD_MS 12000   /* no report at all: the link is dead */
 #define DISPATCH_MEMORY_MS 60000 /* finished requests are remembered for re-posted verdicts */
 #define DISPATCH_MEMORY_MAX 65536
+#define DISPATCH_CREDIT_MAX 1024 /* of a link: unused credit that counts, and requests in hand */
 
 struct dispatch;
 struct dispatch_link;
@@ -108,8 +109,7 @@ void dispatch_link_sent(struct dispatch_link *link, const char *id);
 
 /* State from a report; any report also counts as a sign of life. */
 struct dispatch_state {
-        uint64_t granted;
-        double load;
+        uint64_t granted; /* of it the link is given DISPATCH_CREDIT_MAX at most beyond what it got */
         bool ready; /* for at least one realm */
         size_t n_reasons;
         const char (*reasons)[64];
@@ -129,7 +129,6 @@ enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *i
 /* ---- for status and /keys ---- */
 struct dispatch_view {
         const char *connector;
-        double load; /* 0..1, requests in flight counted in */
         bool ready;  /* would be given work now, credit aside */
 };
 typedef void dispatch_view_fn(void *arg, const struct dispatch_view *view);

@@ -87,7 +87,6 @@ static int take_realms(struct session *s, const struct report *report)
 static void take_state(struct session *s, const struct report *report)
 {
         struct dispatch_state state = {.granted = report->granted,
-                                       .load = report->load,
                                        .ready = s->n_realms > 0,
                                        .n_reasons = report->n_reasons,
                                        .reasons = (const char(*)[64])report->reasons};

@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -315,7 +316,7 @@ class SignIns(RelayTest):
         self.assertServes(newer, older)
         # nor does it get work by saying that it is ready: so a copy would get some, and be told by nobody
         back.report(credit=16, ready=True, reasons=['draining'])
-        newer.report(load=0.9)
+        newer.report()
         self.assertServes(newer, older)
 
     def test_agent_is_cut_between_characters(self):
@@ -344,7 +345,7 @@ class SignIns(RelayTest):
         self.problem(relay.sign_in(relay.seal(stranger)), 422, 'stale-keys', retry='refresh-keys')
         c.report(ready=False, reasons=['no_dc', 'clock'])
         id = new_id()
-        body = self.problem(relay.sign_in(jwe, id=id), 503, 'not-ready', retry='later')
+        body = self.problem(relay.sign_in(jwe, id=id), 503, 'not-ready', retry='refresh-keys')
         self.assertEqual(body['reasons'], ['no_dc', 'clock'])
         state = relay.request('GET', relay.tenant_path('sign-ins/' + id), headers=relay.as_service())[2]
         self.assertEqual((state['state'], state['problem'], state['reasons']), ('failed', 'not-ready', ['no_dc', 'clock']))
@@ -373,23 +374,77 @@ class SignIns(RelayTest):
     def test_decline_moves_to_the_other(self):
         relay = self.relay
         a, b = self.linked('a', 'b')
-        both = {a.id: a, b.id: b}
-        a.report(load=0.1)
-        b.report(load=0.8)
+        for why in ('no_dc', 'expired'):  # expired: a's clock may be the one that is wrong
+            b.report(ready=False)  # a is asked first
+            later = relay.sign_in_later(relay.seal(a, b), budget=6000)
+            id = a.next('request')['id']
+            b.report()
+            a.report([{'id': id, 'is': 'declined', 'why': why}])
+            request = b.next('request')
+            self.assertEqual(request['id'], id)
+            b.report([{'id': id, 'is': 'verdict', 'jwe': 'b..b.b.b'}])
+            status, headers, _ = later.result()
+            self.assertEqual((status, headers['Postern-Connector']), (200, b.id))
+        later = relay.sign_in_later(relay.seal(a), budget=6000)
+        a.report([{'id': a.next('request')['id'], 'is': 'declined', 'why': 'expired'}])
+        body = self.problem(later.result(), 400, 'malformed', retry='never')  # all of them: the service's clock
+        self.assertEqual(body['reasons'], ['expired'])
+        b.report(ready=False)
         later = relay.sign_in_later(relay.seal(a, b), budget=6000)
         id = a.next('request')['id']
-        a.report([{'id': id, 'is': 'declined', 'why': 'no_dc'}])
-        request = b.next('request')
-        self.assertEqual(request['id'], id)
-        b.report([{'id': id, 'is': 'verdict', 'jwe': 'b..b.b.b'}])
-        status, headers, _ = later.result()
-        self.assertEqual((status, headers['Postern-Connector']), (200, b.id))
-        self.assertEqual(len(both), 2)
-        later = relay.sign_in_later(relay.seal(a, b), budget=6000)
-        id = a.next('request')['id']
+        b.report()
         a.report([{'id': id, 'is': 'declined', 'why': 'replay'}])
         body = self.problem(later.result(), 400, 'malformed')
         self.assertEqual(body['reasons'], ['replay'])
+
+    def test_keys_of_who_is_gone_leave_at_once(self):
+        a, b = self.linked('stays', 'goes')
+        kids = lambda: {r['kid'] for r in self.keys()['ready']}  # noqa: E731
+        self.assertLessEqual({a.identity['kid'], b.identity['kid']}, kids())
+        before = len(self.keys()['statements'])
+        b.hang_up()
+        wait_for('the keys have left', lambda: len(self.keys()['statements']) == before - 1)
+        self.assertNotIn(b.identity['kid'], kids())
+        self.assertIn(a.identity['kid'], kids())
+        answer = self.relay.sign_in(self.relay.seal(b))
+        self.problem(answer, 503, 'no-connector', retry='refresh-keys')
+        # a new start of it is linked, but has not said which keys it has: those of the start before open nothing
+        again = b.twin(relay_site.b64u(os.urandom(16)))
+        self.connectors.append(again)
+        again.open_stream()
+        self.assertEqual(len(self.keys()['statements']), before - 1)
+        again.report(credit=16, statement=again.statement())
+        self.assertEqual(len(self.keys()['statements']), before)
+        self.assertIn(b.identity['kid'], kids())
+
+    def test_a_black_hole_beside_good_ones(self):
+        """It grants no end of credit, says that it has no load, acknowledges, and never answers: the good ones get the work."""
+        hole, *good = self.linked('hole', 'good', 'better')
+        hole.report(credit=2**40)
+        ended = threading.Event()
+        def work(c, answers):
+            while not ended.is_set():
+                try:
+                    id = c.next('request', 1)['id']
+                except TimeoutError:
+                    c.report(credit=2**40 if c is hole else 0)
+                    continue
+                except OSError:
+                    return
+                c.report([{'id': id, 'is': 'verdict', 'jwe': 'g..g.g.g'} if answers else {'id': id, 'is': 'received'}], credit=1)
+        workers = [threading.Thread(target=work, args=(c, c is not hole)) for c in (hole, *good)]
+        for worker in workers:
+            worker.start()
+        try:
+            jwe = self.relay.seal(hole, *good)
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                answers = list(pool.map(lambda _: self.relay.sign_in(jwe, budget=3000)[0], range(60)))
+        finally:
+            ended.set()
+            for worker in workers:
+                worker.join()
+        self.assertEqual(set(answers) - {200, 504}, set())
+        self.assertGreaterEqual(answers.count(200), 50, answers)
 
     def test_hang_up_cancels(self):
         relay = self.relay

@@ -26,7 +26,7 @@ struct seen {
 };
 
 struct script {
-        struct seen seen; /* by connector 0, of the last request that it answered */
+        struct seen seen; /* of the last request that connector 0 answered; until then of the first that any did */
         struct {
                 enum reply reply;
                 int status;
@@ -43,7 +43,7 @@ struct test {
         struct script *script;
         struct world *w;
         struct fake_relay *relay;
-        char *keys, ca_file[64];
+        char *keys, *keys_after, ca_file[64]; /* after: once a sign-in was posted; NULL: the same */
         pid_t pid;
         struct client *client;
         struct secret *password;
@@ -74,6 +74,7 @@ static void check_head(struct script *s, const struct fake_request *request)
 static void answer_keys(struct test *t, struct fake_conn *conn, const struct fake_request *request)
 {
         struct script *s = t->script;
+        const bool after = t->keys_after && s->n_posts > 0;
         char etag[64];
 
         s->n_keys++;
@@ -81,11 +82,12 @@ static void answer_keys(struct test *t, struct fake_conn *conn, const struct fak
                 fake_answer(
                         conn, s->keys_status, "application/problem+json",
                         "{\"type\":\"urn:postern:bad-credentials\",\"started\":\"no\",\"retry\":\"never\"}");
-        } else if (strcmp(field(request, "\r\nIf-None-Match: ", etag, sizeof(etag)), "\"k1\"") == 0) {
+        } else if (strcmp(field(request, "\r\nIf-None-Match: ", etag, sizeof(etag)), after ? "\"k2\"" : "\"k1\"") == 0) {
                 s->n_not_modified++;
                 fake_answer_with(conn, 304, "application/json", "ETag: \"k1\"\r\n", "");
         } else {
-                fake_answer_with(conn, 200, "application/json", "ETag: \"k1\"\r\n", t->keys);
+                fake_answer_with(conn, 200, "application/json", after ? "ETag: \"k2\"\r\n" : "ETag: \"k1\"\r\n",
+                                 after ? t->keys_after : t->keys);
         }
 }
 
@@ -99,7 +101,7 @@ static void note_claims(struct seen *seen, const struct request_claims *claims)
         seen->password_len = claims->password_len;
 }
 
-/* Opens the request as its first recipient and answers it: connector 0 believes everything, connector 1 nothing. */
+/* Opens the request as its first recipient and answers it: connector 0 believes everything, the others nothing. */
 static void answer_verdict(struct test *t, struct fake_conn *conn, const struct fake_request *request)
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1), jws_out = BUFFER(8192),
@@ -123,8 +125,9 @@ static void answer_verdict(struct test *t, struct fake_conn *conn, const struct 
         size_t n;
 
         assert_int_equal(jwe_parse(&jwe, request->body, request->body_len, &err), 0);
-        if (strcmp(jwe.to[0].kid, key_kid(c->enc)) != 0) {
-                c = &t->w->connectors[1];
+        while (strcmp(jwe.to[0].kid, key_kid(c->enc)) != 0)
+                assert_true(++c < &t->w->connectors[CONNECTORS]);
+        if (c != &t->w->connectors[0]) {
                 v.verdict = "refused";
                 v.class = "credentials";
                 (void)snprintf(v.reason, sizeof(v.reason), "wrong_password");
@@ -136,7 +139,7 @@ static void answer_verdict(struct test *t, struct fake_conn *conn, const struct 
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(jws_parse(&jws, plain.data, n, JOSE_TYP_REQUEST, true, &err), 0);
         assert_int_equal(request_claims_decode(&claims, jws.payload.data, jws.payload.len, &err), 0);
-        if (c == &t->w->connectors[0])
+        if (c == &t->w->connectors[0] || t->script->seen.n_to == 0)
                 note_claims(&t->script->seen, &claims);
         v.exp = v.iat + VERDICT_LIFE;
         memcpy(v.iss, c->id, strlen(c->id) + 1);
@@ -203,10 +206,37 @@ static void on_http(void *arg, struct fake_conn *conn, const struct fake_request
 
 /* ---- running ---- */
 
-static int begin_with(void **state, size_t connectors)
+/* Connectors 0 to 3 have keys, and those of ready are ready. */
+static void make_keys_after(struct test *t, const char *ready)
+{
+        _cleanup_(buffer_free) struct buffer statements = BUFFER(1 << 20), list = BUFFER(1 << 20);
+
+        for (size_t i = 0; i < 4; i++)
+                assert_int_equal(buffer_printf(&statements, "%s\"%s\"", i ? "," : "", world_publish(t->w, i, NOW, 3600)), 0);
+        for (const char *p = ready; *p && *p != '-'; p++)
+                assert_int_equal(buffer_printf(&list, "%s{\"kid\":\"%s\",\"realms\":[\"corp.example\"]}", p == ready ? "" : ",",
+                                               key_kid(t->w->connectors[*p - '0'].identity)),
+                                 0);
+        t->keys_after = world_keys(t->w, statements.data, list.len ? list.data : "");
+}
+
+static void start_client(struct test *t)
+{
+        struct error err = {""};
+        const struct client_config config = {.relay = fake_relay_url(t->relay),
+                                             .tenant = TENANT,
+                                             .pin = key_pin(t->w->tenant),
+                                             .bearer = SECRET,
+                                             .ca_file = t->ca_file,
+                                             .service_id = SERVICE_ID,
+                                             .service_key = t->w->service,
+                                             .budget_ms = 2000};
+        assert_int_equal(client_new(&t->client, &config, &err), 0);
+}
+
+static int begin_with(void **state, size_t connectors, const char *ready_after)
 {
         struct test *t = calloc(1, sizeof(*t));
-        struct error err = {""};
         int fd;
 
         assert_non_null(t);
@@ -216,6 +246,8 @@ static int begin_with(void **state, size_t connectors)
         world_time = time(NULL);
         t->w = world_new();
         t->keys = world_all_keys(t->w, connectors);
+        if (ready_after)
+                make_keys_after(t, ready_after);
         t->relay = fake_relay_new(on_http, t);
         fake_relay_allow_anonymous(t->relay);
         (void)snprintf(t->ca_file, sizeof(t->ca_file), "/tmp/postern-test-ca-XXXXXX");
@@ -229,27 +261,31 @@ static int begin_with(void **state, size_t connectors)
         assert_true(t->pid >= 0);
         if (t->pid == 0)
                 fake_relay_run(t->relay);
-        const struct client_config config = {.relay = fake_relay_url(t->relay),
-                                             .tenant = TENANT,
-                                             .pin = key_pin(t->w->tenant),
-                                             .bearer = SECRET,
-                                             .ca_file = t->ca_file,
-                                             .service_id = SERVICE_ID,
-                                             .service_key = t->w->service,
-                                             .budget_ms = 2000};
-        assert_int_equal(client_new(&t->client, &config, &err), 0);
+        start_client(t);
         *state = t;
         return 0;
 }
 
 static int begin(void **state)
 {
-        return begin_with(state, 1);
+        return begin_with(state, 1, NULL);
 }
 
 static int begin_two(void **state)
 {
-        return begin_with(state, 2);
+        return begin_with(state, 2, NULL);
+}
+
+/* The two that have keys at first are gone later, and two others are there. */
+static int begin_spare(void **state)
+{
+        return begin_with(state, 2, "23");
+}
+
+/* The others are linked as well, but only those that it was sealed to say that they are ready. */
+static int begin_no_spare(void **state)
+{
+        return begin_with(state, 2, "01");
 }
 
 static void stop_relay(struct test *t)
@@ -272,6 +308,7 @@ static int end(void **state)
         fake_relay_free(t->relay);
         world_free(t->w);
         free(t->keys);
+        free(t->keys_after);
         (void)unlink(t->ca_file);
         munmap(t->script, sizeof(*t->script));
         free(t);
@@ -363,6 +400,15 @@ static void on_probe(void *arg, const struct client_probe *probe)
         }
 }
 
+static bool names(const struct seen *seen, const char *kid)
+{
+        size_t i = 0;
+
+        while (i < seen->n_to && strcmp(seen->to[i], kid) != 0)
+                i++;
+        return i < seen->n_to;
+}
+
 /* Connector 0 says accepted to whatever it is asked, connector 1 is honest, of the others there are no keys. */
 static void a_canary_finds_a_liar(void **state)
 {
@@ -383,7 +429,8 @@ static void a_canary_finds_a_liar(void **state)
         /* it was sealed to that one alone, which cannot tell: its claims are those of a sign-in of the same name */
         assert_int_equal(t->script->seen.n_to, usual.n_to);
         assert_true(usual.n_to > 1);
-        assert_memory_equal(t->script->seen.to, usual.to, sizeof(usual.to));
+        for (size_t i = 0; i < usual.n_to; i++) /* in any order */
+                assert_true(names(&t->script->seen, usual.to[i]));
         assert_string_equal(t->script->seen.app, "portal");
         assert_false(t->script->seen.ip);
         assert_true(t->script->seen.password_len >= 12 && t->script->seen.password_len <= 20);
@@ -431,6 +478,48 @@ static void and_not_twice(void **state)
         assert_int_equal(r.status, 422);
         assert_string_equal(r.detail, "why");
         assert_int_equal(t->script->n_posts, 2);
+}
+
+static void spare_ones_are_asked(void **state)
+{
+        static const struct {
+                int status;
+                const char *type, *retry;
+        } cases[] = {{503, "no-connector", "refresh-keys"},
+                     {503, "not-ready", "refresh-keys"},
+                     {422, "stale-keys", "refresh-keys"},
+                     {503, "busy", "later"},
+                     {503, "of-tomorrow", "refresh-keys"}};
+        struct test *t = *state;
+
+        for (size_t i = 0; i < N(cases); i++) {
+                struct client_result r;
+
+                t->script->n_posts = 0;
+                t->client = client_free(t->client); /* the next begins with the first keys */
+                start_client(t);
+                problem(t, 0, cases[i].status, cases[i].type, "no", cases[i].retry);
+                r = sign_in(t);
+                assert_true(r.has_verdict);
+                assert_true(strcmp(r.connector, t->w->connectors[2].id) == 0 || strcmp(r.connector, t->w->connectors[3].id) == 0);
+                assert_int_equal(t->script->n_posts, 2);
+        }
+}
+
+static void nobody_new_is_not_asked_again(void **state)
+{
+        static const char *const types[] = {"no-connector", "not-ready", "busy"};
+        struct test *t = *state;
+
+        for (size_t i = 0; i < N(types); i++) {
+                struct client_result r;
+
+                t->script->n_posts = 0;
+                problem(t, 0, 503, types[i], "no", "refresh-keys");
+                r = sign_in(t);
+                assert_problem(&r, types[i], "no");
+                assert_int_equal(t->script->n_posts, 1);
+        }
 }
 
 static void a_draining_relay_is_asked_again(void **state)
@@ -623,6 +712,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_canary_finds_a_liar, begin_two, end),
                 cmocka_unit_test_setup_teardown(stale_keys_are_refreshed_once, begin, end),
                 cmocka_unit_test_setup_teardown(and_not_twice, begin, end),
+                cmocka_unit_test_setup_teardown(spare_ones_are_asked, begin_spare, end),
+                cmocka_unit_test_setup_teardown(nobody_new_is_not_asked_again, begin_no_spare, end),
                 cmocka_unit_test_setup_teardown(a_draining_relay_is_asked_again, begin, end),
                 cmocka_unit_test_setup_teardown(doubt_is_not_repeated, begin, end),
                 cmocka_unit_test_setup_teardown(answers_that_say_nothing, begin, end),

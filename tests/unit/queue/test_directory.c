@@ -30,28 +30,51 @@ static void assert_sealed_to(struct world *w, const struct directory *d, const c
                              const char *numbers)
 {
         struct sign_in_params p = params(w, name);
+        const char *others = strchr(numbers, '|');
+        const size_t n_first = others ? (size_t)(others - numbers) : strlen(numbers);
+        const size_t n_named = strlen(numbers) - (others != NULL);
         struct error err = {""};
-        char got[REQUEST_TO_MAX + 1] = "";
         struct sign_in s;
         int r = sign_in_make(&s, d, &p, &err);
 
         assert_int_equal(r, *numbers ? 0 : -EDOM);
         if (r < 0)
                 return;
-        for (size_t i = 0; i < s.n_to; i++)
-                got[i] = s.to[i].id[13];
-        assert_string_equal(got, numbers);
+        assert_int_equal(s.n_to, n_named < SIGN_IN_TO_MAX ? n_named : SIGN_IN_TO_MAX);
+        for (size_t i = 0; i < s.n_to; i++) {
+                const char *at = strchr(numbers, s.to[i].id[13]);
+
+                assert_non_null(at);
+                assert_int_equal((size_t)(at - numbers) < n_first, i < n_first);
+                for (size_t j = 0; j < i; j++)
+                        assert_string_not_equal(s.to[i].id, s.to[j].id);
+        }
         sign_in_clear(&s);
 }
 
-static void best_first_and_four_at_most(void **state)
+/* The best first for everybody would leave all work to four: each is taken, and each takes each place. */
+static void four_at_most_of_the_ready_at_random(void **state)
 {
         struct world *w = *state;
         char *json = world_all_keys(w, 5);
         struct directory *d = world_open(w, json);
+        struct sign_in_params p = params(w, "amy@corp.example");
+        size_t taken[5][SIGN_IN_TO_MAX] = {0};
+        struct error err = {""};
 
         assert_int_equal(d->n, 5);
-        assert_sealed_to(w, d, "amy@corp.example", "0123");
+        assert_sealed_to(w, d, "amy@corp.example", "01234");
+        for (int i = 0; i < 200; i++) {
+                struct sign_in s;
+
+                assert_int_equal(sign_in_make(&s, d, &p, &err), 0);
+                for (size_t j = 0; j < s.n_to; j++)
+                        taken[s.to[j].id[13] - '0'][j]++;
+                sign_in_clear(&s);
+        }
+        for (int i = 0; i < 5; i++)
+                for (int j = 0; j < SIGN_IN_TO_MAX; j++)
+                        assert_in_range(taken[i][j], 10, 80);
         directory_free(d);
         free(json);
 }
@@ -81,12 +104,32 @@ static struct directory *open_ready(struct world *w, const char *order, const ch
         return d;
 }
 
-static void the_relay_orders(void **state)
+/* What an earlier attempt was sealed to comes after who was not, but before who is not ready. */
+static void untried_ones_first(void **state)
 {
         struct world *w = *state;
-        struct directory *d = open_ready(w, "4213", "corp.example");
+        struct directory *d = open_ready(w, "0123", "corp.example");
+        struct sign_in_params p = params(w, "amy@corp.example");
+        const char *tried[4];
+        struct error err = {""};
 
-        assert_sealed_to(w, d, "amy@corp.example", "4213");
+        p.tried = tried;
+        for (p.n_tried = 0; p.n_tried < 3; p.n_tried++)
+                tried[p.n_tried] = key_kid(w->connectors[p.n_tried].enc);
+        assert_true(sign_in_names_another(d, &p));
+        for (int i = 0; i < 20; i++) {
+                struct sign_in s;
+
+                assert_int_equal(sign_in_make(&s, d, &p, &err), 0);
+                assert_int_equal(s.n_to, 4);
+                assert_string_equal(s.to[0].id, w->connectors[3].id);
+                assert_string_equal(s.to[0].sealed_to, key_kid(w->connectors[3].enc));
+                for (size_t j = 1; j < 4; j++)
+                        assert_string_not_equal(s.to[j].id, w->connectors[4].id);
+                sign_in_clear(&s);
+        }
+        tried[p.n_tried++] = key_kid(w->connectors[3].enc); /* what is left is not ready */
+        assert_false(sign_in_names_another(d, &p));
         directory_free(d);
 }
 
@@ -95,17 +138,17 @@ static void ready_ones_before_the_others(void **state)
         struct world *w = *state;
         struct directory *d = open_ready(w, "3", "corp.example");
 
-        assert_sealed_to(w, d, "amy@corp.example", "3012");
+        assert_sealed_to(w, d, "amy@corp.example", "3|0124");
         directory_free(d);
         /* ready, but in another realm than the name's: no better than the others */
         d = open_ready(w, "3", "other.example");
-        assert_sealed_to(w, d, "amy@corp.example", "0123");
+        assert_sealed_to(w, d, "amy@corp.example", "01234");
         /* by suffix or NetBIOS name the realm is not known: ready in any counts */
-        assert_sealed_to(w, d, "amy@corp.com", "3012");
-        assert_sealed_to(w, d, "CORP\\amy", "3012");
+        assert_sealed_to(w, d, "amy@corp.com", "3|0124");
+        assert_sealed_to(w, d, "CORP\\amy", "3|0124");
         directory_free(d);
         d = open_ready(w, "", "corp.example");
-        assert_sealed_to(w, d, "amy@corp.example", "0123");
+        assert_sealed_to(w, d, "amy@corp.example", "01234");
         directory_free(d);
 }
 
@@ -305,8 +348,8 @@ static void answers_that_are_refused(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(best_first_and_four_at_most, begin, end),
-                cmocka_unit_test_setup_teardown(the_relay_orders, begin, end),
+                cmocka_unit_test_setup_teardown(four_at_most_of_the_ready_at_random, begin, end),
+                cmocka_unit_test_setup_teardown(untried_ones_first, begin, end),
                 cmocka_unit_test_setup_teardown(ready_ones_before_the_others, begin, end),
                 cmocka_unit_test_setup_teardown(names_choose_the_realm, begin, end),
                 cmocka_unit_test_setup_teardown(a_connector_of_the_relay_gets_nothing, begin, end),

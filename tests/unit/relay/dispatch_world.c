@@ -161,11 +161,10 @@ struct model_link *open_link(size_t slot, int connector)
         return l;
 }
 
-void report(struct model_link *l, uint64_t credit, bool ready, double load)
+void report(struct model_link *l, uint64_t credit, bool ready)
 {
         static const char reasons[1][64] = {"no_dc"};
         const struct dispatch_state s = {.granted = l->granted + credit,
-                                         .load = load,
                                          .ready = ready,
                                          .n_reasons = ready ? 0 : 1,
                                          .reasons = reasons};

@@ -68,7 +68,7 @@ struct model_request *model(const char *id);
 struct model_link *open_link(size_t slot, int connector);
 /* The stream ends; what waited in it must have been taken back. */
 void close_link(struct model_link *l);
-void report(struct model_link *l, uint64_t credit, bool ready, double load);
+void report(struct model_link *l, uint64_t credit, bool ready);
 /* to: "110" means the first two connectors. */
 struct model_request *submit(const char *to, uint32_t budget);
 /* Lets deferred answers out. */

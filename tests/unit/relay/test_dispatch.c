@@ -3,13 +3,13 @@
 
 /* ---- rule by rule ---- */
 
-static void test_best_link_gets_it(void **state)
+static void test_a_verdict_and_once_more(void **state)
 {
         struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
 
         (void)state;
-        report(a, 4, true, 0.9);
-        report(b, 4, true, 0.1);
+        report(a, 0, true);
+        report(b, 4, true);
         struct model_request *r = submit("110", 8000);
         assert_int_equal(r->holder, 1);
         dispatch_received(b->link, r->id);
@@ -32,12 +32,12 @@ static void test_nobody(void **state)
         r = submit("100", 8000); /* linked, no report yet */
         turn();
         assert_int_equal(r->problem, PROBLEM_NOT_READY);
-        report(a, 1, false, 0);
+        report(a, 1, false);
         r = submit("100", 8000);
         turn();
         assert_int_equal(r->problem, PROBLEM_NOT_READY);
         assert_string_equal(r->reasons + 8, "[\"no_dc\"]");
-        report(a, 0, true, 0);
+        report(a, 0, true);
         submit("100", 8000); /* takes the one credit */
         r = submit("100", 8000);
         turn();
@@ -50,10 +50,11 @@ static void test_decline_moves_on(void **state)
         struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
 
         (void)state;
-        report(a, 9, true, 0);
-        report(b, 9, true, 0.5);
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
         struct model_request *r = submit("110", 8000);
         assert_int_equal(r->holder, 0);
+        report(b, 9, true);
         decline(a, r, "full");
         assert_int_equal(r->holder, 1);
         decline(b, r, "no_dc");
@@ -63,21 +64,52 @@ static void test_decline_moves_on(void **state)
         assert_false(r->unknown);
 }
 
+static void test_expired_moves_on(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+        struct model_request *r;
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 0, true);
+        r = submit("110", 8000);
+        report(b, 9, true);
+        decline(a, r, "expired"); /* its clock is wrong */
+        assert_int_equal(r->holder, 1);
+        assert_int_equal(verdict(b, r), DISPATCH_CONFIRMED);
+        turn();
+        assert_true(r->verdict);
+        r = submit("110", 8000);
+        decline(r->holder == 0 ? a : b, r, "expired");
+        decline(r->holder == 0 ? a : b, r, "expired");
+        turn();
+        assert_int_equal(r->problem, PROBLEM_MALFORMED);
+        assert_false(r->unknown);
+        assert_string_equal(r->reasons + 8, "[\"expired\"]");
+        r = submit("110", 8000); /* another cause beside it: not the service's clock */
+        decline(r->holder == 0 ? a : b, r, "expired");
+        decline(r->holder == 0 ? a : b, r, "no_dc");
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+}
+
 static void test_decline_that_ends(void **state)
 {
-        static const char *const ends[] = {"bad_request", "expired", "replay"};
+        static const char *const ends[] = {"bad_request", "replay"};
         struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
 
         (void)state;
-        report(a, 9, true, 0);
-        report(b, 9, true, 0.5);
-        for (size_t i = 0; i < 3; i++) {
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
+        report(b, 9, true);
+        for (size_t i = 0; i < 2; i++) {
                 struct model_request *r = submit("110", 8000);
-                decline(a, r, ends[i]);
+                const int first = r->holder;
+                decline(first == 0 ? a : b, r, ends[i]);
                 turn();
                 assert_int_equal(r->problem, PROBLEM_MALFORMED);
                 assert_non_null(strstr(r->reasons + 8, ends[i]));
-                assert_false(r->asked[1]);
+                assert_false(r->asked[!first]);
         }
 }
 
@@ -86,7 +118,7 @@ static void test_stale_key_declines(void **state)
         struct model_link *a = open_link(0, 0);
 
         (void)state;
-        report(a, 9, true, 0);
+        report(a, 9, true);
         struct model_request *r = submit("100", 8000);
         decline(a, r, "stale_key");
         turn();
@@ -98,7 +130,7 @@ static void test_silent_link_gets_nothing(void **state)
         struct model_link *a = open_link(0, 0);
 
         (void)state;
-        report(a, 9, true, 0);
+        report(a, 9, true);
         struct model_request *first = submit("100", 8000);
         loop_fake_advance(w.loop, DISPATCH_SILENT_MS - 1);
         assert_int_equal(submit("100", 8000)->holder, 0);
@@ -116,7 +148,7 @@ static void test_silent_link_gets_nothing(void **state)
         loop_fake_advance(w.loop, 501);
         turn();
         assert_int_equal(r->problem, PROBLEM_NOT_READY);
-        report(a, 0, true, 0); /* speaks again */
+        report(a, 0, true); /* speaks again */
         assert_int_equal(submit("100", 8000)->holder, 0);
         assert_int_equal(first->answers, 0); /* and the first is still its, never repeated */
 }
@@ -124,7 +156,7 @@ static void test_silent_link_gets_nothing(void **state)
 /* a has not acknowledged a request, and so many wait for it. */
 static void let_wait(struct model_link *a, struct model_request **waiting, size_t n)
 {
-        report(a, 2, true, 0);
+        report(a, 2, true);
         submit("100", 15000);
         loop_fake_advance(w.loop, DISPATCH_SILENT_MS + 1);
         for (size_t i = 0; i < n; i++) {
@@ -142,7 +174,7 @@ static void test_waiting_for_a_silent_link(void **state)
         let_wait(a, r, 4);
         dispatch_cancel(w.d, TENANT, r[0]->id);
         r[0]->cancelled = true;
-        report(a, 1, true, 0); /* speaks, with credit for two */
+        report(a, 1, true); /* speaks, with credit for two */
         assert_int_equal(r[1]->holder, 0);
         assert_int_equal(r[2]->holder, 0);
         turn();
@@ -152,7 +184,7 @@ static void test_waiting_for_a_silent_link(void **state)
         dispatch_received(a->link, r[2]->id);
         let_wait(a, r, 2);
         b = open_link(1, 1);
-        report(b, 1, true, 0);
+        report(b, 1, true);
         assert_int_equal(r[0]->holder, 1);
         assert_int_equal(r[1]->answers, 0);
         assert_int_equal(r[1]->holder, -1);
@@ -194,12 +226,12 @@ static void test_dead_link(void **state)
         struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
 
         (void)state;
-        report(a, 9, true, 0);
-        report(b, 9, true, 0.5);
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
         struct model_request *r = submit("110", 15000);
         dispatch_received(a->link, r->id);
         loop_fake_advance(w.loop, DISPATCH_DEAD_MS - 1);
-        report(b, 0, true, 0.5);
+        report(b, 0, true);
         assert_int_equal(r->answers, 0);
         loop_fake_advance(w.loop, 2);
         assert_int_equal(r->problem, PROBLEM_CONNECTOR_LOST);
@@ -213,11 +245,12 @@ static void test_unsent_moves_on(void **state)
         struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
 
         (void)state;
-        report(a, 9, true, 0);
-        report(b, 9, true, 0.5);
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
         a->stuck = true;
         struct model_request *r = submit("110", 8000);
         assert_int_equal(r->holder, 0);
+        report(b, 9, true);
         assert_false(r->left);
         loop_fake_advance(w.loop, DISPATCH_SILENT_MS + 1);
         assert_int_equal(r->holder, 1);
@@ -233,12 +266,13 @@ static void test_unsent_goes_with_the_stream(void **state)
         struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
 
         (void)state;
-        report(a, 9, true, 0);
-        report(b, 9, true, 0.5);
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
         struct model_request *left = submit("110", 8000);
         a->stuck = true;
         struct model_request *waits = submit("110", 8000);
         assert_int_equal(waits->holder, 0);
+        report(b, 9, true);
         close_link(a);
         assert_int_equal(waits->holder, 1);
         assert_int_equal(left->holder, 0);
@@ -251,7 +285,7 @@ static void test_verdict_under_a_new_session(void **state)
         struct model_link *a = open_link(0, 0);
 
         (void)state;
-        report(a, 9, true, 0);
+        report(a, 9, true);
         struct model_request *r = submit("100", 8000), *other = submit("100", 15000);
         close_link(a);
         loop_fake_advance(w.loop, 3000);
@@ -261,7 +295,7 @@ static void test_verdict_under_a_new_session(void **state)
         assert_true(r->verdict);
         loop_fake_advance(w.loop, 10000); /* the connector lives: the other waits for its own deadline, not
                                              for the dead link's */
-        report(a, 0, true, 0);
+        report(a, 0, true);
         assert_int_equal(other->answers, 0);
         loop_fake_advance(w.loop, 3000);
         assert_int_equal(other->problem, PROBLEM_DEADLINE);
@@ -273,7 +307,7 @@ static void test_lost_without_a_new_session(void **state)
         struct model_link *a = open_link(0, 0);
 
         (void)state;
-        report(a, 9, true, 0);
+        report(a, 9, true);
         struct model_request *r = submit("100", 15000);
         loop_fake_advance(w.loop, 500);
         close_link(a);
@@ -289,7 +323,7 @@ static void test_deadline(void **state)
         struct model_link *a = open_link(0, 0);
 
         (void)state;
-        report(a, 9, true, 0);
+        report(a, 9, true);
         struct model_request *r = submit("100", 500);
         dispatch_received(a->link, r->id);
         loop_fake_advance(w.loop, 500);
@@ -309,7 +343,7 @@ static void test_cancel(void **state)
         struct model_link *a = open_link(0, 0);
 
         (void)state;
-        report(a, 9, true, 0);
+        report(a, 9, true);
         struct model_request *r = submit("100", 8000);
         dispatch_cancel(w.d, TENANT, r->id);
         r->cancelled = true;
@@ -318,7 +352,7 @@ static void test_cancel(void **state)
         loop_fake_advance(w.loop, 9000);
         assert_int_equal(r->answers, 0);
         a->stuck = true;
-        report(a, 0, true, 0);
+        report(a, 0, true);
         r = submit("100", 8000);
         dispatch_cancel(w.d, TENANT, r->id);
         r->cancelled = true;
@@ -332,7 +366,7 @@ static void test_duplicates_and_limits(void **state)
         struct model_link *a = open_link(0, 0);
 
         (void)state;
-        report(a, 1000, true, 0);
+        report(a, 1000, true);
         struct model_request *r = submit("100", 8000);
         const char *connectors[] = {names[0]};
         const struct dispatch_submission again = {.tenant = TENANT,
@@ -366,7 +400,7 @@ static void test_memory_is_bounded(void **state)
         struct dispatch_trail trail;
 
         (void)state;
-        report(a, 9, true, 0);
+        report(a, 9, true);
         struct model_request *r = submit("100", 8000);
         verdict(a, r);
         turn();
@@ -377,14 +411,222 @@ static void test_memory_is_bounded(void **state)
         assert_int_equal(verdict(a, r), DISPATCH_LATE);
 }
 
+/* ---- who gets it ---- */
+
+#define ALL "111"
+
+static void open_three(struct model_link *l[3], uint64_t credit)
+{
+        for (size_t i = 0; i < 3; i++) {
+                l[i] = open_link(i, (int)i);
+                report(l[i], credit, true);
+        }
+}
+
+/* All that is held by l, but by those in bad, is answered at once. */
+static void answer_all_but(struct model_link *l[3], int bad)
+{
+        for (size_t i = 0; i < w.n; i++) {
+                struct model_request *r = &w.requests[i];
+
+                if (r->holder >= 0 && r->holder != bad && !r->answers && !r->cancelled)
+                        assert_int_equal(verdict(l[r->holder], r), DISPATCH_CONFIRMED);
+        }
+        turn();
+}
+
+static size_t asked(int connector)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < w.n; i++)
+                n += w.requests[i].asked[connector];
+        return n;
+}
+
+static void keep_alive(struct model_link *l[3], uint64_t ms)
+{
+        for (; ms > 0; ms -= ms < 400 ? ms : 400) {
+                loop_fake_advance(w.loop, ms < 400 ? ms : 400);
+                for (size_t i = 0; i < 3; i++)
+                        report(l[i], 1 << 20, true); /* says that it is fine, whatever it does */
+        }
+}
+
+static void test_equal_ones_share_the_work(void **state)
+{
+        struct model_link *l[3];
+
+        (void)state;
+        open_three(l, 1000);
+        for (int i = 0; i < 150; i++) {
+                submit(ALL, 8000);
+                loop_fake_advance(w.loop, 5);
+                answer_all_but(l, -1);
+        }
+        for (int i = 0; i < 3; i++)
+                assert_in_range(asked(i), 20, 90);
+}
+
+/* One that takes everything, acknowledges it, and never answers, with two good ones beside it. */
+static void test_a_black_hole_beside_good_ones(void **state)
+{
+        struct model_link *l[3];
+        size_t lost = 0;
+
+        (void)state;
+        open_three(l, 1 << 20);
+        for (int i = 0; i < 150; i++) {
+                struct model_request *r = submit(ALL, 8000);
+
+                if (r->holder == 0)
+                        dispatch_received(l[0]->link, r->id);
+                keep_alive(l, 200);
+                answer_all_but(l, 0);
+        }
+        keep_alive(l, 8000);
+        for (size_t i = 0; i < w.n; i++)
+                lost += !w.requests[i].verdict;
+        assert_int_equal(lost, asked(0));
+        assert_in_range(lost, 0, 6);
+}
+
+/* Alone it gets everything; once it has let three down it gets what no other takes; and it is tried again, once. */
+static void let_down(struct model_link *l[3], int n)
+{
+        for (int i = 0; i < n; i++) {
+                struct model_request *r = submit("100", 8000);
+
+                assert_int_equal(r->holder, 0); /* never the last one */
+                dispatch_received(l[0]->link, r->id);
+                keep_alive(l, 8000);
+                assert_int_equal(r->problem, PROBLEM_DEADLINE);
+        }
+}
+
+static void test_the_breaker(void **state)
+{
+        struct model_link *l[3];
+        struct model_request *r;
+
+        (void)state;
+        open_three(l, 9);
+        let_down(l, 3);
+        for (int i = 0; i < 20; i++) {
+                r = submit("110", 8000);
+                assert_int_equal(r->holder, 1);
+        }
+        keep_alive(l, 20000);
+        let_down(l, 1); /* alone: it is asked all the same */
+        close_link(l[0]);
+        l[0] = open_link(0, 0); /* linking again makes it no better */
+        report(l[0], 9, true);
+        assert_int_equal(submit("110", 8000)->holder, 1);
+        dispatch_link_drain(l[1]->link);
+        r = submit("110", 8000); /* the other is gone */
+        assert_int_equal(r->holder, 0);
+        assert_int_equal(verdict(l[0], r), DISPATCH_CONFIRMED); /* and it answers: all is forgotten */
+        turn();
+        l[1] = open_link(3, 1);
+        report(l[1], 0, true);
+        assert_int_equal(submit("110", 8000)->holder, 0);
+}
+
+static void test_who_goes_away_trips_nothing(void **state)
+{
+        struct model_link *l[3];
+        struct model_request *r;
+
+        (void)state;
+        open_three(l, 9);
+        for (int i = 0; i < 10; i++) { /* at once, and after long */
+                r = submit("100", 15000);
+                assert_int_equal(r->holder, 0);
+                keep_alive(l, i % 2 ? 3000 : 0);
+                dispatch_cancel(w.d, TENANT, r->id);
+                r->cancelled = true;
+        }
+        for (int i = 0; i < 10; i++) { /* nor does one whose budgets are too short for any DC */
+                submit("100", 500);
+                keep_alive(l, 600);
+        }
+        keep_alive(l, 200000); /* what was slow is long ago */
+        for (int i = 0; i < 40; i++) {
+                submit("110", 500);
+                answer_all_but(l, -1);
+        }
+        assert_true(asked(0) > 22);
+}
+
+static int counting_request(void *arg, const struct request_event *event)
+{
+        (void)event;
+        ++*(size_t *)arg;
+        return 0;
+}
+
+static bool nothing_waits(void *arg, const char *id)
+{
+        (void)arg, (void)id;
+        return false;
+}
+
+static void no_word(void *arg, const char *text)
+{
+        (void)arg, (void)text;
+}
+
+static int some_share(void *arg, size_t i, struct buffer *out)
+{
+        (void)arg, (void)i;
+        return buffer_append_str(out, "sealed");
+}
+
+static void no_answer(void *arg, const struct dispatch_outcome *o)
+{
+        (void)arg, (void)o;
+}
+
+static void test_credit_is_capped(void **state)
+{
+        const struct dispatch_limits limits = {.in_flight_per_tenant = 65536};
+        const struct dispatch_state all = {.granted = UINT64_C(1) << 40, .ready = true};
+        size_t sent = 0;
+        const struct dispatch_sink sink = {counting_request, nothing_waits, no_word, no_word, &sent};
+        struct dispatch_link *link;
+        struct dispatch *d;
+        char id[ID_MAX + 1];
+
+        (void)state;
+        assert_int_equal(dispatch_new(&d, w.loop, &limits), 0);
+        assert_int_equal(dispatch_link_new(&link, d, TENANT, names[0], &sink), 0);
+        for (size_t i = 0; i < 3 * DISPATCH_CREDIT_MAX; i++) {
+                const struct dispatch_submission s = {.tenant = TENANT,
+                                                      .id = id,
+                                                      .budget_ms = 8000,
+                                                      .n = 1,
+                                                      .connectors = (const char *const[]){names[0]},
+                                                      .caller = {some_share, no_answer, NULL}};
+                (void)snprintf(id, sizeof(id), "request-%08zu", i);
+                if (i % 100 == 0) /* says each time that it may be sent everything, and answers nothing */
+                        dispatch_link_state(link, &all);
+                assert_int_equal(dispatch_submit(d, &s), 0);
+        }
+        assert_int_equal(sent, DISPATCH_CREDIT_MAX);
+        loop_fake_advance(w.loop, 9000);
+        dispatch_link_gone(link);
+        dispatch_free(d);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_best_link_gets_it),
+                TEST(test_a_verdict_and_once_more),
                 TEST(test_nobody),
                 TEST(test_decline_moves_on),
+                TEST(test_expired_moves_on),
                 TEST(test_decline_that_ends),
                 TEST(test_stale_key_declines),
                 TEST(test_silent_link_gets_nothing),
@@ -400,6 +642,11 @@ int main(void)
                 TEST(test_cancel),
                 TEST(test_duplicates_and_limits),
                 TEST(test_memory_is_bounded),
+                TEST(test_equal_ones_share_the_work),
+                TEST(test_a_black_hole_beside_good_ones),
+                TEST(test_the_breaker),
+                TEST(test_who_goes_away_trips_nothing),
+                TEST(test_credit_is_capped),
         };
 
         return cmocka_run_group_tests_name("relay/dispatch", tests, NULL, NULL);

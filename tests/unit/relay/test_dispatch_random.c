@@ -40,7 +40,7 @@ static void random_link_step(struct model_link *l)
         case 2:
         case 3:
         case 4:
-                report(l, roll(4), roll(8) != 0, roll(100) / 100.0);
+                report(l, roll(4), roll(8) != 0);
                 break;
         case 5:
                 if (r)

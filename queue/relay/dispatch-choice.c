@@ -1,0 +1,244 @@
+/*
+ * Which link gets a request: by what the relay measures of each connector itself, never by what the connector says of
+ * its load.
+ *
+ * Owns struct standing, one per connector of a tenant, which outlives its links: a bad one does not become a good one
+ * by linking again. Invariants: a caller who goes away counts for nothing but the time that it waited; a connector is
+ * barred only for requests that it had for long enough and that ended with nothing; and who is barred still gets what
+ * no other could take.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connector/base/log.h"
+#include "queue/relay/dispatch-internal.h"
+
+#define STANDINGS_MAX 1024
+#define WEIGHT 0.3       /* of a new measurement in an average */
+#define FLOOR_MS 50.0    /* who answers faster is as good as any other */
+#define HALF_LIFE_MS 10000.0 /* an old measurement says less and less */
+#define CLEARLY 1.25     /* costs that differ by less are equal */
+#define PATIENCE_MS 2000 /* a request that was held so long, and not answered, counts against the connector */
+#define MOMENT_MS 100    /* what ends together counts once */
+#define UNANSWERED_MAX 3 /* in a row */
+#define BARRED_MS 30000
+#define BARRED_DOUBLINGS 4
+
+/* ---- standings ---- */
+
+static struct standing *oldest_unused(struct site *site)
+{
+        struct standing *s;
+
+        TAILQ_FOREACH (s, &site->standings, entry) {
+                if (s->n_links == 0)
+                        return s;
+        }
+        return NULL;
+}
+
+static struct standing *standing_new(struct site *site, const char *connector)
+{
+        struct standing *s = site->n_standings >= STANDINGS_MAX ? oldest_unused(site) : NULL;
+
+        if (s) {
+                TAILQ_REMOVE(&site->standings, s, entry);
+                memset(s, 0, sizeof(*s));
+        } else {
+                s = calloc(1, sizeof(*s));
+                site->n_standings += s != NULL;
+        }
+        if (!s)
+                return NULL;
+        s->worth = 1;
+        memcpy(s->connector, connector, strnlen(connector, ID_MAX));
+        TAILQ_INSERT_TAIL(&site->standings, s, entry);
+        return s;
+}
+
+struct standing *standing_get(struct site *site, const char *connector)
+{
+        struct standing *s;
+
+        TAILQ_FOREACH (s, &site->standings, entry) {
+                if (strcmp(s->connector, connector) == 0)
+                        return s;
+        }
+        return standing_new(site, connector);
+}
+
+void standings_clear(struct site *site)
+{
+        struct standing *s;
+
+        while ((s = TAILQ_FIRST(&site->standings))) {
+                TAILQ_REMOVE(&site->standings, s, entry);
+                free(s);
+        }
+        site->n_standings = 0;
+}
+
+/* What is left of a measurement that is so old. */
+static double faded(const struct standing *s, uint64_t now)
+{
+        return now <= s->measured_at ? 1 : exp2(-(double)(now - s->measured_at) / HALF_LIFE_MS);
+}
+
+static double latency_now(const struct standing *s, uint64_t now)
+{
+        return s->latency * faded(s, now);
+}
+
+static double worth_now(const struct standing *s, uint64_t now)
+{
+        return 1 - (1 - s->worth) * faded(s, now);
+}
+
+static void measure(struct standing *s, uint64_t now, double latency, double worth)
+{
+        s->latency = latency_now(s, now) * (1 - WEIGHT) + latency * WEIGHT;
+        s->worth = worth_now(s, now) * (1 - WEIGHT) + worth * WEIGHT;
+        s->measured_at = now;
+}
+
+/* ---- what came of a request ---- */
+
+static bool is_held(const struct request *r)
+{
+        return r->state == REQUEST_HANDED || r->state == REQUEST_RECEIVED;
+}
+
+static uint64_t held_ms(const struct request *r, uint64_t now)
+{
+        return is_held(r) ? now - r->began - (uint64_t)r->trail.handed : 0;
+}
+
+static void trip(struct standing *s, uint64_t now)
+{
+        const unsigned doublings = s->trips < BARRED_DOUBLINGS ? s->trips : BARRED_DOUBLINGS;
+
+        s->trips++;
+        s->barred_until = now + ((uint64_t)BARRED_MS << doublings);
+        s->unanswered = UNANSWERED_MAX - 1; /* afterwards one more is enough */
+        log_warning("connector_barred", KV_S("connector", s->connector), KV_U("seconds", (BARRED_MS << doublings) / 1000),
+                    KV_S("why", "it was given sign-ins and answered none of them; others get them while there are others"));
+}
+
+/* One more that ended with nothing. What ends at the same moment has one cause. */
+static void count_unanswered(struct standing *s, uint64_t now)
+{
+        if (s->failed_at && now - s->failed_at < MOMENT_MS)
+                return;
+        s->failed_at = now;
+        if (++s->unanswered >= UNANSWERED_MAX)
+                trip(s, now);
+}
+
+void standing_note(const struct request *r, enum request_end end)
+{
+        struct standing *s = is_held(r) ? standing_get(r->site, r->trail.connector) : NULL;
+        const uint64_t now = loop_now(r->d->loop), held = held_ms(r, now);
+
+        if (!s)
+                return;
+        const double so_far = latency_now(s, now), longer = fmax((double)held, so_far);
+        switch (end) {
+        case END_ANSWERED:
+                measure(s, now, (double)held, 1);
+                s->unanswered = s->trips = 0;
+                s->barred_until = 0;
+                break;
+        case END_DECLINED:
+                measure(s, now, so_far, 0);
+                break;
+        case END_CANCELLED: /* it would have taken so long at least */
+                measure(s, now, longer, worth_now(s, now));
+                break;
+        case END_UNANSWERED:
+        case END_LOST:
+                measure(s, now, longer, 0);
+                if (end == END_LOST || held >= PATIENCE_MS)
+                        count_unanswered(s, now);
+                break;
+        }
+}
+
+/* ---- choosing ---- */
+
+bool link_usable(const struct dispatch_link *link)
+{
+        return link->ready && !link->silent && !link->draining && !link->quarantined;
+}
+
+bool link_has_credit(const struct dispatch_link *link)
+{
+        return link->sent < link->granted && link->n_requests < DISPATCH_CREDIT_MAX;
+}
+
+/* Once its time is over it gets one request at a time, until it answers one. */
+bool link_barred(const struct dispatch_link *link)
+{
+        const struct standing *s = link->standing;
+
+        return loop_now(link->d->loop) < s->barred_until || (s->trips > 0 && link->n_requests > 0);
+}
+
+double link_cost(const struct dispatch_link *link)
+{
+        const uint64_t now = loop_now(link->d->loop);
+        const struct request *oldest = TAILQ_FIRST(&link->requests);
+        double ms = latency_now(link->standing, now);
+
+        if (oldest && (double)held_ms(oldest, now) > ms)
+                ms = (double)held_ms(oldest, now);
+        return fmax(ms, FLOOR_MS) * (double)(link->n_requests + 1) / fmax(worth_now(link->standing, now), 0.05);
+}
+
+size_t candidate_of(const struct request *r, const struct dispatch_link *link)
+{
+        for (size_t i = 0; i < r->n_to; i++) {
+                if (!r->to[i].tried && strcmp(r->to[i].connector, link->connector) == 0)
+                        return i;
+        }
+        return r->n_to;
+}
+
+/* Links of the site that could be given r, but for credit; barred or not, as told. */
+static bool is_eligible(const struct request *r, const struct dispatch_link *link, bool barred)
+{
+        return link_usable(link) && candidate_of(r, link) < r->n_to && link_barred(link) == barred;
+}
+
+/* The better of two that are drawn: the best for everybody would be everybody's at once. Nearly equal ones by lot. */
+static struct dispatch_link *better_of_two(const struct request *r, bool barred, bool *ret_any)
+{
+        struct dispatch_link *link, *drawn[2] = {NULL, NULL};
+        size_t n = 0;
+
+        *ret_any = false;
+        TAILQ_FOREACH (link, &r->site->links, entry) {
+                if (!is_eligible(r, link, barred))
+                        continue;
+                *ret_any = true;
+                if (!link_has_credit(link))
+                        continue;
+                n++;
+                if (n <= 2)
+                        drawn[n - 1] = link;
+                else if (loop_jitter(1, n) <= 2)
+                        drawn[loop_jitter(0, 1)] = link;
+        }
+        if (n < 2)
+                return drawn[0];
+        const double a = link_cost(drawn[0]), b = link_cost(drawn[1]);
+        return a * CLEARLY < b ? drawn[0] : b * CLEARLY < a ? drawn[1] : drawn[loop_jitter(0, 1)];
+}
+
+struct dispatch_link *best_link(const struct request *r)
+{
+        bool any;
+        struct dispatch_link *link = better_of_two(r, false, &any);
+
+        return link || any ? link : better_of_two(r, true, &any);
+}
