@@ -1,0 +1,113 @@
+"""Connectors that are there serve, whoever else is gone: one service that keeps its client, and so what it knows of keys."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from e2e import SiteTest, wait_for
+
+STEADY = sys.argv[2]
+
+
+class Service:
+    """One client of the library, one sign-in at a time."""
+
+    def __init__(self, site):
+        with open(os.path.join(site.service, 'service.pub.json'), encoding='utf-8') as f:
+            id = json.load(f)['id']
+        self.process = subprocess.Popen([STEADY, site.url, site.tenant, site.pin, os.path.join(site.dir, 'service.secret'), site.ca, id,
+                                         os.path.join(site.service, 'service.key')], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=site.env)
+
+    def sign_in(self, user, password):
+        """(verdict or problem, started, the connector's name)"""
+        self.process.stdin.write(f'{user}\t{password}\n')
+        self.process.stdin.flush()
+        return tuple(self.process.stdout.readline().rstrip('\n').split('\t'))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait(20)
+
+
+class Spare(SiteTest):
+    CONNECTORS = [(f'host{i}', 'ldap') for i in range(6)]
+
+    def setUp(self):
+        self.user, self.password, _ = self.account('GOOD1')
+        self.service = Service(self.site)
+        self.addCleanup(lambda: self.assertEqual(self.service.close(), 0))
+
+    def ask(self):
+        return self.service.sign_in(self.user, self.password)
+
+    def expect(self, n):
+        """So many sign-ins, all good; who answered them."""
+        answers = [self.ask() for _ in range(n)]
+        self.assertEqual({a[0] for a in answers}, {'accepted'}, answers)
+        return {a[2] for a in answers}
+
+    def end(self, connector):
+        connector.daemon.process.send_signal(signal.SIGTERM)
+
+    def revive(self, *connectors):
+        for c in connectors:
+            c.daemon.process.wait(30)
+            c.start()
+        for c in connectors:
+            c.wait_ready()
+
+    def test_1_all_of_them_work(self):
+        self.assertGreaterEqual(len(self.expect(40)), 4)
+
+    def test_2_spare_ones_are_used(self):
+        """The client's keys are of before: four of the six are told to stop, then a fifth, and nobody notices."""
+        hosts = list(self.site.connectors.values())
+        self.expect(1)
+        for c in hosts[:4]:
+            self.end(c)
+        self.assertLessEqual(self.expect(30), {c.name for c in hosts})
+        for c in hosts[:4]:
+            c.daemon.process.wait(30)
+        self.assertLessEqual(self.expect(5), {hosts[4].name, hosts[5].name})
+        self.end(hosts[4])
+        self.expect(15)
+        hosts[4].daemon.process.wait(30)
+        self.assertEqual(self.expect(3), {hosts[5].name})
+        self.revive(*hosts[:5])
+
+    def test_3_restarts_one_after_the_other(self):
+        """Of two connectors first one, then the other, while sign-ins go on; the client's keys are older than both starts."""
+        pair = list(self.site.connectors.values())[:2]
+        others = [c for c in self.site.connectors.values() if c not in pair]
+        for c in others:
+            self.end(c)
+        for c in others:
+            c.daemon.process.wait(30)
+        self.expect(3)
+        answers, ended = [], threading.Event()
+        def go_on():
+            while not ended.is_set():
+                answers.append(self.ask())
+        worker = threading.Thread(target=go_on)
+        worker.start()
+        try:
+            for c in pair:
+                before, began = len(answers), time.monotonic()
+                self.end(c)
+                self.revive(c)
+                wait_for('sign-ins went on', lambda: len(answers) > before + 5 and time.monotonic() - began > 5)
+        finally:
+            ended.set()
+            worker.join()
+        self.assertEqual({a[0] for a in answers}, {'accepted'}, [a for a in answers if a[0] != 'accepted'])
+        self.revive(*others)
+
+
+if __name__ == '__main__':
+    from e2e import main
+    main()
