@@ -282,7 +282,9 @@ const struct config_key config_keys[] = {
         {D("pool_max", pool_max), .type = TYPE_NUMBER, .min = 1, .max = 256, .initial = "16",
          .help = "LDAP connections to one DC. Where all of them are in use, one more is opened to see whether it is alive."},
         {D("connect_timeout_ms", connect_timeout_ms), .type = TYPE_NUMBER, .min = 100, .max = 15000,
-         .initial = "2000", .help = "Milliseconds for connecting to one DC, TLS handshake included."},
+         .initial = "2000",
+         .help = "Milliseconds for connecting to one DC, TLS handshake included, before another is tried. The only DC "
+                 "that is left has as long as the sign-in."},
 };
 
 const size_t config_keys_n = sizeof(config_keys) / sizeof(config_keys[0]);

@@ -15,6 +15,16 @@ enum probe_state {
         PROBE_ASKING,      /* for the DC */
 };
 
+#define DC_RESULTS 16
+
+/* What the latest sign-in of an account came to at a DC. */
+struct dc_result {
+        uint64_t account;
+        uint64_t at;     /* 0: the place is free */
+        uint64_t number; /* of all of the DC's */
+        bool failed;
+};
+
 struct dc {
         struct dcs *dcs;
         const struct dc_config *config; /* the configuration's, or own */
@@ -36,6 +46,17 @@ struct dc {
         uint64_t answered_at;      /* a sign-in or a probe */
         uint64_t heard_at;         /* any sign of work: a handshake, an answer, to whomever */
         uint64_t dead_delay;
+        /* its health, for dc-health.c */
+        struct dc_result results[DC_RESULTS];
+        uint64_t n_results, last_answer; /* last_answer: number of the latest that did not fail */
+        unsigned failed_in_a_row;
+        unsigned trials; /* sign-ins that must be answered before it counts as well again; 0: it does */
+        uint64_t rests_until, rest_ms;
+        uint64_t unanswered_since; /* sign-ins wait for it, and none was answered; 0: nobody waits */
+        enum reason sick_reason;
+        char sick_context[160];
+
+        uint64_t silent_since; /* no answer to probes since; 0: it answered */
         unsigned misses; /* probes in a row that failed; each goes to the next of the addresses */
 
         enum probe_state probe;
@@ -71,6 +92,14 @@ void dc_note_failure(struct dc *dc, const struct outcome *outcome, bool dead);
 void dcs_reconsider(struct dc *dc);
 /* The one writer of state. Tells the owner when the domain's readiness changed. */
 void dc_state_set(struct dc *dc, enum dc_state state);
+
+/* dc-health.c: whether sign-ins are kept from it, unless no other is left: it is sick, and no trial of it is due. */
+bool dc_rests(const struct dc *dc);
+bool dc_is_sick(const struct dc *dc);
+/* This account's latest sign-in failed at the DC, lately. */
+bool dc_failed_lately(const struct dc *dc, uint64_t account);
+/* How long sign-ins have waited for it without any of them being answered; 0: nobody waits. */
+uint64_t dc_unanswered_ms(const struct dc *dc);
 
 /* The next probe in so many ms, unless one is under way. */
 void dc_probe_schedule(struct dc *dc, uint64_t delay);

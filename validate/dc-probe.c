@@ -16,6 +16,12 @@
 #define RECOVERING_PROBE_MS 1000
 #define SUSPECT_PROBE_MS 50
 #define PROBE_EXTRA_MS 1000
+#define PROBE_TRIPS 4 /* round trips of a probe by a fresh connection: TCP, TLS, the question */
+#define FAR_SUSPECT_MS 1500
+#define ONLY_SUSPECT_MS 2000
+#define FAR_ONLY_SUSPECT_MS 6000
+#define ONLY_PROBE_MS 8000
+#define BUSY_MAX_MS 8000 /* a DC that answers none of the sign-ins that wait so long is not busy */
 #define CONNECT_TIMEOUT_MS 2000
 
 static const char *probe_text(enum probe_state state)
@@ -79,9 +85,22 @@ static void note_skew(struct dc *dc, const struct outcome *outcome)
         snprintf(dc->last_context, sizeof dc->last_context, "%.150s", outcome->context);
 }
 
+/* How long the DC may be silent to a probe that a sign-in asked for: a second DC is something better to do with the time
+ * than waiting; a far one needs some round trips. */
+static uint64_t suspect_ms(const struct dc *dc)
+{
+        bool only = !dcs_has_other(dc->dcs, dc);
+        uint64_t trips = (uint64_t)dc_ewma_ms(dc) * PROBE_TRIPS, least = only ? ONLY_SUSPECT_MS : DC_SUSPECT_MS,
+                 most = only ? FAR_ONLY_SUSPECT_MS : FAR_SUSPECT_MS;
+
+        return trips < least ? least : trips > most ? most : trips;
+}
+
+/* It is at work, so its answer to a probe may take; unless that work never comes to anything. */
 static bool heard_lately(const struct dc *dc)
 {
-        return dc->heard_at > 0 && loop_now(dc->dcs->tools.loop) < dc->heard_at + DC_SUSPECT_MS;
+        return dc->heard_at > 0 && loop_now(dc->dcs->tools.loop) < dc->heard_at + suspect_ms(dc) &&
+               dc_unanswered_ms(dc) < BUSY_MAX_MS;
 }
 
 /* The one end of a probe. */
@@ -93,6 +112,8 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
         dc->ldap = NULL;
         dc->krb = NULL;
         probe_set(dc, PROBE_WAITING);
+        if (silent && !busy && dc->silent_since == 0)
+                dc->silent_since = loop_now(dc->dcs->tools.loop);
         if (outcome->reason == REASON_OK || outcome->reason == REASON_CLOCK_SKEW) {
                 note_skew(dc, outcome);
                 dc_note_answer(dc, outcome->ms_dc);
@@ -138,6 +159,7 @@ static void probe_ask(struct dc *dc, const struct dns_address *address)
                 .address = address->storage,
                 .address_len = address->len,
                 .deadline = dc->probe_deadline,
+                .patient = !dcs_has_other(dcs, dc),
                 .heard = on_heard,
                 .arg = dc,
         };
@@ -163,6 +185,15 @@ static void on_resolved(void *arg, const struct dns_address *address, const char
                 probe_fail(dc, REASON_DNS, why);
 }
 
+/* The only DC may be far away, whatever time it has to connect. */
+static uint64_t probe_ms(const struct dc *dc)
+{
+        uint32_t connect = dc->dcs->domain->connect_timeout_ms;
+        uint64_t ms = PROBE_EXTRA_MS + (connect ? connect : CONNECT_TIMEOUT_MS);
+
+        return dcs_has_other(dc->dcs, dc) || ms > ONLY_PROBE_MS ? ms : ONLY_PROBE_MS;
+}
+
 /* Begins a probe, unless sign-ins showed lately that the DC is alive. */
 static void probe_start(struct dc *dc)
 {
@@ -177,12 +208,10 @@ static void probe_start(struct dc *dc)
                 dc_probe_schedule(dc, DC_ALIVE_PROBE_MS - (now - dc->answered_at));
                 return;
         }
-        dc->probe_deadline =
-                now + PROBE_EXTRA_MS +
-                (dcs->domain->connect_timeout_ms ? dcs->domain->connect_timeout_ms : CONNECT_TIMEOUT_MS);
+        dc->probe_deadline = now + probe_ms(dc);
         probe_set(dc, PROBE_RESOLVING);
         if (dc->suspect)
-                loop_timer_in(dc->timer, DC_SUSPECT_MS);
+                loop_timer_in(dc->timer, suspect_ms(dc));
         host = probe_host(dc);
         if (dns_known(dcs->tools.dns, &address, host)) {
                 probe_ask(dc, &address);
@@ -211,7 +240,7 @@ static void probe_overdue(struct dc *dc)
         if (!dc->suspect)
                 return; /* a sign-in was answered meanwhile */
         if (heard_lately(dc)) {
-                loop_timer_at(dc->timer, dc->heard_at + DC_SUSPECT_MS);
+                loop_timer_at(dc->timer, dc->heard_at + suspect_ms(dc));
         } else if (dc->ldap) {
                 ldap_attempt_expire(dc->ldap);
         } else if (dc->krb) {
@@ -240,6 +269,6 @@ void dc_suspect(struct dc *dc)
                 return;
         dc->suspect = true;
         log_debug("dc_suspect", KV_S("dc", dc->config->host));
-        loop_timer_in(dc->timer, dc->probe == PROBE_WAITING ? 0 : DC_SUSPECT_MS);
+        loop_timer_in(dc->timer, dc->probe == PROBE_WAITING ? 0 : suspect_ms(dc));
 }
 

@@ -70,6 +70,7 @@ void dc_note_answer(struct dc *dc, uint32_t ms)
         dc->ewma = dc->ewma == 0 ? sample : (dc->ewma * 7 + sample) / 8;
         dc->failures = 0;
         dc->misses = 0;
+        dc->silent_since = 0;
         dc->suspect = false;
         dc->dead_delay = DC_DEAD_PROBE_MIN_MS;
         dc->answered_at = loop_now(dc->dcs->tools.loop);
@@ -346,7 +347,9 @@ const char *dc_source(const struct dc *dc)
 
 const char *dc_state_text(const struct dc *dc)
 {
-        return dc->gone ? "gone" : state_text(dc->state);
+        if (dc->gone)
+                return "gone";
+        return dc->state == DC_ALIVE && dc_is_sick(dc) ? "sick" : state_text(dc->state);
 }
 
 uint32_t dc_ewma_ms(const struct dc *dc)
@@ -363,10 +366,14 @@ void dc_explain(const struct dc *dc, struct outcome *out)
 
 const char *dc_failure(const struct dc *dc)
 {
+        if (dc_is_sick(dc) && dc->failures == 0)
+                return reason_info(dc->sick_reason)->id;
         return dc->failures > 0 || dc->skewed ? reason_info(dc->last_reason)->id : "";
 }
 
 const char *dc_failure_detail(const struct dc *dc)
 {
+        if (dc_is_sick(dc) && dc->failures == 0)
+                return dc->sick_context;
         return dc->failures > 0 || dc->skewed ? dc->last_context : "";
 }

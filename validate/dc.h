@@ -4,7 +4,8 @@
  * Each DC is probed in the background, never with a sign-in: at start, every 15 s while it is alive and
  * quiet, at once when a sign-in waits too long for it, every second backing off to ten while it is dead. A
  * dead one that answers again is recovering until a second probe was answered: only where no other is alive
- * does it get sign-ins before (a circuit breaker, half open).
+ * does it get sign-ins before (a circuit breaker, half open). What sign-ins come to says more than probes do: one
+ * that answers probes and fails several accounts' sign-ins is sick (dc-health.c).
  */
 #pragma once
 
@@ -59,11 +60,14 @@ void dc_hold(struct dc *dc);
 void dc_release(struct dc *dc);
 
 /*
- * The DC to ask, leaving out those whose bit is in tried; NULL when none is left that isn't known to be dead.
- * Alive ones come first, of those the configured and the site's, of those the fastest, which stays the
- * choice until another is clearly faster.
+ * The DC to ask for this account (0: for nobody's sign-in), leaving out those whose bit is in tried; NULL when none is
+ * left that isn't known to be dead. Alive ones come first, of those the configured and the site's, of those the
+ * fastest, which stays the choice until another is clearly faster. One that fails sign-ins comes last, and so does, for
+ * the account, the one that failed its latest. Where all are dead, one that fell silent a moment ago is given.
  */
-struct dc *dcs_choose(struct dcs *dcs, uint32_t tried);
+struct dc *dcs_choose(struct dcs *dcs, uint32_t tried, uint64_t account);
+/* Whether a sign-in may go to another DC than this one: then time is better spent there than in waiting. */
+bool dcs_has_other(const struct dcs *dcs, const struct dc *than);
 /* Why dcs_choose found nobody: one reason that all share, or REASON_NO_DC, and a sentence in out->context. */
 void dcs_explain(const struct dcs *dcs, struct outcome *out);
 bool dcs_ready(const struct dcs *dcs, const char **ret_why);
@@ -75,6 +79,7 @@ const char *dc_host(const struct dc *dc);
 const struct dc_config *dc_get_config(const struct dc *dc);
 /* "list", "site" or "srv": how it came to be known. */
 const char *dc_source(const struct dc *dc);
+/* "unknown", "alive", "recovering", "dead", "gone", or "sick": alive, but it fails sign-ins. */
 const char *dc_state_text(const struct dc *dc);
 uint32_t dc_ewma_ms(const struct dc *dc);
 /* Writes what its silence was into reason, dc and context of out. */
@@ -85,6 +90,12 @@ const char *dc_failure(const struct dc *dc);
 const char *dc_failure_detail(const struct dc *dc);
 /* What a sign-in saw: tells answers, failures and the rest apart by the reason. */
 void dc_note(struct dc *dc, const struct outcome *outcome);
+/* What a sign-in of this account came to: whether the DC fails those of several. */
+void dc_note_sign_in(struct dc *dc, uint64_t account, const struct outcome *outcome);
+/* A sign-in's password goes to the DC now. */
+void dc_asked(struct dc *dc);
+/* A sign-in that went to it still waits: a failure where the DC answers nobody. */
+void dc_note_waiting(struct dc *dc, uint64_t account);
 /* The DC showed to a sign-in that it is at work: however long others wait for it, it is not silent. */
 void dc_heard(struct dc *dc);
 /* A sign-in waits for this DC longer than it should, or could go to it, which had none for a while: it is probed at the

@@ -105,7 +105,7 @@ static uint64_t stage_end(const struct krb_attempt *a)
         uint64_t end = loop_now(a->krb->loop) +
                        (a->config->connect_timeout_ms ? a->config->connect_timeout_ms : CONNECT_TIMEOUT_MS);
 
-        return end < a->deadline ? end : a->deadline;
+        return end < a->deadline && !a->patient ? end : a->deadline;
 }
 
 void krb_transport_failed(struct krb_attempt *a, int error)
@@ -314,6 +314,7 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         a->address_len = attempt->address_len;
         address_set_port(&a->address, a->config->kdc_port ? a->config->kdc_port : KDC_PORT);
         a->deadline = attempt->deadline;
+        a->patient = attempt->patient;
         a->commit = attempt->commit;
         a->heard = attempt->heard;
         a->attempt_arg = attempt->arg;

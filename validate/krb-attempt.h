@@ -37,6 +37,7 @@ struct krb_attempt {
         bool granted; /* the KDC answered with a ticket, whatever it is worth */
         krb5_principal client;
         uint64_t deadline, started;
+        bool patient; /* no stage ends before the deadline */
         enum krb_state state;
         bool left;     /* a byte of the request with preauthentication was handed to a socket */
         bool extended; /* the stage got its time for the answer, after the time to connect */

@@ -22,6 +22,7 @@
 #define STALE_MS 5000 /* idle for longer: ask for a sign of life first (AD drops idle connections) */
 #define LOST_MAX 3    /* used connections that may prove dead before the DC counts as refusing */
 #define CONNECT_TIMEOUT_MS 2000
+#define CHECK_PATIENT_MS 1500 /* for a sign of life where there is no other DC; a fresh connection is something better */
 #define DETAILS_MS 2000 /* for the attributes of an account that is accepted already */
 #define LDAP_BUSY 51
 #define LDAP_UNAVAILABLE 52
@@ -201,6 +202,18 @@ static uint32_t connect_timeout(const struct ldap_attempt *a)
         return a->in.domain->connect_timeout_ms ? a->in.domain->connect_timeout_ms : CONNECT_TIMEOUT_MS;
 }
 
+/* For a sign of life on a used connection, so that there is time left for a fresh one. */
+static uint64_t check_limit(const struct ldap_attempt *a)
+{
+        uint64_t now = loop_now(ldap_pools_loop(a->pools));
+
+        uint64_t least = connect_timeout(a) / 2, third = a->in.deadline > now ? (a->in.deadline - now) / 3 : 0;
+
+        if (!a->in.patient || least >= CHECK_PATIENT_MS)
+                return least;
+        return third < CHECK_PATIENT_MS ? third : CHECK_PATIENT_MS;
+}
+
 static void enter_check(struct ldap_attempt *a)
 {
         static const char *const attributes[] = {"currentTime", NULL};
@@ -209,7 +222,7 @@ static void enter_check(struct ldap_attempt *a)
         state_set(a, ATTEMPT_CHECK);
         if (a->probe)
                 a->asked = loop_now(ldap_pools_loop(a->pools));
-        arm(a, a->probe ? 0 : connect_timeout(a) / 2);
+        arm(a, a->probe ? 0 : check_limit(a));
         send_request(a, &request,
                      ldap_encode_read(&request, ldap_conn_next_id(a->conn), "", NULL, attributes));
 }
@@ -237,7 +250,7 @@ static void enter_fast(struct ldap_attempt *a)
         struct buffer request = BUFFER(LDAP_REQUEST_MAX);
 
         state_set(a, ATTEMPT_FAST);
-        arm(a, connect_timeout(a));
+        arm(a, a->in.patient ? 0 : connect_timeout(a));
         send_request(a, &request, ldap_encode_fast_bind(&request, ldap_conn_next_id(a->conn)));
 }
 

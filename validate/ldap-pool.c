@@ -157,8 +157,6 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
         pool->fast = attempt->fast;
         pool->max = config->pool_max ? config->pool_max : POOL_MAX_DEFAULT;
         pool->target.host = pool->host;
-        pool->target.timeout_ms =
-                config->connect_timeout_ms ? config->connect_timeout_ms : CONNECT_TIMEOUT_MS;
         pool->target.idle_ms = IDLE_MS;
         pool->target.starttls = config->starttls;
         TAILQ_INIT(&pool->opening);
@@ -167,6 +165,16 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
         TAILQ_INIT(&pool->waiters);
         LIST_INSERT_HEAD(&pools->pools, pool, link);
         return pool;
+}
+
+/* How long a connection that is opened for this attempt may take. */
+static void set_timeout(struct ldap_conn_target *target, const struct attempt *attempt, uint64_t now)
+{
+        uint32_t ms = attempt->domain->connect_timeout_ms ? attempt->domain->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+
+        if (attempt->patient && attempt->deadline > now + ms)
+                ms = (uint32_t)(attempt->deadline - now);
+        target->timeout_ms = ms;
 }
 
 /* The attempt's address with the domain's port. */
@@ -192,8 +200,10 @@ struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt 
                         break;
         if (!pool)
                 pool = pool_new(pools, attempt);
-        if (pool)
+        if (pool) {
                 set_address(&pool->target, attempt);
+                set_timeout(&pool->target, attempt, loop_now(pools->loop));
+        }
         return pool;
 }
 

@@ -31,6 +31,7 @@ struct attempt {
         const char *known_sid, *known_sam;
         const struct secret *new_password; /* Kerberos: change the password to this one; else NULL */
         uint64_t deadline;
+        bool patient; /* no other DC could be asked meanwhile: only the deadline bounds connecting and waiting */
         /* Called once, right before the password (or a request keyed with it) goes to the DC, which has shown
          * by then that it answers. The callee cancels whatever else runs for the same sign-in. May be NULL.
          */

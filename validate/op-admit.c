@@ -38,6 +38,17 @@ static enum reason check_new_password(const struct validate_request *request)
         return REASON_OK;
 }
 
+uint64_t op_account(const struct validate_op *op)
+{
+        char folded[USERNAME_MAX + 1];
+        uint64_t h = 14695981039346656037ULL ^ (uint64_t)op->name.domain; /* FNV-1a */
+
+        name_fold(folded, sizeof folded, op->name.user);
+        for (const char *s = folded; *s; s++)
+                h = (h ^ (uint8_t)*s) * 1099511628211ULL;
+        return h | 1;
+}
+
 void op_admit(struct validate_op *op, const struct validate_request *request)
 {
         struct validate *v = op->v;

@@ -13,7 +13,7 @@
 #include "validate/validate-internal.h"
 
 #define LOOKUP_REST_MS (10 * 60 * 1000)
-#define LOOKUP_MS 3000 /* for one DC */
+#define LOOKUP_MS 3000 /* for one DC, where there are others */
 
 static void next_dc(struct validate_op *op);
 
@@ -39,6 +39,7 @@ static void missed(struct validate_op *op, const struct ldap_found *found)
         snprintf(op->out.context, sizeof op->out.context, "%s", found->context);
         snprintf(op->out.dc, sizeof op->out.dc, "%s", dc_host(op->lookup.dc));
         dc_note(op->lookup.dc, &outcome);
+        dc_note_sign_in(op->lookup.dc, op_account(op), &outcome);
         leave_dc(op);
         next_dc(op);
 }
@@ -103,7 +104,8 @@ static void what_to_search(const struct validate_op *op, const char **ret_attrib
 
 static void search(struct validate_op *op, const struct dns_address *address)
 {
-        uint64_t end = loop_now(op->v->loop) + LOOKUP_MS;
+        bool patient = !dcs_has_other(op->dcs, op->lookup.dc);
+        uint64_t end = patient ? op->deadline : loop_now(op->v->loop) + LOOKUP_MS;
         char value[2 * USERNAME_MAX + 2];
         const char *attribute = op->domain->alternate_id, *sam = NULL;
         struct attempt attempt = {.id = op->id,
@@ -111,7 +113,8 @@ static void search(struct validate_op *op, const struct dns_address *address)
                                   .host = dc_host(op->lookup.dc),
                                   .address = address->storage,
                                   .address_len = address->len,
-                                  .deadline = end < op->deadline ? end : op->deadline};
+                                  .deadline = end < op->deadline ? end : op->deadline,
+                                  .patient = patient};
         struct ldap_lookup_request request;
 
         snprintf(value, sizeof value, "%s@%s", op->name.user, op->name.suffix);
@@ -152,7 +155,7 @@ static void next_dc(struct validate_op *op)
         const struct dc_config *dc;
         int r;
 
-        l->dc = dcs_choose(op->dcs, l->tried);
+        l->dc = dcs_choose(op->dcs, l->tried, op_account(op));
         if (!l->dc) {
                 if (l->tried == 0)
                         dcs_explain(op->dcs, &op->out);

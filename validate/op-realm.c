@@ -30,7 +30,7 @@ int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_
         if (i >= v->config->n_domains)
                 return -ENOENT;
         for (unsigned k = 0; k <= nth; k++) {
-                dc = dcs_choose(v->dcs[i], tried);
+                dc = dcs_choose(v->dcs[i], tried, 0);
                 if (!dc)
                         return -EHOSTUNREACH;
                 tried |= dc_bit(dc);

@@ -108,5 +108,8 @@ size_t op_find_realm(const struct validate *v, const char *realm);
 int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
               socklen_t *ret_len);
 
-/* A DC was found silent: what waits for it goes on elsewhere, or ends where it has the password. */
+/* Which account signs in, as far as the name tells: the same number for all spellings of one name in its domain. */
+uint64_t op_account(const struct validate_op *op);
+
+/* A DC was found silent: where there is another, what waits for it goes on there, or ends where it has the password. */
 void ops_dc_silent(struct validate *v, const struct dc *dc);

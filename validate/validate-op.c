@@ -187,11 +187,13 @@ static void ask_first(struct validate_op *op);
 static void resolve(struct op_try *t);
 static void finish_changed(struct validate_op *op, const struct outcome *outcome);
 
-/* What an attempt taught about its DC. One that was ended because the DC is silent teaches nothing, whatever it came to. */
+/* What an attempt taught about its DC. Of one that is known to be silent an attempt that came to nothing teaches nothing. */
 static void note(const struct op_try *t, const struct outcome *outcome)
 {
-        if (!t->hurried)
-                dc_note(t->dc, outcome);
+        if (t->hurried && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE)
+                return;
+        dc_note(t->dc, outcome);
+        dc_note_sign_in(t->dc, op_account(t->op), outcome);
 }
 
 /* The DC could not be asked: on to the next while there is time. */
@@ -329,6 +331,7 @@ static void on_commit(void *arg)
                         try_clear(&op->tries[i]);
         loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
         loop_timer_in(op->pace, committed_patience_ms(t->dc));
+        dc_asked(t->dc);
 }
 
 static void on_heard(void *arg)
@@ -360,6 +363,7 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .known_sid = op->lookup.sid,
                 .known_sam = op->lookup.sam,
                 .deadline = op->deadline,
+                .patient = !dcs_has_other(op->dcs, t->dc),
                 .commit = on_commit,
                 .heard = on_heard,
                 .arg = t,
@@ -416,7 +420,7 @@ static bool try_next(struct validate_op *op)
                         t = &op->tries[i];
         if (op->committed || !t)
                 return false;
-        t->dc = dcs_choose(op->dcs, op->tried);
+        t->dc = dcs_choose(op->dcs, op->tried, op_account(op));
         if (!t->dc)
                 return false;
         dc_hold(t->dc);
@@ -496,11 +500,13 @@ static void on_pace(void *arg)
         struct validate_op *op = arg;
 
         if (op->state == OP_COMMITTED) {
+                dc_note_waiting(op->committed->dc, op_account(op));
                 dc_suspect(op->committed->dc);
                 loop_timer_in(op->pace, DC_SUSPECT_MS);
         } else if (op->state == OP_PREPARING) {
                 suspect_all(op);
-                try_next(op);
+                if (!try_next(op))
+                        loop_timer_in(op->pace, DC_SUSPECT_MS); /* one may come back meanwhile */
         }
 }
 
@@ -561,6 +567,8 @@ static bool hurry(struct validate_op *op, const struct dc *dc)
                 if (t->dc != dc || t->hurried || op->state == OP_DETAILING)
                         continue;
                 t->hurried = true;
+                if (!dcs_has_other(op->dcs, dc))
+                        continue; /* there is nothing better to do than to wait */
                 log_set_id(op->id);
                 if (op->committed == t && t->krb) {
                         krb_attempt_expire(t->krb);

