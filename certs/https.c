@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "certs/key-tls.h"
+#include "connector/base/ca-bundle.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
 
@@ -29,7 +30,8 @@
 
 struct https {
         CURL *curl;
-        char *ca_file, *cert_file, *key_file, *proxy;
+        struct buffer cas; /* empty: the system's */
+        char *cert_file, *key_file, *proxy;
         struct key *key; /* with it, chain is what cert_file held */
         struct buffer chain;
         char reason[CURL_ERROR_SIZE];
@@ -52,7 +54,7 @@ struct https *https_free(struct https *https)
         if (!https)
                 return NULL;
         curl_easy_cleanup(https->curl);
-        free(https->ca_file);
+        buffer_free(&https->cas);
         free(https->cert_file);
         free(https->key_file);
         free(https->proxy);
@@ -83,8 +85,10 @@ int https_new(struct https **ret_https, const struct https_config *config, struc
         initialised = true;
         if (!https || !(https->curl = curl_easy_init()))
                 return error_fail(err, -ENOMEM, "HTTPS: out of memory");
-        if ((r = set_file(&https->ca_file, config->ca_file, "CA file", err)) < 0 ||
-            (r = set_file(&https->cert_file, config->cert_file, "client certificate", err)) < 0 ||
+        https->cas = BUFFER(CA_BUNDLE_MAX);
+        if (config->ca_file && (r = ca_bundle_read(&https->cas, config->ca_file, NULL, err)) < 0)
+                return error_prefix(err, r, "CA file");
+        if ((r = set_file(&https->cert_file, config->cert_file, "client certificate", err)) < 0 ||
             (r = set_file(&https->key_file, config->key_file, "client key", err)) < 0)
                 return r;
         https->chain = BUFFER(CHAIN_MAX);
@@ -261,10 +265,13 @@ static void set_tls(struct https *https)
         curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
         curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
         curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+        curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, 0L); /* both ends prove themselves each time */
         curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
         curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, https);
-        if (https->ca_file) {
-                curl_easy_setopt(curl, CURLOPT_CAINFO, https->ca_file);
+        if (https->cas.len) {
+                struct curl_blob cas = {.data = https->cas.data, .len = https->cas.len, .flags = CURL_BLOB_NOCOPY};
+
+                curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &cas);
                 curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* that CA, not the system's as well */
         }
         if (https->cert_file && !https->key)

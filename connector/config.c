@@ -17,9 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "connector/base/admin-text.h"
 #include "connector/base/text.h"
 
 #define LINE_MAX_BYTES 4000
+#define SECTION_NAME_MAX 300
 
 void config_errors_clear(struct config_errors *e)
 {
@@ -74,8 +76,8 @@ static struct config_section_notes *open_section(struct config_parser *p, char *
         if (strcmp(name, "connector") == 0)
                 return &p->connector_notes;
         p->section = SECTION_DOMAIN;
-        if (strncmp(name, "domain ", 7) == 0) {
-                name += 7 + strspn(name + 7, " ");
+        if (strncmp(name, "domain", 6) == 0 && strchr(" \t", name[6])) { /* or nothing behind it */
+                name += 6 + strspn(name + 6, " \t");
                 for (char *s = name; *s; s++)
                         *s = (char)tolower((unsigned char)*s);
                 return open_domain(p, name);
@@ -92,20 +94,15 @@ static void leave_section(struct config_parser *p)
         p->notes = NULL;
 }
 
-/* line is what follows the '['. The reader does this itself because inih cuts long names and skips empty
- * sections. */
-static void enter_section(struct config_parser *p, const char *line)
+/* The reader does this itself because inih cuts long names and skips empty sections. */
+static void enter_section(struct config_parser *p, const char *line, size_t n)
 {
-        char name[300] = "";
-        size_t n = strcspn(line, "]");
+        char name[SECTION_NAME_MAX];
+        const char *why;
 
         leave_section(p);
-        if (n < sizeof(name)) {
-                memcpy(name, line, n);
+        if (admin_section(name, sizeof(name), line, n, &why) == 1)
                 p->notes = open_section(p, name);
-                return;
-        }
-        parse_error(p, &p->place, "[section]", "the name is longer than 299 bytes");
 }
 
 /* ---- one line after the other for inih ---- */
@@ -126,15 +123,18 @@ static void blank_line(struct config_parser *p, const char *why)
                 p->blanked[p->n_blanked++] = p->place.line;
 }
 
+/* line: without blanks at its beginning. */
 static const char *line_fault(const char *line, size_t n)
 {
+        char name[SECTION_NAME_MAX];
+        const char *why = NULL;
+
         if (n > LINE_MAX_BYTES)
                 return "the line is longer than 4000 bytes";
-        if (memchr(line, '\0', n))
-                return "the line holds a NUL byte";
-        if (!utf8_valid(line, n))
-                return "the line is not valid UTF-8";
-        return NULL;
+        if (n > 0 && (line[0] == '#' || line[0] == ';'))
+                return admin_comment_fault(line, n);
+        why = admin_line_fault(line, n);
+        return why || admin_section(name, sizeof(name), line, n, &why) < 0 ? why : NULL;
 }
 
 /* Like fgets: the next line of p->text, or an empty one in the place of a faulty one. */
@@ -148,13 +148,13 @@ static char *read_line(char *out, int cap, void *arg)
         size_t n = end ? (size_t)(end - line) : p->len - p->at;
         p->at += n + (end ? 1 : 0);
         p->place.line++;
-        const char *fault = line_fault(line, n);
-        if (fault && p->first_pass)
-                blank_line(p, fault);
         while (n > 0 && isspace((unsigned char)*line)) {
                 line++;
                 n--;
         }
+        const char *fault = line_fault(line, n);
+        if (fault && p->first_pass)
+                blank_line(p, fault);
         if (fault || line_blanked(p) || n + 2 > (size_t)cap) {
                 if (n > 0 && line[0] == '[') /* its keys are not those of the section before */
                         leave_section(p);
@@ -164,7 +164,7 @@ static char *read_line(char *out, int cap, void *arg)
         out[n] = '\n';
         out[n + 1] = '\0';
         if (out[0] == '[' && p->values_pass)
-                enter_section(p, out + 1);
+                enter_section(p, line, n);
         return out;
 }
 
@@ -304,7 +304,7 @@ static int load_file(struct config_parser *p, const char *file, struct buffer *m
         if (!kept)
                 return -ENOMEM;
         p->paths[p->n_paths++] = kept;
-        int r = file_read(&text, file, &why);
+        int r = admin_text_read(&text, file, &why);
         if (r < 0)
                 file_fault(p, kept, why.text);
         else

@@ -18,6 +18,7 @@
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
+#include "connector/base/ca-bundle.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
@@ -180,22 +181,17 @@ static int fail_openssl(struct error *err, const struct domain_config *domain, c
         return error_fail(err, -EINVAL, "domain %s: %s: %s", domain->name, what, text ? text : "failed");
 }
 
-/* Adds every certificate of the PEM text; at least one. */
+/* Every certificate of the PEM text, or none. */
 static int load_ca(struct ldap_tls *tls, const struct domain_config *domain, struct error *err)
 {
-        BIO *bio = BIO_new_mem_buf(domain->ca_pem, -1);
-        X509_STORE *store = SSL_CTX_get_cert_store(tls->ctx);
-        X509 *cert = NULL;
-        size_t n = 0;
+        _cleanup_(buffer_free) struct buffer pem = BUFFER(CA_BUNDLE_MAX);
+        int r = buffer_append_str(&pem, domain->ca_pem);
 
-        while (bio && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
-                n += X509_STORE_add_cert(store, cert) == 1;
-                X509_free(cert);
-        }
-        BIO_free(bio);
-        if (n == 0)
-                return fail_openssl(err, domain, "the CA text holds no certificate (PEM is expected)");
-        ERR_clear_error(); /* the end of the text */
+        if (r < 0)
+                return error_fail(err, r, "domain %s: the CA text is too long", domain->name);
+        r = ca_bundle_take(&pem, NULL, SSL_CTX_get_cert_store(tls->ctx), NULL, err);
+        if (r < 0)
+                return error_prefix(err, r, "domain %s: CA file", domain->name);
         X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(tls->ctx), X509_V_FLAG_PARTIAL_CHAIN);
         return 0;
 }

@@ -160,11 +160,14 @@ static int take_file(struct check *c, const char *domain, const char *path, take
                            : take == domains_keytab ? "keytab"
                                                     : "service account's password";
         struct error err = {""};
+        char count[40];
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         int r = fd < 0 ? error_fail(&err, -errno, "%s", strerror(errno)) : take(c->domains, domain, fd, &err);
+        size_t n = r >= 0 && take == domains_ca ? domains_ca_count(c->domains, domain) : 0;
 
         if (r >= 0) {
-                say(c, "file", "ok", "%s of %s: %s", what, domain, path);
+                (void)snprintf(count, sizeof(count), ", %zu certificate%s", n, n == 1 ? "" : "s");
+                say(c, "file", "ok", "%s of %s: %s%s", what, domain, path, n ? count : "");
                 return 0;
         }
         say(c, "file", "FAILED", "%s: %s", path, err.text);

@@ -17,6 +17,7 @@
 
 #include "certs/est.h"
 #include "certs/roster.h"
+#include "connector/base/ca-bundle.h"
 #include "connector/base/text.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
@@ -156,12 +157,12 @@ static int write_file(const char *dir, const char *file, const void *bytes, size
 
 static int copy_ca(struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer pem = BUFFER(256 * 1024);
+        _cleanup_(buffer_free) struct buffer pem = BUFFER(CA_BUNDLE_MAX);
         int r;
 
         if (!o.ca_file)
                 return 0;
-        r = file_read(&pem, o.ca_file, err);
+        r = ca_bundle_read(&pem, o.ca_file, NULL, err);
         return r < 0 ? r : write_file(o.state_dir, FILE_RELAY_CA, pem.data, pem.len, err);
 }
 

@@ -14,12 +14,15 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "connector/base/admin-text.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/harden.h"
+#include "connector/base/text.h"
 #include "queue/wire.h"
 
 #define SLOTS 16
 #define SECURE_HEAP (1u << 20)
+#define FILE_MARKS_MAX 16 /* a byte order mark, line ends */
 
 int secrets_setup(const struct cli *cli)
 {
@@ -108,11 +111,17 @@ int prompt_secret(const char *prompt, struct secret **ret_secret, struct error *
 
 int prompt_secret_file(const char *path, struct secret **ret_secret, struct error *err)
 {
-        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-        int r;
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(SECRET_MAX + FILE_MARKS_MAX);
+        int r = file_read(&text, path, err);
 
-        if (fd < 0)
-                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
-        r = read_secret(fd, ret_secret, err);
-        return r < 0 ? error_prefix(err, r, "%s", path) : r;
+        *ret_secret = NULL;
+        if (r < 0)
+                return r;
+        r = text.len ? admin_secret(text.data, &text.len, path, err) : 1;
+        if (r != 0)
+                return r;
+        r = secret_new(ret_secret, text.data, text.len);
+        return r < 0 ? error_fail(err, r, "%s: %s", path,
+                                  r == -EMSGSIZE ? "it holds more than 1024 bytes" : "no room for a secret")
+                     : 0;
 }

@@ -20,5 +20,5 @@ int secrets_setup(const struct cli *cli);
  * restored) with err.
  */
 int prompt_secret(const char *prompt, struct secret **ret_secret, struct error *err);
-/* The same, from a file whose first line is the secret. Outcome 1 for an empty line. */
+/* The same, from a file that holds the secret alone on its one line (base/admin-text.h). Outcome 1 for an empty one. */
 int prompt_secret_file(const char *path, struct secret **ret_secret, struct error *err);

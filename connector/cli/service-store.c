@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "certs/jose.h"
+#include "connector/base/admin-text.h"
 #include "connector/base/text.h"
 #include "connector/cli/folder.h"
 #include "queue/client/client.h"
@@ -165,7 +166,7 @@ static int take(char **to, const json_t *json, const char *name)
 static int read_json(json_t **ret_json, const char *path, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(65536);
-        int r = file_read(&text, path, err);
+        int r = admin_text_read(&text, path, err);
 
         return r < 0 ? r : jose_json_object(ret_json, text.data ? text.data : "", text.len, path, err);
 }

@@ -23,6 +23,7 @@
 #include "certs/crypto.h"
 #include "certs/key-holder.h"
 #include "certs/key-uri.h"
+#include "connector/base/admin-text.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/confine.h"
 #include "connector/base/harden.h"
@@ -33,7 +34,7 @@
 #define TURN_LOOK_MS 10
 #define TURN_MAX_MS 15000
 
-static char pin[PIN_MAX + 1]; /* locked; wiped as soon as the token has taken it */
+static char pin[PIN_MAX + 8]; /* locked; wiped as soon as the token has taken it */
 
 static void tell_error(int code, const struct error *err)
 {
@@ -50,18 +51,18 @@ static void tell_error(int code, const struct error *err)
 
 static int read_pin(const char **ret_pin, struct error *err)
 {
-        ssize_t n = pread(KEYHOLDER_PIN_FD, pin, sizeof(pin), 0);
+        ssize_t n = pread(KEYHOLDER_PIN_FD, pin, sizeof(pin) - 1, 0);
+        size_t len = n > 0 ? (size_t)n : 0;
+        int r;
 
         *ret_pin = NULL;
         if (n < 0 && errno == EBADF)
                 return 0;
-        while (n > 0 && (pin[n - 1] == '\n' || pin[n - 1] == '\r'))
-                n--;
-        if (n < 1 || n > PIN_MAX)
+        r = admin_secret(pin, &len, "the PIN file", err);
+        if (r < 0)
+                return r;
+        if (len < 1 || len > PIN_MAX)
                 return error_fail(err, -EINVAL, "the PIN file is empty or holds more than %d bytes", PIN_MAX);
-        pin[n] = '\0';
-        if (strlen(pin) != (size_t)n)
-                return error_fail(err, -EINVAL, "the PIN file holds a NUL byte");
         *ret_pin = pin;
         return 0;
 }

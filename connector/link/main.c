@@ -16,6 +16,7 @@
 
 #include "certs/csr.h"
 #include "certs/key-holder.h"
+#include "connector/base/ca-bundle.h"
 #include "connector/base/log.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
@@ -100,8 +101,10 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 return take_holder(b, steal_fd(&fd), err);
         if (strcmp(name, FILE_TRANSPORT_CERT) == 0)
                 return read_certificate(b, fd, err);
-        if (strcmp(name, FILE_RELAY_CA) == 0)
-                return fd_read_all(&b->ca, fd, err);
+        if (strcmp(name, FILE_RELAY_CA) == 0) {
+                int r = fd_read_all(&b->ca, fd, err);
+                return r < 0 ? r : ca_bundle_take(&b->ca, "the relay's CA file", NULL, NULL, err);
+        }
         return 0;
 }
 

@@ -13,10 +13,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "connector/base/admin-text.h"
+#include "connector/base/ca-bundle.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
 
-#define CA_MAX (256 * 1024)
 #define KEYTAB_MAX (256 * 1024)
 #define SERVICE_PASSWORD_MAX 1100
 
@@ -133,6 +134,10 @@ int domains_new(struct domains **ret_d, const struct config *config)
         for (size_t i = 0; i < d->n; i++)
                 if (!fill_domain(d, &d->configs[i], &config->domains[i]))
                         return -ENOMEM;
+        for (size_t i = 0; i < d->n; i++) {
+                d->files[i].ca_file = keep(d, config->domains[i].ca_file, &ok);
+                d->files[i].password_file = keep(d, config->domains[i].service_password_file, &ok);
+        }
         if (collect_names(d) < 0)
                 return -ENOMEM;
         d->validate = (struct validate_config){
@@ -183,7 +188,7 @@ static int index_of(const struct domains *d, const char *domain)
 
 int domains_ca(struct domains *d, const char *domain, int fd_in, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer pem = BUFFER(CA_MAX);
+        _cleanup_(buffer_free) struct buffer pem = BUFFER(CA_BUNDLE_MAX);
         _cleanup_(closep) int fd = fd_in;
         int i = index_of(d, domain);
         int r;
@@ -193,10 +198,20 @@ int domains_ca(struct domains *d, const char *domain, int fd_in, struct error *e
         r = fd_read_all(&pem, fd, err);
         if (r < 0)
                 return error_prefix(err, r, "CA file of domain %s", domain);
+        r = ca_bundle_take(&pem, d->files[i].ca_file, NULL, &d->files[i].n_certificates, err);
+        if (r < 0)
+                return r;
         free(d->files[i].text);
         d->files[i].text = buffer_steal(&pem);
         d->configs[i].ca_pem = d->files[i].text;
-        return d->files[i].text ? 0 : error_fail(err, -EBADMSG, "the CA file of domain %s is empty", domain);
+        return 0;
+}
+
+size_t domains_ca_count(const struct domains *d, const char *domain)
+{
+        int i = index_of(d, domain);
+
+        return i < 0 ? 0 : d->files[i].n_certificates;
 }
 
 /* A memfd with a copy of what fd holds; the intermediate copy is wiped. */
@@ -270,7 +285,6 @@ int domains_service_password(struct domains *d, const char *domain, int fd_in, s
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(SERVICE_PASSWORD_MAX);
         _cleanup_(closep) int fd = fd_in;
         int i = index_of(d, domain);
-        size_t n;
         int r;
 
         if (i < 0)
@@ -278,15 +292,11 @@ int domains_service_password(struct domains *d, const char *domain, int fd_in, s
         r = fd_read_all(&text, fd, err);
         if (r < 0)
                 return error_prefix(err, r, "service_password_file of domain %s", domain);
-        n = text.len;
-        while (n > 0 && (text.data[n - 1] == '\n' || text.data[n - 1] == '\r'))
-                n--;
-        if (n == 0 || memchr(text.data, '\n', n) || memchr(text.data, '\0', n))
-                return error_fail(err, -EBADMSG,
-                                  "service_password_file of domain %s: it must hold the password on one line",
-                                  domain);
+        r = text.len ? admin_secret(text.data, &text.len, d->files[i].password_file, err) : 1;
+        if (r != 0)
+                return r < 0 ? r : error_fail(err, -EBADMSG, "service_password_file of domain %s is empty", domain);
         d->files[i].service_password = secret_free(d->files[i].service_password);
-        r = secret_new(&d->files[i].service_password, text.data, n);
+        r = secret_new(&d->files[i].service_password, text.data, text.len);
         d->configs[i].service_password = d->files[i].service_password;
         return r < 0 ? error_fail(err, r, "service_password_file of domain %s: it is longer than 1024 bytes",
                                   domain)

@@ -10,7 +10,9 @@
 /* A file that came by FRAME_FILE for one domain. */
 struct domain_file {
         char domain[257];
+        const char *ca_file, *password_file; /* their paths, for humans, or NULL */
         char *text;                      /* the DCs' CA certificates, PEM; owned */
+        size_t n_certificates;           /* in text */
         int keytab;                      /* descriptor of a memfd with the keytab, or -1; owned */
         char keytab_name[64];            /* "FILE:/proc/self/fd/N" */
         struct secret *service_password; /* or NULL */
@@ -34,6 +36,8 @@ DEFINE_FREEP(struct domains, domains_free)
 /* Takes a CA file, a keytab or the service account's password for the domain from fd (closed). -ENOENT: no
  * such domain; else with err. */
 int domains_ca(struct domains *d, const char *domain, int fd, struct error *err);
+/* How many certificates the domain's CA file holds. */
+size_t domains_ca_count(const struct domains *d, const char *domain);
 int domains_keytab(struct domains *d, const char *domain, int fd, struct error *err);
 /* While v runs: the domain goes on with this keytab (fd is closed), or with the one it has, and err says why. */
 int domains_new_keytab(struct domains *d, const char *domain, int fd, struct validate *v, struct error *err);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "connector/base/admin-text.h"
 #include "connector/base/text.h"
 
 #define SECOND_TIMEOUT_MS 5000
@@ -227,7 +228,7 @@ static int read_second(struct client *c, struct buffer *text, struct error *err)
         int r;
 
         if (strncmp(c->roster_source, "https://", 8) != 0)
-                r = file_read(text, c->roster_source, err);
+                r = admin_text_read(text, c->roster_source, err);
         else if ((r = https_do(c->https, &request, &response, err)) == 0)
                 r = response.status == 200 ? buffer_append(text, response.body.data ? response.body.data : "",
                                                            response.body.len)

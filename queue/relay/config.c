@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "connector/base/admin-text.h"
 #include "connector/base/buffer.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/text.h"
@@ -27,6 +28,7 @@ struct reading {
         int line;
         unsigned faults;
         unsigned seen; /* bit per key */
+        bool elsewhere; /* in a section that was refused */
         relay_config_fault_fn *fault;
         void *arg;
 };
@@ -203,21 +205,28 @@ static void tell(struct reading *r, int line, const char *key, const char *why)
         r->fault(r->arg, r->file, line, text.text);
 }
 
+/* A '#' or ';' behind the value is far more often meant as a comment than as a part of it. */
+static bool has_comment(const char *value)
+{
+        return strstr(value, " #") || strstr(value, "\t#") || strstr(value, " ;") || strstr(value, "\t;");
+}
+
 /* One "name = value" of the file. inih wants non-zero for "go on". */
 static int on_pair(void *user, const char *section, const char *name, const char *value)
 {
         struct reading *r = user;
         struct error err = {"no memory"};
 
-        if (*section && strcmp(section, "relay") != 0) {
-                tell(r, r->line, section, "unknown section; the only one is [relay]");
+        (void)section;
+        if (r->elsewhere)
                 return 1;
-        }
         for (size_t i = 0; i < N_KEYS; i++) {
                 if (strcmp(keys[i].name, name) != 0)
                         continue;
                 if ((r->seen & (1U << i)) && !keys[i].repeats)
                         tell(r, r->line, name, "stands twice");
+                else if (has_comment(value))
+                        tell(r, r->line, name, "a comment needs a line of its own");
                 else if (keys[i].take(r->config, &keys[i], value, &err) < 0)
                         tell(r, r->line, name, err.text);
                 r->seen |= 1U << i;
@@ -227,24 +236,48 @@ static int on_pair(void *user, const char *section, const char *name, const char
         return 1;
 }
 
-/* Hands inih one line and counts it, so that on_pair knows its place. */
+/* What is wrong with a line as a line, or NULL; takes note of sections. */
+static const char *judge_line(struct reading *r, const char *line, size_t n, size_t cap)
+{
+        const char *fault = NULL;
+        char name[64] = "";
+
+        if (n + 2 > cap)
+                return "is too long";
+        if (n > 0 && (line[0] == '#' || line[0] == ';'))
+                return admin_comment_fault(line, n);
+        if ((fault = admin_line_fault(line, n)))
+                return fault;
+        int section = admin_section(name, sizeof(name), line, n, &fault);
+        if (section)
+                r->elsewhere = section < 0 || strcmp(name, "relay") != 0;
+        if (section == 1)
+                return r->elsewhere ? "unknown section; the only one is [relay]" : NULL;
+        if (section == 0 && n > 0 && !memchr(line, '=', n) && !memchr(line, ':', n))
+                return "is neither [section], key = value nor a comment";
+        return fault;
+}
+
+/* Hands inih one line and counts it, so that on_pair knows its place; an empty one for sections and what was refused. */
 static char *next_line(char *out, int cap, void *stream)
 {
         struct reading *r = stream;
-        const char *newline = r->text ? memchr(r->text, '\n', (size_t)(r->end - r->text)) : NULL;
-        size_t n = newline ? (size_t)(newline + 1 - r->text) : (size_t)(r->end - r->text);
+        const char *line = r->text, *newline = line ? memchr(line, '\n', (size_t)(r->end - line)) : NULL;
+        size_t n = newline ? (size_t)(newline - line) : (size_t)(r->end - line);
 
-        if (n == 0)
+        if (line == r->end)
                 return NULL;
+        r->text += n + (newline ? 1 : 0);
         r->line++;
-        size_t taken = n;
-        if (n >= (size_t)cap) {
-                tell(r, r->line, "line", "is too long");
+        for (; n > 0 && (*line == ' ' || *line == '\t'); n--)
+                line++;
+        const char *fault = judge_line(r, line, n, (size_t)cap);
+        if (fault)
+                tell(r, r->line, "line", fault);
+        if (fault || (n > 0 && *line == '['))
                 n = 0;
-        }
-        memcpy(out, r->text, n);
-        out[n] = '\0';
-        r->text += taken;
+        memcpy(out, line, n);
+        memcpy(out + n, "\n", 2);
         return out;
 }
 
@@ -278,7 +311,7 @@ int relay_config_read(struct relay_config *ret_config, const char *path, relay_c
         struct relay_config config = {.n_listen = 0};
         struct reading r = {.config = &config, .file = path, .fault = fault, .arg = arg};
 
-        int code = file_read(&text, path, err);
+        int code = admin_text_read(&text, path, err);
         if (code < 0)
                 return code;
         if (set_defaults(&config) < 0) {
@@ -288,6 +321,7 @@ int relay_config_read(struct relay_config *ret_config, const char *path, relay_c
         r.text = text.data ? text.data : "";
         r.end = r.text + text.len;
         ini_allow_multiline = false; /* an indented key is a key */
+        ini_allow_inline_comments = false;
         int bad_line = ini_parse_stream(next_line, &r, on_pair, &r);
         if (bad_line > 0)
                 tell(&r, bad_line, "line", "is neither [section], key = value nor a comment");

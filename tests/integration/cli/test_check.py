@@ -4,6 +4,7 @@ usage (in the lab): test_check.py POSTERN
 """
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,31 @@ class CheckTest(unittest.TestCase):
         for wanted in ('config   ok', 'file     ok', 'domains  ok', 'dc       ok', 'ready    ok'):
             self.assertIn(wanted, done.stdout)
         self.assertNotIn('Password', done.stderr)
+
+    def test_ca_file(self):
+        """As an editor on Windows leaves it; and one damaged certificate anywhere refuses it."""
+        with open(LAB['LAB_CA'], encoding='ascii') as f:
+            good = f.read()
+        other = subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout',
+                                '/dev/null', '-subj', '/CN=other'], check=True, capture_output=True, text=True).stdout
+        ca = os.path.join(self.dir.name, 'ca.pem')
+
+        def check(text):
+            with open(ca, 'w', encoding='utf-8') as f:
+                f.write(text)
+            return self.check(ca_file=ca)
+        done = check('\ufeff# two\r\n' + (other + good).replace('\n', '\r\n'))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r'file +ok +CA file of .*, 2 certificates\n')
+        lines = other.splitlines()
+        broken = '\n'.join(lines[:3] + lines[4:]) + '\n'
+        for text, place in ((broken + good, '1: certificate 1 '), (good + broken, ': certificate 2 '),
+                            (good + other.replace('-----BEGIN', '----BEGIN'), 'a certificate is damaged here'),
+                            (good + other[:-30], ': certificate 2 ')):
+            done = check(text)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertRegex(done.stdout, r'file +FAILED +' + re.escape(ca) + r':\d*')
+            self.assertIn(place, done.stdout)
 
     def test_users(self):
         for method in ('ldap', 'krb5'):

@@ -89,6 +89,42 @@ class Files(unittest.TestCase):
         self.assertEqual(done.returncode, 78, done.stderr)
         self.assertIn('chmod 700', done.stderr)
 
+    def edited(self, name, text):
+        """A file as an editor on Windows leaves it."""
+        path = os.path.join(self.folder.name, name)
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write('\ufeff' + text.replace('\n', '\r\n'))
+        return path
+
+    def test_files_that_admins_edit(self):
+        service = os.path.join(self.folder.name, 'service')
+        made = json.loads(self.postern('service', 'init', 'portal', '--service', service, '--json'))
+        self.postern('tenant', 'init', 'contoso', '--dir', self.dir, '--passphrase-file', self.edited('pass', 'correct horse\n'))
+        plain = os.path.join(self.folder.name, 'plain')
+        with open(plain, 'w', encoding='ascii') as f:
+            f.write('correct horse')
+        with open(made['public'], encoding='utf-8') as f:
+            public = self.edited('service.pub.json', f.read())
+        self.postern('tenant', 'approve-service', public, made['fingerprint'], '--dir', self.dir, '--passphrase-file', plain, '--no-publish')
+
+    def test_secret_files_are_whole_or_refused(self):
+        self.init_tenant()
+        words = ('enroll', '--relay', 'https://127.0.0.1:1', '--tenant', 'contoso', '--name', 'c1', '--state-dir', self.dir, '--token-file')
+        token = 'A' * 43 + '.' + 'A' * 43
+        self.assertIn('127.0.0.1', self.postern(*words, self.edited('token', token + '\n'), code=1))
+        for text, why in ((token + '\nmore\n', ':2: there is more than one line'), (token + ' \n', ':1: there is a blank'),
+                          (token + '\u200b\n', ':1: an invisible character'), ('', 'the token is empty')):
+            said = self.postern(*words, self.edited('token', text), code=1)
+            self.assertIn(why, said)
+            self.assertNotIn('AAAA', said)
+
+    def test_a_damaged_ca_file_is_refused_before_the_token_is_used(self):
+        token = self.edited('token', 'A' * 43 + '.' + 'A' * 43 + '\n')
+        ca = self.edited('ca.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
+        said = self.postern('enroll', '--relay', 'https://127.0.0.1:1', '--tenant', 'contoso', '--name', 'c1', '--state-dir', self.dir,
+                            '--token-file', token, '--ca-file', ca, code=1)
+        self.assertIn(f'{ca}:1: certificate 1 of the file', said)
+
     def test_enroll_checks_before_it_uses_the_token(self):
         token = os.path.join(self.folder.name, 'token')
         with open(token, 'w', encoding='ascii') as f:

@@ -246,7 +246,7 @@ ldaps_port = 9
         self.write(self.path('ca.pem'), 'no certificate\n', 0o644)
         with open(self.config, 'a', encoding='utf-8') as f:
             f.write(f'ca_file = {self.path("ca.pem")}\n')
-        self.start_fails('holds no certificate')
+        self.start_fails(self.path('ca.pem') + ':1: the file holds no certificate')
 
     def test_a_keytab_that_is_none_ends_the_start(self):
         self.enroll()

@@ -59,6 +59,12 @@ static void test_good(void **state)
         assert_string_equal(c.state_dir, "/var/lib/postern-relay");
         assert_null(c.user);
         relay_config_clear(&c);
+        /* as an editor on Windows leaves it */
+        assert_int_equal(read_text("\xef\xbb\xbf[ relay ]\r\nlisten = 127.0.0.1:0\r\ncertificate = /c\r\nkey = /k\r\n", &c,
+                                   &faults),
+                         0);
+        assert_string_equal(c.key, "/k");
+        relay_config_clear(&c);
         buffer_free(&faults);
 }
 
@@ -80,7 +86,17 @@ static const struct fixture {
         {GOOD "node_url = http://a\n",
          "4 node_url: \"http://a\" is not an https:// address of at most 256 characters\n"},
         {GOOD "user =\n", "4 user: is empty\n"},
-        {GOOD "[extra]\nx = y\n", "5 extra: unknown section; the only one is [relay]\n"},
+        {GOOD "[extra]\nx = y\n", "4 line: unknown section; the only one is [relay]\n"},
+        {"[relay] x\n" GOOD, "1 line: there is text behind the ']'; a comment needs a line of its own\n"
+                             "0 listen: is required\n0 certificate: is required\n0 key: is required\n"},
+        {"[relay\n" GOOD, "1 line: the section's name has no ']' behind it\n"
+                          "0 listen: is required\n0 certificate: is required\n0 key: is required\n"},
+        {GOOD "state_dir = /x ; not here\n", "4 state_dir: a comment needs a line of its own\n"},
+        {GOOD "one\ntwo\n", "4 line: is neither [section], key = value nor a comment\n"
+                           "5 line: is neither [section], key = value nor a comment\n"},
+        {GOOD "node\xc2\xa0= a\n", "4 line: a no-break space (U+00A0), which looks like a blank\n"},
+        {GOOD "node = a\xe2\x80\x8b\n", "4 line: an invisible character (U+200B to U+200F)\n"},
+        {GOOD "node = \xfc\n", "4 line: the line is not valid UTF-8\n"},
         {GOOD "  indented = 1\n", "4 indented: unknown key\n"},
         {GOOD "nonsense\n", "4 line: is neither [section], key = value nor a comment\n"},
         {"colour = red\nconnections = x\nkey = k\n",
