@@ -435,6 +435,9 @@ static CURLcode set_tls(struct http_call *call)
         SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
         SET(CURLOPT_SSL_VERIFYPEER, 1L);
         SET(CURLOPT_SSL_VERIFYHOST, 2L);
+        /* Each connection proves both ends anew: a resumed session asks for no certificate, and a relay that can't
+         * resume it (libcurl 8.12 and later offer those of other calls) may end the handshake. */
+        SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
         SET(CURLOPT_SSLCERTTYPE, "PEM");
         SET(CURLOPT_SSLKEYTYPE, "PEM");
         if (http->held) {

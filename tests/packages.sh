@@ -47,10 +47,16 @@ installed() {
   dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u
 }
 
+# Debian 13 has some under another name, which says that it stands for the old one.
+provided() {
+  dpkg-query -W -f '${db:Status-Status} ${Package}, ${Provides}\n' | sed -n 's/^installed //p' | tr , '\n' | sed 's/^ *//; s/[ :].*//' | sort -u
+}
+
 missing=
 before=$(installed)
+there=$(provided)
 for package in $packages; do
-  echo "$before" | grep -Fqx "$package" || missing="$missing $package"
+  echo "$there" | grep -Fqx "$package" || missing="$missing $package"
 done
 # The machine's own Node.js will do, and Debian's may not be installable beside it.
 if [ "$packages" != "$building" ]; then
