@@ -177,11 +177,13 @@ static void read_times(struct json_reader *r, struct request_claims *c)
 
 static void read_op(struct json_reader *r, struct request_claims *c)
 {
-        json_read_str(r, "op", JSON_OPTIONAL, c->op, sizeof(c->op));
+        if (!json_object_get(r->object, "op")) {
+                memcpy(c->op, OP_SIGN_IN, sizeof(OP_SIGN_IN));
+                return;
+        }
+        json_read_str(r, "op", JSON_REQUIRED, c->op, sizeof(c->op));
         if (r->r == 0 && c->op[strspn(c->op, "abcdefghijklmnopqrstuvwxyz0123456789-")])
                 json_read_fail(r, "op", "is no operation's name");
-        if (!c->op[0])
-                memcpy(c->op, OP_SIGN_IN, sizeof(OP_SIGN_IN));
 }
 
 int request_claims_decode(struct request_claims *ret_c, const char *json, size_t n, struct error *err)

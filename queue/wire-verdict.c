@@ -33,6 +33,16 @@ static const char *const states[] = {"complete", "truncated", "unavailable", NUL
 #define ATTRIBUTE_NAMES_MAX 16
 #define ATTRIBUTE_VALUES_MAX 512
 
+/* Each verdict has classes of its own (PROTOCOL.md 8.1). */
+static bool class_fits(const struct verdict_claims *c)
+{
+        if (strcmp(c->verdict, "accepted") == 0)
+                return strcmp(c->class, "none") == 0;
+        if (strcmp(c->verdict, "unavailable") == 0)
+                return strcmp(c->class, "infrastructure") == 0;
+        return strcmp(c->class, "credentials") == 0 || strcmp(c->class, "policy") == 0;
+}
+
 /* The rules that hold between members. */
 static const char *incoherent(const struct verdict_claims *c)
 {
@@ -42,8 +52,12 @@ static const char *incoherent(const struct verdict_claims *c)
                 return "user is missing, required with accepted";
         if (accepted && !c->password_proved)
                 return "password_proved is false with accepted";
-        if (accepted != (strcmp(c->class, "none") == 0))
+        if (!accepted && c->user_id[0])
+                return "user without accepted";
+        if (!class_fits(c))
                 return "class does not go with verdict";
+        if (c->retry_after && strcmp(c->reason, "throttled") != 0)
+                return "retry_after without reason throttled";
         if (c->user_id[0] ? !c->user_domain[0]
                           : c->user_guid[0] || c->user_upn[0] || c->user_sam[0] || c->user_domain[0])
                 return "user without id or domain";

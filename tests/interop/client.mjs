@@ -18,8 +18,8 @@ const sha256 = (bytes) => createHash('sha256').update(bytes).digest();
 export async function publicKey(given, extra = []) {
   members(given, ['kty', 'crv', 'x', 'y', ...extra]);
   if (given.kty !== 'EC' || given.crv !== 'P-256') throw malformed('not a P-256 key');
-  const x = fromB64u(given.x, 32);
-  const y = fromB64u(given.y, 32);
+  const x = fromB64u(given.x, 32); // no vector for `32`: WebCrypto refuses it, too
+  const y = fromB64u(given.y, 32); // no vector for `32`: the same
   const jwk = { kty: 'EC', crv: 'P-256', x: given.x, y: given.y };
   let verify;
   try {
@@ -32,12 +32,19 @@ export async function publicKey(given, extra = []) {
 
 // ---- JWS ----
 
+// A header in its base64url form: at most 1024 bytes.
+function parseHeader(text) {
+  const bytes = fromB64u(text);
+  if (bytes.length > 1024) throw malformed('a header that is too long');
+  return parseObject(bytes);
+}
+
 // Form and header, exactly {alg, typ, kid}. Proves nothing yet.
 export function parseJws(text, typ, max = 262144) {
   if (typeof text !== 'string' || Buffer.byteLength(text) > max) throw malformed('JWS: too long');
   const parts = text.split('.');
   if (parts.length !== 3) throw malformed('JWS: not three parts');
-  const header = parseObject(fromB64u(parts[0]));
+  const header = parseHeader(parts[0]);
   members(header, ['alg', 'typ', 'kid']);
   if (header.alg !== 'ES256' || header.typ !== typ) throw malformed('JWS: other alg or typ');
   kid(header.kid);
@@ -80,10 +87,10 @@ const lower = (text) => text.replace(/[A-Z]/g, (c) => c.toLowerCase());
 // One of the roster's domains. seen: what leads to a domain already.
 function rosterDomain(entry, seen) {
   members(entry, ['name', 'suffixes', 'netbios'], ['sid', 'default']);
-  string(entry.name, 1, 253, DNS);
-  for (const suffix of array(entry.suffixes, 0, 64)) if (lower(string(suffix, 1, 255, WORD)) !== suffix) throw malformed('a suffix in capitals');
-  for (const netbios of array(entry.netbios, 0, 64)) string(netbios, 1, 255, WORD);
-  if (entry.sid !== undefined && string(entry.sid, 1, 47, SID).split('-').some((n) => Number(n) > 0xffffffff)) throw malformed('a SID that is none');
+  string(entry.name, 0, Infinity, DNS);
+  for (const suffix of array(entry.suffixes, 0, 64)) if (lower(string(suffix, 0, 255, WORD)) !== suffix) throw malformed('a suffix in capitals');
+  for (const netbios of array(entry.netbios, 0, 64)) string(netbios, 0, 255, WORD);
+  if (entry.sid !== undefined && string(entry.sid, 0, Infinity, SID).split('-').some((n) => Number(n) > 0xffffffff)) throw malformed('a SID that is none');
   if (entry.default !== undefined && entry.default !== true) throw malformed('default is true or absent');
   const marks = [entry.name, ...entry.suffixes].map((name) => `upn ${name}`).concat(entry.netbios.map((name) => `netbios ${lower(name)}`));
   if (entry.sid) marks.push(`sid ${entry.sid}`);
@@ -98,7 +105,7 @@ function rosterDomain(entry, seen) {
 async function rosterMember(entry, seen, further) {
   members(entry, ['id', 'kid', 'jwk', 'name', further]);
   id(entry.id);
-  string(entry.name, 1, 64, /^[^\u0000-\u001f\u007f]+$/);
+  string(entry.name, 0, 64, /^[^\u0000-\u001f\u007f]+$/);
   const key = await publicKey(entry.jwk);
   if (key.kid !== entry.kid) throw malformed('kid is not the thumbprint');
   for (const mark of [`id ${entry.id}`, `name ${entry.name}`, `key ${entry.kid}`]) {
@@ -110,14 +117,15 @@ async function rosterMember(entry, seen, further) {
 
 async function rosterConnector(entry, seen, domains) {
   const connector = await rosterMember(entry, seen, 'domains');
-  for (const name of array(entry.domains, 0, 64)) if (!domains.some((d) => d.name === name)) throw malformed('a domain that is not in the roster');
+  array(entry.domains, 0, 64); // no vector for `64 is`: there are no more, and none twice
+  for (const name of entry.domains) if (!domains.some((d) => d.name === name)) throw malformed('a domain that is not in the roster');
   if (new Set(entry.domains).size !== entry.domains.length) throw malformed('a domain twice');
   return { ...connector, domains: entry.domains };
 }
 
 async function rosterService(entry, seen) {
   const service = await rosterMember(entry, seen, 'role');
-  string(entry.role, 1, 31, /^[a-z0-9-]+$/);
+  string(entry.role, 0, 31, /^[a-z0-9-]+$/);
   return { ...service, role: entry.role };
 }
 
@@ -140,8 +148,8 @@ export async function verifyRoster(text, { pin, tenant, now, minSeq }) {
   const seen = new Set([`key ${key.kid}`]);
   const roster = { tenant, seq: p.seq, exp: p.exp, domains: [], connectors: [], services: [] };
   for (const entry of array(p.domains, 0, 64)) roster.domains.push(rosterDomain(entry, seen));
-  for (const entry of array(p.connectors, 0, 512)) roster.connectors.push(await rosterConnector(entry, seen, roster.domains));
-  for (const entry of array(p.services, 0, 512)) roster.services.push(await rosterService(entry, seen));
+  for (const entry of array(p.connectors, 0, 512)) roster.connectors.push(await rosterConnector(entry, seen, roster.domains)); // no vector for `512 is`: 200 KB; removed has one
+  for (const entry of array(p.services, 0, 512)) roster.services.push(await rosterService(entry, seen)); // no vector for `512 is`: the same
   for (const removed of array(p.removed, 0, 512)) {
     if (seen.has(`key ${kid(removed)}`)) throw malformed('roster: a removed key');
     seen.add(`key ${removed}`);
@@ -150,7 +158,7 @@ export async function verifyRoster(text, { pin, tenant, now, minSeq }) {
 }
 
 function names(list) {
-  for (const name of array(list, 0, 64)) string(name, 1, 255, /^[^\u0000-\u0020\u007f"/\\:*?<>|@,]+$/);
+  for (const name of array(list, 0, 64)) string(name, 0, 255, /^[^\u0000-\u0020\u007f"/\\:*?<>|@,]+$/);
   return list.map((name) => name.toLowerCase());
 }
 
@@ -171,7 +179,7 @@ export async function verifyStatement(text, roster, now) {
   if (!connector) throw new Refused('unknown', 'statement: its key is no connector of the roster');
   await verifyJws(jws, connector.key);
   const p = parseObject(jws.payload);
-  for (const version of array(p.v, 1, 8)) integer(version, 1);
+  for (const version of array(p.v, 1, 8)) integer(version, 1); // no vector for `8): 1 is`: 1 must be among them
   if (!p.v.includes(1)) throw malformed('statement: does not speak version 1');
   members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign']);
   fromB64u(p.boot, 16);
@@ -207,7 +215,7 @@ export async function openDirectory(text, expected) {
       const old = byKid.get(s.connector.kid);
       if (!old || (s.boot === old.boot ? s.seq > old.seq : s.iat > old.iat || (s.iat === old.iat && s.seq > old.seq))) byKid.set(s.connector.kid, s);
     } catch (e) {
-      if (!(e instanceof Refused)) throw e;
+      if (!(e instanceof Refused)) throw e; // no vector: a fault of this program
       refused += 1;
     }
   }
@@ -250,7 +258,7 @@ export async function sealTo(plain, keys) {
 }
 
 export function pad(text) {
-  if (Buffer.byteLength(text) > PADDED) throw malformed('too long for the padding');
+  if (Buffer.byteLength(text) > PADDED) throw malformed('too long for the padding'); // no vector: what is sent, not read
   return Buffer.concat([Buffer.from(text), Buffer.alloc(PADDED - Buffer.byteLength(text), 0x20)]);
 }
 
@@ -258,7 +266,7 @@ export function pad(text) {
 // Returns what the service keeps to check the verdict, and the body to POST.
 export async function makeRequest(directory, service, { username, password, newPassword, now, client, change = (claims) => claims }) {
   const chosen = choose(directory, username, now);
-  if (chosen.length === 0) throw new Refused('no-connector', 'no connector serves this name');
+  if (chosen.length === 0) throw new Refused('no-connector', 'no connector serves this name'); // no vector: what is sent, not read
   const rk = randomBytes(32);
   const claims = change({
     v: 1, iss: service.id, aud: directory.roster.tenant, jti: freshId(), iat: now, exp: now + 60,
@@ -277,13 +285,13 @@ export async function makeRequest(directory, service, { username, password, newP
 export function unpad(bytes) {
   if (bytes.length !== PADDED) throw malformed('padding: not 4096 bytes');
   const text = Buffer.from(bytes).toString('latin1').replace(/ +$/, '');
-  if (text === '' || text.includes(' ')) throw malformed('padding: not at the end alone');
+  if (text === '' || text.includes(' ')) throw malformed('padding: not at the end alone'); // no vector: no JWS is empty or has a space, so its reader refuses both
   return text;
 }
 
 function checkUser(v) {
-  if (v.verdict !== 'accepted') return;
-  if (!v.user || v.class !== 'none' || v.password_proved !== true) throw malformed('verdict: accepted without its proofs');
+  if (('user' in v) !== (v.verdict === 'accepted')) throw malformed('verdict: user stands with accepted, and only there');
+  if (v.verdict === 'accepted' && v.password_proved !== true) throw malformed('verdict: accepted without its proof');
 }
 
 function checkAttributes(v) {
@@ -298,36 +306,43 @@ function checkAttributes(v) {
   let bytes = 0;
   for (const [name, list] of Object.entries(values)) {
     if (!/^[A-Za-z0-9.-]{1,64}$/.test(name) || !Array.isArray(list) || !list.length) throw malformed('verdict: attribute');
-    for (const value of list) bytes += Buffer.byteLength(string(value, 0, 1600)) + Buffer.byteLength(name) + 2;
+    for (const value of list) bytes += Buffer.byteLength(string(value, 0, 1600)) + Buffer.byteLength(name) + 2; // no vector for `1600 is`: the sum has it
   }
   if (bytes > 1600) throw malformed('verdict: attributes are too long');
 }
+
+const CLASSES = { accepted: ['none'], refused: ['credentials', 'policy'], unavailable: ['infrastructure'] };
 
 function checkVerdictClaims(v) {
   if (v.v !== 1) throw malformed('verdict: other version');
   members(v, ['v', 'iss', 'aud', 'tenant', 'jti', 'req', 'iat', 'exp', 'verdict', 'class', 'reason', 'password_proved', 'may_have_counted', 't'],
     ['user', 'attributes', 'dc', 'method', 'raw', 'retry_after']);
-  if ('retry_after' in v) integer(v.retry_after);
-  for (const name of ['iss', 'aud', 'jti']) id(v[name]);
-  tenantName(v.tenant);
-  fromB64u(v.req, 32);
-  integer(v.iat);
-  if (integer(v.exp) !== v.iat + 30) throw malformed('verdict: exp is not iat + 30');
-  word(v.verdict, ['accepted', 'refused', 'unavailable']);
-  word(v.class, ['none', 'credentials', 'policy', 'infrastructure']);
+  if ('retry_after' in v) {
+    integer(v.retry_after, 1, 604800);
+    if (v.reason !== 'throttled') throw malformed('verdict: retry_after without throttled');
+  }
+  for (const name of ['iss', 'aud', 'jti']) id(v[name]); // no vector: each is compared with what was sent
+  tenantName(v.tenant); // no vector: it is compared with what was sent
+  fromB64u(v.req, 32); // no vector: it is compared with what was sent
+  integer(v.iat); // no vector: exp is compared with iat + 30
+  if (integer(v.exp) !== v.iat + 30) throw malformed('verdict: exp is not iat + 30'); // no vector for `integer(v.exp): is`: it is compared
+  word(v.verdict, Object.keys(CLASSES));
   word(v.may_have_counted, ['0', '1', 'unknown']);
   word(v.password_proved, [true, false]);
   string(v.reason, 1, 47);
-  if ((v.class === 'none') !== (v.verdict === 'accepted')) throw malformed('verdict: class does not go with it');
+  if (!CLASSES[v.verdict].includes(v.class)) throw malformed('verdict: class does not go with it');
   if ('dc' in v) string(v.dc, 0, 256);
   if ('method' in v) word(v.method, ['krb5', 'ldap']);
   if ('user' in v) {
     members(v.user, ['id', 'domain'], ['guid', 'upn', 'sam']);
     string(v.user.id, 1, 191);
-    for (const name of ['domain', 'upn', 'sam']) if (name in v.user) string(v.user[name], 0, 256);
+    for (const [name, max] of [['domain', 256], ['guid', 36], ['upn', 256], ['sam', 256]]) if (name in v.user) string(v.user[name], 0, max);
   }
   if ('attributes' in v) checkAttributes(v);
-  if ('raw' in v) members(v.raw, [], ['ldap', 'krb', 'ntstatus']);
+  if ('raw' in v) {
+    members(v.raw, [], ['ldap', 'krb', 'ntstatus']);
+    for (const [name, text] of Object.entries(v.raw)) string(text, 0, name === 'ldap' ? 63 : 31);
+  }
   members(v.t, ['opened', 'dc', 'total']);
   for (const name of ['opened', 'dc', 'total']) integer(v.t[name]);
   checkUser(v);
@@ -335,15 +350,14 @@ function checkVerdictClaims(v) {
 
 async function openVerdict(jwe, rk) {
   const parts = String(jwe).split('.');
-  if (parts.length !== 5 || jwe.length > 8192) throw malformed('verdict: not a compact JWE');
-  const header = parseObject(fromB64u(parts[0]));
+  if (parts.length !== 5 || jwe.length > 8192) throw malformed('verdict: not a compact JWE'); // no vector: jose counts the parts; header and plaintext have their own limits
+  const header = parseHeader(parts[0]);
   members(header, ['alg', 'enc', 'typ', 'cty']);
-  if (header.alg !== 'dir' || header.enc !== 'A256GCM' || header.typ !== 'postern-verdict+jwe' || header.cty !== 'JWT' || parts[1] !== '') {
-    throw malformed('verdict: header');
-  }
-  fromB64u(parts[2], 12);
+  if (header.typ !== 'postern-verdict+jwe' || header.cty !== 'JWT') throw malformed('verdict: header');
+  if (header.alg !== 'dir' || header.enc !== 'A256GCM' || parts[1] !== '') throw malformed('verdict: header'); // no vector: jose is told the same
+  fromB64u(parts[2], 12); // no vector: jose refuses it, too
   fromB64u(parts[3]);
-  fromB64u(parts[4], 16);
+  fromB64u(parts[4], 16); // no vector: jose refuses it, too
   try {
     const opened = await jose.compactDecrypt(jwe, rk, { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] });
     return opened.plaintext;

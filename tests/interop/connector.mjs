@@ -87,7 +87,7 @@ function checkClaims(c) {
   fromB64u(c.rk, 32);
   if ('client' in c) {
     members(c.client, [], ['ip', 'agent', 'app']);
-    Object.values(c.client).forEach((text) => string(text, 0, Infinity));
+    Object.values(c.client).forEach((text) => string(text, 0, Infinity, /^[^\0]*$/));
   }
   if ('op' in c) string(c.op, 1, 31, /^[a-z0-9-]+$/);
 }

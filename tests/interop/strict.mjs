@@ -50,7 +50,7 @@ class Parser {
 
   number() {
     const raw = this.take(NUMBER);
-    if (raw === undefined) throw malformed('JSON: syntax error');
+    if (raw === undefined) throw malformed('JSON: syntax error'); // no vector: what is no number is no text's, object's or word's begin either
     const value = Number(raw);
     return /^-?\d+$/.test(raw) && Number.isSafeInteger(value) ? value : { notAnInteger: raw };
   }
@@ -97,7 +97,7 @@ class Parser {
   }
 
   value(depth) {
-    if (depth > DEPTH_MAX) throw malformed('JSON: nested too deeply');
+    if (depth > DEPTH_MAX) throw malformed('JSON: nested too deeply'); // no vector: guards this program's stack
     this.skip();
     const char = this.text[this.at];
     if (char === '{') return this.members(depth);
@@ -129,7 +129,7 @@ export function parseObject(bytes, { nul = false } = {}) {
   const value = parser.value(0);
   parser.skip();
   if (parser.at !== text.length) throw malformed('JSON: something stands behind it');
-  if (!isObject(value)) throw malformed('JSON: not an object');
+  if (!isObject(value)) throw malformed('JSON: not an object'); // no vector: its members are asked for
   return value;
 }
 
@@ -137,7 +137,7 @@ export const isObject = (value) => typeof value === 'object' && value !== null &
 
 // b64u, strictly; n: the number of bytes that it must be.
 export function fromB64u(text, n) {
-  if (typeof text !== 'string' || !/^[A-Za-z0-9_-]+$/.test(text)) throw malformed('not base64url');
+  if (typeof text !== 'string' || !/^[A-Za-z0-9_-]+$/.test(text)) throw malformed('not base64url'); // no vector for `+$`: encoded anew it differs
   const bytes = Buffer.from(text, 'base64url');
   if (bytes.toString('base64url') !== text) throw malformed('base64url with loose bits');
   if (n !== undefined && bytes.length !== n) throw malformed(`not ${n} bytes`);
@@ -146,13 +146,21 @@ export function fromB64u(text, n) {
 
 export const toB64u = (bytes) => Buffer.from(bytes).toString('base64url');
 
+// At least these members.
+export function present(object, names) {
+  if (!isObject(object)) throw malformed('not an object');
+  for (const name of names) if (!(name in object)) throw malformed(`member ${name} is missing`);
+}
+
+// At most these members.
+export function listed(object, names) {
+  for (const name of Object.keys(object)) if (!names.includes(name)) throw malformed('a member that is not listed');
+}
+
 // Exactly these members, and perhaps those of optional.
 export function members(object, required, optional = []) {
-  if (!isObject(object)) throw malformed('not an object');
-  for (const name of required) if (!(name in object)) throw malformed(`member ${name} is missing`);
-  for (const name of Object.keys(object)) {
-    if (!required.includes(name) && !optional.includes(name)) throw malformed('a member that is not listed');
-  }
+  present(object, required);
+  listed(object, [...required, ...optional]);
 }
 
 export function integer(value, min = 0, max = Number.MAX_SAFE_INTEGER) {
@@ -179,7 +187,7 @@ export function word(value, words) {
 }
 
 export const id = (value) => string(value, 16, 64, /^[A-Za-z0-9-]+$/);
-export const tenantName = (value) => string(value, 1, 64, /^[a-z0-9-]+$/);
+export const tenantName = (value) => string(value, 0, 64, /^[a-z0-9-]+$/);
 export const kid = (value) => {
   fromB64u(value, 32);
   return value;

@@ -1,6 +1,7 @@
 """Another implementation against the real programs: signs in with the jose npm package, and shows that a hostile service is refused.
 
 test_interop.py FOLDER vectors        the vectors alone; needs no relay
+test_interop.py FOLDER mutants        whether the vectors notice each check that is taken away
 test_interop.py BUILD_DIR             the whole way, inside tests/lab/lab run
 """
 import base64
@@ -30,10 +31,10 @@ def install(folder):
         raise SystemExit(f'npm ci failed ({done.returncode}):\n{done.stderr}')
 
 
-def vectors(folder):
+def alone(folder, program_name):
     with tempfile.TemporaryDirectory(prefix='postern-interop-') as program:
         install(program)
-        return subprocess.run([NODE, 'vectors.mjs', os.path.abspath(folder)], cwd=program, check=False).returncode
+        return subprocess.run([NODE, program_name + '.mjs', os.path.abspath(folder)], cwd=program, check=False).returncode
 
 
 def make_tests():
@@ -161,8 +162,8 @@ def make_tests():
 
 
 if __name__ == '__main__':
-    if sys.argv[2:] == ['vectors']:
-        sys.exit(vectors(sys.argv[1]))
+    if sys.argv[2:] in (['vectors'], ['mutants']):
+        sys.exit(alone(*sys.argv[1:]))
     Interop = make_tests()
     from e2e import main
     main()

@@ -1,4 +1,5 @@
-// Checks tests/vectors/*.json with jose and with nothing of the project's C code: node vectors.mjs FOLDER
+// Checks tests/vectors/*.json with jose and with nothing of the project's C code: node vectors.mjs FOLDER [--first]
+// --first: ends with the first one that fails.
 import { strict as assert } from 'node:assert';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -26,6 +27,7 @@ async function check(name, fn) {
     passed += 1;
   } catch (e) {
     failures.push(`${name}: ${e.message}`);
+    if (process.argv.includes('--first')) process.exit(1);
   }
 }
 
@@ -178,6 +180,16 @@ await check('a relay that adds statements of its own', async () => {
   const d = await openDirectory(JSON.stringify(answer), expectedRoster);
   assert.deepEqual(d.statements.map((s) => s.connector.id), statements.statements.map((s) => s.connector));
   assert.ok(d.refused > 10);
+});
+
+await check('answers of GET keys of another form', async () => {
+  const answer = parseObject(statements.keys_answer);
+  const many = Array.from({ length: 513 }, () => answer.statements[0]);
+  for (const wrong of [{ statements: {} }, { statements: many }, { ready: {} }, { ready: many.map(() => answer.ready[0]) }, { roster: 7 }]) {
+    assert.equal(await refusal(openDirectory(JSON.stringify({ ...answer, ...wrong }), expectedRoster)), 'malformed', Object.keys(wrong)[0]);
+  }
+  const d = await openDirectory(JSON.stringify({ ...answer, statements: [7, ...answer.statements] }), expectedRoster);
+  assert.deepEqual([d.statements.length, d.refused], [2, 1]);
 });
 
 for (const c of negative.requests) {

@@ -334,12 +334,18 @@ static json_t *case_json(const struct negative *n, const char *text)
         return o;
 }
 
-static json_t *cases(const struct negative *rows, char *(*make)(const struct negative *))
+static void add_cases(json_t *list, const struct negative *rows, char *(*make)(const struct negative *))
+{
+        for (; rows->name; rows++)
+                json_array_append_new(list, case_json(rows, make(rows)));
+}
+
+static json_t *cases(const struct negative *rows, const struct negative *members, char *(*make)(const struct negative *))
 {
         json_t *list = must(json_array());
 
-        for (; rows->name; rows++)
-                json_array_append_new(list, case_json(rows, make(rows)));
+        add_cases(list, rows, make);
+        add_cases(list, members, make);
         return list;
 }
 
@@ -363,7 +369,7 @@ static void add_relay(json_t *requests)
 
 static json_t *make_negative(void)
 {
-        json_t *requests = cases(negative_requests, negative_request);
+        json_t *requests = cases(negative_requests, negative_request_members, negative_request);
 
         add_relay(requests);
         return PACK("{s:s, s:o, s:o, s:o, s:o}", "about",
@@ -375,9 +381,9 @@ static json_t *make_negative(void)
                     "unavailable. relay: the problem that the "
                     "relay answers before any connector sees the request. sign: the request was sealed with a statement of "
                     "the first connector that certifies this key.",
-                    "rosters", cases(negative_rosters, negative_roster), "statements",
-                    cases(negative_statements, negative_statement), "requests", requests, "verdicts",
-                    cases(negative_verdicts, negative_verdict));
+                    "rosters", cases(negative_rosters, negative_roster_members, negative_roster), "statements",
+                    cases(negative_statements, negative_statement_members, negative_statement), "requests", requests,
+                    "verdicts", cases(negative_verdicts, negative_verdict_members, negative_verdict));
 }
 
 const struct document documents[] = {

@@ -39,6 +39,8 @@ static char *layer(const struct negative *n, enum negative_layer which, const ch
                 return pool_text("%s", text);
         if (n->special)
                 return n->special(text);
+        if (n->path)
+                return json_with(text, n->path, n->to ? expand(n->to) : NULL);
         return text_replaced(text, expand(n->from), expand(n->to));
 }
 

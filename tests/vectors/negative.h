@@ -21,6 +21,8 @@ struct negative {
         const char *name, *rule; /* rule: one sentence of PROTOCOL.md */
         enum negative_layer layer;
         const char *from, *to; /* replaced once in that layer; @kid:NAME@, @x:NAME@, @y:NAME@ are expanded */
+        const char *path; /* instead of from: the value there in the layer's JSON, "services/0/name", is replaced by to; the
+                             member is put in where it is absent (in an array at its end), and taken out where to is NULL */
         const char *expect;    /* "declined bad_request", "reason not_addressed", "key", "unavailable" ... */
         const char *signer;    /* fixed_key; NULL: the right one */
         const char *id;        /* Postern-Id; NULL: the right one */
@@ -35,9 +37,15 @@ struct negative {
         int64_t certified_nbf, certified_exp; /* 0: as in the statement */
 };
 
-/* Ends with a row whose name is NULL. */
+/* Each ends with a row whose name is NULL. */
 extern const struct negative negative_requests[], negative_rosters[], negative_statements[],
         negative_verdicts[];
+/* negative-member.c: members that are missing, of another type or over their limits. */
+extern const struct negative negative_request_members[], negative_roster_members[], negative_statement_members[],
+        negative_verdict_members[];
+
+/* text, an object, with the value at path replaced, put in or (to NULL) taken out; path as in struct negative. */
+char *json_with(const char *text, const char *path, const char *to);
 
 /* The text that is refused. */
 char *negative_request(const struct negative *n);
