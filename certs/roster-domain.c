@@ -13,6 +13,7 @@
 
 #include "certs/claims.h"
 #include "certs/roster-internal.h"
+#include "connector/base/sid.h"
 #include "connector/base/text.h"
 
 #define WHAT "roster"
@@ -20,8 +21,6 @@
 #define LABEL_MAX 63
 #define SUFFIX_MAX 255
 #define NETBIOS_MAX 255
-#define SID_PREFIX "S-1-5-21-"
-#define SID_NUMBERS 3
 
 /* ---- forms ---- */
 
@@ -67,41 +66,14 @@ static bool suffix_valid(const char *suffix)
         return word_valid(suffix, SUFFIX_MAX);
 }
 
-/* A number of 32 bits without leading zeros; gives what stands behind it, or NULL. */
-static const char *skip_number(const char *text)
-{
-        char *end = NULL;
-
-        if (*text < '0' || *text > '9' || (*text == '0' && text[1] >= '0' && text[1] <= '9'))
-                return NULL;
-        errno = 0;
-        const unsigned long long value = strtoull(text, &end, 10);
-        return errno == 0 && value <= UINT32_MAX ? end : NULL;
-}
-
 bool domain_sid_valid(const char *sid)
 {
-        if (strncmp(sid, SID_PREFIX, strlen(SID_PREFIX)) != 0)
-                return false;
-        sid += strlen(SID_PREFIX);
-        for (int i = 0; i < SID_NUMBERS; i++) {
-                sid = skip_number(sid);
-                if (!sid || *sid != (i < SID_NUMBERS - 1 ? '-' : '\0'))
-                        return false;
-                sid++;
-        }
-        return true;
+        return sid_is_domain(sid);
 }
 
 bool sid_of_domain(const char *sid, const char *domain_sid)
 {
-        const size_t n = strlen(domain_sid);
-        const char *end;
-
-        if (n == 0 || strncmp(sid, domain_sid, n) != 0 || sid[n] != '-')
-                return false;
-        end = skip_number(sid + n + 1);
-        return end && *end == '\0';
+        return sid_is_of(sid, domain_sid);
 }
 
 /* ---- the list as a whole ---- */
@@ -145,7 +117,7 @@ static int check_form(const struct roster_domain *d, struct error *err)
                                           d->netbios[i]);
         if (d->sid[0] && !domain_sid_valid(d->sid))
                 return error_fail(err, -EINVAL,
-                                  WHAT ": domain %s: %s is no domain's SID, which is " SID_PREFIX "A-B-C", d->name,
+                                  WHAT ": domain %s: %s is no domain's SID, which is " SID_DOMAIN_PREFIX "A-B-C", d->name,
                                   d->sid);
         return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "certs/key-uri.h"
 #include "connector/base/text.h"
+#include "connector/base/sid.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -150,6 +151,11 @@ int check_netbios(const char *value, struct error *err)
         if (strpbrk(value, "\\/:*?\"<>|@ \t") || value[0] == '.')
                 return error_fail(err, -EINVAL, "'%s' has a character that NetBIOS names can't have", value);
         return 0;
+}
+
+int check_domain_sid(const char *value, struct error *err)
+{
+        return sid_is_domain(value) ? 0 : error_fail(err, -EINVAL, "it is not the SID of a domain");
 }
 
 int check_bind_template(const char *value, struct error *err)

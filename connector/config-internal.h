@@ -58,6 +58,7 @@ int check_key(const char *value, struct error *err);
 int check_user(const char *value, struct error *err);
 int check_realm(const char *value, struct error *err);
 int check_netbios(const char *value, struct error *err);
+int check_domain_sid(const char *value, struct error *err);
 int check_bind_template(const char *value, struct error *err);
 int check_service_principal(const char *value, struct error *err);
 int check_armor_principal(const char *value, struct error *err);

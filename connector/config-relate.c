@@ -237,6 +237,19 @@ static void relate_names(struct config_parser *p, size_t i)
                                      d->netbios);
 }
 
+static void relate_sid(struct config_parser *p, size_t i)
+{
+        const struct config_domain *d = &p->config->domains[i];
+        const struct config_section_notes *notes = &p->domain_notes[i];
+
+        if (d->domain_sid && d->directory != DIRECTORY_AD)
+                domain_fault(p, notes, "domain_sid", "it has no use with directory = generic");
+        for (size_t k = 0; d->domain_sid && k < i; k++)
+                if (p->config->domains[k].domain_sid && strcmp(p->config->domains[k].domain_sid, d->domain_sid) == 0)
+                        domain_fault(p, notes, "domain_sid", "'%s' is that of domain %s already; no two domains share one",
+                                     d->domain_sid, p->config->domains[k].name);
+}
+
 static void relate_dcs(struct config_parser *p, struct config_domain *d,
                        const struct config_section_notes *notes)
 {
@@ -279,6 +292,7 @@ static int relate_domain(struct config_parser *p, size_t i)
         relate_attributes(p, d, notes);
         relate_fast_bind(p, d, notes);
         relate_names(p, i);
+        relate_sid(p, i);
         return 0;
 }
 

@@ -144,6 +144,12 @@ const struct config_key config_keys[] = {
         {D("netbios", netbios), .max = 15, .check = check_netbios,
          .range = "1 to 15 bytes, no \\ / : * ? \" < > |", .otherwise = "DOMAIN\\name is not understood",
          .example = "CORP", .help = "The NetBIOS name, for names typed like CORP\\alice."},
+        {D("domain_sid", domain_sid), .max = 60, .check = check_domain_sid, .range = "S-1-5-21-A-B-C",
+         .otherwise = "the roster's, else the first that a domain controller tells, which is then kept",
+         .help = "The SID of this domain, as `(Get-ADDomain).DomainSID` prints it. Only accounts with it are accepted from "
+                 "this domain's controllers, whatever they say. The roster's goes before it. Set it where the roster "
+                 "names none and a connector serves more than one domain; `postern status` and `check` show the one in "
+                 "use, and `postern domain repin` takes a learnt one back."},
         {D("suffixes", suffixes), LIST(suffixes, SUFFIXES_MAX, item_suffix),
          .range = "up to 32 DNS names, with commas or blanks between", .otherwise = "NAME alone",
          .help = "Further UPN suffixes of this domain, for names typed like alice@corp.com."},

@@ -35,6 +35,7 @@ struct config_domain {
         char *name;    /* from [domain NAME], lower case */
         char *realm;   /* default: NAME in upper case */
         char *netbios; /* or NULL */
+        char *domain_sid; /* or NULL: the roster's, or learnt */
         size_t n_suffixes, n_dcs, n_methods, n_pins;
         char *suffixes[SUFFIXES_MAX]; /* lower case, without NAME itself */
         struct config_dc {

@@ -109,6 +109,7 @@ enum frame_tag {
 #define TRANSPORT_PEM_MAX 65536
 #define FILE_RELAY_CA "relay-ca.pem"       /* link; absent: system CAs */
 #define FILE_ROSTER "roster"               /* validator, read-write: two slots, see roster-store.c */
+/* FILE_DOMAIN_SIDS, sid-file.h: validator, read-write */
 #define FILE_KEYTAB "keytab:"              /* validator: "keytab:corp.example" */
 #define FILE_DC_CA "dc-ca:"                /* validator: "dc-ca:corp.example" */
 #define FILE_SERVICE_PASSWORD "service-password:" /* validator: "service-password:corp.example" */

@@ -28,6 +28,7 @@
 #include "connector/base/cleanup.h"
 #include "connector/base/text.h"
 #include "connector/name-hash.h"
+#include "connector/sid-file.h"
 #include "connector/transport.h"
 #include "connector/validator/enrolment.h"
 
@@ -329,6 +330,8 @@ static int hand_validator(struct handing *h)
                 r = hand_state(h, FILE_HASH_KEY, FILE_PRIVATE);
         if (r == 0)
                 r = hand_state(h, FILE_ROSTER, FILE_STATE);
+        if (r == 0)
+                r = hand_state(h, FILE_DOMAIN_SIDS, FILE_STATE);
         return r == 0 ? hand_domains(h) : r;
 }
 

@@ -77,7 +77,7 @@ static bool own_domain(struct config_copy *copy, struct domain_config *d)
                         return false;
         return own(copy, &d->name) && own(copy, &d->site) && own(copy, &d->alternate_id) &&
                own(copy, &d->service_account) && own_list(copy, d->alternate_id_suffixes, SUFFIXES_MAX) &&
-               own_base(copy, d) && own(copy, &d->realm) && own(copy, &d->netbios) && own(copy, &d->ca_pem) &&
+               own_base(copy, d) && own(copy, &d->realm) && own(copy, &d->netbios) && own(copy, &d->sid) && own(copy, &d->ca_pem) &&
                own(copy, &d->bind_template) && own(copy, &d->keytab) && own(copy, &d->service_principal) &&
                own(copy, &d->armor_principal) &&
                own_list(copy, d->suffixes, SUFFIXES_MAX) && own_list(copy, d->attributes, ATTRIBUTES_MAX) &&

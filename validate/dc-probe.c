@@ -132,7 +132,11 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
 
 static void on_probed(void *arg, const struct outcome *outcome, bool left)
 {
+        const struct dc *dc = arg;
+
         (void)left;
+        if (outcome->domain_sid[0])
+                dc->dcs->events.sid(dc->dcs->events.arg, dc->dcs->domain, outcome->domain_sid);
         probe_end(arg, outcome);
 }
 

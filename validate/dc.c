@@ -103,7 +103,7 @@ enum lesson dc_lesson(enum reason reason)
                 return LESSON_ANSWERED;
         if (reason == REASON_DC_ERROR || reason == REASON_CLOCK_SKEW || reason == REASON_NO_IDENTITY ||
             reason == REASON_NAME_AMBIGUOUS || reason == REASON_ETYPE_NOSUPP || reason == REASON_REFERRAL ||
-            reason == REASON_KDC_NOT_VERIFIED)
+            reason == REASON_KDC_NOT_VERIFIED || reason == REASON_FOREIGN_SID)
                 return LESSON_ANSWERED;
         /* What one account's data brings about must not take the DC away from everybody: a probe decides. */
         if (dc_is_silence(reason) || reason == REASON_OUTCOME_UNKNOWN || reason == REASON_DC_PROTOCOL)
@@ -118,7 +118,7 @@ void dc_note(struct dc *dc, const struct outcome *outcome)
 {
         bool known = dc->state == DC_DEAD || dc->failures > 0; /* then a probe is due already */
 
-        if (outcome->reason == REASON_KDC_NOT_VERIFIED)
+        if (outcome->reason == REASON_KDC_NOT_VERIFIED || outcome->reason == REASON_FOREIGN_SID)
                 dc->distrusted_until = loop_now(dc->dcs->tools.loop) + DISTRUST_MS;
         /* A DC that told a right password from a wrong one is alive, whatever failed after that. */
         switch (outcome->password_proved ? LESSON_ANSWERED : dc_lesson(outcome->reason)) {

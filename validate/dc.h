@@ -32,9 +32,13 @@ typedef void dcs_changed_fn(void *arg);
 /* Called from the loop when a DC was found silent: it took a probe and did not answer. */
 typedef void dcs_silent_fn(void *arg, struct dc *dc);
 
+/* Called from the loop when a DC told a probe which SID its domain has. */
+typedef void dcs_sid_fn(void *arg, const struct domain_config *domain, const char *sid);
+
 struct dcs_events {
         dcs_changed_fn *changed;
         dcs_silent_fn *silent;
+        dcs_sid_fn *sid;
         void *arg;
 };
 

@@ -218,13 +218,15 @@ static void enter_check(struct ldap_attempt *a)
 {
         static const char *const attributes[] = {"currentTime", NULL};
         struct buffer request = BUFFER(LDAP_REQUEST_MAX);
+        bool root = a->probe && a->in.domain->directory == DIRECTORY_AD;
+        int32_t id = ldap_conn_next_id(a->conn);
 
         state_set(a, ATTEMPT_CHECK);
         if (a->probe)
                 a->asked = loop_now(ldap_pools_loop(a->pools));
         arm(a, a->probe ? 0 : check_limit(a));
         send_request(a, &request,
-                     ldap_encode_read(&request, ldap_conn_next_id(a->conn), "", NULL, attributes));
+                     root ? ldap_encode_root(&request, id) : ldap_encode_read(&request, id, "", NULL, attributes));
 }
 
 static void enter_bind(struct ldap_attempt *a)
@@ -335,14 +337,17 @@ static void on_lost(void *arg, enum reason reason, const char *why, bool left)
         }
 }
 
-/* The rootDSE's currentTime ([MS-ADTS] 3.1.1.3.2.6), in generalized time: how far the DC's clock is off. */
-static void on_time(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
+/* The rootDSE's currentTime ([MS-ADTS] 3.1.1.3.2.6), in generalized time: how far the DC's clock is off; and which SID
+ * its domain has. */
+static void on_root(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
                     size_t index)
 {
         struct ldap_attempt *a = arg;
         struct tm tm = {0};
         char text[32];
 
+        if (ldap_bytes_is(attribute, "defaultNamingContext") && index == 0)
+                (void)ldap_extended_sid(a->outcome.domain_sid, value);
         if (!ldap_bytes_is(attribute, "currentTime") || index > 0 || value->n < 14 || value->n >= sizeof text)
                 return;
         memcpy(text, value->data, value->n);
@@ -460,7 +465,7 @@ static void on_message(void *arg, const struct ldap_message *m)
                 if (!part)
                         check_done(a, m);
                 else if (a->probe && m->op == LDAP_OP_ENTRY)
-                        ldap_entry_each(m, on_time, a);
+                        ldap_entry_each(m, on_root, a);
                 return;
         case ATTEMPT_FAST:
                 if (!part)

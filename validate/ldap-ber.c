@@ -43,6 +43,7 @@
 #define OID_WHOAMI "1.3.6.1.4.1.4203.1.11.3"
 #define OID_STARTTLS "1.3.6.1.4.1.1466.20037"
 #define OID_FAST_BIND "1.2.840.113556.1.4.1781"
+#define OID_EXTENDED_DN "1.2.840.113556.1.4.529"
 
 /* For an encoder, which owns its bytes. */
 static void element_freep(BerElement **ber)
@@ -347,6 +348,40 @@ int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const cha
         if (n >= 0)
                 n = ber_printf(ber, "}}}");
         return finish(out, ber, n);
+}
+
+int ldap_encode_root(struct buffer *out, int32_t id)
+{
+        static const char as_text[] = {0x30, 3, 2, 1, 1}; /* SEQUENCE { INTEGER 1 } */
+        _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
+        int n;
+
+        if (!ber)
+                return -ENOMEM;
+        n = ber_printf(ber, "{it{seeiibts{ss}}", (ber_int_t)id, REQ_SEARCH, "", 0, 0, 1, 0, 0, FILTER_PRESENT,
+                       "objectClass", "currentTime", "defaultNamingContext");
+        if (n >= 0) /* not critical: who does not know the control leaves it out */
+                n = ber_printf(ber, "t{{so}}}", (ber_tag_t)TAG_CONTROLS, OID_EXTENDED_DN, as_text,
+                               (ber_len_t)sizeof as_text);
+        return finish(out, ber, n);
+}
+
+int ldap_extended_sid(char *out, const struct ldap_bytes *name)
+{
+        static const char begin[] = "<SID=";
+        const char *sid = name->n > 0 ? memmem(name->data, name->n, begin, sizeof begin - 1) : NULL, *end;
+        size_t n;
+
+        if (!sid)
+                return -ENOENT;
+        sid += sizeof begin - 1;
+        end = memchr(sid, '>', name->n - (size_t)(sid - name->data));
+        n = end ? (size_t)(end - sid) : 0;
+        if (n == 0 || n >= SID_TEXT_MAX || memchr(sid, '\0', n))
+                return -ENOENT;
+        memcpy(out, sid, n);
+        out[n] = '\0';
+        return 0;
 }
 
 int ldap_encode_search(struct buffer *out, int32_t id, const struct ldap_search *search)

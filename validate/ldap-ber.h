@@ -72,6 +72,12 @@ int ldap_encode_whoami(struct buffer *out, int32_t id);
 int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,
                      const char *const *attributes);
 
+/* The rootDSE with the DC's time and, in the name of its domain, that domain's SID, which LDAP_SERVER_EXTENDED_DN asks
+ * for ([MS-ADTS] 3.1.1.3.4.1.5): it is told to the nameless, too. */
+int ldap_encode_root(struct buffer *out, int32_t id);
+/* The SID in a name of that form, "<GUID=...>;<SID=S-1-5-21-...>;DC=corp,DC=example". -ENOENT. out holds SID_TEXT_MAX. */
+int ldap_extended_sid(char *out, const struct ldap_bytes *name);
+
 /* Subtree search for users (objectCategory person, class user) whose attribute equals value, or whose or_attribute
  * (unless NULL) equals or_value. */
 struct ldap_search {

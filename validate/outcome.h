@@ -53,6 +53,7 @@ enum reason {
         REASON_TOO_MANY_GROUPS,
         REASON_AUTHENTICATION_FIREWALL,
         REASON_SMARTCARD_REQUIRED,
+        REASON_NOT_A_USER, /* the account is a computer's, a service's or a trust's, or of no known kind */
         REASON_REVOKED,   /* KRB 18 without NTSTATUS, but for AD's way to say "locked out": disabled, locked,
                              expired or outside hours; the DC doesn't say */
         REASON_THROTTLED, /* the connector's own guard: too many failures of this name lately; no DC was asked
@@ -85,6 +86,7 @@ enum reason {
         REASON_TRUST_FAILURE,
         REASON_REFERRAL,    /* another realm must be asked and isn't configured */
         REASON_NO_IDENTITY, /* password right, but the DC did not say who it is */
+        REASON_FOREIGN_SID, /* the DC named an account that is not one of its domain */
         REASON_NAME_AMBIGUOUS,
         REASON_ALIAS_AMBIGUOUS,    /* several accounts have this alternate id */
         REASON_LOOKUP_FAILED,      /* the service account's search could not be made */
@@ -160,6 +162,7 @@ struct outcome {
         char context[256]; /* scrubbed English detail from the layer that knew, or "" */
         uint32_t ms_total, ms_connect, ms_dc;
         char realm[257];      /* with REASON_REFERRAL: which realm the DC names, or "" */
+        char domain_sid[SID_TEXT_MAX]; /* what the DC says that its domain's SID is, or "" */
         uint32_t retry_after; /* s, with REASON_THROTTLED */
         struct account_details details; /* with REASON_OK */
 };

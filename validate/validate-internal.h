@@ -9,9 +9,11 @@
 #include "validate/config-copy.h"
 #include "validate/dc-discover.h"
 #include "validate/dc.h"
+#include "validate/domain-sid.h"
 #include "validate/guard.h"
 #include "validate/ldap-lookup.h"
 #include "validate/name.h"
+#include "validate/sid-learn.h"
 
 enum op_state {
         OP_NEW = 0,    /* waits for the loop; out.reason may already hold the answer */
@@ -80,6 +82,8 @@ struct validate {
         struct dcs **dcs;           /* one per domain */
         struct discover **discover; /* one per domain, NULL where its list is all */
         uint64_t *lookup_from;      /* one per domain: loop_now() before which its service account rests */
+        struct domain_sids *sids;
+        struct sid_learner **learners; /* one per domain, NULL where its probes tell the SID, or nobody can */
         struct guard *guard;
         validate_ready_fn *on_ready;
         void *arg;
@@ -87,6 +91,9 @@ struct validate {
         TAILQ_HEAD(, validate_op) ops;
         size_t n_ops;
 };
+
+/* Whether somebody said how the domain's DCs are known over LDAPS, so that more than the sign-in may be asked there. */
+bool domain_has_ldaps(const struct domain_config *domain);
 
 /* op-lookup.c: turns the alternate id into the account's name. op_looked_up is called once, from the loop,
  * with REASON_OK or why the operation ends; context, dc and counted of op->out are then set. */
@@ -96,6 +103,11 @@ void op_looked_up(struct validate_op *op, enum reason reason);
 
 /* op-admit.c: answers what must not reach a DC, else routes. */
 void op_admit(struct validate_op *op, const struct validate_request *request);
+
+/* op-judge.c: whether the account that a DC accepted may be; else why not is written over it. */
+void op_judge(struct validate_op *op, struct outcome *out);
+/* A DC of domain i says what its domain's SID is. */
+void validate_sid_told(struct validate *v, size_t i, const char *sid);
 
 /* op-details.c: attributes for an accepted verdict. op_detailed is called once, from the loop or from inside. */
 bool op_wants_details(const struct validate_op *op);

@@ -277,13 +277,15 @@ static bool follow(struct validate_op *op, const struct outcome *outcome)
         return true;
 }
 
-static void on_attempt(void *arg, const struct outcome *outcome, bool left)
+static void on_attempt(void *arg, const struct outcome *seen, bool left)
 {
         struct op_try *t = arg;
         struct validate_op *op = t->op;
+        struct outcome judged = *seen, *outcome = &judged;
 
         t->ldap = NULL;
         t->krb = NULL;
+        op_judge(op, outcome);
         if (outcome->reason == REASON_PASSWORD_CHANGED && op->new_password) {
                 sign_in_changed(t);
                 return;

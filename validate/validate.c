@@ -18,11 +18,26 @@ static void on_dcs_changed(void *arg)
         struct validate *v = arg;
 
         loop_timer_in(v->ready_timer, 0);
+        for (size_t i = 0; i < v->config->n_domains; i++)
+                sid_learner_wake(v->learners[i]);
 }
 
 static void on_dc_silent(void *arg, struct dc *dc)
 {
         ops_dc_silent(arg, dc);
+}
+
+void validate_sid_told(struct validate *v, size_t i, const char *sid)
+{
+        if (domain_sids_told(v->sids, i, sid, loop_now(v->loop)))
+                loop_timer_in(v->ready_timer, 0);
+}
+
+static void on_sid(void *arg, const struct domain_config *domain, const char *sid)
+{
+        struct validate *v = arg;
+
+        validate_sid_told(v, (size_t)(domain - v->config->domains), sid);
 }
 
 static void on_ready_timer(void *arg)
@@ -31,6 +46,11 @@ static void on_ready_timer(void *arg)
 
         if (v->on_ready)
                 v->on_ready(v->arg);
+}
+
+bool domain_has_ldaps(const struct domain_config *domain)
+{
+        return domain->methods[0] == METHOD_LDAP || domain->ca_pem || domain->pins[0];
 }
 
 static int domain_start(struct validate *v, size_t i, struct error *err)
@@ -48,13 +68,15 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
                 krb_set_kdcs(v->tools.krb, validate_kdc_of, v);
         if (domain->methods[0] == METHOD_KRB5)
                 r = krb_domain_add(v->tools.krb, domain, err);
-        if (r == 0 && (domain->methods[0] == METHOD_LDAP || domain->alternate_id || domain->attributes[0])) {
+        if (r == 0 && (domain->methods[0] == METHOD_LDAP || domain->alternate_id || domain->attributes[0] ||
+                       domain_has_ldaps(domain)))
                 r = ldap_domain_add(v->tools.ldap, domain, err);
-        }
         if (r < 0)
                 return r;
         r = dcs_new(&v->dcs[i], &v->tools, domain,
-                    &(struct dcs_events){.changed = on_dcs_changed, .silent = on_dc_silent, .arg = v});
+                    &(struct dcs_events){.changed = on_dcs_changed, .silent = on_dc_silent, .sid = on_sid, .arg = v});
+        if (r == 0 && domain->methods[0] == METHOD_KRB5 && domain->directory == DIRECTORY_AD && domain_has_ldaps(domain))
+                r = sid_learner_new(&v->learners[i], &v->tools, domain, v->dcs[i], on_sid, v);
         if (r == 0 && domain->discover)
                 r = discover_new(&v->discover[i], &v->tools, domain, v->dcs[i]);
         return r < 0 ? error_fail(err, r, "domain %s: out of memory", domain->name) : 0;
@@ -83,7 +105,9 @@ static int fill(struct validate *v, const struct validate_config *config, struct
         v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
         v->lookup_from = calloc(config->n_domains ? config->n_domains : 1, sizeof *v->lookup_from);
         v->discover = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct discover *));
-        if (!v->dcs || !v->discover || !v->lookup_from ||
+        v->learners = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct sid_learner *));
+        if (!v->learners || !v->dcs || !v->discover || !v->lookup_from ||
+            domain_sids_new(&v->sids, v->config->domains, v->config->n_domains) < 0 ||
             loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
             ldap_pools_new(&v->tools.ldap, v->loop) < 0 || guard_new(&v->guard, &guard) < 0)
                 return error_fail(err, -ENOMEM, "validation: out of memory");
@@ -128,6 +152,9 @@ struct validate *validate_free(struct validate *v)
                 validate_cancel(op);
         for (size_t i = 0; v->discover && i < v->config->n_domains; i++)
                 discover_free(v->discover[i]);
+        for (size_t i = 0; v->learners && i < v->config->n_domains; i++)
+                sid_learner_free(v->learners[i]);
+        free(v->learners);
         for (size_t i = 0; v->dcs && i < v->config->n_domains; i++)
                 dcs_free(v->dcs[i]);
         free(v->dcs);
@@ -138,6 +165,7 @@ struct validate *validate_free(struct validate *v)
         dns_free(v->tools.dns);
         loop_timer_free(v->ready_timer);
         guard_free(v->guard);
+        domain_sids_free(v->sids);
         config_copy_free(v->copy);
         free(v);
         return NULL;
@@ -169,6 +197,31 @@ int validate_route(const struct validate *v, const char *name, size_t n)
         if (reason == REASON_OK)
                 return (int)parsed.domain;
         return reason == REASON_UNKNOWN_DOMAIN ? -ENOENT : -EINVAL;
+}
+
+void validate_each_sid(const struct validate *v, validate_sid_fn *fn, void *arg)
+{
+        struct validate_sid sid;
+
+        for (size_t i = 0; i < v->config->n_domains; i++) {
+                domain_sids_get(v->sids, i, loop_now(v->loop), &sid);
+                if (sid.has_one)
+                        fn(arg, &sid);
+        }
+}
+
+void validate_set_sid(struct validate *v, const char *domain, enum sid_source source, const char *sid)
+{
+        for (size_t i = 0; i < v->config->n_domains; i++)
+                if (strcmp(v->config->domains[i].name, domain) == 0 && domain_sids_set(v->sids, i, source, sid))
+                        loop_timer_in(v->ready_timer, 0);
+}
+
+const char *sid_source_text(enum sid_source source)
+{
+        static const char *const texts[] = {[SID_LEARNT] = "learnt", [SID_CONFIGURED] = "config", [SID_OF_ROSTER] = "roster"};
+
+        return source > SID_UNKNOWN && source < SID_SOURCES ? texts[source] : "";
 }
 
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)

@@ -25,6 +25,9 @@ enum dc_identity { DC_IDENTITY_DOMAIN_SAN = 0, DC_IDENTITY_LIST, DC_IDENTITY_PIN
  * principal. */
 enum directory { DIRECTORY_AD = 0, DIRECTORY_GENERIC };
 
+/* Where a domain's SID is known from. */
+enum sid_source { SID_UNKNOWN = 0, SID_LEARNT, SID_CONFIGURED, SID_OF_ROSTER, SID_SOURCES };
+
 struct dc_config {
         const char *host;    /* as in its certificate */
         const char *address; /* numeric, or NULL: looked up by c-ares */
@@ -34,6 +37,7 @@ struct domain_config {
         const char *name;                   /* DNS name, lower case: corp.example */
         const char *realm;                  /* CORP.EXAMPLE */
         const char *netbios;                /* CORP, or NULL */
+        const char *sid;                    /* S-1-5-21-A-B-C, or NULL: learnt, see validate_each_sid */
         const char *suffixes[SUFFIXES_MAX]; /* alternate UPN suffixes, NULL-terminated if fewer */
         struct dc_config dcs[DCS_MAX];
         size_t n_dcs;
@@ -92,7 +96,7 @@ struct validate_config {
 struct validate;
 struct validate_op;
 
-/* Called whenever the readiness of a domain changes. */
+/* Called whenever the readiness of a domain changes, or what is known of the domains' SIDs. */
 typedef void validate_ready_fn(void *arg);
 /* Called once per started operation, from the loop, never from inside validate_start. outcome is the callee's
  * to copy. */
@@ -135,6 +139,28 @@ bool validate_ready(const struct validate *v, size_t i, const char **ret_why);
 /* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name
  * one. */
 int validate_route(const struct validate *v, const char *name, size_t n);
+/*
+ * The SID of a domain of Active Directory: only accounts with it are accepted from its DCs. It is the roster's, else
+ * the configuration's, else the first that one of its DCs told.
+ */
+struct validate_sid {
+        const char *domain;
+        bool has_one;    /* false: the domain is none of Active Directory */
+        const char *sid; /* or "" */
+        enum sid_source source;
+        const char *learnt; /* the one that was learnt, also where another is in force, or "" */
+        bool settled;       /* nobody else can have learnt it at the same moment any more */
+        const char *seen;   /* another that a DC told since, or "" */
+        const char *rival;  /* a domain that has the same, so that nobody of this one is accepted, or "" */
+};
+typedef void validate_sid_fn(void *arg, const struct validate_sid *sid);
+void validate_each_sid(const struct validate *v, validate_sid_fn *fn, void *arg);
+/* The roster's SID of the domain named so, or the one that an earlier run learnt (SID_LEARNT; "": it is to be learnt
+ * again). Without effect for a domain that is not configured. */
+void validate_set_sid(struct validate *v, const char *domain, enum sid_source source, const char *sid);
+/* "learnt", "config", "roster" or "". */
+const char *sid_source_text(enum sid_source source);
+
 /* What is known of a DC, for `postern status`. */
 struct validate_dc {
         const char *domain, *host;

@@ -234,6 +234,35 @@ static void on_ready(void *arg)
         (void)arg;
 }
 
+/* What is known of one domain's SID, to be said with whether it can be served. */
+struct sid_note {
+        const char *domain;
+        char text[SID_TEXT_MAX + 64];
+};
+
+static void note_sid(void *arg, const struct validate_sid *sid)
+{
+        struct sid_note *note = arg;
+
+        if (strcmp(sid->domain, note->domain) == 0 && sid->sid[0])
+                snprintf(note->text, sizeof note->text, "; its SID is %s (%s)", sid->sid, sid_source_text(sid->source));
+        else if (strcmp(sid->domain, note->domain) == 0)
+                snprintf(note->text, sizeof note->text, "; its SID was not told: set domain_sid, or the first sign-in tells");
+}
+
+/* What would refuse everybody of a domain, or some. */
+static void judge_sid(void *arg, const struct validate_sid *sid)
+{
+        struct check *c = arg;
+
+        if (sid->rival[0])
+                say(c, "sid", "FAILED", "%s and %s have one SID, %s: set domain_sid of both", sid->domain, sid->rival,
+                    sid->sid);
+        else if (sid->seen[0])
+                say(c, "sid", "FAILED", "%s: a domain controller says %s, not %s (%s)", sid->domain, sid->seen, sid->sid,
+                    sid_source_text(sid->source));
+}
+
 /* TLS contexts and keytabs, then DNS, connect, handshake and a first answer of the DCs. */
 static void check_dcs(struct check *c)
 {
@@ -249,11 +278,15 @@ static void check_dcs(struct check *c)
         loop_timer_in(c->poll, 0);
         loop_run(c->loop);
         validate_each_dc(c->v, show_dc, c);
+        validate_each_sid(c->v, judge_sid, c);
         for (size_t i = 0; i < c->domains->validate.n_domains; i++) {
                 const char *name = c->domains->configs[i].name;
 
                 if (validate_ready(c->v, i, &why)) {
-                        say(c, "ready", "ok", "%s can be served", name);
+                        struct sid_note note = {.domain = name};
+
+                        validate_each_sid(c->v, note_sid, &note);
+                        say(c, "ready", "ok", "%s can be served%s", name, note.text);
                 } else {
                         say(c, "ready", "FAILED", "%s: %s", name,
                             why ? why : "no domain controller answered");

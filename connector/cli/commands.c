@@ -12,6 +12,7 @@ const struct cli_command cli_commands[] = {
         {"log", "the latest sign-ins, one line each", cmd_log},
         {"explain", "what happened to one sign-in, and what to do", cmd_explain},
         {"check", "each hop to the domain controllers; one user's password", cmd_check},
+        {"domain", "the SID that this connector holds on to", cmd_domain},
         {"check-config", "report every error in the configuration", cmd_check_config},
         {NULL, NULL, NULL},
 };

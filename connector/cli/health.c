@@ -194,6 +194,27 @@ static void judge_dcs(struct health *h)
         }
 }
 
+static void judge_sids(struct health *h)
+{
+        const char *name;
+        json_t *part;
+
+        json_object_foreach (h->parts, name, part) {
+                const json_t *sid = json_object_get(part, "value");
+                const char *domain = view_text(sid, "domain");
+                if (strncmp(name, "sid:", 4) != 0)
+                        continue;
+                if (view_text(sid, "seen")[0])
+                        wrong(h,
+                              "a domain controller of %s names the SID %s, not the domain's %s (%s): its accounts are refused. "
+                              "Where the domain was built anew, run: postern domain repin %s",
+                              domain, view_text(sid, "seen"), view_text(sid, "sid"), view_text(sid, "source"), domain);
+                if (view_text(sid, "rival")[0])
+                        wrong(h, "%s and %s claim one SID, so nobody of %s is accepted: set domain_sid of both", domain,
+                              view_text(sid, "rival"), domain);
+        }
+}
+
 /* What the parts don't see of themselves: a keytab of another key, say, or a service that isn't approved. */
 static void judge_lately(struct health *h, const json_t *lately)
 {
@@ -230,6 +251,7 @@ json_t *health_wrong(const json_t *status)
         judge_link(&h);
         judge_validator(&h);
         judge_dcs(&h);
+        judge_sids(&h);
         judge_lately(&h, json_object_get(status, "unavailable_lately"));
         judge_ledger(&h, json_object_get(status, "ledger"));
         return h.list;

@@ -181,6 +181,25 @@ static void show_dcs(json_t *parts)
                 (void)printf("  none reported yet\n");
 }
 
+static void show_sids(json_t *parts)
+{
+        const char *name;
+        json_t *part;
+
+        json_object_foreach (parts, name, part) {
+                const json_t *sid = json_object_get(part, "value");
+                if (strncmp(name, "sid:", 4) != 0)
+                        continue;
+                (void)printf("  ");
+                cli_print_text(stdout, view_text(sid, "domain"));
+                (void)printf("  SID ");
+                cli_print_text(stdout, view_text(sid, "sid")[0] ? view_text(sid, "sid") : "not known yet");
+                if (view_text(sid, "source")[0])
+                        (void)printf(" (%s)", view_text(sid, "source"));
+                (void)fputc('\n', stdout);
+        }
+}
+
 static void show_ledger(const json_t *answer)
 {
         const json_t *ledger = json_object_get(answer, "ledger"), *counts = json_object_get(answer, "counts");
@@ -204,6 +223,7 @@ static void show(const json_t *answer, const json_t *wrong)
         show_validator(now, parts);
         show_link(now, parts);
         show_dcs(parts);
+        show_sids(parts);
         show_processes(now, parts);
         show_ledger(answer);
         (void)printf(json_array_size(wrong) ? "\nwrong:\n" : "\nall is well\n");

@@ -49,6 +49,7 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
                 .name = keep(d, from->name, &ok),
                 .realm = keep(d, from->realm, &ok),
                 .netbios = keep(d, from->netbios, &ok),
+                .sid = keep(d, from->domain_sid, &ok),
                 .n_dcs = from->n_dcs,
                 .discover = from->discover == DISCOVER_YES,
                 .site = keep(d, from->site, &ok),

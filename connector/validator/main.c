@@ -128,6 +128,10 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 roster_store_init(&v->store, handed);
                 return 0;
         }
+        if (!strcmp(name, FILE_DOMAIN_SIDS)) {
+                sid_store_init(&v->sids, handed);
+                return 0;
+        }
         close(handed);
         return 0;
 }
@@ -294,6 +298,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         r = validate_new(&v->validate, v->process.loop, &v->domains->validate, on_ready_changed, v, err);
         if (r < 0)
                 return r;
+        validator_apply_roster(v);
         if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 ||
             watch_holder(v) < 0 || loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
@@ -335,6 +340,7 @@ static void clear(struct validator *v)
         ipc_free(v->ledger);
         roster_free(v->roster);
         roster_store_clear(&v->store);
+        sid_store_clear(&v->sids);
         buffer_free(&v->incoming);
         enrolment_clear(&v->enrolment);
         key_free(v->identity);
@@ -347,6 +353,7 @@ int main(int argc, char **argv)
         static const struct process_ops ops = {
                 .config = on_config, .file = on_file, .peer = on_peer, .start = on_start, .drain = on_drain};
         struct validator v = {.store = {.fd = -1},
+                              .sids = {.fd = -1},
                               .incoming = BUFFER(ROSTER_TEXT_MAX),
                               .refusals = {.burst = 20, .every_ms = 1000}};
         struct error err = {""};

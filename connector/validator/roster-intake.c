@@ -10,11 +10,21 @@
 
 #include "connector/base/log.h"
 
+void validator_apply_roster(struct validator *v)
+{
+        for (size_t i = 0; v->validate && v->roster && i < v->domains->n; i++) {
+                const struct roster_domain *d = roster_domain(v->roster, v->domains->configs[i].name);
+
+                validate_set_sid(v->validate, v->domains->configs[i].name, SID_OF_ROSTER, d ? d->sid : "");
+        }
+}
+
 static void adopt(struct validator *v, struct roster *roster)
 {
         roster_free(v->roster);
         v->roster = roster;
         v->roster_seq = roster->seq;
+        validator_apply_roster(v);
 }
 
 void validator_load_roster(struct validator *v)

@@ -150,6 +150,16 @@ static void send_dc(void *arg, const struct validate_dc *dc)
                                  utf8_valid(dc->detail, strlen(dc->detail)) ? dc->detail : ""));
 }
 
+static void send_sid(void *arg, const struct validate_sid *sid)
+{
+        char name[300];
+
+        snprintf(name, sizeof(name), "sid:%s", sid->domain);
+        send_status_of(arg, name,
+                       json_pack("{s:s, s:s, s:s, s:s, s:s}", "domain", sid->domain, "sid", sid->sid, "source",
+                                 sid_source_text(sid->source), "seen", sid->seen, "rival", sid->rival));
+}
+
 static void send_status(struct validator *v)
 {
         struct validate_guard guard;
@@ -170,6 +180,12 @@ static void send_status(struct validator *v)
                                  (json_int_t)replay_count(v->replay), "secrets_in_use",
                                  (json_int_t)secret_arena_in_use()));
         validate_each_dc(v->validate, send_dc, v);
+        validate_each_sid(v->validate, send_sid, v);
+}
+
+static void on_sid_event(void *arg, const char *name, const char *text)
+{
+        validator_event(arg, name, text);
 }
 
 void validator_publish(struct validator *v, bool renew)
@@ -181,6 +197,7 @@ void validator_publish(struct validator *v, bool renew)
         if (enckeys_turn(&v->keys, &v->domains->names, loop_wall(v->process.loop), loop_now(v->process.loop), renew,
                          &err) < 0)
                 log_error("keys.turn_failed", KV_S("why", err.text));
+        sid_store_sync(&v->sids, v->validate, on_sid_event, v);
         send_state(v);
         send_status(v);
 }

@@ -7,6 +7,7 @@
 #include "connector/validator/domains.h"
 #include "connector/validator/limit.h"
 #include "connector/validator/roster-store.h"
+#include "connector/validator/sid-store.h"
 #include "connector/validator/signin.h"
 
 /* Sign-ins at once that secret arena, secure heap (4 KiB for each) and validate/ have room for, whatever the
@@ -29,6 +30,7 @@ struct validator {
         uint8_t hash_key[NAME_HASH_KEY_LEN];
         bool has_hash_key;
         struct roster_store store;
+        struct sid_store sids;
 
         struct ipc *link, *ledger;
         struct validate *validate;
@@ -47,6 +49,8 @@ struct validator {
 /* roster-intake.c */
 void validator_load_roster(struct validator *v);
 void validator_roster_part(struct validator *v, const struct msg_in *m);
+/* Holds the domains against what the roster in hand says of them. */
+void validator_apply_roster(struct validator *v);
 /* The roster if it is valid now, else NULL. */
 const struct roster *validator_roster(void *arg);
 bool validator_in_roster(struct validator *v);

@@ -40,9 +40,13 @@ static void inside(const struct span *whole, const struct ldap_bytes *part)
 static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
                      size_t index)
 {
+        char sid[SID_TEXT_MAX];
+
         (void)index;
         inside(arg, attribute);
         inside(arg, value);
+        if (ldap_extended_sid(sid, value) == 0)
+                require(strlen(sid) > 0 && strlen(sid) < sizeof sid);
 }
 
 /* Takes the message as the answer to each question in turn. */

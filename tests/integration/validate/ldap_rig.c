@@ -275,7 +275,6 @@ void assert_reason(const struct ask *ask, enum reason reason)
 
 #define PEER_SID "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\350\3\0\0"   /* S-1-5-21-1-2-3-1000 */
 #define PEER_OTHER "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\351\3\0\0" /* ...-1001 */
-#define PEER_SID_SIZE 28
 #define DATA_52E "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data 52e, v4563"
 
 static void put(struct bufferevent *bev, BerElement *ber)
@@ -403,7 +402,8 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
 {
         struct berval base;
         enum peer_act act = peer->on_read;
-        const char *sid = act == PEER_OTHER_SID ? PEER_OTHER : act == PEER_NO_SID ? NULL : PEER_SID;
+        const char *own = peer->sid ? peer->sid : PEER_SID,
+                   *sid = act == PEER_OTHER_SID ? PEER_OTHER : act == PEER_NO_SID ? NULL : own;
 
         peer->reads++;
         if (peer->read_times > 0 && --peer->read_times == 0)
@@ -414,7 +414,7 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
         if (base.bv_len == 0 && peer->clock_offset)
                 put_time(bev, id, peer->clock_offset);
         else
-                put_entry(bev, id, base.bv_len == 0, base.bv_len == 0 ? PEER_SID : sid);
+                put_entry(bev, id, base.bv_len == 0, base.bv_len == 0 ? own : sid);
         put_result(bev, id, 0x65, 0, "");
         return true;
 }

@@ -90,6 +90,7 @@ struct peer_result {
 };
 
 #define PEER_WORK_MAX 256
+#define PEER_SID_SIZE 28
 
 /* What a slow peer has yet to do: begin TLS on a connection it accepted, or answer a request. */
 struct peer_work {
@@ -106,6 +107,7 @@ struct peer {
         struct loop_io *io;
         enum peer_act on_bind, on_read;
         struct peer_result script;
+        const char *sid;     /* of the account that binds, in bytes, PEER_SID_SIZE of them; NULL: S-1-5-21-1-2-3-1000 */
         int clock_offset;    /* s by which the time of its rootDSE is ahead; 0: it names none */
         bool no_fast_bind;   /* refuses the request for fast binds */
         unsigned fast;       /* requests for fast binds */

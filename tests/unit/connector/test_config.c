@@ -164,6 +164,7 @@ static void test_all_keys_are_taken(void **state)
         assert_int_equal(c->ledger_rows, 100);
         assert_string_equal(d->realm, "AD.CORP.EXAMPLE");
         assert_string_equal(d->netbios, "CORP");
+        assert_string_equal(d->domain_sid, "S-1-5-21-1-2-4294967295");
         assert_int_equal(d->n_suffixes, 2);
         assert_string_equal(d->suffixes[1], "corp.net");
         assert_int_equal(d->n_dcs, 2);

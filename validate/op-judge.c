@@ -1,0 +1,59 @@
+/*
+ * Whom a DC may name: what every accepted sign-in must stand, by whatever method and DC it came.
+ *
+ * Invariant: nothing is accepted here that was not before, and what is refused names nobody any more.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "validate/validate-internal.h"
+
+static void deny(struct outcome *out, enum reason reason)
+{
+        out->reason = reason;
+        out->user = (struct identity){0};
+        out->details = (struct account_details){0};
+}
+
+/* The domain that the account must be of; n_domains: the operation has none. */
+static size_t domain_of(const struct validate_op *op)
+{
+        return op->domain ? (size_t)(op->domain - op->v->config->domains) : op->v->config->n_domains;
+}
+
+static void judge_sid(struct validate_op *op, size_t i, struct outcome *out)
+{
+        struct validate *v = op->v;
+        char account[SID_TEXT_MAX];
+        struct validate_sid known;
+        bool changed;
+        enum sid_answer answer;
+
+        snprintf(account, sizeof account, "%s", out->user.id);
+        answer = domain_sids_judge(v->sids, i, account, loop_now(v->loop), &changed);
+        if (changed)
+                loop_timer_in(v->ready_timer, 0);
+        if (answer == SID_IS_OURS)
+                return;
+        domain_sids_get(v->sids, i, loop_now(v->loop), &known);
+        deny(out, REASON_FOREIGN_SID);
+        out->password_proved = false; /* who names others' accounts is not believed in anything */
+        if (answer == SID_IS_DISPUTED)
+                snprintf(out->context, sizeof out->context,
+                         "the domain's SID %.80s is also that of %.80s: set domain_sid of both", known.sid, known.rival);
+        else
+                snprintf(out->context, sizeof out->context, "account %.80s is not of the domain, whose SID is %.80s (%s)",
+                         account, known.sid, sid_source_text(known.source));
+}
+
+void op_judge(struct validate_op *op, struct outcome *out)
+{
+        size_t i = domain_of(op);
+
+        if (i >= op->v->config->n_domains)
+                return;
+        if (out->domain_sid[0])
+                validate_sid_told(op->v, i, out->domain_sid);
+        if (out->reason == REASON_OK)
+                judge_sid(op, i, out);
+}
