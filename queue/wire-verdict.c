@@ -52,10 +52,10 @@ static const char *incoherent(const struct verdict_claims *c)
                 return "user is missing, required with accepted";
         if (accepted && !c->password_proved)
                 return "password_proved is false with accepted";
-        if (!accepted && c->user_id[0])
-                return "user without accepted";
         if (!class_fits(c))
                 return "class does not go with verdict";
+        if (!accepted && c->user_id[0])
+                return "user without accepted";
         if (c->retry_after && strcmp(c->reason, "throttled") != 0)
                 return "retry_after without reason throttled";
         if (c->user_id[0] ? !c->user_domain[0]

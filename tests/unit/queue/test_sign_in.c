@@ -73,6 +73,14 @@ static void open_request(const struct sealed *x, size_t i, struct request_claims
         request_hash(plain.data, n, ret_hash);
 }
 
+static bool names(const struct request_claims *c, const char *kid)
+{
+        for (size_t i = 0; i < c->n_to; i++)
+                if (strcmp(c->to[i], kid) == 0)
+                        return true;
+        return false;
+}
+
 static void each_recipient_opens_the_same(void **state)
 {
         const struct sealed *x = *state;
@@ -96,7 +104,7 @@ static void each_recipient_opens_the_same(void **state)
                 assert_string_equal(c.client_app, "mail");
                 assert_string_equal(c.client_agent, "");
                 assert_int_equal(c.n_to, 3);
-                assert_string_equal(c.to[i], key_kid(x->w->connectors[i].identity));
+                assert_true(names(&c, key_kid(x->w->connectors[i].identity))); /* in an order that is drawn */
                 assert_int_equal(c.iat, NOW);
                 request_claims_wipe(&c);
         }
