@@ -29,6 +29,7 @@ enum frame_type {
         FRAME_CONFIRMED,    /* TAG_ID: the relay has the verdict, forget it */
         FRAME_LATE,         /* TAG_ID: the relay has it, but nobody waited any more */
         FRAME_ROSTER,       /* TAG_SEQ (part number from 0), TAG_TOTAL (bytes in all), TAG_TEXT: a roster's text in parts <= 12000 B */
+        FRAME_CLOCK,        /* TAG_WALL: s since the epoch at the relay, TAG_RECEIVED: when it said so */
         FRAME_LINK_STATE,   /* TAG_STATE "up"|"down", TAG_NAME: relay URL, TAG_TEXT: cause */
 
         /* validator -> link */
@@ -66,6 +67,7 @@ enum frame_tag {
         TAG_IDENTITY,
         TAG_PROOF,
         TAG_IN_ROSTER,
+        TAG_WALL,
         /* a record */
         R_WALL = 100,  /* s since the epoch, u64 */
         R_USER,        /* as typed; only where it resolved to an account or routed to a realm and the DC knew it */

@@ -208,6 +208,17 @@ static void hand_data(struct http_call *call)
         buffer_clear(&call->inbox);
 }
 
+int64_t http_date(const struct http_call *call)
+{
+        struct curl_header *header = NULL;
+        time_t date;
+
+        if (!call || !call->easy || curl_easy_header(call->easy, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+                return 0;
+        date = curl_getdate(header->value, NULL);
+        return date > 0 ? (int64_t)date : 0;
+}
+
 static void hand_done(struct http_call *call)
 {
         const char *why = "";

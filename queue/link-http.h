@@ -51,5 +51,7 @@ struct http_params {
 
 int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params,
                struct error *err);
+/* From within on_done: the answer's Date (RFC 9110, 6.6.1), s since the epoch; 0 without one. */
+int64_t http_date(const struct http_call *call);
 /* Ends it without on_done. NULL-safe; returns NULL. */
 struct http_call *http_cancel(struct http_call *call);

@@ -116,7 +116,8 @@ struct link {
         struct sse sse;
         struct hello hello;
         uint64_t serial, live_since, leave_by;
-        int64_t clock_ahead; /* s: the relay's clock less ours, at the last hello */
+        int64_t relay_wall;  /* what the relay's clock said last, s; 0: nothing yet */
+        uint64_t relay_at;   /* and when, ms */
         uint64_t last_seq, granted, granted_sent;
 
         /* reports */
@@ -152,6 +153,8 @@ struct link {
  * session. */
 void link_session_end(struct link *l, enum link_down why, const char *detail);
 void link_phase_set(struct link *l, enum link_phase phase);
+/* The relay's clock says wall (s since the epoch; 0: it says nothing) now. */
+void link_note_clock(struct link *l, int64_t wall);
 void link_tell_state(struct link *l, enum link_down why, const char *detail);
 bool link_has_session(const struct link *l);
 /* Something left the store: looks, from the loop, whether a drain or a leave is through. */

@@ -217,6 +217,7 @@ static void on_done(void *arg, long status, const struct buffer *body, const cha
 {
         struct link *l = arg;
 
+        link_note_clock(l, http_date(l->report));
         l->report = NULL;
         if (status == 200) {
                 on_accepted(l, body);

@@ -40,7 +40,7 @@ static int on_hello(struct link *l, const char *data, size_t n)
         l->reconnect_min = l->hello.reconnect_min;
         l->reconnect_max = l->hello.reconnect_max;
         l->live_since = loop_now(l->loop);
-        l->clock_ahead = l->hello.now - loop_wall(l->loop);
+        link_note_clock(l, l->hello.now);
         link_phase_set(l, LINK_LIVE);
         store_say_received(l);
         loop_timer_in(l->phase_timer, DEAD_AFTER);

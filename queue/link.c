@@ -72,7 +72,24 @@ void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks)
 
 int64_t link_clock_ahead(const struct link *l)
 {
-        return l->clock_ahead;
+        if (!l->relay_wall)
+                return 0;
+        return l->relay_wall + (int64_t)((loop_now(l->loop) - l->relay_at) / 1000) - loop_wall(l->loop);
+}
+
+bool link_relay_clock(const struct link *l, int64_t *ret_wall, uint64_t *ret_at)
+{
+        *ret_wall = l->relay_wall;
+        *ret_at = l->relay_at;
+        return l->relay_wall != 0;
+}
+
+void link_note_clock(struct link *l, int64_t wall)
+{
+        if (wall <= 0)
+                return;
+        l->relay_wall = wall;
+        l->relay_at = loop_now(l->loop);
 }
 
 size_t link_undelivered(const struct link *l)

@@ -121,8 +121,10 @@ int link_inherit(struct link *l, const struct link *from);
 void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks);
 /* Whether the request is in this link's hands. */
 bool link_knows(struct link *l, const char *id);
-/* How many seconds the relay's clock is ahead of ours, as its last hello said; 0 before the first. */
+/* How many seconds the relay's clock is ahead of ours, by its latest hello or answer; 0 before the first. */
 int64_t link_clock_ahead(const struct link *l);
+/* What its clock said last, in s since the epoch, and when that came, in loop_now()'s ms. False before the first. */
+bool link_relay_clock(const struct link *l, int64_t *ret_wall, uint64_t *ret_at);
 
 bool link_is_up(const struct link *l);
 /* Whether the relay has answered a report of this session: before, it gives this link nothing. */

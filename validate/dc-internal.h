@@ -41,6 +41,8 @@ struct dc {
         unsigned failures;
         bool suspect;              /* a sign-in waits for it too long, or is to go to it after a while; until it answers */
         bool skewed;               /* its clock was wrong at the last probe */
+        int64_t clock; /* what its clock said, s since the epoch; and when */
+        uint64_t clock_at;
         uint64_t distrusted_until; /* its tickets did not fit our keytab a moment ago */
         uint32_t ewma;             /* in EWMA_ONEths of a ms; 0: no sample yet */
         uint64_t answered_at;      /* a sign-in or a probe */
@@ -88,6 +90,8 @@ bool dc_is_silence(enum reason reason);
 void dc_note_answer(struct dc *dc, uint32_t ms);
 /* It failed; dead: it gets no sign-ins until a probe was answered. */
 void dc_note_failure(struct dc *dc, const struct outcome *outcome, bool dead);
+/* What an answer that is surely its own told of its clock, if it did. */
+void dc_note_clock(struct dc *dc, const struct outcome *outcome);
 /* It answered a probe: whether sign-ins go to it from now on, in dc-choose.c. */
 void dcs_reconsider(struct dc *dc);
 /* The one writer of state. Tells the owner when the domain's readiness changed. */

@@ -112,6 +112,7 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
         dc->ldap = NULL;
         dc->krb = NULL;
         probe_set(dc, PROBE_WAITING);
+        dc_note_clock(dc, outcome);
         if (silent && !busy && dc->silent_since == 0)
                 dc->silent_since = loop_now(dc->dcs->tools.loop);
         if (outcome->reason == REASON_OK || outcome->reason == REASON_CLOCK_SKEW) {

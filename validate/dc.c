@@ -114,10 +114,29 @@ enum lesson dc_lesson(enum reason reason)
         return LESSON_NONE;
 }
 
+void dc_note_clock(struct dc *dc, const struct outcome *outcome)
+{
+        if (!outcome->dc_clock)
+                return;
+        dc->clock = outcome->dc_clock;
+        dc->clock_at = loop_now(dc->dcs->tools.loop);
+}
+
+int64_t dc_clock(const struct dc *dc)
+{
+        return dc->clock;
+}
+
+uint64_t dc_clock_at(const struct dc *dc)
+{
+        return dc->clock_at;
+}
+
 void dc_note(struct dc *dc, const struct outcome *outcome)
 {
         bool known = dc->state == DC_DEAD || dc->failures > 0; /* then a probe is due already */
 
+        dc_note_clock(dc, outcome);
         if (outcome->reason == REASON_KDC_NOT_VERIFIED || outcome->reason == REASON_FOREIGN_SID)
                 dc->distrusted_until = loop_now(dc->dcs->tools.loop) + DISTRUST_MS;
         /* A DC that told a right password from a wrong one is alive, whatever failed after that. */

@@ -92,6 +92,10 @@ void dc_explain(const struct dc *dc, struct outcome *out);
  */
 const char *dc_failure(const struct dc *dc);
 const char *dc_failure_detail(const struct dc *dc);
+/* What its clock said last in an answer that is surely its own (TLS that was checked, a ticket that opened with the keytab),
+ * s since the epoch, and when, loop_now(); 0 and 0: nothing yet. */
+int64_t dc_clock(const struct dc *dc);
+uint64_t dc_clock_at(const struct dc *dc);
 /* What a sign-in saw: tells answers, failures and the rest apart by the reason. */
 void dc_note(struct dc *dc, const struct outcome *outcome);
 /* What a sign-in of this account came to: whether the DC fails those of several. */

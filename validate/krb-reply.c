@@ -81,6 +81,8 @@ static void judge(struct krb_attempt *a, struct krb_domain *domain, krb5_creds *
         struct outcome out = {0};
 
         krb_verify(a->krb, domain, a->config, creds, &out);
+        if (out.reason == REASON_OK)
+                out.dc_clock = (int64_t)(uint32_t)creds->times.authtime;
         check_sam(a, &out);
         krb_finish(a, &out);
 }

@@ -55,7 +55,6 @@ struct ldap_attempt {
         bool left;
         unsigned lost;
         uint64_t started, asked;
-        int64_t skew; /* a probe: seconds that the DC's clock is ahead */
         struct ldap_who who;
         struct ldap_details details;
         struct outcome outcome;
@@ -353,17 +352,19 @@ static void on_root(void *arg, const struct ldap_bytes *attribute, const struct 
         memcpy(text, value->data, value->n);
         text[value->n] = '\0';
         if (strspn(text, "0123456789") == 14 && strptime(text, "%Y%m%d%H%M%S", &tm))
-                a->skew = timegm(&tm) - loop_wall(ldap_pools_loop(a->pools));
+                a->outcome.dc_clock = timegm(&tm);
 }
 
 /* A DC that answers a probe is alive, even where it shows nothing to the nameless. */
 static void probe_done(struct ldap_attempt *a)
 {
+        int64_t skew = a->outcome.dc_clock ? a->outcome.dc_clock - loop_wall(ldap_pools_loop(a->pools)) : 0;
+
         a->outcome.reason = REASON_OK;
-        if (a->skew > CLOCK_SKEW_MAX || a->skew < -CLOCK_SKEW_MAX) {
+        if (skew > CLOCK_SKEW_MAX || skew < -CLOCK_SKEW_MAX) {
                 a->outcome.reason = REASON_CLOCK_SKEW;
                 snprintf(a->outcome.context, sizeof a->outcome.context,
-                         "its clock differs from ours by %lld s", (long long)a->skew);
+                         "its clock differs from ours by %lld s", (long long)skew);
         }
         finish(a, true);
 }

@@ -161,6 +161,7 @@ struct outcome {
         uint32_t ldap_data, ntstatus;
         char context[256]; /* scrubbed English detail from the layer that knew, or "" */
         uint32_t ms_total, ms_connect, ms_dc;
+        int64_t dc_clock;     /* what the DC's clock said in an answer that is surely its own, s since the epoch; 0: nothing */
         char realm[257];      /* with REASON_REFERRAL: which realm the DC names, or "" */
         char domain_sid[SID_TEXT_MAX]; /* what the DC says that its domain's SID is, or "" */
         uint32_t retry_after; /* s, with REASON_THROTTLED */

@@ -237,6 +237,8 @@ void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
                                 .ewma_ms = dc_ewma_ms(dc),
                                 .reason = dc_failure(dc),
                                 .detail = dc_failure_detail(dc),
+                                .clock = dc_clock(dc),
+                                .clock_at = dc_clock_at(dc),
                         };
 
                         fn(arg, &seen);

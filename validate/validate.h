@@ -169,6 +169,8 @@ struct validate_dc {
         uint32_t ewma_ms;   /* how long its answers take; 0: none yet */
         const char *reason,
                 *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
+        int64_t clock;     /* what its clock said, s since the epoch, in an answer that proves to be its own, */
+        uint64_t clock_at; /* at this loop_now(); 0: nothing yet */
 };
 typedef void validate_dc_fn(void *arg, const struct validate_dc *dc);
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg);

@@ -95,14 +95,21 @@ static void judge_validator(struct health *h)
                       view_text(v, "name"), view_text(v, "identity"));
 }
 
-static void judge_clock(struct health *h, const json_t *link)
+/* What the validator holds of the clock, by all that it knows; until it knows enough the relay's word stands. */
+static void judge_clock(struct health *h, const json_t *link, const json_t *validator)
 {
+        const json_t *clock = json_object_get(validator, "clock");
+        const char *state = view_text(clock, "state"), *detail = view_text(clock, "detail");
         const long long ahead = view_number(link, "clock_ahead", 0);
 
-        if (ahead > CLOCK_WARN_S || ahead < -CLOCK_WARN_S)
+        if (strcmp(state, "wrong") == 0)
+                wrong(h, "this host's clock is wrong, so no sign-in comes here: %s (chronyd, systemd-timesyncd)", detail);
+        else if (strcmp(state, "relay_off") == 0 || strcmp(state, "service_off") == 0)
+                wrong(h, "%s", detail);
+        else if (ahead > CLOCK_WARN_S || ahead < -CLOCK_WARN_S)
                 wrong(h,
-                      "this host's clock is %lld s %s the relay's: set it (chronyd, systemd-timesyncd); from 120 s on "
-                      "requests and statements are refused",
+                      "this host's clock is %lld s %s the relay's: set it (chronyd, systemd-timesyncd); from 105 s on "
+                      "requests are declined, from 120 s on statements are refused",
                       ahead < 0 ? -ahead : ahead, ahead < 0 ? "ahead of" : "behind");
 }
 
@@ -136,7 +143,7 @@ static void judge_link(struct health *h)
         if (strcmp(view_text(link, "state"), "up") != 0)
                 wrong(h, "no link to the relay %s, so no sign-in comes here: %s", view_text(link, "relay"),
                       view_text(link, "detail"));
-        judge_clock(h, link);
+        judge_clock(h, link, json_object_get(json_object_get(h->parts, "validator"), "value"));
         judge_certificate(h, link);
 }
 

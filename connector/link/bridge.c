@@ -115,6 +115,22 @@ static int to_validator(struct bridge *b, const struct msg_out *m)
         return b->validator ? ipc_send(b->validator, m) : -EPIPE;
 }
 
+/* What the relay's clock says, which the validator holds against those that it can trust more. */
+void bridge_send_clock(struct bridge *b)
+{
+        struct msg_out m;
+        int64_t wall;
+        uint64_t at;
+
+        if (!link_relay_clock(b->link, &wall, &at))
+                return;
+        msg_begin(&m, FRAME_CLOCK);
+        msg_u64(&m, TAG_WALL, (uint64_t)wall);
+        msg_u64(&m, TAG_RECEIVED, at);
+        if (to_validator(b, &m) < 0)
+                log_debug("validator.not_told");
+}
+
 static void send_id(struct bridge *b, enum frame_type type, const char *id)
 {
         struct msg_out m;
@@ -206,6 +222,7 @@ static void on_state(void *arg, enum link_down why, const char *detail)
         msg_str(&m, TAG_TEXT, detail);
         if (to_validator(b, &m) < 0)
                 log_debug("validator.not_told");
+        bridge_send_clock(b);
 }
 
 static void on_identity(void *arg, bool in_roster, const char *detail)

@@ -57,6 +57,8 @@ void bridge_drain(struct bridge *b, uint64_t budget_ms);
 void bridge_event(struct bridge *b, const char *name, const char *text);
 /* Tells the ledger how the link is. */
 void bridge_send_status(struct bridge *b);
+/* Tells the validator what the relay's clock said last. */
+void bridge_send_clock(struct bridge *b);
 
 #ifdef POSTERN_TEST_HOOK /* tests/e2e/hook: a hole made on purpose, in the tests' own build of this process */
 /* What code in this process could do; each try and what came of it is logged as `hook`. */

@@ -153,6 +153,7 @@ static void on_status_timer(void *arg)
                 b->status_counted = counted;
                 b->status_at = now;
                 bridge_send_status(b);
+                bridge_send_clock(b);
         }
         look_at_absence(b, now);
         bridge_look_at_old(b, now);

@@ -99,7 +99,7 @@ static int check_claims(struct intake *in, const struct intake_context *ctx, con
                 error_fail(&in->detail, 0, "jti %s differs from the relay's id", c->jti);
                 return decline(in, "bad_request");
         }
-        if (c->exp + WIRE_SKEW < ctx->now || c->iat - WIRE_SKEW > ctx->now ||
+        if (ctx->now < c->iat - WIRE_SKEW || ctx->now > c->iat + REQUEST_AGE_MAX || c->exp + WIRE_SKEW < ctx->now ||
             c->exp - c->iat > REQUEST_LIFE_MAX) {
                 error_fail(&in->detail, 0,
                            "iat %lld exp %lld, here it is %lld: check the clocks of the service and of this "
@@ -107,7 +107,8 @@ static int check_claims(struct intake *in, const struct intake_context *ctx, con
                            (long long)c->iat, (long long)c->exp, (long long)ctx->now);
                 return decline(in, "expired");
         }
-        r = replay_take(ctx->replay, jws->kid, c->jti, ctx->now, c->exp + WIRE_SKEW);
+        r = replay_take(ctx->replay, jws->kid, c->jti, ctx->roster->n_services, ctx->now,
+                        c->iat + REQUEST_AGE_MAX + REPLAY_EXTRA);
         if (r == -EEXIST) {
                 error_fail(&in->detail, 0, "this request was already taken once");
                 return decline(in, "replay");
@@ -116,8 +117,10 @@ static int check_claims(struct intake *in, const struct intake_context *ctx, con
                 error_fail(&in->detail, 0, "the clock of this host went back: the request may be a replay");
                 return decline(in, "expired");
         }
-        if (r == -ENOSPC)
+        if (r == -ENOSPC) {
+                error_fail(&in->detail, 0, "too many requests of this service are remembered against replay");
                 return decline(in, "full");
+        }
         if (r < 0)
                 return r;
         if (strcmp(c->op, OP_SIGN_IN) == 0 || strcmp(c->op, OP_CHANGE_PASSWORD) == 0)
@@ -152,6 +155,11 @@ int intake_open(struct intake *ret_in, const struct intake_context *ctx, const c
 bool intake_authentic(const struct intake *in)
 {
         return in->claims && in->service_name[0];
+}
+
+bool intake_tells_time(const struct intake *in)
+{
+        return intake_authentic(in) && (in->result == INTAKE_OPEN || (in->decline && strcmp(in->decline, "expired") == 0));
 }
 
 void intake_clear(struct intake *in)

@@ -19,6 +19,11 @@ struct intake_context {
         int64_t now;
 };
 
+/* A request is taken while iat - WIRE_SKEW <= now <= iat + REQUEST_AGE_MAX: a verdict of it is then made in time to be
+ * believed (PROTOCOL.md 7.6). It is remembered for REPLAY_EXTRA s more, so that a clock may be set back a little. */
+#define REQUEST_AGE_MAX 105
+#define REPLAY_EXTRA 60
+
 /* What came of it. */
 enum intake_result {
         INTAKE_OPEN = 0, /* claims and req are there: validate */
@@ -42,3 +47,5 @@ int intake_open(struct intake *ret_in, const struct intake_context *ctx, const c
 void intake_clear(struct intake *in);
 /* Whether a service of the roster signed the claims. */
 bool intake_authentic(const struct intake *in);
+/* Whether it is authentic and was not taken before: then its iat says what time it is at the service. */
+bool intake_tells_time(const struct intake *in);

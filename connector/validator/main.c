@@ -163,6 +163,8 @@ static void on_link_frame(void *arg, const struct msg_in *m, int fd)
                 signins_delivered(v->signins, id, "late");
         else if (m->type == FRAME_ROSTER)
                 validator_roster_part(v, m);
+        else if (m->type == FRAME_CLOCK)
+                validator_relay_clock(v, m);
 }
 
 static void on_link_closed(void *arg, const char *why)
@@ -258,7 +260,9 @@ static int make_signins(struct validator *v)
                 .replay = v->replay,
                 .connector_id = v->enrolment.id,
                 .tenant = v->enrolment.tenant,
+                .clock = &v->clock,
                 .max = validator_capacity(v),
+                .n_domains = v->domains->n,
                 .hash_key = v->hash_key,
                 .roster = validator_roster,
                 .to_link = validator_to_link,

@@ -21,6 +21,7 @@
 #include "connector/messages.h"
 #include "connector/validator/limit.h"
 #include "connector/validator/record.h"
+#include "connector/validator/shares.h"
 #include "connector/validator/verdict.h"
 
 #define BUCKETS 1024
@@ -40,6 +41,7 @@ struct signin {
         struct signins *s;
         enum signin_state state;
         char id[ID_MAX + 1];
+        size_t domain; /* that it is counted for; n_domains: none */
         uint64_t received, deadline;
         struct intake in;
         struct validate_op *op;
@@ -52,6 +54,7 @@ struct signin {
 struct signins {
         struct signins_config c;
         size_t running, answered;
+        uint32_t *by_domain; /* of those that run, n_domains */
         bool draining;
         struct loop_timer *again; /* armed while a verdict is unsent */
         struct limit refusals;
@@ -70,15 +73,24 @@ static const char *state_name(enum signin_state state)
         return "?";
 }
 
+static void count_running(struct signin *x, int by)
+{
+        struct signins *s = x->s;
+
+        s->running += (size_t)by;
+        if (x->domain < s->c.n_domains)
+                s->by_domain[x->domain] += (uint32_t)by;
+}
+
 static void set_state(struct signin *x, enum signin_state state)
 {
         if (x->state == SIGNIN_RUNNING)
-                x->s->running--;
+                count_running(x, -1);
         if (x->state == SIGNIN_ANSWERED)
                 x->s->answered--;
         x->state = state;
         if (state == SIGNIN_RUNNING)
-                x->s->running++;
+                count_running(x, 1);
         if (state == SIGNIN_ANSWERED)
                 x->s->answered++;
         log_debug("signin.state", KV_S("state", state_name(state)));
@@ -114,7 +126,8 @@ static void drop(struct signin *x)
         intake_clear(&x->in);
         TAILQ_REMOVE(&s->all, x, by_age);
         LIST_REMOVE(x, by_hash);
-        s->running -= was_running;
+        if (was_running)
+                count_running(x, -1);
         s->answered -= !was_running;
         free(x->jwe);
         free(x);
@@ -132,6 +145,7 @@ struct signins *signins_free(struct signins *s)
         while ((x = TAILQ_FIRST(&s->all)))
                 drop(x);
         loop_timer_free(s->again);
+        free(s->by_domain);
         free(s);
         return NULL;
 }
@@ -178,7 +192,10 @@ int signins_new(struct signins **ret_s, const struct signins_config *config)
 {
         struct signins *s = calloc(1, sizeof(*s));
 
-        if (!s || loop_timer_new(&s->again, config->loop, NULL, on_again, s) < 0) {
+        if (s)
+                s->by_domain = calloc(config->n_domains + 1, sizeof(*s->by_domain));
+        if (!s || !s->by_domain || loop_timer_new(&s->again, config->loop, NULL, on_again, s) < 0) {
+                free(s ? s->by_domain : NULL);
                 free(s);
                 return -ENOMEM;
         }
@@ -360,8 +377,9 @@ static void start_validation(struct signin *x)
         }
 }
 
-/* What must be known of a name's realm before its sign-in is taken. NULL: take it. */
-static const char *decline_by_realm(struct signins *s, const struct intake *in)
+/* What must be known of a name's realm before its sign-in is taken, and whether that realm has room: one whose DCs hold
+ * every sign-in must not stop the others. NULL: take it; *ret_domain is then which realm's it is, or stays. */
+static const char *decline_by_realm(struct signins *s, const struct intake *in, size_t *ret_domain)
 {
         const struct request_claims *claims = in->claims;
         int domain;
@@ -375,10 +393,15 @@ static const char *decline_by_realm(struct signins *s, const struct intake *in)
         if (domain < 0)
                 return NULL;
         /* another connector may have a live DC; the last one answers with the reason instead */
-        return !validate_ready(s->c.validate, (size_t)domain, NULL) && claims->n_to > 1 ? "no_dc" : NULL;
+        if (!validate_ready(s->c.validate, (size_t)domain, NULL) && claims->n_to > 1)
+                return "no_dc";
+        if ((size_t)domain < s->c.n_domains && !share_allows(s->by_domain, s->c.n_domains, (size_t)domain, s->c.max))
+                return "full";
+        *ret_domain = (size_t)domain;
+        return NULL;
 }
 
-static int insert(struct signins *s, const struct msg_in *m, const char *id, struct intake *in,
+static int insert(struct signins *s, const struct msg_in *m, const char *id, size_t domain, struct intake *in,
                   struct signin **ret_x)
 {
         struct signin *x = calloc(1, sizeof(*x));
@@ -391,6 +414,7 @@ static int insert(struct signins *s, const struct msg_in *m, const char *id, str
         if (budget > BUDGET_MAX)
                 budget = BUDGET_MAX;
         x->s = s;
+        x->domain = domain;
         memcpy(x->id, id, strlen(id) + 1);
         x->received = msg_get_u64(m, TAG_RECEIVED, loop_now(s->c.loop));
         if (x->received > loop_now(s->c.loop))
@@ -429,7 +453,7 @@ static void take(struct signins *s, const struct msg_in *m, const char *id)
         const char *why = NULL;
         struct signin *x;
         const uint8_t *jwe;
-        size_t n;
+        size_t n, domain = s->c.n_domains;
 
         jwe = msg_get_bytes(m, TAG_JWE, &n);
         if (intake_open(&in, &ctx, (const char *)jwe, n) < 0)
@@ -437,8 +461,10 @@ static void take(struct signins *s, const struct msg_in *m, const char *id)
         else if (in.result == INTAKE_DECLINE)
                 why = in.decline;
         else
-                why = decline_by_realm(s, &in);
-        if (!why && insert(s, m, id, &in, &x) < 0)
+                why = decline_by_realm(s, &in, &domain);
+        if (s->c.clock && intake_tells_time(&in))
+                clock_note(s->c.clock, CLOCK_SERVICE, in.claims->iss, in.claims->iat, loop_now(s->c.loop));
+        if (!why && insert(s, m, id, domain, &in, &x) < 0)
                 why = "full";
         if (why)
                 decline(s, id, why, &in);

@@ -5,6 +5,7 @@
 
 #include "connector/base/ipc.h"
 #include "connector/name-hash.h"
+#include "connector/validator/clock.h"
 #include "connector/validator/intake.h"
 #include "validate/validate.h"
 
@@ -24,7 +25,9 @@ struct signins_config {
         const struct enckeys *keys;
         struct replay *replay;
         const char *connector_id, *tenant;
+        struct clock_watch *clock;                 /* is told the iat of requests; NULL: nobody */
         size_t max;                                /* in flight at once */
+        size_t n_domains;                          /* that share them */
         const uint8_t *hash_key;                   /* NAME_HASH_KEY_LEN bytes */
         const struct roster *(*roster)(void *arg); /* the valid roster or NULL */
         int (*to_link)(void *arg,

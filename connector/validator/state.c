@@ -91,17 +91,52 @@ static void collect_ready(struct validator *v, bool in_roster, struct buffer *re
                 r |= buffer_printf(reasons, "%s\n", v->roster ? "roster_expired" : "no_roster");
         else if (!in_roster)
                 r |= buffer_printf(reasons, "not_in_roster\n");
+        if (v->clock_state == CLOCK_WRONG)
+                r |= buffer_printf(reasons, "clock_wrong\n");
         for (size_t i = 0; i < v->domains->n; i++) {
                 const char *why = NULL;
                 bool live = validate_ready(v->validate, i, &why);
 
-                r |= buffer_printf(realms, "%s=%d\n", v->domains->configs[i].name, live && in_roster);
+                r |= buffer_printf(realms, "%s=%d\n", v->domains->configs[i].name, live && in_roster && v->clock_state != CLOCK_WRONG);
                 if (!live)
                         r |= buffer_printf(reasons, "%.40s: %.20s\n", why ? why : "no_dc",
                                            v->domains->configs[i].name);
         }
         if (r < 0)
                 log_warning("state.cut");
+}
+
+void validator_relay_clock(struct validator *v, const struct msg_in *m)
+{
+        uint64_t now = loop_now(v->process.loop), at = msg_get_u64(m, TAG_RECEIVED, now);
+
+        clock_note(&v->clock, CLOCK_RELAY, "", (int64_t)(msg_get_u64(m, TAG_WALL, 0) & INT32_MAX), at < now ? at : now);
+}
+
+static void note_dc_clock(void *arg, const struct validate_dc *dc)
+{
+        struct validator *v = arg;
+
+        if (dc->clock_at)
+                clock_note(&v->clock, CLOCK_DC, dc->host, dc->clock, dc->clock_at);
+}
+
+/* This host's clock, by all that is known of others'; a change is an event. */
+static void judge_clock(struct validator *v)
+{
+        static const char *const events[] = {[CLOCK_FINE] = "clock.right",
+                                             [CLOCK_RELAY_OFF] = "clock.relay_off",
+                                             [CLOCK_SERVICE_OFF] = "clock.service_off",
+                                             [CLOCK_WRONG] = "clock.wrong"};
+        struct loop *loop = v->process.loop;
+        enum clock_state before = v->clock_state;
+
+        validate_each_dc(v->validate, note_dc_clock, v);
+        v->clock_state = clock_judge(&v->clock, loop_now(loop), loop_wall(loop), v->clock_why, sizeof(v->clock_why));
+        if (v->clock_state == before)
+                return;
+        log_warning("clock.state", KV_S("is", clock_state_text(v->clock_state)), KV_S("why", v->clock_why));
+        validator_event(v, events[v->clock_state], v->clock_why[0] ? v->clock_why : "this host's clock is right again");
 }
 
 static void send_state(struct validator *v)
@@ -166,8 +201,9 @@ static void send_status(struct validator *v)
 
         validate_guard_state(v->validate, &guard);
         send_status_of(v, "validator",
-                       json_pack("{s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, "
+                       json_pack("{s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, "
                                  "s:I, s:I}",
+                                 "clock", "state", clock_state_text(v->clock_state), "detail", v->clock_why,
                                  "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
                                  "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names,
                                  "connector", v->enrolment.id, "name", v->enrolment.name, "tenant",
@@ -198,6 +234,7 @@ void validator_publish(struct validator *v, bool renew)
                          &err) < 0)
                 log_error("keys.turn_failed", KV_S("why", err.text));
         sid_store_sync(&v->sids, v->validate, on_sid_event, v);
+        judge_clock(v);
         send_state(v);
         send_status(v);
 }

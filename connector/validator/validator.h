@@ -36,6 +36,9 @@ struct validator {
         struct validate *validate;
         struct enckeys keys;
         struct replay *replay;
+        struct clock_watch clock;
+        enum clock_state clock_state;  /* as judged last */
+        char clock_why[160];
         struct signins *signins;
 
         struct roster *roster;  /* the newest one; perhaps expired meanwhile */
@@ -59,6 +62,8 @@ bool validator_in_roster(struct validator *v);
 /* Turns keys and statement where due and tells the link and the ledger what the state is. renew: the
  * statement's contents changed. */
 void validator_publish(struct validator *v, bool renew);
+/* FRAME_CLOCK: what the relay's clock says. */
+void validator_relay_clock(struct validator *v, const struct msg_in *m);
 /* Sign-ins at once: the configuration's number, within VALIDATOR_IN_FLIGHT_MAX. */
 size_t validator_capacity(const struct validator *v);
 void validator_event(struct validator *v, const char *name, const char *text);

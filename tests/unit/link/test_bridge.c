@@ -18,6 +18,7 @@ struct desk {
         char frames[LOG_MAX];
         char jwe[256], trace[64], state[16], status[2048];
         uint64_t budget, received, roster_total;
+        int64_t relay_wall;
         struct buffer roster;
         size_t roster_parts;
 };
@@ -71,6 +72,10 @@ static void on_validator(void *arg, const struct msg_in *m, int fd)
                 break;
         case FRAME_ROSTER:
                 take_roster(d, m);
+                break;
+        case FRAME_CLOCK:
+                d->relay_wall = (int64_t)msg_get_u64(m, TAG_WALL, 0);
+                assert_true(msg_get_u64(m, TAG_RECEIVED, 0) <= loop_now(d->t->loop));
                 break;
         case FRAME_LINK_STATE:
                 assert_int_equal(msg_get_str(m, TAG_STATE, d->state, sizeof(d->state)), 0);
@@ -216,6 +221,7 @@ static void state_becomes_a_report(void **state)
                                "\"reasons\":[\"no_dc: b.example\"],\"load\":0.250,\"statement\":\"s.t.m\""));
         assert_string_equal(d->t->announced, "{\"jwk\":{\"kty\":\"EC\"},\"proof\":\"p.r.f\"}");
         assert_string_equal(d->state, "up");
+        assert_true(d->relay_wall > 0); /* the validator judges the clock by it */
         assert_non_null(strstr(d->status, "\"state\":\"up\""));
 }
 

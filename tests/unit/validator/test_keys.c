@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include "connector/name-hash.h"
-#include "connector/validator/replay.h"
 #include "connector/validator/roster-store.h"
 #include "tests/unit/validator/fixture.h"
 
@@ -150,36 +149,6 @@ static void test_clock_back(void **state)
         fixture_clear(&f);
 }
 
-/* Whoever moves the clock ahead and back must not be able to replay what was forgotten meanwhile. */
-static void test_replay_clock_ahead(void **state)
-{
-        _cleanup_(replay_freep) struct replay *r = NULL;
-
-        (void)state;
-        assert_int_equal(replay_new(&r, 4), 0);
-        assert_int_equal(replay_take(r, "k", "a", 100, 280), 0);
-        assert_int_equal(replay_take(r, "k", "b", 4000, 4180), 0); /* an hour ahead: a is forgotten */
-        assert_int_equal(replay_count(r), 1);
-        assert_int_equal(replay_take(r, "k", "a", 110, 280), -ESTALE);
-        assert_int_equal(replay_take(r, "k", "c", 110, 281), 0);
-        assert_int_equal(replay_take(r, "k", "b", 110, 4180), -EEXIST);
-}
-
-static void test_replay_cache(void **state)
-{
-        _cleanup_(replay_freep) struct replay *r = NULL;
-
-        (void)state;
-        assert_int_equal(replay_new(&r, 2), 0);
-        assert_int_equal(replay_take(r, "k", "a", 100, 110), 0);
-        assert_int_equal(replay_take(r, "k", "a", 110, 120), -EEXIST);
-        assert_int_equal(replay_take(r, "other", "a", 110, 112), 0);
-        assert_int_equal(replay_take(r, "k", "b", 110, 120), -ENOSPC);
-        /* at 111 the first entry can no longer pass the time checks, so it may go */
-        assert_int_equal(replay_take(r, "k", "b", 111, 121), 0);
-        assert_int_equal(replay_count(r), 2);
-}
-
 static int temp_file(char *path)
 {
         int fd = mkstemp(path);
@@ -260,8 +229,6 @@ int main(void)
                 cmocka_unit_test(test_hourly_signing),
                 cmocka_unit_test(test_daily_key),
                 cmocka_unit_test(test_clock_back),
-                cmocka_unit_test(test_replay_cache),
-                cmocka_unit_test(test_replay_clock_ahead),
                 cmocka_unit_test(test_roster_store),
                 cmocka_unit_test(test_names),
         };

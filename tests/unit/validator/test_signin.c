@@ -96,6 +96,8 @@ static void on_idle(void *arg)
         w.idles++;
 }
 
+static size_t domains; /* of the next make_signins */
+
 static void make_signins(const struct enckeys *keys)
 {
         static const uint8_t hash_key[NAME_HASH_KEY_LEN] = {1};
@@ -107,6 +109,7 @@ static void make_signins(const struct enckeys *keys)
                 .connector_id = CONNECTOR_ID,
                 .tenant = TENANT,
                 .max = SLOTS,
+                .n_domains = domains,
                 .hash_key = hash_key,
                 .roster = get_roster,
                 .to_link = on_link,
@@ -119,13 +122,19 @@ static void make_signins(const struct enckeys *keys)
 
 static int setup(void **state)
 {
-        static const struct domain_config domain = {.name = "corp.example",
-                                                    .realm = "CORP.EXAMPLE",
-                                                    .dcs = {{"dc1.corp.example", "127.0.0.1"}},
-                                                    .n_dcs = 1,
-                                                    .methods = {METHOD_LDAP},
-                                                    .ldaps_port = 1};
-        const struct validate_config config = {.domains = &domain, .n_domains = 1};
+        static const struct domain_config configs[] = {{.name = "corp.example",
+                                                        .realm = "CORP.EXAMPLE",
+                                                        .dcs = {{"dc1.corp.example", "127.0.0.1"}},
+                                                        .n_dcs = 1,
+                                                        .methods = {METHOD_LDAP},
+                                                        .ldaps_port = 1},
+                                                       {.name = "other.example",
+                                                        .realm = "OTHER.EXAMPLE",
+                                                        .dcs = {{"dc1.other.example", "127.0.0.1"}},
+                                                        .n_dcs = 1,
+                                                        .methods = {METHOD_LDAP},
+                                                        .ldaps_port = 1}};
+        const struct validate_config config = {.domains = configs, .n_domains = 2};
         struct error err = {""};
 
         (void)state;
@@ -296,6 +305,42 @@ static void test_in_flight_is_bounded(void **state)
         assert_string_equal(w.why, "full");
 }
 
+static void request_of(const char *name, int i)
+{
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(JWE_MAX);
+        struct request_claims c = claims_now();
+
+        snprintf(c.jti, sizeof(c.jti), "request-%09d", i);
+        c.username_len = (size_t)snprintf(c.username, sizeof(c.username), "%s", name);
+        seal(&c, w.f.service, &jwe);
+        request(c.jti, &jwe);
+}
+
+/* One domain whose DCs hold every sign-in leaves room for the others; what nobody needs it may borrow. */
+static void test_domains_share(void **state)
+{
+        (void)state;
+        w.signins = signins_free(w.signins);
+        domains = 2;
+        make_signins(&w.f.keys);
+        domains = 0;
+        for (int i = 0; i < SLOTS - 1; i++)
+                request_of("alice@corp.example", i); /* half of it is corp's, a quarter borrowed */
+        assert_int_equal(signins_running(w.signins), SLOTS - 1);
+        assert_int_equal(w.declines, 0);
+        request_of("alice@corp.example", 10);
+        assert_string_equal(w.why, "full");
+        assert_int_equal(w.declines, 1);
+        request_of("bob@other.example", 11);
+        assert_int_equal(signins_running(w.signins), SLOTS);
+        assert_int_equal(w.declines, 1);
+        signins_cancel(w.signins, "request-000000000");
+        request_of("bob@other.example", 12);
+        assert_int_equal(signins_running(w.signins), SLOTS);
+        request_of("alice@corp.example", 13);
+        assert_int_equal(w.declines, 2);
+}
+
 /*
  * A relay needs no service to make requests that are answered ("service_unknown"), each under an id of its
  * own, and need never confirm: what is kept for it has an end.
@@ -431,6 +476,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_answered_is_sent_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_arena_full, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_in_flight_is_bounded, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_domains_share, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_undelivered_is_bounded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_floods_are_not_all_recorded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unsent_is_offered_again, setup, teardown),
