@@ -27,6 +27,7 @@ struct loop {
         struct event_base *base;
         bool fake;
         uint64_t fake_now;
+        int64_t fake_wall_moved; /* s */
         bool stopped;
         int code;
         unsigned depth; /* callbacks that are running, one inside the other */

@@ -191,8 +191,13 @@ uint64_t loop_now(const struct loop *loop)
 int64_t loop_wall(const struct loop *loop)
 {
         if (loop->fake)
-                return FAKE_START_WALL + (int64_t)((loop->fake_now - FAKE_START_MS) / 1000);
+                return FAKE_START_WALL + loop->fake_wall_moved + (int64_t)((loop->fake_now - FAKE_START_MS) / 1000);
         return (int64_t)time(NULL);
+}
+
+void loop_fake_move_wall(struct loop *loop, int64_t seconds)
+{
+        loop->fake_wall_moved += seconds;
 }
 
 struct event_base *loop_base(struct loop *loop)

@@ -39,6 +39,8 @@ uint64_t loop_now(const struct loop *loop);
 int64_t loop_wall(const struct loop *loop);
 /* Fake loops only: moves the clock, running every timer that falls due, in order. */
 void loop_fake_advance(struct loop *loop, uint64_t ms);
+/* Fake loops only: the wall clock is set forward (or back), as an administrator or NTP does. */
+void loop_fake_move_wall(struct loop *loop, int64_t seconds);
 /* For libraries that bring their own events (libcurl, bufferevent, evhttp). NULL on a fake loop. */
 struct event_base *loop_base(struct loop *loop);
 

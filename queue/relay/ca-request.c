@@ -157,16 +157,17 @@ bool ca_request_same_key(const struct ca_request *request, X509 *cert)
 
 /* ---- certificates ---- */
 
-int ca_cert_facts(X509 *cert, char serial[CA_SERIAL_MAX], int64_t *ret_not_after)
+int ca_cert_facts(X509 *cert, char serial[CA_SERIAL_MAX], int64_t *ret_not_before, int64_t *ret_not_after)
 {
         const ASN1_INTEGER *n = X509_get0_serialNumber(cert);
-        struct tm tm;
+        struct tm from, to;
 
-        if (ASN1_STRING_length(n) > (CA_SERIAL_MAX - 1) / 2 ||
-            ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+        if (ASN1_STRING_length(n) > (CA_SERIAL_MAX - 1) / 2 || ASN1_TIME_to_tm(X509_get0_notBefore(cert), &from) != 1 ||
+            ASN1_TIME_to_tm(X509_get0_notAfter(cert), &to) != 1)
                 return -EBADMSG;
         hex_encode_to(serial, ASN1_STRING_get0_data(n), (size_t)ASN1_STRING_length(n));
-        *ret_not_after = timegm(&tm);
+        *ret_not_before = timegm(&from);
+        *ret_not_after = timegm(&to);
         return 0;
 }
 

@@ -10,7 +10,7 @@
 
 #include "queue/relay/cli-internal.h"
 
-static void when(int64_t at, char out[32])
+void cli_when(int64_t at, char out[32])
 {
         time_t t = (time_t)at;
         struct tm tm;
@@ -33,7 +33,7 @@ static void list_line(void *arg, const struct store_listed *c)
         char until[32];
 
         (void)arg;
-        when(c->not_after, until);
+        cli_when(c->not_after, until);
         printf("%-20s %-26s %s%s%s\n", c->connector.name, c->connector.id,
                c->certificates ? "certificate until " : "no certificate", c->certificates ? until : "",
                c->quarantine[0] ? "  IN QUARANTINE" : "");
@@ -83,7 +83,7 @@ static int find(struct store *store, const char *tenant, const char *word, char 
         return 0;
 }
 
-static void note(struct store *store, const char *tenant, const char *id, const char *name, const char *text)
+void cli_note(struct store *store, const char *tenant, const char *id, const char *name, const char *text)
 {
         struct store_event e = {.at = time(NULL)};
 
@@ -101,11 +101,12 @@ static int revoke(struct store *store, const char *tenant, const char *word)
 
         if (status)
                 return status;
-        int n = store_revoke(store, tenant, id);
+        int n = store_revoke(store, tenant, id, time(NULL));
         if (n < 0)
                 return cli_store_failed(store, n);
-        note(store, tenant, id, "connector_revoked", "its transport certificates were revoked by the relay's operator");
-        printf("%d certificate%s of %s revoked; its links end within a second. `postern-relay token %s NAME` lets it "
+        cli_note(store, tenant, id, "connector_revoked", "it was revoked by the relay's operator: its transport certificates end, and it gets "
+                                            "no other until it enrols with a new token");
+        printf("%d certificate%s of %s revoked; its links end within a second. A new `postern-relay token %s NAME` lets it "
                "enrol again; its end-to-end approval is the tenant's (`postern tenant remove`).\n",
                n, n == 1 ? "" : "s", id, tenant);
         return 0;
@@ -123,7 +124,7 @@ static int release(struct store *store, const char *tenant, const char *word)
                 return cli_store_failed(store, n);
         if (n == 0)
                 return cli_complain(word, "is not in quarantine");
-        note(store, tenant, id, "connector_released", "out of quarantine, by the relay's operator");
+        cli_note(store, tenant, id, "connector_released", "out of quarantine, by the relay's operator");
         printf("%s is out of quarantine.\n", id);
         return 0;
 }
@@ -161,7 +162,7 @@ static void event_line(void *arg, const struct store_event *e)
         char at[32];
 
         (void)arg;
-        when(e->at, at);
+        cli_when(e->at, at);
         printf("%s  %-22s %s  %s\n", at, e->name, e->id, e->text);
 }
 

@@ -18,5 +18,9 @@ int cli_print_json(json_t *json);
 int cli_need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant);
 
 /* cli-connector.c */
+/* A time for people; "-" where there is none. */
+void cli_when(int64_t at, char out[32]);
+/* One event that the tenant's admin reads; id: of a connector, or "". */
+void cli_note(struct store *store, const char *tenant, const char *id, const char *name, const char *text);
 int run_connector(const struct relay_cli *cli, struct store *store, int argc, char **argv);
 int run_event(const struct relay_cli *cli, struct store *store, int argc, char **argv);

@@ -142,36 +142,147 @@ static int tenant_list(const struct relay_cli *cli, struct store *store)
         return 0;
 }
 
+static int tenant_remove(const struct relay_cli *cli, struct store *store, const char *name)
+{
+        struct store_tenant tenant;
+        int status = cli_need_tenant(store, name, &tenant);
+
+        if (status)
+                return status;
+        int r = store_tenant_remove(store, name);
+        if (r < 0)
+                return cli_store_failed(store, r);
+        if (cli->json)
+                return cli_print_json(json_pack("{s:s}", "removed", name));
+        printf("tenant %s is removed, with its secrets, tokens, connectors, certificates, roster, events and records of sign-ins; "
+               "its links end within a second.\n",
+               name);
+        return 0;
+}
+
 static int run_tenant(const struct relay_cli *cli, struct store *store, int argc, char **argv)
 {
         if (argc == 2 && strcmp(argv[0], "add") == 0)
                 return tenant_add(cli, store, argv[1]);
         if (argc == 1 && strcmp(argv[0], "list") == 0)
                 return tenant_list(cli, store);
-        return cli_misused("tenant", "usage: tenant add NAME --pin PIN | tenant list");
+        if (argc == 2 && strcmp(argv[0], "remove") == 0)
+                return tenant_remove(cli, store, argv[1]);
+        return cli_misused("tenant", "usage: tenant add NAME --pin PIN | tenant list | tenant remove NAME");
 }
 
 /* ---- secret ---- */
 
-static int run_secret(const struct relay_cli *cli, struct store *store, int argc, char **argv)
+/* By which a secret is named: the first 12 hex digits of its SHA-256. */
+#define SECRET_ID_LEN 12
+
+static void secret_id(const struct store_secret *secret, char id[SECRET_ID_LEN + 1])
+{
+        hex_encode_to(id, secret->hash, SECRET_ID_LEN / 2);
+}
+
+static const char *kind_word(enum store_secret_kind kind)
+{
+        return kind == SECRET_ADMIN ? "admin" : "service";
+}
+
+static int secret_issue(const struct relay_cli *cli, struct store *store, const char *tenant, const char *kind)
 {
         char text[B64U_LEN(SECRET_BYTES) + 1];
-        struct store_tenant tenant;
-        bool admin = argc == 2 && strcmp(argv[1], "admin") == 0;
+        int r = issue_secret(store, tenant, strcmp(kind, "admin") == 0 ? SECRET_ADMIN : SECRET_SERVICE, text);
 
-        if (argc != 2 || (!admin && strcmp(argv[1], "service") != 0))
-                return cli_misused("secret", "usage: secret TENANT service|admin");
-        int status = cli_need_tenant(store, argv[0], &tenant);
-        if (status)
-                return status;
-        int r = issue_secret(store, argv[0], admin ? SECRET_ADMIN : SECRET_SERVICE, text);
         if (r < 0)
                 return cli_store_failed(store, r);
         if (cli->json)
-                return cli_print_json(
-                        json_pack("{s:s, s:s, s:s}", "tenant", argv[0], "kind", argv[1], "secret", text));
+                return cli_print_json(json_pack("{s:s, s:s, s:s}", "tenant", tenant, "kind", kind, "secret", text));
         printf("%s\n", text);
         return 0;
+}
+
+static int secret_list(const struct relay_cli *cli, struct store *store, const char *tenant)
+{
+        struct store_secret secrets[STORE_SECRETS_MAX];
+        json_t *list = json_array();
+        size_t n = 0;
+        int r = store_secrets(store, tenant, secrets, &n);
+
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                char id[SECRET_ID_LEN + 1], since[32];
+
+                secret_id(&secrets[i], id);
+                cli_when(secrets[i].since, since);
+                if (cli->json)
+                        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "id", id, "kind", kind_word(secrets[i].kind),
+                                                              "since", (json_int_t)secrets[i].since));
+                else
+                        printf("%s  %-7s  since %s\n", id, kind_word(secrets[i].kind), since);
+        }
+        if (r == 0 && cli->json)
+                return cli_print_json(list);
+        json_decref(list);
+        return r < 0 ? cli_store_failed(store, r) : 0;
+}
+
+/* The one secret that the beginning of an id means; NULL after complaining. */
+static const struct store_secret *find_secret(const struct store_secret *secrets, size_t n, const char *word)
+{
+        const struct store_secret *found = NULL;
+
+        for (size_t i = 0; i < n; i++) {
+                char id[SECRET_ID_LEN + 1];
+
+                secret_id(&secrets[i], id);
+                if (strlen(word) < 4 || strncmp(id, word, strlen(word)) != 0)
+                        continue;
+                if (found) {
+                        cli_complain(word, "several secrets begin so; give the whole id");
+                        return NULL;
+                }
+                found = &secrets[i];
+        }
+        if (!found)
+                cli_complain(word, "no secret of the tenant has this id; see `secret list`");
+        return found;
+}
+
+static int secret_revoke(struct store *store, const char *tenant, const char *word)
+{
+        struct store_secret secrets[STORE_SECRETS_MAX];
+        const struct store_secret *secret;
+        char id[SECRET_ID_LEN + 1], text[128];
+        size_t n = 0;
+        int r = store_secrets(store, tenant, secrets, &n);
+
+        if (r < 0)
+                return cli_store_failed(store, r);
+        secret = find_secret(secrets, n, word);
+        if (!secret)
+                return 1;
+        r = store_secret_remove(store, tenant, secret->hash);
+        if (r < 0)
+                return cli_store_failed(store, r);
+        secret_id(secret, id);
+        (void)snprintf(text, sizeof(text), "the %s secret %s was revoked by the relay's operator", kind_word(secret->kind), id);
+        cli_note(store, tenant, "", "secret_revoked", text);
+        printf("%s secret %s is revoked, at once.\n", kind_word(secret->kind), id);
+        return 0;
+}
+
+static int run_secret(const struct relay_cli *cli, struct store *store, int argc, char **argv)
+{
+        struct store_tenant tenant;
+        /* `secret TENANT service|admin` issues one, also for a tenant of the name "list" or "revoke" */
+        const bool issue = argc == 2 && (strcmp(argv[1], "admin") == 0 || strcmp(argv[1], "service") == 0);
+        const bool list = argc == 2 && !issue && strcmp(argv[0], "list") == 0;
+        const bool revoke = argc == 3 && strcmp(argv[0], "revoke") == 0;
+
+        if (!issue && !list && !revoke)
+                return cli_misused("secret", "usage: secret TENANT service|admin | secret list TENANT | secret revoke TENANT ID");
+        const char *name = issue ? argv[0] : argv[1];
+        int status = cli_need_tenant(store, name, &tenant);
+        if (status)
+                return status;
+        return issue ? secret_issue(cli, store, name, argv[1]) : list ? secret_list(cli, store, name) : secret_revoke(store, name, argv[2]);
 }
 
 /* ---- token ---- */

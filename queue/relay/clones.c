@@ -226,16 +226,6 @@ void clones_forget(struct tenant *t)
 
 /* ---- what was decided meanwhile ---- */
 
-static void refresh_session(struct relay *relay, struct session *s)
-{
-        if (store_is_revoked(relay->store, s->serial) == 1) {
-                session_drop(s, "its certificate was revoked");
-                return;
-        }
-        dispatch_link_quarantine(s->link,
-                                 store_is_quarantined(relay->store, s->tenant->name, s->connector) == 1);
-}
-
 /*
  * Out of quarantine it begins anew: its boots are forgotten, so that the one which stays is no surprise, and so is
  * what the copy announced, which may be younger than what is true; the links come back and say it again.
@@ -267,24 +257,11 @@ static void look_at_released(struct relay *relay, struct tenant *t)
         }
 }
 
-void clones_released(struct relay *relay)
+void clones_refresh(struct relay *relay, struct tenant *t)
 {
         struct session *s;
-        struct tenant *t;
 
-        LIST_FOREACH (t, &relay->tenants, entry) {
-                TAILQ_FOREACH (s, &t->sessions, entry)
-                        refresh_session(relay, s);
-                look_at_released(relay, t);
-        }
-}
-
-void clones_refresh(struct relay *relay)
-{
-        const int64_t version = store_version(relay->store);
-
-        if (version == relay->refreshed)
-                return;
-        relay->refreshed = version;
-        clones_released(relay);
+        TAILQ_FOREACH (s, &t->sessions, entry)
+                dispatch_link_quarantine(s->link, store_is_quarantined(relay->store, t->name, s->connector) == 1);
+        look_at_released(relay, t);
 }

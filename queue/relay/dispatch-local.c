@@ -560,19 +560,30 @@ void dispatch_drain(struct dispatch *d)
         d->draining = true;
 }
 
-void dispatch_abandon(struct dispatch *d)
+/* tenant NULL: of all. */
+static void end_all(struct dispatch *d, const char *tenant, enum problem_type problem, const char *why)
 {
         struct request *r;
 
         for (size_t i = 0; i < REQUEST_BUCKETS; i++) {
                 LIST_FOREACH (r, &d->requests[i], by_hash) {
-                        if (r->state == REQUEST_ENDING || r->state == REQUEST_DONE)
+                        if (r->state == REQUEST_ENDING || r->state == REQUEST_DONE ||
+                            (tenant && strcmp(r->site->tenant, tenant) != 0))
                                 continue;
                         bool started = call_off(r);
-                        request_fail(r, started ? PROBLEM_CONNECTOR_LOST : PROBLEM_DRAINING, started,
-                                     "the relay is going down");
+                        request_fail(r, started ? PROBLEM_CONNECTOR_LOST : problem, started, why);
                 }
         }
+}
+
+void dispatch_abandon(struct dispatch *d)
+{
+        end_all(d, NULL, PROBLEM_DRAINING, "the relay is going down");
+}
+
+void dispatch_end_tenant(struct dispatch *d, const char *tenant)
+{
+        end_all(d, tenant, PROBLEM_NO_SUCH_TENANT, "the tenant was removed from this relay");
 }
 
 /* ---- life ---- */

@@ -84,6 +84,8 @@ size_t dispatch_in_flight(const struct dispatch *d);
 void dispatch_drain(struct dispatch *d);
 /* Ends whatever is in flight now. */
 void dispatch_abandon(struct dispatch *d);
+/* The same of a tenant that was removed. */
+void dispatch_end_tenant(struct dispatch *d, const char *tenant);
 
 /* ---- links ---- */
 

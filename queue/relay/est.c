@@ -120,6 +120,17 @@ static bool read_request(struct http_req *r, const char *tenant, struct ca_reque
         return true;
 }
 
+/* Not by a clock that has jumped: the certificate would begin or end at any time. */
+static bool may_issue(const struct relay *relay, struct http_req *r)
+{
+        if (!relay->clock.doubtful)
+                return true;
+        http_add_header(r, "Retry-After", "600");
+        est_fail(r, 503, "the relay's clock has jumped, so it issues no certificates until its operator has looked "
+                         "(`postern-relay event list`)");
+        return false;
+}
+
 static void issue(struct relay *relay, struct http_req *r, const struct tenant *t,
                   const struct ca_request *request)
 {
@@ -130,9 +141,10 @@ static void issue(struct relay *relay, struct http_req *r, const struct tenant *
         const struct relay_config *c = &relay->config;
         const int64_t life = c->certificate_minutes ? (int64_t)c->certificate_minutes * 60
                                                     : (int64_t)c->certificate_days * 86400;
+        int64_t not_before;
         int code = ca_issue(relay->ca, request, t->name, life, loop_wall(relay->loop), &cert);
         if (code == 0)
-                code = ca_cert_facts(cert, serial, &not_after);
+                code = ca_cert_facts(cert, serial, &not_before, &not_after);
         if (code == 0)
                 code = store_certificate_add(relay->store, t->name, request->id, serial, not_after);
         if (code < 0) {
@@ -163,7 +175,7 @@ void est_simpleenroll(struct relay *relay, struct http_req *r, const struct http
         struct ticket ticket;
         struct ca_request request;
 
-        if (!t)
+        if (!t || !may_issue(relay, r))
                 return;
         if (read_ticket(r, &ticket) < 0 ||
             store_token_check(relay->store, t->name, ticket.name, ticket.hash, now) < 0) {
@@ -186,29 +198,28 @@ void est_simpleenroll(struct relay *relay, struct http_req *r, const struct http
 
 void est_simplereenroll(struct relay *relay, struct http_req *r, const struct http_parts *parts)
 {
-        char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
         struct tenant *t = est_tenant(relay, r, parts->part[0]);
-        struct store_connector known;
         struct ca_request request;
-        const char *why;
+        struct error err;
+        struct peer peer;
 
-        if (!t)
+        if (!t || !may_issue(relay, r))
                 return;
-        X509 *cert = http_peer_cert(r, &why);
-        if (!cert || ca_peer_identity(cert, tenant, id) < 0) {
-                est_fail(r, 401,
-                         why ? why : "the client certificate to renew is missing or not a connector's");
+        int code = credential_of(relay, r, &peer, &err);
+        if (code < 0) {
+                est_fail(r, code == -EIO ? 500 : code == -ENOENT || code == -EKEYREVOKED ? 403 : 401, err.text);
                 return;
         }
-        if (strcmp(tenant, t->name) != 0 || store_connector_get(relay->store, t->name, id, &known) < 0) {
+        if (peer.tenant != t) {
                 est_fail(r, 403, "the client certificate is not of a connector of this tenant");
                 return;
         }
         if (!read_request(r, t->name, &request))
                 return;
-        if (strcmp(request.id, id) != 0)
+        const char *why;
+        if (strcmp(request.id, peer.credential.id) != 0)
                 est_fail(r, 400, "a renewal keeps subject and subjectAltName");
-        else if (ca_request_same_key(&request, cert))
+        else if (ca_request_same_key(&request, http_peer_cert(r, &why)))
                 est_fail(r, 400, "a renewal brings a new key");
         else
                 issue(relay, r, t, &request);

@@ -1,7 +1,7 @@
 /*
  * The server's TLS context: 1.2 or newer, an optional client certificate of the transport CA, no resumption.
  *
- * Invariant: a client certificate that does not verify never counts (conn.cert_error), but the handshake goes
+ * Invariant: a client certificate that does not verify (its dates aside, which are looked at later) never counts (conn.cert_error), but the handshake goes
  * on, so that its owner reads a problem with the reason instead of a bare alert. Sessions are never resumed:
  * a resumed one would skip that check.
  */
@@ -76,6 +76,8 @@ int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_f
         SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
         SSL_CTX_set_verify_depth(ctx, 1);
+        /* dates are judged at each request (credential.c), not once in a handshake */
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_NO_CHECK_TIME);
         int r = use_files(ctx, cert_file, key_file, err);
         if (r == 0 && client_ca &&
             (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), client_ca) != 1 ||

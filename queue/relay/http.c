@@ -300,6 +300,8 @@ static void on_complete(struct evhttp_request *ev, void *arg)
         (void)ev;
         c->req = req_free(c->req);
         c->served = true;
+        TAILQ_REMOVE(&c->http->conns, c, link); /* the list is in the order of last use */
+        TAILQ_INSERT_TAIL(&c->http->conns, c, link);
         conn_set(c, CONN_HEAD);
         bufferevent_setwatermark(c->bev, EV_READ, HOLD_BACK, 0);
         if (evbuffer_get_length(input) > 0) { /* pipelined bytes would pass evhttp ungated */
@@ -316,37 +318,29 @@ static bool same_client(const struct in6_addr *a, const struct in6_addr *b)
         return IN6_IS_ADDR_V4MAPPED(a) == IN6_IS_ADDR_V4MAPPED(b) && memcmp(a, b, n) == 0;
 }
 
-static bool over_share(const struct conn *c)
-{
-        const struct conn *other;
-        unsigned n = 0;
-
-        TAILQ_FOREACH (other, &c->http->conns, link)
-                n += same_client(&other->address, &c->address);
-        return n > c->http->config.per_address_max;
-}
-
-/* Those on their way out count no more; those of this turn that were not looked at yet, not yet. */
-static bool is_full(const struct http *http)
+/* Connections of one client, or (NULL) of all. Those on their way out count no more; those of this turn that were not looked at yet, not yet. */
+static unsigned count_conns(const struct http *http, const struct in6_addr *client)
 {
         const struct conn *c;
         unsigned n = 0;
 
         TAILQ_FOREACH (c, &http->conns, link)
-                n += c->admitted && c->state != CONN_CLOSING;
-        return n >= http->config.connections_max;
+                n += c->admitted && c->state != CONN_CLOSING && (!client || same_client(&c->address, client));
+        return n;
 }
 
 /*
- * Which connection makes room: the oldest that has not brought a whole request yet, else the oldest that
- * waits between two. So those who hold connections open for nothing lock nobody out. NULL: all have work.
+ * Which connection makes room, of one client or (NULL) of all: the oldest that has not brought a whole request yet,
+ * else the one that has waited longest between two. So those who hold connections open for nothing lock nobody out, also
+ * not those who share an address with them. NULL: all have work.
  */
-static struct conn *least_missed(const struct http *http)
+static struct conn *stalest(const struct http *http, const struct in6_addr *client)
 {
         struct conn *c, *idle = NULL;
 
         TAILQ_FOREACH (c, &http->conns, link) {
-                if (!c->admitted || (c->state != CONN_HEAD && c->state != CONN_BODY))
+                if (!c->admitted || (c->state != CONN_HEAD && c->state != CONN_BODY) ||
+                    (client && !same_client(&c->address, client)))
                         continue;
                 if (!c->served)
                         return c;
@@ -371,21 +365,25 @@ static void note_address(struct conn *c)
         }
 }
 
-/* First turn of a connection: now its descriptor is known. Over a cap one is dropped, itself before the
- * handshake has cost anything. */
+/* First turn of a connection: now its descriptor is known. Over a cap the stalest is dropped, of its own client first;
+ * itself, before the handshake has cost anything, where all others have work. */
 static void admit(struct conn *c)
 {
+        const struct http_config *config = &c->http->config;
         struct conn *out = NULL;
+        bool over = true;
 
         note_address(c);
-        if (over_share(c))
-                out = c;
-        else if (is_full(c->http) && !(out = least_missed(c->http)))
-                out = c;
+        if (count_conns(c->http, &c->address) >= config->per_address_max)
+                out = stalest(c->http, &c->address);
+        else if (count_conns(c->http, NULL) >= config->connections_max)
+                out = stalest(c->http, NULL);
+        else
+                over = false;
         c->admitted = true;
-        if (out) {
+        if (over) {
                 log_debug("http_over_cap", KV_U("connections", c->http->n_conns));
-                conn_kill(out);
+                conn_kill(out ? out : c);
         }
 }
 

@@ -61,7 +61,7 @@ const char *http_header(const struct http_req *r, const char *name);
 const char *http_body(const struct http_req *r, size_t *ret_n);
 /* The peer's numeric address. */
 const char *http_peer(const struct http_req *r);
-/* The client certificate, only if it verified (borrowed); otherwise NULL, and *ret_why says why (NULL: none
+/* The client certificate, only if it verified, dates aside (borrowed); otherwise NULL, and *ret_why says why (NULL: none
  * was sent). */
 X509 *http_peer_cert(const struct http_req *r, const char **ret_why);
 /* Called once if the client goes away before the answer. */

@@ -33,7 +33,7 @@ static const struct row {
         [PROBLEM_TOO_LARGE] = {413, "too-large", "The request is too large", "never"},
         [PROBLEM_UNSUPPORTED_TYPE] = {415, "unsupported-type", "The media type is not served here", "never"},
         [PROBLEM_STALE_KEYS] = {422, "stale-keys", "No recipient key of the request is live", "refresh-keys"},
-        [PROBLEM_RATE_LIMITED] = {429, "rate-limited", "Too many requests of this tenant", "later"},
+        [PROBLEM_RATE_LIMITED] = {429, "rate-limited", "Too many requests with this secret", "later"},
         [PROBLEM_INTERNAL] = {500, "internal", "The relay failed", "later"},
         [PROBLEM_CONNECTOR_LOST] = {502, "connector-lost", "The connector was lost while it had the request",
                                     "never"},

@@ -98,6 +98,7 @@ void relay_handle(void *arg, struct http_req *r)
         bool known;
         const struct route *route = find_route(http_head(r), &parts, &known);
 
+        relay_refresh(arg);
         if (route)
                 route->fn(arg, r, &parts);
         else
@@ -157,16 +158,60 @@ static void on_purge(void *arg)
 {
         struct relay *relay = arg;
 
-        if (store_purge(relay->store, loop_wall(relay->loop)) < 0)
+        /* by a clock that has jumped what is needed would be forgotten: that a certificate was revoked, for one */
+        if (!relay->clock.doubtful && store_purge(relay->store, loop_wall(relay->loop)) < 0)
                 log_warning("purge_failed", KV_S("why", store_why(relay->store)));
         loop_timer_in(relay->purge_timer, PURGE_MS);
+}
+
+/* Streams outlive what they began with. */
+static void end_if_worthless(struct relay *relay, struct session *s)
+{
+        struct peer peer;
+        struct error err;
+        int r = credential_check(relay, &s->credential, &peer, &err);
+
+        if (r < 0 && r != -EIO)
+                session_drop(s, err.text);
+}
+
+void relay_refresh(struct relay *relay)
+{
+        const int64_t version = store_version(relay->store);
+        struct session *s;
+        struct tenant *t;
+
+        clock_look(relay);
+        if (version == relay->version)
+                return;
+        relay->version = version;
+        tenants_refresh(relay);
+        LIST_FOREACH (t, &relay->tenants, entry) {
+                TAILQ_FOREACH (s, &t->sessions, entry)
+                        end_if_worthless(relay, s);
+                clones_refresh(relay, t);
+        }
+}
+
+static void end_expired(struct relay *relay)
+{
+        struct session *s;
+        struct tenant *t;
+
+        LIST_FOREACH (t, &relay->tenants, entry) {
+                TAILQ_FOREACH (s, &t->sessions, entry) {
+                        if (!credential_current(relay, &s->credential))
+                                end_if_worthless(relay, s);
+                }
+        }
 }
 
 static void on_refresh(void *arg)
 {
         struct relay *relay = arg;
 
-        clones_refresh(relay);
+        relay_refresh(relay);
+        end_expired(relay);
         loop_timer_in(relay->refresh_timer, REFRESH_MS);
 }
 
@@ -256,6 +301,7 @@ int relay_start(struct relay *relay, struct error *err)
         buffer_free(&places);
         if (r < 0)
                 return r;
+        clock_start(relay);
         on_purge(relay);
         on_refresh(relay);
         sd_notify(0, "READY=1");
@@ -270,6 +316,7 @@ void relay_reload(struct relay *relay)
         struct error err;
 
         sd_notify(0, "RELOADING=1");
+        clock_trust(relay);
         if (http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca),
                          &err) < 0)
                 log_error("reload_failed", KV_S("why", err.text));

@@ -26,22 +26,33 @@ struct announced {
         struct statement *statement;
 };
 
+/* A bearer secret, and what is left of its rate. */
+struct tenant_secret {
+        struct store_secret secret;
+        double tokens;
+        uint64_t tokens_at;
+};
+
 /* A tenant in memory: the database is the truth, this is its cache, and what lives only while the relay does.
  */
 struct tenant {
         LIST_ENTRY(tenant) entry;
         char name[TENANT_MAX + 1], pin[KID_LEN + 1];
-        struct store_secret secrets[STORE_SECRETS_MAX];
+        int64_t since;
+        struct tenant_secret secrets[STORE_SECRETS_MAX];
         size_t n_secrets;
-        int64_t generation;    /* store_version when the secrets were read */
         struct roster *roster; /* NULL: none yet. May have expired */
         TAILQ_HEAD(announced_list, announced) announced;
         struct session_list sessions;
         unsigned n_sessions;
         TAILQ_HEAD(lineage_list, lineage) lineages;
         size_t n_lineages;
-        double tokens; /* of the rate limit */
-        uint64_t tokens_at;
+};
+
+/* What the relay's clock showed before it jumped (credential.c). */
+struct relay_clock {
+        int64_t offset; /* s, of the wall clock over the monotonic one */
+        bool doubtful;
 };
 
 struct relay {
@@ -54,12 +65,11 @@ struct relay {
         struct dispatch *dispatch;
         struct journal *journal;
         LIST_HEAD(tenant_list, tenant) tenants;
-        int64_t generation;
-        uint64_t generation_at;
+        struct relay_clock clock;
         bool draining, drained;
         uint64_t drain_end;
         struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
-        int64_t refreshed; /* the store's version when clones_refresh looked */
+        int64_t version;   /* the store's, when relay_refresh looked */
         struct loop_signal *signals[3];
 };
 
@@ -73,6 +83,8 @@ int relay_start(struct relay *relay, struct error *err);
 void relay_stop(struct relay *relay);
 void relay_reload(struct relay *relay);
 void relay_drain(struct relay *relay);
+/* Takes up what another process wrote into the store: at each request, and twice a second. */
+void relay_refresh(struct relay *relay);
 /* Routes a request; arg is the relay. */
 http_handler_fn relay_handle;
 http_body_max_fn relay_body_max;
@@ -81,10 +93,12 @@ http_body_max_fn relay_body_max;
 /* -ENOENT, -EIO, -ENOMEM. Borrowed. */
 int tenant_get(struct relay *relay, const char *name, struct tenant **ret_tenant);
 struct tenant *tenant_free(struct tenant *tenant);
-/* Whether secret is one of the tenant's; of which kind. 0: none. */
-enum store_secret_kind tenant_secret_kind(struct relay *relay, struct tenant *t, const char *secret);
-/* Takes one sign-in from the rate limit; otherwise seconds to wait. */
-bool tenant_admit(struct relay *relay, struct tenant *t, uint32_t *ret_wait);
+/* Reads the secrets of all anew; drops those that were removed, with all that hangs on them. */
+void tenants_refresh(struct relay *relay);
+/* The tenant's secret of this text; NULL. Until the next tenants_refresh. */
+struct tenant_secret *tenant_secret(struct tenant *t, const char *secret);
+/* Takes one sign-in from the secret's rate; otherwise seconds to wait. */
+bool tenant_admit(struct relay *relay, struct tenant_secret *secret, uint32_t *ret_wait);
 /* The roster, unless there is none or it has expired. */
 const struct roster *tenant_live_roster(const struct relay *relay, const struct tenant *t);
 const struct roster_member *roster_connector_by_id(const struct roster *roster, const char *id);
@@ -107,16 +121,40 @@ void journal_add(struct journal *journal, const char *tenant, const struct store
 /* Of those that wait or are stored. -ENOENT, -EIO. */
 int journal_get(struct journal *journal, const char *tenant, const char *id, struct store_sign_in *ret_row);
 
+/* ---- credential.c: whether a client certificate counts, and the clock by which it does ---- */
+/* What a client certificate of the transport CA says. */
+struct credential {
+        char tenant[TENANT_MAX + 1], id[ID_MAX + 1], serial[CA_SERIAL_MAX];
+        int64_t not_before, not_after;
+};
+/* Whom it stands for. */
+struct peer {
+        struct tenant *tenant;
+        struct store_connector connector;
+        struct credential credential;
+};
+/*
+ * The one decision whether a certificate counts now: its dates, its serial number and its identity not revoked, tenant
+ * and connector known. A sentence for the peer in err: -EKEYEXPIRED, -EKEYREVOKED, -ENOENT, -EIO.
+ */
+int credential_check(struct relay *relay, const struct credential *c, struct peer *ret_peer, struct error *err);
+/* The same of the certificate with which r came, whose chain must verify: also -ENOKEY, -EBADMSG. */
+int credential_of(struct relay *relay, const struct http_req *r, struct peer *ret_peer, struct error *err);
+/* The dates alone. */
+bool credential_current(const struct relay *relay, const struct credential *c);
+/* Takes the clock as it is; says that it is right; looks whether it has jumped. */
+void clock_start(struct relay *relay);
+void clock_trust(struct relay *relay);
+void clock_look(struct relay *relay);
+/* Now; where the clock has jumped, the earlier and the later of its time and the one before the jump. */
+int64_t clock_earliest(const struct relay *relay);
+int64_t clock_latest(const struct relay *relay);
+
 /* ---- session.c, report.c: connectors ---- */
 void link_stream(struct relay *relay, struct http_req *r);
 void link_report(struct relay *relay, struct http_req *r);
 void link_identity(struct relay *relay, struct http_req *r);
 /* The connector behind the client certificate, or an answer that refuses. */
-struct peer {
-        struct tenant *tenant;
-        struct store_connector connector;
-        char serial[CA_SERIAL_MAX]; /* of its certificate */
-};
 bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer);
 
 /* What a session knows, for /keys, status and reports. */
@@ -136,7 +174,7 @@ struct session {
         char (*realms)[257]; /* that are ready */
         char refused_statement[KID_LEN +
                                1]; /* hash of the last one that did not verify, so that it is logged once */
-        char serial[CA_SERIAL_MAX]; /* of the client certificate */
+        struct credential credential;
         char peer[64];              /* whence it comes */
         bool superseded;            /* the same boot has a newer one */
         uint64_t reported_at;       /* 0: not yet */
@@ -167,10 +205,8 @@ void clones_replaced(struct session *older, const struct session *s);
 void clones_shed(struct session *s);
 /* With each report: whether two of one identity go on side by side. */
 void clones_look(struct session *s);
-/* Takes up what the command line wrote: drops revoked links at once, lets out of quarantine. */
-void clones_refresh(struct relay *relay);
-/* The same, whoever wrote it. */
-void clones_released(struct relay *relay);
+/* Takes up what was decided about a tenant's connectors: shuts them out, or lets them out of quarantine. */
+void clones_refresh(struct relay *relay, struct tenant *t);
 void clones_forget(struct tenant *t);
 /* One line for the log and for those who read the tenant's events. */
 void relay_event(struct relay *relay, const char *tenant, const char *name, const char *id, const char *fmt, ...)
@@ -184,6 +220,9 @@ route_fn est_cacerts_get, est_simpleenroll, est_simplereenroll;
 /* The tenant, if the bearer secret is of this kind (0: any); otherwise an answer that refuses. NULL then. */
 struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name,
                           enum store_secret_kind kind);
+/* The same, and which of its secrets it was. */
+struct tenant *api_caller(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind,
+                          struct tenant_secret **ret_secret);
 /* Whether Content-Type is type (parameters aside); otherwise answers 415. */
 bool api_media_type(struct http_req *r, const char *type);
 /* Answers 200 with JSON; takes the reference. NULL is a lack of memory. */

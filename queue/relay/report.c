@@ -21,36 +21,12 @@
 
 bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
 {
-        char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
-        const char *why;
-        struct error text;
-        X509 *cert = http_peer_cert(r, &why);
+        struct error err;
+        int code = credential_of(relay, r, ret_peer, &err);
 
-        if (!cert) {
-                error_fail(&text, 0, "client certificate: %s", why ? why : "none was sent");
-                http_fail(r, PROBLEM_BAD_CREDENTIALS, text.text);
-                return false;
-        }
-        if (ca_peer_identity(cert, tenant, id) < 0) {
-                http_fail(r, PROBLEM_NOT_PERMITTED, "the client certificate is not a connector's");
-                return false;
-        }
-        int64_t not_after;
-        int code = ca_cert_facts(cert, ret_peer->serial, &not_after);
-        if (code == 0 && store_is_revoked(relay->store, ret_peer->serial) == 1) {
-                http_fail(r, PROBLEM_NOT_PERMITTED,
-                          "the client certificate was revoked by the relay's operator; enrol the connector again with "
-                          "a new token");
-                return false;
-        }
-        if (code == 0)
-                code = tenant_get(relay, tenant, &ret_peer->tenant);
-        if (code == 0)
-                code = store_connector_get(relay->store, tenant, id, &ret_peer->connector);
-        if (code == -ENOENT)
-                http_fail(r, PROBLEM_NOT_PERMITTED, "this relay does not know the connector; enrol it again");
-        else if (code < 0)
-                http_fail(r, PROBLEM_INTERNAL, "the database failed");
+        if (code < 0)
+                http_fail(r, code == -EIO ? PROBLEM_INTERNAL : code == -ENOKEY || code == -EKEYEXPIRED ? PROBLEM_BAD_CREDENTIALS : PROBLEM_NOT_PERMITTED,
+                          err.text);
         return code == 0;
 }
 
@@ -205,7 +181,7 @@ static int check_claims(const struct relay *relay, const struct peer *peer, cons
 {
         static const char *const members[] = {"tenant", "id", "iat", "exp", NULL};
         static const char what[] = "proof";
-        int64_t now = loop_wall(relay->loop), iat, exp;
+        int64_t iat, exp;
 
         if (jose_json_members(claims, what, members, NULL, err) < 0 ||
             jose_json_is(claims, what, "tenant", peer->tenant->name, err) < 0 ||
@@ -215,7 +191,7 @@ static int check_claims(const struct relay *relay, const struct peer *peer, cons
                 return -EBADMSG;
         if (exp <= iat || exp - iat > PROOF_LIFE_MAX)
                 return error_fail(err, -EBADMSG, "proof: exp must lie within %d s after iat", PROOF_LIFE_MAX);
-        if (iat > now + WIRE_SKEW || exp < now - WIRE_SKEW)
+        if (iat > clock_latest(relay) + WIRE_SKEW || exp < clock_earliest(relay) - WIRE_SKEW)
                 return error_fail(err, -ETIME, "proof: it is not current; is a clock wrong?");
         return 0;
 }

@@ -369,7 +369,7 @@ void link_stream(struct relay *relay, struct http_req *r)
         }
         log_info("link_up", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
                  KV_S("name", peer.connector.name), KV_S("session", s->id), KV_S("peer", http_peer(r)));
-        memcpy(s->serial, peer.serial, sizeof(s->serial));
+        s->credential = peer.credential;
         (void)snprintf(s->peer, sizeof(s->peer), "%s", http_peer(r));
         clones_check_in(s);
         http_on_close(r, session_close, s);

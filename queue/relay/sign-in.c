@@ -159,20 +159,23 @@ static void match_recipients(struct sign_in *s, const struct tenant *t)
         }
 }
 
-/* Refuses what the tenant may not send now, before the body is looked at. */
-static bool admit(struct relay *relay, struct http_req *r, struct tenant *t)
+/* Refuses what cannot be taken now, whatever it is. */
+static bool may_come(struct relay *relay, struct http_req *r)
+{
+        if (relay->draining)
+                http_fail(r, PROBLEM_DRAINING, NULL);
+        return !relay->draining && api_media_type(r, "application/jose+json");
+}
+
+/* Charges the secret that sent it, and no other of the tenant. Only what is well-formed costs. */
+static bool admit(struct sign_in *s, struct tenant_secret *secret)
 {
         uint32_t wait;
 
-        if (relay->draining) {
-                http_fail(r, PROBLEM_DRAINING, NULL);
-                return false;
-        }
-        if (!tenant_admit(relay, t, &wait)) {
-                http_problem(r, &(struct problem){.type = PROBLEM_RATE_LIMITED, .retry_after = wait});
-                return false;
-        }
-        return api_media_type(r, "application/jose+json");
+        if (tenant_admit(s->relay, secret, &wait))
+                return true;
+        http_problem(s->r, &(struct problem){.type = PROBLEM_RATE_LIMITED, .instance = s->id, .retry_after = wait});
+        return false;
 }
 
 static int parse_body(struct sign_in *s, struct http_req *r, struct error *err)
@@ -210,12 +213,13 @@ static void submit(struct sign_in *s, uint32_t budget)
 
 void api_sign_in(struct relay *relay, struct http_req *r, const struct http_parts *parts)
 {
-        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_SERVICE);
+        struct tenant_secret *secret;
+        struct tenant *t = api_caller(relay, r, parts->part[0], SECRET_SERVICE, &secret);
         struct error err = {""};
         const char *id;
         uint32_t budget;
 
-        if (!t || !admit(relay, r, t) || !read_headers(r, &id, &budget) || !id_is_new(relay, r, t->name, id))
+        if (!t || !may_come(relay, r) || !read_headers(r, &id, &budget))
                 return;
         struct sign_in *s = calloc(1, sizeof(*s));
         if (!s) {
@@ -229,6 +233,10 @@ void api_sign_in(struct relay *relay, struct http_req *r, const struct http_part
         memcpy(s->id, id, strlen(id));
         if (parse_body(s, r, &err) < 0) {
                 fail_id(r, PROBLEM_MALFORMED, s->id, err.text);
+                sign_in_free(s);
+                return;
+        }
+        if (!admit(s, secret) || !id_is_new(relay, r, t->name, s->id)) {
                 sign_in_free(s);
                 return;
         }

@@ -28,14 +28,25 @@ int store_connectors(struct store *store, const char *tenant, store_listed_fn *f
         return r;
 }
 
-int store_revoke(struct store *store, const char *tenant, const char *id)
+static int revoke(struct store *store, const char *tenant, const char *id, int64_t now)
 {
-        return store_run(store, store_query(store, Q_REVOKE, "tt", tenant, id));
+        const int n = store_run(store, store_query(store, Q_REVOKE, "tt", tenant, id));
+        int r = n < 0 ? n : store_run(store, store_query(store, Q_BAR, "tti", tenant, id, now));
+
+        return r < 0 ? r : (r = store_run(store, store_query(store, Q_TOKEN_SPOIL, "tt", tenant, id))) < 0 ? r : n;
 }
 
-int store_is_revoked(struct store *store, const char *serial)
+int store_revoke(struct store *store, const char *tenant, const char *id, int64_t now)
 {
-        return (int)store_count(store, store_query(store, Q_REVOKED, "t", serial));
+        int n = store_begin(store);
+
+        n = n < 0 ? n : revoke(store, tenant, id, now);
+        return store_end(store, n);
+}
+
+int store_is_revoked(struct store *store, const char *tenant, const char *id, const char *serial)
+{
+        return (int)store_count(store, store_query(store, Q_REVOKED, "ttt", serial, tenant, id));
 }
 
 int store_quarantine(struct store *store, const char *tenant, const char *id, const char *why, int64_t now)
@@ -53,13 +64,23 @@ int store_release(struct store *store, const char *tenant, const char *id)
         return store_run(store, store_query(store, Q_RELEASE, "tt", tenant, id));
 }
 
+/* Who asks for approval again and again is one event, so that it pushes out no other. */
+static bool only_newest_counts(const struct store_event *event)
+{
+        return strcmp(event->name, "connector_pending") == 0;
+}
+
 int store_event_add(struct store *store, const char *tenant, const struct store_event *event)
 {
-        int r = store_run(store, store_query(store, Q_EVENT_ADD, "tittt", tenant, event->at, event->name, event->id,
-                                             event->text));
+        int r = only_newest_counts(event)
+                        ? store_run(store, store_query(store, Q_EVENT_REPLACE, "ttt", tenant, event->name, event->id))
+                        : 0;
 
         if (r >= 0)
-                r = store_run(store, store_query(store, Q_EVENT_TRIM, "t", tenant));
+                r = store_run(store, store_query(store, Q_EVENT_ADD, "tittt", tenant, event->at, event->name, event->id,
+                                             event->text));
+        if (r >= 0)
+                r = store_run(store, store_query(store, Q_EVENT_TRIM, "tt", tenant, event->name));
         return r < 0 ? r : 0;
 }
 

@@ -11,9 +11,12 @@ enum query {
         Q_TENANT_ADD,
         Q_TENANT_GET,
         Q_TENANTS,
+        Q_TENANT_REVOKE,
+        Q_TENANT_REMOVE,
         Q_SECRET_ADD,
         Q_SECRET_COUNT,
         Q_SECRETS,
+        Q_SECRET_REMOVE,
         Q_TOKEN_ADD,
         Q_TOKEN_CHECK,
         Q_TOKEN_TAKE,
@@ -36,10 +39,14 @@ enum query {
         Q_CONNECTORS,
         Q_REVOKE,
         Q_REVOKED,
+        Q_BAR,
+        Q_UNBAR,
+        Q_TOKEN_SPOIL,
         Q_QUARANTINE,
         Q_QUARANTINED,
         Q_RELEASE,
         Q_EVENT_ADD,
+        Q_EVENT_REPLACE,
         Q_EVENT_TRIM,
         Q_EVENTS,
         Q_VERSION,
@@ -62,5 +69,8 @@ int store_run(struct store *s, sqlite3_stmt *st);
 int store_step(struct store *s, sqlite3_stmt *st);
 /* Copies a text column into out; "" for NULL, cut at cap. */
 void store_text(sqlite3_stmt *st, int column, char *out, size_t cap);
+/* One transaction: begin, then end with what came of it (negative: nothing of it happened), which it returns; or -EIO. */
+int store_begin(struct store *s);
+int store_end(struct store *s, int r);
 /* A count of one row, or -EIO. */
 int64_t store_count(struct store *s, sqlite3_stmt *st);

@@ -17,6 +17,8 @@ int store_connector_enrol(struct store *store, const char *tenant, const char *i
 {
         int n = store_run(store, store_query(store, Q_ENROL, "ttti", tenant, id, name, now));
 
+        if (n > 0)
+                n = store_run(store, store_query(store, Q_UNBAR, "tt", tenant, id)) < 0 ? -EIO : n;
         return n < 0 ? n : n == 0 ? -EEXIST : 0;
 }
 
@@ -118,17 +120,13 @@ static int put_row(struct store *store, const char *tenant, const struct store_s
 int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows,
                        size_t n)
 {
-        int r = 0;
+        int r = store_begin(store);
 
-        if (sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
-                return -EIO;
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < n && r == 0; i++)
                 r = put_row(store, tenants[i], &rows[i]);
-        if (r == 0 && sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-                r = -EIO;
-        if (r < 0)
-                sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-        return r;
+        return store_end(store, r);
 }
 
 int store_sign_in_get(struct store *store, const char *tenant, const char *id, struct store_sign_in *ret_row)

@@ -47,20 +47,25 @@ static const char schema[] =
         "CREATE INDEX IF NOT EXISTS sign_in_at ON sign_in(at);"
         "CREATE TABLE IF NOT EXISTS revoked(serial TEXT PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL, "
         "not_after INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS barred(tenant TEXT NOT NULL, id TEXT NOT NULL, since INTEGER NOT NULL, "
+        "PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS quarantine(tenant TEXT NOT NULL, id TEXT NOT NULL, since INTEGER NOT NULL, "
         "why TEXT NOT NULL, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS event(n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, at INTEGER NOT NULL, "
         "name TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL);"
-        "CREATE INDEX IF NOT EXISTS event_of ON event(tenant, n);"
+        "DROP INDEX IF EXISTS event_of; CREATE INDEX IF NOT EXISTS event_kind ON event(tenant, name, n);"
         "COMMIT;";
 
 static const char *const texts[Q_COUNT_] = {
         [Q_TENANT_ADD] = "INSERT OR IGNORE INTO tenant VALUES(?,?,?)",
         [Q_TENANT_GET] = "SELECT name, pin, since FROM tenant WHERE name=?",
+        [Q_TENANT_REMOVE] = "DELETE FROM tenant WHERE name=?",
         [Q_TENANTS] = "SELECT name, pin, since FROM tenant ORDER BY name",
         [Q_SECRET_ADD] = "INSERT INTO secret(tenant, kind, hash, since) VALUES(?,?,?,?)",
         [Q_SECRET_COUNT] = "SELECT COUNT(*) FROM secret WHERE tenant=?",
-        [Q_SECRETS] = "SELECT kind, hash FROM secret WHERE tenant=?",
+        [Q_SECRETS] = "SELECT kind, hash, since FROM secret WHERE tenant=? ORDER BY since, hash",
+        [Q_SECRET_REMOVE] = "DELETE FROM secret WHERE tenant=? AND hash=?",
+        [Q_TENANT_REVOKE] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=?",
         [Q_TOKEN_ADD] = "INSERT INTO token(hash, tenant, name, expires) VALUES(?,?,?,?)",
         [Q_TOKEN_CHECK] =
                 "SELECT COUNT(*) FROM token WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
@@ -80,7 +85,8 @@ static const char *const texts[Q_COUNT_] = {
                          " ON CONFLICT DO UPDATE SET seq=excluded.seq, jws=excluded.jws, "
                          "since=excluded.since WHERE seq<excluded.seq",
         [Q_ROSTER_GET] = "SELECT jws FROM roster WHERE tenant=?",
-        [Q_SIGN_IN_PUT] = "INSERT OR REPLACE INTO sign_in VALUES(?,?,?,NULLIF(?,''),?,NULLIF(?,''),?,?,?,NULLIF(?,''))",
+        [Q_SIGN_IN_PUT] = "INSERT OR REPLACE INTO sign_in SELECT ?1,?2,?3,NULLIF(?4,''),?5,NULLIF(?6,''),?7,?8,?9,"
+                          "NULLIF(?10,'') WHERE EXISTS (SELECT 1 FROM tenant WHERE name=?1)",
         [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered, reasons FROM sign_in "
                           "WHERE tenant=? AND id=?",
         [Q_PURGE_SIGN_INS] = "DELETE FROM sign_in WHERE at<?",
@@ -96,14 +102,20 @@ static const char *const texts[Q_COUNT_] = {
                          "q.id=c.id) FROM connector c WHERE c.tenant=? ORDER BY c.name, c.enrolled",
         [Q_REVOKE] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=? "
                      "AND id=?",
-        [Q_REVOKED] = "SELECT COUNT(*) FROM revoked WHERE serial=?",
+        [Q_REVOKED] = "SELECT EXISTS(SELECT 1 FROM revoked WHERE serial=?) OR EXISTS(SELECT 1 FROM barred WHERE tenant=? AND id=?)",
+        [Q_BAR] = "INSERT OR IGNORE INTO barred VALUES(?,?,?)",
+        [Q_UNBAR] = "DELETE FROM barred WHERE tenant=? AND id=?",
+        [Q_TOKEN_SPOIL] = "UPDATE token SET used=1 WHERE tenant=?1 AND used=0 AND name=(SELECT name FROM connector WHERE tenant=?1 AND id=?2)",
         [Q_QUARANTINE] = "INSERT OR IGNORE INTO quarantine VALUES(?,?,?,?)",
         [Q_QUARANTINED] = "SELECT COUNT(*) FROM quarantine WHERE tenant=? AND id=?",
         [Q_RELEASE] = "DELETE FROM quarantine WHERE tenant=? AND id=?",
-        [Q_EVENT_ADD] = "INSERT INTO event(tenant, at, name, id, text) VALUES(?,?,?,?,?)",
-        [Q_EVENT_TRIM] = "DELETE FROM event WHERE tenant=? AND n<=(SELECT n FROM event WHERE tenant=?1 ORDER BY n DESC "
-                         "LIMIT 1 OFFSET 1000)",
-        [Q_EVENTS] = "SELECT at, name, id, text FROM event WHERE tenant=? ORDER BY n DESC LIMIT 200",
+        [Q_EVENT_ADD] = "INSERT INTO event(tenant, at, name, id, text) SELECT ?1,?2,?3,?4,?5 WHERE EXISTS "
+                        "(SELECT 1 FROM tenant WHERE tenant.name=?1)",
+        [Q_EVENT_REPLACE] = "DELETE FROM event WHERE tenant=? AND name=? AND id=?",
+        [Q_EVENT_TRIM] = "DELETE FROM event WHERE tenant=?1 AND name=?2 AND n<=(SELECT n FROM event WHERE tenant=?1 AND "
+                         "name=?2 ORDER BY n DESC LIMIT 1 OFFSET 200)",
+        [Q_EVENTS] = "SELECT at, name, id, text FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name ORDER BY n DESC) AS "
+                     "place FROM event WHERE tenant=?) WHERE place<=100 ORDER BY n DESC LIMIT 400",
         [Q_VERSION] = "PRAGMA data_version",
 };
 
@@ -157,6 +169,19 @@ int store_run(struct store *s, sqlite3_stmt *st)
         int r = store_step(s, st);
 
         return r < 0 ? r : sqlite3_changes(s->db);
+}
+
+int store_begin(struct store *s)
+{
+        return sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+}
+
+int store_end(struct store *s, int r)
+{
+        if (r >= 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
+                return r;
+        (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+        return r < 0 ? r : -EIO;
 }
 
 int64_t store_count(struct store *s, sqlite3_stmt *st)
@@ -290,6 +315,37 @@ int store_tenant_get(struct store *store, const char *name, struct store_tenant 
         return 0;
 }
 
+/* Everything of the tenant but its revoked certificates. */
+static int forget_tenant(struct store *store, const char *name)
+{
+        static const char *const tables[] = {"secret", "token", "connector", "certificate", "roster",
+                                             "sign_in", "barred", "quarantine", "event"};
+        int r = 0;
+
+        for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && r == 0; i++) {
+                char *text = sqlite3_mprintf("DELETE FROM %s WHERE tenant=%Q", tables[i], name);
+
+                r = text && sqlite3_exec(store->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+                sqlite3_free(text);
+        }
+        return r;
+}
+
+int store_tenant_remove(struct store *store, const char *name)
+{
+        int r = store_begin(store);
+
+        if (r < 0)
+                return r;
+        r = store_run(store, store_query(store, Q_TENANT_REVOKE, "t", name));
+        if (r >= 0)
+                r = forget_tenant(store, name);
+        if (r == 0)
+                r = store_run(store, store_query(store, Q_TENANT_REMOVE, "t", name));
+        r = store_end(store, r == 0 ? -ENOENT : r);
+        return r < 0 ? r : 0;
+}
+
 int store_tenants(struct store *store, store_tenant_fn *fn, void *arg)
 {
         sqlite3_stmt *st = store_query(store, Q_TENANTS, "");
@@ -316,6 +372,11 @@ int store_secret_add(struct store *store, const char *tenant, enum store_secret_
         return r < 0 ? r : 0;
 }
 
+int store_secret_remove(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN])
+{
+        return store_run(store, store_query(store, Q_SECRET_REMOVE, "tb", tenant, hash));
+}
+
 int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX],
                   size_t *ret_n)
 {
@@ -326,6 +387,7 @@ int store_secrets(struct store *store, const char *tenant, struct store_secret s
         while ((r = store_step(store, st)) == 1) {
                 if (n == STORE_SECRETS_MAX || sqlite3_column_bytes(st, 1) != STORE_HASH_LEN)
                         continue;
+                secrets[n].since = sqlite3_column_int64(st, 2);
                 secrets[n].kind = sqlite3_column_int64(st, 0) == SECRET_ADMIN ? SECRET_ADMIN : SECRET_SERVICE;
                 memcpy(secrets[n++].hash, sqlite3_column_blob(st, 1), STORE_HASH_LEN);
         }

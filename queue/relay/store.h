@@ -40,6 +40,11 @@ struct store_tenant {
 int store_tenant_add(struct store *store, const char *name, const char *pin, int64_t now);
 /* -ENOENT */
 int store_tenant_get(struct store *store, const char *name, struct store_tenant *ret_tenant);
+/*
+ * Forgets a tenant and everything that hangs on it, in one step; its certificates stay revoked for as long as they would
+ * have lived, whoever takes the name after it. -ENOENT.
+ */
+int store_tenant_remove(struct store *store, const char *name);
 typedef void store_tenant_fn(void *arg, const struct store_tenant *tenant);
 int store_tenants(struct store *store, store_tenant_fn *fn, void *arg);
 
@@ -47,10 +52,14 @@ enum store_secret_kind { SECRET_SERVICE = 1, SECRET_ADMIN = 2 };
 struct store_secret {
         enum store_secret_kind kind;
         uint8_t hash[STORE_HASH_LEN];
+        int64_t since;
 };
 /* -ENOSPC: the tenant has STORE_SECRETS_MAX. */
 int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind,
                      const uint8_t hash[STORE_HASH_LEN], int64_t now);
+/* 1: it is no more, 0: there was none. */
+int store_secret_remove(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN]);
+/* The oldest first. */
 int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX],
                   size_t *ret_n);
 
@@ -72,7 +81,7 @@ struct store_connector {
         int64_t enrolled, since; /* since: of the identity */
         char *jwk, *proof;       /* NULL or owned by the callee's caller: valid during the callback only */
 };
-/* Notes an enrolled connector and its certificate. -EEXIST: the id stands under another name. */
+/* Notes an enrolled connector, which ends its revocation, and its certificate. -EEXIST: the id stands under another name. */
 int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name,
                           int64_t now);
 int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial,
@@ -96,10 +105,13 @@ struct store_listed {
 typedef void store_listed_fn(void *arg, const struct store_listed *c);
 /* All that ever enrolled, by name. */
 int store_connectors(struct store *store, const char *tenant, store_listed_fn *fn, void *arg);
-/* Revokes every certificate that the connector has. How many; -errno. */
-int store_revoke(struct store *store, const char *tenant, const char *id);
-/* 1, 0, -errno. */
-int store_is_revoked(struct store *store, const char *serial);
+/*
+ * Revokes every certificate that the connector has, the identity itself until it enrols with a new token, and the tokens
+ * for its name that were not used. How many certificates; -errno.
+ */
+int store_revoke(struct store *store, const char *tenant, const char *id, int64_t now);
+/* Whether this certificate, or whatever its identity shows, was revoked. 1, 0, -errno. */
+int store_is_revoked(struct store *store, const char *tenant, const char *id, const char *serial);
 /* 1: it is in quarantine from now on, 0: it was already. */
 int store_quarantine(struct store *store, const char *tenant, const char *id, const char *why, int64_t now);
 int store_is_quarantined(struct store *store, const char *tenant, const char *id);
@@ -110,10 +122,10 @@ struct store_event {
         int64_t at;
         char name[32], id[ID_MAX + 1], text[600];
 };
-/* The newest 1000 of a tenant are kept, for STORE_SIGN_IN_LIFE. */
+/* The newest 200 of each kind are kept, for STORE_SIGN_IN_LIFE; of those who ask for approval the newest of each. */
 int store_event_add(struct store *store, const char *tenant, const struct store_event *event);
 typedef void store_event_fn(void *arg, const struct store_event *event);
-/* The newest 200, the newest first. */
+/* The newest first, at most 400, 100 of each kind. */
 int store_events(struct store *store, const char *tenant, store_event_fn *fn, void *arg);
 
 /* ---- rosters ---- */

@@ -1,8 +1,8 @@
 /*
  * Tenants in memory: secrets, roster, live statements, rate limit.
  *
- * Invariants: the database decides who exists and which secrets count (re-read when another process wrote, at
- * most REFRESH_MS later, at once for a secret that is not known); a statement is kept only if it verified
+ * Invariants: the database decides who exists and which secrets count (re-read at the next request after another
+ * process wrote); a statement is kept only if it verified
  * with the key that the live roster gives its connector; only tenants that exist are cached, so strangers
  * grow nothing.
  */
@@ -15,27 +15,28 @@
 #include "connector/base/secret.h"
 #include "queue/relay/relay.h"
 
-#define REFRESH_MS 250
-
 /* ---- cache ---- */
 
-static void refresh_generation(struct relay *relay, bool now)
-{
-        uint64_t at = loop_now(relay->loop);
-
-        if (!now && relay->generation_at && at - relay->generation_at < REFRESH_MS)
-                return;
-        relay->generation_at = at;
-        relay->generation = store_version(relay->store);
-}
-
+/* The secrets as they are stored now; those that stay keep their rate. */
 static int read_secrets(struct relay *relay, struct tenant *t)
 {
-        int r = store_secrets(relay->store, t->name, t->secrets, &t->n_secrets);
+        struct store_secret stored[STORE_SECRETS_MAX];
+        struct tenant_secret secrets[STORE_SECRETS_MAX];
+        size_t n = 0;
+        int r = store_secrets(relay->store, t->name, stored, &n);
 
-        if (r == 0)
-                t->generation = relay->generation;
-        return r;
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                secrets[i] = (struct tenant_secret){stored[i], (double)relay->config.sign_in_burst, loop_now(relay->loop)};
+                for (size_t j = 0; j < t->n_secrets; j++) {
+                        if (memcmp(t->secrets[j].secret.hash, stored[i].hash, STORE_HASH_LEN) == 0)
+                                secrets[i] = t->secrets[j];
+                }
+        }
+        memcpy(t->secrets, secrets, n * sizeof(secrets[0]));
+        t->n_secrets = n;
+        return 0;
 }
 
 /* The stored roster; one that has expired still gives the floor of seq. */
@@ -70,8 +71,7 @@ static int tenant_load(struct relay *relay, const char *name, struct tenant **re
         TAILQ_INIT(&t->announced);
         TAILQ_INIT(&t->sessions);
         TAILQ_INIT(&t->lineages);
-        t->tokens = (double)relay->config.sign_in_burst;
-        t->tokens_at = loop_now(relay->loop);
+        t->since = row.since;
         r = read_secrets(relay, t);
         if (r < 0) {
                 free(t);
@@ -89,11 +89,10 @@ int tenant_get(struct relay *relay, const char *name, struct tenant **ret_tenant
 
         if (!tenant_valid(name))
                 return -ENOENT;
-        refresh_generation(relay, false);
         LIST_FOREACH (t, &relay->tenants, entry) {
                 if (strcmp(t->name, name) == 0) {
                         *ret_tenant = t;
-                        return t->generation == relay->generation ? 0 : read_secrets(relay, t);
+                        return 0;
                 }
         }
         return tenant_load(relay, name, ret_tenant);
@@ -122,47 +121,59 @@ struct tenant *tenant_free(struct tenant *tenant)
         return NULL;
 }
 
-/* ---- secrets and rate ---- */
-
-static enum store_secret_kind match_secret(const struct tenant *t, const uint8_t hash[STORE_HASH_LEN])
+/* It was removed, perhaps made anew since: its links and its sign-ins end. */
+static void tenant_drop(struct relay *relay, struct tenant *t)
 {
-        enum store_secret_kind kind = 0;
-
-        for (size_t i = 0; i < t->n_secrets; i++) {
-                if (equal_const_time(t->secrets[i].hash, hash, STORE_HASH_LEN))
-                        kind = t->secrets[i].kind;
-        }
-        return kind;
+        log_info("tenant_removed", KV_S("tenant", t->name));
+        dispatch_end_tenant(relay->dispatch, t->name);
+        sessions_close(t);
+        tenant_free(t);
 }
 
-enum store_secret_kind tenant_secret_kind(struct relay *relay, struct tenant *t, const char *secret)
+void tenants_refresh(struct relay *relay)
 {
+        struct tenant *t, *next;
+        struct store_tenant row;
+
+        for (t = LIST_FIRST(&relay->tenants); t; t = next) {
+                next = LIST_NEXT(t, entry);
+                int r = store_tenant_get(relay->store, t->name, &row);
+                if (r == -ENOENT || (r == 0 && (row.since != t->since || strcmp(row.pin, t->pin) != 0)))
+                        tenant_drop(relay, t);
+                else if (r < 0 || read_secrets(relay, t) < 0)
+                        log_error("tenant_not_read", KV_S("tenant", t->name), KV_S("why", store_why(relay->store)));
+        }
+}
+
+/* ---- secrets and rate ---- */
+
+struct tenant_secret *tenant_secret(struct tenant *t, const char *secret)
+{
+        struct tenant_secret *found = NULL;
         uint8_t hash[STORE_HASH_LEN];
 
         SHA256((const unsigned char *)secret, strlen(secret), hash);
-        enum store_secret_kind kind = match_secret(t, hash);
-        if (kind)
-                return kind;
-        refresh_generation(relay, true); /* perhaps it was issued a moment ago */
-        if (t->generation == relay->generation || read_secrets(relay, t) < 0)
-                return 0;
-        return match_secret(t, hash);
+        for (size_t i = 0; i < t->n_secrets; i++) {
+                if (equal_const_time(t->secrets[i].secret.hash, hash, STORE_HASH_LEN))
+                        found = &t->secrets[i];
+        }
+        return found;
 }
 
-bool tenant_admit(struct relay *relay, struct tenant *t, uint32_t *ret_wait)
+bool tenant_admit(struct relay *relay, struct tenant_secret *secret, uint32_t *ret_wait)
 {
         double rate = (double)relay->config.sign_ins_per_second, burst = (double)relay->config.sign_in_burst;
         uint64_t now = loop_now(relay->loop);
 
-        t->tokens += (double)(now - t->tokens_at) * rate / 1000;
-        t->tokens_at = now;
-        if (t->tokens > burst)
-                t->tokens = burst;
-        if (t->tokens < 1) {
+        secret->tokens += (double)(now - secret->tokens_at) * rate / 1000;
+        secret->tokens_at = now;
+        if (secret->tokens > burst)
+                secret->tokens = burst;
+        if (secret->tokens < 1) {
                 *ret_wait = 1;
                 return false;
         }
-        t->tokens -= 1;
+        secret->tokens -= 1;
         return true;
 }
 
@@ -170,7 +181,7 @@ bool tenant_admit(struct relay *relay, struct tenant *t, uint32_t *ret_wait)
 
 const struct roster *tenant_live_roster(const struct relay *relay, const struct tenant *t)
 {
-        return t->roster && loop_wall(relay->loop) <= t->roster->exp + ROSTER_SKEW ? t->roster : NULL;
+        return t->roster && clock_earliest(relay) <= t->roster->exp + ROSTER_SKEW ? t->roster : NULL;
 }
 
 const struct roster_member *roster_connector_by_id(const struct roster *roster, const char *id)
@@ -217,7 +228,7 @@ void tenant_set_roster(struct tenant *t, struct roster *roster)
 void tenant_expire_statements(const struct relay *relay, struct tenant *t)
 {
         struct announced *a, *next;
-        int64_t now = loop_wall(relay->loop);
+        int64_t now = clock_earliest(relay);
 
         for (a = TAILQ_FIRST(&t->announced); a; a = next) {
                 next = TAILQ_NEXT(a, entry);
@@ -281,8 +292,9 @@ int tenant_put_statement(struct relay *relay, struct tenant *t, const char *conn
                 return 0;
         if (!m)
                 return error_fail(err, -ENOKEY, "connector %s is not in the roster", connector);
-        int r = statement_verify(&s, text, strlen(text), m->key, connector, t->name, loop_wall(relay->loop),
-                                 err);
+        int r = statement_verify(&s, text, strlen(text), m->key, connector, t->name, clock_latest(relay), err);
+        if (r < 0 && relay->clock.doubtful)
+                r = statement_verify(&s, text, strlen(text), m->key, connector, t->name, clock_earliest(relay), err);
         if (r < 0)
                 return r;
         r = keep_statement(t, connector, s, err);
@@ -293,7 +305,7 @@ int tenant_put_statement(struct relay *relay, struct tenant *t, const char *conn
 
 const char *tenant_connector_of_key(const struct relay *relay, const struct tenant *t, const char *kid)
 {
-        int64_t now = loop_wall(relay->loop);
+        int64_t now = clock_earliest(relay);
         const struct announced *a;
 
         TAILQ_FOREACH (a, &t->announced, entry) {

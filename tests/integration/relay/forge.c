@@ -5,7 +5,7 @@
  * ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE                          -> compact JWS made
  * AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge csr KEY
  * TENANT ID                                -> base64 PKCS#10 forge open JWEFILE KEY...
- * -> "opens" or "does not open", a line for each key
+ * -> "opens" or "does not open", a line for each key; forge issue STATE-DIR TENANT LIFE KEY ID -> base64 PKCS#7
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "certs/statement.h"
 #include "connector/base/loop.h"
 #include "connector/base/text.h"
+#include "queue/relay/ca.h"
 #include "queue/wire.h"
 
 static struct error err = {"wrong usage"};
@@ -170,6 +171,31 @@ static void make_csr(char **a)
         key_free(key);
 }
 
+/* A certificate by the CA that is in a relay's state folder. */
+static void issue(char **a)
+{
+        struct key *key = load(a[3]);
+        struct buffer der = BUFFER(8192), out = BUFFER(16384);
+        struct ca_request request;
+        struct ca *ca;
+        char text[16384];
+        X509 *cert;
+
+        check(ca_open(&ca, a[0], "test", time(NULL), &err));
+        check(csr_make(key, a[1], a[4], &der, &err));
+        const int n = EVP_EncodeBlock((unsigned char *)text, (unsigned char *)der.data, (int)der.len);
+        check(ca_request_parse(&request, text, (size_t)n, a[1], &err));
+        check(ca_issue(ca, &request, a[1], strtoll(a[2], NULL, 10), time(NULL), &cert));
+        check(ca_certs_only((X509 *const[]){cert}, 1, &out));
+        puts(out.data);
+        X509_free(cert);
+        ca_request_clear(&request);
+        ca_free(ca);
+        buffer_free(&der);
+        buffer_free(&out);
+        key_free(key);
+}
+
 /* Whether a sealed request is for this key, whichever recipient it may be. */
 static void try_open(int n, char **a)
 {
@@ -208,6 +234,8 @@ int main(int argc, char **argv)
                 make_seal(argc - 2, argv + 2);
         else if (strcmp(word, "csr") == 0 && argc == 5)
                 make_csr(argv + 2);
+        else if (strcmp(word, "issue") == 0 && argc == 7)
+                issue(argv + 2);
         else if (strcmp(word, "open") == 0 && argc >= 4)
                 try_open(argc - 2, argv + 2);
         else

@@ -759,6 +759,7 @@ class Torture(RelayTest):
             relay.put_roster(relay.roster())
             if 'http_stream_dropped' in relay.log_text():
                 break
+            c.report()  # it is deaf, not dead, however long making a roster takes
         relay.members.pop()
         self.assertIn('http_stream_dropped', relay.log_text())
         self.assertLess(self.rss() - before, 48 * 1024)
@@ -847,14 +848,7 @@ class Torture(RelayTest):
 
 
 class Limits(RelayTest):
-    settings = {'sign_ins_per_second': 1, 'sign_in_burst': 3, 'links_per_tenant': 5}
-
-    def test_rate(self):
-        answers = [self.relay.sign_in('{}') for _ in range(6)]
-        limited = [a for a in answers if a[0] == 429]
-        self.assertGreaterEqual(len(limited), 2)
-        self.problem(limited[0], 429, 'rate-limited', retry='later')
-        self.assertEqual(limited[0][1]['Retry-After'], '1')
+    settings = {'links_per_tenant': 5}
 
     def test_links(self):
         made = [Connector(self.relay, f'many{i}') for i in range(6)]

@@ -115,7 +115,7 @@ static void test_issued(void **state)
         struct key *key = new_key();
         X509 *cert = issue(key, 365);
         char tenant[TENANT_MAX + 1], id[ID_MAX + 1], serial[CA_SERIAL_MAX];
-        int64_t not_after;
+        int64_t not_before, not_after;
 
         (void)state;
         assert_int_equal(X509_verify(cert, X509_get0_pubkey(ca_cert(ca))), 1);
@@ -126,7 +126,8 @@ static void test_issued(void **state)
         assert_int_equal(ca_peer_identity(cert, tenant, id), 0);
         assert_string_equal(tenant, T);
         assert_string_equal(id, ID);
-        assert_int_equal(ca_cert_facts(cert, serial, &not_after), 0);
+        assert_int_equal(ca_cert_facts(cert, serial, &not_before, &not_after), 0);
+        assert_int_equal(not_before, now - CA_BACKDATE);
         assert_true(not_after - (now - CA_BACKDATE) <= CA_ISSUE_DAYS_MAX * DAY); /* whatever was asked for */
         assert_true(strlen(serial) >= 30);
         X509 *second = issue(key, 1);

@@ -203,6 +203,57 @@ static void test_sign_ins(void **state)
         assert_int_equal(got.handed, -1);
 }
 
+struct listed {
+        size_t n, pending, alarms;
+        char text[600];
+};
+
+static void list_event(void *arg, const struct store_event *e)
+{
+        struct listed *l = arg;
+
+        l->n++;
+        l->alarms += strcmp(e->name, "connector_runs_twice") == 0;
+        if (strcmp(e->name, "connector_pending") == 0 && l->pending++ == 0)
+                snprintf(l->text, sizeof(l->text), "%s", e->text);
+}
+
+/* However many events of one kind there are, those of others stay; who asks again and again is one. */
+static void test_events(void **state)
+{
+        struct store_event e = {.at = NOW, .name = "connector_runs_twice", .id = ID, .text = "alarm"};
+        struct listed l = {.n = 0};
+
+        (void)state;
+        assert_int_equal(store_event_add(store, T, &e), 0);
+        for (int i = 0; i < 1200; i++) {
+                e = (struct store_event){.at = NOW + i, .name = "connector_pending", .id = ID};
+                snprintf(e.text, sizeof(e.text), "asks %d", i);
+                assert_int_equal(store_event_add(store, T, &e), 0);
+        }
+        assert_int_equal(store_events(store, T, list_event, &l), 0);
+        assert_int_equal(l.pending, 1);
+        assert_int_equal(l.alarms, 1);
+        assert_string_equal(l.text, "asks 1199");
+        for (int i = 0; i < 300; i++) {
+                e = (struct store_event){.at = NOW + i, .name = "connector_pending"};
+                snprintf(e.id, sizeof(e.id), "connector-%08d", i);
+                assert_int_equal(store_event_add(store, T, &e), 0);
+                memcpy(e.name, "connector_released", sizeof("connector_released"));
+                assert_int_equal(store_event_add(store, T, &e), 0);
+        }
+        l = (struct listed){.n = 0};
+        assert_int_equal(store_events(store, T, list_event, &l), 0);
+        assert_int_equal(l.pending, 100);
+        assert_int_equal(l.alarms, 1);
+        assert_int_equal(l.n, 201);
+        e = (struct store_event){.at = NOW, .name = "connector_pending", .id = ID};
+        assert_int_equal(store_event_add(store, "nobody", &e), 0); /* a tenant that was removed meanwhile */
+        l = (struct listed){.n = 0};
+        assert_int_equal(store_events(store, "nobody", list_event, &l), 0);
+        assert_int_equal(l.n, 0);
+}
+
 /* A database of before is read and written on. */
 static void test_older_database(void **state)
 {
@@ -218,6 +269,7 @@ static void test_older_database(void **state)
         snprintf(path, sizeof(path), "%s/relay.db", folder);
         assert_int_equal(mkdir(folder, 0700), 0);
         assert_int_equal(store_open(&s, folder, &err), 0);
+        assert_int_equal(store_tenant_add(s, T, PIN, NOW), 0);
         store_free(s);
         assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
         assert_int_equal(sqlite3_exec(db, "ALTER TABLE sign_in DROP COLUMN reasons; INSERT INTO sign_in VALUES('" T
@@ -261,7 +313,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {TEST(test_tenants),    TEST(test_secrets), TEST(test_tokens),
                                            TEST(test_connectors), TEST(test_rosters), TEST(test_sign_ins),
-                                           TEST(test_older_database), TEST(test_opening)};
+                                           TEST(test_events), TEST(test_older_database), TEST(test_opening)};
 
         return cmocka_run_group_tests_name("relay/store", tests, NULL, NULL);
 }
