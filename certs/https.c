@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certs/http-curl.h"
 #include "certs/key-tls.h"
 #include "connector/base/ca-bundle.h"
 #include "connector/base/secret.h"
@@ -30,7 +31,9 @@
 
 struct https {
         CURL *curl;
-        struct buffer cas; /* empty: the system's */
+        struct buffer cas;       /* empty: the system's */
+        struct buffer proxy_cas; /* where the proxy is asked by TLS */
+        struct http_way way;
         char *cert_file, *key_file, *proxy;
         struct key *key; /* with it, chain is what cert_file held */
         struct buffer chain;
@@ -55,6 +58,8 @@ struct https *https_free(struct https *https)
                 return NULL;
         curl_easy_cleanup(https->curl);
         buffer_free(&https->cas);
+        buffer_free(&https->proxy_cas);
+        http_way_clear(&https->way);
         free(https->cert_file);
         free(https->key_file);
         free(https->proxy);
@@ -280,6 +285,31 @@ static void set_tls(struct https *https)
                 curl_easy_setopt(curl, CURLOPT_SSLKEY, https->key_file);
 }
 
+static int set_way(struct exchange *x, struct error *err)
+{
+        struct https *https = x->https;
+        CURLU *url = curl_url();
+        char *host = NULL;
+        int r = -EINVAL;
+
+        if (url && curl_url_set(url, CURLUPART_URL, x->request->url, 0) == CURLUE_OK &&
+            curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+                host[strcspn(host, "]")] = '\0';
+                r = http_way_to(&https->way, host[0] == '[' ? host + 1 : host, https->proxy, err);
+        } else {
+                error_fail(err, r, "HTTPS: libcurl refuses the URL");
+        }
+        curl_free(host);
+        curl_url_cleanup(url);
+        buffer_free(&https->proxy_cas);
+        https->proxy_cas = BUFFER(2 * CA_BUNDLE_MAX);
+        if (r == 0 && https->way.tls)
+                r = http_curl_proxy_cas(&https->proxy_cas, https->cas.data, err);
+        if (r == 0 && http_curl_apply(https->curl, &https->way, &https->proxy_cas) != CURLE_OK)
+                r = error_fail(err, -EIO, "HTTPS: libcurl refuses the proxy");
+        return r;
+}
+
 static int set_options(struct exchange *x, struct error *err)
 {
         const struct https_request *q = x->request;
@@ -303,8 +333,8 @@ static int set_options(struct exchange *x, struct error *err)
         curl_easy_setopt(curl, CURLOPT_USERAGENT, "postern");
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
         curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
-        if (https->proxy)
-                curl_easy_setopt(curl, CURLOPT_PROXY, https->proxy);
+        if ((r = set_way(x, err)) < 0)
+                return r;
         if (q->user) {
                 curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
                 curl_easy_setopt(curl, CURLOPT_USERNAME, q->user);
@@ -362,14 +392,9 @@ static int timed_out(const struct exchange *x, struct error *err)
 
 static int not_connected(const struct exchange *x, struct error *err)
 {
-        long number = 0, proxy_status = 0;
+        long number = 0;
 
         curl_easy_getinfo(x->https->curl, CURLINFO_OS_ERRNO, &number);
-        curl_easy_getinfo(x->https->curl, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-        if (proxy_status >= 300)
-                return error_fail(err, -ECONNREFUSED,
-                                  "%s: the proxy answers %ld; check https_proxy and its credentials", x->host,
-                                  proxy_status);
         return error_fail(err, -ECONNREFUSED,
                           "%s: no connection (%s); check that it runs, its address and port", x->host,
                           number ? strerror((int)number) : x->https->reason);
@@ -379,11 +404,6 @@ static int not_connected(const struct exchange *x, struct error *err)
 static int broken(const struct exchange *x, CURLcode code, struct error *err)
 {
         const char *reason = x->https->reason[0] ? x->https->reason : curl_easy_strerror(code);
-        long proxy_status = 0;
-
-        curl_easy_getinfo(x->https->curl, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-        if (proxy_status >= 300 && x->given == 0)
-                return not_connected(x, err);
         /* With bytes of the body given, a failed handshake is that of a second connection: the first one
          * broke. */
         if ((code == CURLE_SSL_CONNECT_ERROR && x->given == 0) || strstr(reason, "alert"))
@@ -396,6 +416,8 @@ static int broken(const struct exchange *x, CURLcode code, struct error *err)
 
 static int explain(const struct exchange *x, CURLcode code, struct error *err)
 {
+        char refused[CURL_ERROR_SIZE];
+
         if (x->overflow)
                 return error_fail(err, -EMSGSIZE, "%s: its answer is longer than %zu bytes", x->host,
                                   x->body.max);
@@ -403,6 +425,8 @@ static int explain(const struct exchange *x, CURLcode code, struct error *err)
                 return verify_failed(x, err);
         if (code == CURLE_OPERATION_TIMEDOUT)
                 return timed_out(x, err);
+        if (x->given == 0 && http_curl_refused(x->https->curl, &x->https->way, refused, sizeof(refused)))
+                return error_fail(err, -ECONNREFUSED, "%s: %s", x->host, refused);
         if (x->given > 0) /* never "not connected", which a second connection would say */
                 return broken(x, code, err);
         if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)

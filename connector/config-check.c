@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/http-way.h"
 #include "certs/key-uri.h"
 #include "connector/base/text.h"
 #include "connector/base/sid.h"
@@ -96,18 +97,7 @@ int check_relay(const char *value, struct error *err)
 
 int check_proxy(const char *value, struct error *err)
 {
-        static const char *const schemes[] = {"http://", "https://", "socks5h://"};
-        const char *rest = NULL;
-
-        for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-                if (strncmp(value, schemes[i], strlen(schemes[i])) == 0)
-                        rest = value + strlen(schemes[i]);
-        if (!rest)
-                return error_fail(err, -EINVAL, "it does not begin with http://, https:// or socks5h://");
-        const char *at = strrchr(rest, '@');
-        if (!authority(at ? at + 1 : rest))
-                return error_fail(err, -EINVAL, "its end is not HOST:PORT and nothing more");
-        return 0;
+        return http_way_check(value, err);
 }
 
 int check_path(const char *value, struct error *err)

@@ -62,10 +62,11 @@ const struct config_key config_keys[] = {
          .otherwise = "the CA noted by `postern enroll --ca-file`, else the system's CAs",
          .help = "PEM file of the CAs that may vouch for the relay's certificate, instead of the system's."},
         {C("proxy", proxy), .max = 512, .check = check_proxy,
-         .range = "http://[USER:PASSWORD@]HOST:PORT, https:// or socks5h://",
+         .range = "http://[USER:PASSWORD@]HOST:PORT, or https://, socks4://, socks4a://, socks5://, socks5h://",
          .otherwise = "https_proxy and no_proxy of the environment",
-         .help = "Proxy on the way to the relay. If it needs a password, keep this file readable by root "
-                 "alone."},
+         .help = "Proxy on the way to the relay, for each host. User and password are percent-encoded (@ is %40, "
+                 "/ is %2F), and Basic, Digest and NTLM are spoken. If it needs a password, keep this file readable by "
+                 "root alone."},
         {C("user_link", user_link), .max = 32, .check = check_user, .initial = "postern-link",
          .range = "a system user other than root",
          .help = "User that the link process becomes when posternd was started as root. Started as anybody "

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "certs/http-way.h"
 #include "certs/key-uri.h"
 #include "connector/base/harden.h"
 
@@ -100,6 +101,19 @@ static size_t check_users(const char *path, const struct config *config)
         return n;
 }
 
+/* The environment's proxy, which no line of the configuration was checked for. */
+static size_t check_way(const struct config *config)
+{
+        struct http_way way = {0};
+        struct error err;
+        int r = http_way_proxy(&way, config->proxy, &err);
+
+        http_way_clear(&way);
+        if (r < 0)
+                (void)fprintf(stderr, "%s\n", err.text);
+        return r < 0;
+}
+
 /* Prints all errors to stderr, or what is fine to stdout. */
 static int check_only(const char *path, const struct config *config, const struct config_errors *errors)
 {
@@ -108,7 +122,7 @@ static int check_only(const char *path, const struct config *config, const struc
         if (n)
                 (void)fputs(errors->lines.len ? errors->lines.data : "", stderr);
         else if (config)
-                n = check_users(path, config);
+                n = check_users(path, config) + check_way(config);
         if (n) {
                 (void)fprintf(stderr, "%zu error%s\n", n, n == 1 ? "" : "s");
                 return EXIT_CONFIGURATION;
@@ -163,6 +177,10 @@ int main(int argc, char **argv)
         int r = config_load(&config, a.config, &text, &errors);
         if (r < 0 || a.check) {
                 code = check_only(a.config, config, &errors);
+                config_free(config);
+                buffer_free(&text);
+        } else if (check_way(config)) {
+                code = EXIT_CONFIGURATION;
                 config_free(config);
                 buffer_free(&text);
         } else {

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "connector/base/buffer.h"
@@ -19,14 +20,15 @@ struct link_host {
 
 /*
  * Reads all. ca_pem: the relay's CA, NULL or "": the system's. proxy: as link_config's; an https:// one may have a
- * certificate by the system's CAs or by ca_pem. -ENOENT where the system's CAs are wanted and are not there.
+ * certificate by the system's CAs or by ca_pem. -ENOENT where the system's CAs are wanted and are not there, -EINVAL
+ * for a proxy that can't be used (certs/http-way.h).
  */
 int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca_pem, const char *proxy, struct error *err);
 struct link_host *link_host_free(struct link_host *host);
 /* Takes the addresses of the URL's host out of the hosts file, where it is in there. */
 void link_host_learn(struct link_host *host, const char *url);
 
-/* Internal to the link. The proxy that libcurl takes unless no_proxy says otherwise, or NULL; borrowed. */
-const char *link_proxy_of(const char *configured);
-/* The host and the port of a URL; a host that needs no look-up gives NULL. 0 or -errno. */
+/* Internal to the link. The host (without brackets, owned) and the port of an https URL. 0 or -errno. */
 int link_split_url(const char *url, char **ret_host, uint16_t *ret_port);
+/* Whether libcurl needs no look-up for it. */
+bool link_host_numeric(const char *name);

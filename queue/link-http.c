@@ -18,6 +18,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 
+#include "certs/http-curl.h"
 #include "certs/key-tls.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/secret.h"
@@ -42,8 +43,10 @@ struct http_call {
         CURL *easy;
         struct curl_slist *headers, *addresses;
         struct dns_query *query; /* the transfer waits for it */
-        char *host;              /* of the URL, or NULL where it needs no look-up */
+        struct http_way way;
+        char *host; /* of the URL */
         uint16_t port;
+        size_t asked; /* names of need() that were looked up */
         struct buffer body;  /* what is sent */
         struct buffer inbox; /* what came and was not handed out */
         bool opened, paused, overflow;
@@ -58,8 +61,7 @@ struct http {
         CURLM *multi;
         struct loop_timer *timer;
         struct link_host *host; /* borrowed */
-        char *proxy, *proxy_host; /* or NULL */
-        uint16_t proxy_port;
+        char *proxy;            /* as configured, or NULL */
         struct buffer cert, key;
         struct key *held; /* instead of the text in key */
         TAILQ_HEAD(, watch) watches;
@@ -168,6 +170,7 @@ static void call_free(struct http_call *call)
                 curl_easy_cleanup(call->easy);
         }
         dns_query_cancel(call->query);
+        http_way_clear(&call->way);
         free(call->host);
         curl_slist_free_all(call->headers);
         curl_slist_free_all(call->addresses);
@@ -222,10 +225,13 @@ int64_t http_date(const struct http_call *call)
 static void hand_done(struct http_call *call)
 {
         const char *why = "";
+        char refused[CURL_ERROR_SIZE];
         long status = call->result == CURLE_OK ? status_of(call) : 0;
 
         if (call->overflow)
                 why = "the answer is too long";
+        else if (call->result != CURLE_OK && http_curl_refused(call->easy, &call->way, refused, sizeof(refused)))
+                why = refused;
         else if (call->result != CURLE_OK)
                 why = call->error[0] ? call->error : curl_easy_strerror(call->result);
         call->dead = true;
@@ -339,7 +345,6 @@ static struct http *destroy(struct http *http)
         buffer_free(&http->key);
         http->held = key_free(http->held);
         free(http->proxy);
-        free(http->proxy_host);
         free(http);
         return NULL;
 }
@@ -363,7 +368,6 @@ struct http *http_free(struct http *http)
 
 static int set_up(struct http *http, const struct http_config *config)
 {
-        const char *proxy = link_proxy_of(config->proxy);
         int r = 0;
 
         http->host = config->host;
@@ -375,8 +379,6 @@ static int set_up(struct http *http, const struct http_config *config)
                 http->held = key_ref(config->key);
         if (r == 0 && config->proxy)
                 r = text_set(&http->proxy, config->proxy);
-        if (r == 0 && proxy)
-                r = link_split_url(proxy, &http->proxy_host, &http->proxy_port);
         if (r == 0)
                 r = loop_timer_new(&http->timer, http->loop, NULL, on_timer, http);
         return r;
@@ -459,16 +461,10 @@ static CURLcode set_tls(struct http_call *call)
         }
         c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLKEY_BLOB, &http->key) : c;
         c = c == CURLE_OK ? set_blob(e, CURLOPT_CAINFO_BLOB, &http->host->cas) : c;
-        c = c == CURLE_OK ? set_blob(e, CURLOPT_PROXY_CAINFO_BLOB, &http->host->proxy_cas) : c;
         /* nothing by path: the process can open no file */
         SET(CURLOPT_CAINFO, NULL);
         SET(CURLOPT_CAPATH, NULL);
-        SET(CURLOPT_PROXY_CAINFO, NULL);
-        SET(CURLOPT_PROXY_CAPATH, NULL);
-        if (http->proxy)
-                SET(CURLOPT_PROXY, http->proxy);
-        SET(CURLOPT_PROXYAUTH, (long)CURLAUTH_ANY);
-        return c;
+        return c == CURLE_OK ? http_curl_apply(e, &call->way, &http->host->proxy_cas) : c;
 }
 
 static CURLcode set_call(struct http_call *call)
@@ -568,41 +564,67 @@ static void fail_call(struct http_call *call, CURLcode result)
         settle(call->http);
 }
 
+/* The i-th name whose address libcurl needs, or NULL: the proxy's, and the relay's where it is asked directly or the
+ * proxy takes addresses alone. */
+static const char *need(const struct http_call *call, size_t i, uint16_t *ret_port)
+{
+        const struct http_way *way = &call->way;
+        const bool proxy = way->url[0] != '\0';
+
+        *ret_port = proxy && i == 0 ? way->port : call->port;
+        if (proxy && i == 0)
+                return way->host;
+        return i == (proxy ? 1 : 0) && (!proxy || way->takes_addresses) ? call->host : NULL;
+}
+
+static void on_address(void *arg, const struct dns_address *address, const char *why);
+
+/* Gives libcurl the call with the addresses that it needs, once they are known. */
+static int look_up(struct http_call *call)
+{
+        struct dns *dns = call->http->host->dns;
+        struct dns_address known;
+        const char *name;
+        uint16_t port;
+        int r = 0;
+
+        for (; r == 0 && (name = need(call, call->asked, &port)); call->asked++) {
+                if (link_host_numeric(name))
+                        continue;
+                if (!dns_known(dns, &known, name))
+                        return dns_query_start(&call->query, dns, name, on_address, call);
+                r = add_addresses(call, name, port);
+        }
+        return r < 0 ? r : go(call);
+}
+
 static void on_address(void *arg, const struct dns_address *address, const char *why)
 {
         struct http_call *call = arg;
-        const struct http *http = call->http;
-        const char *name = http->proxy_host ? http->proxy_host : call->host;
+        uint16_t port;
+        const char *name = need(call, call->asked, &port);
 
         call->query = NULL;
         if (!address) {
                 (void)snprintf(call->error, sizeof(call->error), "cannot find the address of %s: %.100s", name, why);
-                fail_call(call, http->proxy_host ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST);
-        } else if (add_addresses(call, name, http->proxy_host ? http->proxy_port : call->port) < 0 || go(call) < 0) {
-                fail_call(call, CURLE_OUT_OF_MEMORY);
+                fail_call(call, name == call->host ? CURLE_COULDNT_RESOLVE_HOST : CURLE_COULDNT_RESOLVE_PROXY);
+                return;
         }
+        call->asked++;
+        if (add_addresses(call, name, port) < 0 || look_up(call) < 0)
+                fail_call(call, CURLE_OUT_OF_MEMORY);
 }
 
-/*
- * Gives libcurl the call with the addresses that it needs, once they are known: of the proxy, or of the relay
- * where there is none. With a proxy the relay's are given if known, for a no_proxy that names it.
- */
-static int begin(struct http_call *call)
+static int begin(struct http_call *call, struct error *err)
 {
-        struct http *http = call->http;
-        const char *needed;
-        struct dns_address known;
         int r = link_split_url(call->params.url, &call->host, &call->port);
 
+        if (r == 0)
+                r = http_way_to(&call->way, call->host, call->http->proxy, err);
+        if (r == 0 && (set_call(call) != CURLE_OK || set_tls(call) != CURLE_OK))
+                r = -EINVAL;
         call->params.url = NULL; /* the caller's, for the length of the call */
-        needed = http->proxy_host ? http->proxy_host : call->host;
-        if (r == 0 && call->host && dns_known(http->host->dns, &known, call->host))
-                r = add_addresses(call, call->host, call->port);
-        if (r == 0 && http->proxy_host && dns_known(http->host->dns, &known, http->proxy_host))
-                r = add_addresses(call, http->proxy_host, http->proxy_port);
-        if (r == 0 && needed && !dns_known(http->host->dns, &known, needed))
-                return dns_query_start(&call->query, http->host->dns, needed, on_address, call);
-        return r < 0 ? r : go(call);
+        return r < 0 ? r : look_up(call);
 }
 
 int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params,
@@ -621,10 +643,11 @@ int http_start(struct http *http, struct http_call **ret_call, const struct http
         }
         TAILQ_INSERT_TAIL(&http->calls, call, link);
         call->easy = curl_easy_init();
-        if (!call->easy || add_headers(call) < 0 || set_call(call) != CURLE_OK || set_tls(call) != CURLE_OK ||
-            begin(call) < 0) {
+        err->text[0] = '\0';
+        if (!call->easy || add_headers(call) < 0 || begin(call, err) < 0) {
                 call_free(call);
-                return error_fail(err, -EINVAL, "link: libcurl refuses the call to %s", params->url);
+                return err->text[0] ? -EINVAL
+                                    : error_fail(err, -EINVAL, "link: libcurl refuses the call to %s", params->url);
         }
         *ret_call = call;
         return 0;

@@ -26,6 +26,7 @@
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
 #include "connector/cli/view.h"
+#include "connector/config.h"
 #include "connector/messages.h"
 
 #define STATE_DIR "/var/lib/postern"
@@ -34,6 +35,7 @@
 
 static struct {
         const char *relay, *tenant, *token_file, *name, *ca_file, *state_dir, *identity_key, *transport_key;
+        char *proxy; /* the configuration's, or NULL */
         bool renew, again;
 } o = {.state_dir = STATE_DIR};
 
@@ -111,7 +113,7 @@ static int make_key(const char *uri, struct key **ret_key, struct buffer *text, 
 static int issue(const char *name, struct enrolment *e, struct error *err)
 {
         _cleanup_(https_freep) struct https *https = NULL;
-        struct https_config config = {.ca_file = o.ca_file};
+        struct https_config config = {.ca_file = o.ca_file, .proxy = o.proxy};
         struct secret *token = NULL;
         int r = read_token(&token, err);
 
@@ -306,7 +308,7 @@ static int reissue(const struct est_target *target, struct buffer *text, struct 
                    struct error *err)
 {
         char ca[FOLDER_PATH_MAX], cert[FOLDER_PATH_MAX], key[FOLDER_PATH_MAX];
-        struct https_config config = {.cert_file = cert};
+        struct https_config config = {.cert_file = cert, .proxy = o.proxy};
         _cleanup_(https_freep) struct https *https = NULL;
         _cleanup_(key_freep) struct key *fresh = NULL;
         int r;
@@ -385,7 +387,7 @@ static int enroll_again(const struct cli *cli)
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(KEY_TEXT_MAX);
         _cleanup_(est_answer_clear) struct est_answer answer = {0};
         char ca[FOLDER_PATH_MAX];
-        struct https_config config = {0};
+        struct https_config config = {.proxy = o.proxy};
         struct est_target target = {0};
         struct secret *token = NULL;
         json_auto_t *json = NULL;
@@ -450,6 +452,18 @@ static int renew(const struct cli *cli)
         return r < 0 ? cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r)) : r;
 }
 
+/* The daemon will go this way, too. There need be no configuration yet. */
+static void read_proxy(const struct cli *cli)
+{
+        struct config_errors errors = CONFIG_ERRORS;
+        struct config *config = NULL;
+
+        if (config_load(&config, cli->config, NULL, &errors) == 0 && config->proxy)
+                (void)text_set(&o.proxy, config->proxy);
+        config_free(config);
+        config_errors_clear(&errors);
+}
+
 int cmd_enroll(struct cli *cli, int argc, char **argv)
 {
         static const struct cli_usage usage = {
@@ -458,7 +472,6 @@ int cmd_enroll(struct cli *cli, int argc, char **argv)
                          "with a token made by `postern-relay token T NAME`. Then prints the fingerprint\n"
                          "that the tenant's admin approves with `postern tenant approve`.\n",
                 .options = options,
-                .no_config = true,
                 .no_socket = true,
         };
         char **words;
@@ -468,6 +481,7 @@ int cmd_enroll(struct cli *cli, int argc, char **argv)
                 return code;
         if (secrets_setup(cli) < 0)
                 return CLI_FAILED;
+        read_proxy(cli);
         if (o.renew)
                 return renew(cli);
         if (o.again && !o.token_file)

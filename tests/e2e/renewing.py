@@ -46,6 +46,9 @@ class Proxy(threading.Thread):
         self.connects += 1
         server = socket.create_connection((host, int(port)))
         client.sendall(b'HTTP/1.1 200 OK\r\n\r\n')
+        self.join(client, server)
+
+    def join(self, client, server):
         back = threading.Thread(target=self.copy, args=(server, client), daemon=True)
         back.start()
         self.copy(client, server)
