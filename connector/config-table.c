@@ -285,7 +285,10 @@ const struct config_key config_keys[] = {
                  "domain, whose key the keytab must hold, too: in Active Directory the service account's own name, "
                  "elsewhere often service_principal. It hides the exchange, and is what a domain controller that "
                  "demands armour asks for. Armoured refusals name no cause: a locked account then reads `revoked`. "
-                 "Keys are made by libkrb5 then, at several times the cost."},
+                 "Keys are made by libkrb5 then, at several times the cost. Without armour anybody between connector and "
+                 "domain controller can write a refusal, so none proves that the password was right: states of an account "
+                 "(expired, must change, logon hours) are then confirmed by one bind over LDAPS, where ca_file or pins "
+                 "say how the domain controller is known there, and without it the user is not told them."},
         {D("pool_max", pool_max), .type = TYPE_NUMBER, .min = 1, .max = 256, .initial = "16",
          .help = "LDAP connections to one DC. Where all of them are in use, one more is opened to see whether it is alive."},
         {D("connect_timeout_ms", connect_timeout_ms), .type = TYPE_NUMBER, .min = 100, .max = 15000,

@@ -38,7 +38,7 @@ static bool is_sickness(const struct outcome *o)
 /* Whether the DC decided something about the account: then its sign-ins work. */
 static bool is_answer(const struct outcome *o)
 {
-        return o->password_proved || reason_info(o->reason)->verdict != VERDICT_UNAVAILABLE;
+        return o->password_proved || o->claim == CLAIM_RIGHT || reason_info(o->reason)->verdict != VERDICT_UNAVAILABLE;
 }
 
 static struct dc_result *result_of(struct dc *dc, uint64_t account)

@@ -140,7 +140,7 @@ void dc_note(struct dc *dc, const struct outcome *outcome)
         if (outcome->reason == REASON_KDC_NOT_VERIFIED || outcome->reason == REASON_FOREIGN_SID)
                 dc->distrusted_until = loop_now(dc->dcs->tools.loop) + DISTRUST_MS;
         /* A DC that told a right password from a wrong one is alive, whatever failed after that. */
-        switch (outcome->password_proved ? LESSON_ANSWERED : dc_lesson(outcome->reason)) {
+        switch (outcome->password_proved || outcome->claim == CLAIM_RIGHT ? LESSON_ANSWERED : dc_lesson(outcome->reason)) {
         case LESSON_ANSWERED:
                 dc_note_answer(dc, outcome->ms_dc);
                 return;

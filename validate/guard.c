@@ -9,6 +9,7 @@
 #include "validate/guard.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -280,6 +281,8 @@ static void take_in(struct guard *guard, struct entry *e, struct guard_ticket *t
 
         if (info->class == VERDICT_CLASS_CREDENTIALS) {
                 failed(e, now);
+                if (ticket->twice)
+                        failed(e, now);
                 if (outcome->reason == REASON_WRONG_PASSWORD)
                         remember(guard, e, ticket, now);
         } else if (info->verdict == VERDICT_ACCEPTED || outcome->password_proved) {
@@ -314,6 +317,16 @@ void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct 
                 failed(e, now);
         if (outcome && outcome->user.id[0])
                 learn(guard, ticket, outcome->user.id);
+}
+
+unsigned guard_spare(const struct guard *guard, const struct guard_ticket *ticket)
+{
+        const struct entry *e = guard->config.mode == GUARD_OFF ? NULL : entry_find(guard, ticket->key);
+        unsigned used = e ? (unsigned)e->failures + e->places : 1;
+
+        if (guard->config.mode == GUARD_OFF)
+                return UINT_MAX;
+        return used < guard->config.failures ? guard->config.failures - used : 0;
 }
 
 bool guard_same(const struct guard_ticket *a, const struct guard_ticket *b)

@@ -26,6 +26,7 @@ struct guard_ticket {
         bool entered;  /* it holds a place that guard_leave gives back */
         bool sent;     /* for the caller to set: the password went to a DC */
         bool would_be; /* GUARD_OBSERVE: what it was let through */
+        bool twice;    /* for the caller to set: the password went there a second time */
 };
 
 enum guard_answer {
@@ -50,6 +51,8 @@ enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, 
  * waited for it, which counts as a failure where the password was sent. */
 void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
                  uint64_t now);
+/* How many failures more than the one that is being checked the account may have before it is stopped. */
+unsigned guard_spare(const struct guard *guard, const struct guard_ticket *ticket);
 /* Whether both are of one account. */
 bool guard_same(const struct guard_ticket *a, const struct guard_ticket *b);
 

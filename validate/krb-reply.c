@@ -33,13 +33,25 @@ static void check_sam(const struct krb_attempt *a, struct outcome *out)
                  "the KDC took the name for another account, whose user principal name it is");
 }
 
+/* The old password opened the KDC's reply. That proves it where the KDC is known by the armour; else whoever wrote the
+ * reply need only have known what was typed. */
+static void say_right(const struct krb_attempt *a, struct outcome *out)
+{
+        out->password_proved = a->armored;
+        if (a->armored)
+                return;
+        out->claim = CLAIM_RIGHT;
+        if (reason_info(out->reason)->verdict == VERDICT_REFUSED)
+                out->counted = COUNTED_UNKNOWN;
+}
+
 static void on_changed(void *arg, const struct outcome *outcome, bool sent)
 {
         struct krb_attempt *a = arg;
         struct outcome out = *outcome;
 
         (void)sent;
-        out.password_proved = true; /* by the ticket that it got; the KDC counted nothing */
+        say_right(a, &out);
         krb_finish(a, &out);
 }
 
@@ -52,7 +64,7 @@ static void change_start(struct krb_attempt *a, krb5_creds *creds)
                                              .address_len = a->address_len,
                                              .id = a->id,
                                              .deadline = a->deadline};
-        struct outcome out = {.reason = REASON_DEADLINE, .password_proved = true, .counted = COUNTED_NO};
+        struct outcome out = {.reason = REASON_DEADLINE, .counted = COUNTED_NO};
         int r = 0;
 
         krb_wire_done(a);
@@ -72,6 +84,7 @@ static void change_start(struct krb_attempt *a, krb5_creds *creds)
         snprintf(out.context, sizeof out.context, "%s; nothing was changed",
                  r == -ETIME ? "too little time was left to change the password"
                              : "the request to change the password could not be made");
+        say_right(a, &out);
         krb_finish(a, &out);
 }
 
@@ -341,12 +354,16 @@ static bool was_inside(struct krb_attempt *a, const krb5_error *outside)
 }
 
 /* An armoured error: libkrb5 finds the code inside; what it wants to send after a proof is not sent. A refusal that is
- * not inside the armour is none. No NTSTATUS comes with either, so they can't tell a lockout from other states. */
+ * not inside the armour is none. No NTSTATUS comes with either, so they can't tell a lockout from other states; 23 alone
+ * says that the password was right. */
 static void on_armored_error(struct krb_attempt *a, const krb5_error *outside, const uint8_t *reply, size_t n)
 {
         krb5_context context = a->krb->context;
         krb5_data in = {.length = (unsigned)n}, request = {0}, realm = {0};
-        struct krb_refusal refusal = {.code = (int32_t)outside->error, .preauth = a->state == KRB_STATE_PROVING};
+        struct krb_refusal refusal = {.code = (int32_t)outside->error,
+                                      .preauth = a->state == KRB_STATE_PROVING,
+                                      .ad = a->config->directory == DIRECTORY_AD,
+                                      .armored = true};
         struct outcome out = {0};
         unsigned flags = 0;
         krb5_error_code code;

@@ -3,7 +3,8 @@
  *
  * Invariant: total. A code that is in no row of outcome-table.c ends as unavailable with its raw value shown.
  * password_proved is said only for codes that AD gives after it checked the password, and over Kerberos only
- * when our own preauthentication was in the request. Sources: [MS-ERREF], [MS-KILE], RFC 4511, RFC 4120 and
+ * when our own preauthentication was in the request and the answer inside the armour; outside it such a code is a
+ * claim. Sources: [MS-ERREF], [MS-KILE], RFC 4511, RFC 4120 and
  * measurements (Samba answers LDAP data 52f for Protected Users to a wrong password, too).
  */
 #include "validate/outcome.h"
@@ -19,6 +20,7 @@
 #define SEC_E_BAD_BINDINGS "80090346"
 #define KRB_POLICY 12
 #define KRB_REVOKED 18
+#define KRB_EXPIRED 23
 #define KRB_PREAUTH_REQUIRED 25
 
 static const struct outcome_cause *cause_by_win32(uint32_t code)
@@ -155,11 +157,11 @@ void outcome_from_ldap(struct outcome *out, const struct ldap_refusal *refusal)
  * it answers before it looks at the password. */
 static bool tells_lockout(const struct krb_refusal *refusal)
 {
-        return refusal->ad && refusal->code == KRB_REVOKED && edata_silent(refusal->e_data, refusal->n);
+        return refusal->ad && !refusal->armored && refusal->code == KRB_REVOKED && edata_silent(refusal->e_data, refusal->n);
 }
 
 /* Only AD is known to check the password before it says that it expired. */
-static bool proves_expired(const struct krb_refusal *refusal, enum reason reason)
+static bool tells_expired(const struct krb_refusal *refusal, enum reason reason)
 {
         return refusal->ad && refusal->preauth && reason == REASON_PASSWORD_EXPIRED;
 }
@@ -171,7 +173,14 @@ static enum counted krb_counted(const struct krb_refusal *refusal, enum reason r
                 return COUNTED_NO;
         if (reason == REASON_WRONG_PASSWORD)
                 return COUNTED_YES;
-        return proves_expired(refusal, reason) ? COUNTED_NO : COUNTED_UNKNOWN;
+        return COUNTED_UNKNOWN;
+}
+
+/* The KDC says what it says to the right password only: proof inside the armour, else a claim. */
+static void set_right(struct outcome *out, enum reason reason, const struct krb_refusal *refusal)
+{
+        set(out, reason, refusal->armored, refusal->armored ? COUNTED_NO : COUNTED_UNKNOWN);
+        out->claim = refusal->armored ? CLAIM_NONE : CLAIM_STATE;
 }
 
 /* A code alone. Without preauthentication nothing is known of the password, and 12 is the demand for armour.
@@ -187,17 +196,25 @@ static void from_krb_code(struct outcome *out, const struct outcome_code *row,
                 reason = REASON_ARMOR_REQUIRED;
         if (tells_lockout(refusal))
                 reason = REASON_LOCKED_OUT;
-        set(out, reason, proves_expired(refusal, reason), krb_counted(refusal, reason));
+        if (tells_expired(refusal, reason))
+                set_right(out, reason, refusal);
+        else
+                set(out, reason, false, krb_counted(refusal, reason));
 }
 
 /* What a KDC said with an NTSTATUS. A wrong password is a verdict only on a request that proved one. */
-static void from_krb_cause(struct outcome *out, const struct outcome_cause *cause, bool preauth)
+static void from_krb_cause(struct outcome *out, const struct outcome_cause *cause, const struct krb_refusal *refusal)
 {
         enum reason reason = cause->reason;
 
-        if (reason == REASON_WRONG_PASSWORD && !preauth)
+        if (reason == REASON_WRONG_PASSWORD && !refusal->preauth)
                 reason = REASON_DC_ERROR;
-        set(out, reason, preauth && cause->krb_proves, preauth ? cause->counted : COUNTED_NO);
+        if (refusal->preauth && cause->krb_proves)
+                set_right(out, reason, refusal);
+        else
+                set(out, reason, false, refusal->preauth ? cause->counted : COUNTED_NO);
+        if (refusal->code != KRB_POLICY && refusal->code != KRB_REVOKED && refusal->code != KRB_EXPIRED)
+                out->claim = CLAIM_NONE;
 }
 
 void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal)
@@ -222,7 +239,7 @@ void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal)
                                                 : "");
         }
         if (cause)
-                from_krb_cause(out, cause, refusal->preauth);
+                from_krb_cause(out, cause, refusal);
         else
                 from_krb_code(out, row, refusal);
 }

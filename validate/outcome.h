@@ -21,6 +21,12 @@ enum verdict_class {
         VERDICT_CLASS_NONE
 };
 enum counted { COUNTED_UNKNOWN = 0, COUNTED_NO, COUNTED_YES };
+/* What an answer claims that nobody vouches for, and that a bind over verified LDAPS could confirm. */
+enum claim {
+        CLAIM_NONE = 0,
+        CLAIM_STATE, /* a state of the account that a KDC tells to the right password only (KRB-ERROR 12, 18, 23) */
+        CLAIM_RIGHT, /* that the old password was right, by a change of password that came so far */
+};
 enum method { METHOD_NONE = 0, METHOD_KRB5, METHOD_LDAP };
 
 enum reason {
@@ -150,7 +156,8 @@ struct account_details {
 
 struct outcome {
         enum reason reason;
-        bool password_proved;
+        bool password_proved; /* by an answer that is authenticated */
+        enum claim claim;     /* else: what it would prove, were it */
         enum counted counted; /* badPwdCount may have been raised */
         enum method method;
         struct identity user;
@@ -186,7 +193,8 @@ struct krb_refusal {
         const uint8_t *e_data;
         unsigned long n;
         bool preauth; /* our own preauthentication was in the request that was answered */
-        bool ad;      /* from a DC of AD, by an exchange without armour */
+        bool ad;      /* from a DC of AD */
+        bool armored; /* it came inside the armour (FAST): else anybody on the way may have written it */
 };
 /* KRB-ERROR -> reason. Sets what outcome_from_ldap sets. */
 void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal);

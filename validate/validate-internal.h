@@ -21,6 +21,7 @@ enum op_state {
         OP_WAITING,    /* as many sign-ins of this account as may fail are being checked */
         OP_PREPARING,  /* one or two DCs are being reached; none has the password */
         OP_DETAILING,  /* accepted by Kerberos; the service account reads the account's attributes */
+        OP_CONFIRMING, /* the same DC is asked over LDAPS whether what a KDC claimed is so */
         OP_COMMITTED,  /* one DC gets, or got, the password; nobody else is asked any more */
         OP_DONE,
 };
@@ -60,6 +61,9 @@ struct validate_op {
         struct secret *new_password; /* to be set; NULL once it was, and then password is it */
         bool changed;                /* the DC that changed it is asked for a sign-in with the new one */
         struct op_lookup lookup;
+        bool confirmed; /* it was tried, once */
+        struct ldap_attempt *confirm; /* under way */
+        bool change_proved; /* that the old password was right, by an answer inside the armour */
         bool detailed; /* the account's attributes were asked for */
         struct guard_ticket ticket;
         uint64_t started, deadline;
@@ -108,6 +112,13 @@ void op_admit(struct validate_op *op, const struct validate_request *request);
 void op_judge(struct validate_op *op, struct outcome *out);
 /* A DC of domain i says what its domain's SID is. */
 void validate_sid_told(struct validate *v, size_t i, const char *sid);
+
+/* op-confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_confirmed is called once, from the loop
+ * or from inside. */
+bool op_wants_confirmation(const struct validate_op *op);
+void op_confirm_start(struct validate_op *op);
+void op_confirm_cancel(struct validate_op *op);
+void op_confirmed(struct validate_op *op);
 
 /* op-details.c: attributes for an accepted verdict. op_detailed is called once, from the loop or from inside. */
 bool op_wants_details(const struct validate_op *op);

@@ -33,6 +33,8 @@ static const char *state_text(enum op_state state)
                 return "preparing";
         case OP_DETAILING:
                 return "detailing";
+        case OP_CONFIRMING:
+                return "confirming";
         case OP_COMMITTED:
                 return "committed";
         case OP_DONE:
@@ -99,6 +101,7 @@ static void op_free(struct validate_op *op)
         for (size_t i = 0; i < OP_TRIES; i++)
                 try_clear(&op->tries[i]);
         op_lookup_cancel(op);
+        op_confirm_cancel(op);
         op->password = secret_free(op->password);
         op->new_password = secret_free(op->new_password);
         loop_timer_free(op->timer);
@@ -248,7 +251,7 @@ static void finish_changed(struct validate_op *op, const struct outcome *outcome
                 op->out.reason = REASON_PASSWORD_CHANGED;
         } else {
                 op->out.reason = REASON_CHANGED_UNVERIFIED;
-                op->out.password_proved = true;
+                op->out.password_proved = op->change_proved;
                 snprintf(op->out.context, sizeof op->out.context, "changed; then %s: %.150s",
                          reason_info(outcome->reason)->id, outcome->context);
         }
@@ -287,6 +290,7 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
         t->krb = NULL;
         op_judge(op, outcome);
         if (outcome->reason == REASON_PASSWORD_CHANGED && op->new_password) {
+                op->change_proved = outcome->password_proved;
                 sign_in_changed(t);
                 return;
         }
@@ -308,6 +312,17 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
         }
         note(t, outcome);
         op->out = *outcome;
+        if (op_wants_confirmation(op)) {
+                state_set(op, OP_CONFIRMING);
+                loop_timer_stop(op->pace);
+                op_confirm_start(op);
+        } else {
+                finish(op);
+        }
+}
+
+void op_confirmed(struct validate_op *op)
+{
         finish(op);
 }
 
@@ -545,6 +560,7 @@ static void on_timer(void *arg)
                                       "no domain controller was ready for the password in time");
                 return;
         case OP_DETAILING:
+        case OP_CONFIRMING: /* the attempt has a deadline of its own */
                 return;
         case OP_COMMITTED:
                 finish_failed(op,
@@ -566,7 +582,7 @@ static bool hurry(struct validate_op *op, const struct dc *dc)
         for (size_t i = 0; i < OP_TRIES; i++) {
                 struct op_try *t = &op->tries[i];
 
-                if (t->dc != dc || t->hurried || op->state == OP_DETAILING)
+                if (t->dc != dc || t->hurried || op->state == OP_DETAILING || op->state == OP_CONFIRMING)
                         continue;
                 t->hurried = true;
                 if (!dcs_has_other(op->dcs, dc))

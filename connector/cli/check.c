@@ -250,6 +250,17 @@ static void note_sid(void *arg, const struct validate_sid *sid)
                 snprintf(note->text, sizeof note->text, "; its SID was not told: set domain_sid, or the first sign-in tells");
 }
 
+/* What refusals by Kerberos are worth without armour. */
+static const char *note_proof(const struct domain_config *d)
+{
+        if (d->methods[0] != METHOD_KRB5 || d->armor_principal)
+                return "";
+        return d->ca_pem || d->pins[0]
+                       ? "; refusals by Kerberos are confirmed over LDAPS"
+                       : "; refusals by Kerberos prove nothing, so users are not told that a password expired: set "
+                         "armor_principal, or ca_file for LDAPS";
+}
+
 /* What would refuse everybody of a domain, or some. */
 static void judge_sid(void *arg, const struct validate_sid *sid)
 {
@@ -286,7 +297,7 @@ static void check_dcs(struct check *c)
                         struct sid_note note = {.domain = name};
 
                         validate_each_sid(c->v, note_sid, &note);
-                        say(c, "ready", "ok", "%s can be served%s", name, note.text);
+                        say(c, "ready", "ok", "%s can be served%s%s", name, note.text, note_proof(&c->domains->configs[i]));
                 } else {
                         say(c, "ready", "FAILED", "%s: %s", name,
                             why ? why : "no domain controller answered");

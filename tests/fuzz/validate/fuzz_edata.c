@@ -32,10 +32,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 require(status >> 30 == 3);
         else
                 require(status == 0);
-        refusal = (struct krb_refusal){data[0], data + 2, n - 2, preauth, data[1] & 2};
+        refusal = (struct krb_refusal){.code = data[0],
+                                       .e_data = data + 2,
+                                       .n = n - 2,
+                                       .preauth = preauth,
+                                       .ad = data[1] & 2,
+                                       .armored = data[1] & 4};
         outcome_from_krb(&out, &refusal);
         require(reason_info(out.reason)->verdict != VERDICT_ACCEPTED);
-        require(!out.password_proved || (preauth && reason_info(out.reason)->class == VERDICT_CLASS_POLICY));
+        require(!out.password_proved || (preauth && refusal.armored && reason_info(out.reason)->class == VERDICT_CLASS_POLICY));
         require(preauth || out.counted == COUNTED_NO);
         return 0;
 }

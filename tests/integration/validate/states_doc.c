@@ -47,6 +47,8 @@ static const char disagreements[] =
         ".TP\n.B Disabled\nOver LDAP only the right password shows it. Over Kerberos that depends on the "
         "form "
         "of the name, so it proves nothing.\n"
+        ".TP\n.B Proof\nWhat Kerberos refuses without armour is confirmed by one bind over LDAPS, as in this table; where the "
+        "connector cannot ask there, no state of an account is told to the user.\n"
         ".TP\n.B Unknown user\nLDAP calls it a wrong password, Kerberos says it.\n";
 
 /* Text in a form that roff takes as it is. */

@@ -73,7 +73,7 @@ static void test_ad(void **state)
                 bool proved;
         } rows[] = {{"GOOD1", REASON_OK, true},
                     {"DISABLED", REASON_REVOKED, false}, /* no cause comes with an armoured answer */
-                    {"EXPIRED", REASON_PASSWORD_EXPIRED, false}};
+                    {"EXPIRED", REASON_PASSWORD_EXPIRED, true}};
         struct rig *rig = *state;
         struct ask wrong = {.name = lab_get2("GOOD12", "UPN"), .password = "Wr0ng-password-1"},
                    unknown = {.name = "nobody@corp.example", .password = "Wr0ng-password-1"};

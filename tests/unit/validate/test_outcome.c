@@ -151,11 +151,11 @@ static void put32(uint8_t *p, uint32_t v)
                 p[i] = (uint8_t)(v >> 8 * i);
 }
 
-static struct outcome krb(int32_t code, uint32_t ntstatus, bool preauth, bool ad)
+static struct outcome krb_by(int32_t code, uint32_t ntstatus, bool preauth, bool ad, bool armored)
 {
         struct outcome out = {0};
         uint8_t raw[12] = {0};
-        struct krb_refusal refusal = {.code = code, .preauth = preauth, .ad = ad};
+        struct krb_refusal refusal = {.code = code, .preauth = preauth, .ad = ad, .armored = armored};
 
         put32(raw, ntstatus);
         put32(raw + 8, 1);
@@ -165,6 +165,11 @@ static struct outcome krb(int32_t code, uint32_t ntstatus, bool preauth, bool ad
         }
         outcome_from_krb(&out, &refusal);
         return out;
+}
+
+static struct outcome krb(int32_t code, uint32_t ntstatus, bool preauth, bool ad)
+{
+        return krb_by(code, ntstatus, preauth, ad, false);
 }
 
 static void test_ldap_rows(void **state)
@@ -194,12 +199,18 @@ static void test_ntstatus_rows(void **state)
                 if (!rows[i].ntstatus)
                         continue;
                 out = krb(rows[i].krb, rows[i].ntstatus, true, true);
-                if (out.reason != rows[i].reason || out.password_proved != rows[i].krb_proves ||
-                    out.counted != rows[i].counted)
+                /* nobody vouches for it: what only the right password brings is a claim */
+                assert_int_equal(out.claim, rows[i].krb_proves ? CLAIM_STATE : CLAIM_NONE);
+                if (out.reason != rows[i].reason || out.password_proved ||
+                    out.counted != (rows[i].krb_proves ? COUNTED_UNKNOWN : rows[i].counted))
                         fail_msg("NTSTATUS %x: %s proved %d counted %s", rows[i].ntstatus,
                                  reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
                 assert_true(out.has_krb && out.has_ntstatus && out.context[0]);
+                out = krb_by(rows[i].krb, rows[i].ntstatus, true, true, true);
+                assert_int_equal(out.password_proved, rows[i].krb_proves);
+                assert_int_equal(out.claim, CLAIM_NONE);
                 out = krb(rows[i].krb, rows[i].ntstatus, false, true);
+                assert_int_equal(out.claim, CLAIM_NONE);
                 assert_false(out.password_proved);
                 assert_int_equal(out.counted, COUNTED_NO);
                 assert_int_not_equal(out.reason, REASON_WRONG_PASSWORD);
@@ -222,7 +233,7 @@ static void test_krb_codes_alone(void **state)
                 {18, false, REASON_LOCKED_OUT, false, COUNTED_NO},
                 {18, true, REASON_LOCKED_OUT, false, COUNTED_NO},
                 {23, false, REASON_PASSWORD_EXPIRED, false, COUNTED_NO},
-                {23, true, REASON_PASSWORD_EXPIRED, true, COUNTED_NO},
+                {23, true, REASON_PASSWORD_EXPIRED, false, COUNTED_UNKNOWN},
                 {12, false, REASON_ARMOR_REQUIRED, false, COUNTED_NO},
                 {12, true, REASON_ACCOUNT_RESTRICTION, false, COUNTED_UNKNOWN},
                 {14, false, REASON_ETYPE_NOSUPP, false, COUNTED_NO},
@@ -273,7 +284,7 @@ static void test_revoked_with_other_data(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-                const struct krb_refusal refusal = {18, cases[i].bytes, cases[i].n, true, true};
+                const struct krb_refusal refusal = {.code = 18, .e_data = cases[i].bytes, .n = cases[i].n, .preauth = true, .ad = true};
                 struct outcome out = {0};
 
                 outcome_from_krb(&out, &refusal);
@@ -445,7 +456,7 @@ static void test_edata_refusals(void **state)
 /* In the answer 25 an element of type 3 is the salt, whatever its bytes look like. */
 static void test_preauth_required_has_no_status(void **state)
 {
-        const struct krb_refusal refusal = {25, error_data, sizeof error_data, false, true};
+        const struct krb_refusal refusal = {.code = 25, .e_data = error_data, .n = sizeof error_data, .ad = true};
         struct outcome out = {0};
 
         (void)state;
