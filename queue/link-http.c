@@ -606,7 +606,7 @@ static void on_address(void *arg, const struct dns_address *address, const char 
 
         call->query = NULL;
         if (!address) {
-                (void)snprintf(call->error, sizeof(call->error), "cannot find the address of %s: %.100s", name, why);
+                (void)snprintf(call->error, sizeof(call->error), "cannot find the address of %.120s: %.100s", name, why);
                 fail_call(call, name == call->host ? CURLE_COULDNT_RESOLVE_HOST : CURLE_COULDNT_RESOLVE_PROXY);
                 return;
         }
