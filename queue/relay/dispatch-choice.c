@@ -19,6 +19,7 @@
 #define FLOOR_MS 50.0    /* who answers faster is as good as any other */
 #define HALF_LIFE_MS 10000.0 /* an old measurement says less and less */
 #define CLEARLY 1.25     /* costs that differ by less are equal */
+#define OUTCLASSED 4     /* times the best */
 #define PATIENCE_MS 2000 /* a request that was held so long, and not answered, counts against the connector */
 #define MOMENT_MS 100    /* what ends together counts once */
 #define UNANSWERED_MAX 3 /* in a row */
@@ -204,24 +205,41 @@ size_t candidate_of(const struct request *r, const struct dispatch_link *link)
         return r->n_to;
 }
 
-/* Links of the site that could be given r, but for credit; barred or not, as told. */
+/* Whether the link could be given r, but for credit; barred or not, as told. */
 static bool is_eligible(const struct request *r, const struct dispatch_link *link, bool barred)
 {
         return link_usable(link) && candidate_of(r, link) < r->n_to && link_barred(link) == barred;
 }
 
-/* The better of two that are drawn: the best for everybody would be everybody's at once. Nearly equal ones by lot. */
-static struct dispatch_link *better_of_two(const struct request *r, bool barred, bool *ret_any)
+/* What the best of them costs; none has credit: HUGE_VAL. */
+static double lowest_cost(const struct request *r, bool barred, bool *ret_any)
 {
-        struct dispatch_link *link, *drawn[2] = {NULL, NULL};
-        size_t n = 0;
+        const struct dispatch_link *link;
+        double lowest = HUGE_VAL;
 
         *ret_any = false;
         TAILQ_FOREACH (link, &r->site->links, entry) {
                 if (!is_eligible(r, link, barred))
                         continue;
                 *ret_any = true;
-                if (!link_has_credit(link))
+                if (link_has_credit(link))
+                        lowest = fmin(lowest, link_cost(link));
+        }
+        return lowest;
+}
+
+/*
+ * The better of two that are drawn: the best for everybody would be everybody's at once. Nearly equal ones by lot; those
+ * that are many times as costly as the best are not drawn, or two bad ones would be chosen between.
+ */
+static struct dispatch_link *better_of_two(const struct request *r, bool barred, bool *ret_any)
+{
+        const double most = lowest_cost(r, barred, ret_any) * OUTCLASSED;
+        struct dispatch_link *link, *drawn[2] = {NULL, NULL};
+        size_t n = 0;
+
+        TAILQ_FOREACH (link, &r->site->links, entry) {
+                if (!is_eligible(r, link, barred) || !link_has_credit(link) || link_cost(link) > most)
                         continue;
                 n++;
                 if (n <= 2)

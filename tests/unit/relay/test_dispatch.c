@@ -491,6 +491,30 @@ static void test_a_black_hole_beside_good_ones(void **state)
         assert_in_range(lost, 0, 6);
 }
 
+/* And two of them beside one that is good. */
+static void test_most_of_them_black_holes(void **state)
+{
+        struct model_link *l[3];
+        size_t lost = 0;
+
+        (void)state;
+        open_three(l, 1 << 20);
+        for (int i = 0; i < 150; i++) {
+                struct model_request *r = submit(ALL, 4000);
+
+                if (r->holder != 2)
+                        dispatch_received(l[r->holder]->link, r->id);
+                keep_alive(l, 200);
+                if (r->holder == 2)
+                        assert_int_equal(verdict(l[2], r), DISPATCH_CONFIRMED);
+                turn();
+        }
+        keep_alive(l, 4000);
+        for (size_t i = 0; i < w.n; i++)
+                lost += !w.requests[i].verdict;
+        assert_in_range(lost, 0, 12);
+}
+
 /* Alone it gets everything; once it has let three down it gets what no other takes; and it is tried again, once. */
 static void let_down(struct model_link *l[3], int n)
 {
@@ -644,6 +668,7 @@ int main(void)
                 TEST(test_memory_is_bounded),
                 TEST(test_equal_ones_share_the_work),
                 TEST(test_a_black_hole_beside_good_ones),
+                TEST(test_most_of_them_black_holes),
                 TEST(test_the_breaker),
                 TEST(test_who_goes_away_trips_nothing),
                 TEST(test_credit_is_capped),
