@@ -296,7 +296,9 @@ static int begin(struct sign_in *s, const struct directory *d, const struct sign
             !id_valid(p->service_id, strlen(p->service_id)) || !p->username)
                 return error_fail(err, -EINVAL, "a service id, its private key and a name are needed");
         s->body = BUFFER(JWE_MAX);
-        r = id_generate(s->id);
+        if (p->id)
+                wire_text_cut(s->id, sizeof(s->id), p->id, strlen(p->id));
+        r = p->id ? 0 : id_generate(s->id);
         if (r < 0 || RAND_priv_bytes(s->rk, sizeof(s->rk)) != 1)
                 return error_fail(err, r < 0 ? r : -EIO, "no random bytes");
         wire_text_cut(s->service_id, sizeof(s->service_id), p->service_id, strlen(p->service_id));

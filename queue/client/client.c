@@ -449,6 +449,7 @@ static int seal_again(struct attempt *a, const struct sign_in_params *p, struct 
         for (other.n_tried = 0; other.n_tried < a->n_tried; other.n_tried++)
                 tried[other.n_tried] = a->tried[other.n_tried];
         other.tried = tried;
+        other.id = NULL; /* each attempt has its own */
         other.now = time(NULL);
         return anyhow || sign_in_names_another(a->c->directory, &other) ? attempt_once(a, &other, err) : 0;
 }
@@ -459,8 +460,11 @@ int client_sign_in(struct client *c, const struct sign_in_params *p, struct clie
         struct client_result result = {0};
         struct attempt a = {.c = c, .result = &result, .started_ms = now_ms()};
         struct sign_in_params params = *p;
-        int r = 0;
+        int r = id_generate(result.id);
 
+        if (r < 0)
+                return error_fail(err, r, "no random bytes");
+        params.id = params.id ? params.id : result.id;
         params.service_id = params.service_id ? params.service_id : c->service_id;
         params.service_key = params.service_key ? params.service_key : c->service_key;
         params.distrusted = (const char *const *)c->distrusted;

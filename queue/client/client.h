@@ -78,6 +78,7 @@ struct sign_in_params {
         /* Encryption keys (kid) that an earlier attempt of the same sign-in was sealed to: others come first. */
         const char *const *tried;
         size_t n_tried;
+        const char *id; /* the request's jti; NULL: one is drawn */
         int64_t now;
 };
 /* Picks at most SIGN_IN_TO_MAX connectors that serve the name's realm (ready ones first, at random among them; by suffix/netbios, all when the name
@@ -110,7 +111,7 @@ DEFINE_FREEP(struct client, client_free)
 
 /* What became of one sign-in: a verdict, or the relay's problem answer. */
 struct client_result {
-        char id[ID_MAX + 1];
+        char id[ID_MAX + 1]; /* drawn before anything can fail; of the last request that was made, where one was */
         bool has_verdict;
         struct verdict_claims verdict;
         char connector[ID_MAX + 1], connector_name[65];

@@ -632,6 +632,7 @@ static void nobody_serves_the_realm(void **state)
         struct client_result r = sign_in_as(t, "amy@elsewhere.example");
 
         assert_problem(&r, "unknown-domain", "no");
+        assert_true(r.id[0]); /* to be told, though nothing was sent */
         assert_non_null(strstr(r.detail, "elsewhere.example"));
         assert_int_equal(t->script->n_posts, 0);
         /* a cached directory is looked up again before that is said */
