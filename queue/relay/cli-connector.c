@@ -21,11 +21,11 @@ void cli_when(int64_t at, char out[32])
 
 static void list_json(void *arg, const struct store_listed *c)
 {
-        json_array_append_new(arg, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "id", c->connector.id, "name",
+        json_array_append_new(arg, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:s}", "id", c->connector.id, "name",
                                              c->connector.name, "kid", c->connector.kid, "enrolled",
                                              (json_int_t)c->connector.enrolled, "certificates",
                                              (json_int_t)c->certificates, "not_after", (json_int_t)c->not_after,
-                                             "quarantine", c->quarantine));
+                                             "revoked", c->revoked, "quarantine", c->quarantine));
 }
 
 static void list_line(void *arg, const struct store_listed *c)
@@ -34,9 +34,9 @@ static void list_line(void *arg, const struct store_listed *c)
 
         (void)arg;
         cli_when(c->not_after, until);
-        printf("%-20s %-26s %s%s%s\n", c->connector.name, c->connector.id,
+        printf("%-20s %-26s %s%s%s%s\n", c->connector.name, c->connector.id,
                c->certificates ? "certificate until " : "no certificate", c->certificates ? until : "",
-               c->quarantine[0] ? "  IN QUARANTINE" : "");
+               c->revoked ? "  REVOKED" : "", c->quarantine[0] ? "  IN QUARANTINE" : "");
         if (c->quarantine[0])
                 printf("%-20s %s\n", "", c->quarantine);
 }

@@ -16,7 +16,8 @@ int store_connectors(struct store *store, const char *tenant, store_listed_fn *f
 
         while ((r = store_step(store, st)) == 1) {
                 c = (struct store_listed){.certificates = sqlite3_column_int64(st, 5),
-                                          .not_after = sqlite3_column_int64(st, 6)};
+                                          .not_after = sqlite3_column_int64(st, 6),
+                                          .revoked = sqlite3_column_int64(st, 8) != 0};
                 store_text(st, 0, c.connector.id, sizeof(c.connector.id));
                 store_text(st, 1, c.connector.name, sizeof(c.connector.name));
                 store_text(st, 2, c.connector.kid, sizeof(c.connector.kid));

@@ -28,6 +28,7 @@ enum query {
         Q_IDENTITIES,
         Q_ROSTER_PUT,
         Q_ROSTER_GET,
+        Q_ROSTER_COUNT,
         Q_SIGN_IN_PUT,
         Q_SIGN_IN_GET,
         Q_PURGE_SIGN_INS,

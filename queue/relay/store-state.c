@@ -93,6 +93,11 @@ int store_roster_put(struct store *store, const char *tenant, uint64_t seq, cons
         return n < 0 ? n : n == 0 ? -ESTALE : 0;
 }
 
+int store_has_roster(struct store *store, const char *tenant)
+{
+        return (int)store_count(store, store_query(store, Q_ROSTER_COUNT, "t", tenant));
+}
+
 int store_roster_get(struct store *store, const char *tenant, struct buffer *jws)
 {
         sqlite3_stmt *st = store_query(store, Q_ROSTER_GET, "t", tenant);

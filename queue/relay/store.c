@@ -85,6 +85,7 @@ static const char *const texts[Q_COUNT_] = {
                          " ON CONFLICT DO UPDATE SET seq=excluded.seq, jws=excluded.jws, "
                          "since=excluded.since WHERE seq<excluded.seq",
         [Q_ROSTER_GET] = "SELECT jws FROM roster WHERE tenant=?",
+        [Q_ROSTER_COUNT] = "SELECT COUNT(*) FROM roster WHERE tenant=?",
         [Q_SIGN_IN_PUT] = "INSERT OR REPLACE INTO sign_in SELECT ?1,?2,?3,NULLIF(?4,''),?5,NULLIF(?6,''),?7,?8,?9,"
                           "NULLIF(?10,'') WHERE EXISTS (SELECT 1 FROM tenant WHERE name=?1)",
         [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered, reasons FROM sign_in "
@@ -99,7 +100,7 @@ static const char *const texts[Q_COUNT_] = {
                          "s.tenant=c.tenant AND s.id=c.id AND s.serial NOT IN (SELECT serial FROM revoked)), (SELECT "
                          "MAX(not_after) FROM certificate s WHERE s.tenant=c.tenant AND s.id=c.id AND s.serial NOT IN "
                          "(SELECT serial FROM revoked)), (SELECT why FROM quarantine q WHERE q.tenant=c.tenant AND "
-                         "q.id=c.id) FROM connector c WHERE c.tenant=? ORDER BY c.name, c.enrolled",
+                         "q.id=c.id), EXISTS(SELECT 1 FROM barred b WHERE b.tenant=c.tenant AND b.id=c.id) FROM connector c WHERE c.tenant=? ORDER BY c.name, c.enrolled",
         [Q_REVOKE] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=? "
                      "AND id=?",
         [Q_REVOKED] = "SELECT EXISTS(SELECT 1 FROM revoked WHERE serial=?) OR EXISTS(SELECT 1 FROM barred WHERE tenant=? AND id=?)",

@@ -100,6 +100,7 @@ struct store_listed {
         struct store_connector connector;
         int64_t certificates;     /* that live and are not revoked */
         int64_t not_after;        /* the last of them; 0: none */
+        bool revoked;             /* and has not enrolled again */
         char quarantine[256];     /* why; "" : it is in none */
 };
 typedef void store_listed_fn(void *arg, const struct store_listed *c);
@@ -130,6 +131,8 @@ int store_events(struct store *store, const char *tenant, store_event_fn *fn, vo
 
 /* ---- rosters ---- */
 int store_roster_put(struct store *store, const char *tenant, uint64_t seq, const char *jws, int64_t now);
+/* 1, 0, -errno. */
+int store_has_roster(struct store *store, const char *tenant);
 /* -ENOENT. Appends the text. */
 int store_roster_get(struct store *store, const char *tenant, struct buffer *jws);
 

@@ -130,6 +130,13 @@ static void tenant_drop(struct relay *relay, struct tenant *t)
         tenant_free(t);
 }
 
+/* Whether it is the tenant that was read once: not one of the same name that was made since. */
+static bool is_same(struct relay *relay, const struct tenant *t, const struct store_tenant *row)
+{
+        return row->since == t->since && strcmp(row->pin, t->pin) == 0 &&
+               (!t->roster || store_has_roster(relay->store, t->name) != 0);
+}
+
 void tenants_refresh(struct relay *relay)
 {
         struct tenant *t, *next;
@@ -138,7 +145,7 @@ void tenants_refresh(struct relay *relay)
         for (t = LIST_FIRST(&relay->tenants); t; t = next) {
                 next = LIST_NEXT(t, entry);
                 int r = store_tenant_get(relay->store, t->name, &row);
-                if (r == -ENOENT || (r == 0 && (row.since != t->since || strcmp(row.pin, t->pin) != 0)))
+                if (r == -ENOENT || (r == 0 && !is_same(relay, t, &row)))
                         tenant_drop(relay, t);
                 else if (r < 0 || read_secrets(relay, t) < 0)
                         log_error("tenant_not_read", KV_S("tenant", t->name), KV_S("why", store_why(relay->store)));

@@ -59,6 +59,7 @@ def read_answer(s):
 
 class Relay:
     """The process under test, with one tenant."""
+    env = {}
 
     def __init__(self, tenant='acme', **settings):
         self.tmp = tempfile.TemporaryDirectory(prefix='relay-test-')
@@ -95,7 +96,8 @@ class Relay:
         if os.path.exists(self.path('ready')):
             os.unlink(self.path('ready'))
         self.log = open(self.path('log'), 'a', encoding='utf-8')
-        self.process = subprocess.Popen([RELAY, '--config', self.path('relay.conf')], stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([RELAY, '--config', self.path('relay.conf')], stdout=self.log, stderr=self.log,
+                                        env={**os.environ, **self.env})
         wait_for('the relay is ready', lambda: self.alive() and os.path.exists(self.path('ready')))
         with open(self.path('ready'), encoding='ascii') as f:
             self.port = int(f.read().strip().rsplit(':', 1)[1])

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""What may be taken away at the relay, and that it is: certificates, secrets, tenants. Usage: test_standing.py RELAY FORGE [unittest words]"""
+"""What may be taken away at the relay, and that it is: certificates, secrets, tenants. Usage: test_standing.py RELAY FORGE CLOCK [unittest words]"""
 import json
 import os
+import signal
 import socket
 import sqlite3
 import sys
@@ -17,9 +18,10 @@ VERDICT = 'aaaa..bbbb.cccc.dddd'
 
 class StandingTest(unittest.TestCase):
     settings = {}
+    relay_class = Relay
 
     def setUp(self):
-        self.relay = Relay(**self.settings)
+        self.relay = self.relay_class(**self.settings)
         self.addCleanup(self.relay.close)
         self.connectors = []
         self.addCleanup(lambda: [c.hang_up() for c in self.connectors if c.stream])
@@ -86,6 +88,8 @@ class Certificates(StandingTest):
         self.assertEqual(kept.ask('PUT', '/v1/link/identity')[0], 400)
         older = self.relay.cli('token', self.relay.tenant, 'gone').strip()
         self.relay.cli('connector', 'revoke', self.relay.tenant, 'gone')
+        listed = {e['name']: (e['certificates'], e['revoked']) for e in json.loads(self.relay.cli('connector', 'list', self.relay.tenant, '--json'))}
+        self.assertEqual(listed, {'gone': (0, True), 'stays': (1, False)})
         by_new, by_old, said = self.four_ways(c, kept)
         self.assertEqual((by_new, by_old), ([403] * 4, [403] * 4), said)
         for text in said:
@@ -132,6 +136,64 @@ class Certificates(StandingTest):
         self.assertEqual(kept.ask('POST', '/.well-known/est/second/simplereenroll', csr, 'application/pkcs10')[0], 403)
         c.save_cert(forge('issue', self.relay.path('state'), self.relay.tenant, 600, c.transport, new_id()))
         self.assertEqual(c.announce()[0], 403)
+
+
+class JumpingRelay(Relay):
+    """Its wall clock is what the file `clock` says, in seconds off."""
+
+    def start(self):
+        self.set_clock(0)
+        self.env = {'LD_PRELOAD': CLOCK, 'TEST_CLOCK': self.path('clock'),
+                    'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}
+        super().start()
+
+    def set_clock(self, seconds):
+        with open(self.path('clock.new'), 'w', encoding='ascii') as f:
+            f.write(str(seconds))
+        os.rename(self.path('clock.new'), self.path('clock'))
+
+
+class Clock(StandingTest):
+    """Only the relay's clock is wrong: nobody is expelled by it, the operator hears of it."""
+    relay_class = JumpingRelay
+
+    def serves(self, c):
+        later = self.relay.sign_in_later(self.relay.seal(c), budget=5000)
+        c.report([{'id': c.next('request')['id'], 'is': 'verdict', 'jwe': VERDICT}], credit=1)
+        self.assertEqual(later.result()[0], 200)
+        keys = self.relay.request('GET', self.relay.tenant_path('keys'), headers=self.relay.as_service())[2]
+        self.assertEqual((len(keys['statements']), len(keys['ready'])), (1, 1))
+
+    def renew(self, c):
+        fresh = self.relay.path(new_id())
+        forge('key', fresh)
+        return c.call('POST', f'/.well-known/est/{self.relay.tenant}/simplereenroll', forge('csr', fresh, self.relay.tenant, c.id),
+                      {'Content-Type': 'application/pkcs10'})[0]
+
+    def test_jumps(self):
+        c, = self.linked('one')
+        for off in (20 * 3600, -20 * 3600, 20 * 365 * 86400):
+            before = len(self.events('relay_clock_jumped'))
+            self.relay.set_clock(off)
+            wait_for('the alarm', lambda: len(self.events('relay_clock_jumped')) > before)
+            time.sleep(1.2)  # the relay looks at its streams twice a second: this one must stay
+            self.serves(c)
+            c.report(statement=c.statement())
+            self.serves(c)
+            self.assertEqual(c.announce()[0], 200)
+            self.assertEqual(self.renew(c), 503)
+            second = c.twin(c.boot)
+            second.open_stream()
+            second.hang_up()
+            self.assertIn('relay_clock_jumped', self.relay.cli('event', 'list', self.relay.tenant))
+            self.relay.set_clock(0)
+            wait_for('its end', lambda: len(self.events('relay_clock_trusted')) > before)
+            self.assertEqual(self.renew(c), 200)
+        self.relay.set_clock(20 * 365 * 86400)
+        wait_for('the alarm', lambda: len(self.events('relay_clock_jumped')) == 4)
+        self.relay.process.send_signal(signal.SIGHUP)  # so it is right, says the operator: then all have expired
+        self.assertEnds(c)
+        self.problem(c.announce(), 401, 'bad-credentials')
 
 
 class Secrets(StandingTest):
@@ -223,6 +285,13 @@ class Tenants(StandingTest):
         relay.service = json.loads(relay.cli('tenant', 'add', relay.tenant, '--pin', pin, '--json'))['service_secret']
         self.problem(relay.request('GET', relay.tenant_path('keys'), headers=relay.as_service()), 404, 'not-found')
         self.assertEnds(c)
+        # with the key of before, and within the second
+        relay.seq, relay.members = 0, []
+        relay.admin = relay.cli('secret', relay.tenant, 'admin').strip()
+        self.assertEqual(relay.put_roster(relay.roster(key='other.key'))[0], 204)
+        relay.cli('tenant', 'remove', relay.tenant)
+        relay.service = json.loads(relay.cli('tenant', 'add', relay.tenant, '--pin', pin, '--json'))['service_secret']
+        self.problem(relay.request('GET', relay.tenant_path('keys'), headers=relay.as_service()), 404, 'not-found')
 
     def left_of(self, tenant):
         """The tables that still have something of it."""
@@ -282,6 +351,6 @@ class Addresses(StandingTest):
 
 
 if __name__ == '__main__':
-    relay_site.RELAY, relay_site.FORGE = sys.argv[1:3]
+    relay_site.RELAY, relay_site.FORGE, CLOCK = sys.argv[1:4]
     os.environ['ASAN_OPTIONS'] = os.environ.get('ASAN_OPTIONS', '') + ':quarantine_size_mb=1' + (':detect_leaks=0' if os.getuid() else '')
-    unittest.main(argv=[sys.argv[0]] + sys.argv[3:], verbosity=2)
+    unittest.main(argv=[sys.argv[0]] + sys.argv[4:], verbosity=2)
