@@ -19,9 +19,6 @@ int key_from_held(struct key **ret_key, EVP_PKEY *evp, const uint8_t xy[P256_POI
                   struct error *err);
 /* The checked coordinates, P256_POINT_LEN bytes. */
 const uint8_t *key_point(const struct key *key);
-/* key_from_jwk without the check that the point is on the curve: for a point that is only passed on. */
-int key_point_from_jwk(uint8_t xy[P256_POINT_LEN], const json_t *jwk, const char *const *allowed,
-                       struct error *err);
 
 struct part {
         const char *text;

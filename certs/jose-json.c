@@ -231,18 +231,25 @@ int jose_header(json_t **ret_header, const char *b64, size_t n, const char *what
         return jose_json_object(ret_header, text.data, text.len, what, err);
 }
 
-int jose_pad(struct buffer *out, const char *text, size_t n)
+bool padded_len_valid(size_t n)
+{
+        return n == PADDED_SMALL || n == PADDED_LARGE;
+}
+
+int jose_pad(struct buffer *out, const char *text, size_t n, size_t padded)
 {
         int r;
 
-        if (n > PADDED_LEN)
+        if (!padded_len_valid(padded))
+                return -EINVAL;
+        if (n > padded)
                 return -EMSGSIZE;
-        if ((r = buffer_reserve(out, PADDED_LEN)) < 0)
+        if ((r = buffer_reserve(out, padded)) < 0)
                 return r;
         memcpy(out->data + out->len, text, n);
-        for (size_t i = n; i < PADDED_LEN; i++)
-                out->data[out->len + i] = 0x20;
-        out->len += PADDED_LEN;
+        memset(out->data + out->len + n, 0x20, padded - n);
+        out->len += padded;
+        out->data[out->len] = '\0';
         return 0;
 }
 
@@ -250,7 +257,7 @@ int jose_unpadded(const char *bytes, size_t n, size_t *ret_len)
 {
         size_t len = n;
 
-        if (n != PADDED_LEN)
+        if (!padded_len_valid(n))
                 return -EBADMSG;
         while (len > 0 && bytes[len - 1] == 0x20)
                 len--;

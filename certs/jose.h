@@ -1,7 +1,7 @@
 /*
- * The JOSE subset of PROTOCOL.md: JWS compact with ES256, JWE ECDH-ES+A256KW / A256GCM in general JSON (and
- * flattened on receipt), JWE compact with dir / A256GCM. Small and strict over OpenSSL EVP: every header
- * member is expected or the object is refused; there is no algorithm to negotiate (RFC 8725).
+ * The JOSE subset of PROTOCOL.md: JWS compact with ES256, JWE compact with dir / A256GCM. Small and strict over
+ * OpenSSL EVP: every header member is expected or the object is refused; there is no algorithm to negotiate
+ * (RFC 8725). Requests, ECDH-ES+A256KW / A256GCM to several, are sealed.h's.
  *
  * Takes bytes and returns bytes: no descriptors, no clock. Plaintexts and content keys stay in secret
  * buffers. Every refusal is -EBADMSG with a sentence in err that names the member; a MAC or signature that
@@ -24,9 +24,12 @@
 #define JOSE_TYP_IDENTITY "postern-identity+jwt"
 
 #define JWS_MAX (256 * 1024)
-#define JWE_RECIPIENTS_MAX 8
-#define JWE_MAX (16 * 1024)
-#define PADDED_LEN 4096
+#define JWE_MAX (8 * 1024) /* a sealed verdict */
+/* The two classes of padding: length of a padded JWS, bytes */
+#define PADDED_SMALL 2048
+#define PADDED_LARGE 4096
+/* The longest payload whose JWS still fits: 127 characters of header, two dots, 86 of signature are around it. */
+#define PADDED_CLAIMS_MAX(padded) (((padded) - 215) * 3 / 4)
 #define JOSE_INT_MAX ((INT64_C(1) << 53) - 1) /* the largest integer every JSON library reads exactly */
 
 /* ---- JSON ---- */
@@ -79,39 +82,13 @@ int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, 
 int jws_verify(const struct jws *jws, const struct key *key, struct error *err);
 void jws_clear(struct jws *jws); /* also for _cleanup_ */
 
-/* ---- padding: compact JWS right-padded with 0x20 to exactly PADDED_LEN ---- */
-/* out is appended to; -EMSGSIZE when n > PADDED_LEN. */
-int jose_pad(struct buffer *out, const char *text, size_t n);
-/* Length without the padding; -EBADMSG unless n is PADDED_LEN, the padding is all 0x20 and the rest is not
- * empty. */
+/* ---- padding: a compact JWS, right-padded with 0x20 to exactly PADDED_SMALL or PADDED_LARGE ---- */
+bool padded_len_valid(size_t n);
+/* Appends text, padded to `padded` bytes; -EMSGSIZE when it is longer. */
+int jose_pad(struct buffer *out, const char *text, size_t n, size_t padded);
+/* Length without the padding; -EBADMSG unless n is one of the two lengths, the padding is all 0x20 and the rest is
+ * not empty. */
 int jose_unpadded(const char *bytes, size_t n, size_t *ret_len);
-
-/* ---- JWE, requests ---- */
-/* Seals plain to each of the n keys (1..8): general JSON text appended to out. */
-int jwe_seal(struct key *const *to, size_t n, const void *plain, size_t plain_len, struct buffer *out,
-             struct error *err);
-
-struct jwe_recipient {
-        char kid[KID_LEN + 1];
-        uint8_t epk_x[32], epk_y[32];
-        uint8_t encrypted_key[40];
-        json_t *element; /* borrowed from root */
-};
-struct jwe {
-        json_t *root;
-        char *protected_b64; /* the AAD */
-        uint8_t iv[12], tag[16];
-        struct buffer ciphertext;
-        size_t n;
-        struct jwe_recipient to[JWE_RECIPIENTS_MAX];
-};
-/* Parses and checks general or flattened JSON (PROTOCOL.md "Request, JWE"). Opens nothing. */
-int jwe_parse(struct jwe *ret_jwe, const char *text, size_t n, struct error *err);
-void jwe_clear(struct jwe *jwe);
-/* What the relay forwards: the same object with recipient i alone, general JSON, as a new json_t. */
-int jwe_only(const struct jwe *jwe, size_t i, json_t **ret_object);
-/* Opens recipient i with the private key whose kid it names; plain is a BUFFER_SECRET. */
-int jwe_open(const struct jwe *jwe, size_t i, const struct key *key, struct buffer *plain, struct error *err);
 
 /* ---- JWE compact, verdicts: key is the 32-byte rk ---- */
 int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out,

@@ -181,8 +181,8 @@ static bool has_word(const char *const *words, const char *word)
         return false;
 }
 
-int key_point_from_jwk(uint8_t xy[P256_POINT_LEN], const json_t *jwk, const char *const *allowed,
-                       struct error *err)
+static int point_from_jwk(uint8_t xy[P256_POINT_LEN], const json_t *jwk, const char *const *allowed,
+                          struct error *err)
 {
         static const char *const members[] = {"kty", "crv", "x", "y", NULL};
         uint8_t point[P256_POINT_LEN];
@@ -207,7 +207,7 @@ int key_from_jwk(struct key **ret_key, const json_t *jwk, const char *const *all
 {
         _cleanup_(evp_freep) EVP_PKEY *evp = NULL;
         uint8_t xy[P256_POINT_LEN];
-        int r = key_point_from_jwk(xy, jwk, allowed, err);
+        int r = point_from_jwk(xy, jwk, allowed, err);
 
         if (r < 0)
                 return r;

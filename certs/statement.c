@@ -155,6 +155,10 @@ int statement_sign(struct statement *s, const struct key *identity, int64_t now,
                 json_decref(json);
                 json = NULL;
         }
+        if (json && s->pad == PADDED_LARGE && json_object_set_new(json, "pad", json_integer(s->pad)) < 0) {
+                json_decref(json);
+                json = NULL;
+        }
         if (!json)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
         if (jose_json_text(json, &payload) < 0)
@@ -300,6 +304,20 @@ static int parse_sign(struct statement *s, const json_t *payload, struct error *
         return 0;
 }
 
+/* Optional: what a connector adds to its verdicts needs the room. */
+static int parse_pad(struct statement *s, const json_t *payload, struct error *err)
+{
+        int r;
+
+        s->pad = PADDED_SMALL;
+        if (!json_object_get(payload, "pad"))
+                return 0;
+        r = jose_json_int(payload, WHAT, "pad", 0, JOSE_INT_MAX, &s->pad, err);
+        if (r == 0 && !padded_len_valid((size_t)s->pad))
+                return error_fail(err, -EBADMSG, WHAT ": member \"pad\" is not %d or %d", PADDED_SMALL, PADDED_LARGE);
+        return r;
+}
+
 static int parse_lists(struct statement *s, const json_t *payload, struct error *err)
 {
         int r;
@@ -309,7 +327,8 @@ static int parse_lists(struct statement *s, const json_t *payload, struct error 
             (r = parse_names(payload, "netbios", &s->netbios, &s->n_netbios, err)) < 0)
                 return r;
         r = parse_keys(s, payload, err);
-        return r < 0 ? r : parse_sign(s, payload, err);
+        r = r < 0 ? r : parse_sign(s, payload, err);
+        return r < 0 ? r : parse_pad(s, payload, err);
 }
 
 struct expected {
@@ -345,7 +364,7 @@ static int parse_claims(struct statement *s, const json_t *payload, const struct
 {
         static const char *const members[] = {"v",   "iss",    "tenant",   "boot",    "seq",  "iat",
                                               "exp", "realms", "suffixes", "netbios", "keys", NULL};
-        static const char *const optional[] = {"sign", NULL};
+        static const char *const optional[] = {"sign", "pad", NULL};
         struct claim_times times = {.life_max = STATEMENT_LIFE_MAX, .skew = ROSTER_SKEW};
         const char *boot;
         int64_t seq;

@@ -33,6 +33,7 @@ struct statement {
         size_t n_sign;
         struct statement_key sign[STATEMENT_SIGN_MAX]; /* keys that sign verdicts in the identity's place; usually none */
         char **realms, **suffixes, **netbios;
+        int64_t pad; /* class of padding that requests to it take: PADDED_SMALL (0 is the same) or PADDED_LARGE */
         char *text; /* the compact JWS */
 };
 

@@ -24,7 +24,7 @@ enum frame_type {
         FRAME_MAKE_KEY,    /* from the link: it wants the next transport key in hardware, as FRAME_FILE FILE_TRANSPORT_NEXT */
 
         /* link -> validator */
-        FRAME_REQUEST = 40, /* TAG_ID, TAG_BUDGET, TAG_RECEIVED, TAG_JWE, TAG_TRACE? */
+        FRAME_REQUEST = 40, /* TAG_ID, TAG_BUDGET, TAG_RECEIVED, TAG_SEALED, TAG_TRACE? */
         FRAME_CANCEL,       /* TAG_ID */
         FRAME_CONFIRMED,    /* TAG_ID: the relay has the verdict, forget it */
         FRAME_LATE,         /* TAG_ID: the relay has it, but nobody waited any more */
@@ -35,7 +35,8 @@ enum frame_type {
         /* validator -> link */
         FRAME_DECLINED = 60, /* TAG_ID, TAG_WHY */
         FRAME_VERDICT,       /* TAG_ID, TAG_JWE; again for each new link process until confirmed */
-        FRAME_STATE,         /* TAG_CAPACITY (in-flight limit), TAG_LOAD (per mille), TAG_REALMS ("corp.example=1\n..."), TAG_REASONS ("a\nb"),
+        FRAME_HELD,          /* TAG_ID, TAG_RECEIVED (the request's end): for a new link process, a request that it is working on */
+        FRAME_STATE,         /* after FRAME_HELD: TAG_CAPACITY (in-flight limit), TAG_LOAD (per mille), TAG_REALMS ("corp.example=1\n..."), TAG_REASONS ("a\nb"),
                                 TAG_STATEMENT?, TAG_IDENTITY (public JWK), TAG_PROOF (postern-identity+jwt), TAG_IN_ROSTER 0|1 */
 
         /* validator, link -> ledger */
@@ -68,6 +69,7 @@ enum frame_tag {
         TAG_PROOF,
         TAG_IN_ROSTER,
         TAG_WALL,
+        TAG_SEALED,
         /* a record */
         R_WALL = 100,  /* s since the epoch, u64 */
         R_USER,        /* as typed; only where it resolved to an account or routed to a realm and the DC knew it */

@@ -13,6 +13,7 @@
 #include "queue/link-internal.h"
 
 #define URL_MAX 600
+#define IN_HAND_BYTES (ID_MAX + 3)
 #define ITEM_OVERHEAD 160 /* JSON around one item, its id included */
 
 /* ---- credit ---- */
@@ -85,6 +86,8 @@ static size_t state_bytes(const struct report *r)
                 n += strlen(r->realms[i].realm) * 6 + 16;
         for (size_t i = 0; i < r->n_reasons; i++)
                 n += strlen(r->reasons[i]) * 6 + 4;
+        if (r->has_in_hand)
+                n += r->n_in_hand * IN_HAND_BYTES + 16;
         return n + (r->statement ? strlen(r->statement) : 0);
 }
 
@@ -107,6 +110,38 @@ static int encode_draining(const struct report *report, struct buffer *body)
         return result;
 }
 
+static void add_id(struct report *r, const char *id)
+{
+        if (r->n_in_hand < REPORT_IN_HAND_MAX)
+                memcpy(r->in_hand[r->n_in_hand], id, strlen(id) + 1);
+        r->n_in_hand++;
+}
+
+/*
+ * Once a session: the ids of all that is in hand, so that the relay need not wait for what the one before lost on the
+ * way. Left out where the connector has more than this link knows of, or more than fits.
+ */
+static int list_in_hand(struct link *l, struct report *r)
+{
+        const struct by_id *node;
+        const struct item *item;
+
+        if (l->in_hand_known || (l->cb->has_all && !l->cb->has_all(l->arg)))
+                return 0;
+        r->in_hand = calloc(REPORT_IN_HAND_MAX, sizeof(*r->in_hand));
+        if (!r->in_hand)
+                return -ENOMEM;
+        TAILQ_FOREACH (node, &l->flights.list, order)
+                if (!((const struct flight *)node)->over)
+                        add_id(r, node->id);
+        TAILQ_FOREACH (node, &l->kept.list, order)
+                add_id(r, node->id);
+        TAILQ_FOREACH (item, &l->items, order)
+                add_id(r, item->content.id);
+        l->in_hand_posted = r->has_in_hand = r->n_in_hand <= REPORT_IN_HAND_MAX && r->n_in_hand * IN_HAND_BYTES <= REPORT_MAX / 2;
+        return 0;
+}
+
 static int make_body(struct link *l, bool held, struct buffer *body)
 {
         struct batch b = {.report = l->state.report};
@@ -119,15 +154,21 @@ static int make_body(struct link *l, bool held, struct buffer *body)
         l->statement_posted = b.report.statement && !l->statement_known;
         if (!l->statement_posted)
                 b.report.statement = NULL;
+        r = list_in_hand(l, &b.report);
+        if (r < 0)
+                return r;
         b.bytes = state_bytes(&b.report);
         b.max_items = l->n_items + l->kept.n < REPORT_ITEMS_MAX ? l->n_items + l->kept.n : REPORT_ITEMS_MAX;
         b.report.items = calloc(b.max_items + 1, sizeof(*b.report.items));
-        if (!b.report.items)
+        if (!b.report.items) {
+                free(b.report.in_hand);
                 return -ENOMEM;
+        }
         batch_items(l, &b);
         batch_verdicts(l, &b, held);
         r = l->draining ? encode_draining(&b.report, body) : report_encode(&b.report, body);
         free(b.report.items);
+        free(b.report.in_hand);
         return r;
 }
 
@@ -187,6 +228,7 @@ static void on_accepted(struct link *l, const struct buffer *body)
                 l->drain_known_at = loop_now(l->loop);
         l->statement_known = l->statement_known || l->statement_posted;
         l->statement_posted = false;
+        l->in_hand_known = l->in_hand_known || l->in_hand_posted;
         store_drop_posted(l);
         on_answer_ids(l, &answer);
         report_answer_clear(&answer);
@@ -204,7 +246,7 @@ static void on_failed(struct link *l, long status, const char *why)
         uint64_t delay = (uint64_t)REPORT_RETRY_MIN << (l->report_fails < 4 ? l->report_fails : 4);
 
         store_unpost(l);
-        l->statement_posted = false;
+        l->statement_posted = l->in_hand_posted = false;
         l->report_due = true;
         l->report_fails++;
         log_debug("link.report_failed", KV_I("status", status), KV_S("why", why),

@@ -12,6 +12,7 @@
 
 #include "certs/jose.h"
 #include "certs/roster.h"
+#include "certs/sealed.h"
 #include "connector/base/log.h"
 #include "queue/link-internal.h"
 
@@ -60,14 +61,16 @@ static void decline(struct link *l, const char *id, const char *why)
 static void take_request(struct link *l, const struct request_event *e)
 {
         uint64_t now = loop_now(l->loop);
-        size_t n = strlen(e->jwe);
+        size_t n = strlen(e->sealed);
+        struct sealed sealed;
+        struct error err;
         int r;
 
         if (l->draining) {
                 decline(l, e->id, "draining");
                 return;
         }
-        if (n > LINK_JWE_MAX) {
+        if (sealed_read(&sealed, e->sealed, n, &err) < 0 || sealed.n != 1) {
                 decline(l, e->id, "bad_request");
                 return;
         }
@@ -83,7 +86,7 @@ static void take_request(struct link *l, const struct request_event *e)
         if (store_item(l, e->id, REPORT_RECEIVED, NULL) < 0)
                 log_debug("link.item_dropped", KV_S("request", e->id));
         report_soon(l);
-        l->cb->on_request(l->arg, e->id, e->budget, now, e->jwe, n, e->traceparent);
+        l->cb->on_request(l->arg, e->id, e->budget, now, e->sealed, n, e->traceparent);
 }
 
 static int on_request(struct link *l, const char *data, size_t n)
@@ -263,7 +266,7 @@ void stream_connect(struct link *l)
         l->serial++;
         l->last_seq = l->granted = l->granted_sent = 0;
         l->statement_known = l->statement_posted = false;
-        l->heard = false;
+        l->heard = l->in_hand_posted = l->in_hand_known = false;
         l->report_fails = 0;
         link_phase_set(l, LINK_CONNECT);
         loop_timer_in(l->phase_timer, HELLO_WITHIN);

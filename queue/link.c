@@ -293,9 +293,27 @@ void link_lost(struct link *l)
 {
         struct by_id *node;
 
-        TAILQ_FOREACH (node, &l->flights.list, order)
-                store_free_credit(l, (struct flight *)node);
+        TAILQ_FOREACH (node, &l->flights.list, order) {
+                struct flight *f = (struct flight *)node;
+
+                if (!f->over && store_item(l, node->id, REPORT_LOST, NULL) < 0)
+                        log_debug("link.item_dropped", KV_S("request", node->id));
+                store_free_credit(l, f);
+        }
         link_settled(l);
+        report_soon(l);
+}
+
+void link_hold(struct link *l, const char *id, uint64_t deadline_ms)
+{
+        struct flight *f;
+
+        if (store_find_kept(l, id) || store_flight(l, id, bounded_deadline(l, deadline_ms)) < 0)
+                return;
+        f = store_find_flight(l, id);
+        f->session = 0; /* no session was told of it */
+        if (link_has_session(l))
+                store_say_received(l);
         report_soon(l);
 }
 

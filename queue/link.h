@@ -20,7 +20,6 @@
 #include "queue/wire.h"
 
 #define LINK_CAPACITY_MAX 4096 /* requests in hand at once, and verdicts kept */
-#define LINK_JWE_MAX 12000     /* one request's text: what fits a frame between processes */
 
 struct link;
 
@@ -37,10 +36,10 @@ enum link_down {
 };
 
 struct link_callbacks {
-        /* A request to start on; received_ms is loop_now() of its arrival. jwe is NUL-terminated behind n.
-         * traceparent "" where absent. */
+        /* A request to start on; received_ms is loop_now() of its arrival. sealed has the form of sealed.h, for one
+         * recipient, and is NUL-terminated behind n. traceparent "" where absent. */
         void (*on_request)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms,
-                           const char *jwe, size_t n, const char *traceparent);
+                           const char *sealed, size_t n, const char *traceparent);
         void (*on_cancel)(void *arg, const char *id);    /* nobody waits any more; an answer is still taken */
         void (*on_confirmed)(void *arg, const char *id); /* the relay gave the verdict to the caller */
         void (*on_late)(void *arg, const char *id);      /* the relay has it, but nobody waited */
@@ -50,6 +49,9 @@ struct link_callbacks {
         void (*on_identity)(void *arg, bool in_roster,
                             const char *detail); /* each change of what the relay says of the identity */
         void (*on_drained)(void *arg);           /* once after link_drain */
+        /* Whether what the link has in its hands is all that the connector has; NULL: it is. Only then may the relay
+         * take for lost what else it handed over. */
+        bool (*has_all)(void *arg);
 };
 
 struct link_config {
@@ -98,9 +100,11 @@ void link_start(struct link *l);
 void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t deadline_ms);
 /* The validator does not start on it. */
 void link_declined(struct link *l, const char *id, const char *why);
-/* The validator is gone and what it had with it: those requests get no answer from here (the protocol has
- * none that is true of a password which may have left); their credit is given back. */
+/* The validator is gone and what it had with it: those requests are reported lost, and their credit is given back. */
 void link_lost(struct link *l);
+/* A validator has the request from another link, which is gone: as if it had come by this one. deadline_ms as in
+ * link_verdict. */
+void link_hold(struct link *l, const char *id, uint64_t deadline_ms);
 /*
  * Takes no new work: reports not ready with the reason "draining", declines what the relay sent meanwhile,
  * goes on reporting. When nothing is in hand any more, or after ms: closes, on_state(LINK_DOWN_STOPPED),

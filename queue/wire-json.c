@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "certs/roster.h"
@@ -350,6 +351,34 @@ static bool was_seen(const struct json_reader *r, const char *key)
                 if (strcmp(r->seen[i], key) == 0)
                         return true;
         return false;
+}
+
+void json_read_ids(struct json_reader *r, const char *key, size_t max, char (**ret_ids)[ID_MAX + 1], size_t *ret_n)
+{
+        json_t *list = json_read_member(r, key, JSON_REQUIRED);
+        json_t *value;
+        size_t i;
+
+        if (!list || (json_is_array(list) && json_array_size(list) == 0))
+                return;
+        if (!json_is_array(list) || json_array_size(list) > max) {
+                json_read_fail(r, key, "is not an array of ids within the limit");
+                return;
+        }
+        *ret_ids = calloc(json_array_size(list), sizeof(**ret_ids));
+        if (!*ret_ids) {
+                json_read_no_memory(r);
+                return;
+        }
+        json_array_foreach (list, i, value) {
+                const char *id = json_string_value(value);
+
+                if (!id || !id_valid(id, json_string_length(value))) {
+                        json_read_fail(r, key, "holds what is no id");
+                        return;
+                }
+                memcpy((*ret_ids)[(*ret_n)++], id, json_string_length(value) + 1);
+        }
 }
 
 int json_read_end(struct json_reader *r, bool strict)

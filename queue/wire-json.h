@@ -14,6 +14,7 @@
 
 #include "connector/base/buffer.h"
 #include "connector/base/error.h"
+#include "connector/base/loop.h"
 
 /* ---- writer ---- */
 struct json_writer {
@@ -79,6 +80,8 @@ int64_t json_read_int(struct json_reader *r, const char *key, int64_t min, int64
 bool json_read_bool(struct json_reader *r, const char *key);
 /* One of the NULL-terminated words (literals); NULL on failure. */
 const char *json_read_word(struct json_reader *r, const char *key, const char *const *words);
+/* An array of at most max ids, into a new one; NULL where it is absent or empty. */
+void json_read_ids(struct json_reader *r, const char *key, size_t max, char (**ret_ids)[ID_MAX + 1], size_t *ret_n);
 /* The first failure; with strict also "has an unknown member". */
 int json_read_end(struct json_reader *r, bool strict);
 

@@ -135,22 +135,20 @@ int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *
 
 int request_event_encode(const struct request_event *e, struct buffer *out)
 {
-        struct json_writer w;
+        const char *end = strchr(e->sealed, '\n');
+        size_t shared = end ? (size_t)(end - e->sealed) : 0, n = strlen(e->sealed), before = out->len;
         int r;
 
-        json_write_begin(&w, out);
-        json_write_open(&w, NULL, '{');
-        json_write_str(&w, "id", e->id);
-        json_write_int(&w, "seq", (int64_t)e->seq);
-        json_write_int(&w, "budget", e->budget);
-        json_write_opt(&w, "traceparent", e->traceparent);
-        r = json_write_end(&w);
+        if (!end || n < shared + 3 || e->sealed[n - 1] != '\n' || strchr(end + 1, '\n') != e->sealed + n - 1)
+                return -EINVAL;
+        r = buffer_printf(out, "%s %llu %u %s ", e->id, (unsigned long long)e->seq, e->budget,
+                          *e->traceparent ? e->traceparent : "-");
+        r = r < 0 ? r : buffer_append(out, e->sealed, shared);
+        r = r < 0 ? r : buffer_append_char(out, ' ');
+        r = r < 0 ? r : buffer_append(out, end + 1, n - shared - 2);
         if (r < 0)
-                return r;
-        /* The object goes in as it is: its text was made by the relay from a parsed object. */
-        r = buffer_append_str(out, ",\"jwe\":");
-        r = r < 0 ? r : buffer_append_str(out, e->jwe);
-        return r < 0 ? r : buffer_append_char(out, '}');
+                out->len = before;
+        return r;
 }
 
 static bool traceparent_valid(const char *s)
@@ -158,46 +156,69 @@ static bool traceparent_valid(const char *s)
         return strlen(s) == 55 && strspn(s, "0123456789abcdef-") == 55;
 }
 
-/* Takes the JWE object as text again; its members are the validator's to judge. */
-static int take_jwe(struct json_reader *r, char **ret_jwe)
+/* Copies what stands before the next blank; *at goes behind that. -EBADMSG where it is empty or does not fit. */
+static int next_field(const char **at, const char *end, char *out, size_t cap)
 {
-        json_t *jwe = json_read_member(r, "jwe", JSON_REQUIRED);
+        const char *blank = memchr(*at, ' ', (size_t)(end - *at));
+        size_t n = (size_t)((blank ? blank : end) - *at);
 
-        if (jwe && !json_is_object(jwe))
-                json_read_fail(r, "jwe", "is not an object");
-        if (json_read_end(r, false) < 0)
-                return r->r;
-        *ret_jwe = json_dumps(jwe, JSON_COMPACT);
-        return *ret_jwe ? 0 : error_fail(r->err, -ENOMEM, "request event: no memory");
+        if (n == 0 || n >= cap || memchr(*at, '\0', n))
+                return -EBADMSG;
+        memcpy(out, *at, n);
+        out[n] = '\0';
+        *at = blank ? blank + 1 : end;
+        return 0;
 }
 
-int request_event_decode(struct request_event *ret_e, const char *json, size_t n, struct error *err)
+/* The two lines that stand there with a blank between, as the lines that they are; fields of a later relay are left out. */
+static int take_sealed(const char *at, const char *end, char **ret_sealed)
 {
-        struct request_event e = {0};
-        struct json_reader r;
-        json_t *root = NULL;
-        int result;
+        const char *blank = memchr(at, ' ', (size_t)(end - at));
+        const char *more = blank ? memchr(blank + 1, ' ', (size_t)(end - blank - 1)) : NULL;
+        size_t n = (size_t)((more ? more : end) - at);
+        char *text = malloc(n + 2);
 
-        result = jose_json_object(&root, json, n, "request event", err);
-        if (result < 0)
-                return result;
-        json_read_begin(&r, root, "request event", err);
-        json_read_id(&r, "id", e.id);
-        e.seq = (uint64_t)json_read_int(&r, "seq", 1, JSON_SEQ_MAX);
-        e.budget = (uint32_t)json_read_int(&r, "budget", 1, BUDGET_MAX);
-        json_read_str(&r, "traceparent", JSON_OPTIONAL, e.traceparent, sizeof(e.traceparent));
-        if (r.r == 0 && e.traceparent[0] && !traceparent_valid(e.traceparent))
-                json_read_fail(&r, "traceparent", "is malformed");
-        result = take_jwe(&r, &e.jwe);
-        json_decref(root);
-        if (result == 0)
-                *ret_e = e;
-        return result;
+        if (!text)
+                return -ENOMEM;
+        memcpy(text, at, n);
+        if (blank)
+                text[blank - at] = '\n';
+        text[n] = '\n';
+        text[n + 1] = '\0';
+        *ret_sealed = text;
+        return 0;
+}
+
+int request_event_decode(struct request_event *ret_e, const char *text, size_t n, struct error *err)
+{
+        const char *at = text, *end = text + n;
+        struct request_event e = {0};
+        char seq[24], budget[24];
+        uint64_t ms;
+        int r;
+
+        if (next_field(&at, end, e.id, sizeof(e.id)) < 0 || !id_valid(e.id, strlen(e.id)))
+                return error_fail(err, -EBADMSG, "request event: does not begin with an id");
+        if (next_field(&at, end, seq, sizeof(seq)) < 0 || text_parse_u64(seq, 1, JSON_SEQ_MAX, &e.seq) < 0)
+                return error_fail(err, -EBADMSG, "request event: seq is no number in its range");
+        if (next_field(&at, end, budget, sizeof(budget)) < 0 || text_parse_u64(budget, 1, BUDGET_MAX, &ms) < 0)
+                return error_fail(err, -EBADMSG, "request event: budget is not 1 to %d", BUDGET_MAX);
+        e.budget = (uint32_t)ms;
+        if (next_field(&at, end, e.traceparent, sizeof(e.traceparent)) < 0 ||
+            (strcmp(e.traceparent, "-") != 0 && !traceparent_valid(e.traceparent)))
+                return error_fail(err, -EBADMSG, "request event: traceparent is malformed");
+        if (strcmp(e.traceparent, "-") == 0)
+                e.traceparent[0] = '\0';
+        r = take_sealed(at, end, &e.sealed);
+        if (r < 0)
+                return error_fail(err, r, "request event: no memory");
+        *ret_e = e;
+        return 0;
 }
 
 void request_event_clear(struct request_event *e)
 {
-        free(e->jwe);
+        free(e->sealed);
         *e = (struct request_event){0};
 }
 
@@ -288,35 +309,6 @@ int report_answer_encode(const struct report_answer *a, struct buffer *out)
         return json_write_end(&w);
 }
 
-/* Reads an array of ids into a new array. */
-static void read_ids(struct json_reader *r, const char *key, char (**ret_ids)[ID_MAX + 1], size_t *ret_n)
-{
-        json_t *list = json_read_member(r, key, JSON_REQUIRED);
-        json_t *value;
-        size_t i;
-
-        if (!list || (json_is_array(list) && json_array_size(list) == 0))
-                return;
-        if (!json_is_array(list) || json_array_size(list) > REPORT_ITEMS_MAX) {
-                json_read_fail(r, key, "is not an array of ids within the limit");
-                return;
-        }
-        *ret_ids = calloc(json_array_size(list), sizeof(**ret_ids));
-        if (!*ret_ids) {
-                json_read_no_memory(r);
-                return;
-        }
-        json_array_foreach (list, i, value) {
-                const char *id = json_string_value(value);
-
-                if (!id || !id_valid(id, json_string_length(value))) {
-                        json_read_fail(r, key, "holds what is no id");
-                        return;
-                }
-                memcpy((*ret_ids)[(*ret_n)++], id, json_string_length(value) + 1);
-        }
-}
-
 int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n, struct error *err)
 {
         struct report_answer a = {0};
@@ -328,8 +320,8 @@ int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n
         if (result < 0)
                 return result;
         json_read_begin(&r, root, "answer to a report", err);
-        read_ids(&r, "confirmed", &a.confirmed, &a.n_confirmed);
-        read_ids(&r, "late", &a.late, &a.n_late);
+        json_read_ids(&r, "confirmed", REPORT_ITEMS_MAX, &a.confirmed, &a.n_confirmed);
+        json_read_ids(&r, "late", REPORT_ITEMS_MAX, &a.late, &a.n_late);
         result = json_read_end(&r, false);
         json_decref(root);
         if (result < 0)

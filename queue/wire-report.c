@@ -14,7 +14,7 @@
 #include "connector/base/text.h"
 #include "queue/wire-json.h"
 
-static const char *const kinds[] = {"received", "declined", "verdict", NULL};
+static const char *const kinds[] = {"received", "declined", "verdict", "lost", NULL};
 
 static const struct {
         const char *why;
@@ -58,6 +58,9 @@ static void put_item(struct json_writer *w, const struct report_item *item)
                 json_write_str(w, "is", "verdict");
                 json_write_str(w, "jwe", item->jwe);
                 break;
+        case REPORT_LOST:
+                json_write_str(w, "is", "lost");
+                break;
         }
         json_write_close(w, '}');
 }
@@ -81,6 +84,12 @@ int report_encode(const struct report *r, struct buffer *out)
         json_write_close(&w, ']');
         json_write_fraction(&w, "load", r->load);
         json_write_opt(&w, "statement", r->statement);
+        if (r->has_in_hand) {
+                json_write_open(&w, "in_hand", '[');
+                for (size_t i = 0; i < r->n_in_hand; i++)
+                        json_write_str(&w, NULL, r->in_hand[i]);
+                json_write_close(&w, ']');
+        }
         json_write_open(&w, "items", '[');
         for (size_t i = 0; i < r->n_items; i++)
                 put_item(&w, &r->items[i]);
@@ -200,6 +209,8 @@ static void read_item(struct json_reader *parent, json_t *value, struct report_i
                 item->is = REPORT_VERDICT;
                 read_jose_text(&r, "jwe", JSON_REQUIRED, VERDICT_JWE_MAX, &item->jwe);
         }
+        if (kind == kinds[3])
+                item->is = REPORT_LOST;
         if (json_read_end(&r, false) < 0 && parent->r == 0)
                 parent->r = r.r;
 }
@@ -225,6 +236,13 @@ static void read_items(struct json_reader *r, struct report *out)
                 read_item(r, value, &out->items[out->n_items++]);
 }
 
+static void read_in_hand(struct json_reader *r, struct report *out)
+{
+        out->has_in_hand = json_object_get(r->object, "in_hand") != NULL;
+        if (out->has_in_hand)
+                json_read_ids(r, "in_hand", REPORT_IN_HAND_MAX, &out->in_hand, &out->n_in_hand);
+}
+
 int report_decode(struct report *ret_r, const char *json, size_t n, struct error *err)
 {
         struct report report = {0};
@@ -243,6 +261,7 @@ int report_decode(struct report *ret_r, const char *json, size_t n, struct error
         read_reasons(&r, &report);
         read_load(&r, &report);
         read_jose_text(&r, "statement", JSON_OPTIONAL, STATEMENT_TEXT_MAX, &report.statement);
+        read_in_hand(&r, &report);
         read_items(&r, &report);
         result = json_read_end(&r, false);
         json_decref(root);
@@ -258,6 +277,7 @@ void report_clear(struct report *r)
         for (size_t i = 0; i < r->n_items; i++)
                 free(r->items[i].jwe);
         free(r->items);
+        free(r->in_hand);
         free(r->realms);
         free(r->reasons);
         free(r->statement);

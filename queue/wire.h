@@ -39,8 +39,7 @@ void wire_lines_join(char *out, size_t cap, const json_t *texts);
 json_t *wire_lines_split(const char *lines);
 
 /* ---- request claims ---- */
-/* The longest claims whose JWS still fits PADDED_LEN: 127 characters of header, two dots, 86 of signature. */
-#define REQUEST_CLAIMS_MAX 2910
+#define REQUEST_CLAIMS_MAX PADDED_CLAIMS_MAX(PADDED_LARGE)
 
 /* What a name or password is like; anything but OK becomes a verdict with its own reason, and the text is then "". */
 enum credential_form {
@@ -77,7 +76,7 @@ int request_claims_encode(const struct request_claims *c, struct buffer *out, st
 /*
  * Every member checked (type, length, unknown member refused); proves nothing about signature, audience or time. -EBADMSG, and err never
  * quotes the input. An empty, over-long or NUL-holding name or password is no format error here: username_form, password_form tell.
- * The caller wipes *ret_c, also after a failure. n is not bounded here: it is at most PADDED_LEN by the padding rule.
+ * The caller wipes *ret_c, also after a failure. n is not bounded here: it is at most PADDED_LARGE by the padding rule.
  */
 int request_claims_decode(struct request_claims *ret_c, const char *json, size_t n, struct error *err);
 void request_claims_wipe(struct request_claims *c);
@@ -126,16 +125,17 @@ struct hello {
 };
 int hello_encode(const struct hello *h, struct buffer *out);
 int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *err);
-/* event: request */
+/* event: request, one line with blanks between: id seq budget traceparent|- shared-line recipient's-line */
 struct request_event {
         char id[ID_MAX + 1];
         uint64_t seq;
         uint32_t budget;      /* ms */
         char traceparent[56]; /* "" where absent */
-        char *jwe;            /* general JSON text, one recipient; owned */
+        char *sealed;         /* for one recipient (sealed.h), its line ends in place; owned */
 };
 int request_event_encode(const struct request_event *e, struct buffer *out);
-int request_event_decode(struct request_event *ret_e, const char *json, size_t n, struct error *err);
+/* sealed is what stood there: whether it has its form, sealed_read says. -EBADMSG, -ENOMEM. */
+int request_event_decode(struct request_event *ret_e, const char *text, size_t n, struct error *err);
 void request_event_clear(struct request_event *e);
 /* event: cancel */
 int cancel_event_decode(char ret_id[ID_MAX + 1], const char *json, size_t n, struct error *err);
@@ -144,7 +144,12 @@ int drain_event_decode(uint32_t *ret_min, uint32_t *ret_max, const char *json, s
 /* event: roster; *ret_jws is malloc'ed and not verified. */
 int roster_event_decode(char **ret_jws, const char *json, size_t n, struct error *err);
 
-enum report_kind { REPORT_RECEIVED = 1, REPORT_DECLINED, REPORT_VERDICT };
+enum report_kind {
+        REPORT_RECEIVED = 1,
+        REPORT_DECLINED,
+        REPORT_VERDICT,
+        REPORT_LOST, /* whoever had it is gone, and its password may have left: no answer comes */
+};
 struct report_item {
         char id[ID_MAX + 1];
         enum report_kind is;
@@ -152,6 +157,7 @@ struct report_item {
         char *jwe;    /* verdict; owned */
 };
 #define REPORT_ITEMS_MAX 1024
+#define REPORT_IN_HAND_MAX 4096
 #define REPORT_REALMS_MAX 64
 #define REPORT_REASONS_MAX 32
 #define VERDICT_JWE_MAX 8192
@@ -165,6 +171,10 @@ struct report {
         char (*reasons)[64];                             /* owned */
         char *statement;                                 /* or NULL; owned */
         struct report_item *items; /* owned */
+        /* All that the connector has of this boot, in a session's first report: the rest of what was handed over is lost. */
+        bool has_in_hand;
+        size_t n_in_hand;
+        char (*in_hand)[ID_MAX + 1]; /* owned */
 };
 int report_encode(const struct report *r, struct buffer *out);
 int report_decode(struct report *ret_r, const char *json, size_t n, struct error *err);

@@ -141,7 +141,7 @@ static void send_id(struct bridge *b, enum frame_type type, const char *id)
                 log_debug("validator.not_told", KV_S("request", id));
 }
 
-static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *jwe,
+static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
                        size_t n, const char *traceparent)
 {
         struct bridge *b = arg;
@@ -153,7 +153,7 @@ static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t r
         msg_str(&m, TAG_ID, id);
         msg_u64(&m, TAG_BUDGET, budget_ms);
         msg_u64(&m, TAG_RECEIVED, received_ms);
-        msg_bytes(&m, TAG_JWE, jwe, n);
+        msg_bytes(&m, TAG_SEALED, sealed, n);
         msg_str(&m, TAG_TRACE, *traceparent ? traceparent : NULL);
         r = to_validator(b, &m);
         if (r < 0)
@@ -242,6 +242,14 @@ static void on_drained(void *arg)
         b->drained = true;
         if (!b->old)
                 process_drained(&b->process);
+}
+
+/* What another link of this process has, or a validator that has not spoken yet, this one does not know. */
+static bool has_all(void *arg)
+{
+        const struct bridge *b = arg;
+
+        return b->told && !b->old && !b->second;
 }
 
 /* ---- a key in hardware ---- */
@@ -339,7 +347,8 @@ static const struct link_callbacks old_callbacks = {.on_request = on_request,
                                                     .on_roster = ignore_roster,
                                                     .on_state = on_old_state,
                                                     .on_identity = ignore_identity,
-                                                    .on_drained = on_old_drained};
+                                                    .on_drained = on_old_drained,
+                                                    .has_all = has_all};
 
 /* The first thing that a new link hears of is its hello, before any request. */
 static void on_second_state(void *arg, enum link_down why, const char *detail)
@@ -385,7 +394,8 @@ static const struct link_callbacks second_callbacks = {.on_request = on_request,
                                                        .on_roster = on_roster,
                                                        .on_state = on_second_state,
                                                        .on_identity = on_identity,
-                                                       .on_drained = on_drained};
+                                                       .on_drained = on_drained,
+                                                       .has_all = has_all};
 
 void bridge_drop_second(struct bridge *b)
 {
@@ -430,7 +440,8 @@ const struct link_callbacks bridge_callbacks = {.on_request = on_request,
                                                 .on_roster = on_roster,
                                                 .on_state = on_state,
                                                 .on_identity = on_identity,
-                                                .on_drained = on_drained};
+                                                .on_drained = on_drained,
+                                                .has_all = has_all};
 
 /* ---- from the validator ---- */
 
@@ -518,6 +529,7 @@ static int take_state(struct bridge *b, const struct msg_in *m)
         r = r < 0 ? r : get_opt(m, TAG_STATEMENT, statement, sizeof(statement), &state.statement);
         r = r < 0 ? r : get_opt(m, TAG_IDENTITY, identity, sizeof(identity), &state.identity);
         r = r < 0 ? r : get_opt(m, TAG_PROOF, proof, sizeof(proof), &state.proof);
+        b->told = r == 0 || b->told;
         return r < 0 ? r : set_state(b, &state);
 }
 
@@ -554,6 +566,16 @@ static int take_declined(struct bridge *b, const struct msg_in *m)
         return r;
 }
 
+static int take_held(struct bridge *b, const struct msg_in *m)
+{
+        char id[ID_MAX + 1];
+        int r = msg_get_str(m, TAG_ID, id, sizeof(id));
+
+        if (r == 0 && !link_knows(link_of(b, id), id))
+                link_hold(b->link, id, msg_get_u64(m, TAG_RECEIVED, 0));
+        return r;
+}
+
 static void on_validator_frame(void *arg, const struct msg_in *m, int fd)
 {
         struct bridge *b = arg;
@@ -571,6 +593,8 @@ static void on_validator_frame(void *arg, const struct msg_in *m, int fd)
                 r = take_verdict(b, m);
         else if (m->type == FRAME_DECLINED)
                 r = take_declined(b, m);
+        else if (m->type == FRAME_HELD)
+                r = take_held(b, m);
         if (r < 0)
                 log_warning("validator.bad_frame", KV_U("type", m->type), KV_S("why", strerror(-r)));
 }

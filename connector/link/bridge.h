@@ -32,6 +32,7 @@ struct bridge {
         int64_t since;        /* wall clock of the last change between up and down */
         int64_t cert_expires; /* of the transport certificate, s since the epoch; 0: not known */
         bool was_up, in_roster, drained;
+        bool told; /* a validator has said what it has in hand */
         uint64_t requests, verdicts; /* since the process started */
 };
 

@@ -102,6 +102,7 @@ static int collect_names(struct domains *d)
                 const struct domain_config *c = &d->configs[i];
 
                 d->realms[d->names.n_realms++] = c->name;
+                d->names.attributes |= c->attributes[0] != NULL;
                 if (c->netbios)
                         d->netbios[d->names.n_netbios++] = c->netbios;
                 for (size_t k = 0;

@@ -42,6 +42,7 @@ void enckeys_clear(struct enckeys *e);
 struct enckeys_names {
         size_t n_realms, n_suffixes, n_netbios;
         const char *const *realms, *const *suffixes, *const *netbios;
+        bool attributes; /* verdicts carry some: requests must have the larger class of padding */
 };
 int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, uint64_t now_ms, bool renew,
                  struct error *err);

@@ -1,5 +1,5 @@
 /*
- * Request intake: JWE, then JWS, claims, roster, signature, audience, time, replay, in that order.
+ * Request intake: sealed text, then JWS, claims, roster, signature, audience, time, replay, in that order.
  *
  * Invariant: nothing here asks a DC, and the replay cache is touched only by a request whose signature a
  * service of the roster made. What can't be opened is declined; what could be opened but is wrong is answered
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certs/sealed.h"
 #include "connector/base/secret.h"
 
 static int decline(struct intake *in, const char *why)
@@ -30,27 +31,30 @@ static int answer(struct intake *in, enum reason reason)
 }
 
 /* Opens the one recipient that this connector holds the key of. 0, or 1 when in says decline. */
-static int open_jwe(struct intake *in, const struct intake_context *ctx, const char *text, size_t n,
-                    struct buffer *plain)
+static int open_sealed(struct intake *in, const struct intake_context *ctx, const char *text, size_t n,
+                       struct buffer *plain)
 {
-        _cleanup_(jwe_clear) struct jwe jwe = {0};
+        char kid[KID_LEN + 1] = "";
+        struct sealed sealed;
 
-        if (jwe_parse(&jwe, text, n, &in->detail) < 0) {
+        if (sealed_read(&sealed, text, n, &in->detail) < 0) {
                 decline(in, "bad_request");
                 return 1;
         }
-        for (size_t i = 0; i < jwe.n; i++) {
-                const struct key *key = enckeys_find(ctx->keys, jwe.to[i].kid, ctx->now);
+        for (size_t i = 0; i < sealed.n; i++) {
+                const struct key *key;
 
+                sealed_kid(&sealed, i, kid);
+                key = enckeys_find(ctx->keys, kid, ctx->now);
                 if (!key)
                         continue;
-                if (jwe_open(&jwe, i, key, plain, &in->detail) == 0)
+                in->padded = sealed.padded;
+                if (sealed_open(&sealed, i, key, plain, &in->detail) == 0)
                         return 0;
                 decline(in, "bad_request");
                 return 1;
         }
-        error_fail(&in->detail, 0, "sealed to a key that this connector does not hold (kid %s)",
-                   jwe.n ? jwe.to[0].kid : "-");
+        error_fail(&in->detail, 0, "sealed to a key that this connector does not hold (kid %s)", kid);
         decline(in, "stale_key");
         return 1;
 }
@@ -128,15 +132,15 @@ static int check_claims(struct intake *in, const struct intake_context *ctx, con
         return answer(in, REASON_OPERATION_UNKNOWN);
 }
 
-int intake_open(struct intake *ret_in, const struct intake_context *ctx, const char *jwe, size_t n)
+int intake_open(struct intake *ret_in, const struct intake_context *ctx, const char *sealed, size_t n)
 {
-        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 16);
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 16);
         _cleanup_(jws_clear) struct jws jws = {0};
         struct intake in = {.result = INTAKE_OPEN};
         size_t len = 0;
         int r;
 
-        r = open_jwe(&in, ctx, jwe, n, &plain);
+        r = open_sealed(&in, ctx, sealed, n, &plain);
         if (r == 0 && (jose_unpadded(plain.data, plain.len, &len) < 0 ||
                        jws_parse(&jws, plain.data, len, JOSE_TYP_REQUEST, true, &in.detail) < 0))
                 r = decline(&in, "bad_request") + 1;

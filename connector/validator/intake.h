@@ -38,12 +38,13 @@ struct intake {
         enum reason reason;
         struct request_claims *claims; /* secure heap */
         char req[KID_LEN + 1];
+        size_t padded; /* the request's class of padding; its verdict has the same */
         char service_name[NAME_MAX_LEN + 1]; /* of the roster, "" where unknown */
         struct error detail;                 /* for the log */
 };
 
 /* Fills *ret_in, whatever the bytes are; -ENOMEM alone is a failure. */
-int intake_open(struct intake *ret_in, const struct intake_context *ctx, const char *jwe, size_t n);
+int intake_open(struct intake *ret_in, const struct intake_context *ctx, const char *sealed, size_t n);
 void intake_clear(struct intake *in);
 /* Whether a service of the roster signed the claims. */
 bool intake_authentic(const struct intake *in);

@@ -201,8 +201,8 @@ static int on_peer(void *arg, const char *name, int fd, struct error *err)
                 buffer_free(&v->incoming);
                 r = ipc_new(&v->link, v->process.loop, fd, on_link_frame, on_link_closed, v);
                 if (r == 0 && v->signins) {
-                        validator_publish(v, false);
                         signins_resend(v->signins);
+                        validator_publish(v, false);
                 }
         } else if (!strcmp(name, "ledger")) {
                 v->ledger = ipc_free(v->ledger);

@@ -173,6 +173,16 @@ static void send_verdict(struct signin *x)
                 loop_timer_in(x->s->again, AGAIN_MS);
 }
 
+static void send_held(struct signin *x)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_HELD);
+        msg_str(&m, TAG_ID, x->id);
+        msg_u64(&m, TAG_RECEIVED, x->deadline);
+        x->s->c.to_link(x->s->c.arg, &m);
+}
+
 /* Offers what the channel could not take, until it cannot take more. */
 static void on_again(void *arg)
 {
@@ -253,7 +263,7 @@ static void on_lapse(void *arg)
 
 static int seal(struct signin *x, const struct outcome *o)
 {
-        _cleanup_(buffer_free) struct buffer jwe = BUFFER(2 * PADDED_LEN);
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(JWE_MAX);
         const struct signins_config *c = &x->s->c;
         struct verdict_frame frame = {
                 .signer = enckeys_signer(c->keys, loop_wall(c->loop)),
@@ -263,6 +273,7 @@ static int seal(struct signin *x, const struct outcome *o)
                 .jti = x->id,
                 .req = x->in.req,
                 .rk = x->in.claims->rk,
+                .padded = x->in.padded,
                 .now = loop_wall(c->loop),
                 .t_opened = x->t_opened,
                 .t_dc = o->ms_dc,
@@ -452,11 +463,11 @@ static void take(struct signins *s, const struct msg_in *m, const char *id)
         };
         const char *why = NULL;
         struct signin *x;
-        const uint8_t *jwe;
+        const uint8_t *sealed;
         size_t n, domain = s->c.n_domains;
 
-        jwe = msg_get_bytes(m, TAG_JWE, &n);
-        if (intake_open(&in, &ctx, (const char *)jwe, n) < 0)
+        sealed = msg_get_bytes(m, TAG_SEALED, &n);
+        if (intake_open(&in, &ctx, (const char *)sealed, n) < 0)
                 why = "full";
         else if (in.result == INTAKE_DECLINE)
                 why = in.decline;
@@ -521,9 +532,12 @@ void signins_resend(struct signins *s)
 {
         struct signin *x;
 
-        TAILQ_FOREACH (x, &s->all, by_age)
+        TAILQ_FOREACH (x, &s->all, by_age) {
                 if (x->state == SIGNIN_ANSWERED)
                         send_verdict(x);
+                else
+                        send_held(x);
+        }
 }
 
 void signins_drain(struct signins *s)

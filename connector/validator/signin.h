@@ -46,7 +46,7 @@ DEFINE_FREEP(struct signins, signins_free)
 void signins_request(struct signins *s, const struct msg_in *m);
 void signins_cancel(struct signins *s, const char *id);
 void signins_delivered(struct signins *s, const char *id, const char *state);
-/* For a new link process: sends every verdict again that was not confirmed. */
+/* For a new link process: sends every verdict again that was not confirmed, and says what is being worked on. */
 void signins_resend(struct signins *s);
 /* From now on everything new is declined with "draining". */
 void signins_drain(struct signins *s);

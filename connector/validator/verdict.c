@@ -79,30 +79,45 @@ static void fill(struct verdict_claims *c, const struct verdict_frame *f, const 
 static int sign_padded(const struct verdict_frame *f, const struct verdict_claims *c, struct buffer *out,
                        struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer json = BUFFER(PADDED_LEN);
-        _cleanup_(buffer_free) struct buffer jws = BUFFER(PADDED_LEN);
+        _cleanup_(buffer_free) struct buffer json = BUFFER(PADDED_LARGE);
+        _cleanup_(buffer_free) struct buffer jws = BUFFER(PADDED_LARGE);
         int r = verdict_claims_encode(c, &json, err);
 
-        if (r == 0 && json.len > REQUEST_CLAIMS_MAX) /* as long: known before a signature that a token is slow to make */
+        if (r == 0 && json.len > PADDED_CLAIMS_MAX(f->padded)) /* before a signature that a token is slow to make */
                 return -EMSGSIZE;
         if (r == 0)
                 r = jws_sign(f->signer, JOSE_TYP_VERDICT, json.data, json.len, &jws, err);
-        return r == 0 ? jose_pad(out, jws.data, jws.len) : r;
+        return r == 0 ? jose_pad(out, jws.data, jws.len, f->padded) : r;
+}
+
+/* Makes the claims shorter by what a service can do best without; false: nothing of that is left. */
+static bool leave_out(struct verdict_claims *c)
+{
+        char *const texts[] = {c->raw_ldap, c->raw_krb, c->raw_ntstatus, c->user_guid, c->user_sam, c->user_upn, c->dc};
+
+        if (pairs_drop_last(&c->attributes)) {
+                c->attributes_state = "truncated";
+                return true;
+        }
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+                if (*texts[i]) {
+                        *texts[i] = '\0';
+                        return true;
+                }
+        return false;
 }
 
 int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct buffer *out,
                  struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer padded = BUFFER(PADDED_LEN);
+        _cleanup_(buffer_free) struct buffer padded = BUFFER(PADDED_LARGE);
         struct verdict_claims c = {0};
         int r;
 
         fill(&c, f, o);
         r = sign_padded(f, &c, &padded, err);
-        while (r == -EMSGSIZE && pairs_drop_last(&c.attributes)) { /* what does not fit is left out, and said so */
-                c.attributes_state = "truncated";
+        while (r == -EMSGSIZE && leave_out(&c))
                 r = sign_padded(f, &c, &padded, err);
-        }
         if (r == 0)
                 r = jwe_dir_seal(f->rk, padded.data, padded.len, out, err);
         return r;

@@ -63,8 +63,8 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
         size_t n = 0, signer = 0;
         int r;
 
-        if (jose_unpadded(plain->data, plain->len, &n) < 0)
-                return error_fail(err, -EBADMSG, "verdict: wrong padding");
+        if (plain->len != s->padded || jose_unpadded(plain->data, plain->len, &n) < 0)
+                return error_fail(err, -EBADMSG, "verdict: wrong padding, or not its request's");
         r = jws_parse(&jws, plain->data, n, JOSE_TYP_VERDICT, false, err);
         if (r < 0)
                 return r;
@@ -81,7 +81,7 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
 int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t now,
                   struct verdict_claims *ret_v, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1);
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 1);
         struct verdict_claims v;
         int r;
 

@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "certs/sealed.h"
 #include "connector/base/text.h"
 
 /* ---- choosing ---- */
@@ -258,12 +260,26 @@ static int fill_claims(struct request_claims *c, const struct sign_in *s, const 
         return 0;
 }
 
+/*
+ * The class of padding: by operation and by what the connectors announce, never by what was typed, but where that does
+ * not fit the smaller one.
+ */
+static size_t class_of(const struct choice *choice, const struct request_claims *c, size_t n)
+{
+        if (strcmp(c->op, OP_CHANGE_PASSWORD) == 0 || n > PADDED_CLAIMS_MAX(PADDED_SMALL))
+                return PADDED_LARGE;
+        for (size_t i = 0; i < choice->n; i++)
+                if (choice->entries[i]->statement->pad == PADDED_LARGE)
+                        return PADDED_LARGE;
+        return PADDED_SMALL;
+}
+
 /* Claims -> JWS (whose hash goes into s->req) -> padded plaintext. */
-static int sign_claims(struct sign_in *s, const struct request_claims *c, const struct key *service_key,
-                       struct buffer *plain, struct error *err)
+static int sign_claims(struct sign_in *s, const struct choice *choice, const struct request_claims *c,
+                       const struct key *service_key, struct buffer *plain, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(REQUEST_CLAIMS_MAX);
-        _cleanup_(buffer_free) struct buffer jws = BUFFER_SECRET(PADDED_LEN);
+        _cleanup_(buffer_free) struct buffer jws = BUFFER_SECRET(PADDED_LARGE);
         int r;
 
         r = request_claims_encode(c, &text, err);
@@ -273,7 +289,8 @@ static int sign_claims(struct sign_in *s, const struct request_claims *c, const 
         if (r < 0)
                 return r;
         request_hash(jws.data, jws.len, s->req);
-        r = jose_pad(plain, jws.data, jws.len);
+        s->padded = class_of(choice, c, text.len);
+        r = jose_pad(plain, jws.data, jws.len, s->padded);
         return r < 0 ? error_fail(err, r, "the request cannot be padded") : 0;
 }
 
@@ -284,7 +301,14 @@ static int seal(struct sign_in *s, const struct choice *choice, const struct buf
 
         for (size_t i = 0; i < choice->n; i++)
                 to[i] = statement_key_at(choice->entries[i]->statement, now)->key;
-        return jwe_seal(to, choice->n, plain->data, plain->len, &s->body, err);
+        return sealed_seal(to, choice->n, plain, &s->body, err);
+}
+
+int sign_in_retry_id(char out[ID_MAX + 1], const char *first)
+{
+        const int n = snprintf(out, ID_MAX + 1, "%s-2", first);
+
+        return n > 0 && n <= ID_MAX && id_valid(out, (size_t)n) ? 0 : -EINVAL;
 }
 
 static int begin(struct sign_in *s, const struct directory *d, const struct sign_in_params *p,
@@ -295,7 +319,9 @@ static int begin(struct sign_in *s, const struct directory *d, const struct sign
         if (!p->service_key || !key_has_private(p->service_key) || !p->service_id ||
             !id_valid(p->service_id, strlen(p->service_id)) || !p->username)
                 return error_fail(err, -EINVAL, "a service id, its private key and a name are needed");
-        s->body = BUFFER(JWE_MAX);
+        s->body = BUFFER(SEALED_MAX);
+        if (p->id && !id_valid(p->id, strlen(p->id)))
+                return error_fail(err, -EINVAL, "the request's id is none");
         if (p->id)
                 wire_text_cut(s->id, sizeof(s->id), p->id, strlen(p->id));
         r = p->id ? 0 : id_generate(s->id);
@@ -317,7 +343,7 @@ static void take_signers(struct sign_in_to *to, const struct statement *statemen
 static int make(struct sign_in *s, const struct directory *d, const struct sign_in_params *p,
                 struct request_claims *claims, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1);
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 1);
         struct choice choice = {0}, named;
         int r;
 
@@ -331,7 +357,7 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
         r = fill_claims(claims, s, &named, p, err);
         if (r < 0)
                 return r;
-        r = sign_claims(s, claims, p->service_key, &plain, err);
+        r = sign_claims(s, &named, claims, p->service_key, &plain, err);
         if (r < 0)
                 return r;
         for (s->n_to = 0; s->n_to < choice.n; s->n_to++) {

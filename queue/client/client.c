@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "certs/sealed.h"
 #include "connector/base/admin-text.h"
 #include "connector/base/text.h"
 
@@ -370,7 +371,7 @@ static void post(struct attempt *a, const struct sign_in *s)
         struct https_request request = {.method = "POST",
                                         .url = url,
                                         .bearer = a->c->bearer,
-                                        .content_type = "application/jose+json",
+                                        .content_type = SEALED_TYPE,
                                         .body = s->body.data,
                                         .body_len = s->body.len,
                                         .headers = headers,
@@ -444,12 +445,15 @@ static int seal_again(struct attempt *a, const struct sign_in_params *p, struct 
 {
         const char *tried[REQUEST_TO_MAX];
         struct sign_in_params other = *p;
+        char second[ID_MAX + 1];
         const bool anyhow = strcmp(a->result->retry, "now") == 0 || strcmp(a->result->problem, "stale-keys") == 0;
 
         for (other.n_tried = 0; other.n_tried < a->n_tried; other.n_tried++)
                 tried[other.n_tried] = a->tried[other.n_tried];
         other.tried = tried;
-        other.id = NULL; /* each attempt has its own */
+        /* where the first was never made, this one is it */
+        if (a->n_tried && sign_in_retry_id(second, a->result->id) == 0)
+                other.id = second;
         other.now = time(NULL);
         return anyhow || sign_in_names_another(a->c->directory, &other) ? attempt_once(a, &other, err) : 0;
 }

@@ -59,7 +59,8 @@ struct sign_in {
                 size_t n_sign;
                 struct statement_key sign[STATEMENT_SIGN_MAX]; /* that may sign in its place */
         } to[REQUEST_TO_MAX];
-        struct buffer body; /* the JWE to POST */
+        size_t padded;      /* the request's class; its verdict has the same */
+        struct buffer body; /* the sealed text to POST */
 };
 struct sign_in_params {
         const char *service_id;
@@ -85,6 +86,8 @@ struct sign_in_params {
  * says nothing), seals to their newest keys. -ENOENT: no connector has live keys; -EDOM: some have, but none
  * serves the name's domain (err says which); -EMSGSIZE; -EINVAL. */
 int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p, struct error *err);
+/* The id of a sign-in's second attempt: the first one's with "-2" behind, so that the two are found together. -EINVAL: too long. */
+int sign_in_retry_id(char out[ID_MAX + 1], const char *first);
 /* Whether sign_in_make would seal to a key that was not tried, of a connector that the relay calls ready. */
 bool sign_in_names_another(const struct directory *d, const struct sign_in_params *p);
 /* Opens and checks a verdict as PROTOCOL.md demands; any failure is -EBADMSG/-EKEYREJECTED and means unavailable. */

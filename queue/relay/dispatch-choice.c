@@ -126,11 +126,15 @@ static void trip(struct standing *s, uint64_t now)
                     KV_S("why", "it was given sign-ins and answered none of them; others get them while there are others"));
 }
 
-/* One more that ended with nothing. What ends at the same moment has one cause. */
-static void count_unanswered(struct standing *s, uint64_t now)
+/* One more that ended with nothing. What ends at the same moment has one cause, and what ends with a session, sooner or
+ * later, has one as well: a process that was killed is no black hole. */
+static void count_unanswered(struct standing *s, const struct request *r, uint64_t now)
 {
         if (s->failed_at && now - s->failed_at < MOMENT_MS)
                 return;
+        if (r->orphan && s->death == r->orphaned_at)
+                return;
+        s->death = r->orphan ? r->orphaned_at : s->death;
         s->failed_at = now;
         if (++s->unanswered >= UNANSWERED_MAX)
                 trip(s, now);
@@ -160,7 +164,7 @@ void standing_note(const struct request *r, enum request_end end)
         case END_LOST:
                 measure(s, now, longer, 0);
                 if (end == END_LOST || held >= PATIENCE_MS)
-                        count_unanswered(s, now);
+                        count_unanswered(s, r, now);
                 break;
         }
 }

@@ -5,6 +5,7 @@
 
 #include <sys/queue.h>
 
+#include "certs/statement.h"
 #include "queue/relay/dispatch.h"
 
 enum request_state {
@@ -23,12 +24,15 @@ struct candidate {
 
 struct request {
         LIST_ENTRY(request) by_hash;
-        TAILQ_ENTRY(request) by_link; /* with != NULL, or parked, or in dispatch.memory when REQUEST_DONE */
+        TAILQ_ENTRY(request) by_link; /* with != NULL, or parked, or an orphan, or in dispatch.memory when REQUEST_DONE */
         struct dispatch *d;
         struct site *site;
         struct dispatch_link *with; /* NULL: with nobody, or the link is gone */
         enum request_state state;
         bool parked;           /* REQUEST_NEW, in site.parked: waits for a link that is silent */
+        bool orphan;           /* in site.orphans: its link is gone, its connector may come back with it */
+        uint64_t orphaned_at;
+        char boot[BOOT_LEN + 1]; /* of the session that it was given to */
         uint64_t parked_until; /* no longer than this; 0: it never had to */
         char id[ID_MAX + 1], traceparent[56];
         struct dispatch_caller caller;
@@ -51,7 +55,7 @@ struct dispatch_link {
         struct dispatch *d;
         struct site *site;
         struct dispatch_sink sink;
-        char connector[ID_MAX + 1];
+        char connector[ID_MAX + 1], boot[BOOT_LEN + 1];
         struct standing *standing;
         uint64_t granted, sent; /* totals of the session */
         bool ready, silent, draining, quarantined;
@@ -74,6 +78,7 @@ struct standing {
         uint64_t failed_at;
         unsigned trips; /* of the breaker since its last verdict */
         uint64_t barred_until;
+        uint64_t death; /* of the session whose end was counted last */
 };
 
 /* What came of a request that a connector had. */
@@ -91,7 +96,7 @@ struct site {
         char tenant[TENANT_MAX + 1];
         uint64_t in_flight;
         TAILQ_HEAD(link_list, dispatch_link) links;
-        struct request_list parked;
+        struct request_list parked, orphans;
         TAILQ_HEAD(standing_list, standing) standings; /* one that no link has may be reused */
         size_t n_standings;
 };

@@ -84,8 +84,8 @@ static void on_dead(void *arg)
         link->sink.drop(link->sink.arg, "no report for 12 s");
 }
 
-int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const char *tenant,
-                      const char *connector, const struct dispatch_sink *sink)
+int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const struct dispatch_peer *peer,
+                      const struct dispatch_sink *sink)
 {
         struct dispatch_link *link = calloc(1, sizeof(*link));
 
@@ -93,10 +93,11 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
                 return -ENOMEM;
         link->d = d;
         link->sink = *sink;
-        link->site = site_get(d, tenant);
-        link->standing = link->site ? standing_get(link->site, connector) : NULL;
+        link->site = site_get(d, peer->tenant);
+        link->standing = link->site ? standing_get(link->site, peer->connector) : NULL;
         link->reasons = json_array();
-        memcpy(link->connector, connector, strnlen(connector, ID_MAX));
+        memcpy(link->connector, peer->connector, strnlen(peer->connector, ID_MAX));
+        memcpy(link->boot, peer->boot, strnlen(peer->boot, BOOT_LEN));
         TAILQ_INIT(&link->requests);
         if (!link->standing || !link->reasons || loop_timer_new(&link->dead, d->loop, NULL, on_dead, link) < 0) {
                 json_decref(link->reasons);
@@ -178,13 +179,17 @@ void dispatch_received(struct dispatch_link *link, const char *id)
 {
         struct request *r = held(link, id);
 
-        if (!r || r->state == REQUEST_RECEIVED)
+        if (!r)
                 return;
-        if (!r->with) { /* an orphan whose connector is back under a new session */
+        if (r->with != link) { /* its connector is back under a new session */
+                request_detach(r);
                 r->with = link;
                 TAILQ_INSERT_TAIL(&link->requests, r, by_link);
                 link->n_requests++;
+                loop_timer_stop(r->step);
         }
+        if (r->state == REQUEST_RECEIVED)
+                return;
         r->trail.received = (int64_t)(loop_now(r->d->loop) - r->began);
         r->trail.state = "received";
         r->state = REQUEST_RECEIVED;
@@ -211,6 +216,45 @@ void dispatch_declined(struct dispatch_link *link, const char *id, const char *w
         }
         r->state = REQUEST_NEW;
         request_place(r);
+}
+
+void dispatch_lost(struct dispatch_link *link, const char *id)
+{
+        struct request *r = held(link, id);
+
+        if (r)
+                request_fail(r, PROBLEM_CONNECTOR_LOST, true, "the connector has lost the request");
+}
+
+static int by_text(const void *a, const void *b)
+{
+        return strcmp(a, b);
+}
+
+/* Of a list: what this boot was given and has left for it, and is not among the sorted ids. */
+static void fail_others(const struct dispatch_link *link, struct request_list *list, char (*ids)[ID_MAX + 1], size_t n)
+{
+        struct request *r, *next;
+
+        for (r = TAILQ_FIRST(list); r; r = next) {
+                next = TAILQ_NEXT(r, by_link);
+                if (r->state == REQUEST_QUEUED || strcmp(r->trail.connector, link->connector) != 0 ||
+                    strcmp(r->boot, link->boot) != 0 || (n && bsearch(r->id, ids, n, sizeof(*ids), by_text)))
+                        continue;
+                request_fail(r, PROBLEM_CONNECTOR_LOST, true, "the connector came back without the request");
+        }
+}
+
+void dispatch_in_hand(struct dispatch_link *link, char (*ids)[ID_MAX + 1], size_t n)
+{
+        struct dispatch_link *other;
+
+        if (n)
+                qsort(ids, n, sizeof(*ids), by_text);
+        fail_others(link, &link->site->orphans, ids, n);
+        TAILQ_FOREACH (other, &link->site->links, entry)
+                if (other != link)
+                        fail_others(link, &other->requests, ids, n);
 }
 
 enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *id, const char *jwe)

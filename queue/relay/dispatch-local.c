@@ -11,13 +11,13 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "certs/sealed.h"
 #include "connector/base/error.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
 #include "queue/relay/dispatch-internal.h"
 
 #define SWEEP_MS 5000
-#define SHARE_MAX 24576
 /* The caller is answered this much before its budget ends, so that the answer arrives in time: a twentieth,
  * at most this. */
 #define MARGIN_MAX 100
@@ -63,6 +63,7 @@ struct site *site_get(struct dispatch *d, const char *tenant)
         TAILQ_INIT(&s->links);
         TAILQ_INIT(&s->standings);
         TAILQ_INIT(&s->parked);
+        TAILQ_INIT(&s->orphans);
         LIST_INSERT_HEAD(bucket, s, entry);
         return s;
 }
@@ -112,6 +113,9 @@ static void unpark(struct request *r)
 void request_detach(struct request *r)
 {
         unpark(r);
+        if (r->orphan)
+                TAILQ_REMOVE(&r->site->orphans, r, by_link);
+        r->orphan = false;
         if (!r->with)
                 return;
         TAILQ_REMOVE(&r->with->requests, r, by_link);
@@ -317,18 +321,18 @@ static void park(struct request *r)
 static int send_event(struct request *r, struct dispatch_link *link)
 {
         struct request_event event = {.seq = 0};
-        struct buffer jwe = BUFFER(SHARE_MAX);
+        struct buffer sealed = BUFFER(SEALED_SHARE_MAX);
         uint64_t now = loop_now(r->d->loop);
 
         memcpy(event.id, r->id, sizeof(event.id));
         memcpy(event.traceparent, r->traceparent, sizeof(event.traceparent));
         event.budget = r->deadline > now ? (uint32_t)(r->deadline - now) : 1;
-        int code = r->caller.share(r->caller.arg, r->at, &jwe);
+        int code = r->caller.share(r->caller.arg, r->at, &sealed);
         if (code == 0) {
-                event.jwe = jwe.data;
+                event.sealed = sealed.data;
                 code = link->sink.request(link->sink.arg, &event);
         }
-        buffer_free(&jwe);
+        buffer_free(&sealed);
         return code;
 }
 
@@ -354,6 +358,7 @@ void request_place(struct request *r)
                 TAILQ_INSERT_TAIL(&link->requests, r, by_link);
                 link->n_requests++;
                 memcpy(r->trail.connector, link->connector, sizeof(r->trail.connector));
+                memcpy(r->boot, link->boot, sizeof(r->boot));
                 request_set(r, REQUEST_QUEUED);
                 if (code == 0)
                         request_left(r);
@@ -383,6 +388,9 @@ void site_place_parked(struct site *site)
 void request_orphan(struct request *r, uint64_t until)
 {
         request_detach(r);
+        r->orphan = true;
+        r->orphaned_at = loop_now(r->d->loop);
+        TAILQ_INSERT_TAIL(&r->site->orphans, r, by_link);
         loop_timer_at(r->step, until);
 }
 

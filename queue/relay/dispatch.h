@@ -50,7 +50,7 @@ struct dispatch_outcome {
 };
 
 struct dispatch_caller {
-        /* Appends the JWE text for candidate i. 0 or -errno. */
+        /* Appends candidate i's share of the sealed request. 0 or -errno. */
         int (*share)(void *arg, size_t i, struct buffer *out);
         /* Exactly once, never from within dispatch_submit. The request is forgotten by the caller after it.
          */
@@ -102,8 +102,12 @@ struct dispatch_sink {
         void *arg;
 };
 
-int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const char *tenant,
-                      const char *connector, const struct dispatch_sink *sink);
+/* boot: which run of the connector it is of. */
+struct dispatch_peer {
+        const char *tenant, *connector, *boot;
+};
+int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const struct dispatch_peer *peer,
+                      const struct dispatch_sink *sink);
 /* The stream ended. What waited goes to others; what left waits for a verdict under a new session until the
  * link would have been dead. */
 void dispatch_link_gone(struct dispatch_link *link);
@@ -125,6 +129,10 @@ void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined);
 enum dispatch_receipt { DISPATCH_CONFIRMED = 0, DISPATCH_LATE = 1 };
 void dispatch_received(struct dispatch_link *link, const char *id);
 void dispatch_declined(struct dispatch_link *link, const char *id, const char *why);
+/* Nobody will answer it: the password may have left. Ends as connector-lost. */
+void dispatch_lost(struct dispatch_link *link, const char *id);
+/* These ids are all that the connector has in hand: what else other sessions of this boot took is lost. Sorts ids. */
+void dispatch_in_hand(struct dispatch_link *link, char (*ids)[ID_MAX + 1], size_t n);
 /* DISPATCH_LATE: nobody waits for it any more (or it never was this connector's). */
 enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *id, const char *jwe);
 

@@ -16,6 +16,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "certs/sealed.h"
+
 #include "connector/base/harden.h"
 #include "connector/base/text.h"
 
@@ -51,7 +53,7 @@ static const struct route {
         route_fn *fn;
         uint32_t body_max;
 } routes[] = {
-        {HTTP_POST, "/v1/tenants/{}/sign-ins", api_sign_in, JWE_MAX},
+        {HTTP_POST, "/v1/tenants/{}/sign-ins", api_sign_in, SEALED_MAX},
         {HTTP_POST, "/v1/link/report", report_route, REPORT_MAX},
         {HTTP_GET, "/v1/link/stream", stream_route, 0},
         {HTTP_PUT, "/v1/link/identity", identity_route, SMALL_BODY_MAX},

@@ -93,6 +93,9 @@ static void take_items(struct session *s, const struct report *report, struct re
         for (size_t i = 0; i < report->n_items; i++) {
                 const struct report_item *item = &report->items[i];
                 switch (item->is) {
+                case REPORT_LOST:
+                        dispatch_lost(s->link, item->id);
+                        break;
                 case REPORT_RECEIVED:
                         dispatch_received(s->link, item->id);
                         break;
@@ -112,7 +115,7 @@ static void take_items(struct session *s, const struct report *report, struct re
         }
 }
 
-static void answer_report(struct http_req *r, struct session *s, const struct report *report)
+static void answer_report(struct http_req *r, struct session *s, struct report *report)
 {
         struct report_answer answer = {.confirmed = calloc(report->n_items + 1, sizeof(*answer.confirmed)),
                                        .late = calloc(report->n_items + 1, sizeof(*answer.late))};
@@ -130,6 +133,8 @@ static void answer_report(struct http_req *r, struct session *s, const struct re
         if (report->statement)
                 take_statement(s, report->statement);
         take_items(s, report, &answer);
+        if (report->has_in_hand)
+                dispatch_in_hand(s->link, report->in_hand, report->n_in_hand);
         clones_look(s);
         if (report_answer_encode(&answer, &json) < 0)
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");

@@ -24,7 +24,7 @@
 
 struct waiting {
         TAILQ_ENTRY(waiting) entry;
-        struct request_event event; /* jwe is owned */
+        struct request_event event; /* sealed is owned */
         uint64_t deadline;
 };
 
@@ -53,13 +53,13 @@ int session_event(struct session *s, const char *name, const char *data)
 
 static int append_request(struct session *s, struct request_event *event, struct buffer *out)
 {
-        struct buffer json = BUFFER(EVENT_MAX);
+        struct buffer line = BUFFER(EVENT_MAX);
 
         event->seq = s->seq + 1;
-        int r = request_event_encode(event, &json);
+        int r = request_event_encode(event, &line);
         if (r == 0)
-                r = append_event(out, "request", json.data);
-        buffer_free(&json);
+                r = append_event(out, "request", line.data);
+        buffer_free(&line);
         if (r == 0)
                 s->seq++;
         return r;
@@ -130,9 +130,9 @@ static int keep_waiting(struct session *s, const struct request_event *event)
         if (!w)
                 return -ENOMEM;
         w->event = *event;
-        w->event.jwe = NULL;
+        w->event.sealed = NULL;
         w->deadline = loop_now(s->relay->loop) + event->budget;
-        if (text_set(&w->event.jwe, event->jwe) < 0) {
+        if (text_set(&w->event.sealed, event->sealed) < 0) {
                 free(w);
                 return -ENOMEM;
         }
@@ -314,6 +314,7 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
                                    const char *boot)
 {
         struct session *s = calloc(1, sizeof(*s));
+        const struct dispatch_peer to = {peer->tenant->name, peer->connector.id, boot};
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, s};
 
         if (!s)
@@ -331,7 +332,7 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         peer->tenant->n_sessions++;
         if (id_generate(s->id) == 0 &&
             loop_timer_new(&s->heartbeat, relay->loop, NULL, on_heartbeat, s) == 0 &&
-            dispatch_link_new(&s->link, relay->dispatch, peer->tenant->name, s->connector, &sink) == 0)
+            dispatch_link_new(&s->link, relay->dispatch, &to, &sink) == 0)
                 return s;
         session_close(s);
         return NULL;

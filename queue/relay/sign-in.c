@@ -1,15 +1,16 @@
 /*
  * Sign-ins: from the service's POST to the answer, and the metadata that stays.
  *
- * Owns struct sign_in, which lives as long as the POST. Invariant: the body is parsed as a JWE and forwarded,
- * one recipient at a time; it is never logged or stored, and there is nothing in it that this process could
- * open.
+ * Owns struct sign_in, which lives as long as the POST. Invariant: the body has the form of sealed.h or reaches
+ * nobody, and is forwarded one recipient at a time; it is never logged or stored, and there is nothing in it that this
+ * process could open.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/sealed.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
 #include "queue/relay/relay.h"
@@ -20,15 +21,16 @@ struct sign_in {
         char tenant[TENANT_MAX + 1];
         char id[ID_MAX + 1];
         int64_t at;
-        struct jwe jwe;
+        struct buffer body;
+        struct sealed sealed; /* in body */
         size_t n; /* recipients whose key is live */
-        size_t recipient[JWE_RECIPIENTS_MAX];
-        char connector[JWE_RECIPIENTS_MAX][ID_MAX + 1];
+        size_t recipient[SEALED_RECIPIENTS_MAX];
+        char connector[SEALED_RECIPIENTS_MAX][ID_MAX + 1];
 };
 
 static struct sign_in *sign_in_free(struct sign_in *s)
 {
-        jwe_clear(&s->jwe);
+        buffer_free(&s->body);
         free(s);
         return NULL;
 }
@@ -56,13 +58,8 @@ static void note(const struct sign_in *s, const struct dispatch_trail *trail, co
 static int on_share(void *arg, size_t i, struct buffer *out)
 {
         struct sign_in *s = arg;
-        json_t *object = NULL;
 
-        int r = jwe_only(&s->jwe, s->recipient[i], &object);
-        if (r == 0)
-                r = jose_json_text(object, out);
-        json_decref(object);
-        return r;
+        return sealed_share(&s->sealed, s->recipient[i], out);
 }
 
 static void on_done(void *arg, const struct dispatch_outcome *o)
@@ -146,10 +143,13 @@ static bool id_is_new(struct relay *relay, struct http_req *r, const char *tenan
 /* Notes the recipients whose key is live, one per connector. */
 static void match_recipients(struct sign_in *s, const struct tenant *t)
 {
-        for (size_t i = 0; i < s->jwe.n; i++) {
-                const char *connector = tenant_connector_of_key(s->relay, t, s->jwe.to[i].kid);
+        for (size_t i = 0; i < s->sealed.n; i++) {
+                char kid[KID_LEN + 1];
+                const char *connector;
                 bool known = false;
 
+                sealed_kid(&s->sealed, i, kid);
+                connector = tenant_connector_of_key(s->relay, t, kid);
                 for (size_t j = 0; connector && j < s->n; j++)
                         known |= strcmp(s->connector[j], connector) == 0;
                 if (!connector || known)
@@ -164,7 +164,7 @@ static bool may_come(struct relay *relay, struct http_req *r)
 {
         if (relay->draining)
                 http_fail(r, PROBLEM_DRAINING, NULL);
-        return !relay->draining && api_media_type(r, "application/jose+json");
+        return !relay->draining && api_media_type(r, SEALED_TYPE);
 }
 
 /* Charges the secret that sent it, and no other of the tenant. Only what is well-formed costs. */
@@ -183,15 +183,15 @@ static int parse_body(struct sign_in *s, struct http_req *r, struct error *err)
         size_t n;
         const char *body = http_body(r, &n);
 
-        int code = jwe_parse(&s->jwe, body, n, err);
-        if (code == 0 && s->jwe.ciphertext.len != PADDED_LEN)
-                return error_fail(err, -EBADMSG, "JWE: the plaintext must be padded to %d bytes", PADDED_LEN);
-        return code;
+        s->body = BUFFER(SEALED_MAX);
+        if (buffer_append(&s->body, body, n) < 0)
+                return error_fail(err, -ENOMEM, "no memory for the request");
+        return sealed_read(&s->sealed, s->body.data ? s->body.data : "", n, err);
 }
 
 static void submit(struct sign_in *s, uint32_t budget)
 {
-        const char *connectors[JWE_RECIPIENTS_MAX], *trace = http_header(s->r, "traceparent");
+        const char *connectors[SEALED_RECIPIENTS_MAX], *trace = http_header(s->r, "traceparent");
         struct dispatch_submission submission = {.tenant = s->tenant,
                                                  .id = s->id,
                                                  .traceparent = traceparent_ok(trace) ? trace : NULL,

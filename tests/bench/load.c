@@ -148,7 +148,7 @@ static void launch(struct flight *f)
         buffer_clear(&f->answer);
         curl_slist_free_all(f->headers);
         f->headers = curl_slist_append(NULL, g.bearer);
-        f->headers = curl_slist_append(f->headers, "Content-Type: application/jose+json");
+        f->headers = curl_slist_append(f->headers, "Content-Type: application/postern-request");
         snprintf(header, sizeof(header), "Postern-Id: %s", f->sign_in.id);
         f->headers = curl_slist_append(f->headers, header);
         snprintf(header, sizeof(header), "Postern-Budget: %u", (unsigned)g.budget);

@@ -11,6 +11,9 @@ import ssl
 import threading
 import time
 
+# A sealed request that has its form and is for nobody
+NOBODYS = '.'.join(['eyJjdHkiOiJKV1QiLCJlbmMiOiJBMjU2R0NNIiwidHlwIjoicG9zdGVybi1yZXF1ZXN0K2p3ZSJ9', 'A' * 16, 'A' * 2731, 'A' * 22]) + \
+    ' ' + '.'.join(['A' * 43, 'A' * 43, 'A' * 43, 'A' * 54])
 HEAD_MAX = 65536
 STREAM_HEAD = b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n'
 RECONNECT = [100, 200]
@@ -40,7 +43,9 @@ class Loop:
 
 
 def event(name, data):
-    """One event as bytes; data: text, or what becomes compact JSON."""
+    """One event as bytes; data: text, or what becomes compact JSON, but for a request, whose fields stand in a line."""
+    if name == 'request' and isinstance(data, dict):
+        data = f"{data['id']} {data['seq']} {data['budget']} {data['trace']} {data['sealed']}"
     text = data if isinstance(data, (str, bytes)) else json.dumps(data, separators=(',', ':'))
     return b'event: ' + name.encode() + b'\ndata: ' + (text if isinstance(text, bytes) else text.encode()) + b'\n\n'
 
@@ -64,12 +69,12 @@ class Stream:
         self.writer.write(data)
         await self.writer.drain()
 
-    def request(self, id_, jwe, budget=8000, seq=None):
+    def request(self, id_, sealed, budget=8000, seq=None):
         """A request event with the next sequence number (or the one given)."""
         if seq is None:
             self.seq += 1
             seq = self.seq
-        return event('request', {'id': id_, 'seq': seq, 'budget': budget, 'jwe': jwe})
+        return event('request', {'id': id_, 'seq': seq, 'budget': budget, 'trace': '-', 'sealed': sealed})
 
     async def closed(self, seconds):
         """How long (s) until the connector closed the stream; None when it did not within that time."""
@@ -244,8 +249,8 @@ class HostileRelay:
             data = json.loads(raw.split(b'data: ', 1)[1])
             return event('hello', {**data, 'reconnect': RECONNECT})
         if raw.startswith(b'event: request\n'):
-            data = json.loads(raw.split(b'data: ', 1)[1])
+            id_, _, budget, trace, sealed = raw.split(b'data: ', 1)[1].decode().strip('\n').split(' ', 4)
             stream.seq += 1
-            data['seq'] = stream.seq
+            data = {'id': id_, 'seq': stream.seq, 'budget': int(budget), 'trace': trace, 'sealed': sealed}
             return self.on_request(stream, data) if self.on_request else event('request', data)
         return raw

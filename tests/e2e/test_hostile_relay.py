@@ -14,7 +14,7 @@ import time
 import unittest
 
 from e2e import LAB, SiteTest, WRONG, bad_password_count, main, wait_for
-from hostile_relay import STREAM_HEAD, HostileRelay, Loop, event, hello
+from hostile_relay import NOBODYS, STREAM_HEAD, HostileRelay, Loop, event, hello
 
 CHECK = unittest.TestCase()
 MB = 1 << 20
@@ -115,9 +115,9 @@ class Lane:
         wait_for(f'{self.name} says why ({why})', lambda: len(self.log_lines(why)) > before, 5)
         self.good(what)
 
-    def offer(self, id_, jwe, why, what):
+    def offer(self, id_, sealed, why, what):
         """A request that is declined, with this word."""
-        self.relay.inject(lambda stream: stream.send(stream.request(id_, jwe)))
+        self.relay.inject(lambda stream: stream.send(stream.request(id_, sealed)))
         wait_for(f'{self.name} declines {what} as {why}', lambda: ('declined', why) in self.relay.items.get(id_, []), 10)
 
     def count_connects(self, seconds, prod=lambda: None):
@@ -257,42 +257,43 @@ def drain_storm(lane):
 def broken_rules(lane):
     """Sequence, credit and budget: a relay that breaks a rule loses the session; nothing of it is started."""
     taken = lane.capture()
-    jwe, last = taken['jwe'], lane.relay.stream.seq
-    lane.breaks('a gap in seq', lane.relay.stream.request(fresh_id(), jwe, seq=last + 2), 'has sequence')
+    sealed, last = taken['sealed'], lane.relay.stream.seq
+    lane.breaks('a gap in seq', lane.relay.stream.request(fresh_id(), sealed, seq=last + 2), 'has sequence')
     seq = lane.relay.stream.seq
-    lane.breaks('a seq that comes again', lane.relay.stream.request(fresh_id(), jwe, seq=seq), 'has sequence')
+    lane.breaks('a seq that comes again', lane.relay.stream.request(fresh_id(), sealed, seq=seq), 'has sequence')
     for budget in (0, 1 << 63, -1):
-        lane.breaks(f'budget {budget}', lane.relay.stream.request(taken['id'], jwe, budget), 'state=protocol')
-    stream, small = lane.relay.stream, {'recipients': [{}]}
+        lane.breaks(f'budget {budget}', lane.relay.stream.request(taken['id'], sealed, budget), 'state=protocol')
+    stream, small = lane.relay.stream, 'a.b c.d'
     burst = b''.join(stream.request(fresh_id(), small) for _ in range(10000))
     lane.breaks('10000 requests at once', burst, 'has sequence')
     CHECK.assertEqual(lane.count(), 1)
 
 
-def variants(jwe):
-    """(name, JWE) of everything that can be made of somebody's sealed request without its key."""
-    other = json.loads(json.dumps(jwe['recipients'][0]))
-    other['header'] = {**other.get('header', {}), 'kid': 'A' * 43}
-    yield 'the same under another id', jwe
-    yield 'two recipients', {**jwe, 'recipients': [other, jwe['recipients'][0]]}
-    yield 'the same recipient twice', {**jwe, 'recipients': jwe['recipients'] * 2}
-    yield 'truncated', {**jwe, 'ciphertext': jwe['ciphertext'][:-16]}
-    yield 'changed', {**jwe, 'tag': jwe['tag'][::-1]}
-    yield 'no recipient', {**jwe, 'recipients': []}
-    yield 'empty', {}
-    yield 'over the limit', {**jwe, 'ciphertext': 'A' * 12001}
-    yield 'deep', {'recipients': json.loads('[' * 400 + ']' * 400)}
+def variants(sealed):
+    """(name, text) of everything that can be made of somebody's sealed request without its key."""
+    shared, line = sealed.split(' ')
+    yield 'the same under another id', sealed
+    yield 'two recipients', f'{shared} {line}.{line}'
+    yield 'another epk', f"{shared} {line[:44]}{'A' * 43}{line[87:]}"
+    yield 'truncated', f'{shared[:-16]} {line}'
+    yield 'changed', f"{shared[:100]}{'B' if shared[100] == 'A' else 'A'}{shared[101:]} {line}"
+    yield 'no recipient', shared
+    yield 'empty', ''
+    yield 'over the limit', f"{shared} {'A' * 12001}"
+    yield 'the lines turned round', f'{line} {shared}'
+    yield 'JSON', '{"recipients":[{}]}'
+    yield 'deep', '[' * 400 + ']' * 400
 
 
 def replays(lane, foreign):
     """One sealed request, again and in every disguise: one bind, whatever the relay does; the record of it stays."""
     taken = lane.capture()
     for _ in range(20):
-        lane.relay.inject(lambda stream: stream.send(stream.request(taken['id'], taken['jwe'])))
-    lane.offer(taken['id'], taken['jwe'], 'replay', 'the same request')
-    for what, jwe in variants(taken['jwe']):
-        lane.offer(fresh_id(), jwe, 'bad_request', what)
-    lane.offer(foreign['id'], foreign['jwe'], 'stale_key', 'a request sealed to another connector')
+        lane.relay.inject(lambda stream: stream.send(stream.request(taken['id'], taken['sealed'])))
+    lane.offer(taken['id'], taken['sealed'], 'replay', 'the same request')
+    for what, sealed in variants(taken['sealed']):
+        lane.offer(fresh_id(), sealed, 'bad_request', what)
+    lane.offer(foreign['id'], foreign['sealed'], 'stale_key', 'a request sealed to another connector')
     CHECK.assertEqual(lane.count(), 1)
     explained = lane.connector.postern('explain', taken['id'])
     CHECK.assertIn('wrong_password', explained)
@@ -330,12 +331,12 @@ def flood(lane, count):
         at = 0
         while at < count:
             room = min(lane.relay.granted - stream.seq, count - at)
-            await stream.send(b''.join(stream.request(id_, {'recipients': [{}]}) for id_ in ids[at:at + max(room, 0)]))
+            await stream.send(b''.join(stream.request(id_, NOBODYS) for id_ in ids[at:at + max(room, 0)]))
             at += max(room, 0)
             await asyncio.sleep(0.01)
     before, begin = rss(lane.pid('valid')), time.monotonic()
     lane.relay.inject(play)
-    wait_for('all were declined', lambda: all(('declined', 'bad_request') in lane.relay.items.get(id_, []) for id_ in ids), 30)
+    wait_for('all were declined', lambda: all(('declined', 'stale_key') in lane.relay.items.get(id_, []) for id_ in ids), 30)
     grown = rss(lane.pid('valid')) - before
     took = time.monotonic() - begin
     noted = len(json.loads(lane.connector.postern('log', '--json', '--verdict', 'declined', '--limit', '500'))['records'])
@@ -429,7 +430,7 @@ def report_answers(lane):
     def prod():
         """Something to report about."""
         try:
-            lane.relay.inject(lambda stream: stream.send(stream.request(fresh_id(), {'recipients': [{}]})))
+            lane.relay.inject(lambda stream: stream.send(stream.request(fresh_id(), 'a.b c.d')))
         except ConnectionError:
             pass
 

@@ -7,7 +7,10 @@ import { Refused, array, fromB64u, id, integer, isObject, kid, malformed, member
   from './strict.mjs';
 
 export const SKEW = 120;
-export const PADDED = 4096;
+export const PADS = [2048, 4096]; // of padding, bytes
+const CLAIMS_MAX = new Map([[2048, 1374], [4096, 2910]]);
+// b64u({"cty":"JWT","enc":"A256GCM","typ":"postern-request+jwe"}): the one protected header of a request
+export const PROTECTED = 'eyJjdHkiOiJKV1QiLCJlbmMiOiJBMjU2R0NNIiwidHlwIjoicG9zdGVybi1yZXF1ZXN0K2p3ZSJ9';
 const SPKI_HEAD = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest();
@@ -181,7 +184,7 @@ export async function verifyStatement(text, roster, now) {
   const p = parseObject(jws.payload);
   for (const version of array(p.v, 1, 8)) integer(version, 1); // no vector for `8): 1 is`: 1 must be among them
   if (!p.v.includes(1)) throw malformed('statement: does not speak version 1');
-  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign']);
+  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad']);
   fromB64u(p.boot, 16);
   integer(p.seq);
   times(p, 7200);
@@ -190,7 +193,7 @@ export async function verifyStatement(text, roster, now) {
   if (p.tenant !== roster.tenant || p.iss !== connector.id) throw new Refused('tenant', 'statement: of another tenant or connector');
   current(p, now);
   const seen = new Set();
-  const statement = { connector, boot: p.boot, iat: p.iat, seq: p.seq, exp: p.exp, keys: [], sign: [] };
+  const statement = { connector, boot: p.boot, iat: p.iat, seq: p.seq, exp: p.exp, keys: [], sign: [], pad: 'pad' in p ? word(p.pad, PADS) : 2048 };
   for (const list of ['realms', 'suffixes', 'netbios']) statement[list] = names(p[list]);
   for (const entry of array(p.keys, 1, 4)) statement.keys.push(await statementKey(entry, connector.kid, seen, 'enc', 'ECDH-ES+A256KW'));
   if ('sign' in p) {
@@ -248,42 +251,58 @@ export function choose(directory, username, now) {
 
 export const freshId = () => randomBytes(16).toString('hex');
 
-// Seals a plaintext to public JWKs, each with its kid.
+// Seals a padded plaintext to public JWKs, each with its kid: the text of section 7.4. jose writes epk and alg into the protected header
+// of a lone recipient, so there are always two; the line of the second, whose key nobody has, is left out.
 export async function sealTo(plain, keys) {
-  const jwe = new jose.GeneralEncrypt(plain).setProtectedHeader({ enc: 'A256GCM', typ: 'postern-request+jwe', cty: 'JWT' });
+  const jwe = new jose.GeneralEncrypt(plain).setProtectedHeader({ cty: 'JWT', enc: 'A256GCM', typ: 'postern-request+jwe' });
   for (const key of keys) {
     jwe.addRecipient(await jose.importJWK(key.jwk, 'ECDH-ES+A256KW')).setUnprotectedHeader({ alg: 'ECDH-ES+A256KW', kid: key.kid });
   }
-  return JSON.stringify(await jwe.encrypt());
+  if (keys.length === 1) {
+    const { publicKey: nobodys } = await jose.generateKeyPair('ECDH-ES+A256KW', { crv: 'P-256' });
+    jwe.addRecipient(nobodys).setUnprotectedHeader({ alg: 'ECDH-ES+A256KW', kid: 'nobody' });
+  }
+  const { protected: header, iv, ciphertext, tag, recipients } = await jwe.encrypt();
+  if (header !== PROTECTED) throw new Error('jose has written another protected header'); // no vector: what is sent, not read
+  const lines = recipients.slice(0, keys.length).map(({ header: { kid: k, epk }, encrypted_key: key }) => [k, epk.x, epk.y, key]);
+  return [[header, iv, ciphertext, tag], ...lines].map((parts) => `${parts.join('.')}\n`).join('');
 }
 
-export function pad(text) {
-  if (Buffer.byteLength(text) > PADDED) throw malformed('too long for the padding'); // no vector: what is sent, not read
-  return Buffer.concat([Buffer.from(text), Buffer.alloc(PADDED - Buffer.byteLength(text), 0x20)]);
+export function pad(text, padded) {
+  if (Buffer.byteLength(text) > padded) throw malformed('too long for the padding'); // no vector: what is sent, not read
+  return Buffer.concat([Buffer.from(text), Buffer.alloc(padded - Buffer.byteLength(text), 0x20)]);
 }
 
-// service: {id, key (private CryptoKey), kid}. change edits the claims before they are signed (for hostile.mjs).
-// Returns what the service keeps to check the verdict, and the body to POST.
-export async function makeRequest(directory, service, { username, password, newPassword, now, client, change = (claims) => claims }) {
+// The class of padding: by operation and by what the connectors announce; by what was typed only where that does not fit.
+function classOf(claims, chosen) {
+  const n = Buffer.byteLength(JSON.stringify(claims));
+  if (n > CLAIMS_MAX.get(4096)) throw new Refused('too-long', 'name and passwords do not fit'); // no vector: what is sent, not read
+  return claims.op === 'change-password' || chosen.some((s) => s.pad === 4096) || n > CLAIMS_MAX.get(2048) ? 4096 : 2048;
+}
+
+// service: {id, key (private CryptoKey), kid}. first: the id of this sign-in's first attempt, where this is the second. change edits the
+// claims before they are signed (for hostile.mjs). Returns what the service keeps to check the verdict, and the body to POST.
+export async function makeRequest(directory, service, { username, password, newPassword, now, client, first, change = (claims) => claims }) {
   const chosen = choose(directory, username, now);
   if (chosen.length === 0) throw new Refused('no-connector', 'no connector serves this name'); // no vector: what is sent, not read
   const rk = randomBytes(32);
   const claims = change({
-    v: 1, iss: service.id, aud: directory.roster.tenant, jti: freshId(), iat: now, exp: now + 60,
+    v: 1, iss: service.id, aud: directory.roster.tenant, jti: first ? `${first}-2` : freshId(), iat: now, exp: now + 60,
     to: chosen.map((s) => s.connector.kid), username, password, rk: toB64u(rk), ...(client && { client }),
     ...(newPassword !== undefined && { op: 'change-password', new_password: newPassword }),
   });
+  const padded = classOf(claims, chosen);
   const jws = await signJws(service.key, 'postern-request+jwt', service.kid, claims);
   return {
-    id: claims.jti, req: toB64u(sha256(jws)), rk, service: service.id, tenant: directory.roster.tenant,
-    to: chosen.map((s) => ({ ...s.connector, sign: s.sign })), jws, body: await sealTo(pad(jws), chosen.map((s) => liveKey(s, now))),
+    id: claims.jti, req: toB64u(sha256(jws)), rk, padded, service: service.id, tenant: directory.roster.tenant,
+    to: chosen.map((s) => ({ ...s.connector, sign: s.sign })), jws, body: await sealTo(pad(jws, padded), chosen.map((s) => liveKey(s, now))),
   };
 }
 
 // ---- verdict ----
 
-export function unpad(bytes) {
-  if (bytes.length !== PADDED) throw malformed('padding: not 4096 bytes');
+export function unpad(bytes, padded) {
+  if (bytes.length !== padded) throw malformed('padding: not of its class');
   const text = Buffer.from(bytes).toString('latin1').replace(/ +$/, '');
   if (text === '' || text.includes(' ')) throw malformed('padding: not at the end alone'); // no vector: no JWS is empty or has a space, so its reader refuses both
   return text;
@@ -368,7 +387,7 @@ async function openVerdict(jwe, rk) {
 
 // Section 8.3. request is makeRequest's. Whatever is Refused means unavailable.
 export async function checkVerdict(request, jwe, now) {
-  const jws = parseJws(unpad(await openVerdict(jwe, request.rk)), 'postern-verdict+jwt');
+  const jws = parseJws(unpad(await openVerdict(jwe, request.rk), request.padded), 'postern-verdict+jwt');
   const live = (k) => k.kid === jws.kid && k.nbf <= now + SKEW && now - SKEW < k.exp;
   const signer = request.to.find((c) => c.kid === jws.kid || c.sign?.some(live));
   if (!signer) throw new Refused('key', 'verdict: signed by nobody whom the request was sealed to');

@@ -2,69 +2,55 @@
 import './webcrypto.mjs';
 import { createHash } from 'node:crypto';
 import * as jose from 'jose';
-import { SKEW, parseJws, unpad, verifyJws } from './client.mjs';
-import { Refused, array, fromB64u, id, integer, isObject, kid, malformed, members, parseObject, string, tenantName, toB64u }
-  from './strict.mjs';
+import { PADS, PROTECTED, SKEW, parseJws, unpad, verifyJws } from './client.mjs';
+import { Refused, array, fromB64u, id, integer, kid, malformed, members, parseObject, string, tenantName, toB64u } from './strict.mjs';
 
-const JWE_MAX = 16384;
+const TEXT_MAX = 7076;
 
-// ---- the JWE, section 7.4 ----
+// ---- the sealed text, section 7.4 ----
 
-function checkRecipient(element, shared, alone) {
-  members(element, ['encrypted_key'], ['header']);
-  fromB64u(element.encrypted_key, 40);
-  const own = element.header ?? {};
-  if ('header' in element && (!isObject(own) || Object.keys(own).length === 0)) throw malformed('JWE: empty header');
-  for (const name of Object.keys(own)) if (name in shared) throw malformed('JWE: a member in both headers');
-  const header = { ...shared, ...own };
-  members(header, ['enc', 'typ', 'cty', 'alg', 'kid', 'epk']);
-  if (!alone) members(shared, ['enc', 'typ', 'cty']);
-  if (header.enc !== 'A256GCM' || header.typ !== 'postern-request+jwe' || header.cty !== 'JWT' || header.alg !== 'ECDH-ES+A256KW') {
-    throw malformed('JWE: not the suite');
-  }
-  // a relay passes the point on; whether it is on the curve is found by whoever opens (section 7.4)
-  members(header.epk, ['kty', 'crv', 'x', 'y']);
-  if (header.epk.kty !== 'EC' || header.epk.crv !== 'P-256') throw malformed('JWE: epk is not on P-256');
-  fromB64u(header.epk.x, 32);
-  fromB64u(header.epk.y, 32);
-  return kid(header.kid);
+// The parts of one line, each the base64url of so many bytes.
+function partsOf(line, lengths) {
+  const parts = line.split('.');
+  if (parts.length !== lengths.length) throw malformed('sealed: not the parts of a line');
+  parts.forEach((part, i) => fromB64u(part, lengths[i]));
+  return parts;
 }
 
-// What the relay checks as well. {jwe (general form), kids}.
+// What the relay checks as well: {shared, lines, kids, padded}.
 export async function parseRequest(text) {
-  if (Buffer.byteLength(text) > JWE_MAX) throw new Refused('too-large', 'JWE: too large');
-  const o = parseObject(text);
-  if (!('recipients' in o)) {
-    members(o, ['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag'], ['header']);
-    o.recipients = [{ ...('header' in o && { header: o.header }), encrypted_key: o.encrypted_key }];
-    delete o.header;
-    delete o.encrypted_key;
-  }
-  members(o, ['protected', 'recipients', 'iv', 'ciphertext', 'tag']);
-  array(o.recipients, 1, 8);
-  const shared = parseObject(fromB64u(o.protected));
-  const kids = [];
-  for (const element of o.recipients) {
-    const k = checkRecipient(element, shared, o.recipients.length === 1);
-    if (kids.includes(k)) throw malformed('JWE: a kid stands twice');
-    kids.push(k);
-  }
-  fromB64u(o.iv, 12);
-  fromB64u(o.tag, 16);
-  fromB64u(o.ciphertext);
-  return { jwe: o, kids };
+  if (Buffer.byteLength(text) > TEXT_MAX) throw new Refused('too-large', 'sealed: too large');
+  const lines = text.split('\n');
+  if (lines.pop() !== '') throw malformed('sealed: the last line has no end');
+  const shared = lines.shift() ?? '';
+  if (!shared.startsWith(`${PROTECTED}.`)) throw malformed('sealed: another protected header');
+  const padded = PADS.find((n) => shared.length === PROTECTED.length + 41 + Math.ceil((n * 4) / 3));
+  if (!padded) throw malformed('sealed: the plaintext is of no class');
+  partsOf(shared.slice(PROTECTED.length + 1), [12, padded, 16]);
+  array(lines, 1, 8);
+  const kids = lines.map((line) => partsOf(line, [32, 32, 32, 40])[0]);
+  if (new Set(kids).size !== kids.length) throw malformed('sealed: a kid stands twice');
+  return { shared, lines, kids, padded };
 }
 
 // The share of one recipient, as the relay forwards it.
-export const only = ({ jwe }, i) => ({ ...jwe, recipients: [jwe.recipients[i]] });
+export const share = ({ shared, lines }, i) => `${shared}\n${lines[i]}\n`;
+
+// The JWE that a share stands for.
+export function jweOf(shared, line) {
+  const [header, iv, ciphertext, tag] = shared.split('.');
+  const [kid, x, y, key] = line.split('.');
+  return { protected: header, iv, ciphertext, tag,
+    recipients: [{ header: { alg: 'ECDH-ES+A256KW', kid, epk: { kty: 'EC', crv: 'P-256', x, y } }, encrypted_key: key }] };
+}
 
 export async function decrypt(parsed, i, privateJwk) {
   const { kty, crv, x, y, d } = privateJwk;
   try {
     const key = await jose.importJWK({ kty, crv, x, y, d }, 'ECDH-ES+A256KW');
-    return (await jose.generalDecrypt(only(parsed, i), key)).plaintext;
+    return (await jose.generalDecrypt(jweOf(parsed.shared, parsed.lines[i]), key)).plaintext;
   } catch {
-    throw malformed('JWE: does not open');
+    throw malformed('sealed: does not open');
   }
 }
 
@@ -107,7 +93,7 @@ export async function takeRequest(text, self) {
     const parsed = await parseRequest(text);
     const i = parsed.kids.findIndex((k) => self.keys.has(k));
     if (i < 0) return decline('stale_key');
-    const jws = parseJws(unpad(await decrypt(parsed, i, self.keys.get(parsed.kids[i]))), 'postern-request+jwt');
+    const jws = parseJws(unpad(await decrypt(parsed, i, self.keys.get(parsed.kids[i])), parsed.padded), 'postern-request+jwt');
     const claims = parseObject(jws.payload, { nul: true });
     checkClaims(claims);
     return await judge(jws, claims, self, decline);

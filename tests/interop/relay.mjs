@@ -75,7 +75,7 @@ export async function fetchDirectory(relay, pin, service) {
 
 export const postRequest = (relay, request, { budget = 8000, headers = {}, ...rest } = {}) =>
   relay.call('POST', relay.path('sign-ins'), {
-    headers: { 'Content-Type': 'application/jose+json', 'Postern-Id': request.id, 'Postern-Budget': String(budget), ...headers },
+    headers: { 'Content-Type': 'application/postern-request', 'Postern-Id': request.id, 'Postern-Budget': String(budget), ...headers },
     body: request.body, ms: budget + 1000, ...rest,
   });
 
@@ -91,12 +91,12 @@ export async function outcomeOf(request, answer) {
   }
 }
 
-async function attempt(relay, pin, service, params) {
+async function attempt(relay, pin, service, params, first) {
   const { directory, failed } = await fetchDirectory(relay, pin, service);
   if (failed) return failed;
   let request;
   try {
-    request = await makeRequest(directory, service, { ...params, now: now() });
+    request = await makeRequest(directory, service, { ...params, now: now(), first });
   } catch (e) {
     if (!(e instanceof Refused)) throw e;
     return { problem: e.what, started: 'no', retry: 'later', detail: e.message };
@@ -114,7 +114,7 @@ async function attempt(relay, pin, service, params) {
 export async function signIn(relay, pin, service, params) {
   const first = await attempt(relay, pin, service, params);
   const again = first.started === 'no' && ['now', 'refresh-keys'].includes(first.retry);
-  return again ? attempt(relay, pin, service, params) : first;
+  return again ? attempt(relay, pin, service, params, first.id) : first;
 }
 
 // ---- what the programs share ----

@@ -4,8 +4,9 @@ import { strict as assert } from 'node:assert';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkVerdict, openDirectory, parseJws, publicKey, signJws, unpad, verifyJws, verifyRoster, verifyStatement } from './client.mjs';
-import { decrypt, only, parseRequest, takeRequest } from './connector.mjs';
+import { PROTECTED, checkVerdict, openDirectory, pad, parseJws, publicKey, sealTo, signJws, unpad, verifyJws, verifyRoster, verifyStatement }
+  from './client.mjs';
+import { decrypt, jweOf, parseRequest, share, takeRequest } from './connector.mjs';
 import { Refused, fromB64u, parseObject, toB64u } from './strict.mjs';
 import * as jose from 'jose';
 
@@ -83,30 +84,43 @@ await check('identity', async () => {
 await check('request: claims, JWS, padding', async () => {
   await checkJws(request.jws, 'postern-request+jwt', request.signer, request.header, request.claims);
   assert.equal(sha256(request.jws), request.req);
-  assert.equal(request.padded, request.jws.padEnd(4096, ' '));
+  assert.equal(request.padded, request.jws.padEnd(2048, ' '));
   assert.equal(sha256(request.padded), request.padded_sha256);
   assert.equal(parseObject(request.claims).rk, request.rk);
 });
 
 await check('request: both recipients open', async () => {
-  const parsed = await parseRequest(request.jwe);
+  const parsed = await parseRequest(request.sealed);
+  assert.equal(parsed.padded, request.padded_length);
+  assert.equal(fromB64u(PROTECTED).toString(), request.protected);
   for (const [i, name] of request.recipient_keys.entries()) {
     assert.equal(Buffer.from(await decrypt(parsed, i, jwkOf(name))).toString(), request.padded);
-    assert.equal(JSON.stringify(parsed.jwe.recipients[i].header), request.recipient_headers[i]);
-    assert.equal(JSON.stringify(only(parsed, i)), request.forms[i].jwe);
+    assert.equal(share(parsed, i), request.shares[i]);
+    // jose's own reading of the JWE that it stands for
+    const [shared, line] = request.shares[i].split('\n');
+    const opened = await jose.generalDecrypt(jweOf(shared, line), await jose.importJWK(jwkOf(name), 'ECDH-ES+A256KW'));
+    assert.equal(Buffer.from(opened.plaintext).toString(), request.padded);
   }
 });
 
-for (const form of request.forms) {
-  await check(`request: ${form.name}`, async () => {
-    assert.equal(Buffer.from(await decrypt(await parseRequest(form.jwe), 0, jwkOf(form.open_with))).toString(), request.padded);
-    // jose's own reading of the object as it is
-    const key = await jose.importJWK(jwkOf(form.open_with), 'ECDH-ES+A256KW');
-    const o = JSON.parse(form.jwe);
-    const opened = 'recipients' in o ? await jose.generalDecrypt(o, key) : await jose.flattenedDecrypt(o, key);
-    assert.equal(Buffer.from(opened.plaintext).toString(), request.padded);
-  });
-}
+await check('request: sealed anew by jose, to one and to two', async () => {
+  const keysOf = (names) => names.map((name) => ({ jwk: { ...jwkOf(name), d: undefined }, kid: keys.keys[name].kid }));
+  for (const names of [request.recipient_keys.slice(0, 1), request.recipient_keys]) {
+    const text = await sealTo(pad(request.jws, 2048), keysOf(names));
+    const parsed = await parseRequest(text);
+    assert.equal(parsed.kids.length, names.length);
+    assert.equal(Buffer.from(await decrypt(parsed, 0, jwkOf(names[0]))).toString(), request.padded);
+  }
+});
+
+await check('request: a change of the password, in the larger class', async () => {
+  const { sealed, claims, jws, req, padded_length: padded, open_with: name } = request.change;
+  await checkJws(jws, 'postern-request+jwt', request.signer, request.header, claims);
+  assert.equal(sha256(jws), req);
+  const parsed = await parseRequest(sealed);
+  assert.equal(parsed.padded, padded);
+  assert.equal(unpad(await decrypt(parsed, 0, jwkOf(name)), padded), jws);
+});
 
 const self = async (c = {}) => ({
   kid: keys.keys['berlin-1'].kid, keys: new Map([[keys.keys['berlin-1-enc'].kid, jwkOf('berlin-1-enc')]]), tenant: request.with.tenant,
@@ -114,13 +128,13 @@ const self = async (c = {}) => ({
 });
 
 await check('request: taken by a connector', async () => {
-  const taken = await takeRequest(request.forms[0].jwe, await self());
+  const taken = await takeRequest(request.shares[0], await self());
   assert.equal(taken.says, 'accepted');
   assert.equal(taken.req, request.req);
 });
 
 const asked = {
-  id: verdicts.with.id, req: verdicts.with.req, rk: fromB64u(verdicts.with.rk, 32), service: verdicts.with.service, tenant: verdicts.with.tenant,
+  id: verdicts.with.id, req: verdicts.with.req, padded: verdicts.with.padded, rk: fromB64u(verdicts.with.rk, 32), service: verdicts.with.service, tenant: verdicts.with.tenant,
   to: trusted.connectors.filter((c) => verdicts.with.sealed_to.some((s) => s.kid === c.kid && s.id === c.id)),
 };
 
@@ -133,7 +147,7 @@ for (const v of verdicts.verdicts) {
   await check(`verdict ${v.name}`, async () => {
     await checkJws(v.jws, 'postern-verdict+jwt', verdicts.signer, verdicts.header, v.claims);
     const opened = await jose.compactDecrypt(v.jwe, asked.rk);
-    assert.equal(unpad(opened.plaintext), v.jws);
+    assert.equal(unpad(opened.plaintext, verdicts.with.padded), v.jws);
     assert.equal(JSON.stringify(await checkVerdict(asked, v.jwe, verdicts.with.now)), JSON.stringify(parseObject(v.claims)));
   });
 }
@@ -145,6 +159,14 @@ await check('verdict by a signing key', async () => {
   assert.deepEqual([sign.kid, sign.nbf, sign.exp], [keys.keys[v.sign.key].kid, v.sign.nbf, v.sign.exp]);
   await checkJws(v.jws, 'postern-verdict+jwt', v.signer, v.header, v.claims);
   assert.equal(JSON.stringify(await checkVerdict(await certified(v.sign), v.jwe, verdicts.with.now)), JSON.stringify(parseObject(v.claims)));
+});
+
+await check('verdict on a change, in its class', async () => {
+  const { id, req, padded_length: padded } = request.change;
+  const on = { ...asked, id, req, padded };
+  await checkJws(verdicts.change.jws, 'postern-verdict+jwt', verdicts.signer, verdicts.header, verdicts.change.claims);
+  assert.equal((await checkVerdict(on, verdicts.change.jwe, verdicts.with.now)).reason, 'password_changed');
+  assert.equal(await refusal(checkVerdict({ ...on, padded: 2048 }, verdicts.change.jwe, verdicts.with.now)), 'malformed');
 });
 
 // ---- wrong ones ----
@@ -204,7 +226,8 @@ for (const c of negative.requests) {
 
 for (const c of negative.verdicts) {
   await check(`wrong verdict ${c.name}`, async () => {
-    assert.notEqual(await refusal(checkVerdict(await certified(c.sign), c.text, c.now ?? verdicts.with.now)), 'accepted');
+    assert.notEqual(await refusal(checkVerdict({ ...(await certified(c.sign)), padded: c.padded ?? asked.padded }, c.text,
+      c.now ?? verdicts.with.now)), 'accepted');
   });
 }
 

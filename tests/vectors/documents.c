@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "certs/sealed.h"
 #include "queue/relay/problem.h"
 #include "queue/wire.h"
 #include "tests/vectors/negative.h"
@@ -108,30 +109,6 @@ static json_t *make_identity(void)
 
 /* ---- request ---- */
 
-static json_t *form(const char *name, const char *about, const char *jwe, const char *key)
-{
-        return PACK("{s:s, s:s, s:s, s:s}", "name", name, "about", about, "open_with", key, "jwe", jwe);
-}
-
-static json_t *request_forms(void)
-{
-        const struct world *w = world();
-
-        return PACK(
-                "[o, o, o, o, o]",
-                form("forwarded_1",
-                     "What the relay forwards to the first connector: general JSON, that recipient alone.",
-                     w->forwarded[0], "berlin-1-enc"),
-                form("forwarded_2", "What the relay forwards to the second connector.", w->forwarded[1],
-                     "berlin-2-enc"),
-                form("flattened", "Flattened JSON, which receivers accept too.", w->flattened,
-                     "berlin-1-enc"),
-                form("lone_epk", "One recipient, epk in the protected header (jose 6 makes this).",
-                     w->lone_epk, "berlin-1-enc"),
-                form("lone_all", "One recipient, everything in the protected header, no header of its own.",
-                     w->lone_all, "berlin-1-enc"));
-}
-
 static json_t *bytes_of(const char *name, size_t n)
 {
         uint8_t bytes[32];
@@ -140,22 +117,30 @@ static json_t *bytes_of(const char *name, size_t n)
         return must(json_string(text_b64u(bytes, n)));
 }
 
+static json_t *change_json(void)
+{
+        const struct world_change *c = &world()->change;
+
+        return PACK("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "about",
+                    "The same user sets a new password: sealed to the first connector alone, in the larger class of padding.",
+                    "id", CHANGE_ID, "claims", c->claims, "jws", c->jws, "req", c->req, "padded_length", PADDED_LARGE,
+                    "open_with", "berlin-1-enc", "sealed", c->sealed);
+}
+
 static json_t *make_request(void)
 {
         const struct world *w = world();
         json_t *o = PACK("{s:s, s:{s:s, s:s, s:I}, s:s, s:s, s:s, s:s, s:s, s:i}", "about",
-                         "A request, step by step: claims, JWS, padded plaintext, JWE for two connectors, "
-                         "what the relay forwards.",
+                         "A request, step by step: claims, JWS, padded plaintext, sealed to two connectors, "
+                         "and the share of each, which the relay forwards.",
                          "with", "tenant", TENANT, "id", REQUEST_ID, "now", (json_int_t)WORLD_NOW, "signer",
                          "portal", "header", w->request_header, "claims", w->request_claims, "jws",
-                         w->request_jws, "req", w->req, "padded_length", PADDED_LEN);
-        json_t *more =
-                PACK("{s:s, s:s, s:o, s:o, s:o, s:s, s:[s,s], s:[s,s], s:[s,s], s:s, s:o}", "padded_sha256",
-                     request_hash_of(w->padded), "padded", w->padded, "rk", bytes_of("rk", 32), "cek",
-                     bytes_of("cek request", 32), "iv", bytes_of("iv request", 12), "protected", w->protected,
-                     "recipient_headers", w->recipients[0], w->recipients[1], "recipient_keys",
-                     "berlin-1-enc", "berlin-2-enc", "ephemeral_keys", "ephemeral 1", "ephemeral 2", "jwe",
-                     w->jwe, "forms", request_forms());
+                         w->request_jws, "req", w->req, "padded_length", PADDED_SMALL);
+        json_t *more = PACK("{s:s, s:s, s:o, s:o, s:o, s:s, s:[s,s], s:[s,s], s:s, s:[s,s], s:o}", "padded_sha256",
+                            request_hash_of(w->padded), "padded", w->padded, "rk", bytes_of("rk", 32), "cek",
+                            bytes_of("cek request", 32), "iv", bytes_of("iv request", 12), "protected", w->protected,
+                            "recipient_keys", "berlin-1-enc", "berlin-2-enc", "ephemeral_keys", "ephemeral 1", "ephemeral 2",
+                            "sealed", w->sealed, "shares", w->shares[0], w->shares[1], "change", change_json());
 
         json_object_update(o, more);
         json_decref(more);
@@ -185,15 +170,15 @@ static json_t *make_verdicts(void)
         json_object_set_new(signing, "signer", json_string(SIGNING_KEY));
         json_object_set_new(signing, "header", json_string(w->signing_header));
         json_object_set_new(signing, "sign", sign_json(SIGNING_NBF, SIGNING_EXP));
-        return PACK("{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, s:s, s:o, s:o}",
+        return PACK("{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, s:s, s:o, s:o, s:o}",
                     "about", "Verdicts on the request of request.json, as its service opens them. signing: one by a "
                     "key of the statement `signing` of statements.json, where that was the one that it was sealed with; "
-                    "sign: that key's times.", "with",
+                    "sign: that key's times. change: on the change of request.json, whose id, req and class of padding it has.", "with",
                     "rk", bytes_of("rk", 32), "service", PORTAL, "tenant", TENANT, "id", REQUEST_ID, "req",
-                    w->req, "now", (json_int_t)WORLD_NOW + 1, "sealed_to", "id", BERLIN_1, "kid",
+                    w->req, "padded", PADDED_SMALL, "now", (json_int_t)WORLD_NOW + 1, "sealed_to", "id", BERLIN_1, "kid",
                     key_kid(fixed_key("berlin-1")), "id", BERLIN_2, "kid", key_kid(fixed_key("berlin-2")),
                     "signer", "berlin-1", "header", w->verdict_header, "jwe_header", w->verdict_jwe_header,
-                    "verdicts", list, "signing", signing);
+                    "verdicts", list, "signing", signing, "change", verdict_json(&w->change_verdict));
 }
 
 /* ---- the link ---- */
@@ -202,6 +187,16 @@ static json_t *event(const char *name, const char *data)
 {
         return PACK("{s:s, s:s, s:s}", "event", name, "data", data, "bytes",
                     pool_text("event: %s\ndata: %s\n\n", name, data));
+}
+
+/* A share as one line of the stream: blanks for its line ends. */
+static char *request_line(const char *share)
+{
+        char *line = pool_text(REQUEST_ID " 1 7940 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 %s", share);
+
+        *strchr(line, '\n') = ' ';
+        *strchr(line, '\n') = '\0';
+        return line;
 }
 
 #define SESSION "ses-01JGFJJZ00QW7T5N"
@@ -217,10 +212,7 @@ static json_t *make_link(void)
                                          "\"nodes\":[\"https://"
                                          "relay.example\"],\"roster_seq\":7,\"reconnect\":[500,2000]}",
                                          WORLD_NOW - 5)),
-                event("request",
-                      pool_text("{\"id\":\"" REQUEST_ID "\",\"seq\":1,\"budget\":7940,\"traceparent\":"
-                                "\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\",\"jwe\":%s}",
-                                w->forwarded[0])),
+                event("request", request_line(w->shares[0])),
                 event("cancel", "{\"id\":\"" REQUEST_ID "\"}"),
                 event("roster", pool_text("{\"jws\":\"%s\"}", w->roster_jws)),
                 event("drain", "{\"reconnect\":[0,5000]}"));
@@ -232,13 +224,14 @@ static json_t *make_link(void)
                 pool_text(
                         "{\"session\":\"" SESSION
                         "\",\"boot\":\"%s\",\"granted\":64,\"ready\":{\"corp.example\":true},\"reasons\":[],"
-                        "\"load\":0.000,\"statement\":\"%s\",\"items\":[]}",
+                        "\"load\":0.000,\"statement\":\"%s\",\"in_hand\":[],\"items\":[]}",
                         boot, w->statements[0].jws),
                 pool_text(
                         "{\"session\":\"" SESSION
                         "\",\"boot\":\"%s\",\"granted\":65,\"ready\":{\"corp.example\":true},\"reasons\":[],"
                         "\"load\":0.016,\"items\":[{\"id\":\"" REQUEST_ID "\",\"is\":\"received\"},"
-                        "{\"id\":\"req-7Q2M4N8P1R5T9V3X\",\"is\":\"declined\",\"why\":\"stale_key\"}]}",
+                        "{\"id\":\"req-7Q2M4N8P1R5T9V3X\",\"is\":\"declined\",\"why\":\"stale_key\"},"
+                        "{\"id\":\"req-5B8G1K4N7R2U6X9A\",\"is\":\"lost\"}]}",
                         boot),
                 pool_text("{\"session\":\"" SESSION
                           "\",\"boot\":\"%s\",\"granted\":66,\"ready\":{\"corp.example\":false},"
@@ -309,7 +302,7 @@ static json_t *make_words(void)
 
 /* ---- negative ---- */
 
-static json_t *case_json(const struct negative *n, const char *text)
+static json_t *case_json(const struct negative *n, char *(*make)(const struct negative *))
 {
         json_t *o = PACK("{s:s, s:s, s:s, s:s}", "name", n->name, "rule", n->rule, "layer",
                          negative_layer_text(n->layer), "expect", n->expect);
@@ -330,14 +323,16 @@ static json_t *case_json(const struct negative *n, const char *text)
                                               n->certified_exp ? n->certified_exp : SIGNING_EXP));
         if (n->twice)
                 json_object_set_new(o, "after_itself", json_true());
-        json_object_set_new(o, "text", must(json_string(text)));
+        if (make == negative_verdict && negative_verdict_class(n) == PADDED_LARGE)
+                json_object_set_new(o, "padded", json_integer(PADDED_LARGE));
+        json_object_set_new(o, "text", must(json_string(make(n))));
         return o;
 }
 
 static void add_cases(json_t *list, const struct negative *rows, char *(*make)(const struct negative *))
 {
         for (; rows->name; rows++)
-                json_array_append_new(list, case_json(rows, make(rows)));
+                json_array_append_new(list, case_json(rows, make));
 }
 
 static json_t *cases(const struct negative *rows, const struct negative *members, char *(*make)(const struct negative *))
@@ -349,7 +344,7 @@ static json_t *cases(const struct negative *rows, const struct negative *members
         return list;
 }
 
-/* What the relay says to the JWE itself, before any connector. */
+/* What the relay says to the text itself, before any connector. */
 static void add_relay(json_t *requests)
 {
         json_t *o;
@@ -357,13 +352,12 @@ static void add_relay(json_t *requests)
 
         json_array_foreach (requests, i, o) {
                 const char *text = json_string_value(json_object_get(o, "text"));
-                struct jwe jwe = {0};
+                struct sealed sealed;
 
-                if (strlen(text) > JWE_MAX)
+                if (strlen(text) > SEALED_MAX)
                         json_object_set_new(o, "relay", json_string("too-large"));
-                else if (jwe_parse(&jwe, text, strlen(text), NULL) < 0)
+                else if (sealed_read(&sealed, text, strlen(text), NULL) < 0)
                         json_object_set_new(o, "relay", json_string("malformed"));
-                jwe_clear(&jwe);
         }
 }
 

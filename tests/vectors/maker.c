@@ -297,21 +297,21 @@ char *make_jws(const struct key *key, const char *header, const char *payload)
         return pool_text("%s.%s", input, make_signature(key, input));
 }
 
-char *make_padded(const char *text)
+char *make_padded(const char *text, size_t padded)
 {
-        return pool_text("%-*s", PADDED_LEN, text);
+        return pool_text("%-*s", (int)padded, text);
 }
 
 /* ---- encryption ---- */
 
-struct sealed {
+struct sealed_parts {
         char *protected_b64, *iv, *ciphertext, *tag;
 };
 
-static struct sealed seal(const uint8_t cek[CEK_LEN], const char *header, const char *salt, const char *plain,
+static struct sealed_parts seal(const uint8_t cek[CEK_LEN], const char *header, const char *salt, const char *plain,
                           size_t n)
 {
-        struct sealed s = {.protected_b64 = text_b64u(header, strlen(header))};
+        struct sealed_parts s = {.protected_b64 = text_b64u(header, strlen(header))};
         uint8_t iv[GCM_IV_LEN], tag[GCM_TAG_LEN];
         uint8_t *cipher;
         const struct crypto_gcm gcm = {cek, iv, s.protected_b64, strlen(s.protected_b64)};
@@ -326,54 +326,43 @@ static struct sealed seal(const uint8_t cek[CEK_LEN], const char *header, const 
         return s;
 }
 
-static char *wrap(const struct make_recipient *to, const uint8_t cek[CEK_LEN])
+static void cek_of(const char *salt, uint8_t cek[CEK_LEN])
+{
+        fixed_bytes(pool_text("cek %s", salt), cek, CEK_LEN);
+}
+
+char *make_line(const char *to, const char *epk, const char *salt)
 {
         static const struct crypto_kdf kdf = {"ECDH-ES+A256KW", NULL, NULL, 256};
-        uint8_t z[32], kek[32], wrapped[WRAPPED_LEN];
+        const struct key *ephemeral = fixed_key(epk);
+        uint8_t cek[CEK_LEN], z[32], kek[32], wrapped[WRAPPED_LEN];
 
-        if (crypto_ecdh(z, key_evp(fixed_key(to->epk)), key_evp(to->to)) < 0 ||
-            crypto_concat_kdf(kek, z, &kdf) < 0 || crypto_wrap(wrapped, kek, cek) < 0)
+        cek_of(salt, cek);
+        if (crypto_ecdh(z, key_evp(ephemeral), key_evp(fixed_key(to))) < 0 || crypto_concat_kdf(kek, z, &kdf) < 0 ||
+            crypto_wrap(wrapped, kek, cek) < 0)
                 maker_stop("wrapping failed");
-        return text_b64u(wrapped, sizeof(wrapped));
+        return pool_text("%s.%s.%s.%s", key_kid(fixed_key(to)), key_x(ephemeral), key_y(ephemeral),
+                         text_b64u(wrapped, sizeof(wrapped)));
 }
 
-static char *recipient_text(const struct make_recipient *to, const uint8_t cek[CEK_LEN], const char *between)
-{
-        char *head = to->header ? pool_text("\"header\":%s,", to->header) : pool_text("%s", "");
-
-        return pool_text("%s\"encrypted_key\":\"%s\"%s", head, wrap(to, cek), between);
-}
-
-char *make_jwe_general(const struct make_jwe *in)
+char *make_sealed(const struct make_sealed *in)
 {
         uint8_t cek[CEK_LEN];
-        char *recipients = pool_text("%s", "");
-        struct sealed s;
+        struct sealed_parts s;
+        char *text;
 
-        fixed_bytes(pool_text("cek %s", in->salt), cek, sizeof(cek));
+        cek_of(in->salt, cek);
         s = seal(cek, in->protected, in->salt, in->plain, in->plain_len);
+        text = pool_text("%s.%s.%s.%s\n", s.protected_b64, s.iv, s.ciphertext, s.tag);
         for (size_t i = 0; i < in->n; i++)
-                recipients =
-                        pool_text("%s%s{%s}", recipients, i ? "," : "", recipient_text(&in->to[i], cek, ""));
-        return pool_text("{\"protected\":\"%s\",\"recipients\":[%s],\"iv\":\"%s\",\"ciphertext\":\"%s\","
-                         "\"tag\":\"%s\"}",
-                         s.protected_b64, recipients, s.iv, s.ciphertext, s.tag);
-}
-
-char *make_jwe_flattened(const struct make_jwe *in)
-{
-        uint8_t cek[CEK_LEN];
-        struct sealed s;
-
-        fixed_bytes(pool_text("cek %s", in->salt), cek, sizeof(cek));
-        s = seal(cek, in->protected, in->salt, in->plain, in->plain_len);
-        return pool_text("{\"protected\":\"%s\",%s\"iv\":\"%s\",\"ciphertext\":\"%s\",\"tag\":\"%s\"}",
-                         s.protected_b64, recipient_text(&in->to[0], cek, ","), s.iv, s.ciphertext, s.tag);
+                text = pool_text("%s%s\n", text,
+                                 in->to[i].line ? in->to[i].line : make_line(in->to[i].to, in->to[i].epk, in->salt));
+        return text;
 }
 
 char *make_jwe_dir(const uint8_t rk[32], const char *header, const char *salt, const char *plain, size_t n)
 {
-        struct sealed s = seal(rk, header, salt, plain, n);
+        struct sealed_parts s = seal(rk, header, salt, plain, n);
 
         return pool_text("%s..%s.%s.%s", s.protected_b64, s.iv, s.ciphertext, s.tag);
 }

@@ -35,14 +35,14 @@ char *key_y(const struct key *key);
 char *make_jws(const struct key *key, const char *header, const char *payload);
 /* The ES256 signature alone: b64u of r || s. */
 char *make_signature(const struct key *key, const char *signing_input);
-char *make_padded(const char *text); /* PADDED_LEN bytes */
+char *make_padded(const char *text, size_t padded);
 
 struct make_recipient {
-        const char *header;   /* JSON text, or NULL: no member "header" */
-        const struct key *to; /* public key that the content key is wrapped for */
-        const char *epk;      /* name of its ephemeral fixed_key */
+        const char *to;  /* name of the key that the content key is wrapped for */
+        const char *epk; /* name of its ephemeral key */
+        const char *line; /* instead of all that; without its line end */
 };
-struct make_jwe {
+struct make_sealed {
         const char *protected; /* JSON text */
         const char *salt;      /* names content key and IV */
         const char *plain;
@@ -50,7 +50,8 @@ struct make_jwe {
         size_t n;
         struct make_recipient to[9];
 };
-char *make_jwe_general(const struct make_jwe *in);
-char *make_jwe_flattened(const struct make_jwe *in); /* to[0] alone */
+/* A recipient's line, without its end. */
+char *make_line(const char *to, const char *epk, const char *salt);
+char *make_sealed(const struct make_sealed *in);
 /* Compact with alg dir under key rk. */
 char *make_jwe_dir(const uint8_t rk[32], const char *header, const char *salt, const char *plain, size_t n);

@@ -217,6 +217,8 @@ const struct negative negative_statement_members[] = {
         S("tenant_capital", "tenant", "\"Contoso\"", LENGTHS),
         S("boot_number", "boot", "7", TYPES),
         S("boot_loose_bits", "boot", "\"thWMNUXDMofLBIrohrRMKx\"", "Unused bits of base64url are 0."),
+        S("pad_of_1024", "pad", "1024", "pad is one of the two classes."),
+        S("pad_text", "pad", "\"4096\"", TYPES),
         S("boot_padded", "boot", "\"thWMNUXDMofLBIrohrRMKw==\"", "base64url has no padding."),
         S("seq_text", "seq", "\"1767225000\"", TYPES),
         S("iat_text", "iat", "\"1767225000\"", TYPES),
@@ -348,7 +350,7 @@ static char *refused_with_attributes(const char *claims)
 static char *only_spaces(const char *plain)
 {
         (void)plain;
-        return make_padded("");
+        return make_padded("", PADDED_SMALL);
 }
 
 static char *space_inside(const char *plain)
@@ -366,7 +368,7 @@ const struct negative negative_verdict_members[] = {
         LONG_HEADER(LAYER_HEADER, "unavailable", "header_long"),
         V_PROTECTED("jwe_cty", "cty", "\"JOSE\"", "There is one algorithm suite; nothing else is accepted."),
         V_PROTECTED("jwe_kid", "kid", "\"AAAA\"", "A header holds the listed members and no other."),
-        {.name = "six_parts", .layer = LAYER_JWE, .special = six_parts, .expect = "unavailable", .rule = "A compact JWE has five parts."},
+        {.name = "six_parts", .layer = LAYER_SEALED, .special = six_parts, .expect = "unavailable", .rule = "A compact JWE has five parts."},
         {.name = "only_spaces", .layer = LAYER_PLAIN, .special = only_spaces, .expect = "unavailable", .rule = "A plaintext is not all spaces."},
         {.name = "space_inside",
          .layer = LAYER_PLAIN,

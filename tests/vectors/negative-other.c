@@ -22,6 +22,7 @@
 #define DOMAIN_NAME "A domain's name is a DNS name with a dot, in small letters."
 #define DOMAIN_SID "A domain's SID is S-1-5-21- and three numbers."
 #define ONE_DOMAIN "No name, suffix, NetBIOS name or SID belongs to two domains."
+#define PADDED "The plaintext is the JWS padded on the right with 0x20 to exactly 2048 or 4096 bytes."
 #define LISTED "Claims hold the listed members and no other."
 
 static char *without_signature(const char *jws)
@@ -221,8 +222,8 @@ static char *under_another_rk(const char *jwe)
 
         (void)jwe;
         fixed_bytes("another rk", rk, sizeof(rk));
-        return make_jwe_dir(rk, w->verdict_jwe_header, "another rk", make_padded(w->verdicts[0].jws),
-                            PADDED_LEN);
+        return make_jwe_dir(rk, w->verdict_jwe_header, "another rk", make_padded(w->verdicts[0].jws, PADDED_SMALL),
+                            PADDED_SMALL);
 }
 
 static char *hash_of_another(const char *claims)
@@ -250,17 +251,17 @@ const struct negative negative_verdicts[] = {
         JWE_HEADER("zip", "{\"alg\"", "{\"zip\":\"DEF\",\"alg\"", UNLISTED),
         JWE_HEADER("missing_cty", ",\"cty\":\"JWT\"", "", UNLISTED),
         {.name = "wrong_tag",
-         .layer = LAYER_JWE,
+         .layer = LAYER_SEALED,
          .special = tag_changed,
          .expect = "unavailable",
          .rule = "rk opens the verdict."},
         {.name = "wrong_rk",
-         .layer = LAYER_JWE,
+         .layer = LAYER_SEALED,
          .special = under_another_rk,
          .expect = "unavailable",
          .rule = "rk opens the verdict."},
         {.name = "encrypted_key",
-         .layer = LAYER_JWE,
+         .layer = LAYER_SEALED,
          .special = with_encrypted_key,
          .expect = "unavailable",
          .rule = "With dir the encrypted key is empty."},
@@ -268,7 +269,12 @@ const struct negative negative_verdicts[] = {
          .layer = LAYER_PLAIN,
          .special = plain_unpadded,
          .expect = "unavailable",
-         .rule = "The plaintext is the JWS padded on the right with 0x20 to exactly 4096 bytes."},
+         .rule = PADDED},
+        {.name = "other_class",
+         .layer = LAYER_CONTEXT,
+         .large = 1,
+         .expect = "unavailable",
+         .rule = "A verdict has the class of padding that its request had."},
         HEADER("alg_none", "ES256", "none", "unavailable", ONE_SUITE),
         HEADER("typ", "postern-verdict+jwt", "JWT", "unavailable", ONE_SUITE),
         {.name = "wrong_signature",

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "certs/sealed.h"
 #include "tests/vectors/negative.h"
 #include "tests/vectors/world.h"
 
@@ -13,7 +14,7 @@
 
 static char *plain_short(const char *plain)
 {
-        return pool_text("%.*s", PADDED_LEN - 1, plain);
+        return pool_text("%.*s", PADDED_SMALL - 1, plain);
 }
 
 static char *plain_long(const char *plain)
@@ -23,18 +24,18 @@ static char *plain_long(const char *plain)
 
 static char *plain_tab(const char *plain)
 {
-        return pool_text("%.*s\t", PADDED_LEN - 1, plain);
+        return pool_text("%.*s\t", PADDED_SMALL - 1, plain);
 }
 
 static char *plain_left(const char *plain)
 {
-        return pool_text(" %.*s", PADDED_LEN - 1, plain);
+        return pool_text(" %.*s", PADDED_SMALL - 1, plain);
 }
 
 static char *plain_empty(const char *plain)
 {
         (void)plain;
-        return make_padded("");
+        return make_padded("", PADDED_SMALL);
 }
 
 static char *jws_unsigned(const char *jws)
@@ -62,81 +63,141 @@ static char *jws_loose_bits(const char *jws)
         return copy;
 }
 
-static char *jwe_behind(const char *jwe)
+/* ---- the text ---- */
+
+static char *text_behind(const char *text)
 {
-        return pool_text("%s{}", jwe);
+        return pool_text("%s\n", text);
 }
 
-static char *jwe_large(const char *jwe)
+static char *text_large(const char *text)
 {
-        return pool_text("%s%*s", jwe, JWE_MAX, " ");
+        return pool_text("%s%*s", text, (int)SEALED_MAX, " ");
 }
 
-/* The first recipient, a second time. */
-static char *jwe_kid_twice(const char *jwe)
+static char *text_without_last_end(const char *text)
 {
-        const char *list = strstr(jwe, "[{") + 1, *comma = strstr(jwe, "},{\"header\"") + 1,
-                   *end = strstr(jwe, "\"}],");
-
-        return pool_text("%.*s%.*s,%.*s%s", (int)(list - jwe), jwe, (int)(comma - list), list,
-                         (int)(comma - list), list, end + 2);
+        return pool_text("%.*s", (int)strlen(text) - 1, text);
 }
 
-static char *jwe_nine(const char *jwe)
+static char *text_shared_alone(const char *text)
+{
+        return pool_text("%.*s\n", (int)strcspn(text, "\n"), text);
+}
+
+/* The shared line behind the others. */
+static char *text_turned(const char *text)
+{
+        const size_t n = strcspn(text, "\n") + 1;
+
+        return pool_text("%s%.*s", text + n, (int)n, text);
+}
+
+/* A second line for the first recipient, with an ephemeral key of its own. */
+static char *text_kid_twice(const char *text)
+{
+        const size_t n = strlen(text) - SEALED_LINE_LEN - 1;
+
+        return pool_text("%.*s%s\n", (int)n, text, make_line("berlin-1-enc", "ephemeral 2", "request"));
+}
+
+static char *text_nine(const char *text)
+{
+        char *more = pool_text("%s", text);
+
+        for (int i = 2; i < 9; i++)
+                more = pool_text("%s%s\n", more,
+                                 make_line(pool_text("crowd %d", i), pool_text("ephemeral crowd %d", i), "request"));
+        return more;
+}
+
+/* The JWE in JSON that it stands for, as libraries write it. */
+static char *text_as_json(const char *text)
 {
         const struct world *w = world();
-        struct make_jwe in = {.protected = w->protected,
-                              .salt = "request",
-                              .plain = w->padded,
-                              .plain_len = PADDED_LEN,
-                              .n = 9};
 
-        (void)jwe;
-        in.to[0] = (struct make_recipient){w->recipients[0], fixed_key("berlin-1-enc"), "ephemeral 1"};
-        for (int i = 1; i < 9; i++) {
-                const char *name = pool_text("crowd %d", i), *epk = pool_text("ephemeral crowd %d", i);
-
-                in.to[i] = (struct make_recipient){recipient_header(name, epk), fixed_key(name), epk};
-        }
-        return make_jwe_general(&in);
+        (void)text;
+        return pool_text("{\"protected\":\"%s\",\"recipients\":[]}", text_b64u(w->protected, strlen(w->protected)));
 }
 
-/* Changes the first character of the text behind a mark. */
-static char *changed_behind(const char *text, const char *mark)
+/* One character of the text: the n-th behind the part-th dot, or end of line, is made another one. */
+static char *changed(const char *text, size_t part, size_t n, const char *to)
 {
-        char *copy = pool_text("%s", text), *at = strstr(copy, mark) + strlen(mark);
+        char *copy = pool_text("%s", text), *at = copy;
 
-        *at = *at == 'A' ? 'B' : 'A';
+        while (part-- > 0)
+                at += strcspn(at, ".\n") + 1;
+        at += n;
+        *at = to ? *to : *at == 'A' ? 'B' : 'A';
         return copy;
 }
 
-static char *jwe_tag(const char *jwe)
+enum part { PART_PROTECTED, PART_IV, PART_CIPHERTEXT, PART_TAG, PART_KID, PART_X, PART_Y, PART_KEY, PART_KID_2 };
+
+static char *text_tag(const char *text)
 {
-        return changed_behind(jwe, "\"tag\":\"");
+        return changed(text, PART_TAG, 0, NULL);
 }
 
-static char *jwe_ciphertext(const char *jwe)
+static char *text_ciphertext(const char *text)
 {
-        return changed_behind(jwe, "\"ciphertext\":\"");
+        return changed(text, PART_CIPHERTEXT, 0, NULL);
 }
 
-static char *jwe_wrapped(const char *jwe)
+static char *text_wrapped(const char *text)
 {
-        return changed_behind(jwe, "\"encrypted_key\":\"");
+        return changed(text, PART_KEY, 0, NULL);
 }
 
-static char *jwe_iv_16(const char *jwe)
+static char *text_plus(const char *text)
 {
-        const char *at = strstr(jwe, "\"iv\":\"") + 6;
-
-        return pool_text("%.*s%.*sAAAAAA%s", (int)(at - jwe), jwe, 16, at, at + 16); /* 12 bytes and 4 */
+        return changed(text, PART_CIPHERTEXT, 5, "+");
 }
 
-static char *jwe_base64_padding(const char *jwe)
+static char *text_padding(const char *text)
 {
-        const char *at = strstr(jwe, "\"tag\":\"") + 7;
+        return changed(text, PART_TAG, 21, "=");
+}
 
-        return pool_text("%.*s%.*s==%s", (int)(at - jwe), jwe, 22, at, at + 22);
+static char *text_blank(const char *text)
+{
+        return changed(text, PART_IV, 3, " ");
+}
+
+static char *text_end_for_a_dot(const char *text)
+{
+        return changed(text, PART_X, 43, "\n");
+}
+
+static char *text_dot_for_an_end(const char *text)
+{
+        return changed(text, PART_TAG, 22, ".");
+}
+
+static char *text_cr(const char *text)
+{
+        return changed(text, PART_KEY, 54, "\r");
+}
+
+static char *text_other_header(const char *text)
+{
+        return changed(text, PART_PROTECTED, 70, NULL);
+}
+
+/* Bits of a last character that stand for nothing. */
+static char *text_loose_bits(const char *text)
+{
+        static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        const char *kid = text + SEALED_SHARED_LEN(PADDED_SMALL) + 1;
+
+        return changed(text, PART_KID, 42, strchr(alphabet, kid[42]) + 1);
+}
+
+static char *text_iv_16(const char *text)
+{
+        const char *at = strchr(text, '.') + 1;
+
+        return pool_text("%.*s%.*sAAAAAA%s", (int)(at - text), text, 16, at, at + 16); /* 12 bytes and 4 */
 }
 
 static char *claims_not_utf8(const char *claims)
@@ -166,9 +227,10 @@ static char *claims_long_name(const char *claims)
 
 /* ---- the table ---- */
 
-#define JWE(name_, layer_, from_, to_, rule_)                                                                \
+#define PROTECTED(name_, from_, to_, rule_)                                                                  \
         {                                                                                                    \
-                .name = name_, .layer = layer_, .from = from_, .to = to_, .expect = BAD, .rule = rule_       \
+                .name = name_, .layer = LAYER_PROTECTED, .from = from_, .to = to_, .expect = BAD,            \
+                .rule = rule_                                                                                \
         }
 #define CLAIM(name_, from_, to_, expect_, rule_)                                                             \
         {                                                                                                    \
@@ -184,72 +246,76 @@ static char *claims_long_name(const char *claims)
                 .name = name_, .layer = layer_, .special = make_, .expect = BAD, .rule = rule_               \
         }
 
+#define ONE_HEADER "The protected header is the one text, byte for byte."
+#define FORM "A request is the shared line and the recipients' lines, each with its line end, and nothing else."
+#define LENGTHS "Each part of a line has its length."
 #define UNLISTED "A header holds the listed members and no other."
 #define ONE_SUITE "There is one algorithm suite; nothing else is accepted."
 #define STRICT_JSON "JSON has no duplicate members, and nothing stands behind the object."
-#define PADDED "The plaintext is the JWS padded on the right with 0x20 to exactly 4096 bytes."
+#define PADDED "The plaintext is the JWS padded on the right with 0x20 to exactly 2048 or 4096 bytes."
 #define B64U "base64url has no padding, and unused bits are 0."
 
 const struct negative negative_requests[] = {
-        /* the JWE */
-        JWE("crit", LAYER_PROTECTED, "{\"enc\"", "{\"crit\":[\"exp\"],\"exp\":1,\"enc\"", UNLISTED),
-        JWE("zip", LAYER_PROTECTED, "{\"enc\"", "{\"zip\":\"DEF\",\"enc\"", UNLISTED),
-        JWE("apu", LAYER_RECIPIENT, "{\"alg\"", "{\"apu\":\"QWxpY2U\",\"alg\"", UNLISTED),
-        JWE("jku", LAYER_RECIPIENT, "{\"alg\"", "{\"jku\":\"https://keys.example/\",\"alg\"", UNLISTED),
-        JWE("missing_cty", LAYER_PROTECTED, ",\"cty\":\"JWT\"", "", UNLISTED),
-        JWE("other_typ", LAYER_PROTECTED, "postern-request+jwe", "postern-verdict+jwe", ONE_SUITE),
-        JWE("cbc", LAYER_PROTECTED, "A256GCM", "A256CBC-HS512", ONE_SUITE),
-        JWE("aes128", LAYER_PROTECTED, "A256GCM", "A128GCM", ONE_SUITE),
-        JWE("alg_direct_agreement", LAYER_RECIPIENT, "ECDH-ES+A256KW", "ECDH-ES", ONE_SUITE),
-        JWE("alg_a128kw", LAYER_RECIPIENT, "ECDH-ES+A256KW", "ECDH-ES+A128KW", ONE_SUITE),
-        JWE("epk_other_curve", LAYER_RECIPIENT, "P-256", "P-384", ONE_SUITE),
-        JWE("epk_private", LAYER_RECIPIENT, "\"kty\"",
-            "\"d\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"kty\"",
-            "A public key holds kty, crv, x and y alone."),
-        JWE("epk_not_on_curve", LAYER_RECIPIENT, "\"y\":\"@y:ephemeral 1@\"", "\"y\":\"@x:ephemeral 1@\"",
-            "A point is on P-256."),
-        JWE("aad", LAYER_JWE, "\"iv\":", "\"aad\":\"e30\",\"iv\":", "A request has no aad."),
-        JWE("unprotected", LAYER_JWE, "\"iv\":", "\"unprotected\":{\"cty\":\"JWT\"},\"iv\":",
-            "A request has no shared unprotected header."),
-        JWE("duplicate_member", LAYER_JWE, "{\"protected\"", "{\"iv\":\"AAAAAAAAAAAAAAAA\",\"protected\"",
-            STRICT_JSON),
-        JWE("duplicate_in_protected", LAYER_PROTECTED, "{\"enc\"", "{\"enc\":\"A256GCM\",\"enc\"",
-            STRICT_JSON),
-        JWE("shared_alg", LAYER_PROTECTED, "{\"enc\"", "{\"alg\":\"ECDH-ES+A256KW\",\"enc\"",
-            "With several recipients the protected header is exactly enc, typ and cty."),
-        {.name = "member_in_both_headers",
-         .layer = LAYER_PROTECTED,
-         .from = "{\"enc\"",
-         .to = "{\"alg\":\"ECDH-ES+A256KW\",\"enc\"",
-         .alone = 1,
+        /* the sealed text */
+        PROTECTED("crit", "{\"cty\"", "{\"crit\":[\"exp\"],\"exp\":1,\"cty\"", ONE_HEADER),
+        PROTECTED("zip", "GCM\",", "GCM\",\"zip\":\"DEF\",", ONE_HEADER),
+        PROTECTED("missing_cty", "\"cty\":\"JWT\",", "", ONE_HEADER),
+        PROTECTED("other_typ", "postern-request+jwe", "postern-verdict+jwe", ONE_HEADER),
+        PROTECTED("cbc", "A256GCM", "A256CBC-HS512", ONE_HEADER),
+        PROTECTED("aes128", "A256GCM", "A128GCM", ONE_HEADER),
+        PROTECTED("alg_in_the_header", "{\"cty\"", "{\"alg\":\"ECDH-ES+A256KW\",\"cty\"", ONE_HEADER),
+        PROTECTED("duplicate_in_protected", "{\"cty\"", "{\"cty\":\"JWT\",\"cty\"", ONE_HEADER),
+        PROTECTED("blank_in_protected", "JWT\",\"enc\"", "JWT\", \"enc\"", ONE_HEADER),
+        PROTECTED("members_in_another_order", "{\"cty\":\"JWT\",\"enc\":\"A256GCM\",", "{\"enc\":\"A256GCM\",\"cty\":\"JWT\",", ONE_HEADER),
+        SPECIAL("header_that_is_no_base64_of_it", LAYER_SEALED, text_other_header, ONE_HEADER),
+        {.name = "epk_not_on_curve",
+         .layer = LAYER_LINE,
+         .from = "@y:ephemeral 1@",
+         .to = "@x:ephemeral 1@",
          .expect = BAD,
-         .rule = "No member stands in the protected header and in the recipient's own."},
-        SPECIAL("behind_the_object", LAYER_JWE, jwe_behind, STRICT_JSON),
-        SPECIAL("too_large", LAYER_JWE, jwe_large, "A request has at most 16384 bytes."),
-        SPECIAL("kid_twice", LAYER_JWE, jwe_kid_twice, "No kid stands twice among the recipients."),
-        SPECIAL("nine_recipients", LAYER_JWE, jwe_nine, "A request has one to eight recipients."),
-        SPECIAL("wrong_tag", LAYER_JWE, jwe_tag, "What does not decrypt is declined."),
-        SPECIAL("changed_ciphertext", LAYER_JWE, jwe_ciphertext, "What does not decrypt is declined."),
-        SPECIAL("changed_encrypted_key", LAYER_JWE, jwe_wrapped, "What does not decrypt is declined."),
-        SPECIAL("iv_of_16_bytes", LAYER_JWE, jwe_iv_16, "The IV has 12 bytes."),
-        SPECIAL("base64_padding", LAYER_JWE, jwe_base64_padding, B64U),
+         .rule = "A point is on P-256."},
+        {.name = "epk_of_31_bytes",
+         .layer = LAYER_LINE,
+         .from = ".@x:ephemeral 1@",
+         .to = ".AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+         .expect = BAD,
+         .rule = LENGTHS},
+        SPECIAL("json", LAYER_SEALED, text_as_json, FORM),
+        SPECIAL("behind_the_last_line", LAYER_SEALED, text_behind, FORM),
+        SPECIAL("last_line_without_its_end", LAYER_SEALED, text_without_last_end, FORM),
+        SPECIAL("carriage_return", LAYER_SEALED, text_cr, FORM),
+        SPECIAL("blank", LAYER_SEALED, text_blank, FORM),
+        SPECIAL("line_end_for_a_dot", LAYER_SEALED, text_end_for_a_dot, FORM),
+        SPECIAL("dot_for_a_line_end", LAYER_SEALED, text_dot_for_an_end, FORM),
+        SPECIAL("shared_line_behind", LAYER_SEALED, text_turned, FORM),
+        SPECIAL("too_large", LAYER_SEALED, text_large, "A request has at most 7076 bytes."),
+        SPECIAL("kid_twice", LAYER_SEALED, text_kid_twice, "No kid stands twice among the recipients."),
+        SPECIAL("nobody", LAYER_SEALED, text_shared_alone, "A request has one to eight recipients."),
+        SPECIAL("nine_recipients", LAYER_SEALED, text_nine, "A request has one to eight recipients."),
+        SPECIAL("wrong_tag", LAYER_SEALED, text_tag, "What does not decrypt is declined."),
+        SPECIAL("changed_ciphertext", LAYER_SEALED, text_ciphertext, "What does not decrypt is declined."),
+        SPECIAL("changed_encrypted_key", LAYER_SEALED, text_wrapped, "What does not decrypt is declined."),
+        SPECIAL("iv_of_16_bytes", LAYER_SEALED, text_iv_16, LENGTHS),
+        SPECIAL("base64_padding", LAYER_SEALED, text_padding, B64U),
+        SPECIAL("base64_alphabet", LAYER_SEALED, text_plus, B64U),
+        SPECIAL("loose_bits_in_kid", LAYER_SEALED, text_loose_bits, B64U),
         {.name = "unknown_key",
-         .layer = LAYER_RECIPIENT,
+         .layer = LAYER_LINE,
          .from = "@kid:berlin-1-enc@",
          .to = "@kid:stranger@",
          .alone = 1,
          .expect = "declined stale_key",
          .rule = "A request sealed to a key that the connector does not hold is declined stale_key."},
         {.name = "kid_of_another_key",
-         .layer = LAYER_RECIPIENT,
+         .layer = LAYER_LINE,
          .from = "@kid:berlin-1-enc@",
          .to = "@kid:berlin-2-enc@",
          .alone = 1,
          .expect = "declined stale_key",
          .rule = "A request sealed to a key that the connector does not hold is declined stale_key."},
         /* padding */
-        SPECIAL("padded_to_4095", LAYER_PLAIN, plain_short, PADDED),
-        SPECIAL("padded_to_4097", LAYER_PLAIN, plain_long, PADDED),
+        SPECIAL("padded_to_2047", LAYER_PLAIN, plain_short, PADDED),
+        SPECIAL("padded_to_2049", LAYER_PLAIN, plain_long, PADDED),
         SPECIAL("padded_with_tab", LAYER_PLAIN, plain_tab, PADDED),
         SPECIAL("padded_on_the_left", LAYER_PLAIN, plain_left, PADDED),
         SPECIAL("nothing_but_padding", LAYER_PLAIN, plain_empty, PADDED),

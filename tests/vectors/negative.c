@@ -64,35 +64,48 @@ char *negative_statement(const struct negative *n)
         return signed_text(n, "berlin-1", s->header, s->payload);
 }
 
+static size_t class_of(const char *jws)
+{
+        return strlen(jws) > PADDED_SMALL ? PADDED_LARGE : PADDED_SMALL;
+}
+
 char *negative_request(const struct negative *n)
 {
         const struct world *w = world();
-        char *plain = layer(n, LAYER_PLAIN,
-                            make_padded(signed_text(n, "portal", w->request_header, w->request_claims)));
-        struct make_jwe in = {
+        char *jws = signed_text(n, "portal", w->request_header, w->request_claims),
+             *plain = layer(n, LAYER_PLAIN, make_padded(jws, class_of(jws)));
+        struct make_sealed in = {
                 .protected = layer(n, LAYER_PROTECTED, w->protected),
                 .salt = "request",
                 .plain = plain,
                 .plain_len = strlen(plain),
                 .n = n->alone ? 1 : 2,
-                .to = {{layer(n, LAYER_RECIPIENT, w->recipients[0]), fixed_key("berlin-1-enc"),
-                        "ephemeral 1"},
-                       {w->recipients[1], fixed_key("berlin-2-enc"), "ephemeral 2"}},
+                .to = {{.line = layer(n, LAYER_LINE, w->lines[0])}, {.line = w->lines[1]}},
         };
 
-        return layer(n, LAYER_JWE, make_jwe_general(&in));
+        return layer(n, LAYER_SEALED, make_sealed(&in));
+}
+
+static char *verdict_jws(const struct negative *n)
+{
+        const struct world *w = world();
+
+        return n->signing ? signed_text(n, SIGNING_KEY, w->signing_header, w->signing_verdict.claims)
+                          : signed_text(n, "berlin-1", w->verdict_header, w->verdicts[0].claims);
+}
+
+size_t negative_verdict_class(const struct negative *n)
+{
+        return class_of(verdict_jws(n));
 }
 
 char *negative_verdict(const struct negative *n)
 {
         const struct world *w = world();
-        char *plain =
-                layer(n, LAYER_PLAIN,
-                      make_padded(n->signing ? signed_text(n, SIGNING_KEY, w->signing_header, w->signing_verdict.claims)
-                                             : signed_text(n, "berlin-1", w->verdict_header, w->verdicts[0].claims)));
+        char *jws = verdict_jws(n), *plain = layer(n, LAYER_PLAIN, make_padded(jws, n->large ? PADDED_LARGE : class_of(jws)));
         const char *header = layer(n, LAYER_PROTECTED, w->verdict_jwe_header);
 
-        return layer(n, LAYER_JWE, make_jwe_dir(w->rk, header, "verdict accepted", plain, strlen(plain)));
+        return layer(n, LAYER_SEALED, make_jwe_dir(w->rk, header, "verdict accepted", plain, strlen(plain)));
 }
 
 const char *negative_layer_text(enum negative_layer which)
@@ -108,10 +121,10 @@ const char *negative_layer_text(enum negative_layer which)
                 return "padded plaintext";
         case LAYER_PROTECTED:
                 return "JWE protected header";
-        case LAYER_RECIPIENT:
-                return "JWE recipient header";
-        case LAYER_JWE:
-                return "JWE";
+        case LAYER_LINE:
+                return "first recipient's line";
+        case LAYER_SEALED:
+                return "sealed text";
         case LAYER_CONTEXT:
                 break;
         }

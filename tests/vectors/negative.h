@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum negative_layer {
@@ -12,8 +13,8 @@ enum negative_layer {
         LAYER_JWS,        /* its compact text */
         LAYER_PLAIN,      /* the padded plaintext */
         LAYER_PROTECTED,  /* the JWE's protected header */
-        LAYER_RECIPIENT,  /* the first recipient's header */
-        LAYER_JWE,        /* the JWE's text */
+        LAYER_LINE,       /* the first recipient's line */
+        LAYER_SEALED,     /* the text that is sent */
         LAYER_CONTEXT,    /* the object is right, but not here, now or twice */
 };
 
@@ -32,6 +33,7 @@ struct negative {
         char *(*special)(const char *to); /* makes the layer's text instead of from -> to */
         int alone;                        /* the request has one recipient */
         int twice;                        /* read once before, and accepted then */
+        int large;                        /* the verdict is padded to the larger class */
         int signing;                      /* the statement has a signing key; the verdict is signed by it */
         int certified;                    /* and the request was sealed with a statement that has it */
         int64_t certified_nbf, certified_exp; /* 0: as in the statement */
@@ -52,4 +54,6 @@ char *negative_request(const struct negative *n);
 char *negative_roster(const struct negative *n);
 char *negative_statement(const struct negative *n);
 char *negative_verdict(const struct negative *n);
+/* The class of padding that its request had: the smaller one, but where it does not fit that. */
+size_t negative_verdict_class(const struct negative *n);
 const char *negative_layer_text(enum negative_layer layer);

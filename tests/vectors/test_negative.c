@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "certs/sealed.h"
 #include "connector/base/text.h"
 #include "connector/validator/intake.h"
 #include "queue/client/client.h"
@@ -233,16 +234,15 @@ static void test_requests(void **state)
         each("requests", 50, check_request);
 }
 
-/* The relay refuses exactly those whose JWE is at fault, with the words of the vector. */
+/* The relay refuses exactly those whose form is at fault, with the words of the vector. */
 static void check_relay(const json_t *c)
 {
         const char *text = text_at(c, "text"), *word = own_text(c, "relay", "forwarded");
-        struct jwe jwe = {0};
-        const char *got = strlen(text) > JWE_MAX                          ? "too-large"
-                          : jwe_parse(&jwe, text, strlen(text), NULL) < 0 ? "malformed"
-                                                                          : "forwarded";
+        struct sealed sealed;
+        const char *got = strlen(text) > SEALED_MAX                               ? "too-large"
+                          : sealed_read(&sealed, text, strlen(text), NULL) < 0 ? "malformed"
+                                                                                : "forwarded";
 
-        jwe_clear(&jwe);
         assert_string_equal(got, word);
 }
 
@@ -258,7 +258,7 @@ static void check_verdict(const json_t *c)
 {
         const json_t *with = at(verdicts, "with"), *to = at(with, "sealed_to");
         const char *text = text_at(c, "text");
-        struct sign_in s = {.n_to = json_array_size(to)};
+        struct sign_in s = {.n_to = json_array_size(to), .padded = (size_t)own_int(c, "padded", int_at(with, "padded"))};
         struct verdict_claims v;
         struct error err = {""};
 

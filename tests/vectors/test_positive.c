@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "certs/jose-internal.h"
+#include "certs/sealed.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
 #include "connector/validator/intake.h"
@@ -178,8 +179,8 @@ static void test_keys_answer(void **state)
 
 static void test_request_claims(void **state)
 {
-        _cleanup_(buffer_free) struct buffer anew = BUFFER_SECRET(PADDED_LEN),
-                                             padded = BUFFER(PADDED_LEN + 1);
+        _cleanup_(buffer_free) struct buffer anew = BUFFER_SECRET(PADDED_LARGE),
+                                             padded = BUFFER(PADDED_LARGE + 1);
         const char *claims = text_at(request, "claims"), *jws = text_at(request, "jws");
         struct request_claims c;
         char req[KID_LEN + 1];
@@ -194,7 +195,7 @@ static void test_request_claims(void **state)
         BYTES_EQUAL(claims, anew);
         request_hash(jws, strlen(jws), req);
         assert_string_equal(req, text_at(request, "req"));
-        assert_int_equal(jose_pad(&padded, jws, strlen(jws)), 0);
+        assert_int_equal(jose_pad(&padded, jws, strlen(jws), PADDED_SMALL), 0);
         BYTES_EQUAL(text_at(request, "padded"), padded);
         assert_int_equal(padded.len, int_at(request, "padded_length"));
         request_hash(padded.data, padded.len, req);
@@ -202,63 +203,85 @@ static void test_request_claims(void **state)
         request_claims_wipe(&c);
 }
 
-/* Recipient i opens with the key to the padded plaintext. */
-static void check_opens(const char *text, size_t i, const char *key_name)
+/* Recipient i opens with the key to this JWS, padded. */
+static void check_opens(const char *text, size_t i, const char *key_name, const char *jws)
 {
         _cleanup_(key_freep) struct key *key = key_at(keys, key_name);
-        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 16);
-        _cleanup_(jwe_clear) struct jwe jwe = {0};
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 16);
         struct error err = {""};
+        struct sealed sealed;
+        size_t n;
 
-        if (jwe_parse(&jwe, text, strlen(text), &err) < 0 || jwe_open(&jwe, i, key, &plain, &err) < 0)
+        if (sealed_read(&sealed, text, strlen(text), &err) < 0 || sealed_open(&sealed, i, key, &plain, &err) < 0)
                 fail_msg("%s", err.text);
-        BYTES_EQUAL(text_at(request, "padded"), plain);
+        assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
+        assert_int_equal(n, strlen(jws));
+        assert_memory_equal(plain.data, jws, n);
 }
 
-static void test_request_jwe(void **state)
+static void test_request_sealed(void **state)
 {
-        const json_t *forms = at(request, "forms"), *headers = at(request, "recipient_headers");
-        const char *text = text_at(request, "jwe"), *protected = text_at(request, "protected");
-        _cleanup_(jwe_clear) struct jwe jwe = {0};
+        const json_t *shares = at(request, "shares");
+        const char *text = text_at(request, "sealed"), *protected = text_at(request, "protected"),
+                   *jws = text_at(request, "jws");
+        struct sealed sealed;
 
         (void)state;
-        check_opens(text, 0, "berlin-1-enc");
-        check_opens(text, 1, "berlin-2-enc");
-        for (size_t i = 0; i < json_array_size(forms); i++)
-                check_opens(text_at(json_array_get(forms, i), "jwe"), 0,
-                            text_at(json_array_get(forms, i), "open_with"));
-        assert_int_equal(jwe_parse(&jwe, text, strlen(text), NULL), 0);
-        assert_string_equal(jwe.protected_b64, text_b64u(protected, strlen(protected)));
+        check_opens(text, 0, "berlin-1-enc", jws);
+        check_opens(text, 1, "berlin-2-enc", jws);
+        assert_int_equal(sealed_read(&sealed, text, strlen(text), NULL), 0);
+        assert_int_equal(sealed.padded, PADDED_SMALL);
+        assert_string_equal(SEALED_PROTECTED, text_b64u(protected, strlen(protected)));
         for (size_t i = 0; i < 2; i++) {
-                _cleanup_(json_freep) json_t *only = NULL;
-                _cleanup_(freep) char *only_text = NULL, *header = NULL;
+                _cleanup_(buffer_free) struct buffer share = BUFFER(SEALED_SHARE_MAX);
 
-                assert_int_equal(jwe_only(&jwe, i, &only), 0);
-                only_text = json_dumps(only, JSON_COMPACT);
-                assert_string_equal(only_text, text_at(json_array_get(forms, i), "jwe"));
-                header = json_dumps(json_object_get(jwe.to[i].element, "header"), JSON_COMPACT);
-                assert_string_equal(header, json_string_value(json_array_get(headers, i)));
+                assert_int_equal(sealed_share(&sealed, i, &share), 0);
+                assert_string_equal(share.data, json_string_value(json_array_get(shares, i)));
+                check_opens(share.data, 0, i ? "berlin-2-enc" : "berlin-1-enc", jws);
         }
 }
 
-/* Our own sealing draws other random bytes, says the same in its headers, and opens to the same. */
+/* Our own sealing draws other random bytes, has the same form, and opens to the same. */
 static void test_request_sealed_anew(void **state)
 {
         _cleanup_(key_freep) struct key *berlin_1 = key_at(keys, "berlin-1-enc"),
                                         *berlin_2 = key_at(keys, "berlin-2-enc");
         struct key *to[2] = {berlin_1, berlin_2};
-        _cleanup_(buffer_free) struct buffer text = BUFFER(JWE_MAX);
-        const char *stored = text_at(request, "jwe");
+        _cleanup_(buffer_free) struct buffer text = BUFFER(SEALED_MAX), padded = BUFFER(PADDED_LARGE);
+        const char *stored = text_at(request, "sealed"), *jws = text_at(request, "jws");
         struct error err = {""};
 
         (void)state;
-        assert_int_equal(jwe_seal(to, 2, text_at(request, "padded"), PADDED_LEN, &text, &err), 0);
+        assert_int_equal(jose_pad(&padded, jws, strlen(jws), PADDED_SMALL), 0);
+        assert_int_equal(sealed_seal(to, 2, &padded, &text, &err), 0);
         assert_int_equal(text.len, strlen(stored));
-        assert_memory_equal(text.data, stored,
-                            (size_t)(strstr(stored, "\"x\":\"") - stored)); /* up to the random point */
+        assert_memory_equal(text.data, stored, strlen(SEALED_PROTECTED) + 1);
         assert_memory_not_equal(text.data, stored, text.len);
-        check_opens(text.data, 0, "berlin-1-enc");
-        check_opens(text.data, 1, "berlin-2-enc");
+        check_opens(text.data, 0, "berlin-1-enc", jws);
+        check_opens(text.data, 1, "berlin-2-enc", jws);
+}
+
+/* The change of a password, in the larger class, and the verdict on it. */
+static void test_change(void **state)
+{
+        _cleanup_(buffer_free) struct buffer anew = BUFFER_SECRET(PADDED_LARGE);
+        const json_t *change = at(request, "change");
+        const char *claims = text_at(change, "claims"), *jws = text_at(change, "jws");
+        struct request_claims c;
+        struct error err = {""};
+        char req[KID_LEN + 1];
+
+        (void)state;
+        check_jws("portal", JOSE_TYP_REQUEST, text_at(request, "header"), claims, jws);
+        assert_int_equal(request_claims_decode(&c, claims, strlen(claims), &err), 0);
+        assert_string_equal(c.op, OP_CHANGE_PASSWORD);
+        assert_int_equal(request_claims_encode(&c, &anew, &err), 0);
+        BYTES_EQUAL(claims, anew);
+        request_hash(jws, strlen(jws), req);
+        assert_string_equal(req, text_at(change, "req"));
+        check_opens(text_at(change, "sealed"), 0, text_at(change, "open_with"), jws);
+        assert_int_equal(strlen(text_at(change, "sealed")), SEALED_LEN(PADDED_LARGE, 1));
+        request_claims_wipe(&c);
 }
 
 /* The whole intake of a connector, once. */
@@ -267,7 +290,7 @@ static void test_request_taken(void **state)
         _cleanup_(roster_freep) struct roster *roster = roster_at(roster_file);
         _cleanup_(key_freep) struct key *enc = key_at(keys, "berlin-1-enc"), *self = key_at(keys, "berlin-1");
         struct enckeys own = {.identity = self, .n = 1, .keys = {{enc, 0, INT64_MAX - 1000}}};
-        const char *jwe = text_at(json_array_get(at(request, "forms"), 0), "jwe");
+        const char *jwe = json_string_value(json_array_get(at(request, "shares"), 0));
         struct replay *replay = NULL;
         struct intake in;
 
@@ -295,7 +318,7 @@ static void fill_sign_in(struct sign_in *s)
 {
         const json_t *with = at(verdicts, "with"), *to = at(with, "sealed_to");
 
-        *s = (struct sign_in){.n_to = json_array_size(to)};
+        *s = (struct sign_in){.n_to = json_array_size(to), .padded = (size_t)int_at(with, "padded")};
         memcpy(s->id, text_at(with, "id"), strlen(text_at(with, "id")) + 1);
         memcpy(s->req, text_at(with, "req"), KID_LEN + 1);
         memcpy(s->service_id, text_at(with, "service"), strlen(text_at(with, "service")) + 1);
@@ -312,7 +335,7 @@ static void fill_sign_in(struct sign_in *s)
 
 static void check_verdict(const struct sign_in *s, const char *signer, const char *header, const json_t *entry)
 {
-        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1), anew = BUFFER(PADDED_LEN),
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 1), anew = BUFFER(PADDED_LARGE),
                                              sealed = BUFFER(JWE_MAX);
         const char *jwe = text_at(entry, "jwe"), *jws = text_at(entry, "jws"),
                    *claims = text_at(entry, "claims");
@@ -378,6 +401,25 @@ static void test_signing_key(void **state)
         sign_in_clear(&s);
 }
 
+/* Its class of padding is that of its request; by another it is none. */
+static void test_change_verdict(void **state)
+{
+        const json_t *change = at(verdicts, "change"), *asked = at(request, "change");
+        const char *jwe = text_at(change, "jwe");
+        struct verdict_claims v;
+        struct error err = {""};
+        struct sign_in s;
+
+        (void)state;
+        fill_sign_in(&s);
+        memcpy(s.id, text_at(asked, "id"), strlen(text_at(asked, "id")) + 1);
+        memcpy(s.req, text_at(asked, "req"), KID_LEN + 1);
+        assert_int_equal(sign_in_check(&s, jwe, strlen(jwe), int_at(at(verdicts, "with"), "now"), &v, &err), -EBADMSG);
+        s.padded = PADDED_LARGE;
+        check_verdict(&s, "berlin-1", text_at(verdicts, "header"), change);
+        sign_in_clear(&s);
+}
+
 /* ---- identity and link ---- */
 
 static void test_identity(void **state)
@@ -421,7 +463,7 @@ static int on_event(void *arg, const char *name, const char *data, size_t n)
                 struct request_event e;
 
                 assert_int_equal(request_event_decode(&e, data, n, &err), 0);
-                assert_string_equal(e.jwe, text_at(json_array_get(at(request, "forms"), 0), "jwe"));
+                assert_string_equal(e.sealed, json_string_value(json_array_get(at(request, "shares"), 0)));
                 assert_int_equal(request_event_encode(&e, &anew), 0);
                 BYTES_EQUAL(data, anew);
                 request_event_clear(&e);
@@ -499,11 +541,13 @@ int main(void)
                 cmocka_unit_test(test_statements),
                 cmocka_unit_test(test_keys_answer),
                 cmocka_unit_test(test_request_claims),
-                cmocka_unit_test(test_request_jwe),
+                cmocka_unit_test(test_request_sealed),
                 cmocka_unit_test(test_request_sealed_anew),
                 cmocka_unit_test(test_request_taken),
+                cmocka_unit_test(test_change),
                 cmocka_unit_test(test_verdicts),
                 cmocka_unit_test(test_signing_key),
+                cmocka_unit_test(test_change_verdict),
                 cmocka_unit_test(test_identity),
                 cmocka_unit_test(test_stream),
                 cmocka_unit_test(test_reports),

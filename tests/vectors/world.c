@@ -24,12 +24,6 @@ char *jwk_text(const struct key *key)
                          key_y(key));
 }
 
-char *recipient_header(const char *to, const char *epk)
-{
-        return pool_text("{\"alg\":\"ECDH-ES+A256KW\",\"kid\":\"%s\",\"epk\":%s}", key_kid(fixed_key(to)),
-                         jwk_text(fixed_key(epk)));
-}
-
 char *request_hash_of(const char *jws)
 {
         uint8_t hash[SHA256_LEN];
@@ -111,69 +105,45 @@ static void make_request(void)
                 text_b64u(w.rk, sizeof(w.rk)));
         w.request_jws = make_jws(fixed_key("portal"), w.request_header, w.request_claims);
         w.req = request_hash_of(w.request_jws);
-        w.padded = make_padded(w.request_jws);
+        w.padded = make_padded(w.request_jws, PADDED_SMALL);
 }
 
-static struct make_jwe sealing(const char *padded, size_t n, size_t recipients)
+/* What the relay forwards of it: the shared line and one of the others. */
+static char *share_of(const char *sealed, const char *line)
 {
-        return (struct make_jwe){
-                .protected = w.protected,
-                .salt = "request",
-                .plain = padded,
-                .plain_len = n,
-                .n = recipients,
-                .to = {{w.recipients[0], fixed_key("berlin-1-enc"), "ephemeral 1"},
-                       {w.recipients[1], fixed_key("berlin-2-enc"), "ephemeral 2"}},
-        };
+        return pool_text("%.*s\n%s\n", (int)strcspn(sealed, "\n"), sealed, line);
 }
 
-char *world_seal(const char *padded, size_t n, int two)
+static void make_request_sealed(void)
 {
-        const struct make_jwe in = sealing(padded, n, two ? 2 : 1);
+        struct make_sealed in = {.salt = "request", .plain = w.padded, .plain_len = PADDED_SMALL, .n = 2};
 
-        return make_jwe_general(&in);
+        w.protected = pool_text("%s", "{\"cty\":\"JWT\",\"enc\":\"A256GCM\",\"typ\":\"" JOSE_TYP_REQUEST_JWE "\"}");
+        in.protected = w.protected;
+        for (size_t i = 0; i < 2; i++) {
+                w.lines[i] = make_line(i ? "berlin-2-enc" : "berlin-1-enc", i ? "ephemeral 2" : "ephemeral 1", "request");
+                in.to[i].line = w.lines[i];
+        }
+        w.sealed = make_sealed(&in);
+        for (size_t i = 0; i < 2; i++)
+                w.shares[i] = share_of(w.sealed, w.lines[i]);
 }
 
-/* The object with one recipient, cut out of the text: same protected header, iv, ciphertext and tag. */
-static char *forwarded_of(size_t which)
+/* The same user sets a new password; with a second key of its own for the verdict it would show no more. */
+static void make_change(void)
 {
-        const char *comma = strstr(w.jwe, "},{\"header\""), *list = strstr(w.jwe, "[{"),
-                   *end = strstr(w.jwe, "\"}],");
+        struct make_sealed in = {
+                .protected = w.protected, .salt = "change", .plain_len = PADDED_LARGE, .n = 1, .to = {{"berlin-1-enc", "ephemeral 1", NULL}}};
 
-        if (!comma || !list || !end)
-                maker_stop("the request has no two recipients");
-        if (which == 0)
-                return pool_text("%.*s%s", (int)(comma - w.jwe), w.jwe, end + 1);
-        return pool_text("%.*s%s", (int)(list + 1 - w.jwe), w.jwe, comma + 2);
-}
-
-static void make_forms(void)
-{
-        struct make_jwe in = sealing(w.padded, PADDED_LEN, 1);
-        const char *own = w.recipients[0] + 1; /* behind its brace */
-        const char *epk = strstr(own, ",\"epk\":");
-
-        w.flattened = make_jwe_flattened(&in);
-        in.salt = "request with epk in the protected header";
-        in.protected = pool_text("%.*s%s", (int)strlen(w.protected) - 1, w.protected, epk);
-        in.to[0].header = pool_text("{%.*s}", (int)(epk - own), own);
-        w.lone_epk = make_jwe_general(&in);
-        in.salt = "request with all in the protected header";
-        in.protected = pool_text("%.*s,%s", (int)strlen(w.protected) - 1, w.protected, own);
-        in.to[0].header = NULL;
-        w.lone_all = make_jwe_general(&in);
-}
-
-static void make_request_jwe(void)
-{
-        w.protected =
-                pool_text("%s", "{\"enc\":\"A256GCM\",\"typ\":\"" JOSE_TYP_REQUEST_JWE "\",\"cty\":\"JWT\"}");
-        w.recipients[0] = recipient_header("berlin-1-enc", "ephemeral 1");
-        w.recipients[1] = recipient_header("berlin-2-enc", "ephemeral 2");
-        w.jwe = world_seal(w.padded, PADDED_LEN, 1);
-        w.forwarded[0] = forwarded_of(0);
-        w.forwarded[1] = forwarded_of(1);
-        make_forms();
+        w.change.claims = pool_text(
+                "{\"v\":1,\"iss\":\"" PORTAL "\",\"aud\":\"" TENANT "\",\"jti\":\"" CHANGE_ID "\",\"iat\":%d,\"exp\":%d,"
+                "\"to\":[\"%s\"],\"username\":\"" USERNAME "\",\"password\":\"" PASSWORD "\",\"new_password\":\"" NEW_PASSWORD
+                "\",\"rk\":\"%s\",\"op\":\"change-password\"}",
+                WORLD_NOW, WORLD_NOW + 60, key_kid(fixed_key("berlin-1")), text_b64u(w.rk, sizeof(w.rk)));
+        w.change.jws = make_jws(fixed_key("portal"), w.request_header, w.change.claims);
+        w.change.req = request_hash_of(w.change.jws);
+        in.plain = make_padded(w.change.jws, PADDED_LARGE);
+        w.change.sealed = make_sealed(&in);
 }
 
 /* ---- verdicts ---- */
@@ -183,9 +153,9 @@ char *verdict_jws_of(const char *claims)
         return make_jws(fixed_key("berlin-1"), w.verdict_header, claims);
 }
 
-char *verdict_jwe_of(const char *jws, const char *salt)
+char *verdict_jwe_of(const char *jws, const char *salt, size_t padded)
 {
-        return make_jwe_dir(w.rk, w.verdict_jwe_header, salt, make_padded(jws), PADDED_LEN);
+        return make_jwe_dir(w.rk, w.verdict_jwe_header, salt, make_padded(jws, padded), padded);
 }
 
 /* outcome: from "verdict" to the last member before "t". */
@@ -201,7 +171,7 @@ static void make_verdict(size_t i, const char *name, const char *about, const ch
                 "\",\"req\":\"%s\",\"iat\":%d,\"exp\":%d,%s,\"t\":{\"opened\":3,\"dc\":41,\"total\":47}}",
                 w.req, WORLD_NOW + 1, WORLD_NOW + 31, outcome);
         v->jws = verdict_jws_of(v->claims);
-        v->jwe = verdict_jwe_of(v->jws, pool_text("verdict %s", name));
+        v->jwe = verdict_jwe_of(v->jws, pool_text("verdict %s", name), PADDED_SMALL);
 }
 
 static void make_verdicts(void)
@@ -247,7 +217,20 @@ static void make_signing_verdict(void)
         v->name = "accepted_by_a_signing_key";
         w.signing_header = jws_header(JOSE_TYP_VERDICT, SIGNING_KEY);
         v->jws = make_jws(fixed_key(SIGNING_KEY), w.signing_header, v->claims);
-        v->jwe = verdict_jwe_of(v->jws, pool_text("verdict %s", v->name));
+        v->jwe = verdict_jwe_of(v->jws, pool_text("verdict %s", v->name), PADDED_SMALL);
+}
+
+/* On the change: its class of padding is its request's. */
+static void make_change_verdict(void)
+{
+        struct world_verdict *v = &w.change_verdict;
+
+        v->name = "password_changed";
+        v->about = "A new password, set and tried: the larger class of padding, as its request's.";
+        v->claims = text_replaced(text_replaced(text_replaced(w.verdicts[0].claims, w.req, w.change.req), REQUEST_ID, CHANGE_ID),
+                                  "\"reason\":\"ok\"", "\"reason\":\"password_changed\"");
+        v->jws = verdict_jws_of(v->claims);
+        v->jwe = verdict_jwe_of(v->jws, pool_text("verdict %s", v->name), PADDED_LARGE);
 }
 
 /* ---- identity, directory ---- */
@@ -285,9 +268,11 @@ const struct world *world(void)
         w.signing = w.statements[0];
         make_statement(&w.signing, sign_member(), WORLD_NOW - 599);
         make_request();
-        make_request_jwe();
+        make_request_sealed();
+        make_change();
         make_verdicts();
         make_signing_verdict();
+        make_change_verdict();
         make_identity();
         make_keys_answer();
         return &w;

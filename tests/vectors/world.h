@@ -24,6 +24,8 @@
 #define MIN_SEQ 6 /* the highest roster seq seen before */
 #define USERNAME "alice@corp.example"
 #define PASSWORD "correct horse battery staple"
+#define CHANGE_ID "req-9D3F6H1J5L8N2R4T"
+#define NEW_PASSWORD "tr0ub4dor &3"
 
 struct world_statement {
         const char *key, *enc, *id; /* names of identity and encryption key; connector id */
@@ -42,12 +44,15 @@ struct world {
         struct world_statement signing; /* of the first connector, with a key that signs its verdicts */
         uint8_t rk[32];
         char *request_header, *request_claims, *request_jws, *req, *padded;
-        char *protected, *recipients[2], *jwe, *forwarded[2];
-        char *flattened, *lone_epk, *lone_all; /* one recipient; its header in other places */
+        char *protected, *lines[2], *sealed, *shares[2];
+        struct world_change {
+                char *claims, *jws, *req, *sealed;
+        } change; /* a change of a password, for the first connector alone: the larger class of padding */
         char *verdict_header, *verdict_jwe_header;
         struct world_verdict verdicts[VERDICTS];
         char *signing_header; /* of a verdict by that key */
         struct world_verdict signing_verdict;
+        struct world_verdict change_verdict; /* on the change */
         char *identity_header, *identity_payload, *identity_jws, *identity_body;
         char *keys_answer;
 };
@@ -57,11 +62,7 @@ const struct world *world(void);
 
 char *jws_header(const char *typ, const char *key);
 char *jwk_text(const struct key *key);
-/* Header of a recipient: alg, kid, epk. */
-char *recipient_header(const char *to, const char *epk);
 char *request_hash_of(const char *jws);
-/* Seals a padded plaintext as the world's request is: to both connectors (two) or to the first. */
-char *world_seal(const char *padded, size_t n, int two);
 /* JWS and JWE around the claims of a verdict. */
 char *verdict_jws_of(const char *claims);
-char *verdict_jwe_of(const char *jws, const char *salt);
+char *verdict_jwe_of(const char *jws, const char *salt, size_t padded);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "certs/sealed.h"
 #include "certs/csr.h"
 #include "certs/roster.h"
 #include "certs/statement.h"
@@ -140,18 +141,21 @@ static void make_proof(char **a)
 
 static void make_seal(int n, char **a)
 {
-        struct key *to[JWE_RECIPIENTS_MAX];
+        struct key *to[SEALED_RECIPIENTS_MAX];
         struct buffer out = BUFFER(64 * 1024);
         size_t len = strtoull(a[0], NULL, 10), n_to = 0;
-        char *plain = calloc(1, len + 1);
+        struct buffer plain = BUFFER(PADDED_LARGE);
 
-        memset(plain, ' ', len);
-        for (int i = 1; i < n && n_to < JWE_RECIPIENTS_MAX; i++)
+        if (buffer_reserve(&plain, len) < 0)
+                exit(1);
+        memset(plain.data, ' ', len);
+        plain.len = len;
+        for (int i = 1; i < n && n_to < SEALED_RECIPIENTS_MAX; i++)
                 to[n_to++] = load(a[i]);
-        check(jwe_seal(to, n_to, plain, len, &out, &err));
-        puts(out.data);
+        check(sealed_seal(to, n_to, &plain, &out, &err));
+        fputs(out.data, stdout);
         buffer_free(&out);
-        free(plain);
+        buffer_free(&plain);
         while (n_to)
                 key_free(to[--n_to]);
 }
@@ -200,20 +204,19 @@ static void issue(char **a)
 static void try_open(int n, char **a)
 {
         struct buffer text = BUFFER(1 << 20), plain = BUFFER_SECRET(1 << 20);
-        struct jwe jwe;
+        struct sealed sealed;
 
         check(file_read(&text, a[0], &err));
-        check(jwe_parse(&jwe, text.data, text.len, &err));
+        check(sealed_read(&sealed, text.data, text.len, &err));
         for (int k = 1; k < n; k++) {
                 struct key *key = load(a[k]);
                 bool opens = false;
 
-                for (size_t i = 0; i < jwe.n; i++)
-                        opens = opens || jwe_open(&jwe, i, key, &plain, &err) == 0;
+                for (size_t i = 0; i < sealed.n; i++)
+                        opens = opens || sealed_open(&sealed, i, key, &plain, &err) == 0;
                 puts(opens ? "opens" : "does not open");
                 key_free(key);
         }
-        jwe_clear(&jwe);
         buffer_free(&text);
         buffer_free(&plain);
 }

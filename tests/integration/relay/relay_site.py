@@ -25,6 +25,12 @@ def forge(*args):
     return subprocess.run([FORGE, *map(str, args)], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
+def request_of(line):
+    """The data of a request event: one line of fields with blanks between."""
+    id, seq, budget, trace, shared, recipient = line.split(' ')
+    return {'id': id, 'seq': int(seq), 'budget': int(budget), 'trace': trace, 'sealed': f'{shared}\n{recipient}\n'}
+
+
 def b64u(data):
     return base64.urlsafe_b64encode(data).decode().rstrip('=')
 
@@ -174,11 +180,11 @@ class Relay:
         status, _, body = self.put_roster(self.roster())
         assert status == 204, (status, body)
 
-    def seal(self, *connectors, length=4096):
-        return forge('seal', length, *[c.enc_file for c in connectors])
+    def seal(self, *connectors, length=2048):
+        return forge('seal', length, *[c.enc_file for c in connectors]) + '\n'
 
     def sign_in(self, jwe, id=None, budget=None, **more):
-        headers = self.as_service(**{'Content-Type': 'application/jose+json', 'Postern-Id': id or new_id()})
+        headers = self.as_service(**{'Content-Type': 'application/postern-request', 'Postern-Id': id or new_id()})
         if budget:
             headers['Postern-Budget'] = str(budget)
         headers.update(more)
@@ -293,7 +299,8 @@ class Connector:
         while not self.pending:
             self.read_chunk()
         name, data = self.pending.pop(0).split('\n', 1)
-        return name.removeprefix('event: '), json.loads(data.removeprefix('data: '))
+        name, data = name.removeprefix('event: '), data.removeprefix('data: ')
+        return name, request_of(data) if name == 'request' else json.loads(data)
 
     def next(self, wanted, seconds=20):
         """The next event of this name."""

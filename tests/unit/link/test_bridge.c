@@ -16,7 +16,7 @@ struct desk {
         bool closed, drained;
         /* what the validator and the ledger got, in order */
         char frames[LOG_MAX];
-        char jwe[256], trace[64], state[16], status[2048];
+        char sealed[SEALED_TEXT_LEN + 1], trace[64], state[16], status[2048];
         uint64_t budget, received, roster_total;
         int64_t relay_wall;
         struct buffer roster;
@@ -48,15 +48,15 @@ static void take_roster(struct desk *d, const struct msg_in *m)
 static void on_validator(void *arg, const struct msg_in *m, int fd)
 {
         struct desk *d = arg;
-        const uint8_t *jwe;
+        const uint8_t *sealed;
         size_t n;
 
         assert_int_equal(fd, -1);
         switch (m->type) {
         case FRAME_REQUEST:
                 add(d, "request", m);
-                jwe = msg_get_bytes(m, TAG_JWE, &n);
-                (void)snprintf(d->jwe, sizeof(d->jwe), "%.*s", (int)n, (const char *)jwe);
+                sealed = msg_get_bytes(m, TAG_SEALED, &n);
+                (void)snprintf(d->sealed, sizeof(d->sealed), "%.*s", (int)n, (const char *)sealed);
                 d->budget = msg_get_u64(m, TAG_BUDGET, 0);
                 d->received = msg_get_u64(m, TAG_RECEIVED, 0);
                 assert_false(msg_has(m, TAG_TRACE));
@@ -228,12 +228,13 @@ static void state_becomes_a_report(void **state)
 static void a_sign_in(void **state)
 {
         struct desk *d = start(state);
+        char sealed[SEALED_TEXT_LEN + 1];
 
         send_request(d->t, ID1, 1);
         UNTIL(d->t, was_received, 100);
         pass(d->t, 5);
         assert_string_equal(d->frames, "request:01 ");
-        assert_string_equal(d->jwe, "{\"recipients\":[{}]}");
+        assert_string_equal(d->sealed, sealed_text(sealed));
         assert_int_equal(d->budget, 8000);
         assert_true(d->received > 0 && d->received <= loop_now(d->t->loop));
         say_verdict(d, ID1, "a..b.c.d", d->received + 8000);
@@ -287,8 +288,8 @@ static void without_a_validator(void **state)
         d->validator = ipc_free(d->validator);
         pass(d->t, 50);
         assert_non_null(strstr(d->t->last, "\"ready\":{},\"reasons\":[\"validator_restarting\"]"));
-        /* what it had gets no answer; what comes now was not started on */
-        assert_null(strstr(d->t->items, "01:declined"));
+        /* what it had is lost; what comes now was not started on */
+        assert_string_equal(d->t->items, "01:received 01:lost ");
         send_request(d->t, ID2, 2);
         UNTIL(d->t, was_declined, 100);
         assert_non_null(strstr(d->t->items, "02:declined:full"));
@@ -316,6 +317,37 @@ static void a_validator_that_is_replaced(void **state)
         assert_true(d->closed);
         ipc_free(old);
         assert_int_equal(link_in_hand(d->b.link), 0);
+        pass(d->t, 50);
+        assert_string_equal(d->t->items, "01:received 01:lost ");
+}
+
+static void say_held(struct desk *d, const char *id)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_HELD);
+        msg_str(&m, TAG_ID, id);
+        msg_u64(&m, TAG_RECEIVED, loop_now(d->t->loop) + 5000);
+        say(d, &m);
+}
+
+/* A new link process does not say what it has before a validator told it, and then has all of that. */
+static void what_a_validator_has_from_before(void **state)
+{
+        struct desk *d = *state;
+
+        link_start(d->b.link);
+        UNTIL(d->t, is_up, 1000);
+        pass(d->t, 50);
+        assert_true(d->t->reports > 0);
+        assert_null(strstr(d->t->all, "in_hand"));
+        say_held(d, ID1);
+        say_verdict(d, ID2, "a..b.c.d", loop_now(d->t->loop) + 5000);
+        say_state(d, "corp.example=1\n", "");
+        pass(d->t, 50);
+        assert_non_null(strstr(d->t->all, "\"in_hand\":[\"" ID1 "\""));
+        assert_non_null(strstr(d->t->all, "\"id\":\"" ID1 "\",\"is\":\"received\""));
+        assert_int_equal(link_in_hand(d->b.link), 1);
 }
 
 static void verdicts_again_after_a_restart_of_the_link(void **state)
@@ -561,6 +593,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_long_roster_in_parts, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(without_a_validator, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_validator_that_is_replaced, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(what_a_validator_has_from_before, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(verdicts_again_after_a_restart_of_the_link, set_up,
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(malformed_frames, set_up, tear_down),

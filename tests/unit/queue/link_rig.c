@@ -64,7 +64,7 @@ static void answer_report(struct test *t, struct fake_conn *conn, const struct r
 
 static void on_report(struct test *t, struct fake_conn *conn, const struct fake_request *request)
 {
-        static const char *const is[] = {"?", "received", "declined", "verdict"};
+        static const char *const is[] = {"?", "received", "declined", "verdict", "lost"};
         struct error err = {""};
         struct report r;
 
@@ -74,6 +74,8 @@ static void on_report(struct test *t, struct fake_conn *conn, const struct fake_
         t->reports++;
         t->granted = r.granted;
         (void)snprintf(t->last, sizeof(t->last), "%s", request->body);
+        if (strlen(t->all) + request->body_len + 1 < sizeof(t->all))
+                (void)snprintf(t->all + strlen(t->all), sizeof(t->all) - strlen(t->all), "%s", request->body);
         for (size_t i = 0; i < r.n_items; i++) {
                 note(t->items, r.items[i].id + 16, is[r.items[i].is],
                      r.items[i].why[0] ? r.items[i].why : NULL);
@@ -104,27 +106,24 @@ void on_http(void *arg, struct fake_conn *conn, const struct fake_request *reque
 
 void send_request(struct test *t, const char *id, unsigned seq)
 {
-        char text[512];
+        char text[SEALED_TEXT_LEN + 256], sealed[SEALED_TEXT_LEN + 1];
 
-        (void)snprintf(text, sizeof(text),
-                       "event: request\ndata: "
-                       "{\"id\":\"%s\",\"seq\":%u,\"budget\":8000,\"jwe\":{\"recipients\":[{}]}}\n\n",
-                       id, seq);
+        (void)snprintf(text, sizeof(text), "event: request\ndata: %s %u 8000 - %s\n\n", id, seq, sealed_event_text(sealed));
         fake_send(t->stream, text);
 }
 
 /* ---- the validator ---- */
 
-static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *jwe,
+static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
                        size_t n, const char *traceparent)
 {
         struct test *t = arg;
 
-        assert_int_equal(strlen(jwe), n);
+        assert_int_equal(strlen(sealed), n);
         assert_true(received_ms <= loop_now(t->loop));
         note(t->log, "request", id + 16, NULL);
         t->budget = budget_ms;
-        (void)snprintf(t->jwe, sizeof(t->jwe), "%s", jwe);
+        (void)snprintf(t->sealed, sizeof(t->sealed), "%s", sealed);
         (void)snprintf(t->trace, sizeof(t->trace), "%s", traceparent);
         if (t->answer_at_once)
                 link_verdict(t->link, id, "a..b.c.d", 0);
@@ -178,7 +177,8 @@ static void on_drained(void *arg)
 }
 
 static const struct link_callbacks callbacks = {on_request, on_cancel, on_confirmed, on_late,
-                                                on_roster,  on_state,  on_identity,  on_drained};
+                                                on_roster,  on_state,  on_identity,  on_drained, NULL};
+const struct link_callbacks *const link_rig_callbacks = &callbacks;
 
 /* ---- running ---- */
 

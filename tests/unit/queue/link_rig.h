@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "tests/unit/queue/sealed_text.h"
 #include "tests/unit/queue/check.h"
 #include "tests/unit/queue/fake_relay.h"
 
@@ -31,6 +32,7 @@ struct test {
         uint64_t granted;
         char items[LOG_MAX];   /* "id:is:why " of all reports in order */
         char last[REPORT_MAX]; /* text of the last report */
+        char all[REPORT_MAX];  /* of all of them */
         char announced[2048];
 
         /* the validator's side */
@@ -40,11 +42,12 @@ struct test {
         size_t states;
         bool drained, answer_at_once;
         uint32_t budget;
-        char jwe[256], trace[64];
+        char sealed[SEALED_TEXT_LEN + 1], trace[64];
 };
 
 typedef bool condition_fn(const struct test *t);
 
+extern const struct link_callbacks *const link_rig_callbacks;
 /* The relay says hello on the stream that is open. */
 void send_hello(struct test *t);
 /* The relay sends a request with the budget 8000. */

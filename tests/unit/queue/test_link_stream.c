@@ -59,7 +59,7 @@ static void second_hello(void **state)
 static void malformed_event(void **state)
 {
         fake_send(((struct test *)*state)->stream, "event: request\ndata: {\"id\":\"" ID1 "\"}\n\n");
-        assert_closed_for(*state, "member seq is missing");
+        assert_closed_for(*state, "request event: does not begin with an id");
 }
 
 static void event_too_long(void **state)

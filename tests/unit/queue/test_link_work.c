@@ -13,19 +13,20 @@ static void first_report_says_all(void **state)
         assert_int_equal(t->reports, 1);
         assert_non_null(strstr(
                 t->last, "\"granted\":4,\"ready\":{\"corp.example\":true},\"reasons\":[],\"load\":0.500,"
-                         "\"statement\":\"s.t.m\",\"items\":[]"));
+                         "\"statement\":\"s.t.m\",\"in_hand\":[],\"items\":[]"));
         assert_non_null(strstr(t->last, "\"session\":\"SESSION-00000000-1\",\"boot\":\"" BOOT "\""));
 }
 
 static void a_sign_in(void **state)
 {
         struct test *t = *state;
+        char sealed[SEALED_TEXT_LEN + 1];
 
         send_request(t, ID1, 1);
         UNTIL(t, was_received, 100);
         assert_string_equal(t->log, "request:01 ");
         assert_int_equal(t->budget, 8000);
-        assert_string_equal(t->jwe, "{\"recipients\":[{}]}");
+        assert_string_equal(t->sealed, sealed_text(sealed));
         assert_string_equal(t->trace, "");
         assert_int_equal(link_in_hand(t->link), 1);
         assert_int_equal(t->granted, 4); /* 1 seen + 4 - 1 in hand */
@@ -240,7 +241,100 @@ static void a_lost_validator_gives_its_credit_back(void **state)
         assert_int_equal(link_in_hand(t->link), 0);
         pass(t, 50);
         assert_int_equal(t->granted, 5);
-        assert_null(strstr(t->items, "declined"));
+        assert_string_equal(t->items, "01:received 01:lost ");
+}
+
+/* What the relay called off nobody waits for, and what was answered is not lost. */
+static void only_what_is_waited_for_is_lost(void **state)
+{
+        struct test *t = *state;
+
+        send_request(t, ID1, 1);
+        send_request(t, ID2, 2);
+        UNTIL(t, was_received, 100);
+        fake_send(t->stream, "event: cancel\ndata: {\"id\":\"" ID1 "\"}\n\n");
+        pass(t, 50);
+        link_verdict(t->link, ID2, "a..b.c.d", 0);
+        link_lost(t->link);
+        pass(t, 50);
+        assert_null(strstr(t->items, "lost"));
+        assert_non_null(strstr(t->items, "02:verdict"));
+}
+
+/* Lost while there is no session: said in the next one. */
+static void lost_between_sessions(void **state)
+{
+        struct test *t = *state;
+
+        send_request(t, ID1, 1);
+        UNTIL(t, was_received, 100);
+        fake_close(t->stream);
+        pass(t, 5);
+        link_lost(t->link);
+        UNTIL(t, second_stream, 1000);
+        pass(t, 50);
+        assert_string_equal(t->items, "01:received 01:lost ");
+}
+
+/* The first report of each session lists what is there: what is being worked on, verdicts, and what is still to be said. */
+static void in_hand_once_a_session(void **state)
+{
+        struct test *t = *state;
+
+        send_request(t, ID1, 1);
+        send_request(t, ID2, 2);
+        UNTIL(t, was_received, 100);
+        assert_null(strstr(t->last, "in_hand")); /* that was said, and empty */
+        t->hold_reports = true;
+        link_verdict(t->link, ID2, "a..b.c.d", 0);
+        fake_close(t->stream);
+        pass(t, 5);
+        t->hold_reports = false;
+        UNTIL(t, second_stream, 1000);
+        UNTIL(t, was_confirmed, 100);
+        assert_non_null(strstr(t->all, "\"in_hand\":[\"" ID1 "\",\"" ID2 "\""));
+        pass(t, 5000);
+        assert_null(strstr(t->last, "in_hand"));
+}
+
+static bool not_all(void *arg)
+{
+        (void)arg;
+        return false;
+}
+
+/* Where another link may have more, nothing is said: the relay would take that for lost. */
+static void in_hand_of_several_links(void **state)
+{
+        struct test *t = *state;
+        struct link_callbacks cb = *link_rig_callbacks;
+
+        send_request(t, ID1, 1);
+        UNTIL(t, was_received, 100);
+        cb.has_all = not_all;
+        link_set_callbacks(t->link, &cb);
+        t->all[0] = '\0';
+        fake_close(t->stream);
+        UNTIL(t, second_stream, 1000);
+        pass(t, 5000);
+        assert_null(strstr(t->all, "in_hand"));
+        link_set_callbacks(t->link, link_rig_callbacks); /* it is gone */
+        pass(t, 5000);
+        assert_non_null(strstr(t->all, "\"in_hand\":[\"" ID1 "\"]"));
+}
+
+/* A validator that has it from a link process before: said to be here, and takes credit. */
+static void held_by_a_validator(void **state)
+{
+        struct test *t = *state;
+
+        link_hold(t->link, ID1, loop_now(t->loop) + 8000);
+        UNTIL(t, was_received, 100);
+        assert_int_equal(link_in_hand(t->link), 1);
+        assert_string_equal(t->items, "01:received ");
+        link_verdict(t->link, ID1, "a..b.c.d", 0);
+        UNTIL(t, was_confirmed, 100);
+        assert_int_equal(link_in_hand(t->link), 0);
 }
 
 static void cancel_frees_credit_and_takes_an_answer(void **state)
@@ -473,6 +567,11 @@ int main(void)
                 cmocka_unit_test_setup_teardown(an_unanswered_verdict_lapses, begin_up, end),
                 cmocka_unit_test_setup_teardown(a_silent_validator_leaks_no_credit, begin_up, end),
                 cmocka_unit_test_setup_teardown(a_lost_validator_gives_its_credit_back, begin_up, end),
+                cmocka_unit_test_setup_teardown(only_what_is_waited_for_is_lost, begin_up, end),
+                cmocka_unit_test_setup_teardown(lost_between_sessions, begin_up, end),
+                cmocka_unit_test_setup_teardown(in_hand_once_a_session, begin_up, end),
+                cmocka_unit_test_setup_teardown(in_hand_of_several_links, begin_up, end),
+                cmocka_unit_test_setup_teardown(held_by_a_validator, begin_up, end),
                 cmocka_unit_test_setup_teardown(cancel_frees_credit_and_takes_an_answer, begin_up, end),
                 cmocka_unit_test_setup_teardown(the_same_id_twice_is_a_replay, begin_up, end),
                 cmocka_unit_test_setup_teardown(an_answer_from_within_the_callback, begin_up, end),

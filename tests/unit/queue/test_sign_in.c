@@ -4,9 +4,10 @@
  */
 #include "tests/unit/queue/world.h"
 
+#include "certs/sealed.h"
 #include "connector/base/text.h"
 
-struct sealed {
+struct made {
         struct world *w;
         struct directory *d;
         char *json;
@@ -16,7 +17,7 @@ struct sealed {
 
 static int begin(void **state)
 {
-        struct sealed *x = calloc(1, sizeof(*x));
+        struct made *x = calloc(1, sizeof(*x));
         struct error err = {""};
 
         assert_non_null(x);
@@ -39,7 +40,7 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-        struct sealed *x = *state;
+        struct made *x = *state;
 
         sign_in_clear(&x->s);
         secret_free(x->password);
@@ -51,21 +52,21 @@ static int end(void **state)
 }
 
 /* Opens the request as connector i does. */
-static void open_request(const struct sealed *x, size_t i, struct request_claims *ret_c,
+static void open_request(const struct made *x, size_t i, struct request_claims *ret_c,
                          char ret_hash[KID_LEN + 1])
 {
-        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN + 1);
-        _cleanup_(jwe_clear) struct jwe jwe = {0};
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 1);
+        struct sealed sealed;
         _cleanup_(jws_clear) struct jws jws = {0};
         struct error err = {""};
         size_t n, at;
 
-        assert_int_equal(jwe_parse(&jwe, x->s.body.data, x->s.body.len, &err), 0);
-        for (at = 0; at < jwe.n && strcmp(jwe.to[at].kid, key_kid(x->w->connectors[i].enc)) != 0;)
+        assert_int_equal(sealed_read(&sealed, x->s.body.data, x->s.body.len, &err), 0);
+        for (at = 0; at < sealed.n && memcmp(sealed_line(&sealed, at), key_kid(x->w->connectors[i].enc), KID_LEN) != 0;)
                 at++;
-        assert_true(at < jwe.n);
-        assert_int_equal(jwe_open(&jwe, at, x->w->connectors[i].enc, &plain, &err), 0);
-        assert_int_equal(plain.len, PADDED_LEN);
+        assert_true(at < sealed.n);
+        assert_int_equal(sealed_open(&sealed, at, x->w->connectors[i].enc, &plain, &err), 0);
+        assert_int_equal(plain.len, x->s.padded);
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(jws_parse(&jws, plain.data, n, JOSE_TYP_REQUEST, true, &err), 0);
         assert_int_equal(jws_verify(&jws, x->w->service, &err), 0);
@@ -83,7 +84,7 @@ static bool names(const struct request_claims *c, const char *kid)
 
 static void each_recipient_opens_the_same(void **state)
 {
-        const struct sealed *x = *state;
+        const struct made *x = *state;
         char hash[KID_LEN + 1];
 
         assert_int_equal(x->s.n_to, 3);
@@ -112,7 +113,7 @@ static void each_recipient_opens_the_same(void **state)
 
 static void no_two_requests_share_anything_random(void **state)
 {
-        struct sealed *x = *state;
+        struct made *x = *state;
         const struct sign_in_params p = {.service_id = SERVICE_ID,
                                          .service_key = x->w->service,
                                          .username = "amy@corp.example",
@@ -121,7 +122,7 @@ static void no_two_requests_share_anything_random(void **state)
         struct request_claims c;
         struct error err = {""};
         char hash[KID_LEN + 1];
-        struct sealed y = *x;
+        struct made y = *x;
 
         assert_int_equal(sign_in_make(&y.s, x->d, &p, &err), 0);
         assert_string_not_equal(y.s.id, x->s.id);
@@ -134,7 +135,7 @@ static void no_two_requests_share_anything_random(void **state)
 
 static void misuse(void **state)
 {
-        struct sealed *x = *state;
+        struct made *x = *state;
         char name[WIRE_USERNAME_MAX + 2];
         struct sign_in_params p = {
                 .service_id = SERVICE_ID, .service_key = x->w->service, .username = name, .now = NOW};
@@ -169,6 +170,106 @@ static void misuse(void **state)
         sign_in_clear(&s);
 }
 
+/* ---- classes of padding ---- */
+
+static size_t class_of(const struct made *x, const struct sign_in_params *p)
+{
+        struct error err = {""};
+        struct sign_in s;
+        size_t padded;
+
+        assert_int_equal(sign_in_make(&s, x->d, p, &err), 0);
+        padded = s.padded;
+        assert_int_equal(s.body.len, SEALED_LEN(padded, s.n_to));
+        sign_in_clear(&s);
+        return padded;
+}
+
+/* Names and passwords of all lengths that people have leave a sign-in in its class. */
+static void class_says_nothing_of_what_was_typed(void **state)
+{
+        struct made *x = *state;
+        char name[WIRE_USERNAME_MAX + 1], password[256];
+        struct sign_in_params p = {.service_id = SERVICE_ID, .service_key = x->w->service, .username = name, .now = NOW};
+        struct secret *secret = NULL;
+
+        memset(name, 'n', sizeof(name));
+        memset(password, 'p', sizeof(password));
+        for (size_t n = 1; n < sizeof(password); n += 50) {
+                assert_int_equal(secret_new(&secret, password, n), 0);
+                p.password = secret;
+                p.username_len = n;
+                assert_int_equal(class_of(x, &p), PADDED_SMALL);
+                p.change_password = true;
+                assert_int_equal(class_of(x, &p), PADDED_LARGE);
+                p.change_password = false;
+                secret = secret_free(secret);
+        }
+}
+
+static void what_does_not_fit_takes_the_larger(void **state)
+{
+        struct made *x = *state;
+        char password[WIRE_PASSWORD_MAX];
+        struct sign_in_params p = {.service_id = SERVICE_ID,
+                                   .service_key = x->w->service,
+                                   .username = "amy@corp.example",
+                                   .username_len = 16,
+                                   .now = NOW};
+        struct secret *secret = NULL;
+
+        memset(password, 'p', sizeof(password));
+        assert_int_equal(secret_new(&secret, password, sizeof(password)), 0);
+        p.password = secret;
+        assert_int_equal(class_of(x, &p), PADDED_LARGE);
+        secret_free(secret);
+}
+
+/* A connector that adds attributes says so in its statement; one of those that may get it is enough. */
+static void class_that_a_statement_asks_for(void **state)
+{
+        struct made *x = *state;
+        const struct sign_in_params p = {.service_id = SERVICE_ID,
+                                         .service_key = x->w->service,
+                                         .username = "amy@corp.example",
+                                         .username_len = 16,
+                                         .password = x->password,
+                                         .now = NOW};
+
+        x->w->connectors[1].statement->pad = PADDED_LARGE;
+        free(x->json);
+        directory_free(x->d);
+        x->json = world_all_keys(x->w, 3);
+        x->d = world_open(x->w, x->json);
+        assert_int_equal(class_of(x, &p), PADDED_LARGE);
+}
+
+/* A second attempt has the first one's id with "-2" behind, and everything else of its own. */
+static void a_retry_joins_its_first(void **state)
+{
+        struct made *x = *state;
+        char second[ID_MAX + 1], joined[ID_MAX + 4];
+        struct sign_in_params p = {.service_id = SERVICE_ID,
+                                   .service_key = x->w->service,
+                                   .username = "amy@corp.example",
+                                   .username_len = 16,
+                                   .id = second,
+                                   .now = NOW};
+        struct error err = {""};
+        struct sign_in s;
+
+        assert_int_equal(sign_in_retry_id(second, x->s.id), 0);
+        (void)snprintf(joined, sizeof(joined), "%s-2", x->s.id);
+        assert_string_equal(second, joined);
+        assert_int_equal(sign_in_make(&s, x->d, &p, &err), 0);
+        assert_string_equal(s.id, joined);
+        assert_memory_not_equal(s.rk, x->s.rk, sizeof(s.rk));
+        sign_in_clear(&s);
+        assert_int_equal(sign_in_retry_id(second, "An-id-that-is-as-long-as-ids-may-be-and-has-no-room-for-more-of-it"), -EINVAL);
+        p.id = "no id";
+        assert_int_equal(sign_in_make(&s, x->d, &p, &err), -EINVAL);
+}
+
 /* ---- verdicts ---- */
 
 /* What the connector may get wrong. Unset members are right. */
@@ -180,7 +281,7 @@ struct wrong {
         int64_t now; /* of the check, relative to NOW */
 };
 
-static void seal_verdict(const struct sealed *x, const struct wrong *wrong, struct buffer *out)
+static void seal_verdict(const struct made *x, const struct wrong *wrong, struct buffer *out)
 {
         struct verdict_claims c = {.tenant = TENANT,
                                    .aud = SERVICE_ID,
@@ -209,14 +310,14 @@ static void seal_verdict(const struct sealed *x, const struct wrong *wrong, stru
         assert_int_equal(jws_sign(signer->identity, wrong->typ ? wrong->typ : JOSE_TYP_VERDICT, text.data,
                                   text.len, &jws, &err),
                          0);
-        assert_int_equal(jose_pad(&plain, jws.data, jws.len), 0);
+        assert_int_equal(jose_pad(&plain, jws.data, jws.len, x->s.padded), 0);
         if (wrong->padded_wrong)
-                plain.data[PADDED_LEN - 1] = '\n';
-        assert_int_equal(jwe_dir_seal(rk, plain.data, wrong->cut ? PADDED_LEN - 1 : PADDED_LEN, out, &err),
+                plain.data[plain.len - 1] = '\n';
+        assert_int_equal(jwe_dir_seal(rk, plain.data, wrong->cut ? plain.len - 1 : plain.len, out, &err),
                          0);
 }
 
-static int check(const struct sealed *x, const struct wrong *wrong, struct verdict_claims *v,
+static int check(const struct made *x, const struct wrong *wrong, struct verdict_claims *v,
                  struct error *err)
 {
         _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384);
@@ -231,7 +332,7 @@ static void right_verdicts(void **state)
 
         for (size_t i = 0; i < 3; i++) {
                 const struct wrong none = {.signer = i, .now = times[i]};
-                const struct sealed *x = *state;
+                const struct made *x = *state;
                 struct verdict_claims v;
                 struct error err = {""};
 
@@ -303,10 +404,10 @@ static void each_check_fails_alone(void **state)
 /* A verdict whose signature was made by another key than the one its kid names. */
 static void a_forged_signature(void **state)
 {
-        _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384), plain = BUFFER_SECRET(PADDED_LEN + 1),
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384), plain = BUFFER_SECRET(PADDED_LARGE + 1),
                                              again = BUFFER(16384);
         const struct wrong none = {0};
-        const struct sealed *x = *state;
+        const struct made *x = *state;
         struct verdict_claims v = {.reason = "untouched"};
         struct error err = {""};
         char *signature;
@@ -324,7 +425,7 @@ static void bytes_changed_on_the_way(void **state)
 {
         _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384);
         const struct wrong none = {0};
-        const struct sealed *x = *state;
+        const struct made *x = *state;
         struct verdict_claims v;
         struct error err = {""};
 
@@ -347,6 +448,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(each_recipient_opens_the_same, begin, end),
                 cmocka_unit_test_setup_teardown(no_two_requests_share_anything_random, begin, end),
                 cmocka_unit_test_setup_teardown(misuse, begin, end),
+                cmocka_unit_test_setup_teardown(class_says_nothing_of_what_was_typed, begin, end),
+                cmocka_unit_test_setup_teardown(what_does_not_fit_takes_the_larger, begin, end),
+                cmocka_unit_test_setup_teardown(class_that_a_statement_asks_for, begin, end),
+                cmocka_unit_test_setup_teardown(a_retry_joins_its_first, begin, end),
                 cmocka_unit_test_setup_teardown(right_verdicts, begin, end),
                 cmocka_unit_test_setup_teardown(each_check_fails_alone, begin, end),
                 cmocka_unit_test_setup_teardown(a_forged_signature, begin, end),

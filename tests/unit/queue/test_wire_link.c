@@ -1,6 +1,7 @@
 /*
  * Hello, events, reports and their answers: round trips, limits, and what is refused.
  */
+#include "tests/unit/queue/sealed_text.h"
 #include "tests/unit/queue/check.h"
 
 #include "certs/statement.h"
@@ -85,52 +86,89 @@ static void hello_of_a_later_relay(void **state)
 
 #define TRACE "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-static const char request_text[] = "{\"id\":\"" ID1 "\",\"seq\":3,\"budget\":8000,\"traceparent\":\"" TRACE
-                                   "\",\"jwe\":{\"protected\":\"x\","
-                                   "\"recipients\":[{\"header\":{}}]}}";
-
 static void request_event_round_trip(void **state)
 {
-        _cleanup_(buffer_free) struct buffer out = BUFFER(EVENT_MAX);
-        struct error err = {""};
-        struct request_event e;
+        _cleanup_(buffer_free) struct buffer out = BUFFER(EVENT_MAX), later = BUFFER(EVENT_MAX);
+        char text[SEALED_TEXT_LEN + 1], line[SEALED_TEXT_LEN + 1];
+        static const char *const traces[] = {TRACE, ""};
 
         (void)state;
-        assert_int_equal(request_event_decode(&e, request_text, strlen(request_text), &err), 0);
-        assert_int_equal(e.seq, 3);
-        assert_string_equal(e.jwe, "{\"protected\":\"x\",\"recipients\":[{\"header\":{}}]}");
-        assert_int_equal(request_event_encode(&e, &out), 0);
-        assert_string_equal(out.data, request_text);
-        request_event_clear(&e);
-        assert_null(e.jwe);
+        sealed_text(text);
+        sealed_event_text(line);
+        for (size_t i = 0; i < N(traces); i++) {
+                struct request_event in = {.id = ID1, .seq = 3, .budget = 8000, .sealed = text}, e = {0};
+                struct error err = {""};
+
+                memcpy(in.traceparent, traces[i], strlen(traces[i]) + 1);
+                buffer_clear(&out);
+                assert_int_equal(request_event_encode(&in, &out), 0);
+                assert_int_equal(strncmp(out.data, ID1 " 3 8000 ", strlen(ID1 " 3 8000 ")), 0);
+                assert_string_equal(out.data + out.len - strlen(line), line);
+                assert_int_equal(request_event_decode(&e, out.data, out.len, &err), 0);
+                assert_int_equal(e.seq, 3);
+                assert_int_equal(e.budget, 8000);
+                assert_string_equal(e.traceparent, traces[i]);
+                assert_string_equal(e.sealed, text);
+                request_event_clear(&e);
+                assert_null(e.sealed);
+                /* what a later relay may add behind it changes nothing */
+                buffer_clear(&later);
+                assert_int_equal(buffer_printf(&later, "%s more of it", out.data), 0);
+                assert_int_equal(request_event_decode(&e, later.data, later.len, &err), 0);
+                assert_string_equal(e.sealed, text);
+                request_event_clear(&e);
+        }
 }
 
+/* What is no sealed request is handed on as it came; sealed_read judges it. */
 static const struct change request_changes[] = {
-        {"\"id\":\"" ID1 "\"", "\"id\":\"a b\"", "member id is not an id"},
-        {"\"seq\":3", "\"seq\":0", "member seq"},
-        {"\"seq\":3", "\"seq\":3.0", "member seq is not an integer"},
-        {"\"budget\":8000", "\"budget\":15001", "member budget"},
-        {"\"budget\":8000", "\"budget\":0", "member budget"},
-        {TRACE, "00-XYZ", "member traceparent is malformed"},
-        {TRACE, TRACE "0", "member traceparent is too long"},
-        {"\"jwe\":{\"protected\":\"x\",\"recipients\":[{\"header\":{}}]}", "\"jwe\":\"x\"",
-         "member jwe is not an object"},
-        {",\"jwe\":{\"protected\":\"x\",\"recipients\":[{\"header\":{}}]}", "", "member jwe is missing"},
-        {"\"seq\":3", "\"seq\":3,\"seq\":4", "request event"},
+        {ID1, "a b", "does not begin with an id"},
+        {ID1, "short", "does not begin with an id"},
+        {ID1 " ", "", "does not begin with an id"},
+        {" 3 ", " 0 ", "seq"},
+        {" 3 ", " 3.0 ", "seq"},
+        {" 3 ", " +3 ", "seq"},
+        {" 3 ", " 9007199254740992 ", "seq"},
+        {" 3 ", "  3 ", "seq"},
+        {" 8000 ", " 15001 ", "budget"},
+        {" 8000 ", " 0 ", "budget"},
+        {" 8000 ", " 8e3 ", "budget"},
+        {TRACE, "00-XYZ", "traceparent is malformed"},
+        {TRACE, TRACE "0", "traceparent is malformed"},
+        {TRACE, "--", "traceparent is malformed"},
+        {" " TRACE " x y", "", "traceparent is malformed"},
 };
 
 static void request_event_refusals(void **state)
 {
+        static const char good[] = ID1 " 3 8000 " TRACE " x y";
+
         (void)state;
         for (size_t i = 0; i < N(request_changes); i++) {
-                char *json = replaced(request_text, request_changes[i].find, request_changes[i].with);
+                char *text = replaced(good, request_changes[i].find, request_changes[i].with);
                 struct request_event e = {0};
                 struct error err = {""};
 
-                assert_says(request_event_decode(&e, json, strlen(json), &err), -EBADMSG, &err,
+                assert_says(request_event_decode(&e, text, strlen(text), &err), -EBADMSG, &err,
                             request_changes[i].says);
-                assert_null(e.jwe);
-                free(json);
+                assert_null(e.sealed);
+                free(text);
+        }
+}
+
+/* Only what has two lines can be an event. */
+static void request_event_of_another_form(void **state)
+{
+        static const char *const texts[] = {"", "a", "a\n", "\n\n", "a\nb", "a\nb\nc\n", "a\n\n"};
+        _cleanup_(buffer_free) struct buffer out = BUFFER(EVENT_MAX);
+
+        (void)state;
+        for (size_t i = 0; i < N(texts); i++) {
+                _cleanup_(freep) char *text = strdup(texts[i]);
+                struct request_event e = {.id = ID1, .seq = 1, .budget = 1, .sealed = text};
+
+                assert_int_equal(request_event_encode(&e, &out), -EINVAL);
+                assert_int_equal(out.len, 0);
         }
 }
 
@@ -162,10 +200,10 @@ static void small_events(void **state)
 static const char report_text[] =
         "{\"session\":\"" SESSION "\",\"boot\":\"" BOOT
         "\",\"granted\":256,\"ready\":{\"corp.example\":true,\"b.example\":false},"
-        "\"reasons\":[\"no_dc: b.example\"],\"load\":0.250,\"statement\":\"a.b.c\",\"items\":[{\"id\":\"" ID1
+        "\"reasons\":[\"no_dc: b.example\"],\"load\":0.250,\"statement\":\"a.b.c\",\"in_hand\":[\"" ID2 "\"],\"items\":[{\"id\":\"" ID1
         "\",\"is\":\"received\"},"
         "{\"id\":\"" ID1 "\",\"is\":\"declined\",\"why\":\"no_dc\"},{\"id\":\"" ID2
-        "\",\"is\":\"verdict\",\"jwe\":\"a..b.c.d\"}]}";
+        "\",\"is\":\"verdict\",\"jwe\":\"a..b.c.d\"},{\"id\":\"" ID1 "\",\"is\":\"lost\"}]}";
 
 static void report_round_trip(void **state)
 {
@@ -178,7 +216,11 @@ static void report_round_trip(void **state)
         assert_int_equal(r.granted, 256);
         assert_int_equal(r.n_realms, 2);
         assert_true(r.realms[0].ready && !r.realms[1].ready);
-        assert_int_equal(r.n_items, 3);
+        assert_int_equal(r.n_items, 4);
+        assert_int_equal(r.items[3].is, REPORT_LOST);
+        assert_true(r.has_in_hand);
+        assert_int_equal(r.n_in_hand, 1);
+        assert_string_equal(r.in_hand[0], ID2);
         assert_int_equal(r.items[2].is, REPORT_VERDICT);
         assert_string_equal(r.items[2].jwe, "a..b.c.d");
         assert_int_equal(report_encode(&r, &out), 0);
@@ -207,6 +249,9 @@ static const struct change report_changes[] = {
         {"\"jwe\":\"a..b.c.d\"", "\"jwe\":\"a..b.c.d\\n\"", "member jwe"},
         {",\"jwe\":\"a..b.c.d\"", "", "member jwe is missing"},
         {"[{\"id\":\"" ID1 "\",\"is\":\"received\"}", "[7", "not a JSON object"},
+        {"\"in_hand\":[\"" ID2 "\"]", "\"in_hand\":{}", "member in_hand is not an array"},
+        {"\"in_hand\":[\"" ID2 "\"]", "\"in_hand\":[7]", "member in_hand holds what is no id"},
+        {"\"in_hand\":[\"" ID2 "\"]", "\"in_hand\":[\"short\"]", "member in_hand holds what is no id"},
         {"\"session\":\"" SESSION "\"", "\"session\":null", "member session is not a string"},
 };
 
@@ -257,8 +302,8 @@ static void report_limits(void **state)
         static const char ready[] = "\"ready\":{\"corp.example\":true,\"b.example\":false";
 
         (void)state;
-        assert_list(items, "\"items\":[", element, REPORT_ITEMS_MAX - 2, 0);
-        assert_list(items, "\"items\":[", element, REPORT_ITEMS_MAX - 1, -EBADMSG);
+        assert_list(items, "\"items\":[", element, REPORT_ITEMS_MAX - 3, 0);
+        assert_list(items, "\"items\":[", element, REPORT_ITEMS_MAX - 2, -EBADMSG);
         assert_list(ready, "\"ready\":{", "%zu", REPORT_REALMS_MAX, 0);
         assert_list(ready, "\"ready\":{", "%zu", REPORT_REALMS_MAX + 1, -EBADMSG);
         assert_list("\"reasons\":[\"no_dc: b.example\"", "\"reasons\":[", "\"x\"", REPORT_REASONS_MAX, 0);
@@ -337,7 +382,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(hello_round_trip),        cmocka_unit_test(hello_refusals),
                 cmocka_unit_test(hello_of_a_later_relay),  cmocka_unit_test(request_event_round_trip),
-                cmocka_unit_test(request_event_refusals),  cmocka_unit_test(small_events),
+                cmocka_unit_test(request_event_refusals),
+                cmocka_unit_test(request_event_of_another_form),  cmocka_unit_test(small_events),
                 cmocka_unit_test(report_round_trip),       cmocka_unit_test(report_refusals),
                 cmocka_unit_test(report_limits),           cmocka_unit_test(long_reason_is_cut),
                 cmocka_unit_test(long_verdict_is_refused), cmocka_unit_test(declines),

@@ -27,7 +27,7 @@ static int sink_request(void *arg, const struct request_event *event)
         assert_int_equal(r->answers, 0);
         assert_false(r->cancelled);
         assert_false(r->asked[l->connector]); /* and never twice with one */
-        assert_string_equal(event->jwe, names[l->connector]);
+        assert_string_equal(event->sealed, names[l->connector]);
         assert_true(++l->taken <= l->granted); /* within its credit */
         assert_true(event->budget <= r->budget);
         assert_true(loop_now(w.loop) + event->budget <= r->began + r->budget);
@@ -151,14 +151,20 @@ int teardown(void **state)
         return 0;
 }
 
-struct model_link *open_link(size_t slot, int connector)
+struct model_link *open_link_of(size_t slot, int connector, const char *boot)
 {
         struct model_link *l = &w.links[slot];
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, l};
+        const struct dispatch_peer peer = {TENANT, names[connector], boot};
 
         l->connector = connector;
-        assert_int_equal(dispatch_link_new(&l->link, w.d, TENANT, names[connector], &sink), 0);
+        assert_int_equal(dispatch_link_new(&l->link, w.d, &peer, &sink), 0);
         return l;
+}
+
+struct model_link *open_link(size_t slot, int connector)
+{
+        return open_link_of(slot, connector, "g5gQaVnr0E-QZQ2l6nYV2A");
 }
 
 void report(struct model_link *l, uint64_t credit, bool ready)

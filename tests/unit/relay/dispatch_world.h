@@ -66,6 +66,7 @@ int setup(void **state);
 int teardown(void **state);
 struct model_request *model(const char *id);
 struct model_link *open_link(size_t slot, int connector);
+struct model_link *open_link_of(size_t slot, int connector, const char *boot);
 /* The stream ends; what waited in it must have been taken back. */
 void close_link(struct model_link *l);
 void report(struct model_link *l, uint64_t credit, bool ready);

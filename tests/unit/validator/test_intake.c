@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "certs/sealed.h"
 #include "connector/validator/intake.h"
 #include "tests/unit/validator/fixture.h"
 
@@ -101,9 +102,9 @@ static void test_signature_and_roster(void **state)
 static void test_broken_signature(void **state)
 {
         struct request_claims c = fixture_claims(&f);
-        _cleanup_(buffer_free) struct buffer json = BUFFER_SECRET(PADDED_LEN),
-                                             jws = BUFFER_SECRET(PADDED_LEN),
-                                             padded = BUFFER_SECRET(PADDED_LEN), jwe = BUFFER(JWE_MAX);
+        _cleanup_(buffer_free) struct buffer json = BUFFER_SECRET(PADDED_LARGE),
+                                             jws = BUFFER_SECRET(PADDED_LARGE),
+                                             padded = BUFFER_SECRET(PADDED_LARGE), jwe = BUFFER(JWE_MAX);
         struct key *to[1] = {f.keys.keys[0].key};
         struct intake in;
 
@@ -111,8 +112,8 @@ static void test_broken_signature(void **state)
         assert_int_equal(request_claims_encode(&c, &json, NULL), 0);
         assert_int_equal(jws_sign(f.service, JOSE_TYP_REQUEST, json.data, json.len, &jws, NULL), 0);
         jws.data[jws.len - 10] = jws.data[jws.len - 10] == 'A' ? 'B' : 'A';
-        assert_int_equal(jose_pad(&padded, jws.data, jws.len), 0);
-        assert_int_equal(jwe_seal(to, 1, padded.data, padded.len, &jwe, NULL), 0);
+        assert_int_equal(jose_pad(&padded, jws.data, jws.len, PADDED_LARGE), 0);
+        assert_int_equal(sealed_seal(to, 1, &padded, &jwe, NULL), 0);
         in = open_at(jwe.data, jwe.len, NOW, f.roster);
         assert_int_equal(in.result, INTAKE_ANSWER);
         assert_int_equal(in.reason, REASON_REQUEST_SIGNATURE);

@@ -14,6 +14,7 @@
 #include "connector/base/secret.h"
 #include "connector/messages.h"
 #include "connector/validator/signin.h"
+#include "connector/validator/verdict.h"
 #include "tests/unit/validator/fixture.h"
 
 #define SLOTS 4
@@ -26,7 +27,7 @@ static struct world {
         struct replay *replay;
         struct signins *signins;
         int refuse; /* what to_link says */
-        size_t verdicts, declines, records, declined_records, named, events, idles;
+        size_t verdicts, held, declines, records, declined_records, named, events, idles;
         char why[32], reason[48];
         struct verdict_claims verdict; /* of the last verdict frame */
 } w;
@@ -40,13 +41,14 @@ static const struct roster *get_roster(void *arg)
 /* Opens the verdict as the service would: with the request's key. */
 static void read_verdict(const char *jwe)
 {
-        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LEN);
+        _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE);
         _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
         uint8_t rk[32];
         size_t n = 0;
 
         memset(rk, 7, sizeof(rk));
         assert_int_equal(jwe_dir_open(rk, jwe, strlen(jwe), &plain, NULL), 0);
+        assert_int_equal(plain.len, PADDED_SMALL); /* as the request */
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(jws_parse(&jws, plain.data, n, JOSE_TYP_VERDICT, false, NULL), 0);
         assert_int_equal(jws_verify(&jws, w.f.identity, NULL), 0);
@@ -66,6 +68,10 @@ static int on_link(void *arg, const struct msg_out *out)
         if (m.type == FRAME_DECLINED) {
                 w.declines++;
                 return msg_get_str(&m, TAG_WHY, w.why, sizeof(w.why));
+        }
+        if (m.type == FRAME_HELD) {
+                w.held++;
+                return 0;
         }
         assert_int_equal(m.type, FRAME_VERDICT);
         w.verdicts++;
@@ -184,7 +190,7 @@ static void request(const char *id, const struct buffer *jwe)
         msg_str(&out, TAG_ID, id);
         msg_u64(&out, TAG_BUDGET, 5000);
         msg_u64(&out, TAG_RECEIVED, loop_now(w.loop));
-        msg_bytes(&out, TAG_JWE, jwe->data, jwe->len);
+        msg_bytes(&out, TAG_SEALED, jwe->data, jwe->len);
         assert_int_equal(msg_parse(&m, out.data, out.len), 0);
         signins_request(w.signins, &m);
 }
@@ -233,6 +239,9 @@ static void test_never_started_twice(void **state)
         request(REQUEST_ID, &jwe);
         assert_int_equal(signins_running(w.signins), 1);
         assert_int_equal(secret_arena_in_use(), GUARD_SLOTS + 1);
+        assert_int_equal(w.held, 0);
+        signins_resend(w.signins); /* to a link process that is new: it is here */
+        assert_int_equal(w.held, 1);
         request("another-000000001", &jwe); /* the same request under another id */
         assert_string_equal(w.why, "bad_request");
         assert_int_equal(signins_running(w.signins), 1);
@@ -266,6 +275,55 @@ static void test_answered_is_sent_again(void **state)
         signins_delivered(w.signins, REQUEST_ID, "late");
         request(REQUEST_ID, &jwe);
         assert_string_equal(w.why, "replay");
+}
+
+/* Whatever the account is called, an accepted verdict of either class says who it is, and leaves out the rest as it must. */
+static void test_verdict_of_either_class(void **state)
+{
+        static const size_t classes[] = {PADDED_SMALL, PADDED_LARGE};
+        const uint8_t rk[32] = {7};
+        struct outcome o = {.reason = REASON_OK,
+                            .password_proved = true,
+                            .has_krb = true,
+                            .has_ldap = true,
+                            .details = {.state = DETAILS_COMPLETE}};
+
+        (void)state;
+        memset(o.user.id, '1', sizeof(o.user.id) - 1);
+        memset(o.user.guid, 'g', sizeof(o.user.guid) - 1);
+        memset(o.user.upn, 'u', sizeof(o.user.upn) - 1);
+        memset(o.user.sam, '"', sizeof(o.user.sam) - 1);
+        memset(o.user.domain, 'd', sizeof(o.user.domain) - 1);
+        memset(o.dc, 'c', sizeof(o.dc) - 1);
+        while (pairs_add(&o.details.values, "mail", "somebody@corp.example", 21) == 0)
+                continue;
+        for (size_t i = 0; i < 2; i++) {
+                const struct verdict_frame f = {.signer = w.f.identity,
+                                                .connector_id = "connector-000000001",
+                                                .service_id = "service-000000000001",
+                                                .tenant = "acme",
+                                                .jti = REQUEST_ID,
+                                                .req = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                                                .rk = rk,
+                                                .padded = classes[i],
+                                                .now = 1000000};
+                _cleanup_(buffer_free) struct buffer jwe = BUFFER(JWE_MAX), plain = BUFFER_SECRET(PADDED_LARGE);
+                _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
+                struct verdict_claims v;
+                struct error err = {""};
+                size_t n;
+
+                assert_int_equal(verdict_seal(&f, &o, &jwe, &err), 0);
+                assert_int_equal(jwe_dir_open(rk, jwe.data, jwe.len, &plain, &err), 0);
+                assert_int_equal(plain.len, classes[i]);
+                assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
+                assert_int_equal(jws_parse(&jws, plain.data, n, JOSE_TYP_VERDICT, false, &err), 0);
+                assert_int_equal(verdict_claims_decode(&v, jws.payload.data, jws.payload.len, &err), 0);
+                assert_string_equal(v.user_id, o.user.id);
+                assert_string_equal(v.user_domain, o.user.domain);
+                assert_string_equal(v.attributes_state, "truncated");
+                assert_int_equal(v.user_sam[0] == '"', i == 1);
+        }
 }
 
 static void test_arena_full(void **state)
@@ -474,6 +532,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_empty_password, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_never_started_twice, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_answered_is_sent_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_verdict_of_either_class, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_arena_full, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_in_flight_is_bounded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_domains_share, setup, teardown),
