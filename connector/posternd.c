@@ -15,6 +15,7 @@
 
 #include "certs/http-way.h"
 #include "certs/key-uri.h"
+#include "certs/self-test.h"
 #include "connector/base/harden.h"
 
 #define FILES_WANTED 65536
@@ -101,13 +102,15 @@ static size_t check_users(const char *path, const struct config *config)
         return n;
 }
 
-/* The environment's proxy, which no line of the configuration was checked for. */
-static size_t check_way(const struct config *config)
+/* What no line of the configuration says: OpenSSL's set-up, the environment's proxy. */
+static size_t check_surroundings(const struct config *config)
 {
         struct http_way way = {0};
         struct error err;
-        int r = http_way_proxy(&way, config->proxy, &err);
+        int r = crypto_self_test(&err);
 
+        if (r == 0)
+                r = http_way_proxy(&way, config->proxy, &err);
         http_way_clear(&way);
         if (r < 0)
                 (void)fprintf(stderr, "%s\n", err.text);
@@ -122,7 +125,7 @@ static int check_only(const char *path, const struct config *config, const struc
         if (n)
                 (void)fputs(errors->lines.len ? errors->lines.data : "", stderr);
         else if (config)
-                n = check_users(path, config) + check_way(config);
+                n = check_users(path, config) + check_surroundings(config);
         if (n) {
                 (void)fprintf(stderr, "%zu error%s\n", n, n == 1 ? "" : "s");
                 return EXIT_CONFIGURATION;
@@ -179,7 +182,7 @@ int main(int argc, char **argv)
                 code = check_only(a.config, config, &errors);
                 config_free(config);
                 buffer_free(&text);
-        } else if (check_way(config)) {
+        } else if (check_surroundings(config)) {
                 code = EXIT_CONFIGURATION;
                 config_free(config);
                 buffer_free(&text);

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "certs/self-test.h"
 #include "connector/base/harden.h"
 
 #define NAME_CAP 300
@@ -211,6 +212,8 @@ int process_open(struct process *p, const char *name, int argc, char **argv, con
                 r = harden_become(user_of(argc, argv), err);
         if (r == 0)
                 r = die_with_parent(parent, err); /* changing the user clears it, so not earlier */
+        if (r == 0)
+                r = crypto_self_test(err);
         if (r < 0)
                 return r;
         ignore_signals();

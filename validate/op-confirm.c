@@ -26,7 +26,7 @@ static void add_context(struct outcome *out, const char *what, const struct outc
 {
         char text[sizeof out->context];
 
-        snprintf(text, sizeof text, "%.120s; %s%.90s", out->context, what, ldap->context);
+        snprintf(text, sizeof text, "%.120s; %s%.80s", out->context, what, ldap->context);
         snprintf(out->context, sizeof out->context, "%s", text);
 }
 

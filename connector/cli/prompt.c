@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "certs/self-test-tls.h"
 #include "connector/base/admin-text.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/harden.h"
@@ -29,6 +30,8 @@ int secrets_setup(const struct cli *cli)
         struct error err = {""};
         int r = harden_process(&err);
 
+        if (r == 0)
+                r = tls_self_test(&err);
         if (r == 0)
                 r = secure_heap_init(SECURE_HEAP, &err);
         if (r == 0)

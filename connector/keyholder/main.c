@@ -23,6 +23,7 @@
 #include "certs/crypto.h"
 #include "certs/key-holder.h"
 #include "certs/key-uri.h"
+#include "certs/self-test.h"
 #include "connector/base/admin-text.h"
 #include "connector/base/cleanup.h"
 #include "connector/base/confine.h"
@@ -231,7 +232,9 @@ int main(int argc, char **argv)
                 return 2;
         }
         request.make = !strcmp(argv[1], "make");
-        r = become(argc, argv, &err);
+        r = crypto_self_test(&err);
+        if (r == 0)
+                r = become(argc, argv, &err);
         if (r == 0)
                 r = read_pin(&request.pin, &err);
         if (r == 0)

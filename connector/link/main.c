@@ -16,6 +16,7 @@
 
 #include "certs/csr.h"
 #include "certs/key-holder.h"
+#include "certs/self-test-tls.h"
 #include "connector/base/ca-bundle.h"
 #include "connector/base/log.h"
 #include "connector/base/secret.h"
@@ -238,7 +239,7 @@ int main(int argc, char **argv)
         struct error err = {""};
         int code;
 
-        if (process_open(&b.process, "link", argc, argv, &ops, &b, &err) < 0 ||
+        if (process_open(&b.process, "link", argc, argv, &ops, &b, &err) < 0 || tls_self_test(&err) < 0 ||
             secure_heap_init(SECURE_HEAP, &err) < 0)
                 return process_fail("link", &err);
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "certs/key-holder.h"
+#include "certs/self-test-tls.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
 #include "connector/frames.h"
@@ -364,7 +365,7 @@ int main(int argc, char **argv)
         int code;
 
         wire_json_wipe_setup();
-        if (process_open(&v.process, "validator", argc, argv, &ops, &v, &err) < 0 ||
+        if (process_open(&v.process, "validator", argc, argv, &ops, &v, &err) < 0 || tls_self_test(&err) < 0 ||
             secure_heap_init(SECURE_HEAP, &err) < 0 || secret_arena_init(ARENA_SLOTS, &err) < 0)
                 return process_fail("validator", &err);
         code = process_run(&v.process);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/self-test-tls.h"
 #include "connector/base/log.h"
 #include "queue/relay/cli.h"
 #include "queue/relay/relay.h"
@@ -133,6 +134,10 @@ int main(int argc, char **argv)
         if (!o.config) {
                 fputs("postern-relay: --config FILE is missing; see `postern-relay --help`\n", stderr);
                 return EXIT_USAGE;
+        }
+        if (tls_self_test(&err) < 0) {
+                fprintf(stderr, "postern-relay: %s\n", err.text);
+                return 1;
         }
         if (relay_config_read(&relay.config, o.config, on_fault, NULL, &err) < 0) {
                 fprintf(stderr, "postern-relay: %s\n", err.text);
