@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/log.h"
 #include "queue/relay/dispatch-internal.h"
 
 #define STANDINGS_MAX 1024
@@ -23,7 +22,7 @@
 #define PATIENCE_MS 2000 /* a request that was held so long, and not answered, counts against the connector */
 #define MOMENT_MS 100    /* what ends together counts once */
 #define UNANSWERED_MAX 3 /* in a row */
-#define BARRED_MS 30000
+#define BARRED_MS 30000U
 #define BARRED_DOUBLINGS 4
 
 /* ---- standings ---- */
@@ -115,15 +114,16 @@ static uint64_t held_ms(const struct request *r, uint64_t now)
         return is_held(r) ? now - r->began - (uint64_t)r->trail.handed : 0;
 }
 
-static void trip(struct standing *s, uint64_t now)
+static void trip(const struct request *r, struct standing *s, uint64_t now)
 {
         const unsigned doublings = s->trips < BARRED_DOUBLINGS ? s->trips : BARRED_DOUBLINGS;
+        const struct dispatch_limits *limits = &r->d->limits;
 
         s->trips++;
         s->barred_until = now + ((uint64_t)BARRED_MS << doublings);
         s->unanswered = UNANSWERED_MAX - 1; /* afterwards one more is enough */
-        log_warning("connector_barred", KV_S("connector", s->connector), KV_U("seconds", (BARRED_MS << doublings) / 1000),
-                    KV_S("why", "it was given sign-ins and answered none of them; others get them while there are others"));
+        if (limits->barred)
+                limits->barred(limits->arg, r->site->tenant, s->connector, (BARRED_MS << doublings) / 1000);
 }
 
 /* One more that ended with nothing. What ends at the same moment has one cause, and what ends with a session, sooner or
@@ -137,7 +137,7 @@ static void count_unanswered(struct standing *s, const struct request *r, uint64
         s->death = r->orphan ? r->orphaned_at : s->death;
         s->failed_at = now;
         if (++s->unanswered >= UNANSWERED_MAX)
-                trip(s, now);
+                trip(r, s, now);
 }
 
 void standing_note(const struct request *r, enum request_end end)

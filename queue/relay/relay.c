@@ -247,9 +247,18 @@ static int make_events(struct relay *relay)
         return r;
 }
 
+static void on_barred(void *arg, const char *tenant, const char *connector, unsigned seconds)
+{
+        relay_event(arg, tenant, "connector_answers_nothing", connector,
+                    "it was given sign-ins and answered none of the last three; for %u s it gets only what no other connector "
+                    "takes: look at its host (`postern status`, `postern log`)",
+                    seconds);
+}
+
 static int open_state(struct relay *relay, struct error *err)
 {
-        const struct dispatch_limits limits = {.in_flight_per_tenant = relay->config.in_flight_per_tenant};
+        const struct dispatch_limits limits = {
+                .in_flight_per_tenant = relay->config.in_flight_per_tenant, .barred = on_barred, .arg = relay};
 
         int r = store_open(&relay->store, relay->config.state_dir, err);
         if (r == 0)

@@ -118,9 +118,18 @@ void on_done(void *arg, const struct dispatch_outcome *o)
 
 /* ---- moving it ---- */
 
+static void on_barred(void *arg, const char *tenant, const char *connector, unsigned seconds)
+{
+        (void)arg;
+        assert_string_equal(tenant, TENANT);
+        assert_non_null(connector);
+        w.barred_s = seconds;
+        w.n_barred++;
+}
+
 int setup(void **state)
 {
-        const struct dispatch_limits limits = {.in_flight_per_tenant = 64};
+        const struct dispatch_limits limits = {.in_flight_per_tenant = 64, .barred = on_barred};
 
         (void)state;
         memset(&w, 0, sizeof(w));

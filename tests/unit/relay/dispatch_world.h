@@ -57,6 +57,7 @@ struct world {
         struct model_request requests[N_REQUESTS];
         size_t n;
         struct model_link links[N_LINKS];
+        unsigned n_barred, barred_s; /* times, and for how long the last time */
         unsigned seed;
 };
 extern struct world w;

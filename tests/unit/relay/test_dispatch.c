@@ -535,13 +535,19 @@ static void test_the_breaker(void **state)
 
         (void)state;
         open_three(l, 9);
-        let_down(l, 3);
+        let_down(l, 2);
+        assert_int_equal(w.n_barred, 0);
+        let_down(l, 1);
+        assert_int_equal(w.n_barred, 1);
+        assert_int_equal(w.barred_s, 30);
         for (int i = 0; i < 20; i++) {
                 r = submit("110", 8000);
                 assert_int_equal(r->holder, 1);
         }
         keep_alive(l, 20000);
         let_down(l, 1); /* alone: it is asked all the same */
+        assert_int_equal(w.n_barred, 2);
+        assert_int_equal(w.barred_s, 60);
         close_link(l[0]);
         l[0] = open_link(0, 0); /* linking again makes it no better */
         report(l[0], 9, true);
@@ -574,6 +580,7 @@ static void test_who_goes_away_trips_nothing(void **state)
                 submit("100", 500);
                 keep_alive(l, 600);
         }
+        assert_int_equal(w.n_barred, 0);
         keep_alive(l, 200000); /* what was slow is long ago */
         for (int i = 0; i < 40; i++) {
                 submit("110", 500);
