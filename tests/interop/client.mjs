@@ -363,7 +363,7 @@ function checkVerdictClaims(v) {
     for (const [name, text] of Object.entries(v.raw)) string(text, 0, name === 'ldap' ? 63 : 31);
   }
   members(v.t, ['opened', 'dc', 'total']);
-  for (const name of ['opened', 'dc', 'total']) integer(v.t[name]);
+  for (const name of ['opened', 'dc', 'total']) integer(v.t[name], 0, 4294967295);
   checkUser(v);
 }
 

@@ -82,7 +82,9 @@ function badForm(c) {
   const n = Buffer.byteLength(c.username);
   if (n === 0 || n > 256 || c.username.includes('\0')) return 'bad_name_form';
   if (c.password === '') return 'empty_password';
-  return Buffer.byteLength(c.password) > 1024 || c.password.includes('\0') ? 'bad_password_form' : undefined;
+  if (Buffer.byteLength(c.password) > 1024 || c.password.includes('\0')) return 'bad_password_form';
+  const n2 = Buffer.byteLength(c.new_password ?? 'none');
+  return n2 === 0 || n2 > 1024 || c.new_password?.includes('\0') ? 'bad_new_password' : undefined;
 }
 
 // self: {kid (identity), keys: Map kid -> private JWK, tenant, roster, id (Postern-Id), now, seen: Set}.

@@ -372,7 +372,7 @@ static json_t *make_negative(void)
                     "and verdicts.json, but for what a case says itself. expect: for rosters and statements "
                     "what is wrong; for requests "
                     "\"declined WHY\" or the reason of the signed verdict; a verdict that fails means "
-                    "unavailable. relay: the problem that the "
+                    "unavailable; accepted: it is right, though it may look wrong. relay: the problem that the "
                     "relay answers before any connector sees the request. sign: the request was sealed with a statement of "
                     "the first connector that certifies this key.",
                     "rosters", cases(negative_rosters, negative_roster_members, negative_roster), "statements",

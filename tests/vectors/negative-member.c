@@ -2,6 +2,8 @@
  * Members that are missing, of another type, or over their limits: one row for each that PROTOCOL.md lists, so that a reader
  * who leaves out any one check is told. tests/interop/mutants.mjs takes the checks of another implementation away in turn.
  */
+#include <string.h>
+
 #include "tests/vectors/negative.h"
 #include "tests/vectors/world.h"
 
@@ -27,6 +29,7 @@
                 .name = name_, .layer = layer_, .from = from_, .to = to_, .expect = expect_, .rule = rule_   \
         }
 
+#define BLANKS "Blanks may stand before, behind and between tokens."
 #define HEADER_LONG "A decoded header has at most 1024 bytes."
 
 /* Blanks that JSON allows, so that nothing but the length is wrong. */
@@ -53,6 +56,7 @@ static char *removed_of_513(const char *payload)
 }
 
 #define R(...) FAULT(LAYER_CLAIMS, "malformed", __VA_ARGS__)
+#define RIGHT_R(...) FAULT(LAYER_CLAIMS, "accepted", __VA_ARGS__)
 #define R_HEADER(...) FAULT(LAYER_HEADER, "malformed", __VA_ARGS__)
 #define R_TEXT(...) TEXT(LAYER_CLAIMS, "malformed", __VA_ARGS__)
 
@@ -88,6 +92,16 @@ static char *suffixes_of_65(const char *payload)
 static char *netbios_of_65(const char *payload)
 {
         return names_of_65(payload, "domains/1/netbios");
+}
+
+static char *twice(const char *object)
+{
+        return pool_text("%s{}", object);
+}
+
+static char *among_blanks(const char *object)
+{
+        return pool_text(" \t\r\n{ %.*s\n}\r\n\t ", (int)strlen(object) - 2, object + 1);
 }
 
 const struct negative negative_roster_members[] = {
@@ -165,6 +179,21 @@ const struct negative negative_roster_members[] = {
         R_TEXT("leading_zero", "\"seq\":7", "\"seq\":07", JSON),
         R_TEXT("trailing_comma", "\"seq\":7,", "\"seq\":7,,", JSON),
         R_TEXT("byte_order_mark", "{\"v\":2,", "\xef\xbb\xbf{\"v\":2,", JSON),
+        R_TEXT("no_break_space", "{\"v\":2,", "{\xc2\xa0\"v\":2,", JSON),
+        R_TEXT("form_feed", "{\"v\":2,", "{\f\"v\":2,", JSON),
+        R("surrogate_in_utf8", "connectors/0/name", "\"\xed\xa0\x80\"", JSON),
+        R("name_with_nul", "connectors/0/name", "\"berlin\\u0000\"", "Only username, password and new_password may hold NUL."),
+        R_TEXT("duplicate_by_an_escape", "\"seq\":7,", "\"seq\":7,\"s\\u0065q\":7,", JSON),
+        {.name = "behind_the_object", .layer = LAYER_CLAIMS, .special = twice, .expect = "malformed", .rule = JSON},
+        {.name = "blanks_around", .layer = LAYER_CLAIMS, .special = among_blanks, .expect = "accepted", .rule = BLANKS},
+        RIGHT_R("surrogate_pair", "connectors/0/name", "\"berlin \\ud83d\\ude80\"", "Surrogates come in pairs."),
+        RIGHT_R("name_of_c1_controls", "connectors/0/name", "\"berlin\\u0085\"", "Control characters are U+0000 to U+001F and U+007F."),
+        {.name = "member_name_with_an_escape",
+         .layer = LAYER_CLAIMS,
+         .from = "\"tenant\":",
+         .to = "\"\\u0074enant\":",
+         .expect = "accepted",
+         .rule = "Two spellings of one name are one member."},
         {.name = NULL},
 };
 
@@ -254,6 +283,10 @@ const struct negative negative_statement_members[] = {
 #define Q(...) FAULT(LAYER_CLAIMS, "declined bad_request", __VA_ARGS__)
 #define Q_HEADER(...) FAULT(LAYER_HEADER, "declined bad_request", __VA_ARGS__)
 
+#define CHANGE(name_, to_)                                                                                   \
+        TEXT(LAYER_CLAIMS, "reason bad_new_password", name_, "\"client\":",                                  \
+             "\"op\":\"change-password\",\"new_password\":" to_ ",\"client\":",                            \
+             "A new password that is none is answered before any DC is asked.")
 const struct negative negative_request_members[] = {
         LONG_HEADER(LAYER_HEADER, "declined bad_request", "header_long"),
         Q_HEADER("header_kid_short", "kid", "\"AAAA\"", LENGTHS),
@@ -294,10 +327,14 @@ const struct negative negative_request_members[] = {
         Q("op_of_32", "op", "\"" TEN TEN TEN "01\"", LENGTHS),
         Q("op_capital", "op", "\"Sign-in\"", LENGTHS),
         Q("op_number", "op", "7", TYPES),
+        CHANGE("new_password_with_nul", "\"a\\u0000b\""),
+        CHANGE("new_password_empty", "\"\""),
+        {.name = "blanks_around", .layer = LAYER_CLAIMS, .special = among_blanks, .expect = "accepted", .rule = BLANKS},
         {.name = NULL},
 };
 
 #define V(...) FAULT(LAYER_CLAIMS, "unavailable", __VA_ARGS__)
+#define RIGHT_V(...) FAULT(LAYER_CLAIMS, "accepted", __VA_ARGS__)
 #define V_HEADER(...) FAULT(LAYER_HEADER, "unavailable", __VA_ARGS__)
 #define V_PROTECTED(...) FAULT(LAYER_PROTECTED, "unavailable", __VA_ARGS__)
 
@@ -425,6 +462,12 @@ const struct negative negative_verdict_members[] = {
         V("t_with_more", "t/queue", "1", MEMBERS),
         V("t_without_total", "t/total", NULL, MEMBERS),
         V("t_text", "t/dc", "\"41\"", TYPES),
+        V("t_without_opened", "t/opened", NULL, MEMBERS),
+        V("t_without_dc", "t/dc", NULL, MEMBERS),
+        V("t_over_2_32", "t/total", "4294967296", "The times of t are at most 2^32 - 1."),
+        V("t_negative", "t/dc", "-1", INTEGERS),
+        RIGHT_V("t_minus_zero", "t/dc", "-0", "-0 is 0."),
+        {.name = "blanks_around", .layer = LAYER_CLAIMS, .special = among_blanks, .expect = "accepted", .rule = BLANKS},
         V("attributes_text", "attributes", "\"\"", TYPES),
         V("attributes_with_more", "attributes", "{\"state\":\"complete\",\"values\":{},\"more\":1}", MEMBERS),
         V("attributes_unknown_state", "attributes", "{\"state\":\"some\",\"values\":{}}", WORDS),
