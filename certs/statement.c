@@ -145,9 +145,9 @@ int statement_sign(struct statement *s, const struct key *identity, int64_t now,
         if (r < 0)
                 return r;
         _cleanup_(json_freep) json_t *json = json_pack(
-                "{s[i]sssssssIsIsIsosososo}", "v", 1, "iss", s->iss, "tenant", s->tenant, "boot", s->boot,
-                "seq", (json_int_t)s->seq, "iat", (json_int_t)now, "exp", (json_int_t)(now + life), "realms",
-                names_json(s->realms, s->n_realms), "suffixes", names_json(s->suffixes, s->n_suffixes),
+                "{s[i]sssssssIsIsIsisosososo}", "v", 1, "iss", s->iss, "tenant", s->tenant, "boot", s->boot,
+                "seq", (json_int_t)s->seq, "iat", (json_int_t)now, "exp", (json_int_t)(now + life), "roster",
+                ROSTER_FORM, "realms", names_json(s->realms, s->n_realms), "suffixes", names_json(s->suffixes, s->n_suffixes),
                 "netbios", names_json(s->netbios, s->n_netbios), "keys",
                 keys_json(s->keys, s->n_keys, USE_ENC, ALG_ENC));
         if (json && s->n_sign &&
@@ -168,6 +168,7 @@ int statement_sign(struct statement *s, const struct key *identity, int64_t now,
         free(s->text);
         s->text = buffer_steal(&text);
         memcpy(s->kid, key_kid(identity), KID_LEN + 1);
+        s->roster_form = ROSTER_FORM;
         s->iat = now;
         s->exp = now + life;
         return 0;
@@ -364,16 +365,18 @@ static int parse_claims(struct statement *s, const json_t *payload, const struct
 {
         static const char *const members[] = {"v",   "iss",    "tenant",   "boot",    "seq",  "iat",
                                               "exp", "realms", "suffixes", "netbios", "keys", NULL};
-        static const char *const optional[] = {"sign", "pad", NULL};
+        static const char *const optional[] = {"sign", "pad", "roster", NULL};
         struct claim_times times = {.life_max = STATEMENT_LIFE_MAX, .skew = ROSTER_SKEW};
         const char *boot;
-        int64_t seq;
+        int64_t seq, form = 1; /* who says nothing reads rosters of the first form */
         int r;
 
         if ((r = check_versions(payload, err)) < 0 ||
             (r = jose_json_members(payload, WHAT, members, optional, err)) < 0 ||
             (r = jose_json_str(payload, WHAT, "boot", BOOT_LEN, BOOT_LEN, &boot, err)) < 0 ||
             (r = jose_json_int(payload, WHAT, "seq", 0, JOSE_INT_MAX, &seq, err)) < 0 ||
+            (json_object_get(payload, "roster") &&
+             (r = jose_json_int(payload, WHAT, "roster", 1, 255, &form, err)) < 0) ||
             (r = claims_times(payload, WHAT, &times, err)) < 0)
                 return r;
         if (!boot_valid(boot))
@@ -384,6 +387,7 @@ static int parse_claims(struct statement *s, const json_t *payload, const struct
                 return r;
         memcpy(s->boot, boot, BOOT_LEN + 1);
         s->seq = (uint64_t)seq;
+        s->roster_form = (unsigned)form;
         s->iat = times.iat;
         s->exp = times.exp;
         return 0;

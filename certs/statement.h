@@ -27,6 +27,7 @@ struct statement {
         char boot[BOOT_LEN + 1];
         char kid[KID_LEN + 1]; /* the identity key that signed it */
         uint64_t seq;
+        unsigned roster_form; /* the newest form of rosters that the connector reads; statement_sign sets it */
         int64_t iat, exp;
         size_t n_keys, n_realms, n_suffixes, n_netbios;
         struct statement_key keys[STATEMENT_KEYS_MAX];

@@ -18,6 +18,7 @@
 #include "connector/cli/folder.h"
 #include "connector/cli/hardware.h"
 #include "connector/cli/prompt.h"
+#include "connector/cli/tenant-internal.h"
 
 #define KEY_FILE "tenant.key"
 #define KEY_TEXT_MAX 16384
@@ -164,6 +165,7 @@ void tenant_store_clear(struct tenant_store *s)
         free(s->ca_file);
         free(s->admin_secret_file);
         roster_free(s->roster);
+        json_decref(s->statements);
         *s = (struct tenant_store){0};
 }
 
@@ -218,8 +220,7 @@ int tenant_store_save(const struct tenant_store *s, struct error *err)
         return file_write_atomic(path, s->roster->text, strlen(s->roster->text), 0644, err);
 }
 
-/* One call to the relay with the admin's secret; ret is filled with any status. */
-static int call(const struct tenant_store *s, const char *method, const char *what, const char *body,
+int tenant_call(const struct tenant_store *s, const char *method, const char *what, const char *body,
                 struct https_response *ret, struct error *err)
 {
         _cleanup_(https_freep) struct https *https = NULL;
@@ -252,8 +253,7 @@ static int call(const struct tenant_store *s, const char *method, const char *wh
         return r;
 }
 
-/* What the relay's problem answer says, in one line. */
-static int refused(const struct https_response *response, struct error *err)
+int tenant_refused(const struct https_response *response, struct error *err)
 {
         json_t *json = NULL;
         const char *title = NULL, *detail = NULL;
@@ -283,10 +283,10 @@ int tenant_publish(const struct tenant_store *s, struct error *err)
         if (!s->roster || !s->roster->text)
                 return error_fail(err, -ENOENT,
                                   "there is no roster yet: approve a connector or a service first");
-        r = call(s, "PUT", "roster", s->roster->text, &response, err);
+        r = tenant_call(s, "PUT", "roster", s->roster->text, &response, err);
         if (r < 0)
                 return r;
-        return response.status / 100 == 2 ? 0 : refused(&response, err);
+        return response.status / 100 == 2 ? 0 : tenant_refused(&response, err);
 }
 
 /* A pending entry's key, its proof checked. The proof was fresh when the relay took it; its age does not
@@ -296,10 +296,8 @@ static int check_pending(const json_t *entry, const char *tenant, const char *fi
 {
         const char *id = json_string_value(json_object_get(entry, "id"));
         const char *proof = json_string_value(json_object_get(entry, "proof"));
-        _cleanup_(jws_clear) struct jws jws = {0};
+        _cleanup_(announcement_freep) struct announcement *a = NULL;
         _cleanup_(key_freep) struct key *key = NULL;
-        json_t *claims = NULL;
-        const char *proof_id, *proof_tenant;
         int r;
 
         if (!id || !proof || !id_valid(id, strlen(id)))
@@ -310,24 +308,23 @@ static int check_pending(const json_t *entry, const char *tenant, const char *fi
         if (strcmp(key_kid(key), fingerprint) != 0)
                 return error_fail(err, -EKEYREJECTED, "the key that the relay shows has the fingerprint %s",
                                   key_kid(key));
-        r = jws_parse(&jws, proof, strlen(proof), JOSE_TYP_IDENTITY, false, err);
-        if (r == 0)
-                r = jws_verify(&jws, key, err);
-        if (r == 0)
-                r = jose_json_object(&claims, jws.payload.data, jws.payload.len, "proof", err);
+        r = announcement_verify(&a, proof, strlen(proof), key, ANNOUNCE_ANY_TIME, err);
         if (r < 0)
                 return r;
-        proof_id = json_string_value(json_object_get(claims, "id"));
-        proof_tenant = json_string_value(json_object_get(claims, "tenant"));
-        if (!proof_id || !proof_tenant || strcmp(proof_id, id) != 0 || strcmp(proof_tenant, tenant) != 0)
-                r = error_fail(err, -EKEYREJECTED,
-                               "the proof of possession is for another connector or tenant");
-        json_decref(claims);
-        if (r < 0)
-                return r;
+        if (strcmp(a->id, id) != 0 || strcmp(a->tenant, tenant) != 0)
+                return error_fail(err, -EKEYREJECTED,
+                                  "the proof of possession is for another connector or tenant");
         snprintf(ret_p->id, sizeof(ret_p->id), "%s", id);
         ret_p->key = steal(key);
+        ret_p->announced = steal(a);
         return 0;
+}
+
+void pending_identity_clear(struct pending_identity *p)
+{
+        key_free(p->key);
+        announcement_free(p->announced);
+        *p = (struct pending_identity){0};
 }
 
 static const char *text_of(const json_t *entry, const char *name)
@@ -366,12 +363,12 @@ static int get_list(const struct tenant_store *s, const char *what, json_t **ret
 {
         _cleanup_(https_response_clear) struct https_response response = {0};
         json_t *list;
-        int r = call(s, "GET", what, NULL, &response, err);
+        int r = tenant_call(s, "GET", what, NULL, &response, err);
 
         if (r < 0)
                 return r;
         if (response.status != 200)
-                return refused(&response, err);
+                return tenant_refused(&response, err);
         list = json_loadb(response.body.data ? response.body.data : "", response.body.len,
                           JSON_REJECT_DUPLICATES, NULL);
         if (!json_is_array(list)) {
@@ -406,7 +403,7 @@ int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trac
         json_t *trace;
 
         (void)snprintf(what, sizeof(what), "sign-ins/%.*s", ID_MAX, id);
-        int r = call(s, "GET", what, NULL, &response, err);
+        int r = tenant_call(s, "GET", what, NULL, &response, err);
         if (r < 0)
                 return r;
         if (response.status == 404)
@@ -415,7 +412,7 @@ int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trac
                                   "ago",
                                   id);
         if (response.status != 200)
-                return refused(&response, err);
+                return tenant_refused(&response, err);
         trace = json_loadb(response.body.data ? response.body.data : "", response.body.len,
                            JSON_REJECT_DUPLICATES, NULL);
         if (!json_is_object(trace)) {
@@ -433,8 +430,8 @@ int tenant_release(const struct tenant_store *s, const char *id, struct error *e
         int r;
 
         (void)snprintf(what, sizeof(what), "connectors/%.*s/release", ID_MAX, id);
-        r = call(s, "POST", what, "", &response, err);
+        r = tenant_call(s, "POST", what, "", &response, err);
         if (r < 0)
                 return r;
-        return response.status / 100 == 2 ? 0 : refused(&response, err);
+        return response.status / 100 == 2 ? 0 : tenant_refused(&response, err);
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "certs/announce.h"
 #include "certs/https.h"
 #include "certs/roster.h"
 
@@ -13,6 +14,8 @@ struct tenant_store {
         char pin[KID_LEN + 1];
         char *relay, *ca_file, *admin_secret_file; /* remembered from the last call that gave them; or NULL */
         struct roster *roster;                     /* the newest one, or an empty one of seq 0 */
+        uint64_t relay_seq;                        /* the relay's, as tenant_catch_up found it; 0: it has none */
+        json_t *statements;                        /* the relay's, as it gave them; or NULL */
 };
 
 struct tenant_new {
@@ -34,6 +37,16 @@ bool tenant_store_key_encrypted(const struct tenant_store *s);
 /* Writes tenant.json (relay and so on) and, when it was signed, the roster. */
 int tenant_store_save(const struct tenant_store *s, struct error *err);
 
+/*
+ * Takes the relay's roster where it is newer than the one here, and notes what the connectors' statements say, so
+ * that no edit is made on an older base. 1: it was newer and is stored now; 0; -ENOENT: no relay is known;
+ * -EBADE: another roster of the same number, which is nobody's to mend but the admin's; else as other calls.
+ */
+int tenant_catch_up(struct tenant_store *s, struct error *err);
+/* Every connector of the roster whose statement the relay has can read what roster_sign would make of it.
+ * -EPROTONOSUPPORT with err. */
+int tenant_readable(const struct tenant_store *s, struct error *err);
+
 /* The relay's side: PUT roster, GET pending, GET sign-ins. Needs relay and admin_secret_file. */
 int tenant_publish(const struct tenant_store *s, struct error *err);
 /* What the relay knows of a sign-in, an object. -ENOENT where that is nothing. */
@@ -46,7 +59,9 @@ struct pending_identity {
         char id[65];
         char name[NAME_MAX_LEN + 1];
         struct key *key;
+        struct announcement *announced; /* what its host says that it serves; NULL: by --identity */
 };
+void pending_identity_clear(struct pending_identity *p);
 /* Finds the pending identity of this name and fingerprint and checks its proof of possession. -ENOENT says
  * what is pending instead. */
 int tenant_find_pending(const struct tenant_store *s, const char *name, const char *fingerprint,

@@ -16,73 +16,54 @@
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
-#include "connector/cli/tenant-store.h"
+#include "connector/cli/tenant-internal.h"
 #include "connector/cli/trace.h"
 #include "connector/cli/view.h"
 
-static struct {
-        const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text, *key_uri, *identity_file;
-        bool no_passphrase, no_publish;
-} o;
-
-#define OPTION_DIR                                                                                           \
-        {                                                                                                    \
-                "dir", "DIR", &o.dir, NULL, "the key's folder (~/.config/postern/tenant)"                    \
-        }
-#define OPTION_PASSPHRASE                                                                                    \
-        {                                                                                                    \
-                "passphrase-file", "FILE", &o.passphrase_file, NULL, "the key's passphrase; else asked for"  \
-        }
-#define OPTIONS_RELAY                                                                                        \
-        {"relay", "URL", &o.relay, NULL, "the relay; remembered, as are:"},                                  \
-                {"admin-secret-file", "FILE", &o.admin_secret_file, NULL,                                    \
-                 "what `postern-relay tenant add` printed"},                                                 \
-        {                                                                                                    \
-                "ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"                    \
-        }
+struct tenant_options tenant_o;
 
 static const struct cli_option init_options[] = {
         OPTION_DIR,
         OPTION_PASSPHRASE,
-        {"key", "URI", &o.key_uri, NULL, "a key in hardware: pkcs11:..., tpm2:, handle:0x..."},
-        {"no-passphrase", NULL, NULL, &o.no_passphrase, "store the key unencrypted"},
+        {"key", "URI", &tenant_o.key_uri, NULL, "a key in hardware: pkcs11:..., tpm2:, handle:0x..."},
+        {"no-passphrase", NULL, NULL, &tenant_o.no_passphrase, "store the key unencrypted"},
         {0},
 };
 static const struct cli_option approve_options[] = {
         OPTION_DIR,
         OPTIONS_RELAY,
         OPTION_PASSPHRASE,
-        {"identity", "FILE", &o.identity_file, NULL, "its connector.pub.json, instead of asking the relay"},
-        {"days", "N", &o.days_text, NULL, "how long the roster is valid, 1..30 (30)"},
-        {"no-publish", NULL, NULL, &o.no_publish, "only sign; `tenant roster publish` later"},
+        {"identity", "FILE", &tenant_o.identity_file, NULL, "its connector.pub.json, instead of asking the relay"},
+        {"domains", "A,B", &tenant_o.domains, NULL, "the domains that it may speak for"},
+        OPTIONS_SIGN,
         {0},
 };
 static const struct cli_option edit_options[] = {
         OPTION_DIR,
         OPTIONS_RELAY,
         OPTION_PASSPHRASE,
-        {"days", "N", &o.days_text, NULL, "how long the roster is valid, 1..30 (30)"},
-        {"no-publish", NULL, NULL, &o.no_publish, "only sign; `tenant roster publish` later"},
+        OPTIONS_SIGN,
         {0},
 };
 
-static int passphrase(const char *prompt, struct secret **ret, struct error *err)
-{
-        int r = o.passphrase_file ? prompt_secret_file(o.passphrase_file, ret, err)
-                                  : prompt_secret(prompt, ret, err);
-
-        return r > 0 ? error_fail(err, -EINVAL, "the passphrase is empty") : r;
-}
+static const struct cli_option service_options[] = {
+        OPTION_DIR,
+        OPTIONS_RELAY,
+        OPTION_PASSPHRASE,
+        {"replace", NULL, NULL, &tenant_o.replace, "the file has a service's id and a new key: put that in"},
+        OPTIONS_SIGN,
+        {0},
+};
 
 /* For a new key: asked twice when a person types it. */
 static int new_passphrase(struct secret **ret, struct error *err)
 {
         struct secret *again = NULL;
-        int r = passphrase("New passphrase for the tenant key: ", ret, err);
+        int r = tenant_passphrase("New passphrase for the tenant key: ", ret, err);
 
-        if (r < 0 || o.passphrase_file || !isatty(STDIN_FILENO))
+        if (r < 0 || tenant_o.passphrase_file || !isatty(STDIN_FILENO))
                 return r;
-        r = passphrase("Again: ", &again, err);
+        r = tenant_passphrase("Again: ", &again, err);
         if (r == 0 && !secret_equal(*ret, again))
                 r = error_fail(err, -EINVAL, "the two passphrases differ");
         secret_free(again);
@@ -91,108 +72,32 @@ static int new_passphrase(struct secret **ret, struct error *err)
 
 static int do_init(const struct cli *cli, const char *tenant)
 {
-        struct tenant_new new = {.tenant = tenant, .key_uri = o.key_uri};
+        struct tenant_new new = {.tenant = tenant, .key_uri = tenant_o.key_uri};
         struct secret *pass = NULL;
         struct error err = {""};
         char pin[KID_LEN + 1];
-        int r = o.no_passphrase || o.key_uri ? 0 : new_passphrase(&pass, &err);
+        int r = tenant_o.no_passphrase || tenant_o.key_uri ? 0 : new_passphrase(&pass, &err);
 
         new.passphrase = pass ? secret_text(pass) : NULL;
         if (r == 0)
-                r = tenant_store_create(o.dir, &new, pin, &err);
+                r = tenant_store_create(tenant_o.dir, &new, pin, &err);
         secret_free(pass);
-        if (r == -EEXIST && !o.key_uri)
+        if (r == -EEXIST && !tenant_o.key_uri)
                 return cli_error(
                         cli,
                         "%s already holds a tenant key; it is never overwritten. Name another folder "
                         "with --dir.",
-                        o.dir);
+                        tenant_o.dir);
         if (r < 0)
                 return cli_error(cli, "%s", err.text);
         if (cli->json)
                 return view_show_json(
-                        cli, json_pack("{s:s, s:s, s:s}", "tenant", tenant, "pin", pin, "dir", o.dir));
+                        cli, json_pack("{s:s, s:s, s:s}", "tenant", tenant, "pin", pin, "dir", tenant_o.dir));
         printf("Tenant %s: the key is in %s.\n"
                "Pin (both ends trust this and nothing else):\n\n  %s\n\n"
                "Next, on the relay: postern-relay --config FILE tenant add %s --pin %s\n",
-               tenant, o.dir, pin, tenant, pin);
+               tenant, tenant_o.dir, pin, tenant, pin);
         return 0;
-}
-
-static int remember(struct tenant_store *s, struct error *err)
-{
-        int r;
-
-        if (o.relay && text_set(&s->relay, o.relay) < 0)
-                return error_fail(err, -ENOMEM, "out of memory");
-        r = folder_set_path(&s->ca_file, o.ca_file, err);
-        return r < 0 ? r : folder_set_path(&s->admin_secret_file, o.admin_secret_file, err);
-}
-
-static int open_key(const struct tenant_store *s, struct key **ret_key, struct error *err)
-{
-        struct secret *pass = NULL;
-        int r = 0;
-
-        if (tenant_store_key_encrypted(s))
-                r = passphrase("Passphrase of the tenant key: ", &pass, err);
-        if (r == 0)
-                r = tenant_store_key(s, pass ? secret_text(pass) : NULL, ret_key, err);
-        secret_free(pass);
-        return r;
-}
-
-/* What a command does to the roster before it is signed. */
-typedef int edit_fn(struct tenant_store *s, const char *const *args, struct error *err);
-
-/* roster_add replaces by id, and the id is what the newcomer says: it must not push out another connector. */
-static int refuse_displacing(const struct roster *roster, const struct pending_identity *p, struct error *err)
-{
-        for (size_t i = 0; i < roster->n_connectors; i++)
-                if (!strcmp(roster->connectors[i].id, p->id) &&
-                    strcmp(key_kid(roster->connectors[i].key), key_kid(p->key)) != 0)
-                        return error_fail(err, -EEXIST,
-                                          "connector %s already has the id %s with another key: if it was "
-                                          "enrolled anew, first "
-                                          "`postern tenant remove %s`",
-                                          roster->connectors[i].name, p->id, roster->connectors[i].name);
-        return 0;
-}
-
-/* From the file that `postern enroll` wrote, for a tenant key that is kept without a network. */
-static int read_identity(const char *const *args, struct pending_identity *ret_p, struct error *err)
-{
-        struct service_public file = {0};
-        int r = service_public_read(&file, o.identity_file, err);
-
-        if (r == 0 && (strcmp(file.name, args[0]) != 0 || strcmp(key_kid(file.key), args[1]) != 0))
-                r = error_fail(err, -EKEYREJECTED, "%s holds %s with the fingerprint %s", o.identity_file, file.name,
-                               key_kid(file.key));
-        if (r == 0) {
-                (void)snprintf(ret_p->id, sizeof(ret_p->id), "%s", file.id);
-                (void)snprintf(ret_p->name, sizeof(ret_p->name), "%s", file.name);
-                ret_p->key = key_ref(file.key);
-        }
-        service_public_clear(&file);
-        return r;
-}
-
-static int edit_approve(struct tenant_store *s, const char *const *args, struct error *err)
-{
-        struct pending_identity p = {0};
-
-        for (size_t i = 0; i < s->roster->n_connectors; i++)
-                if (!strcmp(key_kid(s->roster->connectors[i].key), args[1]))
-                        return error_fail(err, -EEXIST, "%s (%s) is in the roster already",
-                                          s->roster->connectors[i].name, args[1]);
-        int r = o.identity_file ? read_identity(args, &p, err) : tenant_find_pending(s, args[0], args[1], &p, err);
-
-        if (r == 0)
-                r = refuse_displacing(s->roster, &p, err);
-        if (r == 0)
-                r = roster_add(s->roster, false, p.id, p.name, p.key, err);
-        key_free(p.key);
-        return r;
 }
 
 static int edit_approve_service(struct tenant_store *s, const char *const *args, struct error *err)
@@ -203,8 +108,12 @@ static int edit_approve_service(struct tenant_store *s, const char *const *args,
         if (r == 0 && args[1] && strcmp(key_kid(p.key), args[1]) != 0)
                 r = error_fail(err, -EKEYREJECTED, "%s holds the key %s, not %s", args[0], key_kid(p.key),
                                args[1]);
-        if (r == 0)
+        if (r == 0 && tenant_o.replace)
+                r = roster_replace(s->roster, true, p.id, p.name, p.key, err);
+        else if (r == 0)
                 r = roster_add(s->roster, true, p.id, p.name, p.key, err);
+        if (r == -EEXIST && !tenant_o.replace)
+                (void)error_prefix(err, r, "%s pushes nobody out; if that service has a new key, say --replace", args[0]);
         service_public_clear(&p);
         return r;
 }
@@ -222,146 +131,28 @@ static int edit_nothing(struct tenant_store *s, const char *const *args, struct 
         return 0;
 }
 
-static int sign_and_save(struct tenant_store *s, uint64_t days, struct key *key, struct error *err)
-{
-        int r = roster_sign(s->roster, key, (int64_t)time(NULL), (int64_t)days * 86400, err);
+enum roster_word { ROSTER_SHOW, ROSTER_FETCH, ROSTER_PUBLISH };
 
-        return r < 0 ? r : tenant_store_save(s, err);
-}
-
-static json_t *members_json(const struct roster_member *members, size_t n)
-{
-        json_t *list = json_array();
-
-        for (size_t i = 0; list && i < n; i++)
-                if (json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "id", members[i].id, "name",
-                                                          members[i].name, "fingerprint",
-                                                          key_kid(members[i].key))) < 0)
-                        return json_decref(list), NULL;
-        return list;
-}
-
-static void print_roster_json(const struct roster *r)
-{
-        json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:o, s:o}", "tenant", r->tenant, "seq",
-                                 (json_int_t)r->seq, "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp,
-                                 "connectors", members_json(r->connectors, r->n_connectors), "services",
-                                 members_json(r->services, r->n_services));
-
-        if (json && json_dumpf(json, stdout, JSON_INDENT(2)) == 0)
-                putchar('\n');
-        json_decref(json);
-}
-
-#define ROSTER_WARN_DAYS 7
-
-/* Services and connectors stop where it ends, so the one who can sign hears of it in time. */
-static void warn_of_end(const struct roster *r)
-{
-        const int64_t left = r->exp - (int64_t)time(NULL);
-
-        if (r->seq && left > 0 && left < ROSTER_WARN_DAYS * 86400)
-                fprintf(stderr,
-                        "postern: the roster ends in %" PRId64 " hours, and with it every sign-in: run `postern tenant "
-                        "roster sign`\n",
-                        left / 3600);
-}
-
-static void print_roster(const struct roster *r, bool json)
-{
-        char until[32];
-        time_t exp = (time_t)r->exp;
-        struct tm tm;
-
-        warn_of_end(r);
-        if (json) {
-                print_roster_json(r);
-                return;
-        }
-        gmtime_r(&exp, &tm);
-        strftime(until, sizeof(until), "%Y-%m-%d %H:%M UTC", &tm);
-        printf("Roster of tenant %s, number %" PRIu64 ", valid until %s%s\n", r->tenant, r->seq,
-               r->seq ? until : "(never signed)",
-               r->seq && r->exp < (int64_t)time(NULL) ? " (EXPIRED: run `postern tenant roster sign`)" : "");
-        for (size_t i = 0; i < r->n_connectors; i++)
-                printf("  connector  %-20s %s  %s\n", r->connectors[i].name, r->connectors[i].id,
-                       key_kid(r->connectors[i].key));
-        for (size_t i = 0; i < r->n_services; i++)
-                printf("  service    %-20s %s  %s\n", r->services[i].name, r->services[i].id,
-                       key_kid(r->services[i].key));
-}
-
-static int publish(const struct tenant_store *s, struct error *err)
-{
-        int r = tenant_publish(s, err);
-
-        return r < 0 ? error_prefix(err, r,
-                                    "the roster is signed and stored, but not published (`postern tenant "
-                                    "roster publish` tries again)")
-                     : 0;
-}
-
-static int do_edit(const struct cli *cli, edit_fn *edit, const char *const *args)
-{
-        _cleanup_(tenant_store_clear) struct tenant_store s = {0};
-        _cleanup_(key_freep) struct key *key = NULL;
-        struct error err = {""};
-        uint64_t days = 30;
-        int r;
-
-        if (o.days_text && text_parse_u64(o.days_text, 1, 30, &days) < 0)
-                return cli_usage_error(cli, "--days %s: a number from 1 to 30", o.days_text);
-        r = tenant_store_open(&s, o.dir, &err);
-        if (r == 0)
-                r = remember(&s, &err);
-        if (r == 0)
-                r = open_key(&s, &key, &err);
-        if (r == 0 && !s.roster)
-                r = roster_new(&s.roster, s.tenant, key);
-        if (r == 0)
-                r = edit(&s, args, &err);
-        if (r == 0)
-                r = sign_and_save(&s, days, key, &err);
-        if (r < 0)
-                return cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
-        if (s.relay && !o.no_publish && publish(&s, &err) < 0)
-                return cli_error(cli, "%s", err.text);
-        print_roster(s.roster, cli->json);
-        if (!cli->json && (!s.relay || o.no_publish))
-                printf("Not published: run `postern tenant roster publish --relay URL --admin-secret-file "
-                       "FILE`.\n");
-        return 0;
-}
-
-static int do_roster_read(const struct cli *cli, bool send)
+/* The relay's roster where it is newer; then the newest of the folder goes to the relay again, byte for byte. */
+static int do_roster_read(const struct cli *cli, enum roster_word word)
 {
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
         struct error err = {""};
-        int r = tenant_store_open(&s, o.dir, &err);
+        int r = tenant_store_open(&s, tenant_o.dir, &err);
 
         if (r == 0)
-                r = remember(&s, &err);
+                r = tenant_remember(&s, &err);
+        if (r == 0 && word != ROSTER_SHOW)
+                r = tenant_newest(&s, &err);
         if (r == 0 && !s.roster)
                 r = error_fail(&err, -ENOENT,
                                "there is no roster yet: approve a connector or a service first");
-        if (r == 0 && send && (r = tenant_publish(&s, &err)) == 0)
+        if (r == 0 && word == ROSTER_PUBLISH && (r = tenant_publish(&s, &err)) == 0)
                 r = tenant_store_save(&s, &err);
         if (r < 0)
                 return cli_error(cli, "%s", err.text);
-        print_roster(s.roster, cli->json);
+        tenant_print_roster(s.roster, cli->json);
         return 0;
-}
-
-static int parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, char ***ret_words)
-{
-        static char *fallback;
-        int code = cli_parse(cli, usage, argc, argv, ret_words);
-
-        if (code >= 0 || o.dir)
-                return code;
-        fallback = folder_default("tenant");
-        o.dir = fallback;
-        return fallback ? -1 : cli_usage_error(cli, "HOME is not set: name the folder with --dir");
 }
 
 static int cmd_init(struct cli *cli, int argc, char **argv)
@@ -379,7 +170,7 @@ static int cmd_init(struct cli *cli, int argc, char **argv)
                 .no_socket = true,
         };
         char **words;
-        int code = parse(cli, &usage, argc, argv, &words);
+        int code = tenant_parse(cli, &usage, argc, argv, &words);
 
         return code >= 0 ? code : do_init(cli, words[0]);
 }
@@ -394,15 +185,16 @@ static int cmd_approve(struct cli *cli, int argc, char **argv)
                 .about = "Takes a connector that asks for it (or whose connector.pub.json is given with\n"
                          "--identity, without a network) into the roster, signs the roster anew and\n"
                          "sends it to the relay. FINGERPRINT is what `postern enroll` printed on the\n"
-                         "connector's host: get it from there, not from the relay.\n",
+                         "connector's host: get it from there, not from the relay. It is shown which\n"
+                         "domains the connector announces; where there is a choice, --domains makes it.\n",
                 .options = approve_options,
                 .no_config = true,
                 .no_socket = true,
         };
         char **words;
-        int code = parse(cli, &usage, argc, argv, &words);
+        int code = tenant_parse(cli, &usage, argc, argv, &words);
 
-        return code >= 0 ? code : do_edit(cli, edit_approve, (const char *const[]){words[0], words[1]});
+        return code >= 0 ? code : tenant_edit(cli, tenant_edit_approve, (const char *const[]){words[0], words[1]});
 }
 
 static int cmd_approve_service(struct cli *cli, int argc, char **argv)
@@ -413,16 +205,18 @@ static int cmd_approve_service(struct cli *cli, int argc, char **argv)
                 .min_words = 2,
                 .max_words = 2,
                 .about = "Takes a sign-in service into the roster. FILE is its service.pub.json, and\n"
-                         "FINGERPRINT what `postern service init` printed there.\n",
-                .options = edit_options,
+                         "FINGERPRINT what `postern service init` printed there. An id that a service has\n"
+                         "already is refused with another key, but with --replace: the old key then never\n"
+                         "comes back.\n",
+                .options = service_options,
                 .no_config = true,
                 .no_socket = true,
         };
         char **words;
-        int code = parse(cli, &usage, argc, argv, &words);
+        int code = tenant_parse(cli, &usage, argc, argv, &words);
 
         return code >= 0 ? code
-                         : do_edit(cli, edit_approve_service, (const char *const[]){words[0], words[1]});
+                         : tenant_edit(cli, edit_approve_service, (const char *const[]){words[0], words[1]});
 }
 
 static int cmd_remove(struct cli *cli, int argc, char **argv)
@@ -439,35 +233,38 @@ static int cmd_remove(struct cli *cli, int argc, char **argv)
                 .no_socket = true,
         };
         char **words;
-        int code = parse(cli, &usage, argc, argv, &words);
+        int code = tenant_parse(cli, &usage, argc, argv, &words);
 
-        return code >= 0 ? code : do_edit(cli, edit_remove, (const char *const[]){words[0], NULL});
+        return code >= 0 ? code : tenant_edit(cli, edit_remove, (const char *const[]){words[0], NULL});
 }
 
 static int cmd_roster(struct cli *cli, int argc, char **argv)
 {
         static const struct cli_usage usage = {
                 .name = "roster",
-                .words = "[show | sign | publish]",
+                .words = "[show | sign | fetch | publish]",
                 .max_words = 1,
                 .about = "show: prints the roster (the default). sign: signs it anew, with a later end,\n"
-                         "and publishes it. publish: sends the newest one to the relay again.\n",
+                         "and publishes it. fetch: takes the relay's where it is newer. publish: sends\n"
+                         "the newest one to the relay again.\n",
                 .options = edit_options,
                 .no_config = true,
                 .no_socket = true,
         };
         char **words;
-        int code = parse(cli, &usage, argc, argv, &words);
+        int code = tenant_parse(cli, &usage, argc, argv, &words);
 
         if (code >= 0)
                 return code;
         if (!words[0] || !strcmp(words[0], "show"))
-                return do_roster_read(cli, false);
+                return do_roster_read(cli, ROSTER_SHOW);
         if (!strcmp(words[0], "publish"))
-                return do_roster_read(cli, true);
+                return do_roster_read(cli, ROSTER_PUBLISH);
+        if (!strcmp(words[0], "fetch"))
+                return do_roster_read(cli, ROSTER_FETCH);
         if (!strcmp(words[0], "sign"))
-                return do_edit(cli, edit_nothing, NULL);
-        return cli_usage_error(cli, "%s: show, sign or publish", words[0]);
+                return tenant_edit(cli, edit_nothing, NULL);
+        return cli_usage_error(cli, "%s: show, sign, fetch or publish", words[0]);
 }
 
 int cmd_tenant(struct cli *cli, int argc, char **argv)
@@ -476,6 +273,8 @@ int cmd_tenant(struct cli *cli, int argc, char **argv)
                 {"init", "make the tenant key; prints its pin", cmd_init},
                 {"approve", "take a waiting connector into the roster", cmd_approve},
                 {"approve-service", "take a sign-in service into the roster", cmd_approve_service},
+                {"domain", "whose names and SID a domain has; list, set, remove", cmd_tenant_domain},
+                {"connector-domains", "for which domains a connector may speak", cmd_tenant_connector_domains},
                 {"remove", "take a connector or service out", cmd_remove},
                 {"roster", "show the roster, sign it anew, publish it", cmd_roster},
                 {"events", "what the relay noted of connectors", cmd_tenant_events},

@@ -120,6 +120,8 @@ static void show_reason(const char *word)
 {
         static const struct meaning table[] = {
                 {"not_in_roster", "the roster did not name the connector: postern tenant approve"},
+                {"domain_not_in_roster",
+                 "the roster did not let the connector speak for that domain: postern tenant connector-domains"},
                 {"no_roster", "the connector had no roster yet"},
                 {"roster_expired", "the roster had expired: postern tenant roster sign"},
                 {"validator_restarting", "the connector's validator was being started again; its host's log says why"},

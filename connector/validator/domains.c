@@ -119,6 +119,43 @@ static int collect_names(struct domains *d)
         return 0;
 }
 
+/* Once, and not the domain's own name, which is a suffix by itself. */
+static void add_suffix(struct roster_domain *a, const char *suffix)
+{
+        if (strcmp(suffix, a->name) == 0)
+                return;
+        for (size_t i = 0; i < a->n_suffixes; i++)
+                if (strcmp(a->suffixes[i], suffix) == 0)
+                        return;
+        a->suffixes[a->n_suffixes++] = (char *)(uintptr_t)suffix;
+}
+
+/* The texts are the copies above. Alternate ids' suffixes are suffixes for who types them. */
+static int collect_announced(struct domains *d, const char *by_default)
+{
+        d->announced = calloc(d->n, sizeof(*d->announced));
+        d->announced_names = calloc(d->n, sizeof(*d->announced_names));
+        if (!d->announced || !d->announced_names)
+                return -ENOMEM;
+        for (size_t i = 0; i < d->n; i++) {
+                const struct domain_config *c = &d->configs[i];
+                struct domain_names *names = &d->announced_names[i];
+                struct roster_domain *a = &d->announced[i];
+
+                a->name = (char *)(uintptr_t)c->name;
+                a->suffixes = names->suffixes;
+                a->netbios = names->netbios;
+                a->is_default = by_default && strcmp(by_default, c->name) == 0;
+                if (c->netbios)
+                        a->netbios[a->n_netbios++] = (char *)(uintptr_t)c->netbios;
+                for (size_t k = 0; k < SUFFIXES_MAX && c->suffixes[k]; k++)
+                        add_suffix(a, c->suffixes[k]);
+                for (size_t k = 0; k < SUFFIXES_MAX && c->alternate_id_suffixes[k]; k++)
+                        add_suffix(a, c->alternate_id_suffixes[k]);
+        }
+        return 0;
+}
+
 int domains_new(struct domains **ret_d, const struct config *config)
 {
         _cleanup_(domains_freep) struct domains *d = calloc(1, sizeof(*d));
@@ -152,7 +189,7 @@ int domains_new(struct domains **ret_d, const struct config *config)
                           .window_ms = (uint64_t)config->guard_window_s * 1000,
                           .repeat_ms = (uint64_t)config->guard_repeat_s * 1000},
         };
-        if (!ok)
+        if (!ok || collect_announced(d, d->validate.default_domain) < 0)
                 return -ENOMEM;
         *ret_d = steal(d);
         return 0;
@@ -173,6 +210,8 @@ struct domains *domains_free(struct domains *d)
         free(d->kept);
         free(d->configs);
         free(d->files);
+        free(d->announced);
+        free(d->announced_names);
         free(d->realms);
         free(d->netbios);
         free(d->suffixes);

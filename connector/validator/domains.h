@@ -4,6 +4,7 @@
 #pragma once
 
 #include "connector/config.h"
+#include "certs/roster.h"
 #include "connector/validator/enckeys.h"
 #include "validate/validate.h"
 
@@ -27,6 +28,10 @@ struct domains {
         struct validate_config validate; /* points into the above */
         const char **realms, **suffixes, **netbios;
         struct enckeys_names names; /* what statements announce */
+        struct domain_names {
+                char *suffixes[2 * SUFFIXES_MAX], *netbios[1];
+        } *announced_names;
+        struct roster_domain *announced; /* the same by domain, for who approves this connector; it points into the above */
 };
 
 /* Copies what it needs of config. */

@@ -85,7 +85,7 @@ static bool addressed(const struct request_claims *claims, const char *kid)
 static int check_claims(struct intake *in, const struct intake_context *ctx, const struct jws *jws)
 {
         const struct request_claims *c = in->claims;
-        const struct roster_member *service = ctx->roster ? roster_service(ctx->roster, jws->kid) : NULL;
+        const struct roster_member *service = ctx->roster ? roster_sign_in_service(ctx->roster, jws->kid) : NULL;
         int r;
 
         if (!service)

@@ -266,6 +266,7 @@ static int make_signins(struct validator *v)
                 .n_domains = v->domains->n,
                 .hash_key = v->hash_key,
                 .roster = validator_roster,
+                .may_speak = validator_may_speak,
                 .to_link = validator_to_link,
                 .to_ledger = validator_to_ledger,
                 .idle = on_idle,

@@ -105,10 +105,23 @@ const struct roster *validator_roster(void *arg)
         return v->roster && v->roster->exp >= loop_wall(v->process.loop) ? v->roster : NULL;
 }
 
-bool validator_in_roster(struct validator *v)
+/* This connector in the roster that is valid now, or NULL. */
+static const struct roster_member *myself(struct validator *v)
 {
         const struct roster *roster = validator_roster(v);
         const struct roster_member *self = roster ? roster_connector(roster, key_kid(v->identity)) : NULL;
 
-        return self && !strcmp(self->id, v->enrolment.id);
+        return self && !strcmp(self->id, v->enrolment.id) ? self : NULL;
+}
+
+bool validator_in_roster(struct validator *v)
+{
+        return myself(v) != NULL;
+}
+
+bool validator_may_speak(void *arg, size_t domain)
+{
+        struct validator *v = arg;
+
+        return domain < v->domains->n && roster_speaks_for(myself(v), v->domains->configs[domain].name);
 }

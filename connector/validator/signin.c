@@ -354,6 +354,14 @@ static enum reason take_new_password(struct request_claims *claims, struct secre
         return reason;
 }
 
+/* Whose name it is: a domain that the roster lets this connector speak for, or -ENOENT, or as validate_route. */
+static int domain_of(const struct signins *s, const struct request_claims *claims)
+{
+        int domain = validate_route(s->c.validate, claims->username, claims->username_len);
+
+        return domain >= 0 && s->c.may_speak && !s->c.may_speak(s->c.arg, (size_t)domain) ? -ENOENT : domain;
+}
+
 static void start_validation(struct signin *x)
 {
         struct request_claims *claims = x->in.claims;
@@ -382,6 +390,11 @@ static void start_validation(struct signin *x)
                 o = (struct outcome){.reason = reason == REASON_OVERLOADED ? reason : REASON_BAD_NAME_FORM,
                                      .counted = COUNTED_NO};
                 finish(x, &o);
+        } else if (domain_of(x->s, claims) == -ENOENT) {
+                secret_free(request.password);
+                secret_free(request.new_password);
+                o = (struct outcome){.reason = REASON_UNKNOWN_DOMAIN, .counted = COUNTED_NO};
+                finish(x, &o);
         } else if (validate_start(&x->op, x->s->c.validate, &request, on_validated, x) < 0) {
                 o = (struct outcome){.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
                 finish(x, &o);
@@ -397,7 +410,7 @@ static const char *decline_by_realm(struct signins *s, const struct intake *in, 
 
         if (in->result != INTAKE_OPEN || claims->username_form != CREDENTIAL_OK)
                 return NULL;
-        domain = validate_route(s->c.validate, claims->username, claims->username_len);
+        domain = domain_of(s, claims);
         if (domain == -ENOENT)
                 return claims->n_to > 1 ? "not_my_realm" : NULL;
         /* a name that nobody could take is refused here, not declined by one after the other */

@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/announce.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
-
-#define PROOF_LIFE 300
 
 int validator_to_link(void *arg, const struct msg_out *m)
 {
@@ -55,14 +54,12 @@ void validator_event(struct validator *v, const char *name, const char *text)
 
 static int make_proof(struct validator *v, struct buffer *out, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer claims = BUFFER(1024);
-        json_int_t now = (json_int_t)loop_wall(v->process.loop);
-        json_t *json = json_pack("{s:s, s:s, s:I, s:I}", "tenant", v->enrolment.tenant, "id", v->enrolment.id,
-                                 "iat", now, "exp", now + PROOF_LIFE);
-        int r = json ? jose_json_text(json, &claims) : -ENOMEM;
+        const struct announcement announced = {.tenant = v->enrolment.tenant,
+                                               .id = v->enrolment.id,
+                                               .n_domains = v->domains->n < ROSTER_DOMAINS_MAX ? v->domains->n : 0,
+                                               .domains = v->domains->announced};
 
-        json_decref(json);
-        return r < 0 ? r : jws_sign(v->identity, JOSE_TYP_IDENTITY, claims.data, claims.len, out, err);
+        return announcement_sign(&announced, v->identity, loop_wall(v->process.loop), ANNOUNCE_LIFE_MAX, out, err);
 }
 
 static void put_identity(struct validator *v, struct msg_out *m)
@@ -96,8 +93,11 @@ static void collect_ready(struct validator *v, bool in_roster, struct buffer *re
         for (size_t i = 0; i < v->domains->n; i++) {
                 const char *why = NULL;
                 bool live = validate_ready(v->validate, i, &why);
+                const bool may = validator_may_speak(v, i);
 
-                r |= buffer_printf(realms, "%s=%d\n", v->domains->configs[i].name, live && in_roster && v->clock_state != CLOCK_WRONG);
+                r |= buffer_printf(realms, "%s=%d\n", v->domains->configs[i].name, live && may && v->clock_state != CLOCK_WRONG);
+                if (in_roster && !may)
+                        r |= buffer_printf(reasons, "domain_not_in_roster: %.40s\n", v->domains->configs[i].name);
                 if (!live)
                         r |= buffer_printf(reasons, "%.40s: %.20s\n", why ? why : "no_dc",
                                            v->domains->configs[i].name);

@@ -57,6 +57,8 @@ void validator_apply_roster(struct validator *v);
 /* The roster if it is valid now, else NULL. */
 const struct roster *validator_roster(void *arg);
 bool validator_in_roster(struct validator *v);
+/* The roster lets this connector speak for the domain of the configuration. */
+bool validator_may_speak(void *arg, size_t domain);
 
 /* state.c */
 /* Turns keys and statement where due and tells the link and the ledger what the state is. renew: the

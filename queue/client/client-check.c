@@ -55,6 +55,28 @@ static int check_claims(const struct sign_in *s, const char *signer, const struc
         return 0;
 }
 
+/*
+ * An accepted account is of the domain that the name was sent to, by its name and by its SID: no connector, and no DC
+ * behind one, speaks for another domain's accounts.
+ */
+static int check_user(const struct sign_in *s, const struct verdict_claims *v, struct error *err)
+{
+        if (strcmp(v->verdict, "accepted") != 0)
+                return 0;
+        if (strcmp(v->user_domain, s->domain) != 0)
+                return error_fail(err, -EKEYREJECTED, "verdict: of an account of domain %s, but %s was asked",
+                                  v->user_domain, s->domain);
+        if (s->domain_sid[0] && !sid_of_domain(v->user_id, s->domain_sid))
+                return error_fail(err, -EKEYREJECTED, "verdict: the account %s is not of domain %s, whose SID is %s",
+                                  v->user_id, s->domain, s->domain_sid);
+        for (size_t i = 0; i < s->n_other_sids; i++)
+                if (sid_of_domain(v->user_id, s->other_sids[i]))
+                        return error_fail(err, -EKEYREJECTED,
+                                          "verdict: the account %s is of another domain of the roster than %s", v->user_id,
+                                          s->domain);
+        return 0;
+}
+
 static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_t now,
                      struct verdict_claims *ret_v, struct error *err)
 {
@@ -75,7 +97,9 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
         if (r < 0)
                 return r;
         r = verdict_claims_decode(ret_v, jws.payload.data, jws.payload.len, err);
-        return r < 0 ? r : check_claims(s, s->to[signer].id, ret_v, now, err);
+        if (r == 0)
+                r = check_claims(s, s->to[signer].id, ret_v, now, err);
+        return r < 0 ? r : check_user(s, ret_v, err);
 }
 
 int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t now,

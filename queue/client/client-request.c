@@ -19,14 +19,15 @@
 
 /* ---- choosing ---- */
 
-/* The part of a name that says which realm it belongs to. */
+/* Whose the name is, as the roster has it, and by which part of it. */
 struct route {
-        enum { ROUTE_ANY = 0, ROUTE_SUFFIX, ROUTE_NETBIOS } by;
+        const struct roster_domain *domain; /* NULL: nobody's */
+        enum { ROUTE_BARE = 0, ROUTE_SUFFIX, ROUTE_NETBIOS } by;
         char text[WIRE_USERNAME_MAX + 1];
 };
 
 /* Takes name@suffix and DOMAIN\name apart; a backslash decides before an @, as domain controllers have it. */
-static void route_of(struct route *ret_route, const char *name, size_t n)
+static void split_name(struct route *ret_route, const char *name, size_t n)
 {
         const char *mark = n ? memchr(name, '\\', n) : NULL;
         size_t len;
@@ -48,6 +49,22 @@ static void route_of(struct route *ret_route, const char *name, size_t n)
         memcpy(ret_route->text, mark + 1, len);
 }
 
+static void route_of(struct route *ret_route, const struct roster *roster, const char *name, size_t n)
+{
+        split_name(ret_route, name, n);
+        switch (ret_route->by) {
+        case ROUTE_BARE:
+                ret_route->domain = roster_default_domain(roster);
+                return;
+        case ROUTE_SUFFIX:
+                ret_route->domain = roster_domain_of_suffix(roster, ret_route->text);
+                return;
+        case ROUTE_NETBIOS:
+                ret_route->domain = roster_domain_of_netbios(roster, ret_route->text);
+                return;
+        }
+}
+
 static bool listed(char *const *list, size_t n, const char *text)
 {
         for (size_t i = 0; i < n; i++)
@@ -56,10 +73,13 @@ static bool listed(char *const *list, size_t n, const char *text)
         return false;
 }
 
-static bool serves(const struct statement *s, const struct route *route)
+/* The statement says that its connector takes the name. That narrows what the roster lets it do, and no more. */
+static bool announces(const struct statement *s, const struct route *route)
 {
+        if (!listed(s->realms, s->n_realms, route->domain->name))
+                return false;
         switch (route->by) {
-        case ROUTE_ANY:
+        case ROUTE_BARE:
                 return true;
         case ROUTE_SUFFIX:
                 return listed(s->realms, s->n_realms, route->text) ||
@@ -70,15 +90,16 @@ static bool serves(const struct statement *s, const struct route *route)
         return false;
 }
 
-/* Ready for the name: where the name is a realm's, in that realm; else in any, as the statement does not say
- * which. */
+static bool serves(const struct directory_entry *e, const struct route *route)
+{
+        return route->domain && roster_speaks_for(e->connector, route->domain->name) &&
+               announces(e->statement, route);
+}
+
+/* The relay calls it ready in the name's domain. */
 static bool ready_for(const struct directory_entry *e, const struct route *route)
 {
-        if (e->rank < 0 || e->n_ready == 0)
-                return false;
-        if (route->by == ROUTE_SUFFIX && listed(e->statement->realms, e->statement->n_realms, route->text))
-                return listed(e->ready, e->n_ready, route->text);
-        return true;
+        return e->rank >= 0 && listed(e->ready, e->n_ready, route->domain->name);
 }
 
 static bool wanted(const struct directory_entry *e, const struct sign_in_params *p)
@@ -126,6 +147,7 @@ static uint64_t order_of(const struct directory_entry *e, const struct route *ro
 }
 
 struct choice {
+        const struct roster_domain *domain; /* that the name belongs to */
         size_t n;
         const struct directory_entry *entries[SIGN_IN_TO_MAX];
         uint64_t order[SIGN_IN_TO_MAX];
@@ -155,7 +177,7 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
         struct route route;
         size_t n_live = 0, n_distrusted = 0;
 
-        route_of(&route, p->username, p->username_len);
+        route_of(&route, d->roster, p->username, p->username_len);
         for (size_t i = 0; i < d->n; i++) {
                 const struct directory_entry *e = &d->entries[i];
 
@@ -166,7 +188,7 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
                         continue;
                 }
                 n_live++;
-                if (serves(e->statement, &route))
+                if (serves(e, &route))
                         choice_add(&c, e, order_of(e, &route, p));
         }
         if (n_live == 0 && n_distrusted)
@@ -175,9 +197,14 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
                 return error_fail(err, -ENOENT, "connector %s has published no keys", p->only_connector);
         if (n_live == 0)
                 return error_fail(err, -ENOENT, "no connector has published keys");
+        if (!route.domain && route.by == ROUTE_BARE)
+                return error_fail(err, -EDOM, "a name without a domain, and the roster names no default one");
+        if (!route.domain)
+                return error_fail(err, -EDOM, "no domain of the roster has %s: mistyped, or not yet in it", route.text);
         if (c.n == 0)
-                return error_fail(err, -EDOM, "no connector serves %s: mistyped, or its connectors are gone",
-                                  route.text);
+                return error_fail(err, -EDOM, "no connector serves %s of domain %s: its connectors are gone, or may not",
+                                  route.text, route.domain->name);
+        c.domain = route.domain;
         *ret_c = c;
         return 0;
 }
@@ -214,7 +241,7 @@ bool sign_in_names_another(const struct directory *d, const struct sign_in_param
 
         if (choose(&c, d, p, &err) < 0)
                 return false;
-        route_of(&route, p->username, p->username_len);
+        route_of(&route, d->roster, p->username, p->username_len);
         return ready_for(c.entries[0], &route) && !tried(c.entries[0], p);
 }
 
@@ -340,6 +367,16 @@ static void take_signers(struct sign_in_to *to, const struct statement *statemen
         }
 }
 
+/* What the verdict's user is held against. */
+static void take_domain(struct sign_in *s, const struct roster *roster, const struct roster_domain *domain)
+{
+        (void)snprintf(s->domain, sizeof(s->domain), "%s", domain->name);
+        memcpy(s->domain_sid, domain->sid, sizeof(s->domain_sid));
+        for (size_t i = 0; i < roster->n_domains; i++)
+                if (roster->domains[i].sid[0] && &roster->domains[i] != domain)
+                        memcpy(s->other_sids[s->n_other_sids++], roster->domains[i].sid, sizeof(s->other_sids[0]));
+}
+
 static int make(struct sign_in *s, const struct directory *d, const struct sign_in_params *p,
                 struct request_claims *claims, struct error *err)
 {
@@ -353,6 +390,7 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
         r = choose(&choice, d, p, err);
         if (r < 0)
                 return r;
+        take_domain(s, d->roster, choice.domain);
         choose_named(&named, &choice, d, p);
         r = fill_claims(claims, s, &named, p, err);
         if (r < 0)

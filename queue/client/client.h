@@ -2,7 +2,7 @@
  * What a sign-in service uses: takes roster and statements, chooses connectors, seals, sends, opens, verifies.
  *
  * Two levels: the pure steps (directory, request_make, verdict_check), for services with an own event loop; and client_sign_in, which
- * drives them over https.h, blocking. The account is keyed by the verdict's user_id, never by the name as typed.
+ * drives them over https.h, blocking. The account is keyed by tenant, the verdict's user_domain and its user_id, never by the name as typed.
  */
 #pragma once
 
@@ -51,6 +51,10 @@ struct sign_in {
         char req[KID_LEN + 1];
         uint8_t rk[32];
         char service_id[ID_MAX + 1], tenant[65];
+        /* the roster's domain that the name belongs to: its name, its SID ("": none), and the SIDs of the others */
+        char domain[256], domain_sid[ROSTER_SID_MAX + 1];
+        size_t n_other_sids;
+        char other_sids[ROSTER_DOMAINS_MAX][ROSTER_SID_MAX + 1];
         size_t n_to;
         struct sign_in_to {
                 char id[ID_MAX + 1];
@@ -82,9 +86,9 @@ struct sign_in_params {
         const char *id; /* the request's jti; NULL: one is drawn */
         int64_t now;
 };
-/* Picks at most SIGN_IN_TO_MAX connectors that serve the name's realm (ready ones first, at random among them; by suffix/netbios, all when the name
- * says nothing), seals to their newest keys. -ENOENT: no connector has live keys; -EDOM: some have, but none
- * serves the name's domain (err says which); -EMSGSIZE; -EINVAL. */
+/* Picks at most SIGN_IN_TO_MAX connectors that the roster lets speak for the name's domain (the default one for a bare
+ * name) and that announce the name, ready ones first, at random among them; seals to their newest keys. -ENOENT: no connector has live keys;
+ * -EDOM: some have, but the name is of no domain, or none serves it (err says which); -EMSGSIZE; -EINVAL. */
 int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p, struct error *err);
 /* The id of a sign-in's second attempt: the first one's with "-2" behind, so that the two are found together. -EINVAL: too long. */
 int sign_in_retry_id(char out[ID_MAX + 1], const char *first);

@@ -181,6 +181,7 @@ struct session {
         uint64_t replaced_at;       /* when that took over, or a stream of another boot came first; 0: never */
         char successor[64];         /* whence it came */
         bool took_over;
+        bool beyond_told; /* that it serves what the roster does not give it */
 };
 struct session *session_find(struct tenant *t, const char *id);
 /* Sends one event; data is JSON text. */

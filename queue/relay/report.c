@@ -11,11 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/announce.h"
 #include "connector/base/log.h"
 #include "connector/base/text.h"
 #include "queue/relay/relay.h"
-
-#define PROOF_LIFE_MAX 300
 
 /* ---- who it is ---- */
 
@@ -41,9 +40,21 @@ static bool is_draining(const struct report *report)
         return false;
 }
 
-/* Keeps the realms that are ready. */
+/* What a connector says beyond the roster's word counts for nothing, and the admin hears of it once a session. */
+static void tell_beyond(struct session *s, const char *realm)
+{
+        if (s->beyond_told)
+                return;
+        s->beyond_told = true;
+        relay_event(s->relay, s->tenant->name, "connector_beyond_roster", s->connector,
+                    "says that it serves %.200s, for which the roster does not let it speak", realm);
+}
+
+/* Keeps the realms that are ready, of those that the roster lets the connector speak for. */
 static int take_realms(struct session *s, const struct report *report)
 {
+        const struct roster_member *m =
+                roster_connector_by_id(tenant_live_roster(s->relay, s->tenant), s->connector);
         char(*realms)[257] = calloc(report->n_realms + 1, sizeof(*realms));
         const size_t n_offered = is_draining(report) ? 0 : report->n_realms;
         size_t n = 0;
@@ -51,8 +62,12 @@ static int take_realms(struct session *s, const struct report *report)
         if (!realms)
                 return -ENOMEM;
         for (size_t i = 0; i < n_offered; i++) {
-                if (report->realms[i].ready)
+                if (!report->realms[i].ready)
+                        continue;
+                if (roster_speaks_for(m, report->realms[i].realm))
                         memcpy(realms[n++], report->realms[i].realm, sizeof(*realms));
+                else if (m)
+                        tell_beyond(s, report->realms[i].realm);
         }
         free(s->realms);
         s->realms = realms;
@@ -180,43 +195,21 @@ static void identity_clear(struct identity *i)
         free(i->jwk);
 }
 
-/* {tenant, id, iat, exp}, for this connector and not old. */
-static int check_claims(const struct relay *relay, const struct peer *peer, const json_t *claims,
-                        struct error *err)
-{
-        static const char *const members[] = {"tenant", "id", "iat", "exp", NULL};
-        static const char what[] = "proof";
-        int64_t iat, exp;
-
-        if (jose_json_members(claims, what, members, NULL, err) < 0 ||
-            jose_json_is(claims, what, "tenant", peer->tenant->name, err) < 0 ||
-            jose_json_is(claims, what, "id", peer->connector.id, err) < 0 ||
-            jose_json_int(claims, what, "iat", 0, JOSE_INT_MAX, &iat, err) < 0 ||
-            jose_json_int(claims, what, "exp", 0, JOSE_INT_MAX, &exp, err) < 0)
-                return -EBADMSG;
-        if (exp <= iat || exp - iat > PROOF_LIFE_MAX)
-                return error_fail(err, -EBADMSG, "proof: exp must lie within %d s after iat", PROOF_LIFE_MAX);
-        if (iat > clock_latest(relay) + WIRE_SKEW || exp < clock_earliest(relay) - WIRE_SKEW)
-                return error_fail(err, -ETIME, "proof: it is not current; is a clock wrong?");
-        return 0;
-}
-
-/* The key signed for this connector. One that is stored already may show its old proof again. */
+/* By this key for this connector, and not old; but a key that is stored already may show its old proof again. */
 static int check_proof(const struct relay *relay, const struct peer *peer, const struct identity *i,
                        struct error *err)
 {
-        __attribute__((cleanup(jws_clear))) struct jws jws = {.text = NULL};
-        json_t *claims = NULL;
+        const bool stored = strcmp(peer->connector.kid, key_kid(i->key)) == 0;
+        _cleanup_(announcement_freep) struct announcement *a = NULL;
+        int r = announcement_verify(&a, i->proof, strlen(i->proof), i->key, ANNOUNCE_ANY_TIME, err);
 
-        int r = jws_parse(&jws, i->proof, strlen(i->proof), JOSE_TYP_IDENTITY, false, err);
-        if (r == 0)
-                r = jws_verify(&jws, i->key, err);
-        if (r == 0)
-                r = jose_json_object(&claims, jws.payload.data, jws.payload.len, "proof", err);
-        if (r == 0)
-                r = check_claims(relay, peer, claims, err);
-        json_decref(claims);
-        return r == -ETIME && strcmp(peer->connector.kid, key_kid(i->key)) == 0 ? 0 : r;
+        if (r < 0)
+                return r;
+        if (strcmp(a->tenant, peer->tenant->name) != 0 || strcmp(a->id, peer->connector.id) != 0)
+                return error_fail(err, -EBADMSG, "proof: it is of another connector or tenant");
+        if (!stored && (a->iat > clock_latest(relay) + WIRE_SKEW || a->exp < clock_earliest(relay) - WIRE_SKEW))
+                return error_fail(err, -ETIME, "proof: it is not current; is a clock wrong?");
+        return 0;
 }
 
 static int parse_identity(const struct relay *relay, const struct peer *peer, json_t *body,
@@ -227,7 +220,7 @@ static int parse_identity(const struct relay *relay, const struct peer *peer, js
         json_t *jwk = NULL;
 
         if (jose_json_members(body, "identity", members, NULL, err) < 0 ||
-            jose_json_str(body, "identity", "proof", 1, 4000, &proof, err) < 0)
+            jose_json_str(body, "identity", "proof", 1, ANNOUNCE_TEXT_MAX, &proof, err) < 0)
                 return -EBADMSG;
         int r = key_from_jwk(&i->key, json_object_get(body, "jwk"), NULL, err);
         if (r < 0)
@@ -245,16 +238,20 @@ static void settle_identity(struct relay *relay, struct http_req *r, struct peer
 {
         const struct roster_member *m =
                 roster_connector_by_id(tenant_live_roster(relay, peer->tenant), peer->connector.id);
-        bool known = strcmp(peer->connector.kid, key_kid(i->key)) == 0;
+        const bool known = strcmp(peer->connector.kid, key_kid(i->key)) == 0;
+        const bool approved = m && strcmp(key_kid(m->key), key_kid(i->key)) == 0;
         struct store_connector *c = &peer->connector;
         int code = 0;
 
-        if (!known) {
+        /* the domains that it announces may change while it waits */
+        if (!known || !approved) {
                 memcpy(c->kid, key_kid(i->key), sizeof(c->kid));
                 c->jwk = i->jwk;
                 c->proof = i->proof;
                 c->since = loop_wall(relay->loop);
                 code = store_identity_put(relay->store, peer->tenant->name, c);
+        }
+        if (!known) {
                 log_info("identity_announced", KV_S("tenant", peer->tenant->name), KV_S("connector", c->id),
                          KV_S("name", c->name), KV_S("kid", c->kid));
                 relay_event(relay, peer->tenant->name, "connector_pending", c->id,
@@ -266,7 +263,7 @@ static void settle_identity(struct relay *relay, struct http_req *r, struct peer
                                                   .retry_after = 600});
         else if (code < 0)
                 http_fail(r, PROBLEM_INTERNAL, "the database failed");
-        else if (m && strcmp(key_kid(m->key), key_kid(i->key)) == 0)
+        else if (approved)
                 api_reply_json(r, 200, json_pack("{s:s}", "state", "in-roster"));
         else
                 api_reply_json(r, 202, json_pack("{s:s}", "state", "pending"));

@@ -135,6 +135,103 @@ class Rosters(SiteTest):
         new.wait_ready()
         wait_for('sign-ins go on', lambda: self.sign_in('north')[0] == 0)
 
+    def copy_of_tenant(self, name):
+        folder = os.path.join(self.top, name)
+        shutil.copytree(os.path.join(self.site.dir, 'tenant'), folder)
+        return folder
+
+    def test_f_restored_backup(self):
+        """A folder from before a removal brings nobody back: each edit starts from the relay's roster where that is newer."""
+        kept = self.site.service
+        self.site.make_service('removed-later')
+        self.site.service = kept
+        backup = self.copy_of_tenant('backup')
+        self.tenant('remove', 'removed-later')
+        gone = json.loads(self.tenant('roster', 'show', '--json'))
+        done = self.site.postern('tenant', 'roster', 'sign', '--dir', backup, '--json', check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('the relay has a newer roster', done.stderr)
+        signed = json.loads(done.stdout)
+        self.assertEqual(signed['seq'], gone['seq'] + 1)
+        self.assertNotIn('removed-later', [m['name'] for m in signed['services']])
+        # and this folder, which is the older one now, goes on from there; the other way round it asks nobody but the relay
+        self.assertEqual(json.loads(self.tenant('roster', 'sign', '--json'))['seq'], gone['seq'] + 2)
+        wait_for('sign-ins go on', lambda: self.sign_in('north')[0] == 0)
+        # without the relay nobody knows whether there is a newer one
+        done = self.site.postern('tenant', 'roster', 'sign', '--dir', backup, '--relay', 'https://127.0.0.1:1', check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('nothing is changed', done.stderr)
+
+    def test_g_two_rosters_of_one_number(self):
+        """The one that is in force stays; the other is told, and nothing is signed on top of it."""
+        other = self.copy_of_tenant('other')
+        self.site.postern('tenant', 'roster', 'sign', '--dir', other, '--no-publish')
+        self.tenant('roster', 'sign')
+        seq = json.loads(self.tenant('roster', 'show', '--json'))['seq']
+        for words in (('publish',), ('sign',), ('fetch',)):
+            done = self.site.postern('tenant', 'roster', *words, '--dir', other, check=False)
+            self.assertEqual(done.returncode, 1, words)
+            self.assertIn(f'another roster of number {seq} ', done.stderr)
+        self.tenant('roster', 'publish')
+        # the way out that it names
+        os.unlink(os.path.join(other, 'roster.jws'))
+        self.assertEqual(json.loads(self.site.postern('tenant', 'roster', 'sign', '--dir', other, '--json'))['seq'], seq + 1)
+        self.tenant('roster', 'fetch')
+
+    def test_h_a_service_is_not_displaced(self):
+        """A file with another service's id and its own key pushes nobody out, but where the admin says so."""
+        kept = self.site.service
+        for name in ('victim', 'attacker'):
+            self.site.make_service(name)
+        self.site.service = kept
+        with open(os.path.join(self.site.dir, 'victim', 'service.pub.json'), encoding='utf-8') as f:
+            victim = json.load(f)
+        self.tenant('remove', 'attacker')
+        made = json.loads(self.site.postern('service', 'init', 'third', '--service', os.path.join(self.top, 'third'), '--json'))
+        with open(made['public'], encoding='utf-8') as f:
+            forged = json.load(f)
+        forged['id'] = victim['id']
+        path = os.path.join(self.top, 'forged.pub.json')
+        with open(path, 'w', encoding='utf-8') as f:
+            json.dump(forged, f)
+        done = self.tenant('approve-service', path, made['fingerprint'], check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('--replace', done.stderr)
+        self.assertIn('victim', done.stderr)
+        listed = {m['name']: m for m in json.loads(self.tenant('roster', 'show', '--json'))['services']}
+        self.assertEqual(listed['victim']['fingerprint'], victim['kid'])
+        listed = json.loads(self.tenant('approve-service', path, made['fingerprint'], '--replace', '--json'))['services']
+        self.assertEqual([m['fingerprint'] for m in listed if m['id'] == victim['id']], [made['fingerprint']])
+        self.assertEqual(self.tenant('approve-service', os.path.join(self.site.dir, 'victim', 'service.pub.json'), victim['kid'],
+                                     '--replace', check=False).returncode, 1, 'the old key is back')
+
+    def test_i_domains(self):
+        """A connector that may not speak for the domain gets none of its names, and no name goes to a domain that nobody has."""
+        def reason(connector, user=None):
+            return self.site.sign_in(user or self.account('GOOD1')[0], self.account('GOOD1')[1], connector=connector)[1]['reason']
+        listed = json.loads(self.tenant('domain', 'list', '--json'))
+        self.assertEqual([(d['name'], d['default']) for d in listed['domains']], [('corp.example', True)])
+        self.assertEqual([m['domains'] for m in listed['connectors']], [['corp.example']] * len(listed['connectors']))
+        self.tenant('domain', 'set', 'partner.example', '--netbios', 'PARTNER')
+        self.tenant('connector-domains', 'north', 'partner.example')
+        wait_for('its names go elsewhere', lambda: reason('north') == 'unknown-domain')
+        wait_for('it reports the domain not ready', lambda: not self.site.connectors['north'].ready())
+        self.assertEqual(reason(None, 'nobody@partner.example'), 'unknown-domain')
+        done = self.tenant('domain', 'set', 'partner.example', '--suffixes', 'corp.example', check=False)
+        self.assertIn('stands in it twice', done.stderr)
+        self.assertEqual(self.tenant('domain', 'remove', 'partner.example', check=False).returncode, 1)
+        self.tenant('connector-domains', 'north', 'corp.example')
+        self.tenant('domain', 'remove', 'partner.example')
+        wait_for('it serves again', lambda: self.sign_in('north')[0] == 0)
+        # the domain's SID in the roster: the right one lets sign-ins go on, another one refuses every account
+        right = self.sign_in('north')[1]['user']['id'].rsplit('-', 1)[0]
+        self.tenant('domain', 'set', 'corp.example', '--sid', right)
+        wait_for('accounts of that SID', lambda: self.sign_in('north')[0] == 0)
+        self.tenant('domain', 'set', 'corp.example', '--sid', 'S-1-5-21-1-2-3')
+        wait_for('accounts of no other', lambda: self.sign_in('north')[1]['verdict'] == 'unavailable')
+        self.tenant('domain', 'set', 'corp.example', '--sid', '-')
+        wait_for('it serves again', lambda: self.sign_in('north')[0] == 0)
+
 
 if __name__ == '__main__':
     if os.geteuid() != 0:

@@ -184,7 +184,8 @@ export async function verifyStatement(text, roster, now) {
   const p = parseObject(jws.payload);
   for (const version of array(p.v, 1, 8)) integer(version, 1); // no vector for `8): 1 is`: 1 must be among them
   if (!p.v.includes(1)) throw malformed('statement: does not speak version 1');
-  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad']);
+  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad', 'roster']);
+  if (p.roster !== undefined) integer(p.roster, 1, 255);
   fromB64u(p.boot, 16);
   integer(p.seq);
   times(p, 7200);
@@ -233,20 +234,28 @@ export async function openDirectory(text, expected) {
 
 // ---- request ----
 
-function serves(statement, username) {
+// The roster's domain that a name belongs to, and whether a statement takes the name.
+function route(roster, username) {
   const slash = username.indexOf('\\');
-  if (slash >= 0) return statement.netbios.includes(username.slice(0, slash).toLowerCase());
   const at = username.lastIndexOf('@');
-  if (at < 0) return true;
-  const suffix = username.slice(at + 1).toLowerCase();
-  return statement.realms.includes(suffix) || statement.suffixes.includes(suffix);
+  if (slash >= 0) {
+    const netbios = lower(username.slice(0, slash));
+    return { domain: roster.domains.find((d) => d.netbios.includes(netbios)), takes: (s) => s.netbios.includes(netbios) };
+  }
+  if (at < 0) return { domain: roster.domains.find((d) => d.default), takes: () => true };
+  const suffix = lower(username.slice(at + 1));
+  return { domain: roster.domains.find((d) => d.name === suffix || d.suffixes.includes(suffix)),
+    takes: (s) => s.realms.includes(suffix) || s.suffixes.includes(suffix) };
 }
 
 const liveKey = (statement, now) =>
   statement.keys.filter((k) => k.nbf <= now && now < k.exp).sort((a, b) => b.nbf - a.nbf)[0];
 
 export function choose(directory, username, now) {
-  return directory.statements.filter((s) => serves(s, username) && now < s.exp && liveKey(s, now)).slice(0, 4);
+  const { domain, takes } = route(directory.roster, username);
+  if (!domain) return [];
+  const may = (s) => s.connector.domains.includes(domain.name) && s.realms.includes(domain.name) && takes(s);
+  return directory.statements.filter((s) => may(s) && now < s.exp && liveKey(s, now)).slice(0, 4);
 }
 
 export const freshId = () => randomBytes(16).toString('hex');
@@ -286,6 +295,7 @@ export async function makeRequest(directory, service, { username, password, newP
   const chosen = choose(directory, username, now);
   if (chosen.length === 0) throw new Refused('no-connector', 'no connector serves this name'); // no vector: what is sent, not read
   const rk = randomBytes(32);
+  const { domain } = route(directory.roster, username);
   const claims = change({
     v: 1, iss: service.id, aud: directory.roster.tenant, jti: first ? `${first}-2` : freshId(), iat: now, exp: now + 60,
     to: chosen.map((s) => s.connector.kid), username, password, rk: toB64u(rk), ...(client && { client }),
@@ -295,6 +305,7 @@ export async function makeRequest(directory, service, { username, password, newP
   const jws = await signJws(service.key, 'postern-request+jwt', service.kid, claims);
   return {
     id: claims.jti, req: toB64u(sha256(jws)), rk, padded, service: service.id, tenant: directory.roster.tenant,
+    domain: domain.name, domainSid: domain.sid, otherSids: directory.roster.domains.filter((d) => d !== domain && d.sid).map((d) => d.sid),
     to: chosen.map((s) => ({ ...s.connector, sign: s.sign })), jws, body: await sealTo(pad(jws, padded), chosen.map((s) => liveKey(s, now))),
   };
 }
@@ -385,6 +396,16 @@ async function openVerdict(jwe, rk) {
   }
 }
 
+const ofDomain = (account, sid) => account.startsWith(`${sid}-`) && /^(0|[1-9][0-9]{0,9})$/.test(account.slice(sid.length + 1)) &&
+  Number(account.slice(sid.length + 1)) <= 0xffffffff;
+
+// The account is of the domain that was asked, by its name and its SID.
+function checkAccount(request, user) {
+  if (user.domain !== request.domain) throw malformed('verdict: an account of another domain');
+  if (request.domainSid && !ofDomain(user.id, request.domainSid)) throw malformed('verdict: not an account of the domain');
+  if (request.otherSids.some((sid) => ofDomain(user.id, sid))) throw malformed('verdict: an account of another domain of the roster');
+}
+
 // Section 8.3. request is makeRequest's. Whatever is Refused means unavailable.
 export async function checkVerdict(request, jwe, now) {
   const jws = parseJws(unpad(await openVerdict(jwe, request.rk), request.padded), 'postern-verdict+jwt');
@@ -399,5 +420,6 @@ export async function checkVerdict(request, jwe, now) {
     if (v[name] !== value) throw malformed(`verdict: ${name} is another's`);
   }
   current(v, now);
+  if (v.verdict === 'accepted') checkAccount(request, v.user);
   return v;
 }

@@ -135,6 +135,7 @@ await check('request: taken by a connector', async () => {
 
 const asked = {
   id: verdicts.with.id, req: verdicts.with.req, padded: verdicts.with.padded, rk: fromB64u(verdicts.with.rk, 32), service: verdicts.with.service, tenant: verdicts.with.tenant,
+  domain: verdicts.with.domain, domainSid: verdicts.with.domain_sid, otherSids: verdicts.with.other_sids,
   to: trusted.connectors.filter((c) => verdicts.with.sealed_to.some((s) => s.kid === c.kid && s.id === c.id)),
 };
 
@@ -148,7 +149,8 @@ for (const v of verdicts.verdicts) {
     await checkJws(v.jws, 'postern-verdict+jwt', verdicts.signer, verdicts.header, v.claims);
     const opened = await jose.compactDecrypt(v.jwe, asked.rk);
     assert.equal(unpad(opened.plaintext, verdicts.with.padded), v.jws);
-    assert.equal(JSON.stringify(await checkVerdict(asked, v.jwe, verdicts.with.now)), JSON.stringify(parseObject(v.claims)));
+    assert.equal(JSON.stringify(await checkVerdict({ ...asked, domainSid: v.domain_sid ?? asked.domainSid }, v.jwe, verdicts.with.now)),
+      JSON.stringify(parseObject(v.claims)));
   });
 }
 
@@ -226,7 +228,7 @@ for (const c of negative.requests) {
 
 for (const c of negative.verdicts) {
   await check(`wrong verdict ${c.name}`, async () => {
-    const said = await refusal(checkVerdict({ ...(await certified(c.sign)), padded: c.padded ?? asked.padded }, c.text, c.now ?? verdicts.with.now));
+    const said = await refusal(checkVerdict({ ...(await certified(c.sign)), domainSid: c.domain_sid ?? asked.domainSid, padded: c.padded ?? asked.padded }, c.text, c.now ?? verdicts.with.now));
     assert.equal(said === 'accepted', c.expect === 'accepted', said);
   });
 }

@@ -151,8 +151,9 @@ static json_t *make_request(void)
 
 static json_t *verdict_json(const struct world_verdict *v)
 {
-        return PACK("{s:s, s:s, s:s, s:s, s:o, s:s}", "name", v->name, "about", v->about, "claims", v->claims, "jws", v->jws,
-                    "iv", bytes_of(pool_text("iv verdict %s", v->name), 12), "jwe", v->jwe);
+        return PACK("{s:s, s:s, s:s, s:s, s:o, s:s, s:s*}", "name", v->name, "about", v->about, "claims", v->claims, "jws", v->jws,
+                    "iv", bytes_of(pool_text("iv verdict %s", v->name), 12), "jwe", v->jwe, "domain_sid",
+                    strcmp(v->name, "accepted_generic") == 0 ? "" : NULL);
 }
 
 static json_t *sign_json(int64_t nbf, int64_t exp)
@@ -170,12 +171,15 @@ static json_t *make_verdicts(void)
         json_object_set_new(signing, "signer", json_string(SIGNING_KEY));
         json_object_set_new(signing, "header", json_string(w->signing_header));
         json_object_set_new(signing, "sign", sign_json(SIGNING_NBF, SIGNING_EXP));
-        return PACK("{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, s:s, s:o, s:o, s:o}",
+        return PACK("{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:[s], s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, s:s, s:o, s:o, s:o}",
                     "about", "Verdicts on the request of request.json, as its service opens them. signing: one by a "
                     "key of the statement `signing` of statements.json, where that was the one that it was sealed with; "
-                    "sign: that key's times. change: on the change of request.json, whose id, req and class of padding it has.", "with",
+                    "sign: that key's times. change: on the change of request.json, whose id, req and class of padding it has. "
+                    "domain, domain_sid: the roster's of the name, with what a verdict says itself in its place "
+                    "(as if the roster had another SID, or none); other_sids: those of its other domains.", "with",
                     "rk", bytes_of("rk", 32), "service", PORTAL, "tenant", TENANT, "id", REQUEST_ID, "req",
-                    w->req, "padded", PADDED_SMALL, "now", (json_int_t)WORLD_NOW + 1, "sealed_to", "id", BERLIN_1, "kid",
+                    w->req, "padded", PADDED_SMALL, "now", (json_int_t)WORLD_NOW + 1, "domain", "corp.example", "domain_sid", CORP_SID,
+                    "other_sids", PARTNER_SID, "sealed_to", "id", BERLIN_1, "kid",
                     key_kid(fixed_key("berlin-1")), "id", BERLIN_2, "kid", key_kid(fixed_key("berlin-2")),
                     "signer", "berlin-1", "header", w->verdict_header, "jwe_header", w->verdict_jwe_header,
                     "verdicts", list, "signing", signing, "change", verdict_json(&w->change_verdict));
@@ -317,6 +321,8 @@ static json_t *case_json(const struct negative *n, char *(*make)(const struct ne
                 json_object_set_new(o, "tenant", json_string(n->tenant));
         if (n->min_seq)
                 json_object_set_new(o, "min_seq", json_integer((json_int_t)n->min_seq));
+        if (n->no_sid)
+                json_object_set_new(o, "domain_sid", json_string(""));
         if (n->certified)
                 json_object_set_new(o, "sign",
                                     sign_json(n->certified_nbf ? n->certified_nbf : SIGNING_NBF,

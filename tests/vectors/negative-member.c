@@ -228,6 +228,9 @@ static char *statement_long(const char *payload)
 const struct negative negative_statement_members[] = {
         LONG_HEADER(LAYER_HEADER, "malformed", "header_long"),
         {.name = "over_12288_bytes", .layer = LAYER_CLAIMS, .special = statement_long, .expect = "malformed", .rule = "A statement has at most 12288 bytes."},
+        S("roster_0", "roster", "0", "roster is 1 to 255."),
+        S("roster_256", "roster", "256", "roster is 1 to 255."),
+        S("roster_text", "roster", "\"2\"", TYPES),
         S("without_boot", "boot", NULL, MEMBERS),
         S("without_seq", "seq", NULL, MEMBERS),
         S("without_iat", "iat", NULL, MEMBERS),
@@ -333,6 +336,11 @@ const struct negative negative_request_members[] = {
         {.name = NULL},
 };
 
+#define NO_SID(name_, to_)                                                                                   \
+        {                                                                                                    \
+                .name = name_, .layer = LAYER_CLAIMS, .path = "user/id", .to = to_, .no_sid = 1,             \
+                .expect = "unavailable", .rule = LENGTHS                                                     \
+        }
 #define V(...) FAULT(LAYER_CLAIMS, "unavailable", __VA_ARGS__)
 #define RIGHT_V(...) FAULT(LAYER_CLAIMS, "accepted", __VA_ARGS__)
 #define V_HEADER(...) FAULT(LAYER_HEADER, "unavailable", __VA_ARGS__)
@@ -447,8 +455,8 @@ const struct negative negative_verdict_members[] = {
         V("user_with_more", "user/admin", "true", MEMBERS),
         V("user_without_id", "user/id", NULL, MEMBERS),
         V("user_without_domain", "user/domain", NULL, MEMBERS),
-        V("user_id_empty", "user/id", "\"\"", LENGTHS),
-        V("user_id_of_192", "user/id", "\"" HUNDRED FIFTY TEN TEN TEN TEN "01\"", LENGTHS),
+        NO_SID("user_id_empty", "\"\""), /* where a SID would be demanded, that tells, too */
+        NO_SID("user_id_of_192", "\"" HUNDRED FIFTY TEN TEN TEN TEN "01\""),
         V("user_id_number", "user/id", "7", TYPES),
         V("user_upn_of_257", "user/upn", "\"" HUNDRED HUNDRED FIFTY "0123456\"", LENGTHS),
         V("user_sam_number", "user/sam", "7", TYPES),

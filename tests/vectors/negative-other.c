@@ -19,6 +19,7 @@
 
 #define UNLISTED "A header holds the listed members and no other."
 #define ONE_SUITE "There is one algorithm suite; nothing else is accepted."
+#define ONE_ACCOUNT "An account's SID is of the domain that the request was for."
 #define DOMAIN_NAME "A domain's name is a DNS name with a dot, in small letters."
 #define DOMAIN_SID "A domain's SID is S-1-5-21- and three numbers."
 #define ONE_DOMAIN "No name, suffix, NetBIOS name or SID belongs to two domains."
@@ -160,7 +161,7 @@ const struct negative negative_statements[] = {
               "iss is the roster's id of the key."),
         CLAIM("other_tenant", "\"tenant\":\"" TENANT "\"", "\"tenant\":\"fabrikam\"", "tenant",
               "tenant is the expected one."),
-        CLAIM("over_2_hours", "\"exp\":1767232200,\"realms\"", "\"exp\":1767232201,\"realms\"", "malformed",
+        CLAIM("over_2_hours", "\"exp\":1767232200,\"roster\":2,\"realms\"", "\"exp\":1767232201,\"realms\"", "malformed",
               "A statement lives at most 7200 s."),
         {.name = "expired",
          .layer = LAYER_CONTEXT,
@@ -358,6 +359,23 @@ const struct negative negative_verdicts[] = {
                 "\"user\":{\"id\":\"S-1-5-21-1004336348-1177238915-682003330-1104\",\"upn\":"
                 "\"alice@corp.example\",\"sam\":\"alice\",\"domain\":\"corp.example\"},",
                 "", "An accepted verdict says who the account is."),
+        VERDICT("account_of_another_domain", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"" PARTNER_SID "-500\"", ONE_ACCOUNT),
+        VERDICT("account_of_a_domain_that_begins_alike", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"" CORP_SID "1-1104\"",
+                ONE_ACCOUNT),
+        VERDICT("account_is_the_domain", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"" CORP_SID "\"", ONE_ACCOUNT),
+        VERDICT("principal_in_a_domain_with_a_sid", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"krb5:alice@CORP.EXAMPLE\"",
+                ONE_ACCOUNT),
+        {.name = "account_of_another_domain_where_this_has_no_sid",
+         .layer = LAYER_CLAIMS,
+         .from = "\"id\":\"" CORP_SID "-1104\"",
+         .to = "\"id\":\"" PARTNER_SID "-500\"",
+         .no_sid = 1,
+         .expect = "unavailable",
+         .rule = ONE_ACCOUNT},
+        VERDICT("other_user_domain", "\"domain\":\"corp.example\"}", "\"domain\":\"partner.example\"}",
+                "user.domain is the domain that the request was for."),
+        VERDICT("user_domain_in_capitals", "\"domain\":\"corp.example\"}", "\"domain\":\"CORP.example\"}",
+                "user.domain is the domain that the request was for."),
         VERDICT("attributes_of_no_state", "\"user\":{", "\"attributes\":{\"values\":{}},\"user\":{",
                 "attributes say whether they are complete."),
         VERDICT("attributes_denied_by_their_state", "\"user\":{",

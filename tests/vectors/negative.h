@@ -36,6 +36,7 @@ struct negative {
         int large;                        /* the verdict is padded to the larger class */
         int signing;                      /* the statement has a signing key; the verdict is signed by it */
         int certified;                    /* and the request was sealed with a statement that has it */
+        int no_sid;                       /* the roster has no SID for the domain that was asked */
         int64_t certified_nbf, certified_exp; /* 0: as in the statement */
 };
 

@@ -270,6 +270,11 @@ static void check_verdict(const json_t *c)
         memcpy(s.req, text_at(with, "req"), KID_LEN + 1);
         memcpy(s.service_id, text_at(with, "service"), strlen(text_at(with, "service")) + 1);
         memcpy(s.tenant, text_at(with, "tenant"), strlen(text_at(with, "tenant")) + 1);
+        memcpy(s.domain, text_at(with, "domain"), strlen(text_at(with, "domain")) + 1);
+        (void)snprintf(s.domain_sid, sizeof(s.domain_sid), "%s",
+                       json_object_get(c, "domain_sid") ? text_at(c, "domain_sid") : text_at(with, "domain_sid"));
+        (void)snprintf(s.other_sids[s.n_other_sids++], sizeof(s.other_sids[0]), "%s",
+                       json_string_value(json_array_get(at(with, "other_sids"), 0)));
         assert_int_equal(b64u_decode_exact(s.rk, 32, text_at(with, "rk"), KID_LEN), 0);
         for (size_t i = 0; i < s.n_to; i++) {
                 const char *id = text_at(json_array_get(to, i), "id");
@@ -287,7 +292,7 @@ static void check_verdict(const json_t *c)
 static void test_verdicts(void **state)
 {
         (void)state;
-        each("verdicts", 37, check_verdict);
+        each("verdicts", 44, check_verdict);
 }
 
 int main(void)

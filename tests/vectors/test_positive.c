@@ -323,6 +323,10 @@ static void fill_sign_in(struct sign_in *s)
         memcpy(s->req, text_at(with, "req"), KID_LEN + 1);
         memcpy(s->service_id, text_at(with, "service"), strlen(text_at(with, "service")) + 1);
         memcpy(s->tenant, text_at(with, "tenant"), strlen(text_at(with, "tenant")) + 1);
+        memcpy(s->domain, text_at(with, "domain"), strlen(text_at(with, "domain")) + 1);
+        memcpy(s->domain_sid, text_at(with, "domain_sid"), strlen(text_at(with, "domain_sid")) + 1);
+        (void)snprintf(s->other_sids[s->n_other_sids++], sizeof(s->other_sids[0]), "%s",
+                       json_string_value(json_array_get(at(with, "other_sids"), 0)));
         assert_int_equal(b64u_decode_exact(s->rk, 32, text_at(with, "rk"), KID_LEN), 0);
         for (size_t i = 0; i < s->n_to; i++) {
                 const json_t *entry = json_array_get(to, i);
@@ -333,7 +337,7 @@ static void fill_sign_in(struct sign_in *s)
         }
 }
 
-static void check_verdict(const struct sign_in *s, const char *signer, const char *header, const json_t *entry)
+static void check_verdict(struct sign_in *s, const char *signer, const char *header, const json_t *entry)
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 1), anew = BUFFER(PADDED_LARGE),
                                              sealed = BUFFER(JWE_MAX);
@@ -344,6 +348,9 @@ static void check_verdict(const struct sign_in *s, const char *signer, const cha
         size_t n = 0;
 
         check_jws(signer, JOSE_TYP_VERDICT, header, claims, jws);
+        (void)snprintf(s->domain_sid, sizeof(s->domain_sid), "%s",
+                       json_object_get(entry, "domain_sid") ? text_at(entry, "domain_sid")
+                                                            : text_at(at(verdicts, "with"), "domain_sid"));
         assert_int_equal(jwe_dir_open(s->rk, jwe, strlen(jwe), &plain, &err), 0);
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(n, strlen(jws));

@@ -143,9 +143,9 @@ static void ready_ones_before_the_others(void **state)
         /* ready, but in another realm than the name's: no better than the others */
         d = open_ready(w, "3", "other.example");
         assert_sealed_to(w, d, "amy@corp.example", "01234");
-        /* by suffix or NetBIOS name the realm is not known: ready in any counts */
-        assert_sealed_to(w, d, "amy@corp.com", "3|0124");
-        assert_sealed_to(w, d, "CORP\\amy", "3|0124");
+        /* by suffix or NetBIOS name as well: the roster says whose it is */
+        assert_sealed_to(w, d, "amy@corp.com", "01234");
+        assert_sealed_to(w, d, "CORP\\amy", "01234");
         directory_free(d);
         d = open_ready(w, "", "corp.example");
         assert_sealed_to(w, d, "amy@corp.example", "01234");
@@ -160,6 +160,10 @@ static void names_choose_the_realm(void **state)
 
         world_set_realm(w, 1, "b.example", "b.com", "BEE");
         world_set_realm(w, 2, "c.example", NULL, NULL);
+        world_put_domain(w, "b.example", "b.com", "BEE", NULL);
+        world_put_domain(w, "c.example", "late.com", NULL, NULL);
+        world_speak(w, 1, "b.example");
+        world_speak(w, 2, "c.example");
         json = world_all_keys(w, 3);
         d = world_open(w, json);
         assert_sealed_to(w, d, "amy@corp.example", "0");
@@ -170,12 +174,43 @@ static void names_choose_the_realm(void **state)
         assert_sealed_to(w, d, "bee\\amy", "1");
         assert_sealed_to(w, d, "a@b.example@c.example", "2");
         assert_sealed_to(w, d, "BEE\\a@corp.example", "1");
-        assert_sealed_to(w, d, "amy", "012");
-        assert_sealed_to(w, d, "", "012");
+        assert_sealed_to(w, d, "amy", "0"); /* the default domain's */
+        assert_sealed_to(w, d, "", "0");
+        assert_sealed_to(w, d, "amy@late.com", ""); /* the roster has it, its connector not yet */
         assert_sealed_to(w, d, "amy@d.example", "");
         assert_sealed_to(w, d, "amy@", "");
         assert_sealed_to(w, d, "b.example\\amy", "");
         assert_sealed_to(w, d, "\\amy", "");
+        directory_free(d);
+        free(json);
+}
+
+/* A connector that announces what the roster does not give it gets none of those names, and loses none of its own. */
+static void announcing_is_not_speaking(void **state)
+{
+        struct world *w = *state;
+        struct directory *d;
+        char *json;
+
+        world_put_domain(w, "b.example", "b.com", "BEE", NULL);
+        world_speak(w, 1, "b.example");
+        world_speak(w, 2, NULL);
+        world_set_realm(w, 1, "b.example", "corp.com", "CORP");
+        json = world_all_keys(w, 3);
+        d = world_open(w, json);
+        assert_sealed_to(w, d, "amy@corp.example", "0"); /* 2 announces it as before */
+        assert_sealed_to(w, d, "amy@corp.com", "0");
+        assert_sealed_to(w, d, "CORP\\amy", "0");
+        assert_sealed_to(w, d, "amy", "0");
+        assert_sealed_to(w, d, "amy@b.example", "1");
+        directory_free(d);
+        free(json);
+        /* and what it announces of another's realm in its own name */
+        world_set_realm(w, 1, "corp.example", "b.com", "BEE");
+        json = world_all_keys(w, 3);
+        d = world_open(w, json);
+        assert_sealed_to(w, d, "amy@corp.example", "0");
+        assert_sealed_to(w, d, "amy@b.com", "");
         directory_free(d);
         free(json);
 }
@@ -378,6 +413,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(untried_ones_first, begin, end),
                 cmocka_unit_test_setup_teardown(ready_ones_before_the_others, begin, end),
                 cmocka_unit_test_setup_teardown(names_choose_the_realm, begin, end),
+                cmocka_unit_test_setup_teardown(announcing_is_not_speaking, begin, end),
                 cmocka_unit_test_setup_teardown(a_connector_of_the_relay_gets_nothing, begin, end),
                 cmocka_unit_test_setup_teardown(statements_that_are_left_out, begin, end),
                 cmocka_unit_test_setup_teardown(the_newer_statement_counts, begin, end),

@@ -22,6 +22,8 @@ static int begin(void **state)
 
         assert_non_null(x);
         x->w = world_new();
+        world_put_domain(x->w, "corp.example", "corp.com", "CORP", "S-1-5-21-1-2-3");
+        world_put_domain(x->w, "b.example", "b.com", "BEE", "S-1-5-21-9-9-9");
         x->json = world_all_keys(x->w, 3);
         x->d = world_open(x->w, x->json);
         assert_int_equal(secret_new(&x->password, "s3cret", 6), 0);
@@ -368,6 +370,42 @@ static void other_req(struct verdict_claims *c)
         c->req[0] = c->req[0] == 'A' ? 'B' : 'A';
 }
 
+static void other_domain(struct verdict_claims *c)
+{
+        memcpy(c->user_domain, "b.example", sizeof("b.example"));
+}
+
+static void domain_in_capitals(struct verdict_claims *c)
+{
+        memcpy(c->user_domain, "CORP.example", sizeof("CORP.example"));
+}
+
+/* What a DC of b.example, or a connector, may say of itself in corp.example's name, and the other way round. */
+static void sid_of_another(struct verdict_claims *c)
+{
+        memcpy(c->user_id, "S-1-5-21-9-9-9-500", sizeof("S-1-5-21-9-9-9-500"));
+}
+
+static void sid_of_nobody(struct verdict_claims *c)
+{
+        memcpy(c->user_id, "S-1-5-21-1-2-33-500", sizeof("S-1-5-21-1-2-33-500"));
+}
+
+static void sid_of_the_domain(struct verdict_claims *c)
+{
+        memcpy(c->user_id, "S-1-5-21-1-2-3", sizeof("S-1-5-21-1-2-3"));
+}
+
+static void sid_and_more(struct verdict_claims *c)
+{
+        memcpy(c->user_id, "S-1-5-21-1-2-3-500-1", sizeof("S-1-5-21-1-2-3-500-1"));
+}
+
+static void a_principal(struct verdict_claims *c)
+{
+        memcpy(c->user_id, "krb5:amy@CORP.EXAMPLE", sizeof("krb5:amy@CORP.EXAMPLE"));
+}
+
 static void each_check_fails_alone(void **state)
 {
         static const struct {
@@ -385,6 +423,13 @@ static void each_check_fails_alone(void **state)
                 {{.claims = other_tenant}, -EBADMSG, "another tenant"},
                 {{.claims = other_jti}, -EBADMSG, "another request id"},
                 {{.claims = other_req}, -EBADMSG, "another request"},
+                {{.claims = other_domain}, -EKEYREJECTED, "corp.example was asked"},
+                {{.claims = domain_in_capitals}, -EKEYREJECTED, "corp.example was asked"},
+                {{.claims = sid_of_another}, -EKEYREJECTED, "is not of domain corp.example"},
+                {{.claims = sid_of_nobody}, -EKEYREJECTED, "is not of domain corp.example"},
+                {{.claims = sid_of_the_domain}, -EKEYREJECTED, "is not of domain corp.example"},
+                {{.claims = sid_and_more}, -EKEYREJECTED, "is not of domain corp.example"},
+                {{.claims = a_principal}, -EKEYREJECTED, "is not of domain corp.example"},
                 {{.now = 151}, -EBADMSG, "expired"},
                 {{.now = -121}, -EBADMSG, "future"},
                 {{.typ = JOSE_TYP_REQUEST}, -EBADMSG, "typ"},
@@ -399,6 +444,21 @@ static void each_check_fails_alone(void **state)
                 assert_says(check(*state, &cases[i].wrong, &v, &err), cases[i].code, &err, cases[i].says);
                 assert_string_equal(v.reason, "untouched");
         }
+}
+
+/* Where the roster has no SID for the domain, an account may be anything but another domain's. */
+static void a_domain_without_a_sid(void **state)
+{
+        const struct wrong principal = {.claims = a_principal}, nobody = {.claims = sid_of_nobody},
+                           another = {.claims = sid_of_another};
+        struct made *x = *state;
+        struct verdict_claims v;
+        struct error err = {""};
+
+        x->s.domain_sid[0] = '\0';
+        assert_int_equal(check(x, &principal, &v, &err), 0);
+        assert_int_equal(check(x, &nobody, &v, &err), 0);
+        assert_says(check(x, &another, &v, &err), -EKEYREJECTED, &err, "is of another domain of the roster");
 }
 
 /* A verdict whose signature was made by another key than the one its kid names. */
@@ -454,6 +514,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_retry_joins_its_first, begin, end),
                 cmocka_unit_test_setup_teardown(right_verdicts, begin, end),
                 cmocka_unit_test_setup_teardown(each_check_fails_alone, begin, end),
+                cmocka_unit_test_setup_teardown(a_domain_without_a_sid, begin, end),
                 cmocka_unit_test_setup_teardown(a_forged_signature, begin, end),
                 cmocka_unit_test_setup_teardown(bytes_changed_on_the_way, begin, end),
         };

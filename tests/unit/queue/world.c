@@ -42,23 +42,31 @@ void world_set_realm(struct world *w, size_t i, const char *realm, const char *s
         s->netbios = one_name(netbios, &s->n_netbios);
 }
 
-/* Every connector of the roster speaks for corp.example. */
-static void make_domain(struct world *w)
+void world_put_domain(struct world *w, const char *name, const char *suffix, const char *netbios, const char *sid)
 {
-        static char name[] = "corp.example", suffix[] = "corp.com", upper[] = "CORP";
-        static char *suffixes[] = {suffix}, *netbios[] = {upper};
-        static const char *const names[] = {"corp.example"};
-        const struct roster_domain corp = {.name = name,
-                                           .n_suffixes = 1,
-                                           .suffixes = suffixes,
-                                           .n_netbios = 1,
-                                           .netbios = netbios,
-                                           .is_default = true};
+        const struct roster_domain *have = roster_domain(w->roster, name);
+        struct roster_domain d = {.is_default = have ? have->is_default : w->roster->n_domains == 0};
+        size_t n;
+        struct error err = {""};
+        char **names = one_name(name, &n);
+
+        d.name = names[0];
+        d.suffixes = one_name(suffix, &d.n_suffixes);
+        d.netbios = one_name(netbios, &d.n_netbios);
+        if (sid)
+                memcpy(d.sid, sid, strlen(sid) + 1);
+        assert_int_equal(roster_domain_put(w->roster, &d, &err), 0);
+        free(names);
+        roster_domain_clear(&d);
+        assert_int_equal(roster_sign(w->roster, w->tenant, NOW - 1000, 86400, &err), 0);
+}
+
+void world_speak(struct world *w, size_t i, const char *domain)
+{
         struct error err = {""};
 
-        assert_int_equal(roster_domain_put(w->roster, &corp, &err), 0);
-        for (size_t i = 0; i < w->roster->n_connectors; i++)
-                assert_int_equal(roster_speak(w->roster, w->roster->connectors[i].id, names, 1, &err), 0);
+        assert_int_equal(roster_speak(w->roster, w->connectors[i].id, &domain, domain ? 1 : 0, &err), 0);
+        assert_int_equal(roster_sign(w->roster, w->tenant, NOW - 1000, 86400, &err), 0);
 }
 
 static void make_connector(struct world *w, size_t i)
@@ -95,7 +103,10 @@ struct world *world_new(void)
         assert_int_equal(roster_add(w->roster, true, SERVICE_ID, "portal", w->service, &err), 0);
         for (size_t i = 0; i < CONNECTORS; i++)
                 make_connector(w, i);
-        make_domain(w);
+        world_put_domain(w, "corp.example", "corp.com", "CORP", NULL);
+        for (size_t i = 0; i + 1 < CONNECTORS; i++)
+                world_speak(w, i, "corp.example");
+        w->roster->seq = 0;
         assert_int_equal(roster_sign(w->roster, w->tenant, NOW - 1000, 86400, &err), 0);
         return w;
 }

@@ -1,0 +1,390 @@
+/*
+ * Who may speak for which domain: approving a connector with its domains, and editing both.
+ *
+ * What a connector announces is shown, and only ever adds a domain that the roster does not have: it changes no
+ * name, suffix, NetBIOS name or SID that the admin approved before. Nobody gets more domains than the admin saw:
+ * where there is a choice, a person is asked or --domains makes it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "connector/base/text.h"
+#include "connector/cli/service-store.h"
+#include "connector/cli/tenant-internal.h"
+
+/* ---- lists in options ---- */
+
+struct names {
+        size_t n;
+        char *list[ROSTER_NAMES_MAX];
+};
+
+static void names_clear(struct names *names)
+{
+        for (size_t i = 0; i < names->n; i++)
+                free(names->list[i]);
+        names->n = 0;
+}
+
+/* "a,b": blanks around a name are nobody's; "-" is the empty list. */
+static int names_split(struct names *names, const char *text, const char *option, struct error *err)
+{
+        if (strcmp(text, "-") == 0)
+                return 0;
+        for (const char *p = text; *p;) {
+                size_t n = strcspn(p, ","), skip = strspn(p, " ");
+                const char *next = p[n] ? p + n + 1 : p + n;
+
+                for (p += skip, n -= skip < n ? skip : n; n > 0 && p[n - 1] == ' ';)
+                        n--;
+                if (n == 0)
+                        return error_fail(err, -EINVAL, "%s %s: an empty name", option, text);
+                if (names->n == ROSTER_NAMES_MAX)
+                        return error_fail(err, -EINVAL, "%s: more than %d names", option, ROSTER_NAMES_MAX);
+                if (!(names->list[names->n] = strndup(p, n)))
+                        return error_fail(err, -ENOMEM, "out of memory");
+                names->n++;
+                p = next;
+        }
+        return 0;
+}
+
+/* ---- approving ---- */
+
+/* roster_add replaces by id, and the id is what the newcomer says: it must not push out another connector. */
+static int refuse_displacing(const struct roster *roster, const struct pending_identity *p, struct error *err)
+{
+        for (size_t i = 0; i < roster->n_connectors; i++)
+                if (!strcmp(roster->connectors[i].id, p->id) &&
+                    strcmp(key_kid(roster->connectors[i].key), key_kid(p->key)) != 0)
+                        return error_fail(err, -EEXIST,
+                                          "connector %s already has the id %s with another key: if it was "
+                                          "enrolled anew, first "
+                                          "`postern tenant remove %s`",
+                                          roster->connectors[i].name, p->id, roster->connectors[i].name);
+        return 0;
+}
+
+/* From the file that `postern enroll` wrote, for a tenant key that is kept without a network. */
+static int read_identity(const char *const *args, struct pending_identity *ret_p, struct error *err)
+{
+        struct service_public file = {0};
+        int r = service_public_read(&file, tenant_o.identity_file, err);
+
+        if (r == 0 && (strcmp(file.name, args[0]) != 0 || strcmp(key_kid(file.key), args[1]) != 0))
+                r = error_fail(err, -EKEYREJECTED, "%s holds %s with the fingerprint %s", tenant_o.identity_file, file.name,
+                               key_kid(file.key));
+        if (r == 0) {
+                (void)snprintf(ret_p->id, sizeof(ret_p->id), "%s", file.id);
+                (void)snprintf(ret_p->name, sizeof(ret_p->name), "%s", file.name);
+                ret_p->key = key_ref(file.key);
+        }
+        service_public_clear(&file);
+        return r;
+}
+
+static const struct roster_domain *announced_domain(const struct pending_identity *p, const char *name)
+{
+        for (size_t i = 0; p->announced && i < p->announced->n_domains; i++)
+                if (strcasecmp(p->announced->domains[i].name, name) == 0)
+                        return &p->announced->domains[i];
+        return NULL;
+}
+
+/* On stderr: what it is about, not what came of it. */
+static void show_announced(const struct roster *roster, const struct pending_identity *p)
+{
+        fprintf(stderr, "Connector %s announces:\n", p->name);
+        for (size_t i = 0; i < p->announced->n_domains; i++) {
+                const struct roster_domain *d = &p->announced->domains[i];
+
+                fprintf(stderr, "  %s", d->name);
+                for (size_t k = 0; k < d->n_suffixes; k++)
+                        fprintf(stderr, "%s%s", k ? "," : ", suffixes ", d->suffixes[k]);
+                for (size_t k = 0; k < d->n_netbios; k++)
+                        fprintf(stderr, "%s%s", k ? "," : ", NetBIOS ", d->netbios[k]);
+                fprintf(stderr, "%s%s  (%s)\n", d->sid[0] ? ", SID " : "", d->sid,
+                        roster_domain(roster, d->name) ? "in the roster" : "new");
+        }
+}
+
+/* There is nothing to choose: the tenant has one domain, with this connector's. */
+static bool one_domain(const struct roster *roster, const struct announcement *a)
+{
+        return a->n_domains == 1 &&
+               (roster->n_domains == 0 ||
+                (roster->n_domains == 1 && strcmp(roster->domains[0].name, a->domains[0].name) == 0));
+}
+
+static int confirm(const struct pending_identity *p, struct error *err)
+{
+        char answer[16];
+
+        if (!isatty(STDIN_FILENO))
+                return error_fail(err, -EINVAL,
+                                  "say which of these domains connector %s may speak for: --domains A,B", p->name);
+        fprintf(stderr, "May %s speak for all of them? (yes/no; --domains A,B names some) ", p->name);
+        if (!fgets(answer, sizeof(answer), stdin) || strcasecmp(answer, "yes\n") != 0)
+                return error_fail(err, -ECANCELED, "nothing was changed");
+        return 0;
+}
+
+static int take_name(struct names *names, const char *name, struct error *err)
+{
+        if (!(names->list[names->n] = strdup(name)))
+                return error_fail(err, -ENOMEM, "out of memory");
+        names->n++;
+        return 0;
+}
+
+/* Nothing was announced, as with --identity: the tenant's one domain, or --domains. */
+static int only_domain(const struct roster *roster, const struct pending_identity *p, struct names *names,
+                       struct error *err)
+{
+        if (roster->n_domains != 1)
+                return error_fail(err, -EINVAL, "connector %s announces no domains: say which with --domains A,B", p->name);
+        return take_name(names, roster->domains[0].name, err);
+}
+
+/* Which domains the newcomer gets. */
+static int choose_domains(const struct roster *roster, const struct pending_identity *p, struct names *names,
+                          struct error *err)
+{
+        int r = 0;
+
+        if (p->announced && p->announced->n_domains)
+                show_announced(roster, p);
+        if (tenant_o.domains)
+                return names_split(names, tenant_o.domains, "--domains", err);
+        if (!p->announced || p->announced->n_domains == 0)
+                return only_domain(roster, p, names, err);
+        if (!one_domain(roster, p->announced))
+                r = confirm(p, err);
+        for (size_t i = 0; r == 0 && i < p->announced->n_domains; i++)
+                r = take_name(names, p->announced->domains[i].name, err);
+        return r;
+}
+
+/* A domain that stands in the roster stays as it is; what the newcomer says otherwise is told, and another SID is
+ * another domain. */
+static int compare_domain(const struct roster_domain *have, const struct roster_domain *says, struct error *err)
+{
+        if (!says)
+                return 0;
+        if (have->sid[0] && says->sid[0] && strcmp(have->sid, says->sid) != 0)
+                return error_fail(err, -EBADE, "its domain %s has the SID %s, and the roster's has %s: it is another domain",
+                                  have->name, says->sid, have->sid);
+        if (!have->sid[0] && says->sid[0])
+                fprintf(stderr,
+                        "postern: the roster has no SID for %s; if %s is its, run `postern tenant domain set %s --sid %s`\n",
+                        have->name, says->sid, have->name, says->sid);
+        for (size_t i = 0; i < says->n_suffixes; i++) {
+                const char *of[] = {says->suffixes[i]};
+                bool known = false;
+
+                for (size_t k = 0; k < have->n_suffixes; k++)
+                        known = known || strcasecmp(have->suffixes[k], of[0]) == 0;
+                if (!known)
+                        fprintf(stderr, "postern: the roster does not have the suffix %s of %s: names with it are not sent\n",
+                                of[0], have->name);
+        }
+        return 0;
+}
+
+/* As it was announced, or by its name alone. The first one is the default: there is no other. */
+static int bring_in(struct roster *roster, const struct pending_identity *p, char *name, struct error *err)
+{
+        const struct roster_domain *have = roster_domain(roster, name), *says = announced_domain(p, name);
+        struct roster_domain fresh = {.name = name};
+
+        if (have)
+                return compare_domain(have, says, err);
+        if (says)
+                fresh = *says;
+        fresh.is_default = roster->n_domains == 0 || (fresh.is_default && !roster_default_domain(roster));
+        if (!says)
+                fprintf(stderr,
+                        "postern: domain %s is new and was not announced: `postern tenant domain set %s` gives it its "
+                        "suffixes, NetBIOS names and SID\n",
+                        name, name);
+        return roster_domain_put(roster, &fresh, err);
+}
+
+static int approve(struct tenant_store *s, const struct pending_identity *p, struct error *err)
+{
+        _cleanup_(names_clear) struct names names = {0};
+        int r = refuse_displacing(s->roster, p, err);
+
+        if (r == 0 && p->announced && p->announced->roster_form < ROSTER_FORM)
+                r = error_fail(err, -EPROTONOSUPPORT,
+                               "connector %s runs a version of Postern that cannot read this roster: upgrade it first",
+                               p->name);
+        if (r == 0)
+                r = choose_domains(s->roster, p, &names, err);
+        for (size_t i = 0; r == 0 && i < names.n; i++)
+                r = bring_in(s->roster, p, names.list[i], err);
+        if (r == 0)
+                r = roster_add(s->roster, false, p->id, p->name, p->key, err);
+        return r < 0 ? r : roster_speak(s->roster, p->id, (const char *const *)names.list, names.n, err);
+}
+
+int tenant_edit_approve(struct tenant_store *s, const char *const *args, struct error *err)
+{
+        _cleanup_(pending_identity_clear) struct pending_identity p = {0};
+        int r;
+
+        for (size_t i = 0; i < s->roster->n_connectors; i++)
+                if (!strcmp(key_kid(s->roster->connectors[i].key), args[1]))
+                        return error_fail(err, -EEXIST, "%s (%s) is in the roster already",
+                                          s->roster->connectors[i].name, args[1]);
+        r = tenant_o.identity_file ? read_identity(args, &p, err) : tenant_find_pending(s, args[0], args[1], &p, err);
+        return r < 0 ? r : approve(s, &p, err);
+}
+
+/* ---- domains ---- */
+
+static const struct cli_option domain_options[] = {
+        OPTION_DIR,
+        {"suffixes", "A,B", &tenant_o.suffixes, NULL, "its further UPN suffixes; - for none"},
+        {"netbios", "A,B", &tenant_o.netbios, NULL, "its NetBIOS names; - for none"},
+        {"sid", "SID", &tenant_o.sid, NULL, "its SID, S-1-5-21-A-B-C; - for none"},
+        {"default", NULL, NULL, &tenant_o.by_default, "names without a domain are its"},
+        {"not-default", NULL, NULL, &tenant_o.not_default, "they are no longer its"},
+        OPTIONS_RELAY,
+        OPTION_PASSPHRASE,
+        OPTIONS_SIGN,
+        {0},
+};
+static const struct cli_option edit_options[] = {
+        OPTION_DIR, OPTIONS_RELAY, OPTION_PASSPHRASE, OPTIONS_SIGN, {0},
+};
+
+/* What the options say over what the roster has. fresh borrows from all of them. */
+static int overlay(struct roster_domain *fresh, struct names *suffixes, struct names *netbios, struct error *err)
+{
+        int r;
+
+        if (tenant_o.suffixes) {
+                if ((r = names_split(suffixes, tenant_o.suffixes, "--suffixes", err)) < 0)
+                        return r;
+                fresh->suffixes = suffixes->list;
+                fresh->n_suffixes = suffixes->n;
+        }
+        if (tenant_o.netbios) {
+                if ((r = names_split(netbios, tenant_o.netbios, "--netbios", err)) < 0)
+                        return r;
+                fresh->netbios = netbios->list;
+                fresh->n_netbios = netbios->n;
+        }
+        if (tenant_o.sid && strcmp(tenant_o.sid, "-") != 0 && !domain_sid_valid(tenant_o.sid))
+                return error_fail(err, -EINVAL, "--sid %s: a domain's SID is S-1-5-21- and three numbers", tenant_o.sid);
+        if (tenant_o.sid)
+                snprintf(fresh->sid, sizeof(fresh->sid), "%s", strcmp(tenant_o.sid, "-") ? tenant_o.sid : "");
+        if (tenant_o.by_default && tenant_o.not_default)
+                return error_fail(err, -EINVAL, "--default and --not-default: one of them");
+        fresh->is_default = (fresh->is_default || tenant_o.by_default) && !tenant_o.not_default;
+        return 0;
+}
+
+static int edit_domain_set(struct tenant_store *s, const char *const *args, struct error *err)
+{
+        _cleanup_(names_clear) struct names suffixes = {0}, netbios = {0};
+        const struct roster_domain *have = roster_domain(s->roster, args[0]);
+        char *name = strdup(args[0]);
+        struct roster_domain fresh = {.name = name, .is_default = s->roster->n_domains == 0};
+        int r;
+
+        if (have)
+                fresh = *have;
+        r = name ? overlay(&fresh, &suffixes, &netbios, err) : error_fail(err, -ENOMEM, "out of memory");
+        if (r == 0)
+                r = roster_domain_put(s->roster, &fresh, err);
+        free(name);
+        return r;
+}
+
+static int edit_domain_remove(struct tenant_store *s, const char *const *args, struct error *err)
+{
+        return roster_domain_remove(s->roster, args[0], err);
+}
+
+static int list_domains(const struct cli *cli)
+{
+        _cleanup_(tenant_store_clear) struct tenant_store s = {0};
+        struct error err = {""};
+        int r = tenant_store_open(&s, tenant_o.dir, &err);
+
+        if (r < 0)
+                return cli_error(cli, "%s", err.text);
+        if (cli->json && s.roster)
+                tenant_print_roster(s.roster, true);
+        else if (!s.roster || s.roster->n_domains == 0)
+                return cli_error(cli, "the roster has no domains yet: `postern tenant approve` brings them in, or "
+                                      "`postern tenant domain set`");
+        for (size_t i = 0; !cli->json && i < s.roster->n_domains; i++)
+                tenant_print_domain(&s.roster->domains[i]);
+        return 0;
+}
+
+int cmd_tenant_domain(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "domain",
+                .words = "[list | set NAME | remove NAME]",
+                .max_words = 2,
+                .about = "Whose a name is. Services send a name only to connectors that may speak for its\n"
+                         "domain (`tenant connector-domains`), and believe them about no other.\n",
+                .options = domain_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        char **words;
+        int code = tenant_parse(cli, &usage, argc, argv, &words);
+        const char *what;
+
+        if (code >= 0)
+                return code;
+        what = words[0] ? words[0] : "list";
+        if (!strcmp(what, "list") && (!words[0] || !words[1]))
+                return list_domains(cli);
+        if (strcmp(what, "set") != 0 && strcmp(what, "remove") != 0)
+                return cli_usage_error(cli, "%s: list, set or remove", what);
+        if (!words[1])
+                return cli_usage_error(cli, "%s which domain?", what);
+        return tenant_edit(cli, !strcmp(what, "set") ? edit_domain_set : edit_domain_remove,
+                           (const char *const[]){words[1], NULL});
+}
+
+/* ---- a connector's domains ---- */
+
+static int edit_connector_domains(struct tenant_store *s, const char *const *args, struct error *err)
+{
+        _cleanup_(names_clear) struct names names = {0};
+        int r = names_split(&names, args[1], "DOMAINS", err);
+
+        return r < 0 ? r : roster_speak(s->roster, args[0], (const char *const *)names.list, names.n, err);
+}
+
+int cmd_tenant_connector_domains(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "connector-domains",
+                .words = "CONNECTOR DOMAINS",
+                .min_words = 2,
+                .max_words = 2,
+                .about = "For which domains of the roster a connector may speak: A,B, or - for none. It\n"
+                         "gets no password of any other, and is not believed about any other.\n",
+                .options = edit_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        char **words;
+        int code = tenant_parse(cli, &usage, argc, argv, &words);
+
+        return code >= 0 ? code
+                         : tenant_edit(cli, edit_connector_domains, (const char *const[]){words[0], words[1]});
+}
