@@ -241,7 +241,8 @@ const struct config_key config_keys[] = {
          .help = "Where alternate ids are searched for, with all below."},
         {D("service_account", service_account), .max = 256, .check = check_account,
          .range = "NAME@SUFFIX or NETBIOS\\NAME", .otherwise = "nothing can be searched for",
-         .help = "Account that searches for alternate ids and reads attributes. It needs no rights but to read them."},
+         .help = "Account that searches for alternate ids and reads attributes, and the type of an account that may not read "
+                 "its own entry. It needs no rights but to read them."},
         {D("service_password_file", service_password_file), .max = 256, .check = check_path,
          .range = "an absolute path", .otherwise = "must be given where service_account is",
          .help = "File that holds its password on one line, readable by root alone. Where a domain "

@@ -155,7 +155,7 @@ static const uint8_t *ndr_string(struct ndr *r, size_t *ret_n)
 
 struct logon_info {
         bool strings[6], groups, server, domain_name, domain_sid;
-        uint32_t user_id, group_count;
+        uint32_t user_id, group_count, flags;
 };
 
 /* The fixed part of KERB_VALIDATION_INFO behind the headers. */
@@ -175,7 +175,9 @@ static void ndr_logon_fixed(struct ndr *r, struct logon_info *l)
         l->server = ndr_string_header(r);
         l->domain_name = ndr_string_header(r);
         l->domain_sid = ndr_u32(r) != 0;
-        (void)ndr_take(r, 8 + 4 + 28, 4); /* reserved, UserAccountControl, seven reserved */
+        (void)ndr_take(r, 8, 4);  /* reserved */
+        l->flags = ndr_u32(r);    /* UserAccountControl */
+        (void)ndr_take(r, 28, 4); /* seven reserved */
         (void)ndr_take(r, 4 + 4 + 4 + 4 + 4,
                        4); /* SidCount, ExtraSids, resource groups: domain, count, ids */
 }
@@ -230,6 +232,14 @@ static bool ndr_account_sid(struct ndr *r, uint32_t rid, char *out)
         return krb_sid_text(out, sid, n + 4) == 0;
 }
 
+enum account_kind krb_pac_kind(uint32_t flags)
+{
+        enum { TEMP_DUPLICATE = 8, NORMAL = 0x10, MNS = 0x20, TRUST = 0x40, WORKSTATION = 0x80, SERVER = 0x100 };
+        uint32_t kinds = flags & (TEMP_DUPLICATE | NORMAL | MNS | TRUST | WORKSTATION | SERVER);
+
+        return kinds == NORMAL ? ACCOUNT_PERSON : kinds ? ACCOUNT_OTHER : ACCOUNT_UNKNOWN;
+}
+
 int krb_pac_logon_info(struct identity *out, const uint8_t *bytes, size_t n)
 {
         static const uint8_t header[8] = {1, 0x10, 8, 0, 0xcc, 0xcc, 0xcc, 0xcc};
@@ -252,5 +262,6 @@ int krb_pac_logon_info(struct identity *out, const uint8_t *bytes, size_t n)
                 return -EBADMSG;
         memcpy(out->sam, sam, sizeof sam);
         memcpy(out->id, id, sizeof id);
+        out->kind = krb_pac_kind(l.flags);
         return 0;
 }

@@ -16,6 +16,8 @@ int krb_sid_text(char *out, const uint8_t *bytes, size_t n);
  * is filled); -EBADMSG when malformed. A name longer than its field is left out.
  */
 int krb_pac_upn_dns_info(struct identity *out, const uint8_t *bytes, size_t n);
-/* LOGON_INFO (type 1), NDR. Fills id and sam. -ENOENT when the account's SID isn't of the domain, -EBADMSG
+/* The kind by the account flags of a PAC ([MS-SAMR] 2.2.1.12). */
+enum account_kind krb_pac_kind(uint32_t flags);
+/* LOGON_INFO (type 1), NDR. Fills id, sam and kind. -ENOENT when the account's SID isn't of the domain, -EBADMSG
  * when malformed. */
 int krb_pac_logon_info(struct identity *out, const uint8_t *bytes, size_t n);

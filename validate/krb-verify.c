@@ -123,12 +123,16 @@ static int pac_buffer(struct krb *krb, krb5_pac pac, krb5_ui_4 type, struct iden
         return r;
 }
 
-/* Through a trust only LOGON_INFO is filtered ([MS-PAC] 4.1.2.2): no trusted domain may name others' accounts. */
-static bool filtered_same(struct krb *krb, krb5_pac pac, const struct identity *user)
+/* LOGON_INFO must name the same account: through a trust it alone is filtered ([MS-PAC] 4.1.2.2), and it alone says of
+ * which kind the account is. */
+static int check_logon(struct krb *krb, krb5_pac pac, struct identity *user)
 {
         struct identity logon = {0};
 
-        return pac_buffer(krb, pac, PAC_LOGON_INFO, &logon) == 0 && strcmp(logon.id, user->id) == 0;
+        if (pac_buffer(krb, pac, PAC_LOGON_INFO, &logon) < 0 || strcmp(logon.id, user->id) != 0)
+                return -EBADMSG;
+        user->kind = logon.kind;
+        return 0;
 }
 
 /* Reads who it is from a PAC whose signature is checked first. */
@@ -147,8 +151,8 @@ static void identity_from_pac(struct krb *krb, const struct krb_domain *domain, 
         r = pac_buffer(krb, pac, PAC_UPN_DNS_INFO, &user);
         if (r == -ENOENT)
                 r = pac_buffer(krb, pac, PAC_LOGON_INFO, &user);
-        else if (r == 0 && domain->foreign && !filtered_same(krb, pac, &user))
-                r = -EBADMSG;
+        else if (r == 0)
+                r = check_logon(krb, pac, &user);
         if (r < 0 || user.id[0] == '\0') {
                 fail(out, REASON_NO_IDENTITY,
                      r == -EBADMSG ? "the PAC is malformed" : "the PAC holds no SID");

@@ -272,6 +272,7 @@ static void finish_known(struct ldap_attempt *a)
 {
         struct identity *user = &a->outcome.user;
 
+        user->kind = a->in.known_kind;
         snprintf(user->id, sizeof user->id, "%s", a->in.known_sid);
         snprintf(user->sam, sizeof user->sam, "%s", a->in.known_sam);
         snprintf(user->domain, sizeof user->domain, "%s", a->in.domain->name);

@@ -14,6 +14,7 @@
 
 #include "connector/base/text.h"
 #include "validate/krb-pac.h"
+#include "validate/ldap-identity.h"
 
 #define MEMBER_OF "memberOf"
 #define LDAP_SIZE_LIMIT_EXCEEDED 4
@@ -30,14 +31,14 @@ static bool is_group(const char *name)
 
 static int ask_account(const struct ldap_details *d, struct buffer *request, int32_t id)
 {
-        const char *names[ATTRIBUTES_MAX + 1] = {NULL};
+        const char *names[ATTRIBUTES_MAX + 3] = {NULL};
         size_t n = 0;
 
         for (size_t i = 0; i < ATTRIBUTES_MAX && d->domain->attributes[i]; i++)
                 if (!nested(d->domain) || !is_group(d->domain->attributes[i]))
                         names[n++] = d->domain->attributes[i];
-        if (n == 0)
-                names[n++] = "1.1"; /* RFC 4511 4.5.1.8: none */
+        names[n++] = "sAMAccountType";
+        names[n] = "userAccountControl";
         return ldap_encode_read(request, id, d->base, NULL, names);
 }
 
@@ -108,6 +109,10 @@ static void on_value(void *arg, const struct ldap_bytes *attribute, const struct
         uint8_t sid[68]; /* the largest: 15 sub-authorities */
 
         (void)index;
+        if (ldap_bytes_is(attribute, "sAMAccountType"))
+                d->type = ldap_number(value);
+        if (ldap_bytes_is(attribute, "userAccountControl"))
+                d->control = ldap_number(value);
         if (!name)
                 return;
         if (range)

@@ -18,6 +18,7 @@ struct ldap_details {
         bool found;         /* the account */
         bool failed;        /* a question was refused */
         char dn[1025];      /* the account's */
+        uint32_t type, control; /* sAMAccountType and userAccountControl; 0: not told */
         struct account_details details;
 };
 

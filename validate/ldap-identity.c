@@ -65,11 +65,29 @@ static bool copy_sid(char *out, const struct ldap_bytes *value)
         return krb_sid_text(out, sid, value->n) == 0;
 }
 
+/* The domain's own groups Domain Users; Domain Computers, Domain Controllers and Read-only Domain Controllers: the
+ * primary groups of people, and of computers, managed services included. */
+static void note_group(struct ldap_who *who, const struct ldap_bytes *value)
+{
+        static const char *const rids[] = {"515", "516", "521"};
+        const char *end = strrchr(who->sid, '-');
+        size_t n = end ? (size_t)(end - who->sid) + 1 : 0;
+        char group[SID_TEXT_MAX];
+
+        if (n == 0 || !copy_sid(group, value) || strncmp(group, who->sid, n) != 0)
+                return;
+        who->of_people = who->of_people || strcmp(group + n, "513") == 0;
+        for (size_t i = 0; i < sizeof rids / sizeof *rids; i++)
+                who->of_computers = who->of_computers || strcmp(group + n, rids[i]) == 0;
+}
+
 static void on_rootdse(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
                        size_t index)
 {
         struct ldap_who *who = arg;
 
+        if (ldap_bytes_is(attribute, "tokenGroups") && index > 0)
+                note_group(who, value);
         if (index > 0)
                 return;
         if (ldap_bytes_is(attribute, "tokenGroups") && !copy_sid(who->sid, value))
@@ -107,7 +125,8 @@ void ldap_who_done(struct ldap_who *who, const struct ldap_message *m)
 
 int ldap_who_look_up(struct buffer *request, int32_t id, const struct ldap_who *who)
 {
-        static const char *const ad[] = {"objectSid", "objectGUID", "sAMAccountName", "userPrincipalName",
+        static const char *const ad[] = {"objectSid",         "objectGUID",     "sAMAccountName",
+                                         "userPrincipalName", "sAMAccountType", "userAccountControl",
                                          NULL};
         static const char *const generic[] = {"objectSid", "entryUUID",         "sAMAccountName",
                                               "uid",       "userPrincipalName", NULL};
@@ -136,7 +155,12 @@ static void on_account(void *arg, const struct ldap_bytes *attribute, const stru
         struct ldap_who *who = arg;
         struct identity *identity = &who->identity;
 
-        if (ldap_bytes_is(attribute, "objectSid")) {
+        who->shown++;
+        if (ldap_bytes_is(attribute, "sAMAccountType")) {
+                who->type = ldap_number(value);
+        } else if (ldap_bytes_is(attribute, "userAccountControl")) {
+                who->control = ldap_number(value);
+        } else if (ldap_bytes_is(attribute, "objectSid")) {
                 if (index > 0 || !copy_sid(who->account_sid, value))
                         who->contradicts = true;
         } else if (ldap_bytes_is(attribute, "objectGUID")) {
@@ -161,6 +185,62 @@ void ldap_who_account(struct ldap_who *who, const struct ldap_message *m)
                 who->contradicts = true;
 }
 
+uint32_t ldap_number(const struct ldap_bytes *value)
+{
+        uint64_t n = 0;
+
+        if (value->n == 0 || value->n > 10)
+                return 0;
+        for (size_t i = 0; i < value->n; i++) {
+                if (value->data[i] < '0' || value->data[i] > '9')
+                        return 0;
+                n = n * 10 + (uint64_t)(value->data[i] - '0');
+        }
+        return n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
+enum account_kind ldap_account_kind(uint32_t type, uint32_t control)
+{
+        enum { USER = 0x30000000 }; /* SAM_USER_OBJECT */
+        enum { TEMP_DUPLICATE = 0x100, NORMAL = 0x200, TRUST = 0x800, WORKSTATION = 0x1000, SERVER = 0x2000 };
+        uint32_t kinds = control & (TEMP_DUPLICATE | NORMAL | TRUST | WORKSTATION | SERVER);
+
+        if (type == 0 && control == 0)
+                return ACCOUNT_UNKNOWN;
+        return (type == 0 || type == USER) && (control == 0 || kinds == NORMAL) ? ACCOUNT_PERSON : ACCOUNT_OTHER;
+}
+
+/* The kind by what the account's own bind was told. Where its type is not: a computer's name ends with a $, and its
+ * primary group is one of computers. */
+static enum account_kind kind_of(const struct ldap_who *who)
+{
+        enum account_kind kind = ldap_account_kind(who->type, who->control);
+        const char *name = who->principal[0] ? who->principal : who->identity.sam;
+        size_t n = strlen(name);
+
+        if (kind != ACCOUNT_UNKNOWN)
+                return kind;
+        if (who->of_computers || (n > 0 && name[n - 1] == '$'))
+                return ACCOUNT_OTHER;
+        return n > 0 || who->of_people ? ACCOUNT_PERSON : ACCOUNT_UNKNOWN;
+}
+
+/* An account that may not read its own entry is still the one that the rootDSE names. */
+static bool is_hidden(const struct ldap_who *who)
+{
+        return !who->generic && who->sid[0] && who->shown == 0 && who->accounts <= 1;
+}
+
+static void from_rootdse(struct identity *identity, const struct ldap_who *who)
+{
+        const char *name = strrchr(who->principal, '\\');
+
+        *identity = (struct identity){.kind = kind_of(who)};
+        snprintf(identity->id, sizeof identity->id, "%s", who->sid);
+        if (name && strlen(name + 1) < sizeof identity->sam)
+                snprintf(identity->sam, sizeof identity->sam, "%.256s", name + 1);
+}
+
 /* NETBIOS\name of the rootDSE against the account's sAMAccountName; both are the DC's own spelling. */
 static bool principal_agrees(const struct ldap_who *who)
 {
@@ -175,6 +255,11 @@ int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who,
         const char *id = who->account_sid[0] ? who->account_sid : who->uuid;
 
         *ret_why = NULL;
+        if (is_hidden(who) && !who->contradicts) {
+                from_rootdse(ret_identity, who);
+                snprintf(ret_identity->domain, sizeof ret_identity->domain, "%s", domain->name);
+                return 0;
+        }
         if (who->accounts != 1)
                 *ret_why = "the account of the bind cannot be read on its own bind";
         else if (who->contradicts || !id[0])
@@ -184,6 +269,7 @@ int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who,
         if (*ret_why)
                 return -ENOENT;
         *ret_identity = who->identity;
+        ret_identity->kind = kind_of(who);
         snprintf(ret_identity->id, sizeof ret_identity->id, "%s", id);
         if (!ret_identity->guid[0])
                 snprintf(ret_identity->guid, sizeof ret_identity->guid, "%s", who->uuid);

@@ -17,6 +17,7 @@
 #include "connector/base/text.h"
 #include "validate/krb-pac.h"
 #include "validate/ldap-details.h"
+#include "validate/ldap-identity.h"
 
 #define LDAP_SIZE_LIMIT_EXCEEDED 4
 #define ATTRIBUTE_MAX 64
@@ -43,6 +44,7 @@ struct ldap_lookup {
         struct ldap_conn *conn;
         size_t entries;
         bool malformed;
+        uint32_t type, control; /* sAMAccountType and userAccountControl */
         char base[SID_TEXT_MAX + 8]; /* "<SID=S-1-...>" where attributes are read; else "" */
         struct ldap_details details;
         struct ldap_found found;
@@ -96,6 +98,7 @@ static void finish(struct ldap_lookup *l, enum reason reason, const char *why)
         bool reusable = reason == REASON_OK || reason == REASON_ALIAS_UNKNOWN;
 
         found.reason = reason;
+        found.kind = ldap_account_kind(l->type | l->details.type, l->control | l->details.control);
         found.ms = (uint32_t)(loop_now(ldap_pools_loop(l->pools)) - l->started);
         if (why)
                 snprintf(found.context, sizeof found.context, "search for the account: %.200s", why);
@@ -125,7 +128,7 @@ static void enter_bind(struct ldap_lookup *l)
 
 static void enter_search(struct ldap_lookup *l)
 {
-        static const char *const attributes[] = {"sAMAccountName", "objectSid", NULL};
+        static const char *const attributes[] = {"sAMAccountName", "objectSid", "sAMAccountType", "userAccountControl", NULL};
         struct ldap_search search = {.base = l->domain->search_base,
                                      .attribute = l->attribute,
                                      .value = l->value,
@@ -203,6 +206,10 @@ static void on_value(void *arg, const struct ldap_bytes *attribute, const struct
                 memcpy(l->found.sam, value->data, value->n);
                 l->found.sam[value->n] = '\0';
         }
+        if (ldap_bytes_is(attribute, "sAMAccountType"))
+                l->type = ldap_number(value);
+        if (ldap_bytes_is(attribute, "userAccountControl"))
+                l->control = ldap_number(value);
         if (!ldap_bytes_is(attribute, "objectSid"))
                 return;
         if (index > 0 || value->n > sizeof sid) {

@@ -15,6 +15,7 @@ struct ldap_found {
         enum reason reason;
         bool refused; /* the DC refused the service account itself: asking again soon could lock it out */
         char sam[257], sid[SID_TEXT_MAX];
+        enum account_kind kind;
         struct account_details details; /* where they were asked for */
         char context[256];
         uint32_t ms;

@@ -29,6 +29,7 @@ struct attempt {
         /* LDAP: bind on a connection for fast binds, on which nothing can be read: then who the name is, known already. */
         bool fast;
         const char *known_sid, *known_sam;
+        enum account_kind known_kind;
         const struct secret *new_password; /* Kerberos: change the password to this one; else NULL */
         uint64_t deadline;
         bool patient; /* no other DC could be asked meanwhile: only the deadline bounds connecting and waiting */

@@ -1,6 +1,6 @@
 /*
- * The step after a sign-in by Kerberos, or by a fast bind, that was accepted: the service account reads the attributes
- * that the verdict is to carry, at the same DC.
+ * The step after a sign-in that was accepted: the service account reads, at the same DC, the attributes that the verdict
+ * is to carry where the account's own bind did not, and of which kind the account is where nothing else told.
  *
  * Invariant: it takes at most DETAILS_MS and none beyond the operation's deadline, and whatever goes wrong leaves an accepted sign-in accepted, unless the
  * configuration requires the attributes. A DC that refused the service account is left alone as in op-lookup.c.
@@ -12,15 +12,27 @@
 #define LOOKUP_REST_MS (10 * 60 * 1000)
 #define DETAILS_MS 2000
 
+/* Whether the configuration asks for attributes that are not there yet. */
+static bool lacks_attributes(const struct validate_op *op)
+{
+        return op->domain->attributes[0] && (op->out.method == METHOD_KRB5 || op->domain->fast_bind) &&
+               op->out.details.state == DETAILS_NONE;
+}
+
 bool op_wants_details(const struct validate_op *op)
 {
-        return !op->detailed && op->domain && op->domain->attributes[0] &&
-               reason_info(op->out.reason)->verdict == VERDICT_ACCEPTED &&
-               (op->out.method == METHOD_KRB5 || op->domain->fast_bind) && op->out.details.state == DETAILS_NONE;
+        return !op->detailed && op->domain && reason_info(op->out.reason)->verdict == VERDICT_ACCEPTED &&
+               (lacks_attributes(op) ||
+                (op->domain->directory == DIRECTORY_AD && op->out.user.kind == ACCOUNT_UNKNOWN));
 }
 
 static void unavailable(struct validate_op *op, const char *why)
 {
+        op_judge_kind(&op->out, why);
+        if (!lacks_attributes(op) || op->out.reason == REASON_NOT_A_USER) {
+                op_detailed(op);
+                return;
+        }
         op->out.details.state = DETAILS_UNAVAILABLE;
         outcome_require_details(&op->out, op->domain->attributes_required, why);
         op_detailed(op);
@@ -35,7 +47,11 @@ static void on_found(void *arg, const struct ldap_found *found)
         if (found->refused)
                 v->lookup_from[op->domain - v->config->domains] = loop_now(v->loop) + LOOKUP_REST_MS;
         if (found->reason == REASON_OK) {
-                op->out.details = found->details;
+                if (lacks_attributes(op))
+                        op->out.details = found->details;
+                if (op->out.user.kind == ACCOUNT_UNKNOWN)
+                        op->out.user.kind = found->kind;
+                op_judge_kind(&op->out, "the service account cannot read it");
                 op_detailed(op);
         } else {
                 unavailable(op, found->context);

@@ -46,6 +46,22 @@ static void judge_sid(struct validate_op *op, size_t i, struct outcome *out)
                          account, known.sid, sid_source_text(known.source));
 }
 
+/* Whether the service account may be asked of which kind the account is. */
+static bool can_look_up(const struct validate_op *op)
+{
+        return op->domain->service_account && op->domain->service_password && domain_has_ldaps(op->domain);
+}
+
+void op_judge_kind(struct outcome *out, const char *why)
+{
+        if (out->user.kind == ACCOUNT_PERSON)
+                return;
+        snprintf(out->context, sizeof out->context, "%s: %.150s",
+                 out->user.kind == ACCOUNT_OTHER ? "the account's type is not a person's" : "the account's type is not known",
+                 out->user.kind == ACCOUNT_OTHER ? out->user.sam : why);
+        deny(out, REASON_NOT_A_USER);
+}
+
 void op_judge(struct validate_op *op, struct outcome *out)
 {
         size_t i = domain_of(op);
@@ -54,6 +70,9 @@ void op_judge(struct validate_op *op, struct outcome *out)
                 return;
         if (out->domain_sid[0])
                 validate_sid_told(op->v, i, out->domain_sid);
-        if (out->reason == REASON_OK)
-                judge_sid(op, i, out);
+        if (out->reason != REASON_OK || op->domain->directory != DIRECTORY_AD)
+                return;
+        judge_sid(op, i, out);
+        if (out->reason == REASON_OK && (out->user.kind != ACCOUNT_UNKNOWN || !can_look_up(op)))
+                op_judge_kind(out, "its own bind tells nothing of it, and no service_account may look");
 }

@@ -54,6 +54,7 @@ static void found_account(struct validate_op *op, const struct ldap_found *found
         }
         snprintf(op->lookup.sid, sizeof op->lookup.sid, "%s", found->sid);
         snprintf(op->lookup.sam, sizeof op->lookup.sam, "%s", found->sam);
+        op->lookup.kind = found->kind;
         op->out.context[0] = '\0';
         op_looked_up(op, REASON_OK);
 }

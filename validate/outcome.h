@@ -135,7 +135,15 @@ const char *reason_user_text(enum reason reason, bool password_proved);
 #define SID_TEXT_MAX                                                                                         \
         192 /* S-1-... with 15 sub-authorities, rounded up; also the ids of generic directories */
 
+/* Whose an account of AD is, by its type: userAccountControl, sAMAccountType, the PAC's flags. */
+enum account_kind {
+        ACCOUNT_UNKNOWN = 0, /* nobody said */
+        ACCOUNT_PERSON,
+        ACCOUNT_OTHER, /* a computer's, a managed service's, a trust's, or of a kind that is no known one */
+};
+
 struct identity {
+        enum account_kind kind; /* AD */
         char id[SID_TEXT_MAX];   /* objectSid; "" unless accepted */
         char guid[37];           /* objectGUID or "" */
         char upn[257], sam[257]; /* or "" */

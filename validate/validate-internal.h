@@ -45,6 +45,7 @@ struct op_lookup {
         struct dns_query *query;
         struct ldap_lookup *search;
         char sid[SID_TEXT_MAX]; /* "" where nothing was searched */
+        enum account_kind kind;
         char sam[257];
 };
 
@@ -110,6 +111,8 @@ void op_admit(struct validate_op *op, const struct validate_request *request);
 
 /* op-judge.c: whether the account that a DC accepted may be; else why not is written over it. */
 void op_judge(struct validate_op *op, struct outcome *out);
+/* Whether it is a person's, judged by its kind as far as that is known; why: why it is not. */
+void op_judge_kind(struct outcome *out, const char *why);
 /* A DC of domain i says what its domain's SID is. */
 void validate_sid_told(struct validate *v, size_t i, const char *sid);
 

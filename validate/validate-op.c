@@ -379,6 +379,7 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .fast = fast_bind(op),
                 .known_sid = op->lookup.sid,
                 .known_sam = op->lookup.sam,
+                .known_kind = op->lookup.kind,
                 .deadline = op->deadline,
                 .patient = !dcs_has_other(op->dcs, t->dc),
                 .commit = on_commit,

@@ -63,6 +63,9 @@ STATES = {
     'change-must2': ('changemust2', None, '773', 23),
     'change-strict': ('changestrict', None, OK, OK),
     'change-young': ('changeyoung', None, OK, OK),
+    # of other kinds than people: a computer, with a UPN as any may have; and a user who may not read their own entry
+    'computer': ('evilpc$', 'evilpc.user@' + DOMAIN, OK, OK),
+    'no-read': ('noread', None, OK, OK),
     'change-denied': ('changedenied', None, OK, OK),
 }
 SAME_MAIL = 'shared.box@mail.example'
@@ -73,7 +76,7 @@ POLICIES = {
     'strict': (12, True, 5, 0, 'changestrict'),
     'young': (1, False, 0, 1, 'changeyoung'),
 }
-NO_ALT_UPN = ('alt-suffix', 'twin-a')
+NO_ALT_UPN = ('alt-suffix', 'twin-a', 'computer')
 
 
 def ad_accounts():

@@ -160,6 +160,13 @@ def set_odd_states(domain):
                                     f'(OD;;CR;{security.GUID_DRS_USER_CHANGE_PASSWORD};;PS)')
 
 
+def set_kinds(domain):
+    """Accounts that are no people's, and one that may not read its own entry."""
+    domain.raw(domain.dn('evilpc$'), userAccountControl=str(dsdb.UF_WORKSTATION_TRUST_ACCOUNT),
+               sAMAccountType=str(dsdb.ATYPE_WORKSTATION_TRUST), primaryGroupID='515')
+    SDUtils(domain.db).dacl_add_ace(str(domain.dn('noread')), '(D;;RPLCLO;;;PS)')
+
+
 def add_policies(domain):
     """Fine-grained password policies ([MS-ADTS] 3.1.1.1.5.2)."""
     base = f'CN=Password Settings Container,CN=System,{domain.db.domain_dn()}'
@@ -197,6 +204,7 @@ def main():
     add_users(domain, accounts)
     set_states(domain, accounts)
     set_odd_states(domain)
+    set_kinds(domain)
     add_groups(domain)
     add_policies(domain)
     add_service(domain, folder)

@@ -320,17 +320,48 @@ static void put_time(struct bufferevent *bev, int id, int offset)
         put(bev, ber);
 }
 
+/* The domain's group of this number, in bytes. */
+static void group_of(char out[PEER_SID_SIZE], const char *sid, unsigned rid)
+{
+        memcpy(out, sid, PEER_SID_SIZE);
+        for (size_t i = 0; i < 4; i++)
+                out[PEER_SID_SIZE - 4 + i] = (char)(rid >> 8 * i);
+}
+
+static void put_root(BerElement *ber, const struct peer *peer, const char *sid)
+{
+        char group[PEER_SID_SIZE];
+
+        group_of(group, sid, peer->group);
+        assert_true(ber_printf(ber, peer->group ? "{s[oo]}" : "{s[o]}", "tokenGroups", sid, (ber_len_t)PEER_SID_SIZE, group,
+                               (ber_len_t)sizeof group) >= 0);
+        assert_true(ber_printf(ber, "{s[s]}", "msDS-PrincipalName", peer->principal ? peer->principal : "CORP\\someone") >= 0);
+}
+
+static void put_account(BerElement *ber, const struct peer *peer, const char *sid)
+{
+        const char *name = peer->principal ? strchr(peer->principal, '\\') : NULL;
+
+        if (sid)
+                assert_true(ber_printf(ber, "{s[o]}", "objectSid", sid, (ber_len_t)PEER_SID_SIZE) >= 0);
+        assert_true(ber_printf(ber, "{s[s]}", "sAMAccountName", name ? name + 1 : "someone") >= 0);
+        if (peer->type)
+                assert_true(ber_printf(ber, "{s[s]}", "sAMAccountType", peer->type) >= 0);
+        if (peer->control)
+                assert_true(ber_printf(ber, "{s[s]}", "userAccountControl", peer->control) >= 0);
+}
+
 /* One entry: the rootDSE as bound, or the account. sid NULL leaves it out. */
-static void put_entry(struct bufferevent *bev, int id, bool root, const char *sid)
+static void put_entry(struct bufferevent *bev, const struct peer *peer, int id, bool root, const char *sid)
 {
         BerElement *ber = ber_alloc_t(LBER_USE_DER);
 
-        assert_true(ber_printf(ber, "{it{s{", id, 0x64, "") >= 0);
-        if (sid)
-                assert_true(ber_printf(ber, "{s[o]}", root ? "tokenGroups" : "objectSid", sid,
-                                       (ber_len_t)PEER_SID_SIZE) >= 0);
-        assert_true(ber_printf(ber, "{s[s]}}}}", root ? "msDS-PrincipalName" : "sAMAccountName",
-                               root ? "CORP\\someone" : "someone") >= 0);
+        assert_true(ber_printf(ber, "{it{s{", id, 0x64, root ? "" : "CN=someone,DC=corp,DC=example") >= 0);
+        if (root)
+                put_root(ber, peer, sid);
+        else
+                put_account(ber, peer, sid);
+        assert_true(ber_printf(ber, "}}}") >= 0);
         put(bev, ber);
 }
 
@@ -384,7 +415,7 @@ static bool answer_bind(struct peer *peer, struct bufferevent *bev, int id, BerE
         if (act == PEER_UNAVAILABLE)
                 put_result(bev, id, 0x61, 52, "");
         else if (act == PEER_ENTRY)
-                put_entry(bev, id, true, PEER_SID);
+                put_entry(bev, peer, id, true, PEER_SID);
         else if (act == PEER_SCRIPTED)
                 put_script(bev, id, &peer->script);
         else if (act != PEER_ANSWER && act != PEER_WRONG_ID && act != PEER_SCRIPTED_WRONG)
@@ -413,8 +444,10 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
                 return misbehave(peer, bev, act);
         if (base.bv_len == 0 && peer->clock_offset)
                 put_time(bev, id, peer->clock_offset);
+        else if (base.bv_len > 0 && peer->hides_account > 0)
+                peer->hides_account--;
         else
-                put_entry(bev, id, base.bv_len == 0, base.bv_len == 0 ? own : sid);
+                put_entry(bev, peer, id, base.bv_len == 0, base.bv_len == 0 ? own : sid);
         put_result(bev, id, 0x65, 0, "");
         return true;
 }

@@ -107,6 +107,10 @@ struct peer {
         struct loop_io *io;
         enum peer_act on_bind, on_read;
         struct peer_result script;
+        const char *type, *control; /* of the account that is read: its sAMAccountType and userAccountControl; NULL: not told */
+        const char *principal; /* NETBIOS\name of the rootDSE; NULL: CORP\someone */
+        unsigned hides_account; /* so many reads of the account give nothing */
+        unsigned group;      /* the last number of a group that the bind is in; 0: none */
         const char *sid;     /* of the account that binds, in bytes, PEER_SID_SIZE of them; NULL: S-1-5-21-1-2-3-1000 */
         int clock_offset;    /* s by which the time of its rootDSE is ahead; 0: it names none */
         bool no_fast_bind;   /* refuses the request for fast binds */
