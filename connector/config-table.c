@@ -211,7 +211,7 @@ const struct config_key config_keys[] = {
          .help = "What a DC's certificate must show besides its chain. domain-san: it names the domain, as "
                  "the "
                  "template `Kerberos Authentication` does, or it names the host and is a KDC's "
-                 "(id-pkinit-KPKdc). list: it names a host of `dcs`. pin: its key is "
+                 "(id-pkinit-KPKdc) that is one of `dcs` or called LABEL.NAME. list: it names a host of `dcs`, and no other is asked. pin: its key is "
                  "one of "
                  "`pins`. The host's name alone never suffices, because any workstation may own such a "
                  "certificate."},

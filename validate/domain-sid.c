@@ -141,19 +141,17 @@ static void domain_part(char out[SID_TEXT_MAX], const char *account)
         snprintf(out, SID_TEXT_MAX, "%.*s", end ? (int)(end - account) : 0, account);
 }
 
-enum sid_answer domain_sids_judge(struct domain_sids *sids, size_t i, const char *account, uint64_t now,
-                                  bool *ret_changed)
+enum sid_answer domain_sids_judge(struct domain_sids *sids, size_t i, const char *account, uint64_t now)
 {
         struct known *k = &sids->known[i];
         char domain[SID_TEXT_MAX];
 
-        *ret_changed = false;
         if (!k->ad)
                 return SID_IS_OURS;
         domain_part(domain, account);
         if (!sid_is_of(account, domain))
                 return SID_IS_FOREIGN;
-        *ret_changed = domain_sids_told(sids, i, domain, now);
+        (void)domain_sids_told(sids, i, domain, now);
         if (strcmp(claim_of(k), domain) != 0)
                 return SID_IS_FOREIGN;
         return rival_of(sids, k) ? SID_IS_DISPUTED : SID_IS_OURS;

@@ -31,9 +31,8 @@ enum sid_answer {
         SID_IS_DISPUTED, /* the domain's SID is another domain's, too, so it names nobody */
 };
 /* Whether an account with this SID is one of domain i. Where none is known yet, the account's is learnt from;
- * *ret_changed as domain_sids_told returns. */
-enum sid_answer domain_sids_judge(struct domain_sids *sids, size_t i, const char *account, uint64_t now,
-                                  bool *ret_changed);
+ */
+enum sid_answer domain_sids_judge(struct domain_sids *sids, size_t i, const char *account, uint64_t now);
 
 /* What is known of domain i; its texts live as long as nothing is set or told. */
 void domain_sids_get(const struct domain_sids *sids, size_t i, uint64_t now, struct validate_sid *ret_sid);

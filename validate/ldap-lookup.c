@@ -89,6 +89,17 @@ static void release(struct ldap_lookup *l, bool reusable)
         free(l);
 }
 
+/* Where the type is not told, a search has asked for people's accounts; a computer's name ends with a $. */
+static enum account_kind kind_of(const struct ldap_lookup *l)
+{
+        enum account_kind kind = ldap_account_kind(l->type | l->details.type, l->control | l->details.control);
+        size_t n = strlen(l->found.sam);
+
+        if (kind != ACCOUNT_UNKNOWN || n == 0)
+                return kind;
+        return l->found.sam[n - 1] == '$' ? ACCOUNT_OTHER : ACCOUNT_PERSON;
+}
+
 /* The one end. */
 static void finish(struct ldap_lookup *l, enum reason reason, const char *why)
 {
@@ -98,7 +109,7 @@ static void finish(struct ldap_lookup *l, enum reason reason, const char *why)
         bool reusable = reason == REASON_OK || reason == REASON_ALIAS_UNKNOWN;
 
         found.reason = reason;
-        found.kind = ldap_account_kind(l->type | l->details.type, l->control | l->details.control);
+        found.kind = kind_of(l);
         found.ms = (uint32_t)(loop_now(ldap_pools_loop(l->pools)) - l->started);
         if (why)
                 snprintf(found.context, sizeof found.context, "search for the account: %.200s", why);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <openssl/err.h>
@@ -30,6 +31,8 @@
 struct ldap_tls {
         SSL_CTX *ctx;
         char *domain;
+        char *hosts[DCS_MAX]; /* that the configuration lists */
+        size_t n_hosts;
         enum dc_identity identity;
         size_t n_pins;
         uint8_t pins[PINS_MAX][SHA256_DIGEST_LENGTH];
@@ -92,10 +95,40 @@ static bool is_kdc(X509 *cert)
         return found;
 }
 
-/* It names the domain, which the CA lets DCs alone do; or it is a KDC's and names the host. */
+/* The length of a host's name without the dot at its end. */
+static size_t host_len(const char *host)
+{
+        size_t n = strlen(host);
+
+        return n > 0 && host[n - 1] == '.' ? n - 1 : n;
+}
+
+static bool is_listed(const struct ldap_tls *tls, const char *host)
+{
+        size_t n = host_len(host);
+
+        for (size_t i = 0; i < tls->n_hosts; i++)
+                if (host_len(tls->hosts[i]) == n && strncasecmp(tls->hosts[i], host, n) == 0)
+                        return true;
+        return false;
+}
+
+/* One label before the domain's name, as the DCs of a domain are called. */
+static bool is_in_domain(const struct ldap_tls *tls, const char *host)
+{
+        size_t n = host_len(host), label = strcspn(host, ".");
+
+        return label > 0 && label < n && n - label - 1 == strlen(tls->domain) &&
+               strncasecmp(host + label + 1, tls->domain, n - label - 1) == 0;
+}
+
+/* It names the domain, which the CA lets DCs alone do; or it is a KDC's and names the host, and the host is one of this
+ * domain by its name or by the configuration: the CA gives such certificates to the KDCs of all its domains, and which
+ * host it is may be what forged DNS said. */
 static bool is_of_domain(const struct ldap_tls *tls, const struct ldap_tls_result *result, X509 *cert)
 {
-        return names_host(cert, tls->domain) || (is_kdc(cert) && names_host(cert, result->host));
+        return names_host(cert, tls->domain) || (is_kdc(cert) && names_host(cert, result->host) &&
+                                                 (is_listed(tls, result->host) || is_in_domain(tls, result->host)));
 }
 
 /* The certificate's own proof, besides its chain. */
@@ -107,8 +140,10 @@ static int check_identity(const struct ldap_tls *tls, struct ldap_tls_result *re
                                ? 1
                                : refuse(result,
                                         "certificate does not name the domain, and is no KDC's that names "
-                                        "the host");
+                                        "a host of the domain or of dcs");
         case DC_IDENTITY_LIST:
+                if (!is_listed(tls, result->host))
+                        return refuse(result, "the host is not one of dcs, which dc_identity = list asks for");
                 return names_host(cert, result->host) ? 1
                                                       : refuse(result, "certificate does not name the host");
         case DC_IDENTITY_PIN:
@@ -217,6 +252,12 @@ static int fill(struct ldap_tls *tls, const struct domain_config *domain, struct
         int r;
 
         tls->identity = domain->dc_identity;
+        for (size_t i = 0; i < domain->n_dcs && i < DCS_MAX; i++) {
+                tls->hosts[i] = strdup(domain->dcs[i].host);
+                if (!tls->hosts[i])
+                        return error_fail(err, -ENOMEM, "domain %s: out of memory", domain->name);
+                tls->n_hosts++;
+        }
         if (text_set(&tls->domain, domain->name) < 0)
                 return error_fail(err, -ENOMEM, "domain %s: out of memory", domain->name);
         tls->ctx = SSL_CTX_new(TLS_client_method());
@@ -261,6 +302,8 @@ struct ldap_tls *ldap_tls_free(struct ldap_tls *tls)
                 return NULL;
         SSL_CTX_free(tls->ctx);
         free(tls->domain);
+        for (size_t i = 0; i < tls->n_hosts; i++)
+                free(tls->hosts[i]);
         free(tls);
         return NULL;
 }
@@ -273,7 +316,7 @@ SSL *ldap_tls_session(const struct ldap_tls *tls, const char *host, struct ldap_
         if (!ssl)
                 return NULL;
         memset(result, 0, sizeof *result);
-        snprintf(result->host, sizeof result->host, "%s", host);
+        snprintf(result->host, sizeof result->host, "%.*s", (int)host_len(host), host);
         if (SSL_set_ex_data(ssl, result_index(), result) != 1 ||
             (dns_numeric(&ignored, host) < 0 && SSL_set_tlsext_host_name(ssl, result->host) != 1)) {
                 SSL_free(ssl);

@@ -26,13 +26,10 @@ static void judge_sid(struct validate_op *op, size_t i, struct outcome *out)
         struct validate *v = op->v;
         char account[SID_TEXT_MAX];
         struct validate_sid known;
-        bool changed;
         enum sid_answer answer;
 
         snprintf(account, sizeof account, "%s", out->user.id);
-        answer = domain_sids_judge(v->sids, i, account, loop_now(v->loop), &changed);
-        if (changed)
-                loop_timer_in(v->ready_timer, 0);
+        answer = domain_sids_judge(v->sids, i, account, loop_now(v->loop));
         if (answer == SID_IS_OURS)
                 return;
         domain_sids_get(v->sids, i, loop_now(v->loop), &known);

@@ -29,8 +29,7 @@ static void on_dc_silent(void *arg, struct dc *dc)
 
 void validate_sid_told(struct validate *v, size_t i, const char *sid)
 {
-        if (domain_sids_told(v->sids, i, sid, loop_now(v->loop)))
-                loop_timer_in(v->ready_timer, 0);
+        (void)domain_sids_told(v->sids, i, sid, loop_now(v->loop));
 }
 
 static void on_sid(void *arg, const struct domain_config *domain, const char *sid)
@@ -213,8 +212,8 @@ void validate_each_sid(const struct validate *v, validate_sid_fn *fn, void *arg)
 void validate_set_sid(struct validate *v, const char *domain, enum sid_source source, const char *sid)
 {
         for (size_t i = 0; i < v->config->n_domains; i++)
-                if (strcmp(v->config->domains[i].name, domain) == 0 && domain_sids_set(v->sids, i, source, sid))
-                        loop_timer_in(v->ready_timer, 0);
+                if (strcmp(v->config->domains[i].name, domain) == 0)
+                        (void)domain_sids_set(v->sids, i, source, sid);
 }
 
 const char *sid_source_text(enum sid_source source)

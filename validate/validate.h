@@ -96,7 +96,7 @@ struct validate_config {
 struct validate;
 struct validate_op;
 
-/* Called whenever the readiness of a domain changes, or what is known of the domains' SIDs. */
+/* Called whenever the readiness of a domain changes. */
 typedef void validate_ready_fn(void *arg);
 /* Called once per started operation, from the loop, never from inside validate_start. outcome is the callee's
  * to copy. */

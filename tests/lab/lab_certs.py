@@ -11,6 +11,7 @@ SERVERS = {
     'dc': ('ca', [table.DC_HOST, table.DOMAIN]),
     'dc-host-only': ('ca', [table.DC_HOST]),
     'dc-kdc': ('ca', [table.DC_HOST], '1.3.6.1.5.2.3.5'),  # of a KDC, by its extended key usage
+    'partner-kdc': ('ca', ['dc1.partner.example'], '1.3.6.1.5.2.3.5'),  # the same of another domain of this CA
     'dc-other-host': ('ca', ['web1.corp.example']),
     'dc-other-ca': ('other-ca', [table.DC_HOST, table.DOMAIN]),
     'dc2': ('ca', [table.DC2_HOST, table.DOMAIN]),

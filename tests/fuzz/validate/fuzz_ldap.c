@@ -123,7 +123,7 @@ static void check_identity(const struct ldap_who *who)
                 require(id.id[0] == '\0' && why);
                 return;
         }
-        require(id.id[0] != '\0' && who->accounts == 1);
+        require(id.id[0] != '\0' && (who->accounts == 1 || (who->accounts == 0 && !who->generic)));
         require(who->generic || strcmp(id.id, who->sid) == 0);
         require(utf8_valid(id.sam, strlen(id.sam)) && utf8_valid(id.upn, strlen(id.upn)));
 }

@@ -20,6 +20,7 @@
 #include "connector/base/text.h"
 #include "tests/integration/validate/ldap_rig.h"
 #include "tests/lab/lab.h"
+#include "validate/method.h"
 
 #define PEER_SID_TEXT "S-1-5-21-1-2-3-1000"
 
@@ -239,6 +240,72 @@ static void test_certificates(void **state)
         pin_of(pin, lab_get2("CERT", "DC_OTHER_CA"));
         certificate_case(rig, "DC_OTHER_CA", DC_IDENTITY_PIN, pin, REASON_OK);
         certificate_case(rig, "DC", DC_IDENTITY_PIN, pin, REASON_DC_CERTIFICATE);
+}
+
+static void on_probe(void *arg, const struct outcome *outcome, bool left)
+{
+        struct ask *ask = arg;
+
+        (void)left;
+        ask->outcome = *outcome;
+        ask->calls++;
+}
+
+/* What a host that DNS names must show: whoever forges DNS may name the KDC of another domain of the same CA. */
+static enum reason reach(struct rig *rig, const struct peer *peer, const char *host, const char *domain, enum dc_identity identity)
+{
+        struct ldap_pools *pools = NULL;
+        struct ldap_attempt *probe = NULL;
+        struct error err = {""};
+        struct attempt attempt = {.domain = &rig->domains[0], .host = host, .deadline = loop_now(rig->loop) + 20000};
+        struct sockaddr_in *sa = (struct sockaddr_in *)&attempt.address;
+        struct ask ask = {.rig = rig};
+
+        peer_domain(rig, 0, peer);
+        rig->domains[0].name = domain;
+        rig->domains[0].dc_identity = identity;
+        rig->domains[0].connect_timeout_ms = 10000;
+        sa->sin_family = AF_INET;
+        assert_int_equal(inet_pton(AF_INET, peer->address, &sa->sin_addr), 1);
+        attempt.address_len = sizeof *sa;
+        assert_int_equal(ldap_pools_new(&pools, rig->loop), 0);
+        assert_int_equal(ldap_domain_add(pools, &rig->domains[0], &err), 0);
+        assert_int_equal(ldap_probe_start(&probe, pools, &attempt, on_probe, &ask), 0);
+        rig_until(rig, &ask.calls, 1, 30000);
+        ldap_pools_free(pools);
+        rig_spin(rig, 5);
+        return ask.outcome.reason;
+}
+
+static void test_kdc_of_another_domain(void **state)
+{
+        static const struct {
+                const char *cert, *host, *domain;
+                enum dc_identity identity;
+                enum reason reason;
+        } rows[] = {
+                {"PARTNER_KDC", "dc1.partner.example", "corp.example", DC_IDENTITY_DOMAIN_SAN, REASON_DC_CERTIFICATE},
+                {"PARTNER_KDC", "dc1.partner.example.", "corp.example", DC_IDENTITY_DOMAIN_SAN, REASON_DC_CERTIFICATE},
+                {"PARTNER_KDC", "dc1.partner.example", "partner.example", DC_IDENTITY_DOMAIN_SAN, REASON_OK},
+                {"PARTNER_KDC", "dc1.partner.example", "example", DC_IDENTITY_DOMAIN_SAN, REASON_DC_CERTIFICATE}, /* a child's */
+                {"DC_KDC", "DC1.Corp.Example.", "corp.example", DC_IDENTITY_DOMAIN_SAN, REASON_OK},
+                {"DC_KDC", "dc1.corp.example", "other.example", DC_IDENTITY_DOMAIN_SAN, REASON_OK}, /* listed */
+                {"DC", "elsewhere.example", "corp.example", DC_IDENTITY_DOMAIN_SAN, REASON_OK}, /* names the domain */
+                {"PARTNER_KDC", "dc1.partner.example", "corp.example", DC_IDENTITY_LIST, REASON_DC_CERTIFICATE}, /* not listed */
+                {"DC_HOST_ONLY", "dc1.corp.example.", "corp.example", DC_IDENTITY_LIST, REASON_OK},
+        };
+        struct rig *rig = *state;
+
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+                struct peer peer;
+                enum reason reason;
+
+                peer_open(&peer, rig, peer_address(0), 0, rows[i].cert);
+                reason = reach(rig, &peer, rows[i].host, rows[i].domain, rows[i].identity);
+                if (reason != rows[i].reason)
+                        fail_msg("row %zu: %s", i, reason_info(reason)->id);
+                peer_close(&peer);
+        }
 }
 
 static void test_bad_configuration(void **state)
@@ -536,6 +603,7 @@ int main(void)
                 TEST(test_goes_on_to_the_next_dc),
                 TEST(test_idle_connections_closed),
                 TEST(test_stale_connections),
+                TEST(test_kdc_of_another_domain),
                 TEST(test_stalled_dc_disturbs_no_other),
                 TEST(test_comes_back),
                 TEST(test_silent_after_the_proof),

@@ -28,9 +28,7 @@ static struct domain_sids *two(const char *corp, const char *partner)
 
 static enum sid_answer judge(struct domain_sids *sids, size_t i, const char *account)
 {
-        bool changed;
-
-        return domain_sids_judge(sids, i, account, NOW, &changed);
+        return domain_sids_judge(sids, i, account, NOW);
 }
 
 static void test_text(void **state)
@@ -109,11 +107,10 @@ static void test_a_race_has_no_winner(void **state)
 static void test_late_claim(void **state)
 {
         struct domain_sids *sids = two(NULL, NULL);
-        bool changed;
 
         (void)state;
         assert_true(domain_sids_told(sids, 0, CORP, NOW));
-        assert_int_equal(domain_sids_judge(sids, 1, CORP "-500", NOW + SID_SETTLE_MS + 1, &changed), SID_IS_DISPUTED);
+        assert_int_equal(domain_sids_judge(sids, 1, CORP "-500", NOW + SID_SETTLE_MS + 1), SID_IS_DISPUTED);
         assert_int_equal(judge(sids, 0, CORP "-1000"), SID_IS_OURS);
         domain_sids_free(sids);
 }
