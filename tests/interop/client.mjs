@@ -229,7 +229,7 @@ export async function openDirectory(text, expected) {
     return at < 0 || !Array.isArray(ready[at].realms) || ready[at].realms.length === 0 ? Infinity : at;
   };
   const statements = [...byKid.values()].sort((a, b) => Math.min(rank(a), 1e9) - Math.min(rank(b), 1e9));
-  return { roster, statements, refused };
+  return { roster, statements, refused, ready: new Set(statements.filter((s) => rank(s) < Infinity).map((s) => s.connector.kid)) };
 }
 
 // ---- request ----
@@ -251,12 +251,19 @@ function route(roster, username) {
 const liveKey = (statement, now) =>
   statement.keys.filter((k) => k.nbf <= now && now < k.exp).sort((a, b) => b.nbf - a.nbf)[0];
 
-export function choose(directory, username, now) {
+// Who is sealed to: ready ones first, of them those first whose keys were not tried; within each at random.
+export function choose(directory, username, now, tried = []) {
   const { domain, takes } = route(directory.roster, username);
   if (!domain) return [];
   const may = (s) => s.connector.domains.includes(domain.name) && s.realms.includes(domain.name) && takes(s);
-  return directory.statements.filter((s) => may(s) && now < s.exp && liveKey(s, now)).slice(0, 4);
+  const order = (s) => (!directory.ready.has(s.connector.kid) ? 2 : tried.includes(liveKey(s, now).kid) ? 1 : 0);
+  return directory.statements.filter((s) => may(s) && now < s.exp && liveKey(s, now))
+    .map((s) => ({ s, at: order(s) + Math.random() })).sort((a, b) => a.at - b.at).slice(0, 4).map(({ s }) => s);
 }
+
+// Whether somebody is ready whose key was not tried.
+export const namesAnother = (directory, username, now, tried) =>
+  choose(directory, username, now, tried).slice(0, 1).some((s) => directory.ready.has(s.connector.kid) && !tried.includes(liveKey(s, now).kid));
 
 export const freshId = () => randomBytes(16).toString('hex');
 
@@ -291,8 +298,8 @@ function classOf(claims, chosen) {
 
 // service: {id, key (private CryptoKey), kid}. first: the id of this sign-in's first attempt, where this is the second. change edits the
 // claims before they are signed (for hostile.mjs). Returns what the service keeps to check the verdict, and the body to POST.
-export async function makeRequest(directory, service, { username, password, newPassword, now, client, first, change = (claims) => claims }) {
-  const chosen = choose(directory, username, now);
+export async function makeRequest(directory, service, { username, password, newPassword, now, client, first, tried, change = (claims) => claims }) {
+  const chosen = choose(directory, username, now, tried);
   if (chosen.length === 0) throw new Refused('no-connector', 'no connector serves this name'); // no vector: what is sent, not read
   const rk = randomBytes(32);
   const { domain } = route(directory.roster, username);
@@ -306,7 +313,8 @@ export async function makeRequest(directory, service, { username, password, newP
   return {
     id: claims.jti, req: toB64u(sha256(jws)), rk, padded, service: service.id, tenant: directory.roster.tenant,
     domain: domain.name, domainSid: domain.sid, otherSids: directory.roster.domains.filter((d) => d !== domain && d.sid).map((d) => d.sid),
-    to: chosen.map((s) => ({ ...s.connector, sign: s.sign })), jws, body: await sealTo(pad(jws, padded), chosen.map((s) => liveKey(s, now))),
+    to: chosen.map((s) => ({ ...s.connector, sign: s.sign })), sealedTo: chosen.map((s) => liveKey(s, now).kid), jws,
+    body: await sealTo(pad(jws, padded), chosen.map((s) => liveKey(s, now))),
   };
 }
 

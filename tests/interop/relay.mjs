@@ -4,7 +4,7 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { parseArgs } from 'node:util';
 import './webcrypto.mjs';
 import * as jose from 'jose';
-import { checkVerdict, makeRequest, openDirectory } from './client.mjs';
+import { checkVerdict, makeRequest, namesAnother, openDirectory } from './client.mjs';
 import { Refused, parseObject } from './strict.mjs';
 
 const ANSWER_MAX = 4 * 1024 * 1024;
@@ -91,18 +91,22 @@ export async function outcomeOf(request, answer) {
   }
 }
 
-async function attempt(relay, pin, service, params, first) {
+// again: { problem, id, tried } of the first attempt. The second is made after stale-keys, or where the relay goes down,
+// anyhow; else only if the fresh keys name somebody who was not tried.
+async function attempt(relay, pin, service, params, again) {
   const { directory, failed } = await fetchDirectory(relay, pin, service);
   if (failed) return failed;
+  const { id: first, tried = [], retry, problem } = again ?? {};
+  if (again && retry !== 'now' && problem !== 'stale-keys' && !namesAnother(directory, params.username, now(), tried)) return again;
   let request;
   try {
-    request = await makeRequest(directory, service, { ...params, now: now(), first });
+    request = await makeRequest(directory, service, { ...params, now: now(), first, tried });
   } catch (e) {
     if (!(e instanceof Refused)) throw e;
     return { problem: e.what, started: 'no', retry: 'later', detail: e.message };
   }
   try {
-    return await outcomeOf(request, await postRequest(relay, request));
+    return { ...await outcomeOf(request, await postRequest(relay, request)), tried: request.sealedTo };
   } catch (e) {
     return { id: request.id, problem: 'transport', started: 'unknown', retry: 'never', detail: e.message };
   } finally {
@@ -113,8 +117,9 @@ async function attempt(relay, pin, service, params, first) {
 // One sign-in, tried a second time only where the relay says that nobody started on the first.
 export async function signIn(relay, pin, service, params) {
   const first = await attempt(relay, pin, service, params);
-  const again = first.started === 'no' && ['now', 'refresh-keys'].includes(first.retry);
-  return again ? attempt(relay, pin, service, params, first.id) : first;
+  const again = first.started === 'no' && (['now', 'refresh-keys'].includes(first.retry) || first.problem === 'busy');
+  const { tried, ...outcome } = again ? await attempt(relay, pin, service, params, first) : first;
+  return outcome;
 }
 
 // ---- what the programs share ----
