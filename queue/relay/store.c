@@ -19,10 +19,11 @@
 #include "queue/relay/store-internal.h"
 
 #define BUSY_MS 2000
+/* Its user_version. 0: made before there were versions, or new. Raise it with any change of what stands below. */
 #define SCHEMA_VERSION 1
 
 static const char schema[] =
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; BEGIN IMMEDIATE;"
+        "BEGIN IMMEDIATE;"
         "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL) "
         "WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS secret(tenant TEXT NOT NULL, kind INTEGER NOT NULL, hash BLOB NOT NULL, "
@@ -213,7 +214,20 @@ static int db_fail(struct store *s, struct error *err, const char *path)
         return r;
 }
 
-/* What a database has not that an earlier version made. */
+static int read_version(sqlite3 *db, int *ret_version)
+{
+        sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &st, NULL);
+
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
+                *ret_version = sqlite3_column_int(st, 0);
+        sqlite3_finalize(st);
+        return code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+/* What a database has not that was made before there were versions. */
 static int upgrade(sqlite3 *db)
 {
         sqlite3_stmt *st = NULL;
@@ -225,6 +239,23 @@ static int upgrade(sqlite3 *db)
         if (code == SQLITE_ROW)
                 return SQLITE_OK;
         return code == SQLITE_DONE ? sqlite3_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", NULL, NULL, NULL) : code;
+}
+
+/* Makes the tables, or brings older ones up to date. ret_version: of a database that is newer than this program. */
+static int make_current(sqlite3 *db, int *ret_version)
+{
+        char text[64];
+        int code = sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;", NULL, NULL, NULL);
+
+        if (code == SQLITE_OK)
+                code = read_version(db, ret_version);
+        if (code != SQLITE_OK || *ret_version >= SCHEMA_VERSION)
+                return code;
+        code = sqlite3_exec(db, schema, NULL, NULL, NULL);
+        if (code == SQLITE_OK)
+                code = upgrade(db);
+        (void)snprintf(text, sizeof(text), "PRAGMA user_version=%d", SCHEMA_VERSION);
+        return code == SQLITE_OK ? sqlite3_exec(db, text, NULL, NULL, NULL) : code;
 }
 
 int store_check_dir(const char *dir, struct error *err)
@@ -239,6 +270,7 @@ int store_open(struct store **ret_store, const char *dir, struct error *err)
 {
         struct store *s = calloc(1, sizeof(*s));
         char path[4096];
+        int version = 0;
 
         if (!s)
                 return error_fail(err, -ENOMEM, "no memory");
@@ -256,13 +288,18 @@ int store_open(struct store **ret_store, const char *dir, struct error *err)
                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
         if (code == SQLITE_OK) {
                 sqlite3_busy_timeout(s->db, BUSY_MS);
-                code = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
+                code = make_current(s->db, &version);
         }
-        if (code == SQLITE_OK)
-                code = upgrade(s->db);
         umask(mask);
         if (code != SQLITE_OK)
                 return db_fail(s, err, path);
+        if (version > SCHEMA_VERSION) {
+                store_free(s);
+                return error_fail(err, -EPROTO,
+                                  "database %s: it is of version %d, this program knows up to %d: it was written by a newer "
+                                  "postern-relay; use that one",
+                                  path, version, SCHEMA_VERSION);
+        }
         *ret_store = s;
         return 0;
 }

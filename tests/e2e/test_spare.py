@@ -62,7 +62,7 @@ class Spare(SiteTest):
             c.wait_ready()
 
     def test_1_all_of_them_work(self):
-        self.assertGreaterEqual(len(self.expect(40)), 4)
+        self.assertGreaterEqual(len(self.expect(40)), 5)
 
     def test_2_spare_ones_are_used(self):
         """The client's keys are of before: four of the six are told to stop, then a fifth, and nobody notices."""

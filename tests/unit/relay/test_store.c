@@ -272,7 +272,8 @@ static void test_older_database(void **state)
         assert_int_equal(store_tenant_add(s, T, PIN, NOW), 0);
         store_free(s);
         assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "ALTER TABLE sign_in DROP COLUMN reasons; INSERT INTO sign_in VALUES('" T
+        assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=0; DROP TABLE barred; DROP INDEX event_kind; CREATE INDEX event_of ON "
+                                          "event(tenant, n); ALTER TABLE sign_in DROP COLUMN reasons; INSERT INTO sign_in VALUES('" T
                                           "', 'request-00000009', 1, NULL, 'failed', 'busy', -1, -1, 3)", NULL, NULL, NULL),
                          SQLITE_OK);
         sqlite3_close(db);
@@ -280,6 +281,7 @@ static void test_older_database(void **state)
                 assert_int_equal(store_open(&s, folder, &err), 0);
                 assert_int_equal(store_sign_in_get(s, T, "request-00000009", &row), 0);
                 assert_string_equal(row.reasons, "");
+                assert_int_equal(store_is_revoked(s, T, ID, "00"), 0);
                 memcpy(row.id, "request-00000003", sizeof("request-00000003"));
                 memcpy(row.reasons, "full", 5);
                 assert_int_equal(store_sign_ins_put(s, tenants, &row, 1), 0);
@@ -287,6 +289,12 @@ static void test_older_database(void **state)
                 assert_string_equal(row.reasons, "full");
                 store_free(s);
         }
+        /* and one of a later version is not touched */
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=7", NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        assert_int_equal(store_open(&s, folder, &err), -EPROTO);
+        assert_non_null(strstr(err.text, "version 7"));
         assert_int_equal(unlink(path), 0);
         assert_int_equal(rmdir(folder), 0);
 }
