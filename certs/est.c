@@ -59,13 +59,17 @@ static bool is_pkcs7(const char *type)
 
 /* Every status that is not an answer. The server's own words are text for a human, cut and cleaned by
  * error_fail. */
-static int refused(const struct https_response *response, struct error *err)
+static int refused(const struct https_response *response, bool renewal, struct error *err)
 {
         const char *words =
                 response->body.len > 0 && strncasecmp(response->content_type, "text/plain", 10) == 0
                         ? response->body.data
                         : "no reason given";
 
+        if (renewal && (response->status == 401 || response->status == 403))
+                return error_fail(err, -EACCES,
+                                  "renewal: the relay does not accept this connector's transport certificate (%.200s); "
+                                  "get another one with: postern enroll --again --token-file FILE", words);
         if (response->status == 401 || response->status == 403)
                 return error_fail(
                         err, -EACCES,
@@ -93,7 +97,7 @@ int est_cacerts(struct https *https, const char *base, const char *tenant, struc
         if ((r = https_do(https, &request, &response, err)) < 0)
                 return r;
         if (response.status != 200)
-                return refused(&response, err);
+                return refused(&response, false, err);
         if (!is_pkcs7(response.content_type))
                 return error_fail(err, -EBADMSG,
                                   "enrolment: the relay's CA certificates are not " PKCS7_TYPE);
@@ -204,7 +208,7 @@ static int ask(struct https *https, const char *base, const char *operation, str
         if (response.status == 200)
                 return issued(&response, asked, ret_answer, err);
         if (response.status != 202)
-                return refused(&response, err);
+                return refused(&response, request->user == NULL, err);
         *ret_answer = (struct est_answer){.chain = BUFFER(0), .retry_after = response.retry_after};
         if (ret_answer->retry_after == 0)
                 ret_answer->retry_after = RETRY_DEFAULT;

@@ -115,6 +115,7 @@ enum frame_tag {
 #define FILE_ROSTER "roster"               /* validator, read-write: two slots, see roster-store.c */
 /* FILE_DOMAIN_SIDS, sid-file.h: validator, read-write */
 #define FILE_KEYTAB "keytab:"              /* validator: "keytab:corp.example" */
+#define KEYTAB_MAX (1024 * 1024) /* the one limit, wherever a keytab is copied */
 #define FILE_DC_CA "dc-ca:"                /* validator: "dc-ca:corp.example" */
 #define FILE_SERVICE_PASSWORD "service-password:" /* validator: "service-password:corp.example" */
 #define FILE_HASH_KEY "hash.key"           /* validator, ledger: 32 random bytes for R_USER_HASH */

@@ -32,7 +32,6 @@
 #include "connector/transport.h"
 #include "connector/validator/enrolment.h"
 
-#define KEYTAB_MAX (1024 * 1024)
 #define CONTROL_BACKLOG 16
 
 enum file_kind { FILE_PUBLIC = 0, FILE_PRIVATE, FILE_STATE };

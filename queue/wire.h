@@ -14,7 +14,8 @@
 #include "connector/base/loop.h"
 #include "connector/base/pairs.h"
 
-#define BUDGET_MIN 500
+#define BUDGET_MIN 500     /* of a sign-in, as its caller sets it */
+#define BUDGET_LEFT_MIN 50 /* what must be left of it when its call goes out */
 #define BUDGET_MAX 15000
 #define BUDGET_DEFAULT 8000
 #define REQUEST_LIFE_MAX 60 /* exp - iat, s */

@@ -65,6 +65,8 @@ copy_source
 # shellcheck disable=SC2016  # for the inner shell
 exec unshare --mount --pid --fork --kill-child sh -ec '
   tree=$1; shift
+  mount --bind "$tree" "$tree" # a root that can be unshared, as some tests do
+  cd "$tree"
   mount -t proc proc "$tree/proc"
   mount --rbind /sys "$tree/sys"
   mount --rbind /dev "$tree/dev"

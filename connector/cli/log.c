@@ -28,7 +28,8 @@ static const struct cli_option options[] = {
 static const struct cli_usage usage = {
         .name = "log",
         .about = "Shows the latest sign-ins of this connector, the newest last. Names that belong\n"
-                 "to no account are masked; --user finds them all the same.\n",
+                 "to no account are masked; --user finds them all the same. Exit code 1: nothing\n"
+                 "is known of the --user.\n",
         .options = options,
 };
 
@@ -278,6 +279,8 @@ int cmd_log(struct cli *cli, int argc, char **argv)
                 print_all(answer);
                 hint_at_health(cli);
         }
+        /* as explain: somebody who was asked for and isn't there is a no; an empty log is none */
+        code = user && json_array_size(json_object_get(answer, "records")) == 0 ? CLI_FAILED : CLI_OK;
         json_decref(answer);
-        return CLI_OK;
+        return code;
 }

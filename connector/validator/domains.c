@@ -17,8 +17,9 @@
 #include "connector/base/ca-bundle.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
+#include "connector/messages.h"
 
-#define KEYTAB_MAX (256 * 1024)
+#define COPY_CHUNK 4096
 #define SERVICE_PASSWORD_MAX 1100
 
 /* A copy that lives as long as d: a reload frees the configuration under us. NULL stays NULL; *ok turns false
@@ -258,22 +259,22 @@ size_t domains_ca_count(const struct domains *d, const char *domain)
 /* A memfd with a copy of what fd holds; the intermediate copy is wiped. */
 static int copy_to_memfd(int fd, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer bytes = BUFFER_SECRET(KEYTAB_MAX);
-        _cleanup_(closep) int copy = -1;
-        int r = fd_read_all(&bytes, fd, err);
+        _cleanup_(closep) int copy = memfd_create("keytab", MFD_CLOEXEC);
+        char chunk[COPY_CHUNK];
+        size_t whole = 0;
+        ssize_t n;
+        int r;
 
-        if (r < 0)
-                return r;
-        copy = memfd_create("keytab", MFD_CLOEXEC);
         if (copy < 0)
                 return error_fail(err, -errno, "memfd_create: %s", strerror(errno));
-        for (size_t done = 0; done < bytes.len;) {
-                ssize_t w = write(copy, bytes.data + done, bytes.len - done);
-
-                if (w < 0)
-                        return error_fail(err, -errno, "copy of the keytab: %s", strerror(errno));
-                done += (size_t)w;
-        }
+        while ((n = read(fd, chunk, sizeof(chunk))) > 0 && (whole += (size_t)n) <= KEYTAB_MAX)
+                if (write(copy, chunk, (size_t)n) != n) /* into memory: all of it, or there is none */
+                        return error_fail(err, -ENOSPC, "copy of the keytab: out of memory");
+        wipe(chunk, sizeof(chunk));
+        if (n < 0)
+                return error_fail(err, -errno, "copy of the keytab: %s", strerror(errno));
+        if (whole > KEYTAB_MAX)
+                return error_fail(err, -EFBIG, "the keytab is longer than %d KiB", KEYTAB_MAX / 1024);
         r = copy;
         copy = -1;
         return r;

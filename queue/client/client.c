@@ -380,14 +380,15 @@ static void post(struct attempt *a, const struct sign_in *s)
         int r;
 
         set_text(a->result->id, sizeof(a->result->id), s->id);
-        if (left < BUDGET_MIN) {
+        if (left < BUDGET_LEFT_MIN) {
                 set_problem(a->result, "deadline", "no", "later",
                             "the budget ended before the request was sent");
                 return;
         }
         (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/sign-ins", a->c->relay, a->c->tenant);
         (void)snprintf(id, sizeof(id), "Postern-Id: %s", s->id);
-        left = left > BUDGET_MIN + ANSWER_MARGIN_MS ? left - ANSWER_MARGIN_MS : BUDGET_MIN;
+        left -= left / 5 < ANSWER_MARGIN_MS ? left / 5 : ANSWER_MARGIN_MS;
+        left = left < BUDGET_LEFT_MIN ? BUDGET_LEFT_MIN : left;
         (void)snprintf(budget, sizeof(budget), "Postern-Budget: %u", left);
         r = https_do(a->c->https, &request, &response, &err);
         if (r < 0)

@@ -118,8 +118,8 @@ static bool read_headers(struct http_req *r, const char **ret_id, uint32_t *ret_
                           "Postern-Id must be the request's jti: 16 to 64 characters A-Z a-z 0-9 -");
                 return false;
         }
-        if (budget && text_parse_u64(budget, BUDGET_MIN, BUDGET_MAX, &ms) < 0) {
-                fail_id(r, PROBLEM_MALFORMED, id, "Postern-Budget must be milliseconds from 500 to 15000");
+        if (budget && text_parse_u64(budget, BUDGET_LEFT_MIN, BUDGET_MAX, &ms) < 0) {
+                fail_id(r, PROBLEM_MALFORMED, id, "Postern-Budget must be milliseconds from 50 to 15000");
                 return false;
         }
         *ret_id = id;

@@ -54,7 +54,11 @@ class Renewal(RenewingTest):
             text = ' '.join(c.postern('status', check=False).stdout.split())
             return 'postern enroll --again' in text and 'set the clock' in text
         wait_for('status says what to do', said)
-        self.assertEqual(self.site.postern('enroll', '--renew', '--state-dir', c.state, check=False).returncode, 1)
+        refused = self.site.postern('enroll', '--renew', '--state-dir', c.state, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn('transport certificate', refused.stderr)
+        self.assertIn('postern enroll --again', refused.stderr)
+        self.assertNotIn('the relay does not accept the token', refused.stderr)
         token = os.path.join(c.dir, 'token')
         with open(token, 'w', encoding='ascii') as f:
             f.write(self.site.token('direct'))

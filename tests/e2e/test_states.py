@@ -116,6 +116,14 @@ class States(SiteTest):
                     self.assertNotIn('dc', v)
         self.assertEqual(bad_password_count(sam), 0)
 
+    def test_the_least_budget_is_enough(self):
+        """Of many on a busy machine, one: fetching the keys, which a new process does, is part of the budget."""
+        user, password, _ = self.account('GOOD1')
+        answers = []
+        while len(answers) < 40 and not any(code == 0 for code, _ in answers):
+            answers.append(self.site.sign_in(user, password, 'north', budget=500))
+        self.assertTrue(any(code == 0 for code, _ in answers), answers[-1])
+
     def test_unknown_domain_is_not_wrong_password(self):
         code, v = self.site.sign_in('someone@elsewhere.example', 'x', 'north')
         self.assertEqual((code, v['reason'], v['may_have_counted']), (3, 'unknown-domain', '0'), v)
@@ -133,6 +141,7 @@ class States(SiteTest):
         record = json.loads(north.postern('explain', v['id'], '--json'))
         self.assertIn('disabled', json.dumps(record))
         self.assertIn(v['id'], north.postern('log'))
+        self.assertIn('nothing found', north.postern('log', '--user', 'nosuch', check=False).stdout)
         status = json.loads(north.postern('status', '--json', check=False).stdout)
         self.assertIn(LAB['LAB_AD_HOST'], json.dumps(status))
 

@@ -70,6 +70,18 @@ class CheckTest(unittest.TestCase):
             self.assertRegex(done.stdout, r'file +FAILED +' + re.escape(ca) + r':\d*')
             self.assertIn(place, done.stdout)
 
+    def test_a_long_keytab(self):
+        """One limit, wherever it is copied: a hole (an entry that was taken out) makes it long."""
+        keytab = os.path.join(self.dir.name, 'long.keytab')
+        with open(LAB['LAB_AD_KEYTAB'].removeprefix('FILE:'), 'rb') as f:
+            entries = f.read()
+        for size, code in ((300 << 10, 0), (2 << 20, 1)):
+            with open(keytab, 'wb') as f:
+                f.write(entries[:2] + (-size & 0xffffffff).to_bytes(4, 'big') + bytes(size) + entries[2:])
+            done = self.check(keytab=keytab, methods='krb5')
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assertIn('longer than 1024 KiB', done.stdout)
+
     def test_users(self):
         for method in ('ldap', 'krb5'):
             for password, code, reason, counted in ((PASSWORD, 0, 'ok', '0'), ('wrong-' + PASSWORD[:4], 1, 'wrong_password', '1')):

@@ -333,7 +333,7 @@ class SignIns(RelayTest):
         self.problem(relay.request('POST', path, jwe, relay.as_service(**{'Postern-Id': new_id()})), 415, 'unsupported-type')
         self.problem(relay.request('POST', path, jwe, relay.as_service(**typed)), 400, 'malformed')
         self.problem(relay.sign_in(jwe, id='short'), 400, 'malformed')
-        for budget in ('499', '15001', '-1', 'soon', '8000.5'):
+        for budget in ('49', '15001', '-1', 'soon', '8000.5'):
             self.problem(relay.sign_in(jwe, budget=budget), 400, 'malformed')
         for body in ('', '{}', jwe[:-1], jwe + '\n', jwe + jwe, 'x' + jwe[1:], jwe.replace('.', ':', 1), jwe.replace('\n', '\r'), jwe + ' ',
                      '\x00' * 100, jwe.split('\n')[0] + '\n', jwe[:100] + '=' + jwe[101:]):
