@@ -1,6 +1,7 @@
 """Another implementation against the real programs: signs in with the jose npm package, and shows that a hostile service is refused.
 
 test_interop.py FOLDER vectors        the vectors alone; needs no relay
+test_interop.py FOLDER python|go      the same with clients of other languages
 test_interop.py FOLDER mutants        whether the vectors notice each check that is taken away
 test_interop.py BUILD_DIR             the whole way, inside tests/lab/lab run
 """
@@ -35,6 +36,30 @@ def alone(folder, program_name):
     with tempfile.TemporaryDirectory(prefix='postern-interop-') as program:
         install(program)
         return subprocess.run([NODE, program_name + '.mjs', os.path.abspath(folder)], cwd=program, check=False).returncode
+
+
+def go_program(folder):
+    """Builds the Go client into folder with Debian's packages alone; the path of the program."""
+    program = os.path.join(folder, 'postern-go')
+    environment = {**os.environ, 'GO111MODULE': 'off', 'GOFLAGS': '', 'GOPATH': f'{folder}:/usr/share/gocode',
+                   'GOCACHE': os.environ.get('GOCACHE') or os.path.join(folder, 'cache')}
+    done = subprocess.run(['go', 'build', '-o', program, '.'], cwd=os.path.join(HERE, 'go'), env=environment, capture_output=True, text=True,
+                          check=False)
+    if done.returncode != 0:
+        raise SystemExit(f'go build failed ({done.returncode}):\n{done.stderr}')
+    return program
+
+
+def python_program(name):
+    # Debian's own Python, which has Debian's jwcrypto
+    return ['/usr/bin/python3', '-B', os.path.join(HERE, 'python', name)]
+
+
+def others(folder, language):
+    if language == 'python':
+        return subprocess.run([*python_program('check_vectors.py'), folder], check=False).returncode
+    with tempfile.TemporaryDirectory(prefix='postern-interop-') as place:
+        return subprocess.run([go_program(place), 'vectors', folder], check=False).returncode
 
 
 def make_tests():
@@ -115,6 +140,23 @@ def make_tests():
                                      outcome)
                     self.assertEqual(self.sign_in(user, fresh)[1]['verdict']['reason'], 'ok')
 
+        def test_clients_of_other_languages(self):
+            """Python and Go, each from the text alone: right, wrong, and of a domain that nobody serves."""
+            user, password, sid = self.account('GOOD1')
+            for name, program in (('python', python_program('sign_in.py')), ('go', [go_program(self.program), 'sign-in'])):
+                for typed, secret, code in ((user, password, 0), (user, WRONG, 1), ('alice@elsewhere.example', WRONG, 3)):
+                    with self.subTest(language=name, expected=code):
+                        done = subprocess.run([*program, *self.options(), '--user', typed], input=secret + '\n', capture_output=True, text=True,
+                                              timeout=120, check=False)
+                        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+                        outcome = json.loads(done.stdout)
+                        if code == 0:
+                            self.assertEqual(outcome['verdict']['user']['id'], sid)
+                        elif code == 1:
+                            self.assertEqual(outcome['verdict']['reason'], 'wrong_password')
+                        else:
+                            self.assertEqual(outcome['problem'], 'no-connector')
+
         def test_unserved_domain(self):
             code, outcome = self.sign_in('alice@elsewhere.example', WRONG)
             self.assertEqual(code, 3, outcome)
@@ -164,6 +206,8 @@ def make_tests():
 if __name__ == '__main__':
     if sys.argv[2:] in (['vectors'], ['mutants']):
         sys.exit(alone(*sys.argv[1:]))
+    if sys.argv[2:] in (['python'], ['go']):
+        sys.exit(others(os.path.abspath(sys.argv[1]), sys.argv[2]))
     Interop = make_tests()
     from e2e import main
     main()

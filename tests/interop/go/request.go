@@ -1,0 +1,264 @@
+// The request of section 7, and the call that carries it: section 10.
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	jose "gopkg.in/square/go-jose.v2"
+)
+
+const answerMax = 4 << 20
+
+var claimsMax = map[int]int{2048: 1374, 4096: 2910}
+
+func random(n int) []byte {
+	data := make([]byte, n)
+	if _, err := rand.Read(data); err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// openDirectory takes the answer of GET keys: of each connector the statement that counts, ready ones first, at random among them.
+func openDirectory(answer []byte, e expectations) (roster, []statement) {
+	found := parseObject(answer)
+	r := verifyRoster(found["roster"], e)
+	newest := map[string]statement{}
+	for _, text := range array(found["statements"], 0, 512) {
+		var s statement
+		if try(func() { s = verifyStatement(text, r, e.now) }) != nil {
+			continue
+		}
+		if old, there := newest[s.connector.kid]; !there || s.newer(old) {
+			newest[s.connector.kid] = s
+		}
+	}
+	ready := map[string]bool{}
+	for _, v := range array(found["ready"], 0, 512) {
+		if entry, ok := v.(object); ok {
+			kid, _ := entry["kid"].(string)
+			realms, _ := entry["realms"].([]any)
+			ready[kid] = len(realms) > 0
+		}
+	}
+	var list []statement
+	place := map[string]string{}
+	for kid, s := range newest {
+		list = append(list, s)
+		place[kid] = map[bool]string{true: "0", false: "1"}[ready[kid]] + hex.EncodeToString(random(8))
+	}
+	sort.Slice(list, func(i, k int) bool { return place[list[i].connector.kid] < place[list[k].connector.kid] })
+	return r, list
+}
+
+// choose picks at most four that serve the name.
+func choose(list []statement, username string, now int64) (chosen []statement) {
+	for _, s := range list {
+		if _, live := s.liveKey(now); live && s.serves(username) && len(chosen) < 4 {
+			chosen = append(chosen, s)
+		}
+	}
+	if chosen == nil {
+		refuse("no-connector", "no connector serves this name")
+	}
+	return chosen
+}
+
+// seal makes the text of section 7.4 from go-jose's general JSON. It has one recipient more, which is left out: with one alone go-jose would
+// write the recipient's header into the protected one.
+func seal(plain []byte, keys []timedKey) string {
+	decoy, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	recipients := []jose.Recipient{{Algorithm: jose.ECDH_ES_A256KW, Key: &decoy.PublicKey}}
+	for _, key := range keys {
+		recipients = append(recipients, jose.Recipient{Algorithm: jose.ECDH_ES_A256KW, Key: key.key, KeyID: key.kid})
+	}
+	options := (&jose.EncrypterOptions{}).WithType("postern-request+jwe").WithContentType("JWT")
+	encrypter, err := jose.NewMultiEncrypter(jose.A256GCM, recipients, options)
+	if err != nil {
+		panic(err)
+	}
+	sealed, err := encrypter.Encrypt(plain)
+	if err != nil {
+		panic(err)
+	}
+	var general struct {
+		Protected, IV, Ciphertext, Tag string
+		Recipients                     []struct {
+			Header struct {
+				Kid string
+				Epk struct{ X, Y string }
+			}
+			EncryptedKey string `json:"encrypted_key"`
+		}
+	}
+	if err := json.Unmarshal([]byte(sealed.FullSerialize()), &general); err != nil {
+		panic(err)
+	}
+	text := strings.Join([]string{general.Protected, general.IV, general.Ciphertext, general.Tag}, ".") + "\n"
+	for _, r := range general.Recipients[1:] {
+		text += strings.Join([]string{r.Header.Kid, r.Header.Epk.X, r.Header.Epk.Y, r.EncryptedKey}, ".") + "\n"
+	}
+	return text
+}
+
+type service struct {
+	id, kid string
+	key     any
+}
+
+func makeRequest(r roster, list []statement, by service, now int64, username, password string) (asked, string) {
+	chosen := choose(list, username, now)
+	a := asked{id: hex.EncodeToString(random(16)), service: by.id, tenant: r.tenant, rk: random(32), padded: 2048}
+	var to []string
+	var keys []timedKey
+	for _, s := range chosen {
+		key, _ := s.liveKey(now)
+		keys, to, a.to = append(keys, key), append(to, s.connector.kid), append(a.to, recipient{s.connector, s.sign})
+		if s.pad == 4096 {
+			a.padded = 4096
+		}
+	}
+	claims := marshal(object{"v": 1, "iss": by.id, "aud": r.tenant, "jti": a.id, "iat": now, "exp": now + 60, "to": to, "username": username,
+		"password": password, "rk": toB64u(a.rk), "client": object{"ip": "203.0.113.11", "app": "interop-go"}})
+	if len(claims) > claimsMax[2048] {
+		a.padded = 4096
+	}
+	if len(claims) > claimsMax[a.padded] {
+		malformed("too long for a request")
+	}
+	options := (&jose.SignerOptions{}).WithType("postern-request+jwt").WithHeader("kid", by.kid)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: by.key}, options)
+	if err != nil {
+		panic(err)
+	}
+	signed, err := signer.Sign(claims)
+	if err != nil {
+		panic(err)
+	}
+	compact, err := signed.CompactSerialize()
+	if err != nil {
+		panic(err)
+	}
+	hash := sha256.Sum256([]byte(compact))
+	a.req = toB64u(hash[:])
+	return a, seal([]byte(compact+strings.Repeat(" ", a.padded-len(compact))), keys)
+}
+
+// marshal writes JSON without escaping what HTML would need.
+func marshal(v any) []byte {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		panic(err)
+	}
+	return bytes.TrimRight(text.Bytes(), "\n")
+}
+
+// ---- the calls ----
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	return v
+}
+
+func textOf(path string) string { return strings.TrimSpace(string(must(os.ReadFile(path)))) }
+
+func problem(answer *http.Response, body []byte) object {
+	found := object{"type": "bad-answer", "started": "unknown"}
+	if strings.HasPrefix(answer.Header.Get("Content-Type"), "application/problem+json") {
+		found = parseObject(body)
+	}
+	kind, _ := found["type"].(string)
+	return object{"problem": strings.TrimPrefix(kind, "urn:postern:"), "started": found["started"]}
+}
+
+type relay struct {
+	client      *http.Client
+	url, secret string
+}
+
+func (r relay) call(method, path, body string, headers map[string]string) (*http.Response, []byte) {
+	request := must(http.NewRequest(method, r.url+path, strings.NewReader(body)))
+	request.Header.Set("Authorization", "Bearer "+r.secret)
+	for name, v := range headers {
+		request.Header.Set(name, v)
+	}
+	answer := must(r.client.Do(request))
+	defer answer.Body.Close()
+	return answer, must(io.ReadAll(io.LimitReader(answer.Body, answerMax)))
+}
+
+func signIn(o map[string]*string, password string) object {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(must(os.ReadFile(*o["ca"])))
+	r := relay{&http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}},
+		strings.TrimRight(*o["relay"], "/") + "/v1/tenants/" + *o["tenant"] + "/", textOf(*o["secret-file"])}
+	public := parseObject(must(os.ReadFile(filepath.Join(*o["service"], "service.pub.json"))))
+	var key jose.JSONWebKey
+	if err := key.UnmarshalJSON(must(os.ReadFile(filepath.Join(*o["service"], "service.key.json")))); err != nil {
+		malformed("%v", err)
+	}
+	answer, body := r.call("GET", "keys", "", nil)
+	if answer.StatusCode != 200 {
+		return problem(answer, body)
+	}
+	now := time.Now().Unix()
+	trusted, list := openDirectory(body, expectations{*o["pin"], *o["tenant"], now, 0})
+	a, sealed := makeRequest(trusted, list, service{public["id"].(string), public["kid"].(string), key.Key}, now, *o["user"], password)
+	answer, body = r.call("POST", "sign-ins", sealed,
+		map[string]string{"Content-Type": "application/postern-request", "Postern-Id": a.id, "Postern-Budget": "8000"})
+	if answer.StatusCode != 200 {
+		found := problem(answer, body)
+		found["id"] = a.id
+		return found
+	}
+	return object{"id": a.id, "connector": answer.Header.Get("Postern-Connector"), "verdict": checkVerdict(a, string(body), time.Now().Unix())}
+}
+
+// runSignIn signs somebody in; the password is the first line of standard input. 0 accepted, 1 refused, 3 unavailable.
+func runSignIn(argv []string) int {
+	flags := flag.NewFlagSet("sign-in", flag.ExitOnError)
+	o := map[string]*string{}
+	for _, name := range []string{"relay", "tenant", "pin", "ca", "secret-file", "service", "user"} {
+		o[name] = flags.String(name, "", "")
+	}
+	_ = flags.Parse(argv)
+	typed := must(io.ReadAll(os.Stdin))
+	var outcome object
+	if refused := try(func() { outcome = signIn(o, strings.Split(string(typed), "\n")[0]) }); refused != nil {
+		outcome = object{"problem": refused.What, "detail": refused.Text}
+	}
+	fmt.Println(string(marshal(outcome)))
+	verdict, _ := outcome["verdict"].(object)
+	switch verdict["verdict"] {
+	case "accepted":
+		return 0
+	case "refused":
+		return 1
+	}
+	return 3
+}

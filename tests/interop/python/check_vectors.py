@@ -1,0 +1,102 @@
+"""Checks tests/vectors/*.json with jwcrypto and with nothing of the project's C code: check_vectors.py FOLDER"""
+import json
+import os
+import sys
+
+from postern_client import Jws, PublicKey, check_verdict, verify_roster, verify_statement
+from strict import Refused, from_b64u, parse_object
+
+PADDED = 4096
+
+
+def read(folder, name):
+    with open(os.path.join(folder, name + '.json'), encoding='utf-8') as f:
+        return json.load(f)
+
+
+class Vectors:
+    def __init__(self, folder):
+        self.keys, self.roster, self.statements, self.verdicts, self.negative = (
+            read(folder, name) for name in ('keys', 'roster', 'statements', 'verdicts', 'negative'))
+        self.passed, self.failures = 0, []
+
+    def check(self, name, expected, function):
+        try:
+            said = function()
+        except Refused as e:
+            said = e.what
+        except Exception as e:  # pylint: disable=broad-except  # a crash of the reader is a failure of this case
+            said = repr(e)
+        if said == expected:
+            self.passed += 1
+        else:
+            self.failures.append(f'{name}: expected {expected}, got {said}')
+
+    def public(self, name):
+        return PublicKey({k: v for k, v in self.keys['keys'][name]['jwk'].items() if k in ('kty', 'crv', 'x', 'y')})
+
+    def rosters(self):
+        usual = self.roster['with']
+
+        def verified(c, text):
+            verify_roster(text, c.get('pin', usual['pin']), c.get('tenant', usual['tenant']), c.get('now', usual['now']),
+                          c.get('min_seq', usual['min_seq']))
+            return 'accepted'
+        self.check('roster', 'accepted', lambda: verified({}, self.roster['jws']))
+        for c in self.negative['rosters']:
+            self.check('wrong roster ' + c['name'], c['expect'], lambda c=c: verified(c, c['text']))
+        return verify_roster(self.roster['jws'], usual['pin'], usual['tenant'], usual['now'], usual['min_seq'])
+
+    def statement_cases(self, trusted):
+        now = self.statements['with']['now']
+
+        def verified(c, text):
+            verify_statement(text, trusted, c.get('now', now))
+            return 'accepted'
+        for s in [*self.statements['statements'], self.statements['signing']]:
+            self.check('statement', 'accepted', lambda s=s: verified({}, s['jws']))
+        for c in self.negative['statements']:
+            self.check('wrong statement ' + c['name'], c['expect'], lambda c=c: verified(c, c['text']))
+
+    def asked(self, trusted, sign):
+        """The request that the verdicts answer, as the service kept it."""
+        usual = self.verdicts['with']
+        to = []
+        for n, sealed in enumerate(usual['sealed_to']):
+            c = trusted['connectors'][sealed['kid']]
+            certified = [{**sign, 'kid': self.keys['keys'][sign['key']]['kid'], 'key': self.public(sign['key'])}] if sign and n == 0 else []
+            to.append({'id': c['id'], 'kid': c['kid'], 'key': c['key'], 'sign': certified,
+                       'domains': {name: trusted['domains'][name] for name in c['domains']}})
+        return {'id': usual['id'], 'req': usual['req'], 'rk': from_b64u(usual['rk'], 32), 'service': usual['service'],
+                'tenant': usual['tenant'], 'padded': PADDED, 'to': to}
+
+    def verdict_cases(self, trusted):
+        now = self.verdicts['with']['now']
+
+        def checked(c, text):
+            check_verdict(self.asked(trusted, c.get('sign')), text, c.get('now', now))
+            return 'accepted'
+        for v in [*self.verdicts['verdicts'], self.verdicts['signing']]:
+            self.check('verdict', parse_object(v['claims']), lambda v=v: check_verdict(self.asked(trusted, v.get('sign')), v['jwe'], now))
+        for c in self.negative['verdicts']:
+            try:
+                said = checked(c, c['text'])
+            except Refused:
+                said = 'unavailable'
+            self.check('wrong verdict ' + c['name'], 'unavailable', lambda said=said: said)
+
+    def run(self):
+        for name, entry in self.keys['keys'].items():
+            self.check('key ' + name, (entry['kid'], entry.get('pin')),
+                       lambda name=name, entry=entry: (self.public(name).kid, entry.get('pin') and self.public(name).pin))
+        trusted = self.rosters()
+        self.check('roster signature', None, lambda: Jws(self.roster['jws'], 'postern-roster+jwt').verify(self.public('tenant')))
+        self.statement_cases(trusted)
+        self.verdict_cases(trusted)
+        print(*self.failures, sep='\n')
+        print(f'{self.passed} passed, {len(self.failures)} failed')
+        return 1 if self.failures or self.passed < 250 else 0
+
+
+if __name__ == '__main__':
+    sys.exit(Vectors(sys.argv[1]).run())
