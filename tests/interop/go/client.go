@@ -200,6 +200,7 @@ func rosterMember(v any, further string, seen map[string]bool) (member, any) {
 
 type roster struct {
 	tenant     string
+	domains    map[string]domain
 	connectors map[string]member
 }
 
@@ -240,7 +241,7 @@ func verifyRoster(text any, e expectations) roster {
 		d := rosterDomain(v, seen)
 		domains[d.name] = d
 	}
-	r := roster{e.tenant, map[string]member{}}
+	r := roster{e.tenant, domains, map[string]member{}}
 	for _, v := range array(p["connectors"], 0, 512) {
 		c, own := rosterMember(v, "domains", seen)
 		c.domains = map[string]domain{}
@@ -314,25 +315,29 @@ func contains(list []string, text string) bool {
 	return false
 }
 
-// serves: the connector announces the name's domain, and the roster lets it speak for that.
-func (s statement) serves(username string) bool {
+// announces: the statement's lists narrow what the roster allows.
+func (s statement) announces(d domain, username string) bool {
+	if before, _, netbios := strings.Cut(username, "\\"); netbios {
+		return s.names["netbios "+lower(before)]
+	}
+	if at := strings.LastIndex(username, "@"); at >= 0 {
+		return s.names["upn "+lower(username[at+1:])]
+	}
+	return s.names["upn "+d.name]
+}
+
+// domainOf says whose a name is.
+func (r roster) domainOf(username string) domain {
 	before, _, netbios := strings.Cut(username, "\\")
 	at := strings.LastIndex(username, "@")
-	for _, d := range s.connector.domains {
-		switch {
-		case netbios:
-			if contains(d.netbios, lower(before)) && s.names["netbios "+lower(before)] {
-				return true
-			}
-		case at >= 0:
-			if suffix := lower(username[at+1:]); contains(d.upn, suffix) && s.names["upn "+suffix] {
-				return true
-			}
-		case d.isDefault:
-			return true
+	for _, d := range r.domains {
+		if (netbios && contains(d.netbios, lower(before))) || (!netbios && at >= 0 && contains(d.upn, lower(username[at+1:]))) ||
+			(!netbios && at < 0 && d.isDefault) {
+			return d
 		}
 	}
-	return false
+	refuse("no-connector", "no domain of the roster")
+	return domain{}
 }
 
 // verifyStatement is section 6.
@@ -351,7 +356,7 @@ func verifyStatement(text any, r roster, now int64) (s statement) {
 	if !speaks {
 		malformed("does not speak version 1")
 	}
-	members(p, []string{"v", "iss", "tenant", "boot", "seq", "iat", "exp", "realms", "suffixes", "netbios", "keys"}, "sign", "pad")
+	members(p, []string{"v", "iss", "tenant", "boot", "seq", "iat", "exp", "realms", "suffixes", "netbios", "keys"}, "sign", "pad", "roster")
 	fromB64u(p["boot"], 16)
 	seconds(p["seq"])
 	times(p, 7200)
@@ -363,6 +368,9 @@ func verifyStatement(text any, r roster, now int64) (s statement) {
 	current(p, now)
 	s = statement{connector: c, boot: p["boot"].(string), seq: p["seq"].(int64), iat: p["iat"].(int64), exp: p["exp"].(int64),
 		names: map[string]bool{}}
+	if v, there := p["roster"]; there {
+		integer(v, 1, 255)
+	}
 	if v, there := p["pad"]; there {
 		if s.pad = integer(v, 2048, 4096); s.pad != 2048 && s.pad != 4096 {
 			malformed("pad")
@@ -396,6 +404,8 @@ type asked struct {
 	id, req, service, tenant string
 	rk                       []byte
 	padded                   int
+	domain                   domain   // that was asked, as the roster has it
+	otherSids                []string // of the roster's other domains
 	to                       []recipient
 }
 
@@ -494,7 +504,7 @@ func checkClaims(v object) {
 	}
 	t := members(v["t"], []string{"opened", "dc", "total"})
 	for _, name := range []string{"opened", "dc", "total"} {
-		seconds(t[name])
+		integer(t[name], 0, 1<<32-1)
 	}
 }
 
@@ -536,6 +546,28 @@ func signerOf(a asked, kid string, now int64) (recipient, publicKey) {
 	return recipient{}, publicKey{}
 }
 
+// isOf: the account's SID is the domain's and one number of 32 bits.
+func isOf(account, sid string) bool {
+	rest := strings.TrimPrefix(account, sid)
+	if sid == "" || rest == account || !ridForm.MatchString(rest) {
+		return false
+	}
+	_, err := strconv.ParseUint(rest[1:], 10, 32)
+	return err == nil
+}
+
+func checkWhose(a asked, user object) {
+	id := user["id"].(string)
+	if user["domain"] != a.domain.name || (a.domain.sid != "" && !isOf(id, a.domain.sid)) {
+		refuse("domain", "not of the domain that was asked")
+	}
+	for _, sid := range a.otherSids {
+		if isOf(id, sid) {
+			refuse("domain", "an account of another domain")
+		}
+	}
+}
+
 // checkVerdict is section 8.3. Whatever is Refused means unavailable.
 func checkVerdict(a asked, text string, now int64) object {
 	t := parseJws(unpad(openVerdict(text, a.rk), a.padded), "postern-verdict+jwt", 4096)
@@ -550,15 +582,7 @@ func checkVerdict(a asked, text string, now int64) object {
 	}
 	current(v, now)
 	if v["verdict"] == "accepted" {
-		user := v["user"].(object)
-		d, known := signer.domains[user["domain"].(string)]
-		if !known {
-			refuse("domain", "of a domain for which the connector may not speak")
-		}
-		rest := strings.TrimPrefix(user["id"].(string), d.sid)
-		if d.sid != "" && (rest == user["id"] || !ridForm.MatchString(rest)) {
-			refuse("domain", "an account of another domain")
-		}
+		checkWhose(a, v["user"].(object))
 	}
 	return v
 }

@@ -69,9 +69,10 @@ func openDirectory(answer []byte, e expectations) (roster, []statement) {
 }
 
 // choose picks at most four that serve the name.
-func choose(list []statement, username string, now int64) (chosen []statement) {
+func choose(list []statement, d domain, username string, now int64) (chosen []statement) {
 	for _, s := range list {
-		if _, live := s.liveKey(now); live && s.serves(username) && len(chosen) < 4 {
+		_, may := s.connector.domains[d.name]
+		if _, live := s.liveKey(now); live && may && s.announces(d, username) && len(chosen) < 4 {
 			chosen = append(chosen, s)
 		}
 	}
@@ -127,8 +128,14 @@ type service struct {
 }
 
 func makeRequest(r roster, list []statement, by service, now int64, username, password string) (asked, string) {
-	chosen := choose(list, username, now)
-	a := asked{id: hex.EncodeToString(random(16)), service: by.id, tenant: r.tenant, rk: random(32), padded: 2048}
+	d := r.domainOf(username)
+	chosen := choose(list, d, username, now)
+	a := asked{id: hex.EncodeToString(random(16)), service: by.id, tenant: r.tenant, rk: random(32), padded: 2048, domain: d}
+	for name, other := range r.domains {
+		if name != d.name && other.sid != "" {
+			a.otherSids = append(a.otherSids, other.sid)
+		}
+	}
 	var to []string
 	var keys []timedKey
 	for _, s := range chosen {

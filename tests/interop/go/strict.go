@@ -38,7 +38,7 @@ func try(f func()) (refused *Refused) {
 type object = map[string]any
 
 var (
-	wholeNumber = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
+	wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 	escape      = regexp.MustCompile(`\\(u([0-9a-fA-F]{4})|.)`)
 )
 

@@ -9,8 +9,6 @@ import (
 	"reflect"
 )
 
-const paddedLen = 4096
-
 var passed, failed int
 
 func check(name, expected string, f func()) {
@@ -82,10 +80,15 @@ func (v vectors) statementCases(trusted roster) {
 	}
 }
 
-func (v vectors) asked(trusted roster, sign any) asked {
+func (v vectors) asked(trusted roster, c object) asked {
 	usual := v.verdicts["with"].(object)
+	sign := c["sign"]
 	a := asked{id: usual["id"].(string), req: usual["req"].(string), service: usual["service"].(string), tenant: usual["tenant"].(string),
-		rk: fromB64u(usual["rk"], 32), padded: paddedLen}
+		rk: fromB64u(usual["rk"], 32), padded: int(own[int64](c, usual, "padded")),
+		domain: domain{name: usual["domain"].(string), sid: own[string](c, usual, "domain_sid")}}
+	for _, sid := range usual["other_sids"].([]any) {
+		a.otherSids = append(a.otherSids, sid.(string))
+	}
 	for n, sealed := range list(usual, "sealed_to") {
 		to := recipient{member: trusted.connectors[sealed["kid"].(string)]}
 		if s, there := sign.(object); there && n == 0 {
@@ -100,15 +103,15 @@ func (v vectors) verdictCases(trusted roster) {
 	usual := v.verdicts["with"].(object)
 	for _, c := range append(list(v.verdicts, "verdicts"), v.verdicts["signing"].(object)) {
 		check("verdict", "accepted", func() {
-			found := checkVerdict(v.asked(trusted, c["sign"]), c["jwe"].(string), usual["now"].(int64))
+			found := checkVerdict(v.asked(trusted, c), c["jwe"].(string), usual["now"].(int64))
 			if !reflect.DeepEqual(found, parseObject([]byte(c["claims"].(string)))) {
 				refuse("other", "not the claims of the vector")
 			}
 		})
 	}
 	for _, c := range list(v.negative, "verdicts") {
-		refused := try(func() { checkVerdict(v.asked(trusted, c["sign"]), c["text"].(string), own[int64](c, usual, "now")) })
-		check("wrong verdict "+c["name"].(string), "unavailable", func() {
+		refused := try(func() { checkVerdict(v.asked(trusted, c), c["text"].(string), own[int64](c, usual, "now")) })
+		check("wrong verdict "+c["name"].(string), c["expect"].(string), func() {
 			if refused != nil {
 				refuse("unavailable", "%s", refused.Text)
 			}

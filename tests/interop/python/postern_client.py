@@ -189,9 +189,11 @@ def verify_statement(text, roster, now):
     versions = array(claims.get('v'), 8, 1)
     if 1 not in [integer(v, 1) for v in versions]:
         raise malformed('does not speak version 1')
-    members(claims, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad'])
+    members(claims, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad', 'roster'])
     if 'pad' in claims and integer(claims['pad']) not in (2048, 4096):
         raise malformed('pad')
+    if 'roster' in claims:
+        integer(claims['roster'], 1, 255)
     from_b64u(claims['boot'], 16)
     integer(claims['seq'])
     times(claims, 7200)
@@ -235,12 +237,18 @@ def open_directory(answer, pin, tenant, now, min_seq):
     return {'roster': roster, 'statements': newest, 'ready': ready}
 
 
-def serves(statement, roster, username):
-    if '\\' in username:
-        return lower(username.split('\\')[0]) in statement['netbios_names']
-    if '@' in username:
-        return lower(username.rsplit('@', 1)[1]) in statement['upn']
-    return any(roster['domains'][name].get('default') for name in statement['connector']['domains'])
+def domain_of(roster, username):
+    """Whose a name is."""
+    for d in roster['domains'].values():
+        if '\\' in username:
+            if lower(username.split('\\')[0]) in [lower(n) for n in d['netbios']]:
+                return d
+        elif '@' in username:
+            if lower(username.rsplit('@', 1)[1]) in [d['name'], *d['suffixes']]:
+                return d
+        elif d.get('default'):
+            return d
+    raise Refused('no-connector', 'no domain of the roster')
 
 
 def live_key(statement, now):
@@ -248,9 +256,18 @@ def live_key(statement, now):
     return max(keys, key=lambda k: k['nbf']) if keys and now < statement['exp'] else None
 
 
-def choose(directory, username, now):
+def announces(statement, domain, username):
+    """The statement's lists narrow what the roster allows."""
+    if '\\' in username:
+        return lower(username.split('\\')[0]) in statement['netbios_names']
+    suffix = lower(username.rsplit('@', 1)[1]) if '@' in username else domain['name']
+    return suffix in statement['upn']
+
+
+def choose(directory, domain, username, now):
     """At most four, ready ones first, at random among them."""
-    able = [s for s in directory['statements'].values() if serves(s, directory['roster'], username) and live_key(s, now)]
+    able = [s for s in directory['statements'].values()
+            if domain['name'] in s['connector']['domains'] and announces(s, domain, username) and live_key(s, now)]
     able.sort(key=lambda s: (s['connector']['kid'] not in directory['ready'], os.urandom(8)))
     if not able:
         raise Refused('no-connector', 'no connector serves this name')
@@ -272,10 +289,13 @@ def seal(plain, keys):
 
 def make_request(directory, service, now, username, password):
     """service: {id, kid, key (a private JWK)}. What check_verdict wants, and the body to POST."""
-    chosen, rk, tenant = choose(directory, username, now), os.urandom(32), directory['roster']['tenant']
-    request = {'id': os.urandom(16).hex(), 'rk': rk, 'service': service['id'], 'tenant': tenant,
-               'to': [{**s['connector'], 'sign': s['sign'],
-                       'domains': {n: directory['roster']['domains'][n] for n in s['connector']['domains']}} for s in chosen]}
+    roster, rk, tenant = directory['roster'], os.urandom(32), directory['roster']['tenant']
+    domain = domain_of(roster, username)
+    chosen = choose(directory, domain, username, now)
+    request = {'id': os.urandom(16).hex(), 'rk': rk, 'service': service['id'], 'tenant': tenant, 'domain': domain['name'],
+               'domain_sid': domain.get('sid', ''),
+               'other_sids': [d['sid'] for d in roster['domains'].values() if d is not domain and 'sid' in d],
+               'to': [{**s['connector'], 'sign': s['sign']} for s in chosen]}
     claims = json.dumps({'v': 1, 'iss': service['id'], 'aud': tenant, 'jti': request['id'], 'iat': now, 'exp': now + 60,
                          'to': [s['connector']['kid'] for s in chosen], 'username': username, 'password': password, 'rk': to_b64u(rk),
                          'client': {'ip': '203.0.113.10', 'app': 'interop-python'}}, separators=(',', ':'), ensure_ascii=False).encode('utf-8')
@@ -349,7 +369,7 @@ def check_verdict_claims(v):
     for name, most in (('ldap', 63), ('krb', 31), ('ntstatus', 31)):
         string(raw.get(name, ''), most)
     for name in ('opened', 'dc', 'total'):
-        integer(members(v['t'], ['opened', 'dc', 'total'])[name])
+        integer(members(v['t'], ['opened', 'dc', 'total'])[name], 0, 2 ** 32 - 1)
 
 
 def open_verdict(text, rk):
@@ -370,9 +390,22 @@ def open_verdict(text, rk):
     return token.payload
 
 
+def is_of(account, sid):
+    return account.startswith(sid + '-') and re.fullmatch(r'0|[1-9][0-9]{0,9}', account[len(sid) + 1:]) and int(account[len(sid) + 1:]) < 2 ** 32
+
+
+def check_whose(request, user):
+    if user['domain'] != request['domain']:
+        raise Refused('domain', 'of another domain than was asked')
+    if request['domain_sid'] and not is_of(user['id'], request['domain_sid']):
+        raise Refused('domain', 'no account of the domain')
+    if any(is_of(user['id'], sid) for sid in request['other_sids']):
+        raise Refused('domain', 'an account of another domain')
+
+
 def check_verdict(request, text, now):
-    """Section 8.3. request: {id, req, rk, service, tenant, padded, to: [{id, kid, key, sign, domains}]}, domains with the roster's SIDs.
-    Whatever is Refused means unavailable."""
+    """Section 8.3. request: {id, req, rk, service, tenant, padded, domain, domain_sid, other_sids, to: [{id, kid, key, sign}]}: the roster's SID
+    of the domain that was asked ('': it has none), and those of its other domains. Whatever is Refused means unavailable."""
     token = Jws(unpad(open_verdict(text, request['rk']), request['padded']), 'postern-verdict+jwt')
     for signer in request['to']:
         keys = {signer['kid']: signer['key'],
@@ -389,9 +422,5 @@ def check_verdict(request, text, now):
         raise malformed("another's verdict")
     current(v, now)
     if v['verdict'] == 'accepted':
-        domain = signer['domains'].get(v['user']['domain'])
-        if domain is None:
-            raise Refused('domain', 'of a domain for which the connector may not speak')
-        if domain.get('sid') and not re.fullmatch(re.escape(domain['sid']) + r'-(0|[1-9][0-9]{0,9})', v['user']['id']):
-            raise Refused('domain', 'an account of another domain')
+        check_whose(request, v['user'])
     return v

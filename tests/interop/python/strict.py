@@ -25,7 +25,7 @@ def unique(pairs):
 
 def plain_integer(text):
     value = int(text)
-    if text.startswith('-0') or abs(value) > 2 ** 53 - 1:
+    if abs(value) > 2 ** 53 - 1:
         raise malformed('JSON: an integer out of range')
     return value
 
