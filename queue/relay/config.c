@@ -262,7 +262,7 @@ static const char *judge_line(struct reading *r, const char *line, size_t n, siz
 static char *next_line(char *out, int cap, void *stream)
 {
         struct reading *r = stream;
-        const char *line = r->text, *newline = line ? memchr(line, '\n', (size_t)(r->end - line)) : NULL;
+        const char *line = r->text, *newline = memchr(line, '\n', (size_t)(r->end - line));
         size_t n = newline ? (size_t)(newline - line) : (size_t)(r->end - line);
 
         if (line == r->end)
