@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "certs/claims.h"
+#include "certs/crypto.h"
 #include "certs/roster-internal.h"
 #include "connector/base/secret.h"
 #include "connector/base/text.h"
@@ -355,6 +356,31 @@ int roster_verify(struct roster **ret_roster, const char *text, size_t n, const 
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
         *ret_roster = steal(roster);
         return 0;
+}
+
+void roster_text_hash(const char *text, size_t n, char ret_hash[KID_LEN + 1])
+{
+        uint8_t hash[SHA256_LEN];
+
+        if (crypto_sha256(hash, text, n) == 0)
+                b64u_encode_to(ret_hash, hash, sizeof(hash));
+        else
+                ret_hash[0] = '\0';
+}
+
+int roster_same_as_seen(const struct roster *roster, uint64_t seen_seq, const char *seen_hash, struct error *err)
+{
+        char hash[KID_LEN + 1];
+
+        if (roster->seq != seen_seq || !seen_hash[0])
+                return 0;
+        roster_text_hash(roster->text, strlen(roster->text), hash);
+        if (strcmp(hash, seen_hash) == 0)
+                return 0;
+        return error_fail(err, -EBADE,
+                          WHAT ": another text of number %llu than the one seen before, which stays in force: one of the two "
+                               "was signed from an older base (postern tenant roster fetch)",
+                          (unsigned long long)seen_seq);
 }
 
 static const struct roster_member *find_kid(const struct roster_member *members, size_t n, const char *kid)

@@ -67,6 +67,11 @@ struct roster {
  * -ESTALE older than min_seq. */
 int roster_verify(struct roster **ret_roster, const char *text, size_t n, const char *pin, const char *tenant,
                   int64_t now, uint64_t min_seq, struct error *err);
+/* SHA-256 of a roster's compact text, as whoever keeps its seq keeps it. */
+void roster_text_hash(const char *text, size_t n, char ret_hash[KID_LEN + 1]);
+/* seen_hash is that of the text seen with seq seen_seq ("": not kept). -EBADE: another text of that number, one of
+ * which was signed from an older base: the one seen first stays in force. */
+int roster_same_as_seen(const struct roster *roster, uint64_t seen_seq, const char *seen_hash, struct error *err);
 /* An empty roster (seq 0) to be filled and signed. */
 int roster_new(struct roster **ret_roster, const char *tenant, struct key *tenant_key);
 /* Adds; of who is there by id and key the name alone is changed. A connector comes without domains, a service

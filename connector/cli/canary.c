@@ -108,7 +108,7 @@ static int probe_all(struct service_store *s, struct tally *tally, struct error 
         n = client_distrusted(client, &kids);
         for (size_t i = 0; r == 0 && i < n; i++)
                 r = service_store_distrust(s, kids[i]);
-        s->roster_seq = client_roster_seq(client);
+        service_store_saw(s, client);
         return r < 0 ? error_fail(err, r, "out of memory") : service_store_save(s, err);
 }
 

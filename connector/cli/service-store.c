@@ -7,6 +7,7 @@
 #include "connector/cli/service-store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,11 +41,12 @@ int service_store_save(const struct service_store *s, struct error *err)
         for (size_t i = 0; i < s->n_distrusted; i++)
                 json_array_append_new(distrusted, json_string(s->distrusted[i]));
         return folder_write_json(s->dir, META_FILE,
-                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:o*}", "v", 1, "id",
+                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:o*}", "v", 1, "id",
                                            s->id, "name", s->name, "relay", s->relay, "tenant", s->tenant,
                                            "pin", s->pin, "ca_file", s->ca_file, "secret_file",
                                            s->secret_file, "roster_source", s->roster_source, "roster_seq",
-                                           (json_int_t)s->roster_seq, "distrusted", distrusted),
+                                           (json_int_t)s->roster_seq, "roster_hash",
+                                           s->roster_hash[0] ? s->roster_hash : NULL, "distrusted", distrusted),
                                  0600, err);
 }
 
@@ -96,6 +98,12 @@ int service_store_distrust(struct service_store *s, const char *kid)
         return r;
 }
 
+void service_store_saw(struct service_store *s, const struct client *client)
+{
+        s->roster_seq = client_roster_seq(client);
+        (void)snprintf(s->roster_hash, sizeof(s->roster_hash), "%s", client_roster_hash(client));
+}
+
 struct client_config service_store_client(const struct service_store *s, const char *bearer)
 {
         return (struct client_config){.relay = s->relay,
@@ -106,6 +114,7 @@ struct client_config service_store_client(const struct service_store *s, const c
                                       .service_id = s->id,
                                       .service_key = s->key,
                                       .min_seq = s->roster_seq,
+                                      .roster_hash = s->roster_hash,
                                       .roster_source = s->roster_source,
                                       .distrusted = (const char *const *)s->distrusted,
                                       .n_distrusted = s->n_distrusted};
@@ -175,7 +184,7 @@ static int read_meta(struct service_store *s, struct error *err)
 {
         char path[FOLDER_PATH_MAX];
         json_t *json = NULL;
-        const char *id;
+        const char *id, *hash;
         int r;
 
         folder_path(path, s->dir, META_FILE);
@@ -196,6 +205,8 @@ static int read_meta(struct service_store *s, struct error *err)
         else
                 memcpy(s->id, id, strlen(id) + 1);
         s->roster_seq = (uint64_t)json_integer_value(json_object_get(json, "roster_seq"));
+        hash = json_string_value(json_object_get(json, "roster_hash"));
+        (void)snprintf(s->roster_hash, sizeof(s->roster_hash), "%s", hash ? hash : "");
         json_decref(json);
         return r;
 }

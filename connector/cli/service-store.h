@@ -15,7 +15,8 @@ struct service_store {
         struct key *key;
         /* remembered from `service init` or `sign-in`; or NULL */
         char *relay, *tenant, *pin, *ca_file, *secret_file, *roster_source;
-        uint64_t roster_seq; /* the highest seen: older rosters are refused */
+        uint64_t roster_seq;           /* the highest seen: older rosters are refused */
+        char roster_hash[KID_LEN + 1]; /* of its text: another one of that number is, too; "": not known */
         char **distrusted;   /* kids of connectors that believed a canary's password; owned */
         size_t n_distrusted;
 };
@@ -23,6 +24,9 @@ struct service_store {
 /* Makes folder, key and files. -EEXIST where a key is there already. */
 int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err);
 int service_store_open(struct service_store *ret_s, const char *dir, struct error *err);
+/* Takes what the client saw of rosters; does not save. */
+struct client;
+void service_store_saw(struct service_store *s, const struct client *client);
 int service_store_save(const struct service_store *s, struct error *err);
 /* What the command line gives; NULL: not given. */
 struct service_settings {

@@ -205,7 +205,7 @@ static int sign_in(struct service_store *s, const char *bearer, struct client_re
          */
         if (!ret->has_verdict && client_roster_seq(client) <= s->roster_seq)
                 return 0;
-        s->roster_seq = client_roster_seq(client);
+        service_store_saw(s, client);
         return service_store_save(s, err);
 }
 

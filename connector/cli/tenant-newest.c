@@ -27,7 +27,7 @@ static int compare(struct tenant_store *s, const char *text, struct error *err)
         if (s->roster && theirs->seq < s->roster->seq)
                 return 0;
         if (s->roster && theirs->seq == s->roster->seq) {
-                if (strcmp(theirs->text, s->roster->text) == 0)
+                if (s->roster->text && strcmp(theirs->text, s->roster->text) == 0)
                         return 0;
                 return error_fail(err, -EBADE,
                                   "the relay has another roster of number %" PRIu64

@@ -8,6 +8,7 @@
 #include "connector/validator/domains.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -146,6 +147,8 @@ static int collect_announced(struct domains *d, const char *by_default)
                 a->name = (char *)(uintptr_t)c->name;
                 a->suffixes = names->suffixes;
                 a->netbios = names->netbios;
+                if (c->sid && domain_sid_valid(c->sid)) /* what is learnt is not announced: nobody wrote it down */
+                        (void)snprintf(a->sid, sizeof(a->sid), "%s", c->sid);
                 a->is_default = by_default && strcmp(by_default, c->name) == 0;
                 if (c->netbios)
                         a->netbios[a->n_netbios++] = (char *)(uintptr_t)c->netbios;

@@ -2,7 +2,7 @@
  * The roster as it comes in from the relay, in parts, and as it was kept from last time.
  *
  * Invariant: v->roster carries the pinned tenant key's signature and its seq never goes down, across restarts
- * too. A roster that does not verify changes nothing but the log.
+ * too; of two texts of one seq the one that came first stays. A roster that does not verify changes nothing but the log.
  */
 #include "connector/validator/validator.h"
 
@@ -24,6 +24,7 @@ static void adopt(struct validator *v, struct roster *roster)
         roster_free(v->roster);
         v->roster = roster;
         v->roster_seq = roster->seq;
+        roster_text_hash(roster->text, strlen(roster->text), v->roster_hash);
         validator_apply_roster(v);
 }
 
@@ -39,6 +40,7 @@ void validator_load_roster(struct validator *v)
                               &roster, &seq, &err) != 0)
                 log_warning("roster.store_damaged", KV_S("why", err.text));
         v->roster_seq = seq;
+        memcpy(v->roster_hash, v->store.hash, sizeof(v->roster_hash));
         if (roster)
                 adopt(v, roster);
         log_info("roster.loaded", KV_U("seq", seq), KV_S("valid", roster ? "yes" : "no"));
@@ -63,7 +65,9 @@ static void take_roster(struct validator *v, const char *text, size_t n)
         if (v->roster && v->roster->text && strlen(v->roster->text) == n && !memcmp(v->roster->text, text, n))
                 return;
         if (roster_verify(&roster, text, n, v->enrolment.pin, v->enrolment.tenant, loop_wall(v->process.loop),
-                          v->roster_seq, &err) < 0) {
+                          v->roster_seq, &err) < 0 ||
+            roster_same_as_seen(roster, v->roster_seq, v->roster_hash, &err) < 0) {
+                roster_free(roster);
                 refuse(v, &err);
                 return;
         }

@@ -146,6 +146,7 @@ int roster_store_load(struct roster_store *s, const char *pin, const char *tenan
                 if (seq < best_seq)
                         continue;
                 best_seq = seq;
+                roster_text_hash(text, n, s->hash);
                 s->next = 1 - slot;
                 roster_free(best);
                 best = steal(roster);

@@ -43,6 +43,7 @@ struct validator {
 
         struct roster *roster;  /* the newest one; perhaps expired meanwhile */
         uint64_t roster_seq;    /* nothing below it is taken */
+        char roster_hash[KID_LEN + 1]; /* and of that number no other text; "": not known */
         struct buffer incoming; /* parts of a roster that is coming in */
         struct limit refusals;  /* of rosters */
         struct loop_timer *turn;

@@ -169,6 +169,9 @@ static int second_roster(struct directory *d, const struct roster_rules *rules, 
 
         if (r < 0)
                 return error_prefix(err, r, "second source");
+        if (second->seq == d->roster->seq && strcmp(second->text, d->roster->text) != 0)
+                return error_fail(err, -EBADE, "keys: relay and second source have two rosters of number %llu",
+                                  (unsigned long long)second->seq);
         if (second->seq <= d->roster->seq)
                 return 0;
         if (rules->now > second->exp + ROSTER_SKEW)

@@ -27,6 +27,7 @@ struct client {
         struct key *service_key;
         uint32_t budget_ms;
         uint64_t min_seq;
+        char roster_hash[KID_LEN + 1]; /* of its text; "": not known */
         struct directory *directory;
         uint64_t fetched_ms; /* monotonic, when the directory was last confirmed */
         char etag[128];
@@ -105,6 +106,8 @@ static int copy_config(struct client *c, const struct client_config *config)
         c->service_key = key_ref(config->service_key);
         c->budget_ms = config->budget_ms ? config->budget_ms : BUDGET_DEFAULT;
         c->min_seq = config->min_seq;
+        if (config->roster_hash)
+                (void)snprintf(c->roster_hash, sizeof(c->roster_hash), "%s", config->roster_hash);
         if (r == 0 && config->roster_source)
                 r = text_set(&c->roster_source, config->roster_source);
         for (size_t i = 0; r == 0 && i < config->n_distrusted; i++)
@@ -139,6 +142,11 @@ int client_new(struct client **ret_c, const struct client_config *config, struct
 uint64_t client_roster_seq(const struct client *c)
 {
         return c->min_seq;
+}
+
+const char *client_roster_hash(const struct client *c)
+{
+        return c->roster_hash;
 }
 
 /* ---- the outcome ---- */
@@ -250,9 +258,15 @@ static int take_directory(struct client *c, const struct https_response *respons
                                         second.len, c->pin, c->tenant, time(NULL), c->min_seq, NULL, err);
         if (r < 0 || !d)
                 return r;
+        r = roster_same_as_seen(d->roster, c->min_seq, c->roster_hash, err);
+        if (r < 0) {
+                directory_free(d);
+                return r;
+        }
         directory_free(c->directory);
         c->directory = d;
         c->min_seq = d->roster->seq;
+        roster_text_hash(d->roster->text, strlen(d->roster->text), c->roster_hash);
         set_text(c->etag, sizeof(c->etag), response->etag);
         return 0;
 }

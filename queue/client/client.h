@@ -34,8 +34,8 @@ int directory_open(struct directory **ret_d, const char *json, size_t n, const c
                    uint64_t min_seq, size_t *ret_refused, struct error *err);
 /*
  * The same with a roster from a second source beside the relay's (text, n_text; NULL: none): the newer one counts, so
- * that a relay that withholds a removal changes nothing. One that does not verify is an error, -EBADMSG; one that has
- * expired still is the floor of seq.
+ * that a relay that withholds a removal changes nothing. One that does not verify is an error, -EBADMSG, and so are two
+ * texts of one number, -EBADE; one that has expired still is the floor of seq.
  */
 int directory_open_with(struct directory **ret_d, const char *json, size_t n, const char *text, size_t n_text,
                         const char *pin, const char *tenant, int64_t now, uint64_t min_seq, size_t *ret_refused,
@@ -107,6 +107,7 @@ struct client_config {
         struct key *service_key;
         uint32_t budget_ms;  /* 0: BUDGET_DEFAULT */
         uint64_t min_seq;    /* the highest roster sequence number seen so far */
+        const char *roster_hash; /* client_roster_hash of then, or NULL: another text of that number is refused */
         const char *roster_source; /* a file, or an https URL: a second source of the roster; or NULL */
         const char *const *distrusted; /* identities (kid) that a probe found out before; copied */
         size_t n_distrusted;
@@ -136,6 +137,7 @@ int client_sign_in(struct client *c, const struct sign_in_params *p, struct clie
 /* The directory, fetched if the cache is older than max-age. Borrowed until the next call. */
 int client_directory(struct client *c, const struct directory **ret_d, struct error *err);
 uint64_t client_roster_seq(const struct client *c);
+const char *client_roster_hash(const struct client *c); /* of the roster of that number; "": not known */
 
 /* One connector's answer to a probe. */
 struct client_probe {

@@ -252,6 +252,16 @@ void api_status(struct relay *relay, struct http_req *r, const struct http_parts
 
 /* ---- rosters ---- */
 
+/* The stored one stays in force; the admin hears that there are two, one of which was signed from an older base. */
+static void tell_two(struct relay *relay, const struct tenant *t, const struct http_req *r)
+{
+        log_warning("roster_twice", KV_S("tenant", t->name), KV_U("seq", t->roster->seq));
+        relay_event(relay, t->name, "roster_twice", "",
+                    "another roster of number %llu was offered, from %s, and refused: one of the two was signed from an older "
+                    "base",
+                    (unsigned long long)t->roster->seq, http_peer(r));
+}
+
 static void roster_refused(struct http_req *r, int code, const char *why)
 {
         enum problem_type type = code == -EKEYREJECTED ? PROBLEM_WRONG_TENANT_KEY
@@ -300,6 +310,8 @@ void api_roster_put(struct relay *relay, struct http_req *r, const struct http_p
                 return;
         }
         if (t->roster && roster->seq <= t->roster->seq) {
+                if (roster->seq == t->roster->seq)
+                        tell_two(relay, t, r);
                 error_fail(&err, 0, "seq %llu is not above the stored %llu", (unsigned long long)roster->seq,
                            (unsigned long long)t->roster->seq);
                 roster_free(roster);

@@ -376,6 +376,7 @@ def bad_rosters(site, older):
     newer, now = {**claims, 'seq': claims['seq'] + 100}, int(time.time())
     yield 'older', older
     yield 'of another tenant', sign_roster(key, kid, {**newer, 'tenant': 'fabrikam'})
+    yield 'another text of the same number', sign_roster(key, kid, claims)
     yield 'expired', sign_roster(key, kid, {**newer, 'iat': now - 9000, 'exp': now - 3600})
     yield 'by a wrong key', sign_roster(stranger, kid, newer)
     yield 'cut', good[:-10]

@@ -1,4 +1,5 @@
 // The relay's calls (PROTOCOL.md, sections 10 and 11) over node:https. Follows no redirects, bounds answers and time.
+import { createHash } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
 import { parseArgs } from 'node:util';
@@ -59,13 +60,15 @@ export function problemOf(answer) {
 
 export const now = () => Math.floor(Date.now() / 1000);
 
-// service keeps the highest roster seq that it ever saw, on disk, so that no older roster is taken again.
+// service keeps the highest roster seq that it ever saw, and the hash of its text, on disk: no older roster is taken again, nor another of that seq.
 export async function fetchDirectory(relay, pin, service) {
   const answer = await relay.call('GET', relay.path('keys'));
   if (answer.status !== 200) return { failed: problemOf(answer) };
   try {
     const directory = await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq: service.seq });
-    if (directory.roster.seq > service.seq) keepSeq(service, directory.roster.seq);
+    const hash = hashOf(parseObject(answer.body).roster);
+    if (directory.roster.seq === service.seq && service.hash && hash !== service.hash) throw new Refused('seq', 'another roster of a number seen before');
+    if (directory.roster.seq > service.seq) keepSeq(service, directory.roster.seq, hash);
     return { directory };
   } catch (e) {
     if (!(e instanceof Refused)) throw e;
@@ -147,16 +150,22 @@ export async function loadService(folder) {
   const { id, kid } = JSON.parse(readFileSync(`${folder}/service.pub.json`, 'utf8'));
   const key = await jose.importJWK(JSON.parse(readFileSync(`${folder}/service.key.json`, 'utf8')), 'ES256');
   let seq = 0;
+  let hash = '';
   try {
     seq = JSON.parse(readFileSync(`${folder}/roster.seq`, 'utf8'));
+    hash = JSON.parse(readFileSync(`${folder}/roster.hash`, 'utf8'))[seq] ?? '';
   } catch (e) {
     if (e.code !== 'ENOENT') throw e;
   }
-  return { id, kid, key, folder, seq };
+  return { id, kid, key, folder, seq, hash };
 }
 
-function keepSeq(service, seq) {
+const hashOf = (text) => createHash('sha256').update(text).digest('base64url');
+
+function keepSeq(service, seq, hash) {
+  writeFileSync(`${service.folder}/roster.hash`, JSON.stringify({ [seq]: hash }));
   writeFileSync(`${service.folder}/roster.seq.new`, String(seq));
   renameSync(`${service.folder}/roster.seq.new`, `${service.folder}/roster.seq`);
   service.seq = seq;
+  service.hash = hash;
 }

@@ -117,6 +117,8 @@ class Rosters(RelayTest):
         self.assertEqual(relay.put_roster(good)[0], 204)
         self.assertEqual(relay.put_roster(good)[0], 204)  # the same text again
         self.problem(relay.put_roster(relay.roster(seq=5, life=80000)), 409, 'seq-not-newer')
+        events = relay.request('GET', relay.tenant_path('events'), headers=relay.as_admin())[2]
+        self.assertEqual([e['event'] for e in events], ['roster_twice'])  # told, and once: the older number is none
         self.problem(relay.put_roster(relay.roster(seq=4)), 409, 'seq-not-newer')
         self.problem(relay.put_roster(good[:-8] + ('AAAAAAAA' if good[-8:] != 'AAAAAAAA' else 'BBBBBBBB')), 403, 'wrong-tenant-key')
         status, headers, body = get()

@@ -619,6 +619,23 @@ static void first_form(void **state)
         jws_clear(&jws);
 }
 
+/* At one number the text that was seen first counts, whoever signed both. */
+static void one_number_one_text(void **state)
+{
+        struct world *w = *state;
+        struct error err = {""};
+        char seen[KID_LEN + 1];
+
+        roster_text_hash(w->roster->text, strlen(w->roster->text), seen);
+        assert_int_equal(roster_same_as_seen(w->roster, 1, seen, &err), 0);
+        assert_int_equal(roster_same_as_seen(w->roster, 1, "", &err), 0);
+        w->roster->seq = 0;
+        assert_int_equal(roster_sign(w->roster, w->tenant, NOW, 86400, &err), 0);
+        assert_refused(roster_same_as_seen(w->roster, 1, seen, &err), -EBADE, &err, "another text of number 1");
+        assert_int_equal(roster_sign(w->roster, w->tenant, NOW, 86400, &err), 0);
+        assert_int_equal(roster_same_as_seen(w->roster, 1, seen, &err), 0);
+}
+
 static void sids(void **state)
 {
         (void)state;
@@ -656,6 +673,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(domains, begin, end),
                 cmocka_unit_test_setup_teardown(roles, begin, end),
                 cmocka_unit_test_setup_teardown(first_form, begin, end),
+                cmocka_unit_test_setup_teardown(one_number_one_text, begin, end),
                 cmocka_unit_test(sids),
         };
 
