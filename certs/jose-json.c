@@ -179,6 +179,17 @@ int jose_json_int(const json_t *object, const char *what, const char *name, int6
         return 0;
 }
 
+int jose_json_version(const json_t *file, const char *path, int64_t newest, struct error *err)
+{
+        int64_t version = 1;
+        int r = json_object_get(file, "v") ? jose_json_int(file, path, "v", 1, JOSE_INT_MAX, &version, err) : 0;
+
+        if (r == 0 && version > newest)
+                r = error_fail(err, -EPROTO, "%s: is of version %lld, and this program knows up to %lld: a newer one wrote it; use that",
+                               path, (long long)version, (long long)newest);
+        return r;
+}
+
 int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n,
                     struct error *err)
 {

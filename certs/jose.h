@@ -58,6 +58,9 @@ int jose_json_int(const json_t *object, const char *what, const char *name, int6
 int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n,
                     struct error *err);
 /* A kid: the base64url form of 32 bytes. */
+/* The version "v" of a state file is 1 (or absent: as 1) to newest. -EPROTO: a newer program wrote it, which alone may
+ * write it again. */
+int jose_json_version(const json_t *file, const char *path, int64_t newest, struct error *err);
 int jose_json_kid(const json_t *object, const char *what, const char *name, char ret_kid[KID_LEN + 1],
                   struct error *err);
 

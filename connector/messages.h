@@ -104,6 +104,7 @@ enum frame_tag {
  * `postern enroll` also writes identity.pem (the identity key), transport.key, transport.pem and, with --ca-file, relay-ca.pem to state_dir.
  */
 #define FILE_ENROLMENT "enrolment.json"
+#define ENROLMENT_VERSION 1 /* its "v" */
 #define FILE_IDENTITY "identity.pem"       /* validator, read-only: private identity key */
 #define FILE_IDENTITY_HOLDER "identity-holder" /* validator, instead: a socket, see certs/key-holder.h */
 #define FILE_TRANSPORT_KEY "transport.key" /* link */

@@ -185,7 +185,7 @@ static int store(const char *name, const struct enrolment *e, struct error *err)
         if (r < 0)
                 return r;
         return folder_write_json(o.state_dir, FILE_ENROLMENT,
-                                 json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "relay", o.relay,
+                                 json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", ENROLMENT_VERSION, "relay", o.relay,
                                            "tenant", o.tenant, "id", e->id, "name", name, "pin", e->pin),
                                  0644, err);
 }
@@ -275,6 +275,8 @@ static int read_stored(json_t **ret_json, struct est_target *target, struct erro
         if (r < 0)
                 return error_prefix(err, r, "this host is not enrolled");
         r = jose_json_object(ret_json, text.data, text.len, path, err);
+        if (r == 0)
+                r = jose_json_version(*ret_json, path, ENROLMENT_VERSION, err);
         if (r == 0 && (r = jose_json_str(*ret_json, path, "relay", 1, 512, &target->base, err)) == 0 &&
             (r = jose_json_str(*ret_json, path, "tenant", 1, TENANT_MAX, &target->tenant, err)) == 0)
                 r = jose_json_str(*ret_json, path, "id", 16, 64, &target->id, err);

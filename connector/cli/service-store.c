@@ -20,6 +20,8 @@
 #define KEY_FILE "service.key"
 #define PUBLIC_FILE "service.pub.json"
 #define META_FILE "service.json"
+#define META_VERSION 2 /* 2: roster_hash */
+#define PUBLIC_VERSION 1
 
 int public_write(const char *dir, const char *file, const char *id, const char *name, const struct key *key,
                  struct error *err)
@@ -29,7 +31,7 @@ int public_write(const char *dir, const char *file, const char *id, const char *
         if (key_to_jwk(key, &jwk) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         return folder_write_json(dir, file,
-                                 json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", 1, "id", id, "name", name, "kid",
+                                 json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", PUBLIC_VERSION, "id", id, "name", name, "kid",
                                            key_kid(key), "jwk", jwk),
                                  0644, err);
 }
@@ -41,7 +43,7 @@ int service_store_save(const struct service_store *s, struct error *err)
         for (size_t i = 0; i < s->n_distrusted; i++)
                 json_array_append_new(distrusted, json_string(s->distrusted[i]));
         return folder_write_json(s->dir, META_FILE,
-                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:o*}", "v", 1, "id",
+                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:o*}", "v", META_VERSION, "id",
                                            s->id, "name", s->name, "relay", s->relay, "tenant", s->tenant,
                                            "pin", s->pin, "ca_file", s->ca_file, "secret_file",
                                            s->secret_file, "roster_source", s->roster_source, "roster_seq",
@@ -194,6 +196,11 @@ static int read_meta(struct service_store *s, struct error *err)
                                     "no service here (make one with `postern service init`, or name its "
                                     "folder with --service)");
         id = json_string_value(json_object_get(json, "id"));
+        r = jose_json_version(json, path, META_VERSION, err);
+        if (r < 0) {
+                json_decref(json);
+                return r;
+        }
         if (!id || !id_valid(id, strlen(id)))
                 r = error_fail(err, -EBADMSG, "%s: id is missing", path);
         else if (take(&s->name, json, "name") < 0 || take(&s->relay, json, "relay") < 0 ||
@@ -277,6 +284,8 @@ int service_public_read(struct service_public *ret_p, const char *path, struct e
         const char *id = NULL, *name = NULL;
         int r = read_json(&json, path, err);
 
+        if (r == 0)
+                r = jose_json_version(json, path, PUBLIC_VERSION, err);
         if (r == 0)
                 r = jose_json_str(json, path, "id", 16, ID_MAX, &id, err);
         if (r == 0)

@@ -23,12 +23,13 @@
 #define KEY_FILE "tenant.key"
 #define KEY_TEXT_MAX 16384
 #define META_FILE "tenant.json"
+#define META_VERSION 1
 #define ROSTER_FILE "roster.jws"
 
 static int write_meta(const struct tenant_store *s, struct error *err)
 {
         return folder_write_json(s->dir, META_FILE,
-                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*}", "v", 1, "tenant", s->tenant,
+                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*}", "v", META_VERSION, "tenant", s->tenant,
                                            "pin", s->pin, "relay", s->relay, "ca_file", s->ca_file,
                                            "admin_secret_file", s->admin_secret_file),
                                  0600, err);
@@ -108,8 +109,12 @@ static int read_meta(struct tenant_store *s, struct error *err)
                                     "no tenant here (make one with `postern tenant init`, or name its folder "
                                     "with --dir)");
         r = jose_json_object(&json, text.data, text.len, path, err);
-        if (r < 0)
+        if (r == 0)
+                r = jose_json_version(json, path, META_VERSION, err);
+        if (r < 0) {
+                json_decref(json);
                 return r;
+        }
         pin = json_string_value(json_object_get(json, "pin"));
         if (take_text(&s->tenant, json, "tenant") < 0 || take_text(&s->relay, json, "relay") < 0 ||
             take_text(&s->ca_file, json, "ca_file") < 0 ||

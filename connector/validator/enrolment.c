@@ -31,7 +31,7 @@ int enrolment_read(struct enrolment *ret_e, int fd, struct error *err)
                 r = jose_json_object(&json, text.data ? text.data : "", text.len, FILE_ENROLMENT, err);
         if (r < 0)
                 return r;
-        if ((r = take(&e.relay, json, "relay", err)) == 0 &&
+        if ((r = jose_json_version(json, FILE_ENROLMENT, ENROLMENT_VERSION, err)) == 0 && (r = take(&e.relay, json, "relay", err)) == 0 &&
             (r = take(&e.tenant, json, "tenant", err)) == 0 && (r = take(&e.id, json, "id", err)) == 0 &&
             (r = take(&e.name, json, "name", err)) == 0)
                 r = jose_json_kid(json, FILE_ENROLMENT, "pin", e.pin, err);

@@ -652,13 +652,12 @@ static void an_older_roster_is_refused(void **state)
         struct client_config config = {.relay = fake_relay_url(t->relay), .tenant = TENANT, .pin = key_pin(t->w->tenant),
                                        .bearer = SECRET, .ca_file = t->ca_file, .service_id = SERVICE_ID,
                                        .service_key = t->w->service, .min_seq = t->w->roster->seq + 1};
-        struct client_result r;
         struct error err = {""};
 
         for (int another = 0; another < 2; another++) {
                 client_free(t->client);
                 assert_int_equal(client_new(&t->client, &config, &err), 0);
-                r = sign_in(t);
+                const struct client_result r = sign_in(t);
                 assert_problem(&r, "bad-keys", "no");
                 assert_non_null(strstr(r.detail, another ? "another text of number" : "older"));
                 config.min_seq = t->w->roster->seq;
