@@ -44,9 +44,27 @@ static bool dns_name(const char *s)
         return label > 0 && last != '-' && strlen(s) <= 253;
 }
 
+/* A DNS name with or without the dot at its end that says that it is whole, which all names are here. */
+static bool whole_dns_name(const char *s)
+{
+        size_t n = strlen(s);
+        char text[256];
+
+        if (n == 0 || n >= sizeof(text) || s[n - 1] != '.')
+                return dns_name(s);
+        memcpy(text, s, n - 1);
+        text[n - 1] = '\0';
+        return dns_name(text);
+}
+
+/* In lower case, and without the dot that only says that the name is whole. */
 static int lower_copy(char **slot, const char *text)
 {
         int r = text_set(slot, text);
+        size_t n = strlen(text);
+
+        if (r == 0 && n > 1 && text[n - 1] == '.')
+                (*slot)[n - 1] = '\0';
 
         for (char *p = r == 0 ? *slot : NULL; p && *p; p++)
                 *p = (char)tolower((unsigned char)*p);
@@ -185,7 +203,7 @@ int check_domain_name(const char *value, struct error *err)
 
 int item_suffix(void *slot, const char *item, struct error *err)
 {
-        if (!dns_name(item))
+        if (!whole_dns_name(item))
                 return error_fail(err, -EINVAL, "'%s' is not a DNS name", item);
         return lower_copy((char **)slot, item);
 }
@@ -210,7 +228,7 @@ int item_dc(void *slot, const char *item, struct error *err)
                 return error_fail(err, -EINVAL, "'%s' is too long for a host's name", item);
         memcpy(host, item, n);
         host[n] = '\0';
-        if (!dns_name(host) || numeric_address(host))
+        if (!whole_dns_name(host) || numeric_address(host))
                 return error_fail(err, -EINVAL,
                                   "'%s' is not a host's name, which must be the one in its certificate",
                                   host);

@@ -524,7 +524,7 @@ static int add_addresses(struct http_call *call, const char *host, uint16_t port
 {
         struct dns_address found[DNS_ADDRESSES_MAX];
         size_t n = dns_addresses(call->http->host->dns, host, found);
-        _cleanup_(buffer_free) struct buffer line = BUFFER(1024);
+        _cleanup_(buffer_free) struct buffer line = BUFFER(4096);
         struct curl_slist *list;
         int r = buffer_printf(&line, "%s:%u:", host, port);
 

@@ -31,8 +31,8 @@ struct discover {
         enum discover_state state;
         struct loop_timer *timer;
         struct dns_query *query;
-        struct dc_found found[DCS_MAX];
-        size_t n;
+        struct dc_found found[2 * DNS_SRV_MAX]; /* the site's, then the domain's, each by priority */
+        size_t n, left_out;
         uint32_t ttl; /* s, the least of this round */
         uint64_t retry_ms;
 };
@@ -95,7 +95,7 @@ static bool is_found(const struct discover *d, const char *host)
 
 static void take(struct discover *d, const struct dns_srv_answer *answer)
 {
-        for (size_t i = 0; i < answer->n && d->n < DCS_MAX; i++) {
+        for (size_t i = 0; i < answer->n && d->n < sizeof d->found / sizeof *d->found; i++) {
                 struct dc_found *to = &d->found[d->n];
 
                 if (is_found(d, answer->records[i].host))
@@ -105,6 +105,7 @@ static void take(struct discover *d, const struct dns_srv_answer *answer)
                 to->priority = answer->records[i].priority;
                 d->n++;
         }
+        d->left_out += answer->left_out;
         d->ttl = answer->ttl < d->ttl ? answer->ttl : d->ttl;
 }
 
@@ -127,7 +128,9 @@ static void on_answer(void *arg, const struct dns_srv_answer *answer, const char
                 round_failed(d, name, answer ? "names no domain controller" : why);
                 return;
         }
-        dcs_update(d->dcs, d->found, d->n);
+        if (d->n > DCS_MAX)
+                d->left_out += d->n - DCS_MAX;
+        dcs_update(d->dcs, d->found, d->n < DCS_MAX ? d->n : DCS_MAX, d->left_out);
         d->retry_ms = RETRY_MIN_MS;
         rest(d, (uint64_t)d->ttl * 1000 > TTL_LEAST_MS ? (uint64_t)d->ttl * 1000 : TTL_LEAST_MS);
 }
@@ -148,7 +151,7 @@ static void on_timer(void *arg)
 {
         struct discover *d = arg;
 
-        d->n = 0;
+        d->n = d->left_out = 0;
         d->ttl = DNS_TTL_MAX;
         ask(d, d->domain->site ? DISCOVER_SITE : DISCOVER_DOMAIN);
 }

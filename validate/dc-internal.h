@@ -76,6 +76,7 @@ struct dcs {
         bool ready;
         struct dc *current;     /* the choice that others must beat clearly */
         char undiscovered[400]; /* why discovery found nothing, or "" */
+        size_t left_out;        /* DCs that discovery found and that have no place */
         size_t n;
         struct dc dcs[DCS_MAX];
 };

@@ -232,8 +232,10 @@ static void add_found(struct dcs *dcs, const struct dc_found *found)
 {
         struct dc *dc = free_place(dcs);
 
-        if (!dc || dc_init(dc, dcs, NULL) < 0)
-                return; /* over DCS_MAX, or no memory: the others will do */
+        if (!dc || dc_init(dc, dcs, NULL) < 0) {
+                dcs->left_out++; /* over DCS_MAX, or no memory: the others will do */
+                return;
+        }
         snprintf(dc->host, sizeof dc->host, "%s", found->host);
         dc->own.host = dc->host;
         dc->config = &dc->own;
@@ -257,8 +259,14 @@ static void update_known(struct dc *dc, const struct dc_found *found)
                 dc_probe_schedule(dc, 0);
 }
 
-void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n)
+size_t dcs_left_out(const struct dcs *dcs)
 {
+        return dcs->left_out;
+}
+
+void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n, size_t left_out)
+{
+        dcs->left_out = left_out;
         dcs->undiscovered[0] = '\0';
         for (size_t i = 0; i < dcs->n; i++) {
                 const struct dc_found *match = NULL;

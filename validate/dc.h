@@ -54,9 +54,11 @@ struct dc_found {
         bool in_site;
         uint16_t priority; /* RFC 2782: the lower first */
 };
-/* Takes in what discovery found: new DCs are probed, those that are neither found nor configured any more get
- * no sign-ins. */
-void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n);
+/* Takes in what discovery found, the preferred first: new DCs are probed, those that are neither found nor configured any
+ * more get no sign-ins. left_out: so many more were found than found[] holds. */
+void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n, size_t left_out);
+/* How many DCs that discovery found have no place. */
+size_t dcs_left_out(const struct dcs *dcs);
 /* Discovery found nothing this time: what is known stays; where nothing is, why tells the reason. */
 void dcs_undiscovered(struct dcs *dcs, const char *why);
 /* A try holds on to its DC, whose place is not given to another meanwhile. */

@@ -110,7 +110,7 @@ static int fill(struct validate *v, const struct validate_config *config, struct
             loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
             ldap_pools_new(&v->tools.ldap, v->loop) < 0 || guard_new(&v->guard, &guard) < 0)
                 return error_fail(err, -ENOMEM, "validation: out of memory");
-        r = dns_new(&v->tools.dns, v->loop, err);
+        r = dns_new_absolute(&v->tools.dns, v->loop, err);
         if (r == 0 && config->dns_servers && dns_set_servers(v->tools.dns, config->dns_servers) < 0)
                 r = error_fail(err, -EINVAL, "dns_servers: '%s' is no list of ADDRESS or ADDRESS:PORT",
                                config->dns_servers);
@@ -177,6 +177,11 @@ int validate_set_keytab(struct validate *v, const char *domain, const char *keyt
                     v->config->domains[i].methods[0] == METHOD_KRB5)
                         return krb_set_keytab(v->tools.krb, &v->config->domains[i], keytab, err);
         return error_fail(err, -ENOENT, "domain %s uses no keytab", domain);
+}
+
+size_t validate_left_out(const struct validate *v, size_t i)
+{
+        return i < v->config->n_domains ? dcs_left_out(v->dcs[i]) : 0;
 }
 
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why)

@@ -136,6 +136,8 @@ int validate_set_keytab(struct validate *v, const char *domain, const char *keyt
 
 /* Whether a DC of domain i answered lately; why (may be NULL) gets a short cause when not. */
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why);
+/* How many DCs of domain i are known and not used: more than DCS_MAX, those of the highest priority and the site first. */
+size_t validate_left_out(const struct validate *v, size_t i);
 /* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name
  * one. */
 int validate_route(const struct validate *v, const char *name, size_t n);

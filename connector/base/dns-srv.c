@@ -38,26 +38,48 @@ bool dns_host_plain(const char *host)
         return strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
 }
 
-int dns_srv_parse(struct dns_srv *out, size_t *ret_n, uint32_t *ret_ttl, const uint8_t *bytes, size_t len)
+/* RFC 2782: the lower priority first; within one the heavier is the one to be asked more often. */
+static bool before(const struct dns_srv *a, const struct dns_srv *b)
 {
-        uint32_t ttl = DNS_TTL_MAX;
-        size_t n = 0;
+        return a->priority != b->priority ? a->priority < b->priority : a->weight > b->weight;
+}
+
+/* Puts a record in its place among those that are kept. */
+static void keep(struct dns_srv_answer *answer, const struct dns_srv *srv)
+{
+        size_t at = answer->n;
+
+        while (at > 0 && before(srv, &answer->records[at - 1]))
+                at--;
+        if (answer->n < DNS_SRV_MAX)
+                answer->n++;
+        else
+                answer->left_out++;
+        if (at == DNS_SRV_MAX)
+                return;
+        memmove(&answer->records[at + 1], &answer->records[at], (answer->n - at - 1) * sizeof answer->records[0]);
+        answer->records[at] = *srv;
+}
+
+int dns_srv_parse(struct dns_srv_answer *ret_answer, const uint8_t *bytes, size_t len)
+{
         ns_msg message;
 
+        ret_answer->n = ret_answer->left_out = 0;
+        ret_answer->ttl = DNS_TTL_MAX;
         if (len > UINT16_MAX || ns_initparse(bytes, (int)len, &message) < 0)
                 return -EBADMSG;
-        for (int i = 0; i < ns_msg_count(message, ns_s_an) && n < DNS_SRV_MAX; i++) {
+        for (int i = 0; i < ns_msg_count(message, ns_s_an); i++) {
+                struct dns_srv srv;
                 ns_rr rr;
 
                 if (ns_parserr(&message, ns_s_an, i, &rr) < 0)
                         return -EBADMSG;
                 if (ns_rr_type(rr) != ns_t_srv || ns_rr_class(rr) != ns_c_in)
                         continue;
-                if (read_record(&out[n], &message, &rr))
-                        n++;
-                ttl = ns_rr_ttl(rr) < ttl ? ns_rr_ttl(rr) : ttl;
+                if (read_record(&srv, &message, &rr))
+                        keep(ret_answer, &srv);
+                ret_answer->ttl = ns_rr_ttl(rr) < ret_answer->ttl ? ns_rr_ttl(rr) : ret_answer->ttl;
         }
-        *ret_n = n;
-        *ret_ttl = ttl;
         return 0;
 }

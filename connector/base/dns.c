@@ -241,10 +241,13 @@ static uint64_t bounded_ttl(int ttl)
 /* The usable addresses; the least time to live goes to *ret_ttl. */
 static void pick(struct addresses *out, const struct ares_addrinfo *info, uint64_t *ret_ttl)
 {
-        for (const struct ares_addrinfo_node *n = info->nodes; n && out->n < DNS_ADDRESSES_MAX;
-             n = n->ai_next) {
+        for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
                 struct dns_address *a = &out->at[out->n];
 
+                if (out->n == DNS_ADDRESSES_MAX) {
+                        log_debug("dns_cut", KV_U("addresses", DNS_ADDRESSES_MAX));
+                        return;
+                }
                 if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) ||
                     n->ai_addrlen > sizeof a->storage)
                         continue;
@@ -276,7 +279,7 @@ static void take_srv(struct dns_query *q, int status, const unsigned char *bytes
         q->why = status == ARES_SUCCESS ? "malformed answer" : ares_strerror(status);
         if (status == ARES_SUCCESS && len > 0)
                 q->srv = calloc(1, sizeof *q->srv);
-        if (q->srv && dns_srv_parse(q->srv->records, &q->srv->n, &q->srv->ttl, bytes, len) < 0) {
+        if (q->srv && dns_srv_parse(q->srv, bytes, len) < 0) {
                 free(q->srv);
                 q->srv = NULL;
         }
@@ -362,23 +365,25 @@ static void on_deliver(void *arg)
         free(answer.srv);
 }
 
-static int channel_new(struct dns *dns, struct error *err)
+static int channel_new(struct dns *dns, bool absolute, struct error *err)
 {
         struct ares_options options = {.timeout = TRY_MS,
                                        .tries = TRIES,
                                        .sock_state_cb = on_socket_state,
-                                       .sock_state_cb_data = dns};
+                                       .sock_state_cb_data = dns,
+                                       .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_EDNS};
+        int extra = absolute ? ARES_OPT_DOMAINS | ARES_OPT_FLAGS : 0; /* no domains: .domains is NULL */
         int status = ares_library_init(ARES_LIB_INIT_ALL);
 
         if (status == ARES_SUCCESS)
                 status = ares_init_options(&dns->channel, &options,
-                                           ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+                                           ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | extra);
         if (status != ARES_SUCCESS)
                 return error_fail(err, -ENOMEM, "c-ares does not start: %s", ares_strerror(status));
         return 0;
 }
 
-int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
+static int make(struct dns **ret_dns, struct loop *loop, bool absolute, struct error *err)
 {
         struct dns *dns = calloc(1, sizeof *dns);
         int r;
@@ -394,7 +399,7 @@ int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
         if (r == 0)
                 r = loop_timer_new(&dns->deliver, loop, NULL, on_deliver, dns);
         if (r == 0)
-                r = channel_new(dns, err);
+                r = channel_new(dns, absolute, err);
         else
                 error_fail(err, r, "DNS: out of memory");
         if (r < 0) {
@@ -403,6 +408,16 @@ int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
         }
         *ret_dns = dns;
         return 0;
+}
+
+int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
+{
+        return make(ret_dns, loop, false, err);
+}
+
+int dns_new_absolute(struct dns **ret_dns, struct loop *loop, struct error *err)
+{
+        return make(ret_dns, loop, true, err);
 }
 
 int dns_set_servers(struct dns *dns, const char *list)

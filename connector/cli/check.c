@@ -292,7 +292,11 @@ static void check_dcs(struct check *c)
         validate_each_sid(c->v, judge_sid, c);
         for (size_t i = 0; i < c->domains->validate.n_domains; i++) {
                 const char *name = c->domains->configs[i].name;
+                size_t left_out = validate_left_out(c->v, i);
 
+                if (left_out > 0)
+                        say(c, "dc", "note", "%zu more domain controllers of %s are known by SRV records and not used", left_out,
+                            name);
                 if (validate_ready(c->v, i, &why)) {
                         struct sid_note note = {.domain = name};
 

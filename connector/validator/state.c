@@ -195,15 +195,25 @@ static void send_sid(void *arg, const struct validate_sid *sid)
                                  sid_source_text(sid->source), "seen", sid->seen, "rival", sid->rival));
 }
 
+/* DCs that SRV records name and that have no place. */
+static size_t left_out(const struct validator *v)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < v->domains->n; i++)
+                n += validate_left_out(v->validate, i);
+        return n;
+}
+
 static void send_status(struct validator *v)
 {
         struct validate_guard guard;
 
         validate_guard_state(v->validate, &guard);
         send_status_of(v, "validator",
-                       json_pack("{s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, "
+                       json_pack("{s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, "
                                  "s:I, s:I}",
-                                 "clock", "state", clock_state_text(v->clock_state), "detail", v->clock_why,
+                                 "dcs_left_out", (json_int_t)left_out(v), "clock", "state", clock_state_text(v->clock_state), "detail", v->clock_why,
                                  "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
                                  "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names,
                                  "connector", v->enrolment.id, "name", v->enrolment.name, "tenant",

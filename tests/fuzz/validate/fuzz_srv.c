@@ -11,16 +11,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-        static struct dns_srv records[DNS_SRV_MAX];
-        uint32_t ttl = 0;
-        size_t found = 0;
+        static struct dns_srv_answer found;
 
-        if (dns_srv_parse(records, &found, &ttl, data, n) < 0)
+        if (dns_srv_parse(&found, data, n) < 0)
                 return 0;
-        if (found > DNS_SRV_MAX || ttl > DNS_TTL_MAX)
+        if (found.n > DNS_SRV_MAX || found.ttl > DNS_TTL_MAX || (found.left_out > 0 && found.n < DNS_SRV_MAX))
                 abort();
-        for (size_t i = 0; i < found; i++)
-                if (!dns_host_plain(records[i].host))
+        for (size_t i = 0; i < found.n; i++)
+                if (!dns_host_plain(found.records[i].host) ||
+                    (i > 0 && found.records[i].priority < found.records[i - 1].priority))
                         abort();
         return 0;
 }

@@ -23,12 +23,14 @@
 #define DEAD_ADDRESS_1 "127.9.9.1"
 #define DEAD_ADDRESS_2 "127.9.9.2"
 #define SITE "Default-First-Site-Name"
+#define DOMAIN_SRV "_ldap._tcp.dc._msdcs.corp.example"
 
 struct site {
         struct rig rig;
         char conf[128], servers[64];
         char address[20];
         pid_t dnsmasq;
+        unsigned ghosts; /* records of DCs that are not there */
 };
 
 static struct site s;
@@ -70,6 +72,8 @@ static void dns_start(const char *const (*records)[2], size_t n)
                 "no-round-robin\nhost-record=%s," DEAD_ADDRESS_1 "\nhost-record=%s,%s\n"
                 "host-record=%s," DEAD_ADDRESS_2 "\nhost-record=%s,%s\n",
                 DNS_PORT, s.address, dc1, dc1, lab_get("AD_ADDRESS"), dc1, lab_get("AD2_HOST"), lab_get("AD2_ADDRESS"));
+        for (unsigned i = 0; i < s.ghosts; i++)
+                fprintf(conf, "srv-host=" DOMAIN_SRV ",ghost%u.corp.example,389,100\n", i);
         for (size_t i = 0; i < n; i++)
                 fprintf(conf, "srv-host=%s,%s,389\n", records[i][0], records[i][1]);
         fclose(conf);
@@ -168,7 +172,6 @@ static struct ask sign_in(void)
         return ask;
 }
 
-#define DOMAIN_SRV "_ldap._tcp.dc._msdcs.corp.example"
 #define SITE_SRV "_ldap._tcp." SITE "._sites.dc._msdcs.corp.example"
 
 /* The site's DC is asked, though the other is known and alive, too. */
@@ -221,6 +224,29 @@ static void test_change_and_silence(void **state)
         }
 }
 
+/* Fifty DCs that are not there, and the one that is, with a better priority than they: it is among those that are asked,
+ * and how many are left out is told. */
+static void test_more_than_there_is_room_for(void **state)
+{
+        const char *dc1 = lab_get("AD_HOST");
+        const char *const records[][2] = {{DOMAIN_SRV, dc1}};
+        struct ask ask;
+
+        (void)state;
+        for (int i = 0; i < 3; i++) { /* whatever order the server sends */
+                s.ghosts = 50;
+                dns_start(records, 1);
+                start(NULL);
+                wait_ready();
+                wait_state(dc1, "alive");
+                assert_int_equal(validate_left_out(s.rig.v, 0), 51 - DCS_MAX);
+                ask = sign_in();
+                assert_reason(&ask, REASON_OK);
+                assert_string_equal(ask.outcome.dc, dc1);
+                s.rig.v = validate_free(s.rig.v);
+        }
+}
+
 static void test_nothing_to_find(void **state)
 {
         const char *const records[][2] = {{"_ldap._tcp.dc._msdcs.other.example", "dc9.other.example"}};
@@ -246,6 +272,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_the_site_first),
                 TEST(test_change_and_silence),
+                TEST(test_more_than_there_is_room_for),
                 TEST(test_nothing_to_find),
         };
 

@@ -168,6 +168,7 @@ static void test_all_keys_are_taken(void **state)
         assert_int_equal(d->n_suffixes, 2);
         assert_string_equal(d->suffixes[1], "corp.net");
         assert_int_equal(d->n_dcs, 2);
+        assert_string_equal(d->dcs[0].host, "dc1.corp.example"); /* the dot only says that the name is whole */
         assert_null(d->dcs[0].address);
         assert_string_equal(d->dcs[1].address, "192.0.2.12");
         assert_int_equal(d->n_methods, 2);

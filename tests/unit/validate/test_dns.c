@@ -25,10 +25,11 @@ struct site {
         bool silent;
         uint8_t ttl;
         unsigned queries, answers, failures;
+        unsigned searched; /* questions for a name of the search list */
         struct dns_address address;
 };
 
-/* Answers A questions with 10.1.2.3, for names that begin with 'm' with 10.1.2.4 before; all others, and names that begin with 'x', with "no such name". */
+/* Answers A questions with 10.1.2.3, for names that begin with 'm' with 10.1.2.4 before, with 'v' with twenty; all others, and names that begin with 'x', with "no such name". */
 static void on_query(void *arg, int fd, int events)
 {
         struct site *site = arg;
@@ -42,6 +43,7 @@ static void on_query(void *arg, int fd, int events)
         if (n < 17)
                 return;
         site->queries++;
+        site->searched += memmem(packet, (size_t)n, "searchlist", 10) != NULL;
         if (site->silent)
                 return;
         /* cut the EDNS record off: header and one question */
@@ -56,8 +58,8 @@ static void on_query(void *arg, int fd, int events)
         if (is_a) {
                 uint8_t answer[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, site->ttl, 0, 4, 10, 1, 2, 4};
 
-                packet[7] = packet[13] == 'm' ? 2 : 1;
-                for (uint8_t last = packet[7] == 2 ? 4 : 3; last >= 3; last--) {
+                packet[7] = packet[13] == 'm' ? 2 : packet[13] == 'v' ? 20 : 1;
+                for (uint8_t last = (uint8_t)(packet[7] + 2); last >= 3; last--) {
                         answer[sizeof answer - 1] = last;
                         memcpy(packet + n, answer, sizeof answer);
                         n += (ssize_t)sizeof answer;
@@ -80,7 +82,8 @@ static int set_up(void **state)
         assert_int_equal(bind(site->fd, (struct sockaddr *)&sa, sizeof sa), 0);
         assert_int_equal(getsockname(site->fd, (struct sockaddr *)&sa, &len), 0);
         assert_int_equal(loop_io_new(&site->io, site->loop, NULL, site->fd, LOOP_READ, on_query, site), 0);
-        assert_int_equal(dns_new(&site->dns, site->loop, &err), 0);
+        setenv("LOCALDOMAIN", "searchlist.example", 1); /* the system's search list, as c-ares reads it */
+        assert_int_equal(dns_new_absolute(&site->dns, site->loop, &err), 0);
         snprintf(servers, sizeof servers, "127.0.0.1:%u", ntohs(sa.sin_port));
         assert_int_equal(dns_set_servers(site->dns, servers), 0);
         site->ttl = 60;
@@ -172,6 +175,79 @@ static void test_numeric_asks_nobody(void **state)
         assert_int_equal(dns_numeric(&address, "10.1"), -EINVAL);
         spin(site, 20);
         assert_int_equal(site->queries, 0);
+}
+
+/* A DC's name is whole: another domain's host of that name is none of ours. */
+static void test_no_search_list(void **state)
+{
+        static const char *const names[] = {"xdc1.corp.example", "xdc1", "xdc2.corp.example."};
+        struct site *site = *state;
+        struct dns_query *query = NULL;
+
+        for (unsigned i = 0; i < 3; i++) {
+                assert_int_equal(ask(site, names[i], &query), 0);
+                until(site, i + 1);
+        }
+        assert_int_equal(site->failures, 3);
+        assert_true(site->queries > 0);
+        assert_int_equal(site->searched, 0);
+}
+
+/* Each of a host's addresses has its turn. */
+static void test_all_addresses(void **state)
+{
+        struct site *site = *state;
+        struct dns_query *query = NULL;
+        bool seen[32] = {false};
+        unsigned n = 0;
+
+        assert_int_equal(ask(site, "vmany.corp.example", &query), 0);
+        until(site, 1);
+        assert_int_equal(dns_count(site->dns, "vmany.corp.example"), 20);
+        for (unsigned i = 0; i < 20; i++) {
+                struct sockaddr_in sa;
+
+                assert_true(dns_known(site->dns, &site->address, "vmany.corp.example"));
+                memcpy(&sa, &site->address.storage, sizeof sa);
+                n += !seen[ntohl(sa.sin_addr.s_addr) % 32];
+                seen[ntohl(sa.sin_addr.s_addr) % 32] = true;
+                dns_next(site->dns, "vmany.corp.example");
+        }
+        assert_int_equal(n, 20);
+}
+
+/* An answer of 200 SRV records, the worst first: those that are kept are the best, the rest is counted. */
+static void test_srv_by_priority(void **state)
+{
+        enum { N = 200 };
+        static struct dns_srv_answer answer;
+        static uint8_t message[12 + N * 64];
+        size_t n = 12;
+
+        (void)state;
+        message[2] = 0x81;
+        message[7] = N;
+        for (unsigned i = 0; i < N; i++) {
+                char host[32];
+                uint8_t head[] = {0, 0, 33, 0, 1, 0, 0, 0, 60, 0, 0, 0, (uint8_t)(N - i), 0, (uint8_t)(i % 2), 1, 133};
+                uint8_t len = (uint8_t)snprintf(host, sizeof host, "dc%03u", N - i);
+
+                head[10] = (uint8_t)(6 + 1 + len + 1);
+                memcpy(message + n, head, sizeof head);
+                n += sizeof head;
+                message[n++] = len;
+                memcpy(message + n, host, len);
+                n += len;
+                message[n++] = 0;
+        }
+        assert_int_equal(dns_srv_parse(&answer, message, n), 0);
+        assert_int_equal(answer.n, DNS_SRV_MAX);
+        assert_int_equal(answer.left_out, N - DNS_SRV_MAX);
+        for (unsigned i = 0; i < DNS_SRV_MAX; i++)
+                assert_int_equal(answer.records[i].priority, i + 1);
+        assert_string_equal(answer.records[0].host, "dc001");
+        assert_int_equal(answer.ttl, 60);
+        assert_int_equal(dns_srv_parse(&answer, message, n - 1), -EBADMSG);
 }
 
 static void test_answer_is_remembered(void **state)
@@ -322,6 +398,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(test_numeric_asks_nobody),
+                TEST(test_no_search_list),
+                TEST(test_all_addresses),
+                TEST(test_srv_by_priority),
                 TEST(test_answer_is_remembered),
                 TEST(test_ttl_ends),
                 TEST(test_no_such_name),
