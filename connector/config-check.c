@@ -16,6 +16,7 @@
 #include "certs/key-uri.h"
 #include "connector/base/text.h"
 #include "connector/base/sid.h"
+#include "connector/base/typed-name.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -156,7 +157,7 @@ int check_realm(const char *value, struct error *err)
 
 int check_netbios(const char *value, struct error *err)
 {
-        if (strpbrk(value, "\\/:*?\"<>|@ \t") || value[0] == '.')
+        if (!typed_domain(value, strlen(value)))
                 return error_fail(err, -EINVAL, "'%s' has a character that NetBIOS names can't have", value);
         return 0;
 }
@@ -203,6 +204,15 @@ int check_domain_name(const char *value, struct error *err)
 
 int item_suffix(void *slot, const char *item, struct error *err)
 {
+        char text[512];
+
+        /* a suffix may have letters of any script, which DNS names cannot */
+        for (const char *p = item; *p; p++)
+                if (*p & 0x80)
+                        return typed_domain(item, strlen(item)) && !strstr(item, "..") &&
+                                               typed_compose(text, sizeof(text), item, strlen(item)) == 0
+                                       ? lower_copy((char **)slot, text)
+                                       : error_fail(err, -EINVAL, "'%s' cannot be a suffix", item);
         if (!whole_dns_name(item))
                 return error_fail(err, -EINVAL, "'%s' is not a DNS name", item);
         return lower_copy((char **)slot, item);

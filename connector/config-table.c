@@ -143,7 +143,7 @@ const struct config_key config_keys[] = {
         {D("realm", realm), .max = 253, .check = check_realm, .range = "a Kerberos realm",
          .otherwise = "NAME in upper case", .help = "The Kerberos realm."},
         {D("netbios", netbios), .max = 15, .check = check_netbios,
-         .range = "1 to 15 bytes, no \\ / : * ? \" < > |", .otherwise = "DOMAIN\\name is not understood",
+         .range = "1 to 15 bytes, no blanks, no \\ / : * ? \" < > | @ ,", .otherwise = "DOMAIN\\name is not understood",
          .example = "CORP", .help = "The NetBIOS name, for names typed like CORP\\alice."},
         {D("domain_sid", domain_sid), .max = 60, .check = check_domain_sid, .range = "S-1-5-21-A-B-C",
          .otherwise = "the roster's, else the first that a domain controller tells, which is then kept",

@@ -72,7 +72,7 @@ enum frame_tag {
         TAG_SEALED,
         /* a record */
         R_WALL = 100,  /* s since the epoch, u64 */
-        R_USER,        /* as typed; only where it resolved to an account or routed to a realm and the DC knew it */
+        R_USER,        /* as typed, without what is around it; only where an answer showed that an account of this name exists */
         R_USER_MASKED, /* otherwise: first and last character and the length, "h……2 (9)" */
         R_USER_HASH,   /* keyed hash of the case-folded name, hex, for searching */
         R_SERVICE,     /* id of the sign-in service */

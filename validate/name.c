@@ -15,6 +15,7 @@
 #include <wctype.h>
 
 #include "connector/base/text.h"
+#include "connector/base/typed-name.h"
 
 /* Forbidden in sAMAccountName ([MS-SAMR] 3.1.1.6), and what DNs, SPNs and canonical names are made of. */
 #define USER_FORBIDDEN "\"/\\[]:;|=,+*?<>@"
@@ -44,14 +45,14 @@ static bool has_any(const char *s, size_t n, const char *set)
         return false;
 }
 
-/* Letters, digits, '-', '_' and '.', as in DNS names; no empty label. */
+/* Letters of any script, digits, '-', '_' and '.', as in DNS names; no empty label. */
 static bool suffix_plain(const char *s, size_t n)
 {
         char before = '.';
 
         for (size_t i = 0; i < n; before = s[i++]) {
                 bool word = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
-                            (s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '_';
+                            (s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '_' || (s[i] & 0x80);
 
                 if (!word && (s[i] != '.' || before == '.'))
                         return false;
@@ -73,7 +74,7 @@ static bool user_plain(const char *s, size_t n, const char *forbidden)
 
 static bool same(const char *known, const char *s, size_t n)
 {
-        return known && strlen(known) == n && strncasecmp(known, s, n) == 0;
+        return known && typed_same(known, strlen(known), s, n);
 }
 
 static bool has_alternate(const struct domain_config *domain, const char *s, size_t n)
@@ -151,7 +152,7 @@ static enum reason parse_netbios(struct name *out, const struct validate_config 
 {
         size_t domain_n = (size_t)(slash - s), user_n = n - domain_n - 1;
 
-        if (!suffix_plain(s, domain_n) || !user_plain(slash + 1, user_n, USER_FORBIDDEN))
+        if (!typed_domain(s, domain_n) || !user_plain(slash + 1, user_n, USER_FORBIDDEN))
                 return REASON_BAD_NAME_FORM;
         out->form = NAME_NETBIOS;
         out->domain = find_by_netbios(config, s, domain_n);
@@ -183,11 +184,17 @@ enum reason name_parse(struct name *ret_name, const struct validate_config *conf
                        size_t n)
 {
         struct name name = {0};
+        char text[USERNAME_MAX + 1], why[TYPED_FLAW_MAX];
         const char *at, *slash;
         enum reason reason;
 
-        if (n == 0 || n > USERNAME_MAX || !text_plain(bytes, n))
+        if (n > USERNAME_MAX || typed_flaw(bytes, n, why))
                 return REASON_BAD_NAME_FORM;
+        typed_trim(&bytes, &n);
+        if (n == 0 || typed_compose(text, sizeof text, bytes, n) < 0)
+                return REASON_BAD_NAME_FORM;
+        bytes = text;
+        n = strlen(text);
         slash = memchr(bytes, '\\', n);
         at = memrchr(bytes, '@', n);
         if (slash)

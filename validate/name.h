@@ -16,10 +16,10 @@ struct name {
 };
 
 /*
- * Takes n bytes as typed. REASON_OK and *ret_name filled, else REASON_BAD_NAME_FORM or REASON_UNKNOWN_DOMAIN.
- * Suffixes and NetBIOS names compare without case (ASCII). Refused: NUL, control characters, invalid UTF-8,
- * over USERNAME_MAX bytes, empty parts, more than one backslash, a DN, SID or SPN form, and the characters AD
- * forbids in names where they would change the form.
+ * Takes n bytes as typed. REASON_OK and *ret_name filled, else REASON_BAD_NAME_FORM or REASON_UNKNOWN_DOMAIN. Blanks,
+ * invisible characters and a dot around it are cut off, the rest is composed (NFC). Suffixes and NetBIOS names compare
+ * without case. Refused: what typed_flaw finds, over USERNAME_MAX bytes, empty parts, more than one backslash, a DN, SID
+ * or SPN form, and the characters AD forbids in names where they would change the form.
  */
 enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes,
                        size_t n);

@@ -2,8 +2,10 @@
  * What may reach a DC: the form of passwords and names, and which domain a name is of. Everything else is answered
  * without asking anybody.
  */
+#include <stdio.h>
 #include <string.h>
 
+#include "connector/base/typed-name.h"
 #include "validate/validate-internal.h"
 
 #define OPS_MAX 1024
@@ -49,15 +51,26 @@ uint64_t op_account(const struct validate_op *op)
         return h | 1;
 }
 
+/* The name's form before the password's: a name that nobody could have says what is wrong with it. */
+static enum reason check_name(struct validate_op *op, const struct validate_request *request)
+{
+        enum reason reason = name_parse(&op->name, op->v->config, request->name, request->name_len);
+        char why[TYPED_FLAW_MAX];
+
+        if (reason == REASON_BAD_NAME_FORM && typed_flaw(request->name, request->name_len, why))
+                snprintf(op->out.context, sizeof op->out.context, "the name holds %s", why);
+        return reason;
+}
+
 void op_admit(struct validate_op *op, const struct validate_request *request)
 {
         struct validate *v = op->v;
-        enum reason reason = check_password(request);
+        enum reason reason = check_name(op, request);
 
         if (reason == REASON_OK)
-                reason = check_new_password(request);
+                reason = check_password(request);
         if (reason == REASON_OK)
-                reason = name_parse(&op->name, v->config, request->name, request->name_len);
+                reason = check_new_password(request);
         if (reason == REASON_OK && v->n_ops > OPS_MAX)
                 reason = REASON_OVERLOADED;
         if (reason == REASON_OK && op->new_password && !v->config->domains[op->name.domain].password_change)

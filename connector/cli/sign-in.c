@@ -86,8 +86,6 @@ static json_t *verdict_json(const struct client_result *r)
 /* The user's sentence, from the one table. What a wait cannot mend is the helpdesk's. */
 static const char *problem_text(const struct client_result *r)
 {
-        if (strcmp(r->problem, "unknown-domain") == 0)
-                return reason_user_text(REASON_UNKNOWN_DOMAIN, false);
         if (strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 &&
             strcmp(r->problem, "deadline") != 0)
                 return reason_user_text(REASON_SERVICE_UNKNOWN, false);

@@ -265,6 +265,7 @@ static int make_signins(struct validator *v)
                 .max = validator_capacity(v),
                 .n_domains = v->domains->n,
                 .hash_key = v->hash_key,
+                .known_names = &v->known_names,
                 .roster = validator_roster,
                 .may_speak = validator_may_speak,
                 .to_link = validator_to_link,

@@ -1,9 +1,8 @@
 /*
  * Ledger records: frames built from a sign-in, names masked unless they are known to be names.
  *
- * A name is kept in clear only where the answer shows that an account of this name exists, or where it was
- * typed with a domain that is served (no password looks like that); everything else may be a password in the
- * wrong box. Of a request that no service of the roster signed, nothing that it says is recorded.
+ * A name is kept in clear only where an answer, this one or an earlier one, showed that an account of this name exists;
+ * everything else may be a password in the wrong box, with a domain behind it or without. Of a request that no service of the roster signed, nothing that it says is recorded.
  */
 #include "connector/validator/record.h"
 
@@ -12,7 +11,9 @@
 
 #include "connector/base/log.h"
 #include "connector/messages.h"
+#include "connector/validator/known-names.h"
 #include "connector/validator/verdict.h"
+#include "connector/base/typed-name.h"
 
 static bool account_known(const struct outcome *o)
 {
@@ -42,18 +43,21 @@ static void put_name(struct msg_out *m, const struct signins_config *c, const st
                      const struct outcome *o)
 {
         char hash[NAME_HASH_TEXT], masked[WIRE_USERNAME_MAX + 64];
-        bool routed;
+        const char *name = claims->username;
+        size_t n = claims->username_len;
 
         if (claims->username_form != CREDENTIAL_OK)
                 return;
-        routed = typed_with_domain(c, claims);
-        name_hash(c->hash_key, claims->username, claims->username_len, hash);
+        typed_trim(&name, &n);
+        name_hash(c->hash_key, name, n, hash);
         msg_str(m, R_USER_HASH, hash);
-        if (o && (account_known(o) || (routed && !names_nobody(o->reason)))) {
-                msg_bytes(m, R_USER, claims->username, claims->username_len);
+        if (o && account_known(o))
+                known_names_add(c->known_names, hash);
+        if ((o && account_known(o)) || (!(o && names_nobody(o->reason)) && known_names_has(c->known_names, hash))) {
+                msg_bytes(m, R_USER, name, n);
                 return;
         }
-        name_mask(claims->username, claims->username_len, routed, masked, sizeof(masked));
+        name_mask(name, n, typed_with_domain(c, claims), masked, sizeof(masked));
         msg_str(m, R_USER_MASKED, masked);
 }
 

@@ -362,6 +362,23 @@ static int domain_of(const struct signins *s, const struct request_claims *claim
         return domain >= 0 && s->c.may_speak && !s->c.may_speak(s->c.arg, (size_t)domain) ? -ENOENT : domain;
 }
 
+/* What was wrong with a name that was not even read. */
+static const char *name_form_text(enum credential_form form)
+{
+        switch (form) {
+        case CREDENTIAL_EMPTY:
+                return "the name is empty";
+        case CREDENTIAL_TOO_LONG:
+                return "the name is over 256 bytes long";
+        case CREDENTIAL_HAS_NUL:
+                return "the name holds U+0000";
+        case CREDENTIAL_UNCHECKED:
+        case CREDENTIAL_OK:
+                break;
+        }
+        return "the name is not there";
+}
+
 static void start_validation(struct signin *x)
 {
         struct request_claims *claims = x->in.claims;
@@ -389,6 +406,8 @@ static void start_validation(struct signin *x)
                 secret_free(request.new_password);
                 o = (struct outcome){.reason = reason == REASON_OVERLOADED ? reason : REASON_BAD_NAME_FORM,
                                      .counted = COUNTED_NO};
+                if (o.reason == REASON_BAD_NAME_FORM)
+                        snprintf(o.context, sizeof(o.context), "%s", name_form_text(claims->username_form));
                 finish(x, &o);
         } else if (domain_of(x->s, claims) == -ENOENT) {
                 secret_free(request.password);

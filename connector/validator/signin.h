@@ -29,6 +29,7 @@ struct signins_config {
         size_t max;                                /* in flight at once */
         size_t n_domains;                          /* that share them */
         const uint8_t *hash_key;                   /* NAME_HASH_KEY_LEN bytes */
+        struct known_names *known_names;
         const struct roster *(*roster)(void *arg); /* the valid roster or NULL */
         bool (*may_speak)(void *arg, size_t domain); /* for a domain of the configuration, by the roster; NULL: for all */
         int (*to_link)(void *arg,

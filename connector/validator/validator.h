@@ -5,6 +5,7 @@
 
 #include "connector/process.h"
 #include "connector/validator/domains.h"
+#include "connector/validator/known-names.h"
 #include "connector/validator/limit.h"
 #include "connector/validator/roster-store.h"
 #include "connector/validator/sid-store.h"
@@ -29,6 +30,7 @@ struct validator {
         struct loop_io *holder; /* of an identity key in hardware, else NULL */
         uint8_t hash_key[NAME_HASH_KEY_LEN];
         bool has_hash_key;
+        struct known_names known_names;
         struct roster_store store;
         struct sid_store sids;
 

@@ -7,6 +7,7 @@
 #include "queue/client/client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The key of this recipient that the verdict names: its identity, or one that its statement certifies and that lives. */
@@ -45,6 +46,8 @@ static int check_claims(const struct sign_in *s, const char *signer, const struc
                 return error_fail(err, -EBADMSG, "verdict: made for another tenant");
         if (strcmp(v->jti, s->id) != 0)
                 return error_fail(err, -EBADMSG, "verdict: made for another request id");
+        if (s->nobody && strcmp(v->verdict, "accepted") == 0)
+                return error_fail(err, -EKEYREJECTED, "verdict: accepted, though no password was sent");
         if (strcmp(v->req, s->req) != 0)
                 return error_fail(err, -EBADMSG, "verdict: made for another request");
         if (v->iat > now + WIRE_SKEW)
@@ -115,5 +118,7 @@ int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t no
         r = check_jws(s, &plain, now, &v, err);
         if (r == 0)
                 *ret_v = v;
+        if (r == 0 && s->nobody && strcmp(v.verdict, "refused") == 0) /* a connector may know a suffix that the roster does not */
+                (void)snprintf(ret_v->reason, sizeof(ret_v->reason), "unknown_domain");
         return r;
 }

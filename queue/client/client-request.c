@@ -16,6 +16,7 @@
 
 #include "certs/sealed.h"
 #include "connector/base/text.h"
+#include "connector/base/typed-name.h"
 
 /* ---- choosing ---- */
 
@@ -29,12 +30,14 @@ struct route {
 /* Takes name@suffix and DOMAIN\name apart; a backslash decides before an @, as domain controllers have it. */
 static void split_name(struct route *ret_route, const char *name, size_t n)
 {
-        const char *mark = n ? memchr(name, '\\', n) : NULL;
+        const char *mark;
         size_t len;
 
         *ret_route = (struct route){0};
         if (n > WIRE_USERNAME_MAX)
                 return;
+        typed_trim(&name, &n);
+        mark = n ? memchr(name, '\\', n) : NULL;
         if (mark) {
                 ret_route->by = ROUTE_NETBIOS;
                 len = (size_t)(mark - name);
@@ -68,7 +71,7 @@ static void route_of(struct route *ret_route, const struct roster *roster, const
 static bool listed(char *const *list, size_t n, const char *text)
 {
         for (size_t i = 0; i < n; i++)
-                if (strcasecmp(list[i], text) == 0)
+                if (typed_same(list[i], strlen(list[i]), text, strlen(text)))
                         return true;
         return false;
 }
@@ -96,10 +99,10 @@ static bool serves(const struct directory_entry *e, const struct route *route)
                announces(e->statement, route);
 }
 
-/* The relay calls it ready in the name's domain. */
+/* The relay calls it ready in the name's domain; where that is nobody's, in any. */
 static bool ready_for(const struct directory_entry *e, const struct route *route)
 {
-        return e->rank >= 0 && listed(e->ready, e->n_ready, route->domain->name);
+        return e->rank >= 0 && (route->domain ? listed(e->ready, e->n_ready, route->domain->name) : e->n_ready > 0);
 }
 
 static bool wanted(const struct directory_entry *e, const struct sign_in_params *p)
@@ -147,8 +150,9 @@ static uint64_t order_of(const struct directory_entry *e, const struct route *ro
 }
 
 struct choice {
-        const struct roster_domain *domain; /* that the name belongs to */
+        const struct roster_domain *domain; /* that the name belongs to; NULL with nobody */
         size_t n;
+        bool nobody; /* the name is of no domain: the one there is says so, and gets no password */
         const struct directory_entry *entries[SIGN_IN_TO_MAX];
         uint64_t order[SIGN_IN_TO_MAX];
 };
@@ -168,6 +172,33 @@ static void choice_add(struct choice *c, const struct directory_entry *e, uint64
         memmove(&c->order[at + 1], &c->order[at], (c->n - at - 1) * sizeof(c->order[0]));
         c->entries[at] = e;
         c->order[at] = order;
+}
+
+/* Whether it may speak for the domain that bare names go to. */
+static bool is_of_default(const struct directory *d, const struct roster_member *connector)
+{
+        const struct roster_domain *domain = roster_default_domain(d->roster);
+
+        return domain && roster_speaks_for(connector, domain->name);
+}
+
+/*
+ * The connector that answers and records a name of no domain, so that it ends as any other mistyped name: with an
+ * id, a verdict and a line for the helpdesk. A ready one of the default domain before others. There is a live one.
+ */
+static void choose_clerk(struct choice *c, const struct directory *d, const struct sign_in_params *p)
+{
+        const struct route any = {0};
+
+        for (size_t i = 0; i < d->n; i++) {
+                const struct directory_entry *e = &d->entries[i];
+                uint64_t order = order_of(e, &any, p) | (is_of_default(d, e->connector) ? 0 : UINT64_C(1) << 40);
+
+                if (wanted(e, p) && live(e, p->now) && !distrusted(e, p))
+                        choice_add(c, e, order);
+        }
+        c->n = 1;
+        c->nobody = true;
 }
 
 static int choose(struct choice *ret_c, const struct directory *d, const struct sign_in_params *p,
@@ -197,12 +228,10 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
                 return error_fail(err, -ENOENT, "connector %s has published no keys", p->only_connector);
         if (n_live == 0)
                 return error_fail(err, -ENOENT, "no connector has published keys");
-        if (!route.domain && route.by == ROUTE_BARE)
-                return error_fail(err, -EDOM, "a name without a domain, and the roster names no default one");
         if (!route.domain)
-                return error_fail(err, -EDOM, "no domain of the roster has %s: mistyped, or not yet in it", route.text);
+                choose_clerk(&c, d, p);
         if (c.n == 0)
-                return error_fail(err, -EDOM, "no connector serves %s of domain %s: its connectors are gone, or may not",
+                return error_fail(err, -ENOENT, "no connector serves %s of domain %s: its connectors are gone, or may not",
                                   route.text, route.domain->name);
         c.domain = route.domain;
         *ret_c = c;
@@ -258,6 +287,7 @@ static int fill_claims(struct request_claims *c, const struct sign_in *s, const 
 {
         size_t password_len = p->password ? secret_len(p->password) : 0;
         size_t new_len = p->new_password ? secret_len(p->new_password) : 0;
+        bool told = !choice->nobody; /* a password is nobody's business who cannot check it */
 
         if (p->username_len > WIRE_USERNAME_MAX || password_len > WIRE_PASSWORD_MAX ||
             new_len > WIRE_PASSWORD_MAX)
@@ -272,14 +302,14 @@ static int fill_claims(struct request_claims *c, const struct sign_in *s, const 
                 memcpy(c->to[c->n_to], key_kid(choice->entries[c->n_to]->connector->key), KID_LEN + 1);
         memcpy(c->username, p->username, p->username_len);
         c->username_len = p->username_len;
-        if (p->password)
+        if (p->password && told)
                 memcpy(c->password, secret_text(p->password), password_len);
-        c->password_len = password_len;
+        c->password_len = told ? password_len : 0;
         if (p->change_password)
                 memcpy(c->op, OP_CHANGE_PASSWORD, sizeof(OP_CHANGE_PASSWORD));
-        if (p->new_password)
+        if (p->new_password && told)
                 memcpy(c->new_password, secret_text(p->new_password), new_len);
-        c->new_password_len = new_len;
+        c->new_password_len = told ? new_len : 0;
         memcpy(c->rk, s->rk, sizeof(c->rk));
         copy_text(c->client_ip, sizeof(c->client_ip), p->client_ip);
         copy_text(c->client_agent, sizeof(c->client_agent), p->client_agent);
@@ -390,7 +420,9 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
         r = choose(&choice, d, p, err);
         if (r < 0)
                 return r;
-        take_domain(s, d->roster, choice.domain);
+        s->nobody = choice.nobody;
+        if (choice.domain)
+                take_domain(s, d->roster, choice.domain);
         choose_named(&named, &choice, d, p);
         r = fill_claims(claims, s, &named, p, err);
         if (r < 0)

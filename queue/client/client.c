@@ -426,14 +426,15 @@ static int attempt_once(struct attempt *a, const struct sign_in_params *p, struc
 
         now.now = time(NULL);
         r = sign_in_make(&s, a->c->directory, &now, err);
-        if ((r == -ENOENT || r == -EDOM) && !a->refreshed) {
+        if ((r == -ENOENT || (r == 0 && s.nobody)) && !a->refreshed) {
+                if (r == 0)
+                        sign_in_clear(&s);
                 if (refresh(a))
                         return 0;
                 r = sign_in_make(&s, a->c->directory, &now, err);
         }
-        if (r == -ENOENT || r == -EDOM) {
-                set_problem(a->result, r == -EDOM ? "unknown-domain" : "no-connector", "no", "later",
-                            err ? err->text : "no connector serves this name");
+        if (r == -ENOENT) {
+                set_problem(a->result, "no-connector", "no", "later", err ? err->text : "no connector has published keys");
                 return 0;
         }
         if (r < 0)

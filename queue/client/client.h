@@ -64,6 +64,7 @@ struct sign_in {
                 struct statement_key sign[STATEMENT_SIGN_MAX]; /* that may sign in its place */
         } to[REQUEST_TO_MAX];
         size_t padded;      /* the request's class; its verdict has the same */
+        bool nobody;        /* the name is of no domain: the one it is sealed to says so, and got no password */
         struct buffer body; /* the sealed text to POST */
 };
 struct sign_in_params {
@@ -87,8 +88,9 @@ struct sign_in_params {
         int64_t now;
 };
 /* Picks at most SIGN_IN_TO_MAX connectors that the roster lets speak for the name's domain (the default one for a bare
- * name) and that announce the name, ready ones first, at random among them; seals to their newest keys. -ENOENT: no connector has live keys;
- * -EDOM: some have, but the name is of no domain, or none serves it (err says which); -EMSGSIZE; -EINVAL. */
+ * name) and that announce the name, ready ones first, at random among them; seals to their newest keys. A name of no domain
+ * is sealed without a password to one that then answers unknown_domain. -ENOENT: no connector has live keys, or none of
+ * the name's domain; -EMSGSIZE; -EINVAL. */
 int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p, struct error *err);
 /* The id of a sign-in's second attempt: the first one's with "-2" behind, so that the two are found together. -EINVAL: too long. */
 int sign_in_retry_id(char out[ID_MAX + 1], const char *first);

@@ -9,6 +9,7 @@
 
 #include "connector/base/text.h"
 #include "validate/ldap-identity.h"
+#include "connector/base/typed-name.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -37,12 +38,15 @@ static size_t count(const char *s, char c)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
         struct name name;
-        char bind[LDAP_BIND_NAME_MAX];
+        char bind[LDAP_BIND_NAME_MAX], why[TYPED_FLAW_MAX];
+        bool flawed = typed_flaw((const char *)data, n, why);
         enum reason reason = name_parse(&name, &config, (const char *)data, n);
 
         require(reason == REASON_OK || reason == REASON_BAD_NAME_FORM || reason == REASON_UNKNOWN_DOMAIN);
+        require(flawed == (why[0] != '\0') && utf8_valid(why, strlen(why)));
         if (reason != REASON_OK)
                 return 0;
+        require(!flawed);
         require(n > 0 && n <= USERNAME_MAX && name.domain < 2 && name.user[0] && name.suffix[0]);
         require(utf8_valid(name.user, strlen(name.user)) && !strpbrk(name.user, "\"/\\[]:;|=,*?<>@\n\r\t"));
         require(ldap_bind_name(bind, &domains[name.domain], &name) == 0);

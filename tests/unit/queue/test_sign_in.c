@@ -502,6 +502,20 @@ static void bytes_changed_on_the_way(void **state)
         assert_int_equal(sign_in_check(&x->s, jwe.data, jwe.len, NOW, &v, &err), 0);
 }
 
+/* Nobody serves the name, and no password was sent: nobody can have been accepted. */
+static void accepted_without_a_password(void **state)
+{
+        _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384);
+        const struct wrong none = {0};
+        struct made *x = *state;
+        struct verdict_claims v;
+        struct error err = {""};
+
+        seal_verdict(x, &none, &jwe);
+        x->s.nobody = true;
+        assert_says(sign_in_check(&x->s, jwe.data, jwe.len, NOW, &v, &err), -EKEYREJECTED, &err, "no password was sent");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -515,6 +529,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(right_verdicts, begin, end),
                 cmocka_unit_test_setup_teardown(each_check_fails_alone, begin, end),
                 cmocka_unit_test_setup_teardown(a_domain_without_a_sid, begin, end),
+                cmocka_unit_test_setup_teardown(accepted_without_a_password, begin, end),
                 cmocka_unit_test_setup_teardown(a_forged_signature, begin, end),
                 cmocka_unit_test_setup_teardown(bytes_changed_on_the_way, begin, end),
         };

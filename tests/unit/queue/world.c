@@ -168,3 +168,18 @@ struct directory *world_open(struct world *w, const char *json)
                 fail_msg("%s", err.text);
         return d;
 }
+
+void world_seal_verdict(const struct world_connector *c, struct verdict_claims *v, const struct request_claims *claims,
+                        size_t padded, struct buffer *out)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(4096), jws = BUFFER(8192), plain = BUFFER(8192);
+        struct error err = {""};
+
+        v->exp = v->iat + VERDICT_LIFE;
+        memcpy(v->iss, c->id, strlen(c->id) + 1);
+        memcpy(v->jti, claims->jti, sizeof(v->jti));
+        assert_int_equal(verdict_claims_encode(v, &text, &err), 0);
+        assert_int_equal(jws_sign(c->identity, JOSE_TYP_VERDICT, text.data, text.len, &jws, &err), 0);
+        assert_int_equal(jose_pad(&plain, jws.data, jws.len, padded), 0);
+        assert_int_equal(jwe_dir_seal(claims->rk, plain.data, plain.len, out, &err), 0);
+}

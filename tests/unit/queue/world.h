@@ -44,3 +44,6 @@ char *world_keys(struct world *w, const char *statements, const char *ready);
 /* All of 0..n-1 published and ready in this order. free() it. */
 char *world_all_keys(struct world *w, size_t n);
 struct directory *world_open(struct world *w, const char *json);
+/* Makes the connector's verdict on these claims, whose plaintext had padded bytes, and seals it. */
+void world_seal_verdict(const struct world_connector *c, struct verdict_claims *v, const struct request_claims *claims,
+                        size_t padded, struct buffer *out);
