@@ -103,7 +103,27 @@ static void make_roster(int n, char **a)
         key_free(tenant_key);
 }
 
-static void make_statement(char **a)
+/* As a connector of before says it, which reads rosters of the first form alone and does not say so. */
+static void put_first_form(const struct statement *s, const struct key *identity)
+{
+        struct buffer payload = BUFFER(STATEMENT_TEXT_MAX), out = BUFFER(STATEMENT_TEXT_MAX);
+        struct jws jws = {0};
+        json_t *json = NULL;
+
+        check(jws_parse(&jws, s->text, strlen(s->text), JOSE_TYP_KEYS, false, &err));
+        check(jose_json_object(&json, jws.payload.data, jws.payload.len, "statement", &err));
+        check(json_object_del(json, "roster"));
+        check(jose_json_text(json, &payload));
+        check(jws_sign(identity, JOSE_TYP_KEYS, payload.data, payload.len, &out, &err));
+        puts(out.data);
+        json_decref(json);
+        jws_clear(&jws);
+        buffer_free(&payload);
+        buffer_free(&out);
+}
+
+/* first_form: "first" or NULL. */
+static void make_statement(char **a, const char *first_form)
 {
         struct key *identity = load(a[0]), *enc = load(a[5]);
         struct statement *s = calloc(1, sizeof(*s));
@@ -119,7 +139,10 @@ static void make_statement(char **a)
         s->realms = calloc(1, sizeof(char *));
         s->realms[0] = strdup(a[6]);
         check(statement_sign(s, identity, now, 3600, &err));
-        puts(s->text);
+        if (first_form)
+                put_first_form(s, identity);
+        else
+                puts(s->text);
         statement_free(s);
         key_free(identity);
 }
@@ -229,8 +252,8 @@ int main(int argc, char **argv)
                 make_key(argv + 2);
         else if (strcmp(word, "roster") == 0 && argc >= 6)
                 make_roster(argc - 2, argv + 2);
-        else if (strcmp(word, "statement") == 0 && argc == 9)
-                make_statement(argv + 2);
+        else if (strcmp(word, "statement") == 0 && (argc == 9 || argc == 10))
+                make_statement(argv + 2, argc == 10 ? argv[9] : NULL);
         else if (strcmp(word, "proof") == 0 && argc == 6)
                 make_proof(argv + 2);
         else if (strcmp(word, "seal") == 0 && argc >= 4)

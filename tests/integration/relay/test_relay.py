@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -130,6 +131,46 @@ class Rosters(RelayTest):
         relay.start()
         self.assertEqual(get()[2]['roster'], good)
         self.problem(relay.put_roster(relay.roster(seq=4)), 409, 'seq-not-newer')
+
+
+    def test_who_cannot_read_it(self):
+        """The admin's tool signs no roster that a listed connector, by its statement, cannot read; and approves none that cannot."""
+        relay = self.relay
+        old = Connector(relay, 'old')
+        relay.seq = 50
+        relay.approve(old)
+        old.open_stream()
+        self.addCleanup(old.stream.close)
+        statement = forge('statement', old.key_file, relay.tenant, old.id, old.boot, 1, old.enc_file, 'corp.example', 'first')
+        self.assertEqual(old.report(credit=1, statement=statement)[0], 200)
+        wait_for('the relay shows the statement', lambda: relay.request('GET', relay.tenant_path('keys'),
+                                                                        headers=relay.as_service())[2]['statements'])
+        said = self.tenant_cli('roster', 'sign')
+        self.assertIn('cannot read this roster', said)
+        self.assertIn('tenant remove old', said)
+        waiting = Connector(relay, 'waiting')
+        status = waiting.call('PUT', '/v1/link/identity', json.dumps({
+            'jwk': waiting.identity['jwk'], 'proof': forge('proof', waiting.key_file, relay.tenant, waiting.id, 0)}),
+            {'Content-Type': 'application/json'})[0]
+        self.assertEqual(status, 202)
+        self.assertIn('cannot read this roster', self.tenant_cli('approve', 'waiting', waiting.identity['kid'], '--domains', 'corp.example'))
+
+    def tenant_cli(self, *words):
+        """What `postern tenant` says when it fails, from a folder with this tenant's key."""
+        relay = self.relay
+        folder = relay.path('tenant-folder')
+        if not os.path.exists(folder):
+            os.mkdir(folder, 0o700)
+            shutil.copy(relay.path('tenant.key'), folder)
+            with open(relay.path('admin.secret'), 'w', encoding='ascii') as f:
+                f.write(relay.admin)
+            with open(os.path.join(folder, 'tenant.json'), 'w', encoding='ascii') as f:
+                json.dump({'v': 1, 'tenant': relay.tenant, 'pin': relay.tenant_key['pin'], 'relay': f'https://127.0.0.1:{relay.port}',
+                           'ca_file': relay.path('server.pem'), 'admin_secret_file': relay.path('admin.secret')}, f)
+        postern = os.path.join(os.path.dirname(relay_site.RELAY), '..', '..', 'connector', 'cli', 'postern')
+        done = subprocess.run([postern, 'tenant', *words, '--dir', folder], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        return done.stderr
 
 
 class Enrolment(RelayTest):
