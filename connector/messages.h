@@ -11,14 +11,18 @@ enum frame_type {
         FRAME_CONFIG = 1, /* fd: the checked config file's text */
         FRAME_FILE,       /* TAG_NAME (one of FILE_*), fd: opened key file or state file */
         FRAME_PEER,       /* TAG_NAME: "link" | "validator" | "ledger", fd: one end of a new pair; replaces an older one */
-        FRAME_START,      /* TAG_BOOT, TAG_CONNECTOR_ID, TAG_SEQ (ms that rise within the boot): all is there, begin */
+        FRAME_START,      /* TAG_BOOT, TAG_CONNECTOR_ID, TAG_SEQ (ms that rise within the boot): all is there, begin; with TAG_STATE
+                             "check" only say whether that could be (process.h) */
         FRAME_DRAIN,      /* TAG_BUDGET: take no new work, finish what runs within this time, then FRAME_DRAINED */
         FRAME_SHARE,      /* TAG_NAME (state key), TAG_TEXT: something for `postern status` */
         FRAME_STORED,     /* to the link: what FRAME_CERTIFICATE brought is on disk; TAG_WHY: it is not, or FRAME_MAKE_KEY failed */
 
         /* child -> supervisor */
-        FRAME_READY = 20, /* started; systemd may be told */
+        FRAME_READY = 20, /* started; systemd may be told. TAG_STATE: "on" | "off", seccomp; TAG_TEXT: Landlock (confine.h) */
         FRAME_DRAINED,
+        FRAME_ALIVE,       /* its loop turns; every second */
+        FRAME_TAKEN,       /* from the validator, TAG_NAME (of FRAME_FILE, while it runs): it is in use; TAG_WHY: it is not */
+        FRAME_FAILED,      /* TAG_WHY: it is about to end, for this reason */
         FRAME_CERTIFICATE, /* from the link, fd: the text of a new transport.pem, key and chain, to be stored; without the key where that is
                               the one that FRAME_MAKE_KEY made */
         FRAME_MAKE_KEY,    /* from the link: it wants the next transport key in hardware, as FRAME_FILE FILE_TRANSPORT_NEXT */

@@ -8,27 +8,33 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "certs/http-way.h"
-#include "certs/key-uri.h"
 #include "certs/self-test.h"
+#include "connector/base/cleanup.h"
 #include "connector/base/harden.h"
+#include "connector/base/text.h"
 
 #define FILES_WANTED 65536
 
 static const char usage[] =
-        "usage: posternd [--config PATH] [--check-config]\n"
+        "usage: posternd [--config PATH] [--check-config | --reload]\n"
         "\n"
         "The connector: checks sign-ins, which a relay passes on, against domain\n"
         "controllers. It runs in the foreground and listens on no network port.\n"
         "\n"
         "  --config PATH    file, or folder of *.conf files (default: " CONFIG_DEFAULT ")\n"
-        "  --check-config   report every error in the configuration, and as root each\n"
-        "                   user that is missing, and end\n"
+        "  --check-config   report everything for which a start or a reload would fail\n"
+        "                   (configuration, users, enrolment, files), and end\n"
+        "  --reload         make the posternd that runs read its configuration anew;\n"
+        "                   exit code 1: it was refused, and what runs goes on\n"
         "  --version        show the version\n"
         "  --help           show this\n"
         "\n"
@@ -39,7 +45,8 @@ static const char usage[] =
 
 struct arguments {
         const char *config;
-        bool check;
+        bool check, reload;
+        bool from_fd; /* the text of the configuration is in CHECK_CONFIG_FD; config only names it */
 };
 
 /* 0, or 1 where the answer is given already (*ret_code). */
@@ -47,6 +54,7 @@ static int read_arguments(int argc, char **argv, struct arguments *ret_a, int *r
 {
         static const struct option options[] = {
                 {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
+                {"reload", no_argument, NULL, 'r'},       {"config-fd", no_argument, NULL, 'd'},
                 {"foreground", no_argument, NULL, 'f'},   {"version", no_argument, NULL, 'v'},
                 {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
         int c;
@@ -57,6 +65,10 @@ static int read_arguments(int argc, char **argv, struct arguments *ret_a, int *r
                         ret_a->config = optarg;
                 else if (c == 'k')
                         ret_a->check = true;
+                else if (c == 'r')
+                        ret_a->reload = true;
+                else if (c == 'd')
+                        ret_a->from_fd = true;
                 else if (c == 'v')
                         return printf("posternd %s\n", POSTERN_VERSION) >= 0;
                 else if (c == 'h')
@@ -76,30 +88,16 @@ static int read_arguments(int argc, char **argv, struct arguments *ret_a, int *r
         return optind < argc;
 }
 
-/* A path may name a key in hardware as well, but that file is not opened here. */
-static bool names_hardware(const char *setting)
+static void print_fault(void *arg, const char *text)
 {
-        return setting && key_kind_of(setting, strlen(setting)) != KEY_KIND_NONE;
+        (void)fprintf(stderr, "%s: %s\n", (const char *)arg, text);
 }
 
-/* As root, says which users are missing or unfit; how many. */
-static size_t check_users(const char *path, const struct config *config)
-{
-        struct error err;
-        size_t n = 0;
+static struct buffer notes = {.max = 16384};
 
-        for (int id = 0; id < CHILD_N; id++)
-                if (files_check_user(config, (enum child_id)id, &err) < 0) {
-                        (void)fprintf(stderr, "%s: user_%s: %s\n", path, child_name((enum child_id)id),
-                                      err.text);
-                        n++;
-                }
-        if ((names_hardware(config->identity_key) || names_hardware(config->transport_key)) &&
-            files_check_keys_user(config, &err) < 0) {
-                (void)fprintf(stderr, "%s: user_keys: %s\n", path, err.text);
-                n++;
-        }
-        return n;
+static void keep_note(void *arg, const char *text)
+{
+        (void)buffer_printf(&notes, "%s: note: %s\n", (const char *)arg, text); /* more than fits is of no use */
 }
 
 /* What no line of the configuration says: OpenSSL's set-up, the environment's proxy. */
@@ -118,25 +116,44 @@ static size_t check_surroundings(const struct config *config)
 }
 
 /* Prints all errors to stderr, or what is fine to stdout. */
-static int check_only(const char *path, const struct config *config, const struct config_errors *errors)
+static int check_only(const char *path, struct config *config, const struct buffer *text, const struct config_errors *errors,
+                      bool count)
 {
+        _cleanup_(freep) char *name = strdup(path);
+        struct files_check check = {.tell = print_fault, .note = keep_note, .arg = name};
         size_t n = errors->n;
 
-        if (n)
-                (void)fputs(errors->lines.len ? errors->lines.data : "", stderr);
-        else if (config)
-                n = check_users(path, config) + check_surroundings(config);
-        if (n) {
-                (void)fprintf(stderr, "%zu error%s\n", n, n == 1 ? "" : "s");
-                return EXIT_CONFIGURATION;
-        }
-        if (!config) {
+        if (!name || (!config && n == 0)) {
                 (void)fputs("posternd: out of memory\n", stderr);
                 return 1;
         }
-        (void)printf("%s is fine: %zu domain%s\n", path, config->n_domains,
+        log_open("posternd", LOG_LEVEL_ERROR, NULL);
+        if (n)
+                (void)fputs(errors->lines.len ? errors->lines.data : "", stderr);
+        else
+                n = check_surroundings(config) + supervisor_check(config, text, &check);
+        if (n && count)
+                (void)fprintf(stderr, "%zu error%s\n", n, n == 1 ? "" : "s");
+        if (n)
+                return EXIT_CONFIGURATION;
+        (void)printf("%s%s is fine: %zu domain%s\n", notes.len ? notes.data : "", path, config->n_domains,
                      config->n_domains == 1 ? "" : "s");
+        buffer_free(&notes);
         return 0;
+}
+
+/* One with errors is refused by the daemon as well, which is told all the same, so that it says so in its status. */
+static int reload(const struct config *config, const struct config_errors *errors)
+{
+        const char *main_pid = getenv("MAINPID");
+        uint64_t pid;
+
+        if (config)
+                return reload_client(config->state_dir);
+        (void)fputs(errors->lines.len ? errors->lines.data : "posternd: out of memory\n", stderr);
+        if (main_pid && text_parse_u64(main_pid, 2, INT32_MAX, &pid) == 0)
+                (void)kill((pid_t)pid, SIGHUP);
+        return 1;
 }
 
 /* Connections to domain controllers are many; the children inherit this. Less than wanted is no failure. */
@@ -167,6 +184,19 @@ static int run(const char *path, struct config *config, struct buffer *text)
         return supervisor_run(&supervisor, path, config, text);
 }
 
+/* The configuration as the arguments name it, with its merged text. */
+static int load(const struct arguments *a, struct config **ret_config, struct buffer *text, struct config_errors *errors)
+{
+        struct error err = {""};
+
+        if (!a->from_fd)
+                return config_load(ret_config, a->config, text, errors);
+        int r = config_from_fd(ret_config, CHECK_CONFIG_FD, &err);
+        if (r == 0 && lseek(CHECK_CONFIG_FD, 0, SEEK_SET) < 0)
+                r = -errno;
+        return r < 0 ? r : fd_read_all(text, CHECK_CONFIG_FD, &err);
+}
+
 int main(int argc, char **argv)
 {
         struct arguments a = {.config = CONFIG_DEFAULT};
@@ -177,18 +207,19 @@ int main(int argc, char **argv)
 
         if (read_arguments(argc, argv, &a, &code))
                 return code;
-        int r = config_load(&config, a.config, &text, &errors);
-        if (r < 0 || a.check) {
-                code = check_only(a.config, config, &errors);
-                config_free(config);
-                buffer_free(&text);
-        } else if (check_surroundings(config)) {
+        if (a.from_fd) /* a reload's check has no use without the supervisor that asked for it */
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        int r = load(&a, &config, &text, &errors);
+        if (r == 0 && !a.check && !a.reload && check_surroundings(config)) {
                 code = EXIT_CONFIGURATION;
-                config_free(config);
-                buffer_free(&text);
-        } else {
+        } else if (r == 0 && !a.check && !a.reload) {
                 code = run(a.config, config, &text);
+                config = NULL;
+        } else {
+                code = a.reload ? reload(config, &errors) : check_only(a.config, config, &text, &errors, !a.from_fd);
         }
+        config_free(config);
+        buffer_free(&text);
         config_errors_clear(&errors);
         return code;
 }

@@ -20,6 +20,7 @@
 #include "connector/base/harden.h"
 
 #define NAME_CAP 300
+#define HEARTBEAT_MS 1000
 
 int process_fail(const char *name, const struct error *err)
 {
@@ -27,14 +28,41 @@ int process_fail(const char *name, const struct error *err)
         return 1;
 }
 
+/* What came of it is in the supervisor's log and status then, not only in this process's. */
+static void tell_failure(struct process *p, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_FAILED);
+        msg_str(&m, TAG_WHY, why);
+        if (p->control)
+                (void)ipc_send(p->control, &m); /* it ends in any case */
+}
+
 void process_stop(struct process *p, int code, const char *why)
 {
         p->failed = p->failed || code != 0;
-        if (code)
+        if (code) {
                 log_error("process.failed", KV_S("process", p->name), KV_S("why", why));
-        else
+                tell_failure(p, why);
+        } else {
                 log_debug("process.ends", KV_S("process", p->name), KV_S("why", why));
+        }
         loop_stop(p->loop, code);
+}
+
+static void send_up(struct process *p, const struct msg_out *m)
+{
+        if (p->control && ipc_send(p->control, m) < 0)
+                process_stop(p, 1, "cannot speak to the supervisor");
+}
+
+static void tell(struct process *p, enum frame_type type)
+{
+        struct msg_out m;
+
+        msg_begin(&m, (uint8_t)type);
+        send_up(p, &m);
 }
 
 /* ---- frames from the supervisor ---- */
@@ -80,6 +108,7 @@ static int take_start(struct process *p, const struct msg_in *m, struct error *e
                 return error_fail(err, -EBADMSG,
                                   "the supervisor sent a start that is out of order or incomplete");
         p->started = true;
+        p->check = msg_has(m, TAG_STATE);
         p->seq = msg_get_u64(m, TAG_SEQ, 0);
         return p->ops->start ? p->ops->start(p->arg, boot, id, err) : 0;
 }
@@ -189,6 +218,29 @@ static int check_control(struct error *err)
         return 0;
 }
 
+/* Nothing is sent while the supervisor does not read: a supervisor that hangs is systemd's to find. */
+static void on_heartbeat(void *arg)
+{
+        struct process *p = arg;
+
+        if (p->control && ipc_queued(p->control) == 0)
+                tell(p, FRAME_ALIVE);
+        loop_timer_in(p->heartbeat, HEARTBEAT_MS);
+}
+
+static int set_up_loop(struct process *p)
+{
+        int r = loop_new(&p->loop);
+
+        if (r == 0)
+                r = ipc_new(&p->control, p->loop, PROCESS_CONTROL_FD, on_frame, on_closed, p);
+        if (r == 0)
+                r = loop_timer_new(&p->heartbeat, p->loop, NULL, on_heartbeat, p);
+        if (r == 0)
+                loop_timer_in(p->heartbeat, HEARTBEAT_MS);
+        return r;
+}
+
 static void ignore_signals(void)
 {
         (void)signal(SIGPIPE, SIG_IGN);
@@ -218,9 +270,7 @@ int process_open(struct process *p, const char *name, int argc, char **argv, con
                 return r;
         ignore_signals();
         (void)fcntl(PROCESS_CONTROL_FD, F_SETFD, FD_CLOEXEC);
-        r = loop_new(&p->loop);
-        if (r == 0)
-                r = ipc_new(&p->control, p->loop, PROCESS_CONTROL_FD, on_frame, on_closed, p);
+        r = set_up_loop(p);
         if (r < 0) {
                 process_close(p);
                 return error_fail(err, r, "cannot set up the loop: %s", strerror(-r));
@@ -236,29 +286,35 @@ int process_run(struct process *p)
 void process_close(struct process *p)
 {
         p->control = ipc_free(p->control);
+        p->heartbeat = loop_timer_free(p->heartbeat);
         p->loop = loop_free(p->loop);
         p->config = config_free(p->config);
 }
 
-static void tell(struct process *p, enum frame_type type)
-{
-        struct msg_out m;
-
-        msg_begin(&m, (uint8_t)type);
-        int r = p->control ? ipc_send(p->control, &m) : 0;
-        if (r < 0)
-                process_stop(p, 1, "cannot speak to the supervisor");
-}
-
 int process_confine(struct process *p, const struct confine_rules *rules, struct error *err)
 {
-        return confine(rules, p->config->confinement, err);
+        return confine(rules, p->config->confinement, &p->confined, err);
 }
 
 void process_ready(struct process *p)
 {
+        struct msg_out m;
+
         p->ready = true;
-        tell(p, FRAME_READY);
+        msg_begin(&m, FRAME_READY);
+        msg_str(&m, TAG_STATE, p->confined.seccomp ? "on" : "off");
+        msg_str(&m, TAG_TEXT, confine_landlock_text(p->confined.landlock));
+        send_up(p, &m);
+}
+
+void process_taken(struct process *p, const char *name, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_TAKEN);
+        msg_str(&m, TAG_NAME, name);
+        msg_str(&m, TAG_WHY, why);
+        send_up(p, &m);
 }
 
 void process_drained(struct process *p)

@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "connector/base/confine.h"
 #include "connector/base/error.h"
 #include "connector/base/ipc.h"
 #include "connector/base/loop.h"
@@ -73,11 +74,15 @@ struct process {
         struct loop *loop;
         struct config *config; /* NULL before the first FRAME_CONFIG */
         bool started, ready, draining;
+        bool check; /* on trial: start reads and judges what it was given, asks and changes nothing, calls process_ready, and that
+                     * is all; what only an enrolment, a first start or a token brings may be missing */
         uint64_t seq; /* from the start on: ms that rise over the processes of one boot, whatever the clock does */
 
         /* private */
         bool failed; /* process_stop was called with a failure; frames are not looked at any more */
         struct ipc *control;
+        struct loop_timer *heartbeat;
+        struct confined confined;
         const struct process_ops *ops;
         void *arg;
 };
@@ -105,6 +110,8 @@ void process_ready(struct process *p);
 int process_store(struct process *p, const struct buffer *text);
 /* Asks for the next transport key in hardware: op file gets it as FILE_TRANSPORT_NEXT, or op stored tells why not. */
 void process_make_key(struct process *p);
+/* What became of a file that came while the process runs; why: NULL, or it is not in use. */
+void process_taken(struct process *p, const char *name, const char *why);
 /* Tells the supervisor that a drain is over. */
 void process_drained(struct process *p);
 /* Ends process_run with the exit code, the text logged: for a peer-independent failure that only a new start

@@ -8,20 +8,52 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-int program_path(const char *part, char *out, size_t cap, struct error *err)
+/* The folder of this program. */
+static int own_folder(char self[PATH_MAX], struct error *err)
 {
-        char self[PATH_MAX] = "";
-        const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *slash = n > 0 ? strrchr(self, '/') : NULL;
+        const ssize_t n = readlink("/proc/self/exe", self, PATH_MAX - 1);
 
+        self[n > 0 ? n : 0] = '\0';
+        char *slash = strrchr(self, '/');
         if (!slash)
                 return error_fail(err, -ENOENT, "cannot tell where this program is");
         *slash = '\0';
-        if (strcmp(self, POSTERN_SBINDIR) != 0 && strcmp(self, POSTERN_BINDIR) != 0) {
+        return 0;
+}
+
+static bool is_installed(const char *folder)
+{
+        return strcmp(folder, POSTERN_SBINDIR) == 0 || strcmp(folder, POSTERN_BINDIR) == 0;
+}
+
+int program_daemon(char *out, size_t cap, struct error *err)
+{
+        static const char *const ways[] = {"", "/..", "/../sbin"};
+        char self[PATH_MAX];
+        int r = own_folder(self, err);
+
+        for (size_t i = 0; r == 0 && !is_installed(self) && i < sizeof(ways) / sizeof(ways[0]); i++)
+                if (snprintf(out, cap, "%s%s/posternd", self, ways[i]) < (int)cap &&
+                    access(out, X_OK) == 0)
+                        return 0;
+        if (r == 0 && (snprintf(out, cap, "%s/posternd", POSTERN_SBINDIR) >= (int)cap || access(out, X_OK) < 0))
+                r = error_fail(err, -ENOENT, "the program posternd is not in %s", POSTERN_SBINDIR);
+        return r;
+}
+
+int program_path(const char *part, char *out, size_t cap, struct error *err)
+{
+        char self[PATH_MAX];
+        int r = own_folder(self, err);
+
+        if (r < 0)
+                return r;
+        if (!is_installed(self)) {
                 if (snprintf(out, cap, "%s/%s/postern-%s", self, part, part) < (int)cap &&
                     access(out, X_OK) == 0)
                         return 0;

@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "connector/base/harden.h"
+
 static const int kept[] = {CAP_SETGID, CAP_SETUID};
 
 static bool is_kept(int cap)
@@ -61,11 +63,24 @@ int caps_reduce(struct error *err)
         return 0;
 }
 
+static struct parent_tie tie; /* of this process */
+
+void caps_note_parent(void)
+{
+        tie = parent_tie_note();
+}
+
+void caps_back(void)
+{
+        if (seteuid(getuid()) < 0 || setegid(getgid()) < 0)
+                abort(); /* another user's process must not go on as the supervisor */
+        parent_tie_renew(&tie);
+}
+
 void caps_kill(pid_t pid, uid_t uid)
 {
         if (kill(pid, SIGKILL) == 0 || errno != EPERM || seteuid(uid) < 0)
                 return;
         (void)kill(pid, SIGKILL);
-        if (seteuid(getuid()) < 0)
-                abort(); /* another user's process must not go on as the supervisor */
+        caps_back();
 }

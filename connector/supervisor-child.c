@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "connector/base/cleanup.h"
+#include "connector/frames.h"
 #include "connector/process.h"
 #include "connector/program.h"
 
@@ -64,7 +65,7 @@ static int environment_make(struct environment *e, enum child_id id)
 }
 
 /* A group of its own, so that ^C on a terminal reaches the supervisor alone, which then drains. */
-static int spawn(pid_t *ret_pid, const char *program, char *const argv[], char *const envp[], int control)
+static int spawn(struct child *child, const char *program, char *const argv[], char *const envp[], int control)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attr;
@@ -85,8 +86,10 @@ static int spawn(pid_t *ret_pid, const char *program, char *const argv[], char *
                 r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
                 if (r == 0)
                         r = posix_spawn_file_actions_adddup2(&actions, control, PROCESS_CONTROL_FD);
+                if (r == 0 && child->supervisor->check) /* it tells by its channel */
+                        r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
                 if (r == 0)
-                        r = posix_spawn(ret_pid, program, &actions, &attr, argv, envp);
+                        r = posix_spawn(&child->pid, program, &actions, &attr, argv, envp);
                 (void)posix_spawnattr_destroy(&attr);
         }
         (void)posix_spawn_file_actions_destroy(&actions);
@@ -107,26 +110,65 @@ static int exec_child(struct child *child, int control, struct error *err)
         child->uid = files_uid_of(child_user(child->supervisor->config, child->id));
         r = environment_make(&env, child->id);
         if (r == 0)
-                r = spawn(&child->pid, program, argv, env.vars, control);
+                r = spawn(child, program, argv, env.vars, control);
         return r < 0 ? error_fail(err, r, "cannot start %s: %s", program, strerror(-r)) : 0;
 }
 
 /* ---- the control channel ---- */
+
+static enum part part_of(enum child_id id)
+{
+        static const enum part parts[CHILD_N] = {PART_LINK, PART_VALIDATOR, PART_LEDGER};
+
+        return parts[id];
+}
+
+static void take_ready(struct child *child, const struct msg_in *m)
+{
+        char seccomp[8];
+
+        child->ready = true;
+        child->seccomp = msg_get_str(m, TAG_STATE, seccomp, sizeof(seccomp)) == 0 && strcmp(seccomp, "on") == 0;
+        if (msg_get_str(m, TAG_TEXT, child->landlock, sizeof(child->landlock)) < 0)
+                child->landlock[0] = '\0';
+        child->why[0] = '\0';
+        supervisor_child_ready(child);
+}
+
+static void take_taken(struct child *child, const struct msg_in *m)
+{
+        char name[300], why[ERROR_TEXT_MAX];
+        const bool refused = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
+
+        if (msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0)
+                watch_taken(child->supervisor->watch, name, refused ? why : NULL);
+}
 
 static void on_frame(void *arg, const struct msg_in *m, int received)
 {
         _cleanup_(closep) int fd = received;
         struct child *child = arg;
 
+        if (!frame_may(m->type, part_of(child->id), PART_SUPERVISOR)) {
+                log_warning("frame.refused", KV_S("from", child_name(child->id)), KV_U("type", m->type));
+                return;
+        }
+        child->silent_turns = 0;
+        if (child->supervisor->check && m->type != FRAME_READY && m->type != FRAME_FAILED)
+                return;
         if (m->type == FRAME_READY && !child->ready) {
-                child->ready = true;
-                supervisor_child_ready(child);
+                take_ready(child, m);
+        } else if (m->type == FRAME_FAILED) {
+                if (msg_get_str(m, TAG_WHY, child->why, sizeof(child->why)) < 0)
+                        child->why[0] = '\0';
+        } else if (m->type == FRAME_TAKEN) {
+                take_taken(child, m);
         } else if (m->type == FRAME_DRAINED && !child->drained) {
                 child->drained = true;
                 supervisor_child_drained(child);
-        } else if (m->type == FRAME_CERTIFICATE && child->id == CHILD_LINK && fd >= 0) {
+        } else if (m->type == FRAME_CERTIFICATE && fd >= 0) {
                 renewals_store(child, fd);
-        } else if (m->type == FRAME_MAKE_KEY && child->id == CHILD_LINK) {
+        } else if (m->type == FRAME_MAKE_KEY) {
                 renewals_make_key(child);
         }
 }
@@ -185,7 +227,8 @@ static int send_config(struct child *child, struct error *err)
 static void running(struct child *child)
 {
         child->state = CHILD_RUNNING;
-        child->ready = child->drained = false;
+        child->ready = child->drained = child->hung = false;
+        child->silent_turns = 0;
         child->started_at = loop_now(child->supervisor->loop);
         child->since = loop_wall(child->supervisor->loop);
         loop_timer_stop(child->timer);
@@ -246,6 +289,8 @@ int child_begin(struct child *child)
         msg_u64(&m, TAG_SEQ, (uint64_t)child->supervisor->boot_wall * 1000 +
                                      (loop_now(child->supervisor->loop) - child->supervisor->boot_at));
         msg_str(&m, TAG_CONNECTOR_ID, child->supervisor->connector_id);
+        if (child->supervisor->check)
+                msg_str(&m, TAG_STATE, "check");
         return ipc_send(child->control, &m);
 }
 
@@ -271,7 +316,9 @@ void child_end(struct child *child)
 static void note_end(struct child *child, int status)
 {
         child->last_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        if (WIFSIGNALED(status))
+        if (child->hung)
+                (void)snprintf(child->last_end, sizeof(child->last_end), "ended here: it made no progress any more");
+        else if (WIFSIGNALED(status))
                 (void)snprintf(child->last_end, sizeof(child->last_end), "signal %d (%s)", WTERMSIG(status),
                                sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
         else
@@ -284,6 +331,8 @@ bool child_reap(struct child *child)
 
         if (child->state == CHILD_DOWN || waitpid(child->pid, &status, WNOHANG) != child->pid)
                 return false;
+        if (child->control) /* it may have said why */
+                ipc_read_rest(child->control);
         note_end(child, status);
         child->state = CHILD_DOWN;
         child->pid = 0;

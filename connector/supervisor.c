@@ -71,52 +71,6 @@ static void enter(struct supervisor *s, enum supervisor_state state)
 
 /* ---- what others see ---- */
 
-void supervisor_share(struct child *child)
-{
-        struct supervisor *s = child->supervisor;
-        struct child *ledger = &s->children[CHILD_LEDGER];
-        char name[32], text[400];
-        struct msg_out m;
-
-        if (ledger->state != CHILD_RUNNING)
-                return;
-        (void)snprintf(name, sizeof(name), "process:%s", child_name(child->id));
-        (void)snprintf(text, sizeof(text),
-                       "{\"state\":\"%s\",\"pid\":%d,\"since\":%lld,\"restarts\":%u,\"last_end\":\"%s\"}",
-                       child->state == CHILD_DOWN ? "down"
-                       : child->ready             ? "running"
-                                                  : "starting",
-                       (int)child->pid, (long long)child->since, child->restarts, child->last_end);
-        msg_begin(&m, FRAME_SHARE);
-        msg_str(&m, TAG_NAME, name);
-        msg_str(&m, TAG_TEXT, text);
-        (void)ipc_send(ledger->control, &m); /* a broken channel is reported from the loop */
-}
-
-static void share_supervisor(struct supervisor *s)
-{
-        struct child *ledger = &s->children[CHILD_LEDGER];
-        char text[400];
-        struct msg_out m;
-
-        if (ledger->state != CHILD_RUNNING)
-                return;
-        (void)snprintf(text, sizeof(text),
-                       "{\"state\":\"running\",\"pid\":%d,\"version\":\"%s\",\"boot\":\"%s\",\"id\":\"%s\"}",
-                       (int)getpid(), POSTERN_VERSION, s->boot, s->connector_id);
-        msg_begin(&m, FRAME_SHARE);
-        msg_str(&m, TAG_NAME, "process:supervisor");
-        msg_str(&m, TAG_TEXT, text);
-        (void)ipc_send(ledger->control, &m);
-}
-
-static void share_all(struct supervisor *s)
-{
-        share_supervisor(s);
-        for (size_t i = 0; i < CHILD_N; i++)
-                supervisor_share(&s->children[i]);
-}
-
 static void tell_systemd(struct supervisor *s)
 {
         unsigned ready = 0;
@@ -128,6 +82,7 @@ static void tell_systemd(struct supervisor *s)
                                  s->config->n_domains);
                 log_info("ready", KV_S("connector", s->config->name), KV_S("id", s->connector_id));
                 s->told_ready = true;
+                reload_ready(s);
         } else if (s->told_ready) {
                 (void)sd_notifyf(0, "STATUS=%u of %d processes are ready", ready, CHILD_N);
         }
@@ -135,7 +90,11 @@ static void tell_systemd(struct supervisor *s)
 
 void supervisor_child_ready(struct child *child)
 {
-        supervisor_share(child);
+        if (child->supervisor->check) {
+                loop_stop(child->supervisor->loop, 0);
+                return;
+        }
+        share_child(child);
         tell_systemd(child->supervisor);
 }
 
@@ -155,7 +114,7 @@ static void start_again_later(struct child *child)
         loop_timer_in(child->timer, child->backoff_ms);
         log_warning("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end),
                     KV_U("again_in_ms", child->backoff_ms));
-        supervisor_share(child);
+        share_child(child);
 }
 
 /* Starts one child and joins it to those that run. */
@@ -174,7 +133,7 @@ static int start_child(struct child *child, struct error *err)
         if (child->id == CHILD_LEDGER)
                 share_all(s);
         else
-                supervisor_share(child);
+                share_child(child);
         return 0;
 }
 
@@ -227,21 +186,9 @@ static bool all_down(const struct supervisor *s)
 
 static void finish_reload(struct supervisor *s)
 {
-        struct error err;
-
         s->reload = false;
-        config_free(s->config);
-        s->config = steal(s->next_config);
-        buffer_free(&s->text);
-        s->text = s->next_text;
-        s->next_text = BUFFER(CONFIG_TEXT_MAX);
-        log_open("posternd", s->config->log_level, NULL);
         enter(s, SUPERVISOR_RUNNING);
-        if (files_prepare(s, &err) < 0) {
-                log_error("reload.failed", KV_S("why", err.text));
-                loop_stop(s->loop, EXIT_CONFIGURATION);
-                return;
-        }
+        reload_take(s);
         start_all(s);
 }
 
@@ -324,6 +271,11 @@ static void begin_drain(struct supervisor *s, bool reload)
         drain_on(s);
 }
 
+void supervisor_drain_for_reload(struct supervisor *s)
+{
+        begin_drain(s, true);
+}
+
 /* SIGTERM and SIGINT: drain, then stop; a second one stops at once. One that comes during a reload ends
  * there. */
 static void on_terminate(void *arg)
@@ -343,48 +295,9 @@ static void on_terminate(void *arg)
         stop_children(s);
 }
 
-static void log_config_errors(const struct config_errors *errors)
-{
-        const char *line = errors->lines.len ? errors->lines.data : "";
-
-        while (*line) {
-                size_t n = strcspn(line, "\n");
-                char text[LOG_VALUE_MAX + 1];
-                (void)snprintf(text, sizeof(text), "%.*s", (int)n, line);
-                log_error("config.error", KV_S("at", text));
-                line += n + (line[n] == '\n');
-        }
-}
-
 static void on_reload(void *arg)
 {
-        struct supervisor *s = arg;
-        _cleanup_(config_errors_clear) struct config_errors errors = CONFIG_ERRORS;
-        struct error err;
-
-        if (s->state != SUPERVISOR_RUNNING) {
-                log_warning("reload.ignored", KV_S("why", state_text(s->state)));
-                return;
-        }
-        buffer_clear(&s->next_text);
-        if (config_load(&s->next_config, s->config_path, &s->next_text, &errors) < 0) {
-                log_config_errors(&errors);
-                log_error("reload.refused", KV_U("errors", errors.n),
-                          KV_S("kept", "the configuration that runs"));
-                return;
-        }
-        if (strcmp(s->next_config->state_dir, s->config->state_dir) != 0) {
-                log_error("reload.refused", KV_S("why", "another state_dir needs a restart"));
-                s->next_config = config_free(s->next_config);
-                return;
-        }
-        if (files_check(s, s->next_config, &err) < 0) {
-                log_error("reload.refused", KV_S("why", err.text));
-                s->next_config = config_free(s->next_config);
-                return;
-        }
-        log_info("reloading");
-        begin_drain(s, true);
+        reload_ask(arg);
 }
 
 /* Whether the end of this child is the end of all: it found a fault that starting again doesn't mend, and
@@ -401,6 +314,8 @@ static void child_ended(struct supervisor *s, struct child *child)
                           KV_S("why", "it found the fault that the line before tells"));
                 s->exit_code = EXIT_CONFIGURATION;
                 stop_children(s);
+        } else if (s->state == SUPERVISOR_RUNNING && child->last_code == EXIT_CONFIGURATION && reload_back(s, child)) {
+                log_info("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end));
         } else if (s->state != SUPERVISOR_STOPPING) {
                 start_again_later(child);
         } else {
@@ -414,27 +329,23 @@ static void on_child_ended(void *arg)
         struct supervisor *s = arg;
 
         keys_reap(s);
+        reload_reap(s);
+        bool any = false;
         for (size_t i = 0; i < CHILD_N; i++) {
                 struct child *child = &s->children[i];
-                if (child_reap(child))
+                if (child_reap(child)) {
                         child_ended(s, child);
+                        any = true;
+                }
         }
+        if (!any) /* a holder, or a check */
+                return;
         if (s->state == SUPERVISOR_RUNNING)
                 tell_systemd(s);
         else if (s->state != SUPERVISOR_STOPPING)
                 drain_on(s);
         else
                 stop_next(s);
-}
-
-static void on_watchdog(void *arg)
-{
-        struct supervisor *s = arg;
-        uint64_t usec = 0;
-
-        (void)sd_notify(0, "WATCHDOG=1");
-        if (sd_watchdog_enabled(0, &usec) > 0)
-                loop_timer_in(s->watchdog, usec / 2000);
 }
 
 /* ---- set-up ---- */
@@ -479,9 +390,11 @@ static int set_up(struct supervisor *s)
         if (r == 0)
                 r = loop_timer_new(&s->drain_timer, s->loop, NULL, on_drain_end, s);
         if (r == 0)
-                r = loop_timer_new(&s->watchdog, s->loop, NULL, on_watchdog, s);
+                r = loop_timer_new(&s->watchdog, s->loop, NULL, watchdog_turn, s);
         if (r == 0)
                 r = watch_new(&s->watch, s);
+        if (r == 0)
+                r = reload_new(s);
         for (size_t i = 0; r == 0 && i < CHILD_N; i++) {
                 s->children[i].supervisor = s;
                 s->children[i].id = (enum child_id)i;
@@ -501,6 +414,7 @@ static void tear_down(struct supervisor *s)
         s->drain_timer = loop_timer_free(s->drain_timer);
         s->watchdog = loop_timer_free(s->watchdog);
         s->watch = watch_free(s->watch);
+        reload_free(s);
         s->loop = loop_free(s->loop);
         renewals_free(s);
         s->config = config_free(s->config);
@@ -511,10 +425,37 @@ static void tear_down(struct supervisor *s)
         closep(&s->lock_fd);
 }
 
+static void tell_fault(void *arg, const char *text)
+{
+        (void)arg;
+        log_error("start.failed", KV_S("why", text));
+        (void)sd_notifyf(0, "STATUS=%s", text); /* what `systemctl status` shows */
+}
+
+static void drop_note(void *arg, const char *text)
+{
+        (void)arg;
+        (void)text;
+}
+
+/* Users first, for folders are made in their names; the rest with the rights that are left while it runs. */
+static int prepare(struct supervisor *s)
+{
+        struct files_check check = {.tell = tell_fault, .note = drop_note};
+        struct error err = {"out of memory"};
+
+        if (check_users(s->config, &check) > 0)
+                return EXIT_CONFIGURATION;
+        if (files_prepare(s, &err) < 0 || caps_reduce(&err) < 0) {
+                tell_fault(NULL, err.text);
+                return EXIT_CONFIGURATION;
+        }
+        return check_all(s, &check) > 0 ? EXIT_CONFIGURATION : 0;
+}
+
 int supervisor_run(struct supervisor *s, const char *config_path, struct config *config, struct buffer *text)
 {
         struct holder holders[HOLDER_N] = {{0}};
-        struct error err = {"out of memory"};
 
         *s = (struct supervisor){.config_path = config_path,
                                  .holders = holders,
@@ -523,25 +464,18 @@ int supervisor_run(struct supervisor *s, const char *config_path, struct config 
                                  .lock_fd = -1,
                                  .control_fd = -1,
                                  .renewals.fd = -1,
+                                 .reloading.fd = -1,
                                  .next_text = BUFFER(CONFIG_TEXT_MAX)};
         *text = BUFFER(CONFIG_TEXT_MAX);
-        int r = set_up(s), code = 1;
-        if (r == 0)
-                r = files_prepare(s, &err);
-        if (r == 0)
-                r = files_check(s, s->config, &err);
-        if (r == 0)
-                r = caps_reduce(&err);
-        if (r < 0) {
-                log_error("start.failed", KV_S("why", err.text));
-                code = EXIT_CONFIGURATION;
-        } else {
+        caps_note_parent();
+        int code = set_up(s) < 0 ? 1 : prepare(s);
+        if (code == 0) {
                 if (geteuid() != 0)
                         log_info("one_user_for_all", KV_U("uid", geteuid()),
                                  KV_S("why",
                                       "not started as root: the processes are apart, but share one user"));
                 start_all(s);
-                on_watchdog(s);
+                watchdog_turn(s);
                 code = loop_run(s->loop);
         }
         tear_down(s);

@@ -26,6 +26,33 @@ enum child_state {
 struct supervisor;
 struct watch;
 
+#define CHECK_CONFIG_FD 3         /* `posternd --check-config --config-fd`: the text to check */
+#define FILE_LOCK "lock"          /* of state_dir: held while posternd runs, with its pid in it */
+#define FILE_RELOAD "reload.json" /* the same: how the latest reload ended, {"boot", "n", "ok", "why"} */
+
+/* How a check says what it finds. */
+struct files_check {
+        void (*tell)(void *arg, const char *text); /* a fault */
+        void (*note)(void *arg, const char *text); /* worth knowing, and no fault */
+        void *arg;
+        bool enrolled; /* set by prepare_check; else what an enrolment brings is not looked for */
+};
+
+/* supervisor-reload.c */
+struct reload {
+        bool again; /* asked for while one ran */
+        bool open;  /* it is taken up, and not every process is ready with it yet */
+        bool back;  /* the configuration before is coming back */
+        pid_t pid;  /* of the check, or 0 */
+        int fd;     /* what the check says, or -1 */
+        struct loop_io *io;
+        struct loop_timer *timer; /* the check's time */
+        struct buffer said;
+        uint64_t n;                         /* answers */
+        char why[ERROR_TEXT_MAX + 64];      /* why the latest was refused, or "" */
+        int64_t at;                         /* wall clock then */
+};
+
 struct child {
         struct supervisor *supervisor;
         enum child_id id;
@@ -38,7 +65,12 @@ struct child {
         int64_t since; /* wall clock of the last change of state */
         unsigned restarts;
         bool ready, drained;
+        unsigned silent_turns; /* of the watchdog, since it last said that its loop turns */
+        bool hung;             /* it is ended for its silence */
+        bool seccomp;          /* once ready: whether its filter of system calls holds */
+        char landlock[16];     /* and confine_landlock_text() of its own */
         char last_end[64]; /* how it ended last, or "" */
+        char why[ERROR_TEXT_MAX]; /* what it said of that, or "" */
         int last_code;     /* its exit code then; -1 after a signal */
 };
 
@@ -79,10 +111,12 @@ struct supervisor {
         struct config *config;
         struct buffer text; /* the merged configuration, for the children */
         struct config *next_config;
-        struct buffer next_text; /* of a reload, taken over when all children have ended */
+        struct buffer next_text; /* of a reload, taken over when all children have ended; then the one before, until it succeeded */
         struct child children[CHILD_N];
         enum supervisor_state state;
         bool reload; /* draining and stopping in order to start again */
+        struct reload reloading;
+        const struct files_check *check; /* or NULL. This one only checks: its children say whether they could start, and end */
         bool told_ready;
         int exit_code;
         uint64_t drain_until;
@@ -122,24 +156,68 @@ void child_stored(struct child *child, const char *why);
 /* Hands the domain's keytab on anew. -errno with err where it can't be. */
 int child_hand_keytab(struct child *child, const struct config_domain *domain, struct error *err);
 
+/* supervisor-watchdog.c: looks for children that make no progress, tells systemd, and comes again; a loop_timer_fn */
+void watchdog_turn(void *supervisor);
+
 /* supervisor-watch.c: keytabs that change. 0 or -errno. */
 int watch_new(struct watch **ret, struct supervisor *s);
 struct watch *watch_free(struct watch *watch);
+/* What the validator made of a file, by its name in FRAME_FILE; why: NULL, or it is not in use. */
+void watch_taken(struct watch *watch, const char *name, const char *why);
+/* Why the keytab of domain i, as it is on the disk, is not the one in use; "": it is. */
+const char *watch_trouble(const struct watch *watch, size_t i);
 /* Before the children get s->config's files: what changes from here on is handed on. */
 void watch_begin(struct watch *watch);
 
 /* supervisor.c, called by supervisor-child.c */
 void supervisor_child_ready(struct child *child);
 void supervisor_child_drained(struct child *child);
-/* FRAME_SHARE to the ledger: what `postern status` shows of this process. */
-void supervisor_share(struct child *child);
 
-/* supervisor-files.c: what is opened, and for whom */
+/* supervisor-share.c: FRAME_SHARE to the ledger, for `postern status` */
+void share_child(struct child *child);
+void share_supervisor(struct supervisor *s);
+void share_all(struct supervisor *s);
+
+/* Drains and stops all, then reload_take and a start. */
+void supervisor_drain_for_reload(struct supervisor *s);
+
+/* supervisor-reload.c */
+int reload_new(struct supervisor *s);
+void reload_free(struct supervisor *s);
+/* Checks the configuration as it is now, then drains and takes it; or refuses it. One that comes meanwhile is done after. */
+void reload_ask(struct supervisor *s);
+/* SIGCHLD: perhaps the check has ended. */
+void reload_reap(struct supervisor *s);
+/* All processes have ended: puts the next configuration in the place of the one before. */
+void reload_take(struct supervisor *s);
+/* Every process is ready. */
+void reload_ready(struct supervisor *s);
+/* A process ended for a fault in the new configuration: whether the one before comes back. */
+bool reload_back(struct supervisor *s, const struct child *child);
+
+/* reload-client.c: `posternd --reload`; its exit code */
+int reload_client(const char *state_dir);
+
+/* supervisor-check.c: how many faults were told */
+/* As root, that the users are there and fit. */
+size_t check_users(const struct config *config, const struct files_check *check);
+/* What a start can tell without its processes, which then find the rest. */
+size_t check_all(struct supervisor *s, struct files_check *check);
+/* Everything, the processes' own part included. Borrows config and text, its own text. */
+size_t supervisor_check(struct config *config, const struct buffer *text, struct files_check *check);
+
+/* supervisor-prepare.c: what stands before any process starts */
 /* Folders, lock, enrolment, hash key, control socket. Fails with -ENOENT where the connector isn't enrolled.
  */
 int files_prepare(struct supervisor *s, struct error *err);
-/* Binds the control socket of s->config anew. */
-int files_bind_control(struct supervisor *s, struct error *err);
+/* The same, only looked at; sets check->enrolled. */
+size_t prepare_check(struct supervisor *s, struct files_check *check);
+/* Whether a running posternd holds this lock. */
+bool files_locked(const char *path);
+
+/* supervisor-files.c: what is opened, and for whom */
+/* FOLDER/NAME into out, PATH_MAX bytes. */
+int files_in_folder(char *out, const char *folder, const char *name, struct error *err);
 typedef int files_hand_fn(void *arg, const char *name, int fd, struct error *err); /* fd stays the caller's */
 /* Opens the domain's keytab and hands it on. */
 int files_keytab(const struct supervisor *s, const struct config_domain *domain, files_hand_fn *fn, void *arg,
@@ -149,9 +227,8 @@ int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, 
 /* As root: whether the user of this child is there, isn't root and isn't another child's; err with the
  * remedy. */
 int files_check_user(const struct config *config, enum child_id id, struct error *err);
-/* Whether every user is there and every file can be handed on. files_prepare has made what is made at a first
- * start. */
-int files_check(const struct supervisor *s, const struct config *config, struct error *err);
+/* Tells each file of this child that cannot be handed on; how many. What a first start makes may be missing. */
+size_t files_check(const struct supervisor *s, enum child_id id, const struct files_check *check);
 /* As root: the user's uid; else, and for one who is not there, the own. */
 uid_t files_uid_of(const char *user);
 /* A sealed memfd with these bytes. */
@@ -160,6 +237,8 @@ int files_memfd(const char *name, const void *bytes, size_t n, struct error *err
 int files_read_state(const struct supervisor *s, const char *name, struct buffer *out, struct error *err);
 /* Writes transport.pem, in one step, and removes the key's old file. */
 int files_write_transport(const struct supervisor *s, const struct buffer *text, struct error *err);
+/* A file that nobody else could have written. An own descriptor, or -errno. */
+int files_open_public(const char *path, struct error *err);
 /* A file that nobody else may read or could have written. An own descriptor, or -errno. */
 int files_open_private(const char *path, struct error *err);
 /* As root: whether the user of the keyholders is there and is nobody else's. */
@@ -189,6 +268,10 @@ void renewals_free(struct supervisor *s);
 /* supervisor-caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
  */
 int caps_reduce(struct error *err);
+/* Back to the supervisor's own user and group, after a change of the effective ones; an abort where that fails. The caller's
+ * wish that it end with it, which such a change drops, is renewed: as caps_note_parent found it. */
+void caps_back(void);
+void caps_note_parent(void);
 /* SIGKILL to a process that has become uid, or not yet: root without CAP_KILL may signal its own kind alone. */
 void caps_kill(pid_t pid, uid_t uid);
 

@@ -9,8 +9,8 @@ case "${1:-}" in
 usage: tests/run.sh [SUITE|TEST]...
 
 Installs what is missing (Debian 12 or 13; root or sudo), builds Postern twice and runs
-its tests, all of them or only the named suites (unit, integration, e2e, interop,
-fuzz, style, vectors, valgrind) and tests. The last line counts them: `N passed, N failed`.
+its tests, all of them or only the named suites (unit, integration, e2e, systemd,
+interop, fuzz, style, vectors, valgrind) and tests. The last line counts them: `N passed, N failed`.
 Exits 0 only when some ran and none failed.
 
   build-asan    AddressSanitizer and UBSan; another folder by $POSTERN_BUILD

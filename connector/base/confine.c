@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <string.h>
@@ -185,6 +186,27 @@ static void filter_freep(scmp_filter_ctx *filter)
                 seccomp_release(*filter);
 }
 
+/* Whether a filter that was there before forbids the call: libseccomp then tries another one, whose error says nothing. */
+static bool is_forbidden(void)
+{
+        const uint32_t action = SECCOMP_RET_ALLOW;
+
+        return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 && (errno == EPERM || errno == EACCES);
+}
+
+static int filter_failed(const struct confine_rules *rules, int r, struct error *err)
+{
+        if (is_forbidden())
+                return error_fail(err, -EPERM,
+                                  "the %s process may not shut itself up: a filter around it, of its unit or its container, "
+                                  "forbids seccomp(); add to [Service] of the unit: SystemCallFilter=" CONFINE_UNIT_CALLS,
+                                  rules->process);
+        return error_fail(err, r,
+                          "the kernel does not take the filter of system calls of the %s process (%s); a "
+                          "kernel without seccomp needs `confinement = off`",
+                          rules->process, strerror(-r));
+}
+
 static int filter_calls(const struct confine_rules *rules, bool enforce, struct error *err)
 {
         const uint32_t refuse = enforce ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_LOG;
@@ -198,14 +220,11 @@ static int filter_calls(const struct confine_rules *rules, bool enforce, struct 
                 r = allow_needs(filter, rules->needs);
         if (r == 0 && enforce)
                 r = ADD_ALL(filter, SCMP_ACT_KILL_PROCESS, deadly);
+        if (r == 0) /* the kernel's own answer, not "canceled" for all of them */
+                r = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1);
         if (r == 0)
                 r = seccomp_load(filter);
-        if (r < 0)
-                return error_fail(err, r,
-                                  "the kernel does not take the filter of system calls of the %s process (%s); a "
-                                  "kernel without seccomp needs `confinement = off`",
-                                  rules->process, strerror(-r));
-        return 0;
+        return r < 0 ? filter_failed(rules, r, err) : 0;
 }
 
 /* ---- Landlock: landlock(7). Numbers that Debian 12's headers do not have are written out. ---- */
@@ -260,48 +279,79 @@ static int add_path(int ruleset, const struct confine_path *path, uint64_t handl
         return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno : 0;
 }
 
-/* 0 also where the kernel has none; then *ret_version is 0. */
-static int shut_paths(const struct confine_rules *rules, int *ret_version, struct error *err)
+static int restrict_paths(const struct confine_rules *rules, int version)
 {
-        const long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-        int r = 0;
-
-        *ret_version = 0;
-        if (version < 1)
-                return 0;
-        const struct ruleset_attributes a = attributes_for((int)version, rules->needs);
+        const struct ruleset_attributes a = attributes_for(version, rules->needs);
         _cleanup_(closep) int ruleset =
-                (int)syscall(SYS_landlock_create_ruleset, &a, attributes_size((int)version), 0);
-        if (ruleset < 0)
-                r = -errno;
+                (int)syscall(SYS_landlock_create_ruleset, &a, attributes_size(version), 0);
+        int r = ruleset < 0 ? -errno : 0;
+
         for (size_t i = 0; r == 0 && i < rules->n_paths; i++)
                 r = add_path(ruleset, &rules->paths[i], a.fs);
         if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
                 r = -errno;
-        if (r < 0)
+        return r;
+}
+
+/* 0 also where the kernel has none (it says ENOSYS or EOPNOTSUPP), or where it may not be asked. */
+static int shut_paths(const struct confine_rules *rules, enum confine_landlock *ret, struct error *err)
+{
+        const long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+        const int r = version < 0 ? -errno : version == 0 ? -EOPNOTSUPP : restrict_paths(rules, (int)version);
+
+        *ret = LANDLOCK_ON;
+        if (r == -EPERM || r == -EACCES) {
+                *ret = LANDLOCK_FORBIDDEN;
+                log_warning("process.no_landlock", KV_S("process", rules->process),
+                            KV_S("why", "a filter around it, of its unit or its container, forbids landlock"),
+                            KV_S("remedy", "add to [Service] of the unit: SystemCallFilter=" CONFINE_UNIT_CALLS));
+        } else if (version < 1) {
+                *ret = LANDLOCK_ABSENT;
+                log_info("process.no_landlock", KV_S("process", rules->process), KV_S("why", "the kernel has none"));
+        } else if (r < 0) {
                 return error_fail(err, r, "the kernel does not take the Landlock rules of the %s process: %s",
                                   rules->process, strerror(-r));
-        *ret_version = (int)version;
+        }
         return 0;
 }
 
-int confine(const struct confine_rules *rules, enum confine_mode mode, struct error *err)
+int confine(const struct confine_rules *rules, enum confine_mode mode, struct confined *ret, struct error *err)
 {
-        int version = 0, r = 0;
+        struct confined is = {false, LANDLOCK_UNUSED};
+        int r = 0;
 
 #ifdef __SANITIZE_ADDRESS__
         mode = CONFINE_OFF;
 #endif
+        *ret = is;
         if (mode == CONFINE_OFF) {
                 log_debug("process.unconfined", KV_S("process", rules->process));
                 return 0;
         }
         if (mode == CONFINE_ENFORCE && !(rules->needs & CONFINE_FOREIGN_CODE))
-                r = shut_paths(rules, &version, err);
+                r = shut_paths(rules, &is.landlock, err);
         if (r == 0)
                 r = filter_calls(rules, mode == CONFINE_ENFORCE, err);
-        if (r == 0)
-                log_debug("process.confined", KV_S("process", rules->process),
-                          KV_S("how", mode == CONFINE_ENFORCE ? "enforce" : "log"), KV_I("landlock", version));
-        return r;
+        if (r < 0)
+                return r;
+        is.seccomp = mode == CONFINE_ENFORCE;
+        *ret = is;
+        log_debug("process.confined", KV_S("process", rules->process),
+                  KV_S("how", mode == CONFINE_ENFORCE ? "enforce" : "log"), KV_S("landlock", confine_landlock_text(is.landlock)));
+        return 0;
+}
+
+const char *confine_landlock_text(enum confine_landlock landlock)
+{
+        switch (landlock) {
+        case LANDLOCK_UNUSED:
+                return "off";
+        case LANDLOCK_ON:
+                return "on";
+        case LANDLOCK_ABSENT:
+                return "absent";
+        case LANDLOCK_FORBIDDEN:
+                return "forbidden";
+        }
+        return "?";
 }

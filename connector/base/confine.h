@@ -36,6 +36,22 @@ struct confine_path {
         bool write;
 };
 
+/* What became of the rules about paths. */
+enum confine_landlock {
+        LANDLOCK_UNUSED = 0, /* not asked for: no path rules in this mode */
+        LANDLOCK_ON,
+        LANDLOCK_ABSENT,    /* the kernel has none */
+        LANDLOCK_FORBIDDEN, /* the kernel may have it, but a filter around this process (the unit's, a container's) says EPERM */
+};
+
+struct confined {
+        bool seccomp;
+        enum confine_landlock landlock;
+};
+
+/* What a unit must allow besides @system-service, for the texts that say so. */
+#define CONFINE_UNIT_CALLS "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+
 struct confine_rules {
         const char *process;
         unsigned needs; /* of enum confine_need */
@@ -44,9 +60,12 @@ struct confine_rules {
 };
 
 /*
- * Puts the calling process under the rules, for good. 0; -errno and a text that names what the kernel refused,
- * and how to go on without (`confinement`). A kernel without Landlock is only noted in the log; one without
- * seccomp is an error. no_new_privs must be set (harden_process). In a build with sanitizers, which make system
- * calls of their own, nothing is done.
+ * Puts the calling process under the rules, for good; *ret says what holds from then on. 0; -errno and a text that names what
+ * was refused, by whom, and what to do. Without Landlock the process goes on, and the log says why there is none; without
+ * seccomp it does not. no_new_privs must be set (harden_process). In a build with sanitizers, which make system calls of
+ * their own, nothing is done.
  */
-int confine(const struct confine_rules *rules, enum confine_mode mode, struct error *err);
+int confine(const struct confine_rules *rules, enum confine_mode mode, struct confined *ret, struct error *err);
+
+/* "on", "off", "absent" or "forbidden", as `postern status` shows it; literal. */
+const char *confine_landlock_text(enum confine_landlock landlock);

@@ -94,14 +94,37 @@ static const char *remedy(int code)
         }
 }
 
+const char *file_hidden_by_unit(const char *path)
+{
+        static const struct {
+                const char *folder, *text;
+        } hidden[] = {
+#define HOME_TEXT "the unit's ProtectHome=yes hides /root, /home and /run/user: put the file elsewhere, best below /etc"
+#define TMP_TEXT "the unit's PrivateTmp=yes gives it a /tmp of its own: put the file elsewhere, best below /etc"
+                {"/root/", HOME_TEXT}, {"/home/", HOME_TEXT}, {"/run/user/", HOME_TEXT}, {"/tmp/", TMP_TEXT}, {"/var/tmp/", TMP_TEXT},
+        };
+
+        for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
+                if (strncmp(path, hidden[i].folder, strlen(hidden[i].folder)) == 0)
+                        return hidden[i].text;
+        return NULL;
+}
+
+const char *file_hint(const char *path)
+{
+        const char *text = getenv("INVOCATION_ID") ? file_hidden_by_unit(path) : NULL; /* systemd sets it */
+
+        return text ? text : "";
+}
+
 int file_read(struct buffer *out, const char *path, struct error *err)
 {
         _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
         if (fd < 0) {
                 int code = -errno;
-                return error_fail(err, code, "%s: cannot be opened: %s%s", path, strerror(-code),
-                                  remedy(code));
+                return error_fail(err, code, "%s: cannot be opened: %s%s%s%s", path, strerror(-code),
+                                  remedy(code), *file_hint(path) ? "; " : "", file_hint(path));
         }
         int r = fd_read_all(out, fd, err);
         return r < 0 ? error_prefix(err, r, "%s", path) : 0;

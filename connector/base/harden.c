@@ -10,12 +10,29 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+struct parent_tie parent_tie_note(void)
+{
+        struct parent_tie tie = {0, getppid()};
+
+        return prctl(PR_GET_PDEATHSIG, &tie.signo, 0, 0, 0) < 0 ? (struct parent_tie){0, 0} : tie;
+}
+
+void parent_tie_renew(const struct parent_tie *tie)
+{
+        if (!tie->signo)
+                return;
+        (void)prctl(PR_SET_PDEATHSIG, tie->signo, 0, 0, 0);
+        if (getppid() != tie->parent)
+                (void)raise(tie->signo);
+}
 
 /* Changing the uid sets the flag back, so this runs after it as well. */
 static int become_undumpable(struct error *err)
@@ -89,6 +106,7 @@ static int check_no_way_back(uid_t uid, gid_t gid, bool grouped, struct error *e
 
 static int become(const char *user, bool grouped, struct error *err)
 {
+        const struct parent_tie tie = parent_tie_note();
         uid_t uid = (uid_t)-1;
         gid_t gid = (gid_t)-1;
 
@@ -102,7 +120,10 @@ static int become(const char *user, bool grouped, struct error *err)
         r = drop_capabilities(err);
         if (r == 0)
                 r = check_no_way_back(uid, gid, grouped, err);
-        return r < 0 ? r : become_undumpable(err);
+        if (r == 0)
+                r = become_undumpable(err);
+        parent_tie_renew(&tie);
+        return r;
 }
 
 int harden_become(const char *user, struct error *err)

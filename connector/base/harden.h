@@ -3,7 +3,21 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "connector/base/error.h"
+
+/*
+ * The wish of who started this process that it end with it (PR_SET_PDEATHSIG), which the kernel forgets whenever a process
+ * changes its user or group: note it before, renew it after. A parent that ended meanwhile is no longer waited for.
+ * harden_become does both by itself.
+ */
+struct parent_tie {
+        int signo; /* 0: there is none */
+        pid_t parent;
+};
+struct parent_tie parent_tie_note(void);
+void parent_tie_renew(const struct parent_tie *tie);
 
 /* Undumpable, no core files, no new privileges. Fails rather than going on half-protected. */
 int harden_process(struct error *err);

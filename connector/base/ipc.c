@@ -252,6 +252,15 @@ static void on_ready(void *arg, int fd, int events)
         release(ipc);
 }
 
+void ipc_read_rest(struct ipc *ipc)
+{
+        ipc->busy++;
+        while (read_burst(ipc) == READ_MORE)
+                ;
+        ipc->busy--;
+        release(ipc);
+}
+
 int ipc_new(struct ipc **ret_ipc, struct loop *loop, int fd, ipc_frame_fn *on_frame, ipc_closed_fn *on_closed,
             void *arg)
 {

@@ -66,6 +66,8 @@ struct ipc *ipc_free(struct ipc *ipc);
 int ipc_send(struct ipc *ipc, const struct msg_out *m);
 /* The same, with a descriptor (duplicated; the caller keeps its own). */
 int ipc_send_fd(struct ipc *ipc, const struct msg_out *m, int fd);
+/* Reads what had arrived before the peer's end, calling back as the loop would; for who knows of that end from elsewhere. */
+void ipc_read_rest(struct ipc *ipc);
 size_t ipc_queued(const struct ipc *ipc);
 /* A connected pair, close-on-exec, with send buffers fit for IPC_FRAME_MAX frames. 0 or -errno. */
 int ipc_pair(int ret_fds[2]);

@@ -39,6 +39,10 @@ bool id_valid(const char *s, size_t n);
 /* A fresh id: "YYYYMMDD-" is not used; 26 characters of Crockford base32 from the system's CSPRNG. out: ID_MAX + 1. */
 int id_generate(char *out);
 
+/* Why a unit of ours cannot see this file, and what to do; NULL: it can. Literal. */
+const char *file_hidden_by_unit(const char *path);
+/* The same for an error about opening it: "" where this process is in no unit. */
+const char *file_hint(const char *path);
 /* Reads a whole file or descriptor (at most out->max). err names the file and the remedy. */
 int file_read(struct buffer *out, const char *path, struct error *err);
 int fd_read_all(struct buffer *out, int fd, struct error *err);

@@ -19,6 +19,7 @@
 #include "connector/cli/cli.h"
 #include "connector/cli/view.h"
 #include "connector/cli/prompt.h"
+#include "connector/cli/startup.h"
 #include "connector/validator/domains.h"
 #include "validate/name.h"
 
@@ -60,6 +61,7 @@ struct check {
         json_t *steps;
         const char *skip; /* why what follows is not done, or NULL */
         unsigned down;    /* DCs that can't be used */
+        bool fit;         /* posternd's own check finds nothing */
         bool done;
         struct outcome outcome;
 };
@@ -150,6 +152,24 @@ static int narrow(struct check *c, struct error *err)
                 d->validate.default_domain = d->configs[0].name;
         d->validate.guard = (struct guard_config){.mode = GUARD_OFF, .failures = 1, .window_ms = 1000};
         return 0;
+}
+
+static void on_startup_line(void *arg, const char *line)
+{
+        say(arg, "start", "", "%s", line);
+}
+
+/* What a start, or a reload, of posternd would find: users, folders, enrolment, files. */
+static void check_startup(struct check *c)
+{
+        struct error err = {""};
+
+        if (startup_check(c->cli->config, on_startup_line, c, &c->fit, &err) < 0)
+                say(c, "start", "FAILED", "%s", err.text);
+        else if (c->fit)
+                say(c, "start", "ok", "posternd could start");
+        else
+                say(c, "start", "FAILED", "posternd could not start, for the reasons above");
 }
 
 typedef int take_fn(struct domains *d, const char *domain, int fd, struct error *err);
@@ -423,7 +443,7 @@ static int conclude(struct check *c)
                 print_verdict(&c->outcome);
         }
         if (!c->done)
-                return c->skip || o.user || c->down > 0 ? (o.user ? CLI_UNAVAILABLE : CLI_FAILED) : CLI_OK;
+                return c->skip || o.user || c->down > 0 || !c->fit ? (o.user ? CLI_UNAVAILABLE : CLI_FAILED) : CLI_OK;
         switch (reason_info(c->outcome.reason)->verdict) {
         case VERDICT_ACCEPTED:
                 return CLI_OK;
@@ -441,6 +461,8 @@ static int run(struct check *c)
         struct error err = {""};
 
         check_config(c);
+        if (!c->skip)
+                check_startup(c);
         if (!c->skip)
                 check_files(c);
         else

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "connector/base/confine.h"
 #include "connector/cli/view.h"
 #include "validate/outcome.h"
 
@@ -47,6 +48,34 @@ static const json_t *spoken(struct health *h, const char *name)
         return json_object_get(part, "value");
 }
 
+/* What was changed on the disk and is not in use. */
+static void judge_changes(struct health *h, const json_t *supervisor)
+{
+        const char *why = view_text(supervisor, "reload_refused"), *domain;
+        char age[32];
+        json_t *keytab;
+
+        if (why[0]) {
+                view_age(h->now - view_number(supervisor, "reload_at", h->now), age, sizeof(age));
+                wrong(h,
+                      "the reload %s ago was refused, so the configuration before it is still in use: %s. Mend that, then: "
+                      "systemctl reload postern",
+                      age, why);
+        }
+        json_object_foreach (json_object_get(supervisor, "keytabs"), domain, keytab)
+                wrong(h, "the keytab of %s on the disk cannot be used, so the keys read before it are still in use, until the next "
+                         "start: %s", domain, json_string_value(keytab));
+}
+
+static void judge_confinement(struct health *h, const char *name, const json_t *value)
+{
+        if (strcmp(view_text(value, "landlock"), "forbidden") == 0)
+                wrong(h,
+                      "the process %s runs without Landlock, because a filter around it, of its unit or its container, "
+                      "forbids it; add to [Service] of the unit: SystemCallFilter=" CONFINE_UNIT_CALLS,
+                      name);
+}
+
 static void judge_processes(struct health *h)
 {
         static const char *const names[] = {"supervisor", "link", "validator", "ledger"};
@@ -58,8 +87,10 @@ static void judge_processes(struct health *h)
                 const char *state = value ? view_text(value, "state") : "unknown",
                            *last = view_text(value, "last_end");
                 if (strcmp(state, "running") != 0)
-                        wrong(h, "the process %s is %s%s%s; it is started again by itself, see the log",
-                              names[i], state, last[0] ? ", it ended by " : "", last);
+                        wrong(h, "the process %s is %s%s%s%s%s; it is started again by itself", names[i], state,
+                              last[0] ? ", it ended by " : "", last, view_text(value, "why")[0] ? ": " : "",
+                              view_text(value, "why"));
+                judge_confinement(h, names[i], value);
         }
 }
 
@@ -255,6 +286,7 @@ json_t *health_wrong(const json_t *status)
                            .now = view_number(status, "now", 0)};
 
         judge_processes(&h);
+        judge_changes(&h, json_object_get(json_object_get(h.parts, "process:supervisor"), "value"));
         judge_link(&h);
         judge_validator(&h);
         judge_dcs(&h);

@@ -45,6 +45,19 @@ static void field_end(const char *label, long long end)
 
 /* ---- the parts ---- */
 
+/* What a child has shut itself up with; the supervisor cannot, and what is not ready has not yet. */
+static void show_confinement(const json_t *value)
+{
+        const char *landlock = view_text(value, "landlock");
+
+        if (!landlock[0])
+                return;
+        if (!json_is_true(json_object_get(value, "seccomp")))
+                (void)printf(", not confined");
+        else
+                (void)printf(", seccomp, Landlock %s", landlock);
+}
+
 static void show_processes(long long now, const json_t *parts)
 {
         static const char *const names[] = {"supervisor", "link", "validator", "ledger"};
@@ -62,6 +75,7 @@ static void show_processes(long long now, const json_t *parts)
                 (void)printf("  %-14s %-9s pid %-7lld", names[i], state, view_number(value, "pid", 0));
                 if (since > 0)
                         (void)printf(" for %s", age);
+                show_confinement(value);
                 if (restarts)
                         (void)printf(", %lld restart%s, last end: %s", restarts, restarts == 1 ? "" : "s",
                                      last);

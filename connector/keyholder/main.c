@@ -223,6 +223,7 @@ int main(int argc, char **argv)
         _cleanup_(buffer_free) struct buffer name = BUFFER(KEYHOLDER_REFERENCE_MAX);
         struct token_request request = {.reference = reference};
         struct token token = {.sign = NULL};
+        struct confined confined;
         struct error err = {""};
         int r;
 
@@ -247,7 +248,7 @@ int main(int argc, char **argv)
                 end_turn();
         }
         if (r == 0)
-                r = confine(&rules, confinement_of(argv[2]), &err);
+                r = confine(&rules, confinement_of(argv[2]), &confined, &err);
         if (r == 0)
                 r = tell_key(&token, &name);
         else

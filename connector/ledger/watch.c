@@ -32,7 +32,7 @@ static void watch_process(struct ledger *l, const char *process, const char *bef
 {
         const char *state = text_of(value, "state");
         bool up = strcmp(state, "running") == 0;
-        char detail[512];
+        char detail[600];
 
         /* a first start is none of the helpdesk's business */
         if (json_integer_value(json_object_get(value, "restarts")) == 0 ||
@@ -41,8 +41,36 @@ static void watch_process(struct ledger *l, const char *process, const char *bef
         if (up)
                 (void)snprintf(detail, sizeof(detail), "%s runs again", process);
         else
-                (void)snprintf(detail, sizeof(detail), "%s ended: %s", process, text_of(value, "last_end"));
+                (void)snprintf(detail, sizeof(detail), "%s ended: %s%s%s", process, text_of(value, "last_end"),
+                               text_of(value, "why")[0] ? ": " : "", text_of(value, "why"));
         ledger_note(l, up ? "process.up" : "process.down", detail);
+}
+
+static void note_keytab(struct ledger *l, const char *domain, const char *was, const char *is)
+{
+        char detail[1024];
+
+        if (strcmp(was, is) == 0)
+                return;
+        (void)snprintf(detail, sizeof(detail), "%.200s: %s", domain, is[0] ? is : "the keytab on the disk is in use");
+        ledger_note(l, is[0] ? "keytab.refused" : "keytab.in_use", detail);
+}
+
+/* A reload that was refused, and its mending; keytabs on the disk that are not those in use. */
+static void watch_supervisor(struct ledger *l, const json_t *before, const json_t *value)
+{
+        const char *was = text_of(before, "reload_refused"), *is = text_of(value, "reload_refused");
+        const json_t *keytabs = json_object_get(value, "keytabs"), *old = json_object_get(before, "keytabs");
+        const char *domain;
+        json_t *why;
+
+        if (strcmp(was, is) != 0)
+                ledger_note(l, is[0] ? "reload.refused" : "reload.done", is[0] ? is : "the configuration is in use now");
+        json_object_foreach ((json_t *)(uintptr_t)keytabs, domain, why)
+                note_keytab(l, domain, text_of(old, domain), json_string_value(why));
+        json_object_foreach ((json_t *)(uintptr_t)old, domain, why)
+                if (!json_object_get(keytabs, domain))
+                        note_keytab(l, domain, json_string_value(why), "");
 }
 
 static void watch_dc(struct ledger *l, const char *before, const json_t *value)
@@ -70,7 +98,9 @@ void ledger_watch(struct ledger *l, const char *part, const json_t *before, cons
 {
         if (!l->journal)
                 return;
-        if (strncmp(part, "process:", 8) == 0)
+        if (strcmp(part, "process:supervisor") == 0)
+                watch_supervisor(l, before, value);
+        else if (strncmp(part, "process:", 8) == 0)
                 watch_process(l, part + 8, text_of(before, "state"), value);
         else if (strncmp(part, "dc:", 3) == 0)
                 watch_dc(l, text_of(before, "state"), value);

@@ -164,6 +164,20 @@ static void on_status_timer(void *arg)
 /* Sockets to the relay and the name servers; no file, whichever: all that it reads it has. */
 static const struct confine_rules rules = {.process = "link", .needs = CONFINE_CONNECT};
 
+/* Whether the CA, the proxy, and certificate and key, where an enrolment brought them, are usable. */
+static int check_only(struct bridge *b, struct error *err)
+{
+        int r = link_host_new(&b->host, b->process.loop, b->ca.data, b->process.config->proxy, err);
+
+        if (r == 0 && b->cert.len && (b->key.len || b->held))
+                r = bridge_make_link(b, &bridge_callbacks, &b->link, err);
+        if (r == 0)
+                r = process_confine(&b->process, &rules, err);
+        if (r == 0)
+                process_ready(&b->process);
+        return r;
+}
+
 static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
 {
         struct bridge *b = arg;
@@ -171,6 +185,8 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         int r = text_set(&b->boot, boot);
 
         memcpy(b->id, connector_id, strnlen(connector_id, ID_MAX));
+        if (r == 0 && b->process.check)
+                return check_only(b, err);
         r = r < 0 ? error_fail(err, r, "out of memory")
                   : link_host_new(&b->host, b->process.loop, b->ca.data, b->process.config->proxy, err);
         if (r == 0)

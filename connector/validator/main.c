@@ -84,15 +84,18 @@ static int read_hash_key(struct validator *v, int fd, struct error *err)
 }
 
 /* A keytab that is none changes nothing. */
-static void keytab_changed(struct validator *v, const char *domain, int fd)
+static void keytab_changed(struct validator *v, const char *name, int fd)
 {
+        const char *domain = name + strlen(FILE_KEYTAB);
         struct error err = {""};
+        const bool taken = domains_new_keytab(v->domains, domain, fd, v->validate, &err) >= 0;
 
-        if (domains_new_keytab(v->domains, domain, fd, v->validate, &err) < 0)
+        if (taken)
+                log_info("keytab.in_use", KV_S("domain", domain));
+        else
                 log_error("keytab.refused", KV_S("domain", domain), KV_S("why", err.text),
                           KV_S("kept", "the keys that are in use"));
-        else
-                log_info("keytab.in_use", KV_S("domain", domain));
+        process_taken(&v->process, name, taken ? NULL : err.text);
 }
 
 static int on_file(void *arg, const char *name, int fd_in, struct error *err)
@@ -118,7 +121,7 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
         if (!strncmp(name, FILE_DC_CA, ca))
                 return domains_ca(v->domains, name + ca, handed, err);
         if (v->process.started) {
-                keytab_changed(v, name + keytab, handed);
+                keytab_changed(v, name, handed);
                 return 0;
         }
         if (!strncmp(name, FILE_KEYTAB, keytab))
@@ -288,11 +291,26 @@ static const struct confine_rules rules = {.process = "validator",
                                            .paths = readable,
                                            .n_paths = sizeof(readable) / sizeof(readable[0])};
 
+/* Whether the domains can be served with these CAs, keytabs and passwords. */
+static int check_only(struct validator *v, struct error *err)
+{
+        int r = validate_new(&v->validate, v->process.loop, &v->domains->validate, on_ready_changed, v, err);
+
+        v->validate = validate_free(v->validate);
+        if (r == 0)
+                r = process_confine(&v->process, &rules, err);
+        if (r == 0)
+                process_ready(&v->process);
+        return r;
+}
+
 static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
 {
         struct validator *v = arg;
-        int r = check_handed(v, connector_id, err);
 
+        if (v->process.check)
+                return check_only(v, err);
+        int r = check_handed(v, connector_id, err);
         if (r < 0)
                 return r;
         r = enckeys_init(&v->keys, v->identity, v->enrolment.id, v->enrolment.tenant, boot,

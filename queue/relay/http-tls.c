@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "connector/base/text.h"
 #include "queue/relay/http-internal.h"
 
 /* Notes what is wrong with a client certificate and goes on. */
@@ -45,8 +46,8 @@ static int tls_fail(struct error *err, const char *what, const char *file)
                 access(file, R_OK) < 0 ? strerror(errno) : ERR_reason_error_string(ERR_peek_last_error());
 
         ERR_clear_error();
-        return error_fail(err, -EINVAL, "%s %s: %s; both must be PEM files that the relay's `user` can read", what, file,
-                          reason ? reason : "not usable");
+        return error_fail(err, -EINVAL, "%s %s: %s; both must be PEM files that the relay's `user` can read%s%s", what, file,
+                          reason ? reason : "not usable", *file_hint(file) ? "; " : "", file_hint(file));
 }
 
 static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct error *err)

@@ -1,6 +1,7 @@
 /*
  * postern-relay: options, configuration, and either one word of the command line or the relay itself.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include "connector/base/log.h"
 #include "queue/relay/cli.h"
 #include "queue/relay/relay.h"
+
+#define EXIT_CONFIGURATION 78 /* sysexits' EX_CONFIG: starting again mends nothing */
 
 #ifndef POSTERN_VERSION
 #define POSTERN_VERSION "unknown"
@@ -44,7 +47,8 @@ static const char help[] =
         "  -h, --help           this text\n"
         "  -V, --version        the version\n"
         "\n"
-        "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+        "Exit status: 0 done, 1 failed, 2 wrong usage, 78 the relay cannot use its\n"
+        "configuration.\n";
 
 struct options {
         const char *config;
@@ -102,6 +106,17 @@ static void on_fault(void *arg, const char *file, int line, const char *text)
                 fprintf(stderr, "%s: %s\n", file, text);
 }
 
+/* What a person must mend is told apart from what may pass: an address that is not there yet, or in use. */
+static int exit_code_of(int r)
+{
+        static const int lasting[] = {EINVAL, EBADMSG, ENOENT, EACCES, EPERM, EKEYREJECTED};
+
+        for (size_t i = 0; i < sizeof(lasting) / sizeof(lasting[0]); i++)
+                if (r == -lasting[i])
+                        return EXIT_CONFIGURATION;
+        return 1;
+}
+
 static int run_relay(struct relay *relay)
 {
         struct error err;
@@ -112,11 +127,13 @@ static int run_relay(struct relay *relay)
                 log_error("start_failed", KV_S("why", "no memory for the event loop"));
                 return 1;
         }
-        int status = 1;
-        if (relay_start(relay, &err) < 0)
+        int r = relay_start(relay, &err), status;
+        if (r < 0) {
                 log_error("start_failed", KV_S("why", err.text));
-        else
+                status = exit_code_of(r);
+        } else {
                 status = loop_run(relay->loop);
+        }
         relay_stop(relay);
         loop_free(relay->loop);
         return status;
@@ -141,7 +158,7 @@ int main(int argc, char **argv)
         }
         if (relay_config_read(&relay.config, o.config, on_fault, NULL, &err) < 0) {
                 fprintf(stderr, "postern-relay: %s\n", err.text);
-                return 1;
+                return optind == argc && !o.check ? EXIT_CONFIGURATION : 1;
         }
         relay.config_path = o.config;
         if (o.check) {

@@ -51,12 +51,16 @@ class Daemon:
 
     def start(self):
         with open(self.log, 'ab') as out:
+            parent = os.getpid()
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env,
-                                            start_new_session=True, preexec_fn=None if self.outlive else self.end_with_parent)
+                                            start_new_session=True,
+                                            preexec_fn=None if self.outlive else lambda: self.end_with_parent(parent))
 
     @staticmethod
-    def end_with_parent():
+    def end_with_parent(parent):
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended already
+            os._exit(1)
 
     @property
     def pid(self):

@@ -206,19 +206,23 @@ def is_alive(entry):
     return start_time(entry['pid']) == entry['start']
 
 
-def end_with_parent():
+def end_with_parent(parent):
     """For preexec_fn: the process ends when the one that started it does, even by SIGKILL. By SIGTERM, because
     krb5kdc then ends its workers first."""
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it has ended already
+        os._exit(1)
 
 
 def start_daemon(folder, name, args, die_with_parent, **env):
     """Starts args in the background in folder, output to folder/NAME.out; returns the Popen."""
+    parent = os.getpid()
+
     def before_exec():
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FILES_MAX), hard))
         if die_with_parent:
-            end_with_parent()
+            end_with_parent(parent)
 
     with open(os.path.join(folder, name + '.out'), 'wb') as out:
         process = subprocess.Popen([tool(args[0]), *args[1:]], cwd=folder, stdin=subprocess.DEVNULL, stdout=out,

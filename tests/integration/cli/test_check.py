@@ -12,6 +12,8 @@ import unittest
 
 POSTERN = os.path.abspath(sys.argv[1])
 LAB = os.environ
+# Accounts that every Debian has: posternd's own check wants users, and only root can become them.
+USERS = 'user_link = daemon\nuser_validator = nobody\nuser_ledger = bin\n' if os.geteuid() == 0 else ''
 UPN, PASSWORD = LAB['LAB_GOOD1_UPN'], LAB['LAB_GOOD1_PASSWORD']
 
 
@@ -19,6 +21,7 @@ class CheckTest(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.TemporaryDirectory(prefix='postern-check-')
         self.addCleanup(self.dir.cleanup)
+        os.mkdir(os.path.join(self.dir.name, 'state'), 0o700)
 
     def config(self, **more):
         keys = {'realm': LAB['LAB_AD_REALM'], 'netbios': LAB['LAB_AD_NETBIOS'], 'suffixes': LAB['LAB_AD_SUFFIX'],
@@ -27,7 +30,7 @@ class CheckTest(unittest.TestCase):
                 'ldaps_port': LAB['LAB_AD_LDAPS_PORT'], 'kdc_port': LAB['LAB_AD_KDC_PORT'], **more}
         path = os.path.join(self.dir.name, 'postern.conf')
         with open(path, 'w', encoding='utf-8') as f:
-            f.write(f"[connector]\nname = test\n[domain {LAB['LAB_AD_DOMAIN']}]\n")
+            f.write(f"[connector]\nname = test\nstate_dir = {self.dir.name}/state\n{USERS}[domain {LAB['LAB_AD_DOMAIN']}]\n")
             f.writelines(f'{k} = {v}\n' for k, v in keys.items())
         return path
 
@@ -41,9 +44,18 @@ class CheckTest(unittest.TestCase):
     def test_hops(self):
         done = self.check()
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        for wanted in ('config   ok', 'file     ok', 'domains  ok', 'dc       ok', 'ready    ok'):
+        for wanted in ('config   ok', 'start    ok', 'file     ok', 'domains  ok', 'dc       ok', 'ready    ok'):
             self.assertIn(wanted, done.stdout)
         self.assertNotIn('Password', done.stderr)
+
+    def test_what_a_start_would_find(self):
+        """By posternd's own check, each fault in its own words; and the exit code says so."""
+        os.chmod(os.path.join(self.dir.name, 'state'), 0o777)
+        done = self.check()
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r'start +state_dir .* chmod 700')
+        self.assertIn('start    FAILED', done.stdout)
+        self.assertIn('ready    ok', done.stdout)
 
     def test_ca_file(self):
         """As an editor on Windows leaves it; and one damaged certificate anywhere refuses it."""
@@ -78,6 +90,7 @@ class CheckTest(unittest.TestCase):
         for size, code in ((300 << 10, 0), (2 << 20, 1)):
             with open(keytab, 'wb') as f:
                 f.write(entries[:2] + (-size & 0xffffffff).to_bytes(4, 'big') + bytes(size) + entries[2:])
+            os.chmod(keytab, 0o600)
             done = self.check(keytab=keytab, methods='krb5')
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         self.assertIn('longer than 1024 KiB', done.stdout)
@@ -91,7 +104,7 @@ class CheckTest(unittest.TestCase):
                 verdict = shown['verdict']
                 self.assertEqual((verdict['reason'], verdict['method'], verdict['may_have_counted']), (reason, method, counted))
                 self.assertEqual(verdict['user_id'].startswith('S-1-5-21-'), code == 0)
-                self.assertEqual([s['step'] for s in shown['steps'] if s['step'] not in ('trace', 'file')],
+                self.assertEqual([s['step'] for s in shown['steps'] if s['step'] not in ('trace', 'file', 'start')],
                                  ['config', 'domains', 'dc', 'ready', 'name', 'sign-in'])
                 self.assertTrue(any(('ldap_attempt' if method == 'ldap' else 'krb_state') in s['text'] for s in shown['steps']))
                 wanted = 'dc_certificate' if method == 'ldap' else 'krb_ticket'

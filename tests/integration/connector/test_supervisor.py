@@ -8,12 +8,15 @@ usage: test_supervisor.py BUILD_DIR SOURCE_DIR
 import json
 import os
 import pwd
+import queue
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -27,6 +30,16 @@ CHILDREN = {'postern-link', 'postern-validat', 'postern-ledger'}  # as the kerne
 USERS = ['daemon', 'bin', 'nobody']  # in every Debian; only their being different matters
 ROOT = os.geteuid() == 0
 ID = 'TESTCONNECTOR00000001'
+
+
+def keytab_of(principal, realm):
+    """A keytab (format 5.2) with one AES-256 key that is nobody's."""
+    def counted(text):
+        return struct.pack('>H', len(text)) + text.encode()
+    parts = principal.split('/')
+    entry = struct.pack('>H', len(parts)) + counted(realm) + b''.join(map(counted, parts)) + struct.pack('>IIB', 1, 0, 1)
+    entry += struct.pack('>HH', 18, 32) + bytes(range(32)) + struct.pack('>I', 1)
+    return b'\x05\x02' + struct.pack('>i', len(entry)) + entry
 
 
 def status_of(pid):
@@ -119,22 +132,40 @@ ldaps_port = 9
         """Starts posternd and waits until it tells systemd that it is ready."""
         notify = self.path('notify')
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.addCleanup(self.notify.close)
+        self.addCleanup(self.close_notify, self.notify)
         if os.path.exists(notify):
             os.unlink(notify)
         self.notify.bind(notify)
-        self.notify.settimeout(20)
+        self.told = queue.Queue()
+        threading.Thread(target=self.listen, daemon=True).start()
         careless = ['bash', '-c', 'exec 9</etc/passwd; exec "$@"', '-']  # a caller that leaves a descriptor open
         self.daemon = Daemon('posternd', [*careless, POSTERND, '--config', self.config], self.log,
                              dict(self.env, NOTIFY_SOCKET=notify, SECRET_OF_THE_CALLER='x'))
         self.wait_notify('READY=1')
         return self.daemon.children()
 
+    @staticmethod
+    def close_notify(notify):
+        try:
+            notify.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        except OSError:
+            pass
+        notify.close()
+
+    def listen(self):
+        """As systemd does, always: the queue of the socket is short, and who tells waits."""
+        notify, told = self.notify, self.told
+        try:
+            while True:
+                told.put(notify.recv(4096).decode())
+        except OSError:  # closed
+            return
+
     def wait_notify(self, word):
         while True:
             try:
-                text = self.notify.recv(4096).decode()
-            except socket.timeout:
+                text = self.told.get(timeout=30)
+            except queue.Empty:
                 self.fail(f'systemd was not told {word}; the log ends:\n{self.daemon.tail()}')
             if word in text:
                 return text
@@ -404,6 +435,171 @@ ldaps_port = 9
         self.assertEqual(set(after), CHILDREN)
         self.assertEqual(set(after.values()) & set(before.values()), set())
         self.assertTrue(self.parts())
+
+    def reload(self):
+        """As the unit does it."""
+        env = dict(self.env, MAINPID=str(self.daemon.pid)) if self.daemon else self.env
+        return subprocess.run([POSTERND, '--config', self.config, '--reload'], capture_output=True, text=True, timeout=120, check=False,
+                              env=env)
+
+    def check_config(self):
+        return subprocess.run([POSTERND, '--config', self.config, '--check-config'], capture_output=True, text=True, timeout=120, check=False)
+
+    def wrong(self):
+        return (self.parts() or {'wrong': []})['wrong']
+
+    def events(self, name):
+        text = self.cli('log', '--events', '--json').stdout
+        return [e for e in json.loads(text)['events'] if name in json.dumps(e)] if text else []
+
+    def faults(self):
+        """(what to break, how to mend it, what is said) for each kind of thing that a start checks."""
+        state = self.state
+
+        def lines(more, domain=''):
+            def write():
+                self.write_config(more)
+                with open(self.config, 'a', encoding='utf-8') as f:
+                    f.write(domain)
+            return write
+
+        def moved(name):
+            path = os.path.join(state, name)
+            return lambda: os.rename(path, path + '.away'), lambda: os.rename(path + '.away', path)
+
+        def rewritten(name, text):
+            def mend(path=os.path.join(state, name)):
+                self.write(path, kept[name])
+            with open(os.path.join(state, name), encoding='utf-8') as f:
+                kept[name] = f.read()
+            return lambda: self.write(os.path.join(state, name), text), mend
+        kept = {}
+        good = lines('')
+        self.write(self.path('empty.pem'), '', 0o644)
+        self.write(self.path('damaged.pem'), '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n', 0o644)
+        self.write(self.path('two-lines'), 'a\nb\n')
+        keytab = 'keytab = {}\nservice_principal = host/c.corp.example\n'
+        with open(self.path('other.keytab'), 'wb') as f:
+            f.write(keytab_of('host/other.corp.example', 'CORP.EXAMPLE'))
+        os.chmod(self.path('other.keytab'), 0o600)
+        yield lines('control_group = nosuchgroup'), good, 'there is no group nosuchgroup'
+        yield lines('tenant = other'), good, 'tenant = other'
+        yield lines('relay = https://other.example'), good, 'https://other.example'
+        yield lines('', f'ca_file = {self.path("empty.pem")}\n'), good, 'empty.pem'
+        yield lines('', f'ca_file = {self.path("damaged.pem")}\n'), good, 'damaged.pem'
+        yield lines('', 'ca_file = /no/such/file\n'), good, 'ca_file: /no/such/file'
+        yield lines(f'relay_ca_file = {self.path("empty.pem")}'), good, 'link'
+        yield lines('', keytab.format(self.path('other.keytab'))), good, 'host/c.corp.example'
+        yield lines('', keytab.format('/no/such.keytab')), good, 'keytab: /no/such.keytab'
+        yield lines('', f'alternate_id = mail\nalternate_id_suffixes = mail.example\nservice_account = s@corp.example\nservice_password_file = {self.path("two-lines")}\n'), good, \
+            'two-lines'
+        yield (lambda: os.chmod(os.path.join(state, 'identity.pem'), 0o644)), \
+            (lambda: os.chmod(os.path.join(state, 'identity.pem'), 0o600)), 'chmod 600'
+        yield *moved('transport.key'), 'transport.key is missing'
+        yield *moved('identity.pem'), 'identity.pem is missing'
+        yield *rewritten('identity.pem', 'no key\n'), 'identity.pem'
+        yield *rewritten('enrolment.json', '{}'), 'enrolment.json'
+        if ROOT:
+            ledger = os.path.join(state, 'ledger')
+            bin_uid = pwd.getpwnam('bin').pw_uid
+            yield (lambda: os.chown(ledger, bin_uid, -1)), (lambda: os.chown(ledger, 0, -1)), "ledger is not root's folder"
+
+            def other_user(user):
+                with open(self.config, encoding='utf-8') as f:
+                    text = f.read()
+                self.write(self.config, text.replace(f'user_link = {USERS[0]}', f'user_link = {user}'))
+            yield (lambda: other_user('no-such-user')), good, 'there is no user no-such-user'
+            yield (lambda: other_user(USERS[1])), good, 'must be different'
+
+    def test_whatever_would_end_a_start_is_refused_by_a_reload(self):
+        """By --check-config, --reload and status in the same words; nothing that runs is touched, and mended it is taken."""
+        self.enroll()
+        before = self.start()
+        for n, (spoil, mend, why) in enumerate(self.faults()):
+            with self.subTest(n=n, why=why):
+                spoil()
+                checked = self.check_config()
+                self.assertEqual(checked.returncode, 78, checked.stdout)
+                self.assertIn(why, checked.stderr)
+                refused = self.reload()
+                self.assertEqual(refused.returncode, 1, refused.stdout)
+                self.assertIn(why, refused.stderr)
+                self.assertEqual(self.daemon.children(), before, 'nothing was touched')
+                wait_for('the status', lambda w=why: any(w in text and 'reload' in text for text in self.wrong()))
+                mend()
+                checked = self.check_config()
+                self.assertEqual((checked.returncode, checked.stderr), (0, ''))
+        self.assertTrue(self.events('reload.refused'))
+        done = self.reload()
+        self.assertEqual((done.returncode, done.stdout), (0, 'reloaded\n'), done.stderr)
+        after = self.daemon.children()
+        self.assertEqual(set(after), CHILDREN)
+        self.assertEqual(set(after.values()) & set(before.values()), set())
+        self.assertFalse([text for text in self.wrong() if 'reload' in text])
+        wait_for('the event', lambda: self.events('reload.done'), 10)
+
+    def test_a_configuration_that_is_not_taken_after_all_goes_back(self):
+        """What the check found good turns bad before the processes read it: the configuration before comes back."""
+        self.enroll()
+        self.start()
+        ca = self.path('ca.pem')
+        shutil.copy(os.path.join(self.state, 'transport.pem'), ca)
+        os.chmod(ca, 0o644)
+        with open(self.config, 'a', encoding='utf-8') as f:
+            f.write(f'ca_file = {ca}\n')
+        link = self.daemon.children()['postern-link']
+        os.kill(link, signal.SIGSTOP)  # the drain waits for it
+        reload = subprocess.Popen([POSTERND, '--config', self.config, '--reload'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for('the drain', lambda: 'posternd: info reloading' in self.logged(), 60)
+        self.write(ca, '', 0o644)
+        os.kill(link, signal.SIGCONT)
+        out, said = reload.communicate(timeout=120)
+        self.assertEqual(reload.returncode, 1, out + self.logged())
+        self.assertIn('did not take it', said)
+        self.assertEqual(set(self.daemon.children()), CHILDREN)
+        self.assertTrue(self.daemon.alive())
+        self.assertTrue([text for text in self.wrong() if 'did not take it' in text])
+
+    def test_reload_without_a_daemon(self):
+        done = self.reload()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('no posternd runs', done.stderr)
+
+    def test_a_keytab_that_is_not_in_use_stays_told(self):
+        self.enroll()
+        keytab = self.path('keytab')
+
+        def put(principal):
+            with open(keytab + '.new', 'wb') as f:
+                f.write(keytab_of(principal, 'CORP.EXAMPLE'))
+            os.chmod(keytab + '.new', 0o600)
+            os.rename(keytab + '.new', keytab)
+        put('host/c.corp.example')
+        with open(self.config, 'a', encoding='utf-8') as f:
+            f.write(f'keytab = {keytab}\nservice_principal = host/c.corp.example\n')
+        self.start()
+        self.assertFalse([text for text in self.wrong() if 'keytab' in text])
+        for spoil, why in ((lambda: put('host/other.corp.example'), 'host/c.corp.example'), (lambda: os.unlink(keytab), 'is gone'),
+                           (lambda: (put('host/c.corp.example'), os.chmod(keytab, 0o644)), 'chmod 600')):
+            spoil()
+            wait_for(why, lambda w=why: [text for text in self.wrong() if 'keytab of corp.example' in text and w in text], 20)
+        self.assertEqual(len({json.dumps(e) for e in self.events('keytab.refused')}), 3)
+        put('host/c.corp.example')
+        wait_for('the mending', lambda: not [text for text in self.wrong() if 'keytab' in text], 20)
+        wait_for('its event', lambda: self.events('keytab.in_use'), 10)
+
+    def test_a_child_without_progress_is_started_again(self):
+        self.enroll()
+        self.env['WATCHDOG_USEC'] = '12000000'
+        before = self.start()
+        self.wait_notify('WATCHDOG=1')
+        for name in sorted(CHILDREN):
+            os.kill(before[name], signal.SIGSTOP)
+            wait_for(f'a new {name}', lambda n=name: self.daemon.children().get(n, before[n]) != before[n], 60)
+        self.assertEqual(self.logged().count('process.hung'), 3)
+        wait_for('all', lambda: set(self.daemon.children()) == CHILDREN)
+        self.wait_notify('WATCHDOG=1')
+        wait_for('the status', lambda: self.parts() and 'no progress' in json.dumps(self.parts()['parts']), 20)
 
     def test_terminate_during_reload(self):
         self.enroll()

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +45,9 @@ static int attempt(const struct confine_rules *rules, enum confine_mode mode, in
         assert_true(pid >= 0);
         if (pid == 0) {
                 struct error err = {""};
+                struct confined is;
 
-                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || confine(rules, mode, &err) < 0) {
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || confine(rules, mode, &is, &err) < 0) {
                         dprintf(2, "%s\n", err.text);
                         _exit(ODD);
                 }
@@ -256,6 +258,42 @@ static void missing_path(void **state)
         assert_int_equal(attempt(&rules, CONFINE_ENFORCE, stat_fd), ALLOWED);
 }
 
+/* What confine() says below a filter that answers this call with this error: 'A' absent, 'F' forbidden, 'O' on; 'N' fails and
+ * names what the unit lacks, 'X' fails with other words. */
+static int below_a_filter(const char *call, uint16_t error)
+{
+        static const struct confine_rules rules = {.process = "boxed", .needs = CONFINE_READ};
+        pid_t pid = fork();
+        int status;
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                scmp_filter_ctx around = seccomp_init(SCMP_ACT_ALLOW);
+                struct error err = {""};
+                struct confined is;
+
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+                    seccomp_rule_add(around, SCMP_ACT_ERRNO(error), seccomp_syscall_resolve_name(call), 0) < 0 ||
+                    seccomp_load(around) < 0)
+                        _exit('?');
+                if (confine(&rules, CONFINE_ENFORCE, &is, &err) < 0)
+                        _exit(strstr(err.text, "SystemCallFilter=" CONFINE_UNIT_CALLS) && !strstr(err.text, "= off") ? 'N' : 'X');
+                _exit(is.landlock == LANDLOCK_ABSENT ? 'A' : is.landlock == LANDLOCK_FORBIDDEN ? 'F' : 'O');
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : '!';
+}
+
+static void test_a_filter_around_it_is_named(void **state)
+{
+        (void)state;
+        assert_int_equal(below_a_filter("landlock_create_ruleset", EPERM), 'F');
+        assert_int_equal(below_a_filter("landlock_create_ruleset", ENOSYS), 'A');
+        assert_int_equal(below_a_filter("seccomp", EPERM), 'N');
+        if (below_a_filter("getpid", 0) == 'O') /* this kernel has it */
+                assert_int_equal(below_a_filter("landlock_restrict_self", EPERM), 'F');
+}
+
 static int set_up(void **state)
 {
         struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -285,7 +323,8 @@ static int tear_down(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {cmocka_unit_test(a_table), cmocka_unit_test(log_mode),
-                                           cmocka_unit_test(missing_path)};
+                                           cmocka_unit_test(missing_path),
+                                           cmocka_unit_test(test_a_filter_around_it_is_named)};
 
         log_open("test", LOG_LEVEL_ERROR, NULL);
         return cmocka_run_group_tests(tests, set_up, tear_down);

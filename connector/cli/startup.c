@@ -1,0 +1,80 @@
+/*
+ * Runs `posternd --check-config` and reads what it says. It judges nothing itself, so that the command line and the daemon
+ * cannot differ.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "connector/base/cleanup.h"
+#include "connector/cli/startup.h"
+#include "connector/program.h"
+
+static int spawn(pid_t *ret_pid, const char *program, const char *config_path, int out)
+{
+        char config[] = "--config", check[] = "--check-config", *name = strdup(program), *path = strdup(config_path);
+        char *argv[] = {name, config, path, check, NULL};
+        posix_spawn_file_actions_t actions;
+        int r = name && path ? posix_spawn_file_actions_init(&actions) : ENOMEM;
+
+        if (r == 0) {
+                r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+                if (r == 0)
+                        r = posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
+                if (r == 0)
+                        r = posix_spawn(ret_pid, program, &actions, NULL, argv, environ);
+                (void)posix_spawn_file_actions_destroy(&actions);
+        }
+        free(name);
+        free(path);
+        return -r;
+}
+
+static void read_lines(FILE *in, const char *path, startup_line_fn *fn, void *arg)
+{
+        _cleanup_(freep) char *line = NULL;
+        const size_t prefix = strlen(path);
+        size_t cap = 0;
+
+        while (getline(&line, &cap, in) > 0) {
+                const char *text = line;
+                line[strcspn(line, "\n")] = '\0';
+                if (strncmp(text, path, prefix) == 0 && strncmp(text + prefix, ": ", 2) == 0)
+                        text += prefix + 2;
+                fn(arg, text);
+        }
+}
+
+int startup_check(const char *path, startup_line_fn *fn, void *arg, bool *ret_fit, struct error *err)
+{
+        char program[PATH_MAX];
+        int fds[2], status = 0;
+        pid_t pid;
+        int r = program_daemon(program, sizeof(program), err);
+
+        if (r < 0)
+                return r;
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return error_fail(err, -errno, "cannot run %s: %s", program, strerror(errno));
+        r = spawn(&pid, program, path, fds[1]);
+        (void)close(fds[1]);
+        FILE *in = r == 0 ? fdopen(fds[0], "r") : NULL;
+        if (in) {
+                read_lines(in, path, fn, arg);
+                (void)fclose(in);
+        } else {
+                (void)close(fds[0]);
+        }
+        if (r < 0)
+                return error_fail(err, r, "cannot run %s: %s", program, strerror(-r));
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        *ret_fit = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        return 0;
+}

@@ -1,0 +1,274 @@
+"""Both units, as installed, under a real systemd: they start, reload, come back and stop, shut, and never silently.
+
+usage: test_booted.py BUILD
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from machine import Machine
+
+BUILD = os.path.abspath(sys.argv[1])
+EXPOSURE_MAX = 2.0
+CHILDREN = {'postern-link', 'postern-validat', 'postern-ledger'}  # as the kernel cuts names
+CONF = '/etc/postern/postern.conf'
+RELAY_CONF = '/etc/postern-relay/relay.conf'
+RELAY = f'''[relay]
+listen = 127.0.0.1:8443
+certificate = /etc/postern-relay/relay.pem
+key = /etc/postern-relay/relay.key
+'''
+CONNECTOR = '''[connector]
+drain_ms = 2000
+
+[domain corp.example]
+dcs = dc1.corp.example@127.0.0.1
+'''
+DROP_IN = '/etc/systemd/system/postern.service.d/test.conf'
+
+
+def certificates(folder):
+    """A CA, and a certificate of it for 127.0.0.1."""
+    def path(name):
+        return os.path.join(folder, name)
+    ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+    with open(path('ext'), 'w', encoding='ascii') as f:
+        f.write('subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n')
+    for argv in (['req', '-x509', *ec, '-days', '2', '-subj', '/CN=Test CA', '-addext', 'basicConstraints=critical,CA:TRUE',
+                  '-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-keyout', path('ca.key'), '-out', path('ca.pem')],
+                 ['req', *ec, '-subj', '/CN=relay', '-keyout', path('relay.key'), '-out', path('relay.csr')],
+                 ['x509', '-req', '-in', path('relay.csr'), '-CA', path('ca.pem'), '-CAkey', path('ca.key'), '-CAcreateserial',
+                  '-days', '2', '-extfile', path('ext'), '-out', path('relay.pem')]):
+        subprocess.run(['openssl', *argv], check=True, capture_output=True)
+
+    def text(name):
+        with open(path(name), encoding='ascii') as f:
+            return f.read()
+    return {name: text(name) for name in ('ca.pem', 'relay.key', 'relay.pem')}
+
+
+class Booted(unittest.TestCase):
+    """The tests share one machine and run in the order of their names: not enrolled, enrolled, broken in turn, stopped."""
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.top = tempfile.mkdtemp(prefix='postern-systemd-')
+        cls.addClassCleanup(shutil.rmtree, cls.top, ignore_errors=True)
+        cls.m = Machine(BUILD, os.path.join(cls.top, 'boot.log'))
+        cls.addClassCleanup(cls.m.close)
+        cls.m.install(BUILD, os.path.join(cls.top, 'staging'))
+        cls.files = certificates(cls.top)
+        cls.m.write(CONF, CONNECTOR)
+        cls.m.write(RELAY_CONF, RELAY, 0o640, 'postern-relay')
+        cls.m.write('/etc/postern-relay/relay.pem', cls.files['relay.pem'], 0o640, 'postern-relay')
+
+    # -- helpers --
+
+    def systemctl(self, *words, check=True):
+        return self.m.run('systemctl', *words, check=check)
+
+    def show(self, unit, *properties):
+        text = self.systemctl('show', unit, '-p', ','.join(properties)).stdout
+        return dict(line.split('=', 1) for line in text.splitlines() if '=' in line)
+
+    def main_pid(self, unit='postern'):
+        return int(self.show(unit, 'MainPID')['MainPID'])
+
+    def children(self):
+        pid = self.main_pid()
+        return self.m.processes(pid) if pid else {}
+
+    def journal(self, unit='postern'):
+        self.m.run('journalctl', '--sync')
+        return self.m.run('journalctl', '-u', unit, '--no-pager', '-o', 'cat').stdout
+
+    def relay_cli(self, *words):
+        return self.m.run('runuser', '-u', 'postern-relay', '--', 'postern-relay', '--config', RELAY_CONF, *words).stdout
+
+    def status(self):
+        done = self.m.run('postern', 'status', '--json', check=False)
+        return json.loads(done.stdout) if done.stdout else {'parts': {}, 'wrong': []}
+
+    def drop_in(self, text):
+        self.m.write(DROP_IN, '[Service]\n' + text, 0o644)
+        self.systemctl('daemon-reload')
+
+    def no_drop_in(self):
+        self.m.run('rm', '-f', DROP_IN)
+        self.systemctl('daemon-reload')
+        self.systemctl('reset-failed', 'postern', check=False)
+
+    def restart(self):
+        self.assertEqual(self.systemctl('restart', 'postern', check=False).returncode, 0, self.journal()[-3000:])
+        self.assertEqual(set(self.children()), CHILDREN)
+
+    def kill(self, sig, pid):
+        self.m.run('sh', '-c', f'kill -{sig} {pid}')
+
+    # -- before the enrolment --
+
+    def test_10_exposure(self):
+        for unit in ('postern.service', 'postern-relay.service'):
+            said = self.m.run('systemd-analyze', 'security', '--no-pager', unit).stdout
+            exposure = float(re.search(r'exposure level for \S+: ([0-9.]+)', said)[1])
+            print(unit, exposure)
+            self.assertLessEqual(exposure, EXPOSURE_MAX, said)
+
+    def test_11_before_the_enrolment_the_start_fails_and_says_what_to_do(self):
+        for name in ('postern', 'posternd'):
+            done = self.systemctl('start', name, check=False)
+            self.assertNotEqual(done.returncode, 0)
+        state = self.show('postern', 'ActiveState', 'NRestarts', 'ExecMainStatus')
+        self.assertEqual(state, {'ActiveState': 'failed', 'NRestarts': '0', 'ExecMainStatus': '78'})
+        self.assertIn('postern enroll --relay', self.journal())
+        self.assertIn('not enrolled', self.systemctl('status', 'posternd', check=False).stdout)
+
+    def test_12_the_relay_does_not_loop_on_what_it_cannot_use(self):
+        for text in (RELAY + 'nonsense = 1\n', RELAY):  # of the second one the key is missing
+            self.m.write(RELAY_CONF, text, 0o640, 'postern-relay')
+            self.assertNotEqual(self.systemctl('start', 'postern-relay', check=False).returncode, 0)
+            state = self.show('postern-relay', 'ActiveState', 'NRestarts', 'ExecMainStatus')
+            self.assertEqual(state, {'ActiveState': 'failed', 'NRestarts': '0', 'ExecMainStatus': '78'}, self.journal('postern-relay'))
+        self.assertIn('relay.key', self.journal('postern-relay'))
+
+    def test_13_the_relay_starts_reloads_and_refuses(self):
+        self.m.write('/etc/postern-relay/relay.key', self.files['relay.key'], 0o640, 'postern-relay')
+        self.systemctl('start', 'postern-relay')
+        pid = self.main_pid('postern-relay')
+        self.assertEqual(self.m.status(pid)['Seccomp'], '2')
+        self.assertEqual(self.systemctl('reload', 'postern-relay', check=False).returncode, 0, self.journal('postern-relay'))
+        self.m.write('/etc/postern-relay/relay.pem', 'no certificate\n', 0o640, 'postern-relay')
+        self.assertNotEqual(self.systemctl('reload', 'postern-relay', check=False).returncode, 0)
+        self.m.write('/etc/postern-relay/relay.pem', self.files['relay.pem'], 0o640, 'postern-relay')
+        self.systemctl('reload', 'postern-relay')
+        self.assertEqual(self.main_pid('postern-relay'), pid)
+
+    # -- the connector --
+
+    def test_20_enrolled_it_starts(self):
+        self.m.write('/root/ca.pem', self.files['ca.pem'])
+        pin = json.loads(self.m.run('postern', 'tenant', 'init', 'contoso', '--dir', '/root/tenant', '--no-passphrase', '--json').stdout)['pin']
+        self.relay_cli('tenant', 'add', 'contoso', '--pin', pin)
+        self.m.write('/root/token', self.relay_cli('token', 'contoso', 'north'))
+        self.m.run('postern', 'enroll', '--relay', 'https://127.0.0.1:8443', '--tenant', 'contoso', '--token-file', '/root/token',
+                   '--name', 'north', '--ca-file', '/root/ca.pem')
+        self.systemctl('reset-failed', 'postern')
+        self.systemctl('start', 'posternd')
+        self.systemctl('enable', 'postern')
+        self.assertEqual(set(self.children()), CHILDREN)
+        self.m.wait('the link', lambda: self.status()['parts'].get('link', {}).get('value', {}).get('state') == 'up')
+
+    def test_21_every_process_is_shut(self):
+        pid = self.main_pid()
+        unit = self.m.status(pid)
+        self.assertEqual(unit['Seccomp'], '2')
+        for name, child in self.children().items():
+            s = self.m.status(child)
+            self.assertEqual((s['Seccomp'], s['NoNewPrivs'], s['CapEff']), ('2', '1', '0' * 16), name)
+            self.assertGreater(int(s['Seccomp_filters']), int(unit['Seccomp_filters']), f'{name} has no filter of its own')
+        parts = self.status()['parts']
+        for part in ('link', 'validator', 'ledger'):
+            value = parts[f'process:{part}']['value']
+            self.assertEqual((value['seccomp'], value['landlock']), (True, 'on'), part)
+
+    def test_22_a_reload_starts_all_anew_and_a_refused_one_fails(self):
+        before = self.children()
+        self.systemctl('reload', 'postern')
+        after = self.children()
+        self.assertEqual(set(after), CHILDREN)
+        self.assertEqual(set(before.values()) & set(after.values()), set())
+        self.m.write('/etc/postern/ca.pem', '', 0o644)
+        self.addCleanup(self.m.write, CONF, CONNECTOR)
+        for text, why in ((CONNECTOR + 'nonsense = 1\n', 'nonsense'),
+                          (CONNECTOR.replace('[domain', 'control_group = nosuchgroup\n[domain'), 'nosuchgroup'),
+                          (CONNECTOR.replace('[domain', 'tenant = other\n[domain'), 'enrolled with contoso'),
+                          (CONNECTOR + 'ca_file = /etc/postern/ca.pem\n', 'ca.pem')):
+            self.m.write(CONF, text)
+            self.assertNotEqual(self.systemctl('reload', 'postern', check=False).returncode, 0, text)
+            self.assertEqual(self.children(), after)
+            self.assertIn(why, self.journal())
+            wrong = ' '.join(self.m.wait('the refusal in status', lambda w=why: [t for t in self.status()['wrong'] if w in t]))
+            self.assertIn('systemctl reload', wrong)
+        self.m.write(CONF, CONNECTOR)
+        self.systemctl('reload', 'postern')
+        self.assertNotIn('refused', json.dumps(self.status()['wrong']))
+
+    def test_23_a_killed_child_comes_back(self):
+        before = self.children()
+        for name in sorted(CHILDREN):
+            self.kill('KILL', before[name])
+            self.m.wait(f'a new {name}', lambda n=name: self.children().get(n, before[n]) != before[n])
+        self.assertEqual(set(self.m.wait('all', lambda: self.children() if len(self.children()) == 3 else None)), CHILDREN)
+
+    def test_24_a_killed_main_process_comes_back_with_new_children(self):
+        before, pid = self.children(), self.main_pid()
+        self.kill('KILL', pid)
+        self.m.wait('a new main process', lambda: self.main_pid() not in (0, pid) and
+                    self.show('postern', 'ActiveState')['ActiveState'] == 'active')
+        self.assertEqual(set(before.values()) & set(self.children().values()), set())
+        for child in before.values():
+            self.assertNotEqual(self.m.run('test', '-e', f'/proc/{child}', check=False).returncode, 0)
+
+    def test_25_a_hung_child_is_noticed(self):
+        self.drop_in('WatchdogSec=16\n')
+        self.restart()
+        for name in sorted(CHILDREN):
+            before = self.children()
+            self.kill('STOP', before[name])
+            self.m.wait(f'a new {name}', lambda n=name, b=before: self.children().get(n, b[n]) != b[n])
+        self.assertEqual(self.journal().count('process.hung'), 3)
+        pid = self.main_pid()
+        self.kill('STOP', pid)  # and the main process by systemd
+        self.m.wait('a new main process', lambda: self.main_pid() not in (0, pid) and
+                    self.show('postern', 'ActiveState')['ActiveState'] == 'active')
+
+    def test_26_a_unit_that_forbids_landlock_is_told_of(self):
+        self.drop_in('SystemCallFilter=\nSystemCallFilter=@system-service seccomp\nSystemCallFilter=~@obsolete @resources\n')
+        self.addCleanup(self.no_drop_in)
+        self.restart()
+        self.assertRegex(self.journal(), r'process\.no_landlock process=link .*SystemCallFilter=seccomp landlock_create_ruleset')
+        wrong = self.m.wait('the status', lambda: [t for t in self.status()['wrong'] if 'without Landlock' in t])
+        self.assertEqual(len(wrong), 3, wrong)
+        self.assertIn('SystemCallFilter', wrong[0])
+        self.assertEqual(self.status()['parts']['process:link']['value']['landlock'], 'forbidden')
+
+    def test_27_a_unit_that_forbids_seccomp_is_named(self):
+        self.drop_in('SystemCallFilter=\nSystemCallFilter=@system-service\nSystemCallFilter=~@obsolete @resources seccomp\n')
+        self.addCleanup(self.no_drop_in)
+        before = len(self.journal())
+        self.assertNotEqual(self.systemctl('restart', 'postern', check=False).returncode, 0)
+        said = self.journal()[before:]
+        self.assertEqual(self.show('postern', 'ExecMainStatus', 'NRestarts'), {'ExecMainStatus': '78', 'NRestarts': '0'})
+        self.assertRegex(said, r'forbids seccomp\(\); add to \[Service\] of the unit: SystemCallFilter=seccomp')
+        self.assertNotIn('confinement = off', said)
+
+    def test_28_a_file_that_the_unit_hides_is_explained(self):
+        self.m.write(CONF, CONNECTOR + 'ca_file = /root/ca.pem\n')
+        self.addCleanup(self.m.write, CONF, CONNECTOR)
+        before = len(self.journal())
+        self.assertNotEqual(self.systemctl('restart', 'postern', check=False).returncode, 0)
+        self.assertIn('ProtectHome', self.journal()[before:])
+        said = self.m.run('posternd', '--check-config', check=False)
+        self.assertIn('ProtectHome', said.stdout + said.stderr)
+
+    def test_29_stopped_it_leaves_nothing(self):
+        self.systemctl('reset-failed', 'postern', check=False)
+        self.restart()
+        self.systemctl('stop', 'posternd')
+        self.assertEqual(self.show('postern', 'ActiveState', 'Result'), {'ActiveState': 'inactive', 'Result': 'success'})
+        left = self.m.run('sh', '-c', 'cat /proc/[0-9]*/comm | grep ^postern | grep -v ^postern-relay', check=False).stdout
+        self.assertEqual(left, '')
+        self.systemctl('stop', 'postern-relay')
+        self.assertEqual(self.show('postern-relay', 'Result'), {'Result': 'success'})
+
+
+if __name__ == '__main__':
+    if os.geteuid() != 0:
+        raise unittest.SkipTest('booting a systemd needs root')
+    unittest.main(argv=sys.argv[:1], verbosity=2)
