@@ -216,7 +216,7 @@ class Rosters(SiteTest):
         self.tenant('connector-domains', 'north', 'partner.example')
         wait_for('its names go elsewhere', lambda: reason('north') == 'no_connector')
         wait_for('it reports the domain not ready', lambda: not self.site.connectors['north'].ready())
-        self.assertEqual(reason(None, 'nobody@partner.example'), 'unknown_domain')
+        self.assertEqual(reason(None, 'nobody@partner.example'), 'no_connector')
         done = self.tenant('domain', 'set', 'partner.example', '--suffixes', 'corp.example', check=False)
         self.assertIn('stands in it twice', done.stderr)
         self.assertEqual(self.tenant('domain', 'remove', 'partner.example', check=False).returncode, 1)
