@@ -273,7 +273,9 @@ const struct config_key config_keys[] = {
          .otherwise = "no Kerberos",
          .help = "Keytab with the key of service_principal, readable by root alone. A file that changes is taken "
                  "into use within seconds, without a reload; one that lacks the key is refused in the log, and the "
-                 "old keys stay. Keep the keys of the version before in it, for tickets that are out."},
+                 "old keys stay. Keep the keys of the version before in it, for tickets that are out. "
+                 "To make one: samba-tool domain exportkeytab FILE --principal=PRINCIPAL; on Windows: ktpass /princ "
+                 "PRINCIPAL@REALM /mapuser ACCOUNT /crypto AES256-SHA1 /ptype KRB5_NT_PRINCIPAL /pass * /out FILE."},
         {D("service_principal", service_principal), .max = 256, .check = check_service_principal,
          .range = "SERVICE/HOST or SERVICE/HOST@REALM", .otherwise = "must be given where keytab is",
          .help = "The connector's own principal, for which tickets are asked and against whose key they are "

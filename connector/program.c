@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 /* The folder of this program. */
-static int own_folder(char self[PATH_MAX], struct error *err)
+static int own_folder(char *self, size_t cap, struct error *err)
 {
-        const ssize_t n = readlink("/proc/self/exe", self, PATH_MAX - 1);
+        const ssize_t n = readlink("/proc/self/exe", self, cap - 1);
 
         self[n > 0 ? n : 0] = '\0';
         char *slash = strrchr(self, '/');
@@ -35,7 +35,7 @@ int program_daemon(char *out, size_t cap, struct error *err)
 {
         static const char *const ways[] = {"", "/..", "/../sbin"};
         char self[PATH_MAX];
-        int r = own_folder(self, err);
+        int r = own_folder(self, sizeof(self), err);
 
         for (size_t i = 0; r == 0 && !is_installed(self) && i < sizeof(ways) / sizeof(ways[0]); i++)
                 if (snprintf(out, cap, "%s%s/posternd", self, ways[i]) < (int)cap &&
@@ -49,7 +49,7 @@ int program_daemon(char *out, size_t cap, struct error *err)
 int program_path(const char *part, char *out, size_t cap, struct error *err)
 {
         char self[PATH_MAX];
-        int r = own_folder(self, err);
+        int r = own_folder(self, sizeof(self), err);
 
         if (r < 0)
                 return r;

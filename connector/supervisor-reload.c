@@ -69,7 +69,10 @@ static void refuse(struct supervisor *s, const char *lines, size_t n)
                 (void)snprintf(more, sizeof(more), " (and %zu more, see the log)", n - 1);
         for (const char *line = lines; *line; line += strcspn(line, "\n"), line += *line == '\n') {
                 char text[LOG_VALUE_MAX + 1];
-                (void)snprintf(text, sizeof(text), "%.*s", (int)strcspn(line, "\n"), line);
+                const size_t whole = strcspn(line, "\n"), len = whole < LOG_VALUE_MAX ? whole : LOG_VALUE_MAX;
+
+                memcpy(text, line, len);
+                text[len] = '\0';
                 log_error("config.error", KV_S("at", text));
         }
         log_error("reload.refused", KV_U("errors", n), KV_S("kept", "the configuration that runs"));

@@ -174,7 +174,7 @@ static int next_field(const char **at, const char *end, char *out, size_t cap)
 static int take_sealed(const char *at, const char *end, char **ret_sealed)
 {
         const char *blank = memchr(at, ' ', (size_t)(end - at));
-        const char *more = blank ? memchr(blank + 1, ' ', (size_t)(end - blank - 1)) : NULL;
+        const char *second = blank ? blank + 1 : end, *more = memchr(second, ' ', (size_t)(end - second));
         size_t n = (size_t)((more ? more : end) - at);
         char *text = malloc(n + 2);
 

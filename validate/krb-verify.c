@@ -203,6 +203,19 @@ static void identity_generic(struct krb *krb, const krb5_ticket *ticket, struct 
         krb5_free_unparsed_name(krb->context, text);
 }
 
+/* Which key the KDC used, and which there are: a key that was changed at the DC shows by its number. */
+static void tell_keys(struct krb *krb, const struct krb_domain *domain, const krb5_ticket *ticket, struct outcome *out)
+{
+        const size_t at = strlen(out->context);
+        char kind[48], held[160];
+
+        if (krb5_enctype_to_name(ticket->enc_part.enctype, 0, kind, sizeof kind))
+                snprintf(kind, sizeof kind, "type %d", (int)ticket->enc_part.enctype);
+        krb_keytab_text(krb->context, domain->keytab_source, domain->service_text, held, sizeof held);
+        snprintf(out->context + at, sizeof out->context - at, "; the ticket needs key number %u (%s)%s%s",
+                 (unsigned)ticket->enc_part.kvno, kind, held[0] ? ", and the keytab: " : "", held);
+}
+
 static void verify_ticket(struct krb *krb, struct krb_domain *domain, const struct domain_config *config,
                           const krb5_creds *creds, struct outcome *out)
 {
@@ -219,6 +232,8 @@ static void verify_ticket(struct krb *krb, struct krb_domain *domain, const stru
         if (code) {
                 out->reason = REASON_KDC_NOT_VERIFIED;
                 krb_context_text(krb, out, "the ticket does not open with the keytab", code);
+                if (ticket)
+                        tell_keys(krb, domain, ticket, out);
         } else if ((flaw = ticket_flaw(krb, domain, creds, ticket))) {
                 fail(out, REASON_KDC_NOT_VERIFIED, flaw);
         } else if (config->directory == DIRECTORY_AD) {

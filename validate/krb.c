@@ -379,28 +379,30 @@ static krb5_error_code service_parse(struct krb *krb, struct krb_domain *domain,
 }
 
 /* Says what is wrong with a domain's keytab and how to make a right one. */
-static int fail_keytab(struct error *err, struct krb *krb, const struct domain_config *config,
-                       krb5_error_code code)
+static int fail_keytab(struct error *err, struct krb *krb, const struct krb_domain *domain,
+                       const struct domain_config *config, krb5_error_code code)
 {
         const char *text = krb5_get_error_message(krb->context, code);
+        char held[160];
         const char *why = code != KRB5_KT_NOTFOUND ? text
                           : config->armor_principal
                                   ? "it lacks an AES key of the service principal or of armor_principal"
                                   : "it holds no AES key of the service principal";
         int r;
 
+        krb_keytab_text(krb->context, domain->keytab_source, domain->service_text, held, sizeof held);
         if (config->directory == DIRECTORY_GENERIC)
                 r = error_fail(err, -ENOENT,
-                               "domain %s: keytab for %s: %s; make it on the KDC: kadmin.local -q \"ktadd -k "
+                               "domain %s: keytab for %s: %s%s%s; make it on the KDC: kadmin.local -q \"ktadd -k "
                                "FILE %s\"",
-                               config->name, config->service_principal, why, config->service_principal);
+                               config->name, domain->service_text, why, held[0] ? "; " : "", held,
+                               config->service_principal);
         else
                 r = error_fail(err, -ENOENT,
-                               "domain %s: keytab for %s: %s; make it: samba-tool domain exportkeytab FILE "
-                               "--principal=%s, or on Windows: ktpass /princ %s@%s /mapuser ACCOUNT /crypto "
-                               "AES256-SHA1 /ptype KRB5_NT_PRINCIPAL /pass * /out FILE",
-                               config->name, config->service_principal, why, config->service_principal,
-                               config->service_principal, config->realm);
+                               "domain %s: keytab for %s: %s%s%s; make it: samba-tool domain exportkeytab FILE "
+                               "--principal=%s, or ktpass (postern.conf(5), keytab)",
+                               config->name, domain->service_text, why, held[0] ? "; " : "", held,
+                               config->service_principal);
         krb5_free_error_message(krb->context, text);
         return r;
 }
@@ -419,7 +421,7 @@ static int domain_fill(struct krb *krb, struct krb_domain *domain, const struct 
                 return fail_krb(err, krb->context, code, "service_principal");
         code = keys_load(krb, domain);
         if (code)
-                return fail_keytab(err, krb, config, code);
+                return fail_keytab(err, krb, domain, config, code);
         return config->armor_principal
                        ? krb_armor_new(&domain->armor, krb, domain, err)
                        : 0;
@@ -465,7 +467,7 @@ int krb_set_keytab(struct krb *krb, const struct domain_config *config, const ch
         if (code) {
                 free(domain->keytab_source);
                 domain->keytab_source = old;
-                return fail_keytab(err, krb, config, code);
+                return fail_keytab(err, krb, domain, config, code);
         }
         free(old);
         return 0;

@@ -84,6 +84,9 @@ krb5_error_code krb_memory_keytab(krb5_keytab *ret, struct krb *krb);
  */
 void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config,
                 krb5_creds *creds, struct outcome *out);
+/* "it holds host/c@R number 3 (aes256-cts-hmac-sha1-96); ...": the keys of a keytab (krb5 name) by principal, key number and
+ * kind, of which those that differ from wanted (or NULL) in capitals only are marked. "" where it cannot be read. */
+void krb_keytab_text(krb5_context context, const char *source, const char *wanted, char *out, size_t cap);
 /* Makes text that may hold words of a KDC fit for records: what is not printable ASCII becomes '?'. */
 void krb_make_plain(char *text);
 /* Writes krb5's own sentence for code, which may quote the KDC, into out->context. */

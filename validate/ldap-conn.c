@@ -205,7 +205,7 @@ static void fail_event(struct ldap_conn *conn, short what, int error)
 {
         unsigned long code = bufferevent_get_openssl_error(conn->bev);
         const char *text = code ? ERR_reason_error_string(code) : NULL;
-        char why[200];
+        char why[sizeof conn->tls_result.why];
 
         ERR_clear_error();
         if (conn->state == CONN_HANDSHAKE && conn->tls_result.refused) {

@@ -131,6 +131,45 @@ static bool is_of_domain(const struct ldap_tls *tls, const struct ldap_tls_resul
                                                  (is_listed(tls, result->host) || is_in_domain(tls, result->host)));
 }
 
+static void add_name(struct ldap_tls_result *result, const char *begin, const char *name)
+{
+        const size_t at = strlen(result->why);
+
+        snprintf(result->why + at, sizeof result->why - at, "%s%s%s", begin, name,
+                 strncmp(name, "*.", 2) == 0 ? " (a wildcard, which never counts)" : "");
+}
+
+/* Appends what the certificate does name, for whoever has to find out whose it is: that is shorter than guessing. */
+static void add_names(struct ldap_tls_result *result, X509 *cert)
+{
+        GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+        const char *begin = "; it names ";
+        char text[160];
+
+        for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+                const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+                if (name->type != GEN_DNS)
+                        continue;
+                snprintf(text, sizeof text, "%.*s", ASN1_STRING_length(name->d.dNSName),
+                         (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+                for (char *p = text; *p; p++) /* it may be anybody's */
+                        *p = *p > ' ' && *p < 0x7f ? *p : '?';
+                add_name(result, begin, text);
+                begin = ", ";
+        }
+        if (begin[0] == ';')
+                add_name(result, "; ", "it names no host at all");
+        GENERAL_NAMES_free(names);
+}
+
+static int refuse_names(struct ldap_tls_result *result, X509 *cert, const char *why)
+{
+        refuse(result, why);
+        add_names(result, cert);
+        return 0;
+}
+
 /* The certificate's own proof, besides its chain. */
 static int check_identity(const struct ldap_tls *tls, struct ldap_tls_result *result, X509 *cert)
 {
@@ -138,14 +177,15 @@ static int check_identity(const struct ldap_tls *tls, struct ldap_tls_result *re
         case DC_IDENTITY_DOMAIN_SAN:
                 return is_of_domain(tls, result, cert)
                                ? 1
-                               : refuse(result,
-                                        "certificate does not name the domain, and is no KDC's that names "
-                                        "a host of the domain or of dcs");
+                               : refuse_names(result, cert,
+                                              "certificate does not name the domain, and is no KDC's that names "
+                                              "a host of the domain or of dcs");
         case DC_IDENTITY_LIST:
                 if (!is_listed(tls, result->host))
                         return refuse(result, "the host is not one of dcs, which dc_identity = list asks for");
-                return names_host(cert, result->host) ? 1
-                                                      : refuse(result, "certificate does not name the host");
+                return names_host(cert, result->host)
+                               ? 1
+                               : refuse_names(result, cert, "certificate does not name the host");
         case DC_IDENTITY_PIN:
                 return pin_matches(tls, cert) ? 1 : refuse(result, "certificate's key is not pinned");
         }

@@ -13,7 +13,7 @@ struct ldap_tls;
 struct ldap_tls_result {
         char host[257];
         bool refused;  /* the certificate was seen and is not good */
-        char why[160]; /* then: what is wrong with it */
+        char why[320]; /* then: what is wrong with it, and which names it has */
 };
 
 /* Copies what it needs. err says what is wrong with the CA or a pin. */

@@ -66,9 +66,12 @@ static int make_plain(char *text, size_t *n, const char *name, struct error *err
 
 int admin_text_plain(struct buffer *text, const char *name, struct error *err)
 {
-        int r = text->len ? make_plain(text->data, &text->len, name, err) : 0;
+        int r;
 
-        if (r == 0 && text->data)
+        if (!text->data)
+                return 0;
+        r = make_plain(text->data, &text->len, name, err);
+        if (r == 0)
                 text->data[text->len] = '\0';
         return r;
 }

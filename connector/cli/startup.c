@@ -55,7 +55,7 @@ int startup_check(const char *path, startup_line_fn *fn, void *arg, bool *ret_fi
 {
         char program[PATH_MAX];
         int fds[2], status = 0;
-        pid_t pid;
+        pid_t pid = -1;
         int r = program_daemon(program, sizeof(program), err);
 
         if (r < 0)

@@ -264,11 +264,11 @@ static void choose_named(struct choice *named, const struct choice *sealed, cons
 
 bool sign_in_names_another(const struct directory *d, const struct sign_in_params *p)
 {
-        struct choice c;
+        struct choice c = {0};
         struct error err;
         struct route route;
 
-        if (choose(&c, d, p, &err) < 0)
+        if (choose(&c, d, p, &err) < 0 || c.n == 0)
                 return false;
         route_of(&route, d->roster, p->username, p->username_len);
         return ready_for(c.entries[0], &route) && !tried(c.entries[0], p);

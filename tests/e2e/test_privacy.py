@@ -144,7 +144,7 @@ class Privacy(SiteTest):
         self.site.postern('service', 'show', '--service', self.site.service, '--relay', self.site.url)
         said = b''.join(recorder.said)
         self.assertIn(b'/sign-ins', said)
-        self.assertIn(b'"ciphertext"', said)
+        self.assertIn(b'Content-Type: application/postern-request', said)
         words = [user, LAB['LAB_GOOD1_SAM'] + '@', password, WRONG, sid, 'wrong_password', 'password_proved', 'may_have_counted']
         blobs = [('plain', said)] + [('base64url', base64.urlsafe_b64decode(m + b'=' * (-len(m) % 4)))
                                      for m in re.findall(rb'[A-Za-z0-9_-]{16,}', said) if len(m) % 4 != 1]

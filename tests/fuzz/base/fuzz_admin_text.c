@@ -40,7 +40,7 @@ static void check_plain(const char *bytes, size_t n)
 
 static void check_secret(const char *bytes, size_t n)
 {
-        char *text = malloc(n + 1);
+        char *text = calloc(n + 1, 1);
         struct error err;
 
         require(text);

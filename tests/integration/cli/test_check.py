@@ -95,6 +95,17 @@ class CheckTest(unittest.TestCase):
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         self.assertIn('longer than 1024 KiB', done.stdout)
 
+    def test_a_keytab_says_what_it_holds(self):
+        """Principals, key numbers and kinds of keys; and that capitals are all that differs."""
+        service = LAB['LAB_AD_SERVICE']
+        holds = f"it holds {service}@{LAB['LAB_AD_REALM']} number "
+        for wanted, further in (('host/another.corp.example', ''), (service.upper(), 'which differs in its capitals only')):
+            done = self.check(methods='krb5', service_principal=wanted)
+            said = ' '.join((done.stdout + done.stderr).split())
+            self.assertNotEqual(done.returncode, 0, said)
+            for words in (f'keytab for {wanted}@', holds, 'aes256-cts-hmac-sha1-96', further):
+                self.assertIn(words, said)
+
     def test_users(self):
         for method in ('ldap', 'krb5'):
             for password, code, reason, counted in ((PASSWORD, 0, 'ok', '0'), ('wrong-' + PASSWORD[:4], 1, 'wrong_password', '1')):

@@ -410,6 +410,9 @@ static void test_other_service_key(void **state)
         assert_reason(&ask, REASON_KDC_NOT_VERIFIED);
         assert_nothing_said(&ask);
         assert_int_equal(ask.outcome.counted, COUNTED_NO);
+        /* whoever has to mend it reads which key the KDC used and which there are */
+        assert_non_null(strstr(ask.outcome.context, "the ticket needs key number "));
+        assert_non_null(strstr(ask.outcome.context, "it holds host/"));
         krb5_kt_close(rig->krb->context, keytab);
 }
 

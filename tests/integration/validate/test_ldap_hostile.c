@@ -205,6 +205,9 @@ static void certificate_case(struct rig *rig, const char *cert, enum dc_identity
                 validate_each_dc(rig->v, on_bad_dc, &seen);
                 assert_true(seen);
         }
+        /* one that names others says which they are */
+        if (reason == REASON_DC_CERTIFICATE && identity != DC_IDENTITY_PIN && strcmp(cert, "DC_OTHER_CA") != 0)
+                assert_non_null(strstr(ask.outcome.context, "it names "));
         peer_stop(rig, &peer);
 }
 
