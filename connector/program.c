@@ -13,10 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The folder of this program. */
-static int own_folder(char *self, size_t cap, struct error *err)
+static char self[PATH_MAX]; /* the folder of this program, once own_folder has said 0 */
+
+static int own_folder(struct error *err)
 {
-        const ssize_t n = readlink("/proc/self/exe", self, cap - 1);
+        const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
         self[n > 0 ? n : 0] = '\0';
         char *slash = strrchr(self, '/');
@@ -34,8 +35,7 @@ static bool is_installed(const char *folder)
 int program_daemon(char *out, size_t cap, struct error *err)
 {
         static const char *const ways[] = {"", "/..", "/../sbin"};
-        char self[PATH_MAX];
-        int r = own_folder(self, sizeof(self), err);
+        int r = own_folder(err);
 
         for (size_t i = 0; r == 0 && !is_installed(self) && i < sizeof(ways) / sizeof(ways[0]); i++)
                 if (snprintf(out, cap, "%s%s/posternd", self, ways[i]) < (int)cap &&
@@ -48,8 +48,7 @@ int program_daemon(char *out, size_t cap, struct error *err)
 
 int program_path(const char *part, char *out, size_t cap, struct error *err)
 {
-        char self[PATH_MAX];
-        int r = own_folder(self, sizeof(self), err);
+        int r = own_folder(err);
 
         if (r < 0)
                 return r;

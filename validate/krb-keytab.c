@@ -37,7 +37,7 @@ static void add_entry(struct listing *l, const char *name, const krb5_keytab_ent
 {
         size_t i = 0;
 
-        while (i < l->n && (strcmp(l->groups[i].name, name) != 0 || l->groups[i].kvno != entry->vno))
+        while (i < l->n && i < GROUPS_MAX && (strcmp(l->groups[i].name, name) != 0 || l->groups[i].kvno != entry->vno))
                 i++;
         if (i == GROUPS_MAX) {
                 l->more++;
