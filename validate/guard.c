@@ -116,19 +116,23 @@ static struct alias *alias_of(const struct guard *guard, const uint8_t name[GUAR
         return &guard->aliases[at % ALIASES];
 }
 
+/* The account that a name or a hint is known to mean, or itself. */
+static void resolve(const struct guard *guard, uint8_t key[GUARD_KEY_LEN], const uint8_t name[GUARD_KEY_LEN])
+{
+        const struct alias *alias = alias_of(guard, name);
+
+        memcpy(key, memcmp(alias->name, name, GUARD_KEY_LEN) == 0 ? alias->account : name, GUARD_KEY_LEN);
+}
+
 /* The keys of the name and of the account that it is known to mean. */
 static void find_keys(const struct guard *guard, struct guard_ticket *ticket, const struct name *name)
 {
         char text[USERNAME_MAX + 32];
-        const struct alias *alias;
         size_t n = (size_t)snprintf(text, sizeof text, "%zu\n", name->domain);
 
         n += name_fold(text + n, sizeof text - n, name->user);
         mac(guard, ticket->name, 'n', text, n, NULL);
-        alias = alias_of(guard, ticket->name);
-        memcpy(ticket->key,
-               memcmp(alias->name, ticket->name, GUARD_KEY_LEN) == 0 ? alias->account : ticket->name,
-               GUARD_KEY_LEN);
+        resolve(guard, ticket->key, ticket->name);
 }
 
 static bool over(const struct guard *guard, const struct entry *e, uint64_t now)
@@ -184,11 +188,10 @@ static struct entry *entry_get(struct guard *guard, const uint8_t key[GUARD_KEY_
         return e;
 }
 
-static bool is_repeated(const struct entry *e, const struct guard_ticket *ticket, uint64_t now)
+static bool is_repeated(const struct entry *e, const uint8_t password[GUARD_KEY_LEN], uint64_t now)
 {
         for (size_t i = 0; i < REMEMBERED; i++)
-                if (e->wrong[i].until > now &&
-                    equal_const_time(e->wrong[i].mac, ticket->password, GUARD_KEY_LEN))
+                if (e->wrong[i].until > now && equal_const_time(e->wrong[i].mac, password, GUARD_KEY_LEN))
                         return true;
         return false;
 }
@@ -202,13 +205,30 @@ static uint32_t seconds_left(const struct guard *guard, const struct entry *e, u
 
 /* What the table says of a sign-in. */
 static enum guard_answer judge(const struct guard *guard, const struct entry *e,
-                               const struct guard_ticket *ticket, uint64_t now)
+                               const uint8_t password[GUARD_KEY_LEN], uint64_t now)
 {
-        if (is_repeated(e, ticket, now))
+        if (is_repeated(e, password, now))
                 return GUARD_REPEATED;
         if (e->failures >= guard->config.failures)
                 return GUARD_THROTTLED;
         return e->failures + e->places >= guard->config.failures ? GUARD_WAIT : GUARD_GO;
+}
+
+/* Asks one entry, counts what it says, and takes a place in it. */
+static enum guard_answer take_place(struct guard *guard, struct guard_ticket *ticket, struct entry *e,
+                                    const uint8_t password[GUARD_KEY_LEN], uint64_t now)
+{
+        enum guard_answer answer = judge(guard, e, password, now);
+
+        guard->counts.repeated += answer == GUARD_REPEATED;
+        guard->counts.throttled += answer == GUARD_THROTTLED;
+        if (guard->config.mode == GUARD_OBSERVE) {
+                ticket->would_be = ticket->would_be || answer == GUARD_REPEATED || answer == GUARD_THROTTLED;
+                answer = GUARD_GO;
+        }
+        if (answer == GUARD_GO)
+                e->places++;
+        return answer;
 }
 
 enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, const struct name *name,
@@ -219,53 +239,81 @@ enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, 
 
         if (guard->config.mode == GUARD_OFF)
                 return GUARD_GO;
+        *ticket = (struct guard_ticket){0};
         find_keys(guard, ticket, name);
         mac(guard, ticket->password, 'p', ticket->key, GUARD_KEY_LEN, password);
         e = entry_get(guard, ticket->key, now);
         if (!e)
                 return GUARD_GO; /* eight others of its set are being checked: chance, and not to be aimed at
                                   */
-        answer = judge(guard, e, ticket, now);
-        guard->counts.repeated += answer == GUARD_REPEATED;
-        guard->counts.throttled += answer == GUARD_THROTTLED;
+        answer = take_place(guard, ticket, e, ticket->password, now);
         if (answer == GUARD_THROTTLED)
                 *ret_retry_s = seconds_left(guard, e, now);
-        if (guard->config.mode == GUARD_OBSERVE) {
-                ticket->would_be = answer == GUARD_REPEATED || answer == GUARD_THROTTLED;
-                answer = GUARD_GO;
-        }
-        if (answer != GUARD_GO)
-                return answer;
-        ticket->entered = true;
-        e->places++;
-        return GUARD_GO;
+        ticket->entered = answer == GUARD_GO;
+        return answer;
+}
+
+enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, size_t domain, const struct guard_who *who,
+                             const struct secret *password, uint64_t now, uint32_t *ret_retry_s)
+{
+        uint8_t text[32 + 256];
+        size_t n = (size_t)snprintf((char *)text, 32, "%zu\n", domain), take = who->n < 256 ? who->n : 256;
+        enum guard_answer answer;
+        struct entry *e;
+
+        if (!ticket->entered || ticket->hinted)
+                return GUARD_GO;
+        ticket->hinted = true;
+        memcpy(text + n, who->bytes, take);
+        mac(guard, ticket->hint, 'k', text, n + take, NULL);
+        resolve(guard, ticket->hint_key, ticket->hint);
+        e = memcmp(ticket->hint_key, ticket->key, GUARD_KEY_LEN) == 0 ? NULL : entry_get(guard, ticket->hint_key, now);
+        if (!e)
+                return GUARD_GO;
+        mac(guard, ticket->hint_password, 'p', ticket->hint_key, GUARD_KEY_LEN, password);
+        answer = take_place(guard, ticket, e, ticket->hint_password, now);
+        if (answer == GUARD_THROTTLED)
+                *ret_retry_s = seconds_left(guard, e, now);
+        ticket->hint_entered = answer == GUARD_GO;
+        return answer;
 }
 
 /* Remembers the wrong password in place of the one that is forgotten first. */
-static void remember(const struct guard *guard, struct entry *e, const struct guard_ticket *ticket,
+static void remember(const struct guard *guard, struct entry *e, const uint8_t password[GUARD_KEY_LEN],
                      uint64_t now)
 {
         struct wrong *w = &e->wrong[0];
 
         for (size_t i = 0; i < REMEMBERED; i++) {
-                if (memcmp(e->wrong[i].mac, ticket->password, GUARD_KEY_LEN) == 0) {
+                if (memcmp(e->wrong[i].mac, password, GUARD_KEY_LEN) == 0) {
                         w = &e->wrong[i];
                         break;
                 }
                 if (e->wrong[i].until < w->until)
                         w = &e->wrong[i];
         }
-        memcpy(w->mac, ticket->password, GUARD_KEY_LEN);
+        memcpy(w->mac, password, GUARD_KEY_LEN);
         w->until = now + guard->config.repeat_ms;
 }
 
-/* Ties the spelling to the account that it proved to be: from now on they share one entry. */
-static void learn(const struct guard *guard, struct guard_ticket *ticket, const char *sid)
+/* Ties a name or a hint to the account that it proved to be: from now on they share one entry. */
+static void learn(const struct guard *guard, const uint8_t name[GUARD_KEY_LEN], const char *sid)
 {
-        struct alias *alias = alias_of(guard, ticket->name);
+        struct alias *alias = alias_of(guard, name);
 
-        memcpy(alias->name, ticket->name, GUARD_KEY_LEN);
+        memcpy(alias->name, name, GUARD_KEY_LEN);
         mac(guard, alias->account, 's', sid, strlen(sid), NULL);
+}
+
+void guard_tie(const struct guard *guard, const struct guard_ticket *ticket, const char *sid)
+{
+        if (ticket->entered)
+                learn(guard, ticket->name, sid);
+}
+
+bool guard_is_tied(const struct guard *guard, const struct guard_ticket *ticket)
+{
+        return !ticket->entered || memcmp(alias_of(guard, ticket->name)->name, ticket->name, GUARD_KEY_LEN) == 0;
 }
 
 static void failed(struct entry *e, uint64_t now)
@@ -274,17 +322,15 @@ static void failed(struct entry *e, uint64_t now)
         e->last = now;
 }
 
-static void take_in(struct guard *guard, struct entry *e, struct guard_ticket *ticket,
+static void take_in(struct guard *guard, struct entry *e, const uint8_t password[GUARD_KEY_LEN],
                     const struct outcome *outcome, uint64_t now)
 {
         const struct reason_info *info = reason_info(outcome->reason);
 
         if (info->class == VERDICT_CLASS_CREDENTIALS) {
                 failed(e, now);
-                if (ticket->twice)
-                        failed(e, now);
                 if (outcome->reason == REASON_WRONG_PASSWORD)
-                        remember(guard, e, ticket, now);
+                        remember(guard, e, password, now);
         } else if (info->verdict == VERDICT_ACCEPTED || outcome->password_proved) {
                 e->failures = 0;
                 wipe(e->wrong, sizeof e->wrong);
@@ -292,46 +338,82 @@ static void take_in(struct guard *guard, struct entry *e, struct guard_ticket *t
 }
 
 /* Where a failure is counted: a sign-in beside it may have shown meanwhile which account the name means. */
-static struct entry *entry_now(struct guard *guard, const struct guard_ticket *ticket, uint64_t now)
+static struct entry *entry_now(struct guard *guard, const uint8_t name[GUARD_KEY_LEN], const uint8_t key[GUARD_KEY_LEN],
+                               uint64_t now)
 {
-        const struct alias *alias = alias_of(guard, ticket->name);
+        uint8_t account[GUARD_KEY_LEN];
 
-        if (memcmp(alias->name, ticket->name, GUARD_KEY_LEN) == 0)
-                return entry_get(guard, alias->account, now);
-        return entry_get(guard, ticket->key, now);
+        resolve(guard, account, name);
+        return entry_get(guard, memcmp(account, name, GUARD_KEY_LEN) == 0 ? key : account, now);
+}
+
+static void give_back(const struct guard *guard, const uint8_t key[GUARD_KEY_LEN])
+{
+        struct entry *e = entry_find(guard, key);
+
+        if (e && e->places > 0)
+                e->places--;
+}
+
+static void count(struct guard *guard, struct entry *e, const struct guard_ticket *ticket,
+                  const uint8_t password[GUARD_KEY_LEN], const struct outcome *outcome, uint64_t now)
+{
+        if (!e)
+                return;
+        if (outcome)
+                take_in(guard, e, password, outcome, now);
+        else if (ticket->sent)
+                failed(e, now);
+        if (ticket->twice && outcome && reason_info(outcome->reason)->class == VERDICT_CLASS_CREDENTIALS)
+                failed(e, now);
 }
 
 void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
                  uint64_t now)
 {
-        struct entry *e = ticket->entered ? entry_find(guard, ticket->key) : NULL;
+        struct entry *e, *other = NULL;
 
-        ticket->entered = false;
-        if (!e)
+        if (!ticket->entered)
                 return;
-        e->places = e->places > 0 ? (uint16_t)(e->places - 1) : 0;
-        e = entry_now(guard, ticket, now);
-        if (e && outcome)
-                take_in(guard, e, ticket, outcome, now);
-        else if (e && ticket->sent)
-                failed(e, now);
-        if (outcome && outcome->user.id[0])
-                learn(guard, ticket, outcome->user.id);
+        ticket->entered = false;
+        give_back(guard, ticket->key);
+        if (ticket->hint_entered) {
+                give_back(guard, ticket->hint_key);
+                other = entry_now(guard, ticket->hint, ticket->hint_key, now);
+        }
+        ticket->hint_entered = false;
+        e = entry_now(guard, ticket->name, ticket->key, now);
+        count(guard, e, ticket, ticket->password, outcome, now);
+        if (other != e) /* a look-up may have shown that they are one */
+                count(guard, other, ticket, ticket->hint_password, outcome, now);
+        if (!outcome || !outcome->user.id[0])
+                return;
+        learn(guard, ticket->name, outcome->user.id);
+        if (ticket->hinted)
+                learn(guard, ticket->hint, outcome->user.id);
+}
+
+static unsigned used_of(const struct guard *guard, const uint8_t key[GUARD_KEY_LEN])
+{
+        const struct entry *e = entry_find(guard, key);
+
+        return e ? (unsigned)e->failures + e->places : 1;
 }
 
 unsigned guard_spare(const struct guard *guard, const struct guard_ticket *ticket)
 {
-        const struct entry *e = guard->config.mode == GUARD_OFF ? NULL : entry_find(guard, ticket->key);
-        unsigned used = e ? (unsigned)e->failures + e->places : 1;
+        unsigned used = used_of(guard, ticket->key), other = ticket->hint_entered ? used_of(guard, ticket->hint_key) : 0;
 
         if (guard->config.mode == GUARD_OFF)
                 return UINT_MAX;
+        used = other > used ? other : used;
         return used < guard->config.failures ? guard->config.failures - used : 0;
 }
 
-bool guard_same(const struct guard_ticket *a, const struct guard_ticket *b)
+bool guard_same(const struct guard_ticket *waiting, const struct guard_ticket *ended)
 {
-        return memcmp(a->key, b->key, GUARD_KEY_LEN) == 0;
+        return memcmp(waiting->key, ended->key, GUARD_KEY_LEN) == 0 ||
+               (ended->hinted && memcmp(waiting->key, ended->hint_key, GUARD_KEY_LEN) == 0);
 }
 
 void guard_count(const struct guard *guard, struct guard_counts *ret_counts)

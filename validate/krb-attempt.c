@@ -315,6 +315,7 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         address_set_port(&a->address, a->config->kdc_port ? a->config->kdc_port : KDC_PORT);
         a->deadline = attempt->deadline;
         a->patient = attempt->patient;
+        a->told = attempt->told;
         a->commit = attempt->commit;
         a->heard = attempt->heard;
         a->attempt_arg = attempt->arg;

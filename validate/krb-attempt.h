@@ -50,6 +50,7 @@ struct krb_attempt {
         struct krb_wire *wire;
         struct loop_timer *timer;
         struct krb_waiter slot;
+        bool (*told)(void *arg, const uint8_t *salt, size_t n);
         void (*commit)(void *arg); /* as those of struct attempt */
         void (*heard)(void *arg);
         void *attempt_arg;

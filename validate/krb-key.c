@@ -264,6 +264,22 @@ enum reason krb_key_start(struct krb_key **ret, const char **ret_why, struct krb
         return REASON_OK;
 }
 
+int krb_key_salt(const struct krb_padata_list *hints, const uint8_t **ret_salt, size_t *ret_n)
+{
+        const struct krb_padata *padata = krb_padata_find(hints, KRB_PA_ETYPE_INFO2);
+        const struct krb_etype_entry *entry;
+        struct krb_etype_info info;
+
+        if (!padata || krb_etype_info2_parse(&info, padata->bytes, padata->n) < 0)
+                return -ENOENT;
+        entry = choose(&info);
+        if (!entry || !entry->salt)
+                return -ENOENT;
+        *ret_salt = entry->salt;
+        *ret_n = entry->salt_len;
+        return 0;
+}
+
 struct krb_key *krb_key_free(struct krb_key *k)
 {
         if (!k)

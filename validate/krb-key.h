@@ -32,5 +32,7 @@ struct krb_key_request {
  */
 enum reason krb_key_start(struct krb_key **ret, const char **ret_why, struct krb *krb,
                           const struct krb_key_request *request);
+/* The salt of the key that krb_key_start would make, into the hints' bytes. -ENOENT: there is none. */
+int krb_key_salt(const struct krb_padata_list *hints, const uint8_t **ret_salt, size_t *ret_n);
 /* Stops what runs; nothing of the password is left. NULL-safe. */
 struct krb_key *krb_key_free(struct krb_key *key);

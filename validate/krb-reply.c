@@ -210,7 +210,13 @@ static void make_key(struct krb_attempt *a, const struct krb_padata_list *hints,
                 .client = a->client, .hints = hints, .password = a->password, .fn = on_key, .arg = a};
         const char *why = "out of memory";
         enum reason reason = REASON_OVERLOADED;
+        const uint8_t *salt;
+        size_t salt_n;
 
+        if (a->told && krb_key_salt(hints, &salt, &salt_n) == 0 && !a->told(a->attempt_arg, salt, salt_n)) {
+                krb_finish_reason(a, REASON_CANCELLED, "the account's place with the lockout guard is not free");
+                return;
+        }
         if (a->commit)
                 a->commit(a->attempt_arg);
         a->reply = malloc(n);

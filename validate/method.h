@@ -37,6 +37,9 @@ struct attempt {
          * by then that it answers. The callee cancels whatever else runs for the same sign-in. May be NULL.
          */
         void (*commit)(void *arg);
+        /* Kerberos, before commit: the DC told the salt of the account's key, which says whose it is whatever name was
+         * typed (nobody vouches for it). False: the attempt ends, and nothing has left. May be NULL. */
+        bool (*told)(void *arg, const uint8_t *salt, size_t n);
         /* Called whenever the DC showed that it is at work: it finished a TLS handshake or answered a request. The callee
          * must not end the attempt. May be NULL. */
         void (*heard)(void *arg);

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unictype.h>
+#include <uninorm.h>
 #include <wctype.h>
 
 #include "connector/base/text.h"
@@ -260,41 +262,80 @@ bool name_same(const char *a, const char *b)
         return a_n == 0 && b_n == 0;
 }
 
-/* What AD's linguistic comparison takes for the same letter, U+00C0 to U+017F; a blank stays itself. */
+/* What AD's linguistic comparison takes for the same letter and Unicode does not take apart, U+00C0 to U+017F; a blank
+ * stays itself. */
 static const char base_letters[] = "aaaaaa ceeeeiiii nooooo ouuuuy  aaaaaa ceeeeiiii nooooo ouuuuy y"
                                    "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiii  jjkk lllllll"
                                    "lllnnnnnnn  oooooo  rrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
 _Static_assert(sizeof base_letters - 1 == 0x180 - 0xc0, "one letter for each code point");
 
-static uint32_t bare_letter(uint32_t cp)
+#define SHARP_S 0xdf
+#define DECOMPOSITION_DEPTH 4 /* Unicode's deepest is 3 */
+
+struct folded {
+        char *out;
+        size_t n, cap;
+        bool full;
+};
+
+/* A mark above or below a letter, or nothing that can be seen: soft hyphen, joiners, byte order mark, fillers. */
+static bool is_unseen(ucs4_t cp)
 {
+        return uc_is_general_category(cp, UC_MARK) || uc_is_general_category(cp, UC_FORMAT) ||
+               uc_is_property(cp, UC_PROPERTY_DEFAULT_IGNORABLE_CODE_POINT);
+}
+
+static void put_letter(struct folded *f, ucs4_t cp)
+{
+        char bytes[4];
+        size_t len;
+
         if (cp >= 0xc0 && cp < 0x180 && base_letters[cp - 0xc0] != ' ')
-                return (uint32_t)base_letters[cp - 0xc0];
-        return fold(cp);
+                cp = (ucs4_t)base_letters[cp - 0xc0];
+        len = utf8_put(bytes, fold(cp));
+        f->full = f->full || f->n + len >= f->cap;
+        if (f->full)
+                return;
+        memcpy(f->out + f->n, bytes, len);
+        f->n += len;
+}
+
+/* One code point, taken apart as far as Unicode does (NFKD: width, ligatures, circles, accents). */
+static void put_folded(struct folded *f, ucs4_t cp, unsigned depth)
+{
+        ucs4_t parts[UC_DECOMPOSITION_MAX_LENGTH];
+        int tag, n;
+
+        if (is_unseen(cp))
+                return;
+        cp = fold(cp);
+        n = depth < DECOMPOSITION_DEPTH ? uc_decomposition(cp, &tag, parts) : -1;
+        if (cp == SHARP_S) {
+                put_letter(f, 's');
+                put_letter(f, 's');
+        } else if (n <= 0) {
+                put_letter(f, cp);
+        } else {
+                for (int i = 0; i < n; i++)
+                        put_folded(f, parts[i], depth + 1);
+        }
 }
 
 size_t name_fold(char *out, size_t cap, const char *name)
 {
-        size_t n = 0, left = strlen(name);
+        struct folded f = {.out = out, .cap = cap};
+        size_t left = strlen(name);
 
-        while (left > 0) {
+        while (left > 0 && !f.full) {
                 uint32_t cp = 0;
                 size_t step = utf8_next(name, left, &cp);
-                char bytes[4];
-                size_t len;
 
                 if (step == 0)
                         break;
                 name += step;
                 left -= step;
-                if (cp >= 0x300 && cp < 0x370)
-                        continue;
-                len = utf8_put(bytes, bare_letter(cp));
-                if (n + len >= cap)
-                        break;
-                memcpy(out + n, bytes, len);
-                n += len;
+                put_folded(&f, cp, 0);
         }
-        out[n] = '\0';
-        return n;
+        out[f.n] = '\0';
+        return f.n;
 }

@@ -27,7 +27,8 @@ enum reason name_parse(struct name *ret_name, const struct validate_config *conf
 void name_bind_text(const struct name *name, const struct domain_config *domain, char *out, size_t cap);
 /* Whether two names are the same but for case, by Unicode's simple folding: É is é, and e is neither. */
 bool name_same(const char *a, const char *b);
-/* Writes name in lower case and without accents and combining marks, as AD compares names, to out (cap bytes
+/* Writes name in lower case, without width, ligatures, accents and what cannot be seen (NFKD without marks), as AD compares
+ * names or coarser, to out (cap bytes
  * with the NUL, cut where it does not fit); returns its length. For keys, not for showing. */
 size_t name_fold(char *out, size_t cap, const char *name);
 /* Turns a name into NETBIOS\\sam, or sam@domain where the domain has no NetBIOS name: the account that an

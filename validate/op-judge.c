@@ -73,3 +73,25 @@ void op_judge(struct validate_op *op, struct outcome *out)
         if (out->reason == REASON_OK && (out->user.kind != ACCOUNT_UNKNOWN || !can_look_up(op)))
                 op_judge_kind(out, "its own bind tells nothing of it, and no service_account may look");
 }
+
+/* The alternate id's account is the only one that may come out. */
+void op_check_found(const struct validate_op *op, struct outcome *out)
+{
+        if (!op->lookup.sid[0] || reason_info(out->reason)->verdict != VERDICT_ACCEPTED ||
+            strcmp(op->lookup.sid, out->user.id) == 0)
+                return;
+        out->reason = REASON_NAME_AMBIGUOUS;
+        out->password_proved = false;
+        out->user = (struct identity){0};
+        snprintf(out->context, sizeof out->context,
+                 "another account signed in than the one that the alternate id belongs to");
+}
+
+/* GUARD_OBSERVE: the record says what GUARD_ON would have done. */
+void op_note_would_be(struct outcome *out)
+{
+        size_t n = strlen(out->context);
+
+        snprintf(out->context + n, sizeof out->context - n, "%s(the lockout guard would have stopped this)",
+                 n > 0 ? " " : "");
+}

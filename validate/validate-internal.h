@@ -67,6 +67,9 @@ struct validate_op {
         bool change_proved; /* that the old password was right, by an answer inside the armour */
         bool detailed; /* the account's attributes were asked for */
         struct guard_ticket ticket;
+        bool stopped; /* by the guard, once the DC had told whose account it is: stop says how */
+        enum guard_answer stop;
+        bool tied; /* it was tried to find out whose the name is */
         uint64_t started, deadline;
         uint32_t tried;
         unsigned referrals; /* followed so far */
@@ -113,6 +116,9 @@ void op_admit(struct validate_op *op, const struct validate_request *request);
 void op_judge(struct validate_op *op, struct outcome *out);
 /* Whether it is a person's, judged by its kind as far as that is known; why: why it is not. */
 void op_judge_kind(struct outcome *out, const char *why);
+/* The alternate id's account is the only one that may come out; and what GUARD_ON would have done is said. */
+void op_check_found(const struct validate_op *op, struct outcome *out);
+void op_note_would_be(struct outcome *out);
 /* A DC of domain i says what its domain's SID is. */
 void validate_sid_told(struct validate *v, size_t i, const char *sid);
 
@@ -122,6 +128,15 @@ bool op_wants_confirmation(const struct validate_op *op);
 void op_confirm_start(struct validate_op *op);
 void op_confirm_cancel(struct validate_op *op);
 void op_confirmed(struct validate_op *op);
+
+/* op-tie.c: whose name it was that failed by LDAP, so that the guard counts accounts and not spellings. op_tied is called
+ * once, from the loop or from inside. */
+bool op_wants_tie(const struct validate_op *op);
+void op_tie_start(struct validate_op *op);
+void op_tied(struct validate_op *op);
+/* op-lookup.c: what a name that is no alternate id is searched by. */
+void op_what_to_search(const struct validate_op *op, const char **ret_attribute, char value[2 * USERNAME_MAX + 2],
+                       const char **ret_sam);
 
 /* op-details.c: attributes for an accepted verdict. op_detailed is called once, from the loop or from inside. */
 bool op_wants_details(const struct validate_op *op);

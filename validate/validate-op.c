@@ -17,6 +17,7 @@
 #include "validate/validate-internal.h"
 
 #define REFERRALS_MAX 2
+#define WAIT_AGAIN_MS 100 /* until the guard is asked again for an account that others try under other names */
 #define COMMITTED_PATIENCE_MAX_MS 500
 #define BACKSTOP_MS 250 /* an attempt that overruns its deadline by this is dropped */
 
@@ -116,28 +117,6 @@ static void op_free(struct validate_op *op)
         free(op);
 }
 
-/* The alternate id's account is the only one that may come out. */
-static void check_found(const struct validate_op *op, struct outcome *out)
-{
-        if (!op->lookup.sid[0] || reason_info(out->reason)->verdict != VERDICT_ACCEPTED ||
-            strcmp(op->lookup.sid, out->user.id) == 0)
-                return;
-        out->reason = REASON_NAME_AMBIGUOUS;
-        out->password_proved = false;
-        out->user = (struct identity){0};
-        snprintf(out->context, sizeof out->context,
-                 "another account signed in than the one that the alternate id belongs to");
-}
-
-/* GUARD_OBSERVE: the record says what GUARD_ON would have done. */
-static void note_would_be(struct outcome *out)
-{
-        size_t n = strlen(out->context);
-
-        snprintf(out->context + n, sizeof out->context - n, "%s(the lockout guard would have stopped this)",
-                 n > 0 ? " " : "");
-}
-
 /* Nothing borrows them any more. */
 static void op_forget_passwords(struct validate_op *op)
 {
@@ -152,6 +131,14 @@ static void finish(struct validate_op *op)
         void *arg = op->arg;
         struct outcome out;
 
+        if (op_wants_tie(op)) {
+                state_set(op, OP_DETAILING);
+                op_forget_passwords(op);
+                loop_timer_stop(op->pace);
+                loop_timer_stop(op->timer);
+                op_tie_start(op);
+                return;
+        }
         if (op_wants_details(op)) {
                 state_set(op, OP_DETAILING);
                 op_forget_passwords(op);
@@ -163,15 +150,20 @@ static void finish(struct validate_op *op)
         out = op->out;
         state_set(op, OP_DONE);
         op->answered = true;
-        check_found(op, &out);
+        op_check_found(op, &out);
         if (op->ticket.would_be)
-                note_would_be(&out);
+                op_note_would_be(&out);
         out.ms_total = (uint32_t)(loop_now(op->v->loop) - op->started);
         op_free(op);
         fn(arg, &out);
 }
 
 void op_detailed(struct validate_op *op)
+{
+        finish(op);
+}
+
+void op_tied(struct validate_op *op)
 {
         finish(op);
 }
@@ -280,6 +272,48 @@ static bool follow(struct validate_op *op, const struct outcome *outcome)
         return true;
 }
 
+/* What the guard says without leave. */
+static void finish_stopped(struct validate_op *op, enum guard_answer answer)
+{
+        if (answer == GUARD_REPEATED)
+                finish_failed(op, REASON_WRONG_PASSWORD, COUNTED_NO,
+                              "the same wrong password as a moment ago: no domain controller was asked");
+        else
+                finish_failed(op, REASON_THROTTLED, COUNTED_NO, "stopped by the lockout guard");
+}
+
+/* The guard, asked for the account that the DC told, does not let it go on: its place is given back, and nothing counts. */
+static void stopped(struct validate_op *op)
+{
+        for (size_t i = 0; i < OP_TRIES; i++)
+                try_clear(&op->tries[i]);
+        op->tried = 0;
+        op->stopped = false;
+        guard_leave(op->v->guard, &op->ticket, NULL, loop_now(op->v->loop));
+        wake_waiting(op->v, &op->ticket);
+        if (op->stop != GUARD_WAIT) {
+                finish_stopped(op, op->stop);
+                return;
+        }
+        state_set(op, OP_WAITING); /* for others of the account under other names */
+        loop_timer_stop(op->pace);
+        loop_timer_in(op->timer, WAIT_AGAIN_MS);
+}
+
+/* False: the password stays here. */
+static bool on_told(void *arg, const uint8_t *salt, size_t n)
+{
+        struct op_try *t = arg;
+        struct validate_op *op = t->op;
+
+        if (op->committed || op->changed)
+                return true;
+        op->stop = guard_hint(op->v->guard, &op->ticket, (size_t)(op->domain - op->v->config->domains),
+                              &(struct guard_who){salt, n}, op->password, loop_now(op->v->loop), &op->out.retry_after);
+        op->stopped = op->stop != GUARD_GO;
+        return !op->stopped;
+}
+
 static void on_attempt(void *arg, const struct outcome *seen, bool left)
 {
         struct op_try *t = arg;
@@ -288,6 +322,10 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
 
         t->ldap = NULL;
         t->krb = NULL;
+        if (op->stopped) {
+                stopped(op);
+                return;
+        }
         op_judge(op, outcome);
         if (outcome->reason == REASON_PASSWORD_CHANGED && op->new_password) {
                 op->change_proved = outcome->password_proved;
@@ -382,6 +420,7 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .known_kind = op->lookup.kind,
                 .deadline = op->deadline,
                 .patient = !dcs_has_other(op->dcs, t->dc),
+                .told = on_told,
                 .commit = on_commit,
                 .heard = on_heard,
                 .arg = t,
@@ -467,11 +506,8 @@ static void enter(struct validate_op *op)
                 loop_timer_at(op->timer, op->deadline);
                 return;
         case GUARD_REPEATED:
-                finish_failed(op, REASON_WRONG_PASSWORD, COUNTED_NO,
-                              "the same wrong password as a moment ago: no domain controller was asked");
-                return;
         case GUARD_THROTTLED:
-                finish_failed(op, REASON_THROTTLED, COUNTED_NO, "stopped by the lockout guard");
+                finish_stopped(op, answer);
                 return;
         }
 }

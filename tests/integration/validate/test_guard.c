@@ -128,6 +128,43 @@ static void test_observe_stops_nothing(void **state)
         assert_int_equal(guard.throttled, 1);
 }
 
+/* A UPN whose left part is not the sAMAccountName, and that name, by turns: by Kerberos the KDC tells that they are one, by
+ * LDAP the service account. */
+static void test_two_names_of_one_account(void **state)
+{
+        static const enum method methods[] = {METHOD_KRB5, METHOD_LDAP};
+        struct rig *rig = *state;
+
+        for (size_t m = 0; m < 2; m++) {
+                struct secret *password = NULL;
+                const char *text = lab_get2("SVC_SEARCH", "PASSWORD");
+                unsigned wrong = 0;
+
+                assert_int_equal(secret_new(&password, text, strlen(text)), 0);
+                rig_samba_by(rig, 0, methods[m]);
+                rig->domains[0].service_account = m ? lab_get2("SVC_SEARCH", "UPN") : NULL;
+                rig->domains[0].service_password = password;
+                rig->guard = (struct guard_config){.mode = GUARD_ON, .failures = FAILURES};
+                rig_start_ready(rig, 1);
+                for (unsigned i = 0; i < 8; i++) {
+                        char typed[32];
+                        struct ask ask = {.name = i % 2 ? "CORP\\altsuffix" : lab_get2("ALT_SUFFIX", "UPN"), .password = typed};
+
+                        snprintf(typed, sizeof typed, "Wr0ng-%u", i);
+                        ask_one(rig, &ask);
+                        wrong += ask.outcome.reason == REASON_WRONG_PASSWORD;
+                        if (ask.outcome.reason != REASON_WRONG_PASSWORD)
+                                assert_reason(&ask, REASON_THROTTLED);
+                }
+                assert_int_equal(wrong, FAILURES);
+                assert_int_equal(lab_bad_pwd_count("altsuffix"), FAILURES);
+                assert_int_equal(lab_unlock("altsuffix"), 0);
+                rig->v = validate_free(rig->v);
+                rig_spin(rig, 5);
+                secret_free(password);
+        }
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -137,6 +174,7 @@ int main(void)
                 TEST(test_an_old_password_again_and_again),
                 TEST(test_a_busy_account),
                 TEST(test_observe_stops_nothing),
+                TEST(test_two_names_of_one_account),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

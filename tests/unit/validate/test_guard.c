@@ -167,6 +167,43 @@ static void test_places(void **state)
         assert_int_equal(enter(&more, "alice", "y"), GUARD_THROTTLED);
 }
 
+static enum guard_answer hint(struct guard_ticket *ticket, const char *salt, const char *password)
+{
+        struct secret *secret = NULL;
+        enum guard_answer answer;
+
+        assert_int_equal(secret_new(&secret, password, strlen(password)), 0);
+        answer = guard_hint(w.guard, ticket, 0, &(struct guard_who){(const uint8_t *)salt, strlen(salt)}, secret, w.now, &w.retry);
+        secret_free(secret);
+        return answer;
+}
+
+/* Two names of one account, by turns, where the KDC's salt tells that they are; a salt that changes hides no name. */
+static void test_what_the_kdc_tells(void **state)
+{
+        struct guard_ticket ticket;
+        char text[32];
+
+        (void)state;
+        open_guard(GUARD_ON);
+        for (int i = 0; i < FAILURES; i++) {
+                snprintf(text, sizeof text, "wrong-%d", i);
+                assert_int_equal(enter(&ticket, i % 2 ? "guard.two" : "gd22222", text), GUARD_GO);
+                assert_int_equal(hint(&ticket, "CORP.EXAMPLEgd22222", text), GUARD_GO);
+                leave(&ticket, REASON_WRONG_PASSWORD);
+        }
+        assert_int_equal(enter(&ticket, "guard.two", "other"), GUARD_GO);
+        assert_int_equal(hint(&ticket, "CORP.EXAMPLEgd22222", "other"), GUARD_THROTTLED);
+        guard_leave(w.guard, &ticket, NULL, w.now);
+        for (int i = 0; i < FAILURES; i++) { /* forged */
+                snprintf(text, sizeof text, "salt-%d", i);
+                assert_int_equal(enter(&ticket, "victim", text), GUARD_GO);
+                assert_int_equal(hint(&ticket, text, text), GUARD_GO);
+                leave(&ticket, REASON_WRONG_PASSWORD);
+        }
+        assert_int_equal(enter(&ticket, "victim", "more"), GUARD_THROTTLED);
+}
+
 static void test_spellings(void **state)
 {
         static const struct {
@@ -175,7 +212,10 @@ static void test_spellings(void **state)
         } same[] = {{NAME_UPN, "rené", "corp.example"},
                     {NAME_UPN, "RENÉ", "CORP.COM"},
                     {NAME_NETBIOS, "Rene", "CORP"},
-                    {NAME_UPN, "rene\xcc\x81", "corp.example"}};
+                    {NAME_UPN, "rene\xcc\x81", "corp.example"},
+                    {NAME_UPN, "\xef\xbd\x92\xef\xbd\x85\xef\xbd\x8e\xef\xbd\x85", "corp.example"}, /* full width */
+                    {NAME_UPN, "re\xc2\xadn\xe2\x80\x8b\xe1\xb8\x97\xef\xbb\xbf", "corp.example"}, /* soft hyphen, ZWSP, BOM */
+                    {NAME_UPN, "\xe1\xb9\x99\xc4\x95\xc5\x88\xe1\xba\xbf", "corp.example"}};
         struct guard_ticket ticket, first;
 
         (void)state;
@@ -260,7 +300,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_budget_and_window),   TEST(test_what_counts),
                 TEST(test_same_wrong_password), TEST(test_places),
-                TEST(test_spellings),           TEST(test_modes),
+                TEST(test_spellings), TEST(test_what_the_kdc_tells),           TEST(test_modes),
                 TEST(test_a_million_names),
         };
 
