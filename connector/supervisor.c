@@ -444,8 +444,10 @@ static int prepare(struct supervisor *s)
         struct files_check check = {.tell = tell_fault, .note = drop_note};
         struct error err = {"out of memory"};
 
-        if (check_users(s->config, &check) > 0)
+        if (check_users(s->config, &check) > 0) {
+                (void)prepare_check(s, &check); /* all that is wrong in one go */
                 return EXIT_CONFIGURATION;
+        }
         if (files_prepare(s, &err) < 0 || caps_reduce(&err) < 0) {
                 tell_fault(NULL, err.text);
                 return EXIT_CONFIGURATION;
