@@ -93,7 +93,8 @@ class States(unittest.TestCase):
             answers = pool.map(lambda one: kinit(self.lab, one[0], one[1]['password'], '-S',
                                                  self.lab['ad']['service']), names)
             for (name, user), answer in zip(names, answers):
-                self.assertEqual(answer, user['expect_krb'], name)
+                # newer Sambas tell that a smart card is needed before they look at the password
+                self.assertIn(answer, (12, user['expect_krb']) if name == 'smartcard' else (user['expect_krb'],), name)
 
     def test_names(self):
         alt = self.lab['users']['alt-suffix']

@@ -79,6 +79,18 @@ static void test_name_in_another_case(void **state)
         assert_accepted(&ask, "good1");
 }
 
+/* Whether this DC says that an account is disabled before it looks at the password: Samba 4.22 does, 4.17 does not. Nothing
+ * is proved then, and nothing counts. */
+static bool tells_first(struct rig *rig)
+{
+        struct ask ask = ask_ad(rig, NAME_UPN, "disabled");
+
+        ask.password = "not the password";
+        ask_one(rig, &ask);
+        unlock("disabled");
+        return ask.outcome.reason == REASON_DISABLED;
+}
+
 static void test_account_states(void **state)
 {
         static const struct {
@@ -105,7 +117,7 @@ static void test_account_states(void **state)
                 assert_int_equal(ask.outcome.ntstatus, rows[i / 2].ntstatus);
                 assert_true(ask.outcome.has_krb);
                 assert_string_equal(ask.outcome.user.id, "");
-                assert_true(ask.left);
+                assert_true(ask.left || (rows[i / 2].reason == REASON_DISABLED && tells_first(*state)));
         }
 }
 
@@ -143,6 +155,7 @@ static void test_wrong_password_counts_once(void **state)
 {
         static const char *const labels[] = {"good2",       "disabled",        "expired",
                                              "must-change", "account-expired", "hours"};
+        const bool first = tells_first(*state);
 
         for (size_t i = 0; i < 2 * sizeof labels / sizeof *labels; i++) {
                 struct ask ask = ask_ad(*state, i % 2 ? NAME_UPN : NAME_NETBIOS, labels[i / 2]);
@@ -151,9 +164,14 @@ static void test_wrong_password_counts_once(void **state)
 
                 ask.password = "not the password";
                 ask_one(*state, &ask);
+                assert_false(ask.outcome.password_proved);
+                if (first && strcmp(labels[i / 2], "disabled") == 0) {
+                        assert_reason(&ask, REASON_DISABLED);
+                        assert_int_equal(bad_pwd_count(sam), before);
+                        continue;
+                }
                 assert_reason(&ask, REASON_WRONG_PASSWORD);
                 assert_int_equal(ask.outcome.counted, COUNTED_YES);
-                assert_false(ask.outcome.password_proved);
                 assert_true(ask.left);
                 assert_int_equal(bad_pwd_count(sam), before + 1);
                 if (i % 2)
@@ -213,10 +231,14 @@ static void test_one_request_with_preauth(void **state)
                 {"expired", NULL, REASON_PASSWORD_EXPIRED, 1, 1},
                 {"disabled", "wrong", REASON_WRONG_PASSWORD, 1, 1},
         };
+        const bool first = tells_first(*state);
 
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
                 struct ask ask = ask_ad(*state, NAME_UPN, rows[i].label);
                 struct middle m;
+
+                if (first && strcmp(rows[i].label, "disabled") == 0)
+                        continue;
 
                 if (rows[i].password)
                         ask.password = rows[i].password;

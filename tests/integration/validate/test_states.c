@@ -81,18 +81,35 @@ static void check_cell(struct rig *rig, const char *label, enum form form, const
                 assert_int_equal(lab_unlock(sam), 0);
 }
 
+/* What a KDC that looks at these states before it looks at the password says to a wrong one: Samba 4.22 does, 4.17 does not,
+ * whose cells the table has. */
+static bool is_told_first(struct rig *rig, const struct state_row *row)
+{
+        struct ask ask = {.password = WRONG_PASSWORD};
+        char name[300];
+
+        if (strcmp(row->label, "DISABLED") != 0)
+                return false;
+        name_of(name, sizeof name, row->label, FORM_UPN);
+        ask.name = name;
+        ask_one(rig, &ask);
+        assert_int_equal(lab_unlock(lab_get2(row->label, "SAM")), 0);
+        return ask.outcome.reason == REASON_DISABLED;
+}
+
 static void check_all(struct rig *rig, enum method method)
 {
         rig_method(rig, method);
         for (size_t i = 0; i < STATE_ROWS; i++) {
                 const struct state_row *row = &state_rows[i];
                 bool ldap = method == METHOD_LDAP;
+                const bool first = !ldap && is_told_first(rig, row);
 
                 for (enum form form = 0; form < FORMS; form++) {
                         check_cell(rig, row->label, form, lab_get2(row->label, "PASSWORD"),
                                    ldap ? &row->ldap_right : &row->krb_right);
                         check_cell(rig, row->label, form, WRONG_PASSWORD,
-                                   ldap ? &row->ldap_wrong : &row->krb_wrong);
+                                   ldap ? &row->ldap_wrong : first ? &row->krb_right : &row->krb_wrong);
                 }
         }
 }
