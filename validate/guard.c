@@ -9,7 +9,6 @@
 #include "validate/guard.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -23,6 +22,7 @@
 #define WAYS 8
 #define ALIASES 32768 /* spellings that a sign-in tied to an account */
 #define REMEMBERED 2  /* wrong passwords of one name */
+#define SPARE_LEAST 2 /* failures that an account may still have where a password is to go to the DC again */
 
 struct wrong {
         uint8_t mac[GUARD_KEY_LEN];
@@ -347,12 +347,12 @@ static struct entry *entry_now(struct guard *guard, const uint8_t name[GUARD_KEY
         return entry_get(guard, memcmp(account, name, GUARD_KEY_LEN) == 0 ? key : account, now);
 }
 
-static void give_back(const struct guard *guard, const uint8_t key[GUARD_KEY_LEN])
+static void give_back(const struct guard *guard, const uint8_t key[GUARD_KEY_LEN], uint16_t places)
 {
         struct entry *e = entry_find(guard, key);
 
-        if (e && e->places > 0)
-                e->places--;
+        if (e)
+                e->places -= e->places < places ? e->places : places;
 }
 
 static void count(struct guard *guard, struct entry *e, const struct guard_ticket *ticket,
@@ -364,21 +364,22 @@ static void count(struct guard *guard, struct entry *e, const struct guard_ticke
                 take_in(guard, e, password, outcome, now);
         else if (ticket->sent)
                 failed(e, now);
-        if (ticket->twice && outcome && reason_info(outcome->reason)->class == VERDICT_CLASS_CREDENTIALS)
+        if (ticket->twice && (!outcome || reason_info(outcome->reason)->class == VERDICT_CLASS_CREDENTIALS))
                 failed(e, now);
 }
 
 void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
                  uint64_t now)
 {
+        const uint16_t places = ticket->again ? 2 : 1;
         struct entry *e, *other = NULL;
 
         if (!ticket->entered)
                 return;
-        ticket->entered = false;
-        give_back(guard, ticket->key);
+        ticket->entered = ticket->again = false;
+        give_back(guard, ticket->key, places);
         if (ticket->hint_entered) {
-                give_back(guard, ticket->hint_key);
+                give_back(guard, ticket->hint_key, places);
                 other = entry_now(guard, ticket->hint, ticket->hint_key, now);
         }
         ticket->hint_entered = false;
@@ -393,21 +394,28 @@ void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct 
                 learn(guard, ticket->hint, outcome->user.id);
 }
 
-static unsigned used_of(const struct guard *guard, const uint8_t key[GUARD_KEY_LEN])
+static bool has_spare(const struct guard *guard, const struct entry *e)
 {
-        const struct entry *e = entry_find(guard, key);
-
-        return e ? (unsigned)e->failures + e->places : 1;
+        return e && (unsigned)e->failures + e->places + SPARE_LEAST <= guard->config.failures;
 }
 
-unsigned guard_spare(const struct guard *guard, const struct guard_ticket *ticket)
+bool guard_again(struct guard *guard, struct guard_ticket *ticket)
 {
-        unsigned used = used_of(guard, ticket->key), other = ticket->hint_entered ? used_of(guard, ticket->hint_key) : 0;
+        struct entry *e, *other;
 
         if (guard->config.mode == GUARD_OFF)
-                return UINT_MAX;
-        used = other > used ? other : used;
-        return used < guard->config.failures ? guard->config.failures - used : 0;
+                return true;
+        if (!ticket->entered || ticket->again)
+                return false;
+        e = entry_find(guard, ticket->key);
+        other = ticket->hint_entered ? entry_find(guard, ticket->hint_key) : e;
+        if (!has_spare(guard, e) || !has_spare(guard, other))
+                return false;
+        e->places++;
+        if (other != e)
+                other->places++;
+        ticket->again = true;
+        return true;
 }
 
 bool guard_same(const struct guard_ticket *waiting, const struct guard_ticket *ended)

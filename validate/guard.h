@@ -36,7 +36,8 @@ struct guard_ticket {
         uint8_t hint_password[GUARD_KEY_LEN];
         bool hinted;       /* it said something */
         bool hint_entered; /* a second place is held, under that */
-        bool twice;    /* for the caller to set: the password went there a second time */
+        bool again;    /* it holds its places a second time, by guard_again */
+        bool twice;    /* for the caller to set: the password went there a second time, or may have */
 };
 
 enum guard_answer {
@@ -72,8 +73,11 @@ bool guard_is_tied(const struct guard *guard, const struct guard_ticket *ticket)
  * waited for it, which counts as a failure where the password was sent. */
 void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
                  uint64_t now);
-/* How many failures more than the one that is being checked the account may have before it is stopped. */
-unsigned guard_spare(const struct guard *guard, const struct guard_ticket *ticket);
+/*
+ * Asks whether the password may go to the DC a second time, and takes a place for that beside the first, so that those
+ * that run side by side stay below the limit together; one failure more must be left then. Without the guard it may.
+ */
+bool guard_again(struct guard *guard, struct guard_ticket *ticket);
 /* Whether one that waits is of the account of one that ended. */
 bool guard_same(const struct guard_ticket *waiting, const struct guard_ticket *ended);
 

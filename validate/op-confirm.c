@@ -4,7 +4,7 @@
  * its certificate proves it.
  *
  * Invariants: once in an operation, at the DC that answered, and only where one failure more, besides the one that the
- * first answer may hide, leaves the account below the guard's limit. Nobody is accepted by it: where the two answers
+ * first answer may hide, leaves the account below the guard's limit: the guard keeps a place for it. Nobody is accepted by it: where the two answers
  * differ the first stays a refusal, unproved, and whether anything was counted is unknown.
  */
 #include <stdio.h>
@@ -13,13 +13,13 @@
 #include "validate/validate-internal.h"
 
 #define CONFIRM_MS 3000
-#define SPARE_LEAST 2 /* failures that the account may have beyond this one */
 
-bool op_wants_confirmation(const struct validate_op *op)
+bool op_may_confirm(struct validate_op *op)
 {
-        return op->out.claim != CLAIM_NONE && reason_info(op->out.reason)->verdict == VERDICT_REFUSED && !op->out.password_proved && !op->confirmed && op->committed && op->password &&
+        return op->out.claim != CLAIM_NONE && reason_info(op->out.reason)->verdict == VERDICT_REFUSED &&
+               !op->out.password_proved && !op->confirmed && op->committed && op->password &&
                op->domain->directory == DIRECTORY_AD && domain_has_ldaps(op->domain) &&
-               loop_now(op->v->loop) < op->deadline && guard_spare(op->v->guard, &op->ticket) >= SPARE_LEAST;
+               loop_now(op->v->loop) < op->deadline && guard_again(op->v->guard, &op->ticket);
 }
 
 static void add_context(struct outcome *out, const char *what, const struct outcome *ldap)
@@ -107,7 +107,9 @@ void op_confirm_start(struct validate_op *op)
 
 void op_confirm_cancel(struct validate_op *op)
 {
-        if (op->confirm)
-                ldap_attempt_cancel(op->confirm);
+        if (!op->confirm)
+                return;
+        op->ticket.twice = true; /* it may have left */
+        ldap_attempt_cancel(op->confirm);
         op->confirm = NULL;
 }

@@ -122,9 +122,10 @@ void op_note_would_be(struct outcome *out);
 /* A DC of domain i says what its domain's SID is. */
 void validate_sid_told(struct validate *v, size_t i, const char *sid);
 
-/* op-confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_confirmed is called once, from the loop
- * or from inside. */
-bool op_wants_confirmation(const struct validate_op *op);
+/* op-confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_may_confirm: whether that is wanted, and
+ * the guard has given a place for it, which makes op_confirm_start due. op_confirmed is called once, from the loop or from
+ * inside. */
+bool op_may_confirm(struct validate_op *op);
 void op_confirm_start(struct validate_op *op);
 void op_confirm_cancel(struct validate_op *op);
 void op_confirmed(struct validate_op *op);

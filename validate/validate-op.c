@@ -84,13 +84,20 @@ static bool op_is_asking(const struct validate_op *op)
         return false;
 }
 
-/* A place with the guard came free: who waits for one of this account asks again. */
-static void wake_waiting(struct validate *v, const struct guard_ticket *ticket)
+/* Whether it waits for an account that the KDC told: it asks again by itself, each time the KDC, too. */
+static bool is_pausing(const struct validate_op *op)
+{
+        return op->state == OP_WAITING && op->stop == GUARD_WAIT;
+}
+
+/* A place with the guard came free: who waits for one of this account asks again; of those that pause only where
+ * pausing. */
+static void wake_waiting(struct validate *v, const struct guard_ticket *ticket, bool pausing)
 {
         struct validate_op *op;
 
         TAILQ_FOREACH (op, &v->ops, link)
-                if (op->state == OP_WAITING && guard_same(&op->ticket, ticket))
+                if (op->state == OP_WAITING && (pausing || !is_pausing(op)) && guard_same(&op->ticket, ticket))
                         loop_timer_in(op->timer, 0);
 }
 
@@ -112,7 +119,7 @@ static void op_free(struct validate_op *op)
         guard_leave(op->v->guard, &op->ticket, op->state == OP_DONE && op->answered ? &op->out : NULL,
                     loop_now(op->v->loop));
         if (entered)
-                wake_waiting(op->v, &op->ticket);
+                wake_waiting(op->v, &op->ticket, true);
         wipe(&op->ticket, sizeof op->ticket);
         free(op);
 }
@@ -282,7 +289,8 @@ static void finish_stopped(struct validate_op *op, enum guard_answer answer)
                 finish_failed(op, REASON_THROTTLED, COUNTED_NO, "stopped by the lockout guard");
 }
 
-/* The guard, asked for the account that the DC told, does not let it go on: its place is given back, and nothing counts. */
+/* The guard, asked for the account that the DC told, does not let it go on: its place is given back, and nothing counts.
+ * Those that pause as it will are not woken: they would wake it in turn, as fast as the KDC answers. */
 static void stopped(struct validate_op *op)
 {
         for (size_t i = 0; i < OP_TRIES; i++)
@@ -290,7 +298,7 @@ static void stopped(struct validate_op *op)
         op->tried = 0;
         op->stopped = false;
         guard_leave(op->v->guard, &op->ticket, NULL, loop_now(op->v->loop));
-        wake_waiting(op->v, &op->ticket);
+        wake_waiting(op->v, &op->ticket, false);
         if (op->stop != GUARD_WAIT) {
                 finish_stopped(op, op->stop);
                 return;
@@ -350,7 +358,7 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
         }
         note(t, outcome);
         op->out = *outcome;
-        if (op_wants_confirmation(op)) {
+        if (op_may_confirm(op)) {
                 state_set(op, OP_CONFIRMING);
                 loop_timer_stop(op->pace);
                 op_confirm_start(op);
@@ -488,15 +496,14 @@ static bool try_next(struct validate_op *op)
         return true;
 }
 
-static void ask_first(struct validate_op *op);
-
 /* Asks the guard for leave first. */
 static void enter(struct validate_op *op)
 {
         struct validate *v = op->v;
-        enum guard_answer answer = guard_enter(v->guard, &op->ticket, &op->name, op->password,
-                                               loop_now(v->loop), &op->out.retry_after);
+        enum guard_answer answer;
 
+        op->stop = GUARD_GO;
+        answer = guard_enter(v->guard, &op->ticket, &op->name, op->password, loop_now(v->loop), &op->out.retry_after);
         switch (answer) {
         case GUARD_GO:
                 ask_first(op);

@@ -33,7 +33,8 @@ static struct {
         } clients[CLIENTS];
         int code;
         uint32_t ntstatus; /* 0: none */
-        unsigned proofs;
+        unsigned proofs, asked;
+        bool holds; /* no answer to a proof */
 } kdc;
 
 /* A KRB-ERROR, framed for TCP; its length. */
@@ -73,9 +74,12 @@ static size_t answer(uint8_t out[1024], const uint8_t *request, size_t n)
         bool preauth = false;
 
         assert_true(n > 4 && krb_as_req_has_preauth(&preauth, request + 4, n - 4) == 0);
+        kdc.asked += !preauth;
         if (!preauth)
                 return make_error(out, 25, hints, sizeof hints - 1);
         kdc.proofs++;
+        if (kdc.holds)
+                return 0;
         for (size_t i = 0; i < 4; i++)
                 cause[i] = (uint8_t)(kdc.ntstatus >> 8 * i);
         cause[8] = 1;
@@ -92,6 +96,8 @@ static void on_request(void *arg, int fd, int events)
         (void)events;
         if (n > 0) {
                 len = answer(reply, bytes, (size_t)n);
+                if (len == 0)
+                        return;
                 assert_int_equal(send(fd, reply, len, MSG_NOSIGNAL), (ssize_t)len);
                 return;
         }
@@ -270,6 +276,54 @@ static void test_the_guards_limit(void **state)
         }
 }
 
+/* Those that are confirmed side by side keep to the limit together: each may have cost two. */
+static void test_the_limit_of_several(void **state)
+{
+        static const char *const wrong[] = {WRONG "a", WRONG "b", WRONG "c", WRONG "d"};
+        struct rig *rig = *state;
+
+        for (unsigned limit = 4; limit < 8; limit++) {
+                struct ask asks[4];
+
+                rig->guard = (struct guard_config){.mode = GUARD_ON, .failures = limit, .window_ms = 60000, .repeat_ms = 1};
+                start(rig, true);
+                kdc.code = 23;
+                kdc.ntstatus = 0xC0000224;
+                for (size_t i = 0; i < 4; i++)
+                        asks[i] = (struct ask){.name = lab_get2("GOOD3", "UPN"), .password = wrong[i]};
+                ask_all(rig, asks, 4);
+                if (2 * lab_bad_pwd_count("good3") > (int)limit)
+                        fail_msg("limit %u: %d bad passwords by LDAPS, and as many at the KDC", limit,
+                                 lab_bad_pwd_count("good3"));
+                assert_int_equal(lab_unlock("good3"), 0);
+                rig->v = validate_free(rig->v);
+                rig_spin(rig, 5);
+        }
+}
+
+/* Who waits for an account that another name holds asks the KDC now and then, not as fast as it answers. */
+static void test_waiting_is_no_storm(void **state)
+{
+        struct rig *rig = *state;
+        struct ask asks[] = {{.name = lab_get2("GOOD1", "UPN"), .password = WRONG, .budget_ms = 2000},
+                             {.name = lab_get2("GOOD2", "UPN"), .password = WRONG "a", .budget_ms = 1000},
+                             {.name = lab_get2("GOOD2", "UPN"), .password = WRONG "b", .budget_ms = 1000},
+                             {.name = lab_get2("GOOD2", "UPN"), .password = WRONG "c", .budget_ms = 1000}};
+
+        rig->guard = (struct guard_config){.mode = GUARD_ON, .failures = 1, .window_ms = 60000, .repeat_ms = 1};
+        start(rig, false);
+        kdc.holds = true;
+        ask_start(rig, &asks[0]);
+        rig_until(rig, &kdc.proofs, 1, 5000);
+        kdc.asked = 0;
+        for (size_t i = 1; i < 4; i++)
+                ask_start(rig, &asks[i]);
+        ask_wait(rig, asks, 4);
+        assert_int_equal(kdc.proofs, 1);
+        assert_in_range(kdc.asked, 1, 3 * 11);
+        kdc.holds = false;
+}
+
 /* The real KDC's answer is confirmed, and then it is told; without LDAPS it is not. */
 static void test_confirmed(void **state)
 {
@@ -329,6 +383,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_alone_it_proves_nothing), TEST(test_contradicted), TEST(test_wrong_password),
                 TEST(test_the_guards_limit),        TEST(test_confirmed),    TEST(test_refused_change),
+                TEST(test_the_limit_of_several),    TEST(test_waiting_is_no_storm),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

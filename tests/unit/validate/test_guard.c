@@ -241,6 +241,37 @@ static void test_spellings(void **state)
         assert_true(guard_same(&ticket, &first));
 }
 
+/* A second way to the DC takes a place of its own, and counts where nobody waited for its answer. */
+static void test_again(void **state)
+{
+        const struct guard_config config = {GUARD_ON, 5, WINDOW_MS, REPEAT_MS};
+        struct guard_ticket tickets[4], more;
+
+        (void)state;
+        w = (struct world){.now = 1000000};
+        assert_int_equal(guard_new(&w.guard, &config), 0);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(enter(&tickets[i], "alice", (const char[]){(char)('a' + i), '\0'}), GUARD_GO);
+        assert_true(guard_again(w.guard, &tickets[0]));
+        assert_false(guard_again(w.guard, &tickets[0]));
+        assert_false(guard_again(w.guard, &tickets[1]));
+        assert_int_equal(enter(&tickets[3], "alice", "d"), GUARD_GO);
+        assert_int_equal(enter(&more, "alice", "e"), GUARD_WAIT);
+        tickets[0].sent = tickets[0].twice = true;
+        guard_leave(w.guard, &tickets[0], NULL, w.now);
+        for (int i = 1; i < 4; i++)
+                leave(&tickets[i], REASON_WRONG_PASSWORD);
+        assert_int_equal(enter(&more, "alice", "e"), GUARD_THROTTLED);
+        assert_false(guard_again(w.guard, &more));
+
+        assert_int_equal(enter(&more, "bob", "a"), GUARD_GO); /* and its places come back */
+        assert_true(guard_again(w.guard, &more));
+        leave(&more, REASON_OUTCOME_UNKNOWN);
+        for (int i = 0; i < 4; i++)
+                assert_int_equal(enter(&tickets[i], "bob", (const char[]){(char)('a' + i), '\0'}), GUARD_GO);
+        assert_int_equal(enter(&more, "bob", "e"), GUARD_GO);
+}
+
 static void test_modes(void **state)
 {
         struct guard_ticket ticket;
@@ -300,7 +331,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_budget_and_window),   TEST(test_what_counts),
                 TEST(test_same_wrong_password), TEST(test_places),
-                TEST(test_spellings), TEST(test_what_the_kdc_tells),           TEST(test_modes),
+                TEST(test_spellings), TEST(test_what_the_kdc_tells),           TEST(test_again), TEST(test_modes),
                 TEST(test_a_million_names),
         };
 
