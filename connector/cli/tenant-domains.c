@@ -107,7 +107,8 @@ static void show_announced(const struct roster *roster, const struct pending_ide
                         fprintf(stderr, "%s%s", k ? "," : ", suffixes ", d->suffixes[k]);
                 for (size_t k = 0; k < d->n_netbios; k++)
                         fprintf(stderr, "%s%s", k ? "," : ", NetBIOS ", d->netbios[k]);
-                fprintf(stderr, "%s%s  (%s)\n", d->sid[0] ? ", SID " : "", d->sid,
+                fprintf(stderr, "%s%s%s  (%s)\n", d->sid[0] ? ", SID " : "", d->sid,
+                        d->is_default ? ", names without a domain" : "",
                         roster_domain(roster, d->name) ? "in the roster" : "new");
         }
 }
@@ -195,8 +196,25 @@ static int compare_domain(const struct roster_domain *have, const struct roster_
         return 0;
 }
 
-/* As it was announced, or by its name alone. The first one is the default: there is no other. */
-static int bring_in(struct roster *roster, const struct pending_identity *p, char *name, struct error *err)
+/*
+ * Where names without a domain go, and their passwords: where there was no domain yet, what the newcomer says, else its
+ * first one. Later nobody becomes it by what it says of itself: that is the admin's to say. NULL: it stays as it is.
+ */
+static const char *default_of(const struct roster *roster, const struct pending_identity *p, const struct names *names)
+{
+        if (roster->n_domains || names->n == 0)
+                return NULL;
+        for (size_t i = 0; i < names->n; i++) {
+                const struct roster_domain *says = announced_domain(p, names->list[i]);
+
+                if (says && says->is_default)
+                        return names->list[i];
+        }
+        return names->list[0];
+}
+
+/* As it was announced, or by its name alone. */
+static int bring_in(struct roster *roster, const struct pending_identity *p, char *name, bool by_default, struct error *err)
 {
         const struct roster_domain *have = roster_domain(roster, name), *says = announced_domain(p, name);
         struct roster_domain fresh = {.name = name};
@@ -205,18 +223,24 @@ static int bring_in(struct roster *roster, const struct pending_identity *p, cha
                 return compare_domain(have, says, err);
         if (says)
                 fresh = *says;
-        fresh.is_default = roster->n_domains == 0 || (fresh.is_default && !roster_default_domain(roster));
         if (!says)
                 fprintf(stderr,
                         "postern: domain %s is new and was not announced: `postern tenant domain set %s` gives it its "
                         "suffixes, NetBIOS names and SID\n",
                         name, name);
+        else if (says->is_default && !by_default && !roster_default_domain(roster))
+                fprintf(stderr,
+                        "postern: the roster sends names without a domain nowhere; if they are %s's, run `postern tenant "
+                        "domain set %s --default`\n",
+                        name, name);
+        fresh.is_default = by_default;
         return roster_domain_put(roster, &fresh, err);
 }
 
 static int approve(struct tenant_store *s, const struct pending_identity *p, struct error *err)
 {
         _cleanup_(names_clear) struct names names = {0};
+        const char *by_default;
         int r = refuse_displacing(s->roster, p, err);
 
         if (r == 0 && p->announced && p->announced->roster_form < ROSTER_FORM)
@@ -225,8 +249,9 @@ static int approve(struct tenant_store *s, const struct pending_identity *p, str
                                p->name);
         if (r == 0)
                 r = choose_domains(s->roster, p, &names, err);
+        by_default = r == 0 ? default_of(s->roster, p, &names) : NULL;
         for (size_t i = 0; r == 0 && i < names.n; i++)
-                r = bring_in(s->roster, p, names.list[i], err);
+                r = bring_in(s->roster, p, names.list[i], names.list[i] == by_default, err);
         if (r == 0)
                 r = roster_add(s->roster, false, p->id, p->name, p->key, err);
         return r < 0 ? r : roster_speak(s->roster, p->id, (const char *const *)names.list, names.n, err);

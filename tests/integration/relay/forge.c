@@ -2,7 +2,7 @@
  * Makes the signed and sealed things that a test of the relay needs, so that the test itself can be plain
  * Python: forge key FILE                                         -> {"kid","pin","jwk"} forge roster KEY
  * TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS, in which all connectors speak for corp.example forge statement KEY TENANT ID BOOT SEQ
- * ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE                          -> compact JWS made
+ * ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE [DOMAINS]                -> compact JWS made
  * AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge csr KEY
  * TENANT ID                                -> base64 PKCS#10 forge open JWEFILE KEY...
  * -> "opens" or "does not open", a line for each key; forge issue STATE-DIR TENANT LIFE KEY ID -> base64 PKCS#7
@@ -151,11 +151,11 @@ static void make_proof(char **a)
 {
         struct key *key = load(a[0]);
         struct buffer out = BUFFER(4096);
-        char claims[512];
+        char claims[2048];
         int64_t iat = time(NULL) - strtoll(a[3], NULL, 10);
 
-        snprintf(claims, sizeof(claims), "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld}", a[1],
-                 a[2], (long long)iat, (long long)iat + 300);
+        snprintf(claims, sizeof(claims), "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld%s%s}", a[1],
+                 a[2], (long long)iat, (long long)iat + 300, a[4] ? ",\"roster\":2,\"domains\":" : "", a[4] ? a[4] : "");
         check(jws_sign(key, JOSE_TYP_IDENTITY, claims, strlen(claims), &out, &err));
         puts(out.data);
         buffer_free(&out);
@@ -254,7 +254,7 @@ int main(int argc, char **argv)
                 make_roster(argc - 2, argv + 2);
         else if (strcmp(word, "statement") == 0 && (argc == 9 || argc == 10))
                 make_statement(argv + 2, argc == 10 ? argv[9] : NULL);
-        else if (strcmp(word, "proof") == 0 && argc == 6)
+        else if (strcmp(word, "proof") == 0 && (argc == 6 || argc == 7))
                 make_proof(argv + 2);
         else if (strcmp(word, "seal") == 0 && argc >= 4)
                 make_seal(argc - 2, argv + 2);

@@ -248,8 +248,8 @@ class Connector:
     def call(self, method, path, body=None, headers=None):
         return self.relay.request(method, path, body, headers, cert=self.credentials())
 
-    def announce(self, age=0, id=None, key=None):
-        proof = forge('proof', key or self.key_file, self.relay.tenant, id or self.id, age)
+    def announce(self, age=0, id=None, key=None, domains=None):
+        proof = forge('proof', key or self.key_file, self.relay.tenant, id or self.id, age, *([json.dumps(domains)] if domains else []))
         body = json.dumps({'jwk': self.identity['jwk'], 'proof': proof})
         return self.call('PUT', '/v1/link/identity', body, {'Content-Type': 'application/json'})
 
