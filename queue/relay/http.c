@@ -330,24 +330,29 @@ static unsigned count_conns(const struct http *http, const struct in6_addr *clie
 }
 
 /*
- * Which connection makes room, of one client or (NULL) of all: the oldest that has not brought a whole request yet,
- * else the one that has waited longest between two. So those who hold connections open for nothing lock nobody out, also
- * not those who share an address with them. NULL: all have work.
+ * Which connection makes room, of one client or (NULL) of all: of those that have not brought a whole request yet the
+ * oldest, of those between two requests the one that has waited longest; whichever kind there is more of, for that is the
+ * kind that fills the place. So those who hold connections open for nothing, silent or served once, lock nobody out, also
+ * not those who share an address with them; and who has just come is not pushed out by the next one. NULL: all have work.
  */
 static struct conn *stalest(const struct http *http, const struct in6_addr *client)
 {
-        struct conn *c, *idle = NULL;
+        struct conn *c, *idle = NULL, *unserved = NULL;
+        unsigned n_idle = 0, n_unserved = 0;
 
         TAILQ_FOREACH (c, &http->conns, link) {
                 if (!c->admitted || (c->state != CONN_HEAD && c->state != CONN_BODY) ||
                     (client && !same_client(&c->address, client)))
                         continue;
-                if (!c->served)
-                        return c;
-                if (!idle && c->state == CONN_HEAD)
-                        idle = c;
+                if (!c->served) {
+                        unserved = unserved ? unserved : c;
+                        n_unserved++;
+                } else if (c->state == CONN_HEAD) {
+                        idle = idle ? idle : c;
+                        n_idle++;
+                }
         }
-        return idle;
+        return n_idle > n_unserved ? idle : unserved;
 }
 
 static void note_address(struct conn *c)
