@@ -25,6 +25,7 @@
 #define DRAIN_GRACE_MS 300
 #define REFRESH_MS 500 /* looks so often for what the command line decided */
 #define PURGE_MS (6 * 3600 * 1000)
+#define PURGE_FIRST_MS (3600 * 1000) /* a host's clock may be set only after the relay's start */
 #define SMALL_BODY_MAX (16 * 1024)
 
 /* ---- routes ---- */
@@ -160,6 +161,7 @@ static void on_purge(void *arg)
 {
         struct relay *relay = arg;
 
+        clock_look(relay);
         /* by a clock that has jumped what is needed would be forgotten: that a certificate was revoked, for one */
         if (!relay->clock.doubtful && store_purge(relay->store, loop_wall(relay->loop)) < 0)
                 log_warning("purge_failed", KV_S("why", store_why(relay->store)));
@@ -313,7 +315,7 @@ int relay_start(struct relay *relay, struct error *err)
         if (r < 0)
                 return r;
         clock_start(relay);
-        on_purge(relay);
+        loop_timer_in(relay->purge_timer, PURGE_FIRST_MS);
         on_refresh(relay);
         sd_notify(0, "READY=1");
         log_info("started", KV_S("node", relay->config.node), KV_S("state_dir", relay->config.state_dir));

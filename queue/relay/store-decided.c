@@ -65,10 +65,10 @@ int store_release(struct store *store, const char *tenant, const char *id)
         return store_run(store, store_query(store, Q_RELEASE, "tt", tenant, id));
 }
 
-/* Who asks for approval again and again is one event, so that it pushes out no other. */
+/* What a connector can cause again and again, by itself, is one event of it, so that it pushes out no other's. */
 static bool only_newest_counts(const struct store_event *event)
 {
-        return strcmp(event->name, "connector_pending") == 0;
+        return strcmp(event->name, "connector_pending") == 0 || strcmp(event->name, "connector_beyond_roster") == 0;
 }
 
 int store_event_add(struct store *store, const char *tenant, const struct store_event *event)

@@ -39,6 +39,7 @@ enum query {
         Q_PURGE_EVENTS,
         Q_CONNECTORS,
         Q_REVOKE,
+        Q_REVOKE_BARRED,
         Q_REVOKED,
         Q_BAR,
         Q_UNBAR,

@@ -12,14 +12,28 @@
 
 /* ---- connectors ---- */
 
+/* What a barred connector was given until now, a renewal in the moment of the revocation too, stays worthless. */
+static int let_back(struct store *store, const char *tenant, const char *id)
+{
+        const int r = store_run(store, store_query(store, Q_REVOKE_BARRED, "tt", tenant, id));
+
+        return r < 0 ? r : store_run(store, store_query(store, Q_UNBAR, "tt", tenant, id));
+}
+
 int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name,
                           int64_t now)
 {
-        int n = store_run(store, store_query(store, Q_ENROL, "ttti", tenant, id, name, now));
+        int r = store_begin(store);
 
-        if (n > 0)
-                n = store_run(store, store_query(store, Q_UNBAR, "tt", tenant, id)) < 0 ? -EIO : n;
-        return n < 0 ? n : n == 0 ? -EEXIST : 0;
+        if (r < 0)
+                return r;
+        r = store_run(store, store_query(store, Q_ENROL, "ttti", tenant, id, name, now));
+        if (r > 0)
+                r = let_back(store, tenant, id);
+        else if (r == 0)
+                r = -EEXIST;
+        r = store_end(store, r);
+        return r < 0 ? r : 0;
 }
 
 int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial,

@@ -104,6 +104,8 @@ static const char *const texts[Q_COUNT_] = {
                          "q.id=c.id), EXISTS(SELECT 1 FROM barred b WHERE b.tenant=c.tenant AND b.id=c.id) FROM connector c WHERE c.tenant=? ORDER BY c.name, c.enrolled",
         [Q_REVOKE] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=? "
                      "AND id=?",
+        [Q_REVOKE_BARRED] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=?1 "
+                            "AND id=?2 AND EXISTS(SELECT 1 FROM barred WHERE tenant=?1 AND id=?2)",
         [Q_REVOKED] = "SELECT EXISTS(SELECT 1 FROM revoked WHERE serial=?) OR EXISTS(SELECT 1 FROM barred WHERE tenant=? AND id=?)",
         [Q_BAR] = "INSERT OR IGNORE INTO barred VALUES(?,?,?)",
         [Q_UNBAR] = "DELETE FROM barred WHERE tenant=? AND id=?",

@@ -141,8 +141,10 @@ class Certificates(StandingTest):
 class JumpingRelay(Relay):
     """Its wall clock is what the file `clock` says, in seconds off."""
 
+    first_clock = 0
+
     def start(self):
-        self.set_clock(0)
+        self.set_clock(self.first_clock)
         self.env = {'LD_PRELOAD': CLOCK, 'TEST_CLOCK': self.path('clock'),
                     'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}
         super().start()
@@ -194,6 +196,28 @@ class Clock(StandingTest):
         self.relay.process.send_signal(signal.SIGHUP)  # so it is right, says the operator: then all have expired
         self.assertEnds(c)
         self.problem(c.announce(), 401, 'bad-credentials')
+
+
+    def test_a_start_with_a_wrong_clock_forgets_nobody(self):
+        """A clock that is years ahead at the start, and set a little later: who was revoked stays so."""
+        c, = self.linked('one')
+        stolen = self.relay.path('stolen.pem')
+        with open(c.cert, encoding='ascii') as f, open(stolen, 'w', encoding='ascii') as out:
+            out.write(f.read())
+        self.relay.cli('connector', 'revoke', self.relay.tenant, 'one')
+        self.assertEnds(c)
+        status, _, body = c.enrol(self.relay.cli('token', self.relay.tenant, 'one').strip())
+        self.assertEqual(status, 200)
+        c.save_cert(body)
+        self.assertEqual(c.announce()[0], 200)
+        c.cert = stolen
+        self.assertEqual(c.announce()[0], 403)
+        self.relay.stop()
+        self.relay.first_clock = 20 * 365 * 86400
+        self.relay.start()
+        self.relay.set_clock(0)
+        self.relay.process.send_signal(signal.SIGHUP)  # it is right now, says the operator
+        self.assertEqual(c.announce()[0], 403)
 
 
 class Secrets(StandingTest):
@@ -347,6 +371,27 @@ class Addresses(StandingTest):
             self.assertEqual(later.result()[0], 200)
         finally:
             for s in silent:
+                s.close()
+
+    def test_the_newest_is_not_the_stalest(self):
+        """Where others hold idle connections that were served once, two that come at the same time do not push out each other."""
+        pool = []
+        for _ in range(16):
+            s = self.relay.connect()
+            s.sendall(b'GET / HTTP/1.1\r\nHost: r\r\n\r\n')
+            self.assertIn(b'404', relay_site.read_answer(s))
+            pool.append(s)
+        fresh = [socket.create_connection(('127.0.0.1', self.relay.port), 5) for _ in range(4)]
+        try:
+            wait_for('all four are accepted before any of them has said a word', lambda: self.relay.log_text().count('http_over_cap') >= 4)
+            for i, raw in enumerate(fresh):
+                with self.subTest(i):
+                    s = self.relay.context().wrap_socket(raw)
+                    pool.append(s)
+                    s.sendall(b'GET / HTTP/1.1\r\nHost: r\r\n\r\n')
+                    self.assertIn(b'404', relay_site.read_answer(s))
+        finally:
+            for s in [*pool, *fresh]:
                 s.close()
 
 

@@ -247,11 +247,39 @@ static void test_events(void **state)
         assert_int_equal(l.pending, 100);
         assert_int_equal(l.alarms, 1);
         assert_int_equal(l.n, 201);
+        e = (struct store_event){.at = NOW, .name = "connector_beyond_roster", .id = "connector-of-others", .text = "the other"};
+        assert_int_equal(store_event_add(store, T, &e), 0);
+        for (int i = 0; i < 300; i++) { /* one that links again and again */
+                e = (struct store_event){.at = NOW + i, .name = "connector_beyond_roster", .id = ID};
+                assert_int_equal(store_event_add(store, T, &e), 0);
+        }
+        l = (struct listed){.n = 0};
+        assert_int_equal(store_events(store, T, list_event, &l), 0);
+        assert_int_equal(l.n, 203);
         e = (struct store_event){.at = NOW, .name = "connector_pending", .id = ID};
         assert_int_equal(store_event_add(store, "nobody", &e), 0); /* a tenant that was removed meanwhile */
         l = (struct listed){.n = 0};
         assert_int_equal(store_events(store, "nobody", list_event, &l), 0);
         assert_int_equal(l.n, 0);
+}
+
+/* A renewal that was checked before a revocation, and stored after it, is not good again once the connector has enrolled anew. */
+static void test_renewed_in_the_same_moment(void **state)
+{
+        (void)state;
+        assert_int_equal(store_connector_enrol(store, T, "connector-renewed", "renewed", NOW), 0);
+        assert_int_equal(store_certificate_add(store, T, "connector-renewed", "aa01", NOW + 1000), 0);
+        assert_int_equal(store_revoke(store, T, "connector-renewed", NOW), 1);
+        assert_int_equal(store_certificate_add(store, T, "connector-renewed", "aa02", NOW + 1000), 0);
+        assert_int_equal(store_is_revoked(store, T, "connector-renewed", "aa02"), 1);
+        assert_int_equal(store_connector_enrol(store, T, "connector-renewed", "renewed", NOW), 0);
+        assert_int_equal(store_certificate_add(store, T, "connector-renewed", "aa03", NOW + 1000), 0);
+        assert_int_equal(store_is_revoked(store, T, "connector-renewed", "aa01"), 1);
+        assert_int_equal(store_is_revoked(store, T, "connector-renewed", "aa02"), 1);
+        assert_int_equal(store_is_revoked(store, T, "connector-renewed", "aa03"), 0);
+        /* who was not revoked and enrols again keeps what it has until the new one is there */
+        assert_int_equal(store_connector_enrol(store, T, "connector-renewed", "renewed", NOW), 0);
+        assert_int_equal(store_is_revoked(store, T, "connector-renewed", "aa03"), 0);
 }
 
 /* A database of before is read and written on. */
@@ -321,7 +349,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {TEST(test_tenants),    TEST(test_secrets), TEST(test_tokens),
                                            TEST(test_connectors), TEST(test_rosters), TEST(test_sign_ins),
-                                           TEST(test_events), TEST(test_older_database), TEST(test_opening)};
+                                           TEST(test_events), TEST(test_renewed_in_the_same_moment), TEST(test_older_database), TEST(test_opening)};
 
         return cmocka_run_group_tests_name("relay/store", tests, NULL, NULL);
 }
