@@ -2,7 +2,8 @@
  * Validation of one (name, password) against domain controllers, within a budget, on the caller's loop.
  *
  * Nothing here blocks: no connect, handshake, look-up or library call waits. A wrong password costs
- * badPwdCount at most one: after the password left for a DC, no other DC and no other method is asked.
+ * badPwdCount at most one: after the password left for a DC, no other DC and no other method is asked, but for the one
+ * confirmation of a claim that nobody vouches for, at the same DC (op-confirm.c).
  */
 #pragma once
 
