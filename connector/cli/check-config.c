@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "connector/cli/cli.h"
-#include "connector/config.h"
+#include "connector/conf/config.h"
 
 static const struct cli_usage usage = {
         .name = "check-config",

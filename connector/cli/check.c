@@ -14,14 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/log.h"
-#include "connector/base/text.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/view.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/startup.h"
-#include "connector/validator/domains.h"
-#include "validate/name.h"
+#include "connector/conf/domains.h"
+#include "validate/types/name.h"
 
 #define READY_MS 5000
 #define POLL_MS 10

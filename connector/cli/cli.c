@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
-#include "connector/config.h"
+#include "base/core/text.h"
+#include "connector/conf/config.h"
 
 #define WORD_MAX 64
 

@@ -34,7 +34,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "connector/base/error.h"
+#include "base/core/error.h"
 
 enum cli_exit {
         CLI_OK = 0,

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "connector/base/cleanup.h"
+#include "base/core/cleanup.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
-#include "connector/config.h"
-#include "connector/sid-file.h"
+#include "connector/conf/config.h"
+#include "connector/frames/sid-file.h"
 
 static int load(struct cli *cli, struct config **ret_config)
 {

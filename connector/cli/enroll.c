@@ -15,19 +15,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "certs/est.h"
-#include "certs/roster.h"
-#include "connector/base/ca-bundle.h"
-#include "connector/base/text.h"
+#include "certs/enrol/est.h"
+#include "certs/trust/roster.h"
+#include "base/core/ca-bundle.h"
+#include "base/core/text.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/hardware.h"
-#include "connector/transport.h"
+#include "certs/enrol/transport.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
 #include "connector/cli/view.h"
-#include "connector/config.h"
-#include "connector/messages.h"
+#include "connector/conf/config.h"
+#include "connector/frames/messages.h"
 
 #define STATE_DIR "/var/lib/postern"
 #define TOKEN_RANDOM 43

@@ -1,14 +1,14 @@
 /*
  * postern explain: what happened to one sign-in, told for somebody who has the user on the telephone.
  *
- * Facts come from the ledger, sentences from the one table of outcomes (validate/outcome.h). Nothing is
+ * Facts come from the ledger, sentences from the one table of outcomes (validate/types/outcome.h). Nothing is
  * guessed: what the record doesn't hold is not said.
  */
 #include <string.h>
 
 #include "connector/cli/view.h"
-#include "queue/wire.h"
-#include "validate/outcome.h"
+#include "queue/wire/wire.h"
+#include "validate/types/outcome.h"
 
 static const struct cli_usage usage = {
         .name = "explain",

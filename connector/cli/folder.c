@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "connector/base/cleanup.h"
-#include "connector/base/text.h"
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
 
 #define JSON_FILE_MAX (64 * 1024)
 

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
-#include "connector/base/error.h"
+#include "base/core/error.h"
 
 #define FOLDER_PATH_MAX 4096
 

@@ -15,10 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "certs/key-holder.h"
-#include "certs/key-uri.h"
+#include "certs/keys/key-holder.h"
+#include "certs/keys/key-uri.h"
 #include "connector/cli/prompt.h"
-#include "connector/program.h"
+#include "base/process/program.h"
 
 #define NEXT_TRIES 100
 

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "certs/key.h"
+#include "certs/keys/key.h"
 
 /* Whether the option's or file's text names a key in hardware. */
 bool hardware_named(const char *text);

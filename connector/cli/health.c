@@ -9,9 +9,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "connector/base/confine.h"
+#include "base/process/confine.h"
 #include "connector/cli/view.h"
-#include "validate/outcome.h"
+#include "validate/types/outcome.h"
 
 #define STALE_S 15 /* link and validator speak every 5 s */
 #define DAY_S 86400

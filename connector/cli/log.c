@@ -6,10 +6,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "connector/cli/health.h"
 #include "connector/cli/view.h"
-#include "connector/control.h"
+#include "connector/frames/control.h"
 
 #define NAME_MAX_BYTES 512 /* REQUEST_TEXT_MAX of the ledger */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "connector/cli/cli.h"
-#include "connector/config.h"
+#include "connector/conf/config.h"
 
 int main(int argc, char **argv)
 {

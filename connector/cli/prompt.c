@@ -14,12 +14,12 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "certs/self-test-tls.h"
-#include "connector/base/admin-text.h"
-#include "connector/base/cleanup.h"
-#include "connector/base/harden.h"
-#include "connector/base/text.h"
-#include "queue/wire.h"
+#include "certs/keys/self-test-tls.h"
+#include "base/core/admin-text.h"
+#include "base/core/cleanup.h"
+#include "base/process/harden.h"
+#include "base/core/text.h"
+#include "queue/wire/wire.h"
 
 #define SLOTS 16
 #define SECURE_HEAP (1u << 20)

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "connector/base/secret.h"
+#include "base/core/secret.h"
 #include "connector/cli/cli.h"
 
 /*

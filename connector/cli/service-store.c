@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/jose.h"
-#include "connector/base/admin-text.h"
-#include "connector/base/text.h"
+#include "certs/jose/jose.h"
+#include "base/core/admin-text.h"
+#include "base/core/text.h"
 #include "connector/cli/folder.h"
 #include "queue/client/client.h"
 

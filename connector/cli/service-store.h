@@ -4,9 +4,9 @@
  */
 #pragma once
 
-#include "certs/key.h"
-#include "connector/base/loop.h"
-#include "certs/roster.h"
+#include "certs/keys/key.h"
+#include "base/ipc/loop.h"
+#include "certs/trust/roster.h"
 
 struct service_store {
         char *dir;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "connector/cli/canary.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"

@@ -12,14 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
 #include "connector/cli/view.h"
 #include "queue/client/client.h"
-#include "validate/outcome.h"
+#include "validate/types/outcome.h"
 
 static struct {
         const char *dir, *user, *connector, *budget_text;

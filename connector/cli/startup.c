@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "connector/base/cleanup.h"
+#include "base/core/cleanup.h"
 #include "connector/cli/startup.h"
-#include "connector/program.h"
+#include "base/process/program.h"
 
 static int spawn(pid_t *ret_pid, const char *program, const char *config_path, int out)
 {

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "connector/base/error.h"
+#include "base/core/error.h"
 
 typedef void startup_line_fn(void *arg, const char *line);
 

@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "connector/cli/service-store.h"
 #include "connector/cli/tenant-internal.h"
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/tenant-internal.h"

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "connector/base/secret.h"
+#include "base/core/secret.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/tenant-store.h"
 

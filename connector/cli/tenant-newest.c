@@ -11,8 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "certs/statement.h"
-#include "connector/base/text.h"
+#include "certs/trust/statement.h"
+#include "base/core/text.h"
 #include "connector/cli/tenant-internal.h"
 
 /* Which of the two is in force. 1: the relay's, which is stored now; 0: the folder's. */

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "certs/jose.h"
-#include "connector/base/loop.h"
-#include "connector/base/text.h"
+#include "certs/jose/jose.h"
+#include "base/ipc/loop.h"
+#include "base/core/text.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/hardware.h"
 #include "connector/cli/prompt.h"

@@ -4,9 +4,9 @@
  */
 #pragma once
 
-#include "certs/announce.h"
-#include "certs/https.h"
-#include "certs/roster.h"
+#include "certs/trust/announce.h"
+#include "certs/http/https.h"
+#include "certs/trust/roster.h"
 
 struct tenant_store {
         char *dir;

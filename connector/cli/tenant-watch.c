@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/tenant-store.h"

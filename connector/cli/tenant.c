@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"

@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/tenant-store.h"
 #include "connector/cli/trace.h"
 #include "connector/cli/view.h"
-#include "validate/outcome.h"
+#include "validate/types/outcome.h"
 
 static struct {
         const char *dir, *relay, *ca_file, *admin_secret_file;

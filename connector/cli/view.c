@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "connector/base/text.h"
-#include "connector/config.h"
-#include "connector/control.h"
+#include "base/core/text.h"
+#include "connector/conf/config.h"
+#include "connector/frames/control.h"
 
 #define RUNTIME_DIR "/run/postern"
 

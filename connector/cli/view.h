@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "connector/base/pairs.h"
+#include "base/core/pairs.h"
 
 #include <jansson.h>
 

@@ -3,7 +3,7 @@
  * the owner of the socket asks, until that is closed.
  *
  * It sees digests, never what they are of, and the PIN, which it offers to the token once. Started by posternd
- * (for link and validator) and by `postern enroll` and `tenant`; of no use by itself. See certs/key-holder.h
+ * (for link and validator) and by `postern enroll` and `tenant`; of no use by itself. See certs/keys/key-holder.h
  * for descriptors and frames.
  */
 #include <errno.h>
@@ -20,16 +20,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "certs/crypto.h"
-#include "certs/key-holder.h"
-#include "certs/key-uri.h"
-#include "certs/self-test.h"
-#include "connector/base/admin-text.h"
-#include "connector/base/cleanup.h"
-#include "connector/base/confine.h"
-#include "connector/base/harden.h"
-#include "connector/base/secret.h"
-#include "connector/base/text.h"
+#include "certs/codec/crypto.h"
+#include "certs/keys/key-holder.h"
+#include "certs/keys/key-uri.h"
+#include "certs/codec/self-test.h"
+#include "base/core/admin-text.h"
+#include "base/core/cleanup.h"
+#include "base/process/confine.h"
+#include "base/process/harden.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
 #include "connector/keyholder/token.h"
 
 #define TURN_LOOK_MS 10

@@ -14,7 +14,7 @@
 
 #include <openssl/rand.h>
 
-#include "connector/base/cleanup.h"
+#include "base/core/cleanup.h"
 #include "connector/keyholder/token.h"
 
 #define SLOTS_MAX 64

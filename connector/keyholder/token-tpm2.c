@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "certs/crypto.h"
-#include "connector/base/cleanup.h"
+#include "certs/codec/crypto.h"
+#include "base/core/cleanup.h"
 #include "connector/keyholder/token.h"
 
 #define PROPERTIES "?provider=tpm2"

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "connector/base/buffer.h"
-#include "connector/base/error.h"
+#include "base/core/buffer.h"
+#include "base/core/error.h"
 
 #define DIGEST_LEN 32
 #define POINT_LEN 64     /* x || y */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/cleanup.h"
-#include "connector/base/text.h"
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
 #include "connector/ledger/ledger.h"
 
 #define EXPLAIN_RECORDS 10

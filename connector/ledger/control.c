@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "connector/base/cleanup.h"
+#include "base/core/cleanup.h"
 #include "connector/ledger/ledger.h"
 
 #define CLIENT_MS 10000

@@ -11,8 +11,8 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-#include "connector/base/cleanup.h"
-#include "connector/base/log.h"
+#include "base/core/cleanup.h"
+#include "base/core/log.h"
 #include "connector/ledger/store.h"
 
 #define BATCH 100

@@ -11,11 +11,11 @@
 #include <jansson.h>
 #include <sys/queue.h>
 
-#include "connector/frames.h"
+#include "connector/frames/frames.h"
 #include "connector/ledger/request.h"
 #include "connector/ledger/store.h"
-#include "connector/name-hash.h"
-#include "connector/process.h"
+#include "connector/frames/name-hash.h"
+#include "connector/conf/process.h"
 
 #define LEDGER_CLIENTS_MAX 16
 #define LEDGER_STATUS_MAX 256 /* parts that `postern status` shows */

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "connector/base/cleanup.h"
+#include "base/core/cleanup.h"
 #include "connector/ledger/ledger.h"
 
 #define STATUS_TEXT_MAX 15000

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "connector/base/error.h"
+#include "base/core/error.h"
 
 #define REQUEST_LINE_MAX 4096
 #define REQUEST_TEXT_MAX 512

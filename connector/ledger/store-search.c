@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "connector/base/buffer.h"
+#include "base/core/buffer.h"
 #include "connector/ledger/store-internal.h"
 
 #define SEARCH_MS 2000

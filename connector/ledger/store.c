@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "connector/base/buffer.h"
-#include "connector/messages.h"
+#include "base/core/buffer.h"
+#include "connector/frames/messages.h"
 
 #define SCHEMA_VERSION 1
 #define TRIM_ROWS "5000"

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "connector/base/ipc.h"
+#include "base/ipc/ipc.h"
 #include "connector/ledger/request.h"
 
 struct store;

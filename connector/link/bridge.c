@@ -12,12 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "certs/key-holder.h"
-#include "certs/statement.h"
-#include "connector/base/log.h"
-#include "connector/base/text.h"
-#include "connector/frames.h"
-#include "connector/transport.h"
+#include "certs/keys/key-holder.h"
+#include "certs/trust/statement.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
+#include "connector/frames/frames.h"
+#include "certs/enrol/transport.h"
 
 #define REALMS_TEXT_MAX 8192
 #define REASONS_TEXT_MAX 4096

@@ -4,9 +4,9 @@
 #pragma once
 
 #include "connector/link/renewal.h"
-#include "connector/process.h"
-#include "queue/link-host.h"
-#include "queue/link.h"
+#include "connector/conf/process.h"
+#include "queue/link/host.h"
+#include "queue/link/link.h"
 
 struct bridge {
         struct process process;

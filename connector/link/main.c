@@ -14,14 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "certs/csr.h"
-#include "certs/key-holder.h"
-#include "certs/self-test-tls.h"
-#include "connector/base/ca-bundle.h"
-#include "connector/base/log.h"
-#include "connector/base/secret.h"
-#include "connector/base/text.h"
-#include "connector/transport.h"
+#include "certs/enrol/csr.h"
+#include "certs/keys/key-holder.h"
+#include "certs/keys/self-test-tls.h"
+#include "base/core/ca-bundle.h"
+#include "base/core/log.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
+#include "certs/enrol/transport.h"
 
 #define SECURE_HEAP (1U << 17)
 #define STATUS_MS 1000 /* looks so often whether there is something new to tell */

@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "certs/csr.h"
-#include "certs/key-holder.h"
-#include "connector/base/log.h"
+#include "certs/enrol/csr.h"
+#include "certs/keys/key-holder.h"
+#include "base/core/log.h"
 #include "connector/link/bridge.h"
 
 #define LOOK_MAX_S 60 /* the wall clock may be set meanwhile */

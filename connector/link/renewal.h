@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "connector/base/buffer.h"
-#include "connector/base/error.h"
+#include "base/core/buffer.h"
+#include "base/core/error.h"
 
 struct bridge;
 struct renewal;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 
 #define SIGN_RENEW 3600 /* s: a signing key's age when the next one is announced */
 #define SIGN_LEFT 600   /* s that are left to a key that signs; by then the next has been known for 50 minutes */
@@ -116,7 +116,7 @@ static int copy_list(char ***ret_list, size_t *ret_n, const char *const *from, s
 }
 
 /* An unsigned statement of the current keys and names. */
-static int draft(struct statement **ret_s, const struct enckeys *e, const struct enckeys_names *names)
+static int draft(struct statement **ret_s, const struct enckeys *e, const struct domains_names *names)
 {
         _cleanup_(statement_freep) struct statement *s = calloc(1, sizeof(*s));
 
@@ -139,7 +139,7 @@ static int draft(struct statement **ret_s, const struct enckeys *e, const struct
         return 0;
 }
 
-int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, uint64_t now_ms, bool renew,
+int enckeys_turn(struct enckeys *e, const struct domains_names *names, int64_t now, uint64_t now_ms, bool renew,
                  struct error *err)
 {
         _cleanup_(statement_freep) struct statement *s = NULL;

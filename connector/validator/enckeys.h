@@ -6,7 +6,8 @@
  */
 #pragma once
 
-#include "certs/statement.h"
+#include "certs/trust/statement.h"
+#include "connector/conf/domains.h"
 
 #define ENCKEY_LIFE 86400    /* a key is offered for a day ... */
 #define ENCKEY_GRACE 300     /* ... and opens what was sealed to it just before its end */
@@ -39,12 +40,7 @@ void enckeys_clear(struct enckeys *e);
  * its contents changed. now: s since the epoch; now_ms: the loop's time, which nobody sets. names: the realms, suffixes and NetBIOS names to announce (borrowed). 1 when there is
  * a new statement, 0 when not.
  */
-struct enckeys_names {
-        size_t n_realms, n_suffixes, n_netbios;
-        const char *const *realms, *const *suffixes, *const *netbios;
-        bool attributes; /* verdicts carry some: requests must have the larger class of padding */
-};
-int enckeys_turn(struct enckeys *e, const struct enckeys_names *names, int64_t now, uint64_t now_ms, bool renew,
+int enckeys_turn(struct enckeys *e, const struct domains_names *names, int64_t now, uint64_t now_ms, bool renew,
                  struct error *err);
 /* The private key that signs a verdict now: the identity, or with `hourly` the oldest key that lives for a while yet,
  * so that services have had its statement for long. Borrowed. */

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "certs/sealed.h"
-#include "connector/base/secret.h"
+#include "certs/jose/sealed.h"
+#include "base/core/secret.h"
 
 static int decline(struct intake *in, const char *why)
 {

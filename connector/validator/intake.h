@@ -4,11 +4,11 @@
  */
 #pragma once
 
-#include "certs/roster.h"
+#include "certs/trust/roster.h"
 #include "connector/validator/enckeys.h"
 #include "connector/validator/replay.h"
-#include "queue/wire.h"
-#include "validate/outcome.h"
+#include "queue/wire/wire.h"
+#include "validate/types/outcome.h"
 
 struct intake_context {
         const struct enckeys *keys;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "connector/name-hash.h"
+#include "connector/frames/name-hash.h"
 
 #define KNOWN_NAMES_MAX 32768
 

@@ -14,12 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "certs/key-holder.h"
-#include "certs/self-test-tls.h"
-#include "connector/base/log.h"
-#include "connector/base/text.h"
-#include "connector/frames.h"
-#include "connector/validator/enrolment.h"
+#include "certs/keys/key-holder.h"
+#include "certs/keys/self-test-tls.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
+#include "connector/frames/frames.h"
+#include "connector/conf/enrolment.h"
 
 #define SECURE_HEAP (4u << 20)
 #define ARENA_SLOTS 1100 /* one for each sign-in that can run, and some */

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "connector/base/log.h"
-#include "connector/messages.h"
+#include "base/core/log.h"
+#include "connector/frames/messages.h"
 #include "connector/validator/known-names.h"
 #include "connector/validator/verdict.h"
-#include "connector/base/typed-name.h"
+#include "base/core/typed-name.h"
 
 static bool account_known(const struct outcome *o)
 {

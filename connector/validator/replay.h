@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-#include "certs/key.h"
-#include "connector/base/loop.h"
+#include "certs/keys/key.h"
+#include "base/ipc/loop.h"
 
 /* Tags of 16 bytes. A request is remembered for 165 s, or 285 s where its iat lies in the future: 5000 a second. */
 #define REPLAY_MAX 1500000

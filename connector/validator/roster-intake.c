@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "connector/base/log.h"
+#include "base/core/log.h"
 
 void validator_apply_roster(struct validator *v)
 {

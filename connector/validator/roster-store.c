@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 
 #define SLOT_SIZE (ROSTER_TEXT_MAX + 4096)
 #define MAGIC 0x31545352u /* "RST1" */

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "certs/roster.h"
+#include "certs/trust/roster.h"
 
 struct roster_store {
         int fd;        /* owned */

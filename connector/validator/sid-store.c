@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "connector/base/log.h"
+#include "base/core/log.h"
 
 void sid_store_init(struct sid_store *s, int fd)
 {

@@ -3,7 +3,8 @@
  */
 #pragma once
 
-#include "connector/sid-file.h"
+#include "connector/frames/sid-file.h"
+#include "validate/op/validate.h"
 
 struct sid_store {
         int fd; /* owned, or -1 */

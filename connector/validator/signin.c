@@ -15,10 +15,10 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "connector/base/log.h"
-#include "connector/base/secret.h"
-#include "connector/base/text.h"
-#include "connector/messages.h"
+#include "base/core/log.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
+#include "connector/frames/messages.h"
 #include "connector/validator/limit.h"
 #include "connector/validator/record.h"
 #include "connector/validator/shares.h"

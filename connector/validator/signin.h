@@ -3,11 +3,11 @@
  */
 #pragma once
 
-#include "connector/base/ipc.h"
-#include "connector/name-hash.h"
+#include "base/ipc/ipc.h"
+#include "connector/frames/name-hash.h"
 #include "connector/validator/clock.h"
 #include "connector/validator/intake.h"
-#include "validate/validate.h"
+#include "validate/op/validate.h"
 
 /* Verdicts kept for the relay's confirmation; past it new requests are declined with "full". Well below
  * IPC_QUEUE_MAX, so that all of them fit the channel to a link that reads slowly. */

@@ -3,8 +3,9 @@
  */
 #pragma once
 
-#include "connector/process.h"
-#include "connector/validator/domains.h"
+#include "connector/conf/process.h"
+#include "connector/conf/domains.h"
+#include "connector/conf/enrolment.h"
 #include "connector/validator/known-names.h"
 #include "connector/validator/limit.h"
 #include "connector/validator/roster-store.h"
@@ -14,11 +15,6 @@
 /* Sign-ins at once that secret arena, secure heap (4 KiB for each) and validate/ have room for, whatever the
  * configuration says. */
 #define VALIDATOR_IN_FLIGHT_MAX 768
-
-struct enrolment {
-        char *relay, *tenant, *id, *name;
-        char pin[KID_LEN + 1];
-};
 
 struct validator {
         struct process process;

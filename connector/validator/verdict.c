@@ -1,7 +1,7 @@
 /*
  * Verdicts: claims from an outcome, signed with the identity key, padded, sealed with the request's own key.
  *
- * The class and the verdict come from the one table (validate/outcome-table.c) and from nowhere else.
+ * The class and the verdict come from the one table (validate/types/outcome-table.c) and from nowhere else.
  */
 #include "connector/validator/verdict.h"
 

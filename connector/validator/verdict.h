@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "queue/wire.h"
-#include "validate/outcome.h"
+#include "queue/wire/wire.h"
+#include "validate/types/outcome.h"
 
 /* What ties a verdict to its request; all borrowed. */
 struct verdict_frame {

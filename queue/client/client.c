@@ -5,7 +5,7 @@
  * A request is made a second time only when the relay says that nobody started on the first. Every other
  * doubt is handed to the caller as it is: a second attempt could count as a second wrong password.
  */
-#include "queue/client/client-internal.h"
+#include "queue/client/internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,9 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "certs/sealed.h"
-#include "connector/base/admin-text.h"
-#include "connector/base/text.h"
+#include "certs/jose/sealed.h"
+#include "base/core/admin-text.h"
+#include "base/core/text.h"
 
 #define SECOND_TIMEOUT_MS 5000
 #define KEYS_MAX_AGE_MS 30000

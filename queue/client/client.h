@@ -6,11 +6,11 @@
  */
 #pragma once
 
-#include "certs/https.h"
-#include "certs/roster.h"
-#include "certs/statement.h"
-#include "connector/base/secret.h"
-#include "queue/wire.h"
+#include "certs/http/https.h"
+#include "certs/trust/roster.h"
+#include "certs/trust/statement.h"
+#include "base/core/secret.h"
+#include "queue/wire/wire.h"
 
 /* A verified answer of GET /keys. */
 struct directory {

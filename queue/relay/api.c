@@ -11,8 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "connector/base/log.h"
-#include "connector/base/text.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
 #include "queue/relay/relay.h"
 
 #define KEYS_MAX_AGE "max-age=30"

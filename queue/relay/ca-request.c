@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "queue/relay/ca.h"
 
 #define CSR_TEXT_MAX 16384

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 
 #define PEM_MAX 16384
 #define DAY 86400

@@ -7,9 +7,9 @@
 #include <openssl/x509.h>
 #include <stdint.h>
 
-#include "certs/key.h"
-#include "certs/roster.h"
-#include "connector/base/loop.h"
+#include "certs/keys/key.h"
+#include "certs/trust/roster.h"
+#include "base/ipc/loop.h"
 
 #define CA_LIFE_DAYS 3650
 #define CA_ISSUE_DAYS_MAX 30

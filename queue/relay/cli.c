@@ -15,9 +15,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "connector/base/harden.h"
-#include "connector/base/secret.h"
-#include "connector/base/text.h"
+#include "base/process/harden.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
 #include "queue/relay/cli-internal.h"
 
 #define SECRET_BYTES 32

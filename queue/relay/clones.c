@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/log.h"
+#include "base/core/log.h"
 #include "queue/relay/relay.h"
 
 #define OVERLAP_MS 30000

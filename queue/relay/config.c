@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "connector/base/admin-text.h"
-#include "connector/base/buffer.h"
-#include "connector/base/cleanup.h"
-#include "connector/base/text.h"
+#include "base/core/admin-text.h"
+#include "base/core/buffer.h"
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
 
 #define CONFIG_FILE_MAX (64 * 1024)
 

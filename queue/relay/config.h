@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "connector/base/error.h"
-#include "connector/base/log.h"
+#include "base/core/error.h"
+#include "base/core/log.h"
 
 #define RELAY_LISTEN_MAX 8
 #define RELAY_NODES_MAX 4

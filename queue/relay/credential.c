@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "connector/base/log.h"
+#include "base/core/log.h"
 #include "queue/relay/relay.h"
 
 #define CLOCK_STEP_MAX 600 /* s; a clock that is set by more has jumped */

@@ -5,7 +5,7 @@
 
 #include <sys/queue.h>
 
-#include "certs/statement.h"
+#include "certs/trust/statement.h"
 #include "queue/relay/dispatch.h"
 
 enum request_state {

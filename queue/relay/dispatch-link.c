@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/log.h"
+#include "base/core/log.h"
 #include "queue/relay/dispatch-internal.h"
 
 bool site_has_connector(const struct site *site, const char *connector)

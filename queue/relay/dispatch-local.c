@@ -11,10 +11,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "certs/sealed.h"
-#include "connector/base/error.h"
-#include "connector/base/log.h"
-#include "connector/base/text.h"
+#include "certs/jose/sealed.h"
+#include "base/core/error.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
 #include "queue/relay/dispatch-internal.h"
 
 #define SWEEP_MS 5000

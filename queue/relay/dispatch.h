@@ -15,10 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "certs/roster.h"
-#include "connector/base/loop.h"
-#include "queue/relay/problem.h"
-#include "queue/wire.h"
+#include "certs/trust/roster.h"
+#include "base/ipc/loop.h"
+#include "queue/http/problem.h"
+#include "queue/wire/wire.h"
 
 #define DISPATCH_SILENT_MS 1000  /* a request that was sent and not acknowledged: no new work for the link */
 #define DISPATCH_PARKED_MS 3000  /* so long a request waits for a silent link if there is no other; at most half its budget */

@@ -14,9 +14,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "connector/base/log.h"
-#include "connector/base/secret.h"
-#include "connector/base/text.h"
+#include "base/core/log.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
 #include "queue/relay/relay.h"
 
 #define BASIC_MAX 512

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/log.h"
+#include "base/core/log.h"
 #include "queue/relay/relay.h"
 
 #define BATCH 128

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/self-test-tls.h"
-#include "connector/base/log.h"
+#include "certs/keys/self-test-tls.h"
+#include "base/core/log.h"
 #include "queue/relay/cli.h"
 #include "queue/relay/relay.h"
 

@@ -16,10 +16,10 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "certs/sealed.h"
+#include "certs/jose/sealed.h"
 
-#include "connector/base/harden.h"
-#include "connector/base/text.h"
+#include "base/process/harden.h"
+#include "base/core/text.h"
 
 #define DRAIN_LOOK_MS 50
 #define DRAIN_GRACE_MS 300

@@ -5,11 +5,11 @@
 
 #include <sys/queue.h>
 
-#include "certs/statement.h"
+#include "certs/trust/statement.h"
 #include "queue/relay/ca.h"
 #include "queue/relay/config.h"
 #include "queue/relay/dispatch.h"
-#include "queue/relay/http.h"
+#include "queue/http/http.h"
 #include "queue/relay/store.h"
 
 #define DRAIN_MS 9500 /* with the grace for the last answers within 10 s */

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/announce.h"
-#include "connector/base/log.h"
-#include "connector/base/text.h"
+#include "certs/trust/announce.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
 #include "queue/relay/relay.h"
 
 /* ---- who it is ---- */

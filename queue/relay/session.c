@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/log.h"
-#include "connector/base/text.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
 #include "queue/relay/relay.h"
 
 #define HEARTBEAT_MS 10000

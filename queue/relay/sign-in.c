@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/sealed.h"
-#include "connector/base/log.h"
-#include "connector/base/text.h"
+#include "certs/jose/sealed.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
 #include "queue/relay/relay.h"
 
 struct sign_in {

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "certs/roster.h"
-#include "connector/base/loop.h"
+#include "certs/trust/roster.h"
+#include "base/ipc/loop.h"
 
 #define STORE_HASH_LEN 32
 #define STORE_SECRETS_MAX 32  /* per tenant */

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/log.h"
-#include "connector/base/secret.h"
+#include "base/core/log.h"
+#include "base/core/secret.h"
 #include "queue/relay/relay.h"
 
 /* ---- cache ---- */

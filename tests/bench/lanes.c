@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "validate/krb-lanes.h"
+#include "validate/krb/lanes.h"
 
 #define ITERATIONS 4096
 #define RUNS 15

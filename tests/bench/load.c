@@ -14,8 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "connector/base/secret.h"
-#include "connector/base/text.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
 #include "connector/cli/service-store.h"
 #include "queue/client/client.h"
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/secret.h"
-#include "connector/base/text.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
 #include "queue/client/client.h"
 
 static struct error err;

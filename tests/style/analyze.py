@@ -53,7 +53,7 @@ def commands(build):
                 skip = word in ('-MQ', '-MF', '-o')
             elif word.startswith('-'):
                 flags.append(word)
-            elif flags and flags[-1] in ('-isystem', '-include', '-idirafter'):
+            elif flags and flags[-1] in ('-isystem', '-iquote', '-include', '-idirafter'):
                 flags.append(word)
         found[path] = flags
     return found
@@ -73,7 +73,7 @@ def findings_of(tool, build, path, flags):
         raise SystemExit(f'analyze.py: {compiler} -E {path} failed:\n{text[-2000:]}')
     if tool == 'cppcheck':
         include = [word for word in flags if word.startswith('-D')]
-        command = TOOLS[tool] + include + ['-I' + ROOT, source]
+        command = TOOLS[tool] + include + ['-I' + ROOT, '-I' + os.path.join(ROOT, 'certs'), source]
     else:
         command = TOOLS[tool] + flags + [source]
     key = hashlib.sha256('\0'.join([text, VERSIONS[tool], *command]).encode()).hexdigest()

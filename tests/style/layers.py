@@ -7,18 +7,39 @@ import os
 import re
 import sys
 
-# Folder -> what its files may include, besides itself. The longest matching folder counts.
+# Room -> the rooms that its files may include, besides itself: DESIGN of the house, in architecture.md. A name that ends in / stands
+# for each room below it. The rooms of processes (link, validator, ledger, keyholder, supervisor, cli) are in nobody's list.
+BASE = ['certs/base/']
 MAY_INCLUDE = {
-    'connector/base': [],
-    'certs': ['connector/base'],
-    'validate': ['connector/base'],
-    'queue': ['connector/base', 'certs'],
-    'queue/client': ['connector/base', 'certs', 'queue'],
-    'queue/relay': ['connector/base', 'certs', 'queue'],
-    'connector': ['connector/base', 'certs', 'validate', 'queue', 'queue/client', 'queue/relay', 'connector/cli'],
-    'connector/cli': ['connector/base', 'certs', 'validate', 'queue', 'queue/client', 'queue/relay', 'connector'],
-    'tests': ['connector/base', 'certs', 'validate', 'queue', 'queue/client', 'queue/relay', 'connector',
-              'connector/cli'],
+    'certs/base/core': [],
+    'certs/base/ipc': ['certs/base/core'],
+    'certs/base/dns': ['certs/base/core', 'certs/base/ipc'],
+    'certs/base/process': ['certs/base/core', 'certs/base/ipc'],
+    'certs/codec': BASE,
+    'certs/keys': BASE + ['certs/codec'],
+    'certs/http': BASE + ['certs/codec', 'certs/keys'],
+    'certs/jose': BASE + ['certs/codec', 'certs/keys'],
+    'certs/trust': BASE + ['certs/codec', 'certs/keys', 'certs/jose'],
+    'certs/enrol': BASE + ['certs/codec', 'certs/keys', 'certs/http', 'certs/jose', 'certs/trust'],
+    'validate/types': BASE,
+    'validate/ldap': BASE + ['validate/types'],
+    'validate/krb': BASE + ['validate/types'],
+    'validate/dc': BASE + ['validate/types', 'validate/ldap', 'validate/krb'],
+    'validate/op': BASE + ['validate/types', 'validate/ldap', 'validate/krb', 'validate/dc'],
+    'queue/wire': ['certs/'],
+    'queue/link': ['certs/', 'queue/wire'],
+    'queue/client': ['certs/', 'queue/wire'],
+    'queue/http': BASE + ['certs/codec', 'certs/keys'],
+    'queue/relay': ['certs/', 'queue/wire', 'queue/http'],
+    'connector/frames': ['certs/', 'validate/types'],
+    'connector/conf': ['certs/', 'validate/types', 'validate/op', 'connector/frames'],
+    'connector/keyholder': ['certs/'],
+    'connector/link': ['certs/', 'queue/wire', 'queue/link', 'connector/frames', 'connector/conf'],
+    'connector/validator': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'connector/frames', 'connector/conf'],
+    'connector/ledger': ['certs/', 'validate/types', 'connector/frames', 'connector/conf'],
+    'connector/supervisor': ['certs/', 'connector/frames', 'connector/conf'],
+    'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/client', 'connector/frames', 'connector/conf'],
+    'tests': ['certs/', 'validate/', 'queue/', 'connector/'],
 }
 TOP = {folder.split('/')[0] for folder in MAY_INCLUDE}
 FOLDERS = {'connector', 'queue', 'validate', 'certs', 'tests'}
@@ -34,13 +55,23 @@ FUNCTION_LINES_MAX = 80
 OPENING_MIN, OPENING_MAX = 3, 17  # with the lines that hold only the delimiters
 
 
-def folder_of(path):
-    """The most specific folder of MAY_INCLUDE that holds path, or None."""
-    best = None
-    for folder in MAY_INCLUDE:
-        if path.startswith(folder + '/') and (best is None or len(folder) > len(best)):
-            best = folder
-    return best
+def room_of(path):
+    """The room that path lies in, or None: a room has no folders but rooms, and tests are one."""
+    if path.startswith('tests/'):
+        return 'tests'
+    room = os.path.dirname(path)
+    return room if room in MAY_INCLUDE else None
+
+
+def resolved(target, root):
+    """The path, from the root, of what an include names: from the root, or from certs for the ground. None: no file of ours."""
+    named = os.path.join('certs', target) if target.startswith('base/') else target
+    real = os.path.relpath(os.path.realpath(os.path.join(root, named)), os.path.realpath(root))
+    return named if real == named and os.path.isfile(os.path.join(root, named)) else None
+
+
+def may_include(room, there):
+    return there == room or any(there == may or (may.endswith('/') and there.startswith(may)) for may in MAY_INCLUDE[room])
 
 
 def blank(text):
@@ -53,21 +84,28 @@ def blank(text):
     return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', repl, text, flags=re.S)
 
 
-def check_includes(path, lines):
-    me = folder_of(path)
+def check_includes(path, lines, root):
+    room = room_of(path)
+    if room is None:
+        yield 1, f'{os.path.dirname(path)} is no room of the house'
+        return
     for number, line in enumerate(lines, 1):
         m = INCLUDE_RE.match(line)
         if not m:
             continue
         target = m.group(2)
-        ours = '/' in target and target.split('/')[0] in TOP
-        if m.group(1) == '<' and not ours:
+        if m.group(1) == '<' and target.split('/')[0] not in TOP | {'base'}:
             continue
-        there = folder_of(target) if ours else None
-        if '..' in target.split('/') or (there is None and me != 'tests'):
-            yield number, f'"{target}" is not a file of this tree named from its root'
-        elif there is not None and there != me and there not in MAY_INCLUDE[me]:
-            yield number, f'{me} may not include {there} ("{target}")'
+        named = resolved(target, root)
+        there = room_of(named) if named else None
+        if there is None:
+            yield number, f'"{target}" is not a file of this tree named from its root (or, of the ground, "base/...")'
+        elif m.group(1) == '<':
+            yield number, f'<{target}> is ours: write "{target}"'
+        elif target.startswith('certs/base/'):
+            yield number, f'write "{target.removeprefix("certs/")}"'
+        elif not may_include(room, there):
+            yield number, f'{room} may not include {there} ("{target}")'
 
 
 def check_words(lines, code):
@@ -105,7 +143,7 @@ def check_file(path, root):
         text = f.read()
     lines = text.split('\n')
     code = blank(text).split('\n')
-    yield from check_includes(path, lines)
+    yield from check_includes(path, lines, root)
     yield from check_words(lines, code)
     if path.endswith('.c'):
         if len(lines) - 1 > FILE_LINES_MAX:

@@ -47,7 +47,7 @@ class Units(unittest.TestCase):
     def test_relaxations_are_explained(self):
         """Each stands under a comment, in its own block."""
         for name in UNITS:
-            with open(os.path.join(SOURCE, 'connector', name + '.in'), encoding='utf-8') as f:
+            with open(os.path.join(SOURCE, 'connector', 'packaging', name + '.in'), encoding='utf-8') as f:
                 blocks = f.read().split('\n\n')
             for block in blocks:
                 for key in EXPLAINED:
@@ -58,7 +58,7 @@ class Units(unittest.TestCase):
         """The kernel's own judgement, in a network namespace, with users that are on every machine."""
         if os.geteuid() != 0:
             self.skipTest('nft needs root')
-        with open(os.path.join(SOURCE, 'connector', 'postern.nft'), encoding='utf-8') as f:
+        with open(os.path.join(SOURCE, 'connector', 'packaging', 'postern.nft'), encoding='utf-8') as f:
             rules = f.read()
         for user, stand_in in (('postern-link', 'daemon'), ('postern-validator', 'bin'), ('postern-ledger', 'nobody')):
             self.assertIn(f'"{user}"', rules)

@@ -5,12 +5,12 @@
 
 #include <string.h>
 
-#include "certs/sealed.h"
-#include "queue/relay/problem.h"
-#include "queue/wire.h"
+#include "certs/jose/sealed.h"
+#include "queue/http/problem.h"
+#include "queue/wire/wire.h"
 #include "tests/vectors/negative.h"
 #include "tests/vectors/world.h"
-#include "validate/outcome.h"
+#include "validate/types/outcome.h"
 
 /* A new object or array; stops where there is none. */
 static json_t *must(json_t *json)

@@ -2,7 +2,7 @@
  * Deterministic JOSE for the test vectors. See maker.h.
  *
  * Independent of the code under test where that matters: headers are texts here, never built from a struct,
- * and the signature's nonce is RFC 6979's. Shares with it the primitives of certs/crypto.h, which the RFCs'
+ * and the signature's nonce is RFC 6979's. Shares with it the primitives of certs/codec/crypto.h, which the RFCs'
  * own vectors check.
  */
 #include "tests/vectors/maker.h"
@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/jose-internal.h"
-#include "connector/base/text.h"
+#include "certs/jose/jose-internal.h"
+#include "base/core/text.h"
 
 #define TEXTS_MAX 16384
 #define KEYS_MAX 64

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "certs/key.h"
+#include "certs/keys/key.h"
 
 /* ---- texts ---- */
 char *pool_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

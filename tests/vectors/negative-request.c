@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "certs/sealed.h"
+#include "certs/jose/sealed.h"
 #include "tests/vectors/negative.h"
 #include "tests/vectors/world.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
+#include "base/core/text.h"
 #include "tests/vectors/maker.h"
 
 json_t *vectors_load(const char *file)

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "certs/roster.h"
-#include "certs/statement.h"
+#include "certs/trust/roster.h"
+#include "certs/trust/statement.h"
 
 /* A file of the folder that the environment variable VECTORS names. New reference. */
 json_t *vectors_load(const char *file);

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "certs/sealed.h"
-#include "connector/base/text.h"
+#include "certs/jose/sealed.h"
+#include "base/core/text.h"
 #include "connector/validator/intake.h"
 #include "queue/client/client.h"
 #include "tests/vectors/maker.h"

@@ -9,14 +9,14 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "certs/jose-internal.h"
-#include "certs/sealed.h"
-#include "connector/base/secret.h"
-#include "connector/base/text.h"
+#include "certs/jose/jose-internal.h"
+#include "certs/jose/sealed.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
 #include "connector/validator/intake.h"
 #include "queue/client/client.h"
-#include "queue/sse.h"
-#include "queue/wire.h"
+#include "queue/wire/sse.h"
+#include "queue/wire/wire.h"
 #include "tests/vectors/maker.h"
 
 static json_t *keys, *roster_file, *statements, *request, *verdicts, *identity, *link_file;

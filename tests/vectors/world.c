@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "certs/crypto.h"
+#include "certs/codec/crypto.h"
 
 #define DAY 86400
 

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "certs/jose.h"
+#include "certs/jose/jose.h"
 #include "tests/vectors/maker.h"
 
 #define TENANT "contoso"

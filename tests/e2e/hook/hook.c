@@ -17,8 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "connector/base/cleanup.h"
-#include "connector/base/log.h"
+#include "base/core/cleanup.h"
+#include "base/core/log.h"
 #include "connector/link/bridge.h"
 
 #define DESCRIPTORS 1024

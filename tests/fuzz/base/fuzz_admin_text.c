@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/admin-text.h"
+#include "base/core/admin-text.h"
 
 #define INPUT_MAX 4096
 

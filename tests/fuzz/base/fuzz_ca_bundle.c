@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/ca-bundle.h"
+#include "base/core/ca-bundle.h"
 
 #define INPUT_MAX 8192
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/ipc.h"
-#include "connector/base/text.h"
+#include "base/ipc/ipc.h"
+#include "base/core/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

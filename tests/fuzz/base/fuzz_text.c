@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/buffer.h"
-#include "connector/base/log.h"
-#include "connector/base/text.h"
+#include "base/core/buffer.h"
+#include "base/core/log.h"
+#include "base/core/text.h"
 
 #define INPUT_MAX 4096
 

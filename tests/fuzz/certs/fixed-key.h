@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/key.h"
+#include "certs/keys/key.h"
 
 /* Its scalar, as a JWK has it. */
 #define FIXED_KEY_D "UYRC6fu1d0J75ebPow7BBNhrcUVTSO0IV2UcHgIG7Ro"

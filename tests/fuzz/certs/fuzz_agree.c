@@ -6,8 +6,8 @@
  */
 #include <jose/jose.h>
 
-#include "certs/sealed.h"
-#include "connector/base/text.h"
+#include "certs/jose/sealed.h"
+#include "base/core/text.h"
 #include "tests/fuzz/certs/fixed-key.h"
 
 /* The fixed key as JWK, with its private part. */

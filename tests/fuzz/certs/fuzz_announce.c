@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "certs/announce.h"
+#include "certs/trust/announce.h"
 #include "tests/fuzz/certs/fixed-key.h"
 
 #define NOW 1800000000

@@ -3,7 +3,7 @@
  */
 #include <errno.h>
 
-#include "certs/jose.h"
+#include "certs/jose/jose.h"
 #include "tests/fuzz/certs/fixed-key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

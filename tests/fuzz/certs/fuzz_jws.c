@@ -4,8 +4,8 @@
  */
 #include <errno.h>
 
-#include "certs/jose.h"
-#include "connector/base/text.h"
+#include "certs/jose/jose.h"
+#include "base/core/text.h"
 #include "tests/fuzz/certs/fixed-key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

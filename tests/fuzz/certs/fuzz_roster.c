@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "certs/roster.h"
+#include "certs/trust/roster.h"
 #include "tests/fuzz/certs/fixed-key.h"
 
 #define NOW 1800000000

@@ -3,8 +3,8 @@
  */
 #include <errno.h>
 
-#include "certs/sealed.h"
-#include "connector/base/text.h"
+#include "certs/jose/sealed.h"
+#include "base/core/text.h"
 #include "tests/fuzz/certs/fixed-key.h"
 
 /* What the relay forwards must be read as the same recipient. */

@@ -3,7 +3,7 @@
  */
 #include <errno.h>
 
-#include "certs/statement.h"
+#include "certs/trust/statement.h"
 #include "tests/fuzz/certs/fixed-key.h"
 
 #define NOW 1800000000

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "connector/config.h"
+#include "connector/conf/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/key-uri.h"
-#include "connector/base/cleanup.h"
-#include "connector/messages.h"
-#include "connector/transport.h"
+#include "certs/keys/key-uri.h"
+#include "base/core/cleanup.h"
+#include "connector/frames/messages.h"
+#include "certs/enrol/transport.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

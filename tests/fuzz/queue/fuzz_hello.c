@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue/wire.h"
+#include "queue/wire/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
-#include "queue/wire.h"
+#include "base/core/text.h"
+#include "queue/wire/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

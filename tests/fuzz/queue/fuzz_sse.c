@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue/sse.h"
+#include "queue/wire/sse.h"
 
 #define DATA_MAX 200
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue/relay/http-head.h"
+#include "queue/http/head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

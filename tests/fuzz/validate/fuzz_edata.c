@@ -7,8 +7,8 @@
  */
 #include <stdlib.h>
 
-#include "validate/edata.h"
-#include "validate/outcome.h"
+#include "validate/types/edata.h"
+#include "validate/types/outcome.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "validate/kpasswd.h"
+#include "validate/krb/kpasswd.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "validate/krb-der.h"
+#include "validate/krb/der.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

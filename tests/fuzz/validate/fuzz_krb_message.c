@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "validate/krb-der.h"
-#include "validate/krb-wire.h"
+#include "validate/krb/der.h"
+#include "validate/krb/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
-#include "validate/krb-pac.h"
+#include "base/core/text.h"
+#include "validate/krb/pac.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -33,6 +33,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         user = (struct identity){0};
         check(krb_pac_logon_info(&user, data, n), &user);
         user = (struct identity){0};
-        check(krb_sid_text(user.id, data, n), &user);
+        check(sid_text(user.id, data, n), &user);
         return 0;
 }

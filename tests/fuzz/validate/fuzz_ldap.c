@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/base/text.h"
-#include "validate/ldap-details.h"
-#include "validate/ldap-identity.h"
+#include "base/core/text.h"
+#include "validate/ldap/details.h"
+#include "validate/ldap/identity.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

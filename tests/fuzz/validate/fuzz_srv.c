@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "connector/base/dns.h"
+#include "base/dns/dns.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

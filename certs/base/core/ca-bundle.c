@@ -1,0 +1,187 @@
+/*
+ * PEM text of CA certificates, read line by line.
+ *
+ * Invariant: every byte is part of a certificate that was taken, or of a comment that looks like no part of one.
+ * It judges whether the bytes are whole, not whether a CA is to be trusted or still valid.
+ */
+#include "base/core/ca-bundle.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/core/admin-text.h"
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
+
+#define BEGIN "-----BEGIN CERTIFICATE-----"
+#define END "-----END CERTIFICATE-----"
+#define BASE64 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+#define HEX "0123456789abcdefABCDEF"
+#define BASE64_LINE_LEAST 40 /* what is longer and base64 is no comment */
+#define CERT_MAX 65536
+
+struct reading {
+        const char *name;
+        X509_STORE *store;
+        unsigned line, began; /* began: the block's first line; 0 outside of blocks */
+        size_t n;
+        struct buffer base64;
+        struct error *err;
+};
+
+static int damaged(const struct reading *r, unsigned line, const char *why)
+{
+        char text[200];
+
+        (void)snprintf(text, sizeof(text), "certificate %zu of the file, from line %u on, is damaged: %s", r->n + 1,
+                       r->began, why);
+        return admin_text_fail(r->err, -EBADMSG, r->name, line, text);
+}
+
+/* A root whose own signature is wrong was changed. Others can't be judged without their issuer. */
+static const char *certificate_fault(X509 *cert)
+{
+        EVP_PKEY *key = X509_get0_pubkey(cert);
+
+        if (!key)
+                return "its public key can't be read";
+        return X509_self_signed(cert, 0) == 1 && X509_verify(cert, key) == 0 ? "its own signature is wrong" : NULL;
+}
+
+static int take_der(struct reading *r, const unsigned char *der, size_t n)
+{
+        const unsigned char *p = der;
+        X509 *cert = d2i_X509(NULL, &p, (long)n);
+        const char *fault = !cert                ? "it is no X.509 certificate"
+                            : p != der + n       ? "bytes follow the certificate"
+                                                 : certificate_fault(cert);
+        int code = fault ? damaged(r, r->began, fault) : 0;
+
+        if (code == 0 && r->store && X509_STORE_add_cert(r->store, cert) != 1)
+                code = error_fail(r->err, -ENOMEM, "out of memory");
+        X509_free(cert);
+        ERR_clear_error();
+        return code;
+}
+
+/* The block's base64 was gathered; its padding is not counted by OpenSSL's decoder. */
+static int end_block(struct reading *r)
+{
+        static const char none[] = "";
+        const char *text = r->base64.data ? r->base64.data : none;
+        size_t n = r->base64.len, pad = 0;
+        _cleanup_(buffer_free) struct buffer der = BUFFER(CERT_MAX);
+
+        while (pad < 2 && n > pad && text[n - 1 - pad] == '=')
+                pad++;
+        if (n == 0 || n % 4 || strspn(text, BASE64) != n - pad)
+                return damaged(r, r->line, "its base64 is cut");
+        if (buffer_reserve(&der, n) < 0)
+                return error_fail(r->err, -ENOMEM, "out of memory");
+        int len = EVP_DecodeBlock((unsigned char *)der.data, (const unsigned char *)text, (int)n);
+        int code = len < (int)pad ? damaged(r, r->line, "its base64 is cut")
+                                  : take_der(r, (const unsigned char *)der.data, (size_t)len - pad);
+        r->began = 0;
+        r->n += code == 0;
+        buffer_clear(&r->base64);
+        return code;
+}
+
+static int inside(struct reading *r, const char *line, size_t n)
+{
+        if (n == strlen(END) && memcmp(line, END, n) == 0)
+                return end_block(r);
+        if (memmem(line, n, "--", 2))
+                return damaged(r, r->line, "its last line, " END ", is missing or changed");
+        if (strspn(line, BASE64 "=") < n)
+                return damaged(r, r->line, "the line is not base64");
+        return buffer_append(&r->base64, line, n) < 0 ? damaged(r, r->line, "it is longer than 64 KiB") : 0;
+}
+
+static bool has_word(const char *line, size_t n, const char *word)
+{
+        return memmem(line, n, word, strlen(word)) != NULL;
+}
+
+/* Looks like a piece of a block: a first or last line, whole or not, or a line of base64. */
+static const char *outside_fault(const char *line, size_t n)
+{
+        bool dashes = has_word(line, n, "--");
+
+        if (dashes && has_word(line, n, "PRIVATE KEY"))
+                return "a private key has no place in a file of CA certificates";
+        if (dashes && has_word(line, n, "BEGIN ") && !has_word(line, n, "CERTIFICATE-"))
+                return "this block is no certificate; only " BEGIN " is taken";
+        if (dashes && (has_word(line, n, "BEGIN") || has_word(line, n, "END") || has_word(line, n, "CERTIFICATE")))
+                return "a certificate is damaged here: the line is like " BEGIN " or " END ", but not the same or not "
+                       "in its place";
+        if (n >= BASE64_LINE_LEAST && strspn(line, BASE64 "=") >= n && strspn(line, HEX) < n)
+                return "a certificate is damaged here: a line of base64 stands outside of any";
+        return NULL;
+}
+
+static int outside(struct reading *r, const char *line, size_t n)
+{
+        if (n == strlen(BEGIN) && memcmp(line, BEGIN, n) == 0) {
+                r->began = r->line;
+                return 0;
+        }
+        const char *fault = outside_fault(line, n);
+        return fault ? admin_text_fail(r->err, -EBADMSG, r->name, r->line, fault) : 0;
+}
+
+static int read_lines(struct reading *r, const char *text, size_t len)
+{
+        const char *end = text + len;
+        int code = 0;
+
+        while (code == 0 && text < end) {
+                const char *newline = memchr(text, '\n', (size_t)(end - text)), *stop = newline ? newline : end;
+                const char *next = newline ? newline + 1 : end;
+
+                r->line++;
+                while (text < stop && isspace((unsigned char)*text))
+                        text++;
+                while (stop > text && isspace((unsigned char)stop[-1]))
+                        stop--;
+                code = r->began ? inside(r, text, (size_t)(stop - text)) : outside(r, text, (size_t)(stop - text));
+                text = next;
+        }
+        return code == 0 && r->began ? damaged(r, r->line, "the file ends inside of it") : code;
+}
+
+/* A certificate as Windows exports it by default. */
+static bool is_der(const struct buffer *text)
+{
+        return text->len > 4 && (unsigned char)text->data[0] == 0x30 && (unsigned char)text->data[1] >= 0x80;
+}
+
+int ca_bundle_take(struct buffer *text, const char *name, X509_STORE *store, size_t *ret_n, struct error *err)
+{
+        struct reading r = {.name = name, .store = store, .base64 = BUFFER(CERT_MAX), .err = err};
+        int code;
+
+        if (is_der(text))
+                return admin_text_fail(err, -EBADMSG, name, 1,
+                                       "this is DER, not PEM; convert it with: openssl x509 -inform der -in FILE");
+        if ((code = admin_text_plain(text, name, err)) < 0)
+                return code;
+        code = read_lines(&r, text->data ? text->data : "", text->len);
+        buffer_free(&r.base64);
+        if (code == 0 && r.n == 0)
+                return admin_text_fail(err, -EBADMSG, name, 1, "the file holds no certificate (PEM is expected)");
+        if (code == 0 && ret_n)
+                *ret_n = r.n;
+        return code;
+}
+
+int ca_bundle_read(struct buffer *out, const char *path, size_t *ret_n, struct error *err)
+{
+        int r = file_read(out, path, err);
+
+        return r < 0 ? r : ca_bundle_take(out, path, NULL, ret_n, err);
+}

@@ -1,0 +1,254 @@
+/*
+ * Text forms without state: base64url, hex, UTF-8, ids, numbers, and the two cleanup helpers.
+ *
+ * Every decoder is strict and accepts exactly one spelling of a value. Files are in file.c.
+ */
+#include "base/core/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+
+static const char b64u_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+void freep(void *p)
+{
+        free(*(void **)p);
+}
+
+void closep(int *fd)
+{
+        if (*fd >= 0)
+                (void)close(*fd);
+}
+
+void b64u_encode_to(char *out, const void *bytes, size_t n)
+{
+        const uint8_t *p = bytes;
+
+        for (; n >= 3; n -= 3, p += 3) {
+                *out++ = b64u_alphabet[p[0] >> 2];
+                *out++ = b64u_alphabet[(p[0] & 3) << 4 | p[1] >> 4];
+                *out++ = b64u_alphabet[(p[1] & 15) << 2 | p[2] >> 6];
+                *out++ = b64u_alphabet[p[2] & 63];
+        }
+        if (n > 0) {
+                *out++ = b64u_alphabet[p[0] >> 2];
+                *out++ = b64u_alphabet[(p[0] & 3) << 4 | (n == 2 ? p[1] >> 4 : 0)];
+        }
+        if (n == 2)
+                *out++ = b64u_alphabet[(p[1] & 15) << 2];
+        *out = '\0';
+}
+
+int b64u_encode(struct buffer *out, const void *bytes, size_t n)
+{
+        size_t len = B64U_LEN(n);
+        int r = buffer_reserve(out, len);
+
+        if (r < 0)
+                return r;
+        b64u_encode_to(out->data + out->len, bytes, n);
+        out->len += len;
+        return 0;
+}
+
+/* The value of one character, 64 for any other. No table and no branch: the text may be a key. */
+static unsigned b64u_value(char ch)
+{
+        unsigned c = (unsigned char)ch;
+        unsigned upper = 0U - (c - 'A' < 26), lower = 0U - (c - 'a' < 26), digit = 0U - (c - '0' < 10);
+        unsigned minus = 0U - (c == '-'), under = 0U - (c == '_');
+
+        return (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (minus & 62) |
+               (under & 63) | (~(upper | lower | digit | minus | under) & 64);
+}
+
+/* Decodes into out, which has room for n * 3 / 4 bytes. */
+static int b64u_decode_raw(uint8_t *out, const char *text, size_t n)
+{
+        unsigned bad = 0, a, b, c, d;
+
+        for (; n >= 4; n -= 4, text += 4) {
+                a = b64u_value(text[0]);
+                b = b64u_value(text[1]);
+                c = b64u_value(text[2]);
+                d = b64u_value(text[3]);
+                bad |= a | b | c | d;
+                *out++ = (uint8_t)(a << 2 | b >> 4);
+                *out++ = (uint8_t)(b << 4 | c >> 2);
+                *out++ = (uint8_t)(c << 6 | d);
+        }
+        if (n == 1 || bad > 63)
+                return -EBADMSG;
+        if (n == 0)
+                return 0;
+        a = b64u_value(text[0]);
+        b = b64u_value(text[1]);
+        c = n == 3 ? b64u_value(text[2]) : 0;
+        *out++ = (uint8_t)(a << 2 | b >> 4);
+        if (n == 3)
+                *out = (uint8_t)(b << 4 | c >> 2);
+        /* the bits that stand for no byte must be 0: there is one spelling of every value */
+        return (a | b | c) > 63 || (n == 3 ? c & 3 : b & 15) ? -EBADMSG : 0;
+}
+
+int b64u_decode(struct buffer *out, const char *text, size_t n)
+{
+        size_t len = n / 4 * 3 + n % 4 * 3 / 4;
+        int r = buffer_reserve(out, len);
+
+        if (r < 0)
+                return r;
+        r = b64u_decode_raw((uint8_t *)out->data + out->len, text, n);
+        if (r < 0) {
+                memset(out->data + out->len, 0, len);
+                return r;
+        }
+        out->len += len;
+        return 0;
+}
+
+int b64u_decode_exact(void *out, size_t n_out, const char *text, size_t n)
+{
+        if (n != B64U_LEN(n_out))
+                return -EBADMSG;
+        return b64u_decode_raw(out, text, n);
+}
+
+void hex_encode_to(char *out, const void *bytes, size_t n)
+{
+        static const char digits[] = "0123456789abcdef";
+        const uint8_t *p = bytes;
+
+        for (size_t i = 0; i < n; i++) {
+                *out++ = digits[p[i] >> 4];
+                *out++ = digits[p[i] & 15];
+        }
+        *out = '\0';
+}
+
+size_t utf8_next(const char *s, size_t n, uint32_t *ret_cp)
+{
+        static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+        const uint8_t *p = (const uint8_t *)s;
+
+        if (n == 0)
+                return 0;
+        size_t len = p[0] < 0x80   ? 1
+                     : p[0] < 0xC2 ? 0
+                     : p[0] < 0xE0 ? 2
+                     : p[0] < 0xF0 ? 3
+                     : p[0] < 0xF5 ? 4
+                                   : 0;
+        if (len == 0 || len > n)
+                return 0;
+        uint32_t cp = len == 1 ? p[0] : p[0] & (0xFFU >> (len + 1));
+        for (size_t i = 1; i < len; i++) {
+                if ((p[i] & 0xC0) != 0x80)
+                        return 0;
+                cp = cp << 6 | (p[i] & 0x3F);
+        }
+        if (cp < least[len] || cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF))
+                return 0;
+        *ret_cp = cp;
+        return len;
+}
+
+bool utf8_valid(const char *s, size_t n)
+{
+        uint32_t cp;
+
+        while (n > 0) {
+                size_t len = utf8_next(s, n, &cp);
+                if (len == 0)
+                        return false;
+                s += len;
+                n -= len;
+        }
+        return true;
+}
+
+size_t utf8_put(char out[4], uint32_t cp)
+{
+        if (cp < 0x80) {
+                out[0] = (char)cp;
+                return 1;
+        }
+        if (cp < 0x800) {
+                out[0] = (char)(0xc0 | cp >> 6);
+                out[1] = (char)(0x80 | (cp & 0x3f));
+                return 2;
+        }
+        if (cp < 0x10000) {
+                out[0] = (char)(0xe0 | cp >> 12);
+                out[1] = (char)(0x80 | (cp >> 6 & 0x3f));
+                out[2] = (char)(0x80 | (cp & 0x3f));
+                return 3;
+        }
+        out[0] = (char)(0xf0 | cp >> 18);
+        out[1] = (char)(0x80 | (cp >> 12 & 0x3f));
+        out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
+        out[3] = (char)(0x80 | (cp & 0x3f));
+        return 4;
+}
+
+bool id_valid(const char *s, size_t n)
+{
+        if (n < 16 || n > ID_MAX)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (b64u_value(s[i]) > 62)
+                        return false;
+        return true;
+}
+
+int id_generate(char *out)
+{
+        static const char crockford[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        uint8_t random[26];
+
+        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+                return -EIO;
+        for (size_t i = 0; i < sizeof random; i++)
+                out[i] = crockford[random[i] & 31];
+        out[sizeof random] = '\0';
+        return 0;
+}
+
+int text_set(char **ret_s, const char *s)
+{
+        char *copy = NULL;
+
+        if (s) {
+                copy = strdup(s);
+                if (!copy)
+                        return -ENOMEM;
+        }
+        free(*ret_s);
+        *ret_s = copy;
+        return 0;
+}
+
+int text_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret_value)
+{
+        uint64_t value = 0;
+        bool over = false;
+
+        if (*s == '\0')
+                return -EINVAL;
+        for (; *s != '\0'; s++) {
+                if (*s < '0' || *s > '9')
+                        return -EINVAL;
+                over = over || __builtin_mul_overflow(value, 10, &value) ||
+                       __builtin_add_overflow(value, (uint64_t)(*s - '0'), &value);
+        }
+        if (over || value < min || value > max)
+                return -ERANGE;
+        *ret_value = value;
+        return 0;
+}

@@ -1,0 +1,57 @@
+/*
+ * Text forms that every layer needs: base64url, hex, UTF-8, ids, whole-file reads.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/core/buffer.h"
+#include "base/core/error.h"
+
+#define ID_MAX 64 /* longest id of a sign-in, PROTOCOL.md: [A-Za-z0-9-]{16,64} */
+
+/* Length of the unpadded base64url form of n bytes. */
+#define B64U_LEN(n) (((n) / 3) * 4 + ((n) % 3 ? (n) % 3 + 1 : 0))
+
+/* RFC 4648 section 5, no padding. Appends to out; -EMSGSIZE, -ENOMEM. */
+int b64u_encode(struct buffer *out, const void *bytes, size_t n);
+/* Writes the text and a NUL into out (B64U_LEN(n) + 1 bytes). */
+void b64u_encode_to(char *out, const void *bytes, size_t n);
+/*
+ * Strict: no padding, white space or other alphabet, and the unused bits of the last character are 0.
+ * Appends to out. -EBADMSG on any violation.
+ */
+int b64u_decode(struct buffer *out, const char *text, size_t n);
+/* Decodes exactly n_out bytes; -EBADMSG otherwise. */
+int b64u_decode_exact(void *out, size_t n_out, const char *text, size_t n);
+
+/* Lower-case hex, 2n + 1 bytes. */
+void hex_encode_to(char *out, const void *bytes, size_t n);
+
+/* RFC 3629: no overlong forms, surrogates or values over U+10FFFF. */
+bool utf8_valid(const char *s, size_t n);
+/* Length of the valid character that s begins with (its code point in *ret_cp), or 0 when there is none. */
+size_t utf8_next(const char *s, size_t n, uint32_t *ret_cp);
+/* Writes the RFC 3629 form of a code point (no surrogate, at most U+10FFFF); returns its length, 1 to 4. */
+size_t utf8_put(char out[4], uint32_t cp);
+/* [A-Za-z0-9-]{16,64} */
+bool id_valid(const char *s, size_t n);
+/* A fresh id: "YYYYMMDD-" is not used; 26 characters of Crockford base32 from the system's CSPRNG. out: ID_MAX + 1. */
+int id_generate(char *out);
+
+/* Why a unit of ours cannot see this file, and what to do; NULL: it can. Literal. */
+const char *file_hidden_by_unit(const char *path);
+/* The same for an error about opening it: "" where this process is in no unit. */
+const char *file_hint(const char *path);
+/* Reads a whole file or descriptor (at most out->max). err names the file and the remedy. */
+int file_read(struct buffer *out, const char *path, struct error *err);
+int fd_read_all(struct buffer *out, int fd, struct error *err);
+/* Writes path atomically (temporary file in the same folder, fsync, rename) with the given mode. */
+int file_write_atomic(const char *path, const void *bytes, size_t n, unsigned mode, struct error *err);
+
+/* strdup that cannot be forgotten to be checked: 0 or -ENOMEM; frees the old value of *ret_s only on success. */
+int text_set(char **ret_s, const char *s);
+/* Decimal without sign, blanks or leading '+'; -EINVAL, -ERANGE beyond [min, max]. */
+int text_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret_value);

@@ -1,0 +1,217 @@
+/*
+ * Strict JSON and the text forms around it, for everything that is signed or sealed.
+ *
+ * Invariant: an object that passed jose_json_object has no duplicate members, no NUL in any string and
+ * nothing behind it; one that passed jose_json_members has exactly the expected members. Error texts name the
+ * member and the place, never a value: the objects may hold credentials. Does not know which object it reads;
+ * that is the caller's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "certs/codec/jose-json.h"
+#include "certs/codec/crypto.h"
+#include "base/core/secret.h"
+#include "base/core/text.h"
+
+/* Jansson's own text may quote what it read, so only its code is passed on. */
+static const char *json_reason(const json_error_t *e)
+{
+        switch (json_error_code(e)) {
+        case json_error_duplicate_key:
+                return "a member stands twice";
+        case json_error_end_of_input_expected:
+                return "there is something behind it";
+        case json_error_invalid_utf8:
+                return "it is not UTF-8";
+        case json_error_null_character:
+        case json_error_null_byte_in_key:
+                return "a string holds NUL";
+        case json_error_premature_end_of_input:
+                return "it ends early";
+        case json_error_numeric_overflow:
+                return "a number is out of range";
+        case json_error_stack_overflow:
+                return "it is nested too deeply";
+        case json_error_out_of_memory:
+                return "out of memory";
+        case json_error_unknown:
+        case json_error_cannot_open_file:
+        case json_error_invalid_argument:
+        case json_error_invalid_syntax:
+        case json_error_invalid_format:
+        case json_error_wrong_type:
+        case json_error_null_value:
+        case json_error_item_not_found:
+        case json_error_index_out_of_range:
+                return "syntax error";
+        }
+        return "syntax error";
+}
+
+int jose_json_object(json_t **ret_object, const char *text, size_t n, const char *what, struct error *err)
+{
+        json_error_t e;
+        json_t *json = n > 0 ? json_loadb(text, n, JSON_REJECT_DUPLICATES, &e) : NULL;
+
+        if (n == 0)
+                return error_fail(err, -EBADMSG, "%s: is empty, not a JSON object", what);
+        if (!json)
+                return error_fail(err, -EBADMSG, "%s: is not a JSON object: %s (line %d, byte %d)", what,
+                                  json_reason(&e), e.line, e.position);
+        if (!json_is_object(json)) {
+                json_decref(json);
+                return error_fail(err, -EBADMSG, "%s: is not a JSON object", what);
+        }
+        *ret_object = json;
+        return 0;
+}
+
+static int append_chunk(const char *bytes, size_t n, void *out)
+{
+        return buffer_append(out, bytes, n);
+}
+
+int jose_json_text(const json_t *value, struct buffer *out)
+{
+        const size_t before = out->len;
+
+        if (json_dump_callback(value, append_chunk, out, JSON_COMPACT) == 0)
+                return 0;
+        if (out->data)
+                wipe(out->data + before, out->len - before);
+        out->len = before;
+        return -EMSGSIZE;
+}
+
+static bool listed(const char *const *names, const char *name)
+{
+        for (; names && *names; names++)
+                if (strcmp(*names, name) == 0)
+                        return true;
+        return false;
+}
+
+/* Fit to be shown: a peer chooses the names of its members. */
+static bool is_word(const char *name)
+{
+        const size_t n = strlen(name);
+
+        return n > 0 && n <= 32 &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-#") == n;
+}
+
+/* Names the first member that is in neither list. */
+static int unexpected_member(const json_t *object, const char *what, const char *const *required,
+                             const char *const *optional, struct error *err)
+{
+        _cleanup_(json_freep) json_t *copy =
+                json_deep_copy(object); /* jansson iterates over mutable objects only */
+        const char *name;
+        json_t *value;
+
+        json_object_foreach (copy, name, value)
+                if (!listed(required, name) && !listed(optional, name) && is_word(name))
+                        return error_fail(err, -EBADMSG, "%s: member \"%s\" is not expected", what, name);
+        return error_fail(err, -EBADMSG, "%s: has members that are not expected", what);
+}
+
+int jose_json_members(const json_t *object, const char *what, const char *const *required,
+                      const char *const *optional, struct error *err)
+{
+        size_t known = 0;
+
+        if (!json_is_object(object))
+                return error_fail(err, -EBADMSG, "%s: is not a JSON object", what);
+        for (const char *const *p = required; p && *p; p++, known++)
+                if (!json_object_get(object, *p))
+                        return error_fail(err, -EBADMSG, "%s: member \"%s\" is missing", what, *p);
+        for (const char *const *p = optional; p && *p; p++)
+                known += json_object_get(object, *p) != NULL;
+        if (known != json_object_size(object))
+                return unexpected_member(object, what, required, optional, err);
+        return 0;
+}
+
+int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max,
+                  const char **ret_s, struct error *err)
+{
+        const json_t *member = json_object_get(object, name);
+        const size_t n = json_string_length(member);
+
+        if (!member)
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is missing", what, name);
+        if (!json_is_string(member))
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not a string", what, name);
+        if (n < min || n > max)
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" has %zu bytes, allowed are %zu to %zu",
+                                  what, name, n, min, max);
+        *ret_s = json_string_value(member);
+        return 0;
+}
+
+int jose_json_is(const json_t *object, const char *what, const char *name, const char *value,
+                 struct error *err)
+{
+        const char *s;
+        int r = jose_json_str(object, what, name, 0, SIZE_MAX, &s, err);
+
+        if (r < 0)
+                return r;
+        if (strcmp(s, value) != 0)
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not \"%s\"", what, name, value);
+        return 0;
+}
+
+int jose_json_int(const json_t *object, const char *what, const char *name, int64_t min, int64_t max,
+                  int64_t *ret_value, struct error *err)
+{
+        const json_t *member = json_object_get(object, name);
+        const int64_t value = json_integer_value(member);
+
+        if (!member)
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is missing", what, name);
+        if (!json_is_integer(member))
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not an integer", what, name);
+        if (value < min || value > max)
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is out of range", what, name);
+        *ret_value = value;
+        return 0;
+}
+
+int jose_json_version(const json_t *file, const char *path, int64_t newest, struct error *err)
+{
+        int64_t version = 1;
+        int r = json_object_get(file, "v") ? jose_json_int(file, path, "v", 1, JOSE_INT_MAX, &version, err) : 0;
+
+        if (r == 0 && version > newest)
+                r = error_fail(err, -EPROTO, "%s: is of version %lld, and this program knows up to %lld: a newer one wrote it; use that",
+                               path, (long long)version, (long long)newest);
+        return r;
+}
+
+int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n,
+                    struct error *err)
+{
+        const char *s;
+        int r = jose_json_str(object, what, name, 0, SIZE_MAX, &s, err);
+
+        if (r < 0)
+                return r;
+        if (b64u_decode_exact(out, n, s, strlen(s)) < 0)
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not the base64url form of %zu bytes",
+                                  what, name, n);
+        return 0;
+}
+
+int jose_json_kid(const json_t *object, const char *what, const char *name, char ret_kid[KID_LEN + 1],
+                  struct error *err)
+{
+        uint8_t digest[SHA256_LEN];
+        int r = jose_json_bytes(object, what, name, digest, sizeof(digest), err);
+
+        if (r == 0)
+                b64u_encode_to(ret_kid, digest, sizeof(digest)); /* the strict form has one spelling */
+        return r;
+}

@@ -1,0 +1,54 @@
+/*
+ * Strict JSON for everything that is signed or sealed, and for state files.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/core/buffer.h"
+#include "base/core/cleanup.h"
+#include "base/core/error.h"
+
+#define KID_LEN 43 /* b64u of 32 bytes */
+#define JOSE_INT_MAX ((INT64_C(1) << 53) - 1) /* the largest integer every JSON library reads exactly */
+
+static inline json_t *json_free(json_t *json)
+{
+        json_decref(json);
+        return NULL;
+}
+DEFINE_FREEP(json_t, json_free)
+
+/* Parses exactly one JSON object: UTF-8, no duplicate members, nothing behind it. -EBADMSG. */
+int jose_json_object(json_t **ret_object, const char *text, size_t n, const char *what, struct error *err);
+/* Appends the compact text of a value. */
+int jose_json_text(const json_t *value, struct buffer *out);
+/*
+ * Readers of one member; what names the object in err. All -EBADMSG; no text shows a value, so that objects
+ * with credentials may be read with them.
+ */
+/* The object has every member of required, perhaps those of optional (NULL-terminated lists; NULL: empty),
+ * and no other. */
+int jose_json_members(const json_t *object, const char *what, const char *const *required,
+                      const char *const *optional, struct error *err);
+/* The member is the string value. */
+int jose_json_is(const json_t *object, const char *what, const char *name, const char *value,
+                 struct error *err);
+/* A string of min..max bytes; borrowed from the object. */
+int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max,
+                  const char **ret_s, struct error *err);
+/* An integer (not 1.0) in [min, max]. */
+int jose_json_int(const json_t *object, const char *what, const char *name, int64_t min, int64_t max,
+                  int64_t *ret_value, struct error *err);
+/* The base64url form of exactly n bytes. */
+int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n,
+                    struct error *err);
+/* The version "v" of a state file is 1 (or absent: as 1) to newest. -EPROTO: a newer program wrote it, which alone may
+ * write it again. */
+int jose_json_version(const json_t *file, const char *path, int64_t newest, struct error *err);
+/* A kid: the base64url form of 32 bytes. */
+int jose_json_kid(const json_t *object, const char *what, const char *name, char ret_kid[KID_LEN + 1],
+                  struct error *err);

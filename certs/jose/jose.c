@@ -1,0 +1,76 @@
+/*
+ * What the forms of JOSE share: compact forms cut at their dots, protected headers, padding.
+ *
+ * Pure. It does not know which header members are right; that is the form's.
+ */
+#include "certs/jose/jose-internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/core/secret.h"
+#include "base/core/text.h"
+
+int jose_split(const char *text, size_t n, struct part *parts, size_t count)
+{
+        const char *end = text + n;
+
+        for (size_t i = 0; i < count; i++) {
+                const char *dot = n > 0 ? memchr(text, '.', (size_t)(end - text)) : NULL;
+
+                if ((dot != NULL) != (i + 1 < count))
+                        return -EBADMSG;
+                parts[i] = (struct part){text, (size_t)((dot ? dot : end) - text)};
+                text = dot ? dot + 1 : end;
+        }
+        return 0;
+}
+
+int jose_header(json_t **ret_header, const char *b64, size_t n, const char *what, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(JOSE_HEADER_MAX);
+        int r = b64u_decode(&text, b64, n);
+
+        if (r == -EMSGSIZE)
+                return error_fail(err, -EBADMSG, "%s: is longer than %d bytes", what, JOSE_HEADER_MAX);
+        if (r < 0)
+                return error_fail(err, r, "%s: is not base64url", what);
+        return jose_json_object(ret_header, text.data, text.len, what, err);
+}
+
+bool padded_len_valid(size_t n)
+{
+        return n == PADDED_SMALL || n == PADDED_LARGE;
+}
+
+int jose_pad(struct buffer *out, const char *text, size_t n, size_t padded)
+{
+        int r;
+
+        if (!padded_len_valid(padded))
+                return -EINVAL;
+        if (n > padded)
+                return -EMSGSIZE;
+        if ((r = buffer_reserve(out, padded)) < 0)
+                return r;
+        memcpy(out->data + out->len, text, n);
+        memset(out->data + out->len + n, 0x20, padded - n);
+        out->len += padded;
+        out->data[out->len] = '\0';
+        return 0;
+}
+
+int jose_unpadded(const char *bytes, size_t n, size_t *ret_len)
+{
+        size_t len = n;
+
+        if (!padded_len_valid(n))
+                return -EBADMSG;
+        while (len > 0 && bytes[len - 1] == 0x20)
+                len--;
+        /* A blank inside the rest would be padding that is not at the end; base64url and dots hold none. */
+        if (len == 0 || memchr(bytes, 0x20, len))
+                return -EBADMSG;
+        *ret_len = len;
+        return 0;
+}

@@ -1,9 +1,0 @@
-/*
- * The part of self-test.h for programs that speak TLS.
- */
-#pragma once
-
-#include "connector/base/error.h"
-
-/* crypto_self_test, and whether a TLS context can be made. -ENOTSUP with err. */
-int tls_self_test(struct error *err);

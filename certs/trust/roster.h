@@ -1,0 +1,120 @@
+/*
+ * The roster: the tenant's domains, which identity keys are connectors and for which of the domains each may
+ * speak, and which keys are services; signed by the tenant key that both ends pin (PROTOCOL.md "Roster").
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "certs/jose/jose.h"
+
+#define ROSTER_LIFE_MAX (30 * 86400)
+#define ROSTER_SKEW 120 /* tolerated clock difference, s */
+/* As now of roster_verify: the times are not checked. For the admin, who signs anew, and for the floor of
+ * seq. */
+#define ROSTER_ANY_TIME INT64_MIN
+#define ROSTER_MEMBERS_MAX 512
+#define ROSTER_TEXT_MAX (256 * 1024)
+#define ROSTER_DOMAINS_MAX 64
+#define ROSTER_NAMES_MAX 64  /* suffixes, and NetBIOS names, of one domain */
+#define ROSTER_SID_MAX 47    /* "S-1-5-21-" and three numbers of 32 bits */
+#define ROSTER_ROLE_MAX 31
+#define ROSTER_SIGN_IN "sign-in" /* the role of a service that asks for sign-ins */
+/*
+ * The form that roster_sign writes, and the newest that roster_verify reads. Form 1 had no domains: nobody in
+ * such a roster speaks for any, so it counts for its seq and to be edited, and nothing is released by it.
+ */
+#define ROSTER_FORM 2
+#define TENANT_MAX 64 /* [a-z0-9-]{1,64} */
+#define NAME_MAX_LEN 64
+
+/* One domain of the tenant. No name, suffix, NetBIOS name or SID belongs to two of them. */
+struct roster_domain {
+        char *name; /* DNS name with a dot, lower case: `user.domain` of verdicts */
+        size_t n_suffixes, n_netbios;
+        char **suffixes; /* further UPN suffixes, lower case where they are ASCII */
+        char **netbios;
+        char sid[ROSTER_SID_MAX + 1]; /* "" where the roster has none */
+        bool is_default;              /* bare names go there; one at most */
+};
+
+struct roster_member {
+        char *id;   /* id of the connector or service, [A-Za-z0-9-]{16,64} */
+        char *name; /* for humans */
+        struct key *key;
+        size_t n_domains; /* of a connector */
+        char **domains;   /* names of the domains that it may speak for */
+        char *role;       /* of a service; NULL: a connector */
+};
+
+struct roster {
+        unsigned form; /* that it was read in: 1 .. ROSTER_FORM */
+        bool sandbox;  /* kind: for trying out */
+        char *tenant;
+        struct key *tenant_key; /* public */
+        uint64_t seq;
+        int64_t iat, exp;
+        size_t n_domains, n_connectors, n_services, n_removed;
+        struct roster_domain *domains;
+        struct roster_member *connectors, *services;
+        char (*removed)[KID_LEN + 1];
+        char *text; /* the compact JWS it was parsed from; NULL for one being built */
+};
+
+/* Checks in PROTOCOL.md's order: SPKI hash of payload.key = pin, signature, tenant, exp (against now, s), seq
+ * >= min_seq. -EBADMSG malformed, -EKEYREJECTED wrong pin or signature, -EXDEV other tenant, -ETIME expired,
+ * -ESTALE older than min_seq. */
+int roster_verify(struct roster **ret_roster, const char *text, size_t n, const char *pin, const char *tenant,
+                  int64_t now, uint64_t min_seq, struct error *err);
+/* SHA-256 of a roster's compact text, as whoever keeps its seq keeps it. */
+void roster_text_hash(const char *text, size_t n, char ret_hash[KID_LEN + 1]);
+/* seen_hash is that of the text seen with seq seen_seq ("": not kept). -EBADE: another text of that number, one of
+ * which was signed from an older base: the one seen first stays in force. */
+int roster_same_as_seen(const struct roster *roster, uint64_t seen_seq, const char *seen_hash, struct error *err);
+/* An empty roster (seq 0) to be filled and signed. */
+int roster_new(struct roster **ret_roster, const char *tenant, struct key *tenant_key);
+/* Adds; of who is there by id and key the name alone is changed. A connector comes without domains, a service
+ * with the role sign-in. -EEXIST if id, key or name is another's, -EKEYREJECTED if the kid was removed. */
+int roster_add(struct roster *roster, bool service, const char *id, const char *name, struct key *key,
+               struct error *err);
+/* Gives the id in that list a new key, and notes the old one in removed; domains and role stay. -ENOENT: nobody
+ * has the id; and as roster_add. */
+int roster_replace(struct roster *roster, bool service, const char *id, const char *name, struct key *key,
+                   struct error *err);
+/* Adds a copy of the domain, or puts it in the place of the one of its name; a default one takes that from the
+ * others. -EINVAL malformed, -EEXIST: a name, suffix, NetBIOS name or SID is another domain's, -ENOSPC. */
+int roster_domain_put(struct roster *roster, const struct roster_domain *domain, struct error *err);
+/* -ENOENT; -EBUSY while a connector speaks for it. */
+int roster_domain_remove(struct roster *roster, const char *name, struct error *err);
+/* Sets for which domains of the roster a connector (id, name or kid) speaks. -ENOENT: no such connector or
+ * domain. */
+int roster_speak(struct roster *roster, const char *which, const char *const *domains, size_t n,
+                 struct error *err);
+/* Removes by id, name or kid and notes the kid in removed. -ENOENT. */
+int roster_remove(struct roster *roster, const char *which, struct error *err);
+/* Signs as seq+1 with iat now and exp now + life (<= ROSTER_LIFE_MAX); updates roster->seq, iat, exp, text.
+ */
+int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now, int64_t life,
+                struct error *err);
+
+const struct roster_member *roster_connector(const struct roster *roster, const char *kid);
+/* Of whatever role. */
+const struct roster_member *roster_service(const struct roster *roster, const char *kid);
+/* A service that may ask for sign-ins. */
+const struct roster_member *roster_sign_in_service(const struct roster *roster, const char *kid);
+/* By name, without regard to case. */
+const struct roster_domain *roster_domain(const struct roster *roster, const char *name);
+/* The one whose name or suffix it is; whose NetBIOS name it is; that bare names go to. NULL: none. */
+const struct roster_domain *roster_domain_of_suffix(const struct roster *roster, const char *suffix);
+const struct roster_domain *roster_domain_of_netbios(const struct roster *roster, const char *netbios);
+const struct roster_domain *roster_default_domain(const struct roster *roster);
+bool roster_speaks_for(const struct roster_member *connector, const char *domain);
+/* S-1-5-21- and three numbers: what SIDs of a domain's accounts begin with. */
+bool domain_sid_valid(const char *sid);
+/* sid is one of the domain's: its SID, a hyphen, and one more number. */
+bool sid_of_domain(const char *sid, const char *domain_sid);
+void roster_domain_clear(struct roster_domain *domain);
+struct roster *roster_free(struct roster *roster);
+DEFINE_FREEP(struct roster, roster_free)
+bool tenant_valid(const char *tenant);

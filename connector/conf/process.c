@@ -1,0 +1,341 @@
+/*
+ * The life of a child process: becoming its user, the control channel, and the callbacks in their order.
+ *
+ * Nothing outside is read before the process has become its user and is hardened. The control channel's end
+ * is the process's end. It does not know what link, validator and ledger do.
+ */
+#include "connector/conf/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "certs/codec/self-test.h"
+#include "base/process/harden.h"
+
+#define NAME_CAP 300
+#define HEARTBEAT_MS 1000
+
+int process_fail(const char *name, const struct error *err)
+{
+        log_error("process.failed", KV_S("process", name), KV_S("why", err->text));
+        return 1;
+}
+
+/* What came of it is in the supervisor's log and status then, not only in this process's. */
+static void tell_failure(struct process *p, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_FAILED);
+        msg_str(&m, TAG_WHY, why);
+        if (p->control)
+                (void)ipc_send(p->control, &m); /* it ends in any case */
+}
+
+void process_stop(struct process *p, int code, const char *why)
+{
+        p->failed = p->failed || code != 0;
+        if (code) {
+                log_error("process.failed", KV_S("process", p->name), KV_S("why", why));
+                tell_failure(p, why);
+        } else {
+                log_debug("process.ends", KV_S("process", p->name), KV_S("why", why));
+        }
+        loop_stop(p->loop, code);
+}
+
+static void send_up(struct process *p, const struct msg_out *m)
+{
+        if (p->control && ipc_send(p->control, m) < 0)
+                process_stop(p, 1, "cannot speak to the supervisor");
+}
+
+static void tell(struct process *p, enum frame_type type)
+{
+        struct msg_out m;
+
+        msg_begin(&m, (uint8_t)type);
+        send_up(p, &m);
+}
+
+/* ---- frames from the supervisor ---- */
+
+static int take_config(struct process *p, int fd, struct error *err)
+{
+        struct config *next = NULL;
+        int r = config_from_fd(&next, fd, err);
+
+        if (r < 0)
+                return r;
+        struct config *old = p->config;
+        p->config = next;
+        log_open(p->name, next->log_level, NULL);
+        r = p->ops->config ? p->ops->config(p->arg, old, err) : 0;
+        config_free(old);
+        return r;
+}
+
+/* The callee of hand owns fd. */
+static int take_fd(struct process *p, const struct msg_in *m, int *fd, struct error *err)
+{
+        char name[NAME_CAP];
+        int (*hand)(void *, const char *, int, struct error *) =
+                m->type == FRAME_PEER ? p->ops->peer : p->ops->file;
+
+        if (msg_get_str(m, TAG_NAME, name, sizeof(name)) < 0 || *fd < 0)
+                return error_fail(err, -EBADMSG, "the supervisor sent a frame %u without name or descriptor",
+                                  m->type);
+        if (!hand)
+                return 0;
+        int given = *fd;
+        *fd = -1;
+        return hand(p->arg, name, given, err);
+}
+
+static int take_start(struct process *p, const struct msg_in *m, struct error *err)
+{
+        char boot[64], id[ID_MAX + 1];
+
+        if (p->started || !p->config || msg_get_str(m, TAG_BOOT, boot, sizeof(boot)) < 0 ||
+            msg_get_str(m, TAG_CONNECTOR_ID, id, sizeof(id)) < 0)
+                return error_fail(err, -EBADMSG,
+                                  "the supervisor sent a start that is out of order or incomplete");
+        p->started = true;
+        p->check = msg_has(m, TAG_STATE);
+        p->seq = msg_get_u64(m, TAG_SEQ, 0);
+        return p->ops->start ? p->ops->start(p->arg, boot, id, err) : 0;
+}
+
+static void take_drain(struct process *p, const struct msg_in *m)
+{
+        if (p->draining)
+                return;
+        p->draining = true;
+        if (p->ops->drain)
+                p->ops->drain(p->arg, msg_get_u64(m, TAG_BUDGET, 0));
+        else
+                process_drained(p);
+}
+
+static void take_share(struct process *p, const struct msg_in *m)
+{
+        char key[NAME_CAP], text[IPC_FRAME_MAX];
+
+        if (p->ops->share && msg_get_str(m, TAG_NAME, key, sizeof(key)) == 0 &&
+            msg_get_str(m, TAG_TEXT, text, sizeof(text)) == 0)
+                p->ops->share(p->arg, key, text);
+}
+
+static void take_stored(struct process *p, const struct msg_in *m)
+{
+        char why[ERROR_TEXT_MAX];
+        const bool failed = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
+
+        p->ops->stored(p->arg, failed ? why : NULL);
+}
+
+/* Before it has worked at all, what a person must mend is told apart from what may pass. */
+static int exit_code_of(const struct process *p, int r)
+{
+        static const int lasting[] = {EINVAL, EBADMSG, ENOENT, EACCES, EPERM, EKEYREJECTED};
+
+        for (size_t i = 0; !p->ready && i < sizeof(lasting) / sizeof(lasting[0]); i++)
+                if (r == -lasting[i])
+                        return EXIT_CONFIGURATION;
+        return 1;
+}
+
+static void on_frame(void *arg, const struct msg_in *m, int received_fd)
+{
+        struct process *p = arg;
+        _cleanup_(closep) int fd = received_fd;
+        struct error err = {""};
+        int r = 0;
+
+        if (p->failed) /* the rest of a burst: what it would build on is not there */
+                return;
+        if (m->type == FRAME_CONFIG)
+                r = take_config(p, fd, &err);
+        else if (m->type == FRAME_FILE || m->type == FRAME_PEER)
+                r = take_fd(p, m, &fd, &err);
+        else if (m->type == FRAME_START)
+                r = take_start(p, m, &err);
+        else if (m->type == FRAME_DRAIN)
+                take_drain(p, m);
+        else if (m->type == FRAME_SHARE)
+                take_share(p, m);
+        else if (m->type == FRAME_STORED && p->ops->stored)
+                take_stored(p, m);
+        if (r < 0)
+                process_stop(p, exit_code_of(p, r), err.text[0] ? err.text : strerror(-r));
+}
+
+static void on_closed(void *arg, const char *why)
+{
+        struct process *p = arg;
+
+        p->control = ipc_free(p->control);
+        process_stop(p, 0, why);
+}
+
+/* ---- start and end ---- */
+
+static const char *user_of(int argc, char **argv)
+{
+        const char *user = NULL;
+
+        for (int i = 1; i < argc; i++)
+                if (strncmp(argv[i], "--user=", 7) == 0)
+                        user = argv[i] + 7;
+        return user;
+}
+
+/* The supervisor may have died before this; then nobody would end this process. */
+static int die_with_parent(pid_t parent, struct error *err)
+{
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+                return error_fail(err, -errno, "cannot tie the process to its parent: %s", strerror(errno));
+        if (getppid() != parent)
+                return error_fail(err, -ESRCH, "the supervisor is gone");
+        return 0;
+}
+
+static int check_control(struct error *err)
+{
+        int type = 0;
+        socklen_t n = sizeof(type);
+
+        if (getsockopt(PROCESS_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET)
+                return error_fail(err, -EBADF,
+                                  "this program is started by posternd and has no use by itself");
+        return 0;
+}
+
+/* Nothing is sent while the supervisor does not read: a supervisor that hangs is systemd's to find. */
+static void on_heartbeat(void *arg)
+{
+        struct process *p = arg;
+
+        if (p->control && ipc_queued(p->control) == 0)
+                tell(p, FRAME_ALIVE);
+        loop_timer_in(p->heartbeat, HEARTBEAT_MS);
+}
+
+static int set_up_loop(struct process *p)
+{
+        int r = loop_new(&p->loop);
+
+        if (r == 0)
+                r = ipc_new(&p->control, p->loop, PROCESS_CONTROL_FD, on_frame, on_closed, p);
+        if (r == 0)
+                r = loop_timer_new(&p->heartbeat, p->loop, NULL, on_heartbeat, p);
+        if (r == 0)
+                loop_timer_in(p->heartbeat, HEARTBEAT_MS);
+        return r;
+}
+
+static void ignore_signals(void)
+{
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)signal(SIGINT, SIG_IGN);
+        (void)signal(SIGHUP, SIG_IGN);
+}
+
+int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops,
+                 void *arg, struct error *err)
+{
+        pid_t parent = getppid();
+
+        *p = (struct process){.name = name, .ops = ops, .arg = arg};
+        log_open(name, LOG_LEVEL_INFO, NULL);
+        int r = check_control(err);
+        if (r == 0 && close_range(PROCESS_CONTROL_FD + 1, ~0U, 0) < 0)
+                r = error_fail(err, -errno, "cannot close what the caller left open: %s", strerror(errno));
+        if (r == 0)
+                r = harden_process(err);
+        if (r == 0)
+                r = harden_become(user_of(argc, argv), err);
+        if (r == 0)
+                r = die_with_parent(parent, err); /* changing the user clears it, so not earlier */
+        if (r == 0)
+                r = crypto_self_test(err);
+        if (r < 0)
+                return r;
+        ignore_signals();
+        (void)fcntl(PROCESS_CONTROL_FD, F_SETFD, FD_CLOEXEC);
+        r = set_up_loop(p);
+        if (r < 0) {
+                process_close(p);
+                return error_fail(err, r, "cannot set up the loop: %s", strerror(-r));
+        }
+        return 0;
+}
+
+int process_run(struct process *p)
+{
+        return loop_run(p->loop);
+}
+
+void process_close(struct process *p)
+{
+        p->control = ipc_free(p->control);
+        p->heartbeat = loop_timer_free(p->heartbeat);
+        p->loop = loop_free(p->loop);
+        p->config = config_free(p->config);
+}
+
+int process_confine(struct process *p, const struct confine_rules *rules, struct error *err)
+{
+        return confine(rules, p->config->confinement, &p->confined, err);
+}
+
+void process_ready(struct process *p)
+{
+        struct msg_out m;
+
+        p->ready = true;
+        msg_begin(&m, FRAME_READY);
+        msg_str(&m, TAG_STATE, p->confined.seccomp ? "on" : "off");
+        msg_str(&m, TAG_TEXT, confine_landlock_text(p->confined.landlock));
+        send_up(p, &m);
+}
+
+void process_taken(struct process *p, const char *name, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_TAKEN);
+        msg_str(&m, TAG_NAME, name);
+        msg_str(&m, TAG_WHY, why);
+        send_up(p, &m);
+}
+
+void process_drained(struct process *p)
+{
+        tell(p, FRAME_DRAINED);
+}
+
+void process_make_key(struct process *p)
+{
+        tell(p, FRAME_MAKE_KEY);
+}
+
+int process_store(struct process *p, const struct buffer *text)
+{
+        _cleanup_(closep) int fd = memfd_create("certificate", MFD_CLOEXEC);
+        struct msg_out m;
+
+        if (fd < 0)
+                return -errno;
+        if (write(fd, text->data, text->len) != (ssize_t)text->len || lseek(fd, 0, SEEK_SET) < 0)
+                return -EIO;
+        msg_begin(&m, FRAME_CERTIFICATE);
+        return p->control ? ipc_send_fd(p->control, &m, fd) : -EPIPE;
+}

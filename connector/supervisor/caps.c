@@ -1,0 +1,86 @@
+/*
+ * The capabilities of the supervisor.
+ *
+ * Root keeps only the right to change users, and makes, gives and ends as those users what is theirs; the
+ * bounding set shrinks to the same, so that no child can have more. Children drop the rest themselves
+ * (certs/base/process/harden.c).
+ */
+#include "connector/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/process/harden.h"
+
+static const int kept[] = {CAP_SETGID, CAP_SETUID};
+
+static bool is_kept(int cap)
+{
+        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+                if (kept[i] == cap)
+                        return true;
+        return false;
+}
+
+/* Needs CAP_SETPCAP, so before the permitted set shrinks; in a container that lacks it the set is small
+ * already. */
+static int shrink_bounding_set(struct error *err)
+{
+        for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+                if (!is_kept(cap) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+                        return error_fail(err, -errno, "cannot drop the capability %d: %s", cap,
+                                          strerror(errno));
+        return 0;
+}
+
+int caps_reduce(struct error *err)
+{
+        struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+        struct __user_cap_data_struct data[2];
+        uint32_t mask = 0;
+
+        if (geteuid() != 0)
+                return 0;
+        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+                mask |= 1u << kept[i];
+        int r = shrink_bounding_set(err);
+        if (r < 0)
+                return r;
+        if (syscall(SYS_capget, &head, data) < 0)
+                return error_fail(err, -errno, "cannot read the capabilities: %s", strerror(errno));
+        data[0].effective &= mask;
+        data[0].permitted &= mask;
+        data[0].inheritable = 0;
+        data[1] = (struct __user_cap_data_struct){0, 0, 0};
+        if (syscall(SYS_capset, &head, data) < 0)
+                return error_fail(err, -errno, "cannot drop capabilities: %s", strerror(errno));
+        return 0;
+}
+
+static struct parent_tie tie; /* of this process */
+
+void caps_note_parent(void)
+{
+        tie = parent_tie_note();
+}
+
+void caps_back(void)
+{
+        if (seteuid(getuid()) < 0 || setegid(getgid()) < 0)
+                abort(); /* another user's process must not go on as the supervisor */
+        parent_tie_renew(&tie);
+}
+
+void caps_kill(pid_t pid, uid_t uid)
+{
+        if (kill(pid, SIGKILL) == 0 || errno != EPERM || seteuid(uid) < 0)
+                return;
+        (void)kill(pid, SIGKILL);
+        caps_back();
+}

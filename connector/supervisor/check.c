@@ -1,0 +1,203 @@
+/*
+ * The check of everything that a start would find: users, groups, folders, enrolment, files, and what the processes make of
+ * them. A start, `posternd --check-config`, `postern check` and a reload all use it; the last three as a program of their own.
+ *
+ * What the processes make of their files is not judged twice: each of them is started as its user, with the files that it
+ * would get, as far as to where its work would begin, and ends (process.h, `check`). Invariant: nothing is made, locked,
+ * changed or asked of a network; the daemon that runs is not touched.
+ */
+#include "connector/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "certs/keys/key-uri.h"
+#include "base/core/text.h"
+
+#define TRIAL_MS 30000
+
+/* A path may name a key in hardware as well, but that file is not opened here. */
+static bool names_hardware(const char *setting)
+{
+        return setting && key_kind_of(setting, strlen(setting)) != KEY_KIND_NONE;
+}
+
+static size_t tell(const struct files_check *check, const char *key, const char *name, const struct error *err)
+{
+        char text[ERROR_TEXT_MAX + 64];
+
+        (void)snprintf(text, sizeof(text), "%s%s: %s", key, name, err->text);
+        check->tell(check->arg, text);
+        return 1;
+}
+
+size_t check_users(const struct config *config, const struct files_check *check)
+{
+        struct error err;
+        size_t n = 0;
+
+        for (int id = 0; id < CHILD_N; id++)
+                if (files_check_user(config, (enum child_id)id, &err) < 0)
+                        n += tell(check, "user_", child_name((enum child_id)id), &err);
+        if ((names_hardware(config->identity_key) || names_hardware(config->transport_key)) &&
+            files_check_keys_user(config, &err) < 0)
+                n += tell(check, "user_", "keys", &err);
+        return n;
+}
+
+static size_t check_files_of(const struct supervisor *s, const struct files_check *check, size_t found[CHILD_N])
+{
+        size_t n = 0;
+
+        for (int id = 0; id < CHILD_N; id++)
+                n += found[id] = files_check(s, (enum child_id)id, check);
+        return n;
+}
+
+size_t check_all(struct supervisor *s, struct files_check *check)
+{
+        size_t found[CHILD_N];
+        const size_t n = prepare_check(s, check);
+
+        return n + check_files_of(s, check, found);
+}
+
+/* ---- the processes, on trial ---- */
+
+enum trial_end { TRIAL_READY = 0, TRIAL_ENDED, TRIAL_SILENT };
+
+static void on_child_ended(void *arg)
+{
+        struct supervisor *s = arg;
+
+        for (size_t i = 0; i < CHILD_N; i++)
+                if (child_reap(&s->children[i]))
+                        loop_stop(s->loop, TRIAL_ENDED);
+}
+
+static void on_patience_end(void *arg)
+{
+        struct supervisor *s = arg;
+
+        loop_stop(s->loop, TRIAL_SILENT);
+}
+
+static void on_kill_timer(void *arg)
+{
+        struct child *child = arg;
+
+        if (child->state == CHILD_ENDING)
+                caps_kill(child->pid, child->uid);
+}
+
+static void end_trial(struct child *child)
+{
+        child_end(child);
+        while (child->state != CHILD_DOWN)
+                (void)loop_run(child->supervisor->loop);
+}
+
+static size_t try_child(struct child *child, const struct files_check *check)
+{
+        struct supervisor *s = child->supervisor;
+        struct error err = {"the channel broke"};
+        int end = child_spawn(child, &err) == 0 && child_begin(child) == 0 ? TRIAL_READY : TRIAL_ENDED;
+
+        loop_timer_in(s->drain_timer, TRIAL_MS);
+        if (end == TRIAL_READY) {
+                end = loop_run(s->loop);
+                (void)snprintf(err.text, sizeof(err.text), "%s", end == TRIAL_SILENT ? "it does not answer" : child->last_end);
+        }
+        loop_timer_stop(s->drain_timer);
+        end_trial(child);
+        if (end == TRIAL_READY)
+                return 0;
+        if (child->why[0])
+                (void)snprintf(err.text, sizeof(err.text), "%s", child->why);
+        return tell(check, "the process ", child_name(child->id), &err);
+}
+
+static int set_up(struct supervisor *s)
+{
+        int r = loop_new(&s->loop);
+
+        if (r == 0)
+                r = loop_signal_new(&s->signals[0], s->loop, SIGCHLD, on_child_ended, s);
+        if (r == 0)
+                r = loop_timer_new(&s->drain_timer, s->loop, NULL, on_patience_end, s);
+        for (size_t i = 0; r == 0 && i < CHILD_N; i++) {
+                s->children[i].supervisor = s;
+                s->children[i].id = (enum child_id)i;
+                r = loop_timer_new(&s->children[i].timer, s->loop, NULL, on_kill_timer, &s->children[i]);
+        }
+        return r;
+}
+
+static void tear_down(struct supervisor *s)
+{
+        for (size_t i = 0; i < CHILD_N; i++)
+                s->children[i].timer = loop_timer_free(s->children[i].timer);
+        s->signals[0] = loop_signal_free(s->signals[0]);
+        s->drain_timer = loop_timer_free(s->drain_timer);
+        s->loop = loop_free(s->loop);
+}
+
+/* A process whose user or files are unfit is not tried: it would say the same in other words. */
+static size_t try_all(struct supervisor *s, const struct files_check *check, const size_t found[CHILD_N])
+{
+        struct error err;
+        size_t n = 0;
+
+        for (int id = 0; id < CHILD_N; id++)
+                if (found[id] == 0 && files_check_user(s->config, (enum child_id)id, &err) == 0)
+                        n += try_child(&s->children[id], check);
+        return n;
+}
+
+/* What root sees here, the unit may not. */
+static void note_hidden(const struct files_check *check, const char *key, const char *path)
+{
+        const char *why = path ? file_hidden_by_unit(path) : NULL;
+        char text[ERROR_TEXT_MAX + 64];
+
+        if (!why)
+                return;
+        (void)snprintf(text, sizeof(text), "%s: %.150s: %s", key, path, why);
+        check->note(check->arg, text);
+}
+
+static void note_all_hidden(const struct config *config, const struct files_check *check)
+{
+        note_hidden(check, "relay_ca_file", config->relay_ca_file);
+        for (size_t i = 0; i < config->n_domains; i++) {
+                note_hidden(check, "ca_file", config->domains[i].ca_file);
+                note_hidden(check, "keytab", config->domains[i].keytab);
+                note_hidden(check, "service_password_file", config->domains[i].service_password_file);
+        }
+}
+
+size_t supervisor_check(struct config *config, const struct buffer *text, struct files_check *check)
+{
+        static struct supervisor s;
+        struct holder holders[HOLDER_N] = {{0}};
+        struct error err = {"out of memory"};
+        size_t found[CHILD_N];
+
+        s = (struct supervisor){.config = config, .text = *text, .check = check, .holders = holders, .lock_fd = -1, .control_fd = -1,
+                                .renewals.fd = -1, .reloading.fd = -1, .boot = "AAAAAAAAAAAAAAAAAAAAAA"};
+        caps_note_parent();
+        size_t n = check_users(config, check);
+        if (set_up(&s) < 0 || caps_reduce(&err) < 0) {
+                check->tell(check->arg, err.text);
+                n++;
+        } else {
+                n += prepare_check(&s, check);
+                n += check_files_of(&s, check, found);
+                n += try_all(&s, check, found);
+                note_all_hidden(config, check);
+        }
+        tear_down(&s);
+        return n;
+}

@@ -1,0 +1,344 @@
+/*
+ * One child process: started, spoken to, ended.
+ *
+ * Invariant: pid > 0 exactly while state is not DOWN, and control is open exactly while it is RUNNING. What
+ * happens next (again, drain, stop) is decided in supervisor.c.
+ */
+#include "connector/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "connector/frames/frames.h"
+#include "connector/conf/process.h"
+#include "base/process/program.h"
+
+#define END_PATIENCE_MS 3000
+
+static const char *const passed_on[] = {
+        "https_proxy",  "HTTPS_PROXY",    "no_proxy",     "NO_PROXY", "all_proxy", "ALL_PROXY",
+        "TZ",           "JOURNAL_STREAM", "LANG",
+#ifdef __SANITIZE_ADDRESS__
+        "ASAN_OPTIONS", "UBSAN_OPTIONS",  "LSAN_OPTIONS",
+#endif
+};
+#define PASSED_ON_N (sizeof(passed_on) / sizeof(passed_on[0]))
+
+struct environment {
+        char *vars[PASSED_ON_N + 2];
+        size_t n;
+};
+
+static void environment_clear(struct environment *e)
+{
+        for (size_t i = 0; i < e->n; i++)
+                free(e->vars[i]);
+}
+
+/* Only what is named above, so that nothing of the caller's steers libraries in the children. The proxy is
+ * the link's. */
+static int environment_make(struct environment *e, enum child_id id)
+{
+        e->vars[e->n] = strdup("PATH=/usr/bin:/bin");
+        if (!e->vars[e->n++])
+                return -ENOMEM;
+        for (size_t i = 0; i < PASSED_ON_N; i++) {
+                const char *value = getenv(passed_on[i]);
+                if (!value || (id != CHILD_LINK && strcasestr(passed_on[i], "proxy")))
+                        continue;
+                if (asprintf(&e->vars[e->n], "%s=%s", passed_on[i], value) < 0) {
+                        e->vars[e->n] = NULL;
+                        return -ENOMEM;
+                }
+                e->n++;
+        }
+        return 0;
+}
+
+/* A group of its own, so that ^C on a terminal reaches the supervisor alone, which then drains. */
+static int spawn(struct child *child, const char *program, char *const argv[], char *const envp[], int control)
+{
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attr;
+        sigset_t none, all;
+
+        (void)sigemptyset(&none);
+        (void)sigfillset(&all);
+        int r = posix_spawn_file_actions_init(&actions);
+        if (r != 0)
+                return -r;
+        r = posix_spawnattr_init(&attr);
+        if (r == 0) {
+                (void)posix_spawnattr_setsigmask(&attr, &none);
+                (void)posix_spawnattr_setsigdefault(&attr, &all);
+                (void)posix_spawnattr_setpgroup(&attr, 0);
+                (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                              POSIX_SPAWN_SETPGROUP);
+                r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+                if (r == 0)
+                        r = posix_spawn_file_actions_adddup2(&actions, control, PROCESS_CONTROL_FD);
+                if (r == 0 && child->supervisor->check) /* it tells by its channel */
+                        r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+                if (r == 0)
+                        r = posix_spawn(&child->pid, program, &actions, &attr, argv, envp);
+                (void)posix_spawnattr_destroy(&attr);
+        }
+        (void)posix_spawn_file_actions_destroy(&actions);
+        return -r;
+}
+
+static int exec_child(struct child *child, int control, struct error *err)
+{
+        char program[PATH_MAX], role[64], user[64];
+        _cleanup_(environment_clear) struct environment env = {.n = 0};
+        int r = program_path(child_name(child->id), program, sizeof(program), err);
+
+        if (r < 0)
+                return r;
+        (void)snprintf(role, sizeof(role), "--role=%s", child_name(child->id));
+        (void)snprintf(user, sizeof(user), "--user=%s", child_user(child->supervisor->config, child->id));
+        char *argv[] = {program, role, geteuid() == 0 ? user : NULL, NULL};
+        child->uid = files_uid_of(child_user(child->supervisor->config, child->id));
+        r = environment_make(&env, child->id);
+        if (r == 0)
+                r = spawn(child, program, argv, env.vars, control);
+        return r < 0 ? error_fail(err, r, "cannot start %s: %s", program, strerror(-r)) : 0;
+}
+
+/* ---- the control channel ---- */
+
+static enum part part_of(enum child_id id)
+{
+        static const enum part parts[CHILD_N] = {PART_LINK, PART_VALIDATOR, PART_LEDGER};
+
+        return parts[id];
+}
+
+static void take_ready(struct child *child, const struct msg_in *m)
+{
+        char seccomp[8];
+
+        child->ready = true;
+        child->seccomp = msg_get_str(m, TAG_STATE, seccomp, sizeof(seccomp)) == 0 && strcmp(seccomp, "on") == 0;
+        if (msg_get_str(m, TAG_TEXT, child->landlock, sizeof(child->landlock)) < 0)
+                child->landlock[0] = '\0';
+        child->why[0] = '\0';
+        supervisor_child_ready(child);
+}
+
+static void take_taken(struct child *child, const struct msg_in *m)
+{
+        char name[300], why[ERROR_TEXT_MAX];
+        const bool refused = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
+
+        if (msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0)
+                watch_taken(child->supervisor->watch, name, refused ? why : NULL);
+}
+
+static void on_frame(void *arg, const struct msg_in *m, int received)
+{
+        _cleanup_(closep) int fd = received;
+        struct child *child = arg;
+
+        if (!frame_may(m->type, part_of(child->id), PART_SUPERVISOR)) {
+                log_warning("frame.refused", KV_S("from", child_name(child->id)), KV_U("type", m->type));
+                return;
+        }
+        child->silent_turns = 0;
+        if (child->supervisor->check && m->type != FRAME_READY && m->type != FRAME_FAILED)
+                return;
+        if (m->type == FRAME_READY && !child->ready) {
+                take_ready(child, m);
+        } else if (m->type == FRAME_FAILED) {
+                if (msg_get_str(m, TAG_WHY, child->why, sizeof(child->why)) < 0)
+                        child->why[0] = '\0';
+        } else if (m->type == FRAME_TAKEN) {
+                take_taken(child, m);
+        } else if (m->type == FRAME_DRAINED && !child->drained) {
+                child->drained = true;
+                supervisor_child_drained(child);
+        } else if (m->type == FRAME_CERTIFICATE && fd >= 0) {
+                renewals_store(child, fd);
+        } else if (m->type == FRAME_MAKE_KEY) {
+                renewals_make_key(child);
+        }
+}
+
+/* A process that closes its channel is about to end or broke the rules; either way it goes. */
+static void on_closed(void *arg, const char *why)
+{
+        struct child *child = arg;
+
+        log_debug("channel.closed", KV_S("process", child_name(child->id)), KV_S("why", why));
+        child_end(child);
+}
+
+static int send_named_fd(struct child *child, enum frame_type type, const char *name, int fd)
+{
+        struct msg_out m;
+
+        msg_begin(&m, (uint8_t)type);
+        msg_str(&m, TAG_NAME, name);
+        return ipc_send_fd(child->control, &m, fd);
+}
+
+int child_hand_file(struct child *child, const char *name, int fd, struct error *err)
+{
+        int r = child->control ? send_named_fd(child, FRAME_FILE, name, fd) : -EPIPE;
+
+        return r < 0 ? error_fail(err, r, "cannot hand on %s: %s", name, strerror(-r)) : 0;
+}
+
+static int hand_file(void *arg, const char *name, int fd, struct error *err)
+{
+        return child_hand_file(arg, name, fd, err);
+}
+
+void child_stored(struct child *child, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_STORED);
+        msg_str(&m, TAG_WHY, why);
+        if (child->control && ipc_send(child->control, &m) < 0)
+                child_end(child);
+}
+
+static int send_config(struct child *child, struct error *err)
+{
+        const struct buffer *text = &child->supervisor->text;
+        _cleanup_(closep) int fd = files_memfd("configuration", text->len ? text->data : "", text->len, err);
+
+        if (fd < 0)
+                return fd;
+        int r = send_named_fd(child, FRAME_CONFIG, NULL, fd);
+        return r < 0 ? error_fail(err, r, "cannot hand on the configuration: %s", strerror(-r)) : 0;
+}
+
+static void running(struct child *child)
+{
+        child->state = CHILD_RUNNING;
+        child->ready = child->drained = child->hung = false;
+        child->silent_turns = 0;
+        child->started_at = loop_now(child->supervisor->loop);
+        child->since = loop_wall(child->supervisor->loop);
+        loop_timer_stop(child->timer);
+        log_info("process.started", KV_S("process", child_name(child->id)), KV_I("pid", child->pid));
+}
+
+int child_spawn(struct child *child, struct error *err)
+{
+        _cleanup_(closep) int theirs = -1;
+        int pair[2];
+        int r = ipc_pair(pair);
+
+        if (r < 0)
+                return error_fail(err, r, "cannot make a channel: %s", strerror(-r));
+        theirs = pair[1];
+        r = ipc_new(&child->control, child->supervisor->loop, pair[0], on_frame, on_closed, child);
+        if (r < 0) {
+                (void)close(pair[0]);
+                return error_fail(err, r, "cannot make a channel: %s", strerror(-r));
+        }
+        r = exec_child(child, theirs, err);
+        if (r < 0) {
+                child->control = ipc_free(child->control);
+                return r;
+        }
+        running(child);
+        r = send_config(child, err);
+        return r < 0 ? r : files_each(child->supervisor, child->id, hand_file, child, err);
+}
+
+int child_hand_keytab(struct child *child, const struct config_domain *domain, struct error *err)
+{
+        return files_keytab(child->supervisor, domain, hand_file, child, err);
+}
+
+int child_connect(struct child *a, struct child *b)
+{
+        _cleanup_(closep) int end_a = -1;
+        _cleanup_(closep) int end_b = -1;
+        int pair[2];
+        int r = ipc_pair(pair);
+
+        if (r < 0)
+                return r;
+        end_a = pair[0];
+        end_b = pair[1];
+        r = send_named_fd(a, FRAME_PEER, child_name(b->id), end_a);
+        return r < 0 ? r : send_named_fd(b, FRAME_PEER, child_name(a->id), end_b);
+}
+
+int child_begin(struct child *child)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_START);
+        msg_str(&m, TAG_BOOT, child->supervisor->boot);
+        /* where the clock was when the boot began, and what has passed since by one that nobody sets */
+        msg_u64(&m, TAG_SEQ, (uint64_t)child->supervisor->boot_wall * 1000 +
+                                     (loop_now(child->supervisor->loop) - child->supervisor->boot_at));
+        msg_str(&m, TAG_CONNECTOR_ID, child->supervisor->connector_id);
+        if (child->supervisor->check)
+                msg_str(&m, TAG_STATE, "check");
+        return ipc_send(child->control, &m);
+}
+
+void child_drain(struct child *child, uint64_t budget_ms)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_DRAIN);
+        msg_u64(&m, TAG_BUDGET, budget_ms);
+        if (ipc_send(child->control, &m) < 0)
+                child_end(child);
+}
+
+void child_end(struct child *child)
+{
+        if (child->state != CHILD_RUNNING)
+                return;
+        child->state = CHILD_ENDING;
+        child->control = ipc_free(child->control);
+        loop_timer_in(child->timer, END_PATIENCE_MS);
+}
+
+static void note_end(struct child *child, int status)
+{
+        child->last_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        if (child->hung)
+                (void)snprintf(child->last_end, sizeof(child->last_end), "ended here: it made no progress any more");
+        else if (WIFSIGNALED(status))
+                (void)snprintf(child->last_end, sizeof(child->last_end), "signal %d (%s)", WTERMSIG(status),
+                               sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
+        else
+                (void)snprintf(child->last_end, sizeof(child->last_end), "exit code %d", WEXITSTATUS(status));
+}
+
+bool child_reap(struct child *child)
+{
+        int status;
+
+        if (child->state == CHILD_DOWN || waitpid(child->pid, &status, WNOHANG) != child->pid)
+                return false;
+        if (child->control) /* it may have said why */
+                ipc_read_rest(child->control);
+        note_end(child, status);
+        child->state = CHILD_DOWN;
+        child->pid = 0;
+        child->ready = false;
+        child->control = ipc_free(child->control);
+        child->since = loop_wall(child->supervisor->loop);
+        loop_timer_stop(child->timer);
+        return true;
+}

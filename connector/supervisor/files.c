@@ -1,0 +1,477 @@
+/*
+ * The files of the daemon: found, judged and opened by the supervisor, read by the process they belong to.
+ *
+ * Key bytes never pass through the supervisor's memory, but for a transport key that stands beside its certificate,
+ * which is wiped: a child gets an open descriptor, or (keytabs, which krb5 opens by name) a memfd that the kernel filled. A private file that others may read, or that somebody
+ * else could have written, is refused with the remedy.
+ */
+#include "connector/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "certs/keys/key-uri.h"
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
+#include "connector/frames/sid-file.h"
+#include "certs/enrol/transport.h"
+
+enum file_kind { FILE_PUBLIC = 0, FILE_PRIVATE, FILE_STATE };
+
+int files_in_folder(char *out, const char *folder, const char *name, struct error *err)
+{
+        int n = snprintf(out, PATH_MAX, "%s/%s", folder, name);
+
+        return n >= PATH_MAX ? error_fail(err, -ENAMETOOLONG, "%s/%s: the path is too long", folder, name)
+                             : 0;
+}
+
+static int judge(int fd, const char *path, enum file_kind kind, struct error *err)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        if (!S_ISREG(st.st_mode))
+                return error_fail(err, -EINVAL, "%s is not a regular file", path);
+        if (kind == FILE_PUBLIC && (st.st_mode & S_IWOTH))
+                return error_fail(err, -EPERM, "%s can be written by others; mend it with: chmod o-w %s",
+                                  path, path);
+        if (kind == FILE_PUBLIC)
+                return 0;
+        if (st.st_uid != 0 && st.st_uid != geteuid())
+                return error_fail(err, -EPERM,
+                                  "%s belongs to another user (uid %u); mend it with: chown root %s", path,
+                                  (unsigned)st.st_uid, path);
+        if (st.st_mode & (S_IRWXO | S_IWGRP))
+                return error_fail(err, -EPERM,
+                                  "%s can be read or written by others; mend it with: chmod 600 %s", path,
+                                  path);
+        return 0;
+}
+
+/* An own open file, at offset 0, judged. -ENOENT where it doesn't exist. */
+static int open_judged(const char *path, enum file_kind kind, struct error *err)
+{
+        int flags = kind == FILE_STATE ? O_RDWR | O_CREAT | O_NOFOLLOW : O_RDONLY;
+        int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+
+        if (fd < 0) {
+                const int code = errno;
+                return error_fail(err, -code, "%s: %s%s%s", path, strerror(code), *file_hint(path) ? "; " : "",
+                                  file_hint(path));
+        }
+        int r = judge(fd, path, kind, err);
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+        return fd;
+}
+
+int files_open_public(const char *path, struct error *err)
+{
+        return open_judged(path, FILE_PUBLIC, err);
+}
+
+int files_open_private(const char *path, struct error *err)
+{
+        return open_judged(path, FILE_PRIVATE, err);
+}
+
+int files_memfd(const char *name, const void *bytes, size_t n, struct error *err)
+{
+        _cleanup_(closep) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0 || (n && write(fd, bytes, n) != (ssize_t)n) || lseek(fd, 0, SEEK_SET) < 0)
+                return error_fail(err, -errno, "cannot hand on %s: %s", name, strerror(errno));
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                return error_fail(err, -errno, "cannot seal %s: %s", name, strerror(errno));
+        int given = fd;
+        fd = -1;
+        return given;
+}
+
+/* Made as its owner, for root keeps no right to give files away. */
+static int memfd_of(uid_t owner)
+{
+        int fd = -1;
+
+        if (seteuid(owner) < 0)
+                return -1;
+        fd = memfd_create("keytab", MFD_CLOEXEC);
+        if (fd >= 0 && fchmod(fd, 0600) < 0)
+                closep(&fd);
+        caps_back();
+        return fd;
+}
+
+/* A copy that may be opened again by its new owner through /proc/self/fd; the bytes move inside the kernel.
+ */
+static int copy_memfd(int from, const char *path, uid_t owner, struct error *err)
+{
+        _cleanup_(closep) int fd = memfd_of(owner);
+        ssize_t n;
+
+        if (fd < 0)
+                return error_fail(err, -errno, "%s: cannot be handed on: %s", path, strerror(errno));
+        while ((n = sendfile(fd, from, NULL, KEYTAB_MAX)) > 0)
+                if (lseek(fd, 0, SEEK_CUR) > KEYTAB_MAX)
+                        return error_fail(err, -EFBIG, "%s is longer than a keytab can be", path);
+        if (n < 0 || lseek(fd, 0, SEEK_SET) < 0)
+                return error_fail(err, -errno, "%s: cannot be handed on: %s", path, strerror(errno));
+        int given = fd;
+        fd = -1;
+        return given;
+}
+
+/* ---- what each child gets ---- */
+
+struct handing {
+        const struct supervisor *s;
+        const struct config *config;
+        files_hand_fn *fn;
+        void *arg;
+        struct error *err;
+        const struct files_check *check; /* or NULL: for good */
+        size_t faults;                   /* that it was told */
+};
+
+/* A check goes on behind a fault, so that one run tells all. */
+static int settle(struct handing *h, int r)
+{
+        if (r >= 0 || !h->check)
+                return r;
+        h->check->tell(h->check->arg, h->err->text);
+        h->faults++;
+        return 0;
+}
+
+/* What the first start makes may be missing in a check. */
+static int made_at_start(const struct handing *h, int r)
+{
+        return r == -ENOENT && h->check ? 0 : r;
+}
+
+static int hand_fd(struct handing *h, const char *name, int opened)
+{
+        _cleanup_(closep) int fd = opened;
+
+        return fd < 0 ? fd : h->fn(h->arg, name, fd, h->err);
+}
+
+static int hand_path(struct handing *h, const char *name, const char *path, enum file_kind kind)
+{
+        return hand_fd(h, name, open_judged(path, kind, h->err));
+}
+
+static int open_state(struct handing *h, const char *name, enum file_kind kind)
+{
+        char path[PATH_MAX];
+        int r = files_in_folder(path, h->config->state_dir, name, h->err);
+
+        if (r == 0)
+                r = open_judged(path, kind, h->err);
+        if (r == -ENOENT && kind != FILE_STATE)
+                return error_fail(h->err, r,
+                                  "%s is missing; to enrol anew remove the other files in %s and run postern "
+                                  "enroll",
+                                  path, h->config->state_dir);
+        return r;
+}
+
+static int hand_state(struct handing *h, const char *name, enum file_kind kind)
+{
+        return hand_fd(h, name, open_state(h, name, kind));
+}
+
+/* Says which key of the configuration named the file. */
+static int in_key(struct handing *h, const char *key, int r)
+{
+        return r < 0 ? error_prefix(h->err, r, "%s", key) : 0;
+}
+
+static int hand_relay_ca(struct handing *h)
+{
+        if (h->config->relay_ca_file)
+                return settle(h, in_key(h, "relay_ca_file",
+                                        hand_path(h, FILE_RELAY_CA, h->config->relay_ca_file, FILE_PUBLIC)));
+        int r = hand_state(h, FILE_RELAY_CA, FILE_PUBLIC);
+        return settle(h, r == -ENOENT ? 0 : r);
+}
+
+/* What the key's setting says, or the file that `postern enroll` wrote. */
+static int open_key(struct handing *h, const char *setting, const char *name)
+{
+        if (!setting)
+                return open_state(h, name, FILE_PRIVATE);
+        if (setting[0] == '/')
+                return open_judged(setting, FILE_PRIVATE, h->err);
+        return files_memfd(name, setting, strlen(setting), h->err);
+}
+
+/* The key's file, open; or, where that only names a key in hardware, a socket to its holder. */
+static int hand_opened_key(struct handing *h, enum holder_id id, int fd)
+{
+        char head[40];
+        const ssize_t n = fd < 0 ? 0 : pread(fd, head, sizeof(head), 0);
+        int r;
+
+        if (fd < 0 || n < 0 || key_kind_of(head, (size_t)n) == KEY_KIND_NONE)
+                return hand_fd(h, id == HOLDER_IDENTITY ? FILE_IDENTITY : FILE_TRANSPORT_KEY, fd);
+        if (h->check)
+                r = keys_check(h->config, id, fd, h->err);
+        else
+                r = hand_fd(h, id == HOLDER_IDENTITY ? FILE_IDENTITY_HOLDER : FILE_TRANSPORT_HOLDER,
+                            keys_start(h->s, h->config, id, fd, h->err));
+        (void)close(fd);
+        return r;
+}
+
+static int hand_key(struct handing *h, enum holder_id id)
+{
+        const bool identity = id == HOLDER_IDENTITY;
+        const char *setting = identity ? h->config->identity_key : h->config->transport_key;
+        int r = hand_opened_key(h, id, open_key(h, setting, identity ? FILE_IDENTITY : FILE_TRANSPORT_KEY));
+
+        return settle(h, setting ? in_key(h, identity ? "identity_key" : "transport_key", r) : r);
+}
+
+uid_t files_uid_of(const char *user)
+{
+        const struct passwd *pw = geteuid() == 0 ? getpwnam(user) : NULL;
+
+        return pw ? pw->pw_uid : geteuid();
+}
+
+static int hand_keytab(struct handing *h, const struct config_domain *d)
+{
+        char name[PATH_MAX];
+        _cleanup_(closep) int fd = open_judged(d->keytab, FILE_PRIVATE, h->err);
+
+        if (fd < 0)
+                return fd;
+        (void)snprintf(name, sizeof(name), "%s%s", FILE_KEYTAB, d->name);
+        return hand_fd(h, name, copy_memfd(fd, d->keytab, files_uid_of(h->config->user_validator), h->err));
+}
+
+static int hand_domains(struct handing *h)
+{
+        char name[PATH_MAX];
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < h->config->n_domains; i++) {
+                const struct config_domain *d = &h->config->domains[i];
+                (void)snprintf(name, sizeof(name), "%s%s", FILE_DC_CA, d->name);
+                if (d->ca_file)
+                        r = settle(h, in_key(h, "ca_file", hand_path(h, name, d->ca_file, FILE_PUBLIC)));
+                (void)snprintf(name, sizeof(name), "%s%s", FILE_SERVICE_PASSWORD, d->name);
+                if (r == 0 && d->service_password_file)
+                        r = settle(h, in_key(h, "service_password_file",
+                                             hand_path(h, name, d->service_password_file, FILE_PRIVATE)));
+                if (r == 0 && d->keytab)
+                        r = settle(h, in_key(h, "keytab", hand_keytab(h, d)));
+        }
+        return r;
+}
+
+/* The certificate, and the key or its name: from the same file since the first renewal, before from its own. */
+static int hand_transport(struct handing *h)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX), key = BUFFER_SECRET(TRANSPORT_PEM_MAX),
+                                             chain = BUFFER(TRANSPORT_PEM_MAX);
+        _cleanup_(closep) int fd = open_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
+        int r = fd < 0 ? fd : fd_read_all(&text, fd, h->err);
+
+        if (r == 0 && (r = transport_split(&text, &key, &chain)) < 0)
+                error_fail(h->err, r, "%s is malformed", FILE_TRANSPORT_CERT);
+        if (r < 0)
+                return r;
+        r = hand_fd(h, FILE_TRANSPORT_CERT, files_memfd(FILE_TRANSPORT_CERT, chain.data, chain.len, h->err));
+        if (r < 0 || key.len == 0 || h->config->transport_key)
+                return r < 0 ? r : hand_key(h, HOLDER_TRANSPORT);
+        return hand_opened_key(h, HOLDER_TRANSPORT, files_memfd(FILE_TRANSPORT_KEY, key.data, key.len, h->err));
+}
+
+static bool enrolled(const struct handing *h)
+{
+        return !h->check || h->check->enrolled;
+}
+
+static int hand_link(struct handing *h)
+{
+        int r = enrolled(h) ? settle(h, hand_state(h, FILE_ENROLMENT, FILE_PUBLIC)) : 0;
+
+        if (r == 0 && enrolled(h))
+                r = settle(h, hand_transport(h));
+        return r == 0 ? hand_relay_ca(h) : r;
+}
+
+int files_read_state(const struct supervisor *s, const char *name, struct buffer *out, struct error *err)
+{
+        char path[PATH_MAX];
+        int r = files_in_folder(path, s->config->state_dir, name, err);
+        _cleanup_(closep) int fd = r < 0 ? r : open_judged(path, FILE_PUBLIC, err);
+
+        return fd < 0 ? fd : fd_read_all(out, fd, err);
+}
+
+int files_write_transport(const struct supervisor *s, const struct buffer *text, struct error *err)
+{
+        char path[PATH_MAX] = "", old[PATH_MAX] = "";
+        int r = files_in_folder(path, s->config->state_dir, FILE_TRANSPORT_CERT, err);
+
+        if (r == 0)
+                r = files_in_folder(old, s->config->state_dir, FILE_TRANSPORT_KEY, err);
+        if (r == 0)
+                r = file_write_atomic(path, text->data, text->len, 0600, err);
+        if (r == 0 && unlink(old) < 0 && errno != ENOENT)
+                log_warning("file.left", KV_S("path", old), KV_S("why", strerror(errno)));
+        return r;
+}
+
+/* What the process writes; a check does not make it. */
+static int hand_writable(struct handing *h, const char *name)
+{
+        return settle(h, made_at_start(h, hand_state(h, name, h->check ? FILE_PRIVATE : FILE_STATE)));
+}
+
+static int hand_validator(struct handing *h)
+{
+        int r = enrolled(h) ? settle(h, hand_state(h, FILE_ENROLMENT, FILE_PUBLIC)) : 0;
+
+        if (r == 0 && enrolled(h))
+                r = hand_key(h, HOLDER_IDENTITY);
+        if (r == 0)
+                r = settle(h, made_at_start(h, hand_state(h, FILE_HASH_KEY, FILE_PRIVATE)));
+        if (r == 0)
+                r = hand_writable(h, FILE_ROSTER);
+        if (r == 0)
+                r = hand_writable(h, FILE_DOMAIN_SIDS);
+        return r == 0 ? hand_domains(h) : r;
+}
+
+static int hand_ledger(struct handing *h)
+{
+        char path[PATH_MAX];
+        int r = settle(h, made_at_start(h, hand_state(h, FILE_HASH_KEY, FILE_PRIVATE)));
+
+        if (r == 0)
+                r = files_in_folder(path, h->config->state_dir, "ledger", h->err);
+        if (r < 0)
+                return r;
+        int fd = open(path, O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return settle(h, made_at_start(h, error_fail(h->err, -errno, "%s: %s", path, strerror(errno))));
+        r = hand_fd(h, FILE_LEDGER_DIR, fd);
+        return r < 0 || h->check ? r : h->fn(h->arg, FILE_CONTROL_SOCKET, h->s->control_fd, h->err);
+}
+
+static int hand_all(struct handing *h, enum child_id id)
+{
+        switch (id) {
+        case CHILD_LINK:
+                return hand_link(h);
+        case CHILD_VALIDATOR:
+                return hand_validator(h);
+        case CHILD_LEDGER:
+                return hand_ledger(h);
+        case CHILD_N:
+                break;
+        }
+        return -EINVAL;
+}
+
+int files_keytab(const struct supervisor *s, const struct config_domain *domain, files_hand_fn *fn, void *arg,
+                 struct error *err)
+{
+        struct handing h = {.s = s, .config = s->config, .fn = fn, .arg = arg, .err = err};
+
+        return in_key(&h, "keytab", hand_keytab(&h, domain));
+}
+
+int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)
+{
+        struct handing h = {.s = s, .config = s->config, .fn = fn, .arg = arg, .err = err, .check = s->check};
+
+        return hand_all(&h, id);
+}
+
+static int hand_nothing(void *arg, const char *name, int fd, struct error *err)
+{
+        (void)arg;
+        (void)name;
+        (void)fd;
+        (void)err;
+        return 0;
+}
+
+size_t files_check(const struct supervisor *s, enum child_id id, const struct files_check *check)
+{
+        struct error err = {""};
+        struct handing h = {.s = s, .config = s->config, .fn = hand_nothing, .err = &err, .check = check};
+
+        (void)settle(&h, hand_all(&h, id));
+        return h.faults;
+}
+
+/* ---- checking ---- */
+
+int files_check_user(const struct config *config, enum child_id id, struct error *err)
+{
+        const char *user = child_user(config, id);
+
+        if (geteuid() != 0)
+                return 0;
+        errno = 0;
+        const struct passwd *pw = getpwnam(user);
+        if (!pw && errno != 0 && errno != ENOENT)
+                return error_fail(err, -errno, "cannot look up the user %s: %s", user, strerror(errno));
+        if (!pw)
+                return error_fail(err, -ENOENT,
+                                  "there is no user %s for the process %s; make it with systemd-sysusers, or "
+                                  "with: useradd --system --user-group --no-create-home --shell "
+                                  "/usr/sbin/nologin %s",
+                                  user, child_name(id), user);
+        uid_t uid = pw->pw_uid;
+        if (uid == 0)
+                return error_fail(err, -EINVAL, "the user %s for the process %s is root; name another", user,
+                                  child_name(id));
+        for (int other = 0; other < (int)id; other++)
+                if (files_uid_of(child_user(config, (enum child_id)other)) == uid)
+                        return error_fail(err, -EINVAL, "the users %s and %s are one (uid %u); name another",
+                                          child_user(config, (enum child_id)other), user, (unsigned)uid);
+        return 0;
+}
+
+int files_check_keys_user(const struct config *config, struct error *err)
+{
+        const char *user = config->user_keys;
+        const struct passwd *pw = geteuid() == 0 ? getpwnam(user) : NULL;
+
+        if (geteuid() != 0)
+                return 0;
+        if (!pw)
+                return error_fail(err, -ENOENT,
+                                  "there is no user %s for the keys in hardware; make it with "
+                                  "systemd-sysusers, or with: useradd --system --user-group "
+                                  "--no-create-home --shell /usr/sbin/nologin %s",
+                                  user, user);
+        const uid_t uid = pw->pw_uid;
+        for (int other = 0; other < CHILD_N; other++)
+                if (uid == 0 || files_uid_of(child_user(config, (enum child_id)other)) == uid)
+                        return error_fail(err, -EINVAL,
+                                          "the user %s for the keys in hardware is root or another process's; "
+                                          "name another",
+                                          user);
+        return 0;
+}

@@ -1,0 +1,79 @@
+/*
+ * What `postern status` learns from the supervisor: FRAME_SHARE to the ledger, for each process and for the supervisor.
+ *
+ * It only tells; nothing is decided here. Text of others that is no UTF-8 is left out rather than sent broken.
+ */
+#include "connector/supervisor/supervisor.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/core/text.h"
+
+static const char *clean(const char *text)
+{
+        return utf8_valid(text, strlen(text)) ? text : "(not readable)";
+}
+
+/* Takes over json. A broken channel is reported from the loop. */
+static void share(struct supervisor *s, const char *name, json_t *json)
+{
+        struct child *ledger = &s->children[CHILD_LEDGER];
+        char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+        struct msg_out m;
+
+        json_decref(json);
+        if (text && ledger->state == CHILD_RUNNING) {
+                msg_begin(&m, FRAME_SHARE);
+                msg_str(&m, TAG_NAME, name);
+                msg_str(&m, TAG_TEXT, text);
+                (void)ipc_send(ledger->control, &m);
+        }
+        free(text);
+}
+
+static const char *state_of(const struct child *child)
+{
+        return child->state == CHILD_DOWN ? "down" : child->ready ? "running" : "starting";
+}
+
+void share_child(struct child *child)
+{
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "process:%s", child_name(child->id));
+        share(child->supervisor, name,
+              json_pack("{s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:s}", "state", state_of(child), "pid",
+                        (int)child->pid, "since", (json_int_t)child->since, "restarts", (json_int_t)child->restarts,
+                        "last_end", child->last_end, "why", clean(child->why), "seccomp", child->ready && child->seccomp,
+                        "landlock", child->ready ? child->landlock : ""));
+}
+
+/* {"corp.example": "why the keytab on the disk is not in use"} */
+static json_t *keytabs(const struct supervisor *s)
+{
+        json_t *found = json_object();
+
+        for (size_t i = 0; i < s->config->n_domains; i++)
+                if (watch_trouble(s->watch, i)[0])
+                        (void)json_object_set_new(found, s->config->domains[i].name,
+                                                  json_string(clean(watch_trouble(s->watch, i))));
+        return found;
+}
+
+void share_supervisor(struct supervisor *s)
+{
+        share(s, "process:supervisor",
+              json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:o}", "state", "running", "pid", (int)getpid(), "version",
+                        POSTERN_VERSION, "boot", s->boot, "id", s->connector_id, "reload_refused", clean(s->reloading.why),
+                        "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s)));
+}
+
+void share_all(struct supervisor *s)
+{
+        share_supervisor(s);
+        for (size_t i = 0; i < CHILD_N; i++)
+                share_child(&s->children[i]);
+}

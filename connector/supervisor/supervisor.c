@@ -1,0 +1,485 @@
+/*
+ * The supervisor's decisions: start, start again, reload, drain, stop.
+ *
+ * One state writer (enter) traces each transition. A dead child is started again, later and later; the
+ * survivors get a new channel to it. A reload is a drain and a stop of all children, then a start with the
+ * new configuration, and it only begins once that was found free of errors. The end waits until every child
+ * is gone.
+ */
+#include "connector/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
+
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS 10000
+#define SOUND_MS 10000 /* a child that lived this long begins again with the first delay */
+
+const char *child_name(enum child_id id)
+{
+        static const char *const names[CHILD_N] = {"link", "validator", "ledger"};
+
+        return id < CHILD_N ? names[id] : "?";
+}
+
+const char *child_user(const struct config *config, enum child_id id)
+{
+        switch (id) {
+        case CHILD_LINK:
+                return config->user_link;
+        case CHILD_VALIDATOR:
+                return config->user_validator;
+        case CHILD_LEDGER:
+                return config->user_ledger;
+        case CHILD_N:
+                break;
+        }
+        return "";
+}
+
+static const char *state_text(enum supervisor_state state)
+{
+        switch (state) {
+        case SUPERVISOR_RUNNING:
+                return "running";
+        case SUPERVISOR_DRAINING_LINK:
+                return "draining the link";
+        case SUPERVISOR_DRAINING_VALIDATOR:
+                return "draining the validator";
+        case SUPERVISOR_STOPPING:
+                return "stopping";
+        }
+        return "?";
+}
+
+static void enter(struct supervisor *s, enum supervisor_state state)
+{
+        log_debug("supervisor.state", KV_S("from", state_text(s->state)), KV_S("to", state_text(state)));
+        s->state = state;
+        if (state != SUPERVISOR_RUNNING)
+                (void)sd_notifyf(0, "STATUS=%s", state_text(state));
+}
+
+/* ---- what others see ---- */
+
+static void tell_systemd(struct supervisor *s)
+{
+        unsigned ready = 0;
+
+        for (size_t i = 0; i < CHILD_N; i++)
+                ready += s->children[i].ready;
+        if (ready == CHILD_N) {
+                (void)sd_notifyf(0, "READY=1\nSTATUS=connector %s serves %zu domain(s)", s->config->name,
+                                 s->config->n_domains);
+                log_info("ready", KV_S("connector", s->config->name), KV_S("id", s->connector_id));
+                s->told_ready = true;
+                reload_ready(s);
+        } else if (s->told_ready) {
+                (void)sd_notifyf(0, "STATUS=%u of %d processes are ready", ready, CHILD_N);
+        }
+}
+
+void supervisor_child_ready(struct child *child)
+{
+        if (child->supervisor->check) {
+                loop_stop(child->supervisor->loop, 0);
+                return;
+        }
+        share_child(child);
+        tell_systemd(child->supervisor);
+}
+
+/* ---- starting ---- */
+
+static void start_again_later(struct child *child)
+{
+        struct supervisor *s = child->supervisor;
+        bool sound = child->started_at && loop_now(s->loop) - child->started_at >= SOUND_MS;
+
+        if (sound || child->backoff_ms == 0)
+                child->backoff_ms = BACKOFF_FIRST_MS;
+        else
+                child->backoff_ms =
+                        child->backoff_ms * 2 < BACKOFF_MAX_MS ? child->backoff_ms * 2 : BACKOFF_MAX_MS;
+        child->restarts++;
+        loop_timer_in(child->timer, child->backoff_ms);
+        log_warning("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end),
+                    KV_U("again_in_ms", child->backoff_ms));
+        share_child(child);
+}
+
+/* Starts one child and joins it to those that run. */
+static int start_child(struct child *child, struct error *err)
+{
+        struct supervisor *s = child->supervisor;
+        int r = child_spawn(child, err);
+
+        for (size_t i = 0; r == 0 && i < CHILD_N; i++)
+                if (&s->children[i] != child && s->children[i].state == CHILD_RUNNING)
+                        r = child_connect(child, &s->children[i]);
+        if (r == 0)
+                r = child_begin(child);
+        if (r < 0)
+                return r;
+        if (child->id == CHILD_LEDGER)
+                share_all(s);
+        else
+                share_child(child);
+        return 0;
+}
+
+/* While running, a start that fails is tried again; the process, where there is one already, is ended first.
+ */
+static void try_start(struct child *child)
+{
+        struct error err = {"the channel broke"};
+
+        if (start_child(child, &err) == 0)
+                return;
+        log_error("process.not_started", KV_S("process", child_name(child->id)), KV_S("why", err.text));
+        if (child->state == CHILD_RUNNING) {
+                child_end(child);
+                return;
+        }
+        (void)snprintf(child->last_end, sizeof(child->last_end), "not started");
+        start_again_later(child);
+}
+
+static void on_child_timer(void *arg)
+{
+        struct child *child = arg;
+
+        if (child->state == CHILD_ENDING)
+                caps_kill(child->pid, child->uid);
+        else if (child->state == CHILD_DOWN && child->supervisor->state == SUPERVISOR_RUNNING)
+                try_start(child);
+}
+
+/* The ledger first, so that nothing the others report is lost. */
+static void start_all(struct supervisor *s)
+{
+        static const enum child_id order[CHILD_N] = {CHILD_LEDGER, CHILD_VALIDATOR, CHILD_LINK};
+
+        watch_begin(s->watch);
+        for (size_t i = 0; i < CHILD_N; i++)
+                try_start(&s->children[order[i]]);
+}
+
+/* ---- draining, stopping, reloading ---- */
+
+static bool all_down(const struct supervisor *s)
+{
+        for (size_t i = 0; i < CHILD_N; i++)
+                if (s->children[i].state != CHILD_DOWN)
+                        return false;
+        return true;
+}
+
+static void finish_reload(struct supervisor *s)
+{
+        s->reload = false;
+        enter(s, SUPERVISOR_RUNNING);
+        reload_take(s);
+        start_all(s);
+}
+
+static void all_ended(struct supervisor *s)
+{
+        if (s->reload)
+                finish_reload(s);
+        else
+                loop_stop(s->loop, s->exit_code);
+}
+
+/* The ledger goes last, so that it keeps what the others said at their end. */
+static void stop_next(struct supervisor *s)
+{
+        child_end(&s->children[CHILD_LINK]);
+        child_end(&s->children[CHILD_VALIDATOR]);
+        if (s->children[CHILD_LINK].state == CHILD_DOWN && s->children[CHILD_VALIDATOR].state == CHILD_DOWN)
+                child_end(&s->children[CHILD_LEDGER]);
+        if (all_down(s))
+                all_ended(s);
+}
+
+static void stop_children(struct supervisor *s)
+{
+        if (s->state == SUPERVISOR_STOPPING)
+                return;
+        enter(s, SUPERVISOR_STOPPING);
+        loop_timer_stop(s->drain_timer);
+        for (size_t i = 0; i < CHILD_N; i++)
+                if (s->children[i].state == CHILD_DOWN)
+                        loop_timer_stop(s->children[i].timer);
+        stop_next(s);
+}
+
+static uint64_t drain_left(const struct supervisor *s)
+{
+        uint64_t now = loop_now(s->loop);
+
+        return s->drain_until > now ? s->drain_until - now : 0;
+}
+
+/* Goes on to the validator, or to the stop, when the one before has drained or is not there. */
+static void drain_on(struct supervisor *s)
+{
+        struct child *link = &s->children[CHILD_LINK], *validator = &s->children[CHILD_VALIDATOR];
+
+        if (s->state == SUPERVISOR_DRAINING_LINK && (link->drained || link->state != CHILD_RUNNING)) {
+                enter(s, SUPERVISOR_DRAINING_VALIDATOR);
+                if (validator->state == CHILD_RUNNING)
+                        child_drain(validator, drain_left(s));
+        }
+        if (s->state == SUPERVISOR_DRAINING_VALIDATOR &&
+            (validator->drained || validator->state != CHILD_RUNNING))
+                stop_children(s);
+}
+
+void supervisor_child_drained(struct child *child)
+{
+        drain_on(child->supervisor);
+}
+
+static void on_drain_end(void *arg)
+{
+        struct supervisor *s = arg;
+
+        log_warning("drain.incomplete", KV_S("state", state_text(s->state)));
+        stop_children(s);
+}
+
+static void begin_drain(struct supervisor *s, bool reload)
+{
+        struct child *link = &s->children[CHILD_LINK];
+
+        s->reload = reload;
+        s->drain_until = loop_now(s->loop) + s->config->drain_ms;
+        loop_timer_at(s->drain_timer, s->drain_until);
+        enter(s, SUPERVISOR_DRAINING_LINK);
+        if (link->state == CHILD_RUNNING)
+                child_drain(link, s->config->drain_ms);
+        drain_on(s);
+}
+
+void supervisor_drain_for_reload(struct supervisor *s)
+{
+        begin_drain(s, true);
+}
+
+/* SIGTERM and SIGINT: drain, then stop; a second one stops at once. One that comes during a reload ends
+ * there. */
+static void on_terminate(void *arg)
+{
+        struct supervisor *s = arg;
+
+        (void)sd_notify(0, "STOPPING=1");
+        if (s->state == SUPERVISOR_RUNNING) {
+                log_info("stopping", KV_U("drain_ms", s->config->drain_ms));
+                begin_drain(s, false);
+                return;
+        }
+        if (s->reload) {
+                s->reload = false; /* the drain goes on, and a stop follows */
+                return;
+        }
+        stop_children(s);
+}
+
+static void on_reload(void *arg)
+{
+        reload_ask(arg);
+}
+
+/* Whether the end of this child is the end of all: it found a fault that starting again doesn't mend, and
+ * nothing has worked yet. Later the rest goes on, and the child is tried again. */
+static bool is_fatal(const struct supervisor *s, const struct child *child)
+{
+        return child->last_code == EXIT_CONFIGURATION && s->state == SUPERVISOR_RUNNING && !s->told_ready;
+}
+
+static void child_ended(struct supervisor *s, struct child *child)
+{
+        if (is_fatal(s, child)) {
+                log_error("start.failed", KV_S("process", child_name(child->id)),
+                          KV_S("why", "it found the fault that the line before tells"));
+                s->exit_code = EXIT_CONFIGURATION;
+                stop_children(s);
+        } else if (s->state == SUPERVISOR_RUNNING && child->last_code == EXIT_CONFIGURATION && reload_back(s, child)) {
+                log_info("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end));
+        } else if (s->state != SUPERVISOR_STOPPING) {
+                start_again_later(child);
+        } else {
+                log_info("process.ended", KV_S("process", child_name(child->id)),
+                         KV_S("how", child->last_end));
+        }
+}
+
+static void on_child_ended(void *arg)
+{
+        struct supervisor *s = arg;
+
+        keys_reap(s);
+        reload_reap(s);
+        bool any = false;
+        for (size_t i = 0; i < CHILD_N; i++) {
+                struct child *child = &s->children[i];
+                if (child_reap(child)) {
+                        child_ended(s, child);
+                        any = true;
+                }
+        }
+        if (!any) /* a holder, or a check */
+                return;
+        if (s->state == SUPERVISOR_RUNNING)
+                tell_systemd(s);
+        else if (s->state != SUPERVISOR_STOPPING)
+                drain_on(s);
+        else
+                stop_next(s);
+}
+
+/* ---- set-up ---- */
+
+static int make_boot(struct supervisor *s)
+{
+        uint8_t bytes[16];
+
+        if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+                return -EIO;
+        b64u_encode_to(s->boot, bytes, sizeof(bytes));
+        s->boot_wall = loop_wall(s->loop);
+        s->boot_at = loop_now(s->loop);
+        return 0;
+}
+
+static int set_up_signals(struct supervisor *s)
+{
+        static const struct {
+                int signo;
+                loop_fn *fn;
+        } wanted[4] = {{SIGTERM, on_terminate},
+                       {SIGINT, on_terminate},
+                       {SIGHUP, on_reload},
+                       {SIGCHLD, on_child_ended}};
+        int r = 0;
+
+        (void)signal(SIGPIPE, SIG_IGN);
+        for (size_t i = 0; r == 0 && i < 4; i++)
+                r = loop_signal_new(&s->signals[i], s->loop, wanted[i].signo, wanted[i].fn, s);
+        return r;
+}
+
+static int set_up(struct supervisor *s)
+{
+        int r = loop_new(&s->loop);
+
+        if (r == 0)
+                r = make_boot(s);
+        if (r == 0)
+                r = set_up_signals(s);
+        if (r == 0)
+                r = loop_timer_new(&s->drain_timer, s->loop, NULL, on_drain_end, s);
+        if (r == 0)
+                r = loop_timer_new(&s->watchdog, s->loop, NULL, watchdog_turn, s);
+        if (r == 0)
+                r = watch_new(&s->watch, s);
+        if (r == 0)
+                r = reload_new(s);
+        for (size_t i = 0; r == 0 && i < CHILD_N; i++) {
+                s->children[i].supervisor = s;
+                s->children[i].id = (enum child_id)i;
+                r = loop_timer_new(&s->children[i].timer, s->loop, NULL, on_child_timer, &s->children[i]);
+        }
+        return r;
+}
+
+static void tear_down(struct supervisor *s)
+{
+        for (size_t i = 0; i < CHILD_N; i++) {
+                s->children[i].control = ipc_free(s->children[i].control);
+                s->children[i].timer = loop_timer_free(s->children[i].timer);
+        }
+        for (size_t i = 0; i < 4; i++)
+                s->signals[i] = loop_signal_free(s->signals[i]);
+        s->drain_timer = loop_timer_free(s->drain_timer);
+        s->watchdog = loop_timer_free(s->watchdog);
+        s->watch = watch_free(s->watch);
+        reload_free(s);
+        s->loop = loop_free(s->loop);
+        renewals_free(s);
+        s->config = config_free(s->config);
+        s->next_config = config_free(s->next_config);
+        buffer_free(&s->text);
+        buffer_free(&s->next_text);
+        closep(&s->control_fd);
+        closep(&s->lock_fd);
+}
+
+static void tell_fault(void *arg, const char *text)
+{
+        (void)arg;
+        log_error("start.failed", KV_S("why", text));
+        (void)sd_notifyf(0, "STATUS=%s", text); /* what `systemctl status` shows */
+}
+
+static void drop_note(void *arg, const char *text)
+{
+        (void)arg;
+        (void)text;
+}
+
+/* Users first, for folders are made in their names; the rest with the rights that are left while it runs. */
+static int prepare(struct supervisor *s)
+{
+        struct files_check check = {.tell = tell_fault, .note = drop_note};
+        struct error err = {"out of memory"};
+
+        if (check_users(s->config, &check) > 0) {
+                (void)prepare_check(s, &check); /* all that is wrong in one go */
+                return EXIT_CONFIGURATION;
+        }
+        if (files_prepare(s, &err) < 0 || caps_reduce(&err) < 0) {
+                tell_fault(NULL, err.text);
+                return EXIT_CONFIGURATION;
+        }
+        return check_all(s, &check) > 0 ? EXIT_CONFIGURATION : 0;
+}
+
+int supervisor_run(struct supervisor *s, const char *config_path, struct config *config, struct buffer *text)
+{
+        struct holder holders[HOLDER_N] = {{0}};
+
+        *s = (struct supervisor){.config_path = config_path,
+                                 .holders = holders,
+                                 .config = config,
+                                 .text = *text,
+                                 .lock_fd = -1,
+                                 .control_fd = -1,
+                                 .renewals.fd = -1,
+                                 .reloading.fd = -1,
+                                 .next_text = BUFFER(CONFIG_TEXT_MAX)};
+        *text = BUFFER(CONFIG_TEXT_MAX);
+        caps_note_parent();
+        int code = set_up(s) < 0 ? 1 : prepare(s);
+        if (code == 0) {
+                if (geteuid() != 0)
+                        log_info("one_user_for_all", KV_U("uid", geteuid()),
+                                 KV_S("why",
+                                      "not started as root: the processes are apart, but share one user"));
+                start_all(s);
+                watchdog_turn(s);
+                code = loop_run(s->loop);
+        }
+        tear_down(s);
+        return code;
+}

@@ -1,0 +1,279 @@
+/*
+ * The supervisor: starts link, validator and ledger, keeps them running, reloads, drains and stops them.
+ *
+ * It reads local files (configuration, enrolment) and signals, and nothing remote. Internal to supervisor*.c
+ * and posternd.c.
+ */
+#pragma once
+
+#include <sys/types.h>
+#include <time.h>
+
+#include "base/ipc/ipc.h"
+#include "base/ipc/loop.h"
+#include "connector/conf/config.h"
+#include "connector/frames/messages.h"
+#include "connector/conf/process.h"
+
+enum child_id { CHILD_LINK = 0, CHILD_VALIDATOR, CHILD_LEDGER, CHILD_N };
+
+enum child_state {
+        CHILD_DOWN = 0, /* no process; its timer may be armed to start it */
+        CHILD_RUNNING,
+        CHILD_ENDING, /* its channel is closed; waiting for its end */
+};
+
+struct supervisor;
+struct watch;
+
+#define CHECK_CONFIG_FD 3         /* `posternd --check-config --config-fd`: the text to check */
+#define FILE_LOCK "lock"          /* of state_dir: held while posternd runs, with its pid in it */
+#define FILE_RELOAD "reload.json" /* the same: how the latest reload ended, {"boot", "n", "ok", "why"} */
+
+/* How a check says what it finds. */
+struct files_check {
+        void (*tell)(void *arg, const char *text); /* a fault */
+        void (*note)(void *arg, const char *text); /* worth knowing, and no fault */
+        void *arg;
+        bool enrolled; /* set by prepare_check; else what an enrolment brings is not looked for */
+};
+
+/* supervisor/reload.c */
+struct reload {
+        bool again; /* asked for while one ran */
+        bool open;  /* it is taken up, and not every process is ready with it yet */
+        bool back;  /* the configuration before is coming back */
+        pid_t pid;  /* of the check, or 0 */
+        int fd;     /* what the check says, or -1 */
+        struct loop_io *io;
+        struct loop_timer *timer; /* the check's time */
+        struct buffer said;
+        uint64_t n;                         /* answers */
+        char why[ERROR_TEXT_MAX + 64];      /* why the latest was refused, or "" */
+        int64_t at;                         /* wall clock then */
+};
+
+struct child {
+        struct supervisor *supervisor;
+        enum child_id id;
+        enum child_state state;
+        pid_t pid;
+        uid_t uid; /* that it becomes; of the last one started */
+        struct ipc *control;
+        struct loop_timer *timer; /* DOWN: start again; ENDING: kill */
+        uint64_t started_at, backoff_ms;
+        int64_t since; /* wall clock of the last change of state */
+        unsigned restarts;
+        bool ready, drained;
+        unsigned silent_turns; /* of the watchdog, since it last said that its loop turns */
+        bool hung;             /* it is ended for its silence */
+        bool seccomp;          /* once ready: whether its filter of system calls holds */
+        char landlock[16];     /* and confine_landlock_text() of its own */
+        char last_end[64]; /* how it ended last, or "" */
+        char why[ERROR_TEXT_MAX]; /* what it said of that, or "" */
+        int last_code;     /* its exit code then; -1 after a signal */
+};
+
+enum supervisor_state {
+        SUPERVISOR_RUNNING = 0,
+        SUPERVISOR_DRAINING_LINK,
+        SUPERVISOR_DRAINING_VALIDATOR,
+        SUPERVISOR_STOPPING, /* channels are closed; waiting for the children's ends */
+};
+
+/* HOLDER_NEXT: the next transport key's, until it takes the place of the one before; then that one's, until it ends. */
+enum holder_id { HOLDER_IDENTITY = 0, HOLDER_TRANSPORT, HOLDER_NEXT, HOLDER_N };
+
+/* A key in hardware. */
+struct holder {
+        pid_t pid; /* of its postern-keyholder, or 0 */
+        uid_t uid; /* that it becomes */
+        bool pin_refused;
+        ino_t pin_ino; /* the PIN file that was offered last */
+        struct timespec pin_changed;
+};
+
+/* supervisor/renewal.c */
+struct renewals {
+        uint64_t stored_at; /* when the link last had a certificate stored */
+        uint64_t asked_at;  /* and wanted a key made */
+        uint64_t made_until; /* the allowance of keys in hardware: KEY_EACH_MS further for each */
+        unsigned tries;      /* names that were taken */
+        struct loop_io *io;  /* of fd */
+        int fd;              /* the owner's end of the holder that makes the next key; -1: none */
+        struct buffer asked; /* the name that it makes */
+        struct buffer made;  /* the name of a key that was made and is in no file yet; empty: none */
+};
+
+struct supervisor {
+        struct loop *loop;
+        const char *config_path;
+        struct config *config;
+        struct buffer text; /* the merged configuration, for the children */
+        struct config *next_config;
+        struct buffer next_text; /* of a reload, taken over when all children have ended; then the one before, until it succeeded */
+        struct child children[CHILD_N];
+        enum supervisor_state state;
+        bool reload; /* draining and stopping in order to start again */
+        struct reload reloading;
+        const struct files_check *check; /* or NULL. This one only checks: its children say whether they could start, and end */
+        bool told_ready;
+        int exit_code;
+        uint64_t drain_until;
+        struct loop_timer *drain_timer, *watchdog;
+        struct watch *watch;
+        struct loop_signal *signals[4];
+        int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
+        struct holder *holders; /* HOLDER_N */
+        struct renewals renewals;
+        char boot[32];
+        int64_t boot_wall; /* s since the epoch, and the loop's time, when boot was drawn */
+        uint64_t boot_at;
+        char connector_id[ID_MAX + 1];
+};
+
+const char *child_name(enum child_id id);
+const char *child_user(const struct config *config, enum child_id id);
+
+/* supervisor/child.c: one process */
+/* Starts the process and sends it config and files; the caller connects peers and calls child_begin. -errno
+ * with err. */
+int child_spawn(struct child *child, struct error *err);
+/* Makes a pair and gives each of two running children its end. */
+int child_connect(struct child *a, struct child *b);
+/* FRAME_START. */
+int child_begin(struct child *child);
+void child_drain(struct child *child, uint64_t budget_ms);
+/* Closes the channel, which ends the process; kills it if it doesn't. */
+void child_end(struct child *child);
+/* Whether the process has ended; notes how. */
+bool child_reap(struct child *child);
+
+/* Hands on one more file; fd stays the caller's. -errno with err where the process does not run. */
+int child_hand_file(struct child *child, const char *name, int fd, struct error *err);
+/* FRAME_STORED; why: NULL, or it failed. */
+void child_stored(struct child *child, const char *why);
+/* Hands the domain's keytab on anew. -errno with err where it can't be. */
+int child_hand_keytab(struct child *child, const struct config_domain *domain, struct error *err);
+
+/* supervisor/watchdog.c: looks for children that make no progress, tells systemd, and comes again; a loop_timer_fn */
+void watchdog_turn(void *supervisor);
+
+/* supervisor/watch.c: keytabs that change. 0 or -errno. */
+int watch_new(struct watch **ret, struct supervisor *s);
+struct watch *watch_free(struct watch *watch);
+/* What the validator made of a file, by its name in FRAME_FILE; why: NULL, or it is not in use. */
+void watch_taken(struct watch *watch, const char *name, const char *why);
+/* Why the keytab of domain i, as it is on the disk, is not the one in use; "": it is. */
+const char *watch_trouble(const struct watch *watch, size_t i);
+/* Before the children get s->config's files: what changes from here on is handed on. */
+void watch_begin(struct watch *watch);
+
+/* supervisor.c, called by supervisor/child.c */
+void supervisor_child_ready(struct child *child);
+void supervisor_child_drained(struct child *child);
+
+/* supervisor/share.c: FRAME_SHARE to the ledger, for `postern status` */
+void share_child(struct child *child);
+void share_supervisor(struct supervisor *s);
+void share_all(struct supervisor *s);
+
+/* Drains and stops all, then reload_take and a start. */
+void supervisor_drain_for_reload(struct supervisor *s);
+
+/* supervisor/reload.c */
+int reload_new(struct supervisor *s);
+void reload_free(struct supervisor *s);
+/* Checks the configuration as it is now, then drains and takes it; or refuses it. One that comes meanwhile is done after. */
+void reload_ask(struct supervisor *s);
+/* SIGCHLD: perhaps the check has ended. */
+void reload_reap(struct supervisor *s);
+/* All processes have ended: puts the next configuration in the place of the one before. */
+void reload_take(struct supervisor *s);
+/* Every process is ready. */
+void reload_ready(struct supervisor *s);
+/* A process ended for a fault in the new configuration: whether the one before comes back. */
+bool reload_back(struct supervisor *s, const struct child *child);
+
+/* reload-client.c: `posternd --reload`; its exit code */
+int reload_client(const char *state_dir);
+
+/* supervisor/check.c: how many faults were told */
+/* As root, that the users are there and fit. */
+size_t check_users(const struct config *config, const struct files_check *check);
+/* What a start can tell without its processes, which then find the rest. */
+size_t check_all(struct supervisor *s, struct files_check *check);
+/* Everything, the processes' own part included. Borrows config and text, its own text. */
+size_t supervisor_check(struct config *config, const struct buffer *text, struct files_check *check);
+
+/* supervisor/prepare.c: what stands before any process starts */
+/* Folders, lock, enrolment, hash key, control socket. Fails with -ENOENT where the connector isn't enrolled.
+ */
+int files_prepare(struct supervisor *s, struct error *err);
+/* The same, only looked at; sets check->enrolled. */
+size_t prepare_check(struct supervisor *s, struct files_check *check);
+/* Whether a running posternd holds this lock. */
+bool files_locked(const char *path);
+
+/* supervisor/files.c: what is opened, and for whom */
+/* FOLDER/NAME into out, PATH_MAX bytes. */
+int files_in_folder(char *out, const char *folder, const char *name, struct error *err);
+typedef int files_hand_fn(void *arg, const char *name, int fd, struct error *err); /* fd stays the caller's */
+/* Opens the domain's keytab and hands it on. */
+int files_keytab(const struct supervisor *s, const struct config_domain *domain, files_hand_fn *fn, void *arg,
+                 struct error *err);
+/* Opens each file of this child and hands it on. */
+int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err);
+/* As root: whether the user of this child is there, isn't root and isn't another child's; err with the
+ * remedy. */
+int files_check_user(const struct config *config, enum child_id id, struct error *err);
+/* Tells each file of this child that cannot be handed on; how many. What a first start makes may be missing. */
+size_t files_check(const struct supervisor *s, enum child_id id, const struct files_check *check);
+/* As root: the user's uid; else, and for one who is not there, the own. */
+uid_t files_uid_of(const char *user);
+/* A sealed memfd with these bytes. */
+int files_memfd(const char *name, const void *bytes, size_t n, struct error *err);
+/* Appends what the file of state_dir holds, which nobody else could have written. */
+int files_read_state(const struct supervisor *s, const char *name, struct buffer *out, struct error *err);
+/* Writes transport.pem, in one step, and removes the key's old file. */
+int files_write_transport(const struct supervisor *s, const struct buffer *text, struct error *err);
+/* A file that nobody else could have written. An own descriptor, or -errno. */
+int files_open_public(const char *path, struct error *err);
+/* A file that nobody else may read or could have written. An own descriptor, or -errno. */
+int files_open_private(const char *path, struct error *err);
+/* As root: whether the user of the keyholders is there and is nobody else's. */
+int files_check_keys_user(const struct config *config, struct error *err);
+
+/* supervisor/keys.c: keys in hardware. reference_fd: what names the key; stays the caller's. */
+/* Starts the holder of this key for its owner, whose end of the socket is returned; -errno with err. */
+int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, int reference_fd,
+               struct error *err);
+/* The same for the next transport key; make: it is made under that name. */
+int keys_start_next(const struct supervisor *s, const struct config *config, bool make, int reference_fd,
+                    struct error *err);
+/* The next transport key is the one from now on. */
+void keys_take_next(struct supervisor *s);
+/* What can be told without touching the token. */
+int keys_check(const struct config *config, enum holder_id id, int reference_fd, struct error *err);
+/* Notes which holders have ended. */
+void keys_reap(struct supervisor *s);
+
+/* supervisor/renewal.c: what the link asks for when it renews its certificate */
+/* Makes the next transport key in its hardware: FRAME_FILE FILE_TRANSPORT_NEXT to the link, or FRAME_STORED with why. */
+void renewals_make_key(struct child *link);
+/* Stores the certificate in fd, which stays the caller's; FRAME_STORED tells what came of it. */
+void renewals_store(struct child *link, int fd);
+void renewals_free(struct supervisor *s);
+
+/* supervisor/caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
+ */
+int caps_reduce(struct error *err);
+/* Back to the supervisor's own user and group, after a change of the effective ones; an abort where that fails. The caller's
+ * wish that it end with it, which such a change drops, is renewed: as caps_note_parent found it. */
+void caps_back(void);
+void caps_note_parent(void);
+/* SIGKILL to a process that has become uid, or not yet: root without CAP_KILL may signal its own kind alone. */
+void caps_kill(pid_t pid, uid_t uid);
+
+/* Runs until the end; returns the exit code. Takes over config and text. */
+int supervisor_run(struct supervisor *s, const char *config_path, struct config *config, struct buffer *text);

@@ -1,0 +1,236 @@
+/*
+ * The directory: who may be sealed to, as the tenant key says, and what the relay adds to it.
+ *
+ * Invariant: every entry is a connector of the verified roster with a statement that its identity key signed.
+ * The relay decides only the order; a connector that it adds, or a statement that it changes, is left out.
+ */
+#include "queue/client/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/core/text.h"
+
+#define READY_REALMS_MAX 64
+
+static void entry_clear(struct directory_entry *e)
+{
+        e->statement = statement_free(e->statement);
+        for (size_t i = 0; i < e->n_ready; i++)
+                free(e->ready[i]);
+        free(e->ready);
+        *e = (struct directory_entry){0};
+}
+
+struct directory *directory_free(struct directory *d)
+{
+        if (!d)
+                return NULL;
+        for (size_t i = 0; i < d->n; i++)
+                entry_clear(&d->entries[i]);
+        free(d->entries);
+        d->roster = roster_free(d->roster);
+        free(d);
+        return NULL;
+}
+
+static struct directory_entry *entry_of(struct directory *d, const struct roster_member *connector)
+{
+        for (size_t i = 0; i < d->n; i++)
+                if (d->entries[i].connector == connector)
+                        return &d->entries[i];
+        return NULL;
+}
+
+/* Within a boot by seq, which no clock moves; between boots by the later iat. */
+static bool newer(const struct statement *s, const struct statement *old)
+{
+        if (strcmp(s->boot, old->boot) == 0)
+                return s->seq > old->seq;
+        return s->iat > old->iat || (s->iat == old->iat && s->seq > old->seq);
+}
+
+/* Puts a verified statement in, or in the place of an older one. The array has room for one entry per
+ * statement. */
+static void take_statement(struct directory *d, const struct roster_member *connector, struct statement *s)
+{
+        struct directory_entry *e = entry_of(d, connector);
+
+        if (!e) {
+                d->entries[d->n++] = (struct directory_entry){connector, s, -1, 0, NULL};
+        } else if (newer(s, e->statement)) {
+                statement_free(e->statement);
+                e->statement = s;
+        } else {
+                statement_free(s);
+        }
+}
+
+/* 0; 1 where the text is refused; -ENOMEM. */
+static int add_statement(struct directory *d, const json_t *value, int64_t now)
+{
+        const char *text = json_string_value(value);
+        size_t n = json_string_length(value);
+        const struct roster_member *connector;
+        struct statement *s = NULL;
+        char kid[KID_LEN + 1];
+        int r;
+
+        if (!text || n > STATEMENT_TEXT_MAX || statement_peek_kid(text, n, kid, NULL) < 0)
+                return 1;
+        connector = roster_connector(d->roster, kid);
+        if (!connector)
+                return 1;
+        r = statement_verify(&s, text, n, connector->key, connector->id, d->roster->tenant, now, NULL);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return 1;
+        take_statement(d, connector, s);
+        return 0;
+}
+
+static int add_statements(struct directory *d, const json_t *list, int64_t now, size_t *refused,
+                          struct error *err)
+{
+        const json_t *value;
+        size_t i;
+
+        if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
+                return error_fail(err, -EBADMSG, "keys: statements is not an array of at most %d",
+                                  ROSTER_MEMBERS_MAX);
+        d->entries = calloc(json_array_size(list) + 1, sizeof(*d->entries));
+        if (!d->entries)
+                return error_fail(err, -ENOMEM, "keys: no memory");
+        json_array_foreach (list, i, value) {
+                int r = add_statement(d, value, now);
+
+                if (r < 0)
+                        return error_fail(err, r, "keys: no memory");
+                *refused += (size_t)r;
+        }
+        return 0;
+}
+
+/* Copies the realms of one element of the ready list. Elements of unknown connectors say nothing. */
+static int take_ready(struct directory *d, const json_t *element, int rank)
+{
+        const char *kid = json_string_value(json_object_get(element, "kid"));
+        const json_t *realms = json_object_get(element, "realms");
+        const struct roster_member *connector = kid ? roster_connector(d->roster, kid) : NULL;
+        struct directory_entry *e = connector ? entry_of(d, connector) : NULL;
+        const json_t *value;
+        size_t i;
+
+        if (!e || e->rank >= 0 || json_array_size(realms) > READY_REALMS_MAX)
+                return 0;
+        e->rank = rank;
+        e->ready = calloc(json_array_size(realms) + 1, sizeof(*e->ready));
+        if (!e->ready)
+                return -ENOMEM;
+        json_array_foreach (realms, i, value) {
+                if (!json_is_string(value))
+                        continue;
+                if (text_set(&e->ready[e->n_ready], json_string_value(value)) < 0)
+                        return -ENOMEM;
+                e->n_ready++;
+        }
+        return 0;
+}
+
+static int rank_entries(struct directory *d, const json_t *list, struct error *err)
+{
+        const json_t *value;
+        size_t i;
+
+        if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
+                return error_fail(err, -EBADMSG, "keys: ready is not an array of at most %d",
+                                  ROSTER_MEMBERS_MAX);
+        json_array_foreach (list, i, value)
+                if (take_ready(d, value, (int)i) < 0)
+                        return error_fail(err, -ENOMEM, "keys: no memory");
+        return 0;
+}
+
+struct roster_rules {
+        const char *pin, *tenant;
+        int64_t now;
+        uint64_t min_seq;
+        const char *text; /* of the second source, or NULL */
+        size_t n_text;
+};
+
+/* Takes the second source's roster where it is the newer one. */
+static int second_roster(struct directory *d, const struct roster_rules *rules, struct error *err)
+{
+        _cleanup_(roster_freep) struct roster *second = NULL;
+        int r = roster_verify(&second, rules->text, rules->n_text, rules->pin, rules->tenant, ROSTER_ANY_TIME, 0, err);
+
+        if (r < 0)
+                return error_prefix(err, r, "second source");
+        if (second->seq == d->roster->seq && strcmp(second->text, d->roster->text) != 0)
+                return error_fail(err, -EBADE, "keys: relay and second source have two rosters of number %llu",
+                                  (unsigned long long)second->seq);
+        if (second->seq <= d->roster->seq)
+                return 0;
+        if (rules->now > second->exp + ROSTER_SKEW)
+                return error_fail(err, -EBADMSG,
+                                  "keys: the second source has a newer roster than the relay, and it has expired: sign it "
+                                  "anew (postern tenant roster sign)");
+        roster_free(d->roster);
+        d->roster = steal(second);
+        return 0;
+}
+
+static int fill(struct directory *d, const json_t *root, const struct roster_rules *rules, size_t *refused,
+                struct error *err)
+{
+        const json_t *roster = json_object_get(root, "roster");
+        int r;
+
+        if (!json_is_string(roster))
+                return error_fail(err, -EBADMSG, "keys: the relay has no roster of this tenant");
+        r = roster_verify(&d->roster, json_string_value(roster), json_string_length(roster), rules->pin,
+                          rules->tenant, rules->now, rules->text ? 0 : rules->min_seq, err);
+        if (r == 0 && rules->text)
+                r = second_roster(d, rules, err);
+        if (r == 0 && d->roster->seq < rules->min_seq)
+                r = error_fail(err, -ESTALE, "roster: seq %llu is older than %llu, which was seen before",
+                               (unsigned long long)d->roster->seq, (unsigned long long)rules->min_seq);
+        if (r < 0)
+                return r;
+        r = add_statements(d, json_object_get(root, "statements"), rules->now, refused, err);
+        return r < 0 ? r : rank_entries(d, json_object_get(root, "ready"), err);
+}
+
+int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant,
+                   int64_t now, uint64_t min_seq, size_t *ret_refused, struct error *err)
+{
+        return directory_open_with(ret_d, json, n, NULL, 0, pin, tenant, now, min_seq, ret_refused, err);
+}
+
+int directory_open_with(struct directory **ret_d, const char *json, size_t n, const char *text, size_t n_text,
+                        const char *pin, const char *tenant, int64_t now, uint64_t min_seq, size_t *ret_refused,
+                        struct error *err)
+{
+        const struct roster_rules rules = {pin, tenant, now, min_seq, text, n_text};
+        _cleanup_(directory_freep) struct directory *d = calloc(1, sizeof(*d));
+        json_t *root = NULL;
+        size_t refused = 0;
+        int r;
+
+        if (!d)
+                return error_fail(err, -ENOMEM, "keys: no memory");
+        r = jose_json_object(&root, json, n, "keys", err);
+        if (r < 0)
+                return r;
+        r = fill(d, root, &rules, &refused, err);
+        json_decref(root);
+        if (r < 0)
+                return r;
+        *ret_d = steal(d);
+        if (ret_refused)
+                *ret_refused = refused;
+        return 0;
+}

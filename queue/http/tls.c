@@ -1,0 +1,93 @@
+/*
+ * The server's TLS context: 1.2 or newer, an optional client certificate of the transport CA, no resumption.
+ *
+ * Invariant: a client certificate that does not verify (its dates aside, which are looked at later) never counts (conn.cert_error), but the handshake goes
+ * on, so that its owner reads a problem with the reason instead of a bare alert. Sessions are never resumed:
+ * a resumed one would skip that check.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/core/text.h"
+#include "queue/http/internal.h"
+
+/* Notes what is wrong with a client certificate and goes on. */
+static int on_verify(int ok, X509_STORE_CTX *ctx)
+{
+        SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+        struct conn *c = SSL_get_ex_data(ssl, http_conn_index);
+
+        if (!ok && c)
+                c->cert_error = X509_STORE_CTX_get_error(ctx);
+        return ok || c != NULL;
+}
+
+/* HTTP/1.1 is all that is spoken. */
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+                   unsigned in_len, void *arg)
+{
+        static const unsigned char ours[] = "\x08http/1.1";
+        unsigned char *chosen = NULL;
+
+        (void)ssl;
+        (void)arg;
+        if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) !=
+            OPENSSL_NPN_NEGOTIATED)
+                return SSL_TLSEXT_ERR_NOACK;
+        *out = chosen;
+        return SSL_TLSEXT_ERR_OK;
+}
+
+static int tls_fail(struct error *err, const char *what, const char *file)
+{
+        const char *reason =
+                access(file, R_OK) < 0 ? strerror(errno) : ERR_reason_error_string(ERR_peek_last_error());
+
+        ERR_clear_error();
+        return error_fail(err, -EINVAL, "%s %s: %s; both must be PEM files that the relay's `user` can read%s%s", what, file,
+                          reason ? reason : "not usable", *file_hint(file) ? "; " : "", file_hint(file));
+}
+
+static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct error *err)
+{
+        if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
+                return tls_fail(err, "certificate", cert_file);
+        if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
+                return tls_fail(err, "key", key_file);
+        if (SSL_CTX_check_private_key(ctx) != 1)
+                return tls_fail(err, "key does not belong to the certificate", cert_file);
+        return 0;
+}
+
+int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca,
+                     struct error *err)
+{
+        SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+        if (!ctx)
+                return error_fail(err, -ENOMEM, "no memory for TLS");
+        SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+                                         SSL_OP_CIPHER_SERVER_PREFERENCE);
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+        SSL_CTX_set_num_tickets(ctx, 0);
+        SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+        SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
+        SSL_CTX_set_verify_depth(ctx, 1);
+        /* dates are judged at each request (credential.c), not once in a handshake */
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_NO_CHECK_TIME);
+        int r = use_files(ctx, cert_file, key_file, err);
+        if (r == 0 && client_ca &&
+            (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), client_ca) != 1 ||
+             SSL_CTX_add_client_CA(ctx, client_ca) != 1))
+                r = error_fail(err, -ENOMEM, "no memory for TLS");
+        if (r < 0) {
+                SSL_CTX_free(ctx);
+                return r;
+        }
+        *ret_ctx = ctx;
+        return 0;
+}

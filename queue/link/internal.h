@@ -1,0 +1,206 @@
+/*
+ * Internal to the link: its one object, and which file owns which part of it.
+ *
+ * link.c          the API, the phases' one writer, drain
+ * link/stream.c   the stream: connect, hello, heartbeat, events
+ * link/report.c   the reports: batches, credit, answers
+ * link/identity.c the identity's announcement
+ * link/renew.c    the renewal of the transport certificate
+ * link/state.c    the state that reports show
+ * link/store.c    what is in hand: requests handed over, verdicts kept, items to report
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "certs/trust/statement.h"
+#include "queue/link/http.h"
+#include "queue/link/link.h"
+#include "queue/wire/sse.h"
+
+/* ms */
+#define HELLO_WITHIN 8000 /* 5 s to connect, 3 s for the hello */
+#define DEAD_AFTER 25000
+#define REPORT_EVERY 4000 /* the protocol asks for 5 s */
+#define REPORT_TIMEOUT 5000
+#define REPORT_RETRY_MIN 250
+#define REPORT_RETRY_MAX 2000
+#define RECONNECT_DEFAULT_MIN 500
+#define RECONNECT_DEFAULT_MAX 2000
+#define RECONNECT_BACKOFF_MAX 30000
+#define RECONNECT_FLOOR 100 /* after a session that did not last, whatever the relay asks for */
+#define STABLE_AFTER 10000 /* a session that lived so long was no failure */
+#define SWEEP_EVERY 1000
+#define LATE_GRACE 5000 /* a verdict is still worth a "late" answer this long after its deadline */
+#define IDENTITY_EVERY 10000
+#define DRAIN_LOOK 50
+#define DRAIN_SETTLE 300 /* after the relay knows of a drain: what it had sent before still comes */
+
+#define BUCKETS 512
+
+/* Whatever is looked up by a sign-in's id. The first member of its struct. */
+struct by_id {
+        LIST_ENTRY(by_id) bucket;
+        TAILQ_ENTRY(by_id) order;
+        char id[ID_MAX + 1];
+};
+struct id_table {
+        LIST_HEAD(, by_id) buckets[BUCKETS];
+        TAILQ_HEAD(id_list, by_id) list; /* oldest first */
+        size_t n;
+};
+
+/* A request that was handed over and not answered. */
+struct flight {
+        struct by_id node;
+        uint64_t session; /* serial of the session that was told of it last */
+        uint64_t ends_at; /* loop_now() when nobody waits any more */
+        bool over; /* cancelled, or lost with its validator: known until its end, but takes no credit */
+};
+
+enum kept_state {
+        KEPT_QUEUED = 0, /* goes with the next report */
+        KEPT_POSTED,     /* in the report that is under way */
+        KEPT_HELD,       /* was posted and not answered: goes with the next periodic one */
+};
+/* A verdict that the relay has not confirmed. */
+struct kept {
+        struct by_id node;
+        char *jwe;
+        uint64_t ends_at;
+        enum kept_state state;
+};
+
+/* "received" or "declined", not yet known to the relay. */
+struct item {
+        TAILQ_ENTRY(item) order;
+        uint64_t ends_at;
+        struct report_item content;
+        bool posted;
+};
+
+enum link_phase {
+        LINK_IDLE = 0, /* link_start was not called */
+        LINK_WAIT,     /* no stream; the timer connects */
+        LINK_CONNECT,  /* stream asked for, no hello yet; the timer gives up */
+        LINK_LIVE,     /* hello was there; the timer watches the heartbeat */
+        LINK_LEAVE,    /* as LINK_LIVE, but the relay asked to go: nothing new comes */
+        LINK_STOPPED,  /* drained; for good */
+};
+
+/* link_set_state's copy */
+struct state_copy {
+        struct report report; /* ready, reasons, load, statement; no session, no items */
+        uint32_t capacity;
+        char *identity, *proof;
+};
+
+struct link {
+        struct loop *loop;
+        struct link_host *own_host; /* or NULL: the configuration's serves several */
+        struct http *http;
+        const struct link_callbacks *cb;
+        void *arg;
+        char *relay;
+        char boot[BOOT_LEN + 1];
+        struct state_copy state;
+
+        enum link_phase phase;
+        struct loop_timer *phase_timer;
+        uint32_t reconnect_min, reconnect_max, fails;
+        enum link_down told_why;
+        char *told_detail;
+
+        /* the session */
+        struct http_call *stream;
+        struct sse sse;
+        struct hello hello;
+        uint64_t serial, live_since, leave_by;
+        int64_t relay_wall;  /* what the relay's clock said last, s; 0: nothing yet */
+        uint64_t relay_at;   /* and when, ms */
+        uint64_t last_seq, granted, granted_sent;
+
+        /* reports */
+        struct http_call *report;
+        struct loop_timer *report_timer;
+        bool report_due;       /* something changed that the relay does not know */
+        bool statement_posted; /* in the report under way */
+        bool statement_known;  /* the relay has the current one */
+        bool heard;            /* one of this session was answered */
+        bool in_hand_posted, in_hand_known; /* the list of what is in hand: once a session */
+        uint32_t report_fails;
+        uint64_t held_at; /* when held verdicts were last posted */
+        struct loop_timer *sweep_timer;
+
+        struct id_table flights, kept;
+        size_t flights_taking; /* flights that are not over */
+        TAILQ_HEAD(item_list, item) items;
+        size_t n_items;
+
+        struct link_renewal *renewal;
+        struct http_call *announce;
+        struct loop_timer *identity_timer;
+        bool in_roster;
+        int told_identity; /* -1 nothing, 0 pending, 1 in the roster, 2 refused */
+
+        bool draining, drained;
+        bool drain_posted; /* the report under way, or the last one, said "draining" */
+        uint64_t drain_by, drain_known_at;
+        struct loop_timer *drain_timer;
+};
+
+/* ---- link.c ---- */
+/* Ends the session, if there is one, and goes on to reconnect (or stays stopped). The only way out of a
+ * session. */
+void link_session_end(struct link *l, enum link_down why, const char *detail);
+void link_phase_set(struct link *l, enum link_phase phase);
+/* The relay's clock says wall (s since the epoch; 0: it says nothing) now. */
+void link_note_clock(struct link *l, int64_t wall);
+void link_tell_state(struct link *l, enum link_down why, const char *detail);
+bool link_has_session(const struct link *l);
+/* Something left the store: looks, from the loop, whether a drain or a leave is through. */
+void link_settled(struct link *l);
+
+/* ---- link/state.c ---- */
+void link_state_clear(struct state_copy *s);
+/* Base64url and dots, not empty: safe to put into JSON as it is. */
+bool link_jose_text(const char *text);
+
+/* ---- link/stream.c ---- */
+void stream_connect(struct link *l);
+
+/* ---- link/report.c ---- */
+/* Reports at the next turn of the loop, or when the report under way is back. */
+void report_soon(struct link *l);
+void report_on_timer(void *arg);
+
+/* ---- link/identity.c ---- */
+/* Asks again, now. */
+void identity_announce(struct link *l);
+void identity_on_timer(void *arg);
+
+/* ---- link/renew.c ---- */
+void renewal_clear(struct link *l);
+
+/* ---- link/store.c ---- */
+void store_init(struct link *l);
+void store_clear(struct link *l);
+/* -EEXIST, -ENOBUFS, -ENOMEM */
+int store_flight(struct link *l, const char *id, uint64_t ends_at);
+struct flight *store_find_flight(struct link *l, const char *id);
+void store_end_flight(struct link *l, struct flight *f);
+/* Still known, but nobody waits for it. */
+void store_free_credit(struct link *l, struct flight *f);
+int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at);
+struct kept *store_find_kept(struct link *l, const char *id);
+void store_drop_kept(struct link *l, struct kept *k);
+int store_item(struct link *l, const char *id, enum report_kind is, const char *why);
+/* Frees the items that were in the report under way: the relay knows them. */
+void store_drop_posted(struct link *l);
+/* For a new session: says again of each request in hand that it is here, so that the relay does not give it
+ * up. */
+void store_say_received(struct link *l);
+/* Puts back what was in the report under way. */
+void store_unpost(struct link *l);
+/* Drops what is past its time. */
+void store_sweep(struct link *l);

@@ -1,0 +1,412 @@
+/*
+ * The link: its API, its phases, and the ends of sessions and of the whole.
+ *
+ * Invariants: link_phase_set is the only writer of the phase; link_session_end the only way out of a session:
+ * it cancels both calls, keeps what was to be reported, and arms the reconnect. What a sign-in is about is
+ * not known here.
+ */
+#include "queue/link/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/core/log.h"
+#include "base/core/text.h"
+#include "queue/link/internal.h"
+
+static const char *phase_text(enum link_phase phase)
+{
+        switch (phase) {
+        case LINK_IDLE:
+                return "idle";
+        case LINK_WAIT:
+                return "wait";
+        case LINK_CONNECT:
+                return "connect";
+        case LINK_LIVE:
+                return "live";
+        case LINK_LEAVE:
+                return "leave";
+        case LINK_STOPPED:
+                return "stopped";
+        }
+        return "?";
+}
+
+void link_phase_set(struct link *l, enum link_phase phase)
+{
+        log_debug("link.phase", KV_S("from", phase_text(l->phase)), KV_S("to", phase_text(phase)));
+        l->phase = phase;
+}
+
+bool link_has_session(const struct link *l)
+{
+        return l->phase == LINK_LIVE || l->phase == LINK_LEAVE;
+}
+
+bool link_is_up(const struct link *l)
+{
+        return l->phase == LINK_LIVE;
+}
+
+bool link_is_heard(const struct link *l)
+{
+        return l->phase == LINK_LIVE && l->heard;
+}
+
+size_t link_in_hand(const struct link *l)
+{
+        return l->flights_taking;
+}
+
+bool link_knows(struct link *l, const char *id)
+{
+        return store_find_flight(l, id) || store_find_kept(l, id);
+}
+
+void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks)
+{
+        l->cb = callbacks;
+}
+
+int64_t link_clock_ahead(const struct link *l)
+{
+        if (!l->relay_wall)
+                return 0;
+        return l->relay_wall + (int64_t)((loop_now(l->loop) - l->relay_at) / 1000) - loop_wall(l->loop);
+}
+
+bool link_relay_clock(const struct link *l, int64_t *ret_wall, uint64_t *ret_at)
+{
+        *ret_wall = l->relay_wall;
+        *ret_at = l->relay_at;
+        return l->relay_wall != 0;
+}
+
+void link_note_clock(struct link *l, int64_t wall)
+{
+        if (wall <= 0)
+                return;
+        l->relay_wall = wall;
+        l->relay_at = loop_now(l->loop);
+}
+
+size_t link_undelivered(const struct link *l)
+{
+        return l->kept.n;
+}
+
+void link_tell_state(struct link *l, enum link_down why, const char *detail)
+{
+        if (l->told_detail && l->told_why == why && strcmp(l->told_detail, detail) == 0)
+                return;
+        l->told_why = why;
+        if (text_set(&l->told_detail, detail) < 0)
+                log_debug("link.no_memory");
+        l->cb->on_state(l->arg, why, detail);
+}
+
+/* ---- the end of a session ---- */
+
+/*
+ * Spreads connectors out; doubles with each failure in a row. A link with work in hand stays near the lower
+ * bound the first time: its callers wait. A relay that only forgot the session is up, so there it is at once.
+ * A relay that ends one session after the other cannot ask for no pause.
+ */
+static uint64_t reconnect_delay(const struct link *l, enum link_down why)
+{
+        unsigned shift = l->fails < 6 ? l->fails : 6;
+        uint64_t cap = l->reconnect_max > RECONNECT_BACKOFF_MAX ? l->reconnect_max : RECONNECT_BACKOFF_MAX;
+        uint64_t low = l->fails && l->reconnect_min < RECONNECT_FLOOR ? RECONNECT_FLOOR : l->reconnect_min;
+        uint64_t high = l->reconnect_max < low ? low : l->reconnect_max;
+
+        low <<= shift;
+        high <<= shift;
+        high = high < cap ? high : cap;
+        low = low < high ? low : high;
+        if (l->fails == 0 && why == LINK_DOWN_SESSION)
+                return loop_jitter(0, low);
+        if (l->fails == 0 && (l->flights_taking || l->kept.n) && 2 * low < high)
+                high = 2 * low;
+        return loop_jitter(low, high);
+}
+
+/* Requests of the session that ended are still being worked on and take credit until they are answered or
+ * lapse. */
+void link_session_end(struct link *l, enum link_down why, const char *detail)
+{
+        bool stable = link_has_session(l) && loop_now(l->loop) - l->live_since >= STABLE_AFTER;
+
+        if (l->phase == LINK_STOPPED || l->phase == LINK_IDLE || l->phase == LINK_WAIT)
+                return;
+        l->stream = http_cancel(l->stream);
+        l->report = http_cancel(l->report);
+        loop_timer_stop(l->report_timer);
+        store_unpost(l);
+        link_phase_set(l, LINK_WAIT);
+        if (stable)
+                l->fails = 0;
+        loop_timer_in(l->phase_timer, reconnect_delay(l, why));
+        l->fails++;
+        link_tell_state(l, why, detail);
+}
+
+/* ---- draining ---- */
+
+static void stop(struct link *l)
+{
+        l->stream = http_cancel(l->stream);
+        l->report = http_cancel(l->report);
+        l->announce = http_cancel(l->announce);
+        loop_timer_stop(l->phase_timer);
+        loop_timer_stop(l->report_timer);
+        loop_timer_stop(l->identity_timer);
+        loop_timer_stop(l->sweep_timer);
+        link_phase_set(l, LINK_STOPPED);
+        l->drained = true;
+        link_tell_state(l, LINK_DOWN_STOPPED, "drained");
+        l->cb->on_drained(l->arg);
+}
+
+static bool nothing_left(const struct link *l)
+{
+        return l->flights_taking == 0 && l->kept.n == 0 && (l->n_items == 0 || !link_has_session(l));
+}
+
+/* Whether the relay knows that nothing more may come, and what was on its way is here. */
+static bool drain_known(const struct link *l)
+{
+        return !link_has_session(l) ||
+               (l->drain_known_at && loop_now(l->loop) >= l->drain_known_at + DRAIN_SETTLE);
+}
+
+void link_settled(struct link *l)
+{
+        if (l->drain_timer && (l->draining || l->phase == LINK_LEAVE))
+                loop_timer_in(l->drain_timer, 0);
+}
+
+static void on_drain_timer(void *arg)
+{
+        struct link *l = arg;
+        uint64_t now = loop_now(l->loop);
+        bool through = nothing_left(l);
+
+        if (l->drained)
+                return;
+        if (l->draining && ((through && drain_known(l)) || now >= l->drain_by)) {
+                stop(l);
+                return;
+        }
+        if (l->phase == LINK_LEAVE && (through || now >= l->leave_by))
+                link_session_end(l, LINK_DOWN_DRAIN, "the relay asked to reconnect");
+        if (l->draining)
+                loop_timer_at(l->drain_timer,
+                              through && now + DRAIN_LOOK < l->drain_by ? now + DRAIN_LOOK : l->drain_by);
+        else if (l->phase == LINK_LEAVE)
+                loop_timer_at(l->drain_timer, l->leave_by);
+}
+
+void link_drain(struct link *l, uint64_t ms)
+{
+        if (l->draining)
+                return;
+        l->draining = true;
+        l->drain_by = loop_now(l->loop) + ms;
+        report_soon(l);
+        link_settled(l);
+}
+
+/* ---- timers ---- */
+
+static void on_phase_timer(void *arg)
+{
+        struct link *l = arg;
+
+        switch (l->phase) {
+        case LINK_WAIT:
+                stream_connect(l);
+                break;
+        case LINK_CONNECT:
+                link_session_end(l, LINK_DOWN_SILENT, "no hello in time");
+                break;
+        case LINK_LIVE:
+        case LINK_LEAVE:
+                link_session_end(l, LINK_DOWN_SILENT, "no heartbeat for 25 s");
+                break;
+        case LINK_IDLE:
+        case LINK_STOPPED:
+                break;
+        }
+}
+
+static void on_sweep(void *arg)
+{
+        struct link *l = arg;
+
+        store_sweep(l);
+        if (l->phase != LINK_STOPPED)
+                loop_timer_in(l->sweep_timer, SWEEP_EVERY);
+}
+
+/* ---- answers ---- */
+
+/* The latest moment that a clock which the validator shares can mean. */
+static uint64_t bounded_deadline(const struct link *l, uint64_t deadline_ms)
+{
+        uint64_t latest = loop_now(l->loop) + BUDGET_MAX;
+
+        return (deadline_ms && deadline_ms < latest ? deadline_ms : latest) + LATE_GRACE;
+}
+
+void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t deadline_ms)
+{
+        struct flight *f = store_find_flight(l, id);
+        uint64_t ends_at = f ? f->ends_at : bounded_deadline(l, deadline_ms);
+        int r = 0;
+
+        if (strlen(jwe) > VERDICT_JWE_MAX || !link_jose_text(jwe))
+                r = -EINVAL;
+        if (f)
+                store_end_flight(l, f);
+        if (r == 0)
+                r = store_keep(l, id, jwe, ends_at);
+        if (r < 0 && r != -EEXIST)
+                log_debug("link.verdict_dropped", KV_S("request", id), KV_S("why", strerror(-r)));
+        report_soon(l);
+}
+
+void link_declined(struct link *l, const char *id, const char *why)
+{
+        struct flight *f = store_find_flight(l, id);
+
+        if (!f)
+                return;
+        store_end_flight(l, f);
+        if (decline_why_valid(why) && store_item(l, id, REPORT_DECLINED, why) < 0)
+                log_debug("link.item_dropped", KV_S("request", id));
+        report_soon(l);
+}
+
+void link_lost(struct link *l)
+{
+        struct by_id *node;
+
+        TAILQ_FOREACH (node, &l->flights.list, order) {
+                struct flight *f = (struct flight *)node;
+
+                if (!f->over && store_item(l, node->id, REPORT_LOST, NULL) < 0)
+                        log_debug("link.item_dropped", KV_S("request", node->id));
+                store_free_credit(l, f);
+        }
+        link_settled(l);
+        report_soon(l);
+}
+
+void link_hold(struct link *l, const char *id, uint64_t deadline_ms)
+{
+        struct flight *f;
+
+        if (store_find_kept(l, id) || store_flight(l, id, bounded_deadline(l, deadline_ms)) < 0)
+                return;
+        f = store_find_flight(l, id);
+        f->session = 0; /* no session was told of it */
+        if (link_has_session(l))
+                store_say_received(l);
+        report_soon(l);
+}
+
+/* ---- making and freeing ---- */
+
+static int new_timers(struct link *l)
+{
+        int r = loop_timer_new(&l->phase_timer, l->loop, NULL, on_phase_timer, l);
+
+        r = r < 0 ? r : loop_timer_new(&l->report_timer, l->loop, NULL, report_on_timer, l);
+        r = r < 0 ? r : loop_timer_new(&l->sweep_timer, l->loop, NULL, on_sweep, l);
+        r = r < 0 ? r : loop_timer_new(&l->identity_timer, l->loop, NULL, identity_on_timer, l);
+        return r < 0 ? r : loop_timer_new(&l->drain_timer, l->loop, NULL, on_drain_timer, l);
+}
+
+static int copy_config(struct link *l, const struct link_config *config, struct error *err)
+{
+        size_t n = strlen(config->relay);
+
+        if (strncmp(config->relay, "https://", 8) != 0 || n > 500)
+                return error_fail(err, -EINVAL, "link: the relay's URL must begin with https://");
+        if (strlen(config->boot) != BOOT_LEN || !link_jose_text(config->boot))
+                return error_fail(err, -EINVAL, "link: boot is not 16 bytes of base64url");
+        memcpy(l->boot, config->boot, sizeof(l->boot));
+        if (text_set(&l->relay, config->relay) < 0)
+                return error_fail(err, -ENOMEM, "link: no memory");
+        while (n > 8 && l->relay[n - 1] == '/')
+                l->relay[--n] = '\0';
+        return 0;
+}
+
+int link_new(struct link **ret_l, const struct link_config *config, struct error *err)
+{
+        struct http_config http = {config->loop, config->cert_pem, config->key_pem, config->key, config->proxy, config->host};
+        _cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
+        int r;
+
+        if (!l)
+                return error_fail(err, -ENOMEM, "link: no memory");
+        store_init(l);
+        l->loop = config->loop;
+        l->cb = config->callbacks;
+        l->arg = config->arg;
+        l->reconnect_min = RECONNECT_DEFAULT_MIN;
+        l->reconnect_max = RECONNECT_DEFAULT_MAX;
+        l->told_identity = -1;
+        r = copy_config(l, config, err);
+        if (r < 0)
+                return r;
+        r = new_timers(l);
+        if (r < 0)
+                return error_fail(err, r, "link: no memory");
+        if (!http.host) {
+                r = link_host_new(&l->own_host, config->loop, config->ca_pem, config->proxy, err);
+                http.host = l->own_host;
+        }
+        if (r < 0)
+                return r;
+        link_host_learn(http.host, l->relay); /* does nothing where files are out of reach by now */
+        r = http_new(&l->http, &http, err);
+        if (r < 0)
+                return r;
+        *ret_l = steal(l);
+        return 0;
+}
+
+struct link *link_free(struct link *l)
+{
+        if (!l)
+                return NULL;
+        renewal_clear(l);
+        l->http = http_free(l->http);
+        l->own_host = link_host_free(l->own_host);
+        l->drain_timer = loop_timer_free(l->drain_timer);
+        store_clear(l);
+        sse_clear(&l->sse);
+        link_state_clear(&l->state);
+        loop_timer_free(l->phase_timer);
+        loop_timer_free(l->report_timer);
+        loop_timer_free(l->sweep_timer);
+        loop_timer_free(l->identity_timer);
+        free(l->relay);
+        free(l->told_detail);
+        free(l);
+        return NULL;
+}
+
+void link_start(struct link *l)
+{
+        if (l->phase != LINK_IDLE)
+                return;
+        loop_timer_in(l->sweep_timer, SWEEP_EVERY);
+        link_phase_set(l, LINK_WAIT);
+        loop_timer_in(l->phase_timer, 0);
+        identity_announce(l);
+}

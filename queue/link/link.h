@@ -1,0 +1,138 @@
+/*
+ * The connector's end of the link to one relay node (PROTOCOL.md "Connector and relay"): a stream of requests
+ * down, batched reports up, credit, reconnects, and the identity's announcement.
+ *
+ * Plain bytes pass through: the link knows sign-ins by id, sees no name, no password and no outcome, and
+ * holds no key but the transport's. It keeps a verdict until the relay has confirmed it or its time is over.
+ * One struct link per relay URL, on the caller's loop; all callbacks come from the loop, and may call
+ * anything here but link_free, which on_drained alone may. curl_global_init is the caller's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "certs/enrol/est.h"
+#include "base/core/cleanup.h"
+#include "base/core/error.h"
+#include "base/ipc/loop.h"
+#include "queue/wire/wire.h"
+
+#define LINK_CAPACITY_MAX 4096 /* requests in hand at once, and verdicts kept */
+
+struct link;
+
+/* why of on_state, for `postern status` and the log. */
+enum link_down {
+        LINK_UP = 0,
+        LINK_DOWN_TRANSPORT, /* could not connect, TLS, the connection broke */
+        LINK_DOWN_REFUSED,   /* the relay answered the stream with an error */
+        LINK_DOWN_SILENT,    /* no hello in time, or no heartbeat */
+        LINK_DOWN_PROTOCOL,  /* the relay broke a rule: sequence over credit, malformed event, too long */
+        LINK_DOWN_SESSION,   /* the relay does not know the session any more (409) */
+        LINK_DOWN_DRAIN,     /* the relay asked to reconnect */
+        LINK_DOWN_STOPPED,   /* link_drain is through */
+};
+
+struct link_callbacks {
+        /* A request to start on; received_ms is loop_now() of its arrival. sealed has the form of sealed.h, for one
+         * recipient, and is NUL-terminated behind n. traceparent "" where absent. */
+        void (*on_request)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms,
+                           const char *sealed, size_t n, const char *traceparent);
+        void (*on_cancel)(void *arg, const char *id);    /* nobody waits any more; an answer is still taken */
+        void (*on_confirmed)(void *arg, const char *id); /* the relay gave the verdict to the caller */
+        void (*on_late)(void *arg, const char *id);      /* the relay has it, but nobody waited */
+        void (*on_roster)(void *arg, const char *jws, size_t n); /* not verified */
+        void (*on_state)(void *arg, enum link_down why,
+                         const char *detail); /* each change between up and down, and each new why */
+        void (*on_identity)(void *arg, bool in_roster,
+                            const char *detail); /* each change of what the relay says of the identity */
+        void (*on_drained)(void *arg);           /* once after link_drain */
+        /* Whether what the link has in its hands is all that the connector has; NULL: it is. Only then may the relay
+         * take for lost what else it handed over. */
+        bool (*has_all)(void *arg);
+};
+
+struct link_config {
+        struct loop *loop;
+        const char *relay; /* https://host[:port] */
+        const char *boot;  /* BOOT_LEN characters */
+        const char *cert_pem, *key_pem;
+        struct key *key;    /* instead of key_pem, where it is in hardware */
+        const char *ca_pem; /* or NULL: the system's */
+        const char *proxy;  /* or NULL: the environment's */
+        struct link_host *host; /* instead of ca_pem, what several links share, borrowed; NULL: it reads its own */
+        const struct link_callbacks *callbacks;
+        void *arg;
+};
+
+/* Everything is copied but callbacks. -EINVAL for a URL that is not https. Nothing is sent before link_start.
+ */
+int link_new(struct link **ret_l, const struct link_config *config, struct error *err);
+struct link *link_free(struct link *l);
+DEFINE_FREEP(struct link, link_free)
+
+/* The connector's state, as it goes into reports. */
+struct link_state {
+        uint32_t capacity; /* requests that the validator takes at once, all links together */
+        double load;       /* 0..1 */
+        size_t n_realms, n_reasons;
+        const struct link_realm {
+                const char *realm;
+                bool ready;
+        } * realms;
+        const char *const *reasons;
+        const char *statement; /* compact JWS, or NULL: none yet */
+        const char *identity;  /* public JWK as JSON text, and its proof; or NULL */
+        const char *proof;
+};
+/* Copied; a change of readiness, reasons or statement is reported at once. The first call with an identity
+ * starts its announcement; each call brings a proof that is still good. -ENOMEM, -EMSGSIZE (over the limits
+ * of wire.h); the old state then stays. */
+int link_set_state(struct link *l, const struct link_state *state);
+
+/* Connects now. */
+void link_start(struct link *l);
+/* The validator's answer to a request, now or after a reconnect or a restart: kept until the relay has it or
+ * its time is over. deadline_ms is the request's end on loop_now()'s clock, used where the link does not know
+ * the id (0: 15 s from now). A second one for an id that is kept is dropped. */
+void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t deadline_ms);
+/* The validator does not start on it. */
+void link_declined(struct link *l, const char *id, const char *why);
+/* The validator is gone and what it had with it: those requests are reported lost, and their credit is given back. */
+void link_lost(struct link *l);
+/* A validator has the request from another link, which is gone: as if it had come by this one. deadline_ms as in
+ * link_verdict. */
+void link_hold(struct link *l, const char *id, uint64_t deadline_ms);
+/*
+ * Takes no new work: reports not ready with the reason "draining", declines what the relay sent meanwhile,
+ * goes on reporting. When nothing is in hand any more, or after ms: closes, on_state(LINK_DOWN_STOPPED),
+ * on_drained.
+ */
+void link_drain(struct link *l, uint64_t ms);
+
+/* chain: PEM, the certificate for the key first; or NULL, and why says what went wrong. Once. */
+typedef void link_renewed_fn(void *arg, const struct buffer *chain, const char *why);
+/*
+ * Asks the relay for a certificate of the fresh key (RFC 7030 simplereenroll), with the one in use as its proof.
+ * fn is called later, never inside, and not once the link is freed. -EBUSY: one is asked for already.
+ */
+int link_reenroll(struct link *l, const struct est_asker *asker, link_renewed_fn *fn, void *arg, struct error *err);
+/* Takes over the state that from shows, for a second link of one connector. */
+int link_inherit(struct link *l, const struct link *from);
+/* From now on its callbacks are these; for a link that another has taken the place of. */
+void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks);
+/* Whether the request is in this link's hands. */
+bool link_knows(struct link *l, const char *id);
+/* How many seconds the relay's clock is ahead of ours, by its latest hello or answer; 0 before the first. */
+int64_t link_clock_ahead(const struct link *l);
+/* What its clock said last, in s since the epoch, and when that came, in loop_now()'s ms. False before the first. */
+bool link_relay_clock(const struct link *l, int64_t *ret_wall, uint64_t *ret_at);
+
+bool link_is_up(const struct link *l);
+/* Whether the relay has answered a report of this session: before, it gives this link nothing. */
+bool link_is_heard(const struct link *l);
+/* Requests handed over and not answered; verdicts not confirmed. */
+size_t link_in_hand(const struct link *l);
+size_t link_undelivered(const struct link *l);

@@ -1,0 +1,95 @@
+/*
+ * The renewal of the transport certificate, over the link's own connections.
+ *
+ * What becomes of the certificate, and when one is due, is the link process's matter.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "certs/trust/roster.h"
+#include "base/core/cleanup.h"
+#include "queue/link/internal.h"
+
+#define ANSWER_MAX (64 * 1024)
+#define TIMEOUT_MS 20000
+#define WORDS_MAX 200
+
+struct link_renewal {
+        struct link *link;
+        struct http_call *call;
+        char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
+        struct key *key;
+        link_renewed_fn *fn;
+        void *arg;
+};
+
+void renewal_clear(struct link *l)
+{
+        struct link_renewal *renewal = l->renewal;
+
+        l->renewal = NULL;
+        if (!renewal)
+                return;
+        http_cancel(renewal->call);
+        key_free(renewal->key);
+        free(renewal);
+}
+
+static void on_done(void *arg, long status, const struct buffer *answer, const char *why)
+{
+        struct link_renewal *renewal = arg;
+        struct link_renewal was = *renewal;
+        _cleanup_(buffer_free) struct buffer chain = BUFFER(0);
+        struct error err = {""};
+        const struct est_asker asker = {was.tenant, was.id, was.key};
+        const char *body = answer->data ? answer->data : "";
+        int r = -EIO;
+
+        if (status == 200)
+                r = est_read_chain(&asker, body, answer->len, &chain, &err);
+        else if (status)
+                error_fail(&err, 0, "the relay answers %ld: %.*s", status,
+                           (int)(answer->len < WORDS_MAX ? answer->len : WORDS_MAX), body);
+        else
+                error_fail(&err, 0, "%s", why);
+        was.link->renewal = NULL;
+        free(renewal);
+        was.fn(was.arg, r == 0 ? &chain : NULL, err.text);
+        key_free(was.key);
+}
+
+int link_reenroll(struct link *l, const struct est_asker *asker, link_renewed_fn *fn, void *arg, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer url = BUFFER(1024), body = BUFFER(EST_REQUEST_MAX);
+        struct http_params params = {.method = "POST",
+                                     .content_type = "application/pkcs10",
+                                     .accept = "application/pkcs7-mime",
+                                     .body = &body,
+                                     .timeout_ms = TIMEOUT_MS,
+                                     .max_answer = ANSWER_MAX,
+                                     .on_done = on_done};
+        struct link_renewal *renewal;
+        int r;
+
+        if (l->renewal)
+                return error_fail(err, -EBUSY, "a certificate is asked for already");
+        r = est_make_request(asker, l->relay, "simplereenroll", &url, &body, err);
+        if (r < 0)
+                return r;
+        renewal = calloc(1, sizeof(*renewal));
+        if (!renewal)
+                return error_fail(err, -ENOMEM, "out of memory");
+        *renewal = (struct link_renewal){.link = l, .key = key_ref(asker->key), .fn = fn, .arg = arg};
+        memcpy(renewal->tenant, asker->tenant, strnlen(asker->tenant, TENANT_MAX));
+        memcpy(renewal->id, asker->id, strnlen(asker->id, ID_MAX));
+        l->renewal = renewal;
+        params.url = url.data;
+        params.arg = renewal;
+        r = http_start(l->http, &renewal->call, &params, err);
+        if (r < 0) {
+                renewal->call = NULL;
+                renewal_clear(l);
+        }
+        return r;
+}

@@ -1,0 +1,262 @@
+/*
+ * What the link has in hand: requests handed over, verdicts not confirmed, items to report.
+ *
+ * Invariants: each object is in exactly one table; both tables are bounded by LINK_CAPACITY_MAX, the items by
+ * what the credit lets in. Everything but items has an end in time, so that neither credit nor memory can
+ * leak when somebody goes silent.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/core/log.h"
+#include "base/core/text.h"
+#include "queue/link/internal.h"
+
+#define ITEMS_MAX (2 * LINK_CAPACITY_MAX)
+
+/* ---- tables ---- */
+
+/* FNV-1a: the ids are random, and a relay that makes them collide slows its own connector. */
+static size_t bucket_of(const char *id)
+{
+        uint32_t h = 2166136261U;
+
+        for (; *id; id++)
+                h = (h ^ (unsigned char)*id) * 16777619U;
+        return h % BUCKETS;
+}
+
+static struct by_id *table_find(struct id_table *t, const char *id)
+{
+        struct by_id *node;
+
+        LIST_FOREACH (node, &t->buckets[bucket_of(id)], bucket)
+                if (strcmp(node->id, id) == 0)
+                        return node;
+        return NULL;
+}
+
+static void table_add(struct id_table *t, struct by_id *node, const char *id)
+{
+        memcpy(node->id, id, strlen(id) + 1);
+        LIST_INSERT_HEAD(&t->buckets[bucket_of(id)], node, bucket);
+        TAILQ_INSERT_TAIL(&t->list, node, order);
+        t->n++;
+}
+
+static void table_remove(struct id_table *t, struct by_id *node)
+{
+        LIST_REMOVE(node, bucket);
+        TAILQ_REMOVE(&t->list, node, order);
+        t->n--;
+}
+
+static int table_room(struct id_table *t, const char *id)
+{
+        if (!id_valid(id, strlen(id)))
+                return -EINVAL;
+        if (table_find(t, id))
+                return -EEXIST;
+        return t->n < LINK_CAPACITY_MAX ? 0 : -ENOBUFS;
+}
+
+void store_init(struct link *l)
+{
+        TAILQ_INIT(&l->flights.list);
+        TAILQ_INIT(&l->kept.list);
+        TAILQ_INIT(&l->items);
+}
+
+/* ---- flights ---- */
+
+int store_flight(struct link *l, const char *id, uint64_t ends_at)
+{
+        int r = table_room(&l->flights, id);
+        struct flight *f;
+
+        if (r < 0)
+                return r;
+        f = calloc(1, sizeof(*f));
+        if (!f)
+                return -ENOMEM;
+        f->session = l->serial;
+        f->ends_at = ends_at;
+        table_add(&l->flights, &f->node, id);
+        l->flights_taking++;
+        return 0;
+}
+
+struct flight *store_find_flight(struct link *l, const char *id)
+{
+        return (struct flight *)table_find(&l->flights, id);
+}
+
+void store_free_credit(struct link *l, struct flight *f)
+{
+        if (!f->over)
+                l->flights_taking--;
+        f->over = true;
+}
+
+void store_end_flight(struct link *l, struct flight *f)
+{
+        store_free_credit(l, f);
+        table_remove(&l->flights, &f->node);
+        free(f);
+        link_settled(l);
+}
+
+/* ---- verdicts ---- */
+
+int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at)
+{
+        int r = table_room(&l->kept, id);
+        struct kept *k;
+
+        if (r < 0)
+                return r;
+        k = calloc(1, sizeof(*k));
+        if (!k || text_set(&k->jwe, jwe) < 0) {
+                free(k);
+                return -ENOMEM;
+        }
+        k->ends_at = ends_at;
+        table_add(&l->kept, &k->node, id);
+        return 0;
+}
+
+struct kept *store_find_kept(struct link *l, const char *id)
+{
+        return (struct kept *)table_find(&l->kept, id);
+}
+
+void store_drop_kept(struct link *l, struct kept *k)
+{
+        table_remove(&l->kept, &k->node);
+        free(k->jwe);
+        free(k);
+        link_settled(l);
+}
+
+/* ---- items ---- */
+
+int store_item(struct link *l, const char *id, enum report_kind is, const char *why)
+{
+        struct item *item;
+
+        if (l->n_items >= ITEMS_MAX)
+                return -ENOBUFS;
+        item = calloc(1, sizeof(*item));
+        if (!item)
+                return -ENOMEM;
+        wire_text_cut(item->content.id, sizeof(item->content.id), id, strlen(id));
+        item->content.is = is;
+        item->ends_at = loop_now(l->loop) + BUDGET_MAX;
+        if (why)
+                wire_text_cut(item->content.why, sizeof(item->content.why), why, strlen(why));
+        TAILQ_INSERT_TAIL(&l->items, item, order);
+        l->n_items++;
+        return 0;
+}
+
+static void drop_item(struct link *l, struct item *item)
+{
+        TAILQ_REMOVE(&l->items, item, order);
+        l->n_items--;
+        free(item);
+}
+
+void store_drop_posted(struct link *l)
+{
+        struct item *item, *next;
+
+        for (item = TAILQ_FIRST(&l->items); item; item = next) {
+                next = TAILQ_NEXT(item, order);
+                if (item->posted)
+                        drop_item(l, item);
+        }
+        link_settled(l);
+}
+
+void store_say_received(struct link *l)
+{
+        struct by_id *node;
+
+        TAILQ_FOREACH (node, &l->flights.list, order) {
+                struct flight *f = (struct flight *)node;
+
+                if (f->over || f->session == l->serial)
+                        continue;
+                f->session = l->serial;
+                if (store_item(l, node->id, REPORT_RECEIVED, NULL) < 0)
+                        log_debug("link.item_dropped", KV_S("request", node->id));
+        }
+}
+
+void store_unpost(struct link *l)
+{
+        struct by_id *node;
+        struct item *item;
+
+        TAILQ_FOREACH (item, &l->items, order)
+                item->posted = false;
+        TAILQ_FOREACH (node, &l->kept.list, order)
+                if (((struct kept *)node)->state == KEPT_POSTED)
+                        ((struct kept *)node)->state = KEPT_QUEUED;
+}
+
+/* ---- time ---- */
+
+static void sweep_items(struct link *l, uint64_t now)
+{
+        struct item *item, *next;
+
+        for (item = TAILQ_FIRST(&l->items); item; item = next) {
+                next = TAILQ_NEXT(item, order);
+                if (item->ends_at <= now && !item->posted)
+                        drop_item(l, item);
+        }
+}
+
+void store_sweep(struct link *l)
+{
+        uint64_t now = loop_now(l->loop);
+        struct by_id *node, *next;
+        bool freed = false;
+
+        for (node = TAILQ_FIRST(&l->flights.list); node; node = next) {
+                struct flight *f = (struct flight *)node;
+
+                next = TAILQ_NEXT(node, order);
+                if (f->ends_at > now)
+                        continue;
+                log_debug("link.request_lapsed", KV_S("request", node->id));
+                store_end_flight(l, f);
+                freed = true;
+        }
+        for (node = TAILQ_FIRST(&l->kept.list); node; node = next) {
+                struct kept *k = (struct kept *)node;
+
+                next = TAILQ_NEXT(node, order);
+                if (k->ends_at > now || k->state == KEPT_POSTED)
+                        continue;
+                log_debug("link.verdict_lapsed", KV_S("request", node->id));
+                store_drop_kept(l, k);
+        }
+        sweep_items(l, now);
+        if (freed)
+                report_soon(l);
+}
+
+void store_clear(struct link *l)
+{
+        struct by_id *node;
+
+        while ((node = TAILQ_FIRST(&l->flights.list)))
+                store_end_flight(l, (struct flight *)node);
+        while ((node = TAILQ_FIRST(&l->kept.list)))
+                store_drop_kept(l, (struct kept *)node);
+        while (!TAILQ_EMPTY(&l->items))
+                drop_item(l, TAILQ_FIRST(&l->items));
+}

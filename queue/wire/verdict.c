@@ -1,0 +1,349 @@
+/*
+ * The claims of a verdict: what a connector signs and a sign-in service believes.
+ *
+ * Strict both ways: an encoder's forgotten field is an error, not a verdict, and nothing that is not a known
+ * word is ever decoded into accepted or refused. What a verdict must agree with (request, roster, time) is
+ * checked by the client.
+ */
+#include "queue/wire/wire.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/core/text.h"
+#include "queue/wire/json.h"
+
+#define MS_MAX INT64_C(3600000)
+#define RETRY_AFTER_MAX 604800 /* s */
+
+static const char *const verdicts[] = {"accepted", "refused", "unavailable", NULL};
+static const char *const classes[] = {"none", "credentials", "policy", "infrastructure", NULL};
+static const char *const counts[] = {"0", "1", "unknown", NULL};
+
+static bool one_of(const char *const *words, const char *word)
+{
+        for (; *words; words++)
+                if (word && strcmp(*words, word) == 0)
+                        return true;
+        return false;
+}
+
+static const char *const states[] = {"complete", "truncated", "unavailable", NULL};
+
+#define ATTRIBUTE_NAMES_MAX 16
+#define ATTRIBUTE_VALUES_MAX 512
+
+/* Each verdict has classes of its own (PROTOCOL.md 8.1). */
+static bool class_fits(const struct verdict_claims *c)
+{
+        if (strcmp(c->verdict, "accepted") == 0)
+                return strcmp(c->class, "none") == 0;
+        if (strcmp(c->verdict, "unavailable") == 0)
+                return strcmp(c->class, "infrastructure") == 0;
+        return strcmp(c->class, "credentials") == 0 || strcmp(c->class, "policy") == 0;
+}
+
+/* The rules that hold between members. */
+static const char *incoherent(const struct verdict_claims *c)
+{
+        bool accepted = strcmp(c->verdict, "accepted") == 0;
+
+        if (accepted && !c->user_id[0])
+                return "user is missing, required with accepted";
+        if (accepted && !c->password_proved)
+                return "password_proved is false with accepted";
+        if (!class_fits(c))
+                return "class does not go with verdict";
+        if (!accepted && c->user_id[0])
+                return "user without accepted";
+        if (c->retry_after && strcmp(c->reason, "throttled") != 0)
+                return "retry_after without reason throttled";
+        if (c->user_id[0] ? !c->user_domain[0]
+                          : c->user_guid[0] || c->user_upn[0] || c->user_sam[0] || c->user_domain[0])
+                return "user without id or domain";
+        if (c->attributes_state && !accepted)
+                return "attributes without accepted";
+        if (c->attributes.len > 0 && (!c->attributes_state || strcmp(c->attributes_state, "unavailable") == 0))
+                return "attributes have values that their state denies";
+        return NULL;
+}
+
+static void put_user(struct json_writer *w, const struct verdict_claims *c)
+{
+        if (!c->user_id[0])
+                return;
+        json_write_open(w, "user", '{');
+        json_write_str(w, "id", c->user_id);
+        json_write_opt(w, "guid", c->user_guid);
+        json_write_opt(w, "upn", c->user_upn);
+        json_write_opt(w, "sam", c->user_sam);
+        json_write_str(w, "domain", c->user_domain);
+        json_write_close(w, '}');
+}
+
+/* Whether the name stands before the pair at until. */
+static bool named_before(const struct pairs *p, size_t until, const char *wanted)
+{
+        const char *name, *value;
+        size_t at = 0;
+
+        while (at < until && pairs_next(p, &at, &name, &value))
+                if (strcmp(name, wanted) == 0)
+                        return true;
+        return false;
+}
+
+static void put_values(struct json_writer *w, const struct pairs *p, const char *wanted)
+{
+        const char *name, *value;
+
+        json_write_open(w, wanted, '[');
+        for (size_t at = 0; pairs_next(p, &at, &name, &value);)
+                if (strcmp(name, wanted) == 0)
+                        json_write_str(w, NULL, value);
+        json_write_close(w, ']');
+}
+
+/* One array for each name, wherever its values stand: a member named twice would spoil the whole verdict. */
+static void put_attributes(struct json_writer *w, const struct verdict_claims *c)
+{
+        const char *name, *value;
+        size_t at = 0, begin = 0;
+
+        if (!c->attributes_state)
+                return;
+        json_write_open(w, "attributes", '{');
+        json_write_str(w, "state", c->attributes_state);
+        json_write_open(w, "values", '{');
+        while (pairs_next(&c->attributes, &at, &name, &value)) {
+                if (!named_before(&c->attributes, begin, name))
+                        put_values(w, &c->attributes, name);
+                begin = at;
+        }
+        json_write_close(w, '}');
+        json_write_close(w, '}');
+}
+
+static void put_raw(struct json_writer *w, const struct verdict_claims *c)
+{
+        if (!c->raw_ldap[0] && !c->raw_krb[0] && !c->raw_ntstatus[0])
+                return;
+        json_write_open(w, "raw", '{');
+        json_write_opt(w, "ldap", c->raw_ldap);
+        json_write_opt(w, "krb", c->raw_krb);
+        json_write_opt(w, "ntstatus", c->raw_ntstatus);
+        json_write_close(w, '}');
+}
+
+static void put_claims(struct json_writer *w, const struct verdict_claims *c)
+{
+        json_write_open(w, NULL, '{');
+        json_write_int(w, "v", 1);
+        json_write_str(w, "iss", c->iss);
+        json_write_str(w, "aud", c->aud);
+        json_write_str(w, "tenant", c->tenant);
+        json_write_str(w, "jti", c->jti);
+        json_write_str(w, "req", c->req);
+        json_write_int(w, "iat", c->iat);
+        json_write_int(w, "exp", c->exp);
+        json_write_str(w, "verdict", c->verdict);
+        json_write_str(w, "class", c->class);
+        json_write_str(w, "reason", c->reason);
+        json_write_bool(w, "password_proved", c->password_proved);
+        json_write_str(w, "may_have_counted", c->may_have_counted);
+        put_user(w, c);
+        put_attributes(w, c);
+        if (c->retry_after)
+                json_write_int(w, "retry_after", c->retry_after);
+        json_write_opt(w, "dc", c->dc);
+        json_write_opt(w, "method", c->method);
+        put_raw(w, c);
+        json_write_open(w, "t", '{');
+        json_write_int(w, "opened", c->t_opened);
+        json_write_int(w, "dc", c->t_dc);
+        json_write_int(w, "total", c->t_total);
+        json_write_close(w, '}');
+        json_write_close(w, '}');
+}
+
+int verdict_claims_encode(const struct verdict_claims *c, struct buffer *out, struct error *err)
+{
+        struct json_writer w;
+        const char *why;
+        int r;
+
+        if (!one_of(verdicts, c->verdict) || !one_of(classes, c->class) ||
+            !one_of(counts, c->may_have_counted) || !c->reason[0])
+                return error_fail(err, -EINVAL,
+                                  "verdict: verdict, class, reason or may_have_counted is not set");
+        why = incoherent(c);
+        if (why)
+                return error_fail(err, -EINVAL, "verdict: %s", why);
+        json_write_begin(&w, out);
+        put_claims(&w, c);
+        r = json_write_end(&w);
+        return r < 0 ? error_fail(err, r, "verdict: cannot be written: %s", strerror(-r)) : 0;
+}
+
+/* Ends a reader of a member object and hands its failure up. */
+static void end_sub(struct json_reader *r, struct json_reader *sub)
+{
+        if (json_read_end(sub, true) < 0 && r->r == 0)
+                r->r = sub->r;
+}
+
+static void read_user(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "user", JSON_OPTIONAL);
+        struct json_reader sub;
+
+        if (!member)
+                return;
+        json_read_sub(&sub, r, member);
+        json_read_str(&sub, "id", JSON_REQUIRED, c->user_id, sizeof(c->user_id));
+        json_read_str(&sub, "guid", JSON_OPTIONAL, c->user_guid, sizeof(c->user_guid));
+        json_read_str(&sub, "upn", JSON_OPTIONAL, c->user_upn, sizeof(c->user_upn));
+        json_read_str(&sub, "sam", JSON_OPTIONAL, c->user_sam, sizeof(c->user_sam));
+        json_read_str(&sub, "domain", JSON_REQUIRED, c->user_domain, sizeof(c->user_domain));
+        end_sub(r, &sub);
+}
+
+static bool attribute_name(const char *s)
+{
+        size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.");
+
+        return n > 0 && n <= PAIRS_NAME_MAX && s[n] == '\0';
+}
+
+/* False when a value is none or does not fit. */
+static bool read_values(struct verdict_claims *c, const char *name, const json_t *array)
+{
+        size_t n = json_array_size(array);
+
+        if (!json_is_array(array) || n == 0 || n > ATTRIBUTE_VALUES_MAX)
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                const json_t *value = json_array_get(array, i);
+
+                if (!json_is_string(value) || pairs_add(&c->attributes, name, json_string_value(value),
+                                                        json_string_length(value)) < 0)
+                        return false;
+        }
+        return true;
+}
+
+static void read_attributes(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "attributes", JSON_OPTIONAL), *values, *array;
+        struct json_reader sub;
+        const char *name;
+
+        if (!member)
+                return;
+        json_read_sub(&sub, r, member);
+        c->attributes_state = json_read_word(&sub, "state", states);
+        values = json_read_member(&sub, "values", JSON_REQUIRED);
+        if (values && (!json_is_object(values) || json_object_size(values) > ATTRIBUTE_NAMES_MAX))
+                json_read_fail(&sub, "values", "is no object of at most 16 attributes");
+        else if (values)
+                json_object_foreach(values, name, array)
+                        if (!attribute_name(name) || !read_values(c, name, array))
+                                json_read_fail(&sub, "values", "has a malformed or too long attribute");
+        end_sub(r, &sub);
+}
+
+static void read_raw(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "raw", JSON_OPTIONAL);
+        struct json_reader sub;
+
+        if (!member)
+                return;
+        json_read_sub(&sub, r, member);
+        json_read_str(&sub, "ldap", JSON_OPTIONAL, c->raw_ldap, sizeof(c->raw_ldap));
+        json_read_str(&sub, "krb", JSON_OPTIONAL, c->raw_krb, sizeof(c->raw_krb));
+        json_read_str(&sub, "ntstatus", JSON_OPTIONAL, c->raw_ntstatus, sizeof(c->raw_ntstatus));
+        end_sub(r, &sub);
+}
+
+static void read_times(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "t", JSON_REQUIRED);
+        struct json_reader sub;
+
+        c->iat = json_read_int(r, "iat", 0, JSON_TIME_MAX);
+        c->exp = json_read_int(r, "exp", 0, JSON_TIME_MAX);
+        if (r->r == 0 && c->exp != c->iat + VERDICT_LIFE)
+                json_read_fail(r, "exp", "is not iat + 30");
+        if (!member)
+                return;
+        json_read_sub(&sub, r, member);
+        c->t_opened = (uint32_t)json_read_int(&sub, "opened", 0, MS_MAX);
+        c->t_dc = (uint32_t)json_read_int(&sub, "dc", 0, MS_MAX);
+        c->t_total = (uint32_t)json_read_int(&sub, "total", 0, MS_MAX);
+        end_sub(r, &sub);
+}
+
+static void read_retry_after(struct json_reader *r, struct verdict_claims *c)
+{
+        json_t *member = json_read_member(r, "retry_after", JSON_OPTIONAL);
+        json_int_t seconds = member ? json_integer_value(member) : 0;
+
+        if (member && (!json_is_integer(member) || seconds < 1 || seconds > RETRY_AFTER_MAX))
+                json_read_fail(r, "retry_after", "is no number of seconds from 1 to 604800");
+        else
+                c->retry_after = (uint32_t)seconds;
+}
+
+static void read_outcome(struct json_reader *r, struct verdict_claims *c)
+{
+        c->verdict = json_read_word(r, "verdict", verdicts);
+        c->class = json_read_word(r, "class", classes);
+        json_read_str(r, "reason", JSON_REQUIRED, c->reason, sizeof(c->reason));
+        c->password_proved = json_read_bool(r, "password_proved");
+        c->may_have_counted = json_read_word(r, "may_have_counted", counts);
+        read_retry_after(r, c);
+        json_read_str(r, "dc", JSON_OPTIONAL, c->dc, sizeof(c->dc));
+        json_read_str(r, "method", JSON_OPTIONAL, c->method, sizeof(c->method));
+        if (r->r == 0 && c->method[0] && strcmp(c->method, "krb5") != 0 && strcmp(c->method, "ldap") != 0)
+                json_read_fail(r, "method", "is no known word");
+}
+
+static int read_claims(struct verdict_claims *c, json_t *root, struct error *err)
+{
+        struct json_reader r;
+        const char *why;
+
+        json_read_begin(&r, root, "verdict", err);
+        json_read_int(&r, "v", 1, 1);
+        json_read_id(&r, "iss", c->iss);
+        json_read_id(&r, "aud", c->aud);
+        json_read_tenant(&r, "tenant", c->tenant);
+        json_read_id(&r, "jti", c->jti);
+        json_read_b64u(&r, "req", 32, c->req);
+        read_times(&r, c);
+        read_outcome(&r, c);
+        read_user(&r, c);
+        read_attributes(&r, c);
+        read_raw(&r, c);
+        if (json_read_end(&r, true) < 0)
+                return r.r;
+        why = incoherent(c);
+        return why ? error_fail(err, -EBADMSG, "verdict: %s", why) : 0;
+}
+
+int verdict_claims_decode(struct verdict_claims *ret_c, const char *json, size_t n, struct error *err)
+{
+        struct verdict_claims c = {0};
+        json_t *root = NULL;
+        int r;
+
+        r = jose_json_object(&root, json, n, "verdict", err);
+        if (r < 0)
+                return r;
+        r = read_claims(&c, root, err);
+        json_decref(root);
+        if (r == 0)
+                *ret_c = c;
+        return r;
+}

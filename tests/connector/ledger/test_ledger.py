@@ -1,0 +1,446 @@
+"""postern-ledger alone, with this test as its supervisor and validator; and what `postern log` and `explain` make of it.
+
+usage: test_ledger.py BUILD_DIR SOURCE_DIR
+"""
+import array
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+sys.path.insert(0, os.path.join(SOURCE, 'tests', 'e2e'))
+from postern_site import wait_for  # noqa: E402
+
+LEDGER = os.path.join(BUILD, 'connector', 'ledger', 'postern-ledger')
+POSTERN = os.path.join(BUILD, 'connector', 'cli', 'postern')
+
+
+def header_numbers():
+    """Names and values of the enums in connector/frames/messages.h, so that this test can't use others than the programs."""
+    numbers = {}
+    with open(os.path.join(SOURCE, 'connector', 'messages.h'), encoding='utf-8') as f:
+        text = f.read()
+    for block in text.split('enum ')[1:]:
+        value = -1
+        body = block[block.index('{') + 1:block.index('};')]
+        while '/*' in body:
+            body = body[:body.index('/*')] + body[body.index('*/') + 2:]
+        for item in body.replace('\n', ' ').split(','):
+            name, _, given = (part.strip() for part in item.partition('='))
+            if name:
+                value = int(given) if given else value + 1
+                numbers[name] = value
+    return numbers
+
+
+N = header_numbers()
+
+
+def frame(kind, **fields):
+    data = bytes([N[kind]])
+    for name, value in fields.items():
+        raw = struct.pack('<Q', value) if isinstance(value, int) else value.encode() if isinstance(value, str) else value
+        data += struct.pack('<BH', N[name], len(raw)) + raw
+    return data
+
+
+def send(channel, data, fd=None):
+    extra = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [fd]))] if fd is not None else []
+    channel.sendmsg([data], extra)
+
+
+class LedgerTest(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix='postern-ledger-')
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.socket = os.path.join(self.dir, 'control.sock')
+        self.db_dir = os.path.join(self.dir, 'db')
+        os.mkdir(self.db_dir)
+        self.process = None
+        self.addCleanup(self.kill)
+        self.start()
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def start(self):
+        """Plays the supervisor: config, files, a channel as validator, start."""
+        listener = socket.socket(socket.AF_UNIX)
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        listener.bind(self.socket)
+        listener.listen()
+        listener.setblocking(False)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+        def on_fd_3():
+            os.dup2(theirs.fileno(), 3)
+            os.set_inheritable(3, True)
+        with open(os.path.join(self.dir, 'log'), 'ab') as log:
+            # pylint: disable=subprocess-popen-preexec-fn
+            self.process = subprocess.Popen([LEDGER, '--role=ledger'], preexec_fn=on_fd_3, close_fds=False, stderr=log)
+        theirs.close()
+        self.control = ours
+        self.addCleanup(ours.close)
+        config = os.memfd_create('config')
+        os.write(config, b'[connector]\ndefault_domain = corp.example\n[domain corp.example]\ndcs = dc1.corp.example\nnetbios = CORP\n')
+        key = os.memfd_create('key')
+        os.write(key, b'k' * 32)
+        folder = os.open(self.db_dir, os.O_DIRECTORY)
+        self.validator, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(self.validator.close)
+        self.link, link_peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(self.link.close)
+        send(ours, frame('FRAME_CONFIG'), config)
+        send(ours, frame('FRAME_FILE', TAG_NAME='hash.key'), key)
+        send(ours, frame('FRAME_FILE', TAG_NAME='ledger-dir'), folder)
+        send(ours, frame('FRAME_FILE', TAG_NAME='control.sock'), listener.fileno())
+        send(ours, frame('FRAME_PEER', TAG_NAME='validator'), peer.fileno())
+        send(ours, frame('FRAME_PEER', TAG_NAME='link'), link_peer.fileno())
+        send(ours, frame('FRAME_START', TAG_BOOT='b' * 22, TAG_CONNECTOR_ID='TESTCONNECTOR00000001'))
+        ours.settimeout(20)
+        self.assertEqual(ours.recv(100)[:1], bytes([N['FRAME_READY']]))
+        for fd in (config, key, folder):
+            os.close(fd)
+        peer.close()
+        link_peer.close()
+        listener.close()
+
+    def record(self, ident, **fields):
+        base = {'TAG_ID': ident, 'R_WALL': int(time.time()), 'R_USER': 'alice@corp.example', 'R_SERVICE': 'portal',
+                'R_CLIENT_IP': '192.0.2.7', 'R_VERDICT': 'refused', 'R_CLASS': 'credentials', 'R_REASON': 'wrong_password',
+                'R_PROVED': 0, 'R_COUNTED': '1', 'R_DC': 'dc1.corp.example', 'R_METHOD': 'ldap', 'R_RAW': 'ldap=49 data=52e',
+                'R_MS_OPENED': 1, 'R_MS_DC': 7, 'R_MS_TOTAL': 9}
+        base.update(fields)
+        send(self.validator, frame('FRAME_RECORD', **{k: v for k, v in base.items() if v is not None}))
+
+    def deliver(self, ident, state):
+        send(self.validator, frame('FRAME_DELIVERY', TAG_ID=ident, TAG_STATE=state))
+
+    def cli(self, *words, code=0):
+        done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False,
+                              env=dict(os.environ, TZ='UTC'))
+        self.assertEqual(done.returncode, code, done.stderr + done.stdout)
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def records(self, *words):
+        return json.loads(self.cli('log', '--json', *words))['records']
+
+    def none_of(self, user):
+        """As explain: status 1."""
+        self.assertEqual(json.loads(self.cli('log', '--json', '--user', user, code=1))['records'], [])
+        self.assertIn('nothing found', self.cli('log', '--user', user, code=1))
+
+    def known(self, n):
+        wait_for(f'{n} records', lambda: len(self.records()) == n, 10)
+
+    def test_explain_wrong_password(self):
+        self.record('REFUSED000000001')
+        self.deliver('REFUSED000000001', 'confirmed')
+        send(self.validator, frame('FRAME_EVENT', TAG_NAME='a.note', TAG_TEXT='about it', TAG_ID='REFUSED000000001'))
+        self.known(1)
+        text = self.cli('explain', 'REFUSED000000001')
+        for word in ('alice@corp.example', 'portal', '192.0.2.7', 'refused: wrong_password', 'dc1.corp.example answered by LDAP, 7 ms',
+                     'the relay confirmed it', 'counted as one wrong password if the account exists', 'ldap=49 data=52e',
+                     'was wrong, or there is no account', 'To do', 'User saw',
+                     'a.note about it'):
+            self.assertIn(word, text)
+        order = [text.index(w) for w in ('received from the relay', 'opened;', 'answered by', 'verdict signed', 'delivery:')]
+        self.assertEqual(order, sorted(order))
+        told = json.loads(self.cli('explain', 'REFUSED000000001', '--json'))
+        self.assertEqual(told['found_by'], 'id')
+        self.assertEqual(told['records'][0]['delivery'], 'confirmed')
+        self.assertTrue(told['records'][0]['helpdesk_text'] and told['records'][0]['remedy'])
+
+    def test_explain_by_user_shows_the_latest(self):
+        now = int(time.time())
+        self.record('FIRST00000000001', R_WALL=now - 60)
+        self.record('SECOND0000000001', R_WALL=now, R_VERDICT='accepted', R_CLASS='none', R_REASON='ok', R_PROVED=1, R_COUNTED='0',
+                    R_USER_ID='S-1-5-21-1-2-3-1104', R_SAM='alice', R_UPN='alice@corp.example', R_DOMAIN='corp.example')
+        self.known(2)
+        for name in ('ALICE@corp.example', 'alice', 'S-1-5-21-1-2-3-1104'):
+            text = self.cli('explain', name)
+            self.assertLess(text.index('SECOND'), len(text))
+            self.assertIn('Result     accepted', text)
+            self.assertIn('was right', text)
+        self.assertIn('FIRST', self.cli('explain', 'alice@corp.example').split('Before that')[1])
+
+    def test_explain_policy_and_infrastructure(self):
+        self.record('LOCKED0000000001', R_CLASS='policy', R_REASON='locked_out', R_COUNTED='0', R_METHOD='krb5', R_RAW='krb=18')
+        self.record('NODC000000000001', R_VERDICT='unavailable', R_CLASS='infrastructure', R_REASON='no_dc', R_COUNTED='0', R_DC=None,
+                    R_METHOD=None, R_RAW=None, R_CONTEXT='all 2 domain controllers are dead')
+        self.known(2)
+        text = self.cli('explain', 'LOCKED0000000001')
+        self.assertIn('answered by Kerberos', text)
+        self.assertIn('did not count as a wrong password', text)
+        text = self.cli('explain', 'NODC000000000001')
+        self.assertIn('no domain controller could be asked', text)
+        self.assertIn('all 2 domain controllers are dead', text)
+        self.assertNotIn('was wrong', text)
+
+    def test_explain_declined(self):
+        self.record('DECLINED00000001', R_VERDICT=None, R_CLASS=None, R_REASON=None, R_DC=None, R_METHOD=None, R_DECLINED='full')
+        self.known(1)
+        text = self.cli('explain', 'DECLINED00000001')
+        self.assertIn('too many sign-ins at once', text)
+        self.assertNotIn('verdict signed', text)
+        self.assertEqual(len(self.records('--verdict', 'declined')), 1)
+
+    def test_what_a_relay_sends_under_an_id_hides_no_sign_in(self):
+        """It can offer the request again, or junk under its id; the answer that was given stays what is shown."""
+        nothing = dict.fromkeys(('R_VERDICT', 'R_CLASS', 'R_REASON', 'R_DC', 'R_METHOD'))
+        self.record('ANSWERED00000001')
+        for why in ['replay'] * 15 + ['bad_request', 'expired']:
+            self.record('ANSWERED00000001', R_DECLINED=why, **nothing)
+        for reason in ('service_unknown', 'request_signature'):
+            self.record('ANSWERED00000001', R_VERDICT='unavailable', R_REASON=reason, R_CLASS='infrastructure', R_DC=None, R_METHOD=None)
+        wait_for('17 declines', lambda: len(self.records('--verdict', 'declined')) == 17, 10)
+        wait_for('2 refusals', lambda: len(self.records('--verdict', 'unavailable')) == 2, 10)
+        text = self.cli('explain', 'ANSWERED00000001')
+        self.assertIn('wrong_password', text)
+        self.assertNotIn('Before that', text)
+        self.assertEqual([r['reason'] for r in self.records('--user', 'alice@corp.example')], ['wrong_password'])
+
+    def test_masked_names_are_found_but_not_shown(self):
+        name = 'Summer2026!'  # a password in the wrong box
+        hashed = subprocess.run(['openssl', 'dgst', '-sha256', '-hmac', 'k' * 32], input=name.lower(), capture_output=True, text=True,
+                                check=True).stdout.split()[-1][:32]
+        self.record('MASKED0000000001', R_USER=None, R_USER_MASKED='S…! (11)', R_USER_HASH=hashed, R_REASON='unknown_user')
+        self.known(1)
+        self.assertEqual(len(self.records('--user', name)), 1)
+        self.none_of('Winter2026!')
+        self.assertIn('masked', self.cli('explain', name))
+        self.assertNotIn(name, self.cli('log') + self.cli('explain', 'MASKED0000000001'))
+        self.kill()
+        for file in os.listdir(self.db_dir):
+            with open(os.path.join(self.db_dir, file), 'rb') as f:
+                self.assertNotIn(name.encode(), f.read())
+
+    def test_a_user_is_found_by_the_other_forms_of_the_name(self):
+        """A refused sign-in shows no account: what was typed is all there is to search by."""
+        self.record('TYPEDUPN00000001', R_USER='bob@corp.example')
+        self.record('TYPEDDOWN0000001', R_USER='CORP\\bob')
+        hashed = subprocess.run(['openssl', 'dgst', '-sha256', '-hmac', 'k' * 32], input='bob', capture_output=True, text=True,
+                                check=True).stdout.split()[-1][:32]
+        self.record('TYPEDBARE0000001', R_USER=None, R_USER_MASKED='… (3)', R_USER_HASH=hashed)
+        self.record('ELSEWHERE0000001', R_USER='bob@else.example')
+        self.known(4)
+        for name in ('bob@corp.example', 'corp\\BOB', 'Bob', 'CORP\\bob'):
+            self.assertEqual({r['id'][:9] for r in self.records('--user', name)}, {'TYPEDUPN0', 'TYPEDDOWN', 'TYPEDBARE'}, name)
+        self.assertEqual([r['id'] for r in self.records('--user', 'bob@else.example')], ['ELSEWHERE0000001'])
+        self.none_of('ELSE\\bob')
+
+    def test_an_id_read_out_on_the_telephone(self):
+        self.record('0123456789ABCDEFGHJKMNPQRS')
+        self.known(1)
+        for heard in ('0123456789abcdefghjkmnpqrs', 'oi23456789ABCDEFGHJKMNPQRS', 'O1234S6789ABCDEFGHJKMNPQRS'.replace('S6', '56')):
+            self.assertEqual(json.loads(self.cli('explain', heard, '--json'))['found_by'], 'id', heard)
+
+    def test_what_a_dc_did_not_do(self):
+        """A DC is named also where it was only tried: then it did not answer."""
+        said = {'outcome_unknown': 'got the password and did not answer in time; waited 7 ms', 'dc_timeout': 'took the connection and did not answer in time',
+                'dc_refused': 'could not be asked', 'dc_certificate': 'could not be asked', 'cancelled': 'was being asked when the sign-in was cancelled'}
+        for n, reason in enumerate(said):
+            self.record(f'FAILED{n:010d}', R_VERDICT='unavailable', R_CLASS='infrastructure', R_REASON=reason, R_COUNTED='unknown')
+        self.record('EMPTY00000000001', R_REASON='empty_password', R_DC=None, R_METHOD=None, R_COUNTED='0', R_RAW=None)
+        self.known(len(said) + 1)
+        for n, words in enumerate(said.values()):
+            text = self.cli('explain', f'FAILED{n:010d}')
+            self.assertIn('domain controller dc1.corp.example (LDAP) ' + words, text)
+            self.assertNotIn('answered by', text)
+            self.assertIn('not known to be right or wrong', text)
+        self.assertIn('no domain controller was asked\n', self.cli('explain', 'EMPTY00000000001'))
+
+    def test_lines_fit_the_terminal(self):
+        self.record('0123456789ABCDEFGHJKMNPQRS', R_USER='a-rather-long-name-of-somebody@corp.example', R_REASON='authentication_firewall',
+                    R_MS_TOTAL=14000)
+        self.known(1)
+        for columns in (80, 100, 120, 132, 160):
+            for words in (('log',), ('explain', '0123456789ABCDEFGHJKMNPQRS')):
+                done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=True,
+                                      env=dict(os.environ, COLUMNS=str(columns)))
+                self.assertLessEqual(max(map(len, done.stdout.splitlines())), columns, done.stdout)
+                self.assertIn('0123456789ABCDEFGHJKMNPQRS', done.stdout)
+        self.assertIn('authentication_firew~', self.cli('log'))
+
+    def status(self, code, **changes):
+        """Parts that are well but for the changes speak; all processes run. What `postern status` finds wrong."""
+        parts = {'link': {'state': 'up', 'relay': 'https://relay.example'}, 'validator': {'in_roster': True, 'name': 'north'},
+                 'dc': {'domain': 'corp.example', 'host': 'dc1', 'state': 'alive', 'reason': '', 'detail': ''}}
+        for part, fields in changes.items():
+            parts[part] |= fields
+        parts['dc:corp.example/dc1'] = parts.pop('dc')
+        for name, value in parts.items():
+            send(self.link if name == 'link' else self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT=json.dumps(value)))
+        for name in ('supervisor', 'link', 'validator', 'ledger'):
+            parts[f'process:{name}'] = {'state': 'running', 'pid': 1, 'restarts': 0}
+            send(self.control, frame('FRAME_SHARE', TAG_NAME=f'process:{name}', TAG_TEXT=json.dumps(parts[f'process:{name}'])))
+
+        def read():
+            done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False)
+            answer = json.loads(done.stdout)
+            self.assertEqual(done.returncode, 1 if answer['wrong'] else 0)
+            return answer if {n: p['value'] for n, p in answer['parts'].items()} == parts else None
+        answer = wait_for('the parts spoke', read, 10)
+        def ageless(text):
+            return re.sub(r'[0-9]+ s ago', 'N s ago', text)
+        text = self.cli('status', code=code)
+        for sentence in answer['wrong']:
+            self.assertIn(ageless(sentence), ageless(text))
+        self.assertEqual(code == 0, 'all is well' in text)
+        return ' | '.join(answer['wrong'])
+
+    def test_status_says_what_is_wrong(self):
+        now = int(time.time())
+        self.assertEqual(self.status(0), '')
+        self.assertEqual(self.status(0, validator={'roster_expires': now + 20 * 86400}, link={'certificate_expires': now + 20 * 86400}), '')
+        soon = {'roster_expires': now + 2 * 86400 + 60, 'roster_seq': 7}
+        self.assertIn('the roster expires in 2 days', self.status(1, validator=soon))
+        said = self.status(1, validator={'roster_expires': now - 5, 'roster_seq': 7, 'in_roster': False})
+        self.assertIn('the roster (number 7) has expired', said)
+        self.assertNotIn('not approved', said)
+        self.assertIn('tenant approve north', self.status(1, validator={'in_roster': False, 'identity': 'FINGER'}))
+        self.assertIn('certificate expires in 3 days', self.status(1, link={'certificate_expires': now + 3 * 86400 + 60}))
+        self.assertIn('certificate has expired', self.status(1, link={'certificate_expires': now - 5}))
+        self.assertIn('no link to the relay https://relay.example', self.status(1, link={'state': 'down', 'detail': 'refused'}))
+        said = self.status(1, dc={'state': 'dead', 'reason': 'dc_certificate', 'detail': 'it names another'})
+        for words in ('dc1 cannot be used: it names another - dc_certificate', 'Set ca_file to the CA',
+                      'no domain controller of corp.example can be used'):
+            self.assertIn(words, said)
+        said = self.status(1, dc={'state': 'alive', 'reason': 'dc_timeout', 'detail': 'slow'})
+        self.assertIn('dc1 failed lately: slow', said)
+        self.assertNotIn('no domain controller', said)
+        # the log hints at it, and where the DC came and went stands in the events
+        self.assertIn('1 problem (see postern status), first: the domain controller dc1', self.both('log'))
+        events = json.loads(self.cli('log', '--events', '--json'))['events']
+        self.assertEqual([(e['event'], e['detail']) for e in reversed(events)],
+                         [('dc.down', 'dc1 cannot be used (dc_certificate): it names another'), ('dc.up', 'dc1 answers again')])
+
+    def test_status_tells_of_sign_ins_that_could_not_be_checked(self):
+        now = int(time.time())
+        self.record('CANCELLED0000001', R_WALL=now, R_VERDICT='unavailable', R_REASON='cancelled')
+        self.record('LONGAGO000000001', R_WALL=now - 400, R_VERDICT='unavailable', R_REASON='no_dc')
+        self.record('REFUSED000000001', R_WALL=now)
+        self.known(3)
+        self.assertEqual(self.status(0), '')
+        self.record('NOTVERIFIED00001', R_WALL=now - 60, R_VERDICT='unavailable', R_REASON='kdc_not_verified')
+        self.known(4)
+        said = self.status(1)
+        self.assertIn('1 sign-in of the last 5 min could not be checked', said)
+        self.assertIn('kdc_not_verified', said)
+        self.assertIn('postern explain NOTVERIFIED00001', said)
+
+    def both(self, *words):
+        done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout + done.stderr
+
+    def test_each_process_speaks_for_itself_only(self):
+        """A link or a validator that was taken over tells nothing in another's name; the helpdesk hears of the attempt."""
+        forged = dict(TAG_ID='FORGED0000000001', R_WALL=int(time.time()), R_USER='ceo@corp.example', R_VERDICT='accepted', R_CLASS='none', R_REASON='ok')
+        for _ in range(2):
+            send(self.link, frame('FRAME_RECORD', **forged))
+        send(self.link, frame('FRAME_DELIVERY', TAG_ID='REFUSED000000001', TAG_STATE='lost'))
+        for name in ('validator', 'dc:corp.example/dc1', 'process:link', ''):
+            send(self.link, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT='{"state": "alive"}'))
+        send(self.link, frame('FRAME_EVENT', TAG_NAME='roster.adopted', TAG_TEXT='forged'))
+        send(self.link, frame('FRAME_EVENT', TAG_NAME='link.up', TAG_TEXT='true'))
+        for name in ('link', 'process:validator'):
+            send(self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT='{"state": "up"}'))
+        send(self.validator, frame('FRAME_SHARE', TAG_NAME='process:ledger', TAG_TEXT='{"state": "running"}'))
+        self.record('REFUSED000000001')  # the channels are read one after the other: all before it was looked at
+        self.known(1)
+
+        def told():
+            found = json.loads(self.cli('log', '--events', '--json'))['events']
+            return [(e['event'], e['detail']) for e in found] if len(found) >= 3 else None
+        events = wait_for('three events', told, 10)
+        self.assertEqual(sorted(e for e, _ in events), ['link.up', 'process.suspicious', 'process.suspicious'])
+        self.assertEqual({d.split()[1] for e, d in events if e == 'process.suspicious'}, {'link', 'validator'})
+        self.assertEqual([r['id'] for r in self.records()], ['REFUSED000000001'])
+        self.assertNotIn('ceo@corp.example', self.cli('explain', 'FORGED0000000001', code=1))
+        done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False)
+        self.assertEqual(json.loads(done.stdout)['parts'], {})
+
+    def test_ends_of_processes_are_events(self):
+        for state, end in (('running', ''), ('down', 'signal 9 (KILL)'), ('starting', 'signal 9 (KILL)'), ('running', 'signal 9 (KILL)')):
+            text = json.dumps({'state': state, 'pid': 1, 'restarts': 1 if end else 0, 'last_end': end})
+            send(self.control, frame('FRAME_SHARE', TAG_NAME='process:link', TAG_TEXT=text))
+
+        def events():
+            found = json.loads(self.cli('log', '--events', '--json'))['events']
+            return [(e['event'], e['detail']) for e in reversed(found)] if len(found) == 2 else None
+        self.assertEqual(wait_for('two events', events, 10), [('process.down', 'link ended: signal 9 (KILL)'), ('process.up', 'link runs again')])
+
+    def test_nothing_found(self):
+        self.assertIn("nothing is known of 'nobody'", self.cli('explain', 'nobody', code=1))
+        self.assertIn('postern tenant trace', self.cli('explain', '0123456789ABCDEFGHJKMNPQRS', code=1))
+        self.assertIn('ID-OR-USER', self.cli('explain', '', code=2))
+        self.assertIn('nothing found', self.cli('log'))
+
+    def test_what_others_chose_cannot_drive_a_terminal(self):
+        self.record('ESCAPE0000000001', R_USER='\x1b[2Jalice\u202egro.lave', R_CONTEXT='line\nbreak\x07')
+        self.known(1)
+        for text in (self.cli('log'), self.cli('explain', 'ESCAPE0000000001')):
+            self.assertFalse([c for c in text if c in '\x1b\x07\u202e'], repr(text))
+
+    def test_filters(self):
+        now = int(time.time())
+        for n in range(5):
+            self.record(f'OLD{n:013d}', R_WALL=now - 7200)
+        self.record('NEW0000000000001', R_WALL=now, R_VERDICT='unavailable', R_USER='bob@corp.example')
+        self.known(6)
+        self.assertEqual(len(self.records('--since', '1h')), 1)
+        self.assertEqual(len(self.records('--since', '3h')), 6)
+        self.assertEqual(len(self.records('--limit', '2')), 2)
+        self.assertEqual(len(self.records('--verdict', 'unavailable')), 1)
+        self.assertEqual(len(self.records('--user', 'BOB@corp.example')), 1)
+        lines = self.cli('log').splitlines()
+        self.assertIn('NEW0000000000001', lines[-1], 'the newest comes last')
+        for words in (('--since', 'yesterday'), ('--limit', '0'), ('--limit', '501')):
+            self.assertIn(words[1], self.cli('log', *words, code=2))
+        self.assertIn('maybe', self.cli('log', '--verdict', 'maybe', code=2))
+        self.assertIn('--user', self.cli('log', '--events', '--user', 'bob', code=2))
+
+    def test_survives_kill_and_start(self):
+        self.record('KEPT000000000001')
+        self.known(1)
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.start()
+        self.assertEqual(len(self.records()), 1)
+
+    def test_ends_with_its_supervisor(self):
+        self.record('LAST000000000001')
+        self.control.close()
+        self.assertEqual(self.process.wait(10), 0)
+        self.start()
+        self.assertEqual([r['id'] for r in self.records()], ['LAST000000000001'], 'what was pending was written at the end')
+
+    def test_malformed_frame_ends_the_channel_only(self):
+        self.validator.send(b'\xff\xff')
+        self.assertEqual(self.validator.recv(10), b'')
+        self.assertEqual(self.records(), [])
+
+    def test_started_by_hand(self):
+        done = subprocess.run([LEDGER], capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('started by posternd', done.stderr)
+
+    def test_no_daemon(self):
+        self.kill()
+        self.assertIn('does not run here', self.cli('status', code=3))
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1], verbosity=2)

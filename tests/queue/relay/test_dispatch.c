@@ -1,0 +1,685 @@
+/* Dispatch on a fake clock, rule by rule. Random sequences: test_dispatch_random.c. */
+#include "tests/queue/relay/dispatch_world.h"
+
+/* ---- rule by rule ---- */
+
+static void test_a_verdict_and_once_more(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+
+        (void)state;
+        report(a, 0, true);
+        report(b, 4, true);
+        struct model_request *r = submit("110", 8000);
+        assert_int_equal(r->holder, 1);
+        dispatch_received(b->link, r->id);
+        assert_int_equal(verdict(b, r), DISPATCH_CONFIRMED);
+        turn();
+        assert_true(r->verdict);
+        assert_int_equal(verdict(b, r), DISPATCH_CONFIRMED); /* again, after an answer that got lost */
+        assert_int_equal(verdict(a, r), DISPATCH_LATE);      /* it never was a's */
+}
+
+static void test_nobody(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+        struct model_request *r;
+
+        (void)state;
+        r = submit("011", 8000);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NO_CONNECTOR);
+        r = submit("100", 8000); /* linked, no report yet */
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+        report(a, 1, false);
+        r = submit("100", 8000);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+        assert_string_equal(r->reasons + 8, "[\"no_dc\"]");
+        report(a, 0, true);
+        submit("100", 8000); /* takes the one credit */
+        r = submit("100", 8000);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_BUSY);
+        assert_false(r->unknown);
+}
+
+static void test_decline_moves_on(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
+        struct model_request *r = submit("110", 8000);
+        assert_int_equal(r->holder, 0);
+        report(b, 9, true);
+        decline(a, r, "full");
+        assert_int_equal(r->holder, 1);
+        decline(b, r, "no_dc");
+        turn();
+        assert_int_equal(r->problem, PROBLEM_BUSY);
+        assert_string_equal(r->reasons + 8, "[\"full\",\"no_dc\"]");
+        assert_false(r->unknown);
+}
+
+static void test_expired_moves_on(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+        struct model_request *r;
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 0, true);
+        r = submit("110", 8000);
+        report(b, 9, true);
+        decline(a, r, "expired"); /* its clock is wrong */
+        assert_int_equal(r->holder, 1);
+        assert_int_equal(verdict(b, r), DISPATCH_CONFIRMED);
+        turn();
+        assert_true(r->verdict);
+        r = submit("110", 8000);
+        decline(r->holder == 0 ? a : b, r, "expired");
+        decline(r->holder == 0 ? a : b, r, "expired");
+        turn();
+        assert_int_equal(r->problem, PROBLEM_MALFORMED);
+        assert_false(r->unknown);
+        assert_string_equal(r->reasons + 8, "[\"expired\"]");
+        r = submit("110", 8000); /* another cause beside it: not the service's clock */
+        decline(r->holder == 0 ? a : b, r, "expired");
+        decline(r->holder == 0 ? a : b, r, "no_dc");
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+}
+
+static void test_decline_that_ends(void **state)
+{
+        static const char *const ends[] = {"bad_request", "replay"};
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
+        report(b, 9, true);
+        for (size_t i = 0; i < 2; i++) {
+                struct model_request *r = submit("110", 8000);
+                const int first = r->holder;
+                decline(first == 0 ? a : b, r, ends[i]);
+                turn();
+                assert_int_equal(r->problem, PROBLEM_MALFORMED);
+                assert_non_null(strstr(r->reasons + 8, ends[i]));
+                assert_false(r->asked[!first]);
+        }
+}
+
+static void test_stale_key_declines(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+
+        (void)state;
+        report(a, 9, true);
+        struct model_request *r = submit("100", 8000);
+        decline(a, r, "stale_key");
+        turn();
+        assert_int_equal(r->problem, PROBLEM_STALE_KEYS);
+}
+
+static void test_silent_link_gets_nothing(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+
+        (void)state;
+        report(a, 9, true);
+        struct model_request *first = submit("100", 8000);
+        loop_fake_advance(w.loop, DISPATCH_SILENT_MS - 1);
+        assert_int_equal(submit("100", 8000)->holder, 0);
+        loop_fake_advance(w.loop, 2);
+        struct model_request *r = submit("100", 8000);
+        loop_fake_advance(w.loop, DISPATCH_PARKED_MS - 1);
+        assert_int_equal(r->answers, 0);
+        assert_int_equal(r->holder, -1);
+        loop_fake_advance(w.loop, 2);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+        assert_false(r->unknown);
+        assert_string_equal(r->reasons + 8, "[\"silent\"]");
+        r = submit("100", 1000); /* of a small budget half */
+        loop_fake_advance(w.loop, 501);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+        report(a, 0, true); /* speaks again */
+        assert_int_equal(submit("100", 8000)->holder, 0);
+        assert_int_equal(first->answers, 0); /* and the first is still its, never repeated */
+}
+
+/* a has not acknowledged a request, and so many wait for it. */
+static void let_wait(struct model_link *a, struct model_request **waiting, size_t n)
+{
+        report(a, 2, true);
+        submit("100", 15000);
+        loop_fake_advance(w.loop, DISPATCH_SILENT_MS + 1);
+        for (size_t i = 0; i < n; i++) {
+                waiting[i] = submit("110", 15000);
+                assert_int_equal(waiting[i]->holder, -1);
+        }
+}
+
+static void test_waiting_for_a_silent_link(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b;
+        struct model_request *r[4];
+
+        (void)state;
+        let_wait(a, r, 4);
+        dispatch_cancel(w.d, TENANT, r[0]->id);
+        r[0]->cancelled = true;
+        report(a, 1, true); /* speaks, with credit for two */
+        assert_int_equal(r[1]->holder, 0);
+        assert_int_equal(r[2]->holder, 0);
+        turn();
+        assert_int_equal(r[3]->problem, PROBLEM_BUSY);
+        /* somebody else comes meanwhile */
+        dispatch_received(a->link, r[1]->id);
+        dispatch_received(a->link, r[2]->id);
+        let_wait(a, r, 2);
+        b = open_link(1, 1);
+        report(b, 1, true);
+        assert_int_equal(r[0]->holder, 1);
+        assert_int_equal(r[1]->answers, 0);
+        assert_int_equal(r[1]->holder, -1);
+        /* and the silent one goes */
+        close_link(a);
+        turn();
+        assert_int_equal(r[1]->problem, PROBLEM_BUSY);
+        assert_int_equal(dispatch_in_flight(w.d), 5);
+}
+
+static void test_waiting_ends_with_the_link(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+        struct model_request *r;
+
+        (void)state;
+        let_wait(a, &r, 1);
+        dispatch_link_drain(a->link);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+}
+
+static void test_waiting_ends_with_the_relay(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+        struct model_request *r;
+
+        (void)state;
+        let_wait(a, &r, 1);
+        dispatch_drain(w.d);
+        dispatch_abandon(w.d);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_DRAINING);
+        assert_false(r->unknown);
+}
+
+static void test_dead_link(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
+        struct model_request *r = submit("110", 15000);
+        dispatch_received(a->link, r->id);
+        loop_fake_advance(w.loop, DISPATCH_DEAD_MS - 1);
+        report(b, 0, true);
+        assert_int_equal(r->answers, 0);
+        loop_fake_advance(w.loop, 2);
+        assert_int_equal(r->problem, PROBLEM_CONNECTOR_LOST);
+        assert_true(r->unknown);
+        assert_true(a->dropped);
+        assert_false(r->asked[1]);
+}
+
+static void test_unsent_moves_on(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
+        a->stuck = true;
+        struct model_request *r = submit("110", 8000);
+        assert_int_equal(r->holder, 0);
+        report(b, 9, true);
+        assert_false(r->left);
+        loop_fake_advance(w.loop, DISPATCH_SILENT_MS + 1);
+        assert_int_equal(r->holder, 1);
+        assert_true(r->left);
+        r = submit("100", 8000); /* a is silent now */
+        loop_fake_advance(w.loop, DISPATCH_PARKED_MS + 1);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+}
+
+static void test_unsent_goes_with_the_stream(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
+        struct model_request *left = submit("110", 8000);
+        a->stuck = true;
+        struct model_request *waits = submit("110", 8000);
+        assert_int_equal(waits->holder, 0);
+        report(b, 9, true);
+        close_link(a);
+        assert_int_equal(waits->holder, 1);
+        assert_int_equal(left->holder, 0);
+        turn();
+        assert_int_equal(left->answers, 0); /* may still come under a new session */
+}
+
+static void test_verdict_under_a_new_session(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+
+        (void)state;
+        report(a, 9, true);
+        struct model_request *r = submit("100", 8000), *other = submit("100", 15000);
+        close_link(a);
+        loop_fake_advance(w.loop, 3000);
+        a = open_link(1, 0);
+        assert_int_equal(verdict(a, r), DISPATCH_CONFIRMED);
+        turn();
+        assert_true(r->verdict);
+        loop_fake_advance(w.loop, 10000); /* the connector lives: the other waits for its own deadline, not
+                                             for the dead link's */
+        report(a, 0, true);
+        assert_int_equal(other->answers, 0);
+        loop_fake_advance(w.loop, 3000);
+        assert_int_equal(other->problem, PROBLEM_DEADLINE);
+        assert_true(other->unknown);
+}
+
+static void test_lost_without_a_new_session(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+
+        (void)state;
+        report(a, 9, true);
+        struct model_request *r = submit("100", 15000);
+        loop_fake_advance(w.loop, 500);
+        close_link(a);
+        loop_fake_advance(w.loop, DISPATCH_DEAD_MS - 501);
+        assert_int_equal(r->answers, 0);
+        loop_fake_advance(w.loop, 2);
+        assert_int_equal(r->problem, PROBLEM_CONNECTOR_LOST);
+        assert_true(r->unknown);
+}
+
+static void test_deadline(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+
+        (void)state;
+        report(a, 9, true);
+        struct model_request *r = submit("100", 500);
+        dispatch_received(a->link, r->id);
+        loop_fake_advance(w.loop, 500);
+        assert_int_equal(r->answers, 1);
+        assert_int_equal(r->problem, PROBLEM_DEADLINE);
+        assert_true(r->unknown);
+        assert_int_equal(verdict(a, r), DISPATCH_LATE);
+        a->stuck = true;
+        r = submit("100", 500);
+        loop_fake_advance(w.loop, 500);
+        assert_int_equal(r->problem, PROBLEM_DEADLINE);
+        assert_false(r->unknown); /* it never left */
+}
+
+static void test_cancel(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+
+        (void)state;
+        report(a, 9, true);
+        struct model_request *r = submit("100", 8000);
+        dispatch_cancel(w.d, TENANT, r->id);
+        r->cancelled = true;
+        assert_int_equal(a->cancels, 1);
+        assert_int_equal(verdict(a, r), DISPATCH_LATE);
+        loop_fake_advance(w.loop, 9000);
+        assert_int_equal(r->answers, 0);
+        a->stuck = true;
+        report(a, 0, true);
+        r = submit("100", 8000);
+        dispatch_cancel(w.d, TENANT, r->id);
+        r->cancelled = true;
+        assert_int_equal(a->n_waiting, 0);
+        assert_int_equal(a->cancels, 1); /* nothing to tell: it never left */
+        assert_int_equal(dispatch_in_flight(w.d), 0);
+}
+
+static void test_duplicates_and_limits(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+
+        (void)state;
+        report(a, 1000, true);
+        struct model_request *r = submit("100", 8000);
+        const char *connectors[] = {names[0]};
+        const struct dispatch_submission again = {.tenant = TENANT,
+                                                  .id = r->id,
+                                                  .budget_ms = 8000,
+                                                  .n = 1,
+                                                  .connectors = connectors,
+                                                  .caller = {on_share, on_done, r}};
+        assert_int_equal(dispatch_submit(w.d, &again), -EEXIST);
+        verdict(a, r);
+        turn();
+        assert_int_equal(dispatch_submit(w.d, &again), -EEXIST);
+        for (int i = 0; i < 64; i++)
+                assert_int_equal(submit("100", 8000)->holder, 0);
+        r = submit("100", 8000);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_BUSY);
+        dispatch_drain(w.d);
+        r = submit("100", 8000);
+        turn();
+        assert_int_equal(r->problem, PROBLEM_DRAINING);
+        dispatch_abandon(w.d);
+        turn();
+        assert_int_equal(dispatch_in_flight(w.d), 0);
+        assert_int_equal(w.requests[5].problem, PROBLEM_CONNECTOR_LOST);
+}
+
+static void test_memory_is_bounded(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+        struct dispatch_trail trail;
+
+        (void)state;
+        report(a, 9, true);
+        struct model_request *r = submit("100", 8000);
+        verdict(a, r);
+        turn();
+        assert_int_equal(dispatch_trail(w.d, TENANT, r->id, &trail), 0);
+        assert_string_equal(trail.state, "answered");
+        loop_fake_advance(w.loop, DISPATCH_MEMORY_MS + 6000);
+        assert_int_equal(dispatch_trail(w.d, TENANT, r->id, &trail), -ENOENT);
+        assert_int_equal(verdict(a, r), DISPATCH_LATE);
+}
+
+/* ---- who gets it ---- */
+
+#define ALL "111"
+
+static void open_three(struct model_link *l[3], uint64_t credit)
+{
+        for (size_t i = 0; i < 3; i++) {
+                l[i] = open_link(i, (int)i);
+                report(l[i], credit, true);
+        }
+}
+
+/* All that is held by l, but by those in bad, is answered at once. */
+static void answer_all_but(struct model_link *l[3], int bad)
+{
+        for (size_t i = 0; i < w.n; i++) {
+                struct model_request *r = &w.requests[i];
+
+                if (r->holder >= 0 && r->holder != bad && !r->answers && !r->cancelled)
+                        assert_int_equal(verdict(l[r->holder], r), DISPATCH_CONFIRMED);
+        }
+        turn();
+}
+
+static size_t asked(int connector)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < w.n; i++)
+                n += w.requests[i].asked[connector];
+        return n;
+}
+
+static void keep_alive(struct model_link *l[3], uint64_t ms)
+{
+        for (; ms > 0; ms -= ms < 400 ? ms : 400) {
+                loop_fake_advance(w.loop, ms < 400 ? ms : 400);
+                for (size_t i = 0; i < 3; i++)
+                        report(l[i], 1 << 20, true); /* says that it is fine, whatever it does */
+        }
+}
+
+static void test_equal_ones_share_the_work(void **state)
+{
+        struct model_link *l[3];
+
+        (void)state;
+        open_three(l, 1000);
+        for (int i = 0; i < 150; i++) {
+                submit(ALL, 8000);
+                loop_fake_advance(w.loop, 5);
+                answer_all_but(l, -1);
+        }
+        for (int i = 0; i < 3; i++)
+                assert_in_range(asked(i), 20, 90);
+}
+
+/* One that takes everything, acknowledges it, and never answers, with two good ones beside it. */
+static void test_a_black_hole_beside_good_ones(void **state)
+{
+        struct model_link *l[3];
+        size_t lost = 0;
+
+        (void)state;
+        open_three(l, 1 << 20);
+        for (int i = 0; i < 150; i++) {
+                struct model_request *r = submit(ALL, 8000);
+
+                if (r->holder == 0)
+                        dispatch_received(l[0]->link, r->id);
+                keep_alive(l, 200);
+                answer_all_but(l, 0);
+        }
+        keep_alive(l, 8000);
+        for (size_t i = 0; i < w.n; i++)
+                lost += !w.requests[i].verdict;
+        assert_int_equal(lost, asked(0));
+        assert_in_range(lost, 0, 6);
+}
+
+/* And two of them beside one that is good. */
+static void test_most_of_them_black_holes(void **state)
+{
+        struct model_link *l[3];
+        size_t lost = 0;
+
+        (void)state;
+        open_three(l, 1 << 20);
+        for (int i = 0; i < 150; i++) {
+                struct model_request *r = submit(ALL, 4000);
+
+                if (r->holder != 2)
+                        dispatch_received(l[r->holder]->link, r->id);
+                keep_alive(l, 200);
+                if (r->holder == 2)
+                        assert_int_equal(verdict(l[2], r), DISPATCH_CONFIRMED);
+                turn();
+        }
+        keep_alive(l, 4000);
+        for (size_t i = 0; i < w.n; i++)
+                lost += !w.requests[i].verdict;
+        assert_in_range(lost, 0, 12);
+}
+
+/* Alone it gets everything; once it has let three down it gets what no other takes; and it is tried again, once. */
+static void let_down(struct model_link *l[3], int n)
+{
+        for (int i = 0; i < n; i++) {
+                struct model_request *r = submit("100", 8000);
+
+                assert_int_equal(r->holder, 0); /* never the last one */
+                dispatch_received(l[0]->link, r->id);
+                keep_alive(l, 8000);
+                assert_int_equal(r->problem, PROBLEM_DEADLINE);
+        }
+}
+
+static void test_the_breaker(void **state)
+{
+        struct model_link *l[3];
+        struct model_request *r;
+
+        (void)state;
+        open_three(l, 9);
+        let_down(l, 2);
+        assert_int_equal(w.n_barred, 0);
+        let_down(l, 1);
+        assert_int_equal(w.n_barred, 1);
+        assert_int_equal(w.barred_s, 30);
+        for (int i = 0; i < 20; i++) {
+                r = submit("110", 8000);
+                assert_int_equal(r->holder, 1);
+        }
+        keep_alive(l, 20000);
+        let_down(l, 1); /* alone: it is asked all the same */
+        assert_int_equal(w.n_barred, 2);
+        assert_int_equal(w.barred_s, 60);
+        close_link(l[0]);
+        l[0] = open_link(0, 0); /* linking again makes it no better */
+        report(l[0], 9, true);
+        assert_int_equal(submit("110", 8000)->holder, 1);
+        dispatch_link_drain(l[1]->link);
+        r = submit("110", 8000); /* the other is gone */
+        assert_int_equal(r->holder, 0);
+        assert_int_equal(verdict(l[0], r), DISPATCH_CONFIRMED); /* and it answers: all is forgotten */
+        turn();
+        l[1] = open_link(3, 1);
+        report(l[1], 0, true);
+        assert_int_equal(submit("110", 8000)->holder, 0);
+}
+
+static void test_who_goes_away_trips_nothing(void **state)
+{
+        struct model_link *l[3];
+        struct model_request *r;
+
+        (void)state;
+        open_three(l, 9);
+        for (int i = 0; i < 10; i++) { /* at once, and after long */
+                r = submit("100", 15000);
+                assert_int_equal(r->holder, 0);
+                keep_alive(l, i % 2 ? 3000 : 0);
+                dispatch_cancel(w.d, TENANT, r->id);
+                r->cancelled = true;
+        }
+        for (int i = 0; i < 10; i++) { /* nor does one whose budgets are too short for any DC */
+                submit("100", 500);
+                keep_alive(l, 600);
+        }
+        assert_int_equal(w.n_barred, 0);
+        keep_alive(l, 200000); /* what was slow is long ago */
+        for (int i = 0; i < 40; i++) {
+                submit("110", 500);
+                answer_all_but(l, -1);
+        }
+        assert_true(asked(0) > 22);
+}
+
+static int counting_request(void *arg, const struct request_event *event)
+{
+        (void)event;
+        ++*(size_t *)arg;
+        return 0;
+}
+
+static bool nothing_waits(void *arg, const char *id)
+{
+        (void)arg, (void)id;
+        return false;
+}
+
+static void no_word(void *arg, const char *text)
+{
+        (void)arg, (void)text;
+}
+
+static int some_share(void *arg, size_t i, struct buffer *out)
+{
+        (void)arg, (void)i;
+        return buffer_append_str(out, "sealed");
+}
+
+static void no_answer(void *arg, const struct dispatch_outcome *o)
+{
+        (void)arg, (void)o;
+}
+
+static void test_credit_is_capped(void **state)
+{
+        const struct dispatch_limits limits = {.in_flight_per_tenant = 65536};
+        const struct dispatch_state all = {.granted = UINT64_C(1) << 40, .ready = true};
+        size_t sent = 0;
+        const struct dispatch_sink sink = {counting_request, nothing_waits, no_word, no_word, &sent};
+        struct dispatch_link *link;
+        struct dispatch *d;
+        char id[ID_MAX + 1];
+
+        (void)state;
+        assert_int_equal(dispatch_new(&d, w.loop, &limits), 0);
+        assert_int_equal(dispatch_link_new(&link, d, &(struct dispatch_peer){TENANT, names[0], "g5gQaVnr0E-QZQ2l6nYV2A"}, &sink), 0);
+        for (size_t i = 0; i < 3 * DISPATCH_CREDIT_MAX; i++) {
+                const struct dispatch_submission s = {.tenant = TENANT,
+                                                      .id = id,
+                                                      .budget_ms = 8000,
+                                                      .n = 1,
+                                                      .connectors = (const char *const[]){names[0]},
+                                                      .caller = {some_share, no_answer, NULL}};
+                (void)snprintf(id, sizeof(id), "request-%08zu", i);
+                if (i % 100 == 0) /* says each time that it may be sent everything, and answers nothing */
+                        dispatch_link_state(link, &all);
+                assert_int_equal(dispatch_submit(d, &s), 0);
+        }
+        assert_int_equal(sent, DISPATCH_CREDIT_MAX);
+        loop_fake_advance(w.loop, 9000);
+        dispatch_link_gone(link);
+        dispatch_free(d);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_a_verdict_and_once_more),
+                TEST(test_nobody),
+                TEST(test_decline_moves_on),
+                TEST(test_expired_moves_on),
+                TEST(test_decline_that_ends),
+                TEST(test_stale_key_declines),
+                TEST(test_silent_link_gets_nothing),
+                TEST(test_waiting_for_a_silent_link),
+                TEST(test_waiting_ends_with_the_link),
+                TEST(test_waiting_ends_with_the_relay),
+                TEST(test_dead_link),
+                TEST(test_unsent_moves_on),
+                TEST(test_unsent_goes_with_the_stream),
+                TEST(test_verdict_under_a_new_session),
+                TEST(test_lost_without_a_new_session),
+                TEST(test_deadline),
+                TEST(test_cancel),
+                TEST(test_duplicates_and_limits),
+                TEST(test_memory_is_bounded),
+                TEST(test_equal_ones_share_the_work),
+                TEST(test_a_black_hole_beside_good_ones),
+                TEST(test_most_of_them_black_holes),
+                TEST(test_the_breaker),
+                TEST(test_who_goes_away_trips_nothing),
+                TEST(test_credit_is_capped),
+        };
+
+        return cmocka_run_group_tests_name("relay/dispatch", tests, NULL, NULL);
+}

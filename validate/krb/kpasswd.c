@@ -1,0 +1,150 @@
+/*
+ * Frames of RFC 3244, and the reasons behind its answers.
+ *
+ * AD answers a refusal with its policy instead of the rule that was broken ([MS-SAMR] 2.2.3.5 in network
+ * order, as MIT's krb5_chpw_message reads it), Samba with a sentence. Invariant: what cannot be told apart is
+ * called refused, never changed.
+ */
+#include "validate/krb/kpasswd.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/text.h"
+#include "validate/types/outcome-table.h"
+
+#define HEADER 6
+#define VERSION_CHANGE 1
+#define VERSION_MICROSOFT 0xff80
+#define POLICY_LEN 30
+#define POLICY_COMPLEX 1
+#define CODE_SOFT_ERROR 4
+
+static void put16(uint8_t *out, size_t value)
+{
+        out[0] = (uint8_t)(value >> 8);
+        out[1] = (uint8_t)value;
+}
+
+static size_t get16(const uint8_t *in)
+{
+        return (size_t)in[0] << 8 | in[1];
+}
+
+static uint32_t get32(const uint8_t *in)
+{
+        return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+}
+
+int kpasswd_frame(struct buffer *out, const void *ap_req, size_t ap_req_n, const void *priv, size_t priv_n)
+{
+        size_t n = HEADER + ap_req_n + priv_n;
+        uint8_t header[HEADER];
+        int r;
+
+        if (ap_req_n > UINT16_MAX || n > UINT16_MAX)
+                return -EMSGSIZE;
+        put16(header, n);
+        put16(header + 2, VERSION_CHANGE);
+        put16(header + 4, ap_req_n);
+        r = buffer_append(out, header, sizeof header);
+        if (r == 0)
+                r = buffer_append(out, ap_req, ap_req_n);
+        return r == 0 ? buffer_append(out, priv, priv_n) : r;
+}
+
+int kpasswd_parse(struct kpasswd_reply *ret_reply, const uint8_t *bytes, size_t n)
+{
+        struct kpasswd_reply reply = {0};
+        size_t ap_rep_n;
+
+        if (n < HEADER || get16(bytes) != n ||
+            (get16(bytes + 2) != VERSION_CHANGE && get16(bytes + 2) != VERSION_MICROSOFT))
+                return -EBADMSG;
+        ap_rep_n = get16(bytes + 4);
+        if (ap_rep_n >= n - HEADER)
+                return -EBADMSG;
+        if (ap_rep_n > 0)
+                reply.ap_rep = bytes + HEADER;
+        reply.ap_rep_n = ap_rep_n;
+        reply.priv = bytes + HEADER + ap_rep_n;
+        reply.priv_n = n - HEADER - ap_rep_n;
+        *ret_reply = reply;
+        return 0;
+}
+
+/* AD's rule: three of lower case, upper case, digits, signs and other letters. The user's name, which it must
+ * not hold either, isn't looked at. */
+static bool is_complex(const char *text)
+{
+        unsigned kinds = 0;
+
+        for (const char *s = text; *s; s++) {
+                uint8_t c = (uint8_t)*s;
+
+                kinds |= c >= 0x80 ? 16 : islower(c) ? 1 : isupper(c) ? 2 : isdigit(c) ? 4 : 8;
+        }
+        return __builtin_popcount(kinds) >= 3;
+}
+
+static size_t characters(const char *text)
+{
+        size_t n = 0;
+
+        for (; *text; text++)
+                n += ((uint8_t)*text & 0xc0) != 0x80;
+        return n;
+}
+
+/* Which rule of AD's policy the new password breaks, where only one can be. */
+static enum reason from_policy(const uint8_t *policy, const char *password)
+{
+        uint32_t least = get32(policy + 2), history = get32(policy + 6), properties = get32(policy + 10);
+        bool has_age = get32(policy + 22) != 0 || get32(policy + 26) != 0;
+
+        if (characters(password) < least)
+                return REASON_NEW_PASSWORD_TOO_SHORT;
+        if (properties & POLICY_COMPLEX && !is_complex(password))
+                return REASON_NEW_PASSWORD_TOO_SIMPLE;
+        if (history > 0 && !has_age)
+                return REASON_NEW_PASSWORD_IN_HISTORY;
+        if (history == 0 && has_age && !(properties & POLICY_COMPLEX))
+                return REASON_PASSWORD_TOO_YOUNG;
+        return REASON_NEW_PASSWORD_REFUSED;
+}
+
+static enum reason from_text(const char *text, size_t n)
+{
+        for (size_t i = 0; i < outcome_kpasswd_texts_n; i++)
+                if (memmem(text, n, outcome_kpasswd_texts[i].text, strlen(outcome_kpasswd_texts[i].text)))
+                        return outcome_kpasswd_texts[i].reason;
+        return REASON_NEW_PASSWORD_REFUSED;
+}
+
+static const struct outcome_code *code_find(int32_t code)
+{
+        for (size_t i = 0; i < outcome_kpasswd_codes_n; i++)
+                if (outcome_kpasswd_codes[i].code == code)
+                        return &outcome_kpasswd_codes[i];
+        return NULL;
+}
+
+void outcome_from_kpasswd(struct outcome *out, const uint8_t *answer, size_t n,
+                          const struct secret *new_password)
+{
+        int32_t code = n >= 2 ? (int32_t)get16(answer) : -1;
+        const struct outcome_code *row = code_find(code);
+        const uint8_t *rest = answer + 2;
+
+        out->password_proved = true;
+        out->counted = COUNTED_NO;
+        out->reason = row ? row->reason : REASON_DC_ERROR;
+        if (code == CODE_SOFT_ERROR && n == 2 + POLICY_LEN && rest[0] == 0 && rest[1] == 0)
+                out->reason = from_policy(rest, secret_text(new_password));
+        else if (code == CODE_SOFT_ERROR)
+                out->reason = from_text((const char *)rest, n - 2);
+        snprintf(out->context, sizeof out->context, "kpasswd result %d (%s)", (int)code,
+                 row ? row->name : "not a result this program knows");
+}

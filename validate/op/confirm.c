@@ -1,0 +1,115 @@
+/*
+ * The step after a refusal by Kerberos that only the right password brings, and that nobody vouches for: a plain
+ * KRB-ERROR, or what a kpasswd service says, is written by whoever is on the way. The same DC is asked over LDAPS, where
+ * its certificate proves it.
+ *
+ * Invariants: once in an operation, at the DC that answered, and only where one failure more, besides the one that the
+ * first answer may hide, leaves the account below the guard's limit: the guard keeps a place for it. Nobody is accepted by it: where the two answers
+ * differ the first stays a refusal, unproved, and whether anything was counted is unknown.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "validate/op/internal.h"
+
+#define CONFIRM_MS 3000
+
+bool op_may_confirm(struct validate_op *op)
+{
+        return op->out.claim != CLAIM_NONE && reason_info(op->out.reason)->verdict == VERDICT_REFUSED &&
+               !op->out.password_proved && !op->confirmed && op->committed && op->password &&
+               op->domain->directory == DIRECTORY_AD && domain_has_ldaps(op->domain) &&
+               loop_now(op->v->loop) < op->deadline && guard_again(op->v->guard, &op->ticket);
+}
+
+static void add_context(struct outcome *out, const char *what, const struct outcome *ldap)
+{
+        char text[sizeof out->context];
+
+        snprintf(text, sizeof text, "%.120s; %s%.80s", out->context, what, ldap->context);
+        snprintf(out->context, sizeof out->context, "%s", text);
+}
+
+/* The bind's answer takes the first one's place; the first one's codes stay beside it. */
+static void take(struct outcome *out, const struct outcome *ldap)
+{
+        out->reason = ldap->reason;
+        out->password_proved = ldap->password_proved;
+        out->has_ldap = ldap->has_ldap;
+        out->ldap = ldap->ldap;
+        out->has_ldap_data = ldap->has_ldap_data;
+        out->ldap_data = ldap->ldap_data;
+}
+
+/* Whether the bind shows that the password is right. */
+static bool shows_right(const struct outcome *ldap)
+{
+        return ldap->password_proved || reason_info(ldap->reason)->verdict == VERDICT_ACCEPTED;
+}
+
+/* Both answers in one. */
+static void weigh(struct outcome *out, const struct outcome *ldap)
+{
+        enum verdict verdict = reason_info(ldap->reason)->verdict;
+        bool same = ldap->reason == out->reason;
+
+        out->counted = COUNTED_UNKNOWN;
+        if (out->claim == CLAIM_RIGHT && shows_right(ldap)) {
+                out->password_proved = true;
+                out->counted = COUNTED_NO;
+                add_context(out, "the old password is right by LDAPS, too", &(struct outcome){0});
+        } else if (verdict == VERDICT_REFUSED && ldap->password_proved) {
+                take(out, ldap);
+                out->counted = same ? COUNTED_NO : COUNTED_UNKNOWN;
+                add_context(out, same ? "confirmed over LDAPS: " : "over LDAPS: ", ldap);
+        } else if (verdict == VERDICT_REFUSED && !same) {
+                take(out, ldap);
+                add_context(out, "over LDAPS: ", ldap);
+        } else if (verdict == VERDICT_ACCEPTED) {
+                add_context(out, "not confirmed: by LDAPS the account may sign in", &(struct outcome){0});
+        } else {
+                add_context(out, "not confirmed over LDAPS: ", ldap);
+        }
+}
+
+static void on_answer(void *arg, const struct outcome *ldap, bool left)
+{
+        struct validate_op *op = arg;
+
+        op->confirm = NULL;
+        op->ticket.twice = left;
+        weigh(&op->out, ldap);
+        op_confirmed(op);
+}
+
+void op_confirm_start(struct validate_op *op)
+{
+        const struct dc_config *dc = dc_get_config(op->committed->dc);
+        uint64_t end = loop_now(op->v->loop) + CONFIRM_MS;
+        struct dns_address address;
+        struct attempt attempt = {.id = op->id,
+                                  .domain = op->domain,
+                                  .host = dc->host,
+                                  .name = &op->name,
+                                  .password = op->password,
+                                  .deadline = end < op->deadline ? end : op->deadline};
+
+        op->confirmed = true;
+        if (!dns_known(op->v->tools.dns, &address, dc->address ? dc->address : dc->host)) {
+                op_confirmed(op);
+                return;
+        }
+        attempt.address = address.storage;
+        attempt.address_len = address.len;
+        if (ldap_attempt_start(&op->confirm, op->v->tools.ldap, &attempt, on_answer, op) < 0)
+                op_confirmed(op);
+}
+
+void op_confirm_cancel(struct validate_op *op)
+{
+        if (!op->confirm)
+                return;
+        op->ticket.twice = true; /* it may have left */
+        ldap_attempt_cancel(op->confirm);
+        op->confirm = NULL;
+}

@@ -1,0 +1,157 @@
+/*
+ * What validate.c (domains, DCs, readiness) and validate-op.c (the life of one operation) share.
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "base/core/text.h"
+#include "validate/op/config-copy.h"
+#include "validate/dc/discover.h"
+#include "validate/dc/dc.h"
+#include "validate/types/domain-sid.h"
+#include "validate/types/guard.h"
+#include "validate/ldap/lookup.h"
+#include "validate/types/name.h"
+#include "validate/op/sid-learn.h"
+
+enum op_state {
+        OP_NEW = 0,    /* waits for the loop; out.reason may already hold the answer */
+        OP_LOOKING_UP, /* whose alternate id the name is */
+        OP_WAITING,    /* as many sign-ins of this account as may fail are being checked */
+        OP_PREPARING,  /* one or two DCs are being reached; none has the password */
+        OP_DETAILING,  /* accepted by Kerberos; the service account reads the account's attributes */
+        OP_CONFIRMING, /* the same DC is asked over LDAPS whether what a KDC claimed is so */
+        OP_COMMITTED,  /* one DC gets, or got, the password; nobody else is asked any more */
+        OP_DONE,
+};
+
+/* One DC on its way to be asked: its address, then an attempt. */
+struct op_try {
+        struct validate_op *op;
+        struct dc *dc; /* NULL: the slot is free */
+        struct dns_query *query;
+        struct ldap_attempt *ldap;
+        struct krb_attempt *krb;
+        bool hurried; /* its DC was found silent, and it was told */
+};
+
+#define OP_TRIES 2
+
+/* A search for the account whose alternate id was typed; once done, whose SID must come out. */
+struct op_lookup {
+        uint32_t tried;
+        struct dc *dc;
+        struct dns_query *query;
+        struct ldap_lookup *search;
+        char sid[SID_TEXT_MAX]; /* "" where nothing was searched */
+        enum account_kind kind;
+        char sam[257];
+};
+
+struct validate_op {
+        TAILQ_ENTRY(validate_op) link;
+        struct validate *v;
+        char id[ID_MAX + 1];
+        enum op_state state;
+        bool answered; /* out is the answer, to be given at the next turn */
+        struct name name;
+        const struct domain_config *domain;
+        struct dcs *dcs;
+        struct secret *password;
+        struct secret *new_password; /* to be set; NULL once it was, and then password is it */
+        bool changed;                /* the DC that changed it is asked for a sign-in with the new one */
+        struct op_lookup lookup;
+        bool confirmed; /* it was tried, once */
+        struct ldap_attempt *confirm; /* under way */
+        bool change_proved; /* that the old password was right, by an answer inside the armour */
+        bool detailed; /* the account's attributes were asked for */
+        struct guard_ticket ticket;
+        bool stopped; /* by the guard, once the DC had told whose account it is: stop says how */
+        enum guard_answer stop;
+        bool tied; /* it was tried to find out whose the name is */
+        uint64_t started, deadline;
+        uint32_t tried;
+        unsigned referrals; /* followed so far */
+        struct op_try tries[OP_TRIES];
+        struct op_try *committed; /* the one that has leave to send the password */
+        struct loop_timer *timer; /* the deadline */
+        struct loop_timer *pace;  /* until a second DC is prepared, or the one asked is suspected */
+        struct outcome out;       /* what is known so far: the last attempt's */
+        validate_done_fn *fn;
+        void *arg;
+};
+
+struct validate {
+        struct loop *loop;
+        struct config_copy *copy;
+        const struct validate_config *config;
+        struct dc_tools tools;
+        struct dcs **dcs;           /* one per domain */
+        struct discover **discover; /* one per domain, NULL where its list is all */
+        uint64_t *lookup_from;      /* one per domain: loop_now() before which its service account rests */
+        struct domain_sids *sids;
+        struct sid_learner **learners; /* one per domain, NULL where its probes tell the SID, or nobody can */
+        struct guard *guard;
+        validate_ready_fn *on_ready;
+        void *arg;
+        struct loop_timer *ready_timer; /* tells on_ready from a turn of its own */
+        TAILQ_HEAD(, validate_op) ops;
+        size_t n_ops;
+};
+
+/* Whether somebody said how the domain's DCs are known over LDAPS, so that more than the sign-in may be asked there. */
+bool domain_has_ldaps(const struct domain_config *domain);
+
+/* op/lookup.c: turns the alternate id into the account's name. op_looked_up is called once, from the loop,
+ * with REASON_OK or why the operation ends; context, dc and counted of op->out are then set. */
+void op_lookup_start(struct validate_op *op);
+void op_lookup_cancel(struct validate_op *op);
+void op_looked_up(struct validate_op *op, enum reason reason);
+
+/* op/admit.c: answers what must not reach a DC, else routes. */
+void op_admit(struct validate_op *op, const struct validate_request *request);
+
+/* op/judge.c: whether the account that a DC accepted may be; else why not is written over it. */
+void op_judge(struct validate_op *op, struct outcome *out);
+/* Whether it is a person's, judged by its kind as far as that is known; why: why it is not. */
+void op_judge_kind(struct outcome *out, const char *why);
+/* The alternate id's account is the only one that may come out; and what GUARD_ON would have done is said. */
+void op_check_found(const struct validate_op *op, struct outcome *out);
+void op_note_would_be(struct outcome *out);
+/* A DC of domain i says what its domain's SID is. */
+void validate_sid_told(struct validate *v, size_t i, const char *sid);
+
+/* op/confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_may_confirm: whether that is wanted, and
+ * the guard has given a place for it, which makes op_confirm_start due. op_confirmed is called once, from the loop or from
+ * inside. */
+bool op_may_confirm(struct validate_op *op);
+void op_confirm_start(struct validate_op *op);
+void op_confirm_cancel(struct validate_op *op);
+void op_confirmed(struct validate_op *op);
+
+/* op/tie.c: whose name it was that failed by LDAP, so that the guard counts accounts and not spellings. op_tied is called
+ * once, from the loop or from inside. */
+bool op_wants_tie(const struct validate_op *op);
+void op_tie_start(struct validate_op *op);
+void op_tied(struct validate_op *op);
+/* op/lookup.c: what a name that is no alternate id is searched by. */
+void op_what_to_search(const struct validate_op *op, const char **ret_attribute, char value[2 * USERNAME_MAX + 2],
+                       const char **ret_sam);
+
+/* op/details.c: attributes for an accepted verdict. op_detailed is called once, from the loop or from inside. */
+bool op_wants_details(const struct validate_op *op);
+void op_details_start(struct validate_op *op);
+void op_detailed(struct validate_op *op);
+
+/* op/realm.c. The domain whose realm this is, or n_domains. */
+size_t op_find_realm(const struct validate *v, const char *realm);
+/* krb_kdc_fn; arg is the validator. */
+int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
+              socklen_t *ret_len);
+
+/* Which account signs in, as far as the name tells: the same number for all spellings of one name in its domain. */
+uint64_t op_account(const struct validate_op *op);
+
+/* A DC was found silent: where there is another, what waits for it goes on there, or ends where it has the password. */
+void ops_dc_silent(struct validate *v, const struct dc *dc);

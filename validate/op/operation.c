@@ -1,0 +1,698 @@
+/*
+ * The life of one operation: what may reach a DC, which DC is asked by which method, and when it is over.
+ *
+ * Invariants: an operation is in the list of its validator until its one answer was given or it was
+ * cancelled; the answer comes from the loop, never from inside validate_start, and after the password was
+ * wiped. At most two DCs are prepared side by side; the first that is ready commits, which calls the other
+ * off, so the password goes to one. Another is asked only after an attempt that says that the password
+ * provably never left. It speaks no protocol itself.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/core/log.h"
+#include "validate/op/internal.h"
+
+#define REFERRALS_MAX 2
+#define WAIT_AGAIN_MS 100 /* until the guard is asked again for an account that others try under other names */
+#define COMMITTED_PATIENCE_MAX_MS 500
+#define BACKSTOP_MS 250 /* an attempt that overruns its deadline by this is dropped */
+
+static const char *state_text(enum op_state state)
+{
+        switch (state) {
+        case OP_NEW:
+                return "new";
+        case OP_LOOKING_UP:
+                return "looking_up";
+        case OP_WAITING:
+                return "waiting";
+        case OP_PREPARING:
+                return "preparing";
+        case OP_DETAILING:
+                return "detailing";
+        case OP_CONFIRMING:
+                return "confirming";
+        case OP_COMMITTED:
+                return "committed";
+        case OP_DONE:
+                return "done";
+        }
+        return "?";
+}
+
+/* The one writer of state. */
+static void state_set(struct validate_op *op, enum op_state state)
+{
+        if (op->state == state)
+                return;
+        log_debug("sign_in", KV_S("from", state_text(op->state)), KV_S("to", state_text(state)),
+                  KV_S("dc", op->committed ? dc_host(op->committed->dc) : NULL));
+        op->state = state;
+}
+
+/* Calls off what runs in the slot, without a word to anybody, and frees it. */
+static void try_clear(struct op_try *t)
+{
+        dns_query_cancel(t->query);
+        if (t->ldap)
+                ldap_attempt_cancel(t->ldap);
+        if (t->krb)
+                krb_attempt_cancel(t->krb);
+        if (t->dc)
+                dc_release(t->dc);
+        *t = (struct op_try){.op = t->op};
+}
+
+static bool any_running(const struct validate_op *op)
+{
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (op->tries[i].dc)
+                        return true;
+        return false;
+}
+
+/* Whether an attempt runs, beyond looking an address up. */
+static bool op_is_asking(const struct validate_op *op)
+{
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (op->tries[i].ldap || op->tries[i].krb)
+                        return true;
+        return false;
+}
+
+/* Whether it waits for an account that the KDC told: it asks again by itself, each time the KDC, too. */
+static bool is_pausing(const struct validate_op *op)
+{
+        return op->state == OP_WAITING && op->stop == GUARD_WAIT;
+}
+
+/* A place with the guard came free: who waits for one of this account asks again; of those that pause only where
+ * pausing. */
+static void wake_waiting(struct validate *v, const struct guard_ticket *ticket, bool pausing)
+{
+        struct validate_op *op;
+
+        TAILQ_FOREACH (op, &v->ops, link)
+                if (op->state == OP_WAITING && (pausing || !is_pausing(op)) && guard_same(&op->ticket, ticket))
+                        loop_timer_in(op->timer, 0);
+}
+
+/* Calls off what borrows the passwords, wipes them, then lets go of everything. */
+static void op_free(struct validate_op *op)
+{
+        bool entered = op->ticket.entered;
+
+        for (size_t i = 0; i < OP_TRIES; i++)
+                try_clear(&op->tries[i]);
+        op_lookup_cancel(op);
+        op_confirm_cancel(op);
+        op->password = secret_free(op->password);
+        op->new_password = secret_free(op->new_password);
+        loop_timer_free(op->timer);
+        loop_timer_free(op->pace);
+        TAILQ_REMOVE(&op->v->ops, op, link);
+        op->v->n_ops--;
+        guard_leave(op->v->guard, &op->ticket, op->state == OP_DONE && op->answered ? &op->out : NULL,
+                    loop_now(op->v->loop));
+        if (entered)
+                wake_waiting(op->v, &op->ticket, true);
+        wipe(&op->ticket, sizeof op->ticket);
+        free(op);
+}
+
+/* Nothing borrows them any more. */
+static void op_forget_passwords(struct validate_op *op)
+{
+        op->password = secret_free(op->password);
+        op->new_password = secret_free(op->new_password);
+}
+
+/* The one end that answers. */
+static void finish(struct validate_op *op)
+{
+        validate_done_fn *fn = op->fn;
+        void *arg = op->arg;
+        struct outcome out;
+
+        if (op_wants_tie(op)) {
+                state_set(op, OP_DETAILING);
+                op_forget_passwords(op);
+                loop_timer_stop(op->pace);
+                loop_timer_stop(op->timer);
+                op_tie_start(op);
+                return;
+        }
+        if (op_wants_details(op)) {
+                state_set(op, OP_DETAILING);
+                op_forget_passwords(op);
+                loop_timer_stop(op->pace);
+                loop_timer_stop(op->timer); /* the look-up has a limit of its own */
+                op_details_start(op);
+                return;
+        }
+        out = op->out;
+        state_set(op, OP_DONE);
+        op->answered = true;
+        op_check_found(op, &out);
+        if (op->ticket.would_be)
+                op_note_would_be(&out);
+        out.ms_total = (uint32_t)(loop_now(op->v->loop) - op->started);
+        op_free(op);
+        fn(arg, &out);
+}
+
+void op_detailed(struct validate_op *op)
+{
+        finish(op);
+}
+
+void op_tied(struct validate_op *op)
+{
+        finish(op);
+}
+
+static void finish_failed(struct validate_op *op, enum reason reason, enum counted counted, const char *why)
+{
+        op->out.reason = reason;
+        op->out.password_proved = false;
+        op->out.counted = counted;
+        snprintf(op->out.context, sizeof op->out.context, "%s", why);
+        finish(op);
+}
+
+static bool try_next(struct validate_op *op);
+static void ask_first(struct validate_op *op);
+static void resolve(struct op_try *t);
+static void finish_changed(struct validate_op *op, const struct outcome *outcome);
+
+/* What an attempt taught about its DC. Of one that is known to be silent an attempt that came to nothing teaches nothing. */
+static void note(const struct op_try *t, const struct outcome *outcome)
+{
+        if (t->hurried && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE)
+                return;
+        dc_note(t->dc, outcome);
+        dc_note_sign_in(t->dc, op_account(t->op), outcome);
+}
+
+/* The DC could not be asked: on to the next while there is time. */
+static void try_missed(struct op_try *t, const struct outcome *outcome)
+{
+        struct validate_op *op = t->op;
+
+        note(t, outcome);
+        if (op->changed) {
+                finish_changed(op, outcome);
+                return;
+        }
+        op->out = *outcome;
+        if (op->committed == t) {
+                op->committed = NULL;
+                op->ticket.sent = false;
+                state_set(op, OP_PREPARING);
+        }
+        try_clear(t);
+        if (loop_now(op->v->loop) < op->deadline)
+                try_next(op);
+        if (!any_running(op))
+                finish(op);
+}
+
+static void try_unresolved(struct op_try *t, const char *why)
+{
+        struct outcome outcome = {.reason = REASON_DNS, .counted = COUNTED_NO};
+
+        snprintf(outcome.dc, sizeof outcome.dc, "%s", dc_host(t->dc));
+        snprintf(outcome.context, sizeof outcome.context, "%.80s: %.120s", dc_host(t->dc), why);
+        try_missed(t, &outcome);
+}
+
+/* The password was changed: the verdict is that of a sign-in with the new one, at the same DC. */
+static void sign_in_changed(struct op_try *t)
+{
+        struct validate_op *op = t->op;
+
+        secret_free(op->password);
+        op->password = op->new_password;
+        op->new_password = NULL;
+        op->changed = true;
+        resolve(t);
+}
+
+/* What a sign-in after a change came to. */
+static void finish_changed(struct validate_op *op, const struct outcome *outcome)
+{
+        op->out = *outcome;
+        if (outcome->reason == REASON_OK) {
+                op->out.reason = REASON_PASSWORD_CHANGED;
+        } else {
+                op->out.reason = REASON_CHANGED_UNVERIFIED;
+                op->out.password_proved = op->change_proved;
+                snprintf(op->out.context, sizeof op->out.context, "changed; then %s: %.150s",
+                         reason_info(outcome->reason)->id, outcome->context);
+        }
+        finish(op);
+}
+
+/* Goes on in the domain that the DC names for the account, under the same name, where it is configured. False
+ * where it isn't, or after REFERRALS_MAX. */
+static bool follow(struct validate_op *op, const struct outcome *outcome)
+{
+        size_t to = op_find_realm(op->v, outcome->realm);
+
+        if (outcome->reason != REASON_REFERRAL || !outcome->realm[0] || op->committed ||
+            to >= op->v->config->n_domains || op->name.form != NAME_UPN ||
+            (op->new_password && !op->v->config->domains[to].password_change) ||
+            op->domain == &op->v->config->domains[to] || op->referrals++ >= REFERRALS_MAX ||
+            loop_now(op->v->loop) >= op->deadline)
+                return false;
+        for (size_t i = 0; i < OP_TRIES; i++)
+                try_clear(&op->tries[i]);
+        log_debug("referral", KV_S("realm", outcome->realm));
+        op->domain = &op->v->config->domains[to];
+        op->dcs = op->v->dcs[to];
+        op->tried = 0;
+        ask_first(op);
+        return true;
+}
+
+/* What the guard says without leave. */
+static void finish_stopped(struct validate_op *op, enum guard_answer answer)
+{
+        if (answer == GUARD_REPEATED)
+                finish_failed(op, REASON_WRONG_PASSWORD, COUNTED_NO,
+                              "the same wrong password as a moment ago: no domain controller was asked");
+        else
+                finish_failed(op, REASON_THROTTLED, COUNTED_NO, "stopped by the lockout guard");
+}
+
+/* The guard, asked for the account that the DC told, does not let it go on: its place is given back, and nothing counts.
+ * Those that pause as it will are not woken: they would wake it in turn, as fast as the KDC answers. */
+static void stopped(struct validate_op *op)
+{
+        for (size_t i = 0; i < OP_TRIES; i++)
+                try_clear(&op->tries[i]);
+        op->tried = 0;
+        op->stopped = false;
+        guard_leave(op->v->guard, &op->ticket, NULL, loop_now(op->v->loop));
+        wake_waiting(op->v, &op->ticket, false);
+        if (op->stop != GUARD_WAIT) {
+                finish_stopped(op, op->stop);
+                return;
+        }
+        state_set(op, OP_WAITING); /* for others of the account under other names */
+        loop_timer_stop(op->pace);
+        loop_timer_in(op->timer, WAIT_AGAIN_MS);
+}
+
+/* False: the password stays here. */
+static bool on_told(void *arg, const uint8_t *salt, size_t n)
+{
+        struct op_try *t = arg;
+        struct validate_op *op = t->op;
+
+        if (op->committed || op->changed)
+                return true;
+        op->stop = guard_hint(op->v->guard, &op->ticket, (size_t)(op->domain - op->v->config->domains),
+                              &(struct guard_who){salt, n}, op->password, loop_now(op->v->loop), &op->out.retry_after);
+        op->stopped = op->stop != GUARD_GO;
+        return !op->stopped;
+}
+
+static void on_attempt(void *arg, const struct outcome *seen, bool left)
+{
+        struct op_try *t = arg;
+        struct validate_op *op = t->op;
+        struct outcome judged = *seen, *outcome = &judged;
+
+        t->ldap = NULL;
+        t->krb = NULL;
+        if (op->stopped) {
+                stopped(op);
+                return;
+        }
+        op_judge(op, outcome);
+        if (outcome->reason == REASON_PASSWORD_CHANGED && op->new_password) {
+                op->change_proved = outcome->password_proved;
+                sign_in_changed(t);
+                return;
+        }
+        if (op->changed) {
+                note(t, outcome);
+                finish_changed(op, outcome);
+                return;
+        }
+        log_debug("attempt", KV_S("dc", dc_host(t->dc)), KV_S("reason", reason_info(outcome->reason)->id),
+                  KV_U("left", left), KV_S("detail", outcome->context));
+        if (!left && outcome->reason == REASON_REFERRAL) {
+                note(t, outcome);
+                if (follow(op, outcome))
+                        return;
+        }
+        if (!left && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE) {
+                try_missed(t, outcome);
+                return;
+        }
+        note(t, outcome);
+        op->out = *outcome;
+        if (op_may_confirm(op)) {
+                state_set(op, OP_CONFIRMING);
+                loop_timer_stop(op->pace);
+                op_confirm_start(op);
+        } else {
+                finish(op);
+        }
+}
+
+void op_confirmed(struct validate_op *op)
+{
+        finish(op);
+}
+
+/* A DC with the password gets longer before it is suspected: a probe costs it little, but not nothing. */
+static uint32_t committed_patience_ms(const struct dc *dc)
+{
+        uint32_t ms = 2 * dc_patience_ms(dc);
+
+        return ms < COMMITTED_PATIENCE_MAX_MS ? ms : COMMITTED_PATIENCE_MAX_MS;
+}
+
+/* The password is about to go to this DC: from now on there is no other. */
+static void on_commit(void *arg)
+{
+        struct op_try *t = arg;
+        struct validate_op *op = t->op;
+
+        op->committed = t;
+        op->ticket.sent = true;
+        state_set(op, OP_COMMITTED);
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (&op->tries[i] != t)
+                        try_clear(&op->tries[i]);
+        loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
+        loop_timer_in(op->pace, committed_patience_ms(t->dc));
+        dc_asked(t->dc);
+}
+
+static void on_heard(void *arg)
+{
+        const struct op_try *t = arg;
+
+        dc_heard(t->dc);
+}
+
+/* Whether the password is checked by a fast bind, which tells nothing else: the account is then known before. */
+static bool fast_bind(const struct validate_op *op)
+{
+        return op->domain->fast_bind && op->domain->methods[0] == METHOD_LDAP && !op->new_password;
+}
+
+static void attempt_start(struct op_try *t, const struct dns_address *address)
+{
+        struct validate_op *op = t->op;
+        struct attempt attempt = {
+                .id = op->id,
+                .domain = op->domain,
+                .host = dc_host(t->dc),
+                .address = address->storage,
+                .address_len = address->len,
+                .name = &op->name,
+                .password = op->password,
+                .new_password = op->new_password,
+                .fast = fast_bind(op),
+                .known_sid = op->lookup.sid,
+                .known_sam = op->lookup.sam,
+                .known_kind = op->lookup.kind,
+                .deadline = op->deadline,
+                .patient = !dcs_has_other(op->dcs, t->dc),
+                .told = on_told,
+                .commit = on_commit,
+                .heard = on_heard,
+                .arg = t,
+        };
+        struct outcome outcome = {.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
+        int r;
+
+        if (op->domain->methods[0] == METHOD_KRB5 || op->new_password)
+                r = krb_attempt_start(&t->krb, op->v->tools.krb, &attempt, on_attempt, t);
+        else
+                r = ldap_attempt_start(&t->ldap, op->v->tools.ldap, &attempt, on_attempt, t);
+        if (r == 0)
+                return;
+        snprintf(outcome.context, sizeof outcome.context, "the attempt could not be started");
+        try_missed(t, &outcome);
+}
+
+static void on_resolved(void *arg, const struct dns_address *address, const char *why)
+{
+        struct op_try *t = arg;
+
+        t->query = NULL;
+        log_set_id(t->op->id);
+        if (address)
+                attempt_start(t, address);
+        else
+                try_unresolved(t, why);
+}
+
+static void resolve(struct op_try *t)
+{
+        const struct dc_config *dc = dc_get_config(t->dc);
+        const char *host = dc->address ? dc->address : dc->host;
+        struct dns *dns = t->op->v->tools.dns;
+        struct dns_address address;
+        int r;
+
+        if (dns_known(dns, &address, host)) {
+                attempt_start(t, &address);
+                return;
+        }
+        r = dns_query_start(&t->query, dns, host, on_resolved, t);
+        if (r < 0)
+                try_unresolved(t, strerror(-r));
+}
+
+/* Sets out for a DC that was not tried yet, where a slot is free. False when there is none. */
+static bool try_next(struct validate_op *op)
+{
+        struct op_try *t = NULL;
+
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (!op->tries[i].dc)
+                        t = &op->tries[i];
+        if (op->committed || !t)
+                return false;
+        t->dc = dcs_choose(op->dcs, op->tried, op_account(op));
+        if (!t->dc)
+                return false;
+        dc_hold(t->dc);
+        op->tried |= dc_bit(t->dc);
+        state_set(op, OP_PREPARING);
+        loop_timer_in(op->pace, dc_patience_ms(t->dc));
+        resolve(t);
+        return true;
+}
+
+/* Asks the guard for leave first. */
+static void enter(struct validate_op *op)
+{
+        struct validate *v = op->v;
+        enum guard_answer answer;
+
+        op->stop = GUARD_GO;
+        answer = guard_enter(v->guard, &op->ticket, &op->name, op->password, loop_now(v->loop), &op->out.retry_after);
+        switch (answer) {
+        case GUARD_GO:
+                ask_first(op);
+                return;
+        case GUARD_WAIT:
+                state_set(op, OP_WAITING);
+                loop_timer_at(op->timer, op->deadline);
+                return;
+        case GUARD_REPEATED:
+        case GUARD_THROTTLED:
+                finish_stopped(op, answer);
+                return;
+        }
+}
+
+static void look_up(struct validate_op *op)
+{
+        state_set(op, OP_LOOKING_UP);
+        loop_timer_at(op->timer, op->deadline);
+        op_lookup_start(op);
+}
+
+void op_looked_up(struct validate_op *op, enum reason reason)
+{
+        op->out.reason = reason;
+        if (reason == REASON_OK)
+                enter(op);
+        else
+                finish(op);
+}
+
+/* The first DC; where none can be asked, why not. */
+static void ask_first(struct validate_op *op)
+{
+        loop_timer_at(op->timer, op->deadline);
+        if (try_next(op))
+                return;
+        dcs_explain(op->dcs, &op->out);
+        op->out.counted = COUNTED_NO;
+        finish(op);
+}
+
+/* Has every DC that an attempt waits for probed. */
+static void suspect_all(struct validate_op *op)
+{
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (op->tries[i].ldap || op->tries[i].krb)
+                        dc_suspect(op->tries[i].dc);
+}
+
+/* The DC takes longer than it should: another is prepared beside it (the first that is ready gets the
+ * password), or, once it has the password, it is asked for a sign of life. */
+static void on_pace(void *arg)
+{
+        struct validate_op *op = arg;
+
+        if (op->state == OP_COMMITTED) {
+                dc_note_waiting(op->committed->dc, op_account(op));
+                dc_suspect(op->committed->dc);
+                loop_timer_in(op->pace, DC_SUSPECT_MS);
+        } else if (op->state == OP_PREPARING) {
+                suspect_all(op);
+                if (!try_next(op))
+                        loop_timer_in(op->pace, DC_SUSPECT_MS); /* one may come back meanwhile */
+        }
+}
+
+static void on_timer(void *arg)
+{
+        struct validate_op *op = arg;
+
+        switch (op->state) {
+        case OP_NEW:
+                if (op->answered)
+                        finish(op);
+                else if (loop_now(op->v->loop) >= op->deadline)
+                        finish_failed(op, REASON_DEADLINE, COUNTED_NO, "no time was left when it started");
+                else if (op->name.alternate || fast_bind(op))
+                        look_up(op);
+                else
+                        enter(op);
+                return;
+        case OP_LOOKING_UP:
+                finish_failed(op, REASON_DEADLINE, COUNTED_NO,
+                              "the search for the account took all of the time");
+                return;
+        case OP_WAITING:
+                if (loop_now(op->v->loop) < op->deadline)
+                        enter(op);
+                else
+                        finish_failed(op, REASON_OVERLOADED, COUNTED_NO,
+                                      "earlier sign-ins with this name were not decided in time");
+                return;
+        case OP_PREPARING: /* the attempts have the same deadline and say more, unless they wait for DNS */
+                loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
+                if (loop_now(op->v->loop) >= op->deadline + BACKSTOP_MS || !op_is_asking(op))
+                        finish_failed(op, REASON_DEADLINE, COUNTED_NO,
+                                      "no domain controller was ready for the password in time");
+                return;
+        case OP_DETAILING:
+        case OP_CONFIRMING: /* the attempt has a deadline of its own */
+                return;
+        case OP_COMMITTED:
+                finish_failed(op,
+                              op->changed        ? REASON_CHANGED_UNVERIFIED
+                              : op->new_password ? REASON_CHANGE_UNKNOWN
+                                                 : REASON_OUTCOME_UNKNOWN,
+                              COUNTED_UNKNOWN, "the attempt overran its deadline");
+                return;
+        case OP_DONE:
+                return;
+        }
+}
+
+/* One DC's try of an operation; true when it did something, after which op may be gone. */
+static bool hurry(struct validate_op *op, const struct dc *dc)
+{
+        struct outcome outcome = {.counted = COUNTED_NO};
+
+        for (size_t i = 0; i < OP_TRIES; i++) {
+                struct op_try *t = &op->tries[i];
+
+                if (t->dc != dc || t->hurried || op->state == OP_DETAILING || op->state == OP_CONFIRMING)
+                        continue;
+                t->hurried = true;
+                if (!dcs_has_other(op->dcs, dc))
+                        continue; /* there is nothing better to do than to wait */
+                log_set_id(op->id);
+                if (op->committed == t && t->krb) {
+                        krb_attempt_expire(t->krb);
+                } else if (op->committed == t && t->ldap) {
+                        ldap_attempt_expire(t->ldap);
+                } else {
+                        dc_explain(dc, &outcome);
+                        try_missed(t, &outcome);
+                }
+                return true;
+        }
+        return false;
+}
+
+void ops_dc_silent(struct validate *v, const struct dc *dc)
+{
+        struct validate_op *op = TAILQ_FIRST(&v->ops);
+
+        /* An operation that ends may end others: begin again after each. */
+        while (op)
+                op = hurry(op, dc) ? TAILQ_FIRST(&v->ops) : TAILQ_NEXT(op, link);
+        log_set_id(NULL);
+}
+
+int validate_start(struct validate_op **ret_op, struct validate *v, const struct validate_request *request,
+                   validate_done_fn *fn, void *arg)
+{
+        struct validate_op *op = calloc(1, sizeof *op);
+
+        if (!op) {
+                secret_free(request->password);
+                secret_free(request->new_password);
+                return -ENOMEM;
+        }
+        op->v = v;
+        op->password = request->password;
+        op->new_password = request->new_password;
+        op->deadline = request->deadline;
+        op->started = loop_now(v->loop);
+        op->fn = fn;
+        op->arg = arg;
+        op->out.counted = COUNTED_NO;
+        snprintf(op->id, sizeof op->id, "%s", request->id ? request->id : "");
+        TAILQ_INSERT_TAIL(&v->ops, op, link);
+        v->n_ops++;
+        for (size_t i = 0; i < OP_TRIES; i++)
+                op->tries[i].op = op;
+        if (loop_timer_new(&op->timer, v->loop, op->id, on_timer, op) < 0 ||
+            loop_timer_new(&op->pace, v->loop, op->id, on_pace, op) < 0) {
+                op_free(op);
+                return -ENOMEM;
+        }
+        op_admit(op, request);
+        loop_timer_in(op->timer, 0);
+        *ret_op = op;
+        return 0;
+}
+
+void validate_cancel(struct validate_op *op)
+{
+        if (!op)
+                return;
+        state_set(op, OP_DONE);
+        op_free(op);
+}

@@ -1,0 +1,46 @@
+/*
+ * Other realms than the one that an operation began with: which domain is one, and where its KDCs are.
+ */
+#include <errno.h>
+#include <strings.h>
+
+#include "validate/op/internal.h"
+
+#define KDC_PORT 88
+
+size_t op_find_realm(const struct validate *v, const char *realm)
+{
+        size_t i = 0;
+
+        while (i < v->config->n_domains &&
+               (!v->config->domains[i].realm || strcasecmp(v->config->domains[i].realm, realm) != 0))
+                i++;
+        return i;
+}
+
+int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
+              socklen_t *ret_len)
+{
+        struct validate *v = arg;
+        size_t i = op_find_realm(v, realm);
+        struct dns_address address;
+        uint32_t tried = 0;
+        struct dc *dc = NULL;
+
+        if (i >= v->config->n_domains)
+                return -ENOENT;
+        for (unsigned k = 0; k <= nth; k++) {
+                dc = dcs_choose(v->dcs[i], tried, 0);
+                if (!dc)
+                        return -EHOSTUNREACH;
+                tried |= dc_bit(dc);
+        }
+        /* Its probes keep the address known. */
+        if (!dns_known(v->tools.dns, &address,
+                       dc_get_config(dc)->address ? dc_get_config(dc)->address : dc_host(dc)))
+                return -EHOSTUNREACH;
+        *ret_address = address.storage;
+        *ret_len = address.len;
+        address_set_port(ret_address, v->config->domains[i].kdc_port ? v->config->domains[i].kdc_port : KDC_PORT);
+        return 0;
+}

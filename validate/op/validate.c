@@ -1,0 +1,264 @@
+/*
+ * A validator: its domains, their DCs and methods, and whether they can be served.
+ *
+ * It owns what operations share. It decides no sign-in (validate-op.c) and speaks no protocol.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "validate/op/internal.h"
+
+#define GUARD_FAILURES 4
+#define GUARD_WINDOW_MS (30 * 60 * 1000)
+#define GUARD_REPEAT_MS (60 * 1000)
+
+static void on_dcs_changed(void *arg)
+{
+        struct validate *v = arg;
+
+        loop_timer_in(v->ready_timer, 0);
+        for (size_t i = 0; i < v->config->n_domains; i++)
+                sid_learner_wake(v->learners[i]);
+}
+
+static void on_dc_silent(void *arg, struct dc *dc)
+{
+        ops_dc_silent(arg, dc);
+}
+
+void validate_sid_told(struct validate *v, size_t i, const char *sid)
+{
+        (void)domain_sids_told(v->sids, i, sid, loop_now(v->loop));
+}
+
+static void on_sid(void *arg, const struct domain_config *domain, const char *sid)
+{
+        struct validate *v = arg;
+
+        validate_sid_told(v, (size_t)(domain - v->config->domains), sid);
+}
+
+static void on_ready_timer(void *arg)
+{
+        struct validate *v = arg;
+
+        if (v->on_ready)
+                v->on_ready(v->arg);
+}
+
+bool domain_has_ldaps(const struct domain_config *domain)
+{
+        return domain->methods[0] == METHOD_LDAP || domain->ca_pem || domain->pins[0];
+}
+
+static int domain_start(struct validate *v, size_t i, struct error *err)
+{
+        const struct domain_config *domain = &v->config->domains[i];
+        int r = config_check_domain(domain, err);
+
+        if (r < 0)
+                return r;
+        if ((domain->methods[0] == METHOD_KRB5 || domain->password_change) && !v->tools.krb)
+                r = krb_new(&v->tools.krb, v->loop, err);
+        if (r < 0)
+                return r;
+        if (v->tools.krb)
+                krb_set_kdcs(v->tools.krb, validate_kdc_of, v);
+        if (domain->methods[0] == METHOD_KRB5)
+                r = krb_domain_add(v->tools.krb, domain, err);
+        if (r == 0 && (domain->methods[0] == METHOD_LDAP || domain->alternate_id || domain->attributes[0] ||
+                       domain_has_ldaps(domain)))
+                r = ldap_domain_add(v->tools.ldap, domain, err);
+        if (r < 0)
+                return r;
+        r = dcs_new(&v->dcs[i], &v->tools, domain,
+                    &(struct dcs_events){.changed = on_dcs_changed, .silent = on_dc_silent, .sid = on_sid, .arg = v});
+        if (r == 0 && domain->methods[0] == METHOD_KRB5 && domain->directory == DIRECTORY_AD && domain_has_ldaps(domain))
+                r = sid_learner_new(&v->learners[i], &v->tools, domain, v->dcs[i], on_sid, v);
+        if (r == 0 && domain->discover)
+                r = discover_new(&v->discover[i], &v->tools, domain, v->dcs[i]);
+        return r < 0 ? error_fail(err, r, "domain %s: out of memory", domain->name) : 0;
+}
+
+/* The configuration's numbers, or what is sane where it has none. */
+static struct guard_config guard_config_of(const struct validate_config *config)
+{
+        struct guard_config guard = config->guard;
+
+        guard.failures = guard.failures ? guard.failures : GUARD_FAILURES;
+        guard.window_ms = guard.window_ms ? guard.window_ms : GUARD_WINDOW_MS;
+        guard.repeat_ms = guard.repeat_ms ? guard.repeat_ms : GUARD_REPEAT_MS;
+        return guard;
+}
+
+static int fill(struct validate *v, const struct validate_config *config, struct error *err)
+{
+        struct guard_config guard = guard_config_of(config);
+        int r = config_copy_new(&v->copy, config);
+
+        if (r < 0)
+                return error_fail(err, r, "validation: out of memory, or more than %d DCs in a domain",
+                                  DCS_MAX);
+        v->config = config_copy_get(v->copy);
+        v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
+        v->lookup_from = calloc(config->n_domains ? config->n_domains : 1, sizeof *v->lookup_from);
+        v->discover = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct discover *));
+        v->learners = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct sid_learner *));
+        if (!v->learners || !v->dcs || !v->discover || !v->lookup_from ||
+            domain_sids_new(&v->sids, v->config->domains, v->config->n_domains) < 0 ||
+            loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
+            ldap_pools_new(&v->tools.ldap, v->loop) < 0 || guard_new(&v->guard, &guard) < 0)
+                return error_fail(err, -ENOMEM, "validation: out of memory");
+        r = dns_new_absolute(&v->tools.dns, v->loop, err);
+        if (r == 0 && config->dns_servers && dns_set_servers(v->tools.dns, config->dns_servers) < 0)
+                r = error_fail(err, -EINVAL, "dns_servers: '%s' is no list of ADDRESS or ADDRESS:PORT",
+                               config->dns_servers);
+        for (size_t i = 0; r == 0 && i < v->config->n_domains; i++)
+                r = domain_start(v, i, err);
+        return r;
+}
+
+int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config,
+                 validate_ready_fn *on_ready, void *arg, struct error *err)
+{
+        struct validate *v = calloc(1, sizeof *v);
+        int r;
+
+        if (!v)
+                return error_fail(err, -ENOMEM, "validation: out of memory");
+        TAILQ_INIT(&v->ops);
+        v->loop = loop;
+        v->tools.loop = loop;
+        v->on_ready = on_ready;
+        v->arg = arg;
+        r = fill(v, config, err);
+        if (r < 0) {
+                validate_free(v);
+                return r;
+        }
+        *ret_v = v;
+        return 0;
+}
+
+struct validate *validate_free(struct validate *v)
+{
+        struct validate_op *op;
+
+        if (!v)
+                return NULL;
+        while ((op = TAILQ_FIRST(&v->ops)))
+                validate_cancel(op);
+        for (size_t i = 0; v->discover && i < v->config->n_domains; i++)
+                discover_free(v->discover[i]);
+        for (size_t i = 0; v->learners && i < v->config->n_domains; i++)
+                sid_learner_free(v->learners[i]);
+        free(v->learners);
+        for (size_t i = 0; v->dcs && i < v->config->n_domains; i++)
+                dcs_free(v->dcs[i]);
+        free(v->dcs);
+        free(v->discover);
+        free(v->lookup_from);
+        ldap_pools_free(v->tools.ldap);
+        krb_free(v->tools.krb);
+        dns_free(v->tools.dns);
+        loop_timer_free(v->ready_timer);
+        guard_free(v->guard);
+        domain_sids_free(v->sids);
+        config_copy_free(v->copy);
+        free(v);
+        return NULL;
+}
+
+int validate_set_keytab(struct validate *v, const char *domain, const char *keytab, struct error *err)
+{
+        for (size_t i = 0; i < v->config->n_domains && v->tools.krb; i++)
+                if (strcmp(v->config->domains[i].name, domain) == 0 &&
+                    v->config->domains[i].methods[0] == METHOD_KRB5)
+                        return krb_set_keytab(v->tools.krb, &v->config->domains[i], keytab, err);
+        return error_fail(err, -ENOENT, "domain %s uses no keytab", domain);
+}
+
+size_t validate_left_out(const struct validate *v, size_t i)
+{
+        return i < v->config->n_domains ? dcs_left_out(v->dcs[i]) : 0;
+}
+
+bool validate_ready(const struct validate *v, size_t i, const char **ret_why)
+{
+        if (i < v->config->n_domains)
+                return dcs_ready(v->dcs[i], ret_why);
+        if (ret_why)
+                *ret_why = "no such domain";
+        return false;
+}
+
+int validate_route(const struct validate *v, const char *name, size_t n)
+{
+        struct name parsed;
+        enum reason reason = name_parse(&parsed, v->config, name, n);
+
+        if (reason == REASON_OK)
+                return (int)parsed.domain;
+        return reason == REASON_UNKNOWN_DOMAIN ? -ENOENT : -EINVAL;
+}
+
+void validate_each_sid(const struct validate *v, validate_sid_fn *fn, void *arg)
+{
+        struct validate_sid sid;
+
+        for (size_t i = 0; i < v->config->n_domains; i++) {
+                domain_sids_get(v->sids, i, loop_now(v->loop), &sid);
+                if (sid.has_one)
+                        fn(arg, &sid);
+        }
+}
+
+void validate_set_sid(struct validate *v, const char *domain, enum sid_source source, const char *sid)
+{
+        for (size_t i = 0; i < v->config->n_domains; i++)
+                if (strcmp(v->config->domains[i].name, domain) == 0)
+                        (void)domain_sids_set(v->sids, i, source, sid);
+}
+
+const char *sid_source_text(enum sid_source source)
+{
+        static const char *const texts[] = {[SID_LEARNT] = "learnt", [SID_CONFIGURED] = "config", [SID_OF_ROSTER] = "roster"};
+
+        return source > SID_UNKNOWN && source < SID_SOURCES ? texts[source] : "";
+}
+
+void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
+{
+        for (size_t i = 0; i < v->config->n_domains; i++) {
+                for (size_t k = 0; k < dcs_count(v->dcs[i]); k++) {
+                        const struct dc *dc = dcs_at(v->dcs[i], k);
+                        const struct validate_dc seen = {
+                                .domain = v->config->domains[i].name,
+                                .host = dc_host(dc),
+                                .source = dc_source(dc),
+                                .state = dc_state_text(dc),
+                                .ewma_ms = dc_ewma_ms(dc),
+                                .reason = dc_failure(dc),
+                                .detail = dc_failure_detail(dc),
+                                .clock = dc_clock(dc),
+                                .clock_at = dc_clock_at(dc),
+                        };
+
+                        fn(arg, &seen);
+                }
+        }
+}
+
+void validate_guard_state(const struct validate *v, struct validate_guard *ret_guard)
+{
+        static const char *const modes[] = {
+                [GUARD_OBSERVE] = "observe", [GUARD_OFF] = "off", [GUARD_ON] = "on"};
+        struct guard_counts counts;
+
+        guard_count(v->guard, &counts);
+        *ret_guard = (struct validate_guard){.mode = modes[v->config->guard.mode],
+                                             .throttled = counts.throttled,
+                                             .repeated = counts.repeated,
+                                             .names = counts.names};
+}

@@ -1,0 +1,88 @@
+/*
+ * The lockout guard: how often a name may fail through this connector before no DC is asked any more.
+ * Internal to validate/.
+ *
+ * It keeps a bounded table in memory and nothing else: no password, only keyed hashes under a key that dies
+ * with the process. Times are milliseconds of loop_now().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/core/secret.h"
+#include "validate/types/name.h"
+
+#define GUARD_KEY_LEN 16
+
+struct guard;
+
+struct guard_who {
+        const uint8_t *bytes;
+        size_t n;
+};
+
+/* One sign-in's place with the guard; starts zeroed. */
+struct guard_ticket {
+        uint8_t key[GUARD_KEY_LEN]; /* of the account, as far as the name tells */
+        uint8_t name[GUARD_KEY_LEN];
+        uint8_t password[GUARD_KEY_LEN];
+        bool entered;  /* it holds a place that guard_leave gives back */
+        bool sent;     /* for the caller to set: the password went to a DC */
+        bool would_be; /* GUARD_OBSERVE: what it was let through */
+        uint8_t hint[GUARD_KEY_LEN];       /* of what the DC said of the account: as name */
+        uint8_t hint_key[GUARD_KEY_LEN];   /* and as key */
+        uint8_t hint_password[GUARD_KEY_LEN];
+        bool hinted;       /* it said something */
+        bool hint_entered; /* a second place is held, under that */
+        bool again;    /* it holds its places a second time, by guard_again */
+        bool twice;    /* for the caller to set: the password went there a second time, or may have */
+};
+
+enum guard_answer {
+        GUARD_GO = 0,
+        GUARD_WAIT,      /* as many as may fail are being checked now: ask again when one of them left */
+        GUARD_REPEATED,  /* the same wrong password as a moment ago */
+        GUARD_THROTTLED, /* too many failures; *ret_retry_s says in how many seconds again */
+};
+
+/* 0 or -ENOMEM (also where the secret arena is full). */
+int guard_new(struct guard **ret_guard, const struct guard_config *config);
+struct guard *guard_free(struct guard *guard);
+
+/*
+ * Asks for leave. Names are the same account's when they differ in case, in accents, or in being the implicit
+ * UPN, an alternate suffix or NETBIOS\name of one domain; and when a sign-in showed that they are. Only
+ * GUARD_GO enters.
+ */
+enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, const struct name *name,
+                              const struct secret *password, uint64_t now, uint32_t *ret_retry_s);
+/*
+ * Before the password goes to the DC that names the account (who: bytes that are one account's, whatever name was typed,
+ * like the salt of its key): asks for leave under that, too, for it may have failed under other names. Whoever writes a
+ * KDC's answers can write these, so the name keeps its own count. As guard_enter; the first word of each ticket counts.
+ */
+enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, size_t domain, const struct guard_who *who,
+                             const struct secret *password, uint64_t now, uint32_t *ret_retry_s);
+/* A look-up showed that the name is this account's: what comes of the ticket is counted there. */
+void guard_tie(const struct guard *guard, const struct guard_ticket *ticket, const char *sid);
+/* Whether a sign-in or a look-up showed whose the name is; true, too, where nothing is counted. */
+bool guard_is_tied(const struct guard *guard, const struct guard_ticket *ticket);
+/* Gives the place back and takes in what came of it; without effect unless entered. outcome NULL: nobody
+ * waited for it, which counts as a failure where the password was sent. */
+void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
+                 uint64_t now);
+/*
+ * Asks whether the password may go to the DC a second time, and takes a place for that beside the first, so that those
+ * that run side by side stay below the limit together; one failure more must be left then. Without the guard it may.
+ */
+bool guard_again(struct guard *guard, struct guard_ticket *ticket);
+/* Whether one that waits is of the account of one that ended. */
+bool guard_same(const struct guard_ticket *waiting, const struct guard_ticket *ended);
+
+struct guard_counts {
+        uint64_t throttled, repeated; /* since the start; in GUARD_OBSERVE: what would have been */
+        size_t names;                 /* in the table now */
+};
+void guard_count(const struct guard *guard, struct guard_counts *ret_counts);
