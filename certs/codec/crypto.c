@@ -71,11 +71,9 @@ int crypto_keygen(EVP_PKEY **ret_key)
         EVP_PKEY *key = NULL;
 
         if (!ctx) {
-                _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *fresh =
-                        EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+                _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *fresh = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
 
-                if (!fresh || EVP_PKEY_keygen_init(fresh) != 1 ||
-                    EVP_PKEY_CTX_set_group_name(fresh, "P-256") != 1)
+                if (!fresh || EVP_PKEY_keygen_init(fresh) != 1 || EVP_PKEY_CTX_set_group_name(fresh, "P-256") != 1)
                         return fail(-EIO);
                 ctx = steal(fresh);
         }
@@ -101,8 +99,7 @@ int crypto_point_import(EVP_PKEY **ret_key, const uint8_t xy[P256_POINT_LEN])
         memcpy(point + 1, xy, P256_POINT_LEN);
         if (!ctx && !(ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL)))
                 return fail(-ENOMEM);
-        if (EVP_PKEY_fromdata_init(ctx) != 1 ||
-            EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1) {
+        if (EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1) {
                 EVP_PKEY_free(key);
                 return fail(-EBADMSG);
         }
@@ -132,8 +129,7 @@ int crypto_point_export(const EVP_PKEY *key, uint8_t xy[P256_POINT_LEN])
         char group[32] = "";
         uint8_t point[P256_POINT_LEN];
 
-        if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) !=
-                    1 ||
+        if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) != 1 ||
             (strcmp(group, "prime256v1") != 0 && strcmp(group, "P-256") != 0))
                 return fail(-EBADMSG);
         if (coordinate(key, OSSL_PKEY_PARAM_EC_PUB_X, point) < 0 ||
@@ -177,8 +173,7 @@ int crypto_es256_sign(uint8_t signature[ES256_LEN], EVP_PKEY *key, const void *b
 
         if (!ctx)
                 return fail(-ENOMEM);
-        if (EVP_DigestSignInit(ctx, NULL, sha256(), NULL, key) != 1 ||
-            EVP_DigestSign(ctx, der, &len, bytes, n) != 1)
+        if (EVP_DigestSignInit(ctx, NULL, sha256(), NULL, key) != 1 || EVP_DigestSign(ctx, der, &len, bytes, n) != 1)
                 return fail(-EIO);
         return signature_to_raw(signature, der, len);
 }
@@ -237,8 +232,8 @@ int crypto_concat_kdf(uint8_t *out, const uint8_t z[32], const struct crypto_kdf
                 return -EINVAL;
         if (EVP_DigestInit_ex2(ctx, sha256(), NULL) != 1 || update_u32(ctx, 1) != 1 ||
             EVP_DigestUpdate(ctx, z, 32) != 1 || update_lv(ctx, info->algorithm) != 1 ||
-            update_lv(ctx, info->apu) != 1 || update_lv(ctx, info->apv) != 1 ||
-            update_u32(ctx, info->bits) != 1 || EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
+            update_lv(ctx, info->apu) != 1 || update_lv(ctx, info->apv) != 1 || update_u32(ctx, info->bits) != 1 ||
+            EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
                 return fail(-EIO);
         memcpy(out, digest, info->bits / 8);
         wipe(digest, sizeof(digest));
@@ -280,8 +275,7 @@ int crypto_unwrap(uint8_t cek[CEK_LEN], const uint8_t kek[32], const uint8_t wra
         return r;
 }
 
-int crypto_gcm_seal(const struct crypto_gcm *p, const void *plain, size_t n, uint8_t *out,
-                    uint8_t tag[GCM_TAG_LEN])
+int crypto_gcm_seal(const struct crypto_gcm *p, const void *plain, size_t n, uint8_t *out, uint8_t tag[GCM_TAG_LEN])
 {
         _cleanup_(free_EVP_CIPHER_CTXp) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
         int len = 0;
@@ -292,8 +286,7 @@ int crypto_gcm_seal(const struct crypto_gcm *p, const void *plain, size_t n, uin
                 return -EMSGSIZE;
         if (EVP_EncryptInit_ex2(ctx, gcm256(), p->key, p->iv, NULL) != 1 ||
             EVP_EncryptUpdate(ctx, NULL, &len, (const uint8_t *)p->aad, (int)p->aad_len) != 1 ||
-            EVP_EncryptUpdate(ctx, out, &len, plain, (int)n) != 1 ||
-            EVP_EncryptFinal_ex(ctx, out + len, &len) != 1 ||
+            EVP_EncryptUpdate(ctx, out, &len, plain, (int)n) != 1 || EVP_EncryptFinal_ex(ctx, out + len, &len) != 1 ||
             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LEN, tag) != 1)
                 return fail(-EIO);
         return 0;
@@ -315,8 +308,7 @@ int crypto_gcm_open(const struct crypto_gcm *p, const void *cipher, size_t n, co
             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_LEN, expected) != 1 ||
             EVP_DecryptUpdate(ctx, NULL, &len, (const uint8_t *)p->aad, (int)p->aad_len) != 1)
                 return fail(-EIO);
-        if (EVP_DecryptUpdate(ctx, out, &len, cipher, (int)n) != 1 ||
-            EVP_DecryptFinal_ex(ctx, out + len, &len) != 1) {
+        if (EVP_DecryptUpdate(ctx, out, &len, cipher, (int)n) != 1 || EVP_DecryptFinal_ex(ctx, out + len, &len) != 1) {
                 wipe(out, n);
                 return fail(-EKEYREJECTED);
         }

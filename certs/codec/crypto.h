@@ -57,7 +57,6 @@ struct crypto_gcm {
 };
 /* AES-256-GCM of n bytes into out (n bytes). Opening wipes out and says -EKEYREJECTED when the tag is wrong.
  */
-int crypto_gcm_seal(const struct crypto_gcm *p, const void *plain, size_t n, uint8_t *out,
-                    uint8_t tag[GCM_TAG_LEN]);
+int crypto_gcm_seal(const struct crypto_gcm *p, const void *plain, size_t n, uint8_t *out, uint8_t tag[GCM_TAG_LEN]);
 int crypto_gcm_open(const struct crypto_gcm *p, const void *cipher, size_t n, const uint8_t tag[GCM_TAG_LEN],
                     uint8_t *out);

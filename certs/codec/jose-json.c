@@ -106,8 +106,7 @@ static bool is_word(const char *name)
 static int unexpected_member(const json_t *object, const char *what, const char *const *required,
                              const char *const *optional, struct error *err)
 {
-        _cleanup_(json_freep) json_t *copy =
-                json_deep_copy(object); /* jansson iterates over mutable objects only */
+        _cleanup_(json_freep) json_t *copy = json_deep_copy(object); /* jansson iterates over mutable objects only */
         const char *name;
         json_t *value;
 
@@ -117,8 +116,8 @@ static int unexpected_member(const json_t *object, const char *what, const char 
         return error_fail(err, -EBADMSG, "%s: has members that are not expected", what);
 }
 
-int jose_json_members(const json_t *object, const char *what, const char *const *required,
-                      const char *const *optional, struct error *err)
+int jose_json_members(const json_t *object, const char *what, const char *const *required, const char *const *optional,
+                      struct error *err)
 {
         size_t known = 0;
 
@@ -134,8 +133,8 @@ int jose_json_members(const json_t *object, const char *what, const char *const 
         return 0;
 }
 
-int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max,
-                  const char **ret_s, struct error *err)
+int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max, const char **ret_s,
+                  struct error *err)
 {
         const json_t *member = json_object_get(object, name);
         const size_t n = json_string_length(member);
@@ -145,14 +144,13 @@ int jose_json_str(const json_t *object, const char *what, const char *name, size
         if (!json_is_string(member))
                 return error_fail(err, -EBADMSG, "%s: member \"%s\" is not a string", what, name);
         if (n < min || n > max)
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" has %zu bytes, allowed are %zu to %zu",
-                                  what, name, n, min, max);
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" has %zu bytes, allowed are %zu to %zu", what, name,
+                                  n, min, max);
         *ret_s = json_string_value(member);
         return 0;
 }
 
-int jose_json_is(const json_t *object, const char *what, const char *name, const char *value,
-                 struct error *err)
+int jose_json_is(const json_t *object, const char *what, const char *name, const char *value, struct error *err)
 {
         const char *s;
         int r = jose_json_str(object, what, name, 0, SIZE_MAX, &s, err);
@@ -186,13 +184,14 @@ int jose_json_version(const json_t *file, const char *path, int64_t newest, stru
         int r = json_object_get(file, "v") ? jose_json_int(file, path, "v", 1, JOSE_INT_MAX, &version, err) : 0;
 
         if (r == 0 && version > newest)
-                r = error_fail(err, -EPROTO, "%s: is of version %lld, and this program knows up to %lld: a newer one wrote it; use that",
-                               path, (long long)version, (long long)newest);
+                r = error_fail(
+                        err, -EPROTO,
+                        "%s: is of version %lld, and this program knows up to %lld: a newer one wrote it; use that",
+                        path, (long long)version, (long long)newest);
         return r;
 }
 
-int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n,
-                    struct error *err)
+int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n, struct error *err)
 {
         const char *s;
         int r = jose_json_str(object, what, name, 0, SIZE_MAX, &s, err);
@@ -200,8 +199,8 @@ int jose_json_bytes(const json_t *object, const char *what, const char *name, ui
         if (r < 0)
                 return r;
         if (b64u_decode_exact(out, n, s, strlen(s)) < 0)
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not the base64url form of %zu bytes",
-                                  what, name, n);
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not the base64url form of %zu bytes", what, name,
+                                  n);
         return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/error.h"
 
-#define KID_LEN 43 /* b64u of 32 bytes */
+#define KID_LEN 43                            /* b64u of 32 bytes */
 #define JOSE_INT_MAX ((INT64_C(1) << 53) - 1) /* the largest integer every JSON library reads exactly */
 
 static inline json_t *json_free(json_t *json)
@@ -32,14 +32,13 @@ int jose_json_text(const json_t *value, struct buffer *out);
  */
 /* The object has every member of required, perhaps those of optional (NULL-terminated lists; NULL: empty),
  * and no other. */
-int jose_json_members(const json_t *object, const char *what, const char *const *required,
-                      const char *const *optional, struct error *err);
+int jose_json_members(const json_t *object, const char *what, const char *const *required, const char *const *optional,
+                      struct error *err);
 /* The member is the string value. */
-int jose_json_is(const json_t *object, const char *what, const char *name, const char *value,
-                 struct error *err);
+int jose_json_is(const json_t *object, const char *what, const char *name, const char *value, struct error *err);
 /* A string of min..max bytes; borrowed from the object. */
-int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max,
-                  const char **ret_s, struct error *err);
+int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max, const char **ret_s,
+                  struct error *err);
 /* An integer (not 1.0) in [min, max]. */
 int jose_json_int(const json_t *object, const char *what, const char *name, int64_t min, int64_t max,
                   int64_t *ret_value, struct error *err);

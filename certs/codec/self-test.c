@@ -96,12 +96,16 @@ int crypto_self_test_fail(struct error *err, const char *what)
                 EVP_MD_free(EVP_MD_fetch(NULL, "SHA2-256", NULL));
         first_error(reason, sizeof(reason));
         if (file && configuration_fault(file, cause, sizeof(cause)))
-                (void)error_fail(err, -ENOTSUP, "OpenSSL is not set up: %s can't be loaded: %s (found by %s); correct it, "
-                                 "or OPENSSL_CONF where that is set", file, cause, what);
+                (void)error_fail(err, -ENOTSUP,
+                                 "OpenSSL is not set up: %s can't be loaded: %s (found by %s); correct it, "
+                                 "or OPENSSL_CONF where that is set",
+                                 file, cause, what);
         else
-                (void)error_fail(err, -ENOTSUP, "OpenSSL can't do %s (%s): look which providers, default_properties and ssl_conf %s "
-                                 "activates, or OPENSSL_CONF where that is set; Postern needs those of the default provider",
-                                 what, reason, file ? file : "openssl.cnf");
+                (void)error_fail(
+                        err, -ENOTSUP,
+                        "OpenSSL can't do %s (%s): look which providers, default_properties and ssl_conf %s "
+                        "activates, or OPENSSL_CONF where that is set; Postern needs those of the default provider",
+                        what, reason, file ? file : "openssl.cnf");
         OPENSSL_free(file);
         return -ENOTSUP;
 }
@@ -153,8 +157,8 @@ static bool test_p256(void)
         _cleanup_(free_EVP_PKEYp) EVP_PKEY *own = NULL;
         _cleanup_(free_EVP_PKEYp) EVP_PKEY *peer = NULL;
         uint8_t signature[ES256_LEN], z[32], xy[P256_POINT_LEN];
-        bool good = crypto_keygen(&own) == 0 && crypto_point_export(own, xy) == 0 && crypto_point_import(&peer, xy) == 0 &&
-                    crypto_es256_sign(signature, own, "abc", 3) == 0 &&
+        bool good = crypto_keygen(&own) == 0 && crypto_point_export(own, xy) == 0 &&
+                    crypto_point_import(&peer, xy) == 0 && crypto_es256_sign(signature, own, "abc", 3) == 0 &&
                     crypto_es256_verify(signature, peer, "abc", 3) == 0 && crypto_ecdh(z, own, peer) == 0;
 
         wipe(z, sizeof(z));

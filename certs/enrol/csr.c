@@ -45,8 +45,8 @@ static bool set_subject(X509_REQ *req, const char *id)
         _cleanup_(free_X509_NAMEp) X509_NAME *name = X509_NAME_new();
 
         return name &&
-               X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_ASC, (const unsigned char *)id, -1,
-                                          -1, 0) == 1 &&
+               X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_ASC, (const unsigned char *)id, -1, -1, 0) ==
+                       1 &&
                X509_REQ_set_subject_name(req, name) == 1;
 }
 
@@ -60,8 +60,7 @@ static bool add_san(X509_REQ *req, const char *tenant, const char *id)
         bool ok = false;
 
         snprintf(text, sizeof(text), "urn:postern:%s:%s", tenant, id);
-        if (names && name && uri && ASN1_STRING_set(uri, text, -1) == 1 &&
-            sk_GENERAL_NAME_push(names, name) > 0) {
+        if (names && name && uri && ASN1_STRING_set(uri, text, -1) == 1 && sk_GENERAL_NAME_push(names, name) > 0) {
                 GENERAL_NAME_set0_value(name, GEN_URI, uri);
                 name = NULL;
                 uri = NULL;
@@ -81,10 +80,8 @@ int csr_make(const struct key *key, const char *tenant, const char *id, struct b
         unsigned char *der = NULL;
 
         if (!tenant_valid(tenant) || !id_valid(id, strlen(id)) || !key_has_private(key))
-                return error_fail(err, -EINVAL,
-                                  "certificate request: needs a tenant, an id and a private key");
-        if (!req || !set_subject(req, id) || !add_san(req, tenant, id) ||
-            X509_REQ_set_pubkey(req, key_evp(key)) != 1 ||
+                return error_fail(err, -EINVAL, "certificate request: needs a tenant, an id and a private key");
+        if (!req || !set_subject(req, id) || !add_san(req, tenant, id) || X509_REQ_set_pubkey(req, key_evp(key)) != 1 ||
             X509_REQ_sign(req, key_evp(key), EVP_sha256()) <= 0)
                 return fail(err, -EIO, "certificate request: OpenSSL cannot make it");
         const int n = i2d_X509_REQ(req, &der);
@@ -105,8 +102,8 @@ static int decode_base64(const char *text, size_t n, struct buffer *der)
 
         for (size_t i = 0; i < n; i++) {
                 const char c = text[i];
-                const bool digit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                                   (c >= '0' && c <= '9') || c == '+' || c == '/';
+                const bool digit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                                   c == '+' || c == '/';
 
                 if (c == '\r' || c == '\n' || c == ' ' || c == '\t')
                         continue;
@@ -119,8 +116,8 @@ static int decode_base64(const char *text, size_t n, struct buffer *der)
         }
         if (packed.len == 0 || packed.len % 4 || pads > 2 || buffer_reserve(der, packed.len / 4 * 3) < 0)
                 return -EBADMSG;
-        const int len = EVP_DecodeBlock((unsigned char *)der->data, (const unsigned char *)packed.data,
-                                        (int)packed.len);
+        const int len =
+                EVP_DecodeBlock((unsigned char *)der->data, (const unsigned char *)packed.data, (int)packed.len);
         if (len < 0 || (size_t)len < pads)
                 return -EBADMSG;
         der->len = (size_t)len - pads;
@@ -153,8 +150,7 @@ int csr_certs_from_pkcs7(const char *base64, size_t n, struct buffer *pem, struc
                 return fail(err, -EBADMSG, "certificate answer: is not a certs-only PKCS#7");
         const int count = sk_X509_num(p7->d.sign->cert);
         if (count < 1 || count > ANSWER_CERTS_MAX)
-                return error_fail(err, -EBADMSG,
-                                  "certificate answer: holds %d certificates, allowed are 1 to %d",
+                return error_fail(err, -EBADMSG, "certificate answer: holds %d certificates, allowed are 1 to %d",
                                   count < 0 ? 0 : count, ANSWER_CERTS_MAX);
         const size_t before = pem->len;
         for (int i = 0; i < count; i++) {
@@ -201,8 +197,7 @@ static int common_name(X509 *cert, char *out, size_t cap)
         return r;
 }
 
-int csr_cert_info(const char *pem, size_t n, int64_t *ret_not_after, char *out_cn, size_t cap,
-                  struct error *err)
+int csr_cert_info(const char *pem, size_t n, int64_t *ret_not_after, char *out_cn, size_t cap, struct error *err)
 {
         _cleanup_(free_X509p) X509 *cert = read_cert(pem, n);
         struct tm tm;
@@ -268,8 +263,7 @@ int csr_cert_is_for(const char *pem, size_t n, const char *tenant, const char *i
         if (common_name(cert, cn, sizeof(cn)) < 0 || strcmp(cn, id) != 0)
                 return error_fail(err, -EBADMSG, "certificate: its CN is not %s", id);
         snprintf(uri, sizeof(uri), "urn:postern:%s:%s", tenant, id);
-        _cleanup_(free_GENERAL_NAMESp) GENERAL_NAMES *names =
-                X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+        _cleanup_(free_GENERAL_NAMESp) GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
         ERR_clear_error();
         if (!names || !has_uri(names, uri))
                 return error_fail(err, -EBADMSG, "certificate: does not name %s", uri);

@@ -30,8 +30,7 @@ void est_answer_clear(struct est_answer *answer)
         *answer = (struct est_answer){.chain = BUFFER(0)};
 }
 
-static int make_url(struct buffer *url, const char *base, const char *tenant, const char *operation,
-                    struct error *err)
+static int make_url(struct buffer *url, const char *base, const char *tenant, const char *operation, struct error *err)
 {
         size_t n = strlen(base);
 
@@ -39,8 +38,7 @@ static int make_url(struct buffer *url, const char *base, const char *tenant, co
                 n--;
         if (!tenant_valid(tenant))
                 return error_fail(err, -EINVAL, "enrolment: %.64s is not a tenant's name", tenant);
-        if (buffer_append(url, base, n) < 0 ||
-            buffer_printf(url, "/.well-known/est/%s/%s", tenant, operation) < 0)
+        if (buffer_append(url, base, n) < 0 || buffer_printf(url, "/.well-known/est/%s/%s", tenant, operation) < 0)
                 return error_fail(err, -EINVAL, "enrolment: the relay's URL is too long");
         return 0;
 }
@@ -50,8 +48,7 @@ static bool is_pkcs7(const char *type)
 {
         const char *smime = strcasestr(type, "smime-type=");
 
-        if (strncasecmp(type, PKCS7_TYPE, sizeof(PKCS7_TYPE) - 1) != 0 ||
-            !strchr("; \t", type[sizeof(PKCS7_TYPE) - 1]))
+        if (strncasecmp(type, PKCS7_TYPE, sizeof(PKCS7_TYPE) - 1) != 0 || !strchr("; \t", type[sizeof(PKCS7_TYPE) - 1]))
                 return false;
         return !smime || strncasecmp(smime + strlen("smime-type="), "certs-only", 10) == 0 ||
                strncasecmp(smime + strlen("smime-type="), "\"certs-only\"", 12) == 0;
@@ -61,20 +58,19 @@ static bool is_pkcs7(const char *type)
  * error_fail. */
 static int refused(const struct https_response *response, bool renewal, struct error *err)
 {
-        const char *words =
-                response->body.len > 0 && strncasecmp(response->content_type, "text/plain", 10) == 0
-                        ? response->body.data
-                        : "no reason given";
+        const char *words = response->body.len > 0 && strncasecmp(response->content_type, "text/plain", 10) == 0
+                                    ? response->body.data
+                                    : "no reason given";
 
         if (renewal && (response->status == 401 || response->status == 403))
                 return error_fail(err, -EACCES,
                                   "renewal: the relay does not accept this connector's transport certificate (%.200s); "
-                                  "get another one with: postern enroll --again --token-file FILE", words);
+                                  "get another one with: postern enroll --again --token-file FILE",
+                                  words);
         if (response->status == 401 || response->status == 403)
-                return error_fail(
-                        err, -EACCES,
-                        "enrolment: the relay does not accept the token (unknown, used, expired, or "
-                        "made for another --name) or certificate; ask its operator for a new token");
+                return error_fail(err, -EACCES,
+                                  "enrolment: the relay does not accept the token (unknown, used, expired, or "
+                                  "made for another --name) or certificate; ask its operator for a new token");
         if (response->status == 400)
                 return error_fail(err, -EINVAL, "enrolment: the relay refuses the request: %.200s", words);
         if (response->status == 404)
@@ -83,8 +79,7 @@ static int refused(const struct https_response *response, bool renewal, struct e
         return error_fail(err, -EIO, "enrolment: the relay answers %ld: %.200s", response->status, words);
 }
 
-int est_cacerts(struct https *https, const char *base, const char *tenant, struct buffer *pem,
-                struct error *err)
+int est_cacerts(struct https *https, const char *base, const char *tenant, struct buffer *pem, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer url = BUFFER(1024);
         _cleanup_(https_response_clear) struct https_response response = {.body = BUFFER(0)};
@@ -99,10 +94,8 @@ int est_cacerts(struct https *https, const char *base, const char *tenant, struc
         if (response.status != 200)
                 return refused(&response, false, err);
         if (!is_pkcs7(response.content_type))
-                return error_fail(err, -EBADMSG,
-                                  "enrolment: the relay's CA certificates are not " PKCS7_TYPE);
-        return csr_certs_from_pkcs7(response.body.data ? response.body.data : "", response.body.len, pem,
-                                    err);
+                return error_fail(err, -EBADMSG, "enrolment: the relay's CA certificates are not " PKCS7_TYPE);
+        return csr_certs_from_pkcs7(response.body.data ? response.body.data : "", response.body.len, pem, err);
 }
 
 /* Puts the certificate that carries the key first, the others behind it in their order. */
@@ -145,8 +138,8 @@ int est_read_chain(const struct est_asker *asker, const char *answer, size_t n, 
         return 0;
 }
 
-static int issued(const struct https_response *response, const struct est_asker *asker,
-                  struct est_answer *ret_answer, struct error *err)
+static int issued(const struct https_response *response, const struct est_asker *asker, struct est_answer *ret_answer,
+                  struct error *err)
 {
         struct buffer chain;
         int r;
@@ -167,8 +160,7 @@ static int append_base64(const struct buffer *der, struct buffer *out)
 
         if (r < 0)
                 return r;
-        EVP_EncodeBlock((unsigned char *)out->data + out->len, (const unsigned char *)der->data,
-                        (int)der->len);
+        EVP_EncodeBlock((unsigned char *)out->data + out->len, (const unsigned char *)der->data, (int)der->len);
         out->len += n;
         return 0;
 }
@@ -222,13 +214,12 @@ int est_enroll(struct https *https, const char *base, const char *tenant, const 
         struct https_request request = {.user = name, .password = token};
 
         if (name[0] == '\0' || strchr(name, ':'))
-                return error_fail(err, -EINVAL,
-                                  "enrolment: a connector's name is not empty and holds no colon");
+                return error_fail(err, -EINVAL, "enrolment: a connector's name is not empty and holds no colon");
         return ask(https, base, "simpleenroll", &request, &asked, ret_answer, err);
 }
 
-int est_reenroll(struct https *https, const char *base, const char *tenant, const char *id,
-                 struct key *key, struct est_answer *ret_answer, struct error *err)
+int est_reenroll(struct https *https, const char *base, const char *tenant, const char *id, struct key *key,
+                 struct est_answer *ret_answer, struct error *err)
 {
         const struct est_asker asked = {tenant, id, key};
         struct https_request request = {0};

@@ -18,8 +18,10 @@ int http_curl_system_cas(struct buffer *out, struct error *err)
         _cleanup_(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
         if (fd < 0)
-                return error_fail(err, -ENOENT, "the system's CAs are not in %s; install ca-certificates or name "
-                                  "the relay's CA", path ? path : "one file");
+                return error_fail(err, -ENOENT,
+                                  "the system's CAs are not in %s; install ca-certificates or name "
+                                  "the relay's CA",
+                                  path ? path : "one file");
         return fd_read_all(out, fd, err);
 }
 
@@ -64,14 +66,18 @@ bool http_curl_refused(CURL *curl, const struct http_way *way, char *out, size_t
         if (!way->url[0] || curl_easy_getinfo(curl, CURLINFO_HTTP_CONNECTCODE, &status) != CURLE_OK || status < 300)
                 return false;
         if (status == 407 && way->has_user)
-                (void)snprintf(out, cap, "the proxy %.80s refuses its user or password (407; Basic, Digest and NTLM were "
-                               "on offer); correct them", way->url);
+                (void)snprintf(out, cap,
+                               "the proxy %.80s refuses its user or password (407; Basic, Digest and NTLM were "
+                               "on offer); correct them",
+                               way->url);
         else if (status == 407)
                 (void)snprintf(out, cap, "the proxy %.80s asks for a user and password (407); write them into its URL",
                                way->url);
         else if (status == 403)
-                (void)snprintf(out, cap, "the proxy %.80s forbids the connection (403); allow the relay's host and port "
-                               "there", way->url);
+                (void)snprintf(out, cap,
+                               "the proxy %.80s forbids the connection (403); allow the relay's host and port "
+                               "there",
+                               way->url);
         else
                 (void)snprintf(out, cap, "the proxy %.80s answers %ld", way->url, status);
         return true;

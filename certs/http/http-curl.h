@@ -11,7 +11,8 @@
 
 /* libcurl's file of the system's CAs, appended. -ENOENT: there is none. */
 int http_curl_system_cas(struct buffer *out, struct error *err);
-/* The CAs that the certificate of an https:// proxy may be of: the system's, and ca_pem (or NULL). -ENOENT, -EMSGSIZE. */
+/* The CAs that the certificate of an https:// proxy may be of: the system's, and ca_pem (or NULL). -ENOENT, -EMSGSIZE.
+ */
 int http_curl_proxy_cas(struct buffer *out, const char *ca_pem, struct error *err);
 /* The proxy or none, its user, the kinds of authentication (Basic, Digest, NTLM), its CAs (used where way->tls; must
  * outlive the call). Nothing of the environment counts afterwards. */

@@ -25,9 +25,9 @@ static const struct scheme {
         const char *name;
         uint16_t port;
         bool tls, takes_addresses;
-} schemes[] = {{"http", PORT_DEFAULT, false, false},    {"https", 443, true, false},
-               {"socks4", PORT_DEFAULT, false, true},   {"socks4a", PORT_DEFAULT, false, false},
-               {"socks5", PORT_DEFAULT, false, true},   {"socks5h", PORT_DEFAULT, false, false}};
+} schemes[] = {{"http", PORT_DEFAULT, false, false},  {"https", 443, true, false},
+               {"socks4", PORT_DEFAULT, false, true}, {"socks4a", PORT_DEFAULT, false, false},
+               {"socks5", PORT_DEFAULT, false, true}, {"socks5h", PORT_DEFAULT, false, false}};
 
 void http_way_clear(struct http_way *way)
 {
@@ -92,9 +92,10 @@ static int take_user(struct http_way *way, const char *text, size_t n, struct er
         way->has_user = true;
         if (user == 0 || !decode(way->user, text, user) ||
             !decode(way->password, colon ? colon + 1 : "", colon ? n - user - 1 : 0))
-                return error_fail(err, -EINVAL, "its user or password can't be read: write all but letters, digits and "
-                                                "- . _ ~ ! $ & ' ( ) * + , ; = percent-encoded (@ is %%40, / is %%2F, # "
-                                                "is %%23, %% is %%25), each at most %d bytes",
+                return error_fail(err, -EINVAL,
+                                  "its user or password can't be read: write all but letters, digits and "
+                                  "- . _ ~ ! $ & ' ( ) * + , ; = percent-encoded (@ is %%40, / is %%2F, # "
+                                  "is %%23, %% is %%25), each at most %d bytes",
                                   HTTP_WAY_NAME_MAX);
         return 0;
 }
@@ -125,8 +126,8 @@ static bool take_authority(struct http_way *way, const struct scheme *scheme, co
         if ((digits[0] && text_parse_u64(digits, 1, 65535, &port) < 0) || (*end && strcmp(end, "/") != 0))
                 return false;
         way->port = (uint16_t)port;
-        (void)snprintf(way->url, sizeof(way->url), "%s://%s%s%s:%u", scheme->name, v6 ? "[" : "", way->host, v6 ? "]" : "",
-                       way->port);
+        (void)snprintf(way->url, sizeof(way->url), "%s://%s%s%s:%u", scheme->name, v6 ? "[" : "", way->host,
+                       v6 ? "]" : "", way->port);
         return true;
 }
 

@@ -16,11 +16,11 @@
 #define HTTP_WAY_NAME_MAX 255
 
 struct http_way {
-        char url[HTTP_WAY_NAME_MAX + 32];  /* SCHEME://HOST:PORT of the proxy; "": directly */
-        char host[HTTP_WAY_NAME_MAX + 1];  /* of the proxy, without brackets */
+        char url[HTTP_WAY_NAME_MAX + 32]; /* SCHEME://HOST:PORT of the proxy; "": directly */
+        char host[HTTP_WAY_NAME_MAX + 1]; /* of the proxy, without brackets */
         uint16_t port;
-        bool tls;                          /* the proxy itself is asked by TLS */
-        bool takes_addresses;              /* the proxy is told addresses: the target's name is looked up here */
+        bool tls;             /* the proxy itself is asked by TLS */
+        bool takes_addresses; /* the proxy is told addresses: the target's name is looked up here */
         bool has_user;
         char user[HTTP_WAY_NAME_MAX + 1], password[HTTP_WAY_NAME_MAX + 1]; /* decoded; wiped by http_way_clear */
 };

@@ -327,8 +327,7 @@ static int set_options(struct exchange *x, struct error *err)
         curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout);
-        curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
-                         timeout < CONNECT_TIMEOUT_MS ? timeout : CONNECT_TIMEOUT_MS);
+        curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, timeout < CONNECT_TIMEOUT_MS ? timeout : CONNECT_TIMEOUT_MS);
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, https->reason);
         curl_easy_setopt(curl, CURLOPT_USERAGENT, "postern");
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -361,17 +360,15 @@ static int verify_failed(const struct exchange *x, struct error *err)
         case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
         case X509_V_ERR_CERT_SIGNATURE_FAILURE: /* a CA of the same name with another key */
-                return error_fail(
-                        err, -EPROTO,
-                        "%s: its certificate is not signed by a CA known here; give its CA with --ca-file",
-                        x->host);
-        case X509_V_ERR_CERT_HAS_EXPIRED:
                 return error_fail(err, -EPROTO,
-                                  "%s: its certificate has expired; renew it, or correct the clock here",
+                                  "%s: its certificate is not signed by a CA known here; give its CA with --ca-file",
+                                  x->host);
+        case X509_V_ERR_CERT_HAS_EXPIRED:
+                return error_fail(err, -EPROTO, "%s: its certificate has expired; renew it, or correct the clock here",
                                   x->host);
         case X509_V_ERR_CERT_NOT_YET_VALID:
-                return error_fail(err, -EPROTO,
-                                  "%s: its certificate is not valid yet; correct the clock here", x->host);
+                return error_fail(err, -EPROTO, "%s: its certificate is not valid yet; correct the clock here",
+                                  x->host);
         default:
                 return error_fail(err, -EPROTO, "%s: its certificate is not accepted: %s", x->host,
                                   X509_verify_cert_error_string(x->https->verify_error));
@@ -384,8 +381,7 @@ static int timed_out(const struct exchange *x, struct error *err)
 
         curl_easy_getinfo(x->https->curl, CURLINFO_APPCONNECT_TIME_T, &connected);
         if (connected == 0)
-                return error_fail(err, -ETIMEDOUT,
-                                  "%s: no connection in time; check address, port, proxy and firewall",
+                return error_fail(err, -ETIMEDOUT, "%s: no connection in time; check address, port, proxy and firewall",
                                   x->host);
         return error_fail(err, -ETIMEDOUT, "%s: no answer in time", x->host);
 }
@@ -395,9 +391,8 @@ static int not_connected(const struct exchange *x, struct error *err)
         long number = 0;
 
         curl_easy_getinfo(x->https->curl, CURLINFO_OS_ERRNO, &number);
-        return error_fail(err, -ECONNREFUSED,
-                          "%s: no connection (%s); check that it runs, its address and port", x->host,
-                          number ? strerror((int)number) : x->https->reason);
+        return error_fail(err, -ECONNREFUSED, "%s: no connection (%s); check that it runs, its address and port",
+                          x->host, number ? strerror((int)number) : x->https->reason);
 }
 
 /* Everything that is neither name, connection, time nor certificate. */
@@ -409,8 +404,8 @@ static int broken(const struct exchange *x, CURLcode code, struct error *err)
         if ((code == CURLE_SSL_CONNECT_ERROR && x->given == 0) || strstr(reason, "alert"))
                 return error_fail(err, -EPROTO, "%s: TLS fails: %s", x->host, reason);
         if (code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CIPHER)
-                return error_fail(err, -EPROTO, "%s: the CA file or client certificate cannot be used: %s",
-                                  x->host, reason);
+                return error_fail(err, -EPROTO, "%s: the CA file or client certificate cannot be used: %s", x->host,
+                                  reason);
         return error_fail(err, -EIO, "%s: the connection broke: %s", x->host, reason);
 }
 
@@ -419,8 +414,7 @@ static int explain(const struct exchange *x, CURLcode code, struct error *err)
         char refused[CURL_ERROR_SIZE];
 
         if (x->overflow)
-                return error_fail(err, -EMSGSIZE, "%s: its answer is longer than %zu bytes", x->host,
-                                  x->body.max);
+                return error_fail(err, -EMSGSIZE, "%s: its answer is longer than %zu bytes", x->host, x->body.max);
         if (code == CURLE_PEER_FAILED_VERIFICATION || x->https->verify_error != X509_V_OK)
                 return verify_failed(x, err);
         if (code == CURLE_OPERATION_TIMEDOUT)
@@ -431,8 +425,7 @@ static int explain(const struct exchange *x, CURLcode code, struct error *err)
                 return broken(x, code, err);
         if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
                 return error_fail(err, -ECONNREFUSED,
-                                  "%s: its name (or the proxy's) does not resolve; check the URL and DNS",
-                                  x->host);
+                                  "%s: its name (or the proxy's) does not resolve; check the URL and DNS", x->host);
         if (code == CURLE_COULDNT_CONNECT)
                 return not_connected(x, err);
         return broken(x, code, err);
@@ -444,8 +437,7 @@ static void copy_header(CURL *curl, const char *name, char *out, size_t cap)
         struct curl_header *header = NULL;
 
         out[0] = '\0';
-        if (curl_easy_header(curl, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
-            strlen(header->value) < cap)
+        if (curl_easy_header(curl, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK && strlen(header->value) < cap)
                 memcpy(out, header->value, strlen(header->value) + 1);
 }
 

@@ -19,7 +19,7 @@ struct https_config {
         const char *ca_file;   /* NULL: the system's */
         const char *cert_file; /* client certificate and key (PEM files), or NULL */
         const char *key_file;
-        struct key *key; /* instead of key_file, where the key is in hardware (referenced) */
+        struct key *key;   /* instead of key_file, where the key is in hardware (referenced) */
         const char *proxy; /* NULL: https_proxy/no_proxy of the environment */
 };
 

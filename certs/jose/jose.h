@@ -29,7 +29,7 @@
 #define PADDED_SMALL 2048
 #define PADDED_LARGE 4096
 /* The longest payload whose JWS still fits: 127 characters of header, two dots, 86 of signature are around it. */
-#define PADDED_CLAIMS_MAX(padded) (((padded) - 215) * 3 / 4)
+#define PADDED_CLAIMS_MAX(padded) (((padded)-215) * 3 / 4)
 
 /* ---- JWS compact, header exactly {alg:"ES256",typ,kid} ---- */
 /* Signs the payload text with key (private); appends the compact form to out. */
@@ -46,8 +46,7 @@ struct jws {
 };
 /* Takes a compact JWS apart and checks its header; proves nothing yet. secret: the payload holds a
  * credential. */
-int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, bool secret,
-              struct error *err);
+int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, bool secret, struct error *err);
 /* Checks the signature (and that kid is the key's). -EKEYREJECTED. */
 int jws_verify(const struct jws *jws, const struct key *key, struct error *err);
 void jws_clear(struct jws *jws); /* also for _cleanup_ */
@@ -61,6 +60,5 @@ int jose_pad(struct buffer *out, const char *text, size_t n, size_t padded);
 int jose_unpadded(const char *bytes, size_t n, size_t *ret_len);
 
 /* ---- JWE compact, verdicts: key is the 32-byte rk ---- */
-int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out,
-                 struct error *err);
+int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err);
 int jwe_dir_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err);

@@ -27,8 +27,7 @@ static int build(const uint8_t key[32], const struct part *plain, struct buffer 
         uint8_t iv[GCM_IV_LEN], tag[GCM_TAG_LEN];
         int r;
 
-        if ((r = b64u_encode(text, HEADER, sizeof(HEADER) - 1)) < 0 ||
-            (r = buffer_reserve(&cipher, plain->n)) < 0)
+        if ((r = b64u_encode(text, HEADER, sizeof(HEADER) - 1)) < 0 || (r = buffer_reserve(&cipher, plain->n)) < 0)
                 return r;
         if (RAND_bytes(iv, sizeof(iv)) != 1)
                 return -EIO;
@@ -40,8 +39,7 @@ static int build(const uint8_t key[32], const struct part *plain, struct buffer 
         return append_part(text, tag, sizeof(tag));
 }
 
-int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out,
-                 struct error *err)
+int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(JWE_MAX);
         const struct part part = {plain, plain_len};

@@ -15,8 +15,7 @@
 #include "base/core/text.h"
 
 /* Appends header.payload. */
-static int append_signing_input(const struct key *key, const char *typ, const struct part *payload,
-                                struct buffer *out)
+static int append_signing_input(const struct key *key, const char *typ, const struct part *payload, struct buffer *out)
 {
         char header[160];
         int n = snprintf(header, sizeof(header), "{\"alg\":\"ES256\",\"typ\":\"%s\",\"kid\":\"%s\"}", typ,
@@ -72,8 +71,7 @@ static int check_header(const struct part *b64, const char *typ, char kid[KID_LE
         return jose_json_kid(header, "JWS header", "kid", kid, err);
 }
 
-int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, bool secret,
-              struct error *err)
+int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, bool secret, struct error *err)
 {
         _cleanup_(jws_clear) struct jws jws = {.payload = secret ? BUFFER_SECRET(JWS_MAX) : BUFFER(JWS_MAX)};
         struct part part[3];
@@ -90,8 +88,7 @@ int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, 
         if (r < 0)
                 return error_fail(err, r, "JWS %s: no memory for the payload", typ);
         if (b64u_decode_exact(jws.signature, sizeof(jws.signature), part[2].text, part[2].n) < 0)
-                return error_fail(err, -EBADMSG, "JWS %s: signature is not the base64url form of 64 bytes",
-                                  typ);
+                return error_fail(err, -EBADMSG, "JWS %s: signature is not the base64url form of 64 bytes", typ);
         jws.text = text;
         jws.text_len = n;
         jws.signing_len = part[0].n + 1 + part[1].n;

@@ -17,8 +17,7 @@
 #define WHAT "sealed request"
 
 /* The content key, wrapped for one recipient. */
-static int wrap_cek(const struct key *to, EVP_PKEY *ephemeral, const uint8_t cek[CEK_LEN],
-                    uint8_t wrapped[WRAPPED_LEN])
+static int wrap_cek(const struct key *to, EVP_PKEY *ephemeral, const uint8_t cek[CEK_LEN], uint8_t wrapped[WRAPPED_LEN])
 {
         static const struct crypto_kdf kdf = {"ECDH-ES+A256KW", NULL, NULL, 256};
         uint8_t z[32], kek[32];

@@ -15,8 +15,8 @@
 #include "base/core/text.h"
 
 #define WHAT "sealed request"
-#define FOUR "AQgw"              /* last characters whose four lower bits are unused and 0 */
-#define TWO "AEIMQUYcgkosw048"   /* the same of two */
+#define FOUR "AQgw"            /* last characters whose four lower bits are unused and 0 */
+#define TWO "AEIMQUYcgkosw048" /* the same of two */
 
 _Static_assert(sizeof(SEALED_PROTECTED) - 1 == 76, "SEALED_SHARED_LEN counts it");
 
@@ -52,8 +52,8 @@ static int check_line(const char *line, const struct field *fields, size_t n, st
                 const size_t len = B64U_LEN(fields[i].bytes);
 
                 if (!well_spelt(line, fields[i].bytes) || line[len] != fields[i].end)
-                        return error_fail(err, -EBADMSG, WHAT ": %s is not the base64url form of %zu bytes", fields[i].name,
-                                          fields[i].bytes);
+                        return error_fail(err, -EBADMSG, WHAT ": %s is not the base64url form of %zu bytes",
+                                          fields[i].name, fields[i].bytes);
                 line += len + 1;
         }
         return 0;
@@ -61,7 +61,8 @@ static int check_line(const char *line, const struct field *fields, size_t n, st
 
 static int check_shared(const struct sealed *s, struct error *err)
 {
-        const struct field fields[] = {{"iv", GCM_IV_LEN, '.'}, {"ciphertext", s->padded, '.'}, {"tag", GCM_TAG_LEN, '\n'}};
+        const struct field fields[] = {
+                {"iv", GCM_IV_LEN, '.'}, {"ciphertext", s->padded, '.'}, {"tag", GCM_TAG_LEN, '\n'}};
         const size_t head = sizeof(SEALED_PROTECTED) - 1;
 
         if (memcmp(s->text, SEALED_PROTECTED ".", head + 1) != 0)
@@ -77,7 +78,8 @@ static int check_recipient(const struct sealed *s, size_t i, struct error *err)
 
         for (size_t j = 0; r == 0 && j < i; j++)
                 if (memcmp(sealed_line(s, i), sealed_line(s, j), KID_LEN) == 0)
-                        return error_fail(err, -EBADMSG, WHAT ": kid of recipient %zu stands in recipient %zu too", i, j);
+                        return error_fail(err, -EBADMSG, WHAT ": kid of recipient %zu stands in recipient %zu too", i,
+                                          j);
         return r < 0 ? error_prefix(err, r, "recipient %zu", i) : 0;
 }
 
@@ -104,7 +106,8 @@ int sealed_read(struct sealed *ret_s, const char *text, size_t n, struct error *
         int r;
 
         if (measure(&s, n) < 0)
-                return error_fail(err, -EBADMSG, WHAT ": has not the length of 1 to %d recipients and a plaintext of %d or %d bytes",
+                return error_fail(err, -EBADMSG,
+                                  WHAT ": has not the length of 1 to %d recipients and a plaintext of %d or %d bytes",
                                   SEALED_RECIPIENTS_MAX, PADDED_SMALL, PADDED_LARGE);
         r = check_shared(&s, err);
         for (size_t i = 0; r == 0 && i < s.n; i++)
@@ -169,7 +172,8 @@ static int open_shared(const struct sealed *s, const uint8_t cek[CEK_LEN], struc
         int r = b64u_decode_exact(iv, sizeof(iv), iv_text, B64U_LEN(GCM_IV_LEN));
 
         r = r < 0 ? r : b64u_decode(&cipher, cipher_text, B64U_LEN(s->padded));
-        r = r < 0 ? r : b64u_decode_exact(tag, sizeof(tag), cipher_text + B64U_LEN(s->padded) + 1, B64U_LEN(GCM_TAG_LEN));
+        r = r < 0 ? r
+                  : b64u_decode_exact(tag, sizeof(tag), cipher_text + B64U_LEN(s->padded) + 1, B64U_LEN(GCM_TAG_LEN));
         return r < 0 ? r : crypto_gcm_open(&gcm, cipher.data, cipher.len, tag, (uint8_t *)plain->data + plain->len);
 }
 

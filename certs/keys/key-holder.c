@@ -133,8 +133,7 @@ int keyholder_error(const uint8_t *frame, size_t n, struct error *err)
         memcpy(&code, frame + 1, sizeof(code));
         if (code >= 0 || code < -4095)
                 code = -EIO;
-        return error_fail(err, code, "%.*s", (int)(n - 1 - sizeof(code)),
-                          (const char *)frame + 1 + sizeof(code));
+        return error_fail(err, code, "%.*s", (int)(n - 1 - sizeof(code)), (const char *)frame + 1 + sizeof(code));
 }
 
 static int ask(int fd, const uint8_t digest[SHA256_LEN], uint8_t signature[ES256_LEN], struct error *err)
@@ -175,8 +174,7 @@ static ECDSA_SIG *signature_object(const uint8_t raw[ES256_LEN])
         return steal(sig);
 }
 
-static ECDSA_SIG *sign_by_holder(const unsigned char *digest, int n, const BIGNUM *kinv, const BIGNUM *rp,
-                                 EC_KEY *ec)
+static ECDSA_SIG *sign_by_holder(const unsigned char *digest, int n, const BIGNUM *kinv, const BIGNUM *rp, EC_KEY *ec)
 {
         uint8_t raw[ES256_LEN];
         struct error err = {""};
@@ -220,8 +218,8 @@ static int slot_fd(const EC_KEY *ec)
 static const EC_KEY_METHOD *method(void)
 {
         static EC_KEY_METHOD *own;
-        int (*sign)(int, const unsigned char *, int, unsigned char *, unsigned int *, const BIGNUM *,
-                    const BIGNUM *, EC_KEY *) = NULL;
+        int (*sign)(int, const unsigned char *, int, unsigned char *, unsigned int *, const BIGNUM *, const BIGNUM *,
+                    EC_KEY *) = NULL;
         int (*setup)(EC_KEY *, BN_CTX *, BIGNUM **, BIGNUM **) = NULL;
 
         if (!own && (own = EC_KEY_METHOD_new(EC_KEY_OpenSSL()))) {

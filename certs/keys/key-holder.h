@@ -28,10 +28,10 @@
 #define KEYHOLDER_FRAME_MAX (1 + 64 + KEYHOLDER_REFERENCE_MAX)
 
 struct keyholder_start {
-        const char *program; /* path of postern-keyholder */
-        bool make;           /* make the key instead of opening it */
-        const char *user;    /* becomes this user (as root), or NULL */
-        const char *confinement; /* "enforce" (also NULL), "log" or "off": of the module, once the key is open */
+        const char *program;      /* path of postern-keyholder */
+        bool make;                /* make the key instead of opening it */
+        const char *user;         /* becomes this user (as root), or NULL */
+        const char *confinement;  /* "enforce" (also NULL), "log" or "off": of the module, once the key is open */
         int reference_fd, pin_fd; /* stay the caller's; pin_fd may be -1 */
         char *const *environment; /* NULL: the caller's */
 };

@@ -69,8 +69,7 @@ bool key_pem_encrypted(const char *pem, size_t n)
 }
 
 /* Undoes the encryption of a PKCS#8 key. */
-static int decrypt(PKCS8_PRIV_KEY_INFO **ret_p8, const struct pem *pem, const char *passphrase,
-                   struct error *err)
+static int decrypt(PKCS8_PRIV_KEY_INFO **ret_p8, const struct pem *pem, const char *passphrase, struct error *err)
 {
         const unsigned char *der = pem->der;
         _cleanup_(free_X509_SIGp) X509_SIG *sig = d2i_X509_SIG(NULL, &der, pem->n);
@@ -95,8 +94,7 @@ static bool consistent(EVP_PKEY *evp)
         return ok;
 }
 
-static int key_from_block(struct key **ret_key, const struct pem *pem, const char *passphrase,
-                          struct error *err)
+static int key_from_block(struct key **ret_key, const struct pem *pem, const char *passphrase, struct error *err)
 {
         _cleanup_(free_PKCS8_PRIV_KEY_INFOp) PKCS8_PRIV_KEY_INFO *p8 = NULL;
         _cleanup_(free_EVP_PKEYp) EVP_PKEY *evp = NULL;
@@ -109,8 +107,7 @@ static int key_from_block(struct key **ret_key, const struct pem *pem, const cha
         } else if (strcmp(pem->label, LABEL_PLAIN) == 0) {
                 p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &der, pem->n);
         } else {
-                return error_fail(err, -EBADMSG, "key file: holds %.40s, not a PKCS#8 private key",
-                                  pem->label);
+                return error_fail(err, -EBADMSG, "key file: holds %.40s, not a PKCS#8 private key", pem->label);
         }
         evp = p8 ? EVP_PKCS82PKEY(p8) : NULL;
         if (!evp)
@@ -119,8 +116,7 @@ static int key_from_block(struct key **ret_key, const struct pem *pem, const cha
                 return error_prefix(err, r, "key file");
         if (!consistent(evp)) {
                 *ret_key = key_free(*ret_key);
-                return error_fail(err, -EBADMSG,
-                                  "key file: its private and public parts do not belong together");
+                return error_fail(err, -EBADMSG, "key file: its private and public parts do not belong together");
         }
         return 0;
 }
@@ -144,13 +140,11 @@ int key_from_pem(struct key **ret_key, const char *pem, size_t n, const char *pa
 static X509_SIG *encrypt(const EVP_PKEY *evp, const char *passphrase)
 {
         _cleanup_(free_PKCS8_PRIV_KEY_INFOp) PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(evp);
-        X509_ALGOR *pbe =
-                PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 16, NULL, SCRYPT_N, SCRYPT_R, SCRYPT_P);
+        X509_ALGOR *pbe = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 16, NULL, SCRYPT_N, SCRYPT_R, SCRYPT_P);
         X509_SIG *sig = NULL;
 
         if (p8 && pbe)
-                sig = PKCS8_set0_pbe(passphrase, (int)strlen(passphrase), p8,
-                                     pbe); /* takes pbe when it succeeds */
+                sig = PKCS8_set0_pbe(passphrase, (int)strlen(passphrase), p8, pbe); /* takes pbe when it succeeds */
         if (!sig)
                 X509_ALGOR_free(pbe);
         return sig;
@@ -172,12 +166,10 @@ int key_to_pem(const struct key *key, const char *passphrase, struct buffer *out
         if (!key_has_private(key))
                 return error_fail(err, -EINVAL, "key: has no private part to store");
         if (passphrase && (passphrase[0] == '\0' || strnlen(passphrase, PASSPHRASE_MAX + 1) > PASSPHRASE_MAX))
-                return error_fail(err, -EINVAL, "key: the passphrase must have 1 to %d bytes",
-                                  PASSPHRASE_MAX);
+                return error_fail(err, -EINVAL, "key: the passphrase must have 1 to %d bytes", PASSPHRASE_MAX);
         if (!bio || !write_pem(bio, key, passphrase)) {
                 ERR_clear_error();
-                return error_fail(err, -EIO,
-                                  "key: cannot be written as PKCS#8; a key in hardware stays there");
+                return error_fail(err, -EIO, "key: cannot be written as PKCS#8; a key in hardware stays there");
         }
         const long n = BIO_get_mem_data(bio, &text);
         int r = n > 0 ? buffer_append(out, text, (size_t)n) : -EIO;

@@ -29,8 +29,7 @@ int key_tls_use(SSL_CTX *ctx, const char *chain_pem, size_t n, const struct key 
         if (!cert || SSL_CTX_use_certificate(ctx, cert) != 1)
                 return fail(err, -EBADMSG, "transport certificate: is not a PEM certificate");
         EVP_PKEY *public = X509_get0_pubkey(cert);
-        if (!public || EVP_PKEY_eq(public, key_evp(key)) != 1 ||
-            SSL_CTX_use_PrivateKey(ctx, key_evp(key)) != 1)
+        if (!public || EVP_PKEY_eq(public, key_evp(key)) != 1 || SSL_CTX_use_PrivateKey(ctx, key_evp(key)) != 1)
                 return fail(err, -EBADMSG, "transport certificate: is for another key");
         SSL_CTX_clear_chain_certs(ctx);
         while ((next = PEM_read_bio_X509(bio, NULL, NULL, NULL)))

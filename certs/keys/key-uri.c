@@ -79,8 +79,7 @@ static int take_pin_source(const char *value, size_t n, char *path, struct error
         if (strncmp(start, "///", 3) == 0)
                 start += 2;
         if (start[0] != '/' || start[1] == '/')
-                return error_fail(err, -EINVAL,
-                                  "key URI: pin-source is not file:/ and the absolute path of a file");
+                return error_fail(err, -EINVAL, "key URI: pin-source is not file:/ and the absolute path of a file");
         if (path)
                 (void)snprintf(path, KEY_PATH_MAX, "%s", start);
         return 0;
@@ -138,8 +137,7 @@ int key_uri_check(const char *uri, char *ret_pin_file, struct error *err)
                                           "key URI: holds a blank or a character that RFC 7512 wants written "
                                           "as %%XX");
         if (kind == KEY_KIND_NONE || kind == KEY_KIND_TPM_PEM)
-                return error_fail(err, -EINVAL,
-                                  "key URI: begins neither with pkcs11: nor with handle: nor with tpm2:");
+                return error_fail(err, -EINVAL, "key URI: begins neither with pkcs11: nor with handle: nor with tpm2:");
         if (strstr(uri, "pin-value"))
                 return take_query("pin-value", NULL, err);
         if (kind == KEY_KIND_TPM_HANDLE && !handle_valid(uri))

@@ -42,8 +42,8 @@ static int thumbprint(const uint8_t xy[P256_POINT_LEN], char kid[KID_LEN + 1])
 
         b64u_encode_to(x, xy, 32);
         b64u_encode_to(y, xy + 32, 32);
-        int n = snprintf(canonical, sizeof(canonical),
-                         "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", x, y);
+        int n = snprintf(canonical, sizeof(canonical), "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}",
+                         x, y);
         int r = crypto_sha256(digest, canonical, (size_t)n);
         if (r == 0)
                 b64u_encode_to(kid, digest, sizeof(digest));
@@ -68,8 +68,8 @@ static int spki_pin(const uint8_t xy[P256_POINT_LEN], char pin[KID_LEN + 1])
 }
 
 /* Makes a struct key around evp, whose reference it takes on success, and its point. */
-static int key_wrap_point(struct key **ret_key, EVP_PKEY *evp, const uint8_t xy[P256_POINT_LEN],
-                          bool has_private, struct error *err)
+static int key_wrap_point(struct key **ret_key, EVP_PKEY *evp, const uint8_t xy[P256_POINT_LEN], bool has_private,
+                          struct error *err)
 {
         _cleanup_(freep) struct key *key = calloc(1, sizeof(*key));
 
@@ -151,8 +151,7 @@ int key_holder_fd(const struct key *key)
         return key->holder_fd;
 }
 
-int key_from_held(struct key **ret_key, EVP_PKEY *evp, const uint8_t xy[P256_POINT_LEN], int fd,
-                  struct error *err)
+int key_from_held(struct key **ret_key, EVP_PKEY *evp, const uint8_t xy[P256_POINT_LEN], int fd, struct error *err)
 {
         int r = key_wrap_point(ret_key, evp, xy, true, err);
 
@@ -181,8 +180,7 @@ static bool has_word(const char *const *words, const char *word)
         return false;
 }
 
-static int point_from_jwk(uint8_t xy[P256_POINT_LEN], const json_t *jwk, const char *const *allowed,
-                          struct error *err)
+static int point_from_jwk(uint8_t xy[P256_POINT_LEN], const json_t *jwk, const char *const *allowed, struct error *err)
 {
         static const char *const members[] = {"kty", "crv", "x", "y", NULL};
         uint8_t point[P256_POINT_LEN];
@@ -191,8 +189,7 @@ static int point_from_jwk(uint8_t xy[P256_POINT_LEN], const json_t *jwk, const c
         if (!json_is_object(jwk))
                 return error_fail(err, -EBADMSG, "jwk is not an object");
         if (json_object_get(jwk, "d") || has_word(allowed, "d"))
-                return error_fail(err, -EBADMSG,
-                                  "jwk holds a private key (member d); only public keys are passed on");
+                return error_fail(err, -EBADMSG, "jwk holds a private key (member d); only public keys are passed on");
         if ((r = jose_json_members(jwk, "jwk", members, allowed, err)) < 0 ||
             (r = jose_json_is(jwk, "jwk", "kty", "EC", err)) < 0 ||
             (r = jose_json_is(jwk, "jwk", "crv", "P-256", err)) < 0 ||

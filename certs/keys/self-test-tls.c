@@ -1,6 +1,6 @@
 /*
- * The first words of a client of TLS 1.2 or newer, said to nobody: a system-wide set-up (ssl_conf) may leave no version or
- * no cipher to offer.
+ * The first words of a client of TLS 1.2 or newer, said to nobody: a system-wide set-up (ssl_conf) may leave no version
+ * or no cipher to offer.
  */
 #include "certs/keys/self-test-tls.h"
 

@@ -35,8 +35,8 @@ static json_t *claims_json(const struct announcement *a, int64_t now, int64_t li
 {
         const struct roster domains = {.domains = a->domains, .n_domains = a->n_domains};
 
-        return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o*}", "tenant", a->tenant, "id", a->id, "iat",
-                         (json_int_t)now, "exp", (json_int_t)(now + life), "roster", ROSTER_FORM, "domains",
+        return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o*}", "tenant", a->tenant, "id", a->id, "iat", (json_int_t)now,
+                         "exp", (json_int_t)(now + life), "roster", ROSTER_FORM, "domains",
                          with_domains ? roster_domains_json(&domains) : NULL);
 }
 
@@ -102,11 +102,11 @@ static int parse_claims(struct announcement *a, const json_t *claims, int64_t no
         if ((r = jose_json_members(claims, WHAT, members, optional, err)) < 0 ||
             (r = jose_json_str(claims, WHAT, "tenant", 1, TENANT_MAX, &tenant, err)) < 0 ||
             (r = jose_json_str(claims, WHAT, "id", 16, 64, &id, err)) < 0 ||
-            (json_object_get(claims, "roster") &&
-             (r = jose_json_int(claims, WHAT, "roster", 1, 255, &form, err)) < 0))
+            (json_object_get(claims, "roster") && (r = jose_json_int(claims, WHAT, "roster", 1, 255, &form, err)) < 0))
                 return r;
         if (!id_valid(id, strlen(id)) || !tenant_valid(tenant))
-                return error_fail(err, -EBADMSG, WHAT ": member \"id\" is not an id, or \"tenant\" not a tenant's name");
+                return error_fail(err, -EBADMSG,
+                                  WHAT ": member \"id\" is not an id, or \"tenant\" not a tenant's name");
         a->roster_form = (unsigned)form;
         if (text_set(&a->tenant, tenant) < 0 || text_set(&a->id, id) < 0)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
@@ -114,8 +114,8 @@ static int parse_claims(struct announcement *a, const json_t *claims, int64_t no
         return r < 0 ? r : parse_times(a, claims, now, err);
 }
 
-int announcement_verify(struct announcement **ret_a, const char *text, size_t n, const struct key *key,
-                        int64_t now, struct error *err)
+int announcement_verify(struct announcement **ret_a, const char *text, size_t n, const struct key *key, int64_t now,
+                        struct error *err)
 {
         _cleanup_(announcement_freep) struct announcement *a = calloc(1, sizeof(*a));
         _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};

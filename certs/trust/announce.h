@@ -27,7 +27,7 @@ int announcement_sign(const struct announcement *a, const struct key *identity, 
                       struct buffer *text, struct error *err);
 /* Parses, and verifies with the announced key. -EBADMSG malformed, -EKEYREJECTED signature, -ETIME not current.
  * Whom it is of, the caller compares. */
-int announcement_verify(struct announcement **ret_a, const char *text, size_t n, const struct key *key,
-                        int64_t now, struct error *err);
+int announcement_verify(struct announcement **ret_a, const char *text, size_t n, const struct key *key, int64_t now,
+                        struct error *err);
 struct announcement *announcement_free(struct announcement *a);
 DEFINE_FREEP(struct announcement, announcement_free)

@@ -105,8 +105,8 @@ static int check_form(const struct roster_domain *d, struct error *err)
                                   WHAT ": %.64s is no domain's name, which is a DNS name with a dot in small letters",
                                   d->name ? d->name : "");
         if (d->n_suffixes > ROSTER_NAMES_MAX || d->n_netbios > ROSTER_NAMES_MAX)
-                return error_fail(err, -EINVAL, WHAT ": domain %s has more than %d suffixes or NetBIOS names",
-                                  d->name, ROSTER_NAMES_MAX);
+                return error_fail(err, -EINVAL, WHAT ": domain %s has more than %d suffixes or NetBIOS names", d->name,
+                                  ROSTER_NAMES_MAX);
         for (size_t i = 0; i < d->n_suffixes; i++)
                 if (!suffix_valid(d->suffixes[i]))
                         return error_fail(err, -EINVAL, WHAT ": domain %s: %.64s is no suffix in small letters",
@@ -117,8 +117,8 @@ static int check_form(const struct roster_domain *d, struct error *err)
                                           d->netbios[i]);
         if (d->sid[0] && !domain_sid_valid(d->sid))
                 return error_fail(err, -EINVAL,
-                                  WHAT ": domain %s: %s is no domain's SID, which is " SID_DOMAIN_PREFIX "A-B-C", d->name,
-                                  d->sid);
+                                  WHAT ": domain %s: %s is no domain's SID, which is " SID_DOMAIN_PREFIX "A-B-C",
+                                  d->name, d->sid);
         return 0;
 }
 
@@ -210,12 +210,11 @@ json_t *roster_domains_json(const struct roster *roster)
         for (size_t i = 0; list && i < roster->n_domains; i++) {
                 const struct roster_domain *d = &roster->domains[i];
 
-                if (json_array_append_new(
-                            list, json_pack("{s:s, s:o, s:o, s:s*, s:o*}", "name", d->name, "suffixes",
-                                            roster_names_json(d->suffixes, d->n_suffixes), "netbios",
-                                            roster_names_json(d->netbios, d->n_netbios), "sid",
-                                            d->sid[0] ? d->sid : NULL, "default",
-                                            d->is_default ? json_true() : NULL)) < 0)
+                if (json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:s*, s:o*}", "name", d->name, "suffixes",
+                                                          roster_names_json(d->suffixes, d->n_suffixes), "netbios",
+                                                          roster_names_json(d->netbios, d->n_netbios), "sid",
+                                                          d->sid[0] ? d->sid : NULL, "default",
+                                                          d->is_default ? json_true() : NULL)) < 0)
                         return NULL;
         }
         return steal(list);
@@ -229,8 +228,7 @@ static int parse_names(const json_t *object, const char *what, const char *membe
         const size_t n = json_array_size(list);
 
         if (!json_is_array(list) || n > max)
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not an array of at most %zu", what, member,
-                                  max);
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not an array of at most %zu", what, member, max);
         *ret_names = calloc(n + 1, sizeof(**ret_names));
         if (!*ret_names)
                 return error_fail(err, -ENOMEM, "%s: out of memory", what);
@@ -266,8 +264,7 @@ static int parse_domain(struct roster_domain *d, const json_t *object, const cha
         if (text_set(&d->name, name) < 0)
                 return error_fail(err, -ENOMEM, "%s: out of memory", what);
         r = parse_names(object, what, "suffixes", ROSTER_NAMES_MAX, &d->suffixes, &d->n_suffixes, err);
-        return r < 0 ? r
-                     : parse_names(object, what, "netbios", ROSTER_NAMES_MAX, &d->netbios, &d->n_netbios, err);
+        return r < 0 ? r : parse_names(object, what, "netbios", ROSTER_NAMES_MAX, &d->netbios, &d->n_netbios, err);
 }
 
 int roster_domains_parse(struct roster *roster, const json_t *payload, struct error *err)

@@ -44,8 +44,8 @@ static bool was_removed(const struct roster *roster, const char *kid)
 }
 
 /* -EEXIST when a member under another id (or in the other list) has the id, the key or the name. */
-static int check_free(const struct roster_member *members, size_t n, bool same_list,
-                      const struct roster_member *fresh, struct error *err)
+static int check_free(const struct roster_member *members, size_t n, bool same_list, const struct roster_member *fresh,
+                      struct error *err)
 {
         for (size_t i = 0; i < n; i++) {
                 const struct roster_member *m = &members[i];
@@ -56,11 +56,10 @@ static int check_free(const struct roster_member *members, size_t n, bool same_l
                 if (same_id)
                         return error_fail(err, -EEXIST, WHAT ": id %s stands in the other list", m->id);
                 if (strcmp(m->name, fresh->name) == 0)
-                        return error_fail(err, -EEXIST, WHAT ": the name %s belongs to id %s", m->name,
-                                          m->id);
+                        return error_fail(err, -EEXIST, WHAT ": the name %s belongs to id %s", m->name, m->id);
                 if (strcmp(key_kid(m->key), key_kid(fresh->key)) == 0)
-                        return error_fail(err, -EEXIST, WHAT ": key %s belongs to %s (id %s)",
-                                          key_kid(m->key), m->name, m->id);
+                        return error_fail(err, -EEXIST, WHAT ": key %s belongs to %s (id %s)", key_kid(m->key), m->name,
+                                          m->id);
         }
         return 0;
 }
@@ -73,8 +72,7 @@ static int check_addable(const struct roster *roster, bool service, const struct
         if (!id_valid(fresh->id, strlen(fresh->id)))
                 return error_fail(err, -EINVAL, WHAT ": an id has 16 to 64 letters, digits and hyphens");
         if (!roster_name_valid(fresh->name))
-                return error_fail(err, -EINVAL,
-                                  WHAT ": a name has 1 to %d bytes of UTF-8 without control characters",
+                return error_fail(err, -EINVAL, WHAT ": a name has 1 to %d bytes of UTF-8 without control characters",
                                   NAME_MAX_LEN);
         if (was_removed(roster, key_kid(fresh->key)))
                 return error_fail(err, -EKEYREJECTED, WHAT ": key %s was removed; a new one is needed",
@@ -140,15 +138,14 @@ int roster_add(struct roster *roster, bool service, const char *id, const char *
 
         /* the id is what the newcomer says: it must not push out another */
         if (r == 0 && slot && strcmp(key_kid(slot->key), key_kid(key)) != 0)
-                return error_fail(err, -EEXIST, WHAT ": %s has the id %s already, with another key (%s)",
-                                  slot->name, id, key_kid(slot->key));
+                return error_fail(err, -EEXIST, WHAT ": %s has the id %s already, with another key (%s)", slot->name,
+                                  id, key_kid(slot->key));
         if (r == 0)
                 r = check_addable(roster, service, &fresh, err);
         if (r < 0)
                 return r;
         if (!slot && *n >= ROSTER_MEMBERS_MAX)
-                return error_fail(err, -ENOSPC, WHAT ": holds %d of them already; remove one",
-                                  ROSTER_MEMBERS_MAX);
+                return error_fail(err, -ENOSPC, WHAT ": holds %d of them already; remove one", ROSTER_MEMBERS_MAX);
         if (!slot && !(slot = new_slot(list, n)))
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
         settle(slot, &fresh);
@@ -160,8 +157,7 @@ int roster_add(struct roster *roster, bool service, const char *id, const char *
 static int note_removed(struct roster *roster, const char *kid)
 {
         if (roster->n_removed >= ROSTER_MEMBERS_MAX) {
-                memmove(roster->removed, roster->removed + 1,
-                        (roster->n_removed - 1) * sizeof(*roster->removed));
+                memmove(roster->removed, roster->removed + 1, (roster->n_removed - 1) * sizeof(*roster->removed));
                 roster->n_removed--;
         }
         char(*longer)[KID_LEN + 1] = reallocarray(roster->removed, roster->n_removed + 1, sizeof(*longer));
@@ -323,8 +319,8 @@ static struct roster_member *connector_named(struct roster *roster, const char *
 }
 
 /* The roster's spelling of each name, once. */
-static int gather_domains(const struct roster *roster, const char *const *domains, size_t n,
-                          struct roster_member *to, struct error *err)
+static int gather_domains(const struct roster *roster, const char *const *domains, size_t n, struct roster_member *to,
+                          struct error *err)
 {
         for (size_t i = 0; i < n; i++) {
                 const struct roster_domain *d = roster_domain(roster, domains[i]);
@@ -340,8 +336,7 @@ static int gather_domains(const struct roster *roster, const char *const *domain
         return 0;
 }
 
-int roster_speak(struct roster *roster, const char *which, const char *const *domains, size_t n,
-                 struct error *err)
+int roster_speak(struct roster *roster, const char *which, const char *const *domains, size_t n, struct error *err)
 {
         struct roster_member *m = connector_named(roster, which);
         _cleanup_(roster_member_clear) struct roster_member fresh = {.domains = calloc(n + 1, sizeof(char *))};
@@ -372,8 +367,8 @@ static json_t *member_json(const struct roster_member *m)
         if (m->role)
                 return json_pack("{sssssossss}", "id", m->id, "kid", key_kid(m->key), "jwk", jwk, "name", m->name,
                                  "role", m->role);
-        return json_pack("{sssssossso}", "id", m->id, "kid", key_kid(m->key), "jwk", jwk, "name", m->name,
-                         "domains", roster_names_json(m->domains, m->n_domains));
+        return json_pack("{sssssossso}", "id", m->id, "kid", key_kid(m->key), "jwk", jwk, "name", m->name, "domains",
+                         roster_names_json(m->domains, m->n_domains));
 }
 
 static json_t *members_json(const struct roster_member *members, size_t n)
@@ -410,12 +405,10 @@ static json_t *payload_json(const struct roster *roster, const struct claim_time
                          members_json(roster->services, roster->n_services), "removed", removed_json(roster));
 }
 
-int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now, int64_t life,
-                struct error *err)
+int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now, int64_t life, struct error *err)
 {
         const struct claim_times times = {.iat = now, .exp = now + life};
-        _cleanup_(buffer_free) struct buffer payload = BUFFER(ROSTER_TEXT_MAX),
-                                             text = BUFFER(ROSTER_TEXT_MAX);
+        _cleanup_(buffer_free) struct buffer payload = BUFFER(ROSTER_TEXT_MAX), text = BUFFER(ROSTER_TEXT_MAX);
         _cleanup_(json_freep) json_t *json = NULL;
         int r;
 

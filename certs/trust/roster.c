@@ -87,9 +87,8 @@ static int pinned_key(const json_t *payload, const char *pin, struct key **ret_k
         if (r < 0)
                 return error_prefix(err, r, WHAT ": member \"key\"");
         if (strlen(pin) != KID_LEN || !equal_const_time(pin, key_pin(key), KID_LEN)) {
-                error_fail(err, -EKEYREJECTED,
-                           WHAT ": is signed by tenant key %s, but the pinned one is %.64s", key_pin(key),
-                           pin);
+                error_fail(err, -EKEYREJECTED, WHAT ": is signed by tenant key %s, but the pinned one is %.64s",
+                           key_pin(key), pin);
                 key_free(key);
                 return -EKEYREJECTED;
         }
@@ -108,9 +107,8 @@ static int once(json_t *seen, char kind, const char *text, const char *what, str
                                   kind == 'i'   ? "id"
                                   : kind == 'n' ? "name"
                                                 : "key");
-        return json_object_set_new(seen, mark, json_true()) < 0
-                       ? error_fail(err, -ENOMEM, "%s: out of memory", what)
-                       : 0;
+        return json_object_set_new(seen, mark, json_true()) < 0 ? error_fail(err, -ENOMEM, "%s: out of memory", what)
+                                                                : 0;
 }
 
 /* What a list's members have beside id, kid, jwk and name; NULL: nothing, as in form 1. */
@@ -132,8 +130,8 @@ static int parse_role(struct roster_member *member, const json_t *object, const 
 }
 
 /* Domains of a connector, role of a service. */
-static int parse_further(const struct roster *roster, bool service, struct roster_member *member,
-                         const json_t *object, const char *what, struct error *err)
+static int parse_further(const struct roster *roster, bool service, struct roster_member *member, const json_t *object,
+                         const char *what, struct error *err)
 {
         if (roster->form == 1)
                 return service && text_set(&member->role, ROSTER_SIGN_IN) < 0
@@ -155,15 +153,13 @@ static int parse_member(struct roster_member *member, const char *further, const
             (r = jose_json_str(object, what, "name", 1, NAME_MAX_LEN, &name, err)) < 0)
                 return r;
         if (!id_valid(id, strlen(id)))
-                return error_fail(err, -EBADMSG, "%s: member \"id\" is not letters, digits and hyphens",
-                                  what);
+                return error_fail(err, -EBADMSG, "%s: member \"id\" is not letters, digits and hyphens", what);
         if (!roster_name_valid(name))
                 return error_fail(err, -EBADMSG, "%s: member \"name\" holds control characters", what);
         if ((r = key_from_jwk(&member->key, json_object_get(object, "jwk"), NULL, err)) < 0)
                 return error_prefix(err, r, "%s", what);
-        if ((r = claims_kid_matches(object, what, member->key, err)) < 0 ||
-            (r = once(seen, 'i', id, what, err)) < 0 || (r = once(seen, 'n', name, what, err)) < 0 ||
-            (r = once(seen, 'k', key_kid(member->key), what, err)) < 0)
+        if ((r = claims_kid_matches(object, what, member->key, err)) < 0 || (r = once(seen, 'i', id, what, err)) < 0 ||
+            (r = once(seen, 'n', name, what, err)) < 0 || (r = once(seen, 'k', key_kid(member->key), what, err)) < 0)
                 return r;
         if (text_set(&member->id, id) < 0 || text_set(&member->name, name) < 0)
                 return error_fail(err, -ENOMEM, "%s: out of memory", what);
@@ -182,8 +178,7 @@ static int list_of(const json_t *payload, const char *name, const json_t **ret_l
         return 0;
 }
 
-static int parse_members(struct roster *roster, bool service, const json_t *payload, json_t *seen,
-                         struct error *err)
+static int parse_members(struct roster *roster, bool service, const json_t *payload, json_t *seen, struct error *err)
 {
         struct roster_member **ret_members = service ? &roster->services : &roster->connectors;
         size_t *ret_n = service ? &roster->n_services : &roster->n_connectors;
@@ -203,8 +198,7 @@ static int parse_members(struct roster *roster, bool service, const json_t *payl
 
                 snprintf(what, sizeof(what), WHAT " %s[%zu]", name, i);
                 if ((r = parse_member(&(*ret_members)[i], further, json_array_get(list, i), seen, what, err)) < 0 ||
-                    (r = parse_further(roster, service, &(*ret_members)[i], json_array_get(list, i), what,
-                                       err)) < 0)
+                    (r = parse_further(roster, service, &(*ret_members)[i], json_array_get(list, i), what, err)) < 0)
                         return r;
         }
         return 0;
@@ -314,8 +308,8 @@ static int parse_claims(struct roster *roster, const json_t *payload, const stru
 }
 
 /* The payload of a roster whose signature by the pinned key was checked. */
-static int signed_payload(const char *text, size_t n, const char *pin, struct key **ret_key,
-                          json_t **ret_payload, struct error *err)
+static int signed_payload(const char *text, size_t n, const char *pin, struct key **ret_key, json_t **ret_payload,
+                          struct error *err)
 {
         _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
         _cleanup_(json_freep) json_t *payload = NULL;
@@ -348,8 +342,7 @@ int roster_verify(struct roster **ret_roster, const char *text, size_t n, const 
         if (!roster)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
         if ((r = signed_payload(text, n, pin, &roster->tenant_key, &payload, err)) < 0 ||
-            (r = parse_claims(roster, payload, &expected, err)) < 0 ||
-            (r = parse_lists(roster, payload, err)) < 0)
+            (r = parse_claims(roster, payload, &expected, err)) < 0 || (r = parse_lists(roster, payload, err)) < 0)
                 return r;
         roster->text = strndup(text, n);
         if (!roster->text)
@@ -377,10 +370,11 @@ int roster_same_as_seen(const struct roster *roster, uint64_t seen_seq, const ch
         roster_text_hash(roster->text, strlen(roster->text), hash);
         if (strcmp(hash, seen_hash) == 0)
                 return 0;
-        return error_fail(err, -EBADE,
-                          WHAT ": another text of number %llu than the one seen before, which stays in force: one of the two "
-                               "was signed from an older base (postern tenant roster fetch)",
-                          (unsigned long long)seen_seq);
+        return error_fail(
+                err, -EBADE,
+                WHAT ": another text of number %llu than the one seen before, which stays in force: one of the two "
+                     "was signed from an older base (postern tenant roster fetch)",
+                (unsigned long long)seen_seq);
 }
 
 static const struct roster_member *find_kid(const struct roster_member *members, size_t n, const char *kid)

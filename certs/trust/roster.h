@@ -17,8 +17,8 @@
 #define ROSTER_MEMBERS_MAX 512
 #define ROSTER_TEXT_MAX (256 * 1024)
 #define ROSTER_DOMAINS_MAX 64
-#define ROSTER_NAMES_MAX 64  /* suffixes, and NetBIOS names, of one domain */
-#define ROSTER_SID_MAX 47    /* "S-1-5-21-" and three numbers of 32 bits */
+#define ROSTER_NAMES_MAX 64 /* suffixes, and NetBIOS names, of one domain */
+#define ROSTER_SID_MAX 47   /* "S-1-5-21-" and three numbers of 32 bits */
 #define ROSTER_ROLE_MAX 31
 #define ROSTER_SIGN_IN "sign-in" /* the role of a service that asks for sign-ins */
 /*
@@ -89,14 +89,12 @@ int roster_domain_put(struct roster *roster, const struct roster_domain *domain,
 int roster_domain_remove(struct roster *roster, const char *name, struct error *err);
 /* Sets for which domains of the roster a connector (id, name or kid) speaks. -ENOENT: no such connector or
  * domain. */
-int roster_speak(struct roster *roster, const char *which, const char *const *domains, size_t n,
-                 struct error *err);
+int roster_speak(struct roster *roster, const char *which, const char *const *domains, size_t n, struct error *err);
 /* Removes by id, name or kid and notes the kid in removed. -ENOENT. */
 int roster_remove(struct roster *roster, const char *which, struct error *err);
 /* Signs as seq+1 with iat now and exp now + life (<= ROSTER_LIFE_MAX); updates roster->seq, iat, exp, text.
  */
-int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now, int64_t life,
-                struct error *err);
+int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now, int64_t life, struct error *err);
 
 const struct roster_member *roster_connector(const struct roster *roster, const char *kid);
 /* Of whatever role. */

@@ -77,8 +77,8 @@ static json_t *key_json(const struct statement_key *k, const char *use, const ch
 
         if (key_to_jwk(k->key, &jwk) < 0)
                 return NULL;
-        json_t *more = json_pack("{sssssssIsI}", "kid", key_kid(k->key), "use", use, "alg",
-                                 alg, "nbf", (json_int_t)k->nbf, "exp", (json_int_t)k->exp);
+        json_t *more = json_pack("{sssssssIsI}", "kid", key_kid(k->key), "use", use, "alg", alg, "nbf",
+                                 (json_int_t)k->nbf, "exp", (json_int_t)k->exp);
         if (!more || json_object_update(jwk, more) < 0) {
                 json_decref(jwk);
                 jwk = NULL;
@@ -135,21 +135,19 @@ static int check_signable(const struct statement *s, int64_t now, int64_t life, 
         return 0;
 }
 
-int statement_sign(struct statement *s, const struct key *identity, int64_t now, int64_t life,
-                   struct error *err)
+int statement_sign(struct statement *s, const struct key *identity, int64_t now, int64_t life, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer payload = BUFFER(STATEMENT_TEXT_MAX),
-                                             text = BUFFER(STATEMENT_TEXT_MAX);
+        _cleanup_(buffer_free) struct buffer payload = BUFFER(STATEMENT_TEXT_MAX), text = BUFFER(STATEMENT_TEXT_MAX);
         int r = check_signable(s, now, life, err);
 
         if (r < 0)
                 return r;
-        _cleanup_(json_freep) json_t *json = json_pack(
-                "{s[i]sssssssIsIsIsisosososo}", "v", 1, "iss", s->iss, "tenant", s->tenant, "boot", s->boot,
-                "seq", (json_int_t)s->seq, "iat", (json_int_t)now, "exp", (json_int_t)(now + life), "roster",
-                ROSTER_FORM, "realms", names_json(s->realms, s->n_realms), "suffixes", names_json(s->suffixes, s->n_suffixes),
-                "netbios", names_json(s->netbios, s->n_netbios), "keys",
-                keys_json(s->keys, s->n_keys, USE_ENC, ALG_ENC));
+        _cleanup_(json_freep) json_t *json =
+                json_pack("{s[i]sssssssIsIsIsisosososo}", "v", 1, "iss", s->iss, "tenant", s->tenant, "boot", s->boot,
+                          "seq", (json_int_t)s->seq, "iat", (json_int_t)now, "exp", (json_int_t)(now + life), "roster",
+                          ROSTER_FORM, "realms", names_json(s->realms, s->n_realms), "suffixes",
+                          names_json(s->suffixes, s->n_suffixes), "netbios", names_json(s->netbios, s->n_netbios),
+                          "keys", keys_json(s->keys, s->n_keys, USE_ENC, ALG_ENC));
         if (json && s->n_sign &&
             json_object_set_new(json, "sign", keys_json(s->sign, s->n_sign, USE_SIG, ALG_SIG)) < 0) {
                 json_decref(json);
@@ -189,22 +187,20 @@ static int check_versions(const json_t *payload, struct error *err)
                 const json_t *version = json_array_get(list, i);
 
                 if (!json_is_integer(version) || json_integer_value(version) < 1)
-                        return error_fail(err, -EBADMSG,
-                                          WHAT ": member \"v\" holds something else than versions");
+                        return error_fail(err, -EBADMSG, WHAT ": member \"v\" holds something else than versions");
                 speaks_1 = speaks_1 || json_integer_value(version) == 1;
         }
         return speaks_1 ? 0 : error_fail(err, -EBADMSG, WHAT ": the connector does not speak version 1");
 }
 
-static int parse_names(const json_t *payload, const char *member, char ***ret_names, size_t *ret_n,
-                       struct error *err)
+static int parse_names(const json_t *payload, const char *member, char ***ret_names, size_t *ret_n, struct error *err)
 {
         const json_t *list = json_object_get(payload, member);
         const size_t n = json_array_size(list);
 
         if (!json_is_array(list) || n > STATEMENT_NAMES_MAX)
-                return error_fail(err, -EBADMSG, WHAT ": member \"%s\" is not an array of at most %d names",
-                                  member, STATEMENT_NAMES_MAX);
+                return error_fail(err, -EBADMSG, WHAT ": member \"%s\" is not an array of at most %d names", member,
+                                  STATEMENT_NAMES_MAX);
         char **names = calloc(n ? n : 1, sizeof(*names));
         if (!names)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
@@ -221,8 +217,8 @@ static int parse_names(const json_t *payload, const char *member, char ***ret_na
         return 0;
 }
 
-static int parse_key(struct statement_key *k, const json_t *object, const char *what, const char *use,
-                     const char *alg, struct error *err)
+static int parse_key(struct statement_key *k, const json_t *object, const char *what, const char *use, const char *alg,
+                     struct error *err)
 {
         static const char *const members[] = {"kid", "use", "alg", "nbf", "exp", NULL};
         int r;
@@ -338,8 +334,7 @@ struct expected {
         int64_t now;
 };
 
-static int parse_issuer(struct statement *s, const json_t *payload, const struct expected *expected,
-                        struct error *err)
+static int parse_issuer(struct statement *s, const json_t *payload, const struct expected *expected, struct error *err)
 {
         const char *iss, *tenant;
         int r;
@@ -360,8 +355,7 @@ static int parse_issuer(struct statement *s, const json_t *payload, const struct
         return 0;
 }
 
-static int parse_claims(struct statement *s, const json_t *payload, const struct expected *expected,
-                        struct error *err)
+static int parse_claims(struct statement *s, const json_t *payload, const struct expected *expected, struct error *err)
 {
         static const char *const members[] = {"v",   "iss",    "tenant",   "boot",    "seq",  "iat",
                                               "exp", "realms", "suffixes", "netbios", "keys", NULL};
@@ -380,8 +374,7 @@ static int parse_claims(struct statement *s, const json_t *payload, const struct
             (r = claims_times(payload, WHAT, &times, err)) < 0)
                 return r;
         if (!boot_valid(boot))
-                return error_fail(err, -EBADMSG,
-                                  WHAT ": member \"boot\" is not the base64url form of 16 bytes");
+                return error_fail(err, -EBADMSG, WHAT ": member \"boot\" is not the base64url form of 16 bytes");
         if ((r = parse_issuer(s, payload, expected, err)) < 0 ||
             (r = claims_current(&times, WHAT, expected->now, err)) < 0)
                 return r;
@@ -400,8 +393,8 @@ static int parse_jws(struct jws *ret_jws, const char *text, size_t n, struct err
         return jws_parse(ret_jws, text, n, JOSE_TYP_KEYS, false, err);
 }
 
-int statement_verify(struct statement **ret_s, const char *text, size_t n, const struct key *identity,
-                     const char *id, const char *tenant, int64_t now, struct error *err)
+int statement_verify(struct statement **ret_s, const char *text, size_t n, const struct key *identity, const char *id,
+                     const char *tenant, int64_t now, struct error *err)
 {
         const struct expected expected = {id, tenant, now};
         _cleanup_(statement_freep) struct statement *s = calloc(1, sizeof(*s));

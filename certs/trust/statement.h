@@ -32,20 +32,20 @@ struct statement {
         size_t n_keys, n_realms, n_suffixes, n_netbios;
         struct statement_key keys[STATEMENT_KEYS_MAX];
         size_t n_sign;
-        struct statement_key sign[STATEMENT_SIGN_MAX]; /* keys that sign verdicts in the identity's place; usually none */
+        struct statement_key
+                sign[STATEMENT_SIGN_MAX]; /* keys that sign verdicts in the identity's place; usually none */
         char **realms, **suffixes, **netbios;
         int64_t pad; /* class of padding that requests to it take: PADDED_SMALL (0 is the same) or PADDED_LARGE */
-        char *text; /* the compact JWS */
+        char *text;  /* the compact JWS */
 };
 
 /* Signs s (text, kid, iat, exp are filled in). life <= STATEMENT_LIFE_MAX. */
-int statement_sign(struct statement *s, const struct key *identity, int64_t now, int64_t life,
-                   struct error *err);
+int statement_sign(struct statement *s, const struct key *identity, int64_t now, int64_t life, struct error *err);
 /* Parses and verifies with the identity key of the roster's connector; checks tenant, times and limits.
  * -EBADMSG malformed, -EKEYREJECTED signature, -EXDEV of another tenant or connector, -ETIME expired or from
  * the future (by more than ROSTER_SKEW). */
-int statement_verify(struct statement **ret_s, const char *text, size_t n, const struct key *identity,
-                     const char *id, const char *tenant, int64_t now, struct error *err);
+int statement_verify(struct statement **ret_s, const char *text, size_t n, const struct key *identity, const char *id,
+                     const char *tenant, int64_t now, struct error *err);
 /* The kid in the header, without any check: to find the roster member. */
 int statement_peek_kid(const char *text, size_t n, char ret_kid[KID_LEN + 1], struct error *err);
 /* The newest key with nbf <= now < exp, or NULL. No skew: a connector sets nbf ROSTER_SKEW before it made the

@@ -58,8 +58,9 @@ static void on_probe(void *arg, const struct client_probe *probe)
                 return;
         (void)printf("%-20s ", probe->connector->name ? probe->connector->name : probe->connector->id);
         if (!probe->honest)
-                (void)printf("BELIEVED a random password: it lies or was changed; no sign-in goes there any more (%s)\n",
-                             probe->connector->id);
+                (void)printf(
+                        "BELIEVED a random password: it lies or was changed; no sign-in goes there any more (%s)\n",
+                        probe->connector->id);
         else if (probe->asked)
                 (void)printf("refused it, as it must (%s)\n", said);
         else
@@ -89,8 +90,9 @@ static int probe_all(struct service_store *s, struct tally *tally, struct error 
         int r;
 
         if (!s->relay || !s->tenant || !s->pin || !s->secret_file)
-                return error_fail(err, -EINVAL, "--relay, --tenant, --pin and --secret-file are needed once; they are "
-                                                "remembered");
+                return error_fail(err, -EINVAL,
+                                  "--relay, --tenant, --pin and --secret-file are needed once; they are "
+                                  "remembered");
         r = prompt_secret_file(s->secret_file, &bearer, err);
         if (r > 0)
                 r = error_fail(err, -EINVAL, "%s is empty", s->secret_file);

@@ -48,8 +48,7 @@ int cmd_check_config(struct cli *cli, int argc, char **argv)
         else if (errors.n)
                 (void)fputs(errors.lines.len ? errors.lines.data : "", stderr);
         if (!cli->json && r == 0)
-                (void)printf("%s is fine: %zu domain%s\n", path, config->n_domains,
-                             config->n_domains == 1 ? "" : "s");
+                (void)printf("%s is fine: %zu domain%s\n", path, config->n_domains, config->n_domains == 1 ? "" : "s");
         else if (!cli->json)
                 (void)cli_error(cli, "%zu error%s", errors.n, errors.n == 1 ? "" : "s");
         config_free(config);

@@ -79,9 +79,9 @@ __attribute__((format(printf, 4, 5))) static void say(struct check *c, const cha
         vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
         if (c->cli->json) {
-                json_array_append_new(c->steps, json_pack("{s:i, s:s, s:s, s:s%}", "ms", (int)ms, "step",
-                                                          step, "result", result, "text", text,
-                                                          utf8_valid(text, strlen(text)) ? strlen(text) : 0));
+                json_array_append_new(c->steps,
+                                      json_pack("{s:i, s:s, s:s, s:s%}", "ms", (int)ms, "step", step, "result", result,
+                                                "text", text, utf8_valid(text, strlen(text)) ? strlen(text) : 0));
                 return;
         }
         printf("%6u ms  %-8s %-8s ", ms, step, result);
@@ -242,8 +242,8 @@ static void show_dc(void *arg, const struct validate_dc *dc)
 
         c->down += !alive;
         if (alive)
-                say(c, "dc", "ok", "%s of %s (%s) answers in %" PRIu32 " ms", dc->host, dc->domain,
-                    dc->source, dc->ewma_ms);
+                say(c, "dc", "ok", "%s of %s (%s) answers in %" PRIu32 " ms", dc->host, dc->domain, dc->source,
+                    dc->ewma_ms);
         else
                 say(c, "dc", "FAILED", "%s of %s (%s): %s %s", dc->host, dc->domain, dc->source, dc->reason,
                     dc->detail);
@@ -267,7 +267,8 @@ static void note_sid(void *arg, const struct validate_sid *sid)
         if (strcmp(sid->domain, note->domain) == 0 && sid->sid[0])
                 snprintf(note->text, sizeof note->text, "; its SID is %s (%s)", sid->sid, sid_source_text(sid->source));
         else if (strcmp(sid->domain, note->domain) == 0)
-                snprintf(note->text, sizeof note->text, "; its SID was not told: set domain_sid, or the first sign-in tells");
+                snprintf(note->text, sizeof note->text,
+                         "; its SID was not told: set domain_sid, or the first sign-in tells");
 }
 
 /* What refusals by Kerberos are worth without armour. */
@@ -290,8 +291,8 @@ static void judge_sid(void *arg, const struct validate_sid *sid)
                 say(c, "sid", "FAILED", "%s and %s have one SID, %s: set domain_sid of both", sid->domain, sid->rival,
                     sid->sid);
         else if (sid->seen[0])
-                say(c, "sid", "FAILED", "%s: a domain controller says %s, not %s (%s)", sid->domain, sid->seen, sid->sid,
-                    sid_source_text(sid->source));
+                say(c, "sid", "FAILED", "%s: a domain controller says %s, not %s (%s)", sid->domain, sid->seen,
+                    sid->sid, sid_source_text(sid->source));
 }
 
 /* TLS contexts and keytabs, then DNS, connect, handshake and a first answer of the DCs. */
@@ -315,16 +316,16 @@ static void check_dcs(struct check *c)
                 size_t left_out = validate_left_out(c->v, i);
 
                 if (left_out > 0)
-                        say(c, "dc", "note", "%zu more domain controllers of %s are known by SRV records and not used", left_out,
-                            name);
+                        say(c, "dc", "note", "%zu more domain controllers of %s are known by SRV records and not used",
+                            left_out, name);
                 if (validate_ready(c->v, i, &why)) {
                         struct sid_note note = {.domain = name};
 
                         validate_each_sid(c->v, note_sid, &note);
-                        say(c, "ready", "ok", "%s can be served%s%s", name, note.text, note_proof(&c->domains->configs[i]));
+                        say(c, "ready", "ok", "%s can be served%s%s", name, note.text,
+                            note_proof(&c->domains->configs[i]));
                 } else {
-                        say(c, "ready", "FAILED", "%s: %s", name,
-                            why ? why : "no domain controller answered");
+                        say(c, "ready", "FAILED", "%s: %s", name, why ? why : "no domain controller answered");
                         c->skip = "a domain has no domain controller that answers";
                 }
         }
@@ -338,15 +339,14 @@ static void check_name(struct check *c)
         const struct domain_config *domain;
 
         if (reason != REASON_OK) {
-                say(c, "name", "FAILED", "%s: %s", reason_info(reason)->id,
-                    reason_info(reason)->helpdesk_text);
+                say(c, "name", "FAILED", "%s: %s", reason_info(reason)->id, reason_info(reason)->helpdesk_text);
                 return; /* the sign-in ends with the same reason, without a DC */
         }
         domain = &c->domains->configs[name.domain];
         name_bind_text(&name, domain, sent, sizeof sent);
         say(c, "name", "ok", "%s: domain %s, realm %s, by %s, sent as %s",
-            name.form == NAME_UPN ? "user@suffix" : "DOMAIN\\name", domain->name,
-            domain->realm ? domain->realm : "-", method_text(domain->methods[0]), sent);
+            name.form == NAME_UPN ? "user@suffix" : "DOMAIN\\name", domain->name, domain->realm ? domain->realm : "-",
+            method_text(domain->methods[0]), sent);
 }
 
 static void on_done(void *arg, const struct outcome *outcome)
@@ -384,14 +384,13 @@ static json_t *verdict_json(const struct outcome *out)
 {
         const struct reason_info *info = reason_info(out->reason);
 
-        return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:o*}",
-                         "verdict", verdict_text(info->verdict), "class", verdict_class_text(info->class),
-                         "reason", info->id, "password_proved", out->password_proved, "may_have_counted",
-                         counted_text(out->counted), "dc", out->dc, "method", method_text(out->method),
-                         "user_id", out->user.id, "upn", out->user.upn, "sam", out->user.sam, "context",
-                         out->context, "ms", (int)out->ms_total, "user_text",
-                         reason_user_text(out->reason, out->password_proved), "helpdesk_text",
-                         info->helpdesk_text, "remedy", info->remedy, "attributes",
+        return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:o*}", "verdict",
+                         verdict_text(info->verdict), "class", verdict_class_text(info->class), "reason", info->id,
+                         "password_proved", out->password_proved, "may_have_counted", counted_text(out->counted), "dc",
+                         out->dc, "method", method_text(out->method), "user_id", out->user.id, "upn", out->user.upn,
+                         "sam", out->user.sam, "context", out->context, "ms", (int)out->ms_total, "user_text",
+                         reason_user_text(out->reason, out->password_proved), "helpdesk_text", info->helpdesk_text,
+                         "remedy", info->remedy, "attributes",
                          out->details.state == DETAILS_NONE ? NULL : view_pairs_json(&out->details.values));
 }
 

@@ -130,8 +130,7 @@ static void show_options(const struct cli_usage *u, const struct cli_option *o)
         for (; o && o->name; o++) {
                 if (!common_known(u, o->name))
                         continue;
-                (void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "",
-                               o->value ? o->value : "");
+                (void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
                 bool wide = strlen(left) > 20; /* its help goes on a line of its own */
                 (void)printf("  %-20s%s%*s%s\n", left, wide ? "\n" : "", wide ? 23 : 1, "", o->help);
         }
@@ -139,15 +138,14 @@ static void show_options(const struct cli_usage *u, const struct cli_option *o)
 
 static int show_help(const struct cli *cli, const struct cli_usage *u)
 {
-        (void)printf("usage: %s%s%s [OPTIONS]\n\n%s\n", cli->program, u->words ? " " : "",
-                     u->words ? u->words : "", u->about);
+        (void)printf("usage: %s%s%s [OPTIONS]\n\n%s\n", cli->program, u->words ? " " : "", u->words ? u->words : "",
+                     u->about);
         show_options(u, u->options);
         show_options(u, common_options);
         return CLI_OK;
 }
 
-static const struct cli_option *find_option(const struct cli_usage *u, const char *name, size_t n,
-                                            struct guess *g)
+static const struct cli_option *find_option(const struct cli_usage *u, const char *name, size_t n, struct guess *g)
 {
         const struct cli_option *const lists[2] = {u->options, common_options};
 
@@ -188,9 +186,8 @@ static int take_option(struct cli *cli, const struct cli_usage *u, char **argv, 
         struct guess g = {word, NULL, WORD_MAX};
         const struct cli_option *o = find_option(u, name, n, &g);
         if (!o)
-                return cli_usage_error(cli, "there is no option --%s%s%s%s", word,
-                                       g.best ? "; did you mean --" : "", g.best ? g.best : "",
-                                       g.best ? "?" : "");
+                return cli_usage_error(cli, "there is no option --%s%s%s%s", word, g.best ? "; did you mean --" : "",
+                                       g.best ? g.best : "", g.best ? "?" : "");
         if (!o->value) {
                 if (equals)
                         return cli_usage_error(cli, "--%s takes no value", o->name);
@@ -243,8 +240,8 @@ int cli_parse(struct cli *cli, const struct cli_usage *u, int argc, char **argv,
                 return cli_usage_error(cli, "'%s' is one word too many; %s --help shows the use",
                                        argv[u->max_words + 1], cli->program);
         if (n - 1 < u->min_words)
-                return cli_usage_error(cli, "%s is missing; %s --help shows the use",
-                                       u->words ? u->words : "a word", cli->program);
+                return cli_usage_error(cli, "%s is missing; %s --help shows the use", u->words ? u->words : "a word",
+                                       cli->program);
         return -1;
 }
 
@@ -256,10 +253,8 @@ static int list_commands(const struct cli *cli, const struct cli_command *table,
                       about[strcspn(about, "\n")] ? "" : "\n");
         for (const struct cli_command *c = table; c->name; c++)
                 (void)fprintf(out, "  %-16s %s\n", c->name, c->help);
-        (void)fprintf(
-                out,
-                "\n%s COMMAND --help shows more.\nExit codes: 0 yes, 1 no, 2 wrong usage, 3 unavailable.\n",
-                cli->program);
+        (void)fprintf(out, "\n%s COMMAND --help shows more.\nExit codes: 0 yes, 1 no, 2 wrong usage, 3 unavailable.\n",
+                      cli->program);
         return CLI_OK;
 }
 

@@ -39,7 +39,8 @@ static bool repin(struct cli *cli, struct sid_file *file, const char *name)
         struct sid_file_domain *d = sid_file_find(file, name, false);
 
         if (!d || (!d->sid[0] && !d->seen[0])) {
-                (void)printf("%s: no SID has been learnt yet, so the next that a domain controller tells is taken\n", name);
+                (void)printf("%s: no SID has been learnt yet, so the next that a domain controller tells is taken\n",
+                             name);
                 return false;
         }
         if (strcmp(d->source, "roster") == 0) {

@@ -79,9 +79,8 @@ static int check_token(const struct secret *token, char pin[KID_LEN + 1], struct
 
         if (secret_len(token) != TOKEN_RANDOM + 1 + KID_LEN || text[TOKEN_RANDOM] != '.' ||
             b64u_decode_exact(hash, sizeof(hash), text + TOKEN_RANDOM + 1, KID_LEN) < 0)
-                return error_fail(
-                        err, -EINVAL,
-                        "the token is malformed: it is one line, as `postern-relay token` printed it");
+                return error_fail(err, -EINVAL,
+                                  "the token is malformed: it is one line, as `postern-relay token` printed it");
         memcpy(pin, text + TOKEN_RANDOM + 1, KID_LEN + 1);
         return 0;
 }
@@ -102,8 +101,10 @@ static int make_key(const char *uri, struct key **ret_key, struct buffer *text, 
 
         *text = BUFFER_SECRET(KEY_TEXT_MAX);
         if (uri && !hardware_named(uri))
-                return error_fail(err, -EINVAL, "%s names no key in hardware: it begins neither with pkcs11: "
-                                                "nor with tpm2: nor with handle:", uri);
+                return error_fail(err, -EINVAL,
+                                  "%s names no key in hardware: it begins neither with pkcs11: "
+                                  "nor with tpm2: nor with handle:",
+                                  uri);
         if (uri)
                 return hardware_key(&request, ret_key, text, err);
         r = key_generate(ret_key, err);
@@ -130,13 +131,12 @@ static int issue(const char *name, struct enrolment *e, struct error *err)
         if (r == 0)
                 r = https_new(&https, &config, err);
         if (r == 0) {
-                r = est_enroll(https, o.relay, o.tenant, e->id, name, secret_text(token), e->transport,
-                               &e->answer, err);
+                r = est_enroll(https, o.relay, o.tenant, e->id, name, secret_text(token), e->transport, &e->answer,
+                               err);
         }
         secret_free(token);
         if (r == EST_PENDING)
-                r = error_fail(err, -EAGAIN,
-                               "the relay wants its operator to confirm first: try again in %u s",
+                r = error_fail(err, -EAGAIN, "the relay wants its operator to confirm first: try again in %u s",
                                e->answer.retry_after);
         return r;
 }
@@ -176,8 +176,7 @@ static int store(const char *name, const struct enrolment *e, struct error *err)
         if (r == 0)
                 r = write_key(o.state_dir, FILE_TRANSPORT_KEY, &e->transport_text, err);
         if (r == 0)
-                r = write_file(o.state_dir, FILE_TRANSPORT_CERT, e->answer.chain.data, e->answer.chain.len,
-                               err);
+                r = write_file(o.state_dir, FILE_TRANSPORT_CERT, e->answer.chain.data, e->answer.chain.len, err);
         if (r == 0)
                 r = copy_ca(err);
         if (r == 0)
@@ -193,9 +192,9 @@ static int store(const char *name, const struct enrolment *e, struct error *err)
 static int print_enrolled(const struct cli *cli, const char *name, const struct enrolment *e)
 {
         if (cli->json)
-                return view_show_json(cli, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", e->id, "name", name,
-                                                     "tenant", o.tenant, "fingerprint", key_kid(e->identity),
-                                                     "state_dir", o.state_dir));
+                return view_show_json(cli, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", e->id, "name", name, "tenant",
+                                                     o.tenant, "fingerprint", key_kid(e->identity), "state_dir",
+                                                     o.state_dir));
         printf("Connector %s is enrolled for tenant %s (id %s).\n"
                "Start posternd now. It gets work once the tenant's admin has approved its fingerprint:\n\n"
                "  postern tenant approve %s %s\n\n"
@@ -217,10 +216,8 @@ static int check_before(const char *name, struct error *err)
 {
         int r;
 
-        if (strlen(name) > NAME_MAX_LEN || !utf8_valid(name, strlen(name)) ||
-            !utf8_valid(o.relay, strlen(o.relay)))
-                return error_fail(err, -EINVAL, "name and URL are UTF-8, the name at most %d bytes long",
-                                  NAME_MAX_LEN);
+        if (strlen(name) > NAME_MAX_LEN || !utf8_valid(name, strlen(name)) || !utf8_valid(o.relay, strlen(o.relay)))
+                return error_fail(err, -EINVAL, "name and URL are UTF-8, the name at most %d bytes long", NAME_MAX_LEN);
         if ((r = folder_make(o.state_dir, err)) < 0)
                 return r;
         if (access(o.state_dir, W_OK | X_OK) < 0)
@@ -246,7 +243,8 @@ static int enroll(const struct cli *cli)
         if (enrolled_already())
                 return cli_error(cli,
                                  "%s is enrolled already. Its certificate is renewed by posternd, or with --renew; one "
-                                 "that has expired with --again and a new token; to enrol as another connector, stop posternd, remove the files "
+                                 "that has expired with --again and a new token; to enrol as another connector, stop "
+                                 "posternd, remove the files "
                                  "in %s, and have the old connector taken out with `postern tenant remove`.",
                                  o.state_dir, o.state_dir);
         r = check_before(name, &err);
@@ -306,8 +304,7 @@ static int reissue_held(const struct est_target *target, struct buffer *text, st
 }
 
 /* text: what the transport key's file holds; the new key's when it is issued. */
-static int reissue(const struct est_target *target, struct buffer *text, struct est_answer *answer,
-                   struct error *err)
+static int reissue(const struct est_target *target, struct buffer *text, struct est_answer *answer, struct error *err)
 {
         char ca[FOLDER_PATH_MAX], cert[FOLDER_PATH_MAX], key[FOLDER_PATH_MAX];
         struct https_config config = {.cert_file = cert, .proxy = o.proxy};
@@ -335,7 +332,8 @@ static int reissue(const struct est_target *target, struct buffer *text, struct 
 /* The URI of the option, or what the file holds. */
 static int read_transport_key(struct buffer *text, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer whole = BUFFER_SECRET(TRANSPORT_PEM_MAX), chain = BUFFER(TRANSPORT_PEM_MAX);
+        _cleanup_(buffer_free) struct buffer whole = BUFFER_SECRET(TRANSPORT_PEM_MAX),
+                                             chain = BUFFER(TRANSPORT_PEM_MAX);
         char path[FOLDER_PATH_MAX];
         int r;
 
@@ -404,7 +402,8 @@ static int enroll_again(const struct cli *cli)
         if (r == 0 && (r = jose_json_str(json, FILE_ENROLMENT, "name", 1, NAME_MAX_LEN, &name, &err)) == 0)
                 r = jose_json_str(json, FILE_ENROLMENT, "pin", KID_LEN, KID_LEN, &pin, &err);
         if (r == 0 && !strstr(secret_text(token), pin))
-                r = error_fail(&err, -EINVAL, "the token is for another tenant than %s, which this host is enrolled for",
+                r = error_fail(&err, -EINVAL,
+                               "the token is for another tenant than %s, which this host is enrolled for",
                                target.tenant);
         if (r == 0)
                 r = make_transport_key(&fresh, &text, &err);
@@ -447,8 +446,7 @@ static int renew(const struct cli *cli)
         if (r == 0 && cli->json)
                 r = view_show_json(cli, json_pack("{s:s}", "renewed", target.id));
         else if (r == 0)
-                printf("The transport certificate of %s is renewed. Restart or reload posternd.\n",
-                       target.id);
+                printf("The transport certificate of %s is renewed. Restart or reload posternd.\n", target.id);
         est_answer_clear(&answer);
         json_decref(json);
         return r < 0 ? cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r)) : r;

@@ -79,8 +79,7 @@ static const char *delivery_text(const char *state)
 /* Over LDAP a DC gives one answer for a wrong password and for a name that it doesn't know. */
 static bool name_may_be_unknown(const json_t *r)
 {
-        return strcmp(view_text(r, "reason"), "wrong_password") == 0 &&
-               strcmp(view_text(r, "method"), "ldap") == 0;
+        return strcmp(view_text(r, "reason"), "wrong_password") == 0 && strcmp(view_text(r, "method"), "ldap") == 0;
 }
 
 static const char *lockout_text(const json_t *r)
@@ -156,9 +155,7 @@ static const char *no_dc_text(const char *reason)
 
 static const char *method_name(const char *method)
 {
-        return strcmp(method, "krb5") == 0   ? "Kerberos"
-               : strcmp(method, "ldap") == 0 ? "LDAP"
-                                             : "an unknown method";
+        return strcmp(method, "krb5") == 0 ? "Kerberos" : strcmp(method, "ldap") == 0 ? "LDAP" : "an unknown method";
 }
 
 static void show_answer_hop(const json_t *r)
@@ -171,12 +168,11 @@ static void show_answer_hop(const json_t *r)
         if (!dc[0])
                 (void)snprintf(text, sizeof(text), "%s", no_dc_text(view_text(r, "reason")));
         else if (!failure)
-                (void)snprintf(text, sizeof(text),
-                               "domain controller %s answered by %s, %lld ms after it was asked", dc, method,
-                               ms);
+                (void)snprintf(text, sizeof(text), "domain controller %s answered by %s, %lld ms after it was asked",
+                               dc, method, ms);
         else if (ms > 0)
-                (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s; waited %lld ms", dc, method,
-                               failure, ms);
+                (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s; waited %lld ms", dc, method, failure,
+                               ms);
         else
                 (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s", dc, method, failure);
         step(total, text);
@@ -227,8 +223,7 @@ static void show_hops(const json_t *r)
 
 static void show_who(const json_t *r)
 {
-        static const char *const account[] = {"domain", "sam", "user_id", NULL},
-                                 *const service[] = {"service", NULL},
+        static const char *const account[] = {"domain", "sam", "user_id", NULL}, *const service[] = {"service", NULL},
                                  *const from[] = {"client_ip", "client_app", NULL};
         char when[32];
 
@@ -257,8 +252,7 @@ static void show_verdict(const json_t *r)
                 line("Result", text);
                 return;
         }
-        (void)snprintf(text, sizeof(text), "%s: %s (%s)", verdict, view_text(r, "reason"),
-                       view_text(r, "class"));
+        (void)snprintf(text, sizeof(text), "%s: %s (%s)", verdict, view_text(r, "reason"), view_text(r, "class"));
         line("Result", strcmp(verdict, "accepted") == 0 ? "accepted" : text);
 }
 
@@ -277,8 +271,7 @@ static void show_meaning(const json_t *r)
         if (view_text(r, "declined")[0]) {
                 line("Meaning", declined_text(view_text(r, "declined")));
         } else if (reason == REASON_MAX) {
-                line("Meaning",
-                     "the reason is not one this program knows; it is of another version than posternd");
+                line("Meaning", "the reason is not one this program knows; it is of another version than posternd");
         } else {
                 info = reason_info(reason);
                 line("Meaning", info->helpdesk_text);

@@ -46,8 +46,7 @@ static int check_mine(const char *path, struct error *err)
                 return error_fail(err, -EPERM, "the folder %s belongs to another user (uid %u)", path,
                                   (unsigned)st.st_uid);
         if (st.st_mode & S_IWOTH)
-                return error_fail(err, -EPERM,
-                                  "others can write to the folder %s; mend it with: chmod o-w %s", path,
+                return error_fail(err, -EPERM, "others can write to the folder %s; mend it with: chmod o-w %s", path,
                                   path);
         return 0;
 }
@@ -62,8 +61,7 @@ int folder_make(const char *dir, struct error *err)
                         continue;
                 *p = '\0';
                 if (mkdir(path, 0755) < 0 && errno != EEXIST)
-                        return error_fail(err, -errno, "cannot make the folder %s: %s", path,
-                                          strerror(errno));
+                        return error_fail(err, -errno, "cannot make the folder %s: %s", path, strerror(errno));
                 *p = '/';
         }
         if (mkdir(path, 0700) < 0 && errno != EEXIST)

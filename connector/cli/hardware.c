@@ -82,8 +82,7 @@ static int attempt(const struct attempt *a, bool make, struct key **ret_key, str
 {
         char program[PATH_MAX];
         _cleanup_(closep) int reference = memfd(a->reference, strlen(a->reference), err);
-        struct keyholder_start how = {
-                .program = program, .make = make, .reference_fd = reference, .pin_fd = a->pin_fd};
+        struct keyholder_start how = {.program = program, .make = make, .reference_fd = reference, .pin_fd = a->pin_fd};
         pid_t pid;
         int fd = -1;
         int r = reference < 0 ? reference : program_path("keyholder", program, sizeof(program), err);
@@ -117,8 +116,7 @@ static int ask_pin(int *ret_fd, struct error *err)
         return *ret_fd < 0 ? *ret_fd : 0;
 }
 
-int hardware_key(const struct hardware_request *request, struct key **ret_key, struct buffer *name,
-                 struct error *err)
+int hardware_key(const struct hardware_request *request, struct key **ret_key, struct buffer *name, struct error *err)
 {
         _cleanup_(closep) int pin = -1;
         struct attempt a = {.reference = request->reference, .name = name};

@@ -17,7 +17,6 @@ struct hardware_request {
 };
 /* The key, and in name (appended to; may be NULL) the text that names it from now on. Codes of
  * key_from_holder. The PIN is offered once. */
-int hardware_key(const struct hardware_request *request, struct key **ret_key, struct buffer *name,
-                 struct error *err);
+int hardware_key(const struct hardware_request *request, struct key **ret_key, struct buffer *name, struct error *err);
 /* Makes the next key after the one that reference names; as hardware_key. */
 int hardware_renew(const char *reference, struct key **ret_key, struct buffer *name, struct error *err);

@@ -15,7 +15,7 @@
 
 #define STALE_S 15 /* link and validator speak every 5 s */
 #define DAY_S 86400
-#define ROSTER_WARN_S (7 * DAY_S)      /* of at most 30 days */
+#define ROSTER_WARN_S (7 * DAY_S) /* of at most 30 days */
 #define CLOCK_WARN_S 60
 #define CERTIFICATE_WARN_S (7 * DAY_S) /* of 30 days, renewed at two thirds */
 
@@ -43,8 +43,7 @@ static const json_t *spoken(struct health *h, const char *name)
         if (!part)
                 wrong(h, "the %s process has not reported yet", name);
         else if (age > STALE_S)
-                wrong(h, "the %s process has been silent for %lld s: what is shown of it is as old", name,
-                      age);
+                wrong(h, "the %s process has been silent for %lld s: what is shown of it is as old", name, age);
         return json_object_get(part, "value");
 }
 
@@ -58,13 +57,17 @@ static void judge_changes(struct health *h, const json_t *supervisor)
         if (why[0]) {
                 view_age(h->now - view_number(supervisor, "reload_at", h->now), age, sizeof(age));
                 wrong(h,
-                      "the reload %s ago was refused, so the configuration before it is still in use: %s. Mend that, then: "
+                      "the reload %s ago was refused, so the configuration before it is still in use: %s. Mend that, "
+                      "then: "
                       "systemctl reload postern",
                       age, why);
         }
         json_object_foreach (json_object_get(supervisor, "keytabs"), domain, keytab)
-                wrong(h, "the keytab of %s on the disk cannot be used, so the keys read before it are still in use, until the next "
-                         "start: %s", domain, json_string_value(keytab));
+                wrong(h,
+                      "the keytab of %s on the disk cannot be used, so the keys read before it are still in use, until "
+                      "the next "
+                      "start: %s",
+                      domain, json_string_value(keytab));
 }
 
 static void judge_confinement(struct health *h, const char *name, const json_t *value)
@@ -84,8 +87,7 @@ static void judge_processes(struct health *h)
                 char key[32];
                 (void)snprintf(key, sizeof(key), "process:%s", names[i]);
                 const json_t *value = json_object_get(json_object_get(h->parts, key), "value");
-                const char *state = value ? view_text(value, "state") : "unknown",
-                           *last = view_text(value, "last_end");
+                const char *state = value ? view_text(value, "state") : "unknown", *last = view_text(value, "last_end");
                 if (strcmp(state, "running") != 0)
                         wrong(h, "the process %s is %s%s%s%s%s; it is started again by itself", names[i], state,
                               last[0] ? ", it ended by " : "", last, view_text(value, "why")[0] ? ": " : "",
@@ -134,7 +136,8 @@ static void judge_clock(struct health *h, const json_t *link, const json_t *vali
         const long long ahead = view_number(link, "clock_ahead", 0);
 
         if (strcmp(state, "wrong") == 0)
-                wrong(h, "this host's clock is wrong, so no sign-in comes here: %s (chronyd, systemd-timesyncd)", detail);
+                wrong(h, "this host's clock is wrong, so no sign-in comes here: %s (chronyd, systemd-timesyncd)",
+                      detail);
         else if (strcmp(state, "relay_off") == 0 || strcmp(state, "service_off") == 0)
                 wrong(h, "%s", detail);
         else if (ahead > CLOCK_WARN_S || ahead < -CLOCK_WARN_S)
@@ -155,14 +158,13 @@ static void judge_certificate(struct health *h, const json_t *link)
         if (expires == 0 || expires - h->now > CERTIFICATE_WARN_S || (next && !why[0] && next >= h->now))
                 return;
         if (expires <= h->now) {
-                wrong(h,
-                      "the transport certificate has expired: get a token (postern-relay token TENANT NAME), run "
-                      "postern enroll --again --token-file FILE, then restart posternd; no new approval is needed");
+                wrong(h, "the transport certificate has expired: get a token (postern-relay token TENANT NAME), run "
+                         "postern enroll --again --token-file FILE, then restart posternd; no new approval is needed");
                 return;
         }
         view_age(expires - h->now, age, sizeof(age));
-        wrong(h, "the transport certificate expires in %s and could not be renewed%s%s; it is tried again by itself", age,
-              why[0] ? ": " : "", why);
+        wrong(h, "the transport certificate expires in %s and could not be renewed%s%s; it is tried again by itself",
+              age, why[0] ? ": " : "", why);
 }
 
 static void judge_link(struct health *h)
@@ -180,8 +182,7 @@ static void judge_link(struct health *h)
 
 static void judge_dc(struct health *h, const json_t *dc)
 {
-        const char *host = view_text(dc, "host"), *id = view_text(dc, "reason"),
-                   *detail = view_text(dc, "detail");
+        const char *host = view_text(dc, "host"), *id = view_text(dc, "reason"), *detail = view_text(dc, "detail");
         enum reason reason = reason_from_id(id);
         const char *state = view_text(dc, "state");
         const char *what = strcmp(state, "dead") == 0   ? "cannot be used"
@@ -191,9 +192,8 @@ static void judge_dc(struct health *h, const json_t *dc)
 
         if (!what)
                 return;
-        wrong(h, "the domain controller %s %s: %s%s%s. %s", host, what,
-              detail[0] ? detail : "it does not answer", id[0] ? " - " : "", id,
-              reason == REASON_MAX ? "" : reason_info(reason)->remedy);
+        wrong(h, "the domain controller %s %s: %s%s%s. %s", host, what, detail[0] ? detail : "it does not answer",
+              id[0] ? " - " : "", id, reason == REASON_MAX ? "" : reason_info(reason)->remedy);
 }
 
 /* Whether every DC that the domain has is dead. */
@@ -244,7 +244,8 @@ static void judge_sids(struct health *h)
                         continue;
                 if (view_text(sid, "seen")[0])
                         wrong(h,
-                              "a domain controller of %s names the SID %s, not the domain's %s (%s): its accounts are refused. "
+                              "a domain controller of %s names the SID %s, not the domain's %s (%s): its accounts are "
+                              "refused. "
                               "Where the domain was built anew, run: postern domain repin %s",
                               domain, view_text(sid, "seen"), view_text(sid, "sid"), view_text(sid, "source"), domain);
                 if (view_text(sid, "rival")[0])
@@ -281,9 +282,8 @@ static void judge_ledger(struct health *h, const json_t *ledger)
 
 json_t *health_wrong(const json_t *status)
 {
-        struct health h = {.parts = json_object_get(status, "parts"),
-                           .list = json_array(),
-                           .now = view_number(status, "now", 0)};
+        struct health h = {
+                .parts = json_object_get(status, "parts"), .list = json_array(), .now = view_number(status, "now", 0)};
 
         judge_processes(&h);
         judge_changes(&h, json_object_get(json_object_get(h.parts, "process:supervisor"), "value"));

@@ -91,8 +91,8 @@ static json_t *make_request(struct cli *cli, int *ret_code)
 
         *ret_code = CLI_USAGE;
         if (verdict && !known_verdict(verdict))
-                *ret_code = cli_usage_error(
-                        cli, "--verdict '%s' is not accepted, refused, unavailable or declined", verdict);
+                *ret_code = cli_usage_error(cli, "--verdict '%s' is not accepted, refused, unavailable or declined",
+                                            verdict);
         else if (events && (user || verdict))
                 *ret_code = cli_usage_error(cli, "--events has no users and verdicts: leave out --%s",
                                             user ? "user" : "verdict");
@@ -101,8 +101,8 @@ static json_t *make_request(struct cli *cli, int *ret_code)
         else if (limit && text_parse_u64(limit, 1, 500, &n) < 0)
                 *ret_code = cli_usage_error(cli, "--limit '%s' is not a number from 1 to 500", limit);
         else if (since && parse_since(since, &wall) < 0)
-                *ret_code = cli_usage_error(
-                        cli, "--since '%s' is not a time like 15m, 2h, 3d or 2026-01-31 08:00", since);
+                *ret_code =
+                        cli_usage_error(cli, "--since '%s' is not a time like 15m, 2h, 3d or 2026-01-31 08:00", since);
         else
                 *ret_code = CLI_OK;
         if (*ret_code != CLI_OK || !request) {
@@ -135,8 +135,8 @@ struct layout {
 /* The columns of a line whose user takes none. */
 static size_t layout_width(const struct layout *l)
 {
-        return (l->year ? 21U : 16U) + 2U + (l->verdict ? 13U : 0U) + 22U + (l->dc ? 22U : 0U) +
-               (l->took ? 15U : 0U) + ID_COLUMNS;
+        return (l->year ? 21U : 16U) + 2U + (l->verdict ? 13U : 0U) + 22U + (l->dc ? 22U : 0U) + (l->took ? 15U : 0U) +
+               ID_COLUMNS;
 }
 
 /* What says least goes first. Without a limit all is shown. */
@@ -186,8 +186,7 @@ static void print_head(const struct layout *l)
 
 static void print_record(const struct layout *l, const json_t *r)
 {
-        const char *declined = view_text(r, "declined"), *dc = view_text(r, "dc"),
-                   *method = view_text(r, "method");
+        const char *declined = view_text(r, "declined"), *dc = view_text(r, "dc"), *method = view_text(r, "method");
         char when[32];
 
         view_time(view_number(r, "wall", 0), when, sizeof(when));
@@ -252,8 +251,8 @@ static void hint_at_health(struct cli *cli)
         wrong = health_wrong(answer);
         if (json_array_size(wrong) == 0)
                 return;
-        (void)fprintf(stderr, "This connector has %zu problem%s (see postern status), first: ",
-                      json_array_size(wrong), json_array_size(wrong) == 1 ? "" : "s");
+        (void)fprintf(stderr, "This connector has %zu problem%s (see postern status), first: ", json_array_size(wrong),
+                      json_array_size(wrong) == 1 ? "" : "s");
         cli_print_text(stderr, json_string_value(json_array_get(wrong, 0)));
         (void)fputc('\n', stderr);
 }

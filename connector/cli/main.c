@@ -13,8 +13,7 @@ int main(int argc, char **argv)
         if (argc > 1 && strcmp(argv[1], "--version") == 0)
                 return printf("postern %s\n", POSTERN_VERSION) < 0;
         int code = cli_dispatch(&cli, cli_commands,
-                                "Checks cloud sign-ins against the domain controllers inside a network.\n",
-                                argc, argv);
+                                "Checks cloud sign-ins against the domain controllers inside a network.\n", argc, argv);
         if (fflush(stdout) != 0 && code == CLI_OK)
                 code = cli_error(&cli, "cannot write the output");
         return code;

@@ -102,8 +102,7 @@ int prompt_secret(const char *prompt, struct secret **ret_secret, struct error *
         quiet = old;
         quiet.c_lflag &= (tcflag_t) ~(ECHO | ECHOE | ECHOK);
         quiet.c_lflag |= ECHONL;
-        if (write(STDERR_FILENO, prompt, strlen(prompt)) < 0 ||
-            tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) < 0)
+        if (write(STDERR_FILENO, prompt, strlen(prompt)) < 0 || tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) < 0)
                 r = error_fail(err, -errno, "cannot turn off the terminal's echo: %s", strerror(errno));
         else
                 r = read_secret(STDIN_FILENO, ret_secret, err);

@@ -31,8 +31,8 @@ int public_write(const char *dir, const char *file, const char *id, const char *
         if (key_to_jwk(key, &jwk) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         return folder_write_json(dir, file,
-                                 json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", PUBLIC_VERSION, "id", id, "name", name, "kid",
-                                           key_kid(key), "jwk", jwk),
+                                 json_pack("{s:i, s:s, s:s, s:s, s:o}", "v", PUBLIC_VERSION, "id", id, "name", name,
+                                           "kid", key_kid(key), "jwk", jwk),
                                  0644, err);
 }
 
@@ -43,9 +43,9 @@ int service_store_save(const struct service_store *s, struct error *err)
         for (size_t i = 0; i < s->n_distrusted; i++)
                 json_array_append_new(distrusted, json_string(s->distrusted[i]));
         return folder_write_json(s->dir, META_FILE,
-                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:o*}", "v", META_VERSION, "id",
-                                           s->id, "name", s->name, "relay", s->relay, "tenant", s->tenant,
-                                           "pin", s->pin, "ca_file", s->ca_file, "secret_file",
+                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:o*}", "v",
+                                           META_VERSION, "id", s->id, "name", s->name, "relay", s->relay, "tenant",
+                                           s->tenant, "pin", s->pin, "ca_file", s->ca_file, "secret_file",
                                            s->secret_file, "roster_source", s->roster_source, "roster_seq",
                                            (json_int_t)s->roster_seq, "roster_hash",
                                            s->roster_hash[0] ? s->roster_hash : NULL, "distrusted", distrusted),
@@ -243,8 +243,8 @@ int service_store_take(struct service_store *s, const struct service_settings *g
 
         if (given->pin && strlen(given->pin) != KID_LEN)
                 return error_fail(err, -EINVAL,
-                                  "--pin %s is no pin: %d characters, as `postern tenant init` printed it",
-                                  given->pin, KID_LEN);
+                                  "--pin %s is no pin: %d characters, as `postern tenant init` printed it", given->pin,
+                                  KID_LEN);
         if ((given->relay && text_set(&s->relay, given->relay) < 0) ||
             (given->tenant && text_set(&s->tenant, given->tenant) < 0) ||
             (given->pin && text_set(&s->pin, given->pin) < 0))

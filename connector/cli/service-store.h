@@ -17,7 +17,7 @@ struct service_store {
         char *relay, *tenant, *pin, *ca_file, *secret_file, *roster_source;
         uint64_t roster_seq;           /* the highest seen: older rosters are refused */
         char roster_hash[KID_LEN + 1]; /* of its text: another one of that number is, too; "": not known */
-        char **distrusted;   /* kids of connectors that believed a canary's password; owned */
+        char **distrusted;             /* kids of connectors that believed a canary's password; owned */
         size_t n_distrusted;
 };
 
@@ -33,13 +33,15 @@ struct service_settings {
         const char *relay, *tenant, *pin, *secret_file, *ca_file, *roster_source;
 };
 /* The options of `struct service_settings g`, for a cli_option table. */
-#define SERVICE_OPTIONS(g)                                                                                     \
-        {"relay", "URL", &(g).relay, NULL, "the relay; remembered, as are:"},                                  \
-                {"tenant", "T", &(g).tenant, NULL, "the tenant"},                                              \
-                {"pin", "PIN", &(g).pin, NULL, "its pin, from `postern tenant init`"},                         \
-                {"secret-file", "FILE", &(g).secret_file, NULL, "the relay's secret for this service"},        \
-                {"ca-file", "FILE", &(g).ca_file, NULL, "the relay's CA (else the system's)"},                 \
-                {"roster-source", "SOURCE", &(g).roster_source, NULL, "second source: a file, an https URL, -"}
+#define SERVICE_OPTIONS(g)                                                                                             \
+        {"relay", "URL", &(g).relay, NULL, "the relay; remembered, as are:"},                                          \
+                {"tenant", "T", &(g).tenant, NULL, "the tenant"},                                                      \
+                {"pin", "PIN", &(g).pin, NULL, "its pin, from `postern tenant init`"},                                 \
+                {"secret-file", "FILE", &(g).secret_file, NULL, "the relay's secret for this service"},                \
+                {"ca-file", "FILE", &(g).ca_file, NULL, "the relay's CA (else the system's)"},                         \
+        {                                                                                                              \
+                "roster-source", "SOURCE", &(g).roster_source, NULL, "second source: a file, an https URL, -"          \
+        }
 /* Takes what was given into s (files as absolute paths); does not save. -EINVAL, -ENOENT with err. */
 int service_store_take(struct service_store *s, const struct service_settings *given, struct error *err);
 void service_store_clear(struct service_store *s);

@@ -32,10 +32,9 @@ static int show(const struct cli *cli, const struct service_store *s)
 
         folder_path(public, s->dir, "service.pub.json");
         if (cli->json)
-                return view_show_json(cli, json_pack("{s:s, s:s, s:s}", "id", s->id, "fingerprint",
-                                                     key_kid(s->key), "public", public));
-        printf("Service %s (%s)\n  fingerprint  %s\n  to approve   %s\n", s->name, s->id, key_kid(s->key),
-               public);
+                return view_show_json(cli, json_pack("{s:s, s:s, s:s}", "id", s->id, "fingerprint", key_kid(s->key),
+                                                     "public", public));
+        printf("Service %s (%s)\n  fingerprint  %s\n  to approve   %s\n", s->name, s->id, key_kid(s->key), public);
         return 0;
 }
 

@@ -45,9 +45,8 @@ static const char *or_null(const char *text)
 
 static json_t *user_json(const struct verdict_claims *v)
 {
-        return json_pack("{s:s, s:s*, s:s*, s:s*, s:s*}", "id", v->user_id, "guid", or_null(v->user_guid),
-                         "upn", or_null(v->user_upn), "sam", or_null(v->user_sam), "domain",
-                         or_null(v->user_domain));
+        return json_pack("{s:s, s:s*, s:s*, s:s*, s:s*}", "id", v->user_id, "guid", or_null(v->user_guid), "upn",
+                         or_null(v->user_upn), "sam", or_null(v->user_sam), "domain", or_null(v->user_domain));
 }
 
 static json_t *attributes_json(const struct verdict_claims *v)
@@ -61,8 +60,8 @@ static json_t *raw_json(const struct verdict_claims *v)
 {
         if (!v->raw_ldap[0] && !v->raw_krb[0] && !v->raw_ntstatus[0])
                 return NULL;
-        return json_pack("{s:s*, s:s*, s:s*}", "ldap", or_null(v->raw_ldap), "krb", or_null(v->raw_krb),
-                         "ntstatus", or_null(v->raw_ntstatus));
+        return json_pack("{s:s*, s:s*, s:s*}", "ldap", or_null(v->raw_ldap), "krb", or_null(v->raw_krb), "ntstatus",
+                         or_null(v->raw_ntstatus));
 }
 
 static json_t *verdict_json(const struct client_result *r)
@@ -76,18 +75,16 @@ static json_t *verdict_json(const struct client_result *r)
                 "id", r->id, "verdict", v->verdict, "class", v->class, "reason", v->reason, "password_proved",
                 v->password_proved, "may_have_counted", v->may_have_counted, "retry_after",
                 v->retry_after ? json_integer((json_int_t)v->retry_after) : NULL, "user",
-                v->user_id[0] ? user_json(v) : NULL, "attributes", attributes_json(v), "connector", r->connector, "connector_name",
-                r->connector_name, "dc", or_null(v->dc), "method", or_null(v->method), "raw", raw_json(v),
-                "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc, "total", (int)v->t_total, "service",
-                (int)r->ms, "text",
-                reason == REASON_MAX ? NULL : reason_user_text(reason, v->password_proved));
+                v->user_id[0] ? user_json(v) : NULL, "attributes", attributes_json(v), "connector", r->connector,
+                "connector_name", r->connector_name, "dc", or_null(v->dc), "method", or_null(v->method), "raw",
+                raw_json(v), "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc, "total", (int)v->t_total, "service",
+                (int)r->ms, "text", reason == REASON_MAX ? NULL : reason_user_text(reason, v->password_proved));
 }
 
 /* The user's sentence, from the one table. What a wait cannot mend is the helpdesk's. */
 static const char *problem_text(const struct client_result *r)
 {
-        if (strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 &&
-            strcmp(r->problem, "deadline") != 0)
+        if (strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 && strcmp(r->problem, "deadline") != 0)
                 return reason_user_text(REASON_SERVICE_UNKNOWN, false);
         return reason_user_text(REASON_OUTCOME_UNKNOWN, false);
 }
@@ -97,10 +94,10 @@ static json_t *problem_json(const struct client_result *r)
 {
         return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:{s:s, s:I, s:s, s:s*, s:s*, s:o*}, s:{s:i}, s:s}", "id",
                          r->id, "verdict", "unavailable", "class", "infrastructure", "reason", r->problem,
-                         "password_proved", 0, "may_have_counted",
-                         !strcmp(r->started, "no") ? "0" : "unknown", "problem", "type", r->problem, "status",
-                         (json_int_t)r->status, "detail", r->detail, "started", or_null(r->started), "retry",
-                         or_null(r->retry), "reasons", wire_lines_split(r->reasons), "t", "service", (int)r->ms, "text", problem_text(r));
+                         "password_proved", 0, "may_have_counted", !strcmp(r->started, "no") ? "0" : "unknown",
+                         "problem", "type", r->problem, "status", (json_int_t)r->status, "detail", r->detail, "started",
+                         or_null(r->started), "retry", or_null(r->retry), "reasons", wire_lines_split(r->reasons), "t",
+                         "service", (int)r->ms, "text", problem_text(r));
 }
 
 static int print_result(const struct cli *cli, const struct client_result *r)
@@ -113,8 +110,7 @@ static int print_result(const struct cli *cli, const struct client_result *r)
                 return cli_error(cli, "out of memory"), CLI_UNAVAILABLE;
         putchar('\n');
         if (r->has_verdict && !o.change &&
-            (!strcmp(r->verdict.reason, "must_change_password") ||
-             !strcmp(r->verdict.reason, "password_expired")))
+            (!strcmp(r->verdict.reason, "must_change_password") || !strcmp(r->verdict.reason, "password_expired")))
                 fprintf(stderr, "The password can be changed with --change-password, where the connector's "
                                 "password_change allows it.\n");
         if (!r->has_verdict)
@@ -252,8 +248,8 @@ int cmd_sign_in(struct cli *cli, int argc, char **argv)
         if (!o.user)
                 return cli_usage_error(cli, "--user is missing");
         if (o.budget_text && text_parse_u64(o.budget_text, BUDGET_MIN, BUDGET_MAX, &o.budget) < 0)
-                return cli_usage_error(cli, "--budget %s: milliseconds from %d to %d", o.budget_text,
-                                       BUDGET_MIN, BUDGET_MAX);
+                return cli_usage_error(cli, "--budget %s: milliseconds from %d to %d", o.budget_text, BUDGET_MIN,
+                                       BUDGET_MAX);
         if (secrets_setup(cli) < 0)
                 return CLI_UNAVAILABLE;
         fallback = folder_default("service");

@@ -1,6 +1,6 @@
 /*
- * Runs `posternd --check-config` and reads what it says. It judges nothing itself, so that the command line and the daemon
- * cannot differ.
+ * Runs `posternd --check-config` and reads what it says. It judges nothing itself, so that the command line and the
+ * daemon cannot differ.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -67,18 +67,15 @@ static void show_processes(long long now, const json_t *parts)
                 char key[32], age[32];
                 (void)snprintf(key, sizeof(key), "process:%s", names[i]);
                 const json_t *value = json_object_get(json_object_get(parts, key), "value");
-                const char *state = value ? view_text(value, "state") : "unknown",
-                           *last = view_text(value, "last_end");
-                long long restarts = view_number(value, "restarts", 0),
-                          since = view_number(value, "since", 0);
+                const char *state = value ? view_text(value, "state") : "unknown", *last = view_text(value, "last_end");
+                long long restarts = view_number(value, "restarts", 0), since = view_number(value, "since", 0);
                 view_age(now - since, age, sizeof(age));
                 (void)printf("  %-14s %-9s pid %-7lld", names[i], state, view_number(value, "pid", 0));
                 if (since > 0)
                         (void)printf(" for %s", age);
                 show_confinement(value);
                 if (restarts)
-                        (void)printf(", %lld restart%s, last end: %s", restarts, restarts == 1 ? "" : "s",
-                                     last);
+                        (void)printf(", %lld restart%s, last end: %s", restarts, restarts == 1 ? "" : "s", last);
                 (void)fputc('\n', stdout);
         }
 }
@@ -220,9 +217,8 @@ static void show_ledger(const json_t *answer)
 
         (void)printf("ledger\n");
         field("state", view_text(ledger, "state"));
-        (void)printf("  %-14s %lld kept, %lld in memory, %lld lost\n", "sign-ins",
-                     view_number(ledger, "rows", 0), view_number(ledger, "in_memory", 0),
-                     view_number(ledger, "dropped", 0));
+        (void)printf("  %-14s %lld kept, %lld in memory, %lld lost\n", "sign-ins", view_number(ledger, "rows", 0),
+                     view_number(ledger, "in_memory", 0), view_number(ledger, "dropped", 0));
         (void)printf("  %-14s %lld accepted, %lld refused, %lld unavailable, %lld declined\n", "since start",
                      view_number(counts, "accepted", 0), view_number(counts, "refused", 0),
                      view_number(counts, "unavailable", 0), view_number(counts, "declined", 0));

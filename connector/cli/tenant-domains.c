@@ -76,8 +76,8 @@ static int read_identity(const char *const *args, struct pending_identity *ret_p
         int r = service_public_read(&file, tenant_o.identity_file, err);
 
         if (r == 0 && (strcmp(file.name, args[0]) != 0 || strcmp(key_kid(file.key), args[1]) != 0))
-                r = error_fail(err, -EKEYREJECTED, "%s holds %s with the fingerprint %s", tenant_o.identity_file, file.name,
-                               key_kid(file.key));
+                r = error_fail(err, -EKEYREJECTED, "%s holds %s with the fingerprint %s", tenant_o.identity_file,
+                               file.name, key_kid(file.key));
         if (r == 0) {
                 (void)snprintf(ret_p->id, sizeof(ret_p->id), "%s", file.id);
                 (void)snprintf(ret_p->name, sizeof(ret_p->name), "%s", file.name);
@@ -126,8 +126,8 @@ static int confirm(const struct pending_identity *p, struct error *err)
         char answer[16];
 
         if (!isatty(STDIN_FILENO))
-                return error_fail(err, -EINVAL,
-                                  "say which of these domains connector %s may speak for: --domains A,B", p->name);
+                return error_fail(err, -EINVAL, "say which of these domains connector %s may speak for: --domains A,B",
+                                  p->name);
         fprintf(stderr, "May %s speak for all of them? (yes/no; --domains A,B names some) ", p->name);
         if (!fgets(answer, sizeof(answer), stdin) || strcasecmp(answer, "yes\n") != 0)
                 return error_fail(err, -ECANCELED, "nothing was changed");
@@ -147,7 +147,8 @@ static int only_domain(const struct roster *roster, const struct pending_identit
                        struct error *err)
 {
         if (roster->n_domains != 1)
-                return error_fail(err, -EINVAL, "connector %s announces no domains: say which with --domains A,B", p->name);
+                return error_fail(err, -EINVAL, "connector %s announces no domains: say which with --domains A,B",
+                                  p->name);
         return take_name(names, roster->domains[0].name, err);
 }
 
@@ -177,11 +178,13 @@ static int compare_domain(const struct roster_domain *have, const struct roster_
         if (!says)
                 return 0;
         if (have->sid[0] && says->sid[0] && strcmp(have->sid, says->sid) != 0)
-                return error_fail(err, -EBADE, "its domain %s has the SID %s, and the roster's has %s: it is another domain",
+                return error_fail(err, -EBADE,
+                                  "its domain %s has the SID %s, and the roster's has %s: it is another domain",
                                   have->name, says->sid, have->sid);
         if (!have->sid[0] && says->sid[0])
                 fprintf(stderr,
-                        "postern: the roster has no SID for %s; if %s is its, run `postern tenant domain set %s --sid %s`\n",
+                        "postern: the roster has no SID for %s; if %s is its, run `postern tenant domain set %s --sid "
+                        "%s`\n",
                         have->name, says->sid, have->name, says->sid);
         for (size_t i = 0; i < says->n_suffixes; i++) {
                 const char *of[] = {says->suffixes[i]};
@@ -190,7 +193,8 @@ static int compare_domain(const struct roster_domain *have, const struct roster_
                 for (size_t k = 0; k < have->n_suffixes; k++)
                         known = known || strcasecmp(have->suffixes[k], of[0]) == 0;
                 if (!known)
-                        fprintf(stderr, "postern: the roster does not have the suffix %s of %s: names with it are not sent\n",
+                        fprintf(stderr,
+                                "postern: the roster does not have the suffix %s of %s: names with it are not sent\n",
                                 of[0], have->name);
         }
         return 0;
@@ -214,7 +218,8 @@ static const char *default_of(const struct roster *roster, const struct pending_
 }
 
 /* As it was announced, or by its name alone. */
-static int bring_in(struct roster *roster, const struct pending_identity *p, char *name, bool by_default, struct error *err)
+static int bring_in(struct roster *roster, const struct pending_identity *p, char *name, bool by_default,
+                    struct error *err)
 {
         const struct roster_domain *have = roster_domain(roster, name), *says = announced_domain(p, name);
         struct roster_domain fresh = {.name = name};
@@ -230,7 +235,8 @@ static int bring_in(struct roster *roster, const struct pending_identity *p, cha
                         name, name);
         else if (says->is_default && !by_default && !roster_default_domain(roster))
                 fprintf(stderr,
-                        "postern: the roster sends names without a domain nowhere; if they are %s's, run `postern tenant "
+                        "postern: the roster sends names without a domain nowhere; if they are %s's, run `postern "
+                        "tenant "
                         "domain set %s --default`\n",
                         name, name);
         fresh.is_default = by_default;
@@ -306,7 +312,8 @@ static int overlay(struct roster_domain *fresh, struct names *suffixes, struct n
                 fresh->n_netbios = netbios->n;
         }
         if (tenant_o.sid && strcmp(tenant_o.sid, "-") != 0 && !domain_sid_valid(tenant_o.sid))
-                return error_fail(err, -EINVAL, "--sid %s: a domain's SID is S-1-5-21- and three numbers", tenant_o.sid);
+                return error_fail(err, -EINVAL, "--sid %s: a domain's SID is S-1-5-21- and three numbers",
+                                  tenant_o.sid);
         if (tenant_o.sid)
                 snprintf(fresh->sid, sizeof(fresh->sid), "%s", strcmp(tenant_o.sid, "-") ? tenant_o.sid : "");
         if (tenant_o.by_default && tenant_o.not_default)
@@ -410,6 +417,5 @@ int cmd_tenant_connector_domains(struct cli *cli, int argc, char **argv)
         char **words;
         int code = tenant_parse(cli, &usage, argc, argv, &words);
 
-        return code >= 0 ? code
-                         : tenant_edit(cli, edit_connector_domains, (const char *const[]){words[0], words[1]});
+        return code >= 0 ? code : tenant_edit(cli, edit_connector_domains, (const char *const[]){words[0], words[1]});
 }

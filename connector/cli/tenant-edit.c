@@ -33,7 +33,7 @@ int tenant_parse(struct cli *cli, const struct cli_usage *usage, int argc, char 
 int tenant_passphrase(const char *prompt, struct secret **ret, struct error *err)
 {
         int r = tenant_o.passphrase_file ? prompt_secret_file(tenant_o.passphrase_file, ret, err)
-                                  : prompt_secret(prompt, ret, err);
+                                         : prompt_secret(prompt, ret, err);
 
         return r > 0 ? error_fail(err, -EINVAL, "the passphrase is empty") : r;
 }
@@ -80,8 +80,7 @@ static json_t *members_json(const struct roster_member *members, size_t n)
                 json_array_append_new(
                         list, json_pack("{s:s, s:s, s:s, s:s*, s:o*}", "id", members[i].id, "name", members[i].name,
                                         "fingerprint", key_kid(members[i].key), "role", members[i].role, "domains",
-                                        members[i].role ? NULL
-                                                        : names_json(members[i].domains, members[i].n_domains)));
+                                        members[i].role ? NULL : names_json(members[i].domains, members[i].n_domains)));
         return list;
 }
 
@@ -102,9 +101,9 @@ static json_t *domains_json(const struct roster *r)
 
 static void print_json(const struct roster *r)
 {
-        json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "tenant", r->tenant, "seq",
-                                 (json_int_t)r->seq, "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp,
-                                 "domains", domains_json(r), "connectors", members_json(r->connectors, r->n_connectors), "services",
+        json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "tenant", r->tenant, "seq", (json_int_t)r->seq,
+                                 "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp, "domains", domains_json(r),
+                                 "connectors", members_json(r->connectors, r->n_connectors), "services",
                                  members_json(r->services, r->n_services));
 
         if (json && json_dumpf(json, stdout, JSON_INDENT(2)) == 0)

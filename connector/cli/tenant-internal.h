@@ -15,26 +15,25 @@ struct tenant_options {
 };
 extern struct tenant_options tenant_o;
 
-#define OPTION_DIR                                                                                           \
-        {                                                                                                    \
-                "dir", "DIR", &tenant_o.dir, NULL, "the key's folder (~/.config/postern/tenant)"             \
+#define OPTION_DIR                                                                                                     \
+        {                                                                                                              \
+                "dir", "DIR", &tenant_o.dir, NULL, "the key's folder (~/.config/postern/tenant)"                       \
         }
-#define OPTION_PASSPHRASE                                                                                    \
-        {                                                                                                    \
-                "passphrase-file", "FILE", &tenant_o.passphrase_file, NULL,                                  \
-                        "the key's passphrase; else asked for"                                               \
+#define OPTION_PASSPHRASE                                                                                              \
+        {                                                                                                              \
+                "passphrase-file", "FILE", &tenant_o.passphrase_file, NULL, "the key's passphrase; else asked for"     \
         }
-#define OPTIONS_RELAY                                                                                        \
-        {"relay", "URL", &tenant_o.relay, NULL, "the relay; remembered, as are:"},                           \
-                {"admin-secret-file", "FILE", &tenant_o.admin_secret_file, NULL,                             \
-                 "what `postern-relay tenant add` printed"},                                                 \
-        {                                                                                                    \
-                "ca-file", "FILE", &tenant_o.ca_file, NULL, "the relay's CA (else the system's)"             \
+#define OPTIONS_RELAY                                                                                                  \
+        {"relay", "URL", &tenant_o.relay, NULL, "the relay; remembered, as are:"},                                     \
+                {"admin-secret-file", "FILE", &tenant_o.admin_secret_file, NULL,                                       \
+                 "what `postern-relay tenant add` printed"},                                                           \
+        {                                                                                                              \
+                "ca-file", "FILE", &tenant_o.ca_file, NULL, "the relay's CA (else the system's)"                       \
         }
-#define OPTIONS_SIGN                                                                                         \
-        {"days", "N", &tenant_o.days_text, NULL, "how long the roster is valid, 1..30 (30)"},                \
-        {                                                                                                    \
-                "no-publish", NULL, NULL, &tenant_o.no_publish, "only sign; `tenant roster publish` later"   \
+#define OPTIONS_SIGN                                                                                                   \
+        {"days", "N", &tenant_o.days_text, NULL, "how long the roster is valid, 1..30 (30)"},                          \
+        {                                                                                                              \
+                "no-publish", NULL, NULL, &tenant_o.no_publish, "only sign; `tenant roster publish` later"             \
         }
 
 /* As cli_parse, and finds the default folder. */

@@ -29,11 +29,12 @@ static int compare(struct tenant_store *s, const char *text, struct error *err)
         if (s->roster && theirs->seq == s->roster->seq) {
                 if (s->roster->text && strcmp(theirs->text, s->roster->text) == 0)
                         return 0;
-                return error_fail(err, -EBADE,
-                                  "the relay has another roster of number %" PRIu64
-                                  " than this folder: one of them was signed from an older base. The relay's is in force: "
-                                  "move %s/roster.jws away, run this again, and look at what is missing",
-                                  theirs->seq, s->dir);
+                return error_fail(
+                        err, -EBADE,
+                        "the relay has another roster of number %" PRIu64
+                        " than this folder: one of them was signed from an older base. The relay's is in force: "
+                        "move %s/roster.jws away, run this again, and look at what is missing",
+                        theirs->seq, s->dir);
         }
         roster_free(s->roster);
         s->roster = steal(theirs);
@@ -52,7 +53,8 @@ int tenant_catch_up(struct tenant_store *s, struct error *err)
                 return -ENOENT;
         r = tenant_call(s, "GET", "keys", NULL, &response, err);
         if (r < 0)
-                return error_prefix(err, r, "whether the relay has a newer roster cannot be learnt, so nothing is changed");
+                return error_prefix(err, r,
+                                    "whether the relay has a newer roster cannot be learnt, so nothing is changed");
         if (response.status == 404 && strstr(response.body.data ? response.body.data : "", "not-found"))
                 return 0; /* no roster there yet */
         if (response.status != 200)
@@ -93,10 +95,11 @@ int tenant_readable(const struct tenant_store *s, struct error *err)
                 const struct roster_member *m = who_cannot_read(s, json_string_value(value));
 
                 if (m)
-                        return error_fail(err, -EPROTONOSUPPORT,
-                                          "connector %s (%s) runs a version of Postern that cannot read this roster, and would "
-                                          "stop: upgrade it first, or take it out with `postern tenant remove %s`",
-                                          m->name, m->id, m->name);
+                        return error_fail(
+                                err, -EPROTONOSUPPORT,
+                                "connector %s (%s) runs a version of Postern that cannot read this roster, and would "
+                                "stop: upgrade it first, or take it out with `postern tenant remove %s`",
+                                m->name, m->id, m->name);
         }
         return 0;
 }

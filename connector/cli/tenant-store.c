@@ -30,8 +30,8 @@ static int write_meta(const struct tenant_store *s, struct error *err)
 {
         return folder_write_json(s->dir, META_FILE,
                                  json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*}", "v", META_VERSION, "tenant", s->tenant,
-                                           "pin", s->pin, "relay", s->relay, "ca_file", s->ca_file,
-                                           "admin_secret_file", s->admin_secret_file),
+                                           "pin", s->pin, "relay", s->relay, "ca_file", s->ca_file, "admin_secret_file",
+                                           s->admin_secret_file),
                                  0600, err);
 }
 
@@ -60,8 +60,7 @@ static int make_in_file(const char *passphrase, const char *path, struct key **r
         return r < 0 ? r : key_write(*ret_key, path, passphrase, err);
 }
 
-int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1],
-                        struct error *err)
+int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1], struct error *err)
 {
         _cleanup_(key_freep) struct key *key = NULL;
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
@@ -140,8 +139,7 @@ static int read_roster(struct tenant_store *s, struct error *err)
         if (r == -ENOENT)
                 return 0;
         if (r == 0)
-                r = roster_verify(&s->roster, text.data, text.len, s->pin, s->tenant, ROSTER_ANY_TIME, 0,
-                                  err);
+                r = roster_verify(&s->roster, text.data, text.len, s->pin, s->tenant, ROSTER_ANY_TIME, 0, err);
         return r < 0 ? error_prefix(err, r, "%s", path) : 0;
 }
 
@@ -197,8 +195,7 @@ static int read_key(const char *path, const char *passphrase, struct key **ret_k
                                                  : key_read(ret_key, path, passphrase, err);
 }
 
-int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key,
-                     struct error *err)
+int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key, struct error *err)
 {
         _cleanup_(key_freep) struct key *key = NULL;
         char path[FOLDER_PATH_MAX];
@@ -286,8 +283,7 @@ int tenant_publish(const struct tenant_store *s, struct error *err)
         int r;
 
         if (!s->roster || !s->roster->text)
-                return error_fail(err, -ENOENT,
-                                  "there is no roster yet: approve a connector or a service first");
+                return error_fail(err, -ENOENT, "there is no roster yet: approve a connector or a service first");
         r = tenant_call(s, "PUT", "roster", s->roster->text, &response, err);
         if (r < 0)
                 return r;
@@ -317,8 +313,7 @@ static int check_pending(const json_t *entry, const char *tenant, const char *fi
         if (r < 0)
                 return r;
         if (strcmp(a->id, id) != 0 || strcmp(a->tenant, tenant) != 0)
-                return error_fail(err, -EKEYREJECTED,
-                                  "the proof of possession is for another connector or tenant");
+                return error_fail(err, -EKEYREJECTED, "the proof of possession is for another connector or tenant");
         snprintf(ret_p->id, sizeof(ret_p->id), "%s", id);
         ret_p->key = steal(key);
         ret_p->announced = steal(a);
@@ -340,8 +335,8 @@ static const char *text_of(const json_t *entry, const char *name)
 }
 
 /* Picks the entry by name and fingerprint; otherwise err lists what is pending. */
-static int pick_pending(const json_t *list, const struct tenant_store *s, const char *name,
-                        const char *fingerprint, struct pending_identity *ret_p, struct error *err)
+static int pick_pending(const json_t *list, const struct tenant_store *s, const char *name, const char *fingerprint,
+                        struct pending_identity *ret_p, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer seen = BUFFER(ERROR_TEXT_MAX);
         size_t i;
@@ -356,11 +351,10 @@ static int pick_pending(const json_t *list, const struct tenant_store *s, const 
                                   text_of(entry, "kid")) < 0)
                         continue; /* the list in the message is cut, nothing else */
         }
-        return error_fail(
-                err, -ENOENT,
-                "no connector %s with the fingerprint %s asks to be approved (it asks once its posternd "
-                "runs); pending: %s",
-                name, fingerprint, seen.len ? seen.data : "none");
+        return error_fail(err, -ENOENT,
+                          "no connector %s with the fingerprint %s asks to be approved (it asks once its posternd "
+                          "runs); pending: %s",
+                          name, fingerprint, seen.len ? seen.data : "none");
 }
 
 /* A list that the relay gives the admin; owned. */
@@ -374,8 +368,8 @@ static int get_list(const struct tenant_store *s, const char *what, json_t **ret
                 return r;
         if (response.status != 200)
                 return tenant_refused(&response, err);
-        list = json_loadb(response.body.data ? response.body.data : "", response.body.len,
-                          JSON_REJECT_DUPLICATES, NULL);
+        list = json_loadb(response.body.data ? response.body.data : "", response.body.len, JSON_REJECT_DUPLICATES,
+                          NULL);
         if (!json_is_array(list)) {
                 json_decref(list);
                 return error_fail(err, -EBADMSG, "the relay's list of %s is malformed", what);
@@ -418,8 +412,8 @@ int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trac
                                   id);
         if (response.status != 200)
                 return tenant_refused(&response, err);
-        trace = json_loadb(response.body.data ? response.body.data : "", response.body.len,
-                           JSON_REJECT_DUPLICATES, NULL);
+        trace = json_loadb(response.body.data ? response.body.data : "", response.body.len, JSON_REJECT_DUPLICATES,
+                           NULL);
         if (!json_is_object(trace)) {
                 json_decref(trace);
                 return error_fail(err, -EBADMSG, "the relay's answer is malformed");

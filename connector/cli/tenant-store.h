@@ -25,14 +25,12 @@ struct tenant_new {
 };
 /* Makes the folder (0700) and its files. -EEXIST where a tenant key is there already: it is never
  * overwritten. */
-int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1],
-                        struct error *err);
+int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1], struct error *err);
 int tenant_store_open(struct tenant_store *ret_s, const char *dir, struct error *err);
 void tenant_store_clear(struct tenant_store *s);
 /* Reads the private tenant key, or opens it in its token (asking for the PIN where the URI gives no file), and
  * checks that it is the pin's. -EACCES: passphrase or PIN missing or wrong. */
-int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key,
-                     struct error *err);
+int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key, struct error *err);
 bool tenant_store_key_encrypted(const struct tenant_store *s);
 /* Writes tenant.json (relay and so on) and, when it was signed, the roster. */
 int tenant_store_save(const struct tenant_store *s, struct error *err);

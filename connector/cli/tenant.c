@@ -39,11 +39,7 @@ static const struct cli_option approve_options[] = {
         {0},
 };
 static const struct cli_option edit_options[] = {
-        OPTION_DIR,
-        OPTIONS_RELAY,
-        OPTION_PASSPHRASE,
-        OPTIONS_SIGN,
-        {0},
+        OPTION_DIR, OPTIONS_RELAY, OPTION_PASSPHRASE, OPTIONS_SIGN, {0},
 };
 
 static const struct cli_option service_options[] = {
@@ -83,16 +79,15 @@ static int do_init(const struct cli *cli, const char *tenant)
                 r = tenant_store_create(tenant_o.dir, &new, pin, &err);
         secret_free(pass);
         if (r == -EEXIST && !tenant_o.key_uri)
-                return cli_error(
-                        cli,
-                        "%s already holds a tenant key; it is never overwritten. Name another folder "
-                        "with --dir.",
-                        tenant_o.dir);
+                return cli_error(cli,
+                                 "%s already holds a tenant key; it is never overwritten. Name another folder "
+                                 "with --dir.",
+                                 tenant_o.dir);
         if (r < 0)
                 return cli_error(cli, "%s", err.text);
         if (cli->json)
-                return view_show_json(
-                        cli, json_pack("{s:s, s:s, s:s}", "tenant", tenant, "pin", pin, "dir", tenant_o.dir));
+                return view_show_json(cli,
+                                      json_pack("{s:s, s:s, s:s}", "tenant", tenant, "pin", pin, "dir", tenant_o.dir));
         printf("Tenant %s: the key is in %s.\n"
                "Pin (both ends trust this and nothing else):\n\n  %s\n\n"
                "Next, on the relay: postern-relay --config FILE tenant add %s --pin %s\n",
@@ -106,14 +101,14 @@ static int edit_approve_service(struct tenant_store *s, const char *const *args,
         int r = service_public_read(&p, args[0], err);
 
         if (r == 0 && args[1] && strcmp(key_kid(p.key), args[1]) != 0)
-                r = error_fail(err, -EKEYREJECTED, "%s holds the key %s, not %s", args[0], key_kid(p.key),
-                               args[1]);
+                r = error_fail(err, -EKEYREJECTED, "%s holds the key %s, not %s", args[0], key_kid(p.key), args[1]);
         if (r == 0 && tenant_o.replace)
                 r = roster_replace(s->roster, true, p.id, p.name, p.key, err);
         else if (r == 0)
                 r = roster_add(s->roster, true, p.id, p.name, p.key, err);
         if (r == -EEXIST && !tenant_o.replace)
-                (void)error_prefix(err, r, "%s pushes nobody out; if that service has a new key, say --replace", args[0]);
+                (void)error_prefix(err, r, "%s pushes nobody out; if that service has a new key, say --replace",
+                                   args[0]);
         service_public_clear(&p);
         return r;
 }
@@ -145,8 +140,7 @@ static int do_roster_read(const struct cli *cli, enum roster_word word)
         if (r == 0 && word != ROSTER_SHOW)
                 r = tenant_newest(&s, &err);
         if (r == 0 && !s.roster)
-                r = error_fail(&err, -ENOENT,
-                               "there is no roster yet: approve a connector or a service first");
+                r = error_fail(&err, -ENOENT, "there is no roster yet: approve a connector or a service first");
         if (r == 0 && word == ROSTER_PUBLISH && (r = tenant_publish(&s, &err)) == 0)
                 r = tenant_store_save(&s, &err);
         if (r < 0)
@@ -215,8 +209,7 @@ static int cmd_approve_service(struct cli *cli, int argc, char **argv)
         char **words;
         int code = tenant_parse(cli, &usage, argc, argv, &words);
 
-        return code >= 0 ? code
-                         : tenant_edit(cli, edit_approve_service, (const char *const[]){words[0], words[1]});
+        return code >= 0 ? code : tenant_edit(cli, edit_approve_service, (const char *const[]){words[0], words[1]});
 }
 
 static int cmd_remove(struct cli *cli, int argc, char **argv)
@@ -285,6 +278,5 @@ int cmd_tenant(struct cli *cli, int argc, char **argv)
 
         if (secrets_setup(cli) < 0)
                 return CLI_FAILED;
-        return cli_dispatch(cli, table, "The tenant key and the roster, on the admin's machine.\n", argc,
-                            argv);
+        return cli_dispatch(cli, table, "The tenant key and the roster, on the admin's machine.\n", argc, argv);
 }

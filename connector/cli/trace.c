@@ -55,23 +55,19 @@ static const char *meaning_of(const struct meaning *table, size_t n, const char 
 static const char *problem_text(const char *word)
 {
         static const struct meaning table[] = {
-                {"no-connector",
-                 "No connector that could open it was linked to the relay, so no password was "
-                 "checked. Look at `postern status` on the connectors' hosts."},
+                {"no-connector", "No connector that could open it was linked to the relay, so no password was "
+                                 "checked. Look at `postern status` on the connectors' hosts."},
                 {"not-ready", "Connectors were linked, but none could check this sign-in, most often because "
                               "no domain controller answered them; no password was checked. Look at `postern "
                               "status` on their hosts."},
-                {"busy",
-                 "Every connector had as many sign-ins as it takes at once; no password was checked."},
+                {"busy", "Every connector had as many sign-ins as it takes at once; no password was checked."},
                 {"stale-keys", "The sign-in service had sealed it to keys that no connector has any more; no "
                                "password was checked. Once is normal; if it stays, look at the service."},
-                {"deadline",
-                 "The time ran out before an answer came. Whether a password was checked stands at "
-                 "the connector, where one is named here."},
+                {"deadline", "The time ran out before an answer came. Whether a password was checked stands at "
+                             "the connector, where one is named here."},
                 {"connector-lost", "The connector's link broke while it had the sign-in. Whether a password "
                                    "was checked stands there."},
-                {"rate-limited",
-                 "The tenant had more sign-ins than its rate allows; no password was checked."},
+                {"rate-limited", "The tenant had more sign-ins than its rate allows; no password was checked."},
                 {"draining", "The relay was being stopped; no password was checked."},
                 {"malformed", "The request was malformed, too old, or came twice: look at the sign-in "
                               "service and at the clocks. No password was checked."},
@@ -92,8 +88,7 @@ static const char *state_text(const char *word)
                 {"cancelled", "The sign-in service stopped waiting before there was an answer."},
         };
 
-        return meaning_of(table, sizeof(table) / sizeof(table[0]), word,
-                          "The relay's word is not known here.");
+        return meaning_of(table, sizeof(table) / sizeof(table[0]), word, "The relay's word is not known here.");
 }
 
 static void line(const char *label, const char *text)
@@ -126,7 +121,8 @@ static void show_reason(const char *word)
                 {"roster_expired", "the roster had expired: postern tenant roster sign"},
                 {"validator_restarting", "the connector's validator was being started again; its host's log says why"},
                 {"silent", "the connector had not taken an earlier request within a second"},
-                {"quarantined", "the relay gave it no work, for it had been seen on two machines: postern tenant events"},
+                {"quarantined",
+                 "the relay gave it no work, for it had been seen on two machines: postern tenant events"},
         };
         const char *colon = strstr(word, ": "), *text;
         char id[64], all[512];

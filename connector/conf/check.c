@@ -141,8 +141,7 @@ int check_key(const char *value, struct error *err)
 int check_user(const char *value, struct error *err)
 {
         if (strcmp(value, "root") == 0)
-                return error_fail(err, -EINVAL,
-                                  "root is not allowed: nothing that reads remote input runs as root");
+                return error_fail(err, -EINVAL, "root is not allowed: nothing that reads remote input runs as root");
         if (!made_of(value, LOWER DIGITS "_-") || strchr(DIGITS "-", value[0]))
                 return error_fail(err, -EINVAL, "'%s' is not a name made of a-z, 0-9, '_' and '-'", value);
         return 0;
@@ -239,8 +238,7 @@ int item_dc(void *slot, const char *item, struct error *err)
         memcpy(host, item, n);
         host[n] = '\0';
         if (!whole_dns_name(host) || numeric_address(host))
-                return error_fail(err, -EINVAL,
-                                  "'%s' is not a host's name, which must be the one in its certificate",
+                return error_fail(err, -EINVAL, "'%s' is not a host's name, which must be the one in its certificate",
                                   host);
         if (at && !numeric_address(at + 1))
                 return error_fail(err, -EINVAL, "'%s' behind the @ is not a numeric address", at + 1);
@@ -250,9 +248,7 @@ int item_dc(void *slot, const char *item, struct error *err)
 
 int item_method(void *slot, const char *item, struct error *err)
 {
-        enum method m = strcmp(item, "krb5") == 0   ? METHOD_KRB5
-                        : strcmp(item, "ldap") == 0 ? METHOD_LDAP
-                                                    : METHOD_NONE;
+        enum method m = strcmp(item, "krb5") == 0 ? METHOD_KRB5 : strcmp(item, "ldap") == 0 ? METHOD_LDAP : METHOD_NONE;
 
         if (m == METHOD_NONE)
                 return error_fail(err, -EINVAL, "'%s' is not a method", item);
@@ -347,8 +343,7 @@ int check_account(const char *value, struct error *err)
 {
         const char *at = strchr(value, '@'), *slash = strchr(value, '\\');
 
-        if ((at != NULL) == (slash != NULL) || at == value || slash == value || (at && !at[1]) ||
-            (slash && !slash[1]))
+        if ((at != NULL) == (slash != NULL) || at == value || slash == value || (at && !at[1]) || (slash && !slash[1]))
                 return error_fail(err, -EINVAL, "'%s' is neither NAME@SUFFIX nor NETBIOS\\NAME", value);
         return 0;
 }

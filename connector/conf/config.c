@@ -370,8 +370,7 @@ static void report_faults(struct config_parser *p, struct config_errors *errors)
         for (size_t i = 0; i < n; i++) {
                 const struct config_fault *f = &p->faults[i];
                 if (f->place.line)
-                        (void)buffer_printf(&errors->lines, "%s:%u: %s\n", f->place.file, f->place.line,
-                                            f->text);
+                        (void)buffer_printf(&errors->lines, "%s:%u: %s\n", f->place.file, f->place.line, f->text);
                 else
                         (void)buffer_printf(&errors->lines, "%s%s%s\n", names_file(f) ? "" : f->place.file,
                                             names_file(f) ? "" : ": ", f->text);
@@ -422,8 +421,7 @@ static int parser_end(struct config_parser *p, const char *path, struct config *
         return 0;
 }
 
-int config_load(struct config **ret_config, const char *path, struct buffer *merged,
-                struct config_errors *errors)
+int config_load(struct config **ret_config, const char *path, struct buffer *merged, struct config_errors *errors)
 {
         _cleanup_(parser_freep) struct config_parser *p = NULL;
         struct stat st;

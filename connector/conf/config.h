@@ -32,9 +32,9 @@ enum config_discover { DISCOVER_AUTO = 0, DISCOVER_YES, DISCOVER_NO };
 
 /* Strings are owned and never NULL unless marked "or NULL" (key absent or empty). */
 struct config_domain {
-        char *name;    /* from [domain NAME], lower case */
-        char *realm;   /* default: NAME in upper case */
-        char *netbios; /* or NULL */
+        char *name;       /* from [domain NAME], lower case */
+        char *realm;      /* default: NAME in upper case */
+        char *netbios;    /* or NULL */
         char *domain_sid; /* or NULL: the roster's, or learnt */
         size_t n_suffixes, n_dcs, n_methods, n_pins;
         char *suffixes[SUFFIXES_MAX]; /* lower case, without NAME itself */
@@ -48,7 +48,7 @@ struct config_domain {
         enum directory_kind directory;
         uint32_t ldaps_port, ldap_port, kdc_port, kpasswd_port;
         unsigned password_change, starttls; /* 0 or 1 */
-        char *ca_file;            /* or NULL: the system's CAs */
+        char *ca_file;                      /* or NULL: the system's CAs */
         enum dc_identity dc_identity;
         char *pins[CONFIG_PINS_MAX]; /* b64u SHA-256 of SPKI; not empty exactly with DC_IDENTITY_PIN */
         char *bind_template;         /* or NULL; only with DIRECTORY_GENERIC */
@@ -60,12 +60,12 @@ struct config_domain {
         char *service_password_file; /* set where service_account is */
         size_t n_attributes;
         char *attributes[ATTRIBUTES_MAX];
-        unsigned fast_bind; /* 0 or 1 */
+        unsigned fast_bind;                          /* 0 or 1 */
         unsigned attributes_required, nested_groups; /* 0 or 1 */
-        char *groups_base;           /* or NULL: all groups */
-        char *keytab;                /* path, or NULL: no Kerberos */
-        char *service_principal;     /* or NULL; set where keytab is */
-        char *armor_principal;       /* or NULL */
+        char *groups_base;                           /* or NULL: all groups */
+        char *keytab;                                /* path, or NULL: no Kerberos */
+        char *service_principal;                     /* or NULL; set where keytab is */
+        char *armor_principal;                       /* or NULL */
         uint32_t pool_max, connect_timeout_ms;
 };
 
@@ -111,8 +111,7 @@ void config_errors_clear(struct config_errors *e);
  * with errors->n >= 1 (also when a file can't be read); -ENOMEM. merged (may be NULL) takes the text of all
  * files one after the other, which config_from_fd understands.
  */
-int config_load(struct config **ret_config, const char *path, struct buffer *merged,
-                struct config_errors *errors);
+int config_load(struct config **ret_config, const char *path, struct buffer *merged, struct config_errors *errors);
 /* For the children: reads from the start of fd (not owned) what the supervisor has checked and merged. err
  * names the first error; there is none unless the two programs are of different versions. */
 int config_from_fd(struct config **ret_config, int fd, struct error *err);

@@ -35,8 +35,7 @@ static void describe(const struct config_key *key, char *out, size_t cap)
         for (const struct config_word *w = key->words; w && w->word && n < cap; w++)
                 n += (size_t)snprintf(out + n, cap - n, "%s%s", w == key->words ? "" : ", ", w->word);
         if (n < cap && (key->initial || key->otherwise))
-                (void)snprintf(out + n, cap - n, "; default: %s",
-                               key->initial ? key->initial : key->otherwise);
+                (void)snprintf(out + n, cap - n, "; default: %s", key->initial ? key->initial : key->otherwise);
 }
 
 static void write_sample_section(FILE *out, enum config_section section)
@@ -64,13 +63,11 @@ void config_write_sample(FILE *out)
         write_comment(out, "Sample configuration of posternd(8). Copy it to /etc/postern/postern.conf and "
                            "change what is "
                            "yours; postern.conf(5) explains more. Check it with: postern check-config");
-        write_comment(
-                out,
-                "Lines that begin with # are comments. The keys that are commented out show their defaults.");
+        write_comment(out,
+                      "Lines that begin with # are comments. The keys that are commented out show their defaults.");
         (void)fputs("\n[connector]\n", out);
         write_sample_section(out, SECTION_CONNECTOR);
-        (void)fputs("\n# One such section for each domain; NAME is its DNS name.\n[domain corp.example]\n",
-                    out);
+        (void)fputs("\n# One such section for each domain; NAME is its DNS name.\n[domain corp.example]\n", out);
         write_sample_section(out, SECTION_DOMAIN);
 }
 

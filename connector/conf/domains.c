@@ -83,8 +83,7 @@ static bool fill_domain(struct domains *d, struct domain_config *to, const struc
         for (size_t i = 0; i < from->n_attributes; i++)
                 to->attributes[i] = keep(d, from->attributes[i], &ok);
         for (size_t i = 0; i < from->n_dcs; i++)
-                to->dcs[i] = (struct dc_config){keep(d, from->dcs[i].host, &ok),
-                                                keep(d, from->dcs[i].address, &ok)};
+                to->dcs[i] = (struct dc_config){keep(d, from->dcs[i].host, &ok), keep(d, from->dcs[i].address, &ok)};
         for (size_t i = 0; i < from->n_methods; i++)
                 to->methods[i] = from->methods[i];
         for (size_t i = 0; i < from->n_pins; i++)
@@ -107,12 +106,10 @@ static int collect_names(struct domains *d)
                 d->names.attributes |= c->attributes[0] != NULL;
                 if (c->netbios)
                         d->netbios[d->names.n_netbios++] = c->netbios;
-                for (size_t k = 0;
-                     k < SUFFIXES_MAX && c->suffixes[k] && d->names.n_suffixes < STATEMENT_NAMES_MAX; k++)
+                for (size_t k = 0; k < SUFFIXES_MAX && c->suffixes[k] && d->names.n_suffixes < STATEMENT_NAMES_MAX; k++)
                         d->suffixes[d->names.n_suffixes++] = c->suffixes[k];
-                for (size_t k = 0; k < SUFFIXES_MAX && c->alternate_id_suffixes[k] &&
-                                   d->names.n_suffixes < STATEMENT_NAMES_MAX;
-                     k++)
+                for (size_t k = 0;
+                     k < SUFFIXES_MAX && c->alternate_id_suffixes[k] && d->names.n_suffixes < STATEMENT_NAMES_MAX; k++)
                         d->suffixes[d->names.n_suffixes++] = c->alternate_id_suffixes[k];
         }
         d->names.realms = d->realms;
@@ -343,7 +340,6 @@ int domains_service_password(struct domains *d, const char *domain, int fd_in, s
         d->files[i].service_password = secret_free(d->files[i].service_password);
         r = secret_new(&d->files[i].service_password, text.data, text.len);
         d->configs[i].service_password = d->files[i].service_password;
-        return r < 0 ? error_fail(err, r, "service_password_file of domain %s: it is longer than 1024 bytes",
-                                  domain)
+        return r < 0 ? error_fail(err, r, "service_password_file of domain %s: it is longer than 1024 bytes", domain)
                      : 0;
 }

@@ -12,11 +12,11 @@
 struct domain_file {
         char domain[257];
         const char *ca_file, *password_file; /* their paths, for humans, or NULL */
-        char *text;                      /* the DCs' CA certificates, PEM; owned */
-        size_t n_certificates;           /* in text */
-        int keytab;                      /* descriptor of a memfd with the keytab, or -1; owned */
-        char keytab_name[64];            /* "FILE:/proc/self/fd/N" */
-        struct secret *service_password; /* or NULL */
+        char *text;                          /* the DCs' CA certificates, PEM; owned */
+        size_t n_certificates;               /* in text */
+        int keytab;                          /* descriptor of a memfd with the keytab, or -1; owned */
+        char keytab_name[64];                /* "FILE:/proc/self/fd/N" */
+        struct secret *service_password;     /* or NULL */
 };
 
 /* What a statement announces. */
@@ -37,8 +37,9 @@ struct domains {
         struct domains_names names; /* what statements announce */
         struct domain_names {
                 char *suffixes[2 * SUFFIXES_MAX], *netbios[1];
-        } *announced_names;
-        struct roster_domain *announced; /* the same by domain, for who approves this connector; it points into the above */
+        } * announced_names;
+        struct roster_domain
+                *announced; /* the same by domain, for who approves this connector; it points into the above */
 };
 
 /* Copies what it needs of config. */

@@ -33,9 +33,9 @@ int enrolment_read(struct enrolment *ret_e, int fd, struct error *err)
                 r = jose_json_object(&json, text.data ? text.data : "", text.len, FILE_ENROLMENT, err);
         if (r < 0)
                 return r;
-        if ((r = jose_json_version(json, FILE_ENROLMENT, ENROLMENT_VERSION, err)) == 0 && (r = take(&e.relay, json, "relay", err)) == 0 &&
-            (r = take(&e.tenant, json, "tenant", err)) == 0 && (r = take(&e.id, json, "id", err)) == 0 &&
-            (r = take(&e.name, json, "name", err)) == 0)
+        if ((r = jose_json_version(json, FILE_ENROLMENT, ENROLMENT_VERSION, err)) == 0 &&
+            (r = take(&e.relay, json, "relay", err)) == 0 && (r = take(&e.tenant, json, "tenant", err)) == 0 &&
+            (r = take(&e.id, json, "id", err)) == 0 && (r = take(&e.name, json, "name", err)) == 0)
                 r = jose_json_kid(json, FILE_ENROLMENT, "pin", e.pin, err);
         if (r == 0 && (!id_valid(e.id, strlen(e.id)) || !tenant_valid(e.tenant)))
                 r = error_fail(err, -EBADMSG, "%s: id or tenant is malformed; enrol anew", FILE_ENROLMENT);

@@ -30,8 +30,7 @@ static int set_text(const struct config_key *key, void *base, const char *value,
 
         if (!value[0]) {
                 if (key->initial)
-                        return error_fail(err, -EINVAL,
-                                          "it is empty; leave the key out for the default, allowed: %s",
+                        return error_fail(err, -EINVAL, "it is empty; leave the key out for the default, allowed: %s",
                                           key->range);
                 freep(field);
                 *field = NULL;
@@ -80,8 +79,7 @@ static int add_item(const struct config_key *key, void *base, const char *item, 
         struct error why = {"out of memory"};
 
         if (*n >= key->max)
-                return error_fail(err, -EINVAL, "it has more than %u items, allowed: %s", key->max,
-                                  key->range);
+                return error_fail(err, -EINVAL, "it has more than %u items, allowed: %s", key->max, key->range);
         void *slot = (char *)field_of(key, base) + *n * key->item_size;
         int r = key->item(slot, item, &why);
         if (r < 0)

@@ -86,12 +86,10 @@ static int take_config(struct process *p, int fd, struct error *err)
 static int take_fd(struct process *p, const struct msg_in *m, int *fd, struct error *err)
 {
         char name[NAME_CAP];
-        int (*hand)(void *, const char *, int, struct error *) =
-                m->type == FRAME_PEER ? p->ops->peer : p->ops->file;
+        int (*hand)(void *, const char *, int, struct error *) = m->type == FRAME_PEER ? p->ops->peer : p->ops->file;
 
         if (msg_get_str(m, TAG_NAME, name, sizeof(name)) < 0 || *fd < 0)
-                return error_fail(err, -EBADMSG, "the supervisor sent a frame %u without name or descriptor",
-                                  m->type);
+                return error_fail(err, -EBADMSG, "the supervisor sent a frame %u without name or descriptor", m->type);
         if (!hand)
                 return 0;
         int given = *fd;
@@ -105,8 +103,7 @@ static int take_start(struct process *p, const struct msg_in *m, struct error *e
 
         if (p->started || !p->config || msg_get_str(m, TAG_BOOT, boot, sizeof(boot)) < 0 ||
             msg_get_str(m, TAG_CONNECTOR_ID, id, sizeof(id)) < 0)
-                return error_fail(err, -EBADMSG,
-                                  "the supervisor sent a start that is out of order or incomplete");
+                return error_fail(err, -EBADMSG, "the supervisor sent a start that is out of order or incomplete");
         p->started = true;
         p->check = msg_has(m, TAG_STATE);
         p->seq = msg_get_u64(m, TAG_SEQ, 0);
@@ -213,8 +210,7 @@ static int check_control(struct error *err)
         socklen_t n = sizeof(type);
 
         if (getsockopt(PROCESS_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET)
-                return error_fail(err, -EBADF,
-                                  "this program is started by posternd and has no use by itself");
+                return error_fail(err, -EBADF, "this program is started by posternd and has no use by itself");
         return 0;
 }
 
@@ -248,8 +244,8 @@ static void ignore_signals(void)
         (void)signal(SIGHUP, SIG_IGN);
 }
 
-int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops,
-                 void *arg, struct error *err)
+int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops, void *arg,
+                 struct error *err)
 {
         pid_t parent = getppid();
 

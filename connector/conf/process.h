@@ -74,8 +74,9 @@ struct process {
         struct loop *loop;
         struct config *config; /* NULL before the first FRAME_CONFIG */
         bool started, ready, draining;
-        bool check; /* on trial: start reads and judges what it was given, asks and changes nothing, calls process_ready, and that
-                     * is all; what only an enrolment, a first start or a token brings may be missing */
+        bool check;   /* on trial: start reads and judges what it was given, asks and changes nothing, calls
+                       * process_ready, and that   is all; what only an enrolment, a first start or a token brings may be
+                       * missing */
         uint64_t seq; /* from the start on: ms that rise over the processes of one boot, whatever the clock does */
 
         /* private */
@@ -92,8 +93,8 @@ struct process {
  * Blocks SIGPIPE, SIGINT and SIGHUP; SIGTERM ends the process at once. arg is kept for the callbacks, which
  * start with process_run. name is literal.
  */
-int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops,
-                 void *arg, struct error *err);
+int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops, void *arg,
+                 struct error *err);
 /* Logs err as the reason of a failed start; returns the exit code 1. */
 int process_fail(const char *name, const struct error *err);
 /* Serves until the control channel closes or a callback fails. Returns the exit code. */

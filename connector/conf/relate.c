@@ -34,8 +34,7 @@ static bool lacking(const struct config_section_notes *notes, const char *name, 
 
 /* An error at the place of the key, or of the section's first line where the key is absent. */
 static void __attribute__((format(printf, 4, 5)))
-domain_fault(struct config_parser *p, const struct config_section_notes *notes, const char *name,
-             const char *fmt, ...)
+domain_fault(struct config_parser *p, const struct config_section_notes *notes, const char *name, const char *fmt, ...)
 {
         const struct config_place *place = place_of(notes, name, SECTION_DOMAIN);
         char text[ERROR_TEXT_MAX];
@@ -137,8 +136,7 @@ static void relate_kerberos(struct config_parser *p, const struct config_domain 
         relate_service_realm(p, d, notes);
 }
 
-static void relate_tls(struct config_parser *p, const struct config_domain *d,
-                       const struct config_section_notes *notes)
+static void relate_tls(struct config_parser *p, const struct config_domain *d, const struct config_section_notes *notes)
 {
         if (d->dc_identity == DC_IDENTITY_PIN && lacking(notes, "pins", d->n_pins))
                 domain_fault(p, notes, "dc_identity", "pin needs pins");
@@ -152,8 +150,7 @@ static void relate_alternate(struct config_parser *p, const struct config_domain
                              const struct config_section_notes *notes)
 {
         if (d->alternate_id && lacking(notes, "alternate_id_suffixes", d->n_alternate_id_suffixes))
-                domain_fault(p, notes, "alternate_id",
-                             "it needs alternate_id_suffixes: which names are searched for");
+                domain_fault(p, notes, "alternate_id", "it needs alternate_id_suffixes: which names are searched for");
         if (d->n_alternate_id_suffixes && lacking(notes, "alternate_id", d->alternate_id))
                 domain_fault(p, notes, "alternate_id_suffixes", "they have no use without alternate_id");
         if (d->alternate_id && lacking(notes, "service_account", d->service_account))
@@ -173,7 +170,8 @@ static void relate_attributes(struct config_parser *p, const struct config_domai
                 domain_fault(p, notes, "attributes",
                              "with krb5 they need service_account and service_password_file: somebody must read them");
         if (d->n_attributes && krb5 && d->directory != DIRECTORY_AD)
-                domain_fault(p, notes, "attributes", "with krb5 they need directory = ad: nothing else is searched by SID");
+                domain_fault(p, notes, "attributes",
+                             "with krb5 they need directory = ad: nothing else is searched by SID");
         if (d->attributes_required && lacking(notes, "attributes", d->n_attributes))
                 domain_fault(p, notes, "attributes_required", "it has no use without attributes");
         if (d->groups_base && lacking(notes, "attributes", d->n_attributes))
@@ -188,7 +186,8 @@ static void relate_fast_bind(struct config_parser *p, const struct config_domain
         if (lacking(notes, "service_account", d->service_account))
                 domain_fault(p, notes, "fast_bind", "it needs service_account: a fast bind does not tell whose it was");
         if (lacking(notes, "netbios", d->netbios))
-                domain_fault(p, notes, "fast_bind", "it needs netbios, under which the account that was found signs in");
+                domain_fault(p, notes, "fast_bind",
+                             "it needs netbios, under which the account that was found signs in");
         if (d->directory != DIRECTORY_AD)
                 domain_fault(p, notes, "fast_bind", "it has no use with directory = generic");
         if (d->n_methods > 0 && d->methods[0] != METHOD_LDAP)
@@ -218,23 +217,20 @@ static void relate_names(struct config_parser *p, size_t i)
 
         for (size_t k = 0; k < d->n_suffixes; k++) {
                 if (strcmp(d->suffixes[k], d->name) == 0)
-                        domain_fault(p, notes, "suffixes",
-                                     "'%s' is the domain's own name; name only further ones", d->suffixes[k]);
-                else if (name_taken(p->config, i, d->suffixes[k]))
-                        domain_fault(p, notes, "suffixes", "'%s' belongs to another domain already",
+                        domain_fault(p, notes, "suffixes", "'%s' is the domain's own name; name only further ones",
                                      d->suffixes[k]);
+                else if (name_taken(p->config, i, d->suffixes[k]))
+                        domain_fault(p, notes, "suffixes", "'%s' belongs to another domain already", d->suffixes[k]);
         }
         for (size_t k = 0; k < d->n_alternate_id_suffixes; k++)
                 if (name_taken(p->config, i, d->alternate_id_suffixes[k]))
-                        domain_fault(p, notes, "alternate_id_suffixes",
-                                     "'%s' belongs to another domain already", d->alternate_id_suffixes[k]);
+                        domain_fault(p, notes, "alternate_id_suffixes", "'%s' belongs to another domain already",
+                                     d->alternate_id_suffixes[k]);
         if (name_taken(p->config, i, d->name))
                 parse_error(p, &notes->opened, d->name, "the name is a suffix of another domain already");
         for (size_t k = 0; d->netbios && k < i; k++)
-                if (p->config->domains[k].netbios &&
-                    strcasecmp(p->config->domains[k].netbios, d->netbios) == 0)
-                        domain_fault(p, notes, "netbios", "'%s' belongs to another domain already",
-                                     d->netbios);
+                if (p->config->domains[k].netbios && strcasecmp(p->config->domains[k].netbios, d->netbios) == 0)
+                        domain_fault(p, notes, "netbios", "'%s' belongs to another domain already", d->netbios);
 }
 
 static void relate_sid(struct config_parser *p, size_t i)
@@ -246,23 +242,22 @@ static void relate_sid(struct config_parser *p, size_t i)
                 domain_fault(p, notes, "domain_sid", "it has no use with directory = generic");
         for (size_t k = 0; d->domain_sid && k < i; k++)
                 if (p->config->domains[k].domain_sid && strcmp(p->config->domains[k].domain_sid, d->domain_sid) == 0)
-                        domain_fault(p, notes, "domain_sid", "'%s' is that of domain %s already; no two domains share one",
-                                     d->domain_sid, p->config->domains[k].name);
+                        domain_fault(p, notes, "domain_sid",
+                                     "'%s' is that of domain %s already; no two domains share one", d->domain_sid,
+                                     p->config->domains[k].name);
 }
 
-static void relate_dcs(struct config_parser *p, struct config_domain *d,
-                       const struct config_section_notes *notes)
+static void relate_dcs(struct config_parser *p, struct config_domain *d, const struct config_section_notes *notes)
 {
         bool none = lacking(notes, "dcs", d->n_dcs);
 
         if (d->discover == DISCOVER_AUTO)
                 d->discover = none ? DISCOVER_YES : DISCOVER_NO;
         if (none && d->discover == DISCOVER_NO)
-                domain_fault(
-                        p, notes, "dcs",
-                        "it is missing in [domain %s]; name at least one domain controller, or let them be "
-                        "discovered",
-                        d->name);
+                domain_fault(p, notes, "dcs",
+                             "it is missing in [domain %s]; name at least one domain controller, or let them be "
+                             "discovered",
+                             d->name);
         if (none && d->dc_identity == DC_IDENTITY_LIST)
                 domain_fault(p, notes, "dc_identity", "list needs dcs: a host that DNS names is on no list");
         if (d->site && d->discover != DISCOVER_YES)

@@ -21,30 +21,26 @@ static const struct config_word confinements[] = {
         {"enforce", CONFINE_ENFORCE}, {"log", CONFINE_LOG}, {"off", CONFINE_OFF}, {NULL, 0}};
 static const struct config_word signings[] = {
         {"auto", SIGNING_AUTO}, {"identity", SIGNING_IDENTITY}, {"hourly", SIGNING_HOURLY}, {NULL, 0}};
-static const struct config_word directories[] = {
-        {"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
+static const struct config_word directories[] = {{"ad", DIRECTORY_AD}, {"generic", DIRECTORY_GENERIC}, {NULL, 0}};
 static const struct config_word tls_ways[] = {{"ldaps", false}, {"starttls", true}, {NULL, 0}};
 static const struct config_word changes[] = {{"off", false}, {"kpasswd", true}, {NULL, 0}};
 static const struct config_word discoveries[] = {
         {"auto", DISCOVER_AUTO}, {"yes", DISCOVER_YES}, {"no", DISCOVER_NO}, {NULL, 0}};
-static const struct config_word identities[] = {{"domain-san", DC_IDENTITY_DOMAIN_SAN},
-                                                {"list", DC_IDENTITY_LIST},
-                                                {"pin", DC_IDENTITY_PIN},
-                                                {NULL, 0}};
+static const struct config_word identities[] = {
+        {"domain-san", DC_IDENTITY_DOMAIN_SAN}, {"list", DC_IDENTITY_LIST}, {"pin", DC_IDENTITY_PIN}, {NULL, 0}};
 
 static const struct config_word yes_no[] = {{"no", false}, {"yes", true}, {NULL, 0}};
 static const struct config_word group_kinds[] = {{"direct", false}, {"nested", true}, {NULL, 0}};
 
 #define C(key, field) .section = SECTION_CONNECTOR, .name = key, .offset = offsetof(struct config, field)
 #define D(key, field) .section = SECTION_DOMAIN, .name = key, .offset = offsetof(struct config_domain, field)
-#define LIST(field, n_max, parse)                                                                            \
-        .type = TYPE_LIST, .offset_n = offsetof(struct config_domain, n_##field), .max = (n_max),            \
+#define LIST(field, n_max, parse)                                                                                      \
+        .type = TYPE_LIST, .offset_n = offsetof(struct config_domain, n_##field), .max = (n_max),                      \
         .item_size = sizeof(((struct config_domain *)NULL)->field[0]), .item = (parse)
 
 const struct config_key config_keys[] = {
-        {C("name", name), .max = 64, .check = check_label,
-         .range = "1 to 64 letters, digits, '.', '_' and '-'", .otherwise = "the host's name",
-         .help = "What people call this connector, in the roster and in the log."},
+        {C("name", name), .max = 64, .check = check_label, .range = "1 to 64 letters, digits, '.', '_' and '-'",
+         .otherwise = "the host's name", .help = "What people call this connector, in the roster and in the log."},
         {C("relay", relay), .max = 512, .check = check_relay, .range = "https://HOST or https://HOST:PORT",
          .otherwise = "as enrolled",
          .help = "The relay. `postern enroll` has noted it; where it is given here, both must agree."},
@@ -95,11 +91,10 @@ const struct config_key config_keys[] = {
          .help = "What signs verdicts. identity: the identity key, each time. hourly: a key in memory, of at most "
                  "two hours, that the identity key certifies in its statements; a token then signs twice an hour "
                  "instead of once for each sign-in. auto: hourly where the identity key is in hardware."},
-        {C("control_group", control_group), .max = 32, .check = check_user,
-         .range = "a group other than root", .otherwise = "root alone",
+        {C("control_group", control_group), .max = 32, .check = check_user, .range = "a group other than root",
+         .otherwise = "root alone",
          .help = "Group whose members may ask the control socket, for a helpdesk that isn't root."},
-        {C("in_flight", in_flight), .type = TYPE_NUMBER, .min = 1, .max = CONFIG_IN_FLIGHT_MAX,
-         .initial = "256",
+        {C("in_flight", in_flight), .type = TYPE_NUMBER, .min = 1, .max = CONFIG_IN_FLIGHT_MAX, .initial = "256",
          .help = "Sign-ins that this connector works on at once; more wait at the relay or go to another."},
         {C("drain_ms", drain_ms), .type = TYPE_NUMBER, .min = 0, .max = 60000, .initial = "10000",
          .help = "Milliseconds that sign-ins under way get to finish when posternd is stopped."},
@@ -127,8 +122,7 @@ const struct config_key config_keys[] = {
         {C("guard_failures", guard_failures), .type = TYPE_NUMBER, .min = 1, .max = 1000, .initial = "4",
          .help = "Failures of one account before the guard stops it. Each connector counts for itself: keep "
                  "this times the number of connectors below the domain's account lockout threshold."},
-        {C("guard_window_s", guard_window_s), .type = TYPE_NUMBER, .min = 10, .max = 604800,
-         .initial = "1800",
+        {C("guard_window_s", guard_window_s), .type = TYPE_NUMBER, .min = 10, .max = 604800, .initial = "1800",
          .help = "Seconds after the last failure until the guard forgets; at least the domain's \"reset "
                  "account "
                  "lockout counter after\"."},
@@ -137,8 +131,8 @@ const struct config_key config_keys[] = {
                  "password that is changed to that one is refused for so long."},
         {C("ledger_days", ledger_days), .type = TYPE_NUMBER, .min = 1, .max = 3650, .initial = "30",
          .help = "Days that the ledger keeps a sign-in."},
-        {C("ledger_rows", ledger_rows), .type = TYPE_NUMBER, .min = 100, .max = 100000000,
-         .initial = "1000000", .help = "Sign-ins that the ledger keeps at most; the oldest go first."},
+        {C("ledger_rows", ledger_rows), .type = TYPE_NUMBER, .min = 100, .max = 100000000, .initial = "1000000",
+         .help = "Sign-ins that the ledger keeps at most; the oldest go first."},
 
         {D("realm", realm), .max = 253, .check = check_realm, .range = "a Kerberos realm",
          .otherwise = "NAME in upper case", .help = "The Kerberos realm."},
@@ -147,7 +141,8 @@ const struct config_key config_keys[] = {
          .example = "CORP", .help = "The NetBIOS name, for names typed like CORP\\alice."},
         {D("domain_sid", domain_sid), .max = 60, .check = check_domain_sid, .range = "S-1-5-21-A-B-C",
          .otherwise = "the roster's, else the first that a domain controller tells, which is then kept",
-         .help = "The SID of this domain, as `(Get-ADDomain).DomainSID` prints it. Only accounts with it are accepted from "
+         .help = "The SID of this domain, as `(Get-ADDomain).DomainSID` prints it. Only accounts with it are accepted "
+                 "from "
                  "this domain's controllers, whatever they say. The roster's goes before it. Set it where the roster "
                  "names none and a connector serves more than one domain; `postern status` and `check` show the one in "
                  "use, and `postern domain repin` takes a learnt one back."},
@@ -156,8 +151,7 @@ const struct config_key config_keys[] = {
          .help = "Further UPN suffixes of this domain, for names typed like alice@corp.com."},
         {D("dcs", dcs), LIST(dcs, DCS_MAX, item_dc), .min = 1,
          .range = "1 to 32 of HOST or HOST@NUMERIC-ADDRESS, with commas or blanks between",
-         .otherwise = "they are looked up, see discover",
-         .example = "dc1.corp.example, dc2.corp.example@192.0.2.12",
+         .otherwise = "they are looked up, see discover", .example = "dc1.corp.example, dc2.corp.example@192.0.2.12",
          .help = "Domain controllers, best first. HOST is the name in the DC's certificate; without an "
                  "address "
                  "it is looked up in DNS."},
@@ -211,26 +205,26 @@ const struct config_key config_keys[] = {
          .help = "What a DC's certificate must show besides its chain. domain-san: it names the domain, as "
                  "the "
                  "template `Kerberos Authentication` does, or it names the host and is a KDC's "
-                 "(id-pkinit-KPKdc) that is one of `dcs` or called LABEL.NAME. list: it names a host of `dcs`, and no other is asked. pin: its key is "
+                 "(id-pkinit-KPKdc) that is one of `dcs` or called LABEL.NAME. list: it names a host of `dcs`, and no "
+                 "other is asked. pin: its key is "
                  "one of "
                  "`pins`. The host's name alone never suffices, because any workstation may own such a "
                  "certificate."},
         {D("pins", pins), LIST(pins, CONFIG_PINS_MAX, item_pin),
-         .range = "up to 8 base64url SHA-256 values of a public key (SPKI), 43 characters each",
-         .otherwise = "none", .help = "With dc_identity = pin: the public keys of the DCs."},
+         .range = "up to 8 base64url SHA-256 values of a public key (SPKI), 43 characters each", .otherwise = "none",
+         .help = "With dc_identity = pin: the public keys of the DCs."},
         {D("bind_template", bind_template), .max = 512, .check = check_bind_template,
          .range = "a DN that holds {name} once", .otherwise = "the name as UPN",
          .help = "With directory = generic: the DN to bind as. {name} becomes the name's left part, "
                  "escaped."},
-        {D("alternate_id", alternate_id), .max = 64, .check = check_attribute,
-         .range = "the name of an LDAP attribute", .otherwise = "every name is a UPN or DOMAIN\\name",
+        {D("alternate_id", alternate_id), .max = 64, .check = check_attribute, .range = "the name of an LDAP attribute",
+         .otherwise = "every name is a UPN or DOMAIN\\name",
          .help = "Attribute whose value people may type instead of a UPN, like mail. The service account "
                  "searches "
                  "for it, in the domain that alternate_id_suffixes lead to; exactly one account must have "
                  "the "
                  "value."},
-        {D("alternate_id_suffixes", alternate_id_suffixes),
-         LIST(alternate_id_suffixes, SUFFIXES_MAX, item_suffix),
+        {D("alternate_id_suffixes", alternate_id_suffixes), LIST(alternate_id_suffixes, SUFFIXES_MAX, item_suffix),
          .range = "up to 32 DNS names, with commas or blanks between",
          .otherwise = "must be given where alternate_id is",
          .help = "What follows the @ in names that are alternate ids. Such a name is always searched for, "
@@ -241,7 +235,8 @@ const struct config_key config_keys[] = {
          .help = "Where alternate ids are searched for, with all below."},
         {D("service_account", service_account), .max = 256, .check = check_account,
          .range = "NAME@SUFFIX or NETBIOS\\NAME", .otherwise = "nothing can be searched for",
-         .help = "Account that searches for alternate ids and reads attributes, and the type of an account that may not read "
+         .help = "Account that searches for alternate ids and reads attributes, and the type of an account that may "
+                 "not read "
                  "its own entry. It needs no rights but to read them."},
         {D("service_password_file", service_password_file), .max = 256, .check = check_path,
          .range = "an absolute path", .otherwise = "must be given where service_account is",
@@ -249,7 +244,8 @@ const struct config_key config_keys[] = {
                  "controller "
                  "refuses it, nothing is searched for ten minutes, so that the account is not locked out."},
         {D("fast_bind", fast_bind), .type = TYPE_WORD, .words = yes_no, .initial = "no",
-         .help = "Whether ldap checks passwords by fast binds of Active Directory, for which a domain controller builds "
+         .help = "Whether ldap checks passwords by fast binds of Active Directory, for which a domain controller "
+                 "builds "
                  "no token of the account's groups. What it hides: why it refuses (the reason is then "
                  "`refused_unexplained`), and whose bind it was. So service_account, which it needs with netbios, "
                  "searches for each name first, and that costs a search for each sign-in. Worth it only where the "
@@ -269,8 +265,7 @@ const struct config_key config_keys[] = {
                  "through other groups."},
         {D("groups_base", groups_base), .max = 512, .check = check_base, .range = "a DN", .otherwise = "all groups",
          .help = "Only groups below this DN are told as memberOf."},
-        {D("keytab", keytab), .max = 256, .check = check_path, .range = "an absolute path",
-         .otherwise = "no Kerberos",
+        {D("keytab", keytab), .max = 256, .check = check_path, .range = "an absolute path", .otherwise = "no Kerberos",
          .help = "Keytab with the key of service_principal, readable by root alone. A file that changes is taken "
                  "into use within seconds, without a reload; one that lacks the key is refused in the log, and the "
                  "old keys stay. Keep the keys of the version before in it, for tickets that are out. "
@@ -288,21 +283,22 @@ const struct config_key config_keys[] = {
                  "domain, whose key the keytab must hold, too: in Active Directory the service account's own name, "
                  "elsewhere often service_principal. It hides the exchange, and is what a domain controller that "
                  "demands armour asks for. Armoured refusals name no cause: a locked account then reads `revoked`. "
-                 "Keys are made by libkrb5 then, at several times the cost. Without armour anybody between connector and "
-                 "domain controller can write a refusal, so none proves that the password was right: states of an account "
+                 "Keys are made by libkrb5 then, at several times the cost. Without armour anybody between connector "
+                 "and "
+                 "domain controller can write a refusal, so none proves that the password was right: states of an "
+                 "account "
                  "(expired, must change, logon hours) are then confirmed by one bind over LDAPS, where ca_file or pins "
                  "say how the domain controller is known there, and without it the user is not told them."},
         {D("pool_max", pool_max), .type = TYPE_NUMBER, .min = 1, .max = 256, .initial = "16",
-         .help = "LDAP connections to one DC. Where all of them are in use, one more is opened to see whether it is alive."},
-        {D("connect_timeout_ms", connect_timeout_ms), .type = TYPE_NUMBER, .min = 100, .max = 15000,
-         .initial = "2000",
+         .help = "LDAP connections to one DC. Where all of them are in use, one more is opened to see whether it is "
+                 "alive."},
+        {D("connect_timeout_ms", connect_timeout_ms), .type = TYPE_NUMBER, .min = 100, .max = 15000, .initial = "2000",
          .help = "Milliseconds for connecting to one DC, TLS handshake included, before another is tried. The only DC "
                  "that is left has as long as the sign-in."},
 };
 
 const size_t config_keys_n = sizeof(config_keys) / sizeof(config_keys[0]);
-_Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX,
-               "CONFIG_KEYS_MAX is too small");
+_Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX is too small");
 
 const struct config_key *config_key_find(enum config_section section, const char *name)
 {

@@ -22,8 +22,7 @@ static int connect_error(const char *path, struct error *err)
         if (code == ENOENT || code == ECONNREFUSED)
                 return error_fail(err, -code, "posternd does not run here (%s: %s)", path, strerror(code));
         if (code == EACCES)
-                return error_fail(err, -code,
-                                  "not allowed to ask posternd (%s); be root or a member of control_group",
+                return error_fail(err, -code, "not allowed to ask posternd (%s); be root or a member of control_group",
                                   path);
         return error_fail(err, -code, "%s: %s", path, strerror(code));
 }
@@ -75,8 +74,7 @@ static int read_line(int fd, struct buffer *line, struct error *err)
                         return error_fail(err, -ETIMEDOUT, "posternd's ledger did not answer within %d s",
                                           CONTROL_TIMEOUT_S);
                 if (n <= 0)
-                        return error_fail(err, n < 0 ? -errno : -EBADMSG,
-                                          "posternd's ledger closed the connection");
+                        return error_fail(err, n < 0 ? -errno : -EBADMSG, "posternd's ledger closed the connection");
                 line->len += (size_t)n;
         }
         return 0;

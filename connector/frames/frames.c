@@ -1,5 +1,6 @@
 /*
- * The table of frames: sender and receiver of each. It checks who speaks, not what the fields hold; that is the reader's.
+ * The table of frames: sender and receiver of each. It checks who speaks, not what the fields hold; that is the
+ * reader's.
  */
 #include <stddef.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static const struct {
         enum part owner;
         const char *prefix;
 } names[] = {
-        {PART_LINK, "link"},           {PART_LINK, "identity."},    {PART_LINK, "certificate."},
+        {PART_LINK, "link"},          {PART_LINK, "identity."},        {PART_LINK, "certificate."},
         {PART_SUPERVISOR, "process"}, {PART_SUPERVISOR, "supervisor"},
 };
 

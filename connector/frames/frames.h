@@ -1,6 +1,6 @@
 /*
- * Who may send which frame to whom (messages.h). A process asks this table about every frame that a neighbour sends, since
- * any neighbour may have been taken over: the link by a relay, the validator by a domain controller.
+ * Who may send which frame to whom (messages.h). A process asks this table about every frame that a neighbour sends,
+ * since any neighbour may have been taken over: the link by a relay, the validator by a domain controller.
  */
 #pragma once
 

@@ -11,8 +11,7 @@
 #include "base/core/secret.h"
 #include "base/core/text.h"
 
-void name_hash(const uint8_t key[NAME_HASH_KEY_LEN], const char *name, size_t n,
-               char ret_hash[NAME_HASH_TEXT])
+void name_hash(const uint8_t key[NAME_HASH_KEY_LEN], const char *name, size_t n, char ret_hash[NAME_HASH_TEXT])
 {
         uint8_t folded[1024], mac[EVP_MAX_MD_SIZE] = {0};
         unsigned mac_len = 0;

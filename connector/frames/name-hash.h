@@ -12,8 +12,7 @@
 
 /* HMAC-SHA256 of the name with ASCII letters in lower case, cut to 16 bytes. Several names of one account
  * hash differently. */
-void name_hash(const uint8_t key[NAME_HASH_KEY_LEN], const char *name, size_t n,
-               char ret_hash[NAME_HASH_TEXT]);
+void name_hash(const uint8_t key[NAME_HASH_KEY_LEN], const char *name, size_t n, char ret_hash[NAME_HASH_TEXT]);
 /*
  * "a…m (17)": the first character, the last one, the length in bytes; nothing but the length below 4
  * characters. A part behind the last @ is kept when keep_domain (it named a domain that is served). Always

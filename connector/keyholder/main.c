@@ -92,7 +92,8 @@ static void take_turn(void)
 {
         const struct timespec pause = {.tv_nsec = TURN_LOOK_MS * 1000000};
 
-        for (unsigned waited = 0; flock(KEYHOLDER_PIN_FD, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK && waited < TURN_MAX_MS;
+        for (unsigned waited = 0;
+             flock(KEYHOLDER_PIN_FD, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK && waited < TURN_MAX_MS;
              waited += TURN_LOOK_MS)
                 (void)nanosleep(&pause, NULL);
 }
@@ -104,8 +105,7 @@ static void end_turn(void)
 
 /* ---- the key ---- */
 
-static int open_token(struct token *token, const struct token_request *request, struct buffer *name,
-                      struct error *err)
+static int open_token(struct token *token, const struct token_request *request, struct buffer *name, struct error *err)
 {
         switch (key_kind_of(request->reference, strlen(request->reference))) {
         case KEY_KIND_PKCS11:
@@ -228,8 +228,7 @@ int main(int argc, char **argv)
         int r;
 
         if (!check_call(argc, argv)) {
-                fputs("postern-keyholder is started by posternd and postern and has no use by itself\n",
-                      stderr);
+                fputs("postern-keyholder is started by posternd and postern and has no use by itself\n", stderr);
                 return 2;
         }
         request.make = !strcmp(argv[1], "make");

@@ -64,8 +64,8 @@ static int token_fail(const struct pkcs11 *p, CK_RV rv, const char *doing, struc
                 if (failures[i].rv == rv)
                         return error_fail(err, failures[i].code, "the token \"%.*s\" %s", n,
                                           (const char *)p->info.label, failures[i].text);
-        return error_fail(err, -EIO, "the token \"%.*s\" failed to %s: %s (CKR 0x%lx)", n,
-                          (const char *)p->info.label, doing, p11_kit_strerror(rv), rv);
+        return error_fail(err, -EIO, "the token \"%.*s\" failed to %s: %s (CKR 0x%lx)", n, (const char *)p->info.label,
+                          doing, p11_kit_strerror(rv), rv);
 }
 
 /* ---- the token ---- */
@@ -104,8 +104,7 @@ static int load(const struct pkcs11 *p, CK_FUNCTION_LIST ***ret_modules, struct 
                                   path, p11_kit_message() ? p11_kit_message() : "no reason given");
         const CK_RV rv = p11_kit_module_initialize(one[0]);
         if (rv != CKR_OK)
-                return error_fail(err, -ENODEV, "the module %s does not start: %s", path,
-                                  p11_kit_strerror(rv));
+                return error_fail(err, -ENODEV, "the module %s does not start: %s", path, p11_kit_strerror(rv));
         *ret_modules = one;
         return 0;
 }
@@ -121,8 +120,8 @@ static unsigned look_into(struct pkcs11 *p, CK_FUNCTION_LIST *module)
         if (module->C_GetSlotList(CK_TRUE, slots, &n) != CKR_OK)
                 return 0;
         for (CK_ULONG i = 0; i < n; i++) {
-                if (module->C_GetTokenInfo(slots[i], &info) != CKR_OK ||
-                    !(info.flags & CKF_TOKEN_INITIALIZED) || !p11_kit_uri_match_token_info(p->uri, &info))
+                if (module->C_GetTokenInfo(slots[i], &info) != CKR_OK || !(info.flags & CKF_TOKEN_INITIALIZED) ||
+                    !p11_kit_uri_match_token_info(p->uri, &info))
                         continue;
                 p->module = module;
                 p->slot = slots[i];
@@ -266,13 +265,12 @@ static bool take_point(struct token *token, const CK_BYTE *bytes, CK_ULONG n)
 static int read_point(const struct pkcs11 *p, struct token *token, struct error *err)
 {
         CK_BYTE id[64], point[128];
-        CK_ATTRIBUTE by_id[] = {{CKA_ID, id, sizeof(id)}}, by[2],
-                     value[] = {{CKA_EC_POINT, point, sizeof(point)}};
+        CK_ATTRIBUTE by_id[] = {{CKA_ID, id, sizeof(id)}}, by[2], value[] = {{CKA_EC_POINT, point, sizeof(point)}};
         CK_OBJECT_HANDLE found[2];
         CK_ULONG n = 0;
 
-        if (p->module->C_GetAttributeValue(p->session, p->key, by_id, 1) == CKR_OK &&
-            by_id[0].ulValueLen > 0 && by_id[0].ulValueLen <= sizeof(id))
+        if (p->module->C_GetAttributeValue(p->session, p->key, by_id, 1) == CKR_OK && by_id[0].ulValueLen > 0 &&
+            by_id[0].ulValueLen <= sizeof(id))
                 (void)find(p, CKO_PUBLIC_KEY, by_id, 1, found, &n);
         if (n == 0)
                 (void)find(p, CKO_PUBLIC_KEY, by, named_by(p, by), found, &n);
@@ -330,13 +328,16 @@ static int make_key(struct pkcs11 *p, struct error *err)
                                      {CKA_EC_PARAMS, p256, sizeof(p256)},
                                      *label,
                                      named_id};
-        CK_ATTRIBUTE private_key[] = {{CKA_TOKEN, &yes, sizeof(yes)},      {CKA_PRIVATE, &yes, sizeof(yes)},
-                                      {CKA_SENSITIVE, &yes, sizeof(yes)},  {CKA_SIGN, &yes, sizeof(yes)},
-                                      {CKA_EXTRACTABLE, &no, sizeof(no)}, *label,
+        CK_ATTRIBUTE private_key[] = {{CKA_TOKEN, &yes, sizeof(yes)},
+                                      {CKA_PRIVATE, &yes, sizeof(yes)},
+                                      {CKA_SENSITIVE, &yes, sizeof(yes)},
+                                      {CKA_SIGN, &yes, sizeof(yes)},
+                                      {CKA_EXTRACTABLE, &no, sizeof(no)},
+                                      *label,
                                       named_id};
         if (rv == CKR_OK)
-                rv = p->module->C_GenerateKeyPair(p->session, &mechanism, public_key, 5, private_key, 7,
-                                                  &public, &p->key);
+                rv = p->module->C_GenerateKeyPair(p->session, &mechanism, public_key, 5, private_key, 7, &public,
+                                                  &p->key);
         return rv == CKR_OK ? 0 : token_fail(p, rv, "make a key", err);
 }
 
@@ -359,8 +360,7 @@ static int sign(struct token *token, const uint8_t digest[DIGEST_LEN], uint8_t s
         return n == SIGNATURE_LEN ? 0 : error_fail(err, -EIO, "the token made a signature of %lu bytes", n);
 }
 
-int pkcs11_open(struct token *token, const struct token_request *request, struct buffer *name,
-                struct error *err)
+int pkcs11_open(struct token *token, const struct token_request *request, struct buffer *name, struct error *err)
 {
         static struct pkcs11 p;
         int r = parse(&p, request->reference, err);

@@ -113,8 +113,7 @@ static int open_handle(struct tpm2 *t, const char *uri, struct error *err)
         }
         if (t->key)
                 return 0;
-        return tpm_fail(t, -ENOENT, "the TPM has no key at that handle; see: tpm2_getcap handles-persistent",
-                        err);
+        return tpm_fail(t, -ENOENT, "the TPM has no key at that handle; see: tpm2_getcap handles-persistent", err);
 }
 
 static int open_pem(struct tpm2 *t, const char *text, struct error *err)
@@ -124,15 +123,15 @@ static int open_pem(struct tpm2 *t, const char *text, struct error *err)
         t->key = bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, give_pin, t, t->lib, PROPERTIES) : NULL;
         if (t->key)
                 return 0;
-        return tpm_fail(t, -ENOENT, "the TPM cannot load that key: it was made in another TPM, or this one "
-                                    "was cleared since",
+        return tpm_fail(t, -ENOENT,
+                        "the TPM cannot load that key: it was made in another TPM, or this one "
+                        "was cleared since",
                         err);
 }
 
 static int make_key(struct tpm2 *t, struct error *err)
 {
-        _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *ctx =
-                EVP_PKEY_CTX_new_from_name(t->lib, "EC", "provider=tpm2");
+        _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(t->lib, "EC", "provider=tpm2");
 
         if (!ctx || EVP_PKEY_keygen_init(ctx) != 1 || EVP_PKEY_CTX_set_group_name(ctx, "P-256") != 1 ||
             EVP_PKEY_generate(ctx, &t->key) != 1)
@@ -147,8 +146,7 @@ static int write_name(const struct tpm2 *t, const struct token_request *request,
 
         if (!request->make)
                 return buffer_append_str(name, request->reference);
-        if (!bio || PEM_write_bio_PrivateKey_ex(bio, t->key, NULL, NULL, 0, NULL, NULL, t->lib,
-                                                PROPERTIES) != 1)
+        if (!bio || PEM_write_bio_PrivateKey_ex(bio, t->key, NULL, NULL, 0, NULL, NULL, t->lib, PROPERTIES) != 1)
                 return -EIO;
         const long n = BIO_get_mem_data(bio, &text);
         return n > 0 ? buffer_append(name, text, (size_t)n) : -EIO;
@@ -178,23 +176,20 @@ static int sign(struct token *token, const uint8_t digest[DIGEST_LEN], uint8_t s
                 struct error *err)
 {
         struct tpm2 *t = token->state;
-        _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *ctx =
-                EVP_PKEY_CTX_new_from_pkey(t->lib, t->key, PROPERTIES);
-        OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST,
-                                                                (char[]){"SHA256"}, 0),
+        _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(t->lib, t->key, PROPERTIES);
+        OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, (char[]){"SHA256"}, 0),
                                OSSL_PARAM_construct_end()};
         uint8_t der[160];
         size_t n = sizeof(der);
 
-        if (!ctx || EVP_PKEY_sign_init_ex(ctx, params) != 1 ||
-            EVP_PKEY_sign(ctx, der, &n, digest, DIGEST_LEN) != 1 || to_raw(signature, der, n) < 0)
+        if (!ctx || EVP_PKEY_sign_init_ex(ctx, params) != 1 || EVP_PKEY_sign(ctx, der, &n, digest, DIGEST_LEN) != 1 ||
+            to_raw(signature, der, n) < 0)
                 return tpm_fail(t, -EIO, "the TPM does not sign with that key", err);
         t->pin = NULL; /* it was right */
         return 0;
 }
 
-int tpm2_open(struct token *token, const struct token_request *request, struct buffer *name,
-              struct error *err)
+int tpm2_open(struct token *token, const struct token_request *request, struct buffer *name, struct error *err)
 {
         static struct tpm2 t;
         int r;

@@ -34,7 +34,5 @@ struct token_request {
  * would not be tried, -ENOENT no such key or a package is missing, -EEXIST, -EBADMSG not a P-256 key that
  * signs. What was opened stays so until the process ends.
  */
-int pkcs11_open(struct token *token, const struct token_request *request, struct buffer *name,
-                struct error *err);
-int tpm2_open(struct token *token, const struct token_request *request, struct buffer *name,
-              struct error *err);
+int pkcs11_open(struct token *token, const struct token_request *request, struct buffer *name, struct error *err);
+int tpm2_open(struct token *token, const struct token_request *request, struct buffer *name, struct error *err);

@@ -26,8 +26,8 @@ static json_t *refusal(const char *why)
 static json_t *begin(struct ledger *l)
 {
         json_t *status = journal_status(l->journal);
-        json_t *root = json_pack("{s:b, s:I, s:o}", "ok", 1, "now", (json_int_t)loop_wall(l->process.loop),
-                                 "ledger", status);
+        json_t *root =
+                json_pack("{s:b, s:I, s:o}", "ok", 1, "now", (json_int_t)loop_wall(l->process.loop), "ledger", status);
 
         return root;
 }
@@ -38,8 +38,8 @@ static json_t *parts(const struct ledger *l)
 
         for (size_t i = 0; i < l->n_status; i++) {
                 const struct ledger_status *s = &l->status[i];
-                (void)json_object_set_new(
-                        o, s->name, json_pack("{s:I, s:O}", "at", (json_int_t)s->wall, "value", s->value));
+                (void)json_object_set_new(o, s->name,
+                                          json_pack("{s:I, s:O}", "at", (json_int_t)s->wall, "value", s->value));
         }
         return o;
 }
@@ -48,9 +48,8 @@ static json_t *parts(const struct ledger *l)
  * that the caller gave up are none of ours. */
 static json_t *unavailable_lately(struct ledger *l)
 {
-        const struct request request = {.limit = LATELY_RECORDS,
-                                        .verdict = "unavailable",
-                                        .since = loop_wall(l->process.loop) - LATELY_S};
+        const struct request request = {
+                .limit = LATELY_RECORDS, .verdict = "unavailable", .since = loop_wall(l->process.loop) - LATELY_S};
         const struct store_search search = {.request = &request};
         json_t *root = json_pack("{s:i, s:i}", "n", 0, "within", LATELY_S), *record;
         json_auto_t *list = json_array();
@@ -81,9 +80,8 @@ static json_t *answer_status(struct ledger *l)
         if (!root)
                 return NULL;
         (void)json_object_set_new(root, "counts",
-                                  json_pack("{s:I, s:I, s:I, s:I}", "accepted",
-                                            (json_int_t)l->counts[COUNT_ACCEPTED], "refused",
-                                            (json_int_t)l->counts[COUNT_REFUSED], "unavailable",
+                                  json_pack("{s:I, s:I, s:I, s:I}", "accepted", (json_int_t)l->counts[COUNT_ACCEPTED],
+                                            "refused", (json_int_t)l->counts[COUNT_REFUSED], "unavailable",
                                             (json_int_t)l->counts[COUNT_UNAVAILABLE], "declined",
                                             (json_int_t)l->counts[COUNT_DECLINED]));
         (void)json_object_set_new(root, "unavailable_lately", unavailable_lately(l));
@@ -102,8 +100,7 @@ static void user_forms_clear(struct user_forms *f)
         free(f->hashes);
 }
 
-static void search_user(const struct ledger *l, struct store_search *s, const char *user,
-                        struct user_forms *forms)
+static void search_user(const struct ledger *l, struct store_search *s, const char *user, struct user_forms *forms)
 {
         json_t *names = ledger_names(l->process.config, user), *hashes = json_array(), *name;
         char hash[NAME_HASH_TEXT];
@@ -177,8 +174,7 @@ static bool id_as_heard(const char *what, char out[ID_OURS + 1])
 }
 
 /* By the id as given, then as it may have been meant. */
-static int find_id(struct ledger *l, struct store_search *search, const char *what, json_t *list,
-                   struct error *err)
+static int find_id(struct ledger *l, struct store_search *search, const char *what, json_t *list, struct error *err)
 {
         char heard[ID_OURS + 1];
         int r = 0;

@@ -101,8 +101,7 @@ static void write_to_memory(struct journal *j)
         j->n_memory += j->n_pending;
         while (j->n_pending)
                 drop_first(j);
-        if (j->n_memory > JOURNAL_MEMORY_ROWS &&
-            store_trim(j->memory, 0, JOURNAL_MEMORY_ROWS, &more, &err) == 0) {
+        if (j->n_memory > JOURNAL_MEMORY_ROWS && store_trim(j->memory, 0, JOURNAL_MEMORY_ROWS, &more, &err) == 0) {
                 j->n_dropped += j->n_memory - JOURNAL_MEMORY_ROWS;
                 j->n_memory = JOURNAL_MEMORY_ROWS;
         }
@@ -142,8 +141,7 @@ static void try_disk(struct journal *j)
         j->memory = store_free(j->memory);
         j->n_memory = 0;
         if (j->degraded_since)
-                log_info("ledger.recovered",
-                         KV_I("degraded_s", loop_wall(j->config.loop) - j->degraded_since));
+                log_info("ledger.recovered", KV_I("degraded_s", loop_wall(j->config.loop) - j->degraded_since));
         j->degraded_since = 0;
 }
 
@@ -157,8 +155,8 @@ static void on_trim(void *arg)
         struct journal *j = arg;
         bool more = false;
 
-        if (j->disk && store_trim(j->disk, loop_wall(j->config.loop) - (int64_t)j->config.days * 86400,
-                                  j->config.rows, &more, &j->why) < 0)
+        if (j->disk && store_trim(j->disk, loop_wall(j->config.loop) - (int64_t)j->config.days * 86400, j->config.rows,
+                                  &more, &j->why) < 0)
                 degrade(j);
         loop_timer_in(j->trim_timer, more ? TRIM_MORE_MS : TRIM_MS);
 }
@@ -243,8 +241,7 @@ typedef int search_fn(struct store *, const struct store_search *, json_t *, str
 
 /* Memory holds the newer rows. A disk that fails is left; the answer then lacks its rows, which the journal's
  * state shows. */
-static int search(struct journal *j, search_fn *fn, const struct store_search *s, json_t *list,
-                  struct error *err)
+static int search(struct journal *j, search_fn *fn, const struct store_search *s, json_t *list, struct error *err)
 {
         journal_flush(j);
         int r = j->memory ? fn(j->memory, s, list, err) : 0;

@@ -104,7 +104,8 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
 
         if (msg_has(m, TAG_NAME) && msg_get_str(m, TAG_NAME, name, sizeof(name)) < 0)
                 name[0] = '\0';
-        if (!frame_may(m->type, peer->part, PART_LEDGER) || (msg_has(m, TAG_NAME) && !frame_may_name(peer->part, name))) {
+        if (!frame_may(m->type, peer->part, PART_LEDGER) ||
+            (msg_has(m, TAG_NAME) && !frame_may_name(peer->part, name))) {
                 refuse(peer, m, name);
                 return;
         }
@@ -144,8 +145,7 @@ static int on_file(void *arg, const char *name, int handed, struct error *err)
         struct ledger *l = arg;
 
         if (strcmp(name, FILE_HASH_KEY) == 0) {
-                l->has_hash_key =
-                        pread(fd, l->hash_key, sizeof(l->hash_key), 0) == (ssize_t)sizeof(l->hash_key);
+                l->has_hash_key = pread(fd, l->hash_key, sizeof(l->hash_key), 0) == (ssize_t)sizeof(l->hash_key);
                 if (!l->has_hash_key)
                         return error_fail(err, -EBADMSG, "%s is not %d bytes long: remove it and start again",
                                           FILE_HASH_KEY, NAME_HASH_KEY_LEN);
@@ -205,10 +205,8 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                                               .rows = l->process.config->ledger_rows};
         /* The folder of the ledger and the control socket that is open already; no network of any kind. */
         const struct confine_path own = {.fd = l->dir_fd, .write = true};
-        const struct confine_rules rules = {.process = "ledger",
-                                            .needs = CONFINE_WRITE | CONFINE_ACCEPT,
-                                            .paths = &own,
-                                            .n_paths = 1};
+        const struct confine_rules rules = {
+                .process = "ledger", .needs = CONFINE_WRITE | CONFINE_ACCEPT, .paths = &own, .n_paths = 1};
         int r = process_confine(&l->process, &rules, err);
         if (r == 0 && l->process.check) {
                 process_ready(&l->process); /* another one holds the database */

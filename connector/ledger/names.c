@@ -25,8 +25,7 @@ static bool is_default(const struct config *c, const struct config_domain *d)
 }
 
 /* account in the domain d, without the domain's other suffixes: what stands before those may differ. */
-static void add_account(json_t *names, const struct config *c, const struct config_domain *d,
-                        const char *account)
+static void add_account(json_t *names, const struct config *c, const struct config_domain *d, const char *account)
 {
         add(names, account, '@', d->name);
         if (d->netbios)

@@ -20,12 +20,11 @@ static int take_text(const json_t *value, const char *key, char *out, size_t cap
         return 0;
 }
 
-static int take_number(const json_t *value, const char *key, int64_t min, int64_t max, int64_t *ret,
-                       struct error *err)
+static int take_number(const json_t *value, const char *key, int64_t min, int64_t max, int64_t *ret, struct error *err)
 {
         if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max)
-                return error_fail(err, -EBADMSG, "'%s' must be a whole number from %lld to %lld", key,
-                                  (long long)min, (long long)max);
+                return error_fail(err, -EBADMSG, "'%s' must be a whole number from %lld to %lld", key, (long long)min,
+                                  (long long)max);
         *ret = json_integer_value(value);
         return 0;
 }

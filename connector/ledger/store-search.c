@@ -31,8 +31,7 @@ static int out_of_time(void *arg)
 }
 
 /* Answered, and by a request that a service had signed. */
-#define AUTHENTIC(row)                                                                                       \
-        row ".verdict IS NOT NULL AND " row ".reason NOT IN ('service_unknown', 'request_signature')"
+#define AUTHENTIC(row) row ".verdict IS NOT NULL AND " row ".reason NOT IN ('service_unknown', 'request_signature')"
 
 /* A relay can offer a request again, or send junk under its id: what was said to that hides no sign-in that
  * was answered. Numbered parameters: ?1 user, ?2 hashes, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit, ?8
@@ -46,14 +45,12 @@ static const char record_filter[] =
         " AND (?4 = 0 OR r.wall >= ?4) AND (?5 = 0 OR r.wall <= ?5)"
         " AND (?6 IS NULL OR r.verdict = ?6 OR (?6 = 'declined' AND r.declined IS NOT NULL))"
         " AND (?6 IS NOT NULL OR " AUTHENTIC("r") " OR NOT EXISTS (SELECT 1 FROM records o WHERE o.id = r.id "
-                                                  "AND " AUTHENTIC(
-                                                          "o") "))"
-                                                               " ORDER BY r.wall DESC, r.rowid DESC LIMIT ?7";
+                                                  "AND " AUTHENTIC("o") "))"
+                                                                        " ORDER BY r.wall DESC, r.rowid DESC LIMIT ?7";
 
 static int bind_or_null(sqlite3_stmt *stmt, int at, const char *text)
 {
-        return text && text[0] ? sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC)
-                               : sqlite3_bind_null(stmt, at);
+        return text && text[0] ? sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC) : sqlite3_bind_null(stmt, at);
 }
 
 /* Parameters that a statement doesn't have are passed over: SQLITE_RANGE is no failure here. */
@@ -119,8 +116,8 @@ static json_t *event_row(sqlite3_stmt *stmt)
         return row;
 }
 
-static int collect(struct store *store, const char *sql, const struct store_search *s,
-                   json_t *(*make)(sqlite3_stmt *), json_t *list, struct error *err)
+static int collect(struct store *store, const char *sql, const struct store_search *s, json_t *(*make)(sqlite3_stmt *),
+                   json_t *list, struct error *err)
 {
         sqlite3_stmt *stmt = NULL;
         int step = SQLITE_ERROR, r = 0;
@@ -149,8 +146,7 @@ int store_records(struct store *store, const struct store_search *search, json_t
         for (size_t i = 0; r == 0 && i < record_columns_n; i++)
                 r = buffer_printf(&sql, "r.%s,", record_columns[i].name);
         if (r == 0)
-                r = buffer_printf(&sql,
-                                  "d.state, d.wall FROM records r LEFT JOIN deliveries d ON d.id = r.id%s",
+                r = buffer_printf(&sql, "d.state, d.wall FROM records r LEFT JOIN deliveries d ON d.id = r.id%s",
                                   record_filter);
         if (r < 0)
                 (void)error_fail(err, r, "ledger: out of memory");
@@ -174,8 +170,8 @@ uint64_t store_count(struct store *store)
         sqlite3_stmt *stmt = NULL;
         int64_t n = 0;
 
-        if (sqlite3_prepare_v2(store->db, "SELECT max(rowid) - min(rowid) + 1 FROM records", -1, &stmt,
-                               NULL) == SQLITE_OK &&
+        if (sqlite3_prepare_v2(store->db, "SELECT max(rowid) - min(rowid) + 1 FROM records", -1, &stmt, NULL) ==
+                    SQLITE_OK &&
             sqlite3_step(stmt) == SQLITE_ROW)
                 n = sqlite3_column_int64(stmt, 0);
         (void)sqlite3_finalize(stmt);

@@ -65,21 +65,18 @@ int store_fail(struct store *store, const char *what, struct error *err)
         case SQLITE_NOMEM:
                 return error_fail(err, -ENOMEM, "%s: out of memory", what);
         case SQLITE_INTERRUPT:
-                return error_fail(err, -ETIME, "%s: the search took too long; narrow it by user or time",
-                                  what);
+                return error_fail(err, -ETIME, "%s: the search took too long; narrow it by user or time", what);
         default:
-                return error_fail(
-                        err, -EIO,
-                        "%s: %s: see that state_dir/ledger is there, can be written by the ledger's "
-                        "user and has room",
-                        what, why);
+                return error_fail(err, -EIO,
+                                  "%s: %s: see that state_dir/ledger is there, can be written by the ledger's "
+                                  "user and has room",
+                                  what, why);
         }
 }
 
 int store_exec(struct store *store, const char *sql, struct error *err)
 {
-        return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0
-                                                                           : store_fail(store, "ledger", err);
+        return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(store, "ledger", err);
 }
 
 /* ---- opening ---- */
@@ -93,18 +90,17 @@ static int make_schema(struct store *store, struct error *err)
                 r = buffer_printf(&sql, "%s%s %s", i ? ", " : "", record_columns[i].name,
                                   record_columns[i].kind == COLUMN_TEXT ? "TEXT" : "INTEGER");
         if (r == 0)
-                r = buffer_printf(
-                        &sql,
-                        "); CREATE INDEX records_id ON records(id); CREATE INDEX records_wall ON "
-                        "records(wall);"
-                        "CREATE INDEX records_hash ON records(user_hash, wall);"
-                        "CREATE TABLE events(wall INTEGER, name TEXT, detail TEXT, id TEXT);"
-                        "CREATE INDEX events_id ON events(id); CREATE INDEX events_wall ON events(wall);"
-                        "CREATE TABLE deliveries(id TEXT PRIMARY KEY, state TEXT, wall INTEGER) WITHOUT "
-                        "ROWID;"
-                        "CREATE INDEX deliveries_wall ON deliveries(wall);"
-                        "PRAGMA user_version = %d; COMMIT",
-                        SCHEMA_VERSION);
+                r = buffer_printf(&sql,
+                                  "); CREATE INDEX records_id ON records(id); CREATE INDEX records_wall ON "
+                                  "records(wall);"
+                                  "CREATE INDEX records_hash ON records(user_hash, wall);"
+                                  "CREATE TABLE events(wall INTEGER, name TEXT, detail TEXT, id TEXT);"
+                                  "CREATE INDEX events_id ON events(id); CREATE INDEX events_wall ON events(wall);"
+                                  "CREATE TABLE deliveries(id TEXT PRIMARY KEY, state TEXT, wall INTEGER) WITHOUT "
+                                  "ROWID;"
+                                  "CREATE INDEX deliveries_wall ON deliveries(wall);"
+                                  "PRAGMA user_version = %d; COMMIT",
+                                  SCHEMA_VERSION);
         r = r < 0 ? r : store_exec(store, sql.data, err);
         buffer_free(&sql);
         return r;
@@ -124,11 +120,10 @@ static int check_schema(struct store *store, struct error *err)
         if (version == 0)
                 return make_schema(store, err);
         if (version != SCHEMA_VERSION)
-                return error_fail(
-                        err, -EPROTO,
-                        "ledger: the database is of version %d, this program writes %d: move ledger.db* in "
-                        "state_dir/ledger away",
-                        version, SCHEMA_VERSION);
+                return error_fail(err, -EPROTO,
+                                  "ledger: the database is of version %d, this program writes %d: move ledger.db* in "
+                                  "state_dir/ledger away",
+                                  version, SCHEMA_VERSION);
         return 0;
 }
 
@@ -142,8 +137,7 @@ static int prepare_record_insert(struct store *store)
         if (r == 0)
                 r = buffer_append_str(&sql, ")");
         if (r == 0)
-                r = sqlite3_prepare_v3(store->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT,
-                                       &store->insert_record, NULL);
+                r = sqlite3_prepare_v3(store->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT, &store->insert_record, NULL);
         buffer_free(&sql);
         return r;
 }
@@ -188,18 +182,20 @@ static int open_database(struct store *store, int dir_fd, struct error *err)
         const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 
         if (dir_fd >= 0 && fchdir(dir_fd) < 0)
-                return error_fail(err, -errno, "ledger: state_dir/ledger cannot be entered: %s; it must be root's, with the "
+                return error_fail(err, -errno,
+                                  "ledger: state_dir/ledger cannot be entered: %s; it must be root's, with the "
                                   "group of the ledger's user and mode 770",
                                   strerror(errno));
         if (sqlite3_open_v2(dir_fd < 0 ? ":memory:" : "ledger.db", &store->db, flags,
                             dir_fd < 0 ? NULL : relative_vfs()) != SQLITE_OK)
                 return store_fail(store, "ledger", err);
         (void)sqlite3_busy_timeout(store->db, 200);
-        return store_exec(store,
-                          "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                          "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;"
-                          "PRAGMA temp_store = MEMORY", /* its files would be in folders that are shut to this process */
-                          err);
+        return store_exec(
+                store,
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;"
+                "PRAGMA temp_store = MEMORY", /* its files would be in folders that are shut to this process */
+                err);
 }
 
 int store_open(struct store **ret_store, int dir_fd, struct error *err)
@@ -335,8 +331,7 @@ int store_insert(struct store *store, const struct msg_in *m, int64_t wall, stru
 
 /* ---- trimming and copying ---- */
 
-static int run_with_number(struct store *store, const char *sql, int64_t number, int *ret_changes,
-                           struct error *err)
+static int run_with_number(struct store *store, const char *sql, int64_t number, int *ret_changes, struct error *err)
 {
         sqlite3_stmt *stmt = NULL;
         int r = sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL);
@@ -361,8 +356,7 @@ int store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_mor
                 {"DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE wall < ? "
                  "LIMIT " TRIM_ROWS ")",
                  false},
-                {"DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE wall < ? LIMIT " TRIM_ROWS
-                 ")",
+                {"DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE wall < ? LIMIT " TRIM_ROWS ")",
                  false},
                 {"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE wall < ? "
                  "LIMIT " TRIM_ROWS ")",
@@ -382,15 +376,13 @@ int store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_mor
         int changes = 0, r = 0;
 
         for (size_t i = 0; r == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
-                r = run_with_number(store, steps[i].sql, steps[i].by_rows ? (int64_t)rows : before, &changes,
-                                    err);
+                r = run_with_number(store, steps[i].sql, steps[i].by_rows ? (int64_t)rows : before, &changes, err);
         if (r == 0)
                 *ret_more = changes > 0;
         return r;
 }
 
-static int copy_rows(struct store *to, sqlite3_stmt *insert, struct store *from, const char *table,
-                     struct error *err)
+static int copy_rows(struct store *to, sqlite3_stmt *insert, struct store *from, const char *table, struct error *err)
 {
         sqlite3_stmt *select = NULL;
         char sql[64];

@@ -68,9 +68,7 @@ void journal_add(struct journal *journal, const struct msg_in *m);
 /* Writes what is pending, so that a search finds it. */
 void journal_flush(struct journal *journal);
 /* Searches memory, then disk, up to the request's limit. */
-int journal_records(struct journal *journal, const struct store_search *search, json_t *list,
-                    struct error *err);
-int journal_events(struct journal *journal, const struct store_search *search, json_t *list,
-                   struct error *err);
+int journal_records(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
+int journal_events(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
 /* {"state":"ok"|"degraded","why":...,"rows":n,"in_memory":n,"dropped":n} */
 json_t *journal_status(struct journal *journal);

@@ -35,8 +35,8 @@ static void watch_process(struct ledger *l, const char *process, const char *bef
         char detail[600];
 
         /* a first start is none of the helpdesk's business */
-        if (json_integer_value(json_object_get(value, "restarts")) == 0 ||
-            (!up && strcmp(state, "down") != 0) || strcmp(state, before) == 0)
+        if (json_integer_value(json_object_get(value, "restarts")) == 0 || (!up && strcmp(state, "down") != 0) ||
+            strcmp(state, before) == 0)
                 return;
         if (up)
                 (void)snprintf(detail, sizeof(detail), "%s runs again", process);
@@ -65,7 +65,8 @@ static void watch_supervisor(struct ledger *l, const json_t *before, const json_
         json_t *why;
 
         if (strcmp(was, is) != 0)
-                ledger_note(l, is[0] ? "reload.refused" : "reload.done", is[0] ? is : "the configuration is in use now");
+                ledger_note(l, is[0] ? "reload.refused" : "reload.done",
+                            is[0] ? is : "the configuration is in use now");
         json_object_foreach ((json_t *)(uintptr_t)keytabs, domain, why)
                 note_keytab(l, domain, text_of(old, domain), json_string_value(why));
         json_object_foreach ((json_t *)(uintptr_t)old, domain, why)
@@ -77,8 +78,7 @@ static void watch_dc(struct ledger *l, const char *before, const json_t *value)
 {
         const char *state = text_of(value, "state");
         bool up = strcmp(state, "alive") == 0 || strcmp(state, "recovering") == 0,
-             was_down = strcmp(before, "dead") == 0 || strcmp(before, "sick") == 0,
-             sick = strcmp(state, "sick") == 0;
+             was_down = strcmp(before, "dead") == 0 || strcmp(before, "sick") == 0, sick = strcmp(state, "sick") == 0;
         char detail[1024];
 
         if (up && was_down)
@@ -87,8 +87,8 @@ static void watch_dc(struct ledger *l, const char *before, const json_t *value)
                 (void)snprintf(detail, sizeof(detail), "%.300s answers, but fails sign-ins (%.40s): %.400s",
                                text_of(value, "host"), text_of(value, "reason"), text_of(value, "detail"));
         else if (strcmp(state, "dead") == 0 && !was_down)
-                (void)snprintf(detail, sizeof(detail), "%.300s cannot be used (%.40s): %.400s",
-                               text_of(value, "host"), text_of(value, "reason"), text_of(value, "detail"));
+                (void)snprintf(detail, sizeof(detail), "%.300s cannot be used (%.40s): %.400s", text_of(value, "host"),
+                               text_of(value, "reason"), text_of(value, "detail"));
         else
                 return;
         ledger_note(l, up ? "dc.up" : sick ? "dc.sick" : "dc.down", detail);

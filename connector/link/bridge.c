@@ -24,8 +24,9 @@
 #define IDENTITY_TEXT_MAX 1024
 #define PROOF_TEXT_MAX 4096
 /*
- * The old link serves until the relay has heard the new one, for before that the new one gets nothing; but not for ever:
- * where only the relay's answers are lost, it is replaced there, and one that goes on 30 s later is taken for a clone's.
+ * The old link serves until the relay has heard the new one, for before that the new one gets nothing; but not for
+ * ever: where only the relay's answers are lost, it is replaced there, and one that goes on 30 s later is taken for a
+ * clone's.
  */
 #define OLD_SERVES_MS 10000
 #define OLD_LINK_MS 18000 /* then, longer than any request may take */
@@ -82,17 +83,16 @@ static const char *why_down(const struct bridge *b, char *flaw, size_t cap)
 void bridge_send_status(struct bridge *b)
 {
         char flaw[ERROR_TEXT_MAX];
-        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "relay", b->relay,
-                                 "state", b->why == LINK_UP ? "up" : "down", "why", down_text(b->why),
-                                 "detail", why_down(b, flaw, sizeof(flaw)), "since", (json_int_t)b->since, "certificate_expires",
-                                 (json_int_t)b->cert_expires, "certificate_days_left",
-                                 (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
-                                 (json_int_t)renewal_next(b->renewal), "certificate_why",
-                                 renewal_why(b->renewal), "in_roster", b->in_roster, "clock_ahead",
-                                 (json_int_t)link_clock_ahead(b->link), "in_hand",
-                                 (json_int_t)link_in_hand(b->link), "undelivered",
-                                 (json_int_t)link_undelivered(b->link), "requests", (json_int_t)b->requests,
-                                 "verdicts", (json_int_t)b->verdicts);
+        json_t *json =
+                json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "relay",
+                          b->relay, "state", b->why == LINK_UP ? "up" : "down", "why", down_text(b->why), "detail",
+                          why_down(b, flaw, sizeof(flaw)), "since", (json_int_t)b->since, "certificate_expires",
+                          (json_int_t)b->cert_expires, "certificate_days_left",
+                          (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
+                          (json_int_t)renewal_next(b->renewal), "certificate_why", renewal_why(b->renewal), "in_roster",
+                          b->in_roster, "clock_ahead", (json_int_t)link_clock_ahead(b->link), "in_hand",
+                          (json_int_t)link_in_hand(b->link), "undelivered", (json_int_t)link_undelivered(b->link),
+                          "requests", (json_int_t)b->requests, "verdicts", (json_int_t)b->verdicts);
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
         struct msg_out m;
 
@@ -209,8 +209,7 @@ static void on_state(void *arg, enum link_down why, const char *detail)
                 b->since = loop_wall(b->process.loop);
         b->was_up = up;
         if (up || why == LINK_DOWN_STOPPED || why == LINK_DOWN_DRAIN)
-                log_info("link.state", KV_S("relay", b->relay), KV_S("state", down_text(why)),
-                         KV_S("detail", detail));
+                log_info("link.state", KV_S("relay", b->relay), KV_S("state", down_text(why)), KV_S("detail", detail));
         else
                 log_warning("link.state", KV_S("relay", b->relay), KV_S("state", down_text(why)),
                             KV_S("detail", detail));
@@ -267,8 +266,7 @@ static void on_holder(void *arg, int fd, int events)
 int bridge_watch_holder(struct bridge *b)
 {
         b->holder = loop_io_free(b->holder);
-        return b->held ? loop_io_new(&b->holder, b->process.loop, NULL, key_holder_fd(b->held), LOOP_READ,
-                                     on_holder, b)
+        return b->held ? loop_io_new(&b->holder, b->process.loop, NULL, key_holder_fd(b->held), LOOP_READ, on_holder, b)
                        : 0;
 }
 

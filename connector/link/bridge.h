@@ -22,7 +22,7 @@ struct bridge {
         struct link_host *host;      /* for all links: later ones are made when no file can be opened any more */
         struct key *held;            /* the transport key where it is in hardware; key is empty then */
         struct loop_io *holder;
-        int validator_fd;            /* came before the start */
+        int validator_fd; /* came before the start */
         struct ipc *validator, *ledger;
         struct loop_timer *status_timer;
         uint64_t status_at, status_counted;
@@ -32,7 +32,7 @@ struct bridge {
         int64_t since;        /* wall clock of the last change between up and down */
         int64_t cert_expires; /* of the transport certificate, s since the epoch; 0: not known */
         bool was_up, in_roster, drained;
-        bool told; /* a validator has said what it has in hand */
+        bool told;                   /* a validator has said what it has in hand */
         uint64_t requests, verdicts; /* since the process started */
 };
 

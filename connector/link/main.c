@@ -61,8 +61,8 @@ static int read_certificate(struct bridge *b, int fd, struct error *err)
 
         if (r == 0 && (r = transport_split(&text, &b->key, &b->cert)) < 0)
                 error_fail(err, r, "%s is malformed", FILE_TRANSPORT_CERT);
-        if (r == 0 && csr_cert_info(b->cert.data ? b->cert.data : "", b->cert.len, &b->cert_expires, id,
-                                    sizeof(id), &why) < 0)
+        if (r == 0 &&
+            csr_cert_info(b->cert.data ? b->cert.data : "", b->cert.len, &b->cert_expires, id, sizeof(id), &why) < 0)
                 log_warning("link.certificate", KV_S("why", why.text));
         return r;
 }
@@ -137,8 +137,9 @@ static void look_at_absence(struct bridge *b, uint64_t now)
         else if (!b->down_at)
                 b->down_at = now;
         else if (now - b->down_at >= ABSENCE_MAX_MS)
-                process_stop(&b->process, 1, "no relay for 10 minutes; starting again, with the name servers and "
-                                             "CAs as they are now");
+                process_stop(&b->process, 1,
+                             "no relay for 10 minutes; starting again, with the name servers and "
+                             "CAs as they are now");
 }
 
 static void on_status_timer(void *arg)

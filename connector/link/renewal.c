@@ -2,9 +2,10 @@
  * Renewal at two thirds of the certificate's life, spread by a twentieth, so that connectors made together do not ask
  * together; after a failure again when a tenth of what is left has passed, so more often the nearer the end.
  *
- * Order: key and request are made here (in hardware: the key by the supervisor's keyholder), the answer is checked to be for them, the supervisor stores both in one
- * file, and only then a second link is opened with them. The first keeps what it has in hand and gets nothing new
- * once the second has reported; so no sign-in falls between. Whatever fails leaves the first as it was.
+ * Order: key and request are made here (in hardware: the key by the supervisor's keyholder), the answer is checked to
+ * be for them, the supervisor stores both in one file, and only then a second link is opened with them. The first keeps
+ * what it has in hand and gets nothing new once the second has reported; so no sign-in falls between. Whatever fails
+ * leaves the first as it was.
  */
 #include "connector/link/renewal.h"
 
@@ -34,8 +35,8 @@ struct renewal {
         struct loop_timer *timer;
         enum step step;
         int64_t not_before, not_after, due;
-        struct key *key;       /* the new one, while it is not in use */
-        struct buffer text;    /* of the new transport.pem, likewise */
+        struct key *key;    /* the new one, while it is not in use */
+        struct buffer text; /* of the new transport.pem, likewise */
         char why[ERROR_TEXT_MAX];
 };
 
@@ -68,8 +69,8 @@ const char *renewal_clock_flaw(int64_t not_before, int64_t not_after, int64_t no
         date_text(not_after, to);
         date_text(now, here);
         if (now < not_before)
-                (void)snprintf(out, cap,
-                               "this host's clock says %s, but its certificate was made at %s: set the clock", here, from);
+                (void)snprintf(out, cap, "this host's clock says %s, but its certificate was made at %s: set the clock",
+                               here, from);
         else if (now >= not_after)
                 (void)snprintf(out, cap,
                                "the transport certificate ended %s, the clock says %s: set the clock if that is wrong, "
@@ -258,8 +259,7 @@ static void on_timer(void *arg)
                 failed(n, "the supervisor did not store it in time");
         } else if (n->step == STEP_MAKING) {
                 failed(n, "the hardware has made no new key within a minute; the next try goes on with it");
-        } else if (n->step == STEP_WATCH && now_of(n) >= n->due && link_is_up(n->b->link) &&
-                   !n->b->process.draining) {
+        } else if (n->step == STEP_WATCH && now_of(n) >= n->due && link_is_up(n->b->link) && !n->b->process.draining) {
                 begin(n);
         } else {
                 look_again(n);

@@ -34,8 +34,7 @@ static int shrink_bounding_set(struct error *err)
 {
         for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
                 if (!is_kept(cap) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
-                        return error_fail(err, -errno, "cannot drop the capability %d: %s", cap,
-                                          strerror(errno));
+                        return error_fail(err, -errno, "cannot drop the capability %d: %s", cap, strerror(errno));
         return 0;
 }
 

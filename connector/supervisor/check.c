@@ -1,10 +1,11 @@
 /*
- * The check of everything that a start would find: users, groups, folders, enrolment, files, and what the processes make of
- * them. A start, `posternd --check-config`, `postern check` and a reload all use it; the last three as a program of their own.
+ * The check of everything that a start would find: users, groups, folders, enrolment, files, and what the processes
+ * make of them. A start, `posternd --check-config`, `postern check` and a reload all use it; the last three as a
+ * program of their own.
  *
- * What the processes make of their files is not judged twice: each of them is started as its user, with the files that it
- * would get, as far as to where its work would begin, and ends (process.h, `check`). Invariant: nothing is made, locked,
- * changed or asked of a network; the daemon that runs is not touched.
+ * What the processes make of their files is not judged twice: each of them is started as its user, with the files that
+ * it would get, as far as to where its work would begin, and ends (process.h, `check`). Invariant: nothing is made,
+ * locked, changed or asked of a network; the daemon that runs is not touched.
  */
 #include "connector/supervisor/supervisor.h"
 
@@ -108,7 +109,8 @@ static size_t try_child(struct child *child, const struct files_check *check)
         loop_timer_in(s->drain_timer, TRIAL_MS);
         if (end == TRIAL_READY) {
                 end = loop_run(s->loop);
-                (void)snprintf(err.text, sizeof(err.text), "%s", end == TRIAL_SILENT ? "it does not answer" : child->last_end);
+                (void)snprintf(err.text, sizeof(err.text), "%s",
+                               end == TRIAL_SILENT ? "it does not answer" : child->last_end);
         }
         loop_timer_stop(s->drain_timer);
         end_trial(child);
@@ -185,8 +187,15 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
         struct error err = {"out of memory"};
         size_t found[CHILD_N];
 
-        s = (struct supervisor){.config = config, .text = *text, .check = check, .holders = holders, .lock_fd = -1, .control_fd = -1,
-                                .renewals.fd = -1, .reloading.fd = -1, .boot = "AAAAAAAAAAAAAAAAAAAAAA"};
+        s = (struct supervisor){.config = config,
+                                .text = *text,
+                                .check = check,
+                                .holders = holders,
+                                .lock_fd = -1,
+                                .control_fd = -1,
+                                .renewals.fd = -1,
+                                .reloading.fd = -1,
+                                .boot = "AAAAAAAAAAAAAAAAAAAAAA"};
         caps_note_parent();
         size_t n = check_users(config, check);
         if (set_up(&s) < 0 || caps_reduce(&err) < 0) {

@@ -81,8 +81,8 @@ static int spawn(struct child *child, const char *program, char *const argv[], c
                 (void)posix_spawnattr_setsigmask(&attr, &none);
                 (void)posix_spawnattr_setsigdefault(&attr, &all);
                 (void)posix_spawnattr_setpgroup(&attr, 0);
-                (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                              POSIX_SPAWN_SETPGROUP);
+                (void)posix_spawnattr_setflags(&attr,
+                                               POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
                 r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
                 if (r == 0)
                         r = posix_spawn_file_actions_adddup2(&actions, control, PROCESS_CONTROL_FD);
@@ -286,8 +286,9 @@ int child_begin(struct child *child)
         msg_begin(&m, FRAME_START);
         msg_str(&m, TAG_BOOT, child->supervisor->boot);
         /* where the clock was when the boot began, and what has passed since by one that nobody sets */
-        msg_u64(&m, TAG_SEQ, (uint64_t)child->supervisor->boot_wall * 1000 +
-                                     (loop_now(child->supervisor->loop) - child->supervisor->boot_at));
+        msg_u64(&m, TAG_SEQ,
+                (uint64_t)child->supervisor->boot_wall * 1000 +
+                        (loop_now(child->supervisor->loop) - child->supervisor->boot_at));
         msg_str(&m, TAG_CONNECTOR_ID, child->supervisor->connector_id);
         if (child->supervisor->check)
                 msg_str(&m, TAG_STATE, "check");

@@ -2,8 +2,8 @@
  * The files of the daemon: found, judged and opened by the supervisor, read by the process they belong to.
  *
  * Key bytes never pass through the supervisor's memory, but for a transport key that stands beside its certificate,
- * which is wiped: a child gets an open descriptor, or (keytabs, which krb5 opens by name) a memfd that the kernel filled. A private file that others may read, or that somebody
- * else could have written, is refused with the remedy.
+ * which is wiped: a child gets an open descriptor, or (keytabs, which krb5 opens by name) a memfd that the kernel
+ * filled. A private file that others may read, or that somebody else could have written, is refused with the remedy.
  */
 #include "connector/supervisor/supervisor.h"
 
@@ -31,8 +31,7 @@ int files_in_folder(char *out, const char *folder, const char *name, struct erro
 {
         int n = snprintf(out, PATH_MAX, "%s/%s", folder, name);
 
-        return n >= PATH_MAX ? error_fail(err, -ENAMETOOLONG, "%s/%s: the path is too long", folder, name)
-                             : 0;
+        return n >= PATH_MAX ? error_fail(err, -ENAMETOOLONG, "%s/%s: the path is too long", folder, name) : 0;
 }
 
 static int judge(int fd, const char *path, enum file_kind kind, struct error *err)
@@ -44,17 +43,14 @@ static int judge(int fd, const char *path, enum file_kind kind, struct error *er
         if (!S_ISREG(st.st_mode))
                 return error_fail(err, -EINVAL, "%s is not a regular file", path);
         if (kind == FILE_PUBLIC && (st.st_mode & S_IWOTH))
-                return error_fail(err, -EPERM, "%s can be written by others; mend it with: chmod o-w %s",
-                                  path, path);
+                return error_fail(err, -EPERM, "%s can be written by others; mend it with: chmod o-w %s", path, path);
         if (kind == FILE_PUBLIC)
                 return 0;
         if (st.st_uid != 0 && st.st_uid != geteuid())
-                return error_fail(err, -EPERM,
-                                  "%s belongs to another user (uid %u); mend it with: chown root %s", path,
+                return error_fail(err, -EPERM, "%s belongs to another user (uid %u); mend it with: chown root %s", path,
                                   (unsigned)st.st_uid, path);
         if (st.st_mode & (S_IRWXO | S_IWGRP))
-                return error_fail(err, -EPERM,
-                                  "%s can be read or written by others; mend it with: chmod 600 %s", path,
+                return error_fail(err, -EPERM, "%s can be read or written by others; mend it with: chmod 600 %s", path,
                                   path);
         return 0;
 }
@@ -287,8 +283,8 @@ static int hand_domains(struct handing *h)
 /* The certificate, and the key or its name: from the same file since the first renewal, before from its own. */
 static int hand_transport(struct handing *h)
 {
-        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX), key = BUFFER_SECRET(TRANSPORT_PEM_MAX),
-                                             chain = BUFFER(TRANSPORT_PEM_MAX);
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX),
+                                             key = BUFFER_SECRET(TRANSPORT_PEM_MAX), chain = BUFFER(TRANSPORT_PEM_MAX);
         _cleanup_(closep) int fd = open_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
         int r = fd < 0 ? fd : fd_read_all(&text, fd, h->err);
 

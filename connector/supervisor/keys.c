@@ -73,7 +73,8 @@ static bool was_refused(const struct supervisor *s, const struct stat *st)
                 const struct holder *holder = &s->holders[i];
 
                 if (holder->pin_refused && holder->pin_ino == st->st_ino &&
-                    holder->pin_changed.tv_sec == st->st_mtim.tv_sec && holder->pin_changed.tv_nsec == st->st_mtim.tv_nsec)
+                    holder->pin_changed.tv_sec == st->st_mtim.tv_sec &&
+                    holder->pin_changed.tv_nsec == st->st_mtim.tv_nsec)
                         return true;
         }
         return false;
@@ -93,8 +94,7 @@ void keys_reap(struct supervisor *s)
         int status;
 
         for (size_t i = 0; i < HOLDER_N; i++)
-                if (s->holders[i].pid > 0 &&
-                    waitpid(s->holders[i].pid, &status, WNOHANG) == s->holders[i].pid)
+                if (s->holders[i].pid > 0 && waitpid(s->holders[i].pid, &status, WNOHANG) == s->holders[i].pid)
                         note_end(&s->holders[i], status);
 }
 

@@ -24,24 +24,23 @@
 
 #define FILES_WANTED 65536
 
-static const char usage[] =
-        "usage: posternd [--config PATH] [--check-config | --reload]\n"
-        "\n"
-        "The connector: checks sign-ins, which a relay passes on, against domain\n"
-        "controllers. It runs in the foreground and listens on no network port.\n"
-        "\n"
-        "  --config PATH    file, or folder of *.conf files (default: " CONFIG_DEFAULT ")\n"
-        "  --check-config   report everything for which a start or a reload would fail\n"
-        "                   (configuration, users, enrolment, files), and end\n"
-        "  --reload         make the posternd that runs read its configuration anew;\n"
-        "                   exit code 1: it was refused, and what runs goes on\n"
-        "  --version        show the version\n"
-        "  --help           show this\n"
-        "\n"
-        "Signals: TERM drains and stops (twice: at once), HUP reads the configuration\n"
-        "anew. Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 78 wrong\n"
-        "configuration, not enrolled, or a user or file that is unfit. See posternd(8)\n"
-        "and postern.conf(5).\n";
+static const char usage[] = "usage: posternd [--config PATH] [--check-config | --reload]\n"
+                            "\n"
+                            "The connector: checks sign-ins, which a relay passes on, against domain\n"
+                            "controllers. It runs in the foreground and listens on no network port.\n"
+                            "\n"
+                            "  --config PATH    file, or folder of *.conf files (default: " CONFIG_DEFAULT ")\n"
+                            "  --check-config   report everything for which a start or a reload would fail\n"
+                            "                   (configuration, users, enrolment, files), and end\n"
+                            "  --reload         make the posternd that runs read its configuration anew;\n"
+                            "                   exit code 1: it was refused, and what runs goes on\n"
+                            "  --version        show the version\n"
+                            "  --help           show this\n"
+                            "\n"
+                            "Signals: TERM drains and stops (twice: at once), HUP reads the configuration\n"
+                            "anew. Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 78 wrong\n"
+                            "configuration, not enrolled, or a user or file that is unfit. See posternd(8)\n"
+                            "and postern.conf(5).\n";
 
 struct arguments {
         const char *config;
@@ -80,8 +79,7 @@ static int read_arguments(int argc, char **argv, struct arguments *ret_a, int *r
                 }
         }
         if (optind < argc) {
-                (void)fprintf(stderr,
-                              "posternd: '%s' is not understood; posternd --help shows what there is\n",
+                (void)fprintf(stderr, "posternd: '%s' is not understood; posternd --help shows what there is\n",
                               argv[optind]);
                 *ret_code = 2;
         }
@@ -116,8 +114,8 @@ static size_t check_surroundings(const struct config *config)
 }
 
 /* Prints all errors to stderr, or what is fine to stdout. */
-static int check_only(const char *path, struct config *config, const struct buffer *text, const struct config_errors *errors,
-                      bool count)
+static int check_only(const char *path, struct config *config, const struct buffer *text,
+                      const struct config_errors *errors, bool count)
 {
         _cleanup_(freep) char *name = strdup(path);
         struct files_check check = {.tell = print_fault, .note = keep_note, .arg = name};
@@ -185,7 +183,8 @@ static int run(const char *path, struct config *config, struct buffer *text)
 }
 
 /* The configuration as the arguments name it, with its merged text. */
-static int load(const struct arguments *a, struct config **ret_config, struct buffer *text, struct config_errors *errors)
+static int load(const struct arguments *a, struct config **ret_config, struct buffer *text,
+                struct config_errors *errors)
 {
         struct error err = {""};
 

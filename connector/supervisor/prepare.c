@@ -1,6 +1,6 @@
 /*
- * What stands before any process starts: folders, enrolment, lock, hash key, control socket. Made at a start, and by the same
- * functions only looked at in a check (supervisor/check.c).
+ * What stands before any process starts: folders, enrolment, lock, hash key, control socket. Made at a start, and by
+ * the same functions only looked at in a check (supervisor/check.c).
  *
  * Invariant: a check makes, binds and locks nothing. The files of the processes are supervisor/files.c's.
  */
@@ -43,11 +43,10 @@ static int judge_state_folder(const char *path, struct error *err)
         if (stat(path, &st) < 0)
                 return error_fail(err, -errno, "state_dir %s: %s", path, strerror(errno));
         if (!S_ISDIR(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH))
-                return error_fail(
-                        err, -EPERM,
-                        "state_dir %s is no folder of this user's alone; mend it with: chown root %s; "
-                        "chmod 700 %s",
-                        path, path, path);
+                return error_fail(err, -EPERM,
+                                  "state_dir %s is no folder of this user's alone; mend it with: chown root %s; "
+                                  "chmod 700 %s",
+                                  path, path, path);
         return 0;
 }
 
@@ -58,9 +57,9 @@ static int judge_ledger_folder(const char *path, gid_t gid, struct error *err)
         if (lstat(path, &st) < 0)
                 return error_fail(err, -errno, "%s: %s", path, strerror(errno));
         if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-                return error_fail(err, -EPERM,
-                                  "%s is not %s folder; mend it with: chown %u:%u %s; chmod 770 %s", path,
-                                  geteuid() == 0 ? "root's" : "this user's", (unsigned)geteuid(), (unsigned)gid, path, path);
+                return error_fail(err, -EPERM, "%s is not %s folder; mend it with: chown %u:%u %s; chmod 770 %s", path,
+                                  geteuid() == 0 ? "root's" : "this user's", (unsigned)geteuid(), (unsigned)gid, path,
+                                  path);
         if (geteuid() == 0 && (st.st_gid != gid || (st.st_mode & 0070) != 0070))
                 log_warning("ledger.folder", KV_S("path", path), KV_S("why", "the ledger's user cannot write to it"),
                             KV_U("chgrp", gid), KV_S("chmod", "770"));
@@ -186,8 +185,8 @@ static int control_gid(const char *group, gid_t *ret_gid, struct error *err)
         *ret_gid = gr ? gr->gr_gid : getegid();
         if (group && !gr)
                 return error_fail(err, -ENOENT,
-                                  "control_group: there is no group %s; make it with: groupadd --system %s",
-                                  group, group);
+                                  "control_group: there is no group %s; make it with: groupadd --system %s", group,
+                                  group);
         return 0;
 }
 

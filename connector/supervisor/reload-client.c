@@ -1,8 +1,8 @@
 /*
  * posternd --reload: makes the daemon that runs read its configuration anew, and waits for what comes of it.
  *
- * The daemon is found by the lock in state_dir, or by $MAINPID, which systemd sets; it answers in state_dir/reload.json. This
- * judges nothing: the daemon does, before it drains.
+ * The daemon is found by the lock in state_dir, or by $MAINPID, which systemd sets; it answers in
+ * state_dir/reload.json. This judges nothing: the daemon does, before it drains.
  */
 #include "connector/supervisor/supervisor.h"
 
@@ -72,7 +72,8 @@ static int show(const struct buffer *answer)
         if (json_is_true(json_object_get(json, "ok")))
                 return puts("reloaded") >= 0 ? 0 : 1;
         const char *why = json_string_value(json_object_get(json, "why"));
-        (void)fprintf(stderr, "posternd: the reload was refused, and what runs goes on as it was: %s\n", why ? why : "see the log");
+        (void)fprintf(stderr, "posternd: the reload was refused, and what runs goes on as it was: %s\n",
+                      why ? why : "see the log");
         return 1;
 }
 

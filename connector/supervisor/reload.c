@@ -1,9 +1,9 @@
 /*
- * A reload: first the check, by `posternd --check-config` as a process of its own; only then the drain. What was refused
- * stays told, in `postern status` and in state_dir/reload.json, until a reload succeeds.
+ * A reload: first the check, by `posternd --check-config` as a process of its own; only then the drain. What was
+ * refused stays told, in `postern status` and in state_dir/reload.json, until a reload succeeds.
  *
- * Invariant: the configuration before is kept until every process is ready with the new one; one that does not take it after
- * all brings it back. So no reload ends what runs.
+ * Invariant: the configuration before is kept until every process is ready with the new one; one that does not take it
+ * after all brings it back. So no reload ends what runs.
  */
 #include "connector/supervisor/supervisor.h"
 
@@ -76,7 +76,8 @@ static void refuse(struct supervisor *s, const char *lines, size_t n)
                 log_error("config.error", KV_S("at", text));
         }
         log_error("reload.refused", KV_U("errors", n), KV_S("kept", "the configuration that runs"));
-        (void)snprintf(reload->why, sizeof(reload->why), "%.*s%s", (int)(first < ERROR_TEXT_MAX ? first : ERROR_TEXT_MAX), lines, more);
+        (void)snprintf(reload->why, sizeof(reload->why), "%.*s%s",
+                       (int)(first < ERROR_TEXT_MAX ? first : ERROR_TEXT_MAX), lines, more);
         reload->at = loop_wall(s->loop);
         s->next_config = config_free(s->next_config);
         (void)sd_notifyf(0, "STATUS=a reload was refused: %s", reload->why);
@@ -124,7 +125,8 @@ static void on_check_silent(void *arg)
 
 static int spawn_check(struct supervisor *s, int config_fd, int out)
 {
-        char program[] = "/proc/self/exe", config[] = "--config", check[] = "--check-config", fd[] = "--config-fd", *path = strdup(s->config_path);
+        char program[] = "/proc/self/exe", config[] = "--config", check[] = "--check-config", fd[] = "--config-fd",
+             *path = strdup(s->config_path);
         char *argv[] = {program, config, path, check, fd, NULL};
         posix_spawn_file_actions_t actions;
         int r = path ? posix_spawn_file_actions_init(&actions) : ENOMEM;

@@ -25,10 +25,10 @@
 
 #define CERTIFICATE_MARK "-----BEGIN CERTIFICATE-----"
 #define STORE_PAUSE_MS 5000 /* a link that asks more often keeps the disk busy, no more */
-#define MAKE_PAUSE_MS 1000 /* as little may it keep starting processes */
+#define MAKE_PAUSE_MS 1000  /* as little may it keep starting processes */
 #define KEYS_AT_ONCE 10     /* keys made in hardware: so many, and one more each hour */
 #define KEY_EACH_MS (3600 * UINT64_C(1000))
-#define NAMES_MAX 100       /* that are taken already */
+#define NAMES_MAX 100 /* that are taken already */
 
 /* ---- the key in use, and the next one's name ---- */
 
@@ -56,9 +56,10 @@ static int current_name(const struct supervisor *s, struct buffer *name, struct 
 static int is_followed(const struct supervisor *s, struct error *err)
 {
         return s->config->transport_key
-                       ? error_fail(err, -EINVAL,
-                                    "transport_key in the configuration names the key, so the next start would not find a "
-                                    "new one: take the setting out (postern enroll has noted its key itself) and reload")
+                       ? error_fail(
+                                 err, -EINVAL,
+                                 "transport_key in the configuration names the key, so the next start would not find a "
+                                 "new one: take the setting out (postern enroll has noted its key itself) and reload")
                        : 0;
 }
 
@@ -118,8 +119,7 @@ static int start(struct supervisor *s, struct error *err)
         struct renewals *n = &s->renewals;
         const struct buffer *name = n->made.len ? &n->made : &n->asked;
         _cleanup_(closep) int reference = files_memfd(FILE_TRANSPORT_KEY, name->data, name->len, err);
-        int fd = reference < 0 ? reference
-                               : keys_start_next(s, s->config, n->made.len == 0, reference, err);
+        int fd = reference < 0 ? reference : keys_start_next(s, s->config, n->made.len == 0, reference, err);
 
         if (fd < 0)
                 return fd;
@@ -159,7 +159,10 @@ static int make(struct supervisor *s, struct error *err)
         if (r == 0 && !in_hardware(&name))
                 r = error_fail(err, -EINVAL, "the transport key is in no hardware");
         if (r == 0 && !may_make(n, loop_now(s->loop)))
-                r = error_fail(err, -EAGAIN, "%d keys were made, or asked for in vain, within a few hours; the next may be in an hour", KEYS_AT_ONCE);
+                r = error_fail(
+                        err, -EAGAIN,
+                        "%d keys were made, or asked for in vain, within a few hours; the next may be in an hour",
+                        KEYS_AT_ONCE);
         if (r == 0)
                 r = name_next(n, &name, err);
         n->tries = 0;
@@ -297,7 +300,8 @@ static int whole_text(const struct supervisor *s, const struct buffer *sent, str
 
 static int store(struct supervisor *s, int fd, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer sent = BUFFER_SECRET(TRANSPORT_PEM_MAX), text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
+        _cleanup_(buffer_free) struct buffer sent = BUFFER_SECRET(TRANSPORT_PEM_MAX),
+                                             text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
         int r = read_sent(&sent, fd, err);
 
         if (r == 0)

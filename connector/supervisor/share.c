@@ -45,9 +45,9 @@ void share_child(struct child *child)
 
         (void)snprintf(name, sizeof(name), "process:%s", child_name(child->id));
         share(child->supervisor, name,
-              json_pack("{s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:s}", "state", state_of(child), "pid",
-                        (int)child->pid, "since", (json_int_t)child->since, "restarts", (json_int_t)child->restarts,
-                        "last_end", child->last_end, "why", clean(child->why), "seccomp", child->ready && child->seccomp,
+              json_pack("{s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:s}", "state", state_of(child), "pid", (int)child->pid,
+                        "since", (json_int_t)child->since, "restarts", (json_int_t)child->restarts, "last_end",
+                        child->last_end, "why", clean(child->why), "seccomp", child->ready && child->seccomp,
                         "landlock", child->ready ? child->landlock : ""));
 }
 
@@ -67,8 +67,8 @@ void share_supervisor(struct supervisor *s)
 {
         share(s, "process:supervisor",
               json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:o}", "state", "running", "pid", (int)getpid(), "version",
-                        POSTERN_VERSION, "boot", s->boot, "id", s->connector_id, "reload_refused", clean(s->reloading.why),
-                        "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s)));
+                        POSTERN_VERSION, "boot", s->boot, "id", s->connector_id, "reload_refused",
+                        clean(s->reloading.why), "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s)));
 }
 
 void share_all(struct supervisor *s)

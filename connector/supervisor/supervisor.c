@@ -108,8 +108,7 @@ static void start_again_later(struct child *child)
         if (sound || child->backoff_ms == 0)
                 child->backoff_ms = BACKOFF_FIRST_MS;
         else
-                child->backoff_ms =
-                        child->backoff_ms * 2 < BACKOFF_MAX_MS ? child->backoff_ms * 2 : BACKOFF_MAX_MS;
+                child->backoff_ms = child->backoff_ms * 2 < BACKOFF_MAX_MS ? child->backoff_ms * 2 : BACKOFF_MAX_MS;
         child->restarts++;
         loop_timer_in(child->timer, child->backoff_ms);
         log_warning("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end),
@@ -240,8 +239,7 @@ static void drain_on(struct supervisor *s)
                 if (validator->state == CHILD_RUNNING)
                         child_drain(validator, drain_left(s));
         }
-        if (s->state == SUPERVISOR_DRAINING_VALIDATOR &&
-            (validator->drained || validator->state != CHILD_RUNNING))
+        if (s->state == SUPERVISOR_DRAINING_VALIDATOR && (validator->drained || validator->state != CHILD_RUNNING))
                 stop_children(s);
 }
 
@@ -319,8 +317,7 @@ static void child_ended(struct supervisor *s, struct child *child)
         } else if (s->state != SUPERVISOR_STOPPING) {
                 start_again_later(child);
         } else {
-                log_info("process.ended", KV_S("process", child_name(child->id)),
-                         KV_S("how", child->last_end));
+                log_info("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end));
         }
 }
 
@@ -367,10 +364,7 @@ static int set_up_signals(struct supervisor *s)
         static const struct {
                 int signo;
                 loop_fn *fn;
-        } wanted[4] = {{SIGTERM, on_terminate},
-                       {SIGINT, on_terminate},
-                       {SIGHUP, on_reload},
-                       {SIGCHLD, on_child_ended}};
+        } wanted[4] = {{SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGHUP, on_reload}, {SIGCHLD, on_child_ended}};
         int r = 0;
 
         (void)signal(SIGPIPE, SIG_IGN);
@@ -474,8 +468,7 @@ int supervisor_run(struct supervisor *s, const char *config_path, struct config 
         if (code == 0) {
                 if (geteuid() != 0)
                         log_info("one_user_for_all", KV_U("uid", geteuid()),
-                                 KV_S("why",
-                                      "not started as root: the processes are apart, but share one user"));
+                                 KV_S("why", "not started as root: the processes are apart, but share one user"));
                 start_all(s);
                 watchdog_turn(s);
                 code = loop_run(s->loop);

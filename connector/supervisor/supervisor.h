@@ -48,9 +48,9 @@ struct reload {
         struct loop_io *io;
         struct loop_timer *timer; /* the check's time */
         struct buffer said;
-        uint64_t n;                         /* answers */
-        char why[ERROR_TEXT_MAX + 64];      /* why the latest was refused, or "" */
-        int64_t at;                         /* wall clock then */
+        uint64_t n;                    /* answers */
+        char why[ERROR_TEXT_MAX + 64]; /* why the latest was refused, or "" */
+        int64_t at;                    /* wall clock then */
 };
 
 struct child {
@@ -65,13 +65,13 @@ struct child {
         int64_t since; /* wall clock of the last change of state */
         unsigned restarts;
         bool ready, drained;
-        unsigned silent_turns; /* of the watchdog, since it last said that its loop turns */
-        bool hung;             /* it is ended for its silence */
-        bool seccomp;          /* once ready: whether its filter of system calls holds */
-        char landlock[16];     /* and confine_landlock_text() of its own */
-        char last_end[64]; /* how it ended last, or "" */
+        unsigned silent_turns;    /* of the watchdog, since it last said that its loop turns */
+        bool hung;                /* it is ended for its silence */
+        bool seccomp;             /* once ready: whether its filter of system calls holds */
+        char landlock[16];        /* and confine_landlock_text() of its own */
+        char last_end[64];        /* how it ended last, or "" */
         char why[ERROR_TEXT_MAX]; /* what it said of that, or "" */
-        int last_code;     /* its exit code then; -1 after a signal */
+        int last_code;            /* its exit code then; -1 after a signal */
 };
 
 enum supervisor_state {
@@ -95,8 +95,8 @@ struct holder {
 
 /* supervisor/renewal.c */
 struct renewals {
-        uint64_t stored_at; /* when the link last had a certificate stored */
-        uint64_t asked_at;  /* and wanted a key made */
+        uint64_t stored_at;  /* when the link last had a certificate stored */
+        uint64_t asked_at;   /* and wanted a key made */
         uint64_t made_until; /* the allowance of keys in hardware: KEY_EACH_MS further for each */
         unsigned tries;      /* names that were taken */
         struct loop_io *io;  /* of fd */
@@ -111,12 +111,14 @@ struct supervisor {
         struct config *config;
         struct buffer text; /* the merged configuration, for the children */
         struct config *next_config;
-        struct buffer next_text; /* of a reload, taken over when all children have ended; then the one before, until it succeeded */
+        struct buffer next_text; /* of a reload, taken over when all children have ended; then the one before, until it
+                                    succeeded */
         struct child children[CHILD_N];
         enum supervisor_state state;
         bool reload; /* draining and stopping in order to start again */
         struct reload reloading;
-        const struct files_check *check; /* or NULL. This one only checks: its children say whether they could start, and end */
+        const struct files_check
+                *check; /* or NULL. This one only checks: its children say whether they could start, and end */
         bool told_ready;
         int exit_code;
         uint64_t drain_until;
@@ -124,7 +126,7 @@ struct supervisor {
         struct watch *watch;
         struct loop_signal *signals[4];
         int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
-        struct holder *holders; /* HOLDER_N */
+        struct holder *holders;  /* HOLDER_N */
         struct renewals renewals;
         char boot[32];
         int64_t boot_wall; /* s since the epoch, and the loop's time, when boot was drawn */
@@ -184,7 +186,8 @@ void supervisor_drain_for_reload(struct supervisor *s);
 /* supervisor/reload.c */
 int reload_new(struct supervisor *s);
 void reload_free(struct supervisor *s);
-/* Checks the configuration as it is now, then drains and takes it; or refuses it. One that comes meanwhile is done after. */
+/* Checks the configuration as it is now, then drains and takes it; or refuses it. One that comes meanwhile is done
+ * after. */
 void reload_ask(struct supervisor *s);
 /* SIGCHLD: perhaps the check has ended. */
 void reload_reap(struct supervisor *s);
@@ -259,7 +262,8 @@ int keys_check(const struct config *config, enum holder_id id, int reference_fd,
 void keys_reap(struct supervisor *s);
 
 /* supervisor/renewal.c: what the link asks for when it renews its certificate */
-/* Makes the next transport key in its hardware: FRAME_FILE FILE_TRANSPORT_NEXT to the link, or FRAME_STORED with why. */
+/* Makes the next transport key in its hardware: FRAME_FILE FILE_TRANSPORT_NEXT to the link, or FRAME_STORED with why.
+ */
 void renewals_make_key(struct child *link);
 /* Stores the certificate in fd, which stays the caller's; FRAME_STORED tells what came of it. */
 void renewals_store(struct child *link, int fd);
@@ -268,8 +272,8 @@ void renewals_free(struct supervisor *s);
 /* supervisor/caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
  */
 int caps_reduce(struct error *err);
-/* Back to the supervisor's own user and group, after a change of the effective ones; an abort where that fails. The caller's
- * wish that it end with it, which such a change drops, is renewed: as caps_note_parent found it. */
+/* Back to the supervisor's own user and group, after a change of the effective ones; an abort where that fails. The
+ * caller's wish that it end with it, which such a change drops, is renewed: as caps_note_parent found it. */
 void caps_back(void);
 void caps_note_parent(void);
 /* SIGKILL to a process that has become uid, or not yet: root without CAP_KILL may signal its own kind alone. */

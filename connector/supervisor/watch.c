@@ -37,7 +37,8 @@ static struct watched look(const char *path)
 
         if (!path || stat(path, &st) < 0)
                 return (struct watched){0};
-        return (struct watched){.there = true, .dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .changed = st.st_ctim};
+        return (struct watched){
+                .there = true, .dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .changed = st.st_ctim};
 }
 
 static bool same(const struct watched *a, const struct watched *b)

@@ -2,8 +2,8 @@
  * Progress: each child says every second that its loop turns (FRAME_ALIVE); one that does not is ended, and so started
  * again. systemd's watchdog is fed as long as that works.
  *
- * Silence is counted in turns of this loop, not by a clock: when the whole machine stood still, nobody was silent. A child
- * that cannot even be killed (its disk hangs in the kernel) stops the feeding, and systemd ends and starts all.
+ * Silence is counted in turns of this loop, not by a clock: when the whole machine stood still, nobody was silent. A
+ * child that cannot even be killed (its disk hangs in the kernel) stops the feeding, and systemd ends and starts all.
  */
 #include "connector/supervisor/supervisor.h"
 

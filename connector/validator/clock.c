@@ -96,8 +96,8 @@ static bool agree(int a, int b)
 
 static void say(char *why, size_t cap, const char *whose, int64_t by, const char *rest)
 {
-        snprintf(why, cap, "%s %" PRId64 " s %s this host's: %s", whose, by < 0 ? -by : by, by < 0 ? "behind" : "ahead of",
-                 rest);
+        snprintf(why, cap, "%s %" PRId64 " s %s this host's: %s", whose, by < 0 ? -by : by,
+                 by < 0 ? "behind" : "ahead of", rest);
 }
 
 enum clock_state clock_judge(const struct clock_watch *w, uint64_t now_ms, int64_t wall, char *why, size_t cap)
@@ -120,7 +120,8 @@ enum clock_state clock_judge(const struct clock_watch *w, uint64_t now_ms, int64
                 return CLOCK_RELAY_OFF;
         }
         if (by_service) {
-                say(why, cap, "a sign-in service's clock is", service.by, "it alone is off, so look at the service's host");
+                say(why, cap, "a sign-in service's clock is", service.by,
+                    "it alone is off, so look at the service's host");
                 return CLOCK_SERVICE_OFF;
         }
         return CLOCK_FINE;

@@ -1,10 +1,10 @@
 /*
- * Whether this host's clock is right, by what others' clocks say: the relay's, those of domain controllers that proved who
- * they are, and the iat of requests that services signed.
+ * Whether this host's clock is right, by what others' clocks say: the relay's, those of domain controllers that proved
+ * who they are, and the iat of requests that services signed.
  *
- * None of them is believed alone: a wrong clock is ours where two kinds of them say so. The relay's alone is the relay's
- * trouble, a service's alone the service's. What they said is kept against the monotonic clock, so a wall clock that is
- * set is judged anew at once.
+ * None of them is believed alone: a wrong clock is ours where two kinds of them say so. The relay's alone is the
+ * relay's trouble, a service's alone the service's. What they said is kept against the monotonic clock, so a wall clock
+ * that is set is judged anew at once.
  */
 #pragma once
 
@@ -29,10 +29,10 @@ struct clock_watch {
 };
 
 enum clock_state {
-        CLOCK_FINE = 0,   /* or nothing is known */
-        CLOCK_RELAY_OFF,  /* the relay's alone is off: sign-ins go on */
+        CLOCK_FINE = 0,    /* or nothing is known */
+        CLOCK_RELAY_OFF,   /* the relay's alone is off: sign-ins go on */
         CLOCK_SERVICE_OFF, /* some services' alone */
-        CLOCK_WRONG,      /* ours is: no sign-in should come here */
+        CLOCK_WRONG,       /* ours is: no sign-in should come here */
 };
 
 /* Notes that at monotonic time at_ms the source's clock said wall (s since the epoch). */

@@ -133,8 +133,7 @@ static int draft(struct statement **ret_s, const struct enckeys *e, const struct
         s->n_keys = 1;
         s->pad = names->attributes ? PADDED_LARGE : PADDED_SMALL;
         for (size_t i = 0; i < e->n_sign; i++)
-                s->sign[s->n_sign++] =
-                        (struct statement_key){key_ref(e->sign[i].key), e->sign[i].nbf, e->sign[i].exp};
+                s->sign[s->n_sign++] = (struct statement_key){key_ref(e->sign[i].key), e->sign[i].nbf, e->sign[i].exp};
         *ret_s = steal(s);
         return 0;
 }

@@ -24,8 +24,8 @@ struct enckeys {
         bool hourly; /* verdicts are signed by keys in memory, which the identity certifies in its statements */
         size_t n_sign;
         struct statement_key sign[STATEMENT_SIGN_MAX]; /* newest first */
-        uint64_t dies[ENCKEYS_MAX]; /* the loop's time, ms, when each is destroyed whatever the clock says by then */
-        struct statement *statement;            /* the current one */
+        uint64_t dies[ENCKEYS_MAX];  /* the loop's time, ms, when each is destroyed whatever the clock says by then */
+        struct statement *statement; /* the current one */
 };
 
 /*
@@ -37,8 +37,8 @@ int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_
 void enckeys_clear(struct enckeys *e);
 /*
  * Makes and drops keys as time demands and signs a new statement when the old one is due or `renew` says that
- * its contents changed. now: s since the epoch; now_ms: the loop's time, which nobody sets. names: the realms, suffixes and NetBIOS names to announce (borrowed). 1 when there is
- * a new statement, 0 when not.
+ * its contents changed. now: s since the epoch; now_ms: the loop's time, which nobody sets. names: the realms, suffixes
+ * and NetBIOS names to announce (borrowed). 1 when there is a new statement, 0 when not.
  */
 int enckeys_turn(struct enckeys *e, const struct domains_names *names, int64_t now, uint64_t now_ms, bool renew,
                  struct error *err);

@@ -163,7 +163,8 @@ bool intake_authentic(const struct intake *in)
 
 bool intake_tells_time(const struct intake *in)
 {
-        return intake_authentic(in) && (in->result == INTAKE_OPEN || (in->decline && strcmp(in->decline, "expired") == 0));
+        return intake_authentic(in) &&
+               (in->result == INTAKE_OPEN || (in->decline && strcmp(in->decline, "expired") == 0));
 }
 
 void intake_clear(struct intake *in)

@@ -38,7 +38,7 @@ struct intake {
         enum reason reason;
         struct request_claims *claims; /* secure heap */
         char req[KID_LEN + 1];
-        size_t padded; /* the request's class of padding; its verdict has the same */
+        size_t padded;                       /* the request's class of padding; its verdict has the same */
         char service_name[NAME_MAX_LEN + 1]; /* of the roster, "" where unknown */
         struct error detail;                 /* for the log */
 };

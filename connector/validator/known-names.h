@@ -1,6 +1,6 @@
 /*
- * Names that an answer showed to be some account's, as keyed hashes: a bounded memory, in which a newer name may take the
- * place of another. It ends with the process.
+ * Names that an answer showed to be some account's, as keyed hashes: a bounded memory, in which a newer name may take
+ * the place of another. It ends with the process.
  */
 #pragma once
 

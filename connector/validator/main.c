@@ -24,8 +24,8 @@
 #define SECURE_HEAP (4u << 20)
 #define ARENA_SLOTS 1100 /* one for each sign-in that can run, and some */
 /* Each sign-in parks its claims there; a quarter is left for keys, opening and sealing. */
-_Static_assert(VALIDATOR_IN_FLIGHT_MAX * 4096 <= SECURE_HEAP / 4 * 3 &&
-                       sizeof(struct request_claims) <= 4096 && VALIDATOR_IN_FLIGHT_MAX < ARENA_SLOTS,
+_Static_assert(VALIDATOR_IN_FLIGHT_MAX * 4096 <= SECURE_HEAP / 4 * 3 && sizeof(struct request_claims) <= 4096 &&
+                       VALIDATOR_IN_FLIGHT_MAX < ARENA_SLOTS,
                "the secure heap or the arena is too small");
 #define TURN_MS 5000
 
@@ -77,8 +77,8 @@ static int watch_holder(struct validator *v)
 static int read_hash_key(struct validator *v, int fd, struct error *err)
 {
         if (pread(fd, v->hash_key, sizeof(v->hash_key), 0) != (ssize_t)sizeof(v->hash_key))
-                return error_fail(err, -EBADMSG, "%s is not %d bytes long: remove it and start again",
-                                  FILE_HASH_KEY, NAME_HASH_KEY_LEN);
+                return error_fail(err, -EBADMSG, "%s is not %d bytes long: remove it and start again", FILE_HASH_KEY,
+                                  NAME_HASH_KEY_LEN);
         v->has_hash_key = true;
         return 0;
 }
@@ -100,8 +100,7 @@ static void keytab_changed(struct validator *v, const char *name, int fd)
 
 static int on_file(void *arg, const char *name, int fd_in, struct error *err)
 {
-        const size_t ca = strlen(FILE_DC_CA), keytab = strlen(FILE_KEYTAB),
-                     password = strlen(FILE_SERVICE_PASSWORD);
+        const size_t ca = strlen(FILE_DC_CA), keytab = strlen(FILE_KEYTAB), password = strlen(FILE_SERVICE_PASSWORD);
         _cleanup_(closep) int fd = fd_in;
         struct validator *v = arg;
         int handed;
@@ -284,8 +283,11 @@ static int make_signins(struct validator *v)
  * Sockets to domain controllers and name servers. libkrb5 opens the keytab, which is memory of our own, and c-ares
  * looks at the hosts file; of /etc the user can read nothing that isn't everybody's.
  */
-static const struct confine_path readable[] = {{.path = "/etc"}, {.path = "/usr/share"}, {.path = "/usr/lib"},
-                                               {.path = "/run/systemd/resolve"}, {.path = "/run/resolvconf"}};
+static const struct confine_path readable[] = {{.path = "/etc"},
+                                               {.path = "/usr/share"},
+                                               {.path = "/usr/lib"},
+                                               {.path = "/run/systemd/resolve"},
+                                               {.path = "/run/resolvconf"}};
 static const struct confine_rules rules = {.process = "validator",
                                            .needs = CONFINE_CONNECT | CONFINE_READ,
                                            .paths = readable,
@@ -313,8 +315,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         int r = check_handed(v, connector_id, err);
         if (r < 0)
                 return r;
-        r = enckeys_init(&v->keys, v->identity, v->enrolment.id, v->enrolment.tenant, boot,
-                         v->process.seq);
+        r = enckeys_init(&v->keys, v->identity, v->enrolment.id, v->enrolment.tenant, boot, v->process.seq);
         if (r < 0)
                 return error_fail(err, r, "boot id %s is malformed", boot);
         v->keys.hourly = v->process.config->signing == SIGNING_HOURLY ||
@@ -324,8 +325,8 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (r < 0)
                 return r;
         validator_apply_roster(v);
-        if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 ||
-            watch_holder(v) < 0 || loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
+        if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 || watch_holder(v) < 0 ||
+            loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         if (validator_capacity(v) < v->process.config->in_flight)
                 log_warning("in_flight.cut", KV_U("configured", v->process.config->in_flight),

@@ -2,7 +2,8 @@
  * Ledger records: frames built from a sign-in, names masked unless they are known to be names.
  *
  * A name is kept in clear only where an answer, this one or an earlier one, showed that an account of this name exists;
- * everything else may be a password in the wrong box, with a domain behind it or without. Of a request that no service of the roster signed, nothing that it says is recorded.
+ * everything else may be a password in the wrong box, with a domain behind it or without. Of a request that no service
+ * of the roster signed, nothing that it says is recorded.
  */
 #include "connector/validator/record.h"
 
@@ -82,8 +83,8 @@ static void put_context(struct msg_out *m, const struct outcome *o, const struct
         bool change = intake_authentic(in) && strcmp(in->claims->op, OP_CHANGE_PASSWORD) == 0;
         char text[sizeof(o->context) + 32];
 
-        snprintf(text, sizeof(text), "%s%s%s", change ? "change of password" : "",
-                 change && o->context[0] ? ": " : "", o->context);
+        snprintf(text, sizeof(text), "%s%s%s", change ? "change of password" : "", change && o->context[0] ? ": " : "",
+                 o->context);
         put_if(m, R_CONTEXT, text);
 }
 
@@ -109,8 +110,8 @@ static void put_outcome(struct msg_out *m, const struct outcome *o, const struct
         msg_u64(m, R_MS_DC, o->ms_dc);
 }
 
-void record_signin(const struct signins_config *c, const char *id, const struct intake *in,
-                   const struct outcome *o, uint32_t ms_opened, uint32_t ms_total)
+void record_signin(const struct signins_config *c, const char *id, const struct intake *in, const struct outcome *o,
+                   uint32_t ms_opened, uint32_t ms_total)
 {
         const struct reason_info *info = reason_info(o->reason);
         struct msg_out m;

@@ -1,9 +1,9 @@
 /*
  * Replay cache: for each span of SPAN seconds one hash set of the tags whose time ends in it.
  *
- * Invariants: a set leaves as a whole, only when `now` is past its span, never to make room. A clock that leaps ahead empties the cache; when
- * it comes back, what ends no later than the entries that left cannot be told from a replay and is refused. It does not
- * judge requests: only pairs that passed the signature come here.
+ * Invariants: a set leaves as a whole, only when `now` is past its span, never to make room. A clock that leaps ahead
+ * empties the cache; when it comes back, what ends no later than the entries that left cannot be told from a replay and
+ * is refused. It does not judge requests: only pairs that passed the signature come here.
  */
 #include "connector/validator/replay.h"
 
@@ -16,8 +16,8 @@
 
 #include "connector/validator/shares.h"
 
-#define SPAN 16  /* s */
-#define SETS 32  /* more than the spans that live requests can end in: 285 s */
+#define SPAN 16 /* s */
+#define SETS 32 /* more than the spans that live requests can end in: 285 s */
 #define ROOM_MIN 1024
 #define KEY_LEN 32
 

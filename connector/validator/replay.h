@@ -21,8 +21,8 @@ DEFINE_FREEP(struct replay, replay_free)
 /*
  * Notes the pair until the time `until` (s since the epoch). services: how many may
  * share the cache, which is the roster's number. 0 when it is new; -EEXIST when it was seen; -ESTALE when it may have
- * been seen, and was forgotten while the clock was ahead; -ENOSPC when the service has no room left (the caller declines:
- * forgetting one early would let it be replayed); -ENOMEM.
+ * been seen, and was forgotten while the clock was ahead; -ENOSPC when the service has no room left (the caller
+ * declines: forgetting one early would let it be replayed); -ENOMEM.
  */
 int replay_take(struct replay *replay, const char *kid, const char *jti, size_t services, int64_t now, int64_t until);
 size_t replay_count(const struct replay *replay);

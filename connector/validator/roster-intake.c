@@ -2,7 +2,8 @@
  * The roster as it comes in from the relay, in parts, and as it was kept from last time.
  *
  * Invariant: v->roster carries the pinned tenant key's signature and its seq never goes down, across restarts
- * too; of two texts of one seq the one that came first stays. A roster that does not verify changes nothing but the log.
+ * too; of two texts of one seq the one that came first stays. A roster that does not verify changes nothing but the
+ * log.
  */
 #include "connector/validator/validator.h"
 
@@ -36,8 +37,8 @@ void validator_load_roster(struct validator *v)
 
         if (v->store.fd < 0)
                 return;
-        if (roster_store_load(&v->store, v->enrolment.pin, v->enrolment.tenant, loop_wall(v->process.loop),
-                              &roster, &seq, &err) != 0)
+        if (roster_store_load(&v->store, v->enrolment.pin, v->enrolment.tenant, loop_wall(v->process.loop), &roster,
+                              &seq, &err) != 0)
                 log_warning("roster.store_damaged", KV_S("why", err.text));
         v->roster_seq = seq;
         memcpy(v->roster_hash, v->store.hash, sizeof(v->roster_hash));

@@ -7,8 +7,8 @@
 #include "certs/trust/roster.h"
 
 struct roster_store {
-        int fd;        /* owned */
-        unsigned next; /* slot to write */
+        int fd;                 /* owned */
+        unsigned next;          /* slot to write */
         char hash[KID_LEN + 1]; /* of the text of the highest seq, as roster_store_load found it; "": none */
 };
 

@@ -1,6 +1,6 @@
 /*
- * Room that several share: whoever needs it may borrow what nobody uses, but for a reserve of each of the others, so that
- * one alone fills half of it and more and never all of it. Pure.
+ * Room that several share: whoever needs it may borrow what nobody uses, but for a reserve of each of the others, so
+ * that one alone fills half of it and more and never all of it. Pure.
  */
 #pragma once
 

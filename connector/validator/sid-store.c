@@ -1,8 +1,8 @@
 /*
  * Between the file of learnt SIDs and what validate/ knows.
  *
- * Invariant: a SID that another domain may just have learnt, too, or that two claim, is not kept, so that who came first
- * by chance is not the stronger after a restart.
+ * Invariant: a SID that another domain may just have learnt, too, or that two claim, is not kept, so that who came
+ * first by chance is not the stronger after a restart.
  */
 #include "connector/validator/sid-store.h"
 
@@ -104,8 +104,10 @@ static void tell_one(void *arg, const struct validate_sid *sid)
                     "until somebody runs postern domain repin %s, or corrects roster or domain_sid",
                     sid->domain, sid->seen, sid->sid, sid_source_text(sid->source), sid->domain);
         if (rival && sid->rival[0])
-                say(sync, "domain.sid_disputed", "%s and %s say that they have one SID, %s: nobody of %s is accepted until "
-                    "domain_sid is set", sid->domain, sid->rival, sid->sid, sid->domain);
+                say(sync, "domain.sid_disputed",
+                    "%s and %s say that they have one SID, %s: nobody of %s is accepted until "
+                    "domain_sid is set",
+                    sid->domain, sid->rival, sid->sid, sid->domain);
 }
 
 /* 1: there is a file to go on with. */

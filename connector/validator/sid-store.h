@@ -7,7 +7,7 @@
 #include "validate/op/validate.h"
 
 struct sid_store {
-        int fd; /* owned, or -1 */
+        int fd;               /* owned, or -1 */
         bool refused;         /* the file is of a newer version: it is not touched */
         struct sid_file last; /* as it was read or written last */
         struct sid_file told; /* what events have said */

@@ -27,7 +27,7 @@
 #define BUCKETS 1024
 #define LAPSE_MS 30000 /* a verdict that nobody confirmed is dropped this long after its deadline */
 #define AGAIN_MS 100   /* until a verdict that the link's channel could not take is offered again */
-#define ANSWER_MARGIN(budget)                                                                                \
+#define ANSWER_MARGIN(budget)                                                                                          \
         ((budget) / 10 < 200 ? (budget) / 10 : 200) /* of the budget kept for sealing and the way back */
 
 enum signin_state {

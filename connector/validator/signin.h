@@ -25,15 +25,15 @@ struct signins_config {
         const struct enckeys *keys;
         struct replay *replay;
         const char *connector_id, *tenant;
-        struct clock_watch *clock;                 /* is told the iat of requests; NULL: nobody */
-        size_t max;                                /* in flight at once */
-        size_t n_domains;                          /* that share them */
-        const uint8_t *hash_key;                   /* NAME_HASH_KEY_LEN bytes */
+        struct clock_watch *clock; /* is told the iat of requests; NULL: nobody */
+        size_t max;                /* in flight at once */
+        size_t n_domains;          /* that share them */
+        const uint8_t *hash_key;   /* NAME_HASH_KEY_LEN bytes */
         struct known_names *known_names;
         const struct roster *(*roster)(void *arg); /* the valid roster or NULL */
-        bool (*may_speak)(void *arg, size_t domain); /* for a domain of the configuration, by the roster; NULL: for all */
-        int (*to_link)(void *arg,
-                       const struct msg_out *m); /* negative: not taken (a verdict is offered again) */
+        bool (*may_speak)(void *arg,
+                          size_t domain); /* for a domain of the configuration, by the roster; NULL: for all */
+        int (*to_link)(void *arg, const struct msg_out *m); /* negative: not taken (a verdict is offered again) */
         void (*to_ledger)(void *arg, const struct msg_out *m);
         void (*idle)(void *arg); /* the last sign-in in flight ended */
         void *arg;

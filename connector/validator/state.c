@@ -68,8 +68,7 @@ static void put_identity(struct validator *v, struct msg_out *m)
         struct error err = {""};
         json_t *jwk = NULL;
 
-        if (key_to_jwk(v->identity, &jwk) < 0 || jose_json_text(jwk, &text) < 0 ||
-            make_proof(v, &proof, &err) < 0) {
+        if (key_to_jwk(v->identity, &jwk) < 0 || jose_json_text(jwk, &text) < 0 || make_proof(v, &proof, &err) < 0) {
                 log_error("identity.no_proof", KV_S("why", err.text));
                 json_decref(jwk);
                 return;
@@ -95,12 +94,12 @@ static void collect_ready(struct validator *v, bool in_roster, struct buffer *re
                 bool live = validate_ready(v->validate, i, &why);
                 const bool may = validator_may_speak(v, i);
 
-                r |= buffer_printf(realms, "%s=%d\n", v->domains->configs[i].name, live && may && v->clock_state != CLOCK_WRONG);
+                r |= buffer_printf(realms, "%s=%d\n", v->domains->configs[i].name,
+                                   live && may && v->clock_state != CLOCK_WRONG);
                 if (in_roster && !may)
                         r |= buffer_printf(reasons, "domain_not_in_roster: %.40s\n", v->domains->configs[i].name);
                 if (!live)
-                        r |= buffer_printf(reasons, "%.40s: %.20s\n", why ? why : "no_dc",
-                                           v->domains->configs[i].name);
+                        r |= buffer_printf(reasons, "%.40s: %.20s\n", why ? why : "no_dc", v->domains->configs[i].name);
         }
         if (r < 0)
                 log_warning("state.cut");
@@ -179,10 +178,9 @@ static void send_dc(void *arg, const struct validate_dc *dc)
 
         snprintf(name, sizeof(name), "dc:%s/%s", dc->domain, dc->host);
         send_status_of(arg, name,
-                       json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "domain", dc->domain, "host",
-                                 dc->host, "source", dc->source, "state", dc->state, "ms", (int)dc->ewma_ms,
-                                 "reason", dc->reason, "detail",
-                                 utf8_valid(dc->detail, strlen(dc->detail)) ? dc->detail : ""));
+                       json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "domain", dc->domain, "host", dc->host,
+                                 "source", dc->source, "state", dc->state, "ms", (int)dc->ewma_ms, "reason", dc->reason,
+                                 "detail", utf8_valid(dc->detail, strlen(dc->detail)) ? dc->detail : ""));
 }
 
 static void send_sid(void *arg, const struct validate_sid *sid)
@@ -210,21 +208,20 @@ static void send_status(struct validator *v)
         struct validate_guard guard;
 
         validate_guard_state(v->validate, &guard);
-        send_status_of(v, "validator",
-                       json_pack("{s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, "
-                                 "s:I, s:I}",
-                                 "dcs_left_out", (json_int_t)left_out(v), "clock", "state", clock_state_text(v->clock_state), "detail", v->clock_why,
-                                 "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
-                                 "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names,
-                                 "connector", v->enrolment.id, "name", v->enrolment.name, "tenant",
-                                 v->enrolment.tenant, "identity", key_kid(v->identity), "roster_seq",
-                                 (json_int_t)v->roster_seq, "in_roster", validator_in_roster(v),
-                                 "roster_expires", (json_int_t)(v->roster ? v->roster->exp : 0),
-                                 "statement_seq", (json_int_t)v->keys.seq, "in_flight",
-                                 (json_int_t)signins_running(v->signins), "undelivered",
-                                 (json_int_t)signins_undelivered(v->signins), "replay_entries",
-                                 (json_int_t)replay_count(v->replay), "secrets_in_use",
-                                 (json_int_t)secret_arena_in_use()));
+        send_status_of(
+                v, "validator",
+                json_pack(
+                        "{s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, "
+                        "s:I, s:I}",
+                        "dcs_left_out", (json_int_t)left_out(v), "clock", "state", clock_state_text(v->clock_state),
+                        "detail", v->clock_why, "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
+                        "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names, "connector",
+                        v->enrolment.id, "name", v->enrolment.name, "tenant", v->enrolment.tenant, "identity",
+                        key_kid(v->identity), "roster_seq", (json_int_t)v->roster_seq, "in_roster",
+                        validator_in_roster(v), "roster_expires", (json_int_t)(v->roster ? v->roster->exp : 0),
+                        "statement_seq", (json_int_t)v->keys.seq, "in_flight", (json_int_t)signins_running(v->signins),
+                        "undelivered", (json_int_t)signins_undelivered(v->signins), "replay_entries",
+                        (json_int_t)replay_count(v->replay), "secrets_in_use", (json_int_t)secret_arena_in_use()));
         validate_each_dc(v->validate, send_dc, v);
         validate_each_sid(v->validate, send_sid, v);
 }

@@ -35,15 +35,15 @@ struct validator {
         struct enckeys keys;
         struct replay *replay;
         struct clock_watch clock;
-        enum clock_state clock_state;  /* as judged last */
+        enum clock_state clock_state; /* as judged last */
         char clock_why[160];
         struct signins *signins;
 
-        struct roster *roster;  /* the newest one; perhaps expired meanwhile */
-        uint64_t roster_seq;    /* nothing below it is taken */
+        struct roster *roster;         /* the newest one; perhaps expired meanwhile */
+        uint64_t roster_seq;           /* nothing below it is taken */
         char roster_hash[KID_LEN + 1]; /* and of that number no other text; "": not known */
-        struct buffer incoming; /* parts of a roster that is coming in */
-        struct limit refusals;  /* of rosters */
+        struct buffer incoming;        /* parts of a roster that is coming in */
+        struct limit refusals;         /* of rosters */
         struct loop_timer *turn;
         bool drained;
 };

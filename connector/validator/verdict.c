@@ -18,8 +18,7 @@ static void put(char *out, size_t cap, const char *text)
 static void fill_raw(struct verdict_claims *c, const struct outcome *o)
 {
         if (o->has_ldap && o->has_ldap_data)
-                snprintf(c->raw_ldap, sizeof(c->raw_ldap), "%" PRId32 " data %" PRIx32, o->ldap,
-                         o->ldap_data);
+                snprintf(c->raw_ldap, sizeof(c->raw_ldap), "%" PRId32 " data %" PRIx32, o->ldap, o->ldap_data);
         else if (o->has_ldap)
                 snprintf(c->raw_ldap, sizeof(c->raw_ldap), "%" PRId32, o->ldap);
         if (o->has_krb)
@@ -39,8 +38,9 @@ static void fill_user(struct verdict_claims *c, const struct identity *user)
 
 static void fill_details(struct verdict_claims *c, const struct account_details *details)
 {
-        static const char *const states[] = {
-                [DETAILS_COMPLETE] = "complete", [DETAILS_TRUNCATED] = "truncated", [DETAILS_UNAVAILABLE] = "unavailable"};
+        static const char *const states[] = {[DETAILS_COMPLETE] = "complete",
+                                             [DETAILS_TRUNCATED] = "truncated",
+                                             [DETAILS_UNAVAILABLE] = "unavailable"};
 
         c->attributes_state = states[details->state];
         c->attributes = details->values;
@@ -107,8 +107,7 @@ static bool leave_out(struct verdict_claims *c)
         return false;
 }
 
-int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct buffer *out,
-                 struct error *err)
+int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct buffer *out, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer padded = BUFFER(PADDED_LARGE);
         struct verdict_claims c = {0};

@@ -18,7 +18,6 @@ struct verdict_frame {
 };
 
 /* Appends the compact JWE to out. What is optional and does not fit is left out: attributes first, and said so. */
-int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct buffer *out,
-                 struct error *err);
+int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct buffer *out, struct error *err);
 /* "ldap=49 data=52e" for the helpdesk; "" where nothing raw was seen. */
 void verdict_raw_text(const struct outcome *o, char *out, size_t cap);

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The key of this recipient that the verdict names: its identity, or one that its statement certifies and that lives. */
+/* The key of this recipient that the verdict names: its identity, or one that its statement certifies and that lives.
+ */
 static const struct key *key_named(const struct sign_in_to *to, const char *kid, int64_t now)
 {
         if (strcmp(key_kid(to->identity), kid) == 0)
@@ -34,12 +35,11 @@ static int signer_of(const struct sign_in *s, const char *kid, int64_t now, size
         return error_fail(err, -EKEYREJECTED, "verdict: signed by a key that the request was not sealed to");
 }
 
-static int check_claims(const struct sign_in *s, const char *signer, const struct verdict_claims *v,
-                        int64_t now, struct error *err)
+static int check_claims(const struct sign_in *s, const char *signer, const struct verdict_claims *v, int64_t now,
+                        struct error *err)
 {
         if (strcmp(v->iss, signer) != 0)
-                return error_fail(err, -EKEYREJECTED,
-                                  "verdict: iss is not the connector whose key signed it");
+                return error_fail(err, -EKEYREJECTED, "verdict: iss is not the connector whose key signed it");
         if (strcmp(v->aud, s->service_id) != 0)
                 return error_fail(err, -EBADMSG, "verdict: made for another service");
         if (strcmp(v->tenant, s->tenant) != 0)
@@ -51,8 +51,7 @@ static int check_claims(const struct sign_in *s, const char *signer, const struc
         if (strcmp(v->req, s->req) != 0)
                 return error_fail(err, -EBADMSG, "verdict: made for another request");
         if (v->iat > now + WIRE_SKEW)
-                return error_fail(err, -EBADMSG, "verdict: issued %lld s in the future",
-                                  (long long)(v->iat - now));
+                return error_fail(err, -EBADMSG, "verdict: issued %lld s in the future", (long long)(v->iat - now));
         if (v->exp < now - WIRE_SKEW)
                 return error_fail(err, -EBADMSG, "verdict: expired %lld s ago", (long long)(now - v->exp));
         return 0;
@@ -75,13 +74,13 @@ static int check_user(const struct sign_in *s, const struct verdict_claims *v, s
         for (size_t i = 0; i < s->n_other_sids; i++)
                 if (sid_of_domain(v->user_id, s->other_sids[i]))
                         return error_fail(err, -EKEYREJECTED,
-                                          "verdict: the account %s is of another domain of the roster than %s", v->user_id,
-                                          s->domain);
+                                          "verdict: the account %s is of another domain of the roster than %s",
+                                          v->user_id, s->domain);
         return 0;
 }
 
-static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_t now,
-                     struct verdict_claims *ret_v, struct error *err)
+static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_t now, struct verdict_claims *ret_v,
+                     struct error *err)
 {
         _cleanup_(jws_clear) struct jws jws = {0};
         const struct key *key = NULL;
@@ -105,8 +104,8 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
         return r < 0 ? r : check_user(s, ret_v, err);
 }
 
-int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t now,
-                  struct verdict_claims *ret_v, struct error *err)
+int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t now, struct verdict_claims *ret_v,
+                  struct error *err)
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 1);
         struct verdict_claims v;
@@ -118,7 +117,8 @@ int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t no
         r = check_jws(s, &plain, now, &v, err);
         if (r == 0)
                 *ret_v = v;
-        if (r == 0 && s->nobody && strcmp(v.verdict, "refused") == 0) /* a connector may know a suffix that the roster does not */
+        if (r == 0 && s->nobody &&
+            strcmp(v.verdict, "refused") == 0) /* a connector may know a suffix that the roster does not */
                 (void)snprintf(ret_v->reason, sizeof(ret_v->reason), "unknown_domain");
         return r;
 }

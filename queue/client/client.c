@@ -121,10 +121,9 @@ int client_new(struct client **ret_c, const struct client_config *config, struct
         _cleanup_(client_freep) struct client *c = NULL;
         int r;
 
-        if (!config->relay || !config->pin || !config->bearer || !config->service_id ||
-            !config->service_key || !config->tenant || !tenant_valid(config->tenant))
-                return error_fail(err, -EINVAL,
-                                  "relay, tenant, pin, bearer and the service's id and key are needed");
+        if (!config->relay || !config->pin || !config->bearer || !config->service_id || !config->service_key ||
+            !config->tenant || !tenant_valid(config->tenant))
+                return error_fail(err, -EINVAL, "relay, tenant, pin, bearer and the service's id and key are needed");
         if (config->budget_ms && (config->budget_ms < BUDGET_MIN || config->budget_ms > BUDGET_MAX))
                 return error_fail(err, -EINVAL, "the budget must be %d to %d ms", BUDGET_MIN, BUDGET_MAX);
         c = calloc(1, sizeof(*c));
@@ -189,8 +188,7 @@ static void set_transport(struct client_result *r, int code, bool sent, const st
 
         r->status = 0;
         if (started)
-                set_problem(r, code == -ETIMEDOUT ? "deadline" : "connection-lost", "unknown", "never",
-                            err->text);
+                set_problem(r, code == -ETIMEDOUT ? "deadline" : "connection-lost", "unknown", "never", err->text);
         else
                 set_problem(r, "transport", "no", "later", err->text);
 }
@@ -220,8 +218,7 @@ static void set_relay_problem(struct client_result *r, const struct https_respon
         if (strncmp(type, "urn:postern:", 12) == 0)
                 type += 12;
         set_problem(r, *type ? type : "bad-answer", member_or(root, "started", "unknown"),
-                    member_or(root, "retry", "never"),
-                    member_or(root, "detail", member_or(root, "title", "")));
+                    member_or(root, "retry", "never"), member_or(root, "detail", member_or(root, "title", "")));
         wire_lines_join(r->reasons, sizeof(r->reasons), json_object_get(root, "reasons"));
         json_decref(root);
 }
@@ -239,9 +236,9 @@ static int read_second(struct client *c, struct buffer *text, struct error *err)
         if (strncmp(c->roster_source, "https://", 8) != 0)
                 r = admin_text_read(text, c->roster_source, err);
         else if ((r = https_do(c->https, &request, &response, err)) == 0)
-                r = response.status == 200 ? buffer_append(text, response.body.data ? response.body.data : "",
-                                                           response.body.len)
-                                           : error_fail(err, -EBADMSG, "%s: HTTP %ld", c->roster_source, response.status);
+                r = response.status == 200
+                            ? buffer_append(text, response.body.data ? response.body.data : "", response.body.len)
+                            : error_fail(err, -EBADMSG, "%s: HTTP %ld", c->roster_source, response.status);
         while (r == 0 && text->len > 0 && (text->data[text->len - 1] == '\n' || text->data[text->len - 1] == '\r'))
                 text->data[--text->len] = '\0';
         return r < 0 ? error_prefix(err, r, "second source of the roster") : 0;
@@ -254,8 +251,9 @@ static int take_directory(struct client *c, const struct https_response *respons
         int r = c->roster_source ? read_second(c, &second, err) : 0;
 
         if (r == 0)
-                r = directory_open_with(&d, response->body.data, response->body.len, c->roster_source ? second.data : NULL,
-                                        second.len, c->pin, c->tenant, time(NULL), c->min_seq, NULL, err);
+                r = directory_open_with(&d, response->body.data, response->body.len,
+                                        c->roster_source ? second.data : NULL, second.len, c->pin, c->tenant,
+                                        time(NULL), c->min_seq, NULL, err);
         if (r < 0 || !d)
                 return r;
         r = roster_same_as_seen(d->roster, c->min_seq, c->roster_hash, err);
@@ -272,8 +270,7 @@ static int take_directory(struct client *c, const struct https_response *respons
 }
 
 /* GET /keys. 0; 1 with the relay's answer in ret_response, which is not a directory; or a failure. */
-static int fetch(struct client *c, uint32_t timeout_ms, struct https_response *ret_response,
-                 struct error *err)
+static int fetch(struct client *c, uint32_t timeout_ms, struct https_response *ret_response, struct error *err)
 {
         char url[512], match[160];
         const char *headers[] = {NULL, NULL};
@@ -395,8 +392,7 @@ static void post(struct attempt *a, const struct sign_in *s)
 
         set_text(a->result->id, sizeof(a->result->id), s->id);
         if (left < BUDGET_LEFT_MIN) {
-                set_problem(a->result, "deadline", "no", "later",
-                            "the budget ended before the request was sent");
+                set_problem(a->result, "deadline", "no", "later", "the budget ended before the request was sent");
                 return;
         }
         (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/sign-ins", a->c->relay, a->c->tenant);
@@ -434,7 +430,8 @@ static int attempt_once(struct attempt *a, const struct sign_in_params *p, struc
                 r = sign_in_make(&s, a->c->directory, &now, err);
         }
         if (r == -ENOENT) {
-                set_problem(a->result, "no-connector", "no", "later", err ? err->text : "no connector has published keys");
+                set_problem(a->result, "no-connector", "no", "later",
+                            err ? err->text : "no connector has published keys");
                 return 0;
         }
         if (r < 0)
@@ -450,7 +447,8 @@ static int attempt_once(struct attempt *a, const struct sign_in_params *p, struc
 static bool may_seal_again(const struct client_result *r)
 {
         return !r->has_verdict && strcmp(r->started, "no") == 0 &&
-               (strcmp(r->retry, "refresh-keys") == 0 || strcmp(r->retry, "now") == 0 || strcmp(r->problem, "busy") == 0);
+               (strcmp(r->retry, "refresh-keys") == 0 || strcmp(r->retry, "now") == 0 ||
+                strcmp(r->problem, "busy") == 0);
 }
 
 /*
@@ -474,8 +472,7 @@ static int seal_again(struct attempt *a, const struct sign_in_params *p, struct 
         return anyhow || sign_in_names_another(a->c->directory, &other) ? attempt_once(a, &other, err) : 0;
 }
 
-int client_sign_in(struct client *c, const struct sign_in_params *p, struct client_result *ret_r,
-                   struct error *err)
+int client_sign_in(struct client *c, const struct sign_in_params *p, struct client_result *ret_r, struct error *err)
 {
         struct client_result result = {0};
         struct attempt a = {.c = c, .result = &result, .started_ms = now_ms()};

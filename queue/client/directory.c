@@ -91,15 +91,13 @@ static int add_statement(struct directory *d, const json_t *value, int64_t now)
         return 0;
 }
 
-static int add_statements(struct directory *d, const json_t *list, int64_t now, size_t *refused,
-                          struct error *err)
+static int add_statements(struct directory *d, const json_t *list, int64_t now, size_t *refused, struct error *err)
 {
         const json_t *value;
         size_t i;
 
         if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
-                return error_fail(err, -EBADMSG, "keys: statements is not an array of at most %d",
-                                  ROSTER_MEMBERS_MAX);
+                return error_fail(err, -EBADMSG, "keys: statements is not an array of at most %d", ROSTER_MEMBERS_MAX);
         d->entries = calloc(json_array_size(list) + 1, sizeof(*d->entries));
         if (!d->entries)
                 return error_fail(err, -ENOMEM, "keys: no memory");
@@ -145,8 +143,7 @@ static int rank_entries(struct directory *d, const json_t *list, struct error *e
         size_t i;
 
         if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
-                return error_fail(err, -EBADMSG, "keys: ready is not an array of at most %d",
-                                  ROSTER_MEMBERS_MAX);
+                return error_fail(err, -EBADMSG, "keys: ready is not an array of at most %d", ROSTER_MEMBERS_MAX);
         json_array_foreach (list, i, value)
                 if (take_ready(d, value, (int)i) < 0)
                         return error_fail(err, -ENOMEM, "keys: no memory");
@@ -175,9 +172,10 @@ static int second_roster(struct directory *d, const struct roster_rules *rules, 
         if (second->seq <= d->roster->seq)
                 return 0;
         if (rules->now > second->exp + ROSTER_SKEW)
-                return error_fail(err, -EBADMSG,
-                                  "keys: the second source has a newer roster than the relay, and it has expired: sign it "
-                                  "anew (postern tenant roster sign)");
+                return error_fail(
+                        err, -EBADMSG,
+                        "keys: the second source has a newer roster than the relay, and it has expired: sign it "
+                        "anew (postern tenant roster sign)");
         roster_free(d->roster);
         d->roster = steal(second);
         return 0;
@@ -191,8 +189,8 @@ static int fill(struct directory *d, const json_t *root, const struct roster_rul
 
         if (!json_is_string(roster))
                 return error_fail(err, -EBADMSG, "keys: the relay has no roster of this tenant");
-        r = roster_verify(&d->roster, json_string_value(roster), json_string_length(roster), rules->pin,
-                          rules->tenant, rules->now, rules->text ? 0 : rules->min_seq, err);
+        r = roster_verify(&d->roster, json_string_value(roster), json_string_length(roster), rules->pin, rules->tenant,
+                          rules->now, rules->text ? 0 : rules->min_seq, err);
         if (r == 0 && rules->text)
                 r = second_roster(d, rules, err);
         if (r == 0 && d->roster->seq < rules->min_seq)

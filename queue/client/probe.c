@@ -1,8 +1,9 @@
 /*
  * Canaries: whether a connector believes a password that can't be right.
  *
- * Each connector is asked alone, so that its answer is its own, and cannot see that it is: `to` names others as well, who
- * get nothing. A verdict counts only as any verdict does, signed by the identity that the roster names. What a connector that does not answer is, a probe cannot say.
+ * Each connector is asked alone, so that its answer is its own, and cannot see that it is: `to` names others as well,
+ * who get nothing. A verdict counts only as any verdict does, signed by the identity that the roster names. What a
+ * connector that does not answer is, a probe cannot say.
  */
 #include <errno.h>
 #include <openssl/rand.h>
@@ -60,7 +61,8 @@ static int probe_one(struct client *c, const struct client_probe_params *p, cons
         if (r < 0)
                 return r;
         probe.asked = result.has_verdict && strcmp(result.connector, connector->id) == 0;
-        probe.honest = !(probe.asked && (strcmp(result.verdict.verdict, "accepted") == 0 || result.verdict.password_proved));
+        probe.honest =
+                !(probe.asked && (strcmp(result.verdict.verdict, "accepted") == 0 || result.verdict.password_proved));
         if (!probe.honest && client_distrust(c, key_kid(connector->key)) < 0)
                 return error_fail(err, -ENOMEM, "no memory");
         fn(arg, &probe);

@@ -85,8 +85,7 @@ static bool announces(const struct statement *s, const struct route *route)
         case ROUTE_BARE:
                 return true;
         case ROUTE_SUFFIX:
-                return listed(s->realms, s->n_realms, route->text) ||
-                       listed(s->suffixes, s->n_suffixes, route->text);
+                return listed(s->realms, s->n_realms, route->text) || listed(s->suffixes, s->n_suffixes, route->text);
         case ROUTE_NETBIOS:
                 return listed(s->netbios, s->n_netbios, route->text);
         }
@@ -95,8 +94,7 @@ static bool announces(const struct statement *s, const struct route *route)
 
 static bool serves(const struct directory_entry *e, const struct route *route)
 {
-        return route->domain && roster_speaks_for(e->connector, route->domain->name) &&
-               announces(e->statement, route);
+        return route->domain && roster_speaks_for(e->connector, route->domain->name) && announces(e->statement, route);
 }
 
 /* The relay calls it ready in the name's domain; where that is nobody's, in any. */
@@ -201,8 +199,7 @@ static void choose_clerk(struct choice *c, const struct directory *d, const stru
         c->nobody = true;
 }
 
-static int choose(struct choice *ret_c, const struct directory *d, const struct sign_in_params *p,
-                  struct error *err)
+static int choose(struct choice *ret_c, const struct directory *d, const struct sign_in_params *p, struct error *err)
 {
         struct choice c = {0};
         struct route route;
@@ -231,14 +228,16 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
         if (!route.domain)
                 choose_clerk(&c, d, p);
         if (c.n == 0)
-                return error_fail(err, -ENOENT, "no connector serves %s of domain %s: its connectors are gone, or may not",
+                return error_fail(err, -ENOENT,
+                                  "no connector serves %s of domain %s: its connectors are gone, or may not",
                                   route.text, route.domain->name);
         c.domain = route.domain;
         *ret_c = c;
         return 0;
 }
 
-/* Whom `to` names: those that it is sealed to; of a disguised request those that a sign-in would go to, and that one. */
+/* Whom `to` names: those that it is sealed to; of a disguised request those that a sign-in would go to, and that one.
+ */
 static void choose_named(struct choice *named, const struct choice *sealed, const struct directory *d,
                          const struct sign_in_params *p)
 {
@@ -289,10 +288,9 @@ static int fill_claims(struct request_claims *c, const struct sign_in *s, const 
         size_t new_len = p->new_password ? secret_len(p->new_password) : 0;
         bool told = !choice->nobody; /* a password is nobody's business who cannot check it */
 
-        if (p->username_len > WIRE_USERNAME_MAX || password_len > WIRE_PASSWORD_MAX ||
-            new_len > WIRE_PASSWORD_MAX)
-                return error_fail(err, -EMSGSIZE, "the name is over %d bytes or a password over %d",
-                                  WIRE_USERNAME_MAX, WIRE_PASSWORD_MAX);
+        if (p->username_len > WIRE_USERNAME_MAX || password_len > WIRE_PASSWORD_MAX || new_len > WIRE_PASSWORD_MAX)
+                return error_fail(err, -EMSGSIZE, "the name is over %d bytes or a password over %d", WIRE_USERNAME_MAX,
+                                  WIRE_PASSWORD_MAX);
         memcpy(c->iss, s->service_id, sizeof(c->iss));
         memcpy(c->aud, s->tenant, sizeof(c->aud));
         memcpy(c->jti, s->id, sizeof(c->jti));
@@ -368,8 +366,7 @@ int sign_in_retry_id(char out[ID_MAX + 1], const char *first)
         return n > 0 && n <= ID_MAX && id_valid(out, (size_t)n) ? 0 : -EINVAL;
 }
 
-static int begin(struct sign_in *s, const struct directory *d, const struct sign_in_params *p,
-                 struct error *err)
+static int begin(struct sign_in *s, const struct directory *d, const struct sign_in_params *p, struct error *err)
 {
         int r;
 
@@ -442,8 +439,7 @@ static int make(struct sign_in *s, const struct directory *d, const struct sign_
         return seal(s, &choice, &plain, p->now, err);
 }
 
-int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p,
-                 struct error *err)
+int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct sign_in_params *p, struct error *err)
 {
         struct request_claims *claims = OPENSSL_secure_zalloc(sizeof(*claims));
         struct sign_in s = {0};

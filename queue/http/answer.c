@@ -106,9 +106,8 @@ static const char *reason_phrase(int status)
         static const struct {
                 int status;
                 const char *phrase;
-        } phrases[] = {{200, "OK"},           {202, "Accepted"},    {204, "No Content"},
-                       {304, "Not Modified"}, {400, "Bad Request"}, {401, "Unauthorized"},
-                       {403, "Forbidden"},    {404, "Not Found"}};
+        } phrases[] = {{200, "OK"},          {202, "Accepted"},     {204, "No Content"}, {304, "Not Modified"},
+                       {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"},  {404, "Not Found"}};
 
         for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
                 if (phrases[i].status == status)

@@ -77,8 +77,8 @@ static int parse_target(struct http_head *head, const char *s, size_t n, struct 
         if (n == 0 || s[0] != '/' || (n > 1 && s[1] == '/'))
                 return error_fail(err, -EBADMSG, "the request target must be a path");
         if (copy_checked(head->path, sizeof(head->path), s, n_path, is_segment_char, '/') < 0 ||
-            copy_checked(head->query, sizeof(head->query), question ? question + 1 : "", n_query,
-                         is_query_char, '=') < 0)
+            copy_checked(head->query, sizeof(head->query), question ? question + 1 : "", n_query, is_query_char, '=') <
+                    0)
                 return error_fail(err, -EBADMSG,
                                   "the request target is too long or holds characters that no path here has");
         return 0;
@@ -103,9 +103,9 @@ static int parse_request_line(struct http_head *head, const char *s, size_t n, s
 }
 
 /* Headers that decide framing or identity: each at most once. */
-static const char *const single_fields[] = {
-        "Host",       "Content-Length", "Content-Type", "Authorization", "Expect",
-        "Postern-Id", "Postern-Budget", "Connection",   "traceparent",   "If-None-Match"};
+static const char *const single_fields[] = {"Host",        "Content-Length", "Content-Type",   "Authorization",
+                                            "Expect",      "Postern-Id",     "Postern-Budget", "Connection",
+                                            "traceparent", "If-None-Match"};
 enum { FIELD_HOST = 0, FIELD_LENGTH = 1, FIELD_EXPECT = 4 };
 #define N_SINGLE (sizeof(single_fields) / sizeof(single_fields[0]))
 
@@ -173,8 +173,7 @@ static int parse_field(struct http_head *head, const char *s, size_t n, unsigned
         if (!value_valid(value, n_value))
                 return error_fail(err, -EBADMSG, "a header value holds control characters");
         if (field_is(s, n_name, "Transfer-Encoding"))
-                return error_fail(err, -ENODATA,
-                                  "a body needs Content-Length; transfer codings are not taken");
+                return error_fail(err, -ENODATA, "a body needs Content-Length; transfer codings are not taken");
         for (size_t i = 0; i < N_SINGLE; i++) {
                 if (field_is(s, n_name, single_fields[i]))
                         return take_single(head, i, seen, value, n_value, err);
@@ -226,8 +225,7 @@ int http_head_parse(struct http_head *ret_head, const char *bytes, size_t n, str
 
         if (!end) {
                 if (n >= HTTP_HEAD_MAX)
-                        return error_fail(err, -EMSGSIZE, "the headers are longer than %d bytes",
-                                          HTTP_HEAD_MAX);
+                        return error_fail(err, -EMSGSIZE, "the headers are longer than %d bytes", HTTP_HEAD_MAX);
                 return HTTP_HEAD_MORE;
         }
         head.length = (size_t)(end - bytes) + 4;

@@ -110,8 +110,8 @@ static void look_for_hang_up(struct conn *c)
 
 void conn_watch(struct conn *c)
 {
-        c->watch = event_new(loop_base(c->http->config.loop), SSL_get_fd(c->ssl),
-                             EV_READ | EV_CLOSED | EV_PERSIST, on_watch, c);
+        c->watch = event_new(loop_base(c->http->config.loop), SSL_get_fd(c->ssl), EV_READ | EV_CLOSED | EV_PERSIST,
+                             on_watch, c);
         if (!c->watch || event_add(c->watch, NULL) < 0)
                 conn_kill(c);
 }
@@ -149,8 +149,7 @@ static void refuse(struct conn *c, enum problem_type type, const char *detail)
                 return;
         }
         evbuffer_add_printf(out, "HTTP/1.1 %d Refused\r\n", problem_status(type));
-        push(out,
-             "Content-Type: application/problem+json\r\nCache-Control: no-store\r\nConnection: close\r\n");
+        push(out, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\nConnection: close\r\n");
         evbuffer_add_printf(out, "Content-Length: %zu\r\n\r\n", body.len);
         evbuffer_add(out, body.data, body.len);
         buffer_free(&body);
@@ -318,7 +317,8 @@ static bool same_client(const struct in6_addr *a, const struct in6_addr *b)
         return IN6_IS_ADDR_V4MAPPED(a) == IN6_IS_ADDR_V4MAPPED(b) && memcmp(a, b, n) == 0;
 }
 
-/* Connections of one client, or (NULL) of all. Those on their way out count no more; those of this turn that were not looked at yet, not yet. */
+/* Connections of one client, or (NULL) of all. Those on their way out count no more; those of this turn that were not
+ * looked at yet, not yet. */
 static unsigned count_conns(const struct http *http, const struct in6_addr *client)
 {
         const struct conn *c;
@@ -331,9 +331,10 @@ static unsigned count_conns(const struct http *http, const struct in6_addr *clie
 
 /*
  * Which connection makes room, of one client or (NULL) of all: of those that have not brought a whole request yet the
- * oldest, of those between two requests the one that has waited longest; whichever kind there is more of, for that is the
- * kind that fills the place. So those who hold connections open for nothing, silent or served once, lock nobody out, also
- * not those who share an address with them; and who has just come is not pushed out by the next one. NULL: all have work.
+ * oldest, of those between two requests the one that has waited longest; whichever kind there is more of, for that is
+ * the kind that fills the place. So those who hold connections open for nothing, silent or served once, lock nobody
+ * out, also not those who share an address with them; and who has just come is not pushed out by the next one. NULL:
+ * all have work.
  */
 static struct conn *stalest(const struct http *http, const struct in6_addr *client)
 {
@@ -435,8 +436,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
                 return NULL;
         }
         struct conn *c = SSL_get_ex_data(ssl, http_conn_index);
-        c->bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                                BEV_OPT_CLOSE_ON_FREE);
+        c->bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
         if (!c->bev) {
                 SSL_free(ssl);
                 return NULL;
@@ -497,8 +497,7 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
         TAILQ_INIT(&http->conns);
         evhttp_set_allowed_methods(http->ev, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT);
         evhttp_set_max_headers_size(http->ev, HTTP_HEAD_MAX);
-        evhttp_set_max_body_size(http->ev,
-                                 1 << 20); /* never reached: the gate knows the limit of each path */
+        evhttp_set_max_body_size(http->ev, 1 << 20); /* never reached: the gate knows the limit of each path */
         evhttp_set_default_content_type(http->ev, NULL);
         evhttp_set_bevcb(http->ev, on_accept, http);
         evhttp_set_gencb(http->ev, on_request, http);
@@ -511,16 +510,14 @@ struct http *http_free(struct http *http)
         if (!http)
                 return NULL;
         evhttp_free(http->ev);
-        for (int i = 0; i < FREE_TURNS && !TAILQ_EMPTY(&http->conns);
-             i++) /* bufferevents finish from the loop */
+        for (int i = 0; i < FREE_TURNS && !TAILQ_EMPTY(&http->conns); i++) /* bufferevents finish from the loop */
                 loop_run_once(http->config.loop);
         SSL_CTX_free(http->tls);
         free(http);
         return NULL;
 }
 
-int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca,
-                 struct error *err)
+int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err)
 {
         SSL_CTX *ctx = NULL;
 

@@ -47,8 +47,7 @@ int http_check_tls(const char *cert_file, const char *key_file, struct error *er
  * Server certificate and key from PEM files; client certificates are asked for and checked against client_ca.
  * Again on reload: connections that are open keep theirs. On failure the former stays in use.
  */
-int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca,
-                 struct error *err);
+int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err);
 /* host is a numeric address; port 0 takes a free one. Before privileges are dropped. */
 int http_listen(struct http *http, const char *host, uint16_t port, uint16_t *ret_port, struct error *err);
 void http_stop_listening(struct http *http);
@@ -61,8 +60,8 @@ const char *http_header(const struct http_req *r, const char *name);
 const char *http_body(const struct http_req *r, size_t *ret_n);
 /* The peer's numeric address. */
 const char *http_peer(const struct http_req *r);
-/* The client certificate, only if it verified, dates aside (borrowed); otherwise NULL, and *ret_why says why (NULL: none
- * was sent). */
+/* The client certificate, only if it verified, dates aside (borrowed); otherwise NULL, and *ret_why says why (NULL:
+ * none was sent). */
 X509 *http_peer_cert(const struct http_req *r, const char **ret_why);
 /* Called once if the client goes away before the answer. */
 void http_on_close(struct http_req *r, http_close_fn *fn, void *arg);

@@ -37,7 +37,7 @@ struct conn {
         struct http_req *req;
         enum conn_state state;
         bool admitted;
-        bool served; /* at least one request */
+        bool served;    /* at least one request */
         int cert_error; /* X509_V_*, of a client certificate that did not verify */
         struct in6_addr address;
         struct http_head head;

@@ -72,9 +72,8 @@ int http_listen(struct http *http, const char *host, uint16_t port, uint16_t *re
         freeaddrinfo(ai);
         if (fd < 0)
                 return error_fail(err, fd, "cannot listen on %s port %u: %s", host, port, strerror(-fd));
-        struct evconnlistener *listener =
-                evconnlistener_new(loop_base(http->config.loop), NULL, NULL,
-                                   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+        struct evconnlistener *listener = evconnlistener_new(loop_base(http->config.loop), NULL, NULL,
+                                                             LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
         if (!listener) {
                 close(fd);
                 return error_fail(err, -ENOMEM, "no memory to listen");

@@ -1,9 +1,9 @@
 /*
  * The server's TLS context: 1.2 or newer, an optional client certificate of the transport CA, no resumption.
  *
- * Invariant: a client certificate that does not verify (its dates aside, which are looked at later) never counts (conn.cert_error), but the handshake goes
- * on, so that its owner reads a problem with the reason instead of a bare alert. Sessions are never resumed:
- * a resumed one would skip that check.
+ * Invariant: a client certificate that does not verify (its dates aside, which are looked at later) never counts
+ * (conn.cert_error), but the handshake goes on, so that its owner reads a problem with the reason instead of a bare
+ * alert. Sessions are never resumed: a resumed one would skip that check.
  */
 #include <errno.h>
 #include <openssl/err.h>
@@ -33,8 +33,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
 
         (void)ssl;
         (void)arg;
-        if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) !=
-            OPENSSL_NPN_NEGOTIATED)
+        if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) != OPENSSL_NPN_NEGOTIATED)
                 return SSL_TLSEXT_ERR_NOACK;
         *out = chosen;
         return SSL_TLSEXT_ERR_OK;
@@ -42,12 +41,11 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
 
 static int tls_fail(struct error *err, const char *what, const char *file)
 {
-        const char *reason =
-                access(file, R_OK) < 0 ? strerror(errno) : ERR_reason_error_string(ERR_peek_last_error());
+        const char *reason = access(file, R_OK) < 0 ? strerror(errno) : ERR_reason_error_string(ERR_peek_last_error());
 
         ERR_clear_error();
-        return error_fail(err, -EINVAL, "%s %s: %s; both must be PEM files that the relay's `user` can read%s%s", what, file,
-                          reason ? reason : "not usable", *file_hint(file) ? "; " : "", file_hint(file));
+        return error_fail(err, -EINVAL, "%s %s: %s; both must be PEM files that the relay's `user` can read%s%s", what,
+                          file, reason ? reason : "not usable", *file_hint(file) ? "; " : "", file_hint(file));
 }
 
 static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct error *err)
@@ -61,8 +59,7 @@ static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, 
         return 0;
 }
 
-int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca,
-                     struct error *err)
+int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 

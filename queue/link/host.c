@@ -60,7 +60,8 @@ void link_host_learn(struct link_host *host, const char *url)
         free(name);
 }
 
-int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca_pem, const char *proxy, struct error *err)
+int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca_pem, const char *proxy,
+                  struct error *err)
 {
         struct link_host *host = calloc(1, sizeof(*host));
         const char *given = ca_pem && *ca_pem ? ca_pem : NULL;

@@ -23,7 +23,8 @@ struct link_host {
  * certificate by the system's CAs or by ca_pem. -ENOENT where the system's CAs are wanted and are not there, -EINVAL
  * for a proxy that can't be used (certs/http/http-way.h).
  */
-int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca_pem, const char *proxy, struct error *err);
+int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca_pem, const char *proxy,
+                  struct error *err);
 struct link_host *link_host_free(struct link_host *host);
 /* Takes the addresses of the URL's host out of the hosts file, where it is in there. */
 void link_host_learn(struct link_host *host, const char *url);

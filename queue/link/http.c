@@ -46,7 +46,7 @@ struct http_call {
         struct http_way way;
         char *host; /* of the URL */
         uint16_t port;
-        size_t asked; /* names of need() that were looked up */
+        size_t asked;        /* names of need() that were looked up */
         struct buffer body;  /* what is sent */
         struct buffer inbox; /* what came and was not handed out */
         bool opened, paused, overflow;
@@ -124,8 +124,7 @@ static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
                         watch_drop(w);
                 return 0;
         }
-        return watch_set(http, fd,
-                         ((what & CURL_POLL_IN) ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0));
+        return watch_set(http, fd, ((what & CURL_POLL_IN) ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0));
 }
 
 static int timer_cb(CURLM *multi, long timeout_ms, void *arg)
@@ -400,8 +399,7 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
         http->key = BUFFER_SECRET(16384);
         m = http->multi = curl_multi_init();
         r = set_up(http, config);
-        if (!m || r < 0 ||
-            curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, socket_cb) != CURLM_OK ||
+        if (!m || r < 0 || curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, socket_cb) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_SOCKETDATA, http) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, timer_cb) != CURLM_OK ||
             curl_multi_setopt(m, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
@@ -606,7 +604,8 @@ static void on_address(void *arg, const struct dns_address *address, const char 
 
         call->query = NULL;
         if (!address) {
-                (void)snprintf(call->error, sizeof(call->error), "cannot find the address of %.120s: %.100s", name, why);
+                (void)snprintf(call->error, sizeof(call->error), "cannot find the address of %.120s: %.100s", name,
+                               why);
                 fail_call(call, name == call->host ? CURLE_COULDNT_RESOLVE_HOST : CURLE_COULDNT_RESOLVE_PROXY);
                 return;
         }
@@ -627,8 +626,7 @@ static int begin(struct http_call *call, struct error *err)
         return r < 0 ? r : look_up(call);
 }
 
-int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params,
-               struct error *err)
+int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params, struct error *err)
 {
         struct http_call *call = calloc(1, sizeof(*call));
 

@@ -49,8 +49,7 @@ struct http_params {
         void *arg;
 };
 
-int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params,
-               struct error *err);
+int http_start(struct http *http, struct http_call **ret_call, const struct http_params *params, struct error *err);
 /* From within on_done: the answer's Date (RFC 9110, 6.6.1), s since the epoch; 0 without one. */
 int64_t http_date(const struct http_call *call);
 /* Ends it without on_done. NULL-safe; returns NULL. */

@@ -37,13 +37,11 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
                 return;
         }
         if (!loop_timer_armed(l->identity_timer))
-                loop_timer_in(l->identity_timer,
-                              loop_jitter(IDENTITY_EVERY * 8 / 10, IDENTITY_EVERY * 12 / 10));
+                loop_timer_in(l->identity_timer, loop_jitter(IDENTITY_EVERY * 8 / 10, IDENTITY_EVERY * 12 / 10));
         if (status == 202) {
                 tell(l, TOLD_PENDING, "waits for approval by the tenant's administrator");
         } else if (status != 0) {
-                error_fail(&err, 0, "the relay answered the announcement of the identity with status %ld",
-                           status);
+                error_fail(&err, 0, "the relay answered the announcement of the identity with status %ld", status);
                 tell(l, TOLD_REFUSED, err.text);
         } else {
                 log_debug("link.identity_not_announced", KV_S("why", why));
@@ -66,8 +64,7 @@ static int put(struct link *l, struct error *err)
         r = buffer_printf(&body, "{\"jwk\":%s,\"proof\":\"%s\"}", l->state.identity, l->state.proof);
         r = r < 0 ? r : buffer_printf(&url, "%s/v1/link/identity", l->relay);
         params.url = url.data;
-        r = r < 0 ? error_fail(err, r, "the identity is too long")
-                  : http_start(l->http, &l->announce, &params, err);
+        r = r < 0 ? error_fail(err, r, "the identity is too long") : http_start(l->http, &l->announce, &params, err);
         buffer_free(&body);
         buffer_free(&url);
         return r;

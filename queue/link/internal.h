@@ -29,7 +29,7 @@
 #define RECONNECT_DEFAULT_MAX 2000
 #define RECONNECT_BACKOFF_MAX 30000
 #define RECONNECT_FLOOR 100 /* after a session that did not last, whatever the relay asks for */
-#define STABLE_AFTER 10000 /* a session that lived so long was no failure */
+#define STABLE_AFTER 10000  /* a session that lived so long was no failure */
 #define SWEEP_EVERY 1000
 #define LATE_GRACE 5000 /* a verdict is still worth a "late" answer this long after its deadline */
 #define IDENTITY_EVERY 10000
@@ -55,7 +55,7 @@ struct flight {
         struct by_id node;
         uint64_t session; /* serial of the session that was told of it last */
         uint64_t ends_at; /* loop_now() when nobody waits any more */
-        bool over; /* cancelled, or lost with its validator: known until its end, but takes no credit */
+        bool over;        /* cancelled, or lost with its validator: known until its end, but takes no credit */
 };
 
 enum kept_state {
@@ -116,17 +116,17 @@ struct link {
         struct sse sse;
         struct hello hello;
         uint64_t serial, live_since, leave_by;
-        int64_t relay_wall;  /* what the relay's clock said last, s; 0: nothing yet */
-        uint64_t relay_at;   /* and when, ms */
+        int64_t relay_wall; /* what the relay's clock said last, s; 0: nothing yet */
+        uint64_t relay_at;  /* and when, ms */
         uint64_t last_seq, granted, granted_sent;
 
         /* reports */
         struct http_call *report;
         struct loop_timer *report_timer;
-        bool report_due;       /* something changed that the relay does not know */
-        bool statement_posted; /* in the report under way */
-        bool statement_known;  /* the relay has the current one */
-        bool heard;            /* one of this session was answered */
+        bool report_due;                    /* something changed that the relay does not know */
+        bool statement_posted;              /* in the report under way */
+        bool statement_known;               /* the relay has the current one */
+        bool heard;                         /* one of this session was answered */
         bool in_hand_posted, in_hand_known; /* the list of what is in hand: once a session */
         uint32_t report_fails;
         uint64_t held_at; /* when held verdicts were last posted */

@@ -177,8 +177,7 @@ static bool nothing_left(const struct link *l)
 /* Whether the relay knows that nothing more may come, and what was on its way is here. */
 static bool drain_known(const struct link *l)
 {
-        return !link_has_session(l) ||
-               (l->drain_known_at && loop_now(l->loop) >= l->drain_known_at + DRAIN_SETTLE);
+        return !link_has_session(l) || (l->drain_known_at && loop_now(l->loop) >= l->drain_known_at + DRAIN_SETTLE);
 }
 
 void link_settled(struct link *l)
@@ -347,7 +346,8 @@ static int copy_config(struct link *l, const struct link_config *config, struct 
 
 int link_new(struct link **ret_l, const struct link_config *config, struct error *err)
 {
-        struct http_config http = {config->loop, config->cert_pem, config->key_pem, config->key, config->proxy, config->host};
+        struct http_config http = {config->loop, config->cert_pem, config->key_pem,
+                                   config->key,  config->proxy,    config->host};
         _cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
         int r;
 

@@ -38,11 +38,11 @@ enum link_down {
 struct link_callbacks {
         /* A request to start on; received_ms is loop_now() of its arrival. sealed has the form of sealed.h, for one
          * recipient, and is NUL-terminated behind n. traceparent "" where absent. */
-        void (*on_request)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms,
-                           const char *sealed, size_t n, const char *traceparent);
-        void (*on_cancel)(void *arg, const char *id);    /* nobody waits any more; an answer is still taken */
-        void (*on_confirmed)(void *arg, const char *id); /* the relay gave the verdict to the caller */
-        void (*on_late)(void *arg, const char *id);      /* the relay has it, but nobody waited */
+        void (*on_request)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
+                           size_t n, const char *traceparent);
+        void (*on_cancel)(void *arg, const char *id);            /* nobody waits any more; an answer is still taken */
+        void (*on_confirmed)(void *arg, const char *id);         /* the relay gave the verdict to the caller */
+        void (*on_late)(void *arg, const char *id);              /* the relay has it, but nobody waited */
         void (*on_roster)(void *arg, const char *jws, size_t n); /* not verified */
         void (*on_state)(void *arg, enum link_down why,
                          const char *detail); /* each change between up and down, and each new why */
@@ -59,9 +59,9 @@ struct link_config {
         const char *relay; /* https://host[:port] */
         const char *boot;  /* BOOT_LEN characters */
         const char *cert_pem, *key_pem;
-        struct key *key;    /* instead of key_pem, where it is in hardware */
-        const char *ca_pem; /* or NULL: the system's */
-        const char *proxy;  /* or NULL: the environment's */
+        struct key *key;        /* instead of key_pem, where it is in hardware */
+        const char *ca_pem;     /* or NULL: the system's */
+        const char *proxy;      /* or NULL: the environment's */
         struct link_host *host; /* instead of ca_pem, what several links share, borrowed; NULL: it reads its own */
         const struct link_callbacks *callbacks;
         void *arg;

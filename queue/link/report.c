@@ -138,7 +138,8 @@ static int list_in_hand(struct link *l, struct report *r)
                 add_id(r, node->id);
         TAILQ_FOREACH (item, &l->items, order)
                 add_id(r, item->content.id);
-        l->in_hand_posted = r->has_in_hand = r->n_in_hand <= REPORT_IN_HAND_MAX && r->n_in_hand * IN_HAND_BYTES <= REPORT_MAX / 2;
+        l->in_hand_posted = r->has_in_hand =
+                r->n_in_hand <= REPORT_IN_HAND_MAX && r->n_in_hand * IN_HAND_BYTES <= REPORT_MAX / 2;
         return 0;
 }
 
@@ -249,10 +250,8 @@ static void on_failed(struct link *l, long status, const char *why)
         l->statement_posted = l->in_hand_posted = false;
         l->report_due = true;
         l->report_fails++;
-        log_debug("link.report_failed", KV_I("status", status), KV_S("why", why),
-                  KV_U("times", l->report_fails));
-        loop_timer_in(l->report_timer,
-                      loop_jitter(delay / 2, delay < REPORT_RETRY_MAX ? delay : REPORT_RETRY_MAX));
+        log_debug("link.report_failed", KV_I("status", status), KV_S("why", why), KV_U("times", l->report_fails));
+        loop_timer_in(l->report_timer, loop_jitter(delay / 2, delay < REPORT_RETRY_MAX ? delay : REPORT_RETRY_MAX));
 }
 
 static void on_done(void *arg, long status, const struct buffer *body, const char *why)

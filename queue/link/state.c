@@ -53,8 +53,7 @@ static int copy_reasons(struct report *to, const struct link_state *from)
 
 bool link_jose_text(const char *text)
 {
-        return *text &&
-               !text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")];
+        return *text && !text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")];
 }
 
 static int copy_identity(struct state_copy *to, const struct link_state *from)
@@ -78,8 +77,7 @@ static int state_copy(struct state_copy *ret_s, const struct link_state *from)
         int r = 0;
 
         if (from->n_realms > REPORT_REALMS_MAX || from->n_reasons > REPORT_REASONS_MAX ||
-            (from->statement &&
-             (strlen(from->statement) > STATEMENT_TEXT_MAX || !link_jose_text(from->statement))))
+            (from->statement && (strlen(from->statement) > STATEMENT_TEXT_MAX || !link_jose_text(from->statement))))
                 return -EMSGSIZE;
         s.capacity = from->capacity < LINK_CAPACITY_MAX ? from->capacity : LINK_CAPACITY_MAX;
         s.report.load = from->load > 0.0 ? (from->load < 1.0 ? from->load : 1.0) : 0.0;
@@ -102,12 +100,10 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_report(const struct report *a, const struct report *b)
 {
-        if (a->n_realms != b->n_realms || a->n_reasons != b->n_reasons ||
-            !same_text(a->statement, b->statement))
+        if (a->n_realms != b->n_realms || a->n_reasons != b->n_reasons || !same_text(a->statement, b->statement))
                 return false;
         for (size_t i = 0; i < a->n_realms; i++)
-                if (a->realms[i].ready != b->realms[i].ready ||
-                    strcmp(a->realms[i].realm, b->realms[i].realm) != 0)
+                if (a->realms[i].ready != b->realms[i].ready || strcmp(a->realms[i].realm, b->realms[i].realm) != 0)
                         return false;
         for (size_t i = 0; i < a->n_reasons; i++)
                 if (strcmp(a->reasons[i], b->reasons[i]) != 0)

@@ -25,8 +25,7 @@ bool api_media_type(struct http_req *r, const char *type)
         size_t n = strlen(type);
         struct error text;
 
-        if (given && strncasecmp(given, type, n) == 0 &&
-            (given[n] == '\0' || given[n] == ';' || given[n] == ' '))
+        if (given && strncasecmp(given, type, n) == 0 && (given[n] == '\0' || given[n] == ';' || given[n] == ' '))
                 return true;
         error_fail(&text, 0, "Content-Type must be %s", type);
         http_fail(r, PROBLEM_UNSUPPORTED_TYPE, text.text);
@@ -161,8 +160,7 @@ static json_t *keys_json(struct relay *relay, struct tenant *t)
                 if (is_linked(t, a) && store_is_quarantined(relay->store, t->name, a->connector) != 1)
                         json_array_append_new(statements, json_string(a->statement->text));
         dispatch_links(relay->dispatch, t->name, add_ready, &ready);
-        return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready",
-                         ready.list);
+        return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready", ready.list);
 }
 
 void api_keys(struct relay *relay, struct http_req *r, const struct http_parts *parts)
@@ -203,9 +201,9 @@ static json_t *status_entry(const struct session *s, const char *id, const char 
 {
         const bool shut = s && store_is_quarantined(s->relay->store, s->tenant->name, id) == 1;
 
-        return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL,
-                         "ready", ready, "quarantined", shut, "realms", realms_of(s), "since",
-                         (json_int_t)(s ? s->since : 0), "version", s ? s->agent : "");
+        return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL, "ready",
+                         ready, "quarantined", shut, "realms", realms_of(s), "since", (json_int_t)(s ? s->since : 0),
+                         "version", s ? s->agent : "");
 }
 
 struct ready_search {
@@ -240,8 +238,8 @@ void api_status(struct relay *relay, struct http_req *r, const struct http_parts
         }
         for (size_t i = 0; t->roster && i < t->roster->n_connectors; i++) {
                 const struct roster_member *m = &t->roster->connectors[i];
-                json_array_append_new(list, status_entry(session_of(t, m->id), m->id, key_kid(m->key),
-                                                         is_ready(relay, t, m->id)));
+                json_array_append_new(
+                        list, status_entry(session_of(t, m->id), m->id, key_kid(m->key), is_ready(relay, t, m->id)));
         }
         TAILQ_FOREACH (s, &t->sessions, entry) {
                 if (!roster_connector_by_id(t->roster, s->connector) && session_of(t, s->connector) == s)
@@ -257,7 +255,8 @@ static void tell_two(struct relay *relay, const struct tenant *t, const struct h
 {
         log_warning("roster_twice", KV_S("tenant", t->name), KV_U("seq", t->roster->seq));
         relay_event(relay, t->name, "roster_twice", "",
-                    "another roster of number %llu was offered, from %s, and refused: one of the two was signed from an older "
+                    "another roster of number %llu was offered, from %s, and refused: one of the two was signed from "
+                    "an older "
                     "base",
                     (unsigned long long)t->roster->seq, http_peer(r));
 }
@@ -338,9 +337,9 @@ static void add_pending(void *arg, const struct store_connector *c)
                 return;
         jwk = json_loads(c->jwk, JSON_REJECT_DUPLICATES, NULL);
         if (jwk)
-                json_array_append_new(l->list, json_pack("{s:s, s:s, s:o, s:s, s:s, s:I}", "id", c->id,
-                                                         "name", c->name, "jwk", jwk, "kid", c->kid, "proof",
-                                                         c->proof, "since", (json_int_t)c->since));
+                json_array_append_new(l->list,
+                                      json_pack("{s:s, s:s, s:o, s:s, s:s, s:I}", "id", c->id, "name", c->name, "jwk",
+                                                jwk, "kid", c->kid, "proof", c->proof, "since", (json_int_t)c->since));
 }
 
 void api_pending(struct relay *relay, struct http_req *r, const struct http_parts *parts)
@@ -394,7 +393,8 @@ void api_release(struct relay *relay, struct http_req *r, const struct http_part
         } else if (code == 0) {
                 http_fail(r, PROBLEM_NOT_FOUND, "no connector of this id is in quarantine");
         } else {
-                relay_event(relay, t->name, "connector_released", parts->part[1], "out of quarantine, by the tenant's admin");
+                relay_event(relay, t->name, "connector_released", parts->part[1],
+                            "out of quarantine, by the tenant's admin");
                 clones_refresh(relay, t);
                 http_reply(r, 204, NULL, "", 0);
         }

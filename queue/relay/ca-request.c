@@ -84,8 +84,7 @@ static int only_uri(const GENERAL_NAMES *names, char *out, size_t cap)
 static int request_san(X509_REQ *req, char *out, size_t cap)
 {
         STACK_OF(X509_EXTENSION) *extensions = X509_REQ_get_extensions(req);
-        GENERAL_NAMES *names =
-                extensions ? X509V3_get_d2i(extensions, NID_subject_alt_name, NULL, NULL) : NULL;
+        GENERAL_NAMES *names = extensions ? X509V3_get_d2i(extensions, NID_subject_alt_name, NULL, NULL) : NULL;
         int r = only_uri(names, out, cap);
 
         GENERAL_NAMES_free(names);
@@ -98,8 +97,7 @@ static bool is_p256(EVP_PKEY *key)
         char group[32] = "";
 
         return key && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
-               EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
-               strcmp(group, "prime256v1") == 0;
+               EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 && strcmp(group, "prime256v1") == 0;
 }
 
 static int check_request(struct ca_request *request, const char *tenant, struct error *err)
@@ -117,8 +115,7 @@ static int check_request(struct ca_request *request, const char *tenant, struct 
                                   "A-Z a-z 0-9 -");
         snprintf(expected, sizeof(expected), "urn:postern:%s:%s", tenant, request->id);
         if (request_san(request->req, san, sizeof(san)) < 0 || strcmp(san, expected) != 0)
-                return error_fail(err, -EBADMSG, "the request's subjectAltName must be the URI %s alone",
-                                  expected);
+                return error_fail(err, -EBADMSG, "the request's subjectAltName must be the URI %s alone", expected);
         return 0;
 }
 
@@ -133,9 +130,8 @@ int ca_request_parse(struct ca_request *ret_request, const char *base64, size_t 
         if (decode_base64(base64, n, der, sizeof(der), &len) < 0)
                 return error_fail(err, -EBADMSG, "the body is not base64 of at most %d bytes", CSR_DER_MAX);
         request.req = d2i_X509_REQ(NULL, &p, (long)len);
-        int r = request.req && p == der + len
-                        ? check_request(&request, tenant, err)
-                        : error_fail(err, -EBADMSG, "the body is not a PKCS#10 request");
+        int r = request.req && p == der + len ? check_request(&request, tenant, err)
+                                              : error_fail(err, -EBADMSG, "the body is not a PKCS#10 request");
         ERR_clear_error();
         if (r < 0)
                 ca_request_clear(&request);
@@ -179,8 +175,7 @@ int ca_peer_identity(X509 *cert, char tenant[TENANT_MAX + 1], char id[ID_MAX + 1
         int r = only_uri(names, san, sizeof(san));
 
         GENERAL_NAMES_free(names);
-        if (r < 0 || only_cn(X509_get_subject_name(cert), id) < 0 ||
-            strncmp(san, prefix, sizeof(prefix) - 1) != 0)
+        if (r < 0 || only_cn(X509_get_subject_name(cert), id) < 0 || strncmp(san, prefix, sizeof(prefix) - 1) != 0)
                 return -EBADMSG;
         const char *from = san + sizeof(prefix) - 1;
         const char *colon = strchr(from, ':');
@@ -211,8 +206,8 @@ static int encode_base64(const unsigned char *der, size_t n, struct buffer *out)
 static PKCS7 *wrap(X509 *const *certs, size_t n)
 {
         PKCS7 *p7 = PKCS7_new();
-        bool ok = p7 && PKCS7_set_type(p7, NID_pkcs7_signed) == 1 &&
-                  PKCS7_content_new(p7, NID_pkcs7_data) == 1 && PKCS7_set_detached(p7, 1) >= 0;
+        bool ok = p7 && PKCS7_set_type(p7, NID_pkcs7_signed) == 1 && PKCS7_content_new(p7, NID_pkcs7_data) == 1 &&
+                  PKCS7_set_detached(p7, 1) >= 0;
 
         for (size_t i = 0; i < n && ok; i++)
                 ok = PKCS7_add_certificate(p7, certs[i]) == 1;

@@ -44,8 +44,8 @@ static int add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 static int set_serial(X509 *cert)
 {
         BIGNUM *bn = BN_new();
-        int ok = bn && BN_rand(bn, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
-                 BN_set_bit(bn, 120) == 1 && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
+        int ok = bn && BN_rand(bn, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 && BN_set_bit(bn, 120) == 1 &&
+                 BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
 
         BN_free(bn);
         return ok ? 0 : -ENOMEM;
@@ -203,8 +203,8 @@ static int add_client_extensions(X509 *cert, X509 *issuer, const char *tenant, c
         return r;
 }
 
-int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, int64_t life,
-             int64_t now, X509 **ret_cert)
+int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, int64_t life, int64_t now,
+             X509 **ret_cert)
 {
         X509 *cert = X509_new();
         const int64_t whole = life < CA_ISSUE_DAYS_MAX * (int64_t)DAY ? life : CA_ISSUE_DAYS_MAX * (int64_t)DAY;

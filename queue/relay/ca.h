@@ -40,8 +40,8 @@ void ca_request_clear(struct ca_request *request);
 bool ca_request_same_key(const struct ca_request *request, X509 *cert);
 
 /* A client certificate for the request; life: s, at most CA_ISSUE_DAYS_MAX days, the backdating included. */
-int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, int64_t life,
-             int64_t now, X509 **ret_cert);
+int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, int64_t life, int64_t now,
+             X509 **ret_cert);
 /* Serial as lower-case hex, notBefore and notAfter as seconds. -EBADMSG. */
 int ca_cert_facts(X509 *cert, char serial[CA_SERIAL_MAX], int64_t *ret_not_before, int64_t *ret_not_after);
 /* Appends the base64 of a certs-only PKCS#7 (RFC 8951). */

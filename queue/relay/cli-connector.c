@@ -104,9 +104,11 @@ static int revoke(struct store *store, const char *tenant, const char *word)
         int n = store_revoke(store, tenant, id, time(NULL));
         if (n < 0)
                 return cli_store_failed(store, n);
-        cli_note(store, tenant, id, "connector_revoked", "it was revoked by the relay's operator: its transport certificates end, and it gets "
-                                            "no other until it enrols with a new token");
-        printf("%d certificate%s of %s revoked; its links end within a second. A new `postern-relay token %s NAME` lets it "
+        cli_note(store, tenant, id, "connector_revoked",
+                 "it was revoked by the relay's operator: its transport certificates end, and it gets "
+                 "no other until it enrols with a new token");
+        printf("%d certificate%s of %s revoked; its links end within a second. A new `postern-relay token %s NAME` "
+               "lets it "
                "enrol again; its end-to-end approval is the tenant's (`postern tenant remove`).\n",
                n, n == 1 ? "" : "s", id, tenant);
         return 0;

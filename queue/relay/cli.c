@@ -106,8 +106,8 @@ static int tenant_add(const struct relay_cli *cli, struct store *store, const ch
         if (r < 0)
                 return cli_store_failed(store, r);
         if (cli->json)
-                return cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin,
-                                            "admin_secret", admin, "service_secret", service));
+                return cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin, "admin_secret",
+                                                admin, "service_secret", service));
         printf("tenant          %s\npin             %s\nadmin secret    %s\nservice secret  %s\n"
                "The secrets are shown this once. The admin secret publishes rosters; the service secret "
                "sends sign-ins.\n",
@@ -117,8 +117,8 @@ static int tenant_add(const struct relay_cli *cli, struct store *store, const ch
 
 static void list_json(void *arg, const struct store_tenant *t)
 {
-        json_array_append_new(arg, json_pack("{s:s, s:s, s:I}", "tenant", t->name, "pin", t->pin, "since",
-                                             (json_int_t)t->since));
+        json_array_append_new(
+                arg, json_pack("{s:s, s:s, s:I}", "tenant", t->name, "pin", t->pin, "since", (json_int_t)t->since));
 }
 
 static void list_line(void *arg, const struct store_tenant *t)
@@ -154,7 +154,8 @@ static int tenant_remove(const struct relay_cli *cli, struct store *store, const
                 return cli_store_failed(store, r);
         if (cli->json)
                 return cli_print_json(json_pack("{s:s}", "removed", name));
-        printf("tenant %s is removed, with its secrets, tokens, connectors, certificates, roster, events and records of sign-ins; "
+        printf("tenant %s is removed, with its secrets, tokens, connectors, certificates, roster, events and records "
+               "of sign-ins; "
                "its links end within a second.\n",
                name);
         return 0;
@@ -212,8 +213,9 @@ static int secret_list(const struct relay_cli *cli, struct store *store, const c
                 secret_id(&secrets[i], id);
                 cli_when(secrets[i].since, since);
                 if (cli->json)
-                        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "id", id, "kind", kind_word(secrets[i].kind),
-                                                              "since", (json_int_t)secrets[i].since));
+                        json_array_append_new(list,
+                                              json_pack("{s:s, s:s, s:I}", "id", id, "kind", kind_word(secrets[i].kind),
+                                                        "since", (json_int_t)secrets[i].since));
                 else
                         printf("%s  %-7s  since %s\n", id, kind_word(secrets[i].kind), since);
         }
@@ -262,7 +264,8 @@ static int secret_revoke(struct store *store, const char *tenant, const char *wo
         if (r < 0)
                 return cli_store_failed(store, r);
         secret_id(secret, id);
-        (void)snprintf(text, sizeof(text), "the %s secret %s was revoked by the relay's operator", kind_word(secret->kind), id);
+        (void)snprintf(text, sizeof(text), "the %s secret %s was revoked by the relay's operator",
+                       kind_word(secret->kind), id);
         cli_note(store, tenant, "", "secret_revoked", text);
         printf("%s secret %s is revoked, at once.\n", kind_word(secret->kind), id);
         return 0;
@@ -277,12 +280,15 @@ static int run_secret(const struct relay_cli *cli, struct store *store, int argc
         const bool revoke = argc == 3 && strcmp(argv[0], "revoke") == 0;
 
         if (!issue && !list && !revoke)
-                return cli_misused("secret", "usage: secret TENANT service|admin | secret list TENANT | secret revoke TENANT ID");
+                return cli_misused("secret",
+                                   "usage: secret TENANT service|admin | secret list TENANT | secret revoke TENANT ID");
         const char *name = issue ? argv[0] : argv[1];
         int status = cli_need_tenant(store, name, &tenant);
         if (status)
                 return status;
-        return issue ? secret_issue(cli, store, name, argv[1]) : list ? secret_list(cli, store, name) : secret_revoke(store, name, argv[2]);
+        return issue  ? secret_issue(cli, store, name, argv[1])
+               : list ? secret_list(cli, store, name)
+                      : secret_revoke(store, name, argv[2]);
 }
 
 /* ---- token ---- */
@@ -345,9 +351,8 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
         if (r < 0)
                 return cli_store_failed(store, r);
         if (cli->json)
-                return cli_print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1],
-                                            "token", text, ".", tenant.pin, "", "expires",
-                                            (json_int_t)(time(NULL) + life)));
+                return cli_print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1], "token",
+                                                text, ".", tenant.pin, "", "expires", (json_int_t)(time(NULL) + life)));
         printf("%s.%s\n", text, tenant.pin);
         return 0;
 }
@@ -357,7 +362,11 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
 static const struct word {
         const char *name;
         int (*run)(const struct relay_cli *cli, struct store *store, int argc, char **argv);
-} words[] = {{"tenant", run_tenant}, {"secret", run_secret}, {"token", run_token}, {"connector", run_connector}, {"event", run_event}};
+} words[] = {{"tenant", run_tenant},
+             {"secret", run_secret},
+             {"token", run_token},
+             {"connector", run_connector},
+             {"event", run_event}};
 
 int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
 {
@@ -368,8 +377,7 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                 if (strcmp(words[i].name, argv[0]) != 0)
                         continue;
                 /* As the relay's user, so that the relay can read the files. */
-                if (harden_become(cli->config->user, &err) < 0 ||
-                    store_open(&store, cli->config->state_dir, &err) < 0)
+                if (harden_become(cli->config->user, &err) < 0 || store_open(&store, cli->config->state_dir, &err) < 0)
                         return cli_complain(argv[0], err.text);
                 return words[i].run(cli, store, argc - 1, argv + 1);
         }

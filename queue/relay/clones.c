@@ -4,8 +4,8 @@
  * Each start of a connector has a boot id of its own, and no boot comes back once another has been there. So
  * two boots side by side for longer than a restart needs, one that comes back or goes on long after another came, or
  * one boot with two streams that both go on, or that are taken from each other, are two machines with one key: however
- * short the copy's visits are, and whichever boot id it gives itself. Both then get no work, and services hear nothing of their keys, until
- * an admin has decided. The relay is believed in nothing by this: it only keeps work away.
+ * short the copy's visits are, and whichever boot id it gives itself. Both then get no work, and services hear nothing
+ * of their keys, until an admin has decided. The relay is believed in nothing by this: it only keeps work away.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -152,8 +152,9 @@ void clones_check_in(struct session *s)
         replace_others(s);
         if (!l || !comes_back(l, s))
                 return;
-        (void)snprintf(why, sizeof(why), "one identity runs on two machines: a start from %s came back after one from %s",
-                       s->peer, l->boots[0].peer);
+        (void)snprintf(why, sizeof(why),
+                       "one identity runs on two machines: a start from %s came back after one from %s", s->peer,
+                       l->boots[0].peer);
         quarantine(s, why);
 }
 
@@ -181,8 +182,10 @@ void clones_shed(struct session *s)
         if (++l->shed < SHED_MAX)
                 return;
         l->shed = 0;
-        (void)snprintf(why, sizeof(why), "one identity runs on two machines, which take the link from each other: from %s and "
-                       "from %s", s->peer, s->successor);
+        (void)snprintf(why, sizeof(why),
+                       "one identity runs on two machines, which take the link from each other: from %s and "
+                       "from %s",
+                       s->peer, s->successor);
         quarantine(s, why);
 }
 
@@ -197,8 +200,10 @@ void clones_look(struct session *s)
                 return;
         /* for so long that it cannot be what its successor replaced */
         if (s->replaced_at && now - s->replaced_at >= OVERLAP_MS) {
-                (void)snprintf(why, sizeof(why), "one identity runs on two machines: from %s it goes on, though a later one came "
-                               "from %s", s->peer, s->successor);
+                (void)snprintf(why, sizeof(why),
+                               "one identity runs on two machines: from %s it goes on, though a later one came "
+                               "from %s",
+                               s->peer, s->successor);
                 quarantine(s, why);
                 return;
         }

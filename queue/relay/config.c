@@ -27,7 +27,7 @@ struct reading {
         const char *text, *end; /* what is unread */
         int line;
         unsigned faults;
-        unsigned seen; /* bit per key */
+        unsigned seen;  /* bit per key */
         bool elsewhere; /* in a section that was refused */
         relay_config_fault_fn *fault;
         void *arg;
@@ -69,8 +69,7 @@ static int take_path(struct relay_config *c, const struct key_row *key, const ch
         return text_set(text_field(c, key), value);
 }
 
-static int take_number(struct relay_config *c, const struct key_row *key, const char *value,
-                       struct error *err)
+static int take_number(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
 {
         if (text_parse_u64(value, key->min, key->max, number_field(c, key)) < 0)
                 return error_fail(err, -EINVAL, "\"%s\" is not a number from %llu to %llu", value,
@@ -94,8 +93,7 @@ static int take_node(struct relay_config *c, const struct key_row *key, const ch
 }
 
 /* host:port with a numeric host, IPv6 in brackets. */
-static int take_listen(struct relay_config *c, const struct key_row *key, const char *value,
-                       struct error *err)
+static int take_listen(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
 {
         struct relay_listen *l = &c->listen[c->n_listen];
         const char *colon = strrchr(value, ':');
@@ -126,8 +124,7 @@ static int take_nodes(struct relay_config *c, const struct key_row *key, const c
         if (c->n_nodes == RELAY_NODES_MAX)
                 return error_fail(err, -EINVAL, "at most %d nodes", RELAY_NODES_MAX);
         if (strncmp(value, "https://", 8) != 0 || strlen(value) > 256)
-                return error_fail(err, -EINVAL, "\"%s\" is not an https:// address of at most 256 characters",
-                                  value);
+                return error_fail(err, -EINVAL, "\"%s\" is not an https:// address of at most 256 characters", value);
         int r = text_set(&c->nodes[c->n_nodes], value);
         if (r == 0)
                 c->n_nodes++;
@@ -258,7 +255,8 @@ static const char *judge_line(struct reading *r, const char *line, size_t n, siz
         return fault;
 }
 
-/* Hands inih one line and counts it, so that on_pair knows its place; an empty one for sections and what was refused. */
+/* Hands inih one line and counts it, so that on_pair knows its place; an empty one for sections and what was refused.
+ */
 static char *next_line(char *out, int cap, void *stream)
 {
         struct reading *r = stream;
@@ -304,8 +302,8 @@ static void check_required(struct reading *r)
         }
 }
 
-int relay_config_read(struct relay_config *ret_config, const char *path, relay_config_fault_fn *fault,
-                      void *arg, struct error *err)
+int relay_config_read(struct relay_config *ret_config, const char *path, relay_config_fault_fn *fault, void *arg,
+                      struct error *err)
 {
         __attribute__((cleanup(buffer_free))) struct buffer text = BUFFER(CONFIG_FILE_MAX);
         struct relay_config config = {.n_listen = 0};

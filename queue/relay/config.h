@@ -33,6 +33,6 @@ typedef void relay_config_fault_fn(void *arg, const char *file, int line, const 
 
 /* Reads and checks the whole file. 0, or -EINVAL after every mistake was told; -errno (err) where the file
  * can't be read. */
-int relay_config_read(struct relay_config *ret_config, const char *path, relay_config_fault_fn *fault,
-                      void *arg, struct error *err);
+int relay_config_read(struct relay_config *ret_config, const char *path, relay_config_fault_fn *fault, void *arg,
+                      struct error *err);
 void relay_config_clear(struct relay_config *config);

@@ -46,11 +46,12 @@ static void raise_alarm(struct relay *relay, int64_t now, int64_t expected)
 
         when(expected, from);
         when(now, to);
-        (void)snprintf(a.text, sizeof(a.text),
-                       "the relay's clock went from %s to %s at once; until it is back, certificates, rosters and keys count "
-                       "that are good by either time, and no certificates are issued: set the clock, or, where it is right "
-                       "now, reload or restart the relay",
-                       from, to);
+        (void)snprintf(
+                a.text, sizeof(a.text),
+                "the relay's clock went from %s to %s at once; until it is back, certificates, rosters and keys count "
+                "that are good by either time, and no certificates are issued: set the clock, or, where it is right "
+                "now, reload or restart the relay",
+                from, to);
         (void)store_tenants(relay->store, tell_tenant, &a);
 }
 
@@ -97,14 +98,16 @@ void clock_look(struct relay *relay)
 
 int64_t clock_earliest(const struct relay *relay)
 {
-        const int64_t now = loop_wall(relay->loop), before = relay->clock.offset + (int64_t)(loop_now(relay->loop) / 1000);
+        const int64_t now = loop_wall(relay->loop),
+                      before = relay->clock.offset + (int64_t)(loop_now(relay->loop) / 1000);
 
         return relay->clock.doubtful && before < now ? before : now;
 }
 
 int64_t clock_latest(const struct relay *relay)
 {
-        const int64_t now = loop_wall(relay->loop), before = relay->clock.offset + (int64_t)(loop_now(relay->loop) / 1000);
+        const int64_t now = loop_wall(relay->loop),
+                      before = relay->clock.offset + (int64_t)(loop_now(relay->loop) / 1000);
 
         return relay->clock.doubtful && before > now ? before : now;
 }
@@ -133,14 +136,16 @@ int credential_check(struct relay *relay, const struct credential *c, struct pee
 
         if (!credential_current(relay, c))
                 return error_fail(err, -EKEYEXPIRED, "client certificate: %s",
-                                  c->not_before > clock_latest(relay) ? "certificate is not yet valid" : "certificate has expired");
+                                  c->not_before > clock_latest(relay) ? "certificate is not yet valid"
+                                                                      : "certificate has expired");
         r = store_is_revoked(relay->store, c->tenant, c->id, c->serial);
         if (r < 0)
                 return error_fail(err, -EIO, "the database failed");
         if (r > 0)
-                return error_fail(err, -EKEYREVOKED,
-                                  "the client certificate was revoked by the relay's operator; enrol the connector again with "
-                                  "a new token");
+                return error_fail(
+                        err, -EKEYREVOKED,
+                        "the client certificate was revoked by the relay's operator; enrol the connector again with "
+                        "a new token");
         r = find_peer(relay, c, ret_peer, err);
         if (r == 0)
                 ret_peer->credential = *c;
@@ -155,7 +160,8 @@ int credential_of(struct relay *relay, const struct http_req *r, struct peer *re
 
         if (!cert)
                 return error_fail(err, -ENOKEY, "client certificate: %s", why ? why : "none was sent");
-        if (ca_peer_identity(cert, c.tenant, c.id) < 0 || ca_cert_facts(cert, c.serial, &c.not_before, &c.not_after) < 0)
+        if (ca_peer_identity(cert, c.tenant, c.id) < 0 ||
+            ca_cert_facts(cert, c.serial, &c.not_before, &c.not_after) < 0)
                 return error_fail(err, -EBADMSG, "the client certificate is not a connector's");
         return credential_check(relay, &c, ret_peer, err);
 }

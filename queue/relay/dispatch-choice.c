@@ -14,14 +14,14 @@
 #include "queue/relay/dispatch-internal.h"
 
 #define STANDINGS_MAX 1024
-#define WEIGHT 0.3       /* of a new measurement in an average */
-#define FLOOR_MS 50.0    /* who answers faster is as good as any other */
+#define WEIGHT 0.3           /* of a new measurement in an average */
+#define FLOOR_MS 50.0        /* who answers faster is as good as any other */
 #define HALF_LIFE_MS 10000.0 /* an old measurement says less and less */
-#define CLEARLY 1.25     /* costs that differ by less are equal */
-#define OUTCLASSED 4     /* times the best */
-#define PATIENCE_MS 2000 /* a request that was held so long, and not answered, counts against the connector */
-#define MOMENT_MS 100    /* what ends together counts once */
-#define UNANSWERED_MAX 3 /* in a row */
+#define CLEARLY 1.25         /* costs that differ by less are equal */
+#define OUTCLASSED 4         /* times the best */
+#define PATIENCE_MS 2000     /* a request that was held so long, and not answered, counts against the connector */
+#define MOMENT_MS 100        /* what ends together counts once */
+#define UNANSWERED_MAX 3     /* in a row */
 #define BARRED_MS 30000U
 #define BARRED_DOUBLINGS 4
 
@@ -233,8 +233,8 @@ static double lowest_cost(const struct request *r, bool barred, bool *ret_any)
 }
 
 /*
- * The better of two that are drawn: the best for everybody would be everybody's at once. Nearly equal ones by lot; those
- * that are many times as costly as the best are not drawn, or two bad ones would be chosen between.
+ * The better of two that are drawn: the best for everybody would be everybody's at once. Nearly equal ones by lot;
+ * those that are many times as costly as the best are not drawn, or two bad ones would be chosen between.
  */
 static struct dispatch_link *better_of_two(const struct request *r, bool barred, bool *ret_any)
 {

@@ -24,16 +24,17 @@ struct candidate {
 
 struct request {
         LIST_ENTRY(request) by_hash;
-        TAILQ_ENTRY(request) by_link; /* with != NULL, or parked, or an orphan, or in dispatch.memory when REQUEST_DONE */
+        TAILQ_ENTRY(request)
+        by_link; /* with != NULL, or parked, or an orphan, or in dispatch.memory when REQUEST_DONE */
         struct dispatch *d;
         struct site *site;
         struct dispatch_link *with; /* NULL: with nobody, or the link is gone */
         enum request_state state;
-        bool parked;           /* REQUEST_NEW, in site.parked: waits for a link that is silent */
-        bool orphan;           /* in site.orphans: its link is gone, its connector may come back with it */
+        bool parked; /* REQUEST_NEW, in site.parked: waits for a link that is silent */
+        bool orphan; /* in site.orphans: its link is gone, its connector may come back with it */
         uint64_t orphaned_at;
         char boot[BOOT_LEN + 1]; /* of the session that it was given to */
-        uint64_t parked_until; /* no longer than this; 0: it never had to */
+        uint64_t parked_until;   /* no longer than this; 0: it never had to */
         char id[ID_MAX + 1], traceparent[56];
         struct dispatch_caller caller;
         struct candidate to[REQUEST_TO_MAX];
@@ -142,7 +143,8 @@ void request_orphan(struct request *r, uint64_t until);
 /* The connector's, made when it is new; NULL without memory. */
 struct standing *standing_get(struct site *site, const char *connector);
 void standings_clear(struct site *site);
-/* What came of a hand-off: once, while the request is still REQUEST_HANDED or REQUEST_RECEIVED (else it does nothing). */
+/* What came of a hand-off: once, while the request is still REQUEST_HANDED or REQUEST_RECEIVED (else it does nothing).
+ */
 void standing_note(const struct request *r, enum request_end end);
 bool link_usable(const struct dispatch_link *link);
 bool link_has_credit(const struct dispatch_link *link);

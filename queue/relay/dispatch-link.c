@@ -291,7 +291,8 @@ static bool would_take(const struct dispatch_link *link)
 static int by_cost(const void *a, const void *b)
 {
         const struct dispatch_link *const *x = a, *const *y = b;
-        const int rx = ilogb(link_cost(*x)) + (would_take(*x) ? 0 : 1000), ry = ilogb(link_cost(*y)) + (would_take(*y) ? 0 : 1000);
+        const int rx = ilogb(link_cost(*x)) + (would_take(*x) ? 0 : 1000),
+                  ry = ilogb(link_cost(*y)) + (would_take(*y) ? 0 : 1000);
 
         return rx != ry ? (rx < ry ? -1 : 1) : strcmp((*x)->connector, (*y)->connector);
 }

@@ -244,7 +244,8 @@ static void fail_declined(struct request *r)
                 request_fail(r, PROBLEM_BUSY, false, "every connector that was asked is full");
         else if (json_array_size(r->reasons) == 1 && has_reason(r, "expired"))
                 request_fail(r, PROBLEM_MALFORMED, false,
-                             "every connector that was asked found the request too old, or from the future: is a clock wrong?");
+                             "every connector that was asked found the request too old, or from the future: is a clock "
+                             "wrong?");
         else if (json_array_size(r->reasons) == 1 && has_reason(r, "stale_key"))
                 request_fail(r, PROBLEM_STALE_KEYS, false,
                              "the connectors have dropped the keys that this request was sealed to");
@@ -305,7 +306,8 @@ static bool may_wait(struct request *r)
         if (now >= r->parked_until)
                 return false;
         TAILQ_FOREACH (link, &r->site->links, entry)
-                if (link->silent && link->ready && !link->draining && !link->quarantined && candidate_of(r, link) < r->n_to)
+                if (link->silent && link->ready && !link->draining && !link->quarantined &&
+                    candidate_of(r, link) < r->n_to)
                         return true;
         return false;
 }
@@ -492,13 +494,11 @@ static struct request *request_new(struct dispatch *d, const struct dispatch_sub
         if (s->traceparent)
                 memcpy(r->traceparent, s->traceparent, strnlen(s->traceparent, sizeof(r->traceparent) - 1));
         for (; r->n_to < s->n && r->n_to < REQUEST_TO_MAX; r->n_to++)
-                memcpy(r->to[r->n_to].connector, s->connectors[r->n_to],
-                       strnlen(s->connectors[r->n_to], ID_MAX));
+                memcpy(r->to[r->n_to].connector, s->connectors[r->n_to], strnlen(s->connectors[r->n_to], ID_MAX));
         r->trail = (struct dispatch_trail){.state = "waiting", .handed = -1, .received = -1, .answered = -1};
         r->reasons = json_array();
         r->site = site_get(d, s->tenant);
-        if (r->reasons && r->site &&
-            loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
+        if (r->reasons && r->site && loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
             loop_timer_new(&r->step, d->loop, r->id, on_step, r) == 0)
                 return r;
         loop_timer_free(r->deadline_timer);

@@ -20,8 +20,9 @@
 #include "queue/http/problem.h"
 #include "queue/wire/wire.h"
 
-#define DISPATCH_SILENT_MS 1000  /* a request that was sent and not acknowledged: no new work for the link */
-#define DISPATCH_PARKED_MS 3000  /* so long a request waits for a silent link if there is no other; at most half its budget */
+#define DISPATCH_SILENT_MS 1000 /* a request that was sent and not acknowledged: no new work for the link */
+#define DISPATCH_PARKED_MS                                                                                             \
+        3000 /* so long a request waits for a silent link if there is no other; at most half its budget */
 #define DISPATCH_DEAD_MS 12000   /* no report at all: the link is dead */
 #define DISPATCH_MEMORY_MS 60000 /* finished requests are remembered for re-posted verdicts */
 #define DISPATCH_MEMORY_MAX 65536
@@ -119,7 +120,7 @@ void dispatch_link_sent(struct dispatch_link *link, const char *id);
 /* State from a report; any report also counts as a sign of life. */
 struct dispatch_state {
         uint64_t granted; /* of it the link is given DISPATCH_CREDIT_MAX at most beyond what it got */
-        bool ready; /* for at least one realm */
+        bool ready;       /* for at least one realm */
         size_t n_reasons;
         const char (*reasons)[64];
 };
@@ -142,7 +143,7 @@ enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *i
 /* ---- for status and /keys ---- */
 struct dispatch_view {
         const char *connector;
-        bool ready;  /* would be given work now, credit aside */
+        bool ready; /* would be given work now, credit aside */
 };
 typedef void dispatch_view_fn(void *arg, const struct dispatch_view *view);
 /* Links of the tenant, best first. */

@@ -126,21 +126,21 @@ static bool may_issue(const struct relay *relay, struct http_req *r)
         if (!relay->clock.doubtful)
                 return true;
         http_add_header(r, "Retry-After", "600");
-        est_fail(r, 503, "the relay's clock has jumped, so it issues no certificates until its operator has looked "
-                         "(`postern-relay event list`)");
+        est_fail(r, 503,
+                 "the relay's clock has jumped, so it issues no certificates until its operator has looked "
+                 "(`postern-relay event list`)");
         return false;
 }
 
-static void issue(struct relay *relay, struct http_req *r, const struct tenant *t,
-                  const struct ca_request *request)
+static void issue(struct relay *relay, struct http_req *r, const struct tenant *t, const struct ca_request *request)
 {
         char serial[CA_SERIAL_MAX];
         int64_t not_after = 0;
         X509 *cert = NULL;
 
         const struct relay_config *c = &relay->config;
-        const int64_t life = c->certificate_minutes ? (int64_t)c->certificate_minutes * 60
-                                                    : (int64_t)c->certificate_days * 86400;
+        const int64_t life =
+                c->certificate_minutes ? (int64_t)c->certificate_minutes * 60 : (int64_t)c->certificate_days * 86400;
         int64_t not_before;
         int code = ca_issue(relay->ca, request, t->name, life, loop_wall(relay->loop), &cert);
         if (code == 0)

@@ -71,8 +71,7 @@ static const struct route {
 };
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
 
-static const struct route *find_route(const struct http_head *head, struct http_parts *parts,
-                                      bool *ret_path_known)
+static const struct route *find_route(const struct http_head *head, struct http_parts *parts, bool *ret_path_known)
 {
         *ret_path_known = false;
         for (size_t i = 0; i < N_ROUTES; i++) {
@@ -252,7 +251,8 @@ static int make_events(struct relay *relay)
 static void on_barred(void *arg, const char *tenant, const char *connector, unsigned seconds)
 {
         relay_event(arg, tenant, "connector_answers_nothing", connector,
-                    "it was given sign-ins and answered none of the last three; for %u s it gets only what no other connector "
+                    "it was given sign-ins and answered none of the last three; for %u s it gets only what no other "
+                    "connector "
                     "takes: look at its host (`postern status`, `postern log`)",
                     seconds);
 }
@@ -264,12 +264,11 @@ static int open_state(struct relay *relay, struct error *err)
 
         int r = store_open(&relay->store, relay->config.state_dir, err);
         if (r == 0)
-                r = ca_open(&relay->ca, relay->config.state_dir, relay->config.node, loop_wall(relay->loop),
-                            err);
+                r = ca_open(&relay->ca, relay->config.state_dir, relay->config.node, loop_wall(relay->loop), err);
         if (r < 0)
                 return r;
-        if (dispatch_new(&relay->dispatch, relay->loop, &limits) < 0 ||
-            journal_new(&relay->journal, relay) < 0 || make_events(relay) < 0)
+        if (dispatch_new(&relay->dispatch, relay->loop, &limits) < 0 || journal_new(&relay->journal, relay) < 0 ||
+            make_events(relay) < 0)
                 return error_fail(err, -ENOMEM, "no memory");
         return 0;
 }
@@ -307,8 +306,7 @@ int relay_start(struct relay *relay, struct error *err)
         if (r == 0)
                 r = open_state(relay, err);
         if (r == 0)
-                r = http_set_tls(relay->http, relay->config.certificate, relay->config.key,
-                                 ca_cert(relay->ca), err);
+                r = http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca), err);
         if (r == 0)
                 r = announce(relay, places.data, err);
         buffer_free(&places);
@@ -330,8 +328,7 @@ void relay_reload(struct relay *relay)
 
         sd_notify(0, "RELOADING=1");
         clock_trust(relay);
-        if (http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca),
-                         &err) < 0)
+        if (http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca), &err) < 0)
                 log_error("reload_failed", KV_S("why", err.text));
         else
                 log_info("reloaded", KV_S("certificate", relay->config.certificate));

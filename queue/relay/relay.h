@@ -69,7 +69,7 @@ struct relay {
         bool draining, drained;
         uint64_t drain_end;
         struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
-        int64_t version;   /* the store's, when relay_refresh looked */
+        int64_t version; /* the store's, when relay_refresh looked */
         struct loop_signal *signals[3];
 };
 
@@ -171,15 +171,14 @@ struct session {
         struct loop_timer *heartbeat;
         TAILQ_HEAD(waiting_list, waiting) waiting; /* requests that have not left */
         size_t n_realms;
-        char (*realms)[257]; /* that are ready */
-        char refused_statement[KID_LEN +
-                               1]; /* hash of the last one that did not verify, so that it is logged once */
+        char (*realms)[257];                 /* that are ready */
+        char refused_statement[KID_LEN + 1]; /* hash of the last one that did not verify, so that it is logged once */
         struct credential credential;
-        char peer[64];              /* whence it comes */
-        bool superseded;            /* the same boot has a newer one */
-        uint64_t reported_at;       /* 0: not yet */
-        uint64_t replaced_at;       /* when that took over, or a stream of another boot came first; 0: never */
-        char successor[64];         /* whence it came */
+        char peer[64];        /* whence it comes */
+        bool superseded;      /* the same boot has a newer one */
+        uint64_t reported_at; /* 0: not yet */
+        uint64_t replaced_at; /* when that took over, or a stream of another boot came first; 0: never */
+        char successor[64];   /* whence it came */
         bool took_over;
         bool beyond_told; /* that it serves what the roster does not give it */
 };
@@ -219,8 +218,7 @@ typedef void route_fn(struct relay *relay, struct http_req *r, const struct http
 route_fn api_keys, api_status, api_pending, api_events, api_release, api_roster_put, api_sign_in, api_sign_in_get;
 route_fn est_cacerts_get, est_simpleenroll, est_simplereenroll;
 /* The tenant, if the bearer secret is of this kind (0: any); otherwise an answer that refuses. NULL then. */
-struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name,
-                          enum store_secret_kind kind);
+struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind);
 /* The same, and which of its secrets it was. */
 struct tenant *api_caller(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind,
                           struct tenant_secret **ret_secret);

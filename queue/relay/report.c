@@ -24,14 +24,18 @@ bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
         int code = credential_of(relay, r, ret_peer, &err);
 
         if (code < 0)
-                http_fail(r, code == -EIO ? PROBLEM_INTERNAL : code == -ENOKEY || code == -EKEYEXPIRED ? PROBLEM_BAD_CREDENTIALS : PROBLEM_NOT_PERMITTED,
+                http_fail(r,
+                          code == -EIO                              ? PROBLEM_INTERNAL
+                          : code == -ENOKEY || code == -EKEYEXPIRED ? PROBLEM_BAD_CREDENTIALS
+                                                                    : PROBLEM_NOT_PERMITTED,
                           err.text);
         return code == 0;
 }
 
 /* ---- reports ---- */
 
-/* One that is on its way out, and only comes to deliver what it still has: it takes nobody's place, and gets no work. */
+/* One that is on its way out, and only comes to deliver what it still has: it takes nobody's place, and gets no work.
+ */
 static bool is_draining(const struct report *report)
 {
         for (size_t i = 0; i < report->n_reasons; i++)
@@ -53,8 +57,7 @@ static void tell_beyond(struct session *s, const char *realm)
 /* Keeps the realms that are ready, of those that the roster lets the connector speak for. */
 static int take_realms(struct session *s, const struct report *report)
 {
-        const struct roster_member *m =
-                roster_connector_by_id(tenant_live_roster(s->relay, s->tenant), s->connector);
+        const struct roster_member *m = roster_connector_by_id(tenant_live_roster(s->relay, s->tenant), s->connector);
         char(*realms)[257] = calloc(report->n_realms + 1, sizeof(*realms));
         const size_t n_offered = is_draining(report) ? 0 : report->n_realms;
         size_t n = 0;
@@ -196,8 +199,7 @@ static void identity_clear(struct identity *i)
 }
 
 /* By this key for this connector, and not old; but a key that is stored already may show its old proof again. */
-static int check_proof(const struct relay *relay, const struct peer *peer, const struct identity *i,
-                       struct error *err)
+static int check_proof(const struct relay *relay, const struct peer *peer, const struct identity *i, struct error *err)
 {
         const bool stored = strcmp(peer->connector.kid, key_kid(i->key)) == 0;
         _cleanup_(announcement_freep) struct announcement *a = NULL;
@@ -212,8 +214,8 @@ static int check_proof(const struct relay *relay, const struct peer *peer, const
         return 0;
 }
 
-static int parse_identity(const struct relay *relay, const struct peer *peer, json_t *body,
-                          struct identity *i, struct error *err)
+static int parse_identity(const struct relay *relay, const struct peer *peer, json_t *body, struct identity *i,
+                          struct error *err)
 {
         static const char *const members[] = {"jwk", "proof", NULL};
         const char *proof;
@@ -225,16 +227,14 @@ static int parse_identity(const struct relay *relay, const struct peer *peer, js
         int r = key_from_jwk(&i->key, json_object_get(body, "jwk"), NULL, err);
         if (r < 0)
                 return r;
-        if (text_set(&i->proof, proof) < 0 || key_to_jwk(i->key, &jwk) < 0 ||
-            !(i->jwk = json_dumps(jwk, JSON_COMPACT)))
+        if (text_set(&i->proof, proof) < 0 || key_to_jwk(i->key, &jwk) < 0 || !(i->jwk = json_dumps(jwk, JSON_COMPACT)))
                 r = error_fail(err, -ENOMEM, "no memory");
         json_decref(jwk);
         return r < 0 ? r : check_proof(relay, peer, i, err);
 }
 
 /* 200 where the roster has it; otherwise it is kept for the administrator. */
-static void settle_identity(struct relay *relay, struct http_req *r, struct peer *peer,
-                            const struct identity *i)
+static void settle_identity(struct relay *relay, struct http_req *r, struct peer *peer, const struct identity *i)
 {
         const struct roster_member *m =
                 roster_connector_by_id(tenant_live_roster(relay, peer->tenant), peer->connector.id);

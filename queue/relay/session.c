@@ -182,8 +182,7 @@ static void sink_drop(void *arg, const char *why)
 {
         struct session *s = arg;
 
-        log_info("link_dropped", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
-                 KV_S("why", why));
+        log_info("link_dropped", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector), KV_S("why", why));
         http_stream_abort(s->r);
 }
 
@@ -290,7 +289,8 @@ void session_takes_over(struct session *s)
         TAILQ_FOREACH (older, &s->tenant->sessions, entry) {
                 if (older == s)
                         break; /* those behind it are newer */
-                if (older->superseded || strcmp(older->connector, s->connector) != 0 || strcmp(older->boot, s->boot) != 0)
+                if (older->superseded || strcmp(older->connector, s->connector) != 0 ||
+                    strcmp(older->boot, s->boot) != 0)
                         continue;
                 older->superseded = true;
                 clones_replaced(older, s);
@@ -310,8 +310,7 @@ static void keep_agent(struct session *s, const char *agent)
         s->agent[at] = '\0';
 }
 
-static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer,
-                                   const char *boot)
+static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer, const char *boot)
 {
         struct session *s = calloc(1, sizeof(*s));
         const struct dispatch_peer to = {peer->tenant->name, peer->connector.id, boot};
@@ -330,8 +329,7 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         TAILQ_INIT(&s->waiting);
         TAILQ_INSERT_TAIL(&peer->tenant->sessions, s, entry);
         peer->tenant->n_sessions++;
-        if (id_generate(s->id) == 0 &&
-            loop_timer_new(&s->heartbeat, relay->loop, NULL, on_heartbeat, s) == 0 &&
+        if (id_generate(s->id) == 0 && loop_timer_new(&s->heartbeat, relay->loop, NULL, on_heartbeat, s) == 0 &&
             dispatch_link_new(&s->link, relay->dispatch, &to, &sink) == 0)
                 return s;
         session_close(s);
@@ -388,8 +386,7 @@ void sessions_drain(struct relay *relay)
         struct session *s;
         char json[64];
 
-        snprintf(json, sizeof(json), "{\"reconnect\":[%d,%d]}", DRAIN_RECONNECT_MIN_MS,
-                 DRAIN_RECONNECT_MAX_MS);
+        snprintf(json, sizeof(json), "{\"reconnect\":[%d,%d]}", DRAIN_RECONNECT_MIN_MS, DRAIN_RECONNECT_MAX_MS);
         LIST_FOREACH (t, &relay->tenants, entry) {
                 TAILQ_FOREACH (s, &t->sessions, entry)
                         session_event(s, "drain", json);

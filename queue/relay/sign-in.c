@@ -23,7 +23,7 @@ struct sign_in {
         int64_t at;
         struct buffer body;
         struct sealed sealed; /* in body */
-        size_t n; /* recipients whose key is live */
+        size_t n;             /* recipients whose key is live */
         size_t recipient[SEALED_RECIPIENTS_MAX];
         char connector[SEALED_RECIPIENTS_MAX][ID_MAX + 1];
 };
@@ -36,12 +36,11 @@ static struct sign_in *sign_in_free(struct sign_in *s)
 }
 
 /* Puts a sign-in that ended into the metadata. */
-static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem, const json_t *reasons)
+static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem,
+                 const json_t *reasons)
 {
-        struct store_sign_in row = {.at = s->at,
-                                    .handed = trail->handed,
-                                    .received = trail->received,
-                                    .answered = trail->answered};
+        struct store_sign_in row = {
+                .at = s->at, .handed = trail->handed, .received = trail->received, .answered = trail->answered};
 
         memcpy(row.id, s->id, sizeof(row.id));
         memcpy(row.connector, trail->connector, sizeof(row.connector));
@@ -49,8 +48,8 @@ static void note(const struct sign_in *s, const struct dispatch_trail *trail, co
         snprintf(row.problem, sizeof(row.problem), "%s", problem);
         wire_lines_join(row.reasons, sizeof(row.reasons), reasons);
         journal_add(s->relay->journal, s->tenant, &row);
-        log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state),
-                  KV_S("problem", problem), KV_S("connector", row.connector));
+        log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state), KV_S("problem", problem),
+                  KV_S("connector", row.connector));
 }
 
 /* ---- what dispatch calls ---- */
@@ -242,9 +241,7 @@ void api_sign_in(struct relay *relay, struct http_req *r, const struct http_part
         }
         match_recipients(s, t);
         if (s->n == 0) {
-                note(s,
-                     &(struct dispatch_trail){
-                             .state = "failed", .handed = -1, .received = -1, .answered = -1},
+                note(s, &(struct dispatch_trail){.state = "failed", .handed = -1, .received = -1, .answered = -1},
                      problem_word(PROBLEM_STALE_KEYS), NULL);
                 fail_id(r, PROBLEM_STALE_KEYS, s->id, NULL);
                 sign_in_free(s);
@@ -271,8 +268,8 @@ static json_t *row_json(const struct relay *relay, const struct store_sign_in *r
         set_ms(hops, "received", row->received);
         set_ms(hops, "answered", row->answered);
         return json_pack("{s:s, s:I, s:s, s:s*, s:s, s:s*, s:o*, s:o}", "id", row->id, "at", (json_int_t)row->at,
-                         "node", relay->config.node, "connector", row->connector[0] ? row->connector : NULL,
-                         "state", row->state, "problem", row->problem[0] ? row->problem : NULL, "reasons",
+                         "node", relay->config.node, "connector", row->connector[0] ? row->connector : NULL, "state",
+                         row->state, "problem", row->problem[0] ? row->problem : NULL, "reasons",
                          wire_lines_split(row->reasons), "hops", hops);
 }
 

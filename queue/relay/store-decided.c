@@ -79,7 +79,7 @@ int store_event_add(struct store *store, const char *tenant, const struct store_
 
         if (r >= 0)
                 r = store_run(store, store_query(store, Q_EVENT_ADD, "tittt", tenant, event->at, event->name, event->id,
-                                             event->text));
+                                                 event->text));
         if (r >= 0)
                 r = store_run(store, store_query(store, Q_EVENT_TRIM, "tt", tenant, event->name));
         return r < 0 ? r : 0;

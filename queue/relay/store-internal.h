@@ -71,7 +71,8 @@ int store_run(struct store *s, sqlite3_stmt *st);
 int store_step(struct store *s, sqlite3_stmt *st);
 /* Copies a text column into out; "" for NULL, cut at cap. */
 void store_text(sqlite3_stmt *st, int column, char *out, size_t cap);
-/* One transaction: begin, then end with what came of it (negative: nothing of it happened), which it returns; or -EIO. */
+/* One transaction: begin, then end with what came of it (negative: nothing of it happened), which it returns; or -EIO.
+ */
 int store_begin(struct store *s);
 int store_end(struct store *s, int r);
 /* A count of one row, or -EIO. */

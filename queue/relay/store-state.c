@@ -20,8 +20,7 @@ static int let_back(struct store *store, const char *tenant, const char *id)
         return r < 0 ? r : store_run(store, store_query(store, Q_UNBAR, "tt", tenant, id));
 }
 
-int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name,
-                          int64_t now)
+int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name, int64_t now)
 {
         int r = store_begin(store);
 
@@ -54,8 +53,7 @@ static void read_connector(sqlite3_stmt *st, struct store_connector *c)
         c->since = sqlite3_column_int64(st, 4);
 }
 
-int store_connector_get(struct store *store, const char *tenant, const char *id,
-                        struct store_connector *ret_connector)
+int store_connector_get(struct store *store, const char *tenant, const char *id, struct store_connector *ret_connector)
 {
         sqlite3_stmt *st = store_query(store, Q_CONNECTOR, "tt", tenant, id);
         int r = store_step(store, st);
@@ -75,8 +73,8 @@ int store_identity_put(struct store *store, const char *tenant, const struct sto
                 return (int)n;
         if (n >= STORE_PENDING_MAX + ROSTER_MEMBERS_MAX)
                 return -ENOSPC;
-        int r = store_run(store, store_query(store, Q_IDENTITY_PUT, "tttitt", c->kid, c->jwk, c->proof,
-                                             c->since, tenant, c->id));
+        int r = store_run(
+                store, store_query(store, Q_IDENTITY_PUT, "tttitt", c->kid, c->jwk, c->proof, c->since, tenant, c->id));
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
@@ -129,15 +127,14 @@ int store_roster_get(struct store *store, const char *tenant, struct buffer *jws
 static int put_row(struct store *store, const char *tenant, const struct store_sign_in *row)
 {
         sqlite3_stmt *st =
-                store_query(store, Q_SIGN_IN_PUT, "ttitttiiit", tenant, row->id, row->at, row->connector,
-                            row->state, row->problem, row->handed, row->received, row->answered, row->reasons);
+                store_query(store, Q_SIGN_IN_PUT, "ttitttiiit", tenant, row->id, row->at, row->connector, row->state,
+                            row->problem, row->handed, row->received, row->answered, row->reasons);
         int r = store_run(store, st);
 
         return r < 0 ? r : 0;
 }
 
-int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows,
-                       size_t n)
+int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows, size_t n)
 {
         int r = store_begin(store);
 

@@ -66,20 +66,18 @@ static const char *const texts[Q_COUNT_] = {
         [Q_SECRET_COUNT] = "SELECT COUNT(*) FROM secret WHERE tenant=?",
         [Q_SECRETS] = "SELECT kind, hash, since FROM secret WHERE tenant=? ORDER BY since, hash",
         [Q_SECRET_REMOVE] = "DELETE FROM secret WHERE tenant=? AND hash=?",
-        [Q_TENANT_REVOKE] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=?",
+        [Q_TENANT_REVOKE] =
+                "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=?",
         [Q_TOKEN_ADD] = "INSERT INTO token(hash, tenant, name, expires) VALUES(?,?,?,?)",
-        [Q_TOKEN_CHECK] =
-                "SELECT COUNT(*) FROM token WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
-        [Q_TOKEN_TAKE] =
-                "UPDATE token SET used=1 WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
+        [Q_TOKEN_CHECK] = "SELECT COUNT(*) FROM token WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
+        [Q_TOKEN_TAKE] = "UPDATE token SET used=1 WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
         [Q_ENROL] = "INSERT INTO connector(tenant, id, name, enrolled) VALUES(?,?,?,?)"
                     " ON CONFLICT DO UPDATE SET enrolled=excluded.enrolled WHERE name=excluded.name",
         [Q_CERTIFICATE] = "INSERT INTO certificate(serial, tenant, id, not_after) VALUES(?,?,?,?)",
         [Q_CONNECTOR] = "SELECT id, name, kid, enrolled, since FROM connector WHERE tenant=? AND id=?",
         [Q_IDENTITY_COUNT] = "SELECT COUNT(*) FROM connector WHERE tenant=? AND kid IS NOT NULL AND id<>?",
-        [Q_IDENTITY_PUT] =
-                "UPDATE connector SET kid=?, jwk=?, proof=?, since=CASE WHEN kid IS ?1 THEN since ELSE ? END"
-                " WHERE tenant=? AND id=?",
+        [Q_IDENTITY_PUT] = "UPDATE connector SET kid=?, jwk=?, proof=?, since=CASE WHEN kid IS ?1 THEN since ELSE ? END"
+                           " WHERE tenant=? AND id=?",
         [Q_IDENTITIES] = "SELECT id, name, kid, enrolled, since, jwk, proof FROM connector WHERE tenant=? "
                          "AND kid IS NOT NULL ORDER BY since",
         [Q_ROSTER_PUT] = "INSERT INTO roster(tenant, seq, jws, since) VALUES(?,?,?,?)"
@@ -101,25 +99,32 @@ static const char *const texts[Q_COUNT_] = {
                          "s.tenant=c.tenant AND s.id=c.id AND s.serial NOT IN (SELECT serial FROM revoked)), (SELECT "
                          "MAX(not_after) FROM certificate s WHERE s.tenant=c.tenant AND s.id=c.id AND s.serial NOT IN "
                          "(SELECT serial FROM revoked)), (SELECT why FROM quarantine q WHERE q.tenant=c.tenant AND "
-                         "q.id=c.id), EXISTS(SELECT 1 FROM barred b WHERE b.tenant=c.tenant AND b.id=c.id) FROM connector c WHERE c.tenant=? ORDER BY c.name, c.enrolled",
-        [Q_REVOKE] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=? "
-                     "AND id=?",
-        [Q_REVOKE_BARRED] = "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=?1 "
-                            "AND id=?2 AND EXISTS(SELECT 1 FROM barred WHERE tenant=?1 AND id=?2)",
-        [Q_REVOKED] = "SELECT EXISTS(SELECT 1 FROM revoked WHERE serial=?) OR EXISTS(SELECT 1 FROM barred WHERE tenant=? AND id=?)",
+                         "q.id=c.id), EXISTS(SELECT 1 FROM barred b WHERE b.tenant=c.tenant AND b.id=c.id) FROM "
+                         "connector c WHERE c.tenant=? ORDER BY c.name, c.enrolled",
+        [Q_REVOKE] =
+                "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=? "
+                "AND id=?",
+        [Q_REVOKE_BARRED] =
+                "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=?1 "
+                "AND id=?2 AND EXISTS(SELECT 1 FROM barred WHERE tenant=?1 AND id=?2)",
+        [Q_REVOKED] = "SELECT EXISTS(SELECT 1 FROM revoked WHERE serial=?) OR EXISTS(SELECT 1 FROM barred WHERE "
+                      "tenant=? AND id=?)",
         [Q_BAR] = "INSERT OR IGNORE INTO barred VALUES(?,?,?)",
         [Q_UNBAR] = "DELETE FROM barred WHERE tenant=? AND id=?",
-        [Q_TOKEN_SPOIL] = "UPDATE token SET used=1 WHERE tenant=?1 AND used=0 AND name=(SELECT name FROM connector WHERE tenant=?1 AND id=?2)",
+        [Q_TOKEN_SPOIL] = "UPDATE token SET used=1 WHERE tenant=?1 AND used=0 AND name=(SELECT name FROM connector "
+                          "WHERE tenant=?1 AND id=?2)",
         [Q_QUARANTINE] = "INSERT OR IGNORE INTO quarantine VALUES(?,?,?,?)",
         [Q_QUARANTINED] = "SELECT COUNT(*) FROM quarantine WHERE tenant=? AND id=?",
         [Q_RELEASE] = "DELETE FROM quarantine WHERE tenant=? AND id=?",
         [Q_EVENT_ADD] = "INSERT INTO event(tenant, at, name, id, text) SELECT ?1,?2,?3,?4,?5 WHERE EXISTS "
                         "(SELECT 1 FROM tenant WHERE tenant.name=?1)",
         [Q_EVENT_REPLACE] = "DELETE FROM event WHERE tenant=? AND name=? AND id=?",
-        [Q_EVENT_TRIM] = "DELETE FROM event WHERE tenant=?1 AND name=?2 AND n<=(SELECT n FROM event WHERE tenant=?1 AND "
-                         "name=?2 ORDER BY n DESC LIMIT 1 OFFSET 200)",
-        [Q_EVENTS] = "SELECT at, name, id, text FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name ORDER BY n DESC) AS "
-                     "place FROM event WHERE tenant=?) WHERE place<=100 ORDER BY n DESC LIMIT 400",
+        [Q_EVENT_TRIM] =
+                "DELETE FROM event WHERE tenant=?1 AND name=?2 AND n<=(SELECT n FROM event WHERE tenant=?1 AND "
+                "name=?2 ORDER BY n DESC LIMIT 1 OFFSET 200)",
+        [Q_EVENTS] =
+                "SELECT at, name, id, text FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name ORDER BY n DESC) AS "
+                "place FROM event WHERE tenant=?) WHERE place<=100 ORDER BY n DESC LIMIT 400",
         [Q_VERSION] = "PRAGMA data_version",
 };
 
@@ -135,8 +140,7 @@ static bool bind_all(sqlite3_stmt *st, const char *format, va_list ap)
                 else if (*format == 'i')
                         code = sqlite3_bind_int64(st, i, va_arg(ap, int64_t));
                 else
-                        code = sqlite3_bind_blob(st, i, va_arg(ap, const uint8_t *), STORE_HASH_LEN,
-                                                 SQLITE_TRANSIENT);
+                        code = sqlite3_bind_blob(st, i, va_arg(ap, const uint8_t *), STORE_HASH_LEN, SQLITE_TRANSIENT);
         }
         return code == SQLITE_OK;
 }
@@ -233,21 +237,24 @@ static int read_version(sqlite3 *db, int *ret_version)
 static int upgrade(sqlite3 *db)
 {
         sqlite3_stmt *st = NULL;
-        int code = sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_table_info('sign_in') WHERE name='reasons'", -1, &st, NULL);
+        int code = sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_table_info('sign_in') WHERE name='reasons'", -1, &st,
+                                      NULL);
 
         if (code == SQLITE_OK)
                 code = sqlite3_step(st);
         sqlite3_finalize(st);
         if (code == SQLITE_ROW)
                 return SQLITE_OK;
-        return code == SQLITE_DONE ? sqlite3_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", NULL, NULL, NULL) : code;
+        return code == SQLITE_DONE ? sqlite3_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", NULL, NULL, NULL)
+                                   : code;
 }
 
 /* Makes the tables, or brings older ones up to date. ret_version: of a database that is newer than this program. */
 static int make_current(sqlite3 *db, int *ret_version)
 {
         char text[64];
-        int code = sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;", NULL, NULL, NULL);
+        int code = sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
+                                NULL, NULL, NULL);
 
         if (code == SQLITE_OK)
                 code = read_version(db, ret_version);
@@ -264,8 +271,10 @@ int store_check_dir(const char *dir, struct error *err)
 {
         if (access(dir, R_OK | W_OK | X_OK) == 0)
                 return 0;
-        return error_fail(err, -errno, "state_dir %s: %s; it must exist and belong to the relay's user: install -d -m 700 -o USER %s",
-                          dir, strerror(errno), dir);
+        return error_fail(
+                err, -errno,
+                "state_dir %s: %s; it must exist and belong to the relay's user: install -d -m 700 -o USER %s", dir,
+                strerror(errno), dir);
 }
 
 int store_open(struct store **ret_store, const char *dir, struct error *err)
@@ -286,8 +295,8 @@ int store_open(struct store **ret_store, const char *dir, struct error *err)
                 return r;
         }
         mode_t mask = umask(077);
-        int code = sqlite3_open_v2(path, &s->db,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+        int code =
+                sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
         if (code == SQLITE_OK) {
                 sqlite3_busy_timeout(s->db, BUSY_MS);
                 code = make_current(s->db, &version);
@@ -297,10 +306,11 @@ int store_open(struct store **ret_store, const char *dir, struct error *err)
                 return db_fail(s, err, path);
         if (version > SCHEMA_VERSION) {
                 store_free(s);
-                return error_fail(err, -EPROTO,
-                                  "database %s: it is of version %d, this program knows up to %d: it was written by a newer "
-                                  "postern-relay; use that one",
-                                  path, version, SCHEMA_VERSION);
+                return error_fail(
+                        err, -EPROTO,
+                        "database %s: it is of version %d, this program knows up to %d: it was written by a newer "
+                        "postern-relay; use that one",
+                        path, version, SCHEMA_VERSION);
         }
         *ret_store = s;
         return 0;
@@ -358,7 +368,7 @@ int store_tenant_get(struct store *store, const char *name, struct store_tenant 
 /* Everything of the tenant but its revoked certificates. */
 static int forget_tenant(struct store *store, const char *name)
 {
-        static const char *const tables[] = {"secret", "token", "connector", "certificate", "roster",
+        static const char *const tables[] = {"secret",  "token",  "connector",  "certificate", "roster",
                                              "sign_in", "barred", "quarantine", "event"};
         int r = 0;
 
@@ -438,24 +448,24 @@ int store_secrets(struct store *store, const char *tenant, struct store_secret s
 
 /* ---- tokens ---- */
 
-int store_token_add(struct store *store, const char *tenant, const char *name,
-                    const uint8_t hash[STORE_HASH_LEN], int64_t expires)
+int store_token_add(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
+                    int64_t expires)
 {
         int r = store_run(store, store_query(store, Q_TOKEN_ADD, "btti", hash, tenant, name, expires));
 
         return r < 0 ? r : 0;
 }
 
-int store_token_check(struct store *store, const char *tenant, const char *name,
-                      const uint8_t hash[STORE_HASH_LEN], int64_t now)
+int store_token_check(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
+                      int64_t now)
 {
         int64_t n = store_count(store, store_query(store, Q_TOKEN_CHECK, "btti", hash, tenant, name, now));
 
         return n < 0 ? (int)n : n == 1 ? 0 : -EACCES;
 }
 
-int store_token_take(struct store *store, const char *tenant, const char *name,
-                     const uint8_t hash[STORE_HASH_LEN], int64_t now)
+int store_token_take(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
+                     int64_t now)
 {
         int n = store_run(store, store_query(store, Q_TOKEN_TAKE, "btti", hash, tenant, name, now));
 

@@ -41,8 +41,8 @@ int store_tenant_add(struct store *store, const char *name, const char *pin, int
 /* -ENOENT */
 int store_tenant_get(struct store *store, const char *name, struct store_tenant *ret_tenant);
 /*
- * Forgets a tenant and everything that hangs on it, in one step; its certificates stay revoked for as long as they would
- * have lived, whoever takes the name after it. -ENOENT.
+ * Forgets a tenant and everything that hangs on it, in one step; its certificates stay revoked for as long as they
+ * would have lived, whoever takes the name after it. -ENOENT.
  */
 int store_tenant_remove(struct store *store, const char *name);
 typedef void store_tenant_fn(void *arg, const struct store_tenant *tenant);
@@ -64,14 +64,14 @@ int store_secrets(struct store *store, const char *tenant, struct store_secret s
                   size_t *ret_n);
 
 /* ---- enrolment tokens ---- */
-int store_token_add(struct store *store, const char *tenant, const char *name,
-                    const uint8_t hash[STORE_HASH_LEN], int64_t expires);
+int store_token_add(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
+                    int64_t expires);
 /* Whether the token could be taken now; uses nothing up. -EACCES. */
-int store_token_check(struct store *store, const char *tenant, const char *name,
-                      const uint8_t hash[STORE_HASH_LEN], int64_t now);
+int store_token_check(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
+                      int64_t now);
 /* Uses the token up, in one statement. -EACCES: unknown, used, expired or for another name. */
-int store_token_take(struct store *store, const char *tenant, const char *name,
-                     const uint8_t hash[STORE_HASH_LEN], int64_t now);
+int store_token_take(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
+                     int64_t now);
 
 /* ---- connectors ---- */
 struct store_connector {
@@ -81,14 +81,13 @@ struct store_connector {
         int64_t enrolled, since; /* since: of the identity */
         char *jwk, *proof;       /* NULL or owned by the callee's caller: valid during the callback only */
 };
-/* Notes an enrolled connector, which ends its revocation, and its certificate. -EEXIST: the id stands under another name. */
-int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name,
-                          int64_t now);
+/* Notes an enrolled connector, which ends its revocation, and its certificate. -EEXIST: the id stands under another
+ * name. */
+int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name, int64_t now);
 int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial,
                           int64_t not_after);
 /* Copies all but jwk and proof. -ENOENT. */
-int store_connector_get(struct store *store, const char *tenant, const char *id,
-                        struct store_connector *ret_connector);
+int store_connector_get(struct store *store, const char *tenant, const char *id, struct store_connector *ret_connector);
 /* -ENOSPC: too many identities wait already. */
 int store_identity_put(struct store *store, const char *tenant, const struct store_connector *c);
 typedef void store_connector_fn(void *arg, const struct store_connector *c);
@@ -98,17 +97,17 @@ int store_identities(struct store *store, const char *tenant, store_connector_fn
 /* ---- what was decided about connectors (store-decided.c) ---- */
 struct store_listed {
         struct store_connector connector;
-        int64_t certificates;     /* that live and are not revoked */
-        int64_t not_after;        /* the last of them; 0: none */
-        bool revoked;             /* and has not enrolled again */
-        char quarantine[256];     /* why; "" : it is in none */
+        int64_t certificates; /* that live and are not revoked */
+        int64_t not_after;    /* the last of them; 0: none */
+        bool revoked;         /* and has not enrolled again */
+        char quarantine[256]; /* why; "" : it is in none */
 };
 typedef void store_listed_fn(void *arg, const struct store_listed *c);
 /* All that ever enrolled, by name. */
 int store_connectors(struct store *store, const char *tenant, store_listed_fn *fn, void *arg);
 /*
- * Revokes every certificate that the connector has, the identity itself until it enrols with a new token, and the tokens
- * for its name that were not used. How many certificates; -errno.
+ * Revokes every certificate that the connector has, the identity itself until it enrols with a new token, and the
+ * tokens for its name that were not used. How many certificates; -errno.
  */
 int store_revoke(struct store *store, const char *tenant, const char *id, int64_t now);
 /* Whether this certificate, or whatever its identity shows, was revoked. 1, 0, -errno. */
@@ -147,8 +146,7 @@ struct store_sign_in {
         int64_t handed, received, answered; /* ms after it came in; -1: never */
 };
 /* Writes many in one transaction. */
-int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows,
-                       size_t n);
+int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows, size_t n);
 /* -ENOENT */
 int store_sign_in_get(struct store *store, const char *tenant, const char *id, struct store_sign_in *ret_row);
 /* Forgets what is older than its term: sign-ins, tokens, identities that nobody took, certificates. */

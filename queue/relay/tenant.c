@@ -28,7 +28,8 @@ static int read_secrets(struct relay *relay, struct tenant *t)
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                secrets[i] = (struct tenant_secret){stored[i], (double)relay->config.sign_in_burst, loop_now(relay->loop)};
+                secrets[i] =
+                        (struct tenant_secret){stored[i], (double)relay->config.sign_in_burst, loop_now(relay->loop)};
                 for (size_t j = 0; j < t->n_secrets; j++) {
                         if (memcmp(t->secrets[j].secret.hash, stored[i].hash, STORE_HASH_LEN) == 0)
                                 secrets[i] = t->secrets[j];
@@ -280,8 +281,8 @@ static int keep_statement(struct tenant *t, const char *connector, struct statem
                 memcpy(a->connector, connector, strnlen(connector, ID_MAX));
                 TAILQ_INSERT_TAIL(&t->announced, a, entry);
         } else if (!supersedes(s, a->statement)) {
-                return error_fail(err, -ESTALE, "statement %llu is not newer than %llu",
-                                  (unsigned long long)s->seq, (unsigned long long)a->statement->seq);
+                return error_fail(err, -ESTALE, "statement %llu is not newer than %llu", (unsigned long long)s->seq,
+                                  (unsigned long long)a->statement->seq);
         }
         statement_free(a->statement);
         a->statement = s;

@@ -96,8 +96,7 @@ static void read_nodes(struct json_reader *r, struct hello *h)
         json_array_foreach (list, i, value) {
                 const char *url = json_string_value(value);
 
-                if (!url || json_string_length(value) >= sizeof(h->nodes[0]) ||
-                    strncmp(url, "https://", 8) != 0) {
+                if (!url || json_string_length(value) >= sizeof(h->nodes[0]) || strncmp(url, "https://", 8) != 0) {
                         json_read_fail(r, "nodes", "holds what is no https URL");
                         return;
                 }
@@ -170,7 +169,8 @@ static int next_field(const char **at, const char *end, char *out, size_t cap)
         return 0;
 }
 
-/* The two lines that stand there with a blank between, as the lines that they are; fields of a later relay are left out. */
+/* The two lines that stand there with a blank between, as the lines that they are; fields of a later relay are left
+ * out. */
 static int take_sealed(const char *at, const char *end, char **ret_sealed)
 {
         const char *blank = memchr(at, ' ', (size_t)(end - at));

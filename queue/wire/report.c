@@ -20,7 +20,7 @@ static const struct {
         const char *why;
         bool may_move_on;
 } declines[] = {
-        {"not_my_realm", true}, {"no_dc", true},        {"full", true},     {"draining", true},
+        {"not_my_realm", true}, {"no_dc", true},   {"full", true},         {"draining", true},
         {"stale_key", true},    {"expired", true}, {"bad_request", false}, {"replay", false},
 };
 
@@ -169,8 +169,7 @@ static void read_load(struct json_reader *r, struct report *out)
 }
 
 /* Copies an optional string of bounded length made of base64url and dots. */
-static void read_jose_text(struct json_reader *r, const char *key, enum json_need need, size_t max,
-                           char **ret_text)
+static void read_jose_text(struct json_reader *r, const char *key, enum json_need need, size_t max, char **ret_text)
 {
         json_t *member = json_read_member(r, key, need);
         const char *text = json_string_value(member);

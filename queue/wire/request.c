@@ -211,8 +211,8 @@ int request_claims_decode(struct request_claims *ret_c, const char *json, size_t
         read_client(&r, c);
         read_op(&r, c);
         if (changes_password(c)) /* elsewhere it is an unknown member */
-                c->new_password_form = read_credential(&r, "new_password", c->new_password, WIRE_PASSWORD_MAX,
-                                                       &c->new_password_len);
+                c->new_password_form =
+                        read_credential(&r, "new_password", c->new_password, WIRE_PASSWORD_MAX, &c->new_password_len);
         result = json_read_end(&r, true);
         json_decref(root);
         return result;

@@ -37,8 +37,7 @@ static int dispatch(struct sse *s, const struct sink *sink)
         char event[SSE_NAME_MAX + 1];
         int r = 0;
 
-        memcpy(event, s->event[0] ? s->event : "message",
-               s->event[0] ? strlen(s->event) + 1 : sizeof("message"));
+        memcpy(event, s->event[0] ? s->event : "message", s->event[0] ? strlen(s->event) + 1 : sizeof("message"));
         s->event[0] = '\0';
         if (!s->has_data)
                 return 0;

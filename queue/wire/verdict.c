@@ -172,10 +172,9 @@ int verdict_claims_encode(const struct verdict_claims *c, struct buffer *out, st
         const char *why;
         int r;
 
-        if (!one_of(verdicts, c->verdict) || !one_of(classes, c->class) ||
-            !one_of(counts, c->may_have_counted) || !c->reason[0])
-                return error_fail(err, -EINVAL,
-                                  "verdict: verdict, class, reason or may_have_counted is not set");
+        if (!one_of(verdicts, c->verdict) || !one_of(classes, c->class) || !one_of(counts, c->may_have_counted) ||
+            !c->reason[0])
+                return error_fail(err, -EINVAL, "verdict: verdict, class, reason or may_have_counted is not set");
         why = incoherent(c);
         if (why)
                 return error_fail(err, -EINVAL, "verdict: %s", why);
@@ -225,8 +224,8 @@ static bool read_values(struct verdict_claims *c, const char *name, const json_t
         for (size_t i = 0; i < n; i++) {
                 const json_t *value = json_array_get(array, i);
 
-                if (!json_is_string(value) || pairs_add(&c->attributes, name, json_string_value(value),
-                                                        json_string_length(value)) < 0)
+                if (!json_is_string(value) ||
+                    pairs_add(&c->attributes, name, json_string_value(value), json_string_length(value)) < 0)
                         return false;
         }
         return true;
@@ -246,7 +245,7 @@ static void read_attributes(struct json_reader *r, struct verdict_claims *c)
         if (values && (!json_is_object(values) || json_object_size(values) > ATTRIBUTE_NAMES_MAX))
                 json_read_fail(&sub, "values", "is no object of at most 16 attributes");
         else if (values)
-                json_object_foreach(values, name, array)
+                json_object_foreach (values, name, array)
                         if (!attribute_name(name) || !read_values(c, name, array))
                                 json_read_fail(&sub, "values", "has a malformed or too long attribute");
         end_sub(r, &sub);

@@ -28,13 +28,15 @@
 #define EVENT_MAX 16384 /* one SSE event's data */
 
 /*
- * Makes jansson of this process allocate from OpenSSL's secure heap (from the plain heap where that is full or not set up) and wipe every
- * block on free. For the processes whose JSON holds a password (validator, command line): call it once, before any other JSON call.
+ * Makes jansson of this process allocate from OpenSSL's secure heap (from the plain heap where that is full or not set
+ * up) and wipe every block on free. For the processes whose JSON holds a password (validator, command line): call it
+ * once, before any other JSON call.
  */
 void wire_json_wipe_setup(void);
 /* Copies n bytes of UTF-8 into out (cap bytes with the NUL), cut at a character where they do not fit. */
 void wire_text_cut(char *out, size_t cap, const char *text, size_t n);
-/* The texts of a list (or NULL), a line each, as many as fit whole into cap bytes; what is no text of one line is left out. */
+/* The texts of a list (or NULL), a line each, as many as fit whole into cap bytes; what is no text of one line is left
+ * out. */
 void wire_lines_join(char *out, size_t cap, const json_t *texts);
 /* Its list again, owned by the caller; NULL where lines is "" or there is no memory. */
 json_t *wire_lines_split(const char *lines);
@@ -72,12 +74,14 @@ struct request_claims {
 };
 #define OP_SIGN_IN "sign-in"
 #define OP_CHANGE_PASSWORD "change-password" /* with new_password, there and only there */
-/* Appends the JSON text to out (a BUFFER_SECRET). -EMSGSIZE when the padded form cannot hold it, -EINVAL for text that is not UTF-8. */
+/* Appends the JSON text to out (a BUFFER_SECRET). -EMSGSIZE when the padded form cannot hold it, -EINVAL for text that
+ * is not UTF-8. */
 int request_claims_encode(const struct request_claims *c, struct buffer *out, struct error *err);
 /*
- * Every member checked (type, length, unknown member refused); proves nothing about signature, audience or time. -EBADMSG, and err never
- * quotes the input. An empty, over-long or NUL-holding name or password is no format error here: username_form, password_form tell.
- * The caller wipes *ret_c, also after a failure. n is not bounded here: it is at most PADDED_LARGE by the padding rule.
+ * Every member checked (type, length, unknown member refused); proves nothing about signature, audience or time.
+ * -EBADMSG, and err never quotes the input. An empty, over-long or NUL-holding name or password is no format error
+ * here: username_form, password_form tell. The caller wipes *ret_c, also after a failure. n is not bounded here: it is
+ * at most PADDED_LARGE by the padding rule.
  */
 int request_claims_decode(struct request_claims *ret_c, const char *json, size_t n, struct error *err);
 void request_claims_wipe(struct request_claims *c);
@@ -99,10 +103,10 @@ struct verdict_claims {
         const char *attributes_state; /* "complete" "truncated" "unavailable" (literals); NULL: absent */
         struct pairs attributes;      /* of the account, with accepted */
         char dc[257];
-        char method[8]; /* "krb5" "ldap" or "" */
+        char method[8];                                   /* "krb5" "ldap" or "" */
         char raw_ldap[64], raw_krb[32], raw_ntstatus[32]; /* "" where absent */
-        uint32_t retry_after;             /* s, only with reason "throttled"; 0: absent */
-        uint32_t t_opened, t_dc, t_total; /* ms since the connector received the request */
+        uint32_t retry_after;                             /* s, only with reason "throttled"; 0: absent */
+        uint32_t t_opened, t_dc, t_total;                 /* ms since the connector received the request */
 };
 int verdict_claims_encode(const struct verdict_claims *c, struct buffer *out, struct error *err);
 /* Strict; verdict "accepted" without user_id is refused. -EBADMSG. */
@@ -111,7 +115,8 @@ int verdict_claims_decode(struct verdict_claims *ret_c, const char *json, size_t
 /* ---- hash of a request JWS: b64u(SHA-256(ASCII JWS without padding)) ---- */
 void request_hash(const char *jws, size_t n, char ret_hash[KID_LEN + 1]);
 
-/* ---- the link: events and reports. Members that are not known are ignored here: this part may grow within version 1. ---- */
+/* ---- the link: events and reports. Members that are not known are ignored here: this part may grow within version 1.
+ * ---- */
 #define HELLO_NODES_MAX 4
 #define RECONNECT_MAX 600000 /* ms: the longest wait that a relay may ask for */
 struct hello {
@@ -168,11 +173,15 @@ struct report {
         uint64_t granted;
         double load;
         size_t n_realms, n_reasons, n_items;
-        struct { char realm[257]; bool ready; } *realms; /* owned */
-        char (*reasons)[64];                             /* owned */
-        char *statement;                                 /* or NULL; owned */
+        struct {
+                char realm[257];
+                bool ready;
+        } * realms;                /* owned */
+        char (*reasons)[64];       /* owned */
+        char *statement;           /* or NULL; owned */
         struct report_item *items; /* owned */
-        /* All that the connector has of this boot, in a session's first report: the rest of what was handed over is lost. */
+        /* All that the connector has of this boot, in a session's first report: the rest of what was handed over is
+         * lost. */
         bool has_in_hand;
         size_t n_in_hand;
         char (*in_hand)[ID_MAX + 1]; /* owned */

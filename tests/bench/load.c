@@ -95,8 +95,7 @@ static void open_service(void)
         struct error err = {""};
         struct client_config config;
 
-        if (service_store_open(&g.service, g.dir, &err) < 0 ||
-            file_read(&secret, g.service.secret_file, &err) < 0)
+        if (service_store_open(&g.service, g.dir, &err) < 0 || file_read(&secret, g.service.secret_file, &err) < 0)
                 die(g.dir, err.text);
         secret.data[strcspn(secret.data, "\r\n")] = '\0';
         config = (struct client_config){.relay = g.service.relay,
@@ -185,8 +184,7 @@ static const char *judge(struct flight *f, CURLcode result, long status, const c
         }
         if (status != 200) {
                 g.problems++;
-                snprintf(why, sizeof(why), "%ld %.*s", status,
-                         (int)(f->answer.len < 300 ? f->answer.len : 300),
+                snprintf(why, sizeof(why), "%ld %.*s", status, (int)(f->answer.len < 300 ? f->answer.len : 300),
                          f->answer.data ? f->answer.data : "");
                 return "problem";
         }
@@ -241,11 +239,10 @@ static void summary(double wall)
                "\"refused\":%llu,"
                "\"unavailable\":%llu,\"problems\":%llu,\"silent\":%llu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_"
                "ms\":%.2f}\n",
-               (unsigned long long)g.ended, (unsigned long long)g.parallel, wall,
-               (double)g.ended * 1000 / wall, (unsigned long long)g.accepted, (unsigned long long)g.refused,
-               (unsigned long long)g.unavailable, (unsigned long long)g.problems,
-               (unsigned long long)g.silent, g.took[g.ended / 2], g.took[g.ended * 99 / 100],
-               g.took[g.ended - 1]);
+               (unsigned long long)g.ended, (unsigned long long)g.parallel, wall, (double)g.ended * 1000 / wall,
+               (unsigned long long)g.accepted, (unsigned long long)g.refused, (unsigned long long)g.unavailable,
+               (unsigned long long)g.problems, (unsigned long long)g.silent, g.took[g.ended / 2],
+               g.took[g.ended * 99 / 100], g.took[g.ended - 1]);
 }
 
 static void run(void)

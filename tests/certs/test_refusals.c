@@ -52,8 +52,8 @@ static void jws_headers(void **state)
                 struct error err = {""};
                 struct jws jws;
 
-                assert_refused(jws_parse(&jws, text, strlen(text), JOSE_TYP_REQUEST, true, &err), -EBADMSG,
-                               &err, cases[i].says);
+                assert_refused(jws_parse(&jws, text, strlen(text), JOSE_TYP_REQUEST, true, &err), -EBADMSG, &err,
+                               cases[i].says);
                 free(text);
                 free(changed);
         }
@@ -86,8 +86,8 @@ static void jws_forms(void **state)
         for (size_t i = 0; i < N(cases); i++) {
                 char *text = replaced(good.data, cases[i].find, cases[i].with);
 
-                assert_refused(jws_parse(&jws, text, strlen(text), JOSE_TYP_REQUEST, false, &err), -EBADMSG,
-                               &err, cases[i].says);
+                assert_refused(jws_parse(&jws, text, strlen(text), JOSE_TYP_REQUEST, false, &err), -EBADMSG, &err,
+                               cases[i].says);
                 free(text);
         }
         for (size_t n = 0; n < good.len; n++)
@@ -95,8 +95,7 @@ static void jws_forms(void **state)
                         fail_msg("a prefix of %zu bytes is accepted", n);
         assert_int_equal(jws_parse(&jws, good.data, good.len, JOSE_TYP_REQUEST, false, &err), 0);
         assert_int_equal(jws_verify(&jws, key, &err), 0);
-        assert_refused(jws_verify(&jws, other, &err), -EKEYREJECTED, &err,
-                       "is not the key that should have signed");
+        assert_refused(jws_verify(&jws, other, &err), -EKEYREJECTED, &err, "is not the key that should have signed");
         jws.signature[10] ^= 4;
         assert_refused(jws_verify(&jws, key, &err), -EKEYREJECTED, &err, "signature does not verify");
         jws_clear(&jws);
@@ -114,8 +113,7 @@ static void jws_tampered(void **state)
 
         (void)state;
         assert_int_equal(jws_sign(key, JOSE_TYP_VERDICT, "{\"verdict\":\"refused\"}", 21, &good, &err), 0);
-        char *refused = b64u_text("{\"verdict\":\"refused\"}"),
-             *accepted = b64u_text("{\"verdict\":\"accepted\"}");
+        char *refused = b64u_text("{\"verdict\":\"refused\"}"), *accepted = b64u_text("{\"verdict\":\"accepted\"}");
         char *text = replaced(good.data, refused, accepted);
         assert_int_equal(jws_parse(&jws, text, strlen(text), JOSE_TYP_VERDICT, false, &err), 0);
         assert_refused(jws_verify(&jws, key, &err), -EKEYREJECTED, &err, "signature does not verify");
@@ -137,10 +135,8 @@ static void jws_sizes(void **state)
 
         (void)state;
         memset(big, 'A', JWS_MAX + 1);
-        assert_refused(jws_parse(&jws, big, JWS_MAX + 1, JOSE_TYP_ROSTER, false, &err), -EBADMSG, &err,
-                       "longer than");
-        assert_refused(jws_parse(&jws, big, 0, JOSE_TYP_ROSTER, false, &err), -EBADMSG, &err,
-                       "not three parts");
+        assert_refused(jws_parse(&jws, big, JWS_MAX + 1, JOSE_TYP_ROSTER, false, &err), -EBADMSG, &err, "longer than");
+        assert_refused(jws_parse(&jws, big, 0, JOSE_TYP_ROSTER, false, &err), -EBADMSG, &err, "not three parts");
         memcpy(big + 2000, ".AAAA.", 6);
         assert_refused(jws_parse(&jws, big, 3000, JOSE_TYP_ROSTER, false, &err), -EBADMSG, &err,
                        "header: is longer than 1024");
@@ -149,8 +145,7 @@ static void jws_sizes(void **state)
         assert_string_equal(small.data, "keep");
         assert_int_equal(key_to_jwk(key, &jwk), 0);
         assert_int_equal(key_from_jwk(&public, jwk, NULL, &err), 0);
-        assert_refused(jws_sign(public, JOSE_TYP_ROSTER, "{}", 2, &small, &err), -EINVAL, &err,
-                       "no private part");
+        assert_refused(jws_sign(public, JOSE_TYP_ROSTER, "{}", 2, &small, &err), -EINVAL, &err, "no private part");
         json_decref(jwk);
         key_free(public);
         key_free(key);
@@ -187,8 +182,7 @@ static void dir_refusals(void **state)
                 char *changed = replaced(header, cases[i].find, cases[i].with);
                 char *changed_b64 = b64u_text(changed), *text = replaced(good.data, b64, changed_b64);
 
-                assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err,
-                               cases[i].says);
+                assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err, cases[i].says);
                 free(changed);
                 free(changed_b64);
                 free(text);
@@ -200,15 +194,13 @@ static void dir_refusals(void **state)
 static void dir_forms(void **state)
 {
         static const uint8_t key[32] = {7}, other[32] = {8};
-        _cleanup_(buffer_free) struct buffer good = BUFFER(JWE_MAX), plain = BUFFER_SECRET(64),
-                                             heap = BUFFER(64);
+        _cleanup_(buffer_free) struct buffer good = BUFFER(JWE_MAX), plain = BUFFER_SECRET(64), heap = BUFFER(64);
         struct error err = {""};
 
         (void)state;
         assert_int_equal(jwe_dir_seal(key, "accepted", 8, &good, &err), 0);
         char *text = replaced(good.data, "..", ".QQ.");
-        assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err,
-                       "has an encrypted key");
+        assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err, "has an encrypted key");
         free(text);
         text = replaced(good.data, "..", "..A");
         assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err, "iv is not");
@@ -216,19 +208,15 @@ static void dir_forms(void **state)
         text = replaced(good.data, "..", ".");
         assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err, "not five parts");
         free(text);
-        assert_refused(jwe_dir_open(key, good.data, good.len - 1, &plain, &err), -EBADMSG, &err,
-                       "tag is not");
-        assert_refused(jwe_dir_open(other, good.data, good.len, &plain, &err), -EKEYREJECTED, &err,
-                       "does not decrypt");
-        assert_refused(jwe_dir_open(key, good.data, good.len, &heap, &err), -EINVAL, &err,
-                       "secret buffer only");
+        assert_refused(jwe_dir_open(key, good.data, good.len - 1, &plain, &err), -EBADMSG, &err, "tag is not");
+        assert_refused(jwe_dir_open(other, good.data, good.len, &plain, &err), -EKEYREJECTED, &err, "does not decrypt");
+        assert_refused(jwe_dir_open(key, good.data, good.len, &heap, &err), -EINVAL, &err, "secret buffer only");
         assert_refused(jwe_dir_seal(key, "", 0, &good, &err), -EINVAL, &err, "nothing to seal");
         assert_int_equal(plain.len, 0);
         assert_int_equal(jwe_dir_open(key, good.data, good.len, &plain, &err), 0);
         assert_string_equal(plain.data, "accepted");
         good.data[good.len - 3] = good.data[good.len - 3] == 'A' ? 'B' : 'A';
-        assert_refused(jwe_dir_open(key, good.data, good.len, &plain, &err), -EKEYREJECTED, &err,
-                       "does not decrypt");
+        assert_refused(jwe_dir_open(key, good.data, good.len, &plain, &err), -EKEYREJECTED, &err, "does not decrypt");
 }
 
 static void padding_of(size_t padded)
@@ -270,8 +258,7 @@ static void padding(void **state)
 static void errors_quote_nothing(void **state)
 {
         static const char *const texts[] = {"{\"password\":hunter2}", "{\"password\":\"hunter2\" hunter2}",
-                                            "{\"hunter2 hunter2\":1,\"hunter2 hunter2\":2}", "hunter2",
-                                            "{} hunter2"};
+                                            "{\"hunter2 hunter2\":1,\"hunter2 hunter2\":2}", "hunter2", "{} hunter2"};
         static const char *const none[] = {NULL};
         json_t *object = NULL;
 
@@ -279,8 +266,7 @@ static void errors_quote_nothing(void **state)
         for (size_t i = 0; i < N(texts); i++) {
                 struct error err = {""};
 
-                assert_int_equal(jose_json_object(&object, texts[i], strlen(texts[i]), "claims", &err),
-                                 -EBADMSG);
+                assert_int_equal(jose_json_object(&object, texts[i], strlen(texts[i]), "claims", &err), -EBADMSG);
                 assert_null(strstr(err.text, "hunter2"));
         }
         struct error err = {""};
@@ -298,14 +284,10 @@ static void errors_quote_nothing(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(jws_headers),
-                cmocka_unit_test(jws_forms),
-                cmocka_unit_test(jws_tampered),
-                cmocka_unit_test(jws_sizes),
-                cmocka_unit_test(dir_refusals),
-                cmocka_unit_test(dir_forms),
-                cmocka_unit_test(padding),
-                cmocka_unit_test(errors_quote_nothing),
+                cmocka_unit_test(jws_headers),  cmocka_unit_test(jws_forms),
+                cmocka_unit_test(jws_tampered), cmocka_unit_test(jws_sizes),
+                cmocka_unit_test(dir_refusals), cmocka_unit_test(dir_forms),
+                cmocka_unit_test(padding),      cmocka_unit_test(errors_quote_nothing),
         };
 
         return cmocka_run_group_tests_name("certs-refusals", tests, NULL, NULL);

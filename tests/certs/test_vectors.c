@@ -31,14 +31,12 @@ static void es256_of_rfc7515(void **state)
         uint8_t signature[ES256_LEN];
 
         (void)state;
-        assert_int_equal(
-                b64u_decode_exact(signature, sizeof(signature), signature_b64, strlen(signature_b64)), 0);
+        assert_int_equal(b64u_decode_exact(signature, sizeof(signature), signature_b64, strlen(signature_b64)), 0);
         assert_int_equal(crypto_es256_verify(signature, key_evp(key), text, strlen(text)), 0);
         assert_int_equal(crypto_es256_verify(signature, key_evp(key), text, strlen(text) - 1), -EKEYREJECTED);
         for (size_t i = 0; i < sizeof(signature); i += 7) {
                 signature[i] ^= 1;
-                assert_int_equal(crypto_es256_verify(signature, key_evp(key), text, strlen(text)),
-                                 -EKEYREJECTED);
+                assert_int_equal(crypto_es256_verify(signature, key_evp(key), text, strlen(text)), -EKEYREJECTED);
                 signature[i] ^= 1;
         }
         key_free(key);
@@ -74,8 +72,7 @@ static void agreement_of_rfc7518(void **state)
         static const uint8_t z_expected[32] = {158, 86,  217, 29,  129, 113, 53,  211, 114, 131, 66,
                                                131, 191, 132, 38,  156, 251, 49,  110, 163, 218, 128,
                                                106, 72,  246, 218, 167, 121, 140, 254, 144, 196};
-        static const uint8_t derived[16] = {86, 170, 141, 234, 248, 35,  109, 32,
-                                            92, 34,  40,  205, 113, 167, 16,  26};
+        static const uint8_t derived[16] = {86, 170, 141, 234, 248, 35, 109, 32, 92, 34, 40, 205, 113, 167, 16, 26};
         static const struct crypto_kdf info = {"A128GCM", "Alice", "Bob", 128};
         struct key *alice = private_key("gI0GAILBdu7T53akrFmMyGcsF3n5dO7MmwNBHKW5SV0",
                                         "SLW_xSffzlPWrHEVI30DHM_4egVwt3NQqeUD7nMFpps",

@@ -30,9 +30,9 @@ static void sign_in(struct client *c, char *line)
 
         password[strcspn(password, "\n")] = '\0';
         check(secret_new(&secret, password, strlen(password)));
-        check(client_sign_in(c,
-                             &(struct sign_in_params){.username = name, .username_len = strlen(name), .password = secret}, &r,
-                             &err));
+        check(client_sign_in(
+                c, &(struct sign_in_params){.username = name, .username_len = strlen(name), .password = secret}, &r,
+                &err));
         secret_free(secret);
         (void)printf("%s\t%s\t%s\n", r.has_verdict ? r.verdict.verdict : r.problem, r.started, r.connector_name);
         (void)fflush(stdout);
@@ -53,8 +53,13 @@ int main(int argc, char **argv)
         bearer.data[strcspn(bearer.data, "\n")] = '\0';
         check(key_read(&key, argv[7], NULL, &err));
         check(client_new(&client,
-                         &(struct client_config){.relay = argv[1], .tenant = argv[2], .pin = argv[3], .bearer = bearer.data,
-                                                 .ca_file = argv[5], .service_id = argv[6], .service_key = key},
+                         &(struct client_config){.relay = argv[1],
+                                                 .tenant = argv[2],
+                                                 .pin = argv[3],
+                                                 .bearer = bearer.data,
+                                                 .ca_file = argv[5],
+                                                 .service_id = argv[6],
+                                                 .service_key = key},
                          &err));
         while (getline(&line, &cap, stdin) > 0)
                 sign_in(client, line);

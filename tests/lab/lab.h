@@ -73,8 +73,7 @@ static inline int lab_ask(const char *command, const char *sam, int dc)
 
         if (!to && lab_admin_start(&to, &from) < 0)
                 return -1;
-        if (fprintf(to, "%s %s %d\n", command, sam, dc) < 0 || fflush(to) != 0 ||
-            !fgets(text, sizeof(text), from))
+        if (fprintf(to, "%s %s %d\n", command, sam, dc) < 0 || fflush(to) != 0 || !fgets(text, sizeof(text), from))
                 return -1;
         return (int)strtol(text, NULL, 10);
 }

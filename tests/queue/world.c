@@ -139,8 +139,8 @@ char *world_keys(struct world *w, const char *statements, const char *ready)
         size_t cap = strlen(w->roster->text) + strlen(statements) + strlen(ready) + 64;
         char *json = not_null(malloc(cap));
 
-        (void)snprintf(json, cap, "{\"roster\":\"%s\",\"statements\":[%s],\"ready\":[%s]}", w->roster->text,
-                       statements, ready);
+        (void)snprintf(json, cap, "{\"roster\":\"%s\",\"statements\":[%s],\"ready\":[%s]}", w->roster->text, statements,
+                       ready);
         return json;
 }
 
@@ -149,11 +149,10 @@ char *world_all_keys(struct world *w, size_t n)
         _cleanup_(buffer_free) struct buffer statements = BUFFER(1 << 20), ready = BUFFER(1 << 20);
 
         for (size_t i = 0; i < n; i++) {
-                assert_int_equal(
-                        buffer_printf(&statements, "%s\"%s\"", i ? "," : "", world_publish(w, i, NOW, 3600)),
-                        0);
-                assert_int_equal(buffer_printf(&ready, "%s{\"kid\":\"%s\",\"realms\":[\"corp.example\"]}",
-                                               i ? "," : "", key_kid(w->connectors[i].identity)),
+                assert_int_equal(buffer_printf(&statements, "%s\"%s\"", i ? "," : "", world_publish(w, i, NOW, 3600)),
+                                 0);
+                assert_int_equal(buffer_printf(&ready, "%s{\"kid\":\"%s\",\"realms\":[\"corp.example\"]}", i ? "," : "",
+                                               key_kid(w->connectors[i].identity)),
                                  0);
         }
         return world_keys(w, statements.len ? statements.data : "", ready.len ? ready.data : "");

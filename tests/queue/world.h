@@ -32,8 +32,8 @@ struct world {
 struct world *world_new(void);
 struct world *world_free(struct world *w);
 /* Gives a statement one realm (the only change most tests need). */
-/* Puts a domain into the roster, signed anew; says for which one a connector speaks (NULL: none). At first all speak for
- * corp.example, the default one. */
+/* Puts a domain into the roster, signed anew; says for which one a connector speaks (NULL: none). At first all speak
+ * for corp.example, the default one. */
 void world_put_domain(struct world *w, const char *name, const char *suffix, const char *netbios, const char *sid);
 void world_speak(struct world *w, size_t i, const char *domain);
 void world_set_realm(struct world *w, size_t i, const char *realm, const char *suffix, const char *netbios);

@@ -227,8 +227,7 @@ void ask_start(struct rig *rig, struct ask *ask)
         if (ask->password[0])
                 assert_int_equal(secret_new(&request.password, ask->password, strlen(ask->password)), 0);
         if (ask->new_password)
-                assert_int_equal(
-                        secret_new(&request.new_password, ask->new_password, strlen(ask->new_password)), 0);
+                assert_int_equal(secret_new(&request.new_password, ask->new_password, strlen(ask->new_password)), 0);
         assert_int_equal(validate_start(&ask->op, rig->v, &request, on_done, ask), 0);
         assert_int_equal(ask->calls, 0);
 }
@@ -267,8 +266,8 @@ void assert_reason(const struct ask *ask, enum reason reason)
 
         if (o->reason != reason)
                 fail_msg("%s: %s instead of %s (%s; ldap %d data %x; dc %s; %u ms)", ask->name,
-                         reason_info(o->reason)->id, reason_info(reason)->id, o->context, o->ldap,
-                         o->ldap_data, o->dc, o->ms_total);
+                         reason_info(o->reason)->id, reason_info(reason)->id, o->context, o->ldap, o->ldap_data, o->dc,
+                         o->ms_total);
 }
 
 /* ---- the peer ---- */
@@ -314,9 +313,8 @@ static void put_time(struct bufferevent *bev, int id, int offset)
         struct tm tm;
 
         strftime(text, sizeof text, "%Y%m%d%H%M%S.0Z", gmtime_r(&now, &tm));
-        assert_true(ber_printf(ber, "{it{s{{s[s]}{s[o]}{s[s]}}}}", id, 0x64, "", "currentTime", text,
-                               "tokenGroups", PEER_SID, (ber_len_t)PEER_SID_SIZE, "msDS-PrincipalName",
-                               "CORP\\someone") >= 0);
+        assert_true(ber_printf(ber, "{it{s{{s[s]}{s[o]}{s[s]}}}}", id, 0x64, "", "currentTime", text, "tokenGroups",
+                               PEER_SID, (ber_len_t)PEER_SID_SIZE, "msDS-PrincipalName", "CORP\\someone") >= 0);
         put(bev, ber);
 }
 
@@ -333,9 +331,10 @@ static void put_root(BerElement *ber, const struct peer *peer, const char *sid)
         char group[PEER_SID_SIZE];
 
         group_of(group, sid, peer->group);
-        assert_true(ber_printf(ber, peer->group ? "{s[oo]}" : "{s[o]}", "tokenGroups", sid, (ber_len_t)PEER_SID_SIZE, group,
-                               (ber_len_t)sizeof group) >= 0);
-        assert_true(ber_printf(ber, "{s[s]}", "msDS-PrincipalName", peer->principal ? peer->principal : "CORP\\someone") >= 0);
+        assert_true(ber_printf(ber, peer->group ? "{s[oo]}" : "{s[o]}", "tokenGroups", sid, (ber_len_t)PEER_SID_SIZE,
+                               group, (ber_len_t)sizeof group) >= 0);
+        assert_true(ber_printf(ber, "{s[s]}", "msDS-PrincipalName",
+                               peer->principal ? peer->principal : "CORP\\someone") >= 0);
 }
 
 static void put_account(BerElement *ber, const struct peer *peer, const char *sid)
@@ -433,8 +432,9 @@ static bool answer_read(struct peer *peer, struct bufferevent *bev, int id, BerE
 {
         struct berval base;
         enum peer_act act = peer->on_read;
-        const char *own = peer->sid ? peer->sid : PEER_SID,
-                   *sid = act == PEER_OTHER_SID ? PEER_OTHER : act == PEER_NO_SID ? NULL : own;
+        const char *own = peer->sid ? peer->sid : PEER_SID, *sid = act == PEER_OTHER_SID ? PEER_OTHER
+                                                                   : act == PEER_NO_SID  ? NULL
+                                                                                         : own;
 
         peer->reads++;
         if (peer->read_times > 0 && --peer->read_times == 0)
@@ -606,8 +606,7 @@ void peer_open(struct peer *peer, struct rig *rig, const char *address, uint16_t
         if (!cert)
                 return; /* the kernel accepts, nobody speaks */
         peer_certificate(peer, cert);
-        assert_int_equal(loop_io_new(&peer->io, rig->loop, NULL, peer->fd, LOOP_READ, on_peer_accept, peer),
-                         0);
+        assert_int_equal(loop_io_new(&peer->io, rig->loop, NULL, peer->fd, LOOP_READ, on_peer_accept, peer), 0);
         assert_int_equal(loop_timer_new(&peer->worker, rig->loop, NULL, on_peer_worker, peer), 0);
 }
 

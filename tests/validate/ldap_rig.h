@@ -66,19 +66,19 @@ void assert_reason(const struct ask *ask, enum reason reason);
 
 /* What the scripted peer does with a kind of request. */
 enum peer_act {
-        PEER_ANSWER = 0,  /* bind: success for the password "right", else 49 data 52e; reads and whoami: as an
-                             AD DC would */
-        PEER_HOLD,        /* no answer, connection stays */
-        PEER_CLOSE,       /* closes instead of answering */
-        PEER_GARBAGE,     /* bytes that are no LDAP */
-        PEER_WRONG_ID,    /* a good answer to another message */
-        PEER_NOTICE,      /* Notice of Disconnection, then closes */
-        PEER_HUGE,        /* announces a message of 1 GiB */
-        PEER_OTHER_SID,   /* reads: the account read back has another SID than the rootDSE says */
-        PEER_NO_SID,      /* reads: an account without objectSid */
-        PEER_UNAVAILABLE, /* LDAP result 52 */
-        PEER_ENTRY,       /* bind: a search entry, which answers no bind */
-        PEER_SCRIPTED,    /* bind: peer.script */
+        PEER_ANSWER = 0,     /* bind: success for the password "right", else 49 data 52e; reads and whoami: as an
+                                AD DC would */
+        PEER_HOLD,           /* no answer, connection stays */
+        PEER_CLOSE,          /* closes instead of answering */
+        PEER_GARBAGE,        /* bytes that are no LDAP */
+        PEER_WRONG_ID,       /* a good answer to another message */
+        PEER_NOTICE,         /* Notice of Disconnection, then closes */
+        PEER_HUGE,           /* announces a message of 1 GiB */
+        PEER_OTHER_SID,      /* reads: the account read back has another SID than the rootDSE says */
+        PEER_NO_SID,         /* reads: an account without objectSid */
+        PEER_UNAVAILABLE,    /* LDAP result 52 */
+        PEER_ENTRY,          /* bind: a search entry, which answers no bind */
+        PEER_SCRIPTED,       /* bind: peer.script */
         PEER_SCRIPTED_WRONG, /* bind: peer.script, unless the password is "right" */
 };
 
@@ -107,10 +107,11 @@ struct peer {
         struct loop_io *io;
         enum peer_act on_bind, on_read;
         struct peer_result script;
-        const char *type, *control; /* of the account that is read: its sAMAccountType and userAccountControl; NULL: not told */
-        const char *principal; /* NETBIOS\name of the rootDSE; NULL: CORP\someone */
+        const char *type,
+                *control; /* of the account that is read: its sAMAccountType and userAccountControl; NULL: not told */
+        const char *principal;  /* NETBIOS\name of the rootDSE; NULL: CORP\someone */
         unsigned hides_account; /* so many reads of the account give nothing */
-        unsigned group;      /* the last number of a group that the bind is in; 0: none */
+        unsigned group;         /* the last number of a group that the bind is in; 0: none */
         const char *sid;     /* of the account that binds, in bytes, PEER_SID_SIZE of them; NULL: S-1-5-21-1-2-3-1000 */
         int clock_offset;    /* s by which the time of its rootDSE is ahead; 0: it names none */
         bool no_fast_bind;   /* refuses the request for fast binds */

@@ -15,18 +15,17 @@
 
 #define PAGE_MAX (256 * 1024)
 
-static const char head[] =
-        ".\\\" Made by tests/validate/states_doc.c: change the tables that it reads.\n"
-        ".TH POSTERN\\-VERDICTS 7 \"\" Postern \"System administration\"\n"
-        ".SH NAME\n"
-        "postern\\-verdicts \\- what a sign\\-in can end with, and what to do about it\n"
-        ".SH DESCRIPTION\n"
-        "Every sign\\-in ends with a verdict, a class and a reason.\n"
-        "Class\n.B credentials\nmeans that name or password is wrong,\n"
-        ".B policy\nthat a rule forbids the sign\\-in, and\n"
-        ".B infrastructure\nthat nobody could decide: that never means a wrong password.\n"
-        "A user is told the state of an account only where the password was proved right;\n"
-        "the helpdesk always sees it\n.RB ( \"postern explain\" ).\n";
+static const char head[] = ".\\\" Made by tests/validate/states_doc.c: change the tables that it reads.\n"
+                           ".TH POSTERN\\-VERDICTS 7 \"\" Postern \"System administration\"\n"
+                           ".SH NAME\n"
+                           "postern\\-verdicts \\- what a sign\\-in can end with, and what to do about it\n"
+                           ".SH DESCRIPTION\n"
+                           "Every sign\\-in ends with a verdict, a class and a reason.\n"
+                           "Class\n.B credentials\nmeans that name or password is wrong,\n"
+                           ".B policy\nthat a rule forbids the sign\\-in, and\n"
+                           ".B infrastructure\nthat nobody could decide: that never means a wrong password.\n"
+                           "A user is told the state of an account only where the password was proved right;\n"
+                           "the helpdesk always sees it\n.RB ( \"postern explain\" ).\n";
 
 static const char disagreements[] =
         ".SH WHERE LDAP AND KERBEROS DIFFER\n"
@@ -47,7 +46,8 @@ static const char disagreements[] =
         ".TP\n.B Disabled\nOver LDAP only the right password shows it. Over Kerberos that depends on the "
         "form "
         "of the name, so it proves nothing.\n"
-        ".TP\n.B Proof\nWhat Kerberos refuses without armour is confirmed by one bind over LDAPS, as in this table; where the "
+        ".TP\n.B Proof\nWhat Kerberos refuses without armour is confirmed by one bind over LDAPS, as in this table; "
+        "where the "
         "connector cannot ask there, no state of an account is told to the user.\n"
         ".TP\n.B Unknown user\nLDAP calls it a wrong password, Kerberos says it.\n";
 
@@ -102,8 +102,7 @@ static void put_reasons(struct buffer *b)
 
                 buffer_printf(b, ".TP\n.B ");
                 put_text(b, info->id);
-                buffer_printf(b, "\n%s, class %s.\n", verdict_text(info->verdict),
-                              verdict_class_text(info->class));
+                buffer_printf(b, "\n%s, class %s.\n", verdict_text(info->verdict), verdict_class_text(info->class));
                 put_text(b, info->helpdesk_text);
                 buffer_printf(b, "\n.br\nRemedy: ");
                 put_text(b, info->remedy);

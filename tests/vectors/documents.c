@@ -29,8 +29,8 @@ static json_t *key_json(const char *name, const char *use)
         const struct key *key = fixed_key(name);
         const char *x = key_x(key), *y = key_y(key);
 
-        return PACK("{s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s, s:s}", "use", use, "jwk", "kty", "EC",
-                    "crv", "P-256", "x", x, "y", y, "d", fixed_scalar(name), "thumbprint_input",
+        return PACK("{s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s, s:s}", "use", use, "jwk", "kty", "EC", "crv", "P-256",
+                    "x", x, "y", y, "d", fixed_scalar(name), "thumbprint_input",
                     pool_text("{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", x, y), "kid",
                     key_kid(key), "pin", key_pin(key));
 }
@@ -71,10 +71,10 @@ static json_t *make_roster(void)
         const struct world *w = world();
 
         return PACK("{s:s, s:{s:s, s:s, s:I, s:i}, s:s, s:s, s:s, s:s}", "about",
-                    "A roster. It verifies with these expectations; min_seq is the highest seq seen before.",
-                    "with", "pin", key_pin(fixed_key("tenant")), "tenant", TENANT, "now",
-                    (json_int_t)WORLD_NOW, "min_seq", MIN_SEQ, "signer", "tenant", "header", w->roster_header,
-                    "payload", w->roster_payload, "jws", w->roster_jws);
+                    "A roster. It verifies with these expectations; min_seq is the highest seq seen before.", "with",
+                    "pin", key_pin(fixed_key("tenant")), "tenant", TENANT, "now", (json_int_t)WORLD_NOW, "min_seq",
+                    MIN_SEQ, "signer", "tenant", "header", w->roster_header, "payload", w->roster_payload, "jws",
+                    w->roster_jws);
 }
 
 static json_t *statement_json(const struct world_statement *s)
@@ -89,11 +89,12 @@ static json_t *make_statements(void)
 
         for (size_t i = 0; i < 2; i++)
                 json_array_append_new(list, statement_json(&world()->statements[i]));
-        return PACK("{s:s, s:{s:s, s:I}, s:o, s:s, s:o}", "about",
-                    "Key statements of both connectors, and the answer of GET /v1/tenants/contoso/keys that "
-                    "carries them. signing: a later one of the first, whose `sign` names a key that signs its verdicts.",
-                    "with", "tenant", TENANT, "now", (json_int_t)WORLD_NOW, "statements", list, "keys_answer",
-                    world()->keys_answer, "signing", statement_json(&world()->signing));
+        return PACK(
+                "{s:s, s:{s:s, s:I}, s:o, s:s, s:o}", "about",
+                "Key statements of both connectors, and the answer of GET /v1/tenants/contoso/keys that "
+                "carries them. signing: a later one of the first, whose `sign` names a key that signs its verdicts.",
+                "with", "tenant", TENANT, "now", (json_int_t)WORLD_NOW, "statements", list, "keys_answer",
+                world()->keys_answer, "signing", statement_json(&world()->signing));
 }
 
 static json_t *make_identity(void)
@@ -101,10 +102,10 @@ static json_t *make_identity(void)
         const struct world *w = world();
 
         return PACK("{s:s, s:{s:s, s:s, s:I}, s:s, s:s, s:s, s:s, s:s}", "about",
-                    "A connector's announcement of its identity key: body of PUT /v1/link/identity.", "with",
-                    "tenant", TENANT, "id", BERLIN_1, "now", (json_int_t)WORLD_NOW, "signer", "berlin-1",
-                    "header", w->identity_header, "payload", w->identity_payload, "proof", w->identity_jws,
-                    "body", w->identity_body);
+                    "A connector's announcement of its identity key: body of PUT /v1/link/identity.", "with", "tenant",
+                    TENANT, "id", BERLIN_1, "now", (json_int_t)WORLD_NOW, "signer", "berlin-1", "header",
+                    w->identity_header, "payload", w->identity_payload, "proof", w->identity_jws, "body",
+                    w->identity_body);
 }
 
 /* ---- request ---- */
@@ -122,7 +123,8 @@ static json_t *change_json(void)
         const struct world_change *c = &world()->change;
 
         return PACK("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "about",
-                    "The same user sets a new password: sealed to the first connector alone, in the larger class of padding.",
+                    "The same user sets a new password: sealed to the first connector alone, in the larger class of "
+                    "padding.",
                     "id", CHANGE_ID, "claims", c->claims, "jws", c->jws, "req", c->req, "padded_length", PADDED_LARGE,
                     "open_with", "berlin-1-enc", "sealed", c->sealed);
 }
@@ -133,14 +135,15 @@ static json_t *make_request(void)
         json_t *o = PACK("{s:s, s:{s:s, s:s, s:I}, s:s, s:s, s:s, s:s, s:s, s:i}", "about",
                          "A request, step by step: claims, JWS, padded plaintext, sealed to two connectors, "
                          "and the share of each, which the relay forwards.",
-                         "with", "tenant", TENANT, "id", REQUEST_ID, "now", (json_int_t)WORLD_NOW, "signer",
-                         "portal", "header", w->request_header, "claims", w->request_claims, "jws",
-                         w->request_jws, "req", w->req, "padded_length", PADDED_SMALL);
-        json_t *more = PACK("{s:s, s:s, s:o, s:o, s:o, s:s, s:[s,s], s:[s,s], s:s, s:[s,s], s:o}", "padded_sha256",
-                            request_hash_of(w->padded), "padded", w->padded, "rk", bytes_of("rk", 32), "cek",
-                            bytes_of("cek request", 32), "iv", bytes_of("iv request", 12), "protected", w->protected,
-                            "recipient_keys", "berlin-1-enc", "berlin-2-enc", "ephemeral_keys", "ephemeral 1", "ephemeral 2",
-                            "sealed", w->sealed, "shares", w->shares[0], w->shares[1], "change", change_json());
+                         "with", "tenant", TENANT, "id", REQUEST_ID, "now", (json_int_t)WORLD_NOW, "signer", "portal",
+                         "header", w->request_header, "claims", w->request_claims, "jws", w->request_jws, "req", w->req,
+                         "padded_length", PADDED_SMALL);
+        json_t *more =
+                PACK("{s:s, s:s, s:o, s:o, s:o, s:s, s:[s,s], s:[s,s], s:s, s:[s,s], s:o}", "padded_sha256",
+                     request_hash_of(w->padded), "padded", w->padded, "rk", bytes_of("rk", 32), "cek",
+                     bytes_of("cek request", 32), "iv", bytes_of("iv request", 12), "protected", w->protected,
+                     "recipient_keys", "berlin-1-enc", "berlin-2-enc", "ephemeral_keys", "ephemeral 1", "ephemeral 2",
+                     "sealed", w->sealed, "shares", w->shares[0], w->shares[1], "change", change_json());
 
         json_object_update(o, more);
         json_decref(more);
@@ -151,8 +154,8 @@ static json_t *make_request(void)
 
 static json_t *verdict_json(const struct world_verdict *v)
 {
-        return PACK("{s:s, s:s, s:s, s:s, s:o, s:s, s:s*}", "name", v->name, "about", v->about, "claims", v->claims, "jws", v->jws,
-                    "iv", bytes_of(pool_text("iv verdict %s", v->name), 12), "jwe", v->jwe, "domain_sid",
+        return PACK("{s:s, s:s, s:s, s:s, s:o, s:s, s:s*}", "name", v->name, "about", v->about, "claims", v->claims,
+                    "jws", v->jws, "iv", bytes_of(pool_text("iv verdict %s", v->name), 12), "jwe", v->jwe, "domain_sid",
                     strcmp(v->name, "accepted_generic") == 0 ? "" : NULL);
 }
 
@@ -171,18 +174,22 @@ static json_t *make_verdicts(void)
         json_object_set_new(signing, "signer", json_string(SIGNING_KEY));
         json_object_set_new(signing, "header", json_string(w->signing_header));
         json_object_set_new(signing, "sign", sign_json(SIGNING_NBF, SIGNING_EXP));
-        return PACK("{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:[s], s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, s:s, s:o, s:o, s:o}",
-                    "about", "Verdicts on the request of request.json, as its service opens them. signing: one by a "
-                    "key of the statement `signing` of statements.json, where that was the one that it was sealed with; "
-                    "sign: that key's times. change: on the change of request.json, whose id, req and class of padding it has. "
-                    "domain, domain_sid: the roster's of the name, with what a verdict says itself in its place "
-                    "(as if the roster had another SID, or none); other_sids: those of its other domains.", "with",
-                    "rk", bytes_of("rk", 32), "service", PORTAL, "tenant", TENANT, "id", REQUEST_ID, "req",
-                    w->req, "padded", PADDED_SMALL, "now", (json_int_t)WORLD_NOW + 1, "domain", "corp.example", "domain_sid", CORP_SID,
-                    "other_sids", PARTNER_SID, "sealed_to", "id", BERLIN_1, "kid",
-                    key_kid(fixed_key("berlin-1")), "id", BERLIN_2, "kid", key_kid(fixed_key("berlin-2")),
-                    "signer", "berlin-1", "header", w->verdict_header, "jwe_header", w->verdict_jwe_header,
-                    "verdicts", list, "signing", signing, "change", verdict_json(&w->change_verdict));
+        return PACK(
+                "{s:s, s:{s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:[s], s:[{s:s, s:s}, {s:s, s:s}]}, s:s, s:s, "
+                "s:s, s:o, s:o, s:o}",
+                "about",
+                "Verdicts on the request of request.json, as its service opens them. signing: one by a "
+                "key of the statement `signing` of statements.json, where that was the one that it was sealed with; "
+                "sign: that key's times. change: on the change of request.json, whose id, req and class of padding it "
+                "has. "
+                "domain, domain_sid: the roster's of the name, with what a verdict says itself in its place "
+                "(as if the roster had another SID, or none); other_sids: those of its other domains.",
+                "with", "rk", bytes_of("rk", 32), "service", PORTAL, "tenant", TENANT, "id", REQUEST_ID, "req", w->req,
+                "padded", PADDED_SMALL, "now", (json_int_t)WORLD_NOW + 1, "domain", "corp.example", "domain_sid",
+                CORP_SID, "other_sids", PARTNER_SID, "sealed_to", "id", BERLIN_1, "kid", key_kid(fixed_key("berlin-1")),
+                "id", BERLIN_2, "kid", key_kid(fixed_key("berlin-2")), "signer", "berlin-1", "header",
+                w->verdict_header, "jwe_header", w->verdict_jwe_header, "verdicts", list, "signing", signing, "change",
+                verdict_json(&w->change_verdict));
 }
 
 /* ---- the link ---- */
@@ -209,41 +216,37 @@ static json_t *make_link(void)
 {
         const struct world *w = world();
         const char *boot = "g5gQaVnr0E-QZQ2l6nYV2A";
-        json_t *events = PACK(
-                "[o, o, o, o, o]",
-                event("hello", pool_text("{\"session\":\"" SESSION
-                                         "\",\"node\":\"relay-1\",\"v\":[1],\"now\":%d,\"heartbeat\":10000,"
-                                         "\"nodes\":[\"https://"
-                                         "relay.example\"],\"roster_seq\":7,\"reconnect\":[500,2000]}",
-                                         WORLD_NOW - 5)),
-                event("request", request_line(w->shares[0])),
-                event("cancel", "{\"id\":\"" REQUEST_ID "\"}"),
-                event("roster", pool_text("{\"jws\":\"%s\"}", w->roster_jws)),
-                event("drain", "{\"reconnect\":[0,5000]}"));
+        json_t *events =
+                PACK("[o, o, o, o, o]",
+                     event("hello", pool_text("{\"session\":\"" SESSION
+                                              "\",\"node\":\"relay-1\",\"v\":[1],\"now\":%d,\"heartbeat\":10000,"
+                                              "\"nodes\":[\"https://"
+                                              "relay.example\"],\"roster_seq\":7,\"reconnect\":[500,2000]}",
+                                              WORLD_NOW - 5)),
+                     event("request", request_line(w->shares[0])), event("cancel", "{\"id\":\"" REQUEST_ID "\"}"),
+                     event("roster", pool_text("{\"jws\":\"%s\"}", w->roster_jws)),
+                     event("drain", "{\"reconnect\":[0,5000]}"));
 
-        return PACK(
-                "{s:s, s:o, s:[s,s,s], s:s}", "about",
-                "The link: events as they stand in the stream, reports, and the answer to a report.",
-                "events", events, "reports",
-                pool_text(
-                        "{\"session\":\"" SESSION
-                        "\",\"boot\":\"%s\",\"granted\":64,\"ready\":{\"corp.example\":true},\"reasons\":[],"
-                        "\"load\":0.000,\"statement\":\"%s\",\"in_hand\":[],\"items\":[]}",
-                        boot, w->statements[0].jws),
-                pool_text(
-                        "{\"session\":\"" SESSION
-                        "\",\"boot\":\"%s\",\"granted\":65,\"ready\":{\"corp.example\":true},\"reasons\":[],"
-                        "\"load\":0.016,\"items\":[{\"id\":\"" REQUEST_ID "\",\"is\":\"received\"},"
-                        "{\"id\":\"req-7Q2M4N8P1R5T9V3X\",\"is\":\"declined\",\"why\":\"stale_key\"},"
-                        "{\"id\":\"req-5B8G1K4N7R2U6X9A\",\"is\":\"lost\"}]}",
-                        boot),
-                pool_text("{\"session\":\"" SESSION
-                          "\",\"boot\":\"%s\",\"granted\":66,\"ready\":{\"corp.example\":false},"
-                          "\"reasons\":[\"no_dc: "
-                          "corp.example\"],\"load\":0.000,\"items\":[{\"id\":\"" REQUEST_ID
-                          "\",\"is\":\"verdict\",\"jwe\":\"%s\"}]}",
-                          boot, w->verdicts[0].jwe),
-                "answer", "{\"confirmed\":[\"" REQUEST_ID "\"],\"late\":[]}");
+        return PACK("{s:s, s:o, s:[s,s,s], s:s}", "about",
+                    "The link: events as they stand in the stream, reports, and the answer to a report.", "events",
+                    events, "reports",
+                    pool_text("{\"session\":\"" SESSION
+                              "\",\"boot\":\"%s\",\"granted\":64,\"ready\":{\"corp.example\":true},\"reasons\":[],"
+                              "\"load\":0.000,\"statement\":\"%s\",\"in_hand\":[],\"items\":[]}",
+                              boot, w->statements[0].jws),
+                    pool_text("{\"session\":\"" SESSION
+                              "\",\"boot\":\"%s\",\"granted\":65,\"ready\":{\"corp.example\":true},\"reasons\":[],"
+                              "\"load\":0.016,\"items\":[{\"id\":\"" REQUEST_ID "\",\"is\":\"received\"},"
+                              "{\"id\":\"req-7Q2M4N8P1R5T9V3X\",\"is\":\"declined\",\"why\":\"stale_key\"},"
+                              "{\"id\":\"req-5B8G1K4N7R2U6X9A\",\"is\":\"lost\"}]}",
+                              boot),
+                    pool_text("{\"session\":\"" SESSION
+                              "\",\"boot\":\"%s\",\"granted\":66,\"ready\":{\"corp.example\":false},"
+                              "\"reasons\":[\"no_dc: "
+                              "corp.example\"],\"load\":0.000,\"items\":[{\"id\":\"" REQUEST_ID
+                              "\",\"is\":\"verdict\",\"jwe\":\"%s\"}]}",
+                              boot, w->verdicts[0].jwe),
+                    "answer", "{\"confirmed\":[\"" REQUEST_ID "\"],\"late\":[]}");
 }
 
 /* ---- words ---- */
@@ -255,9 +258,9 @@ static json_t *reasons_json(void)
         for (int i = 0; i < (int)REASON_MAX; i++) {
                 const struct reason_info *info = reason_info((enum reason)i);
 
-                json_array_append_new(list, PACK("{s:s, s:s, s:s}", "id", info->id, "verdict",
-                                                 verdict_text(info->verdict), "class",
-                                                 verdict_class_text(info->class)));
+                json_array_append_new(list,
+                                      PACK("{s:s, s:s, s:s}", "id", info->id, "verdict", verdict_text(info->verdict),
+                                           "class", verdict_class_text(info->class)));
         }
         return list;
 }
@@ -290,8 +293,8 @@ static json_t *declines_json(void)
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
                 if (!decline_why_valid(words[i]))
                         maker_stop("a word that is no decline");
-                json_array_append_new(list, PACK("{s:s, s:b}", "why", words[i], "may_move_on",
-                                                 decline_may_move_on(words[i])));
+                json_array_append_new(
+                        list, PACK("{s:s, s:b}", "why", words[i], "may_move_on", decline_may_move_on(words[i])));
         }
         return list;
 }
@@ -341,7 +344,8 @@ static void add_cases(json_t *list, const struct negative *rows, char *(*make)(c
                 json_array_append_new(list, case_json(rows, make));
 }
 
-static json_t *cases(const struct negative *rows, const struct negative *members, char *(*make)(const struct negative *))
+static json_t *cases(const struct negative *rows, const struct negative *members,
+                     char *(*make)(const struct negative *))
 {
         json_t *list = must(json_array());
 
@@ -372,18 +376,19 @@ static json_t *make_negative(void)
         json_t *requests = cases(negative_requests, negative_request_members, negative_request);
 
         add_relay(requests);
-        return PACK("{s:s, s:o, s:o, s:o, s:o}", "about",
-                    "Objects with one fault each. They are read with the expectations (\"with\") of "
-                    "roster.json, statements.json, request.json "
-                    "and verdicts.json, but for what a case says itself. expect: for rosters and statements "
-                    "what is wrong; for requests "
-                    "\"declined WHY\" or the reason of the signed verdict; a verdict that fails means "
-                    "unavailable; accepted: it is right, though it may look wrong. relay: the problem that the "
-                    "relay answers before any connector sees the request. sign: the request was sealed with a statement of "
-                    "the first connector that certifies this key.",
-                    "rosters", cases(negative_rosters, negative_roster_members, negative_roster), "statements",
-                    cases(negative_statements, negative_statement_members, negative_statement), "requests", requests,
-                    "verdicts", cases(negative_verdicts, negative_verdict_members, negative_verdict));
+        return PACK(
+                "{s:s, s:o, s:o, s:o, s:o}", "about",
+                "Objects with one fault each. They are read with the expectations (\"with\") of "
+                "roster.json, statements.json, request.json "
+                "and verdicts.json, but for what a case says itself. expect: for rosters and statements "
+                "what is wrong; for requests "
+                "\"declined WHY\" or the reason of the signed verdict; a verdict that fails means "
+                "unavailable; accepted: it is right, though it may look wrong. relay: the problem that the "
+                "relay answers before any connector sees the request. sign: the request was sealed with a statement of "
+                "the first connector that certifies this key.",
+                "rosters", cases(negative_rosters, negative_roster_members, negative_roster), "statements",
+                cases(negative_statements, negative_statement_members, negative_statement), "requests", requests,
+                "verdicts", cases(negative_verdicts, negative_verdict_members, negative_verdict));
 }
 
 const struct document documents[] = {

@@ -37,8 +37,7 @@ static int check(const char *path, const char *text)
         }
         if (stored.len == strlen(text) && memcmp(stored.data, text, stored.len) == 0)
                 return 0;
-        fprintf(stderr,
-                "%s: is not what the generator makes; run it without --check and look at the difference\n",
+        fprintf(stderr, "%s: is not what the generator makes; run it without --check and look at the difference\n",
                 path);
         return 1;
 }

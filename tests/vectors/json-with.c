@@ -1,6 +1,6 @@
 /*
- * Changes one value in a JSON text and leaves every other byte as it was, so that a vector differs from the right object
- * in that one place. It trusts its input: the texts of world.c.
+ * Changes one value in a JSON text and leaves every other byte as it was, so that a vector differs from the right
+ * object in that one place. It trusts its input: the texts of world.c.
  */
 #include <stdbool.h>
 #include <stdlib.h>

@@ -121,15 +121,13 @@ static EVP_PKEY *evp_from_scalar(const uint8_t d[ORDER_LEN])
 
         bool ok = point && scalar && build && ctx && BN_bin2bn(d, ORDER_LEN, scalar) &&
                   EC_POINT_mul(group, point, scalar, NULL, NULL, NULL) == 1 &&
-                  EC_POINT_point2oct(group, point, POINT_CONVERSION_UNCOMPRESSED, octets, sizeof(octets),
-                                     NULL) == sizeof(octets) &&
+                  EC_POINT_point2oct(group, point, POINT_CONVERSION_UNCOMPRESSED, octets, sizeof(octets), NULL) ==
+                          sizeof(octets) &&
                   OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
-                  OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, octets, sizeof(octets)) ==
-                          1 &&
+                  OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, octets, sizeof(octets)) == 1 &&
                   OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, scalar) == 1;
         params = ok ? OSSL_PARAM_BLD_to_param(build) : NULL;
-        if (!params || EVP_PKEY_fromdata_init(ctx) != 1 ||
-            EVP_PKEY_fromdata(ctx, &evp, EVP_PKEY_KEYPAIR, params) != 1)
+        if (!params || EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &evp, EVP_PKEY_KEYPAIR, params) != 1)
                 maker_stop("a fixed key cannot be made");
         OSSL_PARAM_free(params);
         OSSL_PARAM_BLD_free(build);
@@ -249,10 +247,9 @@ static void ecdsa(const uint8_t d_bytes[ORDER_LEN], const uint8_t hash[SHA256_LE
                 maker_stop("no hash");
         nonce(seed, order, k);
         bool ok = EC_POINT_mul(group, point, k, NULL, NULL, ctx) == 1 &&
-                  EC_POINT_get_affine_coordinates(group, point, r, NULL, ctx) == 1 &&
-                  BN_nnmod(r, r, order, ctx) == 1 && BN_mod_inverse(inverse, k, order, ctx) &&
-                  BN_mod_mul(s, r, d, order, ctx) == 1 && BN_mod_add(s, s, e, order, ctx) == 1 &&
-                  BN_mod_mul(s, s, inverse, order, ctx) == 1 &&
+                  EC_POINT_get_affine_coordinates(group, point, r, NULL, ctx) == 1 && BN_nnmod(r, r, order, ctx) == 1 &&
+                  BN_mod_inverse(inverse, k, order, ctx) && BN_mod_mul(s, r, d, order, ctx) == 1 &&
+                  BN_mod_add(s, s, e, order, ctx) == 1 && BN_mod_mul(s, s, inverse, order, ctx) == 1 &&
                   BN_bn2binpad(r, out, ORDER_LEN) == ORDER_LEN &&
                   BN_bn2binpad(s, out + ORDER_LEN, ORDER_LEN) == ORDER_LEN;
         if (!ok)
@@ -291,8 +288,7 @@ char *make_signature(const struct key *key, const char *signing_input)
 
 char *make_jws(const struct key *key, const char *header, const char *payload)
 {
-        char *input =
-                pool_text("%s.%s", text_b64u(header, strlen(header)), text_b64u(payload, strlen(payload)));
+        char *input = pool_text("%s.%s", text_b64u(header, strlen(header)), text_b64u(payload, strlen(payload)));
 
         return pool_text("%s.%s", input, make_signature(key, input));
 }
@@ -309,7 +305,7 @@ struct sealed_parts {
 };
 
 static struct sealed_parts seal(const uint8_t cek[CEK_LEN], const char *header, const char *salt, const char *plain,
-                          size_t n)
+                                size_t n)
 {
         struct sealed_parts s = {.protected_b64 = text_b64u(header, strlen(header))};
         uint8_t iv[GCM_IV_LEN], tag[GCM_TAG_LEN];

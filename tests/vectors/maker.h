@@ -38,8 +38,8 @@ char *make_signature(const struct key *key, const char *signing_input);
 char *make_padded(const char *text, size_t padded);
 
 struct make_recipient {
-        const char *to;  /* name of the key that the content key is wrapped for */
-        const char *epk; /* name of its ephemeral key */
+        const char *to;   /* name of the key that the content key is wrapped for */
+        const char *epk;  /* name of its ephemeral key */
         const char *line; /* instead of all that; without its line end */
 };
 struct make_sealed {

@@ -1,6 +1,7 @@
 /*
- * Members that are missing, of another type, or over their limits: one row for each that PROTOCOL.md lists, so that a reader
- * who leaves out any one check is told. tests/interop/mutants.mjs takes the checks of another implementation away in turn.
+ * Members that are missing, of another type, or over their limits: one row for each that PROTOCOL.md lists, so that a
+ * reader who leaves out any one check is told. tests/interop/mutants.mjs takes the checks of another implementation
+ * away in turn.
  */
 #include <string.h>
 
@@ -20,13 +21,13 @@
 #define WORDS "A word is one of those that are listed."
 #define KEYS "A public key is kty EC, crv P-256, x and y of 32 bytes each."
 
-#define FAULT(layer_, expect_, name_, path_, to_, rule_)                                                     \
-        {                                                                                                    \
-                .name = name_, .layer = layer_, .path = path_, .to = to_, .expect = expect_, .rule = rule_   \
+#define FAULT(layer_, expect_, name_, path_, to_, rule_)                                                               \
+        {                                                                                                              \
+                .name = name_, .layer = layer_, .path = path_, .to = to_, .expect = expect_, .rule = rule_             \
         }
-#define TEXT(layer_, expect_, name_, from_, to_, rule_)                                                      \
-        {                                                                                                    \
-                .name = name_, .layer = layer_, .from = from_, .to = to_, .expect = expect_, .rule = rule_   \
+#define TEXT(layer_, expect_, name_, from_, to_, rule_)                                                                \
+        {                                                                                                              \
+                .name = name_, .layer = layer_, .from = from_, .to = to_, .expect = expect_, .rule = rule_             \
         }
 
 #define BLANKS "Blanks may stand before, behind and between tokens."
@@ -38,9 +39,9 @@ static char *long_header(const char *header)
         return pool_text("{%*s%s", 1024, "", header + 1);
 }
 
-#define LONG_HEADER(layer_, expect_, name_)                                                                  \
-        {                                                                                                    \
-                .name = name_, .layer = layer_, .special = long_header, .expect = expect_, .rule = HEADER_LONG                                          \
+#define LONG_HEADER(layer_, expect_, name_)                                                                            \
+        {                                                                                                              \
+                .name = name_, .layer = layer_, .special = long_header, .expect = expect_, .rule = HEADER_LONG         \
         }
 
 static char *removed_of_513(const char *payload)
@@ -60,8 +61,7 @@ static char *removed_of_513(const char *payload)
 #define R_HEADER(...) FAULT(LAYER_HEADER, "malformed", __VA_ARGS__)
 #define R_TEXT(...) TEXT(LAYER_CLAIMS, "malformed", __VA_ARGS__)
 
-#define DOMAIN(name_, suffixes_, netbios_)                                                                   \
-        "{\"name\":" name_ ",\"suffixes\":" suffixes_ ",\"netbios\":" netbios_ "}"
+#define DOMAIN(name_, suffixes_, netbios_) "{\"name\":" name_ ",\"suffixes\":" suffixes_ ",\"netbios\":" netbios_ "}"
 /* A domain that nothing else in the roster names, at the end of the list. */
 #define R_DOMAIN(name_, entry_, rule_) R(name_, "domains/2", entry_, rule_)
 #define LABEL FIFTY TEN "012" /* 63 bytes */
@@ -132,12 +132,28 @@ const struct negative negative_roster_members[] = {
         R("services_text", "services", "\"\"", TYPES),
         R("removed_text", "removed", "\"\"", TYPES),
         R("removed_number", "removed/0", "7", TYPES),
-        {.name = "removed_of_513", .layer = LAYER_CLAIMS, .special = removed_of_513, .expect = "malformed", .rule = COUNTS},
+        {.name = "removed_of_513",
+         .layer = LAYER_CLAIMS,
+         .special = removed_of_513,
+         .expect = "malformed",
+         .rule = COUNTS},
         R("removed_short_kid", "removed/0", "\"AAAA\"", LENGTHS),
         R("domains_object", "domains", "{}", TYPES),
-        {.name = "domains_of_65", .layer = LAYER_CLAIMS, .special = domains_of_65, .expect = "malformed", .rule = COUNTS},
-        {.name = "suffixes_of_65", .layer = LAYER_CLAIMS, .special = suffixes_of_65, .expect = "malformed", .rule = COUNTS},
-        {.name = "netbios_of_65", .layer = LAYER_CLAIMS, .special = netbios_of_65, .expect = "malformed", .rule = COUNTS},
+        {.name = "domains_of_65",
+         .layer = LAYER_CLAIMS,
+         .special = domains_of_65,
+         .expect = "malformed",
+         .rule = COUNTS},
+        {.name = "suffixes_of_65",
+         .layer = LAYER_CLAIMS,
+         .special = suffixes_of_65,
+         .expect = "malformed",
+         .rule = COUNTS},
+        {.name = "netbios_of_65",
+         .layer = LAYER_CLAIMS,
+         .special = netbios_of_65,
+         .expect = "malformed",
+         .rule = COUNTS},
         R_DOMAIN("domain_of_one_label", DOMAIN("\"example\"", "[]", "[]"), "A domain's name is a DNS name with a dot."),
         R_DOMAIN("domain_of_254", DOMAIN("\"" LABEL "." LABEL "." LABEL "." FIFTY TEN "01\"", "[]", "[]"), LENGTHS),
         R_DOMAIN("domain_label_of_64", DOMAIN("\"" LABEL "3.example\"", "[]", "[]"), LENGTHS),
@@ -182,12 +198,14 @@ const struct negative negative_roster_members[] = {
         R_TEXT("no_break_space", "{\"v\":2,", "{\xc2\xa0\"v\":2,", JSON),
         R_TEXT("form_feed", "{\"v\":2,", "{\f\"v\":2,", JSON),
         R("surrogate_in_utf8", "connectors/0/name", "\"\xed\xa0\x80\"", JSON),
-        R("name_with_nul", "connectors/0/name", "\"berlin\\u0000\"", "Only username, password and new_password may hold NUL."),
+        R("name_with_nul", "connectors/0/name", "\"berlin\\u0000\"",
+          "Only username, password and new_password may hold NUL."),
         R_TEXT("duplicate_by_an_escape", "\"seq\":7,", "\"seq\":7,\"s\\u0065q\":7,", JSON),
         {.name = "behind_the_object", .layer = LAYER_CLAIMS, .special = twice, .expect = "malformed", .rule = JSON},
         {.name = "blanks_around", .layer = LAYER_CLAIMS, .special = among_blanks, .expect = "accepted", .rule = BLANKS},
         RIGHT_R("surrogate_pair", "connectors/0/name", "\"berlin \\ud83d\\ude80\"", "Surrogates come in pairs."),
-        RIGHT_R("name_of_c1_controls", "connectors/0/name", "\"berlin\\u0085\"", "Control characters are U+0000 to U+001F and U+007F."),
+        RIGHT_R("name_of_c1_controls", "connectors/0/name", "\"berlin\\u0085\"",
+                "Control characters are U+0000 to U+001F and U+007F."),
         {.name = "member_name_with_an_escape",
          .layer = LAYER_CLAIMS,
          .from = "\"tenant\":",
@@ -198,21 +216,25 @@ const struct negative negative_roster_members[] = {
 };
 
 #define S(...) FAULT(LAYER_CLAIMS, "malformed", __VA_ARGS__)
-#define S_SIGN(name_, path_, to_, rule_)                                                                     \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_CLAIMS, .path = path_, .to = to_, .expect = "malformed",       \
-                .rule = rule_, .signing = 1                                                                  \
+#define S_SIGN(name_, path_, to_, rule_)                                                                               \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_CLAIMS, .path = path_, .to = to_, .expect = "malformed", .rule = rule_,  \
+                .signing = 1                                                                                           \
         }
-#define NAMES_65                                                                                             \
-        "[\"a.x\",\"b.x\",\"c.x\",\"d.x\",\"e.x\",\"f.x\",\"g.x\",\"h.x\",\"i.x\",\"j.x\",\"k.x\",\"l.x\",\"m.x\",\"n.x\",\"o.x\",\"p.x\",\"q.x\","    \
-        "\"a.y\",\"b.y\",\"c.y\",\"d.y\",\"e.y\",\"f.y\",\"g.y\",\"h.y\",\"i.y\",\"j.y\",\"k.y\",\"l.y\",\"m.y\",\"n.y\",\"o.y\",\"p.y\",\"q.y\","     \
-        "\"a.z\",\"b.z\",\"c.z\",\"d.z\",\"e.z\",\"f.z\",\"g.z\",\"h.z\",\"i.z\",\"j.z\",\"k.z\",\"l.z\",\"m.z\",\"n.z\",\"o.z\",\"p.z\",\"q.z\","     \
-        "\"a.w\",\"b.w\",\"c.w\",\"d.w\",\"e.w\",\"f.w\",\"g.w\",\"h.w\",\"i.w\",\"j.w\",\"k.w\",\"l.w\",\"m.w\",\"n.w\"]"
-#define SIGN_OF(name_)                                                                                       \
-        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:" name_ "@\",\"y\":\"@y:" name_ "@\",\"kid\":\"@kid:" name_                                       \
+#define NAMES_65                                                                                                       \
+        "[\"a.x\",\"b.x\",\"c.x\",\"d.x\",\"e.x\",\"f.x\",\"g.x\",\"h.x\",\"i.x\",\"j.x\",\"k.x\",\"l.x\",\"m.x\","    \
+        "\"n.x\",\"o.x\",\"p.x\",\"q.x\","                                                                             \
+        "\"a.y\",\"b.y\",\"c.y\",\"d.y\",\"e.y\",\"f.y\",\"g.y\",\"h.y\",\"i.y\",\"j.y\",\"k.y\",\"l.y\",\"m.y\",\"n." \
+        "y\",\"o.y\",\"p.y\",\"q.y\","                                                                                 \
+        "\"a.z\",\"b.z\",\"c.z\",\"d.z\",\"e.z\",\"f.z\",\"g.z\",\"h.z\",\"i.z\",\"j.z\",\"k.z\",\"l.z\",\"m.z\",\"n." \
+        "z\",\"o.z\",\"p.z\",\"q.z\","                                                                                 \
+        "\"a.w\",\"b.w\",\"c.w\",\"d.w\",\"e.w\",\"f.w\",\"g.w\",\"h.w\",\"i.w\",\"j.w\",\"k.w\",\"l.w\",\"m.w\",\"n." \
+        "w\"]"
+#define SIGN_OF(name_)                                                                                                 \
+        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:" name_ "@\",\"y\":\"@y:" name_ "@\",\"kid\":\"@kid:" name_      \
         "@\",\"use\":\"sig\",\"alg\":\"ES256\",\"nbf\":1767224940,\"exp\":1767232140}"
-#define ENC_OF(name_)                                                                                        \
-        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:" name_ "@\",\"y\":\"@y:" name_ "@\",\"kid\":\"@kid:" name_                                       \
+#define ENC_OF(name_)                                                                                                  \
+        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:" name_ "@\",\"y\":\"@y:" name_ "@\",\"kid\":\"@kid:" name_      \
         "@\",\"use\":\"enc\",\"alg\":\"ECDH-ES+A256KW\",\"nbf\":1767224880,\"exp\":1767318600}"
 
 /* 64 names of 200 bytes are within their own limits. */
@@ -227,7 +249,11 @@ static char *statement_long(const char *payload)
 
 const struct negative negative_statement_members[] = {
         LONG_HEADER(LAYER_HEADER, "malformed", "header_long"),
-        {.name = "over_12288_bytes", .layer = LAYER_CLAIMS, .special = statement_long, .expect = "malformed", .rule = "A statement has at most 12288 bytes."},
+        {.name = "over_12288_bytes",
+         .layer = LAYER_CLAIMS,
+         .special = statement_long,
+         .expect = "malformed",
+         .rule = "A statement has at most 12288 bytes."},
         S("roster_0", "roster", "0", "roster is 1 to 255."),
         S("roster_256", "roster", "256", "roster is 1 to 255."),
         S("roster_text", "roster", "\"2\"", TYPES),
@@ -268,7 +294,9 @@ const struct negative negative_statement_members[] = {
         S("keys_object", "keys", "{}", TYPES),
         S("keys_of_none", "keys", "[]", COUNTS),
         S("keys_of_five", "keys",
-          "[" ENC_OF("berlin-1-enc") "," ENC_OF("more 1") "," ENC_OF("more 2") "," ENC_OF("more 3") "," ENC_OF("more 4") "]", COUNTS),
+          "[" ENC_OF("berlin-1-enc") "," ENC_OF("more 1") "," ENC_OF("more 2") "," ENC_OF("more 3") "," ENC_OF(
+                  "more 4") "]",
+          COUNTS),
         S("key_without_nbf", "keys/0/nbf", NULL, MEMBERS),
         S("key_nbf_text", "keys/0/nbf", "\"1767224880\"", TYPES),
         S("key_exp_text", "keys/0/exp", "\"1767318600\"", TYPES),
@@ -277,7 +305,8 @@ const struct negative negative_statement_members[] = {
         S("key_crv", "keys/0/crv", "\"P-384\"", KEYS),
         S("key_is_no_object", "keys/0", "7", TYPES),
         S_SIGN("sign_of_none", "sign", "[]", COUNTS),
-        S_SIGN("sign_of_three", "sign", "[" SIGN_OF("berlin-1-sign") "," SIGN_OF("more 1") "," SIGN_OF("more 2") "]", COUNTS),
+        S_SIGN("sign_of_three", "sign", "[" SIGN_OF("berlin-1-sign") "," SIGN_OF("more 1") "," SIGN_OF("more 2") "]",
+               COUNTS),
         S_SIGN("sign_number", "sign/0", "7", TYPES),
         S_SIGN("sign_without_exp", "sign/0/exp", NULL, MEMBERS),
         {.name = NULL},
@@ -286,9 +315,9 @@ const struct negative negative_statement_members[] = {
 #define Q(...) FAULT(LAYER_CLAIMS, "declined bad_request", __VA_ARGS__)
 #define Q_HEADER(...) FAULT(LAYER_HEADER, "declined bad_request", __VA_ARGS__)
 
-#define CHANGE(name_, to_)                                                                                   \
-        TEXT(LAYER_CLAIMS, "reason bad_new_password", name_, "\"client\":",                                  \
-             "\"op\":\"change-password\",\"new_password\":" to_ ",\"client\":",                            \
+#define CHANGE(name_, to_)                                                                                             \
+        TEXT(LAYER_CLAIMS, "reason bad_new_password", name_,                                                           \
+             "\"client\":", "\"op\":\"change-password\",\"new_password\":" to_ ",\"client\":",                         \
              "A new password that is none is answered before any DC is asked.")
 const struct negative negative_request_members[] = {
         LONG_HEADER(LAYER_HEADER, "declined bad_request", "header_long"),
@@ -318,8 +347,8 @@ const struct negative negative_request_members[] = {
         Q("username_with_lone_surrogate", "username", "\"\\udc00\"", JSON),
         Q("password_number", "password", "7", TYPES),
         Q("password_array", "password", "[]", TYPES),
-        TEXT(LAYER_CLAIMS, "declined bad_request", "new_password_number", "\"client\":",
-             "\"op\":\"change-password\",\"new_password\":7,\"client\":", TYPES),
+        TEXT(LAYER_CLAIMS, "declined bad_request", "new_password_number",
+             "\"client\":", "\"op\":\"change-password\",\"new_password\":7,\"client\":", TYPES),
         Q("rk_of_16_bytes", "rk", "\"1ZPMZzjYBbZINvGtPaTsMA\"", LENGTHS),
         Q("rk_number", "rk", "7", TYPES),
         Q("client_text", "client", "\"203.0.113.7\"", TYPES),
@@ -336,10 +365,10 @@ const struct negative negative_request_members[] = {
         {.name = NULL},
 };
 
-#define NO_SID(name_, to_)                                                                                   \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_CLAIMS, .path = "user/id", .to = to_, .no_sid = 1,             \
-                .expect = "unavailable", .rule = LENGTHS                                                     \
+#define NO_SID(name_, to_)                                                                                             \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_CLAIMS, .path = "user/id", .to = to_, .no_sid = 1,                       \
+                .expect = "unavailable", .rule = LENGTHS                                                               \
         }
 #define V(...) FAULT(LAYER_CLAIMS, "unavailable", __VA_ARGS__)
 #define RIGHT_V(...) FAULT(LAYER_CLAIMS, "accepted", __VA_ARGS__)
@@ -383,7 +412,8 @@ static char *throttled_for_604801(const char *claims)
 
 static char *refused_proved_text(const char *claims)
 {
-        return json_with(other_outcome(claims, "\"refused\"", "\"policy\"", "\"disabled\""), "password_proved", "\"true\"");
+        return json_with(other_outcome(claims, "\"refused\"", "\"policy\"", "\"disabled\""), "password_proved",
+                         "\"true\"");
 }
 
 static char *refused_with_attributes(const char *claims)
@@ -413,8 +443,16 @@ const struct negative negative_verdict_members[] = {
         LONG_HEADER(LAYER_HEADER, "unavailable", "header_long"),
         V_PROTECTED("jwe_cty", "cty", "\"JOSE\"", "There is one algorithm suite; nothing else is accepted."),
         V_PROTECTED("jwe_kid", "kid", "\"AAAA\"", "A header holds the listed members and no other."),
-        {.name = "six_parts", .layer = LAYER_SEALED, .special = six_parts, .expect = "unavailable", .rule = "A compact JWE has five parts."},
-        {.name = "only_spaces", .layer = LAYER_PLAIN, .special = only_spaces, .expect = "unavailable", .rule = "A plaintext is not all spaces."},
+        {.name = "six_parts",
+         .layer = LAYER_SEALED,
+         .special = six_parts,
+         .expect = "unavailable",
+         .rule = "A compact JWE has five parts."},
+        {.name = "only_spaces",
+         .layer = LAYER_PLAIN,
+         .special = only_spaces,
+         .expect = "unavailable",
+         .rule = "A plaintext is not all spaces."},
         {.name = "space_inside",
          .layer = LAYER_PLAIN,
          .special = space_inside,
@@ -484,16 +522,20 @@ const struct negative negative_verdict_members[] = {
         V("attributes_values_null", "attributes", "{\"state\":\"complete\",\"values\":null}", TYPES),
         V("attributes_values_text", "attributes", "{\"state\":\"complete\",\"values\":\"\"}", TYPES),
         V("attributes_of_17", "attributes",
-          "{\"state\":\"complete\",\"values\":{\"a\":[\"\"],\"b\":[\"\"],\"c\":[\"\"],\"d\":[\"\"],\"e\":[\"\"],\"f\":[\"\"],\"g\":[\"\"],"
-          "\"h\":[\"\"],\"i\":[\"\"],\"j\":[\"\"],\"k\":[\"\"],\"l\":[\"\"],\"m\":[\"\"],\"n\":[\"\"],\"o\":[\"\"],\"p\":[\"\"],\"q\":[\"\"]}}",
+          "{\"state\":\"complete\",\"values\":{\"a\":[\"\"],\"b\":[\"\"],\"c\":[\"\"],\"d\":[\"\"],\"e\":[\"\"],\"f\":["
+          "\"\"],\"g\":[\"\"],"
+          "\"h\":[\"\"],\"i\":[\"\"],\"j\":[\"\"],\"k\":[\"\"],\"l\":[\"\"],\"m\":[\"\"],\"n\":[\"\"],\"o\":[\"\"],"
+          "\"p\":[\"\"],\"q\":[\"\"]}}",
           COUNTS),
         V("attribute_name", "attributes", "{\"state\":\"complete\",\"values\":{\"a b\":[\"\"]}}", LENGTHS),
-        V("attribute_name_of_65", "attributes", "{\"state\":\"complete\",\"values\":{\"" FIFTY TEN "01234\":[\"\"]}}", LENGTHS),
+        V("attribute_name_of_65", "attributes", "{\"state\":\"complete\",\"values\":{\"" FIFTY TEN "01234\":[\"\"]}}",
+          LENGTHS),
         V("attribute_text", "attributes", "{\"state\":\"complete\",\"values\":{\"mail\":\"a@x\"}}", TYPES),
         V("attribute_number", "attributes", "{\"state\":\"complete\",\"values\":{\"mail\":[7]}}", TYPES),
         V("attributes_over_1600", "attributes",
-          "{\"state\":\"complete\",\"values\":{\"a\":[\"" HUNDRED HUNDRED HUNDRED HUNDRED "\",\"" HUNDRED HUNDRED HUNDRED HUNDRED
-          "\",\"" HUNDRED HUNDRED HUNDRED HUNDRED "\",\"" HUNDRED HUNDRED HUNDRED FIFTY TEN TEN TEN "01234567\",\"\"]}}",
+          "{\"state\":\"complete\",\"values\":{\"a\":[\"" HUNDRED HUNDRED HUNDRED HUNDRED
+          "\",\"" HUNDRED HUNDRED HUNDRED HUNDRED "\",\"" HUNDRED HUNDRED HUNDRED HUNDRED
+          "\",\"" HUNDRED HUNDRED HUNDRED FIFTY TEN TEN TEN "01234567\",\"\"]}}",
           "All names and values together are at most 1600 bytes."),
         TEXT(LAYER_CLAIMS, "unavailable", "refused_with_a_user", "\"verdict\":\"accepted\",\"class\":\"none\"",
              "\"verdict\":\"refused\",\"class\":\"credentials\"", "user stands with accepted, and only there."),

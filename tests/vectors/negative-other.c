@@ -6,15 +6,13 @@
 #include "tests/vectors/negative.h"
 #include "tests/vectors/world.h"
 
-#define CLAIM(name_, from_, to_, expect_, rule_)                                                             \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_CLAIMS, .from = from_, .to = to_, .expect = expect_,           \
-                .rule = rule_                                                                                \
+#define CLAIM(name_, from_, to_, expect_, rule_)                                                                       \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_CLAIMS, .from = from_, .to = to_, .expect = expect_, .rule = rule_       \
         }
-#define HEADER(name_, from_, to_, expect_, rule_)                                                            \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_HEADER, .from = from_, .to = to_, .expect = expect_,           \
-                .rule = rule_                                                                                \
+#define HEADER(name_, from_, to_, expect_, rule_)                                                                      \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_HEADER, .from = from_, .to = to_, .expect = expect_, .rule = rule_       \
         }
 
 #define UNLISTED "A header holds the listed members and no other."
@@ -57,8 +55,7 @@ const struct negative negative_rosters[] = {
          .signer = "stranger",
          .expect = "key",
          .rule = "The pinned key signed it."},
-        HEADER("kid_of_another_key", "@kid:tenant@", "@kid:stranger@", "key",
-               "kid is the tenant key's thumbprint."),
+        HEADER("kid_of_another_key", "@kid:tenant@", "@kid:stranger@", "key", "kid is the tenant key's thumbprint."),
         {.name = "other_tenant",
          .layer = LAYER_CONTEXT,
          .tenant = "fabrikam",
@@ -89,8 +86,8 @@ const struct negative negative_rosters[] = {
         CLAIM("member_private_key", "\"jwk\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:portal@\"",
               "\"jwk\":{\"d\":\"AAAA\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:portal@\"", "malformed",
               "A public key holds kty, crv, x and y alone."),
-        CLAIM("key_twice", "\"removed\":[\"@kid:berlin-0@\"]", "\"removed\":[\"@kid:berlin-2@\"]",
-              "malformed", "No id, name or key stands in a roster twice; a removed key in no list."),
+        CLAIM("key_twice", "\"removed\":[\"@kid:berlin-0@\"]", "\"removed\":[\"@kid:berlin-2@\"]", "malformed",
+              "No id, name or key stands in a roster twice; a removed key in no list."),
         CLAIM("point_not_on_curve", "\"y\":\"@y:portal@\"", "\"y\":\"@x:portal@\"", "malformed",
               "A point is on P-256."),
         CLAIM("no_domains", "\"domains\":[{\"name\":\"corp.example\"", "\"domainz\":[{\"name\":\"corp.example\"",
@@ -130,10 +127,10 @@ const struct negative negative_rosters[] = {
 };
 
 #define SIGN_KEY(name_) "\"x\":\"@x:" name_ "@\",\"y\":\"@y:" name_ "@\",\"kid\":\"@kid:" name_ "@\""
-#define SIGN(name_, from_, to_, rule_)                                                                       \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_CLAIMS, .from = from_, .to = to_, .expect = "malformed",       \
-                .rule = rule_, .signing = 1                                                                  \
+#define SIGN(name_, from_, to_, rule_)                                                                                 \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_CLAIMS, .from = from_, .to = to_, .expect = "malformed", .rule = rule_,  \
+                .signing = 1                                                                                           \
         }
 
 const struct negative negative_statements[] = {
@@ -161,8 +158,8 @@ const struct negative negative_statements[] = {
               "iss is the roster's id of the key."),
         CLAIM("other_tenant", "\"tenant\":\"" TENANT "\"", "\"tenant\":\"fabrikam\"", "tenant",
               "tenant is the expected one."),
-        CLAIM("over_2_hours", "\"exp\":1767232200,\"roster\":2,\"realms\"", "\"exp\":1767232201,\"realms\"", "malformed",
-              "A statement lives at most 7200 s."),
+        CLAIM("over_2_hours", "\"exp\":1767232200,\"roster\":2,\"realms\"", "\"exp\":1767232201,\"realms\"",
+              "malformed", "A statement lives at most 7200 s."),
         {.name = "expired",
          .layer = LAYER_CONTEXT,
          .later = 6600 + 121,
@@ -180,14 +177,12 @@ const struct negative negative_statements[] = {
         CLAIM("key_for_signing", "\"use\":\"enc\"", "\"use\":\"sig\"", "malformed", "A key's use is enc."),
         CLAIM("key_kid", "\"kid\":\"@kid:berlin-1-enc@\"", "\"kid\":\"@kid:stranger@\"", "malformed",
               "A kid is the thumbprint of its key."),
-        CLAIM("identity_key",
-              "\"x\":\"@x:berlin-1-enc@\",\"y\":\"@y:berlin-1-enc@\",\"kid\":\"@kid:berlin-1-enc@\"",
+        CLAIM("identity_key", "\"x\":\"@x:berlin-1-enc@\",\"y\":\"@y:berlin-1-enc@\",\"kid\":\"@kid:berlin-1-enc@\"",
               "\"x\":\"@x:berlin-1@\",\"y\":\"@y:berlin-1@\",\"kid\":\"@kid:berlin-1@\"", "malformed",
               "An identity key signs and is no encryption key."),
-        CLAIM("short_boot", "\"boot\":\"", "\"boot\":\"AA", "malformed",
-              "boot is the base64url form of 16 bytes."),
-        SIGN("sign_outlives_the_statement", "\"nbf\":1767224940,\"exp\":1767232140", "\"nbf\":1767225001,\"exp\":1767232201",
-             "A signing key ends with its statement, or before."),
+        CLAIM("short_boot", "\"boot\":\"", "\"boot\":\"AA", "malformed", "boot is the base64url form of 16 bytes."),
+        SIGN("sign_outlives_the_statement", "\"nbf\":1767224940,\"exp\":1767232140",
+             "\"nbf\":1767225001,\"exp\":1767232201", "A signing key ends with its statement, or before."),
         SIGN("sign_over_2_hours", "\"nbf\":1767224940", "\"nbf\":1767224939", "A signing key lives at most 7200 s."),
         SIGN("sign_ends_before_it_begins", "\"nbf\":1767224940", "\"nbf\":1767232140", "nbf is before exp."),
         SIGN("sign_for_encryption", "\"use\":\"sig\"", "\"use\":\"enc\"", "A signing key's use is sig."),
@@ -195,8 +190,10 @@ const struct negative negative_statements[] = {
         SIGN("sign_key_ops", "\"use\":\"sig\"", "\"key_ops\":[\"verify\"],\"use\":\"sig\"", "A key has no key_ops."),
         SIGN("sign_kid", "\"kid\":\"@kid:berlin-1-sign@\"", "\"kid\":\"@kid:stranger@\"",
              "A kid is the thumbprint of its key."),
-        SIGN("sign_identity_key", SIGN_KEY("berlin-1-sign"), SIGN_KEY("berlin-1"), "An identity key is no signing key."),
-        SIGN("sign_encryption_key", SIGN_KEY("berlin-1-sign"), SIGN_KEY("berlin-1-enc"), "No key stands in a statement twice."),
+        SIGN("sign_identity_key", SIGN_KEY("berlin-1-sign"), SIGN_KEY("berlin-1"),
+             "An identity key is no signing key."),
+        SIGN("sign_encryption_key", SIGN_KEY("berlin-1-sign"), SIGN_KEY("berlin-1-enc"),
+             "No key stands in a statement twice."),
         SIGN("sign_that_is_no_array", "\"sign\":[", "\"sign\":{},\"more\":[", LISTED),
         {.name = NULL},
 };
@@ -237,10 +234,10 @@ static char *plain_unpadded(const char *plain)
         return pool_text("%.*s", (int)(strchr(plain, ' ') - plain), plain);
 }
 
-#define JWE_HEADER(name_, from_, to_, rule_)                                                                 \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_PROTECTED, .from = from_, .to = to_, .expect = "unavailable",  \
-                .rule = rule_                                                                                \
+#define JWE_HEADER(name_, from_, to_, rule_)                                                                           \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_PROTECTED, .from = from_, .to = to_, .expect = "unavailable",            \
+                .rule = rule_                                                                                          \
         }
 #define VERDICT(name_, from_, to_, rule_) CLAIM(name_, from_, to_, "unavailable", rule_)
 
@@ -266,11 +263,7 @@ const struct negative negative_verdicts[] = {
          .special = with_encrypted_key,
          .expect = "unavailable",
          .rule = "With dir the encrypted key is empty."},
-        {.name = "unpadded",
-         .layer = LAYER_PLAIN,
-         .special = plain_unpadded,
-         .expect = "unavailable",
-         .rule = PADDED},
+        {.name = "unpadded", .layer = LAYER_PLAIN, .special = plain_unpadded, .expect = "unavailable", .rule = PADDED},
         {.name = "other_class",
          .layer = LAYER_CONTEXT,
          .large = 1,
@@ -337,8 +330,7 @@ const struct negative negative_verdicts[] = {
                 "aud is the service's id."),
         VERDICT("other_tenant", "\"tenant\":\"" TENANT "\"", "\"tenant\":\"fabrikam\"",
                 "tenant is the service's tenant."),
-        VERDICT("other_id", "\"jti\":\"" REQUEST_ID "\"", "\"jti\":\"req-another-000000001\"",
-                "jti is the request's."),
+        VERDICT("other_id", "\"jti\":\"" REQUEST_ID "\"", "\"jti\":\"req-another-000000001\"", "jti is the request's."),
         {.name = "other_request",
          .layer = LAYER_CLAIMS,
          .special = hash_of_another,
@@ -359,12 +351,13 @@ const struct negative negative_verdicts[] = {
                 "\"user\":{\"id\":\"S-1-5-21-1004336348-1177238915-682003330-1104\",\"upn\":"
                 "\"alice@corp.example\",\"sam\":\"alice\",\"domain\":\"corp.example\"},",
                 "", "An accepted verdict says who the account is."),
-        VERDICT("account_of_another_domain", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"" PARTNER_SID "-500\"", ONE_ACCOUNT),
-        VERDICT("account_of_a_domain_that_begins_alike", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"" CORP_SID "1-1104\"",
+        VERDICT("account_of_another_domain", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"" PARTNER_SID "-500\"",
                 ONE_ACCOUNT),
+        VERDICT("account_of_a_domain_that_begins_alike", "\"id\":\"" CORP_SID "-1104\"",
+                "\"id\":\"" CORP_SID "1-1104\"", ONE_ACCOUNT),
         VERDICT("account_is_the_domain", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"" CORP_SID "\"", ONE_ACCOUNT),
-        VERDICT("principal_in_a_domain_with_a_sid", "\"id\":\"" CORP_SID "-1104\"", "\"id\":\"krb5:alice@CORP.EXAMPLE\"",
-                ONE_ACCOUNT),
+        VERDICT("principal_in_a_domain_with_a_sid", "\"id\":\"" CORP_SID "-1104\"",
+                "\"id\":\"krb5:alice@CORP.EXAMPLE\"", ONE_ACCOUNT),
         {.name = "account_of_another_domain_where_this_has_no_sid",
          .layer = LAYER_CLAIMS,
          .from = "\"id\":\"" CORP_SID "-1104\"",

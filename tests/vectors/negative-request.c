@@ -227,23 +227,21 @@ static char *claims_long_name(const char *claims)
 
 /* ---- the table ---- */
 
-#define PROTECTED(name_, from_, to_, rule_)                                                                  \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_PROTECTED, .from = from_, .to = to_, .expect = BAD,            \
-                .rule = rule_                                                                                \
+#define PROTECTED(name_, from_, to_, rule_)                                                                            \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_PROTECTED, .from = from_, .to = to_, .expect = BAD, .rule = rule_        \
         }
-#define CLAIM(name_, from_, to_, expect_, rule_)                                                             \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_CLAIMS, .from = from_, .to = to_, .expect = expect_,           \
-                .rule = rule_                                                                                \
+#define CLAIM(name_, from_, to_, expect_, rule_)                                                                       \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_CLAIMS, .from = from_, .to = to_, .expect = expect_, .rule = rule_       \
         }
-#define HEADER(name_, from_, to_, rule_)                                                                     \
-        {                                                                                                    \
-                .name = name_, .layer = LAYER_HEADER, .from = from_, .to = to_, .expect = BAD, .rule = rule_ \
+#define HEADER(name_, from_, to_, rule_)                                                                               \
+        {                                                                                                              \
+                .name = name_, .layer = LAYER_HEADER, .from = from_, .to = to_, .expect = BAD, .rule = rule_           \
         }
-#define SPECIAL(name_, layer_, make_, rule_)                                                                 \
-        {                                                                                                    \
-                .name = name_, .layer = layer_, .special = make_, .expect = BAD, .rule = rule_               \
+#define SPECIAL(name_, layer_, make_, rule_)                                                                           \
+        {                                                                                                              \
+                .name = name_, .layer = layer_, .special = make_, .expect = BAD, .rule = rule_                         \
         }
 
 #define ONE_HEADER "The protected header is the one text, byte for byte."
@@ -266,7 +264,8 @@ const struct negative negative_requests[] = {
         PROTECTED("alg_in_the_header", "{\"cty\"", "{\"alg\":\"ECDH-ES+A256KW\",\"cty\"", ONE_HEADER),
         PROTECTED("duplicate_in_protected", "{\"cty\"", "{\"cty\":\"JWT\",\"cty\"", ONE_HEADER),
         PROTECTED("blank_in_protected", "JWT\",\"enc\"", "JWT\", \"enc\"", ONE_HEADER),
-        PROTECTED("members_in_another_order", "{\"cty\":\"JWT\",\"enc\":\"A256GCM\",", "{\"enc\":\"A256GCM\",\"cty\":\"JWT\",", ONE_HEADER),
+        PROTECTED("members_in_another_order", "{\"cty\":\"JWT\",\"enc\":\"A256GCM\",",
+                  "{\"enc\":\"A256GCM\",\"cty\":\"JWT\",", ONE_HEADER),
         SPECIAL("header_that_is_no_base64_of_it", LAYER_SEALED, text_other_header, ONE_HEADER),
         {.name = "epk_not_on_curve",
          .layer = LAYER_LINE,
@@ -332,8 +331,7 @@ const struct negative negative_requests[] = {
         HEADER("jws_duplicate_alg", "{\"alg\"", "{\"alg\":\"none\",\"alg\"", STRICT_JSON),
         HEADER("jws_without_kid", ",\"kid\":\"@kid:portal@\"", "", UNLISTED),
         SPECIAL("no_signature", LAYER_JWS, jws_unsigned, "An ES256 signature has 64 bytes, r and s."),
-        SPECIAL("short_signature", LAYER_JWS, jws_short_signature,
-                "An ES256 signature has 64 bytes, r and s."),
+        SPECIAL("short_signature", LAYER_JWS, jws_short_signature, "An ES256 signature has 64 bytes, r and s."),
         SPECIAL("four_parts", LAYER_JWS, jws_four_parts, "A compact JWS has three parts."),
         SPECIAL("loose_bits", LAYER_JWS, jws_loose_bits, B64U),
         {.name = "wrong_signature",
@@ -362,16 +360,16 @@ const struct negative negative_requests[] = {
               "aud is the connector's tenant."),
         CLAIM("not_addressed", "\"to\":[\"@kid:berlin-1@\",", "\"to\":[", "reason not_addressed",
               "to names this connector's identity key."),
-        CLAIM("unknown_operation", "\"client\":", "\"op\":\"read-mail\",\"client\":",
-              "reason operation_unknown", "op is an operation that the connector knows."),
+        CLAIM("unknown_operation", "\"client\":", "\"op\":\"read-mail\",\"client\":", "reason operation_unknown",
+              "op is an operation that the connector knows."),
         CLAIM("new_password_in_a_sign_in", "\"client\":", "\"new_password\":\"another\",\"client\":",
               "declined bad_request", "new_password stands with op change-password, and only there."),
         CLAIM("change_without_a_new_password", "\"client\":", "\"op\":\"change-password\",\"client\":",
               "declined bad_request", "new_password stands with op change-password, and only there."),
         CLAIM("empty_password", "\"password\":\"" PASSWORD "\"", "\"password\":\"\"", "reason empty_password",
               "An empty password is refused before any DC is asked."),
-        CLAIM("nul_in_password", "\"password\":\"correct", "\"password\":\"\\u0000correct",
-              "reason bad_password_form", "A password with NUL is refused before any DC is asked."),
+        CLAIM("nul_in_password", "\"password\":\"correct", "\"password\":\"\\u0000correct", "reason bad_password_form",
+              "A password with NUL is refused before any DC is asked."),
         CLAIM("nul_in_name", "\"username\":\"alice", "\"username\":\"alice\\u0000", "reason bad_name_form",
               "A name with NUL is refused before any DC is asked."),
         {.name = "name_too_long",
@@ -382,16 +380,15 @@ const struct negative negative_requests[] = {
         CLAIM("other_version", "{\"v\":1,", "{\"v\":2,", BAD, "v is 1."),
         CLAIM("unknown_claim", "{\"v\":1,", "{\"v\":1,\"admin\":true,", BAD,
               "Claims hold the listed members and no other."),
-        CLAIM("duplicate_claim", "{\"v\":1,", "{\"v\":1,\"username\":\"bob@corp.example\",", BAD,
-              STRICT_JSON),
+        CLAIM("duplicate_claim", "{\"v\":1,", "{\"v\":1,\"username\":\"bob@corp.example\",", BAD, STRICT_JSON),
         SPECIAL("missing_rk", LAYER_CLAIMS, claims_without_rk, "Claims hold every required member."),
         CLAIM("fraction", "\"iat\":1767225600,", "\"iat\":1767225600.0,", BAD, "Times are integers."),
         CLAIM("over_60_s", "\"exp\":1767225660", "\"exp\":1767225661", BAD, "A request lives at most 60 s."),
         CLAIM("ends_at_once", "\"exp\":1767225660", "\"exp\":1767225600", BAD, "exp lies behind iat."),
         CLAIM("to_nobody", "\"to\":[\"@kid:berlin-1@\",\"@kid:berlin-2@\"]", "\"to\":[]", BAD,
               "to names one to eight kids."),
-        CLAIM("to_twice", "\"to\":[\"@kid:berlin-1@\",", "\"to\":[\"@kid:berlin-1@\",\"@kid:berlin-1@\",",
-              BAD, "to names no kid twice."),
+        CLAIM("to_twice", "\"to\":[\"@kid:berlin-1@\",", "\"to\":[\"@kid:berlin-1@\",\"@kid:berlin-1@\",", BAD,
+              "to names no kid twice."),
         SPECIAL("to_nine", LAYER_CLAIMS, claims_to_nine, "to names one to eight kids."),
         SPECIAL("not_utf8", LAYER_CLAIMS, claims_not_utf8, "Texts are UTF-8."),
         /* here and now */

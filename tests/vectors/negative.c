@@ -102,7 +102,8 @@ size_t negative_verdict_class(const struct negative *n)
 char *negative_verdict(const struct negative *n)
 {
         const struct world *w = world();
-        char *jws = verdict_jws(n), *plain = layer(n, LAYER_PLAIN, make_padded(jws, n->large ? PADDED_LARGE : class_of(jws)));
+        char *jws = verdict_jws(n),
+             *plain = layer(n, LAYER_PLAIN, make_padded(jws, n->large ? PADDED_LARGE : class_of(jws)));
         const char *header = layer(n, LAYER_PROTECTED, w->verdict_jwe_header);
 
         return layer(n, LAYER_SEALED, make_jwe_dir(w->rk, header, "verdict accepted", plain, strlen(plain)));

@@ -22,14 +22,15 @@ struct negative {
         const char *name, *rule; /* rule: one sentence of PROTOCOL.md */
         enum negative_layer layer;
         const char *from, *to; /* replaced once in that layer; @kid:NAME@, @x:NAME@, @y:NAME@ are expanded */
-        const char *path; /* instead of from: the value there in the layer's JSON, "services/0/name", is replaced by to; the
-                             member is put in where it is absent (in an array at its end), and taken out where to is NULL */
-        const char *expect;    /* "declined bad_request", "reason not_addressed", "key", "unavailable" ... */
-        const char *signer;    /* fixed_key; NULL: the right one */
-        const char *id;        /* Postern-Id; NULL: the right one */
-        const char *pin, *tenant; /* what the reader expects; NULL: the right ones; pin names a fixed_key */
-        int64_t later;            /* s after WORLD_NOW that it is read */
-        uint64_t min_seq;         /* 0: MIN_SEQ */
+        const char *
+                path; /* instead of from: the value there in the layer's JSON, "services/0/name", is replaced by to; the
+                         member is put in where it is absent (in an array at its end), and taken out where to is NULL */
+        const char *expect;               /* "declined bad_request", "reason not_addressed", "key", "unavailable" ... */
+        const char *signer;               /* fixed_key; NULL: the right one */
+        const char *id;                   /* Postern-Id; NULL: the right one */
+        const char *pin, *tenant;         /* what the reader expects; NULL: the right ones; pin names a fixed_key */
+        int64_t later;                    /* s after WORLD_NOW that it is read */
+        uint64_t min_seq;                 /* 0: MIN_SEQ */
         char *(*special)(const char *to); /* makes the layer's text instead of from -> to */
         int alone;                        /* the request has one recipient */
         int twice;                        /* read once before, and accepted then */
@@ -41,8 +42,7 @@ struct negative {
 };
 
 /* Each ends with a row whose name is NULL. */
-extern const struct negative negative_requests[], negative_rosters[], negative_statements[],
-        negative_verdicts[];
+extern const struct negative negative_requests[], negative_rosters[], negative_statements[], negative_verdicts[];
 /* negative-member.c: members that are missing, of another type or over their limits. */
 extern const struct negative negative_request_members[], negative_roster_members[], negative_statement_members[],
         negative_verdict_members[];

@@ -73,8 +73,8 @@ struct roster *roster_at(const json_t *file)
         struct roster *roster = NULL;
         struct error err = {""};
 
-        if (roster_verify(&roster, jws, strlen(jws), text_at(with, "pin"), text_at(with, "tenant"),
-                          int_at(with, "now"), (uint64_t)int_at(with, "min_seq"), &err) < 0)
+        if (roster_verify(&roster, jws, strlen(jws), text_at(with, "pin"), text_at(with, "tenant"), int_at(with, "now"),
+                          (uint64_t)int_at(with, "min_seq"), &err) < 0)
                 fail_msg("%s", err.text);
         return roster;
 }

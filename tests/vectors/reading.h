@@ -28,8 +28,8 @@ struct key *key_at(const json_t *keys, const char *name);
 size_t sign_at(const json_t *keys, const json_t *vector, struct statement_key *ret);
 /* The roster of roster.json, verified with its expectations. */
 struct roster *roster_at(const json_t *file);
-#define BYTES_EQUAL(text, buffer)                                                                            \
-        do {                                                                                                 \
-                assert_int_equal(strlen(text), (buffer).len);                                                \
-                assert_memory_equal(text, (buffer).data, (buffer).len);                                      \
+#define BYTES_EQUAL(text, buffer)                                                                                      \
+        do {                                                                                                           \
+                assert_int_equal(strlen(text), (buffer).len);                                                          \
+                assert_memory_equal(text, (buffer).data, (buffer).len);                                                \
         } while (0)

@@ -59,8 +59,7 @@ static const char *own_text(const json_t *c, const char *name, const char *usual
 static void expect(const json_t *c, const char *got, const char *detail)
 {
         if (strcmp(got, text_at(c, "expect")) != 0)
-                fail_msg("%s: expected \"%s\", got \"%s\" (%s)", text_at(c, "name"), text_at(c, "expect"),
-                         got, detail);
+                fail_msg("%s: expected \"%s\", got \"%s\" (%s)", text_at(c, "name"), text_at(c, "expect"), got, detail);
 }
 
 typedef void check_fn(const json_t *c);
@@ -102,8 +101,7 @@ static void check_roster(const json_t *c)
         struct roster *got = NULL;
         struct error err = {""};
         int r = roster_verify(&got, text, strlen(text), own_text(c, "pin", text_at(with, "pin")),
-                              own_text(c, "tenant", text_at(with, "tenant")),
-                              own_int(c, "now", int_at(with, "now")),
+                              own_text(c, "tenant", text_at(with, "tenant")), own_int(c, "now", int_at(with, "now")),
                               (uint64_t)own_int(c, "min_seq", int_at(with, "min_seq")), &err);
 
         roster_free(got);
@@ -134,8 +132,8 @@ static void check_statement(const json_t *c)
                 return;
         }
         if (r == 0)
-                r = statement_verify(&s, text, strlen(text), connector->key, connector->id,
-                                     text_at(with, "tenant"), own_int(c, "now", int_at(with, "now")), &err);
+                r = statement_verify(&s, text, strlen(text), connector->key, connector->id, text_at(with, "tenant"),
+                                     own_int(c, "now", int_at(with, "now")), &err);
         statement_free(s);
         expect(c, code_word(r), err.text);
 }
@@ -164,8 +162,7 @@ static void test_statements_in_directory(void **state)
                 json_array_append(list, json_object_get(json_array_get(cases, i), "text"));
                 added++;
         }
-        answer = json_pack("{s:s, s:o, s:[]}", "roster", text_at(roster_file, "jws"), "statements", list,
-                           "ready");
+        answer = json_pack("{s:s, s:o, s:[]}", "roster", text_at(roster_file, "jws"), "statements", list, "ready");
         text = json_dumps(answer, JSON_COMPACT);
         json_decref(answer);
         assert_int_equal(directory_open(&d, text, strlen(text), text_at(with, "pin"), text_at(with, "tenant"),
@@ -243,9 +240,9 @@ static void check_relay(const json_t *c)
 {
         const char *text = text_at(c, "text"), *word = own_text(c, "relay", "forwarded");
         struct sealed sealed;
-        const char *got = strlen(text) > SEALED_MAX                               ? "too-large"
+        const char *got = strlen(text) > SEALED_MAX                            ? "too-large"
                           : sealed_read(&sealed, text, strlen(text), NULL) < 0 ? "malformed"
-                                                                                : "forwarded";
+                                                                               : "forwarded";
 
         assert_string_equal(got, word);
 }
@@ -262,7 +259,8 @@ static void check_verdict(const json_t *c)
 {
         const json_t *with = at(verdicts, "with"), *to = at(with, "sealed_to");
         const char *text = text_at(c, "text");
-        struct sign_in s = {.n_to = json_array_size(to), .padded = (size_t)own_int(c, "padded", int_at(with, "padded"))};
+        struct sign_in s = {.n_to = json_array_size(to),
+                            .padded = (size_t)own_int(c, "padded", int_at(with, "padded"))};
         struct verdict_claims v;
         struct error err = {""};
 

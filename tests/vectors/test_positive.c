@@ -51,8 +51,7 @@ static int teardown(void **state)
 
 /* The stored JWS has this header and payload and verifies; one made by our encoder has the same signing
  * input. */
-static void check_jws(const char *signer, const char *typ, const char *header, const char *payload,
-                      const char *text)
+static void check_jws(const char *signer, const char *typ, const char *header, const char *payload, const char *text)
 {
         _cleanup_(key_freep) struct key *key = key_at(keys, signer);
         _cleanup_(buffer_free) struct buffer anew = BUFFER(JWS_MAX);
@@ -92,10 +91,8 @@ static void test_keys(void **state)
 static void test_roster(void **state)
 {
         _cleanup_(roster_freep) struct roster *roster = roster_at(roster_file), *anew = NULL;
-        _cleanup_(key_freep) struct key *tenant = key_at(keys, "tenant"),
-                                        *berlin_1 = key_at(keys, "berlin-1"),
-                                        *berlin_0 = key_at(keys, "berlin-0"),
-                                        *berlin_2 = key_at(keys, "berlin-2"),
+        _cleanup_(key_freep) struct key *tenant = key_at(keys, "tenant"), *berlin_1 = key_at(keys, "berlin-1"),
+                                        *berlin_0 = key_at(keys, "berlin-0"), *berlin_2 = key_at(keys, "berlin-2"),
                                         *portal = key_at(keys, "portal");
         struct error err = {""};
 
@@ -134,8 +131,7 @@ static void check_statement(const json_t *entry, const struct roster *roster)
         const char *jws = text_at(entry, "jws");
         struct error err = {""};
 
-        check_jws(text_at(entry, "signer"), JOSE_TYP_KEYS, text_at(entry, "header"),
-                  text_at(entry, "payload"), jws);
+        check_jws(text_at(entry, "signer"), JOSE_TYP_KEYS, text_at(entry, "header"), text_at(entry, "payload"), jws);
         assert_non_null(roster_connector(roster, key_kid(key)));
         assert_int_equal(statement_verify(&s, jws, strlen(jws), key, text_at(entry, "connector"), "contoso",
                                           int_at(at(statements, "with"), "now"), &err),
@@ -158,8 +154,7 @@ static void test_statements(void **state)
 
 static void test_keys_answer(void **state)
 {
-        const char *answer = text_at(statements, "keys_answer"),
-                   *pin = text_at(at(roster_file, "with"), "pin");
+        const char *answer = text_at(statements, "keys_answer"), *pin = text_at(at(roster_file, "with"), "pin");
         _cleanup_(directory_freep) struct directory *d = NULL;
         size_t refused = 9;
         struct error err = {""};
@@ -179,8 +174,7 @@ static void test_keys_answer(void **state)
 
 static void test_request_claims(void **state)
 {
-        _cleanup_(buffer_free) struct buffer anew = BUFFER_SECRET(PADDED_LARGE),
-                                             padded = BUFFER(PADDED_LARGE + 1);
+        _cleanup_(buffer_free) struct buffer anew = BUFFER_SECRET(PADDED_LARGE), padded = BUFFER(PADDED_LARGE + 1);
         const char *claims = text_at(request, "claims"), *jws = text_at(request, "jws");
         struct request_claims c;
         char req[KID_LEN + 1];
@@ -341,8 +335,7 @@ static void check_verdict(struct sign_in *s, const char *signer, const char *hea
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 1), anew = BUFFER(PADDED_LARGE),
                                              sealed = BUFFER(JWE_MAX);
-        const char *jwe = text_at(entry, "jwe"), *jws = text_at(entry, "jws"),
-                   *claims = text_at(entry, "claims");
+        const char *jwe = text_at(entry, "jwe"), *jws = text_at(entry, "jws"), *claims = text_at(entry, "claims");
         struct verdict_claims v;
         struct error err = {""};
         size_t n = 0;
@@ -362,8 +355,7 @@ static void check_verdict(struct sign_in *s, const char *signer, const char *hea
         assert_int_equal(jwe_dir_seal(s->rk, plain.data, plain.len, &sealed, &err), 0);
         assert_int_equal(sealed.len, strlen(jwe));
         assert_memory_equal(sealed.data, jwe, (size_t)(strstr(jwe, "..") - jwe));
-        assert_int_equal(
-                sign_in_check(s, sealed.data, sealed.len, int_at(at(verdicts, "with"), "now"), &v, &err), 0);
+        assert_int_equal(sign_in_check(s, sealed.data, sealed.len, int_at(at(verdicts, "with"), "now"), &v, &err), 0);
 }
 
 static void test_verdicts(void **state)
@@ -394,8 +386,8 @@ static void test_signing_key(void **state)
 
         (void)state;
         check_statement(at(statements, "signing"), roster);
-        assert_int_equal(statement_verify(&statement, jws, strlen(jws), self, text_at(at(statements, "signing"), "connector"),
-                                          "contoso", now, &err),
+        assert_int_equal(statement_verify(&statement, jws, strlen(jws), self,
+                                          text_at(at(statements, "signing"), "connector"), "contoso", now, &err),
                          0);
         fill_sign_in(&s);
         assert_int_equal(sign_in_check(&s, jwe, strlen(jwe), now, &v, &err), -EKEYREJECTED);

@@ -20,8 +20,7 @@ char *jws_header(const char *typ, const char *key)
 
 char *jwk_text(const struct key *key)
 {
-        return pool_text("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\"}", key_x(key),
-                         key_y(key));
+        return pool_text("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\"}", key_x(key), key_y(key));
 }
 
 char *request_hash_of(const char *jws)
@@ -44,19 +43,21 @@ static char *member(const char *id, const char *name, const char *further)
                          jwk_text(key), name, further);
 }
 
-#define CORP "{\"name\":\"corp.example\",\"suffixes\":[\"corp.com\"],\"netbios\":[\"CORP\"],\"sid\":\"" CORP_SID "\",\"default\":true}"
+#define CORP                                                                                                           \
+        "{\"name\":\"corp.example\",\"suffixes\":[\"corp.com\"],\"netbios\":[\"CORP\"],\"sid\":\"" CORP_SID            \
+        "\",\"default\":true}"
 #define PARTNER "{\"name\":\"partner.example\",\"suffixes\":[],\"netbios\":[\"PARTNER\"],\"sid\":\"" PARTNER_SID "\"}"
 
 static void make_roster(void)
 {
         w.roster_header = jws_header(JOSE_TYP_ROSTER, "tenant");
-        w.roster_payload =
-                pool_text("{\"v\":2,\"tenant\":\"" TENANT "\",\"key\":%s,\"seq\":7,\"iat\":%d,\"exp\":%d,"
-                          "\"domains\":[" CORP "," PARTNER "],\"connectors\":[%s,%s],\"services\":[%s],\"removed\":[\"%s\"]}",
-                          jwk_text(fixed_key("tenant")), WORLD_NOW - 3600, WORLD_NOW - 3600 + 30 * DAY,
-                          member(BERLIN_1, "berlin-1", "\"domains\":[\"corp.example\"]"),
-                          member(BERLIN_2, "berlin-2", "\"domains\":[\"corp.example\",\"partner.example\"]"),
-                          member(PORTAL, "portal", "\"role\":\"sign-in\""), key_kid(fixed_key("berlin-0")));
+        w.roster_payload = pool_text("{\"v\":2,\"tenant\":\"" TENANT "\",\"key\":%s,\"seq\":7,\"iat\":%d,\"exp\":%d,"
+                                     "\"domains\":[" CORP "," PARTNER
+                                     "],\"connectors\":[%s,%s],\"services\":[%s],\"removed\":[\"%s\"]}",
+                                     jwk_text(fixed_key("tenant")), WORLD_NOW - 3600, WORLD_NOW - 3600 + 30 * DAY,
+                                     member(BERLIN_1, "berlin-1", "\"domains\":[\"corp.example\"]"),
+                                     member(BERLIN_2, "berlin-2", "\"domains\":[\"corp.example\",\"partner.example\"]"),
+                                     member(PORTAL, "portal", "\"role\":\"sign-in\""), key_kid(fixed_key("berlin-0")));
         w.roster_jws = make_jws(fixed_key("tenant"), w.roster_header, w.roster_payload);
 }
 
@@ -70,13 +71,13 @@ static void make_statement(struct world_statement *s, const char *sign, int seq)
         fixed_bytes(pool_text("boot %s", s->key), boot, sizeof(boot));
         s->header = jws_header(JOSE_TYP_KEYS, s->key);
         s->payload = pool_text(
-                "{\"v\":[1],\"iss\":\"%s\",\"tenant\":\"" TENANT
-                "\",\"boot\":\"%s\",\"seq\":%d,\"iat\":%d,\"exp\":%d,"
-                "\"roster\":2,\"realms\":[\"corp.example\"],\"suffixes\":[\"corp.com\"],\"netbios\":[\"CORP\"],\"keys\":["
+                "{\"v\":[1],\"iss\":\"%s\",\"tenant\":\"" TENANT "\",\"boot\":\"%s\",\"seq\":%d,\"iat\":%d,\"exp\":%d,"
+                "\"roster\":2,\"realms\":[\"corp.example\"],\"suffixes\":[\"corp.com\"],\"netbios\":[\"CORP\"],"
+                "\"keys\":["
                 "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\",\"kid\":\"%s\",\"use\":\"enc\","
                 "\"alg\":\"ECDH-ES+A256KW\",\"nbf\":%d,\"exp\":%d}]%s}",
-                s->id, text_b64u(boot, sizeof(boot)), seq, made, made + 7200, key_x(enc), key_y(enc),
-                key_kid(enc), made - 120, made + DAY + 7200, sign);
+                s->id, text_b64u(boot, sizeof(boot)), seq, made, made + 7200, key_x(enc), key_y(enc), key_kid(enc),
+                made - 120, made + DAY + 7200, sign);
         s->jws = make_jws(fixed_key(s->key), s->header, s->payload);
 }
 
@@ -98,8 +99,7 @@ static void make_request(void)
         w.request_claims = pool_text(
                 "{\"v\":1,\"iss\":\"" PORTAL "\",\"aud\":\"" TENANT "\",\"jti\":\"" REQUEST_ID
                 "\",\"iat\":%d,\"exp\":%d,"
-                "\"to\":[\"%s\",\"%s\"],\"username\":\"" USERNAME "\",\"password\":\"" PASSWORD
-                "\",\"rk\":\"%s\","
+                "\"to\":[\"%s\",\"%s\"],\"username\":\"" USERNAME "\",\"password\":\"" PASSWORD "\",\"rk\":\"%s\","
                 "\"client\":{\"ip\":\"203.0.113.7\",\"agent\":\"Mozilla/5.0\",\"app\":\"portal.example\"}}",
                 WORLD_NOW, WORLD_NOW + 60, key_kid(fixed_key("berlin-1")), key_kid(fixed_key("berlin-2")),
                 text_b64u(w.rk, sizeof(w.rk)));
@@ -121,7 +121,8 @@ static void make_request_sealed(void)
         w.protected = pool_text("%s", "{\"cty\":\"JWT\",\"enc\":\"A256GCM\",\"typ\":\"" JOSE_TYP_REQUEST_JWE "\"}");
         in.protected = w.protected;
         for (size_t i = 0; i < 2; i++) {
-                w.lines[i] = make_line(i ? "berlin-2-enc" : "berlin-1-enc", i ? "ephemeral 2" : "ephemeral 1", "request");
+                w.lines[i] =
+                        make_line(i ? "berlin-2-enc" : "berlin-1-enc", i ? "ephemeral 2" : "ephemeral 1", "request");
                 in.to[i].line = w.lines[i];
         }
         w.sealed = make_sealed(&in);
@@ -132,14 +133,18 @@ static void make_request_sealed(void)
 /* The same user sets a new password; with a second key of its own for the verdict it would show no more. */
 static void make_change(void)
 {
-        struct make_sealed in = {
-                .protected = w.protected, .salt = "change", .plain_len = PADDED_LARGE, .n = 1, .to = {{"berlin-1-enc", "ephemeral 1", NULL}}};
+        struct make_sealed in = {.protected = w.protected,
+                                 .salt = "change",
+                                 .plain_len = PADDED_LARGE,
+                                 .n = 1,
+                                 .to = {{"berlin-1-enc", "ephemeral 1", NULL}}};
 
-        w.change.claims = pool_text(
-                "{\"v\":1,\"iss\":\"" PORTAL "\",\"aud\":\"" TENANT "\",\"jti\":\"" CHANGE_ID "\",\"iat\":%d,\"exp\":%d,"
-                "\"to\":[\"%s\"],\"username\":\"" USERNAME "\",\"password\":\"" PASSWORD "\",\"new_password\":\"" NEW_PASSWORD
-                "\",\"rk\":\"%s\",\"op\":\"change-password\"}",
-                WORLD_NOW, WORLD_NOW + 60, key_kid(fixed_key("berlin-1")), text_b64u(w.rk, sizeof(w.rk)));
+        w.change.claims =
+                pool_text("{\"v\":1,\"iss\":\"" PORTAL "\",\"aud\":\"" TENANT "\",\"jti\":\"" CHANGE_ID
+                          "\",\"iat\":%d,\"exp\":%d,"
+                          "\"to\":[\"%s\"],\"username\":\"" USERNAME "\",\"password\":\"" PASSWORD
+                          "\",\"new_password\":\"" NEW_PASSWORD "\",\"rk\":\"%s\",\"op\":\"change-password\"}",
+                          WORLD_NOW, WORLD_NOW + 60, key_kid(fixed_key("berlin-1")), text_b64u(w.rk, sizeof(w.rk)));
         w.change.jws = make_jws(fixed_key("portal"), w.request_header, w.change.claims);
         w.change.req = request_hash_of(w.change.jws);
         in.plain = make_padded(w.change.jws, PADDED_LARGE);
@@ -165,11 +170,10 @@ static void make_verdict(size_t i, const char *name, const char *about, const ch
 
         v->name = name;
         v->about = about;
-        v->claims = pool_text(
-                "{\"v\":1,\"iss\":\"" BERLIN_1 "\",\"aud\":\"" PORTAL "\",\"tenant\":\"" TENANT
-                "\",\"jti\":\"" REQUEST_ID
-                "\",\"req\":\"%s\",\"iat\":%d,\"exp\":%d,%s,\"t\":{\"opened\":3,\"dc\":41,\"total\":47}}",
-                w.req, WORLD_NOW + 1, WORLD_NOW + 31, outcome);
+        v->claims = pool_text("{\"v\":1,\"iss\":\"" BERLIN_1 "\",\"aud\":\"" PORTAL "\",\"tenant\":\"" TENANT
+                              "\",\"jti\":\"" REQUEST_ID
+                              "\",\"req\":\"%s\",\"iat\":%d,\"exp\":%d,%s,\"t\":{\"opened\":3,\"dc\":41,\"total\":47}}",
+                              w.req, WORLD_NOW + 1, WORLD_NOW + 31, outcome);
         v->jws = verdict_jws_of(v->claims);
         v->jwe = verdict_jwe_of(v->jws, pool_text("verdict %s", name), PADDED_SMALL);
 }
@@ -177,9 +181,8 @@ static void make_verdict(size_t i, const char *name, const char *about, const ch
 static void make_verdicts(void)
 {
         w.verdict_header = jws_header(JOSE_TYP_VERDICT, "berlin-1");
-        w.verdict_jwe_header =
-                pool_text("%s", "{\"alg\":\"dir\",\"enc\":\"A256GCM\",\"typ\":\"" JOSE_TYP_VERDICT_JWE
-                                "\",\"cty\":\"JWT\"}");
+        w.verdict_jwe_header = pool_text("%s", "{\"alg\":\"dir\",\"enc\":\"A256GCM\",\"typ\":\"" JOSE_TYP_VERDICT_JWE
+                                               "\",\"cty\":\"JWT\"}");
         make_verdict(0, "accepted", "Kerberos, Active Directory: the account is its objectSid.",
                      "\"verdict\":\"accepted\",\"class\":\"none\",\"reason\":\"ok\",\"password_proved\":true,"
                      "\"may_have_counted\":\"0\","
@@ -227,8 +230,9 @@ static void make_change_verdict(void)
 
         v->name = "password_changed";
         v->about = "A new password, set and tried: the larger class of padding, as its request's.";
-        v->claims = text_replaced(text_replaced(text_replaced(w.verdicts[0].claims, w.req, w.change.req), REQUEST_ID, CHANGE_ID),
-                                  "\"reason\":\"ok\"", "\"reason\":\"password_changed\"");
+        v->claims = text_replaced(
+                text_replaced(text_replaced(w.verdicts[0].claims, w.req, w.change.req), REQUEST_ID, CHANGE_ID),
+                "\"reason\":\"ok\"", "\"reason\":\"password_changed\"");
         v->jws = verdict_jws_of(v->claims);
         v->jwe = verdict_jwe_of(v->jws, pool_text("verdict %s", v->name), PADDED_LARGE);
 }
@@ -240,9 +244,9 @@ static void make_identity(void)
         const struct key *key = fixed_key("berlin-1");
 
         w.identity_header = jws_header(JOSE_TYP_IDENTITY, "berlin-1");
-        w.identity_payload =
-                pool_text("{\"tenant\":\"" TENANT "\",\"id\":\"" BERLIN_1 "\",\"iat\":%d,\"exp\":%d,\"roster\":2,\"domains\":[" CORP "]}",
-                          WORLD_NOW, WORLD_NOW + 300);
+        w.identity_payload = pool_text("{\"tenant\":\"" TENANT "\",\"id\":\"" BERLIN_1
+                                       "\",\"iat\":%d,\"exp\":%d,\"roster\":2,\"domains\":[" CORP "]}",
+                                       WORLD_NOW, WORLD_NOW + 300);
         w.identity_jws = make_jws(key, w.identity_header, w.identity_payload);
         w.identity_body = pool_text("{\"jwk\":%s,\"proof\":\"%s\"}", jwk_text(key), w.identity_jws);
 }

@@ -7,7 +7,7 @@
  */
 #include "validate/dc/internal.h"
 
-#define SWITCH_MS 2 /* another DC must be faster by a quarter and this */
+#define SWITCH_MS 2  /* another DC must be faster by a quarter and this */
 #define FRESH_MS 250 /* an answer that is no older needs no probe */
 
 #define SILENT_MAX_MS 10000 /* so long a DC that fell silent is still worth waiting for, where there is no other */

@@ -37,8 +37,7 @@ static const char *state_text(enum dc_state state)
 static bool any_alive(const struct dcs *dcs)
 {
         for (size_t i = 0; i < dcs->n; i++)
-                if (!dcs->dcs[i].gone &&
-                    (dcs->dcs[i].state == DC_ALIVE || dcs->dcs[i].state == DC_RECOVERING))
+                if (!dcs->dcs[i].gone && (dcs->dcs[i].state == DC_ALIVE || dcs->dcs[i].state == DC_RECOVERING))
                         return true;
         return false;
 }
@@ -93,8 +92,7 @@ void dc_note_failure(struct dc *dc, const struct outcome *outcome, bool dead)
 
 bool dc_is_silence(enum reason reason)
 {
-        return reason == REASON_DC_TIMEOUT || reason == REASON_DC_UNREACHABLE ||
-               reason == REASON_DC_TLS_TIMEOUT;
+        return reason == REASON_DC_TIMEOUT || reason == REASON_DC_UNREACHABLE || reason == REASON_DC_TLS_TIMEOUT;
 }
 
 enum lesson dc_lesson(enum reason reason)
@@ -140,7 +138,8 @@ void dc_note(struct dc *dc, const struct outcome *outcome)
         if (outcome->reason == REASON_KDC_NOT_VERIFIED || outcome->reason == REASON_FOREIGN_SID)
                 dc->distrusted_until = loop_now(dc->dcs->tools.loop) + DISTRUST_MS;
         /* A DC that told a right password from a wrong one is alive, whatever failed after that. */
-        switch (outcome->password_proved || outcome->claim == CLAIM_RIGHT ? LESSON_ANSWERED : dc_lesson(outcome->reason)) {
+        switch (outcome->password_proved || outcome->claim == CLAIM_RIGHT ? LESSON_ANSWERED
+                                                                          : dc_lesson(outcome->reason)) {
         case LESSON_ANSWERED:
                 dc_note_answer(dc, outcome->ms_dc);
                 return;
@@ -317,8 +316,7 @@ void dcs_explain(const struct dcs *dcs, struct outcome *out)
         if (dcs->n == 0) {
                 out->reason = dcs->undiscovered[0] ? REASON_DNS : REASON_NO_DC;
                 snprintf(out->context, sizeof out->context, "%.250s",
-                         dcs->undiscovered[0] ? dcs->undiscovered
-                                              : "the domain controllers were not looked up yet");
+                         dcs->undiscovered[0] ? dcs->undiscovered : "the domain controllers were not looked up yet");
                 return;
         }
         out->reason = first->last_reason;

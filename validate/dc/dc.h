@@ -54,8 +54,8 @@ struct dc_found {
         bool in_site;
         uint16_t priority; /* RFC 2782: the lower first */
 };
-/* Takes in what discovery found, the preferred first: new DCs are probed, those that are neither found nor configured any
- * more get no sign-ins. left_out: so many more were found than found[] holds. */
+/* Takes in what discovery found, the preferred first: new DCs are probed, those that are neither found nor configured
+ * any more get no sign-ins. left_out: so many more were found than found[] holds. */
 void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n, size_t left_out);
 /* How many DCs that discovery found have no place. */
 size_t dcs_left_out(const struct dcs *dcs);
@@ -94,8 +94,8 @@ void dc_explain(const struct dc *dc, struct outcome *out);
  */
 const char *dc_failure(const struct dc *dc);
 const char *dc_failure_detail(const struct dc *dc);
-/* What its clock said last in an answer that is surely its own (TLS that was checked, a ticket that opened with the keytab),
- * s since the epoch, and when, loop_now(); 0 and 0: nothing yet. */
+/* What its clock said last in an answer that is surely its own (TLS that was checked, a ticket that opened with the
+ * keytab), s since the epoch, and when, loop_now(); 0 and 0: nothing yet. */
 int64_t dc_clock(const struct dc *dc);
 uint64_t dc_clock_at(const struct dc *dc);
 /* What a sign-in saw: tells answers, failures and the rest apart by the reason. */

@@ -79,8 +79,7 @@ static void srv_name(const struct discover *d, char *out, size_t cap)
         const char *service = d->domain->methods[0] == METHOD_KRB5 ? "_kerberos" : "_ldap";
 
         if (d->state == DISCOVER_SITE)
-                snprintf(out, cap, "%s._tcp.%s._sites.dc._msdcs.%s", service, d->domain->site,
-                         d->domain->name);
+                snprintf(out, cap, "%s._tcp.%s._sites.dc._msdcs.%s", service, d->domain->site, d->domain->name);
         else
                 snprintf(out, cap, "%s._tcp.dc._msdcs.%s", service, d->domain->name);
 }
@@ -156,8 +155,8 @@ static void on_timer(void *arg)
         ask(d, d->domain->site ? DISCOVER_SITE : DISCOVER_DOMAIN);
 }
 
-int discover_new(struct discover **ret_discover, const struct dc_tools *tools,
-                 const struct domain_config *domain, struct dcs *dcs)
+int discover_new(struct discover **ret_discover, const struct dc_tools *tools, const struct domain_config *domain,
+                 struct dcs *dcs)
 {
         struct discover *d = calloc(1, sizeof *d);
 

@@ -13,6 +13,6 @@ struct discover;
 
 /* Looks up at once, and goes on until freed; what it finds goes to dcs_update(dcs). 0 or -ENOMEM. domain and
  * dcs are borrowed. */
-int discover_new(struct discover **ret_discover, const struct dc_tools *tools,
-                 const struct domain_config *domain, struct dcs *dcs);
+int discover_new(struct discover **ret_discover, const struct dc_tools *tools, const struct domain_config *domain,
+                 struct dcs *dcs);
 struct discover *discover_free(struct discover *discover);

@@ -22,9 +22,9 @@
 
 /* What says that the DC fails sign-ins: nothing that names a state of one account, or a limit of ours. */
 static const enum reason sicknesses[] = {
-        REASON_DC_ERROR,   REASON_DC_PROTOCOL,    REASON_DC_SIGNING_REQUIRED, REASON_DC_CHANNEL_BINDING,
-        REASON_NO_IDENTITY, REASON_OUTCOME_UNKNOWN, REASON_DC_TIMEOUT,        REASON_DC_UNREACHABLE,
-        REASON_DC_REFUSED, REASON_DC_TLS,         REASON_DC_TLS_TIMEOUT,
+        REASON_DC_ERROR,    REASON_DC_PROTOCOL,     REASON_DC_SIGNING_REQUIRED, REASON_DC_CHANNEL_BINDING,
+        REASON_NO_IDENTITY, REASON_OUTCOME_UNKNOWN, REASON_DC_TIMEOUT,          REASON_DC_UNREACHABLE,
+        REASON_DC_REFUSED,  REASON_DC_TLS,          REASON_DC_TLS_TIMEOUT,
 };
 
 static bool is_sickness(const struct outcome *o)

@@ -39,8 +39,8 @@ struct dc {
         enum reason last_reason; /* of the last failure */
         char last_context[160];
         unsigned failures;
-        bool suspect;              /* a sign-in waits for it too long, or is to go to it after a while; until it answers */
-        bool skewed;               /* its clock was wrong at the last probe */
+        bool suspect;  /* a sign-in waits for it too long, or is to go to it after a while; until it answers */
+        bool skewed;   /* its clock was wrong at the last probe */
         int64_t clock; /* what its clock said, s since the epoch; and when */
         uint64_t clock_at;
         uint64_t distrusted_until; /* its tickets did not fit our keytab a moment ago */
@@ -59,7 +59,7 @@ struct dc {
         char sick_context[160];
 
         uint64_t silent_since; /* no answer to probes since; 0: it answered */
-        unsigned misses; /* probes in a row that failed; each goes to the next of the addresses */
+        unsigned misses;       /* probes in a row that failed; each goes to the next of the addresses */
 
         enum probe_state probe;
         struct loop_timer *timer; /* the next probe */

@@ -85,8 +85,8 @@ static void note_skew(struct dc *dc, const struct outcome *outcome)
         snprintf(dc->last_context, sizeof dc->last_context, "%.150s", outcome->context);
 }
 
-/* How long the DC may be silent to a probe that a sign-in asked for: a second DC is something better to do with the time
- * than waiting; a far one needs some round trips. */
+/* How long the DC may be silent to a probe that a sign-in asked for: a second DC is something better to do with the
+ * time than waiting; a far one needs some round trips. */
 static uint64_t suspect_ms(const struct dc *dc)
 {
         bool only = !dcs_has_other(dc->dcs, dc);
@@ -276,4 +276,3 @@ void dc_suspect(struct dc *dc)
         log_debug("dc_suspect", KV_S("dc", dc->config->host));
         loop_timer_in(dc->timer, dc->probe == PROBE_WAITING ? 0 : suspect_ms(dc));
 }
-

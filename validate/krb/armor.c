@@ -15,7 +15,7 @@
 #include "base/core/text.h"
 #include "validate/krb/courier.h"
 
-#define MARGIN_S 2         /* before its end a ticket is not used any more */
+#define MARGIN_S 2 /* before its end a ticket is not used any more */
 #define STEPS_MAX 4
 #define BUDGET_MS 10000
 #define RETRY_MIN_MS 200
@@ -195,8 +195,8 @@ static void begin(void *arg)
 krb5_error_code krb_armor_principal(krb5_principal *ret, const struct krb *krb, const struct krb_domain *domain)
 {
         krb5_principal principal = NULL;
-        krb5_error_code code = krb5_parse_name_flags(krb->context, domain->armor_principal,
-                                                     KRB5_PRINCIPAL_PARSE_NO_REALM, &principal);
+        krb5_error_code code =
+                krb5_parse_name_flags(krb->context, domain->armor_principal, KRB5_PRINCIPAL_PARSE_NO_REALM, &principal);
 
         if (!code)
                 code = krb5_set_principal_realm(krb->context, principal, domain->realm);
@@ -223,7 +223,8 @@ int krb_armor_new(struct krb_armor **ret, struct krb *krb, struct krb_domain *do
             loop_timer_new(&a->timer, krb->loop, NULL, begin, a) < 0) {
                 krb_armor_free(a);
                 return error_fail(err, code ? -EINVAL : -ENOMEM, "domain %s: armor_principal %s: %s", domain->name,
-                                  domain->armor_principal, code ? "it is no principal without a realm" : "out of memory");
+                                  domain->armor_principal,
+                                  code ? "it is no principal without a realm" : "out of memory");
         }
         loop_timer_in(a->timer, 0);
         *ret = a;

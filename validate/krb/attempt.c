@@ -3,8 +3,9 @@
  * libkrb5, carried by us.
  *
  * Invariant: of the requests of one attempt at most one holds preauthentication, it is the last one, and
- * libkrb5 sees no error that answers it (but within armour, krb/reply.c): such an error is mapped and nothing more is sent. The password
- * is handed to libkrb5 only when a key is needed, and its copies are freed before the outcome is told.
+ * libkrb5 sees no error that answers it (but within armour, krb/reply.c): such an error is mapped and nothing more is
+ * sent. The password is handed to libkrb5 only when a key is needed, and its copies are freed before the outcome is
+ * told.
  *
  * It judges no ticket (krb/verify.c) and chooses no DC.
  */
@@ -26,9 +27,9 @@
 #define CONNECT_TIMEOUT_MS 2000
 
 static const char *const state_names[] = {
-        [KRB_STATE_START] = "start",     [KRB_STATE_WAITING] = "waiting",   [KRB_STATE_ASKING] = "asking",
-        [KRB_STATE_KEYING] = "keying",   [KRB_STATE_PROVING] = "proving", [KRB_STATE_CHANGING] = "changing", [KRB_STATE_FETCHING] = "fetching",
-        [KRB_STATE_DONE] = "done",
+        [KRB_STATE_START] = "start",       [KRB_STATE_WAITING] = "waiting", [KRB_STATE_ASKING] = "asking",
+        [KRB_STATE_KEYING] = "keying",     [KRB_STATE_PROVING] = "proving", [KRB_STATE_CHANGING] = "changing",
+        [KRB_STATE_FETCHING] = "fetching", [KRB_STATE_DONE] = "done",
 };
 
 void krb_set_state(struct krb_attempt *a, enum krb_state state)
@@ -150,8 +151,7 @@ static void send_request(struct krb_attempt *a, const krb5_data *request, const 
         enum krb_state next = state_for_request(a, request);
         int r;
 
-        if (realm->length != strlen(a->config->realm) ||
-            memcmp(realm->data, a->config->realm, realm->length) != 0) {
+        if (realm->length != strlen(a->config->realm) || memcmp(realm->data, a->config->realm, realm->length) != 0) {
                 krb_finish_reason(a, REASON_REFERRAL, "the KDC refers to a realm that is not configured");
                 return;
         }
@@ -232,7 +232,7 @@ static void line_up(struct krb_attempt *a)
         }
         if (!a->client) {
                 krb_finish_reason(a, REASON_BAD_NAME_FORM,
-                              "the name holds a character that no account's name can hold");
+                                  "the name holds a character that no account's name can hold");
                 return;
         }
         krb_set_state(a, KRB_STATE_WAITING);
@@ -243,8 +243,7 @@ static void line_up(struct krb_attempt *a)
         else if (r == 0)
                 begin(a);
         else
-                loop_timer_at(a->timer,
-                              a->deadline); /* in order behind others; another DC may be ready first */
+                loop_timer_at(a->timer, a->deadline); /* in order behind others; another DC may be ready first */
 }
 
 /* The stage's time is over: first for connecting, then for the answer. */
@@ -252,11 +251,10 @@ static void stage_over(struct krb_attempt *a)
 {
         bool left = a->wire && krb_wire_left(a->wire) && a->state == KRB_STATE_PROVING;
 
-        if (loop_now(a->krb->loop) >= a->deadline ||
-            (!left && (a->extended || !krb_wire_connected(a->wire)))) {
+        if (loop_now(a->krb->loop) >= a->deadline || (!left && (a->extended || !krb_wire_connected(a->wire)))) {
                 if (left)
                         krb_finish_reason(a, REASON_OUTCOME_UNKNOWN,
-                                      "the KDC did not answer the request with the proof in time");
+                                          "the KDC did not answer the request with the proof in time");
                 else if (a->wire && !krb_wire_connected(a->wire))
                         krb_finish_reason(a, REASON_DC_UNREACHABLE, "no connection to the KDC in time");
                 else
@@ -280,8 +278,8 @@ static void on_timer(void *arg)
                         begin(a);
                 else
                         krb_finish_reason(a, REASON_OVERLOADED,
-                                      "too many sign-ins are under way with this KDC: no place came free in "
-                                      "time");
+                                          "too many sign-ins are under way with this KDC: no place came free in "
+                                          "time");
                 break;
         case KRB_STATE_KEYING:
                 krb_finish_reason(a, REASON_DEADLINE, "the budget ended before the key was made");
@@ -298,8 +296,7 @@ static void on_timer(void *arg)
 }
 
 /* Copies what outlives the caller's struct and arms the start. client is taken over on success. */
-static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
-                       krb5_principal client)
+static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, krb5_principal client)
 {
         struct krb_attempt *a = calloc(1, sizeof *a);
         int r;
@@ -332,8 +329,8 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         return 0;
 }
 
-static int start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
-                 krb5_principal client, const struct secret *password)
+static int start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, krb5_principal client,
+                 const struct secret *password)
 {
         struct krb_attempt *a;
         int r = attempt_new(&a, krb, attempt, client);
@@ -347,8 +344,8 @@ static int start(struct krb_attempt **ret, struct krb *krb, const struct attempt
         return 0;
 }
 
-int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
-                      attempt_done_fn *fn, void *arg)
+int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn,
+                      void *arg)
 {
         krb5_principal client = NULL;
         krb5_error_code code;
@@ -370,8 +367,8 @@ int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct at
         return 0;
 }
 
-int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
-                    attempt_done_fn *fn, void *arg)
+int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn,
+                    void *arg)
 {
         struct krb_domain *domain = krb_domain_find(krb, attempt->domain);
         krb5_principal client = NULL;
@@ -400,7 +397,7 @@ void krb_attempt_expire(struct krb_attempt *a)
                 return; /* it has the deadline of its own, and says what is known */
         if (left || a->left)
                 krb_finish_reason(a, REASON_OUTCOME_UNKNOWN,
-                              "the KDC stopped answering after it got the request with the proof");
+                                  "the KDC stopped answering after it got the request with the proof");
         else if (a->wire && !krb_wire_connected(a->wire))
                 krb_finish_reason(a, REASON_DC_UNREACHABLE, "no connection to the KDC in time");
         else

@@ -25,7 +25,7 @@ TAILQ_HEAD(job_list, krb_batch_job);
 struct krb_batch {
         struct loop_timer *timer;
         const struct krb_lane_set *set;
-        bool alone; /* one key is faster by nettle */
+        bool alone;      /* one key is faster by nettle */
         bool lanes_next; /* after a key alone it is the lanes' turn */
         struct job_list waiting, running;
         uint32_t used; /* a bit for each lane that is owned */
@@ -120,8 +120,7 @@ static void by_nettle(const struct krb_batch_job *job, uint8_t *key)
 {
         const void *text = secret_text(job->password);
 
-        pbkdf2_hmac_sha1(secret_len(job->password), text, job->iterations, job->salt_len, job->salt, job->key_len,
-                         key);
+        pbkdf2_hmac_sha1(secret_len(job->password), text, job->iterations, job->salt_len, job->salt, job->key_len, key);
 }
 
 /* The first one in the queue, if it is to be computed without lanes. */

@@ -49,8 +49,7 @@ static void finish(struct krb_change *c, enum reason reason, const char *why)
 
 /* The answer is under the subkey that the AP-REP offers (Samba, Heimdal) or under the session key (RFC 3244
  * as MIT reads it). */
-static krb5_error_code read_private(struct krb_change *c, const struct kpasswd_reply *reply,
-                                    krb5_data *ret_clear)
+static krb5_error_code read_private(struct krb_change *c, const struct kpasswd_reply *reply, krb5_data *ret_clear)
 {
         krb5_context context = c->krb->context;
         krb5_data priv = {.length = (unsigned)reply->priv_n};
@@ -135,10 +134,8 @@ static void on_timer(void *arg)
 static int make_request(struct krb_change *c, krb5_creds *creds, struct buffer *out)
 {
         krb5_context context = c->krb->context;
-        krb5_address any = {.magic = KV5M_ADDRESS,
-                            .addrtype = ADDRTYPE_INET,
-                            .length = 4,
-                            .contents = (krb5_octet[4]){0}};
+        krb5_address any = {
+                .magic = KV5M_ADDRESS, .addrtype = ADDRTYPE_INET, .length = 4, .contents = (krb5_octet[4]){0}};
         krb5_data clear = {.length = (unsigned)secret_len(c->new_password)}, ap_req = {0}, priv = {0};
         const char *text = secret_text(c->new_password);
         krb5_replay_data replay = {0};
@@ -149,8 +146,8 @@ static int make_request(struct krb_change *c, krb5_creds *creds, struct buffer *
         if (!code)
                 code = krb5_auth_con_setflags(context, c->auth, KRB5_AUTH_CONTEXT_DO_SEQUENCE);
         if (!code)
-                code = krb5_mk_req_extended(context, &c->auth, AP_OPTS_USE_SUBKEY | AP_OPTS_MUTUAL_REQUIRED,
-                                            NULL, creds, &ap_req);
+                code = krb5_mk_req_extended(context, &c->auth, AP_OPTS_USE_SUBKEY | AP_OPTS_MUTUAL_REQUIRED, NULL,
+                                            creds, &ap_req);
         if (!code)
                 code = krb5_auth_con_setaddrs(context, c->auth, &any, NULL);
         if (!code)

@@ -104,8 +104,7 @@ static void on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
         loop_timer_stop(c->timer);
         if (failure < 0) {
                 snprintf(c->why, sizeof c->why, "%s",
-                         failure == -EBADMSG ? "its KDC's reply is cut off or too large"
-                                             : strerrordesc_np(-failure));
+                         failure == -EBADMSG ? "its KDC's reply is cut off or too large" : strerrordesc_np(-failure));
                 try_next(c);
         } else {
                 c->fn(c->arg, reply, n, NULL);

@@ -105,8 +105,7 @@ static bool at_tag(const struct cursor *in, uint8_t tag)
 
 /* Opens a whole message: tag { SEQUENCE { [first] pvno 5, [first + 1] msg-type, ... } }; ret is what follows.
  */
-static bool open_message(struct cursor *ret, const uint8_t *bytes, size_t n, uint8_t tag, int first,
-                         int32_t type)
+static bool open_message(struct cursor *ret, const uint8_t *bytes, size_t n, uint8_t tag, int first, int32_t type)
 {
         struct cursor in = {bytes, n}, body;
         int32_t version, got;

@@ -88,11 +88,11 @@ static void aes_sha2(const struct krb_batch_job *job, uint8_t *out)
         uint8_t key[AES256_KEY_SIZE];
 
         if (job->key_len == AES256_KEY_SIZE)
-                pbkdf2_hmac_sha384(secret_len(job->password), bytes_of(job->password), job->iterations,
-                                   job->salt_len, job->salt, job->key_len, key);
+                pbkdf2_hmac_sha384(secret_len(job->password), bytes_of(job->password), job->iterations, job->salt_len,
+                                   job->salt, job->key_len, key);
         else
-                pbkdf2_hmac_sha256(secret_len(job->password), bytes_of(job->password), job->iterations,
-                                   job->salt_len, job->salt, job->key_len, key);
+                pbkdf2_hmac_sha256(secret_len(job->password), bytes_of(job->password), job->iterations, job->salt_len,
+                                   job->salt, job->key_len, key);
         derive_sha2(out, job->key_len, key);
         wipe(key, sizeof key);
 }
@@ -108,8 +108,8 @@ static bool iterations_of(uint32_t *ret, const struct krb_etype_entry *entry)
         }
         if (entry->params_len != 4)
                 return false;
-        count = (uint32_t)entry->params[0] << 24 | (uint32_t)entry->params[1] << 16 |
-                (uint32_t)entry->params[2] << 8 | entry->params[3];
+        count = (uint32_t)entry->params[0] << 24 | (uint32_t)entry->params[1] << 16 | (uint32_t)entry->params[2] << 8 |
+                entry->params[3];
         if (count < KRB_ITERATIONS_MIN || count > KRB_ITERATIONS_MAX)
                 return false;
         *ret = count;
@@ -130,8 +130,7 @@ static bool is_sha1(krb5_enctype etype)
 static const struct krb_etype_entry *choose(const struct krb_etype_info *info)
 {
         static const krb5_enctype order[] = {ENCTYPE_AES256_CTS_HMAC_SHA1_96, ENCTYPE_AES128_CTS_HMAC_SHA1_96,
-                                             ENCTYPE_AES256_CTS_HMAC_SHA384_192,
-                                             ENCTYPE_AES128_CTS_HMAC_SHA256_128};
+                                             ENCTYPE_AES256_CTS_HMAC_SHA384_192, ENCTYPE_AES128_CTS_HMAC_SHA256_128};
 
         for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
                 for (size_t j = 0; j < info->n; j++) {
@@ -235,8 +234,7 @@ enum reason krb_key_start(struct krb_key **ret, const char **ret_why, struct krb
         struct krb_key *k;
 
         if (!padata) /* as MIT says that it has no key of a kind we offered */
-                return refuse(ret_why, REASON_ETYPE_NOSUPP,
-                              "the KDC names no key of the account that we accept");
+                return refuse(ret_why, REASON_ETYPE_NOSUPP, "the KDC names no key of the account that we accept");
         if (krb_etype_info2_parse(&info, padata->bytes, padata->n) < 0)
                 return refuse(ret_why, REASON_DC_PROTOCOL, "the KDC's hint for the key is malformed");
         entry = choose(&info);

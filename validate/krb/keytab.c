@@ -1,6 +1,6 @@
 /*
- * What a keytab holds, in words: for whoever has to find out why it is not the right one. Names, key numbers and kinds of
- * keys are no secrets; the keys themselves are not looked at.
+ * What a keytab holds, in words: for whoever has to find out why it is not the right one. Names, key numbers and kinds
+ * of keys are no secrets; the keys themselves are not looked at.
  */
 #include <stdio.h>
 #include <string.h>

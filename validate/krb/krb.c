@@ -133,8 +133,7 @@ static int fail_krb(struct error *err, krb5_context context, krb5_error_code cod
 
 static krb5_error_code context_new(struct krb *krb)
 {
-        struct profile_vtable vtable = {
-                .minor_ver = 1, .get_values = profile_get, .free_values = profile_free};
+        struct profile_vtable vtable = {.minor_ver = 1, .get_values = profile_get, .free_values = profile_free};
         krb5_error_code code;
 
         environment_forget();
@@ -254,8 +253,8 @@ bool krb_enctype_is_aes(krb5_enctype enctype)
 }
 
 /* Copies the AES keys of a principal from one keytab to another and counts them. */
-static krb5_error_code keys_copy(krb5_context context, krb5_keytab from, krb5_keytab to,
-                                 krb5_const_principal principal, size_t *ret_n)
+static krb5_error_code keys_copy(krb5_context context, krb5_keytab from, krb5_keytab to, krb5_const_principal principal,
+                                 size_t *ret_n)
 {
         krb5_kt_cursor cursor;
         krb5_keytab_entry entry;
@@ -354,16 +353,15 @@ struct krb_domain *krb_domain_find(struct krb *krb, const struct domain_config *
 }
 
 /* The connector's service, in the domain's realm unless the text names another. */
-static krb5_error_code service_parse(struct krb *krb, struct krb_domain *domain,
-                                     const struct domain_config *config)
+static krb5_error_code service_parse(struct krb *krb, struct krb_domain *domain, const struct domain_config *config)
 {
         krb5_error_code code;
         char *text = NULL;
 
         bool named = strchr(config->service_principal, '@') != NULL;
 
-        code = krb5_parse_name_flags(krb->context, config->service_principal,
-                                     named ? 0 : KRB5_PRINCIPAL_PARSE_NO_REALM, &domain->service);
+        code = krb5_parse_name_flags(krb->context, config->service_principal, named ? 0 : KRB5_PRINCIPAL_PARSE_NO_REALM,
+                                     &domain->service);
         if (!code && !named)
                 code = krb5_set_principal_realm(krb->context, domain->service, config->realm);
         if (code)
@@ -422,9 +420,7 @@ static int domain_fill(struct krb *krb, struct krb_domain *domain, const struct 
         code = keys_load(krb, domain);
         if (code)
                 return fail_keytab(err, krb, domain, config, code);
-        return config->armor_principal
-                       ? krb_armor_new(&domain->armor, krb, domain, err)
-                       : 0;
+        return config->armor_principal ? krb_armor_new(&domain->armor, krb, domain, err) : 0;
 }
 
 int krb_domain_add(struct krb *krb, const struct domain_config *config, struct error *err)
@@ -433,8 +429,7 @@ int krb_domain_add(struct krb *krb, const struct domain_config *config, struct e
         int r;
 
         if (!config->realm || !config->keytab || !config->service_principal)
-                return error_fail(err, -EINVAL,
-                                  "domain %s: Kerberos needs realm, keytab and service_principal",
+                return error_fail(err, -EINVAL, "domain %s: Kerberos needs realm, keytab and service_principal",
                                   config->name);
         domain = calloc(1, sizeof *domain);
         if (!domain)
@@ -482,12 +477,11 @@ static bool name_fits(const struct domain_config *config, const struct name *nam
 {
         if (name->user[0] == '\0')
                 return false;
-        return config->directory != DIRECTORY_AD ||
-               (!strpbrk(name->user, "\\/") && !strpbrk(name->suffix, "\\/@"));
+        return config->directory != DIRECTORY_AD || (!strpbrk(name->user, "\\/") && !strpbrk(name->suffix, "\\/@"));
 }
 
-krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
-                                  const struct domain_config *config, const struct name *name)
+krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context, const struct domain_config *config,
+                                  const struct name *name)
 {
         char text[2 * USERNAME_MAX + 2];
         krb5_error_code code;
@@ -501,12 +495,11 @@ krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
                 n = snprintf(text, sizeof text, "%s", name->user);
         if (n <= 0 || (size_t)n >= sizeof text)
                 return KRB5_PARSE_MALFORMED;
-        code = krb5_build_principal_ext(context, ret, (unsigned)strlen(config->realm), config->realm,
-                                        (unsigned)n, text, 0);
+        code = krb5_build_principal_ext(context, ret, (unsigned)strlen(config->realm), config->realm, (unsigned)n, text,
+                                        0);
         if (code)
                 return code;
-        (*ret)->type = name->form == NAME_UPN && config->directory == DIRECTORY_AD
-                               ? KRB5_NT_ENTERPRISE_PRINCIPAL
-                               : KRB5_NT_PRINCIPAL;
+        (*ret)->type = name->form == NAME_UPN && config->directory == DIRECTORY_AD ? KRB5_NT_ENTERPRISE_PRINCIPAL
+                                                                                   : KRB5_NT_PRINCIPAL;
         return 0;
 }

@@ -17,11 +17,11 @@ struct krb_domain {
         char *keytab_source; /* as configured, to read again after the key changed */
         char *service_text;  /* host/connector.corp.example@CORP.EXAMPLE, krb5's quoting */
         krb5_principal service;
-        bool foreign; /* the service is of another realm, whose trust is to be used */
+        bool foreign;             /* the service is of another realm, whose trust is to be used */
         krb5_keytab keytab;       /* of service alone: libkrb5 opens a ticket with whatever key of it fits */
         krb5_keytab armor_keytab; /* of armor_principal alone */
         char *armor_principal;    /* NULL: no armour */
-        struct krb_armor *armor; /* NULL: sign-ins go without */
+        struct krb_armor *armor;  /* NULL: sign-ins go without */
 };
 
 #define KRB_SLOTS 32 /* sign-ins under way with one KDC */
@@ -57,8 +57,7 @@ struct krb {
 };
 
 /* 0: w holds a slot; 1: it waits, and w->timer fires once it holds one; -ENOMEM. */
-int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_storage *address,
-                   socklen_t len);
+int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_storage *address, socklen_t len);
 /* Gives back the slot or the place in the queue, if any. */
 void krb_slot_leave(struct krb *krb, struct krb_waiter *w);
 
@@ -69,8 +68,8 @@ struct krb_domain *krb_domain_find(struct krb *krb, const struct domain_config *
 krb5_error_code krb_domain_reload(struct krb *krb, struct krb_domain *domain);
 /* The client principal of a name, built from its parts and never parsed. 0 or a krb5 code:
  * KRB5_PARSE_MALFORMED for a name that no account can have. */
-krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context,
-                                  const struct domain_config *config, const struct name *name);
+krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context, const struct domain_config *config,
+                                  const struct name *name);
 /* The kinds of keys we accept, RC4 and DES are none. */
 bool krb_enctype_is_aes(krb5_enctype enctype);
 /* A memory cache of its own with creds in it, for their client; krb5_cc_destroy wipes it. 0 or a krb5 code. */
@@ -82,10 +81,11 @@ krb5_error_code krb_memory_keytab(krb5_keytab *ret, struct krb *krb);
  * and says who they are. Fills reason, identity, password_proved and context of out. REASON_OK only with an
  * identity.
  */
-void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config,
-                krb5_creds *creds, struct outcome *out);
-/* "it holds host/c@R number 3 (aes256-cts-hmac-sha1-96); ...": the keys of a keytab (krb5 name) by principal, key number and
- * kind, of which those that differ from wanted (or NULL) in capitals only are marked. "" where it cannot be read. */
+void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config, krb5_creds *creds,
+                struct outcome *out);
+/* "it holds host/c@R number 3 (aes256-cts-hmac-sha1-96); ...": the keys of a keytab (krb5 name) by principal, key
+ * number and kind, of which those that differ from wanted (or NULL) in capitals only are marked. "" where it cannot be
+ * read. */
 void krb_keytab_text(krb5_context context, const char *source, const char *wanted, char *out, size_t cap);
 /* Makes text that may hold words of a KDC fit for records: what is not printable ASCII becomes '?'. */
 void krb_make_plain(char *text);

@@ -20,19 +20,19 @@ typedef uint32_t vec __attribute__((vector_size(4 * LANES)));
 #define MESSAGE_BITS ((64 + 20) * 8)
 
 /* One round: f is the function's value, k the constant. */
-#define ROUND(f, k)                                                                                          \
-        do {                                                                                                 \
-                vec x = ROTL(a, 5) + (f) + e + (k) + w[i & 15];                                              \
-                e = d;                                                                                       \
-                d = c;                                                                                       \
-                c = ROTL(b, 30);                                                                             \
-                b = a;                                                                                       \
-                a = x;                                                                                       \
+#define ROUND(f, k)                                                                                                    \
+        do {                                                                                                           \
+                vec x = ROTL(a, 5) + (f) + e + (k) + w[i & 15];                                                        \
+                e = d;                                                                                                 \
+                d = c;                                                                                                 \
+                c = ROTL(b, 30);                                                                                       \
+                b = a;                                                                                                 \
+                a = x;                                                                                                 \
         } while (0)
-#define EXPAND()                                                                                             \
-        do {                                                                                                 \
-                vec x = w[(i + 13) & 15] ^ w[(i + 8) & 15] ^ w[(i + 2) & 15] ^ w[i & 15];                    \
-                w[i & 15] = ROTL(x, 1);                                                                      \
+#define EXPAND()                                                                                                       \
+        do {                                                                                                           \
+                vec x = w[(i + 13) & 15] ^ w[(i + 8) & 15] ^ w[(i + 2) & 15] ^ w[i & 15];                              \
+                w[i & 15] = ROTL(x, 1);                                                                                \
         } while (0)
 
 /* out = compress(state, the five words of message and padding); out may be message. */

@@ -72,15 +72,13 @@ int krb_pac_upn_dns_info(struct identity *out, const uint8_t *bytes, size_t n)
         const uint8_t *part;
         size_t part_n;
 
-        if (n < 12 || !flat_part(bytes, n, 0, &part, &part_n) ||
-            utf16_text(upn, sizeof upn, part, part_n) < 0)
+        if (n < 12 || !flat_part(bytes, n, 0, &part, &part_n) || utf16_text(upn, sizeof upn, part, part_n) < 0)
                 return -EBADMSG;
         if (!(le32(bytes + 8) & 2)) {
                 memcpy(out->upn, upn, sizeof upn);
                 return -ENOENT;
         }
-        if (n < 20 || !flat_part(bytes, n, 12, &part, &part_n) ||
-            utf16_text(sam, sizeof sam, part, part_n) < 0)
+        if (n < 20 || !flat_part(bytes, n, 12, &part, &part_n) || utf16_text(sam, sizeof sam, part, part_n) < 0)
                 return -EBADMSG;
         if (!flat_part(bytes, n, 16, &part, &part_n) || sid_text(id, part, part_n) < 0)
                 return -EBADMSG;
@@ -155,11 +153,10 @@ static void ndr_logon_fixed(struct ndr *r, struct logon_info *l)
         l->server = ndr_string_header(r);
         l->domain_name = ndr_string_header(r);
         l->domain_sid = ndr_u32(r) != 0;
-        (void)ndr_take(r, 8, 4);  /* reserved */
-        l->flags = ndr_u32(r);    /* UserAccountControl */
-        (void)ndr_take(r, 28, 4); /* seven reserved */
-        (void)ndr_take(r, 4 + 4 + 4 + 4 + 4,
-                       4); /* SidCount, ExtraSids, resource groups: domain, count, ids */
+        (void)ndr_take(r, 8, 4);                 /* reserved */
+        l->flags = ndr_u32(r);                   /* UserAccountControl */
+        (void)ndr_take(r, 28, 4);                /* seven reserved */
+        (void)ndr_take(r, 4 + 4 + 4 + 4 + 4, 4); /* SidCount, ExtraSids, resource groups: domain, count, ids */
 }
 
 /* Skips what is deferred before the domain's SID, giving the account's name on the way. */

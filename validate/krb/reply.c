@@ -110,18 +110,16 @@ static void on_ticket(void *arg, krb5_creds *creds, const char *why)
                 judge(a, domain, creds);
                 return;
         }
-        snprintf(out.context, sizeof out.context, "no ticket for %.100s: %.100s",
-                 domain ? domain->service_text : "?", domain ? why : "the domain is gone");
+        snprintf(out.context, sizeof out.context, "no ticket for %.100s: %.100s", domain ? domain->service_text : "?",
+                 domain ? why : "the domain is gone");
         krb_finish(a, &out);
 }
 
 /* The service is of another realm: asks its KDC for the ticket, through those on the way. */
 static void fetch_ticket(struct krb_attempt *a, const struct krb_domain *domain, krb5_creds *tgt)
 {
-        const struct krb_ticket_request request = {.tgt = tgt,
-                                                   .service = domain->service,
-                                                   .id = a->id,
-                                                   .deadline = a->deadline};
+        const struct krb_ticket_request request = {
+                .tgt = tgt, .service = domain->service, .id = a->id, .deadline = a->deadline};
         int r;
 
         krb_wire_done(a);
@@ -175,8 +173,7 @@ void krb_step_failed(struct krb_attempt *a, krb5_error_code code)
                 krb_finish_reason(a, REASON_OVERLOADED, "out of memory");
         } else if (a->state == KRB_STATE_WAITING) {
                 krb_finish_code(a, REASON_INTERNAL, "no request", code);
-        } else if (code == KRB5_PREAUTH_FAILED || code == KRB5_PREAUTH_BAD_TYPE ||
-                   code == KRB5KDC_ERR_PREAUTH_FAILED) {
+        } else if (code == KRB5_PREAUTH_FAILED || code == KRB5_PREAUTH_BAD_TYPE || code == KRB5KDC_ERR_PREAUTH_FAILED) {
                 krb_finish_code(a, REASON_DC_ERROR, "the KDC offers no usable preauthentication", code);
         } else {
                 krb_finish_code(a, REASON_DC_PROTOCOL, "the KDC's reply", code);
@@ -261,16 +258,14 @@ static void finish_referral(struct krb_attempt *a, const krb5_error *error)
                 krb_make_plain(out.realm);
         }
         if (error->client)
-                snprintf(out.context, sizeof out.context,
-                         "the KDC says that the account is one of the realm %.*s",
+                snprintf(out.context, sizeof out.context, "the KDC says that the account is one of the realm %.*s",
                          (int)error->client->realm.length, error->client->realm.data);
         krb_make_plain(out.context);
         krb_finish(a, &out);
 }
 
 /* Code 25 to the first request: the KDC tells how to make the key. */
-static void on_preauth_required(struct krb_attempt *a, const krb5_error *error, const uint8_t *reply,
-                                size_t n)
+static void on_preauth_required(struct krb_attempt *a, const krb5_error *error, const uint8_t *reply, size_t n)
 {
         struct krb_padata_list list;
 
@@ -360,8 +355,8 @@ static bool was_inside(struct krb_attempt *a, const krb5_error *outside)
 }
 
 /* An armoured error: libkrb5 finds the code inside; what it wants to send after a proof is not sent. A refusal that is
- * not inside the armour is none. No NTSTATUS comes with either, so they can't tell a lockout from other states; 23 alone
- * says that the password was right. */
+ * not inside the armour is none. No NTSTATUS comes with either, so they can't tell a lockout from other states; 23
+ * alone says that the password was right. */
 static void on_armored_error(struct krb_attempt *a, const krb5_error *outside, const uint8_t *reply, size_t n)
 {
         krb5_context context = a->krb->context;

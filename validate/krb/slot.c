@@ -35,8 +35,7 @@ static struct krb_kdc *kdc_new(struct krb *krb, const struct sockaddr_storage *a
         return kdc;
 }
 
-int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_storage *address,
-                   socklen_t len)
+int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_storage *address, socklen_t len)
 {
         struct krb_kdc *kdc = kdc_find(krb, address, len);
 

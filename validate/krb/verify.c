@@ -92,8 +92,7 @@ static krb5_error_code pac_verify(struct krb *krb, const struct krb_domain *doma
 {
         krb5_kt_cursor cursor;
         krb5_keytab_entry entry;
-        krb5_error_code code = krb5_kt_start_seq_get(krb->context, domain->keytab, &cursor),
-                        got = KRB5_KT_NOTFOUND;
+        krb5_error_code code = krb5_kt_start_seq_get(krb->context, domain->keytab, &cursor), got = KRB5_KT_NOTFOUND;
 
         if (code)
                 return code;
@@ -136,8 +135,8 @@ static int check_logon(struct krb *krb, krb5_pac pac, struct identity *user)
 }
 
 /* Reads who it is from a PAC whose signature is checked first. */
-static void identity_from_pac(struct krb *krb, const struct krb_domain *domain, const krb5_ticket *ticket,
-                              krb5_pac pac, struct outcome *out)
+static void identity_from_pac(struct krb *krb, const struct krb_domain *domain, const krb5_ticket *ticket, krb5_pac pac,
+                              struct outcome *out)
 {
         krb5_error_code code = pac_verify(krb, domain, pac, ticket);
         struct identity user = {0};
@@ -154,8 +153,7 @@ static void identity_from_pac(struct krb *krb, const struct krb_domain *domain, 
         else if (r == 0)
                 r = check_logon(krb, pac, &user);
         if (r < 0 || user.id[0] == '\0') {
-                fail(out, REASON_NO_IDENTITY,
-                     r == -EBADMSG ? "the PAC is malformed" : "the PAC holds no SID");
+                fail(out, REASON_NO_IDENTITY, r == -EBADMSG ? "the PAC is malformed" : "the PAC holds no SID");
                 return;
         }
         out->user = user;
@@ -226,8 +224,7 @@ static void verify_ticket(struct krb *krb, struct krb_domain *domain, const stru
         if (!code)
                 code = open_ticket(krb, domain, ticket);
         if (ticket)
-                log_debug("krb_ticket", KV_U("kvno", ticket->enc_part.kvno),
-                          KV_I("etype", ticket->enc_part.enctype),
+                log_debug("krb_ticket", KV_U("kvno", ticket->enc_part.kvno), KV_I("etype", ticket->enc_part.enctype),
                           KV_S("result", code ? "not opened" : "opened"));
         if (code) {
                 out->reason = REASON_KDC_NOT_VERIFIED;
@@ -245,8 +242,8 @@ static void verify_ticket(struct krb *krb, struct krb_domain *domain, const stru
                 krb5_free_ticket(krb->context, ticket);
 }
 
-void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config,
-                krb5_creds *creds, struct outcome *out)
+void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config, krb5_creds *creds,
+                struct outcome *out)
 {
         out->counted = COUNTED_NO;
         out->password_proved = false;

@@ -177,8 +177,8 @@ static int put_request(struct krb_wire *wire, const void *request, size_t n)
         return r < 0 ? r : buffer_append(&wire->out, request, n);
 }
 
-int krb_wire_send(struct krb_wire *wire, const struct sockaddr_storage *address, socklen_t len,
-                  const void *request, size_t n)
+int krb_wire_send(struct krb_wire *wire, const struct sockaddr_storage *address, socklen_t len, const void *request,
+                  size_t n)
 {
         static const int on = 1;
         int r = put_request(wire, request, n);
@@ -192,6 +192,5 @@ int krb_wire_send(struct krb_wire *wire, const struct sockaddr_storage *address,
         (void)setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (connect(wire->fd, (const struct sockaddr *)address, len) < 0 && errno != EINPROGRESS)
                 return -errno;
-        return loop_io_new(&wire->io, wire->loop, wire->id[0] ? wire->id : NULL, wire->fd, LOOP_WRITE,
-                           on_event, wire);
+        return loop_io_new(&wire->io, wire->loop, wire->id[0] ? wire->id : NULL, wire->fd, LOOP_WRITE, on_event, wire);
 }

@@ -31,8 +31,8 @@ typedef void krb_wire_fn(void *arg, int error, const uint8_t *reply, size_t n);
 int krb_wire_new(struct krb_wire **ret, struct loop *loop, const char *id, krb_wire_fn *fn, void *arg);
 /* Copies the request and starts to connect. Once per wire. 0 or -errno: then nothing left and fn is not
  * called. */
-int krb_wire_send(struct krb_wire *wire, const struct sockaddr_storage *address, socklen_t len,
-                  const void *request, size_t n);
+int krb_wire_send(struct krb_wire *wire, const struct sockaddr_storage *address, socklen_t len, const void *request,
+                  size_t n);
 struct krb_wire *krb_wire_free(struct krb_wire *wire);
 bool krb_wire_connected(const struct krb_wire *wire);
 /* Whether a byte of the request was handed to the socket. */

@@ -22,7 +22,8 @@
 #define STALE_MS 5000 /* idle for longer: ask for a sign of life first (AD drops idle connections) */
 #define LOST_MAX 3    /* used connections that may prove dead before the DC counts as refusing */
 #define CONNECT_TIMEOUT_MS 2000
-#define CHECK_PATIENT_MS 1500 /* for a sign of life where there is no other DC; a fresh connection is something better */
+#define CHECK_PATIENT_MS                                                                                               \
+        1500            /* for a sign of life where there is no other DC; a fresh connection is something better */
 #define DETAILS_MS 2000 /* for the attributes of an account that is accepted already */
 #define LDAP_BUSY 51
 #define LDAP_UNAVAILABLE 52
@@ -339,8 +340,7 @@ static void on_lost(void *arg, enum reason reason, const char *why, bool left)
 
 /* The rootDSE's currentTime ([MS-ADTS] 3.1.1.3.2.6), in generalized time: how far the DC's clock is off; and which SID
  * its domain has. */
-static void on_root(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
-                    size_t index)
+static void on_root(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
 {
         struct ldap_attempt *a = arg;
         struct tm tm = {0};
@@ -364,8 +364,8 @@ static void probe_done(struct ldap_attempt *a)
         a->outcome.reason = REASON_OK;
         if (skew > CLOCK_SKEW_MAX || skew < -CLOCK_SKEW_MAX) {
                 a->outcome.reason = REASON_CLOCK_SKEW;
-                snprintf(a->outcome.context, sizeof a->outcome.context,
-                         "its clock differs from ours by %lld s", (long long)skew);
+                snprintf(a->outcome.context, sizeof a->outcome.context, "its clock differs from ours by %lld s",
+                         (long long)skew);
         }
         finish(a, true);
 }
@@ -567,8 +567,7 @@ static void enter_new(struct ldap_attempt *a)
 /* The connection does not answer a mere read: it, and what idles beside it, may be dead without saying so. */
 static void check_late(struct ldap_attempt *a)
 {
-        bool more = !a->probe && a->conn_used && a->lost++ == 0 &&
-                    loop_now(ldap_pools_loop(a->pools)) < a->in.deadline;
+        bool more = !a->probe && a->conn_used && a->lost++ == 0 && loop_now(ldap_pools_loop(a->pools)) < a->in.deadline;
 
         if (!more) {
                 finish_failed(a, REASON_DC_TIMEOUT, "no answer to a read of the rootDSE");
@@ -609,8 +608,7 @@ static void on_timer(void *arg)
                 return;
         case ATTEMPT_BIND:
                 a->left = ldap_conn_left(a->conn);
-                finish_failed(a, a->left ? REASON_OUTCOME_UNKNOWN : REASON_DC_TIMEOUT,
-                              "no answer to the bind in time");
+                finish_failed(a, a->left ? REASON_OUTCOME_UNKNOWN : REASON_DC_TIMEOUT, "no answer to the bind in time");
                 return;
         case ATTEMPT_WHO:
         case ATTEMPT_LOOK_UP:

@@ -143,8 +143,7 @@ static int parse_result(struct ldap_message *m, struct berval *body)
         if (m->op == LDAP_OP_BIND_RESPONSE && take_optional(ber, TAG_SASL_CREDS, &skip) < 0)
                 return -EBADMSG;
         if (m->op == LDAP_OP_EXTENDED) {
-                if (take_optional(ber, TAG_EXT_NAME, &name) < 0 ||
-                    take_optional(ber, TAG_EXT_VALUE, &value) < 0)
+                if (take_optional(ber, TAG_EXT_NAME, &name) < 0 || take_optional(ber, TAG_EXT_VALUE, &value) < 0)
                         return -EBADMSG;
                 m->name = bytes_of(&name);
                 m->value = bytes_of(&value);
@@ -392,8 +391,8 @@ int ldap_encode_search(struct buffer *out, int32_t id, const struct ldap_search 
         if (!ber)
                 return -ENOMEM;
         /* scope subtree, never dereference, the limits in entries and seconds, values too */
-        n = ber_printf(ber, "{it{seeiib", (ber_int_t)id, REQ_SEARCH, search->base, 2, 0,
-                       (ber_int_t)search->size_limit, SEARCH_SECONDS, 0);
+        n = ber_printf(ber, "{it{seeiib", (ber_int_t)id, REQ_SEARCH, search->base, 2, 0, (ber_int_t)search->size_limit,
+                       SEARCH_SECONDS, 0);
         if (n >= 0)
                 n = ber_printf(ber, "t{t{ss}t{ss}t{t{ss}", FILTER_AND, FILTER_EQUAL, "objectCategory", "person",
                                FILTER_EQUAL, "objectClass", "user", FILTER_OR, FILTER_EQUAL, search->attribute,
@@ -418,8 +417,8 @@ int ldap_encode_groups_search(struct buffer *out, int32_t id, const struct ldap_
 
         if (!ber)
                 return -ENOMEM;
-        n = ber_printf(ber, "{it{seeiib", (ber_int_t)id, REQ_SEARCH, search->base, 2, 0,
-                       (ber_int_t)search->size_limit, SEARCH_SECONDS, 1);
+        n = ber_printf(ber, "{it{seeiib", (ber_int_t)id, REQ_SEARCH, search->base, 2, 0, (ber_int_t)search->size_limit,
+                       SEARCH_SECONDS, 1);
         if (n >= 0) /* extensibleMatch: rule, type, value; RFC 4511 4.5.1.7.7 */
                 n = ber_printf(ber, "t{tststs}", FILTER_EXTENSIBLE, MATCH_RULE, OID_IN_CHAIN, MATCH_TYPE, "member",
                                MATCH_VALUE, search->member);

@@ -53,8 +53,7 @@ int ldap_message_length(const uint8_t *bytes, size_t n, size_t *ret_len);
 int ldap_message_parse(struct ldap_message *ret_message, uint8_t *bytes, size_t n);
 
 /* Called per value of an attribute of a search entry, in order; index counts the values of that attribute. */
-typedef void ldap_value_fn(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
-                           size_t index);
+typedef void ldap_value_fn(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index);
 /* Walks a search entry. -EBADMSG where it is malformed; the calls before that have happened. */
 int ldap_entry_each(const struct ldap_message *message, ldap_value_fn *fn, void *arg);
 /* Attribute descriptions compare without case. */
@@ -75,7 +74,8 @@ int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const cha
 /* The rootDSE with the DC's time and, in the name of its domain, that domain's SID, which LDAP_SERVER_EXTENDED_DN asks
  * for ([MS-ADTS] 3.1.1.3.4.1.5): it is told to the nameless, too. */
 int ldap_encode_root(struct buffer *out, int32_t id);
-/* The SID in a name of that form, "<GUID=...>;<SID=S-1-5-21-...>;DC=corp,DC=example". -ENOENT. out holds SID_TEXT_MAX. */
+/* The SID in a name of that form, "<GUID=...>;<SID=S-1-5-21-...>;DC=corp,DC=example". -ENOENT. out holds SID_TEXT_MAX.
+ */
 int ldap_extended_sid(char *out, const struct ldap_bytes *name);
 
 /* Subtree search for users (objectCategory person, class user) whose attribute equals value, or whose or_attribute

@@ -143,8 +143,7 @@ static void fail(struct ldap_conn *conn, enum reason reason, const char *why)
         struct ldap_conn_user user = conn->user;
         bool left = conn->state == CONN_ASKED && ldap_conn_left(conn);
 
-        log_debug("ldap_conn_lost", KV_S("dc", conn->host), KV_S("reason", reason_info(reason)->id),
-                  KV_S("why", why));
+        log_debug("ldap_conn_lost", KV_S("dc", conn->host), KV_S("reason", reason_info(reason)->id), KV_S("why", why));
         enter(conn);
         conn->events.on_down(conn->events.arg, conn, reason, why);
         ldap_conn_free(conn);
@@ -157,8 +156,7 @@ static enum reason errno_reason(int error)
 {
         if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
                 return REASON_DC_UNREACHABLE;
-        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
-            error == EADDRNOTAVAIL)
+        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS || error == EADDRNOTAVAIL)
                 return REASON_OVERLOADED;
         return REASON_DC_REFUSED;
 }
@@ -187,8 +185,7 @@ static void on_timer(void *arg)
                 snprintf(why, sizeof why, "%s after %u ms",
                          conn->state == CONN_CONNECTING ? "no connection" : "TLS handshake not finished",
                          (unsigned)conn->target.timeout_ms);
-                fail(conn, conn->state == CONN_CONNECTING ? REASON_DC_UNREACHABLE : REASON_DC_TLS_TIMEOUT,
-                     why);
+                fail(conn, conn->state == CONN_CONNECTING ? REASON_DC_UNREACHABLE : REASON_DC_TLS_TIMEOUT, why);
                 return;
         case CONN_REST:
                 if (!conn->user.on_message)
@@ -216,8 +213,7 @@ static void fail_event(struct ldap_conn *conn, short what, int error)
                 fail(conn, REASON_DC_TLS, why);
         } else if (what & BEV_EVENT_EOF || error == 0) {
                 fail(conn, conn->state == CONN_HANDSHAKE ? REASON_DC_TLS : REASON_DC_REFUSED,
-                     conn->state == CONN_HANDSHAKE ? "closed by the DC during the TLS handshake"
-                                                   : "closed by the DC");
+                     conn->state == CONN_HANDSHAKE ? "closed by the DC during the TLS handshake" : "closed by the DC");
         } else {
                 fail_errno(conn, "connection", error);
         }
@@ -330,9 +326,9 @@ static void tls_begin(struct ldap_conn *conn)
 
         ssl = ldap_tls_session(conn->tls, conn->host, &conn->tls_result);
         if (ssl)
-                conn->bev = bufferevent_openssl_socket_new(loop_base(conn->loop), conn->fd, ssl,
-                                                           BUFFEREVENT_SSL_CONNECTING,
-                                                           BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+                conn->bev =
+                        bufferevent_openssl_socket_new(loop_base(conn->loop), conn->fd, ssl, BUFFEREVENT_SSL_CONNECTING,
+                                                       BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
         if (!conn->bev) {
                 SSL_free(ssl);
                 fail(conn, REASON_OVERLOADED, "out of memory");
@@ -505,8 +501,7 @@ bool ldap_conn_quiet(const struct ldap_conn *conn)
         char byte;
         ssize_t n;
 
-        if (conn->state != CONN_REST || !conn->bev ||
-            evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0)
+        if (conn->state != CONN_REST || !conn->bev || evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0)
                 return false;
         n = recv(bufferevent_getfd(conn->bev), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
@@ -546,8 +541,7 @@ int ldap_conn_send(struct ldap_conn *conn, struct buffer *request)
         *held = *request;
         *request = (struct buffer){.max = held->max, .secret = held->secret};
         conn->request_n = held->len;
-        if (evbuffer_add_reference(bufferevent_get_output(conn->bev), held->data, held->len, request_gone,
-                                   held) < 0) {
+        if (evbuffer_add_reference(bufferevent_get_output(conn->bev), held->data, held->len, request_gone, held) < 0) {
                 request_gone(NULL, 0, held);
                 return -ENOMEM;
         }

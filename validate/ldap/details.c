@@ -67,8 +67,8 @@ static bool below(const struct domain_config *domain, const char *dn, size_t n)
 {
         size_t base = domain->groups_base ? strlen(domain->groups_base) : 0;
 
-        return base == 0 || (n > base && dn[n - base - 1] == ',' &&
-                             strncasecmp(dn + n - base, domain->groups_base, base) == 0);
+        return base == 0 ||
+               (n > base && dn[n - base - 1] == ',' && strncasecmp(dn + n - base, domain->groups_base, base) == 0);
 }
 
 static void add(struct ldap_details *d, const char *name, const char *value, size_t n)
@@ -87,8 +87,7 @@ static const char *configured(const struct domain_config *domain, const struct l
 
         *ret_range = option != NULL;
         for (size_t i = 0; i < ATTRIBUTES_MAX && domain->attributes[i]; i++)
-                if (strlen(domain->attributes[i]) == n &&
-                    strncasecmp(domain->attributes[i], attribute->data, n) == 0)
+                if (strlen(domain->attributes[i]) == n && strncasecmp(domain->attributes[i], attribute->data, n) == 0)
                         return domain->attributes[i];
         return NULL;
 }
@@ -157,6 +156,5 @@ void ldap_details_done(struct ldap_details *d, const struct ldap_message *m)
 
 void ldap_details_result(const struct ldap_details *d, struct account_details *ret_details)
 {
-        *ret_details = d->found && !d->failed ? d->details
-                                              : (struct account_details){.state = DETAILS_UNAVAILABLE};
+        *ret_details = d->found && !d->failed ? d->details : (struct account_details){.state = DETAILS_UNAVAILABLE};
 }

@@ -13,11 +13,11 @@
 /* Starts zeroed but for the first two. */
 struct ldap_details {
         const struct domain_config *domain;
-        const char *base;   /* of the account: "<SID=S-1-...>" or a DN */
-        unsigned asked;     /* questions so far */
-        bool found;         /* the account */
-        bool failed;        /* a question was refused */
-        char dn[1025];      /* the account's */
+        const char *base;       /* of the account: "<SID=S-1-...>" or a DN */
+        unsigned asked;         /* questions so far */
+        bool found;             /* the account */
+        bool failed;            /* a question was refused */
+        char dn[1025];          /* the account's */
         uint32_t type, control; /* sAMAccountType and userAccountControl; 0: not told */
         struct account_details details;
 };

@@ -29,8 +29,8 @@ int ldap_bind_name(char out[LDAP_BIND_NAME_MAX], const struct domain_config *dom
         r = ldap_dn_escape(escaped, sizeof escaped, name->user);
         if (r < 0)
                 return r;
-        n = snprintf(out, LDAP_BIND_NAME_MAX, "%.*s%s%s", (int)(place - domain->bind_template),
-                     domain->bind_template, escaped, place + strlen(TEMPLATE_NAME));
+        n = snprintf(out, LDAP_BIND_NAME_MAX, "%.*s%s%s", (int)(place - domain->bind_template), domain->bind_template,
+                     escaped, place + strlen(TEMPLATE_NAME));
         return n >= 0 && n < LDAP_BIND_NAME_MAX ? 0 : -EMSGSIZE;
 }
 
@@ -80,8 +80,7 @@ static void note_group(struct ldap_who *who, const struct ldap_bytes *value)
                 who->of_computers = who->of_computers || strcmp(group + n, rids[i]) == 0;
 }
 
-static void on_rootdse(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
-                       size_t index)
+static void on_rootdse(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
 {
         struct ldap_who *who = arg;
 
@@ -124,16 +123,15 @@ void ldap_who_done(struct ldap_who *who, const struct ldap_message *m)
 
 int ldap_who_look_up(struct buffer *request, int32_t id, const struct ldap_who *who)
 {
-        static const char *const ad[] = {"objectSid",         "objectGUID",     "sAMAccountName",
-                                         "userPrincipalName", "sAMAccountType", "userAccountControl",
-                                         NULL};
+        static const char *const ad[] = {
+                "objectSid",          "objectGUID", "sAMAccountName", "userPrincipalName", "sAMAccountType",
+                "userAccountControl", NULL};
         static const char *const generic[] = {"objectSid", "entryUUID",         "sAMAccountName",
                                               "uid",       "userPrincipalName", NULL};
 
         if (!who->base[0])
                 return -ENOENT;
-        return ldap_encode_read(request, id, who->base, who->generic ? NULL : "user",
-                                who->generic ? generic : ad);
+        return ldap_encode_read(request, id, who->base, who->generic ? NULL : "user", who->generic ? generic : ad);
 }
 
 static bool is_uuid(const struct ldap_bytes *value)
@@ -141,15 +139,13 @@ static bool is_uuid(const struct ldap_bytes *value)
         if (value->n != 36)
                 return false;
         for (size_t i = 0; i < 36; i++)
-                if (!strchr(i == 8 || i == 13 || i == 18 || i == 23 ? "-" : "0123456789abcdefABCDEF",
-                            value->data[i]) ||
+                if (!strchr(i == 8 || i == 13 || i == 18 || i == 23 ? "-" : "0123456789abcdefABCDEF", value->data[i]) ||
                     !value->data[i])
                         return false;
         return true;
 }
 
-static void on_account(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
-                       size_t index)
+static void on_account(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
 {
         struct ldap_who *who = arg;
         struct identity *identity = &who->identity;
@@ -248,8 +244,8 @@ static bool principal_agrees(const struct ldap_who *who)
         return !name || strcasecmp(name + 1, who->identity.sam) == 0;
 }
 
-int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who,
-                      const struct domain_config *domain, const char **ret_why)
+int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who, const struct domain_config *domain,
+                      const char **ret_why)
 {
         const char *id = who->account_sid[0] ? who->account_sid : who->uuid;
 

@@ -16,11 +16,11 @@ struct ldap_who {
         char sid[SID_TEXT_MAX];   /* the bind's own, by the rootDSE; "" where it isn't said */
         char principal[513];      /* NETBIOS\name as the rootDSE has it, or "" */
         bool generic;
-        bool contradicts; /* something that must be one was two or malformed */
-        size_t accounts;  /* entries seen by ldap_who_account */
-        size_t shown;     /* attributes of them */
-        bool of_people;    /* the bind is in Domain Users */
-        bool of_computers; /* the bind is in a group of computers or domain controllers */
+        bool contradicts;       /* something that must be one was two or malformed */
+        size_t accounts;        /* entries seen by ldap_who_account */
+        size_t shown;           /* attributes of them */
+        bool of_people;         /* the bind is in Domain Users */
+        bool of_computers;      /* the bind is in a group of computers or domain controllers */
         uint32_t type, control; /* sAMAccountType and userAccountControl; 0: not told */
         char account_sid[SID_TEXT_MAX];
         char uuid[37];
@@ -42,5 +42,5 @@ void ldap_who_account(struct ldap_who *who, const struct ldap_message *m);
 enum account_kind ldap_account_kind(uint32_t type, uint32_t control);
 /* A decimal number as LDAP has it; 0 for anything else. */
 uint32_t ldap_number(const struct ldap_bytes *value);
-int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who,
-                      const struct domain_config *domain, const char **ret_why);
+int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who, const struct domain_config *domain,
+                      const char **ret_why);

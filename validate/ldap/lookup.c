@@ -43,7 +43,7 @@ struct ldap_lookup {
         struct ldap_conn *conn;
         size_t entries;
         bool malformed;
-        uint32_t type, control; /* sAMAccountType and userAccountControl */
+        uint32_t type, control;      /* sAMAccountType and userAccountControl */
         char base[SID_TEXT_MAX + 8]; /* "<SID=S-1-...>" where attributes are read; else "" */
         struct ldap_details details;
         struct ldap_found found;
@@ -138,7 +138,8 @@ static void enter_bind(struct ldap_lookup *l)
 
 static void enter_search(struct ldap_lookup *l)
 {
-        static const char *const attributes[] = {"sAMAccountName", "objectSid", "sAMAccountType", "userAccountControl", NULL};
+        static const char *const attributes[] = {"sAMAccountName", "objectSid", "sAMAccountType", "userAccountControl",
+                                                 NULL};
         struct ldap_search search = {.base = l->domain->search_base,
                                      .attribute = l->attribute,
                                      .value = l->value,
@@ -204,8 +205,7 @@ static void bind_done(struct ldap_lookup *l, const struct ldap_message *m)
         finish(l, REASON_LOOKUP_FAILED, why);
 }
 
-static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
-                     size_t index)
+static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
 {
         struct ldap_lookup *l = arg;
         uint8_t sid[68];
@@ -315,8 +315,8 @@ static void on_timer(void *arg)
         }
 }
 
-int ldap_lookup_start(struct ldap_lookup **ret, struct ldap_pools *pools,
-                      const struct ldap_lookup_request *request, ldap_lookup_fn *fn, void *arg)
+int ldap_lookup_start(struct ldap_lookup **ret, struct ldap_pools *pools, const struct ldap_lookup_request *request,
+                      ldap_lookup_fn *fn, void *arg)
 {
         const struct attempt *attempt = request->attempt;
         struct ldap_lookup *l = calloc(1, sizeof *l);

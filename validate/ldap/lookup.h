@@ -31,6 +31,6 @@ struct ldap_lookup_request {
 };
 /* Needs service_account and service_password of the attempt's domain. Copies what it needs but these and the
  * attempt's domain and host, which outlive it. 0, -ENOMEM. */
-int ldap_lookup_start(struct ldap_lookup **ret, struct ldap_pools *pools,
-                      const struct ldap_lookup_request *request, ldap_lookup_fn *fn, void *arg);
+int ldap_lookup_start(struct ldap_lookup **ret, struct ldap_pools *pools, const struct ldap_lookup_request *request,
+                      ldap_lookup_fn *fn, void *arg);
 void ldap_lookup_cancel(struct ldap_lookup *lookup);

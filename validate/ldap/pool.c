@@ -33,7 +33,7 @@ struct ldap_pool {
         struct ldap_pools *pools;
         const struct ldap_domain *domain;
         char *host;
-        bool fast; /* its connections are for fast binds alone */
+        bool fast;                      /* its connections are for fast binds alone */
         struct ldap_conn_target target; /* of the next connection; the address may change */
         size_t max;
         struct conn_list opening, idle, busy;
@@ -326,8 +326,8 @@ static bool unlink_conn(struct ldap_pool *pool, struct ldap_conn *conn)
 }
 
 /*
- * A connection cannot be opened: with none open, all who wait now hear it and may go elsewhere. With some open it is one
- * who hears it; nobody, where the handshake only took too long: those that are open serve the waiters all the same.
+ * A connection cannot be opened: with none open, all who wait now hear it and may go elsewhere. With some open it is
+ * one who hears it; nobody, where the handshake only took too long: those that are open serve the waiters all the same.
  */
 static void fail_waiters(struct ldap_pool *pool, enum reason reason, const char *why)
 {

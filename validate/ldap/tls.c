@@ -215,13 +215,12 @@ static void trace_certificate(const struct ldap_tls *tls, const struct ldap_tls_
         X509_NAME_oneline(X509_get_issuer_name(cert), issuer, sizeof issuer);
         if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
                 strftime(ends, sizeof ends, "%Y-%m-%dT%H:%M:%SZ", &tm);
-        log_debug("dc_certificate", KV_S("dc", result->host), KV_S("subject", subject),
-                  KV_S("issuer", issuer), KV_S("ends", ends), KV_S("identity", identity_text(tls->identity)),
+        log_debug("dc_certificate", KV_S("dc", result->host), KV_S("subject", subject), KV_S("issuer", issuer),
+                  KV_S("ends", ends), KV_S("identity", identity_text(tls->identity)),
                   KV_S("result", result->refused ? result->why : "ok"));
 }
 
-static int verify(X509_STORE_CTX *store, const struct ldap_tls *tls, struct ldap_tls_result *result,
-                  X509 *cert)
+static int verify(X509_STORE_CTX *store, const struct ldap_tls *tls, struct ldap_tls_result *result, X509 *cert)
 {
         if (tls->identity != DC_IDENTITY_PIN && X509_verify_cert(store) != 1)
                 return refuse(result, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
@@ -274,10 +273,8 @@ static int load_ca(struct ldap_tls *tls, const struct domain_config *domain, str
 static int load_pins(struct ldap_tls *tls, const struct domain_config *domain, struct error *err)
 {
         for (size_t i = 0; i < PINS_MAX && domain->pins[i]; i++) {
-                if (b64u_decode_exact(tls->pins[i], sizeof tls->pins[i], domain->pins[i],
-                                      strlen(domain->pins[i])) < 0)
-                        return error_fail(err, -EINVAL,
-                                          "domain %s: pin %zu is not the base64url of a SHA-256 hash",
+                if (b64u_decode_exact(tls->pins[i], sizeof tls->pins[i], domain->pins[i], strlen(domain->pins[i])) < 0)
+                        return error_fail(err, -EINVAL, "domain %s: pin %zu is not the base64url of a SHA-256 hash",
                                           domain->name, i + 1);
                 tls->n_pins++;
         }

@@ -31,11 +31,9 @@ static enum reason check_new_password(const struct validate_request *request)
         const struct secret *s = request->new_password;
 
         if (!s)
-                return request->new_password_reason == REASON_BAD_NEW_PASSWORD ? REASON_BAD_NEW_PASSWORD
-                                                                               : REASON_OK;
+                return request->new_password_reason == REASON_BAD_NEW_PASSWORD ? REASON_BAD_NEW_PASSWORD : REASON_OK;
         if (secret_len(s) == 0 || memchr(secret_text(s), '\0', secret_len(s)) ||
-            !utf8_valid(secret_text(s), secret_len(s)) ||
-            (request->password && secret_equal(s, request->password)))
+            !utf8_valid(secret_text(s), secret_len(s)) || (request->password && secret_equal(s, request->password)))
                 return REASON_BAD_NEW_PASSWORD;
         return REASON_OK;
 }

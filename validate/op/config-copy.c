@@ -62,8 +62,7 @@ static bool own_base(struct config_copy *copy, struct domain_config *d)
 
                 if (n + label + 5 > sizeof base)
                         return false;
-                n += (size_t)snprintf(base + n, sizeof base - n, "%sDC=%.*s", n > 0 ? "," : "", (int)label,
-                                      s);
+                n += (size_t)snprintf(base + n, sizeof base - n, "%sDC=%.*s", n > 0 ? "," : "", (int)label, s);
                 s += label + (s[label] == '.');
         }
         d->search_base = base;
@@ -77,12 +76,11 @@ static bool own_domain(struct config_copy *copy, struct domain_config *d)
                         return false;
         return own(copy, &d->name) && own(copy, &d->site) && own(copy, &d->alternate_id) &&
                own(copy, &d->service_account) && own_list(copy, d->alternate_id_suffixes, SUFFIXES_MAX) &&
-               own_base(copy, d) && own(copy, &d->realm) && own(copy, &d->netbios) && own(copy, &d->sid) && own(copy, &d->ca_pem) &&
-               own(copy, &d->bind_template) && own(copy, &d->keytab) && own(copy, &d->service_principal) &&
-               own(copy, &d->armor_principal) &&
+               own_base(copy, d) && own(copy, &d->realm) && own(copy, &d->netbios) && own(copy, &d->sid) &&
+               own(copy, &d->ca_pem) && own(copy, &d->bind_template) && own(copy, &d->keytab) &&
+               own(copy, &d->service_principal) && own(copy, &d->armor_principal) &&
                own_list(copy, d->suffixes, SUFFIXES_MAX) && own_list(copy, d->attributes, ATTRIBUTES_MAX) &&
-               own(copy, &d->groups_base) &&
-               own_list(copy, d->pins, sizeof d->pins / sizeof *d->pins);
+               own(copy, &d->groups_base) && own_list(copy, d->pins, sizeof d->pins / sizeof *d->pins);
 }
 
 int config_copy_new(struct config_copy **ret_copy, const struct validate_config *config)
@@ -134,26 +132,21 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
         if (!domain->name || !domain->name[0] || strlen(domain->name) > USERNAME_MAX)
                 return error_fail(err, -EINVAL, "a domain without a usable name is configured");
         if ((domain->n_dcs == 0 && !domain->discover) || domain->n_dcs > DCS_MAX)
-                return error_fail(err, -EINVAL,
-                                  "domain %s: %zu domain controllers are configured, 1 to %d are needed",
+                return error_fail(err, -EINVAL, "domain %s: %zu domain controllers are configured, 1 to %d are needed",
                                   domain->name, domain->n_dcs, DCS_MAX);
         for (size_t i = 0; i < domain->n_dcs; i++)
                 if (!domain->dcs[i].host || strlen(domain->dcs[i].host) > 256)
-                        return error_fail(err, -EINVAL,
-                                          "domain %s: domain controller %zu has no usable host name",
+                        return error_fail(err, -EINVAL, "domain %s: domain controller %zu has no usable host name",
                                           domain->name, i + 1);
         if (domain->password_change && !domain->realm)
-                return error_fail(err, -EINVAL, "domain %s: changing passwords needs the realm",
-                                  domain->name);
+                return error_fail(err, -EINVAL, "domain %s: changing passwords needs the realm", domain->name);
         if (domain->alternate_id && (!domain->service_account || !domain->service_password))
-                return error_fail(
-                        err, -EINVAL,
-                        "domain %s: alternate_id needs a service account and its password: somebody must "
-                        "search for the account",
-                        domain->name);
-        if (domain->fast_bind &&
-            (domain->directory != DIRECTORY_AD || !domain->netbios || !domain->service_account ||
-             !domain->service_password))
+                return error_fail(err, -EINVAL,
+                                  "domain %s: alternate_id needs a service account and its password: somebody must "
+                                  "search for the account",
+                                  domain->name);
+        if (domain->fast_bind && (domain->directory != DIRECTORY_AD || !domain->netbios || !domain->service_account ||
+                                  !domain->service_password))
                 return error_fail(err, -EINVAL,
                                   "domain %s: fast_bind needs directory = ad, netbios, and a service account and its "
                                   "password: a fast bind does not tell whose it was",
@@ -169,10 +162,9 @@ int config_check_domain(const struct domain_config *domain, struct error *err)
                 return 0;
         case METHOD_KRB5:
                 if (!domain->realm || !domain->keytab || !domain->service_principal)
-                        return error_fail(
-                                err, -EINVAL,
-                                "domain %s: Kerberos needs a realm, a keytab and a service principal in it",
-                                domain->name);
+                        return error_fail(err, -EINVAL,
+                                          "domain %s: Kerberos needs a realm, a keytab and a service principal in it",
+                                          domain->name);
                 return 0;
         case METHOD_NONE:
                 break;

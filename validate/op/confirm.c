@@ -1,11 +1,11 @@
 /*
  * The step after a refusal by Kerberos that only the right password brings, and that nobody vouches for: a plain
- * KRB-ERROR, or what a kpasswd service says, is written by whoever is on the way. The same DC is asked over LDAPS, where
- * its certificate proves it.
+ * KRB-ERROR, or what a kpasswd service says, is written by whoever is on the way. The same DC is asked over LDAPS,
+ * where its certificate proves it.
  *
  * Invariants: once in an operation, at the DC that answered, and only where one failure more, besides the one that the
- * first answer may hide, leaves the account below the guard's limit: the guard keeps a place for it. Nobody is accepted by it: where the two answers
- * differ the first stays a refusal, unproved, and whether anything was counted is unknown.
+ * first answer may hide, leaves the account below the guard's limit: the guard keeps a place for it. Nobody is accepted
+ * by it: where the two answers differ the first stays a refusal, unproved, and whether anything was counted is unknown.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,10 @@
 /*
- * The step after a sign-in that was accepted: the service account reads, at the same DC, the attributes that the verdict
- * is to carry where the account's own bind did not, and of which kind the account is where nothing else told.
+ * The step after a sign-in that was accepted: the service account reads, at the same DC, the attributes that the
+ * verdict is to carry where the account's own bind did not, and of which kind the account is where nothing else told.
  *
- * Invariant: it takes at most DETAILS_MS and none beyond the operation's deadline, and whatever goes wrong leaves an accepted sign-in accepted, unless the
- * configuration requires the attributes. A DC that refused the service account is left alone as in op/lookup.c.
+ * Invariant: it takes at most DETAILS_MS and none beyond the operation's deadline, and whatever goes wrong leaves an
+ * accepted sign-in accepted, unless the configuration requires the attributes. A DC that refused the service account is
+ * left alone as in op/lookup.c.
  */
 #include <stdio.h>
 

@@ -62,10 +62,10 @@ struct validate_op {
         struct secret *new_password; /* to be set; NULL once it was, and then password is it */
         bool changed;                /* the DC that changed it is asked for a sign-in with the new one */
         struct op_lookup lookup;
-        bool confirmed; /* it was tried, once */
+        bool confirmed;               /* it was tried, once */
         struct ldap_attempt *confirm; /* under way */
-        bool change_proved; /* that the old password was right, by an answer inside the armour */
-        bool detailed; /* the account's attributes were asked for */
+        bool change_proved;           /* that the old password was right, by an answer inside the armour */
+        bool detailed;                /* the account's attributes were asked for */
         struct guard_ticket ticket;
         bool stopped; /* by the guard, once the DC had told whose account it is: stop says how */
         enum guard_answer stop;
@@ -122,16 +122,16 @@ void op_note_would_be(struct outcome *out);
 /* A DC of domain i says what its domain's SID is. */
 void validate_sid_told(struct validate *v, size_t i, const char *sid);
 
-/* op/confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_may_confirm: whether that is wanted, and
- * the guard has given a place for it, which makes op_confirm_start due. op_confirmed is called once, from the loop or from
- * inside. */
+/* op/confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_may_confirm: whether that is wanted,
+ * and the guard has given a place for it, which makes op_confirm_start due. op_confirmed is called once, from the loop
+ * or from inside. */
 bool op_may_confirm(struct validate_op *op);
 void op_confirm_start(struct validate_op *op);
 void op_confirm_cancel(struct validate_op *op);
 void op_confirmed(struct validate_op *op);
 
-/* op/tie.c: whose name it was that failed by LDAP, so that the guard counts accounts and not spellings. op_tied is called
- * once, from the loop or from inside. */
+/* op/tie.c: whose name it was that failed by LDAP, so that the guard counts accounts and not spellings. op_tied is
+ * called once, from the loop or from inside. */
 bool op_wants_tie(const struct validate_op *op);
 void op_tie_start(struct validate_op *op);
 void op_tied(struct validate_op *op);
@@ -148,7 +148,7 @@ void op_detailed(struct validate_op *op);
 size_t op_find_realm(const struct validate *v, const char *realm);
 /* krb_kdc_fn; arg is the validator. */
 int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
-              socklen_t *ret_len);
+                    socklen_t *ret_len);
 
 /* Which account signs in, as far as the name tells: the same number for all spellings of one name in its domain. */
 uint64_t op_account(const struct validate_op *op);

@@ -37,10 +37,12 @@ static void judge_sid(struct validate_op *op, size_t i, struct outcome *out)
         out->password_proved = false; /* who names others' accounts is not believed in anything */
         if (answer == SID_IS_DISPUTED)
                 snprintf(out->context, sizeof out->context,
-                         "the domain's SID %.80s is also that of %.80s: set domain_sid of both", known.sid, known.rival);
+                         "the domain's SID %.80s is also that of %.80s: set domain_sid of both", known.sid,
+                         known.rival);
         else
-                snprintf(out->context, sizeof out->context, "account %.80s is not of the domain, whose SID is %.80s (%s)",
-                         account, known.sid, sid_source_text(known.source));
+                snprintf(out->context, sizeof out->context,
+                         "account %.80s is not of the domain, whose SID is %.80s (%s)", account, known.sid,
+                         sid_source_text(known.source));
 }
 
 /* Whether the service account may be asked of which kind the account is. */
@@ -54,7 +56,8 @@ void op_judge_kind(struct outcome *out, const char *why)
         if (out->user.kind == ACCOUNT_PERSON)
                 return;
         snprintf(out->context, sizeof out->context, "%s: %.150s",
-                 out->user.kind == ACCOUNT_OTHER ? "the account's type is not a person's" : "the account's type is not known",
+                 out->user.kind == ACCOUNT_OTHER ? "the account's type is not a person's"
+                                                 : "the account's type is not known",
                  out->user.kind == ACCOUNT_OTHER ? out->user.sam : why);
         deny(out, REASON_NOT_A_USER);
 }

@@ -91,8 +91,8 @@ static void on_found(void *arg, const struct ldap_found *found)
 
 /* A name that is no alternate id, before a fast bind: by its UPN, by sAMAccountName, or by either where it may be
  * both; two accounts are then none. */
-void op_what_to_search(const struct validate_op *op, const char **ret_attribute,
-                       char value[2 * USERNAME_MAX + 2], const char **ret_sam)
+void op_what_to_search(const struct validate_op *op, const char **ret_attribute, char value[2 * USERNAME_MAX + 2],
+                       const char **ret_sam)
 {
         if (op->name.form == NAME_UPN) {
                 *ret_attribute = "userPrincipalName";
@@ -121,8 +121,7 @@ static void search(struct validate_op *op, const struct dns_address *address)
         snprintf(value, sizeof value, "%s@%s", op->name.user, op->name.suffix);
         if (!op->name.alternate)
                 op_what_to_search(op, &attribute, value, &sam);
-        request = (struct ldap_lookup_request){
-                .attempt = &attempt, .attribute = attribute, .value = value, .sam = sam};
+        request = (struct ldap_lookup_request){.attempt = &attempt, .attribute = attribute, .value = value, .sam = sam};
         if (ldap_lookup_start(&op->lookup.search, op->v->tools.ldap, &request, on_found, op) == 0)
                 return;
         leave_dc(op);

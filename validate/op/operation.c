@@ -189,7 +189,8 @@ static void ask_first(struct validate_op *op);
 static void resolve(struct op_try *t);
 static void finish_changed(struct validate_op *op, const struct outcome *outcome);
 
-/* What an attempt taught about its DC. Of one that is known to be silent an attempt that came to nothing teaches nothing. */
+/* What an attempt taught about its DC. Of one that is known to be silent an attempt that came to nothing teaches
+ * nothing. */
 static void note(const struct op_try *t, const struct outcome *outcome)
 {
         if (t->hurried && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE)
@@ -289,8 +290,8 @@ static void finish_stopped(struct validate_op *op, enum guard_answer answer)
                 finish_failed(op, REASON_THROTTLED, COUNTED_NO, "stopped by the lockout guard");
 }
 
-/* The guard, asked for the account that the DC told, does not let it go on: its place is given back, and nothing counts.
- * Those that pause as it will are not woken: they would wake it in turn, as fast as the KDC answers. */
+/* The guard, asked for the account that the DC told, does not let it go on: its place is given back, and nothing
+ * counts. Those that pause as it will are not woken: they would wake it in turn, as fast as the KDC answers. */
 static void stopped(struct validate_op *op)
 {
         for (size_t i = 0; i < OP_TRIES; i++)
@@ -587,8 +588,7 @@ static void on_timer(void *arg)
                         enter(op);
                 return;
         case OP_LOOKING_UP:
-                finish_failed(op, REASON_DEADLINE, COUNTED_NO,
-                              "the search for the account took all of the time");
+                finish_failed(op, REASON_DEADLINE, COUNTED_NO, "the search for the account took all of the time");
                 return;
         case OP_WAITING:
                 if (loop_now(op->v->loop) < op->deadline)

@@ -19,7 +19,7 @@ size_t op_find_realm(const struct validate *v, const char *realm)
 }
 
 int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
-              socklen_t *ret_len)
+                    socklen_t *ret_len)
 {
         struct validate *v = arg;
         size_t i = op_find_realm(v, realm);
@@ -36,8 +36,7 @@ int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_
                 tried |= dc_bit(dc);
         }
         /* Its probes keep the address known. */
-        if (!dns_known(v->tools.dns, &address,
-                       dc_get_config(dc)->address ? dc_get_config(dc)->address : dc_host(dc)))
+        if (!dns_known(v->tools.dns, &address, dc_get_config(dc)->address ? dc_get_config(dc)->address : dc_host(dc)))
                 return -EHOSTUNREACH;
         *ret_address = address.storage;
         *ret_len = address.len;

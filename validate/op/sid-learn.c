@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #define ASK_MS 3000
-#define AGAIN_MS 60000   /* after no answer */
-#define WATCH_MS 600000  /* after one */
+#define AGAIN_MS 60000  /* after no answer */
+#define WATCH_MS 600000 /* after one */
 
 struct sid_learner {
         struct dc_tools tools;

@@ -74,7 +74,8 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
                 return r;
         r = dcs_new(&v->dcs[i], &v->tools, domain,
                     &(struct dcs_events){.changed = on_dcs_changed, .silent = on_dc_silent, .sid = on_sid, .arg = v});
-        if (r == 0 && domain->methods[0] == METHOD_KRB5 && domain->directory == DIRECTORY_AD && domain_has_ldaps(domain))
+        if (r == 0 && domain->methods[0] == METHOD_KRB5 && domain->directory == DIRECTORY_AD &&
+            domain_has_ldaps(domain))
                 r = sid_learner_new(&v->learners[i], &v->tools, domain, v->dcs[i], on_sid, v);
         if (r == 0 && domain->discover)
                 r = discover_new(&v->discover[i], &v->tools, domain, v->dcs[i]);
@@ -98,8 +99,7 @@ static int fill(struct validate *v, const struct validate_config *config, struct
         int r = config_copy_new(&v->copy, config);
 
         if (r < 0)
-                return error_fail(err, r, "validation: out of memory, or more than %d DCs in a domain",
-                                  DCS_MAX);
+                return error_fail(err, r, "validation: out of memory, or more than %d DCs in a domain", DCS_MAX);
         v->config = config_copy_get(v->copy);
         v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
         v->lookup_from = calloc(config->n_domains ? config->n_domains : 1, sizeof *v->lookup_from);
@@ -173,8 +173,7 @@ struct validate *validate_free(struct validate *v)
 int validate_set_keytab(struct validate *v, const char *domain, const char *keytab, struct error *err)
 {
         for (size_t i = 0; i < v->config->n_domains && v->tools.krb; i++)
-                if (strcmp(v->config->domains[i].name, domain) == 0 &&
-                    v->config->domains[i].methods[0] == METHOD_KRB5)
+                if (strcmp(v->config->domains[i].name, domain) == 0 && v->config->domains[i].methods[0] == METHOD_KRB5)
                         return krb_set_keytab(v->tools.krb, &v->config->domains[i], keytab, err);
         return error_fail(err, -ENOENT, "domain %s uses no keytab", domain);
 }
@@ -223,7 +222,8 @@ void validate_set_sid(struct validate *v, const char *domain, enum sid_source so
 
 const char *sid_source_text(enum sid_source source)
 {
-        static const char *const texts[] = {[SID_LEARNT] = "learnt", [SID_CONFIGURED] = "config", [SID_OF_ROSTER] = "roster"};
+        static const char *const texts[] = {
+                [SID_LEARNT] = "learnt", [SID_CONFIGURED] = "config", [SID_OF_ROSTER] = "roster"};
 
         return source > SID_UNKNOWN && source < SID_SOURCES ? texts[source] : "";
 }
@@ -252,8 +252,7 @@ void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
 
 void validate_guard_state(const struct validate *v, struct validate_guard *ret_guard)
 {
-        static const char *const modes[] = {
-                [GUARD_OBSERVE] = "observe", [GUARD_OFF] = "off", [GUARD_ON] = "on"};
+        static const char *const modes[] = {[GUARD_OBSERVE] = "observe", [GUARD_OFF] = "off", [GUARD_ON] = "on"};
         struct guard_counts counts;
 
         guard_count(v->guard, &counts);

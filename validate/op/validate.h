@@ -37,15 +37,14 @@ struct validate_request {
         const char *id;   /* for the log */
         const char *name; /* as typed, name_len bytes, perhaps not UTF-8 */
         size_t name_len;
-        struct secret *password; /* owned by the operation from here on, also on failure. NULL means empty or
-                                    of bad form: */
+        struct secret *password;     /* owned by the operation from here on, also on failure. NULL means empty or
+                                        of bad form: */
         enum reason password_reason; /* then why (REASON_EMPTY_PASSWORD, REASON_BAD_PASSWORD_FORM) */
         /* Change the password to this one and sign in with it; NULL with REASON_OK: a sign-in. Owned as
          * password is. With another reason the new password was of bad form. */
         struct secret *new_password;
-        enum reason
-                new_password_reason; /* REASON_OK (set it) or REASON_BAD_NEW_PASSWORD; 0 is REASON_OK, too */
-        uint64_t deadline;           /* loop_now() */
+        enum reason new_password_reason; /* REASON_OK (set it) or REASON_BAD_NEW_PASSWORD; 0 is REASON_OK, too */
+        uint64_t deadline;               /* loop_now() */
 };
 
 /* 0, or -ENOMEM. Input that must not reach a DC is answered through fn, too. */
@@ -60,7 +59,8 @@ int validate_set_keytab(struct validate *v, const char *domain, const char *keyt
 
 /* Whether a DC of domain i answered lately; why (may be NULL) gets a short cause when not. */
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why);
-/* How many DCs of domain i are known and not used: more than DCS_MAX, those of the highest priority and the site first. */
+/* How many DCs of domain i are known and not used: more than DCS_MAX, those of the highest priority and the site first.
+ */
 size_t validate_left_out(const struct validate *v, size_t i);
 /* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name
  * one. */
@@ -75,11 +75,10 @@ const char *sid_source_text(enum sid_source source);
 /* What is known of a DC, for `postern status`. */
 struct validate_dc {
         const char *domain, *host;
-        const char *source; /* "list", "site", "srv" */
-        const char *state;  /* "unknown", "alive", "sick" (it fails sign-ins), "recovering", "dead", "gone" */
-        uint32_t ewma_ms;   /* how long its answers take; 0: none yet */
-        const char *reason,
-                *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
+        const char *source;          /* "list", "site", "srv" */
+        const char *state;           /* "unknown", "alive", "sick" (it fails sign-ins), "recovering", "dead", "gone" */
+        uint32_t ewma_ms;            /* how long its answers take; 0: none yet */
+        const char *reason, *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
         int64_t clock;     /* what its clock said, s since the epoch, in an answer that proves to be its own, */
         uint64_t clock_at; /* at this loop_now(); 0: nothing yet */
 };

@@ -1,5 +1,6 @@
 /*
- * Domains as validate/ takes them: where their domain controllers are, by which method they are asked, what guards their accounts.
+ * Domains as validate/ takes them: where their domain controllers are, by which method they are asked, what guards
+ * their accounts.
  */
 #pragma once
 
@@ -43,10 +44,10 @@ struct domain_config {
         uint16_t ldaps_port, kdc_port; /* 0: 636, 88 */
         bool starttls;                 /* StartTLS on ldap_port instead of LDAPS */
         uint16_t ldap_port;            /* 0: 389 */
-        bool fast_bind;                /* LDAP: binds that only check passwords; the service account finds the account */
-        bool password_change;          /* by kpasswd, whatever the method of sign-ins */
-        uint16_t kpasswd_port;         /* 0: 464 */
-        const char *ca_pem;            /* CAs for the DCs' certificates, PEM text; NULL: the system's */
+        bool fast_bind;        /* LDAP: binds that only check passwords; the service account finds the account */
+        bool password_change;  /* by kpasswd, whatever the method of sign-ins */
+        uint16_t kpasswd_port; /* 0: 464 */
+        const char *ca_pem;    /* CAs for the DCs' certificates, PEM text; NULL: the system's */
         enum dc_identity dc_identity;
         const char *pins[8];       /* b64u SHA-256 of SPKI, for DC_IDENTITY_PIN */
         const char *bind_template; /* generic only: "uid={name},ou=people,dc=x"; {name} is RFC 4514-escaped.
@@ -63,11 +64,11 @@ struct domain_config {
         bool attributes_required;               /* without them nobody is accepted */
         bool nested_groups;                     /* memberOf means groups of groups, too */
         const char *groups_base;                /* DN: only groups below it are told; NULL: all */
-        const char *keytab;            /* krb5 name: "FILE:/path", "MEMORY:x"; NULL: no Kerberos */
-        const char *service_principal; /* in the keytab: host/connector.corp.example */
-        const char *armor_principal;   /* in the keytab, too: sign-ins are armoured (FAST) with its ticket; or NULL */
-        unsigned pool_max;             /* LDAP connections per DC; 0: 16 */
-        uint32_t connect_timeout_ms;   /* 0: 2000; connect and handshake with one DC */
+        const char *keytab;                     /* krb5 name: "FILE:/path", "MEMORY:x"; NULL: no Kerberos */
+        const char *service_principal;          /* in the keytab: host/connector.corp.example */
+        const char *armor_principal; /* in the keytab, too: sign-ins are armoured (FAST) with its ticket; or NULL */
+        unsigned pool_max;           /* LDAP connections per DC; 0: 16 */
+        uint32_t connect_timeout_ms; /* 0: 2000; connect and handshake with one DC */
 };
 
 /* What the lockout guard does: nothing, say what it would do, or act. */

@@ -79,8 +79,7 @@ static bool take_typed(struct der *d, bool *ret_is_ext, struct der *ret_value)
         if (inner.left == 0 || inner.left > 4)
                 return false;
         *ret_is_ext = inner.left == 1 && inner.at[0] == EXT_ERROR_TYPE;
-        return take(d, TAG_CONTEXT_2, &outer) && take(&outer, TAG_OCTETS, ret_value) && outer.left == 0 &&
-               d->left == 0;
+        return take(d, TAG_CONTEXT_2, &outer) && take(&outer, TAG_OCTETS, ret_value) && outer.left == 0 && d->left == 0;
 }
 
 /* status, reserved, flags: three little-endian words. Only a failure's status counts, so that no salt is

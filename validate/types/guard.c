@@ -100,8 +100,8 @@ static void mac(const struct guard *guard, uint8_t out[GUARD_KEY_LEN], char what
         memcpy(text + 1, inner, sizeof inner);
         memcpy(text + 1 + sizeof inner, a, a_n);
         memset(out, 0, GUARD_KEY_LEN);
-        if (HMAC(EVP_sha256(), secret_text(guard->key), (int)secret_len(guard->key), text,
-                 1 + sizeof inner + a_n, whole, &n))
+        if (HMAC(EVP_sha256(), secret_text(guard->key), (int)secret_len(guard->key), text, 1 + sizeof inner + a_n,
+                 whole, &n))
                 memcpy(out, whole, GUARD_KEY_LEN);
         wipe(whole, sizeof whole);
         wipe(text, sizeof text);
@@ -204,8 +204,8 @@ static uint32_t seconds_left(const struct guard *guard, const struct entry *e, u
 }
 
 /* What the table says of a sign-in. */
-static enum guard_answer judge(const struct guard *guard, const struct entry *e,
-                               const uint8_t password[GUARD_KEY_LEN], uint64_t now)
+static enum guard_answer judge(const struct guard *guard, const struct entry *e, const uint8_t password[GUARD_KEY_LEN],
+                               uint64_t now)
 {
         if (is_repeated(e, password, now))
                 return GUARD_REPEATED;
@@ -253,8 +253,9 @@ enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, 
         return answer;
 }
 
-enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, size_t domain, const struct guard_who *who,
-                             const struct secret *password, uint64_t now, uint32_t *ret_retry_s)
+enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, size_t domain,
+                             const struct guard_who *who, const struct secret *password, uint64_t now,
+                             uint32_t *ret_retry_s)
 {
         uint8_t text[32 + 256];
         size_t n = (size_t)snprintf((char *)text, 32, "%zu\n", domain), take = who->n < 256 ? who->n : 256;
@@ -279,8 +280,7 @@ enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, s
 }
 
 /* Remembers the wrong password in place of the one that is forgotten first. */
-static void remember(const struct guard *guard, struct entry *e, const uint8_t password[GUARD_KEY_LEN],
-                     uint64_t now)
+static void remember(const struct guard *guard, struct entry *e, const uint8_t password[GUARD_KEY_LEN], uint64_t now)
 {
         struct wrong *w = &e->wrong[0];
 
@@ -368,8 +368,7 @@ static void count(struct guard *guard, struct entry *e, const struct guard_ticke
                 failed(e, now);
 }
 
-void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
-                 uint64_t now)
+void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome, uint64_t now)
 {
         const uint16_t places = ticket->again ? 2 : 1;
         struct entry *e, *other = NULL;

@@ -28,16 +28,16 @@ struct guard_ticket {
         uint8_t key[GUARD_KEY_LEN]; /* of the account, as far as the name tells */
         uint8_t name[GUARD_KEY_LEN];
         uint8_t password[GUARD_KEY_LEN];
-        bool entered;  /* it holds a place that guard_leave gives back */
-        bool sent;     /* for the caller to set: the password went to a DC */
-        bool would_be; /* GUARD_OBSERVE: what it was let through */
-        uint8_t hint[GUARD_KEY_LEN];       /* of what the DC said of the account: as name */
-        uint8_t hint_key[GUARD_KEY_LEN];   /* and as key */
+        bool entered;                    /* it holds a place that guard_leave gives back */
+        bool sent;                       /* for the caller to set: the password went to a DC */
+        bool would_be;                   /* GUARD_OBSERVE: what it was let through */
+        uint8_t hint[GUARD_KEY_LEN];     /* of what the DC said of the account: as name */
+        uint8_t hint_key[GUARD_KEY_LEN]; /* and as key */
         uint8_t hint_password[GUARD_KEY_LEN];
         bool hinted;       /* it said something */
         bool hint_entered; /* a second place is held, under that */
-        bool again;    /* it holds its places a second time, by guard_again */
-        bool twice;    /* for the caller to set: the password went there a second time, or may have */
+        bool again;        /* it holds its places a second time, by guard_again */
+        bool twice;        /* for the caller to set: the password went there a second time, or may have */
 };
 
 enum guard_answer {
@@ -59,20 +59,21 @@ struct guard *guard_free(struct guard *guard);
 enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, const struct name *name,
                               const struct secret *password, uint64_t now, uint32_t *ret_retry_s);
 /*
- * Before the password goes to the DC that names the account (who: bytes that are one account's, whatever name was typed,
- * like the salt of its key): asks for leave under that, too, for it may have failed under other names. Whoever writes a
- * KDC's answers can write these, so the name keeps its own count. As guard_enter; the first word of each ticket counts.
+ * Before the password goes to the DC that names the account (who: bytes that are one account's, whatever name was
+ * typed, like the salt of its key): asks for leave under that, too, for it may have failed under other names. Whoever
+ * writes a KDC's answers can write these, so the name keeps its own count. As guard_enter; the first word of each
+ * ticket counts.
  */
-enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, size_t domain, const struct guard_who *who,
-                             const struct secret *password, uint64_t now, uint32_t *ret_retry_s);
+enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, size_t domain,
+                             const struct guard_who *who, const struct secret *password, uint64_t now,
+                             uint32_t *ret_retry_s);
 /* A look-up showed that the name is this account's: what comes of the ticket is counted there. */
 void guard_tie(const struct guard *guard, const struct guard_ticket *ticket, const char *sid);
 /* Whether a sign-in or a look-up showed whose the name is; true, too, where nothing is counted. */
 bool guard_is_tied(const struct guard *guard, const struct guard_ticket *ticket);
 /* Gives the place back and takes in what came of it; without effect unless entered. outcome NULL: nobody
  * waited for it, which counts as a failure where the password was sent. */
-void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome,
-                 uint64_t now);
+void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct outcome *outcome, uint64_t now);
 /*
  * Asks whether the password may go to the DC a second time, and takes a place for that beside the first, so that those
  * that run side by side stay below the limit together; one failure more must be left then. Without the guard it may.

@@ -26,8 +26,9 @@ struct attempt {
         struct sockaddr_storage address; /* without port */
         socklen_t address_len;
         const struct name *name;
-        const struct secret *password;     /* borrowed until the attempt is done or cancelled */
-        /* LDAP: bind on a connection for fast binds, on which nothing can be read: then who the name is, known already. */
+        const struct secret *password; /* borrowed until the attempt is done or cancelled */
+        /* LDAP: bind on a connection for fast binds, on which nothing can be read: then who the name is, known already.
+         */
         bool fast;
         const char *known_sid, *known_sam;
         enum account_kind known_kind;
@@ -41,8 +42,8 @@ struct attempt {
         /* Kerberos, before commit: the DC told the salt of the account's key, which says whose it is whatever name was
          * typed (nobody vouches for it). False: the attempt ends, and nothing has left. May be NULL. */
         bool (*told)(void *arg, const uint8_t *salt, size_t n);
-        /* Called whenever the DC showed that it is at work: it finished a TLS handshake or answered a request. The callee
-         * must not end the attempt. May be NULL. */
+        /* Called whenever the DC showed that it is at work: it finished a TLS handshake or answered a request. The
+         * callee must not end the attempt. May be NULL. */
         void (*heard)(void *arg);
         void *arg; /* of both */
 };
@@ -79,12 +80,12 @@ void krb_set_kdcs(struct krb *krb, krb_kdc_fn *kdc_of, void *arg);
 int krb_domain_add(struct krb *krb, const struct domain_config *domain, struct error *err);
 /* Reads the domain's keys from another keytab; the old ones stay where that fails. -ENOENT, -ENOMEM with err. */
 int krb_set_keytab(struct krb *krb, const struct domain_config *domain, const char *keytab, struct error *err);
-int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
-                      attempt_done_fn *fn, void *arg);
+int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn,
+                      void *arg);
 void krb_attempt_cancel(struct krb_attempt *a);
 /* As ldap_attempt_expire. */
 void krb_attempt_expire(struct krb_attempt *a);
 /* Not a sign-in: an AS-REQ without preauthentication for the connector's own principal; any well-formed
  * answer is alive. */
-int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt,
-                    attempt_done_fn *fn, void *arg);
+int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn,
+                    void *arg);

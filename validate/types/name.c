@@ -149,8 +149,8 @@ static enum reason parse_upn(struct name *out, const struct validate_config *con
         return out->domain < config->n_domains ? REASON_OK : REASON_UNKNOWN_DOMAIN;
 }
 
-static enum reason parse_netbios(struct name *out, const struct validate_config *config, const char *s,
-                                 size_t n, const char *slash)
+static enum reason parse_netbios(struct name *out, const struct validate_config *config, const char *s, size_t n,
+                                 const char *slash)
 {
         size_t domain_n = (size_t)(slash - s), user_n = n - domain_n - 1;
 
@@ -182,8 +182,7 @@ static enum reason parse_bare(struct name *out, const struct validate_config *co
         return REASON_OK;
 }
 
-enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes,
-                       size_t n)
+enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes, size_t n)
 {
         struct name name = {0};
         char text[USERNAME_MAX + 1], why[TYPED_FLAW_MAX];

@@ -18,18 +18,17 @@ struct name {
 /*
  * Takes n bytes as typed. REASON_OK and *ret_name filled, else REASON_BAD_NAME_FORM or REASON_UNKNOWN_DOMAIN. Blanks,
  * invisible characters and a dot around it are cut off, the rest is composed (NFC). Suffixes and NetBIOS names compare
- * without case. Refused: what typed_flaw finds, over USERNAME_MAX bytes, empty parts, more than one backslash, a DN, SID
- * or SPN form, and the characters AD forbids in names where they would change the form.
+ * without case. Refused: what typed_flaw finds, over USERNAME_MAX bytes, empty parts, more than one backslash, a DN,
+ * SID or SPN form, and the characters AD forbids in names where they would change the form.
  */
-enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes,
-                       size_t n);
+enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes, size_t n);
 /* The text for an LDAP bind: user@suffix or NETBIOS\user. cap 2 * USERNAME_MAX + 2. */
 void name_bind_text(const struct name *name, const struct domain_config *domain, char *out, size_t cap);
 /* Whether two names are the same but for case, by Unicode's simple folding: É is é, and e is neither. */
 bool name_same(const char *a, const char *b);
-/* Writes name in lower case, without width, ligatures, accents and what cannot be seen (NFKD without marks), as AD compares
- * names or coarser, to out (cap bytes
- * with the NUL, cut where it does not fit); returns its length. For keys, not for showing. */
+/* Writes name in lower case, without width, ligatures, accents and what cannot be seen (NFKD without marks), as AD
+ * compares names or coarser, to out (cap bytes with the NUL, cut where it does not fit); returns its length. For keys,
+ * not for showing. */
 size_t name_fold(char *out, size_t cap, const char *name);
 /* Turns a name into NETBIOS\\sam, or sam@domain where the domain has no NetBIOS name: the account that an
  * alternate id belongs to. -EINVAL where sam holds what no sAMAccountName can. */

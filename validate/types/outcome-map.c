@@ -157,7 +157,8 @@ void outcome_from_ldap(struct outcome *out, const struct ldap_refusal *refusal)
  * it answers before it looks at the password. */
 static bool tells_lockout(const struct krb_refusal *refusal)
 {
-        return refusal->ad && !refusal->armored && refusal->code == KRB_REVOKED && edata_silent(refusal->e_data, refusal->n);
+        return refusal->ad && !refusal->armored && refusal->code == KRB_REVOKED &&
+               edata_silent(refusal->e_data, refusal->n);
 }
 
 /* Only AD is known to check the password before it says that it expired. */
@@ -185,8 +186,7 @@ static void set_right(struct outcome *out, enum reason reason, const struct krb_
 
 /* A code alone. Without preauthentication nothing is known of the password, and 12 is the demand for armour.
  */
-static void from_krb_code(struct outcome *out, const struct outcome_code *row,
-                          const struct krb_refusal *refusal)
+static void from_krb_code(struct outcome *out, const struct outcome_code *row, const struct krb_refusal *refusal)
 {
         enum reason reason = row ? row->reason : REASON_DC_ERROR;
 
@@ -230,13 +230,11 @@ void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal)
         if (code != KRB_PREAUTH_REQUIRED && edata_ntstatus(refusal->e_data, refusal->n, &out->ntstatus)) {
                 out->has_ntstatus = true;
                 cause = cause_by_ntstatus(out->ntstatus);
-                snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s), NTSTATUS %08X (%s)",
-                         (int)code, name, (unsigned)out->ntstatus,
-                         cause ? cause->name : "not a status this program knows");
+                snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s), NTSTATUS %08X (%s)", (int)code, name,
+                         (unsigned)out->ntstatus, cause ? cause->name : "not a status this program knows");
         } else {
                 snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s)%s", (int)code, name,
-                         tells_lockout(refusal) ? " without a cause, which AD gives for all but a lockout"
-                                                : "");
+                         tells_lockout(refusal) ? " without a cause, which AD gives for all but a lockout" : "");
         }
         if (cause)
                 from_krb_cause(out, cause, refusal);

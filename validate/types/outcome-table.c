@@ -10,12 +10,12 @@
 #include "validate/types/outcome-table.h"
 
 #define USER_WRONG "The user name or the password is wrong."
-#define USER_LATER                                                                                           \
-        "Your sign-in could not be checked right now; this says nothing about your password. Please try "    \
+#define USER_LATER                                                                                                     \
+        "Your sign-in could not be checked right now; this says nothing about your password. Please try "              \
         "again in a few minutes."
-#define USER_HELPDESK                                                                                        \
-        "Your sign-in could not be checked; this says nothing about your password. Please contact your "     \
-        "helpdesk and tell them "                                                                            \
+#define USER_HELPDESK                                                                                                  \
+        "Your sign-in could not be checked; this says nothing about your password. Please contact your "               \
+        "helpdesk and tell them "                                                                                      \
         "the id of this sign-in."
 
 #define CREDENTIALS .verdict = VERDICT_REFUSED, .class = VERDICT_CLASS_CREDENTIALS

@@ -11,8 +11,8 @@
 #define WIN32_NONE UINT32_MAX
 
 /* What a user sees where the truth may only be told to the helpdesk. */
-#define USER_POLICY_HIDDEN                                                                                   \
-        "You cannot sign in at the moment. Please contact your helpdesk and tell them the id of this "       \
+#define USER_POLICY_HIDDEN                                                                                             \
+        "You cannot sign in at the moment. Please contact your helpdesk and tell them the id of this "                 \
         "sign-in."
 /* One of AD's causes, as LDAP shows it (a Win32 error) and as Kerberos does (an NTSTATUS). */
 struct outcome_cause {

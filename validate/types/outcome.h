@@ -38,7 +38,7 @@ enum reason {
         REASON_WRONG_PASSWORD,
         REASON_UNKNOWN_USER,
         REASON_REFUSED_UNEXPLAINED, /* by a fast bind: a wrong password, or a state of the account */
-        REASON_ALIAS_UNKNOWN, /* the search for an alternate id found no account */
+        REASON_ALIAS_UNKNOWN,       /* the search for an alternate id found no account */
         /* input refused before any DC is asked (class credentials, may_have_counted no) */
         REASON_EMPTY_PASSWORD,
         REASON_BAD_PASSWORD_FORM, /* NUL, over-long or not UTF-8 */
@@ -61,10 +61,10 @@ enum reason {
         REASON_AUTHENTICATION_FIREWALL,
         REASON_SMARTCARD_REQUIRED,
         REASON_NOT_A_USER, /* the account is a computer's, a service's or a trust's, or of no known kind */
-        REASON_REVOKED,   /* KRB 18 without NTSTATUS, but for AD's way to say "locked out": disabled, locked,
-                             expired or outside hours; the DC doesn't say */
-        REASON_THROTTLED, /* the connector's own guard: too many failures of this name lately; no DC was asked
-                           */
+        REASON_REVOKED,    /* KRB 18 without NTSTATUS, but for AD's way to say "locked out": disabled, locked,
+                              expired or outside hours; the DC doesn't say */
+        REASON_THROTTLED,  /* the connector's own guard: too many failures of this name lately; no DC was asked
+                            */
         /* change-password, the old password being right */
         REASON_NEW_PASSWORD_TOO_SHORT,
         REASON_NEW_PASSWORD_TOO_SIMPLE,
@@ -95,14 +95,14 @@ enum reason {
         REASON_NO_IDENTITY, /* password right, but the DC did not say who it is */
         REASON_FOREIGN_SID, /* the DC named an account that is not one of its domain */
         REASON_NAME_AMBIGUOUS,
-        REASON_ALIAS_AMBIGUOUS,    /* several accounts have this alternate id */
-        REASON_LOOKUP_FAILED,      /* the service account's search could not be made */
+        REASON_ALIAS_AMBIGUOUS,        /* several accounts have this alternate id */
+        REASON_LOOKUP_FAILED,          /* the service account's search could not be made */
         REASON_ATTRIBUTES_UNAVAILABLE, /* the password was right, but attributes that are required can't be read */
-        REASON_CHANGE_UNAVAILABLE, /* this domain's passwords can't be changed through the connector */
-        REASON_CHANGE_UNKNOWN,     /* the new password was sent, no answer came: either may hold */
-        REASON_CHANGED_UNVERIFIED, /* changed, but the sign-in with the new password decided nothing */
-        REASON_OUTCOME_UNKNOWN,    /* the password left, no answer came back in time */
-        REASON_DEADLINE,           /* the budget ended before the password left */
+        REASON_CHANGE_UNAVAILABLE,     /* this domain's passwords can't be changed through the connector */
+        REASON_CHANGE_UNKNOWN,         /* the new password was sent, no answer came: either may hold */
+        REASON_CHANGED_UNVERIFIED,     /* changed, but the sign-in with the new password decided nothing */
+        REASON_OUTCOME_UNKNOWN,        /* the password left, no answer came back in time */
+        REASON_DEADLINE,               /* the budget ended before the password left */
         REASON_CANCELLED,
         REASON_OVERLOADED, /* a limit of ours */
         /* the request itself, found by the connector before any DC was asked (unavailable, infrastructure,
@@ -141,7 +141,7 @@ enum account_kind {
 };
 
 struct identity {
-        enum account_kind kind; /* AD */
+        enum account_kind kind;  /* AD */
         char id[SID_TEXT_MAX];   /* objectSid; "" unless accepted */
         char guid[37];           /* objectGUID or "" */
         char upn[257], sam[257]; /* or "" */
@@ -150,7 +150,7 @@ struct identity {
 
 /* The attributes that the configuration names, of an account that was accepted. */
 enum details_state {
-        DETAILS_NONE = 0,    /* none are configured */
+        DETAILS_NONE = 0, /* none are configured */
         DETAILS_COMPLETE,
         DETAILS_TRUNCATED,   /* some did not fit, or are no text */
         DETAILS_UNAVAILABLE, /* they could not be read */
@@ -174,10 +174,11 @@ struct outcome {
         uint32_t ldap_data, ntstatus;
         char context[256]; /* scrubbed English detail from the layer that knew, or "" */
         uint32_t ms_total, ms_connect, ms_dc;
-        int64_t dc_clock;     /* what the DC's clock said in an answer that is surely its own, s since the epoch; 0: nothing */
-        char realm[257];      /* with REASON_REFERRAL: which realm the DC names, or "" */
-        char domain_sid[SID_TEXT_MAX]; /* what the DC says that its domain's SID is, or "" */
-        uint32_t retry_after; /* s, with REASON_THROTTLED */
+        int64_t dc_clock; /* what the DC's clock said in an answer that is surely its own, s since the epoch; 0: nothing
+                           */
+        char realm[257];  /* with REASON_REFERRAL: which realm the DC names, or "" */
+        char domain_sid[SID_TEXT_MAX];  /* what the DC says that its domain's SID is, or "" */
+        uint32_t retry_after;           /* s, with REASON_THROTTLED */
         struct account_details details; /* with REASON_OK */
 };
 

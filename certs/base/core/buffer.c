@@ -96,8 +96,7 @@ int buffer_append_char(struct buffer *b, char c)
         return buffer_append(b, &c, 1);
 }
 
-static int __attribute__((format(printf, 2, 0)))
-append_formatted(struct buffer *b, const char *fmt, va_list ap)
+static int __attribute__((format(printf, 2, 0))) append_formatted(struct buffer *b, const char *fmt, va_list ap)
 {
         va_list again;
 

@@ -19,8 +19,8 @@ struct buffer {
         bool secret;
 };
 
-#define BUFFER(max_bytes) ((struct buffer){ NULL, 0, 0, (max_bytes), false })
-#define BUFFER_SECRET(max_bytes) ((struct buffer){ NULL, 0, 0, (max_bytes), true })
+#define BUFFER(max_bytes) ((struct buffer){NULL, 0, 0, (max_bytes), false})
+#define BUFFER_SECRET(max_bytes) ((struct buffer){NULL, 0, 0, (max_bytes), true})
 
 /* 0, -EMSGSIZE (would pass max; nothing appended), -ENOMEM. */
 int buffer_append(struct buffer *b, const void *bytes, size_t n);
@@ -34,5 +34,6 @@ void buffer_consume(struct buffer *b, size_t n);
 void buffer_clear(struct buffer *b);
 /* Frees (wiping when secret) and leaves an empty buffer of the same maximum. For _cleanup_ too. */
 void buffer_free(struct buffer *b);
-/* Hands the NUL-terminated bytes (malloc) to the caller and empties the buffer. Not for secret buffers. NULL if empty. */
+/* Hands the NUL-terminated bytes (malloc) to the caller and empties the buffer. Not for secret buffers. NULL if empty.
+ */
 char *buffer_steal(struct buffer *b);

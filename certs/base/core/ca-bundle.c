@@ -56,9 +56,9 @@ static int take_der(struct reading *r, const unsigned char *der, size_t n)
 {
         const unsigned char *p = der;
         X509 *cert = d2i_X509(NULL, &p, (long)n);
-        const char *fault = !cert                ? "it is no X.509 certificate"
-                            : p != der + n       ? "bytes follow the certificate"
-                                                 : certificate_fault(cert);
+        const char *fault = !cert          ? "it is no X.509 certificate"
+                            : p != der + n ? "bytes follow the certificate"
+                                           : certificate_fault(cert);
         int code = fault ? damaged(r, r->began, fault) : 0;
 
         if (code == 0 && r->store && X509_STORE_add_cert(r->store, cert) != 1)

@@ -9,27 +9,27 @@
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
-#define DEFINE_FREEP(type, fn)                                                                               \
-        static inline void fn##p(type **p)                                                                   \
-        {                                                                                                    \
-                if (*p)                                                                                      \
-                        *p = fn(*p);                                                                         \
+#define DEFINE_FREEP(type, fn)                                                                                         \
+        static inline void fn##p(type **p)                                                                             \
+        {                                                                                                              \
+                if (*p)                                                                                                \
+                        *p = fn(*p);                                                                                   \
         }
 
 /* The same for a library's type whose free function returns nothing: makes free_TYPE and free_TYPEp. */
-#define DEFINE_VOID_FREEP(type, fn)                                                                          \
-        static inline type *free_##type(type *p)                                                             \
-        {                                                                                                    \
-                fn(p);                                                                                       \
-                return NULL;                                                                                 \
-        }                                                                                                    \
+#define DEFINE_VOID_FREEP(type, fn)                                                                                    \
+        static inline type *free_##type(type *p)                                                                       \
+        {                                                                                                              \
+                fn(p);                                                                                                 \
+                return NULL;                                                                                           \
+        }                                                                                                              \
         DEFINE_FREEP(type, free_##type)
 
-#define steal(p)                                                                                             \
-        __extension__({                                                                                      \
-                __typeof__(p) stolen_ = (p);                                                                 \
-                (p) = NULL;                                                                                  \
-                stolen_;                                                                                     \
+#define steal(p)                                                                                                       \
+        __extension__({                                                                                                \
+                __typeof__(p) stolen_ = (p);                                                                           \
+                (p) = NULL;                                                                                            \
+                stolen_;                                                                                               \
         })
 
 /* For `_cleanup_(freep) char *s`: free() of a plain heap pointer. */

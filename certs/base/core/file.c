@@ -101,7 +101,8 @@ const char *file_hidden_by_unit(const char *path)
         } hidden[] = {
 #define HOME_TEXT "the unit's ProtectHome=yes hides /root, /home and /run/user: put the file elsewhere, best below /etc"
 #define TMP_TEXT "the unit's PrivateTmp=yes gives it a /tmp of its own: put the file elsewhere, best below /etc"
-                {"/root/", HOME_TEXT}, {"/home/", HOME_TEXT}, {"/run/user/", HOME_TEXT}, {"/tmp/", TMP_TEXT}, {"/var/tmp/", TMP_TEXT},
+                {"/root/", HOME_TEXT}, {"/home/", HOME_TEXT},   {"/run/user/", HOME_TEXT},
+                {"/tmp/", TMP_TEXT},   {"/var/tmp/", TMP_TEXT},
         };
 
         for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
@@ -123,8 +124,8 @@ int file_read(struct buffer *out, const char *path, struct error *err)
 
         if (fd < 0) {
                 int code = -errno;
-                return error_fail(err, code, "%s: cannot be opened: %s%s%s%s", path, strerror(-code),
-                                  remedy(code), *file_hint(path) ? "; " : "", file_hint(path));
+                return error_fail(err, code, "%s: cannot be opened: %s%s%s%s", path, strerror(-code), remedy(code),
+                                  *file_hint(path) ? "; " : "", file_hint(path));
         }
         int r = fd_read_all(out, fd, err);
         return r < 0 ? error_prefix(err, r, "%s", path) : 0;

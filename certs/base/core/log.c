@@ -69,8 +69,7 @@ static bool is_plain(char c)
 static bool is_hostile(uint32_t cp)
 {
         return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200E && cp <= 0x200F) ||
-               (cp >= 0x2028 && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x061C ||
-               cp == 0xFEFF;
+               (cp >= 0x2028 && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x061C || cp == 0xFEFF;
 }
 
 /* Puts the n bytes of one character, or of one invalid byte. */

@@ -39,13 +39,22 @@ const char *log_get_id(void);
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 
-#define KV_S(k, v) { (k), LOG_STR, (v), 0 }
-#define KV_I(k, v) { (k), LOG_INT, 0, (int64_t)(v) }
-#define KV_U(k, v) { (k), LOG_UINT, 0, (int64_t)(v) }
+#define KV_S(k, v)                                                                                                     \
+        {                                                                                                              \
+                (k), LOG_STR, (v), 0                                                                                   \
+        }
+#define KV_I(k, v)                                                                                                     \
+        {                                                                                                              \
+                (k), LOG_INT, 0, (int64_t)(v)                                                                          \
+        }
+#define KV_U(k, v)                                                                                                     \
+        {                                                                                                              \
+                (k), LOG_UINT, 0, (int64_t)(v)                                                                         \
+        }
 
 /* log_info("event", KV_S("key", value), ...): the event is a literal. */
-#define log_at(level, ...) log_fields_((level), __VA_ARGS__, { 0, LOG_END, 0, 0 })
-#define log_fields_(level, event, ...) log_write((level), "" event, (const struct log_field[]){ __VA_ARGS__ })
+#define log_at(level, ...) log_fields_((level), __VA_ARGS__, {0, LOG_END, 0, 0})
+#define log_fields_(level, event, ...) log_write((level), "" event, (const struct log_field[]){__VA_ARGS__})
 #define log_error(...) log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_at(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_at(LOG_LEVEL_INFO, __VA_ARGS__)

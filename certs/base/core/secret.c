@@ -43,11 +43,10 @@ static int lock_failed(struct error *err, const char *what, size_t need, int cod
 
         if (getrlimit(RLIMIT_MEMLOCK, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY)
                 (void)snprintf(limit, sizeof limit, "%llu bytes", (unsigned long long)lim.rlim_cur);
-        return error_fail(
-                err, code,
-                "cannot lock %zu bytes of memory for %s (%s): RLIMIT_MEMLOCK is %s; raise it to at least "
-                "%zu KiB more than is locked already, with LimitMEMLOCK= in the unit file or `ulimit -l`",
-                need, what, strerror(-code), limit, (need + 1023) / 1024);
+        return error_fail(err, code,
+                          "cannot lock %zu bytes of memory for %s (%s): RLIMIT_MEMLOCK is %s; raise it to at least "
+                          "%zu KiB more than is locked already, with LimitMEMLOCK= in the unit file or `ulimit -l`",
+                          need, what, strerror(-code), limit, (need + 1023) / 1024);
 }
 
 /* Maps, locks and marks the pages; *ret_slots is untouched on failure. */
@@ -56,8 +55,7 @@ static int map_slots(size_t size, struct secret **ret_slots, struct error *err)
         void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         if (p == MAP_FAILED)
-                return error_fail(err, -ENOMEM, "cannot map %zu bytes for the secret arena: %s", size,
-                                  strerror(errno));
+                return error_fail(err, -ENOMEM, "cannot map %zu bytes for the secret arena: %s", size, strerror(errno));
         if (mlock2(p, size, 0) < 0) { /* not mlock: the sanitizers turn that into nothing */
                 int code = errno == EPERM ? -EPERM : -ENOMEM;
                 (void)munmap(p, size);
@@ -167,14 +165,13 @@ int secure_heap_init(size_t bytes, struct error *err)
         if (CRYPTO_secure_malloc_initialized())
                 return error_fail(err, -EALREADY, "the secure heap exists already");
         if (bytes < SECURE_HEAP_MIN || (bytes & (bytes - 1)) != 0)
-                return error_fail(err, -EINVAL, "a secure heap of %zu bytes is no power of two from %d on",
-                                  bytes, SECURE_HEAP_MIN);
+                return error_fail(err, -EINVAL, "a secure heap of %zu bytes is no power of two from %d on", bytes,
+                                  SECURE_HEAP_MIN);
         int r = CRYPTO_secure_malloc_init(bytes, 32);
         if (r == 1)
                 return 0;
         if (r == 0)
-                return error_fail(err, -ENOMEM, "there is no memory for OpenSSL's secure heap of %zu bytes",
-                                  bytes);
+                return error_fail(err, -ENOMEM, "there is no memory for OpenSSL's secure heap of %zu bytes", bytes);
         /* It exists, but unprotected. */
         (void)CRYPTO_secure_malloc_done();
         return lock_failed(err, "OpenSSL's secure heap", bytes, -ENOMEM);

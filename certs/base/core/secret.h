@@ -33,7 +33,8 @@ size_t secret_len(const struct secret *secret);
 /* Constant time for equal lengths. */
 bool secret_equal(const struct secret *a, const struct secret *b);
 
-/* OpenSSL's secure heap of this size (a power of two, else -EINVAL); fails, never falls back to plain memory. Once per process. */
+/* OpenSSL's secure heap of this size (a power of two, else -EINVAL); fails, never falls back to plain memory. Once per
+ * process. */
 int secure_heap_init(size_t bytes, struct error *err);
 /* Overwrites memory in a way the compiler may not drop. */
 void wipe(void *p, size_t n);

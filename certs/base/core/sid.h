@@ -10,7 +10,8 @@
 #define SID_DOMAIN_PREFIX "S-1-5-21-"
 #define SID_TEXT_MAX 192 /* S-1-... with 15 sub-authorities, rounded up; also the ids of generic directories */
 
-/* Binary SID -> "S-1-5-21-..." (SID_TEXT_MAX bytes). -EBADMSG unless it is exactly one SID of 1 to 15 sub-authorities. */
+/* Binary SID -> "S-1-5-21-..." (SID_TEXT_MAX bytes). -EBADMSG unless it is exactly one SID of 1 to 15 sub-authorities.
+ */
 int sid_text(char *out, const uint8_t *bytes, size_t n);
 /* Behind the domain's part of a SID, "S-1-5-21-A-B-C"; NULL where text does not begin with one ([MS-DTYP] 2.4.2.4). */
 const char *sid_skip_domain(const char *text);

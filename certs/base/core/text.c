@@ -64,8 +64,8 @@ static unsigned b64u_value(char ch)
         unsigned upper = 0U - (c - 'A' < 26), lower = 0U - (c - 'a' < 26), digit = 0U - (c - '0' < 10);
         unsigned minus = 0U - (c == '-'), under = 0U - (c == '_');
 
-        return (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (minus & 62) |
-               (under & 63) | (~(upper | lower | digit | minus | under) & 64);
+        return (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (minus & 62) | (under & 63) |
+               (~(upper | lower | digit | minus | under) & 64);
 }
 
 /* Decodes into out, which has room for n * 3 / 4 bytes. */
@@ -139,12 +139,7 @@ size_t utf8_next(const char *s, size_t n, uint32_t *ret_cp)
 
         if (n == 0)
                 return 0;
-        size_t len = p[0] < 0x80   ? 1
-                     : p[0] < 0xC2 ? 0
-                     : p[0] < 0xE0 ? 2
-                     : p[0] < 0xF0 ? 3
-                     : p[0] < 0xF5 ? 4
-                                   : 0;
+        size_t len = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
         if (len == 0 || len > n)
                 return 0;
         uint32_t cp = len == 1 ? p[0] : p[0] & (0xFFU >> (len + 1));

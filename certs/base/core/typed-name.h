@@ -8,13 +8,13 @@
 
 #define TYPED_FLAW_MAX 80
 
-/* Cuts blanks and invisible characters off both ends (NBSP, a byte order mark, a zero width space and their like), and a
- * dot off the end. What is no UTF-8 stays. */
+/* Cuts blanks and invisible characters off both ends (NBSP, a byte order mark, a zero width space and their like), and
+ * a dot off the end. What is no UTF-8 stays. */
 void typed_trim(const char **text, size_t *n);
 /*
  * The first thing in what was typed that can be in no name, between its ends: bytes that are no UTF-8, a control or an
- * invisible character, a blank that is not U+0020. True with a few words for the helpdesk, "U+200B at character 5"; else
- * false, and why is "".
+ * invisible character, a blank that is not U+0020. True with a few words for the helpdesk, "U+200B at character 5";
+ * else false, and why is "".
  */
 bool typed_flaw(const char *text, size_t n, char why[TYPED_FLAW_MAX]);
 /* Writes valid UTF-8 in its composed form (NFC, UAX #15) and a NUL to out. -ENAMETOOLONG where that takes cap bytes or

@@ -21,8 +21,7 @@ static bool read_record(struct dns_srv *ret_srv, ns_msg *message, const ns_rr *r
         srv.priority = (uint16_t)(data[0] << 8 | data[1]);
         srv.weight = (uint16_t)(data[2] << 8 | data[3]);
         srv.port = (uint16_t)(data[4] << 8 | data[5]);
-        if (dn_expand(ns_msg_base(*message), ns_msg_end(*message), data + SRV_FIXED, srv.host,
-                      sizeof srv.host) < 0 ||
+        if (dn_expand(ns_msg_base(*message), ns_msg_end(*message), data + SRV_FIXED, srv.host, sizeof srv.host) < 0 ||
             !dns_host_plain(srv.host))
                 return false;
         *ret_srv = srv;

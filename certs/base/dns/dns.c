@@ -248,8 +248,7 @@ static void pick(struct addresses *out, const struct ares_addrinfo *info, uint64
                         log_debug("dns_cut", KV_U("addresses", DNS_ADDRESSES_MAX));
                         return;
                 }
-                if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) ||
-                    n->ai_addrlen > sizeof a->storage)
+                if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) || n->ai_addrlen > sizeof a->storage)
                         continue;
                 memcpy(&a->storage, n->ai_addr, n->ai_addrlen);
                 a->len = n->ai_addrlen;

@@ -30,15 +30,16 @@ struct dns_address {
         socklen_t len;
 };
 
-/* A host's, in the order that c-ares gave (RFC 6724); the ones over DNS_ADDRESSES_MAX are left out, and a debug line says
- * so. */
+/* A host's, in the order that c-ares gave (RFC 6724); the ones over DNS_ADDRESSES_MAX are left out, and a debug line
+ * says so. */
 #define DNS_ADDRESSES_MAX 32
 
 /* address: NULL when the name has none; why then says so in a few words. Called once, from the loop. */
 typedef void dns_fn(void *arg, const struct dns_address *address, const char *why);
 
 int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err);
-/* The same for names that are whole, with or without a dot at the end: the system's search list is not tried on them. */
+/* The same for names that are whole, with or without a dot at the end: the system's search list is not tried on them.
+ */
 int dns_new_absolute(struct dns **ret_dns, struct loop *loop, struct error *err);
 /* Asks these servers ("10.0.0.1:53,[fd00::1]:53") instead of the system's. -EINVAL. */
 int dns_set_servers(struct dns *dns, const char *list);
@@ -73,15 +74,15 @@ struct dns_srv {
 struct dns_srv_answer {
         struct dns_srv records[DNS_SRV_MAX]; /* by priority, then the heavier ones, then as they came */
         size_t n, left_out;                  /* the last ones that did not fit */
-        uint32_t ttl; /* s, the least of all */
+        uint32_t ttl;                        /* s, the least of all */
 };
 /* answer: NULL when there is none; why then says so in a few words. Called once, from the loop. */
 typedef void dns_srv_fn(void *arg, const struct dns_srv_answer *answer, const char *why);
 /* Asks for the SRV records of name (RFC 2782); nothing is remembered. fn is called later, never inside. 0 or
  * -errno. */
 int dns_srv_start(struct dns_query **ret_query, struct dns *dns, const char *name, dns_srv_fn *fn, void *arg);
-/* Reads the SRV records of a DNS message, all of them, whatever their order; those that name no usable host do not count.
- * -EBADMSG. */
+/* Reads the SRV records of a DNS message, all of them, whatever their order; those that name no usable host do not
+ * count. -EBADMSG. */
 int dns_srv_parse(struct dns_srv_answer *ret_answer, const uint8_t *bytes, size_t len);
 /* Whether it is a host name that may stand in logs, look-ups and certificates' checks. */
 bool dns_host_plain(const char *host);

@@ -138,18 +138,15 @@ static enum read_result read_one(struct ipc *ipc)
                 char bytes[CMSG_SPACE(IPC_FDS_SEEN * sizeof(int))];
         } control;
         struct iovec iov = {ipc->rx, sizeof ipc->rx};
-        struct msghdr h = {.msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = control.bytes,
-                           .msg_controllen = sizeof control.bytes};
+        struct msghdr h = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
         ssize_t n = recvmsg(ipc->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
         if (n >= 0)
                 return deliver(ipc, (size_t)n, h.msg_flags, take_fd(&h));
         if (errno == EAGAIN)
                 return READ_EMPTY;
-        if (errno == EINTR ||
-            errno == ECONNRESET) /* after a reset, frames that had arrived can still be read */
+        if (errno == EINTR || errno == ECONNRESET) /* after a reset, frames that had arrived can still be read */
                 return READ_MORE;
         (void)snprintf(ipc->why, sizeof ipc->why, "receiving failed: %s", strerror(errno));
         report_closed(ipc, ipc->why);

@@ -60,13 +60,15 @@ typedef void ipc_frame_fn(void *arg, const struct msg_in *m, int fd);
 typedef void ipc_closed_fn(void *arg, const char *why);
 
 /* Takes over fd (made non-blocking). 0 or -ENOMEM. */
-int ipc_new(struct ipc **ret_ipc, struct loop *loop, int fd, ipc_frame_fn *on_frame, ipc_closed_fn *on_closed, void *arg);
+int ipc_new(struct ipc **ret_ipc, struct loop *loop, int fd, ipc_frame_fn *on_frame, ipc_closed_fn *on_closed,
+            void *arg);
 struct ipc *ipc_free(struct ipc *ipc);
 /* Sends or queues the frame, in order. 0, -EMSGSIZE (overflow while building), -ENOBUFS, -EPIPE. */
 int ipc_send(struct ipc *ipc, const struct msg_out *m);
 /* The same, with a descriptor (duplicated; the caller keeps its own). */
 int ipc_send_fd(struct ipc *ipc, const struct msg_out *m, int fd);
-/* Reads what had arrived before the peer's end, calling back as the loop would; for who knows of that end from elsewhere. */
+/* Reads what had arrived before the peer's end, calling back as the loop would; for who knows of that end from
+ * elsewhere. */
 void ipc_read_rest(struct ipc *ipc);
 size_t ipc_queued(const struct ipc *ipc);
 /* A connected pair, close-on-exec, with send buffers fit for IPC_FRAME_MAX frames. 0 or -errno. */

@@ -119,8 +119,7 @@ void loop_timers_run(struct loop *loop)
         uint64_t end = loop->seq;
         bool was_stopped = loop->stopped;
 
-        while (loop->stopped == was_stopped && loop->n_heap > 0 && loop->heap[0]->at <= now &&
-               loop->heap[0]->seq < end)
+        while (loop->stopped == was_stopped && loop->n_heap > 0 && loop->heap[0]->at <= now && loop->heap[0]->seq < end)
                 run_one(loop->heap[0]);
 }
 

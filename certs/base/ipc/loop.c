@@ -207,8 +207,7 @@ struct event_base *loop_base(struct loop *loop)
 
 static short to_libevent(int events)
 {
-        return (short)((events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0) |
-                       EV_PERSIST);
+        return (short)((events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0) | EV_PERSIST);
 }
 
 static void on_io(evutil_socket_t fd, short what, void *arg)
@@ -222,8 +221,8 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
         loop_leave(loop, saved_id);
 }
 
-int loop_io_new(struct loop_io **ret_io, struct loop *loop, const char *id, int fd, int events,
-                loop_io_fn *fn, void *arg)
+int loop_io_new(struct loop_io **ret_io, struct loop *loop, const char *id, int fd, int events, loop_io_fn *fn,
+                void *arg)
 {
         struct loop_io *io = calloc(1, sizeof *io);
 

@@ -25,34 +25,106 @@
 
 /* Memory, time, waiting, and what is open already. */
 static const char *const always[] = {
-        "brk", "munmap", "mremap", "madvise", "mlock", "mlock2", "munlock", "mincore", "membarrier",
-        "read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg", "close", "fstat",
-        "lseek", "fcntl", "dup", "dup2", "dup3", "shutdown", "getsockopt", "setsockopt", "getsockname",
-        "getpeername", "pread64", "pwrite64", "fsync", "fdatasync", "memfd_create", "ftruncate",
-        "poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
-        "epoll_pwait2", "eventfd2", "pipe2", "timerfd_create", "timerfd_settime", "timerfd_gettime",
-        "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
-        "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid",
-        "getrandom", "uname", "sysinfo", "getrusage", "times", "getrlimit", "getcpu", "sched_yield",
-        "sched_getaffinity", "futex", "rseq", "set_robust_list", "restart_syscall", "sigaltstack",
-        "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "exit", "exit_group",
+        "brk",
+        "munmap",
+        "mremap",
+        "madvise",
+        "mlock",
+        "mlock2",
+        "munlock",
+        "mincore",
+        "membarrier",
+        "read",
+        "readv",
+        "write",
+        "writev",
+        "recvfrom",
+        "recvmsg",
+        "sendto",
+        "sendmsg",
+        "close",
+        "fstat",
+        "lseek",
+        "fcntl",
+        "dup",
+        "dup2",
+        "dup3",
+        "shutdown",
+        "getsockopt",
+        "setsockopt",
+        "getsockname",
+        "getpeername",
+        "pread64",
+        "pwrite64",
+        "fsync",
+        "fdatasync",
+        "memfd_create",
+        "ftruncate",
+        "poll",
+        "ppoll",
+        "select",
+        "pselect6",
+        "epoll_create1",
+        "epoll_ctl",
+        "epoll_wait",
+        "epoll_pwait",
+        "epoll_pwait2",
+        "eventfd2",
+        "pipe2",
+        "timerfd_create",
+        "timerfd_settime",
+        "timerfd_gettime",
+        "clock_gettime",
+        "clock_getres",
+        "clock_nanosleep",
+        "nanosleep",
+        "gettimeofday",
+        "time",
+        "getpid",
+        "getppid",
+        "gettid",
+        "getuid",
+        "geteuid",
+        "getgid",
+        "getegid",
+        "getresuid",
+        "getresgid",
+        "getrandom",
+        "uname",
+        "sysinfo",
+        "getrusage",
+        "times",
+        "getrlimit",
+        "getcpu",
+        "sched_yield",
+        "sched_getaffinity",
+        "futex",
+        "rseq",
+        "set_robust_list",
+        "restart_syscall",
+        "sigaltstack",
+        "rt_sigaction",
+        "rt_sigprocmask",
+        "rt_sigreturn",
+        "rt_sigpending",
+        "exit",
+        "exit_group",
 };
-static const char *const for_reading[] = {"newfstatat", "stat",       "lstat",    "statx",  "access",
+static const char *const for_reading[] = {"newfstatat", "stat",       "lstat",    "statx",      "access",
                                           "faccessat",  "faccessat2", "readlink", "readlinkat", "getcwd",
                                           "getdents64", "fstatfs",    "flock"};
-static const char *const for_writing[] = {"open",   "openat",   "unlink", "unlinkat", "rename", "renameat",
-                                          "renameat2", "mkdir",  "mkdirat", "fchmod",  "fallocate", "umask",
-                                          "fchdir", "utimensat"};
+static const char *const for_writing[] = {"open",  "openat",  "unlink", "unlinkat",  "rename", "renameat", "renameat2",
+                                          "mkdir", "mkdirat", "fchmod", "fallocate", "umask",  "fchdir",   "utimensat"};
 /* No honest path comes here: whoever asks is somebody else's code. */
-static const char *const deadly[] = {"execve",      "execveat",          "ptrace",
-                                     "bpf",         "process_vm_readv",  "process_vm_writev",
-                                     "pidfd_getfd", "io_uring_setup",    "userfaultfd",
-                                     "kexec_load",  "init_module",       "finit_module"};
+static const char *const deadly[] = {"execve",           "execveat",          "ptrace",      "bpf",
+                                     "process_vm_readv", "process_vm_writev", "pidfd_getfd", "io_uring_setup",
+                                     "userfaultfd",      "kexec_load",        "init_module", "finit_module"};
 /* Refused even to foreign code, besides the deadly ones. */
-static const char *const never[] = {"listen",  "unshare", "setns",  "mount",          "umount2", "pivot_root",
-                                    "chroot",  "keyctl",  "add_key", "request_key",   "perf_event_open",
-                                    "swapon",  "swapoff", "reboot",  "settimeofday",  "clock_settime",
-                                    "setuid",  "setgid",  "setresuid", "setresgid",   "process_madvise"};
+static const char *const never[] = {"listen",          "unshare", "setns",   "mount",     "umount2",
+                                    "pivot_root",      "chroot",  "keyctl",  "add_key",   "request_key",
+                                    "perf_event_open", "swapon",  "swapoff", "reboot",    "settimeofday",
+                                    "clock_settime",   "setuid",  "setgid",  "setresuid", "setresgid",
+                                    "process_madvise"};
 
 /* Adds one rule; a name that this machine's kernel interface does not have is none. */
 static int add(scmp_filter_ctx filter, uint32_t action, const char *name, unsigned n,
@@ -109,14 +181,13 @@ static int allow_memory(scmp_filter_ctx filter)
         return r ? r : allow_if(filter, "mprotect", masked(2, PROT_EXEC, 0));
 }
 
-/* What libcurl wakes its loop with. A pair of datagram sockets would be a way out: each end can be connected to, or send
- * to, any local datagram socket (the journal's, another daemon's), which neither Landlock nor a namespace of the network
- * keeps it from. */
+/* What libcurl wakes its loop with. A pair of datagram sockets would be a way out: each end can be connected to, or
+ * send to, any local datagram socket (the journal's, another daemon's), which neither Landlock nor a namespace of the
+ * network keeps it from. */
 static int allow_stream_pair(scmp_filter_ctx filter)
 {
-        const struct scmp_arg_cmp both[] = {
-                equal(0, AF_UNIX),
-                masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM)};
+        const struct scmp_arg_cmp both[] = {equal(0, AF_UNIX),
+                                            masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM)};
 
         return add(filter, SCMP_ACT_ALLOW, "socketpair", 2, both);
 }
@@ -141,8 +212,7 @@ static int allow_connect(scmp_filter_ctx filter)
         for (size_t i = 0; r == 0 && i < 4; i++) {
                 const struct scmp_arg_cmp both[] = {
                         equal(0, (scmp_datum_t)families[i / 2]),
-                        masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC),
-                                (scmp_datum_t)types[i % 2])};
+                        masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), (scmp_datum_t)types[i % 2])};
                 r = add(filter, SCMP_ACT_ALLOW, "socket", 2, both);
         }
         return r;
@@ -186,7 +256,8 @@ static void filter_freep(scmp_filter_ctx *filter)
                 seccomp_release(*filter);
 }
 
-/* Whether a filter that was there before forbids the call: libseccomp then tries another one, whose error says nothing. */
+/* Whether a filter that was there before forbids the call: libseccomp then tries another one, whose error says nothing.
+ */
 static bool is_forbidden(void)
 {
         const uint32_t action = SECCOMP_RET_ALLOW;
@@ -197,10 +268,11 @@ static bool is_forbidden(void)
 static int filter_failed(const struct confine_rules *rules, int r, struct error *err)
 {
         if (is_forbidden())
-                return error_fail(err, -EPERM,
-                                  "the %s process may not shut itself up: a filter around it, of its unit or its container, "
-                                  "forbids seccomp(); add to [Service] of the unit: SystemCallFilter=" CONFINE_UNIT_CALLS,
-                                  rules->process);
+                return error_fail(
+                        err, -EPERM,
+                        "the %s process may not shut itself up: a filter around it, of its unit or its container, "
+                        "forbids seccomp(); add to [Service] of the unit: SystemCallFilter=" CONFINE_UNIT_CALLS,
+                        rules->process);
         return error_fail(err, r,
                           "the kernel does not take the filter of system calls of the %s process (%s); a "
                           "kernel without seccomp needs `confinement = off`",
@@ -261,7 +333,9 @@ static struct ruleset_attributes attributes_for(int version, unsigned needs)
 
 static size_t attributes_size(int version)
 {
-        return version >= 6 ? sizeof(struct ruleset_attributes) : version >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
+        return version >= 6   ? sizeof(struct ruleset_attributes)
+               : version >= 4 ? 2 * sizeof(uint64_t)
+                              : sizeof(uint64_t);
 }
 
 static int add_path(int ruleset, const struct confine_path *path, uint64_t handled)
@@ -282,8 +356,7 @@ static int add_path(int ruleset, const struct confine_path *path, uint64_t handl
 static int restrict_paths(const struct confine_rules *rules, int version)
 {
         const struct ruleset_attributes a = attributes_for(version, rules->needs);
-        _cleanup_(closep) int ruleset =
-                (int)syscall(SYS_landlock_create_ruleset, &a, attributes_size(version), 0);
+        _cleanup_(closep) int ruleset = (int)syscall(SYS_landlock_create_ruleset, &a, attributes_size(version), 0);
         int r = ruleset < 0 ? -errno : 0;
 
         for (size_t i = 0; r == 0 && i < rules->n_paths; i++)
@@ -337,7 +410,8 @@ int confine(const struct confine_rules *rules, enum confine_mode mode, struct co
         is.seccomp = mode == CONFINE_ENFORCE;
         *ret = is;
         log_debug("process.confined", KV_S("process", rules->process),
-                  KV_S("how", mode == CONFINE_ENFORCE ? "enforce" : "log"), KV_S("landlock", confine_landlock_text(is.landlock)));
+                  KV_S("how", mode == CONFINE_ENFORCE ? "enforce" : "log"),
+                  KV_S("landlock", confine_landlock_text(is.landlock)));
         return 0;
 }
 

@@ -41,7 +41,8 @@ enum confine_landlock {
         LANDLOCK_UNUSED = 0, /* not asked for: no path rules in this mode */
         LANDLOCK_ON,
         LANDLOCK_ABSENT,    /* the kernel has none */
-        LANDLOCK_FORBIDDEN, /* the kernel may have it, but a filter around this process (the unit's, a container's) says EPERM */
+        LANDLOCK_FORBIDDEN, /* the kernel may have it, but a filter around this process (the unit's, a container's) says
+                               EPERM */
 };
 
 struct confined {
@@ -60,10 +61,10 @@ struct confine_rules {
 };
 
 /*
- * Puts the calling process under the rules, for good; *ret says what holds from then on. 0; -errno and a text that names what
- * was refused, by whom, and what to do. Without Landlock the process goes on, and the log says why there is none; without
- * seccomp it does not. no_new_privs must be set (harden_process). In a build with sanitizers, which make system calls of
- * their own, nothing is done.
+ * Puts the calling process under the rules, for good; *ret says what holds from then on. 0; -errno and a text that
+ * names what was refused, by whom, and what to do. Without Landlock the process goes on, and the log says why there is
+ * none; without seccomp it does not. no_new_privs must be set (harden_process). In a build with sanitizers, which make
+ * system calls of their own, nothing is done.
  */
 int confine(const struct confine_rules *rules, enum confine_mode mode, struct confined *ret, struct error *err);
 

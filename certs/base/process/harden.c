@@ -62,11 +62,10 @@ static int find_user(const char *user, uid_t *ret_uid, gid_t *ret_gid, struct er
         if (!pw && code != 0 && code != ENOENT)
                 return error_fail(err, -code, "cannot look up the user %s: %s", user, strerror(code));
         if (!pw)
-                return error_fail(
-                        err, -ENOENT,
-                        "there is no user %s; make it with: useradd --system --user-group --no-create-home "
-                        "--shell /usr/sbin/nologin %s",
-                        user, user);
+                return error_fail(err, -ENOENT,
+                                  "there is no user %s; make it with: useradd --system --user-group --no-create-home "
+                                  "--shell /usr/sbin/nologin %s",
+                                  user, user);
         if (pw->pw_uid == 0)
                 return error_fail(err, -EINVAL, "the user %s is root; name one without powers", user);
         *ret_uid = pw->pw_uid;
@@ -79,8 +78,7 @@ static int drop_capabilities(struct error *err)
         struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
         struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
 
-        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
-            syscall(SYS_capset, &head, data) < 0)
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || syscall(SYS_capset, &head, data) < 0)
                 return error_fail(err, -errno, "cannot drop capabilities: %s", strerror(errno));
         return 0;
 }
@@ -96,8 +94,8 @@ static int check_no_way_back(uid_t uid, gid_t gid, bool grouped, struct error *e
         if (getresuid(&r, &e, &s) < 0 || r != uid || e != uid || s != uid || getresgid(&rg, &eg, &sg) < 0 ||
             rg != gid || eg != gid || sg != gid || (!grouped && getgroups(0, NULL) != 0))
                 return error_fail(err, -EPERM, "the change of user did not take hold");
-        if (syscall(SYS_capget, &head, data) < 0 || data[0].permitted || data[1].permitted ||
-            data[0].inheritable || data[1].inheritable)
+        if (syscall(SYS_capget, &head, data) < 0 || data[0].permitted || data[1].permitted || data[0].inheritable ||
+            data[1].inheritable)
                 return error_fail(err, -EPERM, "capabilities are left after the change of user");
         if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || (gid != 0 && setresgid((gid_t)-1, 0, (gid_t)-1) == 0))
                 return error_fail(err, -EPERM, "the process could become root again");
@@ -115,7 +113,8 @@ static int become(const char *user, bool grouped, struct error *err)
         int r = find_user(user, &uid, &gid, err);
         if (r < 0)
                 return r;
-        if ((grouped ? initgroups(user, gid) : setgroups(0, NULL)) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        if ((grouped ? initgroups(user, gid) : setgroups(0, NULL)) < 0 || setresgid(gid, gid, gid) < 0 ||
+            setresuid(uid, uid, uid) < 0)
                 return error_fail(err, -errno, "cannot become the user %s: %s", user, strerror(errno));
         r = drop_capabilities(err);
         if (r == 0)

@@ -8,9 +8,9 @@
 #include "base/core/error.h"
 
 /*
- * The wish of who started this process that it end with it (PR_SET_PDEATHSIG), which the kernel forgets whenever a process
- * changes its user or group: note it before, renew it after. A parent that ended meanwhile is no longer waited for.
- * harden_become does both by itself.
+ * The wish of who started this process that it end with it (PR_SET_PDEATHSIG), which the kernel forgets whenever a
+ * process changes its user or group: note it before, renew it after. A parent that ended meanwhile is no longer waited
+ * for. harden_become does both by itself.
  */
 struct parent_tie {
         int signo; /* 0: there is none */
@@ -22,8 +22,8 @@ void parent_tie_renew(const struct parent_tie *tie);
 /* Undumpable, no core files, no new privileges. Fails rather than going on half-protected. */
 int harden_process(struct error *err);
 /*
- * When running as root: becomes user (its uid, primary gid, no supplementary groups, no capabilities) for good and checks
- * that there is no way back. NULL or not root: nothing. -ENOENT names the missing user and how to make it.
+ * When running as root: becomes user (its uid, primary gid, no supplementary groups, no capabilities) for good and
+ * checks that there is no way back. NULL or not root: nothing. -ENOENT names the missing user and how to make it.
  */
 int harden_become(const char *user, struct error *err);
 /* The same, but with the groups that /etc/group gives the user: for a device or a token's files. */

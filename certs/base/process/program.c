@@ -38,8 +38,7 @@ int program_daemon(char *out, size_t cap, struct error *err)
         int r = own_folder(err);
 
         for (size_t i = 0; r == 0 && !is_installed(self) && i < sizeof(ways) / sizeof(ways[0]); i++)
-                if (snprintf(out, cap, "%s%s/posternd", self, ways[i]) < (int)cap &&
-                    access(out, X_OK) == 0)
+                if (snprintf(out, cap, "%s%s/posternd", self, ways[i]) < (int)cap && access(out, X_OK) == 0)
                         return 0;
         if (r == 0 && (snprintf(out, cap, "%s/posternd", POSTERN_SBINDIR) >= (int)cap || access(out, X_OK) < 0))
                 r = error_fail(err, -ENOENT, "the program posternd is not in %s", POSTERN_SBINDIR);
@@ -53,19 +52,15 @@ int program_path(const char *part, char *out, size_t cap, struct error *err)
         if (r < 0)
                 return r;
         if (!is_installed(self)) {
-                if (snprintf(out, cap, "%s/%s/postern-%s", self, part, part) < (int)cap &&
-                    access(out, X_OK) == 0)
+                if (snprintf(out, cap, "%s/%s/postern-%s", self, part, part) < (int)cap && access(out, X_OK) == 0)
                         return 0;
-                if (snprintf(out, cap, "%s/../%s/postern-%s", self, part, part) < (int)cap &&
-                    access(out, X_OK) == 0)
+                if (snprintf(out, cap, "%s/../%s/postern-%s", self, part, part) < (int)cap && access(out, X_OK) == 0)
                         return 0;
                 if (snprintf(out, cap, "%s/../libexec/postern/postern-%s", self, part) < (int)cap &&
                     access(out, X_OK) == 0)
                         return 0;
         }
-        if (snprintf(out, cap, "%s/postern-%s", POSTERN_LIBEXECDIR, part) >= (int)cap ||
-            access(out, X_OK) < 0)
-                return error_fail(err, -ENOENT, "the program postern-%s is not in %s", part,
-                                  POSTERN_LIBEXECDIR);
+        if (snprintf(out, cap, "%s/postern-%s", POSTERN_LIBEXECDIR, part) >= (int)cap || access(out, X_OK) < 0)
+                return error_fail(err, -ENOENT, "the program postern-%s is not in %s", part, POSTERN_LIBEXECDIR);
         return 0;
 }

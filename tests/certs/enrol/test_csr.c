@@ -60,8 +60,7 @@ static void request_refused(void **state)
 
         (void)state;
         assert_refused(csr_make(key, "Acme", ID, &der, &err), -EINVAL, &err, "needs a tenant");
-        assert_refused(csr_make(key, TENANT, "id,URI:urn:evil:", &der, &err), -EINVAL, &err,
-                       "needs a tenant, an id");
+        assert_refused(csr_make(key, TENANT, "id,URI:urn:evil:", &der, &err), -EINVAL, &err, "needs a tenant, an id");
         assert_int_equal(key_to_jwk(key, &jwk), 0);
         assert_int_equal(key_from_jwk(&public, jwk, NULL, &err), 0);
         assert_refused(csr_make(public, TENANT, ID, &der, &err), -EINVAL, &err, "private key");
@@ -82,8 +81,7 @@ static X509 *certificate(const struct key *key, const char *cn, const char *uri,
         assert_int_equal(X509_set_version(cert, X509_VERSION_3), 1);
         assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(cert), 1), 1);
         if (cn)
-                X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)cn, -1,
-                                           -1, 0);
+                X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
         X509_set_subject_name(cert, name);
         X509_set_issuer_name(cert, name);
         ASN1_TIME_set_string_X509(X509_getm_notBefore(cert), "20260101000000Z");
@@ -91,8 +89,7 @@ static X509 *certificate(const struct key *key, const char *cn, const char *uri,
         X509_set_pubkey(cert, key_evp(key));
         if (uri) {
                 snprintf(san, sizeof(san), "DNS:x.example,URI:%s", uri);
-                X509_EXTENSION *extension =
-                        not_null(X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san));
+                X509_EXTENSION *extension = not_null(X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san));
                 X509_add_ext(cert, extension, -1);
                 X509_EXTENSION_free(extension);
         }
@@ -146,10 +143,8 @@ static void certificate_facts(void **state)
         assert_refused(csr_cert_matches(pem, n, other, &err), -EKEYREJECTED, &err, "for another key");
         assert_refused(csr_cert_matches("", 0, key, &err), -EBADMSG, &err, "not a PEM certificate");
         assert_int_equal(csr_cert_is_for(pem, n, TENANT, ID, &err), 0);
-        assert_refused(csr_cert_is_for(pem, n, "other", ID, &err), -EBADMSG, &err,
-                       "does not name urn:postern:other:");
-        assert_refused(csr_cert_is_for(pem, n, TENANT, "connector-0002-aaaa", &err), -EBADMSG, &err,
-                       "its CN is not");
+        assert_refused(csr_cert_is_for(pem, n, "other", ID, &err), -EBADMSG, &err, "does not name urn:postern:other:");
+        assert_refused(csr_cert_is_for(pem, n, TENANT, "connector-0002-aaaa", &err), -EBADMSG, &err, "its CN is not");
         assert_int_equal(ERR_peek_error(), 0);
         free(pem);
         X509_free(cert);
@@ -172,11 +167,9 @@ static void certificate_without(void **state)
         assert_refused(csr_cert_is_for(a, strlen(a), TENANT, ID, &err), -EBADMSG, &err, "does not name");
         assert_refused(csr_cert_is_for(b, strlen(b), TENANT, ID, &err), -EBADMSG, &err, "its CN is not");
         assert_refused(csr_cert_is_for(c, strlen(c), TENANT, ID, &err), -EBADMSG, &err, "does not name");
-        assert_refused(csr_cert_info(b, strlen(b), &t, cn, sizeof(cn), &err), -EBADMSG, &err,
-                       "has not one CN");
+        assert_refused(csr_cert_info(b, strlen(b), &t, cn, sizeof(cn), &err), -EBADMSG, &err, "has not one CN");
         assert_refused(csr_cert_is_for(d, strlen(d), TENANT, ID, &err), -EBADMSG, &err, "its CN is not");
-        assert_refused(csr_cert_info(d, strlen(d), &t, cn, sizeof(cn), &err), -EBADMSG, &err,
-                       "has not one CN");
+        assert_refused(csr_cert_info(d, strlen(d), &t, cn, sizeof(cn), &err), -EBADMSG, &err, "has not one CN");
         free(d);
         X509_free(two);
         free(a);
@@ -210,8 +203,7 @@ static char *answer(X509 **certs, size_t n)
 static void answers(void **state)
 {
         struct key *key = fresh_key(), *ca = fresh_key();
-        X509 *certs[] = {certificate(key, ID, URI, "20270203040506Z"),
-                         certificate(ca, "CA", NULL, "20270203040506Z")};
+        X509 *certs[] = {certificate(key, ID, URI, "20270203040506Z"), certificate(ca, "CA", NULL, "20270203040506Z")};
         char *base64 = answer(certs, 2), *a = pem_of(certs[0]), *b = pem_of(certs[1]), *expected = NULL;
         _cleanup_(buffer_free) struct buffer pem = BUFFER(16384), broken = BUFFER(16384);
         struct error err = {""};
@@ -252,8 +244,7 @@ static void answers_refused(void **state)
         for (size_t i = 0; i < 17; i++)
                 many[i] = cert;
         char *crowd = answer(many, 17);
-        assert_refused(csr_certs_from_pkcs7(crowd, strlen(crowd), &pem, &err), -EBADMSG, &err,
-                       "holds 17 certificates");
+        assert_refused(csr_certs_from_pkcs7(crowd, strlen(crowd), &pem, &err), -EBADMSG, &err, "holds 17 certificates");
         assert_refused(csr_certs_from_pkcs7("", 0, &pem, &err), -EBADMSG, &err, "is not base64");
         assert_refused(csr_certs_from_pkcs7("!!!!", 4, &pem, &err), -EBADMSG, &err, "is not base64");
         assert_refused(csr_certs_from_pkcs7("QQ=A", 4, &pem, &err), -EBADMSG, &err, "is not base64");
@@ -261,8 +252,7 @@ static void answers_refused(void **state)
         assert_refused(csr_certs_from_pkcs7("QUJD", 4, &pem, &err), -EBADMSG, &err, "is not one PKCS#7");
         assert_refused(csr_certs_from_pkcs7(good, n - 1, &pem, &err), -EBADMSG, &err, "is not base64");
         assert_refused(csr_certs_from_pkcs7(good, n - 8, &pem, &err), -EBADMSG, &err, "is not one PKCS#7");
-        assert_refused(csr_certs_from_pkcs7(none, strlen(none), &pem, &err), -EBADMSG, &err,
-                       "holds 0 certificates");
+        assert_refused(csr_certs_from_pkcs7(none, strlen(none), &pem, &err), -EBADMSG, &err, "holds 0 certificates");
         assert_refused(csr_certs_from_pkcs7(good, n, &small, &err), -EMSGSIZE, &err, "no room");
         assert_int_equal(small.len, 0);
 

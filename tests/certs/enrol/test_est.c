@@ -250,13 +250,11 @@ static void no_connection(void **state)
         assert_refused(https_do(w->https, &q, &a, &err), -ECONNREFUSED, &err,
                        "localhost: no connection (Connection refused)");
         q.url = "https://no-such-host.invalid/";
-        assert_refused(https_do(w->https, &q, &a, &err), -ECONNREFUSED, &err,
-                       "no-such-host.invalid: its name");
+        assert_refused(https_do(w->https, &q, &a, &err), -ECONNREFUSED, &err, "no-such-host.invalid: its name");
         snprintf(w->url, sizeof(w->url), "https://localhost:%d/", silent_port(&fd));
         q.url = w->url;
         q.timeout_ms = 300;
-        assert_refused(https_do(w->https, &q, &a, &err), -ETIMEDOUT, &err,
-                       "no connection in time; check address");
+        assert_refused(https_do(w->https, &q, &a, &err), -ETIMEDOUT, &err, "no connection in time; check address");
         close(fd);
         snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%d", closed_port());
         config.proxy = proxy;
@@ -335,8 +333,7 @@ static void enrolled(void **state)
                 fail_msg("%s", err.text);
         /* the server put its CA first; the certificate with our key comes first here */
         assert_int_equal(csr_cert_matches(answer.chain.data, answer.chain.len, key, &err), 0);
-        assert_int_equal(csr_cert_info(answer.chain.data, answer.chain.len, &not_after, cn, sizeof(cn), &err),
-                         0);
+        assert_int_equal(csr_cert_info(answer.chain.data, answer.chain.len, &not_after, cn, sizeof(cn), &err), 0);
         assert_string_equal(cn, ID);
         assert_non_null(strstr(answer.chain.data + 100, "-----BEGIN CERTIFICATE-----"));
 
@@ -387,18 +384,16 @@ static void not_enrolled(void **state)
                 assert_refused(r, cases[i].code, &err, cases[i].says);
                 assert_null(answer.chain.data);
         }
-        assert_refused(est_enroll(w->https, w->base, "acme", ID, NAME, "used", key, &answer, &err), -EACCES,
-                       &err, "ask its operator for a new token");
-        assert_refused(est_enroll(w->https, w->base, "acme", ID, "", TOKEN, key, &answer, &err), -EINVAL,
-                       &err, "not empty");
-        assert_refused(est_enroll(w->https, w->base, "acme", ID, "a:b", TOKEN, key, &answer, &err), -EINVAL,
-                       &err, "no colon");
-        assert_refused(est_enroll(w->https, w->base, "../x", ID, NAME, TOKEN, key, &answer, &err), -EINVAL,
-                       &err, "is not a tenant's name");
-        assert_refused(est_cacerts(w->https, w->base, "unknown", &pem, &err), -EINVAL, &err,
-                       "knows no such tenant");
-        assert_int_equal(est_enroll(w->https, w->base, "pending", ID, NAME, TOKEN, key, &answer, &err),
-                         EST_PENDING);
+        assert_refused(est_enroll(w->https, w->base, "acme", ID, NAME, "used", key, &answer, &err), -EACCES, &err,
+                       "ask its operator for a new token");
+        assert_refused(est_enroll(w->https, w->base, "acme", ID, "", TOKEN, key, &answer, &err), -EINVAL, &err,
+                       "not empty");
+        assert_refused(est_enroll(w->https, w->base, "acme", ID, "a:b", TOKEN, key, &answer, &err), -EINVAL, &err,
+                       "no colon");
+        assert_refused(est_enroll(w->https, w->base, "../x", ID, NAME, TOKEN, key, &answer, &err), -EINVAL, &err,
+                       "is not a tenant's name");
+        assert_refused(est_cacerts(w->https, w->base, "unknown", &pem, &err), -EINVAL, &err, "knows no such tenant");
+        assert_int_equal(est_enroll(w->https, w->base, "pending", ID, NAME, TOKEN, key, &answer, &err), EST_PENDING);
         assert_int_equal(answer.retry_after, 77);
         est_answer_clear(&answer);
         key_free(key);

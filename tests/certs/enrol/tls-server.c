@@ -63,8 +63,7 @@ X509 *authority_issue(const struct authority *ca, EVP_PKEY *key, const char *cn,
         return cert;
 }
 
-void authority_write(const struct authority *ca, const char *name, X509 *cert, const struct key *key,
-                     char *out)
+void authority_write(const struct authority *ca, const char *name, X509 *cert, const struct key *key, char *out)
 {
         snprintf(out, 96, "%.63s/%.30s", ca->dir, name);
         FILE *f = fopen(out, "we");
@@ -142,8 +141,8 @@ static void answer(const struct session *s, const char *status, const char *head
 {
         char start[2048];
 
-        snprintf(start, sizeof(start), "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\nConnection: close\r\n\r\n",
-                 status, head, strlen(body));
+        snprintf(start, sizeof(start), "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+                 head, strlen(body));
         send_text(s->ssl, start);
         send_text(s->ssl, body);
 }
@@ -156,8 +155,7 @@ static void answer_certs(const struct session *s, const char *type, X509 *const 
         unsigned char *der = NULL;
         char head[128];
 
-        must(PKCS7_set_type(p7, NID_pkcs7_signed) == 1 && PKCS7_content_new(p7, NID_pkcs7_data) == 1,
-             "PKCS7");
+        must(PKCS7_set_type(p7, NID_pkcs7_signed) == 1 && PKCS7_content_new(p7, NID_pkcs7_data) == 1, "PKCS7");
         for (size_t i = 0; i < n; i++)
                 must(PKCS7_add_certificate(p7, certs[i]) == 1, "PKCS7 certificate");
         const int len = i2d_PKCS7(p7, &der);
@@ -196,15 +194,12 @@ static void enroll(const struct session *s, const char *tenant)
                 return;
         }
         X509_NAME_get_text_by_NID(X509_REQ_get_subject_name(req), NID_commonName, cn, sizeof(cn));
-        snprintf(san, sizeof(san), "URI:urn:postern:%s:%s",
-                 strcmp(tenant, "wrong-uri") == 0 ? "acme" : tenant, cn);
-        X509 *leaf =
-                authority_issue(s->ca, strcmp(tenant, "wrong-key") == 0 ? other : X509_REQ_get0_pubkey(req),
-                                strcmp(tenant, "wrong-cn") == 0 ? "connector-9999-zzzz" : cn, san, 30);
+        snprintf(san, sizeof(san), "URI:urn:postern:%s:%s", strcmp(tenant, "wrong-uri") == 0 ? "acme" : tenant, cn);
+        X509 *leaf = authority_issue(s->ca, strcmp(tenant, "wrong-key") == 0 ? other : X509_REQ_get0_pubkey(req),
+                                     strcmp(tenant, "wrong-cn") == 0 ? "connector-9999-zzzz" : cn, san, 30);
         X509 *const leaf_last[] = {s->ca->cert, leaf};
         answer_certs(s,
-                     strcmp(tenant, "wrong-type") == 0 ? "text/html"
-                                                       : "application/pkcs7-mime;smime-type=certs-only",
+                     strcmp(tenant, "wrong-type") == 0 ? "text/html" : "application/pkcs7-mime;smime-type=certs-only",
                      leaf_last, 2);
         X509_free(leaf);
         X509_REQ_free(req);
@@ -337,8 +332,8 @@ void tls_server_start(struct tls_server *server, const struct authority *ca, enu
         const pid_t parent = getpid();
 
         /* It listens before the fork, so a client may connect at once. */
-        must(listener >= 0 && bind(listener, (struct sockaddr *)&address, n) == 0 &&
-                     listen(listener, 16) == 0 && getsockname(listener, (struct sockaddr *)&address, &n) == 0,
+        must(listener >= 0 && bind(listener, (struct sockaddr *)&address, n) == 0 && listen(listener, 16) == 0 &&
+                     getsockname(listener, (struct sockaddr *)&address, &n) == 0,
              "cannot listen");
         server->port = ntohs(address.sin_port);
         server->pid = fork();
@@ -358,6 +353,5 @@ void tls_server_start(struct tls_server *server, const struct authority *ca, enu
 
 void tls_server_stop(struct tls_server *server)
 {
-        must(kill(server->pid, SIGKILL) == 0 && waitpid(server->pid, NULL, 0) == server->pid,
-             "cannot stop the server");
+        must(kill(server->pid, SIGKILL) == 0 && waitpid(server->pid, NULL, 0) == server->pid, "cannot stop the server");
 }

@@ -25,8 +25,7 @@ void authority_end(struct authority *ca);
 /* A certificate from it. uri and dns may be NULL. days may be negative: expired. */
 X509 *authority_issue(const struct authority *ca, EVP_PKEY *key, const char *cn, const char *san, int days);
 /* PEM file `name` in its folder; the path goes to out (96 bytes). */
-void authority_write(const struct authority *ca, const char *name, X509 *cert, const struct key *key,
-                     char *out);
+void authority_write(const struct authority *ca, const char *name, X509 *cert, const struct key *key, char *out);
 
 struct tls_server {
         pid_t pid;

@@ -14,8 +14,8 @@
 
 static void set_environment(const char *https, const char *all, const char *no)
 {
-        static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
-                                            "http_proxy"};
+        static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+                                            "no_proxy",    "NO_PROXY",    "http_proxy"};
 
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
                 unsetenv(names[i]);
@@ -77,12 +77,38 @@ static void test_forms(void **state)
 static void test_refused(void **state)
 {
         static const char *const bad[] = {
-                "ftp://p:1", "socks://p:1", "socks6://p:1", "://p:1", "http://", "http://:1", "http://p:", "http://p:0",
-                "http://p:65536", "http://p:1/x", "http://p:1?x", "http://p:1#x", "http://p :1", "http://[::1:1", "http://::1:1",
-                "http://-p:1", "http://p:1x", "http://@p:1", "http://:geheim@p:1", "http://CORP\\svc:p@ss:w/rd%#?@p:1",
-                "http://u:geheim/x@p:1", "http://u:geheim#@p:1", "http://u:geheim?@p:1", "http://u:geheim@@p:1",
-                "http://u:geheim%@p:1", "http://u:geheim%4@p:1", "http://u:geheim%zz@p:1", "http://u:geheim%00@p:1",
-                "http://u:geheim%0a@p:1", "http://u:geheim %20@p:1", "http://u:geheim%ff@p:1", "http://u:geheim[@p:1",
+                "ftp://p:1",
+                "socks://p:1",
+                "socks6://p:1",
+                "://p:1",
+                "http://",
+                "http://:1",
+                "http://p:",
+                "http://p:0",
+                "http://p:65536",
+                "http://p:1/x",
+                "http://p:1?x",
+                "http://p:1#x",
+                "http://p :1",
+                "http://[::1:1",
+                "http://::1:1",
+                "http://-p:1",
+                "http://p:1x",
+                "http://@p:1",
+                "http://:geheim@p:1",
+                "http://CORP\\svc:p@ss:w/rd%#?@p:1",
+                "http://u:geheim/x@p:1",
+                "http://u:geheim#@p:1",
+                "http://u:geheim?@p:1",
+                "http://u:geheim@@p:1",
+                "http://u:geheim%@p:1",
+                "http://u:geheim%4@p:1",
+                "http://u:geheim%zz@p:1",
+                "http://u:geheim%00@p:1",
+                "http://u:geheim%0a@p:1",
+                "http://u:geheim %20@p:1",
+                "http://u:geheim%ff@p:1",
+                "http://u:geheim[@p:1",
         };
 
         (void)state;

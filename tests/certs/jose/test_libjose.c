@@ -75,11 +75,11 @@ static json_t *jwe_of(const struct buffer *text)
         for (line = end + 1; *line; line = end + 1) {
                 end = strchr(line, '\n');
                 assert_int_equal(jose_split(line, (size_t)(end - line), part, 4), 0);
-                json_array_append_new(
-                        recipients,
-                        json_pack("{s:{s:s, s:s%, s:{s:s, s:s, s:s%, s:s%}}, s:s%}", "header", "alg", "ECDH-ES+A256KW", "kid",
-                                  part[0].text, part[0].n, "epk", "kty", "EC", "crv", "P-256", "x", part[1].text, part[1].n, "y",
-                                  part[2].text, part[2].n, "encrypted_key", part[3].text, part[3].n));
+                json_array_append_new(recipients,
+                                      json_pack("{s:{s:s, s:s%, s:{s:s, s:s, s:s%, s:s%}}, s:s%}", "header", "alg",
+                                                "ECDH-ES+A256KW", "kid", part[0].text, part[0].n, "epk", "kty", "EC",
+                                                "crv", "P-256", "x", part[1].text, part[1].n, "y", part[2].text,
+                                                part[2].n, "encrypted_key", part[3].text, part[3].n));
         }
         json_object_set_new(jwe, "recipients", recipients);
         return jwe;
@@ -124,8 +124,8 @@ static void append_recipient(struct buffer *out, const json_t *rcp)
 {
         const json_t *header = json_object_get(rcp, "header"), *epk = json_object_get(header, "epk");
 
-        assert_int_equal(buffer_printf(out, "%s.%s.%s.%s\n", text_of(header, "kid"), text_of(epk, "x"), text_of(epk, "y"),
-                                       text_of(rcp, "encrypted_key")),
+        assert_int_equal(buffer_printf(out, "%s.%s.%s.%s\n", text_of(header, "kid"), text_of(epk, "x"),
+                                       text_of(epk, "y"), text_of(rcp, "encrypted_key")),
                          0);
 }
 
@@ -135,8 +135,8 @@ static void append_recipient(struct buffer *out, const json_t *rcp)
  */
 static void they_seal(const struct round *round, struct buffer *out)
 {
-        json_t *jwe = json_pack("{s{ssssss}}", "protected", "enc", "A256GCM", "typ", JOSE_TYP_REQUEST_JWE,
-                                "cty", "JWT");
+        json_t *jwe =
+                json_pack("{s{ssssss}}", "protected", "enc", "A256GCM", "typ", JOSE_TYP_REQUEST_JWE, "cty", "JWT");
         json_t *cek = json_object(), *list;
 
         for (size_t k = 0; k < round->n; k++) {
@@ -216,14 +216,12 @@ static json_t *flattened_from_compact(const struct buffer *text, const char *con
         assert_int_equal(jose_split(text->data, text->len, part, count), 0);
         for (size_t i = 0; i < count; i++)
                 if (part[i].n > 0)
-                        assert_int_equal(
-                                json_object_set_new(object, names[i], json_stringn(part[i].text, part[i].n)),
-                                0);
+                        assert_int_equal(json_object_set_new(object, names[i], json_stringn(part[i].text, part[i].n)),
+                                         0);
         return object;
 }
 
-static void compact_from_flattened(struct buffer *out, const json_t *object, const char *const *names,
-                                   size_t count)
+static void compact_from_flattened(struct buffer *out, const json_t *object, const char *const *names, size_t count)
 {
         for (size_t i = 0; i < count; i++) {
                 const char *part = json_string_value(json_object_get(object, names[i]));
@@ -282,8 +280,8 @@ static void they_sign_we_verify(void **state)
                 fill_random(&seed, bytes, n);
                 assert_int_equal(b64u_encode(&payload, bytes, n), 0);
                 json_t *object = json_pack("{ss}", "payload", payload.data);
-                json_t *sig = json_pack("{s{ssssss}}", "protected", "alg", "ES256", "typ", JOSE_TYP_REQUEST,
-                                        "kid", key_kid(key));
+                json_t *sig = json_pack("{s{ssssss}}", "protected", "alg", "ES256", "typ", JOSE_TYP_REQUEST, "kid",
+                                        key_kid(key));
                 assert_true(jose_jws_sig(NULL, object, sig, jwk));
                 compact_from_flattened(&text, object, jws_parts, 3);
                 assert_int_equal(jws_parse(&jws, text.data, text.len, JOSE_TYP_REQUEST, true, &err), 0);
@@ -349,9 +347,12 @@ static void dir_both_ways(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(we_seal_they_open),   cmocka_unit_test(they_seal_we_open),
-                cmocka_unit_test(shares),              cmocka_unit_test(we_sign_they_verify),
-                cmocka_unit_test(they_sign_we_verify), cmocka_unit_test(dir_both_ways),
+                cmocka_unit_test(we_seal_they_open),
+                cmocka_unit_test(they_seal_we_open),
+                cmocka_unit_test(shares),
+                cmocka_unit_test(we_sign_they_verify),
+                cmocka_unit_test(they_sign_we_verify),
+                cmocka_unit_test(dir_both_ways),
         };
 
         return cmocka_run_group_tests_name("certs-libjose", tests, NULL, NULL);

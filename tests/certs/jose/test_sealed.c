@@ -67,7 +67,8 @@ static void one_character(void **state)
                 {LINE(0) + 87, '\n', "recipient 0: sealed request: epk_x is not"},
                 {LINE(1) + 88, '/', "recipient 1: sealed request: epk_y is not"},
                 {LINE(1) + 131, ',', "recipient 1: sealed request: epk_y is not"},
-                {LINE(1) + 132, '"', "recipient 1: sealed request: encrypted_key is not the base64url form of 40 bytes"},
+                {LINE(1) + 132, '"',
+                 "recipient 1: sealed request: encrypted_key is not the base64url form of 40 bytes"},
                 {LINE(1) + 185, 'B', "recipient 1: sealed request: encrypted_key is not"},
                 {LINE(2) - 1, '\r', "recipient 1: sealed request: encrypted_key is not"},
         };

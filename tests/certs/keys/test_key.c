@@ -97,8 +97,8 @@ static void jwk_refused(void **state)
                 free(changed);
         }
         struct error err = {""};
-        json_t *swapped = json_pack("{sssssOsO}", "kty", "EC", "crv", "P-256", "x", json_object_get(jwk, "y"),
-                                    "y", json_object_get(jwk, "x"));
+        json_t *swapped = json_pack("{sssssOsO}", "kty", "EC", "crv", "P-256", "x", json_object_get(jwk, "y"), "y",
+                                    json_object_get(jwk, "x"));
         assert_refused(key_from_jwk(&out, swapped, NULL, &err), -EBADMSG, &err, "not a point on P-256");
         json_t *no_object = json_array();
         assert_refused(key_from_jwk(&out, no_object, NULL, &err), -EBADMSG, &err, "not an object");
@@ -136,9 +136,8 @@ static void compressed_form(void **state)
         EVP_PKEY *evp = EVP_PKEY_dup(key_evp(key));
 
         (void)state;
-        assert_int_equal(
-                EVP_PKEY_set_utf8_string_param(evp, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "compressed"),
-                1);
+        assert_int_equal(EVP_PKEY_set_utf8_string_param(evp, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "compressed"),
+                         1);
         assert_int_equal(key_from_evp(&again, evp, true, &err), 0);
         assert_string_equal(key_pin(again), key_pin(key));
         assert_string_equal(key_kid(again), key_kid(key));
@@ -170,10 +169,9 @@ static void pem_round_trip(void **state)
 
         assert_refused(key_from_pem(&back, encrypted.data, encrypted.len, NULL, &err), -EACCES, &err,
                        "give its passphrase");
-        assert_refused(key_from_pem(&back, encrypted.data, encrypted.len, "correct hors", &err), -EACCES,
-                       &err, "not the right one");
-        assert_refused(key_from_pem(&back, plain.data, plain.len / 2, NULL, &err), -EBADMSG, &err,
-                       "is not PEM");
+        assert_refused(key_from_pem(&back, encrypted.data, encrypted.len, "correct hors", &err), -EACCES, &err,
+                       "not the right one");
+        assert_refused(key_from_pem(&back, plain.data, plain.len / 2, NULL, &err), -EBADMSG, &err, "is not PEM");
         assert_refused(key_from_pem(&back, "", 0, NULL, &err), -EBADMSG, &err, "is not PEM");
         assert_refused(key_to_pem(key, "", &plain, &err), -EINVAL, &err, "passphrase must have");
         assert_null(back);
@@ -222,8 +220,7 @@ static void pem_of_other_kinds(void **state)
 
                 assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, kinds[i], NULL, NULL, 0, NULL, NULL), 1);
                 const long n = BIO_get_mem_data(bio, &text);
-                assert_refused(key_from_pem(&back, text, (size_t)n, NULL, &err), -EBADMSG, &err,
-                               "not a P-256 key");
+                assert_refused(key_from_pem(&back, text, (size_t)n, NULL, &err), -EBADMSG, &err, "not a P-256 key");
                 BIO_free(bio);
         }
         BIO *bio = BIO_new(BIO_s_mem());
@@ -248,13 +245,11 @@ static void pem_of_two_halves(void **state)
         (void)state;
         assert_int_equal(i2d_PKCS8_PRIV_KEY_INFO_bio(der_bio, p8), 1);
         const long n = BIO_get_mem_data(der_bio, &der);
-        assert_memory_equal(der + n - P256_POINT_LEN, key_point(a),
-                            P256_POINT_LEN); /* it ends in the point */
+        assert_memory_equal(der + n - P256_POINT_LEN, key_point(a), P256_POINT_LEN); /* it ends in the point */
         memcpy(der + n - P256_POINT_LEN, key_point(b), P256_POINT_LEN);
         assert_true(PEM_write_bio(pem_bio, "PRIVATE KEY", "", (const unsigned char *)der, n) > 0);
         const long len = BIO_get_mem_data(pem_bio, &pem);
-        assert_refused(key_from_pem(&back, pem, (size_t)len, NULL, &err), -EBADMSG, &err,
-                       "do not belong together");
+        assert_refused(key_from_pem(&back, pem, (size_t)len, NULL, &err), -EBADMSG, &err, "do not belong together");
         assert_null(back);
         PKCS8_PRIV_KEY_INFO_free(p8);
         BIO_free(der_bio);

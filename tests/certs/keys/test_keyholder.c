@@ -121,8 +121,11 @@ static void test_pkcs11_tool(void **state)
 {
         static const struct {
                 const char *type, *label;
-        } keys[] = {{"EC:prime256v1", "right"}, {"EC:secp384r1", "curve"}, {"rsa:2048", "rsa"},
-                    {"EC:prime256v1", "twice"}, {"EC:prime256v1", "twice"}};
+        } keys[] = {{"EC:prime256v1", "right"},
+                    {"EC:secp384r1", "curve"},
+                    {"rsa:2048", "rsa"},
+                    {"EC:prime256v1", "twice"},
+                    {"EC:prime256v1", "twice"}};
         struct softhsm hsm;
         struct holder h;
 
@@ -132,9 +135,9 @@ static void test_pkcs11_tool(void **state)
                 char id[8];
 
                 (void)snprintf(id, sizeof(id), "%02zx", i + 1);
-                assert_true(run("pkcs11-tool", "--module", MODULE, "--token-label", "postern", "--login",
-                                "--pin", TOKEN_PIN, "--keypairgen", "--key-type", keys[i].type, "--label",
-                                keys[i].label, "--id", id, "--usage-sign", NULL));
+                assert_true(run("pkcs11-tool", "--module", MODULE, "--token-label", "postern", "--login", "--pin",
+                                TOKEN_PIN, "--keypairgen", "--key-type", keys[i].type, "--label", keys[i].label, "--id",
+                                id, "--usage-sign", NULL));
         }
         assert_opens(&h, "pkcs11:token=postern;object=right", hsm.pin_file, false);
         assert_signs(h.key);
@@ -143,10 +146,8 @@ static void test_pkcs11_tool(void **state)
         assert_signs(h.key);
         assert_int_equal(holder_close(&h), 0);
         assert_refused("pkcs11:token=postern;object=curve", hsm.pin_file, false, -EBADMSG, "another curve");
-        assert_refused("pkcs11:token=postern;object=rsa", hsm.pin_file, false, -EBADMSG,
-                       "not of the kind EC");
-        assert_refused("pkcs11:token=postern;object=twice", hsm.pin_file, false, -EINVAL,
-                       "several private keys");
+        assert_refused("pkcs11:token=postern;object=rsa", hsm.pin_file, false, -EBADMSG, "not of the kind EC");
+        assert_refused("pkcs11:token=postern;object=twice", hsm.pin_file, false, -EINVAL, "several private keys");
         softhsm_end(&hsm);
 }
 
@@ -194,8 +195,8 @@ static void test_tpm_handle(void **state)
         (void)snprintf(private, sizeof(private), "%s/private", tpm.dir);
         (void)snprintf(loaded, sizeof(loaded), "%s/loaded", tpm.dir);
         assert_true(run("tpm2_createprimary", "-C", "o", "-G", "ecc256", "-c", primary, NULL));
-        assert_true(run("tpm2_create", "-C", primary, "-G", "ecc256", "-p", TOKEN_PIN, "-u", public, "-r",
-                        private, "-a", "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth", NULL));
+        assert_true(run("tpm2_create", "-C", primary, "-G", "ecc256", "-p", TOKEN_PIN, "-u", public, "-r", private,
+                        "-a", "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth", NULL));
         assert_true(run("tpm2_flushcontext", "-t", NULL));
         assert_true(run("tpm2_load", "-C", primary, "-u", public, "-r", private, "-c", loaded, NULL));
         assert_true(run("tpm2_evictcontrol", "-C", "o", "-c", loaded, "0x81000001", NULL));
@@ -204,9 +205,8 @@ static void test_tpm_handle(void **state)
         assert_opens(&h, "handle:0x81000001", files.pin_file, false);
         assert_signs(h.key);
         assert_int_equal(holder_close(&h), 0);
-        assert_int_equal(
-                assert_refused("handle:0x81000001", files.wrong_pin_file, false, -EACCES, "wrong PIN"),
-                KEYHOLDER_EXIT_PIN);
+        assert_int_equal(assert_refused("handle:0x81000001", files.wrong_pin_file, false, -EACCES, "wrong PIN"),
+                         KEYHOLDER_EXIT_PIN);
         assert_refused("handle:0x81000002", NULL, false, -ENOENT, "tpm2_getcap handles-persistent");
         assert_refused("handle:0x8100", NULL, false, -EINVAL, "six more");
         swtpm_end(&tpm);

@@ -93,8 +93,7 @@ void softhsm_begin(struct softhsm *h)
         make_dir(h->dir, "softhsm");
         (void)snprintf(path, sizeof(path), "%s/tokens", h->dir);
         assert_int_equal(mkdir(path, 0700), 0);
-        (void)snprintf(text, sizeof(text), "directories.tokendir = %s/tokens\nobjectstore.backend = file\n",
-                       h->dir);
+        (void)snprintf(text, sizeof(text), "directories.tokendir = %s/tokens\nobjectstore.backend = file\n", h->dir);
         (void)snprintf(path, sizeof(path), "%s/softhsm2.conf", h->dir);
         write_text(path, text);
         assert_int_equal(setenv("SOFTHSM2_CONF", path, 1), 0);
@@ -102,8 +101,8 @@ void softhsm_begin(struct softhsm *h)
         write_text(h->pin_file, TOKEN_PIN "\n");
         (void)snprintf(h->wrong_pin_file, sizeof(h->wrong_pin_file), "%s/wrong-pin", h->dir);
         write_text(h->wrong_pin_file, "0000-wrong\n");
-        assert_true(run("softhsm2-util", "--init-token", "--free", "--label", "postern", "--so-pin",
-                        "so-secret", "--pin", TOKEN_PIN, NULL));
+        assert_true(run("softhsm2-util", "--init-token", "--free", "--label", "postern", "--so-pin", "so-secret",
+                        "--pin", TOKEN_PIN, NULL));
 }
 
 void softhsm_end(struct softhsm *h)

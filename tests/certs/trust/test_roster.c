@@ -75,8 +75,7 @@ static int end(void **state)
         return 0;
 }
 
-static int verify_at(const struct world *w, const char *text, int64_t now, struct roster **ret,
-                     struct error *err)
+static int verify_at(const struct world *w, const char *text, int64_t now, struct roster **ret, struct error *err)
 {
         return roster_verify(ret, text, strlen(text), key_pin(w->tenant), TENANT, now, 1, err);
 }
@@ -125,8 +124,7 @@ static void refuse_payload(struct world *w, const char *find, const char *with, 
         char header[200];
         struct roster *r = NULL;
 
-        assert_int_equal(
-                jws_parse(&jws, w->roster->text, strlen(w->roster->text), JOSE_TYP_ROSTER, false, &err), 0);
+        assert_int_equal(jws_parse(&jws, w->roster->text, strlen(w->roster->text), JOSE_TYP_ROSTER, false, &err), 0);
         char *payload = replaced(jws.payload.data, find, with);
         snprintf(header, sizeof(header), "{\"alg\":\"ES256\",\"typ\":\"postern-roster+jwt\",\"kid\":\"%s\"}",
                  key_kid(w->tenant));
@@ -165,8 +163,7 @@ static void payload_refusals(void **state)
                 {"\"iat\":1800000000,", "", "\"iat\" is missing"},
                 {"\"connectors\":[", "\"connectors\":{},\"x\":[", "\"x\" is not expected"},
                 {"\"connectors\":[", "\"connectors\":[7,", "connectors[0]: is not a JSON object"},
-                {"\"id\":\"connector-0001-aaaa\"", "\"id\":\"short\"",
-                 "connectors[0]: member \"id\" has 5 bytes"},
+                {"\"id\":\"connector-0001-aaaa\"", "\"id\":\"short\"", "connectors[0]: member \"id\" has 5 bytes"},
                 {"\"id\":\"connector-0001-aaaa\"", "\"id\":\"connector_0001_aaaa\"", "\"id\" is not letters"},
                 {"\"id\":\"connector-0001-aaaa\"", "\"id\":\"service-0001-bbbbbb\"",
                  "its id stands in the roster twice"},
@@ -176,8 +173,7 @@ static void payload_refusals(void **state)
                 {"\"name\":\"dc-east\"", "\"name\":\"dc-east\",\"role\":\"x\"", "\"role\" is not expected"},
                 {"\"name\":\"portal\"", "\"name\":\"portal\",\"domains\":[]", "\"domains\" is not expected"},
                 {"\"connectors\":[{\"id\":\"connector-0001-aaaa\",\"kid\":\"",
-                 "\"connectors\":[{\"id\":\"connector-0001-aaaa\",\"kid\":\"x",
-                 "\"kid\" is not the base64url form"},
+                 "\"connectors\":[{\"id\":\"connector-0001-aaaa\",\"kid\":\"x", "\"kid\" is not the base64url form"},
                 {",\"name\":\"dc-east\"", "", "\"name\" is missing"},
                 {"\"removed\":[", "\"removed\":[\"x\"", "removed[0]: is not a kid"},
                 {"\"removed\":[", "\"removed\":[7", "removed[0]: is not a kid"},
@@ -219,7 +215,8 @@ static void domain_refusals(void **state)
                 {"\"default\":true", "\"default\":false", "\"default\" is true or absent"},
                 {"\"default\":true", "\"default\":1", "\"default\" is true or absent"},
                 {"\"default\":true", "\"default\":true,\"x\":1", "\"x\" is not expected"},
-                {"[\"PARTNER\"]", "[\"PARTNER\"],\"default\":true", "bare names go to corp.example and to partner.example"},
+                {"[\"PARTNER\"]", "[\"PARTNER\"],\"default\":true",
+                 "bare names go to corp.example and to partner.example"},
                 {"\"sid\":\"S-1-5-21-", "\"sid\":\"S-1-5-32-", "no domain's SID"},
                 {"-682003330\"", "-682003330-500\"", "no domain's SID"},
                 {"-682003330\"", "-0682003330\"", "no domain's SID"},
@@ -278,8 +275,7 @@ static void key_refusals(void **state)
         assert_int_equal(key_to_jwk(w->connector, &jwk), 0);
         char *connector = json_dumps(jwk, JSON_COMPACT);
         char old_member[400], new_member[400];
-        snprintf(old_member, sizeof(old_member), "\"kid\":\"%s\",\"jwk\":%s", key_kid(w->connector),
-                 connector);
+        snprintf(old_member, sizeof(old_member), "\"kid\":\"%s\",\"jwk\":%s", key_kid(w->connector), connector);
         snprintf(new_member, sizeof(new_member), "\"kid\":\"%s\",\"jwk\":%s", key_kid(w->tenant), tenant);
         refuse_payload(w, old_member, new_member, -EBADMSG, "its key stands in the roster twice");
         json_decref(jwk);
@@ -300,17 +296,15 @@ static void order_of_checks(void **state)
         struct roster *r = NULL;
 
         forged[n - 10] = forged[n - 10] == 'A' ? 'B' : 'A';
-        assert_refused(roster_verify(&r, forged, n, key_pin(w->other), "evil", late, 9, &err), -EKEYREJECTED,
-                       &err, "but the pinned one is");
+        assert_refused(roster_verify(&r, forged, n, key_pin(w->other), "evil", late, 9, &err), -EKEYREJECTED, &err,
+                       "but the pinned one is");
         assert_refused(roster_verify(&r, text, n, "", "evil", late, 9, &err), -EKEYREJECTED, &err, "pinned");
         assert_refused(roster_verify(&r, forged, n, pin, "evil", late, 9, &err), -EKEYREJECTED, &err,
                        "signature does not verify");
         assert_refused(roster_verify(&r, text, n, pin, "evil", late, 9, &err), -EXDEV, &err,
                        "is of tenant acme, not evil");
-        assert_refused(roster_verify(&r, text, n, pin, TENANT, late, 9, &err), -ETIME, &err,
-                       "expired 121 s ago");
-        assert_refused(roster_verify(&r, text, n, pin, TENANT, NOW, 9, &err), -ESTALE, &err,
-                       "seq 1 is older than 9");
+        assert_refused(roster_verify(&r, text, n, pin, TENANT, late, 9, &err), -ETIME, &err, "expired 121 s ago");
+        assert_refused(roster_verify(&r, text, n, pin, TENANT, NOW, 9, &err), -ESTALE, &err, "seq 1 is older than 9");
         assert_int_equal(roster_verify(&r, text, n, pin, TENANT, late - 1, 1, &err), 0);
         r = roster_free(r);
         assert_refused(roster_verify(&r, text, n, pin, TENANT, NOW - ROSTER_SKEW - 1, 1, &err), -ETIME, &err,
@@ -367,10 +361,10 @@ static void editing(void **state)
                        "the name dc-east belongs to id");
         assert_refused(roster_add(r, false, "connector-0002-cccc", "portal", w->other, &err), -EEXIST, &err,
                        "the name portal");
-        assert_refused(roster_add(r, false, "connector-0002-cccc", "dc-west", w->connector, &err), -EEXIST,
-                       &err, "belongs to dc-east");
-        assert_refused(roster_add(r, true, "service-0002-cccccc", "dc-west", w->connector, &err), -EEXIST,
-                       &err, "belongs to dc-east");
+        assert_refused(roster_add(r, false, "connector-0002-cccc", "dc-west", w->connector, &err), -EEXIST, &err,
+                       "belongs to dc-east");
+        assert_refused(roster_add(r, true, "service-0002-cccccc", "dc-west", w->connector, &err), -EEXIST, &err,
+                       "belongs to dc-east");
         assert_refused(roster_add(r, true, CONNECTOR_ID, "dc-west", w->other, &err), -EEXIST, &err,
                        "in the other list");
         assert_refused(roster_add(r, false, "connector-0002-cccc", "dc-west", w->tenant, &err), -EEXIST, &err,
@@ -396,8 +390,8 @@ static void editing(void **state)
         assert_null(r->text);
         assert_int_equal(r->n_connectors, 1);
         assert_true(roster_speaks_for(&r->connectors[0], "corp.example"));
-        assert_refused(roster_add(r, false, "connector-0002-cccc", "dc-east", w->connector, &err), -EKEYREJECTED,
-                       &err, "was removed");
+        assert_refused(roster_add(r, false, "connector-0002-cccc", "dc-east", w->connector, &err), -EKEYREJECTED, &err,
+                       "was removed");
         struct key *second = fresh_key();
         assert_null(roster_connector(r, key_kid(w->connector)));
         assert_string_equal(roster_connector(r, key_kid(fresh))->name, "dc-west");
@@ -414,8 +408,8 @@ static void editing(void **state)
         assert_int_equal(r->n_removed, 4);
         assert_string_equal(r->removed[0], key_kid(w->connector));
         assert_string_equal(r->removed[1], key_kid(fresh));
-        assert_refused(roster_add(r, false, "connector-0003-dddd", "dc-new", fresh, &err), -EKEYREJECTED,
-                       &err, "was removed");
+        assert_refused(roster_add(r, false, "connector-0003-dddd", "dc-new", fresh, &err), -EKEYREJECTED, &err,
+                       "was removed");
         key_free(fresh);
 }
 
@@ -442,8 +436,7 @@ static void signing_again(void **state)
         roster_free(r);
         assert_refused(roster_sign(w->roster, w->tenant, NOW, ROSTER_LIFE_MAX + 1, &err), -EINVAL, &err,
                        "lives 1 s to 30 days");
-        assert_refused(roster_sign(w->roster, w->tenant, NOW, 0, &err), -EINVAL, &err,
-                       "lives 1 s to 30 days");
+        assert_refused(roster_sign(w->roster, w->tenant, NOW, 0, &err), -EINVAL, &err, "lives 1 s to 30 days");
         assert_refused(roster_sign(w->roster, w->other, NOW, 60, &err), -EINVAL, &err, "not its tenant key");
         assert_int_equal(w->roster->seq, 2);
 }
@@ -483,14 +476,13 @@ static void limits(void **state)
 
 static void tenants(void **state)
 {
-        static const char *const bad[] = {
-                "",
-                "Acme",
-                "a_b",
-                "a.b",
-                "a b",
-                "\xc3\xa4",
-                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+        static const char *const bad[] = {"",
+                                          "Acme",
+                                          "a_b",
+                                          "a.b",
+                                          "a b",
+                                          "\xc3\xa4",
+                                          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
         struct world *w = *state;
         struct roster *r = NULL;
 
@@ -578,7 +570,8 @@ static void roles(void **state)
         roster_free(r);
 }
 
-/* A roster of the form before domains keeps its number and its members, who speak for nothing, until it is signed anew. */
+/* A roster of the form before domains keeps its number and its members, who speak for nothing, until it is signed anew.
+ */
 static void first_form(void **state)
 {
         struct world *w = *state;
@@ -592,8 +585,7 @@ static void first_form(void **state)
                 assert_int_equal(roster_domain_remove(w->roster, w->roster->domains[0].name, &err), 0);
         }
         assert_int_equal(roster_sign(w->roster, w->tenant, NOW, 86400, &err), 0);
-        assert_int_equal(
-                jws_parse(&jws, w->roster->text, strlen(w->roster->text), JOSE_TYP_ROSTER, false, &err), 0);
+        assert_int_equal(jws_parse(&jws, w->roster->text, strlen(w->roster->text), JOSE_TYP_ROSTER, false, &err), 0);
         char *form = replaced(jws.payload.data, "\"v\":2", "\"v\":1");
         char *none = replaced(form, ",\"domains\":[],\"connectors\"", ",\"connectors\"");
         char *mute = replaced(none, ",\"domains\":[]", "");

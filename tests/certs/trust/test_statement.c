@@ -72,8 +72,7 @@ static int end(void **state)
         return 0;
 }
 
-static int verify(const struct world *w, const char *text, int64_t now, struct statement **ret,
-                  struct error *err)
+static int verify(const struct world *w, const char *text, int64_t now, struct statement **ret, struct error *err)
 {
         return statement_verify(ret, text, strlen(text), w->identity, ID, TENANT, now, err);
 }
@@ -157,8 +156,7 @@ static void payload_refusals(void **state)
                 {"\"v\":[1]", "\"v\":[1,0]", -EBADMSG, "something else than versions"},
                 {"{\"v\"", "{\"more\":1,\"v\"", -EBADMSG, "\"more\" is not expected"},
                 {"{\"v\"", "{\"seq\":1,\"v\"", -EBADMSG, "a member stands twice"},
-                {"\"iss\":\"connector-0001-aaaa\"", "\"iss\":\"connector-0002-aaaa\"", -EXDEV,
-                 "its key belongs to"},
+                {"\"iss\":\"connector-0001-aaaa\"", "\"iss\":\"connector-0002-aaaa\"", -EXDEV, "its key belongs to"},
                 {"\"iss\":\"connector-0001-aaaa\"", "\"iss\":\"connector 0001 aaaa\"", -EBADMSG,
                  "\"iss\" is not an id"},
                 {"\"iss\":\"connector-0001-aaaa\",", "", -EBADMSG, "\"iss\" is missing"},
@@ -181,10 +179,8 @@ static void payload_refusals(void **state)
                 {"\"keys\":[", "\"keys\":[7,", -EBADMSG, "keys[0]: jwk is not an object"},
                 {"\"use\":\"enc\"", "\"use\":\"sig\"", -EBADMSG, "\"use\" is not \"enc\""},
                 {"\"use\":\"enc\",", "", -EBADMSG, "\"use\" is missing"},
-                {"\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"ECDH-ES\"", -EBADMSG,
-                 "\"alg\" is not \"ECDH-ES+A256KW\""},
-                {"\"use\":\"enc\"", "\"use\":\"enc\",\"key_ops\":[]", -EBADMSG,
-                 "\"key_ops\" is not expected"},
+                {"\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"ECDH-ES\"", -EBADMSG, "\"alg\" is not \"ECDH-ES+A256KW\""},
+                {"\"use\":\"enc\"", "\"use\":\"enc\",\"key_ops\":[]", -EBADMSG, "\"key_ops\" is not expected"},
                 {"\"nbf\":1799996400", "\"nbf\":1800000600", -EBADMSG, "\"exp\" is not behind \"nbf\""},
                 {"\"nbf\":1799996400", "\"nbf\":\"x\"", -EBADMSG, "\"nbf\" is not an integer"},
                 {"\"kty\":\"EC\"", "\"kty\":\"RSA\"", -EBADMSG, "\"kty\" is not \"EC\""},
@@ -261,8 +257,7 @@ static void key_refusals(void **state)
         for (size_t i = 0; i < 3; i += 2) {
                 snprintf(new_key, sizeof(new_key), "%s,\"kid\":\"%s\"", first[i], key_kid(keys[i]));
                 refuse_payload(w, old_key, new_key, -EBADMSG,
-                               i == 0 ? "keys[1]: stands in the statement twice"
-                                      : "keys[1]: is the identity key");
+                               i == 0 ? "keys[1]: stands in the statement twice" : "keys[1]: is the identity key");
         }
         for (size_t i = 0; i < 3; i++)
                 free(first[i]);
@@ -281,12 +276,10 @@ static void signature_and_times(void **state)
         assert_refused(verify(w, forged, NOW, &s, &err), -EKEYREJECTED, &err, "signature does not verify");
         assert_refused(statement_verify(&s, text, n, w->other, ID, TENANT, NOW, &err), -EKEYREJECTED, &err,
                        "is not the key");
-        assert_refused(statement_verify(&s, text, n, w->identity, "connector-0009-zzzz", TENANT, NOW, &err),
-                       -EXDEV, &err, "its key belongs to");
-        assert_refused(statement_verify(&s, text, n, w->identity, ID, "other", NOW, &err), -EXDEV, &err,
-                       "not other");
-        assert_refused(verify(w, text, NOW + 3600 + ROSTER_SKEW + 1, &s, &err), -ETIME, &err,
-                       "expired 121 s ago");
+        assert_refused(statement_verify(&s, text, n, w->identity, "connector-0009-zzzz", TENANT, NOW, &err), -EXDEV,
+                       &err, "its key belongs to");
+        assert_refused(statement_verify(&s, text, n, w->identity, ID, "other", NOW, &err), -EXDEV, &err, "not other");
+        assert_refused(verify(w, text, NOW + 3600 + ROSTER_SKEW + 1, &s, &err), -ETIME, &err, "expired 121 s ago");
         assert_refused(verify(w, text, NOW - ROSTER_SKEW - 1, &s, &err), -ETIME, &err, "in the future");
         assert_null(s);
         assert_int_equal(verify(w, text, NOW + 3600 + ROSTER_SKEW, &s, &err), 0);
@@ -303,8 +296,7 @@ static void other_types(void **state)
         struct statement *s = NULL;
 
         assert_int_equal(jws_sign(w->identity, JOSE_TYP_VERDICT, "{}", 2, &text, &err), 0);
-        assert_refused(verify(w, text.data, NOW, &s, &err), -EBADMSG, &err,
-                       "\"typ\" is not \"postern-keys+jwt\"");
+        assert_refused(verify(w, text.data, NOW, &s, &err), -EBADMSG, &err, "\"typ\" is not \"postern-keys+jwt\"");
 }
 
 static void signing_refusals(void **state)

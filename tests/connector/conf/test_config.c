@@ -189,8 +189,8 @@ static void test_all_keys_are_taken(void **state)
 
 static void test_methods_follow_the_keytab(void **state)
 {
-        struct config *c = load_text(
-                "[domain corp.example]\ndcs = dc1.corp.example\nkeytab = /k\nservice_principal = host/x\n");
+        struct config *c =
+                load_text("[domain corp.example]\ndcs = dc1.corp.example\nkeytab = /k\nservice_principal = host/x\n");
 
         (void)state;
         assert_int_equal(c->domains[0].n_methods, 2);
@@ -239,13 +239,12 @@ static void test_folder_and_merged_text(void **state)
         write_text("30-more.conf", "[connector]\nname = south\n");
         assert_int_equal(config_load(&config, dir, NULL, &errors), -EINVAL);
         assert_int_equal(errors.n, 1);
-        (void)snprintf(path, sizeof(path),
-                       "%s/30-more.conf:2: name: it is given twice, first at %s/10-base.conf:2\n", dir, dir);
+        (void)snprintf(path, sizeof(path), "%s/30-more.conf:2: name: it is given twice, first at %s/10-base.conf:2\n",
+                       dir, dir);
         assert_string_equal(errors.lines.data, path);
         config_errors_clear(&errors);
         assert_int_equal(chdir("/"), 0);
-        const char *const names[] = {"10-base.conf", "20-corp.conf", "30-more.conf", "ignored.txt",
-                                     ".hidden.conf"};
+        const char *const names[] = {"10-base.conf", "20-corp.conf", "30-more.conf", "ignored.txt", ".hidden.conf"};
         for (size_t i = 0; i < 5; i++) {
                 (void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
                 assert_int_equal(unlink(path), 0);

@@ -228,8 +228,7 @@ static void test_searches(void **state)
         add_record(w, "A000000000000002", now - 50, "Alice@Corp.Example", "refused");
         add_record(w, "A000000000000003", now, "bob", "unavailable");
         assert_int_equal(found(w, &r, NULL, NULL), 3);
-        assert_int_equal(found(w, &r, "ALICE@corp.example", NULL),
-                         2); /* by hash: the name itself isn't kept */
+        assert_int_equal(found(w, &r, "ALICE@corp.example", NULL), 2); /* by hash: the name itself isn't kept */
         assert_int_equal(found(w, &r, "carol", NULL), 0);
         assert_int_equal(found(w, &r, "'; DROP TABLE records; --", NULL), 0);
         assert_int_equal(found(w, &r, NULL, "A000000000000003"), 1);
@@ -242,8 +241,7 @@ static void test_searches(void **state)
         r = (struct request){.limit = 2};
         json_t *list = find(w, &r, NULL, NULL);
         assert_int_equal(json_array_size(list), 2);
-        assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "id")),
-                            "A000000000000003");
+        assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "id")), "A000000000000003");
         json_decref(list);
 }
 

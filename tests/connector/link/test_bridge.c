@@ -29,8 +29,7 @@ static void add(struct desk *d, const char *what, const struct msg_in *m)
         size_t used = strlen(d->frames);
 
         (void)msg_get_str(m, TAG_ID, id, sizeof(id));
-        (void)snprintf(d->frames + used, sizeof(d->frames) - used, "%s%s%s ", what, *id ? ":" : "",
-                       *id ? id + 16 : "");
+        (void)snprintf(d->frames + used, sizeof(d->frames) - used, "%s%s%s ", what, *id ? ":" : "", *id ? id + 16 : "");
 }
 
 static void take_roster(struct desk *d, const struct msg_in *m)
@@ -594,21 +593,16 @@ int main(void)
                 cmocka_unit_test_setup_teardown(without_a_validator, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_validator_that_is_replaced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(what_a_validator_has_from_before, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(verdicts_again_after_a_restart_of_the_link, set_up,
-                                                tear_down),
+                cmocka_unit_test_setup_teardown(verdicts_again_after_a_restart_of_the_link, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(malformed_frames, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(the_old_one_serves_until_the_new_one_is_heard, set_up_second,
                                                 tear_down_second),
-                cmocka_unit_test_setup_teardown(the_old_one_does_not_serve_for_ever, set_up_second,
-                                                tear_down_second),
+                cmocka_unit_test_setup_teardown(the_old_one_does_not_serve_for_ever, set_up_second, tear_down_second),
                 cmocka_unit_test_setup_teardown(an_old_one_that_breaks_off_only_delivers, set_up_second,
                                                 tear_down_second),
-                cmocka_unit_test_setup_teardown(no_validator_is_said_on_both, set_up_second,
-                                                tear_down_second),
-                cmocka_unit_test_setup_teardown(a_stop_in_the_middle, set_up_second,
-                                                tear_down_second),
-                cmocka_unit_test_setup_teardown(a_stop_while_the_old_one_serves, set_up_second,
-                                                tear_down_second),
+                cmocka_unit_test_setup_teardown(no_validator_is_said_on_both, set_up_second, tear_down_second),
+                cmocka_unit_test_setup_teardown(a_stop_in_the_middle, set_up_second, tear_down_second),
+                cmocka_unit_test_setup_teardown(a_stop_while_the_old_one_serves, set_up_second, tear_down_second),
         };
         int r;
 

@@ -62,17 +62,17 @@ struct request_claims fixture_claims(const struct fixture *f)
         return c;
 }
 
-void fixture_seal(const struct fixture *f, const struct request_claims *c, const struct key *signer,
-                  struct buffer *out)
+void fixture_seal(const struct fixture *f, const struct request_claims *c, const struct key *signer, struct buffer *out)
 {
-        _cleanup_(buffer_free) struct buffer json = BUFFER_SECRET(PADDED_LARGE),
-                                             jws = BUFFER_SECRET(PADDED_LARGE),
+        _cleanup_(buffer_free) struct buffer json = BUFFER_SECRET(PADDED_LARGE), jws = BUFFER_SECRET(PADDED_LARGE),
                                              padded = BUFFER_SECRET(PADDED_LARGE);
         struct key *to[1] = {f->keys.keys[0].key};
         struct error err = {""};
 
         assert_int_equal(request_claims_encode(c, &json, &err), 0);
         assert_int_equal(jws_sign(signer, JOSE_TYP_REQUEST, json.data, json.len, &jws, &err), 0);
-        assert_int_equal(jose_pad(&padded, jws.data, jws.len, json.len > PADDED_CLAIMS_MAX(PADDED_SMALL) ? PADDED_LARGE : PADDED_SMALL), 0);
+        assert_int_equal(jose_pad(&padded, jws.data, jws.len,
+                                  json.len > PADDED_CLAIMS_MAX(PADDED_SMALL) ? PADDED_LARGE : PADDED_SMALL),
+                         0);
         assert_int_equal(sealed_seal(to, 1, &padded, out, &err), 0);
 }

@@ -102,8 +102,7 @@ static void test_signature_and_roster(void **state)
 static void test_broken_signature(void **state)
 {
         struct request_claims c = fixture_claims(&f);
-        _cleanup_(buffer_free) struct buffer json = BUFFER_SECRET(PADDED_LARGE),
-                                             jws = BUFFER_SECRET(PADDED_LARGE),
+        _cleanup_(buffer_free) struct buffer json = BUFFER_SECRET(PADDED_LARGE), jws = BUFFER_SECRET(PADDED_LARGE),
                                              padded = BUFFER_SECRET(PADDED_LARGE), jwe = BUFFER(JWE_MAX);
         struct key *to[1] = {f.keys.keys[0].key};
         struct intake in;

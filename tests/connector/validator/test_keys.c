@@ -27,12 +27,18 @@ static void test_statement_renewal(void **state)
         (void)state;
         fixture_make(&f);
         seq = f.keys.seq;
-        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW - 1, (uint64_t)(NOW + STATEMENT_RENEW - 1) * 1000, false, NULL), 0);
-        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, (uint64_t)(NOW + STATEMENT_RENEW) * 1000, false, NULL), 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW - 1,
+                                      (uint64_t)(NOW + STATEMENT_RENEW - 1) * 1000, false, NULL),
+                         0);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, (uint64_t)(NOW + STATEMENT_RENEW) * 1000,
+                                      false, NULL),
+                         1);
         assert_true(f.keys.seq > seq);
         assert_int_equal(f.keys.n, 1);
         seq = f.keys.seq;
-        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, (uint64_t)(NOW + STATEMENT_RENEW) * 1000, true, NULL), 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + STATEMENT_RENEW, (uint64_t)(NOW + STATEMENT_RENEW) * 1000,
+                                      true, NULL),
+                         1);
         assert_true(f.keys.seq > seq);
         fixture_clear(&f);
 }
@@ -47,14 +53,12 @@ static void test_restart_after_a_clock_step(void **state)
         (void)state;
         fixture_make(&f);
         enckeys_clear(&f.keys);
-        assert_int_equal(
-                enckeys_init(&f.keys, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA", 1000000), 0);
+        assert_int_equal(enckeys_init(&f.keys, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA", 1000000), 0);
         for (int i = 0; i < 4; i++)
                 assert_int_equal(enckeys_turn(&f.keys, &names, NOW, 5000, true, NULL), 1);
         assert_int_equal(f.keys.statement->seq, 1000004);
         /* what the supervisor says 10 ms later; a day back by the clock */
-        assert_int_equal(
-                enckeys_init(&again, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA", 1000010), 0);
+        assert_int_equal(enckeys_init(&again, f.identity, CONNECTOR_ID, TENANT, "AAAAAAAAAAAAAAAAAAAAAA", 1000010), 0);
         assert_int_equal(enckeys_turn(&again, &names, NOW - 86400, 5010, true, NULL), 1);
         assert_true(again.statement->seq > f.keys.statement->seq);
         enckeys_clear(&again);
@@ -124,15 +128,16 @@ static void test_daily_key(void **state)
         (void)state;
         fixture_make(&f);
         memcpy(first, key_kid(f.keys.keys[0].key), sizeof(first));
-        assert_int_equal(enckeys_turn(&f.keys, &names, day2, (uint64_t)(day2) * 1000, false, NULL), 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, day2, (uint64_t)(day2)*1000, false, NULL), 1);
         assert_int_equal(f.keys.n, 2);
         assert_string_not_equal(key_kid(f.keys.keys[0].key), first);
         assert_string_equal(key_kid(f.keys.statement->keys[0].key), key_kid(f.keys.keys[0].key));
         /* what was sealed under the last statement of the old key still opens, and nothing after that */
         assert_non_null(enckeys_find(&f.keys, first, day2 + STATEMENT_LIFE_MAX));
         assert_null(enckeys_find(&f.keys, first, day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1));
-        assert_int_equal(
-                enckeys_turn(&f.keys, &names, day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1, (uint64_t)(day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1) * 1000, false, NULL), 1);
+        assert_int_equal(enckeys_turn(&f.keys, &names, day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1,
+                                      (uint64_t)(day2 + STATEMENT_LIFE_MAX + ENCKEY_GRACE + 1) * 1000, false, NULL),
+                         1);
         assert_int_equal(f.keys.n, 1);
         assert_null(enckeys_find(&f.keys, first, NOW));
         fixture_clear(&f);
@@ -157,16 +162,14 @@ static int temp_file(char *path)
         return fd;
 }
 
-static void load(int fd, const struct fixture *f, int64_t now, uint64_t want_seq, bool want_roster,
-                 int want_r)
+static void load(int fd, const struct fixture *f, int64_t now, uint64_t want_seq, bool want_roster, int want_r)
 {
         _cleanup_(roster_freep) struct roster *roster = NULL;
         struct roster_store s;
         uint64_t seq = 99;
 
         roster_store_init(&s, dup(fd));
-        assert_int_equal(roster_store_load(&s, key_pin(f->tenant_key), TENANT, now, &roster, &seq, NULL),
-                         want_r);
+        assert_int_equal(roster_store_load(&s, key_pin(f->tenant_key), TENANT, now, &roster, &seq, NULL), want_r);
         assert_int_equal(seq, want_seq);
         assert_int_equal(roster != NULL, want_roster);
         roster_store_clear(&s);

@@ -277,7 +277,8 @@ static void test_answered_is_sent_again(void **state)
         assert_string_equal(w.why, "replay");
 }
 
-/* Whatever the account is called, an accepted verdict of either class says who it is, and leaves out the rest as it must. */
+/* Whatever the account is called, an accepted verdict of either class says who it is, and leaves out the rest as it
+ * must. */
 static void test_verdict_of_either_class(void **state)
 {
         static const size_t classes[] = {PADDED_SMALL, PADDED_LARGE};

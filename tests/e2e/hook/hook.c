@@ -39,8 +39,8 @@ static void read_path(const char *what, const char *path)
 
 static void read_state(const struct bridge *b)
 {
-        static const char *const names[] = {"identity.pem", "transport.key", "roster", "enrolment.json",
-                                            "ledger/ledger.db", "hash.key"};
+        static const char *const names[] = {"identity.pem",   "transport.key",    "roster",
+                                            "enrolment.json", "ledger/ledger.db", "hash.key"};
         char path[512], what[64];
 
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -120,7 +120,8 @@ static void ask_supervisor(struct bridge *b)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(TRANSPORT_PEM_MAX);
 
-        if (buffer_append_str(&text, "pkcs11:token=x;object=y?module-path=/tmp/evil.so&pin-source=file:/etc/shadow\n") < 0 ||
+        if (buffer_append_str(&text, "pkcs11:token=x;object=y?module-path=/tmp/evil.so&pin-source=file:/etc/shadow\n") <
+                    0 ||
             buffer_append(&text, b->cert.data, b->cert.len) < 0 || process_store(&b->process, &text) < 0)
                 log_error("hook", KV_S("try", "store"), KV_S("result", "failed"));
         process_make_key(&b->process);

@@ -28,7 +28,8 @@ static void check_plain(const char *bytes, size_t n)
         if (admin_text_plain(&text, "f", &err) == 0) {
                 require(!text.data || !memchr(text.data, '\0', text.len));
                 require(text.len <= n);
-                if (text.data && !memmem(text.data, text.len, "\xef\xbb\xbf", 3) && !memchr(text.data, '\r', text.len)) {
+                if (text.data && !memmem(text.data, text.len, "\xef\xbb\xbf", 3) &&
+                    !memchr(text.data, '\r', text.len)) {
                         require(buffer_append(&again, text.data, text.len) == 0);
                         require(admin_text_plain(&again, NULL, &err) == 0);
                         require(again.len == text.len && memcmp(again.data, text.data, text.len) == 0);
@@ -65,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 check_plain(bytes, n);
                 check_secret(bytes, n);
         }
-        if (n > 0 && !memchr(bytes, '\n', n) && !memchr(bytes, '\0', n) && admin_section(name, sizeof name, bytes, n, &why) == 1)
+        if (n > 0 && !memchr(bytes, '\n', n) && !memchr(bytes, '\0', n) &&
+            admin_section(name, sizeof name, bytes, n, &why) == 1)
                 require(*name && !strchr(name, ']'));
         (void)admin_line_fault(bytes, n);
         return 0;

@@ -65,9 +65,10 @@ static json_t *jwe_of(const char *share)
 
         parts_of(share, a, n);
         parts_of(strchr(share, '\n') + 1, b, k);
-        return json_pack("{s:s%, s:s%, s:s%, s:s%, s:{s:s, s:s%, s:{s:s, s:s, s:s%, s:s%}}, s:s%}", "protected", a[0], n[0], "iv",
-                         a[1], n[1], "ciphertext", a[2], n[2], "tag", a[3], n[3], "header", "alg", "ECDH-ES+A256KW", "kid", b[0],
-                         k[0], "epk", "kty", "EC", "crv", "P-256", "x", b[1], k[1], "y", b[2], k[2], "encrypted_key", b[3], k[3]);
+        return json_pack("{s:s%, s:s%, s:s%, s:s%, s:{s:s, s:s%, s:{s:s, s:s, s:s%, s:s%}}, s:s%}", "protected", a[0],
+                         n[0], "iv", a[1], n[1], "ciphertext", a[2], n[2], "tag", a[3], n[3], "header", "alg",
+                         "ECDH-ES+A256KW", "kid", b[0], k[0], "epk", "kty", "EC", "crv", "P-256", "x", b[1], k[1], "y",
+                         b[2], k[2], "encrypted_key", b[3], k[3]);
 }
 
 static void check_sealed(const char *text, size_t n)
@@ -77,7 +78,8 @@ static void check_sealed(const char *text, size_t n)
         if (sealed_read(&s, text, n, NULL) < 0)
                 return;
         for (size_t i = 0; i < s.n; i++) {
-                _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE), share = BUFFER(SEALED_SHARE_MAX);
+                _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE),
+                                                     share = BUFFER(SEALED_SHARE_MAX);
                 json_t *object, *jwk;
                 size_t len = 0;
 

@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             verify(&s, text.data, text.len) < 0)
                 return 0;
         (void)statement_key_at(s, NOW);
-        /* what was accepted can be said again and is accepted again, but for keys that may not outlive the shorter one */
+        /* what was accepted can be said again and is accepted again, but for keys that may not outlive the shorter one
+         */
         for (; s->n_sign > 0; s->n_sign--)
                 key_free(s->sign[s->n_sign - 1].key);
         if (statement_sign(s, fixed_key(), NOW, 60, NULL) == 0) {

@@ -1,7 +1,7 @@
 /*
- * What a hostile link has the supervisor store: transport.pem taken apart. What was found as the key must be found again,
- * and nothing else, in what is written from the parts; and a name of a key in hardware is found as one wherever it would
- * be taken for one at the next start.
+ * What a hostile link has the supervisor store: transport.pem taken apart. What was found as the key must be found
+ * again, and nothing else, in what is written from the parts; and a name of a key in hardware is found as one wherever
+ * it would be taken for one at the next start.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(TRANSPORT_PEM_MAX), key = BUFFER(TRANSPORT_PEM_MAX),
                                              chain = BUFFER(TRANSPORT_PEM_MAX), whole = BUFFER(2 * TRANSPORT_PEM_MAX),
-                                             key_again = BUFFER(TRANSPORT_PEM_MAX), chain_again = BUFFER(2 * TRANSPORT_PEM_MAX);
+                                             key_again = BUFFER(TRANSPORT_PEM_MAX),
+                                             chain_again = BUFFER(2 * TRANSPORT_PEM_MAX);
 
         if (n > TRANSPORT_PEM_MAX - 2 || buffer_append(&text, data, n) < 0)
                 return 0;

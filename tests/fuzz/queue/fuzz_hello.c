@@ -22,8 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
         if (hello_decode(&h, (const char *)data, n, &err) < 0)
                 return 0;
-        must(h.n_nodes <= HELLO_NODES_MAX && h.reconnect_min <= h.reconnect_max &&
-             h.reconnect_max <= RECONNECT_MAX);
+        must(h.n_nodes <= HELLO_NODES_MAX && h.reconnect_min <= h.reconnect_max && h.reconnect_max <= RECONNECT_MAX);
         must(hello_encode(&h, &text) == 0);
         must(hello_decode(&back, text.data, text.len, &err) == 0);
         must(memcmp(&h, &back, sizeof(h)) == 0);

@@ -19,9 +19,8 @@ static bool in_bounds(const struct request_claims *c)
 {
         return c->n_to >= 1 && c->n_to <= REQUEST_TO_MAX && c->username_len <= WIRE_USERNAME_MAX &&
                c->password_len <= WIRE_PASSWORD_MAX && strlen(c->username) == c->username_len &&
-               strlen(c->password) == c->password_len && c->exp > c->iat &&
-               c->exp - c->iat <= REQUEST_LIFE_MAX && id_valid(c->iss, strlen(c->iss)) &&
-               id_valid(c->jti, strlen(c->jti)) && c->op[0] &&
+               strlen(c->password) == c->password_len && c->exp > c->iat && c->exp - c->iat <= REQUEST_LIFE_MAX &&
+               id_valid(c->iss, strlen(c->iss)) && id_valid(c->jti, strlen(c->jti)) && c->op[0] &&
                (c->password_form == CREDENTIAL_OK) == (c->password_len > 0) &&
                (c->username_form == CREDENTIAL_OK) == (c->username_len > 0);
 }

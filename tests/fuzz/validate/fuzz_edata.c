@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                                        .armored = data[1] & 4};
         outcome_from_krb(&out, &refusal);
         require(reason_info(out.reason)->verdict != VERDICT_ACCEPTED);
-        require(!out.password_proved || (preauth && refusal.armored && reason_info(out.reason)->class == VERDICT_CLASS_POLICY));
+        require(!out.password_proved ||
+                (preauth && refusal.armored && reason_info(out.reason)->class == VERDICT_CLASS_POLICY));
         require(preauth || out.counted == COUNTED_NO);
         return 0;
 }

@@ -33,12 +33,10 @@ struct span {
 
 static void inside(const struct span *whole, const struct ldap_bytes *part)
 {
-        require(part->n == 0 ||
-                (part->data >= whole->from && part->data + part->n <= whole->from + whole->n));
+        require(part->n == 0 || (part->data >= whole->from && part->data + part->n <= whole->from + whole->n));
 }
 
-static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value,
-                     size_t index)
+static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
 {
         char sid[SID_TEXT_MAX];
 

@@ -17,8 +17,7 @@ static const struct domain_config domains[] = {
         {.name = "corp.example", .realm = "CORP.EXAMPLE", .netbios = "CORP", .suffixes = {"corp.com"}},
         {.name = "lab.example", .bind_template = "uid={name},ou=people"},
 };
-static const struct validate_config config = {
-        .domains = domains, .n_domains = 2, .default_domain = "corp.example"};
+static const struct validate_config config = {.domains = domains, .n_domains = 2, .default_domain = "corp.example"};
 
 static void require(bool holds)
 {

@@ -26,8 +26,7 @@ static struct sign_in_params params(struct world *w, const char *name)
 
 /* Seals for the name and compares the recipients' ids, as digits of their numbers; "" means that none serves
  * it. */
-static void assert_sealed_to(struct world *w, const struct directory *d, const char *name,
-                             const char *numbers)
+static void assert_sealed_to(struct world *w, const struct directory *d, const char *name, const char *numbers)
 {
         struct sign_in_params p = params(w, name);
         const char *others = strchr(numbers, '|');
@@ -95,8 +94,7 @@ static struct directory *open_ready(struct world *w, const char *order, const ch
         struct directory *d;
 
         for (const char *p = order; *p; p++)
-                assert_int_equal(buffer_printf(&ready, "%s{\"kid\":\"%s\",\"realms\":[\"%s\"]}",
-                                               p == order ? "" : ",",
+                assert_int_equal(buffer_printf(&ready, "%s{\"kid\":\"%s\",\"realms\":[\"%s\"]}", p == order ? "" : ",",
                                                key_kid(w->connectors[*p - '0'].identity), realm),
                                  0);
         from = strstr(all, "\"ready\":[");
@@ -104,8 +102,7 @@ static struct directory *open_ready(struct world *w, const char *order, const ch
         *from = '\0';
         json = malloc(strlen(all) + ready.len + 64);
         assert_non_null(json);
-        (void)snprintf(json, strlen(all) + ready.len + 64, "%s\"ready\":[%s]}", all,
-                       ready.len ? ready.data : "");
+        (void)snprintf(json, strlen(all) + ready.len + 64, "%s\"ready\":[%s]}", all, ready.len ? ready.data : "");
         d = world_open(w, json);
         free(json);
         free(all);
@@ -243,9 +240,8 @@ static void a_connector_of_the_relay_gets_nothing(void **state)
                 (void)snprintf(ready, sizeof(ready), "{\"kid\":\"%s\",\"realms\":[\"corp.example\"]}",
                                key_kid(w->connectors[evil].identity));
                 json = world_keys(w, both, ready);
-                assert_int_equal(directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0,
-                                                &refused, &err),
-                                 0);
+                assert_int_equal(
+                        directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, &refused, &err), 0);
                 assert_int_equal(refused, 1);
                 assert_int_equal(d->n, 1);
                 assert_sealed_to(w, d, "amy@corp.example", "1");
@@ -275,9 +271,7 @@ static void assert_statement(struct world *w, const char *text, bool taken)
 
         (void)snprintf(quoted, sizeof(quoted), "\"%s\"", text);
         json = world_keys(w, quoted, "");
-        assert_int_equal(
-                directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, &refused, &err),
-                0);
+        assert_int_equal(directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, &refused, &err), 0);
         assert_int_equal(refused, taken ? 0 : 1);
         assert_int_equal(d->n, taken ? 1 : 0);
         directory_free(d);
@@ -367,23 +361,19 @@ static void answers_that_are_refused(void **state)
 
         for (size_t i = 0; i < N(cases); i++) {
                 json = replaced(good, cases[i].find, cases[i].with);
-                assert_says(directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, NULL,
-                                           &err),
+                assert_says(directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, NULL, &err),
                             cases[i].code, &err, cases[i].says);
                 free(json);
         }
-        assert_int_equal(
-                directory_open(&d, good, strlen(good), key_pin(w->service), TENANT, NOW, 0, NULL, &err),
-                -EKEYREJECTED);
-        assert_int_equal(
-                directory_open(&d, good, strlen(good), key_pin(w->tenant), "other", NOW, 0, NULL, &err),
-                -EXDEV);
-        assert_int_equal(directory_open(&d, good, strlen(good), key_pin(w->tenant), TENANT, NOW + 90000, 0,
-                                        NULL, &err),
+        assert_int_equal(directory_open(&d, good, strlen(good), key_pin(w->service), TENANT, NOW, 0, NULL, &err),
+                         -EKEYREJECTED);
+        assert_int_equal(directory_open(&d, good, strlen(good), key_pin(w->tenant), "other", NOW, 0, NULL, &err),
+                         -EXDEV);
+        assert_int_equal(directory_open(&d, good, strlen(good), key_pin(w->tenant), TENANT, NOW + 90000, 0, NULL, &err),
                          -ETIME);
-        assert_int_equal(directory_open(&d, good, strlen(good), key_pin(w->tenant), TENANT, NOW,
-                                        w->roster->seq + 1, NULL, &err),
-                         -ESTALE);
+        assert_int_equal(
+                directory_open(&d, good, strlen(good), key_pin(w->tenant), TENANT, NOW, w->roster->seq + 1, NULL, &err),
+                -ESTALE);
         assert_null(d);
         free(good);
 }

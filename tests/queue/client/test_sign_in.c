@@ -54,8 +54,7 @@ static int end(void **state)
 }
 
 /* Opens the request as connector i does. */
-static void open_request(const struct made *x, size_t i, struct request_claims *ret_c,
-                         char ret_hash[KID_LEN + 1])
+static void open_request(const struct made *x, size_t i, struct request_claims *ret_c, char ret_hash[KID_LEN + 1])
 {
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 1);
         struct sealed sealed;
@@ -192,7 +191,8 @@ static void class_says_nothing_of_what_was_typed(void **state)
 {
         struct made *x = *state;
         char name[WIRE_USERNAME_MAX + 1], password[256];
-        struct sign_in_params p = {.service_id = SERVICE_ID, .service_key = x->w->service, .username = name, .now = NOW};
+        struct sign_in_params p = {
+                .service_id = SERVICE_ID, .service_key = x->w->service, .username = name, .now = NOW};
         struct secret *secret = NULL;
 
         memset(name, 'n', sizeof(name));
@@ -267,7 +267,8 @@ static void a_retry_joins_its_first(void **state)
         assert_string_equal(s.id, joined);
         assert_memory_not_equal(s.rk, x->s.rk, sizeof(s.rk));
         sign_in_clear(&s);
-        assert_int_equal(sign_in_retry_id(second, "An-id-that-is-as-long-as-ids-may-be-and-has-no-room-for-more-of-it"), -EINVAL);
+        assert_int_equal(sign_in_retry_id(second, "An-id-that-is-as-long-as-ids-may-be-and-has-no-room-for-more-of-it"),
+                         -EINVAL);
         p.id = "no id";
         assert_int_equal(sign_in_make(&s, x->d, &p, &err), -EINVAL);
 }
@@ -309,18 +310,16 @@ static void seal_verdict(const struct made *x, const struct wrong *wrong, struct
         memcpy(rk, x->s.rk, sizeof(rk));
         rk[0] ^= wrong->other_rk;
         assert_int_equal(verdict_claims_encode(&c, &text, &err), 0);
-        assert_int_equal(jws_sign(signer->identity, wrong->typ ? wrong->typ : JOSE_TYP_VERDICT, text.data,
-                                  text.len, &jws, &err),
-                         0);
+        assert_int_equal(
+                jws_sign(signer->identity, wrong->typ ? wrong->typ : JOSE_TYP_VERDICT, text.data, text.len, &jws, &err),
+                0);
         assert_int_equal(jose_pad(&plain, jws.data, jws.len, x->s.padded), 0);
         if (wrong->padded_wrong)
                 plain.data[plain.len - 1] = '\n';
-        assert_int_equal(jwe_dir_seal(rk, plain.data, wrong->cut ? plain.len - 1 : plain.len, out, &err),
-                         0);
+        assert_int_equal(jwe_dir_seal(rk, plain.data, wrong->cut ? plain.len - 1 : plain.len, out, &err), 0);
 }
 
-static int check(const struct made *x, const struct wrong *wrong, struct verdict_claims *v,
-                 struct error *err)
+static int check(const struct made *x, const struct wrong *wrong, struct verdict_claims *v, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer jwe = BUFFER(16384);
 
@@ -414,9 +413,7 @@ static void each_check_fails_alone(void **state)
                 const char *says;
         } cases[] = {
                 {{.other_rk = true}, -EKEYREJECTED, ""},
-                {{.signer = 3},
-                 -EKEYREJECTED,
-                 "not sealed to"}, /* in the roster, but the request was not for it */
+                {{.signer = 3}, -EKEYREJECTED, "not sealed to"}, /* in the roster, but the request was not for it */
                 {{.signer = 5}, -EKEYREJECTED, "not sealed to"}, /* not in the roster */
                 {{.claims = other_iss}, -EKEYREJECTED, "iss"},
                 {{.claims = other_aud}, -EBADMSG, "another service"},
@@ -513,7 +510,8 @@ static void accepted_without_a_password(void **state)
 
         seal_verdict(x, &none, &jwe);
         x->s.nobody = true;
-        assert_says(sign_in_check(&x->s, jwe.data, jwe.len, NOW, &v, &err), -EKEYREJECTED, &err, "no password was sent");
+        assert_says(sign_in_check(&x->s, jwe.data, jwe.len, NOW, &v, &err), -EKEYREJECTED, &err,
+                    "no password was sent");
 }
 
 int main(void)

@@ -72,9 +72,8 @@ static X509 *make_cert(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *
         assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++), 1);
         assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), -3600));
         assert_non_null(X509_gmtime_adj(X509_getm_notAfter(cert), 86400));
-        assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name,
-                                                    -1, -1, 0),
-                         1);
+        assert_int_equal(
+                X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0), 1);
         assert_int_equal(X509_set_issuer_name(cert, issuer ? X509_get_subject_name(issuer) : subject), 1);
         assert_int_equal(X509_set_pubkey(cert, key), 1);
         if (issuer)
@@ -186,8 +185,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
                 ((struct fake_conn *)arg)->closing = true;
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr, int n,
-                      void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr, int n, void *arg)
 {
         struct fake_relay *r = arg;
         struct fake_conn *c = not_null(calloc(1, sizeof(*c)));
@@ -221,9 +219,8 @@ void fake_relay_listen(struct fake_relay *r, bool on)
         r->listener = NULL;
         if (!on)
                 return;
-        r->listener = not_null(evconnlistener_new_bind(r->base, on_accept, r,
-                                                       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE, 16,
-                                                       (struct sockaddr *)&a, sizeof(a)));
+        r->listener = not_null(evconnlistener_new_bind(r->base, on_accept, r, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE,
+                                                       16, (struct sockaddr *)&a, sizeof(a)));
         assert_int_equal(getsockname(evconnlistener_get_fd(r->listener), (struct sockaddr *)&a, &n), 0);
         r->port = ntohs(a.sin_port);
 }
@@ -328,9 +325,8 @@ static void write_text(struct fake_conn *c, const char *text, size_t n)
 void fake_answer_with(struct fake_conn *c, int status, const char *type, const char *fields, const char *body)
 {
         char head[512];
-        int n = snprintf(head, sizeof(head),
-                         "HTTP/1.1 %d X\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n", status, type,
-                         fields, strlen(body));
+        int n = snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n",
+                         status, type, fields, strlen(body));
 
         assert_true(n > 0 && (size_t)n < sizeof(head));
         write_text(c, head, (size_t)n);

@@ -46,8 +46,7 @@ void fake_relay_allow_anonymous(struct fake_relay *relay);
 void fake_relay_run(struct fake_relay *relay);
 
 /* A whole answer. fields: further "Name: value\r\n" lines, or "". */
-void fake_answer_with(struct fake_conn *conn, int status, const char *type, const char *fields,
-                      const char *body);
+void fake_answer_with(struct fake_conn *conn, int status, const char *type, const char *fields, const char *body);
 void fake_answer(struct fake_conn *conn, int status, const char *type, const char *body);
 /* The head of a stream, then pieces of it (chunked). */
 void fake_stream(struct fake_conn *conn, const char *type);

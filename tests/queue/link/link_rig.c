@@ -77,8 +77,7 @@ static void on_report(struct test *t, struct fake_conn *conn, const struct fake_
         if (strlen(t->all) + request->body_len + 1 < sizeof(t->all))
                 (void)snprintf(t->all + strlen(t->all), sizeof(t->all) - strlen(t->all), "%s", request->body);
         for (size_t i = 0; i < r.n_items; i++) {
-                note(t->items, r.items[i].id + 16, is[r.items[i].is],
-                     r.items[i].why[0] ? r.items[i].why : NULL);
+                note(t->items, r.items[i].id + 16, is[r.items[i].is], r.items[i].why[0] ? r.items[i].why : NULL);
         }
         if (t->hold_reports)
                 t->waiting = conn;
@@ -108,7 +107,8 @@ void send_request(struct test *t, const char *id, unsigned seq)
 {
         char text[SEALED_TEXT_LEN + 256], sealed[SEALED_TEXT_LEN + 1];
 
-        (void)snprintf(text, sizeof(text), "event: request\ndata: %s %u 8000 - %s\n\n", id, seq, sealed_event_text(sealed));
+        (void)snprintf(text, sizeof(text), "event: request\ndata: %s %u 8000 - %s\n\n", id, seq,
+                       sealed_event_text(sealed));
         fake_send(t->stream, text);
 }
 
@@ -176,8 +176,8 @@ static void on_drained(void *arg)
         t->drained = true;
 }
 
-static const struct link_callbacks callbacks = {on_request, on_cancel, on_confirmed, on_late,
-                                                on_roster,  on_state,  on_identity,  on_drained, NULL};
+static const struct link_callbacks callbacks = {on_request, on_cancel,   on_confirmed, on_late, on_roster,
+                                                on_state,   on_identity, on_drained,   NULL};
 const struct link_callbacks *const link_rig_callbacks = &callbacks;
 
 /* ---- running ---- */
@@ -205,8 +205,8 @@ uint64_t until(struct test *t, condition_fn *condition, uint64_t limit_ms, const
                         break;
                 turn(t, 1);
                 if (loop_now(t->loop) - began > limit_ms)
-                        fail_msg("not within %llu ms: %s (log %s, items %s, detail %s)",
-                                 (unsigned long long)limit_ms, what, t->log, t->items, t->detail);
+                        fail_msg("not within %llu ms: %s (log %s, items %s, detail %s)", (unsigned long long)limit_ms,
+                                 what, t->log, t->items, t->detail);
                 if (time(NULL) - real > REAL_LIMIT_S)
                         fail_msg("not within %d s of real time: %s", REAL_LIMIT_S, what);
         }

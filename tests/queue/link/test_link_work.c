@@ -11,9 +11,8 @@ static void first_report_says_all(void **state)
 
         assert_int_equal(t->why, LINK_UP);
         assert_int_equal(t->reports, 1);
-        assert_non_null(strstr(
-                t->last, "\"granted\":4,\"ready\":{\"corp.example\":true},\"reasons\":[],\"load\":0.500,"
-                         "\"statement\":\"s.t.m\",\"in_hand\":[],\"items\":[]"));
+        assert_non_null(strstr(t->last, "\"granted\":4,\"ready\":{\"corp.example\":true},\"reasons\":[],\"load\":0.500,"
+                                        "\"statement\":\"s.t.m\",\"in_hand\":[],\"items\":[]"));
         assert_non_null(strstr(t->last, "\"session\":\"SESSION-00000000-1\",\"boot\":\"" BOOT "\""));
 }
 
@@ -62,8 +61,7 @@ static void what_finishes_meanwhile_shares_the_next_report(void **state)
         fake_answer(t->waiting, 200, "application/json", "{\"confirmed\":[],\"late\":[]}");
         UNTIL(t, was_confirmed, 200);
         assert_int_equal(t->reports, before + 1);
-        assert_string_equal(t->items,
-                            "01:received 02:received 03:received 03:declined:no_dc 01:verdict 02:verdict ");
+        assert_string_equal(t->items, "01:received 02:received 03:received 03:declined:no_dc 01:verdict 02:verdict ");
 }
 
 static void late_is_told(void **state)
@@ -276,7 +274,8 @@ static void lost_between_sessions(void **state)
         assert_string_equal(t->items, "01:received 01:lost ");
 }
 
-/* The first report of each session lists what is there: what is being worked on, verdicts, and what is still to be said. */
+/* The first report of each session lists what is there: what is being worked on, verdicts, and what is still to be
+ * said. */
 static void in_hand_once_a_session(void **state)
 {
         struct test *t = *state;
@@ -479,8 +478,7 @@ static void an_idle_link_drains_at_once(void **state)
         assert_false(t->drained); /* never from within */
         assert_true(UNTIL(t, has_drained, 1000) >= 250);
         pass(t, 10);
-        assert_int_equal(fake_relay_open(t->relay),
-                         1); /* the stream is gone; libcurl keeps the other one idle */
+        assert_int_equal(fake_relay_open(t->relay), 1); /* the stream is gone; libcurl keeps the other one idle */
 }
 
 static void a_drain_has_an_end(void **state)
@@ -553,8 +551,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(first_report_says_all, begin_up, end),
                 cmocka_unit_test_setup_teardown(a_sign_in, begin_up, end),
-                cmocka_unit_test_setup_teardown(what_finishes_meanwhile_shares_the_next_report, begin_up,
-                                                end),
+                cmocka_unit_test_setup_teardown(what_finishes_meanwhile_shares_the_next_report, begin_up, end),
                 cmocka_unit_test_setup_teardown(late_is_told, begin_up, end),
                 cmocka_unit_test_setup_teardown(reports_at_least_every_five_seconds, begin_up, end),
                 cmocka_unit_test_setup_teardown(credit_is_a_ceiling, begin_up, end),

@@ -179,10 +179,8 @@ struct model_link *open_link(size_t slot, int connector)
 void report(struct model_link *l, uint64_t credit, bool ready)
 {
         static const char reasons[1][64] = {"no_dc"};
-        const struct dispatch_state s = {.granted = l->granted + credit,
-                                         .ready = ready,
-                                         .n_reasons = ready ? 0 : 1,
-                                         .reasons = reasons};
+        const struct dispatch_state s = {
+                .granted = l->granted + credit, .ready = ready, .n_reasons = ready ? 0 : 1, .reasons = reasons};
 
         l->granted = s.granted;
         dispatch_link_state(l->link, &s);
@@ -192,10 +190,8 @@ struct model_request *submit(const char *to, uint32_t budget)
 {
         struct model_request *r = &w.requests[w.n++];
         const char *connectors[N_CONNECTORS];
-        struct dispatch_submission s = {.tenant = TENANT,
-                                        .budget_ms = budget,
-                                        .connectors = connectors,
-                                        .caller = {on_share, on_done, r}};
+        struct dispatch_submission s = {
+                .tenant = TENANT, .budget_ms = budget, .connectors = connectors, .caller = {on_share, on_done, r}};
 
         assert_true(w.n <= N_REQUESTS);
         snprintf(r->id, sizeof(r->id), "request-%08zu", w.n);

@@ -1,10 +1,10 @@
 /*
  * Makes the signed and sealed things that a test of the relay needs, so that the test itself can be plain
  * Python: forge key FILE                                         -> {"kid","pin","jwk"} forge roster KEY
- * TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS, in which all connectors speak for corp.example forge statement KEY TENANT ID BOOT SEQ
- * ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE [DOMAINS]                -> compact JWS made
- * AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge csr KEY
- * TENANT ID                                -> base64 PKCS#10 forge open JWEFILE KEY...
+ * TENANT SEQ LIFE [c|s:ID:NAME:KEYFILE | many:N]...  -> compact JWS, in which all connectors speak for corp.example
+ * forge statement KEY TENANT ID BOOT SEQ ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE [DOMAINS] ->
+ * compact JWS made AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge
+ * csr KEY TENANT ID                                -> base64 PKCS#10 forge open JWEFILE KEY...
  * -> "opens" or "does not open", a line for each key; forge issue STATE-DIR TENANT LIFE KEY ID -> base64 PKCS#7
  */
 #include <stdio.h>
@@ -154,8 +154,8 @@ static void make_proof(char **a)
         char claims[2048];
         int64_t iat = time(NULL) - strtoll(a[3], NULL, 10);
 
-        snprintf(claims, sizeof(claims), "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld%s%s}", a[1],
-                 a[2], (long long)iat, (long long)iat + 300, a[4] ? ",\"roster\":2,\"domains\":" : "", a[4] ? a[4] : "");
+        snprintf(claims, sizeof(claims), "{\"tenant\":\"%s\",\"id\":\"%s\",\"iat\":%lld,\"exp\":%lld%s%s}", a[1], a[2],
+                 (long long)iat, (long long)iat + 300, a[4] ? ",\"roster\":2,\"domains\":" : "", a[4] ? a[4] : "");
         check(jws_sign(key, JOSE_TYP_IDENTITY, claims, strlen(claims), &out, &err));
         puts(out.data);
         buffer_free(&out);

@@ -131,8 +131,7 @@ static void test_issued(void **state)
         assert_true(not_after - (now - CA_BACKDATE) <= CA_ISSUE_DAYS_MAX * DAY); /* whatever was asked for */
         assert_true(strlen(serial) >= 30);
         X509 *second = issue(key, 1);
-        assert_int_not_equal(ASN1_INTEGER_cmp(X509_get0_serialNumber(cert), X509_get0_serialNumber(second)),
-                             0);
+        assert_int_not_equal(ASN1_INTEGER_cmp(X509_get0_serialNumber(cert), X509_get0_serialNumber(second)), 0);
         X509_free(second);
         X509_free(cert);
         assert_int_equal(ca_peer_identity(ca_cert(ca), tenant, id), -EBADMSG);
@@ -190,8 +189,7 @@ static void test_refusals(void **state)
         free(text);
         text = calloc(1, n + 8);
         memcpy(text, good, n);
-        text[n / 2] =
-                text[n / 2] == 'A' ? 'B' : 'A'; /* somewhere in the key: signature or structure breaks */
+        text[n / 2] = text[n / 2] == 'A' ? 'B' : 'A'; /* somewhere in the key: signature or structure breaks */
         refused(text, n, "request");
         memset(text, 'A', n);
         refused(text, n, "PKCS#10");
@@ -270,8 +268,9 @@ static void test_files(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {TEST(test_strict),      TEST(test_issued),      TEST(test_pkcs7),    TEST(test_refusals),
-                                           TEST(test_white_space), TEST(test_same_key), TEST(test_files)};
+        const struct CMUnitTest tests[] = {TEST(test_strict),   TEST(test_issued),      TEST(test_pkcs7),
+                                           TEST(test_refusals), TEST(test_white_space), TEST(test_same_key),
+                                           TEST(test_files)};
 
         return cmocka_run_group_tests_name("relay/ca", tests, NULL, NULL);
 }

@@ -60,8 +60,8 @@ static void test_good(void **state)
         assert_null(c.user);
         relay_config_clear(&c);
         /* as an editor on Windows leaves it */
-        assert_int_equal(read_text("\xef\xbb\xbf[ relay ]\r\nlisten = 127.0.0.1:0\r\ncertificate = /c\r\nkey = /k\r\n", &c,
-                                   &faults),
+        assert_int_equal(read_text("\xef\xbb\xbf[ relay ]\r\nlisten = 127.0.0.1:0\r\ncertificate = /c\r\nkey = /k\r\n",
+                                   &c, &faults),
                          0);
         assert_string_equal(c.key, "/k");
         relay_config_clear(&c);
@@ -79,8 +79,7 @@ static const struct fixture {
         {GOOD "certificate_days = 31\n", "4 certificate_days: \"31\" is not a number from 1 to 30\n"},
         {GOOD "connections = -1\n", "4 connections: \"-1\" is not a number from 16 to 65536\n"},
         {GOOD "links_per_tenant = many\n", "4 links_per_tenant: \"many\" is not a number from 1 to 1024\n"},
-        {GOOD "listen = relay.example:443\n",
-         "4 listen: the address must be numeric, like 0.0.0.0:443 or [::]:443\n"},
+        {GOOD "listen = relay.example:443\n", "4 listen: the address must be numeric, like 0.0.0.0:443 or [::]:443\n"},
         {GOOD "listen = 127.0.0.1\n", "4 listen: \"127.0.0.1\" is not ADDRESS:PORT\n"},
         {GOOD "listen = 127.0.0.1:70000\n", "4 listen: \"127.0.0.1:70000\" is not ADDRESS:PORT\n"},
         {GOOD "node_url = http://a\n",
@@ -93,7 +92,7 @@ static const struct fixture {
                           "0 listen: is required\n0 certificate: is required\n0 key: is required\n"},
         {GOOD "state_dir = /x ; not here\n", "4 state_dir: a comment needs a line of its own\n"},
         {GOOD "one\ntwo\n", "4 line: is neither [section], key = value nor a comment\n"
-                           "5 line: is neither [section], key = value nor a comment\n"},
+                            "5 line: is neither [section], key = value nor a comment\n"},
         {GOOD "node\xc2\xa0= a\n", "4 line: a no-break space (U+00A0), which looks like a blank\n"},
         {GOOD "node = a\xe2\x80\x8b\n", "4 line: an invisible character (U+200B to U+200F)\n"},
         {GOOD "node = \xfc\n", "4 line: the line is not valid UTF-8\n"},
@@ -157,8 +156,7 @@ static void test_sample(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_mistakes),
-                                           cmocka_unit_test(test_missing_file),
-                                           cmocka_unit_test(test_sample)};
+                                           cmocka_unit_test(test_missing_file), cmocka_unit_test(test_sample)};
 
         return cmocka_run_group_tests_name("relay/config", tests, NULL, NULL);
 }

@@ -233,7 +233,8 @@ static void test_what_else_ends_by_the_clock(void **state)
         assert_int_equal(roster_new(&roster, T, tenant_key), 0);
         assert_int_equal(roster_add(roster, false, ID, "dc1", identity, &err), 0);
         assert_int_equal(roster_sign(roster, tenant_key, now, 2 * HOUR, &err), 0);
-        assert_int_equal(roster_verify(&verified, roster->text, strlen(roster->text), key_pin(tenant_key), T, now, 0, &err), 0);
+        assert_int_equal(
+                roster_verify(&verified, roster->text, strlen(roster->text), key_pin(tenant_key), T, now, 0, &err), 0);
         assert_int_equal(tenant_get(&relay, T, &t), 0);
         tenant_set_roster(t, verified);
         s = make_statement(identity, enc, 1, now);

@@ -106,8 +106,7 @@ static void test_random_sequences(void **state)
                 loop_fake_advance(w.loop, 20000);
                 for (size_t i = 0; i < w.n; i++) {
                         if (w.requests[i].answers + w.requests[i].cancelled != 1)
-                                fail_msg("seed %u: request %zu had %d answers", seed, i,
-                                         w.requests[i].answers);
+                                fail_msg("seed %u: request %zu had %d answers", seed, i, w.requests[i].answers);
                 }
                 assert_int_equal(dispatch_in_flight(w.d), 0);
         }

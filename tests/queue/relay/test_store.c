@@ -83,8 +83,7 @@ static void test_secrets(void **state)
         (void)state;
         for (uint8_t i = 0; i < STORE_SECRETS_MAX; i++) {
                 hash[0] = i;
-                assert_int_equal(store_secret_add(store, T, i % 2 ? SECRET_ADMIN : SECRET_SERVICE, hash, NOW),
-                                 0);
+                assert_int_equal(store_secret_add(store, T, i % 2 ? SECRET_ADMIN : SECRET_SERVICE, hash, NOW), 0);
         }
         hash[0] = 99;
         assert_int_equal(store_secret_add(store, T, SECRET_ADMIN, hash, NOW), -ENOSPC);
@@ -247,7 +246,8 @@ static void test_events(void **state)
         assert_int_equal(l.pending, 100);
         assert_int_equal(l.alarms, 1);
         assert_int_equal(l.n, 201);
-        e = (struct store_event){.at = NOW, .name = "connector_beyond_roster", .id = "connector-of-others", .text = "the other"};
+        e = (struct store_event){
+                .at = NOW, .name = "connector_beyond_roster", .id = "connector-of-others", .text = "the other"};
         assert_int_equal(store_event_add(store, T, &e), 0);
         for (int i = 0; i < 300; i++) { /* one that links again and again */
                 e = (struct store_event){.at = NOW + i, .name = "connector_beyond_roster", .id = ID};
@@ -263,7 +263,8 @@ static void test_events(void **state)
         assert_int_equal(l.n, 0);
 }
 
-/* A renewal that was checked before a revocation, and stored after it, is not good again once the connector has enrolled anew. */
+/* A renewal that was checked before a revocation, and stored after it, is not good again once the connector has
+ * enrolled anew. */
 static void test_renewed_in_the_same_moment(void **state)
 {
         (void)state;
@@ -286,7 +287,8 @@ static void test_renewed_in_the_same_moment(void **state)
 static void test_older_database(void **state)
 {
         static const char *const tenants[] = {T};
-        struct store_sign_in row = {.id = "request-00000003", .at = NOW, .state = "failed", .problem = "busy", .reasons = "full"};
+        struct store_sign_in row = {
+                .id = "request-00000003", .at = NOW, .state = "failed", .problem = "busy", .reasons = "full"};
         struct store *s = NULL;
         struct error err;
         char path[160], folder[128];
@@ -300,10 +302,14 @@ static void test_older_database(void **state)
         assert_int_equal(store_tenant_add(s, T, PIN, NOW), 0);
         store_free(s);
         assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=0; DROP TABLE barred; DROP INDEX event_kind; CREATE INDEX event_of ON "
-                                          "event(tenant, n); ALTER TABLE sign_in DROP COLUMN reasons; INSERT INTO sign_in VALUES('" T
-                                          "', 'request-00000009', 1, NULL, 'failed', 'busy', -1, -1, 3)", NULL, NULL, NULL),
-                         SQLITE_OK);
+        assert_int_equal(
+                sqlite3_exec(
+                        db,
+                        "PRAGMA user_version=0; DROP TABLE barred; DROP INDEX event_kind; CREATE INDEX event_of ON "
+                        "event(tenant, n); ALTER TABLE sign_in DROP COLUMN reasons; INSERT INTO sign_in VALUES('" T
+                        "', 'request-00000009', 1, NULL, 'failed', 'busy', -1, -1, 3)",
+                        NULL, NULL, NULL),
+                SQLITE_OK);
         sqlite3_close(db);
         for (int again = 0; again < 2; again++) {
                 assert_int_equal(store_open(&s, folder, &err), 0);
@@ -347,9 +353,11 @@ static void test_opening(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {TEST(test_tenants),    TEST(test_secrets), TEST(test_tokens),
-                                           TEST(test_connectors), TEST(test_rosters), TEST(test_sign_ins),
-                                           TEST(test_events), TEST(test_renewed_in_the_same_moment), TEST(test_older_database), TEST(test_opening)};
+        const struct CMUnitTest tests[] = {TEST(test_tenants),        TEST(test_secrets),
+                                           TEST(test_tokens),         TEST(test_connectors),
+                                           TEST(test_rosters),        TEST(test_sign_ins),
+                                           TEST(test_events),         TEST(test_renewed_in_the_same_moment),
+                                           TEST(test_older_database), TEST(test_opening)};
 
         return cmocka_run_group_tests_name("relay/store", tests, NULL, NULL);
 }

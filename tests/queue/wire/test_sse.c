@@ -86,9 +86,9 @@ static void limits(void **state)
         assert_int_equal(feed_pieces("data: 12345678901234567890123456789", 35, 35, &seen, 8), -EMSGSIZE);
         assert_int_equal(feed_pieces("data: 12345678901234567890123456789\n\n", 37, 37, &seen, 8), -EMSGSIZE);
         /* many data lines never end an event */
-        assert_int_equal(feed_pieces("data\ndata\ndata\ndata\ndata\ndata\ndata\ndata\ndata\ndata\ndata\n", 55,
-                                     5, &seen, 8),
-                         -EMSGSIZE);
+        assert_int_equal(
+                feed_pieces("data\ndata\ndata\ndata\ndata\ndata\ndata\ndata\ndata\ndata\ndata\n", 55, 5, &seen, 8),
+                -EMSGSIZE);
         assert_int_equal(seen.n, 1);
 }
 
@@ -99,8 +99,7 @@ static void broken_input(void **state)
         (void)state;
         assert_int_equal(feed_pieces("data: a\0b\n\n", 11, 11, &seen, 64), -EBADMSG);
         assert_int_equal(feed_pieces("data: \xff\n\n", 9, 9, &seen, 64), -EBADMSG);
-        assert_int_equal(feed_pieces("event: 123456789012345678901234567890123\n\n", 42, 42, &seen, 64),
-                         -EBADMSG);
+        assert_int_equal(feed_pieces("event: 123456789012345678901234567890123\n\n", 42, 42, &seen, 64), -EBADMSG);
         assert_int_equal(seen.n, 0);
 }
 

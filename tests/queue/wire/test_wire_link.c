@@ -47,8 +47,7 @@ static const struct change hello_changes[] = {
         {"\"heartbeat\":10000", "\"heartbeat\":600000", "member heartbeat"},
         {"\"https://a.example\",", "\"http://a.example\",", "member nodes holds"},
         {"\"https://a.example\",", "7,", "member nodes holds"},
-        {"\"https://a.example\",", "\"https://1\",\"https://2\",\"https://3\",\"https://4\",",
-         "member nodes"},
+        {"\"https://a.example\",", "\"https://1\",\"https://2\",\"https://3\",\"https://4\",", "member nodes"},
         {"\"roster_seq\":7", "\"roster_seq\":9007199254740992", "member roster_seq"},
         {"[200,1000]", "[1000,200]", "member reconnect"},
         {"[200,1000]", "[-1,200]", "member reconnect"},
@@ -65,8 +64,7 @@ static void hello_refusals(void **state)
                 struct error err = {""};
                 struct hello h;
 
-                assert_says(hello_decode(&h, json, strlen(json), &err), -EBADMSG, &err,
-                            hello_changes[i].says);
+                assert_says(hello_decode(&h, json, strlen(json), &err), -EBADMSG, &err, hello_changes[i].says);
                 free(json);
         }
 }
@@ -200,8 +198,8 @@ static void small_events(void **state)
 static const char report_text[] =
         "{\"session\":\"" SESSION "\",\"boot\":\"" BOOT
         "\",\"granted\":256,\"ready\":{\"corp.example\":true,\"b.example\":false},"
-        "\"reasons\":[\"no_dc: b.example\"],\"load\":0.250,\"statement\":\"a.b.c\",\"in_hand\":[\"" ID2 "\"],\"items\":[{\"id\":\"" ID1
-        "\",\"is\":\"received\"},"
+        "\"reasons\":[\"no_dc: b.example\"],\"load\":0.250,\"statement\":\"a.b.c\",\"in_hand\":[\"" ID2
+        "\"],\"items\":[{\"id\":\"" ID1 "\",\"is\":\"received\"},"
         "{\"id\":\"" ID1 "\",\"is\":\"declined\",\"why\":\"no_dc\"},{\"id\":\"" ID2
         "\",\"is\":\"verdict\",\"jwe\":\"a..b.c.d\"},{\"id\":\"" ID1 "\",\"is\":\"lost\"}]}";
 
@@ -263,8 +261,7 @@ static void report_refusals(void **state)
                 struct error err = {""};
                 struct report r = {0};
 
-                assert_says(report_decode(&r, json, strlen(json), &err), -EBADMSG, &err,
-                            report_changes[i].says);
+                assert_says(report_decode(&r, json, strlen(json), &err), -EBADMSG, &err, report_changes[i].says);
                 assert_null(r.items);
                 free(json);
         }
@@ -307,8 +304,7 @@ static void report_limits(void **state)
         assert_list(ready, "\"ready\":{", "%zu", REPORT_REALMS_MAX, 0);
         assert_list(ready, "\"ready\":{", "%zu", REPORT_REALMS_MAX + 1, -EBADMSG);
         assert_list("\"reasons\":[\"no_dc: b.example\"", "\"reasons\":[", "\"x\"", REPORT_REASONS_MAX, 0);
-        assert_list("\"reasons\":[\"no_dc: b.example\"", "\"reasons\":[", "\"x\"", REPORT_REASONS_MAX + 1,
-                    -EBADMSG);
+        assert_list("\"reasons\":[\"no_dc: b.example\"", "\"reasons\":[", "\"x\"", REPORT_REASONS_MAX + 1, -EBADMSG);
 }
 
 static void long_reason_is_cut(void **state)
@@ -369,24 +365,27 @@ static void answer_round_trip(void **state)
         report_answer_clear(&a);
         assert_int_equal(report_answer_decode(&a, "{\"confirmed\":[],\"late\":[]}", 26, &err), 0);
         assert_null(a.confirmed);
-        assert_says(report_answer_decode(&a, "{\"confirmed\":[]}", 16, &err), -EBADMSG, &err,
-                    "late is missing");
-        assert_says(report_answer_decode(&a, "{\"confirmed\":[7],\"late\":[]}", 27, &err), -EBADMSG, &err,
-                    "no id");
-        assert_says(report_answer_decode(&a, "{\"confirmed\":{},\"late\":[]}", 26, &err), -EBADMSG, &err,
-                    "array");
+        assert_says(report_answer_decode(&a, "{\"confirmed\":[]}", 16, &err), -EBADMSG, &err, "late is missing");
+        assert_says(report_answer_decode(&a, "{\"confirmed\":[7],\"late\":[]}", 27, &err), -EBADMSG, &err, "no id");
+        assert_says(report_answer_decode(&a, "{\"confirmed\":{},\"late\":[]}", 26, &err), -EBADMSG, &err, "array");
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(hello_round_trip),        cmocka_unit_test(hello_refusals),
-                cmocka_unit_test(hello_of_a_later_relay),  cmocka_unit_test(request_event_round_trip),
+                cmocka_unit_test(hello_round_trip),
+                cmocka_unit_test(hello_refusals),
+                cmocka_unit_test(hello_of_a_later_relay),
+                cmocka_unit_test(request_event_round_trip),
                 cmocka_unit_test(request_event_refusals),
-                cmocka_unit_test(request_event_of_another_form),  cmocka_unit_test(small_events),
-                cmocka_unit_test(report_round_trip),       cmocka_unit_test(report_refusals),
-                cmocka_unit_test(report_limits),           cmocka_unit_test(long_reason_is_cut),
-                cmocka_unit_test(long_verdict_is_refused), cmocka_unit_test(declines),
+                cmocka_unit_test(request_event_of_another_form),
+                cmocka_unit_test(small_events),
+                cmocka_unit_test(report_round_trip),
+                cmocka_unit_test(report_refusals),
+                cmocka_unit_test(report_limits),
+                cmocka_unit_test(long_reason_is_cut),
+                cmocka_unit_test(long_verdict_is_refused),
+                cmocka_unit_test(declines),
                 cmocka_unit_test(answer_round_trip),
         };
         return cmocka_run_group_tests_name("queue/wire-link", tests, NULL, NULL);

@@ -85,8 +85,7 @@ static void round_trip_of_odd_text(void **state)
 
 static void defaults(void **state)
 {
-        char *json =
-                replaced(good, ",\"client\":{\"ip\":\"192.0.2.7\",\"agent\":\"x\",\"app\":\"mail\"}", "");
+        char *json = replaced(good, ",\"client\":{\"ip\":\"192.0.2.7\",\"agent\":\"x\",\"app\":\"mail\"}", "");
         struct request_claims c;
         struct error err = {""};
 
@@ -154,8 +153,7 @@ static void encode_refuses(void **state)
 
 static void credential_forms(void **state)
 {
-        char *long_name = repeated('n', WIRE_USERNAME_MAX + 1),
-             *long_password = repeated('p', WIRE_PASSWORD_MAX + 1);
+        char *long_name = repeated('n', WIRE_USERNAME_MAX + 1), *long_password = repeated('p', WIRE_PASSWORD_MAX + 1);
         char *max_name = repeated('n', WIRE_USERNAME_MAX), *max_password = repeated('p', WIRE_PASSWORD_MAX);
         const struct {
                 const char *name, *password;

@@ -110,8 +110,9 @@ static void encode_refuses_what_was_forgotten(void **state)
 
 static void attributes_round_trip(void **state)
 {
-        static const char text[] = "\"attributes\":{\"state\":\"truncated\",\"values\":{\"mail\":[\"amy@corp.example\"],"
-                                   "\"memberOf\":[\"CN=a,DC=x\",\"CN=\\\"b\\\",DC=x\"]}}";
+        static const char text[] =
+                "\"attributes\":{\"state\":\"truncated\",\"values\":{\"mail\":[\"amy@corp.example\"],"
+                "\"memberOf\":[\"CN=a,DC=x\",\"CN=\\\"b\\\",DC=x\"]}}";
         _cleanup_(buffer_free) struct buffer out = BUFFER(4096);
         struct verdict_claims c = sample(), back;
         struct error err = {""};
@@ -167,8 +168,8 @@ static void too_long_attributes(void **state)
                 char *text;
 
                 memset(value, 'x', n);
-                snprintf(json, sizeof(json), "\"attributes\":{\"state\":\"complete\",\"values\":{\"mail\":[\"%s\"]}},\"t\":{",
-                         value);
+                snprintf(json, sizeof(json),
+                         "\"attributes\":{\"state\":\"complete\",\"values\":{\"mail\":[\"%s\"]}},\"t\":{", value);
                 text = replaced(good, "\"t\":{", json);
                 assert_int_equal(verdict_claims_decode(&c, text, strlen(text), &err), n == 1590 ? 0 : -EBADMSG);
                 free(text);
@@ -209,8 +210,10 @@ static const struct change changes[] = {
         {"\"class\":\"none\"", "\"class\":\"policy\"", "class does not go with verdict"},
         {"\"verdict\":\"accepted\"", "\"verdict\":\"refused\"", "class does not go with verdict"},
         {"\"accepted\",\"class\":\"none\"", "\"refused\",\"class\":\"policy\"", "user without accepted"},
-        {"\"accepted\",\"class\":\"none\"", "\"refused\",\"class\":\"infrastructure\"", "class does not go with verdict"},
-        {"\"accepted\",\"class\":\"none\"", "\"unavailable\",\"class\":\"credentials\"", "class does not go with verdict"},
+        {"\"accepted\",\"class\":\"none\"", "\"refused\",\"class\":\"infrastructure\"",
+         "class does not go with verdict"},
+        {"\"accepted\",\"class\":\"none\"", "\"unavailable\",\"class\":\"credentials\"",
+         "class does not go with verdict"},
         {"\"reason\":\"ok\"", "\"reason\":\"\"", "member reason is empty"},
         {"\"reason\":\"ok\"", "\"reason\":\"a-reason-that-is-longer-than-the-forty-seven-bytes\"",
          "member reason is too long"},
@@ -243,8 +246,7 @@ static void refusals(void **state)
                 struct verdict_claims c = {.reason = "untouched"};
                 struct error err = {""};
 
-                assert_says(verdict_claims_decode(&c, json, strlen(json), &err), -EBADMSG, &err,
-                            changes[i].says);
+                assert_says(verdict_claims_decode(&c, json, strlen(json), &err), -EBADMSG, &err, changes[i].says);
                 assert_string_equal(c.reason, "untouched");
                 free(json);
         }
@@ -252,11 +254,11 @@ static void refusals(void **state)
 
 static void accepted_without_user_is_refused(void **state)
 {
-        char *json = replaced(
-                good,
-                "\"user\":{\"id\":\"S-1-5-21-1\",\"guid\":\"g\",\"upn\":\"amy@corp.example\",\"sam\":\"amy\","
-                "\"domain\":\"corp.example\"},",
-                "");
+        char *json =
+                replaced(good,
+                         "\"user\":{\"id\":\"S-1-5-21-1\",\"guid\":\"g\",\"upn\":\"amy@corp.example\",\"sam\":\"amy\","
+                         "\"domain\":\"corp.example\"},",
+                         "");
         struct verdict_claims c;
         struct error err = {""};
 

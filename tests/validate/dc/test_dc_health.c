@@ -36,7 +36,8 @@ static void on_silent(void *arg, struct dc *dc)
 /* Two DCs, of which the first listed is the faster; both are alive. */
 static void set_up(struct fixture *f)
 {
-        *f = (struct fixture){.domain = {.name = "corp.example", .dcs = {{.host = "dc1"}, {.host = "dc2"}}, .n_dcs = 2}};
+        *f = (struct fixture){
+                .domain = {.name = "corp.example", .dcs = {{.host = "dc1"}, {.host = "dc2"}}, .n_dcs = 2}};
         assert_int_equal(loop_new_fake(&f->loop), 0);
         assert_int_equal(dcs_new(&f->dcs, &(struct dc_tools){.loop = f->loop}, &f->domain,
                                  &(struct dcs_events){.changed = on_changed, .silent = on_silent, .arg = f}),
@@ -115,8 +116,9 @@ static void test_one_odd_account_makes_no_dc_sick(void **state)
 /* Refusals are answers: any number of wrong passwords says nothing against the DC. */
 static void test_refusals_are_answers(void **state)
 {
-        static const enum reason reasons[] = {REASON_WRONG_PASSWORD, REASON_UNKNOWN_USER, REASON_LOCKED_OUT, REASON_DISABLED,
-                                              REASON_REFERRAL,       REASON_ETYPE_NOSUPP, REASON_CANCELLED};
+        static const enum reason reasons[] = {REASON_WRONG_PASSWORD, REASON_UNKNOWN_USER, REASON_LOCKED_OUT,
+                                              REASON_DISABLED,       REASON_REFERRAL,     REASON_ETYPE_NOSUPP,
+                                              REASON_CANCELLED};
         struct fixture f;
 
         (void)state;

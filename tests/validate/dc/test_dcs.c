@@ -40,8 +40,7 @@ struct run {
 static void rig_pair(struct rig *rig, enum method method)
 {
         rig_samba_by(rig, 0, method);
-        rig->domains[0].dcs[1] =
-                (struct dc_config){.host = lab_get("AD2_HOST"), .address = lab_get("AD2_ADDRESS")};
+        rig->domains[0].dcs[1] = (struct dc_config){.host = lab_get("AD2_HOST"), .address = lab_get("AD2_ADDRESS")};
         rig->domains[0].n_dcs = 2;
 }
 
@@ -65,8 +64,8 @@ static void note(struct run *run, const struct ask *ask, uint64_t began)
         };
 }
 
-/* LANES sign-ins at any time, for so long, and on a machine that is busy with other things until there are enough to tell
- * a percentile; then the last ones are waited for. */
+/* LANES sign-ins at any time, for so long, and on a machine that is busy with other things until there are enough to
+ * tell a percentile; then the last ones are waited for. */
 static void keep_signing_in(struct rig *rig, struct run *run, uint64_t ms)
 {
         static struct ask asks[LANES];
@@ -127,8 +126,7 @@ static void judge(const struct run *run, uint32_t normal)
                 if (s->reason != REASON_OK && s->reason != REASON_OUTCOME_UNKNOWN)
                         fail_msg("a sign-in ended with %s", reason_info(s->reason)->id);
                 if (s->started >= 1000 && s->reason != REASON_OK)
-                        fail_msg("after the first second a sign-in ended with %s",
-                                 reason_info(s->reason)->id);
+                        fail_msg("after the first second a sign-in ended with %s", reason_info(s->reason)->id);
         }
         print_message("normal p99 %u ms; first second: worst %u ms, %u unknown; later: %u sign-ins, worst %u "
                       "ms (bound %u)\n",
@@ -226,8 +224,8 @@ static void test_only_dc_stands_still_with_many(void **state)
         stands_still(*state, METHOD_LDAP, asks, 48);
 }
 
-/* One that stays silent costs its sign-ins their budget, but nobody more; who comes when it is known to be gone hears it at
- * once. */
+/* One that stays silent costs its sign-ins their budget, but nobody more; who comes when it is known to be gone hears
+ * it at once. */
 static void test_only_dc_stops(void **state)
 {
         struct rig *rig = *state;
@@ -279,10 +277,8 @@ static void test_stalls_cost_nobody_else(void **state)
                 ask_start(rig, &stuck);
                 keep_signing_in(rig, &stalled, 800);
                 ask_wait(rig, &stuck, 1);
-                print_message("%s stalled: p99 %u ms, before %u ms\n", rows[i].what, p99(&stalled),
-                              p99(&normal));
-                assert_true(p99(&stalled) <=
-                            (p99(&normal) * 3 / 2 > FLOOR_MS ? p99(&normal) * 3 / 2 : FLOOR_MS));
+                print_message("%s stalled: p99 %u ms, before %u ms\n", rows[i].what, p99(&stalled), p99(&normal));
+                assert_true(p99(&stalled) <= (p99(&normal) * 3 / 2 > FLOOR_MS ? p99(&normal) * 3 / 2 : FLOOR_MS));
                 if (stuck.outcome.reason != rows[i].reason)
                         assert_reason(&stuck, rows[i].reason);
                 rig->v = validate_free(rig->v);

@@ -224,8 +224,8 @@ static void test_change_and_silence(void **state)
         }
 }
 
-/* Fifty DCs that are not there, and the one that is, with a better priority than they: it is among those that are asked,
- * and how many are left out is told. */
+/* Fifty DCs that are not there, and the one that is, with a better priority than they: it is among those that are
+ * asked, and how many are left out is told. */
 static void test_more_than_there_is_room_for(void **state)
 {
         const char *dc1 = lab_get("AD_HOST");

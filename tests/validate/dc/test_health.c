@@ -90,7 +90,9 @@ static const struct {
 } sicknesses[] = {
         {"51", PEER_SCRIPTED, {51, "busy", NULL}},
         {"52", PEER_UNAVAILABLE, {0}},
-        {"data 51f", PEER_SCRIPTED, {49, "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data 51f, v4563", NULL}},
+        {"data 51f",
+         PEER_SCRIPTED,
+         {49, "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data 51f, v4563", NULL}},
         {"80", PEER_SCRIPTED, {80, "", NULL}},
         {"drops", PEER_CLOSE, {0}},
         {"disconnects", PEER_NOTICE, {0}},
@@ -119,8 +121,8 @@ static void test_sick_dc_draws_nobody(void **state)
                         rig_spin(rig, 60); /* a probe has its time, and is answered */
                 }
                 assert_int_equal(after, USERS);
-                print_message("%s: %u failed, %u binds there, state %s\n", sicknesses[i].what, failed,
-                              pair.sick.binds, state_of(rig, &seen, "dc1.corp.example"));
+                print_message("%s: %u failed, %u binds there, state %s\n", sicknesses[i].what, failed, pair.sick.binds,
+                              state_of(rig, &seen, "dc1.corp.example"));
                 assert_int_equal(pair.sick.binds, failed);
                 assert_int_equal(pair.sick.binds + pair.well.binds, user);
                 assert_string_equal(seen.state, "sick");
@@ -227,10 +229,8 @@ static void test_only_dc_is_far(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_sick_dc_draws_nobody),
-                TEST(test_silent_on_binds_draws_nobody),
-                TEST(test_one_odd_account),
-                TEST(test_all_sick),
+                TEST(test_sick_dc_draws_nobody), TEST(test_silent_on_binds_draws_nobody),
+                TEST(test_one_odd_account),      TEST(test_all_sick),
                 TEST(test_only_dc_is_far),
         };
 

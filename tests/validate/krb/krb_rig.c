@@ -32,8 +32,7 @@ const char *lab(const char *prefix, const char *label, const char *key)
         char name[128];
         const char *value;
 
-        snprintf(name, sizeof name, "LAB_%s%s%s%s%s", prefix, *prefix ? "_" : "", label, *label ? "_" : "",
-                 key);
+        snprintf(name, sizeof name, "LAB_%s%s%s%s%s", prefix, *prefix ? "_" : "", label, *label ? "_" : "", key);
         for (char *c = name; *c; c++)
                 *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
         value = getenv(name);
@@ -138,8 +137,7 @@ static void address_of(struct sockaddr_storage *ret, const char *text)
 void ask_start(struct rig *rig, struct ask *ask)
 {
         struct name name = {.form = ask->form};
-        struct attempt attempt = {
-                .id = "test-0000-0000-0000", .domain = &ask->own, .host = "kdc.test", .name = &name};
+        struct attempt attempt = {.id = "test-0000-0000-0000", .domain = &ask->own, .host = "kdc.test", .name = &name};
         int r;
 
         ask->own = *ask->config;
@@ -348,8 +346,7 @@ static void forward(struct link *l, const uint8_t *request, size_t n)
 static void act(struct link *l, const uint8_t *request, size_t n)
 {
         static const uint8_t junk[] = "this is no Kerberos message";
-        static const uint8_t oversize[4] = {0x7f, 0xff, 0xff, 0xff}, empty[4],
-                             dribble[6] = {0, 0, 1, 0, 'a', 'b'};
+        static const uint8_t oversize[4] = {0x7f, 0xff, 0xff, 0xff}, empty[4], dribble[6] = {0, 0, 1, 0, 'a', 'b'};
         const struct linger hard = {1, 0};
 
         switch (l->plan) {

@@ -82,7 +82,8 @@ static void test_ad(void **state)
         rig_start_ready(rig, 1);
         wait_armor(rig, lab_get2("GOOD1", "UPN"), lab_get2("GOOD1", "PASSWORD"));
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-                struct ask ask = {.name = lab_get2(rows[i].label, "UPN"), .password = lab_get2(rows[i].label, "PASSWORD")};
+                struct ask ask = {.name = lab_get2(rows[i].label, "UPN"),
+                                  .password = lab_get2(rows[i].label, "PASSWORD")};
 
                 ask_one(rig, &ask);
                 assert_reason(&ask, rows[i].reason);
@@ -177,11 +178,7 @@ static void test_not_in_the_keytab(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_ad),
-                TEST(test_mit),
-                TEST(test_renewed),
-                TEST(test_refused),
-                TEST(test_not_in_the_keytab),
+                TEST(test_ad), TEST(test_mit), TEST(test_renewed), TEST(test_refused), TEST(test_not_in_the_keytab),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,18 +13,18 @@
 
 #include "validate/krb/kpasswd.h"
 
-#define POLICY(least, history, complex, age)                                                                 \
-        "\0\4"                                                                                               \
-        "\0\0"                                                                                               \
-        "\0\0\0" least "\0\0\0" history "\0\0\0" complex "\xff\xff\xdf\x08\x52\x1e\x80\0"                    \
+#define POLICY(least, history, complex, age)                                                                           \
+        "\0\4"                                                                                                         \
+        "\0\0"                                                                                                         \
+        "\0\0\0" least "\0\0\0" history "\0\0\0" complex "\xff\xff\xdf\x08\x52\x1e\x80\0"                              \
         "\0\0\0\0\0\0\0" age
-#define WORDS(code, text)                                                                                    \
-        {                                                                                                    \
-                "\0" code text, sizeof("\0" code text) - 1                                                   \
+#define WORDS(code, text)                                                                                              \
+        {                                                                                                              \
+                "\0" code text, sizeof("\0" code text) - 1                                                             \
         }
-#define RULE(...)                                                                                            \
-        {                                                                                                    \
-                POLICY(__VA_ARGS__), 32                                                                      \
+#define RULE(...)                                                                                                      \
+        {                                                                                                              \
+                POLICY(__VA_ARGS__), 32                                                                                \
         }
 
 static const struct {
@@ -43,14 +43,12 @@ static const struct {
          REASON_NEW_PASSWORD_TOO_SHORT},
         {WORDS("\4", "Password does not meet complexity requirements"), "x", REASON_NEW_PASSWORD_TOO_SIMPLE},
         {WORDS("\4", "Password is already in password history."), "x", REASON_NEW_PASSWORD_IN_HISTORY},
-        {WORDS("\4",
-               "Password change rejected, password changes may not be permitted on this account, or the "
-               "minimum password age may not have elapsed."),
+        {WORDS("\4", "Password change rejected, password changes may not be permitted on this account, or the "
+                     "minimum password age may not have elapsed."),
          "x", REASON_PASSWORD_TOO_YOUNG},
         {WORDS("\4", "Nein"), "x", REASON_NEW_PASSWORD_REFUSED},
         {RULE("\14", "\0", "\0", "\0"), "Sh0rt-1", REASON_NEW_PASSWORD_TOO_SHORT},
-        {RULE("\4", "\0", "\0", "\0"), "\xc3\xa9\xc3\xa9\xc3\xa9",
-         REASON_NEW_PASSWORD_TOO_SHORT}, /* 3 letters */
+        {RULE("\4", "\0", "\0", "\0"), "\xc3\xa9\xc3\xa9\xc3\xa9", REASON_NEW_PASSWORD_TOO_SHORT}, /* 3 letters */
         {RULE("\7", "\0", "\1", "\0"), "onlylowercase", REASON_NEW_PASSWORD_TOO_SIMPLE},
         {RULE("\7", "\30", "\1", "\0"), "Good-Enough-1", REASON_NEW_PASSWORD_IN_HISTORY},
         {RULE("\7", "\0", "\0", "\1"), "Good-Enough-1", REASON_PASSWORD_TOO_YOUNG},

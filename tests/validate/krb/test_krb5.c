@@ -79,8 +79,8 @@ static void test_name_in_another_case(void **state)
         assert_accepted(&ask, "good1");
 }
 
-/* Whether this DC says that an account is disabled before it looks at the password: Samba 4.22 does, 4.17 does not. Nothing
- * is proved then, and nothing counts. */
+/* Whether this DC says that an account is disabled before it looks at the password: Samba 4.22 does, 4.17 does not.
+ * Nothing is proved then, and nothing counts. */
 static bool tells_first(struct rig *rig)
 {
         struct ask ask = ask_ad(rig, NAME_UPN, "disabled");
@@ -153,8 +153,7 @@ static void test_names_that_no_account_has(void **state)
 /* One wrong password costs exactly one, whatever state the account is in. */
 static void test_wrong_password_counts_once(void **state)
 {
-        static const char *const labels[] = {"good2",       "disabled",        "expired",
-                                             "must-change", "account-expired", "hours"};
+        static const char *const labels[] = {"good2", "disabled", "expired", "must-change", "account-expired", "hours"};
         const bool first = tells_first(*state);
 
         for (size_t i = 0; i < 2 * sizeof labels / sizeof *labels; i++) {
@@ -333,8 +332,7 @@ static void test_mit_kinds_of_keys(void **state)
                 ask.password = "Wr0ng-password-1";
                 ask_one(*state, &ask);
                 assert_reason(&ask, REASON_WRONG_PASSWORD);
-                assert_int_equal(ask.outcome.counted,
-                                 strcmp(labels[i], "no-preauth") == 0 ? COUNTED_NO : COUNTED_YES);
+                assert_int_equal(ask.outcome.counted, strcmp(labels[i], "no-preauth") == 0 ? COUNTED_NO : COUNTED_YES);
         }
         ask = ask_mit(*state, "rc4-only");
         ask_one(*state, &ask);

@@ -40,8 +40,8 @@ static int tear_down(void **state)
 static void assert_reason(const struct ask *ask, enum reason reason)
 {
         if (ask->outcome.reason != reason)
-                fail_msg("%s instead of %s (%s; krb %d)", reason_info(ask->outcome.reason)->id,
-                         reason_info(reason)->id, ask->outcome.context, ask->outcome.krb);
+                fail_msg("%s instead of %s (%s; krb %d)", reason_info(ask->outcome.reason)->id, reason_info(reason)->id,
+                         ask->outcome.context, ask->outcome.krb);
 }
 
 /* Nobody is accepted, nothing is said of the password, no identity leaks. */
@@ -185,10 +185,9 @@ static const uint8_t *edit_params;
 static void edit_iterations(struct middle *m, uint8_t *reply, size_t *n)
 {
         krb5_context context = m->rig->krb->context;
-        const uint8_t method[] = {0x30, 0x25, 0x30, 0x09, 0xa1, 0x03, 0x02, 0x01, 0x02, 0xa2,
-                                  0x02, 0x04, 0x00, 0x30, 0x18, 0xa1, 0x03, 0x02, 0x01, 0x13,
-                                  0xa2, 0x11, 0x04, 0x0f, 0x30, 0x0d, 0x30, 0x0b, 0xa0, 0x03,
-                                  0x02, 0x01, 0x12, 0xa2, 0x04, 0x04, 0x02};
+        const uint8_t method[] = {0x30, 0x25, 0x30, 0x09, 0xa1, 0x03, 0x02, 0x01, 0x02, 0xa2, 0x02, 0x04, 0x00,
+                                  0x30, 0x18, 0xa1, 0x03, 0x02, 0x01, 0x13, 0xa2, 0x11, 0x04, 0x0f, 0x30, 0x0d,
+                                  0x30, 0x0b, 0xa0, 0x03, 0x02, 0x01, 0x12, 0xa2, 0x04, 0x04, 0x02};
         krb5_data in = {.length = (unsigned)*n, .data = (char *)reply}, out = {0};
         uint8_t bytes[64];
         krb5_error *error = NULL;
@@ -196,8 +195,7 @@ static void edit_iterations(struct middle *m, uint8_t *reply, size_t *n)
 
         memcpy(bytes, method, sizeof method);
         /* {etype 18, s2kparams OCTET STRING of 4}: lengths grow by 2 from the template's 2 bytes. */
-        bytes[1] += 2, bytes[14] += 2, bytes[21] += 2, bytes[23] += 2, bytes[25] += 2, bytes[27] += 2,
-                bytes[34] += 2;
+        bytes[1] += 2, bytes[14] += 2, bytes[21] += 2, bytes[23] += 2, bytes[25] += 2, bytes[27] += 2, bytes[34] += 2;
         bytes[36] = 4;
         memcpy(bytes + 37, edit_params, 4);
         assert_int_equal(krb5_rd_error(context, &in, &error), 0);
@@ -299,7 +297,9 @@ static void test_spoilt_armored_answers(void **state)
                 m.edit = spoil_one;
                 replies = 0;
                 ask_one(rig, &ask);
-                assert_reason(&ask, spoilt == 0 ? REASON_DC_PROTOCOL : spoilt == 1 ? REASON_KDC_NOT_VERIFIED : REASON_WRONG_PASSWORD);
+                assert_reason(&ask, spoilt == 0   ? REASON_DC_PROTOCOL
+                                    : spoilt == 1 ? REASON_KDC_NOT_VERIFIED
+                                                  : REASON_WRONG_PASSWORD);
                 assert_false(ask.outcome.password_proved);
                 assert_int_equal(replies, spoilt == 0 ? 1 : 2);
                 middle_close(&m);
@@ -397,11 +397,10 @@ static void test_other_service_key(void **state)
 
         config.keytab = "MEMORY:wrong-key";
         assert_int_equal(krb5_kt_resolve(rig->krb->context, config.keytab, &keytab), 0);
-        assert_int_equal(krb5_copy_principal(rig->krb->context, krb_domain_find(rig->krb, &config)->service,
-                                             &entry.principal),
-                         0);
         assert_int_equal(
-                krb5_c_make_random_key(rig->krb->context, ENCTYPE_AES256_CTS_HMAC_SHA1_96, &entry.key), 0);
+                krb5_copy_principal(rig->krb->context, krb_domain_find(rig->krb, &config)->service, &entry.principal),
+                0);
+        assert_int_equal(krb5_c_make_random_key(rig->krb->context, ENCTYPE_AES256_CTS_HMAC_SHA1_96, &entry.key), 0);
         assert_int_equal(krb5_kt_add_entry(rig->krb->context, keytab, &entry), 0);
         krb5_free_keytab_entry_contents(rig->krb->context, &entry);
         assert_int_equal(krb_domain_add(rig->krb, &config, NULL), 0);
@@ -491,8 +490,8 @@ static void fake_open(struct fake *fake, const struct rig *rig)
         snprintf(fake->keytab, sizeof fake->keytab, "FILE:%s/own.keytab", fake->folder);
         fake->port = free_port();
         snprintf(port, sizeof port, "%u", fake->port);
-        fake->pid = spawn((const char *const[]){FAKE_KDC, fake->folder, "127.0.0.1", port, rig->ad.realm,
-                                                "victim", "chosen", rig->ad.service_principal, NULL});
+        fake->pid = spawn((const char *const[]){FAKE_KDC, fake->folder, "127.0.0.1", port, rig->ad.realm, "victim",
+                                                "chosen", rig->ad.service_principal, NULL});
         wait_for("127.0.0.1", fake->port);
 }
 

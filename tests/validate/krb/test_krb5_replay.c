@@ -184,9 +184,9 @@ static void replay(struct rig *rig, const struct row *row, bool first)
         m.recorded_n = krb_error(m.recorded, row);
         ask_one(rig, &ask);
         if (o->reason != row->reason || o->password_proved != row->proved || o->counted != row->counted)
-                fail_msg("code %u, shape %d, %08x: %s, proved %d, counted %s (%s)", row->code,
-                         (int)row->shape, (unsigned)row->status, reason_info(o->reason)->id,
-                         o->password_proved, counted_text(o->counted), o->context);
+                fail_msg("code %u, shape %d, %08x: %s, proved %d, counted %s (%s)", row->code, (int)row->shape,
+                         (unsigned)row->status, reason_info(o->reason)->id, o->password_proved,
+                         counted_text(o->counted), o->context);
         assert_string_equal(o->user.id, "");
         assert_int_equal(o->krb, row->code);
         assert_int_equal(m.n_preauth, first ? 0 : 1); /* nothing after its answer */

@@ -263,8 +263,7 @@ static void hints_make(struct hints *h, const int *etypes, size_t n, const uint8
 
                 h->bytes[at] = 0x30;
                 at += 2;
-                memcpy(h->bytes + at,
-                       (const uint8_t[]){0xa0, 3, 2, 1, (uint8_t)etypes[i], 0xa1, 3, 0x1b, 1, 'S'}, 10);
+                memcpy(h->bytes + at, (const uint8_t[]){0xa0, 3, 2, 1, (uint8_t)etypes[i], 0xa1, 3, 0x1b, 1, 'S'}, 10);
                 at += 10;
                 if (params) {
                         memcpy(h->bytes + at,
@@ -325,8 +324,9 @@ static void assert_equal_to_libk5crypto(struct fixture *f, size_t text_len, int 
         in.entry.salt_len %= 100; /* lengths of one octet in DER */
         salt = in.entry.salt_len;
         inner = 5 + 4 + salt + 8;
-        memcpy(p, (const uint8_t[]){0x30, (uint8_t)(inner + 2), 0x30, (uint8_t)inner, 0xa0, 3, 2, 1, (uint8_t)etype, 0xa1,
-                                    (uint8_t)(salt + 2), 0x1b, (uint8_t)salt},
+        memcpy(p,
+               (const uint8_t[]){0x30, (uint8_t)(inner + 2), 0x30, (uint8_t)inner, 0xa0, 3, 2, 1, (uint8_t)etype, 0xa1,
+                                 (uint8_t)(salt + 2), 0x1b, (uint8_t)salt},
                13);
         p += 13;
         memcpy(p, in.salt, salt);
@@ -375,14 +375,12 @@ static void test_choice_of_kind(void **state)
                 size_t n;
                 int chosen;
         } rows[] = {
-                {{23, 17, 18}, 3, 18}, {{17, 23}, 2, 17}, {{19, 20, 17}, 3, 17},
-                {{19, 20}, 2, 20},     {{19}, 1, 19},
+                {{23, 17, 18}, 3, 18}, {{17, 23}, 2, 17}, {{19, 20, 17}, 3, 17}, {{19, 20}, 2, 20}, {{19}, 1, 19},
         };
         struct fixture *f = *state;
 
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-                const struct krb_etype_entry e = {
-                        .etype = rows[i].chosen, .salt = (const uint8_t *)"S", .salt_len = 1};
+                const struct krb_etype_entry e = {.etype = rows[i].chosen, .salt = (const uint8_t *)"S", .salt_len = 1};
                 struct secret *password = NULL;
                 krb5_keytab keytab = NULL;
                 krb5_keytab_entry entry;
@@ -409,9 +407,8 @@ static void test_refused_hints(void **state)
         static const struct {
                 uint8_t params[8];
                 size_t n;
-        } bad[] = {
-                {{0, 0, 0, 0}, 4}, {{0, 0, 0x0f, 0xff}, 4}, {{0, 1, 0, 1}, 4}, {{0xff, 0xff, 0xff, 0xff}, 4},
-                {{0, 0, 0x10}, 3}, {{0, 0, 0, 0x10, 0}, 5}, {{0}, 0}};
+        } bad[] = {{{0, 0, 0, 0}, 4}, {{0, 0, 0x0f, 0xff}, 4}, {{0, 1, 0, 1}, 4}, {{0xff, 0xff, 0xff, 0xff}, 4},
+                   {{0, 0, 0x10}, 3}, {{0, 0, 0, 0x10, 0}, 5}, {{0}, 0}};
         static const int rc4[] = {23, 3, 16}, aes[] = {18};
         struct fixture *f = *state;
         krb5_keytab keytab = NULL;

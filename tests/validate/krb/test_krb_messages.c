@@ -189,8 +189,7 @@ static void test_too_many_padata(void **state)
                         memcpy(bytes + 4 + 11 * i, one, sizeof one);
                 bytes[2] = (uint8_t)(11 * n >> 8);
                 bytes[3] = (uint8_t)(11 * n);
-                assert_int_equal(krb_padata_parse(&list, bytes, 4 + 11 * n),
-                                 n > KRB_PADATA_MAX ? -EBADMSG : 0);
+                assert_int_equal(krb_padata_parse(&list, bytes, 4 + 11 * n), n > KRB_PADATA_MAX ? -EBADMSG : 0);
         }
 }
 
@@ -295,8 +294,7 @@ static void test_logon_info_malformed(void **state)
         (void)state;
         load(&good, "krb-pac/samba-logon-info");
         s = good;
-        s.bytes[0x78] = s.bytes[0x79] = s.bytes[0x7a] = s.bytes[0x7b] =
-                0; /* UserId 0: the SID is elsewhere */
+        s.bytes[0x78] = s.bytes[0x79] = s.bytes[0x7a] = s.bytes[0x7b] = 0; /* UserId 0: the SID is elsewhere */
         assert_int_equal(krb_pac_logon_info(&user, s.bytes, s.n), -ENOENT);
         s = good;
         memset(s.bytes + 0xac, 0, 4); /* LogonDomainId: none */

@@ -53,8 +53,7 @@ static void test_accepted_says_who(void **state)
         char netbios[300];
 
         for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
-                struct ask upn = {.name = lab_get2(labels[i], "UPN"),
-                                  .password = lab_get2(labels[i], "PASSWORD")};
+                struct ask upn = {.name = lab_get2(labels[i], "UPN"), .password = lab_get2(labels[i], "PASSWORD")};
                 struct ask down = {.name = netbios, .password = upn.password};
                 struct ask bare = {.name = lab_get2(labels[i], "SAM"), .password = upn.password};
 
@@ -71,8 +70,7 @@ static void test_accepted_says_who(void **state)
 /* The implicit UPN and another case name the same account. */
 static void test_other_spellings(void **state)
 {
-        static const char *const names[] = {"GOOD1@corp.example", "good1@CORP.EXAMPLE", "CORP\\GOOD1",
-                                            "Good1"};
+        static const char *const names[] = {"GOOD1@corp.example", "good1@CORP.EXAMPLE", "CORP\\GOOD1", "Good1"};
 
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
                 struct ask ask = {.name = names[i], .password = lab_get("GOOD1_PASSWORD")};
@@ -174,8 +172,7 @@ static void test_wrong_password_counts_once(void **state)
 static void test_previous_password(void **state)
 {
         struct ask now = {.name = lab_get("PREVIOUS_UPN"), .password = lab_get("PREVIOUS_PASSWORD")};
-        struct ask before = {.name = lab_get("PREVIOUS_UPN"),
-                             .password = lab_get("PREVIOUS_PREVIOUS_PASSWORD")};
+        struct ask before = {.name = lab_get("PREVIOUS_UPN"), .password = lab_get("PREVIOUS_PREVIOUS_PASSWORD")};
 
         ask_one(*state, &now);
         assert_accepted(&now, "PREVIOUS");
@@ -238,8 +235,7 @@ static void parallel(struct rig *rig, bool slapd)
                 unsigned user = slapd ? i % 50 : i % LAB_GOOD_USERS + 1;
 
                 snprintf(labels[i], sizeof labels[i], slapd ? "SLAPD_U%u" : "GOOD%u", user);
-                snprintf(names[i], sizeof names[i], slapd ? "u%u@slapd.example" : "good%u@corp.example",
-                         user);
+                snprintf(names[i], sizeof names[i], slapd ? "u%u@slapd.example" : "good%u@corp.example", user);
                 asks[i].name = names[i];
                 asks[i].password = slapd && i % 8 == 7 ? "wrong" : lab_get2(labels[i], "PASSWORD");
                 asks[i].budget_ms = 20000;

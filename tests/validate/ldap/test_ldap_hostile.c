@@ -57,8 +57,7 @@ static void test_mute_after_the_bind(void **state)
                 peer_open(&first, rig, peer_address(0), 0, "DC");
                 peer_open(&second, rig, peer_address(1), first.port, "DC");
                 peer_domain(rig, 0, &first);
-                rig->domains[0].dcs[1] =
-                        (struct dc_config){.host = "dc1.corp.example.", .address = second.address};
+                rig->domains[0].dcs[1] = (struct dc_config){.host = "dc1.corp.example.", .address = second.address};
                 rig->domains[0].n_dcs = 2;
                 rig_start_ready(rig, 1);
                 first.on_bind = second.on_bind = acts[i];
@@ -118,8 +117,7 @@ static void test_error_that_is_no_verdict(void **state)
 /* "Accepted" without a sure identity is not accepted. */
 static void test_who_is_not_said(void **state)
 {
-        static const enum peer_act acts[] = {PEER_OTHER_SID, PEER_NO_SID, PEER_CLOSE, PEER_GARBAGE,
-                                             PEER_HOLD};
+        static const enum peer_act acts[] = {PEER_OTHER_SID, PEER_NO_SID, PEER_CLOSE, PEER_GARBAGE, PEER_HOLD};
         struct rig *rig = *state;
 
         for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
@@ -255,7 +253,8 @@ static void on_probe(void *arg, const struct outcome *outcome, bool left)
 }
 
 /* What a host that DNS names must show: whoever forges DNS may name the KDC of another domain of the same CA. */
-static enum reason reach(struct rig *rig, const struct peer *peer, const char *host, const char *domain, enum dc_identity identity)
+static enum reason reach(struct rig *rig, const struct peer *peer, const char *host, const char *domain,
+                         enum dc_identity identity)
 {
         struct ldap_pools *pools = NULL;
         struct ldap_attempt *probe = NULL;
@@ -290,11 +289,13 @@ static void test_kdc_of_another_domain(void **state)
                 {"PARTNER_KDC", "dc1.partner.example", "corp.example", DC_IDENTITY_DOMAIN_SAN, REASON_DC_CERTIFICATE},
                 {"PARTNER_KDC", "dc1.partner.example.", "corp.example", DC_IDENTITY_DOMAIN_SAN, REASON_DC_CERTIFICATE},
                 {"PARTNER_KDC", "dc1.partner.example", "partner.example", DC_IDENTITY_DOMAIN_SAN, REASON_OK},
-                {"PARTNER_KDC", "dc1.partner.example", "example", DC_IDENTITY_DOMAIN_SAN, REASON_DC_CERTIFICATE}, /* a child's */
+                {"PARTNER_KDC", "dc1.partner.example", "example", DC_IDENTITY_DOMAIN_SAN,
+                 REASON_DC_CERTIFICATE}, /* a child's */
                 {"DC_KDC", "DC1.Corp.Example.", "corp.example", DC_IDENTITY_DOMAIN_SAN, REASON_OK},
                 {"DC_KDC", "dc1.corp.example", "other.example", DC_IDENTITY_DOMAIN_SAN, REASON_OK}, /* listed */
                 {"DC", "elsewhere.example", "corp.example", DC_IDENTITY_DOMAIN_SAN, REASON_OK}, /* names the domain */
-                {"PARTNER_KDC", "dc1.partner.example", "corp.example", DC_IDENTITY_LIST, REASON_DC_CERTIFICATE}, /* not listed */
+                {"PARTNER_KDC", "dc1.partner.example", "corp.example", DC_IDENTITY_LIST,
+                 REASON_DC_CERTIFICATE}, /* not listed */
                 {"DC_HOST_ONLY", "dc1.corp.example.", "corp.example", DC_IDENTITY_LIST, REASON_OK},
         };
         struct rig *rig = *state;
@@ -483,9 +484,8 @@ static void test_stalled_dc_disturbs_no_other(void **state)
         }
         rig_until(rig, &stalled.binds, 16, 2000);
         for (size_t i = 0; i < 64; i++)
-                quick[i] = (struct ask){.name = "u1@slapd.example",
-                                        .password = lab_get("SLAPD_U1_PASSWORD"),
-                                        .budget_ms = 2500};
+                quick[i] = (struct ask){
+                        .name = "u1@slapd.example", .password = lab_get("SLAPD_U1_PASSWORD"), .budget_ms = 2500};
         ask_all(rig, quick, 64);
         for (size_t i = 0; i < 64; i++)
                 assert_reason(&quick[i], REASON_OK);

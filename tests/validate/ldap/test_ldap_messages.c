@@ -30,8 +30,7 @@ static int parse(struct ldap_message *m, uint8_t **block, const void *bytes, siz
 }
 
 static const uint8_t bind_ok[] = {0x30, 12, 2, 1, 7, 0x61, 7, 10, 1, 0, 4, 0, 4, 0};
-static const uint8_t bind_49[] = {0x30, 17, 2, 1, 7,   0x61, 12,  10,  1,  49,
-                                  4,    0,  4, 5, 'd', ' ',  '5', '2', 'e'};
+static const uint8_t bind_49[] = {0x30, 17, 2, 1, 7, 0x61, 12, 10, 1, 49, 4, 0, 4, 5, 'd', ' ', '5', '2', 'e'};
 static const uint8_t notice[] = {0x30, 36,   2,   1,   0,   0x78, 31,  10,  1,   52,  4,   0,   4,
                                  0,    0x8a, 22,  '1', '.', '3',  '.', '6', '.', '1', '.', '4', '.',
                                  '1',  '.',  '1', '4', '6', '6',  '.', '2', '0', '0', '3', '6'};
@@ -118,8 +117,7 @@ static void test_lengths(void **state)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
                 size_t len = 0;
 
-                if (ldap_message_length(rows[i].bytes, rows[i].n, &len) != rows[i].result ||
-                    len != rows[i].len)
+                if (ldap_message_length(rows[i].bytes, rows[i].n, &len) != rows[i].result || len != rows[i].len)
                         fail_msg("row %zu: length %zu", i, len);
         }
 }
@@ -166,10 +164,9 @@ static void test_longest_bind(void **state)
 static void test_read_bytes(void **state)
 {
         static const char *const attributes[] = {"a", NULL};
-        static const uint8_t expected[] = {0x30, 41,  2,   1,    2,   0x63, 36,  4,   1,   'B', 10,
-                                           1,    0,   10,  1,    0,   2,    1,   1,   2,   1,   0,
-                                           1,    1,   0,   0x87, 11,  'o',  'b', 'j', 'e', 'c', 't',
-                                           'C',  'l', 'a', 's',  's', 0x30, 3,   4,   1,   'a'};
+        static const uint8_t expected[] = {0x30, 41,  2,   1,   2,   0x63, 36,  4,   1,    'B', 10,   1,  0,   10,  1,
+                                           0,    2,   1,   1,   2,   1,    0,   1,   1,    0,   0x87, 11, 'o', 'b', 'j',
+                                           'e',  'c', 't', 'C', 'l', 'a',  's', 's', 0x30, 3,   4,    1,  'a'};
         struct buffer out = BUFFER(LDAP_REQUEST_MAX);
 
         (void)state;
@@ -247,8 +244,7 @@ static struct ldap_message entry(uint8_t *space, const struct attribute *attribu
         return m;
 }
 
-static const struct attribute root[] = {{"tokenGroups", SID_BYTES, 28},
-                                        {"msDS-PrincipalName", "CORP\\bob", 8}};
+static const struct attribute root[] = {{"tokenGroups", SID_BYTES, 28}, {"msDS-PrincipalName", "CORP\\bob", 8}};
 static const struct attribute account[] = {{"objectSid", SID_BYTES, 28},
                                            {"objectGUID", GUID_BYTES, 16},
                                            {"samaccountname", "Bob", 3},
@@ -257,8 +253,8 @@ static const struct domain_config corp = {.name = "corp.example"};
 static const struct ldap_message done = {.op = LDAP_OP_DONE};
 
 /* The whole conversation; the reason why there is no identity, or NULL. */
-static const char *converse(struct identity *ret, const struct attribute *r, size_t nr,
-                            const struct attribute *a, size_t na)
+static const char *converse(struct identity *ret, const struct attribute *r, size_t nr, const struct attribute *a,
+                            size_t na)
 {
         struct ldap_who who = {0};
         struct buffer request = BUFFER(LDAP_REQUEST_MAX);

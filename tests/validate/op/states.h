@@ -19,10 +19,22 @@ struct state_row {
         struct state_answer ldap_right, ldap_wrong, krb_right, krb_wrong;
 };
 
-#define ACCEPTED {REASON_OK, true, 0}
-#define PROVED(reason) {reason, true, 0}
-#define UNPROVED(reason) {reason, false, 0}
-#define WRONG {REASON_WRONG_PASSWORD, false, 1}
+#define ACCEPTED                                                                                                       \
+        {                                                                                                              \
+                REASON_OK, true, 0                                                                                     \
+        }
+#define PROVED(reason)                                                                                                 \
+        {                                                                                                              \
+                reason, true, 0                                                                                        \
+        }
+#define UNPROVED(reason)                                                                                               \
+        {                                                                                                              \
+                reason, false, 0                                                                                       \
+        }
+#define WRONG                                                                                                          \
+        {                                                                                                              \
+                REASON_WRONG_PASSWORD, false, 1                                                                        \
+        }
 
 /* clang-format off */
 static const struct state_row state_rows[] = {

@@ -210,10 +210,14 @@ static void test_changed_unverified(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_changed_by_ldap_domain),        TEST(test_changed_by_krb5_domain),
-                TEST(test_wrong_old_password_counts_one), TEST(test_policies),
-                TEST(test_refused_before_any_dc),         TEST(test_no_kpasswd_service),
-                TEST(test_no_answer),                     TEST(test_changed_unverified),
+                TEST(test_changed_by_ldap_domain),
+                TEST(test_changed_by_krb5_domain),
+                TEST(test_wrong_old_password_counts_one),
+                TEST(test_policies),
+                TEST(test_refused_before_any_dc),
+                TEST(test_no_kpasswd_service),
+                TEST(test_no_answer),
+                TEST(test_changed_unverified),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

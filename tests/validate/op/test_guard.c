@@ -76,8 +76,7 @@ static void test_guessing_does_not_lock_out(void **state)
 static void test_an_old_password_again_and_again(void **state)
 {
         struct rig *rig = *state;
-        struct ask old[50],
-                fresh = {.name = lab_get2("GOOD10", "UPN"), .password = lab_get2("GOOD10", "PASSWORD")};
+        struct ask old[50], fresh = {.name = lab_get2("GOOD10", "UPN"), .password = lab_get2("GOOD10", "PASSWORD")};
 
         rig_guard(rig, METHOD_LDAP, GUARD_ON);
         for (size_t i = 0; i < 50; i++) {
@@ -99,8 +98,7 @@ static void test_a_busy_account(void **state)
 
         rig_guard(rig, METHOD_LDAP, GUARD_ON);
         for (size_t i = 0; i < MANY; i++)
-                asks[i] = (struct ask){.name = lab_get2("GOOD11", "UPN"),
-                                       .password = lab_get2("GOOD11", "PASSWORD")};
+                asks[i] = (struct ask){.name = lab_get2("GOOD11", "UPN"), .password = lab_get2("GOOD11", "PASSWORD")};
         ask_all(rig, asks, MANY);
         assert_int_equal(count_reason(asks, MANY, REASON_OK), MANY);
 }
@@ -128,8 +126,8 @@ static void test_observe_stops_nothing(void **state)
         assert_int_equal(guard.throttled, 1);
 }
 
-/* A UPN whose left part is not the sAMAccountName, and that name, by turns: by Kerberos the KDC tells that they are one, by
- * LDAP the service account. */
+/* A UPN whose left part is not the sAMAccountName, and that name, by turns: by Kerberos the KDC tells that they are
+ * one, by LDAP the service account. */
 static void test_two_names_of_one_account(void **state)
 {
         static const enum method methods[] = {METHOD_KRB5, METHOD_LDAP};
@@ -148,7 +146,8 @@ static void test_two_names_of_one_account(void **state)
                 rig_start_ready(rig, 1);
                 for (unsigned i = 0; i < 8; i++) {
                         char typed[32];
-                        struct ask ask = {.name = i % 2 ? "CORP\\altsuffix" : lab_get2("ALT_SUFFIX", "UPN"), .password = typed};
+                        struct ask ask = {.name = i % 2 ? "CORP\\altsuffix" : lab_get2("ALT_SUFFIX", "UPN"),
+                                          .password = typed};
 
                         snprintf(typed, sizeof typed, "Wr0ng-%u", i);
                         ask_one(rig, &ask);

@@ -1,6 +1,6 @@
 /*
- * Whose account it is that signed in: people's only, judged by the account that was verified and not by the name that was
- * typed.
+ * Whose account it is that signed in: people's only, judged by the account that was verified and not by the name that
+ * was typed.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,8 +30,8 @@ static void test_computer(void **state)
         struct rig *rig = *state;
 
         for (size_t m = 0; m < 2; m++) {
-                const char *const names[] = {"CORP\\evilpc$", "CORP\\evilpc", "evilpc$@corp.example", "evilpc@corp.example",
-                                             lab_get("COMPUTER_UPN")};
+                const char *const names[] = {"CORP\\evilpc$", "CORP\\evilpc", "evilpc$@corp.example",
+                                             "evilpc@corp.example", lab_get("COMPUTER_UPN")};
                 unsigned known = 0;
 
                 rig_samba_by(rig, 0, methods[m]);
@@ -126,7 +126,10 @@ static void test_service_account_looks(void **state)
                 const char *type;
                 unsigned hides;
                 bool service, accepted;
-        } rows[] = {{"805306368", 1, true, true}, {"805306369", 1, true, false}, {"805306368", 2, true, false}, {"805306368", 1, false, false}};
+        } rows[] = {{"805306368", 1, true, true},
+                    {"805306369", 1, true, false},
+                    {"805306368", 2, true, false},
+                    {"805306368", 1, false, false}};
         struct rig *rig = *state;
 
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

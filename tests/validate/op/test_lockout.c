@@ -129,8 +129,7 @@ static void on_bytes(void *arg, int fd, int events)
                 return;
         }
         pass = allowance(p, from_client, (size_t)n);
-        if (pass > 0 &&
-            send(from_client ? p->server : p->client, bytes, pass, MSG_NOSIGNAL) != (ssize_t)pass) {
+        if (pass > 0 && send(from_client ? p->server : p->client, bytes, pass, MSG_NOSIGNAL) != (ssize_t)pass) {
                 pipe_close(p, false);
                 return;
         }
@@ -179,18 +178,15 @@ static void on_accept(void *arg, int fd, int events)
         *p = (struct pipe_pair){.proxy = proxy, .client = client};
         p->server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         plan_fault(p);
-        if (connect(p->server, (struct sockaddr *)&proxy->real, sizeof proxy->real) < 0 &&
-            errno != EINPROGRESS) {
+        if (connect(p->server, (struct sockaddr *)&proxy->real, sizeof proxy->real) < 0 && errno != EINPROGRESS) {
                 pipe_close(p, true);
                 return;
         }
         /* a stopped DC's queue may be full: the client's bytes wait until it took the connection */
-        assert_int_equal(
-                loop_io_new(&p->server_io, w.rig->loop, NULL, p->server, LOOP_WRITE, on_connected, p), 0);
+        assert_int_equal(loop_io_new(&p->server_io, w.rig->loop, NULL, p->server, LOOP_WRITE, on_connected, p), 0);
 }
 
-static void proxy_open(struct proxy *proxy, const char *address, uint16_t port, const char *real,
-                       uint16_t real_port)
+static void proxy_open(struct proxy *proxy, const char *address, uint16_t port, const char *real, uint16_t real_port)
 {
         struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
         int one = 1;
@@ -203,8 +199,7 @@ static void proxy_open(struct proxy *proxy, const char *address, uint16_t port, 
         setsockopt(proxy->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         assert_int_equal(bind(proxy->fd, (struct sockaddr *)&sa, sizeof sa), 0);
         assert_int_equal(listen(proxy->fd, 64), 0);
-        assert_int_equal(loop_io_new(&proxy->io, w.rig->loop, NULL, proxy->fd, LOOP_READ, on_accept, proxy),
-                         0);
+        assert_int_equal(loop_io_new(&proxy->io, w.rig->loop, NULL, proxy->fd, LOOP_READ, on_accept, proxy), 0);
 }
 
 /* Two DCs behind proxies on loopback addresses of this process's own. */
@@ -213,8 +208,7 @@ static void open_proxies(uint16_t port)
         const char *real[] = {lab_get("AD_ADDRESS"), lab_get("AD2_ADDRESS")};
 
         for (unsigned i = 0; i < 2; i++) {
-                snprintf(hosts[i], sizeof hosts[i], "127.%d.%d.%u", 1 + getpid() % 60, getpid() / 60 % 250,
-                         10 + i);
+                snprintf(hosts[i], sizeof hosts[i], "127.%d.%d.%u", 1 + getpid() % 60, getpid() / 60 % 250, 10 + i);
                 proxy_open(&w.proxies[2 * i], hosts[i], port, real[i], 636);
                 proxy_open(&w.proxies[2 * i + 1], hosts[i], (uint16_t)(port + 1), real[i], 88);
         }
@@ -305,8 +299,7 @@ static void one_round(struct account accounts[ACCOUNTS], unsigned *total)
                         name_of(names[n], a);
                         snprintf(passwords[n], sizeof passwords[n], "Wr0ng-%u", dice(1000000));
                         asks[n] = (struct ask){.name = names[n],
-                                               .password = a->wrong ? passwords[n]
-                                                                    : lab_get2(a->label, "PASSWORD"),
+                                               .password = a->wrong ? passwords[n] : lab_get2(a->label, "PASSWORD"),
                                                .budget_ms = dice(4) ? 4000 : 100 + dice(900)};
                 }
         }
@@ -384,9 +377,8 @@ static void test_never_more_than_one(void **state)
                         check_account(&accounts[i]);
                 }
         }
-        print_message(
-                "seed %llu: %u sign-ins, %u wrong (%u counted, %u unknown), %u connections, %u spoilt\n",
-                (unsigned long long)seed, total, wrong, yes, unknown, w.connections, w.faults);
+        print_message("seed %llu: %u sign-ins, %u wrong (%u counted, %u unknown), %u connections, %u spoilt\n",
+                      (unsigned long long)seed, total, wrong, yes, unknown, w.connections, w.faults);
         assert_true(yes > 0 && unknown > 0 && w.faults > 0);
 }
 

@@ -1,6 +1,6 @@
 /*
- * What a KDC that holds no key can make the connector say: it answers whatever it likes, as anybody between connector and
- * domain controller can. Beside it stands a real one's LDAPS.
+ * What a KDC that holds no key can make the connector say: it answers whatever it likes, as anybody between connector
+ * and domain controller can. Beside it stands a real one's LDAPS.
  */
 #include <arpa/inet.h>
 #include <stdarg.h>
@@ -50,7 +50,8 @@ static size_t make_error(uint8_t out[1024], int code, const void *e_data, size_t
 
         memcpy(&error.e_data.data, &e_data, sizeof e_data);
         assert_int_equal(krb5_init_context(&context), 0);
-        assert_int_equal(krb5_build_principal(context, &server, sizeof realm - 1, realm, "krbtgt", realm, (char *)NULL), 0);
+        assert_int_equal(krb5_build_principal(context, &server, sizeof realm - 1, realm, "krbtgt", realm, (char *)NULL),
+                         0);
         krb5_timeofday(context, &now);
         error.stime = now;
         error.server = server;
@@ -179,7 +180,8 @@ static void assert_claims_nothing(const struct ask *ask)
         assert_int_not_equal(reason_info(o->reason)->verdict, VERDICT_ACCEPTED);
         assert_string_equal(o->user.id, "");
         if (reason_info(o->reason)->class == VERDICT_CLASS_POLICY)
-                assert_string_equal(reason_user_text(o->reason, o->password_proved), reason_user_text(REASON_REVOKED, false));
+                assert_string_equal(reason_user_text(o->reason, o->password_proved),
+                                    reason_user_text(REASON_REVOKED, false));
 }
 
 static const struct {
@@ -188,12 +190,18 @@ static const struct {
         enum reason reason;
         bool confirmable; /* only the right password brings it */
 } forged[] = {
-        {23, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true}, {23, 0xC0000071, REASON_PASSWORD_EXPIRED, true},
-        {23, 0, REASON_PASSWORD_EXPIRED, true},              {12, 0xC000006E, REASON_ACCOUNT_RESTRICTION, true},
-        {12, 0xC0000070, REASON_WORKSTATION, true},          {18, 0xC000006F, REASON_LOGON_HOURS, true},
-        {18, 0xC0000193, REASON_ACCOUNT_EXPIRED, true},      {18, 0xC0000072, REASON_DISABLED, false},
-        {18, 0, REASON_LOCKED_OUT, false},                   {18, 0xC0000234, REASON_LOCKED_OUT, false},
-        {12, 0, REASON_ACCOUNT_RESTRICTION, false},          {12, 0xC00002FA, REASON_SMARTCARD_REQUIRED, false},
+        {23, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, true},
+        {23, 0xC0000071, REASON_PASSWORD_EXPIRED, true},
+        {23, 0, REASON_PASSWORD_EXPIRED, true},
+        {12, 0xC000006E, REASON_ACCOUNT_RESTRICTION, true},
+        {12, 0xC0000070, REASON_WORKSTATION, true},
+        {18, 0xC000006F, REASON_LOGON_HOURS, true},
+        {18, 0xC0000193, REASON_ACCOUNT_EXPIRED, true},
+        {18, 0xC0000072, REASON_DISABLED, false},
+        {18, 0, REASON_LOCKED_OUT, false},
+        {18, 0xC0000234, REASON_LOCKED_OUT, false},
+        {12, 0, REASON_ACCOUNT_RESTRICTION, false},
+        {12, 0xC00002FA, REASON_SMARTCARD_REQUIRED, false},
         {24, 0xC0000224, REASON_MUST_CHANGE_PASSWORD, false},
 };
 #define FORGED (sizeof forged / sizeof *forged)
@@ -236,7 +244,8 @@ static void test_contradicted(void **state)
         assert_int_equal(lab_bad_pwd_count("good1"), 0);
 }
 
-/* A wrong password that the KDC calls expired is wrong by LDAPS: one bind, for claims that it can settle and no others. */
+/* A wrong password that the KDC calls expired is wrong by LDAPS: one bind, for claims that it can settle and no others.
+ */
 static void test_wrong_password(void **state)
 {
         struct rig *rig = *state;
@@ -263,7 +272,8 @@ static void test_the_guards_limit(void **state)
         struct rig *rig = *state;
 
         for (unsigned limit = 1; limit < 6; limit++) {
-                rig->guard = (struct guard_config){.mode = GUARD_ON, .failures = limit, .window_ms = 60000, .repeat_ms = 1};
+                rig->guard =
+                        (struct guard_config){.mode = GUARD_ON, .failures = limit, .window_ms = 60000, .repeat_ms = 1};
                 start(rig, true);
                 for (unsigned i = 0; i < 5; i++)
                         (void)sign_in(rig, "GOOD3", i % 2 ? WRONG "x" : WRONG, 23, 0xC0000224);
@@ -285,7 +295,8 @@ static void test_the_limit_of_several(void **state)
         for (unsigned limit = 4; limit < 8; limit++) {
                 struct ask asks[4];
 
-                rig->guard = (struct guard_config){.mode = GUARD_ON, .failures = limit, .window_ms = 60000, .repeat_ms = 1};
+                rig->guard =
+                        (struct guard_config){.mode = GUARD_ON, .failures = limit, .window_ms = 60000, .repeat_ms = 1};
                 start(rig, true);
                 kdc.code = 23;
                 kdc.ntstatus = 0xC0000224;
@@ -330,7 +341,9 @@ static void test_confirmed(void **state)
         static const struct {
                 const char *label;
                 enum reason reason;
-        } rows[] = {{"EXPIRED", REASON_PASSWORD_EXPIRED}, {"MUST_CHANGE", REASON_MUST_CHANGE_PASSWORD}, {"HOURS", REASON_LOGON_HOURS}};
+        } rows[] = {{"EXPIRED", REASON_PASSWORD_EXPIRED},
+                    {"MUST_CHANGE", REASON_MUST_CHANGE_PASSWORD},
+                    {"HOURS", REASON_LOGON_HOURS}};
         struct rig *rig = *state;
 
         for (int ldaps = 0; ldaps < 2; ldaps++) {
@@ -381,8 +394,8 @@ static void test_refused_change(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_alone_it_proves_nothing), TEST(test_contradicted), TEST(test_wrong_password),
-                TEST(test_the_guards_limit),        TEST(test_confirmed),    TEST(test_refused_change),
+                TEST(test_alone_it_proves_nothing), TEST(test_contradicted),        TEST(test_wrong_password),
+                TEST(test_the_guards_limit),        TEST(test_confirmed),           TEST(test_refused_change),
                 TEST(test_the_limit_of_several),    TEST(test_waiting_is_no_storm),
         };
 

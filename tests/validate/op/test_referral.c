@@ -76,10 +76,8 @@ static void refer_to(const char *realm)
         krb5_timestamp now = 0;
 
         assert_int_equal(krb5_init_context(&context), 0);
-        assert_int_equal(
-                krb5_build_principal(context, &client, (unsigned)strlen(realm), realm, "x", (char *)NULL), 0);
-        assert_int_equal(
-                krb5_build_principal(context, &server, 13, "FRONT.EXAMPLE", "host", "x", (char *)NULL), 0);
+        assert_int_equal(krb5_build_principal(context, &client, (unsigned)strlen(realm), realm, "x", (char *)NULL), 0);
+        assert_int_equal(krb5_build_principal(context, &server, 13, "FRONT.EXAMPLE", "host", "x", (char *)NULL), 0);
         krb5_timeofday(context, &now);
         error.stime = now;
         error.client = client;
@@ -139,10 +137,8 @@ static void make_front_keytab(void)
                 return;
         assert_int_equal(krb5_init_context(&context), 0);
         assert_int_equal(krb5_kt_resolve(context, "MEMORY:front", &keytab_of_front), 0);
-        assert_int_equal(
-                krb5_parse_name(context, "host/connector.corp.example@FRONT.EXAMPLE", &entry.principal), 0);
-        entry.key = (krb5_keyblock){
-                .enctype = ENCTYPE_AES256_CTS_HMAC_SHA1_96, .length = sizeof key, .contents = key};
+        assert_int_equal(krb5_parse_name(context, "host/connector.corp.example@FRONT.EXAMPLE", &entry.principal), 0);
+        entry.key = (krb5_keyblock){.enctype = ENCTYPE_AES256_CTS_HMAC_SHA1_96, .length = sizeof key, .contents = key};
         assert_int_equal(krb5_kt_add_entry(context, keytab_of_front, &entry), 0);
         krb5_free_principal(context, entry.principal);
         krb5_free_context(context);
@@ -196,8 +192,7 @@ static void test_not_followed(void **state)
         struct rig *rig = *state;
 
         for (size_t i = 0; i < 2; i++) {
-                struct ask ask = {.name = lab_get2("GOOD1", "ALT_UPN"),
-                                  .password = lab_get2("GOOD1", "PASSWORD")};
+                struct ask ask = {.name = lab_get2("GOOD1", "ALT_UPN"), .password = lab_get2("GOOD1", "PASSWORD")};
 
                 start(rig, realms[i]);
                 ask_one(rig, &ask);

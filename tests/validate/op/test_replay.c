@@ -16,8 +16,7 @@
 
 /* The form that users of Windows servers publish (found so for 52e, 775 and 701); the other sub-codes are
  * those of [MS-ERREF] put into it. DSID and build differ between versions. */
-#define DATA(hex)                                                                                            \
-        "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data " hex ", v1db1"
+#define DATA(hex) "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data " hex ", v1db1"
 
 struct row {
         struct peer_result sent;
@@ -59,16 +58,12 @@ static const struct row rows[] = {
          "without the cause"},
         {{49, "Invalid credentials", NULL}, REASON_DC_ERROR, false, COUNTED_UNKNOWN, "without the cause"},
         /* other DSIDs, builds, and cases of the digits, as different versions of Windows print them */
-        {{49,
-          "80090308: LdapErr: DSID-0C090334, comment: AcceptSecurityContext error, data 525, vece",
-          NULL},
+        {{49, "80090308: LdapErr: DSID-0C090334, comment: AcceptSecurityContext error, data 525, vece", NULL},
          REASON_UNKNOWN_USER,
          false,
          COUNTED_NO,
          "data 525"},
-        {{49,
-          "80090308: LdapErr: DSID-0C090453, comment: AcceptSecurityContext error, data 52E, v3839",
-          NULL},
+        {{49, "80090308: LdapErr: DSID-0C090453, comment: AcceptSecurityContext error, data 52E, v3839", NULL},
          REASON_WRONG_PASSWORD,
          false,
          COUNTED_YES,
@@ -79,8 +74,7 @@ static const struct row rows[] = {
          COUNTED_UNKNOWN,
          "data 0"},
         /* channel binding, published by users of Server 2019 and 2022 with LdapEnforceChannelBinding=2 */
-        {{49, "80090346: LdapErr: DSID-0C0906AC, comment: AcceptSecurityContext error, data 80090346, v4563",
-          NULL},
+        {{49, "80090346: LdapErr: DSID-0C0906AC, comment: AcceptSecurityContext error, data 80090346, v4563", NULL},
          REASON_DC_CHANNEL_BINDING,
          false,
          COUNTED_NO,
@@ -126,8 +120,7 @@ static void check(const struct ask *ask, const struct row *row)
 
         assert_reason(ask, row->reason);
         if (o->password_proved != row->proved || o->counted != row->counted)
-                fail_msg("%s: proved %d, counted %s", o->context, o->password_proved,
-                         counted_text(o->counted));
+                fail_msg("%s: proved %d, counted %s", o->context, o->password_proved, counted_text(o->counted));
         if (!strstr(o->context, row->context))
                 fail_msg("\"%s\" is not in \"%s\"", row->context, o->context);
         assert_true(o->has_ldap);

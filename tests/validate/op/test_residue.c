@@ -88,8 +88,7 @@ static unsigned search_range(uintptr_t from, uintptr_t to, const char *what, con
                 if (!piece_at((const volatile uint8_t *)at, m))
                         continue;
                 if (found++ < 3)
-                        fprintf(stderr, "piece of a password at %#lx of %s (%#lx-%#lx)\n", at, what, from,
-                                to);
+                        fprintf(stderr, "piece of a password at %#lx of %s (%#lx-%#lx)\n", at, what, from, to);
         }
         return found;
 }
@@ -163,8 +162,8 @@ static enum reason ask_for(struct rig *rig, const char *name, const struct maske
         return end.reason;
 }
 
-static void ask(struct rig *rig, const char *name, const struct masked *password,
-                const struct masked *new_password, enum reason reason)
+static void ask(struct rig *rig, const char *name, const struct masked *password, const struct masked *new_password,
+                enum reason reason)
 {
         assert_string_equal(reason_info(ask_for(rig, name, password, new_password))->id, reason_info(reason)->id);
 }

@@ -51,8 +51,8 @@ static void assert_counted(const struct ask *ask, unsigned grown)
         enum counted counted = ask->outcome.counted;
 
         if ((counted == COUNTED_NO && grown != 0) || (counted == COUNTED_YES && grown != 1) || grown > 1)
-                fail_msg("%s: may_have_counted %s, and badPwdCount grew by %u", ask->name,
-                         counted_text(counted), grown);
+                fail_msg("%s: may_have_counted %s, and badPwdCount grew by %u", ask->name, counted_text(counted),
+                         grown);
 }
 
 static void check_cell(struct rig *rig, const char *label, enum form form, const char *password,
@@ -81,8 +81,8 @@ static void check_cell(struct rig *rig, const char *label, enum form form, const
                 assert_int_equal(lab_unlock(sam), 0);
 }
 
-/* What a KDC that looks at these states before it looks at the password says to a wrong one: Samba 4.22 does, 4.17 does not,
- * whose cells the table has. */
+/* What a KDC that looks at these states before it looks at the password says to a wrong one: Samba 4.22 does, 4.17 does
+ * not, whose cells the table has. */
 static bool is_told_first(struct rig *rig, const struct state_row *row)
 {
         struct ask ask = {.password = WRONG_PASSWORD};
@@ -109,7 +109,9 @@ static void check_all(struct rig *rig, enum method method)
                         check_cell(rig, row->label, form, lab_get2(row->label, "PASSWORD"),
                                    ldap ? &row->ldap_right : &row->krb_right);
                         check_cell(rig, row->label, form, WRONG_PASSWORD,
-                                   ldap ? &row->ldap_wrong : first ? &row->krb_right : &row->krb_wrong);
+                                   ldap    ? &row->ldap_wrong
+                                   : first ? &row->krb_right
+                                           : &row->krb_wrong);
                 }
         }
 }

@@ -17,7 +17,8 @@
 
 static struct domain_sids *two(const char *corp, const char *partner)
 {
-        struct domain_config domains[2] = {{.name = "corp.example", .sid = corp}, {.name = "partner.example", .sid = partner}};
+        struct domain_config domains[2] = {{.name = "corp.example", .sid = corp},
+                                           {.name = "partner.example", .sid = partner}};
         struct domain_sids *sids = NULL;
 
         assert_int_equal(domain_sids_new(&sids, domains, 2), 0);
@@ -33,8 +34,16 @@ static enum sid_answer judge(struct domain_sids *sids, size_t i, const char *acc
 
 static void test_text(void **state)
 {
-        static const char *const bad[] = {"", "S-1-5-21-1-2", "S-1-5-21-1-2-3-500", "S-1-5-21-1-2-03", "S-1-5-21-1-2-4294967296",
-                                          "S-1-5-32-544", "s-1-5-21-1-2-3", " S-1-5-21-1-2-3", "S-1-5-21-1-2-3 ", "S-1-5-21--2-3",
+        static const char *const bad[] = {"",
+                                          "S-1-5-21-1-2",
+                                          "S-1-5-21-1-2-3-500",
+                                          "S-1-5-21-1-2-03",
+                                          "S-1-5-21-1-2-4294967296",
+                                          "S-1-5-32-544",
+                                          "s-1-5-21-1-2-3",
+                                          " S-1-5-21-1-2-3",
+                                          "S-1-5-21-1-2-3 ",
+                                          "S-1-5-21--2-3",
                                           "S-1-5-21-1-2-"};
 
         (void)state;

@@ -110,8 +110,8 @@ static void test_budget_and_window(void **state)
 /* Only class credentials is counted; what proves the password clears. */
 static void test_what_counts(void **state)
 {
-        static const enum reason others[] = {REASON_OUTCOME_UNKNOWN, REASON_NO_DC, REASON_LOCKED_OUT,
-                                             REASON_DC_ERROR, REASON_CANCELLED};
+        static const enum reason others[] = {REASON_OUTCOME_UNKNOWN, REASON_NO_DC, REASON_LOCKED_OUT, REASON_DC_ERROR,
+                                             REASON_CANCELLED};
         struct guard_ticket ticket;
 
         (void)state;
@@ -123,8 +123,7 @@ static void test_what_counts(void **state)
                 sign_in("alice", "b", REASON_WRONG_PASSWORD);
                 sign_in("alice", "right", REASON_OK);
         }
-        for (int i = 0; i < FAILURES;
-             i++) { /* nobody waited for the answer, and the password was on its way */
+        for (int i = 0; i < FAILURES; i++) { /* nobody waited for the answer, and the password was on its way */
                 assert_int_equal(enter(&ticket, "alice", "x"), GUARD_GO);
                 ticket.sent = true;
                 guard_leave(w.guard, &ticket, NULL, w.now);
@@ -173,7 +172,8 @@ static enum guard_answer hint(struct guard_ticket *ticket, const char *salt, con
         enum guard_answer answer;
 
         assert_int_equal(secret_new(&secret, password, strlen(password)), 0);
-        answer = guard_hint(w.guard, ticket, 0, &(struct guard_who){(const uint8_t *)salt, strlen(salt)}, secret, w.now, &w.retry);
+        answer = guard_hint(w.guard, ticket, 0, &(struct guard_who){(const uint8_t *)salt, strlen(salt)}, secret, w.now,
+                            &w.retry);
         secret_free(secret);
         return answer;
 }
@@ -214,7 +214,8 @@ static void test_spellings(void **state)
                     {NAME_NETBIOS, "Rene", "CORP"},
                     {NAME_UPN, "rene\xcc\x81", "corp.example"},
                     {NAME_UPN, "\xef\xbd\x92\xef\xbd\x85\xef\xbd\x8e\xef\xbd\x85", "corp.example"}, /* full width */
-                    {NAME_UPN, "re\xc2\xadn\xe2\x80\x8b\xe1\xb8\x97\xef\xbb\xbf", "corp.example"}, /* soft hyphen, ZWSP, BOM */
+                    {NAME_UPN, "re\xc2\xadn\xe2\x80\x8b\xe1\xb8\x97\xef\xbb\xbf",
+                     "corp.example"}, /* soft hyphen, ZWSP, BOM */
                     {NAME_UPN, "\xe1\xb9\x99\xc4\x95\xc5\x88\xe1\xba\xbf", "corp.example"}};
         struct guard_ticket ticket, first;
 
@@ -329,9 +330,14 @@ static int open_arena(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_budget_and_window),   TEST(test_what_counts),
-                TEST(test_same_wrong_password), TEST(test_places),
-                TEST(test_spellings), TEST(test_what_the_kdc_tells),           TEST(test_again), TEST(test_modes),
+                TEST(test_budget_and_window),
+                TEST(test_what_counts),
+                TEST(test_same_wrong_password),
+                TEST(test_places),
+                TEST(test_spellings),
+                TEST(test_what_the_kdc_tells),
+                TEST(test_again),
+                TEST(test_modes),
                 TEST(test_a_million_names),
         };
 

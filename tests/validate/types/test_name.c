@@ -14,15 +14,15 @@
 #include "base/core/typed-name.h"
 
 static const struct domain_config domains[] = {
-        {.name = "corp.example",
-         .realm = "CORP.EXAMPLE",
-         .netbios = "CORP",
-         .suffixes = {"corp.com", "Mail.Example"}},
+        {.name = "corp.example", .realm = "CORP.EXAMPLE", .netbios = "CORP", .suffixes = {"corp.com", "Mail.Example"}},
         {.name = "lab.example", .realm = "LAB.EXAMPLE"},
-        {.name = "rd.example", .realm = "RD.EXAMPLE", .netbios = "R&D", .suffixes = {"b\xc3\xbc" "cher.example"}},
+        {.name = "rd.example",
+         .realm = "RD.EXAMPLE",
+         .netbios = "R&D",
+         .suffixes = {"b\xc3\xbc"
+                      "cher.example"}},
 };
-static const struct validate_config config = {
-        .domains = domains, .n_domains = 3, .default_domain = "corp.example"};
+static const struct validate_config config = {.domains = domains, .n_domains = 3, .default_domain = "corp.example"};
 static const struct validate_config no_default = {.domains = domains, .n_domains = 3};
 static const struct validate_config generic_default = {
         .domains = domains, .n_domains = 3, .default_domain = "lab.example"};
@@ -51,15 +51,25 @@ static const struct {
         {"x@corp.example ", REASON_OK, 0, "x@corp.example"},
         {" \tx@corp.example\r\n", REASON_OK, 0, "x@corp.example"},
         {"\xef\xbb\xbfx@corp.example\xe2\x80\x8b", REASON_OK, 0, "x@corp.example"},
-        {"\xc2\xa0" "CORP\\x\xc2\xa0.", REASON_OK, 0, "CORP\\x"},
+        {"\xc2\xa0"
+         "CORP\\x\xc2\xa0.",
+         REASON_OK, 0, "CORP\\x"},
         {"x .", REASON_OK, 0, "CORP\\x"},
         /* decomposed is composed */
         {"rene\xcc\x81", REASON_OK, 0, "CORP\\ren\xc3\xa9"},
         {"rene\xcc\x81@corp.example", REASON_OK, 0, "ren\xc3\xa9@corp.example"},
         /* one alphabet for names of domains */
         {"r&d\\x", REASON_OK, 2, "R&D\\x"},
-        {"x@bu\xcc\x88" "cher.example", REASON_OK, 2, "x@b\xc3\xbc" "cher.example"},
-        {"x@B\xc3\x9c" "CHER.example", REASON_OK, 2, "x@B\xc3\x9c" "CHER.example"},
+        {"x@bu\xcc\x88"
+         "cher.example",
+         REASON_OK, 2,
+         "x@b\xc3\xbc"
+         "cher.example"},
+        {"x@B\xc3\x9c"
+         "CHER.example",
+         REASON_OK, 2,
+         "x@B\xc3\x9c"
+         "CHER.example"},
 
         {"x@other.example", REASON_UNKNOWN_DOMAIN, 0, NULL},
         {"x@sub.corp.example", REASON_UNKNOWN_DOMAIN, 0, NULL},
@@ -83,9 +93,15 @@ static const struct {
         {"x @corp.example", REASON_BAD_NAME_FORM, 0, NULL},
         {" ", REASON_BAD_NAME_FORM, 0, NULL},
         {"\xef\xbb\xbf", REASON_BAD_NAME_FORM, 0, NULL},
-        {"a\xe2\x80\x8b" "b@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
-        {"a\xc2\xad" "b@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
-        {"a\xc2\xa0" "b", REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\xe2\x80\x8b"
+         "b@corp.example",
+         REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\xc2\xad"
+         "b@corp.example",
+         REASON_BAD_NAME_FORM, 0, NULL},
+        {"a\xc2\xa0"
+         "b",
+         REASON_BAD_NAME_FORM, 0, NULL},
         {"CO\xe2\x80\x8bRP\\x", REASON_BAD_NAME_FORM, 0, NULL},
         {"CN=x,DC=corp,DC=example", REASON_BAD_NAME_FORM, 0, NULL},
         {"CN=x@corp.example", REASON_BAD_NAME_FORM, 0, NULL},
@@ -140,12 +156,22 @@ static void test_flaws(void **state)
         static const struct {
                 const char *typed, *why;
         } cases[] = {
-                {"abcd\xe2\x80\x8b" "e@corp.example", "U+200B at character 5, which cannot be seen"},
-                {"  a\xc2\xa0" "b", "U+00A0 at character 4, a blank that is none"},
+                {"abcd\xe2\x80\x8b"
+                 "e@corp.example",
+                 "U+200B at character 5, which cannot be seen"},
+                {"  a\xc2\xa0"
+                 "b",
+                 "U+00A0 at character 4, a blank that is none"},
                 {"a\tb", "U+0009 at character 2, a control character"},
-                {"a\xc2\xad" "b", "U+00AD at character 2, which cannot be seen"},
-                {"a\xef\xbb\xbf" "b", "U+FEFF at character 2, which cannot be seen"},
-                {"a\xe2\x80\xae" "b", "U+202E at character 2, which cannot be seen"},
+                {"a\xc2\xad"
+                 "b",
+                 "U+00AD at character 2, which cannot be seen"},
+                {"a\xef\xbb\xbf"
+                 "b",
+                 "U+FEFF at character 2, which cannot be seen"},
+                {"a\xe2\x80\xae"
+                 "b",
+                 "U+202E at character 2, which cannot be seen"},
                 {"ab\xff", "bytes that are no UTF-8 at character 3"},
         };
         char why[TYPED_FLAW_MAX];

@@ -30,16 +30,13 @@ static void test_every_row_is_complete(void **state)
         for (unsigned i = 0; i < REASON_MAX; i++) {
                 const struct reason_info *info = reason_info((enum reason)i);
 
-                if (!info->id || strspn(info->id, "abcdefghijklmnopqrstuvwxyz_") != strlen(info->id) ||
-                    !info->id[0])
+                if (!info->id || strspn(info->id, "abcdefghijklmnopqrstuvwxyz_") != strlen(info->id) || !info->id[0])
                         fail_msg("reason %u has no good id", i);
                 if (!sentence(info->user_text) || !sentence(info->helpdesk_text) || !sentence(info->remedy))
                         fail_msg("%s lacks a sentence", info->id);
                 assert_int_equal(reason_from_id(info->id), i);
-                assert_int_equal(info->verdict == VERDICT_ACCEPTED,
-                                 i == REASON_OK || i == REASON_PASSWORD_CHANGED);
-                assert_int_equal(info->class == VERDICT_CLASS_INFRASTRUCTURE,
-                                 info->verdict == VERDICT_UNAVAILABLE);
+                assert_int_equal(info->verdict == VERDICT_ACCEPTED, i == REASON_OK || i == REASON_PASSWORD_CHANGED);
+                assert_int_equal(info->class == VERDICT_CLASS_INFRASTRUCTURE, info->verdict == VERDICT_UNAVAILABLE);
                 assert_int_equal(info->class == VERDICT_CLASS_NONE, info->verdict == VERDICT_ACCEPTED);
         }
         assert_int_equal(reason_from_id("no_such_reason"), REASON_MAX);
@@ -67,15 +64,13 @@ static void test_users_are_told_no_state_unproved(void **state)
         for (unsigned i = 0; i < REASON_MAX; i++) {
                 const char *text = reason_user_text((enum reason)i, false);
 
-                if (i == REASON_BAD_NEW_PASSWORD ||
-                    reason_info((enum reason)i)->verdict == VERDICT_ACCEPTED || i == REASON_CHANGE_UNKNOWN ||
-                    i == REASON_CHANGED_UNVERIFIED)
+                if (i == REASON_BAD_NEW_PASSWORD || reason_info((enum reason)i)->verdict == VERDICT_ACCEPTED ||
+                    i == REASON_CHANGE_UNKNOWN || i == REASON_CHANGED_UNVERIFIED)
                         continue; /* they speak of the new password, not of the account's state */
                 for (size_t w = 0; w < sizeof state_words / sizeof *state_words; w++)
                         if (strstr(text, state_words[w]))
                                 fail_msg("%s tells a user: %s", reason_info((enum reason)i)->id, text);
-                if (reason_info((enum reason)i)->class == VERDICT_CLASS_INFRASTRUCTURE &&
-                    strstr(text, "wrong"))
+                if (reason_info((enum reason)i)->class == VERDICT_CLASS_INFRASTRUCTURE && strstr(text, "wrong"))
                         fail_msg("%s blames the user: %s", reason_info((enum reason)i)->id, text);
         }
         assert_non_null(strstr(reason_user_text(REASON_PASSWORD_EXPIRED, true), "expired"));
@@ -136,10 +131,9 @@ static struct outcome ldap49(uint32_t data)
 {
         struct outcome out = {0};
         char text[200];
-        int n = snprintf(
-                text, sizeof text,
-                "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data %x, v2580",
-                data);
+        int n = snprintf(text, sizeof text,
+                         "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data %x, v2580",
+                         data);
 
         from_ldap(&out, 49, text, (size_t)n);
         return out;
@@ -183,8 +177,8 @@ static void test_ldap_rows(void **state)
                 out = ldap49(rows[i].data);
                 if (out.reason != rows[i].reason || out.password_proved != rows[i].ldap_proves ||
                     out.counted != rows[i].counted)
-                        fail_msg("data %x: %s proved %d counted %s", rows[i].data,
-                                 reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
+                        fail_msg("data %x: %s proved %d counted %s", rows[i].data, reason_info(out.reason)->id,
+                                 out.password_proved, counted_text(out.counted));
                 assert_true(out.has_ldap && out.has_ldap_data && out.context[0]);
                 assert_int_equal(out.ldap_data, rows[i].data);
         }
@@ -203,8 +197,8 @@ static void test_ntstatus_rows(void **state)
                 assert_int_equal(out.claim, rows[i].krb_proves ? CLAIM_STATE : CLAIM_NONE);
                 if (out.reason != rows[i].reason || out.password_proved ||
                     out.counted != (rows[i].krb_proves ? COUNTED_UNKNOWN : rows[i].counted))
-                        fail_msg("NTSTATUS %x: %s proved %d counted %s", rows[i].ntstatus,
-                                 reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
+                        fail_msg("NTSTATUS %x: %s proved %d counted %s", rows[i].ntstatus, reason_info(out.reason)->id,
+                                 out.password_proved, counted_text(out.counted));
                 assert_true(out.has_krb && out.has_ntstatus && out.context[0]);
                 out = krb_by(rows[i].krb, rows[i].ntstatus, true, true, true);
                 assert_int_equal(out.password_proved, rows[i].krb_proves);
@@ -252,8 +246,8 @@ static void test_krb_codes_alone(void **state)
 
                 if (out.reason != alone[i].reason || out.password_proved != alone[i].proved ||
                     out.counted != alone[i].counted)
-                        fail_msg("code %d: %s proved %d counted %s", alone[i].code,
-                                 reason_info(out.reason)->id, out.password_proved, counted_text(out.counted));
+                        fail_msg("code %d: %s proved %d counted %s", alone[i].code, reason_info(out.reason)->id,
+                                 out.password_proved, counted_text(out.counted));
                 assert_int_equal(out.krb, alone[i].code);
                 assert_false(out.has_ntstatus);
                 out = krb(alone[i].code, 0, alone[i].preauth, false);
@@ -284,7 +278,8 @@ static void test_revoked_with_other_data(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-                const struct krb_refusal refusal = {.code = 18, .e_data = cases[i].bytes, .n = cases[i].n, .preauth = true, .ad = true};
+                const struct krb_refusal refusal = {
+                        .code = 18, .e_data = cases[i].bytes, .n = cases[i].n, .preauth = true, .ad = true};
                 struct outcome out = {0};
 
                 outcome_from_krb(&out, &refusal);
@@ -308,11 +303,9 @@ static void test_ldap_results(void **state)
                  REASON_DC_CHANNEL_BINDING},
                 {49, "80090308: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 0, v2580",
                  REASON_DC_ERROR},
-                {49,
-                 "80090308: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 52E, v2580",
+                {49, "80090308: LdapErr: DSID-0C0904A7, comment: AcceptSecurityContext error, data 52E, v2580",
                  REASON_WRONG_PASSWORD},
-                {49, "x, data 123456789, v1",
-                 REASON_DC_ERROR}, /* no sub-code, so the bare result counts */
+                {49, "x, data 123456789, v1", REASON_DC_ERROR}, /* no sub-code, so the bare result counts */
                 {49, "x, data 52g, v1", REASON_DC_ERROR},
                 {49, "x, data ", REASON_DC_ERROR},
                 {49, "x, data 533", REASON_DISABLED},

@@ -30,23 +30,23 @@ static inline int in_child(int (*fn)(void))
         return status;
 }
 
-#define assert_child_ok(fn)                                                                                  \
-        do {                                                                                                 \
-                int status_ = in_child(fn);                                                                  \
-                assert_true(WIFEXITED(status_));                                                             \
-                assert_int_equal(WEXITSTATUS(status_), 0);                                                   \
+#define assert_child_ok(fn)                                                                                            \
+        do {                                                                                                           \
+                int status_ = in_child(fn);                                                                            \
+                assert_true(WIFEXITED(status_));                                                                       \
+                assert_int_equal(WEXITSTATUS(status_), 0);                                                             \
         } while (0)
 
-#define assert_child_aborts(fn)                                                                              \
-        do {                                                                                                 \
-                int status_ = in_child(fn);                                                                  \
-                assert_true(WIFSIGNALED(status_));                                                           \
-                assert_int_equal(WTERMSIG(status_), SIGABRT);                                                \
+#define assert_child_aborts(fn)                                                                                        \
+        do {                                                                                                           \
+                int status_ = in_child(fn);                                                                            \
+                assert_true(WIFSIGNALED(status_));                                                                     \
+                assert_int_equal(WTERMSIG(status_), SIGABRT);                                                          \
         } while (0)
 
 /* In children: leaves with the line's number (1..255) when the condition does not hold. */
-#define child_check(cond)                                                                                    \
-        do {                                                                                                 \
-                if (!(cond))                                                                                 \
-                        _exit(__LINE__ % 255 + 1);                                                           \
+#define child_check(cond)                                                                                              \
+        do {                                                                                                           \
+                if (!(cond))                                                                                           \
+                        _exit(__LINE__ % 255 + 1);                                                                     \
         } while (0)

@@ -66,9 +66,9 @@ static void test_not_plain(void **state)
 static void test_lines(void **state)
 {
         static const char *const good[] = {"", "a = b\tc", "name = M\xc3\xbcnchen \xe6\x9d\xb1"};
-        static const char *const bad[] = {"a\rb",         "a\x7f",         "a\xc2\x85", "a\xc2\xa0",     "a\xc2\xad",
-                                          "\xe2\x80\x8bx", "\xe2\x80\xaex", "x" BOM,     "\xe3\x80\x80x", "\xfc",
-                                          "\xe2\x80"};
+        static const char *const bad[] = {"a\rb",          "a\x7f",         "a\xc2\x85",     "a\xc2\xa0",
+                                          "a\xc2\xad",     "\xe2\x80\x8bx", "\xe2\x80\xaex", "x" BOM,
+                                          "\xe3\x80\x80x", "\xfc",          "\xe2\x80"};
 
         (void)state;
         for (size_t i = 0; i < sizeof good / sizeof *good; i++)
@@ -106,7 +106,8 @@ static void test_sections(void **state)
                 const char *why = NULL;
                 char name[24] = "";
 
-                assert_int_equal(admin_section(name, sizeof name, cases[i].line, strlen(cases[i].line), &why), cases[i].r);
+                assert_int_equal(admin_section(name, sizeof name, cases[i].line, strlen(cases[i].line), &why),
+                                 cases[i].r);
                 assert_string_equal(name, cases[i].name);
                 assert_true(cases[i].r >= 0 || why);
         }

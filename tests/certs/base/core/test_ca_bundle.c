@@ -102,7 +102,8 @@ static void test_good(void **state)
 
         (void)state;
         expect(join(pem[0], pem[1], pem[2], ""), 0, 3, NULL);
-        expect(join("# our CAs, 2026\n\nsubject=CN = CA 1\n", pem[0], "\n--\n  Modulus:\n     00:c4:1f\n", pem[1]), 0, 2, NULL);
+        expect(join("# our CAs, 2026\n\nsubject=CN = CA 1\n", pem[0], "\n--\n  Modulus:\n     00:c4:1f\n", pem[1]), 0,
+               2, NULL);
         memcpy(windows, "\xef\xbb\xbf", 3);
         for (const char *p = pem[1]; *p; p++) {
                 if (*p == '\n')
@@ -117,7 +118,9 @@ static void test_none(void **state)
         (void)state;
         expect(strdup(""), -EBADMSG, 0, "/ca.pem:1: the file holds no certificate");
         expect(strdup("nothing here\n"), -EBADMSG, 0, "no certificate");
-        expect(strdup("\x30\x82\x01\x01" "der"), -EBADMSG, 0, "openssl x509 -inform der");
+        expect(strdup("\x30\x82\x01\x01"
+                      "der"),
+               -EBADMSG, 0, "openssl x509 -inform der");
         expect(strdup("\xff\xfe-"), -EBADMSG, 0, "UTF-16");
 }
 

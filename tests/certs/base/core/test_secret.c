@@ -303,6 +303,5 @@ int main(void)
                 cmocka_unit_test(test_limits_are_explained),
         };
 
-        return cmocka_run_group_tests(with_arena, make_arena, drop_arena) +
-               cmocka_run_group_tests(without, NULL, NULL);
+        return cmocka_run_group_tests(with_arena, make_arena, drop_arena) + cmocka_run_group_tests(without, NULL, NULL);
 }

@@ -115,11 +115,10 @@ static void test_utf8(void **state)
                                            "\xee\x80\x80",
                                            "\xf0\x90\x80\x80",
                                            "\xf4\x8f\xbf\xbf"};
-        static const char *const bad[] = {
-                "\x80",     "\xc0\x80",         "\xc1\xbf",         "\xc2",
-                "\xc2\x41", "\xe0\x9f\xbf",     "\xed\xa0\x80",     "\xed\xbf\xbf",
-                "\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-                "a\xff",    "\xf0\x9f\x94",     "\xe2\x82\x41"};
+        static const char *const bad[] = {"\x80",     "\xc0\x80",         "\xc1\xbf",         "\xc2",
+                                          "\xc2\x41", "\xe0\x9f\xbf",     "\xed\xa0\x80",     "\xed\xbf\xbf",
+                                          "\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+                                          "a\xff",    "\xf0\x9f\x94",     "\xe2\x82\x41"};
 
         (void)state;
         for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -182,8 +181,7 @@ static void test_text_set(void **state)
 
 static void test_parse_u64(void **state)
 {
-        static const char *const bad[] = {
-                "", " 1", "1 ", "+1", "-1", "0x1", "1.0", "a", "18446744073709551616a"};
+        static const char *const bad[] = {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "a", "18446744073709551616a"};
         uint64_t v = 99;
 
         (void)state;

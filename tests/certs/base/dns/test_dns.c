@@ -29,7 +29,8 @@ struct site {
         struct dns_address address;
 };
 
-/* Answers A questions with 10.1.2.3, for names that begin with 'm' with 10.1.2.4 before, with 'v' with twenty; all others, and names that begin with 'x', with "no such name". */
+/* Answers A questions with 10.1.2.3, for names that begin with 'm' with 10.1.2.4 before, with 'v' with twenty; all
+ * others, and names that begin with 'x', with "no such name". */
 static void on_query(void *arg, int fd, int events)
 {
         struct site *site = arg;

@@ -313,13 +313,10 @@ static void test_descriptor_of_a_bad_frame_is_closed(void **state)
                 char bytes[CMSG_SPACE(sizeof(int))];
         } control = {.bytes = {0}};
         struct iovec iov = {(char[]){1, 2}, 2};
-        struct msghdr h = {.msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = control.bytes,
-                           .msg_controllen = sizeof control.bytes};
+        struct msghdr h = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
         struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-        *c = (struct cmsghdr){
-                .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof null)};
+        *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof null)};
         memcpy(CMSG_DATA(c), &null, sizeof null);
         assert_int_equal(sendmsg(w->raw, &h, 0), 2);
         (void)close(null);

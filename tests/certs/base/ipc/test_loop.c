@@ -213,8 +213,7 @@ static void test_io_freed_in_its_own_callback(void **state)
 
         assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
         assert_int_equal(write(fds[1], "x", 1), 1);
-        assert_int_equal(loop_io_new(&p.io, p.loop, "io-id-0123456789", fds[0], LOOP_READ, free_all_io, &p),
-                         0);
+        assert_int_equal(loop_io_new(&p.io, p.loop, "io-id-0123456789", fds[0], LOOP_READ, free_all_io, &p), 0);
         p.timer = timer(p.loop, NULL, free_all, &p);
         loop_run_once(p.loop);
         assert_int_equal(p.calls, 1);
@@ -405,8 +404,7 @@ static void model_fire(void *arg)
         assert_int_equal(loop_now(m->loop), m->at[s->i]);
         for (unsigned j = 0; j < MODEL_TIMERS; j++)
                 if (j != s->i && m->at[j] != 0)
-                        assert_true(m->at[s->i] < m->at[j] ||
-                                    (m->at[s->i] == m->at[j] && m->seq[s->i] < m->seq[j]));
+                        assert_true(m->at[s->i] < m->at[j] || (m->at[s->i] == m->at[j] && m->seq[s->i] < m->seq[j]));
         m->at[s->i] = 0;
         m->fired++;
 }
@@ -475,13 +473,13 @@ static void test_jitter(void **state)
         assert_int_equal(loop_jitter(5, 2), 5);
 }
 
-#define on_real(fn)                                                                                          \
-        {                                                                                                    \
-                "real " #fn, fn, real_loop, end_loop, NULL                                                   \
+#define on_real(fn)                                                                                                    \
+        {                                                                                                              \
+                "real " #fn, fn, real_loop, end_loop, NULL                                                             \
         }
-#define on_fake(fn)                                                                                          \
-        {                                                                                                    \
-                "fake " #fn, fn, fake_loop, end_loop, NULL                                                   \
+#define on_fake(fn)                                                                                                    \
+        {                                                                                                              \
+                "fake " #fn, fn, fake_loop, end_loop, NULL                                                             \
         }
 
 int main(void)

@@ -75,12 +75,30 @@ static int in_folder(const char *name, int flags)
         (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
         return open(path, flags | O_CLOEXEC, 0600);
 }
-static int read_passwd(void) { return read_file("/etc/passwd"); }
-static int read_own(void) { return in_folder("there", O_RDONLY); }
-static int write_own(void) { return in_folder("there", O_WRONLY); }
-static int make_own(void) { return in_folder("new", O_WRONLY | O_CREAT); }
-static int make_elsewhere(void) { return open("/tmp/postern-confine-elsewhere", O_WRONLY | O_CREAT | O_CLOEXEC, 0600); }
-static int read_memory(void) { return read_file("/proc/1/mem"); }
+static int read_passwd(void)
+{
+        return read_file("/etc/passwd");
+}
+static int read_own(void)
+{
+        return in_folder("there", O_RDONLY);
+}
+static int write_own(void)
+{
+        return in_folder("there", O_WRONLY);
+}
+static int make_own(void)
+{
+        return in_folder("new", O_WRONLY | O_CREAT);
+}
+static int make_elsewhere(void)
+{
+        return open("/tmp/postern-confine-elsewhere", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+static int read_memory(void)
+{
+        return read_file("/proc/1/mem");
+}
 static int stat_path(void)
 {
         struct stat st;
@@ -91,21 +109,33 @@ static int stat_fd(void)
         struct stat st;
         return fstat(0, &st);
 }
-static int make_process(void) { return (int)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }
+static int make_process(void)
+{
+        return (int)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
 static int run_program(void)
 {
         char *const argv[] = {NULL};
         return execve("/bin/true", argv, argv);
 }
-static int trace_parent(void) { return (int)ptrace(PTRACE_ATTACH, getppid(), 0, 0); }
+static int trace_parent(void)
+{
+        return (int)ptrace(PTRACE_ATTACH, getppid(), 0, 0);
+}
 static int peek_parent(void)
 {
         char byte;
         struct iovec mine = {&byte, 1}, theirs = {&byte, 1};
         return (int)process_vm_readv(getppid(), &mine, 1, &theirs, 1, 0);
 }
-static int signal_parent(void) { return kill(getppid(), 0); }
-static int make_ring(void) { return (int)syscall(SYS_io_uring_setup, 1, NULL); }
+static int signal_parent(void)
+{
+        return kill(getppid(), 0);
+}
+static int make_ring(void)
+{
+        return (int)syscall(SYS_io_uring_setup, 1, NULL);
+}
 static int executable_memory(void)
 {
         return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
@@ -118,18 +148,39 @@ static int plain_memory(void)
         free(p);
         return 0;
 }
-static int inet_socket(void) { return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }
-static int unix_socket(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); }
-static int raw_socket(void) { return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP); }
-static int netlink_socket(void) { return socket(AF_NETLINK, SOCK_RAW, 0); }
+static int inet_socket(void)
+{
+        return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+static int unix_socket(void)
+{
+        return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+static int raw_socket(void)
+{
+        return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+}
+static int netlink_socket(void)
+{
+        return socket(AF_NETLINK, SOCK_RAW, 0);
+}
 static int pair_of(int type)
 {
         int pair[2];
         return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair);
 }
-static int stream_pair(void) { return pair_of(SOCK_STREAM); }
-static int datagram_pair(void) { return pair_of(SOCK_DGRAM); }
-static int packet_pair(void) { return pair_of(SOCK_SEQPACKET); }
+static int stream_pair(void)
+{
+        return pair_of(SOCK_STREAM);
+}
+static int datagram_pair(void)
+{
+        return pair_of(SOCK_DGRAM);
+}
+static int packet_pair(void)
+{
+        return pair_of(SOCK_SEQPACKET);
+}
 /* Turns one end of a pair of datagram sockets to a socket outside. */
 static int reach_outside(void)
 {
@@ -160,9 +211,18 @@ static int listen_here(void)
                 return -1;
         return listen(fd, 1);
 }
-static int raise_limit(void) { return (int)syscall(SYS_prlimit64, 0, 4, &(uint64_t[2]){1 << 20, 1 << 20}, NULL); }
-static int become_root(void) { return setuid(0); }
-static int abort_self(void) { return raise(SIGURG); }
+static int raise_limit(void)
+{
+        return (int)syscall(SYS_prlimit64, 0, 4, &(uint64_t[2]){1 << 20, 1 << 20}, NULL);
+}
+static int become_root(void)
+{
+        return setuid(0);
+}
+static int abort_self(void)
+{
+        return raise(SIGURG);
+}
 
 static const struct confine_path none_path = {.path = "/nowhere-at-all"};
 static struct confine_path own_read = {.fd = -1}, own_write = {.fd = -1, .write = true};
@@ -258,8 +318,8 @@ static void missing_path(void **state)
         assert_int_equal(attempt(&rules, CONFINE_ENFORCE, stat_fd), ALLOWED);
 }
 
-/* What confine() says below a filter that answers this call with this error: 'A' absent, 'F' forbidden, 'O' on; 'N' fails and
- * names what the unit lacks, 'X' fails with other words. */
+/* What confine() says below a filter that answers this call with this error: 'A' absent, 'F' forbidden, 'O' on; 'N'
+ * fails and names what the unit lacks, 'X' fails with other words. */
 static int below_a_filter(const char *call, uint16_t error)
 {
         static const struct confine_rules rules = {.process = "boxed", .needs = CONFINE_READ};
@@ -277,7 +337,9 @@ static int below_a_filter(const char *call, uint16_t error)
                     seccomp_load(around) < 0)
                         _exit('?');
                 if (confine(&rules, CONFINE_ENFORCE, &is, &err) < 0)
-                        _exit(strstr(err.text, "SystemCallFilter=" CONFINE_UNIT_CALLS) && !strstr(err.text, "= off") ? 'N' : 'X');
+                        _exit(strstr(err.text, "SystemCallFilter=" CONFINE_UNIT_CALLS) && !strstr(err.text, "= off")
+                                      ? 'N'
+                                      : 'X');
                 _exit(is.landlock == LANDLOCK_ABSENT ? 'A' : is.landlock == LANDLOCK_FORBIDDEN ? 'F' : 'O');
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
