@@ -1,0 +1,80 @@
+/*
+ * SIDs, from their bytes to text, and comparisons of the text.
+ *
+ * Invariant: no byte outside [bytes, bytes + n) is read; a text is taken in the one form that Windows writes.
+ */
+#include "base/core/sid.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SUBAUTHS_MAX 15
+
+static uint32_t le32(const uint8_t *p)
+{
+        return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+int sid_text(char *out, const uint8_t *bytes, size_t n)
+{
+        uint64_t authority = 0;
+        size_t count, used;
+
+        if (n < 12 || bytes[0] != 1)
+                return -EBADMSG;
+        count = bytes[1];
+        if (count < 1 || count > SUBAUTHS_MAX || n != 8 + 4 * count)
+                return -EBADMSG;
+        for (size_t i = 2; i < 8; i++)
+                authority = authority << 8 | bytes[i];
+        used = (size_t)snprintf(out, SID_TEXT_MAX, authority > UINT32_MAX ? "S-1-0x%012" PRIx64 : "S-1-%" PRIu64,
+                                authority);
+        for (size_t i = 0; i < count; i++)
+                used += (size_t)snprintf(out + used, SID_TEXT_MAX - used, "-%" PRIu32, le32(bytes + 8 + 4 * i));
+        return 0;
+}
+
+/* Behind one number of 32 bits without leading zeros that text begins with; NULL where it begins with none.
+ */
+static const char *skip_number(const char *text)
+{
+        unsigned long long value = 0;
+        size_t n = 0;
+
+        while (text[n] >= '0' && text[n] <= '9' && n < 11)
+                value = value * 10 + (unsigned long long)(text[n++] - '0');
+        return n == 0 || n > 10 || value > 0xffffffffULL || (n > 1 && text[0] == '0') ? NULL : text + n;
+}
+
+const char *sid_skip_domain(const char *text)
+{
+        if (strncmp(text, SID_DOMAIN_PREFIX, sizeof(SID_DOMAIN_PREFIX) - 1) != 0)
+                return NULL;
+        text += sizeof(SID_DOMAIN_PREFIX) - 1;
+        for (int i = 0; text && i < 3; i++) {
+                text = skip_number(text);
+                if (text && i < 2)
+                        text = *text == '-' ? text + 1 : NULL;
+        }
+        return text;
+}
+
+bool sid_is_domain(const char *text)
+{
+        const char *end = sid_skip_domain(text);
+
+        return end && *end == '\0';
+}
+
+bool sid_is_of(const char *account, const char *domain)
+{
+        size_t n = strlen(domain);
+        const char *end;
+
+        if (n == 0 || strncmp(account, domain, n) != 0 || account[n] != '-')
+                return false;
+        end = skip_number(account + n + 1);
+        return end && *end == '\0';
+}
