@@ -13,7 +13,6 @@ import os
 import shlex
 import shutil
 import sys
-import tempfile
 
 import lab_accounts as table
 import lab_certs
@@ -171,7 +170,7 @@ class Lab:
         self.info = info
 
     def __enter__(self):
-        folder = tempfile.mkdtemp(prefix='postern-lab-', dir='/tmp')
+        folder = system.new_folder()
         self.info = up(folder, self.parts, self.options)
         return self
 

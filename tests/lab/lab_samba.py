@@ -53,7 +53,7 @@ def prepare():
         if done.returncode:
             raise system.LabError('provisioning the AD domain failed:\n' + '\n'.join(done.stderr.splitlines()[-15:]))
 
-    return system.cached('samba', system.digest(PROVISIONING, 'samba'), make)
+    return system.cached('samba', system.digest(PROVISIONING, 'samba'), system.made_in_memory(make))
 
 
 class Controller:

@@ -141,7 +141,7 @@ def make(folder):
 def prepare():
     """The cached pair: FOLDER/samba, FOLDER/samba2 and accounts.json."""
     files = samba.PROVISIONING + ['lab_samba.py', 'lab_samba2.py', 'lab_guids.py', 'lab_certs.py']
-    return system.cached('pair', system.digest(files, 'samba'), make)
+    return system.cached('pair', system.digest(files, 'samba'), system.made_in_memory(make))
 
 
 def name_controllers(folder, first, second):

@@ -167,6 +167,65 @@ def tidy_cache(cache, name):
             shutil.rmtree(entry.path)
 
 
+# --- folders of labs
+
+MEMORY, ROOM_MIN = '/dev/shm', 1 << 30
+NAME, YOUNG_SECONDS = 'postern-lab-run-', 60
+HELD = []  # descriptors of folders in use
+
+
+def new_folder():
+    """An empty folder for a lab that ends with this process; the folders that killed processes left are removed first.
+
+    It is in memory where there is room: Samba waits for the disk at every write, and on a busy disk that takes seconds.
+    """
+    place = '/tmp'
+    if os.access(MEMORY, os.W_OK | os.X_OK):
+        room = os.statvfs(MEMORY)
+        place = MEMORY if room.f_bavail * room.f_frsize >= ROOM_MIN else place
+    sweep(place)
+    folder = tempfile.mkdtemp(prefix=NAME, dir=place)
+    HELD.append(hold(folder))
+    return folder
+
+
+def made_in_memory(make):
+    """For cached(): make(folder) works in a folder of new_folder(), and what it made is copied."""
+    def make_and_copy(folder):
+        place = new_folder()
+        try:
+            make(place)
+            copy_tree(os.path.join(place, '.'), folder)
+        finally:
+            shutil.rmtree(place)
+    return make_and_copy
+
+
+def hold(folder):
+    """A descriptor that keeps the folder from being swept, as long as this process lives; None when another has one."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return fd
+    except BlockingIOError:
+        os.close(fd)
+        return None
+
+
+def sweep(place):
+    for entry in os.scandir(place):
+        try:
+            found = entry.stat(follow_symlinks=False)
+            if not entry.name.startswith(NAME) or found.st_uid != os.getuid() or found.st_mtime > time.time() - YOUNG_SECONDS:
+                continue
+            fd = hold(entry.path)
+            if fd is not None:
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(fd)
+        except FileNotFoundError:  # another removed it
+            continue
+
+
 # --- daemons
 
 

@@ -4,6 +4,7 @@
 Every account state is signed in to by LDAP and by Kerberos and must answer what the table of accounts says.
 """
 import concurrent.futures
+import fcntl
 import glob
 import json
 import os
@@ -279,6 +280,24 @@ class CommandLine(unittest.TestCase):
         folder = self.assert_nothing_left()
         self.assertEqual(self.lab('down', '--dir', folder).returncode, 0)
         self.assertFalse(os.path.exists(folder))
+
+    def test_what_killed_runs_left_is_swept(self):
+        old = time.time() - 2 * system.YOUNG_SECONDS
+        folders = {}
+        for name, age, held in (('left', old, False), ('in-use', old, True), ('young', time.time(), False)):
+            folders[name] = os.path.join(self.temp.name, system.NAME + name)
+            os.mkdir(folders[name])
+            os.utime(folders[name], (age, age))
+            if held:
+                fd = os.open(folders[name], os.O_RDONLY)
+                self.addCleanup(os.close, fd)
+                fcntl.flock(fd, fcntl.LOCK_EX)
+        other = os.path.join(self.temp.name, 'another-name')
+        os.mkdir(other)
+        os.utime(other, (old, old))
+        system.sweep(self.temp.name)
+        self.assertEqual({name for name, path in folders.items() if os.path.isdir(path)}, {'in-use', 'young'})
+        self.assertTrue(os.path.isdir(other))
 
     def test_wrong_words(self):
         self.assertEqual(self.lab('sideways').returncode, 2)
