@@ -29,20 +29,12 @@ struct field {
         char end;
 };
 
-static bool is_b64u(char c)
-{
-        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
 /* Whether the text is spelt in the one way that its bytes have: unused bits of the last character are 0. */
 static bool well_spelt(const char *text, size_t bytes)
 {
         const size_t n = B64U_LEN(bytes);
 
-        for (size_t i = 0; i < n; i++)
-                if (!is_b64u(text[i]))
-                        return false;
-        return bytes % 3 == 0 || strchr(bytes % 3 == 1 ? FOUR : TWO, text[n - 1]);
+        return b64u_only(text, n, '-') && (bytes % 3 == 0 || strchr(bytes % 3 == 1 ? FOUR : TWO, text[n - 1]));
 }
 
 /* Goes through the fields of one line, which has the right length. */

@@ -19,7 +19,6 @@
 #include "base/core/cleanup.h"
 #include "base/process/harden.h"
 #include "base/core/text.h"
-#include "queue/wire/wire.h"
 
 #define SLOTS 16
 #define SECURE_HEAP (1u << 20)
@@ -38,8 +37,6 @@ int secrets_setup(const struct cli *cli)
                 r = secret_arena_init(SLOTS, &err);
         if (r < 0)
                 cli_error(cli, "%s", err.text);
-        else
-                wire_json_wipe_setup();
         return r;
 }
 

@@ -385,7 +385,6 @@ int main(int argc, char **argv)
         struct error err = {""};
         int code;
 
-        wire_json_wipe_setup();
         if (process_open(&v.process, "validator", argc, argv, &ops, &v, &err) < 0 || tls_self_test(&err) < 0 ||
             secure_heap_init(SECURE_HEAP, &err) < 0 || secret_arena_init(ARENA_SLOTS, &err) < 0)
                 return process_fail("validator", &err);

@@ -46,61 +46,45 @@ int hello_encode(const struct hello *h, struct buffer *out)
 /* Reads {..., "reconnect": [min, max]}, both in ms. */
 static void read_reconnect(struct json_reader *r, uint32_t *ret_min, uint32_t *ret_max)
 {
-        json_t *pair = json_read_member(r, "reconnect", JSON_REQUIRED);
-        json_int_t min, max;
+        struct json_reader pair;
+        uint32_t ms[2] = {0, 0};
 
-        if (!pair)
-                return;
-        if (json_array_size(pair) != 2 || !json_is_integer(json_array_get(pair, 0)) ||
-            !json_is_integer(json_array_get(pair, 1))) {
-                json_read_fail(r, "reconnect", "is not a pair of integers");
-                return;
-        }
-        min = json_integer_value(json_array_get(pair, 0));
-        max = json_integer_value(json_array_get(pair, 1));
-        if (min < 0 || max < min || max > RECONNECT_MAX) {
-                json_read_fail(r, "reconnect", "is out of range");
-                return;
-        }
-        *ret_min = (uint32_t)min;
-        *ret_max = (uint32_t)max;
+        json_read_list(&pair, r, "reconnect", JSON_REQUIRED, 2, 2);
+        while (json_read_next(&pair))
+                ms[pair.at - 1] = (uint32_t)json_read_int(&pair, NULL, 0, RECONNECT_MAX);
+        if (ms[1] < ms[0])
+                json_read_fail(r, "reconnect", "ends before it begins");
+        *ret_min = ms[0];
+        *ret_max = ms[1];
 }
 
 static void read_versions(struct json_reader *r)
 {
-        json_t *list = json_read_member(r, "v", JSON_REQUIRED);
-        json_t *value;
-        size_t i;
+        struct json_reader list;
+        bool known = false;
 
-        if (!list)
-                return;
-        if (json_array_size(list) <= 16)
-                json_array_foreach (list, i, value)
-                        if (json_is_integer(value) && json_integer_value(value) == 1)
-                                return;
-        json_read_fail(r, "v", "is not an array with version 1 in it");
+        json_read_list(&list, r, "v", JSON_REQUIRED, 1, 16);
+        while (json_read_next(&list)) {
+                size_t n = 0;
+                const char *spelt = json_read_raw(&list, NULL, JSON_REQUIRED, &n);
+
+                known |= n == 1 && *spelt == '1'; /* the others may be of any type */
+        }
+        if (!known)
+                json_read_fail(r, "v", "is not an array with version 1 in it");
 }
 
 static void read_nodes(struct json_reader *r, struct hello *h)
 {
-        json_t *list = json_read_member(r, "nodes", JSON_REQUIRED);
-        json_t *value;
-        size_t i;
+        struct json_reader list;
 
-        if (!list)
-                return;
-        if (!json_is_array(list) || json_array_size(list) > HELLO_NODES_MAX) {
-                json_read_fail(r, "nodes", "is not an array of at most 4 URLs");
-                return;
-        }
-        json_array_foreach (list, i, value) {
-                const char *url = json_string_value(value);
+        json_read_list(&list, r, "nodes", JSON_REQUIRED, 0, HELLO_NODES_MAX);
+        while (json_read_next(&list)) {
+                char *url = h->nodes[h->n_nodes++];
 
-                if (!url || json_string_length(value) >= sizeof(h->nodes[0]) || strncmp(url, "https://", 8) != 0) {
-                        json_read_fail(r, "nodes", "holds what is no https URL");
-                        return;
-                }
-                memcpy(h->nodes[h->n_nodes++], url, json_string_length(value) + 1);
+                json_read_str(&list, NULL, JSON_REQUIRED, url, sizeof(h->nodes[0]));
+                if (strncmp(url, "https://", 8) != 0)
+                        json_read_fail(&list, NULL, "is no https URL");
         }
 }
 
@@ -108,14 +92,10 @@ int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *
 {
         struct hello h = {0};
         struct json_reader r;
-        json_t *root = NULL;
         int result;
 
-        result = jose_json_object(&root, json, n, "hello", err);
-        if (result < 0)
-                return result;
-        json_read_begin(&r, root, "hello", err);
-        json_read_id(&r, "session", h.session);
+        json_read_begin(&r, json, n, JSON_PLAIN, "hello", err);
+        wire_read_id(&r, "session", h.session);
         json_read_str(&r, "node", JSON_REQUIRED, h.node, sizeof(h.node));
         read_versions(&r);
         h.now = json_read_int(&r, "now", 0, JSON_TIME_MAX);
@@ -124,7 +104,6 @@ int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *
         h.roster_seq = (uint64_t)json_read_int(&r, "roster_seq", 0, JSON_SEQ_MAX);
         read_reconnect(&r, &h.reconnect_min, &h.reconnect_max);
         result = json_read_end(&r, false);
-        json_decref(root);
         if (result == 0)
                 *ret_h = h;
         return result;
@@ -228,16 +207,11 @@ int cancel_event_decode(char ret_id[ID_MAX + 1], const char *json, size_t n, str
 {
         char id[ID_MAX + 1];
         struct json_reader r;
-        json_t *root = NULL;
         int result;
 
-        result = jose_json_object(&root, json, n, "cancel event", err);
-        if (result < 0)
-                return result;
-        json_read_begin(&r, root, "cancel event", err);
-        json_read_id(&r, "id", id);
+        json_read_begin(&r, json, n, JSON_PLAIN, "cancel event", err);
+        wire_read_id(&r, "id", id);
         result = json_read_end(&r, false);
-        json_decref(root);
         if (result == 0)
                 memcpy(ret_id, id, sizeof(id));
         return result;
@@ -247,16 +221,11 @@ int drain_event_decode(uint32_t *ret_min, uint32_t *ret_max, const char *json, s
 {
         uint32_t min = 0, max = 0;
         struct json_reader r;
-        json_t *root = NULL;
         int result;
 
-        result = jose_json_object(&root, json, n, "drain event", err);
-        if (result < 0)
-                return result;
-        json_read_begin(&r, root, "drain event", err);
+        json_read_begin(&r, json, n, JSON_PLAIN, "drain event", err);
         read_reconnect(&r, &min, &max);
         result = json_read_end(&r, false);
-        json_decref(root);
         if (result < 0)
                 return result;
         *ret_min = min;
@@ -267,24 +236,10 @@ int drain_event_decode(uint32_t *ret_min, uint32_t *ret_max, const char *json, s
 int roster_event_decode(char **ret_jws, const char *json, size_t n, struct error *err)
 {
         struct json_reader r;
-        json_t *root = NULL, *jws;
-        char *copy = NULL;
-        int result;
 
-        result = jose_json_object(&root, json, n, "roster event", err);
-        if (result < 0)
-                return result;
-        json_read_begin(&r, root, "roster event", err);
-        jws = json_read_member(&r, "jws", JSON_REQUIRED);
-        if (jws && (json_string_length(jws) == 0 || json_string_length(jws) > ROSTER_TEXT_MAX))
-                json_read_fail(&r, "jws", "is no string within the limit");
-        result = json_read_end(&r, false);
-        if (result == 0)
-                result = text_set(&copy, json_string_value(jws));
-        json_decref(root);
-        if (result == 0)
-                *ret_jws = copy;
-        return result;
+        json_read_begin(&r, json, n, JSON_PLAIN, "roster event", err);
+        json_read_text(&r, "jws", JSON_REQUIRED, ROSTER_TEXT_MAX, ret_jws);
+        return json_read_end(&r, false);
 }
 
 /* ---- the answer to a report ---- */
@@ -313,17 +268,12 @@ int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n
 {
         struct report_answer a = {0};
         struct json_reader r;
-        json_t *root = NULL;
         int result;
 
-        result = jose_json_object(&root, json, n, "answer to a report", err);
-        if (result < 0)
-                return result;
-        json_read_begin(&r, root, "answer to a report", err);
-        json_read_ids(&r, "confirmed", REPORT_ITEMS_MAX, &a.confirmed, &a.n_confirmed);
-        json_read_ids(&r, "late", REPORT_ITEMS_MAX, &a.late, &a.n_late);
+        json_read_begin(&r, json, n, JSON_PLAIN, "answer to a report", err);
+        wire_read_ids(&r, "confirmed", REPORT_ITEMS_MAX, &a.confirmed, &a.n_confirmed);
+        wire_read_ids(&r, "late", REPORT_ITEMS_MAX, &a.late, &a.n_late);
         result = json_read_end(&r, false);
-        json_decref(root);
         if (result < 0)
                 report_answer_clear(&a);
         else

@@ -1,8 +1,8 @@
 /*
  * The claims of a request: what a sign-in service signs and seals, and only the validator reads.
  *
- * The text holds a password. It is written straight from the struct into a secret buffer, and read through
- * jansson, whose memory the process has made wiping (wire_json_wipe_setup). No error text quotes any of it.
+ * The text holds a password. It goes straight from the struct into a secret buffer, and from the text into the struct;
+ * no other memory ever holds any of it, and no error text quotes it.
  * Signature, audience, times against a clock and replay are the validator's.
  */
 #include "queue/wire/wire.h"
@@ -86,27 +86,21 @@ int request_claims_encode(const struct request_claims *c, struct buffer *out, st
 static enum credential_form read_credential(struct json_reader *r, const char *key, char *out, size_t max,
                                             size_t *ret_len)
 {
-        json_t *member = json_read_member(r, key, JSON_REQUIRED);
-        const char *text;
-        size_t n;
+        const size_t n = json_read_bytes(r, key, out, max + 1);
+        enum credential_form form = CREDENTIAL_OK;
 
-        if (!member)
+        if (json_read_result(r) < 0)
                 return CREDENTIAL_UNCHECKED;
-        if (!json_is_string(member)) {
-                json_read_fail(r, key, "is not a string");
-                return CREDENTIAL_UNCHECKED;
-        }
-        text = json_string_value(member);
-        n = json_string_length(member);
         if (n == 0)
-                return CREDENTIAL_EMPTY;
-        if (n > max)
-                return CREDENTIAL_TOO_LONG;
-        if (memchr(text, '\0', n))
-                return CREDENTIAL_HAS_NUL;
-        memcpy(out, text, n + 1);
-        *ret_len = n;
-        return CREDENTIAL_OK;
+                form = CREDENTIAL_EMPTY;
+        else if (n > max)
+                form = CREDENTIAL_TOO_LONG;
+        else if (memchr(out, '\0', n))
+                form = CREDENTIAL_HAS_NUL;
+        if (form != CREDENTIAL_OK)
+                wipe(out, max + 1);
+        *ret_len = form == CREDENTIAL_OK ? n : 0;
+        return form;
 }
 
 static bool known_before(const struct request_claims *c, const char *kid)
@@ -119,70 +113,48 @@ static bool known_before(const struct request_claims *c, const char *kid)
 
 static void read_to(struct json_reader *r, struct request_claims *c)
 {
-        json_t *list = json_read_member(r, "to", JSON_REQUIRED);
-        uint8_t hash[32];
-        json_t *value;
-        size_t i;
+        struct json_reader list;
 
-        if (!list)
-                return;
-        if (!json_is_array(list) || json_array_size(list) < 1 || json_array_size(list) > REQUEST_TO_MAX) {
-                json_read_fail(r, "to", "is not an array of 1 to 8 kids");
-                return;
+        json_read_list(&list, r, "to", JSON_REQUIRED, 1, REQUEST_TO_MAX);
+        while (json_read_next(&list)) {
+                char *kid = c->to[c->n_to];
+
+                json_read_str(&list, NULL, JSON_REQUIRED, kid, sizeof(c->to[0]));
+                json_read_b64u(&list, NULL, NULL, 32);
+                if (known_before(c, kid))
+                        json_read_fail(&list, NULL, "stands there twice");
+                c->n_to++;
         }
-        json_array_foreach (list, i, value) {
-                const char *kid = json_string_value(value);
-
-                if (!kid || json_string_length(value) != KID_LEN ||
-                    b64u_decode_exact(hash, sizeof(hash), kid, KID_LEN) < 0 || known_before(c, kid)) {
-                        json_read_fail(r, "to", "holds what is no kid, or one twice");
-                        return;
-                }
-                memcpy(c->to[c->n_to++], kid, KID_LEN + 1);
-        }
-}
-
-static void read_rk(struct json_reader *r, struct request_claims *c)
-{
-        char text[B64U_LEN(sizeof(c->rk)) + 1];
-
-        json_read_b64u(r, "rk", sizeof(c->rk), text);
-        if (r->r == 0 && b64u_decode_exact(c->rk, sizeof(c->rk), text, strlen(text)) < 0)
-                json_read_fail(r, "rk", "is not a key");
-        wipe(text, sizeof(text));
 }
 
 static void read_client(struct json_reader *r, struct request_claims *c)
 {
-        json_t *member = json_read_member(r, "client", JSON_OPTIONAL);
-        struct json_reader sub;
+        struct json_reader client;
 
-        if (!member)
+        if (!json_read_object(&client, r, "client", JSON_OPTIONAL))
                 return;
-        json_read_sub(&sub, r, member);
-        json_read_cut(&sub, "ip", c->client_ip, sizeof(c->client_ip));
-        json_read_cut(&sub, "agent", c->client_agent, sizeof(c->client_agent));
-        json_read_cut(&sub, "app", c->client_app, sizeof(c->client_app));
-        if (json_read_end(&sub, true) < 0 && r->r == 0)
-                r->r = sub.r;
+        json_read_cut(&client, "ip", c->client_ip, sizeof(c->client_ip));
+        json_read_cut(&client, "agent", c->client_agent, sizeof(c->client_agent));
+        json_read_cut(&client, "app", c->client_app, sizeof(c->client_app));
+        json_read_end(&client, true);
 }
 
 static void read_times(struct json_reader *r, struct request_claims *c)
 {
         c->iat = json_read_int(r, "iat", 0, JSON_TIME_MAX);
         c->exp = json_read_int(r, "exp", 0, JSON_TIME_MAX);
-        if (r->r == 0 && (c->exp <= c->iat || c->exp - c->iat > REQUEST_LIFE_MAX))
+        if (c->exp <= c->iat || c->exp - c->iat > REQUEST_LIFE_MAX)
                 json_read_fail(r, "exp", "is not within 60 s after iat");
 }
 
 static void read_op(struct json_reader *r, struct request_claims *c)
 {
-        if (!json_object_get(r->object, "op")) {
+        if (!json_read_has(r, "op")) {
                 memcpy(c->op, OP_SIGN_IN, sizeof(OP_SIGN_IN));
                 return;
         }
         json_read_str(r, "op", JSON_REQUIRED, c->op, sizeof(c->op));
-        if (r->r == 0 && c->op[strspn(c->op, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+        if (c->op[strspn(c->op, "abcdefghijklmnopqrstuvwxyz0123456789-")])
                 json_read_fail(r, "op", "is no operation's name");
 }
 
@@ -190,32 +162,24 @@ int request_claims_decode(struct request_claims *ret_c, const char *json, size_t
 {
         struct request_claims *c = ret_c;
         struct json_reader r;
-        json_t *root;
-        int result;
 
         *c = (struct request_claims){0};
-        root = json_loadb(json, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
-        if (!root)
-                return error_fail(err, -EBADMSG, "request: not one JSON object without duplicate members");
-        json_read_begin(&r, root, "request", err);
-        r.secret = true;
+        json_read_begin(&r, json, n, JSON_SECRET, "request", err);
         json_read_int(&r, "v", 1, 1);
-        json_read_id(&r, "iss", c->iss);
-        json_read_tenant(&r, "aud", c->aud);
-        json_read_id(&r, "jti", c->jti);
+        wire_read_id(&r, "iss", c->iss);
+        wire_read_tenant(&r, "aud", c->aud);
+        wire_read_id(&r, "jti", c->jti);
         read_times(&r, c);
         read_to(&r, c);
         c->username_form = read_credential(&r, "username", c->username, WIRE_USERNAME_MAX, &c->username_len);
         c->password_form = read_credential(&r, "password", c->password, WIRE_PASSWORD_MAX, &c->password_len);
-        read_rk(&r, c);
+        json_read_b64u(&r, "rk", c->rk, sizeof(c->rk));
         read_client(&r, c);
         read_op(&r, c);
         if (changes_password(c)) /* elsewhere it is an unknown member */
                 c->new_password_form =
                         read_credential(&r, "new_password", c->new_password, WIRE_PASSWORD_MAX, &c->new_password_len);
-        result = json_read_end(&r, true);
-        json_decref(root);
-        return result;
+        return json_read_end(&r, true);
 }
 
 void request_claims_wipe(struct request_claims *c)

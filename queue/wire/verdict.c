@@ -184,27 +184,18 @@ int verdict_claims_encode(const struct verdict_claims *c, struct buffer *out, st
         return r < 0 ? error_fail(err, r, "verdict: cannot be written: %s", strerror(-r)) : 0;
 }
 
-/* Ends a reader of a member object and hands its failure up. */
-static void end_sub(struct json_reader *r, struct json_reader *sub)
-{
-        if (json_read_end(sub, true) < 0 && r->r == 0)
-                r->r = sub->r;
-}
-
 static void read_user(struct json_reader *r, struct verdict_claims *c)
 {
-        json_t *member = json_read_member(r, "user", JSON_OPTIONAL);
-        struct json_reader sub;
+        struct json_reader user;
 
-        if (!member)
+        if (!json_read_object(&user, r, "user", JSON_OPTIONAL))
                 return;
-        json_read_sub(&sub, r, member);
-        json_read_str(&sub, "id", JSON_REQUIRED, c->user_id, sizeof(c->user_id));
-        json_read_str(&sub, "guid", JSON_OPTIONAL, c->user_guid, sizeof(c->user_guid));
-        json_read_str(&sub, "upn", JSON_OPTIONAL, c->user_upn, sizeof(c->user_upn));
-        json_read_str(&sub, "sam", JSON_OPTIONAL, c->user_sam, sizeof(c->user_sam));
-        json_read_str(&sub, "domain", JSON_REQUIRED, c->user_domain, sizeof(c->user_domain));
-        end_sub(r, &sub);
+        json_read_str(&user, "id", JSON_REQUIRED, c->user_id, sizeof(c->user_id));
+        json_read_str(&user, "guid", JSON_OPTIONAL, c->user_guid, sizeof(c->user_guid));
+        json_read_str(&user, "upn", JSON_OPTIONAL, c->user_upn, sizeof(c->user_upn));
+        json_read_str(&user, "sam", JSON_OPTIONAL, c->user_sam, sizeof(c->user_sam));
+        json_read_str(&user, "domain", JSON_REQUIRED, c->user_domain, sizeof(c->user_domain));
+        json_read_end(&user, true);
 }
 
 static bool attribute_name(const char *s)
@@ -214,84 +205,63 @@ static bool attribute_name(const char *s)
         return n > 0 && n <= PAIRS_NAME_MAX && s[n] == '\0';
 }
 
-/* False when a value is none or does not fit. */
-static bool read_values(struct verdict_claims *c, const char *name, const json_t *array)
+static void read_values(struct json_reader *values, struct verdict_claims *c)
 {
-        size_t n = json_array_size(array);
+        char name[PAIRS_NAME_MAX + 1], value[PAIRS_BYTES_MAX + 1];
+        struct json_reader list;
 
-        if (!json_is_array(array) || n == 0 || n > ATTRIBUTE_VALUES_MAX)
-                return false;
-        for (size_t i = 0; i < n; i++) {
-                const json_t *value = json_array_get(array, i);
+        json_read_name(values, name, sizeof(name));
+        if (!attribute_name(name))
+                json_read_fail(values, NULL, "has no name of an attribute");
+        json_read_list(&list, values, NULL, JSON_REQUIRED, 1, ATTRIBUTE_VALUES_MAX);
+        while (json_read_next(&list)) {
+                const size_t n = json_read_bytes(&list, NULL, value, sizeof(value));
 
-                if (!json_is_string(value) ||
-                    pairs_add(&c->attributes, name, json_string_value(value), json_string_length(value)) < 0)
-                        return false;
+                if (n > PAIRS_BYTES_MAX || pairs_add(&c->attributes, name, value, n) < 0)
+                        json_read_fail(&list, NULL, "is malformed or too long");
         }
-        return true;
 }
 
 static void read_attributes(struct json_reader *r, struct verdict_claims *c)
 {
-        json_t *member = json_read_member(r, "attributes", JSON_OPTIONAL), *values, *array;
-        struct json_reader sub;
-        const char *name;
+        struct json_reader attributes, values;
 
-        if (!member)
+        if (!json_read_object(&attributes, r, "attributes", JSON_OPTIONAL))
                 return;
-        json_read_sub(&sub, r, member);
-        c->attributes_state = json_read_word(&sub, "state", states);
-        values = json_read_member(&sub, "values", JSON_REQUIRED);
-        if (values && (!json_is_object(values) || json_object_size(values) > ATTRIBUTE_NAMES_MAX))
-                json_read_fail(&sub, "values", "is no object of at most 16 attributes");
-        else if (values)
-                json_object_foreach (values, name, array)
-                        if (!attribute_name(name) || !read_values(c, name, array))
-                                json_read_fail(&sub, "values", "has a malformed or too long attribute");
-        end_sub(r, &sub);
+        c->attributes_state = json_read_word(&attributes, "state", states);
+        json_read_object(&values, &attributes, "values", JSON_REQUIRED);
+        if (values.n > ATTRIBUTE_NAMES_MAX)
+                json_read_fail(&attributes, "values", "has more than 16 attributes");
+        while (json_read_next(&values))
+                read_values(&values, c);
+        json_read_end(&attributes, true);
 }
 
 static void read_raw(struct json_reader *r, struct verdict_claims *c)
 {
-        json_t *member = json_read_member(r, "raw", JSON_OPTIONAL);
-        struct json_reader sub;
+        struct json_reader raw;
 
-        if (!member)
+        if (!json_read_object(&raw, r, "raw", JSON_OPTIONAL))
                 return;
-        json_read_sub(&sub, r, member);
-        json_read_str(&sub, "ldap", JSON_OPTIONAL, c->raw_ldap, sizeof(c->raw_ldap));
-        json_read_str(&sub, "krb", JSON_OPTIONAL, c->raw_krb, sizeof(c->raw_krb));
-        json_read_str(&sub, "ntstatus", JSON_OPTIONAL, c->raw_ntstatus, sizeof(c->raw_ntstatus));
-        end_sub(r, &sub);
+        json_read_str(&raw, "ldap", JSON_OPTIONAL, c->raw_ldap, sizeof(c->raw_ldap));
+        json_read_str(&raw, "krb", JSON_OPTIONAL, c->raw_krb, sizeof(c->raw_krb));
+        json_read_str(&raw, "ntstatus", JSON_OPTIONAL, c->raw_ntstatus, sizeof(c->raw_ntstatus));
+        json_read_end(&raw, true);
 }
 
 static void read_times(struct json_reader *r, struct verdict_claims *c)
 {
-        json_t *member = json_read_member(r, "t", JSON_REQUIRED);
-        struct json_reader sub;
+        struct json_reader t;
 
         c->iat = json_read_int(r, "iat", 0, JSON_TIME_MAX);
         c->exp = json_read_int(r, "exp", 0, JSON_TIME_MAX);
-        if (r->r == 0 && c->exp != c->iat + VERDICT_LIFE)
+        if (c->exp != c->iat + VERDICT_LIFE)
                 json_read_fail(r, "exp", "is not iat + 30");
-        if (!member)
-                return;
-        json_read_sub(&sub, r, member);
-        c->t_opened = (uint32_t)json_read_int(&sub, "opened", 0, MS_MAX);
-        c->t_dc = (uint32_t)json_read_int(&sub, "dc", 0, MS_MAX);
-        c->t_total = (uint32_t)json_read_int(&sub, "total", 0, MS_MAX);
-        end_sub(r, &sub);
-}
-
-static void read_retry_after(struct json_reader *r, struct verdict_claims *c)
-{
-        json_t *member = json_read_member(r, "retry_after", JSON_OPTIONAL);
-        json_int_t seconds = member ? json_integer_value(member) : 0;
-
-        if (member && (!json_is_integer(member) || seconds < 1 || seconds > RETRY_AFTER_MAX))
-                json_read_fail(r, "retry_after", "is no number of seconds from 1 to 604800");
-        else
-                c->retry_after = (uint32_t)seconds;
+        json_read_object(&t, r, "t", JSON_REQUIRED);
+        c->t_opened = (uint32_t)json_read_int(&t, "opened", 0, MS_MAX);
+        c->t_dc = (uint32_t)json_read_int(&t, "dc", 0, MS_MAX);
+        c->t_total = (uint32_t)json_read_int(&t, "total", 0, MS_MAX);
+        json_read_end(&t, true);
 }
 
 static void read_outcome(struct json_reader *r, struct verdict_claims *c)
@@ -301,48 +271,38 @@ static void read_outcome(struct json_reader *r, struct verdict_claims *c)
         json_read_str(r, "reason", JSON_REQUIRED, c->reason, sizeof(c->reason));
         c->password_proved = json_read_bool(r, "password_proved");
         c->may_have_counted = json_read_word(r, "may_have_counted", counts);
-        read_retry_after(r, c);
+        if (json_read_has(r, "retry_after"))
+                c->retry_after = (uint32_t)json_read_int(r, "retry_after", 1, RETRY_AFTER_MAX);
         json_read_str(r, "dc", JSON_OPTIONAL, c->dc, sizeof(c->dc));
         json_read_str(r, "method", JSON_OPTIONAL, c->method, sizeof(c->method));
-        if (r->r == 0 && c->method[0] && strcmp(c->method, "krb5") != 0 && strcmp(c->method, "ldap") != 0)
+        if (c->method[0] && strcmp(c->method, "krb5") != 0 && strcmp(c->method, "ldap") != 0)
                 json_read_fail(r, "method", "is no known word");
-}
-
-static int read_claims(struct verdict_claims *c, json_t *root, struct error *err)
-{
-        struct json_reader r;
-        const char *why;
-
-        json_read_begin(&r, root, "verdict", err);
-        json_read_int(&r, "v", 1, 1);
-        json_read_id(&r, "iss", c->iss);
-        json_read_id(&r, "aud", c->aud);
-        json_read_tenant(&r, "tenant", c->tenant);
-        json_read_id(&r, "jti", c->jti);
-        json_read_b64u(&r, "req", 32, c->req);
-        read_times(&r, c);
-        read_outcome(&r, c);
-        read_user(&r, c);
-        read_attributes(&r, c);
-        read_raw(&r, c);
-        if (json_read_end(&r, true) < 0)
-                return r.r;
-        why = incoherent(c);
-        return why ? error_fail(err, -EBADMSG, "verdict: %s", why) : 0;
 }
 
 int verdict_claims_decode(struct verdict_claims *ret_c, const char *json, size_t n, struct error *err)
 {
         struct verdict_claims c = {0};
-        json_t *root = NULL;
-        int r;
+        struct json_reader r;
+        const char *why;
 
-        r = jose_json_object(&root, json, n, "verdict", err);
-        if (r < 0)
-                return r;
-        r = read_claims(&c, root, err);
-        json_decref(root);
-        if (r == 0)
-                *ret_c = c;
-        return r;
+        json_read_begin(&r, json, n, JSON_PLAIN, "verdict", err);
+        json_read_int(&r, "v", 1, 1);
+        wire_read_id(&r, "iss", c.iss);
+        wire_read_id(&r, "aud", c.aud);
+        wire_read_tenant(&r, "tenant", c.tenant);
+        wire_read_id(&r, "jti", c.jti);
+        json_read_str(&r, "req", JSON_REQUIRED, c.req, sizeof(c.req));
+        json_read_b64u(&r, "req", NULL, 32);
+        read_times(&r, &c);
+        read_outcome(&r, &c);
+        read_user(&r, &c);
+        read_attributes(&r, &c);
+        read_raw(&r, &c);
+        if (json_read_end(&r, true) < 0)
+                return json_read_result(&r);
+        why = incoherent(&c);
+        if (why)
+                return error_fail(err, -EBADMSG, "verdict: %s", why);
+        *ret_c = c;
+        return 0;
 }

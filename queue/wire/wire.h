@@ -27,12 +27,6 @@
 #define REPORT_MAX (256 * 1024)
 #define EVENT_MAX 16384 /* one SSE event's data */
 
-/*
- * Makes jansson of this process allocate from OpenSSL's secure heap (from the plain heap where that is full or not set
- * up) and wipe every block on free. For the processes whose JSON holds a password (validator, command line): call it
- * once, before any other JSON call.
- */
-void wire_json_wipe_setup(void);
 /* Copies n bytes of UTF-8 into out (cap bytes with the NUL), cut at a character where they do not fit. */
 void wire_text_cut(char *out, size_t cap, const char *text, size_t n);
 /* The texts of a list (or NULL), a line each, as many as fit whole into cap bytes; what is no text of one line is left

@@ -313,7 +313,6 @@ int main(int argc, char **argv)
                 die("usage", "-s SERVICE-DIR is missing");
         if (secure_heap_init(1u << 22, &err) < 0 || secret_arena_init(USERS_MAX, &err) < 0)
                 die("secrets", err.text);
-        wire_json_wipe_setup();
         curl_global_init(CURL_GLOBAL_DEFAULT);
         g.took = calloc(g.count, sizeof(*g.took));
         if (!g.took)

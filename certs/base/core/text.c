@@ -57,6 +57,19 @@ int b64u_encode(struct buffer *out, const void *bytes, size_t n)
         return 0;
 }
 
+bool b64u_only(const char *text, size_t n, char also)
+{
+        unsigned char other = 0; /* without a branch in it the loop takes many bytes at a time */
+
+        for (size_t i = 0; i < n; i++) {
+                const unsigned char c = (unsigned char)text[i];
+
+                other |= !(((unsigned char)((c | 0x20) - 'a') < 26) | ((unsigned char)(c - '0') < 10) | (c == '-') |
+                           (c == '_') | (c == (unsigned char)also));
+        }
+        return !other;
+}
+
 /* The value of one character, 64 for any other. No table and no branch: the text may be a key. */
 static unsigned b64u_value(char ch)
 {
@@ -159,7 +172,12 @@ bool utf8_valid(const char *s, size_t n)
         uint32_t cp;
 
         while (n > 0) {
-                size_t len = utf8_next(s, n, &cp);
+                uint64_t eight = 0;
+                size_t len;
+
+                if (n >= sizeof(eight))
+                        memcpy(&eight, s, sizeof(eight));
+                len = n >= sizeof(eight) && !(eight & 0x8080808080808080U) ? sizeof(eight) : utf8_next(s, n, &cp);
                 if (len == 0)
                         return false;
                 s += len;

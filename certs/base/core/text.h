@@ -26,6 +26,8 @@ void b64u_encode_to(char *out, const void *bytes, size_t n);
 int b64u_decode(struct buffer *out, const char *text, size_t n);
 /* Decodes exactly n_out bytes; -EBADMSG otherwise. */
 int b64u_decode_exact(void *out, size_t n_out, const char *text, size_t n);
+/* Whether n characters are all of the alphabet, or this one. */
+bool b64u_only(const char *text, size_t n, char also);
 
 /* Lower-case hex, 2n + 1 bytes. */
 void hex_encode_to(char *out, const void *bytes, size_t n);

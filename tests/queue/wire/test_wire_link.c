@@ -41,12 +41,12 @@ static const struct change hello_changes[] = {
         {"\"session\":\"" SESSION "\"", "\"session\":\"x\"", "member session is not an id"},
         {"\"node\":\"n1\"", "\"node\":\"\"", "member node is empty"},
         {"\"v\":[1]", "\"v\":[2,3]", "version 1"},
-        {"\"v\":[1]", "\"v\":1", "version 1"},
+        {"\"v\":[1]", "\"v\":1", "member v is not an array"},
         {"\"v\":[1],", "", "member v is missing"},
         {"\"heartbeat\":10000", "\"heartbeat\":0", "member heartbeat"},
         {"\"heartbeat\":10000", "\"heartbeat\":600000", "member heartbeat"},
-        {"\"https://a.example\",", "\"http://a.example\",", "member nodes holds"},
-        {"\"https://a.example\",", "7,", "member nodes holds"},
+        {"\"https://a.example\",", "\"http://a.example\",", "member nodes[0] is"},
+        {"\"https://a.example\",", "7,", "member nodes[0] is"},
         {"\"https://a.example\",", "\"https://1\",\"https://2\",\"https://3\",\"https://4\",", "member nodes"},
         {"\"roster_seq\":7", "\"roster_seq\":9007199254740992", "member roster_seq"},
         {"[200,1000]", "[1000,200]", "member reconnect"},
@@ -231,25 +231,25 @@ static const struct change report_changes[] = {
         {"\"boot\":\"" BOOT "\"", "\"boot\":\"AAAA\"", "member boot"},
         {"\"granted\":256", "\"granted\":-1", "member granted"},
         {"\"granted\":256,", "", "member granted is missing"},
-        {"\"corp.example\":true", "\"corp.example\":1", "member ready holds"},
-        {"\"corp.example\":true", "\"\":true", "member ready holds"},
+        {"\"corp.example\":true", "\"corp.example\":1", "member ready[0]"},
+        {"\"corp.example\":true", "\"\":true", "member ready[0]"},
         {"\"ready\":{", "\"ready\":[],\"x\":{", "member ready"},
         {"\"reasons\":[\"no_dc: b.example\"]", "\"reasons\":\"x\"", "member reasons"},
-        {"\"no_dc: b.example\"", "\"\"", "member reasons holds"},
+        {"\"no_dc: b.example\"", "\"\"", "member reasons[0] is empty"},
         {"\"load\":0.250", "\"load\":1.001", "member load"},
         {"\"load\":0.250", "\"load\":-0.1", "member load"},
         {"\"load\":0.250", "\"load\":\"0\"", "member load"},
         {"\"a.b.c\"", "\"a b c\"", "member statement"},
         {"\"a.b.c\"", "\"\"", "member statement"},
-        {"\"is\":\"received\"", "\"is\":\"answered\"", "member is is no known word"},
-        {"\"why\":\"no_dc\"", "\"why\":\"tired\"", "member why is no known word"},
-        {",\"why\":\"no_dc\"", "", "member why is missing"},
-        {"\"jwe\":\"a..b.c.d\"", "\"jwe\":\"a..b.c.d\\n\"", "member jwe"},
-        {",\"jwe\":\"a..b.c.d\"", "", "member jwe is missing"},
-        {"[{\"id\":\"" ID1 "\",\"is\":\"received\"}", "[7", "not a JSON object"},
+        {"\"is\":\"received\"", "\"is\":\"answered\"", "member items[0].is is no known word"},
+        {"\"why\":\"no_dc\"", "\"why\":\"tired\"", "member items[1].why is no known word"},
+        {",\"why\":\"no_dc\"", "", "member items[1].why is missing"},
+        {"\"jwe\":\"a..b.c.d\"", "\"jwe\":\"a..b.c.d\\n\"", "member items[2].jwe is no compact JOSE text"},
+        {",\"jwe\":\"a..b.c.d\"", "", "member items[2].jwe is missing"},
+        {"[{\"id\":\"" ID1 "\",\"is\":\"received\"}", "[7", "member items[0] is not an object"},
         {"\"in_hand\":[\"" ID2 "\"]", "\"in_hand\":{}", "member in_hand is not an array"},
-        {"\"in_hand\":[\"" ID2 "\"]", "\"in_hand\":[7]", "member in_hand holds what is no id"},
-        {"\"in_hand\":[\"" ID2 "\"]", "\"in_hand\":[\"short\"]", "member in_hand holds what is no id"},
+        {"\"in_hand\":[\"" ID2 "\"]", "\"in_hand\":[7]", "member in_hand[0] is not a"},
+        {"\"in_hand\":[\"" ID2 "\"]", "\"in_hand\":[\"short\"]", "member in_hand[0] is not a"},
         {"\"session\":\"" SESSION "\"", "\"session\":null", "member session is not a string"},
 };
 
@@ -328,7 +328,7 @@ static void long_verdict_is_refused(void **state)
         struct report r;
 
         (void)state;
-        assert_says(report_decode(&r, json, strlen(json), &err), -EBADMSG, &err, "member jwe");
+        assert_says(report_decode(&r, json, strlen(json), &err), -EBADMSG, &err, "member items[2].jwe is too long");
         free(json);
         free(jwe);
 }
@@ -366,7 +366,8 @@ static void answer_round_trip(void **state)
         assert_int_equal(report_answer_decode(&a, "{\"confirmed\":[],\"late\":[]}", 26, &err), 0);
         assert_null(a.confirmed);
         assert_says(report_answer_decode(&a, "{\"confirmed\":[]}", 16, &err), -EBADMSG, &err, "late is missing");
-        assert_says(report_answer_decode(&a, "{\"confirmed\":[7],\"late\":[]}", 27, &err), -EBADMSG, &err, "no id");
+        assert_says(report_answer_decode(&a, "{\"confirmed\":[7],\"late\":[]}", 27, &err), -EBADMSG, &err,
+                    "confirmed[0] is not");
         assert_says(report_answer_decode(&a, "{\"confirmed\":{},\"late\":[]}", 26, &err), -EBADMSG, &err, "array");
 }
 
