@@ -44,11 +44,16 @@ static const char disagreements[] =
         ".TP\n.B Smart card required\nOver LDAP the password is simply wrong, for ever; Kerberos shows an "
         "account without a usable key.\n"
         ".TP\n.B Disabled\nOver LDAP only the right password shows it. Over Kerberos that depends on the "
-        "form "
-        "of the name, so it proves nothing.\n"
-        ".TP\n.B Proof\nWhat Kerberos refuses without armour is confirmed by one bind over LDAPS, as in this table; "
-        "where the "
-        "connector cannot ask there, no state of an account is told to the user.\n"
+        "form of the name and on the domain controller: Samba 4.22 tells it, and a lockout, to every password, "
+        "unchecked. So it "
+        "proves nothing.\n"
+        ".TP\n.B Proof\nWhat Kerberos refuses without armour is confirmed by one bind over LDAPS, as in this table; so "
+        "is, with "
+        "armour, too, what a domain controller tells before it has looked at the password, as Samba 4.22 does of the "
+        "expired, "
+        "those that must change their password and those outside their hours. Where the connector cannot ask there, no "
+        "state of "
+        "an account is told to the user.\n"
         ".TP\n.B Unknown user\nLDAP calls it a wrong password, Kerberos says it.\n";
 
 /* Text in a form that roff takes as it is. */

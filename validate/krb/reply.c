@@ -385,6 +385,7 @@ static void on_armored_error(struct krb_attempt *a, const krb5_error *outside, c
                          "KRB-ERROR %d came outside the armour, so it may not be the KDC's", (int)outside->error);
                 out.reason = REASON_KDC_NOT_VERIFIED;
                 out.password_proved = false;
+                out.claim = CLAIM_NONE;
                 out.counted = refusal.preauth ? COUNTED_UNKNOWN : COUNTED_NO;
         }
         krb_finish(a, &out);

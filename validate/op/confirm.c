@@ -1,11 +1,13 @@
 /*
- * The step after a refusal by Kerberos that only the right password brings, and that nobody vouches for: a plain
- * KRB-ERROR, or what a kpasswd service says, is written by whoever is on the way. The same DC is asked over LDAPS,
- * where its certificate proves it.
+ * The step after a refusal by Kerberos that, where it is true, is the user's to know if the password is right, and that
+ * proves nothing of that: a plain KRB-ERROR, or what a kpasswd service says, is written by whoever is on the way; and
+ * some DCs tell such a state before anybody has sent a password. The same DC is asked over LDAPS, where its certificate
+ * proves it.
  *
- * Invariants: once in an operation, at the DC that answered, and only where one failure more, besides the one that the
- * first answer may hide, leaves the account below the guard's limit: the guard keeps a place for it. Nobody is accepted
- * by it: where the two answers differ the first stays a refusal, unproved, and whether anything was counted is unknown.
+ * Invariants: once in an operation, at the DC that answered. Where the password was sent before, only if one failure
+ * more, besides the one that the first answer may hide, leaves the account below the guard's limit: the guard keeps a
+ * place for it. Where it was not, this bind is the operation's one attempt. Nobody is accepted by it: where the two
+ * answers differ the first stays a refusal, unproved, and whether the first counted anything is unknown.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,10 +18,12 @@
 
 bool op_may_confirm(struct validate_op *op)
 {
-        return op->out.claim != CLAIM_NONE && reason_info(op->out.reason)->verdict == VERDICT_REFUSED &&
-               !op->out.password_proved && !op->confirmed && op->committed && op->password &&
-               op->domain->directory == DIRECTORY_AD && domain_has_ldaps(op->domain) &&
-               loop_now(op->v->loop) < op->deadline && guard_again(op->v->guard, &op->ticket);
+        if (op->out.claim == CLAIM_NONE || reason_info(op->out.reason)->verdict != VERDICT_REFUSED ||
+            op->out.password_proved || op->confirmed || !op->password || op->domain->directory != DIRECTORY_AD ||
+            !domain_has_ldaps(op->domain) || loop_now(op->v->loop) >= op->deadline)
+                return false;
+        op->unasked = !op->committed;
+        return op->unasked || guard_again(op->v->guard, &op->ticket);
 }
 
 static void add_context(struct outcome *out, const char *what, const struct outcome *ldap)
@@ -47,8 +51,8 @@ static bool shows_right(const struct outcome *ldap)
         return ldap->password_proved || reason_info(ldap->reason)->verdict == VERDICT_ACCEPTED;
 }
 
-/* Both answers in one. */
-static void weigh(struct outcome *out, const struct outcome *ldap)
+/* Both answers in one, of which the first may have counted as well, but for unasked. */
+static void weigh(struct outcome *out, const struct outcome *ldap, bool unasked)
 {
         enum verdict verdict = reason_info(ldap->reason)->verdict;
         bool same = ldap->reason == out->reason;
@@ -70,6 +74,8 @@ static void weigh(struct outcome *out, const struct outcome *ldap)
         } else {
                 add_context(out, "not confirmed over LDAPS: ", ldap);
         }
+        if (unasked)
+                out->counted = ldap->counted;
 }
 
 static void on_answer(void *arg, const struct outcome *ldap, bool left)
@@ -77,8 +83,8 @@ static void on_answer(void *arg, const struct outcome *ldap, bool left)
         struct validate_op *op = arg;
 
         op->confirm = NULL;
-        op->ticket.twice = left;
-        weigh(&op->out, ldap);
+        op->ticket.twice = left && !op->unasked;
+        weigh(&op->out, ldap, op->unasked);
         op_confirmed(op);
 }
 
@@ -109,7 +115,7 @@ void op_confirm_cancel(struct validate_op *op)
 {
         if (!op->confirm)
                 return;
-        op->ticket.twice = true; /* it may have left */
+        op->ticket.twice = !op->unasked; /* it may have left */
         ldap_attempt_cancel(op->confirm);
         op->confirm = NULL;
 }

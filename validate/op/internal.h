@@ -63,6 +63,7 @@ struct validate_op {
         bool changed;                /* the DC that changed it is asked for a sign-in with the new one */
         struct op_lookup lookup;
         bool confirmed;               /* it was tried, once */
+        bool unasked;                 /* and before it no DC had been sent the password */
         struct ldap_attempt *confirm; /* under way */
         bool change_proved;           /* that the old password was right, by an answer inside the armour */
         bool detailed;                /* the account's attributes were asked for */

@@ -323,6 +323,31 @@ static bool on_told(void *arg, const uint8_t *salt, size_t n)
         return !op->stopped;
 }
 
+/* A DC with the password gets longer before it is suspected: a probe costs it little, but not nothing. */
+static uint32_t committed_patience_ms(const struct dc *dc)
+{
+        uint32_t ms = 2 * dc_patience_ms(dc);
+
+        return ms < COMMITTED_PATIENCE_MAX_MS ? ms : COMMITTED_PATIENCE_MAX_MS;
+}
+
+/* The password is about to go to this DC: from now on there is no other. */
+static void on_commit(void *arg)
+{
+        struct op_try *t = arg;
+        struct validate_op *op = t->op;
+
+        op->committed = t;
+        op->ticket.sent = true;
+        state_set(op, OP_COMMITTED);
+        for (size_t i = 0; i < OP_TRIES; i++)
+                if (&op->tries[i] != t)
+                        try_clear(&op->tries[i]);
+        loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
+        loop_timer_in(op->pace, committed_patience_ms(t->dc));
+        dc_asked(t->dc);
+}
+
 static void on_attempt(void *arg, const struct outcome *seen, bool left)
 {
         struct op_try *t = arg;
@@ -360,6 +385,8 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
         note(t, outcome);
         op->out = *outcome;
         if (op_may_confirm(op)) {
+                if (op->unasked)
+                        on_commit(t);
                 state_set(op, OP_CONFIRMING);
                 loop_timer_stop(op->pace);
                 op_confirm_start(op);
@@ -371,31 +398,6 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
 void op_confirmed(struct validate_op *op)
 {
         finish(op);
-}
-
-/* A DC with the password gets longer before it is suspected: a probe costs it little, but not nothing. */
-static uint32_t committed_patience_ms(const struct dc *dc)
-{
-        uint32_t ms = 2 * dc_patience_ms(dc);
-
-        return ms < COMMITTED_PATIENCE_MAX_MS ? ms : COMMITTED_PATIENCE_MAX_MS;
-}
-
-/* The password is about to go to this DC: from now on there is no other. */
-static void on_commit(void *arg)
-{
-        struct op_try *t = arg;
-        struct validate_op *op = t->op;
-
-        op->committed = t;
-        op->ticket.sent = true;
-        state_set(op, OP_COMMITTED);
-        for (size_t i = 0; i < OP_TRIES; i++)
-                if (&op->tries[i] != t)
-                        try_clear(&op->tries[i]);
-        loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
-        loop_timer_in(op->pace, committed_patience_ms(t->dc));
-        dc_asked(t->dc);
 }
 
 static void on_heard(void *arg)

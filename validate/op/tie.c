@@ -17,8 +17,8 @@ bool op_wants_tie(const struct validate_op *op)
         const struct domain_config *domain = op->domain;
 
         return !op->tied && domain && op->committed && op->out.reason == REASON_WRONG_PASSWORD &&
-               op->out.method == METHOD_LDAP && domain->directory == DIRECTORY_AD && domain->service_account &&
-               domain->service_password && !guard_is_tied(op->v->guard, &op->ticket);
+               (op->out.method == METHOD_LDAP || op->unasked) && domain->directory == DIRECTORY_AD &&
+               domain->service_account && domain->service_password && !guard_is_tied(op->v->guard, &op->ticket);
 }
 
 static void on_found(void *arg, const struct ldap_found *found)

@@ -161,10 +161,10 @@ static bool tells_lockout(const struct krb_refusal *refusal)
                edata_silent(refusal->e_data, refusal->n);
 }
 
-/* Only AD is known to check the password before it says that it expired. */
+/* Only of AD it is known that it may check the password before it says that it expired. */
 static bool tells_expired(const struct krb_refusal *refusal, enum reason reason)
 {
-        return refusal->ad && refusal->preauth && reason == REASON_PASSWORD_EXPIRED;
+        return refusal->ad && reason == REASON_PASSWORD_EXPIRED;
 }
 
 /* Whether a refusal for this reason may have raised badPwdCount, when only the Kerberos code is known. */
@@ -177,11 +177,15 @@ static enum counted krb_counted(const struct krb_refusal *refusal, enum reason r
         return COUNTED_UNKNOWN;
 }
 
-/* The KDC says what it says to the right password only: proof inside the armour, else a claim. */
+/* The KDC looked at the password and says what it says to the right one only: proof inside the armour, else a claim.
+ * Some tell it before anybody has sent a password (Samba 4.22): then it says nothing of the password, armour or not,
+ * and nothing was counted. */
 static void set_right(struct outcome *out, enum reason reason, const struct krb_refusal *refusal)
 {
-        set(out, reason, refusal->armored, refusal->armored ? COUNTED_NO : COUNTED_UNKNOWN);
-        out->claim = refusal->armored ? CLAIM_NONE : CLAIM_STATE;
+        const bool proved = refusal->preauth && refusal->armored;
+
+        set(out, reason, proved, proved || !refusal->preauth ? COUNTED_NO : COUNTED_UNKNOWN);
+        out->claim = proved ? CLAIM_NONE : CLAIM_STATE;
 }
 
 /* A code alone. Without preauthentication nothing is known of the password, and 12 is the demand for armour.
@@ -209,7 +213,7 @@ static void from_krb_cause(struct outcome *out, const struct outcome_cause *caus
 
         if (reason == REASON_WRONG_PASSWORD && !refusal->preauth)
                 reason = REASON_DC_ERROR;
-        if (refusal->preauth && cause->krb_proves)
+        if (cause->krb_proves)
                 set_right(out, reason, refusal);
         else
                 set(out, reason, false, refusal->preauth ? cause->counted : COUNTED_NO);

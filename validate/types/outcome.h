@@ -25,7 +25,8 @@ enum counted { COUNTED_UNKNOWN = 0, COUNTED_NO, COUNTED_YES };
 /* What an answer claims that nobody vouches for, and that a bind over verified LDAPS could confirm. */
 enum claim {
         CLAIM_NONE = 0,
-        CLAIM_STATE, /* a state of the account that a KDC tells to the right password only (KRB-ERROR 12, 18, 23) */
+        CLAIM_STATE, /* a state of the account that a DC tells to the right password only, or before it was sent one
+                        (KRB-ERROR 12, 18, 23) */
         CLAIM_RIGHT, /* that the old password was right, by a change of password that came so far */
 };
 enum method { METHOD_NONE = 0, METHOD_KRB5, METHOD_LDAP };

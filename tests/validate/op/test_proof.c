@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tests/validate/ldap_rig.h"
+#include "tests/validate/unasked.h"
 #include "tests/lab/lab.h"
 #include "validate/krb/der.h"
 
@@ -35,6 +36,7 @@ static struct {
         uint32_t ntstatus; /* 0: none */
         unsigned proofs, asked;
         bool holds; /* no answer to a proof */
+        bool tells; /* the error comes without one having been asked for */
 } kdc;
 
 /* A KRB-ERROR, framed for TCP; its length. */
@@ -76,9 +78,9 @@ static size_t answer(uint8_t out[1024], const uint8_t *request, size_t n)
 
         assert_true(n > 4 && krb_as_req_has_preauth(&preauth, request + 4, n - 4) == 0);
         kdc.asked += !preauth;
-        if (!preauth)
+        if (!preauth && !kdc.tells)
                 return make_error(out, 25, hints, sizeof hints - 1);
-        kdc.proofs++;
+        kdc.proofs += preauth;
         if (kdc.holds)
                 return 0;
         for (size_t i = 0; i < 4; i++)
@@ -266,6 +268,84 @@ static void test_wrong_password(void **state)
         }
 }
 
+/* A state that is told before anybody has sent a password says nothing of it. Where only the right password's user
+ * should know it, LDAPS is asked, and that is the one attempt; nothing goes to the KDC. */
+static void test_told_unasked(void **state)
+{
+        struct rig *rig = *state;
+
+        rig->guard = (struct guard_config){.mode = GUARD_OFF};
+        kdc.tells = true;
+        for (int ldaps = 0; ldaps < 2; ldaps++) {
+                start(rig, ldaps);
+                for (size_t i = 0; i < FORGED; i++) {
+                        const bool asks = ldaps && forged[i].confirmable,
+                                   demand = forged[i].code == 12 && !forged[i].ntstatus;
+                        const enum reason reason = demand ? REASON_ARMOR_REQUIRED : forged[i].reason;
+                        struct ask right = sign_in(rig, "GOOD1", lab_get("GOOD1_PASSWORD"), forged[i].code,
+                                                   forged[i].ntstatus),
+                                   wrong = sign_in(rig, "GOOD2", WRONG, forged[i].code, forged[i].ntstatus);
+
+                        assert_reason(&right, reason);
+                        assert_claims_nothing(&right);
+                        assert_int_equal(right.outcome.counted, COUNTED_NO);
+                        assert_int_equal(strstr(right.outcome.context, "may sign in") != NULL, asks);
+                        assert_reason(&wrong, asks ? REASON_WRONG_PASSWORD : reason);
+                        assert_claims_nothing(&wrong);
+                        assert_int_equal(wrong.outcome.counted, asks ? COUNTED_YES : COUNTED_NO);
+                        assert_int_equal(lab_bad_pwd_count("good2"), asks);
+                        assert_int_equal(lab_unlock("good2"), 0);
+                }
+                rig->v = validate_free(rig->v);
+                rig_spin(rig, 5);
+        }
+        assert_int_equal(kdc.proofs, 0);
+        assert_int_equal(lab_bad_pwd_count("good1"), 0);
+}
+
+/* Told unasked and true: the user with the right password is told, the one with a wrong password is not. */
+static void test_told_unasked_and_so(void **state)
+{
+        struct rig *rig = *state;
+        struct ask ask;
+
+        kdc.tells = true;
+        start(rig, true);
+        ask = sign_in(rig, "EXPIRED", lab_get("EXPIRED_PASSWORD"), 23, 0xC0000071);
+        assert_reason(&ask, REASON_PASSWORD_EXPIRED);
+        assert_true(ask.outcome.password_proved);
+        assert_int_equal(ask.outcome.counted, COUNTED_NO);
+        ask = sign_in(rig, "EXPIRED", WRONG, 23, 0xC0000071);
+        assert_reason(&ask, REASON_WRONG_PASSWORD);
+        assert_claims_nothing(&ask);
+        assert_int_equal(ask.outcome.counted, COUNTED_YES);
+        assert_int_equal(lab_bad_pwd_count("expired"), 1);
+        assert_int_equal(lab_unlock("expired"), 0);
+        assert_int_equal(kdc.proofs, 0);
+}
+
+/* Each such attempt costs one, so the guard lets as many through as by LDAP alone, and no more. */
+static void test_the_limit_of_the_unasked(void **state)
+{
+        struct rig *rig = *state;
+
+        kdc.tells = true;
+        for (unsigned limit = 1; limit < 4; limit++) {
+                rig->guard =
+                        (struct guard_config){.mode = GUARD_ON, .failures = limit, .window_ms = 60000, .repeat_ms = 1};
+                start(rig, true);
+                for (unsigned i = 0; i < 6; i++) {
+                        struct ask ask = sign_in(rig, "GOOD3", i % 2 ? WRONG "x" : WRONG, 23, 0xC0000224);
+
+                        assert_reason(&ask, i < limit ? REASON_WRONG_PASSWORD : REASON_THROTTLED);
+                }
+                assert_int_equal(lab_bad_pwd_count("good3"), limit);
+                assert_int_equal(lab_unlock("good3"), 0);
+                rig->v = validate_free(rig->v);
+                rig_spin(rig, 5);
+        }
+}
+
 /* With the guard close to its limit nothing is asked a second time; each that was counts as two. */
 static void test_the_guards_limit(void **state)
 {
@@ -354,11 +434,15 @@ static void test_confirmed(void **state)
                 for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
                         struct ask ask = {.name = lab_get2(rows[i].label, "UPN"),
                                           .password = lab_get2(rows[i].label, "PASSWORD")};
+                        uint32_t ntstatus;
 
                         ask_one(rig, &ask);
                         assert_reason(&ask, rows[i].reason);
                         assert_int_equal(ask.outcome.password_proved, ldaps);
-                        assert_int_equal(ask.outcome.counted, ldaps ? COUNTED_NO : COUNTED_UNKNOWN);
+                        assert_int_equal(ask.outcome.counted,
+                                         ldaps || unasked_tells(lab_get2(rows[i].label, "SAM"), &ntstatus)
+                                                 ? COUNTED_NO
+                                                 : COUNTED_UNKNOWN);
                         assert_int_equal(ask.outcome.method, METHOD_KRB5);
                 }
                 rig->v = validate_free(rig->v);
@@ -394,9 +478,17 @@ static void test_refused_change(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_alone_it_proves_nothing), TEST(test_contradicted),        TEST(test_wrong_password),
-                TEST(test_the_guards_limit),        TEST(test_confirmed),           TEST(test_refused_change),
-                TEST(test_the_limit_of_several),    TEST(test_waiting_is_no_storm),
+                TEST(test_alone_it_proves_nothing),
+                TEST(test_contradicted),
+                TEST(test_wrong_password),
+                TEST(test_the_guards_limit),
+                TEST(test_confirmed),
+                TEST(test_refused_change),
+                TEST(test_the_limit_of_several),
+                TEST(test_waiting_is_no_storm),
+                TEST(test_told_unasked),
+                TEST(test_told_unasked_and_so),
+                TEST(test_the_limit_of_the_unasked),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
