@@ -1,91 +1,48 @@
 /*
  * Requests as handlers see them: what they asked, and the one answer or stream that goes back.
  *
- * Invariant: a request is answered once, or its on_close is called once, never both. A stream says when it is
- * clear, so that its owner can keep back what must provably not have left.
+ * Invariant: a request is answered once, or its on_close is called once, never both. An answer leaves as one
+ * TLS record where it fits. A stream says when it is clear, so that its owner can keep back what must
+ * provably not have left.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <time.h>
 
 #include "base/core/log.h"
 #include "queue/http/internal.h"
 
-#define ANSWER_MAX (4 * 1024 * 1024)
-#define JOIN_MAX (64 * 1024)
-
 /* ---- the request ---- */
-
-struct http_req *req_new(struct conn *c, struct evhttp_request *ev)
-{
-        struct http_req *r = calloc(1, sizeof(*r));
-
-        if (!r)
-                return NULL;
-        r->conn = c;
-        r->ev = ev;
-        if (IN6_IS_ADDR_V4MAPPED(&c->address))
-                inet_ntop(AF_INET, &c->address.s6_addr[12], r->peer, sizeof(r->peer));
-        else
-                inet_ntop(AF_INET6, &c->address, r->peer, sizeof(r->peer));
-        return r;
-}
-
-struct http_req *req_free(struct http_req *r)
-{
-        free(r);
-        return NULL;
-}
-
-void req_closed(struct http_req *r)
-{
-        http_close_fn *fn = r->on_close;
-
-        r->on_close = NULL;
-        r->drained = NULL;
-        if (fn && !r->answered)
-                fn(r->close_arg);
-}
 
 const struct http_head *http_head(const struct http_req *r)
 {
         return &r->conn->head;
 }
 
+const char *http_part(const struct http_req *r, size_t i)
+{
+        return r->parts.part[i];
+}
+
 const char *http_header(const struct http_req *r, const char *name)
 {
-        return evhttp_find_header(evhttp_request_get_input_headers(r->ev), name);
+        const char *bytes = r->conn->in.data;
+        const struct http_field *field = http_head_field(&r->conn->head, bytes, name);
+
+        return field ? bytes + field->value : NULL;
 }
 
 const char *http_body(const struct http_req *r, size_t *ret_n)
 {
-        struct evbuffer *in = evhttp_request_get_input_buffer(r->ev);
-        const char *bytes = (const char *)evbuffer_pullup(in, -1);
-
-        *ret_n = bytes ? evbuffer_get_length(in) : 0;
-        return bytes ? bytes : "";
+        *ret_n = (size_t)r->conn->head.content_length;
+        return r->conn->in.data + r->conn->head.length;
 }
 
 const char *http_peer(const struct http_req *r)
 {
-        return r->peer;
-}
-
-X509 *http_peer_cert(const struct http_req *r, const char **ret_why)
-{
-        X509 *cert = SSL_get0_peer_certificate(r->conn->ssl);
-        long code = r->conn->cert_error ? r->conn->cert_error : SSL_get_verify_result(r->conn->ssl);
-
-        *ret_why = NULL;
-        if (!cert)
-                return NULL;
-        if (code != X509_V_OK) {
-                *ret_why = X509_verify_cert_error_string(code);
-                return NULL;
-        }
-        return cert;
+        return r->conn->peer;
 }
 
 void http_on_close(struct http_req *r, http_close_fn *fn, void *arg)
@@ -98,7 +55,23 @@ void http_on_close(struct http_req *r, http_close_fn *fn, void *arg)
 
 void http_add_header(struct http_req *r, const char *name, const char *value)
 {
-        evhttp_add_header(evhttp_request_get_output_headers(r->ev), name, value);
+        for (const char *c = value; *c; c++)
+                if ((unsigned char)*c < ' ' || *c == 0x7f)
+                        return;
+        if (buffer_printf(&r->headers, "%s: %s\r\n", name, value) < 0)
+                http_conn_kill(r->conn);
+}
+
+/* Whether the handler has added a header of this name. */
+static bool has_answer_header(const struct http_req *r, const char *name)
+{
+        const char *line = r->headers.len ? r->headers.data : NULL;
+
+        while (line && strncasecmp(line, name, strlen(name)) != 0) {
+                line = strstr(line, "\r\n");
+                line = line && line[2] ? line + 2 : NULL;
+        }
+        return line != NULL;
 }
 
 static const char *reason_phrase(int status)
@@ -109,66 +82,66 @@ static const char *reason_phrase(int status)
         } phrases[] = {{200, "OK"},          {202, "Accepted"},     {204, "No Content"}, {304, "Not Modified"},
                        {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"},  {404, "Not Found"}};
 
-        for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+        for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
                 if (phrases[i].status == status)
                         return phrases[i].phrase;
-        }
         return status < 500 ? "Refused" : "Failed";
 }
 
-/*
- * Before and after evhttp queues output. Held back until it is whole and joined, an answer leaves as one TLS
- * record; and evhttp 2.1.12 reads on while it writes, which nobody here wants: junk would pile up.
+/* RFC 9110 5.6.7, made once a second. */
+static const char *date(struct http *http)
+{
+        time_t now = (time_t)loop_wall(http->config.loop);
+        struct tm tm;
+
+        if (now != http->date_at && gmtime_r(&now, &tm) &&
+            strftime(http->date, sizeof(http->date), "%a, %d %b %Y %H:%M:%S GMT", &tm))
+                http->date_at = now;
+        return http->date;
+}
+
+/* Status line and headers, up to those that frame the body. */
+static int append_head(struct http_req *r, int status, const char *type, const char *framing)
+{
+        struct conn *c = r->conn;
+
+        return buffer_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s\r\n", status, reason_phrase(status),
+                             date(c->http), r->headers.len ? r->headers.data : "", type ? "Content-Type: " : "",
+                             type ? type : "", type ? "\r\n" : "",
+                             has_answer_header(r, "Cache-Control") ? "" : "Cache-Control: no-store\r\n",
+                             c->last ? "Connection: close\r\n" : "", framing);
+}
+
+/* Whether the request still waits for its answer, which then is under way: the handler is told nothing more.
  */
-static void output_begin(struct conn *c)
+static bool begin_answer(struct http_req *r)
 {
-        bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-}
-
-static void output_end(struct conn *c, size_t before)
-{
-        struct evbuffer *out = bufferevent_get_output(c->bev);
-
-        if (c->state == CONN_SENDING || c->state == CONN_STREAMING)
-                bufferevent_disable(c->bev, EV_READ);
-        if (before == 0 && evbuffer_get_length(out) <= JOIN_MAX)
-                evbuffer_pullup(out, -1);
-}
-
-static bool has_answer_header(const struct http_req *r, const char *name)
-{
-        return evhttp_find_header(evhttp_request_get_output_headers(r->ev), name) != NULL;
+        r->on_close = NULL;
+        r->drained = NULL;
+        r->conn->last |= r->conn->http->draining;
+        return r->conn->state == CONN_ANSWERING || r->conn->state == CONN_STREAMING;
 }
 
 void http_reply(struct http_req *r, int status, const char *type, const void *body, size_t n)
 {
-        struct evbuffer *out = evbuffer_new();
+        char framing[48] = ""; /* RFC 9110 8.6: none with 204, where there is no body */
 
-        if (!out || n > ANSWER_MAX || evbuffer_add(out, body, n) < 0) {
-                if (out)
-                        evbuffer_free(out);
-                r->on_close = NULL;
-                conn_kill(r->conn);
+        if (!begin_answer(r))
+                return;
+        if (status != 204 && status != 304)
+                snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", n);
+        if (append_head(r, status, type, framing) < 0 || buffer_append(&r->conn->out, body, n) < 0) {
+                http_conn_kill(r->conn);
                 return;
         }
-        if (type)
-                http_add_header(r, "Content-Type", type);
-        if (!has_answer_header(r, "Cache-Control"))
-                http_add_header(r, "Cache-Control", "no-store");
-        conn_unwatch(r->conn);
-        r->answered = true;
-        r->on_close = NULL;
-        struct conn *c = r->conn;
-        conn_set(c, CONN_SENDING);
-        output_begin(c);
-        evhttp_send_reply(r->ev, status, reason_phrase(status), out);
-        output_end(c, 0);
-        evbuffer_free(out);
+        buffer_free(&r->headers);
+        http_conn_answered(r->conn);
 }
 
 void http_problem(struct http_req *r, const struct problem *p)
 {
-        struct buffer body = BUFFER(8192);
+        static const char *const methods[] = {[HTTP_GET] = "GET", [HTTP_POST] = "POST", [HTTP_PUT] = "PUT"};
+        struct buffer body = BUFFER(8192), allow = BUFFER(32);
         char seconds[16];
 
         if (p->retry_after) {
@@ -177,10 +150,16 @@ void http_problem(struct http_req *r, const struct problem *p)
         }
         if (p->type == PROBLEM_BAD_CREDENTIALS && !has_answer_header(r, "WWW-Authenticate"))
                 http_add_header(r, "WWW-Authenticate", "Bearer");
+        for (int i = HTTP_GET; i <= HTTP_PUT && p->type == PROBLEM_NO_SUCH_METHOD; i++)
+                if (!r->allowed || (r->allowed & (1U << i)))
+                        (void)buffer_printf(&allow, "%s%s", allow.len ? ", " : "", methods[i]);
+        if (allow.len) /* RFC 9110 15.5.6 */
+                http_add_header(r, "Allow", allow.data);
         if (problem_encode(p, &body) < 0)
                 http_reply(r, problem_status(p->type), NULL, "", 0);
         else
                 http_reply(r, problem_status(p->type), "application/problem+json", body.data, body.len);
+        buffer_free(&allow);
         buffer_free(&body);
 }
 
@@ -191,71 +170,55 @@ void http_fail(struct http_req *r, enum problem_type type, const char *detail)
 
 /* ---- streams ---- */
 
-static size_t unsent(const struct http_req *r)
-{
-        return evbuffer_get_length(bufferevent_get_output(r->conn->bev));
-}
-
-static void on_drained(struct evhttp_connection *evcon, void *arg)
-{
-        struct http_req *r = arg;
-
-        (void)evcon;
-        if (r->conn->state == CONN_STREAMING && unsent(r) == 0 && r->drained)
-                r->drained(r->close_arg);
-}
-
 void http_stream_begin(struct http_req *r, http_close_fn *drained)
 {
+        if (r->conn->state != CONN_ANSWERING)
+                return;
         r->drained = drained;
-        http_add_header(r, "Content-Type", "text/event-stream");
-        http_add_header(r, "Cache-Control", "no-store");
-        http_add_header(r, "Connection", "close");
-        conn_set(r->conn, CONN_STREAMING);
-        evhttp_send_reply_start(r->ev, 200, "OK");
-        bufferevent_disable(r->conn->bev, EV_READ);
+        r->conn->last = true;
+        if (append_head(r, 200, "text/event-stream", "Transfer-Encoding: chunked\r\n") < 0)
+                http_conn_kill(r->conn);
+        else
+                http_conn_set(r->conn, CONN_STREAMING);
+        buffer_free(&r->headers);
 }
 
 bool http_stream_clear(const struct http_req *r)
 {
-        return r->conn->state == CONN_STREAMING && unsent(r) == 0;
+        return r->conn->state == CONN_STREAMING && r->conn->out.len == 0;
 }
 
 int http_stream_send(struct http_req *r, const void *bytes, size_t n)
 {
-        struct evbuffer *out;
+        struct conn *c = r->conn;
+        size_t before = c->out.len;
 
-        if (r->conn->state != CONN_STREAMING)
+        if (c->state != CONN_STREAMING)
                 return -ENOBUFS;
         /* What goes out at once may be large (a roster); what waits for a slow reader may not. */
-        bool over = unsent(r) > 0 && unsent(r) + n > HTTP_PENDING_MAX;
-        out = over ? NULL : evbuffer_new();
-        if (!out || evbuffer_add(out, bytes, n) < 0) {
-                log_debug("http_stream_dropped", KV_S("peer", r->peer), KV_U("waiting", unsent(r)));
-                if (out)
-                        evbuffer_free(out);
-                conn_kill(r->conn);
+        if ((before > 0 && before + n > c->http->config.limits.pending_max) ||
+            buffer_printf(&c->out, "%zx\r\n", n) < 0 || buffer_append(&c->out, bytes, n) < 0 ||
+            buffer_append(&c->out, "\r\n", 2) < 0) {
+                log_debug("http_stream_dropped", KV_S("peer", c->peer), KV_U("waiting", before));
+                http_conn_kill(c);
                 return -ENOBUFS;
         }
-        size_t before = unsent(r);
-        output_begin(r->conn);
-        evhttp_send_reply_chunk_with_cb(r->ev, out, on_drained, r);
-        output_end(r->conn, before);
-        evbuffer_free(out);
+        if (!c->in_turn)
+                http_conn_flush(c);
         return 0;
 }
 
 void http_stream_abort(struct http_req *r)
 {
-        conn_kill(r->conn);
+        http_conn_kill(r->conn);
 }
 
 void http_stream_end(struct http_req *r)
 {
-        r->answered = true;
-        r->on_close = NULL;
-        r->drained = NULL;
-        conn_unwatch(r->conn);
-        conn_set(r->conn, CONN_SENDING);
-        evhttp_send_reply_end(r->ev);
+        if (!begin_answer(r))
+                return;
+        if (buffer_append(&r->conn->out, "0\r\n\r\n", 5) < 0)
+                http_conn_kill(r->conn);
+        else
+                http_conn_answered(r->conn);
 }

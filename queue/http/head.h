@@ -1,6 +1,5 @@
 /*
- * The head of one HTTP/1.1 request, checked strictly before evhttp sees a byte of it. Pure: bytes in, struct
- * out.
+ * The head of one HTTP/1.1 request, read strictly. Pure: bytes in, struct out.
  *
  * Stricter than RFC 9112 where nothing that we serve needs the freedom: CRLF only, origin-form targets
  * without percent escapes, no folded lines, no repeated framing or identity headers, a body only with
@@ -21,12 +20,21 @@
 
 enum http_method { HTTP_GET = 1, HTTP_POST, HTTP_PUT };
 
+/* Where a header stands in the head: its name, and its value without blanks around it. A byte follows each
+ * value. */
+struct http_field {
+        uint16_t name, n_name, value, n_value;
+};
+
 struct http_head {
         enum http_method method;
         char path[HTTP_PATH_MAX + 1];
         char query[HTTP_QUERY_MAX + 1]; /* "" where absent */
         size_t length;                  /* bytes up to and with the empty line */
         uint64_t content_length;
+        bool expects_continue, closes; /* the client waits for 100; it wants no further request on this connection */
+        unsigned n_fields;
+        struct http_field field[HTTP_FIELDS_MAX];
 };
 
 /* More bytes are needed. */
@@ -37,6 +45,8 @@ struct http_head {
  * -ENODATA a body without Content-Length (411), -EBADMSG anything else; err says what.
  */
 int http_head_parse(struct http_head *ret_head, const char *bytes, size_t n, struct error *err);
+/* The field of this name (any case) in the head that bytes begin with; NULL. */
+const struct http_field *http_head_field(const struct http_head *head, const char *bytes, const char *name);
 
 #define HTTP_PARTS_MAX 3
 #define HTTP_PART_MAX 64

@@ -1,9 +1,11 @@
 /*
- * The relay's HTTP server: the one wrapper around evhttp. It owns every connection from the first byte: TLS,
- * the gate in front of evhttp's parser (http/head.h), deadlines, caps, hang-up detection, streams.
+ * The one HTTP server: HTTP/1.1 over TLS, plain TCP or UNIX sockets, on the loop. It owns every connection
+ * from the first byte to the last: framing (head.h), deadlines, caps, hang-up, streams. Why not a packaged
+ * one: README.md.
  *
- * A request belongs to the handler until it answers once (http_reply, http_problem, http_stream_end) or until
- * on_close was called; after either it must be forgotten.
+ * A request belongs to its handler until the handler answers once (http_reply, http_problem, http_fail,
+ * http_stream_end) or on_close was called; after either it must be forgotten. Requests of one connection are
+ * handled one after the other.
  */
 #pragma once
 
@@ -16,58 +18,86 @@
 #include "queue/http/head.h"
 #include "queue/http/problem.h"
 
-#define HTTP_DEADLINE_MS 10000        /* handshake, head and body of a request, absolute */
-#define HTTP_IDLE_MS 75000            /* between requests */
-#define HTTP_SEND_MS 30000            /* for the client to take an answer */
-#define HTTP_PENDING_MAX (256 * 1024) /* unsent bytes of a stream; past it the client is dropped */
-
 struct http;
 struct http_req;
 
 typedef void http_handler_fn(void *arg, struct http_req *r);
-/* Largest body that this path takes. */
-typedef uint32_t http_body_max_fn(void *arg, const struct http_head *head);
 typedef void http_close_fn(void *arg);
+
+struct http_route {
+        enum http_method method;
+        const char *pattern; /* {} is one segment: http_part */
+        http_handler_fn *fn;
+        uint32_t body_max;
+};
+
+struct http_limits {
+        unsigned connections; /* in all; over it the stalest makes room */
+        unsigned per_address; /* of one IPv4 address or IPv6 /64; not counted for UNIX sockets */
+        uint32_t body_max;    /* where no route is */
+        uint32_t deadline_ms; /* the handshake; head and body of a request, absolute */
+        uint32_t idle_ms;     /* between requests */
+        uint32_t send_ms;     /* for the client to take an answer */
+        uint32_t pending_max; /* unsent bytes of a stream; past it the client is dropped */
+};
+#define HTTP_PENDING_MAX (256 * 1024)
+#define HTTP_LIMITS ((struct http_limits){4096, 1024, 16 * 1024, 10000, 75000, 30000, HTTP_PENDING_MAX})
 
 struct http_config {
         struct loop *loop;
-        http_handler_fn *handler;
-        http_body_max_fn *body_max;
-        void *arg;
-        unsigned connections_max, per_address_max;
+        const struct http_route *routes; /* borrowed */
+        size_t n_routes;
+        void (*before)(void *arg); /* called before each handler; may be NULL */
+        void *arg;                 /* for handlers and before */
+        struct http_limits limits;
+        bool secret_bodies; /* what requests bring is kept in wiped memory */
 };
 
 int http_new(struct http **ret_http, const struct http_config *config, struct error *err);
-/* Closes every connection; on_close is called for requests that are open. */
+/* Closes every connection; on_close is called for requests that are open. Not from inside a handler. */
 struct http *http_free(struct http *http);
 
-/* Whether http_set_tls would take these files. -EINVAL with the file and the cause. */
-int http_check_tls(const char *cert_file, const char *key_file, struct error *err);
 /*
- * Server certificate and key from PEM files; client certificates are asked for and checked against client_ca.
- * Again on reload: connections that are open keep theirs. On failure the former stays in use.
+ * Server certificate and key from PEM files; client certificates are asked for and checked against client_ca
+ * (NULL: not asked for). Again on reload: connections that are open keep theirs. -EINVAL with the file and
+ * the cause; the former stay in use then. http NULL: only looks whether the files would do.
  */
 int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err);
+
+enum http_transport { HTTP_PLAIN = 0, HTTP_TLS };
 /* host is a numeric address; port 0 takes a free one. Before privileges are dropped. */
-int http_listen(struct http *http, const char *host, uint16_t port, uint16_t *ret_port, struct error *err);
+int http_listen(struct http *http, const char *host, uint16_t port, enum http_transport transport, uint16_t *ret_port,
+                struct error *err);
+/* A bound socket that somebody else made, of TCP or UNIX (a path with the right owner is its maker's
+ * business); owned from now on, also on failure. */
+int http_listen_fd(struct http *http, int fd, enum http_transport transport, struct error *err);
+/* One connection that somebody else accepted; owned from now on, also on failure. */
+int http_adopt(struct http *http, int fd, enum http_transport transport);
 void http_stop_listening(struct http *http);
+/* From now on each answer is the last of its connection. Listening goes on: a refusal is an answer, too. */
+void http_drain(struct http *http);
 unsigned http_connections(const struct http *http);
+/* Answers that have not been given or have not left; streams aside. */
+unsigned http_unanswered(const struct http *http);
 
 /* ---- the request ---- */
 const struct http_head *http_head(const struct http_req *r);
+/* The i-th {} of the route's pattern. */
+const char *http_part(const struct http_req *r, size_t i);
 /* NULL where absent. */
 const char *http_header(const struct http_req *r, const char *name);
+/* Until the answer, as is what http_header gives. */
 const char *http_body(const struct http_req *r, size_t *ret_n);
-/* The peer's numeric address. */
+/* The peer's numeric address; "unix". */
 const char *http_peer(const struct http_req *r);
-/* The client certificate, only if it verified, dates aside (borrowed); otherwise NULL, and *ret_why says why (NULL:
- * none was sent). */
+/* The client certificate, only if it verified, dates aside (borrowed); otherwise NULL, and *ret_why says why
+ * (NULL: none was sent). */
 X509 *http_peer_cert(const struct http_req *r, const char **ret_why);
 /* Called once if the client goes away before the answer. */
 void http_on_close(struct http_req *r, http_close_fn *fn, void *arg);
 
 /* ---- the answer ---- */
-/* Adds a header to the answer that follows. */
+/* Adds a header to the answer that follows. A value with control characters is left out. */
 void http_add_header(struct http_req *r, const char *name, const char *value);
 /* Answers; type NULL: no body. */
 void http_reply(struct http_req *r, int status, const char *type, const void *body, size_t n);
@@ -76,15 +106,16 @@ void http_problem(struct http_req *r, const struct problem *p);
 void http_fail(struct http_req *r, enum problem_type type, const char *detail);
 
 /* ---- a stream (text/event-stream) ---- */
-/* drained is called, with http_on_close's argument, each time that the last byte has gone to the socket. */
+/* drained is called from the loop, with http_on_close's argument, each time that bytes that had to wait have
+ * gone. */
 void http_stream_begin(struct http_req *r, http_close_fn *drained);
 /*
  * Whether every byte so far has gone to the socket. Bytes sent otherwise wait behind others: who wants to be
  * able to take something back keeps it until the stream is clear.
  */
 bool http_stream_clear(const struct http_req *r);
-/* 0, or -ENOBUFS: more than HTTP_PENDING_MAX bytes wait, the connection is being dropped (on_close follows).
- */
+/* 0, or -ENOBUFS: nothing was taken and the connection is being dropped, because more than pending_max bytes
+ * wait or it is ending anyway (on_close follows). */
 int http_stream_send(struct http_req *r, const void *bytes, size_t n);
 /* Drops the connection; on_close follows. */
 void http_stream_abort(struct http_req *r);

@@ -1,86 +1,115 @@
 /*
- * Internal to the relay's HTTP wrapper: what http.c (connections), http/answer.c (requests, streams) and
- * http/tls.c share.
+ * Internal to the HTTP server: what conn.c (connections), answer.c (requests, streams), listen.c and tls.c
+ * share.
  */
 #pragma once
 
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
-#include <event2/event.h>
-#include <event2/http.h>
-#include <event2/listener.h>
 #include <netinet/in.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "queue/http/http.h"
 
+#define HTTP_LISTENERS_MAX 8
+#define HTTP_ANSWER_MAX (4 * 1024 * 1024 + 16 * 1024) /* with its head */
+
 enum conn_state {
-        CONN_HEAD = 0,  /* waiting for, or reading, a head; evhttp sees nothing yet */
-        CONN_BODY,      /* the gate let the head pass; evhttp reads */
+        CONN_HEAD = 0,  /* the handshake; waiting for, or reading, a head */
+        CONN_BODY,      /* the head is good */
         CONN_ANSWERING, /* the handler owns the request; nothing is read */
         CONN_STREAMING, /* the same, the answer's head is out */
         CONN_SENDING,   /* the answer is complete, its bytes are leaving */
-        CONN_REFUSING,  /* the gate's own answer is leaving; evhttp is out of it */
-        CONN_CLOSING,   /* to be dropped by the timer */
+        CONN_LINGERING, /* the last answer has left; what still comes is thrown away, or closing would reset
+                           the answer away */
+        CONN_CLOSING,   /* freed by its next turn */
 };
 
-struct conn {
-        TAILQ_ENTRY(conn) link;
-        struct http *http;
-        SSL *ssl;                /* owns this struct: freed with it (ex_data) */
-        struct bufferevent *bev; /* owned by evhttp */
-        struct loop_timer *timer;
-        struct loop_timer *poll; /* admits at the first turn; later looks for a hang-up where the descriptor
-                                    can't be watched */
-        struct event *watch;     /* hang-up while the handler has the request */
-        struct http_req *req;
-        enum conn_state state;
-        bool admitted;
-        bool served;    /* at least one request */
-        int cert_error; /* X509_V_*, of a client certificate that did not verify */
-        struct in6_addr address;
-        struct http_head head;
-        unsigned linger_ticks;
+/* What a connection is worth when room is needed: whoever has work to do stays. */
+enum conn_rank {
+        RANK_UNSERVED = 0, /* has not brought a whole request yet, or was refused */
+        RANK_IDLE,         /* between two requests */
+        RANK_BUSY,
+        RANKS_
 };
 
 struct http_req {
         struct conn *conn;
-        struct evhttp_request *ev;
-        http_close_fn *on_close;
+        const struct http_route *route;
+        unsigned allowed; /* bit for each method that the path serves */
+        struct http_parts parts;
+        http_close_fn *on_close, *drained;
         void *close_arg;
-        http_close_fn *drained;
-        bool answered; /* evhttp owns ev again */
+        struct buffer headers; /* lines for the answer */
+};
+
+struct conn {
+        TAILQ_ENTRY(conn) by_rank;
+        LIST_ENTRY(conn) by_address;
+        struct http *http;
+        int fd;
+        SSL *ssl; /* NULL: plain */
+        struct loop_io *io;
+        struct loop_timer *timer; /* the deadline of the state */
+        enum conn_state state;
+        enum conn_rank rank;
+        uint64_t ranked; /* when it came to this rank, in http.ticks */
+        bool served;     /* at least one request */
+        bool more;       /* the descriptor may have bytes to read */
+        bool hung_up;    /* the client has closed its end */
+        bool last;       /* no further request after this one */
+        bool in_turn;    /* conn_turn is running */
+        int cert_error;  /* X509_V_*, of a client certificate that did not verify */
+        struct in6_addr address;
         char peer[INET6_ADDRSTRLEN];
+        struct buffer in, out;
+        struct http_head head;
+        struct http_req req;
 };
 
 TAILQ_HEAD(conn_list, conn);
-#define HTTP_LISTENERS_MAX 8
+LIST_HEAD(conn_bucket, conn);
+#define HTTP_BUCKETS 256
+
+struct http_listener {
+        struct http *http;
+        struct loop_io *io;
+        int fd;
+        enum http_transport transport;
+};
 
 struct http {
         struct http_config config;
-        struct evhttp *ev;
         SSL_CTX *tls;
-        struct conn_list conns;
-        unsigned n_conns;
-        struct evhttp_bound_socket *bound[HTTP_LISTENERS_MAX];
-        unsigned n_bound;
+        struct conn_list ranks[RANKS_];
+        unsigned n_rank[RANKS_], n_streams;
+        struct conn_bucket buckets[HTTP_BUCKETS];
+        uint64_t seed, ticks;
+        struct http_listener listeners[HTTP_LISTENERS_MAX];
+        unsigned n_listeners;
+        struct loop_timer *pause; /* accepting again, after descriptors ran out */
+        bool draining;
+        int64_t date_at;
+        char date[32];
 };
 
-/* Index of struct conn in an SSL. */
-extern int http_conn_index;
-/* A fresh context; -EINVAL names the file. */
-int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca,
-                     struct error *err);
-
+/* ---- conn.c ---- */
+/* Takes an accepted descriptor, which it owns from now on. Over a cap the
+ * stalest goes, or this. */
+int http_conn_new(struct http *http, int fd, const struct sockaddr *address, enum http_transport transport);
+struct conn *http_conn_free(struct conn *c);
 /* The one state writer; arms or stops the deadline of the state. */
-void conn_set(struct conn *c, enum conn_state state);
-/* Drops the connection at the next turn. Idempotent. */
-void conn_kill(struct conn *c);
-/* Tells the handler, once, that its request is gone. */
-void req_closed(struct http_req *r);
-struct http_req *req_new(struct conn *c, struct evhttp_request *ev);
-struct http_req *req_free(struct http_req *r);
-/* Watching for a hang-up of the client while the handler has the request. */
-void conn_watch(struct conn *c);
-void conn_unwatch(struct conn *c);
+void http_conn_set(struct conn *c, enum conn_state state);
+/* Drops the connection at its next turn. Idempotent. */
+void http_conn_kill(struct conn *c);
+/* Sends what waits, as far as the socket takes it; drops the connection where it fails. */
+void http_conn_flush(struct conn *c);
+/* The answer is complete: sends it, and goes on to the next request. */
+void http_conn_answered(struct conn *c);
+
+/* ---- tls.c: bytes, through TLS where there is any ---- */
+int http_tls_attach(struct conn *c);
+/* Bytes that were read or sent; 0: the end; -EAGAIN; -EIO. */
+ssize_t http_tls_recv(struct conn *c, void *bytes, size_t n);
+ssize_t http_tls_send(struct conn *c, const void *bytes, size_t n);
+/* Says that nothing follows. */
+void http_tls_close_notify(struct conn *c);

@@ -1,13 +1,16 @@
 /*
- * The server's TLS context: 1.2 or newer, an optional client certificate of the transport CA, no resumption.
+ * Bytes of a connection, through TLS where it has any; and the server's TLS context: 1.2 or newer, an
+ * optional client certificate of one CA, no resumption.
  *
- * Invariant: a client certificate that does not verify (its dates aside, which are looked at later) never counts
- * (conn.cert_error), but the handshake goes on, so that its owner reads a problem with the reason instead of a bare
- * alert. Sessions are never resumed: a resumed one would skip that check.
+ * Invariant: a client certificate that does not verify (its dates aside, which are looked at later) never
+ * counts (conn.cert_error), but the handshake goes on, so that its owner reads a problem with the reason
+ * instead of a bare alert. Sessions are never resumed: a resumed one would skip that check. The handshake is
+ * done by the first read.
  */
 #include <errno.h>
 #include <openssl/err.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/core/text.h"
@@ -17,7 +20,7 @@
 static int on_verify(int ok, X509_STORE_CTX *ctx)
 {
         SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
-        struct conn *c = SSL_get_ex_data(ssl, http_conn_index);
+        struct conn *c = SSL_get_app_data(ssl);
 
         if (!ok && c)
                 c->cert_error = X509_STORE_CTX_get_error(ctx);
@@ -44,8 +47,8 @@ static int tls_fail(struct error *err, const char *what, const char *file)
         const char *reason = access(file, R_OK) < 0 ? strerror(errno) : ERR_reason_error_string(ERR_peek_last_error());
 
         ERR_clear_error();
-        return error_fail(err, -EINVAL, "%s %s: %s; both must be PEM files that the relay's `user` can read%s%s", what,
-                          file, reason ? reason : "not usable", *file_hint(file) ? "; " : "", file_hint(file));
+        return error_fail(err, -EINVAL, "%s %s: %s; both must be PEM files that the configured `user` can read%s%s",
+                          what, file, reason ? reason : "not usable", *file_hint(file) ? "; " : "", file_hint(file));
 }
 
 static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct error *err)
@@ -59,7 +62,7 @@ static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, 
         return 0;
 }
 
-int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err)
+int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
@@ -67,24 +70,92 @@ int http_tls_context(SSL_CTX **ret_ctx, const char *cert_file, const char *key_f
                 return error_fail(err, -ENOMEM, "no memory for TLS");
         SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
         SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-                                         SSL_OP_CIPHER_SERVER_PREFERENCE);
+                                         SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                         (http && http->config.secret_bodies ? SSL_OP_CLEANSE_PLAINTEXT : 0));
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_num_tickets(ctx, 0);
-        SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+        SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        SSL_CTX_set_read_ahead(ctx, 1); /* one read() for a record, not two */
         SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
+        SSL_CTX_set_verify(ctx, client_ca ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, on_verify);
         SSL_CTX_set_verify_depth(ctx, 1);
-        /* dates are judged at each request (credential.c), not once in a handshake */
+        /* dates are judged at each request, not once in a handshake */
         X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_NO_CHECK_TIME);
         int r = use_files(ctx, cert_file, key_file, err);
         if (r == 0 && client_ca &&
             (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), client_ca) != 1 ||
              SSL_CTX_add_client_CA(ctx, client_ca) != 1))
                 r = error_fail(err, -ENOMEM, "no memory for TLS");
-        if (r < 0) {
+        if (r < 0 || !http) {
                 SSL_CTX_free(ctx);
                 return r;
         }
-        *ret_ctx = ctx;
+        SSL_CTX_free(http->tls);
+        http->tls = ctx;
         return 0;
+}
+
+/* ---- bytes ---- */
+
+int http_tls_attach(struct conn *c)
+{
+        c->ssl = c->http->tls ? SSL_new(c->http->tls) : NULL;
+        if (!c->ssl || SSL_set_fd(c->ssl, c->fd) != 1)
+                return -ENOMEM;
+        SSL_set_app_data(c->ssl, c);
+        SSL_set_accept_state(c->ssl);
+        return 0;
+}
+
+/* What a call of OpenSSL (or, without TLS, of the kernel) has come to. */
+static ssize_t result_of(struct conn *c, ssize_t n)
+{
+        if (n > 0 || (n == 0 && !c->ssl))
+                return n;
+        if (!c->ssl)
+                return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EIO;
+        switch (SSL_get_error(c->ssl, (int)n)) {
+        case SSL_ERROR_WANT_READ:
+        case SSL_ERROR_WANT_WRITE:
+                return -EAGAIN;
+        case SSL_ERROR_ZERO_RETURN:
+                return 0;
+        default:
+                ERR_clear_error();
+                SSL_set_quiet_shutdown(c->ssl, 1);
+                return -EIO;
+        }
+}
+
+ssize_t http_tls_recv(struct conn *c, void *bytes, size_t n)
+{
+        return result_of(c, c->ssl ? SSL_read(c->ssl, bytes, (int)n) : read(c->fd, bytes, n));
+}
+
+ssize_t http_tls_send(struct conn *c, const void *bytes, size_t n)
+{
+        return result_of(c, c->ssl ? SSL_write(c->ssl, bytes, (int)n) : send(c->fd, bytes, n, MSG_NOSIGNAL));
+}
+
+void http_tls_close_notify(struct conn *c)
+{
+        if (!c->ssl || SSL_in_init(c->ssl) || (SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN))
+                return;
+        (void)SSL_shutdown(c->ssl);
+        ERR_clear_error();
+}
+
+X509 *http_peer_cert(const struct http_req *r, const char **ret_why)
+{
+        const struct conn *c = r->conn;
+        X509 *cert = c->ssl ? SSL_get0_peer_certificate(c->ssl) : NULL;
+        long code = c->cert_error || !cert ? c->cert_error : SSL_get_verify_result(c->ssl);
+
+        *ret_why = NULL;
+        if (cert && code == X509_V_OK)
+                return cert;
+        if (cert)
+                *ret_why = X509_verify_cert_error_string(code);
+        return NULL;
 }

@@ -163,9 +163,10 @@ static json_t *keys_json(struct relay *relay, struct tenant *t)
         return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready", ready.list);
 }
 
-void api_keys(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void api_keys(void *arg, struct http_req *r)
 {
-        struct tenant *t = api_tenant(relay, r, parts->part[0], 0);
+        struct relay *relay = arg;
+        struct tenant *t = api_tenant(relay, r, http_part(r, 0), 0);
         const char *known = http_header(r, "If-None-Match");
         uint8_t hash[SHA256_DIGEST_LENGTH];
         char etag[KID_LEN + 3] = "\"";
@@ -226,9 +227,10 @@ static bool is_ready(struct relay *relay, const struct tenant *t, const char *co
         return search.ready;
 }
 
-void api_status(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void api_status(void *arg, struct http_req *r)
 {
-        struct tenant *t = api_tenant(relay, r, parts->part[0], 0);
+        struct relay *relay = arg;
+        struct tenant *t = api_tenant(relay, r, http_part(r, 0), 0);
         json_t *list = json_array();
         const struct session *s;
 
@@ -286,9 +288,10 @@ static int adopt_roster(struct relay *relay, struct tenant *t, struct roster *ro
         return 0;
 }
 
-void api_roster_put(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void api_roster_put(void *arg, struct http_req *r)
 {
-        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
+        struct relay *relay = arg;
+        struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
         struct roster *roster = NULL;
         struct error err = {""};
         size_t n;
@@ -342,9 +345,10 @@ static void add_pending(void *arg, const struct store_connector *c)
                                                 jwk, "kid", c->kid, "proof", c->proof, "since", (json_int_t)c->since));
 }
 
-void api_pending(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void api_pending(void *arg, struct http_req *r)
 {
-        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
+        struct relay *relay = arg;
+        struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
         struct listing l = {.relay = relay, .t = t};
 
         if (!t)
@@ -366,9 +370,10 @@ static void add_event(void *arg, const struct store_event *e)
                                              "connector", e->id, "text", e->text));
 }
 
-void api_events(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void api_events(void *arg, struct http_req *r)
 {
-        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
+        struct relay *relay = arg;
+        struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
         json_t *list = t ? json_array() : NULL;
 
         if (!t)
@@ -381,10 +386,11 @@ void api_events(struct relay *relay, struct http_req *r, const struct http_parts
         http_fail(r, PROBLEM_INTERNAL, "the database failed");
 }
 
-void api_release(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void api_release(void *arg, struct http_req *r)
 {
-        struct tenant *t = api_tenant(relay, r, parts->part[0], SECRET_ADMIN);
-        int code = t ? store_release(relay->store, t->name, parts->part[1]) : 0;
+        struct relay *relay = arg;
+        struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
+        int code = t ? store_release(relay->store, t->name, http_part(r, 1)) : 0;
 
         if (!t)
                 return;
@@ -393,7 +399,7 @@ void api_release(struct relay *relay, struct http_req *r, const struct http_part
         } else if (code == 0) {
                 http_fail(r, PROBLEM_NOT_FOUND, "no connector of this id is in quarantine");
         } else {
-                relay_event(relay, t->name, "connector_released", parts->part[1],
+                relay_event(relay, t->name, "connector_released", http_part(r, 1),
                             "out of quarantine, by the tenant's admin");
                 clones_refresh(relay, t);
                 http_reply(r, 204, NULL, "", 0);

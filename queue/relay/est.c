@@ -58,11 +58,12 @@ static void send_certs(struct http_req *r, X509 *const *certs, size_t n, const c
         buffer_free(&out);
 }
 
-void est_cacerts_get(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void est_cacerts_get(void *arg, struct http_req *r)
 {
+        struct relay *relay = arg;
         X509 *const certs[] = {ca_cert(relay->ca)};
 
-        if (est_tenant(relay, r, parts->part[0]))
+        if (est_tenant(relay, r, http_part(r, 0)))
                 send_certs(r, certs, 1, "application/pkcs7-mime");
 }
 
@@ -168,9 +169,10 @@ static bool id_fits_name(struct relay *relay, const struct tenant *t, const char
         return store_connector_get(relay->store, t->name, id, &known) < 0 || strcmp(known.name, name) == 0;
 }
 
-void est_simpleenroll(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void est_simpleenroll(void *arg, struct http_req *r)
 {
-        struct tenant *t = est_tenant(relay, r, parts->part[0]);
+        struct relay *relay = arg;
+        struct tenant *t = est_tenant(relay, r, http_part(r, 0));
         int64_t now = loop_wall(relay->loop);
         struct ticket ticket;
         struct ca_request request;
@@ -196,9 +198,10 @@ void est_simpleenroll(struct relay *relay, struct http_req *r, const struct http
         ca_request_clear(&request);
 }
 
-void est_simplereenroll(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void est_simplereenroll(void *arg, struct http_req *r)
 {
-        struct tenant *t = est_tenant(relay, r, parts->part[0]);
+        struct relay *relay = arg;
+        struct tenant *t = est_tenant(relay, r, http_part(r, 0));
         struct ca_request request;
         struct error err;
         struct peer peer;

@@ -23,41 +23,19 @@
 
 #define DRAIN_LOOK_MS 50
 #define DRAIN_GRACE_MS 300
-#define REFRESH_MS 500 /* looks so often for what the command line decided */
+#define DRAIN_LEAVE_MS 2000 /* for answers that leave slowly */
+#define REFRESH_MS 500      /* looks so often for what the command line decided */
 #define PURGE_MS (6 * 3600 * 1000)
 #define PURGE_FIRST_MS (3600 * 1000) /* a host's clock may be set only after the relay's start */
 #define SMALL_BODY_MAX (16 * 1024)
 
 /* ---- routes ---- */
 
-static void stream_route(struct relay *relay, struct http_req *r, const struct http_parts *parts)
-{
-        (void)parts;
-        link_stream(relay, r);
-}
-
-static void report_route(struct relay *relay, struct http_req *r, const struct http_parts *parts)
-{
-        (void)parts;
-        link_report(relay, r);
-}
-
-static void identity_route(struct relay *relay, struct http_req *r, const struct http_parts *parts)
-{
-        (void)parts;
-        link_identity(relay, r);
-}
-
-static const struct route {
-        enum http_method method;
-        const char *pattern;
-        route_fn *fn;
-        uint32_t body_max;
-} routes[] = {
+static const struct http_route routes[] = {
         {HTTP_POST, "/v1/tenants/{}/sign-ins", api_sign_in, SEALED_MAX},
-        {HTTP_POST, "/v1/link/report", report_route, REPORT_MAX},
-        {HTTP_GET, "/v1/link/stream", stream_route, 0},
-        {HTTP_PUT, "/v1/link/identity", identity_route, SMALL_BODY_MAX},
+        {HTTP_POST, "/v1/link/report", link_report, REPORT_MAX},
+        {HTTP_GET, "/v1/link/stream", link_stream, 0},
+        {HTTP_PUT, "/v1/link/identity", link_identity, SMALL_BODY_MAX},
         {HTTP_GET, "/v1/tenants/{}/keys", api_keys, 0},
         {HTTP_GET, "/v1/tenants/{}/sign-ins/{}", api_sign_in_get, 0},
         {HTTP_GET, "/v1/tenants/{}/status", api_status, 0},
@@ -69,42 +47,10 @@ static const struct route {
         {HTTP_POST, "/.well-known/est/{}/simpleenroll", est_simpleenroll, SMALL_BODY_MAX},
         {HTTP_POST, "/.well-known/est/{}/simplereenroll", est_simplereenroll, SMALL_BODY_MAX},
 };
-#define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
 
-static const struct route *find_route(const struct http_head *head, struct http_parts *parts, bool *ret_path_known)
+static void before_request(void *arg)
 {
-        *ret_path_known = false;
-        for (size_t i = 0; i < N_ROUTES; i++) {
-                if (!http_path_match(routes[i].pattern, head->path, parts))
-                        continue;
-                *ret_path_known = true;
-                if (routes[i].method == head->method)
-                        return &routes[i];
-        }
-        return NULL;
-}
-
-uint32_t relay_body_max(void *arg, const struct http_head *head)
-{
-        struct http_parts parts;
-        bool known;
-        const struct route *route = find_route(head, &parts, &known);
-
-        (void)arg;
-        return route ? route->body_max : SMALL_BODY_MAX;
-}
-
-void relay_handle(void *arg, struct http_req *r)
-{
-        struct http_parts parts;
-        bool known;
-        const struct route *route = find_route(http_head(r), &parts, &known);
-
         relay_refresh(arg);
-        if (route)
-                route->fn(arg, r, &parts);
-        else
-                http_fail(r, known ? PROBLEM_NO_SUCH_METHOD : PROBLEM_NOT_FOUND, NULL);
 }
 
 /* ---- start ---- */
@@ -137,7 +83,7 @@ static int listen_all(struct relay *relay, struct buffer *places, struct error *
                 const char *open = strchr(l->host, ':') ? "[" : "", *close = *open ? "]" : "";
                 uint16_t port;
 
-                int r = http_listen(relay->http, l->host, l->port, &port, err);
+                int r = http_listen(relay->http, l->host, l->port, HTTP_TLS, &port, err);
                 if (r < 0)
                         return r;
                 if (buffer_printf(places, "%s%s%s:%u\n", open, l->host, close, port) < 0)
@@ -224,14 +170,15 @@ static void on_drain_timer(void *arg)
         uint64_t now = loop_now(relay->loop);
         size_t left = dispatch_in_flight(relay->dispatch);
 
-        if (relay->drained) {
+        if (relay->drained && (!http_unanswered(relay->http) || now >= relay->drain_end)) {
                 loop_stop(relay->loop, 0);
-        } else if (left && now < relay->drain_end) {
+        } else if (relay->drained || (left && now < relay->drain_end)) {
                 loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
         } else {
                 log_info("drained", KV_U("abandoned", left));
                 dispatch_abandon(relay->dispatch);
                 relay->drained = true; /* the last answers still have to leave */
+                relay->drain_end = now + DRAIN_LEAVE_MS;
                 loop_timer_in(relay->drain_timer, DRAIN_GRACE_MS);
         }
 }
@@ -278,20 +225,22 @@ int relay_check(const struct relay_config *config, struct error *err)
         int r = harden_become(config->user, err);
 
         if (r == 0)
-                r = http_check_tls(config->certificate, config->key, err);
+                r = http_set_tls(NULL, config->certificate, config->key, NULL, err);
         return r < 0 ? r : store_check_dir(config->state_dir, err);
 }
 
 int relay_start(struct relay *relay, struct error *err)
 {
         struct buffer places = BUFFER(1024);
-        const struct http_config http = {.loop = relay->loop,
-                                         .handler = relay_handle,
-                                         .body_max = relay_body_max,
-                                         .arg = relay,
-                                         .connections_max = (unsigned)relay->config.connections,
-                                         .per_address_max = (unsigned)relay->config.connections_per_address};
+        struct http_config http = {.loop = relay->loop,
+                                   .routes = routes,
+                                   .n_routes = sizeof(routes) / sizeof(routes[0]),
+                                   .before = before_request,
+                                   .arg = relay,
+                                   .limits = HTTP_LIMITS};
 
+        http.limits.connections = (unsigned)relay->config.connections;
+        http.limits.per_address = (unsigned)relay->config.connections_per_address;
         LIST_INIT(&relay->tenants);
         raise_file_limit();
         int r = http_new(&relay->http, &http, err);
@@ -343,6 +292,7 @@ void relay_drain(struct relay *relay)
         relay->drain_end = loop_now(relay->loop) + DRAIN_MS;
         sd_notify(0, "STOPPING=1");
         log_info("draining", KV_U("in_flight", dispatch_in_flight(relay->dispatch)));
+        http_drain(relay->http);
         dispatch_drain(relay->dispatch);
         sessions_drain(relay);
         loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);

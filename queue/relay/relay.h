@@ -85,9 +85,6 @@ void relay_reload(struct relay *relay);
 void relay_drain(struct relay *relay);
 /* Takes up what another process wrote into the store: at each request, and twice a second. */
 void relay_refresh(struct relay *relay);
-/* Routes a request; arg is the relay. */
-http_handler_fn relay_handle;
-http_body_max_fn relay_body_max;
 
 /* ---- tenant.c ---- */
 /* -ENOENT, -EIO, -ENOMEM. Borrowed. */
@@ -151,9 +148,7 @@ int64_t clock_earliest(const struct relay *relay);
 int64_t clock_latest(const struct relay *relay);
 
 /* ---- session.c, report.c: connectors ---- */
-void link_stream(struct relay *relay, struct http_req *r);
-void link_report(struct relay *relay, struct http_req *r);
-void link_identity(struct relay *relay, struct http_req *r);
+http_handler_fn link_stream, link_report, link_identity;
 /* The connector behind the client certificate, or an answer that refuses. */
 bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer);
 
@@ -213,10 +208,10 @@ void relay_event(struct relay *relay, const char *tenant, const char *name, cons
         __attribute__((format(printf, 5, 6)));
 
 /* ---- api.c, sign-in.c, est.c ---- */
-struct http_parts;
-typedef void route_fn(struct relay *relay, struct http_req *r, const struct http_parts *parts);
-route_fn api_keys, api_status, api_pending, api_events, api_release, api_roster_put, api_sign_in, api_sign_in_get;
-route_fn est_cacerts_get, est_simpleenroll, est_simplereenroll;
+/* arg is the relay. */
+http_handler_fn api_keys, api_status, api_pending, api_events, api_release, api_roster_put, api_sign_in,
+        api_sign_in_get;
+http_handler_fn est_cacerts_get, est_simpleenroll, est_simplereenroll;
 /* The tenant, if the bearer secret is of this kind (0: any); otherwise an answer that refuses. NULL then. */
 struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind);
 /* The same, and which of its secrets it was. */

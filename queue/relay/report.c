@@ -162,8 +162,9 @@ static void answer_report(struct http_req *r, struct session *s, struct report *
         report_answer_clear(&answer);
 }
 
-void link_report(struct relay *relay, struct http_req *r)
+void link_report(void *arg, struct http_req *r)
 {
+        struct relay *relay = arg;
         struct peer peer;
         struct report report = {.granted = 0};
         struct error err;
@@ -269,8 +270,9 @@ static void settle_identity(struct relay *relay, struct http_req *r, struct peer
                 api_reply_json(r, 202, json_pack("{s:s}", "state", "pending"));
 }
 
-void link_identity(struct relay *relay, struct http_req *r)
+void link_identity(void *arg, struct http_req *r)
 {
+        struct relay *relay = arg;
         struct peer peer;
         struct identity i = {.key = NULL};
         struct error err = {""};

@@ -336,8 +336,9 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         return NULL;
 }
 
-void link_stream(struct relay *relay, struct http_req *r)
+void link_stream(void *arg, struct http_req *r)
 {
+        struct relay *relay = arg;
         struct peer peer;
         struct session *s;
         char boot[64];

@@ -210,10 +210,11 @@ static void submit(struct sign_in *s, uint32_t budget)
         sign_in_free(s);
 }
 
-void api_sign_in(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void api_sign_in(void *arg, struct http_req *r)
 {
+        struct relay *relay = arg;
         struct tenant_secret *secret;
-        struct tenant *t = api_caller(relay, r, parts->part[0], SECRET_SERVICE, &secret);
+        struct tenant *t = api_caller(relay, r, http_part(r, 0), SECRET_SERVICE, &secret);
         struct error err = {""};
         const char *id;
         uint32_t budget;
@@ -273,10 +274,11 @@ static json_t *row_json(const struct relay *relay, const struct store_sign_in *r
                          wire_lines_split(row->reasons), "hops", hops);
 }
 
-void api_sign_in_get(struct relay *relay, struct http_req *r, const struct http_parts *parts)
+void api_sign_in_get(void *arg, struct http_req *r)
 {
-        struct tenant *t = api_tenant(relay, r, parts->part[0], 0);
-        const char *id = parts->part[1];
+        struct relay *relay = arg;
+        struct tenant *t = api_tenant(relay, r, http_part(r, 0), 0);
+        const char *id = http_part(r, 1);
         struct dispatch_trail trail;
         struct store_sign_in row = {.at = 0};
 

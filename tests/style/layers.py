@@ -94,6 +94,8 @@ def check_includes(path, lines, root):
         if not m:
             continue
         target = m.group(2)
+        if target == 'event2/http.h':
+            yield number, 'queue/http is the one HTTP server; evhttp is not used'
         if m.group(1) == '<' and target.split('/')[0] not in TOP | {'base'}:
             continue
         named = resolved(target, root)

@@ -49,6 +49,7 @@ CASES = [
     ('certs/keys/worse5.c', 'int f(void);\n', 'certs/keys/worse5.c:1: no opening comment'),
     ('certs/keys/worse6.c', OPENING + 'int f(void)\n{\n' + '\n' * 79 + '}\n', 'certs/keys/worse6.c:7: function of 81 lines'),
     ('certs/keys/worse7.c', OPENING + '\n' * 696, 'certs/keys/worse7.c:701: file of 701 lines'),
+    ('queue/relay/bad3.c', OPENING + '#include <event2/http.h>\n', 'queue/http is the one HTTP server'),
     ('certs/keys/worse8.h', '/* TO' + 'DO */\n', 'certs/keys/worse8.h:1: TO'),
 ]
 

@@ -207,7 +207,8 @@ struct event_base *loop_base(struct loop *loop)
 
 static short to_libevent(int events)
 {
-        return (short)((events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0) | EV_PERSIST);
+        return (short)((events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0) |
+                       (events & LOOP_HANGUP ? EV_CLOSED : 0) | (events & LOOP_EDGE ? EV_ET : 0) | EV_PERSIST);
 }
 
 static void on_io(evutil_socket_t fd, short what, void *arg)
@@ -217,7 +218,9 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
         char saved_id[ID_MAX + 1];
 
         loop_enter(&io->node, saved_id);
-        io->fn(io->node.arg, fd, (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0));
+        io->fn(io->node.arg, fd,
+               (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0) |
+                       (what & EV_CLOSED ? LOOP_HANGUP : 0));
         loop_leave(loop, saved_id);
 }
 
@@ -250,6 +253,12 @@ void loop_io_set(struct loop_io *io, int events)
         (void)event_assign(io->event, io->node.loop->base, io->fd, to_libevent(events), on_io, io);
         if (events && event_add(io->event, NULL) < 0)
                 abort(); /* it was watched before: only a lack of memory or a closed descriptor leads here */
+}
+
+void loop_io_wake(struct loop_io *io)
+{
+        if (io->event)
+                event_active(io->event, 0, 0);
 }
 
 struct loop_io *loop_io_free(struct loop_io *io)

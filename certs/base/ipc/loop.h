@@ -20,7 +20,11 @@ struct loop_timer;
 struct loop_io;
 struct loop_signal;
 
-enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+/*
+ * LOOP_HANGUP: the peer has closed its end. LOOP_EDGE: each change is told once, so the callback reads (writes) until
+ * -EAGAIN or remembers that there is more; what stays unread then wakes nobody. A reset connection is told as readable.
+ */
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4, LOOP_EDGE = 8 };
 
 /* 0, or -ENOMEM. *ret_loop is owned by the caller. */
 int loop_new(struct loop **ret_loop);
@@ -41,7 +45,7 @@ int64_t loop_wall(const struct loop *loop);
 void loop_fake_advance(struct loop *loop, uint64_t ms);
 /* Fake loops only: the wall clock is set forward (or back), as an administrator or NTP does. */
 void loop_fake_move_wall(struct loop *loop, int64_t seconds);
-/* For libraries that bring their own events (libcurl, bufferevent, evhttp). NULL on a fake loop. */
+/* For libraries that bring their own events (libcurl, bufferevent). NULL on a fake loop. */
 struct event_base *loop_base(struct loop *loop);
 
 typedef void loop_fn(void *arg);
@@ -57,10 +61,12 @@ struct loop_timer *loop_timer_free(struct loop_timer *timer);
 
 typedef void loop_io_fn(void *arg, int fd, int events);
 
-/* Watches fd (not owned) for events, level-triggered, until changed or freed. 0 or -ENOMEM. */
+/* Watches fd (not owned) for events, level-triggered unless LOOP_EDGE, until changed or freed. 0 or -ENOMEM. */
 int loop_io_new(struct loop_io **ret_io, struct loop *loop, const char *id, int fd, int events, loop_io_fn *fn,
                 void *arg);
 void loop_io_set(struct loop_io *io, int events);
+/* Calls fn from the loop, with events 0, whatever the descriptor says. */
+void loop_io_wake(struct loop_io *io);
 struct loop_io *loop_io_free(struct loop_io *io);
 
 int loop_signal_new(struct loop_signal **ret_signal, struct loop *loop, int signo, loop_fn *fn, void *arg);

@@ -763,12 +763,18 @@ class Torture(RelayTest):
         self.assertRefused(answer, 413, 'too-large')
 
     def test_pipelined(self):
-        one = b'GET /v1/tenants/acme/keys HTTP/1.1\r\nHost: r\r\n\r\n'
-        for n in (2, 3, 100):
-            answer = self.raw(one * n)
-            self.assertGreaterEqual(answer.count(b'HTTP/1.1 401'), 1)
-        post = b'POST /v1/tenants/acme/sign-ins HTTP/1.1\r\nHost: r\r\nContent-Length: 2\r\n\r\n{}'
-        self.assertIn(b'HTTP/1.1 401', self.raw(post * 3))
+        """RFC 9112 9.3.2: each has its answer, in order, and none is taken for a part of another."""
+        one = lambda path, more=b'': b'GET /' + path + b' HTTP/1.1\r\nHost: r\r\n' + more + b'\r\n'  # noqa: E731
+        last = one(b'v1/tenants/acme/keys', b'Connection: close\r\n')
+        for n in (1, 2, 99):
+            answer = self.raw(one(b'') * n + last)
+            self.assertEqual(re.findall(rb'HTTP/1\.1 (\d+)', answer), [b'404'] * n + [b'401'])
+        body = one(b'smuggled')
+        post = b'POST /v1/tenants/acme/sign-ins HTTP/1.1\r\nHost: r\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body)
+        self.assertEqual(re.findall(rb'HTTP/1\.1 (\d+)', self.raw(post * 3 + last)), [b'401'] * 4)
+        # What is broken ends it, with whatever comes behind.
+        self.assertEqual(re.findall(rb'HTTP/1\.1 (\d+)', self.raw(one(b'') + b'junk\r\n\r\n' + last)), [b'404', b'400'])
+        one = one(b'v1/tenants/acme/keys')
         # In separate writes, so that they arrive while the first is being answered.
         s = self.relay.connect()
         for _ in range(50):

@@ -1,5 +1,4 @@
-/* The gate in front of evhttp: what passes, what does not, at every split. The real server behind it:
- * tests/queue/relay. */
+/* Heads of requests: what passes, what does not, at every split. The server behind: test_conn.c. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
