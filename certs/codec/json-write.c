@@ -119,6 +119,18 @@ void json_write_fraction(struct json_writer *w, const char *key, double value)
                 w->r = buffer_printf(w->out, "%.3f", value);
 }
 
+void json_write_lines(struct json_writer *w, const char *key, const char *lines)
+{
+        if (!lines || !*lines)
+                return;
+        json_write_open(w, key, '[');
+        for (size_t n; *lines; lines += n + (lines[n] == '\n')) {
+                n = strcspn(lines, "\n");
+                json_write_bytes(w, NULL, lines, n);
+        }
+        json_write_close(w, ']');
+}
+
 void json_write_raw(struct json_writer *w, const char *key, const char *json, size_t n)
 {
         put_key(w, key);

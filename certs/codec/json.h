@@ -126,6 +126,8 @@ void json_write_int(struct json_writer *w, const char *key, int64_t value);
 void json_write_bool(struct json_writer *w, const char *key, bool value);
 /* Three decimals. */
 void json_write_fraction(struct json_writer *w, const char *key, double value);
+/* The array of a text's lines; left out where there are none. */
+void json_write_lines(struct json_writer *w, const char *key, const char *lines);
 /* n bytes that are JSON already. */
 void json_write_raw(struct json_writer *w, const char *key, const char *json, size_t n);
 /* 0, or the first failure with out as it was at the beginning (the tail wiped). */

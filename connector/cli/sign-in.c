@@ -90,13 +90,26 @@ static const char *problem_text(const struct client_result *r)
 }
 
 /* A relay's problem, or silence: never a verdict, always unavailable. */
+/* The list of a text's lines; NULL where there are none. */
+static json_t *lines_json(const char *lines)
+{
+        json_t *list = *lines ? json_array() : NULL;
+        const char *line;
+        size_t n;
+
+        while (list && wire_lines_next(&lines, &line, &n))
+                if (json_array_append_new(list, json_stringn(line, n)) < 0)
+                        return NULL;
+        return list;
+}
+
 static json_t *problem_json(const struct client_result *r)
 {
         return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:{s:s, s:I, s:s, s:s*, s:s*, s:o*}, s:{s:i}, s:s}", "id",
                          r->id, "verdict", "unavailable", "class", "infrastructure", "reason", r->problem,
                          "password_proved", 0, "may_have_counted", !strcmp(r->started, "no") ? "0" : "unknown",
                          "problem", "type", r->problem, "status", (json_int_t)r->status, "detail", r->detail, "started",
-                         or_null(r->started), "retry", or_null(r->retry), "reasons", wire_lines_split(r->reasons), "t",
+                         or_null(r->started), "retry", or_null(r->retry), "reasons", lines_json(r->reasons), "t",
                          "service", (int)r->ms, "text", problem_text(r));
 }
 

@@ -16,6 +16,7 @@
 #include "certs/jose/sealed.h"
 #include "base/core/admin-text.h"
 #include "base/core/text.h"
+#include "queue/wire/json.h"
 
 #define SECOND_TIMEOUT_MS 5000
 #define KEYS_MAX_AGE_MS 30000
@@ -193,34 +194,35 @@ static void set_transport(struct client_result *r, int code, bool sent, const st
                 set_problem(r, "transport", "no", "later", err->text);
 }
 
-static const char *member_or(const json_t *object, const char *key, const char *fallback)
-{
-        const char *text = json_string_value(json_object_get(object, key));
-
-        return text ? text : fallback;
-}
-
 /* Reads a problem answer. What is no problem document says nothing: then the request may have been started
  * on. */
 static void set_relay_problem(struct client_result *r, const struct https_response *response)
 {
-        json_t *root = NULL;
-        const char *type;
+        const bool is_problem = strncmp(response->content_type, "application/problem+json", 24) == 0;
+        const size_t n = is_problem ? response->body.len : 0;
+        struct json_reader p;
 
         r->status = response->status;
-        if (strncmp(response->content_type, "application/problem+json", 24) != 0 ||
-            jose_json_object(&root, response->body.data, response->body.len, "problem", NULL) < 0) {
+        set_problem(r, "", "", "", "");
+        json_read_begin(&p, n ? response->body.data : "", n, JSON_PLAIN, "problem", NULL);
+        json_read_cut(&p, "type", r->problem, sizeof(r->problem));
+        json_read_cut(&p, "started", r->started, sizeof(r->started));
+        json_read_cut(&p, "retry", r->retry, sizeof(r->retry));
+        json_read_cut(&p, json_read_has(&p, "detail") ? "detail" : "title", r->detail, sizeof(r->detail));
+        wire_read_lines(&p, "reasons", r->reasons, sizeof(r->reasons));
+        if (json_read_end(&p, false) < 0) {
                 set_problem(r, "bad-answer", "unknown", "never",
                             "the answer is neither a verdict nor a problem document");
                 return;
         }
-        type = member_or(root, "type", "");
-        if (strncmp(type, "urn:postern:", 12) == 0)
-                type += 12;
-        set_problem(r, *type ? type : "bad-answer", member_or(root, "started", "unknown"),
-                    member_or(root, "retry", "never"), member_or(root, "detail", member_or(root, "title", "")));
-        wire_lines_join(r->reasons, sizeof(r->reasons), json_object_get(root, "reasons"));
-        json_decref(root);
+        if (strncmp(r->problem, "urn:postern:", 12) == 0)
+                memmove(r->problem, r->problem + 12, strlen(r->problem + 12) + 1);
+        if (!*r->problem)
+                set_text(r->problem, sizeof(r->problem), "bad-answer");
+        if (!*r->started)
+                set_text(r->started, sizeof(r->started), "unknown");
+        if (!*r->retry)
+                set_text(r->retry, sizeof(r->retry), "never");
 }
 
 /* ---- the directory ---- */

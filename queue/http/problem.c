@@ -6,11 +6,9 @@
  */
 #include "queue/http/problem.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/core/cleanup.h"
+#include "certs/codec/json.h"
 
 static const struct row {
         int status;
@@ -51,29 +49,25 @@ const char *problem_word(enum problem_type type)
         return rows[type].word;
 }
 
-static inline json_t *json_free(json_t *j)
-{
-        json_decref(j);
-        return NULL;
-}
-DEFINE_FREEP(json_t, json_free)
-
 int problem_encode(const struct problem *p, struct buffer *out)
 {
         const struct row *row = &rows[p->type];
-        struct buffer type = BUFFER(64);
-        _cleanup_(json_freep) json_t *o = NULL;
+        char type[64] = "urn:postern:";
+        struct json_writer w;
 
-        int r = buffer_printf(&type, "urn:postern:%s", row->word);
-        if (r == 0)
-                o = json_pack("{s:s, s:s, s:i, s:s*, s:s*, s:s, s:s}", "type", type.data, "title", row->title, "status",
-                              row->status, "detail", p->detail, "instance", p->instance, "started",
-                              p->started_unknown ? "unknown" : "no", "retry", row->retry);
-        buffer_free(&type);
-        if (!o)
-                return -ENOMEM;
-        if (p->reasons && json_object_set_new(o, "reasons", json_deep_copy(p->reasons)) < 0)
-                return -ENOMEM;
-        _cleanup_(freep) char *text = json_dumps(o, JSON_COMPACT);
-        return text ? buffer_append_str(out, text) : -ENOMEM;
+        memcpy(type + strlen(type), row->word, strlen(row->word) + 1);
+        json_write_begin(&w, out);
+        json_write_open(&w, NULL, '{');
+        json_write_str(&w, "type", type);
+        json_write_str(&w, "title", row->title);
+        json_write_int(&w, "status", row->status);
+        if (p->detail)
+                json_write_str(&w, "detail", p->detail);
+        if (p->instance)
+                json_write_str(&w, "instance", p->instance);
+        json_write_str(&w, "started", p->started_unknown ? "unknown" : "no");
+        json_write_str(&w, "retry", row->retry);
+        json_write_lines(&w, "reasons", p->reasons);
+        json_write_close(&w, '}');
+        return json_write_end(&w);
 }

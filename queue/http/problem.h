@@ -3,7 +3,6 @@
  */
 #pragma once
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,11 +36,11 @@ enum problem_type {
 
 struct problem {
         enum problem_type type;
-        const char *detail;    /* one sentence, or NULL */
-        const char *instance;  /* id of the sign-in, or NULL */
-        bool started_unknown;  /* the request may have reached a connector */
-        const json_t *reasons; /* array of words, or NULL; borrowed */
-        uint32_t retry_after;  /* s; 0: no header */
+        const char *detail;   /* one sentence, or NULL */
+        const char *instance; /* id of the sign-in, or NULL */
+        bool started_unknown; /* the request may have reached a connector */
+        const char *reasons;  /* a line each, or NULL; borrowed */
+        uint32_t retry_after; /* s; 0: no header */
 };
 
 int problem_status(enum problem_type type);

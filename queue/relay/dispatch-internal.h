@@ -43,8 +43,8 @@ struct request {
         struct loop_timer *deadline_timer,
                 *step; /* step: the end of waiting, silence, then the moment an orphan is given up, then the end */
         struct dispatch_trail trail;
-        json_t *reasons; /* of declines, or of links that are not ready */
-        char *jwe;       /* the verdict */
+        char *reasons; /* of declines, or of links that are not ready, a line each; NULL: none */
+        char *jwe;     /* the verdict */
         enum problem_type problem;
         bool started_unknown;
         char detail[160];
@@ -60,7 +60,7 @@ struct dispatch_link {
         struct standing *standing;
         uint64_t granted, sent; /* totals of the session */
         bool ready, silent, draining, quarantined;
-        json_t *reasons;
+        char *reasons; /* a line each; NULL: none */
         uint64_t last_word;
         struct loop_timer *dead;
         struct request_list requests;

@@ -95,12 +95,10 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
         link->sink = *sink;
         link->site = site_get(d, peer->tenant);
         link->standing = link->site ? standing_get(link->site, peer->connector) : NULL;
-        link->reasons = json_array();
         memcpy(link->connector, peer->connector, strnlen(peer->connector, ID_MAX));
         memcpy(link->boot, peer->boot, strnlen(peer->boot, BOOT_LEN));
         TAILQ_INIT(&link->requests);
-        if (!link->standing || !link->reasons || loop_timer_new(&link->dead, d->loop, NULL, on_dead, link) < 0) {
-                json_decref(link->reasons);
+        if (!link->standing || loop_timer_new(&link->dead, d->loop, NULL, on_dead, link) < 0) {
                 free(link);
                 return -ENOMEM;
         }
@@ -118,7 +116,7 @@ void dispatch_link_gone(struct dispatch_link *link)
         take_back(link, REST_WAITS);
         site_place_parked(link->site);
         loop_timer_free(link->dead);
-        json_decref(link->reasons);
+        free(link->reasons);
         free(link);
 }
 
@@ -140,9 +138,10 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
         if (link->granted > link->sent + DISPATCH_CREDIT_MAX)
                 link->granted = link->sent + DISPATCH_CREDIT_MAX;
         link->ready = state->ready;
-        json_array_clear(link->reasons);
+        free(link->reasons);
+        link->reasons = NULL;
         for (size_t i = 0; i < state->n_reasons; i++)
-                json_array_append_new(link->reasons, json_string(state->reasons[i]));
+                wire_lines_add(&link->reasons, state->reasons[i], strlen(state->reasons[i]));
         /* only where it makes a difference: reports are many */
         if (was_silent || (!took && link_usable(link) && link_has_credit(link)))
                 site_place_parked(link->site);

@@ -128,7 +128,7 @@ static struct request *request_free(struct request *r)
         LIST_REMOVE(r, by_hash);
         loop_timer_free(r->deadline_timer);
         loop_timer_free(r->step);
-        json_decref(r->reasons);
+        free(r->reasons);
         free(r->jwe);
         free(r);
         return NULL;
@@ -167,7 +167,7 @@ static void deliver(struct request *r)
                                      .problem = r->problem,
                                      .started_unknown = r->started_unknown,
                                      .detail = r->detail[0] ? r->detail : NULL,
-                                     .reasons = json_array_size(r->reasons) ? r->reasons : NULL,
+                                     .reasons = r->reasons,
                                      .trail = r->trail};
         char *jwe = r->jwe;
         const struct dispatch_caller caller = r->caller;
@@ -215,25 +215,17 @@ void request_answer(struct request *r, const char *jwe)
 
 void request_add_reason(struct request *r, const char *word)
 {
-        json_t *known;
-        size_t i;
-
-        json_array_foreach (r->reasons, i, known) {
-                if (strcmp(json_string_value(known), word) == 0)
-                        return;
-        }
-        json_array_append_new(r->reasons, json_string(word));
+        wire_lines_add(&r->reasons, word, strlen(word));
 }
 
 static bool has_reason(const struct request *r, const char *word)
 {
-        const json_t *known;
-        size_t i;
+        const char *at = r->reasons, *line;
+        size_t n;
 
-        json_array_foreach (r->reasons, i, known) {
-                if (strcmp(json_string_value(known), word) == 0)
+        while (wire_lines_next(&at, &line, &n))
+                if (n == strlen(word) && memcmp(line, word, n) == 0)
                         return true;
-        }
         return false;
 }
 
@@ -242,11 +234,11 @@ static void fail_declined(struct request *r)
 {
         if (has_reason(r, "full"))
                 request_fail(r, PROBLEM_BUSY, false, "every connector that was asked is full");
-        else if (json_array_size(r->reasons) == 1 && has_reason(r, "expired"))
+        else if (strcmp(r->reasons, "expired") == 0)
                 request_fail(r, PROBLEM_MALFORMED, false,
                              "every connector that was asked found the request too old, or from the future: is a clock "
                              "wrong?");
-        else if (json_array_size(r->reasons) == 1 && has_reason(r, "stale_key"))
+        else if (strcmp(r->reasons, "stale_key") == 0)
                 request_fail(r, PROBLEM_STALE_KEYS, false,
                              "the connectors have dropped the keys that this request was sealed to");
         else
@@ -256,11 +248,11 @@ static void fail_declined(struct request *r)
 
 static void add_link_reasons(struct request *r, const struct dispatch_link *link)
 {
-        const json_t *word;
-        size_t i;
+        const char *at = link->reasons, *line;
+        size_t n;
 
-        json_array_foreach (link->reasons, i, word)
-                request_add_reason(r, json_string_value(word));
+        while (wire_lines_next(&at, &line, &n))
+                wire_lines_add(&r->reasons, line, n);
         if (link->silent)
                 request_add_reason(r, "silent");
         if (link->draining)
@@ -275,7 +267,7 @@ static void fail_unplaced(struct request *r)
         struct dispatch_link *link;
         bool linked = false, usable = false;
 
-        if (json_array_size(r->reasons)) {
+        if (r->reasons) {
                 fail_declined(r);
                 return;
         }
@@ -288,7 +280,8 @@ static void fail_unplaced(struct request *r)
                         add_link_reasons(r, link);
         }
         if (usable) {
-                json_array_clear(r->reasons);
+                free(r->reasons);
+                r->reasons = NULL;
                 request_fail(r, PROBLEM_BUSY, false, NULL);
         } else {
                 request_fail(r, linked ? PROBLEM_NOT_READY : PROBLEM_NO_CONNECTOR, false, NULL);
@@ -496,13 +489,11 @@ static struct request *request_new(struct dispatch *d, const struct dispatch_sub
         for (; r->n_to < s->n && r->n_to < REQUEST_TO_MAX; r->n_to++)
                 memcpy(r->to[r->n_to].connector, s->connectors[r->n_to], strnlen(s->connectors[r->n_to], ID_MAX));
         r->trail = (struct dispatch_trail){.state = "waiting", .handed = -1, .received = -1, .answered = -1};
-        r->reasons = json_array();
         r->site = site_get(d, s->tenant);
-        if (r->reasons && r->site && loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
+        if (r->site && loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
             loop_timer_new(&r->step, d->loop, r->id, on_step, r) == 0)
                 return r;
         loop_timer_free(r->deadline_timer);
-        json_decref(r->reasons);
         free(r);
         return NULL;
 }

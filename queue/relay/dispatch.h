@@ -11,7 +11,6 @@
  */
 #pragma once
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,8 +44,8 @@ struct dispatch_outcome {
         const char *jwe; /* the verdict; NULL with a problem */
         enum problem_type problem;
         bool started_unknown;
-        const char *detail;    /* or NULL */
-        const json_t *reasons; /* array of words, or NULL */
+        const char *detail;  /* or NULL */
+        const char *reasons; /* what connectors said that did not take it, a line each; or NULL */
         struct dispatch_trail trail;
 };
 

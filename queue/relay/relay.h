@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <sys/queue.h>
 
 #include "certs/trust/statement.h"

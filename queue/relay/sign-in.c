@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/codec/json.h"
 #include "certs/jose/sealed.h"
+#include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "base/core/text.h"
 #include "queue/relay/relay.h"
@@ -36,8 +38,7 @@ static struct sign_in *sign_in_free(struct sign_in *s)
 }
 
 /* Puts a sign-in that ended into the metadata. */
-static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem,
-                 const json_t *reasons)
+static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem, const char *reasons)
 {
         struct store_sign_in row = {
                 .at = s->at, .handed = trail->handed, .received = trail->received, .answered = trail->answered};
@@ -46,7 +47,7 @@ static void note(const struct sign_in *s, const struct dispatch_trail *trail, co
         memcpy(row.connector, trail->connector, sizeof(row.connector));
         snprintf(row.state, sizeof(row.state), "%s", trail->state);
         snprintf(row.problem, sizeof(row.problem), "%s", problem);
-        wire_lines_join(row.reasons, sizeof(row.reasons), reasons);
+        wire_lines_cut(row.reasons, sizeof(row.reasons), reasons);
         journal_add(s->relay->journal, s->tenant, &row);
         log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state), KV_S("problem", problem),
                   KV_S("connector", row.connector));
@@ -253,25 +254,43 @@ void api_sign_in(void *arg, struct http_req *r)
 
 /* ---- metadata ---- */
 
-static void set_ms(json_t *hops, const char *name, int64_t ms)
+static void write_ms(struct json_writer *w, const char *name, int64_t ms)
 {
         if (ms >= 0)
-                json_object_set_new(hops, name, json_integer(ms));
+                json_write_int(w, name, ms);
 }
 
-static json_t *row_json(const struct relay *relay, const struct store_sign_in *row)
+static int write_row(const struct relay *relay, const struct store_sign_in *row, struct buffer *out)
 {
-        json_t *hops = json_pack("{s:i}", "in", 0);
+        struct json_writer w;
 
-        if (!hops)
-                return NULL;
-        set_ms(hops, "handed", row->handed);
-        set_ms(hops, "received", row->received);
-        set_ms(hops, "answered", row->answered);
-        return json_pack("{s:s, s:I, s:s, s:s*, s:s, s:s*, s:o*, s:o}", "id", row->id, "at", (json_int_t)row->at,
-                         "node", relay->config.node, "connector", row->connector[0] ? row->connector : NULL, "state",
-                         row->state, "problem", row->problem[0] ? row->problem : NULL, "reasons",
-                         wire_lines_split(row->reasons), "hops", hops);
+        json_write_begin(&w, out);
+        json_write_open(&w, NULL, '{');
+        json_write_str(&w, "id", row->id);
+        json_write_int(&w, "at", row->at);
+        json_write_str(&w, "node", relay->config.node);
+        json_write_opt(&w, "connector", row->connector);
+        json_write_str(&w, "state", row->state);
+        json_write_opt(&w, "problem", row->problem);
+        json_write_lines(&w, "reasons", row->reasons);
+        json_write_open(&w, "hops", '{');
+        json_write_int(&w, "in", 0);
+        write_ms(&w, "handed", row->handed);
+        write_ms(&w, "received", row->received);
+        write_ms(&w, "answered", row->answered);
+        json_write_close(&w, '}');
+        json_write_close(&w, '}');
+        return json_write_end(&w);
+}
+
+static void reply_row(const struct relay *relay, struct http_req *r, const struct store_sign_in *row)
+{
+        _cleanup_(buffer_free) struct buffer json = BUFFER(4096);
+
+        if (write_row(relay, row, &json) == 0)
+                http_reply(r, 200, "application/json", json.data, json.len);
+        else
+                http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
 }
 
 void api_sign_in_get(void *arg, struct http_req *r)
@@ -296,7 +315,7 @@ void api_sign_in_get(void *arg, struct http_req *r)
                 code = 0;
         }
         if (code == 0)
-                api_reply_json(r, 200, row_json(relay, &row));
+                reply_row(relay, r, &row);
         else if (code == -ENOENT)
                 fail_id(r, PROBLEM_NOT_FOUND, id, "no such sign-in within the last 30 days");
         else

@@ -65,38 +65,57 @@ void wire_text_cut(char *out, size_t cap, const char *text, size_t n)
         out[n] = '\0';
 }
 
-void wire_lines_join(char *out, size_t cap, const json_t *texts)
+bool wire_lines_next(const char **at, const char **ret_line, size_t *ret_n)
 {
-        size_t used = 0, i;
-        const json_t *member;
-
-        out[0] = '\0';
-        json_array_foreach (texts, i, member) {
-                const char *text = json_string_value(member);
-
-                if (!text || !*text || strchr(text, '\n'))
-                        continue;
-                if (used + strlen(text) + 2 > cap)
-                        return;
-                if (used)
-                        out[used++] = '\n';
-                memcpy(out + used, text, strlen(text) + 1);
-                used += strlen(text);
-        }
+        if (!*at || !**at)
+                return false;
+        *ret_line = *at;
+        *ret_n = strcspn(*at, "\n");
+        *at += *ret_n + ((*at)[*ret_n] == '\n');
+        return true;
 }
 
-json_t *wire_lines_split(const char *lines)
+void wire_lines_add(char **lines, const char *line, size_t n)
 {
-        json_t *list = *lines ? json_array() : NULL;
+        const char *at = *lines, *known;
+        size_t len, used = *lines ? strlen(*lines) : 0;
+        char *longer;
 
-        while (list && *lines) {
-                const size_t n = strcspn(lines, "\n");
+        while (wire_lines_next(&at, &known, &len))
+                if (len == n && memcmp(known, line, n) == 0)
+                        return;
+        if (n == 0 || memchr(line, '\n', n) || !(longer = realloc(*lines, used + n + 2)))
+                return;
+        if (used)
+                longer[used++] = '\n';
+        memcpy(longer + used, line, n);
+        longer[used + n] = '\0';
+        *lines = longer;
+}
 
-                if (json_array_append_new(list, json_stringn(lines, n)) < 0) {
-                        json_decref(list);
-                        return NULL;
-                }
-                lines += n + (lines[n] == '\n');
-        }
-        return list;
+void wire_lines_cut(char *out, size_t cap, const char *lines)
+{
+        const char *at = lines, *line;
+        size_t n, fits = 0;
+
+        while (wire_lines_next(&at, &line, &n) && (size_t)(line - lines) + n < cap)
+                fits = (size_t)(line - lines) + n;
+        memcpy(out, lines ? lines : "", fits);
+        out[fits] = '\0';
+}
+
+void wire_read_lines(struct json_reader *r, const char *key, char *out, size_t cap)
+{
+        struct json_reader list;
+        char text[256], *lines = NULL;
+        size_t n = 0;
+        const char *raw = json_read_raw(r, key, JSON_OPTIONAL, &n);
+
+        if (raw && *raw == '[' && json_read_list(&list, r, key, JSON_OPTIONAL, 0, SIZE_MAX))
+                while (json_read_next(&list))
+                        if (*json_read_raw(&list, NULL, JSON_REQUIRED, &n) == '"' &&
+                            (n = json_read_bytes(&list, NULL, text, sizeof(text))) < sizeof(text))
+                                wire_lines_add(&lines, text, n);
+        wire_lines_cut(out, cap, lines);
+        free(lines);
 }

@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,11 +28,15 @@
 
 /* Copies n bytes of UTF-8 into out (cap bytes with the NUL), cut at a character where they do not fit. */
 void wire_text_cut(char *out, size_t cap, const char *text, size_t n);
-/* The texts of a list (or NULL), a line each, as many as fit whole into cap bytes; what is no text of one line is left
- * out. */
-void wire_lines_join(char *out, size_t cap, const json_t *texts);
-/* Its list again, owned by the caller; NULL where lines is "" or there is no memory. */
-json_t *wire_lines_split(const char *lines);
+
+/* ---- lists of short texts, a line each: "a\nb" ---- */
+/* The line that *at is at, without its end; *at goes behind it. False at the end. */
+bool wire_lines_next(const char **at, const char **ret_line, size_t *ret_n);
+/* Adds a line to a list of its own (NULL: none yet), once. One that is empty or holds a line's end is left out, as is
+ * any without memory. */
+void wire_lines_add(char **lines, const char *line, size_t n);
+/* As many of them as fit whole into cap bytes. */
+void wire_lines_cut(char *out, size_t cap, const char *lines);
 
 /* ---- request claims ---- */
 #define REQUEST_CLAIMS_MAX PADDED_CLAIMS_MAX(PADDED_LARGE)

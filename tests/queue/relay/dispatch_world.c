@@ -109,11 +109,8 @@ void on_done(void *arg, const struct dispatch_outcome *o)
         r->problem = o->problem;
         r->holder = -1;
         r->reasons[8] = '\0';
-        if (o->reasons) {
-                char *text = json_dumps(o->reasons, JSON_COMPACT);
-                snprintf(r->reasons + 8, sizeof(r->reasons) - 8, "%s", text);
-                free(text);
-        }
+        if (o->reasons)
+                snprintf(r->reasons + 8, sizeof(r->reasons) - 8, "%s", o->reasons);
 }
 
 /* ---- moving it ---- */
