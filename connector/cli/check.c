@@ -104,17 +104,29 @@ static int failed(struct check *c, const char *step, const char *text, const cha
         return -EINVAL;
 }
 
+/* Each error is a step of its own. */
+static void say_errors(struct check *c, const char *lines)
+{
+        for (const char *line = lines; *line; line += strspn(line, "\n")) {
+                const size_t n = strcspn(line, "\n");
+
+                say(c, "config", "FAILED", "%.*s", (int)n, line);
+                line += n;
+        }
+}
+
 static int check_config(struct check *c)
 {
         struct config_errors errors = CONFIG_ERRORS;
         int r = config_load(&c->config, c->cli->config, NULL, &errors);
 
-        if (r < 0)
-                failed(c, "config", errors.lines.len ? errors.lines.data : strerror(-r),
-                       "the configuration has errors");
-        else
+        if (r < 0) {
+                say_errors(c, errors.lines.len ? errors.lines.data : strerror(-r));
+                c->skip = "the configuration has errors";
+        } else {
                 say(c, "config", "ok", "%s: %zu domain%s", c->cli->config, c->config->n_domains,
                     c->config->n_domains == 1 ? "" : "s");
+        }
         config_errors_clear(&errors);
         return r;
 }
@@ -235,6 +247,13 @@ static void on_poll(void *arg)
                 loop_timer_in(c->poll, POLL_MS);
 }
 
+static const char *remedy_of(const char *id)
+{
+        const enum reason reason = reason_from_id(id);
+
+        return reason == REASON_MAX ? "" : reason_info(reason)->remedy;
+}
+
 static void show_dc(void *arg, const struct validate_dc *dc)
 {
         struct check *c = arg;
@@ -244,9 +263,12 @@ static void show_dc(void *arg, const struct validate_dc *dc)
         if (alive)
                 say(c, "dc", "ok", "%s of %s (%s) answers in %" PRIu32 " ms", dc->host, dc->domain, dc->source,
                     dc->ewma_ms);
+        else if (dc->reason[0])
+                say(c, "dc", "FAILED", "%s of %s (%s): %s %s. %s", dc->host, dc->domain, dc->source, dc->reason,
+                    dc->detail, remedy_of(dc->reason));
         else
-                say(c, "dc", "FAILED", "%s of %s (%s): %s %s", dc->host, dc->domain, dc->source, dc->reason,
-                    dc->detail);
+                say(c, "dc", "FAILED", "%s of %s (%s): no answer within %d s. %s", dc->host, dc->domain, dc->source,
+                    READY_MS / 1000, remedy_of("dc_timeout"));
 }
 
 static void on_ready(void *arg)
@@ -325,7 +347,11 @@ static void check_dcs(struct check *c)
                         say(c, "ready", "ok", "%s can be served%s%s", name, note.text,
                             note_proof(&c->domains->configs[i]));
                 } else {
-                        say(c, "ready", "FAILED", "%s: %s", name, why ? why : "no domain controller answered");
+                        const char *unknown = validate_undiscovered(c->v, i);
+
+                        say(c, "ready", "FAILED", "%s: %s%s%s. %s", name, why ? why : "no domain controller answered",
+                            unknown[0] ? ", " : "", unknown,
+                            unknown[0] ? remedy_of("dns") : "No sign-in of its users can be decided");
                         c->skip = "a domain has no domain controller that answers";
                 }
         }
@@ -338,6 +364,13 @@ static void check_name(struct check *c)
         enum reason reason = name_parse(&name, &c->domains->validate, o.user, strlen(o.user));
         const struct domain_config *domain;
 
+        if (reason == REASON_BAD_NAME_FORM) {
+                char why[NAME_FAULT_MAX];
+
+                name_fault(&c->domains->validate, o.user, strlen(o.user), why);
+                say(c, "name", "FAILED", "%s: %s", reason_info(reason)->id, why);
+                return;
+        }
         if (reason != REASON_OK) {
                 say(c, "name", "FAILED", "%s: %s", reason_info(reason)->id, reason_info(reason)->helpdesk_text);
                 return; /* the sign-in ends with the same reason, without a DC */

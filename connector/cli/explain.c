@@ -221,6 +221,21 @@ static void show_hops(const json_t *r)
 
 /* ---- the rest ---- */
 
+/* Of a second attempt, whose first one may be known elsewhere only. */
+static void show_attempt(const char *id)
+{
+        char text[ID_MAX + 200];
+        size_t n = id_first(id);
+
+        if (id[n] == '\0')
+                return;
+        (void)snprintf(text, sizeof(text),
+                       "the second of sign-in %.*s; what is not known of the first here, the other connectors know, or "
+                       "the relay: postern tenant trace %.*s",
+                       (int)n, id, (int)n, id);
+        line("Attempt", text);
+}
+
 static void show_who(const json_t *r)
 {
         static const char *const account[] = {"domain", "sam", "user_id", NULL}, *const service[] = {"service", NULL},
@@ -231,6 +246,7 @@ static void show_who(const json_t *r)
         (void)printf("Sign-in ");
         cli_print_text(stdout, view_text(r, "id"));
         (void)printf("\n");
+        show_attempt(view_text(r, "id"));
         line("When", when);
         line("User", view_user(r)[0] ? view_user(r) : "(not known: the request could not be opened)");
         if (!view_text(r, "user")[0] && view_text(r, "user_masked")[0])
@@ -286,16 +302,21 @@ static void show_meaning(const json_t *r)
                 line("Detail", view_text(r, "context"));
 }
 
-static void show_others(const json_t *list)
+/* All but the two that were shown. */
+static void show_others(const json_t *list, const json_t *shown, const json_t *too)
 {
+        bool any = false;
         char when[32];
 
-        if (json_array_size(list) < 2)
-                return;
-        (void)printf("\nBefore that\n");
-        for (size_t i = 1; i < json_array_size(list); i++) {
+        for (size_t i = 0; i < json_array_size(list); i++) {
                 const json_t *r = json_array_get(list, i);
                 const char *declined = view_text(r, "declined");
+
+                if (r == shown || r == too)
+                        continue;
+                if (!any)
+                        (void)printf("\nBefore that\n");
+                any = true;
                 view_time(view_number(r, "wall", 0), when, sizeof(when));
                 (void)printf("  %s  %-11s %-20s ", when, declined[0] ? "declined" : view_text(r, "verdict"),
                              declined[0] ? declined : view_text(r, "reason"));
@@ -307,7 +328,7 @@ static void show_others(const json_t *list)
 /* Sign-ins that no connector took leave a trace at the relay alone. */
 static void not_found(struct cli *cli, const char *what)
 {
-        if (strlen(what) == ID_COLUMNS && strspn(what, ID_LETTERS) == ID_COLUMNS)
+        if (id_first(what) == ID_COLUMNS && strspn(what, ID_LETTERS) == ID_COLUMNS)
                 (void)cli_error(cli,
                                 "nothing is known of the sign-in '%s' at this connector. Ask the other "
                                 "connectors, or the relay which of them had it, if any: on the tenant "
@@ -321,6 +342,38 @@ static void not_found(struct cli *cli, const char *what)
                                 what, ID_COLUMNS);
 }
 
+static void show_one(const json_t *r)
+{
+        show_who(r);
+        show_verdict(r);
+        show_hops(r);
+        show_meaning(r);
+}
+
+/* The newest record of another id than r's: of the first attempt, where r is of the second. */
+static const json_t *first_attempt(const json_t *list, const json_t *r)
+{
+        for (size_t i = 0; i < json_array_size(list); i++)
+                if (strcmp(view_text(json_array_get(list, i), "id"), view_text(r, "id")) != 0)
+                        return json_array_get(list, i);
+        return NULL;
+}
+
+static void show_by_id(const json_t *list)
+{
+        const json_t *r = json_array_get(list, 0), *first = first_attempt(list, r);
+
+        if (first) {
+                view_wrap(0, "The sign-in service tried this sign-in twice, because no connector could take the first "
+                             "attempt. Both follow; what the user saw came of the second.");
+                (void)fputc('\n', stdout);
+                show_one(first);
+                (void)fputc('\n', stdout);
+        }
+        show_one(r);
+        show_others(list, r, first);
+}
+
 static int show(struct cli *cli, const char *what, const json_t *answer)
 {
         const json_t *list = json_object_get(answer, "records"), *r = json_array_get(list, 0);
@@ -329,11 +382,12 @@ static int show(struct cli *cli, const char *what, const json_t *answer)
                 not_found(cli, what);
                 return CLI_FAILED;
         }
-        show_who(r);
-        show_verdict(r);
-        show_hops(r);
-        show_meaning(r);
-        show_others(list);
+        if (strcmp(view_text(answer, "found_by"), "id") == 0) {
+                show_by_id(list);
+        } else {
+                show_one(r);
+                show_others(list, r, NULL);
+        }
         return CLI_OK;
 }
 

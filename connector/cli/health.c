@@ -7,6 +7,7 @@
 #include "connector/cli/health.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/process/confine.h"
@@ -96,24 +97,31 @@ static void judge_processes(struct health *h)
         }
 }
 
-/* Whether the roster is of use at all; an expired one approves nobody. */
+/* Whether the roster is of use at all; one that is not valid now approves nobody. */
 static bool judge_roster(struct health *h, const json_t *v)
 {
-        long long expires = view_number(v, "roster_expires", 0), seq = view_number(v, "roster_seq", 0);
+        const long long begins = view_number(v, "roster_begins", 0), expires = view_number(v, "roster_expires", 0),
+                        seq = view_number(v, "roster_seq", 0);
         char age[32];
 
+        if (seq > 0 && begins > h->now + CLOCK_WARN_S) {
+                view_age(begins - h->now, age, sizeof(age));
+                wrong(h,
+                      "the roster (number %lld) begins %s from now, so no sign-in is accepted: this host's clock is "
+                      "behind, or that of the tenant admin's machine was ahead; set it (chronyd, systemd-timesyncd)",
+                      seq, age);
+                return false;
+        }
         if (seq > 0 && expires <= h->now) {
                 wrong(h,
-                      "the roster (number %lld) has expired, so no sign-in is accepted: on the tenant "
-                      "admin's machine run: postern tenant roster sign",
+                      "the roster (number %lld) has expired, so no sign-in is accepted: on the tenant admin's machine "
+                      "run: postern tenant roster sign",
                       seq);
                 return false;
         }
         if (expires && expires - h->now <= ROSTER_WARN_S) {
                 view_age(expires - h->now, age, sizeof(age));
-                wrong(h,
-                      "the roster expires in %s: on the tenant admin's machine run: postern tenant roster "
-                      "sign",
+                wrong(h, "the roster expires in %s: on the tenant admin's machine run: postern tenant roster sign",
                       age);
         }
         return true;
@@ -123,9 +131,19 @@ static void judge_validator(struct health *h)
 {
         const json_t *v = spoken(h, "validator");
 
-        if (v && judge_roster(h, v) && !json_is_true(json_object_get(v, "in_roster")))
+        if (!v || !judge_roster(h, v))
+                return;
+        if (json_is_true(json_object_get(v, "removed")))
+                wrong(h, "this connector was removed from the roster, and its key is not taken again: stop posternd, "
+                         "remove the files in its state_dir, run postern enroll with a new token, and have the new "
+                         "fingerprint approved");
+        else if (!json_is_true(json_object_get(v, "in_roster")))
                 wrong(h, "not approved: on the tenant admin's machine run: postern tenant approve %s %s",
                       view_text(v, "name"), view_text(v, "identity"));
+        else if (json_object_get(v, "services") && view_number(v, "services", 0) == 0)
+                wrong(h,
+                      "the roster names no sign-in service, so nobody can sign in: on the tenant admin's machine run: "
+                      "postern tenant approve-service FILE FINGERPRINT");
 }
 
 /* What the validator holds of the clock, by all that it knows; until it knows enough the relay's word stands. */
@@ -196,40 +214,101 @@ static void judge_dc(struct health *h, const json_t *dc)
               id[0] ? " - " : "", id, reason == REASON_MAX ? "" : reason_info(reason)->remedy);
 }
 
-/* Whether every DC that the domain has is dead. */
-static bool all_dead(const struct health *h, const char *domain)
+/* How many DCs of the domain are known, and how many of them are dead. */
+static size_t count_dcs(const struct health *h, const char *domain, size_t *ret_dead)
 {
         const char *name;
         json_t *part;
+        size_t n = 0;
 
+        *ret_dead = 0;
         json_object_foreach (h->parts, name, part) {
                 const json_t *dc = json_object_get(part, "value");
-                if (strncmp(name, "dc:", 3) == 0 && strcmp(view_text(dc, "domain"), domain) == 0 &&
-                    strcmp(view_text(dc, "state"), "dead") != 0)
-                        return false;
+                if (strncmp(name, "dc:", 3) != 0 || strcmp(view_text(dc, "domain"), domain) != 0)
+                        continue;
+                n++;
+                *ret_dead += strcmp(view_text(dc, "state"), "dead") == 0;
         }
-        return true;
+        return n;
+}
+
+/* Whether sign-ins of the domain are taken. What is wrong with each DC is told besides. */
+static void judge_domain(struct health *h, const json_t *d, bool in_roster)
+{
+        const char *domain = view_text(d, "domain"), *detail = view_text(d, "detail");
+        size_t dead, n = count_dcs(h, domain, &dead);
+
+        if (in_roster && json_is_false(json_object_get(d, "may_speak")))
+                wrong(h,
+                      "the roster does not let this connector speak for %s, so no sign-in of its users comes here: on "
+                      "the tenant admin's machine run: postern tenant connector-domains, or leave the domain out here",
+                      domain);
+        if (!json_is_false(json_object_get(d, "ready")))
+                return;
+        if (n == 0)
+                wrong(h, "no domain controller of %s is known, so no sign-in of its users can be decided here%s%s. %s",
+                      domain, detail[0] ? ": " : "", detail,
+                      detail[0] ? "Check the connector's DNS servers and the domain's SRV records, or name the domain "
+                                  "controllers by dcs"
+                                : "Set dcs, or discover");
+        else if (dead == n)
+                wrong(h, "no domain controller of %s can be used: no sign-in of its users can be decided here", domain);
+        else
+                wrong(h, "no domain controller of %s has answered yet: no sign-in of its users can be decided here",
+                      domain);
 }
 
 static void judge_dcs(struct health *h)
 {
-        json_auto_t *domains = json_object();
+        const json_t *v = json_object_get(json_object_get(h->parts, "validator"), "value");
+        const bool in_roster = json_is_true(json_object_get(v, "in_roster"));
         const char *name;
         json_t *part;
 
-        json_object_foreach (h->parts, name, part) {
-                const json_t *dc = json_object_get(part, "value");
-                const char *domain = view_text(dc, "domain");
-                if (strncmp(name, "dc:", 3) != 0)
-                        continue;
-                if (!json_object_get(domains, domain) && all_dead(h, domain))
-                        wrong(h,
-                              "no domain controller of %s can be used: no sign-in of its users can be "
-                              "decided here",
-                              domain);
-                (void)json_object_set_new(domains, domain, json_true());
-                judge_dc(h, dc);
-        }
+        json_object_foreach (h->parts, name, part)
+                if (strncmp(name, "domain:", 7) == 0)
+                        judge_domain(h, json_object_get(part, "value"), in_roster);
+        json_object_foreach (h->parts, name, part)
+                if (strncmp(name, "dc:", 3) == 0)
+                        judge_dc(h, json_object_get(part, "value"));
+}
+
+/* Where the SID in force is corrected, by who set it. */
+static void sid_remedy(char out[600], const char *source, const char *domain, const char *other)
+{
+        if (strcmp(source, "roster") == 0)
+                (void)snprintf(
+                        out, 600,
+                        "Where that is right, run on the tenant admin's machine: postern tenant domain set %.255s "
+                        "--sid %.100s",
+                        domain, other);
+        else if (strcmp(source, "config") == 0)
+                (void)snprintf(out, 600, "Where that is right, correct domain_sid of %.255s", domain);
+        else
+                (void)snprintf(out, 600, "Where the domain was built anew, run: postern domain repin %.255s", domain);
+}
+
+static void judge_sid(struct health *h, const json_t *sid)
+{
+        const char *domain = view_text(sid, "domain"), *in_force = view_text(sid, "sid"),
+                   *source = view_text(sid, "source"), *learnt = view_text(sid, "learnt"),
+                   *seen = view_text(sid, "seen");
+        char remedy[600];
+
+        sid_remedy(remedy, source, domain, seen[0] ? seen : learnt);
+        if (seen[0])
+                wrong(h,
+                      "a domain controller of %s names the SID %s, not the domain's %s (%s): its accounts are "
+                      "refused. %s",
+                      domain, seen, in_force, source, remedy);
+        else if (learnt[0] && strcmp(learnt, in_force) != 0)
+                wrong(h,
+                      "the SID of %s is %s (%s), but a domain controller said %s before: where it still does, its "
+                      "accounts are refused. %s",
+                      domain, in_force, source, learnt, remedy);
+        if (view_text(sid, "rival")[0])
+                wrong(h, "%s and %s claim one SID, so nobody of %s is accepted: set domain_sid of both", domain,
+                      view_text(sid, "rival"), domain);
 }
 
 static void judge_sids(struct health *h)
@@ -237,21 +316,9 @@ static void judge_sids(struct health *h)
         const char *name;
         json_t *part;
 
-        json_object_foreach (h->parts, name, part) {
-                const json_t *sid = json_object_get(part, "value");
-                const char *domain = view_text(sid, "domain");
-                if (strncmp(name, "sid:", 4) != 0)
-                        continue;
-                if (view_text(sid, "seen")[0])
-                        wrong(h,
-                              "a domain controller of %s names the SID %s, not the domain's %s (%s): its accounts are "
-                              "refused. "
-                              "Where the domain was built anew, run: postern domain repin %s",
-                              domain, view_text(sid, "seen"), view_text(sid, "sid"), view_text(sid, "source"), domain);
-                if (view_text(sid, "rival")[0])
-                        wrong(h, "%s and %s claim one SID, so nobody of %s is accepted: set domain_sid of both", domain,
-                              view_text(sid, "rival"), domain);
-        }
+        json_object_foreach (h->parts, name, part)
+                if (strncmp(name, "sid:", 4) == 0)
+                        judge_sid(h, json_object_get(part, "value"));
 }
 
 /* What the parts don't see of themselves: a keytab of another key, say, or a service that isn't approved. */

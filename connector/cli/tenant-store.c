@@ -406,10 +406,7 @@ int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trac
         if (r < 0)
                 return r;
         if (response.status == 404)
-                return error_fail(err, -ENOENT,
-                                  "the relay has no trace of '%s': it never came there, or more than 30 days "
-                                  "ago",
-                                  id);
+                return error_fail(err, -ENOENT, "the relay has no trace of '%s'", id);
         if (response.status != 200)
                 return tenant_refused(&response, err);
         trace = json_loadb(response.body.data ? response.body.data : "", response.body.len, JSON_REJECT_DUPLICATES,

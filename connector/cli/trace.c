@@ -168,27 +168,103 @@ static void show(const struct tenant_store *s, const json_t *trace)
         show_hops(json_object_get(trace, "hops"));
 }
 
+static int open_store(struct tenant_store *s, struct error *err)
+{
+        int r = tenant_store_open(s, o.dir, err);
+
+        if (r == 0 && ((o.relay && text_set(&s->relay, o.relay) < 0) ||
+                       (o.admin_secret_file && text_set(&s->admin_secret_file, o.admin_secret_file) < 0) ||
+                       (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0)))
+                r = error_fail(err, -ENOMEM, "out of memory");
+        return r;
+}
+
+/* Adds the trace of one id to list; 0 also where there is none. */
+static int find_one(const struct tenant_store *s, const char *id, json_t *list, struct error *err)
+{
+        json_t *found = NULL;
+        int r = id_valid(id, strlen(id)) ? tenant_trace(s, id, &found, err) : -ENOENT;
+
+        if (r == 0 && json_array_append_new(list, found) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        return r == -ENOENT ? 0 : r;
+}
+
+static int find_attempts(const struct tenant_store *s, const char *first, json_t *list, struct error *err)
+{
+        char second[ID_MAX + sizeof(ID_SECOND)];
+        int r = find_one(s, first, list, err);
+
+        (void)snprintf(second, sizeof(second), "%s" ID_SECOND, first);
+        return r < 0 ? r : find_one(s, second, list, err);
+}
+
+/* Both attempts of a sign-in, the first one first, whichever was asked for, and as it may have been meant. -ENOENT
+ * where the relay knows neither. */
+static int find(const struct tenant_store *s, const char *id, json_t *list, struct error *err)
+{
+        char first[ID_MAX + 1], heard[ID_MAX + 1];
+        int r;
+
+        (void)snprintf(first, sizeof(first), "%.*s", (int)id_first(id), id);
+        r = find_attempts(s, first, list, err);
+        if (r == 0 && json_array_size(list) == 0 && id_heard(first, heard) && strcmp(first, heard) != 0)
+                r = find_attempts(s, heard, list, err);
+        if (r == 0 && json_array_size(list) == 0)
+                r = error_fail(
+                        err, -ENOENT,
+                        "the relay has no trace of '%s': it never came there, or more than 30 days ago. Where it "
+                        "never came, the sign-in service's own answer says why: it could not reach the relay, or "
+                        "no connector had published keys",
+                        id);
+        return r;
+}
+
+/* The attempt that came last decided; the other is told beside it. */
+static void show_json(json_t *list)
+{
+        const size_t n = json_array_size(list);
+        json_t *last = json_array_get(list, n - 1);
+
+        if (n > 1)
+                (void)json_object_set(last, "first_attempt", json_array_get(list, 0));
+        view_print_json(last);
+}
+
+static void show_all(const struct tenant_store *s, const json_t *list)
+{
+        json_t *found;
+        size_t i;
+
+        if (json_array_size(list) > 1) {
+                view_wrap(0, "The sign-in service tried this sign-in twice, because no connector could take the first "
+                             "attempt. Both follow; what the user saw came of the second.");
+                (void)fputc('\n', stdout);
+        }
+        json_array_foreach (list, i, found) {
+                if (i > 0)
+                        (void)fputc('\n', stdout);
+                show(s, found);
+        }
+}
+
 static int trace(const struct cli *cli, const char *id)
 {
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
-        json_auto_t *found = NULL;
+        json_auto_t *list = json_array();
         struct error err = {""};
-        int r = tenant_store_open(&s, o.dir, &err);
+        int r = open_store(&s, &err);
 
-        if (r == 0 && ((o.relay && text_set(&s.relay, o.relay) < 0) ||
-                       (o.admin_secret_file && text_set(&s.admin_secret_file, o.admin_secret_file) < 0) ||
-                       (o.ca_file && text_set(&s.ca_file, o.ca_file) < 0)))
-                r = error_fail(&err, -ENOMEM, "out of memory");
         if (r == 0)
-                r = tenant_trace(&s, id, &found, &err);
+                r = find(&s, id, list, &err);
         if (r < 0) {
                 (void)cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
                 return r == -ENOENT ? CLI_FAILED : CLI_UNAVAILABLE;
         }
         if (cli->json)
-                view_print_json(found);
+                show_json(list);
         else
-                show(&s, found);
+                show_all(&s, list);
         return CLI_OK;
 }
 

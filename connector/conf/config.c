@@ -330,7 +330,9 @@ static int load_folder(struct config_parser *p, const char *path, struct buffer 
         char file[PATH_MAX];
 
         if (n <= 0)
-                file_fault(p, path, n < 0 ? strerror(errno) : "the folder holds no *.conf file");
+                file_fault(p, path,
+                           n < 0 ? strerror(errno)
+                                 : "the folder holds no *.conf file; write one, like the sample postern.conf.example");
         for (int i = 0; i < n; i++) {
                 int len = snprintf(file, sizeof(file), "%s/%s", path, entries[i]->d_name);
                 if (r == 0 && (i >= CONFIG_FILES_MAX || len >= (int)sizeof(file)))

@@ -4,6 +4,7 @@
  * The form is stable: `postern --json` prints it as it is. Nothing is decided here; rows and parts are shown
  * as they came.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,6 @@
 #define LATELY_S 300
 #define LATELY_RECORDS 500
 #define EXPLAIN_EVENTS 50
-#define ID_OURS 26 /* the length of ids that id_generate makes */
 
 static json_t *refusal(const char *why)
 {
@@ -155,39 +155,33 @@ static int add_events(struct ledger *l, json_t *record, struct error *err)
         return r;
 }
 
-/* An id as somebody read it out: in lower case, with the letters that our ids leave out for being misread.
- * False where it can't be one of ours. */
-static bool id_as_heard(const char *what, char out[ID_OURS + 1])
+/* The second attempt of a sign-in, then its first, newest first like all that is answered. */
+static int find_attempts(struct ledger *l, const char *first, json_t *list, struct error *err)
 {
-        size_t n = strlen(what);
-
-        if (n != ID_OURS)
-                return false;
-        for (size_t i = 0; i < n; i++) {
-                char c = (char)(what[i] >= 'a' && what[i] <= 'z' ? what[i] - 'a' + 'A' : what[i]);
-                if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
-                        return false;
-                out[i] = c == 'O' ? '0' : c == 'I' || c == 'L' ? '1' : c;
-        }
-        out[n] = '\0';
-        return true;
-}
-
-/* By the id as given, then as it may have been meant. */
-static int find_id(struct ledger *l, struct store_search *search, const char *what, json_t *list, struct error *err)
-{
-        char heard[ID_OURS + 1];
+        const struct request request = {.limit = EXPLAIN_RECORDS};
+        char second[ID_MAX + sizeof(ID_SECOND)];
+        struct store_search search = {.request = &request, .id = second};
         int r = 0;
 
-        if (id_valid(what, strlen(what))) {
-                search->id = what;
-                r = journal_records(l->journal, search, list, err);
-        }
-        if (r == 0 && json_array_size(list) == 0 && id_as_heard(what, heard)) {
-                search->id = heard;
-                r = journal_records(l->journal, search, list, err);
-        }
-        search->id = NULL;
+        (void)snprintf(second, sizeof(second), "%s" ID_SECOND, first);
+        if (id_valid(second, strlen(second)))
+                r = journal_records(l->journal, &search, list, err);
+        search.id = first;
+        return r < 0 ? r : journal_records(l->journal, &search, list, err);
+}
+
+/* By the id as given, then as it may have been meant; of either attempt both are found. */
+static int find_id(struct ledger *l, const char *what, json_t *list, struct error *err)
+{
+        char first[ID_MAX + 1], heard[ID_MAX + 1];
+        int r;
+
+        if (!id_valid(what, strlen(what)))
+                return 0;
+        (void)snprintf(first, sizeof(first), "%.*s", (int)id_first(what), what);
+        r = find_attempts(l, first, list, err);
+        if (r == 0 && json_array_size(list) == 0 && id_heard(first, heard))
+                r = find_attempts(l, heard, list, err);
         return r;
 }
 
@@ -200,7 +194,7 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
         json_t *root = begin(l), *list = json_array(), *record;
         struct error err;
         size_t i;
-        int r = find_id(l, &search, asked->what, list, &err);
+        int r = find_id(l, asked->what, list, &err);
         bool by_id = json_array_size(list) > 0;
 
         if (r == 0 && !by_id) {

@@ -94,6 +94,28 @@ static void watch_dc(struct ledger *l, const char *before, const json_t *value)
         ledger_note(l, up ? "dc.up" : sick ? "dc.sick" : "dc.down", detail);
 }
 
+/* At a start nothing has been asked yet, which reads no_dc: that is no failure. */
+static bool domain_fails(const json_t *value)
+{
+        return json_is_false(json_object_get(value, "ready")) && strcmp(text_of(value, "reason"), "no_dc") != 0;
+}
+
+static void watch_domain(struct ledger *l, const json_t *before, const json_t *value)
+{
+        const bool fails = domain_fails(value), failed = domain_fails(before);
+        char detail[600];
+
+        if (fails == failed || (!fails && !json_is_true(json_object_get(value, "ready"))))
+                return;
+        if (fails)
+                (void)snprintf(detail, sizeof(detail), "no domain controller of %.300s can be used: %.40s%s%.200s",
+                               text_of(value, "domain"), text_of(value, "reason"),
+                               text_of(value, "detail")[0] ? ": " : "", text_of(value, "detail"));
+        else
+                (void)snprintf(detail, sizeof(detail), "%.300s is served again", text_of(value, "domain"));
+        ledger_note(l, fails ? "domain.down" : "domain.up", detail);
+}
+
 void ledger_watch(struct ledger *l, const char *part, const json_t *before, const json_t *value)
 {
         if (!l->journal)
@@ -104,4 +126,6 @@ void ledger_watch(struct ledger *l, const char *part, const json_t *before, cons
                 watch_process(l, part + 8, text_of(before, "state"), value);
         else if (strncmp(part, "dc:", 3) == 0)
                 watch_dc(l, text_of(before, "state"), value);
+        else if (strncmp(part, "domain:", 7) == 0)
+                watch_domain(l, before, value);
 }

@@ -99,20 +99,15 @@ static int slot_read(int fd, unsigned slot, char **ret_text, size_t *ret_n)
         return 0;
 }
 
-/* The seq of an authentic but expired roster still counts: it is the floor below which nothing is taken. */
+/* An authentic roster that is not valid now still counts: its seq is the floor below which nothing is taken. *ret_past
+ * is it then, else *ret_roster. */
 static int slot_verify(const char *text, size_t n, const char *pin, const char *tenant, int64_t now,
-                       struct roster **ret_roster, uint64_t *ret_seq, struct error *err)
+                       struct roster **ret_roster, struct roster **ret_past, struct error *err)
 {
-        _cleanup_(roster_freep) struct roster *past = NULL;
         int r = roster_verify(ret_roster, text, n, pin, tenant, now, 0, err);
 
-        if (r == 0) {
-                *ret_seq = (*ret_roster)->seq;
-                return 0;
-        }
-        if (r != -ETIME || roster_verify(&past, text, n, pin, tenant, ROSTER_ANY_TIME, 0, NULL) < 0)
+        if (r != -ETIME || roster_verify(ret_past, text, n, pin, tenant, ROSTER_ANY_TIME, 0, NULL) < 0)
                 return r;
-        *ret_seq = past->seq;
         return 0;
 }
 
@@ -124,17 +119,17 @@ int roster_store_load(struct roster_store *s, const char *pin, const char *tenan
         int damaged = 0;
 
         for (unsigned slot = 0; slot < 2; slot++) {
-                _cleanup_(roster_freep) struct roster *roster = NULL;
+                _cleanup_(roster_freep) struct roster *roster = NULL, *past = NULL;
+                const struct roster *found;
                 _cleanup_(freep) char *text = NULL;
                 struct error why = {""};
-                uint64_t seq = 0;
                 size_t n = 0;
                 int r = slot_read(s->fd, slot, &text, &n);
 
                 if (r == -ENODATA)
                         continue;
                 if (r == 0)
-                        r = slot_verify(text, n, pin, tenant, now, &roster, &seq, &why);
+                        r = slot_verify(text, n, pin, tenant, now, &roster, &past, &why);
                 if (r < 0) {
                         error_fail(err, r,
                                    "slot %u of the stored roster is not usable (%s): the relay's copy will "
@@ -143,9 +138,12 @@ int roster_store_load(struct roster_store *s, const char *pin, const char *tenan
                         damaged = 1;
                         continue;
                 }
-                if (seq < best_seq)
+                found = roster ? roster : past;
+                if (found->seq < best_seq)
                         continue;
-                best_seq = seq;
+                best_seq = found->seq;
+                s->iat = found->iat;
+                s->exp = found->exp;
                 roster_text_hash(text, n, s->hash);
                 s->next = 1 - slot;
                 roster_free(best);

@@ -10,6 +10,7 @@ struct roster_store {
         int fd;                 /* owned */
         unsigned next;          /* slot to write */
         char hash[KID_LEN + 1]; /* of the text of the highest seq, as roster_store_load found it; "": none */
+        int64_t iat, exp;       /* of the same, also where it is not valid now; 0: none */
 };
 
 /* Takes over fd. */

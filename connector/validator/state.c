@@ -189,8 +189,9 @@ static void send_sid(void *arg, const struct validate_sid *sid)
 
         snprintf(name, sizeof(name), "sid:%s", sid->domain);
         send_status_of(arg, name,
-                       json_pack("{s:s, s:s, s:s, s:s, s:s}", "domain", sid->domain, "sid", sid->sid, "source",
-                                 sid_source_text(sid->source), "seen", sid->seen, "rival", sid->rival));
+                       json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "domain", sid->domain, "sid", sid->sid, "source",
+                                 sid_source_text(sid->source), "learnt", sid->learnt, "seen", sid->seen, "rival",
+                                 sid->rival));
 }
 
 /* DCs that SRV records name and that have no place. */
@@ -203,6 +204,33 @@ static size_t left_out(const struct validator *v)
         return n;
 }
 
+/* For each domain whether its sign-ins can be taken, and what stands in the way. */
+static void send_domains(struct validator *v)
+{
+        for (size_t i = 0; i < v->domains->n; i++) {
+                const char *domain = v->domains->configs[i].name, *why = NULL;
+                const char *detail = validate_undiscovered(v->validate, i);
+                const bool ready = validate_ready(v->validate, i, &why);
+                char name[300];
+
+                snprintf(name, sizeof(name), "domain:%s", domain);
+                send_status_of(v, name,
+                               json_pack("{s:s, s:b, s:s, s:s, s:b}", "domain", domain, "ready", ready, "reason",
+                                         ready || !why ? "" : why, "detail",
+                                         utf8_valid(detail, strlen(detail)) ? detail : "", "may_speak",
+                                         validator_may_speak(v, i)));
+        }
+}
+
+/* The roster lists this connector's key among those that are out for good. */
+static bool removed(const struct validator *v)
+{
+        for (size_t i = 0; v->roster && i < v->roster->n_removed; i++)
+                if (strcmp(v->roster->removed[i], key_kid(v->identity)) == 0)
+                        return true;
+        return false;
+}
+
 static void send_status(struct validator *v)
 {
         struct validate_guard guard;
@@ -210,20 +238,24 @@ static void send_status(struct validator *v)
         validate_guard_state(v->validate, &guard);
         send_status_of(
                 v, "validator",
-                json_pack(
-                        "{s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, "
-                        "s:I, s:I}",
-                        "dcs_left_out", (json_int_t)left_out(v), "clock", "state", clock_state_text(v->clock_state),
-                        "detail", v->clock_why, "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
-                        "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names, "connector",
-                        v->enrolment.id, "name", v->enrolment.name, "tenant", v->enrolment.tenant, "identity",
-                        key_kid(v->identity), "roster_seq", (json_int_t)v->roster_seq, "in_roster",
-                        validator_in_roster(v), "roster_expires", (json_int_t)(v->roster ? v->roster->exp : 0),
-                        "statement_seq", (json_int_t)v->keys.seq, "in_flight", (json_int_t)signins_running(v->signins),
-                        "undelivered", (json_int_t)signins_undelivered(v->signins), "replay_entries",
-                        (json_int_t)replay_count(v->replay), "secrets_in_use", (json_int_t)secret_arena_in_use()));
+                json_pack("{s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:I, s:I, "
+                          "s:I, s:I, "
+                          "s:I, s:I, s:I, s:I}",
+                          "dcs_left_out", (json_int_t)left_out(v), "clock", "state", clock_state_text(v->clock_state),
+                          "detail", v->clock_why, "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
+                          "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names, "connector",
+                          v->enrolment.id, "name", v->enrolment.name, "tenant", v->enrolment.tenant, "identity",
+                          key_kid(v->identity), "roster_seq", (json_int_t)v->roster_seq, "in_roster",
+                          validator_in_roster(v), "removed", removed(v), "roster_begins",
+                          (json_int_t)(v->roster ? v->roster->iat : v->store.iat), "roster_expires",
+                          (json_int_t)(v->roster ? v->roster->exp : v->store.exp), "services",
+                          (json_int_t)(v->roster ? v->roster->n_services : 0), "statement_seq", (json_int_t)v->keys.seq,
+                          "in_flight", (json_int_t)signins_running(v->signins), "undelivered",
+                          (json_int_t)signins_undelivered(v->signins), "replay_entries",
+                          (json_int_t)replay_count(v->replay), "secrets_in_use", (json_int_t)secret_arena_in_use()));
         validate_each_dc(v->validate, send_dc, v);
         validate_each_sid(v->validate, send_sid, v);
+        send_domains(v);
 }
 
 static void on_sid_event(void *arg, const char *name, const char *text)

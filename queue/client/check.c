@@ -117,8 +117,9 @@ int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t no
         r = check_jws(s, &plain, now, &v, err);
         if (r == 0)
                 *ret_v = v;
-        if (r == 0 && s->nobody &&
-            strcmp(v.verdict, "refused") == 0) /* a connector may know a suffix that the roster does not */
+        /* a connector may know a suffix that the roster does not; of a name that is none it says what the user can mend
+         */
+        if (r == 0 && s->nobody && strcmp(v.verdict, "refused") == 0 && strcmp(v.reason, "bad_name_form") != 0)
                 (void)snprintf(ret_v->reason, sizeof(ret_v->reason), "unknown_domain");
         return r;
 }

@@ -361,7 +361,7 @@ static int seal(struct sign_in *s, const struct choice *choice, const struct buf
 
 int sign_in_retry_id(char out[ID_MAX + 1], const char *first)
 {
-        const int n = snprintf(out, ID_MAX + 1, "%s-2", first);
+        const int n = snprintf(out, ID_MAX + 1, "%s" ID_SECOND, first);
 
         return n > 0 && n <= ID_MAX && id_valid(out, (size_t)n) ? 0 : -EINVAL;
 }

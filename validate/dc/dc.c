@@ -285,6 +285,11 @@ void dcs_undiscovered(struct dcs *dcs, const char *why)
         snprintf(dcs->undiscovered, sizeof dcs->undiscovered, "%s", why);
 }
 
+const char *dcs_undiscovered_why(const struct dcs *dcs)
+{
+        return dcs->undiscovered;
+}
+
 void dc_hold(struct dc *dc)
 {
         dc->holds++;

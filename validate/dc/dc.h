@@ -61,6 +61,8 @@ void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n, size_t 
 size_t dcs_left_out(const struct dcs *dcs);
 /* Discovery found nothing this time: what is known stays; where nothing is, why tells the reason. */
 void dcs_undiscovered(struct dcs *dcs, const char *why);
+/* That reason, "" where discovery found some or did not look. */
+const char *dcs_undiscovered_why(const struct dcs *dcs);
 /* A try holds on to its DC, whose place is not given to another meanwhile. */
 void dc_hold(struct dc *dc);
 void dc_release(struct dc *dc);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/core/log.h"
 #include "base/dns/dns.h"
@@ -17,6 +18,14 @@
 #include "validate/krb/der.h"
 
 #define CHANGE_LEAST_MS 500 /* with less, a change is not begun */
+
+/* A KDC of AD that finds no account of a name appends a $, and so names a computer's account. */
+static bool is_computers(const char *asked, const struct identity *found)
+{
+        const size_t n = strlen(asked);
+
+        return strlen(found->sam) == n + 1 && found->sam[n] == '$' && strncasecmp(found->sam, asked, n) == 0;
+}
 
 /*
  * A KDC of AD looks for explicit UPNs first, so NETBIOS\\name may find the account whose UPN is name@domain
@@ -26,11 +35,15 @@ static void check_sam(const struct krb_attempt *a, struct outcome *out)
 {
         if (out->reason != REASON_OK || !a->sam[0] || !out->user.sam[0] || name_same(a->sam, out->user.sam))
                 return;
-        out->reason = REASON_NAME_AMBIGUOUS;
-        out->password_proved = false;
+        const bool computers = is_computers(a->sam, &out->user);
+
+        out->reason = computers ? REASON_NOT_A_USER : REASON_NAME_AMBIGUOUS;
+        if (!computers)
+                out->password_proved = false;
         out->user = (struct identity){0};
         snprintf(out->context, sizeof out->context,
-                 "the KDC took the name for another account, whose user principal name it is");
+                 computers ? "no account has this name; the KDC appended a $ and took it for a computer's"
+                           : "the KDC took the name for another account, whose user principal name it is");
 }
 
 /* The old password opened the KDC's reply. That proves it where the KDC is known by the armour; else whoever wrote the

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/core/typed-name.h"
 #include "validate/op/internal.h"
 
 #define OPS_MAX 1024
@@ -53,10 +52,12 @@ uint64_t op_account(const struct validate_op *op)
 static enum reason check_name(struct validate_op *op, const struct validate_request *request)
 {
         enum reason reason = name_parse(&op->name, op->v->config, request->name, request->name_len);
-        char why[TYPED_FLAW_MAX];
+        char why[NAME_FAULT_MAX];
 
-        if (reason == REASON_BAD_NAME_FORM && typed_flaw(request->name, request->name_len, why))
-                snprintf(op->out.context, sizeof op->out.context, "the name holds %s", why);
+        if (reason == REASON_BAD_NAME_FORM) {
+                name_fault(op->v->config, request->name, request->name_len, why);
+                snprintf(op->out.context, sizeof op->out.context, "%s", why);
+        }
         return reason;
 }
 

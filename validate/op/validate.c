@@ -183,6 +183,11 @@ size_t validate_left_out(const struct validate *v, size_t i)
         return i < v->config->n_domains ? dcs_left_out(v->dcs[i]) : 0;
 }
 
+const char *validate_undiscovered(const struct validate *v, size_t i)
+{
+        return i < v->config->n_domains ? dcs_undiscovered_why(v->dcs[i]) : "";
+}
+
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why)
 {
         if (i < v->config->n_domains)

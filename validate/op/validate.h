@@ -59,6 +59,8 @@ int validate_set_keytab(struct validate *v, const char *domain, const char *keyt
 
 /* Whether a DC of domain i answered lately; why (may be NULL) gets a short cause when not. */
 bool validate_ready(const struct validate *v, size_t i, const char **ret_why);
+/* Why DNS named no DC of domain i, in a sentence; "" where it named some, or was not asked. Lives as long as v. */
+const char *validate_undiscovered(const struct validate *v, size_t i);
 /* How many DCs of domain i are known and not used: more than DCS_MAX, those of the highest priority and the site first.
  */
 size_t validate_left_out(const struct validate *v, size_t i);

@@ -209,6 +209,67 @@ enum reason name_parse(struct name *ret_name, const struct validate_config *conf
         return reason;
 }
 
+static const char user_fault[] = "no account can have: one of \" / \\ [ ] : ; | = , + * ? < > @, or the form of a SID";
+
+static size_t count_of(const char *s, size_t n, char c)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < n; i++)
+                count += s[i] == c;
+        return count;
+}
+
+static const char *netbios_fault(const char *s, size_t n, const char *slash)
+{
+        const size_t domain_n = (size_t)(slash - s), user_n = n - domain_n - 1;
+
+        if (count_of(s, n, '\\') > 1)
+                return "it holds more than one backslash";
+        if (user_n == 0)
+                return "there is nothing behind the backslash";
+        if (slash[1] == ' ' || (domain_n > 0 && slash[-1] == ' '))
+                return "there is a blank beside the backslash";
+        return typed_domain(s, domain_n) ? NULL : "what is before the backslash can be no domain's name";
+}
+
+static const char *upn_fault(const char *s, size_t n, const char *at)
+{
+        const size_t user_n = (size_t)(at - s);
+
+        if (count_of(s, n, '@') > 1)
+                return "it holds more than one @";
+        if (user_n == 0 || user_n + 1 == n)
+                return user_n ? "there is nothing behind the @" : "there is nothing before the @";
+        if (at[1] == ' ' || at[-1] == ' ')
+                return "there is a blank beside the @";
+        return suffix_plain(at + 1, n - user_n - 1) ? NULL : "what is behind the @ can be no domain's name";
+}
+
+void name_fault(const struct validate_config *config, const char *bytes, size_t n, char out[NAME_FAULT_MAX])
+{
+        char flaw[TYPED_FLAW_MAX];
+        const char *at, *slash, *why = NULL;
+
+        if (n <= USERNAME_MAX && typed_flaw(bytes, n, flaw)) {
+                (void)snprintf(out, NAME_FAULT_MAX, "the name holds %s", flaw);
+                return;
+        }
+        typed_trim(&bytes, &n);
+        slash = memchr(bytes, '\\', n);
+        at = memrchr(bytes, '@', n);
+        if (n == 0 || n > USERNAME_MAX)
+                why = n ? "it is longer than a name can be" : "it is empty";
+        else if (slash)
+                why = netbios_fault(bytes, n, slash);
+        else if (at)
+                why = upn_fault(bytes, n, at);
+        else if (find_default(config) >= config->n_domains)
+                why = "it names no domain, and this connector's default_domain is not set";
+        (void)snprintf(out, NAME_FAULT_MAX, "the name is of no form that is taken: %s%s", why ? "" : "it holds what ",
+                       why ? why : user_fault);
+}
+
 int name_set_sam(struct name *name, const struct domain_config *domain, const char *sam)
 {
         size_t n = strlen(sam);

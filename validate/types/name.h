@@ -22,6 +22,10 @@ struct name {
  * SID or SPN form, and the characters AD forbids in names where they would change the form.
  */
 enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes, size_t n);
+#define NAME_FAULT_MAX 160
+/* For a name that name_parse found of bad form: what is wrong with it, for the helpdesk. Of what was typed it tells
+ * only blanks and what cannot be seen, since people type passwords into the name's field. */
+void name_fault(const struct validate_config *config, const char *bytes, size_t n, char out[NAME_FAULT_MAX]);
 /* The text for an LDAP bind: user@suffix or NETBIOS\user. cap 2 * USERNAME_MAX + 2. */
 void name_bind_text(const struct name *name, const struct domain_config *domain, char *out, size_t cap);
 /* Whether two names are the same but for case, by Unicode's simple folding: É is é, and e is neither. */

@@ -57,7 +57,7 @@ const struct reason_info outcome_reasons[REASON_MAX] = {
                 .remedy = "Let the user type the password by hand; if it happens again, look at the sign-in page." },
         [REASON_BAD_NAME_FORM] = { .id = "bad_name_form", CREDENTIALS, .user_text = "Please enter your user name like an e-mail address or as DOMAIN\\name.",
                 .helpdesk_text = "The name has none of the forms that may reach a domain controller, so none was asked.",
-                .remedy = "Tell the user to write name@domain or DOMAIN\\name." },
+                .remedy = "Tell the user to write name@domain or DOMAIN\\name; where bare names are to work, set default_domain." },
         [REASON_UNKNOWN_DOMAIN] = { .id = "unknown_domain", CREDENTIALS, .user_text = USER_WRONG,
                 .helpdesk_text = "The domain part of the name is not one that this connector serves, so no domain controller was asked.",
                 .remedy = "Check the name; if the domain is yours, add it or its suffix to the connector's configuration." },

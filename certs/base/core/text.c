@@ -220,10 +220,19 @@ bool id_valid(const char *s, size_t n)
         return true;
 }
 
+size_t id_first(const char *id)
+{
+        const size_t n = strlen(id), behind = strlen(ID_SECOND);
+
+        return n > behind && strcmp(id + n - behind, ID_SECOND) == 0 ? n - behind : n;
+}
+
+#define ID_OURS 26
+
 int id_generate(char *out)
 {
         static const char crockford[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-        uint8_t random[26];
+        uint8_t random[ID_OURS];
 
         if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
                 return -EIO;
@@ -231,6 +240,20 @@ int id_generate(char *out)
                 out[i] = crockford[random[i] & 31];
         out[sizeof random] = '\0';
         return 0;
+}
+
+bool id_heard(const char *what, char *out)
+{
+        if (strlen(what) != ID_OURS)
+                return false;
+        for (size_t i = 0; i < ID_OURS; i++) {
+                char c = (char)(what[i] >= 'a' && what[i] <= 'z' ? what[i] - 'a' + 'A' : what[i]);
+                if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+                        return false;
+                out[i] = c == 'O' ? '0' : c == 'I' || c == 'L' ? '1' : c;
+        }
+        out[ID_OURS] = '\0';
+        return true;
 }
 
 int text_set(char **ret_s, const char *s)

@@ -10,7 +10,8 @@
 #include "base/core/buffer.h"
 #include "base/core/error.h"
 
-#define ID_MAX 64 /* longest id of a sign-in, PROTOCOL.md: [A-Za-z0-9-]{16,64} */
+#define ID_MAX 64      /* longest id of a sign-in, PROTOCOL.md: [A-Za-z0-9-]{16,64} */
+#define ID_SECOND "-2" /* stands behind the id of the first attempt in that of the second */
 
 /* Length of the unpadded base64url form of n bytes. */
 #define B64U_LEN(n) (((n) / 3) * 4 + ((n) % 3 ? (n) % 3 + 1 : 0))
@@ -40,8 +41,13 @@ size_t utf8_next(const char *s, size_t n, uint32_t *ret_cp);
 size_t utf8_put(char out[4], uint32_t cp);
 /* [A-Za-z0-9-]{16,64} */
 bool id_valid(const char *s, size_t n);
+/* How much of an id is that of the sign-in's first attempt: all of it, or what is before ID_SECOND at its end. */
+size_t id_first(const char *id);
 /* A fresh id: "YYYYMMDD-" is not used; 26 characters of Crockford base32 from the system's CSPRNG. out: ID_MAX + 1. */
 int id_generate(char *out);
+/* Makes such an id of one that somebody read out: in lower case, with the letters that it leaves out for being misread.
+ * False where what can't be one. out: ID_MAX + 1. */
+bool id_heard(const char *what, char *out);
 
 /* Why a unit of ours cannot see this file, and what to do; NULL: it can. Literal. */
 const char *file_hidden_by_unit(const char *path);

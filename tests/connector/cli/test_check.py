@@ -5,6 +5,7 @@ usage (in the lab): test_check.py POSTERN
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -127,6 +128,19 @@ class CheckTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn('sent as ' + UPN, done.stdout)
         self.assertRegex(done.stdout, r'\nverdict +accepted \(ok, none\)\naccount +S-1-5-21-')
+
+    def test_a_dc_that_cannot_be_used_has_a_remedy(self):
+        """Also one that takes connections and says nothing until the time is over."""
+        done = self.check(ca_file=LAB['LAB_OTHER_CA'], methods='ldap')
+        self.assertRegex(done.stdout, r'dc +FAILED .*dc_certificate .*Set ca_file to the CA')
+        with socket.create_server((LAB['LAB_AD_ADDRESS'], 0)) as silent:
+            done = self.check(methods='krb5', kdc_port=silent.getsockname()[1])
+        self.assertRegex(done.stdout, r"dc +FAILED .*no answer within 5 s\. Check the domain controller's load")
+        self.assertRegex(done.stdout, 'ready +FAILED .*No sign-in of its users can be decided')
+
+    def test_each_error_of_the_configuration_is_a_line(self):
+        done = self.check(nonsense='1', further='2')
+        self.assertEqual(len(re.findall(r'config +FAILED .*: the key is unknown; .*[^?]\n', done.stdout)), 2, done.stdout)
 
     def test_skipped(self):
         for words, more, wanted in (((), {'methods': 'telepathy'}, 'the configuration has errors'),

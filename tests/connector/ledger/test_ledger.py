@@ -27,7 +27,7 @@ POSTERN = os.path.join(BUILD, 'connector', 'cli', 'postern')
 def header_numbers():
     """Names and values of the enums in connector/frames/messages.h, so that this test can't use others than the programs."""
     numbers = {}
-    with open(os.path.join(SOURCE, 'connector', 'messages.h'), encoding='utf-8') as f:
+    with open(os.path.join(SOURCE, 'connector', 'frames', 'messages.h'), encoding='utf-8') as f:
         text = f.read()
     for block in text.split('enum ')[1:]:
         value = -1
@@ -247,6 +247,29 @@ class LedgerTest(unittest.TestCase):
         for heard in ('0123456789abcdefghjkmnpqrs', 'oi23456789ABCDEFGHJKMNPQRS', 'O1234S6789ABCDEFGHJKMNPQRS'.replace('S6', '56')):
             self.assertEqual(json.loads(self.cli('explain', heard, '--json'))['found_by'], 'id', heard)
 
+    def test_both_attempts_of_a_sign_in(self):
+        """Whichever id is read out, and in lower case too, both are shown; what only one connector knows says so."""
+        first, second = '0123456789ABCDEFGHJKMNPQRS', '0123456789ABCDEFGHJKMNPQRS-2'
+        nothing = dict.fromkeys(('R_VERDICT', 'R_CLASS', 'R_REASON', 'R_DC', 'R_METHOD'))
+        self.record('LATER56789ABCDEFGHJKMNPQRS-2')
+        self.known(1)
+        text = self.cli('explain', 'LATER56789ABCDEFGHJKMNPQRS')
+        self.assertIn('the second of sign-in LATER56789ABCDEFGHJKMNPQRS; ', text)
+        self.assertNotIn('tried this sign-in twice', text)
+        self.record(first, R_WALL=int(time.time()) - 1, R_DECLINED='draining', **nothing)
+        self.known(2)
+        self.assertNotIn('Attempt', self.cli('explain', second))
+        self.record(second)
+        self.known(3)
+        for asked in (first, second, first.lower(), second.lower()):
+            text = self.cli('explain', asked)
+            self.assertIn('tried this sign-in twice', text)
+            self.assertLess(text.index(f'Sign-in {first}\n'), text.index(f'Sign-in {second}\n'))
+            self.assertLess(text.index('declined (draining)'), text.index('refused: wrong_password'))
+            self.assertNotIn('Before that', text)
+            told = json.loads(self.cli('explain', asked, '--json'))
+            self.assertEqual((told['found_by'], [r['id'] for r in told['records']]), ('id', [second, first]))
+
     def test_what_a_dc_did_not_do(self):
         """A DC is named also where it was only tried: then it did not answer."""
         said = {'outcome_unknown': 'got the password and did not answer in time; waited 7 ms', 'dc_timeout': 'took the connection and did not answer in time',
@@ -274,13 +297,19 @@ class LedgerTest(unittest.TestCase):
                 self.assertIn('0123456789ABCDEFGHJKMNPQRS', done.stdout)
         self.assertIn('authentication_firew~', self.cli('log'))
 
-    def status(self, code, **changes):
+    def status(self, code, dcs=True, **changes):
         """Parts that are well but for the changes speak; all processes run. What `postern status` finds wrong."""
-        parts = {'link': {'state': 'up', 'relay': 'https://relay.example'}, 'validator': {'in_roster': True, 'name': 'north'},
-                 'dc': {'domain': 'corp.example', 'host': 'dc1', 'state': 'alive', 'reason': '', 'detail': ''}}
+        parts = {'link': {'state': 'up', 'relay': 'https://relay.example'}, 'validator': {'in_roster': True, 'name': 'north', 'services': 1},
+                 'dc': {'domain': 'corp.example', 'host': 'dc1', 'state': 'alive', 'reason': '', 'detail': ''},
+                 'sid': {'domain': 'corp.example', 'sid': 'S-1-5-21-1-2-3', 'source': 'learnt', 'learnt': 'S-1-5-21-1-2-3', 'seen': '', 'rival': ''},
+                 'domain': {'domain': 'corp.example', 'ready': True, 'reason': '', 'detail': '', 'may_speak': True}}
         for part, fields in changes.items():
             parts[part] |= fields
         parts['dc:corp.example/dc1'] = parts.pop('dc')
+        parts['sid:corp.example'] = parts.pop('sid')
+        parts['domain:corp.example'] = parts.pop('domain')
+        if not dcs:
+            del parts['dc:corp.example/dc1']
         for name, value in parts.items():
             send(self.link if name == 'link' else self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT=json.dumps(value)))
         for name in ('supervisor', 'link', 'validator', 'ledger'):
@@ -314,7 +343,8 @@ class LedgerTest(unittest.TestCase):
         self.assertIn('certificate expires in 3 days', self.status(1, link={'certificate_expires': now + 3 * 86400 + 60}))
         self.assertIn('certificate has expired', self.status(1, link={'certificate_expires': now - 5}))
         self.assertIn('no link to the relay https://relay.example', self.status(1, link={'state': 'down', 'detail': 'refused'}))
-        said = self.status(1, dc={'state': 'dead', 'reason': 'dc_certificate', 'detail': 'it names another'})
+        said = self.status(1, dc={'state': 'dead', 'reason': 'dc_certificate', 'detail': 'it names another'},
+                           domain={'ready': False, 'reason': 'dc_certificate'})
         for words in ('dc1 cannot be used: it names another - dc_certificate', 'Set ca_file to the CA',
                       'no domain controller of corp.example can be used'):
             self.assertIn(words, said)
@@ -325,7 +355,42 @@ class LedgerTest(unittest.TestCase):
         self.assertIn('1 problem (see postern status), first: the domain controller dc1', self.both('log'))
         events = json.loads(self.cli('log', '--events', '--json'))['events']
         self.assertEqual([(e['event'], e['detail']) for e in reversed(events)],
-                         [('dc.down', 'dc1 cannot be used (dc_certificate): it names another'), ('dc.up', 'dc1 answers again')])
+                         [('dc.down', 'dc1 cannot be used (dc_certificate): it names another'),
+                          ('domain.down', 'no domain controller of corp.example can be used: dc_certificate'),
+                          ('dc.up', 'dc1 answers again'), ('domain.up', 'corp.example is served again')])
+
+    def test_all_is_well_only_where_a_sign_in_would_succeed(self):
+        """No domain controller is known, or none has answered yet; the roster leaves this connector, its domain or every service out."""
+        said = self.status(1, dcs=False, domain={'ready': False, 'reason': 'dns', 'detail': 'SRV _ldap._tcp.dc._msdcs.corp.example: no answer'})
+        self.assertIn('no domain controller of corp.example is known', said)
+        self.assertIn('SRV _ldap._tcp.dc._msdcs.corp.example: no answer. Check the connector', said)
+        self.assertIn('domain.down', self.cli('log', '--events'))
+        self.assertIn('has answered yet', self.status(1, dc={'state': 'unknown'}, domain={'ready': False, 'reason': 'no_dc'}))
+        said = self.status(1, domain={'may_speak': False})
+        self.assertIn('does not let this connector speak for corp.example', said)
+        self.assertIn('postern tenant connector-domains', said)
+        self.assertNotIn('connector-domains', self.status(1, validator={'in_roster': False, 'identity': 'F'}, domain={'may_speak': False}))
+        self.assertIn('postern tenant approve-service', self.status(1, validator={'services': 0}))
+        said = self.status(1, validator={'in_roster': False, 'removed': True})
+        self.assertIn('was removed from the roster', said)
+        self.assertNotIn('postern tenant approve', said)
+
+    def test_a_clock_that_is_behind_makes_no_roster_expire(self):
+        said = self.status(1, validator={'roster_begins': int(time.time()) + 605, 'roster_expires': int(time.time()) + 86400 * 9,
+                                         'roster_seq': 7, 'in_roster': False})
+        self.assertIn('the roster (number 7) begins 10 min from now', said)
+        self.assertIn("this host's clock is behind", said)
+        self.assertNotIn('postern tenant', said)
+
+    def test_a_sid_is_corrected_where_it_was_set(self):
+        theirs, ours = 'S-1-5-21-7-8-9', 'S-1-5-21-1-2-3'
+        self.assertIn('postern domain repin corp.example', self.status(1, sid={'seen': theirs}))
+        said = self.status(1, sid={'seen': theirs, 'source': 'roster'})
+        self.assertIn(f'postern tenant domain set corp.example --sid {theirs}', said)
+        self.assertNotIn('repin', said)
+        self.assertIn('correct domain_sid', self.status(1, sid={'seen': theirs, 'source': 'config'}))
+        said = self.status(1, sid={'sid': theirs, 'source': 'roster'})  # no sign-in has failed for it yet
+        self.assertIn(f'the SID of corp.example is {theirs} (roster), but a domain controller said {ours} before', said)
 
     def test_status_tells_of_sign_ins_that_could_not_be_checked(self):
         now = int(time.time())

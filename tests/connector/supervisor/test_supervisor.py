@@ -588,6 +588,17 @@ ldaps_port = 9
         wait_for('the mending', lambda: not [text for text in self.wrong() if 'keytab' in text], 20)
         wait_for('its event', lambda: self.events('keytab.in_use'), 10)
 
+    def test_no_domain_controller_found_is_told(self):
+        """DNS is dead: no DC is known that could be shown as dead."""
+        self.enroll()
+        with open(self.config, encoding='utf-8') as f:
+            text = f.read()
+        self.write(self.config, text.replace('[domain', 'dns_servers = 127.0.0.1:9\n[domain').replace('dcs = dc1.corp.example@127.0.0.1', 'discover = yes'))
+        self.start()
+        wait_for('the domain without controllers', lambda: [text for text in self.wrong() if 'no domain controller of corp.example is known' in text
+                                                             and 'SRV _ldap._tcp.dc._msdcs.corp.example' in text], 30)
+        wait_for('its event', lambda: self.events('domain.down'), 10)
+
     def test_a_child_without_progress_is_started_again(self):
         self.enroll()
         self.env['WATCHDOG_USEC'] = '12000000'

@@ -172,6 +172,8 @@ static void load(int fd, const struct fixture *f, int64_t now, uint64_t want_seq
         assert_int_equal(roster_store_load(&s, key_pin(f->tenant_key), TENANT, now, &roster, &seq, NULL), want_r);
         assert_int_equal(seq, want_seq);
         assert_int_equal(roster != NULL, want_roster);
+        assert_int_equal(s.iat, seq ? NOW : 0);
+        assert_int_equal(s.exp > NOW, seq > 0);
         roster_store_clear(&s);
 }
 
@@ -193,6 +195,8 @@ static void test_roster_store(void **state)
         load(fd, &f, NOW, 2, true, 0);
         /* expired: not usable, but its seq stays the floor */
         load(fd, &f, NOW + 2 * 86400, 2, false, 0);
+        /* nor is one that a clock behind takes for signed in the future; when it is valid is told */
+        load(fd, &f, NOW - 3600, 2, false, 0);
         /* a torn write of the next one leaves the older */
         assert_int_equal(pwrite(fd, "torn", 4, 60), 4);
         load(fd, &f, NOW, 2, true, 1);

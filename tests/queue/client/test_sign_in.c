@@ -514,6 +514,40 @@ static void accepted_without_a_password(void **state)
                     "no password was sent");
 }
 
+static void refused_as(struct verdict_claims *c, const char *reason)
+{
+        c->verdict = "refused";
+        c->class = "credentials";
+        (void)snprintf(c->reason, sizeof(c->reason), "%s", reason);
+        c->user_id[0] = c->user_domain[0] = c->user_sam[0] = c->user_upn[0] = '\0';
+        c->password_proved = false;
+}
+
+static void wrong_password(struct verdict_claims *c)
+{
+        refused_as(c, "wrong_password");
+}
+
+static void bad_name_form(struct verdict_claims *c)
+{
+        refused_as(c, "bad_name_form");
+}
+
+/* Whatever the connector says, but of what is no name at all: that its user can mend. */
+static void a_name_that_is_none(void **state)
+{
+        const struct wrong unknown = {.claims = wrong_password}, none = {.claims = bad_name_form};
+        struct made *x = *state;
+        struct verdict_claims v;
+        struct error err = {""};
+
+        x->s.nobody = true;
+        assert_says(check(x, &unknown, &v, &err), 0, &err, "");
+        assert_string_equal(v.reason, "unknown_domain");
+        assert_says(check(x, &none, &v, &err), 0, &err, "");
+        assert_string_equal(v.reason, "bad_name_form");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -528,6 +562,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(each_check_fails_alone, begin, end),
                 cmocka_unit_test_setup_teardown(a_domain_without_a_sid, begin, end),
                 cmocka_unit_test_setup_teardown(accepted_without_a_password, begin, end),
+                cmocka_unit_test_setup_teardown(a_name_that_is_none, begin, end),
                 cmocka_unit_test_setup_teardown(a_forged_signature, begin, end),
                 cmocka_unit_test_setup_teardown(bytes_changed_on_the_way, begin, end),
         };

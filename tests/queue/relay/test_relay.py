@@ -49,6 +49,23 @@ class RelayTest(unittest.TestCase):
             if cpu() - before > 0.3:
                 raise AssertionError(f'the relay is busy with nothing: {cpu() - before:.2f} s of CPU in 0.6 s')
 
+    def tenant_cli(self, *words, code=1):
+        """What `postern tenant` says, from a folder with this tenant's key."""
+        relay = self.relay
+        folder = relay.path('tenant-folder')
+        if not os.path.exists(folder):
+            os.mkdir(folder, 0o700)
+            shutil.copy(relay.path('tenant.key'), folder)
+            with open(relay.path('admin.secret'), 'w', encoding='ascii') as f:
+                f.write(relay.admin)
+            with open(os.path.join(folder, 'tenant.json'), 'w', encoding='ascii') as f:
+                json.dump({'v': 1, 'tenant': relay.tenant, 'pin': relay.tenant_key['pin'], 'relay': f'https://127.0.0.1:{relay.port}',
+                           'ca_file': relay.path('server.pem'), 'admin_secret_file': relay.path('admin.secret')}, f)
+        postern = os.path.join(os.path.dirname(relay_site.RELAY), '..', '..', 'connector', 'cli', 'postern')
+        done = subprocess.run([postern, 'tenant', *words, '--dir', folder], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stderr if code else done.stdout
+
     def problem(self, answer, status, word, started='no', retry=None):
         code, headers, body = answer
         self.assertEqual((code, body.get('type') if isinstance(body, dict) else body), (status, 'urn:postern:' + word), body)
@@ -154,23 +171,6 @@ class Rosters(RelayTest):
             {'Content-Type': 'application/json'})[0]
         self.assertEqual(status, 202)
         self.assertIn('cannot read this roster', self.tenant_cli('approve', 'waiting', waiting.identity['kid'], '--domains', 'corp.example'))
-
-    def tenant_cli(self, *words):
-        """What `postern tenant` says when it fails, from a folder with this tenant's key."""
-        relay = self.relay
-        folder = relay.path('tenant-folder')
-        if not os.path.exists(folder):
-            os.mkdir(folder, 0o700)
-            shutil.copy(relay.path('tenant.key'), folder)
-            with open(relay.path('admin.secret'), 'w', encoding='ascii') as f:
-                f.write(relay.admin)
-            with open(os.path.join(folder, 'tenant.json'), 'w', encoding='ascii') as f:
-                json.dump({'v': 1, 'tenant': relay.tenant, 'pin': relay.tenant_key['pin'], 'relay': f'https://127.0.0.1:{relay.port}',
-                           'ca_file': relay.path('server.pem'), 'admin_secret_file': relay.path('admin.secret')}, f)
-        postern = os.path.join(os.path.dirname(relay_site.RELAY), '..', '..', 'connector', 'cli', 'postern')
-        done = subprocess.run([postern, 'tenant', *words, '--dir', folder], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        self.assertEqual(done.returncode, 1, done.stdout)
-        return done.stderr
 
 
 class Enrolment(RelayTest):
@@ -394,6 +394,24 @@ class SignIns(RelayTest):
         c.hang_up()
         wait_for('the link is gone', lambda: relay.sign_in(jwe)[2]['type'] == 'urn:postern:no-connector')
         self.problem(relay.request('GET', relay.tenant_path('sign-ins/' + new_id()), headers=relay.as_service()), 404, 'not-found')
+
+    def test_a_trace_shows_both_attempts(self):
+        relay = self.relay
+        c, = self.linked('twice')
+        jwe = relay.seal(c)
+        c.report(ready=False, reasons=['no_dc'])
+        first = '0123456789ABCDEFGHJKMNPQRS'
+        self.problem(relay.sign_in(jwe, id=first), 503, 'not-ready')
+        self.assertNotIn('twice, because', self.tenant_cli('trace', first, code=0))
+        self.problem(relay.sign_in(jwe, id=first + '-2'), 503, 'not-ready')
+        for asked in (first, first + '-2', first.lower()):
+            said = self.tenant_cli('trace', asked, code=0)
+            self.assertIn('tried this sign-in twice', said)
+            self.assertLess(said.index(f'Sign-in {first}\n'), said.index(f'Sign-in {first}-2\n'))
+            told = json.loads(self.tenant_cli('trace', asked, '--json', code=0))
+            self.assertEqual((told['id'], told['first_attempt']['id']), (first + '-2', first))
+        self.assertIn("sign-in service's own answer says why", self.tenant_cli('trace', 'f' + first[1:]))
+        c.hang_up()
 
     def test_busy_and_credit(self):
         relay = self.relay

@@ -41,6 +41,7 @@ static void test_computer(void **state)
 
                         ask_one(rig, &ask);
                         assert_int_not_equal(reason_info(ask.outcome.reason)->verdict, VERDICT_ACCEPTED);
+                        assert_int_not_equal(ask.outcome.reason, REASON_NAME_AMBIGUOUS);
                         known += ask.outcome.reason == REASON_NOT_A_USER;
                         if (ask.outcome.reason == REASON_NOT_A_USER)
                                 assert_no_user(&ask);

@@ -185,6 +185,44 @@ static void test_flaws(void **state)
         assert_string_equal(why, "");
 }
 
+/* Each name that is refused for its form says why, without telling of it what may be a password. */
+static void test_faults(void **state)
+{
+        static const struct {
+                const char *typed, *why;
+        } cases[] = {
+                {"", "it is empty"},
+                {"bob @corp.example", "a blank beside the @"},
+                {"bob@ corp.example", "a blank beside the @"},
+                {"bob@corp.example@x", "more than one @"},
+                {"@corp.example", "nothing before the @"},
+                {"bob@", "nothing behind the @"},
+                {"bob@corp..example", "behind the @ can be no domain's name"},
+                {"bob|x@corp.example", "it holds what no account can have: one of"},
+                {"CORP\\", "nothing behind the backslash"},
+                {"CORP\\a\\b", "more than one backslash"},
+                {"CORP \\bob", "a blank beside the backslash"},
+                {"\\bob", "before the backslash can be no domain's name"},
+                {"S-1-5-21-1-2-3-500@corp.example", "the form of a SID"},
+                {"a\xe2\x80\x8bz@corp.example", "the name holds U+200B at character 2, which cannot be seen"},
+        };
+        struct validate_config none = config;
+        char why[NAME_FAULT_MAX];
+        struct name name;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                assert_int_equal(name_parse(&name, &config, cases[i].typed, strlen(cases[i].typed)),
+                                 REASON_BAD_NAME_FORM);
+                name_fault(&config, cases[i].typed, strlen(cases[i].typed), why);
+                if (!strstr(why, cases[i].why) || strstr(why, "bob"))
+                        fail_msg("\"%s\": %s", cases[i].typed, why);
+        }
+        none.default_domain = NULL;
+        name_fault(&none, "bob", 3, why);
+        assert_non_null(strstr(why, "default_domain is not set"));
+}
+
 /* Whatever the configuration takes as a NetBIOS name, the names that people type may begin with, and nothing else. */
 static void test_one_alphabet(void **state)
 {
@@ -237,11 +275,9 @@ static void test_lengths_and_nul(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_rows),
-                cmocka_unit_test(test_bare_names),
-                cmocka_unit_test(test_flaws),
-                cmocka_unit_test(test_one_alphabet),
-                cmocka_unit_test(test_lengths_and_nul),
+                cmocka_unit_test(test_rows),         cmocka_unit_test(test_bare_names),
+                cmocka_unit_test(test_flaws),        cmocka_unit_test(test_faults),
+                cmocka_unit_test(test_one_alphabet), cmocka_unit_test(test_lengths_and_nul),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

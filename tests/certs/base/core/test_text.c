@@ -162,6 +162,13 @@ static void test_ids(void **state)
         memset(longest, 'a', sizeof longest);
         assert_true(id_valid(longest, ID_MAX));
         assert_false(id_valid(longest, ID_MAX + 1));
+        assert_int_equal(id_first("0123456789ABCDEFGHJKMNPQRS"), 26);
+        assert_int_equal(id_first("0123456789ABCDEFGHJKMNPQRS-2"), 26);
+        assert_int_equal(id_first("-2"), 2);
+        assert_true(id_heard("oil3456789abcdefghjkmnpqrs", other));
+        assert_string_equal(other, "0113456789ABCDEFGHJKMNPQRS");
+        assert_false(id_heard("0123456789ABCDEFGHJKMNPQR", other));
+        assert_false(id_heard("0123456789ABCDEFGHJKMNPQ-2", other));
 }
 
 static void test_text_set(void **state)
