@@ -24,8 +24,9 @@ MAY_INCLUDE = {
     'validate/types': BASE,
     'validate/ldap': BASE + ['validate/types'],
     'validate/krb': BASE + ['validate/types'],
-    'validate/dc': BASE + ['validate/types', 'validate/ldap', 'validate/krb'],
-    'validate/op': BASE + ['validate/types', 'validate/ldap', 'validate/krb', 'validate/dc'],
+    'validate/fake': BASE + ['validate/types'],
+    'validate/dc': BASE + ['validate/types'],
+    'validate/op': BASE + ['validate/types', 'validate/dc'],
     'queue/wire': ['certs/'],
     'queue/link': ['certs/', 'queue/wire'],
     'queue/client': ['certs/', 'queue/wire'],
@@ -41,6 +42,8 @@ MAY_INCLUDE = {
     'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/client', 'connector/frames', 'connector/conf'],
     'tests': ['certs/', 'validate/', 'queue/', 'connector/'],
 }
+# The one place that may name what the tables of methods stand for.
+FILE_MAY_INCLUDE = {'validate/op/methods.c': ['validate/ldap', 'validate/krb']}
 TOP = {folder.split('/')[0] for folder in MAY_INCLUDE}
 FOLDERS = {'connector', 'queue', 'validate', 'certs', 'tests'}
 
@@ -106,7 +109,7 @@ def check_includes(path, lines, root):
             yield number, f'<{target}> is ours: write "{target}"'
         elif target.startswith('certs/base/'):
             yield number, f'write "{target.removeprefix("certs/")}"'
-        elif not may_include(room, there):
+        elif not may_include(room, there) and there not in FILE_MAY_INCLUDE.get(path, []):
             yield number, f'{room} may not include {there} ("{target}")'
 
 

@@ -7,7 +7,7 @@ import tempfile
 
 OPENING = '/*\n * A file.\n *\n * It owns nothing.\n */\n'
 LAYERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'layers.py')
-HEADERS = ['certs/base/core/log.h', 'certs/jose/jose.h', 'validate/types/outcome.h', 'queue/wire/wire.h', 'queue/client/client.h',
+HEADERS = ['certs/base/core/log.h', 'certs/jose/jose.h', 'validate/types/outcome.h', 'validate/ldap/pool.h', 'queue/wire/wire.h', 'queue/client/client.h',
            'queue/relay/relay.h', 'connector/conf/config.h', 'connector/validator/validator.h', 'connector/cli/cli.h']
 
 
@@ -31,6 +31,9 @@ CASES = [
     ('certs/keys/bad.c', include('certs/jose/jose.h'), 'certs/keys may not include certs/jose'),
     ('certs/keys/bad2.c', include('certs/base/core/log.h'), 'write "base/core/log.h"'),
     ('validate/op/bad.c', include('certs/jose/jose.h'), 'validate/op may not include certs/jose'),
+    ('validate/op/methods.c', include('validate/ldap/pool.h'), None),
+    ('validate/op/bad3.c', include('validate/ldap/pool.h'), 'validate/op may not include validate/ldap'),
+    ('validate/dc/methods.c', include('validate/ldap/pool.h'), 'validate/dc may not include validate/ldap'),
     ('validate/op/bad2.c', OPENING + '#include <queue/wire/wire.h>\n', '<queue/wire/wire.h> is ours'),
     ('queue/wire/bad.c', include('validate/types/outcome.h'), 'queue/wire may not include validate/types'),
     ('queue/wire/bad2.c', include('queue/client/client.h'), 'queue/wire may not include queue/client'),

@@ -365,9 +365,22 @@ const char *dc_host(const struct dc *dc)
         return dc->config->host;
 }
 
-const struct dc_config *dc_get_config(const struct dc *dc)
+const char *dc_asked_for(const struct dc *dc)
 {
-        return dc->config;
+        return dc->config->address ? dc->config->address : dc->config->host;
+}
+
+bool dc_address(const struct dc *dc, struct dns_address *ret_address)
+{
+        return dns_known(dc->dcs->tools.dns, ret_address, dc_asked_for(dc));
+}
+
+int dc_resolve(const struct dc *dc, struct dns_address *ret_address, struct dns_query **ret_query, dns_fn *fn,
+               void *arg)
+{
+        if (dc_address(dc, ret_address))
+                return 1;
+        return dns_query_start(ret_query, dc->dcs->tools.dns, dc_asked_for(dc), fn, arg);
 }
 
 const char *dc_source(const struct dc *dc)

@@ -20,8 +20,7 @@ enum dc_state { DC_UNKNOWN = 0, DC_ALIVE, DC_RECOVERING, DC_DEAD };
 struct dc_tools {
         struct loop *loop;
         struct dns *dns;
-        struct ldap_pools *ldap;
-        struct krb *krb; /* NULL when no domain uses Kerberos */
+        struct method_instance *methods[METHODS]; /* NULL where no domain uses it */
 };
 
 struct dc;
@@ -84,7 +83,11 @@ const struct dc *dcs_at(const struct dcs *dcs, size_t i);
 
 uint32_t dc_bit(const struct dc *dc);
 const char *dc_host(const struct dc *dc);
-const struct dc_config *dc_get_config(const struct dc *dc);
+/* Its address. False: it must be asked for first. */
+bool dc_address(const struct dc *dc, struct dns_address *ret_address);
+/* The same, or asks for it: fn is called later. 1: known; 0: asked; -errno. */
+int dc_resolve(const struct dc *dc, struct dns_address *ret_address, struct dns_query **ret_query, dns_fn *fn,
+               void *arg);
 /* "list", "site" or "srv": how it came to be known. */
 const char *dc_source(const struct dc *dc);
 /* "unknown", "alive", "recovering", "dead", "gone", or "sick": alive, but it fails sign-ins. */

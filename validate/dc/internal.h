@@ -64,8 +64,7 @@ struct dc {
         enum probe_state probe;
         struct loop_timer *timer; /* the next probe */
         struct dns_query *query;
-        struct ldap_attempt *ldap;
-        struct krb_attempt *krb;
+        struct method_run *asking; /* the probe itself */
         uint64_t probe_deadline;
 };
 
@@ -97,6 +96,9 @@ void dc_note_clock(struct dc *dc, const struct outcome *outcome);
 void dcs_reconsider(struct dc *dc);
 /* The one writer of state. Tells the owner when the domain's readiness changed. */
 void dc_state_set(struct dc *dc, enum dc_state state);
+
+/* Its address, or the name whose address is asked for. */
+const char *dc_asked_for(const struct dc *dc);
 
 /* dc/health.c: whether sign-ins are kept from it, unless no other is left: it is sick, and no trial of it is due. */
 bool dc_rests(const struct dc *dc);

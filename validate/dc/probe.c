@@ -47,11 +47,6 @@ static void probe_set(struct dc *dc, enum probe_state probe)
         dc->probe = probe;
 }
 
-static const char *probe_host(const struct dc *dc)
-{
-        return dc->config->address ? dc->config->address : dc->config->host;
-}
-
 void dc_probe_schedule(struct dc *dc, uint64_t delay)
 {
         if (dc->probe == PROBE_WAITING)
@@ -62,7 +57,7 @@ void dc_probe_schedule_next(struct dc *dc)
 {
         uint64_t delay = DC_ALIVE_PROBE_MS;
 
-        if (dc->misses > 0 && dc->misses % dns_count(dc->dcs->tools.dns, probe_host(dc)) != 0) {
+        if (dc->misses > 0 && dc->misses % dns_count(dc->dcs->tools.dns, dc_asked_for(dc)) != 0) {
                 delay = SUSPECT_PROBE_MS; /* another of its addresses was not asked yet */
         } else if (dc->state == DC_DEAD) {
                 delay = dc->dead_delay;
@@ -109,8 +104,7 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
         bool silent = dc_is_silence(outcome->reason), busy = silent && heard_lately(dc);
 
         dc->query = NULL;
-        dc->ldap = NULL;
-        dc->krb = NULL;
+        dc->asking = NULL;
         probe_set(dc, PROBE_WAITING);
         dc_note_clock(dc, outcome);
         if (silent && !busy && dc->silent_since == 0)
@@ -124,7 +118,7 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
         } else { /* unless it failed by a limit of ours */
                 dc_note_failure(dc, outcome, dc_lesson(outcome->reason) != LESSON_NONE);
                 dc->misses++;
-                dns_next(dc->dcs->tools.dns, probe_host(dc));
+                dns_next(dc->dcs->tools.dns, dc_asked_for(dc));
         }
         dc_probe_schedule_next(dc);
         if (silent && !busy)
@@ -168,13 +162,11 @@ static void probe_ask(struct dc *dc, const struct dns_address *address)
                 .heard = on_heard,
                 .arg = dc,
         };
+        struct method_instance *method = dcs->tools.methods[dcs->domain->methods[0]];
         int r;
 
         probe_set(dc, PROBE_ASKING);
-        if (dcs->domain->methods[0] == METHOD_KRB5)
-                r = krb_probe_start(&dc->krb, dcs->tools.krb, &attempt, on_probed, dc);
-        else
-                r = ldap_probe_start(&dc->ldap, dcs->tools.ldap, &attempt, on_probed, dc);
+        r = method->ops->probe(&dc->asking, method, &attempt, on_probed, dc);
         if (r < 0)
                 probe_fail(dc, REASON_INTERNAL, strerror(-r));
 }
@@ -205,7 +197,6 @@ static void probe_start(struct dc *dc)
         const struct dcs *dcs = dc->dcs;
         uint64_t now = loop_now(dcs->tools.loop);
         struct dns_address address;
-        const char *host;
         int r;
 
         if (dc->state == DC_ALIVE && dc->failures == 0 && !dc->suspect &&
@@ -217,26 +208,19 @@ static void probe_start(struct dc *dc)
         probe_set(dc, PROBE_RESOLVING);
         if (dc->suspect)
                 loop_timer_in(dc->timer, suspect_ms(dc));
-        host = probe_host(dc);
-        if (dns_known(dcs->tools.dns, &address, host)) {
+        r = dc_resolve(dc, &address, &dc->query, on_resolved, dc);
+        if (r > 0)
                 probe_ask(dc, &address);
-                return;
-        }
-        r = dns_query_start(&dc->query, dcs->tools.dns, host, on_resolved, dc);
-        if (r < 0)
+        else if (r < 0)
                 probe_fail(dc, REASON_DNS, strerror(-r));
 }
 
 void dc_probe_cancel(struct dc *dc)
 {
         dns_query_cancel(dc->query);
-        if (dc->ldap)
-                ldap_attempt_cancel(dc->ldap);
-        if (dc->krb)
-                krb_attempt_cancel(dc->krb);
+        method_cancel(dc->asking);
         dc->query = NULL;
-        dc->ldap = NULL;
-        dc->krb = NULL;
+        dc->asking = NULL;
 }
 
 /* The time of a DC under suspicion is over before its probe ended. */
@@ -246,10 +230,8 @@ static void probe_overdue(struct dc *dc)
                 return; /* a sign-in was answered meanwhile */
         if (heard_lately(dc)) {
                 loop_timer_at(dc->timer, dc->heard_at + suspect_ms(dc));
-        } else if (dc->ldap) {
-                ldap_attempt_expire(dc->ldap);
-        } else if (dc->krb) {
-                krb_attempt_expire(dc->krb);
+        } else if (dc->asking) {
+                dc->asking->ops->expire(dc->asking);
         } else {
                 dc_probe_cancel(dc);
                 probe_fail(dc, REASON_DNS, "the name is not resolved in time");

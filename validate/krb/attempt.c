@@ -295,14 +295,17 @@ static void on_timer(void *arg)
         }
 }
 
-/* Copies what outlives the caller's struct and arms the start. client is taken over on success. */
+/* Copies what outlives the caller's struct and arms the start; takes client over. */
 static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, krb5_principal client)
 {
         struct krb_attempt *a = calloc(1, sizeof *a);
-        int r;
 
-        if (!a)
+        if (!a || loop_timer_new(&a->timer, krb->loop, attempt->id, on_timer, a) < 0) {
+                krb5_free_principal(krb->context, client);
+                free(a);
                 return -ENOMEM;
+        }
+        a->run.ops = &krb_ops;
         a->krb = krb;
         a->config = attempt->domain;
         snprintf(a->id, sizeof a->id, "%s", attempt->id ? attempt->id : "");
@@ -317,11 +320,6 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         a->heard = attempt->heard;
         a->attempt_arg = attempt->arg;
         a->started = loop_now(krb->loop);
-        r = loop_timer_new(&a->timer, krb->loop, a->id[0] ? a->id : NULL, on_timer, a);
-        if (r < 0) {
-                free(a);
-                return r;
-        }
         a->slot.timer = a->timer;
         a->client = client;
         loop_timer_in(a->timer, 0);
@@ -329,24 +327,11 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         return 0;
 }
 
-static int start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, krb5_principal client,
-                 const struct secret *password)
+static int attempt_start(struct method_run **ret, struct method_instance *method, const struct attempt *attempt,
+                         attempt_done_fn *fn, void *arg)
 {
+        struct krb *krb = (struct krb *)method;
         struct krb_attempt *a;
-        int r = attempt_new(&a, krb, attempt, client);
-
-        if (r < 0) {
-                krb5_free_principal(krb->context, client);
-                return r;
-        }
-        a->password = password;
-        *ret = a;
-        return 0;
-}
-
-int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn,
-                      void *arg)
-{
         krb5_principal client = NULL;
         krb5_error_code code;
         int r;
@@ -356,21 +341,25 @@ int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct at
         code = krb_principal_new(&client, krb->context, attempt->domain, attempt->name);
         if (code && code != KRB5_PARSE_MALFORMED) /* malformed: told from the loop */
                 return -ENOMEM;
-        r = start(ret, krb, attempt, client, attempt->password);
+        r = attempt_new(&a, krb, attempt, client);
         if (r < 0)
                 return r;
         if (attempt->name->form == NAME_NETBIOS && attempt->domain->directory == DIRECTORY_AD)
-                snprintf((*ret)->sam, sizeof(*ret)->sam, "%s", attempt->name->user);
-        (*ret)->new_password = attempt->new_password;
-        (*ret)->fn = fn;
-        (*ret)->arg = arg;
+                snprintf(a->sam, sizeof a->sam, "%s", attempt->name->user);
+        a->password = attempt->password;
+        a->new_password = attempt->new_password;
+        a->fn = fn;
+        a->arg = arg;
+        *ret = &a->run;
         return 0;
 }
 
-int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn,
-                    void *arg)
+static int probe_start(struct method_run **ret, struct method_instance *method, const struct attempt *attempt,
+                       attempt_done_fn *fn, void *arg)
 {
+        struct krb *krb = (struct krb *)method;
         struct krb_domain *domain = krb_domain_find(krb, attempt->domain);
+        struct krb_attempt *a;
         krb5_principal client = NULL;
         int r;
 
@@ -381,16 +370,18 @@ int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct atte
                 krb5_free_principal(krb->context, client);
                 return -ENOMEM;
         }
-        r = start(ret, krb, attempt, client, NULL);
+        r = attempt_new(&a, krb, attempt, client);
         if (r < 0)
                 return r;
-        (*ret)->fn = fn;
-        (*ret)->arg = arg;
+        a->fn = fn;
+        a->arg = arg;
+        *ret = &a->run;
         return 0;
 }
 
-void krb_attempt_expire(struct krb_attempt *a)
+static void attempt_expire(struct method_run *run)
 {
+        struct krb_attempt *a = (struct krb_attempt *)run;
         bool left = a->wire && krb_wire_left(a->wire) && a->state == KRB_STATE_PROVING;
 
         if (a->state == KRB_STATE_CHANGING || a->state == KRB_STATE_FETCHING)
@@ -404,8 +395,15 @@ void krb_attempt_expire(struct krb_attempt *a)
                 krb_finish_reason(a, REASON_DC_TIMEOUT, "the KDC stopped answering");
 }
 
-void krb_attempt_cancel(struct krb_attempt *a)
+static void attempt_cancel(struct method_run *run)
 {
-        if (a)
-                attempt_free(a);
+        attempt_free((struct krb_attempt *)run);
 }
+
+const struct method_ops krb_ops = {.domain_add = krb_domain_add,
+                                   .set_keytab = krb_set_keytab,
+                                   .start = attempt_start,
+                                   .probe = probe_start,
+                                   .cancel = attempt_cancel,
+                                   .expire = attempt_expire,
+                                   .free = krb_free};

@@ -22,6 +22,7 @@ enum krb_state {
 };
 
 struct krb_attempt {
+        struct method_run run; /* the first */
         struct krb *krb;
         const struct domain_config *config;
         char id[ID_MAX + 1];

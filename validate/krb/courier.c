@@ -52,10 +52,11 @@ static int next_kdc(struct krb_courier *c, const char *realm, struct sockaddr_st
 {
         if (loop_now(c->krb->loop) >= c->deadline)
                 return -ETIME;
-        if (!c->krb->kdc_of)
+        if (!c->krb->method.kdc_of)
                 return -ENOENT;
-        return c->nth < KRB_COURIER_KDCS_MAX ? c->krb->kdc_of(c->krb->kdc_arg, realm, c->nth++, address, len)
-                                             : -EHOSTUNREACH;
+        return c->nth < KRB_COURIER_KDCS_MAX
+                       ? c->krb->method.kdc_of(c->krb->method.kdc_arg, realm, c->nth++, address, len)
+                       : -EHOSTUNREACH;
 }
 
 static void give_up(struct krb_courier *c, const char *realm, int error)

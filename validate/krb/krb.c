@@ -161,6 +161,7 @@ int krb_new(struct krb **ret, struct loop *loop, struct error *err)
 
         if (!krb)
                 return error_fail(err, -ENOMEM, "Kerberos: out of memory");
+        krb->method.ops = &krb_ops;
         krb->loop = loop;
         TAILQ_INIT(&krb->domains);
         TAILQ_INIT(&krb->kdcs);
@@ -168,7 +169,7 @@ int krb_new(struct krb **ret, struct loop *loop, struct error *err)
         if (code) {
                 int r = fail_krb(err, krb->context, code, "Kerberos: libkrb5 does not start");
 
-                krb_free(krb);
+                krb_free(&krb->method);
                 return r;
         }
         *ret = krb;
@@ -193,8 +194,9 @@ static void domain_free(struct krb *krb, struct krb_domain *domain)
         free(domain);
 }
 
-struct krb *krb_free(struct krb *krb)
+struct method_instance *krb_free(struct method_instance *method)
 {
+        struct krb *krb = (struct krb *)method;
         struct krb_domain *domain;
 
         if (!krb)
@@ -214,12 +216,6 @@ struct krb *krb_free(struct krb *krb)
                 profile_release(krb->profile);
         free(krb);
         return NULL;
-}
-
-void krb_set_kdcs(struct krb *krb, krb_kdc_fn *kdc_of, void *arg)
-{
-        krb->kdc_of = kdc_of;
-        krb->kdc_arg = arg;
 }
 
 krb5_error_code krb_memory_ccache(krb5_ccache *ret, krb5_context context, krb5_creds *creds)
@@ -423,8 +419,9 @@ static int domain_fill(struct krb *krb, struct krb_domain *domain, const struct 
         return config->armor_principal ? krb_armor_new(&domain->armor, krb, domain, err) : 0;
 }
 
-int krb_domain_add(struct krb *krb, const struct domain_config *config, struct error *err)
+int krb_domain_add(struct method_instance *method, const struct domain_config *config, struct error *err)
 {
+        struct krb *krb = (struct krb *)method;
         struct krb_domain *domain, *old;
         int r;
 
@@ -448,8 +445,10 @@ int krb_domain_add(struct krb *krb, const struct domain_config *config, struct e
         return 0;
 }
 
-int krb_set_keytab(struct krb *krb, const struct domain_config *config, const char *keytab, struct error *err)
+int krb_set_keytab(struct method_instance *method, const struct domain_config *config, const char *keytab,
+                   struct error *err)
 {
+        struct krb *krb = (struct krb *)method;
         struct krb_domain *domain = krb_domain_find(krb, config);
         krb5_error_code code;
         char *old;

@@ -43,18 +43,28 @@ struct krb_kdc {
 };
 
 struct krb {
+        struct method_instance method; /* the first */
         struct loop *loop;
         struct _profile_t *profile;
         krb5_context context;
         krb5_get_init_creds_opt *options;
         krb5_get_init_creds_opt *armor_options; /* of the connector's own exchanges */
-        krb_kdc_fn *kdc_of;                     /* NULL: no KDC is known */
-        void *kdc_arg;
-        struct krb_batch *batch; /* where keys are made */
-        unsigned long serial;    /* makes names of memory keytabs unique */
+        struct krb_batch *batch;                /* where keys are made */
+        unsigned long serial;                   /* makes names of memory keytabs unique */
         TAILQ_HEAD(, krb_domain) domains;
         TAILQ_HEAD(, krb_kdc) kdcs;
 };
+
+/* The method Kerberos: one object per process. */
+int krb_new(struct krb **ret, struct loop *loop, struct error *err);
+/* As those of method_ops, method being that of a struct krb. */
+struct method_instance *krb_free(struct method_instance *method);
+int krb_domain_add(struct method_instance *method, const struct domain_config *domain, struct error *err);
+int krb_set_keytab(struct method_instance *method, const struct domain_config *domain, const char *keytab,
+                   struct error *err);
+/* krb/attempt.c. A probe is an AS-REQ without preauthentication for the connector's own principal; any well-formed
+ * answer is alive. */
+extern const struct method_ops krb_ops;
 
 /* 0: w holds a slot; 1: it waits, and w->timer fires once it holds one; -ENOMEM. */
 int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_storage *address, socklen_t len);

@@ -17,6 +17,7 @@
 #include "base/core/log.h"
 #include "validate/ldap/details.h"
 #include "validate/ldap/identity.h"
+#include "validate/ldap/lookup.h"
 #include "validate/ldap/pool.h"
 
 #define STALE_MS 5000 /* idle for longer: ask for a sign of life first (AD drops idle connections) */
@@ -41,6 +42,7 @@ enum attempt_state {
 };
 
 struct ldap_attempt {
+        struct method_run run; /* the first */
         struct ldap_pools *pools;
         struct ldap_pool *pool;
         struct attempt in;
@@ -622,13 +624,15 @@ static void on_timer(void *arg)
         }
 }
 
-static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
-                 attempt_done_fn *fn, void *arg)
+static int attempt_start(struct method_run **ret, struct method_instance *method, const struct attempt *attempt,
+                         attempt_done_fn *fn, void *arg)
 {
+        struct ldap_pools *pools = (struct ldap_pools *)method;
         struct ldap_attempt *a = calloc(1, sizeof *a);
 
         if (!a)
                 return -ENOMEM;
+        a->run.ops = &ldap_ops;
         a->pools = pools;
         a->in = *attempt;
         snprintf(a->id, sizeof a->id, "%s", attempt->id ? attempt->id : "");
@@ -641,37 +645,39 @@ static int start(struct ldap_attempt **ret, struct ldap_pools *pools, const stru
                 return -ENOMEM;
         }
         loop_timer_in(a->timer, 0);
-        *ret = a;
+        *ret = &a->run;
         return 0;
 }
 
-int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
+static int probe_start(struct method_run **ret, struct method_instance *method, const struct attempt *attempt,
                        attempt_done_fn *fn, void *arg)
 {
-        return start(ret, pools, attempt, fn, arg);
-}
-
-int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
-                     attempt_done_fn *fn, void *arg)
-{
-        int r = start(ret, pools, attempt, fn, arg);
+        int r = attempt_start(ret, method, attempt, fn, arg);
 
         if (r == 0)
-                (*ret)->probe = true;
+                ((struct ldap_attempt *)*ret)->probe = true;
         return r;
 }
 
-void ldap_attempt_expire(struct ldap_attempt *a)
+static void attempt_expire(struct method_run *run)
 {
-        on_timer(a);
+        on_timer(run);
 }
 
-void ldap_attempt_cancel(struct ldap_attempt *a)
+static void attempt_cancel(struct method_run *run)
 {
-        if (!a)
-                return;
+        struct ldap_attempt *a = (struct ldap_attempt *)run;
+
         state_set(a, ATTEMPT_DONE);
         ldap_pool_stop_waiting(a->pool, &a->waiter);
         drop_conn(a, true); /* closed unless at rest */
         attempt_free(a);
 }
+
+const struct method_ops ldap_ops = {.domain_add = ldap_domain_add,
+                                    .start = attempt_start,
+                                    .probe = probe_start,
+                                    .look_up = ldap_lookup_start,
+                                    .cancel = attempt_cancel,
+                                    .expire = attempt_expire,
+                                    .free = ldap_pools_free};

@@ -31,6 +31,7 @@ enum lookup_state {
 };
 
 struct ldap_lookup {
+        struct method_run run; /* the first */
         struct ldap_pools *pools;
         struct ldap_pool *pool;
         const struct domain_config *domain;
@@ -46,8 +47,8 @@ struct ldap_lookup {
         uint32_t type, control;      /* sAMAccountType and userAccountControl */
         char base[SID_TEXT_MAX + 8]; /* "<SID=S-1-...>" where attributes are read; else "" */
         struct ldap_details details;
-        struct ldap_found found;
-        ldap_lookup_fn *fn;
+        struct method_found found;
+        method_found_fn *fn;
         void *arg;
 };
 
@@ -102,8 +103,8 @@ static enum account_kind kind_of(const struct ldap_lookup *l)
 /* The one end. */
 static void finish(struct ldap_lookup *l, enum reason reason, const char *why)
 {
-        struct ldap_found found = l->found;
-        ldap_lookup_fn *fn = l->fn;
+        struct method_found found = l->found;
+        method_found_fn *fn = l->fn;
         void *arg = l->arg;
         bool reusable = reason == REASON_OK || reason == REASON_ALIAS_UNKNOWN;
 
@@ -315,14 +316,25 @@ static void on_timer(void *arg)
         }
 }
 
-int ldap_lookup_start(struct ldap_lookup **ret, struct ldap_pools *pools, const struct ldap_lookup_request *request,
-                      ldap_lookup_fn *fn, void *arg)
+static void lookup_cancel(struct method_run *run)
 {
+        struct ldap_lookup *l = (struct ldap_lookup *)run;
+
+        state_set(l, LOOKUP_DONE);
+        release(l, false);
+}
+
+int ldap_lookup_start(struct method_run **ret, struct method_instance *method, const struct method_look_up *request,
+                      method_found_fn *fn, void *arg)
+{
+        static const struct method_ops ops = {.cancel = lookup_cancel};
+        struct ldap_pools *pools = (struct ldap_pools *)method;
         const struct attempt *attempt = request->attempt;
         struct ldap_lookup *l = calloc(1, sizeof *l);
 
         if (!l)
                 return -ENOMEM;
+        l->run.ops = &ops;
         l->pools = pools;
         l->domain = attempt->domain;
         l->host = attempt->host;
@@ -345,14 +357,6 @@ int ldap_lookup_start(struct ldap_lookup **ret, struct ldap_pools *pools, const 
                 return -ENOMEM;
         }
         loop_timer_in(l->timer, 0);
-        *ret = l;
+        *ret = &l->run;
         return 0;
-}
-
-void ldap_lookup_cancel(struct ldap_lookup *l)
-{
-        if (!l)
-                return;
-        state_set(l, LOOKUP_DONE);
-        release(l, false);
 }

@@ -43,21 +43,23 @@ struct ldap_pool {
 };
 
 struct ldap_pools {
+        struct method_instance method; /* the first */
         struct loop *loop;
         LIST_HEAD(, ldap_domain) domains;
         LIST_HEAD(, ldap_pool) pools;
 };
 
-int ldap_pools_new(struct ldap_pools **ret, struct loop *loop)
+int ldap_pools_new(struct method_instance **ret, struct loop *loop)
 {
         struct ldap_pools *pools = calloc(1, sizeof *pools);
 
         if (!pools)
                 return -ENOMEM;
+        pools->method.ops = &ldap_ops;
         pools->loop = loop;
         LIST_INIT(&pools->domains);
         LIST_INIT(&pools->pools);
-        *ret = pools;
+        *ret = &pools->method;
         return 0;
 }
 
@@ -92,8 +94,9 @@ static void domain_free(struct ldap_domain *domain)
         free(domain);
 }
 
-struct ldap_pools *ldap_pools_free(struct ldap_pools *pools)
+struct method_instance *ldap_pools_free(struct method_instance *method)
 {
+        struct ldap_pools *pools = (struct ldap_pools *)method;
         struct ldap_domain *domain;
         struct ldap_pool *pool;
 
@@ -121,8 +124,9 @@ static struct ldap_domain *domain_find(struct ldap_pools *pools, const char *nam
         return NULL;
 }
 
-int ldap_domain_add(struct ldap_pools *pools, const struct domain_config *config, struct error *err)
+int ldap_domain_add(struct method_instance *method, const struct domain_config *config, struct error *err)
 {
+        struct ldap_pools *pools = (struct ldap_pools *)method;
         struct ldap_domain *domain;
         int r;
 

@@ -8,7 +8,16 @@
 
 #define LDAP_CONNECTING_MAX 8 /* AD's and Samba's listen backlog is short */
 
-struct ldap_pool;
+struct ldap_pools; /* of all DCs; the method itself */
+struct ldap_pool;  /* of one: key is domain and host */
+
+/* The method LDAP. 0 or -ENOMEM. */
+int ldap_pools_new(struct method_instance **ret, struct loop *loop);
+/* As those of method_ops. */
+int ldap_domain_add(struct method_instance *method, const struct domain_config *domain, struct error *err);
+struct method_instance *ldap_pools_free(struct method_instance *method);
+/* ldap/attempt.c */
+extern const struct method_ops ldap_ops;
 
 /* Who waits for a connection. Exactly one of the functions is called, once, unless it stops waiting. */
 struct ldap_waiter {

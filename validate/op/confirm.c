@@ -85,30 +85,22 @@ static void on_answer(void *arg, const struct outcome *ldap, bool left)
         op->confirm = NULL;
         op->ticket.twice = left && !op->unasked;
         weigh(&op->out, ldap, op->unasked);
-        op_confirmed(op);
+        op_finish(op);
 }
 
 void op_confirm_start(struct validate_op *op)
 {
-        const struct dc_config *dc = dc_get_config(op->committed->dc);
-        uint64_t end = loop_now(op->v->loop) + CONFIRM_MS;
-        struct dns_address address;
-        struct attempt attempt = {.id = op->id,
-                                  .domain = op->domain,
-                                  .host = dc->host,
-                                  .name = &op->name,
-                                  .password = op->password,
-                                  .deadline = end < op->deadline ? end : op->deadline};
+        struct method_instance *ldap = op->v->tools.methods[METHOD_LDAP];
+        struct attempt attempt;
 
         op->confirmed = true;
-        if (!dns_known(op->v->tools.dns, &address, dc->address ? dc->address : dc->host)) {
-                op_confirmed(op);
-                return;
+        if (op_side_attempt(&attempt, op, op->committed->dc, CONFIRM_MS)) {
+                attempt.name = &op->name;
+                attempt.password = op->password;
+                if (ldap->ops->start(&op->confirm, ldap, &attempt, on_answer, op) == 0)
+                        return;
         }
-        attempt.address = address.storage;
-        attempt.address_len = address.len;
-        if (ldap_attempt_start(&op->confirm, op->v->tools.ldap, &attempt, on_answer, op) < 0)
-                op_confirmed(op);
+        op_finish(op);
 }
 
 void op_confirm_cancel(struct validate_op *op)
@@ -116,6 +108,6 @@ void op_confirm_cancel(struct validate_op *op)
         if (!op->confirm)
                 return;
         op->ticket.twice = !op->unasked; /* it may have left */
-        ldap_attempt_cancel(op->confirm);
+        method_cancel(op->confirm);
         op->confirm = NULL;
 }

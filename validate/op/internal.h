@@ -11,7 +11,6 @@
 #include "validate/dc/dc.h"
 #include "validate/types/domain-sid.h"
 #include "validate/types/guard.h"
-#include "validate/ldap/lookup.h"
 #include "validate/types/name.h"
 #include "validate/op/sid-learn.h"
 
@@ -31,19 +30,21 @@ struct op_try {
         struct validate_op *op;
         struct dc *dc; /* NULL: the slot is free */
         struct dns_query *query;
-        struct ldap_attempt *ldap;
-        struct krb_attempt *krb;
-        bool hurried; /* its DC was found silent, and it was told */
+        struct method_run *run; /* the attempt */
+        bool hurried;           /* its DC was found silent, and it was told */
 };
 
 #define OP_TRIES 2
+
+typedef void op_found_fn(struct validate_op *op, const struct method_found *found);
 
 /* A search for the account whose alternate id was typed; once done, whose SID must come out. */
 struct op_lookup {
         uint32_t tried;
         struct dc *dc;
         struct dns_query *query;
-        struct ldap_lookup *search;
+        struct method_run *search;
+        op_found_fn *found;     /* what it is for */
         char sid[SID_TEXT_MAX]; /* "" where nothing was searched */
         enum account_kind kind;
         char sam[257];
@@ -62,11 +63,11 @@ struct validate_op {
         struct secret *new_password; /* to be set; NULL once it was, and then password is it */
         bool changed;                /* the DC that changed it is asked for a sign-in with the new one */
         struct op_lookup lookup;
-        bool confirmed;               /* it was tried, once */
-        bool unasked;                 /* and before it no DC had been sent the password */
-        struct ldap_attempt *confirm; /* under way */
-        bool change_proved;           /* that the old password was right, by an answer inside the armour */
-        bool detailed;                /* the account's attributes were asked for */
+        bool confirmed;             /* it was tried, once */
+        bool unasked;               /* and before it no DC had been sent the password */
+        struct method_run *confirm; /* under way */
+        bool change_proved;         /* that the old password was right, by an answer inside the armour */
+        bool detailed;              /* the account's attributes were asked for */
         struct guard_ticket ticket;
         bool stopped; /* by the guard, once the DC had told whose account it is: stop says how */
         enum guard_answer stop;
@@ -104,11 +105,23 @@ struct validate {
 /* Whether somebody said how the domain's DCs are known over LDAPS, so that more than the sign-in may be asked there. */
 bool domain_has_ldaps(const struct domain_config *domain);
 
+/* The one end that answers, or one more step before it. */
+void op_finish(struct validate_op *op);
+
 /* op/lookup.c: turns the alternate id into the account's name. op_looked_up is called once, from the loop,
  * with REASON_OK or why the operation ends; context, dc and counted of op->out are then set. */
 void op_lookup_start(struct validate_op *op);
 void op_lookup_cancel(struct validate_op *op);
 void op_looked_up(struct validate_op *op, enum reason reason);
+/* What finds the name's account: an alternate id by its attribute; else by its UPN, by sAMAccountName, or by either
+ * where it may be both: two accounts are then none. It points into value. */
+#define OP_VALUE_MAX (2 * USERNAME_MAX + 2)
+struct method_look_up op_what_to_search(const struct validate_op *op, char value[OP_VALUE_MAX]);
+/* What a DC is asked beside the sign-in's own attempt, for at most so many ms. False: its address is not known. */
+bool op_side_attempt(struct attempt *ret_attempt, const struct validate_op *op, const struct dc *dc, uint64_t ms);
+/* The service account asks a DC; fn is called once, from the loop. NULL, or why it cannot be asked. */
+const char *op_search_start(struct validate_op *op, const struct dc *dc, uint64_t ms, struct method_look_up *look_up,
+                            op_found_fn *fn);
 
 /* op/admit.c: answers what must not reach a DC, else routes. */
 void op_admit(struct validate_op *op, const struct validate_request *request);
@@ -123,27 +136,18 @@ void op_note_would_be(struct outcome *out);
 /* A DC of domain i says what its domain's SID is. */
 void validate_sid_told(struct validate *v, size_t i, const char *sid);
 
-/* op/confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_may_confirm: whether that is wanted,
- * and the guard has given a place for it, which makes op_confirm_start due. op_confirmed is called once, from the loop
- * or from inside. */
+/* Steps of op_finish, each once, which comes back to it, from the loop or from inside.
+ * op/confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_may_confirm: whether that is wanted,
+ * and the guard has given a place for it, which makes op_confirm_start due.
+ * op/tie.c: whose name it was that failed by LDAP, so that the guard counts accounts and not spellings.
+ * op/details.c: attributes for an accepted verdict. */
 bool op_may_confirm(struct validate_op *op);
 void op_confirm_start(struct validate_op *op);
 void op_confirm_cancel(struct validate_op *op);
-void op_confirmed(struct validate_op *op);
-
-/* op/tie.c: whose name it was that failed by LDAP, so that the guard counts accounts and not spellings. op_tied is
- * called once, from the loop or from inside. */
 bool op_wants_tie(const struct validate_op *op);
 void op_tie_start(struct validate_op *op);
-void op_tied(struct validate_op *op);
-/* op/lookup.c: what a name that is no alternate id is searched by. */
-void op_what_to_search(const struct validate_op *op, const char **ret_attribute, char value[2 * USERNAME_MAX + 2],
-                       const char **ret_sam);
-
-/* op/details.c: attributes for an accepted verdict. op_detailed is called once, from the loop or from inside. */
 bool op_wants_details(const struct validate_op *op);
 void op_details_start(struct validate_op *op);
-void op_detailed(struct validate_op *op);
 
 /* op/realm.c. The domain whose realm this is, or n_domains. */
 size_t op_find_realm(const struct validate *v, const char *realm);

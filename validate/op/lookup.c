@@ -1,5 +1,6 @@
 /*
- * The step before the sign-in of an alternate id: which account has it.
+ * The step before the sign-in of an alternate id, which account has it; and what all steps share that ask something
+ * beside the sign-in's own attempt.
  *
  * Invariant: one DC after the other, each once, until one answers; after the DC refused the service account
  * nothing is searched for LOOKUP_REST_MS, so that a wrong password of its own never locks it out. No user's
@@ -15,8 +16,6 @@
 #define LOOKUP_REST_MS (10 * 60 * 1000)
 #define LOOKUP_MS 3000 /* for one DC, where there are others */
 
-static void next_dc(struct validate_op *op);
-
 static void fail(struct validate_op *op, enum reason reason, const char *context)
 {
         snprintf(op->out.context, sizeof op->out.context, "%s", context);
@@ -31,7 +30,7 @@ static void leave_dc(struct validate_op *op)
         op->lookup.dc = NULL;
 }
 
-static void missed(struct validate_op *op, const struct ldap_found *found)
+static void missed(struct validate_op *op, const struct method_found *found)
 {
         struct outcome outcome = {.reason = found->reason};
 
@@ -41,11 +40,11 @@ static void missed(struct validate_op *op, const struct ldap_found *found)
         dc_note(op->lookup.dc, &outcome);
         dc_note_sign_in(op->lookup.dc, op_account(op), &outcome);
         leave_dc(op);
-        next_dc(op);
+        op_lookup_start(op);
 }
 
 /* From now on the sign-in is the account's. */
-static void found_account(struct validate_op *op, const struct ldap_found *found)
+static void found_account(struct validate_op *op, const struct method_found *found)
 {
         leave_dc(op);
         if (name_set_sam(&op->name, op->domain, found->sam) < 0) {
@@ -69,14 +68,8 @@ static enum reason reason_of(const struct validate_op *op, enum reason reason)
                                                   : reason;
 }
 
-static void on_found(void *arg, const struct ldap_found *found)
+static void lookup_found(struct validate_op *op, const struct method_found *found)
 {
-        struct validate_op *op = arg;
-        struct validate *v = op->v;
-
-        op->lookup.search = NULL;
-        if (found->refused)
-                v->lookup_from[op->name.domain] = loop_now(v->loop) + LOOKUP_REST_MS;
         if (found->reason == REASON_OK) {
                 found_account(op, found);
         } else if (found->reason == REASON_ALIAS_UNKNOWN || found->reason == REASON_ALIAS_AMBIGUOUS ||
@@ -89,51 +82,83 @@ static void on_found(void *arg, const struct ldap_found *found)
         }
 }
 
-/* A name that is no alternate id, before a fast bind: by its UPN, by sAMAccountName, or by either where it may be
- * both; two accounts are then none. */
-void op_what_to_search(const struct validate_op *op, const char **ret_attribute, char value[2 * USERNAME_MAX + 2],
-                       const char **ret_sam)
+struct method_look_up op_what_to_search(const struct validate_op *op, char value[OP_VALUE_MAX])
 {
-        if (op->name.form == NAME_UPN) {
-                *ret_attribute = "userPrincipalName";
-                *ret_sam = strcasecmp(op->name.suffix, op->domain->name) == 0 ? op->name.user : NULL;
-        } else {
-                *ret_attribute = "sAMAccountName";
-                snprintf(value, 2 * USERNAME_MAX + 2, "%s", op->name.user);
-        }
+        bool upn = op->name.alternate || op->name.form == NAME_UPN;
+
+        snprintf(value, OP_VALUE_MAX, "%s%s%s", op->name.user, upn ? "@" : "", upn ? op->name.suffix : "");
+        return (struct method_look_up){
+                .attribute = op->name.alternate ? op->domain->alternate_id
+                             : upn              ? "userPrincipalName"
+                                                : "sAMAccountName",
+                .value = value,
+                .sam = !op->name.alternate && upn && strcasecmp(op->name.suffix, op->domain->name) == 0 ? op->name.user
+                                                                                                        : NULL};
 }
 
-static void search(struct validate_op *op, const struct dns_address *address)
+bool op_side_attempt(struct attempt *ret_attempt, const struct validate_op *op, const struct dc *dc, uint64_t ms)
 {
-        bool patient = !dcs_has_other(op->dcs, op->lookup.dc);
-        uint64_t end = patient ? op->deadline : loop_now(op->v->loop) + LOOKUP_MS;
-        char value[2 * USERNAME_MAX + 2];
-        const char *attribute = op->domain->alternate_id, *sam = NULL;
-        struct attempt attempt = {.id = op->id,
-                                  .domain = op->domain,
-                                  .host = dc_host(op->lookup.dc),
-                                  .address = address->storage,
-                                  .address_len = address->len,
-                                  .deadline = end < op->deadline ? end : op->deadline,
-                                  .patient = patient};
-        struct ldap_lookup_request request;
+        uint64_t end = loop_now(op->v->loop) + ms;
+        struct dns_address address;
 
-        snprintf(value, sizeof value, "%s@%s", op->name.user, op->name.suffix);
-        if (!op->name.alternate)
-                op_what_to_search(op, &attribute, value, &sam);
-        request = (struct ldap_lookup_request){.attempt = &attempt, .attribute = attribute, .value = value, .sam = sam};
-        if (ldap_lookup_start(&op->lookup.search, op->v->tools.ldap, &request, on_found, op) == 0)
+        if (!dc_address(dc, &address))
+                return false;
+        *ret_attempt = (struct attempt){.id = op->id,
+                                        .domain = op->domain,
+                                        .host = dc_host(dc),
+                                        .address = address.storage,
+                                        .address_len = address.len,
+                                        .deadline = end < op->deadline ? end : op->deadline};
+        return true;
+}
+
+static void on_found(void *arg, const struct method_found *found)
+{
+        struct validate_op *op = arg;
+
+        op->lookup.search = NULL;
+        if (found->refused)
+                op->v->lookup_from[op->domain - op->v->config->domains] = loop_now(op->v->loop) + LOOKUP_REST_MS;
+        op->lookup.found(op, found);
+}
+
+const char *op_search_start(struct validate_op *op, const struct dc *dc, uint64_t ms, struct method_look_up *look_up,
+                            op_found_fn *fn)
+{
+        struct method_instance *ldap = op->v->tools.methods[METHOD_LDAP];
+        struct attempt attempt;
+
+        if (loop_now(op->v->loop) < op->v->lookup_from[op->domain - op->v->config->domains])
+                return "the DC refused the service account a moment ago; it is tried again after ten minutes, or when "
+                       "posternd is reloaded";
+        if (!op_side_attempt(&attempt, op, dc, ms))
+                return "the DC's address is not known any more";
+        attempt.patient = !dcs_has_other(op->dcs, dc);
+        look_up->attempt = &attempt;
+        op->lookup.found = fn;
+        return ldap->ops->look_up(&op->lookup.search, ldap, look_up, on_found, op) < 0 ? "out of memory" : NULL;
+}
+
+static void search(struct validate_op *op)
+{
+        uint64_t ms = dcs_has_other(op->dcs, op->lookup.dc) ? LOOKUP_MS : op->deadline;
+        char value[OP_VALUE_MAX], context[200];
+        struct method_look_up look_up = op_what_to_search(op, value);
+        const char *why = op_search_start(op, op->lookup.dc, ms, &look_up, lookup_found);
+
+        if (!why)
                 return;
+        snprintf(context, sizeof context, "search for the account: %s", why);
         leave_dc(op);
-        fail(op, REASON_OVERLOADED, "search for the account: out of memory");
+        fail(op, REASON_LOOKUP_FAILED, context);
 }
 
 static void unresolved(struct validate_op *op, const char *why)
 {
-        struct ldap_found found = {.reason = REASON_DNS};
+        struct method_found nothing = {.reason = REASON_DNS};
 
-        snprintf(found.context, sizeof found.context, "%.80s: %.120s", dc_host(op->lookup.dc), why);
-        missed(op, &found);
+        snprintf(nothing.context, sizeof nothing.context, "%.80s: %.120s", dc_host(op->lookup.dc), why);
+        missed(op, &nothing);
 }
 
 static void on_resolved(void *arg, const struct dns_address *address, const char *why)
@@ -143,16 +168,15 @@ static void on_resolved(void *arg, const struct dns_address *address, const char
         op->lookup.query = NULL;
         log_set_id(op->id);
         if (address)
-                search(op, address);
+                search(op);
         else
                 unresolved(op, why);
 }
 
-static void next_dc(struct validate_op *op)
+void op_lookup_start(struct validate_op *op)
 {
         struct op_lookup *l = &op->lookup;
         struct dns_address address;
-        const struct dc_config *dc;
         int r;
 
         l->dc = dcs_choose(op->dcs, l->tried, op_account(op));
@@ -167,31 +191,17 @@ static void next_dc(struct validate_op *op)
         }
         dc_hold(l->dc);
         l->tried |= dc_bit(l->dc);
-        dc = dc_get_config(l->dc);
-        if (dns_known(op->v->tools.dns, &address, dc->address ? dc->address : dc->host)) {
-                search(op, &address);
-                return;
-        }
-        r = dns_query_start(&l->query, op->v->tools.dns, dc->host, on_resolved, op);
-        if (r < 0)
+        r = dc_resolve(l->dc, &address, &l->query, on_resolved, op);
+        if (r > 0)
+                search(op);
+        else if (r < 0)
                 unresolved(op, strerror(-r));
-}
-
-void op_lookup_start(struct validate_op *op)
-{
-        if (loop_now(op->v->loop) < op->v->lookup_from[op->name.domain])
-                fail(op, REASON_LOOKUP_FAILED,
-                     "search for the account: the DC refused the service account a moment ago; it is tried "
-                     "again "
-                     "after ten minutes, or when posternd is reloaded");
-        else
-                next_dc(op);
 }
 
 void op_lookup_cancel(struct validate_op *op)
 {
         dns_query_cancel(op->lookup.query);
-        ldap_lookup_cancel(op->lookup.search);
+        method_cancel(op->lookup.search);
         leave_dc(op);
         op->lookup.query = NULL;
         op->lookup.search = NULL;

@@ -58,10 +58,7 @@ static void state_set(struct validate_op *op, enum op_state state)
 static void try_clear(struct op_try *t)
 {
         dns_query_cancel(t->query);
-        if (t->ldap)
-                ldap_attempt_cancel(t->ldap);
-        if (t->krb)
-                krb_attempt_cancel(t->krb);
+        method_cancel(t->run);
         if (t->dc)
                 dc_release(t->dc);
         *t = (struct op_try){.op = t->op};
@@ -79,7 +76,7 @@ static bool any_running(const struct validate_op *op)
 static bool op_is_asking(const struct validate_op *op)
 {
         for (size_t i = 0; i < OP_TRIES; i++)
-                if (op->tries[i].ldap || op->tries[i].krb)
+                if (op->tries[i].run)
                         return true;
         return false;
 }
@@ -124,34 +121,24 @@ static void op_free(struct validate_op *op)
         free(op);
 }
 
-/* Nothing borrows them any more. */
-static void op_forget_passwords(struct validate_op *op)
-{
-        op->password = secret_free(op->password);
-        op->new_password = secret_free(op->new_password);
-}
-
 /* The one end that answers. */
-static void finish(struct validate_op *op)
+void op_finish(struct validate_op *op)
 {
         validate_done_fn *fn = op->fn;
         void *arg = op->arg;
         struct outcome out;
+        bool tie = op_wants_tie(op);
 
-        if (op_wants_tie(op)) {
+        if (tie || op_wants_details(op)) {
                 state_set(op, OP_DETAILING);
-                op_forget_passwords(op);
-                loop_timer_stop(op->pace);
-                loop_timer_stop(op->timer);
-                op_tie_start(op);
-                return;
-        }
-        if (op_wants_details(op)) {
-                state_set(op, OP_DETAILING);
-                op_forget_passwords(op);
+                op->password = secret_free(op->password); /* nothing borrows them any more */
+                op->new_password = secret_free(op->new_password);
                 loop_timer_stop(op->pace);
                 loop_timer_stop(op->timer); /* the look-up has a limit of its own */
-                op_details_start(op);
+                if (tie)
+                        op_tie_start(op);
+                else
+                        op_details_start(op);
                 return;
         }
         out = op->out;
@@ -165,23 +152,13 @@ static void finish(struct validate_op *op)
         fn(arg, &out);
 }
 
-void op_detailed(struct validate_op *op)
-{
-        finish(op);
-}
-
-void op_tied(struct validate_op *op)
-{
-        finish(op);
-}
-
 static void finish_failed(struct validate_op *op, enum reason reason, enum counted counted, const char *why)
 {
         op->out.reason = reason;
         op->out.password_proved = false;
         op->out.counted = counted;
         snprintf(op->out.context, sizeof op->out.context, "%s", why);
-        finish(op);
+        op_finish(op);
 }
 
 static bool try_next(struct validate_op *op);
@@ -219,7 +196,7 @@ static void try_missed(struct op_try *t, const struct outcome *outcome)
         if (loop_now(op->v->loop) < op->deadline)
                 try_next(op);
         if (!any_running(op))
-                finish(op);
+                op_finish(op);
 }
 
 static void try_unresolved(struct op_try *t, const char *why)
@@ -255,7 +232,7 @@ static void finish_changed(struct validate_op *op, const struct outcome *outcome
                 snprintf(op->out.context, sizeof op->out.context, "changed; then %s: %.150s",
                          reason_info(outcome->reason)->id, outcome->context);
         }
-        finish(op);
+        op_finish(op);
 }
 
 /* Goes on in the domain that the DC names for the account, under the same name, where it is configured. False
@@ -354,8 +331,7 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
         struct validate_op *op = t->op;
         struct outcome judged = *seen, *outcome = &judged;
 
-        t->ldap = NULL;
-        t->krb = NULL;
+        t->run = NULL;
         if (op->stopped) {
                 stopped(op);
                 return;
@@ -391,13 +367,8 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
                 loop_timer_stop(op->pace);
                 op_confirm_start(op);
         } else {
-                finish(op);
+                op_finish(op);
         }
-}
-
-void op_confirmed(struct validate_op *op)
-{
-        finish(op);
 }
 
 static void on_heard(void *arg)
@@ -436,14 +407,10 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .heard = on_heard,
                 .arg = t,
         };
+        struct method_instance *method = op->v->tools.methods[op->new_password ? METHOD_KRB5 : op->domain->methods[0]];
         struct outcome outcome = {.reason = REASON_OVERLOADED, .counted = COUNTED_NO};
-        int r;
 
-        if (op->domain->methods[0] == METHOD_KRB5 || op->new_password)
-                r = krb_attempt_start(&t->krb, op->v->tools.krb, &attempt, on_attempt, t);
-        else
-                r = ldap_attempt_start(&t->ldap, op->v->tools.ldap, &attempt, on_attempt, t);
-        if (r == 0)
+        if (method->ops->start(&t->run, method, &attempt, on_attempt, t) == 0)
                 return;
         snprintf(outcome.context, sizeof outcome.context, "the attempt could not be started");
         try_missed(t, &outcome);
@@ -463,18 +430,12 @@ static void on_resolved(void *arg, const struct dns_address *address, const char
 
 static void resolve(struct op_try *t)
 {
-        const struct dc_config *dc = dc_get_config(t->dc);
-        const char *host = dc->address ? dc->address : dc->host;
-        struct dns *dns = t->op->v->tools.dns;
         struct dns_address address;
-        int r;
+        int r = dc_resolve(t->dc, &address, &t->query, on_resolved, t);
 
-        if (dns_known(dns, &address, host)) {
+        if (r > 0)
                 attempt_start(t, &address);
-                return;
-        }
-        r = dns_query_start(&t->query, dns, host, on_resolved, t);
-        if (r < 0)
+        else if (r < 0)
                 try_unresolved(t, strerror(-r));
 }
 
@@ -535,7 +496,7 @@ void op_looked_up(struct validate_op *op, enum reason reason)
         if (reason == REASON_OK)
                 enter(op);
         else
-                finish(op);
+                op_finish(op);
 }
 
 /* The first DC; where none can be asked, why not. */
@@ -546,14 +507,14 @@ static void ask_first(struct validate_op *op)
                 return;
         dcs_explain(op->dcs, &op->out);
         op->out.counted = COUNTED_NO;
-        finish(op);
+        op_finish(op);
 }
 
 /* Has every DC that an attempt waits for probed. */
 static void suspect_all(struct validate_op *op)
 {
         for (size_t i = 0; i < OP_TRIES; i++)
-                if (op->tries[i].ldap || op->tries[i].krb)
+                if (op->tries[i].run)
                         dc_suspect(op->tries[i].dc);
 }
 
@@ -581,7 +542,7 @@ static void on_timer(void *arg)
         switch (op->state) {
         case OP_NEW:
                 if (op->answered)
-                        finish(op);
+                        op_finish(op);
                 else if (loop_now(op->v->loop) >= op->deadline)
                         finish_failed(op, REASON_DEADLINE, COUNTED_NO, "no time was left when it started");
                 else if (op->name.alternate || fast_bind(op))
@@ -634,10 +595,8 @@ static bool hurry(struct validate_op *op, const struct dc *dc)
                 if (!dcs_has_other(op->dcs, dc))
                         continue; /* there is nothing better to do than to wait */
                 log_set_id(op->id);
-                if (op->committed == t && t->krb) {
-                        krb_attempt_expire(t->krb);
-                } else if (op->committed == t && t->ldap) {
-                        ldap_attempt_expire(t->ldap);
+                if (op->committed == t && t->run) {
+                        t->run->ops->expire(t->run);
                 } else {
                         dc_explain(dc, &outcome);
                         try_missed(t, &outcome);

@@ -36,7 +36,7 @@ int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_
                 tried |= dc_bit(dc);
         }
         /* Its probes keep the address known. */
-        if (!dns_known(v->tools.dns, &address, dc_get_config(dc)->address ? dc_get_config(dc)->address : dc_host(dc)))
+        if (!dc_address(dc, &address))
                 return -EHOSTUNREACH;
         *ret_address = address.storage;
         *ret_len = address.len;

@@ -17,7 +17,7 @@ struct sid_learner {
         dcs_sid_fn *told;
         void *arg;
         bool knows;
-        struct ldap_attempt *probe;
+        struct method_run *probe;
         struct loop_timer *timer;
 };
 
@@ -37,17 +37,17 @@ static void on_timer(void *arg)
 {
         struct sid_learner *l = arg;
         struct dc *dc = l->probe ? NULL : dcs_choose(l->dcs, 0, 0);
-        const struct dc_config *config = dc ? dc_get_config(dc) : NULL;
+        struct method_instance *ldap = l->tools.methods[METHOD_LDAP];
         struct dns_address address;
         struct attempt attempt = {.id = "sid", .domain = l->domain, .deadline = loop_now(l->tools.loop) + ASK_MS};
 
         loop_timer_in(l->timer, AGAIN_MS);
-        if (!config || !dns_known(l->tools.dns, &address, config->address ? config->address : config->host))
+        if (!dc || !dc_address(dc, &address))
                 return;
-        attempt.host = config->host;
+        attempt.host = dc_host(dc);
         attempt.address = address.storage;
         attempt.address_len = address.len;
-        (void)ldap_probe_start(&l->probe, l->tools.ldap, &attempt, on_answer, l);
+        (void)ldap->ops->probe(&l->probe, ldap, &attempt, on_answer, l);
 }
 
 int sid_learner_new(struct sid_learner **ret_learner, const struct dc_tools *tools, const struct domain_config *domain,
@@ -70,7 +70,7 @@ struct sid_learner *sid_learner_free(struct sid_learner *learner)
 {
         if (!learner)
                 return NULL;
-        ldap_attempt_cancel(learner->probe);
+        method_cancel(learner->probe);
         loop_timer_free(learner->timer);
         free(learner);
         return NULL;

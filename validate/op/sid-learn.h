@@ -8,7 +8,7 @@
 
 struct sid_learner;
 
-/* domain was given to ldap_domain_add; all of it is borrowed. told as dcs_events.sid. 0, -ENOMEM. */
+/* domain was added to the method LDAP; all of it is borrowed. told as dcs_events.sid. 0, -ENOMEM. */
 int sid_learner_new(struct sid_learner **ret_learner, const struct dc_tools *tools, const struct domain_config *domain,
                     struct dcs *dcs, dcs_sid_fn *told, void *arg);
 struct sid_learner *sid_learner_free(struct sid_learner *learner);

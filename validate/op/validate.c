@@ -55,21 +55,16 @@ bool domain_has_ldaps(const struct domain_config *domain)
 static int domain_start(struct validate *v, size_t i, struct error *err)
 {
         const struct domain_config *domain = &v->config->domains[i];
+        struct method_instance *krb = v->tools.methods[METHOD_KRB5], *ldap = v->tools.methods[METHOD_LDAP];
         int r = config_check_domain(domain, err);
 
         if (r < 0)
                 return r;
-        if ((domain->methods[0] == METHOD_KRB5 || domain->password_change) && !v->tools.krb)
-                r = krb_new(&v->tools.krb, v->loop, err);
-        if (r < 0)
-                return r;
-        if (v->tools.krb)
-                krb_set_kdcs(v->tools.krb, validate_kdc_of, v);
         if (domain->methods[0] == METHOD_KRB5)
-                r = krb_domain_add(v->tools.krb, domain, err);
+                r = krb->ops->domain_add(krb, domain, err);
         if (r == 0 && (domain->methods[0] == METHOD_LDAP || domain->alternate_id || domain->attributes[0] ||
                        domain_has_ldaps(domain)))
-                r = ldap_domain_add(v->tools.ldap, domain, err);
+                r = ldap->ops->domain_add(ldap, domain, err);
         if (r < 0)
                 return r;
         r = dcs_new(&v->dcs[i], &v->tools, domain,
@@ -107,8 +102,7 @@ static int fill(struct validate *v, const struct validate_config *config, struct
         v->learners = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct sid_learner *));
         if (!v->learners || !v->dcs || !v->discover || !v->lookup_from ||
             domain_sids_new(&v->sids, v->config->domains, v->config->n_domains) < 0 ||
-            loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 ||
-            ldap_pools_new(&v->tools.ldap, v->loop) < 0 || guard_new(&v->guard, &guard) < 0)
+            loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 || guard_new(&v->guard, &guard) < 0)
                 return error_fail(err, -ENOMEM, "validation: out of memory");
         r = dns_new_absolute(&v->tools.dns, v->loop, err);
         if (r == 0 && config->dns_servers && dns_set_servers(v->tools.dns, config->dns_servers) < 0)
@@ -119,14 +113,30 @@ static int fill(struct validate *v, const struct validate_config *config, struct
         return r;
 }
 
-int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config,
-                 validate_ready_fn *on_ready, void *arg, struct error *err)
+static void methods_free(struct method_instance *const *methods)
+{
+        for (size_t i = 0; i < METHODS; i++)
+                if (methods[i])
+                        methods[i]->ops->free(methods[i]);
+}
+
+int validate_new_by(struct validate **ret_v, struct loop *loop, struct method_instance *const *methods,
+                    const struct validate_config *config, validate_ready_fn *on_ready, void *arg, struct error *err)
 {
         struct validate *v = calloc(1, sizeof *v);
         int r;
 
-        if (!v)
+        if (!v) {
+                methods_free(methods);
                 return error_fail(err, -ENOMEM, "validation: out of memory");
+        }
+        for (size_t i = 0; i < METHODS; i++) {
+                v->tools.methods[i] = methods[i];
+                if (methods[i]) {
+                        methods[i]->kdc_of = validate_kdc_of;
+                        methods[i]->kdc_arg = v;
+                }
+        }
         TAILQ_INIT(&v->ops);
         v->loop = loop;
         v->tools.loop = loop;
@@ -159,8 +169,7 @@ struct validate *validate_free(struct validate *v)
         free(v->dcs);
         free(v->discover);
         free(v->lookup_from);
-        ldap_pools_free(v->tools.ldap);
-        krb_free(v->tools.krb);
+        methods_free(v->tools.methods);
         dns_free(v->tools.dns);
         loop_timer_free(v->ready_timer);
         guard_free(v->guard);
@@ -172,9 +181,11 @@ struct validate *validate_free(struct validate *v)
 
 int validate_set_keytab(struct validate *v, const char *domain, const char *keytab, struct error *err)
 {
-        for (size_t i = 0; i < v->config->n_domains && v->tools.krb; i++)
+        struct method_instance *krb = v->tools.methods[METHOD_KRB5];
+
+        for (size_t i = 0; i < v->config->n_domains && krb; i++)
                 if (strcmp(v->config->domains[i].name, domain) == 0 && v->config->domains[i].methods[0] == METHOD_KRB5)
-                        return krb_set_keytab(v->tools.krb, &v->config->domains[i], keytab, err);
+                        return krb->ops->set_keytab(krb, &v->config->domains[i], keytab, err);
         return error_fail(err, -ENOENT, "domain %s uses no keytab", domain);
 }
 

@@ -17,6 +17,7 @@
 #include "validate/types/domain.h"
 #include "validate/types/outcome.h"
 
+struct method_instance;
 struct validate;
 struct validate_op;
 
@@ -30,6 +31,10 @@ typedef void validate_done_fn(void *arg, const struct outcome *outcome);
  * in err. */
 int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config,
                  validate_ready_fn *on_ready, void *arg, struct error *err);
+/* The same with these METHODS methods (types/method.h), by enum method, which validate_free frees, and so does this
+ * where it fails. One that no domain uses may be NULL. */
+int validate_new_by(struct validate **ret_v, struct loop *loop, struct method_instance *const *methods,
+                    const struct validate_config *config, validate_ready_fn *on_ready, void *arg, struct error *err);
 /* Cancels what runs, without callbacks. Not from inside a callback of its own. */
 struct validate *validate_free(struct validate *v);
 

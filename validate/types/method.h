@@ -1,14 +1,16 @@
 /*
- * What the two methods share: one attempt by one method at one DC. Internal to validate/.
+ * A method of asking a DC, behind a table of functions, and one attempt by it at one DC. Internal to validate/.
  *
- * The dispatcher (validate.c) picks domain, DC and method and may go on to another DC only after an attempt
- * that says left == false: the password provably never left this process.
+ * Three implement it: validate/ldap, validate/krb, and validate/fake for tests. The operation (validate/op) picks
+ * domain, DC and method and may go on to another DC only after an attempt that says left == false: the password
+ * provably never left this process.
  */
 #pragma once
 
 #include <sys/socket.h>
 
 #include "validate/types/name.h"
+#include "base/core/error.h"
 #include "base/ipc/loop.h"
 #include "validate/types/domain.h"
 
@@ -52,40 +54,72 @@ struct attempt {
  */
 typedef void attempt_done_fn(void *arg, const struct outcome *outcome, bool left);
 
-struct ldap_pools;
-struct ldap_attempt;
-/* One object per process: connection pools to all DCs (key: domain + host). */
-int ldap_pools_new(struct ldap_pools **ret, struct loop *loop);
-struct ldap_pools *ldap_pools_free(struct ldap_pools *pools);
-/* Prepares the TLS context of a domain (CA, identity); err names file and cause. Before the first attempt. */
-int ldap_domain_add(struct ldap_pools *pools, const struct domain_config *domain, struct error *err);
-int ldap_attempt_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
-                       attempt_done_fn *fn, void *arg);
-void ldap_attempt_cancel(struct ldap_attempt *a);
-/* The DC is known to be silent: ends now, calling back from inside, as if the deadline had come. For probes
- * and for an attempt that committed. */
-void ldap_attempt_expire(struct ldap_attempt *a);
-/* Not a sign-in: reads the rootDSE on the first connection that is free, before all sign-ins that wait for one. reason
- * REASON_OK when alive. */
-int ldap_probe_start(struct ldap_attempt **ret, struct ldap_pools *pools, const struct attempt *attempt,
-                     attempt_done_fn *fn, void *arg);
+/* What a look-up found: REASON_OK with sam and sid of the one account; REASON_ALIAS_UNKNOWN, REASON_ALIAS_AMBIGUOUS;
+ * otherwise what kept it from being known. */
+struct method_found {
+        enum reason reason;
+        bool refused; /* the DC refused the service account itself: asking again soon could lock it out */
+        char sam[257], sid[SID_TEXT_MAX];
+        enum account_kind kind;
+        struct account_details details; /* where they were asked for */
+        char context[256];
+        uint32_t ms;
+};
+/* Called once, from the loop. */
+typedef void method_found_fn(void *arg, const struct method_found *found);
 
-struct krb;
-struct krb_attempt;
-int krb_new(struct krb **ret, struct loop *loop, struct error *err);
-struct krb *krb_free(struct krb *krb);
-/* How requests that hold no password find KDCs: for trusts and armour. */
-void krb_set_kdcs(struct krb *krb, krb_kdc_fn *kdc_of, void *arg);
-/* Checks keytab and principal of a domain; err says what is missing and how to make it. */
-int krb_domain_add(struct krb *krb, const struct domain_config *domain, struct error *err);
-/* Reads the domain's keys from another keytab; the old ones stay where that fails. -ENOENT, -ENOMEM with err. */
-int krb_set_keytab(struct krb *krb, const struct domain_config *domain, const char *keytab, struct error *err);
-int krb_attempt_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn,
-                      void *arg);
-void krb_attempt_cancel(struct krb_attempt *a);
-/* As ldap_attempt_expire. */
-void krb_attempt_expire(struct krb_attempt *a);
-/* Not a sign-in: an AS-REQ without preauthentication for the connector's own principal; any well-formed
- * answer is alive. */
-int krb_probe_start(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, attempt_done_fn *fn,
-                    void *arg);
+struct method_look_up {
+        const struct attempt *attempt; /* whom to ask, and until when; its name and password are not used */
+        const char *attribute, *value; /* the user whose attribute has this value, */
+        const char *sam;               /* or whose sAMAccountName is this; NULL: no others */
+        const char *sid;               /* the account whose attributes are read; else NULL */
+};
+
+struct method_instance;
+/* What is under way: an attempt, a probe or a look-up. */
+struct method_run {
+        const struct method_ops *ops; /* whose cancel and expire are its own */
+};
+
+/* dc/ and op/ know a method by this alone. What starts copies the struct that it gets, but not the domain, host, name
+ * and passwords in it; it calls back once, from the loop, unless it is cancelled. It returns 0 or -errno. */
+struct method_ops {
+        /* Checks and prepares what the domain's attempts need; err names file and cause. Before the first of them. */
+        int (*domain_add)(struct method_instance *method, const struct domain_config *domain, struct error *err);
+        /* Reads the domain's keys from another keytab (krb5 name); the old ones stay where that fails: -ENOENT, -ENOMEM
+         * with err. NULL: the method has no keys. */
+        int (*set_keytab)(struct method_instance *method, const struct domain_config *domain, const char *keytab,
+                          struct error *err);
+        int (*start)(struct method_run **ret_run, struct method_instance *method, const struct attempt *attempt,
+                     attempt_done_fn *fn, void *arg);
+        /* Not a sign-in: asks what needs no password, before all sign-ins that wait; REASON_OK when the DC is alive. */
+        int (*probe)(struct method_run **ret_run, struct method_instance *method, const struct attempt *attempt,
+                     attempt_done_fn *fn, void *arg);
+        /* Who has a name or an alternate id, or what an account's attributes are: by the domain's service account,
+         * which it must have. NULL: the method cannot. */
+        int (*look_up)(struct method_run **ret_run, struct method_instance *method,
+                       const struct method_look_up *look_up, method_found_fn *fn, void *arg);
+        /* Stops caring: nothing is called back. */
+        void (*cancel)(struct method_run *run);
+        /* The DC is known to be silent: ends now, calling back from inside, as if the deadline had come. For probes and
+         * for an attempt that committed. */
+        void (*expire)(struct method_run *run);
+        struct method_instance *(*free)(struct method_instance *method);
+};
+
+/* One object of each per process. */
+struct method_instance {
+        const struct method_ops *ops;
+        krb_kdc_fn *
+                kdc_of; /* how requests that hold no password find KDCs, for trusts and armour; NULL: no KDC is known */
+        void *kdc_arg;
+};
+
+#define METHODS (METHOD_LDAP + 1) /* a table of them, by enum method */
+
+/* NULL-safe. */
+static inline void method_cancel(struct method_run *run)
+{
+        if (run)
+                run->ops->cancel(run);
+}

@@ -68,13 +68,14 @@ void rig_open(struct rig *rig)
                                           .keytab = lab("MIT", "", "keytab"),
                                           .service_principal = lab("MIT", "", "service"),
                                           .kdc_port = lab_port("MIT")};
-        if (krb_domain_add(rig->krb, &rig->ad, &err) < 0 || krb_domain_add(rig->krb, &rig->mit, &err) < 0)
+        if (krb_domain_add(&rig->krb->method, &rig->ad, &err) < 0 ||
+            krb_domain_add(&rig->krb->method, &rig->mit, &err) < 0)
                 fail_msg("%s", err.text);
 }
 
 void rig_close(struct rig *rig)
 {
-        rig->krb = krb_free(rig->krb);
+        krb_free(&rig->krb->method);
         rig->loop = loop_free(rig->loop);
         assert_int_equal(secret_arena_in_use(), 0);
         secret_arena_destroy();
@@ -153,8 +154,8 @@ void ask_start(struct rig *rig, struct ask *ask)
                 assert_int_equal(secret_new(&ask->secret, ask->password, strlen(ask->password)), 0);
                 attempt.password = ask->secret;
         }
-        r = ask->password ? krb_attempt_start(&ask->attempt, rig->krb, &attempt, on_done, ask)
-                          : krb_probe_start(&ask->attempt, rig->krb, &attempt, on_done, ask);
+        r = ask->password ? krb_ops.start(&ask->attempt, &rig->krb->method, &attempt, on_done, ask)
+                          : krb_ops.probe(&ask->attempt, &rig->krb->method, &attempt, on_done, ask);
         assert_int_equal(r, 0);
         assert_int_equal(ask->calls, 0); /* never from inside the starter */
 }

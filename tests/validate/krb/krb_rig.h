@@ -23,7 +23,7 @@ struct ask {
         uint32_t budget_ms;
         struct rig *rig; /* set by ask_start, as all that follows */
         struct domain_config own;
-        struct krb_attempt *attempt;
+        struct method_run *attempt;
         struct secret *secret;
         unsigned calls;
         bool left;

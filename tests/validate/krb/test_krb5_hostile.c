@@ -280,8 +280,8 @@ static void test_spoilt_armored_answers(void **state)
 
         config.name = "armored.example";
         config.armor_principal = config.service_principal;
-        krb_set_kdcs(rig->krb, lab_kdc, NULL);
-        assert_int_equal(krb_domain_add(rig->krb, &config, &err), 0);
+        rig->krb->method.kdc_of = lab_kdc;
+        assert_int_equal(krb_domain_add(&rig->krb->method, &config, &err), 0);
         do {
                 ask = ask_armored(rig, &config, NULL);
                 ask_one(rig, &ask);
@@ -403,7 +403,7 @@ static void test_other_service_key(void **state)
         assert_int_equal(krb5_c_make_random_key(rig->krb->context, ENCTYPE_AES256_CTS_HMAC_SHA1_96, &entry.key), 0);
         assert_int_equal(krb5_kt_add_entry(rig->krb->context, keytab, &entry), 0);
         krb5_free_keytab_entry_contents(rig->krb->context, &entry);
-        assert_int_equal(krb_domain_add(rig->krb, &config, NULL), 0);
+        assert_int_equal(krb_domain_add(&rig->krb->method, &config, NULL), 0);
         ask = ask_ad(rig, NAME_UPN, "good1");
         ask_one(rig, &ask);
         assert_reason(&ask, REASON_KDC_NOT_VERIFIED);
@@ -557,7 +557,7 @@ static void test_kinds_of_keys(void **state)
         fake_open(&fake, rig);
         config.directory = DIRECTORY_GENERIC;
         config.keytab = fake.keytab;
-        assert_int_equal(krb_domain_add(rig->krb, &config, NULL), 0);
+        assert_int_equal(krb_domain_add(&rig->krb->method, &config, NULL), 0);
         for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
                 char id[64];
 
@@ -601,14 +601,14 @@ static void test_cancel(void **state)
                 if (i < 2)
                         rig_spin(*state, 200);
                 assert_int_equal(ask.calls, 0);
-                krb_attempt_cancel(ask.attempt);
+                method_cancel(ask.attempt);
                 rig_spin(*state, 50);
                 assert_int_equal(ask.calls, 0);
                 assert_int_equal(m.n_preauth, i == 1);
                 ask.secret = secret_free(ask.secret);
                 middle_close(&m);
         }
-        krb_attempt_cancel(NULL);
+        method_cancel(NULL);
 }
 
 static void test_deadline_passed(void **state)

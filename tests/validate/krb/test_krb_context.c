@@ -53,7 +53,7 @@ static int tear_down(void **state)
         struct fixture *f = *state;
 
         krb5_kt_close(f->krb->context, f->source);
-        f->krb = krb_free(f->krb);
+        krb_free(&f->krb->method);
         f->loop = loop_free(f->loop);
         rmdir(f->folder);
         free(f);
@@ -119,7 +119,7 @@ static void test_keytab_is_copied(void **state)
         add_key(f, "host/connector.corp.example@CORP.EXAMPLE", ENCTYPE_AES256_CTS_HMAC_SHA1_96, 3);
         add_key(f, "host/connector.corp.example@CORP.EXAMPLE", ENCTYPE_ARCFOUR_HMAC, 3);
         add_key(f, "host/other.corp.example@CORP.EXAMPLE", ENCTYPE_AES256_CTS_HMAC_SHA1_96, 3);
-        assert_int_equal(krb_domain_add(f->krb, &ad, NULL), 0);
+        assert_int_equal(krb_domain_add(&f->krb->method, &ad, NULL), 0);
         domain = krb_domain_find(f->krb, &ad);
         assert_non_null(domain);
         assert_string_equal(domain->service_text, "host/connector.corp.example@CORP.EXAMPLE");
@@ -128,7 +128,7 @@ static void test_keytab_is_copied(void **state)
         assert_int_equal(count_keys(f, domain->keytab), 1);
         assert_int_equal(krb_domain_reload(f->krb, domain), 0);
         assert_int_equal(count_keys(f, domain->keytab), 2);
-        assert_int_equal(krb_domain_add(f->krb, &ad, NULL), 0); /* again: replaces */
+        assert_int_equal(krb_domain_add(&f->krb->method, &ad, NULL), 0); /* again: replaces */
         assert_int_equal(count_keys(f, krb_domain_find(f->krb, &ad)->keytab), 2);
 }
 
@@ -138,7 +138,7 @@ static void test_keytab_without_aes_is_refused(void **state)
         struct error err;
 
         add_key(f, "host/connector.corp.example@CORP.EXAMPLE", ENCTYPE_ARCFOUR_HMAC, 1);
-        assert_true(krb_domain_add(f->krb, &ad, &err) < 0);
+        assert_true(krb_domain_add(&f->krb->method, &ad, &err) < 0);
         assert_non_null(strstr(err.text, "corp.example"));
         assert_non_null(strstr(err.text, "no AES key"));
         assert_non_null(strstr(err.text, "samba-tool domain exportkeytab"));
@@ -152,10 +152,10 @@ static void test_missing_keytab_is_refused(void **state)
         struct error err;
 
         config.keytab = "FILE:/nonexistent/keytab";
-        assert_true(krb_domain_add(f->krb, &config, &err) < 0);
+        assert_true(krb_domain_add(&f->krb->method, &config, &err) < 0);
         assert_non_null(strstr(err.text, "/nonexistent/keytab"));
         config.keytab = NULL;
-        assert_true(krb_domain_add(f->krb, &config, &err) < 0);
+        assert_true(krb_domain_add(&f->krb->method, &config, &err) < 0);
         assert_non_null(strstr(err.text, "keytab"));
 }
 

@@ -41,7 +41,7 @@ static int tear_down(void **state)
         struct fixture *f = *state;
 
         krb5_free_principal(f->krb->context, f->client);
-        f->krb = krb_free(f->krb);
+        krb_free(&f->krb->method);
         f->loop = loop_free(f->loop);
         assert_int_equal(secret_arena_in_use(), 0);
         secret_arena_destroy();

@@ -20,7 +20,7 @@
 #include "base/core/text.h"
 #include "tests/validate/ldap_rig.h"
 #include "tests/lab/lab.h"
-#include "validate/types/method.h"
+#include "validate/ldap/pool.h"
 
 #define PEER_SID_TEXT "S-1-5-21-1-2-3-1000"
 
@@ -256,8 +256,8 @@ static void on_probe(void *arg, const struct outcome *outcome, bool left)
 static enum reason reach(struct rig *rig, const struct peer *peer, const char *host, const char *domain,
                          enum dc_identity identity)
 {
-        struct ldap_pools *pools = NULL;
-        struct ldap_attempt *probe = NULL;
+        struct method_instance *pools = NULL;
+        struct method_run *probe = NULL;
         struct error err = {""};
         struct attempt attempt = {.domain = &rig->domains[0], .host = host, .deadline = loop_now(rig->loop) + 20000};
         struct sockaddr_in *sa = (struct sockaddr_in *)&attempt.address;
@@ -271,10 +271,10 @@ static enum reason reach(struct rig *rig, const struct peer *peer, const char *h
         assert_int_equal(inet_pton(AF_INET, peer->address, &sa->sin_addr), 1);
         attempt.address_len = sizeof *sa;
         assert_int_equal(ldap_pools_new(&pools, rig->loop), 0);
-        assert_int_equal(ldap_domain_add(pools, &rig->domains[0], &err), 0);
-        assert_int_equal(ldap_probe_start(&probe, pools, &attempt, on_probe, &ask), 0);
+        assert_int_equal(pools->ops->domain_add(pools, &rig->domains[0], &err), 0);
+        assert_int_equal(pools->ops->probe(&probe, pools, &attempt, on_probe, &ask), 0);
         rig_until(rig, &ask.calls, 1, 30000);
-        ldap_pools_free(pools);
+        pools->ops->free(pools);
         rig_spin(rig, 5);
         return ask.outcome.reason;
 }
