@@ -73,6 +73,7 @@ def main():
         site.make_service()
         for name, method in (('bench-ldap', 'ldap'), ('bench-krb5', 'krb5')):
             site.connectors[name] = Connector(site, name, config(site, name, method))
+            site.connectors[name].domains = LAB['LAB_SLAPD_DOMAIN' if method == 'ldap' else 'LAB_MIT_DOMAIN']
             site.connectors[name].up()
         c = site.connectors['bench-ldap']
         idle = {'relay': site.relay.pid, 'supervisor': c.daemon.pid, **c.daemon.children()}

@@ -137,8 +137,11 @@ class Connector:
         log = os.path.join(self.dir, 'log')
         self.daemon = Daemon(self.name, [self.site.program('posternd'), '--config', self.config], log, self.site.env)
 
+    domains = None  # that it may speak for, where its announcement alone does not decide
+
     def approve(self):
-        self.site.postern('tenant', 'approve', self.name, self.fingerprint, *self.site.tenant_options())
+        domains = ('--domains', self.domains) if self.domains else ()
+        self.site.postern('tenant', 'approve', self.name, self.fingerprint, *domains, *self.site.tenant_options())
 
     def pending(self):
         return any(p['id'] == self.id for p in self.site.get('pending', admin=True))
