@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/jose/jose.h"
+#include "certs/codec/json.h"
 #include "certs/trust/roster.h"
 #include "certs/jose/sealed.h"
 #include "base/core/log.h"
@@ -219,16 +219,16 @@ static void on_data(void *arg, const char *bytes, size_t n)
 /* What the relay gives as the cause (RFC 9457), for a human; "" where it gives none. */
 static void problem_text(const struct buffer *answer, char *out, size_t cap)
 {
-        const char *detail, *title;
-        json_t *json = NULL;
+        struct json_reader r;
 
         out[0] = '\0';
-        if (!answer || answer->len == 0 || jose_json_object(&json, answer->data, answer->len, "answer", NULL) < 0)
+        if (!answer || answer->len == 0)
                 return;
-        detail = json_string_value(json_object_get(json, "detail"));
-        title = json_string_value(json_object_get(json, "title"));
-        (void)snprintf(out, cap, ": %.200s", detail ? detail : title ? title : "no cause given");
-        json_decref(json);
+        json_read_begin(&r, answer->data, answer->len, JSON_PLAIN, "answer", NULL);
+        memcpy(out, ": ", 3);
+        json_read_cut(&r, json_read_has(&r, "detail") ? "detail" : "title", out + 2, cap - 2);
+        if (json_read_end(&r, false) < 0 || !out[2])
+                out[0] = '\0';
 }
 
 static void on_done(void *arg, long status, const struct buffer *answer, const char *why)

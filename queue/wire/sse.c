@@ -105,13 +105,12 @@ static int end_line(struct sse *s, const char *piece, size_t n, const struct sin
         return r;
 }
 
+/* How many bytes are in front of the first line feed or carriage return. */
 static size_t line_end(const char *bytes, size_t n)
 {
-        size_t i = 0;
+        const char *lf = memchr(bytes, '\n', n), *cr = memchr(bytes, '\r', lf ? (size_t)(lf - bytes) : n);
 
-        while (i < n && bytes[i] != '\n' && bytes[i] != '\r')
-                i++;
-        return i;
+        return cr ? (size_t)(cr - bytes) : lf ? (size_t)(lf - bytes) : n;
 }
 
 static int feed(struct sse *s, const char *bytes, size_t n, const struct sink *sink)

@@ -205,13 +205,37 @@ static void test_parse_u64(void **state)
         assert_int_equal(v, 7);
 }
 
+static void b64u_only_knows_each_character(void **state)
+{
+        static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        char text[20];
+
+        (void)state;
+        for (int c = 0; c < 256; c++) {
+                const bool known = c && strchr(alphabet, c);
+
+                for (size_t at = 0; at < sizeof(text); at++) {
+                        memset(text, 'z', sizeof(text));
+                        text[at] = (char)c;
+                        assert_int_equal(b64u_only(text, sizeof(text), '-'), known);
+                        assert_int_equal(b64u_only(text, sizeof(text), '.'), known || c == '.');
+                        assert_true(b64u_only(text, at, '-'));
+                }
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_b64u_known),   cmocka_unit_test(test_b64u_all_bytes),
-                cmocka_unit_test(test_b64u_refuses), cmocka_unit_test(test_b64u_alphabet),
-                cmocka_unit_test(test_hex),          cmocka_unit_test(test_utf8),
-                cmocka_unit_test(test_ids),          cmocka_unit_test(test_text_set),
+                cmocka_unit_test(b64u_only_knows_each_character),
+                cmocka_unit_test(test_b64u_known),
+                cmocka_unit_test(test_b64u_all_bytes),
+                cmocka_unit_test(test_b64u_refuses),
+                cmocka_unit_test(test_b64u_alphabet),
+                cmocka_unit_test(test_hex),
+                cmocka_unit_test(test_utf8),
+                cmocka_unit_test(test_ids),
+                cmocka_unit_test(test_text_set),
                 cmocka_unit_test(test_parse_u64),
         };
 
