@@ -65,20 +65,27 @@ static inline uint64_t each_within(uint64_t eight, char first, char last)
         return (eight + EACH(0x80 - first)) & ~(eight + EACH(0x7f - last));
 }
 
+/* The top bits of those of eight bytes that are of the alphabet, or this character. */
+static inline uint64_t each_b64u(uint64_t eight, char also)
+{
+        const uint64_t low = eight & ~EACH(0x80);
+
+        return ~eight & (each_within(low | EACH(0x20), 'a', 'z') | each_within(low, '0', '9') |
+                         each_within(low, '-', '-') | each_within(low, '_', '_') | each_within(low, also, also));
+}
+
 bool b64u_only(const char *text, size_t n, char also)
 {
-        uint64_t every = EACH(0x80);
+        uint64_t every = EACH(0x80), eight;
+        size_t i = 0;
 
-        for (size_t i = 0; i < n; i += sizeof(uint64_t)) {
-                uint64_t eight = EACH('A'), low;
-
-                memcpy(&eight, text + i, n - i < sizeof(eight) ? n - i : sizeof(eight));
-                low = eight & ~EACH(0x80);
-                every &= ~eight &
-                         (each_within(low | EACH(0x20), 'a', 'z') | each_within(low, '0', '9') |
-                          each_within(low, '-', '-') | each_within(low, '_', '_') | each_within(low, also, also));
+        for (; i + sizeof(eight) <= n; i += sizeof(eight)) {
+                memcpy(&eight, text + i, sizeof(eight));
+                every &= each_b64u(eight, also);
         }
-        return every == EACH(0x80);
+        eight = EACH('A');
+        memcpy(&eight, text + i, n - i);
+        return (every & each_b64u(eight, also) & EACH(0x80)) == EACH(0x80);
 }
 
 /* The value of one character, 64 for any other. No table and no branch: the text may be a key. */
