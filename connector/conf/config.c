@@ -458,6 +458,16 @@ int config_from_fd(struct config **ret_config, int fd, struct error *err)
         return r;
 }
 
+int config_of_child(struct config **ret_config, const char *name, int received, struct error *err)
+{
+        _cleanup_(closep) int fd = received;
+        int r = config_from_fd(ret_config, fd, err);
+
+        if (r == 0)
+                log_open(name, (*ret_config)->log_level, NULL);
+        return r;
+}
+
 struct config *config_free(struct config *config)
 {
         if (!config)

@@ -115,6 +115,9 @@ int config_load(struct config **ret_config, const char *path, struct buffer *mer
 /* For the children: reads from the start of fd (not owned) what the supervisor has checked and merged. err
  * names the first error; there is none unless the two programs are of different versions. */
 int config_from_fd(struct config **ret_config, int fd, struct error *err);
+/* For op config of a child process (base/process/process.h): the same, fd is closed, and its log is as the
+ * configuration says. name: the process's, literal. */
+int config_of_child(struct config **ret_config, const char *name, int fd, struct error *err);
 struct config *config_free(struct config *config);
 DEFINE_FREEP(struct config, config_free)
 

@@ -1,76 +1,52 @@
 /*
- * Frames between the processes of posternd (ipc.h): types and tags, one place for all. Who may send which of them to
- * whom is the table in frames.c; a new frame needs a row there.
+ * Frames between the processes of posternd (base/ipc/ipc.h): types and tags. What each carries, and who may send it to
+ * whom, is the table in frames.c, which every channel is held to; FRAMES.md shows it. The frames of the control channel
+ * are base's (base/process/control.h).
  *
- * Every id below is the sign-in's id. Times are milliseconds; "received" is CLOCK_MONOTONIC, which all processes share.
+ * Every id is the sign-in's id. Times are milliseconds; "received" and "deadline" are CLOCK_MONOTONIC, which all
+ * processes share.
  */
 #pragma once
 
-enum frame_type {
-        /* supervisor -> child, at start and on reload (descriptors travel with the frame) */
-        FRAME_CONFIG = 1, /* fd: the checked config file's text */
-        FRAME_FILE,       /* TAG_NAME (one of FILE_*), fd: opened key file or state file */
-        FRAME_PEER,   /* TAG_NAME: "link" | "validator" | "ledger", fd: one end of a new pair; replaces an older one */
-        FRAME_START,  /* TAG_BOOT, TAG_CONNECTOR_ID, TAG_SEQ (ms that rise within the boot): all is there, begin; with
-                         TAG_STATE  "check" only say whether that could be (process.h) */
-        FRAME_DRAIN,  /* TAG_BUDGET: take no new work, finish what runs within this time, then FRAME_DRAINED */
-        FRAME_SHARE,  /* TAG_NAME (state key), TAG_TEXT: something for `postern status` */
-        FRAME_STORED, /* to the link: what FRAME_CERTIFICATE brought is on disk; TAG_WHY: it is not, or FRAME_MAKE_KEY
-                         failed */
+#include "base/process/control.h"
 
-        /* child -> supervisor */
-        FRAME_READY =
-                20, /* started; systemd may be told. TAG_STATE: "on" | "off", seccomp; TAG_TEXT: Landlock (confine.h) */
-        FRAME_DRAINED,
-        FRAME_ALIVE, /* its loop turns; every second */
-        FRAME_TAKEN, /* from the validator, TAG_NAME (of FRAME_FILE, while it runs): it is in use; TAG_WHY: it is not */
-        FRAME_FAILED,      /* TAG_WHY: it is about to end, for this reason */
-        FRAME_CERTIFICATE, /* from the link, fd: the text of a new transport.pem, key and chain, to be stored; without
-                              the key where that is the one that FRAME_MAKE_KEY made */
-        FRAME_MAKE_KEY, /* from the link: it wants the next transport key in hardware, as FRAME_FILE FILE_TRANSPORT_NEXT
-                         */
+enum frame_type {
+        /* link -> supervisor, and its answer */
+        FRAME_CERTIFICATE = CONTROL_TYPES_END,
+        FRAME_MAKE_KEY,
+        FRAME_STORED,
 
         /* link -> validator */
-        FRAME_REQUEST = 40, /* TAG_ID, TAG_BUDGET, TAG_RECEIVED, TAG_SEALED, TAG_TRACE? */
-        FRAME_CANCEL,       /* TAG_ID */
-        FRAME_CONFIRMED,    /* TAG_ID: the relay has the verdict, forget it */
-        FRAME_LATE,         /* TAG_ID: the relay has it, but nobody waited any more */
-        FRAME_ROSTER, /* TAG_SEQ (part number from 0), TAG_TOTAL (bytes in all), TAG_TEXT: a roster's text in parts <=
-                         12000 B */
-        FRAME_CLOCK,  /* TAG_WALL: s since the epoch at the relay, TAG_RECEIVED: when it said so */
-        FRAME_LINK_STATE, /* TAG_STATE "up"|"down", TAG_NAME: relay URL, TAG_TEXT: cause */
+        FRAME_REQUEST = 40,
+        FRAME_CANCEL,
+        FRAME_CONFIRMED,
+        FRAME_LATE,
+        FRAME_ROSTER,
+        FRAME_CLOCK,
 
         /* validator -> link */
-        FRAME_DECLINED = 60, /* TAG_ID, TAG_WHY */
-        FRAME_VERDICT,       /* TAG_ID, TAG_JWE; again for each new link process until confirmed */
-        FRAME_HELD, /* TAG_ID, TAG_RECEIVED (the request's end): for a new link process, a request that it is working on
-                     */
-        FRAME_STATE, /* after FRAME_HELD: TAG_CAPACITY (in-flight limit), TAG_LOAD (per mille), TAG_REALMS
-                        ("corp.example=1\n..."), TAG_REASONS ("a\nb"), TAG_STATEMENT?, TAG_IDENTITY (public JWK),
-                        TAG_PROOF (postern-identity+jwt), TAG_IN_ROSTER 0|1 */
+        FRAME_DECLINED = 60,
+        FRAME_VERDICT,
+        FRAME_HELD,
+        FRAME_STATE,
 
         /* validator, link -> ledger */
-        FRAME_RECORD = 80, /* a finished sign-in: TAG_ID and the R_* tags below */
-        FRAME_EVENT,       /* TAG_NAME (event), TAG_TEXT (detail), TAG_ID? : a line for `postern log --events` */
-        FRAME_STATUS, /* TAG_NAME ("link" | "validator" | "dc:corp.example/dc1" | "process:link"), TAG_TEXT: JSON object
-                         for `postern status` */
-        FRAME_DELIVERY, /* TAG_ID, TAG_STATE: "confirmed" | "late" | "lost": what became of the verdict */
+        FRAME_RECORD = 80,
+        FRAME_EVENT,
+        FRAME_STATUS,
+        FRAME_DELIVERY,
 };
 
 enum frame_tag {
-        TAG_ID = 1,
-        TAG_NAME,
-        TAG_TEXT,
-        TAG_BOOT,
-        TAG_CONNECTOR_ID,
-        TAG_BUDGET,
+        TAG_ID = CONTROL_TAGS_END,
         TAG_RECEIVED,
+        TAG_DEADLINE,
         TAG_JWE,
         TAG_TRACE,
-        TAG_SEQ,
+        TAG_PART,
         TAG_TOTAL,
-        TAG_STATE,
-        TAG_WHY,
+        TAG_ROSTER,
+        TAG_DELIVERY,
         TAG_CAPACITY,
         TAG_LOAD,
         TAG_REALMS,

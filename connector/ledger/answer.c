@@ -102,7 +102,7 @@ static void user_forms_clear(struct user_forms *f)
 
 static void search_user(const struct ledger *l, struct store_search *s, const char *user, struct user_forms *forms)
 {
-        json_t *names = ledger_names(l->process.config, user), *hashes = json_array(), *name;
+        json_t *names = ledger_names(l->config, user), *hashes = json_array(), *name;
         char hash[NAME_HASH_TEXT];
         size_t i;
 

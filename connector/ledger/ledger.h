@@ -15,7 +15,8 @@
 #include "connector/ledger/request.h"
 #include "connector/ledger/store.h"
 #include "connector/frames/name-hash.h"
-#include "connector/conf/process.h"
+#include "base/process/process.h"
+#include "connector/conf/config.h"
 
 #define LEDGER_CLIENTS_MAX 16
 #define LEDGER_STATUS_MAX 256 /* parts that `postern status` shows */
@@ -43,6 +44,7 @@ struct ledger_peer {
 
 struct ledger {
         struct process process;
+        struct config *config;
         struct ledger_peer link, validator;
         struct journal *journal;
         struct control *control;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "certs/codec/self-test.h"
 #include "connector/ledger/ledger.h"
 
 #define STATUS_TEXT_MAX 15000
@@ -70,18 +71,18 @@ static void count(struct ledger *l, const struct msg_in *m)
 }
 
 /* A neighbour said what only another process can know: it may have been taken over. */
-static void refuse(struct ledger_peer *peer, const struct msg_in *m, const char *name)
+static void suspect(void *arg, uint8_t type, const char *why)
 {
-        char detail[400];
+        struct ledger_peer *peer = arg;
+        char detail[800];
 
-        log_warning("frame.refused", KV_S("from", part_name(peer->part)), KV_U("type", m->type), KV_S("name", name));
         if (peer->suspicious)
                 return;
         peer->suspicious = true;
         (void)snprintf(detail, sizeof(detail),
-                       "the %s process sent what is not its own to say (frame %u%s%s): it may be under somebody else's "
+                       "the %s process sent what is not its own to say (frame %u: %s): it may be under somebody else's "
                        "control; keep its log and restart posternd",
-                       part_name(peer->part), m->type, name[0] ? ", of " : "", name);
+                       part_name(peer->part), type, why);
         ledger_note(peer->ledger, "process.suspicious", detail);
 }
 
@@ -100,13 +101,12 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
         [[maybe_unused]] _cleanup_(closep) int fd = received; /* only to be closed */
         struct ledger_peer *peer = arg;
         struct ledger *l = peer->ledger;
-        char name[300] = "";
+        char name[CONTROL_NAME_MAX] = "";
 
-        if (msg_has(m, TAG_NAME) && msg_get_str(m, TAG_NAME, name, sizeof(name)) < 0)
-                name[0] = '\0';
-        if (!frame_may(m->type, peer->part, PART_LEDGER) ||
-            (msg_has(m, TAG_NAME) && !frame_may_name(peer->part, name))) {
-                refuse(peer, m, name);
+        if (msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0 && !frame_may_name(peer->part, name)) {
+                log_warning("frame.refused", KV_S("from", part_name(peer->part)), KV_U("type", m->type),
+                            KV_S("name", name));
+                suspect(peer, m->type, name);
                 return;
         }
         if (m->type == FRAME_STATUS) {
@@ -128,15 +128,11 @@ static void on_peer_closed(void *arg, const char *why)
 
 /* ---- what the supervisor hands over ---- */
 
-static int on_config(void *arg, const struct config *old, struct error *err)
+static int on_config(void *arg, int fd, struct error *err)
 {
         struct ledger *l = arg;
 
-        (void)old;
-        (void)err;
-        if (l->journal)
-                journal_limits(l->journal, l->process.config->ledger_days, l->process.config->ledger_rows);
-        return 0;
+        return config_of_child(&l->config, "ledger", fd, err);
 }
 
 static int on_file(void *arg, const char *name, int handed, struct error *err)
@@ -166,7 +162,11 @@ static int open_peer(struct ledger_peer *peer, int fd, struct error *err)
 {
         peer->ipc = ipc_free(peer->ipc);
         peer->suspicious = false;
-        int r = ipc_new(&peer->ipc, peer->ledger->process.loop, fd, on_frame, on_peer_closed, peer);
+        struct process *p = &peer->ledger->process;
+        int r = process_channel(p, &peer->ipc, peer->part, fd, on_frame, on_peer_closed, peer);
+
+        if (r == 0)
+                ipc_set_rules(peer->ipc, &posternd_frames, PART_LEDGER, peer->part, suspect);
         return r < 0 ? error_fail(err, r, "channel to %s: %s", part_name(peer->part), strerror(-r)) : 0;
 }
 
@@ -201,13 +201,13 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                 return error_fail(err, -EINVAL, "the supervisor did not hand over folder and socket");
         const struct journal_config config = {.loop = l->process.loop,
                                               .dir_fd = l->dir_fd,
-                                              .days = l->process.config->ledger_days,
-                                              .rows = l->process.config->ledger_rows};
+                                              .days = l->config->ledger_days,
+                                              .rows = l->config->ledger_rows};
         /* The folder of the ledger and the control socket that is open already; no network of any kind. */
         const struct confine_path own = {.fd = l->dir_fd, .write = true};
         const struct confine_rules rules = {
                 .process = "ledger", .needs = CONFINE_WRITE | CONFINE_ACCEPT, .paths = &own, .n_paths = 1};
-        int r = process_confine(&l->process, &rules, err);
+        int r = process_confine(&l->process, &rules, l->config->confinement, err);
         if (r == 0 && l->process.check) {
                 process_ready(&l->process); /* another one holds the database */
                 return 0;
@@ -262,7 +262,8 @@ int main(int argc, char **argv)
         ledger.validator = (struct ledger_peer){.ledger = &ledger, .part = PART_VALIDATOR, .held_fd = -1};
         (void)umask(077);
         (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk */
-        if (process_open(&ledger.process, "ledger", argc, argv, &ops, &ledger, &err) < 0)
+        if (process_open(&ledger.process, &posternd_frames, PART_LEDGER, argc, argv, &ops, &ledger, &err) < 0 ||
+            crypto_self_test(&err) < 0)
                 return process_fail("ledger", &err);
         int code = process_run(&ledger.process);
         read_the_rest(&ledger);

@@ -296,12 +296,12 @@ static int bind_event(sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
 
 static int bind_delivery(sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
 {
-        int r = msg_has(m, TAG_ID) && msg_has(m, TAG_STATE) ? 0 : -EBADMSG;
+        int r = msg_has(m, TAG_ID) && msg_has(m, TAG_DELIVERY) ? 0 : -EBADMSG;
 
         if (r == 0)
                 r = bind_text(stmt, 1, m, TAG_ID);
         if (r == 0)
-                r = bind_text(stmt, 2, m, TAG_STATE);
+                r = bind_text(stmt, 2, m, TAG_DELIVERY);
         if (r == 0)
                 r = sqlite3_bind_int64(stmt, 3, wall) == SQLITE_OK ? 0 : -ENOMEM;
         return r;

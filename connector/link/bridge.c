@@ -186,9 +186,9 @@ static void on_roster(void *arg, const char *jws, size_t n)
                 struct msg_out m;
 
                 msg_begin(&m, FRAME_ROSTER);
-                msg_u64(&m, TAG_SEQ, part);
+                msg_u64(&m, TAG_PART, part);
                 msg_u64(&m, TAG_TOTAL, n);
-                msg_bytes(&m, TAG_TEXT, jws + at, len);
+                msg_bytes(&m, TAG_ROSTER, jws + at, len);
                 if (to_validator(b, &m) < 0) {
                         log_warning("validator.no_roster", KV_U("part", part));
                         return;
@@ -201,7 +201,6 @@ static void on_state(void *arg, enum link_down why, const char *detail)
 {
         struct bridge *b = arg;
         bool up = why == LINK_UP;
-        struct msg_out m;
 
         b->why = why;
         wire_text_cut(b->detail, sizeof(b->detail), detail, strlen(detail));
@@ -215,12 +214,6 @@ static void on_state(void *arg, enum link_down why, const char *detail)
                             KV_S("detail", detail));
         bridge_event(b, up ? "link.up" : "link.down", detail);
         bridge_send_status(b);
-        msg_begin(&m, FRAME_LINK_STATE);
-        msg_str(&m, TAG_STATE, up ? "up" : "down");
-        msg_str(&m, TAG_NAME, b->relay);
-        msg_str(&m, TAG_TEXT, detail);
-        if (to_validator(b, &m) < 0)
-                log_debug("validator.not_told");
         bridge_send_clock(b);
 }
 
@@ -275,7 +268,7 @@ int bridge_watch_holder(struct bridge *b)
 int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, struct link **ret_link,
                      struct error *err)
 {
-        const struct config *config = b->process.config;
+        const struct config *config = b->config;
         struct link_config link = {.loop = b->process.loop,
                                    .relay = config->relay ? config->relay : b->relay,
                                    .boot = b->boot,
@@ -549,7 +542,7 @@ static int take_verdict(struct bridge *b, const struct msg_in *m)
 #ifdef POSTERN_TEST_HOOK
         hook_verdict(jwe);
 #endif
-        link_verdict(link_of(b, id), id, jwe, msg_get_u64(m, TAG_RECEIVED, 0));
+        link_verdict(link_of(b, id), id, jwe, msg_get_u64(m, TAG_DEADLINE, 0));
         return 0;
 }
 
@@ -570,7 +563,7 @@ static int take_held(struct bridge *b, const struct msg_in *m)
         int r = msg_get_str(m, TAG_ID, id, sizeof(id));
 
         if (r == 0 && !link_knows(link_of(b, id), id))
-                link_hold(b->link, id, msg_get_u64(m, TAG_RECEIVED, 0));
+                link_hold(b->link, id, msg_get_u64(m, TAG_DEADLINE, 0));
         return r;
 }
 
@@ -581,10 +574,6 @@ static void on_validator_frame(void *arg, const struct msg_in *m, int fd)
 
         if (fd >= 0)
                 close(fd);
-        if (!frame_may(m->type, PART_VALIDATOR, PART_LINK)) {
-                log_warning("frame.refused", KV_S("from", "validator"), KV_U("type", m->type));
-                return;
-        }
         if (m->type == FRAME_STATE)
                 r = take_state(b, m);
         else if (m->type == FRAME_VERDICT)
@@ -623,17 +612,18 @@ int bridge_open_validator(struct bridge *b, int fd)
 {
         if (b->validator)
                 lose_validator(b);
-        return ipc_new(&b->validator, b->process.loop, fd, on_validator_frame, on_validator_closed, b);
+        return process_channel(&b->process, &b->validator, PART_VALIDATOR, fd, on_validator_frame, on_validator_closed,
+                               b);
 }
 
 /* ---- the ledger says nothing ---- */
 
+/* The table has no frame from it. */
 static void on_ledger_frame(void *arg, const struct msg_in *m, int fd)
 {
         (void)arg;
-        if (fd >= 0)
-                close(fd);
-        log_warning("frame.refused", KV_S("from", "ledger"), KV_U("type", m->type));
+        (void)m;
+        (void)fd;
 }
 
 static void on_ledger_closed(void *arg, const char *why)
@@ -647,5 +637,5 @@ static void on_ledger_closed(void *arg, const char *why)
 int bridge_open_ledger(struct bridge *b, int fd)
 {
         b->ledger = ipc_free(b->ledger);
-        return ipc_new(&b->ledger, b->process.loop, fd, on_ledger_frame, on_ledger_closed, b);
+        return process_channel(&b->process, &b->ledger, PART_LEDGER, fd, on_ledger_frame, on_ledger_closed, b);
 }

@@ -4,12 +4,15 @@
 #pragma once
 
 #include "connector/link/renewal.h"
-#include "connector/conf/process.h"
+#include "base/process/process.h"
+#include "connector/conf/config.h"
+#include "connector/frames/frames.h"
 #include "queue/link/host.h"
 #include "queue/link/link.h"
 
 struct bridge {
         struct process process;
+        struct config *config;
         struct link *link;
         struct link *second; /* with a new certificate, until it is up and takes the place of link */
         struct link *old;    /* what it took the place of, until all in its hands is answered */

@@ -19,6 +19,7 @@
 #include "certs/keys/self-test-tls.h"
 #include "base/core/ca-bundle.h"
 #include "base/core/log.h"
+#include "certs/codec/self-test.h"
 #include "base/core/secret.h"
 #include "base/core/text.h"
 #include "certs/enrol/transport.h"
@@ -65,14 +66,6 @@ static int read_certificate(struct bridge *b, int fd, struct error *err)
             csr_cert_info(b->cert.data ? b->cert.data : "", b->cert.len, &b->cert_expires, id, sizeof(id), &why) < 0)
                 log_warning("link.certificate", KV_S("why", why.text));
         return r;
-}
-
-static int steal_fd(int *fd)
-{
-        const int given = *fd;
-
-        *fd = -1;
-        return given;
 }
 
 static int take_holder(struct bridge *b, int fd, struct error *err)
@@ -168,12 +161,12 @@ static const struct confine_rules rules = {.process = "link", .needs = CONFINE_C
 /* Whether the CA, the proxy, and certificate and key, where an enrolment brought them, are usable. */
 static int check_only(struct bridge *b, struct error *err)
 {
-        int r = link_host_new(&b->host, b->process.loop, b->ca.data, b->process.config->proxy, err);
+        int r = link_host_new(&b->host, b->process.loop, b->ca.data, b->config->proxy, err);
 
         if (r == 0 && b->cert.len && (b->key.len || b->held))
                 r = bridge_make_link(b, &bridge_callbacks, &b->link, err);
         if (r == 0)
-                r = process_confine(&b->process, &rules, err);
+                r = process_confine(&b->process, &rules, b->config->confinement, err);
         if (r == 0)
                 process_ready(&b->process);
         return r;
@@ -189,13 +182,13 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (r == 0 && b->process.check)
                 return check_only(b, err);
         r = r < 0 ? error_fail(err, r, "out of memory")
-                  : link_host_new(&b->host, b->process.loop, b->ca.data, b->process.config->proxy, err);
+                  : link_host_new(&b->host, b->process.loop, b->ca.data, b->config->proxy, err);
         if (r == 0)
                 r = bridge_make_link(b, &bridge_callbacks, &b->link, err);
         if (r < 0)
                 return r;
         b->validator_fd = -1;
-        r = process_confine(&b->process, &rules, err);
+        r = process_confine(&b->process, &rules, b->config->confinement, err);
         if (r < 0)
                 return r;
         if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || bridge_watch_holder(b) < 0 ||
@@ -215,11 +208,20 @@ static void on_drain(void *arg, uint64_t budget_ms)
         bridge_drain(b, budget_ms);
 }
 
-static void on_stored(void *arg, const char *why)
+static int on_config(void *arg, int fd, struct error *err)
 {
         struct bridge *b = arg;
 
-        renewal_stored(b->renewal, why);
+        return config_of_child(&b->config, "link", fd, err);
+}
+
+/* FRAME_STORED is the one that the table lets through. */
+static void on_supervisor_frame(void *arg, const struct msg_in *m)
+{
+        struct bridge *b = arg;
+        char why[ERROR_TEXT_MAX];
+
+        renewal_stored(b->renewal, msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0 ? why : NULL);
 }
 
 static void clear(struct bridge *b)
@@ -238,6 +240,7 @@ static void clear(struct bridge *b)
         buffer_free(&b->key);
         buffer_free(&b->cert);
         buffer_free(&b->ca);
+        config_free(b->config);
         free(b->relay);
         free(b->tenant);
         free(b->boot);
@@ -245,8 +248,12 @@ static void clear(struct bridge *b)
 
 int main(int argc, char **argv)
 {
-        static const struct process_ops ops = {
-                .file = on_file, .peer = on_peer, .start = on_start, .drain = on_drain, .stored = on_stored};
+        static const struct process_ops ops = {.config = on_config,
+                                               .file = on_file,
+                                               .peer = on_peer,
+                                               .start = on_start,
+                                               .drain = on_drain,
+                                               .frame = on_supervisor_frame};
         struct bridge b = {.validator_fd = -1,
                            .key = BUFFER_SECRET(PEM_MAX),
                            .cert = BUFFER(PEM_MAX),
@@ -256,8 +263,8 @@ int main(int argc, char **argv)
         struct error err = {""};
         int code;
 
-        if (process_open(&b.process, "link", argc, argv, &ops, &b, &err) < 0 || tls_self_test(&err) < 0 ||
-            secure_heap_init(SECURE_HEAP, &err) < 0)
+        if (process_open(&b.process, &posternd_frames, PART_LINK, argc, argv, &ops, &b, &err) < 0 ||
+            crypto_self_test(&err) < 0 || tls_self_test(&err) < 0 || secure_heap_init(SECURE_HEAP, &err) < 0)
                 return process_fail("link", &err);
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
                 error_fail(&err, -ENOMEM, "libcurl cannot be set up");

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -149,6 +151,28 @@ static int make_text(struct renewal *n, const struct buffer *chain, struct error
         return r;
 }
 
+int renewal_send_text(struct bridge *b, const struct buffer *text)
+{
+        _cleanup_(closep) int fd = memfd_create("certificate", MFD_CLOEXEC);
+        struct msg_out m;
+
+        if (fd < 0)
+                return -errno;
+        if (write(fd, text->data, text->len) != (ssize_t)text->len || lseek(fd, 0, SEEK_SET) < 0)
+                return -EIO;
+        msg_begin(&m, FRAME_CERTIFICATE);
+        return process_send(&b->process, &m, fd);
+}
+
+void renewal_ask_for_key(struct bridge *b)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_MAKE_KEY);
+        if (process_send(&b->process, &m, -1) < 0)
+                process_stop(&b->process, 1, "cannot speak to the supervisor");
+}
+
 static void on_chain(void *arg, const struct buffer *chain, const char *why)
 {
         struct renewal *n = arg;
@@ -167,7 +191,7 @@ static void on_chain(void *arg, const struct buffer *chain, const char *why)
         }
         n->step = STEP_STORING;
         loop_timer_in(n->timer, ANSWER_PATIENCE_MS);
-        r = process_store(&n->b->process, &n->text);
+        r = renewal_send_text(n->b, &n->text);
         if (r < 0)
                 failed(n, "the supervisor cannot be told");
 }
@@ -190,7 +214,7 @@ static void begin(struct renewal *n)
         if (n->b->held) {
                 n->step = STEP_MAKING;
                 loop_timer_in(n->timer, MAKE_PATIENCE_MS);
-                process_make_key(&n->b->process);
+                renewal_ask_for_key(n->b);
         } else if (key_generate(&n->key, &err) < 0) {
                 failed(n, err.text);
         } else {

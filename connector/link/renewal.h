@@ -12,7 +12,11 @@ struct renewal;
 /* Starts the watch over the certificate that the link uses. 0 or -ENOMEM. */
 int renewal_new(struct renewal **ret_renewal, struct bridge *b);
 struct renewal *renewal_free(struct renewal *renewal);
-/* The next key in hardware, by its holder's socket, which is taken over: what process_make_key asked for. */
+/* Sends the supervisor the text of a new transport.pem (FRAME_CERTIFICATE). 0 or -errno. */
+int renewal_send_text(struct bridge *b, const struct buffer *text);
+/* Asks it for the next transport key in hardware (FRAME_MAKE_KEY). */
+void renewal_ask_for_key(struct bridge *b);
+/* The next key in hardware, by its holder's socket, which is taken over: what renewal_ask_for_key asked for. */
 void renewal_key(struct renewal *renewal, int fd);
 /* The supervisor has stored what was sent, or not, or could have no key made (why). */
 void renewal_stored(struct renewal *renewal, const char *why);

@@ -19,7 +19,7 @@
 
 #include "base/core/cleanup.h"
 #include "connector/frames/frames.h"
-#include "connector/conf/process.h"
+#include "base/process/process.h"
 #include "base/process/program.h"
 
 #define END_PATIENCE_MS 3000
@@ -125,11 +125,9 @@ static enum part part_of(enum child_id id)
 
 static void take_ready(struct child *child, const struct msg_in *m)
 {
-        char seccomp[8];
-
         child->ready = true;
-        child->seccomp = msg_get_str(m, TAG_STATE, seccomp, sizeof(seccomp)) == 0 && strcmp(seccomp, "on") == 0;
-        if (msg_get_str(m, TAG_TEXT, child->landlock, sizeof(child->landlock)) < 0)
+        child->seccomp = msg_get_u64(m, TAG_SECCOMP, 0) != 0;
+        if (msg_get_str(m, TAG_LANDLOCK, child->landlock, sizeof(child->landlock)) < 0)
                 child->landlock[0] = '\0';
         child->why[0] = '\0';
         supervisor_child_ready(child);
@@ -149,10 +147,6 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
         _cleanup_(closep) int fd = received;
         struct child *child = arg;
 
-        if (!frame_may(m->type, part_of(child->id), PART_SUPERVISOR)) {
-                log_warning("frame.refused", KV_S("from", child_name(child->id)), KV_U("type", m->type));
-                return;
-        }
         child->silent_turns = 0;
         if (child->supervisor->check && m->type != FRAME_READY && m->type != FRAME_FAILED)
                 return;
@@ -182,11 +176,11 @@ static void on_closed(void *arg, const char *why)
         child_end(child);
 }
 
-static int send_named_fd(struct child *child, enum frame_type type, const char *name, int fd)
+static int send_named_fd(struct child *child, uint8_t type, const char *name, int fd)
 {
         struct msg_out m;
 
-        msg_begin(&m, (uint8_t)type);
+        msg_begin(&m, type);
         msg_str(&m, TAG_NAME, name);
         return ipc_send_fd(child->control, &m, fd);
 }
@@ -249,6 +243,7 @@ int child_spawn(struct child *child, struct error *err)
                 (void)close(pair[0]);
                 return error_fail(err, r, "cannot make a channel: %s", strerror(-r));
         }
+        ipc_set_rules(child->control, &posternd_frames, PART_SUPERVISOR, part_of(child->id), NULL);
         r = exec_child(child, theirs, err);
         if (r < 0) {
                 child->control = ipc_free(child->control);
@@ -289,9 +284,9 @@ int child_begin(struct child *child)
         msg_u64(&m, TAG_SEQ,
                 (uint64_t)child->supervisor->boot_wall * 1000 +
                         (loop_now(child->supervisor->loop) - child->supervisor->boot_at));
-        msg_str(&m, TAG_CONNECTOR_ID, child->supervisor->connector_id);
+        msg_str(&m, TAG_INSTANCE, child->supervisor->connector_id);
         if (child->supervisor->check)
-                msg_str(&m, TAG_STATE, "check");
+                msg_u64(&m, TAG_CHECK, 1);
         return ipc_send(child->control, &m);
 }
 

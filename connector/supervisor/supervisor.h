@@ -13,7 +13,7 @@
 #include "base/ipc/loop.h"
 #include "connector/conf/config.h"
 #include "connector/frames/messages.h"
-#include "connector/conf/process.h"
+#include "base/process/process.h"
 
 enum child_id { CHILD_LINK = 0, CHILD_VALIDATOR, CHILD_LEDGER, CHILD_N };
 

@@ -17,6 +17,7 @@
 #include "certs/keys/key-holder.h"
 #include "certs/keys/self-test-tls.h"
 #include "base/core/log.h"
+#include "certs/codec/self-test.h"
 #include "base/core/text.h"
 #include "connector/frames/frames.h"
 #include "connector/conf/enrolment.h"
@@ -29,15 +30,14 @@ _Static_assert(VALIDATOR_IN_FLIGHT_MAX * 4096 <= SECURE_HEAP / 4 * 3 && sizeof(s
                "the secure heap or the arena is too small");
 #define TURN_MS 5000
 
-static int on_config(void *arg, const struct config *old, struct error *err)
+static int on_config(void *arg, int fd, struct error *err)
 {
         struct validator *v = arg;
+        int r = config_of_child(&v->config, "validator", fd, err);
 
-        if (old)
-                return 0;
-        if (domains_new(&v->domains, v->process.config) < 0)
-                return error_fail(err, -ENOMEM, "out of memory");
-        return 0;
+        if (r == 0 && domains_new(&v->domains, v->config) < 0)
+                r = error_fail(err, -ENOMEM, "out of memory");
+        return r;
 }
 
 static int read_identity(struct validator *v, int fd, struct error *err)
@@ -146,10 +146,6 @@ static void on_link_frame(void *arg, const struct msg_in *m, int fd)
 
         if (fd >= 0)
                 close(fd);
-        if (!frame_may(m->type, PART_LINK, PART_VALIDATOR)) {
-                log_warning("frame.refused", KV_S("from", "link"), KV_U("type", m->type));
-                return;
-        }
         if (!v->signins)
                 return;
         if (msg_has(m, TAG_ID) && msg_get_str(m, TAG_ID, id, sizeof(id)) < 0) {
@@ -178,12 +174,12 @@ static void on_link_closed(void *arg, const char *why)
         v->link = ipc_free(v->link);
 }
 
+/* The table has no frame from it. */
 static void on_ledger_frame(void *arg, const struct msg_in *m, int fd)
 {
         (void)arg;
-        if (fd >= 0)
-                close(fd);
-        log_warning("frame.refused", KV_S("from", "ledger"), KV_U("type", m->type));
+        (void)m;
+        (void)fd;
 }
 
 static void on_ledger_closed(void *arg, const char *why)
@@ -202,14 +198,14 @@ static int on_peer(void *arg, const char *name, int fd, struct error *err)
         if (!strcmp(name, "link")) {
                 v->link = ipc_free(v->link);
                 buffer_free(&v->incoming);
-                r = ipc_new(&v->link, v->process.loop, fd, on_link_frame, on_link_closed, v);
+                r = process_channel(&v->process, &v->link, PART_LINK, fd, on_link_frame, on_link_closed, v);
                 if (r == 0 && v->signins) {
                         signins_resend(v->signins);
                         validator_publish(v, false);
                 }
         } else if (!strcmp(name, "ledger")) {
                 v->ledger = ipc_free(v->ledger);
-                r = ipc_new(&v->ledger, v->process.loop, fd, on_ledger_frame, on_ledger_closed, v);
+                r = process_channel(&v->process, &v->ledger, PART_LEDGER, fd, on_ledger_frame, on_ledger_closed, v);
         } else {
                 close(fd);
         }
@@ -300,7 +296,7 @@ static int check_only(struct validator *v, struct error *err)
 
         v->validate = validate_free(v->validate);
         if (r == 0)
-                r = process_confine(&v->process, &rules, err);
+                r = process_confine(&v->process, &rules, v->config->confinement, err);
         if (r == 0)
                 process_ready(&v->process);
         return r;
@@ -318,8 +314,8 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         r = enckeys_init(&v->keys, v->identity, v->enrolment.id, v->enrolment.tenant, boot, v->process.seq);
         if (r < 0)
                 return error_fail(err, r, "boot id %s is malformed", boot);
-        v->keys.hourly = v->process.config->signing == SIGNING_HOURLY ||
-                         (v->process.config->signing == SIGNING_AUTO && key_holder_fd(v->identity) >= 0);
+        v->keys.hourly = v->config->signing == SIGNING_HOURLY ||
+                         (v->config->signing == SIGNING_AUTO && key_holder_fd(v->identity) >= 0);
         validator_load_roster(v);
         r = validate_new(&v->validate, v->process.loop, &v->domains->validate, on_ready_changed, v, err);
         if (r < 0)
@@ -328,10 +324,10 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 || watch_holder(v) < 0 ||
             loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
-        if (validator_capacity(v) < v->process.config->in_flight)
-                log_warning("in_flight.cut", KV_U("configured", v->process.config->in_flight),
+        if (validator_capacity(v) < v->config->in_flight)
+                log_warning("in_flight.cut", KV_U("configured", v->config->in_flight),
                             KV_U("used", validator_capacity(v)));
-        r = process_confine(&v->process, &rules, err);
+        r = process_confine(&v->process, &rules, v->config->confinement, err);
         if (r < 0)
                 return r;
         on_turn(v);
@@ -371,6 +367,7 @@ static void clear(struct validator *v)
         enrolment_clear(&v->enrolment);
         key_free(v->identity);
         domains_free(v->domains);
+        config_free(v->config);
         wipe(v->hash_key, sizeof(v->hash_key));
 }
 
@@ -385,8 +382,9 @@ int main(int argc, char **argv)
         struct error err = {""};
         int code;
 
-        if (process_open(&v.process, "validator", argc, argv, &ops, &v, &err) < 0 || tls_self_test(&err) < 0 ||
-            secure_heap_init(SECURE_HEAP, &err) < 0 || secret_arena_init(ARENA_SLOTS, &err) < 0)
+        if (process_open(&v.process, &posternd_frames, PART_VALIDATOR, argc, argv, &ops, &v, &err) < 0 ||
+            crypto_self_test(&err) < 0 || tls_self_test(&err) < 0 || secure_heap_init(SECURE_HEAP, &err) < 0 ||
+            secret_arena_init(ARENA_SLOTS, &err) < 0)
                 return process_fail("validator", &err);
         code = process_run(&v.process);
         clear(&v);

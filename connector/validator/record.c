@@ -165,6 +165,6 @@ void record_delivery(record_send_fn *send, void *arg, const char *id, const char
 
         msg_begin(&m, FRAME_DELIVERY);
         msg_str(&m, TAG_ID, id);
-        msg_str(&m, TAG_STATE, state);
+        msg_str(&m, TAG_DELIVERY, state);
         send(arg, &m);
 }

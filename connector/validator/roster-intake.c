@@ -84,11 +84,11 @@ static void take_roster(struct validator *v, const char *text, size_t n)
 
 void validator_roster_part(struct validator *v, const struct msg_in *m)
 {
-        uint64_t part = msg_get_u64(m, TAG_SEQ, 0), total = msg_get_u64(m, TAG_TOTAL, 0);
+        uint64_t part = msg_get_u64(m, TAG_PART, 0), total = msg_get_u64(m, TAG_TOTAL, 0);
         const uint8_t *bytes;
         size_t n;
 
-        bytes = msg_get_bytes(m, TAG_TEXT, &n);
+        bytes = msg_get_bytes(m, TAG_ROSTER, &n);
         if (part == 0)
                 buffer_clear(&v->incoming);
         if (!bytes || total == 0 || total > ROSTER_TEXT_MAX || part * ROSTER_PART_MAX != v->incoming.len ||

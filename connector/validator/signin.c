@@ -167,7 +167,7 @@ static void send_verdict(struct signin *x)
         msg_begin(&m, FRAME_VERDICT);
         msg_str(&m, TAG_ID, x->id);
         msg_str(&m, TAG_JWE, x->jwe);
-        msg_u64(&m, TAG_RECEIVED, x->deadline);
+        msg_u64(&m, TAG_DEADLINE, x->deadline);
         x->unsent = x->s->c.to_link(x->s->c.arg, &m) < 0;
         if (x->unsent && !loop_timer_armed(x->s->again))
                 loop_timer_in(x->s->again, AGAIN_MS);
@@ -179,7 +179,7 @@ static void send_held(struct signin *x)
 
         msg_begin(&m, FRAME_HELD);
         msg_str(&m, TAG_ID, x->id);
-        msg_u64(&m, TAG_RECEIVED, x->deadline);
+        msg_u64(&m, TAG_DEADLINE, x->deadline);
         x->s->c.to_link(x->s->c.arg, &m);
 }
 

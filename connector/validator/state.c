@@ -37,7 +37,7 @@ void validator_to_ledger(void *arg, const struct msg_out *m)
 
 size_t validator_capacity(const struct validator *v)
 {
-        size_t n = v->process.config->in_flight;
+        size_t n = v->config->in_flight;
 
         return n < VALIDATOR_IN_FLIGHT_MAX ? n : VALIDATOR_IN_FLIGHT_MAX;
 }

@@ -3,7 +3,9 @@
  */
 #pragma once
 
-#include "connector/conf/process.h"
+#include "base/process/process.h"
+#include "connector/conf/config.h"
+#include "connector/frames/frames.h"
 #include "connector/conf/domains.h"
 #include "connector/conf/enrolment.h"
 #include "connector/validator/known-names.h"
@@ -18,6 +20,7 @@
 
 struct validator {
         struct process process;
+        struct config *config;
 
         /* what the supervisor handed over */
         struct domains *domains;

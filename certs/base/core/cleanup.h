@@ -34,5 +34,13 @@
 
 /* For `_cleanup_(freep) char *s`: free() of a plain heap pointer. */
 void freep(void *p);
+/* The descriptor, for who owns it from here on; *fd is -1 then. */
+static inline int steal_fd(int *fd)
+{
+        const int given = *fd;
+
+        *fd = -1;
+        return given;
+}
 /* For `_cleanup_(closep) int fd = -1`: close() unless negative. */
 void closep(int *fd);

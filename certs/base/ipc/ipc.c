@@ -18,8 +18,11 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/log.h"
+#include "base/ipc/frames.h"
 
 #define IPC_BURST 64
+#define REFUSED_EVERY 1000
 #define IPC_FDS_SEEN 8 /* descriptors taken from one frame so that the surplus can be closed */
 #define IPC_SNDBUF (16 * IPC_FRAME_MAX)
 
@@ -40,10 +43,14 @@ struct ipc {
         void *arg;
         TAILQ_HEAD(, frame) queue;
         size_t n_queued;
-        bool broken;   /* sending failed; frames that came before are still read */
-        bool closed;   /* on_closed was called */
-        bool freed;    /* ipc_free was called inside a callback */
-        unsigned busy; /* callbacks running */
+        bool broken;                     /* sending failed; frames that came before are still read */
+        bool closed;                     /* on_closed was called */
+        bool freed;                      /* ipc_free was called inside a callback */
+        unsigned busy;                   /* callbacks running */
+        const struct frame_table *table; /* or NULL: any frame */
+        unsigned self, peer;
+        ipc_refused_fn *refused;
+        uint64_t n_refused;
         char why[96];
         uint8_t rx[IPC_FRAME_MAX];
 };
@@ -108,6 +115,16 @@ static int take_fd(struct msghdr *h)
         return first;
 }
 
+/* A peer that floods is not logged once for each frame. */
+static void refuse(struct ipc *ipc, const struct msg_in *m, const char *why)
+{
+        if (ipc->n_refused++ % REFUSED_EVERY == 0)
+                log_warning("frame.refused", KV_S("from", ipc->table->parts[ipc->peer]), KV_U("type", m->type),
+                            KV_S("why", why), KV_U("refused", ipc->n_refused));
+        if (ipc->n_refused == 1 && ipc->refused)
+                ipc->refused(ipc->arg, m->type, why);
+}
+
 static enum read_result deliver(struct ipc *ipc, size_t n, int flags, int fd_in)
 {
         _cleanup_(closep) int fd = fd_in;
@@ -125,9 +142,12 @@ static enum read_result deliver(struct ipc *ipc, size_t n, int flags, int fd_in)
                 report_closed(ipc, "the peer sent a malformed frame");
                 return READ_ENDED;
         }
-        int given = fd;
-        fd = -1;
-        ipc->on_frame(ipc->arg, &m, given);
+        struct error err;
+        if (ipc->table && frame_check(ipc->table, &m, fd >= 0, ipc->peer, ipc->self, &err) < 0) {
+                refuse(ipc, &m, err.text);
+                return READ_MORE;
+        }
+        ipc->on_frame(ipc->arg, &m, steal_fd(&fd));
         return READ_MORE;
 }
 
@@ -298,6 +318,29 @@ struct ipc *ipc_free(struct ipc *ipc)
         return NULL;
 }
 
+void ipc_set_rules(struct ipc *ipc, const struct frame_table *table, unsigned self, unsigned peer,
+                   ipc_refused_fn *refused)
+{
+        ipc->table = table;
+        ipc->self = self;
+        ipc->peer = peer;
+        ipc->refused = refused;
+}
+
+/* A frame that this side may not send is a mistake of this program. */
+static int check_own(const struct ipc *ipc, const struct msg_out *m, int fd)
+{
+        struct msg_in in;
+        struct error err = {"it is malformed"};
+
+        if (!ipc->table || (msg_parse(&in, m->data, m->len) == 0 &&
+                            frame_check(ipc->table, &in, fd >= 0, ipc->self, ipc->peer, &err) == 0))
+                return 0;
+        log_error("frame.not_sent", KV_S("to", ipc->table->parts[ipc->peer]), KV_U("type", m->data[0]),
+                  KV_S("why", err.text));
+        return -EPROTO;
+}
+
 static int enqueue(struct ipc *ipc, const struct msg_out *m, int fd)
 {
         if (ipc->n_queued >= IPC_QUEUE_MAX)
@@ -327,9 +370,12 @@ int ipc_send_fd(struct ipc *ipc, const struct msg_out *m, int fd)
                 return -EINVAL;
         if (ipc->closed || ipc->freed || ipc->broken)
                 return -EPIPE;
+        int r = check_own(ipc, m, fd);
+        if (r < 0)
+                return r;
         if (ipc->n_queued > 0)
                 return enqueue(ipc, m, fd);
-        int r = send_now(ipc, m->data, m->len, fd);
+        r = send_now(ipc, m->data, m->len, fd);
         if (r == -EAGAIN)
                 return enqueue(ipc, m, fd);
         if (r == -ECONNRESET || r == -ECONNREFUSED || r == -ENOTCONN || r == -EPIPE)

@@ -63,7 +63,20 @@ typedef void ipc_closed_fn(void *arg, const char *why);
 int ipc_new(struct ipc **ret_ipc, struct loop *loop, int fd, ipc_frame_fn *on_frame, ipc_closed_fn *on_closed,
             void *arg);
 struct ipc *ipc_free(struct ipc *ipc);
-/* Sends or queues the frame, in order. 0, -EMSGSIZE (overflow while building), -ENOBUFS, -EPIPE. */
+
+struct frame_table;
+/* Called for the first frame of a channel that broke its rules; type is as sent. */
+typedef void ipc_refused_fn(void *arg, uint8_t type, const char *why);
+/*
+ * Holds the channel to a table (frames.h), of which it is part `self` and its peer part `peer`: what the peer may not
+ * send does not reach on_frame but is dropped, logged, and for the first time told to refused (may be NULL; arg is
+ * ipc_new's); what this side may not send fails with -EPROTO and is logged. table is borrowed until the channel is
+ * freed.
+ */
+void ipc_set_rules(struct ipc *ipc, const struct frame_table *table, unsigned self, unsigned peer,
+                   ipc_refused_fn *refused);
+/* Sends or queues the frame, in order. 0, -EMSGSIZE (overflow while building), -EPROTO (ipc_set_rules), -ENOBUFS,
+ * -EPIPE. */
 int ipc_send(struct ipc *ipc, const struct msg_out *m);
 /* The same, with a descriptor (duplicated; the caller keeps its own). */
 int ipc_send_fd(struct ipc *ipc, const struct msg_out *m, int fd);

@@ -3,19 +3,55 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
 #include "connector/frames/frames.h"
 #include "connector/frames/messages.h"
 
+static void document(struct buffer *out)
+{
+        assert_int_equal(
+                buffer_append_str(out, "# Frames between the processes of posternd\n\n"
+                                       "Made by tests/connector/frames/test_frames.c from connector/frames/frames.c: "
+                                       "change the table there. Whatever it does not allow\n"
+                                       "is dropped where it is read, and not sent by who builds it "
+                                       "(certs/base/ipc/frames.h).\n\n"),
+                0);
+        assert_int_equal(frame_table_document(&posternd_frames, out), 0);
+}
+
 static unsigned senders_to(uint8_t type, enum part to)
 {
-        unsigned from = 0;
+        const struct frame_rule *rule = frame_rule_of(&posternd_frames, type);
 
-        for (unsigned p = 0; p < PART_N; p++)
-                from |= frame_may(type, (enum part)p, to) ? 1u << p : 0;
-        return from;
+        return rule && rule->to >> to & 1 ? rule->from : 0;
+}
+
+static void test_the_table_is_whole(void **state)
+{
+        struct error err = {""};
+
+        (void)state;
+        if (frame_table_check(&posternd_frames, &err) < 0)
+                fail_msg("%s", err.text);
+}
+
+/* What the table says is what FRAMES.md shows. To write it anew: BUILD/tests/connector/test_frames FILE */
+static void test_the_page_shows_it(void **state)
+{
+        _cleanup_(buffer_free) struct buffer made = BUFFER(1 << 20), committed = BUFFER(1 << 20);
+        struct error err = {""};
+
+        (void)state;
+        document(&made);
+        if (file_read(&committed, SOURCE_ROOT "/connector/frames/FRAMES.md", &err) < 0)
+                fail_msg("%s", err.text);
+        assert_int_equal(made.len, committed.len);
+        assert_memory_equal(made.data, committed.data, made.len);
 }
 
 static void test_sign_ins_are_the_validators_to_tell(void **state)
@@ -29,16 +65,11 @@ static void test_sign_ins_are_the_validators_to_tell(void **state)
         assert_int_equal(senders_to(FRAME_CERTIFICATE, PART_SUPERVISOR), 1u << PART_LINK);
 }
 
-static void test_nobody_sends_to_itself_or_what_is_not_known(void **state)
+static void test_nobody_sends_to_itself(void **state)
 {
         (void)state;
-        for (unsigned type = 0; type < 256; type++)
-                for (unsigned p = 0; p < PART_N; p++)
-                        assert_false(frame_may((uint8_t)type, (enum part)p, (enum part)p));
-        for (unsigned from = 0; from < PART_N; from++)
-                for (unsigned to = 0; to < PART_N; to++)
-                        assert_false(frame_may(0, (enum part)from, (enum part)to) ||
-                                     frame_may(255, (enum part)from, (enum part)to));
+        for (size_t i = 0; i < posternd_frames.n_frames; i++)
+                assert_int_equal(posternd_frames.frames[i].from & posternd_frames.frames[i].to, 0);
 }
 
 static void test_names(void **state)
@@ -60,11 +91,20 @@ static void test_names(void **state)
         assert_false(frame_may_name(PART_VALIDATOR, "process.up"));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+        if (argc == 2) {
+                _cleanup_(buffer_free) struct buffer made = BUFFER(1 << 20);
+                FILE *f = fopen(argv[1], "w");
+
+                document(&made);
+                return !f || fwrite(made.data, 1, made.len, f) != made.len || fclose(f) != 0;
+        }
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_sign_ins_are_the_validators_to_tell),
-                cmocka_unit_test(test_nobody_sends_to_itself_or_what_is_not_known),
+                cmocka_unit_test(test_nobody_sends_to_itself),
+                cmocka_unit_test(test_the_table_is_whole),
+                cmocka_unit_test(test_the_page_shows_it),
                 cmocka_unit_test(test_names),
         };
 

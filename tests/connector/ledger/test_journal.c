@@ -108,7 +108,7 @@ static void add_delivery(struct world *w, const char *id, const char *state)
 
         msg_begin(&m, FRAME_DELIVERY);
         msg_str(&m, TAG_ID, id);
-        msg_str(&m, TAG_STATE, state);
+        msg_str(&m, TAG_DELIVERY, state);
         give(w, &m);
 }
 

@@ -25,10 +25,11 @@ POSTERN = os.path.join(BUILD, 'connector', 'cli', 'postern')
 
 
 def header_numbers():
-    """Names and values of the enums in connector/frames/messages.h, so that this test can't use others than the programs."""
-    numbers = {}
-    with open(os.path.join(SOURCE, 'connector', 'frames', 'messages.h'), encoding='utf-8') as f:
-        text = f.read()
+    """Names and values of the enums in control.h and messages.h, so that this test can't use others than the programs."""
+    numbers, text = {}, ''
+    for path in ('certs/base/process/control.h', 'connector/frames/messages.h'):
+        with open(os.path.join(SOURCE, path), encoding='utf-8') as f:
+            text += f.read()
     for block in text.split('enum ')[1:]:
         value = -1
         body = block[block.index('{') + 1:block.index('};')]
@@ -37,7 +38,7 @@ def header_numbers():
         for item in body.replace('\n', ' ').split(','):
             name, _, given = (part.strip() for part in item.partition('='))
             if name:
-                value = int(given) if given else value + 1
+                value = numbers.get(given) if given in numbers else int(given) if given else value + 1
                 numbers[name] = value
     return numbers
 
@@ -108,7 +109,7 @@ class LedgerTest(unittest.TestCase):
         send(ours, frame('FRAME_FILE', TAG_NAME='control.sock'), listener.fileno())
         send(ours, frame('FRAME_PEER', TAG_NAME='validator'), peer.fileno())
         send(ours, frame('FRAME_PEER', TAG_NAME='link'), link_peer.fileno())
-        send(ours, frame('FRAME_START', TAG_BOOT='b' * 22, TAG_CONNECTOR_ID='TESTCONNECTOR00000001'))
+        send(ours, frame('FRAME_START', TAG_BOOT='b' * 22, TAG_INSTANCE='TESTCONNECTOR00000001', TAG_SEQ=1))
         ours.settimeout(20)
         self.assertEqual(ours.recv(100)[:1], bytes([N['FRAME_READY']]))
         for fd in (config, key, folder):
@@ -126,7 +127,7 @@ class LedgerTest(unittest.TestCase):
         send(self.validator, frame('FRAME_RECORD', **{k: v for k, v in base.items() if v is not None}))
 
     def deliver(self, ident, state):
-        send(self.validator, frame('FRAME_DELIVERY', TAG_ID=ident, TAG_STATE=state))
+        send(self.validator, frame('FRAME_DELIVERY', TAG_ID=ident, TAG_DELIVERY=state))
 
     def cli(self, *words, code=0):
         done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False,
@@ -415,7 +416,7 @@ class LedgerTest(unittest.TestCase):
         forged = dict(TAG_ID='FORGED0000000001', R_WALL=int(time.time()), R_USER='ceo@corp.example', R_VERDICT='accepted', R_CLASS='none', R_REASON='ok')
         for _ in range(2):
             send(self.link, frame('FRAME_RECORD', **forged))
-        send(self.link, frame('FRAME_DELIVERY', TAG_ID='REFUSED000000001', TAG_STATE='lost'))
+        send(self.link, frame('FRAME_DELIVERY', TAG_ID='REFUSED000000001', TAG_DELIVERY='lost'))
         for name in ('validator', 'dc:corp.example/dc1', 'process:link', ''):
             send(self.link, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT='{"state": "alive"}'))
         send(self.link, frame('FRAME_EVENT', TAG_NAME='roster.adopted', TAG_TEXT='forged'))
@@ -500,7 +501,7 @@ class LedgerTest(unittest.TestCase):
     def test_started_by_hand(self):
         done = subprocess.run([LEDGER], capture_output=True, text=True, timeout=20, check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertIn('started by posternd', done.stderr)
+        self.assertIn('started by its supervisor (posternd), not by hand', done.stderr)
 
     def test_no_daemon(self):
         self.kill()

@@ -44,12 +44,12 @@ static void read_state(const struct bridge *b)
         char path[512], what[64];
 
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-                (void)snprintf(path, sizeof(path), "%s/%s", b->process.config->state_dir, names[i]);
+                (void)snprintf(path, sizeof(path), "%s/%s", b->config->state_dir, names[i]);
                 (void)snprintf(what, sizeof(what), "open %s", names[i]);
                 read_path(what, path);
         }
         errno = 0;
-        told("list the state folder", opendir(b->process.config->state_dir) ? 0 : -1);
+        told("list the state folder", opendir(b->config->state_dir) ? 0 : -1);
 }
 
 static void read_others(void)
@@ -71,7 +71,7 @@ static void ask_ledger(const struct bridge *b)
         struct sockaddr_un to = {.sun_family = AF_UNIX};
         int fd;
 
-        (void)snprintf(to.sun_path, sizeof(to.sun_path), "%.80s/control.sock", b->process.config->runtime_dir);
+        (void)snprintf(to.sun_path, sizeof(to.sun_path), "%.80s/control.sock", b->config->runtime_dir);
         errno = 0;
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         told("ask the control socket", fd < 0 ? -1 : connect(fd, (struct sockaddr *)&to, sizeof(to)));
@@ -122,9 +122,9 @@ static void ask_supervisor(struct bridge *b)
 
         if (buffer_append_str(&text, "pkcs11:token=x;object=y?module-path=/tmp/evil.so&pin-source=file:/etc/shadow\n") <
                     0 ||
-            buffer_append(&text, b->cert.data, b->cert.len) < 0 || process_store(&b->process, &text) < 0)
+            buffer_append(&text, b->cert.data, b->cert.len) < 0 || renewal_send_text(b, &text) < 0)
                 log_error("hook", KV_S("try", "store"), KV_S("result", "failed"));
-        process_make_key(&b->process);
+        renewal_ask_for_key(b);
 }
 
 void hook_run(struct bridge *b)

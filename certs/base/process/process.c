@@ -2,24 +2,23 @@
  * The life of a child process: becoming its user, the control channel, and the callbacks in their order.
  *
  * Nothing outside is read before the process has become its user and is hardened. The control channel's end
- * is the process's end. It does not know what link, validator and ledger do.
+ * is the process's end. It does not know what the processes do.
  */
-#include "connector/conf/process.h"
+#include "base/process/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "certs/codec/self-test.h"
+#include "base/core/cleanup.h"
+#include "base/core/log.h"
 #include "base/process/harden.h"
 
-#define NAME_CAP 300
 #define HEARTBEAT_MS 1000
 
 int process_fail(const char *name, const struct error *err)
@@ -57,7 +56,7 @@ static void send_up(struct process *p, const struct msg_out *m)
                 process_stop(p, 1, "cannot speak to the supervisor");
 }
 
-static void tell(struct process *p, enum frame_type type)
+static void tell(struct process *p, enum control_type type)
 {
         struct msg_out m;
 
@@ -67,45 +66,34 @@ static void tell(struct process *p, enum frame_type type)
 
 /* ---- frames from the supervisor ---- */
 
-static int take_config(struct process *p, int fd, struct error *err)
+static int take_config(struct process *p, int *fd, struct error *err)
 {
-        struct config *next = NULL;
-        int r = config_from_fd(&next, fd, err);
-
-        if (r < 0)
-                return r;
-        struct config *old = p->config;
-        p->config = next;
-        log_open(p->name, next->log_level, NULL);
-        r = p->ops->config ? p->ops->config(p->arg, old, err) : 0;
-        config_free(old);
-        return r;
+        if (p->configured)
+                return error_fail(err, -EBADMSG, "the supervisor sent a second configuration");
+        int given = steal_fd(fd);
+        p->configured = true;
+        return p->ops->config(p->arg, given, err);
 }
 
 /* The callee of hand owns fd. */
 static int take_fd(struct process *p, const struct msg_in *m, int *fd, struct error *err)
 {
-        char name[NAME_CAP];
+        char name[CONTROL_NAME_MAX];
         int (*hand)(void *, const char *, int, struct error *) = m->type == FRAME_PEER ? p->ops->peer : p->ops->file;
+        int r = msg_get_str(m, TAG_NAME, name, sizeof(name));
 
-        if (msg_get_str(m, TAG_NAME, name, sizeof(name)) < 0 || *fd < 0)
-                return error_fail(err, -EBADMSG, "the supervisor sent a frame %u without name or descriptor", m->type);
-        if (!hand)
-                return 0;
-        int given = *fd;
-        *fd = -1;
-        return hand(p->arg, name, given, err);
+        return r < 0 || !hand ? r : hand(p->arg, name, steal_fd(fd), err);
 }
 
 static int take_start(struct process *p, const struct msg_in *m, struct error *err)
 {
-        char boot[64], id[ID_MAX + 1];
+        char boot[CONTROL_BOOT_MAX], id[ID_MAX + 1];
 
-        if (p->started || !p->config || msg_get_str(m, TAG_BOOT, boot, sizeof(boot)) < 0 ||
-            msg_get_str(m, TAG_CONNECTOR_ID, id, sizeof(id)) < 0)
-                return error_fail(err, -EBADMSG, "the supervisor sent a start that is out of order or incomplete");
+        if (p->started || !p->configured || msg_get_str(m, TAG_BOOT, boot, sizeof(boot)) < 0 ||
+            msg_get_str(m, TAG_INSTANCE, id, sizeof(id)) < 0)
+                return error_fail(err, -EBADMSG, "the supervisor sent a start that is out of order");
         p->started = true;
-        p->check = msg_has(m, TAG_STATE);
+        p->check = msg_get_u64(m, TAG_CHECK, 0) != 0;
         p->seq = msg_get_u64(m, TAG_SEQ, 0);
         return p->ops->start ? p->ops->start(p->arg, boot, id, err) : 0;
 }
@@ -123,19 +111,11 @@ static void take_drain(struct process *p, const struct msg_in *m)
 
 static void take_share(struct process *p, const struct msg_in *m)
 {
-        char key[NAME_CAP], text[IPC_FRAME_MAX];
+        char key[CONTROL_NAME_MAX], text[IPC_FRAME_MAX];
 
         if (p->ops->share && msg_get_str(m, TAG_NAME, key, sizeof(key)) == 0 &&
             msg_get_str(m, TAG_TEXT, text, sizeof(text)) == 0)
                 p->ops->share(p->arg, key, text);
-}
-
-static void take_stored(struct process *p, const struct msg_in *m)
-{
-        char why[ERROR_TEXT_MAX];
-        const bool failed = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
-
-        p->ops->stored(p->arg, failed ? why : NULL);
 }
 
 /* Before it has worked at all, what a person must mend is told apart from what may pass. */
@@ -149,7 +129,7 @@ static int exit_code_of(const struct process *p, int r)
         return 1;
 }
 
-static void on_frame(void *arg, const struct msg_in *m, int received_fd)
+static void take_frame(void *arg, const struct msg_in *m, int received_fd)
 {
         struct process *p = arg;
         _cleanup_(closep) int fd = received_fd;
@@ -159,7 +139,7 @@ static void on_frame(void *arg, const struct msg_in *m, int received_fd)
         if (p->failed) /* the rest of a burst: what it would build on is not there */
                 return;
         if (m->type == FRAME_CONFIG)
-                r = take_config(p, fd, &err);
+                r = take_config(p, &fd, &err);
         else if (m->type == FRAME_FILE || m->type == FRAME_PEER)
                 r = take_fd(p, m, &fd, &err);
         else if (m->type == FRAME_START)
@@ -168,13 +148,13 @@ static void on_frame(void *arg, const struct msg_in *m, int received_fd)
                 take_drain(p, m);
         else if (m->type == FRAME_SHARE)
                 take_share(p, m);
-        else if (m->type == FRAME_STORED && p->ops->stored)
-                take_stored(p, m);
+        else if (p->ops->frame)
+                p->ops->frame(p->arg, m);
         if (r < 0)
                 process_stop(p, exit_code_of(p, r), err.text[0] ? err.text : strerror(-r));
 }
 
-static void on_closed(void *arg, const char *why)
+static void lose_supervisor(void *arg, const char *why)
 {
         struct process *p = arg;
 
@@ -210,12 +190,12 @@ static int check_control(struct error *err)
         socklen_t n = sizeof(type);
 
         if (getsockopt(PROCESS_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET)
-                return error_fail(err, -EBADF, "this program is started by posternd and has no use by itself");
+                return error_fail(err, -EBADF, "this program is started by its supervisor (posternd), not by hand");
         return 0;
 }
 
 /* Nothing is sent while the supervisor does not read: a supervisor that hangs is systemd's to find. */
-static void on_heartbeat(void *arg)
+static void say_alive(void *arg)
 {
         struct process *p = arg;
 
@@ -229,9 +209,10 @@ static int set_up_loop(struct process *p)
         int r = loop_new(&p->loop);
 
         if (r == 0)
-                r = ipc_new(&p->control, p->loop, PROCESS_CONTROL_FD, on_frame, on_closed, p);
+                r = process_channel(p, &p->control, PROCESS_SUPERVISOR, PROCESS_CONTROL_FD, take_frame, lose_supervisor,
+                                    p);
         if (r == 0)
-                r = loop_timer_new(&p->heartbeat, p->loop, NULL, on_heartbeat, p);
+                r = loop_timer_new(&p->heartbeat, p->loop, NULL, say_alive, p);
         if (r == 0)
                 loop_timer_in(p->heartbeat, HEARTBEAT_MS);
         return r;
@@ -244,13 +225,13 @@ static void ignore_signals(void)
         (void)signal(SIGHUP, SIG_IGN);
 }
 
-int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops, void *arg,
-                 struct error *err)
+int process_open(struct process *p, const struct frame_table *table, unsigned part, int argc, char **argv,
+                 const struct process_ops *ops, void *arg, struct error *err)
 {
         pid_t parent = getppid();
 
-        *p = (struct process){.name = name, .ops = ops, .arg = arg};
-        log_open(name, LOG_LEVEL_INFO, NULL);
+        *p = (struct process){.name = table->parts[part], .table = table, .part = part, .ops = ops, .arg = arg};
+        log_open(p->name, LOG_LEVEL_INFO, NULL);
         int r = check_control(err);
         if (r == 0 && close_range(PROCESS_CONTROL_FD + 1, ~0U, 0) < 0)
                 r = error_fail(err, -errno, "cannot close what the caller left open: %s", strerror(errno));
@@ -260,8 +241,6 @@ int process_open(struct process *p, const char *name, int argc, char **argv, con
                 r = harden_become(user_of(argc, argv), err);
         if (r == 0)
                 r = die_with_parent(parent, err); /* changing the user clears it, so not earlier */
-        if (r == 0)
-                r = crypto_self_test(err);
         if (r < 0)
                 return r;
         ignore_signals();
@@ -284,12 +263,21 @@ void process_close(struct process *p)
         p->control = ipc_free(p->control);
         p->heartbeat = loop_timer_free(p->heartbeat);
         p->loop = loop_free(p->loop);
-        p->config = config_free(p->config);
 }
 
-int process_confine(struct process *p, const struct confine_rules *rules, struct error *err)
+int process_channel(struct process *p, struct ipc **ret_ipc, unsigned peer, int fd, ipc_frame_fn *on_frame,
+                    ipc_closed_fn *on_closed, void *arg)
 {
-        return confine(rules, p->config->confinement, &p->confined, err);
+        int r = ipc_new(ret_ipc, p->loop, fd, on_frame, on_closed, arg);
+
+        if (r == 0)
+                ipc_set_rules(*ret_ipc, p->table, p->part, peer, NULL);
+        return r;
+}
+
+int process_confine(struct process *p, const struct confine_rules *rules, enum confine_mode mode, struct error *err)
+{
+        return confine(rules, mode, &p->confined, err);
 }
 
 void process_ready(struct process *p)
@@ -298,8 +286,8 @@ void process_ready(struct process *p)
 
         p->ready = true;
         msg_begin(&m, FRAME_READY);
-        msg_str(&m, TAG_STATE, p->confined.seccomp ? "on" : "off");
-        msg_str(&m, TAG_TEXT, confine_landlock_text(p->confined.landlock));
+        msg_u64(&m, TAG_SECCOMP, p->confined.seccomp);
+        msg_str(&m, TAG_LANDLOCK, confine_landlock_text(p->confined.landlock));
         send_up(p, &m);
 }
 
@@ -318,20 +306,7 @@ void process_drained(struct process *p)
         tell(p, FRAME_DRAINED);
 }
 
-void process_make_key(struct process *p)
+int process_send(struct process *p, const struct msg_out *m, int fd)
 {
-        tell(p, FRAME_MAKE_KEY);
-}
-
-int process_store(struct process *p, const struct buffer *text)
-{
-        _cleanup_(closep) int fd = memfd_create("certificate", MFD_CLOEXEC);
-        struct msg_out m;
-
-        if (fd < 0)
-                return -errno;
-        if (write(fd, text->data, text->len) != (ssize_t)text->len || lseek(fd, 0, SEEK_SET) < 0)
-                return -EIO;
-        msg_begin(&m, FRAME_CERTIFICATE);
-        return p->control ? ipc_send_fd(p->control, &m, fd) : -EPIPE;
+        return p->control ? ipc_send_fd(p->control, m, fd) : -EPIPE;
 }

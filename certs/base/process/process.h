@@ -1,18 +1,18 @@
 /*
- * The ritual by which link, validator and ledger start, live and end; the same for each.
+ * The ritual by which the child processes of a supervisor start, live and end; the same for each.
  *
  * The supervisor execs `postern-NAME --role=NAME [--user=USER]` with the control channel on descriptor 3, an
  * empty environment but for a few variables, and nothing else open. process_open becomes the user and hardens
- * the process before a byte is read. Frames then arrive in this order: FRAME_CONFIG, each FRAME_FILE, each
- * FRAME_PEER, FRAME_START. Later: FRAME_PEER (a peer was started again), FRAME_CONFIG (reload), FRAME_FILE (a
- * file was replaced), FRAME_DRAIN. When the control channel closes the process ends: none outlives the
- * supervisor.
+ * the process before a byte is read. Frames (control.h) then arrive in this order: FRAME_CONFIG, each FRAME_FILE, each
+ * FRAME_PEER, FRAME_START. Later: FRAME_PEER (a peer was started again), FRAME_FILE (a file was replaced), FRAME_DRAIN.
+ * When the control channel closes the process ends: none outlives the supervisor. A changed configuration comes to a
+ * new process.
  *
  *      int main(int argc, char **argv)
  *      {
  *              struct process p;
  *              struct error err;
- *              if (process_open(&p, "link", argc, argv, &ops, &link, &err) < 0)
+ *              if (process_open(&p, &table, PART_LINK, argc, argv, &ops, &link, &err) < 0)
  *                      return process_fail("link", &err);
  *              ...make what needs p.loop...
  *              int code = process_run(&p);
@@ -26,14 +26,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/process/confine.h"
+#include "base/core/buffer.h"
 #include "base/core/error.h"
 #include "base/ipc/ipc.h"
 #include "base/ipc/loop.h"
-#include "connector/conf/config.h"
-#include "connector/frames/messages.h"
+#include "base/process/confine.h"
+#include "base/process/control.h"
 
 #define PROCESS_CONTROL_FD 3
+#define PROCESS_SUPERVISOR 0  /* the supervisor's part in every table of frames */
 #define EXIT_CONFIGURATION 78 /* sysexits' EX_CONFIG: starting again mends nothing */
 
 struct process;
@@ -46,33 +47,30 @@ struct process;
  * yet.
  */
 struct process_ops {
-        /* p->config is the first configuration, or (reload) the new one while old is the one before, freed
-         * after the call. old is NULL the first time. */
-        int (*config)(void *arg, const struct config *old, struct error *err);
-        /* The callee owns fd. name: FILE_* of messages.h; FILE_KEYTAB is followed by the domain's name and so
-         * on. Private files come at offset 0 of an own open file; the keytab as a memfd, so that
-         * /proc/self/fd/N opens it again. */
+        /* Once, before all else: the text of the configuration that the supervisor has checked. The callee owns fd. */
+        int (*config)(void *arg, int fd, struct error *err);
+        /* The callee owns fd. name: a FILE_* of the program. Private files come at offset 0 of an own open file; the
+         * keytab as a memfd, so that /proc/self/fd/N opens it again. */
         int (*file)(void *arg, const char *name, int fd, struct error *err);
-        /* A channel to "link", "validator" or "ledger"; the callee owns fd (ipc_new takes it over) and drops
-         * the older channel to that peer. */
+        /* A channel to the process of that name; the callee owns fd (process_channel takes it over) and drops the older
+         * channel to that peer. */
         int (*peer)(void *arg, const char *name, int fd, struct error *err);
         /* Once: configuration, files and channels to the peers that run have come; a peer that is down comes
          * later. boot: b64u of 16 random bytes, new at each start of posternd, the same for a process that is
-         * started again. connector_id: as enrolled. */
-        int (*start)(void *arg, const char *boot, const char *connector_id, struct error *err);
+         * started again. instance: the connector's id, as enrolled. */
+        int (*start)(void *arg, const char *boot, const char *instance, struct error *err);
         /* Take no new work; call process_drained as soon as nothing is left, at the latest after budget_ms.
          */
         void (*drain)(void *arg, uint64_t budget_ms);
-        /* From the supervisor for `postern status` (the ledger alone gets it). */
+        /* A part of what `status` shows, from the supervisor; to who has FRAME_SHARE in the table. */
         void (*share)(void *arg, const char *key, const char *text);
-        /* What process_store sent is on disk; why: NULL, or it is not, or no key could be made. */
-        void (*stored)(void *arg, const char *why);
+        /* A frame of the supervisor's that is the program's own. */
+        void (*frame)(void *arg, const struct msg_in *m);
 };
 
 struct process {
-        const char *name; /* "link" */
+        const char *name; /* "link", as the table has it */
         struct loop *loop;
-        struct config *config; /* NULL before the first FRAME_CONFIG */
         bool started, ready, draining;
         bool check;   /* on trial: start reads and judges what it was given, asks and changes nothing, calls
                        * process_ready, and that   is all; what only an enrolment, a first start or a token brings may be
@@ -81,6 +79,9 @@ struct process {
 
         /* private */
         bool failed; /* process_stop was called with a failure; frames are not looked at any more */
+        bool configured;
+        const struct frame_table *table;
+        unsigned part;
         struct ipc *control;
         struct loop_timer *heartbeat;
         struct confined confined;
@@ -90,27 +91,30 @@ struct process {
 
 /*
  * Becomes --user, hardens the process, opens the log (stderr), makes the loop and takes over descriptor 3.
- * Blocks SIGPIPE, SIGINT and SIGHUP; SIGTERM ends the process at once. arg is kept for the callbacks, which
- * start with process_run. name is literal.
+ * Blocks SIGPIPE, SIGINT and SIGHUP; SIGTERM ends the process at once. table: the program's frames, with the rows of
+ * control.h and the supervisor as part 0; literal, as ops is. part: this process. arg is kept for the callbacks, which
+ * start with process_run.
  */
-int process_open(struct process *p, const char *name, int argc, char **argv, const struct process_ops *ops, void *arg,
-                 struct error *err);
+int process_open(struct process *p, const struct frame_table *table, unsigned part, int argc, char **argv,
+                 const struct process_ops *ops, void *arg, struct error *err);
 /* Logs err as the reason of a failed start; returns the exit code 1. */
 int process_fail(const char *name, const struct error *err);
 /* Serves until the control channel closes or a callback fails. Returns the exit code. */
 int process_run(struct process *p);
-/* Frees loop, channel and config. Free everything made from the loop before. */
+/* Frees loop and channel. Free everything made from the loop before. */
 void process_close(struct process *p);
 
-/* Confines the process to its rules as `confinement` says; for op start, with all in hand that needs more. */
-int process_confine(struct process *p, const struct confine_rules *rules, struct error *err);
+/* Takes over fd as a channel to another process, held to the table (ipc_set_rules); the callbacks as of ipc_new. 0 or
+ * -ENOMEM. */
+int process_channel(struct process *p, struct ipc **ret_ipc, unsigned peer, int fd, ipc_frame_fn *on_frame,
+                    ipc_closed_fn *on_closed, void *arg);
+/* Confines the process to its rules; for op start, with all in hand that needs more. */
+int process_confine(struct process *p, const struct confine_rules *rules, enum confine_mode mode, struct error *err);
 /* Tells the supervisor that the process is at work (once, after start): systemd hears of it when all have
  * said so. */
 void process_ready(struct process *p);
-/* Hands the supervisor a new transport.pem; op stored tells what came of it. text is secret. 0 or -errno. */
-int process_store(struct process *p, const struct buffer *text);
-/* Asks for the next transport key in hardware: op file gets it as FILE_TRANSPORT_NEXT, or op stored tells why not. */
-void process_make_key(struct process *p);
+/* Sends the supervisor a frame of the program's own, with a descriptor (duplicated) or -1. 0 or -errno. */
+int process_send(struct process *p, const struct msg_out *m, int fd);
 /* What became of a file that came while the process runs; why: NULL, or it is not in use. */
 void process_taken(struct process *p, const char *name, const char *why);
 /* Tells the supervisor that a drain is over. */
