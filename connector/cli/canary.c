@@ -89,10 +89,9 @@ static int probe_all(struct service_store *s, struct tally *tally, struct error 
         size_t n;
         int r;
 
-        if (!s->relay || !s->tenant || !s->pin || !s->secret_file)
-                return error_fail(err, -EINVAL,
-                                  "--relay, --tenant, --pin and --secret-file are needed once; they are "
-                                  "remembered");
+        r = service_store_complete(s, err);
+        if (r < 0)
+                return r;
         r = prompt_secret_file(s->secret_file, &bearer, err);
         if (r > 0)
                 r = error_fail(err, -EINVAL, "%s is empty", s->secret_file);

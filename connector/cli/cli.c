@@ -252,7 +252,7 @@ static int list_commands(const struct cli *cli, const struct cli_command *table,
         (void)fprintf(out, "usage: %s COMMAND [OPTIONS]\n\n%s%s\n", cli->program, about,
                       about[strcspn(about, "\n")] ? "" : "\n");
         for (const struct cli_command *c = table; c->name; c++)
-                (void)fprintf(out, "  %-16s %s\n", c->name, c->help);
+                (void)fprintf(out, "  %-18s %s\n", c->name, c->help);
         (void)fprintf(out, "\n%s COMMAND --help shows more.\nExit codes: 0 yes, 1 no, 2 wrong usage, 3 unavailable.\n",
                       cli->program);
         return CLI_OK;

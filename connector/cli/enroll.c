@@ -474,6 +474,7 @@ int cmd_enroll(struct cli *cli, int argc, char **argv)
                 .options = options,
                 .no_socket = true,
         };
+        struct error err = {""};
         char **words;
         int code = cli_parse(cli, &usage, argc, argv, &words);
 
@@ -489,9 +490,9 @@ int cmd_enroll(struct cli *cli, int argc, char **argv)
         if (o.again)
                 return enroll_again(cli);
         if (!o.relay || !o.tenant || !o.token_file)
-                return cli_usage_error(cli, "%s is missing",
-                                       !o.relay    ? "--relay"
-                                       : !o.tenant ? "--tenant"
-                                                   : "--token-file");
+                return cli_usage_error(cli, "missing:%s%s%s", o.relay ? "" : " --relay", o.tenant ? "" : " --tenant",
+                                       o.token_file ? "" : " --token-file");
+        if (folder_check_relay(o.relay, &err) < 0)
+                return cli_usage_error(cli, "%s", err.text);
         return enroll(cli);
 }

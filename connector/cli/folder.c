@@ -87,6 +87,16 @@ int folder_write_json(const char *dir, const char *file, json_t *json, unsigned 
         return file_write_atomic(path, text.data, text.len, mode, err);
 }
 
+int folder_check_relay(const char *url, struct error *err)
+{
+        if (!url || (strncmp(url, "https://", 8) == 0 && url[8] && !strpbrk(url, " \t")))
+                return 0;
+        return error_fail(err, -EINVAL,
+                          "--relay %s is no https URL; it is like https://relay.example or "
+                          "https://relay.example:8443",
+                          url);
+}
+
 int folder_set_path(char **to, const char *path, struct error *err)
 {
         char *real;

@@ -21,3 +21,5 @@ int folder_write_json(const char *dir, const char *file, json_t *json, unsigned 
 /* Remembers path as an absolute one; NULL changes nothing. -ENOENT and the like where the file isn't there.
  */
 int folder_set_path(char **to, const char *path, struct error *err);
+/* A relay's URL as it was typed, before it is remembered; NULL is right. -EINVAL with err where it is no https URL. */
+int folder_check_relay(const char *url, struct error *err);

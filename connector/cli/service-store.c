@@ -239,8 +239,10 @@ int service_store_open(struct service_store *ret_s, const char *dir, struct erro
 
 int service_store_take(struct service_store *s, const struct service_settings *given, struct error *err)
 {
-        int r;
+        int r = folder_check_relay(given->relay, err);
 
+        if (r < 0)
+                return r;
         if (given->pin && strlen(given->pin) != KID_LEN)
                 return error_fail(err, -EINVAL,
                                   "--pin %s is no pin: %d characters, as `postern tenant init` printed it", given->pin,
@@ -260,6 +262,26 @@ int service_store_take(struct service_store *s, const struct service_settings *g
         }
         r = folder_set_path(&s->secret_file, given->secret_file, err);
         return r < 0 ? r : folder_set_path(&s->ca_file, given->ca_file, err);
+}
+
+int service_store_complete(const struct service_store *s, struct error *err)
+{
+        const struct {
+                const char *value, *option;
+        } needed[] = {{s->relay, "--relay URL"},
+                      {s->tenant, "--tenant T"},
+                      {s->pin, "--pin PIN"},
+                      {s->secret_file, "--secret-file FILE"}};
+        char missing[128] = "";
+        size_t n = 0;
+
+        for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+                if (!needed[i].value)
+                        n += (size_t)snprintf(missing + n, sizeof(missing) - n, "%s%s", n ? " " : "", needed[i].option);
+        return n ? error_fail(err, -EINVAL,
+                              "to sign people in, this is needed once, and remembered: postern service show %s",
+                              missing)
+                 : 0;
 }
 
 void service_store_clear(struct service_store *s)

@@ -44,6 +44,8 @@ struct service_settings {
         }
 /* Takes what was given into s (files as absolute paths); does not save. -EINVAL, -ENOENT with err. */
 int service_store_take(struct service_store *s, const struct service_settings *given, struct error *err);
+/* -EINVAL with err naming each option that signing in still needs. */
+int service_store_complete(const struct service_store *s, struct error *err);
 void service_store_clear(struct service_store *s);
 
 struct client_config;

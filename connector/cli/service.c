@@ -29,12 +29,15 @@ static const struct cli_option options[] = {
 static int show(const struct cli *cli, const struct service_store *s)
 {
         char public[FOLDER_PATH_MAX];
+        struct error missing = {""};
 
         folder_path(public, s->dir, "service.pub.json");
         if (cli->json)
                 return view_show_json(cli, json_pack("{s:s, s:s, s:s}", "id", s->id, "fingerprint", key_kid(s->key),
                                                      "public", public));
         printf("Service %s (%s)\n  fingerprint  %s\n  to approve   %s\n", s->name, s->id, key_kid(s->key), public);
+        if (service_store_complete(s, &missing) < 0)
+                printf("  to do        %s\n", missing.text);
         return 0;
 }
 
@@ -46,8 +49,9 @@ static int run(const struct cli *cli, const char *dir, const char *name)
 
         if (r == -EEXIST)
                 return cli_error(cli,
-                                 "%s already holds a service key; it is never overwritten. Name another "
-                                 "folder with --service.",
+                                 "%s already holds a service key; it is never overwritten. Name another folder with "
+                                 "--service; to give that service its relay and other settings, run: postern service "
+                                 "show, with these options",
                                  dir);
         if (r == 0)
                 r = service_store_take(&s, &o.given, &err);

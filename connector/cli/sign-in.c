@@ -137,19 +137,7 @@ static int remember(struct service_store *s, struct error *err)
 {
         int r = service_store_take(s, &o.given, err);
 
-        if (r < 0)
-                return r;
-        if (!s->relay || !s->tenant || !s->pin || !s->secret_file)
-                return error_fail(err, -EINVAL, "%s is not known: give it once with %s",
-                                  !s->relay    ? "the relay"
-                                  : !s->tenant ? "the tenant"
-                                  : !s->pin    ? "the tenant's pin"
-                                               : "the relay's secret",
-                                  !s->relay    ? "--relay URL"
-                                  : !s->tenant ? "--tenant T"
-                                  : !s->pin    ? "--pin PIN"
-                                               : "--secret-file FILE");
-        return 0;
+        return r < 0 ? r : service_store_complete(s, err);
 }
 
 /* The new password, twice where a person types it. */

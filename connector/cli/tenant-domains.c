@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/core/text.h"
 #include "connector/cli/service-store.h"
@@ -123,14 +122,25 @@ static bool one_domain(const struct roster *roster, const struct announcement *a
 
 static int confirm(const struct pending_identity *p, struct error *err)
 {
-        char answer[16];
+        char question[256], otherwise[256];
 
-        if (!isatty(STDIN_FILENO))
-                return error_fail(err, -EINVAL, "say which of these domains connector %s may speak for: --domains A,B",
-                                  p->name);
-        fprintf(stderr, "May %s speak for all of them? (yes/no; --domains A,B names some) ", p->name);
-        if (!fgets(answer, sizeof(answer), stdin) || strcasecmp(answer, "yes\n") != 0)
-                return error_fail(err, -ECANCELED, "nothing was changed");
+        (void)snprintf(question, sizeof(question), "May %s speak for all of them? (yes/no; --domains A,B names some) ",
+                       p->name);
+        (void)snprintf(otherwise, sizeof(otherwise),
+                       "say which of these domains connector %s may speak for: --domains A,B", p->name);
+        return tenant_confirm(question, otherwise, err);
+}
+
+/* A name that nobody knows is more likely mistyped than new. */
+static int refuse_unknown(const struct roster *roster, const struct pending_identity *p, const struct names *names,
+                          struct error *err)
+{
+        for (size_t i = 0; p->announced && p->announced->n_domains && i < names->n; i++)
+                if (!roster_domain(roster, names->list[i]) && !announced_domain(p, names->list[i]))
+                        return error_fail(err, -ENOENT,
+                                          "--domains: connector %s does not announce %s, and the roster has no such "
+                                          "domain; where it is to have one, first run: postern tenant domain set %s",
+                                          p->name, names->list[i], names->list[i]);
         return 0;
 }
 
@@ -160,8 +170,10 @@ static int choose_domains(const struct roster *roster, const struct pending_iden
 
         if (p->announced && p->announced->n_domains)
                 show_announced(roster, p);
-        if (tenant_o.domains)
-                return names_split(names, tenant_o.domains, "--domains", err);
+        if (tenant_o.domains) {
+                r = names_split(names, tenant_o.domains, "--domains", err);
+                return r < 0 ? r : refuse_unknown(roster, p, names, err);
+        }
         if (!p->announced || p->announced->n_domains == 0)
                 return only_domain(roster, p, names, err);
         if (!one_domain(roster, p->announced))

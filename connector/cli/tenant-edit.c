@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/core/text.h"
 #include "connector/cli/folder.h"
@@ -40,12 +42,26 @@ int tenant_passphrase(const char *prompt, struct secret **ret, struct error *err
 
 int tenant_remember(struct tenant_store *s, struct error *err)
 {
-        int r;
+        int r = folder_check_relay(tenant_o.relay, err);
 
+        if (r < 0)
+                return r;
         if (tenant_o.relay && text_set(&s->relay, tenant_o.relay) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         r = folder_set_path(&s->ca_file, tenant_o.ca_file, err);
         return r < 0 ? r : folder_set_path(&s->admin_secret_file, tenant_o.admin_secret_file, err);
+}
+
+int tenant_confirm(const char *question, const char *otherwise, struct error *err)
+{
+        char answer[16];
+
+        if (!isatty(STDIN_FILENO))
+                return error_fail(err, -EINVAL, "%s", otherwise);
+        fputs(question, stderr);
+        if (fgets(answer, sizeof(answer), stdin) && strcasecmp(answer, "yes\n") == 0)
+                return 0;
+        return error_fail(err, -ECANCELED, "nothing was changed");
 }
 
 static int open_key(const struct tenant_store *s, struct key **ret_key, struct error *err)
@@ -219,12 +235,12 @@ int tenant_edit(const struct cli *cli, tenant_edit_fn *edit, const char *const *
                 r = tenant_remember(&s, &err);
         if (r == 0)
                 r = tenant_newest(&s, &err);
-        if (r == 0)
-                r = open_key(&s, &key, &err);
-        if (r == 0 && !s.roster)
+        if (r == 0 && !s.roster && (r = open_key(&s, &key, &err)) == 0)
                 r = roster_new(&s.roster, s.tenant, key);
         if (r == 0)
                 r = edit(&s, args, &err);
+        if (r == 0 && !key) /* nobody types a passphrase for what is refused anyway */
+                r = open_key(&s, &key, &err);
         if (r == 0)
                 r = sign_and_publish(&s, days, key, &err);
         if (r < 0)

@@ -11,7 +11,7 @@
 struct tenant_options {
         const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text, *key_uri, *identity_file;
         const char *domains, *suffixes, *netbios, *sid;
-        bool no_passphrase, no_publish, replace, by_default, not_default;
+        bool no_passphrase, no_publish, replace, by_default, not_default, yes;
 };
 extern struct tenant_options tenant_o;
 
@@ -41,6 +41,9 @@ int tenant_parse(struct cli *cli, const struct cli_usage *usage, int argc, char 
 /* Takes relay, CA and secret of the command line into s. */
 int tenant_remember(struct tenant_store *s, struct error *err);
 
+/* Asks a person question, which ends with (yes/no), on the terminal. -EINVAL with otherwise where there is none;
+ * -ECANCELED for any other answer than yes. */
+int tenant_confirm(const char *question, const char *otherwise, struct error *err);
 /* The key's passphrase, from --passphrase-file or asked for. */
 int tenant_passphrase(const char *prompt, struct secret **ret, struct error *err);
 /* tenant_catch_up, and says on stderr what it found. 0, also where no relay is known. */

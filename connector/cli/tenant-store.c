@@ -60,6 +60,14 @@ static int make_in_file(const char *passphrase, const char *path, struct key **r
         return r < 0 ? r : key_write(*ret_key, path, passphrase, err);
 }
 
+bool tenant_store_has_key(const char *dir)
+{
+        char path[FOLDER_PATH_MAX];
+
+        folder_path(path, dir, KEY_FILE);
+        return access(path, F_OK) == 0;
+}
+
 int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1], struct error *err)
 {
         _cleanup_(key_freep) struct key *key = NULL;
@@ -334,27 +342,38 @@ static const char *text_of(const json_t *entry, const char *name)
         return text ? text : "-";
 }
 
-/* Picks the entry by name and fingerprint; otherwise err lists what is pending. */
+/*
+ * Picks the entry by name and fingerprint; otherwise err lists the names that are pending. Not their fingerprints: an
+ * admin who takes one from there believes the relay, and compares nothing.
+ */
 static int pick_pending(const json_t *list, const struct tenant_store *s, const char *name, const char *fingerprint,
                         struct pending_identity *ret_p, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer seen = BUFFER(ERROR_TEXT_MAX);
+        bool other = false;
         size_t i;
         json_t *entry;
 
         json_array_foreach (list, i, entry) {
-                if (!strcmp(text_of(entry, "name"), name) && !strcmp(text_of(entry, "kid"), fingerprint)) {
+                const bool named = !strcmp(text_of(entry, "name"), name);
+
+                if (named && !strcmp(text_of(entry, "kid"), fingerprint)) {
                         snprintf(ret_p->name, sizeof(ret_p->name), "%s", name);
                         return check_pending(entry, s->tenant, fingerprint, ret_p, err);
                 }
-                if (buffer_printf(&seen, "%s%s %s", seen.len ? ", " : "", text_of(entry, "name"),
-                                  text_of(entry, "kid")) < 0)
+                other = other || named;
+                if (buffer_printf(&seen, "%s%s", seen.len ? ", " : "", text_of(entry, "name")) < 0)
                         continue; /* the list in the message is cut, nothing else */
         }
+        if (other)
+                return error_fail(err, -EKEYREJECTED,
+                                  "a connector %s asks to be approved with another fingerprint than %s: compare that, "
+                                  "whole, with what postern enroll printed on its host and postern status shows there; "
+                                  "where it is the same, somebody else asks in its name",
+                                  name, fingerprint);
         return error_fail(err, -ENOENT,
-                          "no connector %s with the fingerprint %s asks to be approved (it asks once its posternd "
-                          "runs); pending: %s",
-                          name, fingerprint, seen.len ? seen.data : "none");
+                          "no connector %s asks to be approved (it asks once its posternd runs); those that ask: %s",
+                          name, seen.len ? seen.data : "none");
 }
 
 /* A list that the relay gives the admin; owned. */

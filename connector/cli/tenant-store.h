@@ -23,6 +23,8 @@ struct tenant_new {
         const char *passphrase; /* or NULL: the key is stored as it is */
         const char *key_uri;    /* of a key in hardware, used or made; NULL: a new one in a file */
 };
+/* Whether the folder holds a tenant key, of which none is overwritten. */
+bool tenant_store_has_key(const char *dir);
 /* Makes the folder (0700) and its files. -EEXIST where a tenant key is there already: it is never
  * overwritten. */
 int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1], struct error *err);

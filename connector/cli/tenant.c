@@ -38,6 +38,10 @@ static const struct cli_option approve_options[] = {
         OPTIONS_SIGN,
         {0},
 };
+static const struct cli_option remove_options[] = {
+        OPTION_DIR,   OPTIONS_RELAY, OPTION_PASSPHRASE, {"yes", NULL, NULL, &tenant_o.yes, "answer what it asks"},
+        OPTIONS_SIGN, {0},
+};
 static const struct cli_option edit_options[] = {
         OPTION_DIR, OPTIONS_RELAY, OPTION_PASSPHRASE, OPTIONS_SIGN, {0},
 };
@@ -72,13 +76,15 @@ static int do_init(const struct cli *cli, const char *tenant)
         struct secret *pass = NULL;
         struct error err = {""};
         char pin[KID_LEN + 1];
-        int r = tenant_o.no_passphrase || tenant_o.key_uri ? 0 : new_passphrase(&pass, &err);
+        int r = tenant_store_has_key(tenant_o.dir) ? -EEXIST : 0;
 
+        if (r == 0 && !tenant_o.no_passphrase && !tenant_o.key_uri)
+                r = new_passphrase(&pass, &err);
         new.passphrase = pass ? secret_text(pass) : NULL;
         if (r == 0)
                 r = tenant_store_create(tenant_o.dir, &new, pin, &err);
         secret_free(pass);
-        if (r == -EEXIST && !tenant_o.key_uri)
+        if (r == -EEXIST && !err.text[0])
                 return cli_error(cli,
                                  "%s already holds a tenant key; it is never overwritten. Name another folder "
                                  "with --dir.",
@@ -113,9 +119,52 @@ static int edit_approve_service(struct tenant_store *s, const char *const *args,
         return r;
 }
 
+/* Whether another connector than m speaks for the domain. */
+static bool has_another(const struct roster *roster, const struct roster_member *m, const char *domain)
+{
+        for (size_t i = 0; i < roster->n_connectors; i++)
+                if (&roster->connectors[i] != m && roster_speaks_for(&roster->connectors[i], domain))
+                        return true;
+        return false;
+}
+
+/* On stderr: who goes, and what ends with it. */
+static void show_removal(const struct roster *roster, const struct roster_member *m)
+{
+        const bool service = m->role != NULL;
+        const size_t left = (service ? roster->n_services : roster->n_connectors) - 1;
+
+        fprintf(stderr, "%s %s (%s, %s) goes for good: its key is not accepted again. %zu %s%s stay%s.\n",
+                service ? "Service" : "Connector", m->name, m->id, key_kid(m->key), left,
+                service ? "service" : "connector", left == 1 ? "" : "s", left == 1 ? "s" : "");
+        if (service)
+                fprintf(stderr, "No sign-in that it asks for is checked any more.\n");
+        for (size_t i = 0; i < m->n_domains; i++)
+                if (!has_another(roster, m, m->domains[i]))
+                        fprintf(stderr, "No connector is left for %s then: nobody of it can sign in.\n", m->domains[i]);
+}
+
+static const struct roster_member *member(const struct roster_member *members, size_t n, const char *which)
+{
+        for (size_t i = 0; i < n; i++)
+                if (!strcmp(members[i].id, which) || !strcmp(members[i].name, which) ||
+                    !strcmp(key_kid(members[i].key), which))
+                        return &members[i];
+        return NULL;
+}
+
 static int edit_remove(struct tenant_store *s, const char *const *args, struct error *err)
 {
-        return roster_remove(s->roster, args[0], err);
+        const struct roster_member *m = member(s->roster->connectors, s->roster->n_connectors, args[0]);
+        int r = 0;
+
+        if (!m)
+                m = member(s->roster->services, s->roster->n_services, args[0]);
+        if (m && !tenant_o.yes) {
+                show_removal(s->roster, m);
+                r = tenant_confirm("Remove it? (yes/no) ", "say --yes where that is meant", err);
+        }
+        return r < 0 ? r : roster_remove(s->roster, args[0], err);
 }
 
 static int edit_nothing(struct tenant_store *s, const char *const *args, struct error *err)
@@ -220,8 +269,9 @@ static int cmd_remove(struct cli *cli, int argc, char **argv)
                 .min_words = 1,
                 .max_words = 1,
                 .about = "Takes a connector or sign-in service out of the roster, by name, id or\n"
-                         "fingerprint, for good: its key is not accepted again.\n",
-                .options = edit_options,
+                         "fingerprint, for good: its key is not accepted again. It is said what ends with\n"
+                         "it, and asked; --yes answers that, and is needed without a terminal.\n",
+                .options = remove_options,
                 .no_config = true,
                 .no_socket = true,
         };

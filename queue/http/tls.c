@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/core/ca-bundle.h"
+#include "base/core/cleanup.h"
 #include "base/core/text.h"
 #include "queue/http/internal.h"
 
@@ -51,10 +53,35 @@ static int tls_fail(struct error *err, const char *what, const char *file)
                           what, file, reason ? reason : "not usable", *file_hint(file) ? "; " : "", file_hint(file));
 }
 
+/* The certificate and those that lead to its CA: every one of the file, or none. */
+static int use_chain(SSL_CTX *ctx, const char *cert_file, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(CA_BUNDLE_MAX); /* the key may be in it */
+        STACK_OF(X509) *chain = NULL;
+        int r;
+
+        if (access(cert_file, R_OK) < 0)
+                return tls_fail(err, "certificate", cert_file);
+        r = file_read(&text, cert_file, err);
+        if (r == 0)
+                r = ca_bundle_chain(&text, cert_file, &chain, err);
+        if (r < 0)
+                return error_prefix(err, r, "certificate");
+        if (SSL_CTX_use_certificate(ctx, sk_X509_value(chain, 0)) != 1)
+                r = tls_fail(err, "certificate", cert_file);
+        for (int i = 1; r == 0 && i < sk_X509_num(chain); i++)
+                if (SSL_CTX_add1_chain_cert(ctx, sk_X509_value(chain, i)) != 1)
+                        r = tls_fail(err, "certificate", cert_file);
+        sk_X509_pop_free(chain, X509_free);
+        return r;
+}
+
 static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct error *err)
 {
-        if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
-                return tls_fail(err, "certificate", cert_file);
+        int r = use_chain(ctx, cert_file, err);
+
+        if (r < 0)
+                return r;
         if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
                 return tls_fail(err, "key", key_file);
         if (SSL_CTX_check_private_key(ctx) != 1)

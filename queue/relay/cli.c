@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/process/harden.h"
 #include "base/core/secret.h"
@@ -142,11 +144,54 @@ static int tenant_list(const struct relay_cli *cli, struct store *store)
         return 0;
 }
 
+struct hanging {
+        size_t connectors, linked, secrets;
+};
+
+static void count_connector(void *arg, const struct store_listed *c)
+{
+        struct hanging *h = arg;
+
+        h->connectors += !c->revoked;
+        h->linked += !c->revoked && c->certificates > 0;
+}
+
+/* What ends with the tenant, and whether that is meant. 0, or the exit status. */
+static int confirm_removal(const struct relay_cli *cli, struct store *store, const char *name)
+{
+        struct store_secret secrets[STORE_SECRETS_MAX];
+        struct hanging h = {0};
+        char answer[16];
+        int r = store_connectors(store, name, count_connector, &h);
+
+        if (r == 0)
+                r = store_secrets(store, name, secrets, &h.secrets);
+        if (r < 0)
+                return cli_store_failed(store, r);
+        if (cli->yes)
+                return 0;
+        fprintf(stderr,
+                "Tenant %s has %zu connector%s, %zu of them with a certificate, and %zu secret%s. All of its links and "
+                "sign-ins end within a second, and its records are gone; to come back, each connector enrols anew with "
+                "a "
+                "new token, and each service gets a new secret.\n",
+                name, h.connectors, h.connectors == 1 ? "" : "s", h.linked, h.secrets, h.secrets == 1 ? "" : "s");
+        if (!isatty(STDIN_FILENO))
+                return cli_misused("tenant remove",
+                                   "standard input is no terminal to ask at: say --yes where that is meant");
+        fprintf(stderr, "Remove it? (yes/no) ");
+        if (!fgets(answer, sizeof(answer), stdin) || strcasecmp(answer, "yes\n") != 0)
+                return cli_complain("tenant remove", "nothing was changed");
+        return 0;
+}
+
 static int tenant_remove(const struct relay_cli *cli, struct store *store, const char *name)
 {
         struct store_tenant tenant;
         int status = cli_need_tenant(store, name, &tenant);
 
+        if (status == 0)
+                status = confirm_removal(cli, store, name);
         if (status)
                 return status;
         int r = store_tenant_remove(store, name);
@@ -169,7 +214,7 @@ static int run_tenant(const struct relay_cli *cli, struct store *store, int argc
                 return tenant_list(cli, store);
         if (argc == 2 && strcmp(argv[0], "remove") == 0)
                 return tenant_remove(cli, store, argv[1]);
-        return cli_misused("tenant", "usage: tenant add NAME --pin PIN | tenant list | tenant remove NAME");
+        return cli_misused("tenant", "usage: tenant add NAME --pin PIN | tenant list | tenant remove NAME [--yes]");
 }
 
 /* ---- secret ---- */

@@ -12,7 +12,7 @@
 
 struct relay_cli {
         const struct relay_config *config;
-        bool json;
+        bool json, yes;            /* yes: what a person would be asked is answered */
         const char *pin, *expires; /* --pin, --expires or NULL */
 };
 

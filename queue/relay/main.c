@@ -28,7 +28,7 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "\n"
                            "Words, which may be used while the relay runs:\n"
                            "  tenant add NAME --pin PIN    make a tenant; prints its two secrets, once\n"
-                           "  tenant list | tenant remove NAME\n"
+                           "  tenant list | tenant remove NAME [--yes]\n"
                            "  secret TENANT service|admin  issue a further secret\n"
                            "  secret list TENANT | secret revoke TENANT ID\n"
                            "  token TENANT NAME            print a one-time token to enrol connector NAME\n"
@@ -43,6 +43,7 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "      --pin PIN        the tenant key's pin, from `postern tenant init`\n"
                            "      --expires TIME   life of a token: 90s, 15m, 24h (default), at most 30d\n"
                            "      --json           print JSON\n"
+                           "      --yes            answer what `tenant remove` asks\n"
                            "  -h, --help           this text\n"
                            "  -V, --version        the version\n"
                            "\n"
@@ -55,11 +56,15 @@ struct options {
         struct relay_cli cli;
 };
 
-static const struct option long_options[] = {
-        {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
-        {"pin", required_argument, NULL, 'p'},    {"expires", required_argument, NULL, 'e'},
-        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
+                                             {"check-config", no_argument, NULL, 'k'},
+                                             {"pin", required_argument, NULL, 'p'},
+                                             {"expires", required_argument, NULL, 'e'},
+                                             {"json", no_argument, NULL, 'j'},
+                                             {"yes", no_argument, NULL, 'y'},
+                                             {"help", no_argument, NULL, 'h'},
+                                             {"version", no_argument, NULL, 'V'},
+                                             {NULL, 0, NULL, 0}};
 
 /* -1 to go on, or the exit status. */
 static int parse_options(int argc, char **argv, struct options *o)
@@ -82,6 +87,9 @@ static int parse_options(int argc, char **argv, struct options *o)
                         break;
                 case 'j':
                         o->cli.json = true;
+                        break;
+                case 'y':
+                        o->cli.yes = true;
                         break;
                 case 'h':
                         fputs(help, stdout);
@@ -157,11 +165,11 @@ int main(int argc, char **argv)
         }
         if (relay_config_read(&relay.config, o.config, on_fault, NULL, &err) < 0) {
                 fprintf(stderr, "postern-relay: %s\n", err.text);
-                return optind == argc && !o.check ? EXIT_CONFIGURATION : 1;
+                return optind == argc || o.check ? EXIT_CONFIGURATION : 1;
         }
         relay.config_path = o.config;
         if (o.check) {
-                status = relay_check(&relay.config, &err) < 0;
+                status = relay_check(&relay.config, &err) < 0 ? EXIT_CONFIGURATION : 0;
                 if (status)
                         fprintf(stderr, "%s: %s\n", o.config, err.text);
                 else

@@ -68,7 +68,14 @@ static void raise_file_limit(void)
 /* Where it listens: one line on standard output, and the ready_file. */
 static int announce(const struct relay *relay, const char *places, struct error *err)
 {
-        printf("postern-relay: ready %s", places);
+        printf("postern-relay: ready");
+        for (const char *place = places; *place;) {
+                const size_t n = strcspn(place, "\n");
+
+                printf(" %.*s", (int)n, place);
+                place += n + (place[n] != '\0');
+        }
+        printf("\n");
         fflush(stdout);
         if (!relay->config.ready_file)
                 return 0;

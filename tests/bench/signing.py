@@ -32,7 +32,7 @@ class Signing(SiteTest):
         argv = [os.path.join(self.site.build, 'tests', 'bench', 'load'), '-s', self.site.service, '-n', str(COUNT), '-p', '16']
         done = subprocess.run(argv, input=user, capture_output=True, text=True, env=self.site.env, check=True)
         connector.daemon.stop()
-        self.site.postern('tenant', 'remove', connector.fingerprint, *self.site.tenant_options())
+        self.site.postern('tenant', 'remove', connector.fingerprint, '--yes', *self.site.tenant_options())
         print(f'{name:12} signing = {signing:9} {done.stdout.strip().splitlines()[-1]}', flush=True)
 
     def signatures(self, name, reference):

@@ -53,7 +53,7 @@ class Rosters(SiteTest):
         self.site.make_service('second')
         self.site.service = old
         wait_for('the second service is served', lambda: self.sign_in('north', service=folder)[0] == 0)
-        self.tenant('remove', 'second')
+        self.tenant('remove', 'second', '--yes')
         began = time.monotonic()
         wait_for('connectors refuse it', lambda: self.sign_in('north', service=folder)[1]['verdict'] != 'accepted', AT_ONCE_S)
         self.assertLess(time.monotonic() - began, AT_ONCE_S)
@@ -68,7 +68,7 @@ class Rosters(SiteTest):
         tenant_roster = os.path.join(self.site.dir, 'tenant', 'roster.jws')
         careful = self.service_copy('careful', roster_source=tenant_roster)
         self.assertEqual(self.sign_in('south', service=forgetful)[0], 0)
-        self.tenant('remove', 'south')
+        self.tenant('remove', 'south', '--yes')
         began = time.monotonic()
         wait_for('nobody asks it', lambda: self.sign_in('south')[1]['verdict'] != 'accepted', AT_ONCE_S)
         self.assertLess(time.monotonic() - began, AT_ONCE_S)
@@ -146,7 +146,7 @@ class Rosters(SiteTest):
         self.site.make_service('removed-later')
         self.site.service = kept
         backup = self.copy_of_tenant('backup')
-        self.tenant('remove', 'removed-later')
+        self.tenant('remove', 'removed-later', '--yes')
         gone = json.loads(self.tenant('roster', 'show', '--json'))
         done = self.site.postern('tenant', 'roster', 'sign', '--dir', backup, '--json', check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -186,7 +186,7 @@ class Rosters(SiteTest):
         self.site.service = kept
         with open(os.path.join(self.site.dir, 'victim', 'service.pub.json'), encoding='utf-8') as f:
             victim = json.load(f)
-        self.tenant('remove', 'attacker')
+        self.tenant('remove', 'attacker', '--yes')
         made = json.loads(self.site.postern('service', 'init', 'third', '--service', os.path.join(self.top, 'third'), '--json'))
         with open(made['public'], encoding='utf-8') as f:
             forged = json.load(f)

@@ -1,7 +1,8 @@
 /*
- * PEM text of CA certificates, read line by line.
+ * PEM text of certificates, read line by line.
  *
- * Invariant: every byte is part of a certificate that was taken, or of a comment that looks like no part of one.
+ * Invariant: every byte is part of a certificate that was taken, of a key beside a server's, or of a comment that looks
+ * like no part of one.
  * It judges whether the bytes are whole, not whether a CA is to be trusted or still valid.
  */
 #include "base/core/ca-bundle.h"
@@ -27,7 +28,9 @@
 struct reading {
         const char *name;
         X509_STORE *store;
-        unsigned line, began; /* began: the block's first line; 0 outside of blocks */
+        STACK_OF(X509) * chain; /* of a server, beside whose certificates keys may stand; NULL: CAs */
+        unsigned line, began;   /* began: the block's first line; 0 outside of blocks */
+        bool other;             /* the block is no certificate, and passed over */
         size_t n;
         struct buffer base64;
         struct error *err;
@@ -61,7 +64,8 @@ static int take_der(struct reading *r, const unsigned char *der, size_t n)
                                            : certificate_fault(cert);
         int code = fault ? damaged(r, r->began, fault) : 0;
 
-        if (code == 0 && r->store && X509_STORE_add_cert(r->store, cert) != 1)
+        if (code == 0 && ((r->store && X509_STORE_add_cert(r->store, cert) != 1) ||
+                          (r->chain && (X509_up_ref(cert) != 1 || sk_X509_push(r->chain, cert) == 0))))
                 code = error_fail(r->err, -ENOMEM, "out of memory");
         X509_free(cert);
         ERR_clear_error();
@@ -107,6 +111,30 @@ static bool has_word(const char *line, size_t n, const char *word)
         return memmem(line, n, word, strlen(word)) != NULL;
 }
 
+static bool is_key_line(const char *line, size_t n, const char *begins)
+{
+        static const char *const ends[] = {"PRIVATE KEY-----", "PARAMETERS-----"};
+
+        for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+                const size_t tail = strlen(ends[i]), head = strlen(begins);
+
+                if (n >= head + tail && memcmp(line, begins, head) == 0 && memcmp(line + n - tail, ends[i], tail) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Of what stands between the lines of a key nothing is looked at, but that it is no beginning of another block. */
+static int inside_other(struct reading *r, const char *line, size_t n)
+{
+        if (has_word(line, n, "BEGIN"))
+                return admin_text_fail(r->err, -EBADMSG, r->name, r->line,
+                                       "the key before this line has no last line, -----END ... KEY-----");
+        if (is_key_line(line, n, "-----END "))
+                r->began = r->other = 0;
+        return 0;
+}
+
 /* Looks like a piece of a block: a first or last line, whole or not, or a line of base64. */
 static const char *outside_fault(const char *line, size_t n)
 {
@@ -130,6 +158,11 @@ static int outside(struct reading *r, const char *line, size_t n)
                 r->began = r->line;
                 return 0;
         }
+        if (r->chain && is_key_line(line, n, "-----BEGIN ")) {
+                r->began = r->line;
+                r->other = true;
+                return 0;
+        }
         const char *fault = outside_fault(line, n);
         return fault ? admin_text_fail(r->err, -EBADMSG, r->name, r->line, fault) : 0;
 }
@@ -148,7 +181,8 @@ static int read_lines(struct reading *r, const char *text, size_t len)
                         text++;
                 while (stop > text && isspace((unsigned char)stop[-1]))
                         stop--;
-                code = r->began ? inside(r, text, (size_t)(stop - text)) : outside(r, text, (size_t)(stop - text));
+                const size_t n = (size_t)(stop - text);
+                code = r->other ? inside_other(r, text, n) : r->began ? inside(r, text, n) : outside(r, text, n);
                 text = next;
         }
         return code == 0 && r->began ? damaged(r, r->line, "the file ends inside of it") : code;
@@ -160,22 +194,43 @@ static bool is_der(const struct buffer *text)
         return text->len > 4 && (unsigned char)text->data[0] == 0x30 && (unsigned char)text->data[1] >= 0x80;
 }
 
-int ca_bundle_take(struct buffer *text, const char *name, X509_STORE *store, size_t *ret_n, struct error *err)
+/* What r says of it is filled. */
+static int take(struct reading *r, struct buffer *text)
 {
-        struct reading r = {.name = name, .store = store, .base64 = BUFFER(CERT_MAX), .err = err};
         int code;
 
         if (is_der(text))
-                return admin_text_fail(err, -EBADMSG, name, 1,
+                return admin_text_fail(r->err, -EBADMSG, r->name, 1,
                                        "this is DER, not PEM; convert it with: openssl x509 -inform der -in FILE");
-        if ((code = admin_text_plain(text, name, err)) < 0)
+        if ((code = admin_text_plain(text, r->name, r->err)) < 0)
                 return code;
-        code = read_lines(&r, text->data ? text->data : "", text->len);
-        buffer_free(&r.base64);
-        if (code == 0 && r.n == 0)
-                return admin_text_fail(err, -EBADMSG, name, 1, "the file holds no certificate (PEM is expected)");
+        r->base64 = BUFFER(CERT_MAX);
+        code = read_lines(r, text->data ? text->data : "", text->len);
+        buffer_free(&r->base64);
+        if (code == 0 && r->n == 0)
+                return admin_text_fail(r->err, -EBADMSG, r->name, 1, "the file holds no certificate (PEM is expected)");
+        return code;
+}
+
+int ca_bundle_take(struct buffer *text, const char *name, X509_STORE *store, size_t *ret_n, struct error *err)
+{
+        struct reading r = {.name = name, .store = store, .err = err};
+        int code = take(&r, text);
+
         if (code == 0 && ret_n)
                 *ret_n = r.n;
+        return code;
+}
+
+int ca_bundle_chain(struct buffer *text, const char *name, STACK_OF(X509) * *ret_chain, struct error *err)
+{
+        struct reading r = {.name = name, .chain = sk_X509_new_null(), .err = err};
+        int code = r.chain ? take(&r, text) : error_fail(err, -ENOMEM, "out of memory");
+
+        if (code == 0)
+                *ret_chain = r.chain;
+        else
+                sk_X509_pop_free(r.chain, X509_free);
         return code;
 }
 

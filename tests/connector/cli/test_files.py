@@ -58,6 +58,24 @@ class Files(unittest.TestCase):
                          ('a "portal"', made['id'], made['fingerprint']))
         self.assertNotIn('d', public['jwk'])
 
+    def test_what_signing_in_needs_is_told_at_once(self):
+        """By init, show and sign-in; a URL that is none is refused before it is remembered."""
+        said = self.postern('service', 'init', 'portal', '--service', self.dir, '--tenant', 'acme')
+        for option in ('--relay URL', '--pin PIN', '--secret-file FILE'):
+            self.assertIn(option, said)
+            self.assertIn(option, self.postern('sign-in', '--user', 'x', '--service', self.dir, code=2))
+        self.assertNotIn('--tenant', said)
+        self.assertIn('postern service show, with these options', self.postern('service', 'init', 'portal', '--service', self.dir, code=1))
+        for url in ('relay.example', 'http://relay.example', 'https://', 'https://relay.example /x'):
+            self.assertIn('is no https URL', self.postern('service', 'show', '--service', self.dir, '--relay', url, code=1))
+            self.assertIn('is no https URL', self.postern('enroll', '--relay', url, '--tenant', 'acme', '--token-file', '/nonexistent', code=2))
+        self.assertIn('missing: --relay --token-file', self.postern('enroll', '--tenant', 'acme', code=2))
+        secret = os.path.join(self.folder.name, 'secret')
+        with open(secret, 'w', encoding='ascii') as f:
+            f.write('s' * 43 + '\n')
+        said = self.postern('service', 'show', '--service', self.dir, '--relay', 'https://relay.example', '--pin', 'A' * 43, '--secret-file', secret)
+        self.assertNotIn('to do', said)
+
     def test_keys_are_never_overwritten(self):
         self.init_tenant()
         with open(os.path.join(self.dir, 'tenant.key'), encoding='ascii') as f:

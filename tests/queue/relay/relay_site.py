@@ -3,8 +3,10 @@ import base64
 import http.client
 import json
 import os
+import pty
 import random
 import secrets
+import select
 import signal
 import socket
 import ssl
@@ -43,6 +45,34 @@ def wait_for(what, probe, seconds=15):
             return value
         time.sleep(0.02)
     raise AssertionError(f'timeout: {what}')
+
+
+def at_a_terminal(argv, *talk):
+    """Runs a program that asks a person. talk: (what it asks, the answer; None ends the input). Its exit code and all that was seen."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(argv[0], argv)
+    seen, talk = b'', list(talk)
+    try:
+        while True:
+            if talk and talk[0][0].encode() in seen:
+                answer = talk.pop(0)[1]
+                os.write(fd, b'\x04' if answer is None else answer.encode() + b'\n')
+            if not select.select([fd], [], [], 30)[0]:
+                raise AssertionError(f'it asks nothing more: {seen!r}')
+            try:
+                data = os.read(fd, 4096)
+            except OSError:  # it has ended
+                break
+            if not data:
+                break
+            seen += data
+    finally:
+        os.close(fd)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if talk:
+        raise AssertionError(f'it never asked {talk[0][0]!r}: {seen!r}')
+    return code, seen.decode(errors='replace').replace('\r\n', '\n')
 
 
 def read_answer(s):

@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import relay_site  # noqa: E402
-from relay_site import Connector, Relay  # noqa: E402
+from relay_site import Connector, Relay, at_a_terminal  # noqa: E402
 
 
 class Approve(unittest.TestCase):
@@ -36,8 +36,85 @@ class Approve(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return [d['name'] for d in json.loads(done.stdout)['domains'] if d['default']], done.stderr
 
+    def by_hand(self, *words):
+        """What the admin types, but the answers."""
+        return [POSTERN, 'tenant', *words, '--dir', self.dir, '--relay', f'https://127.0.0.1:{self.relay.port}',
+                '--admin-secret-file', self.relay.path('admin.secret'), '--ca-file', self.relay.path('server.pem')]
+
+    def members(self):
+        return {c['name'] for c in json.loads(self.tenant('roster', 'fetch').stdout or '{"connectors": []}')['connectors']}
+
     def domain(self, name, **more):
         return {'name': name, 'suffixes': [], 'netbios': [name.split('.')[0].upper()], **more}
+
+    def test_a_person_is_asked(self):
+        """Which domains: a no, the end of the input and anything but yes change nothing."""
+        c = Connector(self.relay, 'newcomer')
+        self.assertEqual(c.announce(domains=[self.domain('a.example'), self.domain('b.example')])[0], 202)
+        argv = self.by_hand('approve', 'newcomer', c.identity['kid'])
+        for answer in ('no', 'n', '', None, 'a.example'):
+            code, seen = at_a_terminal(argv, ('(yes/no; --domains A,B names some) ', answer))
+            self.assertEqual(code, 1, seen)
+            self.assertIn('nothing was changed', seen)
+            self.assertEqual(self.members(), set())
+        code, seen = at_a_terminal(argv, ('(yes/no', 'yes'))
+        self.assertEqual((code, self.members()), (0, {'newcomer'}), seen)
+
+    def test_another_fingerprint(self):
+        """The relay's is not shown: it would be copied from there, and nothing compared."""
+        c = Connector(self.relay, 'newcomer')
+        self.assertEqual(c.announce(domains=[self.domain('a.example')])[0], 202)
+        kid = c.identity['kid']
+        done = self.tenant('approve', 'newcomer', kid[:-1] + ('A' if kid[-1] != 'A' else 'B'))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('with another fingerprint than', done.stderr)
+        self.assertNotIn(kid, done.stderr)
+        done = self.tenant('approve', 'another', kid)
+        self.assertIn('those that ask: newcomer', done.stderr)
+
+    def test_a_domain_that_nobody_knows(self):
+        """A mistyped one was taken in, and the connector got no sign-in."""
+        c = Connector(self.relay, 'newcomer')
+        self.assertEqual(c.announce(domains=[self.domain('a.example'), self.domain('b.example')])[0], 202)
+        done = self.tenant('approve', 'newcomer', c.identity['kid'], '--domains', 'a.exampel')
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn('does not announce a.exampel', done.stderr)
+        self.assertEqual(self.members(), set())
+
+    def test_removal_is_asked(self):
+        """Who goes, how many stay, and which domain nobody is left for."""
+        for name, domain in (('north', 'a.example'), ('south', 'a.example'), ('west', 'b.example')):
+            c = Connector(self.relay, name)
+            self.assertEqual(c.announce(domains=[self.domain(domain)])[0], 202)
+            self.assertEqual(self.tenant('approve', name, c.identity['kid'], '--domains', domain).returncode, 0)
+        done = self.tenant('remove', 'north')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('say --yes', done.stderr)
+        for answer in ('n', None):
+            code, seen = at_a_terminal(self.by_hand('remove', 'west'), ('Remove it? (yes/no) ', answer))
+            self.assertEqual(code, 1, seen)
+            for words in ('Connector west (', 'its key is not accepted again. 2 connectors stay.',
+                          'No connector is left for b.example then: nobody of it can sign in.', 'nothing was changed'):
+                self.assertIn(words, seen)
+        self.assertEqual(self.members(), {'north', 'south', 'west'})
+        code, seen = at_a_terminal(self.by_hand('remove', 'north'), ('(yes/no) ', 'yes'))
+        self.assertEqual((code, self.members()), (0, {'south', 'west'}), seen)
+        self.assertNotIn('is left for', seen)
+        self.assertEqual(self.tenant('remove', 'west', '--yes').returncode, 0)
+        self.assertIn('nobody in it has', self.tenant('remove', 'west', '--yes').stderr)
+
+    def test_no_passphrase_for_what_is_refused(self):
+        """It was asked for first, and the mistake told afterwards."""
+        with open(self.relay.path('pass'), 'w', encoding='ascii') as f:
+            f.write('tenant passphrase\n')
+        locked = self.relay.path('locked')
+        subprocess.run([POSTERN, 'tenant', 'init', 'other', '--dir', locked, '--passphrase-file', self.relay.path('pass')], check=True, capture_output=True)
+        subprocess.run([POSTERN, 'tenant', 'domain', 'set', 'a.example', '--dir', locked, '--passphrase-file', self.relay.path('pass')], check=True, capture_output=True)
+        for words, said in ((('domain', 'set', 'a.example', '--sid', 'junk'), "a domain's SID is"), (('remove', 'nobody'), 'nobody in it has'),
+                            (('init', 'other'), 'already holds a tenant key'), (('roster', 'sign', '--relay', 'relay.example'), 'is no https URL')):
+            done = subprocess.run([POSTERN, 'tenant', *words, '--dir', locked], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(said, done.stderr)
 
     def test_nobody_makes_itself_the_default(self):
         """The admin said that bare names go nowhere: a newcomer's word does not change that."""

@@ -1030,6 +1030,37 @@ class Lifecycle(RelayTest):
         self.assertNotEqual(get().strip(), old.strip())
         relay.tls('server')
 
+    def test_a_damaged_intermediate_is_refused(self):
+        """A changed first line hid that certificate, and clients that have the root alone were left without a chain."""
+        relay = self.relay
+        relay.tls('between', '/CN=between')
+        with open(relay.path('server.pem'), encoding='ascii') as f:
+            good = f.read()
+        with open(relay.path('between.pem'), encoding='ascii') as f:
+            between = f.read()
+        with open(relay.path('server.key'), encoding='ascii') as f:
+            key = f.read()
+        for text, code, said in ((good + between, 0, 'good'), ('\ufeff' + key + good + between, 0, 'good'),
+                                 (good + between.replace('-----BEGIN', '----BEGIN'), 78, f'server.pem:{good.count(chr(10)) + 1}: a certificate is damaged here'),
+                                 (good + between.replace('-----END', '-----ENDE'), 78, 'certificate 2 of the file'),
+                                 (good + between[:-40], 78, 'certificate 2 of the file')):
+            with open(relay.path('server.pem'), 'w', encoding='utf-8') as f:
+                f.write(text)
+            done = relay.cli('--check-config', check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(said, done.stdout + done.stderr)
+        with open(relay.path('server.pem'), 'w', encoding='ascii') as f:
+            f.write(good + between)
+        told = relay.log_text().count('reloaded')
+        relay.process.send_signal(signal.SIGHUP)
+        wait_for('the reload', lambda: relay.log_text().count('reloaded') > told)
+        shown = subprocess.run(['openssl', 's_client', '-connect', f'127.0.0.1:{relay.port}', '-showcerts'], stdin=subprocess.DEVNULL,
+                               capture_output=True, text=True, check=False).stdout
+        self.assertEqual(shown.count('BEGIN CERTIFICATE'), 2)
+        with open(relay.path('server.pem'), 'w', encoding='ascii') as f:
+            f.write(good)
+        relay.process.send_signal(signal.SIGHUP)
+
     def check_files(self):
         """--check-config says which file a start would fail for."""
         relay = self.relay
@@ -1042,7 +1073,7 @@ class Lifecycle(RelayTest):
             with open(other, 'w', encoding='ascii') as f:
                 f.write(re.sub(f'(?m)^{key} = .*$', f'{key} = {value}', text))
             done = subprocess.run([relay_site.RELAY, '--config', other, '--check-config'], capture_output=True, text=True, check=False)
-            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertEqual(done.returncode, 78, done.stdout)
             self.assertIn(value, done.stderr)
             self.assertIn('install -d' if key == 'state_dir' else '`user`', done.stderr)
 

@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import relay_site  # noqa: E402
-from relay_site import Connector, Relay, forge, new_id, wait_for  # noqa: E402
+from relay_site import Connector, Relay, at_a_terminal, forge, new_id, wait_for  # noqa: E402
 
 VERDICT = 'aaaa..bbbb.cccc.dddd'
 
@@ -278,7 +279,8 @@ class Tenants(StandingTest):
         self.assertEqual(done.result()[0], 200)
         waiting = relay.sign_in_later(jwe, budget=14000)
         c.next('request')
-        relay.cli('tenant', 'remove', relay.tenant)
+        self.asks_first(relay)
+        relay.cli('tenant', 'remove', relay.tenant, '--yes')
         self.problem(self.as_service(), 404, 'no-such-tenant')  # at once
         self.problem(waiting.result(), 502, 'connector-lost')
         self.assertEnds(c)
@@ -286,7 +288,7 @@ class Tenants(StandingTest):
         self.assertEqual(Connector(relay, 'two', enrol=False).enrol(token)[0], 404)
         self.assertNotIn(relay.tenant, relay.cli('tenant', 'list').split())
         self.assertEqual(self.as_service(stays['service_secret'], 'second')[0], 200)
-        self.assertEqual(relay.cli('tenant', 'remove', relay.tenant, check=False).returncode, 1)
+        self.assertEqual(relay.cli('tenant', 'remove', relay.tenant, '--yes', check=False).returncode, 1)
         time.sleep(0.5)  # whatever is still written, is written by now
         self.assertEqual(self.left_of(relay.tenant), {'revoked'})
         # somebody else takes the name: nothing of before counts
@@ -299,13 +301,26 @@ class Tenants(StandingTest):
         self.assertEqual(c.enrol(fresh)[0], 200)
         self.problem(c.announce(), 403, 'not-permitted')  # the id is known again, but not by the certificate of before
 
+    def asks_first(self, relay):
+        """What ends with it is said; without a yes all stays."""
+        argv = [relay_site.RELAY, '--config', relay.path('relay.conf'), 'tenant', 'remove', relay.tenant]
+        for answer in ('no', None):
+            code, seen = at_a_terminal(argv, ('Remove it? (yes/no) ', answer))
+            self.assertEqual(code, 1, seen)
+            self.assertRegex(seen, 'has 1 connector, 1 of them with a certificate, and [0-9]+ secrets')
+            self.assertIn('nothing was changed', seen)
+        done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn('say --yes', done.stderr)
+        self.assertIn(relay.tenant, relay.cli('tenant', 'list').split())
+
     def test_remove_and_add_in_one_breath(self):
         """Nobody asks in between: what the relay had in memory of the first is not the second's."""
         relay = self.relay
         c, = self.linked('one')
         other = relay.path('other.key')
         pin = json.loads(forge('key', other))['pin']
-        relay.cli('tenant', 'remove', relay.tenant)
+        relay.cli('tenant', 'remove', relay.tenant, '--yes')
         relay.service = json.loads(relay.cli('tenant', 'add', relay.tenant, '--pin', pin, '--json'))['service_secret']
         self.problem(relay.request('GET', relay.tenant_path('keys'), headers=relay.as_service()), 404, 'not-found')
         self.assertEnds(c)
@@ -313,7 +328,7 @@ class Tenants(StandingTest):
         relay.seq, relay.members = 0, []
         relay.admin = relay.cli('secret', relay.tenant, 'admin').strip()
         self.assertEqual(relay.put_roster(relay.roster(key='other.key'))[0], 204)
-        relay.cli('tenant', 'remove', relay.tenant)
+        relay.cli('tenant', 'remove', relay.tenant, '--yes')
         relay.service = json.loads(relay.cli('tenant', 'add', relay.tenant, '--pin', pin, '--json'))['service_secret']
         self.problem(relay.request('GET', relay.tenant_path('keys'), headers=relay.as_service()), 404, 'not-found')
 

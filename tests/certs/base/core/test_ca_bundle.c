@@ -195,11 +195,47 @@ static void test_which(void **state)
         free(typed);
 }
 
+/* As a server's file: keys may stand beside the certificates, and no damage hides the ones behind it. Takes text. */
+static void expect_chain(char *text, int n, const char *why)
+{
+        _cleanup_(buffer_free) struct buffer b = BUFFER(CA_BUNDLE_MAX);
+        STACK_OF(X509) *chain = NULL;
+        struct error err = {""};
+
+        assert_int_equal(buffer_append_str(&b, text), 0);
+        assert_int_equal(ca_bundle_chain(&b, "/relay.pem", &chain, &err), why ? -EBADMSG : 0);
+        assert_int_equal(chain ? sk_X509_num(chain) : 0, n);
+        if (why && !strstr(err.text, why))
+                fail_msg("\"%s\" does not hold \"%s\"", err.text, why);
+        sk_X509_pop_free(chain, X509_free);
+        free(text);
+}
+
+static void test_chain(void **state)
+{
+        static const char key[] = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+                                  "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
+                          cut[] = "-----BEGIN PRIVATE KEY-----\nAAAA\n";
+        char *typed = strdup(pem[1]);
+
+        (void)state;
+        expect_chain(join(pem[0], pem[1], "", ""), 2, NULL);
+        expect_chain(join(key, pem[0], pem[1], ""), 2, NULL);
+        expect_chain(join(pem[0], key, pem[1], pem[2]), 3, NULL);
+        expect_chain(join(pem[0], key, "", ""), 1, NULL);
+        expect_chain(join(key, "", "", ""), 0, "holds no certificate");
+        expect_chain(join(pem[0], cut, pem[1], ""), 0, "the key before this line has no last line");
+        expect_chain(join(pem[0], pem[1], cut, ""), 0, "the file ends inside");
+        typed[4] = '_';
+        expect_chain(join(pem[0], typed, pem[2], ""), 0, "a certificate is damaged here");
+        free(typed);
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_none),
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_good),     cmocka_unit_test(test_none),
                                            cmocka_unit_test(test_any_byte), cmocka_unit_test(test_every_line),
-                                           cmocka_unit_test(test_which)};
+                                           cmocka_unit_test(test_which),    cmocka_unit_test(test_chain)};
 
         return cmocka_run_group_tests_name("base/ca-bundle", tests, setup, teardown);
 }
