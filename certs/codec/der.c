@@ -1,0 +1,84 @@
+/*
+ * The DER cursor.
+ *
+ * Invariant: a cursor never leaves the bytes that it was made over, and one that took nothing stands where it stood.
+ */
+#include "certs/codec/der.h"
+
+#include <string.h>
+
+bool der_at(const struct der *d, uint8_t tag)
+{
+        return d->n > 0 && d->p[0] == tag;
+}
+
+/* Reads a definite, minimal length; false when it is malformed or goes past the end. */
+static bool take_length(struct der *in, size_t *ret)
+{
+        size_t length, octets;
+
+        if (in->n < 1)
+                return false;
+        length = *in->p++;
+        in->n--;
+        if (length >= 0x80) {
+                octets = length & 0x7f;
+                if (octets < 1 || octets > 4 || octets > in->n || in->p[0] == 0)
+                        return false;
+                length = 0;
+                for (size_t i = 0; i < octets; i++)
+                        length = length << 8 | in->p[i];
+                in->p += octets;
+                in->n -= octets;
+                if (length < 0x80)
+                        return false;
+        }
+        if (length > in->n)
+                return false;
+        *ret = length;
+        return true;
+}
+
+bool der_take(struct der *in, uint8_t tag, struct der *ret_body)
+{
+        struct der at = *in;
+        size_t length;
+
+        if (at.n < 2 || at.p[0] != tag)
+                return false;
+        at.p++;
+        at.n--;
+        if (!take_length(&at, &length))
+                return false;
+        *ret_body = (struct der){at.p, length};
+        *in = (struct der){at.p + length, at.n - length};
+        return true;
+}
+
+bool der_take_wrapped(struct der *in, uint8_t tag, uint8_t inner, struct der *ret_body)
+{
+        struct der at = *in, outer, body;
+
+        if (!der_take(&at, tag, &outer) || !der_take(&outer, inner, &body) || outer.n > 0)
+                return false;
+        *ret_body = body;
+        *in = at;
+        return true;
+}
+
+bool der_take_int(struct der *in, uint8_t tag, int32_t *ret)
+{
+        struct der at = *in, body;
+        uint32_t value;
+
+        if (!der_take_wrapped(&at, tag, DER_INTEGER, &body) || body.n < 1 || body.n > 4)
+                return false;
+        if (body.n > 1 && ((body.p[0] == 0 && body.p[1] < 0x80) || (body.p[0] == 0xff && body.p[1] >= 0x80)))
+                return false;
+        value = body.p[0] >= 0x80 ? UINT32_MAX : 0;
+        for (size_t i = 0; i < body.n; i++)
+                value = value << 8 | body.p[i];
+        memcpy(ret, &value, sizeof value);
+        *in = at;
+        return true;
+}
