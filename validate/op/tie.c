@@ -21,7 +21,7 @@ bool op_wants_tie(const struct validate_op *op)
 static void account_found(struct validate_op *op, const struct method_found *found)
 {
         if (found->reason == REASON_OK)
-                guard_tie(op->v->guard, &op->ticket, found->sid);
+                guard_tie(op->v->guard, &op->ticket, found->sid, loop_now(op->v->loop));
         op_finish(op);
 }
 

@@ -4,7 +4,8 @@
  * Invariants: an entry with a place taken is never evicted; among the others goes the one whose window is
  * over, then the one with the fewest failures, then the oldest. Which set a name falls into depends on a
  * random key, so nobody can aim at another name's entry, and a flood of fresh names (one failure each) does
- * not push out a name that failed more often. Memory does not grow. It asks nobody and has no timer.
+ * not push out a name that failed more often. A success clears the failures that came before it began: those beside it
+ * the DC may have counted after it. Memory does not grow. It asks nobody and has no timer.
  */
 #include "validate/types/guard.h"
 
@@ -33,6 +34,7 @@ struct entry {
         uint8_t key[GUARD_KEY_LEN];
         uint64_t last; /* failure or place taken; 0: the entry is free */
         uint16_t failures, places;
+        uint16_t failed; /* failures ever, also those that a success cleared; it may wrap */
         struct wrong wrong[REMEMBERED];
 };
 
@@ -132,7 +134,7 @@ static void find_keys(const struct guard *guard, struct guard_ticket *ticket, co
 
         n += name_fold(text + n, sizeof text - n, name->user);
         mac(guard, ticket->name, 'n', text, n, NULL);
-        resolve(guard, ticket->key, ticket->name);
+        resolve(guard, ticket->place.key, ticket->name);
 }
 
 static bool over(const struct guard *guard, const struct entry *e, uint64_t now)
@@ -216,9 +218,9 @@ static enum guard_answer judge(const struct guard *guard, const struct entry *e,
 
 /* Asks one entry, counts what it says, and takes a place in it. */
 static enum guard_answer take_place(struct guard *guard, struct guard_ticket *ticket, struct entry *e,
-                                    const uint8_t password[GUARD_KEY_LEN], uint64_t now)
+                                    struct guard_place *place, uint64_t now)
 {
-        enum guard_answer answer = judge(guard, e, password, now);
+        enum guard_answer answer = judge(guard, e, place->password, now);
 
         guard->counts.repeated += answer == GUARD_REPEATED;
         guard->counts.throttled += answer == GUARD_THROTTLED;
@@ -228,6 +230,7 @@ static enum guard_answer take_place(struct guard *guard, struct guard_ticket *ti
         }
         if (answer == GUARD_GO)
                 e->places++;
+        place->failed = e->failed;
         return answer;
 }
 
@@ -241,12 +244,12 @@ enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, 
                 return GUARD_GO;
         *ticket = (struct guard_ticket){0};
         find_keys(guard, ticket, name);
-        mac(guard, ticket->password, 'p', ticket->key, GUARD_KEY_LEN, password);
-        e = entry_get(guard, ticket->key, now);
+        mac(guard, ticket->place.password, 'p', ticket->place.key, GUARD_KEY_LEN, password);
+        e = entry_get(guard, ticket->place.key, now);
         if (!e)
                 return GUARD_GO; /* eight others of its set are being checked: chance, and not to be aimed at
                                   */
-        answer = take_place(guard, ticket, e, ticket->password, now);
+        answer = take_place(guard, ticket, e, &ticket->place, now);
         if (answer == GUARD_THROTTLED)
                 *ret_retry_s = seconds_left(guard, e, now);
         ticket->entered = answer == GUARD_GO;
@@ -267,12 +270,14 @@ enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, s
         ticket->hinted = true;
         memcpy(text + n, who->bytes, take);
         mac(guard, ticket->hint, 'k', text, n + take, NULL);
-        resolve(guard, ticket->hint_key, ticket->hint);
-        e = memcmp(ticket->hint_key, ticket->key, GUARD_KEY_LEN) == 0 ? NULL : entry_get(guard, ticket->hint_key, now);
+        resolve(guard, ticket->hint_place.key, ticket->hint);
+        e = memcmp(ticket->hint_place.key, ticket->place.key, GUARD_KEY_LEN) == 0
+                    ? NULL
+                    : entry_get(guard, ticket->hint_place.key, now);
         if (!e)
                 return GUARD_GO;
-        mac(guard, ticket->hint_password, 'p', ticket->hint_key, GUARD_KEY_LEN, password);
-        answer = take_place(guard, ticket, e, ticket->hint_password, now);
+        mac(guard, ticket->hint_place.password, 'p', ticket->hint_place.key, GUARD_KEY_LEN, password);
+        answer = take_place(guard, ticket, e, &ticket->hint_place, now);
         if (answer == GUARD_THROTTLED)
                 *ret_retry_s = seconds_left(guard, e, now);
         ticket->hint_entered = answer == GUARD_GO;
@@ -296,19 +301,30 @@ static void remember(const struct guard *guard, struct entry *e, const uint8_t p
         w->until = now + guard->config.repeat_ms;
 }
 
-/* Ties a name or a hint to the account that it proved to be: from now on they share one entry. */
-static void learn(const struct guard *guard, const uint8_t name[GUARD_KEY_LEN], const char *sid)
+/* Ties a name or a hint to the account that it proved to be: from now on they share one entry. What is counted under
+ * the key that it had goes along, those who are being checked under it as if they had failed; own: those of the ticket.
+ */
+static void learn(struct guard *guard, const uint8_t name[GUARD_KEY_LEN], const struct guard_place *place, uint16_t own,
+                  const char *sid, uint64_t now)
 {
         struct alias *alias = alias_of(guard, name);
+        struct entry *from = entry_find(guard, place->key), *to;
 
         memcpy(alias->name, name, GUARD_KEY_LEN);
         mac(guard, alias->account, 's', sid, strlen(sid), NULL);
+        to = entry_get(guard, alias->account, now);
+        if (!from || !to || from == to || from->failures + from->places - own <= to->failures)
+                return;
+        own = (uint16_t)(from->failures + from->places - own);
+        to->failed = (uint16_t)(to->failed + own - to->failures); /* to who is being checked under it these are new */
+        to->failures = own;
+        to->last = now;
 }
 
-void guard_tie(const struct guard *guard, const struct guard_ticket *ticket, const char *sid)
+void guard_tie(struct guard *guard, const struct guard_ticket *ticket, const char *sid, uint64_t now)
 {
         if (ticket->entered)
-                learn(guard, ticket->name, sid);
+                learn(guard, ticket->name, &ticket->place, 1, sid, now);
 }
 
 bool guard_is_tied(const struct guard *guard, const struct guard_ticket *ticket)
@@ -319,20 +335,23 @@ bool guard_is_tied(const struct guard *guard, const struct guard_ticket *ticket)
 static void failed(struct entry *e, uint64_t now)
 {
         e->failures = e->failures < UINT16_MAX ? (uint16_t)(e->failures + 1) : UINT16_MAX;
+        e->failed++;
         e->last = now;
 }
 
-static void take_in(struct guard *guard, struct entry *e, const uint8_t password[GUARD_KEY_LEN],
+static void take_in(const struct guard *guard, struct entry *e, const struct guard_place *place,
                     const struct outcome *outcome, uint64_t now)
 {
+        bool same = memcmp(e->key, place->key, GUARD_KEY_LEN) == 0;
+        uint16_t since = same ? (uint16_t)(e->failed - place->failed) : UINT16_MAX; /* it began */
         const struct reason_info *info = reason_info(outcome->reason);
 
         if (info->class == VERDICT_CLASS_CREDENTIALS) {
                 failed(e, now);
                 if (outcome->reason == REASON_WRONG_PASSWORD)
-                        remember(guard, e, password, now);
+                        remember(guard, e, place->password, now);
         } else if (info->verdict == VERDICT_ACCEPTED || outcome->password_proved) {
-                e->failures = 0;
+                e->failures = e->failures < since ? e->failures : since;
                 wipe(e->wrong, sizeof e->wrong);
         }
 }
@@ -355,13 +374,13 @@ static void give_back(const struct guard *guard, const uint8_t key[GUARD_KEY_LEN
                 e->places -= e->places < places ? e->places : places;
 }
 
-static void count(struct guard *guard, struct entry *e, const struct guard_ticket *ticket,
-                  const uint8_t password[GUARD_KEY_LEN], const struct outcome *outcome, uint64_t now)
+static void count(const struct guard *guard, struct entry *e, const struct guard_ticket *ticket,
+                  const struct guard_place *place, const struct outcome *outcome, uint64_t now)
 {
         if (!e)
                 return;
         if (outcome)
-                take_in(guard, e, password, outcome, now);
+                take_in(guard, e, place, outcome, now);
         else if (ticket->sent)
                 failed(e, now);
         if (ticket->twice && (!outcome || reason_info(outcome->reason)->class == VERDICT_CLASS_CREDENTIALS))
@@ -376,21 +395,21 @@ void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct 
         if (!ticket->entered)
                 return;
         ticket->entered = ticket->again = false;
-        give_back(guard, ticket->key, places);
+        give_back(guard, ticket->place.key, places);
         if (ticket->hint_entered) {
-                give_back(guard, ticket->hint_key, places);
-                other = entry_now(guard, ticket->hint, ticket->hint_key, now);
+                give_back(guard, ticket->hint_place.key, places);
+                other = entry_now(guard, ticket->hint, ticket->hint_place.key, now);
         }
         ticket->hint_entered = false;
-        e = entry_now(guard, ticket->name, ticket->key, now);
-        count(guard, e, ticket, ticket->password, outcome, now);
+        e = entry_now(guard, ticket->name, ticket->place.key, now);
+        count(guard, e, ticket, &ticket->place, outcome, now);
         if (other != e) /* a look-up may have shown that they are one */
-                count(guard, other, ticket, ticket->hint_password, outcome, now);
+                count(guard, other, ticket, &ticket->hint_place, outcome, now);
         if (!outcome || !outcome->user.id[0])
                 return;
-        learn(guard, ticket->name, outcome->user.id);
+        learn(guard, ticket->name, &ticket->place, 0, outcome->user.id, now);
         if (ticket->hinted)
-                learn(guard, ticket->hint, outcome->user.id);
+                learn(guard, ticket->hint, &ticket->hint_place, 0, outcome->user.id, now);
 }
 
 static bool has_spare(const struct guard *guard, const struct entry *e)
@@ -406,8 +425,8 @@ bool guard_again(struct guard *guard, struct guard_ticket *ticket)
                 return true;
         if (!ticket->entered || ticket->again)
                 return false;
-        e = entry_find(guard, ticket->key);
-        other = ticket->hint_entered ? entry_find(guard, ticket->hint_key) : e;
+        e = entry_find(guard, ticket->place.key);
+        other = ticket->hint_entered ? entry_find(guard, ticket->hint_place.key) : e;
         if (!has_spare(guard, e) || !has_spare(guard, other))
                 return false;
         e->places++;
@@ -419,8 +438,8 @@ bool guard_again(struct guard *guard, struct guard_ticket *ticket)
 
 bool guard_same(const struct guard_ticket *waiting, const struct guard_ticket *ended)
 {
-        return memcmp(waiting->key, ended->key, GUARD_KEY_LEN) == 0 ||
-               (ended->hinted && memcmp(waiting->key, ended->hint_key, GUARD_KEY_LEN) == 0);
+        return memcmp(waiting->place.key, ended->place.key, GUARD_KEY_LEN) == 0 ||
+               (ended->hinted && memcmp(waiting->place.key, ended->hint_place.key, GUARD_KEY_LEN) == 0);
 }
 
 void guard_count(const struct guard *guard, struct guard_counts *ret_counts)

@@ -23,21 +23,25 @@ struct guard_who {
         size_t n;
 };
 
-/* One sign-in's place with the guard; starts zeroed. */
+/* What a sign-in is counted under. */
+struct guard_place {
+        uint8_t key[GUARD_KEY_LEN];      /* of the account, as far as is known */
+        uint8_t password[GUARD_KEY_LEN]; /* as tried for it */
+        uint16_t failed;                 /* how many sign-ins of it had failed before */
+};
+
+/* One sign-in's places with the guard; starts zeroed. */
 struct guard_ticket {
-        uint8_t key[GUARD_KEY_LEN]; /* of the account, as far as the name tells */
         uint8_t name[GUARD_KEY_LEN];
-        uint8_t password[GUARD_KEY_LEN];
-        bool entered;                    /* it holds a place that guard_leave gives back */
-        bool sent;                       /* for the caller to set: the password went to a DC */
-        bool would_be;                   /* GUARD_OBSERVE: what it was let through */
-        uint8_t hint[GUARD_KEY_LEN];     /* of what the DC said of the account: as name */
-        uint8_t hint_key[GUARD_KEY_LEN]; /* and as key */
-        uint8_t hint_password[GUARD_KEY_LEN];
-        bool hinted;       /* it said something */
-        bool hint_entered; /* a second place is held, under that */
-        bool again;        /* it holds its places a second time, by guard_again */
-        bool twice;        /* for the caller to set: the password went there a second time, or may have */
+        uint8_t hint[GUARD_KEY_LEN];          /* of what the DC said of the account: as name */
+        struct guard_place place, hint_place; /* by the name, and by what the DC said */
+        bool entered;                         /* it holds a place that guard_leave gives back */
+        bool hinted;                          /* the DC said something */
+        bool hint_entered;                    /* a second place is held, under that */
+        bool again;                           /* it holds its places a second time, by guard_again */
+        bool sent;                            /* for the caller to set: the password went to a DC */
+        bool twice;                           /* for the caller to set: it went there a second time, or may have */
+        bool would_be;                        /* GUARD_OBSERVE: what it was let through */
 };
 
 enum guard_answer {
@@ -68,7 +72,7 @@ enum guard_answer guard_hint(struct guard *guard, struct guard_ticket *ticket, s
                              const struct guard_who *who, const struct secret *password, uint64_t now,
                              uint32_t *ret_retry_s);
 /* A look-up showed that the name is this account's: what comes of the ticket is counted there. */
-void guard_tie(const struct guard *guard, const struct guard_ticket *ticket, const char *sid);
+void guard_tie(struct guard *guard, const struct guard_ticket *ticket, const char *sid, uint64_t now);
 /* Whether a sign-in or a look-up showed whose the name is; true, too, where nothing is counted. */
 bool guard_is_tied(const struct guard *guard, const struct guard_ticket *ticket);
 /* Gives the place back and takes in what came of it; without effect unless entered. outcome NULL: nobody

@@ -15,11 +15,12 @@
 /* How a DC treats those who come. */
 enum dc_act {
         DC_WELL = 0,
-        DC_SILENT,         /* nobody is answered, not even at connecting */
         DC_REFUSES,        /* connections */
+        DC_SILENT,         /* nobody is answered, not even at connecting */
         DC_SILENT_ON_BIND, /* it answers probes and takes passwords, and then says nothing */
         DC_FAILS_BINDS,    /* it answers probes, and passwords with an error: "unavailable" */
         DC_DROPS_BINDS,    /* the connection ends after the password left */
+        DC_CLAIMS,         /* by Kerberos: whatever the password, that it is right and expired; by LDAP as DC_WELL */
         DC_ACTS,
 };
 
@@ -43,8 +44,9 @@ struct world_ask {
         uint64_t started, deadline, ended;
         unsigned calls, passwords; /* how often a DC got the password */
         unsigned counted;          /* by the DCs */
+        unsigned claims;           /* that nobody vouches for, told to it */
         int dc;                    /* that got the password first; -1: none */
-        bool cancelled, unknown;   /* unknown: nobody told the connector what the DC made of it */
+        bool cancelled;
         struct outcome outcome;
 };
 
@@ -66,7 +68,8 @@ struct world {
         unsigned ready_calls;
 };
 
-/* n DCs by one method, all well, 5 ms to connect and 10 ms to answer; not started yet. */
+/* n DCs by one method, all well, 5 ms to connect and 10 ms to answer; not started yet. By Kerberos they tell each
+ * user's salt. */
 void world_open(struct world *w, size_t n, enum method method);
 void world_start(struct world *w);
 /* Starts, and lets the probes come in. */

@@ -317,6 +317,38 @@ static void test_a_million_names(void **state)
         assert_int_equal(enter(&ticket, "victim", "z"), GUARD_THROTTLED);
 }
 
+/* A success clears what came before it began: what failed beside it the DC may have counted after it. */
+static void test_overtaken(void **state)
+{
+        struct guard_ticket right, ticket;
+
+        (void)state;
+        open_guard(GUARD_ON);
+        sign_in("alice", "right", REASON_OK); /* whose the name is, is known */
+        sign_in("alice", "a", REASON_WRONG_PASSWORD);
+        assert_int_equal(enter(&right, "alice", "right"), GUARD_GO);
+        sign_in("alice", "b", REASON_WRONG_PASSWORD);
+        leave(&right, REASON_OK);
+        sign_in("alice", "c", REASON_WRONG_PASSWORD);
+        sign_in("alice", "d", REASON_WRONG_PASSWORD);
+        assert_int_equal(enter(&ticket, "alice", "e"), GUARD_THROTTLED);
+}
+
+/* Whose the name is shows while others of it are being checked: none of them is lost. */
+static void test_learnt_amid(void **state)
+{
+        struct guard_ticket right, wrong, ticket;
+
+        (void)state;
+        open_guard(GUARD_ON);
+        assert_int_equal(enter(&right, "alice", "right"), GUARD_GO);
+        assert_int_equal(enter(&wrong, "alice", "a"), GUARD_GO);
+        leave(&right, REASON_OK);
+        sign_in("alice", "b", REASON_WRONG_PASSWORD);
+        leave(&wrong, REASON_WRONG_PASSWORD);
+        assert_int_equal(enter(&ticket, "alice", "c"), GUARD_THROTTLED);
+}
+
 static int open_arena(void **state)
 {
         struct error err;
@@ -337,6 +369,8 @@ int main(void)
                 TEST(test_spellings),
                 TEST(test_what_the_kdc_tells),
                 TEST(test_again),
+                TEST(test_overtaken),
+                TEST(test_learnt_amid),
                 TEST(test_modes),
                 TEST(test_a_million_names),
         };
