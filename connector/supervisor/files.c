@@ -104,15 +104,16 @@ static int memfd_of(uid_t owner)
 
         if (seteuid(owner) < 0)
                 return -1;
-        fd = memfd_create("keytab", MFD_CLOEXEC);
-        if (fd >= 0 && fchmod(fd, 0600) < 0)
-                closep(&fd);
+        fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd >= 0 && fchmod(fd, 0600) < 0) {
+                (void)close(fd);
+                fd = -1;
+        }
         caps_back();
         return fd;
 }
 
-/* A copy that may be opened again by its new owner through /proc/self/fd; the bytes move inside the kernel.
- */
+/* A sealed copy that may be opened again by its new owner through /proc/self/fd; the bytes move inside the kernel. */
 static int copy_memfd(int from, const char *path, uid_t owner, struct error *err)
 {
         _cleanup_(closep) int fd = memfd_of(owner);
@@ -122,8 +123,9 @@ static int copy_memfd(int from, const char *path, uid_t owner, struct error *err
                 return error_fail(err, -errno, "%s: cannot be handed on: %s", path, strerror(errno));
         while ((n = sendfile(fd, from, NULL, KEYTAB_MAX)) > 0)
                 if (lseek(fd, 0, SEEK_CUR) > KEYTAB_MAX)
-                        return error_fail(err, -EFBIG, "%s is longer than a keytab can be", path);
-        if (n < 0 || lseek(fd, 0, SEEK_SET) < 0)
+                        return error_fail(err, -EFBIG, "%s is longer than %d KiB", path, KEYTAB_MAX / 1024);
+        if (n < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
                 return error_fail(err, -errno, "%s: cannot be handed on: %s", path, strerror(errno));
         int given = fd;
         fd = -1;
@@ -249,33 +251,51 @@ uid_t files_uid_of(const char *user)
         return pw ? pw->pw_uid : geteuid();
 }
 
-static int hand_keytab(struct handing *h, const struct config_domain *d)
+/* From the disk, and kept where the validator takes it. */
+static int hand_from_disk(struct handing *h, const char *name, const char *path, enum file_kind kind)
 {
-        char name[PATH_MAX];
-        _cleanup_(closep) int fd = open_judged(d->keytab, FILE_PRIVATE, h->err);
+        _cleanup_(closep) int fd = open_judged(path, kind, h->err);
+        _cleanup_(closep) int copy = -1;
 
         if (fd < 0)
                 return fd;
-        (void)snprintf(name, sizeof(name), "%s%s", FILE_KEYTAB, d->name);
-        return hand_fd(h, name, copy_memfd(fd, d->keytab, files_uid_of(h->config->user_validator), h->err));
+        copy = copy_memfd(fd, path, files_uid_of(h->config->user_validator), h->err);
+        if (copy < 0)
+                return copy;
+        if (!h->check)
+                kept_offer(h->s->kept, name, copy);
+        return h->fn(h->arg, name, copy, h->err);
+}
+
+/* A file of a domain: what is in use where something is, whatever the disk has by now. key: its setting. */
+static int hand_domain_file(struct handing *h, const char *prefix, const struct config_domain *d, const char *path,
+                            const char *key)
+{
+        const enum file_kind kind = strcmp(prefix, FILE_DC_CA) == 0 ? FILE_PUBLIC : FILE_PRIVATE;
+        char name[PATH_MAX];
+        int kept;
+
+        if (!path)
+                return 0;
+        (void)snprintf(name, sizeof(name), "%s%s", prefix, d->name);
+        kept = h->check ? -ENOENT : kept_get(h->s->kept, name);
+        return settle(
+                h, in_key(h, key, kept >= 0 ? h->fn(h->arg, name, kept, h->err) : hand_from_disk(h, name, path, kind)));
 }
 
 static int hand_domains(struct handing *h)
 {
-        char name[PATH_MAX];
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < h->config->n_domains; i++) {
                 const struct config_domain *d = &h->config->domains[i];
-                (void)snprintf(name, sizeof(name), "%s%s", FILE_DC_CA, d->name);
-                if (d->ca_file)
-                        r = settle(h, in_key(h, "ca_file", hand_path(h, name, d->ca_file, FILE_PUBLIC)));
-                (void)snprintf(name, sizeof(name), "%s%s", FILE_SERVICE_PASSWORD, d->name);
-                if (r == 0 && d->service_password_file)
-                        r = settle(h, in_key(h, "service_password_file",
-                                             hand_path(h, name, d->service_password_file, FILE_PRIVATE)));
-                if (r == 0 && d->keytab)
-                        r = settle(h, in_key(h, "keytab", hand_keytab(h, d)));
+
+                r = hand_domain_file(h, FILE_DC_CA, d, d->ca_file, "ca_file");
+                if (r == 0)
+                        r = hand_domain_file(h, FILE_SERVICE_PASSWORD, d, d->service_password_file,
+                                             "service_password_file");
+                if (r == 0)
+                        r = hand_domain_file(h, FILE_KEYTAB, d, d->keytab, "keytab");
         }
         return r;
 }
@@ -353,6 +373,8 @@ static int hand_validator(struct handing *h)
                 r = hand_writable(h, FILE_ROSTER);
         if (r == 0)
                 r = hand_writable(h, FILE_DOMAIN_SIDS);
+        if (!h->check) /* to one that has ended */
+                kept_settle(h->s->kept, NULL, false);
         return r == 0 ? hand_domains(h) : r;
 }
 
@@ -392,7 +414,10 @@ int files_keytab(const struct supervisor *s, const struct config_domain *domain,
 {
         struct handing h = {.s = s, .config = s->config, .fn = fn, .arg = arg, .err = err};
 
-        return in_key(&h, "keytab", hand_keytab(&h, domain));
+        char name[PATH_MAX];
+
+        (void)snprintf(name, sizeof(name), "%s%s", FILE_KEYTAB, domain->name);
+        return in_key(&h, "keytab", hand_from_disk(&h, name, domain->keytab, FILE_PRIVATE));
 }
 
 int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)

@@ -248,6 +248,7 @@ void reload_take(struct supervisor *s)
         struct error err;
 
         swap(s);
+        kept_clear(s->kept);
         if (files_prepare(s, &err) == 0)
                 return;
         log_error("reload.failed", KV_S("why", err.text), KV_S("kept", "the configuration before"));

@@ -94,6 +94,10 @@ void supervisor_child_ready(struct child *child)
                 loop_stop(child->supervisor->loop, 0);
                 return;
         }
+        if (child->id == CHILD_VALIDATOR) {
+                kept_settle(child->supervisor->kept, NULL, true);
+                watch_again(child->supervisor->watch);
+        }
         share_child(child);
         tell_systemd(child->supervisor);
 }
@@ -387,6 +391,8 @@ static int set_up(struct supervisor *s)
                 r = loop_timer_new(&s->watchdog, s->loop, NULL, watchdog_turn, s);
         if (r == 0)
                 r = watch_new(&s->watch, s);
+        if (r == 0 && !(s->kept = kept_new()))
+                r = -ENOMEM;
         if (r == 0)
                 r = reload_new(s);
         for (size_t i = 0; r == 0 && i < CHILD_N; i++) {
@@ -408,6 +414,7 @@ static void tear_down(struct supervisor *s)
         s->drain_timer = loop_timer_free(s->drain_timer);
         s->watchdog = loop_timer_free(s->watchdog);
         s->watch = watch_free(s->watch);
+        s->kept = kept_free(s->kept);
         reload_free(s);
         s->loop = loop_free(s->loop);
         renewals_free(s);

@@ -124,6 +124,7 @@ struct supervisor {
         uint64_t drain_until;
         struct loop_timer *drain_timer, *watchdog;
         struct watch *watch;
+        struct kept *kept;
         struct loop_signal *signals[4];
         int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
         struct holder *holders;  /* HOLDER_N */
@@ -161,6 +162,19 @@ int child_hand_keytab(struct child *child, const struct config_domain *domain, s
 /* supervisor/watchdog.c: looks for children that make no progress, tells systemd, and comes again; a loop_timer_fn */
 void watchdog_turn(void *supervisor);
 
+/* supervisor/kept.c: the files of the domains that are in use; name as in FRAME_FILE */
+/* NULL without memory. */
+struct kept *kept_new(void);
+struct kept *kept_free(struct kept *kept);
+/* Nothing is in use any more, so that the disk is read again. */
+void kept_clear(struct kept *kept);
+/* A sealed memfd, which stays the caller's, was handed on. */
+void kept_offer(struct kept *kept, const char *name, int fd);
+/* What was handed on under the name (NULL: all of it) is in use from now on, or is no good. */
+void kept_settle(struct kept *kept, const char *name, bool good);
+/* The one in use, at its beginning, stays kept's; -ENOENT. */
+int kept_get(const struct kept *kept, const char *name);
+
 /* supervisor/watch.c: keytabs that change. 0 or -errno. */
 int watch_new(struct watch **ret, struct supervisor *s);
 struct watch *watch_free(struct watch *watch);
@@ -168,6 +182,8 @@ struct watch *watch_free(struct watch *watch);
 void watch_taken(struct watch *watch, const char *name, const char *why);
 /* Why the keytab of domain i, as it is on the disk, is not the one in use; "": it is. */
 const char *watch_trouble(const struct watch *watch, size_t i);
+/* A validator is ready again: keytabs that the one before did not answer for are handed on anew. */
+void watch_again(struct watch *watch);
 /* Before the children get s->config's files: what changes from here on is handed on. */
 void watch_begin(struct watch *watch);
 

@@ -21,6 +21,7 @@ struct watched {
         ino_t ino;
         off_t size;
         struct timespec changed;
+        bool open;                    /* it was handed on, and nothing came back yet */
         char trouble[ERROR_TEXT_MAX]; /* watch_trouble */
 };
 
@@ -67,8 +68,18 @@ void watch_taken(struct watch *w, const char *name, const char *why)
         const size_t prefix = strlen(FILE_KEYTAB);
 
         for (size_t i = 0; w->files && w->config == w->s->config && i < w->config->n_domains; i++)
-                if (strncmp(name, FILE_KEYTAB, prefix) == 0 && strcmp(name + prefix, w->config->domains[i].name) == 0)
+                if (strncmp(name, FILE_KEYTAB, prefix) == 0 && strcmp(name + prefix, w->config->domains[i].name) == 0) {
+                        w->files[i].open = false;
+                        kept_settle(w->s->kept, name, !why);
                         set_trouble(w, i, why ? why : "");
+                }
+}
+
+void watch_again(struct watch *w)
+{
+        for (size_t i = 0; w && w->files && w->config == w->s->config && i < w->config->n_domains; i++)
+                if (w->files[i].open)
+                        w->files[i].changed = (struct timespec){0}; /* the next turn finds it changed */
 }
 
 static void refused(struct watch *w, size_t i, const char *why)
@@ -85,12 +96,15 @@ static void hand_on(struct watch *w, size_t i)
         const struct config_domain *d = &w->config->domains[i];
         struct error err = {"the channel broke"};
 
-        if (validator->state != CHILD_RUNNING)
-                return; /* its next start reads it */
-        if (child_hand_keytab(validator, d, &err) < 0)
+        w->files[i].open = true;
+        if (validator->state != CHILD_RUNNING || !validator->ready)
+                return; /* watch_again, when it is */
+        if (child_hand_keytab(validator, d, &err) < 0) {
+                w->files[i].open = false;
                 refused(w, i, err.text);
-        else
+        } else {
                 log_info("keytab.changed", KV_S("domain", d->name));
+        }
 }
 
 static void look_again(struct watch *w, size_t i)

@@ -588,6 +588,45 @@ ldaps_port = 9
         wait_for('the mending', lambda: not [text for text in self.wrong() if 'keytab' in text], 20)
         wait_for('its event', lambda: self.events('keytab.in_use'), 10)
 
+    def test_bad_files_of_a_domain_stop_no_restart(self):
+        """What the validator had in use it gets again when it ends; the disk may hold whatever by then, and is told of."""
+        self.enroll()
+        keytab, ca = self.path('keytab'), self.path('dc-ca.pem')
+        good = keytab_of('host/c.two.example', 'TWO.EXAMPLE')
+
+        def put(path, data, mode):
+            with open(path + '.new', 'wb') as f:
+                f.write(data)
+            os.chmod(path + '.new', mode)
+            os.rename(path + '.new', path)
+        put(keytab, good, 0o600)
+        with open(os.path.join(self.state, 'transport.pem'), 'rb') as f:
+            put(ca, f.read(), 0o644)
+        with open(self.config, 'a', encoding='utf-8') as f:
+            f.write(f'ca_file = {ca}\n[domain two.example]\ndcs = dc1.two.example@127.0.0.1\nkdc_port = 9\nkeytab = {keytab}\n'
+                    'service_principal = host/c.two.example\n')
+        self.start()
+        for spoil, why in ((lambda: put(keytab, b'\x05\x02no keytab', 0o600), 'keytab of two.example'), (lambda: os.unlink(keytab), 'is gone'),
+                           (lambda: put(ca, b'no certificate', 0o644), '')):
+            spoil()
+            if why:
+                wait_for(why, lambda w=why: [text for text in self.wrong() if 'keytab of two.example' in text and w in text], 20)
+            before = self.daemon.children()['postern-validat']
+            os.kill(before, signal.SIGKILL)
+            self.wait_notify('READY=1')
+            self.assertNotEqual(self.daemon.children()['postern-validat'], before)
+        wait_for('it is known to run', lambda: 'domain:two.example' in (self.parts() or {'parts': {}})['parts'], 15)
+        with open(self.log, encoding='utf-8') as f:
+            self.assertNotIn('start_failed', f.read())
+        # mended while there is no validator: it gets that one
+        before = self.daemon.children()['postern-validat']
+        os.kill(before, signal.SIGKILL)
+        put(keytab, good, 0o600)
+        wait_for('the mending', lambda: not [text for text in self.wrong() if 'keytab' in text] and self.events('keytab.in_use'), 20)
+        # a start reads the disk, and names what is there
+        self.stop()
+        self.start_fails('certificate')
+
     def test_no_domain_controller_found_is_told(self):
         """DNS is dead: no DC is known that could be shown as dead."""
         self.enroll()
