@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "base/core/text.h"
-#include "connector/cli/health.h"
+#include "connector/findings/health.h"
 #include "connector/cli/view.h"
 #include "connector/frames/control.h"
 
@@ -186,20 +186,20 @@ static void print_head(const struct layout *l)
 
 static void print_record(const struct layout *l, const json_t *r)
 {
-        const char *declined = view_text(r, "declined"), *dc = view_text(r, "dc"), *method = view_text(r, "method");
+        const char *declined = fact_text(r, "declined"), *dc = fact_text(r, "dc"), *method = fact_text(r, "method");
         char when[32];
 
-        view_time(view_number(r, "wall", 0), when, sizeof(when));
+        fact_time(fact_number(r, "wall", 0), when, sizeof(when));
         (void)printf("%s  ", when + (l->year ? 0 : strlen("2026-")));
-        print_cell(view_user(r)[0] ? view_user(r) : "-", l->user);
+        print_cell(fact_user(r)[0] ? fact_user(r) : "-", l->user);
         if (l->verdict)
-                print_cell(declined[0] ? "declined" : view_text(r, "verdict"), 11);
-        print_cell(declined[0] ? declined : view_text(r, "reason"), 20);
+                print_cell(declined[0] ? "declined" : fact_text(r, "verdict"), 11);
+        print_cell(declined[0] ? declined : fact_text(r, "reason"), 20);
         if (l->dc)
                 print_cell(dc[0] ? dc : "-", 20);
         if (l->took)
-                (void)printf("%-4s %5lld ms  ", method[0] ? method : "-", view_number(r, "ms_total", 0));
-        cli_print_text(stdout, view_text(r, "id"));
+                (void)printf("%-4s %5lld ms  ", method[0] ? method : "-", fact_number(r, "ms_total", 0));
+        cli_print_text(stdout, fact_text(r, "id"));
         (void)fputc('\n', stdout);
 }
 
@@ -207,12 +207,12 @@ static void print_event(const json_t *e)
 {
         char when[32];
 
-        view_time(view_number(e, "wall", 0), when, sizeof(when));
+        fact_time(fact_number(e, "wall", 0), when, sizeof(when));
         (void)printf("%s  ", when);
-        print_cell(view_text(e, "event"), 20);
-        cli_print_text(stdout, view_text(e, "detail"));
-        if (view_text(e, "id")[0])
-                (void)printf("  (%s)", view_text(e, "id"));
+        print_cell(fact_text(e, "event"), 20);
+        cli_print_text(stdout, fact_text(e, "detail"));
+        if (fact_text(e, "id")[0])
+                (void)printf("  (%s)", fact_text(e, "id"));
         (void)fputc('\n', stdout);
 }
 
@@ -233,9 +233,9 @@ static void print_all(const json_t *answer)
         }
         if (json_array_size(list) == 0)
                 (void)printf("nothing found\n");
-        if (strcmp(view_text(ledger, "state"), "ok") != 0)
+        if (strcmp(fact_text(ledger, "state"), "ok") != 0)
                 (void)fprintf(stderr, "the ledger is degraded, older lines may be missing: %s\n",
-                              view_text(ledger, "why"));
+                              fact_text(ledger, "why"));
 }
 
 /* Lines that are missing may be missing for a reason. Only a hint: it fails in silence. */
@@ -248,12 +248,12 @@ static void hint_at_health(struct cli *cli)
         view_socket(cli, path, sizeof(path));
         if (!request || control_ask(&answer, path, request, &err) < 0)
                 return;
-        wrong = health_wrong(answer);
+        wrong = health_findings(answer);
         if (json_array_size(wrong) == 0)
                 return;
         (void)fprintf(stderr, "This connector has %zu problem%s (see postern status), first: ", json_array_size(wrong),
                       json_array_size(wrong) == 1 ? "" : "s");
-        cli_print_text(stderr, json_string_value(json_array_get(wrong, 0)));
+        cli_print_text(stderr, fact_text(json_array_get(wrong, 0), "cause"));
         (void)fputc('\n', stderr);
 }
 

@@ -49,13 +49,13 @@ static void print_events(const json_t *list)
         json_array_foreach (list, i, e) {
                 char when[32];
 
-                view_time(view_number(e, "at", 0), when, sizeof(when));
+                fact_time(fact_number(e, "at", 0), when, sizeof(when));
                 (void)printf("%s  ", when);
-                cli_print_text(stdout, view_text(e, "event"));
+                cli_print_text(stdout, fact_text(e, "event"));
                 (void)printf("  ");
-                cli_print_text(stdout, view_text(e, "connector"));
+                cli_print_text(stdout, fact_text(e, "connector"));
                 (void)printf("\n    ");
-                cli_print_text(stdout, view_text(e, "text"));
+                cli_print_text(stdout, fact_text(e, "text"));
                 (void)fputc('\n', stdout);
         }
         if (json_array_size(list) == 0)

@@ -128,7 +128,7 @@ static void show_reason(const char *word)
         char id[64], all[512];
 
         (void)snprintf(id, sizeof(id), "%.*s", (int)(colon ? colon - word : (ptrdiff_t)strlen(word)), word);
-        text = meaning_of(table, sizeof(table) / sizeof(table[0]), id, view_decline(id));
+        text = meaning_of(table, sizeof(table) / sizeof(table[0]), id, fact_decline(id));
         if (!text && reason_from_id(id) != REASON_MAX)
                 text = reason_info(reason_from_id(id))->helpdesk_text;
         (void)snprintf(all, sizeof(all), "%.64s%s%s", word, text ? " - " : "", text ? text : "");
@@ -144,22 +144,22 @@ static void show_hops(const json_t *hops)
 
         for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
                 if (json_object_get(hops, steps[i].word))
-                        (void)printf("  +%5lld ms  %s\n", view_number(hops, steps[i].word, 0), steps[i].text);
+                        (void)printf("  +%5lld ms  %s\n", fact_number(hops, steps[i].word, 0), steps[i].text);
 }
 
 static void show(const struct tenant_store *s, const json_t *trace)
 {
-        const char *problem = view_text(trace, "problem"), *state = view_text(trace, "state");
+        const char *problem = fact_text(trace, "problem"), *state = fact_text(trace, "state");
         const json_t *reason;
         char when[32];
         size_t i;
 
-        view_time(view_number(trace, "at", 0), when, sizeof(when));
+        fact_time(fact_number(trace, "at", 0), when, sizeof(when));
         (void)printf("Sign-in ");
-        cli_print_text(stdout, view_text(trace, "id"));
+        cli_print_text(stdout, fact_text(trace, "id"));
         (void)fputc('\n', stdout);
         line("When", when);
-        show_connector(s, view_text(trace, "connector"));
+        show_connector(s, fact_text(trace, "connector"));
         line("State", problem[0] ? problem : state);
         line("Meaning", problem[0] ? problem_text(problem) : state_text(state));
         json_array_foreach (json_object_get(trace, "reasons"), i, reason)

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "connector/cli/cli.h"
+#include "connector/findings/facts.h"
 
 /* The control socket of the ledger that view_ask asks. */
 void view_socket(const struct cli *cli, char *out, size_t cap);
@@ -21,23 +22,11 @@ void view_print_json(const json_t *value);
  * that is not UTF-8: an error. */
 int view_show_json(const struct cli *cli, json_t *object);
 
-/* The member as text; "" where it is absent or null. */
-const char *view_text(const json_t *object, const char *key);
-/* The member as a number; fallback where it is absent. */
-long long view_number(const json_t *object, const char *key, long long fallback);
-/* "2026-11-23 21:34:07" in local time. */
-void view_time(long long wall, char *out, size_t cap);
-/* "3 min", "2 h" ... */
-void view_age(long long seconds, char *out, size_t cap);
 /* The columns of the terminal (COLUMNS, else what it says itself); 0 where the output is no terminal: no
  * limit. */
 size_t view_width(void);
 /* Prints text and a newline, broken between words to fit the terminal; indent: the columns before it, on each
  * line. */
 void view_wrap(size_t indent, const char *text);
-/* What a decline means (PROTOCOL.md 12.4), in words for a helpdesk; NULL where the word is not known. */
-const char *view_decline(const char *why);
-/* Who signed in, as far as it may be shown. */
-const char *view_user(const json_t *record);
 /* {"name":["value",...],...}; NULL without memory. */
 json_t *view_pairs_json(const struct pairs *pairs);

@@ -34,12 +34,13 @@ MAY_INCLUDE = {
     'queue/relay': ['certs/', 'queue/wire', 'queue/http'],
     'connector/frames': ['certs/', 'validate/types'],
     'connector/conf': ['certs/', 'validate/types', 'validate/op', 'connector/frames'],
+    'connector/findings': BASE + ['validate/types', 'queue/wire'],
     'connector/keyholder': ['certs/'],
     'connector/link': ['certs/', 'queue/wire', 'queue/link', 'connector/frames', 'connector/conf'],
     'connector/validator': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'connector/frames', 'connector/conf'],
     'connector/ledger': ['certs/', 'validate/types', 'connector/frames', 'connector/conf'],
     'connector/supervisor': ['certs/', 'connector/frames', 'connector/conf'],
-    'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/client', 'connector/frames', 'connector/conf'],
+    'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/client', 'connector/frames', 'connector/conf', 'connector/findings'],
     'tests': ['certs/', 'validate/', 'queue/', 'connector/'],
 }
 # The one place that may name what the tables of methods stand for.

@@ -93,7 +93,10 @@ class Booted(unittest.TestCase):
 
     def status(self):
         done = self.m.run('postern', 'status', '--json', check=False)
-        return json.loads(done.stdout) if done.stdout else {'parts': {}, 'wrong': []}
+        return json.loads(done.stdout) if done.stdout else {'parts': {}, 'findings': []}
+
+    def wrong(self):
+        return [f"{found['cause']}. {found.get('remedy', '')}" for found in self.status()['findings']]
 
     def drop_in(self, text):
         self.m.write(DROP_IN, '[Service]\n' + text, 0o644)
@@ -193,11 +196,11 @@ class Booted(unittest.TestCase):
             self.assertNotEqual(self.systemctl('reload', 'postern', check=False).returncode, 0, text)
             self.assertEqual(self.children(), after)
             self.assertIn(why, self.journal())
-            wrong = ' '.join(self.m.wait('the refusal in status', lambda w=why: [t for t in self.status()['wrong'] if w in t]))
+            wrong = ' '.join(self.m.wait('the refusal in status', lambda w=why: [t for t in self.wrong() if w in t]))
             self.assertIn('systemctl reload', wrong)
         self.m.write(CONF, CONNECTOR)
         self.systemctl('reload', 'postern')
-        self.assertNotIn('refused', json.dumps(self.status()['wrong']))
+        self.assertNotIn('refused', json.dumps(self.wrong()))
 
     def test_23_a_killed_child_comes_back(self):
         before = self.children()
@@ -233,7 +236,7 @@ class Booted(unittest.TestCase):
         self.addCleanup(self.no_drop_in)
         self.restart()
         self.assertRegex(self.journal(), r'process\.no_landlock process=link .*SystemCallFilter=seccomp landlock_create_ruleset')
-        wrong = self.m.wait('the status', lambda: [t for t in self.status()['wrong'] if 'without Landlock' in t])
+        wrong = self.m.wait('the status', lambda: [t for t in self.wrong() if 'without Landlock' in t])
         self.assertEqual(len(wrong), 3, wrong)
         self.assertIn('SystemCallFilter', wrong[0])
         self.assertEqual(self.status()['parts']['process:link']['value']['landlock'], 'forbidden')

@@ -108,6 +108,16 @@ class CliTest(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr), (0, ''), page)
             self.assertGreater(len(done.stdout), 1000, page)
 
+    def test_man_page_lists_each_code_of_a_finding(self):
+        with open(os.path.join(SOURCE, 'connector', 'findings', 'health.c'), encoding='utf-8') as f:
+            codes = {code for words in re.findall(r'\.code = ([^,}]+)', f.read()) for code in re.findall(r'"([a-z]+_[a-z_]+|removed)"', words)}
+        self.assertGreater(len(codes), 25)
+        with open(os.path.join(MAN, 'postern.1'), encoding='utf-8') as f:
+            text = f.read()
+        listed = text[text.index('The codes:'):]
+        listed = set(re.findall(r'[a-z]+_[a-z_]+|removed', listed[:listed.index('.TP')]))
+        self.assertEqual(codes - {'relay_off', 'service_off'}, listed)
+
     def test_man_page_names_every_command(self):
         with open(os.path.join(MAN, 'postern.1'), encoding='utf-8') as f:
             text = f.read().replace('\\-', '-')

@@ -24,6 +24,11 @@ LEDGER = os.path.join(BUILD, 'connector', 'ledger', 'postern-ledger')
 POSTERN = os.path.join(BUILD, 'connector', 'cli', 'postern')
 
 
+def sentences(answer):
+    """Causes and remedies of the findings in `postern status --json`."""
+    return [text for found in answer['findings'] for text in (found['cause'], found.get('remedy')) if text]
+
+
 def header_numbers():
     """Names and values of the enums in control.h and messages.h, so that this test can't use others than the programs."""
     numbers, text = {}, ''
@@ -162,7 +167,7 @@ class LedgerTest(unittest.TestCase):
         told = json.loads(self.cli('explain', 'REFUSED000000001', '--json'))
         self.assertEqual(told['found_by'], 'id')
         self.assertEqual(told['records'][0]['delivery'], 'confirmed')
-        self.assertTrue(told['records'][0]['helpdesk_text'] and told['records'][0]['remedy'])
+        self.assertTrue(told['records'][0]['explanation']['meaning'] and told['records'][0]['explanation']['remedy'])
 
     def test_explain_by_user_shows_the_latest(self):
         now = int(time.time())
@@ -320,16 +325,16 @@ class LedgerTest(unittest.TestCase):
         def read():
             done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False)
             answer = json.loads(done.stdout)
-            self.assertEqual(done.returncode, 1 if answer['wrong'] else 0)
+            self.assertEqual(done.returncode, 1 if sentences(answer) else 0)
             return answer if {n: p['value'] for n, p in answer['parts'].items()} == parts else None
         answer = wait_for('the parts spoke', read, 10)
         def ageless(text):
             return re.sub(r'[0-9]+ s ago', 'N s ago', text)
         text = self.cli('status', code=code)
-        for sentence in answer['wrong']:
+        for sentence in sentences(answer):
             self.assertIn(ageless(sentence), ageless(text))
         self.assertEqual(code == 0, 'all is well' in text)
-        return ' | '.join(answer['wrong'])
+        return ' | '.join(sentences(answer))
 
     def test_status_says_what_is_wrong(self):
         now = int(time.time())
@@ -364,7 +369,7 @@ class LedgerTest(unittest.TestCase):
         """No domain controller is known, or none has answered yet; the roster leaves this connector, its domain or every service out."""
         said = self.status(1, dcs=False, domain={'ready': False, 'reason': 'dns', 'detail': 'SRV _ldap._tcp.dc._msdcs.corp.example: no answer'})
         self.assertIn('no domain controller of corp.example is known', said)
-        self.assertIn('SRV _ldap._tcp.dc._msdcs.corp.example: no answer. Check the connector', said)
+        self.assertIn('SRV _ldap._tcp.dc._msdcs.corp.example: no answer | Check the connector', said)
         self.assertIn('domain.down', self.cli('log', '--events'))
         self.assertIn('has answered yet', self.status(1, dc={'state': 'unknown'}, domain={'ready': False, 'reason': 'no_dc'}))
         said = self.status(1, domain={'may_speak': False})

@@ -446,7 +446,7 @@ ldaps_port = 9
         return subprocess.run([POSTERND, '--config', self.config, '--check-config'], capture_output=True, text=True, timeout=120, check=False)
 
     def wrong(self):
-        return (self.parts() or {'wrong': []})['wrong']
+        return [f"{found['cause']}. {found.get('remedy', '')}" for found in (self.parts() or {'findings': []})['findings']]
 
     def events(self, name):
         text = self.cli('log', '--events', '--json').stdout

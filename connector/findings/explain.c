@@ -1,0 +1,293 @@
+/*
+ * What a record of the ledger says of a sign-in, in sentences.
+ *
+ * Facts come from the record, sentences from the one table of outcomes (validate/types/outcome.h). Nothing is guessed:
+ * what the record doesn't hold is not said. It prints nothing.
+ */
+#include "connector/findings/explain.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/text.h"
+#include "connector/findings/facts.h"
+#include "queue/wire/wire.h"
+#include "validate/types/outcome.h"
+
+static void put(json_t *object, const char *key, const char *text)
+{
+        if (text && text[0])
+                (void)json_object_set_new(object, key, json_string(text));
+}
+
+static const char *declined_text(const char *why)
+{
+        const char *text = fact_decline(why);
+
+        return text ? text : "the connector could not take it";
+}
+
+static const char *delivery_text(const char *state)
+{
+        if (strcmp(state, "confirmed") == 0)
+                return "the relay confirmed it; the sign-in service has the answer";
+        if (strcmp(state, "late") == 0)
+                return "it came too late: the sign-in service had given up waiting";
+        if (strcmp(state, "lost") == 0)
+                return "it never reached the relay; the user saw a failure";
+        return state[0] ? state : "not confirmed by the relay (yet)";
+}
+
+/* Over LDAP a DC gives one answer for a wrong password and for a name that it doesn't know. */
+static bool name_may_be_unknown(const json_t *r)
+{
+        return strcmp(fact_text(r, "reason"), "wrong_password") == 0 && strcmp(fact_text(r, "method"), "ldap") == 0;
+}
+
+static const char *lockout_text(const json_t *r)
+{
+        const char *counted = fact_text(r, "may_have_counted");
+
+        if (strcmp(fact_text(r, "verdict"), "accepted") == 0)
+                return "does not count against the user";
+        if (strcmp(counted, "1") == 0)
+                return name_may_be_unknown(r)
+                               ? "counted as one wrong password if the account exists (not if it was the "
+                                 "account's previous password); enough of them lock it"
+                               : "counted as one wrong password at the domain controller (not if it was the "
+                                 "account's previous one); enough of them lock the account";
+        if (strcmp(counted, "0") == 0)
+                return "did not count as a wrong password";
+        return "may have counted as one wrong password: the domain controller did not say";
+}
+
+static const char *password_text(const json_t *r)
+{
+        const char *reason = fact_text(r, "reason");
+
+        if (json_is_true(json_object_get(r, "password_proved")))
+                return "was right";
+        if (name_may_be_unknown(r))
+                return "was wrong, or there is no account of this name";
+        if (strcmp(reason, "wrong_password") == 0)
+                return "was wrong";
+        if (strcmp(reason, "unknown_user") == 0)
+                return "was not checked: there is no account of this name";
+        return "not known to be right or wrong";
+}
+
+/* What a sign-in without a decision says of the DC: it names one also where it only tried. */
+static const char *dc_failure_text(const char *reason)
+{
+        static const struct {
+                const char *reason, *text;
+        } texts[] = {
+                {"outcome_unknown", "got the password and did not answer in time"},
+                {"dc_timeout", "took the connection and did not answer in time"},
+                {"dc_unreachable", "could not be reached"},
+                {"dc_tls_timeout", "did not finish the TLS handshake in time"},
+                {"dc_refused", "could not be asked"},
+                {"dc_tls", "could not be asked"},
+                {"dc_certificate", "could not be asked"},
+                {"dns", "could not be asked"},
+                {"no_dc", "could not be asked"},
+                {"deadline", "could not be asked in time"},
+                {"overloaded", "was not asked"},
+                {"cancelled", "was being asked when the sign-in was cancelled"},
+        };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+                if (strcmp(texts[i].reason, reason) == 0)
+                        return texts[i].text;
+        return NULL;
+}
+
+static const char *no_dc_text(const char *reason)
+{
+        const char *const local[] = {"deadline", "overloaded", "cancelled"};
+
+        for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+                if (strcmp(reason, local[i]) == 0)
+                        return "no domain controller was asked";
+        return dc_failure_text(reason) ? "no domain controller could be asked: all had failed before"
+                                       : "no domain controller was asked";
+}
+
+static const char *method_name(const char *method)
+{
+        return strcmp(method, "krb5") == 0 ? "Kerberos" : strcmp(method, "ldap") == 0 ? "LDAP" : "an unknown method";
+}
+
+/* ---- the hops ---- */
+
+static void hop(json_t *hops, long long ms, const char *text)
+{
+        (void)json_array_append_new(hops, json_pack("{s:I, s:s}", "ms", (json_int_t)ms, "text", text));
+}
+
+static void note(json_t *hops, const char *text)
+{
+        (void)json_array_append_new(hops, json_pack("{s:s}", "text", text));
+}
+
+static void answer_hop(json_t *hops, const json_t *r)
+{
+        const char *dc = fact_text(r, "dc"), *method = method_name(fact_text(r, "method")),
+                   *failure = dc_failure_text(fact_text(r, "reason"));
+        const long long ms = fact_number(r, "ms_dc", 0);
+        char text[512];
+
+        if (!dc[0])
+                (void)snprintf(text, sizeof(text), "%s", no_dc_text(fact_text(r, "reason")));
+        else if (!failure)
+                (void)snprintf(text, sizeof(text), "domain controller %s answered by %s, %lld ms after it was asked",
+                               dc, method, ms);
+        else if (ms > 0)
+                (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s; waited %lld ms", dc, method, failure,
+                               ms);
+        else
+                (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s", dc, method, failure);
+        hop(hops, fact_number(r, "ms_total", 0), text);
+}
+
+static void declined_hops(json_t *hops, const json_t *r)
+{
+        const char *declined = fact_text(r, "declined");
+        char text[300];
+
+        (void)snprintf(text, sizeof(text), "declined: %s", declined_text(declined));
+        hop(hops, fact_number(r, "ms_total", 0), text);
+        note(hops,
+             decline_may_move_on(declined)
+                     ? "the relay was free to ask another connector; look there for the answer"
+                     : "no other connector was asked; the sign-in service was told that its request was not taken");
+}
+
+static void decided_hops(json_t *hops, const json_t *r)
+{
+        char text[300];
+
+        hop(hops, fact_number(r, "ms_opened", 0), "opened; service, signature and age checked");
+        answer_hop(hops, r);
+        hop(hops, fact_number(r, "ms_total", 0), "verdict signed and handed to the link");
+        (void)snprintf(text, sizeof(text), "delivery: %s", delivery_text(fact_text(r, "delivery")));
+        note(hops, text);
+}
+
+static json_t *hops_of(const json_t *r)
+{
+        const json_t *events = json_object_get(r, "events");
+        json_t *hops = json_array();
+        char text[1200];
+
+        hop(hops, 0, "received from the relay");
+        if (fact_text(r, "declined")[0])
+                declined_hops(hops, r);
+        else
+                decided_hops(hops, r);
+        for (size_t i = json_array_size(events); i > 0; i--) {
+                const json_t *e = json_array_get(events, i - 1);
+
+                (void)snprintf(text, sizeof(text), "also noted: %.100s %.1000s", fact_text(e, "event"),
+                               fact_text(e, "detail"));
+                note(hops, text);
+        }
+        return hops;
+}
+
+/* ---- who and what ---- */
+
+/* Those of the members that are there, with blanks between. */
+static void put_joined(json_t *object, const char *key, const json_t *r, const char *const *members)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(4096);
+
+        for (; *members; members++)
+                if (fact_text(r, *members)[0])
+                        (void)buffer_printf(&text, "%s%s", text.len ? " " : "", fact_text(r, *members));
+        put(object, key, text.data);
+}
+
+/* Of a second attempt, whose first one may be known elsewhere only. */
+static void put_attempt(json_t *object, const char *id)
+{
+        const int n = (int)id_first(id);
+        char text[ID_MAX + 300];
+
+        if (id[n] == '\0')
+                return;
+        (void)snprintf(
+                text, sizeof(text),
+                "the second of sign-in %.*s; what is not known of the first here, the other connectors know, or the "
+                "relay: postern tenant trace %.*s",
+                n, id, n, id);
+        put(object, "attempt", text);
+}
+
+static void put_who(json_t *object, const json_t *r)
+{
+        static const char *const account[] = {"domain", "sam", "user_id", NULL}, *const service[] = {"service", NULL},
+                                 *const from[] = {"client_ip", "client_app", NULL};
+        char when[32];
+
+        fact_time(fact_number(r, "wall", 0), when, sizeof(when));
+        put(object, "id", fact_text(r, "id"));
+        put_attempt(object, fact_text(r, "id"));
+        put(object, "when", when);
+        put(object, "user", fact_user(r)[0] ? fact_user(r) : "(not known: the request could not be opened)");
+        if (!fact_text(r, "user")[0] && fact_text(r, "user_masked")[0])
+                put(object, "user_note",
+                    "(masked: nothing showed that there is an account of this name, and people type passwords into "
+                    "this "
+                    "field; a search for the whole name finds it)");
+        put_joined(object, "account", r, account);
+        put_joined(object, "service", r, service);
+        put_joined(object, "from", r, from);
+}
+
+static void put_result(json_t *object, const json_t *r)
+{
+        const char *verdict = fact_text(r, "verdict"), *declined = fact_text(r, "declined");
+        char text[300];
+
+        if (declined[0])
+                (void)snprintf(text, sizeof(text), "declined (%s)", declined);
+        else if (strcmp(verdict, "accepted") == 0)
+                (void)snprintf(text, sizeof(text), "accepted");
+        else
+                (void)snprintf(text, sizeof(text), "%s: %s (%s)", verdict, fact_text(r, "reason"),
+                               fact_text(r, "class"));
+        put(object, "result", text);
+}
+
+static void put_meaning(json_t *object, const json_t *r)
+{
+        const enum reason reason = reason_from_id(fact_text(r, "reason"));
+
+        if (fact_text(r, "declined")[0]) {
+                put(object, "meaning", declined_text(fact_text(r, "declined")));
+        } else if (reason == REASON_MAX) {
+                put(object, "meaning",
+                    "the reason is not one this program knows; it is of another version than posternd");
+        } else {
+                put(object, "meaning", reason_info(reason)->helpdesk_text);
+                put(object, "remedy", reason_info(reason)->remedy);
+                /* the exact policy only where the password was proved */
+                put(object, "user_saw", reason_user_text(reason, json_is_true(json_object_get(r, "password_proved"))));
+                put(object, "lockout", lockout_text(r));
+                put(object, "password", password_text(r));
+        }
+        put(object, "codes", fact_text(r, "raw"));
+        put(object, "detail", fact_text(r, "context"));
+}
+
+json_t *explain_record(const json_t *record)
+{
+        json_t *object = json_object();
+
+        put_who(object, record);
+        put_result(object, record);
+        (void)json_object_set_new(object, "hops", hops_of(record));
+        put_meaning(object, record);
+        return object;
+}
