@@ -1,5 +1,5 @@
 /* Connections of the HTTP server on a fake clock: framing, deadlines, caps, hang-up, streams; plain, through
- * socket pairs, TCP and UNIX sockets. With TLS: tests/integration/relay. */
+ * socket pairs, TCP and UNIX sockets. With TLS: tests/queue/relay. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
