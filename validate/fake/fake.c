@@ -129,6 +129,8 @@ static void on_run_timer(void *arg)
         }
         if (in->heard)
                 in->heard(in->arg);
+        if (run->step == FAKE_CONNECT)
+                out.counted = COUNTED_NO;
         if (run->step != FAKE_CONNECT || out.reason != REASON_OK) {
                 run_end(run, &out);
                 return;

@@ -134,13 +134,46 @@ static void test_krb5_none_alive(void **state)
         }
 }
 
+/* One of two DCs answers probes, and drops whoever binds: soon nobody goes there, and no bind is repeated.
+ * test_health.c has the rest on the fake clock. */
+static void test_sick_dc_draws_nobody(void **state)
+{
+        struct rig *rig = *state;
+        struct peer sick, well;
+        unsigned failed = 0, good = 0, user = 0;
+
+        peer_open(&sick, rig, peer_address(0), 0, "DC");
+        peer_open(&well, rig, peer_address(1), sick.port, "DC");
+        sick.on_bind = PEER_CLOSE;
+        peer_domain(rig, 0, &sick);
+        rig->domains[0].dcs[1] = (struct dc_config){.host = "dc2.corp.example", .address = well.address};
+        rig->domains[0].n_dcs = 2;
+        rig_start_ready(rig, 1);
+        for (; good < 20; user++) { /* in a row */
+                char name[40];
+                struct ask ask = {.name = name, .password = "right", .budget_ms = 60000};
+
+                snprintf(name, sizeof name, "user%u@corp.example", user);
+                ask_one(rig, &ask);
+                good = ask.outcome.reason == REASON_OK ? good + 1 : 0;
+                failed += ask.outcome.reason != REASON_OK;
+                assert_true(user < 100);
+        }
+        assert_int_equal(sick.binds, failed);
+        assert_int_equal(well.binds, user - failed);
+        rig->v = validate_free(rig->v);
+        rig_spin(rig, 5);
+        peer_close(&sick);
+        peer_close(&well);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_set_up, rig_tear_down)
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(test_states_by_krb5), TEST(test_both_methods_count_once), TEST(test_side_by_side),
-                TEST(test_krb5_goes_on),   TEST(test_krb5_none_alive),
+                TEST(test_krb5_goes_on),   TEST(test_krb5_none_alive),         TEST(test_sick_dc_draws_nobody),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

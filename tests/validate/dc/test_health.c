@@ -1,5 +1,5 @@
 /*
- * DCs that answer probes and fail sign-ins, and a DC that is only far away: scripted peers.
+ * DCs that answer probes and fail sign-ins, on the fake clock; test_dispatch.c has one over TLS.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,232 +7,153 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <string.h>
 
-#include "tests/validate/ldap_rig.h"
+#include "tests/validate/fake/fake_rig.h"
 
 #define USERS 12
 #define SEVERAL 3 /* so many sign-ins may find out that a DC is sick */
 
-struct pair {
-        struct peer sick, well;
-};
+static struct world w;
 
-struct seen {
-        const char *host;
-        char state[16];
-};
-
-static void on_dc(void *arg, const struct validate_dc *dc)
+/* Two DCs; the first is the faster, and in use. */
+static int set_up_pair(void **state)
 {
-        struct seen *seen = arg;
-
-        if (strcmp(dc->host, seen->host) == 0)
-                snprintf(seen->state, sizeof seen->state, "%s", dc->state);
+        (void)state;
+        world_open(&w, 2, METHOD_LDAP);
+        w.dcs[1].answer_ms = 30;
+        world_start_ready(&w);
+        return 0;
 }
 
-static const char *state_of(struct rig *rig, struct seen *seen, const char *host)
+static int tear_down(void **state)
 {
-        *seen = (struct seen){.host = host};
-        validate_each_dc(rig->v, on_dc, seen);
-        return seen->state;
+        (void)state;
+        world_check(&w);
+        world_close(&w);
+        return 0;
 }
 
-static const struct outcome *sign_in(struct rig *rig, struct ask *ask, unsigned user)
-{
-        static char name[40];
-
-        snprintf(name, sizeof name, "user%u@corp.example", user);
-        *ask = (struct ask){.name = name, .password = "right", .budget_ms = 12000};
-        return ask_one(rig, ask);
-}
-
-/* Two DCs of one domain; the first is the faster. Both were probed. */
-static void pair_open(struct rig *rig, struct pair *pair)
-{
-        struct seen seen;
-        struct ask ask = {0};
-
-        peer_open(&pair->sick, rig, peer_address(0), 0, "DC");
-        peer_open(&pair->well, rig, peer_address(1), pair->sick.port, "DC");
-        pair->well.work_ms = 8;
-        peer_domain(rig, 0, &pair->sick);
-        rig->domains[0].dcs[1] = (struct dc_config){.host = "dc2.corp.example", .address = pair->well.address};
-        rig->domains[0].n_dcs = 2;
-        rig->domains[0].connect_timeout_ms = 4000;
-        rig_start_ready(rig, 1);
-        for (unsigned i = 0; i < 500 && (strcmp(state_of(rig, &seen, "dc2.corp.example"), "alive") != 0 ||
-                                         strcmp(state_of(rig, &seen, "dc1.corp.example"), "alive") != 0);
-             i++)
-                rig_spin(rig, 10);
-        assert_string_equal(state_of(rig, &seen, "dc2.corp.example"), "alive");
-        for (unsigned user = 900; user < 950 && strcmp(ask.outcome.dc, "dc1.corp.example") != 0; user++) {
-                sign_in(rig, &ask, user);
-                rig_spin(rig, 20);
-        }
-        assert_string_equal(ask.outcome.dc, "dc1.corp.example");
-        pair->sick.binds = pair->well.binds = 0;
-}
-
-static void pair_close(struct rig *rig, struct pair *pair)
-{
-        rig->v = validate_free(rig->v);
-        rig_spin(rig, 5);
-        peer_close(&pair->sick);
-        peer_close(&pair->well);
-}
-
-static const struct {
-        const char *what;
-        enum peer_act act;
-        struct peer_result script;
-} sicknesses[] = {
-        {"51", PEER_SCRIPTED, {51, "busy", NULL}},
-        {"52", PEER_UNAVAILABLE, {0}},
-        {"data 51f",
-         PEER_SCRIPTED,
-         {49, "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data 51f, v4563", NULL}},
-        {"80", PEER_SCRIPTED, {80, "", NULL}},
-        {"drops", PEER_CLOSE, {0}},
-        {"disconnects", PEER_NOTICE, {0}},
-        {"garbage", PEER_GARBAGE, {0}},
-};
-
-/* It answers probes, and the binds of several accounts fail: the next go elsewhere, and no bind is repeated. */
+/* It answers probes, and the passwords of several accounts come to nothing: the next go elsewhere, and none is sent
+ * twice. */
 static void test_sick_dc_draws_nobody(void **state)
 {
-        struct rig *rig = *state;
+        static const enum dc_act sicknesses[] = {DC_FAILS_BINDS, DC_DROPS_BINDS};
 
+        (void)state;
         for (size_t i = 0; i < sizeof sicknesses / sizeof *sicknesses; i++) {
-                struct pair pair;
-                struct seen seen;
-                struct ask ask;
-                unsigned failed = 0, user = 0, after = 0;
+                unsigned failed = 0, before = w.dcs[1].passwords;
 
-                pair_open(rig, &pair);
-                pair.sick.on_bind = sicknesses[i].act;
-                pair.sick.script = sicknesses[i].script;
-                for (; after < USERS && user < 5 * USERS; user++) {
-                        after += failed >= SEVERAL;
-                        failed += sign_in(rig, &ask, user)->reason != REASON_OK;
-                        if (after > 0)
-                                assert_reason(&ask, REASON_OK);
-                        rig_spin(rig, 60); /* a probe has its time, and is answered */
+                w.dcs[0].act = sicknesses[i];
+                w.dcs[0].passwords = 0;
+                for (int user = 0; user < USERS; user++) {
+                        failed += world_sign_in(&w, user, true)->reason != REASON_OK;
+                        world_advance(&w, 60);
                 }
-                assert_int_equal(after, USERS);
-                print_message("%s: %u failed, %u binds there, state %s\n", sicknesses[i].what, failed, pair.sick.binds,
-                              state_of(rig, &seen, "dc1.corp.example"));
-                assert_int_equal(pair.sick.binds, failed);
-                assert_int_equal(pair.sick.binds + pair.well.binds, user);
-                assert_string_equal(seen.state, "sick");
-                pair_close(rig, &pair);
+                assert_int_equal(failed, SEVERAL);
+                assert_int_equal(w.dcs[0].passwords, SEVERAL);
+                assert_int_equal(w.dcs[1].passwords - before, USERS - SEVERAL);
+                assert_string_equal(world_state(&w, 0), "sick");
+                w.dcs[0].act = DC_WELL;
+                for (int user = 0; user < 60;
+                     user++) { /* its rest is over some time, and trials show that it is well */
+                        world_expect(&w, world_sign_in(&w, user % WORLD_USERS, true), REASON_OK);
+                        world_advance(&w, 1000);
+                }
+                assert_string_equal(world_state(&w, 0), "alive");
         }
 }
 
-/* It answers probes, and binds not at all: while the first ones still wait, the next go elsewhere. */
+/* It answers probes, and passwords not at all: while the first ones still wait, the next go elsewhere. */
 static void test_silent_on_binds_draws_nobody(void **state)
 {
-        static const char *const names[] = {"a@corp.example", "b@corp.example", "c@corp.example", "d@corp.example"};
-        struct rig *rig = *state;
-        struct ask held[4], ask;
-        struct pair pair;
-        struct seen seen;
+        struct world_ask *held[4];
 
-        pair_open(rig, &pair);
-        pair.sick.on_bind = PEER_HOLD;
-        for (size_t i = 0; i < 4; i++) {
-                held[i] = (struct ask){.name = names[i], .password = "right", .budget_ms = 8000};
-                ask_start(rig, &held[i]);
+        (void)state;
+        w.dcs[0].act = DC_SILENT_ON_BIND;
+        for (int i = 0; i < 4; i++)
+                held[i] = world_ask(&w, i, true, 8000);
+        world_advance(&w, 3000);
+        assert_string_equal(world_state(&w, 0), "sick");
+        for (int user = 4; user < 4 + USERS; user++) {
+                const struct outcome *o = world_sign_in(&w, user, true);
+
+                world_expect(&w, o, REASON_OK);
+                assert_string_equal(o->dc, "dc2.corp.example");
         }
-        for (unsigned i = 0; i < 400 && strcmp(state_of(rig, &seen, "dc1.corp.example"), "sick") != 0; i++)
-                rig_spin(rig, 10);
-        for (unsigned user = 0; user < USERS; user++) {
-                sign_in(rig, &ask, user);
-                assert_reason(&ask, REASON_OK);
-                assert_string_equal(ask.outcome.dc, "dc2.corp.example");
-        }
-        for (size_t i = 0; i < 4; i++)
-                assert_int_equal(held[i].calls, 0); /* no other DC gets their passwords */
-        assert_int_equal(pair.sick.binds, 4);
-        ask_wait(rig, held, 4);
-        for (size_t i = 0; i < 4; i++)
-                assert_reason(&held[i], REASON_OUTCOME_UNKNOWN);
-        pair_close(rig, &pair);
+        for (int i = 0; i < 4; i++)
+                assert_int_equal(held[i]->calls, 0); /* no other DC gets their passwords */
+        assert_int_equal(w.dcs[0].passwords, 4);
+        for (int i = 0; i < 4; i++)
+                world_expect(&w, world_finish(&w, held[i]), REASON_OUTCOME_UNKNOWN);
+}
+
+/* What fails for one account, at whatever DC. */
+static void fail_user_0(struct world *world, const struct fake_question *question, struct fake_answer *answer)
+{
+        if (question->step != FAKE_PASSWORD || world->asks[world->n - 1].user != 0)
+                return;
+        answer->outcome = (struct outcome){.reason = REASON_DC_ERROR, .counted = COUNTED_UNKNOWN};
 }
 
 /* One account that only brings trouble sends nobody else away, and gets another DC itself. */
 static void test_one_odd_account(void **state)
 {
-        struct rig *rig = *state;
-        struct pair pair;
-        struct seen seen;
-        struct ask ask;
+        const struct outcome *o;
 
-        pair_open(rig, &pair);
-        for (unsigned i = 0; i < 6; i++) {
-                pair.sick.on_bind = pair.well.on_bind = PEER_UNAVAILABLE;
-                assert_int_equal(sign_in(rig, &ask, 0)->reason, REASON_DC_ERROR);
+        (void)state;
+        w.script = fail_user_0;
+        for (int i = 0; i < 6; i++) {
+                o = world_sign_in(&w, 0, true);
+                world_expect(&w, o, REASON_DC_ERROR);
                 if (i < 2)
-                        assert_string_equal(ask.outcome.dc, i == 0 ? "dc1.corp.example" : "dc2.corp.example");
-                pair.sick.on_bind = pair.well.on_bind = PEER_ANSWER;
-                rig_spin(rig, 150);
-                sign_in(rig, &ask, 10 + i);
-                assert_reason(&ask, REASON_OK);
-                assert_string_equal(ask.outcome.dc, "dc1.corp.example");
+                        assert_string_equal(o->dc, i == 0 ? "dc1.corp.example" : "dc2.corp.example");
+                world_advance(&w, 150);
+                o = world_sign_in(&w, 10 + i, true);
+                world_expect(&w, o, REASON_OK);
+                assert_string_equal(o->dc, "dc1.corp.example");
         }
-        assert_string_equal(state_of(rig, &seen, "dc1.corp.example"), "alive");
-        pair_close(rig, &pair);
+        assert_string_equal(world_state(&w, 0), "alive");
 }
 
 /* Where all are sick, none is: as soon as one serves again it is used. */
 static void test_all_sick(void **state)
 {
-        struct rig *rig = *state;
-        struct pair pair;
-        struct ask ask;
-
-        pair_open(rig, &pair);
-        pair.sick.on_bind = pair.well.on_bind = PEER_UNAVAILABLE;
-        for (unsigned user = 0; user < USERS; user++)
-                assert_int_equal(sign_in(rig, &ask, user)->reason, REASON_DC_ERROR);
-        assert_true(validate_ready(rig->v, 0, NULL));
-        pair.sick.on_bind = pair.well.on_bind = PEER_ANSWER;
-        for (unsigned user = 20; user < 20 + USERS; user++) {
-                sign_in(rig, &ask, user);
-                assert_reason(&ask, REASON_OK);
-        }
-        pair_close(rig, &pair);
+        (void)state;
+        w.dcs[0].act = w.dcs[1].act = DC_FAILS_BINDS;
+        for (int user = 0; user < USERS; user++)
+                world_expect(&w, world_sign_in(&w, user, true), REASON_DC_ERROR);
+        assert_true(validate_ready(w.v, 0, NULL));
+        w.dcs[0].act = w.dcs[1].act = DC_WELL;
+        for (int user = 0; user < USERS; user++)
+                world_expect(&w, world_sign_in(&w, user, true), REASON_OK);
 }
 
 /* The only DC is a second away, whatever the time to connect: there is nothing better to do than to wait. */
 static void test_only_dc_is_far(void **state)
 {
-        struct rig *rig = *state;
-        struct peer peer;
-        struct ask ask;
-
-        peer_open(&peer, rig, peer_address(0), 0, "DC");
-        peer.work_ms = 1000;
-        peer_domain(rig, 0, &peer);
-        rig_start_ready(rig, 1);
-        sign_in(rig, &ask, 1);
-        assert_reason(&ask, REASON_OK);
-        sign_in(rig, &ask, 2);
-        assert_reason(&ask, REASON_OK);
-        assert_int_equal(peer.binds, 2);
-        peer_stop(rig, &peer);
+        (void)state;
+        world_open(&w, 1, METHOD_LDAP);
+        w.dcs[0].connect_ms = 3000; /* over the time to connect */
+        w.dcs[0].answer_ms = 1000;
+        world_start(&w);
+        for (int user = 0; user < 3; user++) {
+                world_expect(&w, world_sign_in(&w, user, true), REASON_OK);
+                assert_int_equal(w.dcs[0].passwords, user + 1);
+        }
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_set_up, rig_tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up_pair, tear_down)
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_sick_dc_draws_nobody), TEST(test_silent_on_binds_draws_nobody),
-                TEST(test_one_odd_account),      TEST(test_all_sick),
-                TEST(test_only_dc_is_far),
+                TEST(test_sick_dc_draws_nobody),
+                TEST(test_silent_on_binds_draws_nobody),
+                TEST(test_one_odd_account),
+                TEST(test_all_sick),
+                cmocka_unit_test_teardown(test_only_dc_is_far, tear_down),
         };
 
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return cmocka_run_group_tests_name("validate/health", tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ unsigned world_roll(struct world *w, unsigned n)
 
 static size_t dc_of(const struct world *w, const char *host)
 {
-        for (size_t i = 0; i < w->domain.n_dcs; i++)
+        for (size_t i = 0; i < WORLD_DCS; i++)
                 if (strcmp(w->dcs[i].host, host) == 0)
                         return i;
         fail_msg("a DC that is none of the world: %s", host);
@@ -141,7 +141,8 @@ static void world_script(void *arg, const struct fake_question *q, struct fake_a
                 if (q->step == FAKE_CONNECT && q->method == METHOD_KRB5)
                         answer->salt = salt_of(w, q->attempt->id);
                 if (q->step == FAKE_PROBE && answer->outcome.reason == REASON_OK)
-                        snprintf(answer->outcome.domain_sid, sizeof answer->outcome.domain_sid, "S-1-5-21-1-2-3");
+                        snprintf(answer->outcome.domain_sid, sizeof answer->outcome.domain_sid, "S-1-5-21-1-2-%d",
+                                 q->attempt->domain->name[0] == 's' ? 4 : 3);
         }
         if (w->script)
                 w->script(w, q, answer);
@@ -152,6 +153,16 @@ static void on_world_ready(void *arg)
         struct world *w = arg;
 
         w->ready_calls++;
+}
+
+static struct domain_config domain_of(const char *name, const char *realm, const char *netbios, enum method method)
+{
+        return (struct domain_config){.name = name,
+                                      .realm = realm,
+                                      .netbios = netbios,
+                                      .methods = {method},
+                                      .keytab = "MEMORY:fake",
+                                      .service_principal = "host/connector"};
 }
 
 void world_open(struct world *w, size_t n, enum method method)
@@ -165,23 +176,21 @@ void world_open(struct world *w, size_t n, enum method method)
         arena = true;
         memset(w, 0, sizeof *w);
         w->asks = calloc(WORLD_ASKS, sizeof *w->asks);
-        w->domain = (struct domain_config){.name = "corp.example",
-                                           .realm = "CORP.EXAMPLE",
-                                           .netbios = "CORP",
-                                           .n_dcs = n,
-                                           .methods = {method},
-                                           .keytab = "MEMORY:fake",
-                                           .service_principal = "host/connector"};
+        w->slow = domain_of("slow.example", "SLOW.EXAMPLE", "SLOW", method);
+        w->domain = domain_of("corp.example", "CORP.EXAMPLE", "CORP", method);
+        assert_true(n <= WORLD_DCS);
+        for (size_t i = 0; i < WORLD_DCS; i++) {
+                w->dcs[i] = (struct world_dc){.connect_ms = 5, .answer_ms = 10};
+                snprintf(w->dcs[i].host, sizeof w->dcs[i].host, "dc%zu.corp.example", i + 1);
+                if (i < n)
+                        w->domain.dcs[i] = (struct dc_config){.host = w->dcs[i].host, .address = addresses[i]};
+        }
+        w->domain.n_dcs = n;
+        w->slow.n_dcs = 1;
+        w->slow.dcs[0] = (struct dc_config){.host = w->dcs[WORLD_DCS - 1].host, .address = addresses[WORLD_DCS - 1]};
         w->config = (struct validate_config){
                 .n_domains = 1, .default_domain = "corp.example", .guard = {.mode = GUARD_OFF}};
         assert_non_null(w->asks);
-        assert_true(n <= WORLD_DCS);
-        for (size_t i = 0; i < n; i++) {
-                w->dcs[i] = (struct world_dc){.connect_ms = 5, .answer_ms = 10};
-                snprintf(w->dcs[i].host, sizeof w->dcs[i].host, "dc%zu.corp.example", i + 1);
-                w->domain.dcs[i] = (struct dc_config){.host = w->dcs[i].host, .address = addresses[i]};
-        }
-        w->config.domains = &w->domain;
         assert_int_equal(loop_new_fake(&w->loop), 0);
         assert_int_equal(fake_new(&w->fake, w->loop, world_script, w), 0);
 }
@@ -190,8 +199,10 @@ void world_start(struct world *w)
 {
         struct method_instance *methods[METHODS] = {
                 [METHOD_KRB5] = fake_method(w->fake, METHOD_KRB5), [METHOD_LDAP] = fake_method(w->fake, METHOD_LDAP)};
+        const struct domain_config domains[] = {w->domain, w->slow};
         struct error err = {""};
 
+        w->config.domains = domains; /* it is copied */
         if (validate_new_by(&w->v, w->loop, methods, &w->config, on_world_ready, w, &err) < 0)
                 fail_msg("%s", err.text);
 }

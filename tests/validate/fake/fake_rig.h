@@ -54,7 +54,7 @@ struct world {
         struct loop *loop;
         struct fake *fake;
         struct validate *v;
-        struct domain_config domain;
+        struct domain_config domain, slow; /* slow.example, which has the last DC where config.n_domains is 2 */
         struct validate_config config;
         struct world_dc dcs[WORLD_DCS];
         unsigned bad[WORLD_USERS]; /* badPwdCount of each: one directory, as of AD's PDC */
@@ -68,8 +68,8 @@ struct world {
         unsigned ready_calls;
 };
 
-/* n DCs by one method, all well, 5 ms to connect and 10 ms to answer; not started yet. By Kerberos they tell each
- * user's salt. */
+/* n DCs of corp.example by one method, all well, 5 ms to connect and 10 ms to answer; not started yet. By Kerberos they
+ * tell each user's salt. */
 void world_open(struct world *w, size_t n, enum method method);
 void world_start(struct world *w);
 /* Starts, and lets the probes come in. */

@@ -13,7 +13,7 @@
 
 #include "tests/validate/fake/fake_rig.h"
 
-#define SEEDS 150
+#define SEEDS 80
 #define STEPS 400
 #define FAILURES 3
 /* For a DC that recovered: a probe that it never answered has 8 s, the next is at most 11 s away, the second 1.1 s

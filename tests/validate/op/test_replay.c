@@ -163,7 +163,7 @@ static void note_dead(void *arg, const struct validate_dc *dc)
 /* The probe has read what the peer said, too. */
 static void until_dead(struct rig *rig)
 {
-        const uint64_t end = loop_now(rig->loop) + 5000;
+        const uint64_t end = loop_now(rig->loop) + 60000;
         bool dead = false;
 
         while (validate_each_dc(rig->v, note_dead, &dead), !dead) {
