@@ -17,7 +17,7 @@ static const struct cli_usage usage = {
         .no_socket = true,
 };
 
-static void print_json(const struct config_errors *errors)
+static void print_json(const struct conf_errors *errors)
 {
         json_t *list = json_array(), *root = json_pack("{s:i, s:o}", "errors", (int)errors->n, "lines", list);
         const char *line = errors->lines.len ? errors->lines.data : "";
@@ -34,7 +34,7 @@ static void print_json(const struct config_errors *errors)
 
 int cmd_check_config(struct cli *cli, int argc, char **argv)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         struct config *config = NULL;
         char **words;
         int code = cli_parse(cli, &usage, argc, argv, &words);
@@ -48,10 +48,11 @@ int cmd_check_config(struct cli *cli, int argc, char **argv)
         else if (errors.n)
                 (void)fputs(errors.lines.len ? errors.lines.data : "", stderr);
         if (!cli->json && r == 0)
-                (void)printf("%s is fine: %zu domain%s\n", path, config->n_domains, config->n_domains == 1 ? "" : "s");
+                (void)printf("%s is fine: %zu domain%s\n", path, config->validate.n_domains,
+                             config->validate.n_domains == 1 ? "" : "s");
         else if (!cli->json)
                 (void)cli_error(cli, "%zu error%s", errors.n, errors.n == 1 ? "" : "s");
         config_free(config);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
         return r == 0 ? CLI_OK : CLI_FAILED;
 }

@@ -117,28 +117,28 @@ static void say_errors(struct check *c, const char *lines)
 
 static int check_config(struct check *c)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         int r = config_load(&c->config, c->cli->config, NULL, &errors);
 
         if (r < 0) {
                 say_errors(c, errors.lines.len ? errors.lines.data : strerror(-r));
                 c->skip = "the configuration has errors";
         } else {
-                say(c, "config", "ok", "%s: %zu domain%s", c->cli->config, c->config->n_domains,
-                    c->config->n_domains == 1 ? "" : "s");
+                say(c, "config", "ok", "%s: %zu domain%s", c->cli->config, c->config->validate.n_domains,
+                    c->config->validate.n_domains == 1 ? "" : "s");
         }
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
         return r;
 }
 
 /* --domain, --method and --dc. */
 static int narrow(struct check *c, struct error *err)
 {
-        struct domains *d = c->domains;
+        struct config *config = c->config;
         size_t n = 0;
 
-        for (size_t i = 0; i < d->n; i++) {
-                struct domain_config *domain = &d->configs[i];
+        for (size_t i = 0; i < c->domains->n; i++) {
+                struct domain_config *domain = &config->domains[i];
 
                 if (o.domain && strcasecmp(o.domain, domain->name) != 0)
                         continue;
@@ -155,14 +155,14 @@ static int narrow(struct check *c, struct error *err)
                         domain->n_dcs = 1;
                         domain->discover = false;
                 }
-                d->configs[n++] = *domain;
+                config->domains[n++] = *domain;
         }
         if (n == 0)
                 return error_fail(err, -ENOENT, "--domain %s is not in the configuration", o.domain);
-        d->validate.n_domains = n;
+        config->validate.n_domains = n;
         if (o.domain)
-                d->validate.default_domain = d->configs[0].name;
-        d->validate.guard = (struct guard_config){.mode = GUARD_OFF, .failures = 1, .window_ms = 1000};
+                config->validate.default_domain = config->domains[0].name;
+        config->validate.guard = (struct guard_config){.mode = GUARD_OFF, .failures = 1, .window_ms = 1000};
         return 0;
 }
 
@@ -215,13 +215,13 @@ static void check_files(struct check *c)
                 failed(c, "file", "out of memory", "out of memory");
                 return;
         }
-        for (size_t i = 0; i < c->config->n_domains; i++) {
-                const struct config_domain *domain = &c->config->domains[i];
+        for (size_t i = 0; i < c->config->validate.n_domains; i++) {
+                const struct domain_config *domain = &c->config->domains[i];
 
                 if (domain->ca_file)
                         take_file(c, domain->name, domain->ca_file, domains_ca);
-                if (domain->keytab)
-                        take_file(c, domain->name, domain->keytab, domains_keytab);
+                if (domain->keytab_file)
+                        take_file(c, domain->name, domain->keytab_file, domains_keytab);
                 if (domain->service_password_file)
                         take_file(c, domain->name, domain->service_password_file, domains_service_password);
         }
@@ -231,7 +231,7 @@ static void check_files(struct check *c)
 
 static bool all_ready(const struct check *c)
 {
-        for (size_t i = 0; i < c->domains->validate.n_domains; i++)
+        for (size_t i = 0; i < c->config->validate.n_domains; i++)
                 if (!validate_ready(c->v, i, NULL))
                         return false;
         return true;
@@ -323,7 +323,7 @@ static void check_dcs(struct check *c)
         struct error err = {""};
         const char *why = NULL;
 
-        if (validate_new(&c->v, c->loop, &c->domains->validate, on_ready, c, &err) < 0) {
+        if (validate_new(&c->v, c->loop, &c->config->validate, on_ready, c, &err) < 0) {
                 failed(c, "domains", err.text, "a domain cannot be served as it is configured");
                 return;
         }
@@ -333,8 +333,8 @@ static void check_dcs(struct check *c)
         loop_run(c->loop);
         validate_each_dc(c->v, show_dc, c);
         validate_each_sid(c->v, judge_sid, c);
-        for (size_t i = 0; i < c->domains->validate.n_domains; i++) {
-                const char *name = c->domains->configs[i].name;
+        for (size_t i = 0; i < c->config->validate.n_domains; i++) {
+                const char *name = c->config->domains[i].name;
                 size_t left_out = validate_left_out(c->v, i);
 
                 if (left_out > 0)
@@ -345,7 +345,7 @@ static void check_dcs(struct check *c)
 
                         validate_each_sid(c->v, note_sid, &note);
                         say(c, "ready", "ok", "%s can be served%s%s", name, note.text,
-                            note_proof(&c->domains->configs[i]));
+                            note_proof(&c->config->domains[i]));
                 } else {
                         const char *unknown = validate_undiscovered(c->v, i);
 
@@ -361,13 +361,13 @@ static void check_name(struct check *c)
 {
         struct name name;
         char sent[2 * USERNAME_MAX + 2];
-        enum reason reason = name_parse(&name, &c->domains->validate, o.user, strlen(o.user));
+        enum reason reason = name_parse(&name, &c->config->validate, o.user, strlen(o.user));
         const struct domain_config *domain;
 
         if (reason == REASON_BAD_NAME_FORM) {
                 char why[NAME_FAULT_MAX];
 
-                name_fault(&c->domains->validate, o.user, strlen(o.user), why);
+                name_fault(&c->config->validate, o.user, strlen(o.user), why);
                 say(c, "name", "FAILED", "%s: %s", reason_info(reason)->id, why);
                 return;
         }
@@ -375,7 +375,7 @@ static void check_name(struct check *c)
                 say(c, "name", "FAILED", "%s: %s", reason_info(reason)->id, reason_info(reason)->helpdesk_text);
                 return; /* the sign-in ends with the same reason, without a DC */
         }
-        domain = &c->domains->configs[name.domain];
+        domain = &c->config->domains[name.domain];
         name_bind_text(&name, domain, sent, sizeof sent);
         say(c, "name", "ok", "%s: domain %s, realm %s, by %s, sent as %s",
             name.form == NAME_UPN ? "user@suffix" : "DOMAIN\\name", domain->name, domain->realm ? domain->realm : "-",

@@ -13,8 +13,6 @@
 #include "base/core/text.h"
 #include "connector/conf/config.h"
 
-#define WORD_MAX 64
-
 void cli_print_text(FILE *out, const char *text)
 {
         size_t n = strlen(text);
@@ -62,51 +60,6 @@ int cli_usage_error(const struct cli *cli, const char *fmt, ...)
         return CLI_USAGE;
 }
 
-/* ---- suggestions ---- */
-
-static size_t least(size_t a, size_t b, size_t c)
-{
-        size_t ab = a < b ? a : b;
-
-        return ab < c ? ab : c;
-}
-
-/* Levenshtein's distance; words that are too long are far from everything. */
-static size_t distance(const char *a, const char *b)
-{
-        size_t row[WORD_MAX + 1], n = strlen(b);
-
-        if (n > WORD_MAX || strlen(a) > WORD_MAX)
-                return WORD_MAX;
-        for (size_t k = 0; k <= n; k++)
-                row[k] = k;
-        for (size_t i = 1; a[i - 1]; i++) {
-                size_t diagonal = row[0];
-                row[0] = i;
-                for (size_t k = 1; k <= n; k++) {
-                        size_t above = row[k];
-                        row[k] = least(above + 1, row[k - 1] + 1, diagonal + (a[i - 1] != b[k - 1]));
-                        diagonal = above;
-                }
-        }
-        return row[n];
-}
-
-struct guess {
-        const char *word, *best;
-        size_t distance;
-};
-
-static void consider(struct guess *g, const char *candidate)
-{
-        size_t d = distance(g->word, candidate);
-
-        if (d < g->distance && d <= 1 + strlen(g->word) / 3) {
-                g->best = candidate;
-                g->distance = d;
-        }
-}
-
 /* ---- options ---- */
 
 static const struct cli_option common_options[] = {
@@ -145,7 +98,7 @@ static int show_help(const struct cli *cli, const struct cli_usage *u)
         return CLI_OK;
 }
 
-static const struct cli_option *find_option(const struct cli_usage *u, const char *name, size_t n, struct guess *g)
+static const struct cli_option *find_option(const struct cli_usage *u, const char *name, size_t n, struct text_guess *g)
 {
         const struct cli_option *const lists[2] = {u->options, common_options};
 
@@ -155,7 +108,7 @@ static const struct cli_option *find_option(const struct cli_usage *u, const cha
                                 continue;
                         if (strlen(o->name) == n && strncmp(o->name, name, n) == 0)
                                 return o;
-                        consider(g, o->name);
+                        text_guess_consider(g, o->name);
                 }
         return NULL;
 }
@@ -180,10 +133,10 @@ static int take_option(struct cli *cli, const struct cli_usage *u, char **argv, 
 {
         const char *name = argv[*i] + 2, *equals = strchr(name, '=');
         size_t n = equals ? (size_t)(equals - name) : strlen(name);
-        char word[WORD_MAX + 1];
+        char word[TEXT_GUESS_MAX + 1];
 
-        (void)snprintf(word, sizeof(word), "%.*s", (int)(n < WORD_MAX ? n : WORD_MAX), name);
-        struct guess g = {word, NULL, WORD_MAX};
+        (void)snprintf(word, sizeof(word), "%.*s", (int)(n < TEXT_GUESS_MAX ? n : TEXT_GUESS_MAX), name);
+        struct text_guess g = TEXT_GUESS(word);
         const struct cli_option *o = find_option(u, name, n, &g);
         if (!o)
                 return cli_usage_error(cli, "there is no option --%s%s%s%s", word, g.best ? "; did you mean --" : "",
@@ -273,7 +226,7 @@ int cli_dispatch(struct cli *cli, const struct cli_command *table, const char *a
                 argv[1] = argv[2];
                 argv[2] = help_option;
         }
-        struct guess g = {argv[1], NULL, WORD_MAX};
+        struct text_guess g = TEXT_GUESS(argv[1]);
         for (const struct cli_command *c = table; c->name; c++) {
                 if (strcmp(c->name, argv[1]) == 0) {
                         char before[96];
@@ -282,7 +235,7 @@ int cli_dispatch(struct cli *cli, const struct cli_command *table, const char *a
                         cli->program = program;
                         return c->run(cli, argc - 1, argv + 1);
                 }
-                consider(&g, c->name);
+                text_guess_consider(&g, c->name);
         }
         if (g.best)
                 return cli_usage_error(cli, "there is no command '%s'; did you mean '%s'?", argv[1], g.best);

@@ -16,21 +16,13 @@
 
 static int load(struct cli *cli, struct config **ret_config)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         int r = config_load(ret_config, cli->config, NULL, &errors);
 
         if (r < 0)
                 (void)cli_error(cli, "%s has errors: run postern check-config", cli->config);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
         return r;
-}
-
-static const struct config_domain *find(const struct config *config, const char *name)
-{
-        for (size_t i = 0; i < config->n_domains; i++)
-                if (strcasecmp(config->domains[i].name, name) == 0)
-                        return &config->domains[i];
-        return NULL;
 }
 
 /* Takes the SID that a DC said last in the place of the one that was learnt. False where there is nothing to do. */
@@ -88,7 +80,7 @@ static int cmd_repin(struct cli *cli, int argc, char **argv)
                 .no_json = true,
         };
         _cleanup_(config_freep) struct config *config = NULL;
-        const struct config_domain *domain;
+        const struct domain_config *domain;
         char path[FOLDER_PATH_MAX];
         char **words;
         int code = cli_parse(cli, &usage, argc, argv, &words);
@@ -97,10 +89,11 @@ static int cmd_repin(struct cli *cli, int argc, char **argv)
                 return code;
         if (load(cli, &config) < 0)
                 return CLI_FAILED;
-        domain = find(config, words[0]);
-        if (!domain || domain->directory != DIRECTORY_AD)
+        int i = config_domain_find(config, words[0]);
+        if (i < 0 || config->domains[i].directory != DIRECTORY_AD)
                 return cli_error(cli, "%s is no domain of Active Directory in %s", words[0], cli->config);
-        if (domain->domain_sid)
+        domain = &config->domains[i];
+        if (domain->sid)
                 return cli_error(cli, "the SID of %s is in the configuration: correct domain_sid there", domain->name);
         folder_path(path, config->state_dir, FILE_DOMAIN_SIDS);
         return edit(cli, path, domain->name);

@@ -455,13 +455,13 @@ static int renew(const struct cli *cli)
 /* The daemon will go this way, too. There need be no configuration yet. */
 static void read_proxy(const struct cli *cli)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         struct config *config = NULL;
 
         if (config_load(&config, cli->config, NULL, &errors) == 0 && config->proxy)
                 (void)text_set(&o.proxy, config->proxy);
         config_free(config);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
 }
 
 int cmd_enroll(struct cli *cli, int argc, char **argv)

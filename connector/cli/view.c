@@ -24,7 +24,7 @@
  * default one. */
 void view_socket(const struct cli *cli, char *out, size_t cap)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         struct config *config = NULL;
 
         if (!cli->socket)
@@ -34,7 +34,7 @@ void view_socket(const struct cli *cli, char *out, size_t cap)
         else
                 (void)snprintf(out, cap, "%s/control.sock", config ? config->runtime_dir : RUNTIME_DIR);
         config_free(config);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
 }
 
 int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code)

@@ -4,7 +4,7 @@
  * They judge form only. They never open a file or look a name up, so that --check-config says the same on
  * every host, and they don't repeat values that can hold a password.
  */
-#include "connector/conf/internal.h"
+#include "connector/conf/table.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -58,24 +58,19 @@ static bool whole_dns_name(const char *s)
         return dns_name(text);
 }
 
-/* In lower case, and without the dot that only says that the name is whole. */
-static int lower_copy(char **slot, const char *text)
+/* A copy in lower case, and without the dot that only says that the name is whole. 0 or -ENOMEM. */
+static int lower_copy(struct conf *conf, const char **slot, const char *text)
 {
-        int r = text_set(slot, text);
+        char *copy = conf_text(conf, text);
         size_t n = strlen(text);
 
-        if (r == 0 && n > 1 && text[n - 1] == '.')
-                (*slot)[n - 1] = '\0';
-
-        for (char *p = r == 0 ? *slot : NULL; p && *p; p++)
+        if (!copy)
+                return -ENOMEM;
+        if (n > 1 && text[n - 1] == '.')
+                copy[n - 1] = '\0';
+        for (char *p = copy; *p; p++)
                 *p = (char)tolower((unsigned char)*p);
-        return r;
-}
-
-int check_label(const char *value, struct error *err)
-{
-        if (!made_of(value, LOWER UPPER DIGITS "._-"))
-                return error_fail(err, -EINVAL, "'%s' has other characters", value);
+        *slot = copy;
         return 0;
 }
 
@@ -119,32 +114,14 @@ int check_proxy(const char *value, struct error *err)
         return http_way_check(value, err);
 }
 
-int check_path(const char *value, struct error *err)
-{
-        if (value[0] != '/')
-                return error_fail(err, -EINVAL, "'%s' does not begin with '/'", value);
-        if (strstr(value, "/../") || (strlen(value) >= 3 && strcmp(value + strlen(value) - 3, "/..") == 0))
-                return error_fail(err, -EINVAL, "'%s' holds '..'", value);
-        return 0;
-}
-
 /* A hardware key that exists, or a file. */
 int check_key(const char *value, struct error *err)
 {
         if (value[0] == '/')
-                return check_path(value, err);
+                return conf_check_path(value, err);
         if (key_kind_of(value, strlen(value)) == KEY_KIND_TPM_NEW)
                 return error_fail(err, -EINVAL, "tpm2: makes a key; name the one that was made");
         return key_uri_check(value, NULL, err);
-}
-
-int check_user(const char *value, struct error *err)
-{
-        if (strcmp(value, "root") == 0)
-                return error_fail(err, -EINVAL, "root is not allowed: nothing that reads remote input runs as root");
-        if (!made_of(value, LOWER DIGITS "_-") || strchr(DIGITS "-", value[0]))
-                return error_fail(err, -EINVAL, "'%s' is not a name made of a-z, 0-9, '_' and '-'", value);
-        return 0;
 }
 
 int check_realm(const char *value, struct error *err)
@@ -201,7 +178,7 @@ int check_domain_name(const char *value, struct error *err)
         return 0;
 }
 
-int item_suffix(void *slot, const char *item, struct error *err)
+int item_suffix(struct conf *conf, void *slot, const char *item, struct error *err)
 {
         char text[512];
 
@@ -210,11 +187,11 @@ int item_suffix(void *slot, const char *item, struct error *err)
                 if (*p & 0x80)
                         return typed_domain(item, strlen(item)) && !strstr(item, "..") &&
                                                typed_compose(text, sizeof(text), item, strlen(item)) == 0
-                                       ? lower_copy((char **)slot, text)
+                                       ? lower_copy(conf, slot, text)
                                        : error_fail(err, -EINVAL, "'%s' cannot be a suffix", item);
         if (!whole_dns_name(item))
                 return error_fail(err, -EINVAL, "'%s' is not a DNS name", item);
-        return lower_copy((char **)slot, item);
+        return lower_copy(conf, slot, item);
 }
 
 static bool numeric_address(const char *s)
@@ -225,10 +202,10 @@ static bool numeric_address(const char *s)
         return inet_pton(AF_INET, s, &v4) == 1 || inet_pton(AF_INET6, s, &v6) == 1;
 }
 
-/* HOST or HOST@ADDRESS into a struct config_dc. */
-int item_dc(void *slot, const char *item, struct error *err)
+/* HOST or HOST@ADDRESS into a struct dc_config. */
+int item_dc(struct conf *conf, void *slot, const char *item, struct error *err)
 {
-        struct config_dc *dc = slot;
+        struct dc_config *dc = slot;
         const char *at = strchr(item, '@');
         char host[256];
         size_t n = at ? (size_t)(at - item) : strlen(item);
@@ -242,27 +219,29 @@ int item_dc(void *slot, const char *item, struct error *err)
                                   host);
         if (at && !numeric_address(at + 1))
                 return error_fail(err, -EINVAL, "'%s' behind the @ is not a numeric address", at + 1);
-        int r = lower_copy(&dc->host, host);
-        return r == 0 && at ? text_set(&dc->address, at + 1) : r;
+        if (lower_copy(conf, &dc->host, host) < 0)
+                return -ENOMEM;
+        return at && !(dc->address = conf_text(conf, at + 1)) ? -ENOMEM : 0;
 }
 
-int item_method(void *slot, const char *item, struct error *err)
+int item_method(struct conf *conf, void *slot, const char *item, struct error *err)
 {
         enum method m = strcmp(item, "krb5") == 0 ? METHOD_KRB5 : strcmp(item, "ldap") == 0 ? METHOD_LDAP : METHOD_NONE;
 
+        (void)conf;
         if (m == METHOD_NONE)
                 return error_fail(err, -EINVAL, "'%s' is not a method", item);
         memcpy(slot, &m, sizeof(m));
         return 0;
 }
 
-int item_pin(void *slot, const char *item, struct error *err)
+int check_pin(const char *value, struct error *err)
 {
         uint8_t digest[32];
 
-        if (b64u_decode_exact(digest, sizeof(digest), item, strlen(item)) < 0)
-                return error_fail(err, -EINVAL, "'%s' is not the base64url form of 32 bytes", item);
-        return text_set((char **)slot, item);
+        if (b64u_decode_exact(digest, sizeof(digest), value, strlen(value)) < 0)
+                return error_fail(err, -EINVAL, "'%s' is not the base64url form of 32 bytes", value);
+        return 0;
 }
 
 /* One ADDRESS, ADDRESS:PORT or [IPV6]:PORT. */
@@ -320,16 +299,15 @@ int check_attribute(const char *value, struct error *err)
         return 0;
 }
 
-int item_attribute(void *slot, const char *item, struct error *err)
+int check_told(const char *value, struct error *err)
 {
         static const char *const secret[] = {"unicodePwd", "userPassword", "supplementalCredentials",
                                              "msDS-ManagedPassword", "ms-Mcs-AdmPwd"};
-        int r = check_attribute(item, err);
 
-        for (size_t i = 0; r == 0 && i < sizeof(secret) / sizeof(secret[0]); i++)
-                if (strcasecmp(item, secret[i]) == 0)
-                        return error_fail(err, -EINVAL, "'%s' holds a password, which a verdict never carries", item);
-        return r < 0 ? r : text_set((char **)slot, item);
+        for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+                if (strcasecmp(value, secret[i]) == 0)
+                        return error_fail(err, -EINVAL, "'%s' holds a password, which a verdict never carries", value);
+        return check_attribute(value, err);
 }
 
 int check_base(const char *value, struct error *err)

@@ -23,74 +23,6 @@
 #define COPY_CHUNK 4096
 #define SERVICE_PASSWORD_MAX 1100
 
-/* A copy that lives as long as d: a reload frees the configuration under us. NULL stays NULL; *ok turns false
- * without memory. */
-static const char *keep(struct domains *d, const char *text, bool *ok)
-{
-        char **grown, *copy;
-
-        if (!text)
-                return NULL;
-        grown = reallocarray(d->kept, d->n_kept + 1, sizeof(*d->kept));
-        copy = grown ? strdup(text) : NULL;
-        if (grown)
-                d->kept = grown;
-        if (!copy) {
-                *ok = false;
-                return NULL;
-        }
-        d->kept[d->n_kept++] = copy;
-        return copy;
-}
-
-static bool fill_domain(struct domains *d, struct domain_config *to, const struct config_domain *from)
-{
-        bool ok = true;
-
-        *to = (struct domain_config){
-                .name = keep(d, from->name, &ok),
-                .realm = keep(d, from->realm, &ok),
-                .netbios = keep(d, from->netbios, &ok),
-                .sid = keep(d, from->domain_sid, &ok),
-                .n_dcs = from->n_dcs,
-                .discover = from->discover == DISCOVER_YES,
-                .site = keep(d, from->site, &ok),
-                .directory = from->directory,
-                .ldaps_port = (uint16_t)from->ldaps_port,
-                .starttls = from->starttls != 0,
-                .ldap_port = (uint16_t)from->ldap_port,
-                .kdc_port = (uint16_t)from->kdc_port,
-                .kpasswd_port = (uint16_t)from->kpasswd_port,
-                .password_change = from->password_change != 0,
-                .dc_identity = from->dc_identity,
-                .bind_template = keep(d, from->bind_template, &ok),
-                .alternate_id = keep(d, from->alternate_id, &ok),
-                .search_base = keep(d, from->search_base, &ok),
-                .service_account = keep(d, from->service_account, &ok),
-                .fast_bind = from->fast_bind != 0,
-                .attributes_required = from->attributes_required != 0,
-                .nested_groups = from->nested_groups != 0,
-                .groups_base = keep(d, from->groups_base, &ok),
-                .service_principal = keep(d, from->service_principal, &ok),
-                .armor_principal = keep(d, from->armor_principal, &ok),
-                .pool_max = from->pool_max,
-                .connect_timeout_ms = from->connect_timeout_ms,
-        };
-        for (size_t i = 0; i < from->n_suffixes; i++)
-                to->suffixes[i] = keep(d, from->suffixes[i], &ok);
-        for (size_t i = 0; i < from->n_alternate_id_suffixes; i++)
-                to->alternate_id_suffixes[i] = keep(d, from->alternate_id_suffixes[i], &ok);
-        for (size_t i = 0; i < from->n_attributes; i++)
-                to->attributes[i] = keep(d, from->attributes[i], &ok);
-        for (size_t i = 0; i < from->n_dcs; i++)
-                to->dcs[i] = (struct dc_config){keep(d, from->dcs[i].host, &ok), keep(d, from->dcs[i].address, &ok)};
-        for (size_t i = 0; i < from->n_methods; i++)
-                to->methods[i] = from->methods[i];
-        for (size_t i = 0; i < from->n_pins; i++)
-                to->pins[i] = keep(d, from->pins[i], &ok);
-        return ok;
-}
-
 /* The names that statements announce: realm name, alternate suffixes, NetBIOS name of each domain. */
 static int collect_names(struct domains *d)
 {
@@ -100,7 +32,7 @@ static int collect_names(struct domains *d)
         if (!d->realms || !d->netbios || !d->suffixes)
                 return -ENOMEM;
         for (size_t i = 0; i < d->n; i++) {
-                const struct domain_config *c = &d->configs[i];
+                const struct domain_config *c = &d->config->domains[i];
 
                 d->realms[d->names.n_realms++] = c->name;
                 d->names.attributes |= c->attributes[0] != NULL;
@@ -129,7 +61,7 @@ static void add_suffix(struct roster_domain *a, const char *suffix)
         a->suffixes[a->n_suffixes++] = (char *)(uintptr_t)suffix;
 }
 
-/* The texts are the copies above. Alternate ids' suffixes are suffixes for who types them. */
+/* The texts are the configuration's. Alternate ids' suffixes are suffixes for who types them. */
 static int collect_announced(struct domains *d, const char *by_default)
 {
         d->announced = calloc(d->n, sizeof(*d->announced));
@@ -137,7 +69,7 @@ static int collect_announced(struct domains *d, const char *by_default)
         if (!d->announced || !d->announced_names)
                 return -ENOMEM;
         for (size_t i = 0; i < d->n; i++) {
-                const struct domain_config *c = &d->configs[i];
+                const struct domain_config *c = &d->config->domains[i];
                 struct domain_names *names = &d->announced_names[i];
                 struct roster_domain *a = &d->announced[i];
 
@@ -157,40 +89,20 @@ static int collect_announced(struct domains *d, const char *by_default)
         return 0;
 }
 
-int domains_new(struct domains **ret_d, const struct config *config)
+int domains_new(struct domains **ret_d, struct config *config)
 {
         _cleanup_(domains_freep) struct domains *d = calloc(1, sizeof(*d));
-        bool ok = true;
 
         if (!d)
                 return -ENOMEM;
-        d->configs = calloc(config->n_domains, sizeof(*d->configs));
-        d->files = calloc(config->n_domains, sizeof(*d->files));
-        if (!d->configs || !d->files)
+        d->config = config;
+        d->n = config->validate.n_domains;
+        d->files = calloc(d->n, sizeof(*d->files));
+        if (!d->files)
                 return -ENOMEM;
-        d->n = config->n_domains;
         for (size_t i = 0; i < d->n; i++)
                 d->files[i].keytab = -1;
-        for (size_t i = 0; i < d->n; i++)
-                if (!fill_domain(d, &d->configs[i], &config->domains[i]))
-                        return -ENOMEM;
-        for (size_t i = 0; i < d->n; i++) {
-                d->files[i].ca_file = keep(d, config->domains[i].ca_file, &ok);
-                d->files[i].password_file = keep(d, config->domains[i].service_password_file, &ok);
-        }
-        if (collect_names(d) < 0)
-                return -ENOMEM;
-        d->validate = (struct validate_config){
-                .domains = d->configs,
-                .n_domains = d->n,
-                .default_domain = keep(d, config->default_domain, &ok),
-                .dns_servers = keep(d, config->dns_servers, &ok),
-                .guard = {.mode = config->guard,
-                          .failures = config->guard_failures,
-                          .window_ms = (uint64_t)config->guard_window_s * 1000,
-                          .repeat_ms = (uint64_t)config->guard_repeat_s * 1000},
-        };
-        if (!ok || collect_announced(d, d->validate.default_domain) < 0)
+        if (collect_names(d) < 0 || collect_announced(d, config->validate.default_domain) < 0)
                 return -ENOMEM;
         *ret_d = steal(d);
         return 0;
@@ -200,16 +112,12 @@ struct domains *domains_free(struct domains *d)
 {
         if (!d)
                 return NULL;
-        for (size_t i = 0; i < d->n; i++) {
+        for (size_t i = 0; d->files && i < d->n; i++) {
                 free(d->files[i].text);
                 secret_free(d->files[i].service_password);
                 if (d->files[i].keytab >= 0)
                         close(d->files[i].keytab);
         }
-        for (size_t i = 0; i < d->n_kept; i++)
-                free(d->kept[i]);
-        free(d->kept);
-        free(d->configs);
         free(d->files);
         free(d->announced);
         free(d->announced_names);
@@ -220,19 +128,11 @@ struct domains *domains_free(struct domains *d)
         return NULL;
 }
 
-static int index_of(const struct domains *d, const char *domain)
-{
-        for (size_t i = 0; i < d->n; i++)
-                if (!strcmp(d->configs[i].name, domain))
-                        return (int)i;
-        return -ENOENT;
-}
-
 int domains_ca(struct domains *d, const char *domain, int fd_in, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer pem = BUFFER(CA_BUNDLE_MAX);
         _cleanup_(closep) int fd = fd_in;
-        int i = index_of(d, domain);
+        int i = config_domain_find(d->config, domain);
         int r;
 
         if (i < 0)
@@ -240,18 +140,18 @@ int domains_ca(struct domains *d, const char *domain, int fd_in, struct error *e
         r = fd_read_all(&pem, fd, err);
         if (r < 0)
                 return error_prefix(err, r, "CA file of domain %s", domain);
-        r = ca_bundle_take(&pem, d->files[i].ca_file, NULL, &d->files[i].n_certificates, err);
+        r = ca_bundle_take(&pem, d->config->domains[i].ca_file, NULL, &d->files[i].n_certificates, err);
         if (r < 0)
                 return r;
         free(d->files[i].text);
         d->files[i].text = buffer_steal(&pem);
-        d->configs[i].ca_pem = d->files[i].text;
+        d->config->domains[i].ca_pem = d->files[i].text;
         return 0;
 }
 
 size_t domains_ca_count(const struct domains *d, const char *domain)
 {
-        int i = index_of(d, domain);
+        int i = config_domain_find(d->config, domain);
 
         return i < 0 ? 0 : d->files[i].n_certificates;
 }
@@ -283,7 +183,7 @@ static int copy_to_memfd(int fd, struct error *err)
 int domains_keytab(struct domains *d, const char *domain, int fd_in, struct error *err)
 {
         _cleanup_(closep) int fd = fd_in;
-        int i = index_of(d, domain);
+        int i = config_domain_find(d->config, domain);
         struct domain_file *file;
         int copy;
 
@@ -297,19 +197,19 @@ int domains_keytab(struct domains *d, const char *domain, int fd_in, struct erro
                 close(file->keytab);
         file->keytab = copy;
         snprintf(file->keytab_name, sizeof(file->keytab_name), "FILE:/proc/self/fd/%d", copy);
-        d->configs[i].keytab = file->keytab_name;
+        d->config->domains[i].keytab = file->keytab_name;
         return 0;
 }
 
 int domains_new_keytab(struct domains *d, const char *domain, int fd, struct validate *v, struct error *err)
 {
-        int i = index_of(d, domain), old = i < 0 ? -1 : d->files[i].keytab, r;
+        int i = config_domain_find(d->config, domain), old = i < 0 ? -1 : d->files[i].keytab, r;
 
         if (i >= 0)
                 d->files[i].keytab = -1; /* not closed yet: the other keeps being read if this one is no good */
         r = domains_keytab(d, domain, fd, err);
         if (r == 0)
-                r = validate_set_keytab(v, domain, d->configs[i].keytab, err);
+                r = validate_set_keytab(v, domain, d->config->domains[i].keytab, err);
         if (i < 0)
                 return r;
         if (r < 0) {
@@ -326,7 +226,7 @@ int domains_service_password(struct domains *d, const char *domain, int fd_in, s
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(SERVICE_PASSWORD_MAX);
         _cleanup_(closep) int fd = fd_in;
-        int i = index_of(d, domain);
+        int i = config_domain_find(d->config, domain);
         int r;
 
         if (i < 0)
@@ -334,12 +234,12 @@ int domains_service_password(struct domains *d, const char *domain, int fd_in, s
         r = fd_read_all(&text, fd, err);
         if (r < 0)
                 return error_prefix(err, r, "service_password_file of domain %s", domain);
-        r = text.len ? admin_secret(text.data, &text.len, d->files[i].password_file, err) : 1;
+        r = text.len ? admin_secret(text.data, &text.len, d->config->domains[i].service_password_file, err) : 1;
         if (r != 0)
                 return r < 0 ? r : error_fail(err, -EBADMSG, "service_password_file of domain %s is empty", domain);
         d->files[i].service_password = secret_free(d->files[i].service_password);
         r = secret_new(&d->files[i].service_password, text.data, text.len);
-        d->configs[i].service_password = d->files[i].service_password;
+        d->config->domains[i].service_password = d->files[i].service_password;
         return r < 0 ? error_fail(err, r, "service_password_file of domain %s: it is longer than 1024 bytes", domain)
                      : 0;
 }

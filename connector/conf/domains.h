@@ -8,15 +8,13 @@
 #include "certs/trust/statement.h"
 #include "validate/op/validate.h"
 
-/* A file that came by FRAME_FILE for one domain. */
+/* What the files of one domain hold. */
 struct domain_file {
-        char domain[257];
-        const char *ca_file, *password_file; /* their paths, for humans, or NULL */
-        char *text;                          /* the DCs' CA certificates, PEM; owned */
-        size_t n_certificates;               /* in text */
-        int keytab;                          /* descriptor of a memfd with the keytab, or -1; owned */
-        char keytab_name[64];                /* "FILE:/proc/self/fd/N" */
-        struct secret *service_password;     /* or NULL */
+        char *text;                      /* the DCs' CA certificates, PEM; owned */
+        size_t n_certificates;           /* in text */
+        int keytab;                      /* descriptor of a memfd with the keytab, or -1; owned */
+        char keytab_name[64];            /* "FILE:/proc/self/fd/N" */
+        struct secret *service_password; /* or NULL */
 };
 
 /* What a statement announces. */
@@ -27,12 +25,9 @@ struct domains_names {
 };
 
 struct domains {
+        struct config *config; /* borrowed */
         size_t n;
-        struct domain_config *configs;
-        struct domain_file *files; /* one per domain, same order */
-        char **kept;               /* every string that the above points to */
-        size_t n_kept;
-        struct validate_config validate; /* points into the above */
+        struct domain_file *files; /* one per domain of the configuration, same order */
         const char **realms, **suffixes, **netbios;
         struct domains_names names; /* what statements announce */
         struct domain_names {
@@ -42,8 +37,8 @@ struct domains {
                 *announced; /* the same by domain, for who approves this connector; it points into the above */
 };
 
-/* Copies what it needs of config. */
-int domains_new(struct domains **ret_d, const struct config *config);
+/* Borrows config, whose domains take what the files hold, until domains_free. 0 or -ENOMEM. */
+int domains_new(struct domains **ret_d, struct config *config);
 struct domains *domains_free(struct domains *d);
 DEFINE_FREEP(struct domains, domains_free)
 /* Takes a CA file, a keytab or the service account's password for the domain from fd (closed). -ENOENT: no

@@ -205,12 +205,6 @@ struct journal *journal_free(struct journal *j)
         return NULL;
 }
 
-void journal_limits(struct journal *j, uint32_t days, uint32_t rows)
-{
-        j->config.days = days;
-        j->config.rows = rows;
-}
-
 void journal_add(struct journal *j, const struct msg_in *m)
 {
         struct msg_out copy;

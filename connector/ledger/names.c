@@ -19,13 +19,13 @@ static void add(json_t *names, const char *head, char between, const char *tail)
                 (void)json_array_append_new(names, json_string(name));
 }
 
-static bool is_default(const struct config *c, const struct config_domain *d)
+static bool is_default(const struct config *c, const struct domain_config *d)
 {
-        return c->default_domain && strcasecmp(c->default_domain, d->name) == 0;
+        return c->validate.default_domain && strcasecmp(c->validate.default_domain, d->name) == 0;
 }
 
 /* account in the domain d, without the domain's other suffixes: what stands before those may differ. */
-static void add_account(json_t *names, const struct config *c, const struct config_domain *d, const char *account)
+static void add_account(json_t *names, const struct config *c, const struct domain_config *d, const char *account)
 {
         add(names, account, '@', d->name);
         if (d->netbios)
@@ -37,10 +37,10 @@ static void add_account(json_t *names, const struct config *c, const struct conf
 /* A bare name: of any domain. */
 static void add_bare(json_t *names, const struct config *c, const char *account)
 {
-        for (size_t i = 0; i < c->n_domains; i++) {
-                const struct config_domain *d = &c->domains[i];
+        for (size_t i = 0; i < c->validate.n_domains; i++) {
+                const struct domain_config *d = &c->domains[i];
                 add_account(names, c, d, account);
-                for (size_t k = 0; k < d->n_suffixes; k++)
+                for (size_t k = 0; k < SUFFIXES_MAX && d->suffixes[k]; k++)
                         add(names, account, '@', d->suffixes[k]);
         }
 }
@@ -57,8 +57,8 @@ json_t *ledger_names(const struct config *c, const char *typed)
                 return names;
         }
         (void)snprintf(head, sizeof(head), "%.*s", (int)((slash ? slash : at) - typed), typed);
-        for (size_t i = 0; i < c->n_domains; i++) {
-                const struct config_domain *d = &c->domains[i];
+        for (size_t i = 0; i < c->validate.n_domains; i++) {
+                const struct domain_config *d = &c->domains[i];
                 if (slash && d->netbios && strcasecmp(head, d->netbios) == 0)
                         add_account(names, c, d, slash + 1);
                 else if (!slash && strcasecmp(at + 1, d->name) == 0)

@@ -61,7 +61,6 @@ struct journal;
 int journal_new(struct journal **ret_journal, const struct journal_config *config, struct error *err);
 /* Writes what is pending. */
 struct journal *journal_free(struct journal *journal);
-void journal_limits(struct journal *journal, uint32_t days, uint32_t rows);
 /* Takes a copy; written within flush_ms, or with the 100th. Never fails; past JOURNAL_PENDING_MAX the oldest
  * goes and is counted. */
 void journal_add(struct journal *journal, const struct msg_in *m);

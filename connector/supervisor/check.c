@@ -173,9 +173,9 @@ static void note_hidden(const struct files_check *check, const char *key, const 
 static void note_all_hidden(const struct config *config, const struct files_check *check)
 {
         note_hidden(check, "relay_ca_file", config->relay_ca_file);
-        for (size_t i = 0; i < config->n_domains; i++) {
+        for (size_t i = 0; i < config->validate.n_domains; i++) {
                 note_hidden(check, "ca_file", config->domains[i].ca_file);
-                note_hidden(check, "keytab", config->domains[i].keytab);
+                note_hidden(check, "keytab", config->domains[i].keytab_file);
                 note_hidden(check, "service_password_file", config->domains[i].service_password_file);
         }
 }

@@ -254,7 +254,7 @@ int child_spawn(struct child *child, struct error *err)
         return r < 0 ? r : files_each(child->supervisor, child->id, hand_file, child, err);
 }
 
-int child_hand_keytab(struct child *child, const struct config_domain *domain, struct error *err)
+int child_hand_keytab(struct child *child, const struct domain_config *domain, struct error *err)
 {
         return files_keytab(child->supervisor, domain, hand_file, child, err);
 }

@@ -268,7 +268,7 @@ static int hand_from_disk(struct handing *h, const char *name, const char *path,
 }
 
 /* A file of a domain: what is in use where something is, whatever the disk has by now. key: its setting. */
-static int hand_domain_file(struct handing *h, const char *prefix, const struct config_domain *d, const char *path,
+static int hand_domain_file(struct handing *h, const char *prefix, const struct domain_config *d, const char *path,
                             const char *key)
 {
         const enum file_kind kind = strcmp(prefix, FILE_DC_CA) == 0 ? FILE_PUBLIC : FILE_PRIVATE;
@@ -287,15 +287,15 @@ static int hand_domains(struct handing *h)
 {
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < h->config->n_domains; i++) {
-                const struct config_domain *d = &h->config->domains[i];
+        for (size_t i = 0; r == 0 && i < h->config->validate.n_domains; i++) {
+                const struct domain_config *d = &h->config->domains[i];
 
                 r = hand_domain_file(h, FILE_DC_CA, d, d->ca_file, "ca_file");
                 if (r == 0)
                         r = hand_domain_file(h, FILE_SERVICE_PASSWORD, d, d->service_password_file,
                                              "service_password_file");
                 if (r == 0)
-                        r = hand_domain_file(h, FILE_KEYTAB, d, d->keytab, "keytab");
+                        r = hand_domain_file(h, FILE_KEYTAB, d, d->keytab_file, "keytab");
         }
         return r;
 }
@@ -409,7 +409,7 @@ static int hand_all(struct handing *h, enum child_id id)
         return -EINVAL;
 }
 
-int files_keytab(const struct supervisor *s, const struct config_domain *domain, files_hand_fn *fn, void *arg,
+int files_keytab(const struct supervisor *s, const struct domain_config *domain, files_hand_fn *fn, void *arg,
                  struct error *err)
 {
         struct handing h = {.s = s, .config = s->config, .fn = fn, .arg = arg, .err = err};

@@ -115,7 +115,7 @@ static size_t check_surroundings(const struct config *config)
 
 /* Prints all errors to stderr, or what is fine to stdout. */
 static int check_only(const char *path, struct config *config, const struct buffer *text,
-                      const struct config_errors *errors, bool count)
+                      const struct conf_errors *errors, bool count)
 {
         _cleanup_(freep) char *name = strdup(path);
         struct files_check check = {.tell = print_fault, .note = keep_note, .arg = name};
@@ -134,14 +134,14 @@ static int check_only(const char *path, struct config *config, const struct buff
                 (void)fprintf(stderr, "%zu error%s\n", n, n == 1 ? "" : "s");
         if (n)
                 return EXIT_CONFIGURATION;
-        (void)printf("%s%s is fine: %zu domain%s\n", notes.len ? notes.data : "", path, config->n_domains,
-                     config->n_domains == 1 ? "" : "s");
+        (void)printf("%s%s is fine: %zu domain%s\n", notes.len ? notes.data : "", path, config->validate.n_domains,
+                     config->validate.n_domains == 1 ? "" : "s");
         buffer_free(&notes);
         return 0;
 }
 
 /* One with errors is refused by the daemon as well, which is told all the same, so that it says so in its status. */
-static int reload(const struct config *config, const struct config_errors *errors)
+static int reload(const struct config *config, const struct conf_errors *errors)
 {
         const char *main_pid = getenv("MAINPID");
         uint64_t pid;
@@ -183,8 +183,7 @@ static int run(const char *path, struct config *config, struct buffer *text)
 }
 
 /* The configuration as the arguments name it, with its merged text. */
-static int load(const struct arguments *a, struct config **ret_config, struct buffer *text,
-                struct config_errors *errors)
+static int load(const struct arguments *a, struct config **ret_config, struct buffer *text, struct conf_errors *errors)
 {
         struct error err = {""};
 
@@ -199,8 +198,8 @@ static int load(const struct arguments *a, struct config **ret_config, struct bu
 int main(int argc, char **argv)
 {
         struct arguments a = {.config = CONFIG_DEFAULT};
-        struct config_errors errors = CONFIG_ERRORS;
-        struct buffer text = BUFFER(CONFIG_TEXT_MAX);
+        struct conf_errors errors = CONF_ERRORS;
+        struct buffer text = BUFFER(CONF_TEXT_MAX);
         struct config *config = NULL;
         int code;
 
@@ -219,6 +218,6 @@ int main(int argc, char **argv)
         }
         config_free(config);
         buffer_free(&text);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
         return code;
 }

@@ -177,7 +177,7 @@ static int begin_check(struct supervisor *s, struct error *err)
 
 void reload_ask(struct supervisor *s)
 {
-        _cleanup_(config_errors_clear) struct config_errors errors = CONFIG_ERRORS;
+        _cleanup_(conf_errors_clear) struct conf_errors errors = CONF_ERRORS;
         struct reload *reload = &s->reloading;
         struct error err;
 

@@ -56,7 +56,7 @@ static json_t *keytabs(const struct supervisor *s)
 {
         json_t *found = json_object();
 
-        for (size_t i = 0; i < s->config->n_domains; i++)
+        for (size_t i = 0; i < s->config->validate.n_domains; i++)
                 if (watch_trouble(s->watch, i)[0])
                         (void)json_object_set_new(found, s->config->domains[i].name,
                                                   json_string(clean(watch_trouble(s->watch, i))));

@@ -79,7 +79,7 @@ static void tell_systemd(struct supervisor *s)
                 ready += s->children[i].ready;
         if (ready == CHILD_N) {
                 (void)sd_notifyf(0, "READY=1\nSTATUS=connector %s serves %zu domain(s)", s->config->name,
-                                 s->config->n_domains);
+                                 s->config->validate.n_domains);
                 log_info("ready", KV_S("connector", s->config->name), KV_S("id", s->connector_id));
                 s->told_ready = true;
                 reload_ready(s);
@@ -468,8 +468,8 @@ int supervisor_run(struct supervisor *s, const char *config_path, struct config 
                                  .control_fd = -1,
                                  .renewals.fd = -1,
                                  .reloading.fd = -1,
-                                 .next_text = BUFFER(CONFIG_TEXT_MAX)};
-        *text = BUFFER(CONFIG_TEXT_MAX);
+                                 .next_text = BUFFER(CONF_TEXT_MAX)};
+        *text = BUFFER(CONF_TEXT_MAX);
         caps_note_parent();
         int code = set_up(s) < 0 ? 1 : prepare(s);
         if (code == 0) {

@@ -157,7 +157,7 @@ int child_hand_file(struct child *child, const char *name, int fd, struct error 
 /* FRAME_STORED; why: NULL, or it failed. */
 void child_stored(struct child *child, const char *why);
 /* Hands the domain's keytab on anew. -errno with err where it can't be. */
-int child_hand_keytab(struct child *child, const struct config_domain *domain, struct error *err);
+int child_hand_keytab(struct child *child, const struct domain_config *domain, struct error *err);
 
 /* supervisor/watchdog.c: looks for children that make no progress, tells systemd, and comes again; a loop_timer_fn */
 void watchdog_turn(void *supervisor);
@@ -239,7 +239,7 @@ bool files_locked(const char *path);
 int files_in_folder(char *out, const char *folder, const char *name, struct error *err);
 typedef int files_hand_fn(void *arg, const char *name, int fd, struct error *err); /* fd stays the caller's */
 /* Opens the domain's keytab and hands it on. */
-int files_keytab(const struct supervisor *s, const struct config_domain *domain, files_hand_fn *fn, void *arg,
+int files_keytab(const struct supervisor *s, const struct domain_config *domain, files_hand_fn *fn, void *arg,
                  struct error *err);
 /* Opens each file of this child and hands it on. */
 int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err);

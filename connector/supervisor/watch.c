@@ -67,7 +67,7 @@ void watch_taken(struct watch *w, const char *name, const char *why)
 {
         const size_t prefix = strlen(FILE_KEYTAB);
 
-        for (size_t i = 0; w->files && w->config == w->s->config && i < w->config->n_domains; i++)
+        for (size_t i = 0; w->files && w->config == w->s->config && i < w->config->validate.n_domains; i++)
                 if (strncmp(name, FILE_KEYTAB, prefix) == 0 && strcmp(name + prefix, w->config->domains[i].name) == 0) {
                         w->files[i].open = false;
                         kept_settle(w->s->kept, name, !why);
@@ -77,7 +77,7 @@ void watch_taken(struct watch *w, const char *name, const char *why)
 
 void watch_again(struct watch *w)
 {
-        for (size_t i = 0; w && w->files && w->config == w->s->config && i < w->config->n_domains; i++)
+        for (size_t i = 0; w && w->files && w->config == w->s->config && i < w->config->validate.n_domains; i++)
                 if (w->files[i].open)
                         w->files[i].changed = (struct timespec){0}; /* the next turn finds it changed */
 }
@@ -93,7 +93,7 @@ static void refused(struct watch *w, size_t i, const char *why)
 static void hand_on(struct watch *w, size_t i)
 {
         struct child *validator = &w->s->children[CHILD_VALIDATOR];
-        const struct config_domain *d = &w->config->domains[i];
+        const struct domain_config *d = &w->config->domains[i];
         struct error err = {"the channel broke"};
 
         w->files[i].open = true;
@@ -109,7 +109,7 @@ static void hand_on(struct watch *w, size_t i)
 
 static void look_again(struct watch *w, size_t i)
 {
-        const char *path = w->config->domains[i].keytab;
+        const char *path = w->config->domains[i].keytab_file;
         struct watched now = look(path);
         char why[ERROR_TEXT_MAX];
 
@@ -137,19 +137,19 @@ static void on_timer(void *arg)
                 watch_begin(w);
                 return;
         }
-        for (size_t i = 0; i < config->n_domains; i++)
+        for (size_t i = 0; i < config->validate.n_domains; i++)
                 look_again(w, i);
 }
 
 void watch_begin(struct watch *w)
 {
         const struct config *config = w->s->config;
-        struct watched *files = calloc(config->n_domains ? config->n_domains : 1, sizeof *files);
+        struct watched *files = calloc(config->validate.n_domains ? config->validate.n_domains : 1, sizeof *files);
 
         if (!files)
                 return; /* the next turn tries again */
-        for (size_t i = 0; i < config->n_domains; i++)
-                files[i] = look(config->domains[i].keytab);
+        for (size_t i = 0; i < config->validate.n_domains; i++)
+                files[i] = look(config->domains[i].keytab_file);
         free(w->files);
         w->files = files;
         w->config = config;

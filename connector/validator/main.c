@@ -292,7 +292,7 @@ static const struct confine_rules rules = {.process = "validator",
 /* Whether the domains can be served with these CAs, keytabs and passwords. */
 static int check_only(struct validator *v, struct error *err)
 {
-        int r = validate_new(&v->validate, v->process.loop, &v->domains->validate, on_ready_changed, v, err);
+        int r = validate_new(&v->validate, v->process.loop, &v->config->validate, on_ready_changed, v, err);
 
         v->validate = validate_free(v->validate);
         if (r == 0)
@@ -317,7 +317,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         v->keys.hourly = v->config->signing == SIGNING_HOURLY ||
                          (v->config->signing == SIGNING_AUTO && key_holder_fd(v->identity) >= 0);
         validator_load_roster(v);
-        r = validate_new(&v->validate, v->process.loop, &v->domains->validate, on_ready_changed, v, err);
+        r = validate_new(&v->validate, v->process.loop, &v->config->validate, on_ready_changed, v, err);
         if (r < 0)
                 return r;
         validator_apply_roster(v);

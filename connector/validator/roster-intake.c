@@ -14,9 +14,9 @@
 void validator_apply_roster(struct validator *v)
 {
         for (size_t i = 0; v->validate && v->roster && i < v->domains->n; i++) {
-                const struct roster_domain *d = roster_domain(v->roster, v->domains->configs[i].name);
+                const struct roster_domain *d = roster_domain(v->roster, v->config->domains[i].name);
 
-                validate_set_sid(v->validate, v->domains->configs[i].name, SID_OF_ROSTER, d ? d->sid : "");
+                validate_set_sid(v->validate, v->config->domains[i].name, SID_OF_ROSTER, d ? d->sid : "");
         }
 }
 
@@ -128,5 +128,5 @@ bool validator_may_speak(void *arg, size_t domain)
 {
         struct validator *v = arg;
 
-        return domain < v->domains->n && roster_speaks_for(myself(v), v->domains->configs[domain].name);
+        return domain < v->domains->n && roster_speaks_for(myself(v), v->config->domains[domain].name);
 }

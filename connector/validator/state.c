@@ -94,12 +94,12 @@ static void collect_ready(struct validator *v, bool in_roster, struct buffer *re
                 bool live = validate_ready(v->validate, i, &why);
                 const bool may = validator_may_speak(v, i);
 
-                r |= buffer_printf(realms, "%s=%d\n", v->domains->configs[i].name,
+                r |= buffer_printf(realms, "%s=%d\n", v->config->domains[i].name,
                                    live && may && v->clock_state != CLOCK_WRONG);
                 if (in_roster && !may)
-                        r |= buffer_printf(reasons, "domain_not_in_roster: %.40s\n", v->domains->configs[i].name);
+                        r |= buffer_printf(reasons, "domain_not_in_roster: %.40s\n", v->config->domains[i].name);
                 if (!live)
-                        r |= buffer_printf(reasons, "%.40s: %.20s\n", why ? why : "no_dc", v->domains->configs[i].name);
+                        r |= buffer_printf(reasons, "%.40s: %.20s\n", why ? why : "no_dc", v->config->domains[i].name);
         }
         if (r < 0)
                 log_warning("state.cut");
@@ -208,7 +208,7 @@ static size_t left_out(const struct validator *v)
 static void send_domains(struct validator *v)
 {
         for (size_t i = 0; i < v->domains->n; i++) {
-                const char *domain = v->domains->configs[i].name, *why = NULL;
+                const char *domain = v->config->domains[i].name, *why = NULL;
                 const char *detail = validate_undiscovered(v->validate, i);
                 const bool ready = validate_ready(v->validate, i, &why);
                 char name[300];

@@ -1,346 +1,156 @@
 /*
- * The relay's configuration file: INI by inih, one flat section, every mistake told in one run.
+ * The table of the relay's configuration keys, for the engine of base/conf.
  *
- * Owns the table of keys. Invariant: what is not in the table is an error, and a config that was accepted
- * needs no further check but that its files can be read. Paths are not opened here.
+ * A key exists exactly if it has a row here: the reader, --check-config, the sample file and postern-relay.conf(5) all
+ * come from this table. Paths are not opened here.
  */
 #include "queue/relay/config.h"
 
 #include <errno.h>
-#include <ini.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/core/admin-text.h"
-#include "base/core/buffer.h"
-#include "base/core/cleanup.h"
 #include "base/core/text.h"
 
-#define CONFIG_FILE_MAX (64 * 1024)
-
-struct reading {
-        struct relay_config *config;
-        const char *file;
-        const char *text, *end; /* what is unread */
-        int line;
-        unsigned faults;
-        unsigned seen;  /* bit per key */
-        bool elsewhere; /* in a section that was refused */
-        relay_config_fault_fn *fault;
-        void *arg;
-};
-
-struct key_row;
-typedef int key_fn(struct relay_config *c, const struct key_row *key, const char *value, struct error *err);
-
-struct key_row {
-        const char *name;
-        key_fn *take;
-        size_t offset;
-        uint64_t min, max, fallback; /* numbers */
-        const char *text;            /* default of a text */
-        bool required, repeats;
-};
-
-static char **text_field(struct relay_config *c, const struct key_row *key)
+/* ADDRESS:PORT with a numeric address, IPv6 in brackets, into a struct relay_listen. */
+static int item_listen(struct conf *conf, void *slot, const char *item, struct error *err)
 {
-        return (char **)(void *)((char *)c + key->offset);
-}
-
-static uint64_t *number_field(struct relay_config *c, const struct key_row *key)
-{
-        return (uint64_t *)(void *)((char *)c + key->offset);
-}
-
-static int take_text(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
-{
-        if (!*value)
-                return error_fail(err, -EINVAL, "is empty");
-        return text_set(text_field(c, key), value);
-}
-
-static int take_path(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
-{
-        if (*value != '/')
-                return error_fail(err, -EINVAL, "must be an absolute path, not \"%s\"", value);
-        return text_set(text_field(c, key), value);
-}
-
-static int take_number(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
-{
-        if (text_parse_u64(value, key->min, key->max, number_field(c, key)) < 0)
-                return error_fail(err, -EINVAL, "\"%s\" is not a number from %llu to %llu", value,
-                                  (unsigned long long)key->min, (unsigned long long)key->max);
-        return 0;
-}
-
-static int take_level(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
-{
-        (void)key;
-        if (!log_level_parse(value, &c->log_level))
-                return error_fail(err, -EINVAL, "\"%s\" is not one of error, warning, info, debug", value);
-        return 0;
-}
-
-static int take_node(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
-{
-        if (strlen(value) > 64)
-                return error_fail(err, -EINVAL, "is longer than 64 characters");
-        return take_text(c, key, value, err);
-}
-
-/* host:port with a numeric host, IPv6 in brackets. */
-static int take_listen(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
-{
-        struct relay_listen *l = &c->listen[c->n_listen];
-        const char *colon = strrchr(value, ':');
+        struct relay_listen *l = slot;
+        const char *colon = strrchr(item, ':');
         uint64_t port;
 
-        (void)key;
-        if (c->n_listen == RELAY_LISTEN_MAX)
-                return error_fail(err, -EINVAL, "at most %d addresses", RELAY_LISTEN_MAX);
+        (void)conf;
         if (!colon || text_parse_u64(colon + 1, 0, 65535, &port) < 0)
-                return error_fail(err, -EINVAL, "\"%s\" is not ADDRESS:PORT", value);
-        size_t n = (size_t)(colon - value);
-        if (n > 2 && value[0] == '[' && value[n - 1] == ']') {
-                value++;
+                return error_fail(err, -EINVAL, "'%s' is not ADDRESS:PORT", item);
+        size_t n = (size_t)(colon - item);
+        if (n > 2 && item[0] == '[' && item[n - 1] == ']') {
+                item++;
                 n -= 2;
         }
-        if (n == 0 || n >= sizeof(l->host) || strspn(value, "0123456789abcdefABCDEF.:") < n)
-                return error_fail(err, -EINVAL, "the address must be numeric, like 0.0.0.0:443 or [::]:443");
-        memcpy(l->host, value, n);
-        l->host[n] = '\0';
+        if (n == 0 || n >= sizeof(l->host) || strspn(item, "0123456789abcdefABCDEF.:") < n)
+                return error_fail(err, -EINVAL, "'%s' has no numeric address", item);
+        memcpy(l->host, item, n);
         l->port = (uint16_t)port;
-        c->n_listen++;
         return 0;
 }
 
-static int take_nodes(struct relay_config *c, const struct key_row *key, const char *value, struct error *err)
+static int check_node_url(const char *value, struct error *err)
 {
-        (void)key;
-        if (c->n_nodes == RELAY_NODES_MAX)
-                return error_fail(err, -EINVAL, "at most %d nodes", RELAY_NODES_MAX);
         if (strncmp(value, "https://", 8) != 0 || strlen(value) > 256)
-                return error_fail(err, -EINVAL, "\"%s\" is not an https:// address of at most 256 characters", value);
-        int r = text_set(&c->nodes[c->n_nodes], value);
+                return error_fail(err, -EINVAL, "'%s' is not an https:// address of at most 256 bytes", value);
+        return 0;
+}
+
+static const struct conf_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
+                                              {"warning", LOG_LEVEL_WARNING},
+                                              {"info", LOG_LEVEL_INFO},
+                                              {"debug", LOG_LEVEL_DEBUG},
+                                              {NULL, 0}};
+
+#define KEY(key, field) CONF_FIELD(struct relay_config, key, field)
+#define ITEMS(key, field)                                                                                              \
+        CONF_ITEMS(struct relay_config, key, field), .offset_n = offsetof(struct relay_config, n_##field)
+#define PATH .max = 256, .check = conf_check_path, .range = "an absolute path"
+
+static const struct conf_key keys[] = {
+        {ITEMS("listen", listen), .item = item_listen, .required = true, .repeats = true,
+         .range = "1 to 8 of ADDRESS:PORT, IPv6 in brackets; the key may be repeated",
+         .example = "0.0.0.0:443\n[::]:443",
+         .help = "Numeric addresses to listen on, like 0.0.0.0:443 or [::]:443. Port 0 takes a free one."},
+        {KEY("certificate", certificate), PATH, .required = true, .example = "/etc/postern-relay/relay.pem",
+         .help = "The server's TLS certificate (PEM, with its chain). It must be readable by `user`; SIGHUP reads it "
+                 "again."},
+        {KEY("key", key), PATH, .required = true, .example = "/etc/postern-relay/relay.key",
+         .help = "The key of the certificate (PEM), by the same rules."},
+        {KEY("state_dir", state_dir), PATH, .initial = "/var/lib/postern-relay",
+         .help = "Folder of the database and the transport CA, whose key is made at the first start. It must exist "
+                 "and belong to `user`; nobody else needs to read it."},
+        {KEY("user", user), .max = 32, .check = conf_check_user, .range = "a system user other than root",
+         .otherwise = "the relay stays who started it", .example = "postern-relay",
+         .help = "Started as root, the relay becomes this user once it listens, and its words (tenant, token ...) do "
+                 "before they open the database."},
+        {KEY("node", node), .max = 64, .range = "at most 64 bytes", .otherwise = "the host's name",
+         .help = "Name of this node in answers and logs."},
+        {ITEMS("node_url", nodes), .check = check_node_url, .repeats = true,
+         .range = "up to 4 https:// addresses; the key may be repeated", .otherwise = "there is one node",
+         .help = "Addresses of every node of this relay, this one included; connectors link to each."},
+        {KEY("ready_file", ready_file), PATH, .otherwise = "none is written",
+         .help = "File to write the addresses to that the relay listens on, one ADDRESS:PORT per line, once it does."},
+        {KEY("log_level", log_level), .type = CONF_WORD, .words = log_levels, .initial = "info",
+         .help = "Least severe lines that are logged. No level shows a name, a secret or anything sealed."},
+        {KEY("certificate_days", certificate_days), .type = CONF_NUMBER, .min = 1, .max = 30, .initial = "30",
+         .help = "Days that a connector's transport certificate lives; connectors renew it by themselves at two "
+                 "thirds."},
+        {KEY("certificate_minutes", certificate_minutes), .type = CONF_NUMBER, .max = 43200, .initial = "0",
+         .help = "Life of a transport certificate in minutes, where not 0, instead of days: for connectors that must "
+                 "be off "
+                 "for hardly any time without enrolling again."},
+        {KEY("connections", connections), .type = CONF_NUMBER, .min = 16, .max = 65536, .initial = "4096",
+         .help = "Connections in all."},
+        {KEY("connections_per_address", connections_per_address), .type = CONF_NUMBER, .min = 1, .max = 65536,
+         .initial = "1024",
+         .help = "Connections from one address, of IPv6 from one /64; over it the stalest makes room."},
+        {KEY("links_per_tenant", links_per_tenant), .type = CONF_NUMBER, .min = 1, .max = 1024, .initial = "64",
+         .help = "Links of one tenant's connectors."},
+        {KEY("in_flight_per_tenant", in_flight_per_tenant), .type = CONF_NUMBER, .min = 1, .max = 65536,
+         .initial = "4096", .help = "Sign-ins of one tenant that are under way at once."},
+        {KEY("sign_ins_per_second", sign_ins_per_second), .type = CONF_NUMBER, .min = 1, .max = 100000,
+         .initial = "2000",
+         .help = "Rate of sign-ins of one bearer secret: a bucket of `sign_in_burst` fills at this rate."},
+        {KEY("sign_in_burst", sign_in_burst), .type = CONF_NUMBER, .min = 1, .max = 100000, .initial = "4000",
+         .help = "Sign-ins of one bearer secret at once."},
+};
+
+static const struct conf_section sections[] = {
+        {.name = "relay", .keys = keys, .n_keys = sizeof(keys) / sizeof(keys[0])}};
+
+static int relate(struct conf_reader *r, struct conf *conf)
+{
+        struct relay_config *c = (struct relay_config *)(void *)conf;
+        char host[65] = "relay";
+
+        (void)r;
+        (void)gethostname(host, sizeof(host) - 1);
+        if (!c->node)
+                c->node = conf_text(conf, host);
+        return c->node ? 0 : -ENOMEM;
+}
+
+static const struct conf_schema schema = {.size = sizeof(struct relay_config),
+                                          .sections = sections,
+                                          .n_sections = 1,
+                                          .page = "postern-relay.conf(5)",
+                                          .sample = "relay.conf.example",
+                                          .relate = relate};
+
+int relay_config_load(struct relay_config **ret_config, const char *path, struct conf_errors *errors)
+{
+        struct conf *conf = NULL;
+        int r = conf_load(&conf, &schema, path, NULL, errors);
+
         if (r == 0)
-                c->n_nodes++;
+                *ret_config = (struct relay_config *)(void *)conf;
         return r;
 }
 
-#define AT(field) offsetof(struct relay_config, field)
-static const struct key_row keys[] = {
-        {.name = "listen", .take = take_listen, .required = true, .repeats = true},
-        {.name = "certificate", .take = take_path, .offset = AT(certificate), .required = true},
-        {.name = "key", .take = take_path, .offset = AT(key), .required = true},
-        {.name = "state_dir", .take = take_path, .offset = AT(state_dir), .text = "/var/lib/postern-relay"},
-        {.name = "user", .take = take_text, .offset = AT(user)},
-        {.name = "node", .take = take_node, .offset = AT(node)},
-        {.name = "node_url", .take = take_nodes, .repeats = true},
-        {.name = "ready_file", .take = take_path, .offset = AT(ready_file)},
-        {.name = "log_level", .take = take_level},
-        {.name = "certificate_days",
-         .take = take_number,
-         .offset = AT(certificate_days),
-         .min = 1,
-         .max = 30,
-         .fallback = 30},
-        {.name = "certificate_minutes",
-         .take = take_number,
-         .offset = AT(certificate_minutes),
-         .min = 0,
-         .max = 30 * 24 * 60,
-         .fallback = 0},
-        {.name = "connections",
-         .take = take_number,
-         .offset = AT(connections),
-         .min = 16,
-         .max = 65536,
-         .fallback = 4096},
-        {.name = "connections_per_address",
-         .take = take_number,
-         .offset = AT(connections_per_address),
-         .min = 1,
-         .max = 65536,
-         .fallback = 1024},
-        {.name = "links_per_tenant",
-         .take = take_number,
-         .offset = AT(links_per_tenant),
-         .min = 1,
-         .max = 1024,
-         .fallback = 64},
-        {.name = "in_flight_per_tenant",
-         .take = take_number,
-         .offset = AT(in_flight_per_tenant),
-         .min = 1,
-         .max = 65536,
-         .fallback = 4096},
-        {.name = "sign_ins_per_second",
-         .take = take_number,
-         .offset = AT(sign_ins_per_second),
-         .min = 1,
-         .max = 100000,
-         .fallback = 2000},
-        {.name = "sign_in_burst",
-         .take = take_number,
-         .offset = AT(sign_in_burst),
-         .min = 1,
-         .max = 100000,
-         .fallback = 4000},
-};
-#define N_KEYS (sizeof(keys) / sizeof(keys[0]))
-
-static void tell(struct reading *r, int line, const char *key, const char *why)
+struct relay_config *relay_config_free(struct relay_config *config)
 {
-        struct error text;
-
-        error_fail(&text, 0, "%s: %s", key, why);
-        r->faults++;
-        r->fault(r->arg, r->file, line, text.text);
+        conf_free(config ? &config->conf : NULL);
+        return NULL;
 }
 
-/* A '#' or ';' behind the value is far more often meant as a comment than as a part of it. */
-static bool has_comment(const char *value)
+void relay_config_write_sample(FILE *out)
 {
-        return strstr(value, " #") || strstr(value, "\t#") || strstr(value, " ;") || strstr(value, "\t;");
+        static const char *const intro[] = {
+                "Sample configuration of postern-relay(8). Copy it to /etc/postern-relay/relay.conf and change what is "
+                "yours; postern-relay.conf(5) explains more. Check it with: postern-relay --config "
+                "/etc/postern-relay/relay.conf --check-config",
+                "Lines that begin with # are comments. The keys that are commented out show their defaults.", NULL};
+
+        conf_write_sample(out, &schema, intro);
 }
 
-/* One "name = value" of the file. inih wants non-zero for "go on". */
-static int on_pair(void *user, const char *section, const char *name, const char *value)
+void relay_config_write_man(FILE *out)
 {
-        struct reading *r = user;
-        struct error err = {"no memory"};
-
-        (void)section;
-        if (r->elsewhere)
-                return 1;
-        for (size_t i = 0; i < N_KEYS; i++) {
-                if (strcmp(keys[i].name, name) != 0)
-                        continue;
-                if ((r->seen & (1U << i)) && !keys[i].repeats)
-                        tell(r, r->line, name, "stands twice");
-                else if (has_comment(value))
-                        tell(r, r->line, name, "a comment needs a line of its own");
-                else if (keys[i].take(r->config, &keys[i], value, &err) < 0)
-                        tell(r, r->line, name, err.text);
-                r->seen |= 1U << i;
-                return 1;
-        }
-        tell(r, r->line, name, "unknown key");
-        return 1;
-}
-
-/* What is wrong with a line as a line, or NULL; takes note of sections. */
-static const char *judge_line(struct reading *r, const char *line, size_t n, size_t cap)
-{
-        const char *fault = NULL;
-        char name[64] = "";
-
-        if (n + 2 > cap)
-                return "is too long";
-        if (n > 0 && (line[0] == '#' || line[0] == ';'))
-                return admin_comment_fault(line, n);
-        if ((fault = admin_line_fault(line, n)))
-                return fault;
-        int section = admin_section(name, sizeof(name), line, n, &fault);
-        if (section)
-                r->elsewhere = section < 0 || strcmp(name, "relay") != 0;
-        if (section == 1)
-                return r->elsewhere ? "unknown section; the only one is [relay]" : NULL;
-        if (section == 0 && n > 0 && !memchr(line, '=', n) && !memchr(line, ':', n))
-                return "is neither [section], key = value nor a comment";
-        return fault;
-}
-
-/* Hands inih one line and counts it, so that on_pair knows its place; an empty one for sections and what was refused.
- */
-static char *next_line(char *out, int cap, void *stream)
-{
-        struct reading *r = stream;
-        const char *line = r->text, *newline = memchr(line, '\n', (size_t)(r->end - line));
-        size_t n = newline ? (size_t)(newline - line) : (size_t)(r->end - line);
-
-        if (line == r->end)
-                return NULL;
-        r->text += n + (newline ? 1 : 0);
-        r->line++;
-        for (; n > 0 && (*line == ' ' || *line == '\t'); n--)
-                line++;
-        const char *fault = judge_line(r, line, n, (size_t)cap);
-        if (fault)
-                tell(r, r->line, "line", fault);
-        if (fault || (n > 0 && *line == '['))
-                n = 0;
-        memcpy(out, line, n);
-        memcpy(out + n, "\n", 2);
-        return out;
-}
-
-static int set_defaults(struct relay_config *c)
-{
-        char host[65] = "relay";
-
-        c->log_level = LOG_LEVEL_INFO;
-        gethostname(host, sizeof(host) - 1);
-        for (size_t i = 0; i < N_KEYS; i++) {
-                if (keys[i].text && text_set(text_field(c, &keys[i]), keys[i].text) < 0)
-                        return -ENOMEM;
-                if (keys[i].max)
-                        *number_field(c, &keys[i]) = keys[i].fallback;
-        }
-        return text_set(&c->node, host);
-}
-
-static void check_required(struct reading *r)
-{
-        for (size_t i = 0; i < N_KEYS; i++) {
-                if (keys[i].required && !(r->seen & (1U << i)))
-                        tell(r, 0, keys[i].name, "is required");
-        }
-}
-
-int relay_config_read(struct relay_config *ret_config, const char *path, relay_config_fault_fn *fault, void *arg,
-                      struct error *err)
-{
-        __attribute__((cleanup(buffer_free))) struct buffer text = BUFFER(CONFIG_FILE_MAX);
-        struct relay_config config = {.n_listen = 0};
-        struct reading r = {.config = &config, .file = path, .fault = fault, .arg = arg};
-
-        int code = admin_text_read(&text, path, err);
-        if (code < 0)
-                return code;
-        if (set_defaults(&config) < 0) {
-                relay_config_clear(&config);
-                return error_fail(err, -ENOMEM, "no memory");
-        }
-        r.text = text.data ? text.data : "";
-        r.end = r.text + text.len;
-        ini_allow_multiline = false; /* an indented key is a key */
-        ini_allow_inline_comments = false;
-        int bad_line = ini_parse_stream(next_line, &r, on_pair, &r);
-        if (bad_line > 0)
-                tell(&r, bad_line, "line", "is neither [section], key = value nor a comment");
-        check_required(&r);
-        if (r.faults) {
-                relay_config_clear(&config);
-                return error_fail(err, -EINVAL, "%s: %u mistakes", path, r.faults);
-        }
-        *ret_config = config;
-        return 0;
-}
-
-void relay_config_clear(struct relay_config *config)
-{
-        free(config->certificate);
-        free(config->key);
-        free(config->state_dir);
-        free(config->user);
-        free(config->node);
-        free(config->ready_file);
-        for (size_t i = 0; i < config->n_nodes; i++)
-                free(config->nodes[i]);
-        *config = (struct relay_config){.n_listen = 0};
+        conf_write_man(out, &schema);
 }

@@ -1,38 +1,38 @@
 /*
- * Configuration of postern-relay: one table of keys drives the parser, --check-config and the sample file.
+ * Configuration of postern-relay: one table of keys drives the reader, --check-config, the sample file and
+ * postern-relay.conf(5).
  */
 #pragma once
 
-#include <stdint.h>
-#include <stdio.h>
-
-#include "base/core/error.h"
+#include "base/conf/conf.h"
 #include "base/core/log.h"
 
 #define RELAY_LISTEN_MAX 8
 #define RELAY_NODES_MAX 4
 
 struct relay_listen {
-        char host[64];
+        char host[64]; /* numeric */
         uint16_t port;
 };
 
+/* Texts live as long as the configuration, and are never NULL unless marked "or NULL". */
 struct relay_config {
+        struct conf conf;
         struct relay_listen listen[RELAY_LISTEN_MAX];
         size_t n_listen;
-        char *certificate, *key, *state_dir, *user, *node, *ready_file;
-        char *nodes[RELAY_NODES_MAX];
+        const char *certificate, *key, *state_dir, *node;
+        const char *user, *ready_file; /* or NULL */
+        const char *nodes[RELAY_NODES_MAX];
         size_t n_nodes;
         enum log_level log_level;
-        uint64_t certificate_days, certificate_minutes, connections, connections_per_address, links_per_tenant,
+        uint32_t certificate_days, certificate_minutes, connections, connections_per_address, links_per_tenant,
                 in_flight_per_tenant, sign_ins_per_second, sign_in_burst;
 };
 
-/* Called for each mistake: "key: why" with its place (line 0: about the file as a whole). */
-typedef void relay_config_fault_fn(void *arg, const char *file, int line, const char *text);
+/* conf_load of a relay's configuration. Free it with relay_config_free. */
+int relay_config_load(struct relay_config **ret_config, const char *path, struct conf_errors *errors);
+struct relay_config *relay_config_free(struct relay_config *config);
 
-/* Reads and checks the whole file. 0, or -EINVAL after every mistake was told; -errno (err) where the file
- * can't be read. */
-int relay_config_read(struct relay_config *ret_config, const char *path, relay_config_fault_fn *fault, void *arg,
-                      struct error *err);
-void relay_config_clear(struct relay_config *config);
+/* The commented sample file, and the keys as man(7) paragraphs for postern-relay.conf(5), made from the table. */
+void relay_config_write_sample(FILE *out);
+void relay_config_write_man(FILE *out);

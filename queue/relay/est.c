@@ -139,7 +139,7 @@ static void issue(struct relay *relay, struct http_req *r, const struct tenant *
         int64_t not_after = 0;
         X509 *cert = NULL;
 
-        const struct relay_config *c = &relay->config;
+        const struct relay_config *c = relay->config;
         const int64_t life =
                 c->certificate_minutes ? (int64_t)c->certificate_minutes * 60 : (int64_t)c->certificate_days * 86400;
         int64_t not_before;

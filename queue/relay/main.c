@@ -104,13 +104,17 @@ static int parse_options(int argc, char **argv, struct options *o)
         return -1;
 }
 
-static void on_fault(void *arg, const char *file, int line, const char *text)
+/* Every mistake goes to stderr. */
+static int read_config(struct relay_config **ret_config, const char *path)
 {
-        (void)arg;
-        if (line)
-                fprintf(stderr, "%s:%d: %s\n", file, line, text);
-        else
-                fprintf(stderr, "%s: %s\n", file, text);
+        struct conf_errors errors = CONF_ERRORS;
+        int r = relay_config_load(ret_config, path, &errors);
+
+        if (r < 0)
+                fprintf(stderr, "%spostern-relay: %s: %zu mistake%s\n", errors.lines.len ? errors.lines.data : "", path,
+                        errors.n, errors.n == 1 ? "" : "s");
+        conf_errors_clear(&errors);
+        return r;
 }
 
 /* What a person must mend is told apart from what may pass: an address that is not there yet, or in use. */
@@ -129,7 +133,7 @@ static int run_relay(struct relay *relay)
         struct error err;
 
         signal(SIGPIPE, SIG_IGN);
-        log_open("postern-relay", relay->config.log_level, NULL);
+        log_open("postern-relay", relay->config->log_level, NULL);
         if (loop_new(&relay->loop) < 0) {
                 log_error("start_failed", KV_S("why", "no memory for the event loop"));
                 return 1;
@@ -149,7 +153,7 @@ static int run_relay(struct relay *relay)
 int main(int argc, char **argv)
 {
         struct options o = {.config = NULL};
-        struct relay relay = {.config_path = NULL};
+        struct relay relay = {.config = NULL};
         struct error err;
 
         int status = parse_options(argc, argv, &o);
@@ -163,24 +167,21 @@ int main(int argc, char **argv)
                 fprintf(stderr, "postern-relay: %s\n", err.text);
                 return 1;
         }
-        if (relay_config_read(&relay.config, o.config, on_fault, NULL, &err) < 0) {
-                fprintf(stderr, "postern-relay: %s\n", err.text);
+        if (read_config(&relay.config, o.config) < 0)
                 return optind == argc || o.check ? EXIT_CONFIGURATION : 1;
-        }
-        relay.config_path = o.config;
         if (o.check) {
-                status = relay_check(&relay.config, &err) < 0 ? EXIT_CONFIGURATION : 0;
+                status = relay_check(relay.config, &err) < 0 ? EXIT_CONFIGURATION : 0;
                 if (status)
                         fprintf(stderr, "%s: %s\n", o.config, err.text);
                 else
                         printf("%s: good\n", o.config);
-                relay_config_clear(&relay.config);
+                relay_config_free(relay.config);
                 return status;
         }
         if (optind == argc)
                 return run_relay(&relay);
-        o.cli.config = &relay.config;
+        o.cli.config = relay.config;
         status = relay_cli_run(&o.cli, argc - optind, argv + optind);
-        relay_config_clear(&relay.config);
+        relay_config_free(relay.config);
         return status;
 }

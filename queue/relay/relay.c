@@ -77,16 +77,16 @@ static int announce(const struct relay *relay, const char *places, struct error 
         }
         printf("\n");
         fflush(stdout);
-        if (!relay->config.ready_file)
+        if (!relay->config->ready_file)
                 return 0;
-        return file_write_atomic(relay->config.ready_file, places, strlen(places), 0644, err);
+        return file_write_atomic(relay->config->ready_file, places, strlen(places), 0644, err);
 }
 
 /* Listens while still privileged; appends "host:port\n" for each. */
 static int listen_all(struct relay *relay, struct buffer *places, struct error *err)
 {
-        for (size_t i = 0; i < relay->config.n_listen; i++) {
-                const struct relay_listen *l = &relay->config.listen[i];
+        for (size_t i = 0; i < relay->config->n_listen; i++) {
+                const struct relay_listen *l = &relay->config->listen[i];
                 const char *open = strchr(l->host, ':') ? "[" : "", *close = *open ? "]" : "";
                 uint16_t port;
 
@@ -214,11 +214,11 @@ static void on_barred(void *arg, const char *tenant, const char *connector, unsi
 static int open_state(struct relay *relay, struct error *err)
 {
         const struct dispatch_limits limits = {
-                .in_flight_per_tenant = relay->config.in_flight_per_tenant, .barred = on_barred, .arg = relay};
+                .in_flight_per_tenant = relay->config->in_flight_per_tenant, .barred = on_barred, .arg = relay};
 
-        int r = store_open(&relay->store, relay->config.state_dir, err);
+        int r = store_open(&relay->store, relay->config->state_dir, err);
         if (r == 0)
-                r = ca_open(&relay->ca, relay->config.state_dir, relay->config.node, loop_wall(relay->loop), err);
+                r = ca_open(&relay->ca, relay->config->state_dir, relay->config->node, loop_wall(relay->loop), err);
         if (r < 0)
                 return r;
         if (dispatch_new(&relay->dispatch, relay->loop, &limits) < 0 || journal_new(&relay->journal, relay) < 0 ||
@@ -246,15 +246,15 @@ int relay_start(struct relay *relay, struct error *err)
                                    .arg = relay,
                                    .limits = HTTP_LIMITS};
 
-        http.limits.connections = (unsigned)relay->config.connections;
-        http.limits.per_address = (unsigned)relay->config.connections_per_address;
+        http.limits.connections = (unsigned)relay->config->connections;
+        http.limits.per_address = (unsigned)relay->config->connections_per_address;
         LIST_INIT(&relay->tenants);
         raise_file_limit();
         int r = http_new(&relay->http, &http, err);
         if (r == 0)
                 r = listen_all(relay, &places, err);
         if (r == 0)
-                r = harden_become(relay->config.user, err);
+                r = harden_become(relay->config->user, err);
         if (r == 0 && geteuid() == 0)
                 log_warning("runs_as_root", KV_S("why", "no `user` is configured; name one without powers"));
         if (r == 0)
@@ -262,7 +262,7 @@ int relay_start(struct relay *relay, struct error *err)
         if (r == 0)
                 r = open_state(relay, err);
         if (r == 0)
-                r = http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca), err);
+                r = http_set_tls(relay->http, relay->config->certificate, relay->config->key, ca_cert(relay->ca), err);
         if (r == 0)
                 r = announce(relay, places.data, err);
         buffer_free(&places);
@@ -272,7 +272,7 @@ int relay_start(struct relay *relay, struct error *err)
         loop_timer_in(relay->purge_timer, PURGE_FIRST_MS);
         on_refresh(relay);
         sd_notify(0, "READY=1");
-        log_info("started", KV_S("node", relay->config.node), KV_S("state_dir", relay->config.state_dir));
+        log_info("started", KV_S("node", relay->config->node), KV_S("state_dir", relay->config->state_dir));
         return 0;
 }
 
@@ -284,10 +284,10 @@ void relay_reload(struct relay *relay)
 
         sd_notify(0, "RELOADING=1");
         clock_trust(relay);
-        if (http_set_tls(relay->http, relay->config.certificate, relay->config.key, ca_cert(relay->ca), &err) < 0)
+        if (http_set_tls(relay->http, relay->config->certificate, relay->config->key, ca_cert(relay->ca), &err) < 0)
                 log_error("reload_failed", KV_S("why", err.text));
         else
-                log_info("reloaded", KV_S("certificate", relay->config.certificate));
+                log_info("reloaded", KV_S("certificate", relay->config->certificate));
         sd_notify(0, "READY=1");
 }
 
@@ -325,5 +325,5 @@ void relay_stop(struct relay *relay)
         relay->drain_timer = loop_timer_free(relay->drain_timer);
         relay->purge_timer = loop_timer_free(relay->purge_timer);
         relay->refresh_timer = loop_timer_free(relay->refresh_timer);
-        relay_config_clear(&relay->config);
+        relay->config = relay_config_free(relay->config);
 }

@@ -57,8 +57,7 @@ struct relay_clock {
 };
 
 struct relay {
-        const char *config_path;
-        struct relay_config config;
+        struct relay_config *config; /* owned */
         struct loop *loop;
         struct http *http;
         struct store *store;

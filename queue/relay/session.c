@@ -86,7 +86,7 @@ void sessions_send_roster(struct tenant *t)
 
 static int send_hello(struct session *s)
 {
-        const struct relay_config *c = &s->relay->config;
+        const struct relay_config *c = s->relay->config;
         struct hello hello = {.now = loop_wall(s->relay->loop),
                               .heartbeat = HEARTBEAT_MS,
                               .reconnect_min = RECONNECT_MIN_MS,
@@ -356,7 +356,7 @@ void link_stream(void *arg, struct http_req *r)
                 return;
         }
         shed_older(peer.tenant, peer.connector.id, boot);
-        if (peer.tenant->n_sessions >= relay->config.links_per_tenant) {
+        if (peer.tenant->n_sessions >= relay->config->links_per_tenant) {
                 http_problem(r, &(struct problem){.type = PROBLEM_BUSY,
                                                   .detail = "too many links of this tenant",
                                                   .retry_after = 10});

@@ -268,7 +268,7 @@ static int write_row(const struct relay *relay, const struct store_sign_in *row,
         json_write_open(&w, NULL, '{');
         json_write_str(&w, "id", row->id);
         json_write_int(&w, "at", row->at);
-        json_write_str(&w, "node", relay->config.node);
+        json_write_str(&w, "node", relay->config->node);
         json_write_opt(&w, "connector", row->connector);
         json_write_str(&w, "state", row->state);
         json_write_opt(&w, "problem", row->problem);

@@ -29,7 +29,7 @@ static int read_secrets(struct relay *relay, struct tenant *t)
                 return r;
         for (size_t i = 0; i < n; i++) {
                 secrets[i] =
-                        (struct tenant_secret){stored[i], (double)relay->config.sign_in_burst, loop_now(relay->loop)};
+                        (struct tenant_secret){stored[i], (double)relay->config->sign_in_burst, loop_now(relay->loop)};
                 for (size_t j = 0; j < t->n_secrets; j++) {
                         if (memcmp(t->secrets[j].secret.hash, stored[i].hash, STORE_HASH_LEN) == 0)
                                 secrets[i] = t->secrets[j];
@@ -170,7 +170,7 @@ struct tenant_secret *tenant_secret(struct tenant *t, const char *secret)
 
 bool tenant_admit(struct relay *relay, struct tenant_secret *secret, uint32_t *ret_wait)
 {
-        double rate = (double)relay->config.sign_ins_per_second, burst = (double)relay->config.sign_in_burst;
+        double rate = (double)relay->config->sign_ins_per_second, burst = (double)relay->config->sign_in_burst;
         uint64_t now = loop_now(relay->loop);
 
         secret->tokens += (double)(now - secret->tokens_at) * rate / 1000;

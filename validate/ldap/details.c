@@ -51,8 +51,9 @@ static bool wants_groups(const struct domain_config *domain)
 
 int ldap_details_ask(struct ldap_details *d, struct buffer *request, int32_t id)
 {
+        char base[DOMAIN_BASE_MAX];
         struct ldap_groups_search search = {
-                .base = d->domain->search_base, .member = d->dn, .size_limit = LDAP_DETAILS_GROUPS_MAX};
+                .base = domain_search_base(base, d->domain), .member = d->dn, .size_limit = LDAP_DETAILS_GROUPS_MAX};
         unsigned n = d->asked++;
 
         if (n == 0)

@@ -141,7 +141,8 @@ static void enter_search(struct ldap_lookup *l)
 {
         static const char *const attributes[] = {"sAMAccountName", "objectSid", "sAMAccountType", "userAccountControl",
                                                  NULL};
-        struct ldap_search search = {.base = l->domain->search_base,
+        char base[DOMAIN_BASE_MAX];
+        struct ldap_search search = {.base = domain_search_base(base, l->domain),
                                      .attribute = l->attribute,
                                      .value = l->value,
                                      .or_attribute = l->sam[0] ? "sAMAccountName" : NULL,

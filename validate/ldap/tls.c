@@ -26,7 +26,6 @@
 #include "base/dns/dns.h"
 
 #define OID_KP_KDC "1.3.6.1.5.2.3.5"
-#define PINS_MAX 8
 
 struct ldap_tls {
         SSL_CTX *ctx;

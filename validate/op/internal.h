@@ -6,7 +6,7 @@
 #include <sys/queue.h>
 
 #include "base/core/text.h"
-#include "validate/op/config-copy.h"
+#include "validate/op/validate.h"
 #include "validate/dc/discover.h"
 #include "validate/dc/dc.h"
 #include "validate/types/domain-sid.h"
@@ -86,7 +86,6 @@ struct validate_op {
 
 struct validate {
         struct loop *loop;
-        struct config_copy *copy;
         const struct validate_config *config;
         struct dc_tools tools;
         struct dcs **dcs;           /* one per domain */

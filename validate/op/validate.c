@@ -56,7 +56,7 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
 {
         const struct domain_config *domain = &v->config->domains[i];
         struct method_instance *krb = v->tools.methods[METHOD_KRB5], *ldap = v->tools.methods[METHOD_LDAP];
-        int r = config_check_domain(domain, err);
+        int r = domain_check(domain, err);
 
         if (r < 0)
                 return r;
@@ -91,11 +91,9 @@ static struct guard_config guard_config_of(const struct validate_config *config)
 static int fill(struct validate *v, const struct validate_config *config, struct error *err)
 {
         struct guard_config guard = guard_config_of(config);
-        int r = config_copy_new(&v->copy, config);
+        int r;
 
-        if (r < 0)
-                return error_fail(err, r, "validation: out of memory, or more than %d DCs in a domain", DCS_MAX);
-        v->config = config_copy_get(v->copy);
+        v->config = config;
         v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
         v->lookup_from = calloc(config->n_domains ? config->n_domains : 1, sizeof *v->lookup_from);
         v->discover = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct discover *));
@@ -174,7 +172,6 @@ struct validate *validate_free(struct validate *v)
         loop_timer_free(v->ready_timer);
         guard_free(v->guard);
         domain_sids_free(v->sids);
-        config_copy_free(v->copy);
         free(v);
         return NULL;
 }

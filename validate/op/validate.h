@@ -27,8 +27,8 @@ typedef void validate_ready_fn(void *arg);
  * to copy. */
 typedef void validate_done_fn(void *arg, const struct outcome *outcome);
 
-/* Copies what it needs of config. Fails with every reason a domain can't be served (e.g. krb5 without keytab)
- * in err. */
+/* Borrows config, with all that it points to, until validate_free. Fails with every reason a domain can't be served
+ * (e.g. krb5 without keytab) in err. */
 int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config,
                  validate_ready_fn *on_ready, void *arg, struct error *err);
 /* The same with these METHODS methods (types/method.h), by enum method, which validate_free frees, and so does this

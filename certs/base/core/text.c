@@ -306,3 +306,43 @@ int text_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret_valu
         *ret_value = value;
         return 0;
 }
+
+/* ---- the closest word ---- */
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+        size_t ab = a < b ? a : b;
+
+        return ab < c ? ab : c;
+}
+
+/* Levenshtein's distance; words that are too long are far from everything. */
+static size_t distance(const char *a, const char *b)
+{
+        size_t row[TEXT_GUESS_MAX + 1], n = strlen(b);
+
+        if (n > TEXT_GUESS_MAX || strlen(a) > TEXT_GUESS_MAX)
+                return TEXT_GUESS_MAX;
+        for (size_t k = 0; k <= n; k++)
+                row[k] = k;
+        for (size_t i = 1; a[i - 1]; i++) {
+                size_t diagonal = row[0];
+                row[0] = i;
+                for (size_t k = 1; k <= n; k++) {
+                        size_t above = row[k];
+                        row[k] = least(above + 1, row[k - 1] + 1, diagonal + (a[i - 1] != b[k - 1]));
+                        diagonal = above;
+                }
+        }
+        return row[n];
+}
+
+void text_guess_consider(struct text_guess *g, const char *candidate)
+{
+        size_t d = distance(g->word, candidate);
+
+        if (d < g->distance && d <= 1 + strlen(g->word) / 3) {
+                g->best = candidate;
+                g->distance = d;
+        }
+}

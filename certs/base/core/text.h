@@ -63,3 +63,13 @@ int file_write_atomic(const char *path, const void *bytes, size_t n, unsigned mo
 int text_set(char **ret_s, const char *s);
 /* Decimal without sign, blanks or leading '+'; -EINVAL, -ERANGE beyond [min, max]. */
 int text_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret_value);
+
+/* Which of several words is closest to one that is none of them: `did you mean ...?`. */
+#define TEXT_GUESS_MAX 64 /* bytes; longer words are far from everything */
+struct text_guess {
+        const char *word, *best; /* best: NULL while nothing is close enough */
+        size_t distance;
+};
+#define TEXT_GUESS(word_) ((struct text_guess){(word_), NULL, TEXT_GUESS_MAX})
+/* candidate is kept. */
+void text_guess_consider(struct text_guess *g, const char *candidate);

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/core/text.h"
-#include "connector/conf/internal.h"
+#include "connector/conf/table.h"
 
 #define FIXTURES SOURCE_ROOT "/tests/connector/conf/config"
 
@@ -47,7 +47,7 @@ static size_t read_expected(const char *text, struct buffer *out)
 
 static void check_fixture(const char *name)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         struct buffer text, expected = BUFFER(65536);
         struct config *config = NULL;
 
@@ -60,7 +60,7 @@ static void check_fixture(const char *name)
         assert_int_equal(r, n ? -EINVAL : 0);
         assert_true((config != NULL) == (n == 0));
         config_free(config);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
         buffer_free(&text);
         buffer_free(&expected);
 }
@@ -86,7 +86,7 @@ static void test_every_fixture(void **state)
 static struct config *load_text(const char *text)
 {
         char path[] = "/tmp/postern-config-XXXXXX";
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         struct config *config = NULL;
         int fd = mkstemp(path);
 
@@ -97,14 +97,14 @@ static struct config *load_text(const char *text)
         unlink(path);
         if (r < 0)
                 fail_msg("%s", errors.lines.data);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
         return config;
 }
 
 static void test_defaults(void **state)
 {
         struct config *c = load_text("[domain Corp.Example]\ndcs = DC1.corp.example@192.0.2.1\n");
-        const struct config_domain *d = &c->domains[0];
+        const struct domain_config *d = &c->domains[0];
 
         (void)state;
         assert_true(strlen(c->name) > 0);
@@ -115,15 +115,15 @@ static void test_defaults(void **state)
         assert_int_equal(c->in_flight, 256);
         assert_int_equal(c->drain_ms, 10000);
         assert_int_equal(c->log_level, LOG_LEVEL_INFO);
-        assert_null(c->default_domain);
-        assert_int_equal(c->n_domains, 1);
+        assert_null(c->validate.default_domain);
+        assert_int_equal(c->validate.n_domains, 1);
         assert_string_equal(d->name, "corp.example");
         assert_string_equal(d->realm, "CORP.EXAMPLE");
         assert_null(d->netbios);
         assert_int_equal(d->n_dcs, 1);
         assert_string_equal(d->dcs[0].host, "dc1.corp.example");
         assert_string_equal(d->dcs[0].address, "192.0.2.1");
-        assert_int_equal(d->n_methods, 1);
+        assert_int_equal(d->methods[1], METHOD_NONE);
         assert_int_equal(d->methods[0], METHOD_LDAP);
         assert_int_equal(d->directory, DIRECTORY_AD);
         assert_int_equal(d->dc_identity, DC_IDENTITY_DOMAIN_SAN);
@@ -136,12 +136,12 @@ static void test_defaults(void **state)
 
 static void test_all_keys_are_taken(void **state)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         struct config *c = NULL;
 
         (void)state;
         assert_int_equal(config_load(&c, FIXTURES "/good-all.conf", NULL, &errors), 0);
-        const struct config_domain *d = &c->domains[0];
+        const struct domain_config *d = &c->domains[0];
         assert_string_equal(c->name, "north-1");
         assert_string_equal(c->relay, "https://relay.example:8443");
         assert_string_equal(c->tenant, "contoso");
@@ -159,32 +159,31 @@ static void test_all_keys_are_taken(void **state)
         assert_int_equal(c->in_flight, 768);
         assert_int_equal(c->drain_ms, 0);
         assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
-        assert_string_equal(c->default_domain, "corp.example");
+        assert_string_equal(c->validate.default_domain, "corp.example");
         assert_int_equal(c->ledger_days, 1);
         assert_int_equal(c->ledger_rows, 100);
         assert_string_equal(d->realm, "AD.CORP.EXAMPLE");
         assert_string_equal(d->netbios, "CORP");
-        assert_string_equal(d->domain_sid, "S-1-5-21-1-2-4294967295");
-        assert_int_equal(d->n_suffixes, 2);
+        assert_string_equal(d->sid, "S-1-5-21-1-2-4294967295");
+        assert_null(d->suffixes[2]);
         assert_string_equal(d->suffixes[1], "corp.net");
         assert_int_equal(d->n_dcs, 2);
         assert_string_equal(d->dcs[0].host, "dc1.corp.example"); /* the dot only says that the name is whole */
         assert_null(d->dcs[0].address);
         assert_string_equal(d->dcs[1].address, "192.0.2.12");
-        assert_int_equal(d->n_methods, 2);
         assert_int_equal(d->methods[0], METHOD_LDAP);
         assert_int_equal(d->methods[1], METHOD_KRB5);
         assert_int_equal(d->ldaps_port, 1636);
         assert_int_equal(d->kdc_port, 1088);
         assert_string_equal(d->ca_file, "/etc/corp-ca.pem");
         assert_int_equal(d->dc_identity, DC_IDENTITY_PIN);
-        assert_int_equal(d->n_pins, 1);
-        assert_string_equal(d->keytab, "/etc/corp.keytab");
+        assert_null(d->pins[1]);
+        assert_string_equal(d->keytab_file, "/etc/corp.keytab");
         assert_string_equal(d->service_principal, "host/connector.corp.example");
         assert_int_equal(d->pool_max, 1);
         assert_int_equal(d->connect_timeout_ms, 100);
         config_free(c);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
 }
 
 static void test_methods_follow_the_keytab(void **state)
@@ -193,7 +192,7 @@ static void test_methods_follow_the_keytab(void **state)
                 load_text("[domain corp.example]\ndcs = dc1.corp.example\nkeytab = /k\nservice_principal = host/x\n");
 
         (void)state;
-        assert_int_equal(c->domains[0].n_methods, 2);
+        assert_int_equal(c->domains[0].methods[1], METHOD_LDAP);
         assert_int_equal(c->domains[0].methods[0], METHOD_KRB5);
         config_free(c);
 }
@@ -210,8 +209,8 @@ static void write_text(const char *path, const char *text)
 static void test_folder_and_merged_text(void **state)
 {
         char dir[] = "/tmp/postern-conf-XXXXXX", path[300];
-        struct config_errors errors = CONFIG_ERRORS;
-        struct buffer merged = BUFFER(CONFIG_TEXT_MAX);
+        struct conf_errors errors = CONF_ERRORS;
+        struct buffer merged = BUFFER(CONF_TEXT_MAX);
         struct config *config = NULL, *child = NULL;
         struct error err = {""};
 
@@ -242,7 +241,7 @@ static void test_folder_and_merged_text(void **state)
         (void)snprintf(path, sizeof(path), "%s/30-more.conf:2: name: it is given twice, first at %s/10-base.conf:2\n",
                        dir, dir);
         assert_string_equal(errors.lines.data, path);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
         assert_int_equal(chdir("/"), 0);
         const char *const names[] = {"10-base.conf", "20-corp.conf", "30-more.conf", "ignored.txt", ".hidden.conf"};
         for (size_t i = 0; i < 5; i++) {
@@ -254,14 +253,14 @@ static void test_folder_and_merged_text(void **state)
 
 static void test_missing_file(void **state)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         struct config *config = NULL;
 
         (void)state;
         assert_int_equal(config_load(&config, "/nonexistent/postern.conf", NULL, &errors), -EINVAL);
         assert_int_equal(errors.n, 1);
         assert_non_null(strstr(errors.lines.data, "/nonexistent/postern.conf"));
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
 }
 
 static void test_child_names_the_first_error(void **state)
@@ -283,8 +282,8 @@ static void test_child_names_the_first_error(void **state)
 /* More mistakes than are kept: the rest is counted. */
 static void test_flood_of_errors(void **state)
 {
-        struct buffer text = BUFFER(CONFIG_TEXT_MAX);
-        struct config_errors errors = CONFIG_ERRORS;
+        struct buffer text = BUFFER(CONF_TEXT_MAX);
+        struct conf_errors errors = CONF_ERRORS;
         char path[] = "/tmp/postern-flood-XXXXXX";
         struct config *config = NULL;
         int fd = mkstemp(path);
@@ -300,7 +299,7 @@ static void test_flood_of_errors(void **state)
         assert_non_null(strstr(errors.lines.data, "and 4900 more\n"));
         unlink(path);
         buffer_free(&text);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
 }
 
 /* ---- the committed texts ---- */
@@ -321,7 +320,7 @@ static void produce(struct buffer *out, void (*write_it)(FILE *))
 
 static void test_sample_is_the_tables(void **state)
 {
-        struct config_errors errors = CONFIG_ERRORS;
+        struct conf_errors errors = CONF_ERRORS;
         struct buffer made, committed;
         struct config *config = NULL;
 
@@ -334,7 +333,7 @@ static void test_sample_is_the_tables(void **state)
         config_free(config);
         buffer_free(&made);
         buffer_free(&committed);
-        config_errors_clear(&errors);
+        conf_errors_clear(&errors);
 }
 
 static void test_man_page_is_the_tables(void **state)
@@ -359,17 +358,16 @@ static void test_man_page_is_the_tables(void **state)
 static void test_rows_are_whole(void **state)
 {
         (void)state;
-        for (size_t i = 0; i < config_keys_n; i++) {
-                const struct config_key *k = &config_keys[i];
-                assert_non_null(k->help);
-                assert_ptr_equal(config_key_find(k->section, k->name), k);
-                if (k->type == TYPE_TEXT || k->type == TYPE_LIST)
-                        assert_true(k->range && k->max > 0);
-                if (k->type == TYPE_NUMBER || k->type == TYPE_WORD)
-                        assert_non_null(k->initial);
-                if (k->type == TYPE_LIST)
-                        assert_true(k->item && k->item_size > 0);
-        }
+        for (size_t s = 0; s < CONFIG_SECTIONS; s++)
+                for (size_t i = 0; i < config_sections[s].n_keys; i++) {
+                        const struct conf_key *k = &config_sections[s].keys[i];
+
+                        assert_true(k->help && k->help[strlen(k->help) - 1] == '.');
+                        if (k->type == CONF_TEXT || k->type == CONF_LIST)
+                                assert_true(k->range && k->max > 0 && (k->initial || k->otherwise));
+                        if (k->type == CONF_NUMBER || k->type == CONF_WORD)
+                                assert_non_null(k->initial);
+                }
 }
 
 int main(void)

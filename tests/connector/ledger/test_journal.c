@@ -31,9 +31,9 @@ struct world {
         char dir[64];
 };
 
-static void open_journal(struct world *w)
+static void open_journal(struct world *w, uint32_t rows)
 {
-        struct journal_config config = {.loop = w->loop, .days = 30, .rows = 1000000, .retry_ms = 1000};
+        struct journal_config config = {.loop = w->loop, .days = 30, .rows = rows, .retry_ms = 1000};
         struct error err = {""};
 
         config.dir_fd = open(w->dir, O_DIRECTORY | O_CLOEXEC);
@@ -49,7 +49,7 @@ static int set_up(void **state)
         (void)snprintf(w->dir, sizeof(w->dir), "/tmp/postern-journal-XXXXXX");
         assert_non_null(mkdtemp(w->dir));
         assert_int_equal(loop_new_fake(&w->loop), 0);
-        open_journal(w);
+        open_journal(w, 1000000);
         *state = w;
         return 0;
 }
@@ -187,7 +187,7 @@ static void test_rows_survive(void **state)
         add_delivery(w, "A000000000000001", "confirmed");
         add_delivery(w, "A000000000000001", "late"); /* the last word counts */
         journal_free(w->journal);
-        open_journal(w);
+        open_journal(w, 1000000);
 
         json_t *list = find(w, &all, NULL, "A000000000000001");
         assert_int_equal(json_array_size(list), 1);
@@ -280,8 +280,8 @@ static void test_trims_by_age_and_number(void **state)
                 (void)snprintf(id, sizeof(id), "N%015d", i);
                 add_record(w, id, now, "alice", "refused");
         }
-        journal_flush(w->journal);
-        journal_limits(w->journal, 30, 100);
+        journal_free(w->journal);
+        open_journal(w, 100);
         loop_fake_advance(w->loop, 601000);
         assert_int_equal(count_all(w), 100);
         const struct request one = {.limit = 1};
@@ -325,7 +325,7 @@ static void test_full_disk(void **state)
         assert_int_equal(status_number(w, "dropped"), 0);
         assert_int_equal(status_number(w, "rows"), 2001); /* nothing lost, nothing twice */
         journal_free(w->journal);
-        open_journal(w);
+        open_journal(w, 1000000);
         assert_int_equal(found(w, &one, NULL, "B000000000000001"), 1);
         assert_int_equal(found(w, &one, NULL, "F000000000001999"), 1);
 }
@@ -341,7 +341,7 @@ static void test_memory_is_bounded(void **state)
         for (int i = 0; i < 200; i++)
                 assert_int_equal(write(fd, "this is not a database, not at all\n", 35), 35);
         close(fd);
-        open_journal(w);
+        open_journal(w, 1000000);
         assert_state(w, "degraded");
         for (int i = 0; i < JOURNAL_MEMORY_ROWS + 3000; i++) {
                 (void)snprintf(id, sizeof(id), "M%015d", i);
@@ -407,7 +407,7 @@ static void test_other_version(void **state)
         assert_int_equal(store_open(&store, fd, &err), -EPROTO);
         assert_non_null(strstr(err.text, "version 9"));
         close(fd);
-        open_journal(w);
+        open_journal(w, 1000000);
         assert_state(w, "degraded");
 }
 

@@ -140,7 +140,7 @@ static int setup(void **state)
                                                         .n_dcs = 1,
                                                         .methods = {METHOD_LDAP},
                                                         .ldaps_port = 1}};
-        const struct validate_config config = {.domains = configs, .n_domains = 2};
+        static const struct validate_config config = {.domains = configs, .n_domains = 2};
         struct error err = {""};
 
         (void)state;

@@ -11,15 +11,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static void check_domain(const struct config_domain *d)
+static void check_domain(const struct domain_config *d)
 {
         if (!d->name || !d->realm || (d->n_dcs < 1 && d->discover != DISCOVER_YES) || d->n_dcs > DCS_MAX ||
-            d->n_methods < 1 || d->n_methods > 2 || (d->n_dcs > 0 && !d->dcs[0].host))
+            d->methods[0] == METHOD_NONE || (d->n_dcs > 0 && !d->dcs[0].host))
                 abort();
-        for (size_t i = 0; i < d->n_methods; i++)
-                if (d->methods[i] == METHOD_KRB5 && (!d->keytab || !d->service_principal))
+        for (size_t i = 0; i < 2; i++)
+                if (d->methods[i] == METHOD_KRB5 && (!d->keytab_file || !d->service_principal))
                         abort();
-        if ((d->dc_identity == DC_IDENTITY_PIN) != (d->n_pins > 0))
+        if ((d->dc_identity == DC_IDENTITY_PIN) != (d->pins[0] != NULL))
                 abort();
 }
 
@@ -37,9 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 abort();
         if (r < 0)
                 return 0;
-        if (!config->name || !config->state_dir || !config->user_link || config->n_domains < 1 || config->in_flight < 1)
+        if (!config->name || !config->state_dir || !config->user_link || config->validate.n_domains < 1 ||
+            config->in_flight < 1)
                 abort();
-        for (size_t i = 0; i < config->n_domains; i++)
+        for (size_t i = 0; i < config->validate.n_domains; i++)
                 check_domain(&config->domains[i]);
         config_free(config);
         return 0;

@@ -11,152 +11,205 @@
 
 #include <cmocka.h>
 
-#include "base/core/buffer.h"
 #include "base/core/text.h"
 #include "queue/relay/config.h"
 
-#define GOOD "listen = 127.0.0.1:0\ncertificate = /c\nkey = /k\n"
+#define GOOD "[relay]\nlisten = 127.0.0.1:0\ncertificate = /c\nkey = /k\n"
 
-static void note(void *arg, const char *file, int line, const char *text)
-{
-        (void)file;
-        assert_int_equal(buffer_printf(arg, "%d %s\n", line, text), 0);
-}
+static char path[] = "/tmp/relay-config-XXXXXX";
 
-/* Reads text as a file; the mistakes as lines. */
-static int read_text(const char *text, struct relay_config *config, struct buffer *faults)
+static int make_file(void **state)
 {
-        char path[] = "/tmp/relay-config-XXXXXX";
-        struct error err;
         int fd = mkstemp(path);
 
-        assert_true(fd >= 0);
-        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-        close(fd);
-        int r = relay_config_read(config, path, note, faults, &err);
-        unlink(path);
-        return r;
+        (void)state;
+        return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+        (void)state;
+        return unlink(path);
+}
+
+/* Reads text as a file. The mistakes without the file's name, or NULL and *ret_config. */
+static const char *read_text(const char *text, struct relay_config **ret_config)
+{
+        static char told[4096];
+        struct conf_errors errors = CONF_ERRORS;
+        struct error err;
+        size_t n = 0;
+
+        assert_int_equal(file_write_atomic(path, text, strlen(text), 0600, &err), 0);
+        int r = relay_config_load(ret_config, path, &errors);
+        assert_int_equal(r, errors.n ? -EINVAL : 0);
+        for (char *line = errors.lines.data, *end; errors.n && *line; line = end + 1) {
+                assert_int_equal(strncmp(line, path, strlen(path)), 0);
+                end = strchr(line, '\n');
+                n += (size_t)snprintf(told + n, sizeof(told) - n, "%.*s", (int)(end + 1 - line - (int)strlen(path)),
+                                      line + strlen(path));
+        }
+        conf_errors_clear(&errors);
+        return r < 0 ? told : NULL;
 }
 
 static void test_good(void **state)
 {
-        struct buffer faults = BUFFER(4096);
-        struct relay_config c;
+        struct relay_config *c = NULL;
 
         (void)state;
-        assert_int_equal(read_text("[relay]\n# a comment\n" GOOD
-                                   "listen = [::1]:8443\nnode_url = https://a\nnode_url = https://b\n"
+        assert_null(read_text(GOOD "# a comment\nlisten = [::1]:8443\nnode_url = https://a\nnode_url = https://b\n"
                                    "sign_ins_per_second = 7\nlog_level = debug\nnode = n1\n",
-                                   &c, &faults),
-                         0);
-        assert_int_equal(c.n_listen, 2);
-        assert_string_equal(c.listen[1].host, "::1");
-        assert_int_equal(c.listen[1].port, 8443);
-        assert_int_equal(c.n_nodes, 2);
-        assert_int_equal(c.sign_ins_per_second, 7);
-        assert_int_equal(c.in_flight_per_tenant, 4096);
-        assert_int_equal(c.log_level, LOG_LEVEL_DEBUG);
-        assert_string_equal(c.state_dir, "/var/lib/postern-relay");
-        assert_null(c.user);
-        relay_config_clear(&c);
+                              &c));
+        assert_int_equal(c->n_listen, 2);
+        assert_string_equal(c->listen[1].host, "::1");
+        assert_int_equal(c->listen[1].port, 8443);
+        assert_int_equal(c->n_nodes, 2);
+        assert_string_equal(c->nodes[1], "https://b");
+        assert_int_equal(c->sign_ins_per_second, 7);
+        assert_int_equal(c->in_flight_per_tenant, 4096);
+        assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+        assert_string_equal(c->state_dir, "/var/lib/postern-relay");
+        assert_null(c->user);
+        relay_config_free(c);
         /* as an editor on Windows leaves it */
-        assert_int_equal(read_text("\xef\xbb\xbf[ relay ]\r\nlisten = 127.0.0.1:0\r\ncertificate = /c\r\nkey = /k\r\n",
-                                   &c, &faults),
-                         0);
-        assert_string_equal(c.key, "/k");
-        relay_config_clear(&c);
-        buffer_free(&faults);
+        assert_null(read_text("\xef\xbb\xbf[ relay ]\r\nlisten = 127.0.0.1:0\r\ncertificate = /c\r\nkey = /k\r\n", &c));
+        assert_string_equal(c->key, "/k");
+        assert_true(strlen(c->node) > 0);
+        relay_config_free(c);
 }
+
+#define LISTEN ", allowed: 1 to 8 of ADDRESS:PORT, IPv6 in brackets; the key may be repeated\n"
+#define MISSING(end) ": listen: it is missing" LISTEN ": certificate: it is missing, allowed: an absolute path\n" end
+#define NO_KEY ": key: it is missing, allowed: an absolute path\n"
 
 static const struct fixture {
         const char *text, *faults;
 } fixtures[] = {
-        {"", "0 listen: is required\n0 certificate: is required\n0 key: is required\n"},
-        {GOOD "colour = red\n", "4 colour: unknown key\n"},
-        {GOOD "key = /other\n", "4 key: stands twice\n"},
-        {GOOD "state_dir = here\n", "4 state_dir: must be an absolute path, not \"here\"\n"},
-        {GOOD "log_level = loud\n", "4 log_level: \"loud\" is not one of error, warning, info, debug\n"},
-        {GOOD "certificate_days = 31\n", "4 certificate_days: \"31\" is not a number from 1 to 30\n"},
-        {GOOD "connections = -1\n", "4 connections: \"-1\" is not a number from 16 to 65536\n"},
-        {GOOD "links_per_tenant = many\n", "4 links_per_tenant: \"many\" is not a number from 1 to 1024\n"},
-        {GOOD "listen = relay.example:443\n", "4 listen: the address must be numeric, like 0.0.0.0:443 or [::]:443\n"},
-        {GOOD "listen = 127.0.0.1\n", "4 listen: \"127.0.0.1\" is not ADDRESS:PORT\n"},
-        {GOOD "listen = 127.0.0.1:70000\n", "4 listen: \"127.0.0.1:70000\" is not ADDRESS:PORT\n"},
-        {GOOD "node_url = http://a\n",
-         "4 node_url: \"http://a\" is not an https:// address of at most 256 characters\n"},
-        {GOOD "user =\n", "4 user: is empty\n"},
-        {GOOD "[extra]\nx = y\n", "4 line: unknown section; the only one is [relay]\n"},
-        {"[relay] x\n" GOOD, "1 line: there is text behind the ']'; a comment needs a line of its own\n"
-                             "0 listen: is required\n0 certificate: is required\n0 key: is required\n"},
-        {"[relay\n" GOOD, "1 line: the section's name has no ']' behind it\n"
-                          "0 listen: is required\n0 certificate: is required\n0 key: is required\n"},
-        {GOOD "state_dir = /x ; not here\n", "4 state_dir: a comment needs a line of its own\n"},
-        {GOOD "one\ntwo\n", "4 line: is neither [section], key = value nor a comment\n"
-                            "5 line: is neither [section], key = value nor a comment\n"},
-        {GOOD "node\xc2\xa0= a\n", "4 line: a no-break space (U+00A0), which looks like a blank\n"},
-        {GOOD "node = a\xe2\x80\x8b\n", "4 line: an invisible character (U+200B to U+200F)\n"},
-        {GOOD "node = \xfc\n", "4 line: the line is not valid UTF-8\n"},
-        {GOOD "  indented = 1\n", "4 indented: unknown key\n"},
-        {GOOD "nonsense\n", "4 line: is neither [section], key = value nor a comment\n"},
-        {"colour = red\nconnections = x\nkey = k\n",
-         "1 colour: unknown key\n2 connections: \"x\" is not a number from 16 to 65536\n3 key: must be an "
-         "absolute path, not \"k\"\n"
-         "0 listen: is required\n0 certificate: is required\n"},
+        {"", MISSING(NO_KEY)},
+        {GOOD "colour = red\n", ":5: colour: the key is unknown; postern-relay.conf(5) lists all keys\n"},
+        {GOOD "conections = 20\n", ":5: conections: the key is unknown; did you mean connections?\n"},
+        {GOOD "key = /other\n", ":5: key: it is given twice, first at /tmp/"},
+        {GOOD "state_dir = here\n", ":5: state_dir: 'here' does not begin with '/', allowed: an absolute path\n"},
+        {GOOD "log_level = loud\n", ":5: log_level: 'loud' is unknown, allowed: error, warning, info, debug\n"},
+        {GOOD "certificate_days = 31\n", ":5: certificate_days: '31' is out of range, allowed: 1 to 30\n"},
+        {GOOD "connections = -1\n", ":5: connections: '-1' is not a number, allowed: 16 to 65536\n"},
+        {GOOD "links_per_tenant = many\n", ":5: links_per_tenant: 'many' is not a number, allowed: 1 to 1024\n"},
+        {GOOD "listen = relay.example:443\n", ":5: listen: 'relay.example:443' has no numeric address" LISTEN},
+        {GOOD "listen = 127.0.0.1\n", ":5: listen: '127.0.0.1' is not ADDRESS:PORT" LISTEN},
+        {GOOD "listen = 127.0.0.1:70000\n", ":5: listen: '127.0.0.1:70000' is not ADDRESS:PORT" LISTEN},
+        {GOOD "listen = ::1:1 ::2:1 ::3:1 ::4:1 ::5:1 ::6:1 ::7:1 ::8:1\n",
+         ":5: listen: it has more than 8 items" LISTEN},
+        {GOOD "node_url = http://a\n", ":5: node_url: 'http://a' is not an https:// address of at most 256 bytes, "
+                                       "allowed: up to 4 https:// addresses; the key may be repeated\n"},
+        {GOOD "user = root\n",
+         ":5: user: root is not allowed: nothing that reads remote input runs as root, allowed: a "
+         "system user other than root\n"},
+        {GOOD "key =\n", ":5: key: it is given twice"},
+        {"[relay]\nlisten = ::1:1\ncertificate = /c\nkey =\n", ":4: key: it is empty, allowed: an absolute path\n"},
+        {"listen = ::1:1\n" GOOD, ":1: listen: the key stands before the first section\n"},
+        {GOOD "[extra]\nx = y\n", ":5: [extra]: the section is unknown, allowed: [relay]\n"},
+        {"[relay] x\nkey = /k\n",
+         ":1: there is text behind the ']'; a comment needs a line of its own\n" MISSING(NO_KEY)},
+        {"[relay\nkey = /k\n", ":1: the section's name has no ']' behind it\n" MISSING(NO_KEY)},
+        {GOOD "state_dir = /x ; not here\n", ":5: state_dir: a comment needs a line of its own\n"},
+        {GOOD "one\ntwo\n", ":5: neither [section] nor key = value nor a comment\n"
+                            ":6: neither [section] nor key = value nor a comment\n"},
+        {GOOD "node\xc2\xa0= a\n", ":5: a no-break space (U+00A0), which looks like a blank\n"},
+        {GOOD "node = a\xe2\x80\x8b\n", ":5: an invisible character (U+200B to U+200F)\n"},
+        {GOOD "node = \xfc\n", ":5: the line is not valid UTF-8\n"},
+        {GOOD "  indented = 1\n", ":5: indented: the key is unknown; postern-relay.conf(5) lists all keys\n"},
+        {"[relay]\ncolour = red\nconnections = x\nkey = k\n",
+         ":2: colour: the key is unknown; postern-relay.conf(5) lists all keys\n"
+         ":3: connections: 'x' is not a number, allowed: 16 to 65536\n"
+         ":4: key: 'k' does not begin with '/', allowed: an absolute path\n" MISSING("")},
 };
 
 static void test_mistakes(void **state)
 {
-        struct relay_config c;
+        struct relay_config *c = NULL;
 
         (void)state;
         for (size_t i = 0; i < sizeof(fixtures) / sizeof(fixtures[0]); i++) {
-                struct buffer faults = BUFFER(4096);
-                assert_int_equal(read_text(fixtures[i].text, &c, &faults), -EINVAL);
-                assert_string_equal(faults.data, fixtures[i].faults);
-                buffer_free(&faults);
+                const char *want = fixtures[i].faults, *told = read_text(fixtures[i].text, &c);
+                const bool whole = want[strlen(want) - 1] == '\n';
+
+                assert_non_null(told);
+                if (whole ? strcmp(told, want) != 0 : strncmp(told, want, strlen(want)) != 0)
+                        fail_msg("%s\nis told as\n%s\ninstead of\n%s", fixtures[i].text, told, want);
+                assert_null(c);
         }
 }
 
 static void test_missing_file(void **state)
 {
-        struct relay_config c;
-        struct error err;
+        struct conf_errors errors = CONF_ERRORS;
+        struct relay_config *c = NULL;
 
         (void)state;
-        assert_int_equal(relay_config_read(&c, "/nonexistent.conf", note, NULL, &err), -ENOENT);
-        assert_non_null(strstr(err.text, "/nonexistent.conf"));
+        assert_int_equal(relay_config_load(&c, "/nonexistent.conf", &errors), -EINVAL);
+        assert_int_equal(errors.n, 1);
+        assert_int_equal(strncmp(errors.lines.data, "/nonexistent.conf: ", 19), 0);
+        conf_errors_clear(&errors);
 }
 
-/* The sample file with every key taken out of its comment is still good. */
+/* ---- the committed texts ---- */
+
+static char *produce(void (*write_it)(FILE *))
+{
+        char *text = NULL;
+        size_t n = 0;
+        FILE *f = open_memstream(&text, &n);
+
+        assert_non_null(f);
+        write_it(f);
+        assert_int_equal(fclose(f), 0);
+        return text;
+}
+
+/* The sample is the table's, and good, also with every key taken out of its comment. */
 static void test_sample(void **state)
 {
-        struct buffer text = BUFFER(65536), faults = BUFFER(4096);
-        struct relay_config c;
+        struct buffer text = BUFFER(65536);
+        struct relay_config *c = NULL;
         struct error err;
-        const char *path = getenv("RELAY_SAMPLE");
+        char *made = produce(relay_config_write_sample);
 
         (void)state;
-        assert_non_null(path);
-        assert_int_equal(relay_config_read(&c, path, note, &faults, &err), 0);
-        relay_config_clear(&c);
-        assert_int_equal(file_read(&text, path, &err), 0);
-        for (char *p = text.data; (p = strstr(p, "\n#")); p++) {
+        assert_int_equal(file_read(&text, SOURCE_ROOT "/queue/relay/relay.conf.example", &err), 0);
+        assert_string_equal(made, text.data);
+        assert_null(read_text(text.data, &c));
+        assert_string_equal(c->user, "postern-relay");
+        relay_config_free(c);
+        for (char *p = text.data; (p = strstr(p, "\n#")); p++)
                 if (p[2] >= 'a' && p[2] <= 'z')
                         p[1] = ' ';
-        }
-        if (read_text(text.data, &c, &faults) < 0)
-                fail_msg("%s", faults.data);
-        assert_non_null(c.ready_file);
-        assert_non_null(c.user);
-        relay_config_clear(&c);
+        const char *faults = read_text(text.data, &c);
+        if (faults)
+                fail_msg("%s", faults);
+        relay_config_free(c);
         buffer_free(&text);
-        buffer_free(&faults);
+        free(made);
+}
+
+static void test_man_page(void **state)
+{
+        struct buffer text = BUFFER(65536);
+        struct error err;
+        char *made = produce(relay_config_write_man);
+
+        (void)state;
+        assert_int_equal(file_read(&text, SOURCE_ROOT "/connector/man/postern-relay.conf.5", &err), 0);
+        assert_non_null(strstr(text.data, made));
+        free(made);
+        buffer_free(&text);
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_mistakes),
-                                           cmocka_unit_test(test_missing_file), cmocka_unit_test(test_sample)};
+                                           cmocka_unit_test(test_missing_file), cmocka_unit_test(test_sample),
+                                           cmocka_unit_test(test_man_page)};
 
-        return cmocka_run_group_tests_name("relay/config", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("relay/config", tests, make_file, remove_file);
 }

@@ -20,6 +20,7 @@
 #define SERIAL "00112233445566778899"
 #define HOUR 3600
 
+static struct relay_config config = {.sign_in_burst = 10};
 static struct relay relay;
 static char dir[64];
 
@@ -30,7 +31,7 @@ static int setup(void **state)
         (void)state;
         memset(&relay, 0, sizeof(relay));
         LIST_INIT(&relay.tenants);
-        relay.config.sign_in_burst = 10;
+        relay.config = &config;
         snprintf(dir, sizeof(dir), "/tmp/relay-credential-XXXXXX");
         assert_non_null(mkdtemp(dir));
         assert_int_equal(loop_new_fake(&relay.loop), 0);

@@ -224,6 +224,32 @@ static void b64u_only_knows_each_character(void **state)
         }
 }
 
+static void test_guess(void **state)
+{
+        static const struct {
+                const char *word, *best;
+        } rows[] = {
+                {"in_fligth", "in_flight"}, {"domian", "domain"}, {"x", NULL}, {"", NULL}, {"in_flight", "in_flight"}};
+        char longest[TEXT_GUESS_MAX + 2];
+
+        (void)state;
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+                struct text_guess g = TEXT_GUESS(rows[i].word);
+
+                text_guess_consider(&g, "domains");
+                text_guess_consider(&g, "domain");
+                text_guess_consider(&g, "in_flight");
+                assert_int_equal(g.best == NULL, rows[i].best == NULL);
+                if (g.best)
+                        assert_string_equal(g.best, rows[i].best);
+        }
+        memset(longest, 'a', sizeof longest - 1);
+        longest[sizeof longest - 1] = '\0';
+        struct text_guess g = TEXT_GUESS(longest);
+        text_guess_consider(&g, longest); /* too long to be looked at */
+        assert_null(g.best);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -237,6 +263,7 @@ int main(void)
                 cmocka_unit_test(test_ids),
                 cmocka_unit_test(test_text_set),
                 cmocka_unit_test(test_parse_u64),
+                cmocka_unit_test(test_guess),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
