@@ -1,82 +1,111 @@
 /*
- * One blocking HTTPS request at a time, by libcurl's easy interface.
+ * Requests by libcurl's multi interface: what a call needs, and calls that block.
  *
- * Invariant: only https, TLS 1.2 or newer, the peer verified, no redirect followed, answer and time bounded,
- * no body sent twice.
- * An error names the host, the cause and what to do about it, never a credential. The connector's link is not
- * here: it lives on libcurl's multi interface in queue/.
+ * Invariant: only https, TLS 1.2 or newer, the peer verified, no redirect followed, answer and time bounded; libcurl
+ * asks neither environment nor configuration of its own. Calls on the loop: https-start.c.
  */
-#include "certs/http/https.h"
-
-#include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "certs/http/http-curl.h"
+#include "certs/http/https-internal.h"
 #include "certs/keys/key-tls.h"
 #include "base/core/ca-bundle.h"
+#include "base/core/cleanup.h"
 #include "base/core/secret.h"
 #include "base/core/text.h"
 
 #define TIMEOUT_DEFAULT_MS 15000
-#define CONNECT_TIMEOUT_MS 10000
+#define CONNECT_MAX_MS 10000
+#define CONNECT_LOOP_MS 5000
 #define BODY_DEFAULT_MAX (1024 * 1024)
 #define HEADER_LINE_MAX 4096
 #define CHAIN_MAX 65536
+#define KEY_TEXT_MAX 16384
 #define RETRY_AFTER_MAX 86400
 
-struct https {
-        CURL *curl;
-        struct buffer cas;       /* empty: the system's */
-        struct buffer proxy_cas; /* where the proxy is asked by TLS */
-        struct http_way way;
-        char *cert_file, *key_file, *proxy;
-        struct key *key; /* with it, chain is what cert_file held */
-        struct buffer chain;
-        char reason[CURL_ERROR_SIZE];
-        int verify_error; /* X509_V_* of the last handshake */
-};
+/* ---- files and URLs ---- */
 
-/* One request while it runs. */
-struct exchange {
-        struct https *https;
-        const struct https_request *request;
-        struct buffer body;
-        size_t given; /* bytes of the request's body that libcurl took */
-        struct curl_slist *headers;
-        bool overflow;
-        char host[256];
-};
+int https_system_cas(struct buffer *out, struct error *err)
+{
+        const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
+        _cleanup_(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+        if (fd < 0)
+                return error_fail(err, -ENOENT,
+                                  "the system's CAs are not in %s; install ca-certificates or name "
+                                  "the relay's CA",
+                                  path ? path : "one file");
+        return fd_read_all(out, fd, err);
+}
+
+/* A host may do without the system's CAs where the relay's are given. */
+int https_proxy_cas(struct buffer *out, const char *ca_pem, struct error *err)
+{
+        int r = https_system_cas(out, err);
+
+        if (!ca_pem || !*ca_pem || (r < 0 && r != -ENOENT))
+                return r;
+        return buffer_append_str(out, "\n") < 0 || buffer_append_str(out, ca_pem) < 0
+                       ? error_fail(err, -EMSGSIZE, "the CAs are too long")
+                       : 0;
+}
+
+int https_split_url(const char *url, char out[256], uint16_t *ret_port)
+{
+        CURLU *u = curl_url();
+        char *host = NULL, *port = NULL;
+        int r = -EINVAL;
+
+        if (u && strncmp(url, "https://", 8) == 0 && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+            curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+            curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK && strlen(host) < 256) {
+                const size_t v6 = host[0] == '['; /* an IPv6 address */
+
+                *ret_port = (uint16_t)strtoul(port, NULL, 10);
+                memcpy(out, host + v6, strlen(host) + 1 - v6);
+                out[strlen(out) - v6] = '\0';
+                r = 0;
+        }
+        curl_free(host);
+        curl_free(port);
+        curl_url_cleanup(u);
+        return r;
+}
+
+/* ---- the handle ---- */
 
 struct https *https_free(struct https *https)
 {
         if (!https)
                 return NULL;
-        curl_easy_cleanup(https->curl);
-        buffer_free(&https->cas);
-        buffer_free(&https->proxy_cas);
-        http_way_clear(&https->way);
-        free(https->cert_file);
-        free(https->key_file);
-        free(https->proxy);
-        buffer_free(&https->chain);
+        if (https->stop)
+                https->stop(https);
+        if (https->dead) /* a callback is running: its end comes back */
+                return NULL;
+        curl_multi_cleanup(https->multi);
+        buffer_free(&https->own_cas);
+        buffer_free(&https->own_proxy_cas);
+        buffer_free(&https->cert);
+        buffer_free(&https->key_text);
         key_free(https->key);
+        free(https->proxy);
         free(https);
         return NULL;
 }
 
-/* Copies the path of a file that must be readable. */
-static int set_file(char **ret_path, const char *path, const char *what, struct error *err)
+/* A text, or what is in a file. */
+static int take_text(struct buffer *out, const char *text, const char *file, const char *what, struct error *err)
 {
-        if (!path)
-                return 0;
-        if (access(path, R_OK) < 0)
-                return error_fail(err, -errno, "%s %s: %s", what, path, strerror(errno));
-        return text_set(ret_path, path) < 0 ? error_fail(err, -ENOMEM, "HTTPS: out of memory") : 0;
+        int r = text ? buffer_append_str(out, text) : 0;
+
+        if (r < 0)
+                return error_fail(err, r, "the %s is too long", what);
+        r = !text && file ? file_read(out, file, err) : 0;
+        return r < 0 ? error_prefix(err, r, "%s", what) : 0;
 }
 
 int https_new(struct https **ret_https, const struct https_config *config, struct error *err)
@@ -88,16 +117,20 @@ int https_new(struct https **ret_https, const struct https_config *config, struc
         if (!initialised && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return error_fail(err, -EIO, "HTTPS: libcurl cannot start");
         initialised = true;
-        if (!https || !(https->curl = curl_easy_init()))
+        if (!https || !(https->multi = curl_multi_init()) ||
+            curl_multi_setopt(https->multi, CURLMOPT_MAXCONNECTS, 4L) != CURLM_OK)
                 return error_fail(err, -ENOMEM, "HTTPS: out of memory");
-        https->cas = BUFFER(CA_BUNDLE_MAX);
-        if (config->ca_file && (r = ca_bundle_read(&https->cas, config->ca_file, NULL, err)) < 0)
+        https->own_cas = BUFFER(CA_BUNDLE_MAX);
+        https->own_proxy_cas = BUFFER(2 * CA_BUNDLE_MAX);
+        https->cert = BUFFER(CHAIN_MAX);
+        https->key_text = BUFFER_SECRET(KEY_TEXT_MAX);
+        https->cas = config->cas ? config->cas : &https->own_cas;
+        https->proxy_cas = config->cas ? config->proxy_cas : NULL;
+        https->agent = config->agent ? config->agent : "postern";
+        if (config->ca_file && (r = ca_bundle_read(&https->own_cas, config->ca_file, NULL, err)) < 0)
                 return error_prefix(err, r, "CA file");
-        if ((r = set_file(&https->cert_file, config->cert_file, "client certificate", err)) < 0 ||
-            (r = set_file(&https->key_file, config->key_file, "client key", err)) < 0)
-                return r;
-        https->chain = BUFFER(CHAIN_MAX);
-        if (config->key && (r = file_read(&https->chain, config->cert_file, err)) < 0)
+        if ((r = take_text(&https->cert, config->cert_pem, config->cert_file, "client certificate", err)) < 0 ||
+            (r = take_text(&https->key_text, config->key_pem, config->key_file, "client key", err)) < 0)
                 return r;
         https->key = config->key ? key_ref(config->key) : NULL;
         if (config->proxy && text_set(&https->proxy, config->proxy) < 0)
@@ -106,13 +139,17 @@ int https_new(struct https **ret_https, const struct https_config *config, struc
         return 0;
 }
 
-void https_response_clear(struct https_response *response)
-{
-        buffer_free(&response->body);
-        *response = (struct https_response){.body = BUFFER(0)};
-}
+/* ---- a call ---- */
 
-/* ---- the request ---- */
+/* Remembers the first failure, so that set-ups read as lists. */
+#define SET(option, value) (c = c == CURLE_OK ? curl_easy_setopt(e, (option), (value)) : c)
+
+static CURLcode set_blob(CURL *easy, CURLoption option, const struct buffer *b)
+{
+        struct curl_blob blob = {b->data, b->len, CURL_BLOB_NOCOPY};
+
+        return b->len ? curl_easy_setopt(easy, option, &blob) : CURLE_OK;
+}
 
 static bool has_controls(const char *s)
 {
@@ -123,7 +160,7 @@ static bool has_controls(const char *s)
 }
 
 /* Adds "name: value"; a line break in it would be a header of somebody else's. */
-static int add_header(struct exchange *x, const char *name, const char *value, struct error *err)
+static int add_header(struct https_call *call, const char *name, const char *value, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer line = BUFFER_SECRET(HEADER_LINE_MAX);
         int r = name ? buffer_printf(&line, "%s: %s", name, value) : buffer_append_str(&line, value);
@@ -131,68 +168,32 @@ static int add_header(struct exchange *x, const char *name, const char *value, s
         if (r < 0 || line.len == 0 || has_controls(line.data))
                 return error_fail(err, -EINVAL,
                                   "HTTPS: a request header is empty, too long or holds control characters");
-        struct curl_slist *longer = curl_slist_append(x->headers, line.data);
+        struct curl_slist *longer = curl_slist_append(call->headers, line.data);
         if (!longer)
                 return error_fail(err, -ENOMEM, "HTTPS: out of memory");
-        x->headers = longer;
+        call->headers = longer;
         return 0;
 }
 
-static int add_headers(struct exchange *x, struct error *err)
+static int add_headers(struct https_call *call, const struct https_request *q, struct error *err)
 {
-        const struct https_request *q = x->request;
-        int r = add_header(x, NULL, "Expect:", err); /* no 100-continue round trip */
+        int r = add_header(call, NULL, "Expect:", err); /* no 100-continue round trip */
 
         if (r == 0 && q->bearer) {
                 _cleanup_(buffer_free) struct buffer value = BUFFER_SECRET(HEADER_LINE_MAX);
 
                 if (buffer_printf(&value, "Bearer %s", q->bearer) < 0)
                         return error_fail(err, -EINVAL, "HTTPS: the bearer token is too long");
-                r = add_header(x, "Authorization", value.data, err);
+                r = add_header(call, "Authorization", value.data, err);
         }
         if (r == 0)
-                r = q->content_type ? add_header(x, "Content-Type", q->content_type, err)
-                                    : add_header(x, NULL, "Content-Type:", err); /* not libcurl's own */
+                r = q->content_type ? add_header(call, "Content-Type", q->content_type, err)
+                                    : add_header(call, NULL, "Content-Type:", err); /* not libcurl's own */
+        if (r == 0 && q->accept)
+                r = add_header(call, "Accept", q->accept, err);
         for (const char *const *line = q->headers; r == 0 && line && *line; line++)
-                r = add_header(x, NULL, *line, err);
+                r = add_header(call, NULL, *line, err);
         return r;
-}
-
-static void headers_clear(struct exchange *x)
-{
-        for (struct curl_slist *h = x->headers; h; h = h->next)
-                wipe(h->data, strlen(h->data));
-        curl_slist_free_all(x->headers);
-        x->headers = NULL;
-}
-
-/* The host of the URL, for error texts; also refuses what is not https. */
-static int check_url(struct exchange *x, struct error *err)
-{
-        CURLU *url = curl_url();
-        char *host = NULL;
-        int r = 0;
-
-        if (!url || strncmp(x->request->url, "https://", 8) != 0 ||
-            curl_url_set(url, CURLUPART_URL, x->request->url, 0) != CURLUE_OK ||
-            curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
-                r = error_fail(err, -EINVAL, "%.200s: is not an https:// URL", x->request->url);
-        else
-                snprintf(x->host, sizeof(x->host), "%s", host);
-        curl_free(host);
-        curl_url_cleanup(url);
-        return r;
-}
-
-static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
-{
-        struct exchange *x = arg;
-
-        if (buffer_append(&x->body, bytes, size * n) < 0) {
-                x->overflow = true;
-                return 0;
-        }
-        return size * n;
 }
 
 /*
@@ -202,39 +203,33 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
  */
 static size_t on_request_body(char *out, size_t size, size_t n, void *arg)
 {
-        struct exchange *x = arg;
-        size_t left = x->request->body_len - x->given;
+        struct https_call *call = arg;
+        size_t left = call->body_len - call->given;
 
         if (left == 0)
                 return CURL_READFUNC_ABORT;
         if (left > size * n)
                 left = size * n;
-        memcpy(out, (const char *)x->request->body + x->given, left);
-        x->given += left;
+        memcpy(out, call->body + call->given, left);
+        call->given += left;
         return left;
 }
 
-static int set_method(struct exchange *x, struct error *err)
+static CURLcode set_body(struct https_call *call, const char *method)
 {
-        const struct https_request *q = x->request;
-        CURL *curl = x->https->curl;
-        const bool put = strcmp(q->method, "PUT") == 0;
+        CURL *e = call->easy;
+        CURLcode c = CURLE_OK;
 
-        if (strcmp(q->method, "GET") == 0)
-                return curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L) == CURLE_OK ? 0 : -ENOMEM;
-        if (!put && strcmp(q->method, "POST") != 0)
-                return error_fail(err, -EINVAL, "HTTPS: method %.16s is not GET, POST or PUT", q->method);
-        curl_easy_setopt(curl, CURLOPT_POST, 1L);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_len);
-        if (q->body_len > 0) {
-                curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_request_body);
-                curl_easy_setopt(curl, CURLOPT_READDATA, x);
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
+        if (call->once && call->body_len > 0) {
+                SET(CURLOPT_READFUNCTION, on_request_body);
+                SET(CURLOPT_READDATA, call);
         } else {
-                curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+                SET(CURLOPT_POSTFIELDS, call->body_len ? call->body : "");
         }
-        if (put)
-                curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "PUT");
-        return 0;
+        SET(CURLOPT_CUSTOMREQUEST, method);
+        return c;
 }
 
 /* libcurl tells the cause of a failed verification only when it is first in OpenSSL's queue; so it is noted
@@ -249,186 +244,204 @@ static int on_verify(int ok, X509_STORE_CTX *store)
         return ok;
 }
 
-static CURLcode on_tls_context(CURL *curl, void *ctx, void *https)
+/* A key in hardware signs by way of OpenSSL's context, as libcurl knows only texts of keys. */
+static CURLcode on_tls_context(CURL *curl, void *ctx, void *arg)
 {
-        struct https *h = https;
+        struct https_call *call = arg;
+        struct https *https = call->https;
         struct error err = {""};
 
         (void)curl;
         SSL_CTX_set_app_data((SSL_CTX *)ctx, https);
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
-        if (!h->key || key_tls_use(ctx, h->chain.data, h->chain.len, h->key, &err) == 0)
+        if (!https->key || key_tls_use(ctx, https->cert.data, https->cert.len, https->key, &err) == 0)
                 return CURLE_OK;
-        snprintf(h->reason, sizeof(h->reason), "%.200s", err.text);
+        (void)snprintf(call->reason, sizeof(call->reason), "%.200s", err.text);
         return CURLE_SSL_CERTPROBLEM;
 }
 
-static void set_tls(struct https *https)
+static CURLcode set_tls(struct https_call *call)
 {
-        CURL *curl = https->curl;
+        const struct https *https = call->https;
+        CURL *e = call->easy;
+        CURLcode c = CURLE_OK;
 
-        curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-        curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, 0L); /* both ends prove themselves each time */
-        curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
-        curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, https);
-        if (https->cas.len) {
-                struct curl_blob cas = {.data = https->cas.data, .len = https->cas.len, .flags = CURL_BLOB_NOCOPY};
-
-                curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &cas);
-                curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* that CA, not the system's as well */
+        SET(CURLOPT_PROTOCOLS_STR, "https");
+        SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        SET(CURLOPT_SSL_VERIFYPEER, 1L);
+        SET(CURLOPT_SSL_VERIFYHOST, 2L);
+        /* Each connection proves both ends anew: a resumed session asks for no certificate, and a relay that can't
+         * resume it (libcurl 8.12 and later offer those of other calls) may end the handshake. */
+        SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
+        SET(CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
+        SET(CURLOPT_SSL_CTX_DATA, call);
+        SET(CURLOPT_SSLCERTTYPE, "PEM");
+        SET(CURLOPT_SSLKEYTYPE, "PEM");
+        if (!https->key)
+                c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLCERT_BLOB, &https->cert) : c;
+        c = c == CURLE_OK ? set_blob(e, CURLOPT_SSLKEY_BLOB, &https->key_text) : c;
+        c = c == CURLE_OK ? set_blob(e, CURLOPT_CAINFO_BLOB, https->cas) : c;
+        if (https->cas->len) { /* those CAs, not the system's as well; and no file is opened */
+                SET(CURLOPT_CAINFO, NULL);
+                SET(CURLOPT_CAPATH, NULL);
         }
-        if (https->cert_file && !https->key)
-                curl_easy_setopt(curl, CURLOPT_SSLCERT, https->cert_file);
-        if (https->key_file)
-                curl_easy_setopt(curl, CURLOPT_SSLKEY, https->key_file);
+        return c;
 }
 
-static int set_way(struct exchange *x, struct error *err)
+/* The proxy or none, its user, the kinds of authentication, its CAs. Nothing of the environment counts afterwards. No
+ * Kerberos: it would open files of its own, which a confined process can't. */
+static CURLcode set_way(struct https_call *call)
 {
-        struct https *https = x->https;
-        CURLU *url = curl_url();
-        char *host = NULL;
-        int r = -EINVAL;
+        const struct http_way *way = &call->way;
+        CURL *e = call->easy;
+        CURLcode c = CURLE_OK;
 
-        if (url && curl_url_set(url, CURLUPART_URL, x->request->url, 0) == CURLUE_OK &&
-            curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
-                host[strcspn(host, "]")] = '\0';
-                r = http_way_to(&https->way, host[0] == '[' ? host + 1 : host, https->proxy, err);
-        } else {
-                error_fail(err, r, "HTTPS: libcurl refuses the URL");
+        SET(CURLOPT_PROXY, way->url); /* "" shuts out the environment's */
+        SET(CURLOPT_NOPROXY, "");
+        if (way->has_user) {
+                SET(CURLOPT_PROXYUSERNAME, way->user);
+                SET(CURLOPT_PROXYPASSWORD, way->password);
         }
-        curl_free(host);
-        curl_url_cleanup(url);
-        buffer_free(&https->proxy_cas);
-        https->proxy_cas = BUFFER(2 * CA_BUNDLE_MAX);
-        if (r == 0 && https->way.tls)
-                r = http_curl_proxy_cas(&https->proxy_cas, https->cas.data, err);
-        if (r == 0 && http_curl_apply(https->curl, &https->way, &https->proxy_cas) != CURLE_OK)
-                r = error_fail(err, -EIO, "HTTPS: libcurl refuses the proxy");
+        SET(CURLOPT_PROXYAUTH, (long)(CURLAUTH_BASIC | CURLAUTH_DIGEST | CURLAUTH_NTLM));
+        SET(CURLOPT_SOCKS5_AUTH, (long)CURLAUTH_BASIC);
+        if (way->tls) {
+                SET(CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+                c = c == CURLE_OK ? set_blob(e, CURLOPT_PROXY_CAINFO_BLOB, call->https->proxy_cas) : c;
+                SET(CURLOPT_PROXY_CAINFO, NULL);
+                SET(CURLOPT_PROXY_CAPATH, NULL);
+        }
+        return c;
+}
+
+/* Which way the call goes, and what a proxy is known by. */
+static int find_way(struct https_call *call, struct error *err)
+{
+        struct https *https = call->https;
+        int r = http_way_to(&call->way, call->host, https->proxy, err);
+
+        if (r < 0 || !call->way.tls || https->proxy_cas)
+                return r;
+        r = https_proxy_cas(&https->own_proxy_cas, https->cas->data, err);
+        https->proxy_cas = &https->own_proxy_cas;
         return r;
 }
 
-static int set_options(struct exchange *x, struct error *err)
+static CURLcode set_call(struct https_call *call, const struct https_request *q, curl_write_callback write)
 {
-        const struct https_request *q = x->request;
-        struct https *https = x->https;
-        CURL *curl = https->curl;
-        const long timeout = q->timeout_ms ? (long)q->timeout_ms : TIMEOUT_DEFAULT_MS;
-        int r;
+        const bool blocks = !call->https->loop;
+        const long timeout = q->timeout_ms || !blocks ? (long)q->timeout_ms : TIMEOUT_DEFAULT_MS;
+        const long connect = blocks ? CONNECT_MAX_MS : CONNECT_LOOP_MS;
+        CURL *e = call->easy;
+        CURLcode c = CURLE_OK;
 
-        curl_easy_reset(curl); /* keeps its connections */
-        https->reason[0] = '\0';
-        https->verify_error = X509_V_OK;
-        if (curl_easy_setopt(curl, CURLOPT_URL, q->url) != CURLE_OK ||
-            curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https") != CURLE_OK)
-                return error_fail(err, -EIO, "HTTPS: libcurl refuses the URL");
-        curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout);
-        curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, timeout < CONNECT_TIMEOUT_MS ? timeout : CONNECT_TIMEOUT_MS);
-        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, https->reason);
-        curl_easy_setopt(curl, CURLOPT_USERAGENT, "postern");
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-        curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
-        if ((r = set_way(x, err)) < 0)
-                return r;
+        SET(CURLOPT_URL, q->url);
+        SET(CURLOPT_PRIVATE, call);
+        SET(CURLOPT_ERRORBUFFER, call->reason);
+        SET(CURLOPT_NOSIGNAL, 1L);
+        SET(CURLOPT_FOLLOWLOCATION, 0L);
+        SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+        SET(CURLOPT_CONNECTTIMEOUT_MS, timeout && timeout < connect ? timeout : connect);
+        SET(CURLOPT_TIMEOUT_MS, timeout);
+        SET(CURLOPT_TCP_KEEPALIVE, 1L);
+        SET(CURLOPT_WRITEFUNCTION, write);
+        SET(CURLOPT_WRITEDATA, call);
+        SET(CURLOPT_HTTPHEADER, call->headers);
+        SET(CURLOPT_USERAGENT, call->https->agent);
         if (q->user) {
-                curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-                curl_easy_setopt(curl, CURLOPT_USERNAME, q->user);
-                curl_easy_setopt(curl, CURLOPT_PASSWORD, q->password ? q->password : "");
+                SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+                SET(CURLOPT_USERNAME, q->user);
+                SET(CURLOPT_PASSWORD, q->password ? q->password : "");
         }
-        set_tls(https);
-        if ((r = set_method(x, err)) < 0 || (r = add_headers(x, err)) < 0)
-                return r;
-        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, x->headers);
-        return 0;
+        c = c == CURLE_OK && strcmp(q->method, "GET") != 0 ? set_body(call, q->method) : c;
+        c = c == CURLE_OK ? set_tls(call) : c;
+        return c == CURLE_OK ? set_way(call) : c;
 }
 
-/* ---- the answer ---- */
-
-static int verify_failed(const struct exchange *x, struct error *err)
+int https_call_new(struct https_call **ret_call, struct https *https, const struct https_request *request,
+                   const struct https_handlers *handlers, curl_write_callback write, struct error *err)
 {
-        switch (x->https->verify_error) {
-        case X509_V_OK:
-                return error_fail(err, -EPROTO, "%s: its certificate is for another name (%s)", x->host,
-                                  x->https->reason);
-        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-        case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-        case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-        case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-        case X509_V_ERR_CERT_SIGNATURE_FAILURE: /* a CA of the same name with another key */
-                return error_fail(err, -EPROTO,
-                                  "%s: its certificate is not signed by a CA known here; give its CA with --ca-file",
-                                  x->host);
-        case X509_V_ERR_CERT_HAS_EXPIRED:
-                return error_fail(err, -EPROTO, "%s: its certificate has expired; renew it, or correct the clock here",
-                                  x->host);
-        case X509_V_ERR_CERT_NOT_YET_VALID:
-                return error_fail(err, -EPROTO, "%s: its certificate is not valid yet; correct the clock here",
-                                  x->host);
-        default:
-                return error_fail(err, -EPROTO, "%s: its certificate is not accepted: %s", x->host,
-                                  X509_verify_cert_error_string(x->https->verify_error));
+        struct https_call *call = calloc(1, sizeof(*call));
+        int r = 0;
+
+        if (!call || !(call->easy = curl_easy_init())) {
+                free(call);
+                return error_fail(err, -ENOMEM, "HTTPS: out of memory");
+        }
+        call->https = https;
+        call->body = request->body;
+        call->body_len = request->body_len;
+        call->kept = call->inbox = BUFFER(request->max_body ? request->max_body : BODY_DEFAULT_MAX);
+        if (handlers) {
+                call->handlers = *handlers;
+                call->kept = BUFFER(request->body_len);
+                r = buffer_append(&call->kept, request->body, request->body_len);
+                call->body = call->kept.data;
+        }
+        call->once = !handlers;
+        if (r < 0)
+                error_fail(err, r, "HTTPS: out of memory");
+        else if (https_split_url(request->url, call->host, &call->port) < 0)
+                r = error_fail(err, -EINVAL, "%.200s: is not an https:// URL", request->url);
+        else if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "PUT") != 0 &&
+                 strcmp(request->method, "POST") != 0)
+                r = error_fail(err, -EINVAL, "HTTPS: method %.16s is not GET, POST or PUT", request->method);
+        else if ((r = find_way(call, err)) == 0 && (r = add_headers(call, request, err)) == 0 &&
+                 set_call(call, request, write) != CURLE_OK)
+                r = error_fail(err, -EIO, "HTTPS: libcurl refuses the call to %.200s", call->host);
+        if (r < 0)
+                https_call_free(call);
+        else
+                *ret_call = call;
+        return r;
+}
+
+struct https_call *https_call_free(struct https_call *call)
+{
+        curl_multi_remove_handle(call->https->multi, call->easy);
+        curl_easy_cleanup(call->easy);
+        for (struct curl_slist *h = call->headers; h; h = h->next)
+                wipe(h->data, strlen(h->data));
+        curl_slist_free_all(call->headers);
+        curl_slist_free_all(call->addresses);
+        http_way_clear(&call->way);
+        buffer_free(&call->kept);
+        buffer_free(&call->inbox);
+        free(call);
+        return NULL;
+}
+
+void https_collect(struct https *https)
+{
+        CURLMsg *msg;
+        int left;
+
+        while ((msg = curl_multi_info_read(https->multi, &left))) {
+                struct https_call *call = NULL;
+
+                if (msg->msg != CURLMSG_DONE)
+                        continue;
+                (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
+                call->over = true;
+                call->result = msg->data.result;
         }
 }
 
-static int timed_out(const struct exchange *x, struct error *err)
+long https_status(const struct https_call *call)
 {
-        curl_off_t connected = 0;
+        long status = 0;
 
-        curl_easy_getinfo(x->https->curl, CURLINFO_APPCONNECT_TIME_T, &connected);
-        if (connected == 0)
-                return error_fail(err, -ETIMEDOUT, "%s: no connection in time; check address, port, proxy and firewall",
-                                  x->host);
-        return error_fail(err, -ETIMEDOUT, "%s: no answer in time", x->host);
+        (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        return status;
 }
 
-static int not_connected(const struct exchange *x, struct error *err)
+/* ---- calls that block ---- */
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 {
-        long number = 0;
+        struct https_call *call = arg;
 
-        curl_easy_getinfo(x->https->curl, CURLINFO_OS_ERRNO, &number);
-        return error_fail(err, -ECONNREFUSED, "%s: no connection (%s); check that it runs, its address and port",
-                          x->host, number ? strerror((int)number) : x->https->reason);
-}
-
-/* Everything that is neither name, connection, time nor certificate. */
-static int broken(const struct exchange *x, CURLcode code, struct error *err)
-{
-        const char *reason = x->https->reason[0] ? x->https->reason : curl_easy_strerror(code);
-        /* With bytes of the body given, a failed handshake is that of a second connection: the first one
-         * broke. */
-        if ((code == CURLE_SSL_CONNECT_ERROR && x->given == 0) || strstr(reason, "alert"))
-                return error_fail(err, -EPROTO, "%s: TLS fails: %s", x->host, reason);
-        if (code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CIPHER)
-                return error_fail(err, -EPROTO, "%s: the CA file or client certificate cannot be used: %s", x->host,
-                                  reason);
-        return error_fail(err, -EIO, "%s: the connection broke: %s", x->host, reason);
-}
-
-static int explain(const struct exchange *x, CURLcode code, struct error *err)
-{
-        char refused[CURL_ERROR_SIZE];
-
-        if (x->overflow)
-                return error_fail(err, -EMSGSIZE, "%s: its answer is longer than %zu bytes", x->host, x->body.max);
-        if (code == CURLE_PEER_FAILED_VERIFICATION || x->https->verify_error != X509_V_OK)
-                return verify_failed(x, err);
-        if (code == CURLE_OPERATION_TIMEDOUT)
-                return timed_out(x, err);
-        if (x->given == 0 && http_curl_refused(x->https->curl, &x->https->way, refused, sizeof(refused)))
-                return error_fail(err, -ECONNREFUSED, "%s: %s", x->host, refused);
-        if (x->given > 0) /* never "not connected", which a second connection would say */
-                return broken(x, code, err);
-        if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
-                return error_fail(err, -ECONNREFUSED,
-                                  "%s: its name (or the proxy's) does not resolve; check the URL and DNS", x->host);
-        if (code == CURLE_COULDNT_CONNECT)
-                return not_connected(x, err);
-        return broken(x, code, err);
+        call->overflow |= buffer_append(&call->inbox, bytes, size * n) < 0;
+        return call->overflow ? 0 : size * n;
 }
 
 /* One header, or "" where it is absent or does not fit: half a value would be a wrong one. */
@@ -441,14 +454,13 @@ static void copy_header(CURL *curl, const char *name, char *out, size_t cap)
                 memcpy(out, header->value, strlen(header->value) + 1);
 }
 
-static void take_response(struct exchange *x, struct https_response *ret_response)
+static void take_response(struct https_call *call, struct https_response *ret_response)
 {
-        struct https_response response = {.body = x->body};
-        CURL *curl = x->https->curl;
+        struct https_response response = {.status = https_status(call), .body = call->inbox};
+        CURL *curl = call->easy;
         curl_off_t after = 0;
 
-        x->body = BUFFER(0);
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response.status);
+        call->inbox = BUFFER(0);
         curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &after);
         copy_header(curl, "Content-Type", response.content_type, sizeof(response.content_type));
         copy_header(curl, "ETag", response.etag, sizeof(response.etag));
@@ -460,20 +472,32 @@ static void take_response(struct exchange *x, struct https_response *ret_respons
 int https_do(struct https *https, const struct https_request *request, struct https_response *ret_response,
              struct error *err)
 {
-        struct exchange x = {.https = https, .request = request};
-        int r;
+        struct https_call *call = NULL;
+        int running, r;
 
-        x.body = BUFFER(request->max_body ? request->max_body : BODY_DEFAULT_MAX);
-        if ((r = check_url(&x, err)) == 0 && (r = set_options(&x, err)) == 0) {
-                const CURLcode code = curl_easy_perform(https->curl);
-
-                if (code != CURLE_OK)
-                        r = explain(&x, code, err);
-                else
-                        take_response(&x, ret_response);
+        https->verify_error = X509_V_OK;
+        r = https_call_new(&call, https, request, NULL, on_body, err);
+        if (!call)
+                return r;
+        bool works = curl_multi_add_handle(https->multi, call->easy) == CURLM_OK;
+        while (works && !call->over) {
+                works = curl_multi_perform(https->multi, &running) == CURLM_OK;
+                https_collect(https);
+                if (works && !call->over)
+                        works = curl_multi_poll(https->multi, NULL, 0, 1000, NULL) == CURLM_OK;
         }
-        curl_easy_reset(https->curl); /* it must not point to what the caller owns */
-        headers_clear(&x);
-        buffer_free(&x.body);
+        if (!works)
+                r = error_fail(err, -EIO, "%s: libcurl cannot make the call", call->host);
+        else if (call->result != CURLE_OK)
+                r = https_why(call, err);
+        else
+                take_response(call, ret_response);
+        https_call_free(call);
         return r;
+}
+
+void https_response_clear(struct https_response *response)
+{
+        buffer_free(&response->body);
+        *response = (struct https_response){.body = BUFFER(0)};
 }

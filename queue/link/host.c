@@ -3,61 +3,33 @@
  */
 #include "queue/link/host.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "certs/http/http-curl.h"
+#include "certs/http/http-way.h"
+#include "certs/http/https.h"
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
 
 #define CAS_MAX (1024 * 1024)
 
-int link_split_url(const char *url, char **ret_host, uint16_t *ret_port)
-{
-        CURLU *u = curl_url();
-        char *host = NULL, *port = NULL;
-        int r = -EINVAL;
-
-        if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-            curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-            curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
-                const size_t n = strlen(host);
-
-                *ret_port = (uint16_t)strtoul(port, NULL, 10);
-                if (host[0] == '[') /* an IPv6 address */
-                        host[n - 1] = '\0';
-                r = text_set(ret_host, host[0] == '[' ? host + 1 : host);
-        }
-        curl_free(host);
-        curl_free(port);
-        curl_url_cleanup(u);
-        return r;
-}
-
-bool link_host_numeric(const char *name)
+static void learn(struct link_host *host, const char *name)
 {
         struct dns_address numeric;
 
-        return dns_numeric(&numeric, name) == 0 || strcasecmp(name, "localhost") == 0;
-}
-
-static void learn(struct link_host *host, const char *name)
-{
-        if (!link_host_numeric(name))
+        if (dns_numeric(&numeric, name) < 0 && strcasecmp(name, "localhost") != 0)
                 dns_learn_hosts_file(host->dns, name);
 }
 
 void link_host_learn(struct link_host *host, const char *url)
 {
-        char *name = NULL;
+        char name[256];
         uint16_t port;
 
-        if (link_split_url(url, &name, &port) == 0)
+        if (https_split_url(url, name, &port) == 0)
                 learn(host, name);
-        free(name);
 }
 
 int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca_pem, const char *proxy,
@@ -78,9 +50,9 @@ int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca
         if (r == 0 && given && (r = buffer_append_str(&host->cas, given)) < 0)
                 error_fail(err, r, "the relay's CAs are too long");
         else if (r == 0 && !given)
-                r = http_curl_system_cas(&host->cas, err);
+                r = https_system_cas(&host->cas, err);
         if (r == 0 && way.tls)
-                r = http_curl_proxy_cas(&host->proxy_cas, given, err);
+                r = https_proxy_cas(&host->proxy_cas, given, err);
         if (r == 0 && way.url[0])
                 learn(host, way.host);
         http_way_clear(&way);

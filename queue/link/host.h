@@ -28,8 +28,3 @@ int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca
 struct link_host *link_host_free(struct link_host *host);
 /* Takes the addresses of the URL's host out of the hosts file, where it is in there. */
 void link_host_learn(struct link_host *host, const char *url);
-
-/* Internal to the link. The host (without brackets, owned) and the port of an https URL. 0 or -errno. */
-int link_split_url(const char *url, char **ret_host, uint16_t *ret_port);
-/* Whether libcurl needs no look-up for it. */
-bool link_host_numeric(const char *name);

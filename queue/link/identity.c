@@ -51,20 +51,19 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
 static int put(struct link *l, struct error *err)
 {
         struct buffer body = BUFFER(BODY_MAX), url = BUFFER(URL_MAX);
-        struct http_params params = {.method = "PUT",
-                                     .content_type = "application/json",
-                                     .body = &body,
-                                     .timeout_ms = ANNOUNCE_TIMEOUT,
-                                     .max_answer = 16384,
-                                     .on_done = on_done,
-                                     .arg = l};
+        struct https_request request = {
+                .method = "PUT", .content_type = "application/json", .timeout_ms = ANNOUNCE_TIMEOUT, .max_body = 16384};
+        const struct https_handlers handlers = {.on_done = on_done, .arg = l};
         int r;
 
         /* Both texts were checked by link_set_state: an object, and base64url with dots. */
         r = buffer_printf(&body, "{\"jwk\":%s,\"proof\":\"%s\"}", l->state.identity, l->state.proof);
         r = r < 0 ? r : buffer_printf(&url, "%s/v1/link/identity", l->relay);
-        params.url = url.data;
-        r = r < 0 ? error_fail(err, r, "the identity is too long") : http_start(l->http, &l->announce, &params, err);
+        request.url = url.data;
+        request.body = body.data;
+        request.body_len = body.len;
+        r = r < 0 ? error_fail(err, r, "the identity is too long")
+                  : https_start(l->https, &l->announce, &request, &handlers, err);
         buffer_free(&body);
         buffer_free(&url);
         return r;

@@ -14,7 +14,7 @@
 #include <sys/queue.h>
 
 #include "certs/trust/statement.h"
-#include "queue/link/http.h"
+#include "certs/http/https.h"
 #include "queue/link/link.h"
 #include "queue/wire/sse.h"
 
@@ -98,7 +98,7 @@ struct state_copy {
 struct link {
         struct loop *loop;
         struct link_host *own_host; /* or NULL: the configuration's serves several */
-        struct http *http;
+        struct https *https;
         const struct link_callbacks *cb;
         void *arg;
         char *relay;
@@ -112,7 +112,7 @@ struct link {
         char *told_detail;
 
         /* the session */
-        struct http_call *stream;
+        struct https_call *stream;
         struct sse sse;
         struct hello hello;
         uint64_t serial, live_since, leave_by;
@@ -121,7 +121,7 @@ struct link {
         uint64_t last_seq, granted, granted_sent;
 
         /* reports */
-        struct http_call *report;
+        struct https_call *report;
         struct loop_timer *report_timer;
         bool report_due;                    /* something changed that the relay does not know */
         bool statement_posted;              /* in the report under way */
@@ -138,7 +138,7 @@ struct link {
         size_t n_items;
 
         struct link_renewal *renewal;
-        struct http_call *announce;
+        struct https_call *announce;
         struct loop_timer *identity_timer;
         bool in_roster;
         int told_identity; /* -1 nothing, 0 pending, 1 in the roster, 2 refused */

@@ -13,6 +13,7 @@
 
 #include "base/core/log.h"
 #include "base/core/text.h"
+#include "queue/link/host.h"
 #include "queue/link/internal.h"
 
 static const char *phase_text(enum link_phase phase)
@@ -140,8 +141,8 @@ void link_session_end(struct link *l, enum link_down why, const char *detail)
 
         if (l->phase == LINK_STOPPED || l->phase == LINK_IDLE || l->phase == LINK_WAIT)
                 return;
-        l->stream = http_cancel(l->stream);
-        l->report = http_cancel(l->report);
+        l->stream = https_cancel(l->stream);
+        l->report = https_cancel(l->report);
         loop_timer_stop(l->report_timer);
         store_unpost(l);
         link_phase_set(l, LINK_WAIT);
@@ -156,9 +157,9 @@ void link_session_end(struct link *l, enum link_down why, const char *detail)
 
 static void stop(struct link *l)
 {
-        l->stream = http_cancel(l->stream);
-        l->report = http_cancel(l->report);
-        l->announce = http_cancel(l->announce);
+        l->stream = https_cancel(l->stream);
+        l->report = https_cancel(l->report);
+        l->announce = https_cancel(l->announce);
         loop_timer_stop(l->phase_timer);
         loop_timer_stop(l->report_timer);
         loop_timer_stop(l->identity_timer);
@@ -346,8 +347,12 @@ static int copy_config(struct link *l, const struct link_config *config, struct 
 
 int link_new(struct link **ret_l, const struct link_config *config, struct error *err)
 {
-        struct http_config http = {config->loop, config->cert_pem, config->key_pem,
-                                   config->key,  config->proxy,    config->host};
+        struct https_config https = {.cert_pem = config->cert_pem,
+                                     .key_pem = config->key_pem,
+                                     .key = config->key,
+                                     .proxy = config->proxy,
+                                     .agent = "posternd"};
+        struct link_host *host = config->host;
         _cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
         int r;
 
@@ -366,14 +371,18 @@ int link_new(struct link **ret_l, const struct link_config *config, struct error
         r = new_timers(l);
         if (r < 0)
                 return error_fail(err, r, "link: no memory");
-        if (!http.host) {
+        if (!host) {
                 r = link_host_new(&l->own_host, config->loop, config->ca_pem, config->proxy, err);
-                http.host = l->own_host;
+                host = l->own_host;
         }
         if (r < 0)
                 return r;
-        link_host_learn(http.host, l->relay); /* does nothing where files are out of reach by now */
-        r = http_new(&l->http, &http, err);
+        link_host_learn(host, l->relay); /* does nothing where files are out of reach by now */
+        https.cas = &host->cas;
+        https.proxy_cas = &host->proxy_cas;
+        r = https_new(&l->https, &https, err);
+        if (r == 0)
+                r = https_on_loop(l->https, config->loop, host->dns, err);
         if (r < 0)
                 return r;
         *ret_l = steal(l);
@@ -385,7 +394,7 @@ struct link *link_free(struct link *l)
         if (!l)
                 return NULL;
         renewal_clear(l);
-        l->http = http_free(l->http);
+        l->https = https_free(l->https);
         l->own_host = link_host_free(l->own_host);
         l->drain_timer = loop_timer_free(l->drain_timer);
         store_clear(l);

@@ -17,7 +17,7 @@
 
 struct link_renewal {
         struct link *link;
-        struct http_call *call;
+        struct https_call *call;
         char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
         struct key *key;
         link_renewed_fn *fn;
@@ -31,7 +31,7 @@ void renewal_clear(struct link *l)
         l->renewal = NULL;
         if (!renewal)
                 return;
-        http_cancel(renewal->call);
+        https_cancel(renewal->call);
         key_free(renewal->key);
         free(renewal);
 }
@@ -62,13 +62,12 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
 int link_reenroll(struct link *l, const struct est_asker *asker, link_renewed_fn *fn, void *arg, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer url = BUFFER(1024), body = BUFFER(EST_REQUEST_MAX);
-        struct http_params params = {.method = "POST",
-                                     .content_type = "application/pkcs10",
-                                     .accept = "application/pkcs7-mime",
-                                     .body = &body,
-                                     .timeout_ms = TIMEOUT_MS,
-                                     .max_answer = ANSWER_MAX,
-                                     .on_done = on_done};
+        struct https_request request = {.method = "POST",
+                                        .content_type = "application/pkcs10",
+                                        .accept = "application/pkcs7-mime",
+                                        .timeout_ms = TIMEOUT_MS,
+                                        .max_body = ANSWER_MAX};
+        struct https_handlers handlers = {.on_done = on_done};
         struct link_renewal *renewal;
         int r;
 
@@ -84,9 +83,11 @@ int link_reenroll(struct link *l, const struct est_asker *asker, link_renewed_fn
         memcpy(renewal->tenant, asker->tenant, strnlen(asker->tenant, TENANT_MAX));
         memcpy(renewal->id, asker->id, strnlen(asker->id, ID_MAX));
         l->renewal = renewal;
-        params.url = url.data;
-        params.arg = renewal;
-        r = http_start(l->http, &renewal->call, &params, err);
+        request.url = url.data;
+        request.body = body.data;
+        request.body_len = body.len;
+        handlers.arg = renewal;
+        r = https_start(l->https, &renewal->call, &request, &handlers, err);
         if (r < 0) {
                 renewal->call = NULL;
                 renewal_clear(l);

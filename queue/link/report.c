@@ -258,7 +258,7 @@ static void on_done(void *arg, long status, const struct buffer *body, const cha
 {
         struct link *l = arg;
 
-        link_note_clock(l, http_date(l->report));
+        link_note_clock(l, https_date(l->report));
         l->report = NULL;
         if (status == 200) {
                 on_accepted(l, body);
@@ -280,13 +280,11 @@ static int post(struct link *l, bool held, struct error *err)
 {
         struct buffer body = BUFFER(REPORT_MAX + 4096);
         struct buffer url = BUFFER(URL_MAX);
-        struct http_params params = {.method = "POST",
-                                     .content_type = "application/json",
-                                     .body = &body,
-                                     .timeout_ms = REPORT_TIMEOUT,
-                                     .max_answer = REPORT_MAX,
-                                     .on_done = on_done,
-                                     .arg = l};
+        struct https_request request = {.method = "POST",
+                                        .content_type = "application/json",
+                                        .timeout_ms = REPORT_TIMEOUT,
+                                        .max_body = REPORT_MAX};
+        const struct https_handlers handlers = {.on_done = on_done, .arg = l};
         int r;
 
         r = buffer_printf(&url, "%s/v1/link/report", l->relay);
@@ -294,8 +292,10 @@ static int post(struct link *l, bool held, struct error *err)
         if (r < 0) {
                 error_fail(err, r, "the report cannot be made: %s", strerror(-r));
         } else {
-                params.url = url.data;
-                r = http_start(l->http, &l->report, &params, err);
+                request.url = url.data;
+                request.body = body.data;
+                request.body_len = body.len;
+                r = https_start(l->https, &l->report, &request, &handlers, err);
         }
         buffer_free(&url);
         buffer_free(&body);

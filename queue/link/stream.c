@@ -252,12 +252,8 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
 void stream_connect(struct link *l)
 {
         struct buffer url = BUFFER(URL_MAX);
-        struct http_params params = {.method = "GET",
-                                     .accept = "text/event-stream",
-                                     .on_open = on_open,
-                                     .on_data = on_data,
-                                     .on_done = on_done,
-                                     .arg = l};
+        struct https_request request = {.method = "GET", .accept = "text/event-stream"};
+        const struct https_handlers handlers = {on_open, on_data, on_done, l};
         struct error err = {""};
         int r;
 
@@ -271,11 +267,11 @@ void stream_connect(struct link *l)
         link_phase_set(l, LINK_CONNECT);
         loop_timer_in(l->phase_timer, HELLO_WITHIN);
         r = buffer_printf(&url, "%s/v1/link/stream?boot=%s", l->relay, l->boot);
-        params.url = url.data;
+        request.url = url.data;
         if (r < 0)
                 error_fail(&err, r, "the relay's URL is too long");
         else
-                r = http_start(l->http, &l->stream, &params, &err);
+                r = https_start(l->https, &l->stream, &request, &handlers, &err);
         buffer_free(&url);
         if (r < 0)
                 link_session_end(l, LINK_DOWN_TRANSPORT, err.text);

@@ -303,7 +303,7 @@ static void missing_files(void **state)
         (void)state;
         assert_refused(https_new(&https, &no_ca, &err), -ENOENT, &err,
                        "CA file: /nonexistent/ca.pem: cannot be opened: No such file");
-        assert_refused(https_new(&https, &no_key, &err), -ENOENT, &err, "client key /nonexistent/key.pem");
+        assert_refused(https_new(&https, &no_key, &err), -ENOENT, &err, "client key: /nonexistent/key.pem");
         assert_null(https);
 }
 

@@ -1,0 +1,450 @@
+/*
+ * Calls on the loop, by libcurl's multi interface.
+ *
+ * Invariants: libcurl's socket and timer callbacks only note what it wants watched and never call it; its
+ * write callback only stores bytes. After each curl_multi_socket_action, outside of libcurl, `settle` hands
+ * out what was stored and what has ended. A call is freed there and nowhere else, so a callback may cancel
+ * any call, or free the whole, at any time.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "certs/http/https-internal.h"
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
+#include "base/dns/dns.h"
+#include "base/ipc/loop.h"
+
+#define INBOX_MAX (128 * 1024) /* bytes held between libcurl and on_data; past it the transfer is paused */
+#define PROBLEM_MAX 16384
+
+/* One descriptor that libcurl wants watched. */
+struct watch {
+        TAILQ_ENTRY(watch) link;
+        struct https *https;
+        curl_socket_t fd;
+        struct loop_io *io;
+};
+
+struct https_loop {
+        struct loop *loop;
+        struct dns *dns;
+        struct loop_timer *timer;
+        TAILQ_HEAD(, watch) watches;
+        TAILQ_HEAD(, https_call) calls;
+        unsigned busy; /* within settle */
+};
+
+/* ---- what libcurl calls ---- */
+
+static void on_io(void *arg, int fd, int events);
+
+static struct watch *watch_of(struct https *https, curl_socket_t fd)
+{
+        struct watch *w;
+
+        TAILQ_FOREACH (w, &https->loop->watches, link)
+                if (w->fd == fd)
+                        return w;
+        return NULL;
+}
+
+static void watch_drop(struct watch *w)
+{
+        TAILQ_REMOVE(&w->https->loop->watches, w, link);
+        w->io = loop_io_free(w->io);
+        free(w);
+}
+
+static int watch_set(struct https *https, curl_socket_t fd, int events)
+{
+        struct watch *w = watch_of(https, fd);
+
+        if (w) {
+                loop_io_set(w->io, events);
+                return 0;
+        }
+        w = calloc(1, sizeof(*w));
+        if (!w)
+                return -1;
+        w->https = https;
+        w->fd = fd;
+        if (loop_io_new(&w->io, https->loop->loop, NULL, fd, events, on_io, https) < 0) {
+                free(w);
+                return -1;
+        }
+        TAILQ_INSERT_TAIL(&https->loop->watches, w, link);
+        return 0;
+}
+
+static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+        struct https *https = arg;
+        struct watch *w = watch_of(https, fd);
+
+        (void)easy;
+        (void)unused;
+        if (what == CURL_POLL_REMOVE) {
+                if (w)
+                        watch_drop(w);
+                return 0;
+        }
+        return watch_set(https, fd,
+                         ((what & CURL_POLL_IN) ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0));
+}
+
+static int timer_cb(CURLM *multi, long timeout_ms, void *arg)
+{
+        struct https *https = arg;
+
+        (void)multi;
+        if (timeout_ms < 0)
+                loop_timer_stop(https->loop->timer);
+        else
+                loop_timer_in(https->loop->timer, (uint64_t)timeout_ms);
+        return 0;
+}
+
+static size_t write_cb(char *bytes, size_t size, size_t count, void *arg)
+{
+        struct https_call *call = arg;
+        size_t n = size * count;
+        long status = 0;
+
+        (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (call->handlers.on_data && status != 200 && call->inbox.len + n > PROBLEM_MAX)
+                return n; /* the start of an error answer says enough */
+        if (call->handlers.on_data && call->inbox.len > 0 && call->inbox.len + n > call->inbox.max) {
+                call->paused = true;
+                return CURL_WRITEFUNC_PAUSE;
+        }
+        if (buffer_append(&call->inbox, bytes, n) < 0) {
+                call->overflow = true;
+                return n ? 0 : 1;
+        }
+        return n;
+}
+
+/* ---- what we hand out ---- */
+
+static void drop(struct https_call *call)
+{
+        TAILQ_REMOVE(&call->https->loop->calls, call, link);
+        dns_query_cancel(call->query);
+        https_call_free(call);
+}
+
+static void hand_open(struct https_call *call)
+{
+        const char *type = NULL;
+
+        call->opened = true;
+        if (!call->handlers.on_open)
+                return;
+        (void)curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
+        call->handlers.on_open(call->handlers.arg, type ? type : "");
+}
+
+/* A stream's stored bytes, if its answer is 200. Others keep theirs for on_done. */
+static void hand_data(struct https_call *call)
+{
+        if (!call->handlers.on_data || call->inbox.len == 0 || https_status(call) != 200)
+                return;
+        if (!call->opened)
+                hand_open(call);
+        if (call->dead)
+                return;
+        call->handlers.on_data(call->handlers.arg, call->inbox.data, call->inbox.len);
+        buffer_clear(&call->inbox);
+}
+
+int64_t https_date(const struct https_call *call)
+{
+        struct curl_header *header = NULL;
+        time_t date;
+
+        if (!call || !call->easy || curl_easy_header(call->easy, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+                return 0;
+        date = curl_getdate(header->value, NULL);
+        return date > 0 ? (int64_t)date : 0;
+}
+
+static void hand_done(struct https_call *call)
+{
+        const char *why = "";
+        char refused[CURL_ERROR_SIZE];
+        long status = call->result == CURLE_OK ? https_status(call) : 0;
+
+        if (call->overflow)
+                why = "the answer is too long";
+        else if (call->result != CURLE_OK && https_proxy_refused(call, refused, sizeof(refused)))
+                why = refused;
+        else if (call->result != CURLE_OK)
+                why = call->reason[0] ? call->reason : curl_easy_strerror(call->result);
+        call->dead = true;
+        call->handlers.on_done(call->handlers.arg, status, &call->inbox, why);
+}
+
+/* Lets a paused transfer go on; libcurl may call write_cb from here. True when there is more to hand out. */
+static bool resume(struct https_call *call)
+{
+        if (!call->paused || call->dead || call->over)
+                return false;
+        call->paused = false;
+        (void)curl_easy_pause(call->easy, CURLPAUSE_CONT);
+        return call->inbox.len > 0;
+}
+
+static void hand_out(struct https_call *call)
+{
+        do {
+                if (!call->dead)
+                        hand_data(call);
+        } while (resume(call));
+        if (call->over && !call->dead)
+                hand_done(call);
+}
+
+/* Hands out everything, then frees what is over. New calls made meanwhile are behind the end of this round.
+ */
+static void settle(struct https *https)
+{
+        struct https_call *call, *next;
+
+        https->loop->busy++;
+        https_collect(https);
+        TAILQ_FOREACH (call, &https->loop->calls, link)
+                hand_out(call);
+        https->loop->busy--;
+        if (https->loop->busy)
+                return;
+        for (call = TAILQ_FIRST(&https->loop->calls); call; call = next) {
+                next = TAILQ_NEXT(call, link);
+                if (call->dead)
+                        drop(call);
+        }
+        if (https->dead)
+                https_free(https);
+}
+
+static void on_io(void *arg, int fd, int events)
+{
+        struct https *https = arg;
+        int running;
+
+        (void)curl_multi_socket_action(https->multi, fd,
+                                       ((events & LOOP_READ) ? CURL_CSELECT_IN : 0) |
+                                               ((events & LOOP_WRITE) ? CURL_CSELECT_OUT : 0),
+                                       &running);
+        settle(https);
+}
+
+/* libcurl does not ask again for a timeout that it thinks is still armed: ours may have fired a fraction of a
+ * millisecond before it was due by libcurl's clock. */
+static void rearm(struct https *https)
+{
+        long ms = -1;
+
+        if (!loop_timer_armed(https->loop->timer) && curl_multi_timeout(https->multi, &ms) == CURLM_OK && ms >= 0)
+                loop_timer_in(https->loop->timer, ms > 0 ? (uint64_t)ms : 1);
+}
+
+static void on_timer(void *arg)
+{
+        struct https *https = arg;
+        int running;
+
+        (void)curl_multi_socket_action(https->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        rearm(https);
+        settle(https);
+}
+
+/* ---- making and ending ---- */
+
+/* Frees all of it, or marks it all where a callback is running. */
+static void stop(struct https *https)
+{
+        struct https_loop *l = https->loop;
+        struct https_call *call;
+
+        https->dead = l->busy > 0;
+        TAILQ_FOREACH (call, &l->calls, link) {
+                call->dead = true;
+                dns_query_cancel(call->query); /* dns may go before the rest does */
+                call->query = NULL;
+        }
+        if (l->busy)
+                return;
+        while (!TAILQ_EMPTY(&l->calls))
+                drop(TAILQ_FIRST(&l->calls));
+        (void)curl_multi_setopt(https->multi, CURLMOPT_SOCKETFUNCTION, NULL);
+        (void)curl_multi_setopt(https->multi, CURLMOPT_TIMERFUNCTION, NULL);
+        while (!TAILQ_EMPTY(&l->watches))
+                watch_drop(TAILQ_FIRST(&l->watches));
+        loop_timer_free(l->timer);
+        free(l);
+}
+
+int https_on_loop(struct https *https, struct loop *loop, struct dns *dns, struct error *err)
+{
+        struct https_loop *l = calloc(1, sizeof(*l));
+        CURLM *m = https->multi;
+
+        if (!l || loop_timer_new(&l->timer, loop, NULL, on_timer, https) < 0 ||
+            curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, socket_cb) != CURLM_OK ||
+            curl_multi_setopt(m, CURLMOPT_SOCKETDATA, https) != CURLM_OK ||
+            curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, timer_cb) != CURLM_OK ||
+            curl_multi_setopt(m, CURLMOPT_TIMERDATA, https) != CURLM_OK) {
+                if (l)
+                        loop_timer_free(l->timer);
+                free(l);
+                return error_fail(err, -ENOMEM, "HTTPS: out of memory");
+        }
+        TAILQ_INIT(&l->watches);
+        TAILQ_INIT(&l->calls);
+        l->loop = loop;
+        l->dns = dns;
+        https->loop = l;
+        https->stop = stop;
+        return 0;
+}
+
+/* ---- addresses: libcurl would look them up in a thread, which a confined process can't make ---- */
+
+/* Whether libcurl needs no look-up for it. */
+static bool is_numeric(const char *name)
+{
+        struct dns_address numeric;
+
+        return dns_numeric(&numeric, name) == 0 || strcasecmp(name, "localhost") == 0;
+}
+
+static int add_addresses(struct https_call *call, const char *host, uint16_t port)
+{
+        struct dns_address found[DNS_ADDRESSES_MAX];
+        size_t n = dns_addresses(call->https->loop->dns, host, found);
+        _cleanup_(buffer_free) struct buffer line = BUFFER(4096);
+        struct curl_slist *list;
+        int r = buffer_printf(&line, "%s:%u:", host, port);
+
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                char text[INET6_ADDRSTRLEN];
+                struct sockaddr_in v4;
+                struct sockaddr_in6 v6;
+
+                memcpy(&v4, &found[i].storage, sizeof(v4));
+                memcpy(&v6, &found[i].storage, sizeof(v6));
+                if (found[i].storage.ss_family == AF_INET6 && inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text)))
+                        r = buffer_printf(&line, "%s[%s]", i ? "," : "", text);
+                else if (inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text)))
+                        r = buffer_printf(&line, "%s%s", i ? "," : "", text);
+        }
+        if (r < 0 || n == 0)
+                return r;
+        list = curl_slist_append(call->addresses, line.data);
+        if (!list)
+                return -ENOMEM;
+        call->addresses = list;
+        return 0;
+}
+
+static int go(struct https_call *call)
+{
+        if (call->addresses && curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->addresses) != CURLE_OK)
+                return -ENOMEM;
+        return curl_multi_add_handle(call->https->multi, call->easy) == CURLM_OK ? 0 : -ENOMEM;
+}
+
+/* Ends a call that never came to libcurl. */
+static void fail_call(struct https_call *call, CURLcode result)
+{
+        call->over = true;
+        call->result = result;
+        settle(call->https);
+}
+
+/* The i-th name whose address libcurl needs, or NULL: the proxy's, and the relay's where it is asked directly or the
+ * proxy takes addresses alone. */
+static const char *need(const struct https_call *call, size_t i, uint16_t *ret_port)
+{
+        const struct http_way *way = &call->way;
+        const bool proxy = way->url[0] != '\0';
+
+        *ret_port = proxy && i == 0 ? way->port : call->port;
+        if (proxy && i == 0)
+                return way->host;
+        return i == (proxy ? 1 : 0) && (!proxy || way->takes_addresses) ? call->host : NULL;
+}
+
+static void on_address(void *arg, const struct dns_address *address, const char *why);
+
+/* Gives libcurl the call with the addresses that it needs, once they are known. */
+static int look_up(struct https_call *call)
+{
+        struct dns *dns = call->https->loop->dns;
+        struct dns_address known;
+        const char *name;
+        uint16_t port;
+        int r = 0;
+
+        for (; r == 0 && (name = need(call, call->asked, &port)); call->asked++) {
+                if (is_numeric(name))
+                        continue;
+                if (!dns_known(dns, &known, name))
+                        return dns_query_start(&call->query, dns, name, on_address, call);
+                r = add_addresses(call, name, port);
+        }
+        return r < 0 ? r : go(call);
+}
+
+static void on_address(void *arg, const struct dns_address *address, const char *why)
+{
+        struct https_call *call = arg;
+        uint16_t port;
+        const char *name = need(call, call->asked, &port);
+
+        call->query = NULL;
+        if (!address) {
+                (void)snprintf(call->reason, sizeof(call->reason), "cannot find the address of %.120s: %.100s",
+                               name ? name : "", why);
+                fail_call(call, name == call->host ? CURLE_COULDNT_RESOLVE_HOST : CURLE_COULDNT_RESOLVE_PROXY);
+                return;
+        }
+        call->asked++;
+        if (add_addresses(call, name, port) < 0 || look_up(call) < 0)
+                fail_call(call, CURLE_OUT_OF_MEMORY);
+}
+
+int https_start(struct https *https, struct https_call **ret_call, const struct https_request *request,
+                const struct https_handlers *handlers, struct error *err)
+{
+        struct https_call *call;
+        int r = https_call_new(&call, https, request, handlers, write_cb, err);
+
+        if (r < 0)
+                return r;
+        if (handlers->on_data)
+                call->inbox.max = INBOX_MAX;
+        TAILQ_INSERT_TAIL(&https->loop->calls, call, link);
+        r = look_up(call);
+        if (r < 0) {
+                drop(call);
+                return error_fail(err, r, "HTTPS: out of memory");
+        }
+        *ret_call = call;
+        return 0;
+}
+
+struct https_call *https_cancel(struct https_call *call)
+{
+        if (!call)
+                return NULL;
+        call->dead = true;
+        if (!call->https->loop->busy)
+                drop(call);
+        return NULL;
+}
