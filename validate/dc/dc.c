@@ -19,20 +19,8 @@
 #define PATIENCE_MAX_MS 1000
 #define PATIENCE_TIMES 4 /* the usual answer time */
 
-static const char *state_text(enum dc_state state)
-{
-        switch (state) {
-        case DC_ALIVE:
-                return "alive";
-        case DC_RECOVERING:
-                return "recovering";
-        case DC_DEAD:
-                return "dead";
-        case DC_UNKNOWN:
-                break;
-        }
-        return "unknown";
-}
+static const char *const state_names[] = {
+        [DC_ALIVE] = "alive", [DC_RECOVERING] = "recovering", [DC_DEAD] = "dead", [DC_UNKNOWN] = "unknown"};
 
 static bool any_alive(const struct dcs *dcs)
 {
@@ -49,8 +37,8 @@ void dc_state_set(struct dc *dc, enum dc_state state)
 
         if (dc->state == state)
                 return;
-        log_debug("dc_state", KV_S("dc", dc->config->host), KV_S("from", state_text(dc->state)),
-                  KV_S("to", state_text(state)), KV_S("reason", reason_info(dc->last_reason)->id),
+        log_debug("dc_state", KV_S("dc", dc->config->host), KV_S("from", state_names[dc->state]),
+                  KV_S("to", state_names[state]), KV_S("reason", reason_info(dc->last_reason)->id),
                   KV_S("detail", dc->last_context));
         dc->state = state;
         ready = any_alive(dcs);
@@ -118,16 +106,6 @@ void dc_note_clock(struct dc *dc, const struct outcome *outcome)
                 return;
         dc->clock = outcome->dc_clock;
         dc->clock_at = loop_now(dc->dcs->tools.loop);
-}
-
-int64_t dc_clock(const struct dc *dc)
-{
-        return dc->clock;
-}
-
-uint64_t dc_clock_at(const struct dc *dc)
-{
-        return dc->clock_at;
 }
 
 void dc_note(struct dc *dc, const struct outcome *outcome)
@@ -383,18 +361,6 @@ int dc_resolve(const struct dc *dc, struct dns_address *ret_address, struct dns_
         return dns_query_start(ret_query, dc->dcs->tools.dns, dc_asked_for(dc), fn, arg);
 }
 
-const char *dc_source(const struct dc *dc)
-{
-        return dc->listed ? "list" : dc->in_site ? "site" : "srv";
-}
-
-const char *dc_state_text(const struct dc *dc)
-{
-        if (dc->gone)
-                return "gone";
-        return dc->state == DC_ALIVE && dc_is_sick(dc) ? "sick" : state_text(dc->state);
-}
-
 uint32_t dc_ewma_ms(const struct dc *dc)
 {
         return (dc->ewma + DC_EWMA_ONE / 2) / DC_EWMA_ONE;
@@ -407,16 +373,26 @@ void dc_explain(const struct dc *dc, struct outcome *out)
         snprintf(out->context, sizeof out->context, "%s", dc->last_context);
 }
 
-const char *dc_failure(const struct dc *dc)
+void dc_describe(const struct dc *dc, struct validate_dc *ret_dc)
 {
-        if (dc_is_sick(dc) && dc->failures == 0)
-                return reason_info(dc->sick_reason)->id;
-        return dc->failures > 0 || dc->skewed ? reason_info(dc->last_reason)->id : "";
-}
+        bool sick = dc_is_sick(dc), failed = dc->failures > 0 || dc->skewed, fails = sick && dc->failures == 0;
 
-const char *dc_failure_detail(const struct dc *dc)
-{
-        if (dc_is_sick(dc) && dc->failures == 0)
-                return dc->sick_context;
-        return dc->failures > 0 || dc->skewed ? dc->last_context : "";
+        *ret_dc = (struct validate_dc){
+                .host = dc->config->host,
+                .source = dc->listed    ? "list"
+                          : dc->in_site ? "site"
+                                        : "srv",
+                .state = dc->gone                        ? "gone"
+                         : dc->state == DC_ALIVE && sick ? "sick"
+                                                         : state_names[dc->state],
+                .ewma_ms = dc_ewma_ms(dc),
+                .reason = fails    ? reason_info(dc->sick_reason)->id
+                          : failed ? reason_info(dc->last_reason)->id
+                                   : "",
+                .detail = fails    ? dc->sick_context
+                          : failed ? dc->last_context
+                                   : "",
+                .clock = dc->clock,
+                .clock_at = dc->clock_at,
+        };
 }

@@ -88,21 +88,10 @@ bool dc_address(const struct dc *dc, struct dns_address *ret_address);
 /* The same, or asks for it: fn is called later. 1: known; 0: asked; -errno. */
 int dc_resolve(const struct dc *dc, struct dns_address *ret_address, struct dns_query **ret_query, dns_fn *fn,
                void *arg);
-/* "list", "site" or "srv": how it came to be known. */
-const char *dc_source(const struct dc *dc);
-/* "unknown", "alive", "recovering", "dead", "gone", or "sick": alive, but it fails sign-ins. */
-const char *dc_state_text(const struct dc *dc);
-uint32_t dc_ewma_ms(const struct dc *dc);
+/* All that is told of it but its domain; the texts are the DC's. */
+void dc_describe(const struct dc *dc, struct validate_dc *ret_dc);
 /* Writes what its silence was into reason, dc and context of out. */
 void dc_explain(const struct dc *dc, struct outcome *out);
-/* The id of the reason and the sentence of its latest failure; "" where it answered since, or never failed.
- */
-const char *dc_failure(const struct dc *dc);
-const char *dc_failure_detail(const struct dc *dc);
-/* What its clock said last in an answer that is surely its own (TLS that was checked, a ticket that opened with the
- * keytab), s since the epoch, and when, loop_now(); 0 and 0: nothing yet. */
-int64_t dc_clock(const struct dc *dc);
-uint64_t dc_clock_at(const struct dc *dc);
 /* What a sign-in saw: tells answers, failures and the rest apart by the reason. */
 void dc_note(struct dc *dc, const struct outcome *outcome);
 /* What a sign-in of this account came to: whether the DC fails those of several. */

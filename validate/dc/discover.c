@@ -37,24 +37,14 @@ struct discover {
         uint64_t retry_ms;
 };
 
-static const char *state_text(enum discover_state state)
-{
-        switch (state) {
-        case DISCOVER_RESTING:
-                return "resting";
-        case DISCOVER_SITE:
-                return "site";
-        case DISCOVER_DOMAIN:
-                return "domain";
-        }
-        return "?";
-}
+static const char *const state_names[] = {
+        [DISCOVER_RESTING] = "resting", [DISCOVER_SITE] = "site", [DISCOVER_DOMAIN] = "domain"};
 
 /* The one writer of state. */
 static void state_set(struct discover *d, enum discover_state state)
 {
-        log_debug("dc_discover", KV_S("domain", d->domain->name), KV_S("from", state_text(d->state)),
-                  KV_S("to", state_text(state)));
+        log_debug("dc_discover", KV_S("domain", d->domain->name), KV_S("from", state_names[d->state]),
+                  KV_S("to", state_names[state]));
         d->state = state;
 }
 
@@ -110,7 +100,7 @@ static void take(struct discover *d, const struct dns_srv_answer *answer)
 
 static void ask(struct discover *d, enum discover_state state);
 
-static void on_answer(void *arg, const struct dns_srv_answer *answer, const char *why)
+static void on_srv_answer(void *arg, const struct dns_srv_answer *answer, const char *why)
 {
         struct discover *d = arg;
         char name[600];
@@ -141,12 +131,12 @@ static void ask(struct discover *d, enum discover_state state)
 
         state_set(d, state);
         srv_name(d, name, sizeof name);
-        r = dns_srv_start(&d->query, d->tools.dns, name, on_answer, d);
+        r = dns_srv_start(&d->query, d->tools.dns, name, on_srv_answer, d);
         if (r < 0)
                 round_failed(d, name, strerror(-r));
 }
 
-static void on_timer(void *arg)
+static void on_discover_timer(void *arg)
 {
         struct discover *d = arg;
 
@@ -166,7 +156,7 @@ int discover_new(struct discover **ret_discover, const struct dc_tools *tools, c
         d->domain = domain;
         d->dcs = dcs;
         d->retry_ms = RETRY_MIN_MS;
-        if (loop_timer_new(&d->timer, tools->loop, "discover", on_timer, d) < 0) {
+        if (loop_timer_new(&d->timer, tools->loop, "discover", on_discover_timer, d) < 0) {
                 free(d);
                 return -ENOMEM;
         }

@@ -100,6 +100,8 @@ void dc_state_set(struct dc *dc, enum dc_state state);
 /* Its address, or the name whose address is asked for. */
 const char *dc_asked_for(const struct dc *dc);
 
+/* How long its answers take, on the average. */
+uint32_t dc_ewma_ms(const struct dc *dc);
 /* dc/health.c: whether sign-ins are kept from it, unless no other is left: it is sick, and no trial of it is due. */
 bool dc_rests(const struct dc *dc);
 bool dc_is_sick(const struct dc *dc);

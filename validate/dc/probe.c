@@ -24,26 +24,16 @@
 #define BUSY_MAX_MS 8000 /* a DC that answers none of the sign-ins that wait so long is not busy */
 #define CONNECT_TIMEOUT_MS 2000
 
-static const char *probe_text(enum probe_state state)
-{
-        switch (state) {
-        case PROBE_WAITING:
-                return "waiting";
-        case PROBE_RESOLVING:
-                return "resolving";
-        case PROBE_ASKING:
-                return "asking";
-        }
-        return "?";
-}
+static const char *const probe_names[] = {
+        [PROBE_WAITING] = "waiting", [PROBE_RESOLVING] = "resolving", [PROBE_ASKING] = "asking"};
 
 /* The one writer of probe. */
 static void probe_set(struct dc *dc, enum probe_state probe)
 {
         if (dc->probe == probe)
                 return;
-        log_debug("dc_probe", KV_S("dc", dc->config->host), KV_S("from", probe_text(dc->probe)),
-                  KV_S("to", probe_text(probe)));
+        log_debug("dc_probe", KV_S("dc", dc->config->host), KV_S("from", probe_names[dc->probe]),
+                  KV_S("to", probe_names[probe]));
         dc->probe = probe;
 }
 
@@ -143,7 +133,7 @@ static void probe_fail(struct dc *dc, enum reason reason, const char *why)
         probe_end(dc, &outcome);
 }
 
-static void on_heard(void *arg)
+static void on_probe_heard(void *arg)
 {
         dc_heard(arg);
 }
@@ -159,7 +149,7 @@ static void probe_ask(struct dc *dc, const struct dns_address *address)
                 .address_len = address->len,
                 .deadline = dc->probe_deadline,
                 .patient = !dcs_has_other(dcs, dc),
-                .heard = on_heard,
+                .heard = on_probe_heard,
                 .arg = dc,
         };
         struct method_instance *method = dcs->tools.methods[dcs->domain->methods[0]];
@@ -171,7 +161,7 @@ static void probe_ask(struct dc *dc, const struct dns_address *address)
                 probe_fail(dc, REASON_INTERNAL, strerror(-r));
 }
 
-static void on_resolved(void *arg, const struct dns_address *address, const char *why)
+static void on_probe_resolved(void *arg, const struct dns_address *address, const char *why)
 {
         struct dc *dc = arg;
 
@@ -208,7 +198,7 @@ static void probe_start(struct dc *dc)
         probe_set(dc, PROBE_RESOLVING);
         if (dc->suspect)
                 loop_timer_in(dc->timer, suspect_ms(dc));
-        r = dc_resolve(dc, &address, &dc->query, on_resolved, dc);
+        r = dc_resolve(dc, &address, &dc->query, on_probe_resolved, dc);
         if (r > 0)
                 probe_ask(dc, &address);
         else if (r < 0)

@@ -166,7 +166,7 @@ static void step(struct krb_armor *a, const uint8_t *reply, size_t n)
         krb5_free_data_contents(context, &realm);
 }
 
-static void on_reply(void *arg, const uint8_t *reply, size_t n, const char *why)
+static void on_armor_reply(void *arg, const uint8_t *reply, size_t n, const char *why)
 {
         if (reply)
                 step(arg, reply, n);
@@ -219,7 +219,7 @@ int krb_armor_new(struct krb_armor **ret, struct krb *krb, struct krb_domain *do
         a->retry_ms = RETRY_MIN_MS;
         snprintf(a->why, sizeof a->why, "it was not asked for yet");
         code = krb_armor_principal(&a->client, krb, domain);
-        if (code || krb_courier_new(&a->courier, krb, NULL, on_reply, a) < 0 ||
+        if (code || krb_courier_new(&a->courier, krb, NULL, on_armor_reply, a) < 0 ||
             loop_timer_new(&a->timer, krb->loop, NULL, begin, a) < 0) {
                 krb_armor_free(a);
                 return error_fail(err, code ? -EINVAL : -ENOMEM, "domain %s: armor_principal %s: %s", domain->name,

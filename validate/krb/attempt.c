@@ -265,7 +265,7 @@ static void stage_over(struct krb_attempt *a)
         loop_timer_at(a->timer, left ? a->deadline : stage_end(a));
 }
 
-static void on_timer(void *arg)
+static void on_attempt_timer(void *arg)
 {
         struct krb_attempt *a = arg;
 
@@ -296,11 +296,12 @@ static void on_timer(void *arg)
 }
 
 /* Copies what outlives the caller's struct and arms the start; takes client over. */
-static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, krb5_principal client)
+static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct attempt *attempt, krb5_principal client,
+                       attempt_done_fn *fn, void *arg)
 {
         struct krb_attempt *a = calloc(1, sizeof *a);
 
-        if (!a || loop_timer_new(&a->timer, krb->loop, attempt->id, on_timer, a) < 0) {
+        if (!a || loop_timer_new(&a->timer, krb->loop, attempt->id, on_attempt_timer, a) < 0) {
                 krb5_free_principal(krb->context, client);
                 free(a);
                 return -ENOMEM;
@@ -322,6 +323,8 @@ static int attempt_new(struct krb_attempt **ret, struct krb *krb, const struct a
         a->started = loop_now(krb->loop);
         a->slot.timer = a->timer;
         a->client = client;
+        a->fn = fn;
+        a->arg = arg;
         loop_timer_in(a->timer, 0);
         *ret = a;
         return 0;
@@ -341,15 +344,13 @@ static int attempt_start(struct method_run **ret, struct method_instance *method
         code = krb_principal_new(&client, krb->context, attempt->domain, attempt->name);
         if (code && code != KRB5_PARSE_MALFORMED) /* malformed: told from the loop */
                 return -ENOMEM;
-        r = attempt_new(&a, krb, attempt, client);
+        r = attempt_new(&a, krb, attempt, client, fn, arg);
         if (r < 0)
                 return r;
         if (attempt->name->form == NAME_NETBIOS && attempt->domain->directory == DIRECTORY_AD)
                 snprintf(a->sam, sizeof a->sam, "%s", attempt->name->user);
         a->password = attempt->password;
         a->new_password = attempt->new_password;
-        a->fn = fn;
-        a->arg = arg;
         *ret = &a->run;
         return 0;
 }
@@ -370,13 +371,10 @@ static int probe_start(struct method_run **ret, struct method_instance *method, 
                 krb5_free_principal(krb->context, client);
                 return -ENOMEM;
         }
-        r = attempt_new(&a, krb, attempt, client);
-        if (r < 0)
-                return r;
-        a->fn = fn;
-        a->arg = arg;
-        *ret = &a->run;
-        return 0;
+        r = attempt_new(&a, krb, attempt, client, fn, arg);
+        if (r == 0)
+                *ret = &a->run;
+        return r;
 }
 
 static void attempt_expire(struct method_run *run)

@@ -89,7 +89,7 @@ static void on_krb_error(struct krb_change *c, const struct kpasswd_reply *reply
         finish(c, REASON_DC_ERROR, why); /* nobody vouches for it: the password may have been changed */
 }
 
-static void on_reply(void *arg, int failure, const uint8_t *bytes, size_t n)
+static void on_change_reply(void *arg, int failure, const uint8_t *bytes, size_t n)
 {
         struct krb_change *c = arg;
         struct kpasswd_reply reply;
@@ -122,7 +122,7 @@ static void on_reply(void *arg, int failure, const uint8_t *bytes, size_t n)
         c->fn(c->arg, &out, true);
 }
 
-static void on_timer(void *arg)
+static void on_change_timer(void *arg)
 {
         struct krb_change *c = arg;
 
@@ -174,9 +174,9 @@ int krb_change_start(struct krb_change **ret, struct krb *krb, const struct krb_
         c->arg = arg;
         r = make_request(c, request->creds, &frame);
         if (r == 0)
-                r = loop_timer_new(&c->timer, krb->loop, request->id, on_timer, c);
+                r = loop_timer_new(&c->timer, krb->loop, request->id, on_change_timer, c);
         if (r == 0)
-                r = krb_wire_new(&c->wire, krb->loop, request->id, on_reply, c);
+                r = krb_wire_new(&c->wire, krb->loop, request->id, on_change_reply, c);
         if (r == 0)
                 r = krb_wire_send(c->wire, &request->address, request->address_len, frame.data, frame.len);
         if (r < 0) {

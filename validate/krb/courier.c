@@ -45,7 +45,7 @@ struct krb_courier *krb_courier_free(struct krb_courier *c)
         return NULL;
 }
 
-static void on_reply(void *arg, int failure, const uint8_t *reply, size_t n);
+static void on_courier_reply(void *arg, int failure, const uint8_t *reply, size_t n);
 
 /* Where the realm's next KDC is. */
 static int next_kdc(struct krb_courier *c, const char *realm, struct sockaddr_storage *address, socklen_t *len)
@@ -88,7 +88,7 @@ static void try_next(struct krb_courier *c)
                 give_up(c, realm, r);
                 return;
         }
-        r = krb_wire_new(&c->wire, c->krb->loop, c->id, on_reply, c);
+        r = krb_wire_new(&c->wire, c->krb->loop, c->id, on_courier_reply, c);
         if (r == 0)
                 r = krb_wire_send(c->wire, &address, len, c->request.data, c->request.length);
         if (r < 0)
@@ -98,7 +98,7 @@ static void try_next(struct krb_courier *c)
         loop_timer_at(c->timer, r < 0 ? 0 : end < c->deadline ? end : c->deadline);
 }
 
-static void on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
+static void on_courier_reply(void *arg, int failure, const uint8_t *reply, size_t n)
 {
         struct krb_courier *c = arg;
 
@@ -113,7 +113,7 @@ static void on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
 }
 
 /* A request is to be sent, or a KDC's time is over. */
-static void on_timer(void *arg)
+static void on_courier_timer(void *arg)
 {
         try_next(arg);
 }
@@ -129,7 +129,7 @@ int krb_courier_new(struct krb_courier **ret, struct krb *krb, const char *id, k
         c->fn = fn;
         c->arg = arg;
         snprintf(c->id, sizeof c->id, "%s", id ? id : "");
-        r = loop_timer_new(&c->timer, krb->loop, c->id[0] ? c->id : NULL, on_timer, c);
+        r = loop_timer_new(&c->timer, krb->loop, c->id[0] ? c->id : NULL, on_courier_timer, c);
         if (r < 0) {
                 free(c);
                 return r;

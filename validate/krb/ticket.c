@@ -89,7 +89,7 @@ static void step(struct krb_ticket *t, const uint8_t *reply, size_t n)
         krb5_free_data_contents(context, &realm);
 }
 
-static void on_reply(void *arg, const uint8_t *reply, size_t n, const char *why)
+static void on_ticket_reply(void *arg, const uint8_t *reply, size_t n, const char *why)
 {
         struct krb_ticket *t = arg;
 
@@ -99,7 +99,7 @@ static void on_reply(void *arg, const uint8_t *reply, size_t n, const char *why)
                 t->fn(t->arg, NULL, why);
 }
 
-static void on_timer(void *arg)
+static void on_ticket_timer(void *arg)
 {
         step(arg, NULL, 0);
 }
@@ -127,8 +127,8 @@ int krb_ticket_start(struct krb_ticket **ret, struct krb *krb, const struct krb_
         t->arg = arg;
         t->deadline = request->deadline;
         code = prepare(t, request);
-        if (code || krb_courier_new(&t->courier, krb, request->id, on_reply, t) < 0 ||
-            loop_timer_new(&t->timer, krb->loop, request->id, on_timer, t) < 0) {
+        if (code || krb_courier_new(&t->courier, krb, request->id, on_ticket_reply, t) < 0 ||
+            loop_timer_new(&t->timer, krb->loop, request->id, on_ticket_timer, t) < 0) {
                 krb_ticket_free(t);
                 return code && code != ENOMEM ? -EBADMSG : -ENOMEM;
         }

@@ -63,36 +63,16 @@ struct ldap_attempt {
         struct outcome outcome;
 };
 
-static const char *state_text(enum attempt_state state)
-{
-        switch (state) {
-        case ATTEMPT_NEW:
-                return "new";
-        case ATTEMPT_CONNECT:
-                return "connect";
-        case ATTEMPT_CHECK:
-                return "check";
-        case ATTEMPT_FAST:
-                return "fast";
-        case ATTEMPT_BIND:
-                return "bind";
-        case ATTEMPT_WHO:
-                return "who";
-        case ATTEMPT_LOOK_UP:
-                return "look_up";
-        case ATTEMPT_DETAILS:
-                return "details";
-        case ATTEMPT_DONE:
-                return "done";
-        }
-        return "?";
-}
+static const char *const state_names[] = {
+        [ATTEMPT_NEW] = "new",         [ATTEMPT_CONNECT] = "connect", [ATTEMPT_CHECK] = "check",
+        [ATTEMPT_FAST] = "fast",       [ATTEMPT_BIND] = "bind",       [ATTEMPT_WHO] = "who",
+        [ATTEMPT_LOOK_UP] = "look_up", [ATTEMPT_DETAILS] = "details", [ATTEMPT_DONE] = "done"};
 
 /* The one writer of state. */
 static void state_set(struct ldap_attempt *a, enum attempt_state state)
 {
-        log_debug("ldap_attempt", KV_S("dc", a->in.host), KV_S("from", state_text(a->state)),
-                  KV_S("to", state_text(state)));
+        log_debug("ldap_attempt", KV_S("dc", a->in.host), KV_S("from", state_names[a->state]),
+                  KV_S("to", state_names[state]));
         a->state = state;
 }
 
@@ -305,22 +285,22 @@ static void enter_look_up(struct ldap_attempt *a)
                 send_request(a, &request, r);
 }
 
-static void on_conn(void *arg, struct ldap_conn *conn, bool used);
-static void on_none(void *arg, enum reason reason, const char *why);
+static void on_attempt_conn(void *arg, struct ldap_conn *conn, bool used);
+static void on_attempt_none(void *arg, enum reason reason, const char *why);
 
 static void enter_connect(struct ldap_attempt *a)
 {
         state_set(a, ATTEMPT_CONNECT);
         arm(a, 0);
-        a->waiter.on_conn = on_conn;
-        a->waiter.on_none = on_none;
+        a->waiter.on_conn = on_attempt_conn;
+        a->waiter.on_none = on_attempt_none;
         a->waiter.arg = a;
         a->waiter.first = a->probe;
         ldap_pool_wait(a->pool, &a->waiter);
 }
 
 /* A used connection that proves dead before the password left costs only time. */
-static void on_lost(void *arg, enum reason reason, const char *why, bool left)
+static void on_attempt_lost(void *arg, enum reason reason, const char *why, bool left)
 {
         struct ldap_attempt *a = arg;
 
@@ -458,7 +438,7 @@ static void look_up_done(struct ldap_attempt *a, const struct ldap_message *m)
 }
 
 /* Entries are collected; whatever ends the request moves on. */
-static void on_message(void *arg, const struct ldap_message *m)
+static void on_attempt_message(void *arg, const struct ldap_message *m)
 {
         struct ldap_attempt *a = arg;
         bool part = m->op == LDAP_OP_ENTRY || m->op == LDAP_OP_REFERENCE;
@@ -524,10 +504,11 @@ static void id_enter(char outer[ID_MAX + 1], const struct ldap_attempt *a)
         log_set_id(a->id);
 }
 
-static void on_conn(void *arg, struct ldap_conn *conn, bool used)
+static void on_attempt_conn(void *arg, struct ldap_conn *conn, bool used)
 {
         struct ldap_attempt *a = arg;
-        struct ldap_conn_user user = {.id = a->id, .on_message = on_message, .on_lost = on_lost, .arg = a};
+        struct ldap_conn_user user = {
+                .id = a->id, .on_message = on_attempt_message, .on_lost = on_attempt_lost, .arg = a};
         uint64_t idle = loop_now(ldap_pools_loop(a->pools)) - ldap_conn_idle_since(conn);
         char outer[ID_MAX + 1];
 
@@ -548,7 +529,7 @@ static void on_conn(void *arg, struct ldap_conn *conn, bool used)
         log_set_id(outer);
 }
 
-static void on_none(void *arg, enum reason reason, const char *why)
+static void on_attempt_none(void *arg, enum reason reason, const char *why)
 {
         struct ldap_attempt *a = arg;
         char outer[ID_MAX + 1];
@@ -591,7 +572,7 @@ static void connect_late(struct ldap_attempt *a)
                                                         : "no connection to the DC in time");
 }
 
-static void on_timer(void *arg)
+static void on_attempt_timer(void *arg)
 {
         struct ldap_attempt *a = arg;
 
@@ -640,7 +621,7 @@ static int attempt_start(struct method_run **ret, struct method_instance *method
         a->arg = arg;
         a->started = loop_now(ldap_pools_loop(pools));
         a->pool = ldap_pool_find(pools, attempt);
-        if (!a->pool || loop_timer_new(&a->timer, ldap_pools_loop(pools), a->id, on_timer, a) < 0) {
+        if (!a->pool || loop_timer_new(&a->timer, ldap_pools_loop(pools), a->id, on_attempt_timer, a) < 0) {
                 attempt_free(a);
                 return -ENOMEM;
         }
@@ -661,7 +642,7 @@ static int probe_start(struct method_run **ret, struct method_instance *method, 
 
 static void attempt_expire(struct method_run *run)
 {
-        on_timer(run);
+        on_attempt_timer(run);
 }
 
 static void attempt_cancel(struct method_run *run)

@@ -169,7 +169,7 @@ static void fail_errno(struct ldap_conn *conn, const char *what, int error)
         fail(conn, errno_reason(error), why);
 }
 
-static void on_timer(void *arg)
+static void on_conn_timer(void *arg)
 {
         struct ldap_conn *conn = arg;
         char why[96];
@@ -457,7 +457,7 @@ int ldap_conn_new(struct ldap_conn **ret_conn, struct loop *loop, const struct l
         conn->target.host = conn->host;
         conn->events = *events;
         conn->fd = -1;
-        r = loop_timer_new(&conn->timer, loop, NULL, on_timer, conn);
+        r = loop_timer_new(&conn->timer, loop, NULL, on_conn_timer, conn);
         if (r == 0)
                 r = connect_start(conn);
         if (r < 0) {

@@ -52,30 +52,15 @@ struct ldap_lookup {
         void *arg;
 };
 
-static const char *state_text(enum lookup_state state)
-{
-        switch (state) {
-        case LOOKUP_NEW:
-                return "new";
-        case LOOKUP_CONNECT:
-                return "connect";
-        case LOOKUP_BIND:
-                return "bind";
-        case LOOKUP_SEARCH:
-                return "search";
-        case LOOKUP_DETAILS:
-                return "details";
-        case LOOKUP_DONE:
-                return "done";
-        }
-        return "?";
-}
+static const char *const state_names[] = {
+        [LOOKUP_NEW] = "new",       [LOOKUP_CONNECT] = "connect", [LOOKUP_BIND] = "bind",
+        [LOOKUP_SEARCH] = "search", [LOOKUP_DETAILS] = "details", [LOOKUP_DONE] = "done"};
 
 /* The one writer of state. */
 static void state_set(struct ldap_lookup *l, enum lookup_state state)
 {
-        log_debug("ldap_lookup", KV_S("dc", l->host), KV_S("from", state_text(l->state)),
-                  KV_S("to", state_text(state)));
+        log_debug("ldap_lookup", KV_S("dc", l->host), KV_S("from", state_names[l->state]),
+                  KV_S("to", state_names[state]));
         l->state = state;
 }
 
@@ -250,7 +235,7 @@ static void search_done(struct ldap_lookup *l, const struct ldap_message *m)
         }
 }
 
-static void on_message(void *arg, const struct ldap_message *m)
+static void on_look_up_message(void *arg, const struct ldap_message *m)
 {
         struct ldap_lookup *l = arg;
 
@@ -269,7 +254,7 @@ static void on_message(void *arg, const struct ldap_message *m)
         }
 }
 
-static void on_lost(void *arg, enum reason reason, const char *why, bool left)
+static void on_look_up_lost(void *arg, enum reason reason, const char *why, bool left)
 {
         struct ldap_lookup *l = arg;
 
@@ -278,10 +263,11 @@ static void on_lost(void *arg, enum reason reason, const char *why, bool left)
         finish(l, reason, why);
 }
 
-static void on_conn(void *arg, struct ldap_conn *conn, bool used)
+static void on_look_up_conn(void *arg, struct ldap_conn *conn, bool used)
 {
         struct ldap_lookup *l = arg;
-        struct ldap_conn_user user = {.id = l->id, .on_message = on_message, .on_lost = on_lost, .arg = l};
+        struct ldap_conn_user user = {
+                .id = l->id, .on_message = on_look_up_message, .on_lost = on_look_up_lost, .arg = l};
 
         (void)used;
         l->conn = conn;
@@ -289,12 +275,12 @@ static void on_conn(void *arg, struct ldap_conn *conn, bool used)
         enter_bind(l);
 }
 
-static void on_none(void *arg, enum reason reason, const char *why)
+static void on_look_up_none(void *arg, enum reason reason, const char *why)
 {
         finish(arg, reason, why);
 }
 
-static void on_timer(void *arg)
+static void on_look_up_timer(void *arg)
 {
         struct ldap_lookup *l = arg;
 
@@ -349,11 +335,11 @@ int ldap_lookup_start(struct method_run **ret, struct method_instance *method, c
                 snprintf(l->value, sizeof l->value, "%s", request->value);
                 snprintf(l->sam, sizeof l->sam, "%s", request->sam ? request->sam : "");
         }
-        l->waiter = (struct ldap_waiter){.on_conn = on_conn, .on_none = on_none, .arg = l};
+        l->waiter = (struct ldap_waiter){.on_conn = on_look_up_conn, .on_none = on_look_up_none, .arg = l};
         l->fn = fn;
         l->arg = arg;
         l->pool = ldap_pool_find(pools, attempt);
-        if (!l->pool || loop_timer_new(&l->timer, ldap_pools_loop(pools), l->id, on_timer, l) < 0) {
+        if (!l->pool || loop_timer_new(&l->timer, ldap_pools_loop(pools), l->id, on_look_up_timer, l) < 0) {
                 free(l);
                 return -ENOMEM;
         }

@@ -78,7 +78,7 @@ static void weigh(struct outcome *out, const struct outcome *ldap, bool unasked)
                 out->counted = ldap->counted;
 }
 
-static void on_answer(void *arg, const struct outcome *ldap, bool left)
+static void on_confirm_answer(void *arg, const struct outcome *ldap, bool left)
 {
         struct validate_op *op = arg;
 
@@ -97,7 +97,7 @@ void op_confirm_start(struct validate_op *op)
         if (op_side_attempt(&attempt, op, op->committed->dc, CONFIRM_MS)) {
                 attempt.name = &op->name;
                 attempt.password = op->password;
-                if (ldap->ops->start(&op->confirm, ldap, &attempt, on_answer, op) == 0)
+                if (ldap->ops->start(&op->confirm, ldap, &attempt, on_confirm_answer, op) == 0)
                         return;
         }
         op_finish(op);

@@ -112,7 +112,7 @@ bool op_side_attempt(struct attempt *ret_attempt, const struct validate_op *op, 
         return true;
 }
 
-static void on_found(void *arg, const struct method_found *found)
+static void on_look_up_found(void *arg, const struct method_found *found)
 {
         struct validate_op *op = arg;
 
@@ -136,7 +136,7 @@ const char *op_search_start(struct validate_op *op, const struct dc *dc, uint64_
         attempt.patient = !dcs_has_other(op->dcs, dc);
         look_up->attempt = &attempt;
         op->lookup.found = fn;
-        return ldap->ops->look_up(&op->lookup.search, ldap, look_up, on_found, op) < 0 ? "out of memory" : NULL;
+        return ldap->ops->look_up(&op->lookup.search, ldap, look_up, on_look_up_found, op) < 0 ? "out of memory" : NULL;
 }
 
 static void search(struct validate_op *op)
@@ -161,7 +161,7 @@ static void unresolved(struct validate_op *op, const char *why)
         missed(op, &nothing);
 }
 
-static void on_resolved(void *arg, const struct dns_address *address, const char *why)
+static void on_look_up_resolved(void *arg, const struct dns_address *address, const char *why)
 {
         struct validate_op *op = arg;
 
@@ -191,7 +191,7 @@ void op_lookup_start(struct validate_op *op)
         }
         dc_hold(l->dc);
         l->tried |= dc_bit(l->dc);
-        r = dc_resolve(l->dc, &address, &l->query, on_resolved, op);
+        r = dc_resolve(l->dc, &address, &l->query, on_look_up_resolved, op);
         if (r > 0)
                 search(op);
         else if (r < 0)

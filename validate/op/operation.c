@@ -21,35 +21,21 @@
 #define COMMITTED_PATIENCE_MAX_MS 500
 #define BACKSTOP_MS 250 /* an attempt that overruns its deadline by this is dropped */
 
-static const char *state_text(enum op_state state)
-{
-        switch (state) {
-        case OP_NEW:
-                return "new";
-        case OP_LOOKING_UP:
-                return "looking_up";
-        case OP_WAITING:
-                return "waiting";
-        case OP_PREPARING:
-                return "preparing";
-        case OP_DETAILING:
-                return "detailing";
-        case OP_CONFIRMING:
-                return "confirming";
-        case OP_COMMITTED:
-                return "committed";
-        case OP_DONE:
-                return "done";
-        }
-        return "?";
-}
+static const char *const state_names[] = {[OP_NEW] = "new",
+                                          [OP_LOOKING_UP] = "looking_up",
+                                          [OP_WAITING] = "waiting",
+                                          [OP_PREPARING] = "preparing",
+                                          [OP_DETAILING] = "detailing",
+                                          [OP_CONFIRMING] = "confirming",
+                                          [OP_COMMITTED] = "committed",
+                                          [OP_DONE] = "done"};
 
 /* The one writer of state. */
 static void state_set(struct validate_op *op, enum op_state state)
 {
         if (op->state == state)
                 return;
-        log_debug("sign_in", KV_S("from", state_text(op->state)), KV_S("to", state_text(state)),
+        log_debug("sign_in", KV_S("from", state_names[op->state]), KV_S("to", state_names[state]),
                   KV_S("dc", op->committed ? dc_host(op->committed->dc) : NULL));
         op->state = state;
 }
@@ -371,7 +357,7 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
         }
 }
 
-static void on_heard(void *arg)
+static void on_try_heard(void *arg)
 {
         const struct op_try *t = arg;
 
@@ -404,7 +390,7 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
                 .patient = !dcs_has_other(op->dcs, t->dc),
                 .told = on_told,
                 .commit = on_commit,
-                .heard = on_heard,
+                .heard = on_try_heard,
                 .arg = t,
         };
         struct method_instance *method = op->v->tools.methods[op->new_password ? METHOD_KRB5 : op->domain->methods[0]];
@@ -416,7 +402,7 @@ static void attempt_start(struct op_try *t, const struct dns_address *address)
         try_missed(t, &outcome);
 }
 
-static void on_resolved(void *arg, const struct dns_address *address, const char *why)
+static void on_try_resolved(void *arg, const struct dns_address *address, const char *why)
 {
         struct op_try *t = arg;
 
@@ -431,7 +417,7 @@ static void on_resolved(void *arg, const struct dns_address *address, const char
 static void resolve(struct op_try *t)
 {
         struct dns_address address;
-        int r = dc_resolve(t->dc, &address, &t->query, on_resolved, t);
+        int r = dc_resolve(t->dc, &address, &t->query, on_try_resolved, t);
 
         if (r > 0)
                 attempt_start(t, &address);
@@ -535,7 +521,7 @@ static void on_pace(void *arg)
         }
 }
 
-static void on_timer(void *arg)
+static void on_op_timer(void *arg)
 {
         struct validate_op *op = arg;
 
@@ -639,7 +625,7 @@ int validate_start(struct validate_op **ret_op, struct validate *v, const struct
         v->n_ops++;
         for (size_t i = 0; i < OP_TRIES; i++)
                 op->tries[i].op = op;
-        if (loop_timer_new(&op->timer, v->loop, op->id, on_timer, op) < 0 ||
+        if (loop_timer_new(&op->timer, v->loop, op->id, on_op_timer, op) < 0 ||
             loop_timer_new(&op->pace, v->loop, op->id, on_pace, op) < 0) {
                 op_free(op);
                 return -ENOMEM;

@@ -21,7 +21,7 @@ struct sid_learner {
         struct loop_timer *timer;
 };
 
-static void on_answer(void *arg, const struct outcome *outcome, bool left)
+static void on_sid_answer(void *arg, const struct outcome *outcome, bool left)
 {
         struct sid_learner *l = arg;
 
@@ -33,7 +33,7 @@ static void on_answer(void *arg, const struct outcome *outcome, bool left)
                 l->told(l->arg, l->domain, outcome->domain_sid);
 }
 
-static void on_timer(void *arg)
+static void on_sid_timer(void *arg)
 {
         struct sid_learner *l = arg;
         struct dc *dc = l->probe ? NULL : dcs_choose(l->dcs, 0, 0);
@@ -47,7 +47,7 @@ static void on_timer(void *arg)
         attempt.host = dc_host(dc);
         attempt.address = address.storage;
         attempt.address_len = address.len;
-        (void)ldap->ops->probe(&l->probe, ldap, &attempt, on_answer, l);
+        (void)ldap->ops->probe(&l->probe, ldap, &attempt, on_sid_answer, l);
 }
 
 int sid_learner_new(struct sid_learner **ret_learner, const struct dc_tools *tools, const struct domain_config *domain,
@@ -58,7 +58,7 @@ int sid_learner_new(struct sid_learner **ret_learner, const struct dc_tools *too
         if (!l)
                 return -ENOMEM;
         *l = (struct sid_learner){.tools = *tools, .domain = domain, .dcs = dcs, .told = told, .arg = arg};
-        if (loop_timer_new(&l->timer, tools->loop, NULL, on_timer, l) < 0) {
+        if (loop_timer_new(&l->timer, tools->loop, NULL, on_sid_timer, l) < 0) {
                 free(l);
                 return -ENOMEM;
         }

@@ -245,19 +245,10 @@ void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
 {
         for (size_t i = 0; i < v->config->n_domains; i++) {
                 for (size_t k = 0; k < dcs_count(v->dcs[i]); k++) {
-                        const struct dc *dc = dcs_at(v->dcs[i], k);
-                        const struct validate_dc seen = {
-                                .domain = v->config->domains[i].name,
-                                .host = dc_host(dc),
-                                .source = dc_source(dc),
-                                .state = dc_state_text(dc),
-                                .ewma_ms = dc_ewma_ms(dc),
-                                .reason = dc_failure(dc),
-                                .detail = dc_failure_detail(dc),
-                                .clock = dc_clock(dc),
-                                .clock_at = dc_clock_at(dc),
-                        };
+                        struct validate_dc seen;
 
+                        dc_describe(dcs_at(v->dcs[i], k), &seen);
+                        seen.domain = v->config->domains[i].name;
                         fn(arg, &seen);
                 }
         }

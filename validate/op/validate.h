@@ -79,16 +79,6 @@ void validate_set_sid(struct validate *v, const char *domain, enum sid_source so
 /* "learnt", "config", "roster" or "". */
 const char *sid_source_text(enum sid_source source);
 
-/* What is known of a DC, for `postern status`. */
-struct validate_dc {
-        const char *domain, *host;
-        const char *source;          /* "list", "site", "srv" */
-        const char *state;           /* "unknown", "alive", "sick" (it fails sign-ins), "recovering", "dead", "gone" */
-        uint32_t ewma_ms;            /* how long its answers take; 0: none yet */
-        const char *reason, *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
-        int64_t clock;     /* what its clock said, s since the epoch, in an answer that proves to be its own, */
-        uint64_t clock_at; /* at this loop_now(); 0: nothing yet */
-};
 typedef void validate_dc_fn(void *arg, const struct validate_dc *dc);
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg);
 /* What the lockout guard did since the start; in GUARD_OBSERVE what it would have done. */
