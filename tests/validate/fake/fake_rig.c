@@ -199,10 +199,11 @@ void world_start(struct world *w)
 {
         struct method_instance *methods[METHODS] = {
                 [METHOD_KRB5] = fake_method(w->fake, METHOD_KRB5), [METHOD_LDAP] = fake_method(w->fake, METHOD_LDAP)};
-        const struct domain_config domains[] = {w->domain, w->slow};
         struct error err = {""};
 
-        w->config.domains = domains; /* it is copied */
+        w->lent[0] = w->domain;
+        w->lent[1] = w->slow;
+        w->config.domains = w->lent;
         if (validate_new_by(&w->v, w->loop, methods, &w->config, on_world_ready, w, &err) < 0)
                 fail_msg("%s", err.text);
 }

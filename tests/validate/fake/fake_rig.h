@@ -55,6 +55,7 @@ struct world {
         struct fake *fake;
         struct validate *v;
         struct domain_config domain, slow; /* slow.example, which has the last DC where config.n_domains is 2 */
+        struct domain_config lent[2];      /* what the validator has of them */
         struct validate_config config;
         struct world_dc dcs[WORLD_DCS];
         unsigned bad[WORLD_USERS]; /* badPwdCount of each: one directory, as of AD's PDC */
