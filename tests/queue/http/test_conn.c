@@ -321,7 +321,8 @@ static void test_deadlines(void **state)
         expect(fd, "HTTP/1.1 200 ", "", true);
         loop_fake_advance(w.loop, limits.idle_ms - 1);
         expect(fd, "", "", true);
-        say(fd, "G");
+        say(fd, GET("/echo/a") "G"); /* its deadline runs from when it came */
+        expect(fd, "HTTP/1.1 200 ", "", true);
         loop_fake_advance(w.loop, limits.deadline_ms - 1);
         expect(fd, "", "", true);
         loop_fake_advance(w.loop, 1);
@@ -569,8 +570,9 @@ static void test_no_descriptors(void **state)
         (void)state;
         assert_int_equal(http_listen(w.http, "127.0.0.1", 0, HTTP_PLAIN, &port, &err), 0);
         to.sin_port = htons(port);
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), more = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+        assert_int_equal(connect(more, (struct sockaddr *)&to, sizeof(to)), 0);
         assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
         none = (struct rlimit){0, before.rlim_max};
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
@@ -580,8 +582,9 @@ static void test_no_descriptors(void **state)
         assert_int_equal(http_connections(w.http), 0);
         loop_fake_advance(w.loop, 100);
         turns();
-        assert_int_equal(http_connections(w.http), 1);
+        assert_true(http_connections(w.http) >= 1); /* valgrind accepts the first, and throws it away */
         close(fd);
+        close(more);
 }
 
 /* What does not fit is told, not cut. */
