@@ -23,19 +23,11 @@ struct sign_in {
         char tenant[TENANT_MAX + 1];
         char id[ID_MAX + 1];
         int64_t at;
-        struct buffer body;
-        struct sealed sealed; /* in body */
+        struct sealed sealed; /* in the request's body, which stays until it is answered */
         size_t n;             /* recipients whose key is live */
         size_t recipient[SEALED_RECIPIENTS_MAX];
         char connector[SEALED_RECIPIENTS_MAX][ID_MAX + 1];
 };
-
-static struct sign_in *sign_in_free(struct sign_in *s)
-{
-        buffer_free(&s->body);
-        free(s);
-        return NULL;
-}
 
 /* Puts a sign-in that ended into the metadata. */
 static void note(const struct sign_in *s, const struct dispatch_trail *trail, const char *problem, const char *reasons)
@@ -80,7 +72,7 @@ static void on_done(void *arg, const struct dispatch_outcome *o)
         } else {
                 http_problem(s->r, &p);
         }
-        sign_in_free(s);
+        free(s);
 }
 
 /* The caller hung up. */
@@ -92,7 +84,7 @@ static void on_close(void *arg)
         dispatch_cancel(s->relay->dispatch, s->tenant, s->id);
         dispatch_trail(s->relay->dispatch, s->tenant, s->id, &trail);
         note(s, &trail, "", NULL);
-        sign_in_free(s);
+        free(s);
 }
 
 /* ---- the POST ---- */
@@ -178,17 +170,6 @@ static bool admit(struct sign_in *s, struct tenant_secret *secret)
         return false;
 }
 
-static int parse_body(struct sign_in *s, struct http_req *r, struct error *err)
-{
-        size_t n;
-        const char *body = http_body(r, &n);
-
-        s->body = BUFFER(SEALED_MAX);
-        if (buffer_append(&s->body, body, n) < 0)
-                return error_fail(err, -ENOMEM, "no memory for the request");
-        return sealed_read(&s->sealed, s->body.data ? s->body.data : "", n, err);
-}
-
 static void submit(struct sign_in *s, uint32_t budget)
 {
         const char *connectors[SEALED_RECIPIENTS_MAX], *trace = http_header(s->r, "traceparent");
@@ -208,7 +189,7 @@ static void submit(struct sign_in *s, uint32_t budget)
                 return;
         http_on_close(s->r, NULL, NULL);
         fail_id(s->r, code == -EEXIST ? PROBLEM_DUPLICATE_ID : PROBLEM_INTERNAL, s->id, NULL);
-        sign_in_free(s);
+        free(s);
 }
 
 void api_sign_in(void *arg, struct http_req *r)
@@ -223,6 +204,8 @@ void api_sign_in(void *arg, struct http_req *r)
         if (!t || !may_come(relay, r) || !read_headers(r, &id, &budget))
                 return;
         struct sign_in *s = calloc(1, sizeof(*s));
+        size_t n;
+        const char *body = http_body(r, &n);
         if (!s) {
                 fail_id(r, PROBLEM_INTERNAL, id, "no memory");
                 return;
@@ -232,13 +215,13 @@ void api_sign_in(void *arg, struct http_req *r)
         s->at = loop_wall(relay->loop);
         memcpy(s->tenant, t->name, sizeof(s->tenant));
         memcpy(s->id, id, strlen(id));
-        if (parse_body(s, r, &err) < 0) {
+        if (sealed_read(&s->sealed, body, n, &err) < 0) {
                 fail_id(r, PROBLEM_MALFORMED, s->id, err.text);
-                sign_in_free(s);
+                free(s);
                 return;
         }
         if (!admit(s, secret) || !id_is_new(relay, r, t->name, s->id)) {
-                sign_in_free(s);
+                free(s);
                 return;
         }
         match_recipients(s, t);
@@ -246,7 +229,7 @@ void api_sign_in(void *arg, struct http_req *r)
                 note(s, &(struct dispatch_trail){.state = "failed", .handed = -1, .received = -1, .answered = -1},
                      problem_word(PROBLEM_STALE_KEYS), NULL);
                 fail_id(r, PROBLEM_STALE_KEYS, s->id, NULL);
-                sign_in_free(s);
+                free(s);
                 return;
         }
         submit(s, budget);
