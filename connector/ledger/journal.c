@@ -67,6 +67,8 @@ static int write_batch(struct journal *j, struct store *store, struct error *err
         struct msg_in m;
         int r = store_begin(store, err);
 
+        if (r < 0)
+                return r;
         TAILQ_FOREACH (p, &j->pending, link) {
                 if (r < 0)
                         break;
@@ -78,11 +80,7 @@ static int write_batch(struct journal *j, struct store *store, struct error *err
                         r = 0;
                 }
         }
-        if (r == 0)
-                r = store_commit(store, err);
-        if (r < 0)
-                store_rollback(store);
-        return r;
+        return store_end(store, r, err);
 }
 
 static void write_to_memory(struct journal *j)

@@ -3,8 +3,7 @@
  */
 #pragma once
 
-#include <sqlite3.h>
-
+#include "base/sqlite/db.h"
 #include "connector/ledger/store.h"
 
 enum column_kind { COLUMN_TEXT = 0, COLUMN_NUMBER, COLUMN_BOOL };
@@ -19,13 +18,30 @@ struct column {
 extern const struct column record_columns[];
 extern const size_t record_columns_n;
 
-struct store {
-        sqlite3 *db;
-        sqlite3_stmt *insert_record, *insert_event, *insert_delivery;
-        int64_t search_until; /* CLOCK_MONOTONIC ms */
+enum query {
+        Q_INSERT_RECORD,
+        Q_INSERT_EVENT,
+        Q_INSERT_DELIVERY,
+        Q_ALL_RECORDS,
+        Q_ALL_EVENTS,
+        Q_ALL_DELIVERIES,
+        Q_TRIM_RECORDS, /* by age */
+        Q_TRIM_EVENTS,
+        Q_TRIM_DELIVERIES,
+        Q_CUT_RECORDS, /* by number */
+        Q_CUT_EVENTS,
+        Q_CUT_DELIVERIES,
+        Q_RECORDS,
+        Q_EVENTS,
+        Q_COUNT,
+        Q_N
 };
 
-/* Maps SQLite's last error to -errno and a sentence with a remedy. */
-int store_fail(struct store *store, const char *what, struct error *err);
-/* Runs a statement without rows. */
-int store_exec(struct store *store, const char *sql, struct error *err);
+struct store {
+        struct db *db;
+        struct buffer insert_sql, search_sql;
+        const char *queries[Q_N];
+};
+
+/* The text of Q_RECORDS. 0 or -errno. */
+int store_search_text(struct buffer *sql);

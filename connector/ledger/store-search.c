@@ -6,29 +6,11 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/core/buffer.h"
 #include "connector/ledger/store-internal.h"
 
 #define SEARCH_MS 2000
-#define PROGRESS_STEPS 5000
-
-static int64_t now_ms(void)
-{
-        struct timespec t = {0, 0};
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Non-zero ends the search with SQLITE_INTERRUPT. */
-static int out_of_time(void *arg)
-{
-        const struct store *store = arg;
-
-        return now_ms() > store->search_until;
-}
 
 /* Answered, and by a request that a service had signed. */
 #define AUTHENTIC(row) row ".verdict IS NOT NULL AND " row ".reason NOT IN ('service_unknown', 'request_signature')"
@@ -48,40 +30,38 @@ static const char record_filter[] =
                                                   "AND " AUTHENTIC("o") "))"
                                                                         " ORDER BY r.wall DESC, r.rowid DESC LIMIT ?7";
 
-static int bind_or_null(sqlite3_stmt *stmt, int at, const char *text)
+static void bind_or_null(struct sqlite3_stmt *stmt, int at, const char *text)
 {
-        return text && text[0] ? sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC) : sqlite3_bind_null(stmt, at);
+        if (text && text[0])
+                (void)db_bind_text(stmt, at, text);
 }
 
-/* Parameters that a statement doesn't have are passed over: SQLITE_RANGE is no failure here. */
-static void bind_search(sqlite3_stmt *stmt, const struct store_search *s, size_t have)
+/* Values that a query doesn't have are passed over. */
+static void bind_search(struct sqlite3_stmt *stmt, const struct store_search *s, size_t have)
 {
         size_t limit = s->request->limit > have ? s->request->limit - have : 0;
 
-        (void)bind_or_null(stmt, 1, s->user);
-        (void)bind_or_null(stmt, 2, s->hashes);
-        (void)bind_or_null(stmt, 3, s->id);
-        (void)sqlite3_bind_int64(stmt, 4, s->request->since);
-        (void)sqlite3_bind_int64(stmt, 5, s->request->until);
-        (void)bind_or_null(stmt, 6, s->request->verdict);
-        (void)sqlite3_bind_int64(stmt, 7, (sqlite3_int64)limit);
-        (void)bind_or_null(stmt, 8, s->names);
+        bind_or_null(stmt, 1, s->user);
+        bind_or_null(stmt, 2, s->hashes);
+        bind_or_null(stmt, 3, s->id);
+        (void)db_bind_int(stmt, 4, s->request->since);
+        (void)db_bind_int(stmt, 5, s->request->until);
+        bind_or_null(stmt, 6, s->request->verdict);
+        (void)db_bind_int(stmt, 7, (int64_t)limit);
+        bind_or_null(stmt, 8, s->names);
 }
 
-static json_t *cell(sqlite3_stmt *stmt, int at, enum column_kind kind)
+static json_t *cell(struct sqlite3_stmt *stmt, int at, enum column_kind kind)
 {
-        const char *text;
-
-        if (sqlite3_column_type(stmt, at) == SQLITE_NULL)
+        if (db_is_null(stmt, at))
                 return NULL;
         switch (kind) {
         case COLUMN_NUMBER:
-                return json_integer(sqlite3_column_int64(stmt, at));
+                return json_integer(db_int(stmt, at));
         case COLUMN_BOOL:
-                return json_boolean(sqlite3_column_int64(stmt, at) != 0);
+                return json_boolean(db_int(stmt, at) != 0);
         case COLUMN_TEXT:
-                text = (const char *)sqlite3_column_text(stmt, at);
-                return text ? json_string(text) : NULL;
+                return json_string(db_str(stmt, at, NULL));
         }
         return NULL;
 }
@@ -92,7 +72,7 @@ static void set_cell(json_t *row, const char *name, json_t *value)
                 (void)json_object_set_new_nocheck(row, name, value);
 }
 
-static json_t *record_row(sqlite3_stmt *stmt)
+static json_t *record_row(struct sqlite3_stmt *stmt)
 {
         json_t *row = json_object();
         int n = (int)record_columns_n;
@@ -105,7 +85,7 @@ static json_t *record_row(sqlite3_stmt *stmt)
         return row;
 }
 
-static json_t *event_row(sqlite3_stmt *stmt)
+static json_t *event_row(struct sqlite3_stmt *stmt)
 {
         json_t *row = json_object();
 
@@ -116,64 +96,53 @@ static json_t *event_row(sqlite3_stmt *stmt)
         return row;
 }
 
-static int collect(struct store *store, const char *sql, const struct store_search *s, json_t *(*make)(sqlite3_stmt *),
-                   json_t *list, struct error *err)
+static int collect(struct store *store, enum query query, const struct store_search *s,
+                   json_t *(*make)(struct sqlite3_stmt *), json_t *list, struct error *err)
 {
-        sqlite3_stmt *stmt = NULL;
-        int step = SQLITE_ERROR, r = 0;
+        struct sqlite3_stmt *stmt = db_query(store->db, query, "");
+        int r;
 
-        store->search_until = now_ms() + SEARCH_MS;
-        sqlite3_progress_handler(store->db, PROGRESS_STEPS, out_of_time, store);
-        if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) == SQLITE_OK) {
+        if (stmt)
                 bind_search(stmt, s, json_array_size(list));
-                while (r == 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
-                        r = json_array_append_new(list, make(stmt)) == 0 ? 0 : -ENOMEM;
+        db_deadline(store->db, SEARCH_MS);
+        while ((r = db_step(stmt)) == 1 && json_array_append_new(list, make(stmt)) == 0)
+                ;
+        if (r < 0)
+                r = db_fail(store->db, err);
+        if (r == -ETIME)
+                (void)error_fail(err, r, "ledger: the search took too long; narrow it by user or time");
+        if (r > 0) {
+                db_reset(stmt);
+                r = error_fail(err, -ENOMEM, "ledger: out of memory");
         }
-        if (r == 0 && step != SQLITE_DONE)
-                r = store_fail(store, "ledger", err);
-        else if (r < 0)
-                (void)error_fail(err, r, "ledger: out of memory");
-        (void)sqlite3_finalize(stmt);
-        sqlite3_progress_handler(store->db, 0, NULL, NULL);
+        db_deadline(store->db, 0);
         return r;
+}
+
+int store_search_text(struct buffer *sql)
+{
+        int r = buffer_append_str(sql, "SELECT ");
+
+        for (size_t i = 0; r == 0 && i < record_columns_n; i++)
+                r = buffer_printf(sql, "r.%s,", record_columns[i].name);
+        return r < 0 ? r
+                     : buffer_printf(sql, "d.state, d.wall FROM records r LEFT JOIN deliveries d ON d.id = r.id%s",
+                                     record_filter);
 }
 
 int store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err)
 {
-        struct buffer sql = BUFFER(8192);
-        int r = buffer_append_str(&sql, "SELECT ");
-
-        for (size_t i = 0; r == 0 && i < record_columns_n; i++)
-                r = buffer_printf(&sql, "r.%s,", record_columns[i].name);
-        if (r == 0)
-                r = buffer_printf(&sql, "d.state, d.wall FROM records r LEFT JOIN deliveries d ON d.id = r.id%s",
-                                  record_filter);
-        if (r < 0)
-                (void)error_fail(err, r, "ledger: out of memory");
-        else
-                r = collect(store, sql.data, search, record_row, list, err);
-        buffer_free(&sql);
-        return r;
+        return collect(store, Q_RECORDS, search, record_row, list, err);
 }
 
 int store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err)
 {
-        return collect(store,
-                       "SELECT wall, name, detail, id FROM events WHERE (?3 IS NULL OR id = ?3)"
-                       " AND (?4 = 0 OR wall >= ?4) AND (?5 = 0 OR wall <= ?5) AND ?1 IS NULL AND ?2 IS NULL"
-                       " AND ?6 IS NULL ORDER BY wall DESC, rowid DESC LIMIT ?7",
-                       search, event_row, list, err);
+        return collect(store, Q_EVENTS, search, event_row, list, err);
 }
 
 uint64_t store_count(struct store *store)
 {
-        sqlite3_stmt *stmt = NULL;
-        int64_t n = 0;
+        int64_t n = db_number(db_query(store->db, Q_COUNT, ""));
 
-        if (sqlite3_prepare_v2(store->db, "SELECT max(rowid) - min(rowid) + 1 FROM records", -1, &stmt, NULL) ==
-                    SQLITE_OK &&
-            sqlite3_step(stmt) == SQLITE_ROW)
-                n = sqlite3_column_int64(stmt, 0);
-        (void)sqlite3_finalize(stmt);
         return n > 0 ? (uint64_t)n : 0;
 }

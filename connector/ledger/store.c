@@ -2,7 +2,7 @@
  * One SQLite database of the ledger: opening, writing, trimming, copying.
  *
  * Statements are made of the column table and of bound values, never of what a peer sent. A failure leaves
- * the transaction to the caller (store_rollback); nothing here tries again.
+ * the transaction to the caller (store_end); nothing here tries again.
  */
 #include "connector/ledger/store-internal.h"
 
@@ -15,6 +15,7 @@
 #include "connector/frames/messages.h"
 
 #define SCHEMA_VERSION 1
+#define BUSY_MS 200
 #define TRIM_ROWS "5000"
 
 const struct column record_columns[] = {
@@ -46,156 +47,70 @@ const struct column record_columns[] = {
 };
 const size_t record_columns_n = sizeof(record_columns) / sizeof(record_columns[0]);
 
-static const char *const tables[] = {"records", "events", "deliveries"};
-
-int store_fail(struct store *store, const char *what, struct error *err)
-{
-        const char *why = store->db ? sqlite3_errmsg(store->db) : "out of memory";
-
-        switch (store->db ? sqlite3_errcode(store->db) & 0xff : SQLITE_NOMEM) {
-        case SQLITE_FULL:
-                return error_fail(err, -ENOSPC, "%s: the disk is full: make room in state_dir/ledger", what);
-        case SQLITE_CORRUPT:
-        case SQLITE_NOTADB:
-                return error_fail(err, -EUCLEAN,
-                                  "%s: the database is damaged (%s): move ledger.db* in state_dir/ledger "
-                                  "away, a new one "
-                                  "is made by itself",
-                                  what, why);
-        case SQLITE_NOMEM:
-                return error_fail(err, -ENOMEM, "%s: out of memory", what);
-        case SQLITE_INTERRUPT:
-                return error_fail(err, -ETIME, "%s: the search took too long; narrow it by user or time", what);
-        default:
-                return error_fail(err, -EIO,
-                                  "%s: %s: see that state_dir/ledger is there, can be written by the ledger's "
-                                  "user and has room",
-                                  what, why);
-        }
-}
-
-int store_exec(struct store *store, const char *sql, struct error *err)
-{
-        return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(store, "ledger", err);
-}
+static const char *const texts[Q_N] = {
+        [Q_INSERT_EVENT] = "INSERT INTO events VALUES(?,?,?,?)",
+        [Q_INSERT_DELIVERY] = "INSERT OR REPLACE INTO deliveries VALUES(?,?,?)",
+        [Q_ALL_RECORDS] = "SELECT * FROM records",
+        [Q_ALL_EVENTS] = "SELECT * FROM events",
+        [Q_ALL_DELIVERIES] = "SELECT * FROM deliveries",
+        [Q_TRIM_RECORDS] = "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE wall < ? "
+                           "LIMIT " TRIM_ROWS ")",
+        [Q_TRIM_EVENTS] = "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE wall < ? "
+                          "LIMIT " TRIM_ROWS ")",
+        [Q_TRIM_DELIVERIES] = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE wall < ? "
+                              "LIMIT " TRIM_ROWS ")",
+        [Q_CUT_RECORDS] = "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE rowid <= (SELECT "
+                          "max(rowid) FROM records) - ? LIMIT " TRIM_ROWS ")",
+        [Q_CUT_EVENTS] = "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE rowid <= (SELECT "
+                         "max(rowid) FROM events) - ? LIMIT " TRIM_ROWS ")",
+        [Q_CUT_DELIVERIES] = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries ORDER BY wall LIMIT "
+                             "min(" TRIM_ROWS ", max(0, (SELECT count(*) FROM deliveries) - ?)))",
+        [Q_EVENTS] = "SELECT wall, name, detail, id FROM events WHERE (?3 IS NULL OR id = ?3)"
+                     " AND (?4 = 0 OR wall >= ?4) AND (?5 = 0 OR wall <= ?5) AND ?1 IS NULL AND ?2 IS NULL"
+                     " AND ?6 IS NULL ORDER BY wall DESC, rowid DESC LIMIT ?7",
+        [Q_COUNT] = "SELECT max(rowid) - min(rowid) + 1 FROM records",
+};
 
 /* ---- opening ---- */
 
-static int make_schema(struct store *store, struct error *err)
+static int make_schema(struct db *db, int version, struct error *err)
 {
         struct buffer sql = BUFFER(8192);
-        int r = buffer_append_str(&sql, "BEGIN IMMEDIATE; CREATE TABLE records(");
+        int r = buffer_append_str(&sql, "CREATE TABLE records(");
 
+        (void)version;
         for (size_t i = 0; r == 0 && i < record_columns_n; i++)
                 r = buffer_printf(&sql, "%s%s %s", i ? ", " : "", record_columns[i].name,
                                   record_columns[i].kind == COLUMN_TEXT ? "TEXT" : "INTEGER");
         if (r == 0)
-                r = buffer_printf(&sql,
-                                  "); CREATE INDEX records_id ON records(id); CREATE INDEX records_wall ON "
-                                  "records(wall);"
-                                  "CREATE INDEX records_hash ON records(user_hash, wall);"
-                                  "CREATE TABLE events(wall INTEGER, name TEXT, detail TEXT, id TEXT);"
-                                  "CREATE INDEX events_id ON events(id); CREATE INDEX events_wall ON events(wall);"
-                                  "CREATE TABLE deliveries(id TEXT PRIMARY KEY, state TEXT, wall INTEGER) WITHOUT "
-                                  "ROWID;"
-                                  "CREATE INDEX deliveries_wall ON deliveries(wall);"
-                                  "PRAGMA user_version = %d; COMMIT",
-                                  SCHEMA_VERSION);
-        r = r < 0 ? r : store_exec(store, sql.data, err);
+                r = buffer_append_str(&sql,
+                                      "); CREATE INDEX records_id ON records(id); CREATE INDEX records_wall ON "
+                                      "records(wall);"
+                                      "CREATE INDEX records_hash ON records(user_hash, wall);"
+                                      "CREATE TABLE events(wall INTEGER, name TEXT, detail TEXT, id TEXT);"
+                                      "CREATE INDEX events_id ON events(id); CREATE INDEX events_wall ON events(wall);"
+                                      "CREATE TABLE deliveries(id TEXT PRIMARY KEY, state TEXT, wall INTEGER) WITHOUT "
+                                      "ROWID; CREATE INDEX deliveries_wall ON deliveries(wall);");
+        r = r < 0 ? r : db_exec(db, sql.data, err);
         buffer_free(&sql);
         return r;
 }
 
-static int check_schema(struct store *store, struct error *err)
+/* The texts of queries that the table of columns makes. */
+static int make_queries(struct store *store)
 {
-        sqlite3_stmt *stmt = NULL;
-        int version = -1;
-
-        if (sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &stmt, NULL) == SQLITE_OK &&
-            sqlite3_step(stmt) == SQLITE_ROW)
-                version = sqlite3_column_int(stmt, 0);
-        (void)sqlite3_finalize(stmt);
-        if (version < 0)
-                return store_fail(store, "ledger", err);
-        if (version == 0)
-                return make_schema(store, err);
-        if (version != SCHEMA_VERSION)
-                return error_fail(err, -EPROTO,
-                                  "ledger: the database is of version %d, this program writes %d: move ledger.db* in "
-                                  "state_dir/ledger away",
-                                  version, SCHEMA_VERSION);
-        return 0;
-}
-
-static int prepare_record_insert(struct store *store)
-{
-        struct buffer sql = BUFFER(4096);
-        int r = buffer_append_str(&sql, "INSERT INTO records VALUES(");
+        int r = buffer_append_str(&store->insert_sql, "INSERT INTO records VALUES(");
 
         for (size_t i = 0; r == 0 && i < record_columns_n; i++)
-                r = buffer_append_str(&sql, i ? ",?" : "?");
+                r = buffer_append_str(&store->insert_sql, i ? ",?" : "?");
         if (r == 0)
-                r = buffer_append_str(&sql, ")");
+                r = buffer_append_str(&store->insert_sql, ")");
         if (r == 0)
-                r = sqlite3_prepare_v3(store->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT, &store->insert_record, NULL);
-        buffer_free(&sql);
+                r = store_search_text(&store->search_sql);
+        memcpy(store->queries, texts, sizeof(texts));
+        store->queries[Q_INSERT_RECORD] = store->insert_sql.data;
+        store->queries[Q_RECORDS] = store->search_sql.data;
         return r;
-}
-
-static int prepare(struct store *store, struct error *err)
-{
-        if (prepare_record_insert(store) != SQLITE_OK ||
-            sqlite3_prepare_v3(store->db, "INSERT INTO events VALUES(?,?,?,?)", -1, SQLITE_PREPARE_PERSISTENT,
-                               &store->insert_event, NULL) != SQLITE_OK ||
-            sqlite3_prepare_v3(store->db, "INSERT OR REPLACE INTO deliveries VALUES(?,?,?)", -1,
-                               SQLITE_PREPARE_PERSISTENT, &store->insert_delivery, NULL) != SQLITE_OK)
-                return store_fail(store, "ledger", err);
-        return 0;
-}
-
-/* SQLite asks for the whole path and looks at each part of it, which the ledger's user may not be allowed to.
- */
-static int keep_name(sqlite3_vfs *vfs, const char *name, int cap, char *out)
-{
-        (void)vfs;
-        return snprintf(out, (size_t)cap, "%s", name) < cap ? SQLITE_OK : SQLITE_CANTOPEN;
-}
-
-/* The system's VFS, but for names: those are relative to the working folder, which is the ledger's own. */
-static const char *relative_vfs(void)
-{
-        static sqlite3_vfs vfs;
-        const sqlite3_vfs *unix_vfs = sqlite3_vfs_find(NULL);
-
-        if (!vfs.zName && unix_vfs) {
-                vfs = *unix_vfs;
-                vfs.zName = "postern";
-                vfs.xFullPathname = keep_name;
-                if (sqlite3_vfs_register(&vfs, 0) != SQLITE_OK)
-                        vfs.zName = NULL;
-        }
-        return vfs.zName;
-}
-
-static int open_database(struct store *store, int dir_fd, struct error *err)
-{
-        const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-
-        if (dir_fd >= 0 && fchdir(dir_fd) < 0)
-                return error_fail(err, -errno,
-                                  "ledger: state_dir/ledger cannot be entered: %s; it must be root's, with the "
-                                  "group of the ledger's user and mode 770",
-                                  strerror(errno));
-        if (sqlite3_open_v2(dir_fd < 0 ? ":memory:" : "ledger.db", &store->db, flags,
-                            dir_fd < 0 ? NULL : relative_vfs()) != SQLITE_OK)
-                return store_fail(store, "ledger", err);
-        (void)sqlite3_busy_timeout(store->db, 200);
-        return store_exec(
-                store,
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;"
-                "PRAGMA temp_store = MEMORY", /* its files would be in folders that are shut to this process */
-                err);
 }
 
 int store_open(struct store **ret_store, int dir_fd, struct error *err)
@@ -204,11 +119,34 @@ int store_open(struct store **ret_store, int dir_fd, struct error *err)
 
         if (!store)
                 return error_fail(err, -ENOMEM, "ledger: out of memory");
-        int r = open_database(store, dir_fd, err);
+        store->insert_sql = BUFFER(4096);
+        store->search_sql = BUFFER(8192);
+        const struct db_options options = {
+                .name = "ledger",
+                .path = dir_fd < 0 ? NULL : "ledger.db",
+                .relative = true,
+                .pragmas =
+                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                        "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;"
+                        "PRAGMA temp_store = MEMORY", /* its files would be in folders that are shut to this process */
+                .busy_ms = BUSY_MS,
+                .queries = store->queries,
+                .n_queries = Q_N,
+                .version = SCHEMA_VERSION,
+                .upgrade = make_schema,
+                .folder = "state_dir/ledger",
+                .damaged = "move ledger.db* in state_dir/ledger away, a new one is made by itself",
+                .newer = "move ledger.db* in state_dir/ledger away"};
+        int r = make_queries(store) < 0 ? error_fail(err, -ENOMEM, "ledger: out of memory") : 0;
+        if (r == 0 && dir_fd >= 0 && fchdir(dir_fd) < 0)
+                r = error_fail(err, -errno,
+                               "ledger: state_dir/ledger cannot be entered: %s; it must be root's, with the group of "
+                               "the ledger's user and mode 770",
+                               strerror(errno));
         if (r == 0)
-                r = check_schema(store, err);
-        if (r == 0)
-                r = prepare(store, err);
+                r = db_open(&store->db, &options, err);
+        for (size_t q = Q_INSERT_RECORD; r == 0 && q <= Q_INSERT_DELIVERY; q++) /* a schema that is none of ours */
+                r = db_query(store->db, q, "") ? 0 : db_fail(store->db, err);
         if (r < 0)
                 store_free(store);
         else
@@ -220,10 +158,9 @@ struct store *store_free(struct store *store)
 {
         if (!store)
                 return NULL;
-        (void)sqlite3_finalize(store->insert_record);
-        (void)sqlite3_finalize(store->insert_event);
-        (void)sqlite3_finalize(store->insert_delivery);
-        (void)sqlite3_close(store->db);
+        db_free(store->db);
+        buffer_free(&store->insert_sql);
+        buffer_free(&store->search_sql);
         free(store);
         return NULL;
 }
@@ -232,45 +169,36 @@ struct store *store_free(struct store *store)
 
 int store_begin(struct store *store, struct error *err)
 {
-        return store_exec(store, "BEGIN IMMEDIATE", err);
+        return db_begin(store->db) < 0 ? db_fail(store->db, err) : 0;
 }
 
-int store_commit(struct store *store, struct error *err)
+int store_end(struct store *store, int r, struct error *err)
 {
-        return store_exec(store, "COMMIT", err);
-}
+        const bool failed = r < 0;
 
-void store_rollback(struct store *store)
-{
-        if (!sqlite3_get_autocommit(store->db))
-                (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+        r = db_end(store->db, r);
+        return r < 0 && !failed ? db_fail(store->db, err) : r;
 }
 
 /* Binds the field as text, or NULL where it is absent. -EBADMSG where it is no text. */
-static int bind_text(sqlite3_stmt *stmt, int at, const struct msg_in *m, uint8_t tag)
+static int bind_text(struct sqlite3_stmt *stmt, int at, const struct msg_in *m, uint8_t tag)
 {
         char text[IPC_FRAME_MAX];
         int r = msg_get_str(m, tag, text, sizeof(text));
 
-        if (r == -ENOENT)
-                r = sqlite3_bind_null(stmt, at);
-        else if (r == 0)
-                r = sqlite3_bind_text(stmt, at, text, -1, SQLITE_TRANSIENT);
-        else
+        if (r < 0 && r != -ENOENT)
                 return -EBADMSG;
-        return r == SQLITE_OK ? 0 : -ENOMEM;
+        return db_bind_text(stmt, at, r == 0 ? text : NULL) ? 0 : -ENOMEM;
 }
 
-static int bind_number(sqlite3_stmt *stmt, int at, const struct msg_in *m, uint8_t tag)
+static int bind_number(struct sqlite3_stmt *stmt, int at, const struct msg_in *m, uint8_t tag)
 {
         uint64_t value = msg_get_u64(m, tag, UINT64_MAX);
 
-        if (value > INT64_MAX)
-                return sqlite3_bind_null(stmt, at) == SQLITE_OK ? 0 : -ENOMEM;
-        return sqlite3_bind_int64(stmt, at, (int64_t)value) == SQLITE_OK ? 0 : -ENOMEM;
+        return value > INT64_MAX || db_bind_int(stmt, at, (int64_t)value) ? 0 : -ENOMEM; /* what is not bound is NULL */
 }
 
-static int bind_record(sqlite3_stmt *stmt, const struct msg_in *m)
+static int bind_record(struct sqlite3_stmt *stmt, const struct msg_in *m)
 {
         int r = msg_has(m, TAG_ID) && msg_has(m, R_WALL) ? 0 : -EBADMSG;
 
@@ -281,12 +209,12 @@ static int bind_record(sqlite3_stmt *stmt, const struct msg_in *m)
         return r;
 }
 
-static int bind_event(sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
+static int bind_event(struct sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
 {
         int r = msg_has(m, TAG_NAME) ? 0 : -EBADMSG;
 
         if (r == 0)
-                r = sqlite3_bind_int64(stmt, 1, wall) == SQLITE_OK ? 0 : -ENOMEM;
+                r = db_bind_int(stmt, 1, wall) ? 0 : -ENOMEM;
         if (r == 0)
                 r = bind_text(stmt, 2, m, TAG_NAME);
         if (r == 0)
@@ -294,7 +222,7 @@ static int bind_event(sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
         return r < 0 ? r : bind_text(stmt, 4, m, TAG_ID);
 }
 
-static int bind_delivery(sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
+static int bind_delivery(struct sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
 {
         int r = msg_has(m, TAG_ID) && msg_has(m, TAG_DELIVERY) ? 0 : -EBADMSG;
 
@@ -303,118 +231,72 @@ static int bind_delivery(sqlite3_stmt *stmt, const struct msg_in *m, int64_t wal
         if (r == 0)
                 r = bind_text(stmt, 2, m, TAG_DELIVERY);
         if (r == 0)
-                r = sqlite3_bind_int64(stmt, 3, wall) == SQLITE_OK ? 0 : -ENOMEM;
+                r = db_bind_int(stmt, 3, wall) ? 0 : -ENOMEM;
         return r;
 }
 
 int store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err)
 {
-        sqlite3_stmt *stmt;
+        struct sqlite3_stmt *stmt;
         int r;
 
         if (m->type == FRAME_RECORD)
-                r = bind_record(stmt = store->insert_record, m);
+                r = bind_record(stmt = db_query(store->db, Q_INSERT_RECORD, ""), m);
         else if (m->type == FRAME_EVENT)
-                r = bind_event(stmt = store->insert_event, m, wall);
+                r = bind_event(stmt = db_query(store->db, Q_INSERT_EVENT, ""), m, wall);
         else if (m->type == FRAME_DELIVERY)
-                r = bind_delivery(stmt = store->insert_delivery, m, wall);
+                r = bind_delivery(stmt = db_query(store->db, Q_INSERT_DELIVERY, ""), m, wall);
         else
                 return error_fail(err, -EBADMSG, "a frame of type %u is no row", m->type);
-        if (r == 0 && sqlite3_step(stmt) != SQLITE_DONE)
-                r = store_fail(store, "ledger", err);
-        else if (r < 0)
-                (void)error_fail(err, r, "a frame of type %u lacks what a row needs", m->type);
-        (void)sqlite3_reset(stmt);
-        (void)sqlite3_clear_bindings(stmt);
-        return r;
+        if (!stmt)
+                return db_fail(store->db, err);
+        if (r < 0) {
+                db_reset(stmt);
+                return error_fail(err, r, "a frame of type %u lacks what a row needs", m->type);
+        }
+        return db_step(stmt) < 0 ? db_fail(store->db, err) : 0;
 }
 
 /* ---- trimming and copying ---- */
 
-static int run_with_number(struct store *store, const char *sql, int64_t number, int *ret_changes, struct error *err)
-{
-        sqlite3_stmt *stmt = NULL;
-        int r = sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL);
-
-        if (r == SQLITE_OK)
-                r = sqlite3_bind_int64(stmt, 1, number);
-        if (r == SQLITE_OK)
-                r = sqlite3_step(stmt);
-        r = r == SQLITE_DONE ? 0 : store_fail(store, "ledger", err);
-        (void)sqlite3_finalize(stmt);
-        if (r == 0)
-                *ret_changes += sqlite3_changes(store->db);
-        return r;
-}
-
 int store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_more, struct error *err)
 {
-        static const struct {
-                const char *sql;
-                bool by_rows;
-        } steps[] = {
-                {"DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE wall < ? "
-                 "LIMIT " TRIM_ROWS ")",
-                 false},
-                {"DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE wall < ? LIMIT " TRIM_ROWS ")",
-                 false},
-                {"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE wall < ? "
-                 "LIMIT " TRIM_ROWS ")",
-                 false},
-                {"DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE rowid <= (SELECT "
-                 "max(rowid) FROM "
-                 "records) - ? LIMIT " TRIM_ROWS ")",
-                 true},
-                {"DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE rowid <= (SELECT "
-                 "max(rowid) FROM "
-                 "events) - ? LIMIT " TRIM_ROWS ")",
-                 true},
-                {"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries ORDER BY wall LIMIT "
-                 "min(" TRIM_ROWS ", max(0, (SELECT count(*) FROM deliveries) - ?)))",
-                 true},
-        };
-        int changes = 0, r = 0;
+        int changes = 0;
 
-        for (size_t i = 0; r == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
-                r = run_with_number(store, steps[i].sql, steps[i].by_rows ? (int64_t)rows : before, &changes, err);
-        if (r == 0)
-                *ret_more = changes > 0;
-        return r;
+        for (size_t q = Q_TRIM_RECORDS; q <= Q_CUT_DELIVERIES; q++) {
+                int n = db_run(store->db, db_query(store->db, q, "i", q >= Q_CUT_RECORDS ? (int64_t)rows : before));
+
+                if (n < 0)
+                        return db_fail(store->db, err);
+                changes += n;
+        }
+        *ret_more = changes > 0;
+        return 0;
 }
 
-static int copy_rows(struct store *to, sqlite3_stmt *insert, struct store *from, const char *table, struct error *err)
+static int copy_rows(struct store *to, struct store *from, size_t table, struct error *err)
 {
-        sqlite3_stmt *select = NULL;
-        char sql[64];
-        int r = 0, step = SQLITE_DONE;
+        struct sqlite3_stmt *row = db_query(from->db, Q_ALL_RECORDS + table, ""), *insert;
+        int r;
 
-        (void)snprintf(sql, sizeof(sql), "SELECT * FROM %s", table);
-        if (sqlite3_prepare_v2(from->db, sql, -1, &select, NULL) != SQLITE_OK)
-                return store_fail(from, "ledger in memory", err);
-        while (r == 0 && (step = sqlite3_step(select)) == SQLITE_ROW) {
-                for (int i = 0; i < sqlite3_column_count(select); i++)
-                        (void)sqlite3_bind_value(insert, i + 1, sqlite3_column_value(select, i));
-                if (sqlite3_step(insert) != SQLITE_DONE)
-                        r = store_fail(to, "ledger", err);
-                (void)sqlite3_reset(insert);
+        while ((r = db_step(row)) == 1) {
+                insert = db_query(to->db, Q_INSERT_RECORD + table, "");
+                db_bind_row(insert, row);
+                if (db_step(insert) < 0) {
+                        db_reset(row);
+                        return db_fail(to->db, err);
+                }
         }
-        if (r == 0 && step != SQLITE_DONE)
-                r = store_fail(from, "ledger in memory", err);
-        (void)sqlite3_clear_bindings(insert);
-        (void)sqlite3_finalize(select);
-        return r;
+        return r < 0 ? db_fail(from->db, err) : 0;
 }
 
 int store_copy(struct store *to, struct store *from, struct error *err)
 {
-        sqlite3_stmt *const inserts[] = {to->insert_record, to->insert_event, to->insert_delivery};
         int r = store_begin(to, err);
 
-        for (size_t i = 0; r == 0 && i < 3; i++)
-                r = copy_rows(to, inserts[i], from, tables[i], err);
-        if (r == 0)
-                r = store_commit(to, err);
         if (r < 0)
-                store_rollback(to);
-        return r;
+                return r;
+        for (size_t table = 0; r == 0 && table < 3; table++)
+                r = copy_rows(to, from, table, err);
+        return store_end(to, r, err);
 }

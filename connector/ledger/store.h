@@ -21,8 +21,8 @@ struct store *store_free(struct store *store);
 
 /* One transaction around the calls of store_insert. */
 int store_begin(struct store *store, struct error *err);
-int store_commit(struct store *store, struct error *err);
-void store_rollback(struct store *store);
+/* r: what came of it; negative: nothing of it happened. Returns r, or what the end fails with. */
+int store_end(struct store *store, int r, struct error *err);
 /* FRAME_RECORD, FRAME_EVENT or FRAME_DELIVERY; wall: now. -EBADMSG: a frame that can't be a row (skip it). */
 int store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err);
 /* Removes rows older than `before` and the oldest above `rows`, some thousands at a time. *ret_more: call

@@ -10,20 +10,19 @@
 
 int store_connectors(struct store *store, const char *tenant, store_listed_fn *fn, void *arg)
 {
-        sqlite3_stmt *st = store_query(store, Q_CONNECTORS, "t", tenant);
+        struct sqlite3_stmt *st = db_query(store->db, Q_CONNECTORS, "t", tenant);
         struct store_listed c;
         int r;
 
-        while ((r = store_step(store, st)) == 1) {
-                c = (struct store_listed){.certificates = sqlite3_column_int64(st, 5),
-                                          .not_after = sqlite3_column_int64(st, 6),
-                                          .revoked = sqlite3_column_int64(st, 8) != 0};
-                store_text(st, 0, c.connector.id, sizeof(c.connector.id));
-                store_text(st, 1, c.connector.name, sizeof(c.connector.name));
-                store_text(st, 2, c.connector.kid, sizeof(c.connector.kid));
-                c.connector.enrolled = sqlite3_column_int64(st, 3);
-                c.connector.since = sqlite3_column_int64(st, 4);
-                store_text(st, 7, c.quarantine, sizeof(c.quarantine));
+        while ((r = db_step(st)) == 1) {
+                c = (struct store_listed){
+                        .certificates = db_int(st, 5), .not_after = db_int(st, 6), .revoked = db_int(st, 8) != 0};
+                db_text(st, 0, c.connector.id, sizeof(c.connector.id));
+                db_text(st, 1, c.connector.name, sizeof(c.connector.name));
+                db_text(st, 2, c.connector.kid, sizeof(c.connector.kid));
+                c.connector.enrolled = db_int(st, 3);
+                c.connector.since = db_int(st, 4);
+                db_text(st, 7, c.quarantine, sizeof(c.quarantine));
                 fn(arg, &c);
         }
         return r;
@@ -31,38 +30,38 @@ int store_connectors(struct store *store, const char *tenant, store_listed_fn *f
 
 static int revoke(struct store *store, const char *tenant, const char *id, int64_t now)
 {
-        const int n = store_run(store, store_query(store, Q_REVOKE, "tt", tenant, id));
-        int r = n < 0 ? n : store_run(store, store_query(store, Q_BAR, "tti", tenant, id, now));
+        const int n = db_run(store->db, db_query(store->db, Q_REVOKE, "tt", tenant, id));
+        int r = n < 0 ? n : db_run(store->db, db_query(store->db, Q_BAR, "tti", tenant, id, now));
 
-        return r < 0 ? r : (r = store_run(store, store_query(store, Q_TOKEN_SPOIL, "tt", tenant, id))) < 0 ? r : n;
+        return r < 0 ? r : (r = db_run(store->db, db_query(store->db, Q_TOKEN_SPOIL, "tt", tenant, id))) < 0 ? r : n;
 }
 
 int store_revoke(struct store *store, const char *tenant, const char *id, int64_t now)
 {
-        int n = store_begin(store);
+        int n = db_begin(store->db);
 
         n = n < 0 ? n : revoke(store, tenant, id, now);
-        return store_end(store, n);
+        return db_end(store->db, n);
 }
 
 int store_is_revoked(struct store *store, const char *tenant, const char *id, const char *serial)
 {
-        return (int)store_count(store, store_query(store, Q_REVOKED, "ttt", serial, tenant, id));
+        return (int)db_number(db_query(store->db, Q_REVOKED, "ttt", serial, tenant, id));
 }
 
 int store_quarantine(struct store *store, const char *tenant, const char *id, const char *why, int64_t now)
 {
-        return store_run(store, store_query(store, Q_QUARANTINE, "ttit", tenant, id, now, why));
+        return db_run(store->db, db_query(store->db, Q_QUARANTINE, "ttit", tenant, id, now, why));
 }
 
 int store_is_quarantined(struct store *store, const char *tenant, const char *id)
 {
-        return (int)store_count(store, store_query(store, Q_QUARANTINED, "tt", tenant, id));
+        return (int)db_number(db_query(store->db, Q_QUARANTINED, "tt", tenant, id));
 }
 
 int store_release(struct store *store, const char *tenant, const char *id)
 {
-        return store_run(store, store_query(store, Q_RELEASE, "tt", tenant, id));
+        return db_run(store->db, db_query(store->db, Q_RELEASE, "tt", tenant, id));
 }
 
 /* What a connector can cause again and again, by itself, is one event of it, so that it pushes out no other's. */
@@ -74,28 +73,28 @@ static bool only_newest_counts(const struct store_event *event)
 int store_event_add(struct store *store, const char *tenant, const struct store_event *event)
 {
         int r = only_newest_counts(event)
-                        ? store_run(store, store_query(store, Q_EVENT_REPLACE, "ttt", tenant, event->name, event->id))
+                        ? db_run(store->db, db_query(store->db, Q_EVENT_REPLACE, "ttt", tenant, event->name, event->id))
                         : 0;
 
         if (r >= 0)
-                r = store_run(store, store_query(store, Q_EVENT_ADD, "tittt", tenant, event->at, event->name, event->id,
-                                                 event->text));
+                r = db_run(store->db, db_query(store->db, Q_EVENT_ADD, "tittt", tenant, event->at, event->name,
+                                               event->id, event->text));
         if (r >= 0)
-                r = store_run(store, store_query(store, Q_EVENT_TRIM, "tt", tenant, event->name));
+                r = db_run(store->db, db_query(store->db, Q_EVENT_TRIM, "tt", tenant, event->name));
         return r < 0 ? r : 0;
 }
 
 int store_events(struct store *store, const char *tenant, store_event_fn *fn, void *arg)
 {
-        sqlite3_stmt *st = store_query(store, Q_EVENTS, "t", tenant);
+        struct sqlite3_stmt *st = db_query(store->db, Q_EVENTS, "t", tenant);
         struct store_event e;
         int r;
 
-        while ((r = store_step(store, st)) == 1) {
-                e = (struct store_event){.at = sqlite3_column_int64(st, 0)};
-                store_text(st, 1, e.name, sizeof(e.name));
-                store_text(st, 2, e.id, sizeof(e.id));
-                store_text(st, 3, e.text, sizeof(e.text));
+        while ((r = db_step(st)) == 1) {
+                e = (struct store_event){.at = db_int(st, 0)};
+                db_text(st, 1, e.name, sizeof(e.name));
+                db_text(st, 2, e.id, sizeof(e.id));
+                db_text(st, 3, e.text, sizeof(e.text));
                 fn(arg, &e);
         }
         return r;

@@ -1,10 +1,9 @@
 /*
- * Internal to the store: one prepared statement per query, bound by a short format.
+ * Internal to the store: its queries.
  */
 #pragma once
 
-#include <sqlite3.h>
-
+#include "base/sqlite/db.h"
 #include "queue/relay/store.h"
 
 enum query {
@@ -52,28 +51,15 @@ enum query {
         Q_EVENT_TRIM,
         Q_EVENTS,
         Q_VERSION,
+        Q_HAS_REASONS,
+        Q_FORGET, /* one for each table that has rows of a tenant */
+        Q_FORGET_LAST = Q_FORGET + 8,
         Q_COUNT_
 };
 
 struct store {
-        sqlite3 *db;
-        sqlite3_stmt *statements[Q_COUNT_];
+        struct db *db;
+        char path[4096], name[4096 + 16];
+        struct error why;
 };
-
-/*
- * The query, reset and bound: format letters are t (const char *), i (int64_t), b (const uint8_t *,
- * STORE_HASH_LEN bytes). NULL when SQLite fails.
- */
-sqlite3_stmt *store_query(struct store *s, enum query q, const char *format, ...);
-/* Runs a query that returns no row. Rows changed, or -EIO. */
-int store_run(struct store *s, sqlite3_stmt *st);
-/* The next row: 1; no more: 0; -EIO. Resets at the end. */
-int store_step(struct store *s, sqlite3_stmt *st);
-/* Copies a text column into out; "" for NULL, cut at cap. */
-void store_text(sqlite3_stmt *st, int column, char *out, size_t cap);
-/* One transaction: begin, then end with what came of it (negative: nothing of it happened), which it returns; or -EIO.
- */
-int store_begin(struct store *s);
-int store_end(struct store *s, int r);
-/* A count of one row, or -EIO. */
-int64_t store_count(struct store *s, sqlite3_stmt *st);
+_Static_assert(STORE_HASH_LEN == DB_BLOB_LEN, "a hash is the blob that the database binds");

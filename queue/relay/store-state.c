@@ -15,80 +15,80 @@
 /* What a barred connector was given until now, a renewal in the moment of the revocation too, stays worthless. */
 static int let_back(struct store *store, const char *tenant, const char *id)
 {
-        const int r = store_run(store, store_query(store, Q_REVOKE_BARRED, "tt", tenant, id));
+        const int r = db_run(store->db, db_query(store->db, Q_REVOKE_BARRED, "tt", tenant, id));
 
-        return r < 0 ? r : store_run(store, store_query(store, Q_UNBAR, "tt", tenant, id));
+        return r < 0 ? r : db_run(store->db, db_query(store->db, Q_UNBAR, "tt", tenant, id));
 }
 
 int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name, int64_t now)
 {
-        int r = store_begin(store);
+        int r = db_begin(store->db);
 
         if (r < 0)
                 return r;
-        r = store_run(store, store_query(store, Q_ENROL, "ttti", tenant, id, name, now));
+        r = db_run(store->db, db_query(store->db, Q_ENROL, "ttti", tenant, id, name, now));
         if (r > 0)
                 r = let_back(store, tenant, id);
         else if (r == 0)
                 r = -EEXIST;
-        r = store_end(store, r);
+        r = db_end(store->db, r);
         return r < 0 ? r : 0;
 }
 
 int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial,
                           int64_t not_after)
 {
-        int r = store_run(store, store_query(store, Q_CERTIFICATE, "ttti", serial, tenant, id, not_after));
+        int r = db_run(store->db, db_query(store->db, Q_CERTIFICATE, "ttti", serial, tenant, id, not_after));
 
         return r < 0 ? r : 0;
 }
 
-static void read_connector(sqlite3_stmt *st, struct store_connector *c)
+static void read_connector(struct sqlite3_stmt *st, struct store_connector *c)
 {
         *c = (struct store_connector){.id = ""};
-        store_text(st, 0, c->id, sizeof(c->id));
-        store_text(st, 1, c->name, sizeof(c->name));
-        store_text(st, 2, c->kid, sizeof(c->kid));
-        c->enrolled = sqlite3_column_int64(st, 3);
-        c->since = sqlite3_column_int64(st, 4);
+        db_text(st, 0, c->id, sizeof(c->id));
+        db_text(st, 1, c->name, sizeof(c->name));
+        db_text(st, 2, c->kid, sizeof(c->kid));
+        c->enrolled = db_int(st, 3);
+        c->since = db_int(st, 4);
 }
 
 int store_connector_get(struct store *store, const char *tenant, const char *id, struct store_connector *ret_connector)
 {
-        sqlite3_stmt *st = store_query(store, Q_CONNECTOR, "tt", tenant, id);
-        int r = store_step(store, st);
+        struct sqlite3_stmt *st = db_query(store->db, Q_CONNECTOR, "tt", tenant, id);
+        int r = db_step(st);
 
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
         read_connector(st, ret_connector);
-        sqlite3_reset(st);
+        db_reset(st);
         return 0;
 }
 
 int store_identity_put(struct store *store, const char *tenant, const struct store_connector *c)
 {
-        int64_t n = store_count(store, store_query(store, Q_IDENTITY_COUNT, "tt", tenant, c->id));
+        int64_t n = db_number(db_query(store->db, Q_IDENTITY_COUNT, "tt", tenant, c->id));
 
         if (n < 0)
                 return (int)n;
         if (n >= STORE_PENDING_MAX + ROSTER_MEMBERS_MAX)
                 return -ENOSPC;
-        int r = store_run(
-                store, store_query(store, Q_IDENTITY_PUT, "tttitt", c->kid, c->jwk, c->proof, c->since, tenant, c->id));
+        int r = db_run(store->db, db_query(store->db, Q_IDENTITY_PUT, "tttitt", c->kid, c->jwk, c->proof, c->since,
+                                           tenant, c->id));
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
 int store_identities(struct store *store, const char *tenant, store_connector_fn *fn, void *arg)
 {
-        sqlite3_stmt *st = store_query(store, Q_IDENTITIES, "t", tenant);
+        struct sqlite3_stmt *st = db_query(store->db, Q_IDENTITIES, "t", tenant);
         struct store_connector c;
         char jwk[512], proof[4096];
         int r;
 
-        while ((r = store_step(store, st)) == 1) {
+        while ((r = db_step(st)) == 1) {
                 read_connector(st, &c);
-                store_text(st, 5, jwk, sizeof(jwk));
-                store_text(st, 6, proof, sizeof(proof));
+                db_text(st, 5, jwk, sizeof(jwk));
+                db_text(st, 6, proof, sizeof(proof));
                 c.jwk = jwk;
                 c.proof = proof;
                 fn(arg, &c);
@@ -100,25 +100,27 @@ int store_identities(struct store *store, const char *tenant, store_connector_fn
 
 int store_roster_put(struct store *store, const char *tenant, uint64_t seq, const char *jws, int64_t now)
 {
-        int n = store_run(store, store_query(store, Q_ROSTER_PUT, "titi", tenant, (int64_t)seq, jws, now));
+        int n = db_run(store->db, db_query(store->db, Q_ROSTER_PUT, "titi", tenant, (int64_t)seq, jws, now));
 
         return n < 0 ? n : n == 0 ? -ESTALE : 0;
 }
 
 int store_has_roster(struct store *store, const char *tenant)
 {
-        return (int)store_count(store, store_query(store, Q_ROSTER_COUNT, "t", tenant));
+        return (int)db_number(db_query(store->db, Q_ROSTER_COUNT, "t", tenant));
 }
 
 int store_roster_get(struct store *store, const char *tenant, struct buffer *jws)
 {
-        sqlite3_stmt *st = store_query(store, Q_ROSTER_GET, "t", tenant);
-        int r = store_step(store, st);
+        struct sqlite3_stmt *st = db_query(store->db, Q_ROSTER_GET, "t", tenant);
+        int r = db_step(st);
 
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
-        r = buffer_append(jws, sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
-        sqlite3_reset(st);
+        size_t n;
+        const char *text = db_str(st, 0, &n);
+        r = buffer_append(jws, text, n);
+        db_reset(st);
         return r;
 }
 
@@ -126,42 +128,42 @@ int store_roster_get(struct store *store, const char *tenant, struct buffer *jws
 
 static int put_row(struct store *store, const char *tenant, const struct store_sign_in *row)
 {
-        sqlite3_stmt *st =
-                store_query(store, Q_SIGN_IN_PUT, "ttitttiiit", tenant, row->id, row->at, row->connector, row->state,
-                            row->problem, row->handed, row->received, row->answered, row->reasons);
-        int r = store_run(store, st);
+        struct sqlite3_stmt *st =
+                db_query(store->db, Q_SIGN_IN_PUT, "ttitttiiit", tenant, row->id, row->at, row->connector, row->state,
+                         row->problem, row->handed, row->received, row->answered, row->reasons);
+        int r = db_run(store->db, st);
 
         return r < 0 ? r : 0;
 }
 
 int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows, size_t n)
 {
-        int r = store_begin(store);
+        int r = db_begin(store->db);
 
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n && r == 0; i++)
                 r = put_row(store, tenants[i], &rows[i]);
-        return store_end(store, r);
+        return db_end(store->db, r);
 }
 
 int store_sign_in_get(struct store *store, const char *tenant, const char *id, struct store_sign_in *ret_row)
 {
-        sqlite3_stmt *st = store_query(store, Q_SIGN_IN_GET, "tt", tenant, id);
-        int r = store_step(store, st);
+        struct sqlite3_stmt *st = db_query(store->db, Q_SIGN_IN_GET, "tt", tenant, id);
+        int r = db_step(st);
 
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
-        *ret_row = (struct store_sign_in){.at = sqlite3_column_int64(st, 0)};
+        *ret_row = (struct store_sign_in){.at = db_int(st, 0)};
         memcpy(ret_row->id, id, strnlen(id, ID_MAX));
-        store_text(st, 1, ret_row->connector, sizeof(ret_row->connector));
-        store_text(st, 2, ret_row->state, sizeof(ret_row->state));
-        store_text(st, 3, ret_row->problem, sizeof(ret_row->problem));
-        ret_row->handed = sqlite3_column_int64(st, 4);
-        ret_row->received = sqlite3_column_int64(st, 5);
-        ret_row->answered = sqlite3_column_int64(st, 6);
-        store_text(st, 7, ret_row->reasons, sizeof(ret_row->reasons));
-        sqlite3_reset(st);
+        db_text(st, 1, ret_row->connector, sizeof(ret_row->connector));
+        db_text(st, 2, ret_row->state, sizeof(ret_row->state));
+        db_text(st, 3, ret_row->problem, sizeof(ret_row->problem));
+        ret_row->handed = db_int(st, 4);
+        ret_row->received = db_int(st, 5);
+        ret_row->answered = db_int(st, 6);
+        db_text(st, 7, ret_row->reasons, sizeof(ret_row->reasons));
+        db_reset(st);
         return 0;
 }
 
@@ -179,7 +181,7 @@ int store_purge(struct store *store, int64_t now)
         int r = 0;
 
         for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
-                int n = store_run(store, store_query(store, terms[i].query, "i", terms[i].before));
+                int n = db_run(store->db, db_query(store->db, terms[i].query, "i", terms[i].before));
                 r = n < 0 ? n : r;
         }
         return r;

@@ -23,7 +23,6 @@
 #define SCHEMA_VERSION 1
 
 static const char schema[] =
-        "BEGIN IMMEDIATE;"
         "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL) "
         "WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS secret(tenant TEXT NOT NULL, kind INTEGER NOT NULL, hash BLOB NOT NULL, "
@@ -54,8 +53,9 @@ static const char schema[] =
         "why TEXT NOT NULL, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS event(n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, at INTEGER NOT NULL, "
         "name TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL);"
-        "DROP INDEX IF EXISTS event_of; CREATE INDEX IF NOT EXISTS event_kind ON event(tenant, name, n);"
-        "COMMIT;";
+        "DROP INDEX IF EXISTS event_of; CREATE INDEX IF NOT EXISTS event_kind ON event(tenant, name, n);";
+
+#define FORGET(n, table) [Q_FORGET + (n)] = "DELETE FROM " table " WHERE tenant=?"
 
 static const char *const texts[Q_COUNT_] = {
         [Q_TENANT_ADD] = "INSERT OR IGNORE INTO tenant VALUES(?,?,?)",
@@ -126,145 +126,32 @@ static const char *const texts[Q_COUNT_] = {
                 "SELECT at, name, id, text FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name ORDER BY n DESC) AS "
                 "place FROM event WHERE tenant=?) WHERE place<=100 ORDER BY n DESC LIMIT 400",
         [Q_VERSION] = "PRAGMA data_version",
+        [Q_HAS_REASONS] = "SELECT COUNT(*) FROM pragma_table_info('sign_in') WHERE name='reasons'",
+        FORGET(0, "secret"),
+        FORGET(1, "token"),
+        FORGET(2, "connector"),
+        FORGET(3, "certificate"),
+        FORGET(4, "roster"),
+        FORGET(5, "sign_in"),
+        FORGET(6, "barred"),
+        FORGET(7, "quarantine"),
+        FORGET(8, "event"),
 };
-
-/* ---- statements ---- */
-
-static bool bind_all(sqlite3_stmt *st, const char *format, va_list ap)
-{
-        int code = SQLITE_OK;
-
-        for (int i = 1; *format && code == SQLITE_OK; format++, i++) {
-                if (*format == 't')
-                        code = sqlite3_bind_text(st, i, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
-                else if (*format == 'i')
-                        code = sqlite3_bind_int64(st, i, va_arg(ap, int64_t));
-                else
-                        code = sqlite3_bind_blob(st, i, va_arg(ap, const uint8_t *), STORE_HASH_LEN, SQLITE_TRANSIENT);
-        }
-        return code == SQLITE_OK;
-}
-
-sqlite3_stmt *store_query(struct store *s, enum query q, const char *format, ...)
-{
-        sqlite3_stmt **st = &s->statements[q];
-        va_list ap;
-
-        if (!*st && sqlite3_prepare_v3(s->db, texts[q], -1, SQLITE_PREPARE_PERSISTENT, st, NULL) != SQLITE_OK)
-                return NULL;
-        sqlite3_reset(*st);
-        sqlite3_clear_bindings(*st);
-        va_start(ap, format);
-        bool bound = bind_all(*st, format, ap);
-        va_end(ap);
-        return bound ? *st : NULL;
-}
-
-int store_step(struct store *s, sqlite3_stmt *st)
-{
-        (void)s;
-        if (!st)
-                return -EIO;
-        int code = sqlite3_step(st);
-        if (code == SQLITE_ROW)
-                return 1;
-        sqlite3_reset(st);
-        return code == SQLITE_DONE ? 0 : -EIO;
-}
-
-int store_run(struct store *s, sqlite3_stmt *st)
-{
-        int r = store_step(s, st);
-
-        return r < 0 ? r : sqlite3_changes(s->db);
-}
-
-int store_begin(struct store *s)
-{
-        return sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
-}
-
-int store_end(struct store *s, int r)
-{
-        if (r >= 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
-                return r;
-        (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-        return r < 0 ? r : -EIO;
-}
-
-int64_t store_count(struct store *s, sqlite3_stmt *st)
-{
-        int r = store_step(s, st);
-
-        if (r != 1)
-                return -EIO;
-        int64_t n = sqlite3_column_int64(st, 0);
-        sqlite3_reset(st);
-        return n;
-}
-
-void store_text(sqlite3_stmt *st, int column, char *out, size_t cap)
-{
-        const unsigned char *text = sqlite3_column_text(st, column);
-
-        snprintf(out, cap, "%s", text ? (const char *)text : "");
-}
 
 /* ---- opening ---- */
 
-static int db_fail(struct store *s, struct error *err, const char *path)
+/* The tables, and what a database lacks that was made before there were versions. */
+static int upgrade(struct db *db, int version, struct error *err)
 {
-        int r = error_fail(err, -EIO, "database %s: %s", path, s->db ? sqlite3_errmsg(s->db) : "no memory");
+        int r = db_exec(db, schema, err);
 
-        store_free(s);
-        return r;
-}
-
-static int read_version(sqlite3 *db, int *ret_version)
-{
-        sqlite3_stmt *st = NULL;
-        int code = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &st, NULL);
-
-        if (code == SQLITE_OK)
-                code = sqlite3_step(st);
-        if (code == SQLITE_ROW)
-                *ret_version = sqlite3_column_int(st, 0);
-        sqlite3_finalize(st);
-        return code == SQLITE_ROW ? SQLITE_OK : code;
-}
-
-/* What a database has not that was made before there were versions. */
-static int upgrade(sqlite3 *db)
-{
-        sqlite3_stmt *st = NULL;
-        int code = sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_table_info('sign_in') WHERE name='reasons'", -1, &st,
-                                      NULL);
-
-        if (code == SQLITE_OK)
-                code = sqlite3_step(st);
-        sqlite3_finalize(st);
-        if (code == SQLITE_ROW)
-                return SQLITE_OK;
-        return code == SQLITE_DONE ? sqlite3_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", NULL, NULL, NULL)
-                                   : code;
-}
-
-/* Makes the tables, or brings older ones up to date. ret_version: of a database that is newer than this program. */
-static int make_current(sqlite3 *db, int *ret_version)
-{
-        char text[64];
-        int code = sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
-                                NULL, NULL, NULL);
-
-        if (code == SQLITE_OK)
-                code = read_version(db, ret_version);
-        if (code != SQLITE_OK || *ret_version >= SCHEMA_VERSION)
-                return code;
-        code = sqlite3_exec(db, schema, NULL, NULL, NULL);
-        if (code == SQLITE_OK)
-                code = upgrade(db);
-        (void)snprintf(text, sizeof(text), "PRAGMA user_version=%d", SCHEMA_VERSION);
-        return code == SQLITE_OK ? sqlite3_exec(db, text, NULL, NULL, NULL) : code;
+        (void)version;
+        if (r < 0)
+                return r;
+        int64_t has = db_number(db_query(db, Q_HAS_REASONS, ""));
+        if (has < 0)
+                return db_fail(db, err);
+        return has ? 0 : db_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", err);
 }
 
 int store_check_dir(const char *dir, struct error *err)
@@ -280,129 +167,116 @@ int store_check_dir(const char *dir, struct error *err)
 int store_open(struct store **ret_store, const char *dir, struct error *err)
 {
         struct store *s = calloc(1, sizeof(*s));
-        char path[4096];
-        int version = 0;
+        int r = s ? store_check_dir(dir, err) : error_fail(err, -ENOMEM, "no memory");
 
-        if (!s)
-                return error_fail(err, -ENOMEM, "no memory");
-        if ((size_t)snprintf(path, sizeof(path), "%s/relay.db", dir) >= sizeof(path)) {
-                free(s);
-                return error_fail(err, -ENAMETOOLONG, "state directory %s: the name is too long", dir);
-        }
-        int r = store_check_dir(dir, err);
+        if (r == 0 && (size_t)snprintf(s->path, sizeof(s->path), "%s/relay.db", dir) >= sizeof(s->path))
+                r = error_fail(err, -ENAMETOOLONG, "state directory %s: the name is too long", dir);
         if (r < 0) {
                 free(s);
                 return r;
         }
-        mode_t mask = umask(077);
-        int code =
-                sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-        if (code == SQLITE_OK) {
-                sqlite3_busy_timeout(s->db, BUSY_MS);
-                code = make_current(s->db, &version);
-        }
+        (void)snprintf(s->name, sizeof(s->name), "database %s", s->path);
+        const struct db_options options = {
+                .name = s->name,
+                .path = s->path,
+                .pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
+                .busy_ms = BUSY_MS,
+                .queries = texts,
+                .n_queries = Q_COUNT_,
+                .version = SCHEMA_VERSION,
+                .upgrade = upgrade,
+                .folder = "state_dir",
+                .damaged = "put back a copy of it",
+                .newer = "it was written by a newer postern-relay; use that one"};
+        const mode_t mask = umask(077);
+        r = db_open(&s->db, &options, err);
         umask(mask);
-        if (code != SQLITE_OK)
-                return db_fail(s, err, path);
-        if (version > SCHEMA_VERSION) {
-                store_free(s);
-                return error_fail(
-                        err, -EPROTO,
-                        "database %s: it is of version %d, this program knows up to %d: it was written by a newer "
-                        "postern-relay; use that one",
-                        path, version, SCHEMA_VERSION);
-        }
-        *ret_store = s;
-        return 0;
+        if (r < 0)
+                free(s);
+        else
+                *ret_store = s;
+        return r;
 }
 
 struct store *store_free(struct store *store)
 {
-        if (!store)
-                return NULL;
-        for (size_t i = 0; i < Q_COUNT_; i++)
-                sqlite3_finalize(store->statements[i]);
-        sqlite3_close(store->db);
+        if (store)
+                db_free(store->db);
         free(store);
         return NULL;
 }
 
 int64_t store_version(struct store *store)
 {
-        return store_count(store, store_query(store, Q_VERSION, ""));
+        return db_number(db_query(store->db, Q_VERSION, ""));
 }
 
-const char *store_why(const struct store *store)
+const char *store_why(struct store *store)
 {
-        return sqlite3_errmsg(store->db);
+        (void)db_fail(store->db, &store->why);
+        return store->why.text;
 }
 
 /* ---- tenants ---- */
 
 int store_tenant_add(struct store *store, const char *name, const char *pin, int64_t now)
 {
-        int n = store_run(store, store_query(store, Q_TENANT_ADD, "tti", name, pin, now));
+        int n = db_run(store->db, db_query(store->db, Q_TENANT_ADD, "tti", name, pin, now));
 
         return n < 0 ? n : n == 0 ? -EEXIST : 0;
 }
 
-static void read_tenant(sqlite3_stmt *st, struct store_tenant *t)
+static void read_tenant(struct sqlite3_stmt *st, struct store_tenant *t)
 {
-        store_text(st, 0, t->name, sizeof(t->name));
-        store_text(st, 1, t->pin, sizeof(t->pin));
-        t->since = sqlite3_column_int64(st, 2);
+        db_text(st, 0, t->name, sizeof(t->name));
+        db_text(st, 1, t->pin, sizeof(t->pin));
+        t->since = db_int(st, 2);
 }
 
 int store_tenant_get(struct store *store, const char *name, struct store_tenant *ret_tenant)
 {
-        sqlite3_stmt *st = store_query(store, Q_TENANT_GET, "t", name);
-        int r = store_step(store, st);
+        struct sqlite3_stmt *st = db_query(store->db, Q_TENANT_GET, "t", name);
+        int r = db_step(st);
 
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
         read_tenant(st, ret_tenant);
-        sqlite3_reset(st);
+        db_reset(st);
         return 0;
 }
 
 /* Everything of the tenant but its revoked certificates. */
 static int forget_tenant(struct store *store, const char *name)
 {
-        static const char *const tables[] = {"secret",  "token",  "connector",  "certificate", "roster",
-                                             "sign_in", "barred", "quarantine", "event"};
         int r = 0;
 
-        for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && r == 0; i++) {
-                char *text = sqlite3_mprintf("DELETE FROM %s WHERE tenant=%Q", tables[i], name);
-
-                r = text && sqlite3_exec(store->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
-                sqlite3_free(text);
-        }
-        return r;
+        for (size_t q = Q_FORGET; q <= Q_FORGET_LAST && r >= 0; q++)
+                r = db_run(store->db, db_query(store->db, q, "t", name));
+        return r < 0 ? r : 0;
 }
 
 int store_tenant_remove(struct store *store, const char *name)
 {
-        int r = store_begin(store);
+        int r = db_begin(store->db);
 
         if (r < 0)
                 return r;
-        r = store_run(store, store_query(store, Q_TENANT_REVOKE, "t", name));
+        r = db_run(store->db, db_query(store->db, Q_TENANT_REVOKE, "t", name));
         if (r >= 0)
                 r = forget_tenant(store, name);
         if (r == 0)
-                r = store_run(store, store_query(store, Q_TENANT_REMOVE, "t", name));
-        r = store_end(store, r == 0 ? -ENOENT : r);
+                r = db_run(store->db, db_query(store->db, Q_TENANT_REMOVE, "t", name));
+        r = db_end(store->db, r == 0 ? -ENOENT : r);
         return r < 0 ? r : 0;
 }
 
 int store_tenants(struct store *store, store_tenant_fn *fn, void *arg)
 {
-        sqlite3_stmt *st = store_query(store, Q_TENANTS, "");
+        struct sqlite3_stmt *st = db_query(store->db, Q_TENANTS, "");
         struct store_tenant t;
         int r;
 
-        while ((r = store_step(store, st)) == 1) {
+        while ((r = db_step(st)) == 1) {
                 read_tenant(st, &t);
                 fn(arg, &t);
         }
@@ -412,34 +286,36 @@ int store_tenants(struct store *store, store_tenant_fn *fn, void *arg)
 int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind,
                      const uint8_t hash[STORE_HASH_LEN], int64_t now)
 {
-        int64_t n = store_count(store, store_query(store, Q_SECRET_COUNT, "t", tenant));
+        int64_t n = db_number(db_query(store->db, Q_SECRET_COUNT, "t", tenant));
 
         if (n < 0)
                 return (int)n;
         if (n >= STORE_SECRETS_MAX)
                 return -ENOSPC;
-        int r = store_run(store, store_query(store, Q_SECRET_ADD, "tibi", tenant, (int64_t)kind, hash, now));
+        int r = db_run(store->db, db_query(store->db, Q_SECRET_ADD, "tibi", tenant, (int64_t)kind, hash, now));
         return r < 0 ? r : 0;
 }
 
 int store_secret_remove(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN])
 {
-        return store_run(store, store_query(store, Q_SECRET_REMOVE, "tb", tenant, hash));
+        return db_run(store->db, db_query(store->db, Q_SECRET_REMOVE, "tb", tenant, hash));
 }
 
 int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX],
                   size_t *ret_n)
 {
-        sqlite3_stmt *st = store_query(store, Q_SECRETS, "t", tenant);
+        struct sqlite3_stmt *st = db_query(store->db, Q_SECRETS, "t", tenant);
         size_t n = 0;
         int r;
 
-        while ((r = store_step(store, st)) == 1) {
-                if (n == STORE_SECRETS_MAX || sqlite3_column_bytes(st, 1) != STORE_HASH_LEN)
+        while ((r = db_step(st)) == 1) {
+                const uint8_t *hash = db_blob(st, 1);
+
+                if (n == STORE_SECRETS_MAX || !hash)
                         continue;
-                secrets[n].since = sqlite3_column_int64(st, 2);
-                secrets[n].kind = sqlite3_column_int64(st, 0) == SECRET_ADMIN ? SECRET_ADMIN : SECRET_SERVICE;
-                memcpy(secrets[n++].hash, sqlite3_column_blob(st, 1), STORE_HASH_LEN);
+                secrets[n].since = db_int(st, 2);
+                secrets[n].kind = db_int(st, 0) == SECRET_ADMIN ? SECRET_ADMIN : SECRET_SERVICE;
+                memcpy(secrets[n++].hash, hash, STORE_HASH_LEN);
         }
         if (r == 0)
                 *ret_n = n;
@@ -451,7 +327,7 @@ int store_secrets(struct store *store, const char *tenant, struct store_secret s
 int store_token_add(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
                     int64_t expires)
 {
-        int r = store_run(store, store_query(store, Q_TOKEN_ADD, "btti", hash, tenant, name, expires));
+        int r = db_run(store->db, db_query(store->db, Q_TOKEN_ADD, "btti", hash, tenant, name, expires));
 
         return r < 0 ? r : 0;
 }
@@ -459,7 +335,7 @@ int store_token_add(struct store *store, const char *tenant, const char *name, c
 int store_token_check(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
                       int64_t now)
 {
-        int64_t n = store_count(store, store_query(store, Q_TOKEN_CHECK, "btti", hash, tenant, name, now));
+        int64_t n = db_number(db_query(store->db, Q_TOKEN_CHECK, "btti", hash, tenant, name, now));
 
         return n < 0 ? (int)n : n == 1 ? 0 : -EACCES;
 }
@@ -467,7 +343,7 @@ int store_token_check(struct store *store, const char *tenant, const char *name,
 int store_token_take(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
                      int64_t now)
 {
-        int n = store_run(store, store_query(store, Q_TOKEN_TAKE, "btti", hash, tenant, name, now));
+        int n = db_run(store->db, db_query(store->db, Q_TOKEN_TAKE, "btti", hash, tenant, name, now));
 
         return n < 0 ? n : n == 1 ? 0 : -EACCES;
 }

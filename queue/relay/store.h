@@ -28,7 +28,7 @@ struct store *store_free(struct store *store);
 DEFINE_FREEP(struct store, store_free)
 /* Changes whenever another process has written. */
 int64_t store_version(struct store *store);
-const char *store_why(const struct store *store);
+const char *store_why(struct store *store);
 
 /* ---- tenants and their secrets ---- */
 struct store_tenant {

@@ -16,6 +16,7 @@ MAY_INCLUDE = {
     'certs/base/dns': ['certs/base/core', 'certs/base/ipc'],
     'certs/base/process': ['certs/base/core', 'certs/base/ipc'],
     'certs/base/conf': ['certs/base/core'],
+    'certs/base/sqlite': ['certs/base/core'],
     'certs/codec': BASE,
     'certs/keys': BASE + ['certs/codec'],
     'certs/http': BASE + ['certs/codec', 'certs/keys'],
