@@ -1,10 +1,8 @@
 /*
- * Strict JSON and the text forms around it, for everything that is signed or sealed.
+ * State files and the like as jansson's trees, strictly.
  *
- * Invariant: an object that passed jose_json_object has no duplicate members, no NUL in any string and
- * nothing behind it; one that passed jose_json_members has exactly the expected members. Error texts name the
- * member and the place, never a value: the objects may hold credentials. Does not know which object it reads;
- * that is the caller's.
+ * Invariant: an object that passed jose_json_object has no duplicate members, no NUL in any string and nothing behind
+ * it. Error texts name the member and the place, never a value. Does not know which object it reads.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -85,54 +83,6 @@ int jose_json_text(const json_t *value, struct buffer *out)
         return -EMSGSIZE;
 }
 
-static bool listed(const char *const *names, const char *name)
-{
-        for (; names && *names; names++)
-                if (strcmp(*names, name) == 0)
-                        return true;
-        return false;
-}
-
-/* Fit to be shown: a peer chooses the names of its members. */
-static bool is_word(const char *name)
-{
-        const size_t n = strlen(name);
-
-        return n > 0 && n <= 32 &&
-               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-#") == n;
-}
-
-/* Names the first member that is in neither list. */
-static int unexpected_member(const json_t *object, const char *what, const char *const *required,
-                             const char *const *optional, struct error *err)
-{
-        _cleanup_(json_freep) json_t *copy = json_deep_copy(object); /* jansson iterates over mutable objects only */
-        const char *name;
-        json_t *value;
-
-        json_object_foreach (copy, name, value)
-                if (!listed(required, name) && !listed(optional, name) && is_word(name))
-                        return error_fail(err, -EBADMSG, "%s: member \"%s\" is not expected", what, name);
-        return error_fail(err, -EBADMSG, "%s: has members that are not expected", what);
-}
-
-int jose_json_members(const json_t *object, const char *what, const char *const *required, const char *const *optional,
-                      struct error *err)
-{
-        size_t known = 0;
-
-        if (!json_is_object(object))
-                return error_fail(err, -EBADMSG, "%s: is not a JSON object", what);
-        for (const char *const *p = required; p && *p; p++, known++)
-                if (!json_object_get(object, *p))
-                        return error_fail(err, -EBADMSG, "%s: member \"%s\" is missing", what, *p);
-        for (const char *const *p = optional; p && *p; p++)
-                known += json_object_get(object, *p) != NULL;
-        if (known != json_object_size(object))
-                return unexpected_member(object, what, required, optional, err);
-        return 0;
-}
-
 int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max, const char **ret_s,
                   struct error *err)
 {
@@ -147,18 +97,6 @@ int jose_json_str(const json_t *object, const char *what, const char *name, size
                 return error_fail(err, -EBADMSG, "%s: member \"%s\" has %zu bytes, allowed are %zu to %zu", what, name,
                                   n, min, max);
         *ret_s = json_string_value(member);
-        return 0;
-}
-
-int jose_json_is(const json_t *object, const char *what, const char *name, const char *value, struct error *err)
-{
-        const char *s;
-        int r = jose_json_str(object, what, name, 0, SIZE_MAX, &s, err);
-
-        if (r < 0)
-                return r;
-        if (strcmp(s, value) != 0)
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not \"%s\"", what, name, value);
         return 0;
 }
 
@@ -191,26 +129,17 @@ int jose_json_version(const json_t *file, const char *path, int64_t newest, stru
         return r;
 }
 
-int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n, struct error *err)
+int jose_json_kid(const json_t *object, const char *what, const char *name, char ret_kid[KID_LEN + 1],
+                  struct error *err)
 {
+        uint8_t digest[KID_LEN * 3 / 4];
         const char *s;
         int r = jose_json_str(object, what, name, 0, SIZE_MAX, &s, err);
 
         if (r < 0)
                 return r;
-        if (b64u_decode_exact(out, n, s, strlen(s)) < 0)
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not the base64url form of %zu bytes", what, name,
-                                  n);
+        if (b64u_decode_exact(digest, sizeof(digest), s, strlen(s)) < 0)
+                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not the base64url form of 32 bytes", what, name);
+        memcpy(ret_kid, s, KID_LEN + 1);
         return 0;
-}
-
-int jose_json_kid(const json_t *object, const char *what, const char *name, char ret_kid[KID_LEN + 1],
-                  struct error *err)
-{
-        uint8_t digest[SHA256_LEN];
-        int r = jose_json_bytes(object, what, name, digest, sizeof(digest), err);
-
-        if (r == 0)
-                b64u_encode_to(ret_kid, digest, sizeof(digest)); /* the strict form has one spelling */
-        return r;
 }

@@ -1,5 +1,6 @@
 /*
- * Strict JSON for everything that is signed or sealed, and for state files.
+ * Strict JSON as jansson's trees, for state files and what admins' tools show. What is signed, sealed or comes from a
+ * peer is read by json.h.
  */
 #pragma once
 
@@ -30,21 +31,12 @@ int jose_json_text(const json_t *value, struct buffer *out);
  * Readers of one member; what names the object in err. All -EBADMSG; no text shows a value, so that objects
  * with credentials may be read with them.
  */
-/* The object has every member of required, perhaps those of optional (NULL-terminated lists; NULL: empty),
- * and no other. */
-int jose_json_members(const json_t *object, const char *what, const char *const *required, const char *const *optional,
-                      struct error *err);
-/* The member is the string value. */
-int jose_json_is(const json_t *object, const char *what, const char *name, const char *value, struct error *err);
 /* A string of min..max bytes; borrowed from the object. */
 int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max, const char **ret_s,
                   struct error *err);
 /* An integer (not 1.0) in [min, max]. */
 int jose_json_int(const json_t *object, const char *what, const char *name, int64_t min, int64_t max,
                   int64_t *ret_value, struct error *err);
-/* The base64url form of exactly n bytes. */
-int jose_json_bytes(const json_t *object, const char *what, const char *name, uint8_t *out, size_t n,
-                    struct error *err);
 /* The version "v" of a state file is 1 (or absent: as 1) to newest. -EPROTO: a newer program wrote it, which alone may
  * write it again. */
 int jose_json_version(const json_t *file, const char *path, int64_t newest, struct error *err);

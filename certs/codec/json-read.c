@@ -122,21 +122,43 @@ static bool is_word(const char *s, size_t n)
         return n > 0 && n <= 32 && strspn(s, characters) >= n;
 }
 
-int json_read_end(struct json_reader *r, bool closed)
+static void fail_unknown(const struct json_reader *r, const struct json_slot *slot)
 {
         struct json_reader *top = r->top;
 
-        for (size_t i = 0; closed && top->r == 0 && i < r->n; i++) {
-                const struct json_slot *slot = &r->slots[i];
-
-                if (slot->asked)
-                        continue;
-                if (top->mode == JSON_SECRET || !is_word(slot->name, slot->name_len))
-                        return top->r = error_fail(top->err, -EBADMSG, "%s: has an unknown member", top->what);
+        if (top->r)
+                return;
+        if (top->mode == JSON_SECRET || !is_word(slot->name, slot->name_len))
+                top->r = error_fail(top->err, -EBADMSG, "%s: has an unknown member", top->what);
+        else
                 top->r = error_fail(top->err, -EBADMSG, "%s: unknown member \"%.*s\"", top->what, (int)slot->name_len,
                                     slot->name);
-        }
-        return top->r;
+}
+
+int json_read_end(struct json_reader *r, bool closed)
+{
+        for (size_t i = 0; closed && i < r->n; i++)
+                if (!r->slots[i].asked)
+                        fail_unknown(r, &r->slots[i]);
+        return r->top->r;
+}
+
+static bool is_listed(const struct json_slot *slot, const char *const *names)
+{
+        for (; names && *names; names++)
+                if (spells(slot->name, slot->name_len, *names))
+                        return true;
+        return false;
+}
+
+void json_read_members(struct json_reader *r, const char *const *required, const char *const *optional)
+{
+        for (const char *const *name = required; name && *name; name++)
+                if (!json_read_has(r, *name))
+                        json_read_fail(r, *name, "is missing");
+        for (size_t i = 0; i < r->n; i++)
+                if (!is_listed(&r->slots[i], required) && !is_listed(&r->slots[i], optional))
+                        fail_unknown(r, &r->slots[i]);
 }
 
 /* ---- objects and arrays ---- */
@@ -228,6 +250,13 @@ static const struct json_slot *member_of(struct json_reader *r, const char *key,
         if (need == JSON_REQUIRED)
                 json_read_fail(r, key, "is missing");
         return NULL;
+}
+
+char json_read_kind(struct json_reader *r, const char *key)
+{
+        const struct json_slot *slot = member_of(r, key, JSON_OPTIONAL);
+
+        return slot ? *slot->value : '\0';
 }
 
 /* Makes sub the reader of the value, if it begins with this bracket. */
@@ -429,14 +458,21 @@ size_t json_read_bytes(struct json_reader *r, const char *key, char *out, size_t
 void json_read_b64u(struct json_reader *r, const char *key, void *out, size_t n)
 {
         char text[B64U_LEN(KEY_BYTES_MAX) + 1];
-        uint8_t bytes[KEY_BYTES_MAX];
         const size_t len = json_read_bytes(r, key, text, sizeof(text));
 
-        if (r->top->r == 0 && (n > sizeof(bytes) || len != B64U_LEN(n) || b64u_decode_exact(bytes, n, text, len) < 0))
+        if (r->top->r == 0 && (n > KEY_BYTES_MAX || b64u_decode_exact(out, n, text, len) < 0))
                 json_read_fail(r, key, "is not base64url of the right length");
-        if (r->top->r == 0 && out)
-                memcpy(out, bytes, n);
         wipe(text, sizeof(text));
+}
+
+void json_read_b64u_text(struct json_reader *r, const char *key, char *out, size_t n)
+{
+        uint8_t bytes[KEY_BYTES_MAX];
+
+        out[0] = '\0';
+        json_read_b64u(r, key, bytes, n);
+        if (r->top->r == 0)
+                b64u_encode_to(out, bytes, n); /* the strict form has one spelling */
         wipe(bytes, sizeof(bytes));
 }
 

@@ -119,6 +119,14 @@ void json_write_fraction(struct json_writer *w, const char *key, double value)
                 w->r = buffer_printf(w->out, "%.3f", value);
 }
 
+void json_write_strings(struct json_writer *w, const char *key, char *const *strings, size_t n)
+{
+        json_write_open(w, key, '[');
+        for (size_t i = 0; i < n; i++)
+                json_write_str(w, NULL, strings[i]);
+        json_write_close(w, ']');
+}
+
 void json_write_lines(struct json_writer *w, const char *key, const char *lines)
 {
         if (!lines || !*lines)

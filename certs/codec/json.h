@@ -70,8 +70,13 @@ void json_read_fail(struct json_reader *r, const char *key, const char *why);
 /* Records -ENOMEM; keeps the first failure. */
 void json_read_no_memory(struct json_reader *r);
 
+/* Every required member is there, perhaps those of optional (NULL-terminated lists; NULL: none), and no other. */
+void json_read_members(struct json_reader *r, const char *const *required, const char *const *optional);
+
 /* In all below, key NULL means the element or member that json_read_next went to. */
 bool json_read_has(const struct json_reader *r, const char *key);
+/* The value's first character, which tells its type; 0 where it is absent, or after a failure. */
+char json_read_kind(struct json_reader *r, const char *key);
 /* A reader of a member object; false where there is none. It needs no end unless it is closed. */
 bool json_read_object(struct json_reader *sub, struct json_reader *r, const char *key, enum json_need need);
 /* A reader of a member array of min to max elements; false where there is none. sub->n says how many. */
@@ -90,8 +95,10 @@ void json_read_cut(struct json_reader *r, const char *key, char *out, size_t cap
 void json_read_text(struct json_reader *r, const char *key, enum json_need need, size_t max, char **ret_text);
 /* How many bytes a string has that must be there; it is copied, with a NUL behind, where they are fewer than cap. */
 size_t json_read_bytes(struct json_reader *r, const char *key, char *out, size_t cap);
-/* Unpadded base64url of exactly n bytes; out may be NULL. */
+/* Unpadded base64url of exactly n bytes. */
 void json_read_b64u(struct json_reader *r, const char *key, void *out, size_t n);
+/* The same as text: out has room for B64U_LEN(n) + 1. */
+void json_read_b64u_text(struct json_reader *r, const char *key, char *out, size_t n);
 /* The string word, and no other. */
 void json_read_is(struct json_reader *r, const char *key, const char *word);
 /* One of the NULL-terminated words (literals); NULL on failure. */
@@ -126,6 +133,8 @@ void json_write_int(struct json_writer *w, const char *key, int64_t value);
 void json_write_bool(struct json_writer *w, const char *key, bool value);
 /* Three decimals. */
 void json_write_fraction(struct json_writer *w, const char *key, double value);
+/* An array of n strings. */
+void json_write_strings(struct json_writer *w, const char *key, char *const *strings, size_t n);
 /* The array of a text's lines; left out where there are none. */
 void json_write_lines(struct json_writer *w, const char *key, const char *lines);
 /* n bytes that are JSON already. */

@@ -13,6 +13,8 @@ struct part {
 };
 /* Splits a compact form at its dots into exactly count parts. */
 int jose_split(const char *text, size_t n, struct part *parts, size_t count);
-/* base64url of a JSON object of at most JOSE_HEADER_MAX bytes -> that object. */
+/* base64url of a header of at most JOSE_HEADER_MAX bytes -> its text, which r reads. A failure is the reader's first.
+ */
 #define JOSE_HEADER_MAX 1024
-int jose_header(json_t **ret_header, const char *b64, size_t n, const char *what, struct error *err);
+void jose_header(struct json_reader *r, struct buffer *text, const struct part *b64, const char *what,
+                 struct error *err);

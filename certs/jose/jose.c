@@ -26,16 +26,17 @@ int jose_split(const char *text, size_t n, struct part *parts, size_t count)
         return 0;
 }
 
-int jose_header(json_t **ret_header, const char *b64, size_t n, const char *what, struct error *err)
+void jose_header(struct json_reader *r, struct buffer *text, const struct part *b64, const char *what,
+                 struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer text = BUFFER(JOSE_HEADER_MAX);
-        int r = b64u_decode(&text, b64, n);
+        int code = b64u_decode(text, b64->text, b64->n);
 
-        if (r == -EMSGSIZE)
-                return error_fail(err, -EBADMSG, "%s: is longer than %d bytes", what, JOSE_HEADER_MAX);
-        if (r < 0)
-                return error_fail(err, r, "%s: is not base64url", what);
-        return jose_json_object(ret_header, text.data, text.len, what, err);
+        json_read_begin(r, code == 0 && text->data ? text->data : "", text->len, JSON_PLAIN, what,
+                        code == 0 ? err : NULL);
+        if (code == -EMSGSIZE)
+                error_fail(err, -EBADMSG, "%s: is longer than %d bytes", what, JOSE_HEADER_MAX);
+        else if (code < 0)
+                error_fail(err, code, "%s: is not base64url", what);
 }
 
 bool padded_len_valid(size_t n)

@@ -54,18 +54,15 @@ int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, str
 
 static int check_header(const struct part *b64, struct error *err)
 {
-        static const char *const members[] = {"alg", "enc", "typ", "cty", NULL};
-        static const char what[] = WHAT " header";
-        _cleanup_(json_freep) json_t *header = NULL;
-        int r;
+        _cleanup_(buffer_free) struct buffer text = BUFFER(JOSE_HEADER_MAX);
+        struct json_reader header;
 
-        if ((r = jose_header(&header, b64->text, b64->n, what, err)) < 0 ||
-            (r = jose_json_members(header, what, members, NULL, err)) < 0 ||
-            (r = jose_json_is(header, what, "alg", "dir", err)) < 0 ||
-            (r = jose_json_is(header, what, "enc", "A256GCM", err)) < 0 ||
-            (r = jose_json_is(header, what, "typ", JOSE_TYP_VERDICT_JWE, err)) < 0)
-                return r;
-        return jose_json_is(header, what, "cty", "JWT", err);
+        jose_header(&header, &text, b64, WHAT " header", err);
+        json_read_is(&header, "alg", "dir");
+        json_read_is(&header, "enc", "A256GCM");
+        json_read_is(&header, "typ", JOSE_TYP_VERDICT_JWE);
+        json_read_is(&header, "cty", "JWT");
+        return json_read_end(&header, true);
 }
 
 int jwe_dir_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err)

@@ -59,16 +59,14 @@ int jws_sign(const struct key *key, const char *typ, const char *payload, size_t
 
 static int check_header(const struct part *b64, const char *typ, char kid[KID_LEN + 1], struct error *err)
 {
-        static const char *const members[] = {"alg", "typ", "kid", NULL};
-        _cleanup_(json_freep) json_t *header = NULL;
-        int r;
+        _cleanup_(buffer_free) struct buffer text = BUFFER(JOSE_HEADER_MAX);
+        struct json_reader header;
 
-        if ((r = jose_header(&header, b64->text, b64->n, "JWS header", err)) < 0 ||
-            (r = jose_json_members(header, "JWS header", members, NULL, err)) < 0 ||
-            (r = jose_json_is(header, "JWS header", "alg", "ES256", err)) < 0 ||
-            (r = jose_json_is(header, "JWS header", "typ", typ, err)) < 0)
-                return r;
-        return jose_json_kid(header, "JWS header", "kid", kid, err);
+        jose_header(&header, &text, b64, "JWS header", err);
+        json_read_is(&header, "alg", "ES256");
+        json_read_is(&header, "typ", typ);
+        json_read_b64u_text(&header, "kid", kid, SHA256_LEN);
+        return json_read_end(&header, true);
 }
 
 int jws_parse(struct jws *ret_jws, const char *text, size_t n, const char *typ, bool secret, struct error *err)

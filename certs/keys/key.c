@@ -172,57 +172,75 @@ const uint8_t *key_point(const struct key *key)
         return key->xy;
 }
 
-static bool has_word(const char *const *words, const char *word)
-{
-        for (; words && *words; words++)
-                if (strcmp(*words, word) == 0)
-                        return true;
-        return false;
-}
-
-static int point_from_jwk(uint8_t xy[P256_POINT_LEN], const json_t *jwk, const char *const *allowed, struct error *err)
-{
-        static const char *const members[] = {"kty", "crv", "x", "y", NULL};
-        uint8_t point[P256_POINT_LEN];
-        int r;
-
-        if (!json_is_object(jwk))
-                return error_fail(err, -EBADMSG, "jwk is not an object");
-        if (json_object_get(jwk, "d") || has_word(allowed, "d"))
-                return error_fail(err, -EBADMSG, "jwk holds a private key (member d); only public keys are passed on");
-        if ((r = jose_json_members(jwk, "jwk", members, allowed, err)) < 0 ||
-            (r = jose_json_is(jwk, "jwk", "kty", "EC", err)) < 0 ||
-            (r = jose_json_is(jwk, "jwk", "crv", "P-256", err)) < 0 ||
-            (r = jose_json_bytes(jwk, "jwk", "x", point, 32, err)) < 0 ||
-            (r = jose_json_bytes(jwk, "jwk", "y", point + 32, 32, err)) < 0)
-                return r;
-        memcpy(xy, point, sizeof(point));
-        return 0;
-}
-
-int key_from_jwk(struct key **ret_key, const json_t *jwk, const char *const *allowed, struct error *err)
+struct key *key_read_jwk(struct json_reader *jwk)
 {
         _cleanup_(evp_freep) EVP_PKEY *evp = NULL;
         uint8_t xy[P256_POINT_LEN];
-        int r = point_from_jwk(xy, jwk, allowed, err);
+        struct key *key = NULL;
 
-        if (r < 0)
-                return r;
-        if ((r = crypto_point_import(&evp, xy)) < 0)
-                return error_fail(err, r, "jwk: x and y are not a point on P-256");
-        r = key_wrap(ret_key, evp, false, err);
-        if (r == 0)
+        if (json_read_has(jwk, "d"))
+                json_read_fail(jwk, "d", "is a private key; only public keys are passed on");
+        json_read_is(jwk, "kty", "EC");
+        json_read_is(jwk, "crv", "P-256");
+        json_read_b64u(jwk, "x", xy, 32);
+        json_read_b64u(jwk, "y", xy + 32, 32);
+        if (json_read_result(jwk) < 0)
+                return NULL;
+        if (crypto_point_import(&evp, xy) < 0)
+                json_read_fail(jwk, "x", "and y are not a point on P-256");
+        else if (key_wrap(&key, evp, false, NULL) < 0)
+                json_read_no_memory(jwk);
+        else
                 evp = NULL;
-        return r;
+        return key;
 }
 
-int key_to_jwk(const struct key *key, json_t **ret_jwk)
+void key_write_jwk(struct json_writer *w, const struct key *key)
 {
         char x[KID_LEN + 1], y[KID_LEN + 1];
 
         b64u_encode_to(x, key->xy, 32);
         b64u_encode_to(y, key->xy + 32, 32);
-        json_t *jwk = json_pack("{ssssssss}", "kty", "EC", "crv", "P-256", "x", x, "y", y);
+        json_write_str(w, "kty", "EC");
+        json_write_str(w, "crv", "P-256");
+        json_write_str(w, "x", x);
+        json_write_str(w, "y", y);
+}
+
+int key_jwk_text(const struct key *key, struct buffer *out)
+{
+        struct json_writer w;
+
+        json_write_begin(&w, out);
+        json_write_open(&w, NULL, '{');
+        key_write_jwk(&w, key);
+        json_write_close(&w, '}');
+        return json_write_end(&w);
+}
+
+int key_from_jwk(struct key **ret_key, const json_t *jwk, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(4096);
+        struct json_reader r;
+        struct key *key;
+
+        if (!json_is_object(jwk) || jose_json_text(jwk, &text) < 0)
+                return error_fail(err, -EBADMSG, "jwk: is not an object, or too long");
+        json_read_begin(&r, text.data, text.len, JSON_PLAIN, "jwk", err);
+        key = key_read_jwk(&r);
+        if (json_read_end(&r, true) < 0) {
+                key_free(key);
+                return json_read_result(&r);
+        }
+        *ret_key = key;
+        return 0;
+}
+
+int key_to_jwk(const struct key *key, json_t **ret_jwk)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(512);
+        json_t *jwk = key_jwk_text(key, &text) == 0 ? json_loadb(text.data, text.len, 0, NULL) : NULL;
+
         if (!jwk)
                 return -ENOMEM;
         *ret_jwk = jwk;

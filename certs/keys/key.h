@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "certs/codec/jose-json.h"
+#include "certs/codec/json.h"
 
 struct key;
 
@@ -29,12 +30,17 @@ bool key_has_private(const struct key *key);
 EVP_PKEY *key_evp(const struct key *key); /* borrowed */
 
 /*
- * Public JWK <-> key. From JSON: exactly {kty:"EC",crv:"P-256",x,y} plus the members named in allowed
- * (NULL-terminated list, may be NULL); 32-byte coordinates of a point on the curve; a private member "d" is
- * refused. -EBADMSG with err. To JSON: a new object with exactly kty, crv, x, y (no key_ops: WebCrypto
- * refuses it for ECDH).
+ * Public JWK <-> key. Reads kty "EC", crv "P-256", x and y: 32-byte coordinates of a point on the curve; a private
+ * member "d" is refused, other members are the caller's to ask for and to end. NULL after a failure, which the reader
+ * has.
  */
-int key_from_jwk(struct key **ret_key, const json_t *jwk, const char *const *allowed, struct error *err);
+struct key *key_read_jwk(struct json_reader *jwk);
+/* Writes kty, crv, x and y into the object that is open (no key_ops: WebCrypto refuses it for ECDH). */
+void key_write_jwk(struct json_writer *w, const struct key *key);
+/* Appends that object's text. */
+int key_jwk_text(const struct key *key, struct buffer *out);
+/* The same from and to trees: exactly those four members. -EBADMSG with err. */
+int key_from_jwk(struct key **ret_key, const json_t *jwk, struct error *err);
 int key_to_jwk(const struct key *key, json_t **ret_jwk);
 
 /*

@@ -31,21 +31,24 @@ struct announcement *announcement_free(struct announcement *a)
 
 /* ---- signing ---- */
 
-static json_t *claims_json(const struct announcement *a, int64_t now, int64_t life, bool with_domains)
-{
-        const struct roster domains = {.domains = a->domains, .n_domains = a->n_domains};
-
-        return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o*}", "tenant", a->tenant, "id", a->id, "iat", (json_int_t)now,
-                         "exp", (json_int_t)(now + life), "roster", ROSTER_FORM, "domains",
-                         with_domains ? roster_domains_json(&domains) : NULL);
-}
-
-static int sign(const struct key *identity, json_t *json, struct buffer *text, struct error *err)
+static int sign(const struct announcement *a, const struct key *identity, int64_t now, int64_t life, bool with_domains,
+                struct buffer *text, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer claims = BUFFER(ANNOUNCE_TEXT_MAX), jws = BUFFER(ANNOUNCE_TEXT_MAX);
-        int r = json ? jose_json_text(json, &claims) : -ENOMEM;
+        struct json_writer w;
+        int r;
 
-        json_decref(json);
+        json_write_begin(&w, &claims);
+        json_write_open(&w, NULL, '{');
+        json_write_str(&w, "tenant", a->tenant);
+        json_write_str(&w, "id", a->id);
+        json_write_int(&w, "iat", now);
+        json_write_int(&w, "exp", now + life);
+        json_write_int(&w, "roster", ROSTER_FORM);
+        if (with_domains)
+                roster_domains_write(&w, a->domains, a->n_domains);
+        json_write_close(&w, '}');
+        r = json_write_end(&w);
         if (r == 0)
                 r = jws_sign(identity, JOSE_TYP_IDENTITY, claims.data, claims.len, &jws, err);
         return r < 0 ? r : buffer_append(text, jws.data, jws.len);
@@ -58,60 +61,50 @@ int announcement_sign(const struct announcement *a, const struct key *identity, 
 
         if (life < 1 || life > ANNOUNCE_LIFE_MAX)
                 return error_fail(err, -EINVAL, WHAT ": lives 1 to %d s", ANNOUNCE_LIFE_MAX);
-        if (a->n_domains && sign(identity, claims_json(a, now, life, true), text, NULL) == 0)
+        if (a->n_domains && sign(a, identity, now, life, true, text, NULL) == 0)
                 return 0;
-        r = sign(identity, claims_json(a, now, life, false), text, err);
+        r = sign(a, identity, now, life, false, text, err);
         return r < 0 && err && !err->text[0] ? error_fail(err, r, WHAT ": out of memory") : r;
 }
 
 /* ---- verifying ---- */
 
-static int parse_domains(struct announcement *a, const json_t *claims, struct error *err)
+static int read_domains(struct announcement *a, struct json_reader *r, struct error *err)
 {
         struct roster domains = {.n_domains = 0};
-        int r;
+        int code;
 
-        if (!json_object_get(claims, "domains"))
-                return 0;
-        r = roster_domains_parse(&domains, claims, err);
+        if (!json_read_has(r, "domains"))
+                return json_read_result(r);
+        code = roster_domains_read(&domains, r, err);
         a->domains = domains.domains; /* also what there is of a list that was refused: it is freed */
         a->n_domains = domains.n_domains;
-        return r < 0 ? error_prefix(err, r, WHAT) : 0;
+        return code;
 }
 
-static int parse_times(struct announcement *a, const json_t *claims, int64_t now, struct error *err)
-{
-        struct claim_times times = {.life_max = ANNOUNCE_LIFE_MAX, .skew = ROSTER_SKEW};
-        int r = claims_times(claims, WHAT, &times, err);
-
-        if (r == 0 && now != ANNOUNCE_ANY_TIME)
-                r = claims_current(&times, WHAT, now, err);
-        a->iat = times.iat;
-        a->exp = times.exp;
-        return r;
-}
-
-static int parse_claims(struct announcement *a, const json_t *claims, int64_t now, struct error *err)
+static int read_claims(struct announcement *a, struct json_reader *r, int64_t now, struct error *err)
 {
         static const char *const members[] = {"tenant", "id", "iat", "exp", NULL};
         static const char *const optional[] = {"roster", "domains", NULL};
-        const char *tenant, *id;
-        int64_t form = 1; /* who says nothing reads rosters of the first form */
-        int r;
+        struct claim_times times = {.life_max = ANNOUNCE_LIFE_MAX, .skew = ROSTER_SKEW};
+        char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
+        int code;
 
-        if ((r = jose_json_members(claims, WHAT, members, optional, err)) < 0 ||
-            (r = jose_json_str(claims, WHAT, "tenant", 1, TENANT_MAX, &tenant, err)) < 0 ||
-            (r = jose_json_str(claims, WHAT, "id", 16, 64, &id, err)) < 0 ||
-            (json_object_get(claims, "roster") && (r = jose_json_int(claims, WHAT, "roster", 1, 255, &form, err)) < 0))
-                return r;
-        if (!id_valid(id, strlen(id)) || !tenant_valid(tenant))
-                return error_fail(err, -EBADMSG,
-                                  WHAT ": member \"id\" is not an id, or \"tenant\" not a tenant's name");
-        a->roster_form = (unsigned)form;
+        json_read_members(r, members, optional);
+        claims_tenant(r, "tenant", tenant);
+        claims_id(r, "id", id);
+        /* who says nothing reads rosters of the first form */
+        a->roster_form = json_read_has(r, "roster") ? (unsigned)json_read_int(r, "roster", 1, 255) : 1;
+        if ((code = read_domains(a, r, err)) < 0)
+                return code;
+        claims_times(r, &times);
+        a->iat = times.iat;
+        a->exp = times.exp;
         if (text_set(&a->tenant, tenant) < 0 || text_set(&a->id, id) < 0)
-                return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        r = parse_domains(a, claims, err);
-        return r < 0 ? r : parse_times(a, claims, now, err);
+                json_read_no_memory(r);
+        if (json_read_result(r) < 0)
+                return json_read_result(r);
+        return now != ANNOUNCE_ANY_TIME ? claims_current(&times, WHAT, now, err) : 0;
 }
 
 int announcement_verify(struct announcement **ret_a, const char *text, size_t n, const struct key *key, int64_t now,
@@ -119,7 +112,7 @@ int announcement_verify(struct announcement **ret_a, const char *text, size_t n,
 {
         _cleanup_(announcement_freep) struct announcement *a = calloc(1, sizeof(*a));
         _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
-        _cleanup_(json_freep) json_t *claims = NULL;
+        struct json_reader claims;
         int r;
 
         if (!a)
@@ -130,8 +123,8 @@ int announcement_verify(struct announcement **ret_a, const char *text, size_t n,
                 return r;
         if ((r = jws_verify(&jws, key, err)) < 0)
                 return error_prefix(err, r, WHAT);
-        if ((r = jose_json_object(&claims, jws.payload.data, jws.payload.len, WHAT, err)) < 0 ||
-            (r = parse_claims(a, claims, now, err)) < 0)
+        json_read_begin(&claims, jws.payload.data, jws.payload.len, JSON_PLAIN, WHAT, err);
+        if ((r = read_claims(a, &claims, now, err)) < 0)
                 return r;
         *ret_a = steal(a);
         return 0;

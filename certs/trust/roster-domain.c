@@ -193,121 +193,88 @@ void roster_domain_clear(struct roster_domain *domain)
 
 /* ---- JSON ---- */
 
-json_t *roster_names_json(char *const *names, size_t n)
+void roster_domains_write(struct json_writer *w, const struct roster_domain *domains, size_t n)
 {
-        _cleanup_(json_freep) json_t *list = json_array();
+        json_write_open(w, "domains", '[');
+        for (size_t i = 0; i < n; i++) {
+                const struct roster_domain *d = &domains[i];
 
-        for (size_t i = 0; list && i < n; i++)
-                if (json_array_append_new(list, json_string(names[i])) < 0)
-                        return NULL;
-        return steal(list);
-}
-
-json_t *roster_domains_json(const struct roster *roster)
-{
-        _cleanup_(json_freep) json_t *list = json_array();
-
-        for (size_t i = 0; list && i < roster->n_domains; i++) {
-                const struct roster_domain *d = &roster->domains[i];
-
-                if (json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:s*, s:o*}", "name", d->name, "suffixes",
-                                                          roster_names_json(d->suffixes, d->n_suffixes), "netbios",
-                                                          roster_names_json(d->netbios, d->n_netbios), "sid",
-                                                          d->sid[0] ? d->sid : NULL, "default",
-                                                          d->is_default ? json_true() : NULL)) < 0)
-                        return NULL;
+                json_write_open(w, NULL, '{');
+                json_write_str(w, "name", d->name);
+                json_write_strings(w, "suffixes", d->suffixes, d->n_suffixes);
+                json_write_strings(w, "netbios", d->netbios, d->n_netbios);
+                json_write_opt(w, "sid", d->sid);
+                if (d->is_default)
+                        json_write_bool(w, "default", true);
+                json_write_close(w, '}');
         }
-        return steal(list);
+        json_write_close(w, ']');
 }
 
 /* Strings; their forms are roster_domains_check's. */
-static int parse_names(const json_t *object, const char *what, const char *member, size_t max, char ***ret_names,
-                       size_t *ret_n, struct error *err)
+static void read_names(struct json_reader *r, const char *member, size_t max, char ***ret_names, size_t *ret_n)
 {
-        const json_t *list = json_object_get(object, member);
-        const size_t n = json_array_size(list);
+        struct json_reader list;
 
-        if (!json_is_array(list) || n > max)
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not an array of at most %zu", what, member, max);
-        *ret_names = calloc(n + 1, sizeof(**ret_names));
+        if (!json_read_list(&list, r, member, JSON_REQUIRED, 0, max))
+                return;
+        *ret_names = calloc(list.n + 1, sizeof(**ret_names));
         if (!*ret_names)
-                return error_fail(err, -ENOMEM, "%s: out of memory", what);
-        for (size_t i = 0; i < n; i++) {
-                const char *name = json_string_value(json_array_get(list, i));
-
-                if (!name || !name[0])
-                        return error_fail(err, -EBADMSG, "%s: %s[%zu] is not a name", what, member, i);
-                if (text_set(&(*ret_names)[i], name) < 0)
-                        return error_fail(err, -ENOMEM, "%s: out of memory", what);
-                *ret_n = i + 1;
-        }
-        return 0;
+                json_read_no_memory(r);
+        while (json_read_next(&list))
+                json_read_text(&list, NULL, JSON_REQUIRED, ROSTER_TEXT_MAX, &(*ret_names)[(*ret_n)++]);
 }
 
-static int parse_domain(struct roster_domain *d, const json_t *object, const char *what, struct error *err)
+static void read_domain(struct json_reader *r, struct roster_domain *d)
 {
-        static const char *const members[] = {"name", "suffixes", "netbios", NULL};
-        static const char *const optional[] = {"sid", "default", NULL};
-        const json_t *by_default = json_object_get(object, "default");
-        const char *name, *sid = "";
+        json_read_text(r, "name", JSON_REQUIRED, DNS_MAX, &d->name);
+        read_names(r, "suffixes", ROSTER_NAMES_MAX, &d->suffixes, &d->n_suffixes);
+        read_names(r, "netbios", ROSTER_NAMES_MAX, &d->netbios, &d->n_netbios);
+        json_read_str(r, "sid", json_read_has(r, "sid") ? JSON_REQUIRED : JSON_OPTIONAL, d->sid, sizeof(d->sid));
+        d->is_default = json_read_has(r, "default");
+        if (d->is_default && !json_read_bool(r, "default"))
+                json_read_fail(r, "default", "is true or absent");
+        json_read_end(r, true);
+}
+
+int roster_domains_read(struct roster *roster, struct json_reader *payload, struct error *err)
+{
+        struct json_reader list, object;
         int r;
 
-        if ((r = jose_json_members(object, what, members, optional, err)) < 0 ||
-            (r = jose_json_str(object, what, "name", 1, DNS_MAX, &name, err)) < 0 ||
-            (json_object_get(object, "sid") &&
-             (r = jose_json_str(object, what, "sid", 1, ROSTER_SID_MAX, &sid, err)) < 0))
-                return r;
-        if (by_default && !json_is_true(by_default))
-                return error_fail(err, -EBADMSG, "%s: member \"default\" is true or absent", what);
-        d->is_default = by_default != NULL;
-        memcpy(d->sid, sid, strlen(sid) + 1);
-        if (text_set(&d->name, name) < 0)
-                return error_fail(err, -ENOMEM, "%s: out of memory", what);
-        r = parse_names(object, what, "suffixes", ROSTER_NAMES_MAX, &d->suffixes, &d->n_suffixes, err);
-        return r < 0 ? r : parse_names(object, what, "netbios", ROSTER_NAMES_MAX, &d->netbios, &d->n_netbios, err);
-}
-
-int roster_domains_parse(struct roster *roster, const json_t *payload, struct error *err)
-{
-        const json_t *list = json_object_get(payload, "domains");
-        const size_t n = json_array_size(list);
-        int r = 0;
-
-        if (!json_is_array(list) || n > ROSTER_DOMAINS_MAX)
-                return error_fail(err, -EBADMSG, WHAT ": member \"domains\" is not an array of at most %d",
-                                  ROSTER_DOMAINS_MAX);
-        roster->domains = calloc(n + 1, sizeof(*roster->domains));
+        if (!json_read_list(&list, payload, "domains", JSON_REQUIRED, 0, ROSTER_DOMAINS_MAX))
+                return json_read_result(payload);
+        roster->domains = calloc(list.n + 1, sizeof(*roster->domains));
         if (!roster->domains)
-                return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        roster->n_domains = n; /* zeroed ones are fit to be freed */
-        for (size_t i = 0; r == 0 && i < n; i++) {
-                char what[64];
+                json_read_no_memory(payload);
+        while (json_read_next(&list)) {
+                struct roster_domain *d = &roster->domains[roster->n_domains++];
 
-                snprintf(what, sizeof(what), WHAT " domains[%zu]", i);
-                r = parse_domain(&roster->domains[i], json_array_get(list, i), what, err);
+                if (json_read_object(&object, &list, NULL, JSON_REQUIRED))
+                        read_domain(&object, d);
         }
-        if (r == 0)
-                r = roster_domains_check(roster->domains, n, err);
+        if ((r = json_read_result(payload)) == 0)
+                r = roster_domains_check(roster->domains, roster->n_domains, err);
         return r == -EINVAL || r == -EEXIST ? -EBADMSG : r;
 }
 
-int roster_member_domains_parse(struct roster_member *member, const struct roster *roster, const json_t *object,
-                                const char *what, struct error *err)
+void roster_member_domains_read(struct roster_member *member, const struct roster *roster, struct json_reader *object)
 {
-        int r = parse_names(object, what, "domains", ROSTER_DOMAINS_MAX, &member->domains, &member->n_domains, err);
+        char why[160];
 
-        for (size_t i = 0; r == 0 && i < member->n_domains; i++) {
+        read_names(object, "domains", ROSTER_DOMAINS_MAX, &member->domains, &member->n_domains);
+        for (size_t i = 0; json_read_result(object) == 0 && i < member->n_domains; i++) {
                 const struct roster_domain *d = roster_domain(roster, member->domains[i]);
+                bool twice = false;
 
-                if (!d || strcmp(d->name, member->domains[i]) != 0)
-                        return error_fail(err, -EBADMSG, "%s: domain %.64s is not in the roster", what,
-                                          member->domains[i]);
                 for (size_t k = 0; k < i; k++)
-                        if (strcmp(member->domains[k], member->domains[i]) == 0)
-                                return error_fail(err, -EBADMSG, "%s: domain %s stands there twice", what,
-                                                  member->domains[i]);
+                        twice |= strcmp(member->domains[k], member->domains[i]) == 0;
+                if (d && strcmp(d->name, member->domains[i]) == 0 && !twice)
+                        continue;
+                (void)snprintf(why, sizeof(why), "names the domain %.64s, which %s", member->domains[i],
+                               twice ? "stands there twice" : "is not in the roster");
+                json_read_fail(object, "domains", why);
         }
-        return r;
 }
 
 /* ---- whose is it? ---- */

@@ -358,69 +358,70 @@ int roster_speak(struct roster *roster, const char *which, const char *const *do
 
 /* ---- signing ---- */
 
-static json_t *member_json(const struct roster_member *m)
+static void write_members(struct json_writer *w, const char *name, const struct roster_member *members, size_t n)
 {
-        json_t *jwk = NULL;
+        json_write_open(w, name, '[');
+        for (size_t i = 0; i < n; i++) {
+                const struct roster_member *m = &members[i];
 
-        if (key_to_jwk(m->key, &jwk) < 0)
-                return NULL;
-        if (m->role)
-                return json_pack("{sssssossss}", "id", m->id, "kid", key_kid(m->key), "jwk", jwk, "name", m->name,
-                                 "role", m->role);
-        return json_pack("{sssssossso}", "id", m->id, "kid", key_kid(m->key), "jwk", jwk, "name", m->name, "domains",
-                         roster_names_json(m->domains, m->n_domains));
+                json_write_open(w, NULL, '{');
+                json_write_str(w, "id", m->id);
+                json_write_str(w, "kid", key_kid(m->key));
+                json_write_open(w, "jwk", '{');
+                key_write_jwk(w, m->key);
+                json_write_close(w, '}');
+                json_write_str(w, "name", m->name);
+                if (m->role)
+                        json_write_str(w, "role", m->role);
+                else
+                        json_write_strings(w, "domains", m->domains, m->n_domains);
+                json_write_close(w, '}');
+        }
+        json_write_close(w, ']');
 }
 
-static json_t *members_json(const struct roster_member *members, size_t n)
+static int write_payload(const struct roster *roster, const struct claim_times *times, uint64_t seq, struct buffer *out)
 {
-        _cleanup_(json_freep) json_t *list = json_array();
+        struct json_writer w;
 
-        for (size_t i = 0; list && i < n; i++)
-                if (json_array_append_new(list, member_json(&members[i])) < 0)
-                        return NULL;
-        return steal(list);
-}
-
-static json_t *removed_json(const struct roster *roster)
-{
-        _cleanup_(json_freep) json_t *list = json_array();
-
-        for (size_t i = 0; list && i < roster->n_removed; i++)
-                if (json_array_append_new(list, json_string(roster->removed[i])) < 0)
-                        return NULL;
-        return steal(list);
-}
-
-/* json_pack eats the references, also when it fails, and fails on a NULL among them. */
-static json_t *payload_json(const struct roster *roster, const struct claim_times *times, uint64_t seq)
-{
-        json_t *key = NULL;
-
-        if (key_to_jwk(roster->tenant_key, &key) < 0)
-                return NULL;
-        return json_pack("{sisssosIsIsIss*sosososo}", "v", ROSTER_FORM, "tenant", roster->tenant, "key", key, "seq",
-                         (json_int_t)seq, "iat", (json_int_t)times->iat, "exp", (json_int_t)times->exp, "kind",
-                         roster->sandbox ? "sandbox" : NULL, "domains", roster_domains_json(roster), "connectors",
-                         members_json(roster->connectors, roster->n_connectors), "services",
-                         members_json(roster->services, roster->n_services), "removed", removed_json(roster));
+        json_write_begin(&w, out);
+        json_write_open(&w, NULL, '{');
+        json_write_int(&w, "v", ROSTER_FORM);
+        json_write_str(&w, "tenant", roster->tenant);
+        json_write_open(&w, "key", '{');
+        key_write_jwk(&w, roster->tenant_key);
+        json_write_close(&w, '}');
+        json_write_int(&w, "seq", (int64_t)seq);
+        json_write_int(&w, "iat", times->iat);
+        json_write_int(&w, "exp", times->exp);
+        if (roster->sandbox)
+                json_write_str(&w, "kind", "sandbox");
+        roster_domains_write(&w, roster->domains, roster->n_domains);
+        write_members(&w, "connectors", roster->connectors, roster->n_connectors);
+        write_members(&w, "services", roster->services, roster->n_services);
+        json_write_open(&w, "removed", '[');
+        for (size_t i = 0; i < roster->n_removed; i++)
+                json_write_str(&w, NULL, roster->removed[i]);
+        json_write_close(&w, ']');
+        json_write_close(&w, '}');
+        return json_write_end(&w);
 }
 
 int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now, int64_t life, struct error *err)
 {
         const struct claim_times times = {.iat = now, .exp = now + life};
         _cleanup_(buffer_free) struct buffer payload = BUFFER(ROSTER_TEXT_MAX), text = BUFFER(ROSTER_TEXT_MAX);
-        _cleanup_(json_freep) json_t *json = NULL;
         int r;
 
         if (strcmp(key_kid(tenant_key), key_kid(roster->tenant_key)) != 0)
                 return error_fail(err, -EINVAL, WHAT ": the signing key is not its tenant key");
         if (life < 1 || life > ROSTER_LIFE_MAX || now < 0)
                 return error_fail(err, -EINVAL, WHAT ": lives 1 s to %d days", ROSTER_LIFE_MAX / 86400);
-        json = payload_json(roster, &times, roster->seq + 1);
-        if (!json)
-                return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        if (jose_json_text(json, &payload) < 0)
-                return error_fail(err, -EMSGSIZE, WHAT ": would be longer than %d bytes", ROSTER_TEXT_MAX);
+        r = write_payload(roster, &times, roster->seq + 1, &payload);
+        if (r == -EMSGSIZE)
+                return error_fail(err, r, WHAT ": would be longer than %d bytes", ROSTER_TEXT_MAX);
+        if (r < 0)
+                return error_fail(err, r, WHAT ": cannot be written: %s", strerror(-r));
         if ((r = jws_sign(tenant_key, JOSE_TYP_ROSTER, payload.data, payload.len, &text, err)) < 0)
                 return r;
         edited(roster);

@@ -79,170 +79,124 @@ struct roster *roster_free(struct roster *roster)
 }
 
 /* The key that signs: from the payload, and only if it is the pinned one. */
-static int pinned_key(const json_t *payload, const char *pin, struct key **ret_key, struct error *err)
+static int pinned_key(struct json_reader *payload, const char *pin, struct key **ret_key, struct error *err)
 {
-        struct key *key = NULL;
-        int r = key_from_jwk(&key, json_object_get(payload, "key"), NULL, err);
+        struct json_reader jwk;
 
-        if (r < 0)
-                return error_prefix(err, r, WHAT ": member \"key\"");
-        if (strlen(pin) != KID_LEN || !equal_const_time(pin, key_pin(key), KID_LEN)) {
-                error_fail(err, -EKEYREJECTED, WHAT ": is signed by tenant key %s, but the pinned one is %.64s",
-                           key_pin(key), pin);
-                key_free(key);
-                return -EKEYREJECTED;
-        }
-        *ret_key = key;
+        json_read_object(&jwk, payload, "key", JSON_REQUIRED);
+        *ret_key = key_read_jwk(&jwk);
+        if (json_read_end(&jwk, true) < 0)
+                return json_read_result(payload);
+        if (strlen(pin) != KID_LEN || !equal_const_time(pin, key_pin(*ret_key), KID_LEN))
+                return error_fail(err, -EKEYREJECTED, WHAT ": is signed by tenant key %s, but the pinned one is %.64s",
+                                  key_pin(*ret_key), pin);
         return 0;
 }
 
 /* Remembers a text that must not come twice; kind keeps ids, names and kids apart. */
-static int once(json_t *seen, char kind, const char *text, const char *what, struct error *err)
+static void once(struct json_reader *r, json_t *seen, char kind, const char *text)
 {
+        const char *name = kind == 'i' ? "id" : kind == 'n' ? "name" : "kid";
         char mark[NAME_MAX_LEN + 2] = {kind};
 
+        if (json_read_result(r) < 0)
+                return;
         memcpy(mark + 1, text, strlen(text) + 1);
         if (json_object_get(seen, mark))
-                return error_fail(err, -EBADMSG, "%s: its %s stands in the roster twice", what,
-                                  kind == 'i'   ? "id"
-                                  : kind == 'n' ? "name"
-                                                : "key");
-        return json_object_set_new(seen, mark, json_true()) < 0 ? error_fail(err, -ENOMEM, "%s: out of memory", what)
-                                                                : 0;
+                json_read_fail(r, r->list ? NULL : name, "stands in the roster twice");
+        else if (json_object_set_new(seen, mark, json_true()) < 0)
+                json_read_no_memory(r);
 }
 
-/* What a list's members have beside id, kid, jwk and name; NULL: nothing, as in form 1. */
-static const char *further_member(const struct roster *roster, bool service)
+/* Domains of a connector, role of a service; neither in form 1. */
+static void read_further(struct json_reader *r, const struct roster *roster, bool service, struct roster_member *member)
 {
-        return roster->form == 1 ? NULL : service ? "role" : "domains";
-}
-
-static int parse_role(struct roster_member *member, const json_t *object, const char *what, struct error *err)
-{
-        const char *role;
-        int r = jose_json_str(object, what, "role", 1, ROSTER_ROLE_MAX, &role, err);
-
-        if (r < 0)
-                return r;
-        if (!roster_role_valid(role))
-                return error_fail(err, -EBADMSG, "%s: member \"role\" is not of a-z, 0-9 and -", what);
-        return text_set(&member->role, role) < 0 ? error_fail(err, -ENOMEM, "%s: out of memory", what) : 0;
-}
-
-/* Domains of a connector, role of a service. */
-static int parse_further(const struct roster *roster, bool service, struct roster_member *member, const json_t *object,
-                         const char *what, struct error *err)
-{
+        if (roster->form == 1 && service && text_set(&member->role, ROSTER_SIGN_IN) < 0)
+                json_read_no_memory(r);
         if (roster->form == 1)
-                return service && text_set(&member->role, ROSTER_SIGN_IN) < 0
-                               ? error_fail(err, -ENOMEM, "%s: out of memory", what)
-                               : 0;
-        return service ? parse_role(member, object, what, err)
-                       : roster_member_domains_parse(member, roster, object, what, err);
+                return;
+        if (!service) {
+                roster_member_domains_read(member, roster, r);
+                return;
+        }
+        json_read_text(r, "role", JSON_REQUIRED, ROSTER_ROLE_MAX, &member->role);
+        if (member->role && !roster_role_valid(member->role))
+                json_read_fail(r, "role", "is not of a-z, 0-9 and -");
 }
 
-static int parse_member(struct roster_member *member, const char *further, const json_t *object, json_t *seen,
-                        const char *what, struct error *err)
+static void read_member(struct json_reader *r, const struct roster *roster, bool service, struct roster_member *member,
+                        json_t *seen)
 {
-        const char *const members[] = {"id", "kid", "jwk", "name", further, NULL};
-        const char *id, *name;
-        int r;
+        char id[ID_MAX + 1], name[NAME_MAX_LEN + 1];
+        struct json_reader jwk;
 
-        if ((r = jose_json_members(object, what, members, NULL, err)) < 0 ||
-            (r = jose_json_str(object, what, "id", 16, 64, &id, err)) < 0 ||
-            (r = jose_json_str(object, what, "name", 1, NAME_MAX_LEN, &name, err)) < 0)
-                return r;
-        if (!id_valid(id, strlen(id)))
-                return error_fail(err, -EBADMSG, "%s: member \"id\" is not letters, digits and hyphens", what);
+        claims_id(r, "id", id);
+        json_read_str(r, "name", JSON_REQUIRED, name, sizeof(name));
         if (!roster_name_valid(name))
-                return error_fail(err, -EBADMSG, "%s: member \"name\" holds control characters", what);
-        if ((r = key_from_jwk(&member->key, json_object_get(object, "jwk"), NULL, err)) < 0)
-                return error_prefix(err, r, "%s", what);
-        if ((r = claims_kid_matches(object, what, member->key, err)) < 0 || (r = once(seen, 'i', id, what, err)) < 0 ||
-            (r = once(seen, 'n', name, what, err)) < 0 || (r = once(seen, 'k', key_kid(member->key), what, err)) < 0)
-                return r;
+                json_read_fail(r, "name", "holds control characters");
+        json_read_object(&jwk, r, "jwk", JSON_REQUIRED);
+        member->key = key_read_jwk(&jwk);
+        json_read_end(&jwk, true);
+        claims_kid(r, member->key);
+        read_further(r, roster, service, member);
+        json_read_end(r, true);
+        once(r, seen, 'i', id);
+        once(r, seen, 'n', name);
+        once(r, seen, 'k', member->key ? key_kid(member->key) : "");
         if (text_set(&member->id, id) < 0 || text_set(&member->name, name) < 0)
-                return error_fail(err, -ENOMEM, "%s: out of memory", what);
-        return 0;
+                json_read_no_memory(r);
 }
 
-/* An array member of at most ROSTER_MEMBERS_MAX elements. */
-static int list_of(const json_t *payload, const char *name, const json_t **ret_list, struct error *err)
-{
-        const json_t *list = json_object_get(payload, name);
-
-        if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
-                return error_fail(err, -EBADMSG, WHAT ": member \"%s\" is not an array of at most %d", name,
-                                  ROSTER_MEMBERS_MAX);
-        *ret_list = list;
-        return 0;
-}
-
-static int parse_members(struct roster *roster, bool service, const json_t *payload, json_t *seen, struct error *err)
+static void read_members(struct json_reader *payload, struct roster *roster, bool service, json_t *seen)
 {
         struct roster_member **ret_members = service ? &roster->services : &roster->connectors;
         size_t *ret_n = service ? &roster->n_services : &roster->n_connectors;
-        const char *name = service ? "services" : "connectors", *further = further_member(roster, service);
-        const json_t *list = NULL;
-        int r = list_of(payload, name, &list, err);
+        struct json_reader list, object;
 
-        if (r < 0)
-                return r;
-        const size_t n = json_array_size(list);
-        *ret_members = calloc(n ? n : 1, sizeof(**ret_members));
+        if (!json_read_list(&list, payload, service ? "services" : "connectors", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
+                return;
+        *ret_members = calloc(list.n + 1, sizeof(**ret_members)); /* zeroed members are fit to be freed */
         if (!*ret_members)
-                return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        *ret_n = n; /* zeroed members are fit to be freed */
-        for (size_t i = 0; i < n; i++) {
-                char what[64];
+                json_read_no_memory(payload);
+        while (json_read_next(&list)) {
+                struct roster_member *member = &(*ret_members)[(*ret_n)++];
 
-                snprintf(what, sizeof(what), WHAT " %s[%zu]", name, i);
-                if ((r = parse_member(&(*ret_members)[i], further, json_array_get(list, i), seen, what, err)) < 0 ||
-                    (r = parse_further(roster, service, &(*ret_members)[i], json_array_get(list, i), what, err)) < 0)
-                        return r;
+                if (json_read_object(&object, &list, NULL, JSON_REQUIRED))
+                        read_member(&object, roster, service, member, seen);
         }
-        return 0;
 }
 
-static int parse_removed(struct roster *roster, const json_t *payload, json_t *seen, struct error *err)
+static void read_removed(struct json_reader *payload, struct roster *roster, json_t *seen)
 {
-        const json_t *list = NULL;
-        int r = list_of(payload, "removed", &list, err);
+        struct json_reader list;
 
-        if (r < 0)
-                return r;
-        const size_t n = json_array_size(list);
-        roster->removed = calloc(n ? n : 1, sizeof(*roster->removed));
+        if (!json_read_list(&list, payload, "removed", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
+                return;
+        roster->removed = calloc(list.n + 1, sizeof(*roster->removed));
         if (!roster->removed)
-                return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        for (size_t i = 0; i < n; i++) {
-                const char *kid = json_string_value(json_array_get(list, i));
-                uint8_t digest[SHA256_LEN];
+                json_read_no_memory(payload);
+        while (json_read_next(&list)) {
+                char *kid = roster->removed[roster->n_removed++];
 
-                if (!kid || b64u_decode_exact(digest, sizeof(digest), kid, strlen(kid)) < 0)
-                        return error_fail(err, -EBADMSG, WHAT " removed[%zu]: is not a kid", i);
-                if ((r = once(seen, 'k', kid, WHAT " removed", err)) < 0)
-                        return r;
-                memcpy(roster->removed[i], kid, KID_LEN + 1);
+                json_read_b64u_text(&list, NULL, kid, SHA256_LEN);
+                once(&list, seen, 'k', kid);
         }
-        roster->n_removed = n;
-        return 0;
 }
 
-static int parse_lists(struct roster *roster, const json_t *payload, struct error *err)
+static int read_lists(struct roster *roster, struct json_reader *payload, struct error *err)
 {
         _cleanup_(json_freep) json_t *seen = json_object();
         int r;
 
         if (!seen)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        /* The tenant key is nobody's identity. */
-        if ((r = once(seen, 'k', key_kid(roster->tenant_key), WHAT, err)) < 0 ||
-            (roster->form > 1 && (r = roster_domains_parse(roster, payload, err)) < 0) ||
-            (r = parse_members(roster, false, payload, seen, err)) < 0 ||
-            (r = parse_members(roster, true, payload, seen, err)) < 0)
+        once(payload, seen, 'k', key_kid(roster->tenant_key)); /* it is nobody's identity */
+        if (roster->form > 1 && (r = roster_domains_read(roster, payload, err)) < 0)
                 return r;
-        return parse_removed(roster, payload, seen, err);
+        read_members(payload, roster, false, seen);
+        read_members(payload, roster, true, seen);
+        read_removed(payload, roster, seen);
+        return json_read_result(payload);
 }
 
 /* What the caller expects of a roster. */
@@ -253,82 +207,68 @@ struct expected {
 };
 
 /* The form, and that each member of it is there and no other. */
-static int parse_form(struct roster *roster, const json_t *payload, struct error *err)
+static int read_form(struct roster *roster, struct json_reader *payload, struct error *err)
 {
         static const char *const first[] = {"v",   "tenant",     "key",      "seq",     "iat",
                                             "exp", "connectors", "services", "removed", NULL};
         static const char *const members[] = {"v",   "tenant",     "key",      "seq",     "iat", "domains",
                                               "exp", "connectors", "services", "removed", NULL};
         static const char *const optional[] = {"kind", NULL};
-        int64_t form;
-        int r = jose_json_int(payload, WHAT, "v", 1, JOSE_INT_MAX, &form, err);
+        const int64_t form = json_read_int(payload, "v", 1, JOSE_INT_MAX);
 
-        if (r < 0)
-                return r;
         if (form > ROSTER_FORM)
                 return error_fail(err, -EBADMSG, WHAT ": is of form %lld, and this version reads up to %d: upgrade it",
                                   (long long)form, ROSTER_FORM);
         roster->form = (unsigned)form;
-        r = form == 1 ? jose_json_members(payload, WHAT, first, NULL, err)
-                      : jose_json_members(payload, WHAT, members, optional, err);
-        if (r == 0 && json_object_get(payload, "kind")) {
-                r = jose_json_is(payload, WHAT, "kind", "sandbox", err);
-                roster->sandbox = true;
-        }
-        return r;
+        json_read_members(payload, form == 1 ? first : members, form == 1 ? NULL : optional);
+        roster->sandbox = json_read_has(payload, "kind");
+        if (roster->sandbox)
+                json_read_is(payload, "kind", "sandbox");
+        return json_read_result(payload);
 }
 
 /* Form, tenant, times and sequence number, in this order. */
-static int parse_claims(struct roster *roster, const json_t *payload, const struct expected *expected,
-                        struct error *err)
+static int read_claims(struct roster *roster, struct json_reader *payload, const struct expected *expected,
+                       struct error *err)
 {
         struct claim_times times = {.life_max = ROSTER_LIFE_MAX, .skew = ROSTER_SKEW};
-        const char *tenant;
-        int64_t seq;
-        int r;
+        char tenant[TENANT_MAX + 1];
+        int r = read_form(roster, payload, err);
 
-        if ((r = parse_form(roster, payload, err)) < 0 ||
-            (r = jose_json_str(payload, WHAT, "tenant", 1, TENANT_MAX, &tenant, err)) < 0 ||
-            (r = jose_json_int(payload, WHAT, "seq", 0, JOSE_INT_MAX, &seq, err)) < 0 ||
-            (r = claims_times(payload, WHAT, &times, err)) < 0)
+        if (r < 0)
                 return r;
-        if (!tenant_valid(tenant))
-                return error_fail(err, -EBADMSG, WHAT ": member \"tenant\" is not a tenant's name");
+        claims_tenant(payload, "tenant", tenant);
+        roster->seq = (uint64_t)json_read_int(payload, "seq", 0, JOSE_INT_MAX);
+        claims_times(payload, &times);
+        if ((r = json_read_result(payload)) < 0)
+                return r;
         if (strcmp(tenant, expected->tenant) != 0)
                 return error_fail(err, -EXDEV, WHAT ": is of tenant %s, not %s", tenant, expected->tenant);
         if (expected->now != ROSTER_ANY_TIME && (r = claims_current(&times, WHAT, expected->now, err)) < 0)
                 return r;
-        if ((uint64_t)seq < expected->min_seq)
-                return error_fail(err, -ESTALE, WHAT ": seq %lld is older than %llu, which was seen before",
-                                  (long long)seq, (unsigned long long)expected->min_seq);
-        roster->seq = (uint64_t)seq;
+        if (roster->seq < expected->min_seq)
+                return error_fail(err, -ESTALE, WHAT ": seq %llu is older than %llu, which was seen before",
+                                  (unsigned long long)roster->seq, (unsigned long long)expected->min_seq);
         roster->iat = times.iat;
         roster->exp = times.exp;
         return text_set(&roster->tenant, tenant) < 0 ? error_fail(err, -ENOMEM, WHAT ": out of memory") : 0;
 }
 
-/* The payload of a roster whose signature by the pinned key was checked. */
-static int signed_payload(const char *text, size_t n, const char *pin, struct key **ret_key, json_t **ret_payload,
-                          struct error *err)
+/* Takes the text apart and checks the signature by the pinned key, which is all of the payload that is looked at. */
+static int check_signature(struct roster *roster, struct jws *jws, struct json_reader *payload, const char *text,
+                           size_t n, const char *pin, struct error *err)
 {
-        _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
-        _cleanup_(json_freep) json_t *payload = NULL;
-        struct key *key = NULL;
         int r;
 
         if (n > ROSTER_TEXT_MAX)
                 return error_fail(err, -EBADMSG, WHAT ": is longer than %d bytes", ROSTER_TEXT_MAX);
-        if ((r = jws_parse(&jws, text, n, JOSE_TYP_ROSTER, false, err)) < 0 ||
-            (r = jose_json_object(&payload, jws.payload.data, jws.payload.len, WHAT, err)) < 0 ||
-            (r = pinned_key(payload, pin, &key, err)) < 0)
+        if ((r = jws_parse(jws, text, n, JOSE_TYP_ROSTER, false, err)) < 0)
                 return r;
-        if ((r = jws_verify(&jws, key, err)) < 0) {
-                key_free(key);
-                return error_prefix(err, r, WHAT);
-        }
-        *ret_key = key;
-        *ret_payload = steal(payload);
-        return 0;
+        json_read_begin(payload, jws->payload.data, jws->payload.len, JSON_PLAIN, WHAT, err);
+        if ((r = pinned_key(payload, pin, &roster->tenant_key, err)) < 0)
+                return r;
+        r = jws_verify(jws, roster->tenant_key, err);
+        return r < 0 ? error_prefix(err, r, WHAT) : 0;
 }
 
 int roster_verify(struct roster **ret_roster, const char *text, size_t n, const char *pin, const char *tenant,
@@ -336,13 +276,14 @@ int roster_verify(struct roster **ret_roster, const char *text, size_t n, const 
 {
         const struct expected expected = {tenant, now, min_seq};
         _cleanup_(roster_freep) struct roster *roster = calloc(1, sizeof(*roster));
-        _cleanup_(json_freep) json_t *payload = NULL;
+        _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
+        struct json_reader payload;
         int r;
 
         if (!roster)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        if ((r = signed_payload(text, n, pin, &roster->tenant_key, &payload, err)) < 0 ||
-            (r = parse_claims(roster, payload, &expected, err)) < 0 || (r = parse_lists(roster, payload, err)) < 0)
+        if ((r = check_signature(roster, &jws, &payload, text, n, pin, err)) < 0 ||
+            (r = read_claims(roster, &payload, &expected, err)) < 0 || (r = read_lists(roster, &payload, err)) < 0)
                 return r;
         roster->text = strndup(text, n);
         if (!roster->text)

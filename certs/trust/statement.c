@@ -71,40 +71,21 @@ static bool boot_valid(const char *boot)
 
 /* ---- signing ---- */
 
-static json_t *key_json(const struct statement_key *k, const char *use, const char *alg)
+static void write_keys(struct json_writer *w, const char *name, const struct statement_key *keys, size_t n,
+                       const char *use, const char *alg)
 {
-        json_t *jwk = NULL;
-
-        if (key_to_jwk(k->key, &jwk) < 0)
-                return NULL;
-        json_t *more = json_pack("{sssssssIsI}", "kid", key_kid(k->key), "use", use, "alg", alg, "nbf",
-                                 (json_int_t)k->nbf, "exp", (json_int_t)k->exp);
-        if (!more || json_object_update(jwk, more) < 0) {
-                json_decref(jwk);
-                jwk = NULL;
+        json_write_open(w, name, '[');
+        for (size_t i = 0; i < n; i++) {
+                json_write_open(w, NULL, '{');
+                key_write_jwk(w, keys[i].key);
+                json_write_str(w, "kid", key_kid(keys[i].key));
+                json_write_str(w, "use", use);
+                json_write_str(w, "alg", alg);
+                json_write_int(w, "nbf", keys[i].nbf);
+                json_write_int(w, "exp", keys[i].exp);
+                json_write_close(w, '}');
         }
-        json_decref(more);
-        return jwk;
-}
-
-static json_t *keys_json(const struct statement_key *keys, size_t n, const char *use, const char *alg)
-{
-        _cleanup_(json_freep) json_t *list = json_array();
-
-        for (size_t i = 0; list && i < n; i++)
-                if (json_array_append_new(list, key_json(&keys[i], use, alg)) < 0)
-                        return NULL;
-        return steal(list);
-}
-
-static json_t *names_json(char *const *names, size_t n)
-{
-        _cleanup_(json_freep) json_t *list = json_array();
-
-        for (size_t i = 0; list && i < n; i++)
-                if (json_array_append_new(list, json_string(names[i])) < 0)
-                        return NULL;
-        return steal(list);
+        json_write_close(w, ']');
 }
 
 static bool names_valid(char *const *names, size_t n)
@@ -135,6 +116,34 @@ static int check_signable(const struct statement *s, int64_t now, int64_t life, 
         return 0;
 }
 
+static int write_payload(const struct statement *s, int64_t now, int64_t life, struct buffer *out)
+{
+        struct json_writer w;
+
+        json_write_begin(&w, out);
+        json_write_open(&w, NULL, '{');
+        json_write_open(&w, "v", '[');
+        json_write_int(&w, NULL, 1);
+        json_write_close(&w, ']');
+        json_write_str(&w, "iss", s->iss);
+        json_write_str(&w, "tenant", s->tenant);
+        json_write_str(&w, "boot", s->boot);
+        json_write_int(&w, "seq", (int64_t)s->seq);
+        json_write_int(&w, "iat", now);
+        json_write_int(&w, "exp", now + life);
+        json_write_int(&w, "roster", ROSTER_FORM);
+        json_write_strings(&w, "realms", s->realms, s->n_realms);
+        json_write_strings(&w, "suffixes", s->suffixes, s->n_suffixes);
+        json_write_strings(&w, "netbios", s->netbios, s->n_netbios);
+        write_keys(&w, "keys", s->keys, s->n_keys, USE_ENC, ALG_ENC);
+        if (s->n_sign)
+                write_keys(&w, "sign", s->sign, s->n_sign, USE_SIG, ALG_SIG);
+        if (s->pad == PADDED_LARGE)
+                json_write_int(&w, "pad", s->pad);
+        json_write_close(&w, '}');
+        return json_write_end(&w);
+}
+
 int statement_sign(struct statement *s, const struct key *identity, int64_t now, int64_t life, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer payload = BUFFER(STATEMENT_TEXT_MAX), text = BUFFER(STATEMENT_TEXT_MAX);
@@ -142,25 +151,11 @@ int statement_sign(struct statement *s, const struct key *identity, int64_t now,
 
         if (r < 0)
                 return r;
-        _cleanup_(json_freep) json_t *json =
-                json_pack("{s[i]sssssssIsIsIsisosososo}", "v", 1, "iss", s->iss, "tenant", s->tenant, "boot", s->boot,
-                          "seq", (json_int_t)s->seq, "iat", (json_int_t)now, "exp", (json_int_t)(now + life), "roster",
-                          ROSTER_FORM, "realms", names_json(s->realms, s->n_realms), "suffixes",
-                          names_json(s->suffixes, s->n_suffixes), "netbios", names_json(s->netbios, s->n_netbios),
-                          "keys", keys_json(s->keys, s->n_keys, USE_ENC, ALG_ENC));
-        if (json && s->n_sign &&
-            json_object_set_new(json, "sign", keys_json(s->sign, s->n_sign, USE_SIG, ALG_SIG)) < 0) {
-                json_decref(json);
-                json = NULL;
-        }
-        if (json && s->pad == PADDED_LARGE && json_object_set_new(json, "pad", json_integer(s->pad)) < 0) {
-                json_decref(json);
-                json = NULL;
-        }
-        if (!json)
-                return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        if (jose_json_text(json, &payload) < 0)
-                return error_fail(err, -EMSGSIZE, WHAT ": would be longer than %d bytes", STATEMENT_TEXT_MAX);
+        r = write_payload(s, now, life, &payload);
+        if (r == -EMSGSIZE)
+                return error_fail(err, r, WHAT ": would be longer than %d bytes", STATEMENT_TEXT_MAX);
+        if (r < 0)
+                return error_fail(err, r, WHAT ": cannot be written: %s", strerror(-r));
         if ((r = jws_sign(identity, JOSE_TYP_KEYS, payload.data, payload.len, &text, err)) < 0)
                 return r;
         free(s->text);
@@ -175,157 +170,116 @@ int statement_sign(struct statement *s, const struct key *identity, int64_t now,
 /* ---- verifying ---- */
 
 /* v lists the versions that the connector speaks; 1 must be among them. */
-static int check_versions(const json_t *payload, struct error *err)
+static void read_versions(struct json_reader *r)
 {
-        const json_t *list = json_object_get(payload, "v");
+        struct json_reader list;
         bool speaks_1 = false;
 
-        if (!json_is_array(list) || json_array_size(list) < 1 || json_array_size(list) > VERSIONS_MAX)
-                return error_fail(err, -EBADMSG, WHAT ": member \"v\" is not an array of 1 to %d versions",
-                                  VERSIONS_MAX);
-        for (size_t i = 0; i < json_array_size(list); i++) {
-                const json_t *version = json_array_get(list, i);
-
-                if (!json_is_integer(version) || json_integer_value(version) < 1)
-                        return error_fail(err, -EBADMSG, WHAT ": member \"v\" holds something else than versions");
-                speaks_1 = speaks_1 || json_integer_value(version) == 1;
-        }
-        return speaks_1 ? 0 : error_fail(err, -EBADMSG, WHAT ": the connector does not speak version 1");
+        json_read_list(&list, r, "v", JSON_REQUIRED, 1, VERSIONS_MAX);
+        while (json_read_next(&list))
+                speaks_1 |= json_read_int(&list, NULL, 1, INT64_MAX) == 1;
+        if (!speaks_1)
+                json_read_fail(r, "v", "has no version 1, which the connector must speak");
 }
 
-static int parse_names(const json_t *payload, const char *member, char ***ret_names, size_t *ret_n, struct error *err)
+static void read_names(struct json_reader *r, const char *member, char ***ret_names, size_t *ret_n)
 {
-        const json_t *list = json_object_get(payload, member);
-        const size_t n = json_array_size(list);
+        struct json_reader list;
 
-        if (!json_is_array(list) || n > STATEMENT_NAMES_MAX)
-                return error_fail(err, -EBADMSG, WHAT ": member \"%s\" is not an array of at most %d names", member,
-                                  STATEMENT_NAMES_MAX);
-        char **names = calloc(n ? n : 1, sizeof(*names));
-        if (!names)
-                return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        *ret_names = names;
-        *ret_n = n;
-        for (size_t i = 0; i < n; i++) {
-                const char *name = json_string_value(json_array_get(list, i));
+        if (!json_read_list(&list, r, member, JSON_REQUIRED, 0, STATEMENT_NAMES_MAX))
+                return;
+        *ret_names = calloc(list.n + 1, sizeof(**ret_names));
+        if (!*ret_names)
+                json_read_no_memory(r);
+        while (json_read_next(&list)) {
+                char **name = &(*ret_names)[(*ret_n)++];
 
-                if (!name_valid(name))
-                        return error_fail(err, -EBADMSG, WHAT ": %s[%zu] is not a name", member, i);
-                if (text_set(&names[i], name) < 0)
-                        return error_fail(err, -ENOMEM, WHAT ": out of memory");
+                json_read_text(&list, NULL, JSON_REQUIRED, REALM_MAX, name);
+                if (!name_valid(*name))
+                        json_read_fail(&list, NULL, "is not a name");
         }
-        return 0;
 }
 
-static int parse_key(struct statement_key *k, const json_t *object, const char *what, const char *use, const char *alg,
-                     struct error *err)
+static void read_key(struct json_reader *r, struct statement_key *k, const char *use, const char *alg)
 {
-        static const char *const members[] = {"kid", "use", "alg", "nbf", "exp", NULL};
-        int r;
-
-        if ((r = key_from_jwk(&k->key, object, members, err)) < 0)
-                return error_prefix(err, r, "%s", what);
-        if ((r = claims_kid_matches(object, what, k->key, err)) < 0 ||
-            (r = jose_json_is(object, what, "use", use, err)) < 0 ||
-            (r = jose_json_is(object, what, "alg", alg, err)) < 0 ||
-            (r = jose_json_int(object, what, "nbf", 0, JOSE_INT_MAX, &k->nbf, err)) < 0 ||
-            (r = jose_json_int(object, what, "exp", 0, JOSE_INT_MAX, &k->exp, err)) < 0)
-                return r;
+        k->key = key_read_jwk(r);
+        claims_kid(r, k->key);
+        json_read_is(r, "use", use);
+        json_read_is(r, "alg", alg);
+        k->nbf = json_read_int(r, "nbf", 0, JOSE_INT_MAX);
+        k->exp = json_read_int(r, "exp", 0, JOSE_INT_MAX);
+        json_read_end(r, true);
         if (k->exp <= k->nbf)
-                return error_fail(err, -EBADMSG, "%s: member \"exp\" is not behind \"nbf\"", what);
-        return 0;
+                json_read_fail(r, "exp", "is not behind nbf");
 }
 
 /* An identity key only signs statements, and no key has two uses. */
-static int check_use(const struct statement *s, const struct statement_key *k, const char *what, struct error *err)
+static void check_use(struct json_reader *r, const struct statement *s, const struct statement_key *k)
 {
-        const char *kid = key_kid(k->key);
+        const char *kid = k->key ? key_kid(k->key) : "";
 
         if (strcmp(kid, s->kid) == 0)
-                return error_fail(err, -EBADMSG, "%s: is the identity key, which only signs", what);
-        for (size_t j = 0; j < s->n_keys; j++)
+                json_read_fail(r, "kid", "is the identity key's, which only signs");
+        for (size_t j = 0; k->key && j < s->n_keys; j++)
                 if (&s->keys[j] != k && s->keys[j].key && strcmp(kid, key_kid(s->keys[j].key)) == 0)
-                        return error_fail(err, -EBADMSG, "%s: stands in the statement twice", what);
-        for (size_t j = 0; j < s->n_sign; j++)
+                        json_read_fail(r, "kid", "stands in the statement twice");
+        for (size_t j = 0; k->key && j < s->n_sign; j++)
                 if (&s->sign[j] != k && s->sign[j].key && strcmp(kid, key_kid(s->sign[j].key)) == 0)
-                        return error_fail(err, -EBADMSG, "%s: stands in the statement twice", what);
-        return 0;
+                        json_read_fail(r, "kid", "stands in the statement twice");
 }
 
-static int parse_keys(struct statement *s, const json_t *payload, struct error *err)
+static void read_keys(struct statement *s, struct json_reader *r)
 {
-        const json_t *list = json_object_get(payload, "keys");
-        const size_t n = json_array_size(list);
+        struct json_reader list, object;
 
-        if (!json_is_array(list) || n < 1 || n > STATEMENT_KEYS_MAX)
-                return error_fail(err, -EBADMSG, WHAT ": member \"keys\" is not an array of 1 to %d",
-                                  STATEMENT_KEYS_MAX);
-        for (size_t i = 0; i < n; i++) {
-                char what[64];
-                int r;
+        json_read_list(&list, r, "keys", JSON_REQUIRED, 1, STATEMENT_KEYS_MAX);
+        while (json_read_next(&list)) {
+                struct statement_key *k = &s->keys[s->n_keys++];
 
-                snprintf(what, sizeof(what), WHAT " keys[%zu]", i);
-                s->n_keys = i + 1;
-                if ((r = parse_key(&s->keys[i], json_array_get(list, i), what, USE_ENC, ALG_ENC, err)) < 0 ||
-                    (r = check_use(s, &s->keys[i], what, err)) < 0)
-                        return r;
+                json_read_object(&object, &list, NULL, JSON_REQUIRED);
+                read_key(&object, k, USE_ENC, ALG_ENC);
+                check_use(&object, s, k);
         }
-        return 0;
 }
 
 /* Optional. A signing key ends with its statement at the latest: what certifies it is never older than two hours. */
-static int parse_sign(struct statement *s, const json_t *payload, struct error *err)
+static void read_sign(struct statement *s, struct json_reader *r)
 {
-        const json_t *list = json_object_get(payload, "sign");
-        const size_t n = json_array_size(list);
+        struct json_reader list, object;
 
-        if (!list)
-                return 0;
-        if (!json_is_array(list) || n < 1 || n > STATEMENT_SIGN_MAX)
-                return error_fail(err, -EBADMSG, WHAT ": member \"sign\" is not an array of 1 to %d",
-                                  STATEMENT_SIGN_MAX);
-        for (size_t i = 0; i < n; i++) {
-                struct statement_key *k = &s->sign[i];
-                char what[64];
-                int r;
+        if (!json_read_list(&list, r, "sign", JSON_OPTIONAL, 1, STATEMENT_SIGN_MAX))
+                return;
+        while (json_read_next(&list)) {
+                struct statement_key *k = &s->sign[s->n_sign++];
 
-                snprintf(what, sizeof(what), WHAT " sign[%zu]", i);
-                s->n_sign = i + 1;
-                if ((r = parse_key(k, json_array_get(list, i), what, USE_SIG, ALG_SIG, err)) < 0 ||
-                    (r = check_use(s, k, what, err)) < 0)
-                        return r;
+                json_read_object(&object, &list, NULL, JSON_REQUIRED);
+                read_key(&object, k, USE_SIG, ALG_SIG);
+                check_use(&object, s, k);
                 if (k->exp > s->exp || k->exp - k->nbf > STATEMENT_LIFE_MAX)
-                        return error_fail(err, -EBADMSG, "%s: outlives its statement, or %d s", what,
-                                          STATEMENT_LIFE_MAX);
+                        json_read_fail(&object, "exp", "is behind the statement's, or over two hours behind nbf");
         }
-        return 0;
 }
 
 /* Optional: what a connector adds to its verdicts needs the room. */
-static int parse_pad(struct statement *s, const json_t *payload, struct error *err)
+static void read_pad(struct statement *s, struct json_reader *r)
 {
-        int r;
-
         s->pad = PADDED_SMALL;
-        if (!json_object_get(payload, "pad"))
-                return 0;
-        r = jose_json_int(payload, WHAT, "pad", 0, JOSE_INT_MAX, &s->pad, err);
-        if (r == 0 && !padded_len_valid((size_t)s->pad))
-                return error_fail(err, -EBADMSG, WHAT ": member \"pad\" is not %d or %d", PADDED_SMALL, PADDED_LARGE);
-        return r;
+        if (!json_read_has(r, "pad"))
+                return;
+        s->pad = json_read_int(r, "pad", 0, JOSE_INT_MAX);
+        if (!padded_len_valid((size_t)s->pad))
+                json_read_fail(r, "pad", "is not 2048 or 4096");
 }
 
-static int parse_lists(struct statement *s, const json_t *payload, struct error *err)
+static int read_lists(struct statement *s, struct json_reader *r)
 {
-        int r;
-
-        if ((r = parse_names(payload, "realms", &s->realms, &s->n_realms, err)) < 0 ||
-            (r = parse_names(payload, "suffixes", &s->suffixes, &s->n_suffixes, err)) < 0 ||
-            (r = parse_names(payload, "netbios", &s->netbios, &s->n_netbios, err)) < 0)
-                return r;
-        r = parse_keys(s, payload, err);
-        r = r < 0 ? r : parse_sign(s, payload, err);
-        return r < 0 ? r : parse_pad(s, payload, err);
+        read_names(r, "realms", &s->realms, &s->n_realms);
+        read_names(r, "suffixes", &s->suffixes, &s->n_suffixes);
+        read_names(r, "netbios", &s->netbios, &s->n_netbios);
+        read_keys(s, r);
+        read_sign(s, r);
+        read_pad(s, r);
+        return json_read_result(r);
 }
 
 struct expected {
@@ -334,17 +288,26 @@ struct expected {
         int64_t now;
 };
 
-static int parse_issuer(struct statement *s, const json_t *payload, const struct expected *expected, struct error *err)
+/* Whose it is, from when until when. */
+static int read_claims(struct statement *s, struct json_reader *r, const struct expected *expected, struct error *err)
 {
-        const char *iss, *tenant;
-        int r;
+        static const char *const members[] = {"v",   "iss",    "tenant",   "boot",    "seq",  "iat",
+                                              "exp", "realms", "suffixes", "netbios", "keys", NULL};
+        static const char *const optional[] = {"sign", "pad", "roster", NULL};
+        struct claim_times times = {.life_max = STATEMENT_LIFE_MAX, .skew = ROSTER_SKEW};
+        char iss[ID_MAX + 1], tenant[TENANT_MAX + 1];
 
-        if ((r = jose_json_str(payload, WHAT, "iss", 16, 64, &iss, err)) < 0 ||
-            (r = jose_json_str(payload, WHAT, "tenant", 1, TENANT_MAX, &tenant, err)) < 0)
-                return r;
-        if (!id_valid(iss, strlen(iss)) || !tenant_valid(tenant))
-                return error_fail(err, -EBADMSG,
-                                  WHAT ": member \"iss\" is not an id, or \"tenant\" not a tenant's name");
+        read_versions(r);
+        json_read_members(r, members, optional);
+        json_read_b64u_text(r, "boot", s->boot, 16);
+        s->seq = (uint64_t)json_read_int(r, "seq", 0, JOSE_INT_MAX);
+        /* who says nothing reads rosters of the first form */
+        s->roster_form = json_read_has(r, "roster") ? (unsigned)json_read_int(r, "roster", 1, 255) : 1;
+        claims_times(r, &times);
+        claims_id(r, "iss", iss);
+        claims_tenant(r, "tenant", tenant);
+        if (json_read_result(r) < 0)
+                return json_read_result(r);
         if (strcmp(tenant, expected->tenant) != 0)
                 return error_fail(err, -EXDEV, WHAT ": is of tenant %s, not %s", tenant, expected->tenant);
         if (strcmp(iss, expected->id) != 0)
@@ -352,38 +315,9 @@ static int parse_issuer(struct statement *s, const json_t *payload, const struct
                                   expected->id);
         if (text_set(&s->iss, iss) < 0 || text_set(&s->tenant, tenant) < 0)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
-        return 0;
-}
-
-static int parse_claims(struct statement *s, const json_t *payload, const struct expected *expected, struct error *err)
-{
-        static const char *const members[] = {"v",   "iss",    "tenant",   "boot",    "seq",  "iat",
-                                              "exp", "realms", "suffixes", "netbios", "keys", NULL};
-        static const char *const optional[] = {"sign", "pad", "roster", NULL};
-        struct claim_times times = {.life_max = STATEMENT_LIFE_MAX, .skew = ROSTER_SKEW};
-        const char *boot;
-        int64_t seq, form = 1; /* who says nothing reads rosters of the first form */
-        int r;
-
-        if ((r = check_versions(payload, err)) < 0 ||
-            (r = jose_json_members(payload, WHAT, members, optional, err)) < 0 ||
-            (r = jose_json_str(payload, WHAT, "boot", BOOT_LEN, BOOT_LEN, &boot, err)) < 0 ||
-            (r = jose_json_int(payload, WHAT, "seq", 0, JOSE_INT_MAX, &seq, err)) < 0 ||
-            (json_object_get(payload, "roster") &&
-             (r = jose_json_int(payload, WHAT, "roster", 1, 255, &form, err)) < 0) ||
-            (r = claims_times(payload, WHAT, &times, err)) < 0)
-                return r;
-        if (!boot_valid(boot))
-                return error_fail(err, -EBADMSG, WHAT ": member \"boot\" is not the base64url form of 16 bytes");
-        if ((r = parse_issuer(s, payload, expected, err)) < 0 ||
-            (r = claims_current(&times, WHAT, expected->now, err)) < 0)
-                return r;
-        memcpy(s->boot, boot, BOOT_LEN + 1);
-        s->seq = (uint64_t)seq;
-        s->roster_form = (unsigned)form;
         s->iat = times.iat;
         s->exp = times.exp;
-        return 0;
+        return claims_current(&times, WHAT, expected->now, err);
 }
 
 static int parse_jws(struct jws *ret_jws, const char *text, size_t n, struct error *err)
@@ -399,7 +333,7 @@ int statement_verify(struct statement **ret_s, const char *text, size_t n, const
         const struct expected expected = {id, tenant, now};
         _cleanup_(statement_freep) struct statement *s = calloc(1, sizeof(*s));
         _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
-        _cleanup_(json_freep) json_t *payload = NULL;
+        struct json_reader payload;
         int r;
 
         if (!s)
@@ -409,8 +343,8 @@ int statement_verify(struct statement **ret_s, const char *text, size_t n, const
         if ((r = jws_verify(&jws, identity, err)) < 0)
                 return error_prefix(err, r, WHAT);
         memcpy(s->kid, jws.kid, sizeof(s->kid));
-        if ((r = jose_json_object(&payload, jws.payload.data, jws.payload.len, WHAT, err)) < 0 ||
-            (r = parse_claims(s, payload, &expected, err)) < 0 || (r = parse_lists(s, payload, err)) < 0)
+        json_read_begin(&payload, jws.payload.data, jws.payload.len, JSON_PLAIN, WHAT, err);
+        if ((r = read_claims(s, &payload, &expected, err)) < 0 || (r = read_lists(s, &payload)) < 0)
                 return r;
         s->text = strndup(text, n);
         if (!s->text)

@@ -313,7 +313,7 @@ int service_public_read(struct service_public *ret_p, const char *path, struct e
         if (r == 0)
                 r = jose_json_str(json, path, "name", 1, NAME_MAX_LEN, &name, err);
         if (r == 0)
-                r = key_from_jwk(&p.key, json_object_get(json, "jwk"), NULL, err);
+                r = key_from_jwk(&p.key, json_object_get(json, "jwk"), err);
         if (r == 0) {
                 memcpy(p.id, id, strlen(id) + 1);
                 memcpy(p.name, name, strlen(name) + 1);

@@ -311,7 +311,7 @@ static int check_pending(const json_t *entry, const char *tenant, const char *fi
 
         if (!id || !proof || !id_valid(id, strlen(id)))
                 return error_fail(err, -EBADMSG, "the relay's answer lacks id or proof");
-        r = key_from_jwk(&key, json_object_get(entry, "jwk"), NULL, err);
+        r = key_from_jwk(&key, json_object_get(entry, "jwk"), err);
         if (r < 0)
                 return r;
         if (strcmp(key_kid(key), fingerprint) != 0)

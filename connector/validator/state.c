@@ -66,14 +66,11 @@ static void put_identity(struct validator *v, struct msg_out *m)
 {
         _cleanup_(buffer_free) struct buffer proof = BUFFER(4096), text = BUFFER(1024);
         struct error err = {""};
-        json_t *jwk = NULL;
 
-        if (key_to_jwk(v->identity, &jwk) < 0 || jose_json_text(jwk, &text) < 0 || make_proof(v, &proof, &err) < 0) {
+        if (key_jwk_text(v->identity, &text) < 0 || make_proof(v, &proof, &err) < 0) {
                 log_error("identity.no_proof", KV_S("why", err.text));
-                json_decref(jwk);
                 return;
         }
-        json_decref(jwk);
         msg_bytes(m, TAG_IDENTITY, text.data, text.len);
         msg_bytes(m, TAG_PROOF, proof.data, proof.len);
 }

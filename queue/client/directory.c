@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/core/text.h"
+#include "base/core/cleanup.h"
+#include "certs/codec/json.h"
 
 #define READY_REALMS_MAX 64
 
@@ -68,16 +69,14 @@ static void take_statement(struct directory *d, const struct roster_member *conn
 }
 
 /* 0; 1 where the text is refused; -ENOMEM. */
-static int add_statement(struct directory *d, const json_t *value, int64_t now)
+static int add_statement(struct directory *d, const char *text, size_t n, int64_t now)
 {
-        const char *text = json_string_value(value);
-        size_t n = json_string_length(value);
         const struct roster_member *connector;
         struct statement *s = NULL;
         char kid[KID_LEN + 1];
         int r;
 
-        if (!text || n > STATEMENT_TEXT_MAX || statement_peek_kid(text, n, kid, NULL) < 0)
+        if (statement_peek_kid(text, n, kid, NULL) < 0)
                 return 1;
         connector = roster_connector(d->roster, kid);
         if (!connector)
@@ -91,63 +90,59 @@ static int add_statement(struct directory *d, const json_t *value, int64_t now)
         return 0;
 }
 
-static int add_statements(struct directory *d, const json_t *list, int64_t now, size_t *refused, struct error *err)
+/* What is no statement, of whatever type, is refused alone. */
+static void add_statements(struct directory *d, struct json_reader *keys, int64_t now, size_t *refused)
 {
-        const json_t *value;
-        size_t i;
+        char text[STATEMENT_TEXT_MAX + 1];
+        struct json_reader list;
 
-        if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
-                return error_fail(err, -EBADMSG, "keys: statements is not an array of at most %d", ROSTER_MEMBERS_MAX);
-        d->entries = calloc(json_array_size(list) + 1, sizeof(*d->entries));
+        if (!json_read_list(&list, keys, "statements", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
+                return;
+        d->entries = calloc(list.n + 1, sizeof(*d->entries));
         if (!d->entries)
-                return error_fail(err, -ENOMEM, "keys: no memory");
-        json_array_foreach (list, i, value) {
-                int r = add_statement(d, value, now);
+                json_read_no_memory(keys);
+        while (json_read_next(&list)) {
+                const size_t n =
+                        json_read_kind(&list, NULL) == '"' ? json_read_bytes(&list, NULL, text, sizeof(text)) : 0;
+                const int r = n > 0 && n < sizeof(text) ? add_statement(d, text, n, now) : 1;
 
                 if (r < 0)
-                        return error_fail(err, r, "keys: no memory");
-                *refused += (size_t)r;
+                        json_read_no_memory(keys);
+                *refused += r > 0;
         }
-        return 0;
 }
 
 /* Copies the realms of one element of the ready list. Elements of unknown connectors say nothing. */
-static int take_ready(struct directory *d, const json_t *element, int rank)
+static void take_ready(struct directory *d, struct json_reader *element, int rank)
 {
-        const char *kid = json_string_value(json_object_get(element, "kid"));
-        const json_t *realms = json_object_get(element, "realms");
-        const struct roster_member *connector = kid ? roster_connector(d->roster, kid) : NULL;
-        struct directory_entry *e = connector ? entry_of(d, connector) : NULL;
-        const json_t *value;
-        size_t i;
+        struct json_reader realms;
+        char kid[KID_LEN + 2] = "";
 
-        if (!e || e->rank >= 0 || json_array_size(realms) > READY_REALMS_MAX)
-                return 0;
+        if (json_read_kind(element, "kid") == '"')
+                json_read_cut(element, "kid", kid, sizeof(kid));
+        const struct roster_member *connector = *kid ? roster_connector(d->roster, kid) : NULL;
+        struct directory_entry *e = connector ? entry_of(d, connector) : NULL;
+
+        if (!e || e->rank >= 0 || json_read_kind(element, "realms") != '[' ||
+            !json_read_list(&realms, element, "realms", JSON_REQUIRED, 0, SIZE_MAX) || realms.n > READY_REALMS_MAX)
+                return;
         e->rank = rank;
-        e->ready = calloc(json_array_size(realms) + 1, sizeof(*e->ready));
+        e->ready = calloc(realms.n + 1, sizeof(*e->ready));
         if (!e->ready)
-                return -ENOMEM;
-        json_array_foreach (realms, i, value) {
-                if (!json_is_string(value))
-                        continue;
-                if (text_set(&e->ready[e->n_ready], json_string_value(value)) < 0)
-                        return -ENOMEM;
-                e->n_ready++;
-        }
-        return 0;
+                json_read_no_memory(element);
+        while (json_read_next(&realms))
+                if (json_read_kind(&realms, NULL) == '"')
+                        json_read_text(&realms, NULL, JSON_OPTIONAL, SIZE_MAX - 1, &e->ready[e->n_ready++]);
 }
 
-static int rank_entries(struct directory *d, const json_t *list, struct error *err)
+static void rank_entries(struct directory *d, struct json_reader *keys)
 {
-        const json_t *value;
-        size_t i;
+        struct json_reader list, element;
 
-        if (!json_is_array(list) || json_array_size(list) > ROSTER_MEMBERS_MAX)
-                return error_fail(err, -EBADMSG, "keys: ready is not an array of at most %d", ROSTER_MEMBERS_MAX);
-        json_array_foreach (list, i, value)
-                if (take_ready(d, value, (int)i) < 0)
-                        return error_fail(err, -ENOMEM, "keys: no memory");
-        return 0;
+        json_read_list(&list, keys, "ready", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX);
+        while (json_read_next(&list))
+                if (json_read_kind(&list, NULL) == '{' && json_read_object(&element, &list, NULL, JSON_REQUIRED))
+                        take_ready(d, &element, (int)list.at - 1);
 }
 
 struct roster_rules {
@@ -181,16 +176,21 @@ static int second_roster(struct directory *d, const struct roster_rules *rules, 
         return 0;
 }
 
-static int fill(struct directory *d, const json_t *root, const struct roster_rules *rules, size_t *refused,
+static int fill(struct directory *d, struct json_reader *keys, const struct roster_rules *rules, size_t *refused,
                 struct error *err)
 {
-        const json_t *roster = json_object_get(root, "roster");
-        int r;
+        _cleanup_(freep) char *roster = NULL;
+        int r = json_read_result(keys);
 
-        if (!json_is_string(roster))
+        if (r < 0)
+                return r;
+        if (json_read_kind(keys, "roster") != '"')
                 return error_fail(err, -EBADMSG, "keys: the relay has no roster of this tenant");
-        r = roster_verify(&d->roster, json_string_value(roster), json_string_length(roster), rules->pin, rules->tenant,
-                          rules->now, rules->text ? 0 : rules->min_seq, err);
+        json_read_text(keys, "roster", JSON_REQUIRED, ROSTER_TEXT_MAX, &roster);
+        if ((r = json_read_result(keys)) < 0)
+                return r;
+        r = roster_verify(&d->roster, roster, strlen(roster), rules->pin, rules->tenant, rules->now,
+                          rules->text ? 0 : rules->min_seq, err);
         if (r == 0 && rules->text)
                 r = second_roster(d, rules, err);
         if (r == 0 && d->roster->seq < rules->min_seq)
@@ -198,8 +198,9 @@ static int fill(struct directory *d, const json_t *root, const struct roster_rul
                                (unsigned long long)d->roster->seq, (unsigned long long)rules->min_seq);
         if (r < 0)
                 return r;
-        r = add_statements(d, json_object_get(root, "statements"), rules->now, refused, err);
-        return r < 0 ? r : rank_entries(d, json_object_get(root, "ready"), err);
+        add_statements(d, keys, rules->now, refused);
+        rank_entries(d, keys);
+        return json_read_end(keys, false);
 }
 
 int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant,
@@ -214,17 +215,14 @@ int directory_open_with(struct directory **ret_d, const char *json, size_t n, co
 {
         const struct roster_rules rules = {pin, tenant, now, min_seq, text, n_text};
         _cleanup_(directory_freep) struct directory *d = calloc(1, sizeof(*d));
-        json_t *root = NULL;
+        struct json_reader keys;
         size_t refused = 0;
         int r;
 
         if (!d)
                 return error_fail(err, -ENOMEM, "keys: no memory");
-        r = jose_json_object(&root, json, n, "keys", err);
-        if (r < 0)
-                return r;
-        r = fill(d, root, &rules, &refused, err);
-        json_decref(root);
+        json_read_begin(&keys, json, n, JSON_PLAIN, "keys", err);
+        r = fill(d, &keys, &rules, &refused, err);
         if (r < 0)
                 return r;
         *ret_d = steal(d);

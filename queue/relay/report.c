@@ -215,23 +215,19 @@ static int check_proof(const struct relay *relay, const struct peer *peer, const
         return 0;
 }
 
-static int parse_identity(const struct relay *relay, const struct peer *peer, json_t *body, struct identity *i,
-                          struct error *err)
+static int read_identity(const struct relay *relay, const struct peer *peer, struct json_reader *body,
+                         struct identity *i, struct error *err)
 {
-        static const char *const members[] = {"jwk", "proof", NULL};
-        const char *proof;
-        json_t *jwk = NULL;
+        _cleanup_(buffer_free) struct buffer text = BUFFER(512);
+        struct json_reader jwk;
 
-        if (jose_json_members(body, "identity", members, NULL, err) < 0 ||
-            jose_json_str(body, "identity", "proof", 1, ANNOUNCE_TEXT_MAX, &proof, err) < 0)
-                return -EBADMSG;
-        int r = key_from_jwk(&i->key, json_object_get(body, "jwk"), NULL, err);
-        if (r < 0)
-                return r;
-        if (text_set(&i->proof, proof) < 0 || key_to_jwk(i->key, &jwk) < 0 || !(i->jwk = json_dumps(jwk, JSON_COMPACT)))
-                r = error_fail(err, -ENOMEM, "no memory");
-        json_decref(jwk);
-        return r < 0 ? r : check_proof(relay, peer, i, err);
+        json_read_object(&jwk, body, "jwk", JSON_REQUIRED);
+        i->key = key_read_jwk(&jwk);
+        json_read_end(&jwk, true);
+        json_read_text(body, "proof", JSON_REQUIRED, ANNOUNCE_TEXT_MAX, &i->proof);
+        if (i->key && (key_jwk_text(i->key, &text) < 0 || !(i->jwk = buffer_steal(&text))))
+                json_read_no_memory(body);
+        return json_read_end(body, true) < 0 ? json_read_result(body) : check_proof(relay, peer, i, err);
 }
 
 /* 200 where the roster has it; otherwise it is kept for the administrator. */
@@ -265,9 +261,9 @@ static void settle_identity(struct relay *relay, struct http_req *r, struct peer
         else if (code < 0)
                 http_fail(r, PROBLEM_INTERNAL, "the database failed");
         else if (approved)
-                api_reply_json(r, 200, json_pack("{s:s}", "state", "in-roster"));
+                http_reply(r, 200, "application/json", "{\"state\":\"in-roster\"}", 21);
         else
-                api_reply_json(r, 202, json_pack("{s:s}", "state", "pending"));
+                http_reply(r, 202, "application/json", "{\"state\":\"pending\"}", 19);
 }
 
 void link_identity(void *arg, struct http_req *r)
@@ -276,16 +272,14 @@ void link_identity(void *arg, struct http_req *r)
         struct peer peer;
         struct identity i = {.key = NULL};
         struct error err = {""};
-        json_t *body = NULL;
+        struct json_reader body;
         size_t n;
 
         if (!link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
                 return;
         const char *text = http_body(r, &n);
-        int code = jose_json_object(&body, text, n, "identity", &err);
-        if (code == 0)
-                code = parse_identity(relay, &peer, body, &i, &err);
-        json_decref(body);
+        json_read_begin(&body, text, n, JSON_PLAIN, "identity", &err);
+        const int code = read_identity(relay, &peer, &body, &i, &err);
         if (code < 0)
                 http_fail(r, code == -ENOMEM ? PROBLEM_INTERNAL : PROBLEM_MALFORMED, err.text);
         else

@@ -1,5 +1,5 @@
 /*
- * What the codecs of wire.h have in common: ids, tenants and JOSE texts, and lists of lines.
+ * What the codecs of wire.h have in common: lists of ids, JOSE texts, and lists of lines.
  *
  * Knows no claim.
  */
@@ -14,20 +14,6 @@
 
 /* ---- reading ---- */
 
-void wire_read_id(struct json_reader *r, const char *key, char *out)
-{
-        json_read_str(r, key, JSON_REQUIRED, out, ID_MAX + 1);
-        if (!id_valid(out, strlen(out)))
-                json_read_fail(r, key, "is not an id");
-}
-
-void wire_read_tenant(struct json_reader *r, const char *key, char *out)
-{
-        json_read_str(r, key, JSON_REQUIRED, out, TENANT_MAX + 1);
-        if (!tenant_valid(out))
-                json_read_fail(r, key, "is not a tenant's name");
-}
-
 void wire_read_ids(struct json_reader *r, const char *key, size_t max, char (**ret_ids)[ID_MAX + 1], size_t *ret_n)
 {
         struct json_reader list;
@@ -38,7 +24,7 @@ void wire_read_ids(struct json_reader *r, const char *key, size_t max, char (**r
         if (!*ret_ids)
                 json_read_no_memory(r);
         while (json_read_next(&list))
-                wire_read_id(&list, NULL, (*ret_ids)[(*ret_n)++]);
+                claims_id(&list, NULL, (*ret_ids)[(*ret_n)++]);
 }
 
 void wire_read_jose(struct json_reader *r, const char *key, enum json_need need, size_t max, char **ret_text)
@@ -108,12 +94,11 @@ void wire_read_lines(struct json_reader *r, const char *key, char *out, size_t c
 {
         struct json_reader list;
         char text[256], *lines = NULL;
-        size_t n = 0;
-        const char *raw = json_read_raw(r, key, JSON_OPTIONAL, &n);
+        size_t n;
 
-        if (raw && *raw == '[' && json_read_list(&list, r, key, JSON_OPTIONAL, 0, SIZE_MAX))
+        if (json_read_kind(r, key) == '[' && json_read_list(&list, r, key, JSON_OPTIONAL, 0, SIZE_MAX))
                 while (json_read_next(&list))
-                        if (*json_read_raw(&list, NULL, JSON_REQUIRED, &n) == '"' &&
+                        if (json_read_kind(&list, NULL) == '"' &&
                             (n = json_read_bytes(&list, NULL, text, sizeof(text))) < sizeof(text))
                                 wire_lines_add(&lines, text, n);
         wire_lines_cut(out, cap, lines);

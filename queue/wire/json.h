@@ -4,12 +4,9 @@
 #pragma once
 
 #include "certs/codec/json.h"
+#include "certs/trust/claims.h"
 #include "base/ipc/loop.h"
 
-/* An id as id_valid; out holds ID_MAX + 1. */
-void wire_read_id(struct json_reader *r, const char *key, char *out);
-/* A tenant's name; out holds TENANT_MAX + 1. */
-void wire_read_tenant(struct json_reader *r, const char *key, char *out);
 /* An array of at most max ids, into a new one; NULL where it is empty. */
 void wire_read_ids(struct json_reader *r, const char *key, size_t max, char (**ret_ids)[ID_MAX + 1], size_t *ret_n);
 /* A text of base64url and dots, not empty where it is there, into memory of its own. */

@@ -95,7 +95,7 @@ int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *
         int result;
 
         json_read_begin(&r, json, n, JSON_PLAIN, "hello", err);
-        wire_read_id(&r, "session", h.session);
+        claims_id(&r, "session", h.session);
         json_read_str(&r, "node", JSON_REQUIRED, h.node, sizeof(h.node));
         read_versions(&r);
         h.now = json_read_int(&r, "now", 0, JSON_TIME_MAX);
@@ -210,7 +210,7 @@ int cancel_event_decode(char ret_id[ID_MAX + 1], const char *json, size_t n, str
         int result;
 
         json_read_begin(&r, json, n, JSON_PLAIN, "cancel event", err);
-        wire_read_id(&r, "id", id);
+        claims_id(&r, "id", id);
         result = json_read_end(&r, false);
         if (result == 0)
                 memcpy(ret_id, id, sizeof(id));

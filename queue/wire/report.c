@@ -141,7 +141,7 @@ static void read_item(struct json_reader *r, struct report_item *item)
 {
         const char *kind;
 
-        wire_read_id(r, "id", item->id);
+        claims_id(r, "id", item->id);
         kind = json_read_word(r, "is", kinds);
         if (kind == kinds[0])
                 item->is = REPORT_RECEIVED;
@@ -180,9 +180,8 @@ int report_decode(struct report *ret_r, const char *json, size_t n, struct error
         int result;
 
         json_read_begin(&r, json, n, JSON_PLAIN, "report", err);
-        wire_read_id(&r, "session", report.session);
-        json_read_str(&r, "boot", JSON_REQUIRED, report.boot, sizeof(report.boot));
-        json_read_b64u(&r, "boot", NULL, 16);
+        claims_id(&r, "session", report.session);
+        json_read_b64u_text(&r, "boot", report.boot, 16);
         report.granted = (uint64_t)json_read_int(&r, "granted", 0, JSON_SEQ_MAX);
         read_ready(&r, &report);
         read_reasons(&r, &report);

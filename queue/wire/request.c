@@ -119,8 +119,7 @@ static void read_to(struct json_reader *r, struct request_claims *c)
         while (json_read_next(&list)) {
                 char *kid = c->to[c->n_to];
 
-                json_read_str(&list, NULL, JSON_REQUIRED, kid, sizeof(c->to[0]));
-                json_read_b64u(&list, NULL, NULL, 32);
+                json_read_b64u_text(&list, NULL, kid, 32);
                 if (known_before(c, kid))
                         json_read_fail(&list, NULL, "stands there twice");
                 c->n_to++;
@@ -166,9 +165,9 @@ int request_claims_decode(struct request_claims *ret_c, const char *json, size_t
         *c = (struct request_claims){0};
         json_read_begin(&r, json, n, JSON_SECRET, "request", err);
         json_read_int(&r, "v", 1, 1);
-        wire_read_id(&r, "iss", c->iss);
-        wire_read_tenant(&r, "aud", c->aud);
-        wire_read_id(&r, "jti", c->jti);
+        claims_id(&r, "iss", c->iss);
+        claims_tenant(&r, "aud", c->aud);
+        claims_id(&r, "jti", c->jti);
         read_times(&r, c);
         read_to(&r, c);
         c->username_form = read_credential(&r, "username", c->username, WIRE_USERNAME_MAX, &c->username_len);

@@ -287,12 +287,11 @@ int verdict_claims_decode(struct verdict_claims *ret_c, const char *json, size_t
 
         json_read_begin(&r, json, n, JSON_PLAIN, "verdict", err);
         json_read_int(&r, "v", 1, 1);
-        wire_read_id(&r, "iss", c.iss);
-        wire_read_id(&r, "aud", c.aud);
-        wire_read_tenant(&r, "tenant", c.tenant);
-        wire_read_id(&r, "jti", c.jti);
-        json_read_str(&r, "req", JSON_REQUIRED, c.req, sizeof(c.req));
-        json_read_b64u(&r, "req", NULL, 32);
+        claims_id(&r, "iss", c.iss);
+        claims_id(&r, "aud", c.aud);
+        claims_tenant(&r, "tenant", c.tenant);
+        claims_id(&r, "jti", c.jti);
+        json_read_b64u_text(&r, "req", c.req, 32);
         read_times(&r, &c);
         read_outcome(&r, &c);
         read_user(&r, &c);

@@ -20,20 +20,20 @@ static void jws_headers(void **state)
         static const struct {
                 const char *find, *with, *says;
         } cases[] = {
-                {"ES256", "none", "\"alg\" is not \"ES256\""},
-                {"ES256", "HS256", "\"alg\" is not \"ES256\""},
-                {"ES256", "es256", "\"alg\" is not \"ES256\""},
-                {"\"ES256\"", "[\"ES256\"]", "\"alg\" is not a string"},
-                {"\"alg\":\"ES256\",", "", "\"alg\" is missing"},
-                {"+jwt", "+jwe", "\"typ\" is not \"postern-request+jwt\""},
-                {"postern-request", "postern-verdict", "\"typ\" is not \"postern-request+jwt\""},
-                {"\"typ\"", "\"cty\"", "\"typ\" is missing"},
-                {"\"kid\":\"", "\"kid\":\"x", "\"kid\" is not the base64url form of 32 bytes"},
-                {"\"kid\"", "\"kie\"", "\"kid\" is missing"},
-                {"{", "{\"crit\":[\"b64\"],", "\"crit\" is not expected"},
-                {"{", "{\"b64\":false,", "\"b64\" is not expected"},
-                {"{", "{\"jwk\":{},", "\"jwk\" is not expected"},
-                {"{", "{\"x5c\":[],", "\"x5c\" is not expected"},
+                {"ES256", "none", "alg is not \"ES256\""},
+                {"ES256", "HS256", "alg is not \"ES256\""},
+                {"ES256", "es256", "alg is not \"ES256\""},
+                {"\"ES256\"", "[\"ES256\"]", "alg is not a string"},
+                {"\"alg\":\"ES256\",", "", "alg is missing"},
+                {"+jwt", "+jwe", "typ is not \"postern-request+jwt\""},
+                {"postern-request", "postern-verdict", "typ is not \"postern-request+jwt\""},
+                {"\"typ\"", "\"cty\"", "typ is missing"},
+                {"\"kid\":\"", "\"kid\":\"x", "kid is not base64url"},
+                {"\"kid\"", "\"kie\"", "kid is missing"},
+                {"{", "{\"crit\":[\"b64\"],", "unknown member \"crit\""},
+                {"{", "{\"b64\":false,", "unknown member \"b64\""},
+                {"{", "{\"jwk\":{},", "unknown member \"jwk\""},
+                {"{", "{\"x5c\":[],", "unknown member \"x5c\""},
                 {"{", "{\"alg\":\"none\",", "a member stands twice"},
                 {"{", " {{", "syntax error"},
                 {"}", "", "it ends early"},
@@ -144,7 +144,7 @@ static void jws_sizes(void **state)
         assert_int_equal(jws_sign(key, JOSE_TYP_ROSTER, big, 200, &small, &err), -EMSGSIZE);
         assert_string_equal(small.data, "keep");
         assert_int_equal(key_to_jwk(key, &jwk), 0);
-        assert_int_equal(key_from_jwk(&public, jwk, NULL, &err), 0);
+        assert_int_equal(key_from_jwk(&public, jwk, &err), 0);
         assert_refused(jws_sign(public, JOSE_TYP_ROSTER, "{}", 2, &small, &err), -EINVAL, &err, "no private part");
         json_decref(jwk);
         key_free(public);
@@ -159,14 +159,14 @@ static void dir_refusals(void **state)
         static const struct {
                 const char *find, *with, *says;
         } cases[] = {
-                {"\"dir\"", "\"A256KW\"", "\"alg\" is not \"dir\""},
-                {"A256GCM", "A256CBC-HS512", "\"enc\" is not \"A256GCM\""},
-                {"verdict", "request", "\"typ\" is not \"postern-verdict+jwe\""},
-                {"\"JWT\"", "\"text\"", "\"cty\" is not \"JWT\""},
-                {"{", "{\"kid\":\"x\",", "\"kid\" is not expected"},
-                {"{", "{\"zip\":\"DEF\",", "\"zip\" is not expected"},
-                {"{", "{\"crit\":[],", "\"crit\" is not expected"},
-                {",\"cty\":\"JWT\"", "", "\"cty\" is missing"},
+                {"\"dir\"", "\"A256KW\"", "alg is not \"dir\""},
+                {"A256GCM", "A256CBC-HS512", "enc is not \"A256GCM\""},
+                {"verdict", "request", "typ is not \"postern-verdict+jwe\""},
+                {"\"JWT\"", "\"text\"", "cty is not \"JWT\""},
+                {"{", "{\"kid\":\"x\",", "unknown member \"kid\""},
+                {"{", "{\"zip\":\"DEF\",", "unknown member \"zip\""},
+                {"{", "{\"crit\":[],", "unknown member \"crit\""},
+                {",\"cty\":\"JWT\"", "", "cty is missing"},
                 {"{", "{\"alg\":\"dir\",", "a member stands twice"},
         };
         static const char header[] =
@@ -259,8 +259,8 @@ static void errors_quote_nothing(void **state)
 {
         static const char *const texts[] = {"{\"password\":hunter2}", "{\"password\":\"hunter2\" hunter2}",
                                             "{\"hunter2 hunter2\":1,\"hunter2 hunter2\":2}", "hunter2", "{} hunter2"};
-        static const char *const none[] = {NULL};
         json_t *object = NULL;
+        struct json_reader r;
 
         (void)state;
         for (size_t i = 0; i < N(texts); i++) {
@@ -268,15 +268,14 @@ static void errors_quote_nothing(void **state)
 
                 assert_int_equal(jose_json_object(&object, texts[i], strlen(texts[i]), "claims", &err), -EBADMSG);
                 assert_null(strstr(err.text, "hunter2"));
+                json_read_begin(&r, texts[i], strlen(texts[i]), JSON_PLAIN, "claims", &err);
+                assert_int_equal(json_read_end(&r, true), -EBADMSG);
+                assert_null(strstr(err.text, "hunter2"));
         }
         struct error err = {""};
         const char *s;
         object = json_pack("{ss}", "password", "hunter2");
         assert_int_equal(jose_json_str(object, "claims", "password", 8, 9, &s, &err), -EBADMSG);
-        assert_null(strstr(err.text, "hunter2"));
-        assert_int_equal(jose_json_is(object, "claims", "password", "x", &err), -EBADMSG);
-        assert_null(strstr(err.text, "hunter2"));
-        assert_int_equal(jose_json_members(object, "claims", none, NULL, &err), -EBADMSG);
         assert_null(strstr(err.text, "hunter2"));
         json_decref(object);
 }

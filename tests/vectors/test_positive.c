@@ -433,7 +433,7 @@ static void test_identity(void **state)
                   text_at(identity, "proof"));
         assert_int_equal(jose_json_object(&o, body, strlen(body), "identity", &err), 0);
         assert_string_equal(text_at(o, "proof"), text_at(identity, "proof"));
-        assert_int_equal(key_from_jwk(&key, at(o, "jwk"), NULL, &err), 0);
+        assert_int_equal(key_from_jwk(&key, at(o, "jwk"), &err), 0);
         assert_string_equal(key_kid(key), text_at(at(at(keys, "keys"), "berlin-1"), "kid"));
 }
 

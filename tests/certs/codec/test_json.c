@@ -186,7 +186,7 @@ static void ask(struct json_reader *r, struct json_reader *sub, int which)
                 break;
         case 13:
                 json_read_object(sub, r, "o", JSON_REQUIRED);
-                json_read_b64u(sub, "k", NULL, 4);
+                json_read_b64u(sub, "k", text, 4);
                 break;
         case 14:
                 json_read_object(sub, r, "o", JSON_REQUIRED);

@@ -494,7 +494,7 @@ static void test_no_seal(void **state)
         c.password_len = 0;
         seal(&c, w.f.service, &jwe);
         assert_int_equal(key_to_jwk(w.f.identity, &jwk), 0);
-        assert_int_equal(key_from_jwk(&public, jwk, NULL, NULL), 0);
+        assert_int_equal(key_from_jwk(&public, jwk, NULL), 0);
         json_decref(jwk);
         signins_free(w.signins);
         keys = w.f.keys;
