@@ -266,10 +266,6 @@ static void finish_referral(struct krb_attempt *a, const krb5_error *error)
         out.counted = a->left ? COUNTED_UNKNOWN : COUNTED_NO;
         out.has_krb = true;
         out.krb = (int32_t)error->error;
-        if (error->client && !a->left && error->client->realm.length < sizeof out.realm) {
-                memcpy(out.realm, error->client->realm.data, error->client->realm.length);
-                krb_make_plain(out.realm);
-        }
         if (error->client)
                 snprintf(out.context, sizeof out.context, "the KDC says that the account is one of the realm %.*s",
                          (int)error->client->realm.length, error->client->realm.data);

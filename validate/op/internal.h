@@ -74,7 +74,6 @@ struct validate_op {
         bool tied; /* it was tried to find out whose the name is */
         uint64_t started, deadline;
         uint32_t tried;
-        unsigned referrals; /* followed so far */
         struct op_try tries[OP_TRIES];
         struct op_try *committed; /* the one that has leave to send the password */
         struct loop_timer *timer; /* the deadline */

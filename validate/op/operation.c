@@ -16,7 +16,6 @@
 #include "base/core/log.h"
 #include "validate/op/internal.h"
 
-#define REFERRALS_MAX 2
 #define WAIT_AGAIN_MS 100 /* until the guard is asked again for an account that others try under other names */
 #define COMMITTED_PATIENCE_MAX_MS 500
 #define BACKSTOP_MS 250 /* an attempt that overruns its deadline by this is dropped */
@@ -221,28 +220,6 @@ static void finish_changed(struct validate_op *op, const struct outcome *outcome
         op_finish(op);
 }
 
-/* Goes on in the domain that the DC names for the account, under the same name, where it is configured. False
- * where it isn't, or after REFERRALS_MAX. */
-static bool follow(struct validate_op *op, const struct outcome *outcome)
-{
-        size_t to = op_find_realm(op->v, outcome->realm);
-
-        if (outcome->reason != REASON_REFERRAL || !outcome->realm[0] || op->committed ||
-            to >= op->v->config->n_domains || op->name.form != NAME_UPN ||
-            (op->new_password && !op->v->config->domains[to].password_change) ||
-            op->domain == &op->v->config->domains[to] || op->referrals++ >= REFERRALS_MAX ||
-            loop_now(op->v->loop) >= op->deadline)
-                return false;
-        for (size_t i = 0; i < OP_TRIES; i++)
-                try_clear(&op->tries[i]);
-        log_debug("referral", KV_S("realm", outcome->realm));
-        op->domain = &op->v->config->domains[to];
-        op->dcs = op->v->dcs[to];
-        op->tried = 0;
-        ask_first(op);
-        return true;
-}
-
 /* What the guard says without leave. */
 static void finish_stopped(struct validate_op *op, enum guard_answer answer)
 {
@@ -335,11 +312,6 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
         }
         log_debug("attempt", KV_S("dc", dc_host(t->dc)), KV_S("reason", reason_info(outcome->reason)->id),
                   KV_U("left", left), KV_S("detail", outcome->context));
-        if (!left && outcome->reason == REASON_REFERRAL) {
-                note(t, outcome);
-                if (follow(op, outcome))
-                        return;
-        }
         if (!left && reason_info(outcome->reason)->verdict == VERDICT_UNAVAILABLE) {
                 try_missed(t, outcome);
                 return;

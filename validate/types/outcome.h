@@ -92,7 +92,7 @@ enum reason {
         REASON_ETYPE_NOSUPP,
         REASON_KDC_NOT_VERIFIED, /* the ticket did not verify with the keytab */
         REASON_TRUST_FAILURE,
-        REASON_REFERRAL,    /* another realm must be asked and isn't configured */
+        REASON_REFERRAL,    /* the account is another domain's than the name says */
         REASON_NO_IDENTITY, /* password right, but the DC did not say who it is */
         REASON_FOREIGN_SID, /* the DC named an account that is not one of its domain */
         REASON_NAME_AMBIGUOUS,
@@ -177,7 +177,6 @@ struct outcome {
         uint32_t ms_total, ms_connect, ms_dc;
         int64_t dc_clock; /* what the DC's clock said in an answer that is surely its own, s since the epoch; 0: nothing
                            */
-        char realm[257];  /* with REASON_REFERRAL: which realm the DC names, or "" */
         char domain_sid[SID_TEXT_MAX];  /* what the DC says that its domain's SID is, or "" */
         uint32_t retry_after;           /* s, with REASON_THROTTLED */
         struct account_details details; /* with REASON_OK */
