@@ -900,7 +900,10 @@ class Torture(RelayTest):
         raw = socket.create_connection(('127.0.0.1', self.relay.port))
         raw.sendall(b'GET / HTTP/1.1\r\nHost: r\r\n\r\n')
         raw.settimeout(15)
-        self.assertNotIn(b'HTTP', raw.recv(1000) or b'')
+        try: # what OpenSSL 3.5 leaves unread turns the close into a reset
+            self.assertNotIn(b'HTTP', raw.recv(1000))
+        except ConnectionResetError:
+            pass
         raw.close()
         raw = socket.create_connection(('127.0.0.1', self.relay.port))
         raw.shutdown(socket.SHUT_WR)
