@@ -1,6 +1,6 @@
 """The arithmetic of run.sh: which tests belong to which build, and what came of them.
 
-usage: run_tests.py check BUILD... -- [SUITE|TEST]...      exits 2 naming the words that no build knows
+usage: run_tests.py check BUILD... -- [SUITE|TEST]...      exits 2 naming the words that no build knows, and tests that none runs
        run_tests.py select BUILD plain|asan|valgrind [SUITE|TEST]...   prints arguments for `meson test`; nothing when none
        run_tests.py summary BUILD...                       prints what failed and the line that counts
 """
@@ -42,6 +42,12 @@ def unknown(builds, words):
     return [word for word in words if word not in known]
 
 
+def forgotten(asan, plain):
+    """Tests that only the build without sanitizers has, and that run there only if they are of suite `plain`."""
+    everywhere = {name for name, _ in tests_of(asan)}
+    return [name for name, suites in tests_of(plain) if name not in everywhere and 'plain' not in suites]
+
+
 def results_of(build):
     """[(name, result)] of the last runs in a build, with valgrind and without; empty when there was none."""
     found = []
@@ -70,7 +76,10 @@ def main(argv):
         bad = unknown(rest[:at], rest[at + 1:])
         if bad:
             print('run.sh: no suite or test is called ' + ', '.join(bad), file=sys.stderr)
-        return 2 if bad else 0
+        lost = forgotten(*rest[:at]) if at == 2 else []
+        if lost:
+            print('run.sh: no build runs ' + ', '.join(lost) + ': make it of suite `plain`', file=sys.stderr)
+        return 2 if bad or lost else 0
     if command == 'select':
         print(*select(rest[0], rest[1], rest[2:]))
         return 0
