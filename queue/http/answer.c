@@ -14,6 +14,8 @@
 #include "base/core/log.h"
 #include "queue/http/internal.h"
 
+#define HEAD_ROOM 512 /* so much of an answer's head is usual */
+
 /* ---- the request ---- */
 
 const struct http_head *http_head(const struct http_req *r)
@@ -130,7 +132,8 @@ void http_reply(struct http_req *r, int status, const char *type, const void *bo
                 return;
         if (status != 204 && status != 304)
                 snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", n);
-        if (append_head(r, status, type, framing) < 0 || buffer_append(&r->conn->out, body, n) < 0) {
+        if (buffer_reserve(&r->conn->out, HEAD_ROOM + n) < 0 || append_head(r, status, type, framing) < 0 ||
+            buffer_append(&r->conn->out, body, n) < 0) {
                 http_conn_kill(r->conn);
                 return;
         }

@@ -96,25 +96,27 @@ int buffer_append_char(struct buffer *b, char c)
         return buffer_append(b, &c, 1);
 }
 
+/* Formats into the room that there is, and once more where that was too little. */
 static int __attribute__((format(printf, 2, 0))) append_formatted(struct buffer *b, const char *fmt, va_list ap)
 {
+        size_t room = b->data ? b->cap - b->len : 0;
         va_list again;
+        int r = 0;
 
         va_copy(again, ap);
-        int n = vsnprintf(NULL, 0, fmt, again);
+        int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, again);
         va_end(again);
-        if (n < 0)
-                return -EINVAL;
-        int r = grow(b, (size_t)n);
-        if (r < 0)
-                return r;
-        n = vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
-        if (n < 0) {
-                b->data[b->len] = '\0';
-                return -EINVAL;
+        if (n >= 0 && (size_t)n >= room) {
+                r = grow(b, (size_t)n);
+                n = r < 0 ? n : vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
         }
-        b->len += (size_t)n;
-        return 0;
+        if (n >= 0 && r == 0 && (size_t)n <= b->max - b->len) {
+                b->len += (size_t)n;
+                return 0;
+        }
+        if (b->data)
+                b->data[b->len] = '\0';
+        return n < 0 ? -EINVAL : r < 0 ? r : -EMSGSIZE;
 }
 
 int buffer_printf(struct buffer *b, const char *fmt, ...)

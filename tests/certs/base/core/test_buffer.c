@@ -43,6 +43,21 @@ static void test_over_the_maximum_appends_nothing(void **state)
         assert_string_equal(b.data, "1234567842");
 }
 
+/* Whatever room there was before: none, too little, just enough. */
+static void test_formats_into_any_room(void **state)
+{
+        (void)state;
+        for (int before = 0; before < 140; before++)
+                for (int n = 0; n < 140; n++) {
+                        _cleanup_(buffer_free) struct buffer b = BUFFER(250);
+
+                        assert_int_equal(buffer_printf(&b, "%*s", before, ""), 0);
+                        assert_int_equal(buffer_printf(&b, "%*d", n + 1, 7), before + n + 1 > 250 ? -EMSGSIZE : 0);
+                        assert_int_equal(b.len, before + n + 1 > 250 ? before : before + n + 1);
+                        assert_int_equal(strlen(b.data), b.len);
+                }
+}
+
 static void test_empty_appends(void **state)
 {
         _cleanup_(buffer_free) struct buffer b = BUFFER(0);
@@ -162,6 +177,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_append_up_to_the_maximum),
                 cmocka_unit_test(test_over_the_maximum_appends_nothing),
+                cmocka_unit_test(test_formats_into_any_room),
                 cmocka_unit_test(test_empty_appends),
                 cmocka_unit_test(test_reserve_gives_zeroed_room),
                 cmocka_unit_test(test_consume_and_clear),
