@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'HELP'
-usage: tests/debian13.sh [--release NAME] [--demo] [SUITE|TEST]...
+usage: tests/debian13.sh [--release NAME] [--demo | --build] [SUITE|TEST]...
 
 Makes a minimal tree of Debian 13 with mmdebstrap, unless it is there, copies this
 source into it as it stands, and runs tests/run.sh there with the words given, which
@@ -13,8 +13,11 @@ installs what it needs; ends as run.sh does. As root: the tree has mounts and pr
 of its own, which end with this script, but this machine's network.
 
   --demo           tests/demo.sh instead of the tests
+  --build          only what README tells an operator to do: build and install with what
+                   tests/packages.sh --build brings, in a tree that has nothing else
   --release NAME   another release: bookworm, trixie (the default)
-  tree             build-NAME/tree, kept for the next run; another by $POSTERN_TREE
+  tree             build-NAME/tree, kept for the next run; another by $POSTERN_TREE.
+                   With --build build-NAME/bare, made anew each time
 HELP
 }
 
@@ -25,6 +28,7 @@ while [ $# -gt 0 ]; do
   -h | --help) usage; exit 0 ;;
   --release) [ $# -gt 1 ] || { usage >&2; exit 2; }; release=$2; shift ;;
   --demo) program=tests/demo.sh ;;
+  --build) program=build ;;
   -*) echo "debian13.sh: unknown option: $1" >&2; exit 2 ;;
   *) break ;;
   esac
@@ -32,6 +36,14 @@ while [ $# -gt 0 ]; do
 done
 [ "$(id -u)" = 0 ] || { echo "debian13.sh: needs root, for mounts and chroot" >&2; exit 1; }
 tree=${POSTERN_TREE:-$PWD/build-$release/tree}
+if [ "$program" = build ]; then
+  tree=${POSTERN_TREE:-$PWD/build-$release/bare}
+  rm -rf "$tree"
+  set -- -ec 'tests/packages.sh --build; [ -z "$(tests/packages.sh --build --list)" ]
+    meson setup build -Dtests=false --buildtype=release; ninja -C build; ninja -C build install
+    postern --version; posternd --version; postern-relay --version'
+  program=sh
+fi
 
 make_tree() {
   command -v mmdebstrap >/dev/null || { echo "debian13.sh: mmdebstrap is missing; tests/packages.sh installs it" >&2; exit 1; }

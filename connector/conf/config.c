@@ -9,9 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- domains ---- */
 
@@ -178,21 +176,15 @@ static void relate_users(struct conf_reader *r, const struct config *c)
                 conf_fault(r, c, "user_ledger", "%s", why);
 }
 
-static int relate_connector(struct conf_reader *r, struct config *c)
+static void relate_connector(struct conf_reader *r, struct config *c)
 {
-        char host[HOST_NAME_MAX + 1] = "";
         int i = c->validate.default_domain ? config_domain_find(c, c->validate.default_domain) : -ENOENT;
 
-        (void)gethostname(host, sizeof(host) - 1);
-        if (!c->name)
-                c->name = conf_text(&c->conf,
-                                    conf_check_label(host, NULL) == 0 && strlen(host) <= 64 ? host : "connector");
         relate_users(r, c);
         if (i >= 0)
                 c->validate.default_domain = c->domains[i].name;
         else if (c->validate.default_domain)
                 conf_fault(r, c, "default_domain", "there is no such [domain NAME] section");
-        return c->name ? 0 : -ENOMEM;
 }
 
 static int relate(struct conf_reader *r, struct conf *conf)
@@ -214,7 +206,9 @@ static int relate(struct conf_reader *r, struct conf *conf)
                 relate_names(r, c, i);
                 relate_identity(r, c, i);
         }
-        return code < 0 ? code : relate_connector(r, c);
+        if (code == 0)
+                relate_connector(r, c);
+        return code;
 }
 
 static const struct conf_schema schema = {

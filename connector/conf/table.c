@@ -38,7 +38,11 @@ static const struct conf_word group_kinds[] = {{"direct", false}, {"nested", tru
 
 static const struct conf_key connector_keys[] = {
         {C("name", name), .max = 64, .check = conf_check_label, .range = "1 to 64 letters, digits, '.', '_' and '-'",
-         .otherwise = "the host's name", .help = "What people call this connector, in the roster and in the log."},
+
+         .otherwise = "as enrolled",
+         .help = "What people call this connector, in the roster and in the log. `postern enroll --name` has noted it; "
+                 "where "
+                 "it is given here, both must agree."},
         {C("relay", relay), .max = 512, .check = check_relay, .range = "https://HOST or https://HOST:PORT",
          .otherwise = "as enrolled",
          .help = "The relay. `postern enroll` has noted it; where it is given here, both must agree."},

@@ -140,7 +140,8 @@ static int agree(const char *key, const char *configured, const char *enrolled, 
 }
 
 /* -ENOENT: not enrolled. */
-static int read_enrolment(const struct config *config, char id[ID_MAX + 1], struct error *err)
+/* Who this connector is. name: NAME_MAX_LEN + 1. */
+static int read_enrolment(const struct config *config, char id[ID_MAX + 1], char *name, struct error *err)
 {
         _cleanup_(enrolment_clear) struct enrolment e = {0};
         char path[PATH_MAX];
@@ -161,7 +162,11 @@ static int read_enrolment(const struct config *config, char id[ID_MAX + 1], stru
         if (r == 0)
                 r = agree("tenant", config->tenant, e.tenant, err);
         if (r == 0)
+                r = agree("name", config->name, e.name, err);
+        if (r == 0) {
                 (void)snprintf(id, ID_MAX + 1, "%s", e.id);
+                (void)snprintf(name, NAME_MAX_LEN + 1, "%s", e.name);
+        }
         return r;
 }
 
@@ -242,7 +247,7 @@ int files_prepare(struct supervisor *s, struct error *err)
         if (r == 0)
                 r = judge_state_folder(s->config->state_dir, err);
         if (r == 0)
-                r = read_enrolment(s->config, s->connector_id, err);
+                r = read_enrolment(s->config, s->connector_id, s->connector_name, err);
         if (r == 0)
                 r = take_lock(s, err);
         if (r == 0)
@@ -283,7 +288,7 @@ size_t prepare_check(struct supervisor *s, struct files_check *check)
         int r = judge_state_folder(s->config->state_dir, &err);
 
         if (r == 0)
-                r = read_enrolment(s->config, s->connector_id, &err);
+                r = read_enrolment(s->config, s->connector_id, s->connector_name, &err);
         check->enrolled = r == 0;
         if (r == -ENOENT)
                 check->note(check->arg, err.text);

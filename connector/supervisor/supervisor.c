@@ -78,9 +78,9 @@ static void tell_systemd(struct supervisor *s)
         for (size_t i = 0; i < CHILD_N; i++)
                 ready += s->children[i].ready;
         if (ready == CHILD_N) {
-                (void)sd_notifyf(0, "READY=1\nSTATUS=connector %s serves %zu domain(s)", s->config->name,
+                (void)sd_notifyf(0, "READY=1\nSTATUS=connector %s serves %zu domain(s)", s->connector_name,
                                  s->config->validate.n_domains);
-                log_info("ready", KV_S("connector", s->config->name), KV_S("id", s->connector_id));
+                log_info("ready", KV_S("connector", s->connector_name), KV_S("id", s->connector_id));
                 s->told_ready = true;
                 reload_ready(s);
         } else if (s->told_ready) {

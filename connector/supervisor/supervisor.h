@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "certs/trust/roster.h"
 #include "base/ipc/ipc.h"
 #include "base/ipc/loop.h"
 #include "connector/conf/config.h"
@@ -132,7 +133,7 @@ struct supervisor {
         char boot[32];
         int64_t boot_wall; /* s since the epoch, and the loop's time, when boot was drawn */
         uint64_t boot_at;
-        char connector_id[ID_MAX + 1];
+        char connector_id[ID_MAX + 1], connector_name[NAME_MAX_LEN + 1];
 };
 
 const char *child_name(enum child_id id);

@@ -107,7 +107,7 @@ static void test_defaults(void **state)
         const struct domain_config *d = &c->domains[0];
 
         (void)state;
-        assert_true(strlen(c->name) > 0);
+        assert_null(c->name);
         assert_null(c->relay);
         assert_string_equal(c->state_dir, "/var/lib/postern");
         assert_string_equal(c->runtime_dir, "/run/postern");

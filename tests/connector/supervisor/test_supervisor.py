@@ -214,6 +214,12 @@ ldaps_port = 9
         self.assertEqual(done.returncode, 78)
         self.assertIn('https://other.example', done.stderr)
         self.assertIn('https://127.0.0.1:9', done.stderr)
+        self.write_config('name = south')
+        self.start_fails('name = south, but this connector is enrolled with north')
+        self.write_config('name = north')
+        self.start()
+        with open(self.log, encoding='utf-8') as f:
+            self.assertIn('ready connector=north', f.read())
 
     def test_a_key_that_others_can_read_is_refused(self):
         self.enroll()
