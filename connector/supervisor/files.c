@@ -417,7 +417,7 @@ int files_keytab(const struct supervisor *s, const struct domain_config *domain,
         char name[PATH_MAX];
 
         (void)snprintf(name, sizeof(name), "%s%s", FILE_KEYTAB, domain->name);
-        return in_key(&h, "keytab", hand_from_disk(&h, name, domain->keytab, FILE_PRIVATE));
+        return in_key(&h, "keytab", hand_from_disk(&h, name, domain->keytab_file, FILE_PRIVATE));
 }
 
 int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)

@@ -218,8 +218,10 @@ ldaps_port = 9
         self.start_fails('name = south, but this connector is enrolled with north')
         self.write_config('name = north')
         self.start()
-        with open(self.log, encoding='utf-8') as f:
-            self.assertIn('ready connector=north', f.read())
+        def said():
+            with open(self.log, encoding='utf-8') as f:
+                return 'ready connector=north' in f.read()
+        wait_for('the name in the log', said, 10)
 
     def test_a_key_that_others_can_read_is_refused(self):
         self.enroll()
