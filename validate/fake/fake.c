@@ -97,6 +97,10 @@ static void run_wait(struct fake_run *run)
         uint64_t now = loop_now(fake->loop), end = run->attempt.deadline;
         uint32_t connect = run->attempt.domain->connect_timeout_ms;
 
+        if (run->answer.ms == FAKE_STUCK) {
+                loop_timer_stop(run->timer);
+                return;
+        }
         run->answers_at = run->answer.ms == FAKE_NEVER ? UINT64_MAX : now + run->answer.ms;
         if (run->step == FAKE_CONNECT && !run->attempt.patient && now + (connect ? connect : CONNECT_TIMEOUT_MS) < end)
                 end = now + (connect ? connect : CONNECT_TIMEOUT_MS);

@@ -7,6 +7,7 @@
 #include "validate/types/method.h"
 
 #define FAKE_NEVER UINT32_MAX
+#define FAKE_STUCK (UINT32_MAX - 1)
 
 enum fake_step {
         FAKE_CONNECT = 0, /* an attempt begins: the DC is reached, and will be ready for the password */
@@ -24,7 +25,8 @@ struct fake_question {
 
 /* Starts zeroed but for both reasons, which are REASON_OK. */
 struct fake_answer {
-        uint32_t ms; /* until it comes; FAKE_NEVER: the DC is silent */
+        uint32_t ms; /* until it comes; FAKE_NEVER: the DC is silent; FAKE_STUCK: and the run breaks its promise to end
+                      */
         /* Its reason ends an attempt at FAKE_CONNECT, unless it is REASON_OK: then the password is on its way. */
         struct outcome outcome;
         struct method_found found; /* of FAKE_LOOK_UP */

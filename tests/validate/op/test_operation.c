@@ -144,6 +144,61 @@ static void test_budget(void **state)
         world_open(&w, 1, METHOD_LDAP);
 }
 
+static void refuse_room(struct world *world, const struct fake_question *question, struct fake_answer *answer)
+{
+        (void)world;
+        if (question->step == FAKE_CONNECT)
+                answer->outcome.reason = REASON_OVERLOADED; /* a limit of ours: it says nothing of the DC */
+}
+
+/* Every DC is tried once, and then it is over, whatever time is left. */
+static void test_each_once(void **state)
+{
+        const struct world_ask *ask;
+
+        (void)state;
+        world_open(&w, 3, METHOD_LDAP);
+        w.script = refuse_room;
+        world_start_ready(&w);
+        ask = world_ask(&w, 1, true, 8000);
+        world_expect(&w, world_finish(&w, ask), REASON_OVERLOADED);
+        for (size_t i = 0; i < 3; i++)
+                assert_int_equal(w.dcs[i].connects, 1);
+        assert_int_equal(ask->ended - ask->started, 3 * 5);
+}
+
+static enum fake_step stuck_at;
+
+static void get_stuck(struct world *world, const struct fake_question *question, struct fake_answer *answer)
+{
+        (void)world;
+        if (question->step == stuck_at)
+                answer->ms = FAKE_STUCK;
+}
+
+/* Should an attempt break its promise to end, the operation keeps its own. */
+static void test_backstop(void **state)
+{
+        static const enum reason reasons[] = {
+                [FAKE_CONNECT] = REASON_DEADLINE, [FAKE_PASSWORD] = REASON_OUTCOME_UNKNOWN};
+
+        (void)state;
+        for (stuck_at = FAKE_CONNECT; stuck_at <= FAKE_PASSWORD; stuck_at++) {
+                const struct world_ask *ask;
+
+                world_open(&w, 2, METHOD_LDAP);
+                w.script = get_stuck;
+                world_start_ready(&w);
+                ask = world_ask(&w, 1, true, 2000);
+                world_expect(&w, world_finish(&w, ask), reasons[stuck_at]);
+                assert_int_equal(ask->outcome.counted, stuck_at == FAKE_CONNECT ? COUNTED_NO : COUNTED_UNKNOWN);
+                assert_int_equal(ask->ended - ask->started, 2250);
+                world_check(&w);
+                world_close(&w);
+        }
+        world_open(&w, 1, METHOD_LDAP);
+}
+
 /* ---- the steps beside the sign-in ---- */
 
 static struct secret *service_password;
@@ -273,6 +328,34 @@ static void test_confirmation(void **state)
         assert_int_equal(w.asks[1].passwords, 2);
 }
 
+static void tell_unasked(struct world *world, const struct fake_question *q, struct fake_answer *answer)
+{
+        const struct krb_refusal expired = {.code = 23, .ad = true};
+
+        find_accounts(world, q, answer);
+        if (q->step == FAKE_CONNECT && q->method == METHOD_KRB5)
+                outcome_from_krb(&answer->outcome, &expired);
+}
+
+/* A KDC that tells a state before it is sent a password: the one bind over LDAPS is the operation's attempt. */
+static void test_told_unasked(void **state)
+{
+        const struct outcome *o;
+
+        (void)state;
+        open_with_service(METHOD_KRB5);
+        w.script = tell_unasked;
+        world_start_ready(&w);
+        o = world_sign_in(&w, 1, false);
+        world_expect(&w, o, REASON_WRONG_PASSWORD);
+        assert_int_equal(o->counted, COUNTED_YES);
+        assert_int_equal(w.asks[0].passwords, 1);
+        o = world_sign_in(&w, 1, true);
+        world_expect(&w, o, REASON_PASSWORD_EXPIRED);
+        assert_false(o->password_proved);
+        assert_int_equal(w.asks[1].passwords, 1);
+}
+
 /* Called off at any ms of its life, it leaves nothing behind, and is told to nobody. */
 static void test_cancelled_at_any_moment(void **state)
 {
@@ -312,9 +395,12 @@ int main(void)
                 TEST(test_refused),
                 TEST(test_committed),
                 TEST(test_budget),
+                TEST(test_each_once),
+                TEST(test_backstop),
                 SERVICE_TEST(test_alternate_id),
                 SERVICE_TEST(test_attributes),
                 SERVICE_TEST(test_confirmation),
+                SERVICE_TEST(test_told_unasked),
                 SERVICE_TEST(test_cancelled_at_any_moment),
         };
 

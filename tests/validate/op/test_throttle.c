@@ -125,6 +125,27 @@ static void test_waiting_ends(void **state)
         assert_int_equal(w.dcs[0].passwords + w.dcs[1].passwords, FAILURES);
 }
 
+/* A second time the password goes to the DC only where the limit leaves room for two failures. */
+static void test_no_confirmation_close_to_the_limit(void **state)
+{
+        const struct outcome *o;
+
+        (void)state;
+        world_open(&w, 2, METHOD_KRB5);
+        w.config.guard = (struct guard_config){.mode = GUARD_ON, .failures = FAILURES};
+        w.domain.ca_pem = "for LDAPS";
+        world_start_ready(&w);
+        w.dcs[0].act = w.dcs[1].act = DC_CLAIMS;
+        world_expect(&w, world_sign_in(&w, 1, false), REASON_WRONG_PASSWORD);
+        assert_int_equal(w.bad[1], 2);
+        o = world_sign_in(&w, 1, false);
+        world_expect(&w, o, REASON_PASSWORD_EXPIRED);
+        assert_false(o->password_proved);
+        assert_int_equal(w.asks[0].passwords, 2);
+        assert_int_equal(w.asks[1].passwords, 1);
+        assert_int_equal(w.bad[1], FAILURES);
+}
+
 static void test_observe_stops_nothing(void **state)
 {
         struct validate_guard guard;
@@ -149,8 +170,13 @@ static void test_observe_stops_nothing(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_guessing_by_ldap), TEST(test_guessing_by_krb5), TEST(test_an_old_password_again_and_again),
-                TEST(test_a_busy_account),   TEST(test_waiting_ends),     TEST(test_observe_stops_nothing),
+                TEST(test_guessing_by_ldap),
+                TEST(test_guessing_by_krb5),
+                TEST(test_an_old_password_again_and_again),
+                TEST(test_a_busy_account),
+                TEST(test_waiting_ends),
+                TEST(test_no_confirmation_close_to_the_limit),
+                TEST(test_observe_stops_nothing),
         };
 
         return cmocka_run_group_tests_name("validate/throttle", tests, NULL, NULL);
