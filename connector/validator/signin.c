@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "base/core/table.h"
 #include "base/core/log.h"
 #include "base/core/secret.h"
 #include "base/core/text.h"
@@ -24,7 +25,6 @@
 #include "connector/validator/shares.h"
 #include "connector/validator/verdict.h"
 
-#define BUCKETS 1024
 #define LAPSE_MS 30000 /* a verdict that nobody confirmed is dropped this long after its deadline */
 #define AGAIN_MS 100   /* until a verdict that the link's channel could not take is offered again */
 #define ANSWER_MARGIN(budget)                                                                                          \
@@ -37,7 +37,7 @@ enum signin_state {
 
 struct signin {
         TAILQ_ENTRY(signin) by_age;
-        LIST_ENTRY(signin) by_hash;
+        struct table_node by_id;
         struct signins *s;
         enum signin_state state;
         char id[ID_MAX + 1];
@@ -59,7 +59,7 @@ struct signins {
         struct loop_timer *again; /* armed while a verdict is unsent */
         struct limit refusals;
         TAILQ_HEAD(, signin) all;
-        LIST_HEAD(signin_bucket, signin) buckets[BUCKETS];
+        struct table by_id;
 };
 
 static const char *state_name(enum signin_state state)
@@ -96,23 +96,9 @@ static void set_state(struct signin *x, enum signin_state state)
         log_debug("signin.state", KV_S("state", state_name(state)));
 }
 
-static struct signin_bucket *bucket_of(struct signins *s, const char *id)
-{
-        uint32_t h = 2166136261u;
-
-        for (; *id; id++)
-                h = (h ^ (uint8_t)*id) * 16777619u;
-        return &s->buckets[h % BUCKETS];
-}
-
 static struct signin *find(struct signins *s, const char *id)
 {
-        struct signin *x;
-
-        LIST_FOREACH (x, bucket_of(s, id), by_hash)
-                if (!strcmp(x->id, id))
-                        return x;
-        return NULL;
+        return table_object(table_find(&s->by_id, id, NULL), struct signin, by_id);
 }
 
 /* Takes it out of the table and frees it; cancels what still runs. */
@@ -125,7 +111,7 @@ static void drop(struct signin *x)
         loop_timer_free(x->lapse);
         intake_clear(&x->in);
         TAILQ_REMOVE(&s->all, x, by_age);
-        LIST_REMOVE(x, by_hash);
+        table_remove(&x->by_id);
         if (was_running)
                 count_running(x, -1);
         s->answered -= !was_running;
@@ -144,6 +130,7 @@ struct signins *signins_free(struct signins *s)
         s->c.idle = NULL;
         while ((x = TAILQ_FIRST(&s->all)))
                 drop(x);
+        table_clear(&s->by_id);
         loop_timer_free(s->again);
         free(s->by_domain);
         free(s);
@@ -467,7 +454,7 @@ static int insert(struct signins *s, const struct msg_in *m, const char *id, siz
         *in = (struct intake){0};
         x->t_opened = since(x);
         TAILQ_INSERT_TAIL(&s->all, x, by_age);
-        LIST_INSERT_HEAD(bucket_of(s, id), x, by_hash);
+        table_add(&s->by_id, &x->by_id, x->id, NULL);
         set_state(x, SIGNIN_RUNNING);
         *ret_x = x;
         return 0;

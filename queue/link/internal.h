@@ -13,6 +13,7 @@
 
 #include <sys/queue.h>
 
+#include "base/core/table.h"
 #include "certs/trust/statement.h"
 #include "certs/http/https.h"
 #include "queue/link/link.h"
@@ -36,18 +37,15 @@
 #define DRAIN_LOOK 50
 #define DRAIN_SETTLE 300 /* after the relay knows of a drain: what it had sent before still comes */
 
-#define BUCKETS 512
-
 /* Whatever is looked up by a sign-in's id. The first member of its struct. */
 struct by_id {
-        LIST_ENTRY(by_id) bucket;
+        struct table_node found;
         TAILQ_ENTRY(by_id) order;
         char id[ID_MAX + 1];
 };
 struct id_table {
-        LIST_HEAD(, by_id) buckets[BUCKETS];
+        struct table ids;
         TAILQ_HEAD(id_list, by_id) list; /* oldest first */
-        size_t n;
 };
 
 /* A request that was handed over and not answered. */

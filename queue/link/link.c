@@ -95,7 +95,7 @@ void link_note_clock(struct link *l, int64_t wall)
 
 size_t link_undelivered(const struct link *l)
 {
-        return l->kept.n;
+        return l->kept.ids.n;
 }
 
 void link_tell_state(struct link *l, enum link_down why, const char *detail)
@@ -128,7 +128,7 @@ static uint64_t reconnect_delay(const struct link *l, enum link_down why)
         low = low < high ? low : high;
         if (l->fails == 0 && why == LINK_DOWN_SESSION)
                 return loop_jitter(0, low);
-        if (l->fails == 0 && (l->flights_taking || l->kept.n) && 2 * low < high)
+        if (l->fails == 0 && (l->flights_taking || l->kept.ids.n) && 2 * low < high)
                 high = 2 * low;
         return loop_jitter(low, high);
 }
@@ -172,7 +172,7 @@ static void stop(struct link *l)
 
 static bool nothing_left(const struct link *l)
 {
-        return l->flights_taking == 0 && l->kept.n == 0 && (l->n_items == 0 || !link_has_session(l));
+        return l->flights_taking == 0 && l->kept.ids.n == 0 && (l->n_items == 0 || !link_has_session(l));
 }
 
 /* Whether the relay knows that nothing more may come, and what was on its way is here. */

@@ -159,7 +159,7 @@ static int make_body(struct link *l, bool held, struct buffer *body)
         if (r < 0)
                 return r;
         b.bytes = state_bytes(&b.report);
-        b.max_items = l->n_items + l->kept.n < REPORT_ITEMS_MAX ? l->n_items + l->kept.n : REPORT_ITEMS_MAX;
+        b.max_items = l->n_items + l->kept.ids.n < REPORT_ITEMS_MAX ? l->n_items + l->kept.ids.n : REPORT_ITEMS_MAX;
         b.report.items = calloc(b.max_items + 1, sizeof(*b.report.items));
         if (!b.report.items) {
                 free(b.report.in_hand);

@@ -17,48 +17,31 @@
 
 /* ---- tables ---- */
 
-/* FNV-1a: the ids are random, and a relay that makes them collide slows its own connector. */
-static size_t bucket_of(const char *id)
+static struct by_id *node_find(struct id_table *t, const char *id)
 {
-        uint32_t h = 2166136261U;
-
-        for (; *id; id++)
-                h = (h ^ (unsigned char)*id) * 16777619U;
-        return h % BUCKETS;
+        return table_object(table_find(&t->ids, id, NULL), struct by_id, found);
 }
 
-static struct by_id *table_find(struct id_table *t, const char *id)
-{
-        struct by_id *node;
-
-        LIST_FOREACH (node, &t->buckets[bucket_of(id)], bucket)
-                if (strcmp(node->id, id) == 0)
-                        return node;
-        return NULL;
-}
-
-static void table_add(struct id_table *t, struct by_id *node, const char *id)
+static void node_add(struct id_table *t, struct by_id *node, const char *id)
 {
         memcpy(node->id, id, strlen(id) + 1);
-        LIST_INSERT_HEAD(&t->buckets[bucket_of(id)], node, bucket);
+        table_add(&t->ids, &node->found, node->id, NULL);
         TAILQ_INSERT_TAIL(&t->list, node, order);
-        t->n++;
 }
 
-static void table_remove(struct id_table *t, struct by_id *node)
+static void node_remove(struct id_table *t, struct by_id *node)
 {
-        LIST_REMOVE(node, bucket);
+        table_remove(&node->found);
         TAILQ_REMOVE(&t->list, node, order);
-        t->n--;
 }
 
-static int table_room(struct id_table *t, const char *id)
+static int room_for(struct id_table *t, const char *id)
 {
         if (!id_valid(id, strlen(id)))
                 return -EINVAL;
-        if (table_find(t, id))
+        if (node_find(t, id))
                 return -EEXIST;
-        return t->n < LINK_CAPACITY_MAX ? 0 : -ENOBUFS;
+        return t->ids.n < LINK_CAPACITY_MAX ? 0 : -ENOBUFS;
 }
 
 void store_init(struct link *l)
@@ -72,7 +55,7 @@ void store_init(struct link *l)
 
 int store_flight(struct link *l, const char *id, uint64_t ends_at)
 {
-        int r = table_room(&l->flights, id);
+        int r = room_for(&l->flights, id);
         struct flight *f;
 
         if (r < 0)
@@ -82,14 +65,14 @@ int store_flight(struct link *l, const char *id, uint64_t ends_at)
                 return -ENOMEM;
         f->session = l->serial;
         f->ends_at = ends_at;
-        table_add(&l->flights, &f->node, id);
+        node_add(&l->flights, &f->node, id);
         l->flights_taking++;
         return 0;
 }
 
 struct flight *store_find_flight(struct link *l, const char *id)
 {
-        return (struct flight *)table_find(&l->flights, id);
+        return (struct flight *)node_find(&l->flights, id);
 }
 
 void store_free_credit(struct link *l, struct flight *f)
@@ -102,7 +85,7 @@ void store_free_credit(struct link *l, struct flight *f)
 void store_end_flight(struct link *l, struct flight *f)
 {
         store_free_credit(l, f);
-        table_remove(&l->flights, &f->node);
+        node_remove(&l->flights, &f->node);
         free(f);
         link_settled(l);
 }
@@ -111,7 +94,7 @@ void store_end_flight(struct link *l, struct flight *f)
 
 int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at)
 {
-        int r = table_room(&l->kept, id);
+        int r = room_for(&l->kept, id);
         struct kept *k;
 
         if (r < 0)
@@ -122,18 +105,18 @@ int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at
                 return -ENOMEM;
         }
         k->ends_at = ends_at;
-        table_add(&l->kept, &k->node, id);
+        node_add(&l->kept, &k->node, id);
         return 0;
 }
 
 struct kept *store_find_kept(struct link *l, const char *id)
 {
-        return (struct kept *)table_find(&l->kept, id);
+        return (struct kept *)node_find(&l->kept, id);
 }
 
 void store_drop_kept(struct link *l, struct kept *k)
 {
-        table_remove(&l->kept, &k->node);
+        node_remove(&l->kept, &k->node);
         free(k->jwe);
         free(k);
         link_settled(l);
@@ -257,6 +240,8 @@ void store_clear(struct link *l)
                 store_end_flight(l, (struct flight *)node);
         while ((node = TAILQ_FIRST(&l->kept.list)))
                 store_drop_kept(l, (struct kept *)node);
+        table_clear(&l->flights.ids);
+        table_clear(&l->kept.ids);
         while (!TAILQ_EMPTY(&l->items))
                 drop_item(l, TAILQ_FIRST(&l->items));
 }

@@ -5,6 +5,7 @@
 
 #include <sys/queue.h>
 
+#include "base/core/table.h"
 #include "certs/trust/statement.h"
 #include "queue/relay/dispatch.h"
 
@@ -23,7 +24,7 @@ struct candidate {
 };
 
 struct request {
-        LIST_ENTRY(request) by_hash;
+        struct table_node by_id;
         TAILQ_ENTRY(request)
         by_link; /* with != NULL, or parked, or an orphan, or in dispatch.memory when REQUEST_DONE */
         struct dispatch *d;
@@ -93,7 +94,7 @@ enum request_end {
 
 /* A tenant's share of the dispatch. */
 struct site {
-        LIST_ENTRY(site) entry;
+        struct table_node by_tenant;
         char tenant[TENANT_MAX + 1];
         uint64_t in_flight;
         TAILQ_HEAD(link_list, dispatch_link) links;
@@ -102,21 +103,14 @@ struct site {
         size_t n_standings;
 };
 
-#define REQUEST_BUCKETS 16384
-#define SITE_BUCKETS 256
-LIST_HEAD(request_bucket, request);
-LIST_HEAD(site_bucket, site);
-
 struct dispatch {
         struct loop *loop;
         struct dispatch_limits limits;
-        uint64_t seed;
         bool draining;
         size_t in_flight, n_memory;
         struct request_list memory;
         struct loop_timer *sweep;
-        struct request_bucket requests[REQUEST_BUCKETS];
-        struct site_bucket sites[SITE_BUCKETS];
+        struct table requests, sites; /* by tenant and id; by tenant */
 };
 
 /* The tenant's share, made when it is new; NULL without memory. */

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "certs/jose/sealed.h"
 #include "base/core/error.h"
@@ -24,38 +23,17 @@
 
 /* ---- tables ---- */
 
-static uint64_t hash_text(uint64_t h, const char *s)
-{
-        for (; *s; s++)
-                h = (h ^ (unsigned char)*s) * 0x100000001b3;
-        return (h ^ 0xff) * 0x100000001b3;
-}
-
-static struct request_bucket *bucket_of(struct dispatch *d, const char *tenant, const char *id)
-{
-        return &d->requests[(hash_text(hash_text(d->seed, tenant), id) >> 16) % REQUEST_BUCKETS];
-}
-
 struct request *request_find(struct dispatch *d, const char *tenant, const char *id)
 {
-        struct request *r;
-
-        LIST_FOREACH (r, bucket_of(d, tenant, id), by_hash) {
-                if (strcmp(r->id, id) == 0 && strcmp(r->site->tenant, tenant) == 0)
-                        return r;
-        }
-        return NULL;
+        return table_object(table_find(&d->requests, id, tenant), struct request, by_id);
 }
 
 struct site *site_get(struct dispatch *d, const char *tenant)
 {
-        struct site_bucket *bucket = &d->sites[(hash_text(d->seed, tenant) >> 16) % SITE_BUCKETS];
-        struct site *s;
+        struct site *s = table_object(table_find(&d->sites, tenant, NULL), struct site, by_tenant);
 
-        LIST_FOREACH (s, bucket, entry) {
-                if (strcmp(s->tenant, tenant) == 0)
-                        return s;
-        }
+        if (s)
+                return s;
         s = calloc(1, sizeof(*s));
         if (!s)
                 return NULL;
@@ -64,7 +42,7 @@ struct site *site_get(struct dispatch *d, const char *tenant)
         TAILQ_INIT(&s->standings);
         TAILQ_INIT(&s->parked);
         TAILQ_INIT(&s->orphans);
-        LIST_INSERT_HEAD(bucket, s, entry);
+        table_add(&d->sites, &s->by_tenant, s->tenant, NULL);
         return s;
 }
 
@@ -125,7 +103,7 @@ void request_detach(struct request *r)
 
 static struct request *request_free(struct request *r)
 {
-        LIST_REMOVE(r, by_hash);
+        table_remove(&r->by_id);
         loop_timer_free(r->deadline_timer);
         loop_timer_free(r->step);
         free(r->reasons);
@@ -507,7 +485,7 @@ int dispatch_submit(struct dispatch *d, const struct dispatch_submission *s)
                 return -EEXIST;
         if (!(r = request_new(d, s)))
                 return -ENOMEM;
-        LIST_INSERT_HEAD(bucket_of(d, s->tenant, r->id), r, by_hash);
+        table_add(&d->requests, &r->by_id, r->id, r->site->tenant);
         d->in_flight++;
         r->site->in_flight++;
         r->began = loop_now(d->loop);
@@ -562,16 +540,14 @@ void dispatch_drain(struct dispatch *d)
 /* tenant NULL: of all. */
 static void end_all(struct dispatch *d, const char *tenant, enum problem_type problem, const char *why)
 {
-        struct request *r;
+        for (struct table_node *node = NULL; (node = table_next(&d->requests, node));) {
+                struct request *r = table_object(node, struct request, by_id);
 
-        for (size_t i = 0; i < REQUEST_BUCKETS; i++) {
-                LIST_FOREACH (r, &d->requests[i], by_hash) {
-                        if (r->state == REQUEST_ENDING || r->state == REQUEST_DONE ||
-                            (tenant && strcmp(r->site->tenant, tenant) != 0))
-                                continue;
-                        bool started = call_off(r);
-                        request_fail(r, started ? PROBLEM_CONNECTOR_LOST : problem, started, why);
-                }
+                if (r->state == REQUEST_ENDING || r->state == REQUEST_DONE ||
+                    (tenant && strcmp(r->site->tenant, tenant) != 0))
+                        continue;
+                bool started = call_off(r);
+                request_fail(r, started ? PROBLEM_CONNECTOR_LOST : problem, started, why);
         }
 }
 
@@ -591,8 +567,7 @@ int dispatch_new(struct dispatch **ret_dispatch, struct loop *loop, const struct
 {
         struct dispatch *d = calloc(1, sizeof(*d));
 
-        if (!d || getrandom(&d->seed, sizeof(d->seed), 0) != sizeof(d->seed) ||
-            loop_timer_new(&d->sweep, loop, NULL, on_sweep, d) < 0) {
+        if (!d || loop_timer_new(&d->sweep, loop, NULL, on_sweep, d) < 0) {
                 free(d);
                 return -ENOMEM;
         }
@@ -606,22 +581,21 @@ int dispatch_new(struct dispatch **ret_dispatch, struct loop *loop, const struct
 
 struct dispatch *dispatch_free(struct dispatch *dispatch)
 {
-        struct request *r;
-        struct site *s;
+        struct table_node *node;
 
         if (!dispatch)
                 return NULL;
-        for (size_t i = 0; i < REQUEST_BUCKETS; i++) {
-                while ((r = LIST_FIRST(&dispatch->requests[i])))
-                        request_free(r);
+        while ((node = table_next(&dispatch->requests, NULL)))
+                request_free(table_object(node, struct request, by_id));
+        while ((node = table_next(&dispatch->sites, NULL))) {
+                struct site *s = table_object(node, struct site, by_tenant);
+
+                table_remove(node);
+                standings_clear(s);
+                free(s);
         }
-        for (size_t i = 0; i < SITE_BUCKETS; i++) {
-                while ((s = LIST_FIRST(&dispatch->sites[i]))) {
-                        LIST_REMOVE(s, entry);
-                        standings_clear(s);
-                        free(s);
-                }
-        }
+        table_clear(&dispatch->requests);
+        table_clear(&dispatch->sites);
         loop_timer_free(dispatch->sweep);
         free(dispatch);
         return NULL;

@@ -318,6 +318,7 @@ void relay_stop(struct relay *relay)
         relay->journal = journal_free(relay->journal);
         while ((t = LIST_FIRST(&relay->tenants)))
                 tenant_free(t);
+        table_clear(&relay->by_name);
         relay->ca = ca_free(relay->ca);
         relay->store = store_free(relay->store);
         for (size_t i = 0; i < sizeof(relay->signals) / sizeof(relay->signals[0]); i++)

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <sys/queue.h>
 
+#include "base/core/table.h"
 #include "certs/trust/statement.h"
 #include "queue/relay/ca.h"
 #include "queue/relay/config.h"
@@ -38,6 +39,7 @@ struct tenant_secret {
  */
 struct tenant {
         LIST_ENTRY(tenant) entry;
+        struct table_node by_name;
         char name[TENANT_MAX + 1], pin[KID_LEN + 1];
         int64_t since;
         struct tenant_secret secrets[STORE_SECRETS_MAX];
@@ -65,6 +67,7 @@ struct relay {
         struct dispatch *dispatch;
         struct journal *journal;
         LIST_HEAD(tenant_list, tenant) tenants;
+        struct table by_name; /* of them */
         struct relay_clock clock;
         bool draining, drained;
         uint64_t drain_end;

@@ -80,6 +80,7 @@ static int tenant_load(struct relay *relay, const char *name, struct tenant **re
         }
         read_roster(relay, t);
         LIST_INSERT_HEAD(&relay->tenants, t, entry);
+        table_add(&relay->by_name, &t->by_name, t->name, NULL);
         *ret_tenant = t;
         return 0;
 }
@@ -90,13 +91,11 @@ int tenant_get(struct relay *relay, const char *name, struct tenant **ret_tenant
 
         if (!tenant_valid(name))
                 return -ENOENT;
-        LIST_FOREACH (t, &relay->tenants, entry) {
-                if (strcmp(t->name, name) == 0) {
-                        *ret_tenant = t;
-                        return 0;
-                }
-        }
-        return tenant_load(relay, name, ret_tenant);
+        t = table_object(table_find(&relay->by_name, name, NULL), struct tenant, by_name);
+        if (!t)
+                return tenant_load(relay, name, ret_tenant);
+        *ret_tenant = t;
+        return 0;
 }
 
 static struct announced *announced_free(struct tenant *t, struct announced *a)
@@ -114,6 +113,7 @@ struct tenant *tenant_free(struct tenant *tenant)
         if (!tenant)
                 return NULL;
         LIST_REMOVE(tenant, entry);
+        table_remove(&tenant->by_name);
         clones_forget(tenant);
         while ((a = TAILQ_FIRST(&tenant->announced)))
                 announced_free(tenant, a);
