@@ -99,7 +99,7 @@ int buffer_append_char(struct buffer *b, char c)
 /* Formats into the room that there is, and once more where that was too little. */
 static int __attribute__((format(printf, 2, 0))) append_formatted(struct buffer *b, const char *fmt, va_list ap)
 {
-        size_t room = b->data ? b->cap - b->len : 0;
+        size_t room = b->cap - b->len;
         va_list again;
         int r = 0;
 
@@ -114,7 +114,7 @@ static int __attribute__((format(printf, 2, 0))) append_formatted(struct buffer 
                 b->len += (size_t)n;
                 return 0;
         }
-        if (b->data)
+        if (b->cap > 0)
                 b->data[b->len] = '\0';
         return n < 0 ? -EINVAL : r < 0 ? r : -EMSGSIZE;
 }
