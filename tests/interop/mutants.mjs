@@ -4,11 +4,12 @@
 // missing is seen by its reader as well, so that alone is no check here; the vectors have those cases for languages where it reads as 0.) A line that
 // says `// no vector: WHY` is left out, one that says "// no vector for `WHAT`: WHY" as far as WHAT goes: nothing outside can tell, or another
 // check sees the same. Prints the checks that nothing noticed; 1 if there is one.
+import { on, once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Worker, isMainThread, parentPort } from 'node:worker_threads';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const FILES = ['strict.mjs', 'client.mjs'];
@@ -81,6 +82,7 @@ function mutantsOf(source) {
     const begin = index + before.length;
     if (/function $/.test(source.slice(0, begin))) continue;
     const { list, end } = parts(source, begin + name.length, ',');
+    if (/^\s*\{/.test(source.slice(end + 1))) continue; // a method's definition
     const texts = list.map(([a, b]) => source.slice(a, b).trim());
     const call = (args) => `${name}(${args.join(', ')})`;
     const said = source.slice(begin, end + 1).replace(/\s+/g, ' ');
@@ -109,40 +111,101 @@ function make(folder, mutant) {
   writeFileSync(join(folder, mutant.file), imports + changed);
 }
 
-// Whether the vectors notice.
-const noticed = (folder, vectors) => new Promise((resolve) => {
-  const worker = new Worker(join(folder, 'vectors.mjs'), { argv: [vectors, '--first'], stdout: true, stderr: true });
-  worker.on('error', () => resolve(true));
-  worker.on('exit', (code) => resolve(code !== 0));
-});
-
-const vectors = process.argv[2];
-const top = mkdtempSync(join(tmpdir(), 'postern-mutants-'));
-const queue = FILES.flatMap((file) => mutantsOf(readFileSync(join(here, file), 'utf8')).map((m) => ({ file, ...m })));
-const total = queue.length;
-const survivors = [];
-let next = 0;
-
-async function work() {
-  while (next < total) {
-    const n = next;
-    next += 1;
-    const folder = join(top, String(n));
-    make(folder, queue[n]);
-    if (!(await noticed(folder, vectors))) survivors.push(queue[n]);
-    rmSync(folder, { recursive: true, force: true });
+// Thrown where vectors.mjs would end the process.
+class Ended extends Error {
+  constructor(code) {
+    super(`ended with ${code}`);
+    this.code = code;
   }
 }
 
-try {
-  const whole = join(top, 'whole');
-  make(whole, { file: 'strict.mjs', begin: 0, end: 0, text: '' });
-  if (await noticed(whole, vectors)) throw new Error('the vectors fail before anything was taken away');
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
-} finally {
-  rmSync(top, { recursive: true, force: true });
+// Whether the vectors notice; isWanted is asked before each. They run within this thread, so that jose is loaded once.
+async function noticed(folder, vectors, isWanted) {
+  process.argv.splice(2, process.argv.length, vectors, '--first');
+  Object.assign(globalThis, { isWanted });
+  process.exit = (code) => {
+    throw new Ended(code);
+  };
+  try {
+    await import(`${pathToFileURL(join(folder, 'vectors.mjs'))}?${(runs += 1)}`);
+  } catch (e) {
+    return !(e instanceof Ended) || e.code !== 0;
+  } finally {
+    process.exit = exit;
+  }
+  throw new Error('vectors.mjs did not end');
 }
-survivors.sort((a, b) => a.file.localeCompare(b.file) || a.begin - b.begin);
-for (const s of survivors) console.log(`${s.file}:${s.line}: ${s.what}`);
-console.log(`${total - survivors.length} of ${total} checks are noticed when they are missing`);
-process.exit(survivors.length || !total ? 1 : 0);
+
+// The programs with nothing taken away tell for each mutant which vectors come by its place: [[number of a vector]].
+async function visitors(queue, folder, vectors) {
+  const seen = queue.map(() => new Set());
+  let vector = -1;
+  globalThis.visit = (n) => seen[n].add(vector);
+  for (const file of FILES) {
+    let source = readFileSync(join(folder, file), 'utf8');
+    const marks = queue.flatMap((m, n) => (m.file === file ? [{ at: m.begin, text: `(globalThis.visit(${n}), `, long: m.begin - m.end },
+      { at: m.end, text: '\n)', long: m.end - m.begin }] : []));
+    marks.sort((a, b) => b.at - a.at || b.long - a.long);
+    for (const { at, text } of marks) source = source.slice(0, at) + text + source.slice(at);
+    writeFileSync(join(folder, file), source);
+  }
+  if (await noticed(folder, vectors, () => (vector += 1) >= 0)) throw new Error('the vectors fail before anything was taken away');
+  return seen.map((s) => [...s]);
+}
+
+const exit = process.exit;
+const vectors = process.argv[2];
+let runs = 0;
+console.log = () => {};
+console.error = () => {};
+
+// A thread's part: each message is a mutant's folder and the vectors that come by; the answer is whether they noticed.
+async function serve() {
+  for await (const [{ folder, visits }] of on(parentPort, 'message')) {
+    const wanted = new Set(visits);
+    let vector = -1;
+    parentPort.postMessage((await noticed(folder, vectors, () => wanted.has((vector += 1)))) || (await noticed(folder, vectors, () => true)));
+  }
+}
+
+// The queue by as many threads as there are processors; the mutants that were not noticed.
+async function survivorsOf(queue, visits, top) {
+  const found = [];
+  let next = 0;
+  const thread = async () => {
+    const worker = new Worker(fileURLToPath(import.meta.url), { argv: [vectors] });
+    while (next < queue.length) {
+      const n = next;
+      next += 1;
+      const folder = join(top, String(n));
+      make(folder, queue[n]);
+      worker.postMessage({ folder, visits: visits[n] });
+      const [seen] = await once(worker, 'message');
+      if (!seen) found.push(queue[n]);
+      rmSync(folder, { recursive: true, force: true });
+    }
+    await worker.terminate();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, thread));
+  return found;
+}
+
+async function main() {
+  const say = (text) => process.stdout.write(`${text}\n`);
+  const top = mkdtempSync(join(tmpdir(), 'postern-mutants-'));
+  const queue = FILES.flatMap((file) => mutantsOf(readFileSync(join(here, file), 'utf8')).map((m) => ({ file, ...m })));
+  let survivors;
+  try {
+    const whole = join(top, 'whole');
+    make(whole, { file: 'strict.mjs', begin: 0, end: 0, text: '' });
+    survivors = await survivorsOf(queue, await visitors(queue, whole, vectors), top);
+  } finally {
+    rmSync(top, { recursive: true, force: true });
+  }
+  survivors.sort((a, b) => a.file.localeCompare(b.file) || a.begin - b.begin);
+  for (const s of survivors) say(`${s.file}:${s.line}: ${s.what}`);
+  say(`${queue.length - survivors.length} of ${queue.length} checks are noticed when they are missing`);
+  exit(survivors.length || !queue.length ? 1 : 0);
+}
+
+await (isMainThread ? main() : serve());

@@ -87,7 +87,7 @@ def make_tests():
 
         @classmethod
         def node(cls, *argv, stdin=''):
-            done = subprocess.run([NODE, *argv], cwd=cls.program, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run([NODE, *argv], cwd=cls.program, input=stdin, capture_output=True, text=True, timeout=300, check=False)
             if done.returncode not in (0, 1, 3) or not done.stdout.strip():
                 raise SiteError(f'{argv[0]} failed ({done.returncode}): {done.stderr}')
             return done
@@ -147,7 +147,7 @@ def make_tests():
                 for typed, secret, code in ((user, password, 0), (user, WRONG, 1), ('alice@elsewhere.example', WRONG, 3)):
                     with self.subTest(language=name, expected=code):
                         done = subprocess.run([*program, *self.options(), '--user', typed], input=secret + '\n', capture_output=True, text=True,
-                                              timeout=120, check=False)
+                                              timeout=300, check=False)
                         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
                         outcome = json.loads(done.stdout)
                         if code == 0:

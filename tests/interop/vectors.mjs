@@ -22,7 +22,11 @@ const publicOf = ({ kty, crv, x, y }) => publicKey({ kty, crv, x, y });
 let passed = 0;
 const failures = [];
 
+// Whether a check is of use: mutants.mjs knows which ones come by what it took away.
+const isWanted = globalThis.isWanted ?? (() => true);
+
 async function check(name, fn) {
+  if (!isWanted()) return;
   try {
     await fn();
     passed += 1;

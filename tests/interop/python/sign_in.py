@@ -28,7 +28,7 @@ def read(path):
 class Relay:
     def __init__(self, url, tenant, secret, ca):
         at = urllib.parse.urlsplit(url)
-        self.connection = http.client.HTTPSConnection(at.hostname, at.port, timeout=20, context=ssl.create_default_context(cafile=ca))
+        self.connection = http.client.HTTPSConnection(at.hostname, at.port, timeout=300, context=ssl.create_default_context(cafile=ca))
         self.path, self.headers = f'/v1/tenants/{tenant}/', {'Authorization': 'Bearer ' + secret}
 
     def call(self, method, rest, body=None, **headers):
