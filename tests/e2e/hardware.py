@@ -13,6 +13,8 @@ class HardwareTest(SiteTest):
 
     @classmethod
     def prepare(cls):
+        super().prepare()
+
         def daemon(name, argv, env):
             return Daemon(name, argv, os.path.join(cls.top, name + '.log'), env)
         os.chmod(cls.top, 0o755)
@@ -27,6 +29,7 @@ class HardwareTest(SiteTest):
         extra = f'user_keys = {KEYS_USER}\n' if os.geteuid() == 0 else ''
         connector = cls.site.add_connector(name, method, extra=extra)
         connector.enroll(more=['--identity-key', identity, '--transport-key', transport])
+        cls.enrolled(connector)
         if os.geteuid() == 0:
             cls.hsm.give_to(KEYS_USER)
         connector.start()
@@ -40,6 +43,10 @@ class HardwareTest(SiteTest):
         super().setUpClass()
         cls.north = cls.add('north', 'ldap', cls.hsm.uri('north-identity'), cls.hsm.uri('north-transport'))
         cls.south = cls.add('south', 'krb5', 'tpm2:', 'tpm2:')
+
+    @classmethod
+    def enrolled(cls, connector):
+        """What a test does before the daemon is started."""
 
     def holders(self, connector):
         return [pid for pid in self.pids(connector) if self.comm(pid) == 'postern-keyhold']

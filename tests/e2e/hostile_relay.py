@@ -27,7 +27,7 @@ class Loop:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
-    def run(self, coroutine, timeout=60):
+    def run(self, coroutine, timeout=300):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
 
     def close(self):
@@ -123,10 +123,10 @@ class HostileRelay:
             self.stream.writer.transport.abort()
 
     # -- from the tests' threads --
-    def run(self, coroutine, timeout=60):
+    def run(self, coroutine, timeout=300):
         return self.loop.run(coroutine, timeout)
 
-    def inject(self, play, timeout=60):
+    def inject(self, play, timeout=300):
         """Runs the play on the stream that is open; its value."""
         return self.run(play(self.stream), timeout)
 
