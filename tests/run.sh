@@ -3,75 +3,129 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-case "${1:-}" in
--h | --help)
+usage() {
   cat <<'HELP'
-usage: tests/run.sh [SUITE|TEST]...
+usage: tests/run.sh [--all] [SUITE|TEST]...
 
 Installs what is missing (Debian 12 or 13; root or sudo), builds Postern twice and runs
-its tests, all of them or only the named suites (unit, integration, e2e, systemd,
-interop, fuzz, style, vectors, valgrind) and tests. The last line counts them: `N passed, N failed`.
-Exits 0 only when some ran and none failed.
+its tests, all of them or only the named suites (unit, integration, e2e, systemd, interop,
+fuzz, style, vectors, valgrind, long) and tests. The last line counts them: `N passed,
+N failed`. Exits 0 only when some ran and none failed. tests/README.md tells more.
+
+  --all         suite `long` as well: a test X-all has more in it than X and replaces it
 
   build-asan    AddressSanitizer and UBSan; another folder by $POSTERN_BUILD
-  build-plain   as released, for the tests of suite `plain`, which look at memory
-                and linking, and for the unit tests once more in valgrind (suite
+  build-plain   as released: suite `plain`, which looks at memory, linking and
+                confinement, and the unit tests once more in valgrind (suite
                 `valgrind`); another folder by $POSTERN_BUILD_PLAIN
 
-What failed is printed, and in meson-logs/testlog.txt of either folder.
+What failed is printed, and in meson-logs/testlog*.txt of either folder.
 The benchmarks: meson test -C build-plain --benchmark
 HELP
-  exit 0
-  ;;
--*)
-  echo "run.sh: unknown option: $1" >&2
-  exit 2
-  ;;
-esac
+}
+
+for word; do
+  case "$word" in
+  -h | --help) usage; exit 0 ;;
+  --all) ;;
+  -*)
+    echo "run.sh: unknown option: $word" >&2
+    exit 2
+    ;;
+  esac
+done
 
 asan=${POSTERN_BUILD:-build-asan}
 plain=${POSTERN_BUILD_PLAIN:-build-plain}
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+cores=$(nproc)
+logs=$(mktemp -d)
+children=
+
+# stop CODE: ends what runs, each by its pid, and waits for it; meson ends its tests.
+stop() {
+  trap '' INT TERM HUP
+  for pid in $children; do kill -TERM "$pid" 2>/dev/null || true; done
+  wait
+  exit "$1"
+}
+trap 'rm -rf "$logs"' EXIT
+trap 'stop 130' INT
+trap 'stop 143' TERM HUP
+
+# await PID...: the shell answers a signal meanwhile.
+await() {
+  code=0
+  for pid; do wait "$pid" || code=1; done
+  return $code
+}
 
 # step WHAT COMMAND...: quiet when it works, everything it said when not.
 step() {
   echo "$1"
   shift
-  "$@" >"$log" 2>&1 || {
+  log=$(mktemp "$logs/XXXXXX")
+  "$@" >"$log" 2>&1 &
+  children="$children $!"
+  await $! || {
     cat "$log" >&2
     echo "run.sh: failed: $*" >&2
     exit 1
   }
 }
 
-# build FOLDER OPTION...
-build() {
+# configure FOLDER OPTION...
+configure() {
   folder=$1
   shift
   [ -f "$folder/build.ninja" ] || step "Setting up $folder ..." meson setup "$folder" -Dwerror=true "$@"
-  step "Building in $folder ..." ninja -C "$folder" --quiet
-  rm -f "$folder"/meson-logs/testlog*.json
+  rm -f "$folder"/meson-logs/testlog*
 }
 
-# run FOLDER plain|asan|valgrind [WORD]...: `meson test` of what belongs to that build; how it ended is read from its log.
+# run FOLDER plain|asan|valgrind AT_ONCE [WORD]...: `meson test` of what belongs to that build, in the background.
+# Tests wait for most of their time, so there are more than processors; how each ended is read from meson's log. Their
+# time-outs are for what hangs, on a machine that has other work.
 run() {
-  folder=$1
-  tests=$(python3 tests/run_tests.py select "$@")
+  folder=$1 kind=$2 at_once=$3
+  shift 3
+  tests=$(python3 tests/run_tests.py select "$folder" "$kind" "$@")
   [ -n "$tests" ] || return 0
-  setup= kept=$folder/meson-logs/testlog.json
-  [ "$2" != valgrind ] || { setup=--setup=valgrind kept=$folder/meson-logs/testlog-valgrind.json; }
+  setup=--timeout-multiplier=8
+  [ "$kind" != valgrind ] || setup=--setup=valgrind
   # shellcheck disable=SC2086  # names of tests hold no spaces
-  meson test -C "$folder" --no-rebuild --print-errorlogs $setup $tests || [ -f "$kept" ] || exit 1
+  MESON_TESTTHREADS=$at_once meson test -C "$folder" --no-rebuild --print-errorlogs $setup $tests &
+  children="$children $!"
+}
+
+# second [WORD]...: the plain build and what belongs to it, while the tests of the other one run.
+second() {
+  trap 'stop 143' TERM
+  children=
+  targets=$(python3 tests/run_tests.py targets "$plain" plain,valgrind "$@")
+  [ -n "$targets" ] || return 0
+  # shellcheck disable=SC2086  # nor do these
+  step "Building in $plain ..." ninja -C "$plain" --quiet $targets
+  children=
+  run "$plain" plain $((2 * cores)) "$@"
+  run "$plain" valgrind "$cores" "$@"
+  # shellcheck disable=SC2086  # pids
+  await $children || true # the summary knows
 }
 
 tests/packages.sh
-build "$asan" -Db_sanitize=address,undefined -Db_lundef=false
-build "$plain" --buildtype=release
+configure "$asan" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0
+configure "$plain" --buildtype=release
 python3 tests/run_tests.py check "$asan" "$plain" -- "$@"
-run "$asan" asan "$@"
-run "$plain" plain "$@"
-run "$plain" valgrind "$@"
-python3 tests/run_tests.py summary "$asan" "$plain"
+if [ -n "$(python3 tests/run_tests.py select "$asan" asan "$@")" ]; then
+  step "Building in $asan ..." ninja -C "$asan" --quiet
+fi
+second "$@" >"$logs/second" 2>&1 &
+beside=$!
+children=$beside
+run "$asan" asan $((4 * cores)) "$@"
+status=0
+for pid in $children; do
+  await "$pid" || [ "$pid" != "$beside" ] || status=1
+done
+cat "$logs/second"
+[ $status = 0 ] || exit 1
+python3 tests/run_tests.py summary "$asan" "$plain" -- "$@"

@@ -1,8 +1,11 @@
-"""The arithmetic of run.sh: which tests belong to which build, and what came of them.
+"""The arithmetic of run.sh: which tests belong to which build, what must be built for them, and what came of them.
 
-usage: run_tests.py check BUILD... -- [SUITE|TEST]...      exits 2 naming the words that no build knows, and tests that none runs
-       run_tests.py select BUILD plain|asan|valgrind [SUITE|TEST]...   prints arguments for `meson test`; nothing when none
-       run_tests.py summary BUILD...                       prints what failed and the line that counts
+usage: run_tests.py check BUILD... -- [WORD]...            exits 2 naming the words that no build knows, and tests that none runs
+       run_tests.py select BUILD KIND [WORD]...            prints arguments for `meson test`; nothing when no test is wanted
+       run_tests.py targets BUILD KIND,... [WORD]...       prints what ninja must build for them; nothing when no test is wanted
+       run_tests.py summary ASAN PLAIN -- [WORD]...        prints what failed or did not run, and the line that counts
+
+KIND is asan, plain or valgrind; a WORD is a suite, a test or --all.
 """
 import glob
 import json
@@ -12,8 +15,11 @@ import sys
 
 PASSED = {'OK', 'EXPECTEDFAIL'}
 SKIPPED = {'SKIP'}
+IN_VALGRIND = ' in valgrind'
 # Once more in valgrind: the unit tests, but not those that hold a clock against code which is forty times slower there.
 VALGRIND, TOO_SLOW = 'unit', {'queue-client', 'validate-states_doc'}
+# Tests of this suite run when they, or --all, are asked for. X-all is X with more in it, and stands for X then.
+LONG, MORE = 'long', '-all'
 
 
 def tests_of(build):
@@ -22,24 +28,58 @@ def tests_of(build):
     return [(t['name'], {s.split(':')[-1] for s in t['suite']}) for t in json.loads(listed.stdout)]
 
 
-def wanted(name, suites, words):
-    return not words or name in words or bool(suites & set(words))
+def targets_of(build):
+    """(names of what `meson install` installs, {id: names}) of a configured build, as ninja knows them."""
+    listed = subprocess.run(['meson', 'introspect', '--targets', build], check=True, stdout=subprocess.PIPE, text=True)
+    top = os.path.abspath(build)
+    targets = {t['id']: ([os.path.relpath(path, top) for path in t['filename']], t['installed']) for t in json.loads(listed.stdout)}
+    return ([name for names, installed in targets.values() if installed for name in names],
+            {ident: names for ident, (names, _) in targets.items()})
+
+
+def needs_of(build):
+    """{test: ids of the targets that it needs}"""
+    listed = subprocess.run(['meson', 'introspect', '--tests', build], check=True, stdout=subprocess.PIPE, text=True)
+    return {t['name']: t['depends'] for t in json.loads(listed.stdout)}
+
+
+def is_of(kind, name, suites):
+    if kind == 'valgrind':
+        return VALGRIND in suites and 'plain' not in suites and name not in TOO_SLOW
+    return ('plain' in suites) == (kind == 'plain')
+
+
+def wanted(name, suites, words, names):
+    """Whether the words ask for this test. Of X and X-all one is meant, unless both are named."""
+    everything, words = '--all' in words, set(words) - {'--all'}
+    if name in words:
+        return True
+    if words and not suites & words:
+        return False
+    return name + MORE not in names if everything else LONG not in suites or LONG in words
 
 
 def select(build, kind, words):
-    """Words that make `meson test` run what is wanted of this kind and nothing else."""
-    if kind == 'valgrind':
-        return [name for name, suites in tests_of(build)
-                if VALGRIND in suites and 'plain' not in suites and name not in TOO_SLOW and
-                wanted(name, suites | {'valgrind'}, words)]
-    names = [name for name, suites in tests_of(build)
-             if ('plain' in suites) == (kind == 'plain') and wanted(name, suites, words)]
-    return (['--suite', 'plain'] if kind == 'plain' else ['--no-suite', 'plain']) + names if names else []
+    """Names of the tests of this kind that the words ask for."""
+    tests = tests_of(build)
+    names = {name for name, _ in tests}
+    more = {'valgrind'} if kind == 'valgrind' else set()
+    return [name for name, suites in tests if is_of(kind, name, suites) and wanted(name, suites | more, words, names)]
+
+
+def targets(build, kinds, words):
+    """What ninja must build for the tests of these kinds: what they name, and the programs, which `meson install` wants all."""
+    names = [name for kind in kinds for name in select(build, kind, words)]
+    if not names:
+        return []
+    programs, known = targets_of(build)
+    needs = needs_of(build)
+    return sorted(set(programs) | {target for name in names for ident in needs[name] for target in known.get(ident, [])})
 
 
 def unknown(builds, words):
     known = {word for build in builds for name, suites in tests_of(build) for word in {name, 'valgrind'} | suites}
-    return [word for word in words if word not in known]
+    return [word for word in words if word not in known | {'--all'}]
 
 
 def forgotten(asan, plain):
@@ -52,15 +92,23 @@ def results_of(build):
     """[(name, result)] of the last runs in a build, with valgrind and without; empty when there was none."""
     found = []
     for path in sorted(glob.glob(os.path.join(build, 'meson-logs', 'testlog*.json'))):
-        how = ' in valgrind' if path.endswith('-valgrind.json') else ''
+        how = IN_VALGRIND if path.endswith('-valgrind.json') else ''
         with open(path, encoding='utf-8') as lines:
             found += [(test['name'] + how, test['result']) for test in map(json.loads, lines)]
     return found
 
 
-def summary(builds):
+def expected_of(asan, plain, words):
+    """[(build, name)] of what must have run."""
+    return ([(asan, name) for name in select(asan, 'asan', words)] + [(plain, name) for name in select(plain, 'plain', words)] +
+            [(plain, name + IN_VALGRIND) for name in select(plain, 'valgrind', words)])
+
+
+def summary(asan, plain, words):
     """(the lines to print, the exit code). Whatever is not known to be good counts as failed."""
-    results = [(build, name, result) for build in builds for name, result in results_of(build)]
+    results = [(build, name, result) for build in (asan, plain) for name, result in results_of(build)]
+    ran = {(build, name) for build, name, _ in results}
+    results += [(build, name, 'NOT RUN') for build, name in expected_of(asan, plain, words) if (build, name) not in ran]
     passed = sum(result in PASSED for _, _, result in results)
     skipped = sum(result in SKIPPED for _, _, result in results)
     failed = len(results) - passed - skipped
@@ -83,7 +131,10 @@ def main(argv):
     if command == 'select':
         print(*select(rest[0], rest[1], rest[2:]))
         return 0
-    lines, code = summary(rest)
+    if command == 'targets':
+        print(*targets(rest[0], rest[1].split(','), rest[2:]))
+        return 0
+    lines, code = summary(rest[0], rest[1], rest[3:])
     print(*lines, sep='\n')
     return code
 

@@ -59,7 +59,7 @@ def elements(data):
 class Ldaps:
     """One connection. Usable as a context manager; every call waits at most `timeout` seconds."""
 
-    def __init__(self, address, port, host, ca_file, timeout=10.0):
+    def __init__(self, address, port, host, ca_file, timeout=100.0):
         context = ssl.create_default_context(cafile=ca_file)
         context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
         raw = socket.create_connection((address, port), timeout=timeout)

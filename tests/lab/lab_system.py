@@ -21,7 +21,7 @@ import tempfile
 import time
 
 MARKER = '.postern-lab'
-READY_SECONDS = 30
+READY_SECONDS = 180  # for what hangs, not for a busy machine
 STOP_SECONDS = 5
 FILES_MAX = 4096
 CACHE_DAYS = 7

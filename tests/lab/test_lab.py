@@ -265,7 +265,7 @@ class CommandLine(unittest.TestCase):
                                stdout=subprocess.PIPE, text=True)
         self.assertEqual(run.stdout.readline(), 'up\n')
         run.send_signal(number)
-        code = run.wait(timeout=20)
+        code = run.wait(timeout=300)
         self.assertEqual(run.stdout.read(), '')  # the command has ended, too
         run.stdout.close()
         return code

@@ -9,27 +9,49 @@ import unittest
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), '..')))
 import run_tests  # noqa: E402
 
-TESTS = [('buffer', {'unit'}), ('wipe-free', {'unit', 'plain'}), ('states', {'e2e'})]
+TESTS = [('buffer', {'unit'}), ('wipe-free', {'unit', 'plain'}), ('states', {'e2e'}), ('mutants', {'interop'}),
+         ('mutants-all', {'interop', 'long'})]
+TARGETS = (['posternd'], {'1': ['tests/test_buffer'], '2': ['connector/posternd'], '3': ['tests/wipe_free']})
+NEEDS = {'buffer': ['1'], 'states': ['2'], 'wipe-free': ['3', '2'], 'mutants': [], 'mutants-all': []}
 
 
 class Select(unittest.TestCase):
     def setUp(self):
-        self.saved, run_tests.tests_of = run_tests.tests_of, lambda build: TESTS
-        self.addCleanup(setattr, run_tests, 'tests_of', self.saved)
+        for name, value in (('tests_of', TESTS), ('targets_of', TARGETS), ('needs_of', NEEDS)):
+            self.addCleanup(setattr, run_tests, name, getattr(run_tests, name))
+            setattr(run_tests, name, lambda build, value=value: value)
 
     def test_each_test_runs_in_one_build(self):
-        self.assertEqual(run_tests.select('b', 'asan', []), ['--no-suite', 'plain', 'buffer', 'states'])
-        self.assertEqual(run_tests.select('b', 'plain', []), ['--suite', 'plain', 'wipe-free'])
+        self.assertEqual(run_tests.select('b', 'asan', []), ['buffer', 'states', 'mutants'])
+        self.assertEqual(run_tests.select('b', 'plain', []), ['wipe-free'])
+        self.assertEqual(run_tests.select('b', 'valgrind', []), ['buffer'])
 
     def test_words(self):
-        self.assertEqual(run_tests.select('b', 'asan', ['unit']), ['--no-suite', 'plain', 'buffer'])
+        self.assertEqual(run_tests.select('b', 'asan', ['unit']), ['buffer'])
         self.assertEqual(run_tests.select('b', 'plain', ['e2e']), [])
-        self.assertEqual(run_tests.select('b', 'plain', ['wipe-free', 'e2e']), ['--suite', 'plain', 'wipe-free'])
-        self.assertEqual(run_tests.unknown(['b'], ['plain', 'unit', 'states', 'stats']), ['stats'])
+        self.assertEqual(run_tests.select('b', 'plain', ['wipe-free', 'e2e']), ['wipe-free'])
+        self.assertEqual(run_tests.select('b', 'valgrind', ['e2e']), [])
+        self.assertEqual(run_tests.select('b', 'valgrind', ['valgrind']), ['buffer'])
+        self.assertEqual(run_tests.select('b', 'asan', ['valgrind']), [])
+        self.assertEqual(run_tests.unknown(['b'], ['plain', '--all', 'unit', 'states', 'stats']), ['stats'])
+
+    def test_what_is_long_is_asked_for(self):
+        self.assertEqual(run_tests.select('b', 'asan', ['--all']), ['buffer', 'states', 'mutants-all'])
+        self.assertEqual(run_tests.select('b', 'asan', ['interop']), ['mutants'])
+        self.assertEqual(run_tests.select('b', 'asan', ['interop', '--all']), ['mutants-all'])
+        for words in (['mutants-all'], ['long']):
+            self.assertEqual(run_tests.select('b', 'asan', words), ['mutants-all'])
+        self.assertEqual(run_tests.select('b', 'asan', ['mutants', '--all']), ['mutants'])
+
+    def test_targets(self):
+        self.assertEqual(run_tests.targets('b', ['plain', 'valgrind'], []), ['connector/posternd', 'posternd', 'tests/test_buffer', 'tests/wipe_free'])
+        self.assertEqual(run_tests.targets('b', ['plain', 'valgrind'], ['interop']), [])
 
 
 class Summary(unittest.TestCase):
-    def summary(self, *runs):
+    def summary(self, *runs, expected=()):
+        self.addCleanup(setattr, run_tests, 'tests_of', run_tests.tests_of)
+        run_tests.tests_of = lambda build: [(name, {'integration'}) for name in expected]
         with tempfile.TemporaryDirectory() as top:
             builds = []
             for i, results in enumerate(runs):
@@ -37,7 +59,7 @@ class Summary(unittest.TestCase):
                 os.makedirs(os.path.join(builds[-1], 'meson-logs'))
                 with open(os.path.join(builds[-1], 'meson-logs', 'testlog.json'), 'w', encoding='utf-8') as out:
                     out.writelines(json.dumps({'name': f't{n}', 'result': r}) + '\n' for n, r in enumerate(results))
-            lines, code = run_tests.summary(builds + [os.path.join(top, 'never-ran')])
+            lines, code = run_tests.summary(*(builds + [os.path.join(top, 'never-ran')])[:2], [])
         return lines[-1], code, len(lines) - 1
 
     def test_counts_both_builds(self):
@@ -50,6 +72,9 @@ class Summary(unittest.TestCase):
 
     def test_skipped_is_said(self):
         self.assertEqual(self.summary(['OK', 'SKIP']), ('1 passed, 0 failed, 1 skipped', 0, 1))
+
+    def test_what_was_to_run_and_did_not_is_a_failure(self):
+        self.assertEqual(self.summary(['OK'], expected=['t0', 't1']), ('1 passed, 1 failed', 1, 1))
 
     def test_nothing_ran_is_a_failure(self):
         self.assertEqual(self.summary([]), ('0 passed, 0 failed', 1, 0))

@@ -37,7 +37,7 @@ class CheckTest(unittest.TestCase):
 
     def check(self, *words, stdin='', **more):
         done = subprocess.run([POSTERN, 'check', '--config', self.config(**more), *words], capture_output=True, text=True,
-                              timeout=60, check=False, input=stdin)
+                              timeout=300, check=False, input=stdin)
         for secret in filter(None, stdin.splitlines()):
             self.assertNotIn(secret, done.stdout + done.stderr)
         return done

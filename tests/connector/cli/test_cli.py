@@ -14,7 +14,7 @@ MAN = os.path.join(SOURCE, 'connector', 'man')
 
 
 def run(*argv, **more):
-    return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL, **more)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, stdin=subprocess.DEVNULL, **more)
 
 
 def commands(*words):

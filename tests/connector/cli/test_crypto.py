@@ -64,7 +64,7 @@ class Crypto(unittest.TestCase):
             os.unlink(self.cnf)
         if text is not None:
             self.write('openssl.cnf', text)
-        return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False)
+        return subprocess.run(words, env=env, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, check=False)
 
     def programs(self):
         service = self.path(f'service-{len(os.listdir(self.dir))}')

@@ -21,7 +21,7 @@ class Files(unittest.TestCase):
 
     def postern(self, *words, code=0, env=None):
         done = subprocess.run([POSTERN, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                              env={**os.environ, **(env or {})}, timeout=60)
+                              env={**os.environ, **(env or {})}, timeout=300)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done.stdout if code == 0 else done.stderr
 
@@ -42,7 +42,7 @@ class Files(unittest.TestCase):
 
     def test_a_piped_passphrase_is_read_once(self):
         done = subprocess.run([POSTERN, 'tenant', 'init', 'contoso', '--dir', self.dir], input='correct horse\n', capture_output=True,
-                              text=True, timeout=60)
+                              text=True, timeout=300)
         self.assertEqual(done.returncode, 0, done.stderr)
         with open(os.path.join(self.dir, 'tenant.key'), encoding='ascii') as f:
             self.assertIn('ENCRYPTED', f.read())
@@ -103,7 +103,7 @@ class Files(unittest.TestCase):
                     f'runtime_dir = {self.folder.name}/run\n'
                     '[domain corp.example]\ndcs = dc1.corp.example\n')
         os.mkdir(os.path.join(self.folder.name, 'state'), 0o777)
-        done = subprocess.run([POSTERND, '--config', config], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([POSTERND, '--config', config], capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 78, done.stderr)
         self.assertIn('chmod 700', done.stderr)
 

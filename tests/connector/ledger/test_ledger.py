@@ -135,7 +135,7 @@ class LedgerTest(unittest.TestCase):
         send(self.validator, frame('FRAME_DELIVERY', TAG_ID=ident, TAG_DELIVERY=state))
 
     def cli(self, *words, code=0):
-        done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False,
+        done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=300, check=False,
                               env=dict(os.environ, TZ='UTC'))
         self.assertEqual(done.returncode, code, done.stderr + done.stdout)
         return done.stdout if code == 0 else done.stdout + done.stderr
@@ -297,7 +297,7 @@ class LedgerTest(unittest.TestCase):
         self.known(1)
         for columns in (80, 100, 120, 132, 160):
             for words in (('log',), ('explain', '0123456789ABCDEFGHJKMNPQRS')):
-                done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=True,
+                done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=300, check=True,
                                       env=dict(os.environ, COLUMNS=str(columns)))
                 self.assertLessEqual(max(map(len, done.stdout.splitlines())), columns, done.stdout)
                 self.assertIn('0123456789ABCDEFGHJKMNPQRS', done.stdout)
@@ -323,7 +323,7 @@ class LedgerTest(unittest.TestCase):
             send(self.control, frame('FRAME_SHARE', TAG_NAME=f'process:{name}', TAG_TEXT=json.dumps(parts[f'process:{name}'])))
 
         def read():
-            done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False)
+            done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=300, check=False)
             answer = json.loads(done.stdout)
             self.assertEqual(done.returncode, 1 if sentences(answer) else 0)
             return answer if {n: p['value'] for n, p in answer['parts'].items()} == parts else None
@@ -413,7 +413,7 @@ class LedgerTest(unittest.TestCase):
         self.assertIn('postern explain NOTVERIFIED00001', said)
 
     def both(self, *words):
-        done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=300, check=True)
         return done.stdout + done.stderr
 
     def test_each_process_speaks_for_itself_only(self):
@@ -440,7 +440,7 @@ class LedgerTest(unittest.TestCase):
         self.assertEqual({d.split()[1] for e, d in events if e == 'process.suspicious'}, {'link', 'validator'})
         self.assertEqual([r['id'] for r in self.records()], ['REFUSED000000001'])
         self.assertNotIn('ceo@corp.example', self.cli('explain', 'FORGED0000000001', code=1))
-        done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=300, check=False)
         self.assertEqual(json.loads(done.stdout)['parts'], {})
 
     def test_ends_of_processes_are_events(self):
@@ -504,7 +504,7 @@ class LedgerTest(unittest.TestCase):
         self.assertEqual(self.records(), [])
 
     def test_started_by_hand(self):
-        done = subprocess.run([LEDGER], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run([LEDGER], capture_output=True, text=True, timeout=300, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn('started by its supervisor (posternd), not by hand', done.stderr)
 

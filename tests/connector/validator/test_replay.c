@@ -12,6 +12,7 @@
 #include "connector/validator/intake.h"
 #include "connector/validator/replay.h"
 #include "connector/validator/shares.h"
+#include "tests/valgrind.h"
 
 #define LIFE (REQUEST_AGE_MAX + REPLAY_EXTRA)
 
@@ -100,6 +101,8 @@ static void test_five_thousand_a_second(void **state)
         unsigned i = 0;
 
         (void)state;
+        if (in_valgrind())
+                skip();
         assert_int_equal(replay_new(&r, REPLAY_MAX / SCALE), 0);
         for (int64_t now = 5000; now < 5000 + SECONDS; now++)
                 for (unsigned k = 0; k < RATE; k++)

@@ -170,11 +170,11 @@ class Relay:
             ctx.load_cert_chain(cert, key)
         return ctx
 
-    def connect(self, cert=None, key=None, timeout=20):
+    def connect(self, cert=None, key=None, timeout=200):
         raw = socket.create_connection(('127.0.0.1', self.port), timeout)
         return self.context(cert, key).wrap_socket(raw)
 
-    def request(self, method, path, body=None, headers=None, cert=None, timeout=20):
+    def request(self, method, path, body=None, headers=None, cert=None, timeout=200):
         """(status, headers, body); JSON bodies are parsed."""
         c = http.client.HTTPSConnection('127.0.0.1', self.port, context=self.context(*(cert or ())), timeout=timeout)
         try:

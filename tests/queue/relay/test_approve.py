@@ -17,7 +17,7 @@ class Approve(unittest.TestCase):
         self.addCleanup(self.relay.close)
         self.dir = self.relay.path('admin')
         made = subprocess.run([POSTERN, 'tenant', 'init', 'contoso', '--dir', self.dir, '--no-passphrase', '--json'], capture_output=True,
-                              text=True, check=True, timeout=60)
+                              text=True, check=True, timeout=300)
         added = json.loads(self.relay.cli('tenant', 'add', 'contoso', '--pin', json.loads(made.stdout)['pin'], '--json'))
         self.relay.tenant, self.relay.admin = 'contoso', added['admin_secret']
         with open(self.relay.path('admin.secret'), 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as f:
@@ -26,7 +26,7 @@ class Approve(unittest.TestCase):
     def tenant(self, *words):
         return subprocess.run([POSTERN, 'tenant', *words, '--dir', self.dir, '--relay', f'https://127.0.0.1:{self.relay.port}',
                                '--admin-secret-file', self.relay.path('admin.secret'), '--ca-file', self.relay.path('server.pem'), '--json'],
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
 
     def approve(self, domains, chosen):
         """The roster's domains that names without a domain go to afterwards, and what was said."""

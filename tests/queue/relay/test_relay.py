@@ -973,7 +973,7 @@ class Crowd(RelayTest):
         c = Connector(self.relay, 'busy')
         self.relay.approve(c)
         c.go()
-        kept = http.client.HTTPSConnection('127.0.0.1', self.relay.port, context=self.relay.context(), timeout=20)
+        kept = http.client.HTTPSConnection('127.0.0.1', self.relay.port, context=self.relay.context(), timeout=200)
         kept.request('GET', '/')
         kept.getresponse().read()
         idle = [socket.create_connection(('127.0.0.1', self.relay.port), 5) for _ in range(40)]

@@ -171,7 +171,7 @@ void ask_all(struct rig *rig, struct ask *asks, size_t n)
         struct loop_timer *watchdog = NULL;
 
         assert_int_equal(loop_timer_new(&watchdog, rig->loop, NULL, on_watchdog, rig->loop), 0);
-        loop_timer_in(watchdog, 60000);
+        loop_timer_in(watchdog, 300000);
         for (size_t i = 0; i < n; i++) {
                 asks[i].pending = &pending;
                 ask_start(rig, &asks[i]);

@@ -50,7 +50,7 @@ static struct ask u1(const char *password)
 /* Armour comes a moment after the DC: until then nobody's password is sent. */
 static void wait_armor(struct rig *rig, const char *name, const char *password)
 {
-        uint64_t end = loop_now(rig->loop) + 10000;
+        uint64_t end = loop_now(rig->loop) + 120000;
 
         for (;;) {
                 struct ask ask = {.name = name, .password = password};

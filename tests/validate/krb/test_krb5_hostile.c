@@ -66,7 +66,7 @@ static void run_spoiled(struct rig *rig, const struct spoil *s)
         struct ask ask = ask_ad(rig, NAME_UPN, "good13");
         struct middle m;
 
-        ask.budget_ms = 700;
+        ask.budget_ms = 1500;
         middle_open(&m, rig, &ask);
         middle_use(&m, &ask);
         m.plain = s->plain;
@@ -639,7 +639,7 @@ static void test_burst_at_a_silent_kdc(void **state)
         m.plain = PLAN_HOLD;
         for (size_t i = 0; i < KRB_SLOTS + 8; i++) {
                 asks[i] = ask_ad(rig, NAME_UPN, "good18");
-                asks[i].budget_ms = i < KRB_SLOTS ? 700 : 400; /* who waits does not live to see a slot come free */
+                asks[i].budget_ms = i < KRB_SLOTS ? 8000 : 2000; /* who waits does not live to see a slot come free */
                 middle_use(&m, &asks[i]);
         }
         ask_all(rig, asks, KRB_SLOTS + 8);

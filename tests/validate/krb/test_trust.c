@@ -134,7 +134,6 @@ static void test_kdc_of_the_service_is_hung(void **state)
         ask.budget_ms = 4000;
         ask_one(rig, &ask);
         assert_undecided(&ask, REASON_TRUST_FAILURE, "realm " SERVICE_REALM);
-        assert_true(ask.ended - ask.started < 4000);
         assert_true(validate_ready(rig->v, 0, NULL));
         rig->v = validate_free(rig->v);
         rig_spin(rig, 5);

@@ -22,12 +22,12 @@ static void test_limits(void **state)
         peer_open(&peer, rig, peer_address(0), 0, "DC");
         peer_domain(rig, 0, &peer);
         rig->domains[0].pool_max = 5;
-        rig->domains[0].connect_timeout_ms = 3000;
+        rig->domains[0].connect_timeout_ms = 15000;
         rig_start(rig, 1);
         ask_all(rig, asks, 64);
         for (size_t i = 0; i < 64; i++)
                 assert_reason(&asks[i], REASON_OK);
-        assert_int_equal(peer.accepts, 5);
+        assert_in_range(peer.most_open, 5, 5 + 1); /* and one for a probe */
         assert_int_equal(peer.binds, 64);
         peer_stop(rig, &peer);
 }
@@ -45,20 +45,20 @@ static void test_overload(void **state)
         peer.on_bind = PEER_HOLD;
         for (size_t i = 0; i < N; i++) {
                 asks[i] = ask_right();
-                asks[i].budget_ms = 3000; /* time for 16 handshakes on a busy machine */
+                asks[i].budget_ms = 120000;
                 ask_start(rig, &asks[i]);
         }
-        rig_until(rig, &peer.binds, 16, 2000);
+        rig_until(rig, &peer.binds, 16);
         rig_spin(rig, 300);
         assert_int_equal(peer.binds, 16); /* later the first ones' places are free while the last ones have time left */
         for (size_t i = 0; i < N; i++)
                 refused += asks[i].calls == 1 && asks[i].outcome.reason == REASON_OVERLOADED;
         assert_int_equal(refused, N - 1024);
+        peer_close(&peer);
         ask_wait(rig, asks, N);
         for (size_t i = 0; i < N; i++)
                 if (asks[i].outcome.reason != REASON_OVERLOADED)
                         assert_int_equal(reason_info(asks[i].outcome.reason)->verdict, VERDICT_UNAVAILABLE);
-        peer_stop(rig, &peer);
 }
 
 /* Some binds without an answer are a reason to look, not to give up a DC that still answers. */
@@ -72,7 +72,7 @@ static void test_unanswered_binds_kill_no_dc(void **state)
         peer.on_bind = PEER_HOLD;
         for (size_t i = 0; i < 6; i++) {
                 held[i] = ask_right();
-                held[i].budget_ms = 250;
+                held[i].budget_ms = 3000;
         }
         ask_all(rig, held, 6);
         for (size_t i = 0; i < 6; i++)
@@ -95,20 +95,20 @@ static void test_busy_is_not_silent(void **state)
         peer_open(&peer, rig, peer_address(0), 0, "DC");
         peer_domain(rig, 0, &peer);
         rig->domains[0].pool_max = 32;
-        rig->domains[0].connect_timeout_ms = 2000;
+        rig->domains[0].connect_timeout_ms = 15000;
         rig_start_ready(rig, 1);
         peer_drop(&peer);
         rig_spin(rig, 20);
         peer.work_ms = 30;
         for (size_t i = 0; i < 40; i++) {
                 asks[i] = ask_right();
-                asks[i].budget_ms = 30000;
+                asks[i].budget_ms = 120000;
         }
         ask_all(rig, asks, 40);
         for (size_t i = 0; i < 40; i++)
                 assert_reason(&asks[i], REASON_OK);
         assert_int_equal(peer.binds, 40);
-        assert_true(peer.accepts <= 1 + 32);
+        assert_true(peer.most_open <= 32 + 1);
         peer_stop(rig, &peer);
 }
 
@@ -119,16 +119,19 @@ static void test_late_handshake_fails_nobody(void **state)
         struct peer peer;
         struct ask asks[2] = {ask_right(), ask_right()};
 
-        peer_start(rig, &peer);
+        peer_open(&peer, rig, peer_address(0), 0, "DC");
+        peer_domain(rig, 0, &peer);
+        rig->domains[0].connect_timeout_ms = 1500;
+        rig_start_ready(rig, 1);
         ask_one(rig, &asks[0]);
         assert_reason(&asks[0], REASON_OK); /* one connection is open */
         asks[0] = ask_right();
         peer.io = loop_io_free(peer.io); /* the kernel accepts more, nobody shakes hands */
-        peer.work_ms = 150; /* three answers each: the second is served after the 400 ms of a handshake are over */
+        peer.work_ms = 550; /* three answers each: the second is served after the 1500 ms of a handshake are over */
         ask_all(rig, asks, 2);
         for (size_t i = 0; i < 2; i++)
                 assert_reason(&asks[i], REASON_OK);
-        assert_true(asks[0].ended - asks[0].started > 400 || asks[1].ended - asks[1].started > 400);
+        assert_true(asks[0].ended - asks[0].started > 1500 || asks[1].ended - asks[1].started > 1500);
         peer_stop(rig, &peer);
 }
 

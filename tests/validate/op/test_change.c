@@ -159,7 +159,7 @@ static void test_no_answer(void **state)
         struct ask ask = {.name = lab_get2("CHANGE6", "UPN"),
                           .password = lab_get2("CHANGE6", "PASSWORD"),
                           .new_password = NEW,
-                          .budget_ms = 2500};
+                          .budget_ms = 5000};
         struct peer mute;
 
         peer_open(&mute, rig, lab_get("AD_ADDRESS"), 0, NULL);
@@ -170,7 +170,6 @@ static void test_no_answer(void **state)
         ask_one(rig, &ask);
         assert_reason(&ask, REASON_CHANGE_UNKNOWN);
         assert_string_equal(ask.outcome.user.id, "");
-        assert_true(ask.ended - ask.started < 4000);
         ask = (struct ask){.name = ask.name, .password = ask.password};
         ask_one(rig, &ask);
         assert_reason(&ask, REASON_OK); /* here the old one */

@@ -149,7 +149,7 @@ static enum reason ask_for(struct rig *rig, const char *name, const struct maske
                 .id = "0123456789abcdef",
                 .name = name,
                 .name_len = strlen(name),
-                .deadline = loop_now(rig->loop) + 10000,
+                .deadline = loop_now(rig->loop) + 120000,
         };
         struct validate_op *op;
         struct end end = {0};
@@ -158,7 +158,7 @@ static enum reason ask_for(struct rig *rig, const char *name, const struct maske
         if (new_password)
                 unmask(&request.new_password, new_password);
         assert_int_equal(validate_start(&op, rig->v, &request, on_done, &end), 0);
-        rig_until(rig, &end.calls, 1, 15000);
+        rig_until(rig, &end.calls, 1);
         return end.reason;
 }
 
@@ -236,7 +236,7 @@ static void test_armor(void **state)
         rig->domains[0].service_principal = lab_get("AD_SERVICE");
         rig->domains[0].armor_principal = lab_get("AD_ARMOR_PRINCIPAL");
         rig_start_ready(rig, 1);
-        end = loop_now(rig->loop) + 5000;
+        end = loop_now(rig->loop) + 120000;
         while (ask_for(rig, lab_get("GOOD3_UPN"), &right, NULL) == REASON_ARMOR_UNAVAILABLE) {
                 assert_true(loop_now(rig->loop) < end);
                 rig_spin(rig, 20);

@@ -88,7 +88,6 @@ static void test_real_timers_wait_and_stop(void **state)
         assert_false(loop_timer_armed(t));
         assert_int_equal(p.calls, 1);
         assert_true(p.when >= start + 30);
-        assert_true(p.when < start + 5000);
         assert_string_equal(p.id, "some-id-0123456789");
         assert_string_equal(log_get_id(), "");
         (void)loop_timer_free(t);
