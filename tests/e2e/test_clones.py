@@ -95,11 +95,11 @@ class Clones(SiteTest):
         def given_up():
             with open(relay_log, encoding='utf-8') as f:
                 return 'no report for 12 s' in f.read()
-        wait_for('the relay has given the paused one up', given_up, 30)
+        wait_for('the relay has given the paused one up', given_up)
         copy.daemon.stop()
         for pid in [*children.values(), south.daemon.pid]:
             os.kill(pid, 18)
-        wait_for('the return is seen', lambda: any(e['connector'] == south.id for e in self.events('connector_runs_twice')), 30)
+        wait_for('the return is seen', lambda: any(e['connector'] == south.id for e in self.events('connector_runs_twice')))
         self.site.relay_admin('connector', 'release', self.site.tenant, 'south')
         wait_for('south serves again', lambda: self.sign_in(south)['verdict'] == 'accepted')
 
@@ -111,7 +111,7 @@ class Clones(SiteTest):
         self.site.relay_admin('connector', 'revoke', self.site.tenant, 'north')
         wait_for('its link is gone', lambda: not self.relay_says(north)['linked'])
         self.assertLess(time.monotonic() - began, 5)
-        wait_for('it is told why', lambda: 'revoked' in north.postern('status', check=False).stdout, 30)
+        wait_for('it is told why', lambda: 'revoked' in north.postern('status', check=False).stdout)
         self.assertNotEqual(self.sign_in(north)['verdict'], 'accepted')
         self.assertEqual(len(self.events('connector_revoked')), 1)
 

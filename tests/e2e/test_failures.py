@@ -82,7 +82,7 @@ class Failures(SiteTest):
             begin = time.monotonic()
             code, v = self.site.sign_in(user, password, budget=3000)
             took = time.monotonic() - begin
-            idle = wait_for('the relay says who is not ready', self.not_ready, 30)
+            idle = wait_for('the relay says who is not ready', self.not_ready)
         finally:
             os.killpg(os.getpgid(pid), signal.SIGCONT) if os.getpgid(pid) == pid else os.kill(pid, signal.SIGCONT)
         self.assertEqual((code, v['verdict'], v['class']), (3, 'unavailable', 'infrastructure'), v)
@@ -138,7 +138,7 @@ class Failures(SiteTest):
             s.settimeout(2)
             self.assertNotEqual(s.connect_ex(('127.0.0.1', self.site.port)), 0)
         relay.start()
-        wait_for('the connector is back', self.relay_ready, 60)
+        wait_for('the connector is back', self.relay_ready)
         self.assertEqual(self.site.sign_in(user, password)[0], 0)
 
     def relay_ready(self):

@@ -62,14 +62,14 @@ class Interrupted(unittest.TestCase):
         run, tree = self.start()
         run.kill()
         run.wait()
-        wait_for(f'the end of {sorted(tree.values())}', lambda: not self.left(tree), 60)
+        wait_for(f'the end of {sorted(tree.values())}', lambda: not self.left(tree))
 
     def test_the_test_is_killed(self):
         run, tree = self.start()
         test = next(pid for pid, (parent, _, name) in processes().items() if parent == run.pid and name.startswith('python'))
         os.kill(test, signal.SIGKILL)
         run.wait(60)
-        wait_for(f'the end of {sorted(tree.values())}', lambda: not self.left(tree), 60)
+        wait_for(f'the end of {sorted(tree.values())}', lambda: not self.left(tree))
 
 
 def site():

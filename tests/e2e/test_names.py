@@ -87,7 +87,7 @@ class Names(RenewingTest):
             except OSError:
                 return False
         wait_for('the name server serves', served)
-        wait_for('it asks to be approved', lambda: connector.daemon.check() and connector.pending(), 40)
+        wait_for('it asks to be approved', lambda: connector.daemon.check() and connector.pending())
         connector.approve()
         connector.wait_ready()
         self.signs_in(connector)

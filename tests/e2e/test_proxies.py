@@ -47,7 +47,7 @@ class Proxies(SiteTest):
         connector = self.connector(environment, extra)
         connector.enroll(more=('--config', connector.config))
         connector.start()
-        wait_for('it asks to be approved', lambda: connector.daemon.check() and connector.pending(), 40)
+        wait_for('it asks to be approved', lambda: connector.daemon.check() and connector.pending())
         connector.daemon.stop()
 
     def fails_alike(self, environment, *words):
@@ -64,7 +64,7 @@ class Proxies(SiteTest):
             with open(log, encoding='utf-8') as f:
                 text = f.read()
             return all(word in text for word in words) and text
-        text = wait_for(f'the log says {words}', lambda: connector.daemon.check() and told(), 40)
+        text = wait_for(f'the log says {words}', lambda: connector.daemon.check() and told())
         for word in words:
             self.assertIn(word, str(caught.exception))
         for secret in ('p@ss', 'p%40ss', 'other-one'):

@@ -149,7 +149,7 @@ class LedgerTest(unittest.TestCase):
         self.assertIn('nothing found', self.cli('log', '--user', user, code=1))
 
     def known(self, n):
-        wait_for(f'{n} records', lambda: len(self.records()) == n, 10)
+        wait_for(f'{n} records', lambda: len(self.records()) == n)
 
     def test_explain_wrong_password(self):
         self.record('REFUSED000000001')
@@ -211,8 +211,8 @@ class LedgerTest(unittest.TestCase):
             self.record('ANSWERED00000001', R_DECLINED=why, **nothing)
         for reason in ('service_unknown', 'request_signature'):
             self.record('ANSWERED00000001', R_VERDICT='unavailable', R_REASON=reason, R_CLASS='infrastructure', R_DC=None, R_METHOD=None)
-        wait_for('17 declines', lambda: len(self.records('--verdict', 'declined')) == 17, 10)
-        wait_for('2 refusals', lambda: len(self.records('--verdict', 'unavailable')) == 2, 10)
+        wait_for('17 declines', lambda: len(self.records('--verdict', 'declined')) == 17)
+        wait_for('2 refusals', lambda: len(self.records('--verdict', 'unavailable')) == 2)
         text = self.cli('explain', 'ANSWERED00000001')
         self.assertIn('wrong_password', text)
         self.assertNotIn('Before that', text)
@@ -327,7 +327,7 @@ class LedgerTest(unittest.TestCase):
             answer = json.loads(done.stdout)
             self.assertEqual(done.returncode, 1 if sentences(answer) else 0)
             return answer if {n: p['value'] for n, p in answer['parts'].items()} == parts else None
-        answer = wait_for('the parts spoke', read, 10)
+        answer = wait_for('the parts spoke', read)
         def ageless(text):
             return re.sub(r'[0-9]+ s ago', 'N s ago', text)
         text = self.cli('status', code=code)
@@ -435,7 +435,7 @@ class LedgerTest(unittest.TestCase):
         def told():
             found = json.loads(self.cli('log', '--events', '--json'))['events']
             return [(e['event'], e['detail']) for e in found] if len(found) >= 3 else None
-        events = wait_for('three events', told, 10)
+        events = wait_for('three events', told)
         self.assertEqual(sorted(e for e, _ in events), ['link.up', 'process.suspicious', 'process.suspicious'])
         self.assertEqual({d.split()[1] for e, d in events if e == 'process.suspicious'}, {'link', 'validator'})
         self.assertEqual([r['id'] for r in self.records()], ['REFUSED000000001'])
@@ -451,7 +451,7 @@ class LedgerTest(unittest.TestCase):
         def events():
             found = json.loads(self.cli('log', '--events', '--json'))['events']
             return [(e['event'], e['detail']) for e in reversed(found)] if len(found) == 2 else None
-        self.assertEqual(wait_for('two events', events, 10), [('process.down', 'link ended: signal 9 (KILL)'), ('process.up', 'link runs again')])
+        self.assertEqual(wait_for('two events', events), [('process.down', 'link ended: signal 9 (KILL)'), ('process.up', 'link runs again')])
 
     def test_nothing_found(self):
         self.assertIn("nothing is known of 'nobody'", self.cli('explain', 'nobody', code=1))

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 
 BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
@@ -316,9 +315,7 @@ ldaps_port = 9
     def test_terminate_leaves_nothing(self):
         self.enroll()
         pids = self.start().values()
-        began = time.monotonic()
         self.assertEqual(self.daemon.stop(), 0)
-        self.assertLess(time.monotonic() - began, 3 + 2)
         self.assertEqual([p for p in pids if not gone(p)], [])
 
     def test_killed_supervisor_leaves_nothing(self):
@@ -326,7 +323,7 @@ ldaps_port = 9
         pids = self.start().values()
         os.kill(self.daemon.pid, signal.SIGKILL)
         self.daemon.process.wait()
-        wait_for('the end of the children', lambda: all(gone(p) for p in pids), 5)
+        wait_for('the end of the children', lambda: all(gone(p) for p in pids))
 
     # -- what each process may --
 
@@ -395,7 +392,7 @@ ldaps_port = 9
         before = self.start()
         for name in sorted(CHILDREN):
             os.kill(before[name], signal.SIGKILL)
-            wait_for(f'a new {name}', lambda n=name: self.daemon.children().get(n, before[n]) != before[n], 10)
+            wait_for(f'a new {name}', lambda n=name: self.daemon.children().get(n, before[n]) != before[n])
             self.wait_notify('READY=1')
             now = self.daemon.children()
             self.assertEqual({n: p for n, p in now.items() if n != name}, {n: p for n, p in before.items() if n != name},
@@ -409,18 +406,18 @@ ldaps_port = 9
                 # ledger: it has only just learned of the others
                 return process and process['state'] == 'running' and process['pid'] == pid and process['restarts'] == 1 \
                     and process['last_end'] == 'signal 9 (KILL)'
-            wait_for(f'the status of {name}', again, 10)
+            wait_for(f'the status of {name}', again)
         # each got channels to the new ones: all three parts report to the newest ledger
-        wait_for('reports of link and validator', lambda: {'link', 'validator'} <= set((self.parts() or {'parts': {}})['parts']), 15)
+        wait_for('reports of link and validator', lambda: {'link', 'validator'} <= set((self.parts() or {'parts': {}})['parts']))
 
     def test_backoff_grows(self):
         self.enroll()
         self.start()
         for n in range(3):
-            pid = wait_for('a ledger', lambda: self.daemon.children().get('postern-ledger'), 10)
+            pid = wait_for('a ledger', lambda: self.daemon.children().get('postern-ledger'))
             os.kill(pid, signal.SIGKILL)
-            wait_for('its end', lambda p=pid: gone(p), 10)
-            wait_for('the log', lambda k=n: self.logged().count('process.ended process=ledger') == k + 1, 10)
+            wait_for('its end', lambda p=pid: gone(p))
+            wait_for('the log', lambda k=n: self.logged().count('process.ended process=ledger') == k + 1)
         waits = [int(line.rsplit('again_in_ms=', 1)[1]) for line in self.logged().splitlines() if 'process.ended process=ledger' in line]
         self.assertEqual(waits, [100, 200, 400])
 
@@ -544,7 +541,7 @@ ldaps_port = 9
         self.assertEqual(set(after), CHILDREN)
         self.assertEqual(set(after.values()) & set(before.values()), set())
         self.assertFalse([text for text in self.wrong() if 'reload' in text])
-        wait_for('the event', lambda: self.events('reload.done'), 10)
+        wait_for('the event', lambda: self.events('reload.done'))
 
     def test_a_configuration_that_is_not_taken_after_all_goes_back(self):
         """What the check found good turns bad before the processes read it: the configuration before comes back."""
@@ -558,7 +555,7 @@ ldaps_port = 9
         link = self.daemon.children()['postern-link']
         os.kill(link, signal.SIGSTOP)  # the drain waits for it
         reload = subprocess.Popen([POSTERND, '--config', self.config, '--reload'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_for('the drain', lambda: 'posternd: info reloading' in self.logged(), 60)
+        wait_for('the drain', lambda: 'posternd: info reloading' in self.logged())
         self.write(ca, '', 0o644)
         os.kill(link, signal.SIGCONT)
         out, said = reload.communicate(timeout=300)
@@ -590,11 +587,11 @@ ldaps_port = 9
         for spoil, why in ((lambda: put('host/other.corp.example'), 'host/c.corp.example'), (lambda: os.unlink(keytab), 'is gone'),
                            (lambda: (put('host/c.corp.example'), os.chmod(keytab, 0o644)), 'chmod 600')):
             spoil()
-            wait_for(why, lambda w=why: [text for text in self.wrong() if 'keytab of corp.example' in text and w in text], 20)
+            wait_for(why, lambda w=why: [text for text in self.wrong() if 'keytab of corp.example' in text and w in text])
         self.assertEqual(len({json.dumps(e) for e in self.events('keytab.refused')}), 3)
         put('host/c.corp.example')
-        wait_for('the mending', lambda: not [text for text in self.wrong() if 'keytab' in text], 20)
-        wait_for('its event', lambda: self.events('keytab.in_use'), 10)
+        wait_for('the mending', lambda: not [text for text in self.wrong() if 'keytab' in text])
+        wait_for('its event', lambda: self.events('keytab.in_use'))
 
     def test_bad_files_of_a_domain_stop_no_restart(self):
         """What the validator had in use it gets again when it ends; the disk may hold whatever by then, and is told of."""
@@ -618,19 +615,19 @@ ldaps_port = 9
                            (lambda: put(ca, b'no certificate', 0o644), '')):
             spoil()
             if why:
-                wait_for(why, lambda w=why: [text for text in self.wrong() if 'keytab of two.example' in text and w in text], 20)
+                wait_for(why, lambda w=why: [text for text in self.wrong() if 'keytab of two.example' in text and w in text])
             before = self.daemon.children()['postern-validat']
             os.kill(before, signal.SIGKILL)
             self.wait_notify('READY=1')
             self.assertNotEqual(self.daemon.children()['postern-validat'], before)
-        wait_for('it is known to run', lambda: 'domain:two.example' in (self.parts() or {'parts': {}})['parts'], 15)
+        wait_for('it is known to run', lambda: 'domain:two.example' in (self.parts() or {'parts': {}})['parts'])
         with open(self.log, encoding='utf-8') as f:
             self.assertNotIn('start_failed', f.read())
         # mended while there is no validator: it gets that one
         before = self.daemon.children()['postern-validat']
         os.kill(before, signal.SIGKILL)
         put(keytab, good, 0o600)
-        wait_for('the mending', lambda: not [text for text in self.wrong() if 'keytab' in text] and self.events('keytab.in_use'), 20)
+        wait_for('the mending', lambda: not [text for text in self.wrong() if 'keytab' in text] and self.events('keytab.in_use'))
         # a start reads the disk, and names what is there
         self.stop()
         self.start_fails('certificate')
@@ -643,8 +640,8 @@ ldaps_port = 9
         self.write(self.config, text.replace('[domain', 'dns_servers = 127.0.0.1:9\n[domain').replace('dcs = dc1.corp.example@127.0.0.1', 'discover = yes'))
         self.start()
         wait_for('the domain without controllers', lambda: [text for text in self.wrong() if 'no domain controller of corp.example is known' in text
-                                                             and 'SRV _ldap._tcp.dc._msdcs.corp.example' in text], 30)
-        wait_for('its event', lambda: self.events('domain.down'), 10)
+                                                             and 'SRV _ldap._tcp.dc._msdcs.corp.example' in text])
+        wait_for('its event', lambda: self.events('domain.down'))
 
     def test_a_child_without_progress_is_started_again(self):
         self.enroll()
@@ -653,11 +650,11 @@ ldaps_port = 9
         self.wait_notify('WATCHDOG=1')
         for name in sorted(CHILDREN):
             os.kill(before[name], signal.SIGSTOP)
-            wait_for(f'a new {name}', lambda n=name: self.daemon.children().get(n, before[n]) != before[n], 60)
+            wait_for(f'a new {name}', lambda n=name: self.daemon.children().get(n, before[n]) != before[n])
         self.assertEqual(self.logged().count('process.hung'), 3)
         wait_for('all', lambda: set(self.daemon.children()) == CHILDREN)
         self.wait_notify('WATCHDOG=1')
-        wait_for('the status', lambda: self.parts() and 'no progress' in json.dumps(self.parts()['parts']), 20)
+        wait_for('the status', lambda: self.parts() and 'no progress' in json.dumps(self.parts()['parts']))
 
     def test_terminate_during_reload(self):
         self.enroll()
@@ -707,7 +704,7 @@ ldaps_port = 9
         events = json.loads(self.cli('log', '--events', '--json').stdout)['events']
         self.assertTrue(events, 'memory answers')
         self.give_to_ledger(folder)
-        wait_for('the recovery', lambda: self.parts()['ledger']['state'] == 'ok', 15)
+        wait_for('the recovery', lambda: self.parts()['ledger']['state'] == 'ok')
         after = json.loads(self.cli('log', '--events', '--json').stdout)['events']
         self.assertTrue(all(e in after for e in events), 'memory went to the disk')
 
@@ -734,7 +731,7 @@ ldaps_port = 9
         self.start()
         self.assertIn('damaged', self.parts()['ledger']['why'])
         os.unlink(os.path.join(folder, 'ledger.db'))
-        wait_for('the recovery', lambda: self.parts()['ledger']['state'] == 'ok', 15)
+        wait_for('the recovery', lambda: self.parts()['ledger']['state'] == 'ok')
 
 
 if __name__ == '__main__':

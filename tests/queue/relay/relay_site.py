@@ -37,7 +37,7 @@ def b64u(data):
     return base64.urlsafe_b64encode(data).decode().rstrip('=')
 
 
-def wait_for(what, probe, seconds=15):
+def wait_for(what, probe, seconds=180):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = probe()

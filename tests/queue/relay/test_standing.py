@@ -350,7 +350,7 @@ class Events(StandingTest):
         c, = self.linked('copied')
         copy = c.twin(relay_site.b64u(os.urandom(16)))
         self.connectors.append(copy)
-        wait_for('the copy is found out', lambda: self.visit(c, copy), 60)
+        wait_for('the copy is found out', lambda: self.visit(c, copy))
         for i in range(60):
             copy.key_file = self.relay.path(f'identity{i}')
             copy.identity = json.loads(forge('key', copy.key_file))
