@@ -2,13 +2,11 @@
 import json
 import os
 import shutil
-import time
 import unittest
 
 from e2e import SiteTest, main, wait_for
 from postern_site import Connector
 
-SIDE_BY_SIDE_S = 30  # as in queue/relay/clones.c
 
 
 class Clones(SiteTest):
@@ -55,10 +53,8 @@ class Clones(SiteTest):
     def test_c_a_copied_disk(self):
         north, south = self.site.connectors['north'], self.site.connectors['south']
         copy = self.copy_of(north, 'copy')
-        began = time.monotonic()
         copy.start()
-        wait_for('the copy is seen', lambda: copy.daemon.check() and self.events('connector_runs_twice'), SIDE_BY_SIDE_S + 20)
-        self.assertLess(time.monotonic() - began, SIDE_BY_SIDE_S + 15)
+        wait_for('the copy is seen', lambda: copy.daemon.check() and self.events('connector_runs_twice'))
         text = self.events('connector_runs_twice')[0]['text']
         self.assertEqual(text.count('127.0.0.1'), 2, text)
         self.assertIn('postern tenant release ' + north.id, text)
@@ -107,10 +103,8 @@ class Clones(SiteTest):
         north = self.site.connectors['north']
         listed = json.loads(self.site.relay_admin('connector', 'list', self.site.tenant, '--json'))
         self.assertEqual({c['name']: c['certificates'] for c in listed}, {'north': 1, 'south': 1})
-        began = time.monotonic()
         self.site.relay_admin('connector', 'revoke', self.site.tenant, 'north')
         wait_for('its link is gone', lambda: not self.relay_says(north)['linked'])
-        self.assertLess(time.monotonic() - began, 5)
         wait_for('it is told why', lambda: 'revoked' in north.postern('status', check=False).stdout)
         self.assertNotEqual(self.sign_in(north)['verdict'], 'accepted')
         self.assertEqual(len(self.events('connector_revoked')), 1)

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import threading
-import time
 
 from e2e import LAB, SiteTest, wait_for, main
 
@@ -15,10 +14,8 @@ class NoConnector(SiteTest):
 
     def test_no_connector_is_said_at_once(self):
         """The service is in the roster, no connector ever was: the client cannot seal to anyone."""
-        begin = time.monotonic()
         done = self.site.postern('sign-in', '--service', self.site.service, '--user', 'a@' + LAB['LAB_AD_DOMAIN'], check=False, stdin='x\n')
         self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
-        self.assertLess(time.monotonic() - begin, 2)
         self.assertNotIn('wrong', done.stdout.lower())
 
 
@@ -26,7 +23,7 @@ class Failures(SiteTest):
     CONNECTORS = [('north', 'ldap')]
 
     def test_1_connector_stopped(self):
-        """Its keys leave with it: whoever comes then hears in milliseconds that nobody is there, and has an id to tell."""
+        """Its keys leave with it: whoever comes then hears that nobody is there, and has an id to tell."""
         north = self.site.connectors['north']
         user, password, _ = self.account('GOOD1')
         north.daemon.stop()
@@ -35,7 +32,6 @@ class Failures(SiteTest):
         self.assertEqual((code, v['verdict'], v['class']), (3, 'unavailable', 'infrastructure'), v)
         self.assertIn(v['reason'], ('no-connector', 'not-ready', 'stale-keys'))
         self.assertEqual(v['may_have_counted'], '0')
-        self.assertLess(v['t']['service'], 1000)
         lost = v['id']
         north.start()
         north.wait_ready()
@@ -79,15 +75,12 @@ class Failures(SiteTest):
         user, password, _ = self.account('GOOD1')
         os.killpg(os.getpgid(pid), signal.SIGSTOP) if os.getpgid(pid) == pid else os.kill(pid, signal.SIGSTOP)
         try:
-            begin = time.monotonic()
             code, v = self.site.sign_in(user, password, budget=3000)
-            took = time.monotonic() - begin
             idle = wait_for('the relay says who is not ready', self.not_ready)
         finally:
             os.killpg(os.getpgid(pid), signal.SIGCONT) if os.getpgid(pid) == pid else os.kill(pid, signal.SIGCONT)
         self.assertEqual((code, v['verdict'], v['class']), (3, 'unavailable', 'infrastructure'), v)
         self.assertNotEqual(v['reason'], 'wrong_password')
-        self.assertLess(took, 5)
         # no connector had it: what they said of themselves stands in the answer, and at the relay
         said = self.trace(idle['id'])
         self.assertTrue(any(reason.endswith(': corp.example') for reason in idle['problem']['reasons']), idle)

@@ -323,7 +323,7 @@ class Connector:
         chunk, self.events = self.events[:size], self.events[size + 2:]
         self.pending += [text for text in chunk.decode().split('\n\n') if text and not text.startswith(':')]
 
-    def event(self, seconds=20):
+    def event(self, seconds=180):
         """The next event: (name, data). Heartbeats are skipped."""
         self.stream.settimeout(seconds)
         while not self.pending:
@@ -332,7 +332,7 @@ class Connector:
         name, data = name.removeprefix('event: '), data.removeprefix('data: ')
         return name, request_of(data) if name == 'request' else json.loads(data)
 
-    def next(self, wanted, seconds=20):
+    def next(self, wanted, seconds=180):
         """The next event of this name."""
         while True:
             name, data = self.event(seconds)

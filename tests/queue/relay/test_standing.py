@@ -39,13 +39,17 @@ class StandingTest(unittest.TestCase):
         self.assertEqual((answer[0], answer[2]['type'] if isinstance(answer[2], dict) else answer[2]), (status, 'urn:postern:' + word))
         return answer[2]
 
-    def assertEnds(self, c, seconds=5):
-        """The open stream ends, soon."""
-        began = time.monotonic()
-        with self.assertRaises((EOFError, OSError)):
-            while True:
-                c.event(seconds)
-        self.assertLess(time.monotonic() - began, seconds)
+    def assertEnds(self, c):
+        """The open stream ends; one that goes silent, or on, does not."""
+        end = time.monotonic() + 180
+        try:
+            while time.monotonic() < end:
+                c.event(180)
+        except TimeoutError:
+            pass
+        except (EOFError, OSError):
+            return
+        self.fail('the stream has not ended')
 
     def as_service(self, secret=None, tenant=None):
         return self.relay.request('GET', f'/v1/tenants/{tenant or self.relay.tenant}/status',
@@ -120,7 +124,7 @@ class Certificates(StandingTest):
         kept = Kept(c)
         self.assertEqual(kept.ask('PUT', '/v1/link/identity')[0], 400)
         c.go()
-        self.assertEnds(c, 15)
+        self.assertEnds(c)
         self.assertGreater(time.monotonic() - began, 3)
         by_new, by_old, said = self.four_ways(c, kept)
         self.assertEqual((by_new, by_old), ([401] * 4, [401] * 4), said)
