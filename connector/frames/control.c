@@ -20,7 +20,10 @@ static int connect_error(const char *path, struct error *err)
         int code = errno;
 
         if (code == ENOENT || code == ECONNREFUSED)
-                return error_fail(err, -code, "posternd does not run here (%s: %s)", path, strerror(code));
+                return error_fail(err, -code,
+                                  "posternd does not run here (%s: %s); start it: systemctl start postern. Why it "
+                                  "ended, its log tells: journalctl -u postern",
+                                  path, strerror(code));
         if (code == EACCES)
                 return error_fail(err, -code, "not allowed to ask posternd (%s); be root or a member of control_group",
                                   path);

@@ -510,7 +510,9 @@ class LedgerTest(unittest.TestCase):
 
     def test_no_daemon(self):
         self.kill()
-        self.assertIn('does not run here', self.cli('status', code=3))
+        said = self.cli('status', code=3)
+        self.assertIn('does not run here', said)
+        self.assertIn('systemctl start postern', said)
 
 
 if __name__ == '__main__':
