@@ -59,7 +59,7 @@ int ldap_pools_new(struct method_instance **ret, struct loop *loop)
         pools->loop = loop;
         LIST_INIT(&pools->domains);
         LIST_INIT(&pools->pools);
-        *ret = &pools->method;
+        *ret = (struct method_instance *)pools;
         return 0;
 }
 

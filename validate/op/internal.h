@@ -118,8 +118,8 @@ struct method_look_up op_what_to_search(const struct validate_op *op, char value
 /* What a DC is asked beside the sign-in's own attempt, for at most so many ms. False: its address is not known. */
 bool op_side_attempt(struct attempt *ret_attempt, const struct validate_op *op, const struct dc *dc, uint64_t ms);
 /* The service account asks a DC; fn is called once, from the loop. NULL, or why it cannot be asked. */
-const char *op_search_start(struct validate_op *op, const struct dc *dc, uint64_t ms, struct method_look_up *look_up,
-                            op_found_fn *fn);
+const char *op_search_start(struct validate_op *op, const struct dc *dc, uint64_t ms,
+                            const struct method_look_up *look_up, op_found_fn *fn);
 
 /* op/admit.c: answers what must not reach a DC, else routes. */
 void op_admit(struct validate_op *op, const struct validate_request *request);

@@ -122,10 +122,11 @@ static void on_look_up_found(void *arg, const struct method_found *found)
         op->lookup.found(op, found);
 }
 
-const char *op_search_start(struct validate_op *op, const struct dc *dc, uint64_t ms, struct method_look_up *look_up,
-                            op_found_fn *fn)
+const char *op_search_start(struct validate_op *op, const struct dc *dc, uint64_t ms,
+                            const struct method_look_up *look_up, op_found_fn *fn)
 {
         struct method_instance *ldap = op->v->tools.methods[METHOD_LDAP];
+        struct method_look_up asked = *look_up;
         struct attempt attempt;
 
         if (loop_now(op->v->loop) < op->v->lookup_from[op->domain - op->v->config->domains])
@@ -134,9 +135,9 @@ const char *op_search_start(struct validate_op *op, const struct dc *dc, uint64_
         if (!op_side_attempt(&attempt, op, dc, ms))
                 return "the DC's address is not known any more";
         attempt.patient = !dcs_has_other(op->dcs, dc);
-        look_up->attempt = &attempt;
+        asked.attempt = &attempt;
         op->lookup.found = fn;
-        return ldap->ops->look_up(&op->lookup.search, ldap, look_up, on_look_up_found, op) < 0 ? "out of memory" : NULL;
+        return ldap->ops->look_up(&op->lookup.search, ldap, &asked, on_look_up_found, op) < 0 ? "out of memory" : NULL;
 }
 
 static void search(struct validate_op *op)

@@ -215,7 +215,7 @@ static void test_change_and_silence(void **state)
         ask = sign_in();
         assert_reason(&ask, REASON_OK);
         assert_string_equal(ask.outcome.dc, dc2);
-        kill(s.dnsmasq, SIGSTOP); /* a black hole */
+        kill(s.dnsmasq, SIGSTOP); /* a black hole: who waited for it would wait longer than the budget */
         for (int i = 0; i < 7; i++) {
                 rig_spin(&s.rig, 1000);
                 ask = sign_in();
