@@ -25,7 +25,7 @@ static json_t *refusal(const char *why)
 /* {"ok":true,"now":...,"ledger":"ok"|"degraded"}: what begins every answer. */
 static json_t *begin(struct ledger *l)
 {
-        json_t *status = journal_status(l->journal);
+        json_t *status = ledger_journal_status(l->journal);
         json_t *root =
                 json_pack("{s:b, s:I, s:o}", "ok", 1, "now", (json_int_t)loop_wall(l->process.loop), "ledger", status);
 
@@ -57,7 +57,7 @@ static json_t *unavailable_lately(struct ledger *l)
         json_int_t n = 0;
         size_t i;
 
-        if (journal_records(l->journal, &search, list, &err) < 0)
+        if (ledger_journal_records(l->journal, &search, list, &err) < 0)
                 log_debug("status.records", KV_S("why", err.text));
         json_array_foreach (list, i, record) {
                 const char *reason = json_string_value(json_object_get(record, "reason"));
@@ -131,9 +131,9 @@ static json_t *answer_log(struct ledger *l, const struct request *request)
         if (request->user[0])
                 search_user(l, &search, request->user, &forms);
         if (request->events)
-                r = journal_events(l->journal, &search, list, &err);
+                r = ledger_journal_events(l->journal, &search, list, &err);
         else
-                r = journal_records(l->journal, &search, list, &err);
+                r = ledger_journal_records(l->journal, &search, list, &err);
         if (r < 0) {
                 json_decref(list);
                 json_decref(root);
@@ -149,7 +149,7 @@ static int add_events(struct ledger *l, json_t *record, struct error *err)
         const struct store_search search = {.request = &request,
                                             .id = json_string_value(json_object_get(record, "id"))};
         json_t *list = json_array();
-        int r = journal_events(l->journal, &search, list, err);
+        int r = ledger_journal_events(l->journal, &search, list, err);
 
         (void)json_object_set_new(record, "events", list);
         return r;
@@ -165,9 +165,9 @@ static int find_attempts(struct ledger *l, const char *first, json_t *list, stru
 
         (void)snprintf(second, sizeof(second), "%s" ID_SECOND, first);
         if (id_valid(second, strlen(second)))
-                r = journal_records(l->journal, &search, list, err);
+                r = ledger_journal_records(l->journal, &search, list, err);
         search.id = first;
-        return r < 0 ? r : journal_records(l->journal, &search, list, err);
+        return r < 0 ? r : ledger_journal_records(l->journal, &search, list, err);
 }
 
 /* By the id as given, then as it may have been meant; of either attempt both are found. */
@@ -199,7 +199,7 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
 
         if (r == 0 && !by_id) {
                 search_user(l, &search, asked->what, &forms);
-                r = journal_records(l->journal, &search, list, &err);
+                r = ledger_journal_records(l->journal, &search, list, &err);
         }
         json_array_foreach (list, i, record)
                 if (r == 0)

@@ -52,7 +52,7 @@ static void drop_first(struct journal *j)
 
 static void degrade(struct journal *j)
 {
-        j->disk = store_free(j->disk);
+        j->disk = ledger_store_free(j->disk);
         if (!j->degraded_since) {
                 j->degraded_since = loop_wall(j->config.loop);
                 log_warning("ledger.degraded", KV_S("why", j->why.text));
@@ -65,7 +65,7 @@ static int write_batch(struct journal *j, struct store *store, struct error *err
 {
         struct pending *p;
         struct msg_in m;
-        int r = store_begin(store, err);
+        int r = ledger_store_begin(store, err);
 
         if (r < 0)
                 return r;
@@ -74,13 +74,13 @@ static int write_batch(struct journal *j, struct store *store, struct error *err
                         break;
                 if (msg_parse(&m, p->bytes, p->len) < 0)
                         continue;
-                r = store_insert(store, &m, p->wall, err);
+                r = ledger_store_insert(store, &m, p->wall, err);
                 if (r == -EBADMSG) {
                         log_debug("row.refused", KV_S("why", err->text));
                         r = 0;
                 }
         }
-        return store_end(store, r, err);
+        return ledger_store_end(store, r, err);
 }
 
 static void write_to_memory(struct journal *j)
@@ -88,7 +88,7 @@ static void write_to_memory(struct journal *j)
         struct error err;
         bool more;
 
-        if (!j->memory && store_open(&j->memory, -1, &err) < 0) {
+        if (!j->memory && ledger_store_open(&j->memory, -1, &err) < 0) {
                 log_warning("ledger.memory", KV_S("why", err.text));
                 return;
         }
@@ -99,13 +99,14 @@ static void write_to_memory(struct journal *j)
         j->n_memory += j->n_pending;
         while (j->n_pending)
                 drop_first(j);
-        if (j->n_memory > JOURNAL_MEMORY_ROWS && store_trim(j->memory, 0, JOURNAL_MEMORY_ROWS, &more, &err) == 0) {
+        if (j->n_memory > JOURNAL_MEMORY_ROWS &&
+            ledger_store_trim(j->memory, 0, JOURNAL_MEMORY_ROWS, &more, &err) == 0) {
                 j->n_dropped += j->n_memory - JOURNAL_MEMORY_ROWS;
                 j->n_memory = JOURNAL_MEMORY_ROWS;
         }
 }
 
-void journal_flush(struct journal *j)
+void ledger_journal_flush(struct journal *j)
 {
         loop_timer_stop(j->flush_timer);
         if (j->n_pending == 0)
@@ -122,21 +123,21 @@ void journal_flush(struct journal *j)
 
 static void on_flush(void *arg)
 {
-        journal_flush(arg);
+        ledger_journal_flush(arg);
 }
 
 /* Opens the disk again and gives it what memory holds. */
 static void try_disk(struct journal *j)
 {
-        int r = store_open(&j->disk, j->config.dir_fd, &j->why);
+        int r = ledger_store_open(&j->disk, j->config.dir_fd, &j->why);
 
         if (r == 0 && j->memory)
-                r = store_copy(j->disk, j->memory, &j->why);
+                r = ledger_store_copy(j->disk, j->memory, &j->why);
         if (r < 0) {
                 degrade(j);
                 return;
         }
-        j->memory = store_free(j->memory);
+        j->memory = ledger_store_free(j->memory);
         j->n_memory = 0;
         if (j->degraded_since)
                 log_info("ledger.recovered", KV_I("degraded_s", loop_wall(j->config.loop) - j->degraded_since));
@@ -153,13 +154,13 @@ static void on_trim(void *arg)
         struct journal *j = arg;
         bool more = false;
 
-        if (j->disk && store_trim(j->disk, loop_wall(j->config.loop) - (int64_t)j->config.days * 86400, j->config.rows,
-                                  &more, &j->why) < 0)
+        if (j->disk && ledger_store_trim(j->disk, loop_wall(j->config.loop) - (int64_t)j->config.days * 86400,
+                                         j->config.rows, &more, &j->why) < 0)
                 degrade(j);
         loop_timer_in(j->trim_timer, more ? TRIM_MORE_MS : TRIM_MS);
 }
 
-int journal_new(struct journal **ret_journal, const struct journal_config *config, struct error *err)
+int ledger_journal_new(struct journal **ret_journal, const struct journal_config *config, struct error *err)
 {
         struct journal *j = calloc(1, sizeof(*j));
 
@@ -176,7 +177,7 @@ int journal_new(struct journal **ret_journal, const struct journal_config *confi
                 r = loop_timer_new(&j->trim_timer, config->loop, NULL, on_trim, j);
         if (r < 0) {
                 j->config.dir_fd = -1; /* still the caller's */
-                journal_free(j);
+                ledger_journal_free(j);
                 return error_fail(err, r, "out of memory");
         }
         try_disk(j);
@@ -185,25 +186,25 @@ int journal_new(struct journal **ret_journal, const struct journal_config *confi
         return 0;
 }
 
-struct journal *journal_free(struct journal *j)
+struct journal *ledger_journal_free(struct journal *j)
 {
         if (!j)
                 return NULL;
         if (j->flush_timer)
-                journal_flush(j);
+                ledger_journal_flush(j);
         while (j->n_pending)
                 drop_first(j);
         j->flush_timer = loop_timer_free(j->flush_timer);
         j->retry_timer = loop_timer_free(j->retry_timer);
         j->trim_timer = loop_timer_free(j->trim_timer);
-        j->disk = store_free(j->disk);
-        j->memory = store_free(j->memory);
+        j->disk = ledger_store_free(j->disk);
+        j->memory = ledger_store_free(j->memory);
         closep(&j->config.dir_fd);
         free(j);
         return NULL;
 }
 
-void journal_add(struct journal *j, const struct msg_in *m)
+void ledger_journal_add(struct journal *j, const struct msg_in *m)
 {
         struct msg_out copy;
 
@@ -235,7 +236,7 @@ typedef int search_fn(struct store *, const struct store_search *, json_t *, str
  * state shows. */
 static int search(struct journal *j, search_fn *fn, const struct store_search *s, json_t *list, struct error *err)
 {
-        journal_flush(j);
+        ledger_journal_flush(j);
         int r = j->memory ? fn(j->memory, s, list, err) : 0;
         if (r == 0 && j->disk && json_array_size(list) < s->request->limit) {
                 r = fn(j->disk, s, list, err);
@@ -248,17 +249,17 @@ static int search(struct journal *j, search_fn *fn, const struct store_search *s
         return r;
 }
 
-int journal_records(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
+int ledger_journal_records(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
 {
-        return search(j, store_records, s, list, err);
+        return search(j, ledger_store_records, s, list, err);
 }
 
-int journal_events(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
+int ledger_journal_events(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
 {
-        return search(j, store_events, s, list, err);
+        return search(j, ledger_store_events, s, list, err);
 }
 
-json_t *journal_status(struct journal *j)
+json_t *ledger_journal_status(struct journal *j)
 {
         json_t *o = json_object();
 
@@ -267,7 +268,7 @@ json_t *journal_status(struct journal *j)
                 (void)json_object_set_new(o, "why", json_string(j->why.text));
                 (void)json_object_set_new(o, "since", json_integer(j->degraded_since));
         }
-        (void)json_object_set_new(o, "rows", json_integer(j->disk ? (json_int_t)store_count(j->disk) : 0));
+        (void)json_object_set_new(o, "rows", json_integer(j->disk ? (json_int_t)ledger_store_count(j->disk) : 0));
         (void)json_object_set_new(o, "in_memory", json_integer((json_int_t)(j->n_memory + j->n_pending)));
         (void)json_object_set_new(o, "dropped", json_integer((json_int_t)j->n_dropped));
         return o;

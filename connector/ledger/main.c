@@ -115,7 +115,7 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
         }
         if (m->type == FRAME_RECORD)
                 count(l, m);
-        journal_add(l->journal, m);
+        ledger_journal_add(l->journal, m);
 }
 
 static void on_peer_closed(void *arg, const char *why)
@@ -213,7 +213,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                 return 0;
         }
         if (r == 0)
-                r = journal_new(&l->journal, &config, err);
+                r = ledger_journal_new(&l->journal, &config, err);
         if (r < 0)
                 return r;
         l->dir_fd = -1;
@@ -242,7 +242,7 @@ static void ledger_clear(struct ledger *l)
         l->control = control_free(l->control);
         l->link.ipc = ipc_free(l->link.ipc);
         l->validator.ipc = ipc_free(l->validator.ipc);
-        l->journal = journal_free(l->journal);
+        l->journal = ledger_journal_free(l->journal);
         for (size_t i = 0; i < l->n_status; i++)
                 json_decref(l->status[i].value);
         closep(&l->dir_fd);

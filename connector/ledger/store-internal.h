@@ -15,8 +15,8 @@ struct column {
         enum column_kind kind;
         bool hidden; /* not part of an answer */
 };
-extern const struct column record_columns[];
-extern const size_t record_columns_n;
+extern const struct column ledger_columns[];
+extern const size_t ledger_columns_n;
 
 enum query {
         Q_INSERT_RECORD,
@@ -44,4 +44,4 @@ struct store {
 };
 
 /* The text of Q_RECORDS. 0 or -errno. */
-int store_search_text(struct buffer *sql);
+int ledger_store_search_text(struct buffer *sql);

@@ -75,11 +75,11 @@ static void set_cell(json_t *row, const char *name, json_t *value)
 static json_t *record_row(struct sqlite3_stmt *stmt)
 {
         json_t *row = json_object();
-        int n = (int)record_columns_n;
+        int n = (int)ledger_columns_n;
 
         for (int i = 0; i < n; i++)
-                if (!record_columns[i].hidden)
-                        set_cell(row, record_columns[i].name, cell(stmt, i, record_columns[i].kind));
+                if (!ledger_columns[i].hidden)
+                        set_cell(row, ledger_columns[i].name, cell(stmt, i, ledger_columns[i].kind));
         set_cell(row, "delivery", cell(stmt, n, COLUMN_TEXT));
         set_cell(row, "delivery_wall", cell(stmt, n + 1, COLUMN_NUMBER));
         return row;
@@ -119,28 +119,28 @@ static int collect(struct store *store, enum query query, const struct store_sea
         return r;
 }
 
-int store_search_text(struct buffer *sql)
+int ledger_store_search_text(struct buffer *sql)
 {
         int r = buffer_append_str(sql, "SELECT ");
 
-        for (size_t i = 0; r == 0 && i < record_columns_n; i++)
-                r = buffer_printf(sql, "r.%s,", record_columns[i].name);
+        for (size_t i = 0; r == 0 && i < ledger_columns_n; i++)
+                r = buffer_printf(sql, "r.%s,", ledger_columns[i].name);
         return r < 0 ? r
                      : buffer_printf(sql, "d.state, d.wall FROM records r LEFT JOIN deliveries d ON d.id = r.id%s",
                                      record_filter);
 }
 
-int store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err)
+int ledger_store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err)
 {
         return collect(store, Q_RECORDS, search, record_row, list, err);
 }
 
-int store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err)
+int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err)
 {
         return collect(store, Q_EVENTS, search, event_row, list, err);
 }
 
-uint64_t store_count(struct store *store)
+uint64_t ledger_store_count(struct store *store)
 {
         int64_t n = db_number(db_query(store->db, Q_COUNT, ""));
 

@@ -18,7 +18,7 @@
 #define BUSY_MS 200
 #define TRIM_ROWS "5000"
 
-const struct column record_columns[] = {
+const struct column ledger_columns[] = {
         {"id", TAG_ID, COLUMN_TEXT, false},
         {"wall", R_WALL, COLUMN_NUMBER, false},
         {"user", R_USER, COLUMN_TEXT, false},
@@ -45,7 +45,7 @@ const struct column record_columns[] = {
         {"ms_total", R_MS_TOTAL, COLUMN_NUMBER, false},
         {"declined", R_DECLINED, COLUMN_TEXT, false},
 };
-const size_t record_columns_n = sizeof(record_columns) / sizeof(record_columns[0]);
+const size_t ledger_columns_n = sizeof(ledger_columns) / sizeof(ledger_columns[0]);
 
 static const char *const texts[Q_N] = {
         [Q_INSERT_EVENT] = "INSERT INTO events VALUES(?,?,?,?)",
@@ -79,9 +79,9 @@ static int make_schema(struct db *db, int version, struct error *err)
         int r = buffer_append_str(&sql, "CREATE TABLE records(");
 
         (void)version;
-        for (size_t i = 0; r == 0 && i < record_columns_n; i++)
-                r = buffer_printf(&sql, "%s%s %s", i ? ", " : "", record_columns[i].name,
-                                  record_columns[i].kind == COLUMN_TEXT ? "TEXT" : "INTEGER");
+        for (size_t i = 0; r == 0 && i < ledger_columns_n; i++)
+                r = buffer_printf(&sql, "%s%s %s", i ? ", " : "", ledger_columns[i].name,
+                                  ledger_columns[i].kind == COLUMN_TEXT ? "TEXT" : "INTEGER");
         if (r == 0)
                 r = buffer_append_str(&sql,
                                       "); CREATE INDEX records_id ON records(id); CREATE INDEX records_wall ON "
@@ -101,19 +101,19 @@ static int make_queries(struct store *store)
 {
         int r = buffer_append_str(&store->insert_sql, "INSERT INTO records VALUES(");
 
-        for (size_t i = 0; r == 0 && i < record_columns_n; i++)
+        for (size_t i = 0; r == 0 && i < ledger_columns_n; i++)
                 r = buffer_append_str(&store->insert_sql, i ? ",?" : "?");
         if (r == 0)
                 r = buffer_append_str(&store->insert_sql, ")");
         if (r == 0)
-                r = store_search_text(&store->search_sql);
+                r = ledger_store_search_text(&store->search_sql);
         memcpy(store->queries, texts, sizeof(texts));
         store->queries[Q_INSERT_RECORD] = store->insert_sql.data;
         store->queries[Q_RECORDS] = store->search_sql.data;
         return r;
 }
 
-int store_open(struct store **ret_store, int dir_fd, struct error *err)
+int ledger_store_open(struct store **ret_store, int dir_fd, struct error *err)
 {
         struct store *store = calloc(1, sizeof(*store));
 
@@ -148,13 +148,13 @@ int store_open(struct store **ret_store, int dir_fd, struct error *err)
         for (size_t q = Q_INSERT_RECORD; r == 0 && q <= Q_INSERT_DELIVERY; q++) /* a schema that is none of ours */
                 r = db_query(store->db, q, "") ? 0 : db_fail(store->db, err);
         if (r < 0)
-                store_free(store);
+                ledger_store_free(store);
         else
                 *ret_store = store;
         return r;
 }
 
-struct store *store_free(struct store *store)
+struct store *ledger_store_free(struct store *store)
 {
         if (!store)
                 return NULL;
@@ -167,12 +167,12 @@ struct store *store_free(struct store *store)
 
 /* ---- writing ---- */
 
-int store_begin(struct store *store, struct error *err)
+int ledger_store_begin(struct store *store, struct error *err)
 {
         return db_begin(store->db) < 0 ? db_fail(store->db, err) : 0;
 }
 
-int store_end(struct store *store, int r, struct error *err)
+int ledger_store_end(struct store *store, int r, struct error *err)
 {
         const bool failed = r < 0;
 
@@ -202,8 +202,8 @@ static int bind_record(struct sqlite3_stmt *stmt, const struct msg_in *m)
 {
         int r = msg_has(m, TAG_ID) && msg_has(m, R_WALL) ? 0 : -EBADMSG;
 
-        for (size_t i = 0; r == 0 && i < record_columns_n; i++) {
-                const struct column *c = &record_columns[i];
+        for (size_t i = 0; r == 0 && i < ledger_columns_n; i++) {
+                const struct column *c = &ledger_columns[i];
                 r = (c->kind == COLUMN_TEXT ? bind_text : bind_number)(stmt, (int)i + 1, m, c->tag);
         }
         return r;
@@ -235,7 +235,7 @@ static int bind_delivery(struct sqlite3_stmt *stmt, const struct msg_in *m, int6
         return r;
 }
 
-int store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err)
+int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err)
 {
         struct sqlite3_stmt *stmt;
         int r;
@@ -259,7 +259,7 @@ int store_insert(struct store *store, const struct msg_in *m, int64_t wall, stru
 
 /* ---- trimming and copying ---- */
 
-int store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_more, struct error *err)
+int ledger_store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_more, struct error *err)
 {
         int changes = 0;
 
@@ -290,13 +290,13 @@ static int copy_rows(struct store *to, struct store *from, size_t table, struct 
         return r < 0 ? db_fail(from->db, err) : 0;
 }
 
-int store_copy(struct store *to, struct store *from, struct error *err)
+int ledger_store_copy(struct store *to, struct store *from, struct error *err)
 {
-        int r = store_begin(to, err);
+        int r = ledger_store_begin(to, err);
 
         if (r < 0)
                 return r;
         for (size_t table = 0; r == 0 && table < 3; table++)
                 r = copy_rows(to, from, table, err);
-        return store_end(to, r, err);
+        return ledger_store_end(to, r, err);
 }

@@ -16,20 +16,20 @@ struct store;
 
 /* dir_fd: the folder of ledger.db (not owned); -1: a database in memory. -errno with err, which names the
  * remedy. */
-int store_open(struct store **ret_store, int dir_fd, struct error *err);
-struct store *store_free(struct store *store);
+int ledger_store_open(struct store **ret_store, int dir_fd, struct error *err);
+struct store *ledger_store_free(struct store *store);
 
 /* One transaction around the calls of store_insert. */
-int store_begin(struct store *store, struct error *err);
+int ledger_store_begin(struct store *store, struct error *err);
 /* r: what came of it; negative: nothing of it happened. Returns r, or what the end fails with. */
-int store_end(struct store *store, int r, struct error *err);
+int ledger_store_end(struct store *store, int r, struct error *err);
 /* FRAME_RECORD, FRAME_EVENT or FRAME_DELIVERY; wall: now. -EBADMSG: a frame that can't be a row (skip it). */
-int store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err);
+int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err);
 /* Removes rows older than `before` and the oldest above `rows`, some thousands at a time. *ret_more: call
  * again. */
-int store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_more, struct error *err);
+int ledger_store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_more, struct error *err);
 /* Copies every row of `from` into `to`, or none. */
-int store_copy(struct store *to, struct store *from, struct error *err);
+int ledger_store_copy(struct store *to, struct store *from, struct error *err);
 
 /* A search. Rows come newest first, appended to list (a JSON array). -ETIME: took too
  * long. */
@@ -39,10 +39,10 @@ struct store_search {
         const char *names, *hashes; /* with user: JSON arrays of the name's forms and their hashes, or NULL */
         const char *id;             /* or NULL */
 };
-int store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err);
-int store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);
+int ledger_store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err);
+int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 /* How many rows there are, more or less. */
-uint64_t store_count(struct store *store);
+uint64_t ledger_store_count(struct store *store);
 
 struct journal_config {
         struct loop *loop;
@@ -58,16 +58,16 @@ struct journal_config {
 
 struct journal;
 /* A disk that refuses is no failure: the journal begins degraded. 0 or -ENOMEM and the like. */
-int journal_new(struct journal **ret_journal, const struct journal_config *config, struct error *err);
+int ledger_journal_new(struct journal **ret_journal, const struct journal_config *config, struct error *err);
 /* Writes what is pending. */
-struct journal *journal_free(struct journal *journal);
+struct journal *ledger_journal_free(struct journal *journal);
 /* Takes a copy; written within flush_ms, or with the 100th. Never fails; past JOURNAL_PENDING_MAX the oldest
  * goes and is counted. */
-void journal_add(struct journal *journal, const struct msg_in *m);
+void ledger_journal_add(struct journal *journal, const struct msg_in *m);
 /* Writes what is pending, so that a search finds it. */
-void journal_flush(struct journal *journal);
+void ledger_journal_flush(struct journal *journal);
 /* Searches memory, then disk, up to the request's limit. */
-int journal_records(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
-int journal_events(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
+int ledger_journal_records(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
+int ledger_journal_events(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
 /* {"state":"ok"|"degraded","why":...,"rows":n,"in_memory":n,"dropped":n} */
-json_t *journal_status(struct journal *journal);
+json_t *ledger_journal_status(struct journal *journal);

@@ -69,7 +69,7 @@ static int put(struct link *l, struct error *err)
         return r;
 }
 
-void identity_on_timer(void *arg)
+void link_identity_on_timer(void *arg)
 {
         struct link *l = arg;
         struct error err = {""};
@@ -82,7 +82,7 @@ void identity_on_timer(void *arg)
         }
 }
 
-void identity_announce(struct link *l)
+void link_identity_announce(struct link *l)
 {
         loop_timer_in(l->identity_timer, 0);
 }

@@ -165,40 +165,40 @@ void link_state_clear(struct state_copy *s);
 bool link_jose_text(const char *text);
 
 /* ---- link/stream.c ---- */
-void stream_connect(struct link *l);
+void link_stream_connect(struct link *l);
 
 /* ---- link/report.c ---- */
 /* Reports at the next turn of the loop, or when the report under way is back. */
-void report_soon(struct link *l);
-void report_on_timer(void *arg);
+void link_report_soon(struct link *l);
+void link_report_on_timer(void *arg);
 
 /* ---- link/identity.c ---- */
 /* Asks again, now. */
-void identity_announce(struct link *l);
-void identity_on_timer(void *arg);
+void link_identity_announce(struct link *l);
+void link_identity_on_timer(void *arg);
 
 /* ---- link/renew.c ---- */
-void renewal_clear(struct link *l);
+void link_renewal_clear(struct link *l);
 
 /* ---- link/store.c ---- */
-void store_init(struct link *l);
-void store_clear(struct link *l);
+void link_store_init(struct link *l);
+void link_store_clear(struct link *l);
 /* -EEXIST, -ENOBUFS, -ENOMEM */
-int store_flight(struct link *l, const char *id, uint64_t ends_at);
-struct flight *store_find_flight(struct link *l, const char *id);
-void store_end_flight(struct link *l, struct flight *f);
+int link_store_flight(struct link *l, const char *id, uint64_t ends_at);
+struct flight *link_store_find_flight(struct link *l, const char *id);
+void link_store_end_flight(struct link *l, struct flight *f);
 /* Still known, but nobody waits for it. */
-void store_free_credit(struct link *l, struct flight *f);
-int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at);
-struct kept *store_find_kept(struct link *l, const char *id);
-void store_drop_kept(struct link *l, struct kept *k);
-int store_item(struct link *l, const char *id, enum report_kind is, const char *why);
+void link_store_free_credit(struct link *l, struct flight *f);
+int link_store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at);
+struct kept *link_store_find_kept(struct link *l, const char *id);
+void link_store_drop_kept(struct link *l, struct kept *k);
+int link_store_item(struct link *l, const char *id, enum report_kind is, const char *why);
 /* Frees the items that were in the report under way: the relay knows them. */
-void store_drop_posted(struct link *l);
+void link_store_drop_posted(struct link *l);
 /* For a new session: says again of each request in hand that it is here, so that the relay does not give it
  * up. */
-void store_say_received(struct link *l);
+void link_store_say_received(struct link *l);
 /* Puts back what was in the report under way. */
-void store_unpost(struct link *l);
+void link_store_unpost(struct link *l);
 /* Drops what is past its time. */
-void store_sweep(struct link *l);
+void link_store_sweep(struct link *l);

@@ -63,7 +63,7 @@ size_t link_in_hand(const struct link *l)
 
 bool link_knows(struct link *l, const char *id)
 {
-        return store_find_flight(l, id) || store_find_kept(l, id);
+        return link_store_find_flight(l, id) || link_store_find_kept(l, id);
 }
 
 void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks)
@@ -144,7 +144,7 @@ void link_session_end(struct link *l, enum link_down why, const char *detail)
         l->stream = https_cancel(l->stream);
         l->report = https_cancel(l->report);
         loop_timer_stop(l->report_timer);
-        store_unpost(l);
+        link_store_unpost(l);
         link_phase_set(l, LINK_WAIT);
         if (stable)
                 l->fails = 0;
@@ -214,7 +214,7 @@ void link_drain(struct link *l, uint64_t ms)
                 return;
         l->draining = true;
         l->drain_by = loop_now(l->loop) + ms;
-        report_soon(l);
+        link_report_soon(l);
         link_settled(l);
 }
 
@@ -226,7 +226,7 @@ static void on_phase_timer(void *arg)
 
         switch (l->phase) {
         case LINK_WAIT:
-                stream_connect(l);
+                link_stream_connect(l);
                 break;
         case LINK_CONNECT:
                 link_session_end(l, LINK_DOWN_SILENT, "no hello in time");
@@ -245,7 +245,7 @@ static void on_sweep(void *arg)
 {
         struct link *l = arg;
 
-        store_sweep(l);
+        link_store_sweep(l);
         if (l->phase != LINK_STOPPED)
                 loop_timer_in(l->sweep_timer, SWEEP_EVERY);
 }
@@ -262,31 +262,31 @@ static uint64_t bounded_deadline(const struct link *l, uint64_t deadline_ms)
 
 void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t deadline_ms)
 {
-        struct flight *f = store_find_flight(l, id);
+        struct flight *f = link_store_find_flight(l, id);
         uint64_t ends_at = f ? f->ends_at : bounded_deadline(l, deadline_ms);
         int r = 0;
 
         if (strlen(jwe) > VERDICT_JWE_MAX || !link_jose_text(jwe))
                 r = -EINVAL;
         if (f)
-                store_end_flight(l, f);
+                link_store_end_flight(l, f);
         if (r == 0)
-                r = store_keep(l, id, jwe, ends_at);
+                r = link_store_keep(l, id, jwe, ends_at);
         if (r < 0 && r != -EEXIST)
                 log_debug("link.verdict_dropped", KV_S("request", id), KV_S("why", strerror(-r)));
-        report_soon(l);
+        link_report_soon(l);
 }
 
 void link_declined(struct link *l, const char *id, const char *why)
 {
-        struct flight *f = store_find_flight(l, id);
+        struct flight *f = link_store_find_flight(l, id);
 
         if (!f)
                 return;
-        store_end_flight(l, f);
-        if (decline_why_valid(why) && store_item(l, id, REPORT_DECLINED, why) < 0)
+        link_store_end_flight(l, f);
+        if (decline_why_valid(why) && link_store_item(l, id, REPORT_DECLINED, why) < 0)
                 log_debug("link.item_dropped", KV_S("request", id));
-        report_soon(l);
+        link_report_soon(l);
 }
 
 void link_lost(struct link *l)
@@ -296,25 +296,25 @@ void link_lost(struct link *l)
         TAILQ_FOREACH (node, &l->flights.list, order) {
                 struct flight *f = (struct flight *)node;
 
-                if (!f->over && store_item(l, node->id, REPORT_LOST, NULL) < 0)
+                if (!f->over && link_store_item(l, node->id, REPORT_LOST, NULL) < 0)
                         log_debug("link.item_dropped", KV_S("request", node->id));
-                store_free_credit(l, f);
+                link_store_free_credit(l, f);
         }
         link_settled(l);
-        report_soon(l);
+        link_report_soon(l);
 }
 
 void link_hold(struct link *l, const char *id, uint64_t deadline_ms)
 {
         struct flight *f;
 
-        if (store_find_kept(l, id) || store_flight(l, id, bounded_deadline(l, deadline_ms)) < 0)
+        if (link_store_find_kept(l, id) || link_store_flight(l, id, bounded_deadline(l, deadline_ms)) < 0)
                 return;
-        f = store_find_flight(l, id);
+        f = link_store_find_flight(l, id);
         f->session = 0; /* no session was told of it */
         if (link_has_session(l))
-                store_say_received(l);
-        report_soon(l);
+                link_store_say_received(l);
+        link_report_soon(l);
 }
 
 /* ---- making and freeing ---- */
@@ -323,9 +323,9 @@ static int new_timers(struct link *l)
 {
         int r = loop_timer_new(&l->phase_timer, l->loop, NULL, on_phase_timer, l);
 
-        r = r < 0 ? r : loop_timer_new(&l->report_timer, l->loop, NULL, report_on_timer, l);
+        r = r < 0 ? r : loop_timer_new(&l->report_timer, l->loop, NULL, link_report_on_timer, l);
         r = r < 0 ? r : loop_timer_new(&l->sweep_timer, l->loop, NULL, on_sweep, l);
-        r = r < 0 ? r : loop_timer_new(&l->identity_timer, l->loop, NULL, identity_on_timer, l);
+        r = r < 0 ? r : loop_timer_new(&l->identity_timer, l->loop, NULL, link_identity_on_timer, l);
         return r < 0 ? r : loop_timer_new(&l->drain_timer, l->loop, NULL, on_drain_timer, l);
 }
 
@@ -358,7 +358,7 @@ int link_new(struct link **ret_l, const struct link_config *config, struct error
 
         if (!l)
                 return error_fail(err, -ENOMEM, "link: no memory");
-        store_init(l);
+        link_store_init(l);
         l->loop = config->loop;
         l->cb = config->callbacks;
         l->arg = config->arg;
@@ -393,11 +393,11 @@ struct link *link_free(struct link *l)
 {
         if (!l)
                 return NULL;
-        renewal_clear(l);
+        link_renewal_clear(l);
         l->https = https_free(l->https);
         l->own_host = link_host_free(l->own_host);
         l->drain_timer = loop_timer_free(l->drain_timer);
-        store_clear(l);
+        link_store_clear(l);
         sse_clear(&l->sse);
         link_state_clear(&l->state);
         loop_timer_free(l->phase_timer);
@@ -417,5 +417,5 @@ void link_start(struct link *l)
         loop_timer_in(l->sweep_timer, SWEEP_EVERY);
         link_phase_set(l, LINK_WAIT);
         loop_timer_in(l->phase_timer, 0);
-        identity_announce(l);
+        link_identity_announce(l);
 }

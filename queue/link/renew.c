@@ -24,7 +24,7 @@ struct link_renewal {
         void *arg;
 };
 
-void renewal_clear(struct link *l)
+void link_renewal_clear(struct link *l)
 {
         struct link_renewal *renewal = l->renewal;
 
@@ -90,7 +90,7 @@ int link_reenroll(struct link *l, const struct est_asker *asker, link_renewed_fn
         r = https_start(l->https, &renewal->call, &request, &handlers, err);
         if (r < 0) {
                 renewal->call = NULL;
-                renewal_clear(l);
+                link_renewal_clear(l);
         }
         return r;
 }

@@ -180,11 +180,11 @@ static void on_answer_ids(struct link *l, const struct report_answer *a)
         for (size_t i = 0; i < a->n_confirmed + a->n_late; i++) {
                 bool late = i >= a->n_confirmed;
                 const char *id = late ? a->late[i - a->n_confirmed] : a->confirmed[i];
-                struct kept *k = store_find_kept(l, id);
+                struct kept *k = link_store_find_kept(l, id);
 
                 if (!k)
                         continue;
-                store_drop_kept(l, k);
+                link_store_drop_kept(l, k);
                 if (late)
                         l->cb->on_late(l->arg, id);
                 else
@@ -230,7 +230,7 @@ static void on_accepted(struct link *l, const struct buffer *body)
         l->statement_known = l->statement_known || l->statement_posted;
         l->statement_posted = false;
         l->in_hand_known = l->in_hand_known || l->in_hand_posted;
-        store_drop_posted(l);
+        link_store_drop_posted(l);
         on_answer_ids(l, &answer);
         report_answer_clear(&answer);
         hold_rest(l);
@@ -246,7 +246,7 @@ static void on_failed(struct link *l, long status, const char *why)
 {
         uint64_t delay = (uint64_t)REPORT_RETRY_MIN << (l->report_fails < 4 ? l->report_fails : 4);
 
-        store_unpost(l);
+        link_store_unpost(l);
         l->statement_posted = l->in_hand_posted = false;
         l->report_due = true;
         l->report_fails++;
@@ -302,7 +302,7 @@ static int post(struct link *l, bool held, struct error *err)
         return r;
 }
 
-void report_on_timer(void *arg)
+void link_report_on_timer(void *arg)
 {
         struct link *l = arg;
         struct error err = {""};
@@ -321,7 +321,7 @@ void report_on_timer(void *arg)
                 l->granted_sent = l->granted;
 }
 
-void report_soon(struct link *l)
+void link_report_soon(struct link *l)
 {
         l->report_due = true;
         if (link_has_session(l) && !l->report && l->report_fails == 0)

@@ -125,9 +125,9 @@ int link_set_state(struct link *l, const struct link_state *state)
         link_state_clear(&l->state);
         l->state = s;
         if (news)
-                report_soon(l);
+                link_report_soon(l);
         if (first_identity)
-                identity_announce(l);
+                link_identity_announce(l);
         return 0;
 }
 

@@ -44,7 +44,7 @@ static int room_for(struct id_table *t, const char *id)
         return t->ids.n < LINK_CAPACITY_MAX ? 0 : -ENOBUFS;
 }
 
-void store_init(struct link *l)
+void link_store_init(struct link *l)
 {
         TAILQ_INIT(&l->flights.list);
         TAILQ_INIT(&l->kept.list);
@@ -53,7 +53,7 @@ void store_init(struct link *l)
 
 /* ---- flights ---- */
 
-int store_flight(struct link *l, const char *id, uint64_t ends_at)
+int link_store_flight(struct link *l, const char *id, uint64_t ends_at)
 {
         int r = room_for(&l->flights, id);
         struct flight *f;
@@ -70,21 +70,21 @@ int store_flight(struct link *l, const char *id, uint64_t ends_at)
         return 0;
 }
 
-struct flight *store_find_flight(struct link *l, const char *id)
+struct flight *link_store_find_flight(struct link *l, const char *id)
 {
         return (struct flight *)node_find(&l->flights, id);
 }
 
-void store_free_credit(struct link *l, struct flight *f)
+void link_store_free_credit(struct link *l, struct flight *f)
 {
         if (!f->over)
                 l->flights_taking--;
         f->over = true;
 }
 
-void store_end_flight(struct link *l, struct flight *f)
+void link_store_end_flight(struct link *l, struct flight *f)
 {
-        store_free_credit(l, f);
+        link_store_free_credit(l, f);
         node_remove(&l->flights, &f->node);
         free(f);
         link_settled(l);
@@ -92,7 +92,7 @@ void store_end_flight(struct link *l, struct flight *f)
 
 /* ---- verdicts ---- */
 
-int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at)
+int link_store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at)
 {
         int r = room_for(&l->kept, id);
         struct kept *k;
@@ -109,12 +109,12 @@ int store_keep(struct link *l, const char *id, const char *jwe, uint64_t ends_at
         return 0;
 }
 
-struct kept *store_find_kept(struct link *l, const char *id)
+struct kept *link_store_find_kept(struct link *l, const char *id)
 {
         return (struct kept *)node_find(&l->kept, id);
 }
 
-void store_drop_kept(struct link *l, struct kept *k)
+void link_store_drop_kept(struct link *l, struct kept *k)
 {
         node_remove(&l->kept, &k->node);
         free(k->jwe);
@@ -124,7 +124,7 @@ void store_drop_kept(struct link *l, struct kept *k)
 
 /* ---- items ---- */
 
-int store_item(struct link *l, const char *id, enum report_kind is, const char *why)
+int link_store_item(struct link *l, const char *id, enum report_kind is, const char *why)
 {
         struct item *item;
 
@@ -150,7 +150,7 @@ static void drop_item(struct link *l, struct item *item)
         free(item);
 }
 
-void store_drop_posted(struct link *l)
+void link_store_drop_posted(struct link *l)
 {
         struct item *item, *next;
 
@@ -162,7 +162,7 @@ void store_drop_posted(struct link *l)
         link_settled(l);
 }
 
-void store_say_received(struct link *l)
+void link_store_say_received(struct link *l)
 {
         struct by_id *node;
 
@@ -172,12 +172,12 @@ void store_say_received(struct link *l)
                 if (f->over || f->session == l->serial)
                         continue;
                 f->session = l->serial;
-                if (store_item(l, node->id, REPORT_RECEIVED, NULL) < 0)
+                if (link_store_item(l, node->id, REPORT_RECEIVED, NULL) < 0)
                         log_debug("link.item_dropped", KV_S("request", node->id));
         }
 }
 
-void store_unpost(struct link *l)
+void link_store_unpost(struct link *l)
 {
         struct by_id *node;
         struct item *item;
@@ -202,7 +202,7 @@ static void sweep_items(struct link *l, uint64_t now)
         }
 }
 
-void store_sweep(struct link *l)
+void link_store_sweep(struct link *l)
 {
         uint64_t now = loop_now(l->loop);
         struct by_id *node, *next;
@@ -215,7 +215,7 @@ void store_sweep(struct link *l)
                 if (f->ends_at > now)
                         continue;
                 log_debug("link.request_lapsed", KV_S("request", node->id));
-                store_end_flight(l, f);
+                link_store_end_flight(l, f);
                 freed = true;
         }
         for (node = TAILQ_FIRST(&l->kept.list); node; node = next) {
@@ -225,21 +225,21 @@ void store_sweep(struct link *l)
                 if (k->ends_at > now || k->state == KEPT_POSTED)
                         continue;
                 log_debug("link.verdict_lapsed", KV_S("request", node->id));
-                store_drop_kept(l, k);
+                link_store_drop_kept(l, k);
         }
         sweep_items(l, now);
         if (freed)
-                report_soon(l);
+                link_report_soon(l);
 }
 
-void store_clear(struct link *l)
+void link_store_clear(struct link *l)
 {
         struct by_id *node;
 
         while ((node = TAILQ_FIRST(&l->flights.list)))
-                store_end_flight(l, (struct flight *)node);
+                link_store_end_flight(l, (struct flight *)node);
         while ((node = TAILQ_FIRST(&l->kept.list)))
-                store_drop_kept(l, (struct kept *)node);
+                link_store_drop_kept(l, (struct kept *)node);
         table_clear(&l->flights.ids);
         table_clear(&l->kept.ids);
         while (!TAILQ_EMPTY(&l->items))

@@ -43,9 +43,9 @@ static int on_hello(struct link *l, const char *data, size_t n)
         l->live_since = loop_now(l->loop);
         link_note_clock(l, l->hello.now);
         link_phase_set(l, LINK_LIVE);
-        store_say_received(l);
+        link_store_say_received(l);
         loop_timer_in(l->phase_timer, DEAD_AFTER);
-        report_soon(l);
+        link_report_soon(l);
         link_tell_state(l, LINK_UP, l->hello.node);
         return 0;
 }
@@ -53,9 +53,9 @@ static int on_hello(struct link *l, const char *data, size_t n)
 /* Answers in the validator's place: nothing was handed over. */
 static void decline(struct link *l, const char *id, const char *why)
 {
-        if (store_item(l, id, REPORT_DECLINED, why) < 0)
+        if (link_store_item(l, id, REPORT_DECLINED, why) < 0)
                 log_debug("link.item_dropped", KV_S("request", id));
-        report_soon(l);
+        link_report_soon(l);
 }
 
 static void take_request(struct link *l, const struct request_event *e)
@@ -74,18 +74,18 @@ static void take_request(struct link *l, const struct request_event *e)
                 decline(l, e->id, "bad_request");
                 return;
         }
-        if (store_find_kept(l, e->id)) {
+        if (link_store_find_kept(l, e->id)) {
                 decline(l, e->id, "replay");
                 return;
         }
-        r = store_flight(l, e->id, now + e->budget + LATE_GRACE);
+        r = link_store_flight(l, e->id, now + e->budget + LATE_GRACE);
         if (r < 0) {
                 decline(l, e->id, r == -EEXIST ? "replay" : "full");
                 return;
         }
-        if (store_item(l, e->id, REPORT_RECEIVED, NULL) < 0)
+        if (link_store_item(l, e->id, REPORT_RECEIVED, NULL) < 0)
                 log_debug("link.item_dropped", KV_S("request", e->id));
-        report_soon(l);
+        link_report_soon(l);
         l->cb->on_request(l->arg, e->id, e->budget, now, e->sealed, n, e->traceparent);
 }
 
@@ -117,12 +117,12 @@ static int on_cancel(struct link *l, const char *data, size_t n)
 
         if (cancel_event_decode(id, data, n, &err) < 0)
                 return broken(l, &err);
-        f = store_find_flight(l, id);
+        f = link_store_find_flight(l, id);
         if (!f)
                 return 0;
-        store_free_credit(l, f);
+        link_store_free_credit(l, f);
         link_settled(l);
-        report_soon(l);
+        link_report_soon(l);
         l->cb->on_cancel(l->arg, id);
         return 0;
 }
@@ -136,10 +136,10 @@ static int on_roster(struct link *l, const char *data, size_t n)
                 return broken(l, &err);
         l->cb->on_roster(l->arg, jws, strlen(jws));
         free(jws);
-        identity_announce(l);
+        link_identity_announce(l);
         /* the relay had to ignore the statement while the roster did not name this connector: say it again */
         l->statement_known = l->statement_posted = false;
-        report_soon(l);
+        link_report_soon(l);
         return 0;
 }
 
@@ -249,7 +249,7 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
         link_session_end(l, l->phase == LINK_LEAVE ? LINK_DOWN_DRAIN : LINK_DOWN_TRANSPORT, err.text);
 }
 
-void stream_connect(struct link *l)
+void link_stream_connect(struct link *l)
 {
         struct buffer url = BUFFER(URL_MAX);
         struct https_request request = {.method = "GET", .accept = "text/event-stream"};

@@ -244,7 +244,7 @@ void api_status(void *arg, struct http_req *r)
                         list, status_entry(session_of(t, m->id), m->id, key_kid(m->key), is_ready(relay, t, m->id)));
         }
         TAILQ_FOREACH (s, &t->sessions, entry) {
-                if (!roster_connector_by_id(t->roster, s->connector) && session_of(t, s->connector) == s)
+                if (!tenant_connector_by_id(t->roster, s->connector) && session_of(t, s->connector) == s)
                         json_array_append_new(list, status_entry(s, s->connector, "", false));
         }
         api_reply_json(r, 200, json_pack("{s:o}", "connectors", list));
@@ -333,7 +333,7 @@ void api_roster_put(void *arg, struct http_req *r)
 static void add_pending(void *arg, const struct store_connector *c)
 {
         struct listing *l = arg;
-        const struct roster_member *m = roster_connector_by_id(l->t->roster, c->id);
+        const struct roster_member *m = tenant_connector_by_id(l->t->roster, c->id);
         json_t *jwk;
 
         if ((m && strcmp(key_kid(m->key), c->kid) == 0) || json_array_size(l->list) >= STORE_PENDING_MAX)

@@ -10,7 +10,7 @@
 
 #include "queue/relay/cli-internal.h"
 
-void cli_when(int64_t at, char out[32])
+void relay_cli_when(int64_t at, char out[32])
 {
         time_t t = (time_t)at;
         struct tm tm;
@@ -33,7 +33,7 @@ static void list_line(void *arg, const struct store_listed *c)
         char until[32];
 
         (void)arg;
-        cli_when(c->not_after, until);
+        relay_cli_when(c->not_after, until);
         printf("%-20s %-26s %s%s%s%s\n", c->connector.name, c->connector.id,
                c->certificates ? "certificate until " : "no certificate", c->certificates ? until : "",
                c->revoked ? "  REVOKED" : "", c->quarantine[0] ? "  IN QUARANTINE" : "");
@@ -47,9 +47,9 @@ static int list(const struct relay_cli *cli, struct store *store, const char *te
         int r = store_connectors(store, tenant, cli->json ? list_json : list_line, out);
 
         if (r == 0 && cli->json)
-                return cli_print_json(out);
+                return relay_cli_print_json(out);
         json_decref(out);
-        return r < 0 ? cli_store_failed(store, r) : 0;
+        return r < 0 ? relay_cli_store_failed(store, r) : 0;
 }
 
 /* The connectors that a name or an id means. */
@@ -75,15 +75,16 @@ static int find(struct store *store, const char *tenant, const char *word, char 
         int r = store_connectors(store, tenant, match, &s);
 
         if (r < 0)
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         if (s.n != 1)
-                return cli_complain(word, s.n ? "several connectors have this name; give the id (`connector list`)"
+                return relay_cli_complain(word,
+                                          s.n ? "several connectors have this name; give the id (`connector list`)"
                                               : "no connector has this name or id; see `connector list`");
         memcpy(id, s.id, sizeof(s.id));
         return 0;
 }
 
-void cli_note(struct store *store, const char *tenant, const char *id, const char *name, const char *text)
+void relay_cli_note(struct store *store, const char *tenant, const char *id, const char *name, const char *text)
 {
         struct store_event e = {.at = time(NULL)};
 
@@ -91,7 +92,7 @@ void cli_note(struct store *store, const char *tenant, const char *id, const cha
         (void)snprintf(e.id, sizeof(e.id), "%s", id);
         (void)snprintf(e.text, sizeof(e.text), "%s", text);
         if (store_event_add(store, tenant, &e) < 0)
-                cli_complain("event", store_why(store));
+                relay_cli_complain("event", store_why(store));
 }
 
 static int revoke(struct store *store, const char *tenant, const char *word)
@@ -103,10 +104,10 @@ static int revoke(struct store *store, const char *tenant, const char *word)
                 return status;
         int n = store_revoke(store, tenant, id, time(NULL));
         if (n < 0)
-                return cli_store_failed(store, n);
-        cli_note(store, tenant, id, "connector_revoked",
-                 "it was revoked by the relay's operator: its transport certificates end, and it gets "
-                 "no other until it enrols with a new token");
+                return relay_cli_store_failed(store, n);
+        relay_cli_note(store, tenant, id, "connector_revoked",
+                       "it was revoked by the relay's operator: its transport certificates end, and it gets "
+                       "no other until it enrols with a new token");
         printf("%d certificate%s of %s revoked; its links end within a second. A new `postern-relay token %s NAME` "
                "lets it "
                "enrol again; its end-to-end approval is the tenant's (`postern tenant remove`).\n",
@@ -123,10 +124,10 @@ static int release(struct store *store, const char *tenant, const char *word)
                 return status;
         int n = store_release(store, tenant, id);
         if (n < 0)
-                return cli_store_failed(store, n);
+                return relay_cli_store_failed(store, n);
         if (n == 0)
-                return cli_complain(word, "is not in quarantine");
-        cli_note(store, tenant, id, "connector_released", "out of quarantine, by the relay's operator");
+                return relay_cli_complain(word, "is not in quarantine");
+        relay_cli_note(store, tenant, id, "connector_released", "out of quarantine, by the relay's operator");
         printf("%s is out of quarantine.\n", id);
         return 0;
 }
@@ -137,9 +138,10 @@ int run_connector(const struct relay_cli *cli, struct store *store, int argc, ch
         int status;
 
         if (argc < 2 || (strcmp(argv[0], "list") == 0 ? argc != 2 : argc != 3))
-                return cli_misused("connector", "usage: connector list TENANT | connector revoke TENANT NAME|ID | "
-                                                "connector release TENANT NAME|ID");
-        status = cli_need_tenant(store, argv[1], &tenant);
+                return relay_cli_misused("connector",
+                                         "usage: connector list TENANT | connector revoke TENANT NAME|ID | "
+                                         "connector release TENANT NAME|ID");
+        status = relay_cli_need_tenant(store, argv[1], &tenant);
         if (status)
                 return status;
         if (strcmp(argv[0], "list") == 0)
@@ -148,7 +150,7 @@ int run_connector(const struct relay_cli *cli, struct store *store, int argc, ch
                 return revoke(store, argv[1], argv[2]);
         if (strcmp(argv[0], "release") == 0)
                 return release(store, argv[1], argv[2]);
-        return cli_misused(argv[0], "connector knows list, revoke and release");
+        return relay_cli_misused(argv[0], "connector knows list, revoke and release");
 }
 
 /* ---- events ---- */
@@ -164,7 +166,7 @@ static void event_line(void *arg, const struct store_event *e)
         char at[32];
 
         (void)arg;
-        cli_when(e->at, at);
+        relay_cli_when(e->at, at);
         printf("%s  %-22s %s  %s\n", at, e->name, e->id, e->text);
 }
 
@@ -175,14 +177,14 @@ int run_event(const struct relay_cli *cli, struct store *store, int argc, char *
         int status;
 
         if (argc != 2 || strcmp(argv[0], "list") != 0)
-                return cli_misused("event", "usage: event list TENANT");
-        status = cli_need_tenant(store, argv[1], &tenant);
+                return relay_cli_misused("event", "usage: event list TENANT");
+        status = relay_cli_need_tenant(store, argv[1], &tenant);
         if (status)
                 return status;
         out = json_array();
         int r = store_events(store, argv[1], cli->json ? event_json : event_line, out);
         if (r == 0 && cli->json)
-                return cli_print_json(out);
+                return relay_cli_print_json(out);
         json_decref(out);
-        return r < 0 ? cli_store_failed(store, r) : 0;
+        return r < 0 ? relay_cli_store_failed(store, r) : 0;
 }

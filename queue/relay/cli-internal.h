@@ -9,18 +9,18 @@
 #include "queue/relay/store.h"
 
 /* Print to standard error, and give the exit status. */
-int cli_complain(const char *what, const char *why);
-int cli_misused(const char *what, const char *why);
-int cli_store_failed(struct store *store, int code);
+int relay_cli_complain(const char *what, const char *why);
+int relay_cli_misused(const char *what, const char *why);
+int relay_cli_store_failed(struct store *store, int code);
 /* Takes the reference. */
-int cli_print_json(json_t *json);
+int relay_cli_print_json(json_t *json);
 /* Exit status 0 when the tenant exists. */
-int cli_need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant);
+int relay_cli_need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant);
 
 /* cli-connector.c */
 /* A time for people; "-" where there is none. */
-void cli_when(int64_t at, char out[32]);
+void relay_cli_when(int64_t at, char out[32]);
 /* One event that the tenant's admin reads; id: of a connector, or "". */
-void cli_note(struct store *store, const char *tenant, const char *id, const char *name, const char *text);
+void relay_cli_note(struct store *store, const char *tenant, const char *id, const char *name, const char *text);
 int run_connector(const struct relay_cli *cli, struct store *store, int argc, char **argv);
 int run_event(const struct relay_cli *cli, struct store *store, int argc, char **argv);

@@ -26,15 +26,15 @@
 #define EXPIRES_DEFAULT (24 * 3600)
 #define EXPIRES_MAX (30 * 86400)
 
-int cli_complain(const char *what, const char *why)
+int relay_cli_complain(const char *what, const char *why)
 {
         fprintf(stderr, "postern-relay: %s: %s\n", what, why);
         return 1;
 }
 
-int cli_misused(const char *what, const char *why)
+int relay_cli_misused(const char *what, const char *why)
 {
-        cli_complain(what, why);
+        relay_cli_complain(what, why);
         return EXIT_USAGE;
 }
 
@@ -62,29 +62,29 @@ static int issue_secret(struct store *store, const char *tenant, enum store_secr
         return r < 0 ? r : store_secret_add(store, tenant, kind, hash, time(NULL));
 }
 
-int cli_print_json(json_t *json)
+int relay_cli_print_json(json_t *json)
 {
         if (!json || json_dumpf(json, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF)
-                return cli_complain("output", "cannot be written");
+                return relay_cli_complain("output", "cannot be written");
         json_decref(json);
         return 0;
 }
 
-int cli_store_failed(struct store *store, int code)
+int relay_cli_store_failed(struct store *store, int code)
 {
         if (code == -ENOSPC)
-                return cli_complain("secret", "the tenant has too many already (32)");
-        return cli_complain("database", store_why(store));
+                return relay_cli_complain("secret", "the tenant has too many already (32)");
+        return relay_cli_complain("database", store_why(store));
 }
 
 /* Exit status 0 when the tenant exists. */
-int cli_need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant)
+int relay_cli_need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant)
 {
         int r = store_tenant_get(store, name, ret_tenant);
 
         if (r == -ENOENT)
-                return cli_complain(name, "no such tenant; make it with `postern-relay tenant add`");
-        return r < 0 ? cli_store_failed(store, r) : 0;
+                return relay_cli_complain(name, "no such tenant; make it with `postern-relay tenant add`");
+        return r < 0 ? relay_cli_store_failed(store, r) : 0;
 }
 
 /* ---- tenant ---- */
@@ -95,21 +95,21 @@ static int tenant_add(const struct relay_cli *cli, struct store *store, const ch
         uint8_t pin[32];
 
         if (!tenant_valid(name))
-                return cli_misused(name, "a tenant's name is 1 to 64 characters a-z 0-9 -");
+                return relay_cli_misused(name, "a tenant's name is 1 to 64 characters a-z 0-9 -");
         if (!cli->pin || b64u_decode_exact(pin, sizeof(pin), cli->pin, strlen(cli->pin)) < 0)
-                return cli_misused("--pin", "give the pin that `postern tenant init` printed, 43 characters");
+                return relay_cli_misused("--pin", "give the pin that `postern tenant init` printed, 43 characters");
         int r = store_tenant_add(store, name, cli->pin, time(NULL));
         if (r == -EEXIST)
-                return cli_complain(name, "exists already; `postern-relay secret` issues further secrets");
+                return relay_cli_complain(name, "exists already; `postern-relay secret` issues further secrets");
         if (r == 0)
                 r = issue_secret(store, name, SECRET_ADMIN, admin);
         if (r == 0)
                 r = issue_secret(store, name, SECRET_SERVICE, service);
         if (r < 0)
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         if (cli->json)
-                return cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin, "admin_secret",
-                                                admin, "service_secret", service));
+                return relay_cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "tenant", name, "pin", cli->pin,
+                                                      "admin_secret", admin, "service_secret", service));
         printf("tenant          %s\npin             %s\nadmin secret    %s\nservice secret  %s\n"
                "The secrets are shown this once. The admin secret publishes rosters; the service secret "
                "sends sign-ins.\n",
@@ -136,10 +136,10 @@ static int tenant_list(const struct relay_cli *cli, struct store *store)
         int r = store_tenants(store, cli->json ? list_json : list_line, list);
         if (r < 0) {
                 json_decref(list);
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         }
         if (cli->json)
-                return cli_print_json(list);
+                return relay_cli_print_json(list);
         json_decref(list);
         return 0;
 }
@@ -167,7 +167,7 @@ static int confirm_removal(const struct relay_cli *cli, struct store *store, con
         if (r == 0)
                 r = store_secrets(store, name, secrets, &h.secrets);
         if (r < 0)
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         if (cli->yes)
                 return 0;
         fprintf(stderr,
@@ -177,18 +177,18 @@ static int confirm_removal(const struct relay_cli *cli, struct store *store, con
                 "new token, and each service gets a new secret.\n",
                 name, h.connectors, h.connectors == 1 ? "" : "s", h.linked, h.secrets, h.secrets == 1 ? "" : "s");
         if (!isatty(STDIN_FILENO))
-                return cli_misused("tenant remove",
-                                   "standard input is no terminal to ask at: say --yes where that is meant");
+                return relay_cli_misused("tenant remove",
+                                         "standard input is no terminal to ask at: say --yes where that is meant");
         fprintf(stderr, "Remove it? (yes/no) ");
         if (!fgets(answer, sizeof(answer), stdin) || strcasecmp(answer, "yes\n") != 0)
-                return cli_complain("tenant remove", "nothing was changed");
+                return relay_cli_complain("tenant remove", "nothing was changed");
         return 0;
 }
 
 static int tenant_remove(const struct relay_cli *cli, struct store *store, const char *name)
 {
         struct store_tenant tenant;
-        int status = cli_need_tenant(store, name, &tenant);
+        int status = relay_cli_need_tenant(store, name, &tenant);
 
         if (status == 0)
                 status = confirm_removal(cli, store, name);
@@ -196,9 +196,9 @@ static int tenant_remove(const struct relay_cli *cli, struct store *store, const
                 return status;
         int r = store_tenant_remove(store, name);
         if (r < 0)
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         if (cli->json)
-                return cli_print_json(json_pack("{s:s}", "removed", name));
+                return relay_cli_print_json(json_pack("{s:s}", "removed", name));
         printf("tenant %s is removed, with its secrets, tokens, connectors, certificates, roster, events and records "
                "of sign-ins; "
                "its links end within a second.\n",
@@ -214,7 +214,8 @@ static int run_tenant(const struct relay_cli *cli, struct store *store, int argc
                 return tenant_list(cli, store);
         if (argc == 2 && strcmp(argv[0], "remove") == 0)
                 return tenant_remove(cli, store, argv[1]);
-        return cli_misused("tenant", "usage: tenant add NAME --pin PIN | tenant list | tenant remove NAME [--yes]");
+        return relay_cli_misused("tenant",
+                                 "usage: tenant add NAME --pin PIN | tenant list | tenant remove NAME [--yes]");
 }
 
 /* ---- secret ---- */
@@ -238,9 +239,10 @@ static int secret_issue(const struct relay_cli *cli, struct store *store, const 
         int r = issue_secret(store, tenant, strcmp(kind, "admin") == 0 ? SECRET_ADMIN : SECRET_SERVICE, text);
 
         if (r < 0)
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         if (cli->json)
-                return cli_print_json(json_pack("{s:s, s:s, s:s}", "tenant", tenant, "kind", kind, "secret", text));
+                return relay_cli_print_json(
+                        json_pack("{s:s, s:s, s:s}", "tenant", tenant, "kind", kind, "secret", text));
         printf("%s\n", text);
         return 0;
 }
@@ -256,7 +258,7 @@ static int secret_list(const struct relay_cli *cli, struct store *store, const c
                 char id[SECRET_ID_LEN + 1], since[32];
 
                 secret_id(&secrets[i], id);
-                cli_when(secrets[i].since, since);
+                relay_cli_when(secrets[i].since, since);
                 if (cli->json)
                         json_array_append_new(list,
                                               json_pack("{s:s, s:s, s:I}", "id", id, "kind", kind_word(secrets[i].kind),
@@ -265,9 +267,9 @@ static int secret_list(const struct relay_cli *cli, struct store *store, const c
                         printf("%s  %-7s  since %s\n", id, kind_word(secrets[i].kind), since);
         }
         if (r == 0 && cli->json)
-                return cli_print_json(list);
+                return relay_cli_print_json(list);
         json_decref(list);
-        return r < 0 ? cli_store_failed(store, r) : 0;
+        return r < 0 ? relay_cli_store_failed(store, r) : 0;
 }
 
 /* The one secret that the beginning of an id means; NULL after complaining. */
@@ -282,13 +284,13 @@ static const struct store_secret *find_secret(const struct store_secret *secrets
                 if (strlen(word) < 4 || strncmp(id, word, strlen(word)) != 0)
                         continue;
                 if (found) {
-                        cli_complain(word, "several secrets begin so; give the whole id");
+                        relay_cli_complain(word, "several secrets begin so; give the whole id");
                         return NULL;
                 }
                 found = &secrets[i];
         }
         if (!found)
-                cli_complain(word, "no secret of the tenant has this id; see `secret list`");
+                relay_cli_complain(word, "no secret of the tenant has this id; see `secret list`");
         return found;
 }
 
@@ -301,17 +303,17 @@ static int secret_revoke(struct store *store, const char *tenant, const char *wo
         int r = store_secrets(store, tenant, secrets, &n);
 
         if (r < 0)
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         secret = find_secret(secrets, n, word);
         if (!secret)
                 return 1;
         r = store_secret_remove(store, tenant, secret->hash);
         if (r < 0)
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         secret_id(secret, id);
         (void)snprintf(text, sizeof(text), "the %s secret %s was revoked by the relay's operator",
                        kind_word(secret->kind), id);
-        cli_note(store, tenant, "", "secret_revoked", text);
+        relay_cli_note(store, tenant, "", "secret_revoked", text);
         printf("%s secret %s is revoked, at once.\n", kind_word(secret->kind), id);
         return 0;
 }
@@ -325,10 +327,10 @@ static int run_secret(const struct relay_cli *cli, struct store *store, int argc
         const bool revoke = argc == 3 && strcmp(argv[0], "revoke") == 0;
 
         if (!issue && !list && !revoke)
-                return cli_misused("secret",
-                                   "usage: secret TENANT service|admin | secret list TENANT | secret revoke TENANT ID");
+                return relay_cli_misused(
+                        "secret", "usage: secret TENANT service|admin | secret list TENANT | secret revoke TENANT ID");
         const char *name = issue ? argv[0] : argv[1];
-        int status = cli_need_tenant(store, name, &tenant);
+        int status = relay_cli_need_tenant(store, name, &tenant);
         if (status)
                 return status;
         return issue  ? secret_issue(cli, store, name, argv[1])
@@ -382,22 +384,23 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
         int64_t life = EXPIRES_DEFAULT;
 
         if (argc != 2)
-                return cli_misused("token", "usage: token TENANT CONNECTOR-NAME [--expires 24h]");
+                return relay_cli_misused("token", "usage: token TENANT CONNECTOR-NAME [--expires 24h]");
         if (!name_ok(argv[1]))
-                return cli_misused(argv[1], "a connector's name is 1 to 64 characters A-Z a-z 0-9 . _ -");
+                return relay_cli_misused(argv[1], "a connector's name is 1 to 64 characters A-Z a-z 0-9 . _ -");
         if (cli->expires && parse_duration(cli->expires, &life) < 0)
-                return cli_misused("--expires", "give a time of 1s to 30d, like 90s, 15m, 24h or 7d");
-        int status = cli_need_tenant(store, argv[0], &tenant);
+                return relay_cli_misused("--expires", "give a time of 1s to 30d, like 90s, 15m, 24h or 7d");
+        int status = relay_cli_need_tenant(store, argv[0], &tenant);
         if (status)
                 return status;
         int r = make_secret(text, hash);
         if (r == 0)
                 r = store_token_add(store, argv[0], argv[1], hash, time(NULL) + life);
         if (r < 0)
-                return cli_store_failed(store, r);
+                return relay_cli_store_failed(store, r);
         if (cli->json)
-                return cli_print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1], "token",
-                                                text, ".", tenant.pin, "", "expires", (json_int_t)(time(NULL) + life)));
+                return relay_cli_print_json(json_pack("{s:s, s:s, s:s+++, s:I}", "tenant", argv[0], "name", argv[1],
+                                                      "token", text, ".", tenant.pin, "", "expires",
+                                                      (json_int_t)(time(NULL) + life)));
         printf("%s.%s\n", text, tenant.pin);
         return 0;
 }
@@ -423,8 +426,8 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                         continue;
                 /* As the relay's user, so that the relay can read the files. */
                 if (harden_become(cli->config->user, &err) < 0 || store_open(&store, cli->config->state_dir, &err) < 0)
-                        return cli_complain(argv[0], err.text);
+                        return relay_cli_complain(argv[0], err.text);
                 return words[i].run(cli, store, argc - 1, argv + 1);
         }
-        return cli_misused(argv[0], "unknown word; see `postern-relay --help`");
+        return relay_cli_misused(argv[0], "unknown word; see `postern-relay --help`");
 }

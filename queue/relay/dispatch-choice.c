@@ -171,25 +171,25 @@ void standing_note(const struct request *r, enum request_end end)
 
 /* ---- choosing ---- */
 
-bool link_usable(const struct dispatch_link *link)
+bool dispatch_link_usable(const struct dispatch_link *link)
 {
         return link->ready && !link->silent && !link->draining && !link->quarantined;
 }
 
-bool link_has_credit(const struct dispatch_link *link)
+bool dispatch_link_has_credit(const struct dispatch_link *link)
 {
         return link->sent < link->granted && link->n_requests < DISPATCH_CREDIT_MAX;
 }
 
 /* Once its time is over it gets one request at a time, until it answers one. */
-bool link_barred(const struct dispatch_link *link)
+bool dispatch_link_barred(const struct dispatch_link *link)
 {
         const struct standing *s = link->standing;
 
         return loop_now(link->d->loop) < s->barred_until || (s->trips > 0 && link->n_requests > 0);
 }
 
-double link_cost(const struct dispatch_link *link)
+double dispatch_link_cost(const struct dispatch_link *link)
 {
         const uint64_t now = loop_now(link->d->loop);
         const struct request *oldest = TAILQ_FIRST(&link->requests);
@@ -200,7 +200,7 @@ double link_cost(const struct dispatch_link *link)
         return fmax(ms, FLOOR_MS) * (double)(link->n_requests + 1) / fmax(worth_now(link->standing, now), 0.05);
 }
 
-size_t candidate_of(const struct request *r, const struct dispatch_link *link)
+size_t dispatch_candidate_of(const struct request *r, const struct dispatch_link *link)
 {
         for (size_t i = 0; i < r->n_to; i++) {
                 if (!r->to[i].tried && strcmp(r->to[i].connector, link->connector) == 0)
@@ -212,7 +212,8 @@ size_t candidate_of(const struct request *r, const struct dispatch_link *link)
 /* Whether the link could be given r, but for credit; barred or not, as told. */
 static bool is_eligible(const struct request *r, const struct dispatch_link *link, bool barred)
 {
-        return link_usable(link) && candidate_of(r, link) < r->n_to && link_barred(link) == barred;
+        return dispatch_link_usable(link) && dispatch_candidate_of(r, link) < r->n_to &&
+               dispatch_link_barred(link) == barred;
 }
 
 /* What the best of them costs; none has credit: HUGE_VAL. */
@@ -226,8 +227,8 @@ static double lowest_cost(const struct request *r, bool barred, bool *ret_any)
                 if (!is_eligible(r, link, barred))
                         continue;
                 *ret_any = true;
-                if (link_has_credit(link))
-                        lowest = fmin(lowest, link_cost(link));
+                if (dispatch_link_has_credit(link))
+                        lowest = fmin(lowest, dispatch_link_cost(link));
         }
         return lowest;
 }
@@ -243,7 +244,7 @@ static struct dispatch_link *better_of_two(const struct request *r, bool barred,
         size_t n = 0;
 
         TAILQ_FOREACH (link, &r->site->links, entry) {
-                if (!is_eligible(r, link, barred) || !link_has_credit(link) || link_cost(link) > most)
+                if (!is_eligible(r, link, barred) || !dispatch_link_has_credit(link) || dispatch_link_cost(link) > most)
                         continue;
                 n++;
                 if (n <= 2)
@@ -253,11 +254,11 @@ static struct dispatch_link *better_of_two(const struct request *r, bool barred,
         }
         if (n < 2)
                 return drawn[0];
-        const double a = link_cost(drawn[0]), b = link_cost(drawn[1]);
+        const double a = dispatch_link_cost(drawn[0]), b = dispatch_link_cost(drawn[1]);
         return a * CLEARLY < b ? drawn[0] : b * CLEARLY < a ? drawn[1] : drawn[loop_jitter(0, 1)];
 }
 
-struct dispatch_link *best_link(const struct request *r)
+struct dispatch_link *dispatch_best_link(const struct request *r)
 {
         bool any;
         struct dispatch_link *link = better_of_two(r, false, &any);

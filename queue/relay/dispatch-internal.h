@@ -140,16 +140,16 @@ void standings_clear(struct site *site);
 /* What came of a hand-off: once, while the request is still REQUEST_HANDED or REQUEST_RECEIVED (else it does nothing).
  */
 void standing_note(const struct request *r, enum request_end end);
-bool link_usable(const struct dispatch_link *link);
-bool link_has_credit(const struct dispatch_link *link);
+bool dispatch_link_usable(const struct dispatch_link *link);
+bool dispatch_link_has_credit(const struct dispatch_link *link);
 /* Its connector answers nothing: it gets only what no other could take. */
-bool link_barred(const struct dispatch_link *link);
+bool dispatch_link_barred(const struct dispatch_link *link);
 /* How long a request would take there, in ms: the time of a hand-off, times those in hand. */
-double link_cost(const struct dispatch_link *link);
+double dispatch_link_cost(const struct dispatch_link *link);
 /* Index of the recipient that the link could serve and that was not tried; n_to: none. */
-size_t candidate_of(const struct request *r, const struct dispatch_link *link);
+size_t dispatch_candidate_of(const struct request *r, const struct dispatch_link *link);
 /* The link that r is to be given to now; NULL: nobody takes it. */
-struct dispatch_link *best_link(const struct request *r);
+struct dispatch_link *dispatch_best_link(const struct request *r);
 
 /* Whether the connector has a link that lives. */
 bool site_has_connector(const struct site *site, const char *connector);

@@ -130,7 +130,7 @@ void dispatch_link_sent(struct dispatch_link *link, const char *id)
 
 void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state *state)
 {
-        const bool was_silent = link->silent, took = link_usable(link) && link_has_credit(link);
+        const bool was_silent = link->silent, took = dispatch_link_usable(link) && dispatch_link_has_credit(link);
 
         heard(link);
         if (state->granted > link->granted)
@@ -143,7 +143,7 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
         for (size_t i = 0; i < state->n_reasons; i++)
                 wire_lines_add(&link->reasons, state->reasons[i], strlen(state->reasons[i]));
         /* only where it makes a difference: reports are many */
-        if (was_silent || (!took && link_usable(link) && link_has_credit(link)))
+        if (was_silent || (!took && dispatch_link_usable(link) && dispatch_link_has_credit(link)))
                 site_place_parked(link->site);
 }
 
@@ -277,10 +277,10 @@ static bool would_take(const struct dispatch_link *link)
 {
         const struct dispatch_link *other;
 
-        if (!link_usable(link) || !link_barred(link))
-                return link_usable(link);
+        if (!dispatch_link_usable(link) || !dispatch_link_barred(link))
+                return dispatch_link_usable(link);
         TAILQ_FOREACH (other, &link->site->links, entry) {
-                if (link_usable(other) && !link_barred(other))
+                if (dispatch_link_usable(other) && !dispatch_link_barred(other))
                         return false;
         }
         return true;
@@ -290,8 +290,8 @@ static bool would_take(const struct dispatch_link *link)
 static int by_cost(const void *a, const void *b)
 {
         const struct dispatch_link *const *x = a, *const *y = b;
-        const int rx = ilogb(link_cost(*x)) + (would_take(*x) ? 0 : 1000),
-                  ry = ilogb(link_cost(*y)) + (would_take(*y) ? 0 : 1000);
+        const int rx = ilogb(dispatch_link_cost(*x)) + (would_take(*x) ? 0 : 1000),
+                  ry = ilogb(dispatch_link_cost(*y)) + (would_take(*y) ? 0 : 1000);
 
         return rx != ry ? (rx < ry ? -1 : 1) : strcmp((*x)->connector, (*y)->connector);
 }

@@ -250,11 +250,11 @@ static void fail_unplaced(struct request *r)
                 return;
         }
         TAILQ_FOREACH (link, &r->site->links, entry) {
-                if (candidate_of(r, link) == r->n_to)
+                if (dispatch_candidate_of(r, link) == r->n_to)
                         continue;
                 linked = true;
-                usable |= link_usable(link);
-                if (!link_usable(link))
+                usable |= dispatch_link_usable(link);
+                if (!dispatch_link_usable(link))
                         add_link_reasons(r, link);
         }
         if (usable) {
@@ -278,7 +278,7 @@ static bool may_wait(struct request *r)
                 return false;
         TAILQ_FOREACH (link, &r->site->links, entry)
                 if (link->silent && link->ready && !link->draining && !link->quarantined &&
-                    candidate_of(r, link) < r->n_to)
+                    dispatch_candidate_of(r, link) < r->n_to)
                         return true;
         return false;
 }
@@ -320,8 +320,8 @@ void request_place(struct request *r)
 {
         struct dispatch_link *link;
 
-        while ((link = best_link(r))) {
-                r->at = candidate_of(r, link);
+        while ((link = dispatch_best_link(r))) {
+                r->at = dispatch_candidate_of(r, link);
                 r->to[r->at].tried = true;
                 int code = send_event(r, link);
                 if (code < 0) /* the stream is being dropped: not a byte of it left */

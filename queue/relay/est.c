@@ -58,7 +58,7 @@ static void send_certs(struct http_req *r, X509 *const *certs, size_t n, const c
         buffer_free(&out);
 }
 
-void est_cacerts_get(void *arg, struct http_req *r)
+void relay_est_cacerts_get(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         X509 *const certs[] = {ca_cert(relay->ca)};
@@ -169,7 +169,7 @@ static bool id_fits_name(struct relay *relay, const struct tenant *t, const char
         return store_connector_get(relay->store, t->name, id, &known) < 0 || strcmp(known.name, name) == 0;
 }
 
-void est_simpleenroll(void *arg, struct http_req *r)
+void relay_est_simpleenroll(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         struct tenant *t = est_tenant(relay, r, http_part(r, 0));
@@ -198,7 +198,7 @@ void est_simpleenroll(void *arg, struct http_req *r)
         ca_request_clear(&request);
 }
 
-void est_simplereenroll(void *arg, struct http_req *r)
+void relay_est_simplereenroll(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         struct tenant *t = est_tenant(relay, r, http_part(r, 0));

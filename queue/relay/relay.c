@@ -33,9 +33,9 @@
 
 static const struct http_route routes[] = {
         {HTTP_POST, "/v1/tenants/{}/sign-ins", api_sign_in, SEALED_MAX},
-        {HTTP_POST, "/v1/link/report", link_report, REPORT_MAX},
-        {HTTP_GET, "/v1/link/stream", link_stream, 0},
-        {HTTP_PUT, "/v1/link/identity", link_identity, SMALL_BODY_MAX},
+        {HTTP_POST, "/v1/link/report", relay_link_report, REPORT_MAX},
+        {HTTP_GET, "/v1/link/stream", relay_link_stream, 0},
+        {HTTP_PUT, "/v1/link/identity", relay_link_identity, SMALL_BODY_MAX},
         {HTTP_GET, "/v1/tenants/{}/keys", api_keys, 0},
         {HTTP_GET, "/v1/tenants/{}/sign-ins/{}", api_sign_in_get, 0},
         {HTTP_GET, "/v1/tenants/{}/status", api_status, 0},
@@ -43,9 +43,9 @@ static const struct http_route routes[] = {
         {HTTP_GET, "/v1/tenants/{}/pending", api_pending, 0},
         {HTTP_GET, "/v1/tenants/{}/events", api_events, 0},
         {HTTP_POST, "/v1/tenants/{}/connectors/{}/release", api_release, 0},
-        {HTTP_GET, "/.well-known/est/{}/cacerts", est_cacerts_get, 0},
-        {HTTP_POST, "/.well-known/est/{}/simpleenroll", est_simpleenroll, SMALL_BODY_MAX},
-        {HTTP_POST, "/.well-known/est/{}/simplereenroll", est_simplereenroll, SMALL_BODY_MAX},
+        {HTTP_GET, "/.well-known/est/{}/cacerts", relay_est_cacerts_get, 0},
+        {HTTP_POST, "/.well-known/est/{}/simpleenroll", relay_est_simpleenroll, SMALL_BODY_MAX},
+        {HTTP_POST, "/.well-known/est/{}/simplereenroll", relay_est_simplereenroll, SMALL_BODY_MAX},
 };
 
 static void before_request(void *arg)

@@ -101,7 +101,7 @@ struct tenant_secret *tenant_secret(struct tenant *t, const char *secret);
 bool tenant_admit(struct relay *relay, struct tenant_secret *secret, uint32_t *ret_wait);
 /* The roster, unless there is none or it has expired. */
 const struct roster *tenant_live_roster(const struct relay *relay, const struct tenant *t);
-const struct roster_member *roster_connector_by_id(const struct roster *roster, const char *id);
+const struct roster_member *tenant_connector_by_id(const struct roster *roster, const char *id);
 /* Replaces the roster (owned by the tenant from now on) and drops statements of those who left. */
 void tenant_set_roster(struct tenant *t, struct roster *roster);
 /* Verifies and keeps a connector's statement. 0; -errno with the reason: nothing changed. */
@@ -151,9 +151,9 @@ int64_t clock_earliest(const struct relay *relay);
 int64_t clock_latest(const struct relay *relay);
 
 /* ---- session.c, report.c: connectors ---- */
-http_handler_fn link_stream, link_report, link_identity;
+http_handler_fn relay_link_stream, relay_link_report, relay_link_identity;
 /* The connector behind the client certificate, or an answer that refuses. */
-bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer);
+bool relay_link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer);
 
 /* What a session knows, for /keys, status and reports. */
 struct session {
@@ -214,7 +214,7 @@ void relay_event(struct relay *relay, const char *tenant, const char *name, cons
 /* arg is the relay. */
 http_handler_fn api_keys, api_status, api_pending, api_events, api_release, api_roster_put, api_sign_in,
         api_sign_in_get;
-http_handler_fn est_cacerts_get, est_simpleenroll, est_simplereenroll;
+http_handler_fn relay_est_cacerts_get, relay_est_simpleenroll, relay_est_simplereenroll;
 /* The tenant, if the bearer secret is of this kind (0: any); otherwise an answer that refuses. NULL then. */
 struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind);
 /* The same, and which of its secrets it was. */

@@ -18,7 +18,7 @@
 
 /* ---- who it is ---- */
 
-bool link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
+bool relay_link_peer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
 {
         struct error err;
         int code = credential_of(relay, r, ret_peer, &err);
@@ -57,7 +57,7 @@ static void tell_beyond(struct session *s, const char *realm)
 /* Keeps the realms that are ready, of those that the roster lets the connector speak for. */
 static int take_realms(struct session *s, const struct report *report)
 {
-        const struct roster_member *m = roster_connector_by_id(tenant_live_roster(s->relay, s->tenant), s->connector);
+        const struct roster_member *m = tenant_connector_by_id(tenant_live_roster(s->relay, s->tenant), s->connector);
         char(*realms)[257] = calloc(report->n_realms + 1, sizeof(*realms));
         const size_t n_offered = is_draining(report) ? 0 : report->n_realms;
         size_t n = 0;
@@ -162,7 +162,7 @@ static void answer_report(struct http_req *r, struct session *s, struct report *
         report_answer_clear(&answer);
 }
 
-void link_report(void *arg, struct http_req *r)
+void relay_link_report(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         struct peer peer;
@@ -170,7 +170,7 @@ void link_report(void *arg, struct http_req *r)
         struct error err;
         size_t n;
 
-        if (!link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
+        if (!relay_link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
                 return;
         const char *body = http_body(r, &n);
         if (report_decode(&report, body, n, &err) < 0) {
@@ -234,7 +234,7 @@ static int read_identity(const struct relay *relay, const struct peer *peer, str
 static void settle_identity(struct relay *relay, struct http_req *r, struct peer *peer, const struct identity *i)
 {
         const struct roster_member *m =
-                roster_connector_by_id(tenant_live_roster(relay, peer->tenant), peer->connector.id);
+                tenant_connector_by_id(tenant_live_roster(relay, peer->tenant), peer->connector.id);
         const bool known = strcmp(peer->connector.kid, key_kid(i->key)) == 0;
         const bool approved = m && strcmp(key_kid(m->key), key_kid(i->key)) == 0;
         struct store_connector *c = &peer->connector;
@@ -266,7 +266,7 @@ static void settle_identity(struct relay *relay, struct http_req *r, struct peer
                 http_reply(r, 202, "application/json", "{\"state\":\"pending\"}", 19);
 }
 
-void link_identity(void *arg, struct http_req *r)
+void relay_link_identity(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         struct peer peer;
@@ -275,7 +275,7 @@ void link_identity(void *arg, struct http_req *r)
         struct json_reader body;
         size_t n;
 
-        if (!link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
+        if (!relay_link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
                 return;
         const char *text = http_body(r, &n);
         json_read_begin(&body, text, n, JSON_PLAIN, "identity", &err);

@@ -336,7 +336,7 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         return NULL;
 }
 
-void link_stream(void *arg, struct http_req *r)
+void relay_link_stream(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         struct peer peer;
@@ -344,7 +344,7 @@ void link_stream(void *arg, struct http_req *r)
         char boot[64];
         uint8_t bytes[16];
 
-        if (!link_peer(relay, r, &peer))
+        if (!relay_link_peer(relay, r, &peer))
                 return;
         if (http_query_get(http_head(r)->query, "boot", boot, sizeof(boot)) < 0 ||
             b64u_decode_exact(bytes, sizeof(bytes), boot, strlen(boot)) < 0) {

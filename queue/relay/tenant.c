@@ -192,7 +192,7 @@ const struct roster *tenant_live_roster(const struct relay *relay, const struct 
         return t->roster && clock_earliest(relay) <= t->roster->exp + ROSTER_SKEW ? t->roster : NULL;
 }
 
-const struct roster_member *roster_connector_by_id(const struct roster *roster, const char *id)
+const struct roster_member *tenant_connector_by_id(const struct roster *roster, const char *id)
 {
         for (size_t i = 0; roster && i < roster->n_connectors; i++) {
                 if (strcmp(roster->connectors[i].id, id) == 0)
@@ -215,7 +215,7 @@ const struct announced *tenant_announced(const struct tenant *t, const char *con
 /* The identity key that signed it is still the roster's for this connector. */
 static bool still_member(const struct roster *roster, const struct announced *a)
 {
-        const struct roster_member *m = roster_connector_by_id(roster, a->connector);
+        const struct roster_member *m = tenant_connector_by_id(roster, a->connector);
 
         return m && strcmp(key_kid(m->key), a->statement->kid) == 0;
 }
@@ -293,7 +293,7 @@ int tenant_put_statement(struct relay *relay, struct tenant *t, const char *conn
                          struct error *err)
 {
         const struct announced *known = tenant_announced(t, connector);
-        const struct roster_member *m = roster_connector_by_id(tenant_live_roster(relay, t), connector);
+        const struct roster_member *m = tenant_connector_by_id(tenant_live_roster(relay, t), connector);
         struct statement *s = NULL;
 
         if (known && strcmp(known->statement->text, text) == 0)

@@ -117,7 +117,7 @@ static void on_change_reply(void *arg, int failure, const uint8_t *bytes, size_t
                 finish(c, REASON_DC_PROTOCOL, out.context);
                 return;
         }
-        outcome_from_kpasswd(&out, (const uint8_t *)clear.data, clear.length, c->new_password);
+        kpasswd_outcome(&out, (const uint8_t *)clear.data, clear.length, c->new_password);
         krb5_free_data_contents(c->krb->context, &clear);
         c->fn(c->arg, &out, true);
 }

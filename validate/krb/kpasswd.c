@@ -131,7 +131,7 @@ static const struct outcome_code *code_find(int32_t code)
         return NULL;
 }
 
-void outcome_from_kpasswd(struct outcome *out, const uint8_t *answer, size_t n, const struct secret *new_password)
+void kpasswd_outcome(struct outcome *out, const uint8_t *answer, size_t n, const struct secret *new_password)
 {
         int32_t code = n >= 2 ? (int32_t)get16(answer) : -1;
         const struct outcome_code *row = code_find(code);

@@ -23,4 +23,4 @@ int kpasswd_parse(struct kpasswd_reply *ret_reply, const uint8_t *bytes, size_t 
 
 /* Sets reason, password_proved, counted and context by an answer's content: a code and words for people or,
  * from AD, 30 bytes of the domain's policy. The old password was proved before. */
-void outcome_from_kpasswd(struct outcome *out, const uint8_t *answer, size_t n, const struct secret *new_password);
+void kpasswd_outcome(struct outcome *out, const uint8_t *answer, size_t n, const struct secret *new_password);

@@ -39,7 +39,7 @@ static void open_journal(struct world *w, uint32_t rows)
 
         config.dir_fd = open(w->dir, O_DIRECTORY | O_CLOEXEC);
         assert_true(config.dir_fd >= 0);
-        if (journal_new(&w->journal, &config, &err) < 0)
+        if (ledger_journal_new(&w->journal, &config, &err) < 0)
                 fail_msg("%s", err.text);
 }
 
@@ -60,7 +60,7 @@ static int tear_down(void **state)
         struct world *w = *state;
         char path[512];
 
-        journal_free(w->journal);
+        ledger_journal_free(w->journal);
         loop_free(w->loop);
         DIR *dir = opendir(w->dir);
         for (struct dirent *e; dir && (e = readdir(dir));) {
@@ -83,7 +83,7 @@ static void give(struct world *w, const struct msg_out *out)
 
         assert_false(out->overflow);
         assert_int_equal(msg_parse(&in, out->data, out->len), 0);
-        journal_add(w->journal, &in);
+        ledger_journal_add(w->journal, &in);
 }
 
 static void add_record(struct world *w, const char *id, int64_t wall, const char *user, const char *verdict)
@@ -137,7 +137,7 @@ static json_t *find(struct world *w, const struct request *request, const char *
                 search.hashes = hashes;
                 search.names = names = json_dumps(name, JSON_COMPACT);
         }
-        if (journal_records(w->journal, &search, list, &err) < 0)
+        if (ledger_journal_records(w->journal, &search, list, &err) < 0)
                 fail_msg("%s", err.text);
         json_decref(name);
         free(names);
@@ -162,7 +162,7 @@ static size_t count_all(struct world *w)
 
 static void assert_state(struct world *w, const char *expected)
 {
-        json_t *status = journal_status(w->journal);
+        json_t *status = ledger_journal_status(w->journal);
 
         assert_string_equal(json_string_value(json_object_get(status, "state")), expected);
         json_decref(status);
@@ -170,7 +170,7 @@ static void assert_state(struct world *w, const char *expected)
 
 static long long status_number(struct world *w, const char *key)
 {
-        json_t *status = journal_status(w->journal);
+        json_t *status = ledger_journal_status(w->journal);
         long long n = json_integer_value(json_object_get(status, key));
 
         json_decref(status);
@@ -187,7 +187,7 @@ static void test_rows_survive(void **state)
         add_record(w, "A000000000000001", loop_wall(w->loop), "alice@corp.example", "refused");
         add_delivery(w, "A000000000000001", "confirmed");
         add_delivery(w, "A000000000000001", "late"); /* the last word counts */
-        journal_free(w->journal);
+        ledger_journal_free(w->journal);
         open_journal(w, 1000000);
 
         json_t *list = find(w, &all, NULL, "A000000000000001");
@@ -256,11 +256,11 @@ static void test_events(void **state)
 
         add_event(w, "declined", "A000000000000001");
         add_event(w, "link.up", NULL);
-        assert_int_equal(journal_events(w->journal, &search, list, &err), 0);
+        assert_int_equal(ledger_journal_events(w->journal, &search, list, &err), 0);
         assert_int_equal(json_array_size(list), 1);
         search.id = NULL;
         json_array_clear(list);
-        assert_int_equal(journal_events(w->journal, &search, list, &err), 0);
+        assert_int_equal(ledger_journal_events(w->journal, &search, list, &err), 0);
         assert_int_equal(json_array_size(list), 2);
         json_decref(list);
 }
@@ -273,7 +273,7 @@ static void test_trims_by_age_and_number(void **state)
 
         add_record(w, "OLD0000000000001", now - 31 * 86400, "alice", "refused");
         add_record(w, "NEW0000000000001", now, "alice", "refused");
-        journal_flush(w->journal);
+        ledger_journal_flush(w->journal);
         loop_fake_advance(w->loop, 2000);
         assert_int_equal(count_all(w), 1);
 
@@ -281,7 +281,7 @@ static void test_trims_by_age_and_number(void **state)
                 (void)snprintf(id, sizeof(id), "N%015d", i);
                 add_record(w, id, now, "alice", "refused");
         }
-        journal_free(w->journal);
+        ledger_journal_free(w->journal);
         open_journal(w, 100);
         loop_fake_advance(w->loop, 601000);
         assert_int_equal(count_all(w), 100);
@@ -302,7 +302,7 @@ static void test_full_disk(void **state)
         none = before;
         none.rlim_cur = 100 * 1024;
         add_record(w, "B000000000000001", loop_wall(w->loop), "alice", "refused");
-        journal_flush(w->journal);
+        ledger_journal_flush(w->journal);
         assert_state(w, "ok");
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
         for (int i = 0; i < 2000; i++) {
@@ -311,7 +311,7 @@ static void test_full_disk(void **state)
                 if (i % 100 == 99)
                         loop_fake_advance(w->loop, 10);
         }
-        journal_flush(w->journal);
+        ledger_journal_flush(w->journal);
         assert_state(w, "degraded");
         assert_true(status_number(w, "in_memory") > 0);
         const struct request one = {.limit = 1};
@@ -325,7 +325,7 @@ static void test_full_disk(void **state)
         assert_int_equal(status_number(w, "in_memory"), 0);
         assert_int_equal(status_number(w, "dropped"), 0);
         assert_int_equal(status_number(w, "rows"), 2001); /* nothing lost, nothing twice */
-        journal_free(w->journal);
+        ledger_journal_free(w->journal);
         open_journal(w, 1000000);
         assert_int_equal(found(w, &one, NULL, "B000000000000001"), 1);
         assert_int_equal(found(w, &one, NULL, "F000000000001999"), 1);
@@ -338,7 +338,7 @@ static void test_memory_is_bounded(void **state)
 
         if (in_valgrind())
                 skip();
-        journal_free(w->journal);
+        ledger_journal_free(w->journal);
         (void)snprintf(path, sizeof(path), "%s/ledger.db", w->dir);
         int fd = open(path, O_WRONLY | O_TRUNC);
         for (int i = 0; i < 200; i++)
@@ -350,9 +350,9 @@ static void test_memory_is_bounded(void **state)
                 (void)snprintf(id, sizeof(id), "M%015d", i);
                 add_record(w, id, loop_wall(w->loop), "alice", "refused");
                 if (i % 500 == 0)
-                        journal_flush(w->journal);
+                        ledger_journal_flush(w->journal);
         }
-        journal_flush(w->journal);
+        ledger_journal_flush(w->journal);
         assert_int_equal(status_number(w, "in_memory"), JOURNAL_MEMORY_ROWS);
         assert_int_equal(status_number(w, "dropped"), 3000);
         assert_int_equal(unlink(path), 0);
@@ -401,13 +401,13 @@ static void test_other_version(void **state)
         int fd = open(w->dir, O_DIRECTORY);
         char path[128];
 
-        journal_free(w->journal);
+        ledger_journal_free(w->journal);
         w->journal = NULL;
         (void)snprintf(path, sizeof(path), "%s/ledger.db", w->dir);
         int db = open(path, O_RDWR);
         assert_int_equal(pwrite(db, "\0\0\0\x09", 4, 60), 4); /* user_version in the database's header */
         close(db);
-        assert_int_equal(store_open(&store, fd, &err), -EPROTO);
+        assert_int_equal(ledger_store_open(&store, fd, &err), -EPROTO);
         assert_non_null(strstr(err.text, "version 9"));
         close(fd);
         open_journal(w, 1000000);

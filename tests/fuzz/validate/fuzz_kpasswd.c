@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 require(reply.priv_n > 0 && reply.priv + reply.priv_n == data + n);
                 require(!reply.ap_rep || reply.ap_rep + reply.ap_rep_n == reply.priv);
         }
-        outcome_from_kpasswd(&out, data, n, password);
+        kpasswd_outcome(&out, data, n, password);
         require((out.reason == REASON_PASSWORD_CHANGED) == (n >= 2 && data[0] == 0 && data[1] == 0));
         require(reason_info(out.reason)->class != VERDICT_CLASS_CREDENTIALS);
         require(out.counted == COUNTED_NO && out.password_proved);

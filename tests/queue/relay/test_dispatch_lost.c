@@ -136,8 +136,8 @@ static void test_a_death_counts_once(void **state)
         b = open_link(1, 1);
         report(a2, 99, true);
         report(b, 99, true);
-        assert_false(link_barred(a2->link));
-        assert_false(link_barred(b->link));
+        assert_false(dispatch_link_barred(a2->link));
+        assert_false(dispatch_link_barred(b->link));
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

@@ -63,7 +63,7 @@ static void test_answers(void **state)
                 struct secret *password = NULL;
 
                 assert_int_equal(secret_new(&password, rows[i].password, strlen(rows[i].password)), 0);
-                outcome_from_kpasswd(&out, (const uint8_t *)rows[i].answer.bytes, rows[i].answer.n, password);
+                kpasswd_outcome(&out, (const uint8_t *)rows[i].answer.bytes, rows[i].answer.n, password);
                 secret_free(password);
                 if (out.reason != rows[i].reason)
                         fail_msg("row %zu: %s instead of %s", i, reason_info(out.reason)->id,

@@ -1,0 +1,115 @@
+#!/usr/bin/python3
+"""Checks the external names of the product: each begins with a word of its room, and none is there twice, so that any parts of it
+can be linked together.
+
+usage: names.py BUILD      prints object: problem for each, exits 1 when there are any
+
+WORDS lists for each room what its names begin with. Where two rooms share a first word, the longer beginning decides.
+"""
+import os
+import subprocess
+import sys
+
+WORDS = {
+    'certs/base/conf': 'conf',
+    'certs/base/core': 'admin b64u buffer ca_bundle closep equal error fd file freep hex id log pairs secret '
+                       'secure sid_is sid_skip sid_text text typed utf8 wipe',
+    'certs/base/dns': 'address dns',
+    'certs/base/ipc': 'frame ipc loop msg',
+    'certs/base/process': 'confine harden parent process program',
+    'certs/base/sqlite': 'db',
+    'certs/codec': 'crypto der jose_json json',
+    'certs/enrol': 'csr est transport',
+    'certs/http': 'http_way https',
+    'certs/jose': 'jose_header jose_pad jose_split jose_unpadded jwe jws padded sealed',
+    'certs/keys': 'key keyholder tls',
+    'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
+    'connector/cli': 'cli cmd folder hardware '
+                     'pending prompt public secrets service startup tenant view',
+    'connector/conf': 'check config domains enrolment item',
+    'connector/findings': 'explain fact health status',
+    'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
+    'connector/keyholder': 'pkcs11 tpm2',
+    'connector/ledger': 'control ledger request_parse',
+    'connector/link': 'bridge renewal',
+    'connector/supervisor': 'caps check_all check_users child files kept keys prepare reload renewals share '
+                            'supervisor watch watchdog',
+    'connector/validator': 'clock_judge clock_note clock_state enckeys intake record replay roster_store '
+                           'sid_store signins validator verdict',
+    'queue/client': 'client directory sign',
+    'queue/http': 'http problem',
+    'queue/link': 'link',
+    'queue/relay': 'api ca clock clones credential dispatch journal relay request run session sessions site '
+                   'standing standings store tenant_admit tenant_announced tenant_connector tenant_expire '
+                   'tenant_forget tenant_free tenant_get tenant_live tenant_put tenant_secret tenant_set tenants',
+    'queue/wire': 'cancel decline drain hello report request_claims request_event request_hash roster_event '
+                  'sse verdict_claims wire',
+    'validate/dc': 'dc dcs discover',
+    'validate/fake': 'fake',
+    'validate/krb': 'kpasswd krb',
+    'validate/ldap': 'ldap',
+    'validate/op': 'domain_has op ops sid_learner sid_source validate',
+    'validate/types': 'counted domain edata guard method name outcome reason verdict_class verdict_text',
+}
+EXTERNAL = set('TDBRVWC')
+OWNERS = {word: room for room, words in WORDS.items() for word in words.split()}
+
+
+def objects(build):
+    """(room, path) of each object of the product."""
+    for top in ('certs', 'validate', 'queue', 'connector'):
+        for folder, _, names in os.walk(os.path.join(build, top)):
+            room = os.path.dirname(os.path.relpath(folder, build))
+            for name in sorted(names):
+                if name.endswith('.c.o') and not name.startswith('.._'):
+                    # posternd is made in connector/ of what lies in connector/supervisor/
+                    yield ('connector/supervisor' if room == 'connector' else room), os.path.join(folder, name)
+
+
+def names_in(path):
+    said = subprocess.run(['nm', '--extern-only', '--defined-only', path], capture_output=True, text=True, check=True).stdout
+    for line in said.split('\n'):
+        words = line.split()
+        if len(words) == 3 and words[1] in EXTERNAL and not words[2].startswith('__') and words[2] != 'main':
+            yield words[2]
+
+
+def owner_of(name):
+    """The room whose word the name begins with, the longest one; None: nobody's."""
+    words = name.split('_')
+    for n in range(len(words), 0, -1):
+        if '_'.join(words[:n]) in OWNERS:
+            return OWNERS['_'.join(words[:n])]
+    return None
+
+
+def check(build):
+    seen, n = {}, 0
+    for room, path in objects(build):
+        source = f"{room}/{os.path.basename(path).removesuffix('.o').removeprefix('supervisor_')}"
+        for name in names_in(path):
+            n += 1
+            if owner_of(name) != room:
+                yield f'{source}: {name} begins with no word of {room}, but of {owner_of(name)}'
+            if seen.setdefault(name, source) != source:
+                yield f'{source}: {name} is in {seen[name]}, too'
+    if n == 0:
+        yield f'{build}: no object of the product is there'
+
+
+def main(argv):
+    if len(argv) != 2:
+        print(__doc__)
+        return 2
+    if len(OWNERS) != sum(len(words.split()) for words in WORDS.values()):
+        print('names.py: a word has two rooms')
+        return 2
+    problems = list(check(argv[1]))
+    for problem in problems:
+        print(problem)
+    print(f'{len(problems)} problems')
+    return 1 if problems else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv))
