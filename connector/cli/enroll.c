@@ -9,6 +9,7 @@
  * --renew, which replaces key and certificate one after the other (the pair is checked when it is used).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "certs/trust/roster.h"
 #include "base/core/ca-bundle.h"
 #include "base/core/text.h"
+#include "connector/conf/enrolment.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/folder.h"
 #include "connector/cli/hardware.h"
@@ -54,7 +56,7 @@ static const struct cli_option options[] = {
 };
 
 /* What is made before anything is written. */
-struct enrolment {
+struct enrolling {
         char id[65];
         char pin[KID_LEN + 1];
         struct key *identity, *transport;
@@ -62,7 +64,7 @@ struct enrolment {
         struct est_answer answer;
 };
 
-static void enrolment_clear(struct enrolment *e)
+static void enrolling_clear(struct enrolling *e)
 {
         key_free(e->identity);
         key_free(e->transport);
@@ -111,7 +113,7 @@ static int make_key(const char *uri, struct key **ret_key, struct buffer *text, 
         return r < 0 ? r : key_to_pem(*ret_key, NULL, text, err);
 }
 
-static int issue(const char *name, struct enrolment *e, struct error *err)
+static int issue(const char *name, struct enrolling *e, struct error *err)
 {
         _cleanup_(https_freep) struct https *https = NULL;
         struct https_config config = {.ca_file = o.ca_file, .proxy = o.proxy};
@@ -169,7 +171,7 @@ static int copy_ca(struct error *err)
 }
 
 /* enrolment.json comes last: posternd takes the folder for enrolled only with it. */
-static int store(const char *name, const struct enrolment *e, struct error *err)
+static int store(const char *name, const struct enrolling *e, struct error *err)
 {
         int r = write_key(o.state_dir, FILE_IDENTITY, &e->identity_text, err);
 
@@ -189,7 +191,7 @@ static int store(const char *name, const struct enrolment *e, struct error *err)
                                  0644, err);
 }
 
-static int print_enrolled(const struct cli *cli, const char *name, const struct enrolment *e)
+static int print_enrolled(const struct cli *cli, const char *name, const struct enrolling *e)
 {
         if (cli->json)
                 return view_show_json(cli, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", e->id, "name", name, "tenant",
@@ -230,7 +232,7 @@ static int check_before(const char *name, struct error *err)
 
 static int enroll(const struct cli *cli)
 {
-        _cleanup_(enrolment_clear) struct enrolment e = {.id = ""};
+        _cleanup_(enrolling_clear) struct enrolling e = {.id = ""};
         char host[NAME_MAX_LEN + 1] = "";
         const char *name = o.name;
         struct error err = {""};
@@ -257,32 +259,20 @@ static int enroll(const struct cli *cli)
         return print_enrolled(cli, name, &e);
 }
 
-struct est_target {
-        const char *base, *tenant, *id;
-};
-
-/* What the stored enrolment says; strings are borrowed from *ret_json. */
-static int read_stored(json_t **ret_json, struct est_target *target, struct error *err)
+/* What the stored enrolment says. */
+static int read_stored(struct enrolment *ret_e, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer text = BUFFER(16384);
         char path[FOLDER_PATH_MAX];
-        int r;
 
         folder_path(path, o.state_dir, FILE_ENROLMENT);
-        r = file_read(&text, path, err);
-        if (r < 0)
-                return error_prefix(err, r, "this host is not enrolled");
-        r = jose_json_object(ret_json, text.data, text.len, path, err);
-        if (r == 0)
-                r = jose_json_version(*ret_json, path, ENROLMENT_VERSION, err);
-        if (r == 0 && (r = jose_json_str(*ret_json, path, "relay", 1, 512, &target->base, err)) == 0 &&
-            (r = jose_json_str(*ret_json, path, "tenant", 1, TENANT_MAX, &target->tenant, err)) == 0)
-                r = jose_json_str(*ret_json, path, "id", 16, 64, &target->id, err);
-        return r;
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return error_fail(err, -errno, "this host is not enrolled: %s: %s", path, strerror(errno));
+        return enrolment_read(ret_e, fd, err);
 }
 
 /* The same in hardware: asks with the key that text names, for one that is made beside it. */
-static int reissue_held(const struct est_target *target, struct buffer *text, struct https_config *config,
+static int reissue_held(const struct enrolment *target, struct buffer *text, struct https_config *config,
                         struct est_answer *answer, struct error *err)
 {
         const struct hardware_request request = {.reference = text->data};
@@ -298,13 +288,13 @@ static int reissue_held(const struct est_target *target, struct buffer *text, st
         if (r == 0)
                 r = hardware_renew(text->data, &fresh, &name, err);
         if (r == 0)
-                r = est_reenroll(https, target->base, target->tenant, target->id, fresh, answer, err);
+                r = est_reenroll(https, target->relay, target->tenant, target->id, fresh, answer, err);
         buffer_clear(text);
         return r < 0 ? r : buffer_append(text, name.data, name.len);
 }
 
 /* text: what the transport key's file holds; the new key's when it is issued. */
-static int reissue(const struct est_target *target, struct buffer *text, struct est_answer *answer, struct error *err)
+static int reissue(const struct enrolment *target, struct buffer *text, struct est_answer *answer, struct error *err)
 {
         char ca[FOLDER_PATH_MAX], cert[FOLDER_PATH_MAX], key[FOLDER_PATH_MAX];
         struct https_config config = {.cert_file = cert, .proxy = o.proxy};
@@ -324,7 +314,7 @@ static int reissue(const struct est_target *target, struct buffer *text, struct 
         if (r == 0)
                 r = key_generate(&fresh, err);
         if (r == 0)
-                r = est_reenroll(https, target->base, target->tenant, target->id, fresh, answer, err);
+                r = est_reenroll(https, target->relay, target->tenant, target->id, fresh, answer, err);
         buffer_clear(text);
         return r < 0 ? r : key_to_pem(fresh, NULL, text, err);
 }
@@ -388,20 +378,16 @@ static int enroll_again(const struct cli *cli)
         _cleanup_(est_answer_clear) struct est_answer answer = {0};
         char ca[FOLDER_PATH_MAX];
         struct https_config config = {.proxy = o.proxy};
-        struct est_target target = {0};
+        _cleanup_(enrolment_clear) struct enrolment target = {0};
         struct secret *token = NULL;
-        json_auto_t *json = NULL;
         struct error err = {""};
-        const char *name = NULL, *pin = NULL;
-        int r = read_stored(&json, &target, &err);
+        int r = read_stored(&target, &err);
 
         folder_path(ca, o.state_dir, FILE_RELAY_CA);
         config.ca_file = o.ca_file ? o.ca_file : access(ca, R_OK) == 0 ? ca : NULL;
         if (r == 0)
                 r = read_token(&token, &err);
-        if (r == 0 && (r = jose_json_str(json, FILE_ENROLMENT, "name", 1, NAME_MAX_LEN, &name, &err)) == 0)
-                r = jose_json_str(json, FILE_ENROLMENT, "pin", KID_LEN, KID_LEN, &pin, &err);
-        if (r == 0 && !strstr(secret_text(token), pin))
+        if (r == 0 && !strstr(secret_text(token), target.pin))
                 r = error_fail(&err, -EINVAL,
                                "the token is for another tenant than %s, which this host is enrolled for",
                                target.tenant);
@@ -410,8 +396,8 @@ static int enroll_again(const struct cli *cli)
         if (r == 0)
                 r = https_new(&https, &config, &err);
         if (r == 0)
-                r = est_enroll(https, target.base, target.tenant, target.id, o.name ? o.name : name, secret_text(token),
-                               fresh, &answer, &err);
+                r = est_enroll(https, target.relay, target.tenant, target.id, o.name ? o.name : target.name,
+                               secret_text(token), fresh, &answer, &err);
         secret_free(token);
         if (r == EST_PENDING)
                 r = error_fail(&err, -EAGAIN, "the relay wants its operator to confirm first: try again in %u s",
@@ -431,11 +417,10 @@ static int enroll_again(const struct cli *cli)
 static int renew(const struct cli *cli)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(KEY_TEXT_MAX);
-        struct est_target target = {0};
+        _cleanup_(enrolment_clear) struct enrolment target = {0};
         struct est_answer answer = {0};
-        json_t *json = NULL;
         struct error err = {""};
-        int r = read_stored(&json, &target, &err);
+        int r = read_stored(&target, &err);
 
         if (r == 0)
                 r = read_transport_key(&text, &err);
@@ -448,7 +433,6 @@ static int renew(const struct cli *cli)
         else if (r == 0)
                 printf("The transport certificate of %s is renewed. Restart or reload posternd.\n", target.id);
         est_answer_clear(&answer);
-        json_decref(json);
         return r < 0 ? cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r)) : r;
 }
 

@@ -25,7 +25,7 @@ enum config_signing { SIGNING_AUTO = 0, SIGNING_IDENTITY, SIGNING_HOURLY };
 /* Texts live as long as the configuration, and are never NULL unless marked "or NULL" (key absent or empty). */
 struct config {
         struct conf conf;
-        const char *name;   /* of this connector, for humans */
+        const char *name;   /* of this connector, for humans, or NULL: as enrolled */
         const char *relay;  /* https URL, or NULL: as enrolled */
         const char *tenant; /* or NULL: as enrolled */
         const char *state_dir, *runtime_dir;

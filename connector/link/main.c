@@ -6,6 +6,7 @@
  * channel is read only from then on, so nothing it says is lost. A changed certificate or configuration means
  * a new process.
  */
+#include "connector/conf/enrolment.h"
 #include "connector/link/bridge.h"
 
 #include <curl/curl.h>
@@ -35,21 +36,12 @@
  * them. */
 static int read_enrolment(struct bridge *b, int fd, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer text = BUFFER(16384);
-        const char *relay = NULL, *tenant = NULL;
-        json_t *json = NULL;
-        int r = fd_read_all(&text, fd, err);
+        _cleanup_(enrolment_clear) struct enrolment e = {0};
+        int r = enrolment_read(&e, fd, err);
 
-        r = r < 0 ? r : jose_json_object(&json, text.data ? text.data : "", text.len, FILE_ENROLMENT, err);
-        if (r < 0)
-                return r;
-        relay = json_string_value(json_object_get(json, "relay"));
-        tenant = json_string_value(json_object_get(json, "tenant"));
-        r = relay ? text_set(&b->relay, relay) : -EBADMSG;
-        if (r == 0 && tenant)
-                r = text_set(&b->tenant, tenant);
-        json_decref(json);
-        return r < 0 ? error_fail(err, r, "%s names no relay", FILE_ENROLMENT) : 0;
+        if (r == 0 && (text_set(&b->relay, e.relay) < 0 || text_set(&b->tenant, e.tenant) < 0))
+                r = error_fail(err, -ENOMEM, "out of memory");
+        return r;
 }
 
 /* A certificate that can't be read shows when the link is made; here it only has no end to tell. */

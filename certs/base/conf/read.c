@@ -289,7 +289,7 @@ static void take_line(struct conf_reader *r, const char *line, size_t n)
                 r->in_section = true;
                 r->current = section == 1 ? open_section(r, name) : NULL;
         }
-        if (section == 0 && !why && n > 0 && !comment) {
+        if (section == 0 && !why && n > 0 && n < sizeof(copy) && !comment) {
                 memcpy(copy, line, n);
                 copy[n] = '\0';
                 int code = ini_parse_string(copy, take_key, r);

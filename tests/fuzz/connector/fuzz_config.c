@@ -37,8 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 abort();
         if (r < 0)
                 return 0;
-        if (!config->name || !config->state_dir || !config->user_link || config->validate.n_domains < 1 ||
-            config->in_flight < 1)
+        if (!config->state_dir || !config->user_link || config->validate.n_domains < 1 || config->in_flight < 1)
                 abort();
         for (size_t i = 0; i < config->validate.n_domains; i++)
                 check_domain(&config->domains[i]);
