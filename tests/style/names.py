@@ -13,7 +13,7 @@ import sys
 WORDS = {
     'certs/base/conf': 'conf',
     'certs/base/core': 'admin b64u buffer ca_bundle closep equal error fd file freep hex id log pairs secret '
-                       'secure sid_is sid_skip sid_text text typed utf8 wipe',
+                       'secure sid_is sid_skip sid_text table text typed utf8 wipe',
     'certs/base/dns': 'address dns',
     'certs/base/ipc': 'frame ipc loop msg',
     'certs/base/process': 'confine harden parent process program',
@@ -66,12 +66,14 @@ def objects(build):
                     yield ('connector/supervisor' if room == 'connector' else room), os.path.join(folder, name)
 
 
-def names_in(path):
-    said = subprocess.run(['nm', '--extern-only', '--defined-only', path], capture_output=True, text=True, check=True).stdout
+def names_in(paths):
+    """(path, name) of each external name in the objects."""
+    said = subprocess.run(['nm', '-A', '--extern-only', '--defined-only', *paths], capture_output=True, text=True, check=True).stdout
     for line in said.split('\n'):
-        words = line.split()
+        path, _, rest = line.rpartition(':')
+        words = rest.split()
         if len(words) == 3 and words[1] in EXTERNAL and not words[2].startswith('__') and words[2] != 'main':
-            yield words[2]
+            yield path, words[2]
 
 
 def owner_of(name):
@@ -84,17 +86,18 @@ def owner_of(name):
 
 
 def check(build):
-    seen, n = {}, 0
-    for room, path in objects(build):
-        source = f"{room}/{os.path.basename(path).removesuffix('.o').removeprefix('supervisor_')}"
-        for name in names_in(path):
-            n += 1
-            if owner_of(name) != room:
-                yield f'{source}: {name} begins with no word of {room}, but of {owner_of(name)}'
-            if seen.setdefault(name, source) != source:
-                yield f'{source}: {name} is in {seen[name]}, too'
-    if n == 0:
+    rooms = {path: room for room, path in objects(build)}
+    if not rooms:
         yield f'{build}: no object of the product is there'
+        return
+    seen = {}
+    for path, name in names_in(rooms):
+        room = rooms[path]
+        source = f"{room}/{os.path.basename(path).removesuffix('.o').removeprefix('supervisor_')}"
+        if owner_of(name) != room:
+            yield f'{source}: {name} begins with no word of {room}, but of {owner_of(name)}'
+        if seen.setdefault(name, source) != source:
+            yield f'{source}: {name} is in {seen[name]}, too'
 
 
 def main(argv):
