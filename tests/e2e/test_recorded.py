@@ -21,7 +21,7 @@ class Recorded(SiteTest):
     CONNECTORS = [('north', 'ldap'), ('south', 'krb5')]
 
     def forge(self, *words):
-        done = subprocess.run([os.path.join(self.site.build, 'tests', 'integration', 'relay', 'relay-forge'), *words], check=True,
+        done = subprocess.run([os.path.join(self.site.build, 'tests', 'queue', 'relay-forge'), *words], check=True,
                               capture_output=True, text=True)
         return done.stdout.split('\n')[:-1]
 
