@@ -219,10 +219,18 @@ static void read_names(struct json_reader *r, const char *member, size_t max, ch
         if (!json_read_list(&list, r, member, JSON_REQUIRED, 0, max))
                 return;
         *ret_names = calloc(list.n + 1, sizeof(**ret_names));
-        if (!*ret_names)
+        if (!*ret_names) {
                 json_read_no_memory(r);
-        while (json_read_next(&list))
-                json_read_text(&list, NULL, JSON_REQUIRED, ROSTER_TEXT_MAX, &(*ret_names)[(*ret_n)++]);
+                return;
+        }
+        while (json_read_next(&list)) {
+                char *name = NULL;
+
+                json_read_text(&list, NULL, JSON_REQUIRED, ROSTER_TEXT_MAX, &name);
+                if (!name)
+                        return;
+                (*ret_names)[(*ret_n)++] = name;
+        }
 }
 
 static void read_domain(struct json_reader *r, struct roster_domain *d)
@@ -245,8 +253,10 @@ int roster_domains_read(struct roster *roster, struct json_reader *payload, stru
         if (!json_read_list(&list, payload, "domains", JSON_REQUIRED, 0, ROSTER_DOMAINS_MAX))
                 return json_read_result(payload);
         roster->domains = calloc(list.n + 1, sizeof(*roster->domains));
-        if (!roster->domains)
+        if (!roster->domains) {
                 json_read_no_memory(payload);
+                return json_read_result(payload);
+        }
         while (json_read_next(&list)) {
                 struct roster_domain *d = &roster->domains[roster->n_domains++];
 

@@ -156,8 +156,10 @@ static void read_members(struct json_reader *payload, struct roster *roster, boo
         if (!json_read_list(&list, payload, service ? "services" : "connectors", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
                 return;
         *ret_members = calloc(list.n + 1, sizeof(**ret_members)); /* zeroed members are fit to be freed */
-        if (!*ret_members)
+        if (!*ret_members) {
                 json_read_no_memory(payload);
+                return;
+        }
         while (json_read_next(&list)) {
                 struct roster_member *member = &(*ret_members)[(*ret_n)++];
 
@@ -173,8 +175,10 @@ static void read_removed(struct json_reader *payload, struct roster *roster, jso
         if (!json_read_list(&list, payload, "removed", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
                 return;
         roster->removed = calloc(list.n + 1, sizeof(*roster->removed));
-        if (!roster->removed)
+        if (!roster->removed) {
                 json_read_no_memory(payload);
+                return;
+        }
         while (json_read_next(&list)) {
                 char *kid = roster->removed[roster->n_removed++];
 

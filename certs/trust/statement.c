@@ -189,8 +189,10 @@ static void read_names(struct json_reader *r, const char *member, char ***ret_na
         if (!json_read_list(&list, r, member, JSON_REQUIRED, 0, STATEMENT_NAMES_MAX))
                 return;
         *ret_names = calloc(list.n + 1, sizeof(**ret_names));
-        if (!*ret_names)
+        if (!*ret_names) {
                 json_read_no_memory(r);
+                return;
+        }
         while (json_read_next(&list)) {
                 char **name = &(*ret_names)[(*ret_n)++];
 

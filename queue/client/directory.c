@@ -99,8 +99,10 @@ static void add_statements(struct directory *d, struct json_reader *keys, int64_
         if (!json_read_list(&list, keys, "statements", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
                 return;
         d->entries = calloc(list.n + 1, sizeof(*d->entries));
-        if (!d->entries)
+        if (!d->entries) {
                 json_read_no_memory(keys);
+                return;
+        }
         while (json_read_next(&list)) {
                 const size_t n =
                         json_read_kind(&list, NULL) == '"' ? json_read_bytes(&list, NULL, text, sizeof(text)) : 0;
@@ -128,8 +130,10 @@ static void take_ready(struct directory *d, struct json_reader *element, int ran
                 return;
         e->rank = rank;
         e->ready = calloc(realms.n + 1, sizeof(*e->ready));
-        if (!e->ready)
+        if (!e->ready) {
                 json_read_no_memory(element);
+                return;
+        }
         while (json_read_next(&realms))
                 if (json_read_kind(&realms, NULL) == '"')
                         json_read_text(&realms, NULL, JSON_OPTIONAL, SIZE_MAX - 1, &e->ready[e->n_ready++]);

@@ -21,8 +21,10 @@ void wire_read_ids(struct json_reader *r, const char *key, size_t max, char (**r
         if (!json_read_list(&list, r, key, JSON_REQUIRED, 0, max) || list.n == 0)
                 return;
         *ret_ids = calloc(list.n, sizeof(**ret_ids));
-        if (!*ret_ids)
+        if (!*ret_ids) {
                 json_read_no_memory(r);
+                return;
+        }
         while (json_read_next(&list))
                 claims_id(&list, NULL, (*ret_ids)[(*ret_n)++]);
 }

@@ -111,8 +111,10 @@ static void read_ready(struct json_reader *r, struct report *out)
                 return;
         }
         out->realms = calloc(map.n, sizeof(*out->realms));
-        if (!out->realms)
+        if (!out->realms) {
                 json_read_no_memory(r);
+                return;
+        }
         while (json_read_next(&map)) {
                 json_read_name(&map, out->realms[out->n_realms].realm, sizeof(out->realms[0].realm));
                 out->realms[out->n_realms++].ready = json_read_bool(&map, NULL);
@@ -126,8 +128,10 @@ static void read_reasons(struct json_reader *r, struct report *out)
         if (!json_read_list(&list, r, "reasons", JSON_REQUIRED, 0, REPORT_REASONS_MAX) || list.n == 0)
                 return;
         out->reasons = calloc(list.n, sizeof(*out->reasons));
-        if (!out->reasons)
+        if (!out->reasons) {
                 json_read_no_memory(r);
+                return;
+        }
         while (json_read_next(&list)) {
                 char *reason = out->reasons[out->n_reasons++];
 
@@ -166,8 +170,10 @@ static void read_items(struct json_reader *r, struct report *out)
         if (!json_read_list(&list, r, "items", JSON_REQUIRED, 0, REPORT_ITEMS_MAX) || list.n == 0)
                 return;
         out->items = calloc(list.n, sizeof(*out->items));
-        if (!out->items)
+        if (!out->items) {
                 json_read_no_memory(r);
+                return;
+        }
         while (json_read_next(&list))
                 if (json_read_object(&item, &list, NULL, JSON_REQUIRED))
                         read_item(&item, &out->items[out->n_items++]);
