@@ -94,7 +94,8 @@ def results_of(build):
     for path in sorted(glob.glob(os.path.join(build, 'meson-logs', 'testlog*.json'))):
         how = IN_VALGRIND if path.endswith('-valgrind.json') else ''
         with open(path, encoding='utf-8') as lines:
-            found += [(test['name'] + how, test['result']) for test in map(json.loads, lines)]
+            # meson writes `PROJECT:SUITE / NAME`
+            found += [(test['name'].split(' / ')[-1] + how, test['result']) for test in map(json.loads, lines)]
     return found
 
 

@@ -58,7 +58,7 @@ class Summary(unittest.TestCase):
                 builds.append(os.path.join(top, str(i)))
                 os.makedirs(os.path.join(builds[-1], 'meson-logs'))
                 with open(os.path.join(builds[-1], 'meson-logs', 'testlog.json'), 'w', encoding='utf-8') as out:
-                    out.writelines(json.dumps({'name': f't{n}', 'result': r}) + '\n' for n, r in enumerate(results))
+                    out.writelines(json.dumps({'name': f'postern:unit+e2e / t{n}', 'result': r}) + '\n' for n, r in enumerate(results))
             lines, code = run_tests.summary(*(builds + [os.path.join(top, 'never-ran')])[:2], [])
         return lines[-1], code, len(lines) - 1
 
