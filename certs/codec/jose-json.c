@@ -18,7 +18,7 @@ static const char *json_reason(const json_error_t *e)
 {
         switch (json_error_code(e)) {
         case json_error_duplicate_key:
-                return "a member stands twice";
+                return "a member is repeated";
         case json_error_end_of_input_expected:
                 return "there is something behind it";
         case json_error_invalid_utf8:

@@ -311,7 +311,7 @@ static bool check_name(struct check *c, struct name *names, size_t *n)
         name->n = (size_t)(c->at - 1 - name->text);
         for (size_t i = 0; i < *n; i++)
                 if (same_name(&names[i], name))
-                        return fail(c, "a member stands twice");
+                        return fail(c, "a member is repeated");
         (*n)++;
         return true;
 }

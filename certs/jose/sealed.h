@@ -28,7 +28,7 @@ struct sealed {
         size_t padded; /* length of the plaintext: PADDED_SMALL or PADDED_LARGE */
         size_t n;      /* recipients */
 };
-/* Checks alphabet, lengths, the protected header, and that no kid stands twice. Opens nothing. */
+/* Checks alphabet, lengths, the protected header, and that no kid is repeated. Opens nothing. */
 int sealed_read(struct sealed *ret_s, const char *text, size_t n, struct error *err);
 /* The line of recipient i, SEALED_LINE_LEN characters; it begins with the kid. */
 const char *sealed_line(const struct sealed *s, size_t i);

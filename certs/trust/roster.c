@@ -2,7 +2,7 @@
  * Reading a roster: the signed list of a tenant's domains, connectors and services.
  *
  * Invariant: a struct roster from roster_verify carries the signature of the pinned tenant key over every
- * byte of it, and no id, name or key stands twice in it, in either list; a connector's domains are the
+ * byte of it, and no id, name or key is repeated in it, in either list; a connector's domains are the
  * roster's. Nothing of the payload but its key
  * is looked at before the signature was checked. Editing and signing are roster-edit.c's; who may act is the
  * callers'.

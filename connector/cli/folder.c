@@ -46,7 +46,7 @@ static int check_mine(const char *path, struct error *err)
                 return error_fail(err, -EPERM, "the folder %s belongs to another user (uid %u)", path,
                                   (unsigned)st.st_uid);
         if (st.st_mode & S_IWOTH)
-                return error_fail(err, -EPERM, "others can write to the folder %s; mend it with: chmod o-w %s", path,
+                return error_fail(err, -EPERM, "others can write to the folder %s; fix it with: chmod o-w %s", path,
                                   path);
         return 0;
 }

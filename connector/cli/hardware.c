@@ -48,7 +48,7 @@ static int open_pin_file(const char *path, struct error *err)
                 return error_fail(err, -errno, "the PIN file %s: %s", path, strerror(errno));
         if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXO | S_IWGRP)))
                 return error_fail(err, -EPERM,
-                                  "the PIN file %s can be read or written by others; mend it with: chmod 600 "
+                                  "the PIN file %s can be read or written by others; fix it with: chmod 600 "
                                   "%s",
                                   path, path);
         const int given = fd;

@@ -228,7 +228,7 @@ int main(int argc, char **argv)
         int r;
 
         if (!check_call(argc, argv)) {
-                fputs("postern-keyholder is started by posternd and postern and has no use by itself\n", stderr);
+                fputs("postern-keyholder is started by posternd and postern, not by hand\n", stderr);
                 return 2;
         }
         request.make = !strcmp(argv[1], "make");

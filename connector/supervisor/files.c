@@ -43,14 +43,14 @@ static int judge(int fd, const char *path, enum file_kind kind, struct error *er
         if (!S_ISREG(st.st_mode))
                 return error_fail(err, -EINVAL, "%s is not a regular file", path);
         if (kind == FILE_PUBLIC && (st.st_mode & S_IWOTH))
-                return error_fail(err, -EPERM, "%s can be written by others; mend it with: chmod o-w %s", path, path);
+                return error_fail(err, -EPERM, "%s can be written by others; fix it with: chmod o-w %s", path, path);
         if (kind == FILE_PUBLIC)
                 return 0;
         if (st.st_uid != 0 && st.st_uid != geteuid())
-                return error_fail(err, -EPERM, "%s belongs to another user (uid %u); mend it with: chown root %s", path,
+                return error_fail(err, -EPERM, "%s belongs to another user (uid %u); fix it with: chown root %s", path,
                                   (unsigned)st.st_uid, path);
         if (st.st_mode & (S_IRWXO | S_IWGRP))
-                return error_fail(err, -EPERM, "%s can be read or written by others; mend it with: chmod 600 %s", path,
+                return error_fail(err, -EPERM, "%s can be read or written by others; fix it with: chmod 600 %s", path,
                                   path);
         return 0;
 }

@@ -205,7 +205,7 @@ int main(int argc, char **argv)
 
         if (read_arguments(argc, argv, &a, &code))
                 return code;
-        if (a.from_fd) /* a reload's check has no use without the supervisor that asked for it */
+        if (a.from_fd) /* a reload's check is of use only to the supervisor that asked for it */
                 (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         int r = load(&a, &config, &text, &errors);
         if (r == 0 && !a.check && !a.reload && check_surroundings(config)) {

@@ -44,7 +44,7 @@ static int judge_state_folder(const char *path, struct error *err)
                 return error_fail(err, -errno, "state_dir %s: %s", path, strerror(errno));
         if (!S_ISDIR(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH))
                 return error_fail(err, -EPERM,
-                                  "state_dir %s is no folder of this user's alone; mend it with: chown root %s; "
+                                  "state_dir %s is no folder of this user's alone; fix it with: chown root %s; "
                                   "chmod 700 %s",
                                   path, path, path);
         return 0;
@@ -57,7 +57,7 @@ static int judge_ledger_folder(const char *path, gid_t gid, struct error *err)
         if (lstat(path, &st) < 0)
                 return error_fail(err, -errno, "%s: %s", path, strerror(errno));
         if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-                return error_fail(err, -EPERM, "%s is not %s folder; mend it with: chown %u:%u %s; chmod 770 %s", path,
+                return error_fail(err, -EPERM, "%s is not %s folder; fix it with: chown %u:%u %s; chmod 770 %s", path,
                                   geteuid() == 0 ? "root's" : "this user's", (unsigned)geteuid(), (unsigned)gid, path,
                                   path);
         if (geteuid() == 0 && (st.st_gid != gid || (st.st_mode & 0070) != 0070))

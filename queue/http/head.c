@@ -112,7 +112,7 @@ static int take_single(struct http_head *head, size_t which, unsigned *seen, con
                        struct error *err)
 {
         if (*seen & (1U << which))
-                return error_fail(err, -EBADMSG, "header %s stands twice", single_fields[which]);
+                return error_fail(err, -EBADMSG, "header %s is repeated", single_fields[which]);
         *seen |= 1U << which;
         switch (which) {
         case FIELD_LENGTH:

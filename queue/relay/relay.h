@@ -172,11 +172,11 @@ struct session {
         char (*realms)[257];                 /* that are ready */
         char refused_statement[KID_LEN + 1]; /* hash of the last one that did not verify, so that it is logged once */
         struct credential credential;
-        char peer[64];        /* whence it comes */
+        char peer[64];        /* where it comes from */
         bool superseded;      /* the same boot has a newer one */
         uint64_t reported_at; /* 0: not yet */
         uint64_t replaced_at; /* when that took over, or a stream of another boot came first; 0: never */
-        char successor[64];   /* whence it came */
+        char successor[64];   /* where it came from */
         bool took_over;
         bool beyond_told; /* that it serves what the roster does not give it */
 };

@@ -96,7 +96,7 @@ static int on_number(void *arg, const char *text, size_t n)
         return text && n > 0;
 }
 
-/* Without a check for members that stand twice: it has none. */
+/* Without a check for members that are repeated: it has none. */
 static bool by_yajl(const char *text, size_t n)
 {
         static const yajl_callbacks calls = {.yajl_null = on_end,
@@ -118,7 +118,7 @@ static bool by_yajl(const char *text, size_t n)
 #endif
 
 #ifdef HAVE_CJSON
-/* Without checks for UTF-8 and for members that stand twice: it has none. */
+/* Without checks for UTF-8 and for members that are repeated: it has none. */
 static bool by_cjson(const char *text, size_t n)
 {
         cJSON *tree = cJSON_ParseWithLength(text, n);
@@ -130,7 +130,7 @@ static bool by_cjson(const char *text, size_t n)
 #endif
 
 #ifdef HAVE_JSON_C
-/* Without a check for members that stand twice: the last one wins. */
+/* Without a check for members that are repeated: the last one wins. */
 static bool by_json_c(const char *text, size_t n)
 {
         struct json_tokener *tokener = json_tokener_new();

@@ -34,7 +34,7 @@ static void jws_headers(void **state)
                 {"{", "{\"b64\":false,", "unknown member \"b64\""},
                 {"{", "{\"jwk\":{},", "unknown member \"jwk\""},
                 {"{", "{\"x5c\":[],", "unknown member \"x5c\""},
-                {"{", "{\"alg\":\"none\",", "a member stands twice"},
+                {"{", "{\"alg\":\"none\",", "a member is repeated"},
                 {"{", " {{", "syntax error"},
                 {"}", "", "it ends early"},
                 {"}", "}{}", "there is something behind it"},
@@ -167,7 +167,7 @@ static void dir_refusals(void **state)
                 {"{", "{\"zip\":\"DEF\",", "unknown member \"zip\""},
                 {"{", "{\"crit\":[],", "unknown member \"crit\""},
                 {",\"cty\":\"JWT\"", "", "cty is missing"},
-                {"{", "{\"alg\":\"dir\",", "a member stands twice"},
+                {"{", "{\"alg\":\"dir\",", "a member is repeated"},
         };
         static const char header[] =
                 "{\"alg\":\"dir\",\"enc\":\"A256GCM\",\"typ\":\"postern-verdict+jwe\",\"cty\":\"JWT\"}";

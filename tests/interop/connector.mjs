@@ -29,7 +29,7 @@ export async function parseRequest(text) {
   partsOf(shared.slice(PROTECTED.length + 1), [12, padded, 16]);
   array(lines, 1, 8);
   const kids = lines.map((line) => partsOf(line, [32, 32, 32, 40])[0]);
-  if (new Set(kids).size !== kids.length) throw malformed('sealed: a kid stands twice');
+  if (new Set(kids).size !== kids.length) throw malformed('sealed: a kid is repeated');
   return { shared, lines, kids, padded };
 }
 
@@ -66,7 +66,7 @@ function checkClaims(c) {
   integer(c.iat);
   integer(c.exp);
   if (c.exp <= c.iat || c.exp > c.iat + 60) throw malformed('claims: life');
-  if (new Set(array(c.to, 1, 8)).size !== c.to.length) throw malformed('claims: a kid stands twice');
+  if (new Set(array(c.to, 1, 8)).size !== c.to.length) throw malformed('claims: a kid is repeated');
   c.to.forEach((k) => kid(k));
   string(c.username, 0, Infinity);
   string(c.password, 0, Infinity);

@@ -66,7 +66,7 @@ class Parser {
     for (;;) {
       this.skip();
       const name = this.string();
-      if (name in object) throw malformed('JSON: a member stands twice');
+      if (name in object) throw malformed('JSON: a member is repeated');
       this.skip();
       this.expect(':');
       object[name] = this.value(depth + 1);

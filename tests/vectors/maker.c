@@ -82,7 +82,7 @@ char *text_replaced(const char *text, const char *from, const char *to)
         if (!at || !*from)
                 maker_stop(pool_text("\"%s\" is not in \"%.200s\"", from, text));
         if (strstr(at + 1, from))
-                maker_stop(pool_text("\"%s\" stands twice in \"%.200s\"", from, text));
+                maker_stop(pool_text("\"%s\" is repeated in \"%.200s\"", from, text));
         return pool_text("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
 }
 

@@ -288,7 +288,7 @@ const struct negative negative_requests[] = {
         SPECIAL("dot_for_a_line_end", LAYER_SEALED, text_dot_for_an_end, FORM),
         SPECIAL("shared_line_behind", LAYER_SEALED, text_turned, FORM),
         SPECIAL("too_large", LAYER_SEALED, text_large, "A request has at most 7076 bytes."),
-        SPECIAL("kid_twice", LAYER_SEALED, text_kid_twice, "No kid stands twice among the recipients."),
+        SPECIAL("kid_twice", LAYER_SEALED, text_kid_twice, "No kid is repeated among the recipients."),
         SPECIAL("nobody", LAYER_SEALED, text_shared_alone, "A request has one to eight recipients."),
         SPECIAL("nine_recipients", LAYER_SEALED, text_nine, "A request has one to eight recipients."),
         SPECIAL("wrong_tag", LAYER_SEALED, text_tag, "What does not decrypt is declined."),

@@ -150,7 +150,7 @@ static void payload_refusals(void **state)
                 {"\"v\":2", "\"v\":2.0", "v is not an integer"},
                 {"\"v\":2,", "", "v is missing"},
                 {"{\"v\"", "{\"admin\":true,\"v\"", "unknown member \"admin\""},
-                {"{\"v\"", "{\"seq\":9,\"v\"", "a member stands twice"},
+                {"{\"v\"", "{\"seq\":9,\"v\"", "a member is repeated"},
                 {"\"tenant\":\"acme\"", "\"tenant\":\"Acme\"", "not a tenant's name"},
                 {"\"tenant\":\"acme\"", "\"tenant\":7", "tenant is not a string"},
                 {"\"seq\":1", "\"seq\":-1", "seq is out of range"},

@@ -155,7 +155,7 @@ static void payload_refusals(void **state)
                 {"\"v\":[1]", "\"v\":[\"1\"]", -EBADMSG, "v[0] is not an integer"},
                 {"\"v\":[1]", "\"v\":[1,0]", -EBADMSG, "v[1] is out of range"},
                 {"{\"v\"", "{\"more\":1,\"v\"", -EBADMSG, "unknown member \"more\""},
-                {"{\"v\"", "{\"seq\":1,\"v\"", -EBADMSG, "a member stands twice"},
+                {"{\"v\"", "{\"seq\":1,\"v\"", -EBADMSG, "a member is repeated"},
                 {"\"iss\":\"connector-0001-aaaa\"", "\"iss\":\"connector-0002-aaaa\"", -EXDEV, "its key belongs to"},
                 {"\"iss\":\"connector-0001-aaaa\"", "\"iss\":\"connector 0001 aaaa\"", -EBADMSG, "iss is not an id"},
                 {"\"iss\":\"connector-0001-aaaa\",", "", -EBADMSG, "iss is missing"},

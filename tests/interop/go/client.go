@@ -119,7 +119,7 @@ func current(claims object, now int64) {
 func once(seen map[string]bool, marks ...string) {
 	for _, mark := range marks {
 		if seen[mark] {
-			malformed("%s stands twice", mark)
+			malformed("%s is repeated", mark)
 		}
 		seen[mark] = true
 	}

@@ -42,7 +42,7 @@ var (
 	escape      = regexp.MustCompile(`\\(u([0-9a-fA-F]{4})|.)`)
 )
 
-// value reads one JSON value from the decoder's tokens, so that a member that stands twice is seen.
+// value reads one JSON value from the decoder's tokens, so that a member that is repeated is seen.
 func value(d *json.Decoder, depth int) any {
 	if depth > 32 {
 		malformed("JSON: nested too deeply")
@@ -65,7 +65,7 @@ func value(d *json.Decoder, depth int) any {
 		for d.More() {
 			name := value(d, depth+1).(string)
 			if _, twice := found[name]; twice {
-				malformed("JSON: a member stands twice")
+				malformed("JSON: a member is repeated")
 			}
 			found[name] = value(d, depth+1)
 		}

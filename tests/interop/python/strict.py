@@ -19,7 +19,7 @@ def malformed(text):
 def unique(pairs):
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise malformed('JSON: a member stands twice')
+        raise malformed('JSON: a member is repeated')
     return found
 
 
