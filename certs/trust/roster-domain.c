@@ -218,6 +218,7 @@ static void read_names(struct json_reader *r, const char *member, size_t max, ch
 
         if (!json_read_list(&list, r, member, JSON_REQUIRED, 0, max))
                 return;
+        *ret_n = 0;
         *ret_names = calloc(list.n + 1, sizeof(**ret_names));
         if (!*ret_names) {
                 json_read_no_memory(r);
@@ -252,6 +253,7 @@ int roster_domains_read(struct roster *roster, struct json_reader *payload, stru
 
         if (!json_read_list(&list, payload, "domains", JSON_REQUIRED, 0, ROSTER_DOMAINS_MAX))
                 return json_read_result(payload);
+        roster->n_domains = 0;
         roster->domains = calloc(list.n + 1, sizeof(*roster->domains));
         if (!roster->domains) {
                 json_read_no_memory(payload);
