@@ -25,7 +25,7 @@ class Clones(SiteTest):
 
     def copy_of(self, connector, name):
         """What a copied disk, or a machine restored from a snapshot, is: the same files on another machine."""
-        config = self.site.connector_config(name, 'ldap')
+        config = self.site.connector_config(name, 'ldap').replace(f'name = {name}\n', f'name = {connector.name}\n', 1)
         copy = Connector(self.site, name, config)
         shutil.rmtree(copy.state)
         shutil.copytree(connector.state, copy.state, ignore=shutil.ignore_patterns('ledger', 'lock'))
