@@ -265,7 +265,8 @@ class Secrets(StandingTest):
         self.assertEqual(answers[0], 503)
         other = self.relay.cli('secret', self.relay.tenant, 'service').strip()
         self.assertEqual(self.relay.sign_in(jwe, Authorization='Bearer ' + other)[0], 503)
-        limited = self.relay.sign_in(jwe)
+        # the first one's rate may have let it through again meanwhile
+        limited = next(answer for answer in (self.relay.sign_in(jwe) for _ in range(100)) if answer[0] != 503)
         self.problem(limited, 429, 'rate-limited')
         self.assertEqual(limited[1]['Retry-After'], '1')
 
