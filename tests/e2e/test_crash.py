@@ -7,8 +7,8 @@ import unittest
 
 from e2e import LAB, SiteTest, wait_for, main
 
-BUDGET = 12000
-COUNT = 100
+BUDGET = 15000
+COUNT, AT_ONCE = 100, 20
 
 
 class Crash(SiteTest):
@@ -23,7 +23,7 @@ class Crash(SiteTest):
 
     def load(self, count=COUNT, connector=None):
         """Starts `load` on the good accounts, right passwords only; its process, lines and summary come from finish()."""
-        argv = [os.path.join(self.site.build, 'tests', 'bench', 'load'), '-s', self.site.service, '-n', str(count), '-p', str(COUNT),
+        argv = [os.path.join(self.site.build, 'tests', 'bench', 'load'), '-s', self.site.service, '-n', str(count), '-p', str(AT_ONCE),
                 '-b', str(BUDGET), '-l']
         if connector:
             argv += ['-c', connector]
