@@ -531,8 +531,10 @@ class Hostile(SiteTest):
         for name, lane in self.lanes.items():
             self.assertEqual(lane.pids(), self.pids[name], name)
             self.assertLessEqual(lane.count(), 1, name)
+        victims = {lane.victim() for lane in self.lanes.values()}
         for i in range(1, len(LANES) + 1):
-            self.assertEqual(bad_password_count(LAB[f'LAB_GOOD{i}_SAM']), 0)
+            if f'GOOD{i}' not in victims:  # the last lanes' good accounts are the first ones' victims
+                self.assertEqual(bad_password_count(LAB[f'LAB_GOOD{i}_SAM']), 0)
 
 
 for lane_name in LANES:
