@@ -139,7 +139,7 @@ int roster_store_load(struct roster_store *s, const char *pin, const char *tenan
                         continue;
                 }
                 found = roster ? roster : past;
-                if (found->seq < best_seq)
+                if (!found || found->seq < best_seq)
                         continue;
                 best_seq = found->seq;
                 s->iat = found->iat;

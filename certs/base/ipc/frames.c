@@ -26,6 +26,13 @@ static const struct frame_tag_rule *tag_rule(const struct frame_table *t, uint8_
         return NULL;
 }
 
+static const char *tag_name(const struct frame_table *t, uint8_t tag)
+{
+        const struct frame_tag_rule *rule = tag_rule(t, tag);
+
+        return rule ? rule->name : "?";
+}
+
 static bool listed(const uint8_t list[FRAME_TAGS_MAX], uint8_t tag)
 {
         for (size_t i = 0; i < FRAME_TAGS_MAX && list[i]; i++)
@@ -40,7 +47,7 @@ static int check_field(const struct frame_table *t, const struct frame_rule *rul
         const struct frame_tag_rule *tag = tag_rule(t, f->tag);
 
         if (!tag || (!listed(rule->needs, f->tag) && !listed(rule->may, f->tag)))
-                return error_fail(err, -EBADMSG, "a frame %s has no tag %s (%u)", rule->name, tag ? tag->name : "?",
+                return error_fail(err, -EBADMSG, "a frame %s has no tag %s (%u)", rule->name, tag_name(t, f->tag),
                                   f->tag);
         if (tag->max && f->len > tag->max)
                 return error_fail(err, -EBADMSG, "%s of frame %s has %u bytes; at most %u", tag->name, rule->name,
@@ -72,7 +79,7 @@ int frame_check(const struct frame_table *t, const struct msg_in *m, bool has_fd
         for (size_t i = 0; i < FRAME_TAGS_MAX && rule->needs[i]; i++)
                 if (!msg_has(m, rule->needs[i]))
                         return error_fail(err, -EBADMSG, "a frame %s came without %s", rule->name,
-                                          tag_rule(t, rule->needs[i])->name);
+                                          tag_name(t, rule->needs[i]));
         return 0;
 }
 
@@ -126,7 +133,7 @@ static int append_tags(const struct frame_table *t, const uint8_t list[FRAME_TAG
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < FRAME_TAGS_MAX && list[i]; i++)
-                r = buffer_printf(out, " %s%s", tag_rule(t, list[i])->name, mark);
+                r = buffer_printf(out, " %s%s", tag_name(t, list[i]), mark);
         return r;
 }
 
