@@ -61,14 +61,21 @@ lend_network() {
   chroot "$tree" update-ca-certificates >/dev/null 2>&1
 }
 
-# What git knows and what is new, with its times, so that the builds in the tree go on from where they were.
+# What git knows and what is new. A file that is as it was keeps its time, so that the builds in the tree go on from where
+# they were, and one that changed is new now: its own time may lie before that of an object that a slow build made meanwhile.
 copy_source() {
-  mkdir -p "$tree/src"
-  find "$tree/src" -mindepth 1 -maxdepth 1 ! -name 'build*' -exec rm -rf {} +
+  rm -rf "$tree/src.new"
+  mkdir -p "$tree/src" "$tree/src.new"
   # shellcheck disable=SC2016  # for the inner shell
   git ls-files -z --cached --others --exclude-standard |
     xargs -0 sh -c 'for file; do [ ! -e "$file" ] || printf "%s\0" "$file"; done' - |
-    tar -c --null -T - | tar -x -C "$tree/src"
+    tar -c --null -T - | tar -x -m -C "$tree/src.new"
+  # shellcheck disable=SC2016  # for the inner shell
+  (cd "$tree/src.new" && find . -type f -exec sh -c 'old=$1; shift
+    for file; do ! cmp -s "$old/$file" "$file" || touch -r "$old/$file" "$file"; done' - "$tree/src" {} +)
+  find "$tree/src" -mindepth 1 -maxdepth 1 ! -name 'build*' -exec rm -rf {} +
+  find "$tree/src.new" -mindepth 1 -maxdepth 1 -exec mv {} "$tree/src/" \;
+  rmdir "$tree/src.new"
 }
 
 [ -d "$tree" ] || make_tree
