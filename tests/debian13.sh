@@ -91,6 +91,8 @@ exec unshare --mount --pid --fork --kill-child sh -ec '
   mount --rbind /dev "$tree/dev"
   for folder in run tmp; do mount -t tmpfs -o mode=1777 tmpfs "$tree/$folder"; done
   chmod 755 "$tree/run"
-  exec chroot "$tree" env -u LANG -u LC_ALL HOME=/root NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
+  pivot_root . . # not chroot alone: what enters a namespace made in there looks for its root
+  umount -l .
+  exec chroot . env -u LANG -u LC_ALL HOME=/root NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
     PATH="${POSTERN_TREE_PATH-}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" sh -ec "cd /src; exec \"\$@\"" - "$@"
 ' - "$tree" "$program" "$@"

@@ -15,9 +15,19 @@ NAME = re.compile(r'`([\w./-]+\.(?:' + '|'.join(ENDS) + r'))`|\]\(([\w./-]+\.md)
 MADE = {'postern.service', 'postern-relay.service', 'posternd.service'}  # from *.in, or by a link
 
 
+def listed_by_walking(root):
+    for folder, dirs, names in os.walk(root):
+        dirs[:] = [d for d in dirs if d not in ('.git', 'node_modules', '__pycache__') and not d.startswith('build-')]
+        yield from (os.path.relpath(os.path.join(folder, name), root) for name in names)
+
+
 def files_of(root):
-    listed = subprocess.run(['git', '-C', root, 'ls-files', '--cached', '--others', '--exclude-standard'], capture_output=True, text=True,
-                            check=True).stdout.split('\n')
+    """What git knows and what is new; all that is there where git knows nothing of the tree."""
+    try:
+        listed = subprocess.run(['git', '-C', root, 'ls-files', '--cached', '--others', '--exclude-standard'], capture_output=True,
+                                text=True, check=True).stdout.split('\n')
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        listed = listed_by_walking(root)
     return {'/' + path for path in listed if path and os.path.exists(os.path.join(root, path))}
 
 

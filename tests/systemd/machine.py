@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'lab'))
@@ -56,7 +57,7 @@ def libraries(build):
 def sources():
     """Where apt of this machine finds Debian itself, and how it gets there; none: mmdebstrap's own choice."""
     found = [path for path in ('/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list')
-             if os.path.exists(path) and re.search(rf'(?<![-\w]){release()}(?![-\w])', open(path, encoding='utf-8').read())]
+             if os.path.exists(path) and re.search(rf'(?<![-\w]){release()}(?![-\w])', Path(path).read_text(encoding='utf-8'))]
     dump = subprocess.run(['apt-config', 'dump'], capture_output=True, text=True, check=False).stdout
     options = [line for line in dump.splitlines() if re.match(r'Acquire::(https?::Proxy|Check-Valid-Until|Check-Date) "', line)]
     return found[:1], [f'--aptopt={line}' for line in options]
