@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-# Room -> the rooms that its files may include, besides itself: DESIGN of the house, in architecture.md. A name that ends in / stands
+# Room -> the rooms that its files may include, besides itself: CONTRIBUTING.md shows the rooms. A name that ends in / stands
 # for each room below it. The rooms of processes (link, validator, ledger, keyholder, supervisor, cli) are in nobody's list.
 BASE = ['certs/base/']
 MAY_INCLUDE = {
