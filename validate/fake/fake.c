@@ -169,8 +169,9 @@ static int run_new(struct fake_run **ret, struct method_instance *method, const 
         return 0;
 }
 
-static int attempt_start(struct method_run **ret, struct method_instance *method, const struct attempt *attempt,
-                         attempt_done_fn *fn, void *arg)
+/* What attempt and probe begin with is all that parts them. */
+static int ask_start(struct method_run **ret, struct method_instance *method, const struct attempt *attempt,
+                     attempt_done_fn *fn, void *arg, enum fake_step first)
 {
         struct fake_run *run;
         int r = run_new(&run, method, attempt, arg);
@@ -179,22 +180,20 @@ static int attempt_start(struct method_run **ret, struct method_instance *method
                 return r;
         run->done = fn;
         *ret = &run->run;
-        run_ask(run, FAKE_CONNECT, NULL);
+        run_ask(run, first, NULL);
         return 0;
+}
+
+static int attempt_start(struct method_run **ret, struct method_instance *method, const struct attempt *attempt,
+                         attempt_done_fn *fn, void *arg)
+{
+        return ask_start(ret, method, attempt, fn, arg, FAKE_CONNECT);
 }
 
 static int probe_start(struct method_run **ret, struct method_instance *method, const struct attempt *attempt,
                        attempt_done_fn *fn, void *arg)
 {
-        struct fake_run *run;
-        int r = run_new(&run, method, attempt, arg);
-
-        if (r < 0)
-                return r;
-        run->done = fn;
-        *ret = &run->run;
-        run_ask(run, FAKE_PROBE, NULL);
-        return 0;
+        return ask_start(ret, method, attempt, fn, arg, FAKE_PROBE);
 }
 
 static int look_up_start(struct method_run **ret, struct method_instance *method, const struct method_look_up *look_up,

@@ -147,9 +147,7 @@ void op_tie_start(struct validate_op *op);
 bool op_wants_details(const struct validate_op *op);
 void op_details_start(struct validate_op *op);
 
-/* op/realm.c. The domain whose realm this is, or n_domains. */
-size_t op_find_realm(const struct validate *v, const char *realm);
-/* krb_kdc_fn; arg is the validator. */
+/* op/realm.c; krb_kdc_fn, arg is the validator. */
 int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
                     socklen_t *ret_len);
 

@@ -1,5 +1,5 @@
 /*
- * Other realms than the one that an operation began with: which domain is one, and where its KDCs are.
+ * Where the KDCs of a realm are, for what holds no password: trusts and armour.
  */
 #include <errno.h>
 #include <strings.h>
@@ -8,7 +8,8 @@
 
 #define KDC_PORT 88
 
-size_t op_find_realm(const struct validate *v, const char *realm)
+/* The domain whose realm this is, or n_domains. */
+static size_t find_realm(const struct validate *v, const char *realm)
 {
         size_t i = 0;
 
@@ -22,7 +23,7 @@ int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_
                     socklen_t *ret_len)
 {
         struct validate *v = arg;
-        size_t i = op_find_realm(v, realm);
+        size_t i = find_realm(v, realm);
         struct dns_address address;
         uint32_t tried = 0;
         struct dc *dc = NULL;
