@@ -85,7 +85,7 @@ static const char *const texts[Q_COUNT_] = {
                          "since=excluded.since WHERE seq<excluded.seq",
         [Q_ROSTER_GET] = "SELECT jws FROM roster WHERE tenant=?",
         [Q_ROSTER_COUNT] = "SELECT COUNT(*) FROM roster WHERE tenant=?",
-        [Q_SIGN_IN_PUT] = "INSERT OR REPLACE INTO sign_in SELECT ?1,?2,?3,NULLIF(?4,''),?5,NULLIF(?6,''),?7,?8,?9,"
+        [Q_SIGN_IN_PUT] = "INSERT OR IGNORE INTO sign_in SELECT ?1,?2,?3,NULLIF(?4,''),?5,NULLIF(?6,''),?7,?8,?9,"
                           "NULLIF(?10,'') WHERE EXISTS (SELECT 1 FROM tenant WHERE name=?1)",
         [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered, reasons FROM sign_in "
                           "WHERE tenant=? AND id=?",

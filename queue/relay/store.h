@@ -145,7 +145,7 @@ struct store_sign_in {
         char reasons[256];                  /* what connectors said that had not taken it, a line each */
         int64_t handed, received, answered; /* ms after it came in; -1: never */
 };
-/* Writes many in one transaction. */
+/* Writes many in one transaction. An id that is stored keeps its first row: a replay hides nothing. */
 int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows, size_t n);
 /* -ENOENT */
 int store_sign_in_get(struct store *store, const char *tenant, const char *id, struct store_sign_in *ret_row);

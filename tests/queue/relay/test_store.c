@@ -184,10 +184,12 @@ static void test_sign_ins(void **state)
                  .received = -1,
                  .answered = -1},
         };
+        const struct store_sign_in replayed = {.id = "request-00000001", .at = NOW + 90, .state = "failed"};
         struct store_sign_in got;
 
         (void)state;
         assert_int_equal(store_sign_ins_put(store, tenants, rows, 2), 0);
+        assert_int_equal(store_sign_ins_put(store, tenants, &replayed, 1), 0); /* hides nothing */
         assert_int_equal(store_sign_in_get(other, T, "request-00000001", &got), 0);
         assert_string_equal(got.connector, ID);
         assert_int_equal(got.answered, 30);
