@@ -125,8 +125,12 @@ struct loop *loop_free(struct loop *loop)
                 return NULL;
         reap(loop);
         loop_timers_free(loop);
-        if (loop->base)
+        if (loop->base) {
+                /* A bufferevent that was freed while a deferred callback of its own was due goes when that has run;
+                 * event_base_free drops the callback, and the bufferevent would be there for good. */
+                (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
                 event_base_free(loop->base);
+        }
         free(loop);
         return NULL;
 }

@@ -5,7 +5,10 @@
 #include "tests/certs/base/core/check.h"
 
 #include <errno.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include "base/core/log.h"
 #include "base/ipc/loop.h"
@@ -472,6 +475,30 @@ static void test_jitter(void **state)
         assert_int_equal(loop_jitter(5, 2), 5);
 }
 
+static void drop(struct bufferevent *bev, void *arg)
+{
+        (void)bev;
+        (*(unsigned *)arg)++;
+}
+
+/* That nothing of it is left over, the sanitizers and valgrind tell. */
+static void test_end_with_a_deferred_callback_due(void **state)
+{
+        unsigned calls = 0;
+        int ends[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+        struct bufferevent *bev =
+                bufferevent_socket_new(loop_base(*state), ends[0], BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+        assert_non_null(bev);
+        bufferevent_setcb(bev, drop, NULL, NULL, &calls);
+        bufferevent_trigger(bev, EV_READ, 0);
+        bufferevent_free(bev);
+        *state = loop_free(*state);
+        assert_int_equal(calls, 0);
+        close(ends[1]);
+}
+
 #define on_real(fn)                                                                                                    \
         {                                                                                                              \
                 "real " #fn, fn, real_loop, end_loop, NULL                                                             \
@@ -501,6 +528,7 @@ int main(void)
                 on_real(test_io_levels_and_changes),
                 on_real(test_signals),
                 on_real(test_sigpipe_is_ignored),
+                on_real(test_end_with_a_deferred_callback_due),
                 on_fake(test_nested_turns_keep_ids_and_objects),
                 on_fake(test_fake_clock),
                 on_fake(test_fake_run_jumps),
