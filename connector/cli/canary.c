@@ -45,7 +45,7 @@ struct tally {
 static void on_probe(void *arg, const struct client_probe *probe)
 {
         struct tally *t = arg;
-        const struct client_result *r = probe->result;
+        const struct sign_in_result *r = probe->result;
         const char *what = !probe->asked ? "unasked" : probe->honest ? "honest" : "lying";
         const char *said = r->has_verdict ? r->verdict.reason : r->problem;
 

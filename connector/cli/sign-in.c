@@ -64,7 +64,7 @@ static json_t *raw_json(const struct verdict_claims *v)
                          or_null(v->raw_ntstatus));
 }
 
-static json_t *verdict_json(const struct client_result *r)
+static json_t *verdict_json(const struct sign_in_result *r)
 {
         const struct verdict_claims *v = &r->verdict;
         enum reason reason = reason_from_id(v->reason);
@@ -82,7 +82,7 @@ static json_t *verdict_json(const struct client_result *r)
 }
 
 /* The user's sentence, from the one table. What a wait cannot mend is the helpdesk's. */
-static const char *problem_text(const struct client_result *r)
+static const char *problem_text(const struct sign_in_result *r)
 {
         if (strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 && strcmp(r->problem, "deadline") != 0)
                 return reason_user_text(REASON_SERVICE_UNKNOWN, false);
@@ -103,7 +103,7 @@ static json_t *lines_json(const char *lines)
         return list;
 }
 
-static json_t *problem_json(const struct client_result *r)
+static json_t *problem_json(const struct sign_in_result *r)
 {
         return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:{s:s, s:I, s:s, s:s*, s:s*, s:o*}, s:{s:i}, s:s}", "id",
                          r->id, "verdict", "unavailable", "class", "infrastructure", "reason", r->problem,
@@ -113,7 +113,7 @@ static json_t *problem_json(const struct client_result *r)
                          "service", (int)r->ms, "text", problem_text(r));
 }
 
-static int print_result(const struct cli *cli, const struct client_result *r)
+static int print_result(const struct cli *cli, const struct sign_in_result *r)
 {
         json_t *json = r->has_verdict ? verdict_json(r) : problem_json(r);
         int shown = json ? json_dumpf(json, stdout, JSON_INDENT(2)) : -1;
@@ -167,7 +167,7 @@ static int prompt_all(struct secret **ret_password, struct secret **ret_new, str
         return r >= 0 && o.change ? prompt_new(ret_new, err) : r;
 }
 
-static int sign_in(struct service_store *s, const char *bearer, struct client_result *ret, struct error *err)
+static int sign_in(struct service_store *s, const char *bearer, struct sign_in_result *ret, struct error *err)
 {
         _cleanup_(client_freep) struct client *client = NULL;
         struct client_config config = service_store_client(s, bearer);
@@ -207,7 +207,7 @@ static int sign_in(struct service_store *s, const char *bearer, struct client_re
 static int run(const struct cli *cli, const char *dir)
 {
         _cleanup_(service_store_clear) struct service_store s = {0};
-        struct client_result result = {0};
+        struct sign_in_result result = {0};
         struct secret *bearer = NULL;
         struct error err = {""};
         int r = service_store_open(&s, dir, &err);

@@ -5,6 +5,4 @@
 
 #include "queue/client/client.h"
 
-/* No sign-in goes to this identity any more. 0 or -ENOMEM. */
-int client_distrust(struct client *c, const char *kid);
-const char *client_pin(const struct client *c); /* borrowed */
+struct sealer *client_sealer(struct client *c); /* borrowed */

@@ -49,7 +49,7 @@ static int probe_one(struct client *c, const struct client_probe_params *p, cons
                                         .client_app = p->client_app,
                                         .only_connector = connector->id,
                                         .disguised = true};
-        struct client_result result = {0};
+        struct sign_in_result result = {0};
         struct client_probe probe = {.connector = connector, .result = &result};
         struct secret *password = NULL;
         int r = random_password(&password, err);
@@ -63,7 +63,7 @@ static int probe_one(struct client *c, const struct client_probe_params *p, cons
         probe.asked = result.has_verdict && strcmp(result.connector, connector->id) == 0;
         probe.honest =
                 !(probe.asked && (strcmp(result.verdict.verdict, "accepted") == 0 || result.verdict.password_proved));
-        if (!probe.honest && client_distrust(c, key_kid(connector->key)) < 0)
+        if (!probe.honest && sealer_distrust(client_sealer(c), key_kid(connector->key)) < 0)
                 return error_fail(err, -ENOMEM, "no memory");
         fn(arg, &probe);
         return 0;
@@ -78,8 +78,8 @@ int client_probe(struct client *c, const struct client_probe_params *p, client_p
 
         /* a copy: the directory may be fetched anew between two of them */
         if (r == 0)
-                r = roster_verify(&roster, d->roster->text, strlen(d->roster->text), client_pin(c), d->roster->tenant,
-                                  ROSTER_ANY_TIME, 0, err);
+                r = roster_verify(&roster, d->roster->text, strlen(d->roster->text), sealer_pin(client_sealer(c)),
+                                  d->roster->tenant, ROSTER_ANY_TIME, 0, err);
         for (size_t i = 0; r == 0 && i < roster->n_connectors; i++)
                 r = probe_one(c, p, &roster->connectors[i], fn, arg, err);
         roster_free(roster);

@@ -25,7 +25,7 @@ static void check(int r)
 static void sign_in(struct client *c, char *line)
 {
         char *password = line, *name = strsep(&password, "\t");
-        struct client_result r;
+        struct sign_in_result r;
         struct secret *secret;
 
         password[strcspn(password, "\n")] = '\0';

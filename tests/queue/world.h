@@ -6,7 +6,7 @@
 
 #include "tests/queue/check.h"
 
-#include "queue/client/client.h"
+#include "queue/seal/exchange.h"
 
 /* The time of everything in it; world_new takes it as it is then. */
 extern int64_t world_time;

@@ -31,7 +31,8 @@ MAY_INCLUDE = {
     'validate/op': BASE + ['validate/types', 'validate/dc'],
     'queue/wire': ['certs/'],
     'queue/link': ['certs/', 'queue/wire'],
-    'queue/client': ['certs/', 'queue/wire'],
+    'queue/seal': BASE + ['certs/codec', 'certs/keys', 'certs/jose', 'certs/trust', 'queue/wire'],
+    'queue/client': ['certs/', 'queue/wire', 'queue/seal'],
     'queue/http': BASE + ['certs/codec', 'certs/keys'],
     'queue/relay': ['certs/', 'queue/wire', 'queue/http'],
     'connector/frames': ['certs/', 'validate/types'],
@@ -42,7 +43,7 @@ MAY_INCLUDE = {
     'connector/validator': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'connector/frames', 'connector/conf'],
     'connector/ledger': ['certs/', 'validate/types', 'connector/frames', 'connector/conf'],
     'connector/supervisor': ['certs/', 'connector/frames', 'connector/conf'],
-    'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/client', 'connector/frames', 'connector/conf', 'connector/findings'],
+    'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/seal', 'queue/client', 'connector/frames', 'connector/conf', 'connector/findings'],
     'tests': ['certs/', 'validate/', 'queue/', 'connector/'],
 }
 # The one place that may name what the tables of methods stand for.

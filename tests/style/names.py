@@ -36,12 +36,13 @@ WORDS = {
                             'supervisor watch watchdog',
     'connector/validator': 'clock_judge clock_note clock_state enckeys intake record replay roster_store '
                            'sid_store signins validator verdict',
-    'queue/client': 'client directory sign',
+    'queue/client': 'client',
     'queue/http': 'http problem',
     'queue/link': 'link',
     'queue/relay': 'api ca clock clones credential dispatch journal relay request run session sessions site '
                    'standing standings store tenant_admit tenant_announced tenant_connector tenant_expire '
                    'tenant_forget tenant_free tenant_get tenant_live tenant_put tenant_secret tenant_set tenants',
+    'queue/seal': 'directory exchange sealer sign',
     'queue/wire': 'cancel decline drain hello report request_claims request_event request_hash roster_event '
                   'sse verdict_claims wire',
     'validate/dc': 'dc dcs discover',

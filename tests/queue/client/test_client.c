@@ -3,6 +3,7 @@
  * above all what is not.
  */
 #include "certs/jose/sealed.h"
+#include "queue/client/client.h"
 #include "tests/queue/link/fake_relay.h"
 #include "tests/queue/world.h"
 
@@ -316,10 +317,10 @@ static void problem(struct test *t, size_t attempt, int status, const char *type
                        type, status, started, retry);
 }
 
-static struct client_result sign_in_as(struct test *t, const char *name)
+static struct sign_in_result sign_in_as(struct test *t, const char *name)
 {
         const struct sign_in_params p = {.username = name, .username_len = strlen(name), .password = t->password};
-        struct client_result r;
+        struct sign_in_result r;
         struct error err = {""};
 
         if (client_sign_in(t->client, &p, &r, &err) < 0)
@@ -327,12 +328,12 @@ static struct client_result sign_in_as(struct test *t, const char *name)
         return r;
 }
 
-static struct client_result sign_in(struct test *t)
+static struct sign_in_result sign_in(struct test *t)
 {
         return sign_in_as(t, "amy@corp.example");
 }
 
-static void assert_problem(const struct client_result *r, const char *what, const char *started)
+static void assert_problem(const struct sign_in_result *r, const char *what, const char *started)
 {
         assert_false(r->has_verdict);
         assert_string_equal(r->problem, what);
@@ -344,7 +345,7 @@ static void assert_problem(const struct client_result *r, const char *what, cons
 static void a_verdict(void **state)
 {
         struct test *t = *state;
-        struct client_result r = sign_in(t);
+        struct sign_in_result r = sign_in(t);
 
         assert_true(r.has_verdict);
         assert_string_equal(r.verdict.user_id, "S-1-5-21-7");
@@ -363,7 +364,7 @@ static void the_directory_is_cached(void **state)
         struct test *t = *state;
 
         for (int i = 0; i < 3; i++) {
-                struct client_result r = sign_in(t);
+                struct sign_in_result r = sign_in(t);
 
                 assert_true(r.has_verdict);
         }
@@ -420,7 +421,7 @@ static void a_canary_finds_a_liar(void **state)
         assert_string_equal(kids[0], key_kid(t->w->connectors[0].identity));
         /* its verdicts are believed no more: no request is sealed to it */
         const size_t posts = t->script->n_posts;
-        struct client_result r = sign_in(t);
+        struct sign_in_result r = sign_in(t);
         assert_string_equal(r.verdict.verdict, "refused");
         assert_string_equal(r.connector, t->w->connectors[1].id);
         assert_int_equal(t->script->n_posts, posts + 1);
@@ -436,7 +437,7 @@ static void a_canary_finds_a_liar(void **state)
 static void stale_keys_are_refreshed_once(void **state)
 {
         struct test *t = *state;
-        struct client_result r;
+        struct sign_in_result r;
 
         problem(t, 0, 422, "stale-keys", "no", "refresh-keys");
         r = sign_in(t);
@@ -452,7 +453,7 @@ static void stale_keys_are_refreshed_once(void **state)
 static void and_not_twice(void **state)
 {
         struct test *t = *state;
-        struct client_result r;
+        struct sign_in_result r;
 
         for (size_t i = 0; i < ATTEMPTS_MAX; i++)
                 problem(t, i, 422, "stale-keys", "no", "refresh-keys");
@@ -473,7 +474,7 @@ static void spare_ones_are_asked(void **state)
         struct test *t = *state;
 
         for (size_t i = 0; i < N(cases); i++) {
-                struct client_result r;
+                struct sign_in_result r;
 
                 t->script->n_posts = 0;
                 t->client = client_free(t->client); /* the next begins with the first keys */
@@ -492,7 +493,7 @@ static void nobody_new_is_not_asked_again(void **state)
         struct test *t = *state;
 
         for (size_t i = 0; i < N(types); i++) {
-                struct client_result r;
+                struct sign_in_result r;
 
                 t->script->n_posts = 0;
                 problem(t, 0, 503, types[i], "no", "refresh-keys");
@@ -505,7 +506,7 @@ static void nobody_new_is_not_asked_again(void **state)
 static void a_draining_relay_is_asked_again(void **state)
 {
         struct test *t = *state;
-        struct client_result r;
+        struct sign_in_result r;
 
         problem(t, 0, 503, "draining", "no", "now");
         r = sign_in(t);
@@ -531,7 +532,7 @@ static void doubt_is_not_repeated(void **state)
         struct test *t = *state;
 
         for (size_t i = 0; i < N(cases); i++) {
-                struct client_result r;
+                struct sign_in_result r;
 
                 t->script->n_posts = 0;
                 problem(t, 0, cases[i].status, cases[i].type, cases[i].started, cases[i].retry);
@@ -552,7 +553,7 @@ static void answers_that_say_nothing(void **state)
         struct test *t = *state;
 
         for (size_t i = 0; i < N(cases); i++) {
-                struct client_result r;
+                struct sign_in_result r;
 
                 t->script->n_posts = 0;
                 t->script->attempts[0].reply = cases[i].reply;
@@ -568,7 +569,7 @@ static void answers_that_say_nothing(void **state)
 static void a_connection_that_breaks(void **state)
 {
         struct test *t = *state;
-        struct client_result r;
+        struct sign_in_result r;
 
         t->script->attempts[0].reply = REPLY_CLOSE;
         r = sign_in(t);
@@ -582,7 +583,7 @@ static void a_connection_that_breaks(void **state)
 static void silence_ends_with_the_budget(void **state)
 {
         struct test *t = *state;
-        struct client_result r;
+        struct sign_in_result r;
 
         t->script->attempts[0].reply = REPLY_NOTHING;
         r = sign_in(t);
@@ -594,11 +595,9 @@ static void silence_ends_with_the_budget(void **state)
 static void nobody_there(void **state)
 {
         struct test *t = *state;
-        struct client_result r;
-
         fake_relay_listen(t->relay, false); /* the parent's copy */
         stop_relay(t);
-        r = sign_in(t);
+        const struct sign_in_result r = sign_in(t);
         assert_problem(&r, "transport", "no");
         assert_int_equal(r.status, 0);
         assert_true(r.detail[0]);
@@ -607,7 +606,7 @@ static void nobody_there(void **state)
 static void keys_are_refused(void **state)
 {
         struct test *t = *state;
-        struct client_result r;
+        struct sign_in_result r;
         const struct directory *d = NULL;
         struct error err = {""};
 
@@ -623,7 +622,7 @@ static void keys_are_refused(void **state)
 static void nobody_serves_the_realm(void **state)
 {
         struct test *t = *state;
-        struct client_result r = sign_in_as(t, "amy@elsewhere.example");
+        struct sign_in_result r = sign_in_as(t, "amy@elsewhere.example");
 
         assert_true(r.has_verdict && r.id[0]);
         assert_string_equal(r.verdict.verdict, "refused");
@@ -657,7 +656,7 @@ static void an_older_roster_is_refused(void **state)
         for (int another = 0; another < 2; another++) {
                 client_free(t->client);
                 assert_int_equal(client_new(&t->client, &config, &err), 0);
-                const struct client_result r = sign_in(t);
+                const struct sign_in_result r = sign_in(t);
                 assert_problem(&r, "bad-keys", "no");
                 assert_non_null(strstr(r.detail, another ? "another text of number" : "older"));
                 config.min_seq = t->w->roster->seq;

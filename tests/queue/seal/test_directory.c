@@ -380,32 +380,6 @@ static void answers_that_are_refused(void **state)
         free(good);
 }
 
-static void misuse(void **state)
-{
-        struct world *w = *state;
-        const struct client_config good = {.relay = "https://127.0.0.1:9",
-                                           .tenant = TENANT,
-                                           .pin = key_pin(w->tenant),
-                                           .bearer = "service-secret-1",
-                                           .service_id = SERVICE_ID,
-                                           .service_key = w->service};
-        struct client_config c = good;
-        struct client *client = NULL;
-        struct error err = {""};
-
-        c.budget_ms = BUDGET_MIN - 1;
-        assert_int_equal(client_new(&client, &c, &err), -EINVAL);
-        c.budget_ms = BUDGET_MAX + 1;
-        assert_int_equal(client_new(&client, &c, &err), -EINVAL);
-        c = good;
-        c.tenant = "Not A Tenant";
-        assert_int_equal(client_new(&client, &c, &err), -EINVAL);
-        c = good;
-        c.pin = NULL;
-        assert_int_equal(client_new(&client, &c, &err), -EINVAL);
-        assert_null(client);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -419,7 +393,6 @@ int main(void)
                 cmocka_unit_test_setup_teardown(the_newer_statement_counts, begin, end),
                 cmocka_unit_test_setup_teardown(a_cached_directory_goes_stale, begin, end),
                 cmocka_unit_test_setup_teardown(answers_that_are_refused, begin, end),
-                cmocka_unit_test_setup_teardown(misuse, begin, end),
         };
         return cmocka_run_group_tests_name("queue/directory", tests, NULL, NULL);
 }

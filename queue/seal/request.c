@@ -4,7 +4,7 @@
  * Only entries of a verified directory are ever sealed to. The password goes from its slot into claims in the
  * secure heap, from there into secret buffers, and out only as ciphertext.
  */
-#include "queue/client/client.h"
+#include "queue/seal/sign-in.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>

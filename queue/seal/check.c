@@ -4,7 +4,7 @@
  * Invariant: *ret_v is written only when all of them hold, so no caller can act on half a check. A verdict
  * that fails means unavailable, whatever it says.
  */
-#include "queue/client/client.h"
+#include "queue/seal/sign-in.h"
 
 #include <errno.h>
 #include <stdio.h>

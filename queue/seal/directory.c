@@ -4,7 +4,7 @@
  * Invariant: every entry is a connector of the verified roster with a statement that its identity key signed.
  * The relay decides only the order; a connector that it adds, or a statement that it changes, is left out.
  */
-#include "queue/client/client.h"
+#include "queue/seal/directory.h"
 
 #include <errno.h>
 #include <stdlib.h>
