@@ -1,6 +1,6 @@
 /*
- * Connections of the HTTP server, from accept to the last byte: their state, deadlines, caps, and who makes
- * room.
+ * Connections of the HTTP server, from accept to the last byte: their state and deadlines. Who may come, and who makes
+ * room: admit.c.
  *
  * Invariants: bytes are read only in CONN_HEAD and CONN_BODY, and never more than one head or one whole
  * request ahead; each state has a deadline or a cap; requests of one connection are handled one after the
@@ -8,7 +8,6 @@
  * remembered, so a client that sends while it waits costs nothing, and a hang-up is still noticed. A
  * connection is freed by its own turn, its timer or http_free, never under a handler.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -34,19 +33,6 @@ static enum conn_rank rank_of(const struct conn *c)
         return RANK_BUSY;
 }
 
-/* Moves it to the end of the list of its rank. */
-static void set_rank(struct conn *c, enum conn_rank rank)
-{
-        struct http *http = c->http;
-
-        TAILQ_REMOVE(&http->ranks[c->rank], c, by_rank);
-        http->n_rank[c->rank]--;
-        TAILQ_INSERT_TAIL(&http->ranks[rank], c, by_rank);
-        http->n_rank[rank]++;
-        c->rank = rank;
-        c->ranked = ++http->ticks;
-}
-
 void http_conn_set(struct conn *c, enum conn_state state)
 {
         const struct http_limits *limits = &c->http->config.limits;
@@ -55,7 +41,7 @@ void http_conn_set(struct conn *c, enum conn_state state)
         c->http->n_streams -= c->state == CONN_STREAMING;
         c->state = state;
         if (rank_of(c) != c->rank)
-                set_rank(c, rank_of(c));
+                http_admit_rank(c, rank_of(c));
         switch (state) {
         case CONN_HEAD:
                 loop_timer_in(c->timer, c->served && !c->in.len ? limits->idle_ms : limits->deadline_ms);
@@ -270,7 +256,7 @@ static bool step(struct conn *c)
         return false;
 }
 
-static void conn_turn(struct conn *c)
+void http_conn_turn(struct conn *c)
 {
         int budget = TURN_STEPS;
         bool waited;
@@ -317,7 +303,10 @@ static void on_conn_io(void *arg, int fd, int events)
         if ((events & LOOP_HANGUP) ||
             ((events & LOOP_READ) && (c->state == CONN_ANSWERING || c->state == CONN_STREAMING) && is_reset(fd)))
                 c->hung_up = true;
-        conn_turn(c);
+        if (c->more && c->state == CONN_HEAD && http_tls_shaking(c))
+                http_admit_shake(c);
+        else
+                http_conn_turn(c);
 }
 
 static void on_conn_deadline(void *arg)
@@ -328,79 +317,7 @@ static void on_conn_deadline(void *arg)
         http_conn_free(c);
 }
 
-/* ---- who may come, who makes room ---- */
-
-/* One client, as far as addresses tell: an IPv6 host may use all of its /64. */
-static bool same_client(const struct in6_addr *a, const struct in6_addr *b)
-{
-        return memcmp(a, b, IN6_IS_ADDR_V4MAPPED(a) ? sizeof(*a) : sizeof(*a) / 2) == 0;
-}
-
-static struct conn_bucket *bucket_of(struct http *http, const struct in6_addr *a)
-{
-        uint64_t x;
-
-        memcpy(&x, &a->s6_addr[IN6_IS_ADDR_V4MAPPED(a) ? 8 : 0], sizeof(x));
-        return &http->buckets[(x * (http->seed | 1)) >> 56];
-}
-
-/*
- * Makes room for one more connection of the client (NULL: a UNIX socket's). Of those that have not brought a
- * whole request yet the oldest goes, of those between two requests the one that has waited longest; whichever
- * kind there is more of, for that is the kind that fills the place: over the client's own cap among its own,
- * over the other among all. So those who hold connections open for nothing, silent or served once, lock
- * nobody out, also not those who share an address with them; and who has just come is not pushed out by the
- * next one. False: all have work.
- */
-static bool make_room(struct http *http, const struct in6_addr *client)
-{
-        struct conn *c, *stalest[RANKS_] = {NULL};
-        unsigned n[RANKS_] = {0}, all = 0;
-
-        if (client) {
-                LIST_FOREACH (c, bucket_of(http, client), by_address) {
-                        if (!same_client(&c->address, client))
-                                continue;
-                        all++;
-                        n[c->rank]++;
-                        if (!stalest[c->rank] || c->ranked < stalest[c->rank]->ranked)
-                                stalest[c->rank] = c;
-                }
-        }
-        if (!client || all < http->config.limits.per_address) {
-                if (http_connections(http) < http->config.limits.connections)
-                        return true;
-                for (int i = 0; i < RANKS_; i++) {
-                        n[i] = http->n_rank[i];
-                        stalest[i] = TAILQ_FIRST(&http->ranks[i]);
-                }
-        }
-        log_debug("http_over_cap", KV_U("connections", http_connections(http)));
-        c = stalest[n[RANK_IDLE] > n[RANK_UNSERVED] ? RANK_IDLE : RANK_UNSERVED];
-        if (c)
-                http_conn_free(c);
-        return c != NULL;
-}
-
 /* ---- life ---- */
-
-/* The peer's address, as IPv6 and in words; false: it has none. */
-static bool read_address(struct conn *c, const struct sockaddr *address)
-{
-        struct in6_addr *a = &c->address;
-
-        if (address->sa_family == AF_INET6) {
-                *a = ((const struct sockaddr_in6 *)address)->sin6_addr;
-        } else if (address->sa_family == AF_INET) {
-                a->s6_addr[10] = a->s6_addr[11] = 0xff;
-                memcpy(&a->s6_addr[12], &((const struct sockaddr_in *)address)->sin_addr, 4);
-        } else {
-                memcpy(c->peer, "unix", sizeof("unix"));
-                return false;
-        }
-        bool v4 = IN6_IS_ADDR_V4MAPPED(a);
-        return inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? &a->s6_addr[12] : a->s6_addr, c->peer, sizeof(c->peer)) != NULL;
-}
 
 int http_conn_new(struct http *http, int fd, const struct sockaddr *address, enum http_transport transport)
 {
@@ -410,20 +327,16 @@ int http_conn_new(struct http *http, int fd, const struct sockaddr *address, enu
                 close(fd);
                 return -ENOMEM;
         }
-        bool counted = read_address(c, address);
-        if (!make_room(http, counted ? &c->address : NULL)) {
-                close(fd);
-                free(c);
-                return -EBUSY;
-        }
         c->http = http;
         c->fd = fd;
+        int r = http_admit(c, address);
+        if (r < 0) {
+                close(fd);
+                free(c);
+                return r;
+        }
         c->in = (struct buffer){.max = UINT32_MAX, .secret = http->config.secret_bodies};
         c->out = BUFFER(HTTP_ANSWER_MAX);
-        c->ranked = ++http->ticks;
-        TAILQ_INSERT_TAIL(&http->ranks[RANK_UNSERVED], c, by_rank);
-        http->n_rank[RANK_UNSERVED]++;
-        LIST_INSERT_HEAD(bucket_of(http, &c->address), c, by_address);
         if (loop_timer_new(&c->timer, http->config.loop, NULL, on_conn_deadline, c) < 0 ||
             loop_io_new(&c->io, http->config.loop, NULL, fd, LOOP_READ | LOOP_WRITE | LOOP_HANGUP | LOOP_EDGE,
                         on_conn_io, c) < 0 ||
@@ -441,10 +354,8 @@ struct conn *http_conn_free(struct conn *c)
 
         if (c->req.on_close)
                 c->req.on_close(c->req.close_arg);
-        TAILQ_REMOVE(&http->ranks[c->rank], c, by_rank);
-        http->n_rank[c->rank]--;
+        http_admit_leave(c);
         http->n_streams -= c->state == CONN_STREAMING;
-        LIST_REMOVE(c, by_address);
         if (c->ssl)
                 http_tls_close_notify(c);
         SSL_free(c->ssl);

@@ -3,7 +3,8 @@
  *
  * TCP_NODELAY is set on the listening socket, from where accepted ones inherit it: without it each small
  * answer waits 40 ms for an acknowledgement. Addresses are numeric; nothing here looks a name up. Where
- * descriptors run out, accepting pauses instead of spinning.
+ * descriptors run out, connections without work make room; where there is none, accepting pauses instead of spinning,
+ * and the log hears of it once a minute.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,29 +22,30 @@
 #define BACKLOG 512
 #define ACCEPTS_A_TURN 16
 #define PAUSE_MS 100
+#define PAUSE_TOLD_MS 60000
 
 /* ---- the server ---- */
 
 static void on_pause_end(void *arg)
 {
-        struct http *http = arg;
-
-        for (unsigned i = 0; i < http->n_listeners; i++)
-                loop_io_set(http->listeners[i].io, LOOP_READ);
+        http_listen_or_pause(arg);
 }
 
 int http_new(struct http **ret_http, const struct http_config *config, struct error *err)
 {
         struct http *http = calloc(1, sizeof(*http));
 
-        if (!http || getrandom(&http->seed, sizeof(http->seed), 0) != (ssize_t)sizeof(http->seed) ||
-            loop_timer_new(&http->pause, config->loop, NULL, on_pause_end, http) < 0) {
+        if (!http || loop_timer_new(&http->pause, config->loop, NULL, on_pause_end, http) < 0 ||
+            loop_timer_new(&http->shake, config->loop, NULL, http_admit_shake_some, http) < 0) {
+                if (http)
+                        loop_timer_free(http->pause);
                 free(http);
                 return error_fail(err, -ENOMEM, "no memory for the HTTP server");
         }
         http->config = *config;
-        for (int i = 0; i < RANKS_; i++)
-                TAILQ_INIT(&http->ranks[i]);
+        http->accepting = true;
+        http_crowd_init(&http->crowd);
+        TAILQ_INIT(&http->shaking);
         *ret_http = http;
         return 0;
 }
@@ -55,9 +56,11 @@ struct http *http_free(struct http *http)
                 return NULL;
         http_stop_listening(http);
         for (int i = 0; i < RANKS_; i++)
-                while (!TAILQ_EMPTY(&http->ranks[i]))
-                        http_conn_free(TAILQ_FIRST(&http->ranks[i]));
+                while (!TAILQ_EMPTY(&http->crowd.ranks[i]))
+                        http_conn_free(TAILQ_FIRST(&http->crowd.ranks[i]));
+        table_clear(&http->clients);
         loop_timer_free(http->pause);
+        loop_timer_free(http->shake);
         SSL_CTX_free(http->tls);
         free(http);
         return NULL;
@@ -70,15 +73,41 @@ void http_drain(struct http *http)
 
 unsigned http_connections(const struct http *http)
 {
-        return http->n_rank[RANK_UNSERVED] + http->n_rank[RANK_IDLE] + http->n_rank[RANK_BUSY];
+        return http_crowd_size(&http->crowd);
 }
 
 unsigned http_unanswered(const struct http *http)
 {
-        return http->n_rank[RANK_BUSY] - http->n_streams;
+        return http->crowd.n[RANK_BUSY] - http->n_streams;
 }
 
 /* ---- listening ---- */
+
+void http_listen_or_pause(struct http *http)
+{
+        const bool accept = !loop_timer_armed(http->pause) && http->n_shaking < HTTP_SHAKING_MAX;
+
+        for (unsigned i = 0; accept != http->accepting && i < http->n_listeners; i++)
+                loop_io_set(http->listeners[i].io, accept ? LOOP_READ : 0);
+        http->accepting = accept;
+}
+
+/* accept failed for want of descriptors or memory. Whether it may be tried again at once. */
+static bool find_room(struct http *http, int code)
+{
+        const uint64_t now = loop_now(http->config.loop);
+
+        if (!http->paused_told || now - http->paused_told >= PAUSE_TOLD_MS) {
+                http->paused_told = now;
+                log_warning("accept_failed", KV_S("why", strerror(code)), KV_U("connections", http_connections(http)),
+                            KV_S("then", "connections without work make room, or new ones wait; told once a minute"));
+        }
+        if (http_admit_shed(http))
+                return true;
+        loop_timer_in(http->pause, PAUSE_MS);
+        http_listen_or_pause(http);
+        return false;
+}
 
 static void on_accept(void *arg, int listening, int events)
 {
@@ -91,11 +120,8 @@ static void on_accept(void *arg, int listening, int events)
                 socklen_t n = sizeof(ss);
                 int fd = accept4(listening, (struct sockaddr *)&ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-                        log_warning("accept_paused", KV_S("why", strerror(errno)),
-                                    KV_U("connections", http_connections(http)));
-                        for (unsigned j = 0; j < http->n_listeners; j++)
-                                loop_io_set(http->listeners[j].io, 0);
-                        loop_timer_in(http->pause, PAUSE_MS);
+                        if (find_room(http, errno))
+                                continue;
                         return;
                 }
                 if (fd < 0)

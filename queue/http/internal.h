@@ -1,6 +1,6 @@
 /*
- * Internal to the HTTP server: what conn.c (connections), answer.c (requests, streams), listen.c and tls.c
- * share.
+ * Internal to the HTTP server: what conn.c (connections), admit.c (who may come), answer.c (requests, streams), http.c
+ * and tls.c share.
  */
 #pragma once
 
@@ -8,9 +8,11 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "base/core/table.h"
 #include "queue/http/http.h"
 
 #define HTTP_LISTENERS_MAX 8
+#define HTTP_SHAKING_MAX 64                           /* handshakes that wait for their turn; more are not accepted */
 #define HTTP_ANSWER_MAX (4 * 1024 * 1024 + 16 * 1024) /* with its head */
 
 enum conn_state {
@@ -42,9 +44,27 @@ struct http_req {
         struct buffer headers; /* lines for the answer */
 };
 
+TAILQ_HEAD(conn_list, conn);
+
+/* Connections by rank, the stalest of each first. */
+struct crowd {
+        struct conn_list ranks[RANKS_];
+        unsigned n[RANKS_];
+};
+enum { CROWD_ALL = 0, CROWD_CLIENT, CROWDS_ };
+
+/* Who connects, as far as addresses tell: an IPv4 address, or an IPv6 /64. Lives as long as it has a connection. */
+struct client {
+        struct table_node by_address;
+        char address[INET6_ADDRSTRLEN];
+        struct crowd crowd;
+};
+
 struct conn {
-        TAILQ_ENTRY(conn) by_rank;
-        LIST_ENTRY(conn) by_address;
+        TAILQ_ENTRY(conn) place[CROWDS_]; /* in http.crowd, and in its client's */
+        struct client *client;            /* NULL: it came by a UNIX socket */
+        TAILQ_ENTRY(conn) shake;
+        bool shaking; /* in http.shaking */
         struct http *http;
         int fd;
         SSL *ssl; /* NULL: plain */
@@ -52,23 +72,17 @@ struct conn {
         struct loop_timer *timer; /* the deadline of the state */
         enum conn_state state;
         enum conn_rank rank;
-        uint64_t ranked; /* when it came to this rank, in http.ticks */
-        bool served;     /* at least one request */
-        bool more;       /* the descriptor may have bytes to read */
-        bool hung_up;    /* the client has closed its end */
-        bool last;       /* no further request after this one */
-        bool in_turn;    /* conn_turn is running */
-        int cert_error;  /* X509_V_*, of a client certificate that did not verify */
-        struct in6_addr address;
+        bool served;    /* at least one request */
+        bool more;      /* the descriptor may have bytes to read */
+        bool hung_up;   /* the client has closed its end */
+        bool last;      /* no further request after this one */
+        bool in_turn;   /* conn_turn is running */
+        int cert_error; /* X509_V_*, of a client certificate that did not verify */
         char peer[INET6_ADDRSTRLEN];
         struct buffer in, out;
         struct http_head head;
         struct http_req req;
 };
-
-TAILQ_HEAD(conn_list, conn);
-LIST_HEAD(conn_bucket, conn);
-#define HTTP_BUCKETS 256
 
 struct http_listener {
         struct http *http;
@@ -80,13 +94,17 @@ struct http_listener {
 struct http {
         struct http_config config;
         SSL_CTX *tls;
-        struct conn_list ranks[RANKS_];
-        unsigned n_rank[RANKS_], n_streams;
-        struct conn_bucket buckets[HTTP_BUCKETS];
-        uint64_t seed, ticks;
+        struct crowd crowd;
+        unsigned n_streams;
+        struct table clients;
+        struct conn_list shaking; /* whose handshake has bytes to go on with */
+        unsigned n_shaking;
+        struct loop_timer *shake;
         struct http_listener listeners[HTTP_LISTENERS_MAX];
         unsigned n_listeners;
         struct loop_timer *pause; /* accepting again, after descriptors ran out */
+        bool accepting;
+        uint64_t paused_told; /* when the log was told of that; 0: never */
         bool draining;
         int64_t date_at;
         char date[32];
@@ -97,6 +115,8 @@ struct http {
  * stalest goes, or this. */
 int http_conn_new(struct http *http, int fd, const struct sockaddr *address, enum http_transport transport);
 struct conn *http_conn_free(struct conn *c);
+/* What the connection has to do now. */
+void http_conn_turn(struct conn *c);
 /* The one state writer; arms or stops the deadline of the state. */
 void http_conn_set(struct conn *c, enum conn_state state);
 /* Drops the connection at its next turn. Idempotent. */
@@ -106,10 +126,32 @@ void http_conn_flush(struct conn *c);
 /* The answer is complete: sends it, and goes on to the next request. */
 void http_conn_answered(struct conn *c);
 
+/* ---- admit.c ---- */
+void http_crowd_init(struct crowd *crowd);
+unsigned http_crowd_size(const struct crowd *crowd);
+/* Counts a new connection among all and its client's (NULL: it is of a UNIX socket); over a cap the stalest makes room.
+ * -EBUSY: all have work; -ENOMEM. */
+int http_admit(struct conn *c, const struct sockaddr *address);
+/* It has this rank from now on. */
+void http_admit_rank(struct conn *c, enum conn_rank rank);
+void http_admit_leave(struct conn *c);
+/* Ends the stalest connection that has no work; false: there is none. */
+bool http_admit_shed(struct http *http);
+/* The handshake goes on soon, behind those that came before it. */
+void http_admit_shake(struct conn *c);
+/* The timer of http.shake. */
+void http_admit_shake_some(void *arg);
+
+/* ---- http.c ---- */
+/* Listens, or does not for now, as descriptors and handshakes are. */
+void http_listen_or_pause(struct http *http);
+
 /* ---- tls.c: bytes, through TLS where there is any ---- */
 int http_tls_attach(struct conn *c);
 /* Bytes that were read or sent; 0: the end; -EAGAIN; -EIO. */
 ssize_t http_tls_recv(struct conn *c, void *bytes, size_t n);
 ssize_t http_tls_send(struct conn *c, const void *bytes, size_t n);
+/* Whether the handshake is not over. */
+bool http_tls_shaking(const struct conn *c);
 /* Says that nothing follows. */
 void http_tls_close_notify(struct conn *c);

@@ -165,6 +165,11 @@ ssize_t http_tls_send(struct conn *c, const void *bytes, size_t n)
         return result_of(c, c->ssl ? SSL_write(c->ssl, bytes, (int)n) : send(c->fd, bytes, n, MSG_NOSIGNAL));
 }
 
+bool http_tls_shaking(const struct conn *c)
+{
+        return c->ssl && SSL_in_init(c->ssl);
+}
+
 void http_tls_close_notify(struct conn *c)
 {
         if (!c->ssl || SSL_in_init(c->ssl) || (SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN))

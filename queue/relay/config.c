@@ -86,7 +86,10 @@ static const struct conf_key keys[] = {
                  "be off "
                  "for hardly any time without enrolling again."},
         {KEY("connections", connections), .type = CONF_NUMBER, .min = 16, .max = 65536, .initial = "4096",
-         .help = "Connections in all."},
+         .help = "Connections in all, of which a connector's link has two; over it the stalest without work makes "
+                 "room. "
+                 "Each takes a descriptor: the relay does not start where it may not open 64 files more than this "
+                 "(LimitNOFILE= of its unit)."},
         {KEY("connections_per_address", connections_per_address), .type = CONF_NUMBER, .min = 1, .max = 65536,
          .initial = "1024",
          .help = "Connections from one address, of IPv6 from one /64; over it the stalest makes room."},

@@ -99,6 +99,7 @@ struct site {
         uint64_t in_flight;
         TAILQ_HEAD(link_list, dispatch_link) links;
         struct request_list parked, orphans;
+        size_t n_parked;
         TAILQ_HEAD(standing_list, standing) standings; /* one that no link has may be reused */
         size_t n_standings;
 };

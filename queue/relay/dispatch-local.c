@@ -84,6 +84,7 @@ static void unpark(struct request *r)
         if (!r->parked)
                 return;
         r->parked = false;
+        r->site->n_parked--;
         TAILQ_REMOVE(&r->site->parked, r, by_link);
         loop_timer_stop(r->step);
 }
@@ -274,7 +275,7 @@ static bool may_wait(struct request *r)
 
         if (!r->parked_until)
                 r->parked_until = now + (left / 2 < DISPATCH_PARKED_MS ? left / 2 : DISPATCH_PARKED_MS);
-        if (now >= r->parked_until)
+        if (now >= r->parked_until || r->site->n_parked >= r->d->limits.parked_per_tenant)
                 return false;
         TAILQ_FOREACH (link, &r->site->links, entry)
                 if (link->silent && link->ready && !link->draining && !link->quarantined &&
@@ -286,6 +287,7 @@ static bool may_wait(struct request *r)
 static void park(struct request *r)
 {
         r->parked = true;
+        r->site->n_parked++;
         TAILQ_INSERT_TAIL(&r->site->parked, r, by_link);
         loop_timer_at(r->step, r->parked_until);
 }
@@ -348,11 +350,9 @@ void request_place(struct request *r)
 void site_place_parked(struct site *site)
 {
         struct request *r;
-        size_t n = 0;
 
-        TAILQ_FOREACH (r, &site->parked, by_link)
-                n++;
-        for (; n > 0 && (r = TAILQ_FIRST(&site->parked)); n--) { /* one that waits on goes to the end */
+        /* one that waits on goes to the end */
+        for (size_t n = site->n_parked; n > 0 && (r = TAILQ_FIRST(&site->parked)); n--) {
                 unpark(r);
                 request_place(r);
         }

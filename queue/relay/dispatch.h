@@ -68,6 +68,7 @@ struct dispatch_submission {
 
 struct dispatch_limits {
         uint64_t in_flight_per_tenant;
+        size_t parked_per_tenant;
         /* A connector that answers nothing gets only what no other takes, for so long; or NULL. */
         void (*barred)(void *arg, const char *tenant, const char *connector, unsigned seconds);
         void *arg;

@@ -7,6 +7,7 @@
 #include "queue/relay/relay.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +24,11 @@
 
 #define DRAIN_LOOK_MS 50
 #define DRAIN_GRACE_MS 300
-#define DRAIN_LEAVE_MS 2000 /* for answers that leave slowly */
-#define REFRESH_MS 500      /* looks so often for what the command line decided */
+#define DRAIN_LEAVE_MS 2000   /* for answers that leave slowly */
+#define DESCRIPTORS_BESIDE 64 /* of the relay itself, beside its connections */
+#define TRIM_FROM 512         /* connections, from which on the memory of those that went is given back */
+#define PARKED_PER_TENANT 256 /* sign-ins that wait for a silent link */
+#define REFRESH_MS 500        /* looks so often for what the command line decided */
 #define PURGE_MS (6 * 3600 * 1000)
 #define PURGE_FIRST_MS (3600 * 1000) /* a host's clock may be set only after the relay's start */
 #define SMALL_BODY_MAX (16 * 1024)
@@ -55,14 +59,27 @@ static void before_request(void *arg)
 
 /* ---- start ---- */
 
-static void raise_file_limit(void)
+/* As many descriptors as the connections that were configured need, and the rest of the relay. */
+static int want_descriptors(const struct relay_config *config, struct error *err)
 {
+        const rlim_t need = config->connections + DESCRIPTORS_BESIDE;
         struct rlimit limit;
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-                limit.rlim_cur = limit.rlim_max;
-                setrlimit(RLIMIT_NOFILE, &limit);
-        }
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return error_fail(err, -errno, "the limit of open files cannot be read: %s", strerror(errno));
+        limit.rlim_cur = limit.rlim_max;
+        if (limit.rlim_max < need && setrlimit(RLIMIT_NOFILE, &(struct rlimit){need, need}) == 0)
+                return 0;
+        if (limit.rlim_max < need)
+                return error_fail(
+                        err, -EINVAL,
+                        "connections = %u needs %llu open files, and this process may have %llu: raise "
+                        "LimitNOFILE= in its unit (elsewhere `ulimit -n`), or set connections to %llu at most",
+                        config->connections, (unsigned long long)need, (unsigned long long)limit.rlim_max,
+                        (unsigned long long)(limit.rlim_max > DESCRIPTORS_BESIDE ? limit.rlim_max - DESCRIPTORS_BESIDE
+                                                                                 : 0));
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        return 0;
 }
 
 /* Where it listens: one line on standard output, and the ready_file. */
@@ -162,12 +179,26 @@ static void end_expired(struct relay *relay)
         }
 }
 
+/* What many connections held goes back to the system when most of them are gone; the allocator alone would keep it. */
+static void return_memory(struct relay *relay)
+{
+        const unsigned n = http_connections(relay->http);
+
+        if (n > relay->most_connections)
+                relay->most_connections = n;
+        if (relay->most_connections < TRIM_FROM || n > relay->most_connections / 2)
+                return;
+        relay->most_connections = n;
+        (void)malloc_trim(0);
+}
+
 static void on_refresh(void *arg)
 {
         struct relay *relay = arg;
 
         relay_refresh(relay);
         end_expired(relay);
+        return_memory(relay);
         loop_timer_in(relay->refresh_timer, REFRESH_MS);
 }
 
@@ -213,8 +244,10 @@ static void on_barred(void *arg, const char *tenant, const char *connector, unsi
 
 static int open_state(struct relay *relay, struct error *err)
 {
-        const struct dispatch_limits limits = {
-                .in_flight_per_tenant = relay->config->in_flight_per_tenant, .barred = on_barred, .arg = relay};
+        const struct dispatch_limits limits = {.in_flight_per_tenant = relay->config->in_flight_per_tenant,
+                                               .parked_per_tenant = PARKED_PER_TENANT,
+                                               .barred = on_barred,
+                                               .arg = relay};
 
         int r = store_open(&relay->store, relay->config->state_dir, err);
         if (r == 0)
@@ -229,8 +262,10 @@ static int open_state(struct relay *relay, struct error *err)
 
 int relay_check(const struct relay_config *config, struct error *err)
 {
-        int r = harden_become(config->user, err);
+        int r = want_descriptors(config, err);
 
+        if (r == 0)
+                r = harden_become(config->user, err);
         if (r == 0)
                 r = http_set_tls(NULL, config->certificate, config->key, NULL, err);
         return r < 0 ? r : store_check_dir(config->state_dir, err);
@@ -249,8 +284,9 @@ int relay_start(struct relay *relay, struct error *err)
         http.limits.connections = (unsigned)relay->config->connections;
         http.limits.per_address = (unsigned)relay->config->connections_per_address;
         LIST_INIT(&relay->tenants);
-        raise_file_limit();
-        int r = http_new(&relay->http, &http, err);
+        int r = want_descriptors(relay->config, err);
+        if (r == 0)
+                r = http_new(&relay->http, &http, err);
         if (r == 0)
                 r = listen_all(relay, &places, err);
         if (r == 0)

@@ -72,13 +72,14 @@ struct relay {
         bool draining, drained;
         uint64_t drain_end;
         struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
-        int64_t version; /* the store's, when relay_refresh looked */
+        int64_t version;           /* the store's, when relay_refresh looked */
+        unsigned most_connections; /* since memory was given back last */
         struct loop_signal *signals[3];
 };
 
 /*
- * Whether a start would find its files: becomes `user` as a start does (for good), reads certificate and key, and looks
- * at state_dir. -errno with the file and what it must be in err.
+ * Whether a start would find its files, and as many descriptors as its connections need: becomes `user` as a start does
+ * (for good), reads certificate and key, and looks at state_dir. -errno with the file and what it must be in err.
  */
 int relay_check(const struct relay_config *config, struct error *err);
 /* Opens state and listens; relay->config is filled in. */

@@ -126,7 +126,8 @@ static void on_barred(void *arg, const char *tenant, const char *connector, unsi
 
 int setup(void **state)
 {
-        const struct dispatch_limits limits = {.in_flight_per_tenant = 64, .barred = on_barred};
+        const struct dispatch_limits limits = {
+                .in_flight_per_tenant = 64, .parked_per_tenant = PARKED_MAX, .barred = on_barred};
 
         (void)state;
         memset(&w, 0, sizeof(w));

@@ -21,6 +21,7 @@
 #define N_CONNECTORS 3
 #define N_LINKS 5
 #define N_REQUESTS 200
+#define PARKED_MAX 20 /* that may wait for a silent link */
 
 extern const char *const names[N_CONNECTORS];
 

@@ -195,16 +195,20 @@ static void test_waiting_for_a_silent_link(void **state)
         assert_int_equal(dispatch_in_flight(w.d), 5);
 }
 
-static void test_waiting_ends_with_the_link(void **state)
+static void test_waiting_is_bounded_and_ends_with_the_link(void **state)
 {
         struct model_link *a = open_link(0, 0);
-        struct model_request *r;
+        struct model_request *r[PARKED_MAX];
 
         (void)state;
-        let_wait(a, &r, 1);
+        let_wait(a, r, PARKED_MAX);
+        struct model_request *more = submit("100", 8000);
+        turn();
+        assert_int_equal(more->problem, PROBLEM_NOT_READY);
+        assert_int_equal(r[1]->answers, 0);
         dispatch_link_drain(a->link);
         turn();
-        assert_int_equal(r->problem, PROBLEM_NOT_READY);
+        assert_int_equal(r[1]->problem, PROBLEM_NOT_READY);
 }
 
 static void test_waiting_ends_with_the_relay(void **state)
@@ -664,7 +668,7 @@ int main(void)
                 TEST(test_stale_key_declines),
                 TEST(test_silent_link_gets_nothing),
                 TEST(test_waiting_for_a_silent_link),
-                TEST(test_waiting_ends_with_the_link),
+                TEST(test_waiting_is_bounded_and_ends_with_the_link),
                 TEST(test_waiting_ends_with_the_relay),
                 TEST(test_dead_link),
                 TEST(test_unsent_moves_on),
