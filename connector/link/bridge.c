@@ -227,13 +227,21 @@ static void on_identity(void *arg, bool in_roster, const char *detail)
         bridge_send_status(b);
 }
 
+static void all_drained(struct bridge *b)
+{
+        if (b->orphaned)
+                process_stop(&b->process, 0, "the relay knows what is lost");
+        else
+                process_drained(&b->process);
+}
+
 static void on_drained(void *arg)
 {
         struct bridge *b = arg;
 
         b->drained = true;
         if (!b->old)
-                process_drained(&b->process);
+                all_drained(b);
 }
 
 /* What another link of this process has, or a validator that has not spoken yet, this one does not know. */
@@ -328,7 +336,7 @@ static void on_old_drained(void *arg)
         b->old = link_free(b->old);
         log_debug("link.old_gone");
         if (b->drained)
-                process_drained(&b->process);
+                all_drained(b);
 }
 
 static const struct link_callbacks old_callbacks = {.on_request = on_request,
@@ -376,6 +384,24 @@ void bridge_drain(struct bridge *b, uint64_t budget_ms)
                 link_drain(b->link, budget_ms);
         else
                 process_drained(&b->process);
+}
+
+bool bridge_last_words(struct bridge *b)
+{
+        struct link *const all[] = {b->link, b->old};
+        size_t n = 0;
+
+        for (size_t i = 0; i < 2; i++)
+                n += all[i] ? link_in_hand(all[i]) + link_undelivered(all[i]) : 0;
+        if (n == 0 || b->drained)
+                return false;
+        log_warning("supervisor.gone", KV_U("in_hand", n));
+        b->orphaned = true;
+        for (size_t i = 0; i < 2; i++)
+                if (all[i])
+                        link_lost(all[i]);
+        bridge_drain(b, PROCESS_LAST_WORDS_MS);
+        return true;
 }
 
 static const struct link_callbacks second_callbacks = {.on_request = on_request,

@@ -35,6 +35,7 @@ struct bridge {
         int64_t since;        /* wall clock of the last change between up and down */
         int64_t cert_expires; /* of the transport certificate, s since the epoch; 0: not known */
         bool was_up, in_roster, drained;
+        bool orphaned;               /* the supervisor is gone: bridge_last_words */
         bool told;                   /* a validator has said what it has in hand */
         uint64_t requests, verdicts; /* since the process started */
 };
@@ -57,6 +58,9 @@ void bridge_drop_second(struct bridge *b);
 void bridge_look_at_old(struct bridge *b, uint64_t now);
 /* All links take nothing new; process_drained follows. */
 void bridge_drain(struct bridge *b, uint64_t budget_ms);
+/* The supervisor is gone, and the validator with it: tells the relay what is lost, then ends the process. False: there
+ * is nothing to tell. */
+bool bridge_last_words(struct bridge *b);
 /* A line for `postern log --events`. */
 void bridge_event(struct bridge *b, const char *name, const char *text);
 /* Tells the ledger how the link is. */

@@ -200,6 +200,11 @@ static void on_drain(void *arg, uint64_t budget_ms)
         bridge_drain(b, budget_ms);
 }
 
+static bool on_orphaned(void *arg)
+{
+        return bridge_last_words(arg);
+}
+
 static int on_config(void *arg, int fd, struct error *err)
 {
         struct bridge *b = arg;
@@ -245,7 +250,8 @@ int main(int argc, char **argv)
                                                .peer = on_peer,
                                                .start = on_start,
                                                .drain = on_drain,
-                                               .frame = on_supervisor_frame};
+                                               .frame = on_supervisor_frame,
+                                               .orphaned = on_orphaned};
         struct bridge b = {.validator_fd = -1,
                            .key = BUFFER_SECRET(PEM_MAX),
                            .cert = BUFFER(PEM_MAX),

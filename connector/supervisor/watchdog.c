@@ -1,6 +1,7 @@
 /*
  * Progress: each child says every second that its loop turns (FRAME_ALIVE); one that does not is ended, and so started
- * again. systemd's watchdog is fed as long as that works.
+ * again: within 5 s where sign-ins wait for it, later where only its disk does. systemd's watchdog is fed as long as
+ * that works.
  *
  * Silence is counted in turns of this loop, not by a clock: when the whole machine stood still, nobody was silent. A
  * child that cannot even be killed (its disk hangs in the kernel) stops the feeding, and systemd ends and starts all.
@@ -9,9 +10,11 @@
 
 #include <systemd/sd-daemon.h>
 
-#define SILENT_TURNS 30
-#define PATIENCE_MS 30000 /* without systemd's watchdog; with it half of its time */
+#define TURN_MS 500
 #define TURN_LEAST_MS 100
+#define TURNS_LEAST 4 /* in the patience that systemd's time leaves */
+#define PATIENCE_MS 5000
+#define LONG_PATIENCE_MS 30000
 
 /* systemd's time, or 0 where its watchdog does not look. */
 static uint64_t systemd_ms(void)
@@ -21,37 +24,46 @@ static uint64_t systemd_ms(void)
         return sd_watchdog_enabled(0, &usec) > 0 ? usec / 1000 : 0;
 }
 
-static uint64_t patience_ms(void)
+/*
+ * So long may a child be silent, and at most half of systemd's time. No sign-in waits for the ledger, whose disk may
+ * keep it for a while, nor for a child that starts, which reads files and keys, some of them in slow hardware.
+ */
+static uint64_t patience_of(const struct child *child)
 {
-        const uint64_t ms = systemd_ms();
+        const uint64_t ms = child->id == CHILD_LEDGER || !child->ready ? LONG_PATIENCE_MS : PATIENCE_MS;
+        const uint64_t most = systemd_ms() / 2;
 
-        return ms ? ms / 2 : PATIENCE_MS;
+        return most && most < ms ? most : ms;
 }
 
-static void end_hung(struct child *child)
+/* Several of them in the shortest patience. */
+static uint64_t turn_ms(void)
 {
-        log_error("process.hung", KV_S("process", child_name(child->id)), KV_I("pid", child->pid),
-                  KV_U("silent_ms", patience_ms()));
-        child->hung = true;
-        child_end(child);
-        caps_kill(child->pid, child->uid);
+        const uint64_t ms = systemd_ms() / (2 * TURNS_LEAST);
+
+        return !ms || ms > TURN_MS ? TURN_MS : ms < TURN_LEAST_MS ? TURN_LEAST_MS : ms;
 }
 
 /* Whether the child makes progress, or at least can be ended. */
 static bool look_at(struct child *child)
 {
+        const uint64_t silent_ms = ++child->silent_turns * turn_ms(), patience = patience_of(child);
+
         if (child->state == CHILD_DOWN)
                 return true;
-        child->silent_turns++;
-        if (child->state == CHILD_RUNNING && child->silent_turns > SILENT_TURNS)
-                end_hung(child);
-        return child->silent_turns <= 2 * SILENT_TURNS;
+        if (child->state == CHILD_RUNNING && silent_ms > patience) {
+                log_error("process.hung", KV_S("process", child_name(child->id)), KV_I("pid", child->pid),
+                          KV_U("silent_ms", patience));
+                child->hung = true;
+                child_end(child);
+                caps_kill(child->pid, child->uid);
+        }
+        return silent_ms <= 2 * patience;
 }
 
 void watchdog_turn(void *arg)
 {
         struct supervisor *s = arg;
-        const uint64_t turn = patience_ms() / SILENT_TURNS;
         bool well = true;
 
         for (size_t i = 0; i < CHILD_N; i++)
@@ -59,5 +71,5 @@ void watchdog_turn(void *arg)
                         well = false;
         if (well && systemd_ms())
                 (void)sd_notify(0, "WATCHDOG=1");
-        loop_timer_in(s->watchdog, turn < TURN_LEAST_MS ? TURN_LEAST_MS : turn);
+        loop_timer_in(s->watchdog, turn_ms());
 }

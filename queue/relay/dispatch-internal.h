@@ -152,5 +152,5 @@ size_t dispatch_candidate_of(const struct request *r, const struct dispatch_link
 /* The link that r is to be given to now; NULL: nobody takes it. */
 struct dispatch_link *dispatch_best_link(const struct request *r);
 
-/* Whether the connector has a link that lives. */
-bool site_has_connector(const struct site *site, const char *connector);
+/* Whether the connector, or this start of it (boot NULL: any), has a link that lives. */
+bool site_has_connector(const struct site *site, const char *connector, const char *boot);

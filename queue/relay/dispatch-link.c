@@ -13,12 +13,12 @@
 #include "base/core/log.h"
 #include "queue/relay/dispatch-internal.h"
 
-bool site_has_connector(const struct site *site, const char *connector)
+bool site_has_connector(const struct site *site, const char *connector, const char *boot)
 {
         const struct dispatch_link *link;
 
         TAILQ_FOREACH (link, &site->links, entry) {
-                if (strcmp(link->connector, connector) == 0)
+                if (strcmp(link->connector, connector) == 0 && (!boot || strcmp(link->boot, boot) == 0))
                         return true;
         }
         return false;
@@ -84,6 +84,19 @@ static void on_dead(void *arg)
         link->sink.drop(link->sink.arg, "no report for 12 s");
 }
 
+/* The connector was started anew: what an earlier start had, of which no link is left, nobody will answer. */
+static void end_earlier_boots(const struct dispatch_link *link)
+{
+        struct request *r, *next;
+
+        for (r = TAILQ_FIRST(&link->site->orphans); r; r = next) {
+                next = TAILQ_NEXT(r, by_link);
+                if (strcmp(r->trail.connector, link->connector) == 0 &&
+                    !site_has_connector(link->site, link->connector, r->boot))
+                        request_fail(r, PROBLEM_CONNECTOR_LOST, true, "the connector was started anew");
+        }
+}
+
 int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const struct dispatch_peer *peer,
                       const struct dispatch_sink *sink)
 {
@@ -104,6 +117,7 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
         }
         link->standing->n_links++;
         TAILQ_INSERT_TAIL(&link->site->links, link, entry);
+        end_earlier_boots(link);
         heard(link);
         *ret_link = link;
         return 0;
@@ -111,9 +125,13 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
 
 void dispatch_link_gone(struct dispatch_link *link)
 {
+        bool alone, replaced;
+
         TAILQ_REMOVE(&link->site->links, link, entry);
         link->standing->n_links--;
-        take_back(link, REST_WAITS);
+        alone = !site_has_connector(link->site, link->connector, link->boot);
+        replaced = alone && site_has_connector(link->site, link->connector, NULL); /* by a newer start */
+        take_back(link, replaced ? REST_FAILS : REST_WAITS);
         site_place_parked(link->site);
         loop_timer_free(link->dead);
         free(link->reasons);

@@ -413,7 +413,7 @@ static void on_step(void *arg)
         case REQUEST_DONE:
                 return;
         }
-        if (!r->with && !site_has_connector(r->site, r->trail.connector))
+        if (!r->with && !site_has_connector(r->site, r->trail.connector, r->boot))
                 request_fail(r, PROBLEM_CONNECTOR_LOST, true, NULL);
 }
 

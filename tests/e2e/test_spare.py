@@ -1,37 +1,10 @@
 """Connectors that are there serve, whoever else is gone: one service that keeps its client, and so what it knows of keys."""
-import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
 from e2e import SiteTest, wait_for
-
-STEADY = sys.argv[2]
-
-
-class Service:
-    """One client of the library, one sign-in at a time."""
-
-    def __init__(self, site):
-        with open(os.path.join(site.service, 'service.pub.json'), encoding='utf-8') as f:
-            id = json.load(f)['id']
-        self.process = subprocess.Popen([STEADY, site.url, site.tenant, site.pin, os.path.join(site.dir, 'service.secret'), site.ca, id,
-                                         os.path.join(site.service, 'service.key')], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, env=site.env)
-
-    def sign_in(self, user, password):
-        """(verdict or problem, started, the connector's name)"""
-        self.process.stdin.write(f'{user}\t{password}\n')
-        self.process.stdin.flush()
-        return tuple(self.process.stdout.readline().rstrip('\n').split('\t'))
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        return self.process.wait(20)
+from steady import Service
 
 
 class Spare(SiteTest):

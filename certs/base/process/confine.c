@@ -78,6 +78,8 @@ static const char *const always[] = {
         "clock_getres",
         "clock_nanosleep",
         "nanosleep",
+        "alarm",
+        "setitimer",
         "gettimeofday",
         "time",
         "getpid",

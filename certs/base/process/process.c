@@ -159,7 +159,10 @@ static void lose_supervisor(void *arg, const char *why)
         struct process *p = arg;
 
         p->control = ipc_free(p->control);
-        process_stop(p, 0, why);
+        if (p->ready && !p->check && p->ops->orphaned && p->ops->orphaned(p->arg))
+                loop_timer_in(p->heartbeat, PROCESS_LAST_WORDS_MS);
+        else
+                process_stop(p, 0, why);
 }
 
 /* ---- start and end ---- */
@@ -174,10 +177,24 @@ static const char *user_of(int argc, char **argv)
         return user;
 }
 
-/* The supervisor may have died before this; then nobody would end this process. */
-static int die_with_parent(pid_t parent, struct error *err)
+/* Whatever the loop does meanwhile. */
+static void end_soon(int signo)
 {
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        (void)signo;
+        (void)alarm(1);
+}
+
+/*
+ * The supervisor may have died before this; then nobody would end this process. One that has last words is ended a
+ * second later.
+ */
+static int die_with_parent(const struct process *p, pid_t parent, struct error *err)
+{
+        const struct sigaction soon = {.sa_handler = end_soon, .sa_flags = SA_RESTART};
+
+        if (p->ops->orphaned && sigaction(SIGUSR1, &soon, NULL) < 0)
+                return error_fail(err, -errno, "cannot set up a signal: %s", strerror(errno));
+        if (prctl(PR_SET_PDEATHSIG, p->ops->orphaned ? SIGUSR1 : SIGKILL, 0, 0, 0) < 0)
                 return error_fail(err, -errno, "cannot tie the process to its parent: %s", strerror(errno));
         if (getppid() != parent)
                 return error_fail(err, -ESRCH, "the supervisor is gone");
@@ -199,7 +216,11 @@ static void say_alive(void *arg)
 {
         struct process *p = arg;
 
-        if (p->control && ipc_queued(p->control) == 0)
+        if (!p->control) {
+                process_stop(p, 0, "the supervisor is gone");
+                return;
+        }
+        if (ipc_queued(p->control) == 0)
                 tell(p, FRAME_ALIVE);
         loop_timer_in(p->heartbeat, HEARTBEAT_MS);
 }
@@ -240,7 +261,7 @@ int process_open(struct process *p, const struct frame_table *table, unsigned pa
         if (r == 0)
                 r = harden_become(user_of(argc, argv), err);
         if (r == 0)
-                r = die_with_parent(parent, err); /* changing the user clears it, so not earlier */
+                r = die_with_parent(p, parent, err); /* changing the user clears it, so not earlier */
         if (r < 0)
                 return r;
         ignore_signals();

@@ -5,8 +5,8 @@
  * empty environment but for a few variables, and nothing else open. process_open becomes the user and hardens
  * the process before a byte is read. Frames (control.h) then arrive in this order: FRAME_CONFIG, each FRAME_FILE, each
  * FRAME_PEER, FRAME_START. Later: FRAME_PEER (a peer was started again), FRAME_FILE (a file was replaced), FRAME_DRAIN.
- * When the control channel closes the process ends: none outlives the supervisor. A changed configuration comes to a
- * new process.
+ * When the control channel closes the process ends: none outlives the supervisor, but for the second in which one may
+ * say its last words (orphaned). A changed configuration comes to a new process.
  *
  *      int main(int argc, char **argv)
  *      {
@@ -34,7 +34,8 @@
 #include "base/process/control.h"
 
 #define PROCESS_CONTROL_FD 3
-#define PROCESS_SUPERVISOR 0  /* the supervisor's part in every table of frames */
+#define PROCESS_SUPERVISOR 0 /* the supervisor's part in every table of frames */
+#define PROCESS_LAST_WORDS_MS 900
 #define EXIT_CONFIGURATION 78 /* sysexits' EX_CONFIG: starting again mends nothing */
 
 struct process;
@@ -66,6 +67,9 @@ struct process_ops {
         void (*share)(void *arg, const char *key, const char *text);
         /* A frame of the supervisor's that is the program's own. */
         void (*frame)(void *arg, const struct msg_in *m);
+        /* The supervisor is gone. True: there is something to tell others, and process_stop follows; it ends after
+         * PROCESS_LAST_WORDS_MS in any case. Not called before process_ready. */
+        bool (*orphaned)(void *arg);
 };
 
 struct process {

@@ -78,7 +78,7 @@ static void test_in_hand_beside_an_older_session(void **state)
         assert_int_equal(waits->answers, 0);
 }
 
-/* Another run of the connector knows nothing of this one's. */
+/* Another start of the connector knows nothing of this one's, as long as this one is there. */
 static void test_in_hand_of_another_boot(void **state)
 {
         struct model_link *a = open_link(0, 0), *a2;
@@ -86,13 +86,52 @@ static void test_in_hand_of_another_boot(void **state)
         (void)state;
         report(a, 9, true);
         struct model_request *r = submit("100", 8000);
-        close_link(a);
         a2 = open_link_of(2, 0, "AAAAAAAAAAAAAAAAAAAAAA");
         report(a2, 9, true);
         dispatch_in_hand(a2->link, NULL, 0);
         turn();
         assert_int_equal(r->answers, 0);
-        assert_int_equal(verdict(a2, r), DISPATCH_CONFIRMED);
+        assert_int_equal(verdict(a, r), DISPATCH_CONFIRMED);
+}
+
+/* One that comes once nothing is left of this one ends what this one had: nobody has to wait for its budget. */
+static void test_started_anew(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1), *a2;
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 9, true);
+        struct model_request *lost = submit("100", 8000), *other = submit("010", 8000);
+        close_link(a);
+        close_link(b);
+        turn();
+        assert_int_equal(lost->answers, 0);
+        a2 = open_link_of(2, 0, "AAAAAAAAAAAAAAAAAAAAAA");
+        turn();
+        assert_int_equal(lost->problem, PROBLEM_CONNECTOR_LOST);
+        assert_true(lost->unknown);
+        assert_int_equal(other->answers, 0);
+        report(a2, 9, true);
+        assert_int_equal(verdict(a2, lost), DISPATCH_LATE);
+}
+
+/* The same where the new start is there before the old one's connection is missed. */
+static void test_missed_late(void **state)
+{
+        struct model_link *a = open_link(0, 0), *a2;
+
+        (void)state;
+        report(a, 9, true);
+        struct model_request *lost = submit("100", 8000);
+        a2 = open_link_of(2, 0, "AAAAAAAAAAAAAAAAAAAAAA");
+        report(a2, 9, true);
+        turn();
+        assert_int_equal(lost->answers, 0);
+        close_link(a);
+        turn();
+        assert_int_equal(lost->problem, PROBLEM_CONNECTOR_LOST);
+        assert_true(lost->unknown);
 }
 
 /* What it says it has, under the new session, is not lost with the old one. */
@@ -149,6 +188,8 @@ int main(void)
                 TEST(test_in_hand),
                 TEST(test_in_hand_beside_an_older_session),
                 TEST(test_in_hand_of_another_boot),
+                TEST(test_started_anew),
+                TEST(test_missed_late),
                 TEST(test_received_again),
                 TEST(test_a_death_counts_once),
         };

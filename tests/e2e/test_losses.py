@@ -1,0 +1,119 @@
+"""What a death costs: 20 sign-ins a second go on while processes are killed, restarted and reloaded, and what is lost is counted.
+
+usage: test_losses.py BUILD STEADY [ROUNDS]     more rounds than the tests make, for the figures in tests/bench/README.md
+"""
+import os
+import signal
+import sys
+import time
+import unittest
+
+from e2e import SiteTest, wait_for
+from steady import Driver
+
+ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+PAUSE = 2
+FOLLOW = 10  # so many sign-ins after each event
+
+
+class Losses(SiteTest):
+    CONNECTORS = [('north', 'ldap'), ('south', 'ldap')]
+
+    def setUp(self):
+        for c in self.site.connectors.values():
+            if not c.daemon.alive():
+                c.start()
+        for c in self.site.connectors.values():
+            c.wait_ready()
+
+    def settle(self, driver, since):
+        """So many sign-ins began after that moment and were answered."""
+        wait_for('sign-ins went on', lambda: len(driver.since(since)) >= FOLLOW)
+
+    def judge(self, driver, what, most):
+        """No answer is wrong and at most so many are lost; says how many."""
+        lost = driver.lost()
+        text = '\n'.join(f'{a.id} {a.word} {a.started} after {1000 * (a.ended - a.began):.0f} ms: {self.kept(a)}' for a in lost)
+        slow = max((a.ended - a.began for a in lost), default=0)
+        print(f'  {what}: {len(lost)} of {len(driver.answers)} lost, at most {most} may be; the slowest of them after {slow * 1000:.0f} ms',
+              flush=True)
+        self.assertEqual(driver.wrong(), [])
+        self.assertLessEqual(len(lost), most, text)
+        self.assertEqual([a for a in lost if a.word != 'connector-lost'], [], text)  # nobody waited for the end of the budget
+
+    def kept(self, answer):
+        status, _, body = self.site.request(f'/v1/tenants/{self.site.tenant}/sign-ins/{answer.id}')
+        return f'{status} {body.decode(errors="replace")}'
+
+    def pairs(self, rounds):
+        both = list(self.site.connectors.values())
+        for i in range(ROUNDS or rounds):
+            yield both[i % 2]
+            time.sleep(PAUSE)
+
+    def pid(self, connector, word):
+        if word == 'supervisor':
+            return connector.daemon.pid
+        return next((pid for name, pid in connector.daemon.children().items() if word in name), None)
+
+    # ---- nothing is lost ----
+
+    def test_1_restarts(self):
+        with Driver(self.site) as driver:
+            for c in self.pairs(4):
+                c.daemon.process.send_signal(signal.SIGTERM)
+                c.daemon.process.wait(60)
+                c.start()
+                c.wait_ready()
+            self.settle(driver, time.monotonic())
+        self.judge(driver, 'rolling restart', 0)
+
+    def test_2_reloads(self):
+        with Driver(self.site) as driver:
+            for c in self.pairs(4):
+                before = c.daemon.children()
+                c.daemon.process.send_signal(signal.SIGHUP)
+                wait_for('a new link process', lambda c=c, before=before: c.daemon.children().get('postern-link', before['postern-link'])
+                         != before['postern-link'])
+                c.wait_ready()
+            self.settle(driver, time.monotonic())
+        self.judge(driver, 'rolling reload', 0)
+
+    # ---- no more than was in its hands ----
+
+    def kill(self, word, rounds):
+        """In turn of each connector. What the driver had under way is the most that may be lost."""
+        most = 0
+        with Driver(self.site) as driver:
+            self.settle(driver, time.monotonic())
+            for c in self.pairs(rounds):
+                old = self.pid(c, word)
+                most += driver.in_flight()
+                os.kill(old, signal.SIGKILL)
+                moment = time.monotonic()
+                if word == 'supervisor':
+                    c.daemon.process.wait(60)
+                    c.start()
+                else:
+                    wait_for(f'a new {word}', lambda c=c, old=old: self.pid(c, word) not in (None, old))
+                c.wait_ready()
+                self.settle(driver, moment)
+        self.judge(driver, f'kill -9 of a {word}', most)
+
+    def test_3_link(self):
+        self.kill('link', 4)
+
+    def test_4_validator(self):
+        self.kill('valid', 4)
+
+    def test_5_ledger(self):
+        self.kill('ledger', 2)
+
+    def test_6_supervisor(self):
+        self.kill('supervisor', 4)
+
+
+if __name__ == '__main__':
+    unittest.TestLoader.sortTestMethodsUsing = staticmethod(lambda a, b: (a > b) - (a < b))
+    from e2e import main
+    main()
