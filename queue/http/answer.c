@@ -6,15 +6,18 @@
  * provably not have left.
  */
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/core/log.h"
 #include "queue/http/internal.h"
 
-#define HEAD_ROOM 512 /* so much of an answer's head is usual */
+#define HEAD_ROOM 512           /* so much of an answer's head is usual */
+#define UNACKNOWLEDGED_MS 12000 /* of a stream */
 
 /* ---- the request ---- */
 
@@ -177,8 +180,12 @@ void http_stream_begin(struct http_req *r, http_close_fn *drained)
 {
         if (r->conn->state != CONN_ANSWERING)
                 return;
+        const unsigned unacknowledged = UNACKNOWLEDGED_MS;
+
         r->drained = drained;
         r->conn->last = true;
+        /* a peer that vanished without a word is one whose kernel acknowledges nothing; no TCP, no such option */
+        (void)setsockopt(r->conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof(unacknowledged));
         if (append_head(r, 200, "text/event-stream", "Transfer-Encoding: chunked\r\n") < 0)
                 http_conn_kill(r->conn);
         else

@@ -22,7 +22,7 @@
 /* ms */
 #define HELLO_WITHIN 8000 /* 5 s to connect, 3 s for the hello */
 #define DEAD_AFTER 25000
-#define REPORT_EVERY 4000 /* the protocol asks for 5 s */
+#define REPORT_EVERY 4000 /* while something is in hand: the protocol asks for 5 s */
 #define REPORT_TIMEOUT 5000
 #define REPORT_RETRY_MIN 250
 #define REPORT_RETRY_MAX 2000

@@ -238,8 +238,10 @@ static void on_accepted(struct link *l, const struct buffer *body)
                 return;
         if (has_news(l))
                 loop_timer_in(l->report_timer, 0);
-        else
+        else if (l->flights.ids.n || l->kept.ids.n || l->draining)
                 loop_timer_in(l->report_timer, REPORT_EVERY);
+        else /* as often as the relay asks for, and a little before */
+                loop_timer_in(l->report_timer, l->hello.report - l->hello.report / 5);
 }
 
 static void on_failed(struct link *l, long status, const char *why)

@@ -63,6 +63,7 @@ struct dispatch_link {
         bool ready, silent, draining, quarantined;
         char *reasons; /* a line each; NULL: none */
         uint64_t last_word;
+        uint32_t dead_ms; /* after that */
         struct loop_timer *dead;
         struct request_list requests;
         size_t n_requests;

@@ -3,7 +3,7 @@
  *
  * Owns every struct dispatch_link. Invariants: a link gets at most `granted` requests in its session; a link
  * with a request that it did not acknowledge within a second gets nothing new until it speaks; one that
- * reports nothing for twelve seconds is dropped and what it had ends as connector-lost, never repeated.
+ * reports nothing for 2.4 times as long as it may is dropped and what it had ends as connector-lost, never repeated.
  */
 #include <errno.h>
 #include <math.h>
@@ -30,7 +30,7 @@ static void heard(struct dispatch_link *link)
 {
         link->silent = false;
         link->last_word = loop_now(link->d->loop);
-        loop_timer_in(link->dead, DISPATCH_DEAD_MS);
+        loop_timer_in(link->dead, link->dead_ms);
 }
 
 /* Takes back what is certain not to have left; true if r moved on. */
@@ -64,7 +64,7 @@ static void take_back(struct dispatch_link *link, enum rest rest)
                 else if (rest == REST_FAILS)
                         request_fail(r, PROBLEM_CONNECTOR_LOST, true, NULL);
                 else if (rest == REST_WAITS)
-                        request_orphan(r, link->last_word + DISPATCH_DEAD_MS);
+                        request_orphan(r, link->last_word + link->dead_ms);
         }
         while ((r = TAILQ_FIRST(&moving))) {
                 TAILQ_REMOVE(&moving, r, by_link);
@@ -75,13 +75,15 @@ static void take_back(struct dispatch_link *link, enum rest rest)
 static void on_dead(void *arg)
 {
         struct dispatch_link *link = arg;
+        struct error why;
 
         link->draining = true;
         site_place_parked(link->site);
         log_debug("link_dead", KV_S("tenant", link->site->tenant), KV_S("connector", link->connector),
                   KV_U("requests", link->n_requests));
         take_back(link, REST_FAILS);
-        link->sink.drop(link->sink.arg, "no report for 12 s");
+        error_fail(&why, 0, "no report for %u s", link->dead_ms / 1000);
+        link->sink.drop(link->sink.arg, why.text);
 }
 
 /* The connector was started anew: what an earlier start had, of which no link is left, nobody will answer. */
@@ -106,6 +108,7 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
                 return -ENOMEM;
         link->d = d;
         link->sink = *sink;
+        link->dead_ms = peer->dead_ms;
         link->site = site_get(d, peer->tenant);
         link->standing = link->site ? standing_get(link->site, peer->connector) : NULL;
         memcpy(link->connector, peer->connector, strnlen(peer->connector, ID_MAX));

@@ -22,7 +22,7 @@
 #define DISPATCH_SILENT_MS 1000 /* a request that was sent and not acknowledged: no new work for the link */
 #define DISPATCH_PARKED_MS                                                                                             \
         3000 /* so long a request waits for a silent link if there is no other; at most half its budget */
-#define DISPATCH_DEAD_MS 12000   /* no report at all: the link is dead */
+#define DISPATCH_DEAD_MS 12000   /* no report of a connector that reports every 5 s: the link is dead */
 #define DISPATCH_MEMORY_MS 60000 /* finished requests are remembered for re-posted verdicts */
 #define DISPATCH_MEMORY_MAX 65536
 #define DISPATCH_CREDIT_MAX 1024 /* of a link: unused credit that counts, and requests in hand */
@@ -106,9 +106,10 @@ struct dispatch_sink {
         void *arg;
 };
 
-/* boot: which run of the connector it is of. */
+/* boot: which run of the connector it is of. dead_ms: so long without a report, and the link is dead. */
 struct dispatch_peer {
         const char *tenant, *connector, *boot;
+        uint32_t dead_ms;
 };
 int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const struct dispatch_peer *peer,
                       const struct dispatch_sink *sink);

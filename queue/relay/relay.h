@@ -68,6 +68,7 @@ struct relay {
         struct journal *journal;
         LIST_HEAD(tenant_list, tenant) tenants;
         struct table by_name; /* of them */
+        unsigned n_sessions;  /* of all */
         struct relay_clock clock;
         bool draining, drained;
         uint64_t drain_end;
@@ -166,7 +167,8 @@ struct session {
         char id[ID_MAX + 1], connector[ID_MAX + 1], boot[BOOT_LEN + 1], agent[65];
         int64_t since;
         uint64_t began;
-        uint64_t seq; /* of the last request that left */
+        uint32_t report_ms; /* how often it is to report at least */
+        uint64_t seq;       /* of the last request that left */
         struct loop_timer *heartbeat;
         TAILQ_HEAD(waiting_list, waiting) waiting; /* requests that have not left */
         size_t n_realms;

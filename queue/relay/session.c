@@ -16,6 +16,7 @@
 #include "queue/relay/relay.h"
 
 #define HEARTBEAT_MS 10000
+#define REPORT_SHARE_MS 6 /* of a link: reports of idle ones are 170 a second at most, however many there are */
 #define RECONNECT_MIN_MS 500
 #define RECONNECT_MAX_MS 15000
 #define DRAIN_RECONNECT_MIN_MS 0
@@ -89,6 +90,7 @@ static int send_hello(struct session *s)
         const struct relay_config *c = s->relay->config;
         struct hello hello = {.now = loop_wall(s->relay->loop),
                               .heartbeat = HEARTBEAT_MS,
+                              .report = s->report_ms,
                               .reconnect_min = RECONNECT_MIN_MS,
                               .reconnect_max = RECONNECT_MAX_MS,
                               .roster_seq = s->tenant->roster ? s->tenant->roster->seq : 0};
@@ -224,6 +226,7 @@ static void session_close(void *arg)
 
         TAILQ_REMOVE(&s->tenant->sessions, s, entry);
         s->tenant->n_sessions--;
+        s->relay->n_sessions--;
         if (s->link) {
                 log_info("link_down", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
                          KV_S("session", s->id));
@@ -313,7 +316,11 @@ static void keep_agent(struct session *s, const char *agent)
 static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer, const char *boot)
 {
         struct session *s = calloc(1, sizeof(*s));
-        const struct dispatch_peer to = {peer->tenant->name, peer->connector.id, boot};
+        const uint64_t share = REPORT_SHARE_MS * (uint64_t)relay->n_sessions;
+        const uint32_t report = share < HELLO_REPORT_DEFAULT ? HELLO_REPORT_DEFAULT
+                                : share > HELLO_REPORT_MAX   ? HELLO_REPORT_MAX
+                                                             : (uint32_t)share;
+        const struct dispatch_peer to = {peer->tenant->name, peer->connector.id, boot, report / 5 * 12};
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, s};
 
         if (!s)
@@ -323,12 +330,14 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         s->r = r;
         s->since = loop_wall(relay->loop);
         s->began = loop_now(relay->loop);
+        s->report_ms = report;
         memcpy(s->connector, peer->connector.id, sizeof(s->connector));
         snprintf(s->boot, sizeof(s->boot), "%s", boot);
         keep_agent(s, http_header(r, "User-Agent"));
         TAILQ_INIT(&s->waiting);
         TAILQ_INSERT_TAIL(&peer->tenant->sessions, s, entry);
         peer->tenant->n_sessions++;
+        relay->n_sessions++;
         if (id_generate(s->id) == 0 && loop_timer_new(&s->heartbeat, relay->loop, NULL, on_heartbeat, s) == 0 &&
             dispatch_link_new(&s->link, relay->dispatch, &to, &sink) == 0)
                 return s;

@@ -30,6 +30,7 @@ int hello_encode(const struct hello *h, struct buffer *out)
         json_write_close(&w, ']');
         json_write_int(&w, "now", h->now);
         json_write_int(&w, "heartbeat", h->heartbeat);
+        json_write_int(&w, "report", h->report);
         json_write_open(&w, "nodes", '[');
         for (size_t i = 0; i < h->n_nodes && i < HELLO_NODES_MAX; i++)
                 json_write_str(&w, NULL, h->nodes[i]);
@@ -100,6 +101,9 @@ int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *
         read_versions(&r);
         h.now = json_read_int(&r, "now", 0, JSON_TIME_MAX);
         h.heartbeat = (uint32_t)json_read_int(&r, "heartbeat", 1, 60000);
+        h.report = json_read_has(&r, "report")
+                           ? (uint32_t)json_read_int(&r, "report", HELLO_REPORT_MIN, HELLO_REPORT_MAX)
+                           : HELLO_REPORT_DEFAULT;
         read_nodes(&r, &h);
         h.roster_seq = (uint64_t)json_read_int(&r, "roster_seq", 0, JSON_SEQ_MAX);
         read_reconnect(&r, &h.reconnect_min, &h.reconnect_max);

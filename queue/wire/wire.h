@@ -115,12 +115,16 @@ void request_hash(const char *jws, size_t n, char ret_hash[KID_LEN + 1]);
 /* ---- the link: events and reports. Members that are not known are ignored here: this part may grow within version 1.
  * ---- */
 #define HELLO_NODES_MAX 4
+#define HELLO_REPORT_DEFAULT 5000 /* ms, where hello does not say */
+#define HELLO_REPORT_MIN 1000
+#define HELLO_REPORT_MAX 60000
 #define RECONNECT_MAX 600000 /* ms: the longest wait that a relay may ask for */
 struct hello {
         char session[ID_MAX + 1];
         char node[65];
         int64_t now;
         uint32_t heartbeat;
+        uint32_t report; /* ms: how often a connector reports that has nothing to say, at least */
         uint64_t roster_seq;
         uint32_t reconnect_min, reconnect_max; /* ms */
         size_t n_nodes;

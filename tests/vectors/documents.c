@@ -218,11 +218,12 @@ static json_t *make_link(void)
         const char *boot = "g5gQaVnr0E-QZQ2l6nYV2A";
         json_t *events =
                 PACK("[o, o, o, o, o]",
-                     event("hello", pool_text("{\"session\":\"" SESSION
-                                              "\",\"node\":\"relay-1\",\"v\":[1],\"now\":%d,\"heartbeat\":10000,"
-                                              "\"nodes\":[\"https://"
-                                              "relay.example\"],\"roster_seq\":7,\"reconnect\":[500,2000]}",
-                                              WORLD_NOW - 5)),
+                     event("hello",
+                           pool_text("{\"session\":\"" SESSION
+                                     "\",\"node\":\"relay-1\",\"v\":[1],\"now\":%d,\"heartbeat\":10000,\"report\":5000,"
+                                     "\"nodes\":[\"https://"
+                                     "relay.example\"],\"roster_seq\":7,\"reconnect\":[500,2000]}",
+                                     WORLD_NOW - 5)),
                      event("request", request_line(w->shares[0])), event("cancel", "{\"id\":\"" REQUEST_ID "\"}"),
                      event("roster", pool_text("{\"jws\":\"%s\"}", w->roster_jws)),
                      event("drain", "{\"reconnect\":[0,5000]}"));

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -513,6 +514,29 @@ static void test_caps(void **state)
         close(unix_fd[1]);
 }
 
+/* A peer's host that acknowledges nothing is gone; the kernel counts. */
+static void test_streams_must_be_acknowledged(void **state)
+{
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        unsigned found = 0, ms;
+        struct error err;
+        uint16_t port;
+
+        (void)state;
+        assert_int_equal(http_listen(w.http, "127.0.0.1", 0, HTTP_PLAIN, &port, &err), 0);
+        to.sin_port = htons(port);
+        int fd = connect_to(&to, sizeof(to));
+        say(fd, GET("/stream"));
+        assert_non_null(w.waiting);
+        for (int i = 0; i < 64; i++) {
+                socklen_t n = sizeof(ms);
+                found += getsockopt(i, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &n) == 0 && ms == 12000;
+        }
+        assert_int_equal(found, 1);
+        http_stop_listening(w.http);
+        close(fd);
+}
+
 static void test_all_busy(void **state)
 {
         int fd[7], fds[2];
@@ -603,10 +627,21 @@ static void test_bad_places(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {
-                T(test_every_split), T(test_smuggling),   T(test_bodies),         T(test_answers),   T(test_deadlines),
-                T(test_lingering),   T(test_hang_up),     T(test_later),          T(test_stream),    T(test_caps),
-                T(test_all_busy),    T(test_unix_socket), T(test_no_descriptors), T(test_bad_places)};
+        const struct CMUnitTest tests[] = {T(test_every_split),
+                                           T(test_smuggling),
+                                           T(test_bodies),
+                                           T(test_answers),
+                                           T(test_deadlines),
+                                           T(test_lingering),
+                                           T(test_hang_up),
+                                           T(test_later),
+                                           T(test_stream),
+                                           T(test_caps),
+                                           T(test_streams_must_be_acknowledged),
+                                           T(test_all_busy),
+                                           T(test_unix_socket),
+                                           T(test_no_descriptors),
+                                           T(test_bad_places)};
 
         return cmocka_run_group_tests_name("http/conn", tests, NULL, NULL);
 }

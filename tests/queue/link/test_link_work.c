@@ -86,6 +86,44 @@ static void reports_at_least_every_five_seconds(void **state)
         assert_true(t->reports <= 7);
 }
 
+static int begin_idle(void **state)
+{
+        struct test *t;
+
+        assert_int_equal(begin(state), 0);
+        t = *state;
+        (void)snprintf(t->reconnect, sizeof(t->reconnect), "[0,0],\"report\":60000");
+        link_start(t->link);
+        UNTIL(t, is_up, 1000);
+        return 0;
+}
+
+/* So many minutes, with the heartbeats that keep the stream alive. */
+static unsigned reports_within(struct test *t, unsigned minutes)
+{
+        const unsigned before = (unsigned)t->reports;
+
+        for (unsigned i = 0; i < minutes * 6; i++) {
+                fake_send(t->stream, ": hb\n\n");
+                pass(t, 10000);
+        }
+        return (unsigned)t->reports - before;
+}
+
+/* As often as hello asks for; while something is in hand as often as ever. */
+static void idle_links_report_as_the_relay_asks(void **state)
+{
+        struct test *t = *state;
+        unsigned n = reports_within(t, 4);
+
+        assert_true(n >= 4 && n <= 6);
+        send_request(t, ID1, 1);
+        UNTIL(t, was_received, 100);
+        n = (unsigned)t->reports;
+        pass(t, 9000);
+        assert_true((unsigned)t->reports - n >= 2);
+}
+
 static void credit_is_a_ceiling(void **state)
 {
         struct test *t = *state;
@@ -554,6 +592,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(what_finishes_meanwhile_shares_the_next_report, begin_up, end),
                 cmocka_unit_test_setup_teardown(late_is_told, begin_up, end),
                 cmocka_unit_test_setup_teardown(reports_at_least_every_five_seconds, begin_up, end),
+                cmocka_unit_test_setup_teardown(idle_links_report_as_the_relay_asks, begin_idle, end),
                 cmocka_unit_test_setup_teardown(credit_is_a_ceiling, begin_up, end),
                 cmocka_unit_test_setup_teardown(verdict_survives_a_reconnect, begin_up, end),
                 cmocka_unit_test_setup_teardown(work_in_hand_hurries_a_reconnect, begin_spread, end),

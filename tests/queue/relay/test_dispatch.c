@@ -635,7 +635,9 @@ static void test_credit_is_capped(void **state)
         (void)state;
         assert_int_equal(dispatch_new(&d, w.loop, &limits), 0);
         assert_int_equal(
-                dispatch_link_new(&link, d, &(struct dispatch_peer){TENANT, names[0], "g5gQaVnr0E-QZQ2l6nYV2A"}, &sink),
+                dispatch_link_new(&link, d,
+                                  &(struct dispatch_peer){TENANT, names[0], "g5gQaVnr0E-QZQ2l6nYV2A", DISPATCH_DEAD_MS},
+                                  &sink),
                 0);
         for (size_t i = 0; i < 3 * DISPATCH_CREDIT_MAX; i++) {
                 const struct dispatch_submission s = {.tenant = TENANT,

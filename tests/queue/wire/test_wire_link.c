@@ -15,7 +15,7 @@
 /* ---- hello ---- */
 
 static const char hello_text[] =
-        "{\"session\":\"" SESSION "\",\"node\":\"n1\",\"v\":[1],\"now\":1800000000,\"heartbeat\":10000,"
+        "{\"session\":\"" SESSION "\",\"node\":\"n1\",\"v\":[1],\"now\":1800000000,\"heartbeat\":10000,\"report\":5000,"
         "\"nodes\":[\"https://a.example\",\"https://"
         "b.example:8443\"],\"roster_seq\":7,\"reconnect\":[200,1000]}";
 
@@ -45,6 +45,8 @@ static const struct change hello_changes[] = {
         {"\"v\":[1],", "", "member v is missing"},
         {"\"heartbeat\":10000", "\"heartbeat\":0", "member heartbeat"},
         {"\"heartbeat\":10000", "\"heartbeat\":600000", "member heartbeat"},
+        {"\"report\":5000", "\"report\":999", "member report"},
+        {"\"report\":5000", "\"report\":60001", "member report"},
         {"\"https://a.example\",", "\"http://a.example\",", "member nodes[0] is"},
         {"\"https://a.example\",", "7,", "member nodes[0] is"},
         {"\"https://a.example\",", "\"https://1\",\"https://2\",\"https://3\",\"https://4\",", "member nodes"},
