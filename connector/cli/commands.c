@@ -11,6 +11,8 @@ const struct cli_command cli_commands[] = {
         {"status", "what this connector is doing, part by part", cmd_status},
         {"log", "the latest sign-ins, one line each", cmd_log},
         {"explain", "what happened to one sign-in, and what to do", cmd_explain},
+        {"report", "usage, failures and slow controllers of 30 days", cmd_report},
+        {"metrics", "the numbers that Prometheus reads", cmd_metrics},
         {"check", "each hop to the domain controllers; one user's password", cmd_check},
         {"domain", "the SID that this connector holds on to", cmd_domain},
         {"check-config", "report every error in the configuration", cmd_check_config},

@@ -245,7 +245,7 @@ static void hint_at_health(struct cli *cli)
         char path[PATH_MAX];
         struct error err;
 
-        view_socket(cli, path, sizeof(path));
+        view_socket(cli, "control.sock", path, sizeof(path));
         if (!request || control_ask(&answer, path, request, &err) < 0)
                 return;
         wrong = health_findings(answer);

@@ -20,9 +20,7 @@
 
 #define RUNTIME_DIR "/run/postern"
 
-/* --socket, or control.sock in the configuration's runtime_dir, or (no configuration to be read) in the
- * default one. */
-void view_socket(const struct cli *cli, char *out, size_t cap)
+void view_socket(const struct cli *cli, const char *name, char *out, size_t cap)
 {
         struct conf_errors errors = CONF_ERRORS;
         struct config *config = NULL;
@@ -32,7 +30,7 @@ void view_socket(const struct cli *cli, char *out, size_t cap)
         if (cli->socket)
                 (void)snprintf(out, cap, "%s", cli->socket);
         else
-                (void)snprintf(out, cap, "%s/control.sock", config ? config->runtime_dir : RUNTIME_DIR);
+                (void)snprintf(out, cap, "%s/%s", config ? config->runtime_dir : RUNTIME_DIR, name);
         config_free(config);
         conf_errors_clear(&errors);
 }
@@ -46,7 +44,7 @@ int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *r
                 *ret_code = cli_error(cli, "out of memory");
                 return -ENOMEM;
         }
-        view_socket(cli, path, sizeof(path));
+        view_socket(cli, "control.sock", path, sizeof(path));
         int r = control_ask(ret_answer, path, request, &err);
         if (r < 0) {
                 (void)cli_error(cli, "%s", err.text);

@@ -12,8 +12,9 @@
 #include "connector/cli/cli.h"
 #include "connector/findings/facts.h"
 
-/* The control socket of the ledger that view_ask asks. */
-void view_socket(const struct cli *cli, char *out, size_t cap);
+/* --socket, or the socket of that name in the configuration's runtime_dir, or (no configuration to be read) in the
+ * default one. */
+void view_socket(const struct cli *cli, const char *name, char *out, size_t cap);
 /* Asks the ledger at --socket or at the configuration's runtime_dir. On failure the reason was printed and
  * *ret_code is the exit code. */
 int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code);

@@ -35,6 +35,7 @@ struct config {
         const char *user_keys;                                /* the same for postern-keyholder */
         const char *identity_key, *transport_key;             /* URI or path, or NULL: as enrolled */
         const char *control_group;                            /* group of the control socket, or NULL: root's */
+        const char *metrics_group;                            /* group of the socket of metrics, or NULL: root's */
         uint32_t in_flight;                                   /* sign-ins at once */
         uint32_t drain_ms;
         enum log_level log_level;

@@ -96,6 +96,10 @@ static const struct conf_key connector_keys[] = {
         {C("control_group", control_group), .max = 32, .check = conf_check_user, .range = "a group other than root",
          .otherwise = "root alone",
          .help = "Group whose members may ask the control socket, for a helpdesk that isn't root."},
+        {C("metrics_group", metrics_group), .max = 32, .check = conf_check_user, .range = "a group other than root",
+         .otherwise = "root alone",
+         .help = "Group whose members may read metrics.sock in runtime_dir: GET /metrics over HTTP gives what "
+                 "Prometheus reads. It tells no user's name, so a monitoring system need not be in control_group."},
         {C("in_flight", in_flight), .type = CONF_NUMBER, .min = 1, .max = CONFIG_IN_FLIGHT_MAX, .initial = "256",
          .help = "Sign-ins that this connector works on at once; more wait at the relay or go to another."},
         {C("drain_ms", drain_ms), .type = CONF_NUMBER, .min = 0, .max = 60000, .initial = "10000",

@@ -113,5 +113,6 @@ enum frame_tag {
 #define FILE_HASH_KEY "hash.key"                  /* validator, ledger: 32 random bytes for R_USER_HASH */
 #define FILE_LEDGER_DIR "ledger-dir"              /* ledger: directory */
 #define FILE_CONTROL_SOCKET "control.sock"        /* ledger: the listening UNIX socket, bound by the supervisor */
+#define FILE_METRICS_SOCKET "metrics.sock"        /* ledger: the same for metrics */
 
 #define ROSTER_PART_MAX 12000

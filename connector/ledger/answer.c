@@ -214,6 +214,22 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
         return root;
 }
 
+/* Counts of one day at most, which whoever asks adds up. */
+static json_t *answer_report(struct ledger *l, const struct request *request)
+{
+        const struct store_search search = {.request = request};
+        json_t *root = begin(l), *report = json_object();
+        struct error err;
+
+        if (ledger_journal_report(l->journal, &search, report, &err) < 0) {
+                json_decref(report);
+                json_decref(root);
+                return refusal(err.text);
+        }
+        (void)json_object_set_new(root, "report", report);
+        return root;
+}
+
 json_t *ledger_answer(struct ledger *l, const struct request *request)
 {
         switch (request->what_to_do) {
@@ -223,6 +239,8 @@ json_t *ledger_answer(struct ledger *l, const struct request *request)
                 return answer_log(l, request);
         case REQUEST_EXPLAIN:
                 return answer_explain(l, request);
+        case REQUEST_REPORT:
+                return answer_report(l, request);
         }
         return refusal("unknown");
 }

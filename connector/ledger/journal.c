@@ -238,7 +238,7 @@ static int search(struct journal *j, search_fn *fn, const struct store_search *s
 {
         ledger_journal_flush(j);
         int r = j->memory ? fn(j->memory, s, list, err) : 0;
-        if (r == 0 && j->disk && json_array_size(list) < s->request->limit) {
+        if (r == 0 && j->disk && (!json_is_array(list) || json_array_size(list) < s->request->limit)) {
                 r = fn(j->disk, s, list, err);
                 if (r < 0 && r != -ETIME) {
                         j->why = *err;
@@ -257,6 +257,11 @@ int ledger_journal_records(struct journal *j, const struct store_search *s, json
 int ledger_journal_events(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
 {
         return search(j, ledger_store_events, s, list, err);
+}
+
+int ledger_journal_report(struct journal *j, const struct store_search *s, json_t *report, struct error *err)
+{
+        return search(j, ledger_store_report, s, report, err);
 }
 
 json_t *ledger_journal_status(struct journal *j)

@@ -31,6 +31,7 @@ struct ledger_status {
 enum { COUNT_ACCEPTED = 0, COUNT_REFUSED, COUNT_UNAVAILABLE, COUNT_DECLINED, COUNT_N };
 
 struct control;
+struct ledger_metrics;
 struct ledger;
 
 /* A process that speaks to the ledger: its channel says who it is. */
@@ -48,7 +49,8 @@ struct ledger {
         struct ledger_peer link, validator;
         struct journal *journal;
         struct control *control;
-        int dir_fd, socket_fd; /* as handed over, until start */
+        struct ledger_metrics *metrics;
+        int dir_fd, socket_fd, metrics_fd; /* as handed over, until start */
         bool has_hash_key;
         uint8_t hash_key[NAME_HASH_KEY_LEN];
         size_t n_status;

@@ -15,6 +15,7 @@
 #include "base/core/cleanup.h"
 #include "certs/codec/self-test.h"
 #include "connector/ledger/ledger.h"
+#include "connector/ledger/metrics.h"
 
 #define STATUS_TEXT_MAX 15000
 #define LAST_TURNS 100 /* of the loop, each reading 64 frames from a channel */
@@ -113,8 +114,10 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
                 take_status(l, m, name);
                 return;
         }
-        if (m->type == FRAME_RECORD)
+        if (m->type == FRAME_RECORD) {
                 count(l, m);
+                ledger_metrics_count(l->metrics, m);
+        }
         ledger_journal_add(l->journal, m);
 }
 
@@ -149,6 +152,7 @@ static int on_file(void *arg, const char *name, int handed, struct error *err)
         }
         int *slot = strcmp(name, FILE_LEDGER_DIR) == 0       ? &l->dir_fd
                     : strcmp(name, FILE_CONTROL_SOCKET) == 0 ? &l->socket_fd
+                    : strcmp(name, FILE_METRICS_SOCKET) == 0 ? &l->metrics_fd
                                                              : NULL;
         if (!slot)
                 return 0;
@@ -207,7 +211,10 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         const struct confine_path own = {.fd = l->dir_fd, .write = true};
         const struct confine_rules rules = {
                 .process = "ledger", .needs = CONFINE_WRITE | CONFINE_ACCEPT, .paths = &own, .n_paths = 1};
-        int r = process_confine(&l->process, &rules, l->config->confinement, err);
+        int r = ledger_metrics_new(&l->metrics, l, l->metrics_fd, err);
+        l->metrics_fd = -1;
+        if (r == 0)
+                r = process_confine(&l->process, &rules, l->config->confinement, err);
         if (r == 0 && l->process.check) {
                 process_ready(&l->process); /* another one holds the database */
                 return 0;
@@ -240,6 +247,7 @@ static void read_the_rest(struct ledger *l)
 static void ledger_clear(struct ledger *l)
 {
         l->control = control_free(l->control);
+        l->metrics = ledger_metrics_free(l->metrics);
         l->link.ipc = ipc_free(l->link.ipc);
         l->validator.ipc = ipc_free(l->validator.ipc);
         l->journal = ledger_journal_free(l->journal);
@@ -247,6 +255,7 @@ static void ledger_clear(struct ledger *l)
                 json_decref(l->status[i].value);
         closep(&l->dir_fd);
         closep(&l->socket_fd);
+        closep(&l->metrics_fd);
         closep(&l->link.held_fd);
         closep(&l->validator.held_fd);
 }
@@ -255,7 +264,7 @@ int main(int argc, char **argv)
 {
         static const struct process_ops ops = {
                 .config = on_config, .file = on_file, .peer = on_peer, .start = on_start, .share = on_share};
-        static struct ledger ledger = {.dir_fd = -1, .socket_fd = -1};
+        static struct ledger ledger = {.dir_fd = -1, .socket_fd = -1, .metrics_fd = -1};
         struct error err;
 
         ledger.link = (struct ledger_peer){.ledger = &ledger, .part = PART_LINK, .held_fd = -1};

@@ -31,15 +31,15 @@ static int take_number(const json_t *value, const char *key, int64_t min, int64_
 
 static int take_do(const json_t *value, enum request_do *ret, struct error *err)
 {
-        static const char *const words[] = {"status", "log", "explain"};
+        static const char *const words[] = {"status", "log", "explain", "report"};
         const char *text = json_string_value(value);
 
-        for (size_t i = 0; text && i < 3; i++)
+        for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++)
                 if (strcmp(text, words[i]) == 0) {
                         *ret = (enum request_do)(i + 1);
                         return 0;
                 }
-        return error_fail(err, -EBADMSG, "'do' must be status, log or explain");
+        return error_fail(err, -EBADMSG, "'do' must be status, log, explain or report");
 }
 
 static int take_verdict(const json_t *value, char *out, size_t cap, struct error *err)
@@ -79,6 +79,10 @@ static int take_member(struct request *r, const char *key, const json_t *value, 
                 r->events = json_is_true(value);
                 return 0;
         }
+        if (strcmp(key, "users") == 0 && json_is_boolean(value)) {
+                r->users = json_is_true(value);
+                return 0;
+        }
         return error_fail(err, -EBADMSG, "the member '%.64s' is unknown or of the wrong type", key);
 }
 
@@ -89,6 +93,10 @@ static int check_whole(const struct request *r, struct error *err)
                 return error_fail(err, -EBADMSG, "'do' is missing");
         if (r->what_to_do == REQUEST_EXPLAIN && !r->what[0])
                 return error_fail(err, -EBADMSG, "'what' is missing: the id of a sign-in, or a user");
+        if (r->what_to_do == REQUEST_REPORT && (r->since >= r->until || r->until - r->since > REQUEST_REPORT_S))
+                return error_fail(err, -EBADMSG, "a report is of the time from 'since' to 'until', a day at most");
+        if (r->users && r->what_to_do != REQUEST_REPORT)
+                return error_fail(err, -EBADMSG, "only a report has users");
         if (r->events && (r->user[0] || r->verdict[0]))
                 return error_fail(err, -EBADMSG, "events have neither user nor verdict");
         return 0;

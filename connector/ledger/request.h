@@ -1,6 +1,6 @@
 /*
  * One line that a client of the control socket sent: {"do":"status"}, {"do":"log",...} or
- * {"do":"explain","what":...}.
+ * {"do":"explain","what":...}, or {"do":"report","since":...,"until":...}.
  */
 #pragma once
 
@@ -14,7 +14,9 @@
 #define REQUEST_TEXT_MAX 512
 #define REQUEST_LIMIT_MAX 500
 
-enum request_do { REQUEST_STATUS = 1, REQUEST_LOG, REQUEST_EXPLAIN };
+#define REQUEST_REPORT_S (25 * 3600) /* the longest stretch of a report: a day, also when clocks change */
+
+enum request_do { REQUEST_STATUS = 1, REQUEST_LOG, REQUEST_EXPLAIN, REQUEST_REPORT };
 
 struct request {
         enum request_do what_to_do;
@@ -24,6 +26,7 @@ struct request {
         int64_t since, until;            /* s since the epoch; 0: open */
         uint32_t limit;                  /* 1 to REQUEST_LIMIT_MAX */
         bool events;                     /* log: events instead of sign-ins */
+        bool users;                      /* report: names of users, for administrators */
 };
 
 /* Every member checked; an unknown one is refused by name. -EBADMSG with err. */

@@ -34,6 +34,10 @@ enum query {
         Q_RECORDS,
         Q_EVENTS,
         Q_COUNT,
+        Q_REPORT_ENDS, /* ledger_report_texts, in its order */
+        Q_REPORT_DCS,
+        Q_REPORT_NAMES,
+        Q_REPORT_USERS,
         Q_N
 };
 
@@ -42,6 +46,8 @@ struct store {
         struct buffer insert_sql, search_sql;
         const char *queries[Q_N];
 };
+
+extern const char *const ledger_report_texts[];
 
 /* The text of Q_RECORDS. 0 or -errno. */
 int ledger_store_search_text(struct buffer *sql);

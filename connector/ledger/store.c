@@ -108,6 +108,7 @@ static int make_queries(struct store *store)
         if (r == 0)
                 r = ledger_store_search_text(&store->search_sql);
         memcpy(store->queries, texts, sizeof(texts));
+        memcpy(store->queries + Q_REPORT_ENDS, ledger_report_texts, (Q_N - Q_REPORT_ENDS) * sizeof(char *));
         store->queries[Q_INSERT_RECORD] = store->insert_sql.data;
         store->queries[Q_RECORDS] = store->search_sql.data;
         return r;

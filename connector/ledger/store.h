@@ -41,6 +41,8 @@ struct store_search {
 };
 int ledger_store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);
+/* Counts of the request's stretch of time, appended to the arrays of report (an object): ends, dcs, names, users. */
+int ledger_store_report(struct store *store, const struct store_search *search, json_t *report, struct error *err);
 /* How many rows there are, more or less. */
 uint64_t ledger_store_count(struct store *store);
 
@@ -69,5 +71,7 @@ void ledger_journal_flush(struct journal *journal);
 /* Searches memory, then disk, up to the request's limit. */
 int ledger_journal_records(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
 int ledger_journal_events(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
+int ledger_journal_report(struct journal *journal, const struct store_search *search, json_t *report,
+                          struct error *err);
 /* {"state":"ok"|"degraded","why":...,"rows":n,"in_memory":n,"dropped":n} */
 json_t *ledger_journal_status(struct journal *journal);

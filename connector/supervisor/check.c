@@ -193,6 +193,7 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
                                 .holders = holders,
                                 .lock_fd = -1,
                                 .control_fd = -1,
+                                .metrics_fd = -1,
                                 .renewals.fd = -1,
                                 .reloading.fd = -1,
                                 .boot = "AAAAAAAAAAAAAAAAAAAAAA"};

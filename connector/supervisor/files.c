@@ -391,7 +391,9 @@ static int hand_ledger(struct handing *h)
         if (fd < 0)
                 return settle(h, made_at_start(h, error_fail(h->err, -errno, "%s: %s", path, strerror(errno))));
         r = hand_fd(h, FILE_LEDGER_DIR, fd);
-        return r < 0 || h->check ? r : h->fn(h->arg, FILE_CONTROL_SOCKET, h->s->control_fd, h->err);
+        if (r == 0 && !h->check)
+                r = h->fn(h->arg, FILE_CONTROL_SOCKET, h->s->control_fd, h->err);
+        return r < 0 || h->check ? r : h->fn(h->arg, FILE_METRICS_SOCKET, h->s->metrics_fd, h->err);
 }
 
 static int hand_all(struct handing *h, enum child_id id)

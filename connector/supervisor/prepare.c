@@ -183,15 +183,15 @@ static int make_hash_key(const struct config *c, struct error *err)
         return file_write_atomic(path, key, sizeof(key), 0600, err);
 }
 
-static int control_gid(const char *group, gid_t *ret_gid, struct error *err)
+/* The group that a key names; this process's own where it names none. */
+static int socket_gid(const char *key, const char *group, gid_t *ret_gid, struct error *err)
 {
         const struct group *gr = group ? getgrnam(group) : NULL;
 
         *ret_gid = gr ? gr->gr_gid : getegid();
         if (group && !gr)
-                return error_fail(err, -ENOENT,
-                                  "control_group: there is no group %s; make it with: groupadd --system %s", group,
-                                  group);
+                return error_fail(err, -ENOENT, "%s: there is no group %s; make it with: groupadd --system %s", key,
+                                  group, group);
         return 0;
 }
 
@@ -208,24 +208,27 @@ static int bind_as(int fd, const struct sockaddr_un *address, gid_t gid)
         return r;
 }
 
-static int control_path(const struct config *config, struct sockaddr_un *ret_address, struct error *err)
+static int socket_path(const struct config *config, const char *name, struct sockaddr_un *ret_address,
+                       struct error *err)
 {
         *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
-        if (snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "%s/control.sock", config->runtime_dir) >=
+        if (snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "%s/%s", config->runtime_dir, name) >=
             (int)sizeof(ret_address->sun_path))
                 return error_fail(err, -ENAMETOOLONG, "runtime_dir: the path is too long for a socket");
         return 0;
 }
 
-static int bind_control(struct supervisor *s, struct error *err)
+/* A listening socket of that name in runtime_dir, in the place of *slot. key: where its group stands. */
+static int bind_socket(const struct config *config, const char *name, const char *key, const char *group, int *slot,
+                       struct error *err)
 {
         struct sockaddr_un address;
         _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         gid_t gid = 0;
-        int r = control_path(s->config, &address, err);
+        int r = socket_path(config, name, &address, err);
 
         if (r == 0)
-                r = control_gid(s->config->control_group, &gid, err);
+                r = socket_gid(key, group, &gid, err);
         if (r < 0)
                 return r;
         (void)unlink(address.sun_path);
@@ -234,8 +237,8 @@ static int bind_control(struct supervisor *s, struct error *err)
                 r = -errno;
         if (r < 0)
                 return error_fail(err, r, "%s: %s", address.sun_path, strerror(-r));
-        closep(&s->control_fd);
-        s->control_fd = fd;
+        closep(slot);
+        *slot = fd;
         fd = -1;
         return 0;
 }
@@ -256,7 +259,12 @@ int files_prepare(struct supervisor *s, struct error *err)
                 r = make_hash_key(s->config, err);
         if (r == 0)
                 r = make_folder(s->config->runtime_dir, 0755, err);
-        return r == 0 ? bind_control(s, err) : r;
+        if (r == 0)
+                r = bind_socket(s->config, FILE_CONTROL_SOCKET, "control_group", s->config->control_group,
+                                &s->control_fd, err);
+        return r == 0 ? bind_socket(s->config, FILE_METRICS_SOCKET, "metrics_group", s->config->metrics_group,
+                                    &s->metrics_fd, err)
+                      : r;
 }
 
 /* ---- the same, only looked at ---- */
@@ -296,6 +304,7 @@ size_t prepare_check(struct supervisor *s, struct files_check *check)
                 n += tell(check, r, &err);
         if (access(s->config->state_dir, F_OK) == 0)
                 n += tell(check, look_at_ledger_folder(s->config, &err), &err);
-        n += tell(check, control_gid(s->config->control_group, &gid, &err), &err);
-        return n + tell(check, control_path(s->config, &address, &err), &err);
+        n += tell(check, socket_gid("control_group", s->config->control_group, &gid, &err), &err);
+        n += tell(check, socket_gid("metrics_group", s->config->metrics_group, &gid, &err), &err);
+        return n + tell(check, socket_path(s->config, FILE_CONTROL_SOCKET, &address, &err), &err);
 }

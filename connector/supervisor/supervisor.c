@@ -423,6 +423,7 @@ static void tear_down(struct supervisor *s)
         buffer_free(&s->text);
         buffer_free(&s->next_text);
         closep(&s->control_fd);
+        closep(&s->metrics_fd);
         closep(&s->lock_fd);
 }
 
@@ -466,6 +467,7 @@ int supervisor_run(struct supervisor *s, const char *config_path, struct config 
                                  .text = *text,
                                  .lock_fd = -1,
                                  .control_fd = -1,
+                                 .metrics_fd = -1,
                                  .renewals.fd = -1,
                                  .reloading.fd = -1,
                                  .next_text = BUFFER(CONF_TEXT_MAX)};

@@ -127,8 +127,8 @@ struct supervisor {
         struct watch *watch;
         struct kept *kept;
         struct loop_signal *signals[4];
-        int lock_fd, control_fd; /* control_fd: the listening UNIX socket */
-        struct holder *holders;  /* HOLDER_N */
+        int lock_fd, control_fd, metrics_fd; /* control_fd, metrics_fd: listening UNIX sockets */
+        struct holder *holders;              /* HOLDER_N */
         struct renewals renewals;
         char boot[32];
         int64_t boot_wall; /* s since the epoch, and the loop's time, when boot was drawn */

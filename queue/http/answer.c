@@ -150,6 +150,7 @@ void http_problem(struct http_req *r, const struct problem *p)
         struct buffer body = BUFFER(8192), allow = BUFFER(32);
         char seconds[16];
 
+        r->conn->http->problems[p->type]++;
         if (p->retry_after) {
                 snprintf(seconds, sizeof(seconds), "%u", p->retry_after);
                 http_add_header(r, "Retry-After", seconds);

@@ -7,12 +7,15 @@
  * and the log hears of it once a minute.
  */
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
@@ -74,6 +77,11 @@ void http_drain(struct http *http)
 unsigned http_connections(const struct http *http)
 {
         return http_crowd_size(&http->crowd);
+}
+
+const uint64_t *http_problems(const struct http *http)
+{
+        return http->problems;
 }
 
 unsigned http_unanswered(const struct http *http)
@@ -192,6 +200,33 @@ int http_listen(struct http *http, const char *host, uint16_t port, enum http_tr
         if (r == 0)
                 *ret_port = ntohs(bound.sin6_port);
         return r;
+}
+
+int http_listen_unix(struct http *http, const char *path, const char *group, struct error *err)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        const struct group *gr = group ? getgrnam(group) : NULL;
+        _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        const size_t n = strlen(path);
+        struct stat st;
+
+        if (n >= sizeof(address.sun_path))
+                return error_fail(err, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes", path,
+                                  sizeof(address.sun_path) - 1);
+        if (group && !gr)
+                return error_fail(err, -ENOENT, "there is no group %s; make it with: groupadd --system %s", group,
+                                  group);
+        memcpy(address.sun_path, path, n + 1);
+        if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+                (void)unlink(path);
+        const mode_t before = umask(0117);
+        int r = fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+        (void)umask(before);
+        if (r == 0 && gr && chown(path, (uid_t)-1, gr->gr_gid) < 0)
+                r = -errno;
+        if (r < 0)
+                return error_fail(err, r, "cannot listen on %s: %s", path, strerror(-r));
+        return http_listen_fd(http, steal_fd(&fd), HTTP_PLAIN, err);
 }
 
 void http_stop_listening(struct http *http)

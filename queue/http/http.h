@@ -71,12 +71,19 @@ int http_listen(struct http *http, const char *host, uint16_t port, enum http_tr
 /* A bound socket that somebody else made, of TCP or UNIX (a path with the right owner is its maker's
  * business); owned from now on, also on failure. */
 int http_listen_fd(struct http *http, int fd, enum http_transport transport, struct error *err);
+/* The same at a path: whatever is there before goes away, and afterwards owner and group may connect. group: or NULL,
+ * the process's. Before privileges are dropped. */
+int http_listen_unix(struct http *http, const char *path, const char *group, struct error *err);
 /* One connection that somebody else accepted; owned from now on, also on failure. */
 int http_adopt(struct http *http, int fd, enum http_transport transport);
 void http_stop_listening(struct http *http);
 /* From now on each answer is the last of its connection. Listening goes on: a refusal is an answer, too. */
 void http_drain(struct http *http);
 unsigned http_connections(const struct http *http);
+/* How often each problem was answered, by its type: PROBLEM_TYPES_ of them. */
+const uint64_t *http_problems(const struct http *http);
+/* The certificate in use (borrowed), or NULL. */
+X509 *http_tls_cert(const struct http *http);
 /* Answers that have not been given or have not left; streams aside. */
 unsigned http_unanswered(const struct http *http);
 

@@ -108,6 +108,7 @@ struct http {
         bool draining;
         int64_t date_at;
         char date[32];
+        uint64_t problems[PROBLEM_TYPES_]; /* answered */
 };
 
 /* ---- conn.c ---- */

@@ -123,6 +123,11 @@ int http_set_tls(struct http *http, const char *cert_file, const char *key_file,
         return 0;
 }
 
+X509 *http_tls_cert(const struct http *http)
+{
+        return http->tls ? SSL_CTX_get0_certificate(http->tls) : NULL;
+}
+
 /* ---- bytes ---- */
 
 int http_tls_attach(struct conn *c)

@@ -76,6 +76,15 @@ static const struct conf_key keys[] = {
          .help = "Addresses of every node of this relay, this one included; connectors link to each."},
         {KEY("ready_file", ready_file), PATH, .otherwise = "none is written",
          .help = "File to write the addresses to that the relay listens on, one ADDRESS:PORT per line, once it does."},
+        {KEY("metrics_socket", metrics_socket), .max = 100, .check = conf_check_path,
+         .range = "an absolute path of at most 100 bytes", .otherwise = "none is made",
+         .example = "/run/postern-relay/metrics.sock",
+         .help = "UNIX socket that answers GET /metrics over HTTP with what Prometheus reads: tenants, links, "
+                 "problems, certificates; no user's name, for the relay knows none. Its owner and `metrics_group` may "
+                 "connect."},
+        {KEY("metrics_group", metrics_group), .max = 32, .check = conf_check_user, .range = "a group other than root",
+         .otherwise = "the group of who starts the relay",
+         .help = "Group whose members may connect to `metrics_socket`."},
         {KEY("log_level", log_level), .type = CONF_WORD, .words = log_levels, .initial = "info",
          .help = "Least severe lines that are logged. No level shows a name, a secret or anything sealed."},
         {KEY("certificate_days", certificate_days), .type = CONF_NUMBER, .min = 1, .max = 30, .initial = "30",

@@ -334,6 +334,10 @@ void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn
                 all[i++] = link;
         qsort(all, n, sizeof(struct dispatch_link *), by_cost);
         for (i = 0; i < n; i++)
-                fn(arg, &(struct dispatch_view){.connector = all[i]->connector, .ready = would_take(all[i])});
+                fn(arg, &(struct dispatch_view){
+                                .connector = all[i]->connector,
+                                .ready = would_take(all[i]),
+                                .credit = all[i]->granted > all[i]->sent ? all[i]->granted - all[i]->sent : 0,
+                                .in_hand = all[i]->n_requests});
         free(all);
 }

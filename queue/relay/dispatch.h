@@ -145,6 +145,8 @@ enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *i
 struct dispatch_view {
         const char *connector;
         bool ready; /* would be given work now, credit aside */
+        uint64_t credit;
+        size_t in_hand;
 };
 typedef void dispatch_view_fn(void *arg, const struct dispatch_view *view);
 /* Links of the tenant, best first. */

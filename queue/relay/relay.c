@@ -290,6 +290,8 @@ int relay_start(struct relay *relay, struct error *err)
         if (r == 0)
                 r = listen_all(relay, &places, err);
         if (r == 0)
+                r = metering_new(&relay->metering, relay, err);
+        if (r == 0)
                 r = harden_become(relay->config->user, err);
         if (r == 0 && geteuid() == 0)
                 log_warning("runs_as_root", KV_S("why", "no `user` is configured; name one without powers"));
@@ -350,6 +352,7 @@ void relay_stop(struct relay *relay)
         LIST_FOREACH (t, &relay->tenants, entry)
                 sessions_close(t);
         relay->http = http_free(relay->http);
+        relay->metering = metering_free(relay->metering);
         relay->dispatch = dispatch_free(relay->dispatch);
         relay->journal = journal_free(relay->journal);
         while ((t = LIST_FIRST(&relay->tenants)))

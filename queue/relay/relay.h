@@ -18,6 +18,7 @@
 #define SESSIONS_PER_CONNECTOR 4
 
 struct journal;
+struct metering;
 struct session;
 TAILQ_HEAD(session_list, session);
 
@@ -66,6 +67,7 @@ struct relay {
         struct ca *ca;
         struct dispatch *dispatch;
         struct journal *journal;
+        struct metering *metering;
         LIST_HEAD(tenant_list, tenant) tenants;
         struct table by_name; /* of them */
         unsigned n_sessions;  /* of all */
@@ -122,6 +124,15 @@ struct journal *journal_free(struct journal *journal); /* writes what waits */
 void journal_add(struct journal *journal, const char *tenant, const struct store_sign_in *row);
 /* Of those that wait or are stored. -ENOENT, -EIO. */
 int journal_get(struct journal *journal, const char *tenant, const char *id, struct store_sign_in *ret_row);
+
+/* ---- metrics.c ---- */
+/* Listens on metrics_socket, where the configuration has one; before privileges are dropped. */
+int metering_new(struct metering **ret_metering, struct relay *relay, struct error *err);
+struct metering *metering_free(struct metering *metering);
+/* A sign-in has ended. */
+void metering_note(struct metering *metering, const char *tenant, const struct store_sign_in *row);
+/* The tenant was removed. */
+void metering_forget(struct metering *metering, const char *tenant);
 
 /* ---- credential.c: whether a client certificate counts, and the clock by which it does ---- */
 /* What a client certificate of the transport CA says. */

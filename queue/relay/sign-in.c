@@ -41,6 +41,7 @@ static void note(const struct sign_in *s, const struct dispatch_trail *trail, co
         snprintf(row.problem, sizeof(row.problem), "%s", problem);
         wire_lines_cut(row.reasons, sizeof(row.reasons), reasons);
         journal_add(s->relay->journal, s->tenant, &row);
+        metering_note(s->relay->metering, s->tenant, &row);
         log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state), KV_S("problem", problem),
                   KV_S("connector", row.connector));
 }

@@ -127,6 +127,7 @@ static void tenant_drop(struct relay *relay, struct tenant *t)
 {
         log_info("tenant_removed", KV_S("tenant", t->name));
         dispatch_end_tenant(relay->dispatch, t->name);
+        metering_forget(relay->metering, t->name);
         sessions_close(t);
         tenant_free(t);
 }

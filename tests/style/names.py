@@ -16,6 +16,7 @@ WORDS = {
                        'secure sid_is sid_skip sid_text table text typed utf8 wipe',
     'certs/base/dns': 'address dns',
     'certs/base/ipc': 'frame ipc loop msg',
+    'certs/base/metrics': 'metrics',
     'certs/base/process': 'confine harden parent process program',
     'certs/base/sqlite': 'db',
     'certs/codec': 'crypto der jose_json json',
@@ -39,7 +40,7 @@ WORDS = {
     'queue/client': 'client',
     'queue/http': 'http problem',
     'queue/link': 'link',
-    'queue/relay': 'api ca clock clones credential dispatch journal relay request run session sessions site '
+    'queue/relay': 'api ca clock clones credential dispatch journal metering relay request run session sessions site '
                    'standing standings store tenant_admit tenant_announced tenant_connector tenant_expire '
                    'tenant_forget tenant_free tenant_get tenant_live tenant_put tenant_secret tenant_set tenants',
     'queue/seal': 'directory exchange sealer sign',

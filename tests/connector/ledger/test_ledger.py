@@ -64,11 +64,14 @@ def send(channel, data, fd=None):
     channel.sendmsg([data], extra)
 
 
-class LedgerTest(unittest.TestCase):
+class LedgerCase(unittest.TestCase):
+    """A ledger for each test; test_metrics.py has tests of it, too."""
+
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix='postern-ledger-')
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.socket = os.path.join(self.dir, 'control.sock')
+        self.metrics_socket = os.path.join(self.dir, 'metrics.sock')
         self.db_dir = os.path.join(self.dir, 'db')
         os.mkdir(self.db_dir)
         self.process = None
@@ -80,14 +83,19 @@ class LedgerTest(unittest.TestCase):
             self.process.kill()
             self.process.wait()
 
-    def start(self):
-        """Plays the supervisor: config, files, a channel as validator, start."""
+    @staticmethod
+    def listen(path):
         listener = socket.socket(socket.AF_UNIX)
-        if os.path.exists(self.socket):
-            os.unlink(self.socket)
-        listener.bind(self.socket)
+        if os.path.exists(path):
+            os.unlink(path)
+        listener.bind(path)
         listener.listen()
         listener.setblocking(False)
+        return listener
+
+    def start(self):
+        """Plays the supervisor: config, files, a channel as validator, start."""
+        listener, metrics = self.listen(self.socket), self.listen(self.metrics_socket)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
         def on_fd_3():
@@ -112,6 +120,7 @@ class LedgerTest(unittest.TestCase):
         send(ours, frame('FRAME_FILE', TAG_NAME='hash.key'), key)
         send(ours, frame('FRAME_FILE', TAG_NAME='ledger-dir'), folder)
         send(ours, frame('FRAME_FILE', TAG_NAME='control.sock'), listener.fileno())
+        send(ours, frame('FRAME_FILE', TAG_NAME='metrics.sock'), metrics.fileno())
         send(ours, frame('FRAME_PEER', TAG_NAME='validator'), peer.fileno())
         send(ours, frame('FRAME_PEER', TAG_NAME='link'), link_peer.fileno())
         send(ours, frame('FRAME_START', TAG_BOOT='b' * 22, TAG_INSTANCE='TESTCONNECTOR00000001', TAG_SEQ=1))
@@ -122,6 +131,7 @@ class LedgerTest(unittest.TestCase):
         peer.close()
         link_peer.close()
         listener.close()
+        metrics.close()
 
     def record(self, ident, **fields):
         base = {'TAG_ID': ident, 'R_WALL': int(time.time()), 'R_USER': 'alice@corp.example', 'R_SERVICE': 'portal',
@@ -151,6 +161,8 @@ class LedgerTest(unittest.TestCase):
     def known(self, n):
         wait_for(f'{n} records', lambda: len(self.records()) == n)
 
+
+class LedgerTest(LedgerCase):
     def test_explain_wrong_password(self):
         self.record('REFUSED000000001')
         self.deliver('REFUSED000000001', 'confirmed')

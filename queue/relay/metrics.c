@@ -1,0 +1,307 @@
+/*
+ * The relay's metrics: how sign-ins ended for each tenant, and what its links, rosters and certificates are like now,
+ * served on a UNIX socket (`metrics_socket`, GET /metrics) in Prometheus's text form.
+ *
+ * It has a server of its own, so that nothing of this can be asked on a listening port. Labels are names of tenants
+ * and connectors, which only the operator and the tenant's key make, and words of tables.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/metrics/metrics.h"
+#include "queue/relay/relay.h"
+
+#ifndef POSTERN_VERSION
+#define POSTERN_VERSION "unknown"
+#endif
+#define TEXT_MAX (4 * 1024 * 1024)
+#define SCRAPERS_MAX 16
+
+enum { OUTCOME_VERDICT = 0, OUTCOME_CANCELLED = PROBLEM_TYPES_, OUTCOMES }; /* between them: problems */
+
+/* How the sign-ins of one tenant ended. */
+struct tenant_counts {
+        LIST_ENTRY(tenant_counts) entry;
+        char name[TENANT_MAX + 1];
+        uint64_t outcomes[OUTCOMES];
+        struct metrics_times answered;
+};
+
+struct metering {
+        struct relay *relay;
+        struct http *http;
+        LIST_HEAD(, tenant_counts) tenants;
+};
+
+/* ---- counting ---- */
+
+static struct tenant_counts *counts_of(struct metering *metering, const char *tenant)
+{
+        struct tenant_counts *c;
+
+        LIST_FOREACH (c, &metering->tenants, entry)
+                if (strcmp(c->name, tenant) == 0)
+                        return c;
+        c = calloc(1, sizeof(*c));
+        if (c) {
+                memcpy(c->name, tenant, strnlen(tenant, TENANT_MAX));
+                LIST_INSERT_HEAD(&metering->tenants, c, entry);
+        }
+        return c;
+}
+
+void metering_note(struct metering *metering, const char *tenant, const struct store_sign_in *row)
+{
+        struct tenant_counts *c = metering ? counts_of(metering, tenant) : NULL;
+        size_t outcome = strcmp(row->state, "cancelled") == 0 ? OUTCOME_CANCELLED : OUTCOME_VERDICT;
+
+        for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
+                if (strcmp(problem_word(p), row->problem) == 0)
+                        outcome = p;
+        if (!c)
+                return;
+        c->outcomes[outcome]++;
+        if (outcome == OUTCOME_VERDICT && row->answered >= 0)
+                metrics_observe(&c->answered, (uint64_t)row->answered);
+}
+
+void metering_forget(struct metering *metering, const char *tenant)
+{
+        struct tenant_counts *c = metering ? LIST_FIRST(&metering->tenants) : NULL, *next;
+
+        for (; c; c = next) {
+                next = LIST_NEXT(c, entry);
+                if (strcmp(c->name, tenant) != 0)
+                        continue;
+                LIST_REMOVE(c, entry);
+                free(c);
+        }
+}
+
+/* ---- the text ---- */
+
+static const char *outcome_word(size_t outcome)
+{
+        return outcome == OUTCOME_VERDICT     ? "verdict"
+               : outcome == OUTCOME_CANCELLED ? "cancelled"
+                                              : problem_word((enum problem_type)outcome);
+}
+
+static void put_sign_ins(struct metrics *m, const struct metering *metering)
+{
+        const uint64_t *problems = http_problems(metering->relay->http);
+        const struct tenant_counts *c;
+
+        metrics_begin(m, "postern_relay_sign_ins_total", METRICS_COUNTER,
+                      "Sign-ins that a tenant's service brought, by what it was answered: a verdict, or the problem.");
+        LIST_FOREACH (c, &metering->tenants, entry)
+                for (size_t i = 0; i < OUTCOMES; i++)
+                        if (c->outcomes[i] || i == OUTCOME_VERDICT)
+                                metrics_put(m, (double)c->outcomes[i], "tenant", c->name, "outcome", outcome_word(i),
+                                            NULL);
+        metrics_begin(m, "postern_relay_sign_in_seconds", METRICS_HISTOGRAM,
+                      "From the request of a service to the verdict.");
+        LIST_FOREACH (c, &metering->tenants, entry)
+                metrics_put_times(m, &c->answered, "tenant", c->name, NULL);
+        metrics_begin(m, "postern_relay_problems_total", METRICS_COUNTER,
+                      "Refusals to anybody, of every endpoint, by the problem that was answered.");
+        for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
+                metrics_put(m, (double)problems[p], "problem", problem_word(p), NULL);
+}
+
+/* A connector's links, put together: one that reconnects has two for a while. */
+struct linked {
+        const char *connector, *name; /* borrowed */
+        bool ready;
+        uint64_t credit;
+        size_t in_hand;
+        int64_t not_after;
+};
+struct linked_list {
+        struct linked *all;
+        size_t n, max;
+};
+
+static struct linked *linked_get(struct linked_list *list, const char *connector)
+{
+        for (size_t i = 0; i < list->n; i++)
+                if (strcmp(list->all[i].connector, connector) == 0)
+                        return &list->all[i];
+        if (list->n == list->max)
+                return NULL;
+        list->all[list->n] = (struct linked){.connector = connector, .name = ""};
+        return &list->all[list->n++];
+}
+
+static void add_view(void *arg, const struct dispatch_view *view)
+{
+        struct linked *linked = linked_get(arg, view->connector);
+
+        if (!linked)
+                return;
+        linked->ready |= view->ready;
+        linked->credit += view->credit;
+        linked->in_hand += view->in_hand;
+}
+
+/* Who of the tenant is linked; all: room for one for each session. */
+static void collect(const struct relay *relay, const struct tenant *t, struct linked_list *list)
+{
+        const struct session *s;
+
+        dispatch_links(relay->dispatch, t->name, add_view, list);
+        TAILQ_FOREACH (s, &t->sessions, entry) {
+                struct linked *linked = linked_get(list, s->connector);
+                const struct roster_member *member = t->roster ? tenant_connector_by_id(t->roster, s->connector) : NULL;
+
+                if (!linked)
+                        continue;
+                linked->name = member ? member->name : "";
+                if (s->credential.not_after > linked->not_after)
+                        linked->not_after = s->credential.not_after;
+        }
+}
+
+static double linked_ready(const struct linked *linked)
+{
+        return linked->ready;
+}
+
+static double linked_credit(const struct linked *linked)
+{
+        return (double)linked->credit;
+}
+
+static double linked_in_hand(const struct linked *linked)
+{
+        return (double)linked->in_hand;
+}
+
+static double linked_not_after(const struct linked *linked)
+{
+        return (double)linked->not_after;
+}
+
+static const struct {
+        const char *name, *help;
+        double (*value)(const struct linked *linked);
+} link_families[] = {
+        {"postern_relay_link_ready", "1: the connector is linked and would get work now, credit aside.", linked_ready},
+        {"postern_relay_link_credit", "Sign-ins that it would take further.", linked_credit},
+        {"postern_relay_link_in_hand", "Sign-ins that it has.", linked_in_hand},
+        {"postern_relay_link_certificate_not_after_seconds", "When its transport certificate ends.", linked_not_after},
+};
+
+static void put_links(struct metrics *m, const struct relay *relay)
+{
+        const struct tenant *t;
+
+        for (size_t f = 0; f < sizeof(link_families) / sizeof(link_families[0]); f++) {
+                metrics_begin(m, link_families[f].name, METRICS_GAUGE, link_families[f].help);
+                LIST_FOREACH (t, &relay->tenants, entry) {
+                        struct linked_list list = {.max = t->n_sessions};
+                        list.all = calloc(t->n_sessions + 1, sizeof(*list.all));
+                        if (list.all)
+                                collect(relay, t, &list);
+                        for (size_t i = 0; i < list.n; i++)
+                                metrics_put(m, link_families[f].value(&list.all[i]), "tenant", t->name, "connector",
+                                            list.all[i].connector, "name", list.all[i].name, NULL);
+                        free(list.all);
+                }
+        }
+}
+
+static void put_tenants(struct metrics *m, const struct relay *relay)
+{
+        const struct tenant *t;
+
+        metrics_begin(m, "postern_relay_links", METRICS_GAUGE, "Streams of the tenant's connectors.");
+        LIST_FOREACH (t, &relay->tenants, entry)
+                metrics_put(m, t->n_sessions, "tenant", t->name, NULL);
+        metrics_begin(m, "postern_relay_roster_not_after_seconds", METRICS_GAUGE,
+                      "When the tenant's roster ends: its sign-ins end with it.");
+        LIST_FOREACH (t, &relay->tenants, entry)
+                if (t->roster)
+                        metrics_put(m, (double)t->roster->exp, "tenant", t->name, NULL);
+        put_links(m, relay);
+}
+
+static void put_certificate(struct metrics *m, const char *name, const char *help, X509 *cert)
+{
+        char serial[CA_SERIAL_MAX];
+        int64_t not_before, not_after;
+
+        if (cert && ca_cert_facts(cert, serial, &not_before, &not_after) == 0)
+                metrics_one(m, name, METRICS_GAUGE, help, (double)not_after);
+}
+
+static void put_all(struct metrics *m, const struct metering *metering)
+{
+        const struct relay *relay = metering->relay;
+
+        metrics_begin(m, "postern_relay_build_info", METRICS_GAUGE, "Always 1; the labels say what runs.");
+        metrics_put(m, 1, "version", POSTERN_VERSION, "node", relay->config->node, NULL);
+        put_sign_ins(m, metering);
+        put_tenants(m, relay);
+        metrics_one(m, "postern_relay_in_flight", METRICS_GAUGE, "Sign-ins under way.",
+                    (double)dispatch_in_flight(relay->dispatch));
+        metrics_one(m, "postern_relay_connections", METRICS_GAUGE, "Connections to the listening addresses.",
+                    http_connections(relay->http));
+        metrics_one(m, "postern_relay_connections_max", METRICS_GAUGE, "`connections` of the configuration.",
+                    relay->config->connections);
+        put_certificate(m, "postern_relay_certificate_not_after_seconds", "When the server's certificate in use ends.",
+                        http_tls_cert(relay->http));
+        put_certificate(m, "postern_relay_ca_not_after_seconds", "When the transport CA ends.", ca_cert(relay->ca));
+        metrics_one(m, "postern_relay_clock_doubtful", METRICS_GAUGE, "1: the host's clock has jumped.",
+                    relay->clock.doubtful);
+        metrics_one(m, "postern_relay_draining", METRICS_GAUGE, "1: it is going down.", relay->draining);
+}
+
+/* ---- the socket ---- */
+
+static void on_get(void *arg, struct http_req *r)
+{
+        struct metrics m = METRICS(TEXT_MAX);
+
+        put_all(&m, arg);
+        if (m.code == 0)
+                http_reply(r, 200, METRICS_TYPE, m.text.data, m.text.len);
+        else
+                http_fail(r, PROBLEM_INTERNAL, "no memory for the metrics");
+        buffer_free(&m.text);
+}
+
+int metering_new(struct metering **ret_metering, struct relay *relay, struct error *err)
+{
+        static const struct http_route routes[] = {{HTTP_GET, "/metrics", on_get, 0}};
+        const struct relay_config *c = relay->config;
+        struct metering *metering = calloc(1, sizeof(*metering));
+        struct http_config config = {.loop = relay->loop, .routes = routes, .n_routes = 1, .arg = metering};
+
+        if (!metering)
+                return error_fail(err, -ENOMEM, "no memory");
+        metering->relay = relay;
+        LIST_INIT(&metering->tenants);
+        config.limits = HTTP_LIMITS;
+        config.limits.connections = SCRAPERS_MAX;
+        int r = http_new(&metering->http, &config, err);
+        if (r == 0 && c->metrics_socket)
+                r = http_listen_unix(metering->http, c->metrics_socket, c->metrics_group, err);
+        if (r < 0)
+                metering_free(metering);
+        else
+                *ret_metering = metering;
+        return r;
+}
+
+struct metering *metering_free(struct metering *metering)
+{
+        if (!metering)
+                return NULL;
+        while (!LIST_EMPTY(&metering->tenants))
+                metering_forget(metering, LIST_FIRST(&metering->tenants)->name);
+        metering->http = http_free(metering->http);
+        free(metering);
+        return NULL;
+}
