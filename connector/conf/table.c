@@ -126,8 +126,11 @@ static const struct conf_key connector_keys[] = {
                  "no domain controller counts it. observe: records say what it would have stopped. off: "
                  "nothing is counted."},
         {C("guard_failures", validate.guard.failures), .type = CONF_NUMBER, .min = 1, .max = 1000, .initial = "4",
-         .help = "Failures of one account before the guard stops it. Each connector counts for itself: keep "
-                 "this times the number of connectors below the domain's account lockout threshold."},
+         .help = "Failures of one account before the guard stops it, of all connectors together: keep it below the "
+                 "domain's account lockout threshold. Each connector counts for itself and allows its share, this "
+                 "number divided by the roster's connectors of the domain, but never less than 1: with more "
+                 "connectors than this, an account may fail once at each. With the guard on and a share below 3, "
+                 "what a KDC claims without armour is not asked again by LDAPS."},
         {C("guard_window_s", validate.guard.window_ms), .type = CONF_NUMBER, .scale = 1000, .min = 10, .max = 604800,
          .initial = "1800",
          .help = "Seconds after the last failure until the guard forgets; at least the domain's \"reset "

@@ -81,9 +81,10 @@ static void put_validator(struct sheet *s)
         row_text(s, "approved", json_is_true(json_object_get(v, "in_roster")) ? "yes" : "no");
         row(s, "in flight", "%lld", fact_number(v, "in_flight", 0));
         if (guard) /* what it did, or only watched */
-                row(s, "lockout guard", "%s: %lld throttled, %lld repeated%s", fact_text(guard, "mode"),
-                    fact_number(guard, "throttled", 0), fact_number(guard, "repeated", 0),
-                    strcmp(fact_text(guard, "mode"), "observe") == 0 ? " (had it been on)" : "");
+                row(s, "lockout guard", "%s: %lld throttled, %lld repeated%s; an account may fail here: %lld",
+                    fact_text(guard, "mode"), fact_number(guard, "throttled", 0), fact_number(guard, "repeated", 0),
+                    strcmp(fact_text(guard, "mode"), "observe") == 0 ? " (had it been on)" : "",
+                    fact_number(guard, "failures", 0));
         row_text(s, "version", fact_text(value_of(s, "process:supervisor"), "version"));
 }
 

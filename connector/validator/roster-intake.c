@@ -11,12 +11,29 @@
 
 #include "base/core/log.h"
 
+/* The guard's share: the roster's connectors that speak for a domain have the limit together. */
+static void share_guard(const struct validator *v, size_t domain)
+{
+        const char *name = v->config->domains[domain].name;
+        unsigned failures;
+        size_t n = 0;
+
+        for (size_t i = 0; i < v->roster->n_connectors; i++)
+                n += roster_speaks_for(&v->roster->connectors[i], name);
+        const int r = validate_set_connectors(v->validate, domain, n, &failures);
+        if (r < 0)
+                log_warning("guard.share_kept", KV_S("domain", name), KV_U("failures", failures));
+        else if (r > 0)
+                log_info("guard.share", KV_S("domain", name), KV_U("connectors", n), KV_U("failures", failures));
+}
+
 void validator_apply_roster(struct validator *v)
 {
         for (size_t i = 0; v->validate && v->roster && i < v->domains->n; i++) {
                 const struct roster_domain *d = roster_domain(v->roster, v->config->domains[i].name);
 
                 validate_set_sid(v->validate, v->config->domains[i].name, SID_OF_ROSTER, d ? d->sid : "");
+                share_guard(v, i);
         }
 }
 

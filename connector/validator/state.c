@@ -235,21 +235,22 @@ static void send_status(struct validator *v)
         validate_guard_state(v->validate, &guard);
         send_status_of(
                 v, "validator",
-                json_pack("{s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:I, s:I, "
-                          "s:I, s:I, "
-                          "s:I, s:I, s:I, s:I}",
-                          "dcs_left_out", (json_int_t)left_out(v), "clock", "state", clock_state_text(v->clock_state),
-                          "detail", v->clock_why, "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
-                          "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names, "connector",
-                          v->enrolment.id, "name", v->enrolment.name, "tenant", v->enrolment.tenant, "identity",
-                          key_kid(v->identity), "roster_seq", (json_int_t)v->roster_seq, "in_roster",
-                          validator_in_roster(v), "removed", removed(v), "roster_begins",
-                          (json_int_t)(v->roster ? v->roster->iat : v->store.iat), "roster_expires",
-                          (json_int_t)(v->roster ? v->roster->exp : v->store.exp), "services",
-                          (json_int_t)(v->roster ? v->roster->n_services : 0), "statement_seq", (json_int_t)v->keys.seq,
-                          "in_flight", (json_int_t)signins_running(v->signins), "undelivered",
-                          (json_int_t)signins_undelivered(v->signins), "replay_entries",
-                          (json_int_t)replay_count(v->replay), "secrets_in_use", (json_int_t)secret_arena_in_use()));
+                json_pack(
+                        "{s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:I, s:I, "
+                        "s:I, s:I, "
+                        "s:I, s:I, s:I, s:I}",
+                        "dcs_left_out", (json_int_t)left_out(v), "clock", "state", clock_state_text(v->clock_state),
+                        "detail", v->clock_why, "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
+                        "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names, "failures",
+                        (json_int_t)guard.failures, "connector", v->enrolment.id, "name", v->enrolment.name, "tenant",
+                        v->enrolment.tenant, "identity", key_kid(v->identity), "roster_seq", (json_int_t)v->roster_seq,
+                        "in_roster", validator_in_roster(v), "removed", removed(v), "roster_begins",
+                        (json_int_t)(v->roster ? v->roster->iat : v->store.iat), "roster_expires",
+                        (json_int_t)(v->roster ? v->roster->exp : v->store.exp), "services",
+                        (json_int_t)(v->roster ? v->roster->n_services : 0), "statement_seq", (json_int_t)v->keys.seq,
+                        "in_flight", (json_int_t)signins_running(v->signins), "undelivered",
+                        (json_int_t)signins_undelivered(v->signins), "replay_entries",
+                        (json_int_t)replay_count(v->replay), "secrets_in_use", (json_int_t)secret_arena_in_use()));
         validate_each_dc(v->validate, send_dc, v);
         validate_each_sid(v->validate, send_sid, v);
         send_domains(v);

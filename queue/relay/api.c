@@ -1,11 +1,10 @@
 /*
- * What services and administrators ask: keys, status, rosters, pending identities. Sign-ins: sign-in.c.
+ * What services and administrators ask: status, rosters, pending identities. Sign-ins: sign-in.c; keys: keys.c.
  *
  * Invariant: nothing is answered before the bearer secret was found among the tenant's own, compared as
  * SHA-256 in constant time. The relay passes rosters and statements on; it can make neither.
  */
 #include <errno.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +13,6 @@
 #include "base/core/log.h"
 #include "base/core/text.h"
 #include "queue/relay/relay.h"
-
-#define KEYS_MAX_AGE "max-age=30"
 
 /* ---- common ---- */
 
@@ -86,7 +83,13 @@ struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *n
         return api_caller(relay, r, name, kind, &secret);
 }
 
-/* ---- keys ---- */
+struct listing {
+        struct relay *relay;
+        struct tenant *t;
+        json_t *list;
+};
+
+/* ---- status ---- */
 
 static json_t *realms_of(const struct session *s)
 {
@@ -96,107 +99,6 @@ static json_t *realms_of(const struct session *s)
                 json_array_append_new(list, json_string(s->realms[i]));
         return list;
 }
-
-static const struct session *session_of(const struct tenant *t, const char *connector)
-{
-        const struct session *s, *found = NULL;
-
-        TAILQ_FOREACH (s, &t->sessions, entry) {
-                if (strcmp(s->connector, connector) == 0 && (!found || s->n_realms))
-                        found = s;
-        }
-        return found;
-}
-
-struct listing {
-        struct relay *relay;
-        struct tenant *t;
-        json_t *list;
-};
-
-static bool listed(const struct listing *l, const char *kid)
-{
-        json_t *entry;
-        size_t i;
-
-        json_array_foreach (l->list, i, entry) {
-                if (strcmp(json_string_value(json_object_get(entry, "kid")), kid) == 0)
-                        return true;
-        }
-        return false;
-}
-
-/* Whether a link of that start of the connector is there: with any other, or none, its keys open nothing any more. */
-static bool is_linked(const struct tenant *t, const struct announced *a)
-{
-        const struct session *s;
-
-        TAILQ_FOREACH (s, &t->sessions, entry) {
-                if (strcmp(s->connector, a->connector) == 0 && strcmp(s->boot, a->statement->boot) == 0)
-                        return true;
-        }
-        return false;
-}
-
-static void add_ready(void *arg, const struct dispatch_view *view)
-{
-        struct listing *l = arg;
-        const struct announced *a = tenant_announced(l->t, view->connector);
-
-        if (!view->ready || !a || !is_linked(l->t, a) || listed(l, a->statement->kid))
-                return;
-        json_array_append_new(l->list, json_pack("{s:s, s:o}", "kid", a->statement->kid, "realms",
-                                                 realms_of(session_of(l->t, view->connector))));
-}
-
-static json_t *keys_json(struct relay *relay, struct tenant *t)
-{
-        struct listing ready = {.relay = relay, .t = t, .list = json_array()};
-        json_t *statements = json_array();
-        const struct announced *a;
-
-        tenant_expire_statements(relay, t);
-        TAILQ_FOREACH (a, &t->announced, entry)
-                if (is_linked(t, a) && store_is_quarantined(relay->store, t->name, a->connector) != 1)
-                        json_array_append_new(statements, json_string(a->statement->text));
-        dispatch_links(relay->dispatch, t->name, add_ready, &ready);
-        return json_pack("{s:s, s:o, s:o}", "roster", t->roster->text, "statements", statements, "ready", ready.list);
-}
-
-void api_keys(void *arg, struct http_req *r)
-{
-        struct relay *relay = arg;
-        struct tenant *t = api_tenant(relay, r, http_part(r, 0), 0);
-        const char *known = http_header(r, "If-None-Match");
-        uint8_t hash[SHA256_DIGEST_LENGTH];
-        char etag[KID_LEN + 3] = "\"";
-
-        if (!t)
-                return;
-        if (!t->roster) {
-                http_fail(r, PROBLEM_NOT_FOUND, "the tenant has no roster yet");
-                return;
-        }
-        json_t *json = keys_json(relay, t);
-        char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-        json_decref(json);
-        if (!text) {
-                http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
-                return;
-        }
-        SHA256((const unsigned char *)text, strlen(text), hash);
-        b64u_encode_to(etag + 1, hash, sizeof(hash));
-        memcpy(etag + 1 + KID_LEN, "\"", 2);
-        http_add_header(r, "ETag", etag);
-        http_add_header(r, "Cache-Control", KEYS_MAX_AGE);
-        if (known && strcmp(known, etag) == 0)
-                http_reply(r, 304, NULL, "", 0);
-        else
-                http_reply(r, 200, "application/json", text, strlen(text));
-        free(text);
-}
-
-/* ---- status ---- */
 
 static json_t *status_entry(const struct session *s, const char *id, const char *kid, bool ready)
 {
@@ -240,11 +142,11 @@ void api_status(void *arg, struct http_req *r)
         }
         for (size_t i = 0; t->roster && i < t->roster->n_connectors; i++) {
                 const struct roster_member *m = &t->roster->connectors[i];
-                json_array_append_new(
-                        list, status_entry(session_of(t, m->id), m->id, key_kid(m->key), is_ready(relay, t, m->id)));
+                json_array_append_new(list, status_entry(session_of_connector(t, m->id), m->id, key_kid(m->key),
+                                                         is_ready(relay, t, m->id)));
         }
         TAILQ_FOREACH (s, &t->sessions, entry) {
-                if (!tenant_connector_by_id(t->roster, s->connector) && session_of(t, s->connector) == s)
+                if (!tenant_connector_by_id(t->roster, s->connector) && session_of_connector(t, s->connector) == s)
                         json_array_append_new(list, status_entry(s, s->connector, "", false));
         }
         api_reply_json(r, 200, json_pack("{s:o}", "connectors", list));
@@ -282,6 +184,7 @@ static int adopt_roster(struct relay *relay, struct tenant *t, struct roster *ro
                 return code;
         }
         tenant_set_roster(t, roster);
+        api_keys_touch(t);
         sessions_send_roster(t);
         log_info("roster_stored", KV_S("tenant", t->name), KV_U("seq", roster->seq),
                  KV_U("connectors", roster->n_connectors), KV_U("services", roster->n_services));

@@ -124,6 +124,8 @@ static void trip(const struct request *r, struct standing *s, uint64_t now)
         s->unanswered = UNANSWERED_MAX - 1; /* afterwards one more is enough */
         if (limits->barred)
                 limits->barred(limits->arg, r->site->tenant, s->connector, (BARRED_MS << doublings) / 1000);
+        if (limits->changed)
+                limits->changed(limits->arg, r->site->tenant);
 }
 
 /* One more that ended with nothing. What ends at the same moment has one cause, and what ends with a session, sooner or
@@ -153,6 +155,8 @@ void standing_note(const struct request *r, enum request_end end)
                 measure(s, now, (double)held, 1);
                 s->unanswered = s->trips = 0;
                 s->barred_until = 0;
+                if (r->with)
+                        dispatch_link_tell(r->with);
                 break;
         case END_DECLINED:
                 measure(s, now, so_far, 0);
@@ -187,6 +191,26 @@ bool dispatch_link_barred(const struct dispatch_link *link)
         const struct standing *s = link->standing;
 
         return loop_now(link->d->loop) < s->barred_until || (s->trips > 0 && link->n_requests > 0);
+}
+
+void dispatch_link_tell(struct dispatch_link *link)
+{
+        const struct dispatch_limits *limits = &link->d->limits;
+        const bool usable = dispatch_link_usable(link), barred = loop_now(link->d->loop) < link->standing->barred_until;
+
+        if (usable == link->shown_usable && barred == link->shown_barred)
+                return;
+        link->shown_usable = usable;
+        link->shown_barred = barred;
+        if (limits->changed)
+                limits->changed(limits->arg, link->site->tenant);
+}
+
+double dispatch_link_pace(const struct dispatch_link *link)
+{
+        const uint64_t now = loop_now(link->d->loop);
+
+        return fmax(latency_now(link->standing, now), FLOOR_MS) / fmax(worth_now(link->standing, now), 0.05);
 }
 
 double dispatch_link_cost(const struct dispatch_link *link)

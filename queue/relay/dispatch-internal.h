@@ -61,7 +61,8 @@ struct dispatch_link {
         struct standing *standing;
         uint64_t granted, sent; /* totals of the session */
         bool ready, silent, draining, quarantined;
-        char *reasons; /* a line each; NULL: none */
+        bool shown_usable, shown_barred; /* when dispatch_limits.changed was called last */
+        char *reasons;                   /* a line each; NULL: none */
         uint64_t last_word;
         uint32_t dead_ms; /* after that */
         struct loop_timer *dead;
@@ -146,6 +147,10 @@ bool dispatch_link_usable(const struct dispatch_link *link);
 bool dispatch_link_has_credit(const struct dispatch_link *link);
 /* Its connector answers nothing: it gets only what no other could take. */
 bool dispatch_link_barred(const struct dispatch_link *link);
+/* Says dispatch_limits.changed where it is usable, or barred, and was not, or the other way round. */
+void dispatch_link_tell(struct dispatch_link *link);
+/* What one request costs there, in ms, by what was measured: its usual time over the share that is answered. */
+double dispatch_link_pace(const struct dispatch_link *link);
 /* How long a request would take there, in ms: the time of a hand-off, times those in hand. */
 double dispatch_link_cost(const struct dispatch_link *link);
 /* Index of the recipient that the link could serve and that was not tried; n_to: none. */

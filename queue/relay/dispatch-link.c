@@ -78,6 +78,7 @@ static void on_dead(void *arg)
         struct error why;
 
         link->draining = true;
+        dispatch_link_tell(link);
         site_place_parked(link->site);
         log_debug("link_dead", KV_S("tenant", link->site->tenant), KV_S("connector", link->connector),
                   KV_U("requests", link->n_requests));
@@ -159,6 +160,7 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
         if (link->granted > link->sent + DISPATCH_CREDIT_MAX)
                 link->granted = link->sent + DISPATCH_CREDIT_MAX;
         link->ready = state->ready;
+        dispatch_link_tell(link);
         free(link->reasons);
         link->reasons = NULL;
         for (size_t i = 0; i < state->n_reasons; i++)
@@ -171,6 +173,7 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
 void dispatch_link_drain(struct dispatch_link *link)
 {
         link->draining = true;
+        dispatch_link_tell(link);
         take_back(link, REST_STAYS);
         site_place_parked(link->site);
 }
@@ -178,9 +181,15 @@ void dispatch_link_drain(struct dispatch_link *link)
 void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined)
 {
         link->quarantined = quarantined;
+        dispatch_link_tell(link);
         if (quarantined)
                 take_back(link, REST_STAYS);
         site_place_parked(link->site);
+}
+
+bool dispatch_link_is_quarantined(const struct dispatch_link *link)
+{
+        return link->quarantined;
 }
 
 /* ---- what connectors say ---- */
@@ -307,37 +316,61 @@ static bool would_take(const struct dispatch_link *link)
         return true;
 }
 
-/* Those that take work first; of them by the cost, but not by every millisecond of it. */
-static int by_cost(const void *a, const void *b)
-{
-        const struct dispatch_link *const *x = a, *const *y = b;
-        const int rx = ilogb(dispatch_link_cost(*x)) + (would_take(*x) ? 0 : 1000),
-                  ry = ilogb(dispatch_link_cost(*y)) + (would_take(*y) ? 0 : 1000);
+struct ranked {
+        const struct dispatch_link *link;
+        bool ready;
+        double pace;
+        unsigned weight;
+};
 
-        return rx != ry ? (rx < ry ? -1 : 1) : strcmp((*x)->connector, (*y)->connector);
+static int by_weight(const void *a, const void *b)
+{
+        const struct ranked *x = a, *y = b;
+
+        if (x->ready != y->ready)
+                return x->ready ? -1 : 1;
+        return x->weight != y->weight ? (x->weight > y->weight ? -1 : 1)
+                                      : strcmp(x->link->connector, y->link->connector);
+}
+
+/* Powers of two, so that a measurement that wavers does not change what services are told. */
+static unsigned weight_of(double pace, double best)
+{
+        const long halvings = lround(log2(pace / best));
+
+        return halvings < 1 ? DISPATCH_WEIGHT_MAX : halvings > 6 ? 1U : DISPATCH_WEIGHT_MAX >> halvings;
 }
 
 void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn, void *arg)
 {
         const struct site *site = site_get(d, tenant);
-        struct dispatch_link *link, **all;
+        const struct dispatch_link *link;
+        double best = HUGE_VAL;
+        struct ranked *all;
         size_t n = 0, i = 0;
 
         if (!site)
                 return;
         TAILQ_FOREACH (link, &site->links, entry)
                 n++;
-        all = calloc(n + 1, sizeof(struct dispatch_link *));
+        all = calloc(n + 1, sizeof(*all));
         if (!all)
                 return;
-        TAILQ_FOREACH (link, &site->links, entry)
-                all[i++] = link;
-        qsort(all, n, sizeof(struct dispatch_link *), by_cost);
+        TAILQ_FOREACH (link, &site->links, entry) {
+                all[i] = (struct ranked){.link = link, .ready = would_take(link), .pace = dispatch_link_pace(link)};
+                best = all[i].ready ? fmin(best, all[i].pace) : best;
+                i++;
+        }
         for (i = 0; i < n; i++)
-                fn(arg, &(struct dispatch_view){
-                                .connector = all[i]->connector,
-                                .ready = would_take(all[i]),
-                                .credit = all[i]->granted > all[i]->sent ? all[i]->granted - all[i]->sent : 0,
-                                .in_hand = all[i]->n_requests});
+                all[i].weight = all[i].ready ? weight_of(all[i].pace, best) : 1;
+        qsort(all, n, sizeof(*all), by_weight);
+        for (i = 0; i < n; i++) {
+                link = all[i].link;
+                fn(arg, &(struct dispatch_view){.connector = link->connector,
+                                                .ready = all[i].ready,
+                                                .weight = all[i].weight,
+                                                .credit = link->granted > link->sent ? link->granted - link->sent : 0,
+                                                .in_hand = link->n_requests});
+        }
         free(all);
 }

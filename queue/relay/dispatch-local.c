@@ -275,7 +275,8 @@ static bool may_wait(struct request *r)
 
         if (!r->parked_until)
                 r->parked_until = now + (left / 2 < DISPATCH_PARKED_MS ? left / 2 : DISPATCH_PARKED_MS);
-        if (now >= r->parked_until || r->site->n_parked >= r->d->limits.parked_per_tenant)
+        if (now >= r->parked_until || r->site->n_parked >= r->d->limits.parked_per_tenant ||
+            (r->caller.others && r->caller.others(r->caller.arg)))
                 return false;
         TAILQ_FOREACH (link, &r->site->links, entry)
                 if (link->silent && link->ready && !link->draining && !link->quarantined &&
@@ -375,6 +376,7 @@ static void on_unsent(struct request *r)
         struct dispatch_link *link = r->with;
 
         link->silent = true;
+        dispatch_link_tell(link);
         if (!link->sink.withdraw(link->sink.arg, r->id)) {
                 request_left(r);
                 return;
@@ -398,6 +400,7 @@ static void on_step(void *arg)
         case REQUEST_HANDED:
                 if (r->with) {
                         r->with->silent = true;
+                        dispatch_link_tell(r->with);
                         return;
                 }
                 break;

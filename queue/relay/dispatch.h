@@ -56,6 +56,9 @@ struct dispatch_caller {
          */
         void (*done)(void *arg, const struct dispatch_outcome *outcome);
         void *arg;
+        /* Whether somebody else than the recipients is ready for whatever is in it, so that the caller need not wait
+         * for a recipient that is silent, but is told at once to seal anew; NULL: nobody is. */
+        bool (*others)(void *arg);
 };
 
 struct dispatch_submission {
@@ -71,6 +74,8 @@ struct dispatch_limits {
         size_t parked_per_tenant;
         /* A connector that answers nothing gets only what no other takes, for so long; or NULL. */
         void (*barred)(void *arg, const char *tenant, const char *connector, unsigned seconds);
+        /* dispatch_links would say otherwise now who is ready; or NULL. Calls nothing here. */
+        void (*changed)(void *arg, const char *tenant);
         void *arg;
 };
 
@@ -130,6 +135,7 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
 void dispatch_link_drain(struct dispatch_link *link);
 /* The same while it lasts, and callers hear "quarantined" where nobody else is there. */
 void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined);
+bool dispatch_link_is_quarantined(const struct dispatch_link *link);
 
 enum dispatch_receipt { DISPATCH_CONFIRMED = 0, DISPATCH_LATE = 1 };
 void dispatch_received(struct dispatch_link *link, const char *id);
@@ -142,12 +148,16 @@ void dispatch_in_hand(struct dispatch_link *link, char (*ids)[ID_MAX + 1], size_
 enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *id, const char *jwe);
 
 /* ---- for status and /keys ---- */
+#define DISPATCH_WEIGHT_MAX 64U
 struct dispatch_view {
         const char *connector;
         bool ready; /* would be given work now, credit aside */
         uint64_t credit;
         size_t in_hand;
+        /* Which share of the work it should get beside the others, as the relay measured it: a power of two up to
+         * DISPATCH_WEIGHT_MAX, which the fastest of those that answer has. */
+        unsigned weight;
 };
 typedef void dispatch_view_fn(void *arg, const struct dispatch_view *view);
-/* Links of the tenant, best first. */
+/* Links of the tenant: those that are ready first, of them by weight. What is in hand at the moment changes nothing. */
 void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn, void *arg);

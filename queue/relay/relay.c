@@ -242,11 +242,21 @@ static void on_barred(void *arg, const char *tenant, const char *connector, unsi
                     seconds);
 }
 
+static void on_links_changed(void *arg, const char *tenant)
+{
+        const struct relay *relay = arg;
+        const struct tenant *t = table_object(table_find(&relay->by_name, tenant, NULL), struct tenant, by_name);
+
+        if (t)
+                api_keys_touch(t);
+}
+
 static int open_state(struct relay *relay, struct error *err)
 {
         const struct dispatch_limits limits = {.in_flight_per_tenant = relay->config->in_flight_per_tenant,
                                                .parked_per_tenant = PARKED_PER_TENANT,
                                                .barred = on_barred,
+                                               .changed = on_links_changed,
                                                .arg = relay};
 
         int r = store_open(&relay->store, relay->config->state_dir, err);
@@ -339,6 +349,7 @@ void relay_drain(struct relay *relay)
         log_info("draining", KV_U("in_flight", dispatch_in_flight(relay->dispatch)));
         http_drain(relay->http);
         dispatch_drain(relay->dispatch);
+        api_keys_drain(relay);
         sessions_drain(relay);
         loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
 }

@@ -17,6 +17,7 @@
 #define DRAIN_MS 9500 /* with the grace for the last answers within 10 s */
 #define SESSIONS_PER_CONNECTOR 4
 
+struct board;
 struct journal;
 struct metering;
 struct session;
@@ -51,6 +52,7 @@ struct tenant {
         unsigned n_sessions;
         TAILQ_HEAD(lineage_list, lineage) lineages;
         size_t n_lineages;
+        struct board *board; /* what services were told of its keys; NULL: none asked yet */
 };
 
 /* What the relay's clock showed before it jumped (credential.c). */
@@ -195,6 +197,8 @@ struct session {
         bool beyond_told; /* that it serves what the roster does not give it */
 };
 struct session *session_find(struct tenant *t, const char *id);
+/* The connector's session, one that serves something before others; NULL. */
+const struct session *session_of_connector(const struct tenant *t, const char *connector);
 /* Sends one event; data is JSON text. */
 int session_event(struct session *s, const char *name, const char *data);
 /* Sends the tenant's roster to all of its sessions. */
@@ -223,6 +227,14 @@ void clones_forget(struct tenant *t);
 /* One line for the log and for those who read the tenant's events. */
 void relay_event(struct relay *relay, const char *tenant, const char *name, const char *id, const char *fmt, ...)
         __attribute__((format(printf, 5, 6)));
+
+/* ---- keys.c: what services fetch, and wait for ---- */
+#define KEYS_WAIT_MAX_MS 30000
+/* Something may have changed of what services are told: links, readiness, statements, the roster. */
+void api_keys_touch(const struct tenant *t);
+/* Sends away who waits. */
+void api_keys_drain(const struct relay *relay);
+struct board *api_keys_free(struct board *board);
 
 /* ---- api.c, sign-in.c, est.c ---- */
 /* arg is the relay. */

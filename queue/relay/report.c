@@ -72,6 +72,8 @@ static int take_realms(struct session *s, const struct report *report)
                 else if (m)
                         tell_beyond(s, report->realms[i].realm);
         }
+        if (n != s->n_realms || (n && memcmp(realms, s->realms, n * sizeof(*realms)) != 0))
+                api_keys_touch(s->tenant);
         free(s->realms);
         s->realms = realms;
         s->n_realms = n;
@@ -95,8 +97,10 @@ static void take_statement(struct session *s, const char *text)
         char shown[KID_LEN + 1];
         struct error err;
 
-        if (tenant_put_statement(s->relay, s->tenant, s->connector, text, &err) == 0)
+        if (tenant_put_statement(s->relay, s->tenant, s->connector, text, &err) == 0) {
+                api_keys_touch(s->tenant);
                 return;
+        }
         SHA256((const unsigned char *)text, strlen(text), hash);
         b64u_encode_to(shown, hash, sizeof(hash));
         if (strcmp(shown, s->refused_statement) == 0)

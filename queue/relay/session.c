@@ -227,6 +227,7 @@ static void session_close(void *arg)
         TAILQ_REMOVE(&s->tenant->sessions, s, entry);
         s->tenant->n_sessions--;
         s->relay->n_sessions--;
+        api_keys_touch(s->tenant);
         if (s->link) {
                 log_info("link_down", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
                          KV_S("session", s->id));
@@ -248,6 +249,17 @@ struct session *session_find(struct tenant *t, const char *id)
                         return s;
         }
         return NULL;
+}
+
+const struct session *session_of_connector(const struct tenant *t, const char *connector)
+{
+        const struct session *s, *found = NULL;
+
+        TAILQ_FOREACH (s, &t->sessions, entry) {
+                if (strcmp(s->connector, connector) == 0 && (!found || s->n_realms))
+                        found = s;
+        }
+        return found;
 }
 
 /*

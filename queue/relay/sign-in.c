@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "certs/codec/json.h"
 #include "certs/jose/sealed.h"
@@ -53,6 +54,68 @@ static int on_share(void *arg, size_t i, struct buffer *out)
         struct sign_in *s = arg;
 
         return sealed_share(&s->sealed, s->recipient[i], out);
+}
+
+struct others {
+        const struct sign_in *s;
+        const struct tenant *t;
+        bool found;
+};
+
+static bool is_recipient(const struct sign_in *s, const char *connector)
+{
+        for (size_t i = 0; i < s->n; i++)
+                if (strcmp(s->connector[i], connector) == 0)
+                        return true;
+        return false;
+}
+
+/* Whether all recipients may speak for the domain: only then it may be the name's, which the relay does not know. */
+static bool may_be_the_names(const struct others *o, const char *domain)
+{
+        for (size_t i = 0; i < o->s->n; i++)
+                if (!roster_speaks_for(tenant_connector_by_id(o->t->roster, o->s->connector[i]), domain))
+                        return false;
+        return true;
+}
+
+static bool serves(const struct session *session, const char *domain)
+{
+        for (size_t i = 0; i < session->n_realms; i++)
+                if (strcasecmp(session->realms[i], domain) == 0)
+                        return true;
+        return false;
+}
+
+/* One that is ready in each domain that the name may be of. */
+static void look_for_other(void *arg, const struct dispatch_view *view)
+{
+        struct others *o = arg;
+        const struct session *session = view->ready && !o->found && !is_recipient(o->s, view->connector)
+                                                ? session_of_connector(o->t, view->connector)
+                                                : NULL;
+
+        if (!session)
+                return;
+        for (size_t i = 0; i < o->t->roster->n_domains; i++)
+                if (may_be_the_names(o, o->t->roster->domains[i].name) &&
+                    !serves(session, o->t->roster->domains[i].name))
+                        return;
+        o->found = true;
+}
+
+/* A second attempt has nothing after it: it waits. */
+static bool on_others(void *arg)
+{
+        const struct sign_in *s = arg;
+        struct others o = {.s = s};
+        struct tenant *t;
+
+        if (id_first(s->id) < strlen(s->id) || tenant_get(s->relay, s->tenant, &t) < 0 || !t->roster)
+                return false;
+        o.t = t;
+        dispatch_links(s->relay->dispatch, s->tenant, look_for_other, &o);
+        return o.found;
 }
 
 static void on_done(void *arg, const struct dispatch_outcome *o)
@@ -167,7 +230,7 @@ static void submit(struct sign_in *s, uint32_t budget)
                                                  .budget_ms = budget,
                                                  .n = s->n,
                                                  .connectors = connectors,
-                                                 .caller = {on_share, on_done, s}};
+                                                 .caller = {on_share, on_done, s, on_others}};
 
         for (size_t i = 0; i < s->n; i++)
                 connectors[i] = s->connector[i];

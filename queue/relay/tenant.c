@@ -115,6 +115,7 @@ struct tenant *tenant_free(struct tenant *tenant)
         LIST_REMOVE(tenant, entry);
         table_remove(&tenant->by_name);
         clones_forget(tenant);
+        api_keys_free(tenant->board);
         while ((a = TAILQ_FIRST(&tenant->announced)))
                 announced_free(tenant, a);
         roster_free(tenant->roster);

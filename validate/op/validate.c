@@ -254,6 +254,15 @@ void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
         }
 }
 
+int validate_set_connectors(struct validate *v, size_t i, size_t connectors, unsigned *ret_failures)
+{
+        const unsigned before = guard_limit(v->guard, i);
+        const int r = guard_share(v->guard, i, connectors);
+
+        *ret_failures = guard_limit(v->guard, i);
+        return r < 0 ? r : *ret_failures != before;
+}
+
 void validate_guard_state(const struct validate *v, struct validate_guard *ret_guard)
 {
         static const char *const modes[] = {[GUARD_OBSERVE] = "observe", [GUARD_OFF] = "off", [GUARD_ON] = "on"};
@@ -263,5 +272,9 @@ void validate_guard_state(const struct validate *v, struct validate_guard *ret_g
         *ret_guard = (struct validate_guard){.mode = modes[v->config->guard.mode],
                                              .throttled = counts.throttled,
                                              .repeated = counts.repeated,
-                                             .names = counts.names};
+                                             .names = counts.names,
+                                             .failures = guard_limit(v->guard, 0)};
+        for (size_t i = 1; i < v->config->n_domains; i++)
+                if (guard_limit(v->guard, i) < ret_guard->failures)
+                        ret_guard->failures = guard_limit(v->guard, i);
 }

@@ -76,6 +76,9 @@ void validate_each_sid(const struct validate *v, validate_sid_fn *fn, void *arg)
 /* The roster's SID of the domain named so, or the one that an earlier run learnt (SID_LEARNT; "": it is to be learnt
  * again). Without effect for a domain that is not configured. */
 void validate_set_sid(struct validate *v, const char *domain, enum sid_source source, const char *sid);
+/* So many connectors speak for domain i: the lockout guard allows this one its share (guard_share), *ret_failures of an
+ * account. 1: that is another number than before; 0; -ENOMEM: it is the former. */
+int validate_set_connectors(struct validate *v, size_t i, size_t connectors, unsigned *ret_failures);
 /* "learnt", "config", "roster" or "". */
 const char *sid_source_text(enum sid_source source);
 
@@ -85,6 +88,7 @@ void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg);
 struct validate_guard {
         const char *mode; /* "off", "observe", "on" */
         uint64_t throttled, repeated;
-        size_t names; /* that it keeps count of */
+        size_t names;      /* that it keeps count of */
+        unsigned failures; /* that an account may have here: the least of the domains' */
 };
 void validate_guard_state(const struct validate *v, struct validate_guard *ret_guard);

@@ -44,6 +44,8 @@ struct alias {
 
 struct guard {
         struct guard_config config;
+        unsigned *shares; /* by domain: failures that this connector allows; 0: all of config.failures */
+        size_t n_shares;
         struct secret *key;
         struct entry (*sets)[WAYS];
         struct alias *aliases;
@@ -80,9 +82,34 @@ struct guard *guard_free(struct guard *guard)
                 wipe(guard->sets, SETS * sizeof *guard->sets);
         free(guard->sets);
         free(guard->aliases);
+        free(guard->shares);
         secret_free(guard->key);
         free(guard);
         return NULL;
+}
+
+int guard_share(struct guard *guard, size_t domain, size_t connectors)
+{
+        const unsigned share = connectors < 2 ? 0 : (unsigned)(guard->config.failures / connectors);
+
+        if (domain >= guard->n_shares) {
+                unsigned *longer = reallocarray(guard->shares, domain + 1, sizeof *longer);
+
+                if (!longer)
+                        return -ENOMEM;
+                memset(longer + guard->n_shares, 0, (domain + 1 - guard->n_shares) * sizeof *longer);
+                guard->shares = longer;
+                guard->n_shares = domain + 1;
+        }
+        guard->shares[domain] = connectors < 2 ? 0 : share ? share : 1;
+        return 0;
+}
+
+unsigned guard_limit(const struct guard *guard, size_t domain)
+{
+        const unsigned share = domain < guard->n_shares ? guard->shares[domain] : 0;
+
+        return share ? share : guard->config.failures;
 }
 
 /* HMAC-SHA256 under the process's key over a word for what it is and two parts, cut to 16 bytes. */
@@ -206,21 +233,21 @@ static uint32_t seconds_left(const struct guard *guard, const struct entry *e, u
 }
 
 /* What the table says of a sign-in. */
-static enum guard_answer judge(const struct guard *guard, const struct entry *e, const uint8_t password[GUARD_KEY_LEN],
+static enum guard_answer judge(unsigned limit, const struct entry *e, const uint8_t password[GUARD_KEY_LEN],
                                uint64_t now)
 {
         if (is_repeated(e, password, now))
                 return GUARD_REPEATED;
-        if (e->failures >= guard->config.failures)
+        if (e->failures >= limit)
                 return GUARD_THROTTLED;
-        return e->failures + e->places >= guard->config.failures ? GUARD_WAIT : GUARD_GO;
+        return (unsigned)e->failures + e->places >= limit ? GUARD_WAIT : GUARD_GO;
 }
 
 /* Asks one entry, counts what it says, and takes a place in it. */
 static enum guard_answer take_place(struct guard *guard, struct guard_ticket *ticket, struct entry *e,
                                     struct guard_place *place, uint64_t now)
 {
-        enum guard_answer answer = judge(guard, e, place->password, now);
+        enum guard_answer answer = judge(ticket->limit, e, place->password, now);
 
         guard->counts.repeated += answer == GUARD_REPEATED;
         guard->counts.throttled += answer == GUARD_THROTTLED;
@@ -242,7 +269,7 @@ enum guard_answer guard_enter(struct guard *guard, struct guard_ticket *ticket, 
 
         if (guard->config.mode == GUARD_OFF)
                 return GUARD_GO;
-        *ticket = (struct guard_ticket){0};
+        *ticket = (struct guard_ticket){.limit = guard_limit(guard, name->domain)};
         find_keys(guard, ticket, name);
         mac(guard, ticket->place.password, 'p', ticket->place.key, GUARD_KEY_LEN, password);
         e = entry_get(guard, ticket->place.key, now);
@@ -412,9 +439,12 @@ void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct 
                 learn(guard, ticket->hint, &ticket->hint_place, 0, outcome->user.id, now);
 }
 
-static bool has_spare(const struct guard *guard, const struct entry *e)
+/* Where nobody is stopped, the whole limit counts: a share would forbid what saves nobody. */
+static bool has_spare(const struct guard *guard, const struct guard_ticket *ticket, const struct entry *e)
 {
-        return e && (unsigned)e->failures + e->places + SPARE_LEAST <= guard->config.failures;
+        const unsigned limit = guard->config.mode == GUARD_ON ? ticket->limit : guard->config.failures;
+
+        return e && (unsigned)e->failures + e->places + SPARE_LEAST <= limit;
 }
 
 bool guard_again(struct guard *guard, struct guard_ticket *ticket)
@@ -427,7 +457,7 @@ bool guard_again(struct guard *guard, struct guard_ticket *ticket)
                 return false;
         e = entry_find(guard, ticket->place.key);
         other = ticket->hint_entered ? entry_find(guard, ticket->hint_place.key) : e;
-        if (!has_spare(guard, e) || !has_spare(guard, other))
+        if (!has_spare(guard, ticket, e) || !has_spare(guard, ticket, other))
                 return false;
         e->places++;
         if (other != e)

@@ -1,5 +1,6 @@
 /*
- * The lockout guard: how often a name may fail through this connector before no DC is asked any more.
+ * The lockout guard: how often a name may fail through this connector before no DC is asked any more. That is its share
+ * of the limit: sign-ins of one name are spread over all connectors of its domain.
  * Internal to validate/.
  *
  * It keeps a bounded table in memory and nothing else: no password, only keyed hashes under a key that dies
@@ -32,6 +33,7 @@ struct guard_place {
 
 /* One sign-in's places with the guard; starts zeroed. */
 struct guard_ticket {
+        unsigned limit; /* failures that its account may have here, as it was when it entered */
         uint8_t name[GUARD_KEY_LEN];
         uint8_t hint[GUARD_KEY_LEN];          /* of what the DC said of the account: as name */
         struct guard_place place, hint_place; /* by the name, and by what the DC said */
@@ -55,6 +57,14 @@ enum guard_answer {
 int guard_new(struct guard **ret_guard, const struct guard_config *config);
 struct guard *guard_free(struct guard *guard);
 
+/*
+ * So many connectors, this one among them, speak for a domain: an account of it may fail here as often as the limit
+ * divided by them says, never less than once, since its sign-ins are spread over all. 0 or 1: as often as the limit
+ * says. From the next guard_enter on. -ENOMEM: it stays as it was.
+ */
+int guard_share(struct guard *guard, size_t domain, size_t connectors);
+/* How often an account of the domain may fail here. */
+unsigned guard_limit(const struct guard *guard, size_t domain);
 /*
  * Asks for leave. Names are the same account's when they differ in case, in accents, or in being the implicit
  * UPN, an alternate suffix or NETBIOS\name of one domain; and when a sign-in showed that they are. Only

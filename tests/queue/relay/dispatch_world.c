@@ -115,6 +115,13 @@ void on_done(void *arg, const struct dispatch_outcome *o)
 
 /* ---- moving it ---- */
 
+static void on_changed(void *arg, const char *tenant)
+{
+        (void)arg;
+        assert_string_equal(tenant, TENANT);
+        w.n_changed++;
+}
+
 static void on_barred(void *arg, const char *tenant, const char *connector, unsigned seconds)
 {
         (void)arg;
@@ -126,8 +133,10 @@ static void on_barred(void *arg, const char *tenant, const char *connector, unsi
 
 int setup(void **state)
 {
-        const struct dispatch_limits limits = {
-                .in_flight_per_tenant = 64, .parked_per_tenant = PARKED_MAX, .barred = on_barred};
+        const struct dispatch_limits limits = {.in_flight_per_tenant = 64,
+                                               .parked_per_tenant = PARKED_MAX,
+                                               .barred = on_barred,
+                                               .changed = on_changed};
 
         (void)state;
         memset(&w, 0, sizeof(w));

@@ -59,6 +59,7 @@ struct world {
         size_t n;
         struct model_link links[N_LINKS];
         unsigned n_barred, barred_s; /* times, and for how long the last time */
+        unsigned n_changed;          /* who is ready */
         unsigned seed;
 };
 extern struct world w;

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -140,7 +141,7 @@ class Rosters(RelayTest):
         self.problem(relay.put_roster(relay.roster(seq=4)), 409, 'seq-not-newer')
         self.problem(relay.put_roster(good[:-8] + ('AAAAAAAA' if good[-8:] != 'AAAAAAAA' else 'BBBBBBBB')), 403, 'wrong-tenant-key')
         status, headers, body = get()
-        self.assertEqual((status, body), (200, {'roster': good, 'statements': [], 'ready': []}))
+        self.assertEqual((status, body), (200, {'state': body['state'], 'roster': good, 'statements': [], 'ready': []}))
         self.assertIn('max-age=30', headers['Cache-Control'])
         status, again, body = get(**{'If-None-Match': headers['ETag']})
         self.assertEqual((status, again['ETag'], body), (304, headers['ETag'], b''))
@@ -245,7 +246,7 @@ class Enrolment(RelayTest):
         self.problem(c.announce(age=3600), 400, 'malformed')
 
 
-class SignIns(RelayTest):
+class Linked(RelayTest):
     def setUp(self):
         self.connectors = []
 
@@ -265,6 +266,8 @@ class SignIns(RelayTest):
     def keys(self):
         return self.relay.request('GET', self.relay.tenant_path('keys'), headers=self.relay.as_service())[2]
 
+
+class SignIns(Linked):
     def test_one(self):
         relay = self.relay
         c = Connector(relay, 'one')
@@ -286,7 +289,7 @@ class SignIns(RelayTest):
         self.assertEqual(self.keys()['ready'], [])
         c.report(statement=c.statement())
         keys = self.keys()
-        self.assertIn({'kid': c.identity['kid'], 'realms': ['corp.example']}, keys['ready'])
+        self.assertIn({'kid': c.identity['kid'], 'realms': ['corp.example'], 'weight': 64}, keys['ready'])
         status = relay.request('GET', relay.tenant_path('status'), headers=relay.as_service())[2]['connectors']
         mine = [s for s in status if s['id'] == c.id][0]
         self.assertEqual((mine['kid'], mine['ready'], mine['realms'], mine['version']), (c.identity['kid'], True, ['corp.example'], 'test/1'))
@@ -640,6 +643,143 @@ class SignIns(RelayTest):
                     data = f.read()
                 self.assertNotIn(needle, data, name)
                 self.assertNotIn(b'sealedverdicttext', data, name)
+
+
+class Keys(Linked):
+    """What services fetch of keys: whole, what changed since, and what they wait for."""
+    def linked(self, *names, credit=16):
+        """And nobody else any more: links of the test before may end late, which is a change."""
+        made = super().linked(*names, credit=credit)
+        kids = {c.identity['kid'] for c in made}
+        wait_for('the others have left', lambda: {r['kid'] for r in self.keys()['ready']} == kids and len(self.keys()['statements']) == len(made))
+        return made
+
+    def since(self, state, wait=None):
+        path = self.relay.tenant_path('keys?since=' + state + (f'&wait={wait}' if wait is not None else ''))
+        return self.relay.request('GET', path, headers=self.relay.as_service())
+
+    def later(self, state, wait=30000):
+        """A call that waits, on a thread of its own."""
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        self.addCleanup(pool.shutdown)
+        return pool.submit(self.since, state, wait)
+
+    def test_what_changed(self):
+        a, b = self.linked('a', 'b')
+        whole = self.keys()
+        self.assertNotIn('since', whole)
+        status, headers, body = self.since(whole['state'])
+        self.assertEqual((status, body, headers['ETag']), (304, b'', f'"{whole["state"]}"'))
+        # a new statement of one: that one alone, and no roster
+        text = a.statement()
+        a.report(statement=text)
+        status, headers, one = self.since(whole['state'])
+        self.assertEqual((status, headers['ETag']), (200, f'"{one["state"]}"'))
+        self.assertEqual(one, {'state': one['state'], 'since': whole['state'], 'statements': [text], 'gone': []})
+        # readiness alone
+        b.report(ready=False)
+        two = self.since(one['state'])[2]
+        self.assertEqual((two['statements'], two['gone'], 'roster' in two), ([], [], False))
+        self.assertNotIn(b.identity['kid'], {r['kid'] for r in two['ready']})
+        # one that goes: its kid, from any state before
+        b.hang_up()
+        wait_for('it has left', lambda: len(self.keys()['statements']) == len(whole['statements']) - 1)
+        for state in (whole['state'], one['state'], two['state']):
+            self.assertEqual(self.since(state)[2]['gone'], [b.identity['kid']])
+        # one that comes back is not gone any more; a new roster is told, and is another text
+        b.boot = relay_site.b64u(os.urandom(16))
+        b.go()
+        again = self.since(two['state'])[2]
+        self.assertEqual((len(again['statements']), again['gone']), (1, []))
+        self.relay.approve()
+        self.assertEqual(self.since(again['state'])[2]['roster'], self.keys()['roster'])
+        self.assertNotEqual(self.keys()['roster'], whole['roster'])
+
+    def test_states_of_others(self):
+        self.linked('c')
+        whole = self.keys()
+        epoch, version = whole['state'].split('.')
+        for state in ('', 'x', epoch, epoch + '.', f'{epoch}.0', f'{epoch}.{int(version) + 1}', f'{epoch}.{version}x', 'A' * 22 + '.' + version, 'y' * 200):
+            status, _, body = self.since(state)
+            self.assertEqual((status, 'since' in body, body['statements']), (200, False, whole['statements']), state)
+        for wait in ('-1', 'x', '30001', '9' * 30):
+            self.problem(self.since(whole['state'], wait), 400, 'malformed')
+        self.problem(self.relay.request('GET', self.relay.tenant_path('keys?since=x')), 401, 'bad-credentials')
+        again = self.relay.request('GET', self.relay.tenant_path('keys'), headers=self.relay.as_service(**{'If-None-Match': f'"{whole["state"]}"'}))
+        self.assertEqual(again[0], 304)
+
+    def test_waiting(self):
+        c, = self.linked('d')
+        state = self.keys()['state']
+        self.assertEqual(self.since(state, 1)[0], 304)  # its time is over
+        calls = [self.later(state) for _ in range(3)]
+        text = c.statement()
+        c.report(statement=text, ready=False)
+        for call in calls:
+            status, _, body = call.result()
+            self.assertEqual((status, body['since'], body['statements']), (200, state, [text]))
+            self.assertNotIn(c.identity['kid'], {r['kid'] for r in body['ready']})  # told together
+        # one who goes away costs nothing
+        s = self.relay.connect()
+        s.sendall(f'GET {self.relay.tenant_path("keys?since=" + self.keys()["state"] + "&wait=30000")} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {self.relay.service}\r\n\r\n'.encode())
+        s.close()
+        c.report()
+
+    def test_too_many_wait(self):
+        c, = self.linked('e')
+        state = self.keys()['state']
+        get = f'GET {self.relay.tenant_path("keys?since=" + state + "&wait=30000")} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {self.relay.service}\r\n\r\n'
+        calls = [self.relay.connect() for _ in range(65)]
+        for call in calls:
+            call.sendall(get.encode())
+        refused = select.select(calls, [], [], 180)[0]
+        self.assertEqual(len(refused), 1)
+        answer = relay_site.read_answer(refused[0])
+        self.assertTrue(b' 503 ' in answer.split(b'\r\n')[0] and b'urn:postern:busy' in answer and b'Retry-After' in answer, answer)
+        self.assertEqual(self.since(state)[0], 304)  # who does not wait is answered
+        c.report(ready=False)
+        for call in calls:
+            if call is not refused[0]:
+                self.assertIn(b' 200 ', relay_site.read_answer(call).split(b'\r\n')[0])
+            call.close()
+
+    def test_others_than_a_silent_one(self):
+        """Its only recipient is silent, and somebody else is ready: it is said at once that sealing anew helps."""
+        a, b = self.linked('f', 'g')
+        lost = self.relay.sign_in_later(self.relay.seal(a), budget=15000)
+        first = a.next('request')['id']
+        wait_for('it is silent', lambda: a.identity['kid'] not in {r['kid'] for r in self.keys()['ready']})
+        body = self.problem(self.relay.sign_in(self.relay.seal(a), budget=15000), 503, 'not-ready', retry='refresh-keys')
+        self.assertEqual(body['reasons'], ['silent'])
+        # the second attempt waits: nothing comes after it; and so does a first one while nobody else is ready
+        second, alone = new_id() + '-2', new_id()
+        waiting = self.relay.sign_in_later(self.relay.seal(a), id=second, budget=15000)
+        wait_for('it is there', lambda: self.relay.request('GET', self.relay.tenant_path('sign-ins/' + second), headers=self.relay.as_service())[0] == 200)
+        b.report(ready=False)
+        also = self.relay.sign_in_later(self.relay.seal(a), id=alone, budget=15000)
+        wait_for('it is there', lambda: self.relay.request('GET', self.relay.tenant_path('sign-ins/' + alone), headers=self.relay.as_service())[0] == 200)
+        a.report([{'id': first, 'is': 'received'}])
+        self.assertEqual({a.next('request')['id'], a.next('request')['id']}, {second, alone})
+        a.report([{'id': id, 'is': 'verdict', 'jwe': 'a..a.a.a'} for id in (first, second, alone)])
+        self.assertEqual([call.result()[0] for call in (lost, waiting, also)], [200, 200, 200])
+
+    def test_drain_sends_away_who_waits(self):
+        relay = Relay()
+        try:
+            c = Connector(relay, 'h')
+            relay.approve(c)
+            c.go()
+            state = relay.request('GET', relay.tenant_path('keys'), headers=relay.as_service())[2]['state']
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                # the state that this wait names may be older than one more report's: it asks until it really waits
+                call = pool.submit(relay.request, 'GET', relay.tenant_path(f'keys?since={state}&wait=30000'), None, relay.as_service())
+                relay.process.send_signal(signal.SIGTERM)
+                status, _, body = call.result()
+            self.assertTrue(status == 304 or body['type'] == 'urn:postern:draining', (status, body))
+            c.stream.close()
+            relay.process.wait(60)
+        finally:
+            relay.close()
 
 
 class Clones(RelayTest):

@@ -242,6 +242,62 @@ static void test_spellings(void **state)
         assert_true(guard_same(&ticket, &first));
 }
 
+/* Sign-ins of one name are spread over the connectors of its domain: each allows its share, never less than one. */
+static void test_share(void **state)
+{
+        const struct guard_config config = {GUARD_ON, 6, WINDOW_MS, REPEAT_MS};
+        static const struct {
+                size_t connectors;
+                unsigned failures;
+        } shares[] = {{0, 6}, {1, 6}, {2, 3}, {4, 1}, {6, 1}, {512, 1}};
+        struct guard_ticket ticket;
+
+        (void)state;
+        w = (struct world){.now = 1000000};
+        assert_int_equal(guard_new(&w.guard, &config), 0);
+        assert_int_equal(guard_limit(w.guard, 0), 6);
+        for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+                const char user[] = {(char)('a' + i), '\0'};
+
+                assert_int_equal(guard_share(w.guard, 0, shares[i].connectors), 0);
+                assert_int_equal(guard_share(w.guard, 3, 2), 0);
+                assert_int_equal(guard_limit(w.guard, 0), shares[i].failures);
+                for (unsigned k = 0; k < shares[i].failures; k++)
+                        sign_in(user, (const char[]){(char)('0' + k), '\0'}, REASON_WRONG_PASSWORD);
+                assert_int_equal(enter(&ticket, user, "z"), GUARD_THROTTLED);
+        }
+        /* a domain that nobody spoke of has the whole limit, one beside it its own share */
+        assert_int_equal(guard_limit(w.guard, 2), 6);
+        assert_int_equal(guard_limit(w.guard, 3), 3);
+        assert_int_equal(guard_limit(w.guard, 4), 6);
+}
+
+/* With a share too small to spare a failure nothing is asked twice; where nobody is stopped, the limit decides. */
+static void test_share_and_again(void **state)
+{
+        const struct guard_config on = {GUARD_ON, 6, WINDOW_MS, REPEAT_MS},
+                                  observe = {GUARD_OBSERVE, 6, WINDOW_MS, REPEAT_MS};
+        struct guard_ticket ticket;
+
+        (void)state;
+        w = (struct world){.now = 1000000};
+        assert_int_equal(guard_new(&w.guard, &on), 0);
+        assert_int_equal(guard_share(w.guard, 0, 3), 0);
+        assert_int_equal(enter(&ticket, "alice", "a"), GUARD_GO);
+        assert_false(guard_again(w.guard, &ticket));
+        guard_leave(w.guard, &ticket, NULL, w.now);
+        assert_int_equal(guard_share(w.guard, 0, 2), 0);
+        assert_int_equal(enter(&ticket, "alice", "a"), GUARD_GO);
+        assert_true(guard_again(w.guard, &ticket));
+        guard_leave(w.guard, &ticket, NULL, w.now);
+        w.guard = guard_free(w.guard);
+        assert_int_equal(guard_new(&w.guard, &observe), 0);
+        assert_int_equal(guard_share(w.guard, 0, 512), 0);
+        assert_int_equal(enter(&ticket, "alice", "a"), GUARD_GO);
+        assert_true(guard_again(w.guard, &ticket));
+        guard_leave(w.guard, &ticket, NULL, w.now);
+}
+
 /* A second way to the DC takes a place of its own, and counts where nobody waited for its answer. */
 static void test_again(void **state)
 {
@@ -368,6 +424,8 @@ int main(void)
                 TEST(test_places),
                 TEST(test_spellings),
                 TEST(test_what_the_kdc_tells),
+                TEST(test_share),
+                TEST(test_share_and_again),
                 TEST(test_again),
                 TEST(test_overtaken),
                 TEST(test_learnt_amid),
