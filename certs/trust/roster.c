@@ -205,6 +205,7 @@ static int read_lists(struct roster *roster, struct json_reader *payload, struct
 
 /* What the caller expects of a roster. */
 struct expected {
+        bool sandbox;
         const char *tenant;
         int64_t now;
         uint64_t min_seq;
@@ -248,6 +249,13 @@ static int read_claims(struct roster *roster, struct json_reader *payload, const
                 return r;
         if (strcmp(tenant, expected->tenant) != 0)
                 return error_fail(err, -EXDEV, WHAT ": is of tenant %s, not %s", tenant, expected->tenant);
+        if (roster->sandbox != expected->sandbox)
+                return error_fail(err, -EPERM,
+                                  expected->sandbox ? WHAT
+                                          ": is not a sandbox's, and this program is set to speak to a "
+                                          "sandbox only"
+                                                    : WHAT ": is a sandbox's (postern-sandbox), whose answers prove no "
+                                                           "password: only what is set to try things out takes it");
         if (expected->now != ROSTER_ANY_TIME && (r = claims_current(&times, WHAT, expected->now, err)) < 0)
                 return r;
         if (roster->seq < expected->min_seq)
@@ -278,7 +286,13 @@ static int check_signature(struct roster *roster, struct jws *jws, struct json_r
 int roster_verify(struct roster **ret_roster, const char *text, size_t n, const char *pin, const char *tenant,
                   int64_t now, uint64_t min_seq, struct error *err)
 {
-        const struct expected expected = {tenant, now, min_seq};
+        return roster_verify_kind(ret_roster, false, text, n, pin, tenant, now, min_seq, err);
+}
+
+int roster_verify_kind(struct roster **ret_roster, bool sandbox, const char *text, size_t n, const char *pin,
+                       const char *tenant, int64_t now, uint64_t min_seq, struct error *err)
+{
+        const struct expected expected = {sandbox, tenant, now, min_seq};
         _cleanup_(roster_freep) struct roster *roster = calloc(1, sizeof(*roster));
         _cleanup_(jws_clear) struct jws jws = {.payload = BUFFER(0)};
         struct json_reader payload;

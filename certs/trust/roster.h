@@ -50,7 +50,7 @@ struct roster_member {
 
 struct roster {
         unsigned form; /* that it was read in: 1 .. ROSTER_FORM */
-        bool sandbox;  /* kind: for trying out */
+        bool sandbox;  /* kind: for trying out; set it before roster_sign */
         char *tenant;
         struct key *tenant_key; /* public */
         uint64_t seq;
@@ -62,11 +62,14 @@ struct roster {
         char *text; /* the compact JWS it was parsed from; NULL for one being built */
 };
 
-/* Checks in PROTOCOL.md's order: SPKI hash of payload.key = pin, signature, tenant, exp (against now, s), seq
- * >= min_seq. -EBADMSG malformed, -EKEYREJECTED wrong pin or signature, -EXDEV other tenant, -ETIME expired,
- * -ESTALE older than min_seq. */
+/* Checks in PROTOCOL.md's order: SPKI hash of payload.key = pin, signature, tenant, kind, exp (against now, s), seq
+ * >= min_seq. -EBADMSG malformed, -EKEYREJECTED wrong pin or signature, -EXDEV other tenant, -EPERM a sandbox's,
+ * -ETIME expired, -ESTALE older than min_seq. */
 int roster_verify(struct roster **ret_roster, const char *text, size_t n, const char *pin, const char *tenant,
                   int64_t now, uint64_t min_seq, struct error *err);
+/* The same, for whoever knows whether a sandbox is what it deals with: with sandbox every other roster is -EPERM. */
+int roster_verify_kind(struct roster **ret_roster, bool sandbox, const char *text, size_t n, const char *pin,
+                       const char *tenant, int64_t now, uint64_t min_seq, struct error *err);
 /* SHA-256 of a roster's compact text, as whoever keeps its seq keeps it. */
 void roster_text_hash(const char *text, size_t n, char ret_hash[KID_LEN + 1]);
 /* seen_hash is that of the text seen with seq seen_seq ("": not kept). -EBADE: another text of that number, one of

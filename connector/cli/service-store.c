@@ -43,12 +43,13 @@ int service_store_save(const struct service_store *s, struct error *err)
         for (size_t i = 0; i < s->n_distrusted; i++)
                 json_array_append_new(distrusted, json_string(s->distrusted[i]));
         return folder_write_json(s->dir, META_FILE,
-                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:o*}", "v",
-                                           META_VERSION, "id", s->id, "name", s->name, "relay", s->relay, "tenant",
+                                 json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:o*, s:o*}",
+                                           "v", META_VERSION, "id", s->id, "name", s->name, "relay", s->relay, "tenant",
                                            s->tenant, "pin", s->pin, "ca_file", s->ca_file, "secret_file",
                                            s->secret_file, "roster_source", s->roster_source, "roster_seq",
                                            (json_int_t)s->roster_seq, "roster_hash",
-                                           s->roster_hash[0] ? s->roster_hash : NULL, "distrusted", distrusted),
+                                           s->roster_hash[0] ? s->roster_hash : NULL, "distrusted", distrusted,
+                                           "sandbox", s->sandbox ? json_true() : NULL),
                                  0600, err);
 }
 
@@ -108,7 +109,8 @@ void service_store_saw(struct service_store *s, const struct client *client)
 
 struct client_config service_store_client(const struct service_store *s, const char *bearer)
 {
-        return (struct client_config){.relay = s->relay,
+        return (struct client_config){.sandbox = s->sandbox,
+                                      .relay = s->relay,
                                       .tenant = s->tenant,
                                       .pin = s->pin,
                                       .bearer = bearer,
@@ -211,6 +213,7 @@ static int read_meta(struct service_store *s, struct error *err)
                 r = error_fail(err, -ENOMEM, "out of memory");
         else
                 memcpy(s->id, id, strlen(id) + 1);
+        s->sandbox = json_is_true(json_object_get(json, "sandbox"));
         s->roster_seq = (uint64_t)json_integer_value(json_object_get(json, "roster_seq"));
         hash = json_string_value(json_object_get(json, "roster_hash"));
         (void)snprintf(s->roster_hash, sizeof(s->roster_hash), "%s", hash ? hash : "");

@@ -17,6 +17,7 @@ struct service_store {
         char *relay, *tenant, *pin, *ca_file, *secret_file, *roster_source;
         uint64_t roster_seq;           /* the highest seen: older rosters are refused */
         char roster_hash[KID_LEN + 1]; /* of its text: another one of that number is, too; "": not known */
+        bool sandbox;                  /* postern-sandbox wrote it: it signs in there, and nowhere else */
         char **distrusted;             /* kids of connectors that believed a canary's password; owned */
         size_t n_distrusted;
 };

@@ -82,8 +82,8 @@ static void take_roster(struct validator *v, const char *text, size_t n)
 
         if (v->roster && v->roster->text && strlen(v->roster->text) == n && !memcmp(v->roster->text, text, n))
                 return;
-        if (roster_verify(&roster, text, n, v->enrolment.pin, v->enrolment.tenant, loop_wall(v->process.loop),
-                          v->roster_seq, &err) < 0 ||
+        if (roster_verify_kind(&roster, validate_scripted, text, n, v->enrolment.pin, v->enrolment.tenant,
+                               loop_wall(v->process.loop), v->roster_seq, &err) < 0 ||
             roster_same_as_seen(roster, v->roster_seq, v->roster_hash, &err) < 0) {
                 roster_free(roster);
                 refuse(v, &err);

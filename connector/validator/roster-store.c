@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/core/text.h"
+#include "validate/op/validate.h"
 
 #define SLOT_SIZE (ROSTER_TEXT_MAX + 4096)
 #define MAGIC 0x31545352u /* "RST1" */
@@ -104,9 +105,10 @@ static int slot_read(int fd, unsigned slot, char **ret_text, size_t *ret_n)
 static int slot_verify(const char *text, size_t n, const char *pin, const char *tenant, int64_t now,
                        struct roster **ret_roster, struct roster **ret_past, struct error *err)
 {
-        int r = roster_verify(ret_roster, text, n, pin, tenant, now, 0, err);
+        int r = roster_verify_kind(ret_roster, validate_scripted, text, n, pin, tenant, now, 0, err);
 
-        if (r != -ETIME || roster_verify(ret_past, text, n, pin, tenant, ROSTER_ANY_TIME, 0, NULL) < 0)
+        if (r != -ETIME ||
+            roster_verify_kind(ret_past, validate_scripted, text, n, pin, tenant, ROSTER_ANY_TIME, 0, NULL) < 0)
                 return r;
         return 0;
 }

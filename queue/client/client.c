@@ -77,7 +77,8 @@ static int copy_config(struct client *c, const struct client_config *config)
 int client_new(struct client **ret_c, const struct client_config *config, struct error *err)
 {
         const struct https_config https = {.ca_file = config->ca_file};
-        const struct sealer_config sealer = {.tenant = config->tenant,
+        const struct sealer_config sealer = {.sandbox = config->sandbox,
+                                             .tenant = config->tenant,
                                              .pin = config->pin,
                                              .service_id = config->service_id,
                                              .service_key = config->service_key,

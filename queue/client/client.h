@@ -23,6 +23,9 @@ struct client_config {
         const char *roster_source;     /* a file, or an https URL: a second source of the roster; or NULL */
         const char *const *distrusted; /* identities (kid) that a probe found out before; copied */
         size_t n_distrusted;
+        /* It speaks to a postern-sandbox, which checks no password. Then, and only then, is its roster taken, and no
+         * other: so that this, left on by mistake, refuses every real relay at once. */
+        bool sandbox;
 };
 struct client;
 int client_new(struct client **ret_c, const struct client_config *config, struct error *err);

@@ -78,8 +78,8 @@ int client_probe(struct client *c, const struct client_probe_params *p, client_p
 
         /* a copy: the directory may be fetched anew between two of them */
         if (r == 0)
-                r = roster_verify(&roster, d->roster->text, strlen(d->roster->text), sealer_pin(client_sealer(c)),
-                                  d->roster->tenant, ROSTER_ANY_TIME, 0, err);
+                r = roster_verify_kind(&roster, d->roster->sandbox, d->roster->text, strlen(d->roster->text),
+                                       sealer_pin(client_sealer(c)), d->roster->tenant, ROSTER_ANY_TIME, 0, err);
         for (size_t i = 0; r == 0 && i < roster->n_connectors; i++)
                 r = probe_one(c, p, &roster->connectors[i], fn, arg, err);
         roster_free(roster);

@@ -110,9 +110,10 @@ static int append_head(struct http_req *r, int status, const char *type, const c
 {
         struct conn *c = r->conn;
 
-        return buffer_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s\r\n", status, reason_phrase(status),
-                             date(c->http), r->headers.len ? r->headers.data : "", type ? "Content-Type: " : "",
-                             type ? type : "", type ? "\r\n" : "",
+        return buffer_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s%s\r\n", status,
+                             reason_phrase(status), date(c->http), c->http->config.header ? c->http->config.header : "",
+                             r->headers.len ? r->headers.data : "", type ? "Content-Type: " : "", type ? type : "",
+                             type ? "\r\n" : "",
                              has_answer_header(r, "Cache-Control") ? "" : "Cache-Control: no-store\r\n",
                              c->last ? "Connection: close\r\n" : "", framing);
 }

@@ -51,6 +51,7 @@ struct http_config {
         void *arg;                 /* for handlers and before */
         struct http_limits limits;
         bool secret_bodies; /* what requests bring is kept in wiped memory */
+        const char *header; /* a line with its CRLF for the head of every answer; borrowed; may be NULL */
 };
 
 int http_new(struct http **ret_http, const struct http_config *config, struct error *err);

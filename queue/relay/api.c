@@ -202,9 +202,10 @@ void api_roster_put(void *arg, struct http_req *r)
         if (!t || !api_media_type(r, "application/jose"))
                 return;
         const char *text = http_body(r, &n);
-        int code = roster_verify(&roster, text, n, t->pin, t->name, clock_latest(relay), 0, &err);
+        int code = roster_verify_kind(&roster, relay->sandbox, text, n, t->pin, t->name, clock_latest(relay), 0, &err);
         if (code < 0 && relay->clock.doubtful)
-                code = roster_verify(&roster, text, n, t->pin, t->name, clock_earliest(relay), 0, &err);
+                code = roster_verify_kind(&roster, relay->sandbox, text, n, t->pin, t->name, clock_earliest(relay), 0,
+                                          &err);
         if (code < 0) {
                 roster_refused(r, code, err.text);
                 return;

@@ -16,6 +16,7 @@
 
 #define DRAIN_MS 9500 /* with the grace for the last answers within 10 s */
 #define SESSIONS_PER_CONNECTOR 4
+#define RELAY_SANDBOX_HEADER "Postern-Sandbox: no password is checked here\r\n"
 
 struct board;
 struct journal;
@@ -63,6 +64,7 @@ struct relay_clock {
 
 struct relay {
         struct relay_config *config; /* owned */
+        bool sandbox;                /* postern-sandbox's: takes its roster, and no other; each answer says so */
         struct loop *loop;
         struct http *http;
         struct store *store;

@@ -48,7 +48,8 @@ static void read_roster(struct relay *relay, struct tenant *t)
 
         int r = store_roster_get(relay->store, t->name, &text);
         if (r == 0)
-                r = roster_verify(&t->roster, text.data, text.len, t->pin, t->name, ROSTER_ANY_TIME, 0, &err);
+                r = roster_verify_kind(&t->roster, relay->sandbox, text.data, text.len, t->pin, t->name,
+                                       ROSTER_ANY_TIME, 0, &err);
         else
                 error_fail(&err, r, "%s", store_why(relay->store));
         if (r < 0 && r != -ENOENT)

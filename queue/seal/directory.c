@@ -150,6 +150,7 @@ static void rank_entries(struct directory *d, struct json_reader *keys)
 }
 
 struct roster_rules {
+        bool sandbox;
         const char *pin, *tenant;
         int64_t now;
         uint64_t min_seq;
@@ -161,7 +162,8 @@ struct roster_rules {
 static int second_roster(struct directory *d, const struct roster_rules *rules, struct error *err)
 {
         _cleanup_(roster_freep) struct roster *second = NULL;
-        int r = roster_verify(&second, rules->text, rules->n_text, rules->pin, rules->tenant, ROSTER_ANY_TIME, 0, err);
+        int r = roster_verify_kind(&second, rules->sandbox, rules->text, rules->n_text, rules->pin, rules->tenant,
+                                   ROSTER_ANY_TIME, 0, err);
 
         if (r < 0)
                 return error_prefix(err, r, "second source");
@@ -193,8 +195,8 @@ static int fill(struct directory *d, struct json_reader *keys, const struct rost
         json_read_text(keys, "roster", JSON_REQUIRED, ROSTER_TEXT_MAX, &roster);
         if ((r = json_read_result(keys)) < 0)
                 return r;
-        r = roster_verify(&d->roster, roster, strlen(roster), rules->pin, rules->tenant, rules->now,
-                          rules->text ? 0 : rules->min_seq, err);
+        r = roster_verify_kind(&d->roster, rules->sandbox, roster, strlen(roster), rules->pin, rules->tenant,
+                               rules->now, rules->text ? 0 : rules->min_seq, err);
         if (r == 0 && rules->text)
                 r = second_roster(d, rules, err);
         if (r == 0 && d->roster->seq < rules->min_seq)
@@ -210,14 +212,14 @@ static int fill(struct directory *d, struct json_reader *keys, const struct rost
 int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant,
                    int64_t now, uint64_t min_seq, size_t *ret_refused, struct error *err)
 {
-        return directory_open_with(ret_d, json, n, NULL, 0, pin, tenant, now, min_seq, ret_refused, err);
+        return directory_open_with(ret_d, false, json, n, NULL, 0, pin, tenant, now, min_seq, ret_refused, err);
 }
 
-int directory_open_with(struct directory **ret_d, const char *json, size_t n, const char *text, size_t n_text,
-                        const char *pin, const char *tenant, int64_t now, uint64_t min_seq, size_t *ret_refused,
-                        struct error *err)
+int directory_open_with(struct directory **ret_d, bool sandbox, const char *json, size_t n, const char *text,
+                        size_t n_text, const char *pin, const char *tenant, int64_t now, uint64_t min_seq,
+                        size_t *ret_refused, struct error *err)
 {
-        const struct roster_rules rules = {pin, tenant, now, min_seq, text, n_text};
+        const struct roster_rules rules = {sandbox, pin, tenant, now, min_seq, text, n_text};
         _cleanup_(directory_freep) struct directory *d = calloc(1, sizeof(*d));
         struct json_reader keys;
         size_t refused = 0;

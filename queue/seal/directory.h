@@ -30,10 +30,10 @@ int directory_open(struct directory **ret_d, const char *json, size_t n, const c
 /*
  * The same with a roster from a second source beside the relay's (text, n_text; NULL: none): the newer one counts, so
  * that a relay that withholds a removal changes nothing. One that does not verify is an error, -EBADMSG, and so are two
- * texts of one number, -EBADE; one that has expired still is the floor of seq.
+ * texts of one number, -EBADE; one that has expired still is the floor of seq. sandbox: only a sandbox's roster counts.
  */
-int directory_open_with(struct directory **ret_d, const char *json, size_t n, const char *text, size_t n_text,
-                        const char *pin, const char *tenant, int64_t now, uint64_t min_seq, size_t *ret_refused,
-                        struct error *err);
+int directory_open_with(struct directory **ret_d, bool sandbox, const char *json, size_t n, const char *text,
+                        size_t n_text, const char *pin, const char *tenant, int64_t now, uint64_t min_seq,
+                        size_t *ret_refused, struct error *err);
 struct directory *directory_free(struct directory *d);
 DEFINE_FREEP(struct directory, directory_free)

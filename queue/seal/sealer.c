@@ -14,6 +14,7 @@
 #include "base/core/text.h"
 
 struct sealer {
+        bool sandbox;
         char *tenant, *pin, *service_id;
         struct key *service_key;
         uint64_t min_seq;
@@ -56,6 +57,7 @@ int sealer_new(struct sealer **ret_sealer, const struct sealer_config *config, s
         r = r < 0 ? r : text_set(&s->pin, config->pin);
         r = r < 0 ? r : text_set(&s->service_id, config->service_id);
         s->service_key = key_ref(config->service_key);
+        s->sandbox = config->sandbox;
         s->min_seq = config->min_seq;
         if (config->roster_hash)
                 (void)snprintf(s->roster_hash, sizeof(s->roster_hash), "%s", config->roster_hash);
@@ -70,8 +72,8 @@ int sealer_new(struct sealer **ret_sealer, const struct sealer_config *config, s
 int sealer_take_keys(struct sealer *s, const struct sealer_keys *keys, struct error *err)
 {
         struct directory *d = NULL;
-        int r = directory_open_with(&d, keys->json, keys->n, keys->second, keys->n_second, s->pin, s->tenant,
-                                    keys->wall, s->min_seq, NULL, err);
+        int r = directory_open_with(&d, s->sandbox, keys->json, keys->n, keys->second, keys->n_second, s->pin,
+                                    s->tenant, keys->wall, s->min_seq, NULL, err);
 
         if (r < 0)
                 return r;

@@ -8,6 +8,7 @@
 #include "queue/seal/sign-in.h"
 
 struct sealer_config {
+        bool sandbox; /* it speaks to a postern-sandbox, and to nothing else */
         const char *tenant, *pin;
         const char *service_id;
         struct key *service_key;       /* referenced */

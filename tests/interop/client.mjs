@@ -132,8 +132,8 @@ async function rosterService(entry, seen) {
   return { ...service, role: entry.role };
 }
 
-// Section 5, in its order. Refused.what: malformed, key, tenant, time, seq.
-export async function verifyRoster(text, { pin, tenant, now, minSeq }) {
+// Section 5, in its order. Refused.what: malformed, key, tenant, kind, time, seq. sandbox: it is one that the caller speaks to.
+export async function verifyRoster(text, { pin, tenant, now, minSeq, sandbox = false }) {
   const jws = parseJws(text, 'postern-roster+jwt');
   const p = parseObject(jws.payload);
   const key = await publicKey(p.key);
@@ -146,6 +146,7 @@ export async function verifyRoster(text, { pin, tenant, now, minSeq }) {
   integer(p.seq);
   times(p, 30 * 86400);
   if (p.tenant !== tenant) throw new Refused('tenant', 'roster: of another tenant');
+  if ((p.kind === 'sandbox') !== sandbox) throw new Refused('kind', sandbox ? 'roster: not of a sandbox' : 'roster: of a sandbox');
   current(p, now);
   if (p.seq < minSeq) throw new Refused('seq', 'roster: older than one seen before');
   const seen = new Set([`key ${key.kid}`]);

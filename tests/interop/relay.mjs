@@ -11,8 +11,8 @@ import { Refused, parseObject } from './strict.mjs';
 const ANSWER_MAX = 4 * 1024 * 1024;
 
 export class Relay {
-  constructor({ url, tenant, bearer, ca }) {
-    Object.assign(this, { url: url.replace(/\/+$/, ''), tenant, bearer });
+  constructor({ url, tenant, bearer, ca, sandbox = false }) {
+    Object.assign(this, { url: url.replace(/\/+$/, ''), tenant, bearer, sandbox });
     this.agent = new Agent({ ca: ca && readFileSync(ca), keepAlive: true, minVersion: 'TLSv1.2' });
   }
 
@@ -65,7 +65,7 @@ export async function fetchDirectory(relay, pin, service) {
   const answer = await relay.call('GET', relay.path('keys'));
   if (answer.status !== 200) return { failed: problemOf(answer) };
   try {
-    const directory = await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq: service.seq });
+    const directory = await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq: service.seq, sandbox: relay.sandbox });
     const hash = hashOf(parseObject(answer.body).roster);
     if (directory.roster.seq === service.seq && service.hash && hash !== service.hash) throw new Refused('seq', 'another roster of a number seen before');
     if (directory.roster.seq > service.seq) keepSeq(service, directory.roster.seq, hash);
@@ -130,7 +130,7 @@ export async function signIn(relay, pin, service, params) {
 const OPTIONS = ['relay', 'tenant', 'pin', 'ca', 'secret-file', 'service', 'user', 'admin-secret-file'];
 
 export function options() {
-  const spec = Object.fromEntries(OPTIONS.map((name) => [name, { type: 'string' }]));
+  const spec = { ...Object.fromEntries(OPTIONS.map((name) => [name, { type: 'string' }])), sandbox: { type: 'boolean' } };
   const { values } = parseArgs({ options: spec });
   for (const name of ['relay', 'tenant', 'pin', 'secret-file', 'service']) {
     if (!values[name]) {
@@ -143,7 +143,7 @@ export function options() {
 
 export const secretOf = (file) => readFileSync(file, 'utf8').trim();
 
-export const openRelay = (o) => new Relay({ url: o.relay, tenant: o.tenant, bearer: secretOf(o['secret-file']), ca: o.ca });
+export const openRelay = (o) => new Relay({ url: o.relay, tenant: o.tenant, bearer: secretOf(o['secret-file']), ca: o.ca, sandbox: o.sandbox });
 
 // A folder of keygen.mjs.
 export async function loadService(folder) {

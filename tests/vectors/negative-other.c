@@ -92,6 +92,8 @@ const struct negative negative_rosters[] = {
               "A point is on P-256."),
         CLAIM("no_domains", "\"domains\":[{\"name\":\"corp.example\"", "\"domainz\":[{\"name\":\"corp.example\"",
               "malformed", LISTED),
+        CLAIM("of_a_sandbox", "{\"v\":2,", "{\"v\":2,\"kind\":\"sandbox\",", "kind",
+              "A reader that was not set to speak to a sandbox takes none of its rosters."),
         CLAIM("unknown_kind", "{\"v\":2,", "{\"v\":2,\"kind\":\"test\",", "malformed", "kind is sandbox or absent."),
         CLAIM("domain_without_dot", "{\"name\":\"partner.example\"", "{\"name\":\"partner\"", "malformed", DOMAIN_NAME),
         CLAIM("domain_in_capitals", "{\"name\":\"partner.example\"", "{\"name\":\"Partner.example\"", "malformed",

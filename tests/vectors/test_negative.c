@@ -84,6 +84,8 @@ static const char *code_word(int r)
                 return "key";
         case -EXDEV:
                 return "tenant";
+        case -EPERM:
+                return "kind";
         case -ETIME:
                 return "time";
         case -ESTALE:

@@ -8,6 +8,8 @@
 #include "validate/ldap/pool.h"
 #include "validate/op/validate.h"
 
+const bool validate_scripted = false;
+
 static bool wants_kerberos(const struct validate_config *config)
 {
         for (size_t i = 0; i < config->n_domains; i++)

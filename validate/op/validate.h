@@ -19,6 +19,11 @@
 
 struct method_instance;
 struct validate;
+
+/* Whether the methods of this program are a script instead of DCs (postern-sandbox): its connector then serves rosters
+ * of a sandbox, and no others; every other program's serves no sandbox. Defined beside validate_new, so that no program
+ * can have the one without the other. */
+extern const bool validate_scripted;
 struct validate_op;
 
 /* Called whenever the readiness of a domain changes. */

@@ -541,11 +541,9 @@ static void domains(void **state)
         assert_int_equal(roster_speak(r, "dc-east", both, 3, &err), 0);
         assert_int_equal(r->connectors[0].n_domains, 2);
         assert_refused(roster_domain_remove(r, "partner.example", &err), -EBUSY, &err, "dc-east speaks for");
-        r->sandbox = true;
         assert_int_equal(roster_sign(r, w->tenant, NOW, 60, &err), 0);
         if (verify_at(w, r->text, NOW, &again, &err) < 0)
                 fail_msg("%s", err.text);
-        assert_true(again->sandbox);
         assert_int_equal(again->connectors[0].n_domains, 2);
         roster_free(again);
         assert_int_equal(roster_speak(r, "dc-east", corp_name, 1, &err), 0);
@@ -553,6 +551,26 @@ static void domains(void **state)
         assert_refused(roster_domain_remove(r, "partner.example", &err), -ENOENT, &err, "has no domain");
         assert_null(roster_default_domain(r));
         assert_int_equal(r->n_domains, 1);
+}
+
+/* Nobody takes one for the other: neither who deals with real accounts, nor who tries things out. */
+static void sandboxes(void **state)
+{
+        struct world *w = *state;
+        struct roster *r = w->roster, *got = NULL;
+        const char *pin = key_pin(w->tenant);
+        struct error err = {""};
+
+        assert_refused(roster_verify_kind(&got, true, r->text, strlen(r->text), pin, TENANT, NOW, 1, &err), -EPERM,
+                       &err, "is not a sandbox's");
+        r->sandbox = true;
+        assert_int_equal(roster_sign(r, w->tenant, NOW, 60, &err), 0);
+        assert_refused(verify_at(w, r->text, NOW, &got, &err), -EPERM, &err, "prove no password");
+        assert_refused(verify_at(w, r->text, NOW + 9000, &got, &err), -EPERM, &err, "prove no password");
+        if (roster_verify_kind(&got, true, r->text, strlen(r->text), pin, TENANT, NOW, 1, &err) < 0)
+                fail_msg("%s", err.text);
+        assert_true(got->sandbox);
+        roster_free(got);
 }
 
 /* A service of another role is known and may not ask for sign-ins. */
@@ -665,6 +683,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(limits, begin, end),
                 cmocka_unit_test_setup_teardown(tenants, begin, end),
                 cmocka_unit_test_setup_teardown(domains, begin, end),
+                cmocka_unit_test_setup_teardown(sandboxes, begin, end),
                 cmocka_unit_test_setup_teardown(roles, begin, end),
                 cmocka_unit_test_setup_teardown(first_form, begin, end),
                 cmocka_unit_test_setup_teardown(one_number_one_text, begin, end),

@@ -14,6 +14,7 @@
 
 #include "connector/frames/name-hash.h"
 #include "connector/validator/roster-store.h"
+#include "connector/validator/validator.h"
 #include "tests/connector/validator/fixture.h"
 
 static const char *const realms[] = {"corp.example"};
@@ -177,6 +178,47 @@ static void load(int fd, const struct fixture *f, int64_t now, uint64_t want_seq
         roster_store_clear(&s);
 }
 
+static char seen[1024];
+
+static void see(enum log_level level, const char *program, const char *line)
+{
+        (void)level;
+        (void)program;
+        (void)snprintf(seen, sizeof(seen), "%s", line);
+}
+
+/* A connector that asks real domain controllers takes no roster of a sandbox, whatever the relay sends. */
+static void test_sandbox_roster(void **state)
+{
+        struct validator v = {
+                .store = {.fd = -1}, .incoming = BUFFER(ROSTER_TEXT_MAX), .refusals = {.burst = 20, .every_ms = 1000}};
+        char tenant[] = TENANT;
+        struct msg_out out;
+        struct msg_in in;
+        struct fixture f;
+
+        (void)state;
+        fixture_make(&f);
+        f.roster->sandbox = true;
+        assert_int_equal(roster_sign(f.roster, f.tenant_key, NOW, 86400, NULL), 0);
+        assert_int_equal(loop_new_fake(&v.process.loop), 0);
+        v.enrolment.tenant = tenant;
+        memcpy(v.enrolment.pin, key_pin(f.tenant_key), KID_LEN + 1);
+        msg_begin(&out, FRAME_ROSTER);
+        msg_u64(&out, TAG_PART, 0);
+        msg_u64(&out, TAG_TOTAL, strlen(f.roster->text));
+        msg_bytes(&out, TAG_ROSTER, f.roster->text, strlen(f.roster->text));
+        assert_int_equal(msg_parse(&in, out.data, out.len), 0);
+        log_open("test", LOG_LEVEL_WARNING, see);
+        validator_roster_part(&v, &in);
+        log_open("test", LOG_LEVEL_WARNING, NULL);
+        assert_null(v.roster);
+        assert_non_null(strstr(seen, "roster.refused"));
+        assert_non_null(strstr(seen, "sandbox"));
+        loop_free(v.process.loop);
+        fixture_clear(&f);
+}
+
 static void test_roster_store(void **state)
 {
         char path[] = "/tmp/postern-roster-XXXXXX";
@@ -237,6 +279,7 @@ int main(void)
                 cmocka_unit_test(test_daily_key),
                 cmocka_unit_test(test_clock_back),
                 cmocka_unit_test(test_roster_store),
+                cmocka_unit_test(test_sandbox_roster),
                 cmocka_unit_test(test_names),
         };
 

@@ -62,8 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
         if (!text)
                 return 0;
-        r = directory_open_with(&d, text, strlen(text), first ? bytes : NULL, first, key_pin(fixed_key()), "acme", NOW,
-                                0, &refused, &err);
+        r = directory_open_with(&d, false, text, strlen(text), first ? bytes : NULL, first, key_pin(fixed_key()),
+                                "acme", NOW, 0, &refused, &err);
         must(r == 0 || err.text[0]);
         for (size_t i = 0; r == 0 && i < d->n; i++) {
                 must(roster_connector(d->roster, d->entries[i].statement->kid) == d->entries[i].connector);

@@ -207,6 +207,7 @@ type roster struct {
 type expectations struct {
 	pin, tenant string
 	now, minSeq int64
+	sandbox     bool // it is one that the caller speaks to
 }
 
 // verifyRoster is section 5, in its order.
@@ -224,12 +225,16 @@ func verifyRoster(text any, e expectations) roster {
 	members(p, []string{"v", "tenant", "key", "seq", "iat", "exp", "domains", "connectors", "services", "removed"}, "kind")
 	tenantName(p["tenant"])
 	seconds(p["seq"])
-	if kind, there := p["kind"]; there {
+	kind, sandbox := p["kind"]
+	if sandbox {
 		word(kind, "sandbox")
 	}
 	times(p, 30*86400)
 	if p["tenant"] != e.tenant {
 		refuse("tenant", "of another tenant")
+	}
+	if sandbox != e.sandbox {
+		refuse("kind", "a sandbox's, or not")
 	}
 	current(p, e.now)
 	if p["seq"].(int64) < e.minSeq {

@@ -234,7 +234,7 @@ func signIn(o map[string]*string, password string) object {
 		return problem(answer, body)
 	}
 	now := time.Now().Unix()
-	trusted, list := openDirectory(body, expectations{*o["pin"], *o["tenant"], now, 0})
+	trusted, list := openDirectory(body, expectations{*o["pin"], *o["tenant"], now, 0, o["sandbox"] != nil})
 	a, sealed := makeRequest(trusted, list, service{public["id"].(string), public["kid"].(string), key.Key}, now, *o["user"], password)
 	answer, body = r.call("POST", "sign-ins", sealed,
 		map[string]string{"Content-Type": "application/postern-request", "Postern-Id": a.id, "Postern-Budget": "8000"})
@@ -253,7 +253,11 @@ func runSignIn(argv []string) int {
 	for _, name := range []string{"relay", "tenant", "pin", "ca", "secret-file", "service", "user"} {
 		o[name] = flags.String(name, "", "")
 	}
+	sandbox := flags.Bool("sandbox", false, "")
 	_ = flags.Parse(argv)
+	if *sandbox {
+		o["sandbox"] = new(string)
+	}
 	typed := must(io.ReadAll(os.Stdin))
 	var outcome object
 	if refused := try(func() { outcome = signIn(o, strings.Split(string(typed), "\n")[0]) }); refused != nil {

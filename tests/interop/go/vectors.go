@@ -60,7 +60,7 @@ func (v vectors) rosters() (trusted roster) {
 	usual := v.roster["with"].(object)
 	expected := func(c object) expectations {
 		return expectations{own[string](c, usual, "pin"), own[string](c, usual, "tenant"), own[int64](c, usual, "now"),
-			own[int64](c, usual, "min_seq")}
+			own[int64](c, usual, "min_seq"), false}
 	}
 	check("roster", "accepted", func() { trusted = verifyRoster(v.roster["jws"], expected(object{})) })
 	for _, c := range list(v.negative, "rosters") {

@@ -124,8 +124,8 @@ def roster_member(entry, further, seen):
     return {**entry, 'key': key}
 
 
-def verify_roster(text, pin, tenant, now, min_seq):
-    """Section 5, in its order."""
+def verify_roster(text, pin, tenant, now, min_seq, sandbox=False):
+    """Section 5, in its order. sandbox: it is one that the caller speaks to."""
     token = Jws(text, 'postern-roster+jwt')
     claims = parse_object(token.payload)
     key = PublicKey(claims.get('key'))
@@ -142,6 +142,8 @@ def verify_roster(text, pin, tenant, now, min_seq):
     times(claims, 30 * 86400)
     if claims['tenant'] != tenant:
         raise Refused('tenant', 'of another tenant')
+    if ('kind' in claims) != sandbox:
+        raise Refused('kind', 'not of a sandbox' if sandbox else 'of a sandbox')
     current(claims, now)
     if claims['seq'] < min_seq:
         raise Refused('seq', 'older than one seen before')
@@ -220,10 +222,10 @@ PROTECTED = '{"cty":"JWT","enc":"A256GCM","typ":"postern-request+jwe"}'
 CLAIMS_MAX = {2048: 1374, 4096: 2910}
 
 
-def open_directory(answer, pin, tenant, now, min_seq):
+def open_directory(answer, pin, tenant, now, min_seq, sandbox=False):
     """The answer of GET keys: the roster, and the statement that counts of each connector. What does not verify is left out."""
     found = parse_object(answer)
-    roster = verify_roster(found.get('roster'), pin, tenant, now, min_seq)
+    roster = verify_roster(found.get('roster'), pin, tenant, now, min_seq, sandbox)
     newest = {}
     for text in array(found.get('statements'), 512):
         try:

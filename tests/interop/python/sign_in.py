@@ -1,5 +1,5 @@
 """Signs somebody in with the client that was written in Python:
-sign_in.py --relay URL --tenant T --pin PIN --ca FILE --secret-file FILE --service FOLDER --user U
+sign_in.py --relay URL --tenant T --pin PIN --ca FILE --secret-file FILE --service FOLDER --user U [--sandbox]
 
 FOLDER is one of keygen.mjs. The password is the first line of standard input. Prints the outcome as JSON; 0 accepted, 1 refused, 3 unavailable.
 """
@@ -51,7 +51,7 @@ def sign_in(args, password):
     answer, body = relay.call('GET', 'keys')
     if answer.status != 200:
         return problem(answer, body)
-    directory = open_directory(body, args.pin, args.tenant, now, int(read(seen)) if os.path.exists(seen) else 0)
+    directory = open_directory(body, args.pin, args.tenant, now, int(read(seen)) if os.path.exists(seen) else 0, args.sandbox)
     request = make_request(directory, service, now, args.user, password)
     answer, body = relay.call('POST', 'sign-ins', request['body'], Content_Type='application/postern-request', Postern_Id=request['id'],
                               Postern_Budget='8000')
@@ -65,6 +65,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ('relay', 'tenant', 'pin', 'ca', 'secret-file', 'service', 'user'):
         parser.add_argument('--' + name, required=True)
+    parser.add_argument('--sandbox', action='store_true')
     password = sys.stdin.readline().rstrip('\n')
     try:
         outcome = sign_in(parser.parse_args(), password)

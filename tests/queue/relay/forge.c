@@ -86,6 +86,10 @@ static void make_roster(int n, char **a)
         check(roster_new(&roster, a[1], tenant_key));
         roster->seq = strtoull(a[2], NULL, 10) - 1;
         for (int i = 4; i < n; i++) {
+                if (strcmp(a[i], "sandbox") == 0) {
+                        roster->sandbox = true;
+                        continue;
+                }
                 if (strncmp(a[i], "many:", 5) == 0) {
                         add_many(roster, strtol(a[i] + 5, NULL, 10));
                         continue;

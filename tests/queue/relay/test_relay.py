@@ -132,6 +132,12 @@ class Rosters(RelayTest):
         self.problem(relay.put_roster(relay.roster(seq=5, key='other.key')), 403, 'wrong-tenant-key', retry='never')
         self.problem(relay.put_roster(relay.roster(seq=5, tenant='second')), 400, 'malformed')
         self.problem(relay.put_roster('a.b.c'), 400, 'malformed')
+        relay.members.append('sandbox')  # as postern-sandbox signs them
+        status, _, body = relay.put_roster(relay.roster(seq=5))
+        relay.members.remove('sandbox')
+        self.assertEqual((status, body['type']), (400, 'urn:postern:malformed'))
+        self.assertIn('sandbox', body['detail'])
+        self.problem(get(), 404, 'not-found')
         good = relay.roster(seq=5)
         self.assertEqual(relay.put_roster(good)[0], 204)
         self.assertEqual(relay.put_roster(good)[0], 204)  # the same text again

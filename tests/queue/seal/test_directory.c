@@ -380,6 +380,38 @@ static void answers_that_are_refused(void **state)
         free(good);
 }
 
+/* Whoever seals passwords seals none to a sandbox unless it is set to, and then nowhere else; a second source changes
+ * nothing about that. */
+static void sandboxes(void **state)
+{
+        struct world *w = *state;
+        char *real = world_all_keys(w, 2), *sandbox, *text = strdup(w->roster->text);
+        const char *pin = key_pin(w->tenant);
+        struct directory *d = NULL;
+        struct error err = {""};
+
+        w->roster->sandbox = true;
+        assert_int_equal(roster_sign(w->roster, w->tenant, NOW, 86400, &err), 0);
+        sandbox = world_all_keys(w, 2);
+        assert_says(directory_open(&d, sandbox, strlen(sandbox), pin, TENANT, NOW, 0, NULL, &err), -EPERM, &err,
+                    "sandbox's");
+        assert_says(directory_open_with(&d, false, real, strlen(real), w->roster->text, strlen(w->roster->text), pin,
+                                        TENANT, NOW, 0, NULL, &err),
+                    -EPERM, &err, "second source");
+        assert_says(directory_open_with(&d, true, real, strlen(real), NULL, 0, pin, TENANT, NOW, 0, NULL, &err), -EPERM,
+                    &err, "not a sandbox's");
+        assert_says(directory_open_with(&d, true, sandbox, strlen(sandbox), text, strlen(text), pin, TENANT, NOW, 0,
+                                        NULL, &err),
+                    -EPERM, &err, "second source");
+        assert_int_equal(
+                directory_open_with(&d, true, sandbox, strlen(sandbox), NULL, 0, pin, TENANT, NOW, 0, NULL, &err), 0);
+        assert_true(d->roster->sandbox);
+        directory_free(d);
+        free(real);
+        free(sandbox);
+        free(text);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -393,6 +425,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(the_newer_statement_counts, begin, end),
                 cmocka_unit_test_setup_teardown(a_cached_directory_goes_stale, begin, end),
                 cmocka_unit_test_setup_teardown(answers_that_are_refused, begin, end),
+                cmocka_unit_test_setup_teardown(sandboxes, begin, end),
         };
         return cmocka_run_group_tests_name("queue/directory", tests, NULL, NULL);
 }
