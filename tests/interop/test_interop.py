@@ -3,6 +3,7 @@
 test_interop.py FOLDER vectors        the vectors alone; needs no relay
 test_interop.py FOLDER python|go      the same with clients of other languages
 test_interop.py FOLDER mutants        whether the vectors notice each check that is taken away
+test_interop.py SANDBOX sandbox       the three clients against postern-sandbox, told and not told that it is one
 test_interop.py BUILD_DIR             the whole way, inside tests/lab/lab run
 """
 import base64
@@ -60,6 +61,26 @@ def others(folder, language):
         return subprocess.run([*python_program('check_vectors.py'), folder], check=False).returncode
     with tempfile.TemporaryDirectory(prefix='postern-interop-') as place:
         return subprocess.run([go_program(place), 'vectors', folder], check=False).returncode
+
+
+def sandbox(program):
+    """Each client signs in where it was told of the sandbox, and takes nothing from it where it was not."""
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix='postern-interop-') as place, \
+            subprocess.Popen([program, '--json', '--quiet'], stdout=subprocess.PIPE, text=True) as running:
+        install(place)
+        facts = json.loads(running.stdout.readline())
+        options = ['--relay', facts['relay'], '--tenant', facts['tenant'], f"--pin={facts['pin']}", '--ca', facts['ca_file'],
+                   '--secret-file', facts['secret_file'], '--service', facts['service'], '--user', 'ok@' + facts['suffix']]
+        for name, client in (('node', [NODE, os.path.join(place, 'sign-in.mjs')]), ('python', python_program('sign_in.py')),
+                             ('go', [go_program(place), 'sign-in'])):
+            for told, secret, code in ((['--sandbox'], facts['password'], 0), (['--sandbox'], 'wrong', 1), ([], facts['password'], 3)):
+                done = subprocess.run([*client, *options, *told], input=secret + '\n', capture_output=True, text=True, timeout=120, check=False)
+                right = done.returncode == code and (code != 3 or 'sandbox' in done.stdout)
+                print(f"{name} {' '.join(told) or '(not told)'}, {secret}: {'right' if right else done.stdout + done.stderr}")
+                failed += not right
+        running.terminate()
+    return 1 if failed else 0
 
 
 def make_tests():
@@ -206,6 +227,8 @@ def make_tests():
 if __name__ == '__main__':
     if sys.argv[2:] in (['vectors'], ['mutants']):
         sys.exit(alone(*sys.argv[1:]))
+    if sys.argv[2:] == ['sandbox']:
+        sys.exit(sandbox(sys.argv[1]))
     if sys.argv[2:] in (['python'], ['go']):
         sys.exit(others(os.path.abspath(sys.argv[1]), sys.argv[2]))
     Interop = make_tests()

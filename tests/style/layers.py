@@ -45,6 +45,8 @@ MAY_INCLUDE = {
     'connector/ledger': ['certs/', 'validate/types', 'queue/http', 'connector/frames', 'connector/conf', 'connector/findings'],
     'connector/supervisor': ['certs/', 'connector/frames', 'connector/conf'],
     'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/seal', 'queue/client', 'connector/frames', 'connector/conf', 'connector/findings'],
+    'connector/sandbox': ['certs/', 'validate/types', 'validate/op', 'validate/fake', 'queue/wire', 'queue/seal', 'queue/client', 'queue/http',
+                          'queue/relay', 'connector/frames', 'connector/conf'],
     'tests': ['certs/', 'validate/', 'queue/', 'connector/'],
 }
 # The one place that may name what the tables of methods stand for.
