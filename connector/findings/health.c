@@ -235,6 +235,22 @@ static void judge_certificate(struct health *h, const json_t *link)
               "the transport certificate expires in %s and could not be renewed%s%s", age, why[0] ? ": " : "", why);
 }
 
+/* While another is up; what none of them says is said of the link as a whole. */
+static void judge_nodes(struct health *h, const json_t *nodes)
+{
+        const json_t *node;
+        size_t i;
+
+        json_array_foreach (nodes, i, node)
+                if (strcmp(fact_text(node, "state"), "up") != 0)
+                        found(h,
+                              (struct finding){.code = "relay_node_down",
+                                               .about = fact_text(node, "relay"),
+                                               .since = fact_number(node, "since", 0)},
+                              "no link to the relay's node %s: %s", fact_text(node, "relay"),
+                              fact_text(node, "detail"));
+}
+
 static void judge_link(struct health *h)
 {
         const json_t *link = spoken(h, "link");
@@ -248,6 +264,8 @@ static void judge_link(struct health *h)
                                        .since = fact_number(link, "since", 0)},
                       "no link to the relay %s, so no sign-in comes here: %s", fact_text(link, "relay"),
                       fact_text(link, "detail"));
+        else
+                judge_nodes(h, json_object_get(link, "nodes"));
         judge_clock(h, link, json_object_get(json_object_get(h->parts, "validator"), "value"));
         judge_certificate(h, link);
 }

@@ -88,6 +88,24 @@ static void put_validator(struct sheet *s)
         row_text(s, "version", fact_text(value_of(s, "process:supervisor"), "version"));
 }
 
+/* Where there are several. */
+static void put_nodes(struct sheet *s, const json_t *nodes)
+{
+        const json_t *node;
+        char age[32];
+        size_t i;
+
+        if (json_array_size(nodes) < 2)
+                return;
+        json_array_foreach (nodes, i, node) {
+                const int up = strcmp(fact_text(node, "state"), "up") == 0;
+
+                fact_age(s->now - fact_number(node, "since", s->now), age, sizeof(age));
+                row(s, i ? "" : "nodes", "%s %s for %s%s%s", fact_text(node, "relay"), fact_text(node, "state"), age,
+                    up ? "" : ": ", up ? "" : fact_text(node, "detail"));
+        }
+}
+
 static void put_link(struct sheet *s)
 {
         const json_t *link = value_of(s, "link");
@@ -103,6 +121,7 @@ static void put_link(struct sheet *s)
         row(s, "state", "%s%s%s", fact_text(link, "state"), since > 0 ? " for " : "", since > 0 ? age : "");
         if (strcmp(fact_text(link, "state"), "up") != 0)
                 row_text(s, "why", fact_text(link, "detail"));
+        put_nodes(s, json_object_get(link, "nodes"));
         row_end(s, "certificate", expires);
         fact_time(next, when, sizeof(when));
         if (expires)

@@ -23,15 +23,7 @@
 #define REASONS_TEXT_MAX 4096
 #define IDENTITY_TEXT_MAX 1024
 #define PROOF_TEXT_MAX 4096
-/*
- * The old link serves until the relay has heard the new one, for before that the new one gets nothing; but not for
- * ever: where only the relay's answers are lost, it is replaced there, and one that goes on 30 s later is taken for a
- * clone's.
- */
-#define OLD_SERVES_MS 10000
-#define OLD_LINK_MS 18000 /* then, longer than any request may take */
-
-static const char *down_text(enum link_down why)
+const char *bridge_down_text(enum link_down why)
 {
         switch (why) {
         case LINK_UP:
@@ -75,26 +67,68 @@ void bridge_event(struct bridge *b, const char *name, const char *text)
 }
 
 /* What TLS says of a certificate that has ended, or of a wrong clock, is short. */
-static const char *why_down(const struct bridge *b, char *flaw, size_t cap)
+static const char *why_down(const struct node *node, char *flaw, size_t cap)
 {
-        return b->why != LINK_UP && renewal_flaw(b->renewal, flaw, cap) ? flaw : b->detail;
+        return node->why != LINK_UP && renewal_flaw(node->b->renewal, flaw, cap) ? flaw : node->detail;
 }
 
+/* of: a node's lines; NULL: all. */
+static void count_hands(const struct bridge *b, const struct node *of, json_int_t *ret_in_hand, json_int_t *ret_kept)
+{
+        const struct line *line;
+
+        *ret_in_hand = *ret_kept = 0;
+        TAILQ_FOREACH (line, &b->lines, entry) {
+                if (of && line->node != of)
+                        continue;
+                *ret_in_hand += (json_int_t)link_in_hand(line->link);
+                *ret_kept += (json_int_t)link_undelivered(line->link);
+        }
+}
+
+static json_t *nodes_json(const struct bridge *b)
+{
+        json_t *list = json_array();
+        const struct node *node;
+
+        TAILQ_FOREACH (node, &b->nodes, entry) {
+                char flaw[ERROR_TEXT_MAX];
+                json_int_t in_hand, kept;
+
+                count_hands(b, node, &in_hand, &kept);
+                (void)json_array_append_new(
+                        list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I}", "relay", node->url, "node",
+                                        node->name, "state", node->why == LINK_UP ? "up" : "down", "why",
+                                        bridge_down_text(node->why), "detail", why_down(node, flaw, sizeof(flaw)),
+                                        "since", (json_int_t)node->since, "in_roster", node->in_roster, "in_hand",
+                                        in_hand, "undelivered", kept));
+        }
+        return list;
+}
+
+/* One that is up speaks for all, else the first. */
 void bridge_send_status(struct bridge *b)
 {
+        const struct line *best = lines_best(b);
+        const struct node *node = best ? best->node : TAILQ_FIRST(&b->nodes);
         char flaw[ERROR_TEXT_MAX];
+        json_int_t in_hand, kept;
+        struct msg_out m;
+
+        if (!node)
+                return;
+        count_hands(b, NULL, &in_hand, &kept);
         json_t *json =
-                json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "relay",
-                          b->relay, "state", b->why == LINK_UP ? "up" : "down", "why", down_text(b->why), "detail",
-                          why_down(b, flaw, sizeof(flaw)), "since", (json_int_t)b->since, "certificate_expires",
+                json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "relay",
+                          b->relay, "state", best ? "up" : "down", "why", bridge_down_text(node->why), "detail",
+                          why_down(node, flaw, sizeof(flaw)), "since", (json_int_t)node->since, "certificate_expires",
                           (json_int_t)b->cert_expires, "certificate_days_left",
                           (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
                           (json_int_t)renewal_next(b->renewal), "certificate_why", renewal_why(b->renewal), "in_roster",
-                          b->in_roster, "clock_ahead", (json_int_t)link_clock_ahead(b->link), "in_hand",
-                          (json_int_t)link_in_hand(b->link), "undelivered", (json_int_t)link_undelivered(b->link),
-                          "requests", (json_int_t)b->requests, "verdicts", (json_int_t)b->verdicts);
+                          node->in_roster, "clock_ahead", (json_int_t)(best ? link_clock_ahead(best->link) : 0),
+                          "in_hand", in_hand, "undelivered", kept, "requests", (json_int_t)b->requests, "verdicts",
+                          (json_int_t)b->verdicts, "nodes", nodes_json(b));
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-        struct msg_out m;
 
         json_decref(json);
         if (!text) {
@@ -118,11 +152,12 @@ static int to_validator(struct bridge *b, const struct msg_out *m)
 /* What the relay's clock says, which the validator holds against those that it can trust more. */
 void bridge_send_clock(struct bridge *b)
 {
+        const struct line *best = lines_best(b);
         struct msg_out m;
         int64_t wall;
         uint64_t at;
 
-        if (!link_relay_clock(b->link, &wall, &at))
+        if (!best || !link_relay_clock(best->link, &wall, &at))
                 return;
         msg_begin(&m, FRAME_CLOCK);
         msg_u64(&m, TAG_WALL, (uint64_t)wall);
@@ -141,13 +176,29 @@ static void send_id(struct bridge *b, enum frame_type type, const char *id)
                 log_debug("validator.not_told", KV_S("request", id));
 }
 
+/* An id is one sign-in's, at whichever node: a second one by the same would take its answers. */
+static bool another_has(const struct line *line, const char *id)
+{
+        struct bridge *b = line->node->b;
+        const struct line *other = lines_next_with(b, NULL, id);
+
+        if (other == line)
+                other = lines_next_with(b, other, id);
+        return other != NULL;
+}
+
 static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
                        size_t n, const char *traceparent)
 {
-        struct bridge *b = arg;
+        struct line *line = arg;
+        struct bridge *b = line->node->b;
         struct msg_out m;
         int r;
 
+        if (another_has(line, id)) {
+                link_declined(line->link, id, "replay");
+                return;
+        }
         b->requests++;
         msg_begin(&m, FRAME_REQUEST);
         msg_str(&m, TAG_ID, id);
@@ -157,30 +208,44 @@ static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t r
         msg_str(&m, TAG_TRACE, *traceparent ? traceparent : NULL);
         r = to_validator(b, &m);
         if (r < 0)
-                link_declined(b->link, id, r == -EMSGSIZE ? "bad_request" : "full");
+                link_declined(line->link, id, r == -EMSGSIZE ? "bad_request" : "full");
 }
 
 static void on_cancel(void *arg, const char *id)
 {
-        send_id(arg, FRAME_CANCEL, id);
+        send_id(((struct line *)arg)->node->b, FRAME_CANCEL, id);
 }
 
+/* After a new start of this process other nodes may have been offered the verdict, too. */
 static void on_confirmed(void *arg, const char *id)
 {
-        send_id(arg, FRAME_CONFIRMED, id);
+        struct bridge *b = ((struct line *)arg)->node->b;
+        struct line *line = NULL;
+
+        while ((line = lines_next_with(b, line, id)))
+                link_forget(line->link, id);
+        send_id(b, FRAME_CONFIRMED, id);
 }
 
+/* A node that never gave it says the same: as long as another is to be asked, it is not late. */
 static void on_late(void *arg, const char *id)
 {
+        struct bridge *b = ((struct line *)arg)->node->b;
+
+        if (lines_next_with(b, NULL, id))
+                return;
         log_info("verdict.late", KV_S("request", id));
-        send_id(arg, FRAME_LATE, id);
+        send_id(b, FRAME_LATE, id);
 }
 
 static void on_roster(void *arg, const char *jws, size_t n)
 {
-        struct bridge *b = arg;
+        const struct line *line = arg;
+        struct bridge *b = line->node->b;
         uint64_t part = 0;
 
+        if (line->role == LINE_OLD)
+                return;
         for (size_t at = 0; at < n; part++) {
                 size_t len = n - at < ROSTER_PART_MAX ? n - at : ROSTER_PART_MAX;
                 struct msg_out m;
@@ -199,255 +264,39 @@ static void on_roster(void *arg, const char *jws, size_t n)
 
 static void on_state(void *arg, enum link_down why, const char *detail)
 {
-        struct bridge *b = arg;
-        bool up = why == LINK_UP;
-
-        b->why = why;
-        wire_text_cut(b->detail, sizeof(b->detail), detail, strlen(detail));
-        if (up != b->was_up || b->since == 0)
-                b->since = loop_wall(b->process.loop);
-        b->was_up = up;
-        if (up || why == LINK_DOWN_STOPPED || why == LINK_DOWN_DRAIN)
-                log_info("link.state", KV_S("relay", b->relay), KV_S("state", down_text(why)), KV_S("detail", detail));
-        else
-                log_warning("link.state", KV_S("relay", b->relay), KV_S("state", down_text(why)),
-                            KV_S("detail", detail));
-        bridge_event(b, up ? "link.up" : "link.down", detail);
-        bridge_send_status(b);
-        bridge_send_clock(b);
+        lines_state(arg, why, detail);
 }
 
 static void on_identity(void *arg, bool in_roster, const char *detail)
 {
-        struct bridge *b = arg;
+        const struct line *line = arg;
+        struct node *node = line->node;
 
-        b->in_roster = in_roster;
-        log_info("link.identity", KV_S("state", in_roster ? "in_roster" : "pending"), KV_S("detail", detail));
-        bridge_event(b, in_roster ? "identity.in_roster" : "identity.pending", detail);
-        bridge_send_status(b);
-}
-
-static void all_drained(struct bridge *b)
-{
-        if (b->orphaned)
-                process_stop(&b->process, 0, "the relay knows what is lost");
-        else
-                process_drained(&b->process);
+        if (line->role == LINE_OLD)
+                return;
+        node->in_roster = in_roster;
+        log_info("link.identity", KV_S("relay", node->url), KV_S("state", in_roster ? "in_roster" : "pending"),
+                 KV_S("detail", detail));
+        bridge_event(node->b, in_roster ? "identity.in_roster" : "identity.pending", detail);
+        bridge_send_status(node->b);
 }
 
 static void on_drained(void *arg)
 {
-        struct bridge *b = arg;
-
-        b->drained = true;
-        if (!b->old)
-                all_drained(b);
+        lines_drained(arg);
 }
 
-/* What another link of this process has, or a validator that has not spoken yet, this one does not know. */
+/* What another link of this process has to the same node, or a validator that has not spoken yet, this one does not
+ * know. */
 static bool has_all(void *arg)
 {
-        const struct bridge *b = arg;
+        const struct line *line = arg, *other;
+        const struct bridge *b = line->node->b;
 
-        return b->told && !b->old && !b->second;
-}
-
-/* ---- a key in hardware ---- */
-
-/* Without its holder no connection can be made more; a new start gets a new one. */
-static void on_holder(void *arg, int fd, int events)
-{
-        struct bridge *b = arg;
-
-        (void)fd;
-        (void)events;
-        process_stop(&b->process, 1, "postern-keyholder of the transport key has ended");
-}
-
-int bridge_watch_holder(struct bridge *b)
-{
-        b->holder = loop_io_free(b->holder);
-        return b->held ? loop_io_new(&b->holder, b->process.loop, NULL, key_holder_fd(b->held), LOOP_READ, on_holder, b)
-                       : 0;
-}
-
-/* ---- a second link takes the place of the first ---- */
-
-int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, struct link **ret_link,
-                     struct error *err)
-{
-        const struct config *config = b->config;
-        struct link_config link = {.loop = b->process.loop,
-                                   .relay = config->relay ? config->relay : b->relay,
-                                   .boot = b->boot,
-                                   .cert_pem = b->cert.data,
-                                   .key_pem = b->held ? NULL : b->key.data,
-                                   .key = b->held,
-                                   .host = b->host,
-                                   .proxy = config->proxy,
-                                   .callbacks = callbacks,
-                                   .arg = b};
-
-        if (!link.relay || !b->cert.len || (!b->key.len && !b->held))
-                return error_fail(err, -EINVAL, "the supervisor did not hand over everything (%s)",
-                                  !link.relay    ? FILE_ENROLMENT
-                                  : !b->cert.len ? FILE_TRANSPORT_CERT
-                                                 : FILE_TRANSPORT_KEY);
-        if (link.relay != b->relay && text_set(&b->relay, link.relay) < 0)
-                return error_fail(err, -ENOMEM, "out of memory");
-        link.relay = b->relay;
-        return link_new(ret_link, &link, err);
-}
-
-static void let_old_end(struct bridge *b)
-{
-        b->old_serves = false;
-        link_drain(b->old, OLD_LINK_MS);
-}
-
-/* One that lost its session comes back only to deliver: what is ready twice takes the link from itself. */
-static void on_old_state(void *arg, enum link_down why, const char *detail)
-{
-        struct bridge *b = arg;
-
-        log_debug("link.old", KV_S("state", down_text(why)), KV_S("detail", detail));
-        if (why != LINK_UP && why != LINK_DOWN_STOPPED)
-                let_old_end(b);
-}
-
-static void ignore_roster(void *arg, const char *jws, size_t n)
-{
-        (void)arg;
-        (void)jws;
-        (void)n;
-}
-
-static void ignore_identity(void *arg, bool in_roster, const char *detail)
-{
-        (void)arg;
-        (void)in_roster;
-        (void)detail;
-}
-
-static void on_old_drained(void *arg)
-{
-        struct bridge *b = arg;
-
-        b->old = link_free(b->old);
-        log_debug("link.old_gone");
-        if (b->drained)
-                all_drained(b);
-}
-
-static const struct link_callbacks old_callbacks = {.on_request = on_request,
-                                                    .on_cancel = on_cancel,
-                                                    .on_confirmed = on_confirmed,
-                                                    .on_late = on_late,
-                                                    .on_roster = ignore_roster,
-                                                    .on_state = on_old_state,
-                                                    .on_identity = ignore_identity,
-                                                    .on_drained = on_old_drained,
-                                                    .has_all = has_all};
-
-/* The first thing that a new link hears of is its hello, before any request. */
-static void on_second_state(void *arg, enum link_down why, const char *detail)
-{
-        struct bridge *b = arg;
-
-        if (why != LINK_UP) {
-                log_warning("link.second", KV_S("state", down_text(why)), KV_S("detail", detail));
-                return;
-        }
-        b->old = b->link;
-        b->link = b->second;
-        b->second = NULL;
-        link_set_callbacks(b->old, &old_callbacks);
-        link_set_callbacks(b->link, &bridge_callbacks);
-        b->old_serves = true;
-        b->old_since = loop_now(b->process.loop);
-        on_state(b, why, detail);
-        renewal_link_up(b->renewal);
-}
-
-void bridge_look_at_old(struct bridge *b, uint64_t now)
-{
-        if (b->old && b->old_serves && (link_is_heard(b->link) || now - b->old_since >= OLD_SERVES_MS))
-                let_old_end(b);
-}
-
-void bridge_drain(struct bridge *b, uint64_t budget_ms)
-{
-        bridge_drop_second(b); /* what it was made with is stored: the next start uses it */
-        if (b->old)
-                link_drain(b->old, budget_ms);
-        if (b->link)
-                link_drain(b->link, budget_ms);
-        else
-                process_drained(&b->process);
-}
-
-bool bridge_last_words(struct bridge *b)
-{
-        struct link *const all[] = {b->link, b->old};
-        size_t n = 0;
-
-        for (size_t i = 0; i < 2; i++)
-                n += all[i] ? link_in_hand(all[i]) + link_undelivered(all[i]) : 0;
-        if (n == 0 || b->drained)
-                return false;
-        log_warning("supervisor.gone", KV_U("in_hand", n));
-        b->orphaned = true;
-        for (size_t i = 0; i < 2; i++)
-                if (all[i])
-                        link_lost(all[i]);
-        bridge_drain(b, PROCESS_LAST_WORDS_MS);
-        return true;
-}
-
-static const struct link_callbacks second_callbacks = {.on_request = on_request,
-                                                       .on_cancel = on_cancel,
-                                                       .on_confirmed = on_confirmed,
-                                                       .on_late = on_late,
-                                                       .on_roster = on_roster,
-                                                       .on_state = on_second_state,
-                                                       .on_identity = on_identity,
-                                                       .on_drained = on_drained,
-                                                       .has_all = has_all};
-
-void bridge_drop_second(struct bridge *b)
-{
-        b->second = link_free(b->second);
-}
-
-int bridge_open_second(struct bridge *b, const struct buffer *text, struct key *held, struct error *err)
-{
-        struct buffer cert = BUFFER(b->cert.max);
-        int r;
-
-        if (b->old || b->second)
-                return error_fail(err, -EBUSY, "the link before is not gone yet");
-        r = transport_split(text, &b->key, &cert);
-        if (r < 0) {
-                buffer_free(&cert);
-                return error_fail(err, r, "the new certificate cannot be taken apart");
-        }
-        buffer_free(&b->cert);
-        b->cert = cert;
-        if (held) { /* the first link keeps the one before */
-                key_free(b->held);
-                b->held = key_ref(held);
-                if (bridge_watch_holder(b) < 0)
-                        return error_fail(err, -ENOMEM, "out of memory");
-        }
-        r = bridge_make_link(b, &second_callbacks, &b->second, err);
-        if (r == 0 && link_inherit(b->second, b->link) < 0)
-                r = error_fail(err, -ENOMEM, "out of memory");
-        if (r < 0) {
-                bridge_drop_second(b);
-                return r;
-        }
-        link_start(b->second);
-        return 0;
+        TAILQ_FOREACH (other, &b->lines, entry)
+                if (other != line && other->node == line->node)
+                        return false;
+        return b->told;
 }
 
 const struct link_callbacks bridge_callbacks = {.on_request = on_request,
@@ -514,13 +363,17 @@ static int get_opt(const struct msg_in *m, uint8_t tag, char *out, size_t cap, c
         return r == -ENOENT ? 0 : r;
 }
 
+/* Each link shows its part of the capacity. */
 static int set_state(struct bridge *b, const struct link_state *state)
 {
-        struct link *const all[] = {b->link, b->old, b->second};
+        struct link_state part = *state;
+        struct line *line;
         int r = 0;
 
-        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-                int done = all[i] ? link_set_state(all[i], state) : 0;
+        b->capacity = state->capacity;
+        part.capacity = lines_share(b);
+        TAILQ_FOREACH (line, &b->lines, entry) {
+                int done = link_set_state(line->link, &part);
 
                 r = r < 0 ? r : done;
         }
@@ -550,16 +403,13 @@ static int take_state(struct bridge *b, const struct msg_in *m)
         return r < 0 ? r : set_state(b, &state);
 }
 
-/* The link that has the request in its hands. */
-static struct link *link_of(struct bridge *b, const char *id)
-{
-        return b->old && link_knows(b->old, id) ? b->old : b->link;
-}
-
+/* One that no link knows came by another link process: each node may be the one that waits. */
 static int take_verdict(struct bridge *b, const struct msg_in *m)
 {
         char id[ID_MAX + 1], jwe[VERDICT_JWE_MAX + 1];
+        const uint64_t deadline = msg_get_u64(m, TAG_DEADLINE, 0);
         int r = msg_get_str(m, TAG_ID, id, sizeof(id));
+        struct line *line;
 
         r = r < 0 ? r : msg_get_str(m, TAG_JWE, jwe, sizeof(jwe));
         if (r < 0)
@@ -568,29 +418,37 @@ static int take_verdict(struct bridge *b, const struct msg_in *m)
 #ifdef POSTERN_TEST_HOOK
         hook_verdict(jwe);
 #endif
-        link_verdict(link_of(b, id), id, jwe, msg_get_u64(m, TAG_DEADLINE, 0));
+        const bool known = lines_next_with(b, NULL, id) != NULL;
+        TAILQ_FOREACH (line, &b->lines, entry)
+                if (known ? link_knows(line->link, id) : line->role == LINE_SERVES)
+                        link_verdict(line->link, id, jwe, deadline);
         return 0;
 }
 
 static int take_declined(struct bridge *b, const struct msg_in *m)
 {
         char id[ID_MAX + 1], why[32];
+        struct line *line = NULL;
         int r = msg_get_str(m, TAG_ID, id, sizeof(id));
 
         r = r < 0 ? r : msg_get_str(m, TAG_WHY, why, sizeof(why));
-        if (r == 0)
-                link_declined(link_of(b, id), id, why);
+        while (r == 0 && (line = lines_next_with(b, line, id)))
+                link_declined(line->link, id, why);
         return r;
 }
 
 static int take_held(struct bridge *b, const struct msg_in *m)
 {
         char id[ID_MAX + 1];
+        struct line *line;
         int r = msg_get_str(m, TAG_ID, id, sizeof(id));
 
-        if (r == 0 && !link_knows(link_of(b, id), id))
-                link_hold(b->link, id, msg_get_u64(m, TAG_DEADLINE, 0));
-        return r;
+        if (r < 0 || lines_next_with(b, NULL, id))
+                return r;
+        TAILQ_FOREACH (line, &b->lines, entry)
+                if (line->role == LINE_SERVES)
+                        link_hold(line->link, id, msg_get_u64(m, TAG_DEADLINE, 0));
+        return 0;
 }
 
 static void on_validator_frame(void *arg, const struct msg_in *m, int fd)
@@ -617,11 +475,11 @@ static void lose_validator(struct bridge *b)
 {
         static const char *const reasons[] = {"validator_restarting"};
         const struct link_state none = {.n_reasons = 1, .reasons = reasons};
+        struct line *line;
 
         b->validator = ipc_free(b->validator);
-        link_lost(b->link);
-        if (b->old)
-                link_lost(b->old);
+        TAILQ_FOREACH (line, &b->lines, entry)
+                link_lost(line->link);
         if (set_state(b, &none) < 0)
                 log_warning("link.state_not_set", KV_S("why", "out of memory"));
 }
@@ -629,8 +487,10 @@ static void lose_validator(struct bridge *b)
 static void on_validator_closed(void *arg, const char *why)
 {
         struct bridge *b = arg;
+        json_int_t in_hand, kept;
 
-        log_warning("validator.gone", KV_S("why", why), KV_U("in_hand", link_in_hand(b->link)));
+        count_hands(b, NULL, &in_hand, &kept);
+        log_warning("validator.gone", KV_S("why", why), KV_I("in_hand", in_hand));
         lose_validator(b);
 }
 

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <sys/queue.h>
+
 #include "connector/link/renewal.h"
 #include "base/process/process.h"
 #include "connector/conf/config.h"
@@ -10,16 +12,43 @@
 #include "queue/link/host.h"
 #include "queue/link/link.h"
 
+/* What a link is for. */
+enum line_role {
+        LINE_SERVES = 0,
+        LINE_NEXT, /* has a new certificate, and takes the place of the one that serves once it is up */
+        LINE_OLD,  /* another serves in its place, or its node is to be left: until all in its hands is answered */
+};
+
+/* One link, to a relay node. */
+struct line {
+        TAILQ_ENTRY(line) entry;
+        struct node *node;
+        struct link *link;
+        enum line_role role;
+};
+
+/* One relay node: one of those that the relay names, or the one to begin with, which may be any of them. */
+struct node {
+        TAILQ_ENTRY(node) entry;
+        struct bridge *b;
+        char *url;
+        bool named;         /* the relay names it */
+        char name[65];      /* what it calls itself; "": not known yet */
+        enum link_down why; /* of the link that serves */
+        char detail[ERROR_TEXT_MAX];
+        int64_t since; /* wall clock of the last change between up and down */
+        bool was_up, in_roster;
+        bool old_serves;    /* still: the relay has not heard the new one */
+        uint64_t old_since; /* when the new one came up, on the loop's clock */
+};
+
 struct bridge {
         struct process process;
         struct config *config;
-        struct link *link;
-        struct link *second; /* with a new certificate, until it is up and takes the place of link */
-        struct link *old;    /* what it took the place of, until all in its hands is answered */
-        uint64_t old_since;  /* when the new one came up, on the loop's clock */
-        bool old_serves;     /* still: the relay has not heard the new one */
+        TAILQ_HEAD(node_list, node) nodes;
+        TAILQ_HEAD(line_list, line) lines; /* to all of them, at most one of each role to one */
         struct renewal *renewal;
-        char *relay, *tenant, *boot;
+        char *relay, *tenant, *boot; /* relay: as configured or enrolled */
         char id[ID_MAX + 1];
         struct buffer key, cert, ca; /* PEM */
         struct link_host *host;      /* for all links: later ones are made when no file can be opened any more */
@@ -29,44 +58,61 @@ struct bridge {
         struct ipc *validator, *ledger;
         struct loop_timer *status_timer;
         uint64_t status_at, status_counted;
-        uint64_t down_at; /* the loop's time since when there is no relay; 0: there is one */
-        enum link_down why;
-        char detail[ERROR_TEXT_MAX];
-        int64_t since;        /* wall clock of the last change between up and down */
-        int64_t cert_expires; /* of the transport certificate, s since the epoch; 0: not known */
-        bool was_up, in_roster, drained;
+        uint64_t down_at;            /* the loop's time since when there is no relay; 0: there is one */
+        int64_t cert_expires;        /* of the transport certificate, s since the epoch; 0: not known */
+        uint32_t capacity;           /* what the validator takes at once */
+        bool ending;                 /* no line is to come any more: bridge_drain */
         bool orphaned;               /* the supervisor is gone: bridge_last_words */
         bool told;                   /* a validator has said what it has in hand */
         uint64_t requests, verdicts; /* since the process started */
 };
 
-extern const struct link_callbacks bridge_callbacks;
-
+/* ---- bridge.c ---- */
+extern const struct link_callbacks bridge_callbacks; /* of every line, which is their arg */
 /* Takes over fd as the channel to a validator; what the one before had is lost. */
 int bridge_open_validator(struct bridge *b, int fd);
 int bridge_open_ledger(struct bridge *b, int fd);
-/* Makes the link with what is in b, unstarted. */
-int bridge_make_link(struct bridge *b, const struct link_callbacks *callbacks, struct link **ret_link,
-                     struct error *err);
-/* Opens a second link with the key and certificate of this transport.pem, or (held, which gets a reference more) with a
- * key in hardware and its certificate; renewal_link_up tells of its success. */
-int bridge_open_second(struct bridge *b, const struct buffer *text, struct key *held, struct error *err);
-/* The process ends when the holder of b->held does. main.c. 0 or -ENOMEM. */
-int bridge_watch_holder(struct bridge *b);
-void bridge_drop_second(struct bridge *b);
-/* Lets the link before end, once the relay has heard the new one: sooner, nobody would be ready. Now and then. */
-void bridge_look_at_old(struct bridge *b, uint64_t now);
-/* All links take nothing new; process_drained follows. */
-void bridge_drain(struct bridge *b, uint64_t budget_ms);
-/* The supervisor is gone, and the validator with it: tells the relay what is lost, then ends the process. False: there
- * is nothing to tell. */
-bool bridge_last_words(struct bridge *b);
+/* One word. */
+const char *bridge_down_text(enum link_down why);
 /* A line for `postern log --events`. */
 void bridge_event(struct bridge *b, const char *name, const char *text);
-/* Tells the ledger how the link is. */
+/* Tells the ledger how the links are. */
 void bridge_send_status(struct bridge *b);
-/* Tells the validator what the relay's clock said last. */
+/* Tells the validator what a relay's clock said last. */
 void bridge_send_clock(struct bridge *b);
+
+/* ---- lines.c ---- */
+void lines_init(struct bridge *b);
+/* Makes the link to the relay that is configured, unless there is one: the relay names the other nodes. It is not
+ * started. */
+int lines_begin(struct bridge *b, struct error *err);
+void lines_start(struct bridge *b);
+void lines_clear(struct bridge *b);
+/* What the link of a line says of itself. */
+void lines_state(struct line *line, enum link_down why, const char *detail);
+/* Its link has drained: the line ends, with it perhaps its node, and with the last one the drain. */
+void lines_drained(struct line *line);
+/* Second after second: lets links end whose place is taken or whose node is not named any more, and looks for nodes. */
+void lines_turn(struct bridge *b, uint64_t now);
+/* The process ends when the holder of b->held does. 0 or -ENOMEM. */
+int lines_watch_holder(struct bridge *b);
+/* Opens to every node a link more, with the key and certificate of this transport.pem, or (held, which gets a reference
+ * more) with a key in hardware and its certificate; renewal_link_up tells of the first success. */
+int lines_open_next(struct bridge *b, const struct buffer *text, struct key *held, struct error *err);
+void lines_drop_next(struct bridge *b);
+/* All links take nothing new; process_drained follows. */
+void lines_drain(struct bridge *b, uint64_t budget_ms);
+/* The supervisor is gone, and the validator with it: tells the relay what is lost, then ends the process. False: there
+ * is nothing to tell. */
+bool lines_last_words(struct bridge *b);
+/* A link's part of the validator's capacity: all together have twice as much as there is. */
+uint32_t lines_share(const struct bridge *b);
+/* The next line that has this sign-in in its hands, behind the one given (NULL: the first); NULL: none. */
+struct line *lines_next_with(struct bridge *b, const struct line *after, const char *id);
+/* The line that serves the node; NULL: none. */
+struct line *lines_of(const struct node *node, enum line_role role);
+/* The one that is up, of a node that is named rather than another; NULL: none is. */
+struct line *lines_best(const struct bridge *b);
 
 #ifdef POSTERN_TEST_HOOK /* tests/e2e/hook: a hole made on purpose, in the tests' own build of this process */
 /* What code in this process could do; each try and what came of it is logged as `hook`. */

@@ -1,8 +1,8 @@
 /*
- * postern-link: holds the link to the relay, and the transport key; sees no password, name, identity key or
+ * postern-link: holds the links to the relay's nodes, and the transport key; sees no password, name, identity key or
  * decryption key.
  *
- * Order of start: the supervisor's files and peers first, then FRAME_START makes the link. The validator's
+ * Order of start: the supervisor's files and peers first, then FRAME_START makes the first link. The validator's
  * channel is read only from then on, so nothing it says is lost. A changed certificate or configuration means
  * a new process.
  */
@@ -101,9 +101,9 @@ static int on_peer(void *arg, const char *name, int fd, struct error *err)
 
         if (strcmp(name, "ledger") == 0) {
                 r = bridge_open_ledger(b, fd);
-                if (r == 0 && b->link)
+                if (r == 0)
                         bridge_send_status(b);
-        } else if (strcmp(name, "validator") == 0 && b->link) {
+        } else if (strcmp(name, "validator") == 0 && !TAILQ_EMPTY(&b->nodes)) {
                 r = bridge_open_validator(b, fd);
         } else if (strcmp(name, "validator") == 0) {
                 closep(&b->validator_fd);
@@ -117,7 +117,7 @@ static int on_peer(void *arg, const char *name, int fd, struct error *err)
 /* It can open no file any more, so it would never see other name servers or new CAs: a new process reads them. */
 static void look_at_absence(struct bridge *b, uint64_t now)
 {
-        if (link_is_up(b->link) || b->process.draining)
+        if (lines_best(b) || b->process.draining)
                 b->down_at = 0;
         else if (!b->down_at)
                 b->down_at = now;
@@ -143,7 +143,7 @@ static void on_status_timer(void *arg)
                 bridge_send_clock(b);
         }
         look_at_absence(b, now);
-        bridge_look_at_old(b, now);
+        lines_turn(b, now);
         loop_timer_in(b->status_timer, STATUS_MS);
 }
 
@@ -156,7 +156,7 @@ static int check_only(struct bridge *b, struct error *err)
         int r = link_host_new(&b->host, b->process.loop, b->ca.data, b->config->proxy, err);
 
         if (r == 0 && b->cert.len && (b->key.len || b->held))
-                r = bridge_make_link(b, &bridge_callbacks, &b->link, err);
+                r = lines_begin(b, err);
         if (r == 0)
                 r = process_confine(&b->process, &rules, b->config->confinement, err);
         if (r == 0)
@@ -176,18 +176,18 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         r = r < 0 ? error_fail(err, r, "out of memory")
                   : link_host_new(&b->host, b->process.loop, b->ca.data, b->config->proxy, err);
         if (r == 0)
-                r = bridge_make_link(b, &bridge_callbacks, &b->link, err);
+                r = lines_begin(b, err);
         if (r < 0)
                 return r;
         b->validator_fd = -1;
         r = process_confine(&b->process, &rules, b->config->confinement, err);
         if (r < 0)
                 return r;
-        if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || bridge_watch_holder(b) < 0 ||
+        if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || lines_watch_holder(b) < 0 ||
             loop_timer_new(&b->status_timer, b->process.loop, NULL, on_status_timer, b) < 0 ||
             renewal_new(&b->renewal, b) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
-        link_start(b->link);
+        lines_start(b);
         on_status_timer(b);
         process_ready(&b->process);
         return 0;
@@ -197,12 +197,12 @@ static void on_drain(void *arg, uint64_t budget_ms)
 {
         struct bridge *b = arg;
 
-        bridge_drain(b, budget_ms);
+        lines_drain(b, budget_ms);
 }
 
 static bool on_orphaned(void *arg)
 {
-        return bridge_last_words(arg);
+        return lines_last_words(arg);
 }
 
 static int on_config(void *arg, int fd, struct error *err)
@@ -225,11 +225,9 @@ static void clear(struct bridge *b)
 {
         loop_timer_free(b->status_timer);
         b->renewal = renewal_free(b->renewal);
-        link_free(b->second);
-        link_free(b->old);
         ipc_free(b->validator);
         ipc_free(b->ledger);
-        link_free(b->link);
+        lines_clear(b);
         link_host_free(b->host);
         loop_io_free(b->holder);
         key_free(b->held);
@@ -252,15 +250,12 @@ int main(int argc, char **argv)
                                                .drain = on_drain,
                                                .frame = on_supervisor_frame,
                                                .orphaned = on_orphaned};
-        struct bridge b = {.validator_fd = -1,
-                           .key = BUFFER_SECRET(PEM_MAX),
-                           .cert = BUFFER(PEM_MAX),
-                           .ca = BUFFER(CA_MAX),
-                           .why = LINK_DOWN_TRANSPORT,
-                           .detail = "not connected yet"};
+        struct bridge b = {
+                .validator_fd = -1, .key = BUFFER_SECRET(PEM_MAX), .cert = BUFFER(PEM_MAX), .ca = BUFFER(CA_MAX)};
         struct error err = {""};
         int code;
 
+        lines_init(&b);
         if (process_open(&b.process, &posternd_frames, PART_LINK, argc, argv, &ops, &b, &err) < 0 ||
             crypto_self_test(&err) < 0 || tls_self_test(&err) < 0 || secure_heap_init(SECURE_HEAP, &err) < 0)
                 return process_fail("link", &err);

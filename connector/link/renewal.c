@@ -5,7 +5,7 @@
  * Order: key and request are made here (in hardware: the key by the supervisor's keyholder), the answer is checked to
  * be for them, the supervisor stores both in one file, and only then a second link is opened with them. The first keeps
  * what it has in hand and gets nothing new once the second has reported; so no sign-in falls between. Whatever fails
- * leaves the first as it was.
+ * leaves the first as it was. With several relay nodes each has such a second link, by the same certificate.
  */
 #include "connector/link/renewal.h"
 
@@ -28,6 +28,7 @@
 #define RETRY_MAX_S (6 * 3600)
 #define SHORT_LIFE_S 3600 /* below it the least pause shrinks, too */
 #define ANSWER_PATIENCE_MS 30000
+#define ASK_PATIENCE_MS 60000  /* longer than the call may take: it goes with its link */
 #define MAKE_PATIENCE_MS 60000 /* a TPM takes seconds, and its neighbours may be busy */
 
 enum step { STEP_WATCH = 0, STEP_MAKING, STEP_ASKED, STEP_STORING, STEP_LINKING };
@@ -179,6 +180,8 @@ static void on_chain(void *arg, const struct buffer *chain, const char *why)
         struct error err = {""};
         int r;
 
+        if (n->step != STEP_ASKED)
+                return;
         if (!chain) {
                 failed(n, why);
                 return;
@@ -202,8 +205,13 @@ static void request(struct renewal *n)
         struct est_asker asker = {n->b->tenant, n->b->id, n->key};
         struct error err = {""};
 
+        const struct line *line = lines_best(n->b);
+
         n->step = STEP_ASKED;
-        if (link_reenroll(n->b->link, &asker, on_chain, n, &err) < 0)
+        loop_timer_in(n->timer, ASK_PATIENCE_MS);
+        if (!line)
+                failed(n, "there is no link by which to ask");
+        else if (link_reenroll(line->link, &asker, on_chain, n, &err) < 0)
                 failed(n, err.text);
 }
 
@@ -249,7 +257,7 @@ void renewal_stored(struct renewal *n, const char *why)
                 return;
         n->step = STEP_LINKING;
         loop_timer_in(n->timer, ANSWER_PATIENCE_MS);
-        if (bridge_open_second(n->b, &n->text, n->b->held ? n->key : NULL, &err) < 0)
+        if (lines_open_next(n->b, &n->text, n->b->held ? n->key : NULL, &err) < 0)
                 failed(n, err.text);
 }
 
@@ -277,13 +285,15 @@ static void on_timer(void *arg)
         struct renewal *n = arg;
 
         if (n->step == STEP_LINKING) {
-                bridge_drop_second(n->b);
+                lines_drop_next(n->b);
                 failed(n, "no link could be made with the new certificate; it is used at the next start");
         } else if (n->step == STEP_STORING) {
                 failed(n, "the supervisor did not store it in time");
+        } else if (n->step == STEP_ASKED) {
+                failed(n, "the link by which it was asked for is gone");
         } else if (n->step == STEP_MAKING) {
                 failed(n, "the hardware has made no new key within a minute; the next try goes on with it");
-        } else if (n->step == STEP_WATCH && now_of(n) >= n->due && link_is_up(n->b->link) && !n->b->process.draining) {
+        } else if (n->step == STEP_WATCH && now_of(n) >= n->due && lines_best(n->b) && !n->b->process.draining) {
                 begin(n);
         } else {
                 look_again(n);

@@ -54,6 +54,7 @@ struct flight {
         uint64_t session; /* serial of the session that was told of it last */
         uint64_t ends_at; /* loop_now() when nobody waits any more */
         bool over;        /* cancelled, or lost with its validator: known until its end, but takes no credit */
+        bool foreign;     /* no request of this link's sessions: link_hold */
 };
 
 enum kept_state {
@@ -67,6 +68,7 @@ struct kept {
         char *jwe;
         uint64_t ends_at;
         enum kept_state state;
+        bool foreign; /* likewise */
 };
 
 /* "received" or "declined", not yet known to the relay. */

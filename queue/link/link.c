@@ -66,6 +66,17 @@ bool link_knows(struct link *l, const char *id)
         return link_store_find_flight(l, id) || link_store_find_kept(l, id);
 }
 
+const char *link_node(const struct link *l)
+{
+        return l->hello.node;
+}
+
+size_t link_nodes(const struct link *l, const char (**ret_urls)[257])
+{
+        *ret_urls = (const char(*)[257])l->hello.nodes;
+        return l->hello.n_nodes;
+}
+
 void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks)
 {
         l->cb = callbacks;
@@ -264,6 +275,7 @@ void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t dead
 {
         struct flight *f = link_store_find_flight(l, id);
         uint64_t ends_at = f ? f->ends_at : bounded_deadline(l, deadline_ms);
+        const bool foreign = !f || f->foreign;
         int r = 0;
 
         if (strlen(jwe) > VERDICT_JWE_MAX || !link_jose_text(jwe))
@@ -272,6 +284,8 @@ void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t dead
                 link_store_end_flight(l, f);
         if (r == 0)
                 r = link_store_keep(l, id, jwe, ends_at);
+        if (r == 0)
+                link_store_find_kept(l, id)->foreign = foreign;
         if (r < 0 && r != -EEXIST)
                 log_debug("link.verdict_dropped", KV_S("request", id), KV_S("why", strerror(-r)));
         link_report_soon(l);
@@ -312,9 +326,43 @@ void link_hold(struct link *l, const char *id, uint64_t deadline_ms)
                 return;
         f = link_store_find_flight(l, id);
         f->session = 0; /* no session was told of it */
+        f->foreign = true;
         if (link_has_session(l))
                 link_store_say_received(l);
         link_report_soon(l);
+}
+
+void link_forget(struct link *l, const char *id)
+{
+        struct flight *f = link_store_find_flight(l, id);
+        struct kept *k = link_store_find_kept(l, id);
+
+        if (f)
+                link_store_end_flight(l, f);
+        if (k)
+                link_store_drop_kept(l, k);
+}
+
+int link_share_held(struct link *l, const struct link *from)
+{
+        const struct by_id *node;
+        int r = 0;
+
+        TAILQ_FOREACH (node, &from->flights.list, order) {
+                const struct flight *f = (const struct flight *)node;
+
+                if (r == 0 && f->foreign && !f->over && (r = link_store_flight(l, node->id, f->ends_at)) == 0) {
+                        link_store_find_flight(l, node->id)->session = 0;
+                        link_store_find_flight(l, node->id)->foreign = true;
+                }
+        }
+        TAILQ_FOREACH (node, &from->kept.list, order) {
+                const struct kept *k = (const struct kept *)node;
+
+                if (r == 0 && k->foreign && (r = link_store_keep(l, node->id, k->jwe, k->ends_at)) == 0)
+                        link_store_find_kept(l, node->id)->foreign = true;
+        }
+        return r;
 }
 
 /* ---- making and freeing ---- */

@@ -4,7 +4,7 @@
  *
  * Plain bytes pass through: the link knows sign-ins by id, sees no name, no password and no outcome, and
  * holds no key but the transport's. It keeps a verdict until the relay has confirmed it or its time is over.
- * One struct link per relay URL, on the caller's loop; all callbacks come from the loop, and may call
+ * One struct link per relay node, on the caller's loop; all callbacks come from the loop, and may call
  * anything here but link_free, which on_drained alone may. curl_global_init is the caller's.
  */
 #pragma once
@@ -75,7 +75,7 @@ DEFINE_FREEP(struct link, link_free)
 
 /* The connector's state, as it goes into reports. */
 struct link_state {
-        uint32_t capacity; /* requests that the validator takes at once, all links together */
+        uint32_t capacity; /* requests that this link may have in hand, or be given, at once */
         double load;       /* 0..1 */
         size_t n_realms, n_reasons;
         const struct link_realm {
@@ -119,8 +119,17 @@ typedef void link_renewed_fn(void *arg, const struct buffer *chain, const char *
  * fn is called later, never inside, and not once the link is freed. -EBUSY: one is asked for already.
  */
 int link_reenroll(struct link *l, const struct est_asker *asker, link_renewed_fn *fn, void *arg, struct error *err);
-/* Takes over the state that from shows, for a second link of one connector. */
+/* Takes over the state that from shows, for a further link of one connector. */
 int link_inherit(struct link *l, const struct link *from);
+/*
+ * Takes over what from has and was not given by its own relay in this process's life (link_hold, verdicts to requests
+ * that no link knew): any node may be the one that waits for it. 0 or -ENOMEM.
+ */
+int link_share_held(struct link *l, const struct link *from);
+/* What of the connector's capacity is this link's; until the next link_set_state. */
+void link_set_capacity(struct link *l, uint32_t capacity);
+/* Another link has delivered the verdict: nothing more is said of it here. */
+void link_forget(struct link *l, const char *id);
 /* From now on its callbacks are these; for a link that another has taken the place of. */
 void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks);
 /* Whether the request is in this link's hands. */
@@ -129,6 +138,11 @@ bool link_knows(struct link *l, const char *id);
 int64_t link_clock_ahead(const struct link *l);
 /* What its clock said last, in s since the epoch, and when that came, in loop_now()'s ms. False before the first. */
 bool link_relay_clock(const struct link *l, int64_t *ret_wall, uint64_t *ret_at);
+
+/* What the relay calls this node, and which ones there are (urls of 257 bytes, HELLO_NODES_MAX at most), by the hello
+ * of the session; "" and 0 before the first. Borrowed, until the next hello. */
+const char *link_node(const struct link *l);
+size_t link_nodes(const struct link *l, const char (**ret_urls)[257]);
 
 bool link_is_up(const struct link *l);
 /* Whether the relay has answered a report of this session: before, it gives this link nothing. */

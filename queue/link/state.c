@@ -131,6 +131,15 @@ int link_set_state(struct link *l, const struct link_state *state)
         return 0;
 }
 
+void link_set_capacity(struct link *l, uint32_t capacity)
+{
+        const bool more = capacity > l->state.capacity;
+
+        l->state.capacity = capacity < LINK_CAPACITY_MAX ? capacity : LINK_CAPACITY_MAX;
+        if (more)
+                link_report_soon(l);
+}
+
 int link_inherit(struct link *l, const struct link *from)
 {
         const struct report *report = &from->state.report;

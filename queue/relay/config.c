@@ -73,7 +73,8 @@ static const struct conf_key keys[] = {
          .help = "Name of this node in answers and logs."},
         {ITEMS("node_url", nodes), .check = check_node_url, .repeats = true,
          .range = "up to 4 https:// addresses; the key may be repeated", .otherwise = "there is one node",
-         .help = "Addresses of every node of this relay, this one included; connectors link to each."},
+         .help = "Addresses of every node of this relay, this one included, each on a host of its own: connectors "
+                 "link to each, so that any of them may fail. Every node names all, and has a `node` of its own."},
         {KEY("ready_file", ready_file), PATH, .otherwise = "none is written",
          .help = "File to write the addresses to that the relay listens on, one ADDRESS:PORT per line, once it does."},
         {KEY("metrics_socket", metrics_socket), .max = 100, .check = conf_check_path,

@@ -32,7 +32,7 @@ WORDS = {
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
     'connector/ledger': 'control ledger request_parse',
-    'connector/link': 'bridge renewal',
+    'connector/link': 'bridge lines renewal',
     'connector/sandbox': 'sandbox',
     'connector/supervisor': 'caps check_all check_users child files kept keys prepare reload renewals share '
                             'supervisor watch watchdog',

@@ -31,6 +31,7 @@ struct fake_relay {
         void *arg;
         char url[64];
         char *ca_pem, *cert_pem, *key_pem;
+        uint32_t address;
         uint16_t port;
         size_t accepted;
         TAILQ_HEAD(, fake_conn) conns;
@@ -77,7 +78,7 @@ static X509 *make_cert(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *
         assert_int_equal(X509_set_issuer_name(cert, issuer ? X509_get_subject_name(issuer) : subject), 1);
         assert_int_equal(X509_set_pubkey(cert, key), 1);
         if (issuer)
-                add_extension(cert, NID_subject_alt_name, "IP:127.0.0.1");
+                add_extension(cert, NID_subject_alt_name, "IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3");
         else
                 add_extension(cert, NID_basic_constraints, "critical,CA:TRUE");
         add_extension(cert, NID_key_usage, issuer ? "critical,digitalSignature" : "critical,keyCertSign,cRLSign");
@@ -211,7 +212,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 void fake_relay_listen(struct fake_relay *r, bool on)
 {
         struct sockaddr_in a = {
-                .sin_family = AF_INET, .sin_port = htons(r->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                .sin_family = AF_INET, .sin_port = htons(r->port), .sin_addr.s_addr = htonl(r->address)};
         socklen_t n = sizeof(a);
 
         if (r->listener)
@@ -225,17 +226,34 @@ void fake_relay_listen(struct fake_relay *r, bool on)
         r->port = ntohs(a.sin_port);
 }
 
-struct fake_relay *fake_relay_new(fake_request_fn *fn, void *arg)
+static struct fake_relay *relay_at(uint32_t address, fake_request_fn *fn, void *arg)
 {
         struct fake_relay *r = not_null(calloc(1, sizeof(*r)));
 
         r->base = not_null(event_base_new());
         r->fn = fn;
         r->arg = arg;
+        r->address = address;
         TAILQ_INIT(&r->conns);
-        make_tls(r);
         fake_relay_listen(r, true);
-        (void)snprintf(r->url, sizeof(r->url), "https://127.0.0.1:%u", r->port);
+        (void)snprintf(r->url, sizeof(r->url), "https://127.0.0.%u:%u", address & 255, r->port);
+        return r;
+}
+
+struct fake_relay *fake_relay_new(fake_request_fn *fn, void *arg)
+{
+        struct fake_relay *r = relay_at(INADDR_LOOPBACK, fn, arg);
+
+        make_tls(r);
+        return r;
+}
+
+struct fake_relay *fake_relay_beside(const struct fake_relay *first, unsigned n, fake_request_fn *fn, void *arg)
+{
+        struct fake_relay *r = relay_at(INADDR_LOOPBACK + n, fn, arg);
+
+        assert_int_equal(SSL_CTX_up_ref(first->ctx), 1);
+        r->ctx = first->ctx;
         return r;
 }
 
@@ -355,6 +373,15 @@ void fake_send(struct fake_conn *c, const char *text)
         write_text(c, size, (size_t)n);
         write_text(c, text, strlen(text));
         write_text(c, "\r\n", 2);
+}
+
+void fake_relay_cut(struct fake_relay *r)
+{
+        struct fake_conn *c;
+
+        fake_relay_listen(r, false);
+        TAILQ_FOREACH (c, &r->conns, link)
+                c->closing = true;
 }
 
 void fake_close(struct fake_conn *c)

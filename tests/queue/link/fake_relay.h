@@ -25,6 +25,8 @@ struct fake_request {
 typedef void fake_request_fn(void *arg, struct fake_conn *conn, const struct fake_request *request);
 
 struct fake_relay *fake_relay_new(fake_request_fn *fn, void *arg);
+/* Another node of it, on the host 127.0.0.1 + n (n 1 or 2), with the same certificates. */
+struct fake_relay *fake_relay_beside(const struct fake_relay *first, unsigned n, fake_request_fn *fn, void *arg);
 struct fake_relay *fake_relay_free(struct fake_relay *relay);
 /* "https://127.0.0.1:port" */
 const char *fake_relay_url(const struct fake_relay *relay);
@@ -39,6 +41,9 @@ size_t fake_relay_accepted(const struct fake_relay *relay);
 size_t fake_relay_open(const struct fake_relay *relay);
 /* Refuses new connections (closes the listener), and takes them again at the same port. */
 void fake_relay_listen(struct fake_relay *relay, bool on);
+
+/* Refuses new connections and closes those that are there. */
+void fake_relay_cut(struct fake_relay *relay);
 
 /* Takes clients without a certificate too. */
 void fake_relay_allow_anonymous(struct fake_relay *relay);

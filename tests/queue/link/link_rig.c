@@ -19,13 +19,14 @@ static void note(char *log, const char *a, const char *b, const char *c)
 
 void send_hello(struct test *t)
 {
-        char text[512];
+        char own[80], text[1024];
 
+        (void)snprintf(own, sizeof(own), "[\"%s\"]", fake_relay_url(t->relay));
         (void)snprintf(text, sizeof(text),
                        "event: hello\ndata: "
-                       "{\"session\":\"SESSION-00000000-%zu\",\"node\":\"n1\",\"v\":[1],\"now\":1800000000,"
-                       "\"heartbeat\":10000,\"nodes\":[\"%s\"],\"roster_seq\":1,\"reconnect\":%s}\n\n",
-                       t->streams, fake_relay_url(t->relay), t->reconnect);
+                       "{\"session\":\"SESSION-00000000-%zu\",\"node\":\"%s\",\"v\":[1],\"now\":1800000000,"
+                       "\"heartbeat\":10000,\"nodes\":%s,\"roster_seq\":1,\"reconnect\":%s}\n\n",
+                       t->streams, t->node, t->nodes ? t->nodes : own, t->reconnect);
         fake_send(t->stream, text);
 }
 
@@ -185,7 +186,8 @@ const struct link_callbacks *const link_rig_callbacks = &callbacks;
 /* One turn of both sides, then ms on the fake clock. */
 void turn(struct test *t, uint64_t ms)
 {
-        fake_relay_turn(t->relay);
+        for (const struct test *each = t; each; each = each->beside)
+                fake_relay_turn(each->relay);
         loop_run_once(t->loop);
         if (ms)
                 loop_fake_advance(t->loop, ms);
@@ -287,16 +289,35 @@ struct link_config config_of(struct test *t)
                                     .arg = t};
 }
 
-int begin(void **state)
+static struct test *new_test(const char *node)
 {
         struct test *t = calloc(1, sizeof(*t));
-        const struct link_state s = state_of(4);
-        struct error err = {""};
 
         assert_non_null(t);
+        t->node = node;
         t->stream_status = t->report_status = t->identity_status = 200;
         t->stream_type = "text/event-stream";
         (void)snprintf(t->reconnect, sizeof(t->reconnect), "[100,200]");
+        return t;
+}
+
+struct test *begin_beside(struct test *t)
+{
+        struct test *other = new_test(t->beside ? "n3" : "n2");
+
+        other->loop = t->loop;
+        other->relay = fake_relay_beside(t->relay, t->beside ? 2 : 1, on_http, other);
+        other->beside = t->beside;
+        t->beside = other;
+        return other;
+}
+
+int begin(void **state)
+{
+        struct test *t = new_test("n1");
+        const struct link_state s = state_of(4);
+        struct error err = {""};
+
         assert_int_equal(loop_new_fake(&t->loop), 0);
         t->relay = fake_relay_new(on_http, t);
         const struct link_config config = config_of(t);
@@ -321,9 +342,14 @@ int begin_up(void **state)
 
 int end(void **state)
 {
-        struct test *t = *state;
+        struct test *t = *state, *other;
 
         link_free(t->link);
+        while ((other = t->beside)) {
+                t->beside = other->beside;
+                fake_relay_free(other->relay);
+                free(other);
+        }
         fake_relay_free(t->relay);
         loop_free(t->loop);
         free(t);

@@ -21,8 +21,10 @@ struct test {
         struct loop *loop;
         struct fake_relay *relay;
         struct link *link;
+        struct test *beside; /* another relay, which has its turns with this one */
 
         /* the relay's side */
+        const char *node, *nodes;           /* of hello; nodes: as in JSON, NULL: this one */
         struct fake_conn *stream, *waiting; /* waiting: a report that is not answered yet */
         size_t streams, reports, identities;
         bool no_hello, hold_reports, close_streams, drain_streams; /* the last two: right after hello */
@@ -76,6 +78,8 @@ bool has_drained(const struct test *t);
 struct link_state state_of(uint32_t capacity);
 /* A right configuration for the relay of the test. */
 struct link_config config_of(struct test *t);
+/* A relay more, without a link: node n2 or n3, at 127.0.0.2 or 3. Ends with t. */
+struct test *begin_beside(struct test *t);
 /* Set-ups and the tear-down: a link that was not started, and one that is up with its first report answered.
  */
 int begin(void **state);
