@@ -23,7 +23,7 @@
 
 const struct http_head *http_head(const struct http_req *r)
 {
-        return &r->conn->head;
+        return r->conn->head;
 }
 
 const char *http_part(const struct http_req *r, size_t i)
@@ -34,15 +34,15 @@ const char *http_part(const struct http_req *r, size_t i)
 const char *http_header(const struct http_req *r, const char *name)
 {
         const char *bytes = r->conn->in.data;
-        const struct http_field *field = http_head_field(&r->conn->head, bytes, name);
+        const struct http_field *field = http_head_field(r->conn->head, bytes, name);
 
         return field ? bytes + field->value : NULL;
 }
 
 const char *http_body(const struct http_req *r, size_t *ret_n)
 {
-        *ret_n = (size_t)r->conn->head.content_length;
-        return r->conn->in.data + r->conn->head.length;
+        *ret_n = (size_t)r->conn->head->content_length;
+        return r->conn->in.data + r->conn->head->length;
 }
 
 const char *http_peer(const struct http_req *r)
@@ -192,6 +192,7 @@ void http_stream_begin(struct http_req *r, http_close_fn *drained)
                 http_conn_kill(r->conn);
         else
                 http_conn_set(r->conn, CONN_STREAMING);
+        http_conn_forget_request(r->conn);
         buffer_free(&r->headers);
 }
 

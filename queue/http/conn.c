@@ -131,7 +131,7 @@ static bool discard(struct conn *c)
 
 static size_t whole_length(const struct conn *c)
 {
-        return c->head.length + (size_t)c->head.content_length;
+        return c->head->length + (size_t)c->head->content_length;
 }
 
 /* The last answer of a connection that went wrong. */
@@ -149,20 +149,33 @@ static void find_route(struct conn *c)
 
         for (size_t i = 0; i < config->n_routes && !c->req.route; i++) {
                 const struct http_route *route = &config->routes[i];
-                if (!http_path_match(route->pattern, c->head.path, &c->req.parts))
+                if (!http_path_match(route->pattern, c->head->path, &c->req.parts))
                         continue;
                 c->req.allowed |= 1U << route->method;
-                if (route->method == c->head.method)
+                if (route->method == c->head->method)
                         c->req.route = route;
         }
+}
+
+void http_conn_forget_request(struct conn *c)
+{
+        buffer_free(&c->in);
+        free(c->head);
+        c->head = NULL;
 }
 
 /* Looks at the head once it is whole. */
 static bool take_head(struct conn *c)
 {
         struct error err = {""};
-        int r = c->in.len ? http_head_parse(&c->head, c->in.data, c->in.len, &err) : HTTP_HEAD_MORE;
 
+        if (c->in.len == 0)
+                return false;
+        if (!c->head && !(c->head = calloc(1, sizeof(*c->head)))) {
+                http_conn_kill(c);
+                return false;
+        }
+        int r = http_head_parse(c->head, c->in.data, c->in.len, &err);
         if (r == HTTP_HEAD_MORE)
                 return false;
         c->req = (struct http_req){.conn = c, .headers = BUFFER(HTTP_HEAD_MAX)};
@@ -177,15 +190,15 @@ static bool take_head(struct conn *c)
         }
         find_route(c);
         uint32_t max = c->req.route ? c->req.route->body_max : c->http->config.limits.body_max;
-        if (c->head.content_length > max) {
+        if (c->head->content_length > max) {
                 error_fail(&err, -EMSGSIZE, "the body may have %u bytes here", max);
                 refuse(c, PROBLEM_TOO_LARGE, err.text);
                 return true;
         }
-        c->last = c->head.closes;
+        c->last = c->head->closes;
         http_conn_set(c, CONN_BODY);
         /* RFC 9110 10.1.1: not where the body is there already */
-        if (c->head.expects_continue && c->in.len < whole_length(c))
+        if (c->head->expects_continue && c->in.len < whole_length(c))
                 (void)buffer_append_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
         return true;
 }
@@ -197,8 +210,8 @@ static bool take_request(struct conn *c)
 
         if (c->in.len < whole_length(c))
                 return false;
-        for (unsigned i = 0; i < c->head.n_fields; i++) /* values become strings; a blank or CR follows each */
-                c->in.data[c->head.field[i].value + c->head.field[i].n_value] = '\0';
+        for (unsigned i = 0; i < c->head->n_fields; i++) /* values become strings; a blank or CR follows each */
+                c->in.data[c->head->field[i].value + c->head->field[i].n_value] = '\0';
         http_conn_set(c, CONN_ANSWERING);
         if (config->before)
                 config->before(config->arg);
@@ -215,7 +228,7 @@ static void finish(struct conn *c)
 {
         c->served = true;
         if (c->last) {
-                buffer_free(&c->in);
+                http_conn_forget_request(c);
                 http_tls_close_notify(c);
                 (void)shutdown(c->fd, SHUT_WR); /* RFC 9112 9.6 */
                 c->more = true;
@@ -225,7 +238,7 @@ static void finish(struct conn *c)
         if (c->in.len > whole_length(c))
                 buffer_consume(&c->in, whole_length(c));
         else
-                buffer_free(&c->in);
+                http_conn_forget_request(c);
         http_conn_set(c, CONN_HEAD);
 }
 
@@ -362,7 +375,7 @@ struct conn *http_conn_free(struct conn *c)
         loop_io_free(c->io);
         loop_timer_free(c->timer);
         close(c->fd);
-        buffer_free(&c->in);
+        http_conn_forget_request(c);
         buffer_free(&c->out);
         buffer_free(&c->req.headers);
         free(c);

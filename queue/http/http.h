@@ -115,6 +115,7 @@ void http_fail(struct http_req *r, enum problem_type type, const char *detail);
 
 /* ---- a stream (text/event-stream) ---- */
 /* What is sent on it is acknowledged by the peer's host within 12 s, or the connection is broken (RFC 5482).
+ * What the request brought is gone: streams are many and live long.
  * drained is called from the loop, with http_on_close's argument, each time that bytes that had to wait have
  * gone. */
 void http_stream_begin(struct http_req *r, http_close_fn *drained);

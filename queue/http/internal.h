@@ -80,7 +80,7 @@ struct conn {
         int cert_error; /* X509_V_*, of a client certificate that did not verify */
         char peer[INET6_ADDRSTRLEN];
         struct buffer in, out;
-        struct http_head head;
+        struct http_head *head; /* of the request that is read or answered; NULL: of none */
         struct http_req req;
 };
 
@@ -120,6 +120,8 @@ struct conn *http_conn_free(struct conn *c);
 void http_conn_turn(struct conn *c);
 /* The one state writer; arms or stops the deadline of the state. */
 void http_conn_set(struct conn *c, enum conn_state state);
+/* Frees what the request brought; nothing of it may be in use. */
+void http_conn_forget_request(struct conn *c);
 /* Drops the connection at its next turn. Idempotent. */
 void http_conn_kill(struct conn *c);
 /* Sends what waits, as far as the socket takes it; drops the connection where it fails. */

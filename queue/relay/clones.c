@@ -23,6 +23,12 @@
 #define SHED_MS (10 * 60 * UINT64_C(1000))
 #define IN_USE_MS 10000 /* reported so lately */
 
+struct lineage_boot {
+        char boot[BOOT_LEN + 1];
+        char peer[64];
+        uint64_t first;
+};
+
 /* The boots of one connector, the newest first. */
 struct lineage {
         TAILQ_ENTRY(lineage) entry;
@@ -30,11 +36,8 @@ struct lineage {
         bool quarantined;
         unsigned shed;
         uint64_t shed_since;
-        struct {
-                char boot[BOOT_LEN + 1];
-                char peer[64];
-                uint64_t first;
-        } boots[BOOTS_MAX];
+        struct lineage_boot *boots; /* n_boots, at most BOOTS_MAX: most connectors have one */
+        size_t n_boots;
 };
 
 void relay_event(struct relay *relay, const char *tenant, const char *name, const char *id, const char *fmt, ...)
@@ -65,6 +68,7 @@ static struct lineage *lineage_of(struct tenant *t, const char *connector)
         if (t->n_lineages >= LINEAGES_MAX) {
                 l = TAILQ_LAST(&t->lineages, lineage_list);
                 TAILQ_REMOVE(&t->lineages, l, entry);
+                free(l->boots);
                 memset(l, 0, sizeof(*l));
         } else {
                 l = calloc(1, sizeof(*l));
@@ -111,10 +115,18 @@ static bool comes_back(struct lineage *l, const struct session *s)
 {
         const uint64_t now = loop_now(s->relay->loop);
 
-        for (size_t i = 0; i < BOOTS_MAX; i++)
+        for (size_t i = 0; i < l->n_boots; i++)
                 if (strcmp(l->boots[i].boot, s->boot) == 0)
                         return i > 0 && now - l->boots[0].first >= RETURN_MS;
-        memmove(&l->boots[1], &l->boots[0], sizeof(l->boots) - sizeof(l->boots[0]));
+        struct lineage_boot *boots =
+                l->n_boots < BOOTS_MAX ? realloc(l->boots, (l->n_boots + 1) * sizeof(*boots)) : NULL;
+        if (boots) {
+                l->boots = boots;
+                l->n_boots++;
+        }
+        if (l->n_boots == 0)
+                return false; /* no memory */
+        memmove(&l->boots[1], &l->boots[0], (l->n_boots - 1) * sizeof(*l->boots));
         memcpy(l->boots[0].boot, s->boot, sizeof(l->boots[0].boot));
         memcpy(l->boots[0].peer, s->peer, sizeof(l->boots[0].peer));
         l->boots[0].first = now;
@@ -225,6 +237,7 @@ void clones_forget(struct tenant *t)
 
         while ((l = TAILQ_FIRST(&t->lineages))) {
                 TAILQ_REMOVE(&t->lineages, l, entry);
+                free(l->boots);
                 free(l);
         }
 }
@@ -255,7 +268,7 @@ static void look_at_released(struct relay *relay, struct tenant *t)
                 const bool now = store_is_quarantined(relay->store, t->name, l->connector) == 1;
 
                 if (l->quarantined && !now) {
-                        memset(l->boots, 0, sizeof(l->boots));
+                        l->n_boots = 0;
                         let_out(t, l->connector);
                 }
                 l->quarantined = now;

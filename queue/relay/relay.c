@@ -26,7 +26,7 @@
 #define DRAIN_GRACE_MS 300
 #define DRAIN_LEAVE_MS 2000   /* for answers that leave slowly */
 #define DESCRIPTORS_BESIDE 64 /* of the relay itself, beside its connections */
-#define TRIM_FROM 512         /* connections, from which on the memory of those that went is given back */
+#define TRIM_FROM 256         /* connections that went: their memory is given back */
 #define PARKED_PER_TENANT 256 /* sign-ins that wait for a silent link */
 #define REFRESH_MS 500        /* looks so often for what the command line decided */
 #define PURGE_MS (6 * 3600 * 1000)
@@ -186,7 +186,7 @@ static void return_memory(struct relay *relay)
 
         if (n > relay->most_connections)
                 relay->most_connections = n;
-        if (relay->most_connections < TRIM_FROM || n > relay->most_connections / 2)
+        if (relay->most_connections - n < TRIM_FROM || n > relay->most_connections / 2)
                 return;
         relay->most_connections = n;
         (void)malloc_trim(0);

@@ -5,12 +5,15 @@
  * forge statement KEY TENANT ID BOOT SEQ ENCKEY REALM    -> compact JWS forge proof KEY TENANT ID AGE [DOMAINS] ->
  * compact JWS made AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge
  * csr KEY TENANT ID                                -> base64 PKCS#10 forge open JWEFILE KEY...
- * -> "opens" or "does not open", a line for each key; forge issue STATE-DIR TENANT LIFE KEY ID -> base64 PKCS#7
+ * -> "opens" or "does not open", a line for each key; forge issue STATE-DIR TENANT LIFE KEY ID -> base64 PKCS#7; forge
+ * links STATE-DIR TENANT N KEY DIR -> ids of connectors that were enrolled, with their certificates in DIR
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include <openssl/pem.h>
 
 #include "certs/jose/sealed.h"
 #include "certs/enrol/csr.h"
@@ -19,6 +22,7 @@
 #include "base/ipc/loop.h"
 #include "base/core/text.h"
 #include "queue/relay/ca.h"
+#include "queue/relay/store.h"
 #include "queue/wire/wire.h"
 
 static struct error err = {"wrong usage"};
@@ -227,6 +231,41 @@ static void issue(char **a)
         key_free(key);
 }
 
+/* Enrols n connectors that share one key, straight into a relay's state folder: DIR/key, DIR/ID.pem; prints the ids. */
+static void make_links(char **a)
+{
+        struct key *key = load(a[3]);
+        struct store *store;
+        struct ca *ca;
+
+        check(ca_open(&ca, a[0], "test", time(NULL), &err));
+        check(store_open(&store, a[0], &err));
+        for (long n = strtol(a[2], NULL, 10); n > 0; n--) {
+                struct buffer der = BUFFER(8192);
+                struct ca_request request;
+                char text[16384], path[4096], id[ID_MAX + 1];
+                X509 *cert;
+
+                check(id_generate(id));
+                check(csr_make(key, a[1], id, &der, &err));
+                const int len = EVP_EncodeBlock((unsigned char *)text, (unsigned char *)der.data, (int)der.len);
+                check(ca_request_parse(&request, text, (size_t)len, a[1], &err));
+                check(ca_issue(ca, &request, a[1], 86400, time(NULL), &cert));
+                check(store_connector_enrol(store, a[1], id, id, time(NULL)));
+                snprintf(path, sizeof(path), "%s/%s.pem", a[4], id);
+                FILE *f = fopen(path, "w");
+                if (!f || PEM_write_X509(f, cert) != 1 || fclose(f) != 0)
+                        check(-1);
+                puts(id);
+                X509_free(cert);
+                ca_request_clear(&request);
+                buffer_free(&der);
+        }
+        store_free(store);
+        ca_free(ca);
+        key_free(key);
+}
+
 /* Whether a sealed request is for this key, whichever recipient it may be. */
 static void try_open(int n, char **a)
 {
@@ -266,6 +305,8 @@ int main(int argc, char **argv)
                 make_csr(argv + 2);
         else if (strcmp(word, "issue") == 0 && argc == 7)
                 issue(argv + 2);
+        else if (strcmp(word, "links") == 0 && argc == 7)
+                make_links(argv + 2);
         else if (strcmp(word, "open") == 0 && argc >= 4)
                 try_open(argc - 2, argv + 2);
         else
