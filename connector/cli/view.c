@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/core/text.h"
+#include "connector/cli/offline.h"
 #include "connector/conf/config.h"
 #include "connector/frames/control.h"
 
@@ -35,6 +36,24 @@ void view_socket(const struct cli *cli, const char *name, char *out, size_t cap)
         conf_errors_clear(&errors);
 }
 
+static bool not_there(int r)
+{
+        return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+static void fail(const struct cli *cli, int r, const char *text)
+{
+        const char *code = not_there(r)      ? "not_running"
+                           : r == -EACCES    ? "not_allowed"
+                           : r == -ETIMEDOUT ? "process_silent"
+                           : r == -EREMOTEIO ? "refused"
+                                             : "failed";
+
+        (void)cli_error(cli, "%s", text);
+        if (cli->json)
+                (void)view_show_json(cli, json_pack("{s:b, s:s, s:s}", "ok", 0, "code", code, "error", text));
+}
+
 int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code)
 {
         char path[PATH_MAX];
@@ -46,8 +65,18 @@ int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *r
         }
         view_socket(cli, "control.sock", path, sizeof(path));
         int r = control_ask(ret_answer, path, request, &err);
+        if (not_there(r) && !cli->socket) {
+                struct error offline;
+
+                if (offline_ask(ret_answer, cli->config, request, &offline) == 0) {
+                        if (!cli->json)
+                                (void)fprintf(stderr, "posternd does not run here; this is what its ledger holds.\n");
+                        return 0;
+                }
+                (void)cli_error(cli, "%s", offline.text);
+        }
         if (r < 0) {
-                (void)cli_error(cli, "%s", err.text);
+                fail(cli, r, err.text);
                 *ret_code = r == -EREMOTEIO ? CLI_FAILED : CLI_UNAVAILABLE;
         }
         return r;

@@ -15,8 +15,9 @@
 /* --socket, or the socket of that name in the configuration's runtime_dir, or (no configuration to be read) in the
  * default one. */
 void view_socket(const struct cli *cli, const char *name, char *out, size_t cap);
-/* Asks the ledger at --socket or at the configuration's runtime_dir. On failure the reason was printed and
- * *ret_code is the exit code. */
+/* Asks the ledger at --socket or at the configuration's runtime_dir; where no posternd runs there, the database that
+ * its last run left, which is said on standard error, and the answer has "offline". On failure the reason was printed
+ * (with --json as {"ok":false,"code","error"}) and *ret_code is the exit code. */
 int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code);
 void view_print_json(const json_t *value);
 /* Prints the object (reference taken over) and returns the exit code. NULL is what json_pack gives for text

@@ -12,6 +12,9 @@
 #define CONTROL_ANSWER_MAX (8 * 1024 * 1024)
 #define CONTROL_TIMEOUT_S 10
 
+/* `postern-ledger --offline CONFIG`: the request on its standard input, the answer on its standard output. */
+#define LEDGER_OFFLINE "--offline"
+
 /*
  * Sends request (not owned) and reads the answer, an object whose "ok" is true. -ENOENT and -ECONNREFUSED: no
  * posternd there; -EACCES: not allowed; -ETIMEDOUT; -EBADMSG; -EREMOTEIO: the ledger's own refusal. Each with

@@ -13,8 +13,6 @@
 #include "connector/ledger/ledger.h"
 
 #define EXPLAIN_RECORDS 10
-#define LATELY_S 300
-#define LATELY_RECORDS 500
 #define EXPLAIN_EVENTS 50
 
 static json_t *refusal(const char *why)
@@ -38,39 +36,11 @@ static json_t *parts(const struct ledger *l)
 
         for (size_t i = 0; i < l->n_status; i++) {
                 const struct ledger_status *s = &l->status[i];
-                (void)json_object_set_new(o, s->name,
-                                          json_pack("{s:I, s:O}", "at", (json_int_t)s->wall, "value", s->value));
+                (void)json_object_set_new(
+                        o, s->name,
+                        json_pack("{s:I, s:O*, s:O}", "at", (json_int_t)s->wall, "since", s->since, "value", s->value));
         }
         return o;
-}
-
-/* Sign-ins that could not be decided: {"n":...,"within":s} and of the latest "wall", "reason", "id". Those
- * that the caller gave up are none of ours. */
-static json_t *unavailable_lately(struct ledger *l)
-{
-        const struct request request = {
-                .limit = LATELY_RECORDS, .verdict = "unavailable", .since = loop_wall(l->process.loop) - LATELY_S};
-        const struct store_search search = {.request = &request};
-        json_t *root = json_pack("{s:i, s:i}", "n", 0, "within", LATELY_S), *record;
-        json_auto_t *list = json_array();
-        struct error err;
-        json_int_t n = 0;
-        size_t i;
-
-        if (ledger_journal_records(l->journal, &search, list, &err) < 0)
-                log_debug("status.records", KV_S("why", err.text));
-        json_array_foreach (list, i, record) {
-                const char *reason = json_string_value(json_object_get(record, "reason"));
-                if (!reason || strcmp(reason, "cancelled") == 0)
-                        continue;
-                if (n++ == 0) {
-                        (void)json_object_set(root, "wall", json_object_get(record, "wall"));
-                        (void)json_object_set(root, "reason", json_object_get(record, "reason"));
-                        (void)json_object_set(root, "id", json_object_get(record, "id"));
-                }
-        }
-        (void)json_object_set_new(root, "n", json_integer(n));
-        return root;
 }
 
 static json_t *answer_status(struct ledger *l)
@@ -84,7 +54,7 @@ static json_t *answer_status(struct ledger *l)
                                             "refused", (json_int_t)l->counts[COUNT_REFUSED], "unavailable",
                                             (json_int_t)l->counts[COUNT_UNAVAILABLE], "declined",
                                             (json_int_t)l->counts[COUNT_DECLINED]));
-        (void)json_object_set_new(root, "unavailable_lately", unavailable_lately(l));
+        (void)json_object_set_new(root, "incidents", ledger_incidents(l));
         (void)json_object_set_new(root, "parts", parts(l));
         return root;
 }

@@ -25,6 +25,7 @@
 struct ledger_status {
         char name[300];
         json_t *value;
+        json_t *since; /* since when each member that is no number has been as it is, by its name */
         int64_t wall;
 };
 
@@ -64,11 +65,23 @@ json_t *ledger_answer(struct ledger *l, const struct request *request);
 /* watch.c: a part says value of itself, after before (NULL: nothing yet). Events come of it. */
 void ledger_watch(struct ledger *l, const char *part, const json_t *before, const json_t *value);
 
+/* watch.c: the members of value that are no numbers, each with when it became so: since of before where it is the same
+ * (both may be NULL), else wall. A new object; NULL without memory. */
+json_t *ledger_watch_since(const json_t *before, const json_t *since, const json_t *value, int64_t wall);
+
+/* incidents.c: sign-ins of the last minutes that could not be checked or taken, gathered by cause; an array of
+ * {"verdict","reason","n","users","first","last","id" (of the latest),"dcs","changes" (events shortly before)}. */
+json_t *ledger_incidents(struct ledger *l);
+
 /* watch.c: an event of the ledger's own. */
 void ledger_note(struct ledger *l, const char *event, const char *detail);
 
 /* names.c: typed, and the other forms of that name by the configuration's domains; an array. */
 json_t *ledger_names(const struct config *config, const char *typed);
+
+/* offline.c: one request from standard input answered on standard output from the database of the configuration at
+ * path, for `postern` where no posternd runs. The exit code. */
+int ledger_offline(const char *path);
 
 /* control.c: the listening socket and its clients. Takes over fd. */
 int control_new(struct control **ret_control, struct ledger *l, int fd);

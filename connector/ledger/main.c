@@ -14,6 +14,7 @@
 
 #include "base/core/cleanup.h"
 #include "certs/codec/self-test.h"
+#include "connector/frames/control.h"
 #include "connector/ledger/ledger.h"
 #include "connector/ledger/metrics.h"
 
@@ -46,9 +47,12 @@ static void set_status(struct ledger *l, const char *name, const char *text)
                 return;
         }
         ledger_watch(l, name, slot->value, value);
+        slot->wall = loop_wall(l->process.loop);
+        json_t *since = ledger_watch_since(slot->value, slot->since, value, slot->wall);
+        json_decref(slot->since);
+        slot->since = since;
         json_decref(slot->value);
         slot->value = value;
-        slot->wall = loop_wall(l->process.loop);
 }
 
 static void on_share(void *arg, const char *key, const char *text)
@@ -252,7 +256,7 @@ static void ledger_clear(struct ledger *l)
         l->validator.ipc = ipc_free(l->validator.ipc);
         l->journal = ledger_journal_free(l->journal);
         for (size_t i = 0; i < l->n_status; i++)
-                json_decref(l->status[i].value);
+                json_decref(l->status[i].value), json_decref(l->status[i].since);
         closep(&l->dir_fd);
         closep(&l->socket_fd);
         closep(&l->metrics_fd);
@@ -270,6 +274,8 @@ int main(int argc, char **argv)
         ledger.link = (struct ledger_peer){.ledger = &ledger, .part = PART_LINK, .held_fd = -1};
         ledger.validator = (struct ledger_peer){.ledger = &ledger, .part = PART_VALIDATOR, .held_fd = -1};
         (void)umask(077);
+        if (argc == 3 && strcmp(argv[1], LEDGER_OFFLINE) == 0)
+                return ledger_offline(argv[2]);
         (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk */
         if (process_open(&ledger.process, &posternd_frames, PART_LEDGER, argc, argv, &ops, &ledger, &err) < 0 ||
             crypto_self_test(&err) < 0)

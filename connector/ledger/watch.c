@@ -129,3 +129,21 @@ void ledger_watch(struct ledger *l, const char *part, const json_t *before, cons
         else if (strncmp(part, "domain:", 7) == 0)
                 watch_domain(l, before, value);
 }
+
+json_t *ledger_watch_since(const json_t *before, const json_t *since, const json_t *value, int64_t wall)
+{
+        json_t *is = json_object(), *member;
+        const char *key;
+
+        json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
+                json_t *was = json_object_get(since, key);
+
+                if (json_is_number(member))
+                        continue;
+                if (was && json_equal(json_object_get(before, key), member))
+                        (void)json_object_set(is, key, was);
+                else
+                        (void)json_object_set_new(is, key, json_integer(wall));
+        }
+        return is;
+}

@@ -119,15 +119,16 @@ void bridge_send_status(struct bridge *b)
                 return;
         count_hands(b, NULL, &in_hand, &kept);
         json_t *json =
-                json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "relay",
-                          b->relay, "state", best ? "up" : "down", "why", bridge_down_text(node->why), "detail",
-                          why_down(node, flaw, sizeof(flaw)), "since", (json_int_t)node->since, "certificate_expires",
-                          (json_int_t)b->cert_expires, "certificate_days_left",
+                json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:b, s:b}",
+                          "relay", b->relay, "state", best ? "up" : "down", "why", bridge_down_text(node->why),
+                          "detail", why_down(node, flaw, sizeof(flaw)), "since", (json_int_t)node->since,
+                          "certificate_expires", (json_int_t)b->cert_expires, "certificate_days_left",
                           (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
                           (json_int_t)renewal_next(b->renewal), "certificate_why", renewal_why(b->renewal), "in_roster",
                           node->in_roster, "clock_ahead", (json_int_t)(best ? link_clock_ahead(best->link) : 0),
                           "in_hand", in_hand, "undelivered", kept, "requests", (json_int_t)b->requests, "verdicts",
-                          (json_int_t)b->verdicts, "nodes", nodes_json(b));
+                          (json_int_t)b->verdicts, "nodes", nodes_json(b), "heard", best && link_is_heard(best->link),
+                          "quarantined", best && link_is_quarantined(best->link));
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
         json_decref(json);

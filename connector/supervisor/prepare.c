@@ -106,10 +106,13 @@ static int take_lock(struct supervisor *s, struct error *err)
         s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (s->lock_fd < 0)
                 return error_fail(err, -errno, "%s: %s", path, strerror(errno));
-        if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
-                return error_fail(err, -errno, "%s",
-                                  errno == EWOULDBLOCK ? "another posternd runs with the same state_dir"
-                                                       : strerror(errno));
+        if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+                r = error_fail(err, -errno, "%s",
+                               errno == EWOULDBLOCK ? "another posternd runs with the same state_dir"
+                                                    : strerror(errno));
+                closep(&s->lock_fd);
+                return r;
+        }
         if (ftruncate(s->lock_fd, 0) < 0 || dprintf(s->lock_fd, "%d\n", (int)getpid()) < 0)
                 log_warning("lock.no_pid", KV_S("path", path), KV_S("why", strerror(errno)));
         return 0;

@@ -44,11 +44,14 @@ void share_child(struct child *child)
         char name[32];
 
         (void)snprintf(name, sizeof(name), "process:%s", child_name(child->id));
+        json_t *ends = json_array();
+        for (size_t i = 0; i < CHILD_ENDS; i++)
+                (void)json_array_append_new(ends, json_integer(child->ends[i]));
         share(child->supervisor, name,
-              json_pack("{s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:s}", "state", state_of(child), "pid", (int)child->pid,
-                        "since", (json_int_t)child->since, "restarts", (json_int_t)child->restarts, "last_end",
-                        child->last_end, "why", clean(child->why), "seccomp", child->ready && child->seccomp,
-                        "landlock", child->ready ? child->landlock : ""));
+              json_pack("{s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:s, s:o}", "state", state_of(child), "pid",
+                        (int)child->pid, "since", (json_int_t)child->since, "restarts", (json_int_t)child->restarts,
+                        "last_end", child->last_end, "why", clean(child->why), "seccomp",
+                        child->ready && child->seccomp, "landlock", child->ready ? child->landlock : "", "ends", ends));
 }
 
 /* {"corp.example": "why the keytab on the disk is not in use"} */

@@ -113,7 +113,7 @@ static void start_again_later(struct child *child)
                 child->backoff_ms = BACKOFF_FIRST_MS;
         else
                 child->backoff_ms = child->backoff_ms * 2 < BACKOFF_MAX_MS ? child->backoff_ms * 2 : BACKOFF_MAX_MS;
-        child->restarts++;
+        child->ends[child->restarts++ % CHILD_ENDS] = loop_wall(s->loop);
         loop_timer_in(child->timer, child->backoff_ms);
         log_warning("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end),
                     KV_U("again_in_ms", child->backoff_ms));
@@ -285,6 +285,7 @@ static void on_terminate(void *arg)
         struct supervisor *s = arg;
 
         (void)sd_notify(0, "STOPPING=1");
+        (void)snprintf(s->end_why, sizeof(s->end_why), "it was stopped (SIGTERM or SIGINT)");
         if (s->state == SUPERVISOR_RUNNING) {
                 log_info("stopping", KV_U("drain_ms", s->config->drain_ms));
                 begin_drain(s, false);
@@ -314,6 +315,8 @@ static void child_ended(struct supervisor *s, struct child *child)
         if (is_fatal(s, child)) {
                 log_error("start.failed", KV_S("process", child_name(child->id)),
                           KV_S("why", "it found the fault that the line before tells"));
+                (void)snprintf(s->end_why, sizeof(s->end_why), "the process %s could not start: %s",
+                               child_name(child->id), child->why[0] ? child->why : child->last_end);
                 s->exit_code = EXIT_CONFIGURATION;
                 stop_children(s);
         } else if (s->state == SUPERVISOR_RUNNING && child->last_code == EXIT_CONFIGURATION && reload_back(s, child)) {
@@ -429,7 +432,10 @@ static void tear_down(struct supervisor *s)
 
 static void tell_fault(void *arg, const char *text)
 {
-        (void)arg;
+        struct supervisor *s = arg;
+
+        if (!s->end_why[0]) /* the first one; the others are in the log */
+                (void)snprintf(s->end_why, sizeof(s->end_why), "the start failed: %s", text);
         log_error("start.failed", KV_S("why", text));
         (void)sd_notifyf(0, "STATUS=%s", text); /* what `systemctl status` shows */
 }
@@ -443,7 +449,7 @@ static void drop_note(void *arg, const char *text)
 /* Users first, for folders are made in their names; the rest with the rights that are left while it runs. */
 static int prepare(struct supervisor *s)
 {
-        struct files_check check = {.tell = tell_fault, .note = drop_note};
+        struct files_check check = {.tell = tell_fault, .note = drop_note, .arg = s};
         struct error err = {"out of memory"};
 
         if (check_users(s->config, &check) > 0) {
@@ -451,7 +457,7 @@ static int prepare(struct supervisor *s)
                 return EXIT_CONFIGURATION;
         }
         if (files_prepare(s, &err) < 0 || caps_reduce(&err) < 0) {
-                tell_fault(NULL, err.text);
+                tell_fault(s, err.text);
                 return EXIT_CONFIGURATION;
         }
         return check_all(s, &check) > 0 ? EXIT_CONFIGURATION : 0;
@@ -475,6 +481,7 @@ int supervisor_run(struct supervisor *s, const char *config_path, struct config 
         caps_note_parent();
         int code = set_up(s) < 0 ? 1 : prepare(s);
         if (code == 0) {
+                last_run_begin(s);
                 if (geteuid() != 0)
                         log_info("one_user_for_all", KV_U("uid", geteuid()),
                                  KV_S("why", "not started as root: the processes are apart, but share one user"));
@@ -482,6 +489,7 @@ int supervisor_run(struct supervisor *s, const char *config_path, struct config 
                 watchdog_turn(s);
                 code = loop_run(s->loop);
         }
+        last_run_end(s);
         tear_down(s);
         return code;
 }

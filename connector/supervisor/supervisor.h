@@ -27,8 +27,11 @@ enum child_state {
 struct supervisor;
 struct watch;
 
-#define CHECK_CONFIG_FD 3         /* `posternd --check-config --config-fd`: the text to check */
-#define FILE_LOCK "lock"          /* of state_dir: held while posternd runs, with its pid in it */
+#define CHILD_ENDS 4
+#define CHECK_CONFIG_FD 3 /* `posternd --check-config --config-fd`: the text to check */
+#define FILE_LOCK "lock"  /* of state_dir: held while posternd runs, with its pid in it */
+#define FILE_LAST_RUN                                                                                                  \
+        "last-run.json"           /* the same: {"started", "ended", "why"}, walls; ended 0: it runs, or was killed */
 #define FILE_RELOAD "reload.json" /* the same: how the latest reload ended, {"boot", "n", "ok", "why"} */
 
 /* How a check says what it finds. */
@@ -65,6 +68,7 @@ struct child {
         uint64_t started_at, backoff_ms;
         int64_t since; /* wall clock of the last change of state */
         unsigned restarts;
+        int64_t ends[CHILD_ENDS]; /* wall clock of the latest ends that nobody asked for, at restarts % CHILD_ENDS */
         bool ready, drained;
         unsigned silent_turns;    /* of the watchdog, since it last said that its loop turns */
         bool hung;                /* it is ended for its silence */
@@ -122,6 +126,7 @@ struct supervisor {
                 *check; /* or NULL. This one only checks: its children say whether they could start, and end */
         bool told_ready;
         int exit_code;
+        char end_why[ERROR_TEXT_MAX + 64]; /* what the run ends with, or "" */
         uint64_t drain_until;
         struct loop_timer *drain_timer, *watchdog;
         struct watch *watch;
@@ -285,6 +290,12 @@ void renewals_make_key(struct child *link);
 /* Stores the certificate in fd, which stays the caller's; FRAME_STORED tells what came of it. */
 void renewals_store(struct child *link, int fd);
 void renewals_free(struct supervisor *s);
+
+/* supervisor/last-run.c: what `postern status` tells where no posternd runs */
+/* The run begins: from now on an end without last_run_end is one without a word. */
+void last_run_begin(const struct supervisor *s);
+/* The run, or the start that failed, ends for s->end_why. Where another posternd runs nothing is written. */
+void last_run_end(const struct supervisor *s);
 
 /* supervisor/caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
  */

@@ -127,6 +127,7 @@ struct link {
         bool statement_posted;              /* in the report under way */
         bool statement_known;               /* the relay has the current one */
         bool heard;                         /* one of this session was answered */
+        bool quarantined;                   /* and the latest answer said so */
         bool in_hand_posted, in_hand_known; /* the list of what is in hand: once a session */
         uint32_t report_fails;
         uint64_t held_at; /* when held verdicts were last posted */

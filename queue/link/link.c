@@ -51,6 +51,11 @@ bool link_is_up(const struct link *l)
         return l->phase == LINK_LIVE;
 }
 
+bool link_is_quarantined(const struct link *l)
+{
+        return link_is_heard(l) && l->quarantined;
+}
+
 bool link_is_heard(const struct link *l)
 {
         return l->phase == LINK_LIVE && l->heard;

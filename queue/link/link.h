@@ -147,6 +147,9 @@ size_t link_nodes(const struct link *l, const char (**ret_urls)[257]);
 bool link_is_up(const struct link *l);
 /* Whether the relay has answered a report of this session: before, it gives this link nothing. */
 bool link_is_heard(const struct link *l);
+/* Whether the relay said, in its latest answer to this session, that it keeps the connector from work (PROTOCOL 12.6).
+ */
+bool link_is_quarantined(const struct link *l);
 /* Requests handed over and not answered; verdicts not confirmed. */
 size_t link_in_hand(const struct link *l);
 size_t link_undelivered(const struct link *l);

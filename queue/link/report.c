@@ -225,6 +225,7 @@ static void on_accepted(struct link *l, const struct buffer *body)
         }
         l->report_fails = 0;
         l->heard = true;
+        l->quarantined = answer.quarantined;
         if (l->drain_posted && !l->drain_known_at)
                 l->drain_known_at = loop_now(l->loop);
         l->statement_known = l->statement_known || l->statement_posted;

@@ -158,6 +158,7 @@ static void answer_report(struct http_req *r, struct session *s, struct report *
         if (report->has_in_hand)
                 dispatch_in_hand(s->link, report->in_hand, report->n_in_hand);
         clones_look(s);
+        answer.quarantined = dispatch_link_is_quarantined(s->link);
         if (report_answer_encode(&answer, &json) < 0)
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
         else

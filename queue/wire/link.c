@@ -264,6 +264,8 @@ int report_answer_encode(const struct report_answer *a, struct buffer *out)
         json_write_open(&w, NULL, '{');
         put_ids(&w, "confirmed", a->confirmed, a->n_confirmed);
         put_ids(&w, "late", a->late, a->n_late);
+        if (a->quarantined)
+                json_write_bool(&w, "quarantined", true);
         json_write_close(&w, '}');
         return json_write_end(&w);
 }
@@ -277,6 +279,9 @@ int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n
         json_read_begin(&r, json, n, JSON_PLAIN, "answer to a report", err);
         wire_read_ids(&r, "confirmed", REPORT_ITEMS_MAX, &a.confirmed, &a.n_confirmed);
         wire_read_ids(&r, "late", REPORT_ITEMS_MAX, &a.late, &a.n_late);
+        size_t quarantined = 0;
+        const char *word = json_read_raw(&r, "quarantined", JSON_OPTIONAL, &quarantined);
+        a.quarantined = word && quarantined == strlen("true") && memcmp(word, "true", quarantined) == 0;
         result = json_read_end(&r, false);
         if (result < 0)
                 report_answer_clear(&a);

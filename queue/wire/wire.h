@@ -195,6 +195,7 @@ struct report_answer {
         size_t n_confirmed, n_late;
         char (*confirmed)[ID_MAX + 1]; /* owned */
         char (*late)[ID_MAX + 1];      /* owned */
+        bool quarantined;              /* the connector gets no work, for its identity runs twice (12.6) */
 };
 int report_answer_encode(const struct report_answer *a, struct buffer *out);
 int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n, struct error *err);

@@ -26,15 +26,15 @@ WORDS = {
     'certs/keys': 'key keyholder tls',
     'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
     'connector/cli': 'cli cmd folder hardware '
-                     'pending prompt public secrets service startup tenant view',
+                     'offline pending prompt public secrets service startup tenant view',
     'connector/conf': 'check config domains enrolment item',
-    'connector/findings': 'explain fact health status',
+    'connector/findings': 'explain fact finding health status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
     'connector/ledger': 'control ledger request_parse',
     'connector/link': 'bridge lines renewal',
     'connector/sandbox': 'sandbox',
-    'connector/supervisor': 'caps check_all check_users child files kept keys prepare reload renewals share '
+    'connector/supervisor': 'caps check_all check_users child files kept keys last_run prepare reload renewals share '
                             'supervisor watch watchdog',
     'connector/validator': 'clock_judge clock_note clock_state enckeys intake record replay roster_store '
                            'sid_store signins validator verdict',

@@ -315,7 +315,7 @@ class LedgerTest(LedgerCase):
                 self.assertIn('0123456789ABCDEFGHJKMNPQRS', done.stdout)
         self.assertIn('authentication_firew~', self.cli('log'))
 
-    def status(self, code, dcs=True, **changes):
+    def status(self, code, dcs=True, ends=None, **changes):
         """Parts that are well but for the changes speak; all processes run. What `postern status` finds wrong."""
         parts = {'link': {'state': 'up', 'relay': 'https://relay.example'}, 'validator': {'in_roster': True, 'name': 'north', 'services': 1},
                  'dc': {'domain': 'corp.example', 'host': 'dc1', 'state': 'alive', 'reason': '', 'detail': ''},
@@ -331,13 +331,15 @@ class LedgerTest(LedgerCase):
         for name, value in parts.items():
             send(self.link if name == 'link' else self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT=json.dumps(value)))
         for name in ('supervisor', 'link', 'validator', 'ledger'):
-            parts[f'process:{name}'] = {'state': 'running', 'pid': 1, 'restarts': 0}
+            parts[f'process:{name}'] = {'state': 'running', 'pid': 1, 'restarts': 0} | (ends or {}).get(name, {})
             send(self.control, frame('FRAME_SHARE', TAG_NAME=f'process:{name}', TAG_TEXT=json.dumps(parts[f'process:{name}'])))
 
         def read():
             done = subprocess.run([POSTERN, 'status', '--json', '--socket', self.socket], capture_output=True, text=True, timeout=300, check=False)
             answer = json.loads(done.stdout)
             self.assertEqual(done.returncode, 1 if sentences(answer) else 0)
+            self.assertEqual(answer['state'] == 'well', not answer['findings'])
+            self.found = answer['findings']
             return answer if {n: p['value'] for n, p in answer['parts'].items()} == parts else None
         answer = wait_for('the parts spoke', read)
         def ageless(text):
@@ -381,6 +383,7 @@ class LedgerTest(LedgerCase):
         """No domain controller is known, or none has answered yet; the roster leaves this connector, its domain or every service out."""
         said = self.status(1, dcs=False, domain={'ready': False, 'reason': 'dns', 'detail': 'SRV _ldap._tcp.dc._msdcs.corp.example: no answer'})
         self.assertIn('no domain controller of corp.example is known', said)
+        self.assertEqual([f['code'] for f in self.found], ['no_dc_known'])
         self.assertIn('SRV _ldap._tcp.dc._msdcs.corp.example: no answer | Check the connector', said)
         self.assertIn('domain.down', self.cli('log', '--events'))
         self.assertIn('has answered yet', self.status(1, dc={'state': 'unknown'}, domain={'ready': False, 'reason': 'no_dc'}))
@@ -420,9 +423,90 @@ class LedgerTest(LedgerCase):
         self.record('NOTVERIFIED00001', R_WALL=now - 60, R_VERDICT='unavailable', R_REASON='kdc_not_verified')
         self.known(4)
         said = self.status(1)
-        self.assertIn('1 sign-in of the last 5 min could not be checked', said)
+        self.assertIn('1 sign-in of 1 user could not be checked', said)
         self.assertIn('kdc_not_verified', said)
         self.assertIn('postern explain NOTVERIFIED00001', said)
+
+    def codes(self, *args, **changes):
+        """The codes of what `postern status` finds wrong, in order."""
+        self.status(*args, **changes)
+        return [found['code'] for found in self.found]
+
+    def test_one_cause_is_one_incident(self):
+        """Many users, one finding: how many, since when, which domain controllers, what happened before; not two hundred stories."""
+        now = int(time.time())
+        send(self.validator, frame('FRAME_EVENT', TAG_NAME='roster.adopted', TAG_TEXT='number 8'))
+        for n in range(40):
+            self.record(f'MANY{n:012d}', R_WALL=now + n - 39, R_USER=f'user{n % 20}@corp.example', R_VERDICT='unavailable', R_REASON='kdc_not_verified',
+                        R_DC=f'dc{n % 2}.corp.example')
+            self.record(f'FULL{n:012d}', R_WALL=now + n - 39, R_DECLINED='full', R_VERDICT=None, R_REASON=None, R_CLASS=None, R_DC=None)
+        self.known(50)  # as many as `log` shows
+        wait_for('all of them', lambda: len(self.records('--limit', '500')) == 80)
+        self.assertEqual(self.codes(1), ['sign_ins_unchecked', 'sign_ins_declined'])
+        unchecked = self.found[0]
+        self.assertEqual((unchecked['about'], unchecked['sign_ins'], unchecked['users'], unchecked['since'], unchecked['id']),
+                         ('kdc_not_verified', 40, 20, now - 39, 'MANY000000000039'))
+        self.assertEqual(sorted(unchecked['dcs']), ['dc0.corp.example', 'dc1.corp.example'])
+        self.assertIn('40 sign-ins of 20 users failed for it, the latest: MANY000000000039', self.cli('status', code=1))
+
+    def test_an_incident_that_a_part_explains_is_no_second_finding(self):
+        now = int(time.time())
+        for n in range(5):
+            self.record(f'NODC{n:012d}', R_WALL=now, R_VERDICT='unavailable', R_REASON='dc_certificate')
+        self.known(5)
+        codes = self.codes(1, dc={'state': 'dead', 'reason': 'dc_certificate', 'detail': 'it has expired'},
+                           domain={'ready': False, 'reason': 'dc_certificate'})
+        self.assertEqual(codes, ['no_dc_usable', 'dc_dead'])
+        self.assertEqual(self.found[0]['sign_ins'], 5)
+
+    def test_each_code_alone(self):
+        """What the parts say of themselves, and the one code that it makes."""
+        now = int(time.time())
+        cases = {
+            'quarantined': {'link': {'heard': True, 'quarantined': True}},
+            'link_unheard': {'link': {'heard': False, 'since': now - 60}},
+            'link_down': {'link': {'state': 'down', 'detail': 'refused', 'since': now - 60}},
+            'clock_wrong': {'validator': {'clock': {'state': 'wrong', 'detail': 'two say so'}}},
+            'clock_of_relay': {'validator': {'clock': {'state': 'relay_off', 'detail': 'it says so alone'}}},
+            'clock_of_service': {'validator': {'clock': {'state': 'service_off', 'detail': 'it says so alone'}}},
+            'clock_off': {'link': {'clock_ahead': 70}},
+            'not_approved': {'validator': {'in_roster': False, 'identity': 'F'}},
+            'removed': {'validator': {'in_roster': False, 'removed': True}},
+            'no_service': {'validator': {'services': 0}},
+            'roster_expired': {'validator': {'roster_seq': 1, 'roster_expires': now - 5}},
+            'roster_not_yet': {'validator': {'roster_seq': 1, 'roster_begins': now + 600, 'roster_expires': now + 86400 * 9}},
+            'roster_ends': {'validator': {'roster_seq': 1, 'roster_expires': now + 86400}},
+            'certificate_ends': {'link': {'certificate_expires': now + 86400}},
+            'certificate_expired': {'link': {'certificate_expires': now - 5}},
+            'domain_not_ours': {'domain': {'may_speak': False}},
+            'dns_failing': {'domain': {'detail': 'SRV _ldap._tcp.dc._msdcs.corp.example: no answer'}},
+            'dc_unknown': {'dc': {'state': 'unknown'}},
+            'dc_silent': {'dc': {'state': 'silent'}},
+            'dc_sick': {'dc': {'state': 'sick', 'reason': 'dc_error'}},
+            'dc_failed': {'dc': {'reason': 'dc_timeout', 'detail': 'slow'}},
+            'dc_dead': {'dc': {'state': 'dead', 'reason': 'dc_refused'}},
+            'sid_differs': {'sid': {'seen': 'S-1-5-21-7-8-9'}},
+            'sid_claimed_twice': {'sid': {'rival': 'two.example'}},
+            'process_loops': {'ends': {'link': {'ends': [now - 5, now - 90, now - 400, 0], 'last_end': 'signal 11 (SEGV)'}}},
+            'process_down': {'ends': {'link': {'state': 'down', 'last_end': 'signal 11 (SEGV)'}}},
+            'landlock_forbidden': {'ends': {'link': {'landlock': 'forbidden'}}},
+            'reload_refused': {'ends': {'supervisor': {'reload_refused': 'postern.conf:3: foo', 'reload_at': now}}},
+            'keytab_refused': {'ends': {'supervisor': {'keytabs': {'corp.example': 'no key'}}}},
+        }
+        for code, changes in cases.items():
+            with self.subTest(code):
+                self.assertEqual(self.codes(1, **changes), [code])
+                self.assertTrue(self.found[0]['remedy'], code)
+        self.assertEqual(self.codes(0), [])
+        self.assertEqual(self.codes(0, ends={'link': {'ends': [now - 5, now - 90, now - 700, 0]}}), [])
+
+    def test_since_when(self):
+        """Not since it was looked at: the ledger keeps when each word of a part changed."""
+        self.codes(1, domain={'ready': False, 'reason': 'dc_refused'}, dc={'state': 'dead', 'reason': 'dc_refused'})
+        before = self.found[0]['since']
+        wait_for('a later second', lambda: int(time.time()) > before)
+        self.codes(1, domain={'ready': False, 'reason': 'dc_refused'}, dc={'state': 'dead', 'reason': 'dc_refused', 'ms': 7})
+        self.assertEqual([f['since'] for f in self.found], [before, before])
 
     def both(self, *words):
         done = subprocess.run([POSTERN, *words, '--socket', self.socket], capture_output=True, text=True, timeout=300, check=True)

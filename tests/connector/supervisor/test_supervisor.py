@@ -410,6 +410,45 @@ ldaps_port = 9
         # each got channels to the new ones: all three parts report to the newest ledger
         wait_for('reports of link and validator', lambda: {'link', 'validator'} <= set((self.parts() or {'parts': {}})['parts']))
 
+    def offline(self, *words):
+        return subprocess.run([POSTERN, *words, '--config', self.config], capture_output=True, text=True, timeout=300, check=False)
+
+    def test_status_where_posternd_does_not_run(self):
+        """It says when and why the last run ended, and what a start would find; log reads what is left, and nothing in there changes owner."""
+        done = self.offline('status', '--json')
+        self.assertEqual(done.returncode, 3, done.stderr)
+        answer = json.loads(done.stdout)
+        self.assertEqual((answer['state'], [f['code'] for f in answer['findings']]), ('stopped', ['not_running']))
+        self.enroll()
+        self.start()
+        wait_for('a process silent no more', lambda: (self.parts() or {'parts': {}})['parts'])
+        self.assertEqual(self.daemon.stop(), 0)
+        before = {name: os.stat(os.path.join(self.state, 'ledger', name)).st_uid for name in os.listdir(os.path.join(self.state, 'ledger'))}
+        done = self.offline('status')
+        self.assertEqual(done.returncode, 3)
+        self.assertRegex(done.stdout, r'it ended at .*: it was stopped \(SIGTERM or SIGINT\)')
+        self.assertIn('systemctl start postern', done.stdout)
+        self.assertNotIn('all is well', done.stdout)
+        self.assertIn('link.down', self.offline('log', '--events').stdout)
+        self.assertIn("nothing is known of 'alice'", self.offline('explain', 'alice').stderr)
+        after = {name: os.stat(os.path.join(self.state, 'ledger', name)).st_uid for name in os.listdir(os.path.join(self.state, 'ledger'))}
+        self.assertEqual(set(after.values()), set(before.values()))
+        self.start()
+        os.kill(self.daemon.pid, signal.SIGKILL)
+        self.daemon.process.wait()
+        self.assertIn('ended without a word', self.offline('status').stdout)
+        os.chmod(os.path.join(self.state, 'identity.pem'), 0o644)
+        self.start_fails('chmod 600')
+        answer = json.loads(self.offline('status', '--json').stdout)
+        self.assertEqual([f['code'] for f in answer['findings']], ['not_running', 'start_refused'])
+        for finding in answer['findings']:
+            self.assertIn('chmod 600', finding['cause'])
+        self.write_config('foo = 1')
+        done = self.offline('status')
+        self.assertEqual(done.returncode, 3)
+        self.assertIn('postern.conf:', done.stderr)
+        self.assertIn('foo', done.stderr)
+
     def test_backoff_grows(self):
         self.enroll()
         self.start()

@@ -1,0 +1,25 @@
+/*
+ * What the rules of health share. For health.c and health-domains.c only.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "connector/findings/facts.h"
+#include "connector/findings/finding.h"
+#include "connector/findings/health.h"
+
+#define HEALTH_STALE_S 15 /* link and validator speak every 5 s */
+
+struct health {
+        json_t *parts, *list;
+        long long now;
+};
+
+/* The part's value, or NULL. */
+const json_t *health_value(const struct health *h, const char *part);
+/* Since when the part's member has been as it is, by the ledger; 0: not known. */
+long long health_since(const struct health *h, const char *part, const char *member);
+
+/* health-domains.c: domains, their controllers and SIDs. in_roster: whether the roster holds this connector. */
+void health_domains(struct health *h, bool in_roster);
