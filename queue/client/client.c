@@ -23,6 +23,8 @@ struct client {
         char *relay, *tenant, *bearer;
         char *roster_source;
         uint32_t budget_ms;
+        void (*waits)(void *arg, bool begins);
+        void *waits_arg;
 };
 
 static struct exchange_now now(void)
@@ -70,6 +72,8 @@ static int copy_config(struct client *c, const struct client_config *config)
                 r = text_set(&c->roster_source, config->roster_source);
         for (size_t n = r == 0 ? strlen(c->relay) : 0; n > 0 && c->relay[n - 1] == '/'; n--)
                 c->relay[n - 1] = '\0';
+        c->waits = config->waits;
+        c->waits_arg = config->waits_arg;
         c->budget_ms = config->budget_ms ? config->budget_ms : BUDGET_DEFAULT;
         return r;
 }
@@ -117,6 +121,17 @@ const char *client_roster_hash(const struct client *c)
 
 /* ---- keys ---- */
 
+static int ask(struct client *c, const struct https_request *request, struct https_response *response,
+               struct error *err)
+{
+        if (c->waits)
+                c->waits(c->waits_arg, true);
+        const int r = https_do(c->https, request, response, err);
+        if (c->waits)
+                c->waits(c->waits_arg, false);
+        return r;
+}
+
 /* The second source's roster, compact, without what an editor left around it. */
 static int read_second(struct client *c, struct buffer *text, struct error *err)
 {
@@ -127,7 +142,7 @@ static int read_second(struct client *c, struct buffer *text, struct error *err)
 
         if (strncmp(c->roster_source, "https://", 8) != 0)
                 r = admin_text_read(text, c->roster_source, err);
-        else if ((r = https_do(c->https, &request, &response, err)) == 0)
+        else if ((r = ask(c, &request, &response, err)) == 0)
                 r = response.status == 200
                             ? buffer_append(text, response.body.data ? response.body.data : "", response.body.len)
                             : error_fail(err, -EBADMSG, "%s: HTTP %ld", c->roster_source, response.status);
@@ -174,7 +189,7 @@ static int fetch(struct client *c, uint32_t timeout_ms, struct https_response *r
                 (void)snprintf(match, sizeof(match), "If-None-Match: %s", sealer_etag(c->sealer));
                 headers[0] = match;
         }
-        r = https_do(c->https, &request, ret_response, err);
+        r = ask(c, &request, ret_response, err);
         if (r < 0)
                 return r;
         if (ret_response->status == 200)
@@ -248,7 +263,7 @@ static void post(struct client *c, struct exchange *e)
         (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/sign-ins", c->relay, c->tenant);
         (void)snprintf(id, sizeof(id), "Postern-Id: %s", p.id);
         (void)snprintf(budget, sizeof(budget), "Postern-Budget: %u", p.budget_ms);
-        const int r = https_do(c->https, &request, &response, &why);
+        const int r = ask(c, &request, &response, &why);
         struct exchange_answer answer = answer_of(&response, r, &why);
         if (r < 0)
                 answer.status = 0;

@@ -26,6 +26,10 @@ struct client_config {
         /* It speaks to a postern-sandbox, which checks no password. Then, and only then, is its roster taken, and no
          * other: so that this, left on by mistake, refuses every real relay at once. */
         bool sandbox;
+        /* Called right before and right after each call waits for the network, where it touches nothing but this client
+         * and libcurl: for a caller with threads, which holds a lock. May be NULL. */
+        void (*waits)(void *arg, bool begins);
+        void *waits_arg;
 };
 struct client;
 int client_new(struct client **ret_c, const struct client_config *config, struct error *err);

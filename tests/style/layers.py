@@ -33,7 +33,7 @@ MAY_INCLUDE = {
     'queue/wire': ['certs/'],
     'queue/link': ['certs/', 'queue/wire'],
     'queue/seal': BASE + ['certs/codec', 'certs/keys', 'certs/jose', 'certs/trust', 'queue/wire'],
-    'queue/client': ['certs/', 'queue/wire', 'queue/seal'],
+    'queue/client': ['certs/', 'validate/types', 'queue/wire', 'queue/seal'],
     'queue/http': BASE + ['certs/codec', 'certs/keys'],
     'queue/relay': ['certs/', 'queue/wire', 'queue/http'],
     'connector/frames': ['certs/', 'validate/types'],

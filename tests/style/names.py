@@ -38,7 +38,7 @@ WORDS = {
                             'supervisor watch watchdog',
     'connector/validator': 'clock_judge clock_note clock_state enckeys intake record replay roster_store '
                            'sid_store signins validator verdict',
-    'queue/client': 'client',
+    'queue/client': 'client postern',
     'queue/http': 'http problem',
     'queue/link': 'link',
     'queue/relay': 'api ca clock clones credential dispatch journal metering relay request run session sessions site '
