@@ -5,6 +5,8 @@
  */
 #include <string.h>
 
+#include "base/core/buffer.h"
+#include "base/core/cleanup.h"
 #include "base/core/text.h"
 #include "connector/cli/view.h"
 #include "connector/findings/explain.h"
@@ -15,15 +17,14 @@ static const struct cli_usage usage = {
         .min_words = 1,
         .max_words = 1,
         .about = "Tells what happened to a sign-in, hop by hop, what it means and what to do.\n"
-                 "ID is the reference that the user was shown; a user's name (alice@corp.example,\n"
-                 "CORP\\alice, the SID) shows the latest sign-in of that user at this connector.\n"
+                 "ID is the reference that the user was shown, or its beginning; a user's name\n"
+                 "(alice@corp.example, CORP\\alice, the SID) shows the latest sign-in of that user\n"
+                 "at this connector.\n"
                  "Exit code 1: nothing found.\n",
 };
 
 #define LABEL "  %-10s "
 #define WHAT_MAX 512 /* REQUEST_TEXT_MAX of the ledger */
-#define ID_COLUMNS 26
-#define ID_LETTERS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 struct label {
         const char *key, *text;
@@ -93,28 +94,63 @@ static void show_others(const json_t *list, const json_t *shown, const json_t *t
                         (void)printf("\nBefore that\n");
                 any = true;
                 fact_time(fact_number(r, "wall", 0), when, sizeof(when));
-                (void)printf("  %s  %-11s %-20s ", when, declined[0] ? "declined" : fact_text(r, "verdict"),
-                             declined[0] ? declined : fact_text(r, "reason"));
+                (void)printf("  %s  %-11s %-20s ", when, fact_end(r), declined[0] ? declined : fact_text(r, "reason"));
                 cli_print_text(stdout, fact_text(r, "id"));
                 (void)fputc('\n', stdout);
         }
 }
 
-/* Sign-ins that no connector took leave a trace at the relay alone. */
-static void not_found(struct cli *cli, const char *what)
+/* How far these records reach, and what is missing in them: "the connector north ... since ...". */
+static void put_reach(const json_t *answer, struct buffer *out)
 {
-        if (id_first(what) == ID_COLUMNS && strspn(what, ID_LETTERS) == ID_COLUMNS)
+        const json_t *absent = json_object_get(answer, "absent"), *ledger = json_object_get(answer, "ledger");
+        const char *name = fact_text(absent, "connector");
+        const long long since = fact_number(absent, "records_since", 0), dropped = fact_number(ledger, "dropped", 0);
+        char when[32];
+
+        fact_time(since, when, sizeof(when));
+        (void)buffer_printf(out, "The records of this connector%s%s%s%s%s", name[0] ? " (" : "", name,
+                            name[0] ? ")" : "", since ? " go back to " : " are empty", since ? when : "");
+        if (dropped)
+                (void)buffer_printf(out, ", but %lld of them are missing, for the disk refused them", dropped);
+        if (strcmp(fact_text(ledger, "state"), "ok") != 0)
+                (void)buffer_printf(out, ", but those on the disk cannot be read now (%s)", fact_text(ledger, "why"));
+}
+
+/* What it means that nothing is here. The relay's trace knows every sign-in that came to it: it has the last word. */
+static void not_found(struct cli *cli, const char *what, const json_t *answer)
+{
+        _cleanup_(buffer_free) struct buffer reach = BUFFER(2048);
+        char given[ID_MAX + 1];
+
+        put_reach(answer, &reach);
+        if (id_given(what, given) && id_valid(given, strlen(given)))
                 (void)cli_error(cli,
-                                "nothing is known of the sign-in '%s' at this connector. Ask the other "
-                                "connectors, or the relay which of them had it, if any: on the tenant "
-                                "admin's machine run: postern tenant trace %s",
-                                what, what);
+                                "nothing is known of the sign-in '%s'. %s. So another connector had it, or none: the "
+                                "relay's trace says which, or why none. On the tenant admin's machine: postern tenant "
+                                "trace %s",
+                                given, reach.data, given);
         else
-                (void)cli_error(cli,
-                                "nothing is known of '%s' at this connector. If there are several, ask the "
-                                "others; a user is found by user@domain, DOMAIN\\user or the SID, a sign-in "
-                                "by its id of %d characters",
-                                what, ID_COLUMNS);
+                (void)cli_error(
+                        cli,
+                        "nothing is known of '%s'. %s. Either other connectors had this user's sign-ins (ask "
+                        "there), or the application never asked Postern: it checks the password elsewhere, or the "
+                        "user is signed in already. A user is found by user@domain, DOMAIN\\user or the SID; a "
+                        "sign-in by its id or the beginning of that (%d characters)",
+                        what, reach.data, ID_BEGINNING_MIN);
+}
+
+static void which_one(struct cli *cli, const char *what, const json_t *ids)
+{
+        json_t *id;
+        size_t i;
+
+        (void)cli_error(cli, "the ids of several sign-ins begin with '%s'; give more of it:", what);
+        json_array_foreach (ids, i, id) {
+                (void)fputs("  ", stderr);
+                cli_print_text(stderr, json_string_value(id));
+                (void)fputc('\n', stderr);
+        }
 }
 
 /* The newest record of another id than r's: of the first attempt, where r is of the second. */
@@ -146,7 +182,10 @@ static int show(struct cli *cli, const char *what, const json_t *answer)
         const json_t *list = json_object_get(answer, "records"), *r = json_array_get(list, 0);
 
         if (!r) {
-                not_found(cli, what);
+                if (json_object_get(answer, "ids"))
+                        which_one(cli, what, json_object_get(answer, "ids"));
+                else
+                        not_found(cli, what, answer);
                 return CLI_FAILED;
         }
         if (strcmp(fact_text(answer, "found_by"), "id") == 0) {

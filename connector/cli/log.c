@@ -193,7 +193,7 @@ static void print_record(const struct layout *l, const json_t *r)
         (void)printf("%s  ", when + (l->year ? 0 : strlen("2026-")));
         print_cell(fact_user(r)[0] ? fact_user(r) : "-", l->user);
         if (l->verdict)
-                print_cell(declined[0] ? "declined" : fact_text(r, "verdict"), 11);
+                print_cell(fact_end(r), 11);
         print_cell(declined[0] ? declined : fact_text(r, "reason"), 20);
         if (l->dc)
                 print_cell(dc[0] ? dc : "-", 20);

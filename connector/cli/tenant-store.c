@@ -414,28 +414,61 @@ int tenant_events(const struct tenant_store *s, json_t **ret_list, struct error 
         return get_list(s, "events", ret_list, err);
 }
 
-int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trace, struct error *err)
+/* A 404: the relay's sentence on it, or the ids of which one was meant. */
+static int absent(const struct https_response *response, struct error *err)
+{
+        json_auto_t *problem = json_loadb(response->body.data ? response->body.data : "", response->body.len,
+                                          JSON_REJECT_DUPLICATES, NULL);
+        const char *detail = json_string_value(json_object_get(problem, "detail"));
+        const char *type = json_string_value(json_object_get(problem, "type"));
+        _cleanup_(buffer_free) struct buffer ids = BUFFER(ERROR_TEXT_MAX);
+        json_t *id;
+        size_t i;
+
+        if (!type || strcmp(type, "urn:postern:not-found") != 0)
+                return tenant_refused(response, err);
+        json_array_foreach (json_object_get(problem, "reasons"), i, id)
+                if (json_is_string(id))
+                        (void)buffer_printf(&ids, "%s%s", i ? ", " : "", json_string_value(id));
+        if (ids.len)
+                return error_fail(err, -EMLINK, "%s: %s", detail ? detail : "several", ids.data);
+        return error_fail(err, -ENOENT, "%s", detail ? detail : "it says no more");
+}
+
+/* An object that the relay gives the admin; owned. */
+static int get_object(const struct tenant_store *s, const char *what, json_t **ret_object, struct error *err)
 {
         _cleanup_(https_response_clear) struct https_response response = {0};
-        char what[ID_MAX + sizeof("sign-ins/")];
-        json_t *trace;
-
-        (void)snprintf(what, sizeof(what), "sign-ins/%.*s", ID_MAX, id);
+        json_t *object;
         int r = tenant_call(s, "GET", what, NULL, &response, err);
+
         if (r < 0)
                 return r;
         if (response.status == 404)
-                return error_fail(err, -ENOENT, "the relay has no trace of '%s'", id);
+                return absent(&response, err);
         if (response.status != 200)
                 return tenant_refused(&response, err);
-        trace = json_loadb(response.body.data ? response.body.data : "", response.body.len, JSON_REJECT_DUPLICATES,
-                           NULL);
-        if (!json_is_object(trace)) {
-                json_decref(trace);
+        object = json_loadb(response.body.data ? response.body.data : "", response.body.len, JSON_REJECT_DUPLICATES,
+                            NULL);
+        if (!json_is_object(object)) {
+                json_decref(object);
                 return error_fail(err, -EBADMSG, "the relay's answer is malformed");
         }
-        *ret_trace = trace;
+        *ret_object = object;
         return 0;
+}
+
+int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trace, struct error *err)
+{
+        char what[ID_MAX + sizeof("sign-ins/")];
+
+        (void)snprintf(what, sizeof(what), "sign-ins/%.*s", ID_MAX, id);
+        return get_object(s, what, ret_trace, err);
+}
+
+int tenant_status(const struct tenant_store *s, json_t **ret_status, struct error *err)
+{
+        return get_object(s, "status", ret_status, err);
 }
 
 int tenant_release(const struct tenant_store *s, const char *id, struct error *err)

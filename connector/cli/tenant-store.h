@@ -49,12 +49,15 @@ int tenant_readable(const struct tenant_store *s, struct error *err);
 
 /* The relay's side: PUT roster, GET pending, GET sign-ins. Needs relay and admin_secret_file. */
 int tenant_publish(const struct tenant_store *s, struct error *err);
-/* What the relay knows of a sign-in, an object. -ENOENT where that is nothing. */
 /* What the relay noted of the tenant's connectors, the newest first; owned. */
 int tenant_events(const struct tenant_store *s, json_t **ret_list, struct error *err);
 /* Lets the connector out of the relay's quarantine. */
 int tenant_release(const struct tenant_store *s, const char *id, struct error *err);
+/* What the relay knows of a sign-in, by its id or the beginning of that: an object, owned. -ENOENT where that is
+ * nothing: the relay's words on it in err; -EMLINK: several ids begin so, err names them. */
 int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trace, struct error *err);
+/* The connectors as the relay sees them: {"connectors":[...]}, owned. */
+int tenant_status(const struct tenant_store *s, json_t **ret_status, struct error *err);
 struct pending_identity {
         char id[65];
         char name[NAME_MAX_LEN + 1];

@@ -33,8 +33,9 @@ static const struct cli_usage usage = {
         .min_words = 1,
         .max_words = 1,
         .about = "Tells what became of a sign-in at the relay: which connector had it, when, and\n"
-                 "why there was no answer. The relay knows neither names nor outcomes: those are\n"
-                 "told by `postern explain ID` on that connector's host. Exit code 1: no trace.\n",
+                 "why there was no answer, or why it was refused at once. ID may be the beginning\n"
+                 "of one. The relay knows neither names nor outcomes: those are told by `postern\n"
+                 "explain ID` on that connector's host. Exit code 1: it never came to the relay.\n",
         .options = options,
         .no_config = true,
         .no_socket = true,
@@ -67,7 +68,21 @@ static const char *problem_text(const char *word)
                              "the connector, where one is named here."},
                 {"connector-lost", "The connector's link broke while it had the sign-in. Whether a password "
                                    "was checked stands there."},
-                {"rate-limited", "The tenant had more sign-ins than its rate allows; no password was checked."},
+                {"rate-limited", "The sign-in service's secret had more sign-ins than its rate allows; no password was "
+                                 "checked. Once it is a burst; if it stays, raise sign_ins_per_second at the relay, or "
+                                 "look who signs in so often: postern log on the connectors' hosts."},
+                {"bad-credentials", "The sign-in service showed a secret that is not this tenant's: it was refused at "
+                                    "once, and no password was sent to anybody. Put the secret that `postern-relay "
+                                    "tenant add` or `secret add` printed into its secret file; one that was revoked "
+                                    "needs a new one. Where no service of yours made this id, somebody tries secrets."},
+                {"not-permitted",
+                 "The sign-in service showed the tenant's admin secret, with which nobody signs in; no "
+                 "password was checked. Give it a service secret: postern-relay secret add."},
+                {"not-found", "The tenant has no roster yet, so nobody may answer: approve a connector and the service "
+                              "with postern tenant approve and approve-service. No password was checked."},
+                {"unsupported-type", "The request was not a sealed sign-in: the service's software is of another "
+                                     "protocol. No password was checked."},
+                {"internal", "The relay failed; its log of that time says how. No password was checked."},
                 {"draining", "The relay was being stopped; no password was checked."},
                 {"malformed", "The request was malformed, too old, or came twice: look at the sign-in "
                               "service and at the clocks. No password was checked."},
@@ -80,6 +95,11 @@ static const char *problem_text(const char *word)
 static const char *state_text(const char *word)
 {
         static const struct meaning table[] = {
+                {"keys",
+                 "The sign-in service asked the relay for the connectors' keys and sent nothing after that: none of "
+                 "the connectors serves the domain of the name, so no password left the service. Compare the "
+                 "name's domain with those of the roster (postern tenant domain list) and of the connectors "
+                 "(postern status on their hosts)."},
                 {"waiting", "It waits for a connector."},
                 {"handed", "It was given to the connector, which has not said yet that it has it."},
                 {"received", "The connector has it and works on it."},
@@ -162,6 +182,8 @@ static void show(const struct tenant_store *s, const json_t *trace)
         show_connector(s, fact_text(trace, "connector"));
         line("State", problem[0] ? problem : state);
         line("Meaning", problem[0] ? problem_text(problem) : state_text(state));
+        if (fact_text(trace, "detail")[0])
+                line("Detail", fact_text(trace, "detail"));
         json_array_foreach (json_object_get(trace, "reasons"), i, reason)
                 if (json_is_string(reason))
                         show_reason(json_string_value(reason));
@@ -179,45 +201,92 @@ static int open_store(struct tenant_store *s, struct error *err)
         return r;
 }
 
-/* Adds the trace of one id to list; 0 also where there is none. */
+/* Adds the trace of one id, or of the one that begins so, to list. 0 also where there is none: why is then in err. */
 static int find_one(const struct tenant_store *s, const char *id, json_t *list, struct error *err)
 {
         json_t *found = NULL;
-        int r = id_valid(id, strlen(id)) ? tenant_trace(s, id, &found, err) : -ENOENT;
+        int r = tenant_trace(s, id, &found, err);
 
         if (r == 0 && json_array_append_new(list, found) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         return r == -ENOENT ? 0 : r;
 }
 
-static int find_attempts(const struct tenant_store *s, const char *first, json_t *list, struct error *err)
+/* Both attempts of a sign-in, the first one first, by the id of the first or its beginning. */
+static int find_attempts(const struct tenant_store *s, const char *beginning, json_t *list, struct error *err)
 {
         char second[ID_MAX + sizeof(ID_SECOND)];
-        int r = find_one(s, first, list, err);
+        struct error no_second;
+        int r = find_one(s, beginning, list, err);
+        const char *id = fact_text(json_array_get(list, 0), "id");
 
-        (void)snprintf(second, sizeof(second), "%s" ID_SECOND, first);
-        return r < 0 ? r : find_one(s, second, list, err);
+        if (r < 0 || !id[0] || id[id_first(id)])
+                return r;
+        (void)snprintf(second, sizeof(second), "%.*s" ID_SECOND, ID_MAX, id);
+        return id_valid(second, strlen(second)) ? find_one(s, second, list, &no_second) : 0;
 }
 
-/* Both attempts of a sign-in, the first one first, whichever was asked for, and as it may have been meant. -ENOENT
- * where the relay knows neither. */
-static int find(const struct tenant_store *s, const char *id, json_t *list, struct error *err)
+/* Whichever attempt was asked for, and as it may have been meant. 0 also where there is none: why is then in err. */
+static int find(const struct tenant_store *s, const char *given, json_t *list, struct error *err)
 {
         char first[ID_MAX + 1], heard[ID_MAX + 1];
+        struct error not_heard;
         int r;
 
-        (void)snprintf(first, sizeof(first), "%.*s", (int)id_first(id), id);
+        (void)snprintf(first, sizeof(first), "%.*s", (int)id_first(given), given);
         r = find_attempts(s, first, list, err);
         if (r == 0 && json_array_size(list) == 0 && id_heard(first, heard) && strcmp(first, heard) != 0)
-                r = find_attempts(s, heard, list, err);
-        if (r == 0 && json_array_size(list) == 0)
-                r = error_fail(
-                        err, -ENOENT,
-                        "the relay has no trace of '%s': it never came there, or more than 30 days ago. Where it "
-                        "never came, the sign-in service's own answer says why: it could not reach the relay, or "
-                        "no connector had published keys",
-                        id);
+                r = find_attempts(s, heard, list, &not_heard);
         return r;
+}
+
+/* The connectors that are not linked to the relay now, by name where the roster has one: ["north", ...]. */
+static json_t *silent_connectors(const struct tenant_store *s)
+{
+        json_t *list = json_array(), *status = NULL, *c;
+        struct error err;
+        size_t i;
+
+        if (tenant_status(s, &status, &err) < 0)
+                return list;
+        json_array_foreach (json_object_get(status, "connectors"), i, c) {
+                const struct roster_member *m = NULL;
+
+                for (size_t k = 0; s->roster && k < s->roster->n_connectors && !m; k++)
+                        if (strcmp(s->roster->connectors[k].id, fact_text(c, "id")) == 0)
+                                m = &s->roster->connectors[k];
+                if (json_is_false(json_object_get(c, "linked")))
+                        (void)json_array_append_new(list, json_string(m ? m->name : fact_text(c, "id")));
+        }
+        json_decref(status);
+        return list;
+}
+
+/* What it means that the relay has nothing: nobody else is to be asked. why: the relay's sentence. */
+static void show_absent(const struct cli *cli, const struct tenant_store *s, const char *given, const char *why)
+{
+        static const char meaning[] = "No connector had it either. Either the sign-in service did not get as far as "
+                                      "the relay: its own answer or "
+                                      "log under this id says why (it cannot reach the relay, or it has no keys of a "
+                                      "connector for the name's "
+                                      "domain). Or it asks another relay or tenant than this one. Or nobody asked: the "
+                                      "application checks the "
+                                      "password elsewhere, or did not ask for it.";
+        json_auto_t *silent = silent_connectors(s);
+        json_t *name;
+        size_t i;
+
+        if (cli->json) {
+                json_auto_t *told = json_pack("{s:b, s:s, s:s, s:s, s:O}", "found", 0, "id", given, "why", why,
+                                              "meaning", meaning, "silent", silent);
+                view_print_json(told);
+                return;
+        }
+        (void)cli_error(cli, "the relay has no record of '%s': %s. %s", given, why, meaning);
+        json_array_foreach (silent, i, name)
+                (void)fprintf(stderr, "%s%s", i ? ", " : "Not linked to the relay now: ", json_string_value(name));
+        if (json_array_size(silent))
+                (void)fprintf(stderr, "; postern status on those hosts says why.\n");
 }
 
 /* The attempt that came last decided; the other is told beside it. */
@@ -259,28 +328,32 @@ static int trace(const struct cli *cli, const char *id)
                 r = find(&s, id, list, &err);
         if (r < 0) {
                 (void)cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
-                return r == -ENOENT ? CLI_FAILED : CLI_UNAVAILABLE;
+                return r == -EMLINK ? CLI_FAILED : CLI_UNAVAILABLE;
         }
-        if (cli->json)
+        if (json_array_size(list) == 0)
+                show_absent(cli, &s, id, err.text);
+        else if (cli->json)
                 show_json(list);
         else
                 show_all(&s, list);
-        return CLI_OK;
+        return json_array_size(list) ? CLI_OK : CLI_FAILED;
 }
 
 int cmd_tenant_trace(struct cli *cli, int argc, char **argv)
 {
         _cleanup_(freep) char *fallback = NULL;
-        char **words;
+        char **words, given[ID_MAX + 1];
         int code = cli_parse(cli, &usage, argc, argv, &words);
 
         if (code >= 0)
                 return code;
-        if (!id_valid(words[0], strlen(words[0])))
-                return cli_usage_error(cli, "'%s' is not the id of a sign-in", words[0]);
+        if (!id_given(words[0], given))
+                return cli_usage_error(cli,
+                                       "'%s' is neither the id of a sign-in nor the beginning of one (%d characters)",
+                                       words[0], ID_BEGINNING_MIN);
         if (!o.dir)
                 o.dir = fallback = folder_default("tenant");
         if (!o.dir)
                 return cli_usage_error(cli, "HOME is not set: name the folder with --dir");
-        return trace(cli, words[0]);
+        return trace(cli, given);
 }

@@ -181,10 +181,15 @@ static json_t *hops_of(const json_t *r)
         char text[1200];
 
         hop(hops, 0, "received from the relay");
-        if (fact_text(r, "declined")[0])
+        if (fact_is_lost(r)) {
+                note(hops,
+                     "handed to the validator process, which ended before it answered; the relay was told at once");
+                note(hops, "the sign-in service was told that the outcome is not known");
+        } else if (fact_text(r, "declined")[0]) {
                 declined_hops(hops, r);
-        else
+        } else {
                 decided_hops(hops, r);
+        }
         for (size_t i = json_array_size(events); i > 0; i--) {
                 const json_t *e = json_array_get(events, i - 1);
 
@@ -227,7 +232,7 @@ static void put_attempt(json_t *object, const char *id)
 static void put_who(json_t *object, const json_t *r)
 {
         static const char *const account[] = {"domain", "sam", "user_id", NULL}, *const service[] = {"service", NULL},
-                                 *const from[] = {"client_ip", "client_app", NULL};
+                                 *const from[] = {"client_ip", "client_app", "client_agent", NULL};
         char when[32];
 
         fact_time(fact_number(r, "wall", 0), when, sizeof(when));
@@ -250,7 +255,9 @@ static void put_result(json_t *object, const json_t *r)
         const char *verdict = fact_text(r, "verdict"), *declined = fact_text(r, "declined");
         char text[300];
 
-        if (declined[0])
+        if (fact_is_lost(r))
+                (void)snprintf(text, sizeof(text), "lost: outcome_unknown (infrastructure)");
+        else if (declined[0])
                 (void)snprintf(text, sizeof(text), "declined (%s)", declined);
         else if (strcmp(verdict, "accepted") == 0)
                 (void)snprintf(text, sizeof(text), "accepted");
@@ -264,7 +271,18 @@ static void put_meaning(json_t *object, const json_t *r)
 {
         const enum reason reason = reason_from_id(fact_text(r, "reason"));
 
-        if (fact_text(r, "declined")[0]) {
+        if (fact_is_lost(r)) {
+                put(object, "meaning",
+                    "The connector's validator process took this sign-in and ended before it answered: it crashed, was "
+                    "killed or was restarted. Whose name it was is not known here, for only that process reads "
+                    "requests.");
+                put(object, "remedy",
+                    "The user may try again. Where it was more than once: postern log --events tells when and why the "
+                    "process ended, its log (journalctl -u postern) what led to it.");
+                put(object, "user_saw", reason_user_text(REASON_OUTCOME_UNKNOWN, false));
+                put(object, "lockout", lockout_text(r));
+                put(object, "password", password_text(r));
+        } else if (fact_text(r, "declined")[0]) {
                 put(object, "meaning", declined_text(fact_text(r, "declined")));
         } else if (reason == REASON_MAX) {
                 put(object, "meaning",

@@ -44,6 +44,18 @@ void fact_age(long long s, char *out, size_t cap)
                 (void)snprintf(out, cap, "%lld days", s / 86400);
 }
 
+bool fact_is_lost(const json_t *record)
+{
+        return strcmp(fact_text(record, "declined"), "lost") == 0;
+}
+
+const char *fact_end(const json_t *record)
+{
+        return fact_is_lost(record)               ? "lost"
+               : fact_text(record, "declined")[0] ? "declined"
+                                                  : fact_text(record, "verdict");
+}
+
 const char *fact_user(const json_t *record)
 {
         const char *user = fact_text(record, "user");
@@ -64,6 +76,7 @@ const char *fact_decline(const char *why)
                 {"bad_request", "the request was malformed or not from an approved service"},
                 {"expired", "the request came too late, or a clock is wrong"},
                 {"replay", "the same request had come before"},
+                {"lost", "the connector's validator process took the sign-in and ended before it answered"},
         };
 
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

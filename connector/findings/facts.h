@@ -4,6 +4,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The member as text; "" where it is absent or null. */
@@ -14,7 +15,12 @@ long long fact_number(const json_t *object, const char *key, long long fallback)
 void fact_time(long long wall, char *out, size_t cap);
 /* "3 min", "2 h" ... */
 void fact_age(long long seconds, char *out, size_t cap);
-/* What a decline means (PROTOCOL.md 12.4), in words for a helpdesk; NULL where the word is not known. */
+/* What a decline means (PROTOCOL.md 12.4), or "lost", in words for a helpdesk; NULL where the word is not known. */
 const char *fact_decline(const char *why);
+/* Whether a validator had it and ended before it answered: then nothing was declined, and nothing is known of the
+ * password. */
+bool fact_is_lost(const json_t *record);
+/* "accepted", "refused", "unavailable", "declined" or "lost". */
+const char *fact_end(const json_t *record);
 /* Who signed in, as far as it may be shown. */
 const char *fact_user(const json_t *record);

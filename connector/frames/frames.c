@@ -97,10 +97,17 @@ static const struct frame_rule rows[] = {
          .from = BIT(PART_VALIDATOR),
          .to = BIT(PART_LEDGER),
          .needs = {TAG_ID, R_WALL},
-         .may = {R_USER,   R_USER_MASKED, R_USER_HASH, R_SERVICE,   R_CLIENT_IP, R_CLIENT_APP, R_VERDICT, R_CLASS,
-                 R_REASON, R_PROVED,      R_COUNTED,   R_USER_ID,   R_UPN,       R_SAM,        R_DOMAIN,  R_DC,
-                 R_METHOD, R_RAW,         R_CONTEXT,   R_MS_OPENED, R_MS_DC,     R_MS_TOTAL,   R_DECLINED},
+         .may = {R_USER,    R_USER_MASKED, R_USER_HASH, R_SERVICE,  R_CLIENT_IP, R_CLIENT_APP,
+                 R_VERDICT, R_CLASS,       R_REASON,    R_PROVED,   R_COUNTED,   R_USER_ID,
+                 R_UPN,     R_SAM,         R_DOMAIN,    R_DC,       R_METHOD,    R_RAW,
+                 R_CONTEXT, R_MS_OPENED,   R_MS_DC,     R_MS_TOTAL, R_DECLINED,  R_CLIENT_AGENT},
          .about = "a finished sign-in"},
+        {.type = FRAME_UNANSWERED,
+         .name = "UNANSWERED",
+         .from = BIT(PART_LINK),
+         .to = BIT(PART_LEDGER),
+         .needs = {TAG_ID, R_WALL, R_DECLINED},
+         .about = "a sign-in that the validator does not tell of: declined in its place, or lost with it"},
         {.type = FRAME_DELIVERY,
          .name = "DELIVERY",
          .from = BIT(PART_VALIDATOR),
@@ -168,6 +175,7 @@ static const struct frame_tag_rule tags[] = {
         {R_MS_DC, FIELD_NUMBER, 0, "R_MS_DC", "ms at the DC"},
         {R_MS_TOTAL, FIELD_NUMBER, 0, "R_MS_TOTAL", "ms in all"},
         {R_DECLINED, FIELD_TEXT, 0, "R_DECLINED", "why it was declined: there is no verdict then"},
+        {R_CLIENT_AGENT, FIELD_TEXT, 0, "R_CLIENT_AGENT", "as the service says"},
 };
 
 static const char *const part_names[PART_N] = {"supervisor", "link", "validator", "ledger"};

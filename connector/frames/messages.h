@@ -35,6 +35,7 @@ enum frame_type {
         FRAME_EVENT,
         FRAME_STATUS,
         FRAME_DELIVERY,
+        FRAME_UNANSWERED,
 };
 
 enum frame_tag {
@@ -83,7 +84,10 @@ enum frame_tag {
         R_MS_DC,
         R_MS_TOTAL,
         R_DECLINED, /* why, where it was declined: no verdict then */
+        R_CLIENT_AGENT,
 };
+
+#define DECLINED_LOST "lost" /* R_DECLINED of FRAME_UNANSWERED: a validator that is gone had it */
 
 /* TAG_NAME of FRAME_FILE, and who gets it */
 /*

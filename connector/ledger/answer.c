@@ -140,47 +140,107 @@ static int find_attempts(struct ledger *l, const char *first, json_t *list, stru
         return r < 0 ? r : ledger_journal_records(l->journal, &search, list, err);
 }
 
+/* The ids that begin so, each sign-in once: by that of its first attempt where it has a record. */
+static int find_beginnings(struct ledger *l, const char *given, json_t *ids, struct error *err)
+{
+        char heard[ID_MAX + 1];
+        int r = ledger_journal_ids(l->journal, given, EXPLAIN_RECORDS, ids, err);
+
+        if (r == 0 && id_heard(given, heard) && strcmp(given, heard) != 0)
+                r = ledger_journal_ids(l->journal, heard, EXPLAIN_RECORDS, ids, err);
+        for (size_t i = 1; i < json_array_size(ids);)
+                if (id_same(json_string_value(json_array_get(ids, i - 1)), json_string_value(json_array_get(ids, i))))
+                        (void)json_array_remove(ids, i);
+                else
+                        i++;
+        return r;
+}
+
 /* By the id as given, then as it may have been meant; of either attempt both are found. */
-static int find_id(struct ledger *l, const char *what, json_t *list, struct error *err)
+static int find_id(struct ledger *l, const char *given, json_t *list, struct error *err)
 {
         char first[ID_MAX + 1], heard[ID_MAX + 1];
         int r;
 
-        if (!id_valid(what, strlen(what)))
-                return 0;
-        (void)snprintf(first, sizeof(first), "%.*s", (int)id_first(what), what);
+        (void)snprintf(first, sizeof(first), "%.*s", (int)id_first(given), given);
         r = find_attempts(l, first, list, err);
         if (r == 0 && json_array_size(list) == 0 && id_heard(first, heard))
                 r = find_attempts(l, heard, list, err);
         return r;
 }
 
-/* What is a sign-in's id where one has it, else a user; the newest records, each with its events. */
-static json_t *answer_explain(struct ledger *l, const struct request *asked)
+/* What is the beginning of one sign-in's id; of several, the ids are in ret_ids. */
+static int find_beginning(struct ledger *l, const char *given, json_t *list, json_t *ret_ids, struct error *err)
+{
+        int r = find_beginnings(l, given, ret_ids, err);
+
+        if (r == 0 && json_array_size(ret_ids) == 1)
+                r = find_id(l, json_string_value(json_array_get(ret_ids, 0)), list, err);
+        return r;
+}
+
+/* What it means that nothing is found: whose records these are, how far they go back, and what is missing in them. */
+static json_t *absence(struct ledger *l)
+{
+        const char *name = NULL;
+
+        for (size_t i = 0; i < l->n_status && !name; i++)
+                if (strcmp(l->status[i].name, "validator") == 0)
+                        name = json_string_value(json_object_get(l->status[i].value, "name"));
+        return json_pack("{s:s*, s:I, s:I}", "connector", name, "records_since",
+                         (json_int_t)ledger_journal_oldest(l->journal), "running_since", (json_int_t)l->since);
+}
+
+/* An id, a user, or the beginning of an id, in this order. *ret_by: which of them it was. */
+static int find(struct ledger *l, const char *what, json_t *list, json_t *ids, const char **ret_by, struct error *err)
 {
         const struct request request = {.limit = EXPLAIN_RECORDS};
         struct store_search search = {.request = &request};
         _cleanup_(user_forms_clear) struct user_forms forms = {NULL, NULL};
-        json_t *root = begin(l), *list = json_array(), *record;
-        struct error err;
-        size_t i;
-        int r = find_id(l, asked->what, list, &err);
-        bool by_id = json_array_size(list) > 0;
+        char given[ID_MAX + 1];
+        const bool maybe_id = id_given(what, given);
+        int r = maybe_id ? find_id(l, given, list, err) : 0;
 
-        if (r == 0 && !by_id) {
-                search_user(l, &search, asked->what, &forms);
-                r = ledger_journal_records(l->journal, &search, list, &err);
-        }
+        *ret_by = "id";
+        if (r < 0 || json_array_size(list) > 0)
+                return r;
+        *ret_by = "user";
+        search_user(l, &search, what, &forms);
+        r = ledger_journal_records(l->journal, &search, list, err);
+        if (r < 0 || json_array_size(list) > 0 || !maybe_id)
+                return r;
+        r = find_beginning(l, given, list, ids, err);
+        if (json_array_size(ids) > 0)
+                *ret_by = "id";
+        return r;
+}
+
+/* What is a sign-in's id where one has it, else a user, else the beginning of an id; the newest records, each with its
+ * events. */
+static json_t *answer_explain(struct ledger *l, const struct request *asked)
+{
+        json_t *root = begin(l), *list = json_array(), *ids = json_array(), *record;
+        struct error err;
+        const char *by;
+        size_t i;
+        int r = find(l, asked->what, list, ids, &by, &err);
+
         json_array_foreach (list, i, record)
                 if (r == 0)
                         r = add_events(l, record, &err);
         if (r < 0) {
                 json_decref(list);
+                json_decref(ids);
                 json_decref(root);
                 return refusal(err.text);
         }
-        (void)json_object_set_new(root, "found_by", json_string(by_id ? "id" : "user"));
+        (void)json_object_set_new(root, "found_by", json_string(by));
+        if (json_array_size(list) == 0 && json_array_size(ids) > 0)
+                (void)json_object_set(root, "ids", ids);
+        if (json_array_size(list) == 0)
+                (void)json_object_set_new(root, "absent", absence(l));
         (void)json_object_set_new(root, "records", list);
+        json_decref(ids);
         return root;
 }
 

@@ -264,6 +264,23 @@ int ledger_journal_report(struct journal *j, const struct store_search *s, json_
         return search(j, ledger_store_report, s, report, err);
 }
 
+int ledger_journal_ids(struct journal *j, const char *beginning, size_t limit, json_t *list, struct error *err)
+{
+        int r;
+
+        ledger_journal_flush(j);
+        r = j->memory ? ledger_store_ids(j->memory, beginning, limit, list, err) : 0;
+        return r == 0 && j->disk ? ledger_store_ids(j->disk, beginning, limit, list, err) : r;
+}
+
+int64_t ledger_journal_oldest(struct journal *j)
+{
+        const int64_t on_disk = j->disk ? ledger_store_oldest(j->disk) : 0;
+
+        ledger_journal_flush(j);
+        return on_disk ? on_disk : j->memory ? ledger_store_oldest(j->memory) : 0;
+}
+
 json_t *ledger_journal_status(struct journal *j)
 {
         json_t *o = json_object();

@@ -56,7 +56,8 @@ struct ledger {
         uint8_t hash_key[NAME_HASH_KEY_LEN];
         size_t n_status;
         struct ledger_status status[LEDGER_STATUS_MAX];
-        uint64_t counts[COUNT_N]; /* since this process started */
+        int64_t since;            /* when this process started */
+        uint64_t counts[COUNT_N]; /* since then */
 };
 
 /* answer.c: the answer to a request, an object with "ok". NULL: no memory. */

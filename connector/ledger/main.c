@@ -68,7 +68,10 @@ static void count(struct ledger *l, const struct msg_in *m)
         char verdict[16];
 
         if (msg_has(m, R_DECLINED))
-                l->counts[COUNT_DECLINED]++;
+                l->counts[msg_get_str(m, R_DECLINED, verdict, sizeof(verdict)) == 0 &&
+                                          strcmp(verdict, DECLINED_LOST) == 0
+                                  ? COUNT_UNAVAILABLE
+                                  : COUNT_DECLINED]++;
         else if (msg_get_str(m, R_VERDICT, verdict, sizeof(verdict)) == 0)
                 for (size_t i = 0; i < 3; i++)
                         if (strcmp(verdict, verdicts[i]) == 0)
@@ -118,7 +121,7 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
                 take_status(l, m, name);
                 return;
         }
-        if (m->type == FRAME_RECORD) {
+        if (m->type == FRAME_RECORD || m->type == FRAME_UNANSWERED) {
                 count(l, m);
                 ledger_metrics_count(l->metrics, m);
         }
@@ -205,6 +208,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
 
         (void)boot;
         (void)connector_id;
+        l->since = loop_wall(l->process.loop);
         if (!l->process.check && (l->dir_fd < 0 || l->socket_fd < 0))
                 return error_fail(err, -EINVAL, "the supervisor did not hand over folder and socket");
         const struct journal_config config = {.loop = l->process.loop,

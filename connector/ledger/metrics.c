@@ -30,7 +30,7 @@ struct hop {
 };
 
 static const char *const declines[] = {"not_my_realm", "no_dc",   "full",   "draining", "stale_key",
-                                       "bad_request",  "expired", "replay", "other"};
+                                       "bad_request",  "expired", "replay", "lost",     "other"};
 #define DECLINES (sizeof(declines) / sizeof(declines[0]))
 
 struct ledger_metrics {

@@ -8,6 +8,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "base/core/typed-name.h"
+
 #define LIMIT_DEFAULT 50
 
 static int take_text(const json_t *value, const char *key, char *out, size_t cap, struct error *err)
@@ -17,6 +19,24 @@ static int take_text(const json_t *value, const char *key, char *out, size_t cap
         if (!text || !text[0] || strlen(text) != json_string_length(value) || strlen(text) >= cap)
                 return error_fail(err, -EBADMSG, "'%s' must be a text of 1 to %zu bytes", key, cap - 1);
         memcpy(out, text, strlen(text) + 1);
+        return 0;
+}
+
+/* A name or an id, without the blanks around it. */
+static int take_trimmed(const json_t *value, const char *key, char *out, size_t cap, struct error *err)
+{
+        char text[REQUEST_TEXT_MAX + 1];
+        const char *begin = text;
+        int r = take_text(value, key, text, cap < sizeof(text) ? cap : sizeof(text), err);
+        size_t n = r == 0 ? strlen(text) : 0;
+
+        if (r < 0)
+                return r;
+        typed_trim(&begin, &n);
+        if (n == 0)
+                return error_fail(err, -EBADMSG, "'%s' is blank", key);
+        memcpy(out, begin, n);
+        out[n] = '\0';
         return 0;
 }
 
@@ -61,9 +81,9 @@ static int take_member(struct request *r, const char *key, const json_t *value, 
         if (strcmp(key, "do") == 0)
                 return take_do(value, &r->what_to_do, err);
         if (strcmp(key, "user") == 0)
-                return take_text(value, key, r->user, sizeof(r->user), err);
+                return take_trimmed(value, key, r->user, sizeof(r->user), err);
         if (strcmp(key, "what") == 0)
-                return take_text(value, key, r->what, sizeof(r->what), err);
+                return take_trimmed(value, key, r->what, sizeof(r->what), err);
         if (strcmp(key, "verdict") == 0)
                 return take_verdict(value, r->verdict, sizeof(r->verdict), err);
         if (strcmp(key, "since") == 0)

@@ -22,6 +22,7 @@ enum query {
         Q_INSERT_RECORD,
         Q_INSERT_EVENT,
         Q_INSERT_DELIVERY,
+        Q_INSERT_UNANSWERED,
         Q_ALL_RECORDS,
         Q_ALL_EVENTS,
         Q_ALL_DELIVERIES,
@@ -34,6 +35,8 @@ enum query {
         Q_RECORDS,
         Q_EVENTS,
         Q_COUNT,
+        Q_OLDEST,
+        Q_IDS,
         Q_REPORT_ENDS, /* ledger_report_texts, in its order */
         Q_REPORT_DCS,
         Q_REPORT_NAMES,

@@ -140,6 +140,27 @@ int ledger_store_events(struct store *store, const struct store_search *search, 
         return collect(store, Q_EVENTS, search, event_row, list, err);
 }
 
+int ledger_store_ids(struct store *store, const char *beginning, size_t limit, json_t *list, struct error *err)
+{
+        struct sqlite3_stmt *stmt = db_query(store->db, Q_IDS, "ti", beginning, (int64_t)limit);
+        int r;
+
+        db_deadline(store->db, SEARCH_MS);
+        while ((r = db_step(stmt)) == 1)
+                (void)json_array_append_new(list, json_string(db_str(stmt, 0, NULL)));
+        if (r < 0)
+                r = db_fail(store->db, err);
+        db_deadline(store->db, 0);
+        return r;
+}
+
+int64_t ledger_store_oldest(struct store *store)
+{
+        int64_t wall = db_number(db_query(store->db, Q_OLDEST, ""));
+
+        return wall > 0 ? wall : 0;
+}
+
 uint64_t ledger_store_count(struct store *store)
 {
         int64_t n = db_number(db_query(store->db, Q_COUNT, ""));

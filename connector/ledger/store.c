@@ -14,7 +14,7 @@
 #include "base/core/buffer.h"
 #include "connector/frames/messages.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_MS 200
 #define TRIM_ROWS "5000"
 
@@ -44,12 +44,15 @@ const struct column ledger_columns[] = {
         {"ms_dc", R_MS_DC, COLUMN_NUMBER, false},
         {"ms_total", R_MS_TOTAL, COLUMN_NUMBER, false},
         {"declined", R_DECLINED, COLUMN_TEXT, false},
+        {"client_agent", R_CLIENT_AGENT, COLUMN_TEXT, false}, /* since version 2 */
 };
 const size_t ledger_columns_n = sizeof(ledger_columns) / sizeof(ledger_columns[0]);
 
 static const char *const texts[Q_N] = {
         [Q_INSERT_EVENT] = "INSERT INTO events VALUES(?,?,?,?)",
         [Q_INSERT_DELIVERY] = "INSERT OR REPLACE INTO deliveries VALUES(?,?,?)",
+        [Q_INSERT_UNANSWERED] = "INSERT INTO records(id, wall, declined) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 "
+                                "FROM records WHERE id = ?1)",
         [Q_ALL_RECORDS] = "SELECT * FROM records",
         [Q_ALL_EVENTS] = "SELECT * FROM events",
         [Q_ALL_DELIVERIES] = "SELECT * FROM deliveries",
@@ -69,16 +72,22 @@ static const char *const texts[Q_N] = {
                      " AND (?4 = 0 OR wall >= ?4) AND (?5 = 0 OR wall <= ?5) AND ?1 IS NULL AND ?2 IS NULL"
                      " AND ?6 IS NULL ORDER BY wall DESC, rowid DESC LIMIT ?7",
         [Q_COUNT] = "SELECT max(rowid) - min(rowid) + 1 FROM records",
+        [Q_OLDEST] = "SELECT min(wall) FROM records",
+        /* '~' is behind every character of ids */
+        [Q_IDS] = "SELECT DISTINCT id FROM records WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT ?2",
 };
 
 /* ---- opening ---- */
 
+/* Also of an older version. */
 static int make_schema(struct db *db, int version, struct error *err)
 {
         struct buffer sql = BUFFER(8192);
-        int r = buffer_append_str(&sql, "CREATE TABLE records(");
+        int r;
 
-        (void)version;
+        if (version == 1)
+                return db_exec(db, "ALTER TABLE records ADD COLUMN client_agent TEXT", err);
+        r = buffer_append_str(&sql, "CREATE TABLE records(");
         for (size_t i = 0; r == 0 && i < ledger_columns_n; i++)
                 r = buffer_printf(&sql, "%s%s %s", i ? ", " : "", ledger_columns[i].name,
                                   ledger_columns[i].kind == COLUMN_TEXT ? "TEXT" : "INTEGER");
@@ -146,7 +155,7 @@ int ledger_store_open(struct store **ret_store, int dir_fd, struct error *err)
                                strerror(errno));
         if (r == 0)
                 r = db_open(&store->db, &options, err);
-        for (size_t q = Q_INSERT_RECORD; r == 0 && q <= Q_INSERT_DELIVERY; q++) /* a schema that is none of ours */
+        for (size_t q = Q_INSERT_RECORD; r == 0 && q <= Q_INSERT_UNANSWERED; q++) /* a schema that is none of ours */
                 r = db_query(store->db, q, "") ? 0 : db_fail(store->db, err);
         if (r < 0)
                 ledger_store_free(store);
@@ -236,6 +245,18 @@ static int bind_delivery(struct sqlite3_stmt *stmt, const struct msg_in *m, int6
         return r;
 }
 
+/* A record of it that is there already, or comes later, says more. */
+static int bind_unanswered(struct sqlite3_stmt *stmt, const struct msg_in *m)
+{
+        int r = msg_has(m, TAG_ID) && msg_has(m, R_DECLINED) && msg_has(m, R_WALL) ? 0 : -EBADMSG;
+
+        if (r == 0)
+                r = bind_text(stmt, 1, m, TAG_ID);
+        if (r == 0)
+                r = bind_number(stmt, 2, m, R_WALL);
+        return r < 0 ? r : bind_text(stmt, 3, m, R_DECLINED);
+}
+
 int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err)
 {
         struct sqlite3_stmt *stmt;
@@ -247,6 +268,8 @@ int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wal
                 r = bind_event(stmt = db_query(store->db, Q_INSERT_EVENT, ""), m, wall);
         else if (m->type == FRAME_DELIVERY)
                 r = bind_delivery(stmt = db_query(store->db, Q_INSERT_DELIVERY, ""), m, wall);
+        else if (m->type == FRAME_UNANSWERED)
+                r = bind_unanswered(stmt = db_query(store->db, Q_INSERT_UNANSWERED, ""), m);
         else
                 return error_fail(err, -EBADMSG, "a frame of type %u is no row", m->type);
         if (!stmt)

@@ -23,7 +23,8 @@ struct store *ledger_store_free(struct store *store);
 int ledger_store_begin(struct store *store, struct error *err);
 /* r: what came of it; negative: nothing of it happened. Returns r, or what the end fails with. */
 int ledger_store_end(struct store *store, int r, struct error *err);
-/* FRAME_RECORD, FRAME_EVENT or FRAME_DELIVERY; wall: now. -EBADMSG: a frame that can't be a row (skip it). */
+/* FRAME_RECORD, FRAME_EVENT, FRAME_DELIVERY or FRAME_UNANSWERED; wall: now. -EBADMSG: a frame that can't be a row (skip
+ * it). */
 int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err);
 /* Removes rows older than `before` and the oldest above `rows`, some thousands at a time. *ret_more: call
  * again. */
@@ -43,6 +44,10 @@ int ledger_store_records(struct store *store, const struct store_search *search,
 int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 /* Counts of the request's stretch of time, appended to the arrays of report (an object): ends, dcs, names, users. */
 int ledger_store_report(struct store *store, const struct store_search *search, json_t *report, struct error *err);
+/* The ids that begin so, the first by id, at most limit, appended to list. */
+int ledger_store_ids(struct store *store, const char *beginning, size_t limit, json_t *list, struct error *err);
+/* The time of the oldest record; 0: there is none. */
+int64_t ledger_store_oldest(struct store *store);
 /* How many rows there are, more or less. */
 uint64_t ledger_store_count(struct store *store);
 
@@ -73,5 +78,8 @@ int ledger_journal_records(struct journal *journal, const struct store_search *s
 int ledger_journal_events(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
 int ledger_journal_report(struct journal *journal, const struct store_search *search, json_t *report,
                           struct error *err);
+int ledger_journal_ids(struct journal *journal, const char *beginning, size_t limit, json_t *list, struct error *err);
+/* The time of the oldest record; 0: there is none. */
+int64_t ledger_journal_oldest(struct journal *journal);
 /* {"state":"ok"|"degraded","why":...,"rows":n,"in_memory":n,"dropped":n} */
 json_t *ledger_journal_status(struct journal *journal);

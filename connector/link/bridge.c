@@ -66,6 +66,19 @@ void bridge_event(struct bridge *b, const char *name, const char *text)
         to_ledger(b, &m);
 }
 
+/* Of what the validator does not tell, since it never had it or is gone. */
+static void on_unanswered(void *arg, const char *id, const char *why)
+{
+        struct bridge *b = ((struct line *)arg)->node->b;
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_UNANSWERED);
+        msg_str(&m, TAG_ID, id);
+        msg_str(&m, R_DECLINED, why);
+        msg_u64(&m, R_WALL, (uint64_t)loop_wall(b->process.loop));
+        to_ledger(b, &m);
+}
+
 /* What TLS says of a certificate that has ended, or of a wrong clock, is short. */
 static const char *why_down(const struct node *node, char *flaw, size_t cap)
 {
@@ -188,6 +201,12 @@ static bool another_has(const struct line *line, const char *id)
         return other != NULL;
 }
 
+static void decline(struct line *line, const char *id, const char *why)
+{
+        link_declined(line->link, id, why);
+        on_unanswered(line, id, why);
+}
+
 static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
                        size_t n, const char *traceparent)
 {
@@ -197,7 +216,7 @@ static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t r
         int r;
 
         if (another_has(line, id)) {
-                link_declined(line->link, id, "replay");
+                decline(line, id, "replay");
                 return;
         }
         b->requests++;
@@ -209,7 +228,7 @@ static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t r
         msg_str(&m, TAG_TRACE, *traceparent ? traceparent : NULL);
         r = to_validator(b, &m);
         if (r < 0)
-                link_declined(line->link, id, r == -EMSGSIZE ? "bad_request" : "full");
+                decline(line, id, r == -EMSGSIZE ? "bad_request" : "full");
 }
 
 static void on_cancel(void *arg, const char *id)
@@ -308,7 +327,8 @@ const struct link_callbacks bridge_callbacks = {.on_request = on_request,
                                                 .on_state = on_state,
                                                 .on_identity = on_identity,
                                                 .on_drained = on_drained,
-                                                .has_all = has_all};
+                                                .has_all = has_all,
+                                                .on_unanswered = on_unanswered};
 
 /* ---- from the validator ---- */
 

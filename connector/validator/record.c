@@ -69,6 +69,8 @@ static void put_client(struct msg_out *m, const struct intake *in)
                 msg_str(m, R_CLIENT_IP, in->claims->client_ip);
         if (in->claims->client_app[0])
                 msg_str(m, R_CLIENT_APP, in->claims->client_app);
+        if (in->claims->client_agent[0])
+                msg_str(m, R_CLIENT_AGENT, in->claims->client_agent);
 }
 
 static void put_if(struct msg_out *m, uint8_t tag, const char *text)

@@ -169,11 +169,14 @@ static int take_keys(struct client *c, const struct https_response *response, st
         return sealer_take_keys(c->sealer, &keys, err);
 }
 
-/* GET /keys into the sealer. 0; 1 with the relay's answer in ret_response, which is not a directory; or a failure. */
-static int fetch(struct client *c, uint32_t timeout_ms, struct https_response *ret_response, struct error *err)
+/* GET /keys into the sealer, for the sign-in of this id (NULL: for none). 0; 1 with the relay's answer in ret_response,
+ * which is not a directory; or a failure. */
+static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct https_response *ret_response,
+                 struct error *err)
 {
-        char url[512], match[160];
-        const char *headers[] = {NULL, NULL};
+        char url[512], match[160], header[96];
+        const char *headers[] = {NULL, NULL, NULL};
+        size_t n = 0;
         struct https_request request = {.method = "GET",
                                         .url = url,
                                         .bearer = c->bearer,
@@ -187,7 +190,11 @@ static int fetch(struct client *c, uint32_t timeout_ms, struct https_response *r
         /* with a second source the relay's "not modified" does not say that nothing changed */
         if (sealer_etag(c->sealer)[0] && !c->roster_source) {
                 (void)snprintf(match, sizeof(match), "If-None-Match: %s", sealer_etag(c->sealer));
-                headers[0] = match;
+                headers[n++] = match;
+        }
+        if (id) {
+                (void)snprintf(header, sizeof(header), "Postern-Id: %s", id);
+                headers[n] = header;
         }
         r = ask(c, &request, ret_response, err);
         if (r < 0)
@@ -216,7 +223,7 @@ int client_directory(struct client *c, const struct directory **ret_d, struct er
         int r = 0;
 
         if (!sealer_fresh(c->sealer, now().ms))
-                r = fetch(c, c->budget_ms, &response, err);
+                r = fetch(c, NULL, c->budget_ms, &response, err);
         if (r > 0) {
                 const struct exchange_answer answer = answer_of(&response, 0, &(struct error){""});
                 struct sign_in_result result = {0};
@@ -237,7 +244,7 @@ static int bring_keys(struct client *c, struct exchange *e, struct error *err)
         _cleanup_(https_response_clear) struct https_response response = {0};
         const uint32_t left = exchange_left(e, now().ms);
         struct error why = {""};
-        const int r = fetch(c, left ? left : 1, &response, &why);
+        const int r = fetch(c, exchange_result(e)->id, left ? left : 1, &response, &why);
 
         if (r == 0)
                 return exchange_keys(e, now(), err);

@@ -317,6 +317,9 @@ void link_lost(struct link *l)
 
                 if (!f->over && link_store_item(l, node->id, REPORT_LOST, NULL) < 0)
                         log_debug("link.item_dropped", KV_S("request", node->id));
+                if (l->cb->on_unanswered) /* of one that was cancelled, too: whether the password had left is not known
+                                           */
+                        l->cb->on_unanswered(l->arg, node->id, "lost");
                 link_store_free_credit(l, f);
         }
         link_settled(l);

@@ -52,6 +52,9 @@ struct link_callbacks {
         /* Whether what the link has in its hands is all that the connector has; NULL: it is. Only then may the relay
          * take for lost what else it handed over. */
         bool (*has_all)(void *arg);
+        /* A request that gets no answer from the caller, and why: a word of the protocol's for what the link declined
+         * in its place, or "lost", with link_lost. NULL: nobody wants to know. */
+        void (*on_unanswered)(void *arg, const char *id, const char *why);
 };
 
 struct link_config {

@@ -55,6 +55,8 @@ static void decline(struct link *l, const char *id, const char *why)
 {
         if (link_store_item(l, id, REPORT_DECLINED, why) < 0)
                 log_debug("link.item_dropped", KV_S("request", id));
+        if (l->cb->on_unanswered)
+                l->cb->on_unanswered(l->arg, id, why);
         link_report_soon(l);
 }
 

@@ -16,7 +16,7 @@
 
 /* ---- common ---- */
 
-bool api_media_type(struct http_req *r, const char *type)
+bool api_media_type(struct relay *relay, struct http_req *r, struct tenant *t, const char *type)
 {
         const char *given = http_header(r, "Content-Type");
         size_t n = strlen(type);
@@ -25,7 +25,7 @@ bool api_media_type(struct http_req *r, const char *type)
         if (given && strncasecmp(given, type, n) == 0 && (given[n] == '\0' || given[n] == ';' || given[n] == ' '))
                 return true;
         error_fail(&text, 0, "Content-Type must be %s", type);
-        http_fail(r, PROBLEM_UNSUPPORTED_TYPE, text.text);
+        api_refuse(relay, r, t, REFUSED_OWN, &(struct problem){.type = PROBLEM_UNSUPPORTED_TYPE, .detail = text.text});
         return false;
 }
 
@@ -48,6 +48,19 @@ static const char *bearer(const struct http_req *r)
         return header && strncasecmp(header, "Bearer ", 7) == 0 ? header + 7 : NULL;
 }
 
+void api_refuse(struct relay *relay, struct http_req *r, struct tenant *t, enum refused_who who,
+                const struct problem *problem)
+{
+        const char *id = http_header(r, "Postern-Id");
+        struct problem told = *problem;
+
+        if (id && id_valid(id, strlen(id))) {
+                refused_note(relay, t, who, id, problem->type, problem->detail);
+                told.instance = id;
+        }
+        http_problem(r, &told);
+}
+
 struct tenant *api_caller(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind,
                           struct tenant_secret **ret_secret)
 {
@@ -66,10 +79,11 @@ struct tenant *api_caller(struct relay *relay, struct http_req *r, const char *n
         }
         struct tenant_secret *found = tenant_secret(t, secret);
         if (!found || (kind && found->secret.kind != kind)) {
-                http_fail(r, found ? PROBLEM_NOT_PERMITTED : PROBLEM_BAD_CREDENTIALS,
-                          !found                 ? "the secret is not this tenant's"
-                          : kind == SECRET_ADMIN ? "this needs the tenant's admin secret"
-                                                 : "this needs a service secret");
+                api_refuse(relay, r, t, found ? REFUSED_OWN : REFUSED_STRANGER,
+                           &(struct problem){.type = found ? PROBLEM_NOT_PERMITTED : PROBLEM_BAD_CREDENTIALS,
+                                             .detail = !found                 ? "the secret is not this tenant's"
+                                                       : kind == SECRET_ADMIN ? "this needs the tenant's admin secret"
+                                                                              : "this needs a service secret"});
                 return NULL;
         }
         *ret_secret = found;
@@ -199,7 +213,7 @@ void api_roster_put(void *arg, struct http_req *r)
         struct error err = {""};
         size_t n;
 
-        if (!t || !api_media_type(r, "application/jose"))
+        if (!t || !api_media_type(relay, r, t, "application/jose"))
                 return;
         const char *text = http_body(r, &n);
         int code = roster_verify_kind(&roster, relay->sandbox, text, n, t->pin, t->name, clock_latest(relay), 0, &err);

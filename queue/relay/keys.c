@@ -59,6 +59,7 @@ struct board {
         TAILQ_HEAD(posted_list, posted) posted;
         TAILQ_HEAD(waiter_list, waiter) waiters;
         unsigned n_waiters;
+        size_t n_shown; /* statements, when it was looked at last */
         bool dirty;
         uint64_t looked_at;
         struct loop_timer *gather;
@@ -138,6 +139,7 @@ static int look_at_statements(struct board *b, uint64_t version)
         struct posted *p, *next;
         int changed = 0, r = 0;
 
+        b->n_shown = 0;
         tenant_expire_statements(b->relay, b->t);
         TAILQ_FOREACH (p, &b->posted, entry)
                 p->seen = false;
@@ -148,6 +150,7 @@ static int look_at_statements(struct board *b, uint64_t version)
                 if (r < 0)
                         return r;
                 changed |= r;
+                b->n_shown++;
         }
         for (p = TAILQ_FIRST(&b->posted); p; p = next) {
                 next = TAILQ_NEXT(p, entry);
@@ -459,7 +462,8 @@ void api_keys(void *arg, struct http_req *r)
         if (!t || !read_query(r, since, &wait))
                 return;
         if (!t->roster) {
-                http_fail(r, PROBLEM_NOT_FOUND, "the tenant has no roster yet");
+                api_refuse(relay, r, t, REFUSED_OWN,
+                           &(struct problem){.type = PROBLEM_NOT_FOUND, .detail = "the tenant has no roster yet"});
                 return;
         }
         struct board *b = board_of(relay, t);
@@ -467,6 +471,7 @@ void api_keys(void *arg, struct http_req *r)
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
                 return;
         }
+        refused_note_keys(relay, t, http_header(r, "Postern-Id"), b->n_shown);
         state_text(b, b->version, "\"", etag);
         has = match && strcmp(match, etag) == 0 ? b->version : version_of(b, since);
         if (has == b->version && wait && since[0] && !relay->draining)

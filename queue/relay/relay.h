@@ -38,6 +38,15 @@ struct tenant_secret {
         uint64_t tokens_at;
 };
 
+/* Sign-ins that were refused before a connector was looked for, and what may still be written of them (refused.c). */
+enum refused_who { REFUSED_OWN, REFUSED_STRANGER, REFUSED_KEYS, REFUSED_WHO_N };
+struct tenant_refused {
+        double tokens;
+        uint64_t at;       /* of the last one, on the loop's clock; 0: none yet */
+        uint64_t left_out; /* since the start */
+        int64_t left_out_since;
+};
+
 /* A tenant in memory: the database is the truth, this is its cache, and what lives only while the relay does.
  */
 struct tenant {
@@ -47,6 +56,7 @@ struct tenant {
         int64_t since;
         struct tenant_secret secrets[STORE_SECRETS_MAX];
         size_t n_secrets;
+        struct tenant_refused refused[REFUSED_WHO_N];
         struct roster *roster; /* NULL: none yet. May have expired */
         TAILQ_HEAD(announced_list, announced) announced;
         struct session_list sessions;
@@ -126,8 +136,28 @@ const char *tenant_connector_of_key(const struct relay *relay, const struct tena
 int journal_new(struct journal **ret_journal, struct relay *relay);
 struct journal *journal_free(struct journal *journal); /* writes what waits */
 void journal_add(struct journal *journal, const char *tenant, const struct store_sign_in *row);
-/* Of those that wait or are stored. -ENOENT, -EIO. */
+/* Writes what waits and looks. -ENOENT, -EIO. */
 int journal_get(struct journal *journal, const char *tenant, const char *id, struct store_sign_in *ret_row);
+/* Of those whose ids begin so, the first by id: how many, at most STORE_FOUND_MAX. */
+int journal_find(struct journal *journal, const char *tenant, const char *beginning,
+                 struct store_sign_in ret_rows[STORE_FOUND_MAX]);
+
+/* ---- refused.c ---- */
+#define STATE_REFUSED "refused"
+/* The service asked for keys, and sent nothing (yet). Never takes the place of another row. */
+#define STATE_KEYS "keys"
+/*
+ * Notes that a sign-in was refused: of the tenant's own secret, or of somebody who shows none. id NULL, or none:
+ * nothing to note. detail: what the caller is told beside the problem, or NULL.
+ */
+void refused_note(struct relay *relay, struct tenant *t, enum refused_who who, const char *id, enum problem_type type,
+                  const char *detail);
+/* Notes that a service asked for keys for a sign-in, and how many connectors it got them of. */
+void refused_note_keys(struct relay *relay, struct tenant *t, const char *id, size_t n_statements);
+/* Whether the row is one of those: a request may come under its id, and its row then takes their place. */
+bool refused_is_open(const struct store_sign_in *row);
+/* Appends a sentence on what it means that an id is not found: how far back rows go, and which were not kept. */
+void refused_tell_absent(const struct relay *relay, const struct tenant *t, struct buffer *out);
 
 /* ---- metrics.c ---- */
 /* Listens on metrics_socket, where the configuration has one; before privileges are dropped. */
@@ -248,7 +278,11 @@ struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *n
 /* The same, and which of its secrets it was. */
 struct tenant *api_caller(struct relay *relay, struct http_req *r, const char *name, enum store_secret_kind kind,
                           struct tenant_secret **ret_secret);
+/* Answers with a problem a call that names a sign-in (Postern-Id), and leaves a row of it; one that names none,
+ * without. */
+void api_refuse(struct relay *relay, struct http_req *r, struct tenant *t, enum refused_who who,
+                const struct problem *problem);
 /* Whether Content-Type is type (parameters aside); otherwise answers 415. */
-bool api_media_type(struct http_req *r, const char *type);
+bool api_media_type(struct relay *relay, struct http_req *r, struct tenant *t, const char *type);
 /* Answers 200 with JSON; takes the reference. NULL is a lack of memory. */
 void api_reply_json(struct http_req *r, int status, json_t *json);

@@ -175,7 +175,7 @@ void relay_link_report(void *arg, struct http_req *r)
         struct error err;
         size_t n;
 
-        if (!relay_link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
+        if (!relay_link_peer(relay, r, &peer) || !api_media_type(relay, r, peer.tenant, "application/json"))
                 return;
         const char *body = http_body(r, &n);
         if (report_decode(&report, body, n, &err) < 0) {
@@ -280,7 +280,7 @@ void relay_link_identity(void *arg, struct http_req *r)
         struct json_reader body;
         size_t n;
 
-        if (!relay_link_peer(relay, r, &peer) || !api_media_type(r, "application/json"))
+        if (!relay_link_peer(relay, r, &peer) || !api_media_type(relay, r, peer.tenant, "application/json"))
                 return;
         const char *text = http_body(r, &n);
         json_read_begin(&body, text, n, JSON_PLAIN, "identity", &err);

@@ -163,8 +163,15 @@ static void fail_id(struct http_req *r, enum problem_type type, const char *id, 
         http_problem(r, &(struct problem){.type = type, .instance = id, .detail = detail});
 }
 
+static void refuse(struct relay *relay, struct http_req *r, struct tenant *t, enum problem_type type,
+                   const char *detail)
+{
+        api_refuse(relay, r, t, REFUSED_OWN, &(struct problem){.type = type, .detail = detail});
+}
+
 /* The id and the budget of the headers. */
-static bool read_headers(struct http_req *r, const char **ret_id, uint32_t *ret_budget)
+static bool read_headers(struct relay *relay, struct http_req *r, struct tenant *t, const char **ret_id,
+                         uint32_t *ret_budget)
 {
         const char *id = http_header(r, "Postern-Id"), *budget = http_header(r, "Postern-Budget");
         uint64_t ms = BUDGET_DEFAULT;
@@ -175,7 +182,7 @@ static bool read_headers(struct http_req *r, const char **ret_id, uint32_t *ret_
                 return false;
         }
         if (budget && text_parse_u64(budget, BUDGET_LEFT_MIN, BUDGET_MAX, &ms) < 0) {
-                fail_id(r, PROBLEM_MALFORMED, id, "Postern-Budget must be milliseconds from 50 to 15000");
+                refuse(relay, r, t, PROBLEM_MALFORMED, "Postern-Budget must be milliseconds from 50 to 15000");
                 return false;
         }
         *ret_id = id;
@@ -203,21 +210,21 @@ static void match_recipients(struct sign_in *s, const struct tenant *t)
 }
 
 /* Refuses what cannot be taken now, whatever it is. */
-static bool may_come(struct relay *relay, struct http_req *r)
+static bool may_come(struct relay *relay, struct http_req *r, struct tenant *t)
 {
         if (relay->draining)
-                http_fail(r, PROBLEM_DRAINING, NULL);
-        return !relay->draining && api_media_type(r, SEALED_TYPE);
+                refuse(relay, r, t, PROBLEM_DRAINING, NULL);
+        return !relay->draining && api_media_type(relay, r, t, SEALED_TYPE);
 }
 
 /* Charges the secret that sent it, and no other of the tenant. Only what is well-formed costs. */
-static bool admit(struct sign_in *s, struct tenant_secret *secret)
+static bool admit(struct sign_in *s, struct tenant *t, struct tenant_secret *secret)
 {
-        uint32_t wait;
+        struct problem p = {.type = PROBLEM_RATE_LIMITED};
 
-        if (tenant_admit(s->relay, secret, &wait))
+        if (tenant_admit(s->relay, secret, &p.retry_after))
                 return true;
-        http_problem(s->r, &(struct problem){.type = PROBLEM_RATE_LIMITED, .instance = s->id, .retry_after = wait});
+        api_refuse(s->relay, s->r, t, REFUSED_OWN, &p);
         return false;
 }
 
@@ -253,7 +260,7 @@ void api_sign_in(void *arg, struct http_req *r)
         const char *id;
         uint32_t budget;
 
-        if (!t || !may_come(relay, r) || !read_headers(r, &id, &budget))
+        if (!t || !may_come(relay, r, t) || !read_headers(relay, r, t, &id, &budget))
                 return;
         struct sign_in *s = calloc(1, sizeof(*s));
         size_t n;
@@ -268,11 +275,11 @@ void api_sign_in(void *arg, struct http_req *r)
         memcpy(s->tenant, t->name, sizeof(s->tenant));
         memcpy(s->id, id, strlen(id));
         if (sealed_read(&s->sealed, body, n, &err) < 0) {
-                fail_id(r, PROBLEM_MALFORMED, s->id, err.text);
+                refuse(relay, r, t, PROBLEM_MALFORMED, err.text);
                 free(s);
                 return;
         }
-        if (!admit(s, secret)) {
+        if (!admit(s, t, secret)) {
                 free(s);
                 return;
         }
@@ -313,7 +320,10 @@ static int write_row(const struct relay *relay, const struct store_sign_in *row,
         json_write_opt(&w, "connector", row->connector);
         json_write_str(&w, "state", row->state);
         json_write_opt(&w, "problem", row->problem);
-        json_write_lines(&w, "reasons", row->reasons);
+        if (refused_is_open(row))
+                json_write_opt(&w, "detail", row->reasons);
+        else
+                json_write_lines(&w, "reasons", row->reasons);
         json_write_open(&w, "hops", '{');
         json_write_int(&w, "in", 0);
         write_ms(&w, "handed", row->handed);
@@ -334,11 +344,31 @@ static void reply_row(const struct relay *relay, struct http_req *r, const struc
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
 }
 
+/* The one sign-in whose id begins so: of two attempts the first. -ENOENT; -EMLINK: several, whose ids are in out. */
+static int find_beginning(struct relay *relay, const struct tenant *t, const char *beginning,
+                          struct store_sign_in *ret_row, struct buffer *ret_ids)
+{
+        struct store_sign_in rows[STORE_FOUND_MAX];
+        int n = journal_find(relay->journal, t->name, beginning, rows);
+        bool one = true;
+
+        if (n <= 0)
+                return n < 0 ? n : -ENOENT;
+        for (int i = 1; i < n; i++)
+                one &= id_same(rows[i].id, rows[0].id);
+        for (int i = 0; !one && i < n; i++)
+                if (buffer_printf(ret_ids, "%s\n", rows[i].id) < 0)
+                        break;
+        *ret_row = rows[0];
+        return one ? 0 : -EMLINK;
+}
+
 void api_sign_in_get(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         struct tenant *t = api_tenant(relay, r, http_part(r, 0), 0);
         const char *id = http_part(r, 1);
+        _cleanup_(buffer_free) struct buffer text = BUFFER(1024);
         struct dispatch_trail trail;
         struct store_sign_in row = {.at = 0};
 
@@ -355,10 +385,18 @@ void api_sign_in_get(void *arg, struct http_req *r)
                 memcpy(row.connector, trail.connector, sizeof(row.connector));
                 code = 0;
         }
-        if (code == 0)
+        if (code == -ENOENT && strlen(id) >= ID_BEGINNING_MIN)
+                code = find_beginning(relay, t, id, &row, &text);
+        if (code == 0) {
                 reply_row(relay, r, &row);
-        else if (code == -ENOENT)
-                fail_id(r, PROBLEM_NOT_FOUND, id, "no such sign-in within the last 30 days");
-        else
+        } else if (code == -EMLINK) {
+                http_problem(r, &(struct problem){.type = PROBLEM_NOT_FOUND,
+                                                  .detail = "the ids of several sign-ins begin so: give more of it",
+                                                  .reasons = text.data});
+        } else if (code == -ENOENT) {
+                refused_tell_absent(relay, t, &text);
+                fail_id(r, PROBLEM_NOT_FOUND, id, text.data);
+        } else {
                 http_fail(r, PROBLEM_INTERNAL, "the database failed");
+        }
 }

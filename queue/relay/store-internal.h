@@ -30,6 +30,7 @@ enum query {
         Q_ROSTER_COUNT,
         Q_SIGN_IN_PUT,
         Q_SIGN_IN_GET,
+        Q_SIGN_INS_FIND,
         Q_PURGE_SIGN_INS,
         Q_PURGE_TOKENS,
         Q_PURGE_IDENTITIES,

@@ -147,6 +147,19 @@ int store_sign_ins_put(struct store *store, const char *const *tenants, const st
         return db_end(store->db, r);
 }
 
+/* Everything but the id. */
+static void read_sign_in(struct sqlite3_stmt *st, struct store_sign_in *row)
+{
+        *row = (struct store_sign_in){.at = db_int(st, 0)};
+        db_text(st, 1, row->connector, sizeof(row->connector));
+        db_text(st, 2, row->state, sizeof(row->state));
+        db_text(st, 3, row->problem, sizeof(row->problem));
+        row->handed = db_int(st, 4);
+        row->received = db_int(st, 5);
+        row->answered = db_int(st, 6);
+        db_text(st, 7, row->reasons, sizeof(row->reasons));
+}
+
 int store_sign_in_get(struct store *store, const char *tenant, const char *id, struct store_sign_in *ret_row)
 {
         struct sqlite3_stmt *st = db_query(store->db, Q_SIGN_IN_GET, "tt", tenant, id);
@@ -154,17 +167,25 @@ int store_sign_in_get(struct store *store, const char *tenant, const char *id, s
 
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
-        *ret_row = (struct store_sign_in){.at = db_int(st, 0)};
+        read_sign_in(st, ret_row);
         memcpy(ret_row->id, id, strnlen(id, ID_MAX));
-        db_text(st, 1, ret_row->connector, sizeof(ret_row->connector));
-        db_text(st, 2, ret_row->state, sizeof(ret_row->state));
-        db_text(st, 3, ret_row->problem, sizeof(ret_row->problem));
-        ret_row->handed = db_int(st, 4);
-        ret_row->received = db_int(st, 5);
-        ret_row->answered = db_int(st, 6);
-        db_text(st, 7, ret_row->reasons, sizeof(ret_row->reasons));
         db_reset(st);
         return 0;
+}
+
+int store_sign_ins_find(struct store *store, const char *tenant, const char *beginning,
+                        struct store_sign_in ret_rows[STORE_FOUND_MAX])
+{
+        struct sqlite3_stmt *st =
+                db_query(store->db, Q_SIGN_INS_FIND, "tti", tenant, beginning, (int64_t)STORE_FOUND_MAX);
+        int r, n = 0;
+
+        while ((r = db_step(st)) == 1 && n < STORE_FOUND_MAX) {
+                read_sign_in(st, &ret_rows[n]);
+                db_text(st, 8, ret_rows[n].id, sizeof(ret_rows[n].id));
+                n++;
+        }
+        return r < 0 ? r : n;
 }
 
 int store_purge(struct store *store, int64_t now)

@@ -85,10 +85,19 @@ static const char *const texts[Q_COUNT_] = {
                          "since=excluded.since WHERE seq<excluded.seq",
         [Q_ROSTER_GET] = "SELECT jws FROM roster WHERE tenant=?",
         [Q_ROSTER_COUNT] = "SELECT COUNT(*) FROM roster WHERE tenant=?",
-        [Q_SIGN_IN_PUT] = "INSERT OR IGNORE INTO sign_in SELECT ?1,?2,?3,NULLIF(?4,''),?5,NULLIF(?6,''),?7,?8,?9,"
-                          "NULLIF(?10,'') WHERE EXISTS (SELECT 1 FROM tenant WHERE name=?1)",
+        /* an id that is stored keeps its first row, but for one of the door, which says least (refused.c) */
+        [Q_SIGN_IN_PUT] =
+                "INSERT INTO sign_in SELECT ?1,?2,?3,NULLIF(?4,''),?5,NULLIF(?6,''),?7,?8,?9,NULLIF(?10,'') "
+                "WHERE EXISTS (SELECT 1 FROM tenant WHERE name=?1) ON CONFLICT DO UPDATE SET at=excluded.at, "
+                "connector=excluded.connector, state=excluded.state, problem=excluded.problem, "
+                "handed=excluded.handed, received=excluded.received, answered=excluded.answered, "
+                "reasons=excluded.reasons WHERE sign_in.state IN ('keys','refused') AND excluded.state<>'keys'",
         [Q_SIGN_IN_GET] = "SELECT at, connector, state, problem, handed, received, answered, reasons FROM sign_in "
                           "WHERE tenant=? AND id=?",
+        /* '~' is behind every character of ids */
+        [Q_SIGN_INS_FIND] =
+                "SELECT at, connector, state, problem, handed, received, answered, reasons, id FROM sign_in "
+                "WHERE tenant=?1 AND id>=?2 AND id<?2||'~' ORDER BY id LIMIT ?3",
         [Q_PURGE_SIGN_INS] = "DELETE FROM sign_in WHERE at<?",
         [Q_PURGE_TOKENS] = "DELETE FROM token WHERE expires<?",
         [Q_PURGE_IDENTITIES] = "UPDATE connector SET kid=NULL, jwk=NULL, proof=NULL WHERE since<?",

@@ -149,5 +149,9 @@ struct store_sign_in {
 int store_sign_ins_put(struct store *store, const char *const *tenants, const struct store_sign_in *rows, size_t n);
 /* -ENOENT */
 int store_sign_in_get(struct store *store, const char *tenant, const char *id, struct store_sign_in *ret_row);
+#define STORE_FOUND_MAX 4
+/* Those whose ids begin so, the first by id. How many; -errno. */
+int store_sign_ins_find(struct store *store, const char *tenant, const char *beginning,
+                        struct store_sign_in ret_rows[STORE_FOUND_MAX]);
 /* Forgets what is older than its term: sign-ins, tokens, identities that nobody took, certificates. */
 int store_purge(struct store *store, int64_t now);

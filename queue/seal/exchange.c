@@ -187,6 +187,8 @@ int exchange_new(struct exchange **ret_exchange, struct sealer *sealer, const st
                 return error_fail(err, r, "no memory, or no random bytes");
         e->sealer = sealer;
         e->params = *p;
+        if (p->id)
+                set_text(e->result.id, sizeof(e->result.id), p->id);
         e->params.id = p->id ? p->id : e->result.id;
         e->budget_ms = budget_ms ? budget_ms : BUDGET_DEFAULT;
         e->started_ms = now.ms;

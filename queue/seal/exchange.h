@@ -2,9 +2,9 @@
  * One sign-in from its parameters to its end, without a network: which request is to be sent, what an answer means, and
  * whether the sign-in is sealed once more. Whoever has the network does what exchange_step says and tells what came:
  *
- *      KEYS  take fresh keys into the sealer, then exchange_keys; or exchange_keys_failed
- *      POST  send exchange_post's request, once, then exchange_answered
- *      DONE  exchange_result
+ *      KEYS  take fresh keys into the sealer, asked for with exchange_result's id as Postern-Id, so that the relay
+ * knows of the sign-in whatever comes of it; then exchange_keys, or exchange_keys_failed POST  send exchange_post's
+ * request, once, then exchange_answered DONE  exchange_result
  *
  * A request is made a second time only when the relay says that nobody started on the first. Every other doubt is
  * handed to the caller as it is: a second attempt could count as a second wrong password.

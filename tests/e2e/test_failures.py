@@ -32,14 +32,14 @@ class Failures(SiteTest):
         self.assertEqual((code, v['verdict'], v['class']), (3, 'unavailable', 'infrastructure'), v)
         self.assertIn(v['reason'], ('no-connector', 'not-ready', 'stale-keys'))
         self.assertEqual(v['may_have_counted'], '0')
-        lost = v['id']
+        v0, lost = v, v['id']
         north.start()
         north.wait_ready()
         code, v = self.site.sign_in(user, password)
         self.assertEqual(code, 0)
-        # no connector knows the first, which was sent to nobody; the relay knows who had the second
+        # no connector knows the first, which was sent to nobody; the relay knows why, and who had the second
         self.assertIn('postern tenant trace ' + lost, north.postern('explain', lost, check=False).stderr)
-        self.assertEqual(self.trace(lost).returncode, 1)
+        self.assertEqual(json.loads(self.trace(' ' + lost[:12], '--json').stdout)['problem'], v0['reason'], lost)
         self.assertIn('(north)', self.trace(v['id']).stdout)
         self.assertEqual(json.loads(self.trace(v['id'], '--json').stdout)['state'], 'answered')
         self.assertEqual(self.trace('0' * 26).returncode, 1)

@@ -41,7 +41,7 @@ WORDS = {
     'queue/client': 'client postern',
     'queue/http': 'http problem',
     'queue/link': 'link',
-    'queue/relay': 'api ca clock clones credential dispatch journal metering relay request run session sessions site '
+    'queue/relay': 'api ca clock clones credential dispatch journal metering refused relay request run session sessions site '
                    'standing standings store tenant_admit tenant_announced tenant_connector tenant_expire '
                    'tenant_forget tenant_free tenant_get tenant_live tenant_put tenant_secret tenant_set tenants',
     'queue/seal': 'directory exchange sealer sign',

@@ -262,16 +262,41 @@ int id_generate(char *out)
 
 bool id_heard(const char *what, char *out)
 {
-        if (strlen(what) != ID_OURS)
+        const size_t n = strlen(what);
+
+        if (n < ID_BEGINNING_MIN || n > ID_OURS)
                 return false;
-        for (size_t i = 0; i < ID_OURS; i++) {
+        for (size_t i = 0; i < n; i++) {
                 char c = (char)(what[i] >= 'a' && what[i] <= 'z' ? what[i] - 'a' + 'A' : what[i]);
                 if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
                         return false;
                 out[i] = c == 'O' ? '0' : c == 'I' || c == 'L' ? '1' : c;
         }
-        out[ID_OURS] = '\0';
+        out[n] = '\0';
         return true;
+}
+
+bool id_given(const char *what, char *out)
+{
+        static const char blanks[] = " \t\r\n";
+        size_t n;
+
+        what += strspn(what, blanks);
+        for (n = strlen(what); n > 0 && strchr(blanks, what[n - 1]);)
+                n--;
+        if (n < ID_BEGINNING_MIN || n > ID_MAX)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (b64u_value(what[i]) > 62)
+                        return false;
+        memcpy(out, what, n);
+        out[n] = '\0';
+        return true;
+}
+
+bool id_same(const char *a, const char *b)
+{
+        return id_first(a) == id_first(b) && strncmp(a, b, id_first(a)) == 0;
 }
 
 int text_set(char **ret_s, const char *s)

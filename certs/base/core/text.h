@@ -45,9 +45,17 @@ bool id_valid(const char *s, size_t n);
 size_t id_first(const char *id);
 /* A fresh id: "YYYYMMDD-" is not used; 26 characters of Crockford base32 from the system's CSPRNG. out: ID_MAX + 1. */
 int id_generate(char *out);
-/* Makes such an id of one that somebody read out: in lower case, with the letters that it leaves out for being misread.
- * False where what can't be one. out: ID_MAX + 1. */
+/* Makes such an id, or the beginning of one (ID_BEGINNING_MIN characters at least), of what somebody read out: in lower
+ * case, with the letters that it leaves out for being misread. False where what can't be one. out: ID_MAX + 1. */
 bool id_heard(const char *what, char *out);
+/*
+ * An id, or the beginning of one, as a person gives it: without the blanks around it. False where it can't be one.
+ * out: ID_MAX + 1.
+ */
+#define ID_BEGINNING_MIN 4
+bool id_given(const char *what, char *out);
+/* Whether two ids are of one sign-in, its first attempt or its second. */
+bool id_same(const char *a, const char *b);
 
 /* Why a unit of ours cannot see this file, and what to do; NULL: it can. Literal. */
 const char *file_hidden_by_unit(const char *path);

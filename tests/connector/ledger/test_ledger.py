@@ -265,6 +265,50 @@ class LedgerTest(LedgerCase):
         for heard in ('0123456789abcdefghjkmnpqrs', 'oi23456789ABCDEFGHJKMNPQRS', 'O1234S6789ABCDEFGHJKMNPQRS'.replace('S6', '56')):
             self.assertEqual(json.loads(self.cli('explain', heard, '--json'))['found_by'], 'id', heard)
 
+    def test_the_beginning_of_an_id(self):
+        for id in ('ABCD456789ABCDEFGHJKMNPQRS', 'ABCD456789ABCDEFGHJKMNPQRS-2', 'ABXY456789ABCDEFGHJKMNPQRS', 'ABXZ456789ABCDEFGHJKMNPQRS'):
+            self.record(id)
+        self.known(4)
+        for given in ('ABCD', ' abcd45 ', '\tABCD456789ABCDEFGHJKMNPQRS\n', 'abcd456789abcdefghjkmnpqr'):
+            self.assertIn('tried this sign-in twice', self.cli('explain', given))
+        self.assertEqual(json.loads(self.cli('explain', 'abxy', '--json'))['records'][0]['id'], 'ABXY456789ABCDEFGHJKMNPQRS')
+        self.record('ABXY999999ABCDEFGHJKMNPQRS')
+        self.known(5)
+        several = self.cli('explain', 'ABXY', code=1)
+        self.assertIn("several sign-ins begin with 'ABXY'", several)
+        for id in ('ABXY456789ABCDEFGHJKMNPQRS', 'ABXY999999ABCDEFGHJKMNPQRS'):
+            self.assertIn(id, several)
+        self.assertEqual(len(json.loads(self.cli('explain', 'ABXY', '--json', code=1))['ids']), 2)
+        self.assertIn('nothing is known', self.cli('explain', 'ABC', code=1))  # too short for any
+        self.assertEqual(len(self.records('--user', '  alice@corp.example ')), 5)
+
+    def test_what_the_validator_cannot_tell(self):
+        """Lost with it, or never handed to it: the link tells, and what the validator told before it ended counts more."""
+        now = int(time.time())
+        for id, why in (('LOST000000000001', 'lost'), ('FULL000000000001', 'full'), ('ANSWERED00000001', 'lost')):
+            if id == 'ANSWERED00000001':
+                self.record(id)
+                self.known(3)
+            send(self.link, frame('FRAME_UNANSWERED', TAG_ID=id, R_DECLINED=why, R_WALL=now))
+        send(self.link, frame('FRAME_UNANSWERED', TAG_ID='LOST000000000001', R_DECLINED='lost', R_WALL=now))
+        send(self.link, frame('FRAME_UNANSWERED', TAG_ID='LATER00000000001', R_DECLINED='lost', R_WALL=now))
+        self.known(4)
+        self.record('LATER00000000001')
+        wait_for('the later record', lambda: [r['id'] for r in self.records('--verdict', 'refused')].count('LATER00000000001') == 1)
+        self.known(4)
+        text = self.cli('explain', 'LOST000000000001')
+        for words in ('lost: outcome_unknown', 'validator process, which ended before it answered', 'may have counted', 'The user may try again'):
+            self.assertIn(words, text)
+        self.assertIn('declined (full)', self.cli('explain', 'FULL000000000001'))
+        for id in ('ANSWERED00000001', 'LATER00000000001'):
+            self.assertIn('refused: wrong_password', self.cli('explain', id))
+        self.assertIn(' lost ', self.cli('log'))
+
+    def test_who_asked(self):
+        self.record('AGENT00000000001', R_CLIENT_APP='Webmail', R_CLIENT_AGENT='Mozilla/5.0 (X11)')
+        self.known(1)
+        self.assertIn('From       192.0.2.7 Webmail Mozilla/5.0 (X11)', self.cli('explain', 'AGENT'))
+
     def test_both_attempts_of_a_sign_in(self):
         """Whichever id is read out, and in lower case too, both are shown; what only one connector knows says so."""
         first, second = '0123456789ABCDEFGHJKMNPQRS', '0123456789ABCDEFGHJKMNPQRS-2'
@@ -551,9 +595,16 @@ class LedgerTest(LedgerCase):
 
     def test_nothing_found(self):
         self.assertIn("nothing is known of 'nobody'", self.cli('explain', 'nobody', code=1))
+        self.assertIn('records of this connector are empty', self.cli('explain', 'nobody', code=1))
         self.assertIn('postern tenant trace', self.cli('explain', '0123456789ABCDEFGHJKMNPQRS', code=1))
         self.assertIn('ID-OR-USER', self.cli('explain', '', code=2))
         self.assertIn('nothing found', self.cli('log'))
+        before = int(time.time()) - 3 * 86400
+        self.record('REFUSED000000001', R_WALL=before)
+        self.known(1)
+        since = time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(before))
+        self.assertIn(f'records of this connector go back to {since}', self.cli('explain', 'nobody', code=1))
+        self.assertEqual(json.loads(self.cli('explain', 'nobody', '--json', code=1))['absent']['records_since'], before)
 
     def test_what_others_chose_cannot_drive_a_terminal(self):
         self.record('ESCAPE0000000001', R_USER='\x1b[2Jalice\u202egro.lave', R_CONTEXT='line\nbreak\x07')

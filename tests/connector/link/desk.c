@@ -66,12 +66,20 @@ void desk_on_validator(void *arg, const struct msg_in *m, int fd)
 static void on_ledger(void *arg, const struct msg_in *m, int fd)
 {
         struct desk *d = arg;
+        const size_t used = strlen(d->unanswered);
+        char id[ID_MAX + 1], why[32];
 
         assert_int_equal(fd, -1);
-        if (m->type == FRAME_STATUS)
+        if (m->type == FRAME_STATUS) {
                 assert_int_equal(msg_get_str(m, TAG_TEXT, d->status, sizeof(d->status)), 0);
-        else
+        } else if (m->type == FRAME_UNANSWERED) {
+                assert_int_equal(msg_get_str(m, TAG_ID, id, sizeof(id)), 0);
+                assert_int_equal(msg_get_str(m, R_DECLINED, why, sizeof(why)), 0);
+                assert_true(msg_get_u64(m, R_WALL, 0) > 0);
+                (void)snprintf(d->unanswered + used, sizeof(d->unanswered) - used, "%s:%s ", id + 16, why);
+        } else {
                 assert_int_equal(m->type, FRAME_EVENT);
+        }
 }
 
 static void on_closed(void *arg, const char *why)

@@ -16,6 +16,7 @@ struct desk {
         /* what the validator and the ledger got, in order */
         char frames[LOG_MAX];
         char sealed[SEALED_TEXT_LEN + 1], trace[64], status[16384];
+        char unanswered[LOG_MAX]; /* "01:why " of what the ledger was told */
         uint64_t budget, received, roster_total;
         int64_t relay_wall;
         struct buffer roster;

@@ -100,6 +100,7 @@ static void without_a_validator(void **state)
         UNTIL(d->t, was_declined, 100);
         assert_non_null(strstr(d->t->items, "02:declined:full"));
         assert_null(strstr(d->t->items, "01:declined"));
+        assert_string_equal(d->unanswered, "01:lost 02:full "); /* nobody else can tell the helpdesk */
         /* a new one takes over */
         d->frames[0] = '\0';
         d->validator = open_channel(d, bridge_open_validator, desk_on_validator);

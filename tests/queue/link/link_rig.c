@@ -177,8 +177,14 @@ static void on_drained(void *arg)
         t->drained = true;
 }
 
-static const struct link_callbacks callbacks = {on_request, on_cancel,   on_confirmed, on_late, on_roster,
-                                                on_state,   on_identity, on_drained,   NULL};
+static const struct link_callbacks callbacks = {.on_request = on_request,
+                                                .on_cancel = on_cancel,
+                                                .on_confirmed = on_confirmed,
+                                                .on_late = on_late,
+                                                .on_roster = on_roster,
+                                                .on_state = on_state,
+                                                .on_identity = on_identity,
+                                                .on_drained = on_drained};
 const struct link_callbacks *const link_rig_callbacks = &callbacks;
 
 /* ---- running ---- */

@@ -65,7 +65,10 @@ class RelayTest(unittest.TestCase):
         postern = os.path.join(os.path.dirname(relay_site.RELAY), '..', '..', 'connector', 'cli', 'postern')
         done = subprocess.run([postern, 'tenant', *words, '--dir', folder], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done.stderr if code else done.stdout
+        return done.stdout + done.stderr if code else done.stdout
+
+    def trace(self, id):
+        return self.relay.request('GET', self.relay.tenant_path('sign-ins/' + id), headers=self.relay.as_service())[2]
 
     def problem(self, answer, status, word, started='no', retry=None):
         code, headers, body = answer
@@ -419,7 +422,72 @@ class SignIns(Linked):
             self.assertLess(said.index(f'Sign-in {first}\n'), said.index(f'Sign-in {first}-2\n'))
             told = json.loads(self.tenant_cli('trace', asked, '--json', code=0))
             self.assertEqual((told['id'], told['first_attempt']['id']), (first + '-2', first))
-        self.assertIn("sign-in service's own answer says why", self.tenant_cli('trace', 'f' + first[1:]))
+        for asked in ('0123', ' 0123456789a ', first[:25]):
+            self.assertEqual(json.loads(self.tenant_cli('trace', asked, '--json', code=0))['id'], first + '-2')
+        other = '0123' + new_id()[4:]
+        self.problem(relay.sign_in(jwe, id=other), 503, 'not-ready')
+        several = self.tenant_cli('trace', '0123')
+        self.assertIn('begin so', several)
+        self.assertIn(other, several)
+        self.assertIn(first, several)
+        self.assertIn('neither the id of a sign-in', self.tenant_cli('trace', '012', code=2))
+        absent = self.tenant_cli('trace', 'f' + first[1:])
+        self.assertIn("did not get as far as the relay", absent)
+        self.assertIn('no sign-in of this id has come here since 20', absent)
+        c.hang_up()
+        wait_for('the link is gone', lambda: relay.sign_in(jwe)[2]['type'] == 'urn:postern:no-connector')
+        self.assertIn('Not linked to the relay now: ', self.tenant_cli('trace', 'f' + first[1:]))
+        told = json.loads(self.tenant_cli('trace', 'f' + first[1:], '--json'))
+        self.assertEqual((told['found'], c.id in told['silent']), (False, True))
+
+    def test_who_is_refused_leaves_a_row(self):
+        relay = self.relay
+        c, = self.linked('door')
+        jwe, path = relay.seal(c), relay.tenant_path('sign-ins')
+        typed = {'Content-Type': 'application/postern-request'}
+
+        def refused(status, word, headers, body=jwe, method='POST', path=path):
+            id = new_id()
+            answer = self.problem(relay.request(method, path, body, {**headers, 'Postern-Id': id}), status, word)
+            self.assertEqual(answer['instance'], id)
+            row = self.trace(id)
+            self.assertEqual((row['state'], row['problem'], row.get('connector')), ('refused', word, None), row)
+            return id, row
+        stranger = {'Authorization': 'Bearer wrong'}
+        id, row = refused(401, 'bad-credentials', {**stranger, **typed})
+        self.assertIn('not this tenant', row['detail'])
+        said = self.tenant_cli('trace', id, code=0)
+        self.assertIn("secret that is not this tenant's", said)
+        self.assertIn('Detail', said)
+        refused(401, 'bad-credentials', stranger, None, 'GET', relay.tenant_path('keys'))
+        refused(403, 'not-permitted', {**relay.as_admin(), **typed})
+        refused(415, 'unsupported-type', relay.as_service())
+        _, row = refused(400, 'malformed', relay.as_service(**typed), 'junk')
+        self.assertTrue(row['detail'])
+        refused(400, 'malformed', relay.as_service(**typed, **{'Postern-Budget': '49'}))
+        # a request under the same id is no duplicate, and takes the row's place
+        self.problem(relay.sign_in('junk', id=id), 400, 'malformed')
+        c.report(ready=False, reasons=['no_dc'])
+        self.problem(relay.sign_in(jwe, id=id), 503, 'not-ready')
+        self.assertEqual(self.trace(id)['state'], 'failed')
+        self.problem(relay.request('POST', path, jwe, {**stranger, **typed, 'Postern-Id': id}), 401, 'bad-credentials')
+        self.assertEqual(self.trace(id)['state'], 'failed')
+        c.hang_up()
+
+    def test_a_service_that_got_keys_and_sent_nothing(self):
+        relay = self.relay
+        c, = self.linked('keys')
+        id, path = new_id(), relay.tenant_path('keys')
+        self.assertEqual(relay.request('GET', path, headers=relay.as_service(**{'Postern-Id': id}))[0], 200)
+        row = self.trace(id)
+        self.assertEqual(row['state'], 'keys')
+        self.assertRegex(row['detail'], '^keys of [1-9][0-9]* connectors? were there')
+        self.assertIn('sent nothing after', self.tenant_cli('trace', id, code=0))
+        c.report(ready=False, reasons=['no_dc'])
+        self.problem(relay.sign_in(relay.seal(c), id=id), 503, 'not-ready')
+        self.assertEqual(self.trace(id)['state'], 'failed')
+        relay.request('GET', path, headers=relay.as_service(**{'Postern-Id': id}))
+        self.assertEqual(self.trace(id)['state'], 'failed')
         c.hang_up()
 
     def test_busy_and_credit(self):
@@ -1102,6 +1170,22 @@ class Limits(RelayTest):
         self.problem(made[5].call('GET', '/v1/link/stream?boot=short'), 400, 'malformed')
         for c in made[:5]:
             c.hang_up()
+
+    def test_strangers_fill_no_disk(self):
+        """Of a flood of wrong secrets a bounded number is kept, and whoever looks for one of the others hears so."""
+        relay = self.relay
+        headers = {'Authorization': 'Bearer wrong', 'Content-Type': 'application/postern-request'}
+        ids = [new_id() for _ in range(130)]
+        for id in ids:
+            relay.request('POST', relay.tenant_path('sign-ins'), 'x', {**headers, 'Postern-Id': id})
+        found = [self.trace(id).get('state') == 'refused' for id in ids]
+        self.assertLess(sum(found), 120)
+        self.assertGreater(sum(found), 50)
+        self.assertIn('refused and not kept', self.trace(ids[-1])['detail'])
+        # the tenant's own are not crowded out
+        id = new_id()
+        self.problem(relay.sign_in('junk', id=id), 400, 'malformed')
+        self.assertEqual(self.trace(id)['state'], 'refused')
 
 
 class Crowd(RelayTest):

@@ -185,7 +185,7 @@ static void test_sign_ins(void **state)
                  .answered = -1},
         };
         const struct store_sign_in replayed = {.id = "request-00000001", .at = NOW + 90, .state = "failed"};
-        struct store_sign_in got;
+        struct store_sign_in got, found[STORE_FOUND_MAX];
 
         (void)state;
         assert_int_equal(store_sign_ins_put(store, tenants, rows, 2), 0);
@@ -196,12 +196,34 @@ static void test_sign_ins(void **state)
         assert_string_equal(got.problem, "");
         assert_string_equal(got.reasons, "");
         assert_int_equal(store_sign_in_get(other, "second", "request-00000001", &got), -ENOENT);
+        assert_int_equal(store_sign_ins_find(other, T, "request-0000", found), 2);
+        assert_string_equal(found[0].id, "request-00000001");
+        assert_string_equal(found[1].problem, "busy");
+        assert_int_equal(store_sign_ins_find(other, T, "request-00000002", found), 1);
+        assert_int_equal(store_sign_ins_find(other, T, "equest", found), 0);
         assert_int_equal(store_purge(store, NOW + STORE_SIGN_IN_LIFE + 10), 0);
         assert_int_equal(store_sign_in_get(other, T, "request-00000001", &got), -ENOENT);
         assert_int_equal(store_sign_in_get(other, T, "request-00000002", &got), 0);
         assert_string_equal(got.problem, "busy");
         assert_string_equal(got.reasons, "full\nno_dc: corp.example");
         assert_int_equal(got.handed, -1);
+}
+
+/* What a sign-in left at the door says least: all else takes its place, and keys take nobody's. */
+static void test_rows_of_the_door(void **state)
+{
+        static const char *const states[] = {"keys", "keys", "refused", "keys", "failed", "refused", "keys"},
+                                 *const after[] = {"keys", "keys", "refused", "refused", "failed", "failed", "failed"},
+                                 *const tenants[] = {T};
+        struct store_sign_in row = {.id = "request-00000007", .at = NOW}, got;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+                (void)snprintf(row.state, sizeof(row.state), "%s", states[i]);
+                assert_int_equal(store_sign_ins_put(store, tenants, &row, 1), 0);
+                assert_int_equal(store_sign_in_get(other, T, row.id, &got), 0);
+                assert_string_equal(got.state, after[i]);
+        }
 }
 
 struct listed {
@@ -355,11 +377,11 @@ static void test_opening(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {TEST(test_tenants),        TEST(test_secrets),
-                                           TEST(test_tokens),         TEST(test_connectors),
-                                           TEST(test_rosters),        TEST(test_sign_ins),
-                                           TEST(test_events),         TEST(test_renewed_in_the_same_moment),
-                                           TEST(test_older_database), TEST(test_opening)};
+        const struct CMUnitTest tests[] = {
+                TEST(test_tenants),          TEST(test_secrets), TEST(test_tokens),
+                TEST(test_connectors),       TEST(test_rosters), TEST(test_sign_ins),
+                TEST(test_rows_of_the_door), TEST(test_events),  TEST(test_renewed_in_the_same_moment),
+                TEST(test_older_database),   TEST(test_opening)};
 
         return cmocka_run_group_tests_name("relay/store", tests, NULL, NULL);
 }

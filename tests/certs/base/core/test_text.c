@@ -167,8 +167,18 @@ static void test_ids(void **state)
         assert_int_equal(id_first("-2"), 2);
         assert_true(id_heard("oil3456789abcdefghjkmnpqrs", other));
         assert_string_equal(other, "0113456789ABCDEFGHJKMNPQRS");
-        assert_false(id_heard("0123456789ABCDEFGHJKMNPQR", other));
+        assert_true(id_heard("ol23", other)); /* the beginning of one */
+        assert_string_equal(other, "0123");
+        assert_false(id_heard("012", other));
+        assert_false(id_heard("0123456789ABCDEFGHJKMNPQRST", other));
         assert_false(id_heard("0123456789ABCDEFGHJKMNPQ-2", other));
+        assert_true(id_given(" \tabCD-0123\r\n ", other));
+        assert_string_equal(other, "abCD-0123");
+        assert_false(id_given("abc", other));
+        assert_false(id_given("ab cd", other));
+        assert_false(id_given("alice@corp.example", other));
+        assert_true(id_same("0123456789ABCDEFGHJKMNPQRS", "0123456789ABCDEFGHJKMNPQRS-2"));
+        assert_false(id_same("0123456789ABCDEFGHJKMNPQRS", "0123456789ABCDEFGHJKMNPQRT-2"));
 }
 
 static void test_text_set(void **state)
