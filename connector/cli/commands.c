@@ -13,6 +13,7 @@ const struct cli_command cli_commands[] = {
         {"explain", "what happened to one sign-in, and what to do", cmd_explain},
         {"report", "usage, failures and slow controllers of 30 days", cmd_report},
         {"metrics", "the numbers that Prometheus reads", cmd_metrics},
+        {"page", "a link to the helpdesk's page of this host", cmd_page},
         {"check", "each hop to the domain controllers; one user's password", cmd_check},
         {"domain", "the SID that this connector holds on to", cmd_domain},
         {"check-config", "report every error in the configuration", cmd_check_config},

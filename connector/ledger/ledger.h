@@ -48,6 +48,7 @@ struct ledger {
         struct process process;
         struct config *config;
         struct ledger_peer link, validator;
+        uid_t page_uid; /* of postern-web; (uid_t)-1 where the host has no such user */
         struct journal *journal;
         struct control *control;
         struct ledger_metrics *metrics;

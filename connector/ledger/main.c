@@ -5,6 +5,7 @@
  * nothing: the validator masks those before they come here.
  */
 #include <errno.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "connector/ledger/metrics.h"
 
 #define STATUS_TEXT_MAX 15000
+#define PAGE_USER "postern-web"
 #define LAST_TURNS 100 /* of the loop, each reading 64 frames from a channel */
 
 /* ---- status of the parts ---- */
@@ -280,7 +282,9 @@ int main(int argc, char **argv)
         (void)umask(077);
         if (argc == 3 && strcmp(argv[1], LEDGER_OFFLINE) == 0)
                 return ledger_offline(argv[2]);
-        (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk */
+        (void)signal(SIGXFSZ, SIG_IGN);                  /* a limit on files is a full disk */
+        const struct passwd *page = getpwnam(PAGE_USER); /* while it may read files */
+        ledger.page_uid = page ? page->pw_uid : (uid_t)-1;
         if (process_open(&ledger.process, &posternd_frames, PART_LEDGER, argc, argv, &ops, &ledger, &err) < 0 ||
             crypto_self_test(&err) < 0)
                 return process_fail("ledger", &err);

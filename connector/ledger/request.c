@@ -90,6 +90,8 @@ static int take_member(struct request *r, const char *key, const json_t *value, 
                 return take_number(value, key, 0, INT64_MAX, &r->since, err);
         if (strcmp(key, "until") == 0)
                 return take_number(value, key, 0, INT64_MAX, &r->until, err);
+        if (strcmp(key, "step") == 0)
+                return take_number(value, key, REQUEST_STEP_MIN, REQUEST_REPORT_S, &r->step, err);
         if (strcmp(key, "limit") == 0) {
                 code = take_number(value, key, 1, REQUEST_LIMIT_MAX, &limit, err);
                 r->limit = (uint32_t)limit;
@@ -115,8 +117,8 @@ static int check_whole(const struct request *r, struct error *err)
                 return error_fail(err, -EBADMSG, "'what' is missing: the id of a sign-in, or a user");
         if (r->what_to_do == REQUEST_REPORT && (r->since >= r->until || r->until - r->since > REQUEST_REPORT_S))
                 return error_fail(err, -EBADMSG, "a report is of the time from 'since' to 'until', a day at most");
-        if (r->users && r->what_to_do != REQUEST_REPORT)
-                return error_fail(err, -EBADMSG, "only a report has users");
+        if ((r->users || r->step) && r->what_to_do != REQUEST_REPORT)
+                return error_fail(err, -EBADMSG, "only a report has users and a step");
         if (r->events && (r->user[0] || r->verdict[0]))
                 return error_fail(err, -EBADMSG, "events have neither user nor verdict");
         return 0;

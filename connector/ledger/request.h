@@ -14,6 +14,7 @@
 #define REQUEST_TEXT_MAX 512
 #define REQUEST_LIMIT_MAX 500
 
+#define REQUEST_STEP_MIN 60
 #define REQUEST_REPORT_S (25 * 3600) /* the longest stretch of a report: a day, also when clocks change */
 
 enum request_do { REQUEST_STATUS = 1, REQUEST_LOG, REQUEST_EXPLAIN, REQUEST_REPORT };
@@ -24,6 +25,7 @@ struct request {
         char what[REQUEST_TEXT_MAX + 1]; /* explain: an id or a name */
         char verdict[16];                /* log: "accepted" "refused" "unavailable" "declined" or "" */
         int64_t since, until;            /* s since the epoch; 0: open */
+        int64_t step;                    /* report: s that are counted together; 0: no series */
         uint32_t limit;                  /* 1 to REQUEST_LIMIT_MAX */
         bool events;                     /* log: events instead of sign-ins */
         bool users;                      /* report: names of users, for administrators */

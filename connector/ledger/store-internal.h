@@ -41,6 +41,7 @@ enum query {
         Q_REPORT_DCS,
         Q_REPORT_NAMES,
         Q_REPORT_USERS,
+        Q_REPORT_SERIES,
         Q_N
 };
 

@@ -25,6 +25,7 @@ const char *const ledger_report_texts[] = {
         "SELECT max(coalesce(upn, user, user_masked, '')), sum(reason = 'locked_out'), sum(reason = 'wrong_password'), "
         "count(*)" WITHIN " AND verdict = 'refused' AND user_hash IS NOT NULL GROUP BY user_hash "
         "ORDER BY 2 DESC, 3 DESC LIMIT 200",
+        "SELECT wall / ?3 * ?3, coalesce(verdict, 'declined'), count(*)" WITHIN " GROUP BY 1, 2",
 };
 
 /* Appends {"a":...,"b":...} for each row; names ends with NULL and tells texts ("s:...") from numbers ("i:..."). */
@@ -35,6 +36,8 @@ static int add_rows(struct store *store, enum query query, const struct store_se
                 db_query(store->db, query, "ii", (int64_t)s->request->since, (int64_t)s->request->until);
         int r;
 
+        if (query == Q_REPORT_SERIES)
+                (void)db_bind_int(stmt, 3, s->request->step);
         db_deadline(store->db, REPORT_MS);
         while ((r = db_step(stmt)) == 1) {
                 json_t *row = json_object();
@@ -60,11 +63,13 @@ int ledger_store_report(struct store *store, const struct store_search *s, json_
                 {Q_REPORT_DCS, "dcs", {"s:dc", "s:method", "i:bucket", "i:n", "i:ms", "i:ms_max", "i:failed", NULL}},
                 {Q_REPORT_NAMES, "names", {"i:n", NULL}},
                 {Q_REPORT_USERS, "users", {"s:user", "i:locked", "i:wrong", "i:n", NULL}},
+                {Q_REPORT_SERIES, "series", {"i:at", "s:verdict", "i:n", NULL}},
         };
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
-                if (parts[i].query == Q_REPORT_USERS && !s->request->users)
+                if ((parts[i].query == Q_REPORT_USERS && !s->request->users) ||
+                    (parts[i].query == Q_REPORT_SERIES && !s->request->step))
                         continue;
                 if (!json_object_get(report, parts[i].key))
                         (void)json_object_set_new(report, parts[i].key, json_array());

@@ -42,7 +42,8 @@ struct store_search {
 };
 int ledger_store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);
-/* Counts of the request's stretch of time, appended to the arrays of report (an object): ends, dcs, names, users. */
+/* Counts of the request's stretch of time, appended to the arrays of report (an object): ends, dcs, names, users,
+ * series. */
 int ledger_store_report(struct store *store, const struct store_search *search, json_t *report, struct error *err);
 /* The ids that begin so, the first by id, at most limit, appended to list. */
 int ledger_store_ids(struct store *store, const char *beginning, size_t limit, json_t *list, struct error *err);

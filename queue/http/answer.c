@@ -50,6 +50,18 @@ const char *http_peer(const struct http_req *r)
         return r->conn->peer;
 }
 
+int http_peer_uid(const struct http_req *r, uid_t *ret_uid)
+{
+        struct ucred peer;
+        socklen_t n = sizeof(peer);
+
+        if (strcmp(r->conn->peer, "unix") != 0 || getsockopt(r->conn->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 ||
+            n != sizeof(peer))
+                return -ENOTSOCK;
+        *ret_uid = peer.uid;
+        return 0;
+}
+
 void http_on_close(struct http_req *r, http_close_fn *fn, void *arg)
 {
         r->on_close = fn;
@@ -84,8 +96,9 @@ static const char *reason_phrase(int status)
         static const struct {
                 int status;
                 const char *phrase;
-        } phrases[] = {{200, "OK"},          {202, "Accepted"},     {204, "No Content"}, {304, "Not Modified"},
-                       {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"},  {404, "Not Found"}};
+        } phrases[] = {{200, "OK"},           {202, "Accepted"},     {204, "No Content"},
+                       {303, "See Other"},    {304, "Not Modified"}, {400, "Bad Request"},
+                       {401, "Unauthorized"}, {403, "Forbidden"},    {404, "Not Found"}};
 
         for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
                 if (phrases[i].status == status)

@@ -12,6 +12,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/core/error.h"
 #include "base/ipc/loop.h"
@@ -98,6 +99,8 @@ const char *http_header(const struct http_req *r, const char *name);
 const char *http_body(const struct http_req *r, size_t *ret_n);
 /* The peer's numeric address; "unix". */
 const char *http_peer(const struct http_req *r);
+/* The user that a UNIX socket's other end belongs to. -ENOTSOCK: it is no UNIX socket. */
+int http_peer_uid(const struct http_req *r, uid_t *ret_uid);
 /* The client certificate, only if it verified, dates aside (borrowed); otherwise NULL, and *ret_why says why
  * (NULL: none was sent). */
 X509 *http_peer_cert(const struct http_req *r, const char **ret_why);

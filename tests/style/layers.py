@@ -47,6 +47,7 @@ MAY_INCLUDE = {
     'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/seal', 'queue/client', 'connector/frames', 'connector/conf', 'connector/findings'],
     'connector/sandbox': ['certs/', 'validate/types', 'validate/op', 'validate/fake', 'queue/wire', 'queue/seal', 'queue/client', 'queue/http',
                           'queue/relay', 'connector/frames', 'connector/conf'],
+    'connector/web': BASE + ['validate/types', 'queue/http', 'connector/frames', 'connector/findings'],
     'tests': ['certs/', 'validate/', 'queue/', 'connector/'],
 }
 # The one place that may name what the tables of methods stand for.

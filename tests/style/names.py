@@ -38,6 +38,7 @@ WORDS = {
                             'supervisor watch watchdog',
     'connector/validator': 'clock_judge clock_note clock_state enckeys intake record replay roster_store '
                            'sid_store signins validator verdict',
+    'connector/web': 'chart form html web',
     'queue/client': 'client postern',
     'queue/http': 'http problem',
     'queue/link': 'link',

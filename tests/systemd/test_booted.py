@@ -117,7 +117,7 @@ class Booted(unittest.TestCase):
     # -- before the enrolment --
 
     def test_10_exposure(self):
-        for unit in ('postern.service', 'postern-relay.service'):
+        for unit in ('postern.service', 'postern-relay.service', 'postern-web.service'):
             said = self.m.run('systemd-analyze', 'security', '--no-pager', unit).stdout
             exposure = float(re.search(r'exposure level for \S+: ([0-9.]+)', said)[1])
             print(unit, exposure)
@@ -217,6 +217,35 @@ class Booted(unittest.TestCase):
         self.assertEqual(set(before.values()) & set(self.children().values()), set())
         for child in before.values():
             self.assertNotEqual(self.m.run('test', '-e', f'/proc/{child}', check=False).returncode, 0)
+
+    def http(self, method, path, host, body='', *lines):
+        """By the shell's own sockets: the machine has no other client."""
+        head = [f'{method} {path} HTTP/1.1', f'Host: {host}', f'Content-Length: {len(body)}', 'Connection: close', *lines]
+        if method == 'GET':
+            head.pop(2)
+        name, port = host.split(':')
+        text = '\\r\\n'.join(head) + '\\r\\n\\r\\n' + body
+        return self.m.run('bash', '-c', f"exec 3<>/dev/tcp/{name}/{port}; printf '{text}' >&3; cat <&3").stdout
+
+    def test_24a_the_helpdesks_page(self):
+        self.m.write(CONF, CONNECTOR.replace('[connector]\n', '[connector]\ncontrol_group = postern-web\n'))
+        self.addCleanup(self.m.write, CONF, CONNECTOR)
+        self.restart()
+        self.m.write('/etc/postern-web/web.conf', '[web]\nlisten = 127.0.0.1:8470\n', 0o640, 'postern-web')
+        self.systemctl('start', 'postern-web')
+        self.assertEqual(self.m.status(self.main_pid('postern-web'))['Seccomp'], '2')
+        link = self.m.run('postern', 'page').stdout.strip()
+        self.assertIn('http://127.0.0.1:8470/enter#', link)
+        said = self.http('POST', '/enter', '127.0.0.1:8470', 'code=' + link.split('#')[1], 'Sec-Fetch-Site: same-origin')
+        cookie = re.search(r'Set-Cookie: (postern=[^;]+)', said)
+        self.assertTrue(cookie, said)
+        page = self.http('GET', '/', '127.0.0.1:8470', '', 'Cookie: ' + cookie[1])
+        self.assertIn(' 200 OK', page)
+        self.assertIn('class="state wrong"', page)  # no relay and no domain controller here
+        self.assertIn('seccomp, Landlock', page)
+        self.assertIn('Names refused most', self.http('GET', '/day', '127.0.0.1:8470', '', 'Cookie: ' + cookie[1]))
+        self.systemctl('stop', 'postern-web')
+        self.assertEqual(self.show('postern-web', 'Result'), {'Result': 'success'})
 
     def test_25_a_hung_child_is_noticed(self):
         self.drop_in('WatchdogSec=16\n')

@@ -220,6 +220,16 @@ static int allow_connect(scmp_filter_ctx filter)
         return r;
 }
 
+/* connect() cannot be judged by its address here, so what may ask must not have sockets of other families. */
+static int allow_ask(scmp_filter_ctx filter)
+{
+        const struct scmp_arg_cmp both[] = {equal(0, AF_UNIX),
+                                            masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM)};
+        int r = add(filter, SCMP_ACT_ALLOW, "connect", 0, NULL);
+
+        return r ? r : add(filter, SCMP_ACT_ALLOW, "socket", 2, both);
+}
+
 /* open() for reading only: everything that could change a file is a flag. */
 static int allow_read(scmp_filter_ctx filter)
 {
@@ -243,6 +253,8 @@ static int allow_needs(scmp_filter_ctx filter, unsigned needs)
                 r = allow_self(filter);
         if (r == 0 && needs & CONFINE_CONNECT)
                 r = allow_connect(filter);
+        if (r == 0 && needs & CONFINE_ASK)
+                r = allow_ask(filter);
         if (r == 0 && needs & (CONFINE_READ | CONFINE_WRITE))
                 r = allow_read(filter);
         if (r == 0 && needs & CONFINE_WRITE)

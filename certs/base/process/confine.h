@@ -25,6 +25,7 @@ enum confine_need {
         CONFINE_READ = 2,    /* open files for reading, below the paths */
         CONFINE_WRITE = 4,   /* make, write and remove files, below the paths that say so */
         CONFINE_ACCEPT = 8,  /* take connections of a listening socket that was handed over */
+        CONFINE_ASK = 32,    /* connect to UNIX stream sockets, whose paths' permissions decide */
         /* Instead of all that: only what is never allowed is refused. For modules of tokens, which bring code of
          * their own. */
         CONFINE_FOREIGN_CODE = 16,

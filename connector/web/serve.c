@@ -1,0 +1,623 @@
+/*
+ * Requests of the page: the routes, who is let in, and the ledger asked for what is shown.
+ *
+ * Invariants: a page with content is answered to nobody whose role is not known. A request under a name that is not the
+ * page's is refused (another site's name pointed at this address), and so is a form that another site sent. What is
+ * looked up travels in bodies, never in an address, but for a sign-in's id.
+ */
+#include "connector/web/serve.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/core/log.h"
+#include "base/core/text.h"
+#include "connector/web/ask.h"
+#include "connector/web/assets.h"
+#include "connector/web/form.h"
+#include "connector/web/page.h"
+
+#define ASKS_MAX 8 /* of the ledger at once; it takes 16 clients in all */
+#define FORM_MAX 4096
+#define PAGE_MAX (4 * 1024 * 1024)
+#define WHAT_MAX 256
+#define AROUND_S 900 /* a time is looked for so much before and after */
+#define COOKIE "postern="
+
+/* ---- answers ---- */
+
+static void add_headers(struct http_req *r)
+{
+        static const char *const headers[][2] = {
+                {"Content-Security-Policy",
+                 "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+                 "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
+                {"X-Frame-Options", "DENY"},
+                {"X-Content-Type-Options", "nosniff"},
+                {"Referrer-Policy", "no-referrer"},
+                {"Cross-Origin-Opener-Policy", "same-origin"},
+                {"Cross-Origin-Resource-Policy", "same-origin"},
+                {"Cache-Control", "no-store"}};
+
+        for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+                http_add_header(r, headers[i][0], headers[i][1]);
+}
+
+static void reply_html(struct http_req *r, int status, struct html *h)
+{
+        if (h->code < 0) {
+                http_fail(r, PROBLEM_INTERNAL, "the page is too long, or memory is short");
+        } else {
+                add_headers(r);
+                http_reply(r, status, "text/html; charset=utf-8", h->out.data, h->out.len);
+        }
+        buffer_free(&h->out);
+}
+
+static void reply_fault(const struct web_front *f, struct http_req *r, int status, const char *why)
+{
+        struct html h = HTML(PAGE_MAX);
+
+        web_page_begin(&h, &(struct web_frame){.title = f->web->config->title, .here = "", .heading = "Not shown"});
+        web_page_fault(&h, why);
+        web_page_end(&h);
+        reply_html(r, status, &h);
+}
+
+static void send_to(struct http_req *r, const char *path)
+{
+        add_headers(r);
+        http_add_header(r, "Location", path);
+        http_reply(r, 303, NULL, NULL, 0);
+}
+
+/* ---- who asks ---- */
+
+static bool is_own_name(const struct web_front *f, const char *host)
+{
+        if (f->proxied) {
+                for (const char *const *own = f->web->config->hosts; *own; own++)
+                        if (strcasecmp(*own, host) == 0)
+                                return true;
+                return false;
+        }
+        for (size_t i = 0; i < 2; i++)
+                if (strcasecmp(f->origin[i] + strlen("http://"), host) == 0)
+                        return true;
+        return false;
+}
+
+/* Of a form: that a page of ours sent it. Browsers tell by either header. */
+static bool is_own_form(const struct http_req *r, const char *host)
+{
+        const char *site = http_header(r, "Sec-Fetch-Site"), *origin = http_header(r, "Origin");
+        const char *name = origin ? strstr(origin, "://") : NULL;
+
+        if (site)
+                return strcmp(site, "same-origin") == 0;
+        return name && strcasecmp(name + 3, host) == 0;
+}
+
+/* The session's token among the cookies; "" where there is none. */
+static void find_cookie(const struct http_req *r, char ret_token[WEB_SECRET_LEN + 1])
+{
+        const char *at = http_header(r, "Cookie");
+
+        ret_token[0] = '\0';
+        while (at && *at) {
+                const size_t n = strcspn(at, ";");
+
+                if (n == strlen(COOKIE) + WEB_SECRET_LEN && strncmp(at, COOKIE, strlen(COOKIE)) == 0)
+                        (void)snprintf(ret_token, WEB_SECRET_LEN + 1, "%s", at + strlen(COOKIE));
+                at += n;
+                at += strspn(at, "; ");
+        }
+}
+
+/* Refuses what comes under another's name or from another's page; false: it was answered. */
+static bool admit_request(const struct web_front *f, struct http_req *r)
+{
+        const char *host = http_header(r, "Host");
+        uid_t uid = (uid_t)-1;
+
+        if (f->proxied && (http_peer_uid(r, &uid) < 0 || uid != f->web->proxy_uid)) {
+                log_warning("web.refused", KV_S("why", "not the reverse proxy"), KV_U("uid", uid));
+                reply_fault(f, r, 403, "Only the reverse proxy of proxy_user may ask here.");
+        } else if (!host || !is_own_name(f, host)) {
+                log_warning("web.refused", KV_S("why", "another name"), KV_S("host", host));
+                reply_fault(f, r, 421,
+                            "This page is not reached under that name. An administrator lists its names with "
+                            "`host` in web.conf.");
+        } else if (http_head(r)->method == HTTP_POST && !is_own_form(r, host)) {
+                log_warning("web.refused", KV_S("why", "a form of another site"),
+                            KV_S("origin", http_header(r, "Origin")));
+                reply_fault(f, r, 403, "This form was not sent by a page of this site.");
+        } else {
+                return true;
+        }
+        return false;
+}
+
+static bool person_of(const struct web_front *f, const struct http_req *r, struct web_person *ret_person)
+{
+        const struct web_config *c = f->web->config;
+        char token[WEB_SECRET_LEN + 1];
+
+        if (!f->proxied) {
+                find_cookie(r, token);
+                return web_access_find(f->web->access, token, ret_person);
+        }
+        const char *user = http_header(r, c->user_header), *groups = http_header(r, c->group_header);
+        if (!user || !user[0] || strlen(user) >= sizeof(ret_person->name) || !utf8_valid(user, strlen(user)))
+                return false;
+        (void)snprintf(ret_person->name, sizeof(ret_person->name), "%s", user);
+        ret_person->role = web_access_role(groups ? groups : "", c->helpdesk_groups, c->admin_groups);
+        return ret_person->role != WEB_NOBODY;
+}
+
+/* The person who asks; false: it was answered. */
+static bool admit(const struct web_front *f, struct http_req *r, struct web_person *ret_person)
+{
+        char why[320];
+
+        if (!admit_request(f, r))
+                return false;
+        if (person_of(f, r, ret_person))
+                return true;
+        if (!f->proxied) {
+                send_to(r, "/enter");
+        } else {
+                (void)snprintf(why, sizeof(why),
+                               "You are signed in, but have no role here: an administrator lists your group with "
+                               "helpdesk_group or admin_group in web.conf (headers %.64s and %.64s).",
+                               f->web->config->user_header, f->web->config->group_header);
+                reply_fault(f, r, 403, why);
+        }
+        return false;
+}
+
+/* ---- a visit: a request that waits for the ledger ---- */
+
+#define QUESTIONS_MAX 2
+struct visit;
+typedef void render_fn(struct html *h, const struct visit *visit);
+
+struct question {
+        struct visit *visit;
+        struct web_ask *ask; /* NULL: answered */
+        json_t *answer;
+};
+
+struct visit {
+        struct web_front *front;
+        struct http_req *r;
+        struct web_person person;
+        const char *here, *heading;
+        bool part; /* of a page: nothing around it */
+        render_fn *render;
+        struct question questions[QUESTIONS_MAX];
+        size_t n, n_open;
+        char why[400]; /* what failed; "" */
+        char what[WHAT_MAX + 1], when[32];
+        long long midnight, until;
+};
+
+static struct visit *visit_free(struct visit *v)
+{
+        for (size_t i = 0; i < v->n; i++) {
+                if (v->questions[i].ask)
+                        v->front->web->n_asks--;
+                web_ask_free(v->questions[i].ask);
+                json_decref(v->questions[i].answer);
+        }
+        free(v);
+        return NULL;
+}
+
+static void on_gone(void *arg)
+{
+        visit_free(arg);
+}
+
+static void visit_answer(struct visit *v)
+{
+        struct html h = HTML(PAGE_MAX);
+        const struct web_frame frame = {.title = v->front->web->config->title,
+                                        .here = v->here,
+                                        .heading = v->heading,
+                                        .person = &v->person,
+                                        .can_leave = !v->front->proxied};
+
+        if (!v->part)
+                web_page_begin(&h, &frame);
+        if (v->why[0])
+                web_page_fault(&h, v->why);
+        else
+                v->render(&h, v);
+        if (!v->part)
+                web_page_end(&h);
+        reply_html(v->r, v->why[0] ? 503 : 200, &h);
+        visit_free(v);
+}
+
+static void on_answer(void *arg, const json_t *answer, const char *why)
+{
+        struct question *q = arg;
+        struct visit *v = q->visit;
+
+        q->ask = NULL;
+        v->front->web->n_asks--;
+        if (answer)
+                q->answer = json_incref(
+                        (json_t *)(uintptr_t)answer); /* jansson counts references of what it may not change */
+        else
+                (void)snprintf(v->why, sizeof(v->why), "%s.", why);
+        if (--v->n_open == 0)
+                visit_answer(v);
+}
+
+/* Asks one more question, whose reference it takes. */
+static void visit_ask(struct visit *v, json_t *request)
+{
+        struct question *q = &v->questions[v->n++];
+
+        q->visit = v;
+        if (!request || v->front->web->n_asks >= ASKS_MAX) {
+                (void)snprintf(v->why, sizeof(v->why), "%s",
+                               request ? "Too many look things up at once. Try again."
+                                       : "What you looked for is not valid text.");
+        } else if (web_ask_new(&q->ask, v->front->web->loop, v->front->web->config->control, request, on_answer, q) <
+                   0) {
+                (void)snprintf(v->why, sizeof(v->why), "Memory is short.");
+        } else {
+                v->front->web->n_asks++;
+                v->n_open++;
+        }
+        json_decref(request);
+}
+
+/* A visit of an admitted person, whose questions follow; NULL: it was answered. */
+static struct visit *visit_new(struct web_front *f, struct http_req *r, const char *here, const char *heading,
+                               render_fn *render)
+{
+        struct visit *v = calloc(1, sizeof(*v));
+
+        if (!v) {
+                http_fail(r, PROBLEM_INTERNAL, "memory is short");
+                return NULL;
+        }
+        *v = (struct visit){.front = f, .r = r, .here = here, .heading = heading, .render = render};
+        if (!admit(f, r, &v->person))
+                return visit_free(v);
+        return v;
+}
+
+/* Once all questions are asked. */
+static void visit_wait(struct visit *v)
+{
+        if (v->n_open == 0)
+                visit_answer(v);
+        else
+                http_on_close(v->r, on_gone, v);
+}
+
+static json_t *report_request(long long since, long long until, long long step)
+{
+        return json_pack("{s:s, s:I, s:I, s:I}", "do", "report", "since", (json_int_t)since, "until", (json_int_t)until,
+                         "step", (json_int_t)step);
+}
+
+/* ---- pages ---- */
+
+static void render_now(struct html *h, const struct visit *v)
+{
+        if (!v->part)
+                html_put(h, "<div id=\"live\" data-every=\"5\">");
+        web_page_now(h, v->questions[0].answer, v->questions[1].answer);
+        if (!v->part)
+                html_put(h, "</div>");
+}
+
+static void show_now(struct web_front *f, struct http_req *r, bool part)
+{
+        struct visit *v = visit_new(f, r, "/", "Now", render_now);
+
+        if (!v)
+                return;
+        const long long now = loop_wall(f->web->loop), since = now - now % WEB_MINUTE_S - WEB_HOUR_S + WEB_MINUTE_S;
+        v->part = part;
+        visit_ask(v, json_pack("{s:s}", "do", "status"));
+        visit_ask(v, report_request(since, now + 1, WEB_MINUTE_S));
+        visit_wait(v);
+}
+
+static void page_now(void *arg, struct http_req *r)
+{
+        show_now(arg, r, false);
+}
+
+static void page_now_part(void *arg, struct http_req *r)
+{
+        show_now(arg, r, true);
+}
+
+static void render_search(struct html *h, const struct visit *v)
+{
+        web_page_form(h, v->what, v->when);
+        if (v->n)
+                web_page_found(h, v->what, v->questions[0].answer);
+}
+
+static void page_search(void *arg, struct http_req *r)
+{
+        struct visit *v = visit_new(arg, r, "/search", "Search", render_search);
+
+        if (v)
+                visit_wait(v);
+}
+
+static void note_search(const struct visit *v)
+{
+        log_info("web.search", KV_S("person", v->person.name), KV_S("what", v->what), KV_S("when", v->when));
+}
+
+/* "2026-11-30T09:02" of local time; -1. */
+static long long time_of(const char *text)
+{
+        struct tm tm = {.tm_isdst = -1};
+        const char *end = strptime(text, "%Y-%m-%dT%H:%M", &tm);
+
+        return end && (!*end || *end == ':') ? (long long)mktime(&tm) : -1;
+}
+
+static json_t *search_request(struct visit *v)
+{
+        const long long at = v->when[0] ? time_of(v->when) : 0;
+        json_t *request;
+
+        if (!v->when[0])
+                return json_pack("{s:s, s:s}", "do", "explain", "what", v->what);
+        request = json_pack("{s:s, s:I, s:I}", "do", "log", "since", (json_int_t)(at - AROUND_S), "until",
+                            (json_int_t)(at + AROUND_S));
+        if (v->what[0])
+                (void)json_object_set_new(request, "user", json_string(v->what));
+        return request;
+}
+
+static void page_found(void *arg, struct http_req *r)
+{
+        struct visit *v = visit_new(arg, r, "/search", "Search", render_search);
+        size_t n;
+
+        if (!v)
+                return;
+        const char *body = http_body(r, &n);
+        const int what = form_get(body, n, "what", v->what, sizeof(v->what)),
+                  when = form_get(body, n, "when", v->when, sizeof(v->when));
+        if ((what < 0 && what != -ENOENT) || (when < 0 && when != -ENOENT) ||
+            (v->when[0] && time_of(v->when) < AROUND_S)) {
+                reply_fault(arg, r, 400,
+                            "The form cannot be read: a name has at most 256 bytes of valid text, a time is a "
+                            "date and a time of day.");
+                visit_free(v);
+                return;
+        }
+        note_search(v);
+        if (v->what[0] || v->when[0])
+                visit_ask(v, search_request(v));
+        visit_wait(v);
+}
+
+static void render_story(struct html *h, const struct visit *v)
+{
+        web_page_found(h, v->what, v->questions[0].answer);
+}
+
+static void page_story(void *arg, struct http_req *r)
+{
+        struct visit *v = visit_new(arg, r, "", "Sign-in", render_story);
+
+        if (!v)
+                return;
+        (void)snprintf(v->what, sizeof(v->what), "%s", http_part(r, 0));
+        note_search(v);
+        visit_ask(v, search_request(v));
+        visit_wait(v);
+}
+
+static void render_day(struct html *h, const struct visit *v)
+{
+        web_page_day(h, v->midnight, v->until, v->questions[0].answer);
+}
+
+/* date: "2026-11-30", or NULL for today. */
+static void show_day(struct web_front *f, struct http_req *r, const char *date)
+{
+        struct visit *v = visit_new(f, r, "/day", "History", render_day);
+        const time_t now = (time_t)loop_wall(f->web->loop);
+        struct tm tm;
+
+        if (!v)
+                return;
+        (void)localtime_r(&now, &tm);
+        const char *end = date ? strptime(date, "%Y-%m-%d", &tm) : "";
+        tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+        tm.tm_isdst = -1;
+        v->midnight = end && !*end ? (long long)mktime(&tm) : -1;
+        if (v->midnight < 0 || strftime(v->when, sizeof(v->when), "%Y-%m-%d", &tm) == 0) {
+                reply_fault(f, r, 404, "There is no such day. A day is written like 2026-11-30.");
+                visit_free(v);
+                return;
+        }
+        v->heading = v->when;
+        tm.tm_mday++;
+        tm.tm_isdst = -1;
+        v->until = (long long)mktime(&tm); /* after 23 hours, or 25, where clocks change */
+        json_t *request = report_request(v->midnight, v->until, WEB_QUARTER_S);
+        if (v->person.role == WEB_ADMIN && f->web->is_known)
+                (void)json_object_set_new(request, "users", json_true());
+        visit_ask(v, request);
+        visit_wait(v);
+}
+
+static void page_today(void *arg, struct http_req *r)
+{
+        show_day(arg, r, NULL);
+}
+
+static void page_day(void *arg, struct http_req *r)
+{
+        show_day(arg, r, http_part(r, 0));
+}
+
+/* ---- the way in by a code ---- */
+
+static void show_enter(struct web_front *f, struct http_req *r, int status, const char *why)
+{
+        struct html h = HTML(PAGE_MAX);
+
+        web_page_begin(&h, &(struct web_frame){.title = f->web->config->title, .here = "", .heading = "Enter"});
+        web_page_enter(&h, why);
+        web_page_end(&h);
+        reply_html(r, status, &h);
+}
+
+static void page_enter(void *arg, struct http_req *r)
+{
+        const struct web_front *f = arg;
+
+        if (!admit_request(f, r))
+                return;
+        if (f->proxied)
+                send_to(r, "/");
+        else
+                show_enter(arg, r, 200, NULL);
+}
+
+static void set_cookie(struct http_req *r, const char *token, int seconds)
+{
+        char cookie[160];
+
+        (void)snprintf(cookie, sizeof(cookie), COOKIE "%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%d", token,
+                       seconds);
+        http_add_header(r, "Set-Cookie", cookie);
+}
+
+static void take_code(void *arg, struct http_req *r)
+{
+        struct web_front *f = arg;
+        char code[WEB_SECRET_LEN + 1] = "", token[WEB_SECRET_LEN + 1];
+        size_t n;
+
+        if (!admit_request(f, r))
+                return;
+        const char *body = http_body(r, &n);
+        if (f->proxied || form_get(body, n, "code", code, sizeof(code)) < 0 ||
+            web_access_enter(f->web->access, code, token) < 0) {
+                show_enter(f, r, 403,
+                           "This code is unknown, or was used, or is older than a minute. Run postern page again.");
+                return;
+        }
+        log_info("web.entered", KV_S("peer", http_peer(r)));
+        set_cookie(r, token, WEB_LIFE_MS / 1000);
+        send_to(r, "/");
+}
+
+static void take_leave(void *arg, struct http_req *r)
+{
+        struct web_front *f = arg;
+        char token[WEB_SECRET_LEN + 1];
+
+        if (!admit_request(f, r))
+                return;
+        find_cookie(r, token);
+        web_access_leave(f->web->access, token);
+        set_cookie(r, "", 0);
+        send_to(r, "/enter");
+}
+
+/* ---- what pages are made with ---- */
+
+static void send_asset(struct http_req *r, const char *type, const struct web_asset *asset)
+{
+        add_headers(r);
+        http_reply(r, 200, type, asset->bytes, asset->n);
+}
+
+static void asset_style(void *arg, struct http_req *r)
+{
+        if (admit_request(arg, r))
+                send_asset(r, "text/css; charset=utf-8", &web_style_css);
+}
+
+static void asset_script(void *arg, struct http_req *r)
+{
+        if (admit_request(arg, r))
+                send_asset(r, "text/javascript; charset=utf-8", &web_page_js);
+}
+
+static void asset_icon(void *arg, struct http_req *r)
+{
+        if (admit_request(arg, r))
+                send_asset(r, "image/svg+xml", &web_icon_svg);
+}
+
+static const struct http_route routes[] = {
+        {HTTP_GET, "/", page_now, 0},
+        {HTTP_GET, "/now", page_now_part, 0},
+        {HTTP_GET, "/search", page_search, 0},
+        {HTTP_POST, "/search", page_found, FORM_MAX},
+        {HTTP_GET, "/sign-in/{}", page_story, 0},
+        {HTTP_GET, "/day", page_today, 0},
+        {HTTP_GET, "/day/{}", page_day, 0},
+        {HTTP_GET, "/enter", page_enter, 0},
+        {HTTP_POST, "/enter", take_code, FORM_MAX},
+        {HTTP_POST, "/leave", take_leave, FORM_MAX},
+        {HTTP_GET, "/style.css", asset_style, 0},
+        {HTTP_GET, "/page.js", asset_script, 0},
+        {HTTP_GET, "/icon.svg", asset_icon, 0},
+};
+
+/* ---- the servers ---- */
+
+static int front_new(struct web *web, struct web_front *f, bool proxied, struct error *err)
+{
+        const struct http_config config = {.loop = web->loop,
+                                           .routes = routes,
+                                           .n_routes = sizeof(routes) / sizeof(routes[0]),
+                                           .arg = f,
+                                           .limits = HTTP_LIMITS};
+
+        *f = (struct web_front){.web = web, .proxied = proxied};
+        return http_new(&f->http, &config, err);
+}
+
+int web_serve_new(struct web *web, struct error *err)
+{
+        int r = web_access_new(&web->access, web->loop) < 0 ? error_fail(err, -ENOMEM, "no memory") : 0;
+
+        if (r == 0 && web->config->listen)
+                r = front_new(web, &web->direct, false, err);
+        if (r == 0 && web->config->socket)
+                r = front_new(web, &web->proxy, true, err);
+        if (r < 0)
+                web_serve_free(web);
+        return r;
+}
+
+void web_serve_free(struct web *web)
+{
+        web->direct.http = http_free(web->direct.http);
+        web->proxy.http = http_free(web->proxy.http);
+        web->access = web_access_free(web->access);
+}
+
+void web_serve_at(struct web *web, const char *host, uint16_t port)
+{
+        (void)snprintf(web->direct.origin[0], sizeof(web->direct.origin[0]), "http://%.60s:%u", host, port);
+        (void)snprintf(web->direct.origin[1], sizeof(web->direct.origin[1]), "http://localhost:%u", port);
+}
