@@ -94,7 +94,7 @@ function mutantsOf(source) {
     if (name !== 'fromB64u') replace(`(${texts[0]})`, 'is not looked at');
     const any = { fromB64u: ['undefined'], integer: ['-Infinity', 'Infinity'], string: ['-Infinity', 'Infinity', 'undefined'], array: ['-Infinity', 'Infinity'] }[name] ?? [];
     for (const [i, wide] of any.entries()) {
-      if (texts[i + 1] !== undefined && !['0', wide].includes(texts[i + 1])) replace(call(texts.with(i + 1, wide)), `${texts[i + 1]} is no limit`);
+      if (texts[i + 1] !== undefined && !['0', wide].includes(texts[i + 1])) replace(call(Object.assign([...texts], { [i + 1]: wide })), `${texts[i + 1]} is no limit`);
     }
   }
   return found;
