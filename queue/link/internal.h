@@ -6,6 +6,7 @@
  * link/report.c   the reports: batches, credit, answers
  * link/identity.c the identity's announcement
  * link/renew.c    the renewal of the transport certificate
+ * link/reconnect.c when it comes back
  * link/state.c    the state that reports show
  * link/store.c    what is in hand: requests handed over, verdicts kept, items to report
  */
@@ -26,11 +27,7 @@
 #define REPORT_TIMEOUT 5000
 #define REPORT_RETRY_MIN 250
 #define REPORT_RETRY_MAX 2000
-#define RECONNECT_DEFAULT_MIN 500
-#define RECONNECT_DEFAULT_MAX 2000
-#define RECONNECT_BACKOFF_MAX 30000
-#define RECONNECT_FLOOR 100 /* after a session that did not last, whatever the relay asks for */
-#define STABLE_AFTER 10000  /* a session that lived so long was no failure */
+#define STABLE_AFTER 10000 /* a session that lived so long was no failure */
 #define SWEEP_EVERY 1000
 #define LATE_GRACE 5000 /* a verdict is still worth a "late" answer this long after its deadline */
 #define IDENTITY_EVERY 10000
@@ -79,6 +76,23 @@ struct item {
         bool posted;
 };
 
+/* The schedule by which a link comes back (reconnect.c). */
+struct reconnect {
+        uint32_t min, max; /* ms, as the relay said last */
+        bool told;         /* it said it */
+        bool spread;       /* a wait was drawn from the whole range since the last session */
+        unsigned missed;   /* attempts in a row that came to no session */
+        unsigned brief;    /* sessions in a row that did not last, or were refused */
+};
+/* What has ended. */
+enum reconnect_after { RECONNECT_LASTED = 0, RECONNECT_BRIEF, RECONNECT_MISSED };
+/* Why it should be soon. */
+enum reconnect_hurry {
+        HURRY_NONE = 0,
+        HURRY_CALLERS_WAIT, /* for what this link has in hand */
+        HURRY_RELAY_IS_UP,  /* it only forgot the session */
+};
+
 enum link_phase {
         LINK_IDLE = 0, /* link_start was not called */
         LINK_WAIT,     /* no stream; the timer connects */
@@ -107,7 +121,7 @@ struct link {
 
         enum link_phase phase;
         struct loop_timer *phase_timer;
-        uint32_t reconnect_min, reconnect_max, fails;
+        struct reconnect reconnect;
         enum link_down told_why;
         char *told_detail;
 
@@ -161,6 +175,15 @@ void link_tell_state(struct link *l, enum link_down why, const char *detail);
 bool link_has_session(const struct link *l);
 /* Something left the store: looks, from the loop, whether a drain or a leave is through. */
 void link_settled(struct link *l);
+
+/* ---- link/reconnect.c ---- */
+void link_reconnect_init(struct reconnect *r);
+/* The range that the relay asks for, min <= max. */
+void link_reconnect_set(struct reconnect *r, uint32_t min, uint32_t max);
+/* There is a session. */
+void link_reconnect_linked(struct reconnect *r);
+/* ms until the next attempt; counts what has ended. */
+uint64_t link_reconnect_wait(struct reconnect *r, enum reconnect_after after, enum reconnect_hurry hurry);
 
 /* ---- link/state.c ---- */
 void link_state_clear(struct state_copy *s);

@@ -126,34 +126,18 @@ void link_tell_state(struct link *l, enum link_down why, const char *detail)
 
 /* ---- the end of a session ---- */
 
-/*
- * Spreads connectors out; doubles with each failure in a row. A link with work in hand stays near the lower
- * bound the first time: its callers wait. A relay that only forgot the session is up, so there it is at once.
- * A relay that ends one session after the other cannot ask for no pause.
- */
-static uint64_t reconnect_delay(const struct link *l, enum link_down why)
-{
-        unsigned shift = l->fails < 6 ? l->fails : 6;
-        uint64_t cap = l->reconnect_max > RECONNECT_BACKOFF_MAX ? l->reconnect_max : RECONNECT_BACKOFF_MAX;
-        uint64_t low = l->fails && l->reconnect_min < RECONNECT_FLOOR ? RECONNECT_FLOOR : l->reconnect_min;
-        uint64_t high = l->reconnect_max < low ? low : l->reconnect_max;
-
-        low <<= shift;
-        high <<= shift;
-        high = high < cap ? high : cap;
-        low = low < high ? low : high;
-        if (l->fails == 0 && why == LINK_DOWN_SESSION)
-                return loop_jitter(0, low);
-        if (l->fails == 0 && (l->flights_taking || l->kept.ids.n) && 2 * low < high)
-                high = 2 * low;
-        return loop_jitter(low, high);
-}
-
 /* Requests of the session that ended are still being worked on and take credit until they are answered or
  * lapse. */
 void link_session_end(struct link *l, enum link_down why, const char *detail)
 {
-        bool stable = link_has_session(l) && loop_now(l->loop) - l->live_since >= STABLE_AFTER;
+        const bool was_linked = link_has_session(l);
+        const bool lasted = was_linked && loop_now(l->loop) - l->live_since >= STABLE_AFTER;
+        const enum reconnect_after after = lasted                                   ? RECONNECT_LASTED
+                                           : was_linked || why == LINK_DOWN_REFUSED ? RECONNECT_BRIEF
+                                                                                    : RECONNECT_MISSED;
+        const enum reconnect_hurry hurry = why == LINK_DOWN_SESSION             ? HURRY_RELAY_IS_UP
+                                           : l->flights_taking || l->kept.ids.n ? HURRY_CALLERS_WAIT
+                                                                                : HURRY_NONE;
 
         if (l->phase == LINK_STOPPED || l->phase == LINK_IDLE || l->phase == LINK_WAIT)
                 return;
@@ -162,10 +146,7 @@ void link_session_end(struct link *l, enum link_down why, const char *detail)
         loop_timer_stop(l->report_timer);
         link_store_unpost(l);
         link_phase_set(l, LINK_WAIT);
-        if (stable)
-                l->fails = 0;
-        loop_timer_in(l->phase_timer, reconnect_delay(l, why));
-        l->fails++;
+        loop_timer_in(l->phase_timer, link_reconnect_wait(&l->reconnect, after, hurry));
         link_tell_state(l, why, detail);
 }
 
@@ -418,8 +399,7 @@ int link_new(struct link **ret_l, const struct link_config *config, struct error
         l->loop = config->loop;
         l->cb = config->callbacks;
         l->arg = config->arg;
-        l->reconnect_min = RECONNECT_DEFAULT_MIN;
-        l->reconnect_max = RECONNECT_DEFAULT_MAX;
+        link_reconnect_init(&l->reconnect);
         l->told_identity = -1;
         r = copy_config(l, config, err);
         if (r < 0)

@@ -232,6 +232,8 @@ static void on_accepted(struct link *l, const struct buffer *body)
         l->statement_posted = false;
         l->in_hand_known = l->in_hand_known || l->in_hand_posted;
         link_store_drop_posted(l);
+        if (answer.has_reconnect)
+                link_reconnect_set(&l->reconnect, answer.reconnect_min, answer.reconnect_max);
         on_answer_ids(l, &answer);
         report_answer_clear(&answer);
         hold_rest(l);

@@ -38,8 +38,8 @@ static int on_hello(struct link *l, const char *data, size_t n)
         }
         if (hello_decode(&l->hello, data, n, &err) < 0)
                 return broken(l, &err);
-        l->reconnect_min = l->hello.reconnect_min;
-        l->reconnect_max = l->hello.reconnect_max;
+        link_reconnect_linked(&l->reconnect);
+        link_reconnect_set(&l->reconnect, l->hello.reconnect_min, l->hello.reconnect_max);
         l->live_since = loop_now(l->loop);
         link_note_clock(l, l->hello.now);
         link_phase_set(l, LINK_LIVE);
@@ -147,10 +147,12 @@ static int on_roster(struct link *l, const char *data, size_t n)
 
 static int on_drain(struct link *l, const char *data, size_t n)
 {
+        uint32_t min, max;
         struct error err;
 
-        if (drain_event_decode(&l->reconnect_min, &l->reconnect_max, data, n, &err) < 0)
+        if (drain_event_decode(&min, &max, data, n, &err) < 0)
                 return broken(l, &err);
+        link_reconnect_set(&l->reconnect, min, max);
         if (l->phase == LINK_LIVE) {
                 l->leave_by = loop_now(l->loop) + BUDGET_MAX + LATE_GRACE;
                 link_phase_set(l, LINK_LEAVE);
@@ -244,7 +246,8 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
 
                 problem_text(answer, cause, sizeof(cause));
                 error_fail(&err, 0, "the relay answered the stream with status %ld%s", status, cause);
-                link_session_end(l, LINK_DOWN_REFUSED, err.text);
+                /* 503: it goes down, or has too many links; by the schedule it may be there again */
+                link_session_end(l, status == 503 ? LINK_DOWN_DRAIN : LINK_DOWN_REFUSED, err.text);
                 return;
         }
         error_fail(&err, 0, "%s", *why ? why : "the relay closed the stream");

@@ -212,8 +212,9 @@ struct session {
         char id[ID_MAX + 1], connector[ID_MAX + 1], boot[BOOT_LEN + 1], agent[65];
         int64_t since;
         uint64_t began;
-        uint32_t report_ms; /* how often it is to report at least */
-        uint64_t seq;       /* of the last request that left */
+        uint32_t report_ms;     /* how often it is to report at least */
+        uint32_t reconnect_max; /* as it was told last */
+        uint64_t seq;           /* of the last request that left */
         struct loop_timer *heartbeat;
         TAILQ_HEAD(waiting_list, waiting) waiting; /* requests that have not left */
         size_t n_realms;
@@ -236,6 +237,8 @@ int session_event(struct session *s, const char *name, const char *data);
 /* Sends the tenant's roster to all of its sessions. */
 void sessions_send_roster(struct tenant *t);
 void sessions_drain(struct relay *relay);
+/* Tells the link its schedule where that has become another. */
+void session_schedule(struct session *s, struct report_answer *answer);
 void sessions_close(struct tenant *t);
 /* The first report of a session: those of the same boot before it get nothing new. */
 void session_takes_over(struct session *s);

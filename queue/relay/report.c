@@ -159,6 +159,7 @@ static void answer_report(struct http_req *r, struct session *s, struct report *
                 dispatch_in_hand(s->link, report->in_hand, report->n_in_hand);
         clones_look(s);
         answer.quarantined = dispatch_link_is_quarantined(s->link);
+        session_schedule(s, &answer);
         if (report_answer_encode(&answer, &json) < 0)
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
         else

@@ -17,10 +17,11 @@
 
 #define HEARTBEAT_MS 10000
 #define REPORT_SHARE_MS 6 /* of a link: reports of idle ones are 170 a second at most, however many there are */
-#define RECONNECT_MIN_MS 500
-#define RECONNECT_MAX_MS 15000
-#define DRAIN_RECONNECT_MIN_MS 0
-#define DRAIN_RECONNECT_MAX_MS 3000
+/* Links come back by a schedule: all within a minute, no more a second than their handshakes allow, few at once. */
+#define RECONNECT_MIN_MS 100
+#define RECONNECT_LEAST_MS 1000
+#define RECONNECT_MOST_MS 60000
+#define LINKS_PER_SECOND 200
 #define EVENTS_MAX (512 * 1024)
 
 struct waiting {
@@ -85,6 +86,26 @@ void sessions_send_roster(struct tenant *t)
                 send_roster(s);
 }
 
+static uint32_t reconnect_max(const struct relay *relay)
+{
+        const uint64_t ms = (uint64_t)relay->n_sessions * 1000 / LINKS_PER_SECOND;
+
+        return ms < RECONNECT_LEAST_MS ? RECONNECT_LEAST_MS : ms > RECONNECT_MOST_MS ? RECONNECT_MOST_MS : (uint32_t)ms;
+}
+
+void session_schedule(struct session *s, struct report_answer *answer)
+{
+        const uint32_t max = reconnect_max(s->relay);
+
+        /* links that came first know little of how many there are */
+        if (max * 2 < s->reconnect_max * 3 && s->reconnect_max * 2 < max * 3)
+                return;
+        s->reconnect_max = max;
+        answer->has_reconnect = true;
+        answer->reconnect_min = RECONNECT_MIN_MS;
+        answer->reconnect_max = max;
+}
+
 static int send_hello(struct session *s)
 {
         const struct relay_config *c = s->relay->config;
@@ -92,7 +113,7 @@ static int send_hello(struct session *s)
                               .heartbeat = HEARTBEAT_MS,
                               .report = s->report_ms,
                               .reconnect_min = RECONNECT_MIN_MS,
-                              .reconnect_max = RECONNECT_MAX_MS,
+                              .reconnect_max = s->reconnect_max,
                               .roster_seq = s->tenant->roster ? s->tenant->roster->seq : 0};
         struct buffer json = BUFFER(EVENT_MAX);
 
@@ -343,6 +364,7 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         s->since = loop_wall(relay->loop);
         s->began = loop_now(relay->loop);
         s->report_ms = report;
+        s->reconnect_max = reconnect_max(relay);
         memcpy(s->connector, peer->connector.id, sizeof(s->connector));
         snprintf(s->boot, sizeof(s->boot), "%s", boot);
         keep_agent(s, http_header(r, "User-Agent"));
@@ -408,7 +430,7 @@ void sessions_drain(struct relay *relay)
         struct session *s;
         char json[64];
 
-        snprintf(json, sizeof(json), "{\"reconnect\":[%d,%d]}", DRAIN_RECONNECT_MIN_MS, DRAIN_RECONNECT_MAX_MS);
+        snprintf(json, sizeof(json), "{\"reconnect\":[0,%u]}", reconnect_max(relay));
         LIST_FOREACH (t, &relay->tenants, entry) {
                 TAILQ_FOREACH (s, &t->sessions, entry)
                         session_event(s, "drain", json);

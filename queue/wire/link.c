@@ -17,6 +17,14 @@
 
 /* ---- hello ---- */
 
+static void put_reconnect(struct json_writer *w, uint32_t min, uint32_t max)
+{
+        json_write_open(w, "reconnect", '[');
+        json_write_int(w, NULL, min);
+        json_write_int(w, NULL, max);
+        json_write_close(w, ']');
+}
+
 int hello_encode(const struct hello *h, struct buffer *out)
 {
         struct json_writer w;
@@ -36,10 +44,7 @@ int hello_encode(const struct hello *h, struct buffer *out)
                 json_write_str(&w, NULL, h->nodes[i]);
         json_write_close(&w, ']');
         json_write_int(&w, "roster_seq", (int64_t)h->roster_seq);
-        json_write_open(&w, "reconnect", '[');
-        json_write_int(&w, NULL, h->reconnect_min);
-        json_write_int(&w, NULL, h->reconnect_max);
-        json_write_close(&w, ']');
+        put_reconnect(&w, h->reconnect_min, h->reconnect_max);
         json_write_close(&w, '}');
         return json_write_end(&w);
 }
@@ -264,6 +269,8 @@ int report_answer_encode(const struct report_answer *a, struct buffer *out)
         json_write_open(&w, NULL, '{');
         put_ids(&w, "confirmed", a->confirmed, a->n_confirmed);
         put_ids(&w, "late", a->late, a->n_late);
+        if (a->has_reconnect)
+                put_reconnect(&w, a->reconnect_min, a->reconnect_max);
         if (a->quarantined)
                 json_write_bool(&w, "quarantined", true);
         json_write_close(&w, '}');
@@ -282,6 +289,9 @@ int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n
         size_t quarantined = 0;
         const char *word = json_read_raw(&r, "quarantined", JSON_OPTIONAL, &quarantined);
         a.quarantined = word && quarantined == strlen("true") && memcmp(word, "true", quarantined) == 0;
+        a.has_reconnect = json_read_has(&r, "reconnect");
+        if (a.has_reconnect)
+                read_reconnect(&r, &a.reconnect_min, &a.reconnect_max);
         result = json_read_end(&r, false);
         if (result < 0)
                 report_answer_clear(&a);

@@ -192,6 +192,8 @@ int report_decode(struct report *ret_r, const char *json, size_t n, struct error
 void report_clear(struct report *r);
 /* The answer to a report. */
 struct report_answer {
+        bool has_reconnect;
+        uint32_t reconnect_min, reconnect_max; /* ms: the schedule from now on, instead of hello's */
         size_t n_confirmed, n_late;
         char (*confirmed)[ID_MAX + 1]; /* owned */
         char (*late)[ID_MAX + 1];      /* owned */

@@ -254,7 +254,7 @@ static void names_without_end(void **state)
 
         lines_start(&d->b);
         UNTIL(d->t, is_up, 1000);
-        for (unsigned i = 0; i < 12; i++) {
+        for (unsigned i = 0; i < 8; i++) {
                 (void)snprintf(names, sizeof(names), "[\"%s\",\"https://127.1.%u.1:9\",\"https://127.1.%u.2:9\"]",
                                fake_relay_url(d->t->relay), i, i);
                 const size_t before = d->t->streams;

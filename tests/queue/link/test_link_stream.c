@@ -195,6 +195,33 @@ static void wrong_ca(void **state)
         fake_relay_free(other);
 }
 
+/* A relay that has more links by now says so in its answers. */
+static void another_schedule(void **state)
+{
+        struct test *t = *state;
+        uint64_t began;
+
+        t->answer = "{\"confirmed\":[],\"late\":[],\"reconnect\":[3000,4000]}";
+        pass(t, 10000);
+        fake_close(t->stream);
+        UNTIL(t, is_down, 100);
+        began = loop_now(t->loop);
+        UNTIL(t, second_stream, 5000);
+        assert_in_range(loop_now(t->loop) - began, 2900, 4500);
+}
+
+/* Whoever returns is found as soon as the schedule says, however long it was away. */
+static void a_relay_that_was_away(void **state)
+{
+        struct test *t = *state;
+
+        pass(t, 10000);
+        fake_relay_cut(t->relay);
+        pass(t, 60000);
+        fake_relay_listen(t->relay, true);
+        UNTIL(t, is_up, 250);
+}
+
 /* ---- relays that end every session ---- */
 
 /* 0, 200, 400 ... 6400 ms, and so on: about a dozen in 20 s. */
@@ -289,6 +316,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(heartbeats_keep_it_alive, begin_up, end),
                 cmocka_unit_test_setup_teardown(refused_streams_back_off, begin, end),
                 cmocka_unit_test_setup_teardown(wrong_ca, begin, end),
+                cmocka_unit_test_setup_teardown(another_schedule, begin_up, end),
+                cmocka_unit_test_setup_teardown(a_relay_that_was_away, begin_up, end),
                 cmocka_unit_test_setup_teardown(a_relay_that_closes_at_once, begin, end),
                 cmocka_unit_test_setup_teardown(a_relay_that_drains_at_once, begin, end),
                 cmocka_unit_test_setup_teardown(a_relay_that_knows_no_session, begin, end),

@@ -1165,7 +1165,8 @@ class Limits(RelayTest):
     def test_links(self):
         made = [Connector(self.relay, f'many{i}') for i in range(6)]
         for c in made[:5]:
-            self.assertEqual(c.open_stream()['report'], 5000)
+            hello = c.open_stream()
+            self.assertEqual((hello['report'], hello['reconnect']), (5000, [100, 1000]))  # both grow with the links that there are
         self.problem(made[5].call('GET', '/v1/link/stream?boot=' + made[5].boot), 503, 'busy')
         self.problem(made[5].call('GET', '/v1/link/stream?boot=short'), 400, 'malformed')
         for c in made[:5]:
