@@ -57,9 +57,15 @@ void roster_member_clear(struct roster_member *member)
         *member = (struct roster_member){0};
 }
 
+struct roster *roster_ref(struct roster *roster)
+{
+        roster->others++;
+        return roster;
+}
+
 struct roster *roster_free(struct roster *roster)
 {
-        if (!roster)
+        if (!roster || roster->others-- > 0)
                 return NULL;
         for (size_t i = 0; i < roster->n_connectors; i++)
                 roster_member_clear(&roster->connectors[i]);

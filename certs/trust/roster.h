@@ -59,7 +59,8 @@ struct roster {
         struct roster_domain *domains;
         struct roster_member *connectors, *services;
         char (*removed)[KID_LEN + 1];
-        char *text; /* the compact JWS it was parsed from; NULL for one being built */
+        char *text;      /* the compact JWS it was parsed from; NULL for one being built */
+        unsigned others; /* owners beside the first: roster_ref */
 };
 
 /* Checks in PROTOCOL.md's order: SPKI hash of payload.key = pin, signature, tenant, kind, exp (against now, s), seq
@@ -116,6 +117,8 @@ bool domain_sid_valid(const char *sid);
 /* sid is one of the domain's: its SID, a hyphen, and one more number. */
 bool sid_of_domain(const char *sid, const char *domain_sid);
 void roster_domain_clear(struct roster_domain *domain);
+/* One more owner, each of whom frees it; nobody changes it from then on. */
+struct roster *roster_ref(struct roster *roster);
 struct roster *roster_free(struct roster *roster);
 DEFINE_FREEP(struct roster, roster_free)
 bool tenant_valid(const char *tenant);

@@ -31,9 +31,15 @@ static void names_free(char **names, size_t n)
         free(names);
 }
 
+struct statement *statement_ref(struct statement *s)
+{
+        s->others++;
+        return s;
+}
+
 struct statement *statement_free(struct statement *s)
 {
-        if (!s)
+        if (!s || s->others-- > 0)
                 return NULL;
         for (size_t i = 0; i < s->n_keys; i++)
                 key_free(s->keys[i].key);

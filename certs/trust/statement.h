@@ -35,8 +35,9 @@ struct statement {
         struct statement_key
                 sign[STATEMENT_SIGN_MAX]; /* keys that sign verdicts in the identity's place; usually none */
         char **realms, **suffixes, **netbios;
-        int64_t pad; /* class of padding that requests to it take: PADDED_SMALL (0 is the same) or PADDED_LARGE */
-        char *text;  /* the compact JWS */
+        int64_t pad;     /* class of padding that requests to it take: PADDED_SMALL (0 is the same) or PADDED_LARGE */
+        char *text;      /* the compact JWS */
+        unsigned others; /* owners beside the first: statement_ref */
 };
 
 /* Signs s (text, kid, iat, exp are filled in). life <= STATEMENT_LIFE_MAX. */
@@ -51,5 +52,7 @@ int statement_peek_kid(const char *text, size_t n, char ret_kid[KID_LEN + 1], st
 /* The newest key with nbf <= now < exp, or NULL. No skew: a connector sets nbf ROSTER_SKEW before it made the
  * key, and still opens with it as long after exp. */
 const struct statement_key *statement_key_at(const struct statement *s, int64_t now);
+/* One more owner, each of whom frees it; nobody changes it from then on. */
+struct statement *statement_ref(struct statement *s);
 struct statement *statement_free(struct statement *s);
 DEFINE_FREEP(struct statement, statement_free)

@@ -174,6 +174,8 @@ static int take_keys(struct client *c, const struct https_response *response, st
 static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct https_response *ret_response,
                  struct error *err)
 {
+        /* with a second source the relay's "not modified" does not say that nothing changed */
+        const char *state = c->roster_source ? "" : sealer_state(c->sealer);
         char url[512], match[160], header[96];
         const char *headers[] = {NULL, NULL, NULL};
         size_t n = 0;
@@ -185,9 +187,9 @@ static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct h
                                         .max_body = DIRECTORY_MAX};
         int r;
 
-        if (snprintf(url, sizeof(url), "%s/v1/tenants/%s/keys", c->relay, c->tenant) >= (int)sizeof(url))
+        if (snprintf(url, sizeof(url), "%s/v1/tenants/%s/keys%s%s", c->relay, c->tenant, *state ? "?since=" : "",
+                     state) >= (int)sizeof(url))
                 return error_fail(err, -EINVAL, "the relay's URL is too long");
-        /* with a second source the relay's "not modified" does not say that nothing changed */
         if (sealer_etag(c->sealer)[0] && !c->roster_source) {
                 (void)snprintf(match, sizeof(match), "If-None-Match: %s", sealer_etag(c->sealer));
                 headers[n++] = match;

@@ -7,6 +7,7 @@
 #include "queue/seal/sign-in.h"
 
 #include <errno.h>
+#include <math.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -134,17 +135,23 @@ static bool tried(const struct directory_entry *e, const struct sign_in_params *
         return false;
 }
 
+#define ORDER_CLASS_BITS 56
+#define ORDER_SCALE 1e12
+#define ORDER_OTHERS (UINT64_C(1) << 60) /* behind everybody without it */
+
 /*
  * Smaller is better: the ready ones, of them those first that this sign-in was not sealed to before; then the others.
- * Within each at random: the relay's best first for everybody would leave all work to a few.
+ * Within each at random: the relay's best first for everybody would leave all work to a few. Who has twice the weight
+ * is drawn twice as often (each draws from an exponential distribution of that rate, and the smallest come first).
  */
 static uint64_t order_of(const struct directory_entry *e, const struct route *route, const struct sign_in_params *p)
 {
         const uint64_t class = ready_for(e, route) ? tried(e, p) : 2;
+        const double weight = class < 2 ? e->weight : 1;
         uint32_t dice = 0;
 
         (void)RAND_bytes((unsigned char *)&dice, sizeof(dice)); /* without luck in the directory's order */
-        return class << 32 | dice;
+        return class << ORDER_CLASS_BITS | (uint64_t)(-log((dice + 1.0) / 4294967296.0) / weight * ORDER_SCALE);
 }
 
 struct choice {
@@ -190,7 +197,7 @@ static void choose_clerk(struct choice *c, const struct directory *d, const stru
 
         for (size_t i = 0; i < d->n; i++) {
                 const struct directory_entry *e = &d->entries[i];
-                uint64_t order = order_of(e, &any, p) | (is_of_default(d, e->connector) ? 0 : UINT64_C(1) << 40);
+                uint64_t order = order_of(e, &any, p) | (is_of_default(d, e->connector) ? 0 : ORDER_OTHERS);
 
                 if (wanted(e, p) && live(e, p->now) && !distrusted(e, p))
                         choice_add(c, e, order);
@@ -205,6 +212,8 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
         struct route route;
         size_t n_live = 0, n_distrusted = 0;
 
+        if (p->now > d->roster->exp + ROSTER_SKEW)
+                return error_fail(err, -ENOENT, "the roster has expired: sign it anew (postern tenant roster sign)");
         route_of(&route, d->roster, p->username, p->username_len);
         for (size_t i = 0; i < d->n; i++) {
                 const struct directory_entry *e = &d->entries[i];

@@ -71,9 +71,16 @@ int sealer_new(struct sealer **ret_sealer, const struct sealer_config *config, s
 
 int sealer_take_keys(struct sealer *s, const struct sealer_keys *keys, struct error *err)
 {
+        const struct directory_rules rules = {.sandbox = s->sandbox,
+                                              .pin = s->pin,
+                                              .tenant = s->tenant,
+                                              .now = keys->wall,
+                                              .min_seq = s->min_seq,
+                                              .second = keys->second,
+                                              .n_second = keys->n_second,
+                                              .base = s->directory};
         struct directory *d = NULL;
-        int r = directory_open_with(&d, s->sandbox, keys->json, keys->n, keys->second, keys->n_second, s->pin,
-                                    s->tenant, keys->wall, s->min_seq, NULL, err);
+        int r = directory_open_by(&d, keys->json, keys->n, &rules, NULL, err);
 
         if (r < 0)
                 return r;
@@ -99,6 +106,11 @@ void sealer_keep_keys(struct sealer *s, uint64_t now_ms)
 bool sealer_fresh(const struct sealer *s, uint64_t now_ms)
 {
         return s->directory && now_ms - s->taken_ms < SEALER_KEYS_MAX_AGE_MS;
+}
+
+const char *sealer_state(const struct sealer *s)
+{
+        return s->directory ? s->directory->state : "";
 }
 
 const char *sealer_etag(const struct sealer *s)

@@ -29,15 +29,20 @@ DEFINE_FREEP(struct sealer, sealer_free)
 struct sealer_keys {
         const char *json;
         size_t n;
-        const char *second; /* the roster of a second source (directory_open_with), or NULL: there is none */
+        const char *second; /* the roster of a second source (directory_rules), or NULL: there is none */
         size_t n_second;
         const char *etag; /* "": none */
         int64_t wall;     /* s since the epoch */
         uint64_t now_ms;  /* monotonic */
 };
-/* Verifies them and takes them into use, or keeps what it had and says why: directory_open_with's codes, -EBADE where
+/* Verifies them and takes them into use, or keeps what it had and says why: directory_open_by's codes, -EBADE where
  * the roster is another text of a number that was seen. */
 int sealer_take_keys(struct sealer *s, const struct sealer_keys *keys, struct error *err);
+/*
+ * What the relay calls the keys in use: GET keys?since=STATE answers what changed since, which sealer_take_keys takes
+ * as well, and GET keys?since=STATE&wait=30000 as soon as something changes. "": there is none.
+ */
+const char *sealer_state(const struct sealer *s);
 /* The relay says that they have not changed. */
 void sealer_keep_keys(struct sealer *s, uint64_t now_ms);
 /* Whether there are keys that are not older than SEALER_KEYS_MAX_AGE_MS. */

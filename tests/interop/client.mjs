@@ -208,15 +208,28 @@ export async function verifyStatement(text, roster, now) {
   return statement;
 }
 
-// The answer of GET keys: what verified, best first. refused: how many statements did not.
-export async function openDirectory(text, expected) {
+// The answer of GET keys: what verified, best first; or, beside what there was (base), what changed since. What is in base with the same text
+// is not verified again, but for its times. refused: how many statements did not verify.
+export async function openDirectory(text, expected, base) {
   const answer = parseObject(text);
-  const roster = await verifyRoster(answer.roster, expected);
+  const change = 'since' in answer;
+  if (change && (!base?.state || answer.since !== base.state)) throw malformed('keys: a change since a state that is not ours');
+  const same = base && ((change && !('roster' in answer)) || answer.roster === base.rosterText);
+  if (same && expected.now > base.roster.exp + 120) throw new Refused('expired', 'roster');
+  const roster = same ? base.roster : await verifyRoster(answer.roster, expected);
+  const known = new Map((base?.statements ?? []).filter((s) => expected.now <= s.exp + 120).map((s) => [s.text, s]));
   const byKid = new Map();
   let refused = 0;
+  const gone = change ? array(answer.gone, 0, 1024) : [];
+  const member = (s) => roster.connectors.find((c) => c.kid === s.connector.kid && c.id === s.connector.id);
+  for (const s of change ? known.values() : []) {
+    const connector = member(s);
+    if (connector && !gone.includes(s.connector.kid)) byKid.set(s.connector.kid, { ...s, connector });
+  }
   for (const jws of array(answer.statements, 0, 512)) {
     try {
-      const s = await verifyStatement(jws, roster, expected.now);
+      const connector = known.has(jws) && member(known.get(jws));
+      const s = connector ? { ...known.get(jws), connector } : { ...await verifyStatement(jws, roster, expected.now), text: jws };
       const old = byKid.get(s.connector.kid);
       if (!old || (s.boot === old.boot ? s.seq > old.seq : s.iat > old.iat || (s.iat === old.iat && s.seq > old.seq))) byKid.set(s.connector.kid, s);
     } catch (e) {
@@ -224,13 +237,15 @@ export async function openDirectory(text, expected) {
       refused += 1;
     }
   }
-  const ready = array(answer.ready, 0, 512).filter((r) => isObject(r) && byKid.has(r.kid));
-  const rank = (s) => {
-    const at = ready.findIndex((r) => r.kid === s.connector.kid);
-    return at < 0 || !Array.isArray(ready[at].realms) || ready[at].realms.length === 0 ? Infinity : at;
-  };
-  const statements = [...byKid.values()].sort((a, b) => Math.min(rank(a), 1e9) - Math.min(rank(b), 1e9));
-  return { roster, statements, refused, ready: new Set(statements.filter((s) => rank(s) < Infinity).map((s) => s.connector.kid)) };
+  const weights = change && !('ready' in answer) ? base.ready : new Map(array(answer.ready, 0, 512)
+    .filter((r) => isObject(r) && Array.isArray(r.realms) && r.realms.length > 0)
+    .map((r) => [r.kid, Number.isInteger(r.weight) && r.weight >= 1 && r.weight <= 1000 ? r.weight : 1]));
+  const ready = new Map([...weights].filter(([kid]) => byKid.has(kid)));
+  const order = [...ready.keys()];
+  const rank = (s) => (ready.has(s.connector.kid) ? order.indexOf(s.connector.kid) : 1e9);
+  const statements = [...byKid.values()].sort((a, b) => rank(a) - rank(b));
+  return { roster, rosterText: same ? base.rosterText : answer.roster, state: typeof answer.state === 'string' && /^[\w.-]{1,63}$/.test(answer.state)
+    ? answer.state : '', statements, refused, ready };
 }
 
 // ---- request ----
@@ -252,14 +267,15 @@ function route(roster, username) {
 const liveKey = (statement, now) =>
   statement.keys.filter((k) => k.nbf <= now && now < k.exp).sort((a, b) => b.nbf - a.nbf)[0];
 
-// Who is sealed to: ready ones first, of them those first whose keys were not tried; within each at random.
+// Who is sealed to: ready ones first, of them those first whose keys were not tried; within each at random, by the relay's weight.
 export function choose(directory, username, now, tried = []) {
   const { domain, takes } = route(directory.roster, username);
   if (!domain) return [];
   const may = (s) => s.connector.domains.includes(domain.name) && s.realms.includes(domain.name) && takes(s);
   const order = (s) => (!directory.ready.has(s.connector.kid) ? 2 : tried.includes(liveKey(s, now).kid) ? 1 : 0);
   return directory.statements.filter((s) => may(s) && now < s.exp && liveKey(s, now))
-    .map((s) => ({ s, at: order(s) + Math.random() })).sort((a, b) => a.at - b.at).slice(0, 4).map(({ s }) => s);
+    .map((s) => ({ s, at: order(s), draw: -Math.log(1 - Math.random()) / (directory.ready.get(s.connector.kid) ?? 1) }))
+    .sort((a, b) => a.at - b.at || a.draw - b.draw).slice(0, 4).map(({ s }) => s);
 }
 
 // Whether somebody is ready whose key was not tried.

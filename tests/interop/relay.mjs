@@ -60,13 +60,15 @@ export function problemOf(answer) {
 
 export const now = () => Math.floor(Date.now() / 1000);
 
+// base: what was fetched before, since which the relay tells what changed; or nothing.
 // service keeps the highest roster seq that it ever saw, and the hash of its text, on disk: no older roster is taken again, nor another of that seq.
-export async function fetchDirectory(relay, pin, service) {
-  const answer = await relay.call('GET', relay.path('keys'));
+export async function fetchDirectory(relay, pin, service, base) {
+  const answer = await relay.call('GET', relay.path('keys') + (base?.state ? `?since=${base.state}` : ''));
+  if (answer.status === 304) return { directory: base };
   if (answer.status !== 200) return { failed: problemOf(answer) };
   try {
-    const directory = await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq: service.seq, sandbox: relay.sandbox });
-    const hash = hashOf(parseObject(answer.body).roster);
+    const directory = await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq: service.seq, sandbox: relay.sandbox }, base);
+    const hash = hashOf(directory.rosterText);
     if (directory.roster.seq === service.seq && service.hash && hash !== service.hash) throw new Refused('seq', 'another roster of a number seen before');
     if (directory.roster.seq > service.seq) keepSeq(service, directory.roster.seq, hash);
     return { directory };
@@ -97,7 +99,7 @@ export async function outcomeOf(request, answer) {
 // again: { problem, id, tried } of the first attempt. The second is made after stale-keys, or where the relay goes down,
 // anyhow; else only if the fresh keys name somebody who was not tried.
 async function attempt(relay, pin, service, params, again) {
-  const { directory, failed } = await fetchDirectory(relay, pin, service);
+  const { directory, failed } = await fetchDirectory(relay, pin, service, again?.directory);
   if (failed) return failed;
   const { id: first, tried = [], retry, problem } = again ?? {};
   if (again && retry !== 'now' && problem !== 'stale-keys' && !namesAnother(directory, params.username, now(), tried)) return again;
@@ -109,7 +111,7 @@ async function attempt(relay, pin, service, params, again) {
     return { problem: e.what, started: 'no', retry: 'later', detail: e.message };
   }
   try {
-    return { ...await outcomeOf(request, await postRequest(relay, request)), tried: request.sealedTo };
+    return { ...await outcomeOf(request, await postRequest(relay, request)), tried: request.sealedTo, directory };
   } catch (e) {
     return { id: request.id, problem: 'transport', started: 'unknown', retry: 'never', detail: e.message };
   } finally {
@@ -121,7 +123,7 @@ async function attempt(relay, pin, service, params, again) {
 export async function signIn(relay, pin, service, params) {
   const first = await attempt(relay, pin, service, params);
   const again = first.started === 'no' && (['now', 'refresh-keys'].includes(first.retry) || first.problem === 'busy');
-  const { tried, ...outcome } = again ? await attempt(relay, pin, service, params, first) : first;
+  const { tried, directory, ...outcome } = again ? await attempt(relay, pin, service, params, first) : first;
   return outcome;
 }
 

@@ -79,6 +79,22 @@ await check('answer of GET keys', async () => {
   assert.equal(d.statements[0].connector.id, statements.statements[0].connector);
 });
 
+await check('what changed of the keys', async () => {
+  const base = await openDirectory(statements.keys_answer, expectedRoster);
+  const d = await openDirectory(statements.keys_change, expectedRoster, base);
+  assert.deepEqual([d.statements.map((s) => s.text), d.refused], [[statements.signing.jws], 0]);
+  assert.equal(d.roster, base.roster);
+  assert.deepEqual([...base.ready.values(), ...d.ready.values()], [64, 16]);
+  assert.equal(await refusal(openDirectory(statements.keys_change, expectedRoster)), 'malformed');
+  assert.equal(await refusal(openDirectory(statements.keys_change, expectedRoster, d)), 'malformed');
+  const change = parseObject(statements.keys_change);
+  for (const gone of [{}, Array.from({ length: 1025 }, () => 'x')]) {
+    assert.equal(await refusal(openDirectory(JSON.stringify({ ...change, gone }), expectedRoster, base)), 'malformed');
+  }
+  assert.equal((await openDirectory(JSON.stringify({ ...change, gone: Array.from({ length: 1024 }, () => 'x') }), expectedRoster, base)).statements.length, 2);
+  assert.equal(await refusal(openDirectory(statements.keys_change, { ...expectedRoster, now: base.roster.exp + 121 }, base)), 'expired');
+});
+
 await check('identity', async () => {
   await checkJws(identity.proof, 'postern-identity+jwt', identity.signer, identity.header, identity.payload);
   const body = parseObject(identity.body);

@@ -90,11 +90,14 @@ static json_t *make_statements(void)
         for (size_t i = 0; i < 2; i++)
                 json_array_append_new(list, statement_json(&world()->statements[i]));
         return PACK(
-                "{s:s, s:{s:s, s:I}, s:o, s:s, s:o}", "about",
+                "{s:s, s:{s:s, s:I}, s:o, s:s, s:s, s:o}", "about",
                 "Key statements of both connectors, and the answer of GET /v1/tenants/contoso/keys that "
-                "carries them. signing: a later one of the first, whose `sign` names a key that signs its verdicts.",
+                "carries them. signing: a later one of the first, whose `sign` names a key that signs its verdicts. "
+                "keys_change: the answer of GET keys?since= with the state of that answer: the later one, the other "
+                "connector gone, a fourth of the weight.",
                 "with", "tenant", TENANT, "now", (json_int_t)WORLD_NOW, "statements", list, "keys_answer",
-                world()->keys_answer, "signing", statement_json(&world()->signing));
+                world()->keys_answer, "keys_change", world()->keys_change, "signing",
+                statement_json(&world()->signing));
 }
 
 static json_t *make_identity(void)

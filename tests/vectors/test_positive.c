@@ -167,7 +167,27 @@ static void test_keys_answer(void **state)
         assert_int_equal(d->n, 2);
         assert_int_equal(d->entries[0].rank, 0);
         assert_string_equal(d->entries[0].ready[0], "corp.example");
+        assert_int_equal(d->entries[0].weight, 64);
         assert_int_equal(d->entries[1].n_ready, 0);
+}
+
+static void test_keys_change(void **state)
+{
+        const char *answer = text_at(statements, "keys_answer"), *change = text_at(statements, "keys_change");
+        struct directory_rules rules = {.pin = text_at(at(roster_file, "with"), "pin"),
+                                        .tenant = "contoso",
+                                        .now = int_at(at(statements, "with"), "now")};
+        _cleanup_(directory_freep) struct directory *d = NULL, *later = NULL;
+        struct error err = {""};
+
+        (void)state;
+        assert_int_equal(directory_open_by(&d, change, strlen(change), &rules, NULL, &err), -EBADMSG);
+        assert_int_equal(directory_open_by(&d, answer, strlen(answer), &rules, NULL, &err), 0);
+        rules.base = d;
+        assert_int_equal(directory_open_by(&later, change, strlen(change), &rules, NULL, &err), 0);
+        assert_int_equal(later->n, 1);
+        assert_string_equal(later->entries[0].statement->text, text_at(at(statements, "signing"), "jws"));
+        assert_int_equal(later->entries[0].weight, 16);
 }
 
 /* ---- request ---- */
@@ -535,21 +555,14 @@ static void test_reports(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_keys),
-                cmocka_unit_test(test_roster),
-                cmocka_unit_test(test_statements),
-                cmocka_unit_test(test_keys_answer),
-                cmocka_unit_test(test_request_claims),
-                cmocka_unit_test(test_request_sealed),
-                cmocka_unit_test(test_request_sealed_anew),
-                cmocka_unit_test(test_request_taken),
-                cmocka_unit_test(test_change),
-                cmocka_unit_test(test_verdicts),
-                cmocka_unit_test(test_signing_key),
-                cmocka_unit_test(test_change_verdict),
-                cmocka_unit_test(test_identity),
-                cmocka_unit_test(test_stream),
-                cmocka_unit_test(test_reports),
+                cmocka_unit_test(test_keys),           cmocka_unit_test(test_roster),
+                cmocka_unit_test(test_statements),     cmocka_unit_test(test_keys_answer),
+                cmocka_unit_test(test_keys_change),    cmocka_unit_test(test_request_claims),
+                cmocka_unit_test(test_request_sealed), cmocka_unit_test(test_request_sealed_anew),
+                cmocka_unit_test(test_request_taken),  cmocka_unit_test(test_change),
+                cmocka_unit_test(test_verdicts),       cmocka_unit_test(test_signing_key),
+                cmocka_unit_test(test_change_verdict), cmocka_unit_test(test_identity),
+                cmocka_unit_test(test_stream),         cmocka_unit_test(test_reports),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

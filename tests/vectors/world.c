@@ -251,10 +251,16 @@ static void make_identity(void)
         w.identity_body = pool_text("{\"jwk\":%s,\"proof\":\"%s\"}", jwk_text(key), w.identity_jws);
 }
 
+#define STATE "5Cq9X4hUQ1yQ2b0m0yHqVw"
+
 static void make_keys_answer(void)
 {
-        w.keys_answer = pool_text("{\"roster\":\"%s\",\"statements\":[\"%s\",\"%s\"],\"ready\":[{\"kid\":\"%"
-                                  "s\",\"realms\":[\"corp.example\"]},"
+        w.keys_change = pool_text("{\"state\":\"" STATE ".8\",\"since\":\"" STATE ".7\",\"statements\":[\"%s\"],"
+                                  "\"gone\":[\"%s\"],\"ready\":[{\"kid\":\"%s\",\"realms\":[\"corp.example\"],"
+                                  "\"weight\":16}]}",
+                                  w.signing.jws, key_kid(fixed_key("berlin-2")), key_kid(fixed_key("berlin-1")));
+        w.keys_answer = pool_text("{\"state\":\"" STATE ".7\",\"roster\":\"%s\",\"statements\":[\"%s\",\"%s\"],"
+                                  "\"ready\":[{\"kid\":\"%s\",\"realms\":[\"corp.example\"],\"weight\":64},"
                                   "{\"kid\":\"%s\",\"realms\":[]}]}",
                                   w.roster_jws, w.statements[0].jws, w.statements[1].jws,
                                   key_kid(fixed_key("berlin-1")), key_kid(fixed_key("berlin-2")));

@@ -54,7 +54,7 @@ struct world {
         struct world_verdict signing_verdict;
         struct world_verdict change_verdict; /* on the change */
         char *identity_header, *identity_payload, *identity_jws, *identity_body;
-        char *keys_answer;
+        char *keys_answer, *keys_change;
 };
 
 /* Made once, then the same. */

@@ -1,7 +1,8 @@
 /*
  * The relay's answer to GET keys, and a roster from a second source: whatever they say, what comes out verified.
  *
- * Input: two parts by a NUL byte, the second source first. Where a part begins with '{' its roster's payload and
+ * Input: two parts by a NUL byte, the second source first. An answer that tells what changed since "s1" is held against
+ * what comes of the same one without that word. Where a part begins with '{' its roster's payload and
  * its statements' are signed here with the fixed key, so that the fuzzer gets behind the signatures.
  */
 #include <stdlib.h>
@@ -34,7 +35,8 @@ static void sign_list(json_t *list)
         }
 }
 
-static char *answer_of(const char *bytes, size_t n)
+/* whole: without `since`, and named "s1". */
+static char *answer_of(const char *bytes, size_t n, bool whole)
 {
         json_t *root = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, NULL);
         char *text;
@@ -43,6 +45,10 @@ static char *answer_of(const char *bytes, size_t n)
                 json_decref(root);
                 return strndup(bytes, n);
         }
+        if (whole) {
+                json_object_del(root, "since");
+                json_object_set_new(root, "state", json_string("s1"));
+        }
         sign_member(root, "roster", JOSE_TYP_ROSTER);
         sign_list(json_object_get(root, "statements"));
         text = json_dumps(root, JSON_COMPACT);
@@ -50,27 +56,45 @@ static char *answer_of(const char *bytes, size_t n)
         return text;
 }
 
+static void check(const struct directory *d)
+{
+        for (size_t i = 0; i < d->n; i++) {
+                must(roster_connector(d->roster, d->entries[i].statement->kid) == d->entries[i].connector);
+                must(strcmp(d->entries[i].statement->iss, d->entries[i].connector->id) == 0);
+                must(d->entries[i].n_ready <= REPORT_REALMS_MAX);
+                must(d->entries[i].weight >= 1 && d->entries[i].weight <= DIRECTORY_WEIGHT_MAX);
+        }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
         const char *bytes = (const char *)data, *cut = memchr(bytes, '\0', n);
         const size_t first = cut ? (size_t)(cut - bytes) : 0, at = cut ? first + 1 : 0;
-        char *text = n > at ? answer_of(bytes + at, n - at) : NULL;
-        struct directory *d = NULL;
+        char *whole = n > at ? answer_of(bytes + at, n - at, true) : NULL,
+             *text = n > at ? answer_of(bytes + at, n - at, false) : NULL;
+        struct directory_rules rules = {.pin = key_pin(fixed_key()),
+                                        .tenant = "acme",
+                                        .now = NOW,
+                                        .second = first ? bytes : NULL,
+                                        .n_second = first};
+        struct directory *base = NULL, *d = NULL;
         struct error err = {""};
-        size_t refused = 0;
         int r;
 
-        if (!text)
-                return 0;
-        r = directory_open_with(&d, false, text, strlen(text), first ? bytes : NULL, first, key_pin(fixed_key()),
-                                "acme", NOW, 0, &refused, &err);
-        must(r == 0 || err.text[0]);
-        for (size_t i = 0; r == 0 && i < d->n; i++) {
-                must(roster_connector(d->roster, d->entries[i].statement->kid) == d->entries[i].connector);
-                must(strcmp(d->entries[i].statement->iss, d->entries[i].connector->id) == 0);
-                must(d->entries[i].n_ready <= REPORT_REALMS_MAX);
+        if (whole && text) {
+                r = directory_open_by(&base, whole, strlen(whole), &rules, NULL, &err);
+                must(r == 0 || err.text[0]);
+                if (r == 0)
+                        check(base);
+                rules.base = base;
+                r = directory_open_by(&d, text, strlen(text), &rules, NULL, &err);
+                must(r == 0 || err.text[0]);
+                base = directory_free(base);
+                if (r == 0)
+                        check(d);
         }
         directory_free(d);
+        free(whole);
         free(text);
         return 0;
 }

@@ -200,6 +200,7 @@ func rosterMember(v any, further string, seen map[string]bool) (member, any) {
 
 type roster struct {
 	tenant     string
+	exp        int64
 	domains    map[string]domain
 	connectors map[string]member
 }
@@ -246,7 +247,7 @@ func verifyRoster(text any, e expectations) roster {
 		d := rosterDomain(v, seen)
 		domains[d.name] = d
 	}
-	r := roster{e.tenant, domains, map[string]member{}}
+	r := roster{e.tenant, p["exp"].(int64), domains, map[string]member{}}
 	for _, v := range array(p["connectors"], 0, 512) {
 		c, own := rosterMember(v, "domains", seen)
 		c.domains = map[string]domain{}
@@ -287,7 +288,7 @@ func statementKey(v any, use, alg string, identity string, seen map[string]bool)
 
 type statement struct {
 	connector     member
-	boot          string
+	boot, text    string
 	seq, iat, exp int64
 	pad           int64
 	names         map[string]bool // "upn corp.example", "netbios corp": those that the connector announces
@@ -371,7 +372,7 @@ func verifyStatement(text any, r roster, now int64) (s statement) {
 		refuse("tenant", "of another tenant or connector")
 	}
 	current(p, now)
-	s = statement{connector: c, boot: p["boot"].(string), seq: p["seq"].(int64), iat: p["iat"].(int64), exp: p["exp"].(int64),
+	s = statement{connector: c, boot: p["boot"].(string), text: text.(string), seq: p["seq"].(int64), iat: p["iat"].(int64), exp: p["exp"].(int64),
 		names: map[string]bool{}}
 	if v, there := p["roster"]; there {
 		integer(v, 1, 255)

@@ -9,14 +9,17 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -36,36 +39,101 @@ func random(n int) []byte {
 	return data
 }
 
-// openDirectory takes the answer of GET keys: of each connector the statement that counts, ready ones first, at random among them.
-func openDirectory(answer []byte, e expectations) (roster, []statement) {
+// directory is what an answer of GET keys says. ready: which share of the work each that is ready should get.
+type directory struct {
+	roster     roster
+	state      string
+	statements map[string]statement
+	ready      map[string]float64
+}
+
+// weights reads the relay's ready list.
+func weights(v any) map[string]float64 {
+	ready := map[string]float64{}
+	for _, v := range array(v, 0, 512) {
+		entry, _ := v.(object)
+		kid, _ := entry["kid"].(string)
+		realms, _ := entry["realms"].([]any)
+		if weight, ok := entry["weight"].(int64); ok && weight >= 1 && weight <= 1000 && len(realms) > 0 {
+			ready[kid] = float64(weight)
+		} else if len(realms) > 0 {
+			ready[kid] = 1
+		}
+	}
+	return ready
+}
+
+var stateForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,63}$`)
+
+// openDirectory takes the answer of GET keys: of each connector the statement that counts. base: what there was, of which the answer may tell
+// what changed; its statements were verified.
+func openDirectory(answer []byte, e expectations, base *directory) directory {
 	found := parseObject(answer)
-	r := verifyRoster(found["roster"], e)
-	newest := map[string]statement{}
-	for _, text := range array(found["statements"], 0, 512) {
+	d := directory{statements: map[string]statement{}}
+	since, change := found["since"]
+	if change && (base == nil || base.state == "" || since != base.state) {
+		malformed("keys: a change since a state that is not ours")
+	}
+	if _, there := found["roster"]; change && !there {
+		d.roster = base.roster
+		if e.now > d.roster.exp+120 {
+			refuse("expired", "roster")
+		}
+	} else {
+		d.roster = verifyRoster(found["roster"], e)
+	}
+	take := func(text any) {
 		var s statement
-		if try(func() { s = verifyStatement(text, r, e.now) }) != nil {
-			continue
+		if try(func() { s = verifyStatement(text, d.roster, e.now) }) != nil {
+			return
 		}
-		if old, there := newest[s.connector.kid]; !there || s.newer(old) {
-			newest[s.connector.kid] = s
-		}
-	}
-	ready := map[string]bool{}
-	for _, v := range array(found["ready"], 0, 512) {
-		if entry, ok := v.(object); ok {
-			kid, _ := entry["kid"].(string)
-			realms, _ := entry["realms"].([]any)
-			ready[kid] = len(realms) > 0
+		if old, there := d.statements[s.connector.kid]; !there || s.newer(old) {
+			d.statements[s.connector.kid] = s
 		}
 	}
-	var list []statement
-	place := map[string]string{}
-	for kid, s := range newest {
+	if change {
+		_, anew := found["roster"]
+		for kid, s := range base.statements {
+			if anew { // whose it is may have changed
+				take(s.text)
+			} else if e.now <= s.exp+120 {
+				d.statements[kid] = s
+			}
+		}
+		for _, kid := range array(found["gone"], 0, 1024) {
+			if kid, ok := kid.(string); ok {
+				delete(d.statements, kid)
+			}
+		}
+	}
+	for _, text := range array(found["statements"], 0, 512) {
+		take(text)
+	}
+	if _, there := found["ready"]; change && !there {
+		d.ready = base.ready
+	} else {
+		d.ready = weights(found["ready"])
+	}
+	if state, ok := found["state"].(string); ok && stateForm.MatchString(state) {
+		d.state = state
+	}
+	return d
+}
+
+// order gives the statements, ready ones first, at random among them by the relay's weights.
+func (d directory) order() (list []statement) {
+	place := map[string]float64{}
+	for kid, s := range d.statements {
 		list = append(list, s)
-		place[kid] = map[bool]string{true: "0", false: "1"}[ready[kid]] + hex.EncodeToString(random(8))
+		dice := float64(binary.BigEndian.Uint32(random(4)))
+		weight, ready := d.ready[kid]
+		if !ready {
+			place[kid], weight = 1e6, 1
+		}
+		place[kid] += -math.Log((dice+1)/(1<<32)) / weight
 	}
 	sort.Slice(list, func(i, k int) bool { return place[list[i].connector.kid] < place[list[k].connector.kid] })
-	return r, list
+	return list
 }
 
 // choose picks at most four that serve the name.
@@ -234,8 +302,8 @@ func signIn(o map[string]*string, password string) object {
 		return problem(answer, body)
 	}
 	now := time.Now().Unix()
-	trusted, list := openDirectory(body, expectations{*o["pin"], *o["tenant"], now, 0, o["sandbox"] != nil})
-	a, sealed := makeRequest(trusted, list, service{public["id"].(string), public["kid"].(string), key.Key}, now, *o["user"], password)
+	d := openDirectory(body, expectations{*o["pin"], *o["tenant"], now, 0, o["sandbox"] != nil}, nil)
+	a, sealed := makeRequest(d.roster, d.order(), service{public["id"].(string), public["kid"].(string), key.Key}, now, *o["user"], password)
 	answer, body = r.call("POST", "sign-ins", sealed,
 		map[string]string{"Content-Type": "application/postern-request", "Postern-Id": a.id, "Postern-Budget": "8000"})
 	if answer.StatusCode != 200 {

@@ -80,6 +80,27 @@ func (v vectors) statementCases(trusted roster) {
 	}
 }
 
+func (v vectors) keysCases() {
+	usual := v.roster["with"].(object)
+	e := expectations{usual["pin"].(string), usual["tenant"].(string), v.statements["with"].(object)["now"].(int64), 0, false}
+	open := func(name string, base *directory) directory {
+		return openDirectory([]byte(v.statements[name].(string)), e, base)
+	}
+	var base, later directory
+	check("keys", "accepted", func() { base = open("keys_answer", nil) })
+	check("what changed of the keys", "accepted", func() {
+		later = open("keys_change", &base)
+		for kid, s := range later.statements {
+			if len(base.statements) != 2 || len(later.statements) != 1 || s.text != v.statements["signing"].(object)["jws"] ||
+				base.ready[kid] != 64 || later.ready[kid] != 16 {
+				refuse("keys", "another directory")
+			}
+		}
+	})
+	check("a change of nothing", "malformed", func() { open("keys_change", nil) })
+	check("a change of something else", "malformed", func() { open("keys_change", &later) })
+}
+
 func (v vectors) asked(trusted roster, c object) asked {
 	usual := v.verdicts["with"].(object)
 	sign := c["sign"]
@@ -141,6 +162,7 @@ func runVectors(folder string) int {
 	}
 	trusted := v.rosters()
 	v.statementCases(trusted)
+	v.keysCases()
 	v.verdictCases(trusted)
 	fmt.Printf("%d passed, %d failed\n", passed, failed)
 	if failed > 0 || passed < 250 {

@@ -3,7 +3,7 @@ import json
 import os
 import sys
 
-from postern_client import Jws, PublicKey, check_verdict, verify_roster, verify_statement
+from postern_client import Jws, PublicKey, check_verdict, open_directory, verify_roster, verify_statement
 from strict import Refused, from_b64u, parse_object
 
 
@@ -56,6 +56,19 @@ class Vectors:
         for c in self.negative['statements']:
             self.check('wrong statement ' + c['name'], c['expect'], lambda c=c: verified(c, c['text']))
 
+    def keys_cases(self):
+        usual, now = self.roster['with'], self.statements['with']['now']
+
+        def opened(name, base=None):
+            return open_directory(self.statements[name], usual['pin'], usual['tenant'], now, 0, base=base)
+        base = opened('keys_answer')
+        self.check('keys', [2, [64]], lambda: [len(base['statements']), list(base['ready'].values())])
+        later = opened('keys_change', base)
+        self.check('what changed of the keys', [[self.statements['signing']['jws']], [16]],
+                   lambda: [[s['text'] for s in later['statements'].values()], list(later['ready'].values())])
+        for wrong in (None, later):
+            self.check('a change of something else', 'malformed', lambda wrong=wrong: opened('keys_change', wrong))
+
     def asked(self, trusted, c):
         """The request that the verdicts answer, as the service kept it, with what a case says itself."""
         usual, sign, to = {**self.verdicts['with'], **c}, c.get('sign'), []
@@ -88,6 +101,7 @@ class Vectors:
         trusted = self.rosters()
         self.check('roster signature', None, lambda: Jws(self.roster['jws'], 'postern-roster+jwt').verify(self.public('tenant')))
         self.statement_cases(trusted)
+        self.keys_cases()
         self.verdict_cases(trusted)
         print(*self.failures, sep='\n')
         print(f'{self.passed} passed, {len(self.failures)} failed')

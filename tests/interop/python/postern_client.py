@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 
 from jwcrypto import jwe, jwk, jws
 from jwcrypto.common import JWException
@@ -222,21 +223,49 @@ PROTECTED = '{"cty":"JWT","enc":"A256GCM","typ":"postern-request+jwe"}'
 CLAIMS_MAX = {2048: 1374, 4096: 2910}
 
 
-def open_directory(answer, pin, tenant, now, min_seq, sandbox=False):
-    """The answer of GET keys: the roster, and the statement that counts of each connector. What does not verify is left out."""
+def newer(s, old):
+    """Which of two statements of one identity counts."""
+    return s['seq'] > old['seq'] if s['boot'] == old['boot'] else (s['iat'], s['seq']) > (old['iat'], old['seq'])
+
+
+def weights_of(ready):
+    """kid -> which share of the work it should get, of those that are ready."""
+    weights = {}
+    for r in array(ready, 512):
+        if isinstance(r, dict) and r.get('realms'):
+            weight = r.get('weight')
+            weights[r.get('kid')] = weight if type(weight) is int and 1 <= weight <= 1000 else 1
+    return weights
+
+
+def open_directory(answer, pin, tenant, now, min_seq, sandbox=False, base=None):
+    """The answer of GET keys: the roster, and the statement that counts of each connector. What does not verify is left out. base: what there
+    was before, of which the answer may tell what changed."""
     found = parse_object(answer)
-    roster = verify_roster(found.get('roster'), pin, tenant, now, min_seq, sandbox)
+    change = 'since' in found
+    if change and (base is None or not base['state'] or found['since'] != base['state']):
+        raise Refused('malformed', 'keys: a change since a state that is not ours')
+    if change and 'roster' not in found:
+        roster = base['roster']
+        if now > roster['exp'] + 120:
+            raise Refused('expired', 'roster')
+    else:
+        roster = verify_roster(found.get('roster'), pin, tenant, now, min_seq, sandbox)
+    gone = array(found.get('gone'), 1024) if change else []
     newest = {}
-    for text in array(found.get('statements'), 512):
+    texts = [s['text'] for kid, s in base['statements'].items() if kid not in gone] if change else []
+    known = {s['text']: s for s in base['statements'].values() if now <= s['exp'] + 120} if base and roster is base['roster'] else {}
+    for text in [*texts, *array(found.get('statements'), 512)]:
         try:
-            s = verify_statement(text, roster, now)
+            s = known[text] if isinstance(text, str) and text in known else {**verify_statement(text, roster, now), 'text': text}
         except Refused:
             continue
-        old = newest.get(s['connector']['kid'])
-        if old is None or ((s['seq'] > old['seq']) if s['boot'] == old['boot'] else ((s['iat'], s['seq']) > (old['iat'], old['seq']))):
-            newest[s['connector']['kid']] = s
-    ready = [r.get('kid') for r in array(found.get('ready'), 512) if isinstance(r, dict) and r.get('realms')]
-    return {'roster': roster, 'statements': newest, 'ready': ready}
+        kid = s['connector']['kid']
+        if kid not in newest or newer(s, newest[kid]):
+            newest[kid] = s
+    ready = base['ready'] if change and 'ready' not in found else weights_of(found.get('ready'))
+    state = found.get('state')
+    return {'roster': roster, 'statements': newest, 'ready': ready, 'state': state if isinstance(state, str) and re.fullmatch(r'[A-Za-z0-9_.-]{1,63}', state) else ''}
 
 
 def domain_of(roster, username):
@@ -267,10 +296,11 @@ def announces(statement, domain, username):
 
 
 def choose(directory, domain, username, now):
-    """At most four, ready ones first, at random among them."""
+    """At most four, ready ones first, at random among them by the relay's weights."""
     able = [s for s in directory['statements'].values()
             if domain['name'] in s['connector']['domains'] and announces(s, domain, username) and live_key(s, now)]
-    able.sort(key=lambda s: (s['connector']['kid'] not in directory['ready'], os.urandom(8)))
+    ready = directory['ready']
+    able.sort(key=lambda s: (s['connector']['kid'] not in ready, secrets.SystemRandom().expovariate(ready.get(s['connector']['kid'], 1))))
     if not able:
         raise Refused('no-connector', 'no connector serves this name')
     return able[:4]

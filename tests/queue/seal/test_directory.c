@@ -395,16 +395,17 @@ static void sandboxes(void **state)
         sandbox = world_all_keys(w, 2);
         assert_says(directory_open(&d, sandbox, strlen(sandbox), pin, TENANT, NOW, 0, NULL, &err), -EPERM, &err,
                     "sandbox's");
-        assert_says(directory_open_with(&d, false, real, strlen(real), w->roster->text, strlen(w->roster->text), pin,
-                                        TENANT, NOW, 0, NULL, &err),
-                    -EPERM, &err, "second source");
-        assert_says(directory_open_with(&d, true, real, strlen(real), NULL, 0, pin, TENANT, NOW, 0, NULL, &err), -EPERM,
-                    &err, "not a sandbox's");
-        assert_says(directory_open_with(&d, true, sandbox, strlen(sandbox), text, strlen(text), pin, TENANT, NOW, 0,
-                                        NULL, &err),
-                    -EPERM, &err, "second source");
-        assert_int_equal(
-                directory_open_with(&d, true, sandbox, strlen(sandbox), NULL, 0, pin, TENANT, NOW, 0, NULL, &err), 0);
+        struct directory_rules rules = {.pin = pin, .tenant = TENANT, .now = NOW, .second = w->roster->text};
+        rules.n_second = strlen(rules.second);
+        assert_says(directory_open_by(&d, real, strlen(real), &rules, NULL, &err), -EPERM, &err, "second source");
+        rules.second = NULL;
+        rules.sandbox = true;
+        assert_says(directory_open_by(&d, real, strlen(real), &rules, NULL, &err), -EPERM, &err, "not a sandbox's");
+        rules.second = text;
+        rules.n_second = strlen(text);
+        assert_says(directory_open_by(&d, sandbox, strlen(sandbox), &rules, NULL, &err), -EPERM, &err, "second source");
+        rules.second = NULL;
+        assert_int_equal(directory_open_by(&d, sandbox, strlen(sandbox), &rules, NULL, &err), 0);
         assert_true(d->roster->sandbox);
         directory_free(d);
         free(real);
@@ -412,9 +413,184 @@ static void sandboxes(void **state)
         free(text);
 }
 
+/* ---- what changed ---- */
+
+/* Opens an answer beside what there was, which is freed. */
+static struct directory *change(struct world *w, struct directory *base, const char *fmt, ...)
+{
+        const struct directory_rules rules = {
+                .pin = key_pin(w->tenant), .tenant = TENANT, .now = NOW, .min_seq = w->roster->seq, .base = base};
+        struct directory *d = NULL;
+        struct error err = {""};
+        char *json = NULL;
+        va_list ap;
+
+        va_start(ap, fmt);
+        assert_true(vasprintf(&json, fmt, ap) > 0);
+        va_end(ap);
+        if (directory_open_by(&d, json, strlen(json), &rules, NULL, &err) < 0)
+                fail_msg("%s", err.text);
+        free(json);
+        directory_free(base);
+        return d;
+}
+
+static const struct directory_entry *entry(const struct world *w, const struct directory *d, int i)
+{
+        for (size_t k = 0; k < d->n; k++)
+                if (strcmp(d->entries[k].connector->id, w->connectors[i].id) == 0)
+                        return &d->entries[k];
+        return NULL;
+}
+
+/* With the relay's name of the state: "s1". */
+static struct directory *open_named(struct world *w)
+{
+        char *all = world_all_keys(w, 4);
+        struct directory *d;
+
+        d = change(w, NULL, "{\"state\":\"s1\",%s", all + 1);
+        free(all);
+        assert_string_equal(d->state, "s1");
+        return d;
+}
+
+/* Statements that did not change are the very ones that were verified; so is the roster. */
+static void changes_are_taken_into_what_there_was(void **state)
+{
+        struct world *w = *state;
+        struct directory *d = open_named(w);
+        const struct roster *roster = d->roster;
+        const struct statement *kept = entry(w, d, 0)->statement, *old = entry(w, d, 1)->statement;
+
+        /* one newer, one gone, one new */
+        d = change(w, d, "{\"state\":\"s2\",\"since\":\"s1\",\"statements\":[\"%s\",\"%s\"],\"gone\":[\"%s\"]}",
+                   (w->connectors[1].statement->seq++, world_publish(w, 1, NOW, 3600)), world_publish(w, 4, NOW, 3600),
+                   key_kid(w->connectors[2].identity));
+        assert_string_equal(d->state, "s2");
+        assert_int_equal(d->n, 4);
+        assert_ptr_equal(d->roster, roster);
+        assert_ptr_equal(entry(w, d, 0)->statement, kept);
+        assert_ptr_not_equal(entry(w, d, 1)->statement, old);
+        assert_null(entry(w, d, 2));
+        assert_int_equal(entry(w, d, 4)->rank, -1);
+        assert_sealed_to(w, d, "amy@corp.example", "013|4"); /* as ready as before */
+        /* readiness alone */
+        d = change(w, d,
+                   "{\"state\":\"s3\",\"since\":\"s2\",\"statements\":[],\"gone\":[],\"ready\":[{\"kid\":\"%s\","
+                   "\"realms\":[\"corp.example\"]}]}",
+                   key_kid(w->connectors[4].identity));
+        assert_sealed_to(w, d, "amy@corp.example", "4|013");
+        assert_ptr_equal(entry(w, d, 0)->statement, kept);
+        /* everything again: the same texts are not verified again either */
+        d = change(w, d, "{\"state\":\"s4\",\"roster\":\"%s\",\"statements\":[\"%s\"],\"ready\":[]}", w->roster->text,
+                   kept->text);
+        assert_int_equal(d->n, 1);
+        assert_ptr_equal(entry(w, d, 0)->statement, kept);
+        assert_ptr_equal(d->roster, roster);
+        /* a new roster without that connector's right to the domain: its statement stays, and it gets nothing */
+        world_speak(w, 0, NULL);
+        d = change(w, d, "{\"state\":\"s5\",\"since\":\"s4\",\"roster\":\"%s\",\"statements\":[],\"gone\":[]}",
+                   w->roster->text);
+        assert_ptr_equal(entry(w, d, 0)->statement, kept);
+        assert_sealed_to(w, d, "amy@corp.example", "");
+        directory_free(d);
+}
+
+static void changes_that_are_refused(void **state)
+{
+        static const struct {
+                const char *json, *says;
+        } bad[] = {
+                {"{\"state\":\"s2\",\"since\":\"s0\",\"statements\":[],\"gone\":[]}", "not ours"},
+                {"{\"state\":\"s2\",\"since\":\"\",\"statements\":[],\"gone\":[]}", "not ours"},
+                {"{\"state\":\"s2\",\"since\":1,\"statements\":[],\"gone\":[]}", "not ours"},
+                {"{\"state\":\"s2\",\"since\":\"s1\",\"statements\":[]}", "gone"},
+                {"{\"state\":\"s2\",\"since\":\"s1\",\"gone\":[]}", "statements"},
+                {"{\"state\":\"s2\",\"since\":\"s1\",\"statements\":[],\"gone\":{}}", "gone"},
+                {"{\"state\":\"s2\",\"since\":\"s1\",\"roster\":\"x\",\"statements\":[],\"gone\":[]}", "roster"},
+        };
+        struct world *w = *state;
+        struct directory *base = open_named(w), *d = NULL;
+        struct directory_rules rules = {.pin = key_pin(w->tenant), .tenant = TENANT, .now = NOW, .base = base};
+        struct error err = {""};
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+                assert_says(directory_open_by(&d, bad[i].json, strlen(bad[i].json), &rules, NULL, &err), -EBADMSG, &err,
+                            bad[i].says);
+        /* nothing to change */
+        rules.base = NULL;
+        assert_says(directory_open_by(&d, bad[0].json, strlen(bad[0].json), &rules, NULL, &err), -EBADMSG, &err,
+                    "not ours");
+        /* what is kept is checked for its times: the statements are over, then the roster is */
+        const char *none = "{\"state\":\"s 2\",\"since\":\"s1\",\"statements\":[],\"gone\":[]}";
+        rules.base = base;
+        rules.now = NOW + 3600 + ROSTER_SKEW + 1;
+        assert_int_equal(directory_open_by(&d, none, strlen(none), &rules, NULL, &err), 0);
+        assert_int_equal(d->n, 0);
+        assert_string_equal(d->state, ""); /* a state that does not fit into a URL is none */
+        struct sign_in_params p = params(w, "amy@corp.example");
+        struct sign_in s;
+        p.now = w->roster->exp + ROSTER_SKEW + 1;
+        assert_int_equal(sign_in_make(&s, base, &p, &err), -ENOENT);
+        assert_non_null(strstr(err.text, "the roster has expired"));
+        directory_free(d);
+        d = NULL;
+        rules.now = p.now;
+        assert_says(directory_open_by(&d, none, strlen(none), &rules, NULL, &err), -ETIME, &err, "expired");
+        /* and what there was is as it was */
+        assert_sealed_to(w, base, "amy@corp.example", "0123");
+        directory_free(base);
+}
+
+/* Who has four times the weight comes first four times as often; what is no weight counts as 1. */
+static void weights_count(void **state)
+{
+        static const char *const weights[] = {",\"weight\":64", ",\"weight\":16", ",\"weight\":\"x\"",
+                                              ",\"weight\":1001", ""};
+        _cleanup_(buffer_free) struct buffer ready = BUFFER(8192);
+        struct world *w = *state;
+        char *all = world_all_keys(w, 5), *from = strstr(all, "\"ready\":[");
+        struct sign_in_params p = params(w, "amy@corp.example");
+        size_t first[5] = {0};
+        struct error err = {""};
+        struct directory *d;
+        const int draws = in_valgrind() ? 8 : 400;
+
+        assert_non_null(from);
+        *from = '\0';
+        for (size_t i = 0; i < 5; i++)
+                assert_int_equal(buffer_printf(&ready, "%s{\"kid\":\"%s\",\"realms\":[\"corp.example\"]%s}",
+                                               i ? "," : "", key_kid(w->connectors[i].identity), weights[i]),
+                                 0);
+        d = change(w, NULL, "%s\"ready\":[%s]}", all, ready.data);
+        assert_int_equal(entry(w, d, 0)->weight, 64);
+        assert_int_equal(entry(w, d, 1)->weight, 16);
+        for (int i = 2; i < 5; i++)
+                assert_int_equal(entry(w, d, i)->weight, 1);
+        for (int i = 0; i < draws; i++) {
+                struct sign_in s;
+
+                assert_int_equal(sign_in_make(&s, d, &p, &err), 0);
+                first[s.to[0].id[13] - '0']++;
+                sign_in_clear(&s);
+        }
+        /* 308, 77 and 5 each are expected */
+        if (draws == 400) {
+                assert_in_range(first[0], 250, 360);
+                assert_in_range(first[1], 35, 130);
+                assert_in_range(first[2] + first[3] + first[4], 0, 50);
+        }
+        directory_free(d);
+        free(all);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(changes_are_taken_into_what_there_was, begin, end),
+                cmocka_unit_test_setup_teardown(changes_that_are_refused, begin, end),
+                cmocka_unit_test_setup_teardown(weights_count, begin, end),
                 cmocka_unit_test_setup_teardown(four_at_most_of_the_ready_at_random, begin, end),
                 cmocka_unit_test_setup_teardown(untried_ones_first, begin, end),
                 cmocka_unit_test_setup_teardown(ready_ones_before_the_others, begin, end),
