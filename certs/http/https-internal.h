@@ -18,7 +18,8 @@ struct https {
         struct key *key; /* instead of key_text */
         char *proxy;
         const char *agent;
-        int verify_error;             /* X509_V_* of the last handshake */
+        int verify_error;             /* X509_V_* of the last handshake that failed */
+        char verify_text[256];        /* and what its certificate names: issuer, or hosts */
         struct https_loop *loop;      /* NULL: calls block */
         void (*stop)(struct https *); /* frees it; so that only those who use it link loop and dns */
         bool dead;                    /* freed within a callback */

@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/x509_vfy.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,15 +177,14 @@ int64_t https_date(const struct https_call *call)
 static void hand_done(struct https_call *call)
 {
         const char *why = "";
-        char refused[CURL_ERROR_SIZE];
+        struct error err = {""};
         long status = call->result == CURLE_OK ? https_status(call) : 0;
 
         if (call->overflow)
                 why = "the answer is too long";
-        else if (call->result != CURLE_OK && https_proxy_refused(call, refused, sizeof(refused)))
-                why = refused;
-        else if (call->result != CURLE_OK)
-                why = call->reason[0] ? call->reason : curl_easy_strerror(call->result);
+        else if (call->result != CURLE_OK && https_why(call, &err) < 0)
+                why = err.text;
+        call->https->verify_error = X509_V_OK; /* it is this call's, whatever the next one comes to */
         call->dead = true;
         call->handlers.on_done(call->handlers.arg, status, &call->inbox, why);
 }

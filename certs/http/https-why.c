@@ -13,8 +13,9 @@
 bool https_proxy_refused(const struct https_call *call, char *out, size_t cap)
 {
         const struct http_way *way = &call->way;
-        long status = 0;
+        long status = 0, offered = 0;
 
+        (void)curl_easy_getinfo(call->easy, CURLINFO_PROXYAUTH_AVAIL, &offered);
         if (!way->url[0] || curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &status) != CURLE_OK ||
             status < 300)
                 return false;
@@ -24,20 +25,26 @@ bool https_proxy_refused(const struct https_call *call, char *out, size_t cap)
                                "on offer); correct them",
                                way->url);
         else if (status == 407)
-                (void)snprintf(out, cap, "the proxy %.80s asks for a user and password (407); write them into its URL",
-                               way->url);
+                (void)snprintf(out, cap,
+                               "the proxy %.80s asks for a user and password (407%s%s%s%s); write them into its URL",
+                               way->url, (unsigned long)offered & CURLAUTH_BASIC ? ", Basic" : "",
+                               (unsigned long)offered & CURLAUTH_DIGEST ? ", Digest" : "",
+                               (unsigned long)offered & CURLAUTH_NTLM ? ", NTLM" : "",
+                               (unsigned long)offered & CURLAUTH_NEGOTIATE ? ", Negotiate" : "");
         else if (status == 403)
                 (void)snprintf(out, cap,
                                "the proxy %.80s forbids the connection (403); allow the relay's host and port "
                                "there",
                                way->url);
         else
-                (void)snprintf(out, cap, "the proxy %.80s answers %ld", way->url, status);
+                (void)snprintf(out, cap, "the proxy answered %ld: %.80s", status, way->url);
         return true;
 }
 
 static int verify_failed(const struct https_call *call, struct error *err)
 {
+        const char *who = call->https->verify_text;
+
         switch (call->https->verify_error) {
         case X509_V_OK:
                 return error_fail(err, -EPROTO, "%s: its certificate is for another name (%s)", call->host,
@@ -48,9 +55,10 @@ static int verify_failed(const struct https_call *call, struct error *err)
         case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
         case X509_V_ERR_CERT_SIGNATURE_FAILURE: /* a CA of the same name with another key */
-                return error_fail(err, -EPROTO,
-                                  "%s: its certificate is not signed by a CA known here; give its CA with --ca-file",
-                                  call->host);
+                return error_fail(
+                        err, -EPROTO,
+                        "%s: its certificate is not signed by a CA known here; give its CA with --ca-file%s%.200s%s",
+                        call->host, who[0] ? " (its issuer is " : "", who, who[0] ? ")" : "");
         case X509_V_ERR_CERT_HAS_EXPIRED:
                 return error_fail(err, -EPROTO, "%s: its certificate has expired; renew it, or correct the clock here",
                                   call->host);
@@ -69,8 +77,9 @@ static int timed_out(const struct https_call *call, struct error *err)
 
         curl_easy_getinfo(call->easy, CURLINFO_APPCONNECT_TIME_T, &connected);
         if (connected == 0)
-                return error_fail(err, -ETIMEDOUT, "%s: no connection in time; check address, port, proxy and firewall",
-                                  call->host);
+                return error_fail(err, -ETIMEDOUT,
+                                  "%s: no connection in time%s%.100s; check address, port, proxy and firewall",
+                                  call->host, call->way.url[0] ? " by " : "", call->way.url);
         return error_fail(err, -ETIMEDOUT, "%s: no answer in time", call->host);
 }
 
@@ -79,6 +88,9 @@ static int not_connected(const struct https_call *call, struct error *err)
         long number = 0;
 
         curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
+        if (call->way.url[0])
+                return error_fail(err, -ECONNREFUSED, "%s: the proxy cannot be reached: %.100s (%s)", call->host,
+                                  call->way.url, number ? strerror((int)number) : call->reason);
         return error_fail(err, -ECONNREFUSED, "%s: no connection (%s); check that it runs, its address and port",
                           call->host, number ? strerror((int)number) : call->reason);
 }
@@ -113,9 +125,13 @@ int https_why(const struct https_call *call, struct error *err)
                 return error_fail(err, -ECONNREFUSED, "%s: %s", call->host, refused);
         if (call->given > 0) /* never "not connected", which a second connection would say */
                 return broken(call, code, err);
-        if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
-                return error_fail(err, -ECONNREFUSED,
-                                  "%s: its name (or the proxy's) does not resolve; check the URL and DNS", call->host);
+        if (code == CURLE_COULDNT_RESOLVE_PROXY)
+                return error_fail(err, -ECONNREFUSED, "%s: the name of the proxy does not resolve: %.100s", call->host,
+                                  call->way.url);
+        if (code == CURLE_COULDNT_RESOLVE_HOST)
+                return error_fail(err, -ECONNREFUSED, "%s: its name does not resolve; check the URL and DNS%s%.150s",
+                                  call->host, call->https->loop && call->reason[0] ? ": " : "",
+                                  call->https->loop ? call->reason : "");
         if (code == CURLE_COULDNT_CONNECT)
                 return not_connected(call, err);
         return broken(call, code, err);

@@ -239,8 +239,17 @@ static int on_verify(int ok, X509_STORE_CTX *store)
         SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
         struct https *https = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 
-        if (!ok)
+        if (!ok) {
+                const X509 *cert = X509_STORE_CTX_get_current_cert(store);
+                char *text = https->verify_text;
+
                 https->verify_error = X509_STORE_CTX_get_error(store);
+                text[0] = '\0';
+                if (cert)
+                        X509_NAME_oneline(X509_get_issuer_name(cert), text, (int)sizeof(https->verify_text));
+                for (; *text; text++) /* it may be anybody's */
+                        *text = *text >= ' ' && *text < 0x7f ? *text : '?';
+        }
         return ok;
 }
 

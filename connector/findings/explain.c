@@ -7,12 +7,13 @@
 #include "connector/findings/explain.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/core/text.h"
 #include "connector/findings/facts.h"
 #include "queue/wire/wire.h"
-#include "validate/types/outcome.h"
+#include "validate/types/detail.h"
 
 static void put(json_t *object, const char *key, const char *text)
 {
@@ -70,7 +71,8 @@ static const char *password_text(const json_t *r)
         if (name_may_be_unknown(r))
                 return "was wrong, or there is no account of this name";
         if (strcmp(reason, "wrong_password") == 0)
-                return "was wrong";
+                return fact_text(r, "dc")[0] ? "was wrong"
+                                             : "was wrong a moment ago, when a domain controller was asked";
         if (strcmp(reason, "unknown_user") == 0)
                 return "was not checked: there is no account of this name";
         return "not known to be right or wrong";
@@ -115,7 +117,7 @@ static const char *no_dc_text(const char *reason)
 
 static const char *method_name(const char *method)
 {
-        return strcmp(method, "krb5") == 0 ? "Kerberos" : strcmp(method, "ldap") == 0 ? "LDAP" : "an unknown method";
+        return strcmp(method, "krb5") == 0 ? "Kerberos" : strcmp(method, "ldap") == 0 ? "LDAP" : "";
 }
 
 /* ---- the hops ---- */
@@ -140,13 +142,14 @@ static void answer_hop(json_t *hops, const json_t *r)
         if (!dc[0])
                 (void)snprintf(text, sizeof(text), "%s", no_dc_text(fact_text(r, "reason")));
         else if (!failure)
-                (void)snprintf(text, sizeof(text), "domain controller %s answered by %s, %lld ms after it was asked",
-                               dc, method, ms);
+                (void)snprintf(text, sizeof(text), "domain controller %s answered%s%s, %lld ms after it was asked", dc,
+                               method[0] ? " by " : "", method, ms);
         else if (ms > 0)
-                (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s; waited %lld ms", dc, method, failure,
-                               ms);
+                (void)snprintf(text, sizeof(text), "domain controller %s%s%s%s %s; waited %lld ms", dc,
+                               method[0] ? " (" : "", method, method[0] ? ")" : "", failure, ms);
         else
-                (void)snprintf(text, sizeof(text), "domain controller %s (%s) %s", dc, method, failure);
+                (void)snprintf(text, sizeof(text), "domain controller %s%s%s%s %s", dc, method[0] ? " (" : "", method,
+                               method[0] ? ")" : "", failure);
         hop(hops, fact_number(r, "ms_total", 0), text);
 }
 
@@ -267,9 +270,28 @@ static void put_result(json_t *object, const json_t *r)
         put(object, "result", text);
 }
 
+/* Whether the guard stopped it, and then until when. */
+static bool throttled_until(const json_t *r, char out[300])
+{
+        const char *told = strstr(fact_text(r, "context"), "guard for another ");
+        char when[32];
+
+        if (strcmp(fact_text(r, "reason"), "throttled") != 0 || !told)
+                return false;
+        fact_time(fact_number(r, "wall", 0) + strtoll(told + strlen("guard for another "), NULL, 10), when,
+                  sizeof(when));
+        (void)snprintf(out, 300,
+                       "The guard lets the name through again by itself at %s. Until then find what keeps sending the "
+                       "wrong password: an old one in a phone, a mail program, a service.",
+                       when);
+        return true;
+}
+
 static void put_meaning(json_t *object, const json_t *r)
 {
         const enum reason reason = reason_from_id(fact_text(r, "reason"));
+        const struct detail_info *detail = detail_info(detail_find(reason, fact_text(r, "context")));
+        char until[300];
 
         if (fact_is_lost(r)) {
                 put(object, "meaning",
@@ -288,8 +310,12 @@ static void put_meaning(json_t *object, const json_t *r)
                 put(object, "meaning",
                     "the reason is not one this program knows; it is of another version than posternd");
         } else {
-                put(object, "meaning", reason_info(reason)->helpdesk_text);
-                put(object, "remedy", reason_info(reason)->remedy);
+                put(object, "meaning", detail ? detail->helpdesk_text : reason_info(reason)->helpdesk_text);
+                put(object, "remedy",
+                    throttled_until(r, until) ? until
+                    : detail                  ? detail->remedy
+                                              : reason_info(reason)->remedy);
+                put(object, "detail_code", detail ? detail->id : "");
                 /* the exact policy only where the password was proved */
                 put(object, "user_saw", reason_user_text(reason, json_is_true(json_object_get(r, "password_proved"))));
                 put(object, "lockout", lockout_text(r));

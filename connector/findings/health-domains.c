@@ -8,13 +8,14 @@
 #include <string.h>
 
 #include "connector/findings/health-internal.h"
-#include "validate/types/outcome.h"
+#include "validate/types/detail.h"
 
-static const char *remedy_of(const char *reason_id)
+/* By the detail that the sentence tells, else by the reason. */
+static const char *remedy_of(const char *reason_id, const struct detail_info *detail)
 {
         const enum reason reason = reason_from_id(reason_id);
 
-        return reason == REASON_MAX ? NULL : reason_info(reason)->remedy;
+        return detail ? detail->remedy : reason == REASON_MAX ? NULL : reason_info(reason)->remedy;
 }
 
 /* The code of what is wrong with the DC, and the words for it; NULL: nothing is. */
@@ -48,7 +49,7 @@ static bool is_current(const struct health *h, const json_t *part)
 }
 
 /* Whether a finding of another DC of the domain, for the same cause, takes this one in. */
-static bool joined(struct health *h, const char *code, const json_t *dc)
+static bool joined(struct health *h, const char *code, const json_t *dc, const struct detail_info *detail)
 {
         json_t *finding;
         size_t i;
@@ -57,7 +58,7 @@ static bool joined(struct health *h, const char *code, const json_t *dc)
                 if (strcmp(fact_text(finding, "code"), code) != 0 ||
                     strcmp(fact_text(finding, "domain"), fact_text(dc, "domain")) != 0 ||
                     strcmp(fact_text(finding, "reason"), fact_text(dc, "reason")) != 0 ||
-                    strcmp(fact_text(finding, "detail"), fact_text(dc, "cause")) != 0)
+                    strcmp(fact_text(finding, "detail"), detail ? detail->id : fact_text(dc, "reason")) != 0)
                         continue;
                 json_t *others = json_object_get(finding, "others");
                 if (!others)
@@ -70,19 +71,20 @@ static bool joined(struct health *h, const char *code, const json_t *dc)
 
 static void judge_dc(struct health *h, const char *part, const json_t *dc)
 {
-        const char *host = fact_text(dc, "host"), *reason = fact_text(dc, "reason"), *detail = fact_text(dc, "detail"),
-                   *remedy = fact_text(dc, "remedy"), *words;
+        const char *host = fact_text(dc, "host"), *reason = fact_text(dc, "reason"), *told = fact_text(dc, "detail"),
+                   *words;
+        const struct detail_info *detail = detail_info(detail_find(reason_from_id(reason), told));
         const char *code = dc_trouble(dc, &words);
 
-        if (!code || joined(h, code, dc))
+        if (!code || joined(h, code, dc, detail))
                 return;
         json_t *finding = finding_add(h->list,
                                       (struct finding){.code = code,
                                                        .about = host,
-                                                       .detail = fact_text(dc, "cause"),
+                                                       .detail = detail ? detail->id : reason,
                                                        .since = health_since(h, part, "state"),
-                                                       .remedy = remedy[0] ? remedy : remedy_of(reason)},
-                                      "the domain controller %s %s%s%s%s%s", host, words, detail[0] ? ": " : "", detail,
+                                                       .remedy = remedy_of(reason, detail)},
+                                      "the domain controller %s %s%s%s%s%s", host, words, told[0] ? ": " : "", told,
                                       reason[0] ? " - " : "", reason);
         (void)json_object_set_new(finding, "domain", json_string(fact_text(dc, "domain")));
         (void)json_object_set_new(finding, "reason", json_string(reason));

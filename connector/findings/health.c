@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/process/confine.h"
+#include "certs/http/http-flaw.h"
 #include "connector/findings/health-internal.h"
 #include "validate/types/outcome.h"
 
@@ -193,19 +194,20 @@ static void judge_link(struct health *h)
 {
         const json_t *link = spoken(h, "link");
         const char *relay = fact_text(link, "relay");
+        const struct http_flaw *flaw = http_flaw_find(fact_text(link, "detail"));
         const long long since = fact_number(link, "since", 0);
 
         if (!link)
                 return;
         if (strcmp(fact_text(link, "state"), "up") != 0)
-                (void)finding_add(
-                        h->list,
-                        (struct finding){.code = "link_down",
-                                         .about = relay,
-                                         .detail = fact_text(link, "cause"),
-                                         .since = since,
-                                         .remedy = fact_text(link, "remedy")[0] ? fact_text(link, "remedy") : NULL},
-                        "no link to the relay %s, so no sign-in comes here: %s", relay, fact_text(link, "detail"));
+                (void)finding_add(h->list,
+                                  (struct finding){.code = "link_down",
+                                                   .about = relay,
+                                                   .detail = flaw ? flaw->id : fact_text(link, "why"),
+                                                   .since = since,
+                                                   .remedy = flaw ? flaw->remedy : NULL},
+                                  "no link to the relay %s, so no sign-in comes here: %s", relay,
+                                  fact_text(link, "detail"));
         else if (json_is_true(json_object_get(link, "quarantined")))
                 (void)finding_add(h->list,
                                   (struct finding){.code = "quarantined",

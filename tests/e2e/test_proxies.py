@@ -84,7 +84,7 @@ class Proxies(SiteTest):
 
     def test_refused(self):
         proxy = self.proxy(Asking('basic'))
-        self.fails_alike({'https_proxy': proxy.url}, 'asks for a user and password (407)')
+        self.fails_alike({'https_proxy': proxy.url}, 'asks for a user and password (407')
         proxy = self.proxy(Asking('digest'))
         self.fails_alike({'https_proxy': proxy.with_user(password='other-one')}, 'refuses its user or password (407')
         proxy = self.proxy(Asking('forbid'))

@@ -38,7 +38,7 @@ MAY_INCLUDE = {
     'queue/relay': ['certs/', 'queue/wire', 'queue/http'],
     'connector/frames': ['certs/', 'validate/types'],
     'connector/conf': ['certs/', 'validate/types', 'validate/op', 'connector/frames'],
-    'connector/findings': BASE + ['validate/types', 'queue/wire'],
+    'connector/findings': ['certs/', 'validate/types', 'queue/wire'],
     'connector/keyholder': ['certs/'],
     'connector/link': ['certs/', 'queue/wire', 'queue/link', 'connector/frames', 'connector/conf'],
     'connector/validator': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'connector/frames', 'connector/conf'],

@@ -21,7 +21,7 @@ WORDS = {
     'certs/base/sqlite': 'db',
     'certs/codec': 'crypto der jose_json json',
     'certs/enrol': 'csr est transport',
-    'certs/http': 'http_way https',
+    'certs/http': 'http_flaw http_way https',
     'certs/jose': 'jose_header jose_pad jose_split jose_unpadded jwe jws padded sealed',
     'certs/keys': 'key keyholder tls',
     'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
@@ -53,7 +53,7 @@ WORDS = {
     'validate/krb': 'kpasswd krb',
     'validate/ldap': 'ldap',
     'validate/op': 'domain_has op ops sid_learner sid_source validate',
-    'validate/types': 'counted domain edata guard method name outcome reason verdict_class verdict_text',
+    'validate/types': 'counted detail domain edata guard method name outcome reason verdict_class verdict_text',
 }
 # Defined once for each way to put a program together: the files that name its methods.
 COMPOSED = {'validate_new': {'validate/op/methods.c', 'connector/sandbox/methods.c'}}

@@ -16,6 +16,7 @@
 #include "base/dns/dns.h"
 #include "validate/krb/kpasswd.h"
 #include "validate/krb/der.h"
+#include "validate/types/detail.h"
 
 #define CHANGE_LEAST_MS 500 /* with less, a change is not begun */
 
@@ -331,7 +332,8 @@ static void probe_done(struct krb_attempt *a, const uint8_t *reply, size_t n)
                 krb_finish_reason(a, REASON_OK, "");
                 return;
         }
-        snprintf(why, sizeof why, "its clock differs from ours by %lld s", (long long)skew);
+        snprintf(why, sizeof why, "its clock is %lld %s", llabs((long long)skew),
+                 detail_phrase(skew > 0 ? DETAIL_CLOCK_AHEAD : DETAIL_CLOCK_BEHIND));
         krb_finish_reason(a, REASON_CLOCK_SKEW, why);
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/core/log.h"
 #include "validate/krb/pac.h"
+#include "validate/types/detail.h"
 
 #define CLOCK_SKEW_MAX 300 /* seconds, the profile's clockskew */
 
@@ -201,17 +202,39 @@ static void identity_generic(struct krb *krb, const krb5_ticket *ticket, struct 
         krb5_free_unparsed_name(krb->context, text);
 }
 
+/* Which of the things that make a ticket stay shut it is, by what the keytab holds. */
+static enum detail key_detail(struct krb *krb, const struct krb_domain *domain, const krb5_ticket *ticket)
+{
+        krb5_keytab_entry entry = {0};
+        bool of_service = false, of_number = false;
+        krb5_kt_cursor cursor;
+
+        if (krb5_kt_start_seq_get(krb->context, domain->keytab, &cursor) != 0)
+                return DETAIL_KEYTAB_NO_PRINCIPAL;
+        while (krb5_kt_next_entry(krb->context, domain->keytab, &entry, &cursor) == 0) {
+                const bool same = krb5_principal_compare(krb->context, entry.principal, ticket->server);
+
+                of_service |= same;
+                of_number |=
+                        same && entry.vno == ticket->enc_part.kvno && entry.key.enctype == ticket->enc_part.enctype;
+                krb5_free_keytab_entry_contents(krb->context, &entry);
+        }
+        (void)krb5_kt_end_seq_get(krb->context, domain->keytab, &cursor);
+        return !of_service ? DETAIL_KEYTAB_NO_PRINCIPAL : of_number ? DETAIL_KEYTAB_WRONG_KEY : DETAIL_KEYTAB_OLD_KEY;
+}
+
 /* Which key the KDC used, and which there are: a key that was changed at the DC shows by its number. */
 static void tell_keys(struct krb *krb, const struct krb_domain *domain, const krb5_ticket *ticket, struct outcome *out)
 {
-        const size_t at = strlen(out->context);
         char kind[48], held[160];
 
+        krb_keytab_text(krb->context, domain->keytab_source, domain->service_text, held, sizeof held);
         if (krb5_enctype_to_name(ticket->enc_part.enctype, 0, kind, sizeof kind))
                 snprintf(kind, sizeof kind, "type %d", (int)ticket->enc_part.enctype);
-        krb_keytab_text(krb->context, domain->keytab_source, domain->service_text, held, sizeof held);
-        snprintf(out->context + at, sizeof out->context - at, "; the ticket needs key number %u (%s)%s%s",
-                 (unsigned)ticket->enc_part.kvno, kind, held[0] ? ", and the keytab: " : "", held);
+        snprintf(out->context, sizeof out->context,
+                 "the ticket does not open: %s; the ticket needs key number %u (%s)%s%.130s",
+                 detail_phrase(key_detail(krb, domain, ticket)), (unsigned)ticket->enc_part.kvno, kind,
+                 held[0] ? ", and " : "", held);
 }
 
 static void verify_ticket(struct krb *krb, struct krb_domain *domain, const struct domain_config *config,

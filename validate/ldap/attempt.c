@@ -19,6 +19,7 @@
 #include "validate/ldap/identity.h"
 #include "validate/ldap/lookup.h"
 #include "validate/ldap/pool.h"
+#include "validate/types/detail.h"
 
 #define STALE_MS 5000 /* idle for longer: ask for a sign of life first (AD drops idle connections) */
 #define LOST_MAX 3    /* used connections that may prove dead before the DC counts as refusing */
@@ -346,8 +347,8 @@ static void probe_done(struct ldap_attempt *a)
         a->outcome.reason = REASON_OK;
         if (skew > CLOCK_SKEW_MAX || skew < -CLOCK_SKEW_MAX) {
                 a->outcome.reason = REASON_CLOCK_SKEW;
-                snprintf(a->outcome.context, sizeof a->outcome.context, "its clock differs from ours by %lld s",
-                         (long long)skew);
+                snprintf(a->outcome.context, sizeof a->outcome.context, "its clock is %lld %s", llabs((long long)skew),
+                         detail_phrase(skew > 0 ? DETAIL_CLOCK_AHEAD : DETAIL_CLOCK_BEHIND));
         }
         finish(a, true);
 }

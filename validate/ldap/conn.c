@@ -25,6 +25,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
+#include "validate/types/detail.h"
 
 #define STARTTLS_ID 1
 #define STARTTLS_ANSWER_MAX 1024
@@ -197,6 +198,39 @@ static void on_conn_timer(void *arg)
         }
 }
 
+/* What TLS says where the other end answered in clear, or hung up on the first bytes of a handshake: what is there
+ * takes no TLS. */
+static bool is_without_tls(unsigned long code)
+{
+        const int reason = ERR_GET_REASON(code);
+
+        return ERR_GET_LIB(code) == ERR_LIB_SSL &&
+               (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
+                reason == SSL_R_PACKET_LENGTH_TOO_LONG || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING);
+}
+
+static bool is_version(unsigned long code)
+{
+        const int reason = ERR_GET_REASON(code);
+
+        return ERR_GET_LIB(code) == ERR_LIB_SSL &&
+               (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION ||
+                reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE || reason == SSL_R_NO_PROTOCOLS_AVAILABLE);
+}
+
+/* Why a handshake did not end well, which says nothing of a certificate. */
+static void fail_handshake(struct ldap_conn *conn, unsigned long code, int error)
+{
+        const char *text = code ? ERR_reason_error_string(code) : error ? strerror(error) : "closed by the DC";
+        const enum detail detail = is_version(code)                ? DETAIL_TLS_VERSION
+                                   : !code || is_without_tls(code) ? DETAIL_PORT_WITHOUT_TLS
+                                                                   : DETAIL_NONE;
+        char why[sizeof conn->tls_result.why];
+
+        snprintf(why, sizeof why, "TLS: %s%s%s", detail_phrase(detail), detail ? ": " : "", text);
+        fail(conn, REASON_DC_TLS, why);
+}
+
 /* Why a handshake or an open connection ended, after the bufferevent said ERROR or EOF. */
 static void fail_event(struct ldap_conn *conn, short what, int error)
 {
@@ -208,12 +242,14 @@ static void fail_event(struct ldap_conn *conn, short what, int error)
         if (conn->state == CONN_HANDSHAKE && conn->tls_result.refused) {
                 snprintf(why, sizeof why, "%s", conn->tls_result.why);
                 fail(conn, REASON_DC_CERTIFICATE, why);
+        } else if (conn->state == CONN_HANDSHAKE &&
+                   (error == 0 || what & BEV_EVENT_EOF || error == ECONNRESET || code)) {
+                fail_handshake(conn, code, error);
         } else if (text) {
                 snprintf(why, sizeof why, "TLS: %s", text);
                 fail(conn, REASON_DC_TLS, why);
         } else if (what & BEV_EVENT_EOF || error == 0) {
-                fail(conn, conn->state == CONN_HANDSHAKE ? REASON_DC_TLS : REASON_DC_REFUSED,
-                     conn->state == CONN_HANDSHAKE ? "closed by the DC during the TLS handshake" : "closed by the DC");
+                fail(conn, REASON_DC_REFUSED, "closed by the DC");
         } else {
                 fail_errno(conn, "connection", error);
         }
@@ -365,7 +401,7 @@ static int starttls_answer(struct ldap_conn *conn, char why[160])
         if (r < 0 || len > STARTTLS_ANSWER_MAX || recv(conn->fd, bytes, len, MSG_DONTWAIT) != (ssize_t)len ||
             ldap_message_parse(&m, bytes, len) < 0 || m.op != LDAP_OP_EXTENDED || m.id != STARTTLS_ID)
                 return -EBADMSG;
-        snprintf(why, 160, "StartTLS: the DC refuses it, LDAP result %d", (int)m.result);
+        snprintf(why, 160, "%s, LDAP result %d", detail_phrase(DETAIL_STARTTLS_REFUSED), (int)m.result);
         if (m.result != 0)
                 return -EPROTO;
         snprintf(why, 160, "StartTLS: bytes follow its answer in clear text");

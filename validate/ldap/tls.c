@@ -24,6 +24,7 @@
 #include "base/core/log.h"
 #include "base/core/text.h"
 #include "base/dns/dns.h"
+#include "validate/types/detail.h"
 
 #define OID_KP_KDC "1.3.6.1.5.2.3.5"
 
@@ -219,10 +220,78 @@ static void trace_certificate(const struct ldap_tls *tls, const struct ldap_tls_
                   KV_S("result", result->refused ? result->why : "ok"));
 }
 
+static enum detail detail_of(int error)
+{
+        switch (error) {
+        case X509_V_ERR_CERT_HAS_EXPIRED:
+                return DETAIL_CERTIFICATE_EXPIRED;
+        case X509_V_ERR_CERT_NOT_YET_VALID:
+                return DETAIL_CERTIFICATE_NOT_YET;
+        case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+                return DETAIL_CERTIFICATE_SELF_SIGNED;
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+        case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+        case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+        case X509_V_ERR_CERT_SIGNATURE_FAILURE: /* a CA of the same name with another key */
+                return DETAIL_CERTIFICATE_UNKNOWN_CA;
+        case X509_V_ERR_EE_KEY_TOO_SMALL:
+        case X509_V_ERR_CA_KEY_TOO_SMALL:
+        case X509_V_ERR_CA_MD_TOO_WEAK:
+                return DETAIL_CERTIFICATE_WEAK;
+        case X509_V_ERR_INVALID_PURPOSE:
+                return DETAIL_CERTIFICATE_PURPOSE;
+        case X509_V_ERR_CERT_REVOKED:
+                return DETAIL_CERTIFICATE_REVOKED;
+        default:
+                return DETAIL_NONE;
+        }
+}
+
+/* " (2026-11-30)" of whichever certificate of the chain is meant; "" where it has no such date. */
+static void add_date(struct ldap_tls_result *result, const char *words, const ASN1_TIME *time)
+{
+        const size_t at = strlen(result->why);
+        char text[32];
+        struct tm tm;
+
+        if (time && ASN1_TIME_to_tm(time, &tm) == 1 && strftime(text, sizeof text, "%Y-%m-%d %H:%M", &tm) > 0)
+                snprintf(result->why + at, sizeof result->why - at, " (%s %s UTC)", words, text);
+}
+
+static void add_issuer(struct ldap_tls_result *result, const X509 *cert)
+{
+        const size_t at = strlen(result->why);
+        char issuer[128] = "";
+
+        X509_NAME_oneline(X509_get_issuer_name(cert), issuer, sizeof issuer);
+        for (char *p = issuer; *p; p++) /* it may be anybody's */
+                *p = *p >= ' ' && *p < 0x7f ? *p : '?';
+        snprintf(result->why + at, sizeof result->why - at, ": its issuer is %s", issuer);
+}
+
+/* What is wrong with the chain, with what finds it: the date, or the issuer that is missing. */
+static int refuse_chain(struct ldap_tls_result *result, X509_STORE_CTX *store, X509 *cert)
+{
+        const int error = X509_STORE_CTX_get_error(store);
+        X509 *which = X509_STORE_CTX_get_current_cert(store);
+        const enum detail detail = detail_of(error);
+
+        which = which ? which : cert;
+        refuse(result, detail ? detail_phrase(detail) : X509_verify_cert_error_string(error));
+        if (detail == DETAIL_CERTIFICATE_EXPIRED)
+                add_date(result, "since", X509_get0_notAfter(which));
+        else if (detail == DETAIL_CERTIFICATE_NOT_YET)
+                add_date(result, "from", X509_get0_notBefore(which));
+        else if (detail == DETAIL_CERTIFICATE_UNKNOWN_CA)
+                add_issuer(result, which);
+        return 0;
+}
+
 static int verify(X509_STORE_CTX *store, const struct ldap_tls *tls, struct ldap_tls_result *result, X509 *cert)
 {
         if (tls->identity != DC_IDENTITY_PIN && X509_verify_cert(store) != 1)
-                return refuse(result, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+                return refuse_chain(result, store, cert);
         if (check_identity(tls, result, cert))
                 return 1;
         X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);

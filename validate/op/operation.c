@@ -226,8 +226,13 @@ static void finish_stopped(struct validate_op *op, enum guard_answer answer)
         if (answer == GUARD_REPEATED)
                 finish_failed(op, REASON_WRONG_PASSWORD, COUNTED_NO,
                               "the same wrong password as a moment ago: no domain controller was asked");
-        else
-                finish_failed(op, REASON_THROTTLED, COUNTED_NO, "stopped by the lockout guard");
+        else {
+                char why[96];
+
+                snprintf(why, sizeof why, "stopped by the lockout guard for another %u s",
+                         (unsigned)op->out.retry_after);
+                finish_failed(op, REASON_THROTTLED, COUNTED_NO, why);
+        }
 }
 
 /* The guard, asked for the account that the DC told, does not let it go on: its place is given back, and nothing

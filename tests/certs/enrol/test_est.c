@@ -260,7 +260,7 @@ static void no_connection(void **state)
         config.proxy = proxy;
         assert_int_equal(https_new(&proxied, &config, &err), 0);
         q = get(w, "/echo");
-        assert_refused(https_do(proxied, &q, &a, &err), -ECONNREFUSED, &err, "no connection");
+        assert_refused(https_do(proxied, &q, &a, &err), -ECONNREFUSED, &err, "the proxy cannot be reached");
         https_free(proxied);
 }
 

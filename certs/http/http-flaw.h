@@ -1,0 +1,14 @@
+/*
+ * Why an HTTPS request came to nothing, as a code: found by the phrase that https_why writes, so that it is known
+ * wherever the sentence is shown. Pure: it links no libcurl.
+ */
+#pragma once
+
+struct http_flaw {
+        const char *id;     /* stays the same over versions: "proxy_asks_password" */
+        const char *phrase; /* what the sentence holds of it */
+        const char *remedy; /* for the admin of the host that asks */
+};
+
+/* The flaw that the sentence tells, or NULL. */
+const struct http_flaw *http_flaw_find(const char *why);
