@@ -16,6 +16,7 @@
 
 #include "base/core/log.h"
 #include "base/core/text.h"
+#include "connector/cli/account.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/view.h"
 #include "connector/cli/prompt.h"
@@ -317,6 +318,19 @@ static void judge_sid(void *arg, const struct validate_sid *sid)
                     sid->sid, sid_source_text(sid->source));
 }
 
+/* The accounts that `postern account` reads with; without one sign-ins go on. */
+static void check_readers(struct check *c)
+{
+        char text[1024];
+
+        for (size_t i = 0; i < c->config->validate.n_domains; i++) {
+                if (!c->config->domains[i].reader)
+                        continue;
+                int r = account_judge_reader(c->cli, c->config->domains[i].name, text, sizeof text);
+                say(c, "reader", r ? "warning" : "ok", "%s", text);
+        }
+}
+
 /* TLS contexts and keytabs, then DNS, connect, handshake and a first answer of the DCs. */
 static void check_dcs(struct check *c)
 {
@@ -503,6 +517,8 @@ static int run(struct check *c)
                 check_dcs(c);
         else
                 say(c, "dc", "skipped", "because %s", c->skip);
+        if (!c->skip)
+                check_readers(c);
         if (c->skip || !o.user)
                 return conclude(c);
         fputs("This is a real attempt: a wrong password counts towards the account's lockout.\n", stderr);

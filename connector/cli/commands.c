@@ -11,6 +11,7 @@ const struct cli_command cli_commands[] = {
         {"status", "what this connector is doing, part by part", cmd_status},
         {"log", "the latest sign-ins, one line each", cmd_log},
         {"explain", "what happened to one sign-in, and what to do", cmd_explain},
+        {"account", "what the directory says of an account", cmd_account},
         {"report", "usage, failures and slow controllers of 30 days", cmd_report},
         {"metrics", "the numbers that Prometheus reads", cmd_metrics},
         {"page", "a link to the helpdesk's page of this host", cmd_page},

@@ -98,7 +98,7 @@ int cmd_metrics(struct cli *cli, int argc, char **argv)
                 (void)cli_error(cli, "%s", err.text);
         code = r < 0 ? CLI_UNAVAILABLE : CLI_OK;
         metrics_begin(&m, "postern_up", METRICS_GAUGE, "1: the daemon answered `postern metrics`.");
-        metrics_put(&m, r == 0, "socket", path, NULL);
+        metrics_put(&m, r == 0, "socket", path, METRICS_END);
         if (m.code == 0 && output && file_write_atomic(output, m.text.data, m.text.len, 0644, &err) < 0)
                 code = cli_error(cli, "%s", err.text);
         else if (m.code == 0 && !output && r == 0)

@@ -87,6 +87,17 @@ static void relate_attributes(struct conf_reader *r, const struct domain_config 
                 conf_fault(r, d, "fast_bind", "it does nothing where ldap is not the first of methods");
 }
 
+static void relate_reader(struct conf_reader *r, const struct domain_config *d)
+{
+        const bool keytab = d->reader_keytab, password = d->reader_password_file;
+
+        if (d->reader && keytab == password)
+                conf_fault(r, d, "reader", "it needs %s reader_keytab and reader_password_file",
+                           keytab ? "one, not both, of" : "one of");
+        if (d->reader && d->directory != DIRECTORY_AD)
+                conf_fault(r, d, "reader", "it does nothing with directory = generic");
+}
+
 static void relate_dcs(struct conf_reader *r, const struct domain_config *d)
 {
         const bool none = conf_lacks(r, d, "dcs");
@@ -174,6 +185,11 @@ static void relate_users(struct conf_reader *r, const struct config *c)
                 conf_fault(r, c, "user_validator", "%s", why);
         else if (strcmp(c->user_link, c->user_ledger) == 0 || strcmp(c->user_validator, c->user_ledger) == 0)
                 conf_fault(r, c, "user_ledger", "%s", why);
+        if (c->user_account &&
+            (strcmp(c->user_account, c->user_link) == 0 || strcmp(c->user_account, c->user_validator) == 0 ||
+             strcmp(c->user_account, c->user_ledger) == 0))
+                conf_fault(r, c, "user_account",
+                           "it must be another than the three, or one could reach into the other");
 }
 
 static void relate_connector(struct conf_reader *r, struct config *c)
@@ -203,6 +219,7 @@ static int relate(struct conf_reader *r, struct conf *conf)
                 relate_tls(r, d);
                 relate_dcs(r, d);
                 relate_attributes(r, d);
+                relate_reader(r, d);
                 relate_names(r, c, i);
                 relate_identity(r, c, i);
         }

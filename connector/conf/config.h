@@ -34,6 +34,7 @@ struct config {
         const char *user_link, *user_validator, *user_ledger; /* become these when started as root */
         const char *user_keys;                                /* the same for postern-keyholder */
         const char *identity_key, *transport_key;             /* URI or path, or NULL: as enrolled */
+        const char *user_account;                             /* the same for postern-account */
         const char *control_group;                            /* group of the control socket, or NULL: root's */
         const char *metrics_group;                            /* group of the socket of metrics, or NULL: root's */
         uint32_t in_flight;                                   /* sign-ins at once */

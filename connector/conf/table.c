@@ -80,6 +80,10 @@ static const struct conf_key connector_keys[] = {
          .range = "a system user other than root",
          .help = "User that the processes become which hold keys in hardware; there are none without such "
                  "keys. Give it the groups that a TPM (tss) or a token's files (softhsm, pcscd ...) want."},
+        {C("user_account", user_account), .max = 32, .check = conf_check_user, .initial = "postern-account",
+         .range = "a system user other than root",
+         .help = "User that postern-account becomes, which reads accounts for `postern account` and holds no key of "
+                 "the connector's."},
         {C("identity_key", identity_key), .max = KEY_URI_MAX, .check = check_key,
          .range = "pkcs11:..., handle:0x81NNNNNN or an absolute path", .otherwise = "as enrolled",
          .help = "The identity key, where it is in hardware: an RFC 7512 URI with "
@@ -261,6 +265,22 @@ static const struct conf_key domain_keys[] = {
                  "controller "
                  "refuses it, nothing is searched for ten minutes, so that the account is not locked out.",
          .needs = {{"service_account", NULL}}},
+        {D("reader", reader), .max = 256, .check = check_account, .range = "NAME@SUFFIX or NETBIOS\\NAME",
+         .otherwise = "`postern account` tells the PowerShell commands instead",
+         .help = "Account that `postern account` reads accounts with; it needs no rights but to read them, and should "
+                 "be in no group that has more: `postern check` warns otherwise. With reader_keytab or "
+                 "reader_password_file."},
+        {D("reader_keytab", reader_keytab), .max = 256, .check = conf_check_path, .range = "an absolute path",
+         .otherwise = "reader has a password",
+         .help = "Keytab with the key of reader, readable by root alone: the connector's own will do, where it holds "
+                 "its account's key. LDAP is then sealed by Kerberos, on ldap_port, instead of by TLS, and kdc_port "
+                 "must be reachable. It needs the package libsasl2-modules-gssapi-mit.",
+         .needs = {{"reader", NULL}}},
+        {D("reader_password_file", reader_password_file), .max = 256, .check = conf_check_path,
+         .range = "an absolute path", .otherwise = "reader has a keytab",
+         .help = "File that holds the password of reader on one line, readable by root alone. It is sent to a domain "
+                 "controller by LDAP over TLS, once its certificate proved right.",
+         .needs = {{"reader", NULL}}},
         {D("fast_bind", fast_bind), .type = CONF_WORD, .words = yes_no, .initial = "no",
          .help = "Whether ldap checks passwords by fast binds of Active Directory, for which a domain controller "
                  "builds "

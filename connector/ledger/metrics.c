@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/core/cleanup.h"
 #include "connector/findings/facts.h"
 #include "connector/findings/health.h"
 #include "queue/http/http.h"
@@ -100,21 +100,21 @@ static void put_sign_ins(struct metrics *m, const struct ledger_metrics *lm)
         for (enum reason r = 0; r < REASON_MAX; r++) {
                 const struct reason_info *info = reason_info(r);
                 metrics_put(m, (double)lm->reasons[r], "verdict", verdict_text(info->verdict), "class",
-                            verdict_class_text(info->class), "reason", info->id, NULL);
+                            verdict_class_text(info->class), "reason", info->id, METRICS_END);
         }
         metrics_begin(m, "postern_declined_total", METRICS_COUNTER,
                       "Sign-ins that this connector gave back before it asked a domain controller.");
         for (size_t i = 0; i < DECLINES; i++)
-                metrics_put(m, (double)lm->declined[i], "why", declines[i], NULL);
+                metrics_put(m, (double)lm->declined[i], "why", declines[i], METRICS_END);
         metrics_begin(m, "postern_validation_seconds", METRICS_HISTOGRAM,
                       "From the arrival of a sign-in in the validator to its verdict.");
         for (size_t i = 0; i < lm->n_hops; i++)
                 metrics_put_times(m, &lm->hops[i].total, "dc", lm->hops[i].dc, "method",
-                                  method_text(lm->hops[i].method), NULL);
+                                  method_text(lm->hops[i].method), METRICS_END);
         metrics_begin(m, "postern_dc_seconds", METRICS_HISTOGRAM, "The part of it that the domain controller took.");
         for (size_t i = 0; i < lm->n_hops; i++)
                 metrics_put_times(m, &lm->hops[i].at_dc, "dc", lm->hops[i].dc, "method",
-                                  method_text(lm->hops[i].method), NULL);
+                                  method_text(lm->hops[i].method), METRICS_END);
 }
 
 static void put_fact(struct metrics *m, const char *name, enum metrics_kind kind, const char *help, const json_t *part,
@@ -158,7 +158,7 @@ static void put_link(struct metrics *m, const json_t *link)
         if (!link)
                 return;
         metrics_begin(m, "postern_link_up", METRICS_GAUGE, "1: there is a link to the relay.");
-        metrics_put(m, strcmp(fact_text(link, "state"), "up") == 0, "relay", fact_text(link, "relay"), NULL);
+        metrics_put(m, strcmp(fact_text(link, "state"), "up") == 0, "relay", fact_text(link, "relay"), METRICS_END);
         put_fact(m, "postern_link_requests_total", METRICS_COUNTER, "Sign-ins that came by the link.", link,
                  "requests");
         put_fact(m, "postern_link_verdicts_total", METRICS_COUNTER, "Verdicts that the relay took.", link, "verdicts");
@@ -226,10 +226,10 @@ static void put_parts(struct metrics *m, const json_t *parts, const struct part_
                 if (strncmp(name, f->prefix, n) != 0)
                         continue;
                 if (strcmp(f->prefix, "process:") == 0)
-                        metrics_put(m, f->value(value), "process", name + n, NULL);
+                        metrics_put(m, f->value(value), "process", name + n, METRICS_END);
                 else
                         metrics_put(m, f->value(value), "domain", fact_text(value, "domain"), f->label,
-                                    f->label ? fact_text(value, f->label_key) : NULL, NULL);
+                                    f->label ? fact_text(value, f->label_key) : NULL, METRICS_END);
         }
 }
 
@@ -248,7 +248,7 @@ static void put_findings(struct metrics *m, const json_t *status)
         metrics_begin(m, "postern_findings", METRICS_GAUGE,
                       "What `postern status` finds wrong, by the code that postern(1) explains; none: all is well.");
         json_object_foreach (by_code, code, n)
-                metrics_put(m, (double)json_integer_value(n), "code", code, NULL);
+                metrics_put(m, (double)json_integer_value(n), "code", code, METRICS_END);
 }
 
 static void put_all(struct metrics *m, const struct ledger_metrics *lm, const json_t *status)
@@ -259,7 +259,7 @@ static void put_all(struct metrics *m, const struct ledger_metrics *lm, const js
 
         metrics_begin(m, "postern_build_info", METRICS_GAUGE, "Always 1; the labels say what runs.");
         metrics_put(m, 1, "version", fact_text(supervisor, "version"), "connector", fact_text(v, "name"), "tenant",
-                    fact_text(v, "tenant"), NULL);
+                    fact_text(v, "tenant"), METRICS_END);
         put_sign_ins(m, lm);
         put_validator(m, v, lm->ledger->config->in_flight);
         put_link(m, json_object_get(json_object_get(parts, "link"), "value"));
@@ -301,30 +301,28 @@ static void on_get(void *arg, struct http_req *r)
         buffer_free(&text);
 }
 
-int ledger_metrics_new(struct ledger_metrics **ret_metrics, struct ledger *l, int fd, struct error *err)
+int ledger_metrics_new(struct ledger_metrics **ret_metrics, struct ledger *l, int handed, struct error *err)
 {
         static const struct http_route routes[] = {{HTTP_GET, "/metrics", on_get, 0}};
+        _cleanup_(closep) int fd = handed;
         struct ledger_metrics *lm = calloc(1, sizeof(*lm));
         struct http_config config = {.loop = l->process.loop, .routes = routes, .n_routes = 1, .arg = lm};
-        int r = lm ? 0 : error_fail(err, -ENOMEM, "no memory for the metrics");
+        int r = 0;
 
+        if (!lm)
+                return error_fail(err, -ENOMEM, "no memory for the metrics");
+        lm->ledger = l;
         config.limits = HTTP_LIMITS;
         config.limits.connections = LEDGER_CLIENTS_MAX;
-        if (r == 0 && fd >= 0)
+        if (fd >= 0)
                 r = http_new(&lm->http, &config, err);
-        if (r < 0) {
-                free(lm);
-                if (fd >= 0)
-                        (void)close(fd);
-                return r;
-        }
-        lm->ledger = l;
-        if (fd >= 0 && (r = http_listen_fd(lm->http, fd, HTTP_PLAIN, err)) < 0) {
+        if (r == 0 && fd >= 0)
+                r = http_listen_fd(lm->http, steal_fd(&fd), HTTP_PLAIN, err);
+        if (r < 0)
                 ledger_metrics_free(lm);
-                return r;
-        }
-        *ret_metrics = lm;
-        return 0;
+        else
+                *ret_metrics = lm;
+        return r;
 }
 
 struct ledger_metrics *ledger_metrics_free(struct ledger_metrics *lm)

@@ -99,15 +99,15 @@ static void put_sign_ins(struct metrics *m, const struct metering *metering)
                 for (size_t i = 0; i < OUTCOMES; i++)
                         if (c->outcomes[i] || i == OUTCOME_VERDICT)
                                 metrics_put(m, (double)c->outcomes[i], "tenant", c->name, "outcome", outcome_word(i),
-                                            NULL);
+                                            METRICS_END);
         metrics_begin(m, "postern_relay_sign_in_seconds", METRICS_HISTOGRAM,
                       "From the request of a service to the verdict.");
         LIST_FOREACH (c, &metering->tenants, entry)
-                metrics_put_times(m, &c->answered, "tenant", c->name, NULL);
+                metrics_put_times(m, &c->answered, "tenant", c->name, METRICS_END);
         metrics_begin(m, "postern_relay_problems_total", METRICS_COUNTER,
                       "Refusals to anybody, of every endpoint, by the problem that was answered.");
         for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
-                metrics_put(m, (double)problems[p], "problem", problem_word(p), NULL);
+                metrics_put(m, (double)problems[p], "problem", problem_word(p), METRICS_END);
 }
 
 /* A connector's links, put together: one that reconnects has two for a while. */
@@ -206,7 +206,7 @@ static void put_links(struct metrics *m, const struct relay *relay)
                                 collect(relay, t, &list);
                         for (size_t i = 0; i < list.n; i++)
                                 metrics_put(m, link_families[f].value(&list.all[i]), "tenant", t->name, "connector",
-                                            list.all[i].connector, "name", list.all[i].name, NULL);
+                                            list.all[i].connector, "name", list.all[i].name, METRICS_END);
                         free(list.all);
                 }
         }
@@ -218,12 +218,12 @@ static void put_tenants(struct metrics *m, const struct relay *relay)
 
         metrics_begin(m, "postern_relay_links", METRICS_GAUGE, "Streams of the tenant's connectors.");
         LIST_FOREACH (t, &relay->tenants, entry)
-                metrics_put(m, t->n_sessions, "tenant", t->name, NULL);
+                metrics_put(m, t->n_sessions, "tenant", t->name, METRICS_END);
         metrics_begin(m, "postern_relay_roster_not_after_seconds", METRICS_GAUGE,
                       "When the tenant's roster ends: its sign-ins end with it.");
         LIST_FOREACH (t, &relay->tenants, entry)
                 if (t->roster)
-                        metrics_put(m, (double)t->roster->exp, "tenant", t->name, NULL);
+                        metrics_put(m, (double)t->roster->exp, "tenant", t->name, METRICS_END);
         put_links(m, relay);
 }
 
@@ -241,7 +241,7 @@ static void put_all(struct metrics *m, const struct metering *metering)
         const struct relay *relay = metering->relay;
 
         metrics_begin(m, "postern_relay_build_info", METRICS_GAUGE, "Always 1; the labels say what runs.");
-        metrics_put(m, 1, "version", POSTERN_VERSION, "node", relay->config->node, NULL);
+        metrics_put(m, 1, "version", POSTERN_VERSION, "node", relay->config->node, METRICS_END);
         put_sign_ins(m, metering);
         put_tenants(m, relay);
         metrics_one(m, "postern_relay_in_flight", METRICS_GAUGE, "Sign-ins under way.",

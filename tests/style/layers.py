@@ -43,6 +43,7 @@ MAY_INCLUDE = {
     'connector/link': ['certs/', 'queue/wire', 'queue/link', 'connector/frames', 'connector/conf'],
     'connector/validator': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'connector/frames', 'connector/conf'],
     'connector/ledger': ['certs/', 'validate/types', 'queue/http', 'connector/frames', 'connector/conf', 'connector/findings'],
+    'connector/account': ['certs/', 'validate/types', 'connector/conf'],
     'connector/supervisor': ['certs/', 'connector/frames', 'connector/conf'],
     'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/seal', 'queue/client', 'connector/frames', 'connector/conf', 'connector/findings'],
     'connector/sandbox': ['certs/', 'validate/types', 'validate/op', 'validate/fake', 'queue/wire', 'queue/seal', 'queue/client', 'queue/http',

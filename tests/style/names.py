@@ -25,10 +25,11 @@ WORDS = {
     'certs/jose': 'jose_header jose_pad jose_split jose_unpadded jwe jws padded sealed',
     'certs/keys': 'key keyholder tls',
     'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
-    'connector/cli': 'cli cmd folder hardware '
+    'connector/account': 'lookup places reading ticket',
+    'connector/cli': 'account_ask account_judge cli cmd folder hardware '
                      'offline pending prompt public secrets service startup tenant view',
     'connector/conf': 'check config domains enrolment item',
-    'connector/findings': 'explain fact finding health status',
+    'connector/findings': 'account_findings explain fact finding health status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
     'connector/ledger': 'control ledger request_parse',

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 SOURCE, BUILD = sys.argv[1:3]
-UNITS = {'postern.service': 2.0, 'postern-relay.service': 2.0, 'postern-web.service': 2.0}
+UNITS = {'postern-account@.service': 2.0, 'postern.service': 2.0, 'postern-relay.service': 2.0, 'postern-web.service': 2.0}
 EXPLAINED = ('CapabilityBoundingSet=CAP', 'AmbientCapabilities=CAP', 'RestrictAddressFamilies=', 'SystemCallFilter=@')
 
 # Connects as each user to 127.0.0.2 (anybody) and 127.0.0.1 (a domain controller).
@@ -60,7 +60,8 @@ class Units(unittest.TestCase):
             self.skipTest('nft needs root')
         with open(os.path.join(SOURCE, 'connector', 'packaging', 'postern.nft'), encoding='utf-8') as f:
             rules = f.read()
-        for user, stand_in in (('postern-link', 'daemon'), ('postern-validator', 'bin'), ('postern-ledger', 'nobody')):
+        for user, stand_in in (('postern-link', 'daemon'), ('postern-validator', 'bin'), ('postern-ledger', 'nobody'),
+                               ('postern-account', 'games')):
             self.assertIn(f'"{user}"', rules)
             rules = rules.replace(f'"{user}"', f'"{stand_in}"')
         self.assertIn('set dcs4 { type ipv4_addr; flags interval; }', rules)

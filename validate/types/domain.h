@@ -69,6 +69,9 @@ struct domain_config {
         const char *service_account;                     /* UPN or NETBIOS\\name that searches */
         const char *service_password_file;               /* for humans, or NULL */
         const struct secret *service_password;           /* what it holds */
+        /* Who reads accounts for `postern account`: a principal, and its keytab or its password's file; or NULL. No
+         * process that checks passwords opens them. */
+        const char *reader, *reader_keytab, *reader_password_file;
         /* What an accepted verdict tells of the account, besides who it is: read on its own bind, or by the service
          * account where it signed in by Kerberos. */
         const char *attributes[ATTRIBUTES_MAX]; /* names */

@@ -127,5 +127,5 @@ void metrics_put_times(struct metrics *m, const struct metrics_times *t, ...)
 void metrics_one(struct metrics *m, const char *name, enum metrics_kind kind, const char *help, double value)
 {
         metrics_begin(m, name, kind, help);
-        metrics_put(m, value, NULL);
+        metrics_put(m, value, METRICS_END);
 }

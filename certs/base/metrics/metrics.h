@@ -37,7 +37,8 @@ void metrics_observe(struct metrics_times *t, uint64_t ms);
 
 /* Begins a family; what follows is of it. name (literal) and help without line ends. */
 void metrics_begin(struct metrics *m, const char *name, enum metrics_kind kind, const char *help);
-/* One sample. The labels are pairs of a name and a value (NULL reads as ""), ended by NULL. */
+/* One sample. The labels are pairs of a name and a value (NULL reads as ""), ended by METRICS_END. */
+#define METRICS_END ((const char *)0)
 void metrics_put(struct metrics *m, double value, ...) __attribute__((sentinel));
 /* The samples of a histogram in seconds: each bound, the sum, the count. */
 void metrics_put_times(struct metrics *m, const struct metrics_times *t, ...) __attribute__((sentinel));

@@ -19,8 +19,8 @@ static void test_samples(void **state)
         (void)state;
         metrics_one(&m, "a_total", METRICS_COUNTER, "Things.", 3);
         metrics_begin(&m, "b", METRICS_GAUGE, "Others.");
-        metrics_put(&m, -1.5, "x", "1", "y", NULL, NULL);
-        metrics_put(&m, 1764500000, "x", "a\"b\\c\nd\te", NULL);
+        metrics_put(&m, -1.5, "x", "1", "y", NULL, METRICS_END);
+        metrics_put(&m, 1764500000, "x", "a\"b\\c\nd\te", METRICS_END);
         assert_int_equal(m.code, 0);
         assert_string_equal(m.text.data, "# HELP a_total Things.\n# TYPE a_total counter\na_total 3\n"
                                          "# HELP b Others.\n# TYPE b gauge\nb{x=\"1\",y=\"\"} -1.5\n"
@@ -38,7 +38,7 @@ static void test_times(void **state)
         metrics_observe(&t, 6);
         metrics_observe(&t, 60000);
         metrics_begin(&m, "s", METRICS_HISTOGRAM, "Times.");
-        metrics_put_times(&m, &t, "dc", "a", NULL);
+        metrics_put_times(&m, &t, "dc", "a", METRICS_END);
         assert_int_equal(m.code, 0);
         assert_non_null(strstr(m.text.data, "\ns_bucket{dc=\"a\",le=\"0.005\"} 1\n"));
         assert_non_null(strstr(m.text.data, "\ns_bucket{dc=\"a\",le=\"0.01\"} 2\n"));
@@ -48,7 +48,7 @@ static void test_times(void **state)
         buffer_free(&m.text);
         m = METRICS(8192);
         metrics_begin(&m, "s", METRICS_HISTOGRAM, "Times.");
-        metrics_put_times(&m, &t, NULL);
+        metrics_put_times(&m, &t, METRICS_END);
         assert_non_null(strstr(m.text.data, "\ns_bucket{le=\"0.005\"} 1\n"));
         assert_non_null(strstr(m.text.data, "\ns_sum 60.011\n"));
         buffer_free(&m.text);
