@@ -6,7 +6,7 @@ set -eu
 building="
   gcc libc6-dev meson ninja-build pkg-config
   libevent-dev libcurl4-openssl-dev libssl-dev libkrb5-dev libldap-dev libc-ares-dev libjansson-dev
-  libsqlite3-dev libsystemd-dev libseccomp-dev libinih-dev nettle-dev libp11-kit-dev libunistring-dev"
+  libsqlite3-dev libsystemd-dev libseccomp-dev libinih-dev nettle-dev libp11-kit-dev libunistring-dev libpam0g-dev"
 # What the tests are made with, what the lab runs, what the tests look with.
 testing="
   python3 libcmocka-dev libjose-dev clang clang-format cppcheck valgrind

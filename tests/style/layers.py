@@ -36,6 +36,7 @@ MAY_INCLUDE = {
     'queue/client': ['certs/', 'validate/types', 'queue/wire', 'queue/seal'],
     'queue/http': BASE + ['certs/codec', 'certs/keys'],
     'queue/relay': ['certs/', 'queue/wire', 'queue/http'],
+    'queue/gateway/pam': ['certs/base/core', 'certs/codec'],
     'connector/frames': ['certs/', 'validate/types'],
     'connector/conf': ['certs/', 'validate/types', 'validate/op', 'connector/frames'],
     'connector/findings': ['certs/', 'validate/types', 'queue/wire'],

@@ -41,6 +41,7 @@ WORDS = {
                            'sid_store signins validator verdict',
     'connector/web': 'chart form html web',
     'queue/client': 'client postern',
+    'queue/gateway/pam': 'pam',
     'queue/http': 'http problem',
     'queue/link': 'link',
     'queue/relay': 'api ca clock clones credential dispatch journal metering refused relay request run session sessions site '
