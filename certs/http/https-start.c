@@ -174,6 +174,13 @@ int64_t https_date(const struct https_call *call)
         return date > 0 ? (int64_t)date : 0;
 }
 
+int https_failure(const struct https_call *call)
+{
+        if (call->given == 0 && !call->overflow)
+                return -ECONNREFUSED;
+        return call->result == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -EIO;
+}
+
 static void hand_done(struct https_call *call)
 {
         const char *why = "";

@@ -339,7 +339,7 @@ static CURLcode set_call(struct https_call *call, const struct https_request *q,
 {
         const bool blocks = !call->https->loop;
         const long timeout = q->timeout_ms || !blocks ? (long)q->timeout_ms : TIMEOUT_DEFAULT_MS;
-        const long connect = blocks ? CONNECT_MAX_MS : CONNECT_LOOP_MS;
+        const long connect = q->connect_ms ? (long)q->connect_ms : blocks ? CONNECT_MAX_MS : CONNECT_LOOP_MS;
         CURL *e = call->easy;
         CURLcode c = CURLE_OK;
 
@@ -386,7 +386,7 @@ int https_call_new(struct https_call **ret_call, struct https *https, const stru
                 r = buffer_append(&call->kept, request->body, request->body_len);
                 call->body = call->kept.data;
         }
-        call->once = !handlers;
+        call->once = !handlers || request->once;
         if (r < 0)
                 error_fail(err, r, "HTTPS: out of memory");
         else if (https_split_url(request->url, call->host, &call->port) < 0)
@@ -453,27 +453,27 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
         return call->overflow ? 0 : size * n;
 }
 
-/* One header, or "" where it is absent or does not fit: half a value would be a wrong one. */
-static void copy_header(CURL *curl, const char *name, char *out, size_t cap)
+/* Half a value would be a wrong one. */
+void https_header(const struct https_call *call, const char *name, char *out, size_t cap)
 {
         struct curl_header *header = NULL;
 
         out[0] = '\0';
-        if (curl_easy_header(curl, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK && strlen(header->value) < cap)
+        if (curl_easy_header(call->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
+            strlen(header->value) < cap)
                 memcpy(out, header->value, strlen(header->value) + 1);
 }
 
 static void take_response(struct https_call *call, struct https_response *ret_response)
 {
         struct https_response response = {.status = https_status(call), .body = call->inbox};
-        CURL *curl = call->easy;
         curl_off_t after = 0;
 
         call->inbox = BUFFER(0);
-        curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &after);
-        copy_header(curl, "Content-Type", response.content_type, sizeof(response.content_type));
-        copy_header(curl, "ETag", response.etag, sizeof(response.etag));
-        copy_header(curl, "Postern-Connector", response.connector, sizeof(response.connector));
+        curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &after);
+        https_header(call, "Content-Type", response.content_type, sizeof(response.content_type));
+        https_header(call, "ETag", response.etag, sizeof(response.etag));
+        https_header(call, "Postern-Connector", response.connector, sizeof(response.connector));
         response.retry_after = after < 0 ? 0 : after > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (uint32_t)after;
         *ret_response = response;
 }

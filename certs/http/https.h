@@ -46,6 +46,8 @@ struct https_request {
         const char *const *headers; /* further "Name: value" lines, NULL-terminated, or NULL */
         uint32_t timeout_ms;        /* whole request; 0: 15000 for https_do, none for https_start */
         uint32_t max_body;          /* of the answer; 0: 1 MiB */
+        uint32_t connect_ms;        /* at most, for the connection; 0: a default */
+        bool once;                  /* for https_start: the body is given out once, as https_do does */
 };
 
 struct https_response {
@@ -89,6 +91,11 @@ int https_start(struct https *https, struct https_call **ret_call, const struct 
                 const struct https_handlers *handlers, struct error *err);
 /* From within on_done: the answer's Date (RFC 9110, 6.6.1), s since the epoch; 0 without one. */
 int64_t https_date(const struct https_call *call);
+/* From within on_done, of status 0: -ECONNREFUSED where not a byte of the body was given out (all failures of a GET),
+ * -ETIMEDOUT, -EIO. */
+int https_failure(const struct https_call *call);
+/* From within on_done: one header, "" where it is absent or has cap bytes or more. */
+void https_header(const struct https_call *call, const char *name, char *out, size_t cap);
 /* Ends it without on_done. NULL-safe; returns NULL. */
 struct https_call *https_cancel(struct https_call *call);
 

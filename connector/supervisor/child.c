@@ -7,12 +7,7 @@
 #include "connector/supervisor/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,98 +15,24 @@
 #include "base/core/cleanup.h"
 #include "connector/frames/frames.h"
 #include "base/process/process.h"
-#include "base/process/program.h"
+#include "base/process/launch.h"
 
 #define END_PATIENCE_MS 3000
 
-static const char *const passed_on[] = {
-        "https_proxy",  "HTTPS_PROXY",    "no_proxy",     "NO_PROXY", "all_proxy", "ALL_PROXY",
-        "TZ",           "JOURNAL_STREAM", "LANG",
-#ifdef __SANITIZE_ADDRESS__
-        "ASAN_OPTIONS", "UBSAN_OPTIONS",  "LSAN_OPTIONS",
-#endif
-};
-#define PASSED_ON_N (sizeof(passed_on) / sizeof(passed_on[0]))
-
-struct environment {
-        char *vars[PASSED_ON_N + 2];
-        size_t n;
-};
-
-static void environment_clear(struct environment *e)
-{
-        for (size_t i = 0; i < e->n; i++)
-                free(e->vars[i]);
-}
-
-/* Only what is named above, so that nothing of the caller's steers libraries in the children. The proxy is
- * the link's. */
-static int environment_make(struct environment *e, enum child_id id)
-{
-        e->vars[e->n] = strdup("PATH=/usr/bin:/bin");
-        if (!e->vars[e->n++])
-                return -ENOMEM;
-        for (size_t i = 0; i < PASSED_ON_N; i++) {
-                const char *value = getenv(passed_on[i]);
-                if (!value || (id != CHILD_LINK && strcasestr(passed_on[i], "proxy")))
-                        continue;
-                if (asprintf(&e->vars[e->n], "%s=%s", passed_on[i], value) < 0) {
-                        e->vars[e->n] = NULL;
-                        return -ENOMEM;
-                }
-                e->n++;
-        }
-        return 0;
-}
-
-/* A group of its own, so that ^C on a terminal reaches the supervisor alone, which then drains. */
-static int spawn(struct child *child, const char *program, char *const argv[], char *const envp[], int control)
-{
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_t attr;
-        sigset_t none, all;
-
-        (void)sigemptyset(&none);
-        (void)sigfillset(&all);
-        int r = posix_spawn_file_actions_init(&actions);
-        if (r != 0)
-                return -r;
-        r = posix_spawnattr_init(&attr);
-        if (r == 0) {
-                (void)posix_spawnattr_setsigmask(&attr, &none);
-                (void)posix_spawnattr_setsigdefault(&attr, &all);
-                (void)posix_spawnattr_setpgroup(&attr, 0);
-                (void)posix_spawnattr_setflags(&attr,
-                                               POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-                r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-                if (r == 0)
-                        r = posix_spawn_file_actions_adddup2(&actions, control, PROCESS_CONTROL_FD);
-                if (r == 0 && child->supervisor->check) /* it tells by its channel */
-                        r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-                if (r == 0)
-                        r = posix_spawn(&child->pid, program, &actions, &attr, argv, envp);
-                (void)posix_spawnattr_destroy(&attr);
-        }
-        (void)posix_spawn_file_actions_destroy(&actions);
-        return -r;
-}
-
 static int exec_child(struct child *child, int control, struct error *err)
 {
-        char program[PATH_MAX], role[64], user[64];
-        _cleanup_(environment_clear) struct environment env = {.n = 0};
-        int r = program_path(child_name(child->id), program, sizeof(program), err);
+        const char *user = child_user(child->supervisor->config, child->id);
 
-        if (r < 0)
-                return r;
-        (void)snprintf(role, sizeof(role), "--role=%s", child_name(child->id));
-        (void)snprintf(user, sizeof(user), "--user=%s", child_user(child->supervisor->config, child->id));
-        char *argv[] = {program, role, geteuid() == 0 ? user : NULL, NULL};
-        child->uid = files_uid_of(child_user(child->supervisor->config, child->id));
-        r = environment_make(&env, child->id);
-        if (r == 0)
-                r = spawn(child, program, argv, env.vars, control);
-        return r < 0 ? error_fail(err, r, "cannot start %s: %s", program, strerror(-r)) : 0;
+        child->uid = files_uid_of(user);
+        /* the proxy is the link's */
+        return process_spawn(&child->pid,
+                             &(struct spawn){.part = child_name(child->id),
+                                             .role = child_name(child->id),
+                                             .user = user,
+                                             .control = control,
+                                             .proxies = child->id == CHILD_LINK,
+                                             .silent = child->supervisor->check},
+                             err);
 }
 
 /* ---- the control channel ---- */
@@ -210,7 +131,7 @@ void child_stored(struct child *child, const char *why)
 static int send_config(struct child *child, struct error *err)
 {
         const struct buffer *text = &child->supervisor->text;
-        _cleanup_(closep) int fd = files_memfd("configuration", text->len ? text->data : "", text->len, err);
+        _cleanup_(closep) int fd = hand_memfd("configuration", text->len ? text->data : "", text->len, err);
 
         if (fd < 0)
                 return fd;
@@ -311,14 +232,9 @@ void child_end(struct child *child)
 
 static void note_end(struct child *child, int status)
 {
-        child->last_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        child->last_code = process_end_text(status, child->last_end, sizeof(child->last_end));
         if (child->hung)
                 (void)snprintf(child->last_end, sizeof(child->last_end), "ended here: it made no progress any more");
-        else if (WIFSIGNALED(status))
-                (void)snprintf(child->last_end, sizeof(child->last_end), "signal %d (%s)", WTERMSIG(status),
-                               sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
-        else
-                (void)snprintf(child->last_end, sizeof(child->last_end), "exit code %d", WEXITSTATUS(status));
 }
 
 bool child_reap(struct child *child)

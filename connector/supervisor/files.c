@@ -25,76 +25,11 @@
 #include "connector/frames/sid-file.h"
 #include "certs/enrol/transport.h"
 
-enum file_kind { FILE_PUBLIC = 0, FILE_PRIVATE, FILE_STATE };
-
 int files_in_folder(char *out, const char *folder, const char *name, struct error *err)
 {
         int n = snprintf(out, PATH_MAX, "%s/%s", folder, name);
 
         return n >= PATH_MAX ? error_fail(err, -ENAMETOOLONG, "%s/%s: the path is too long", folder, name) : 0;
-}
-
-static int judge(int fd, const char *path, enum file_kind kind, struct error *err)
-{
-        struct stat st;
-
-        if (fstat(fd, &st) < 0)
-                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
-        if (!S_ISREG(st.st_mode))
-                return error_fail(err, -EINVAL, "%s is not a regular file", path);
-        if (kind == FILE_PUBLIC && (st.st_mode & S_IWOTH))
-                return error_fail(err, -EPERM, "%s can be written by others; fix it with: chmod o-w %s", path, path);
-        if (kind == FILE_PUBLIC)
-                return 0;
-        if (st.st_uid != 0 && st.st_uid != geteuid())
-                return error_fail(err, -EPERM, "%s belongs to another user (uid %u); fix it with: chown root %s", path,
-                                  (unsigned)st.st_uid, path);
-        if (st.st_mode & (S_IRWXO | S_IWGRP))
-                return error_fail(err, -EPERM, "%s can be read or written by others; fix it with: chmod 600 %s", path,
-                                  path);
-        return 0;
-}
-
-/* An own open file, at offset 0, judged. -ENOENT where it doesn't exist. */
-static int open_judged(const char *path, enum file_kind kind, struct error *err)
-{
-        int flags = kind == FILE_STATE ? O_RDWR | O_CREAT | O_NOFOLLOW : O_RDONLY;
-        int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-
-        if (fd < 0) {
-                const int code = errno;
-                return error_fail(err, -code, "%s: %s%s%s", path, strerror(code), *file_hint(path) ? "; " : "",
-                                  file_hint(path));
-        }
-        int r = judge(fd, path, kind, err);
-        if (r < 0) {
-                (void)close(fd);
-                return r;
-        }
-        return fd;
-}
-
-int files_open_public(const char *path, struct error *err)
-{
-        return open_judged(path, FILE_PUBLIC, err);
-}
-
-int files_open_private(const char *path, struct error *err)
-{
-        return open_judged(path, FILE_PRIVATE, err);
-}
-
-int files_memfd(const char *name, const void *bytes, size_t n, struct error *err)
-{
-        _cleanup_(closep) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-        if (fd < 0 || (n && write(fd, bytes, n) != (ssize_t)n) || lseek(fd, 0, SEEK_SET) < 0)
-                return error_fail(err, -errno, "cannot hand on %s: %s", name, strerror(errno));
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-                return error_fail(err, -errno, "cannot seal %s: %s", name, strerror(errno));
-        int given = fd;
-        fd = -1;
-        return given;
 }
 
 /* Made as its owner, for root keeps no right to give files away. */
@@ -167,19 +102,19 @@ static int hand_fd(struct handing *h, const char *name, int opened)
         return fd < 0 ? fd : h->fn(h->arg, name, fd, h->err);
 }
 
-static int hand_path(struct handing *h, const char *name, const char *path, enum file_kind kind)
+static int hand_path(struct handing *h, const char *name, const char *path, enum hand_kind kind)
 {
-        return hand_fd(h, name, open_judged(path, kind, h->err));
+        return hand_fd(h, name, hand_open(path, kind, h->err));
 }
 
-static int open_state(struct handing *h, const char *name, enum file_kind kind)
+static int open_state(struct handing *h, const char *name, enum hand_kind kind)
 {
         char path[PATH_MAX];
         int r = files_in_folder(path, h->config->state_dir, name, h->err);
 
         if (r == 0)
-                r = open_judged(path, kind, h->err);
-        if (r == -ENOENT && kind != FILE_STATE)
+                r = hand_open(path, kind, h->err);
+        if (r == -ENOENT && kind != HAND_STATE)
                 return error_fail(h->err, r,
                                   "%s is missing; to enrol anew remove the other files in %s and run postern "
                                   "enroll",
@@ -187,7 +122,7 @@ static int open_state(struct handing *h, const char *name, enum file_kind kind)
         return r;
 }
 
-static int hand_state(struct handing *h, const char *name, enum file_kind kind)
+static int hand_state(struct handing *h, const char *name, enum hand_kind kind)
 {
         return hand_fd(h, name, open_state(h, name, kind));
 }
@@ -202,8 +137,8 @@ static int hand_relay_ca(struct handing *h)
 {
         if (h->config->relay_ca_file)
                 return settle(h, in_key(h, "relay_ca_file",
-                                        hand_path(h, FILE_RELAY_CA, h->config->relay_ca_file, FILE_PUBLIC)));
-        int r = hand_state(h, FILE_RELAY_CA, FILE_PUBLIC);
+                                        hand_path(h, FILE_RELAY_CA, h->config->relay_ca_file, HAND_PUBLIC)));
+        int r = hand_state(h, FILE_RELAY_CA, HAND_PUBLIC);
         return settle(h, r == -ENOENT ? 0 : r);
 }
 
@@ -211,10 +146,10 @@ static int hand_relay_ca(struct handing *h)
 static int open_key(struct handing *h, const char *setting, const char *name)
 {
         if (!setting)
-                return open_state(h, name, FILE_PRIVATE);
+                return open_state(h, name, HAND_PRIVATE);
         if (setting[0] == '/')
-                return open_judged(setting, FILE_PRIVATE, h->err);
-        return files_memfd(name, setting, strlen(setting), h->err);
+                return hand_open(setting, HAND_PRIVATE, h->err);
+        return hand_memfd(name, setting, strlen(setting), h->err);
 }
 
 /* The key's file, open; or, where that only names a key in hardware, a socket to its holder. */
@@ -252,9 +187,9 @@ uid_t files_uid_of(const char *user)
 }
 
 /* From the disk, and kept where the validator takes it. */
-static int hand_from_disk(struct handing *h, const char *name, const char *path, enum file_kind kind)
+static int hand_from_disk(struct handing *h, const char *name, const char *path, enum hand_kind kind)
 {
-        _cleanup_(closep) int fd = open_judged(path, kind, h->err);
+        _cleanup_(closep) int fd = hand_open(path, kind, h->err);
         _cleanup_(closep) int copy = -1;
 
         if (fd < 0)
@@ -271,7 +206,7 @@ static int hand_from_disk(struct handing *h, const char *name, const char *path,
 static int hand_domain_file(struct handing *h, const char *prefix, const struct domain_config *d, const char *path,
                             const char *key)
 {
-        const enum file_kind kind = strcmp(prefix, FILE_DC_CA) == 0 ? FILE_PUBLIC : FILE_PRIVATE;
+        const enum hand_kind kind = strcmp(prefix, FILE_DC_CA) == 0 ? HAND_PUBLIC : HAND_PRIVATE;
         char name[PATH_MAX];
         int kept;
 
@@ -305,17 +240,17 @@ static int hand_transport(struct handing *h)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(TRANSPORT_PEM_MAX),
                                              key = BUFFER_SECRET(TRANSPORT_PEM_MAX), chain = BUFFER(TRANSPORT_PEM_MAX);
-        _cleanup_(closep) int fd = open_state(h, FILE_TRANSPORT_CERT, FILE_PUBLIC);
+        _cleanup_(closep) int fd = open_state(h, FILE_TRANSPORT_CERT, HAND_PUBLIC);
         int r = fd < 0 ? fd : fd_read_all(&text, fd, h->err);
 
         if (r == 0 && (r = transport_split(&text, &key, &chain)) < 0)
                 error_fail(h->err, r, "%s is malformed", FILE_TRANSPORT_CERT);
         if (r < 0)
                 return r;
-        r = hand_fd(h, FILE_TRANSPORT_CERT, files_memfd(FILE_TRANSPORT_CERT, chain.data, chain.len, h->err));
+        r = hand_fd(h, FILE_TRANSPORT_CERT, hand_memfd(FILE_TRANSPORT_CERT, chain.data, chain.len, h->err));
         if (r < 0 || key.len == 0 || h->config->transport_key)
                 return r < 0 ? r : hand_key(h, HOLDER_TRANSPORT);
-        return hand_opened_key(h, HOLDER_TRANSPORT, files_memfd(FILE_TRANSPORT_KEY, key.data, key.len, h->err));
+        return hand_opened_key(h, HOLDER_TRANSPORT, hand_memfd(FILE_TRANSPORT_KEY, key.data, key.len, h->err));
 }
 
 static bool enrolled(const struct handing *h)
@@ -325,7 +260,7 @@ static bool enrolled(const struct handing *h)
 
 static int hand_link(struct handing *h)
 {
-        int r = enrolled(h) ? settle(h, hand_state(h, FILE_ENROLMENT, FILE_PUBLIC)) : 0;
+        int r = enrolled(h) ? settle(h, hand_state(h, FILE_ENROLMENT, HAND_PUBLIC)) : 0;
 
         if (r == 0 && enrolled(h))
                 r = settle(h, hand_transport(h));
@@ -336,7 +271,7 @@ int files_read_state(const struct supervisor *s, const char *name, struct buffer
 {
         char path[PATH_MAX];
         int r = files_in_folder(path, s->config->state_dir, name, err);
-        _cleanup_(closep) int fd = r < 0 ? r : open_judged(path, FILE_PUBLIC, err);
+        _cleanup_(closep) int fd = r < 0 ? r : hand_open(path, HAND_PUBLIC, err);
 
         return fd < 0 ? fd : fd_read_all(out, fd, err);
 }
@@ -358,17 +293,17 @@ int files_write_transport(const struct supervisor *s, const struct buffer *text,
 /* What the process writes; a check does not make it. */
 static int hand_writable(struct handing *h, const char *name)
 {
-        return settle(h, made_at_start(h, hand_state(h, name, h->check ? FILE_PRIVATE : FILE_STATE)));
+        return settle(h, made_at_start(h, hand_state(h, name, h->check ? HAND_PRIVATE : HAND_STATE)));
 }
 
 static int hand_validator(struct handing *h)
 {
-        int r = enrolled(h) ? settle(h, hand_state(h, FILE_ENROLMENT, FILE_PUBLIC)) : 0;
+        int r = enrolled(h) ? settle(h, hand_state(h, FILE_ENROLMENT, HAND_PUBLIC)) : 0;
 
         if (r == 0 && enrolled(h))
                 r = hand_key(h, HOLDER_IDENTITY);
         if (r == 0)
-                r = settle(h, made_at_start(h, hand_state(h, FILE_HASH_KEY, FILE_PRIVATE)));
+                r = settle(h, made_at_start(h, hand_state(h, FILE_HASH_KEY, HAND_PRIVATE)));
         if (r == 0)
                 r = hand_writable(h, FILE_ROSTER);
         if (r == 0)
@@ -381,7 +316,7 @@ static int hand_validator(struct handing *h)
 static int hand_ledger(struct handing *h)
 {
         char path[PATH_MAX];
-        int r = settle(h, made_at_start(h, hand_state(h, FILE_HASH_KEY, FILE_PRIVATE)));
+        int r = settle(h, made_at_start(h, hand_state(h, FILE_HASH_KEY, HAND_PRIVATE)));
 
         if (r == 0)
                 r = files_in_folder(path, h->config->state_dir, "ledger", h->err);
@@ -419,7 +354,7 @@ int files_keytab(const struct supervisor *s, const struct domain_config *domain,
         char name[PATH_MAX];
 
         (void)snprintf(name, sizeof(name), "%s%s", FILE_KEYTAB, domain->name);
-        return in_key(&h, "keytab", hand_from_disk(&h, name, domain->keytab_file, FILE_PRIVATE));
+        return in_key(&h, "keytab", hand_from_disk(&h, name, domain->keytab_file, HAND_PRIVATE));
 }
 
 int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)

@@ -62,7 +62,7 @@ static int open_pin(int reference_fd, int *ret_fd, struct error *err)
         r = key_uri_check(text, path, err);
         if (r < 0 || !path[0])
                 return r;
-        *ret_fd = files_open_private(path, err);
+        *ret_fd = hand_open(path, HAND_PRIVATE, err);
         return *ret_fd < 0 ? error_prefix(err, *ret_fd, "the PIN file") : 0;
 }
 

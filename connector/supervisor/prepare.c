@@ -152,7 +152,7 @@ static int read_enrolment(const struct config *config, char id[ID_MAX + 1], char
 
         if (r < 0)
                 return r;
-        _cleanup_(closep) int fd = files_open_public(path, err);
+        _cleanup_(closep) int fd = hand_open(path, HAND_PUBLIC, err);
         if (fd == -ENOENT)
                 return error_fail(err, -ENOENT,
                                   "this connector is not enrolled (%s is missing); do it with: postern "

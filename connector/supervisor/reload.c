@@ -155,7 +155,7 @@ static int begin_check(struct supervisor *s, struct error *err)
 {
         struct reload *reload = &s->reloading;
         const struct buffer *text = &s->next_text;
-        _cleanup_(closep) int memory = files_memfd("configuration", text->len ? text->data : "", text->len, err);
+        _cleanup_(closep) int memory = hand_memfd("configuration", text->len ? text->data : "", text->len, err);
         _cleanup_(closep) int config_fd = lift(memory);
         int pipe_fds[2];
 

@@ -118,7 +118,7 @@ static int start(struct supervisor *s, struct error *err)
 {
         struct renewals *n = &s->renewals;
         const struct buffer *name = n->made.len ? &n->made : &n->asked;
-        _cleanup_(closep) int reference = files_memfd(FILE_TRANSPORT_KEY, name->data, name->len, err);
+        _cleanup_(closep) int reference = hand_memfd(FILE_TRANSPORT_KEY, name->data, name->len, err);
         int fd = reference < 0 ? reference : keys_start_next(s, s->config, n->made.len == 0, reference, err);
 
         if (fd < 0)

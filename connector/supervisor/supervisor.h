@@ -14,6 +14,8 @@
 #include "base/ipc/loop.h"
 #include "connector/conf/config.h"
 #include "connector/frames/messages.h"
+#include "base/process/caps.h"
+#include "base/process/hand.h"
 #include "base/process/process.h"
 
 enum child_id { CHILD_LINK = 0, CHILD_VALIDATOR, CHILD_LEDGER, CHILD_N };
@@ -256,16 +258,10 @@ int files_check_user(const struct config *config, enum child_id id, struct error
 size_t files_check(const struct supervisor *s, enum child_id id, const struct files_check *check);
 /* As root: the user's uid; else, and for one who is not there, the own. */
 uid_t files_uid_of(const char *user);
-/* A sealed memfd with these bytes. */
-int files_memfd(const char *name, const void *bytes, size_t n, struct error *err);
 /* Appends what the file of state_dir holds, which nobody else could have written. */
 int files_read_state(const struct supervisor *s, const char *name, struct buffer *out, struct error *err);
 /* Writes transport.pem, in one step, and removes the key's old file. */
 int files_write_transport(const struct supervisor *s, const struct buffer *text, struct error *err);
-/* A file that nobody else could have written. An own descriptor, or -errno. */
-int files_open_public(const char *path, struct error *err);
-/* A file that nobody else may read or could have written. An own descriptor, or -errno. */
-int files_open_private(const char *path, struct error *err);
 /* As root: whether the user of the keyholders is there and is nobody else's. */
 int files_check_keys_user(const struct config *config, struct error *err);
 
@@ -296,16 +292,6 @@ void renewals_free(struct supervisor *s);
 void last_run_begin(const struct supervisor *s);
 /* The run, or the start that failed, ends for s->end_why. Where another posternd runs nothing is written. */
 void last_run_end(const struct supervisor *s);
-
-/* supervisor/caps.c: as root, keeps the capabilities that starting and ending children needs, and no others.
- */
-int caps_reduce(struct error *err);
-/* Back to the supervisor's own user and group, after a change of the effective ones; an abort where that fails. The
- * caller's wish that it end with it, which such a change drops, is renewed: as caps_note_parent found it. */
-void caps_back(void);
-void caps_note_parent(void);
-/* SIGKILL to a process that has become uid, or not yet: root without CAP_KILL may signal its own kind alone. */
-void caps_kill(pid_t pid, uid_t uid);
 
 /* Runs until the end; returns the exit code. Takes over config and text. */
 int supervisor_run(struct supervisor *s, const char *config_path, struct config *config, struct buffer *text);

@@ -84,6 +84,11 @@ const uint64_t *http_problems(const struct http *http)
         return http->problems;
 }
 
+unsigned http_unserved(const struct http *http)
+{
+        return http->crowd.n[RANK_UNSERVED];
+}
+
 unsigned http_unanswered(const struct http *http)
 {
         return http->crowd.n[RANK_BUSY] - http->n_streams;

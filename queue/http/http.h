@@ -88,6 +88,8 @@ const uint64_t *http_problems(const struct http *http);
 X509 *http_tls_cert(const struct http *http);
 /* Answers that have not been given or have not left; streams aside. */
 unsigned http_unanswered(const struct http *http);
+/* Connections that have not brought a whole request yet: for who stops listening and wants to lose none. */
+unsigned http_unserved(const struct http *http);
 
 /* ---- the request ---- */
 const struct http_head *http_head(const struct http_req *r);

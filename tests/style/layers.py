@@ -8,7 +8,8 @@ import re
 import sys
 
 # Room -> the rooms that its files may include, besides itself: CONTRIBUTING.md shows the rooms. A name that ends in / stands
-# for each room below it. The rooms of processes (link, validator, ledger, keyholder, supervisor, cli) are in nobody's list.
+# for each room below it. The rooms of processes (link, validator, ledger, keyholder, supervisor, cli; the gateway's doors,
+# sealer, link, supervisor) are in nobody's list.
 BASE = ['certs/base/']
 MAY_INCLUDE = {
     'certs/base/core': [],
@@ -36,6 +37,11 @@ MAY_INCLUDE = {
     'queue/client': ['certs/', 'validate/types', 'queue/wire', 'queue/seal'],
     'queue/http': BASE + ['certs/codec', 'certs/keys'],
     'queue/relay': ['certs/', 'queue/wire', 'queue/http'],
+    'queue/gateway': BASE + ['certs/codec', 'certs/keys', 'certs/http', 'certs/jose', 'queue/wire'],
+    'queue/gateway/doors': BASE + ['certs/codec', 'certs/keys', 'validate/types', 'queue/wire', 'queue/http', 'queue/gateway'],
+    'queue/gateway/sealer': BASE + ['certs/codec', 'certs/keys', 'certs/jose', 'certs/trust', 'queue/wire', 'queue/seal', 'queue/gateway'],
+    'queue/gateway/link': ['certs/', 'queue/wire', 'queue/link', 'queue/gateway'],
+    'queue/gateway/supervisor': BASE + ['queue/gateway'],
     'queue/gateway/pam': ['certs/base/core', 'certs/codec'],
     'connector/frames': ['certs/', 'validate/types'],
     'connector/conf': ['certs/', 'validate/types', 'validate/op', 'connector/frames'],

@@ -17,7 +17,7 @@ WORDS = {
     'certs/base/dns': 'address dns',
     'certs/base/ipc': 'frame ipc loop msg',
     'certs/base/metrics': 'metrics',
-    'certs/base/process': 'confine harden parent process program',
+    'certs/base/process': 'caps confine hand harden parent process program',
     'certs/base/sqlite': 'db',
     'certs/codec': 'crypto der jose_json json',
     'certs/enrol': 'csr est transport',
@@ -35,12 +35,13 @@ WORDS = {
     'connector/ledger': 'control ledger request_parse',
     'connector/link': 'bridge lines renewal',
     'connector/sandbox': 'sandbox',
-    'connector/supervisor': 'caps check_all check_users child files kept keys last_run prepare reload renewals share '
+    'connector/supervisor': 'check_all check_users child files kept keys last_run prepare reload renewals share '
                             'supervisor watch watchdog',
     'connector/validator': 'clock_judge clock_note clock_state enckeys intake record replay roster_store '
                            'sid_store signins validator verdict',
     'connector/web': 'chart form html web',
     'queue/client': 'client postern',
+    'queue/gateway': 'doors gateway http_door limits memory questions sealer_send sealer_want',
     'queue/gateway/pam': 'pam',
     'queue/http': 'http problem',
     'queue/link': 'link',

@@ -12,7 +12,7 @@ import sys
 
 ENDS = ('c', 'h', 'py', 'md', 'sh', 'mjs', 'go', 'build', 'yml', 'txt', 'example', 'service', 'nft')
 NAME = re.compile(r'`([\w./-]+\.(?:' + '|'.join(ENDS) + r'))`|\]\(([\w./-]+\.md)\)')
-MADE = {'postern.service', 'postern-relay.service', 'postern-web.service', 'posternd.service'}  # from *.in, or by a link
+MADE = {'postern.service', 'postern-relay.service', 'postern-gateway.service', 'postern-web.service', 'posternd.service'}  # from *.in, or by a link
 
 
 def listed_by_walking(root):

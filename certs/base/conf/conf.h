@@ -84,7 +84,8 @@ struct conf_section {
         size_t offset_n;             /* several: of the size_t that counts them */
         conf_check_fn *check;        /* several: judges WHICH */
         bool required;               /* several: at least one */
-        const char *comment, *title; /* several: of the sample file, and the section's line in it */
+        const char *comment, *title; /* several: of the sample file, and the section's line in it; commented out where
+                                        it begins with #, for which its keys have no example */
 };
 
 struct conf_reader;

@@ -75,11 +75,13 @@ void conf_write_sample(FILE *out, const struct conf_schema *schema, const char *
                 write_comment(out, *intro);
         for (size_t i = 0; i < schema->n_sections; i++) {
                 const struct conf_section *section = &schema->sections[i];
+                const char *title = section->title ? section->title : section->name;
+                const bool out_of_use = title[0] == '#';
 
                 (void)fputc('\n', out);
                 if (section->comment)
                         write_comment(out, section->comment);
-                (void)fprintf(out, "[%s]\n", section->title ? section->title : section->name);
+                (void)fprintf(out, "%s[%s]\n", out_of_use ? "#" : "", title + out_of_use);
                 for (size_t k = 0; k < section->n_keys; k++)
                         write_sample_key(out, &section->keys[k]);
         }

@@ -52,6 +52,8 @@ int program_path(const char *part, char *out, size_t cap, struct error *err)
         if (r < 0)
                 return r;
         if (!is_installed(self)) {
+                if (snprintf(out, cap, "%s/postern-%s", self, part) < (int)cap && access(out, X_OK) == 0)
+                        return 0;
                 if (snprintf(out, cap, "%s/%s/postern-%s", self, part, part) < (int)cap && access(out, X_OK) == 0)
                         return 0;
                 if (snprintf(out, cap, "%s/../%s/postern-%s", self, part, part) < (int)cap && access(out, X_OK) == 0)

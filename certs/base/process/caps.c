@@ -2,14 +2,15 @@
  * The capabilities of the supervisor.
  *
  * Root keeps only the right to change users, and makes, gives and ends as those users what is theirs; the
- * bounding set shrinks to the same, so that no child can have more. Children drop the rest themselves
- * (certs/base/process/harden.c).
+ * bounding set shrinks to the same, so that no child can have more. Children drop the rest themselves (harden.c).
  */
-#include "connector/supervisor/supervisor.h"
+#include "base/process/caps.h"
 
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>

@@ -1,0 +1,81 @@
+/*
+ * Files that a supervisor hands to its processes: opened and judged here, read by whom they belong to.
+ *
+ * A private file that others may read, or that somebody else could have written, is refused with the remedy.
+ */
+#include "base/process/hand.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
+
+static int judge(int fd, const char *path, enum hand_kind kind, struct error *err)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        if (!S_ISREG(st.st_mode))
+                return error_fail(err, -EINVAL, "%s is not a regular file", path);
+        if (kind == HAND_PUBLIC && (st.st_mode & S_IWOTH))
+                return error_fail(err, -EPERM, "%s can be written by others; fix it with: chmod o-w %s", path, path);
+        if (kind == HAND_PUBLIC)
+                return 0;
+        if (st.st_uid != 0 && st.st_uid != geteuid())
+                return error_fail(err, -EPERM, "%s belongs to another user (uid %u); fix it with: chown root %s", path,
+                                  (unsigned)st.st_uid, path);
+        if (st.st_mode & (S_IRWXO | S_IWGRP))
+                return error_fail(err, -EPERM, "%s can be read or written by others; fix it with: chmod 600 %s", path,
+                                  path);
+        return 0;
+}
+
+int hand_open(const char *path, enum hand_kind kind, struct error *err)
+{
+        int flags = kind == HAND_STATE ? O_RDWR | O_CREAT | O_NOFOLLOW : O_RDONLY;
+        int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+
+        if (fd < 0) {
+                const int code = errno;
+                return error_fail(err, -code, "%s: %s%s%s", path, strerror(code), *file_hint(path) ? "; " : "",
+                                  file_hint(path));
+        }
+        int r = judge(fd, path, kind, err);
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+        return fd;
+}
+
+int hand_memfd(const char *name, const void *bytes, size_t n, struct error *err)
+{
+        _cleanup_(closep) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0 || (n && write(fd, bytes, n) != (ssize_t)n) || lseek(fd, 0, SEEK_SET) < 0)
+                return error_fail(err, -errno, "cannot hand on %s: %s", name, strerror(errno));
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                return error_fail(err, -errno, "cannot seal %s: %s", name, strerror(errno));
+        return steal_fd(&fd);
+}
+
+int hand_copy(const char *name, int from, size_t max, struct error *err)
+{
+        _cleanup_(closep) int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        ssize_t n = 1;
+
+        while (fd >= 0 && (n = sendfile(fd, from, NULL, max + 1)) > 0)
+                if (lseek(fd, 0, SEEK_CUR) > (off_t)max)
+                        return error_fail(err, -EFBIG, "%s is longer than %zu bytes", name, max);
+        if (fd < 0 || n < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                return error_fail(err, -errno, "%s: cannot be handed on: %s", name, strerror(errno));
+        return steal_fd(&fd);
+}

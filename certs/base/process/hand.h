@@ -1,0 +1,22 @@
+/*
+ * Files that a supervisor hands to its processes: judged before they are opened for anybody, and texts as sealed
+ * memory.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/core/error.h"
+
+/* Public: nobody but its owner and its group could have written it. Private: nobody else may read it, either. State:
+ * the same, made where it is missing, and open for writing. */
+enum hand_kind { HAND_PUBLIC = 0, HAND_PRIVATE, HAND_STATE };
+
+/* An own open file, at offset 0, judged. -ENOENT where it doesn't exist; else -EPERM, -EINVAL or -errno, with the
+ * remedy in err. */
+int hand_open(const char *path, enum hand_kind kind, struct error *err);
+/* A sealed memfd with these bytes, at offset 0. -errno with err. */
+int hand_memfd(const char *name, const void *bytes, size_t n, struct error *err);
+/* The same with what is left of fd, at most max bytes, which move inside the kernel. For files that a library of the
+ * child's opens by name, as /proc/self/fd/N. */
+int hand_copy(const char *name, int fd, size_t max, struct error *err);

@@ -1,0 +1,278 @@
+/*
+ * The table of the gateway's configuration keys, for the engine of base/conf.
+ *
+ * A key exists exactly if it has a row here: the reader, --check-config, the sample file and postern-gateway.conf(5)
+ * all come from this table. Paths are not opened here.
+ */
+#include "queue/gateway/config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/core/text.h"
+#include "certs/http/http-way.h"
+#include "queue/wire/wire.h"
+
+int gateway_address(uint8_t out[16], const char *text)
+{
+        static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+        if (inet_pton(AF_INET6, text, out) == 1)
+                return 0;
+        memcpy(out, mapped, sizeof(mapped));
+        return inet_pton(AF_INET, text, out + 12) == 1 ? 0 : -EINVAL;
+}
+
+bool gateway_net_has(const struct gateway_net *nets, size_t n, const char *address)
+{
+        uint8_t a[16];
+
+        for (size_t i = 0; gateway_address(a, address) == 0 && i < n; i++) {
+                const unsigned whole = nets[i].bits / 8, rest = nets[i].bits % 8;
+
+                if (memcmp(a, nets[i].address, whole) == 0 &&
+                    (rest == 0 || (a[whole] ^ nets[i].address[whole]) >> (8 - rest) == 0))
+                        return true;
+        }
+        return false;
+}
+
+/* ADDRESS or ADDRESS/BITS into a struct gateway_net. */
+static int item_net(struct conf *conf, void *slot, const char *item, struct error *err)
+{
+        struct gateway_net *net = slot;
+        char address[64];
+        const char *slash = strchr(item, '/');
+        const size_t n = slash ? (size_t)(slash - item) : strlen(item);
+        uint64_t bits = 128;
+
+        (void)conf;
+        (void)snprintf(address, sizeof(address), "%.*s", (int)(n < sizeof(address) ? n : 0), item);
+        const unsigned shift = strchr(address, ':') ? 0 : 96; /* of IPv4 in the mapped form */
+        if (gateway_address(net->address, address) < 0 ||
+            (slash && text_parse_u64(slash + 1, shift ? 0 : 1, 128 - shift, &bits) < 0))
+                return error_fail(err, -EINVAL, "'%s' is neither a numeric address nor a network like 10.0.0.0/8",
+                                  item);
+        net->bits = slash ? (unsigned)bits + shift : 128;
+        return 0;
+}
+
+/* unix:/PATH or ADDRESS:PORT, IPv6 in brackets, into a struct gateway_listen. */
+static int item_listen(struct conf *conf, void *slot, const char *item, struct error *err)
+{
+        static const struct gateway_net loopback[] = {{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104}, {{[15] = 1}, 128}};
+        struct gateway_listen *l = slot;
+        const char *colon = strrchr(item, ':'), *host = item;
+        uint64_t port;
+
+        (void)conf;
+        if (strncmp(item, "unix:", 5) == 0) {
+                if (item[5] != '/' || strlen(item + 5) >= sizeof(l->where))
+                        return error_fail(err, -EINVAL, "'%s' is not unix: and an absolute path of at most %zu bytes",
+                                          item, sizeof(l->where) - 1);
+                memcpy(l->where, item + 5, strlen(item + 5) + 1);
+                return 0;
+        }
+        if (!colon || text_parse_u64(colon + 1, 0, 65535, &port) < 0)
+                return error_fail(err, -EINVAL, "'%s' is neither unix:/PATH nor ADDRESS:PORT", item);
+        size_t n = (size_t)(colon - item);
+        if (n > 2 && item[0] == '[' && item[n - 1] == ']') {
+                host++;
+                n -= 2;
+        }
+        (void)snprintf(l->where, sizeof(l->where), "%.*s", (int)(n < sizeof(l->where) ? n : 0), host);
+        uint8_t address[16];
+        if (gateway_address(address, l->where) < 0)
+                return error_fail(err, -EINVAL, "'%s' has no numeric address", item);
+        l->kind = gateway_net_has(loopback, 2, l->where) ? LISTEN_LOOPBACK : LISTEN_TLS;
+        l->port = (uint16_t)port;
+        return 0;
+}
+
+static int check_relay(const char *value, struct error *err)
+{
+        if (strncmp(value, "https://", 8) != 0 || strlen(value) > 256)
+                return error_fail(err, -EINVAL, "'%s' is not an https:// address of at most 256 bytes", value);
+        return 0;
+}
+
+static const struct conf_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
+                                              {"warning", LOG_LEVEL_WARNING},
+                                              {"info", LOG_LEVEL_INFO},
+                                              {"debug", LOG_LEVEL_DEBUG},
+                                              {NULL, 0}};
+static const struct conf_word confinements[] = {
+        {"enforce", CONFINE_ENFORCE}, {"log", CONFINE_LOG}, {"off", CONFINE_OFF}, {NULL, 0}};
+
+#define KEY(key, field) CONF_FIELD(struct gateway_config, key, field)
+#define ITEMS(key, field)                                                                                              \
+        CONF_ITEMS(struct gateway_config, key, field), .offset_n = offsetof(struct gateway_config, n_##field)
+#define PATH .max = 256, .check = conf_check_path, .range = "an absolute path"
+#define USER .max = 32, .check = conf_check_user, .range = "a system user other than root"
+
+static const struct conf_key keys[] = {
+        {KEY("service", service), PATH, .initial = "/etc/postern-gateway/service",
+         .help = "Folder that `postern service init` made: the service's key, and where it signs in (relay, tenant, "
+                 "pin, "
+                 "the file of its secret). The tenant's admin must have approved it."},
+        {ITEMS("listen", listen), .item = item_listen, .repeats = true, .required = true,
+         .range = "1 to 8 of unix:/PATH or ADDRESS:PORT, IPv6 in brackets; the key may be repeated",
+         .example = "unix:/run/postern-gateway/gateway.sock\n127.0.0.1:8480",
+         .help = "Where applications ask: a UNIX socket, or a loopback address, both without TLS; any other address "
+                 "with "
+                 "TLS, which needs `certificate`, `key` and an [application] section. Port 0 takes a free one."},
+        {KEY("socket_group", socket_group), .max = 32, .check = conf_check_user, .range = "a group",
+         .otherwise = "root's own", .example = "www-data",
+         .help = "Group whose members may use the UNIX sockets, which have mode 0660."},
+        {ITEMS("relay", relays), .check = check_relay, .repeats = true,
+         .range = "up to 4 https:// addresses; the key may be repeated", .otherwise = "the one of `service`",
+         .help = "The relay's nodes. A sign-in goes to the first one that works; where not a byte of it was sent, to "
+                 "the "
+                 "next."},
+        {KEY("ca_file", ca_file), PATH, .otherwise = "the one of `service`, else the system's CAs",
+         .help = "CAs (PEM) that the relay's certificate may be of."},
+        {KEY("proxy", proxy), .max = 512, .check = http_way_check, .range = "a URL: " HTTP_WAY_SCHEMES,
+         .otherwise = "https_proxy and no_proxy of the environment", .help = "Proxy by which the relay is reached."},
+        {KEY("certificate", certificate), PATH, .otherwise = "no TLS", .needs = {{"key", NULL}},
+         .help = "TLS certificate (PEM, with its chain) for addresses that are not loopback."},
+        {KEY("key", key), PATH, .otherwise = "no TLS", .needs = {{"certificate", NULL}},
+         .help = "The key of the certificate (PEM)."},
+        {ITEMS("trusted_proxies", proxies), .item = item_net, .range = "up to 32 addresses or networks like 10.0.0.0/8",
+         .otherwise = "only this host's own",
+         .help = "Whose X-Forwarded-For is believed besides that of the UNIX sockets and of loopback: reverse proxies "
+                 "in "
+                 "front of the gateway. The user's address is the last one of the header that is none of these."},
+        {KEY("source_failures", source_failures), .type = CONF_NUMBER, .min = 1, .max = 100000, .initial = "30",
+         .help = "Sign-ins from one address (of IPv6 from one /64) that may fail within `failure_window`. Further ones "
+                 "are "
+                 "refused here, as `throttled`: no connector and no domain controller hears of them."},
+        {KEY("name_failures", name_failures), .type = CONF_NUMBER, .min = 1, .max = 1000, .initial = "5",
+         .help = "The same of one name as typed, in any case. Keep it below the domain's lockout threshold; it counts "
+                 "names, the connectors' guard counts accounts."},
+        {KEY("failure_window", failure_window), .type = CONF_NUMBER, .min = 10, .max = 86400, .initial = "600",
+         .help = "Seconds that a failure counts."},
+        {KEY("remember_s", remember_s), .type = CONF_NUMBER, .max = 60, .initial = "0",
+         .help = "Seconds, from the sign-in on, that forward authentication (GET /v1/forward) takes the same name and "
+                 "password again without asking anybody; 0: never. It ends at any refusal and at a change of the "
+                 "password through the gateway, but not at a change elsewhere: a disabled account stays signed in for "
+                 "so long."},
+        {KEY("budget_ms", budget_ms), .type = CONF_NUMBER, .min = BUDGET_MIN, .max = BUDGET_MAX, .initial = "8000",
+         .help = "Milliseconds that a sign-in may take, all in all."},
+        {KEY("connections", connections), .type = CONF_NUMBER, .min = 16, .max = 65536, .initial = "8192",
+         .help = "Connections of applications in all; over it the stalest idle one makes room."},
+        {KEY("in_flight", in_flight), .type = CONF_NUMBER, .min = 1, .max = 4096, .initial = "512",
+         .help = "Sign-ins under way at once; more are refused as `busy`."},
+        {KEY("state_dir", state_dir), PATH, .initial = "/var/lib/postern-gateway",
+         .help = "Folder of the gateway's memory: which roster it saw last."},
+        {KEY("ready_file", ready_file), PATH, .otherwise = "none is written",
+         .help = "File to write the addresses to that are listened on, a line each, once they are."},
+        {KEY("user_doors", user_doors), USER, .initial = "postern-doors",
+         .help = "Started as root: user of the process that applications talk to."},
+        {KEY("user_sealer", user_sealer), USER, .initial = "postern-sealer",
+         .help = "The same of the process that holds the service's key."},
+        {KEY("user_link", user_link), USER, .initial = "postern-gwlink",
+         .help = "The same of the process that talks to the relay."},
+        {KEY("drain_ms", drain_ms), .type = CONF_NUMBER, .max = 60000, .initial = "10000",
+         .help = "Milliseconds that sign-ins under way get to finish at a stop or reload."},
+        {KEY("log_level", log_level), .type = CONF_WORD, .words = log_levels, .initial = "info",
+         .help = "Least severe lines that are logged. No level logs passwords."},
+        {KEY("confinement", confinement), .type = CONF_WORD, .words = confinements, .initial = "enforce",
+         .help = "What a process may ask the kernel for once it runs, as in postern.conf(5): enforce, log or off."},
+};
+
+static const struct conf_key app_keys[] = {
+        {CONF_FIELD(struct gateway_app, "secret_file", secret_file), PATH, .required = true,
+         .help = "File with the secret that the application sends as `Authorization: Bearer SECRET`: 32 to 256 "
+                 "letters, "
+                 "digits or - . _ ~ + / =. Readable by root alone."},
+};
+
+static const struct conf_section sections[] = {
+        {.name = "gateway", .keys = keys, .n_keys = sizeof(keys) / sizeof(keys[0])},
+        {.name = "application",
+         .keys = app_keys,
+         .n_keys = sizeof(app_keys) / sizeof(app_keys[0]),
+         .which = "its name",
+         .offset = offsetof(struct gateway_config, apps),
+         .size = sizeof(struct gateway_app),
+         .max = GATEWAY_APPS_MAX,
+         .offset_n = offsetof(struct gateway_config, n_apps),
+         .check = conf_check_label,
+         .comment = "An application that may ask, by a secret of its own. Without any such section whoever reaches the "
+                    "UNIX "
+                    "socket or the loopback address may; with one, all that come by an address need their secret.",
+         .title = "#application portal"},
+};
+
+static int relate(struct conf_reader *r, struct conf *conf)
+{
+        struct gateway_config *c = (struct gateway_config *)(void *)conf;
+
+        for (size_t i = 0; i < c->n_listen; i++) {
+                if (c->listen[i].kind != LISTEN_TLS)
+                        continue;
+                if (conf_lacks(r, c, "certificate"))
+                        conf_fault(r, c, "listen", "%s is not loopback, which needs TLS: give `certificate` and `key`",
+                                   c->listen[i].where);
+                else if (c->n_apps == 0)
+                        conf_fault(r, c, "listen", "%s is not loopback, which needs an [application] section",
+                                   c->listen[i].where);
+        }
+        return 0;
+}
+
+static const struct conf_schema schema = {.size = sizeof(struct gateway_config),
+                                          .sections = sections,
+                                          .n_sections = sizeof(sections) / sizeof(sections[0]),
+                                          .page = "postern-gateway.conf(5)",
+                                          .sample = "gateway.conf.example",
+                                          .relate = relate};
+
+int gateway_config_load(struct gateway_config **ret_config, const char *path, struct buffer *merged,
+                        struct conf_errors *errors)
+{
+        struct conf *conf = NULL;
+        int r = conf_load(&conf, &schema, path, merged, errors);
+
+        if (r == 0)
+                *ret_config = (struct gateway_config *)(void *)conf;
+        return r;
+}
+
+int gateway_config_of_child(struct gateway_config **ret_config, const char *name, int fd, struct error *err)
+{
+        struct conf *conf = NULL;
+        int r = conf_from_fd(&conf, &schema, fd, err);
+
+        (void)close(fd);
+        if (r < 0)
+                return r;
+        *ret_config = (struct gateway_config *)(void *)conf;
+        log_open(name, (*ret_config)->log_level, NULL);
+        return 0;
+}
+
+struct gateway_config *gateway_config_free(struct gateway_config *config)
+{
+        conf_free(config ? &config->conf : NULL);
+        return NULL;
+}
+
+void gateway_config_write_sample(FILE *out)
+{
+        static const char *const intro[] = {
+                "Sample configuration of postern-gateway(8). Copy it to " GATEWAY_CONFIG_DEFAULT
+                " and change what is yours; postern-gateway.conf(5) explains more. Check it with: postern-gateway "
+                "--check-config",
+                "Lines that begin with # are comments. The keys that are commented out show their defaults.", NULL};
+
+        conf_write_sample(out, &schema, intro);
+}
+
+void gateway_config_write_man(FILE *out)
+{
+        conf_write_man(out, &schema);
+}

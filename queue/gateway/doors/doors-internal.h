@@ -1,0 +1,44 @@
+/*
+ * Internal to postern-gateway-doors: the process, and what is asked through it.
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "base/core/secret.h"
+#include "base/core/table.h"
+#include "base/process/process.h"
+#include "queue/gateway/doors/door.h"
+#include "queue/gateway/doors/limits.h"
+#include "queue/gateway/frames.h"
+#include "queue/gateway/service.h"
+
+#define MARK_KEY_LEN 32
+
+struct inquiry;
+TAILQ_HEAD(inquiry_list, inquiry);
+
+struct doors {
+        struct process process;
+        struct gateway_config *config;
+        struct ipc *sealer;
+        int sealer_fd; /* until the start */
+        struct loop_timer *drain_timer;
+        bool good; /* as the sealer says */
+        char why[256];
+        struct limits *sources, *names;
+        struct inquiry_list inquiries;
+        size_t n_inquiries;
+        struct table by_id, by_mark;
+        uint8_t mark_key[MARK_KEY_LEN]; /* tells identical questions that are under way at once; of no use later */
+};
+
+/* ---- ask.c ---- */
+/* Limits and tables. 0 or -ENOMEM, -EIO. */
+int doors_ask_new(struct doors *d, struct error *err);
+void doors_ask_free(struct doors *d);
+void doors_take_answer(struct doors *d, const struct msg_in *m);
+/* The sealer has ended: what it had in hand is in doubt. */
+void doors_lose_sealer(struct doors *d);
+
+extern const struct door http_door;

@@ -1,0 +1,130 @@
+/*
+ * postern-gateway: the command line of the daemon.
+ *
+ * Reads the configuration, checks it, hardens the process and becomes the supervisor. It stays in the foreground.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/process/harden.h"
+#include "queue/gateway/supervisor/supervisor.h"
+
+#define FILES_WANTED 65536
+#define EXIT_USAGE 2
+
+static const char usage[] = "usage: postern-gateway [--config PATH] [--check-config]\n"
+                            "\n"
+                            "Front doors for software that knows nothing of Postern: it asks by HTTP and JSON\n"
+                            "(POST /v1/sign-in), or a web server by GET /v1/forward, whether a name and a\n"
+                            "password are right. Runs in the foreground, beside the sign-in service.\n"
+                            "\n"
+                            "  --config PATH    file, or folder of *.conf files (default:\n"
+                            "                   " GATEWAY_CONFIG_DEFAULT ")\n"
+                            "  --check-config   report everything for which a start would fail, and end\n"
+                            "  --version        show the version\n"
+                            "  --help           show this\n"
+                            "\n"
+                            "Signals: TERM drains and stops (twice: at once), HUP reads the configuration\n"
+                            "anew. Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 78 wrong\n"
+                            "configuration, or a user or file that is unfit. See postern-gateway(8) and\n"
+                            "postern-gateway.conf(5).\n";
+
+/* 0, or 1 where the answer is given already (*ret_code). */
+static int read_arguments(int argc, char **argv, const char **ret_config, bool *ret_check, int *ret_code)
+{
+        static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                                {"check-config", no_argument, NULL, 'k'},
+                                                {"version", no_argument, NULL, 'v'},
+                                                {"help", no_argument, NULL, 'h'},
+                                                {NULL, 0, NULL, 0}};
+        int c;
+
+        *ret_code = 0;
+        while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+                if (c == 'c')
+                        *ret_config = optarg;
+                else if (c == 'k')
+                        *ret_check = true;
+                else if (c == 'v')
+                        return printf("postern-gateway %s\n", POSTERN_VERSION) >= 0;
+                else if (c == 'h')
+                        return fputs(usage, stdout) >= 0;
+                else {
+                        (void)fputs("postern-gateway --help shows what there is\n", stderr);
+                        *ret_code = EXIT_USAGE;
+                        return 1;
+                }
+        }
+        if (optind < argc) {
+                (void)fprintf(stderr,
+                              "postern-gateway: '%s' is not understood; postern-gateway --help shows what there is\n",
+                              argv[optind]);
+                *ret_code = EXIT_USAGE;
+        }
+        return optind < argc;
+}
+
+/* Applications' connections are many; the children inherit this. Less than wanted is no failure. */
+static void raise_file_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_WANTED)
+                return;
+        limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                log_warning("files.limit", KV_S("why", strerror(errno)));
+}
+
+static int check_only(const char *path, const struct gateway_config *config)
+{
+        const size_t n = gateway_files_check(config);
+
+        if (n)
+                (void)fprintf(stderr, "%zu error%s\n", n, n == 1 ? "" : "s");
+        else
+                (void)printf("%s is fine: %zu place%s to ask at\n", path, config->n_listen,
+                             config->n_listen == 1 ? "" : "s");
+        return n ? EXIT_CONFIGURATION : 0;
+}
+
+int main(int argc, char **argv)
+{
+        static struct gateway gateway;
+        const char *path = GATEWAY_CONFIG_DEFAULT;
+        struct conf_errors errors = CONF_ERRORS;
+        struct buffer text = BUFFER(CONF_TEXT_MAX);
+        struct gateway_config *config = NULL;
+        struct error err = {""};
+        bool check = false;
+        int code;
+
+        if (read_arguments(argc, argv, &path, &check, &code))
+                return code;
+        if (gateway_config_load(&config, path, &text, &errors) < 0) {
+                (void)fputs(errors.lines.len ? errors.lines.data : "postern-gateway: out of memory\n", stderr);
+                if (errors.n)
+                        (void)fprintf(stderr, "%zu error%s\n", errors.n, errors.n == 1 ? "" : "s");
+                code = EXIT_CONFIGURATION;
+        } else if (check) {
+                code = check_only(path, config);
+        } else {
+                log_open("postern-gateway", config->log_level, NULL);
+                raise_file_limit();
+                if (harden_process(&err) < 0) {
+                        log_error("start.failed", KV_S("why", err.text));
+                        code = 1;
+                } else {
+                        code = gateway_run(&gateway, path, config, &text);
+                        config = NULL;
+                }
+        }
+        gateway_config_free(config);
+        buffer_free(&text);
+        conf_errors_clear(&errors);
+        return code;
+}

@@ -1,0 +1,153 @@
+/*
+ * The sockets that doors listen on: made by the supervisor, as root perhaps, and kept over reloads.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/process/caps.h"
+#include "queue/gateway/supervisor/supervisor.h"
+
+#define BACKLOG 512
+
+/* Bound with mode 0660 as the group's that may use it. What was there is removed where it is a socket. */
+static int bind_unix(int fd, const struct gateway_config *c, const char *path, struct error *err)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        const struct group *gr = c->socket_group ? getgrnam(c->socket_group) : NULL;
+        struct stat st;
+        int r = 0;
+
+        if (c->socket_group && !gr)
+                return error_fail(err, -ENOENT,
+                                  "socket_group: there is no group %s; make it with: groupadd --system %s",
+                                  c->socket_group, c->socket_group);
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+                (void)unlink(path);
+        const mode_t before = umask(0117);
+        if (gr && setegid(gr->gr_gid) < 0)
+                r = -errno;
+        if (r == 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+                r = -errno;
+        caps_back();
+        (void)umask(before);
+        return r < 0 ? error_fail(err, r, "listen: unix:%s: %s", path, strerror(-r)) : 0;
+}
+
+static int bind_tcp(int fd, struct gateway_listen *l, struct error *err)
+{
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(l->port)};
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(l->port)};
+        const bool six = inet_pton(AF_INET6, l->where, &v6.sin6_addr) == 1;
+        const int on = 1;
+        socklen_t n = six ? sizeof(v6) : sizeof(v4);
+        struct sockaddr *address = six ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4;
+
+        if (!six)
+                (void)inet_pton(AF_INET, l->where, &v4.sin_addr);
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        if (six)
+                (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+        if (bind(fd, address, n) < 0 || getsockname(fd, address, &n) < 0)
+                return error_fail(err, -errno, "listen: %s port %u: %s", l->where, l->port, strerror(errno));
+        l->port = ntohs(six ? v6.sin6_port : v4.sin_port);
+        return 0;
+}
+
+static int make_socket(struct gateway_socket *ret, const struct gateway_config *c, const struct gateway_listen *l,
+                       struct error *err)
+{
+        const bool local = l->kind == LISTEN_UNIX, six = !local && strchr(l->where, ':');
+        struct gateway_listen bound = *l;
+        _cleanup_(closep) int fd = socket(local ? AF_UNIX
+                                          : six ? AF_INET6
+                                                : AF_INET,
+                                          SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int r;
+
+        if (fd < 0)
+                return error_fail(err, -errno, "listen: %s: %s", l->where, strerror(errno));
+        r = local ? bind_unix(fd, c, l->where, err) : bind_tcp(fd, &bound, err);
+        if (r == 0 && listen(fd, BACKLOG) < 0)
+                r = error_fail(err, -errno, "listen: %s: %s", l->where, strerror(errno));
+        if (r < 0)
+                return r;
+        ret->listen = *l;
+        ret->fd = steal_fd(&fd);
+        if (local)
+                (void)snprintf(ret->shown, sizeof(ret->shown), "unix:%s", l->where);
+        else
+                (void)snprintf(ret->shown, sizeof(ret->shown), six ? "[%s]:%u" : "%s:%u", l->where, bound.port);
+        return 0;
+}
+
+int gateway_listen(struct gateway *g, const struct gateway_config *config, struct error *err)
+{
+        struct gateway_socket made[GATEWAY_LISTEN_MAX];
+        bool kept[GATEWAY_LISTEN_MAX] = {false}, ours[GATEWAY_LISTEN_MAX] = {false};
+        size_t n = 0;
+        int r = 0;
+
+        for (; r == 0 && n < config->n_listen; n++) {
+                const struct gateway_listen *l = &config->listen[n];
+                size_t old = 0;
+
+                while (old < g->n_sockets &&
+                       (kept[old] || l->port != g->sockets[old].listen.port || l->kind != g->sockets[old].listen.kind ||
+                        strcmp(l->where, g->sockets[old].listen.where) != 0))
+                        old++;
+                if (old < g->n_sockets) {
+                        kept[old] = true;
+                        made[n] = g->sockets[old];
+                } else if ((r = make_socket(&made[n], config, l, err)) == 0) {
+                        ours[n] = true;
+                } else {
+                        break;
+                }
+        }
+        for (size_t i = 0; r < 0 && i < n; i++)
+                if (ours[i])
+                        (void)close(made[i].fd);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < g->n_sockets; i++)
+                if (!kept[i])
+                        (void)close(g->sockets[i].fd);
+        memcpy(g->sockets, made, n * sizeof(made[0]));
+        g->n_sockets = n;
+        return 0;
+}
+
+void gateway_listen_close(struct gateway *g)
+{
+        for (size_t i = 0; i < g->n_sockets; i++) {
+                (void)close(g->sockets[i].fd);
+                if (g->sockets[i].listen.kind == LISTEN_UNIX)
+                        (void)unlink(g->sockets[i].listen.where);
+        }
+        g->n_sockets = 0;
+}
+
+int gateway_listen_tell(const struct gateway *g, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(4096);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < g->n_sockets; i++)
+                r = buffer_printf(&text, "%s\n", g->sockets[i].shown);
+        if (r < 0 || !g->config->ready_file)
+                return r;
+        return file_write_atomic(g->config->ready_file, text.data, text.len, 0644, err);
+}

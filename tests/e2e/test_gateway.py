@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+"""postern-gateway on real parts: an application asks by JSON, and hears right, wrong, locked, and a fault as a fault."""
+import json
+import os
+import signal
+import unittest
+
+from e2e import LAB, WRONG, SiteTest, bad_password_count, main, wait_for
+from gateway_site import Gateway
+
+SECRET = 'an-application-s-secret-of-some-length'
+
+
+class GatewayTest(SiteTest):
+    CONNECTORS = [('north', 'ldap')]
+    SETTINGS = ''
+    SECTIONS = ''
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.gateway = Gateway(cls.site, cls.SETTINGS, cls.SECTIONS)
+        cls.addClassCleanup(cls.gateway.stop)
+        cls.gateway.start()
+
+    @classmethod
+    def logs(cls):
+        found = super().logs()
+        gateway = getattr(cls, 'gateway', None)
+        return found + ([gateway.log] if gateway and os.path.exists(gateway.log) else [])
+
+
+class Verdicts(GatewayTest):
+    SETTINGS = 'name_failures = 3\nfailure_window = 3600\n'
+
+    def test_1_right(self):
+        upn, password, sid = self.account('GOOD1')
+        a = self.gateway.sign_in(upn, password, client={'ip': '192.0.2.7', 'agent': 'test', 'app': 'wiki'})
+        self.assertEqual((a['verdict'], a['class'], a['reason']), ('accepted', 'none', 'ok'), a)
+        self.assertEqual((a['user']['id'], a['user']['domain']), (sid, LAB['LAB_AD_DOMAIN']))
+        self.assertEqual(a['user']['name'], a['user']['upn'])
+        # the helpdesk finds it by the id that the application has
+        record = json.loads(self.site.connectors['north'].postern('explain', a['id'], '--json'))
+        self.assertIn(a['id'], json.dumps(record))
+        self.assertIn('192.0.2.7', json.dumps(record))
+
+    def test_2_wrong_costs_one_count(self):
+        upn, password, _ = self.account('GOOD2')
+        before = bad_password_count(LAB['LAB_GOOD2_SAM'])
+        a = self.gateway.sign_in(upn, WRONG)
+        self.assertEqual((a['verdict'], a['class']), ('refused', 'credentials'), a)
+        self.assertTrue(a['text'])
+        self.assertNotIn('user', a)
+        self.assertEqual(bad_password_count(LAB['LAB_GOOD2_SAM']), before + 1)
+        self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
+
+    def test_3_locked_reads_as_policy(self):
+        upn, password, _ = self.account('LOCKED')
+        a = self.gateway.sign_in(upn, password)
+        self.assertEqual((a['verdict'], a['class'], a['reason']), ('refused', 'policy', 'locked_out'), a)
+
+    def test_4_a_name_that_fails_too_often_is_stopped_here(self):
+        name = 'nobody-of-this-name@' + LAB['LAB_AD_DOMAIN']
+        seen = [self.gateway.sign_in(name, WRONG + str(i)) for i in range(4)]
+        self.assertEqual([a['reason'] for a in seen[3:]], ['throttled'], seen)
+        self.assertNotEqual(seen[2]['reason'], 'throttled')
+        self.assertGreater(seen[3]['retry_after'], 3000)
+        self.assertEqual(seen[3]['may_have_counted'], '0')
+        # other names go on
+        upn, password, _ = self.account('GOOD1')
+        self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
+
+    def test_5_names_and_passwords_that_are_none(self):
+        upn, _, _ = self.account('GOOD1')
+        for user, password, reason in [(upn, '', 'empty_password'), ('', 'x', 'bad_name_form'), ('a' * 300, 'x', 'bad_name_form'),
+                                       (upn, 'x' * 1025, 'bad_password_form'), ('a@nowhere.invalid', 'x', 'unknown_domain')]:
+            a = self.gateway.sign_in(user, password)
+            self.assertEqual((a['verdict'], a['class'], a['reason']), ('refused', 'credentials', reason), a)
+            self.assertEqual(a['may_have_counted'], '0')
+
+    def test_6_garbage(self):
+        cases = [(b'', 400), (b'{', 400), (b'[]', 400), (b'{"username":"a"}', 400), (b'{"username":"a","password":1}', 400),
+                 (b'{"username":"a","password":"b","more":1}', 400), (b'{"username":"a","password":"b","username":"c"}', 400),
+                 (b'{"username":"\xff","password":"b"}', 400), (b'{"username":"a","password":"s3cretword",}', 400),
+                 (b'x' * 9000, 413)]
+        for body, expected in cases:
+            status, headers, text = self.gateway.request('POST', '/v1/sign-in', body, {'Content-Type': 'application/json'})
+            problem = json.loads(text)
+            self.assertEqual((status, headers['content-type']), (expected, 'application/problem+json'), body)
+            self.assertEqual((problem['status'], problem['started']), (expected, 'no'))
+            self.assertTrue(problem['type'].startswith('urn:postern:'))
+            self.assertNotIn('s3cretword', text.decode())
+        self.assertEqual(self.gateway.request('POST', '/v1/sign-in', b'{}', {'Content-Type': 'text/plain'})[0], 415)
+        self.assertEqual(self.gateway.get('/v1/sign-in')[0], 405)
+        self.assertEqual(self.gateway.get('/nothing')[0], 404)
+
+    def test_7_health(self):
+        self.assertEqual(self.gateway.get('/healthz')[0], 200)
+        self.assertEqual(self.gateway.get('/readyz')[0], 200)
+
+    def test_8_processes_end_and_come_back(self):
+        upn, password, _ = self.account('GOOD1')
+        for name in ('doors', 'sealer', 'link'):
+            with self.subTest(name):
+                pid = self.child(name)
+                os.kill(pid, signal.SIGKILL)
+                wait_for('it is started again', lambda: self.child(name) not in (None, pid))
+                self.gateway.wait_ready()
+                self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
+
+    def child(self, role):
+        """The pid: their names are alike in the 15 characters that the kernel keeps of them."""
+        with open(f'/proc/{self.gateway.daemon.pid}/task/{self.gateway.daemon.pid}/children', encoding='ascii') as f:
+            for pid in f.read().split():
+                try:
+                    with open(f'/proc/{pid}/cmdline', encoding='utf-8') as g:
+                        if f'--role={role}' in g.read():
+                            return int(pid)
+                except FileNotFoundError:
+                    pass
+        return None
+
+    def test_9_a_reload_loses_nobody(self):
+        upn, password, _ = self.account('GOOD1')
+        before = self.child('doors')
+        os.kill(self.gateway.daemon.pid, signal.SIGHUP)
+
+        def taken_up():
+            self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
+            return self.child('doors') not in (None, before)
+        wait_for('the configuration is taken up', taken_up, interval=0)
+        self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
+
+
+class Faults(GatewayTest):
+    def test_1_no_connector(self):
+        upn, password, _ = self.account('GOOD1')
+        self.site.connectors['north'].daemon.stop()
+        a = self.gateway.sign_in(upn, password)
+        self.assertEqual((a['verdict'], a['class'], a['may_have_counted']), ('unavailable', 'infrastructure', '0'), a)
+        wait_for('not ready any more', lambda: self.gateway.get('/readyz')[0] == 503)
+        status, _, body = self.gateway.get('/readyz')
+        self.assertEqual((status, json.loads(body)['type']), (503, 'urn:postern:not-ready'))
+        self.assertEqual(self.gateway.forward(upn, password)[0], 503)
+
+    def test_2_relay_down(self):
+        upn, password, _ = self.account('GOOD1')
+        self.site.relay.stop()
+        a = self.gateway.sign_in(upn, password)
+        self.assertEqual((a['verdict'], a['class'], a['may_have_counted']), ('unavailable', 'infrastructure', '0'), a)
+        self.assertTrue(a['text'])
+        self.assertEqual(self.gateway.get('/healthz')[0], 200)
+
+    def test_3_they_come_back(self):
+        upn, password, _ = self.account('GOOD1')
+        self.site.restart_relay()
+        self.site.connectors['north'].start()
+        self.site.connectors['north'].wait_ready()
+        self.gateway.wait_ready()
+        self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
+
+
+if __name__ == '__main__':
+    main()
