@@ -60,11 +60,12 @@ int http_new(struct http **ret_http, const struct http_config *config, struct er
 struct http *http_free(struct http *http);
 
 /*
- * Server certificate and key from PEM files; client certificates are asked for and checked against client_ca
+ * Server certificate and key from PEM files; client certificates are asked for and checked against client_cas
  * (NULL: not asked for). Again on reload: connections that are open keep theirs. -EINVAL with the file and
  * the cause; the former stay in use then. http NULL: only looks whether the files would do.
  */
-int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err);
+int http_set_tls(struct http *http, const char *cert_file, const char *key_file, const STACK_OF(X509) * client_cas,
+                 struct error *err);
 
 enum http_transport { HTTP_PLAIN = 0, HTTP_TLS };
 /* host is a numeric address; port 0 takes a free one. Before privileges are dropped. */

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -89,7 +90,21 @@ static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, 
         return 0;
 }
 
-int http_set_tls(struct http *http, const char *cert_file, const char *key_file, X509 *client_ca, struct error *err)
+/* What client certificates must lead to: told to clients where it is a root, else only a link of the chain. */
+static int trust_clients(SSL_CTX *ctx, const STACK_OF(X509) * cas)
+{
+        for (int i = 0; i < sk_X509_num(cas); i++) {
+                X509 *ca = sk_X509_value(cas, i);
+
+                if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) != 1 ||
+                    (X509_check_issued(ca, ca) == X509_V_OK && SSL_CTX_add_client_CA(ctx, ca) != 1))
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+int http_set_tls(struct http *http, const char *cert_file, const char *key_file, const STACK_OF(X509) * client_cas,
+                 struct error *err)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
@@ -105,14 +120,12 @@ int http_set_tls(struct http *http, const char *cert_file, const char *key_file,
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         SSL_CTX_set_read_ahead(ctx, 1); /* one read() for a record, not two */
         SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-        SSL_CTX_set_verify(ctx, client_ca ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, on_verify);
+        SSL_CTX_set_verify(ctx, client_cas ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, on_verify);
         SSL_CTX_set_verify_depth(ctx, 1);
         /* dates are judged at each request, not once in a handshake */
         X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_NO_CHECK_TIME);
         int r = use_files(ctx, cert_file, key_file, err);
-        if (r == 0 && client_ca &&
-            (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), client_ca) != 1 ||
-             SSL_CTX_add_client_CA(ctx, client_ca) != 1))
+        if (r == 0 && client_cas && trust_clients(ctx, client_cas) < 0)
                 r = error_fail(err, -ENOMEM, "no memory for TLS");
         if (r < 0 || !http) {
                 SSL_CTX_free(ctx);

@@ -92,7 +92,7 @@ static int request_san(X509_REQ *req, char *out, size_t cap)
         return r;
 }
 
-static bool is_p256(EVP_PKEY *key)
+bool ca_is_p256(EVP_PKEY *key)
 {
         char group[32] = "";
 
@@ -105,7 +105,7 @@ static int check_request(struct ca_request *request, const char *tenant, struct 
         char expected[16 + TENANT_MAX + ID_MAX], san[sizeof(expected)];
         EVP_PKEY *key = X509_REQ_get0_pubkey(request->req);
 
-        if (!is_p256(key))
+        if (!ca_is_p256(key))
                 return error_fail(err, -EBADMSG, "the request's key is not on P-256");
         if (X509_REQ_verify(request->req, key) != 1)
                 return error_fail(err, -EBADMSG, "the request's signature does not verify");

@@ -1,6 +1,6 @@
 /*
- * The transport CA: the relay's own, made at its first start. It only lets connectors hold a link; nothing
- * end to end rests on it.
+ * The transport CA: the relay's own, made at its first start, or an intermediate of this node under a root that is
+ * kept elsewhere. It only lets connectors hold a link; nothing end to end rests on it.
  */
 #pragma once
 
@@ -12,17 +12,39 @@
 #include "base/ipc/loop.h"
 
 #define CA_LIFE_DAYS 3650
+#define CA_NODE_DAYS 1825 /* of a node's certificate under a root */
 #define CA_ISSUE_DAYS_MAX 30
+#define CA_CHAIN_MAX 4 /* certificates of a node, its own included */
+#define CA_ROOTS_MAX 16
 #define CA_BACKDATE 3600 /* s, a tenth of the life at most: clocks differ */
 #define CA_SERIAL_MAX 41 /* hex text with NUL */
 
 struct ca;
 
-/* Reads transport-ca.key and transport-ca.pem in dir, or makes them (key 0600). */
+/*
+ * Reads in dir transport-ca.key and transport-ca.pem (the certificate that issues, then those that lead to a root) and
+ * transport-roots.pem (what connectors' certificates must lead to; without that file the certificate that issues,
+ * which then must be its own root). Where neither key nor certificate is there both are made (key 0600). An
+ * installation (ca-node.h) that was cut off is finished. -errno with the file in err.
+ */
 int ca_open(struct ca **ret_ca, const char *dir, const char *node, int64_t now, struct error *err);
 struct ca *ca_free(struct ca *ca);
 DEFINE_FREEP(struct ca, ca_free)
-X509 *ca_cert(const struct ca *ca); /* borrowed */
+X509 *ca_cert(const struct ca *ca); /* which issues; borrowed */
+/* Borrowed: what a client certificate must lead to, roots and other nodes' certificates under them. */
+const STACK_OF(X509) * ca_roots(const struct ca *ca);
+/* Appends what goes with an issued certificate: the certificates between it and its root. */
+size_t ca_chain(const struct ca *ca, X509 *certs[CA_CHAIN_MAX]);
+
+/* A CA certificate for a P-256 key (of a node, pathlen 0, or of a root, 1) with this CN, issued by issuer, or by
+ * itself where that is NULL. */
+struct ca_subject {
+        EVP_PKEY *key;
+        const char *cn;
+        bool root;
+        int days;
+};
+int ca_make_cert(X509 **ret_cert, const struct ca_subject *subject, X509 *issuer, EVP_PKEY *issuer_key, int64_t now);
 
 /* A PKCS#10 request that was checked. */
 struct ca_request {
@@ -36,10 +58,13 @@ struct ca_request {
 int ca_request_parse(struct ca_request *ret_request, const char *base64, size_t n, const char *tenant,
                      struct error *err);
 void ca_request_clear(struct ca_request *request);
+/* Whether it is on the one curve that is used. */
+bool ca_is_p256(EVP_PKEY *key);
 /* Whether both hold the same public key. */
 bool ca_request_same_key(const struct ca_request *request, X509 *cert);
 
-/* A client certificate for the request; life: s, at most CA_ISSUE_DAYS_MAX days, the backdating included. */
+/* A client certificate for the request; life: s, at most CA_ISSUE_DAYS_MAX days, the backdating included, and the CA's
+ * own. -EKEYEXPIRED: that has ended. */
 int ca_issue(const struct ca *ca, const struct ca_request *request, const char *tenant, int64_t life, int64_t now,
              X509 **ret_cert);
 /* Serial as lower-case hex, notBefore and notAfter as seconds. -EBADMSG. */

@@ -23,4 +23,6 @@ void relay_cli_when(int64_t at, char out[32]);
 /* One event that the tenant's admin reads; id: of a connector, or "". */
 void relay_cli_note(struct store *store, const char *tenant, const char *id, const char *name, const char *text);
 int run_connector(const struct relay_cli *cli, struct store *store, int argc, char **argv);
+/* cli-ca.c */
+int run_ca(const struct relay_cli *cli, struct store *store, int argc, char **argv);
 int run_event(const struct relay_cli *cli, struct store *store, int argc, char **argv);

@@ -410,11 +410,8 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
 static const struct word {
         const char *name;
         int (*run)(const struct relay_cli *cli, struct store *store, int argc, char **argv);
-} words[] = {{"tenant", run_tenant},
-             {"secret", run_secret},
-             {"token", run_token},
-             {"connector", run_connector},
-             {"event", run_event}};
+} words[] = {{"tenant", run_tenant},       {"secret", run_secret}, {"token", run_token},
+             {"connector", run_connector}, {"event", run_event},   {"ca", run_ca}};
 
 int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
 {

@@ -16,5 +16,7 @@ struct relay_cli {
         const char *pin, *expires; /* --pin, --expires or NULL */
 };
 
-/* Runs `tenant ...`, `secret ...` or `token ...`; the exit status. */
+/* Runs `ca root ...` and `ca sign ...`, which need no relay: -1 where it is another word, or the exit status. */
+int relay_cli_offline(int argc, char **argv);
+/* Runs `tenant ...`, `secret ...`, `token ...` and the others; the exit status. */
 int relay_cli_run(const struct relay_cli *cli, int argc, char **argv);

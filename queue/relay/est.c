@@ -61,10 +61,14 @@ static void send_certs(struct http_req *r, X509 *const *certs, size_t n, const c
 void relay_est_cacerts_get(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
-        X509 *const certs[] = {ca_cert(relay->ca)};
+        X509 *certs[CA_CHAIN_MAX + CA_ROOTS_MAX];
+        size_t n = ca_chain(relay->ca, certs);
 
-        if (est_tenant(relay, r, http_part(r, 0)))
-                send_certs(r, certs, 1, "application/pkcs7-mime");
+        if (!est_tenant(relay, r, http_part(r, 0)))
+                return;
+        for (int i = 0; i < sk_X509_num(ca_roots(relay->ca)); i++)
+                certs[n++] = sk_X509_value(ca_roots(relay->ca), i);
+        send_certs(r, certs, n, "application/pkcs7-mime");
 }
 
 /* ---- the token ---- */
@@ -153,10 +157,11 @@ static void issue(struct relay *relay, struct http_req *r, const struct tenant *
                           KV_I("code", code));
                 est_fail(r, 500, "the certificate could not be issued");
         } else {
-                X509 *const certs[] = {cert};
+                X509 *certs[1 + CA_CHAIN_MAX] = {cert};
                 log_info("certificate_issued", KV_S("tenant", t->name), KV_S("connector", request->id),
                          KV_S("serial", serial), KV_I("not_after", not_after));
-                send_certs(r, certs, 1, "application/pkcs7-mime; smime-type=certs-only");
+                send_certs(r, certs, 1 + ca_chain(relay->ca, certs + 1),
+                           "application/pkcs7-mime; smime-type=certs-only");
         }
         X509_free(cert);
 }

@@ -21,6 +21,7 @@
 
 static const char help[] = "Usage: postern-relay --config FILE [--check-config]\n"
                            "       postern-relay --config FILE WORD ...\n"
+                           "       postern-relay ca root|sign FOLDER ...\n"
                            "\n"
                            "The meeting point of sign-in services and connectors. Without a word it runs the\n"
                            "relay in the foreground; SIGTERM drains and ends it, SIGHUP reads its TLS\n"
@@ -36,6 +37,13 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "  connector revoke TENANT NAME|ID   cut its links; its certificates are void\n"
                            "  connector release TENANT NAME|ID  let it out of quarantine\n"
                            "  event list TENANT            what happened to connectors in the last 30 days\n"
+                           "  ca list                      what issues transport certificates, and what is trusted\n"
+                           "  ca request                   print a request for this node's next CA certificate\n"
+                           "  ca install FILE              take its certificate into use\n"
+                           "  ca trust FILE | ca forget FINGERPRINT   add, or take out, a root\n"
+                           "Words for the root's machine, which need no --config and no network:\n"
+                           "  ca root FOLDER               make a root there, once\n"
+                           "  ca sign FOLDER REQUEST       print a node's certificate\n"
                            "\n"
                            "Options:\n"
                            "  -c, --config FILE    the configuration\n"
@@ -158,6 +166,8 @@ int main(int argc, char **argv)
 
         int status = parse_options(argc, argv, &o);
         if (status >= 0)
+                return status;
+        if (optind < argc && (status = relay_cli_offline(argc - optind, argv + optind)) >= 0)
                 return status;
         if (!o.config) {
                 fputs("postern-relay: --config FILE is missing; see `postern-relay --help`\n", stderr);

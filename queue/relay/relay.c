@@ -311,7 +311,7 @@ int relay_start(struct relay *relay, struct error *err)
         if (r == 0)
                 r = open_state(relay, err);
         if (r == 0)
-                r = http_set_tls(relay->http, relay->config->certificate, relay->config->key, ca_cert(relay->ca), err);
+                r = http_set_tls(relay->http, relay->config->certificate, relay->config->key, ca_roots(relay->ca), err);
         if (r == 0)
                 r = announce(relay, places.data, err);
         buffer_free(&places);
@@ -329,14 +329,22 @@ int relay_start(struct relay *relay, struct error *err)
 
 void relay_reload(struct relay *relay)
 {
+        const struct relay_config *c = relay->config;
+        struct ca *ca = NULL;
         struct error err;
 
         sd_notify(0, "RELOADING=1");
         clock_trust(relay);
-        if (http_set_tls(relay->http, relay->config->certificate, relay->config->key, ca_cert(relay->ca), &err) < 0)
+        if (ca_open(&ca, c->state_dir, c->node, loop_wall(relay->loop), &err) < 0 ||
+            http_set_tls(relay->http, c->certificate, c->key, ca_roots(ca), &err) < 0) {
                 log_error("reload_failed", KV_S("why", err.text));
-        else
-                log_info("reloaded", KV_S("certificate", relay->config->certificate));
+                ca_free(ca);
+        } else {
+                ca_free(relay->ca);
+                relay->ca = ca;
+                log_info("reloaded", KV_S("certificate", c->certificate),
+                         KV_I("transport_roots", sk_X509_num(ca_roots(ca))));
+        }
         sd_notify(0, "READY=1");
 }
 
