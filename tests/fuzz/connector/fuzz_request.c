@@ -24,13 +24,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                         abort();
                 return 0;
         }
-        if (r.what_to_do < REQUEST_STATUS || r.what_to_do > REQUEST_EXPLAIN || r.limit < 1 ||
+        if (r.what_to_do < REQUEST_STATUS || r.what_to_do > REQUEST_REPORT || r.limit < 1 ||
             r.limit > REQUEST_LIMIT_MAX)
                 abort();
         if (!terminated(r.user, sizeof(r.user)) || !terminated(r.what, sizeof(r.what)) ||
             !terminated(r.verdict, sizeof(r.verdict)) || r.since < 0 || r.until < 0)
                 abort();
         if (r.what_to_do == REQUEST_EXPLAIN && !r.what[0])
+                abort();
+        if (r.what_to_do == REQUEST_REPORT &&
+            (r.until <= r.since || r.until - r.since > REQUEST_REPORT_S || (r.step && r.step < REQUEST_STEP_MIN)))
                 abort();
         return 0;
 }
