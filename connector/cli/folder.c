@@ -97,6 +97,20 @@ int folder_check_relay(const char *url, struct error *err)
                           url);
 }
 
+int folder_check_relays(const char *urls, struct error *err)
+{
+        char one[2048];
+        size_t n;
+        int r = urls && !*urls ? folder_check_relay(urls, err) : 0;
+
+        for (const char *at = urls; r == 0 && at && *at; at += n + strspn(at + n, " ")) {
+                n = strcspn(at, " ");
+                (void)snprintf(one, sizeof(one), "%.*s", (int)(n < sizeof(one) ? n : sizeof(one) - 1), at);
+                r = folder_check_relay(one, err);
+        }
+        return r;
+}
+
 int folder_set_path(char **to, const char *path, struct error *err)
 {
         char *real;

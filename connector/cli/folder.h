@@ -23,3 +23,5 @@ int folder_write_json(const char *dir, const char *file, json_t *json, unsigned 
 int folder_set_path(char **to, const char *path, struct error *err);
 /* A relay's URL as it was typed, before it is remembered; NULL is right. -EINVAL with err where it is no https URL. */
 int folder_check_relay(const char *url, struct error *err);
+/* The same of several, with blanks between. */
+int folder_check_relays(const char *urls, struct error *err);

@@ -242,7 +242,7 @@ int service_store_open(struct service_store *ret_s, const char *dir, struct erro
 
 int service_store_take(struct service_store *s, const struct service_settings *given, struct error *err)
 {
-        int r = folder_check_relay(given->relay, err);
+        int r = folder_check_relays(given->relay, err);
 
         if (r < 0)
                 return r;

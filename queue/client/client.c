@@ -20,7 +20,9 @@
 struct client {
         struct https *https;
         struct sealer *sealer;
-        char *relay, *tenant, *bearer;
+        char *nodes[CLIENT_NODES_MAX]; /* URLs of the relay's */
+        size_t n_nodes, at;            /* at: the one that is asked */
+        char *tenant, *bearer;
         char *roster_source;
         uint32_t budget_ms;
         void (*waits)(void *arg, bool begins);
@@ -44,7 +46,8 @@ struct client *client_free(struct client *c)
         c->sealer = sealer_free(c->sealer);
         if (c->bearer)
                 wipe(c->bearer, strlen(c->bearer));
-        free(c->relay);
+        for (size_t i = 0; i < c->n_nodes; i++)
+                free(c->nodes[i]);
         free(c->tenant);
         free(c->bearer);
         free(c->roster_source);
@@ -62,16 +65,35 @@ size_t client_distrusted(const struct client *c, const char *const **ret_kids)
         return sealer_distrusted(c->sealer, ret_kids);
 }
 
+/* Which one comes first is drawn: services spread over the nodes. */
+static int copy_nodes(struct client *c, const char *urls)
+{
+        for (const char *at = urls + strspn(urls, " "); *at;) {
+                size_t n = strcspn(at, " ");
+                const char *next = at + n + strspn(at + n, " ");
+
+                while (n > 0 && at[n - 1] == '/')
+                        n--;
+                if (c->n_nodes == CLIENT_NODES_MAX || n == 0)
+                        return -EINVAL;
+                c->nodes[c->n_nodes] = strndup(at, n);
+                if (!c->nodes[c->n_nodes])
+                        return -ENOMEM;
+                c->n_nodes++;
+                at = next;
+        }
+        c->at = c->n_nodes ? (size_t)loop_jitter(0, c->n_nodes - 1) : 0;
+        return c->n_nodes ? 0 : -EINVAL;
+}
+
 static int copy_config(struct client *c, const struct client_config *config)
 {
-        int r = text_set(&c->relay, config->relay);
+        int r = copy_nodes(c, config->relay);
 
         r = r < 0 ? r : text_set(&c->tenant, config->tenant);
         r = r < 0 ? r : text_set(&c->bearer, config->bearer);
         if (r == 0 && config->roster_source)
                 r = text_set(&c->roster_source, config->roster_source);
-        for (size_t n = r == 0 ? strlen(c->relay) : 0; n > 0 && c->relay[n - 1] == '/'; n--)
-                c->relay[n - 1] = '\0';
         c->waits = config->waits;
         c->waits_arg = config->waits_arg;
         c->budget_ms = config->budget_ms ? config->budget_ms : BUDGET_DEFAULT;
@@ -99,8 +121,10 @@ int client_new(struct client **ret_c, const struct client_config *config, struct
         if (config->budget_ms && (config->budget_ms < BUDGET_MIN || config->budget_ms > BUDGET_MAX))
                 return error_fail(err, -EINVAL, "the budget must be %d to %d ms", BUDGET_MIN, BUDGET_MAX);
         c = calloc(1, sizeof(*c));
-        if (!c || copy_config(c, config) < 0)
-                return error_fail(err, -ENOMEM, "no memory");
+        r = c ? copy_config(c, config) : -ENOMEM;
+        if (r < 0)
+                return r == -EINVAL ? error_fail(err, r, "relay: 1 to %d URLs, with blanks between", CLIENT_NODES_MAX)
+                                    : error_fail(err, r, "no memory");
         r = sealer_new(&c->sealer, &sealer, err);
         r = r < 0 ? r : https_new(&c->https, &https, err);
         if (r < 0)
@@ -169,10 +193,15 @@ static int take_keys(struct client *c, const struct https_response *response, st
         return sealer_take_keys(c->sealer, &keys, err);
 }
 
-/* GET /keys into the sealer, for the sign-in of this id (NULL: for none). 0; 1 with the relay's answer in ret_response,
- * which is not a directory; or a failure. */
-static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct https_response *ret_response,
-                 struct error *err)
+static void go_on(struct client *c)
+{
+        c->at = (c->at + 1) % c->n_nodes;
+}
+
+/* GET /keys of the node that is asked into the sealer, for the sign-in of this id (NULL: for none). 0; 1 with the
+ * relay's answer in ret_response, which is not a directory; or a failure. */
+static int fetch_there(struct client *c, const char *id, uint32_t timeout_ms, struct https_response *ret_response,
+                       struct error *err)
 {
         /* with a second source the relay's "not modified" does not say that nothing changed */
         const char *state = c->roster_source ? "" : sealer_state(c->sealer);
@@ -187,7 +216,7 @@ static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct h
                                         .max_body = DIRECTORY_MAX};
         int r;
 
-        if (snprintf(url, sizeof(url), "%s/v1/tenants/%s/keys%s%s", c->relay, c->tenant, *state ? "?since=" : "",
+        if (snprintf(url, sizeof(url), "%s/v1/tenants/%s/keys%s%s", c->nodes[c->at], c->tenant, *state ? "?since=" : "",
                      state) >= (int)sizeof(url))
                 return error_fail(err, -EINVAL, "the relay's URL is too long");
         if (sealer_etag(c->sealer)[0] && !c->roster_source) {
@@ -207,6 +236,37 @@ static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct h
                 return 1;
         sealer_keep_keys(c->sealer, now().ms);
         return 0;
+}
+
+/* Whether the keys that came name somebody who is ready: a node that has just started knows nobody yet. */
+static bool somebody_is_ready(const struct client *c)
+{
+        const struct directory *d = sealer_directory(c->sealer);
+
+        for (size_t i = 0; i < d->n; i++)
+                if (d->entries[i].rank >= 0)
+                        return true;
+        return false;
+}
+
+/* The same of each node, until one gives an answer that is worth something; each may take its part of the time. */
+static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct https_response *ret_response,
+                 struct error *err)
+{
+        const uint64_t end = now().ms + timeout_ms;
+        int r = 0;
+
+        for (size_t left = c->n_nodes; left > 0; left--) {
+                const uint64_t at = now().ms;
+
+                https_response_clear(ret_response);
+                r = fetch_there(c, id, at < end ? (uint32_t)((end - at) / left) + 1 : 1, ret_response, err);
+                if ((r == 0 && (left == 1 || somebody_is_ready(c))) ||
+                    (r < 0 ? ret_response->status != 0 : r > 0 && ret_response->status < 500))
+                        return r;
+                go_on(c);
+        }
+        return r;
 }
 
 static struct exchange_answer answer_of(const struct https_response *response, int code, const struct error *err)
@@ -255,27 +315,36 @@ static int bring_keys(struct client *c, struct exchange *e, struct error *err)
         return 0;
 }
 
+/* The request as it is goes to another node only where not a byte of it can have left. */
 static void post(struct client *c, struct exchange *e)
 {
         _cleanup_(https_response_clear) struct https_response response = {0};
+        size_t left = c->n_nodes;
         struct exchange_post p;
+        int r;
         char url[512], id[96], budget[48];
         const char *headers[] = {id, budget, NULL};
         struct https_request request = {
                 .method = "POST", .url = url, .bearer = c->bearer, .content_type = SEALED_TYPE, .headers = headers};
         struct error why = {""};
 
-        exchange_post(e, now().ms, &p);
-        request.body = p.body;
-        request.body_len = p.n;
-        request.timeout_ms = p.timeout_ms;
-        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/sign-ins", c->relay, c->tenant);
-        (void)snprintf(id, sizeof(id), "Postern-Id: %s", p.id);
-        (void)snprintf(budget, sizeof(budget), "Postern-Budget: %u", p.budget_ms);
-        const int r = ask(c, &request, &response, &why);
+        do {
+                exchange_post(e, now().ms, &p);
+                request.body = p.body;
+                request.body_len = p.n;
+                request.timeout_ms = p.timeout_ms;
+                (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/sign-ins", c->nodes[c->at], c->tenant);
+                (void)snprintf(id, sizeof(id), "Postern-Id: %s", p.id);
+                (void)snprintf(budget, sizeof(budget), "Postern-Budget: %u", p.budget_ms);
+                https_response_clear(&response);
+                r = ask(c, &request, &response, &why);
+                if (r < 0 || response.status == 503)
+                        go_on(c);
+        } while (r == -ECONNREFUSED && --left > 0);
         struct exchange_answer answer = answer_of(&response, r, &why);
         if (r < 0)
                 answer.status = 0;
+        answer.elsewhere = c->n_nodes > 1;
         exchange_answered(e, &answer, now());
 }
 

@@ -11,7 +11,7 @@
 #include "queue/seal/exchange.h"
 
 struct client_config {
-        const char *relay; /* https://host:port */
+        const char *relay; /* https://host:port; of a relay with several nodes up to 4 of them, blanks between them */
         const char *tenant, *pin;
         const char *bearer;  /* service secret */
         const char *ca_file; /* or NULL */
@@ -32,14 +32,17 @@ struct client_config {
         void *waits_arg;
 };
 struct client;
+#define CLIENT_NODES_MAX 4
+/* -EINVAL for what cannot be, -ENOMEM. */
 int client_new(struct client **ret_c, const struct client_config *config, struct error *err);
 struct client *client_free(struct client *c);
 DEFINE_FREEP(struct client, client_free)
 
 /* Blocking; within the budget: refreshes keys where the cache is stale. Where the relay says that nobody started on it
  * (started = "no") and that nobody took it, refreshes them too and, where they name somebody new, seals once more: so
- * at most 2 * SIGN_IN_TO_MAX connectors see a sign-in. 0 whenever *ret_r tells the outcome; negative only for misuse or
- * no memory. */
+ * at most 2 * SIGN_IN_TO_MAX connectors see a sign-in. A node that cannot be reached, goes down or has no connector is
+ * left for the next one; a request of which a byte may have left goes to no other. 0 whenever *ret_r tells the outcome;
+ * negative only for misuse or no memory. */
 int client_sign_in(struct client *c, const struct sign_in_params *p, struct sign_in_result *ret_r, struct error *err);
 /* The directory, fetched if the cache is older than max-age. Borrowed until the next call. */
 int client_directory(struct client *c, const struct directory **ret_d, struct error *err);

@@ -46,7 +46,7 @@ const char *postern_error(const struct postern *p);
  * -ENOMEM.
  *
  *      folder         of `postern service init`, or the one that postern-sandbox made: sets what follows, but budget_ms
- *      relay          https://HOST[:PORT]
+ *      relay          https://HOST[:PORT]; of a relay with several nodes up to 4 of them, with blanks between
  *      tenant, pin    the tenant and its key's pin
  *      service_id     as in service.pub.json
  *      key_file       the service's key, PEM;   key: its text

@@ -275,6 +275,8 @@ void exchange_answered(struct exchange *e, const struct exchange_answer *answer,
                 take_verdict(e, answer, now.wall);
         else
                 exchange_read_problem(&e->result, answer);
+        if (answer->elsewhere && !e->again && answer->status == 503 && strcmp(e->result.started, "no") == 0)
+                set_text(e->result.retry, sizeof(e->result.retry), "now");
         /* Ids are random and a request is sent once: only a proxy that sends again can make a duplicate. */
         if (strcmp(e->result.problem, "duplicate-id") == 0)
                 set_problem(&e->result, "connection-lost", "unknown", "never",

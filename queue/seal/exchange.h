@@ -55,6 +55,7 @@ struct exchange_answer {
         const char *content_type;
         const char *body;
         size_t n;
+        bool elsewhere; /* the next request goes to another node of the relay: what this one lacks, that one may have */
 };
 /* The sealer has fresh keys. 0; negative as of exchange_new. */
 int exchange_keys(struct exchange *e, struct exchange_now now, struct error *err);

@@ -1,6 +1,6 @@
 """A relay of two nodes: each connector is linked to both, and what becomes of one node is nothing to who asks the other.
 
-usage: test_nodes.py BUILD STEADY
+usage: test_nodes.py BUILD STEADY [ROUNDS]
 
 Each node has a database of its own here, a copy of the first one's: who is in it, and the transport CA, are the same.
 """
@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 import unittest
 
@@ -17,7 +18,9 @@ from e2e import SiteTest, wait_for
 from postern_site import Daemon
 from steady import Driver
 
+ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 FOLLOW = 10
+PAUSE = 2
 
 
 def free_port(address):
@@ -138,9 +141,45 @@ class Nodes(SiteTest):
                 self.settle(driver)
             self.judge(driver, f'{restarted.name} is restarted')
 
+    def both(self):
+        """The site as a service sees it that knows both nodes."""
+        site = copy.copy(self.site)
+        site.url = ' '.join(n.url for n in self.nodes)
+        return site
+
+    def test_6_services_of_both_nodes_through_a_rolling_restart(self):
+        with Driver(self.both()) as driver:
+            self.settle(driver)
+            for node in self.nodes * ROUNDS:
+                node.daemon.stop()
+                self.settle(driver)
+                node.start()
+                self.wait_linked()
+                time.sleep(PAUSE)
+            self.settle(driver)
+        self.judge(driver, 'both nodes are restarted, one after the other')
+
+    def test_7_services_of_both_nodes_when_one_is_killed(self):
+        """What it had in hand is lost, and nothing else."""
+        gone = []
+        with Driver(self.both()) as driver:
+            for node in self.nodes * ROUNDS:
+                self.settle(driver)
+                killed = time.monotonic()
+                node.daemon.process.send_signal(signal.SIGKILL)
+                node.daemon.process.wait()
+                gone.append((killed, time.monotonic()))
+                self.settle(driver)
+                node.start()
+                self.wait_linked()
+        print(f'  kill -9 of a node, {len(gone)} times: {len(driver.lost())} of {len(driver.answers)} lost', flush=True)
+        self.assertEqual(driver.wrong(), [])
+        # each of them was under way when a node died
+        self.assertEqual([a for a in driver.lost() if not any(a.began <= dead and a.ended >= killed for killed, dead in gone)], [])
+
     def test_4_a_connector_comes_back_to_both(self):
         north = self.site.connectors['north']
-        with Driver(self.nodes[0].site) as one, Driver(self.nodes[1].site) as two:
+        with Driver(self.nodes[0].site, 8) as one, Driver(self.nodes[1].site, 8) as two:
             self.settle(one)
             self.settle(two)
             north.daemon.stop()
@@ -154,7 +193,7 @@ class Nodes(SiteTest):
     def test_5_the_link_process_dies(self):
         """What the validator has for either node gets home."""
         north = self.site.connectors['north']
-        with Driver(self.nodes[0].site) as one, Driver(self.nodes[1].site) as two:
+        with Driver(self.nodes[0].site, 8) as one, Driver(self.nodes[1].site, 8) as two:
             self.settle(one)
             old = north.daemon.children()['postern-link']
             os.kill(old, signal.SIGKILL)

@@ -34,6 +34,14 @@ static void misuse(void **state)
         c.budget_ms = BUDGET_MAX + 1;
         assert_int_equal(client_new(&client, &c, &err), -EINVAL);
         c = good;
+        c.relay = "https://a:9 https://b:9 https://c:9 https://d:9 https://e:9";
+        assert_int_equal(client_new(&client, &c, &err), -EINVAL);
+        c.relay = "  ";
+        assert_int_equal(client_new(&client, &c, &err), -EINVAL);
+        c.relay = " https://a:9/  https://b:9 ";
+        assert_int_equal(client_new(&client, &c, &err), 0);
+        client = client_free(client);
+        c = good;
         c.tenant = "Not A Tenant";
         assert_int_equal(client_new(&client, &c, &err), -EINVAL);
         c = good;

@@ -157,6 +157,32 @@ static void sealed_again_to_somebody_new(void **state)
         assert_ended(f, "not-ready", "no");
 }
 
+/* Another node may have whom this one lacks: it is asked, by the same keys; once, and not where somebody may have it.
+ */
+static void another_node_is_asked(void **state)
+{
+        struct flow *f = *state;
+        struct exchange_answer answer = problem(503, NOT_READY);
+        struct error err = {""};
+
+        answer.elsewhere = true;
+        take(f, 1, 0);
+        start(f);
+        exchange_answered(f->e, &answer, later(10));
+        assert_int_equal(exchange_keys(f->e, later(20), &err), 0);
+        assert_int_equal(exchange_step(f->e), EXCHANGE_POST);
+        exchange_answered(f->e, &answer, later(30));
+        assert_ended(f, "not-ready", "no");
+        assert_string_equal(exchange_result(f->e)->retry, "refresh-keys");
+        f->e = exchange_free(f->e);
+        answer = problem(503,
+                         "{\"type\":\"urn:postern:busy\",\"status\":503,\"started\":\"unknown\",\"retry\":\"later\"}");
+        answer.elsewhere = true;
+        start(f);
+        exchange_answered(f->e, &answer, later(10));
+        assert_ended(f, "busy", "unknown");
+}
+
 /* What may have been looked at is not sent again, whatever the relay says of trying. */
 static void doubt_is_the_end(void **state)
 {
@@ -233,6 +259,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(no_keys_no_request, begin, end),
                 cmocka_unit_test_setup_teardown(keys_that_do_not_verify, begin, end),
                 cmocka_unit_test_setup_teardown(sealed_again_to_somebody_new, begin, end),
+                cmocka_unit_test_setup_teardown(another_node_is_asked, begin, end),
                 cmocka_unit_test_setup_teardown(doubt_is_the_end, begin, end),
                 cmocka_unit_test_setup_teardown(unknown_domain_looks_again, begin, end),
                 cmocka_unit_test_setup_teardown(a_budget_that_ended_sends_nothing, begin, end),
