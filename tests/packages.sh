@@ -15,7 +15,7 @@ testing="
   softhsm2 opensc tpm2-openssl tpm2-tools swtpm libtss2-tcti-swtpm0 libtss2-tcti-device0 tpm2-abrmd
   libtss2-tcti-tabrmd0 dbus-daemon
   openssl ca-certificates curl procps nftables systemd systemd-container mmdebstrap iproute2 man-db groff-base
-  prometheus libsasl2-modules-gssapi-mit
+  prometheus libsasl2-modules-gssapi-mit nginx-light caddy
   python3-jwcrypto golang-go golang-gopkg-square-go-jose.v2-dev"
 
 usage() {

@@ -23,6 +23,18 @@ class GatewayTest(SiteTest):
         cls.addClassCleanup(cls.gateway.stop)
         cls.gateway.start()
 
+    def child(self, role):
+        """The pid: their names are alike in the 15 characters that the kernel keeps of them."""
+        with open(f'/proc/{self.gateway.daemon.pid}/task/{self.gateway.daemon.pid}/children', encoding='ascii') as f:
+            for pid in f.read().split():
+                try:
+                    with open(f'/proc/{pid}/cmdline', encoding='utf-8') as g:
+                        if f'--role={role}' in g.read():
+                            return int(pid)
+                except FileNotFoundError:
+                    pass
+        return None
+
     @classmethod
     def logs(cls):
         found = super().logs()
@@ -107,18 +119,6 @@ class Verdicts(GatewayTest):
                 wait_for('it is started again', lambda: self.child(name) not in (None, pid))
                 self.gateway.wait_ready()
                 self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
-
-    def child(self, role):
-        """The pid: their names are alike in the 15 characters that the kernel keeps of them."""
-        with open(f'/proc/{self.gateway.daemon.pid}/task/{self.gateway.daemon.pid}/children', encoding='ascii') as f:
-            for pid in f.read().split():
-                try:
-                    with open(f'/proc/{pid}/cmdline', encoding='utf-8') as g:
-                        if f'--role={role}' in g.read():
-                            return int(pid)
-                except FileNotFoundError:
-                    pass
-        return None
 
     def test_9_a_reload_loses_nobody(self):
         upn, password, _ = self.account('GOOD1')
