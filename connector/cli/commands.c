@@ -13,6 +13,7 @@ const struct cli_command cli_commands[] = {
         {"explain", "what happened to one sign-in, and what to do", cmd_explain},
         {"account", "what the directory says of an account", cmd_account},
         {"report", "usage, failures and slow controllers of 30 days", cmd_report},
+        {"words", "what a reason, a problem or a finding means", cmd_words},
         {"metrics", "the numbers that Prometheus reads", cmd_metrics},
         {"page", "a link to the helpdesk's page of this host", cmd_page},
         {"check", "each hop to the domain controllers; one user's password", cmd_check},

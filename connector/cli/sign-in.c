@@ -20,12 +20,14 @@
 #include "connector/cli/view.h"
 #include "queue/client/client.h"
 #include "validate/types/outcome.h"
+#include "validate/types/words.h"
 
 static struct {
-        const char *dir, *user, *connector, *budget_text;
+        const char *dir, *user, *connector, *budget_text, *words_file, *helpdesk;
         struct service_settings given;
         bool change;
         uint64_t budget;
+        struct words *words;
 } o = {.budget = BUDGET_DEFAULT};
 
 static const struct cli_option options[] = {
@@ -34,6 +36,8 @@ static const struct cli_option options[] = {
         SERVICE_OPTIONS(o.given),
         {"connector", "NAME", &o.connector, NULL, "seal to this connector alone"},
         {"change-password", NULL, NULL, &o.change, "change the password; asks for the new one, too"},
+        {"words", "FILE", &o.words_file, NULL, "what the user reads, from a catalogue of sentences"},
+        {"helpdesk", "TEXT", &o.helpdesk, NULL, "whom the user may contact, as it stands in them"},
         {"budget", "MS", &o.budget_text, NULL, "time for all of it, 500..15000 (8000)"},
         {0},
 };
@@ -64,6 +68,21 @@ static json_t *raw_json(const struct verdict_claims *v)
                          or_null(v->raw_ntstatus));
 }
 
+/* In the words of the catalogue, and with the reference and the time that it may tell. */
+static const char *user_text(enum reason reason, bool proved, const struct sign_in_result *r)
+{
+        static char text[4096];
+        _cleanup_(buffer_free) struct buffer out = BUFFER(sizeof(text) - 1);
+        const uint32_t wait = r->has_verdict ? r->verdict.retry_after : 0;
+        const struct words_facts facts = {
+                .id = r->id, .helpdesk = o.helpdesk, .until = wait ? (int64_t)time(NULL) + wait : 0};
+
+        if ((!o.words && !o.helpdesk) || words_user(o.words, reason, proved, &facts, &out) < 0)
+                return reason_user_text(reason, proved);
+        memcpy(text, out.data, out.len + 1);
+        return text;
+}
+
 static json_t *verdict_json(const struct sign_in_result *r)
 {
         const struct verdict_claims *v = &r->verdict;
@@ -78,15 +97,15 @@ static json_t *verdict_json(const struct sign_in_result *r)
                 v->user_id[0] ? user_json(v) : NULL, "attributes", attributes_json(v), "connector", r->connector,
                 "connector_name", r->connector_name, "dc", or_null(v->dc), "method", or_null(v->method), "raw",
                 raw_json(v), "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc, "total", (int)v->t_total, "service",
-                (int)r->ms, "text", reason == REASON_MAX ? NULL : reason_user_text(reason, v->password_proved));
+                (int)r->ms, "text", reason == REASON_MAX ? NULL : user_text(reason, v->password_proved, r));
 }
 
 /* The user's sentence, from the one table. What a wait cannot mend is the helpdesk's. */
 static const char *problem_text(const struct sign_in_result *r)
 {
         if (strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 && strcmp(r->problem, "deadline") != 0)
-                return reason_user_text(REASON_SERVICE_UNKNOWN, false);
-        return reason_user_text(REASON_OUTCOME_UNKNOWN, false);
+                return user_text(REASON_SERVICE_UNKNOWN, false, r);
+        return user_text(REASON_OUTCOME_UNKNOWN, false, r);
 }
 
 /* A relay's problem, or silence: never a verdict, always unavailable. */
@@ -241,6 +260,7 @@ int cmd_sign_in(struct cli *cli, int argc, char **argv)
                 .no_socket = true,
         };
         _cleanup_(freep) char *fallback = NULL;
+        struct error err = {""};
         char **words;
         int code = cli_parse(cli, &usage, argc, argv, &words);
 
@@ -251,10 +271,13 @@ int cmd_sign_in(struct cli *cli, int argc, char **argv)
         if (o.budget_text && text_parse_u64(o.budget_text, BUDGET_MIN, BUDGET_MAX, &o.budget) < 0)
                 return cli_usage_error(cli, "--budget %s: milliseconds from %d to %d", o.budget_text, BUDGET_MIN,
                                        BUDGET_MAX);
-        if (secrets_setup(cli) < 0)
-                return CLI_UNAVAILABLE;
+        if (o.words_file && words_load(&o.words, o.words_file, &err) < 0)
+                return cli_usage_error(cli, "--words: %s", err.text);
         fallback = folder_default("service");
         if (!o.dir && !fallback)
-                return cli_usage_error(cli, "HOME is not set: name the folder with --service");
-        return run(cli, o.dir ? o.dir : fallback);
+                code = cli_usage_error(cli, "HOME is not set: name the folder with --service");
+        else
+                code = secrets_setup(cli) < 0 ? CLI_UNAVAILABLE : run(cli, o.dir ? o.dir : fallback);
+        o.words = words_free(o.words);
+        return code;
 }

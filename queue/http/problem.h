@@ -46,5 +46,10 @@ struct problem {
 int problem_status(enum problem_type type);
 /* The word behind urn:postern: */
 const char *problem_word(enum problem_type type);
+/* What it means and what to do, for people; literals. retry: what a caller may do, PROTOCOL.md. */
+struct problem_text {
+        const char *title, *retry, *meaning, *remedy;
+};
+struct problem_text problem_text(enum problem_type type);
 /* Appends the JSON text. */
 int problem_encode(const struct problem *p, struct buffer *out);

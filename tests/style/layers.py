@@ -45,7 +45,7 @@ MAY_INCLUDE = {
     'queue/gateway/pam': ['certs/base/core', 'certs/codec'],
     'connector/frames': ['certs/', 'validate/types'],
     'connector/conf': ['certs/', 'validate/types', 'validate/op', 'connector/frames'],
-    'connector/findings': ['certs/', 'validate/types', 'queue/wire'],
+    'connector/findings': ['certs/', 'validate/types', 'queue/wire', 'queue/http'],
     'connector/keyholder': ['certs/'],
     'connector/link': ['certs/', 'queue/wire', 'queue/link', 'connector/frames', 'connector/conf'],
     'connector/validator': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'connector/frames', 'connector/conf'],

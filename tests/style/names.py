@@ -29,7 +29,7 @@ WORDS = {
     'connector/cli': 'account_ask account_judge cli cmd folder hardware '
                      'offline pending prompt public secrets service startup tenant view',
     'connector/conf': 'check config domains enrolment item',
-    'connector/findings': 'account_findings explain fact finding health status',
+    'connector/findings': 'account_findings explain fact finding glossary health status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
     'connector/ledger': 'control ledger request_parse',
@@ -56,7 +56,7 @@ WORDS = {
     'validate/krb': 'kpasswd krb',
     'validate/ldap': 'ldap',
     'validate/op': 'domain_has op ops sid_learner sid_source validate',
-    'validate/types': 'counted detail domain edata guard method name outcome reason verdict_class verdict_text',
+    'validate/types': 'counted detail domain edata guard method name outcome reason verdict_class verdict_text words',
 }
 # Defined once for each way to put a program together: the files that name its methods.
 COMPOSED = {'validate_new': {'validate/op/methods.c', 'connector/sandbox/methods.c'}}

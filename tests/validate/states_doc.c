@@ -12,6 +12,8 @@
 #include "base/core/error.h"
 #include "base/core/text.h"
 #include "tests/validate/op/states.h"
+#include "connector/findings/facts.h"
+#include "connector/findings/glossary.h"
 
 #define PAGE_MAX (256 * 1024)
 
@@ -117,12 +119,71 @@ static void put_reasons(struct buffer *b)
         }
 }
 
+/* What is no sign-in's own end: of the relay, of a connector that gave one back, of postern status. */
+static void put_kind(struct buffer *b, const char *kind, const char *title, const char *about)
+{
+        json_t *all = glossary_all(), *e;
+        size_t i;
+
+        buffer_printf(b, ".SH %s\n%s\n", title, about);
+        json_array_foreach (all, i, e) {
+                if (strcmp(fact_text(e, "kind"), kind) != 0)
+                        continue;
+                buffer_printf(b, ".TP\n.B ");
+                put_text(b, fact_text(e, "id"));
+                if (fact_text(e, "level")[0])
+                        buffer_printf(b, "\n(%s)", fact_text(e, "level"));
+                buffer_printf(b, "\n");
+                put_text(b, fact_text(e, "meaning"));
+                if (fact_text(e, "remedy")[0]) {
+                        buffer_printf(b, "\n.br\nRemedy: ");
+                        put_text(b, fact_text(e, "remedy"));
+                }
+                if (fact_text(e, "user")[0]) {
+                        buffer_printf(b, "\n.br\nThe user reads: ");
+                        put_text(b, fact_text(e, "user"));
+                }
+                buffer_printf(b, "\n");
+        }
+        json_decref(all);
+}
+
+static void put_words(struct buffer *b)
+{
+        put_kind(b, "problem", "PROBLEMS",
+                 "What the relay answers where there is no verdict; the type of a problem is urn:postern: and its "
+                 "word.");
+        put_kind(b, "decline", "DECLINES",
+                 "Why a connector gave a sign\\-in back before it asked a domain controller: the relay may have asked "
+                 "another one.");
+        put_kind(b, "finding", "FINDINGS",
+                 "What\n.B postern status\nfinds wrong. The level says what it stops: all sign\\-ins at the connector "
+                 "(stops), some (limits) or none yet (warns).");
+        buffer_printf(
+                b, ".SH WHAT USERS READ\n"
+                   "The sentences are a file, so that a sign\\-in service can show them in the user\\(aqs language "
+                   "and with the helpdesk\\(aqs own name and telephone number:\n"
+                   ".I en.words\nand\n.I de.words\nare in\n.IR /usr/local/share/postern/words .\n"
+                   "A line is KEY = SENTENCE; the key is the reason that has the sentence first in this page.\n"
+                   "{helpdesk}, {id} and {until} stand for whom to contact, the reference of the sign\\-in and a time "
+                   "of day, and [A|B] reads A where all that is in it is known, else B.\n"
+                   ".B postern words \\-\\-catalogue\nprints the English ones to translate,\n"
+                   ".B postern words \\-\\-check\nlooks at a file and shows it filled in,\n"
+                   ".B postern sign\\-in \\-\\-words\nuses one.\n"
+                   "Which sentence a user gets is not the catalogue\\(aqs to say: none tells the state of an account "
+                   "unless the password was proved.\n"
+                   ".PP\nEvery word of this page is also in\n.I words.html\nbeside the other documents, where\n"
+                   ".IR #KIND\\-WORD ,\nlike #reason\\-locked_out, stays the same over versions, and in\n"
+                   ".BR \"postern words WORD\" .\n");
+}
+
 static void make(struct buffer *b)
 {
         buffer_printf(b, "%s", head);
         put_states(b);
         buffer_printf(b, "%s", disagreements);
         put_reasons(b);
+        put_words(b);
         buffer_printf(b, ".SH SEE ALSO\n.BR postern (1),\n.BR postern.conf (5),\n.BR posternd (8)\n");
 }
 

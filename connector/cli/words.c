@@ -1,0 +1,155 @@
+/*
+ * postern words: what a word means that a verdict, the relay or postern status shows; and catalogues of the users'
+ * sentences, checked and shown.
+ */
+#include <string.h>
+
+#include "base/core/buffer.h"
+#include "base/core/cleanup.h"
+#include "base/core/text.h"
+#include "connector/cli/view.h"
+#include "connector/findings/glossary.h"
+#include "validate/types/words.h"
+
+static const char *check;
+static bool html, catalogue;
+
+static const struct cli_option options[] = {
+        {"html", NULL, NULL, &html, "all of them as one HTML document"},
+        {"catalogue", NULL, NULL, &catalogue, "what users read, in English, to translate"},
+        {"check", "FILE", &check, NULL, "look at a catalogue, and show it filled in"},
+        {NULL, NULL, NULL, NULL, NULL},
+};
+
+static const struct cli_usage usage = {
+        .name = "words",
+        .words = "[WORD]",
+        .max_words = 1,
+        .about = "Explains a reason, a problem of the relay, a decline or a finding: what it\n"
+                 "means, what the user reads, what to do. Without WORD it lists all.\n"
+                 "Exit code 1: there is no such word.\n",
+        .options = options,
+        .no_config = true,
+        .no_socket = true,
+};
+
+static void show_line(const char *label, const char *text)
+{
+        if (!text[0])
+                return;
+        (void)printf("  %-16s ", label);
+        view_wrap(19, text);
+}
+
+static void show_entry(const json_t *e)
+{
+        (void)printf("%s (%s)\n", fact_text(e, "id"), fact_text(e, "kind"));
+        show_line("verdict", fact_text(e, "verdict"));
+        show_line("class", fact_text(e, "class"));
+        show_line("level", fact_text(e, "level"));
+        show_line("meaning", fact_text(e, "meaning"));
+        show_line("the user reads", fact_text(e, "user"));
+        show_line("  unproved", fact_text(e, "user_unproved"));
+        show_line("to do", fact_text(e, "remedy"));
+}
+
+static int show_all(const struct cli *cli, json_t *list)
+{
+        json_t *e;
+        size_t i;
+
+        if (cli->json) {
+                view_print_json(list);
+                return CLI_OK;
+        }
+        json_array_foreach (list, i, e)
+                (void)printf("%-9s %-32s %s\n", fact_text(e, "kind"), fact_text(e, "id"), fact_text(e, "meaning"));
+        return CLI_OK;
+}
+
+static int show_one(const struct cli *cli, const char *word)
+{
+        json_auto_t *found = glossary_find(word), *all = glossary_all();
+        struct text_guess guess = TEXT_GUESS(word);
+        json_t *e;
+        size_t i;
+
+        json_array_foreach (all, i, e)
+                text_guess_consider(&guess, fact_text(e, "id"));
+        if (json_array_size(found) == 0)
+                return cli_error(cli, "there is no word '%s'%s%s%s", word, guess.best ? "; did you mean '" : "",
+                                 guess.best ? guess.best : "", guess.best ? "'?" : "");
+        if (cli->json) {
+                view_print_json(found);
+                return CLI_OK;
+        }
+        json_array_foreach (found, i, e)
+                show_entry(e);
+        return CLI_OK;
+}
+
+static int show_html(const struct cli *cli)
+{
+        _cleanup_(buffer_free) struct buffer out = BUFFER(1024 * 1024);
+
+        if (glossary_html(&out) < 0)
+                return cli_error(cli, "out of memory");
+        (void)fwrite(out.data, 1, out.len, stdout);
+        return CLI_OK;
+}
+
+/* A line for each sentence; of a catalogue as a user may read it. */
+static int show_sentences(const struct cli *cli, const struct words *words)
+{
+        const struct words_facts facts = {.id = "01JD0000000000000000000000", .until = 1800000000};
+
+        if (!words)
+                (void)printf(
+                        "# Postern: what people read who sign in. A line for each sentence; which one is shown when, "
+                        "Postern decides.\n"
+                        "# Your own: copy this file, change it, and name it by --words; check it with: postern words "
+                        "--check FILE\n"
+                        "# {helpdesk} becomes what stands under helpdesk, {id} the reference of the sign-in, {until} a "
+                        "time of day;\n# [A|B] reads A where all in it is known, else B.\n"
+                        "language = en\nhelpdesk = your helpdesk\n");
+        for (enum reason r = 0; r < REASON_MAX; r++) {
+                _cleanup_(buffer_free) struct buffer text = BUFFER(4096);
+                if (words_key(r, true) != r)
+                        continue;
+                if ((words ? words_user(words, r, true, &facts, &text) : words_english(r, &text)) < 0)
+                        return cli_error(cli, "%s: the sentence gets too long", reason_info(r)->id);
+                (void)printf("%s = %s\n", reason_info(r)->id, text.data);
+        }
+        return CLI_OK;
+}
+
+static int check_catalogue(const struct cli *cli)
+{
+        struct words *words = NULL;
+        struct error err = {""};
+
+        if (words_load(&words, check, &err) < 0)
+                return cli_error(cli, "%s", err.text);
+        int code = show_sentences(cli, words);
+        words_free(words);
+        return code;
+}
+
+int cmd_words(struct cli *cli, int argc, char **argv)
+{
+        char **words;
+        int code = cli_parse(cli, &usage, argc, argv, &words);
+
+        if (code >= 0)
+                return code;
+        if (check)
+                return check_catalogue(cli);
+        if (catalogue)
+                return show_sentences(cli, NULL);
+        if (html)
+                return show_html(cli);
+        if (words[0])
+                return show_one(cli, words[0]);
+        json_auto_t *all = glossary_all();
+        return show_all(cli, all);
+}
