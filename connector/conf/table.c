@@ -10,11 +10,6 @@
 
 #include "certs/keys/key-uri.h"
 
-static const struct conf_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
-                                              {"warning", LOG_LEVEL_WARNING},
-                                              {"info", LOG_LEVEL_INFO},
-                                              {"debug", LOG_LEVEL_DEBUG},
-                                              {NULL, 0}};
 static const struct conf_word guard_modes[] = {
         {"observe", GUARD_OBSERVE}, {"on", GUARD_ON}, {"off", GUARD_OFF}, {NULL, 0}};
 static const struct conf_word confinements[] = {
@@ -108,7 +103,7 @@ static const struct conf_key connector_keys[] = {
          .help = "Sign-ins that this connector works on at once; more wait at the relay or go to another."},
         {C("drain_ms", drain_ms), .type = CONF_NUMBER, .min = 0, .max = 60000, .initial = "10000",
          .help = "Milliseconds that sign-ins under way get to finish when posternd is stopped."},
-        {C("log_level", log_level), .type = CONF_WORD, .words = log_levels, .initial = "info",
+        {C("log_level", log_level), .type = CONF_WORD, .words = conf_log_levels, .initial = "info",
          .help = "Least severe lines that are logged. No level logs passwords."},
         {C("confinement", confinement), .type = CONF_WORD, .words = confinements, .initial = "enforce",
          .help = "What a process may ask the kernel for once it runs (seccomp, and Landlock where the kernel has "

@@ -154,25 +154,13 @@ static int reload(const struct config *config, const struct conf_errors *errors)
         return 1;
 }
 
-/* Connections to domain controllers are many; the children inherit this. Less than wanted is no failure. */
-static void raise_file_limit(void)
-{
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_WANTED)
-                return;
-        limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-                log_warning("files.limit", KV_S("why", strerror(errno)));
-}
-
 static int run(const char *path, struct config *config, struct buffer *text)
 {
         static struct supervisor supervisor;
         struct error err;
 
         log_open("posternd", config->log_level, NULL);
-        raise_file_limit();
+        harden_files(FILES_WANTED);
         if (harden_process(&err) < 0) {
                 log_error("start.failed", KV_S("why", err.text));
                 config_free(config);

@@ -14,18 +14,17 @@
 /* The page has no TLS of its own, so it listens where no network is. */
 static int check_listen(const char *value, struct error *err)
 {
-        const char *colon = strrchr(value, ':');
-        const size_t n = colon ? (size_t)(colon - value) : 0;
-        uint64_t port;
+        char host[64];
+        uint16_t port;
+        int r = conf_address(value, host, sizeof(host), &port, err);
 
-        if (!colon || text_parse_u64(colon + 1, 0, 65535, &port) < 0 || n > 15 ||
-            !(strncmp(value, "[::1]:", 6) == 0 ||
-              (strncmp(value, "127.", 4) == 0 && strspn(value, "0123456789.") == n)))
-                return error_fail(err, -EINVAL,
-                                  "'%s' is not ADDRESS:PORT of loopback (127.x.x.x or [::1]); others reach the page "
-                                  "through a reverse proxy and `socket`",
-                                  value);
-        return 0;
+        if (r == 0 && strncmp(host, "127.", 4) != 0 && strcmp(host, "::1") != 0)
+                r = error_fail(
+                        err, -EINVAL,
+                        "'%s' is not of loopback (127.x.x.x or [::1]); others reach the page through a reverse proxy "
+                        "and `socket`",
+                        value);
+        return r;
 }
 
 /* A token of RFC 9110. */
@@ -44,12 +43,6 @@ static int check_host(const char *value, struct error *err)
                                   value);
         return 0;
 }
-
-static const struct conf_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
-                                              {"warning", LOG_LEVEL_WARNING},
-                                              {"info", LOG_LEVEL_INFO},
-                                              {"debug", LOG_LEVEL_DEBUG},
-                                              {NULL, 0}};
 
 #define KEY(key, field) CONF_FIELD(struct web_config, key, field)
 #define TEXTS(key, field, most)                                                                                        \
@@ -92,7 +85,7 @@ static const struct conf_key keys[] = {
          .otherwise = "nobody has the role", .help = "The same, and sees which names are refused most."},
         {KEY("title", title), .max = 64, .range = "at most 64 bytes", .initial = "Postern",
          .help = "What the page is called, at the top of each."},
-        {KEY("log_level", log_level), .type = CONF_WORD, .words = log_levels, .initial = "info",
+        {KEY("log_level", log_level), .type = CONF_WORD, .words = conf_log_levels, .initial = "info",
          .help = "Least severe lines that are logged. Who looked what up is of level info."},
 };
 

@@ -82,17 +82,16 @@ static int find_proxy(const struct web_config *config, uid_t *ret_uid, struct er
 
 static int listen_direct(struct web *web, struct error *err)
 {
-        const char *listen = web->config->listen, *colon = strrchr(listen, ':');
-        const bool bracketed = listen[0] == '[';
-        char host[64];
+        char host[64], shown[80];
         uint16_t port = 0;
+        int r = conf_address(web->config->listen, host, sizeof(host), &port, err);
 
-        (void)snprintf(host, sizeof(host), "%.*s", (int)(colon - listen) - (bracketed ? 2 : 0), listen + bracketed);
-        int r = http_listen(web->direct.http, host, (uint16_t)strtoul(colon + 1, NULL, 10), HTTP_PLAIN, &port, err);
+        if (r == 0)
+                r = http_listen(web->direct.http, host, port, HTTP_PLAIN, &port, err);
         if (r < 0)
                 return r;
-        (void)snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
-        web_serve_at(web, host, port);
+        (void)snprintf(shown, sizeof(shown), strchr(host, ':') ? "[%s]" : "%s", host);
+        web_serve_at(web, shown, port);
         return 0;
 }
 

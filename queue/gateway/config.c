@@ -65,8 +65,6 @@ static int item_listen(struct conf *conf, void *slot, const char *item, struct e
 {
         static const struct gateway_net loopback[] = {{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104}, {{[15] = 1}, 128}};
         struct gateway_listen *l = slot;
-        const char *colon = strrchr(item, ':'), *host = item;
-        uint64_t port;
 
         (void)conf;
         if (strncmp(item, "unix:", 5) == 0) {
@@ -76,19 +74,10 @@ static int item_listen(struct conf *conf, void *slot, const char *item, struct e
                 memcpy(l->where, item + 5, strlen(item + 5) + 1);
                 return 0;
         }
-        if (!colon || text_parse_u64(colon + 1, 0, 65535, &port) < 0)
-                return error_fail(err, -EINVAL, "'%s' is neither unix:/PATH nor ADDRESS:PORT", item);
-        size_t n = (size_t)(colon - item);
-        if (n > 2 && item[0] == '[' && item[n - 1] == ']') {
-                host++;
-                n -= 2;
-        }
-        (void)snprintf(l->where, sizeof(l->where), "%.*s", (int)(n < sizeof(l->where) ? n : 0), host);
-        uint8_t address[16];
-        if (gateway_address(address, l->where) < 0)
-                return error_fail(err, -EINVAL, "'%s' has no numeric address", item);
+        if (conf_address(item, l->where, sizeof(l->where), &l->port, err) < 0)
+                return error_fail(err, -EINVAL, "'%s' is neither unix:/PATH nor ADDRESS:PORT with a numeric address",
+                                  item);
         l->kind = gateway_net_has(loopback, 2, l->where) ? LISTEN_LOOPBACK : LISTEN_TLS;
-        l->port = (uint16_t)port;
         return 0;
 }
 
@@ -99,11 +88,6 @@ static int check_relay(const char *value, struct error *err)
         return 0;
 }
 
-static const struct conf_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
-                                              {"warning", LOG_LEVEL_WARNING},
-                                              {"info", LOG_LEVEL_INFO},
-                                              {"debug", LOG_LEVEL_DEBUG},
-                                              {NULL, 0}};
 static const struct conf_word confinements[] = {
         {"enforce", CONFINE_ENFORCE}, {"log", CONFINE_LOG}, {"off", CONFINE_OFF}, {NULL, 0}};
 
@@ -177,7 +161,7 @@ static const struct conf_key keys[] = {
          .help = "The same of the process that talks to the relay."},
         {KEY("drain_ms", drain_ms), .type = CONF_NUMBER, .max = 60000, .initial = "10000",
          .help = "Milliseconds that sign-ins under way get to finish at a stop or reload."},
-        {KEY("log_level", log_level), .type = CONF_WORD, .words = log_levels, .initial = "info",
+        {KEY("log_level", log_level), .type = CONF_WORD, .words = conf_log_levels, .initial = "info",
          .help = "Least severe lines that are logged. No level logs passwords."},
         {KEY("confinement", confinement), .type = CONF_WORD, .words = confinements, .initial = "enforce",
          .help = "What a process may ask the kernel for once it runs, as in postern.conf(5): enforce, log or off."},

@@ -12,26 +12,13 @@
 
 #include "base/core/text.h"
 
-/* ADDRESS:PORT with a numeric address, IPv6 in brackets, into a struct relay_listen. */
+/* ADDRESS:PORT into a struct relay_listen. */
 static int item_listen(struct conf *conf, void *slot, const char *item, struct error *err)
 {
         struct relay_listen *l = slot;
-        const char *colon = strrchr(item, ':');
-        uint64_t port;
 
         (void)conf;
-        if (!colon || text_parse_u64(colon + 1, 0, 65535, &port) < 0)
-                return error_fail(err, -EINVAL, "'%s' is not ADDRESS:PORT", item);
-        size_t n = (size_t)(colon - item);
-        if (n > 2 && item[0] == '[' && item[n - 1] == ']') {
-                item++;
-                n -= 2;
-        }
-        if (n == 0 || n >= sizeof(l->host) || strspn(item, "0123456789abcdefABCDEF.:") < n)
-                return error_fail(err, -EINVAL, "'%s' has no numeric address", item);
-        memcpy(l->host, item, n);
-        l->port = (uint16_t)port;
-        return 0;
+        return conf_address(item, l->host, sizeof(l->host), &l->port, err);
 }
 
 static int check_node_url(const char *value, struct error *err)
@@ -40,12 +27,6 @@ static int check_node_url(const char *value, struct error *err)
                 return error_fail(err, -EINVAL, "'%s' is not an https:// address of at most 256 bytes", value);
         return 0;
 }
-
-static const struct conf_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
-                                              {"warning", LOG_LEVEL_WARNING},
-                                              {"info", LOG_LEVEL_INFO},
-                                              {"debug", LOG_LEVEL_DEBUG},
-                                              {NULL, 0}};
 
 #define KEY(key, field) CONF_FIELD(struct relay_config, key, field)
 #define ITEMS(key, field)                                                                                              \
@@ -86,7 +67,7 @@ static const struct conf_key keys[] = {
         {KEY("metrics_group", metrics_group), .max = 32, .check = conf_check_user, .range = "a group other than root",
          .otherwise = "the group of who starts the relay",
          .help = "Group whose members may connect to `metrics_socket`."},
-        {KEY("log_level", log_level), .type = CONF_WORD, .words = log_levels, .initial = "info",
+        {KEY("log_level", log_level), .type = CONF_WORD, .words = conf_log_levels, .initial = "info",
          .help = "Least severe lines that are logged. No level shows a name, a secret or anything sealed."},
         {KEY("certificate_days", certificate_days), .type = CONF_NUMBER, .min = 1, .max = 30, .initial = "30",
          .help = "Days that a connector's transport certificate lives; connectors renew it by themselves at two "

@@ -130,10 +130,16 @@ void conf_fault(struct conf_reader *r, const void *base, const char *key, const 
 /* For relate. Whether the key has no value, and not because its value was refused. */
 bool conf_lacks(const struct conf_reader *r, const void *base, const char *key);
 
+/* The words of a log_level, for a field of enum log_level. */
+extern const struct conf_word conf_log_levels[];
+
 /* Checks that every program needs. */
 int conf_check_path(const char *value, struct error *err);
 int conf_check_label(const char *value, struct error *err);
 int conf_check_user(const char *value, struct error *err);
+/* Takes ADDRESS:PORT apart: a numeric address, of IPv6 in brackets (which host then lacks), and a port, 0 included.
+ * -EINVAL with err. */
+int conf_address(const char *text, char *host, size_t cap, uint16_t *ret_port, struct error *err);
 
 /* The commented sample file. intro: lines of text for its head. */
 void conf_write_sample(FILE *out, const struct conf_schema *schema, const char *const *intro);

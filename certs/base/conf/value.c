@@ -6,16 +6,24 @@
  */
 #include "base/conf/internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/core/log.h"
 #include "base/core/text.h"
 
 #define LIST_SEPARATORS ", \t"
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
+
+const struct conf_word conf_log_levels[] = {{"error", LOG_LEVEL_ERROR},
+                                            {"warning", LOG_LEVEL_WARNING},
+                                            {"info", LOG_LEVEL_INFO},
+                                            {"debug", LOG_LEVEL_DEBUG},
+                                            {NULL, 0}};
 
 struct conf_text {
         struct conf_text *next;
@@ -233,6 +241,27 @@ int conf_check_label(const char *value, struct error *err)
 {
         if (!made_of(value, LOWER UPPER DIGITS "._-"))
                 return error_fail(err, -EINVAL, "'%s' has other characters", value);
+        return 0;
+}
+
+int conf_address(const char *text, char *host, size_t cap, uint16_t *ret_port, struct error *err)
+{
+        const char *colon = strrchr(text, ':');
+        const bool bracketed = text[0] == '[' && colon && colon > text + 2 && colon[-1] == ']';
+        const char *begin = text + bracketed;
+        const size_t n = colon ? (size_t)(colon - begin) - bracketed : 0;
+        uint8_t address[sizeof(struct in6_addr)];
+        uint64_t port;
+
+        if (!colon || text_parse_u64(colon + 1, 0, 65535, &port) < 0)
+                return error_fail(err, -EINVAL, "'%s' is not ADDRESS:PORT", text);
+        if (n == 0 || n >= cap)
+                return error_fail(err, -EINVAL, "'%s' has no numeric address", text);
+        memcpy(host, begin, n);
+        host[n] = '\0';
+        if (inet_pton(bracketed ? AF_INET6 : AF_INET, host, address) != 1)
+                return error_fail(err, -EINVAL, "'%s' has no numeric address", text);
+        *ret_port = (uint16_t)port;
         return 0;
 }
 

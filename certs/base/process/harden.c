@@ -18,6 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/core/log.h"
+
 struct parent_tie parent_tie_note(void)
 {
         struct parent_tie tie = {0, getppid()};
@@ -40,6 +42,17 @@ static int become_undumpable(struct error *err)
         if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
                 return error_fail(err, -EPERM, "cannot make the process undumpable: %s", strerror(errno));
         return 0;
+}
+
+void harden_files(unsigned long wanted)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+                return;
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                log_warning("files.limit", KV_S("why", strerror(errno)));
 }
 
 int harden_process(struct error *err)

@@ -19,6 +19,9 @@ struct parent_tie {
 struct parent_tie parent_tie_note(void);
 void parent_tie_renew(const struct parent_tie *tie);
 
+/* Lets this process, and those that it starts, have so many descriptors, or as many as it may. */
+void harden_files(unsigned long wanted);
+
 /* Undumpable, no core files, no new privileges. Fails rather than going on half-protected. */
 int harden_process(struct error *err);
 /*

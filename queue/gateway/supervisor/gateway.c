@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/process/harden.h"
 #include "queue/gateway/supervisor/supervisor.h"
@@ -68,18 +67,6 @@ static int read_arguments(int argc, char **argv, const char **ret_config, bool *
         return optind < argc;
 }
 
-/* Applications' connections are many; the children inherit this. Less than wanted is no failure. */
-static void raise_file_limit(void)
-{
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_WANTED)
-                return;
-        limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-                log_warning("files.limit", KV_S("why", strerror(errno)));
-}
-
 static int check_only(const char *path, const struct gateway_config *config)
 {
         const size_t n = gateway_files_check(config);
@@ -114,7 +101,7 @@ int main(int argc, char **argv)
                 code = check_only(path, config);
         } else {
                 log_open("postern-gateway", config->log_level, NULL);
-                raise_file_limit();
+                harden_files(FILES_WANTED);
                 if (harden_process(&err) < 0) {
                         log_error("start.failed", KV_S("why", err.text));
                         code = 1;

@@ -92,7 +92,7 @@ static void test_mistakes(void **state)
         } cases[] = {
                 {"[gateway]\n", "listen: it is missing"},
                 {"[gateway]\nlisten = unix:run.sock\n", "is not unix: and an absolute path"},
-                {"[gateway]\nlisten = localhost:80\n", "has no numeric address"},
+                {"[gateway]\nlisten = localhost:80\n", "with a numeric address"},
                 {"[gateway]\nlisten = 127.0.0.1\n", "is neither unix:/PATH nor ADDRESS:PORT"},
                 {"[gateway]\nlisten = 0.0.0.0:80\n", "is not loopback, which needs TLS"},
                 {"[gateway]\nlisten = 0.0.0.0:80\ncertificate = /c\nkey = /k\n",

@@ -98,7 +98,7 @@ static const struct fixture {
         {GOOD "listen = relay.example:443\n", ":5: listen: 'relay.example:443' has no numeric address" LISTEN},
         {GOOD "listen = 127.0.0.1\n", ":5: listen: '127.0.0.1' is not ADDRESS:PORT" LISTEN},
         {GOOD "listen = 127.0.0.1:70000\n", ":5: listen: '127.0.0.1:70000' is not ADDRESS:PORT" LISTEN},
-        {GOOD "listen = ::1:1 ::2:1 ::3:1 ::4:1 ::5:1 ::6:1 ::7:1 ::8:1\n",
+        {GOOD "listen = [::1]:1 [::2]:1 [::3]:1 [::4]:1 [::5]:1 [::6]:1 [::7]:1 [::8]:1\n",
          ":5: listen: it has more than 8 items" LISTEN},
         {GOOD "node_url = http://a\n", ":5: node_url: 'http://a' is not an https:// address of at most 256 bytes, "
                                        "allowed: up to 4 https:// addresses; the key may be repeated\n"},
