@@ -106,8 +106,8 @@ static const struct fixture {
          ":5: user: root is not allowed: nothing that reads remote input runs as root, allowed: a "
          "system user other than root\n"},
         {GOOD "key =\n", ":5: key: it is given twice"},
-        {"[relay]\nlisten = ::1:1\ncertificate = /c\nkey =\n", ":4: key: it is empty, allowed: an absolute path\n"},
-        {"listen = ::1:1\n" GOOD, ":1: listen: the key stands before the first section\n"},
+        {"[relay]\nlisten = [::1]:1\ncertificate = /c\nkey =\n", ":4: key: it is empty, allowed: an absolute path\n"},
+        {"listen = [::1]:1\n" GOOD, ":1: listen: the key stands before the first section\n"},
         {GOOD "[extra]\nx = y\n", ":5: [extra]: the section is unknown, allowed: [relay]\n"},
         {"[relay] x\nkey = /k\n",
          ":1: there is text behind the ']'; a comment needs a line of its own\n" MISSING(NO_KEY)},
