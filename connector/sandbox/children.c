@@ -27,6 +27,7 @@
 #include "connector/sandbox/accounts.h"
 #include "connector/sandbox/roles.h"
 #include "queue/relay/relay.h"
+#include "queue/relay/store-process.h"
 
 #define TEXT_MAX 65536
 #define END_PATIENCE_MS 3000
@@ -396,6 +397,8 @@ int sandbox_role_run(int argc, char **argv)
 
         if (strcmp(role, "relay") == 0 && argc == 3)
                 return run_relay(argv[2]);
+        if (store_process_wanted(argc, argv))
+                return store_process_main(argc, argv);
         if (strcmp(role, "link") == 0)
                 return link_main(argc, argv);
         if (strcmp(role, "validator") == 0)

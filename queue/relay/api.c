@@ -71,10 +71,8 @@ struct tenant *api_caller(struct relay *relay, struct http_req *r, const char *n
                 http_fail(r, PROBLEM_BAD_CREDENTIALS, "Authorization: Bearer <secret> is missing");
                 return NULL;
         }
-        int code = tenant_get(relay, name, &t);
-        if (code < 0) {
-                http_fail(r, code == -ENOENT ? PROBLEM_NO_SUCH_TENANT : PROBLEM_INTERNAL,
-                          code == -ENOENT ? NULL : "the database failed");
+        if (tenant_get(relay, name, &t) < 0) {
+                http_fail(r, PROBLEM_NO_SUCH_TENANT, NULL);
                 return NULL;
         }
         struct tenant_secret *found = tenant_secret(t, secret);
@@ -97,14 +95,6 @@ struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *n
         return api_caller(relay, r, name, kind, &secret);
 }
 
-struct listing {
-        struct relay *relay;
-        struct tenant *t;
-        json_t *list;
-};
-
-/* ---- status ---- */
-
 static json_t *realms_of(const struct session *s)
 {
         json_t *list = json_array();
@@ -116,7 +106,7 @@ static json_t *realms_of(const struct session *s)
 
 static json_t *status_entry(const struct session *s, const char *id, const char *kid, bool ready)
 {
-        const bool shut = s && store_is_quarantined(s->relay->store, s->tenant->name, id) == 1;
+        const bool shut = s && tenant_is_quarantined(s->relay, s->tenant, id);
 
         return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL, "ready",
                          ready, "quarantined", shut, "realms", realms_of(s), "since", (json_int_t)(s ? s->since : 0),
@@ -188,21 +178,14 @@ static void roster_refused(struct http_req *r, int code, const char *why)
         http_fail(r, type, why);
 }
 
-/* Stores a verified roster and tells everyone linked. */
-static int adopt_roster(struct relay *relay, struct tenant *t, struct roster *roster)
+/* Stored, and in force: the tenant was told before this. */
+static void on_roster_put(struct ask *a, int code)
 {
-        int code = store_roster_put(relay->store, t->name, roster->seq, roster->text, loop_wall(relay->loop));
-
-        if (code < 0) {
-                roster_free(roster);
-                return code;
-        }
-        tenant_set_roster(t, roster);
-        api_keys_touch(t);
-        sessions_send_roster(t);
-        log_info("roster_stored", KV_S("tenant", t->name), KV_U("seq", roster->seq),
-                 KV_U("connectors", roster->n_connectors), KV_U("services", roster->n_services));
-        return 0;
+        if (code < 0)
+                http_fail(a->r, code == -ESTALE ? PROBLEM_SEQ_NOT_NEWER : PROBLEM_INTERNAL,
+                          code == -ESTALE ? NULL : "the database failed");
+        else
+                http_reply(a->r, 204, NULL, "", 0);
 }
 
 void api_roster_put(void *arg, struct http_req *r)
@@ -238,88 +221,107 @@ void api_roster_put(void *arg, struct http_req *r)
                 roster_refused(r, -ESTALE, err.text);
                 return;
         }
-        code = adopt_roster(relay, t, roster);
-        if (code < 0)
-                http_fail(r, code == -ESTALE ? PROBLEM_SEQ_NOT_NEWER : PROBLEM_INTERNAL,
-                          code == -ESTALE ? NULL : "the database failed");
-        else
-                http_reply(r, 204, NULL, "", 0);
+        struct ask *a = ask_new(relay, r, t, NULL);
+        if (a) {
+                ask_store(a,
+                          &(struct store_request){.op = STORE_ROSTER,
+                                                  .tenant = t->name,
+                                                  .n = (int64_t)roster->seq,
+                                                  .at = loop_wall(relay->loop),
+                                                  .text = roster->text},
+                          NULL, on_roster_put);
+                ask_settle(a);
+        }
+        roster_free(roster);
 }
 
-/* ---- pending identities ---- */
+/* ---- lists ---- */
 
-static void add_pending(void *arg, const struct store_connector *c)
+static void add_pending(void *arg, const struct msg_in *m)
 {
-        struct listing *l = arg;
-        const struct roster_member *m = tenant_connector_by_id(l->t->roster, c->id);
-        json_t *jwk;
+        struct ask *a = arg;
+        char jwk[512], proof[4096];
+        struct store_connector c;
+        struct tenant *t;
 
-        if ((m && strcmp(key_kid(m->key), c->kid) == 0) || json_array_size(l->list) >= STORE_PENDING_MAX)
+        if (tenant_get(a->relay, a->tenant, &t) < 0 || !store_frames_connector(m, &c) ||
+            msg_get_str(m, STORE_TAG_JWK, jwk, sizeof(jwk)) < 0 ||
+            msg_get_str(m, STORE_TAG_PROOF, proof, sizeof(proof)) < 0)
                 return;
-        jwk = json_loads(c->jwk, JSON_REJECT_DUPLICATES, NULL);
-        if (jwk)
-                json_array_append_new(l->list,
-                                      json_pack("{s:s, s:s, s:o, s:s, s:s, s:I}", "id", c->id, "name", c->name, "jwk",
-                                                jwk, "kid", c->kid, "proof", c->proof, "since", (json_int_t)c->since));
+        const struct roster_member *member = tenant_connector_by_id(t->roster, c.id);
+        if ((member && strcmp(key_kid(member->key), c.kid) == 0) || json_array_size(a->list) >= STORE_PENDING_MAX)
+                return;
+        json_t *key = json_loads(jwk, JSON_REJECT_DUPLICATES, NULL);
+        if (key)
+                json_array_append_new(a->list,
+                                      json_pack("{s:s, s:s, s:o, s:s, s:s, s:I}", "id", c.id, "name", c.name, "jwk",
+                                                key, "kid", c.kid, "proof", proof, "since", (json_int_t)c.since));
+}
+
+static void add_event(void *arg, const struct msg_in *m)
+{
+        struct ask *a = arg;
+        struct store_event e;
+
+        if (store_frames_event(m, &e))
+                json_array_append_new(a->list, json_pack("{s:I, s:s, s:s, s:s}", "at", (json_int_t)e.at, "event",
+                                                         e.name, "connector", e.id, "text", e.text));
+}
+
+static void on_listed(struct ask *a, int code)
+{
+        if (code == 0)
+                api_reply_json(a->r, 200, json_incref(a->list));
+        else
+                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+}
+
+static void list_for_admin(struct relay *relay, struct http_req *r, enum store_op op, store_row_fn *row)
+{
+        const struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
+        struct ask *a = t ? ask_new(relay, r, t, NULL) : NULL;
+
+        if (!a)
+                return;
+        a->list = json_array();
+        ask_store(a, &(struct store_request){.op = op, .tenant = t->name}, row, on_listed);
+        ask_settle(a);
 }
 
 void api_pending(void *arg, struct http_req *r)
 {
-        struct relay *relay = arg;
-        struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
-        struct listing l = {.relay = relay, .t = t};
-
-        if (!t)
-                return;
-        l.list = json_array();
-        if (store_identities(relay->store, t->name, add_pending, &l) == 0) {
-                api_reply_json(r, 200, l.list);
-                return;
-        }
-        json_decref(l.list);
-        http_fail(r, PROBLEM_INTERNAL, "the database failed");
-}
-
-/* ---- events, and the way out of quarantine ---- */
-
-static void add_event(void *arg, const struct store_event *e)
-{
-        json_array_append_new(arg, json_pack("{s:I, s:s, s:s, s:s}", "at", (json_int_t)e->at, "event", e->name,
-                                             "connector", e->id, "text", e->text));
+        list_for_admin(arg, r, STORE_PENDING, add_pending);
 }
 
 void api_events(void *arg, struct http_req *r)
 {
-        struct relay *relay = arg;
-        struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
-        json_t *list = t ? json_array() : NULL;
+        list_for_admin(arg, r, STORE_EVENTS, add_event);
+}
 
-        if (!t)
-                return;
-        if (store_events(relay->store, t->name, add_event, list) == 0) {
-                api_reply_json(r, 200, list);
-                return;
+/* ---- the way out of quarantine ---- */
+
+/* Where it is out, the tenant was told before this, and its links are on their way. */
+static void on_released(struct ask *a, int code)
+{
+        if (code < 0) {
+                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+        } else if (code == 0) {
+                http_fail(a->r, PROBLEM_NOT_FOUND, "no connector of this id is in quarantine");
+        } else {
+                relay_event(a->relay, a->tenant, "connector_released", a->id,
+                            "out of quarantine, by the tenant's admin");
+                http_reply(a->r, 204, NULL, "", 0);
         }
-        json_decref(list);
-        http_fail(r, PROBLEM_INTERNAL, "the database failed");
 }
 
 void api_release(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
-        struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
-        int code = t ? store_release(relay->store, t->name, http_part(r, 1)) : 0;
+        const struct tenant *t = api_tenant(relay, r, http_part(r, 0), SECRET_ADMIN);
+        struct ask *a = t ? ask_new(relay, r, t, http_part(r, 1)) : NULL;
 
-        if (!t)
+        if (!a)
                 return;
-        if (code < 0) {
-                http_fail(r, PROBLEM_INTERNAL, "the database failed");
-        } else if (code == 0) {
-                http_fail(r, PROBLEM_NOT_FOUND, "no connector of this id is in quarantine");
-        } else {
-                relay_event(relay, t->name, "connector_released", http_part(r, 1),
-                            "out of quarantine, by the tenant's admin");
-                clones_refresh(relay, t);
-                http_reply(r, 204, NULL, "", 0);
-        }
+        ask_store(a, &(struct store_request){.op = STORE_RELEASE, .tenant = t->name, .id = a->id}, NULL, on_released);
+        ask_settle(a);
 }

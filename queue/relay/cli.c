@@ -21,6 +21,7 @@
 #include "base/core/secret.h"
 #include "base/core/text.h"
 #include "queue/relay/cli-internal.h"
+#include "queue/relay/store-process.h"
 
 #define SECRET_BYTES 32
 #define EXPIRES_DEFAULT (24 * 3600)
@@ -424,7 +425,12 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                 /* As the relay's user, so that the relay can read the files. */
                 if (harden_become(cli->config->user, &err) < 0 || store_open(&store, cli->config->state_dir, &err) < 0)
                         return relay_cli_complain(argv[0], err.text);
-                return words[i].run(cli, store, argc - 1, argv + 1);
+                const int code = words[i].run(cli, store, argc - 1, argv + 1);
+                fflush(stdout);
+                if (!store_process_written(cli->config->state_dir))
+                        (void)relay_cli_complain(
+                                argv[0], "done, but the running relay has not said that it goes by it; see its log");
+                return code;
         }
         return relay_cli_misused(argv[0], "unknown word; see `postern-relay --help`");
 }

@@ -42,9 +42,11 @@ struct lineage {
 
 void relay_event(struct relay *relay, const char *tenant, const char *name, const char *id, const char *fmt, ...)
 {
-        struct store_event event = {.at = loop_wall(relay->loop)};
+        struct store_event event;
         va_list ap;
 
+        memset(&event, 0, sizeof(event)); /* all of it is sent */
+        event.at = loop_wall(relay->loop);
         (void)snprintf(event.name, sizeof(event.name), "%s", name);
         (void)snprintf(event.id, sizeof(event.id), "%s", id);
         va_start(ap, fmt);
@@ -52,8 +54,10 @@ void relay_event(struct relay *relay, const char *tenant, const char *name, cons
         va_end(ap);
         log_warning("event", KV_S("event", name), KV_S("tenant", tenant), KV_S("connector", id),
                     KV_S("text", event.text));
-        if (store_event_add(relay->store, tenant, &event) < 0)
-                log_error("event_not_stored", KV_S("why", store_why(relay->store)));
+        (void)store_client_call(
+                relay->store,
+                &(struct store_request){.op = STORE_EVENT, .tenant = tenant, .bytes = &event, .n_bytes = sizeof(event)},
+                NULL, NULL, NULL);
 }
 
 /* ---- boots ---- */
@@ -96,14 +100,11 @@ static void quarantine(struct session *s, const char *why)
 {
         struct relay *relay = s->relay;
         struct lineage *l = lineage_of(s->tenant, s->connector);
-        int r = store_quarantine(relay->store, s->tenant->name, s->connector, why, loop_wall(relay->loop));
 
         shut(s->tenant, s->connector, true);
         if (l)
                 l->quarantined = true;
-        if (r < 0)
-                log_error("quarantine_not_stored", KV_S("why", store_why(relay->store)));
-        else if (r > 0)
+        if (tenant_quarantine(relay, s->tenant, s->connector, why))
                 relay_event(relay, s->tenant->name, "connector_runs_twice", s->connector,
                             "%s; both get no work until an admin decides: `postern tenant remove` and a new enrolment "
                             "if the key was copied, else end the copy and `postern tenant release %s`",
@@ -154,7 +155,7 @@ static void replace_others(const struct session *s)
 void clones_check_in(struct session *s)
 {
         struct lineage *l = lineage_of(s->tenant, s->connector);
-        const bool quarantined = store_is_quarantined(s->relay->store, s->tenant->name, s->connector) == 1;
+        const bool quarantined = tenant_is_quarantined(s->relay, s->tenant, s->connector);
         char why[256];
 
         if (quarantined)
@@ -265,7 +266,7 @@ static void look_at_released(struct relay *relay, struct tenant *t)
         struct lineage *l;
 
         TAILQ_FOREACH (l, &t->lineages, entry) {
-                const bool now = store_is_quarantined(relay->store, t->name, l->connector) == 1;
+                const bool now = tenant_is_quarantined(relay, t, l->connector);
 
                 if (l->quarantined && !now) {
                         l->n_boots = 0;
@@ -280,6 +281,6 @@ void clones_refresh(struct relay *relay, struct tenant *t)
         struct session *s;
 
         TAILQ_FOREACH (s, &t->sessions, entry)
-                dispatch_link_quarantine(s->link, store_is_quarantined(relay->store, t->name, s->connector) == 1);
+                dispatch_link_quarantine(s->link, tenant_is_quarantined(relay, t, s->connector));
         look_at_released(relay, t);
 }

@@ -23,11 +23,12 @@ struct alarm {
         char text[400];
 };
 
-static void tell_tenant(void *arg, const struct store_tenant *tenant)
+static void tell_tenants(const struct alarm *a)
 {
-        const struct alarm *a = arg;
+        const struct tenant *t;
 
-        relay_event(a->relay, tenant->name, a->name, "", "%s", a->text);
+        LIST_FOREACH (t, &a->relay->tenants, entry)
+                relay_event(a->relay, t->name, a->name, "", "%s", a->text);
 }
 
 static void when(int64_t at, char out[32])
@@ -52,7 +53,7 @@ static void raise_alarm(struct relay *relay, int64_t now, int64_t expected)
                 "that are good by either time, and no certificates are issued: set the clock, or, where it is right "
                 "now, reload or restart the relay",
                 from, to);
-        (void)store_tenants(relay->store, tell_tenant, &a);
+        tell_tenants(&a);
 }
 
 static void end_alarm(struct relay *relay, const char *why)
@@ -61,7 +62,7 @@ static void end_alarm(struct relay *relay, const char *why)
 
         relay->clock.doubtful = false;
         (void)snprintf(a.text, sizeof(a.text), "%s; only its time counts again", why);
-        (void)store_tenants(relay->store, tell_tenant, &a);
+        tell_tenants(&a);
 }
 
 static int64_t offset_now(const struct relay *relay)
@@ -119,37 +120,26 @@ bool credential_current(const struct relay *relay, const struct credential *c)
         return c->not_before <= clock_latest(relay) && clock_earliest(relay) <= c->not_after;
 }
 
-static int find_peer(struct relay *relay, const struct credential *c, struct peer *ret_peer, struct error *err)
-{
-        int r = tenant_get(relay, c->tenant, &ret_peer->tenant);
-
-        if (r == 0)
-                r = store_connector_get(relay->store, c->tenant, c->id, &ret_peer->connector);
-        if (r == -ENOENT)
-                return error_fail(err, r, "this relay does not know the connector; enrol it again");
-        return r < 0 ? error_fail(err, -EIO, "the database failed") : 0;
-}
-
 int credential_check(struct relay *relay, const struct credential *c, struct peer *ret_peer, struct error *err)
 {
-        int r;
+        const struct store_member *member = NULL;
+        struct tenant *t = NULL;
 
         if (!credential_current(relay, c))
                 return error_fail(err, -EKEYEXPIRED, "client certificate: %s",
                                   c->not_before > clock_latest(relay) ? "certificate is not yet valid"
                                                                       : "certificate has expired");
-        r = store_is_revoked(relay->store, c->tenant, c->id, c->serial);
-        if (r < 0)
-                return error_fail(err, -EIO, "the database failed");
-        if (r > 0)
+        if (tenant_get(relay, c->tenant, &t) == 0)
+                member = tenant_member(relay, t, c->id);
+        if (t && tenant_is_revoked(relay, t, c->id, c->serial))
                 return error_fail(
                         err, -EKEYREVOKED,
                         "the client certificate was revoked by the relay's operator; enrol the connector again with "
                         "a new token");
-        r = find_peer(relay, c, ret_peer, err);
-        if (r == 0)
-                ret_peer->credential = *c;
-        return r;
+        if (!member)
+                return error_fail(err, -ENOENT, "this relay does not know the connector; enrol it again");
+        *ret_peer = (struct peer){.tenant = t, .connector = member->connector, .credential = *c};
+        return 0;
 }
 
 int credential_of(struct relay *relay, const struct http_req *r, struct peer *ret_peer, struct error *err)

@@ -38,10 +38,9 @@ static struct tenant *est_tenant(struct relay *relay, struct http_req *r, const 
 {
         struct tenant *t;
 
-        int code = tenant_get(relay, name, &t);
-        if (code == 0)
+        if (tenant_get(relay, name, &t) == 0)
                 return t;
-        est_fail(r, code == -ENOENT ? 404 : 500, code == -ENOENT ? "no such tenant" : "the database failed");
+        est_fail(r, 404, "no such tenant");
         return NULL;
 }
 
@@ -137,77 +136,167 @@ static bool may_issue(const struct relay *relay, struct http_req *r)
         return false;
 }
 
-static void issue(struct relay *relay, struct http_req *r, const struct tenant *t, const struct ca_request *request)
-{
+/* What an enrolment or a renewal has come to. */
+struct enrolment {
+        struct ticket ticket;
+        struct ca_request request;
+        X509 *cert;
         char serial[CA_SERIAL_MAX];
-        int64_t not_after = 0;
-        X509 *cert = NULL;
+        int64_t not_after;
+};
 
-        const struct relay_config *c = relay->config;
-        const int64_t life =
-                c->certificate_minutes ? (int64_t)c->certificate_minutes * 60 : (int64_t)c->certificate_days * 86400;
-        int64_t not_before;
-        int code = ca_issue(relay->ca, request, t->name, life, loop_wall(relay->loop), &cert);
-        if (code == 0)
-                code = ca_cert_facts(cert, serial, &not_before, &not_after);
-        if (code == 0)
-                code = store_certificate_add(relay->store, t->name, request->id, serial, not_after);
-        if (code < 0) {
-                log_error("certificate_not_issued", KV_S("tenant", t->name), KV_S("connector", request->id),
-                          KV_I("code", code));
-                est_fail(r, 500, "the certificate could not be issued");
-        } else {
-                X509 *certs[1 + CA_CHAIN_MAX] = {cert};
-                log_info("certificate_issued", KV_S("tenant", t->name), KV_S("connector", request->id),
-                         KV_S("serial", serial), KV_I("not_after", not_after));
-                send_certs(r, certs, 1 + ca_chain(relay->ca, certs + 1),
-                           "application/pkcs7-mime; smime-type=certs-only");
-        }
-        X509_free(cert);
+static void enrolment_clear(void *more)
+{
+        struct enrolment *e = more;
+
+        ca_request_clear(&e->request);
+        X509_free(e->cert);
+        wipe(&e->ticket, sizeof(e->ticket));
+        free(e);
 }
 
-/* Whether the id is free, or this name's already. */
-static bool id_fits_name(struct relay *relay, const struct tenant *t, const char *id, const char *name)
+/* NULL: r was answered. */
+static struct ask *ask_for_enrolment(struct relay *relay, struct http_req *r, const struct tenant *t)
 {
-        struct store_connector known;
+        struct enrolment *e = calloc(1, sizeof(*e));
+        struct ask *a = e ? ask_new(relay, r, t, NULL) : NULL;
 
-        return store_connector_get(relay->store, t->name, id, &known) < 0 || strcmp(known.name, name) == 0;
+        if (a) {
+                a->more = e;
+                a->clear = enrolment_clear;
+                return a;
+        }
+        if (!e)
+                est_fail(r, 500, "no memory");
+        free(e);
+        return NULL;
+}
+
+/* A certificate that is not on record could not be revoked, so it is given away only then. */
+static void on_recorded(struct ask *a, int code)
+{
+        struct enrolment *e = a->more;
+        X509 *certs[1 + CA_CHAIN_MAX] = {e->cert};
+
+        if (code < 0) {
+                log_error("certificate_not_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
+                          KV_I("code", code));
+                est_fail(a->r, 500, "the certificate could not be issued");
+                return;
+        }
+        log_info("certificate_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
+                 KV_S("serial", e->serial), KV_I("not_after", e->not_after));
+        send_certs(a->r, certs, 1 + ca_chain(a->relay->ca, certs + 1), "application/pkcs7-mime; smime-type=certs-only");
+}
+
+static void issue(struct ask *a)
+{
+        const struct relay_config *c = a->relay->config;
+        const int64_t life =
+                c->certificate_minutes ? (int64_t)c->certificate_minutes * 60 : (int64_t)c->certificate_days * 86400;
+        struct enrolment *e = a->more;
+        int64_t not_before;
+
+        int code = ca_issue(a->relay->ca, &e->request, a->tenant, life, loop_wall(a->relay->loop), &e->cert);
+        if (code == 0)
+                code = ca_cert_facts(e->cert, e->serial, &not_before, &e->not_after);
+        if (code < 0)
+                on_recorded(a, code);
+        else
+                ask_store(a,
+                          &(struct store_request){.op = STORE_CERTIFICATE,
+                                                  .tenant = a->tenant,
+                                                  .id = e->request.id,
+                                                  .word = e->serial,
+                                                  .at = e->not_after},
+                          NULL, on_recorded);
+}
+
+/* The answer to a token that does not count, or to a database that does not. */
+static void refuse_token(struct ask *a, int code)
+{
+        log_info("enrolment_refused", KV_S("tenant", a->tenant), KV_S("peer", http_peer(a->r)));
+        if (code == -EACCES)
+                est_fail(a->r, 401, "the token is unknown, used, expired or for another name");
+        else if (code == -EEXIST)
+                est_fail(a->r, 400, "this id belongs to a connector of another name");
+        else
+                est_fail(a->r, 500, "the database failed");
+}
+
+static void on_enrolled(struct ask *a, int code)
+{
+        if (code < 0)
+                refuse_token(a, code);
+        else
+                issue(a);
+}
+
+/* What the token is worth is looked at before the request is parsed, and once more when it is used up. */
+static void on_token_checked(struct ask *a, int code)
+{
+        struct enrolment *e = a->more;
+
+        if (code < 0) {
+                refuse_token(a, code);
+                return;
+        }
+        if (!read_request(a->r, a->tenant, &e->request))
+                return;
+        ask_store(a,
+                  &(struct store_request){.op = STORE_ENROL,
+                                          .tenant = a->tenant,
+                                          .id = e->request.id,
+                                          .word = e->ticket.name,
+                                          .hash = e->ticket.hash,
+                                          .at = loop_wall(a->relay->loop)},
+                  NULL, on_enrolled);
 }
 
 void relay_est_simpleenroll(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
-        struct tenant *t = est_tenant(relay, r, http_part(r, 0));
-        int64_t now = loop_wall(relay->loop);
-        struct ticket ticket;
-        struct ca_request request;
+        const struct tenant *t = est_tenant(relay, r, http_part(r, 0));
+        struct ask *a = t && may_issue(relay, r) ? ask_for_enrolment(relay, r, t) : NULL;
+        struct enrolment *e = a ? a->more : NULL;
 
-        if (!t || !may_issue(relay, r))
+        if (!a)
                 return;
-        if (read_ticket(r, &ticket) < 0 ||
-            store_token_check(relay->store, t->name, ticket.name, ticket.hash, now) < 0) {
-                log_info("enrolment_refused", KV_S("tenant", t->name), KV_S("peer", http_peer(r)));
-                est_fail(r, 401, "the token is unknown, used, expired or for another name");
+        if (read_ticket(r, &e->ticket) < 0) {
+                refuse_token(a, -EACCES);
+                ask_settle(a);
                 return;
         }
-        if (!read_request(r, t->name, &request))
-                return;
-        if (!id_fits_name(relay, t, request.id, ticket.name))
-                est_fail(r, 400, "this id belongs to a connector of another name");
-        else if (store_token_take(relay->store, t->name, ticket.name, ticket.hash, now) < 0)
-                est_fail(r, 401, "the token is unknown, used, expired or for another name");
-        else if (store_connector_enrol(relay->store, t->name, request.id, ticket.name, now) < 0)
-                est_fail(r, 500, "the database failed");
-        else
-                issue(relay, r, t, &request);
-        ca_request_clear(&request);
+        ask_store(a,
+                  &(struct store_request){.op = STORE_TOKEN_CHECK,
+                                          .tenant = a->tenant,
+                                          .word = e->ticket.name,
+                                          .hash = e->ticket.hash,
+                                          .at = loop_wall(relay->loop)},
+                  NULL, on_token_checked);
+        ask_settle(a);
+}
+
+/* Whether the renewal is for the identity that asks, with a new key; otherwise answers. */
+static bool may_renew(struct http_req *r, const struct peer *peer, const struct ca_request *request)
+{
+        const char *why;
+
+        if (strcmp(request->id, peer->credential.id) != 0) {
+                est_fail(r, 400, "a renewal keeps subject and subjectAltName");
+                return false;
+        }
+        if (ca_request_same_key(request, http_peer_cert(r, &why))) {
+                est_fail(r, 400, "a renewal brings a new key");
+                return false;
+        }
+        return true;
 }
 
 void relay_est_simplereenroll(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         struct tenant *t = est_tenant(relay, r, http_part(r, 0));
-        struct ca_request request;
         struct error err;
         struct peer peer;
 
@@ -215,21 +304,18 @@ void relay_est_simplereenroll(void *arg, struct http_req *r)
                 return;
         int code = credential_of(relay, r, &peer, &err);
         if (code < 0) {
-                est_fail(r, code == -EIO ? 500 : code == -ENOENT || code == -EKEYREVOKED ? 403 : 401, err.text);
+                est_fail(r, code == -ENOENT || code == -EKEYREVOKED ? 403 : 401, err.text);
                 return;
         }
         if (peer.tenant != t) {
                 est_fail(r, 403, "the client certificate is not of a connector of this tenant");
                 return;
         }
-        if (!read_request(r, t->name, &request))
+        struct ask *a = ask_for_enrolment(relay, r, t);
+        struct enrolment *e = a ? a->more : NULL;
+        if (!a)
                 return;
-        const char *why;
-        if (strcmp(request.id, peer.credential.id) != 0)
-                est_fail(r, 400, "a renewal keeps subject and subjectAltName");
-        else if (ca_request_same_key(&request, http_peer_cert(r, &why)))
-                est_fail(r, 400, "a renewal brings a new key");
-        else
-                issue(relay, r, t, &request);
-        ca_request_clear(&request);
+        if (read_request(r, t->name, &e->request) && may_renew(r, &peer, &e->request))
+                issue(a);
+        ask_settle(a);
 }

@@ -2,8 +2,8 @@
  * Metadata of finished sign-ins on their way into the database: who had it, when, what state; no name, no
  * outcome.
  *
- * Owns at most BATCH rows. Invariant: the database never holds up or fails a sign-in; rows that it refuses
- * are dropped and counted.
+ * Owns the rows of one frame. Invariant: the database never holds up or fails a sign-in; rows that the store process
+ * cannot take are dropped and counted.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,6 @@
 #include "base/core/log.h"
 #include "queue/relay/relay.h"
 
-#define BATCH 128
 #define FLUSH_MS 200
 
 struct journal {
@@ -20,28 +19,31 @@ struct journal {
         struct loop_timer *timer;
         size_t n;
         uint64_t dropped;
-        struct store_sign_in rows[BATCH];
-        char tenants[BATCH][TENANT_MAX + 1];
+        struct store_row rows[STORE_ROWS_A_FRAME];
 };
 
-static void flush(struct journal *j)
+void journal_flush(struct journal *j)
 {
-        const char *tenants[BATCH];
-
         loop_timer_stop(j->timer);
-        for (size_t i = 0; i < j->n; i++)
-                tenants[i] = j->tenants[i];
-        if (j->n && store_sign_ins_put(j->relay->store, tenants, j->rows, j->n) < 0) {
+        if (j->n == 0)
+                return;
+        if (store_client_busy(j->relay->store)) {
                 j->dropped += j->n;
                 log_warning("metadata_dropped", KV_U("rows", j->n), KV_U("total", j->dropped),
-                            KV_S("why", store_why(j->relay->store)));
+                            KV_S("why", "the store process does not keep up, or is being started again"));
+        } else {
+                (void)store_client_call(j->relay->store,
+                                        &(struct store_request){.op = STORE_SIGN_INS,
+                                                                .bytes = j->rows,
+                                                                .n_bytes = j->n * sizeof(j->rows[0])},
+                                        NULL, NULL, NULL);
         }
         j->n = 0;
 }
 
 static void on_timer(void *arg)
 {
-        flush(arg);
+        journal_flush(arg);
 }
 
 int journal_new(struct journal **ret_journal, struct relay *relay)
@@ -61,7 +63,7 @@ struct journal *journal_free(struct journal *journal)
 {
         if (!journal)
                 return NULL;
-        flush(journal);
+        journal_flush(journal);
         loop_timer_free(journal->timer);
         free(journal);
         return NULL;
@@ -69,25 +71,13 @@ struct journal *journal_free(struct journal *journal)
 
 void journal_add(struct journal *journal, const char *tenant, const struct store_sign_in *row)
 {
-        journal->rows[journal->n] = *row;
-        memcpy(journal->tenants[journal->n], tenant, strnlen(tenant, TENANT_MAX));
-        journal->tenants[journal->n][strnlen(tenant, TENANT_MAX)] = '\0';
-        if (++journal->n == BATCH)
-                flush(journal);
+        struct store_row *to = &journal->rows[journal->n];
+
+        to->sign_in = *row;
+        memset(to->tenant, 0, sizeof(to->tenant));
+        memcpy(to->tenant, tenant, strnlen(tenant, TENANT_MAX));
+        if (++journal->n == STORE_ROWS_A_FRAME)
+                journal_flush(journal);
         else if (!loop_timer_armed(journal->timer))
                 loop_timer_in(journal->timer, FLUSH_MS);
-}
-
-/* A person asks: rare, so that what waits is written first. */
-int journal_get(struct journal *journal, const char *tenant, const char *id, struct store_sign_in *ret_row)
-{
-        flush(journal);
-        return store_sign_in_get(journal->relay->store, tenant, id, ret_row);
-}
-
-int journal_find(struct journal *journal, const char *tenant, const char *beginning,
-                 struct store_sign_in ret_rows[STORE_FOUND_MAX])
-{
-        flush(journal);
-        return store_sign_ins_find(journal->relay->store, tenant, beginning, ret_rows);
 }

@@ -12,6 +12,7 @@
 #include "base/core/log.h"
 #include "queue/relay/cli.h"
 #include "queue/relay/relay.h"
+#include "queue/relay/store-process.h"
 
 #define EXIT_CONFIGURATION 78 /* sysexits' EX_CONFIG: starting again mends nothing */
 
@@ -156,6 +157,8 @@ int main(int argc, char **argv)
         struct relay relay = {.config = NULL};
         struct error err;
 
+        if (store_process_wanted(argc, argv))
+                return store_process_main(argc, argv);
         int status = parse_options(argc, argv, &o);
         if (status >= 0)
                 return status;

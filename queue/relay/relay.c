@@ -54,7 +54,7 @@ static const struct http_route routes[] = {
 
 static void before_request(void *arg)
 {
-        relay_refresh(arg);
+        clock_look(arg);
 }
 
 /* ---- start ---- */
@@ -132,8 +132,10 @@ static void on_purge(void *arg)
 
         clock_look(relay);
         /* by a clock that has jumped what is needed would be forgotten: that a certificate was revoked, for one */
-        if (!relay->clock.doubtful && store_purge(relay->store, loop_wall(relay->loop)) < 0)
-                log_warning("purge_failed", KV_S("why", store_why(relay->store)));
+        if (!relay->clock.doubtful)
+                (void)store_client_call(relay->store,
+                                        &(struct store_request){.op = STORE_PURGE, .at = loop_wall(relay->loop)}, NULL,
+                                        NULL, NULL);
         loop_timer_in(relay->purge_timer, PURGE_MS);
 }
 
@@ -146,24 +148,6 @@ static void end_if_worthless(struct relay *relay, struct session *s)
 
         if (r < 0 && r != -EIO)
                 session_drop(s, err.text);
-}
-
-void relay_refresh(struct relay *relay)
-{
-        const int64_t version = store_version(relay->store);
-        struct session *s;
-        struct tenant *t;
-
-        clock_look(relay);
-        if (version == relay->version)
-                return;
-        relay->version = version;
-        tenants_refresh(relay);
-        LIST_FOREACH (t, &relay->tenants, entry) {
-                TAILQ_FOREACH (s, &t->sessions, entry)
-                        end_if_worthless(relay, s);
-                clones_refresh(relay, t);
-        }
 }
 
 static void end_expired(struct relay *relay)
@@ -196,7 +180,7 @@ static void on_refresh(void *arg)
 {
         struct relay *relay = arg;
 
-        relay_refresh(relay);
+        clock_look(relay);
         end_expired(relay);
         return_memory(relay);
         loop_timer_in(relay->refresh_timer, REFRESH_MS);
@@ -259,9 +243,7 @@ static int open_state(struct relay *relay, struct error *err)
                                                .changed = on_links_changed,
                                                .arg = relay};
 
-        int r = store_open(&relay->store, relay->config->state_dir, err);
-        if (r == 0)
-                r = ca_open(&relay->ca, relay->config->state_dir, relay->config->node, loop_wall(relay->loop), err);
+        int r = ca_open(&relay->ca, relay->config->state_dir, relay->config->node, loop_wall(relay->loop), err);
         if (r < 0)
                 return r;
         if (dispatch_new(&relay->dispatch, relay->loop, &limits) < 0 || journal_new(&relay->journal, relay) < 0 ||
@@ -296,6 +278,9 @@ int relay_start(struct relay *relay, struct error *err)
         http.limits.per_address = (unsigned)relay->config->connections_per_address;
         LIST_INIT(&relay->tenants);
         int r = want_descriptors(relay->config, err);
+        if (r == 0) /* before anything is open that a process of its own need not have */
+                r = store_client_new(&relay->store, relay->loop, relay->config->state_dir, relay->config->user,
+                                     &tenants_told, relay, err);
         if (r == 0)
                 r = http_new(&relay->http, &http, err);
         if (r == 0)
@@ -378,12 +363,15 @@ void relay_stop(struct relay *relay)
         while ((t = LIST_FIRST(&relay->tenants)))
                 tenant_free(t);
         table_clear(&relay->by_name);
+        table_clear(&relay->members);
+        table_clear(&relay->revoked);
         relay->ca = ca_free(relay->ca);
-        relay->store = store_free(relay->store);
         for (size_t i = 0; i < sizeof(relay->signals) / sizeof(relay->signals[0]); i++)
                 relay->signals[i] = loop_signal_free(relay->signals[i]);
         relay->drain_timer = loop_timer_free(relay->drain_timer);
         relay->purge_timer = loop_timer_free(relay->purge_timer);
         relay->refresh_timer = loop_timer_free(relay->refresh_timer);
+        /* last: what the others gave it is written before it ends, while nothing else is left to happen in the loop */
+        relay->store = store_client_free(relay->store);
         relay->config = relay_config_free(relay->config);
 }

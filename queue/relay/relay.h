@@ -12,7 +12,7 @@
 #include "queue/relay/config.h"
 #include "queue/relay/dispatch.h"
 #include "queue/http/http.h"
-#include "queue/relay/store.h"
+#include "queue/relay/store-client.h"
 
 #define DRAIN_MS 9500 /* with the grace for the last answers within 10 s */
 #define SESSIONS_PER_CONNECTOR 4
@@ -47,6 +47,22 @@ struct tenant_refused {
         int64_t left_out_since;
 };
 
+/* A connector that ever enrolled. */
+struct member {
+        LIST_ENTRY(member) entry;
+        struct table_node by_id;
+        struct store_member row;
+        bool told;             /* by the image that is being taken */
+        unsigned quarantining; /* calls that put it into quarantine and are not answered: images may be older */
+};
+
+/* A certificate's serial number that was revoked. */
+struct revoked {
+        LIST_ENTRY(revoked) entry;
+        struct table_node by_serial;
+        struct store_serial serial;
+};
+
 /* A tenant in memory: the database is the truth, this is its cache, and what lives only while the relay does.
  */
 struct tenant {
@@ -54,6 +70,7 @@ struct tenant {
         struct table_node by_name;
         char name[TENANT_MAX + 1], pin[KID_LEN + 1];
         int64_t since;
+        uint64_t told; /* in which run of the store process */
         struct tenant_secret secrets[STORE_SECRETS_MAX];
         size_t n_secrets;
         struct tenant_refused refused[REFUSED_WHO_N];
@@ -63,6 +80,8 @@ struct tenant {
         unsigned n_sessions;
         TAILQ_HEAD(lineage_list, lineage) lineages;
         size_t n_lineages;
+        LIST_HEAD(member_list, member) members;
+        LIST_HEAD(revoked_list, revoked) revoked;
         struct board *board; /* what services were told of its keys; NULL: none asked yet */
 };
 
@@ -77,7 +96,8 @@ struct relay {
         bool sandbox;                /* postern-sandbox's: takes its roster, and no other; each answer says so */
         struct loop *loop;
         struct http *http;
-        struct store *store;
+        struct store_client *store;
+        struct table members, revoked; /* of all tenants; members by id within the tenant */
         struct ca *ca;
         struct dispatch *dispatch;
         struct journal *journal;
@@ -89,7 +109,6 @@ struct relay {
         bool draining, drained;
         uint64_t drain_end;
         struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
-        int64_t version;           /* the store's, when relay_refresh looked */
         unsigned most_connections; /* since memory was given back last */
         struct loop_signal *signals[3];
 };
@@ -104,16 +123,51 @@ int relay_start(struct relay *relay, struct error *err);
 void relay_stop(struct relay *relay);
 void relay_reload(struct relay *relay);
 void relay_drain(struct relay *relay);
-/* Takes up what another process wrote into the store: at each request, and twice a second. */
-void relay_refresh(struct relay *relay);
+
+/* ---- tenant-image.c: tenants as the store process tells them ---- */
+extern const struct store_client_ops tenants_told; /* arg is the relay */
+/* NULL: no connector of this id ever enrolled. */
+const struct store_member *tenant_member(const struct relay *relay, const struct tenant *t, const char *id);
+bool tenant_is_quarantined(const struct relay *relay, const struct tenant *t, const char *id);
+/* Whether this certificate, or whatever its identity shows, was revoked. */
+bool tenant_is_revoked(const struct relay *relay, const struct tenant *t, const char *id, const char *serial);
+/* Puts it into quarantine, and the database after it; false: it is in already. */
+bool tenant_quarantine(struct relay *relay, struct tenant *t, const char *id, const char *why);
+/* Forgets members and serial numbers. */
+void tenant_forget_members(struct tenant *t);
+
+/* ---- ask.c: answers that wait for the store process ---- */
+struct ask;
+/* The process's word: code as the function of store.h has it. Answers a->r, or asks once more. */
+typedef void ask_then_fn(struct ask *a, int code);
+struct ask {
+        struct relay *relay;
+        struct http_req *r;
+        struct store_call *call;
+        ask_then_fn *then;
+        char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
+        json_t *list;              /* or NULL: of rows; owned */
+        void *more;                /* the handler's */
+        void (*clear)(void *more); /* or NULL */
+};
+/* id may be NULL. NULL: r was answered. */
+struct ask *ask_new(struct relay *relay, struct http_req *r, const struct tenant *t, const char *id);
+/* Calls; row's argument is the ask. Where that cannot be done r is answered, and then is not called. */
+void ask_store(struct ask *a, const struct store_request *request, store_row_fn *row, ask_then_fn *then);
+/* What each handler ends with: frees the ask if it asks nothing. After an ask_then_fn this happens by itself. */
+void ask_settle(struct ask *a);
 
 /* ---- tenant.c ---- */
-/* -ENOENT, -EIO, -ENOMEM. Borrowed. */
+/* -ENOENT. Borrowed. */
 int tenant_get(struct relay *relay, const char *name, struct tenant **ret_tenant);
+/* A new one, of which nothing is known yet; NULL: no memory. */
+struct tenant *tenant_new(struct relay *relay, const struct store_tenant *row);
 struct tenant *tenant_free(struct tenant *tenant);
-/* Reads the secrets of all anew; drops those that were removed, with all that hangs on them. */
-void tenants_refresh(struct relay *relay);
-/* The tenant's secret of this text; NULL. Until the next tenants_refresh. */
+/* It was removed, perhaps made anew since: its links and its sign-ins end. */
+void tenant_drop(struct relay *relay, struct tenant *t);
+/* The secrets as they are stored now; those that stay keep their rate. */
+void tenant_set_secrets(struct relay *relay, struct tenant *t, const struct store_secret *secrets, size_t n);
+/* The tenant's secret of this text; NULL. Until the loop's next turn. */
 struct tenant_secret *tenant_secret(struct tenant *t, const char *secret);
 /* Takes one sign-in from the secret's rate; otherwise seconds to wait. */
 bool tenant_admit(struct relay *relay, struct tenant_secret *secret, uint32_t *ret_wait);
@@ -134,13 +188,10 @@ const char *tenant_connector_of_key(const struct relay *relay, const struct tena
 
 /* ---- journal.c: metadata of finished sign-ins, written in batches ---- */
 int journal_new(struct journal **ret_journal, struct relay *relay);
-struct journal *journal_free(struct journal *journal); /* writes what waits */
+struct journal *journal_free(struct journal *journal); /* gives away what waits */
 void journal_add(struct journal *journal, const char *tenant, const struct store_sign_in *row);
-/* Writes what waits and looks. -ENOENT, -EIO. */
-int journal_get(struct journal *journal, const char *tenant, const char *id, struct store_sign_in *ret_row);
-/* Of those whose ids begin so, the first by id: how many, at most STORE_FOUND_MAX. */
-int journal_find(struct journal *journal, const char *tenant, const char *beginning,
-                 struct store_sign_in ret_rows[STORE_FOUND_MAX]);
+/* Gives what waits to the store process now, before whatever is asked of it next. */
+void journal_flush(struct journal *journal);
 
 /* ---- refused.c ---- */
 #define STATE_REFUSED "refused"
@@ -182,7 +233,7 @@ struct peer {
 };
 /*
  * The one decision whether a certificate counts now: its dates, its serial number and its identity not revoked, tenant
- * and connector known. A sentence for the peer in err: -EKEYEXPIRED, -EKEYREVOKED, -ENOENT, -EIO.
+ * and connector known. A sentence for the peer in err: -EKEYEXPIRED, -EKEYREVOKED, -ENOENT.
  */
 int credential_check(struct relay *relay, const struct credential *c, struct peer *ret_peer, struct error *err);
 /* The same of the certificate with which r came, whose chain must verify: also -ENOKEY, -EBADMSG. */

@@ -24,10 +24,7 @@ bool relay_link_peer(struct relay *relay, struct http_req *r, struct peer *ret_p
         int code = credential_of(relay, r, ret_peer, &err);
 
         if (code < 0)
-                http_fail(r,
-                          code == -EIO                              ? PROBLEM_INTERNAL
-                          : code == -ENOKEY || code == -EKEYEXPIRED ? PROBLEM_BAD_CREDENTIALS
-                                                                    : PROBLEM_NOT_PERMITTED,
+                http_fail(r, code == -ENOKEY || code == -EKEYEXPIRED ? PROBLEM_BAD_CREDENTIALS : PROBLEM_NOT_PERMITTED,
                           err.text);
         return code == 0;
 }
@@ -236,40 +233,63 @@ static int read_identity(const struct relay *relay, const struct peer *peer, str
         return json_read_end(body, true) < 0 ? json_read_result(body) : check_proof(relay, peer, i, err);
 }
 
+static void answer_identity(struct http_req *r, bool approved)
+{
+        if (approved)
+                http_reply(r, 200, "application/json", "{\"state\":\"in-roster\"}", 21);
+        else
+                http_reply(r, 202, "application/json", "{\"state\":\"pending\"}", 19);
+}
+
+/* It is kept for the administrator. a->more: the roster has it. */
+static void on_identity_kept(struct ask *a, int code)
+{
+        if (code == -ENOSPC)
+                http_problem(a->r, &(struct problem){.type = PROBLEM_BUSY,
+                                                     .detail = "too many identities wait for approval",
+                                                     .retry_after = 600});
+        else if (code < 0)
+                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+        else
+                answer_identity(a->r, a->more != NULL);
+}
+
 /* 200 where the roster has it; otherwise it is kept for the administrator. */
 static void settle_identity(struct relay *relay, struct http_req *r, struct peer *peer, const struct identity *i)
 {
+        static char in_roster;
         const struct roster_member *m =
                 tenant_connector_by_id(tenant_live_roster(relay, peer->tenant), peer->connector.id);
         const bool known = strcmp(peer->connector.kid, key_kid(i->key)) == 0;
         const bool approved = m && strcmp(key_kid(m->key), key_kid(i->key)) == 0;
         struct store_connector *c = &peer->connector;
-        int code = 0;
 
-        /* the domains that it announces may change while it waits */
-        if (!known || !approved) {
-                memcpy(c->kid, key_kid(i->key), sizeof(c->kid));
-                c->jwk = i->jwk;
-                c->proof = i->proof;
-                c->since = loop_wall(relay->loop);
-                code = store_identity_put(relay->store, peer->tenant->name, c);
-        }
+        memcpy(c->kid, key_kid(i->key), sizeof(c->kid));
+        c->since = loop_wall(relay->loop);
         if (!known) {
                 log_info("identity_announced", KV_S("tenant", peer->tenant->name), KV_S("connector", c->id),
                          KV_S("name", c->name), KV_S("kid", c->kid));
                 relay_event(relay, peer->tenant->name, "connector_pending", c->id,
                             "%s asks for approval with fingerprint %s, from %s", c->name, c->kid, http_peer(r));
         }
-        if (code == -ENOSPC)
-                http_problem(r, &(struct problem){.type = PROBLEM_BUSY,
-                                                  .detail = "too many identities wait for approval",
-                                                  .retry_after = 600});
-        else if (code < 0)
-                http_fail(r, PROBLEM_INTERNAL, "the database failed");
-        else if (approved)
-                http_reply(r, 200, "application/json", "{\"state\":\"in-roster\"}", 21);
-        else
-                http_reply(r, 202, "application/json", "{\"state\":\"pending\"}", 19);
+        if (known && approved) {
+                answer_identity(r, true);
+                return;
+        }
+        /* the domains that it announces may change while it waits */
+        struct ask *a = ask_new(relay, r, peer->tenant, NULL);
+        if (!a)
+                return;
+        a->more = approved ? &in_roster : NULL;
+        ask_store(a,
+                  &(struct store_request){.op = STORE_IDENTITY,
+                                          .tenant = peer->tenant->name,
+                                          .bytes = c,
+                                          .n_bytes = sizeof(*c),
+                                          .jwk = i->jwk,
+                                          .proof = i->proof},
+                  NULL, on_identity_kept);
+        ask_settle(a);
 }
 
 void relay_link_identity(void *arg, struct http_req *r)

@@ -344,59 +344,92 @@ static void reply_row(const struct relay *relay, struct http_req *r, const struc
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");
 }
 
-/* The one sign-in whose id begins so: of two attempts the first. -ENOENT; -EMLINK: several, whose ids are in out. */
-static int find_beginning(struct relay *relay, const struct tenant *t, const char *beginning,
-                          struct store_sign_in *ret_row, struct buffer *ret_ids)
-{
+/* What a look for a sign-in has found. */
+struct found {
         struct store_sign_in rows[STORE_FOUND_MAX];
-        int n = journal_find(relay->journal, t->name, beginning, rows);
+        size_t n;
+};
+
+static void take_row(void *arg, const struct msg_in *m)
+{
+        struct ask *a = arg;
+        struct found *f = a->more;
+
+        if (f->n < STORE_FOUND_MAX && store_frames_sign_in(m, &f->rows[f->n]))
+                f->n++;
+}
+
+/* The one sign-in whose id begins so: of two attempts the first. */
+static void on_beginning_found(struct ask *a, int code)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(1024);
+        const struct found *f = a->more;
+        struct tenant *t;
         bool one = true;
 
-        if (n <= 0)
-                return n < 0 ? n : -ENOENT;
-        for (int i = 1; i < n; i++)
-                one &= id_same(rows[i].id, rows[0].id);
-        for (int i = 0; !one && i < n; i++)
-                if (buffer_printf(ret_ids, "%s\n", rows[i].id) < 0)
+        for (size_t i = 1; i < f->n; i++)
+                one &= id_same(f->rows[i].id, f->rows[0].id);
+        for (size_t i = 0; !one && i < f->n; i++)
+                if (buffer_printf(&text, "%s\n", f->rows[i].id) < 0)
                         break;
-        *ret_row = rows[0];
-        return one ? 0 : -EMLINK;
+        if (code < 0) {
+                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+        } else if (!one) {
+                http_problem(a->r, &(struct problem){.type = PROBLEM_NOT_FOUND,
+                                                     .detail = "the ids of several sign-ins begin so: give more of it",
+                                                     .reasons = text.data});
+        } else if (f->n) {
+                reply_row(a->relay, a->r, &f->rows[0]);
+        } else if (tenant_get(a->relay, a->tenant, &t) < 0) {
+                http_fail(a->r, PROBLEM_NO_SUCH_TENANT, NULL);
+        } else {
+                refused_tell_absent(a->relay, t, &text);
+                fail_id(a->r, PROBLEM_NOT_FOUND, a->id, text.data);
+        }
+}
+
+/* What is not stored may be under way, or have ended this very moment; or it is the beginning of an id. */
+static void on_sign_in_found(struct ask *a, int code)
+{
+        struct found *f = a->more;
+        struct dispatch_trail trail;
+
+        if (code == -ENOENT && dispatch_trail(a->relay->dispatch, a->tenant, a->id, &trail) == 0) {
+                f->rows[0] = (struct store_sign_in){.at = loop_wall(a->relay->loop),
+                                                    .handed = trail.handed,
+                                                    .received = trail.received,
+                                                    .answered = -1};
+                memcpy(f->rows[0].id, a->id, sizeof(f->rows[0].id));
+                snprintf(f->rows[0].state, sizeof(f->rows[0].state), "%s", trail.state);
+                memcpy(f->rows[0].connector, trail.connector, sizeof(f->rows[0].connector));
+                f->n = 1;
+        }
+        if (f->n)
+                reply_row(a->relay, a->r, &f->rows[0]);
+        else if (code != -ENOENT)
+                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+        else if (strlen(a->id) < ID_BEGINNING_MIN)
+                on_beginning_found(a, 0);
+        else
+                ask_store(a, &(struct store_request){.op = STORE_SIGN_INS_FIND, .tenant = a->tenant, .id = a->id},
+                          take_row, on_beginning_found);
 }
 
 void api_sign_in_get(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
-        struct tenant *t = api_tenant(relay, r, http_part(r, 0), 0);
-        const char *id = http_part(r, 1);
-        _cleanup_(buffer_free) struct buffer text = BUFFER(1024);
-        struct dispatch_trail trail;
-        struct store_sign_in row = {.at = 0};
+        const struct tenant *t = api_tenant(relay, r, http_part(r, 0), 0);
+        struct ask *a = t ? ask_new(relay, r, t, http_part(r, 1)) : NULL;
 
-        if (!t)
+        if (!a)
                 return;
-        int code = journal_get(relay->journal, t->name, id, &row);
-        if (code == -ENOENT && dispatch_trail(relay->dispatch, t->name, id, &trail) == 0) {
-                row = (struct store_sign_in){.at = loop_wall(relay->loop),
-                                             .handed = trail.handed,
-                                             .received = trail.received,
-                                             .answered = -1};
-                snprintf(row.id, sizeof(row.id), "%s", id);
-                snprintf(row.state, sizeof(row.state), "%s", trail.state);
-                memcpy(row.connector, trail.connector, sizeof(row.connector));
-                code = 0;
-        }
-        if (code == -ENOENT && strlen(id) >= ID_BEGINNING_MIN)
-                code = find_beginning(relay, t, id, &row, &text);
-        if (code == 0) {
-                reply_row(relay, r, &row);
-        } else if (code == -EMLINK) {
-                http_problem(r, &(struct problem){.type = PROBLEM_NOT_FOUND,
-                                                  .detail = "the ids of several sign-ins begin so: give more of it",
-                                                  .reasons = text.data});
-        } else if (code == -ENOENT) {
-                refused_tell_absent(relay, t, &text);
-                fail_id(r, PROBLEM_NOT_FOUND, id, text.data);
-        } else {
-                http_fail(r, PROBLEM_INTERNAL, "the database failed");
-        }
+        a->more = calloc(1, sizeof(struct found));
+        a->clear = free;
+        journal_flush(relay->journal);
+        if (a->more)
+                ask_store(a, &(struct store_request){.op = STORE_SIGN_IN, .tenant = t->name, .id = a->id}, take_row,
+                          on_sign_in_found);
+        else
+                http_fail(r, PROBLEM_INTERNAL, "no memory");
+        ask_settle(a);
 }

@@ -28,6 +28,42 @@ int store_connectors(struct store *store, const char *tenant, store_listed_fn *f
         return r;
 }
 
+int store_members(struct store *store, const char *tenant, store_member_fn *fn, void *arg)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_MEMBERS, "t", tenant);
+        int r;
+
+        while ((r = db_step(st)) == 1) {
+                struct store_member m;
+
+                memset(&m, 0, sizeof(m)); /* all of it is sent, what lies between the members, too */
+                db_text(st, 0, m.connector.id, sizeof(m.connector.id));
+                db_text(st, 1, m.connector.name, sizeof(m.connector.name));
+                db_text(st, 2, m.connector.kid, sizeof(m.connector.kid));
+                m.connector.enrolled = db_int(st, 3);
+                m.connector.since = db_int(st, 4);
+                m.barred = db_int(st, 5) != 0;
+                m.quarantined = db_int(st, 6) != 0;
+                fn(arg, &m);
+        }
+        return r;
+}
+
+int store_revoked(struct store *store, const char *tenant, store_serial_fn *fn, void *arg)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_REVOKED_OF, "t", tenant);
+        int r;
+
+        while ((r = db_step(st)) == 1) {
+                struct store_serial serial;
+
+                memset(&serial, 0, sizeof(serial));
+                db_text(st, 0, serial.text, sizeof(serial.text));
+                fn(arg, &serial);
+        }
+        return r;
+}
+
 static int revoke(struct store *store, const char *tenant, const char *id, int64_t now)
 {
         const int n = db_run(store->db, db_query(store->db, Q_REVOKE, "tt", tenant, id));

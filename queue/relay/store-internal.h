@@ -53,6 +53,11 @@ enum query {
         Q_EVENTS,
         Q_VERSION,
         Q_HAS_REASONS,
+        Q_CHANGED,
+        Q_CHANGED_LAST,
+        Q_CHANGED_PURGE,
+        Q_MEMBERS,
+        Q_REVOKED_OF,
         Q_FORGET, /* one for each table that has rows of a tenant */
         Q_FORGET_LAST = Q_FORGET + 8,
         Q_COUNT_

@@ -205,5 +205,7 @@ int store_purge(struct store *store, int64_t now)
                 int n = db_run(store->db, db_query(store->db, terms[i].query, "i", terms[i].before));
                 r = n < 0 ? n : r;
         }
+        if (db_run(store->db, db_query(store->db, Q_CHANGED_PURGE, "")) < 0)
+                r = -EIO;
         return r;
 }

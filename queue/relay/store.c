@@ -16,11 +16,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/core/cleanup.h"
 #include "queue/relay/store-internal.h"
 
 #define BUSY_MS 2000
 /* Its user_version. 0: made before there were versions, or new. Raise it with any change of what stands below. */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 static const char schema[] =
         "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL) "
@@ -53,7 +54,10 @@ static const char schema[] =
         "why TEXT NOT NULL, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS event(n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, at INTEGER NOT NULL, "
         "name TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL);"
-        "DROP INDEX IF EXISTS event_of; CREATE INDEX IF NOT EXISTS event_kind ON event(tenant, name, n);";
+        "DROP INDEX IF EXISTS event_of; CREATE INDEX IF NOT EXISTS event_kind ON event(tenant, name, n);"
+        "CREATE TABLE IF NOT EXISTS changed(n INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL);"
+        "CREATE INDEX IF NOT EXISTS changed_of ON changed(tenant);"
+        "CREATE INDEX IF NOT EXISTS revoked_of ON revoked(tenant);";
 
 #define FORGET(n, table) [Q_FORGET + (n)] = "DELETE FROM " table " WHERE tenant=?"
 
@@ -100,7 +104,7 @@ static const char *const texts[Q_COUNT_] = {
                 "WHERE tenant=?1 AND id>=?2 AND id<?2||'~' ORDER BY id LIMIT ?3",
         [Q_PURGE_SIGN_INS] = "DELETE FROM sign_in WHERE at<?",
         [Q_PURGE_TOKENS] = "DELETE FROM token WHERE expires<?",
-        [Q_PURGE_IDENTITIES] = "UPDATE connector SET kid=NULL, jwk=NULL, proof=NULL WHERE since<?",
+        [Q_PURGE_IDENTITIES] = "UPDATE connector SET kid=NULL, jwk=NULL, proof=NULL WHERE since<? AND kid IS NOT NULL",
         [Q_PURGE_CERTIFICATES] = "DELETE FROM certificate WHERE not_after<?",
         [Q_PURGE_REVOKED] = "DELETE FROM revoked WHERE not_after<?",
         [Q_PURGE_EVENTS] = "DELETE FROM event WHERE at<?",
@@ -135,6 +139,15 @@ static const char *const texts[Q_COUNT_] = {
                 "SELECT at, name, id, text FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name ORDER BY n DESC) AS "
                 "place FROM event WHERE tenant=?) WHERE place<=100 ORDER BY n DESC LIMIT 400",
         [Q_VERSION] = "PRAGMA data_version",
+        [Q_CHANGED] = "SELECT tenant, n FROM changed WHERE n>? ORDER BY n",
+        [Q_CHANGED_LAST] = "SELECT COALESCE(MAX(n), 0) FROM changed",
+        [Q_CHANGED_PURGE] =
+                "DELETE FROM changed WHERE tenant NOT IN (SELECT name FROM tenant) AND n<(SELECT MAX(n) FROM "
+                "changed)",
+        [Q_MEMBERS] = "SELECT c.id, c.name, c.kid, c.enrolled, c.since, EXISTS(SELECT 1 FROM barred b WHERE "
+                      "b.tenant=c.tenant AND b.id=c.id), EXISTS(SELECT 1 FROM quarantine q WHERE q.tenant=c.tenant "
+                      "AND q.id=c.id) FROM connector c WHERE c.tenant=?",
+        [Q_REVOKED_OF] = "SELECT serial FROM revoked WHERE tenant=?",
         [Q_HAS_REASONS] = "SELECT COUNT(*) FROM pragma_table_info('sign_in') WHERE name='reasons'",
         FORGET(0, "secret"),
         FORGET(1, "token"),
@@ -149,12 +162,38 @@ static const char *const texts[Q_COUNT_] = {
 
 /* ---- opening ---- */
 
+/* Whatever a running relay goes by: each write of it has a number that rises, and the name of its tenant. */
+static int watch_tables(struct db *db, struct error *err)
+{
+        static const char *const tables[][2] = {{"tenant", "name"},      {"secret", "tenant"},  {"connector", "tenant"},
+                                                {"roster", "tenant"},    {"revoked", "tenant"}, {"barred", "tenant"},
+                                                {"quarantine", "tenant"}};
+        static const char *const writes[][2] = {{"INSERT", "NEW"}, {"UPDATE", "NEW"}, {"DELETE", "OLD"}};
+        _cleanup_(buffer_free) struct buffer sql = BUFFER(16384);
+        int r = 0;
+
+        for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+                for (size_t j = 0; j < sizeof(writes) / sizeof(writes[0]) && r == 0; j++) {
+                        const char *table = tables[i][0], *column = tables[i][1], *write = writes[j][0],
+                                   *row = writes[j][1];
+
+                        r = buffer_printf(&sql,
+                                          "CREATE TRIGGER IF NOT EXISTS %s_%s AFTER %s ON %s BEGIN INSERT INTO "
+                                          "changed(tenant) VALUES(%s.%s); DELETE FROM changed WHERE tenant=%s.%s AND "
+                                          "n<(SELECT MAX(n) FROM changed); END;",
+                                          table, write, write, table, row, column, row, column);
+                }
+        return r < 0 ? error_fail(err, -ENOMEM, "no memory") : db_exec(db, sql.data, err);
+}
+
 /* The tables, and what a database lacks that was made before there were versions. */
 static int upgrade(struct db *db, int version, struct error *err)
 {
         int r = db_exec(db, schema, err);
 
         (void)version;
+        if (r == 0)
+                r = watch_tables(db, err);
         if (r < 0)
                 return r;
         int64_t has = db_number(db_query(db, Q_HAS_REASONS, ""));
@@ -218,6 +257,29 @@ struct store *store_free(struct store *store)
 int64_t store_version(struct store *store)
 {
         return db_number(db_query(store->db, Q_VERSION, ""));
+}
+
+int store_changes(struct store *store, int64_t after, store_change_fn *fn, void *arg, int64_t *ret_last)
+{
+        char tenant[TENANT_MAX + 1];
+        int64_t last = after;
+        int r = 0;
+
+        if (after < 0) {
+                last = db_number(db_query(store->db, Q_CHANGED_LAST, ""));
+        } else {
+                struct sqlite3_stmt *st = db_query(store->db, Q_CHANGED, "i", after);
+
+                while ((r = db_step(st)) == 1) {
+                        db_text(st, 0, tenant, sizeof(tenant));
+                        last = db_int(st, 1);
+                        fn(arg, tenant);
+                }
+        }
+        if (r < 0 || last < 0)
+                return -EIO;
+        *ret_last = last;
+        return 0;
 }
 
 const char *store_why(struct store *store)

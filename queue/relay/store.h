@@ -28,6 +28,12 @@ struct store *store_free(struct store *store);
 DEFINE_FREEP(struct store, store_free)
 /* Changes whenever another process has written. */
 int64_t store_version(struct store *store);
+/*
+ * Each tenant of which something was written that a running relay goes by, later than number after, by whoever (a
+ * trigger of the database counts): 0, and *ret_last is the last number. after -1: only that number.
+ */
+typedef void store_change_fn(void *arg, const char *tenant);
+int store_changes(struct store *store, int64_t after, store_change_fn *fn, void *arg, int64_t *ret_last);
 const char *store_why(struct store *store);
 
 /* ---- tenants and their secrets ---- */
@@ -117,6 +123,19 @@ int store_quarantine(struct store *store, const char *tenant, const char *id, co
 int store_is_quarantined(struct store *store, const char *tenant, const char *id);
 /* 1: it is out, 0: it was in none. */
 int store_release(struct store *store, const char *tenant, const char *id);
+
+/* What a running relay goes by: every connector that ever enrolled, and serial numbers that were revoked. */
+struct store_member {
+        struct store_connector connector;
+        uint8_t barred, quarantined; /* 1 or 0 */
+};
+typedef void store_member_fn(void *arg, const struct store_member *member);
+int store_members(struct store *store, const char *tenant, store_member_fn *fn, void *arg);
+struct store_serial {
+        char text[48];
+};
+typedef void store_serial_fn(void *arg, const struct store_serial *serial);
+int store_revoked(struct store *store, const char *tenant, store_serial_fn *fn, void *arg);
 
 struct store_event {
         int64_t at;

@@ -1,10 +1,8 @@
 /*
  * Tenants in memory: secrets, roster, live statements, rate limit.
  *
- * Invariants: the database decides who exists and which secrets count (re-read at the next request after another
- * process wrote); a statement is kept only if it verified
- * with the key that the live roster gives its connector; only tenants that exist are cached, so strangers
- * grow nothing.
+ * Invariants: a statement is kept only if it verified with the key that the live roster gives its connector; only
+ * tenants that exist are here, so strangers grow nothing. What the database says of them: tenant-image.c.
  */
 #include <errno.h>
 #include <openssl/sha.h>
@@ -17,16 +15,10 @@
 
 /* ---- cache ---- */
 
-/* The secrets as they are stored now; those that stay keep their rate. */
-static int read_secrets(struct relay *relay, struct tenant *t)
+void tenant_set_secrets(struct relay *relay, struct tenant *t, const struct store_secret *stored, size_t n)
 {
-        struct store_secret stored[STORE_SECRETS_MAX];
         struct tenant_secret secrets[STORE_SECRETS_MAX];
-        size_t n = 0;
-        int r = store_secrets(relay->store, t->name, stored, &n);
 
-        if (r < 0)
-                return r;
         for (size_t i = 0; i < n; i++) {
                 secrets[i] =
                         (struct tenant_secret){stored[i], (double)relay->config->sign_in_burst, loop_now(relay->loop)};
@@ -37,64 +29,35 @@ static int read_secrets(struct relay *relay, struct tenant *t)
         }
         memcpy(t->secrets, secrets, n * sizeof(secrets[0]));
         t->n_secrets = n;
-        return 0;
 }
 
-/* The stored roster; one that has expired still gives the floor of seq. */
-static void read_roster(struct relay *relay, struct tenant *t)
+struct tenant *tenant_new(struct relay *relay, const struct store_tenant *row)
 {
-        struct buffer text = BUFFER(ROSTER_TEXT_MAX);
-        struct error err;
+        struct tenant *t = calloc(1, sizeof(*t));
 
-        int r = store_roster_get(relay->store, t->name, &text);
-        if (r == 0)
-                r = roster_verify_kind(&t->roster, relay->sandbox, text.data, text.len, t->pin, t->name,
-                                       ROSTER_ANY_TIME, 0, &err);
-        else
-                error_fail(&err, r, "%s", store_why(relay->store));
-        if (r < 0 && r != -ENOENT)
-                log_warning("stored_roster_unusable", KV_S("tenant", t->name), KV_S("why", err.text));
-        buffer_free(&text);
-}
-
-static int tenant_load(struct relay *relay, const char *name, struct tenant **ret_tenant)
-{
-        struct store_tenant row;
-        struct tenant *t;
-
-        int r = store_tenant_get(relay->store, name, &row);
-        if (r < 0)
-                return r;
-        t = calloc(1, sizeof(*t));
         if (!t)
-                return -ENOMEM;
-        memcpy(t->name, row.name, sizeof(t->name));
-        memcpy(t->pin, row.pin, sizeof(t->pin));
+                return NULL;
+        memcpy(t->name, row->name, sizeof(t->name));
+        memcpy(t->pin, row->pin, sizeof(t->pin));
         TAILQ_INIT(&t->announced);
         TAILQ_INIT(&t->sessions);
         TAILQ_INIT(&t->lineages);
-        t->since = row.since;
-        r = read_secrets(relay, t);
-        if (r < 0) {
-                free(t);
-                return r;
-        }
-        read_roster(relay, t);
+        LIST_INIT(&t->members);
+        LIST_INIT(&t->revoked);
+        t->since = row->since;
         LIST_INSERT_HEAD(&relay->tenants, t, entry);
         table_add(&relay->by_name, &t->by_name, t->name, NULL);
-        *ret_tenant = t;
-        return 0;
+        return t;
 }
 
 int tenant_get(struct relay *relay, const char *name, struct tenant **ret_tenant)
 {
-        struct tenant *t;
+        struct tenant *t = tenant_valid(name)
+                                   ? table_object(table_find(&relay->by_name, name, NULL), struct tenant, by_name)
+                                   : NULL;
 
-        if (!tenant_valid(name))
-                return -ENOENT;
-        t = table_object(table_find(&relay->by_name, name, NULL), struct tenant, by_name);
         if (!t)
-                return tenant_load(relay, name, ret_tenant);
+                return -ENOENT;
         *ret_tenant = t;
         return 0;
 }
@@ -116,6 +79,7 @@ struct tenant *tenant_free(struct tenant *tenant)
         LIST_REMOVE(tenant, entry);
         table_remove(&tenant->by_name);
         clones_forget(tenant);
+        tenant_forget_members(tenant);
         api_keys_free(tenant->board);
         while ((a = TAILQ_FIRST(&tenant->announced)))
                 announced_free(tenant, a);
@@ -124,36 +88,13 @@ struct tenant *tenant_free(struct tenant *tenant)
         return NULL;
 }
 
-/* It was removed, perhaps made anew since: its links and its sign-ins end. */
-static void tenant_drop(struct relay *relay, struct tenant *t)
+void tenant_drop(struct relay *relay, struct tenant *t)
 {
         log_info("tenant_removed", KV_S("tenant", t->name));
         dispatch_end_tenant(relay->dispatch, t->name);
         metering_forget(relay->metering, t->name);
         sessions_close(t);
         tenant_free(t);
-}
-
-/* Whether it is the tenant that was read once: not one of the same name that was made since. */
-static bool is_same(struct relay *relay, const struct tenant *t, const struct store_tenant *row)
-{
-        return row->since == t->since && strcmp(row->pin, t->pin) == 0 &&
-               (!t->roster || store_has_roster(relay->store, t->name) != 0);
-}
-
-void tenants_refresh(struct relay *relay)
-{
-        struct tenant *t, *next;
-        struct store_tenant row;
-
-        for (t = LIST_FIRST(&relay->tenants); t; t = next) {
-                next = LIST_NEXT(t, entry);
-                int r = store_tenant_get(relay->store, t->name, &row);
-                if (r == -ENOENT || (r == 0 && !is_same(relay, t, &row)))
-                        tenant_drop(relay, t);
-                else if (r < 0 || read_secrets(relay, t) < 0)
-                        log_error("tenant_not_read", KV_S("tenant", t->name), KV_S("why", store_why(relay->store)));
-        }
 }
 
 /* ---- secrets and rate ---- */

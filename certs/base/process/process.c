@@ -327,6 +327,11 @@ void process_drained(struct process *p)
         tell(p, FRAME_DRAINED);
 }
 
+size_t process_queued(const struct process *p)
+{
+        return p->control ? ipc_queued(p->control) : 0;
+}
+
 int process_send(struct process *p, const struct msg_out *m, int fd)
 {
         return p->control ? ipc_send_fd(p->control, m, fd) : -EPIPE;

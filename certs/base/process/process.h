@@ -119,6 +119,8 @@ int process_confine(struct process *p, const struct confine_rules *rules, enum c
 void process_ready(struct process *p);
 /* Sends the supervisor a frame of the program's own, with a descriptor (duplicated) or -1. 0 or -errno. */
 int process_send(struct process *p, const struct msg_out *m, int fd);
+/* Frames that wait for the supervisor to read. */
+size_t process_queued(const struct process *p);
 /* What became of a file that came while the process runs; why: NULL, or it is not in use. */
 void process_taken(struct process *p, const char *name, const char *why);
 /* Tells the supervisor that a drain is over. */

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
-"""What the relay bears: too few descriptors. Usage: test_strength.py RELAY FORGE [unittest words]"""
+"""What the relay bears: too few descriptors, a locked database, the end of its store process. Usage: test_strength.py RELAY FORGE [unittest words]"""
 import os
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import unittest
@@ -37,6 +39,7 @@ class StrengthTest(unittest.TestCase):
         self.assertEqual(c.next('request')['id'], id)
         self.assertEqual(c.report([{'id': id, 'is': 'verdict', 'jwe': VERDICT}], credit=1)[0], 200)
         self.assertEqual(later.result()[0], 200)
+        return id
 
 
 class Descriptors(StrengthTest):
@@ -76,6 +79,69 @@ class Descriptors(StrengthTest):
             for s in silent:
                 s.close()
             c.hang_up()
+
+
+class Store(StrengthTest):
+    """The database, and the process that has it open."""
+
+    def locked(self):
+        db = sqlite3.connect(self.relay.path('state/relay.db'), isolation_level=None)
+        db.execute('BEGIN EXCLUSIVE')
+        return db
+
+    def store(self):
+        """The store process's number; None: there is none."""
+        found = subprocess.run(['pgrep', '-P', str(self.relay.process.pid)], stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+        return int(found[0]) if found else None
+
+    def state_of(self, id):
+        status, _, body = self.relay.request('GET', self.relay.tenant_path('sign-ins/' + id), headers=self.relay.as_service())
+        return body['state'] if status == 200 else None
+
+    def test_a_locked_database(self):
+        """Somebody else holds the database's lock: nobody who signs in, and no connector, waits for it."""
+        c = self.linked('lock')
+        db = self.locked()
+        ids = [self.sign_in(c) for _ in range(12)]
+        c.hang_up()
+        c.go()
+        ids.append(self.sign_in(c))
+        self.assertEqual(self.relay.request('GET', self.relay.tenant_path('keys'), headers=self.relay.as_service())[0], 200)
+        db.execute('ROLLBACK')  # not one of them was done after this
+        db.close()
+        for id in ids:
+            wait_for('its metadata is written', lambda: self.state_of(id) == 'answered')
+        self.assertNotIn('metadata_dropped', self.relay.log_text())
+        c.hang_up()
+
+    def test_its_end(self):
+        c = self.linked('end')
+        was = self.store()
+        os.kill(was, signal.SIGKILL)
+        self.sign_in(c)
+        wait_for('another one', lambda: self.store() not in (None, was))
+        wait_for('that the relay knows', lambda: 'store_started_again' in self.relay.log_text())
+        made = self.relay.cli('secret', self.relay.tenant, 'service').strip()
+        self.assertEqual(self.relay.request('GET', self.relay.tenant_path('keys'), headers={'Authorization': 'Bearer ' + made})[0], 200)
+        id = self.sign_in(c)
+        wait_for('its metadata is written', lambda: self.state_of(id) == 'answered')
+        # what was written while there was none counts, too
+        os.kill(self.store(), signal.SIGSTOP)
+        stopped = self.store()
+        with sqlite3.connect(self.relay.path('state/relay.db')) as db:
+            db.execute("DELETE FROM secret WHERE tenant=? AND kind=1", (self.relay.tenant,))
+        os.kill(stopped, signal.SIGKILL)
+        wait_for('the secrets are gone', lambda: self.relay.request('GET', self.relay.tenant_path('keys'), headers=self.relay.as_service())[0] == 401)
+        c.hang_up()
+
+    def test_it_ends_with_the_relay(self):
+        other = Relay()
+        store = int(subprocess.run(['pgrep', '-P', str(other.process.pid)], stdout=subprocess.PIPE, text=True, check=True).stdout)
+        other.process.kill()
+        other.process.wait()
+        wait_for('it is gone', lambda: not os.path.exists(f'/proc/{store}') or
+                 open(f'/proc/{store}/stat', encoding='ascii').read().rsplit(')', 1)[1].split()[0] == 'Z')
+        other.tmp.cleanup()
 
 
 if __name__ == '__main__':
