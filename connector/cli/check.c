@@ -1,7 +1,10 @@
 /*
- * postern check: each hop between this connector and its domain controllers in order, in this process,
- * without the daemon; with --user one whole validation, every step with its time.
+ * postern check: everything that a sign-in at this connector needs, tested side by side and told in order:
+ * configuration, what a start would find, the way to the relay, each domain and its controllers, the daemon's own word;
+ * with --user one whole validation, every step with its time.
  *
+ * What blocks (the relay, posternd's check, the daemon) runs in a child process of its own (check-task.c), so that a
+ * black hole costs no more than the longest of them.
  * The steps inside validate/ are its debug log, which by its own rule holds no credential. The password goes
  * from the terminal into the secret arena and is wiped by validate/ before the answer. The lockout guard is
  * off here: it belongs to the daemon and its memory of failures.
@@ -13,18 +16,22 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/core/log.h"
 #include "base/core/text.h"
-#include "connector/cli/account.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/view.h"
+#include "connector/cli/view-verdict.h"
 #include "connector/cli/prompt.h"
-#include "connector/cli/startup.h"
+#include "connector/cli/tasks.h"
+#include "connector/cli/trial.h"
 #include "connector/conf/domains.h"
+#include "connector/findings/hop.h"
+#include "validate/types/detail.h"
 #include "validate/types/name.h"
 
-#define READY_MS 5000
+#define READY_MS 8000
 #define POLL_MS 10
 #define BUDGET_MS 10000
 
@@ -42,12 +49,31 @@ static const struct cli_option options[] = {
 
 static const struct cli_usage usage = {
         .name = "check",
-        .about = "Checks each hop in order, without the daemon: configuration, files, domain\n"
-                 "controllers. With --user validates one password, which is asked for: a real\n"
-                 "attempt, and a wrong password counts towards the account's lockout.\n"
+        .about = "Tests in order what a sign-in needs: configuration, files, relay, domain\n"
+                 "controllers, daemon. With --user validates one password, which is asked for:\n"
+                 "a real attempt, and a wrong password counts towards the account's lockout.\n"
                  "Exit code: 0 well or accepted, 1 not, 2 wrong usage, 3 unavailable.\n",
         .options = options,
-        .no_socket = true,
+};
+
+/* In the order in which they are shown, whichever is done first. */
+enum section {
+        SECTION_CONFIG = 0,
+        SECTION_START,
+        SECTION_RELAY,
+        SECTION_DOMAINS,
+        SECTION_DAEMON,
+        SECTION_USER,
+        SECTIONS
+};
+
+struct keytab_word {
+        bool ok;
+        char why[200]; /* "": nothing came */
+};
+struct trial {
+        struct config *config; /* or NULL */
+        struct validate *v;
 };
 
 /* One run. The log's sink has no argument: current points to it. */
@@ -57,50 +83,97 @@ struct check {
         struct config *config;
         struct domains *domains;
         struct validate *v;
+        struct trial trials[TRIALS]; /* what the first method of each domain does not show */
         struct loop_timer *poll;
         uint64_t started, ready_until;
-        json_t *steps;
-        const char *skip; /* why what follows is not done, or NULL */
-        unsigned down;    /* DCs that can't be used */
-        bool fit;         /* posternd's own check finds nothing */
+        json_t *sections[SECTIONS];                     /* of lines, in the order in which they are shown */
+        json_t *steps;                                  /* the one that is written to */
+        bool live;                                      /* what is said is shown at once */
+        const char *skip;                               /* why what follows is not done, or NULL */
+        struct keytab_word keytabs[CONFIG_DOMAINS_MAX]; /* by the place in trials[TRIAL_KEYTAB] */
         bool done;
         struct outcome outcome;
 };
 
 static struct check *current;
 
+static void show(const struct check *c, const json_t *line)
+{
+        const char *result = fact_text(line, "result"), *remedy = fact_text(line, "remedy");
+
+        if (c->cli->json)
+                return;
+        printf("%6lld ms  %-8s %-8s ", fact_number(line, "ms", 0), fact_text(line, "step"),
+               strcmp(result, "failed") == 0 ? "FAILED" : result);
+        cli_print_text(stdout, fact_text(line, "text"));
+        putchar('\n');
+        if (remedy[0]) {
+                printf("%29s", "");
+                view_wrap(29, remedy);
+        }
+}
+
+static void put_time(const struct check *c, json_t *line)
+{
+        if (!json_object_get(line, "ms"))
+                (void)json_object_set_new(line, "ms", json_integer((json_int_t)(loop_now(c->loop) - c->started)));
+}
+
+/* A line of another's making; takes it over. */
+static void add(struct check *c, json_t *line)
+{
+        put_time(c, line);
+        if (json_array_append_new(c->steps, line) == 0 && c->live)
+                show(c, line);
+}
+
 __attribute__((format(printf, 4, 5))) static void say(struct check *c, const char *step, const char *result,
                                                       const char *fmt, ...)
 {
-        unsigned ms = (unsigned)(loop_now(c->loop) - c->started);
         char text[LOG_LINE_MAX];
         va_list ap;
 
         va_start(ap, fmt);
         vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
-        if (c->cli->json) {
-                json_array_append_new(c->steps,
-                                      json_pack("{s:i, s:s, s:s, s:s%}", "ms", (int)ms, "step", step, "result", result,
-                                                "text", text, utf8_valid(text, strlen(text)) ? strlen(text) : 0));
-                return;
+        add(c, json_pack("{s:s, s:s, s:s%}", "step", step, "result", result, "text", text,
+                         utf8_valid(text, strlen(text)) ? strlen(text) : 0));
+}
+
+/* What came of the ticket that the keytab is tried with: validate/ tells it in its debug log alone. */
+static void hear_armor(struct check *c, const char *line)
+{
+        const struct config *config = c->trials[TRIAL_KEYTAB].config;
+        const char *told = strstr(line, "krb_armor "), *refused = told ? strstr(told, "refused=") : NULL;
+
+        for (size_t i = 0; told && config && i < config->validate.n_domains; i++) {
+                char domain[300];
+
+                (void)snprintf(domain, sizeof domain, "domain=%s ", config->domains[i].name);
+                if (!strstr(told, domain))
+                        continue;
+                c->keytabs[i].ok = strstr(told, "result=ok") != NULL;
+                (void)snprintf(c->keytabs[i].why, sizeof c->keytabs[i].why, "%s",
+                               refused                   ? refused + strlen("refused=")
+                               : strstr(told, "result=") ? strstr(told, "result=") + strlen("result=")
+                                                         : "");
         }
-        printf("%6u ms  %-8s %-8s ", ms, step, result);
-        cli_print_text(stdout, text);
-        putchar('\n');
 }
 
 static void on_log(enum log_level level, const char *program, const char *line)
 {
         (void)level, (void)program;
-        if (current)
+        if (!current)
+                return;
+        hear_armor(current, line);
+        if (o.user) /* without, only what the probes came to */
                 say(current, "trace", "", "%s", line);
 }
 
 /* Says that a step failed, and that the following ones are left out. */
 static int failed(struct check *c, const char *step, const char *text, const char *skip)
 {
-        say(c, step, "FAILED", "%s", text);
+        say(c, step, "failed", "%s", text);
         c->skip = skip;
         return -EINVAL;
 }
@@ -111,7 +184,7 @@ static void say_errors(struct check *c, const char *lines)
         for (const char *line = lines; *line; line += strspn(line, "\n")) {
                 const size_t n = strcspn(line, "\n");
 
-                say(c, "config", "FAILED", "%.*s", (int)n, line);
+                say(c, "config", "failed", "%.*s", (int)n, line);
                 line += n;
         }
 }
@@ -167,24 +240,6 @@ static int narrow(struct check *c, struct error *err)
         return 0;
 }
 
-static void on_startup_line(void *arg, const char *line)
-{
-        say(arg, "start", "", "%s", line);
-}
-
-/* What a start, or a reload, of posternd would find: users, folders, enrolment, files. */
-static void check_startup(struct check *c)
-{
-        struct error err = {""};
-
-        if (startup_check(c->cli->config, on_startup_line, c, &c->fit, &err) < 0)
-                say(c, "start", "FAILED", "%s", err.text);
-        else if (c->fit)
-                say(c, "start", "ok", "posternd could start");
-        else
-                say(c, "start", "FAILED", "posternd could not start, for the reasons above");
-}
-
 typedef int take_fn(struct domains *d, const char *domain, int fd, struct error *err);
 
 static int take_file(struct check *c, const char *domain, const char *path, take_fn *take)
@@ -203,7 +258,7 @@ static int take_file(struct check *c, const char *domain, const char *path, take
                 say(c, "file", "ok", "%s of %s: %s%s", what, domain, path, n ? count : "");
                 return 0;
         }
-        say(c, "file", "FAILED", "%s: %s", path, err.text);
+        say(c, "file", "failed", "%s: %s", path, err.text);
         c->skip = "a file could not be read";
         return r;
 }
@@ -230,19 +285,33 @@ static void check_files(struct check *c)
                 failed(c, "domains", err.text, "there is no such domain");
 }
 
-static bool all_ready(const struct check *c)
+static void count_unknown(void *arg, const struct validate_dc *dc)
 {
+        *(unsigned *)arg += strcmp(dc->state, "unknown") == 0;
+}
+
+/* Whether each DC has come to something, each domain to some DC, and each keytab to a ticket or none. */
+static bool all_decided(const struct check *c)
+{
+        const struct config *keytabs = c->trials[TRIAL_KEYTAB].v ? c->trials[TRIAL_KEYTAB].config : NULL;
+        unsigned unknown = 0;
+
+        validate_each_dc(c->v, count_unknown, &unknown);
+        if (c->trials[TRIAL_SECOND].v)
+                validate_each_dc(c->trials[TRIAL_SECOND].v, count_unknown, &unknown);
+        for (size_t i = 0; keytabs && i < keytabs->validate.n_domains; i++)
+                unknown += !c->keytabs[i].ok && !c->keytabs[i].why[0];
         for (size_t i = 0; i < c->config->validate.n_domains; i++)
-                if (!validate_ready(c->v, i, NULL))
-                        return false;
-        return true;
+                if (!validate_ready(c->v, i, NULL) && !validate_undiscovered(c->v, i)[0])
+                        unknown += c->config->domains[i].discover;
+        return unknown == 0;
 }
 
 static void on_poll(void *arg)
 {
         struct check *c = arg;
 
-        if (all_ready(c) || loop_now(c->loop) >= c->ready_until)
+        if (all_decided(c) || loop_now(c->loop) >= c->ready_until)
                 loop_stop(c->loop, 0);
         else
                 loop_timer_in(c->poll, POLL_MS);
@@ -255,26 +324,23 @@ static const char *remedy_of(const char *id)
         return reason == REASON_MAX ? "" : reason_info(reason)->remedy;
 }
 
+struct showing {
+        struct check *c;
+        const struct config *config; /* of the instance whose probes are shown */
+};
+
 static void show_dc(void *arg, const struct validate_dc *dc)
 {
-        struct check *c = arg;
-        bool alive = strcmp(dc->state, "alive") == 0;
+        const struct showing *showing = arg;
+        const int i = config_domain_find(showing->config, dc->domain);
+        json_auto_t *lines = json_array();
 
-        c->down += !alive;
-        if (alive)
-                say(c, "dc", "ok", "%s of %s (%s) answers in %" PRIu32 " ms", dc->host, dc->domain, dc->source,
-                    dc->ewma_ms);
-        else if (dc->reason[0])
-                say(c, "dc", "FAILED", "%s of %s (%s): %s %s. %s", dc->host, dc->domain, dc->source, dc->reason,
-                    dc->detail, remedy_of(dc->reason));
-        else
-                say(c, "dc", "FAILED", "%s of %s (%s): no answer within %d s. %s", dc->host, dc->domain, dc->source,
-                    READY_MS / 1000, remedy_of("dc_timeout"));
+        hop_dc(lines, dc, i < 0 ? "" : method_text(showing->config->domains[i].methods[0]));
+        add(showing->c, json_incref(json_array_get(lines, 0)));
 }
 
-static void on_ready(void *arg)
+static void on_ready(void *arg [[maybe_unused]])
 {
-        (void)arg;
 }
 
 /* What is known of one domain's SID, to be said with whether it can be served. */
@@ -311,64 +377,99 @@ static void judge_sid(void *arg, const struct validate_sid *sid)
         struct check *c = arg;
 
         if (sid->rival[0])
-                say(c, "sid", "FAILED", "%s and %s have one SID, %s: set domain_sid of both", sid->domain, sid->rival,
+                say(c, "sid", "failed", "%s and %s have one SID, %s: set domain_sid of both", sid->domain, sid->rival,
                     sid->sid);
         else if (sid->seen[0])
-                say(c, "sid", "FAILED", "%s: a domain controller says %s, not %s (%s)", sid->domain, sid->seen,
+                say(c, "sid", "failed", "%s: a domain controller says %s, not %s (%s)", sid->domain, sid->seen,
                     sid->sid, sid_source_text(sid->source));
 }
 
-/* The accounts that `postern account` reads with; without one sign-ins go on. */
-static void check_readers(struct check *c)
+/* What one instance's probes of a domain came to, as a whole. */
+static void judge_domain(struct check *c, size_t i)
 {
-        char text[1024];
+        const char *name = c->config->domains[i].name, *why = NULL, *unknown = validate_undiscovered(c->v, i);
+        const size_t left_out = validate_left_out(c->v, i);
 
-        for (size_t i = 0; i < c->config->validate.n_domains; i++) {
-                if (!c->config->domains[i].reader)
-                        continue;
-                int r = account_judge_reader(c->cli, c->config->domains[i].name, text, sizeof text);
-                say(c, "reader", r ? "warning" : "ok", "%s", text);
+        if (left_out > 0)
+                say(c, "dc", "warning", "%zu more domain controllers of %s are known by SRV records and not used",
+                    left_out, name);
+        if (validate_ready(c->v, i, &why)) {
+                struct sid_note note = {.domain = name};
+
+                validate_each_sid(c->v, note_sid, &note);
+                say(c, "ready", "ok", "%s can be served%s%s", name, note.text, note_proof(&c->config->domains[i]));
+                return;
         }
+        (void)hop_add(c->steps,
+                      (struct hop){.step = "ready",
+                                   .result = HOP_FAILED,
+                                   .about = name,
+                                   .code = unknown[0] ? "no_dc_known" : "no_dc_usable",
+                                   .remedy = unknown[0] ? remedy_of("dns") : "No sign-in of its users can be decided"},
+                      "%s: %s%s%s", name, why ? why : "no domain controller answered", unknown[0] ? ", " : "", unknown);
+        c->skip = "a domain has no domain controller that answers";
+}
+
+/* A domain that a trial cannot serve is told by the main instance. */
+static void begin_trial(struct check *c, enum trial_kind kind)
+{
+        struct trial *trial = &c->trials[kind];
+        struct error err;
+
+        trial->config = o.dc || o.method ? NULL : trial_config(c->config, kind);
+        if (!trial->config || validate_new(&trial->v, c->loop, &trial->config->validate, on_ready, c, &err) < 0)
+                trial->v = NULL;
+}
+
+static void judge_keytab(struct check *c, size_t i)
+{
+        const struct domain_config *d = &c->trials[TRIAL_KEYTAB].config->domains[i];
+        const struct keytab_word *word = &c->keytabs[i];
+        const bool stale = strstr(word->why, "reauthentication failed") || strstr(word->why, "Decrypt integrity");
+
+        if (word->ok)
+                say(c, "keytab", "ok", "the keytab of %s gets a ticket for %s", d->name, d->armor_principal);
+        else if (stale || d->armor_principal != d->service_principal)
+                (void)hop_add(c->steps,
+                              (struct hop){.step = "keytab",
+                                           .result = HOP_FAILED,
+                                           .about = d->name,
+                                           .code = stale ? "keytab_old_key" : "armor_unavailable",
+                                           .remedy = stale ? detail_info(DETAIL_KEYTAB_OLD_KEY)->remedy
+                                                           : remedy_of("armor_unavailable")},
+                              "the keytab of %s gets no ticket for %s: %s", d->name, d->armor_principal,
+                              word->why[0] ? word->why : "no answer in time");
+        else
+                say(c, "keytab", "skipped",
+                    "because %s gets no ticket of its own (%s): a sign-in shows whether the keytab of %s fits",
+                    d->service_principal, word->why[0] ? word->why : "no answer in time", d->name);
 }
 
 /* TLS contexts and keytabs, then DNS, connect, handshake and a first answer of the DCs. */
 static void check_dcs(struct check *c)
 {
+        struct showing first = {c, c->config}, second = {c, NULL};
         struct error err = {""};
-        const char *why = NULL;
 
         if (validate_new(&c->v, c->loop, &c->config->validate, on_ready, c, &err) < 0) {
                 failed(c, "domains", err.text, "a domain cannot be served as it is configured");
                 return;
         }
         say(c, "domains", "ok", "certificates and keytabs are usable");
+        begin_trial(c, TRIAL_SECOND);
+        begin_trial(c, TRIAL_KEYTAB);
         c->ready_until = loop_now(c->loop) + READY_MS;
         loop_timer_in(c->poll, 0);
         loop_run(c->loop);
-        validate_each_dc(c->v, show_dc, c);
+        validate_each_dc(c->v, show_dc, &first);
+        second.config = c->trials[TRIAL_SECOND].config;
+        if (c->trials[TRIAL_SECOND].v)
+                validate_each_dc(c->trials[TRIAL_SECOND].v, show_dc, &second);
         validate_each_sid(c->v, judge_sid, c);
-        for (size_t i = 0; i < c->config->validate.n_domains; i++) {
-                const char *name = c->config->domains[i].name;
-                size_t left_out = validate_left_out(c->v, i);
-
-                if (left_out > 0)
-                        say(c, "dc", "note", "%zu more domain controllers of %s are known by SRV records and not used",
-                            left_out, name);
-                if (validate_ready(c->v, i, &why)) {
-                        struct sid_note note = {.domain = name};
-
-                        validate_each_sid(c->v, note_sid, &note);
-                        say(c, "ready", "ok", "%s can be served%s%s", name, note.text,
-                            note_proof(&c->config->domains[i]));
-                } else {
-                        const char *unknown = validate_undiscovered(c->v, i);
-
-                        say(c, "ready", "FAILED", "%s: %s%s%s. %s", name, why ? why : "no domain controller answered",
-                            unknown[0] ? ", " : "", unknown,
-                            unknown[0] ? remedy_of("dns") : "No sign-in of its users can be decided");
-                        c->skip = "a domain has no domain controller that answers";
-                }
-        }
+        for (size_t i = 0; c->trials[TRIAL_KEYTAB].v && i < c->trials[TRIAL_KEYTAB].config->validate.n_domains; i++)
+                judge_keytab(c, i);
+        for (size_t i = 0; i < c->config->validate.n_domains; i++)
+                judge_domain(c, i);
 }
 
 static void check_name(struct check *c)
@@ -382,11 +483,11 @@ static void check_name(struct check *c)
                 char why[NAME_FAULT_MAX];
 
                 name_fault(&c->config->validate, o.user, strlen(o.user), why);
-                say(c, "name", "FAILED", "%s: %s", reason_info(reason)->id, why);
+                say(c, "name", "failed", "%s: %s", reason_info(reason)->id, why);
                 return;
         }
         if (reason != REASON_OK) {
-                say(c, "name", "FAILED", "%s: %s", reason_info(reason)->id, reason_info(reason)->helpdesk_text);
+                say(c, "name", "failed", "%s: %s", reason_info(reason)->id, reason_info(reason)->helpdesk_text);
                 return; /* the sign-in ends with the same reason, without a DC */
         }
         domain = &c->config->domains[name.domain];
@@ -421,75 +522,54 @@ static void check_user(struct check *c, struct secret *password)
                 return;
         }
         loop_run(c->loop);
-        say(c, "sign-in", reason_info(c->outcome.reason)->verdict == VERDICT_ACCEPTED ? "ok" : "FAILED",
+        say(c, "sign-in", reason_info(c->outcome.reason)->verdict == VERDICT_ACCEPTED ? "ok" : "failed",
             "%s at %s by %s: connect %" PRIu32 " ms, answer %" PRIu32 " ms, all %" PRIu32 " ms",
             reason_info(c->outcome.reason)->id, c->outcome.dc[0] ? c->outcome.dc : "no domain controller",
             method_text(c->outcome.method), c->outcome.ms_connect, c->outcome.ms_dc, c->outcome.ms_total);
 }
 
-static json_t *verdict_json(const struct outcome *out)
+/* All that was told, in order; from here on it is shown at once. */
+static enum hop_result tell(struct check *c)
 {
-        const struct reason_info *info = reason_info(out->reason);
+        enum hop_result worst = HOP_OK;
+        json_t *line;
+        size_t i;
 
-        return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:o*}", "verdict",
-                         verdict_text(info->verdict), "class", verdict_class_text(info->class), "reason", info->id,
-                         "password_proved", out->password_proved, "may_have_counted", counted_text(out->counted), "dc",
-                         out->dc, "method", method_text(out->method), "user_id", out->user.id, "upn", out->user.upn,
-                         "sam", out->user.sam, "context", out->context, "ms", (int)out->ms_total, "user_text",
-                         reason_user_text(out->reason, out->password_proved), "helpdesk_text", info->helpdesk_text,
-                         "remedy", info->remedy, "attributes",
-                         out->details.state == DETAILS_NONE ? NULL : view_pairs_json(&out->details.values));
+        for (int section = 0; section < SECTIONS; section++) {
+                const enum hop_result here = hop_worst(c->sections[section]);
+
+                worst = here > worst ? here : worst;
+                json_array_foreach (c->sections[section], i, line) {
+                        put_time(c, line);
+                        show(c, line);
+                }
+        }
+        c->steps = c->sections[SECTION_USER];
+        c->live = true;
+        return worst;
 }
 
-static void print_field(const char *name, const char *value)
+static int conclude(struct check *c, enum hop_result worst)
 {
-        if (!value[0])
-                return;
-        printf("%-17s ", name);
-        cli_print_text(stdout, value);
-        putchar('\n');
-}
-
-static void print_verdict(const struct outcome *out)
-{
-        const struct reason_info *info = reason_info(out->reason);
-        const char *name, *value;
-
-        printf("\n%-17s %s (%s, %s)\n", "verdict", verdict_text(info->verdict), info->id,
-               verdict_class_text(info->class));
-        print_field("account", out->user.id);
-        print_field("upn", out->user.upn);
-        print_field("sam", out->user.sam);
-        for (size_t at = 0; pairs_next(&out->details.values, &at, &name, &value);)
-                print_field(name, value);
-        if (out->details.state == DETAILS_TRUNCATED)
-                print_field("attributes", "some do not fit or are no text, and are left out");
-        print_field("raw", out->context);
-        print_field("password proved", out->password_proved ? "yes" : "no");
-        print_field("may have counted", counted_text(out->counted));
-        print_field("the user reads", reason_user_text(out->reason, out->password_proved));
-        print_field("what it means", info->helpdesk_text);
-        print_field("what to do", info->remedy);
-}
-
-static int conclude(struct check *c)
-{
-        json_t *root;
+        json_t *root, *all = json_array();
 
         if (c->skip && o.user && !c->done)
                 say(c, "sign-in", "skipped", "because %s; the password was not asked for", c->skip);
         if (c->cli->json) {
-                root = json_pack("{s:O}", "steps", c->steps);
+                for (int section = 0; section < SECTIONS; section++)
+                        (void)json_array_extend(all, c->sections[section]);
+                root = json_pack("{s:s, s:O}", "result", hop_result_text(worst), "steps", all);
                 if (c->done)
-                        json_object_set_new(root, "verdict", verdict_json(&c->outcome));
+                        json_object_set_new(root, "verdict", view_verdict_json(&c->outcome));
                 (void)json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
                 putchar('\n');
                 json_decref(root);
         } else if (c->done) {
-                print_verdict(&c->outcome);
+                view_verdict(&c->outcome);
         }
+        json_decref(all);
         if (!c->done)
-                return c->skip || o.user || c->down > 0 || !c->fit ? (o.user ? CLI_UNAVAILABLE : CLI_FAILED) : CLI_OK;
+                return worst == HOP_FAILED || c->skip || o.user ? (o.user ? CLI_UNAVAILABLE : CLI_FAILED) : CLI_OK;
         switch (reason_info(c->outcome.reason)->verdict) {
         case VERDICT_ACCEPTED:
                 return CLI_OK;
@@ -501,32 +581,74 @@ static int conclude(struct check *c)
         return CLI_UNAVAILABLE;
 }
 
+/* Whoever may not read the state folder can ask the daemon, and is told so of the rest. */
+static bool may_look(struct check *c)
+{
+        if (access(c->config->state_dir, R_OK | X_OK) == 0 || errno != EACCES)
+                return true;
+        c->skip = "only root can read what posternd reads; run postern check as root";
+        return false;
+}
+
+/* One of the tests that run beside the domains', or that it is left out. */
+static void end_task(struct check *c, struct task *task, enum section section, const char *step, bool begun)
+{
+        json_t *lines, *line;
+        size_t i;
+
+        c->steps = c->sections[section];
+        if (!begun) {
+                say(c, step, "skipped", "because %s", c->skip ? c->skip : "it could not be begun");
+                return;
+        }
+        lines = tasks_end(task, step);
+        json_array_foreach (lines, i, line)
+                add(c, json_incref(line));
+        json_decref(lines);
+}
+
+static void check_all(struct check *c)
+{
+        struct task startup = {0}, relay = {0}, daemon = {0}, readers = {0};
+        bool look, has_startup = false, has_relay = false, has_readers = false, has_daemon;
+
+        c->steps = c->sections[SECTION_CONFIG];
+        look = check_config(c) == 0 && may_look(c);
+        has_daemon = tasks_begin(&daemon, tasks_daemon, c->cli, c->config) == 0;
+        if (look) {
+                has_startup = tasks_begin(&startup, tasks_startup, c->cli, c->config) == 0;
+                has_relay = tasks_begin(&relay, tasks_relay, c->cli, c->config) == 0;
+                has_readers = tasks_begin(&readers, tasks_readers, c->cli, c->config) == 0;
+        }
+        c->steps = c->sections[SECTION_DOMAINS];
+        if (look)
+                check_files(c);
+        if (!c->skip)
+                check_dcs(c);
+        else
+                say(c, "dc", "skipped", "because %s", c->skip);
+        if (has_readers)
+                end_task(c, &readers, SECTION_DOMAINS, "reader", true);
+        end_task(c, &startup, SECTION_START, "start", has_startup);
+        end_task(c, &relay, SECTION_RELAY, "relay", has_relay);
+        end_task(c, &daemon, SECTION_DAEMON, "daemon", has_daemon);
+}
+
 static int run(struct check *c)
 {
         struct secret *password = NULL;
         struct error err = {""};
 
-        check_config(c);
-        if (!c->skip)
-                check_startup(c);
-        if (!c->skip)
-                check_files(c);
-        else
-                say(c, "file", "skipped", "because %s", c->skip);
-        if (!c->skip)
-                check_dcs(c);
-        else
-                say(c, "dc", "skipped", "because %s", c->skip);
-        if (!c->skip)
-                check_readers(c);
+        check_all(c);
+        const enum hop_result worst = tell(c);
         if (c->skip || !o.user)
-                return conclude(c);
+                return conclude(c, worst);
         fputs("This is a real attempt: a wrong password counts towards the account's lockout.\n", stderr);
         if (prompt_secret("Password: ", &password, &err) < 0)
                 failed(c, "sign-in", err.text, "there is no password");
         else
                 check_user(c, password);
-        return conclude(c);
+        return conclude(c, worst);
 }
 
 int cmd_check(struct cli *cli, int argc, char **argv)
@@ -541,20 +663,26 @@ int cmd_check(struct cli *cli, int argc, char **argv)
                 return cli_usage_error(cli, "--method %s: ldap or krb5", o.method);
         if (secrets_setup(cli) < 0)
                 return CLI_UNAVAILABLE;
-        c.steps = json_array();
-        if (!c.steps || loop_new(&c.loop) < 0 || loop_timer_new(&c.poll, c.loop, NULL, on_poll, &c) < 0)
+        for (int section = 0; section < SECTIONS; section++)
+                c.sections[section] = json_array();
+        if (loop_new(&c.loop) < 0 || loop_timer_new(&c.poll, c.loop, NULL, on_poll, &c) < 0)
                 return cli_error(cli, "out of memory"), CLI_UNAVAILABLE;
         c.started = loop_now(c.loop);
         current = &c;
         log_open("postern", LOG_LEVEL_DEBUG, on_log);
         code = run(&c);
         current = NULL;
+        for (int i = 0; i < TRIALS; i++) {
+                validate_free(c.trials[i].v);
+                free(c.trials[i].config);
+        }
         validate_free(c.v);
         loop_run_once(c.loop);
         loop_timer_free(c.poll);
         loop_free(c.loop);
         domains_free(c.domains);
         config_free(c.config);
-        json_decref(c.steps);
+        for (int section = 0; section < SECTIONS; section++)
+                json_decref(c.sections[section]);
         return code;
 }

@@ -221,9 +221,11 @@ static bool is_version(unsigned long code)
 /* Why a handshake did not end well, which says nothing of a certificate. */
 static void fail_handshake(struct ldap_conn *conn, unsigned long code, int error)
 {
-        const char *text = code ? ERR_reason_error_string(code) : error ? strerror(error) : "closed by the DC";
+        const char *said = code && !ERR_SYSTEM_ERROR(code) ? ERR_reason_error_string(code) : NULL;
+        const int system = ERR_SYSTEM_ERROR(code) ? (int)ERR_GET_REASON(code) : error;
+        const char *text = said ? said : system ? strerror(system) : "closed by the DC";
         const enum detail detail = is_version(code)                ? DETAIL_TLS_VERSION
-                                   : !code || is_without_tls(code) ? DETAIL_PORT_WITHOUT_TLS
+                                   : !said || is_without_tls(code) ? DETAIL_PORT_WITHOUT_TLS
                                                                    : DETAIL_NONE;
         char why[sizeof conn->tls_result.why];
 

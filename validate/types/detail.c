@@ -66,7 +66,7 @@ static const struct row rows[DETAIL_MAX] = {
                 {REASON_DC_CERTIFICATE}},
         [DETAIL_PORT_WITHOUT_TLS] = {{"port_without_tls", "the port takes no TLS",
                 "What answers at the domain controller's port speaks no TLS: it is not an LDAPS port; the password was not sent.",
-                "Set ldaps_port to the LDAPS port (636); for port 389 set tls = starttls. If the port is right, the domain controller has no certificate yet: give it one."},
+                "Set ldaps_port to the LDAPS port (636); for port 389 set tls = starttls. If the port is right, the domain controller has no certificate yet: give it one; or a firewall breaks the connection off."},
                 {REASON_DC_TLS, REASON_DC_REFUSED}},
         [DETAIL_TLS_VERSION] = {{"tls_version", "no version or cipher of TLS is common",
                 "The domain controller offers no version or cipher of TLS that the connector takes; the password was not sent.",

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 POSTERN = os.path.abspath(sys.argv[1])
@@ -54,8 +55,7 @@ class CheckTest(unittest.TestCase):
         os.chmod(os.path.join(self.dir.name, 'state'), 0o777)
         done = self.check()
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-        self.assertRegex(done.stdout, r'start +state_dir .* chmod 700')
-        self.assertIn('start    FAILED', done.stdout)
+        self.assertRegex(done.stdout, r'start +FAILED +state_dir .* chmod 700')
         self.assertIn('ready    ok', done.stdout)
 
     def test_ca_file(self):
@@ -116,7 +116,7 @@ class CheckTest(unittest.TestCase):
                 verdict = shown['verdict']
                 self.assertEqual((verdict['reason'], verdict['method'], verdict['may_have_counted']), (reason, method, counted))
                 self.assertEqual(verdict['user_id'].startswith('S-1-5-21-'), code == 0)
-                self.assertEqual([s['step'] for s in shown['steps'] if s['step'] not in ('trace', 'file', 'start')],
+                self.assertEqual([s['step'] for s in shown['steps'] if s['step'] not in ('trace', 'file', 'start', 'relay', 'daemon', 'keytab')],
                                  ['config', 'domains', 'dc', 'ready', 'name', 'sign-in'])
                 self.assertTrue(any(('ldap_attempt' if method == 'ldap' else 'krb_state') in s['text'] for s in shown['steps']))
                 wanted = 'dc_certificate' if method == 'ldap' else 'krb_ticket'
@@ -132,11 +132,47 @@ class CheckTest(unittest.TestCase):
     def test_a_dc_that_cannot_be_used_has_a_remedy(self):
         """Also one that takes connections and says nothing until the time is over."""
         done = self.check(ca_file=LAB['LAB_OTHER_CA'], methods='ldap')
-        self.assertRegex(done.stdout, r'dc +FAILED .*dc_certificate .*Set ca_file to the CA')
+        self.assertRegex(done.stdout, r'(?s)dc +FAILED .*TLS failed.*dc_certificate: its certificate is of a CA that is not known here: its issuer is .*Set ca_file of the domain')
         with socket.create_server((LAB['LAB_AD_ADDRESS'], 0)) as silent:
             done = self.check(methods='krb5', kdc_port=silent.getsockname()[1])
-        self.assertRegex(done.stdout, r"dc +FAILED .*no answer within 5 s\. Check the domain controller's load")
-        self.assertRegex(done.stdout, 'ready +FAILED .*No sign-in of its users can be decided')
+        self.assertRegex(done.stdout, r"(?s)dc +FAILED .*answer failed: dc_timeout.*Check the domain controller's load")
+        self.assertRegex(done.stdout, '(?s)ready +FAILED .*No sign-in of its users can be decided')
+
+    def codes(self, *words, **more):
+        """The codes of the lines that are not well, in order."""
+        done = self.check(*words, '--json', **more)
+        shown = json.loads(done.stdout)
+        bad = [s for s in shown['steps'] if s['result'] in ('warning', 'failed')]
+        self.assertEqual(done.returncode, 1 if any(s['result'] == 'failed' for s in bad) else 0, done.stdout)
+        return [s['code'] for s in bad if 'code' in s]
+
+    def test_codes(self):
+        """Each fault by its code; the daemon does not run here, which is a warning."""
+        self.assertEqual(self.codes(), ['not_running'])
+        self.assertEqual(self.codes(methods='krb5, ldap'), ['not_running'])
+        self.assertEqual(self.codes(ldaps_port=LAB['LAB_AD_LDAP_PORT']), ['port_without_tls', 'no_dc_usable', 'not_running'])
+        self.assertEqual(self.codes(ldaps_port='1'), ['dc_refused', 'no_dc_usable', 'not_running'])
+        self.assertEqual(self.codes(ca_file=LAB['LAB_OTHER_CA']), ['certificate_unknown_ca', 'no_dc_usable', 'not_running'])
+        # the method that is not asked first is tested as well
+        self.assertEqual(self.codes(methods='krb5, ldap', ldaps_port='1'), ['dc_refused', 'not_running'])
+
+    def test_all_is_black_holed(self):
+        """Side by side: whatever hangs costs no more than the longest of them."""
+        with socket.create_server(('127.0.0.1', 0), backlog=0) as hole:
+            port = hole.getsockname()[1]
+            held = []
+            for _ in range(3):  # a full backlog swallows what comes
+                waiting = socket.socket()
+                waiting.setblocking(False)
+                waiting.connect_ex(('127.0.0.1', port))
+                held.append(waiting)
+            began = time.monotonic()
+            codes = self.codes(ldaps_port=port, kdc_port=port, methods='krb5, ldap', dcs=f"{LAB['LAB_AD_HOST']}@127.0.0.1")
+            took = time.monotonic() - began
+            for waiting in held:
+                waiting.close()
+        self.assertEqual(codes[-2:], ['no_dc_usable', 'not_running'])
+        self.assertLess(took, 60)  # 15 s, on a machine that has nothing else to do
 
     def test_each_error_of_the_configuration_is_a_line(self):
         done = self.check(nonsense='1', further='2')
