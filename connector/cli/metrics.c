@@ -21,7 +21,7 @@
 static const char *from, *output;
 
 static const struct cli_option options[] = {
-        {"from", "SOCKET", &from, NULL, "another daemon's socket: the relay's metrics_socket"},
+        {"from", "SOCKET", &from, NULL, "the metrics_socket of a relay, or a gateway's socket"},
         {"output", "FILE", &output, NULL, "write it there, in one step, for node_exporter"},
         {NULL, NULL, NULL, NULL, NULL},
 };

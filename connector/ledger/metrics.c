@@ -15,6 +15,7 @@
 
 #include "base/core/cleanup.h"
 #include "connector/findings/facts.h"
+#include "connector/findings/finding.h"
 #include "connector/findings/health.h"
 #include "queue/http/http.h"
 #include "validate/types/outcome.h"
@@ -246,9 +247,12 @@ static void put_findings(struct metrics *m, const json_t *status)
                 (void)json_object_set_new(by_code, code, json_integer(fact_number(by_code, code, 0) + 1));
         }
         metrics_begin(m, "postern_findings", METRICS_GAUGE,
-                      "What `postern status` finds wrong, by the code that postern(1) explains; none: all is well.");
-        json_object_foreach (by_code, code, n)
-                metrics_put(m, (double)json_integer_value(n), "code", code, METRICS_END);
+                      "What `postern status` finds wrong, by code and level (postern-verdicts(7)); none: all is well.");
+        json_object_foreach (by_code, code, n) {
+                const struct finding_info *info = finding_info(code);
+                metrics_put(m, (double)json_integer_value(n), "code", code, "level",
+                            finding_level_text(info ? info->level : FINDING_WARNS), METRICS_END);
+        }
 }
 
 static void put_all(struct metrics *m, const struct ledger_metrics *lm, const json_t *status)

@@ -143,6 +143,12 @@ static const struct conf_key keys[] = {
                  "password again without asking anybody; 0: never. It ends at any refusal and at a change of the "
                  "password through the gateway, but not at a change elsewhere: a disabled account stays signed in for "
                  "so long."},
+        {KEY("words", words), PATH, .otherwise = "English",
+         .help = "Catalogue of the sentences that users read, like /usr/local/share/postern/words/de.words, see "
+                 "postern-verdicts(7); the user of the doors must be able to read it. Times in it are of this "
+                 "process's time zone."},
+        {KEY("helpdesk", helpdesk), .max = 200, .range = "at most 200 bytes", .otherwise = "as the catalogue says",
+         .help = "Whom users may contact, as it stands in the sentences: the IT service desk (phone 4711)."},
         {KEY("budget_ms", budget_ms), .type = CONF_NUMBER, .min = BUDGET_MIN, .max = BUDGET_MAX, .initial = "8000",
          .help = "Milliseconds that a sign-in may take, all in all."},
         {KEY("connections", connections), .type = CONF_NUMBER, .min = 16, .max = 65536, .initial = "8192",

@@ -47,6 +47,7 @@ struct gateway_config {
         size_t n_proxies;
         const char *state_dir, *ready_file; /* ready_file: or NULL */
         const char *user_doors, *user_sealer, *user_link;
+        const char *words, *helpdesk; /* or NULL */
         uint32_t budget_ms, drain_ms, connections, in_flight;
         uint32_t source_failures, name_failures, failure_window; /* window: s */
         uint32_t remember_s;

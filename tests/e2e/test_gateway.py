@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import subprocess
 import unittest
 
 from e2e import LAB, WRONG, SiteTest, bad_password_count, main, wait_for
 from gateway_site import Gateway
 
+GERMAN = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..', 'connector', 'packaging', 'words', 'de.words'))
 SECRET = 'an-application-s-secret-of-some-length'
 
 
@@ -130,6 +132,38 @@ class Verdicts(GatewayTest):
             return self.child('doors') not in (None, before)
         wait_for('the configuration is taken up', taken_up, interval=0)
         self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
+
+
+class Words(GatewayTest):
+    """What users read, by a catalogue and with the customer's own contact; and what Prometheus reads."""
+    SETTINGS = f'words = {GERMAN}\nhelpdesk = die IT (Tel. 4711)\nname_failures = 1\nfailure_window = 3600\n'
+
+    def test_1_sentences(self):
+        upn, password, _ = self.account('DISABLED')
+        self.assertEqual(self.gateway.sign_in(upn, password)['text'], 'Ihr Konto ist deaktiviert. Bitte wenden Sie sich an die IT (Tel. 4711).')
+        upn, password, _ = self.account('LOCKED')
+        a = self.gateway.sign_in(upn, password)
+        self.assertEqual(a['reason'], 'locked_out')  # which nothing proves, so the user is not told
+        self.assertEqual(a['text'], 'Sie können sich im Moment nicht anmelden. Bitte wenden Sie sich an die IT (Tel. 4711) und nennen Sie die '
+                         f"Kennung dieser Anmeldung: {a['id']}.")
+        name = 'nobody-here@' + LAB['LAB_AD_DOMAIN']
+        self.assertEqual(self.gateway.sign_in(name, WRONG)['text'], 'Der Benutzername oder das Kennwort ist falsch.')
+        self.assertRegex(self.gateway.sign_in(name, WRONG)['text'], r'Bitte warten Sie bis \d\d:\d\d Uhr, bevor')
+
+    def test_2_metrics(self):
+        upn, password, _ = self.account('GOOD1')
+        self.assertEqual(self.gateway.sign_in(upn, password)['verdict'], 'accepted')
+        status, headers, text = self.gateway.get('/metrics')
+        text = text.decode()
+        self.assertEqual((status, headers['content-type'][:10]), (200, 'text/plain'))
+        for line in ('postern_gateway_sign_ins_total{verdict="accepted",class="none",reason="ok"} 1',
+                     'postern_gateway_sign_ins_total{verdict="refused",class="policy",reason="throttled"} 1',
+                     'postern_gateway_sign_in_seconds_count{verdict="refused"} 4', 'postern_gateway_ready 1', 'postern_gateway_in_flight 0'):
+            self.assertIn('\n' + line + '\n', text)
+        self.assertNotIn(upn.split('@')[0], text)
+        self.assertEqual(self.gateway.get('/metrics', tcp=True)[0], 404)
+        checked = subprocess.run(['promtool', 'check', 'metrics'], input=text, capture_output=True, text=True, check=False)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
 
 class Faults(GatewayTest):

@@ -48,10 +48,12 @@ int doors_ask_new(struct doors *d, struct error *err)
 {
         const struct gateway_config *c = d->config;
 
+        if (c->words && words_load(&d->words, c->words, err) < 0)
+                return error_prefix(err, -EINVAL, "words");
         TAILQ_INIT(&d->inquiries);
         d->sources = limits_new(c->source_failures, (uint64_t)c->failure_window * 1000, KEYS_MAX);
         d->names = limits_new(c->name_failures, (uint64_t)c->failure_window * 1000, KEYS_MAX);
-        if (!d->sources || !d->names || RAND_priv_bytes(d->mark_key, MARK_KEY_LEN) != 1)
+        if (!d->sources || !d->names || doors_tally_new(d) < 0 || RAND_priv_bytes(d->mark_key, MARK_KEY_LEN) != 1)
                 return error_fail(err, -ENOMEM, "no memory, or no random bytes");
         return 0;
 }
@@ -80,6 +82,8 @@ void doors_ask_free(struct doors *d)
         table_clear(&d->by_mark);
         d->sources = limits_free(d->sources);
         d->names = limits_free(d->names);
+        doors_tally_free(d);
+        d->words = words_free(d->words);
         wipe(d->mark_key, sizeof(d->mark_key));
 }
 
@@ -145,21 +149,35 @@ static void settle(struct inquiry *i, const struct door_answer *a)
 
 /* ---- answers ---- */
 
-/* The sentence for the user. What this program does not know it tells by the class. */
-static const char *text_of(const struct door_answer *a)
+/* By which reason the user is told. What this program does not know it tells by the class. */
+static enum reason told_by(const struct door_answer *a)
 {
-        enum reason reason = reason_from_id(a->reason);
+        const enum reason reason = reason_from_id(a->reason);
+
+        if (strcmp(a->verdict, "refused") != 0)
+                return reason != REASON_MAX && reason_info(reason)->verdict == VERDICT_UNAVAILABLE
+                               ? reason
+                               : REASON_OUTCOME_UNKNOWN;
+        if (reason != REASON_MAX)
+                return reason;
+        return strcmp(a->class, "credentials") == 0 ? REASON_WRONG_PASSWORD : REASON_REVOKED;
+}
+
+/* The sentence for the user, in the catalogue's words. */
+static const char *text_of(struct doors *d, const struct door_answer *a)
+{
+        const struct words_facts facts = {.id = a->id,
+                                          .helpdesk = d->config->helpdesk,
+                                          .until = a->retry_after ? loop_wall(d->process.loop) + a->retry_after : 0};
+        _cleanup_(buffer_free) struct buffer out = BUFFER(sizeof(d->text) - 1);
+        const enum reason reason = told_by(a);
 
         if (strcmp(a->verdict, "accepted") == 0)
                 return "";
-        if (strcmp(a->verdict, "refused") != 0)
-                return reason_user_text(reason != REASON_MAX && reason_info(reason)->verdict == VERDICT_UNAVAILABLE
-                                                ? reason
-                                                : REASON_OUTCOME_UNKNOWN,
-                                        a->password_proved);
-        if (reason == REASON_MAX)
-                reason = strcmp(a->class, "credentials") == 0 ? REASON_WRONG_PASSWORD : REASON_REVOKED;
-        return reason_user_text(reason, a->password_proved);
+        if (words_user(d->words, reason, a->password_proved, &facts, &out) < 0)
+                return reason_user_text(reason, a->password_proved);
+        memcpy(d->text, out.data, out.len + 1);
+        return d->text;
 }
 
 static void finish(struct inquiry *i, struct door_answer *a, const char *detail)
@@ -169,7 +187,8 @@ static void finish(struct inquiry *i, struct door_answer *a, const char *detail)
 
         settle(i, a);
         i->finishing = true;
-        a->text = text_of(a);
+        a->text = text_of(d, a);
+        doors_tally_note(d, a, loop_now(d->process.loop) - i->since_ms);
         log_info("sign_in", KV_S("id", a->id), KV_S("app", i->app), KV_S("verdict", a->verdict),
                  KV_S("class", a->class), KV_S("reason", a->reason), KV_S("counted", a->may_have_counted),
                  KV_U("remembered", a->remembered), KV_U("ms", loop_now(d->process.loop) - i->since_ms),

@@ -7,15 +7,18 @@
 
 #include "base/core/secret.h"
 #include "base/core/table.h"
+#include "base/metrics/metrics.h"
 #include "base/process/process.h"
 #include "queue/gateway/doors/door.h"
 #include "queue/gateway/doors/limits.h"
 #include "queue/gateway/frames.h"
 #include "queue/gateway/service.h"
+#include "validate/types/words.h"
 
 #define MARK_KEY_LEN 32
 
 struct inquiry;
+struct tally;
 TAILQ_HEAD(inquiry_list, inquiry);
 
 struct doors {
@@ -27,6 +30,9 @@ struct doors {
         bool good; /* as the sealer says */
         char why[256];
         struct limits *sources, *names;
+        struct tally *tally;
+        struct words *words; /* NULL: English */
+        char text[4096];     /* the sentence that is being told */
         struct inquiry_list inquiries;
         size_t n_inquiries;
         struct table by_id, by_mark;
@@ -40,5 +46,11 @@ void doors_ask_free(struct doors *d);
 void doors_take_answer(struct doors *d, const struct msg_in *m);
 /* The sealer has ended: what it had in hand is in doubt. */
 void doors_lose_sealer(struct doors *d);
+
+/* ---- metrics.c ---- */
+int doors_tally_new(struct doors *d);
+void doors_tally_free(struct doors *d);
+void doors_tally_note(struct doors *d, const struct door_answer *a, uint64_t ms);
+void doors_tally_put(const struct doors *d, struct metrics *m);
 
 extern const struct door http_door;

@@ -28,6 +28,7 @@
 #define SECRET_MOST 256
 #define BASIC_MAX 2048 /* decoded */
 #define HEADER_MAX 2048
+#define METRICS_MAX (256 * 1024)
 
 /* ---- what the door holds ---- */
 
@@ -368,12 +369,37 @@ static void on_readyz(void *arg, struct http_req *r)
         http_reply(r, 200, "application/json", "{\"status\":\"ready\"}", 18);
 }
 
+/* By a UNIX socket alone: what listens on an address is for applications. */
+static void on_metrics(void *arg, struct http_req *r)
+{
+        struct metrics m = METRICS(METRICS_MAX);
+        const uint64_t *problems = http_problems(door.http);
+
+        if (strcmp(http_peer(r), "unix") != 0) {
+                http_fail(r, PROBLEM_NOT_FOUND, NULL);
+                return;
+        }
+        doors_tally_put(arg, &m);
+        metrics_begin(&m, "postern_gateway_problems_total", METRICS_COUNTER,
+                      "Requests that were no question, by the problem that was answered.");
+        for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
+                metrics_put(&m, (double)problems[p], "problem", problem_word(p), METRICS_END);
+        metrics_one(&m, "postern_gateway_connections", METRICS_GAUGE, "Connections of applications.",
+                    http_connections(door.http));
+        if (m.code == 0)
+                http_reply(r, 200, METRICS_TYPE, m.text.data, m.text.len);
+        else
+                http_fail(r, PROBLEM_INTERNAL, "no memory for the metrics");
+        buffer_free(&m.text);
+}
+
 static const struct http_route routes[] = {
         {HTTP_POST, "/v1/sign-in", on_sign_in, BODY_MAX},
         {HTTP_POST, "/v1/change-password", on_change, BODY_MAX},
         {HTTP_GET, "/v1/forward", on_forward, 0},
         {HTTP_GET, "/healthz", on_healthz, 0},
         {HTTP_GET, "/readyz", on_readyz, 0},
+        {HTTP_GET, "/metrics", on_metrics, 0},
 };
 
 /* ---- the door ---- */

@@ -122,7 +122,7 @@ class MetricsTest(test_ledger.LedgerCase):
                      'postern_dc_up{domain="corp.example",dc="dc1.corp.example"} 0', 'postern_domain_ready{domain="corp.example"} 0',
                      'postern_link_up{relay="https://relay.example"} 0', 'postern_clock_offset_seconds -3',
                      'postern_guard_throttled_total 2', 'postern_in_flight 3', 'postern_in_flight_max 256',
-                     'postern_findings{code="link_down"} 1', 'postern_ledger_records_lost_total 0'):
+                     'postern_findings{code="link_down",level="stops"} 1', 'postern_ledger_records_lost_total 0'):
             self.assertIn('\n' + line + '\n', text)
         self.assertNotIn('carol', text)
         self.assertNotIn('192.0.2.7', text)
