@@ -109,7 +109,7 @@ struct site {
 struct dispatch {
         struct loop *loop;
         struct dispatch_limits limits;
-        bool draining;
+        bool moving, draining;
         size_t in_flight, n_memory;
         struct request_list memory;
         struct loop_timer *sweep;

@@ -246,6 +246,10 @@ static void fail_unplaced(struct request *r)
         struct dispatch_link *link;
         bool linked = false, usable = false;
 
+        if (r->d->moving) {
+                request_fail(r, PROBLEM_DRAINING, false, NULL);
+                return;
+        }
         if (r->reasons) {
                 fail_declined(r);
                 return;
@@ -533,6 +537,11 @@ int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struc
 size_t dispatch_in_flight(const struct dispatch *d)
 {
         return d->in_flight;
+}
+
+void dispatch_move(struct dispatch *d)
+{
+        d->moving = true;
 }
 
 void dispatch_drain(struct dispatch *d)

@@ -89,6 +89,8 @@ void dispatch_cancel(struct dispatch *d, const char *tenant, const char *id);
 /* How far a request in flight, or finished lately, got. -ENOENT. */
 int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struct dispatch_trail *ret_trail);
 size_t dispatch_in_flight(const struct dispatch *d);
+/* What nobody takes any more ends with draining from now on: links go to other nodes. */
+void dispatch_move(struct dispatch *d);
 /* New submissions end with draining from now on. */
 void dispatch_drain(struct dispatch *d);
 /* Ends whatever is in flight now. */

@@ -466,6 +466,10 @@ void api_keys(void *arg, struct http_req *r)
                            &(struct problem){.type = PROBLEM_NOT_FOUND, .detail = "the tenant has no roster yet"});
                 return;
         }
+        if (sessions_are_gone(relay, t)) { /* what is known here is of no use any more */
+                api_refuse(relay, r, t, REFUSED_OWN, &(struct problem){.type = PROBLEM_DRAINING});
+                return;
+        }
         struct board *b = board_of(relay, t);
         if (!b || look(b) < 0) {
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");

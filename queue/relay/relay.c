@@ -1,8 +1,9 @@
 /*
  * The relay put together: routes, start, reload, drain, stop.
  *
- * Owns the table of endpoints. Invariant: draining tells links and callers at once, and ends when nothing is
- * in flight or after DRAIN_MS, whichever is first; what is still in flight then is answered.
+ * Owns the table of endpoints. Invariant: going down, it sends its links to other nodes, one connector of a
+ * tenant at a time, and its callers once none of theirs is left; it ends when nothing is in flight or after DRAIN_MS,
+ * whichever is first; what is still in flight then is answered.
  */
 #include "queue/relay/relay.h"
 
@@ -23,6 +24,7 @@
 #include "base/core/text.h"
 
 #define DRAIN_LOOK_MS 50
+#define MOVE_MS 4000 /* for links to go to other nodes, before services are sent there */
 #define DRAIN_GRACE_MS 300
 #define DRAIN_LEAVE_MS 2000   /* for answers that leave slowly */
 #define DESCRIPTORS_BESIDE 64 /* of the relay itself, beside its connections */
@@ -186,13 +188,27 @@ static void on_refresh(void *arg)
         loop_timer_in(relay->refresh_timer, REFRESH_MS);
 }
 
+/* Nothing new is taken any more. */
+static void drain(struct relay *relay)
+{
+        relay->moving = false;
+        relay->draining = true;
+        dispatch_drain(relay->dispatch);
+        api_keys_drain(relay);
+        sessions_drain(relay);
+}
+
 static void on_drain_timer(void *arg)
 {
         struct relay *relay = arg;
         uint64_t now = loop_now(relay->loop);
         size_t left = dispatch_in_flight(relay->dispatch);
 
-        if (relay->drained && (!http_unanswered(relay->http) || now >= relay->drain_end)) {
+        if (relay->moving) {
+                if (!sessions_move(relay) || now >= relay->move_end)
+                        drain(relay);
+                loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
+        } else if (relay->drained && (!http_unanswered(relay->http) || now >= relay->drain_end)) {
                 loop_stop(relay->loop, 0);
         } else if (relay->drained || (left && now < relay->drain_end)) {
                 loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
@@ -335,16 +351,17 @@ void relay_reload(struct relay *relay)
 
 void relay_drain(struct relay *relay)
 {
-        if (relay->draining)
+        if (relay->draining || relay->moving)
                 return;
-        relay->draining = true;
         relay->drain_end = loop_now(relay->loop) + DRAIN_MS;
+        relay->move_end = loop_now(relay->loop) + MOVE_MS;
         sd_notify(0, "STOPPING=1");
-        log_info("draining", KV_U("in_flight", dispatch_in_flight(relay->dispatch)));
+        log_info("draining", KV_U("in_flight", dispatch_in_flight(relay->dispatch)), KV_U("links", relay->n_sessions));
+        relay->moving = true;
         http_drain(relay->http);
-        dispatch_drain(relay->dispatch);
-        api_keys_drain(relay);
-        sessions_drain(relay);
+        dispatch_move(relay->dispatch);
+        if (!sessions_move(relay))
+                drain(relay);
         loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
 }
 

@@ -106,8 +106,9 @@ struct relay {
         struct table by_name; /* of them */
         unsigned n_sessions;  /* of all */
         struct relay_clock clock;
+        bool moving; /* it goes down, and links are leaving for other nodes one after the other */
         bool draining, drained;
-        uint64_t drain_end;
+        uint64_t move_end, drain_end;
         struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
         unsigned most_connections; /* since memory was given back last */
         struct loop_signal *signals[3];
@@ -275,6 +276,7 @@ struct session {
         char peer[64];        /* where it comes from */
         bool superseded;      /* the same boot has a newer one */
         uint64_t reported_at; /* 0: not yet */
+        uint64_t asked_at;    /* to leave (sessions_move); 0: not yet */
         uint64_t replaced_at; /* when that took over, or a stream of another boot came first; 0: never */
         char successor[64];   /* where it came from */
         bool took_over;
@@ -288,6 +290,13 @@ int session_event(struct session *s, const char *name, const char *data);
 /* Sends the tenant's roster to all of its sessions. */
 void sessions_send_roster(struct tenant *t);
 void sessions_drain(struct relay *relay);
+/*
+ * Asks links to go to other nodes, of each tenant the next connector's once the one before has gone, or has had its
+ * time: so that all the others serve meanwhile. False: none is left. Now and then.
+ */
+bool sessions_move(struct relay *relay);
+/* Whether the relay goes down and this tenant is to be served by another node: none of its links stays here. */
+bool sessions_are_gone(const struct relay *relay, const struct tenant *t);
 /* Tells the link its schedule where that has become another. */
 void session_schedule(struct session *s, struct report_answer *answer);
 void sessions_close(struct tenant *t);

@@ -22,6 +22,7 @@
 #define RECONNECT_LEAST_MS 1000
 #define RECONNECT_MOST_MS 60000
 #define LINKS_PER_SECOND 200
+#define LEAVE_MS 2000 /* a connector that was asked to leave, before the next one is */
 #define EVENTS_MAX (512 * 1024)
 
 struct waiting {
@@ -394,7 +395,7 @@ void relay_link_stream(void *arg, struct http_req *r)
                 http_fail(r, PROBLEM_MALFORMED, "query boot must be the base64url of 16 bytes");
                 return;
         }
-        if (relay->draining) {
+        if (relay->draining || relay->moving) {
                 http_fail(r, PROBLEM_DRAINING, NULL);
                 return;
         }
@@ -424,17 +425,68 @@ void relay_link_stream(void *arg, struct http_req *r)
 
 /* ---- going down ---- */
 
+static void ask_to_leave(struct session *s)
+{
+        char json[64];
+
+        if (s->asked_at)
+                return;
+        s->asked_at = loop_now(s->relay->loop);
+        snprintf(json, sizeof(json), "{\"reconnect\":[0,%u]}", reconnect_max(s->relay));
+        dispatch_link_drain(s->link);
+        session_event(s, "drain", json);
+}
+
 void sessions_drain(struct relay *relay)
 {
         struct tenant *t;
         struct session *s;
-        char json[64];
 
-        snprintf(json, sizeof(json), "{\"reconnect\":[0,%u]}", reconnect_max(relay));
         LIST_FOREACH (t, &relay->tenants, entry) {
                 TAILQ_FOREACH (s, &t->sessions, entry)
-                        session_event(s, "drain", json);
+                        ask_to_leave(s);
         }
+}
+
+/* The connector that is to leave next; NULL: one is leaving, or all were asked. */
+static const char *next_to_leave(const struct tenant *t, uint64_t now)
+{
+        const struct session *s;
+        const char *next = NULL;
+
+        TAILQ_FOREACH (s, &t->sessions, entry) {
+                if (s->asked_at && now - s->asked_at < LEAVE_MS)
+                        return NULL;
+                if (!s->asked_at && !next)
+                        next = s->connector;
+        }
+        return next;
+}
+
+bool sessions_are_gone(const struct relay *relay, const struct tenant *t)
+{
+        const struct session *s;
+
+        TAILQ_FOREACH (s, &t->sessions, entry)
+                if (!s->asked_at)
+                        return false;
+        return relay->draining || relay->moving;
+}
+
+bool sessions_move(struct relay *relay)
+{
+        const uint64_t now = loop_now(relay->loop);
+        struct tenant *t;
+        struct session *s;
+
+        LIST_FOREACH (t, &relay->tenants, entry) {
+                const char *next = next_to_leave(t, now);
+
+                TAILQ_FOREACH (s, &t->sessions, entry)
+                        if (next && strcmp(s->connector, next) == 0)
+                                ask_to_leave(s);
+        }
+        return relay->n_sessions > 0;
 }
 
 void session_drop(struct session *s, const char *why)

@@ -212,9 +212,11 @@ static void match_recipients(struct sign_in *s, const struct tenant *t)
 /* Refuses what cannot be taken now, whatever it is. */
 static bool may_come(struct relay *relay, struct http_req *r, struct tenant *t)
 {
-        if (relay->draining)
+        const bool gone = relay->draining || sessions_are_gone(relay, t);
+
+        if (gone)
                 refuse(relay, r, t, PROBLEM_DRAINING, NULL);
-        return !relay->draining && api_media_type(relay, r, t, SEALED_TYPE);
+        return !gone && api_media_type(relay, r, t, SEALED_TYPE);
 }
 
 /* Charges the secret that sent it, and no other of the tenant. Only what is well-formed costs. */

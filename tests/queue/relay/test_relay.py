@@ -1244,6 +1244,34 @@ class Lifecycle(RelayTest):
         self.assertEqual(relay.process.wait(10), 0)
         relay.start()
 
+    def test_links_move_first(self):
+        """Going down, it sends one connector of a tenant after the other to other nodes, and goes on with those that stay."""
+        relay = self.relay
+        one, two = Connector(relay, 'one'), Connector(relay, 'two')
+        relay.approve(one, two)
+        one.go()
+        two.go()
+        held, jwe, id = relay.connect(), relay.seal(two), new_id()
+        relay.process.send_signal(signal.SIGTERM)
+        self.assertIn('reconnect', one.next('drain'))
+        held.sendall((f'POST {relay.tenant_path("sign-ins")} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {relay.service}\r\nPostern-Id: {id}\r\n'
+                      f'Content-Type: application/postern-request\r\nContent-Length: {len(jwe)}\r\n\r\n{jwe}').encode())
+        self.assertEqual(two.next('request')['id'], id)  # the other one serves
+        self.problem(one.call('GET', '/v1/link/stream?boot=' + one.boot), 503, 'draining')
+        one.hang_up()
+        self.assertIn('reconnect', two.next('drain'))
+        two.report([{'id': id, 'is': 'verdict', 'jwe': 'd..d.d.d'}])
+        answer = relay_site.read_answer(held)
+        self.assertIn(b'HTTP/1.1 200', answer)
+        self.assertIn(b'Connection: close', answer)
+        held.close()
+        # nobody is left here
+        self.problem(relay.request('GET', relay.tenant_path('keys'), headers=relay.as_service()), 503, 'draining')
+        self.problem(relay.sign_in(relay.seal(two)), 503, 'draining')
+        two.hang_up()
+        self.assertEqual(relay.process.wait(10), 0)
+        relay.start()
+
     def test_reload(self):
         relay = self.relay
         with open(relay.path('server.pem'), encoding='ascii') as f:
