@@ -18,12 +18,16 @@ testing="
   prometheus libsasl2-modules-gssapi-mit nginx-light caddy
   python3-jwcrypto golang-go golang-gopkg-square-go-jose.v2-dev"
 
+# What only tests of the suite `long` need.
+more="chromium fonts-dejavu-core"
+
 usage() {
   cat <<'HELP'
-usage: tests/packages.sh [--build] [--list]
+usage: tests/packages.sh [--build | --all] [--list]
 
 Installs what Postern needs on Debian 12 or 13, as root or by sudo: everything, tests
-and their lab included, or with --build only what building it needs.
+and their lab included, or with --build only what building it needs, with --all also
+what only `tests/run.sh --all` needs.
 
 The lab's packages hold servers (Samba, slapd, a KDC and others) that Debian starts
 and enables. Here none is started, and those that this run installed are disabled and
@@ -40,6 +44,7 @@ for word; do
   case "$word" in
   -h | --help) usage; exit 0 ;;
   --build) packages=$building ;;
+  --all) packages="$packages $more" ;;
   --list) list=yes ;;
   *) echo "packages.sh: unknown word: $word" >&2; exit 2 ;;
   esac

@@ -24,10 +24,11 @@ The benchmarks: meson test -C build-plain --benchmark
 HELP
 }
 
+all=
 for word; do
   case "$word" in
   -h | --help) usage; exit 0 ;;
-  --all) ;;
+  --all) all=--all ;;
   -*)
     echo "run.sh: unknown option: $word" >&2
     exit 2
@@ -115,7 +116,8 @@ second() {
   await $children || true # the summary knows
 }
 
-tests/packages.sh
+# shellcheck disable=SC2086  # a word or none
+tests/packages.sh $all
 configure "$asan" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0
 configure "$plain" --buildtype=release
 python3 tests/run_tests.py check "$asan" "$plain" -- "$@"

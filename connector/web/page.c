@@ -12,6 +12,7 @@
 #include "base/metrics/metrics.h"
 #include "connector/findings/explain.h"
 #include "connector/findings/facts.h"
+#include "connector/findings/finding.h"
 #include "connector/findings/health.h"
 #include "connector/findings/status.h"
 #include "connector/web/chart.h"
@@ -58,7 +59,7 @@ void web_page_end(struct html *h)
 
 void web_page_fault(struct html *h, const char *why)
 {
-        html_put(h, "<p class=\"state wrong\" role=\"alert\">{}</p>", why);
+        html_put(h, "<p class=\"state stopped\" role=\"alert\">{}</p>", why);
 }
 
 void web_page_enter(struct html *h, const char *why)
@@ -210,7 +211,8 @@ static void put_latency(struct html *h, const json_t *report)
         html_put(h,
                  "<section aria-labelledby=\"latency\"><h2 id=\"latency\">How fast domain controllers answered</h2>");
         if (n)
-                html_put(h, "<table><thead><tr><th scope=\"col\">Domain controller<th scope=\"col\">Method<th "
+                html_put(h, "<table class=\"latency\"><thead><tr><th scope=\"col\">Domain controller<th "
+                            "scope=\"col\">Method<th "
                             "scope=\"col\">"
                             "Sign-ins<th scope=\"col\">Undecided<th scope=\"col\">Half within<th scope=\"col\">95 % "
                             "within</tr>"
@@ -222,26 +224,62 @@ static void put_latency(struct html *h, const json_t *report)
 
 /* ---- now ---- */
 
-static void put_findings(struct html *h, const json_t *status)
+/* Which sign-ins failed for it, and what happened shortly before. */
+static void put_incident(struct html *h, const json_t *finding)
 {
-        json_t *findings = health_findings(status), *finding;
-        const long long now = fact_number(status, "now", 0);
+        const json_t *changes = json_object_get(finding, "changes"), *change;
+        char when[32];
+        size_t i;
+
+        if (fact_number(finding, "sign_ins", 0) == 0)
+                return;
+        html_put(h, "<p>Sign-ins that failed for it: {d}, of {d} users; the latest: <a href=\"/sign-in/{}\">{}</a></p>",
+                 fact_number(finding, "sign_ins", 0), fact_number(finding, "users", 0), fact_text(finding, "id"),
+                 fact_text(finding, "id"));
+        json_array_foreach (changes, i, change) {
+                fact_time(fact_number(change, "wall", 0), when, sizeof(when));
+                html_put(h, "<p>Shortly before, {}: {} {}</p>", when, fact_text(change, "event"),
+                         fact_text(change, "detail"));
+        }
+}
+
+static void put_finding(struct html *h, const json_t *finding, long long now)
+{
+        const json_t *others = json_object_get(finding, "others"), *other;
+        const long long since = fact_number(finding, "since", 0);
+        const char *detail = fact_text(finding, "detail");
         char age[32];
         size_t i;
 
-        if (json_array_size(findings) == 0)
-                html_put(h, "<p class=\"state well\" role=\"status\">All is well</p>");
-        else
-                html_put(h, "<p class=\"state wrong\" role=\"status\">{d} wrong</p><ul class=\"findings\">",
-                         (long long)json_array_size(findings));
-        json_array_foreach (findings, i, finding) {
-                const long long since = fact_number(finding, "since", 0);
+        fact_age(now - since, age, sizeof(age));
+        html_put(h, "<li class=\"{}\"><strong>{}</strong>", fact_text(finding, "level"), fact_text(finding, "cause"));
+        json_array_foreach (others, i, other)
+                html_put(h, "<p>The same: {}</p>", json_string_value(other));
+        html_put(h, "<p>{}</p>", fact_text(finding, "remedy"));
+        put_incident(h, finding);
+        html_put(h, "<p class=\"code\">{}{}{}{}{}</p>", fact_text(finding, "code"), detail[0] ? ": " : "", detail,
+                 since ? ", for " : "", since ? age : "");
+}
 
-                fact_age(now - since, age, sizeof(age));
-                html_put(h, "<li><strong>{}</strong><p>{}</p><p class=\"code\">{}{}{}</p>", fact_text(finding, "cause"),
-                         fact_text(finding, "remedy"), fact_text(finding, "code"), since ? ", for " : "",
-                         since ? age : "");
-        }
+static void put_findings(struct html *h, const json_t *status)
+{
+        static const struct {
+                const char *state, *text;
+        } texts[] = {{"stopped", "No sign-in can succeed here"},
+                     {"limited", "Some sign-ins fail"},
+                     {"warned", "Sign-ins succeed, but something is wrong"},
+                     {"well", "All is well"}};
+        json_t *findings = health_findings(status), *finding;
+        const char *state = finding_state(findings);
+        size_t i = 0;
+
+        while (i < sizeof(texts) / sizeof(texts[0]) - 1 && strcmp(texts[i].state, state) != 0)
+                i++;
+        html_put(h, "<p class=\"state {}\" role=\"status\">{}</p>", texts[i].state, texts[i].text);
+        if (json_array_size(findings))
+                html_put(h, "<ul class=\"findings\">");
+        json_array_foreach (findings, i, finding)
+                put_finding(h, finding, fact_number(status, "now", 0));
         if (json_array_size(findings))
                 html_put(h, "</ul>");
         json_decref(findings);
@@ -357,12 +395,13 @@ void web_page_found(struct html *h, const char *what, const json_t *answer)
         const char *found_by = fact_text(answer, "found_by");
 
         if (!n) {
-                html_put(h,
-                         "<p class=\"state wrong\" role=\"status\">Nothing is known of {} at this connector.</p><p>If "
-                         "the "
-                         "tenant has several connectors, ask the others, too. What no connector had, the relay knows: "
-                         "<code>postern tenant trace</code> on the tenant admin's machine.</p>",
-                         what[0] ? what : "that time");
+                html_put(
+                        h,
+                        "<p class=\"state stopped\" role=\"status\">Nothing is known of {} at this connector.</p><p>If "
+                        "the "
+                        "tenant has several connectors, ask the others, too. What no connector had, the relay knows: "
+                        "<code>postern tenant trace</code> on the tenant admin's machine.</p>",
+                        what[0] ? what : "that time");
         } else if (strcmp(found_by, "id") == 0) {
                 for (size_t i = 0; i < n; i++)
                         put_story(h, json_array_get(list, i));

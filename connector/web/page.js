@@ -35,7 +35,7 @@ async function renew() {
   } catch {
     if (++failures === 2) {
       const say = document.createElement('p');
-      say.className = 'state wrong';
+      say.className = 'state stopped';
       say.setAttribute('role', 'alert');
       say.textContent = 'This page is not renewed any more: postern-web does not answer.';
       live.prepend(say);

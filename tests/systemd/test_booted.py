@@ -241,7 +241,7 @@ class Booted(unittest.TestCase):
         self.assertTrue(cookie, said)
         page = self.http('GET', '/', '127.0.0.1:8470', '', 'Cookie: ' + cookie[1])
         self.assertIn(' 200 OK', page)
-        self.assertIn('class="state wrong"', page)  # no relay and no domain controller here
+        self.assertIn('class="state stopped"', page)  # no relay and no domain controller here
         self.assertIn('seccomp, Landlock', page)
         self.assertIn('Names refused most', self.http('GET', '/day', '127.0.0.1:8470', '', 'Cookie: ' + cookie[1]))
         self.systemctl('stop', 'postern-web')
