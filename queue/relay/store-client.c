@@ -315,7 +315,8 @@ static void on_frame(void *arg, const struct msg_in *m, int fd)
 static int spawn_store(struct store_client *c, const char *user, int control)
 {
         char program[] = "/proc/self/exe", role[] = STORE_PROCESS_ROLE, as[80];
-        char *argv[] = {program, role, user && geteuid() == 0 ? as : NULL, NULL};
+        char name[] = "postern-relay";
+        char *argv[] = {name, role, user && geteuid() == 0 ? as : NULL, NULL};
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attr;
         sigset_t none;

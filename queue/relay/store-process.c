@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -640,7 +641,8 @@ int store_process_main(int argc, char **argv)
         s.parts = BUFFER(ROSTER_TEXT_MAX);
         if (process_open(&s.process, &store_frames, STORE_PART_STORE, argc, argv, &ops, &s, &err) < 0)
                 return process_fail("store", &err);
-        (void)signal(SIGTERM, SIG_IGN); /* the relay, which is asked to end with it, needs it to the end */
+        (void)prctl(PR_SET_NAME, "postern-relay"); /* not "exe", by which it was started */
+        (void)signal(SIGTERM, SIG_IGN);            /* the relay, which is asked to end with it, needs it to the end */
         const int code = process_run(&s.process);
         clear(&s);
         process_close(&s.process);
