@@ -26,7 +26,7 @@ void web_page_begin(struct html *h, const struct web_frame *f)
 {
         static const struct {
                 const char *path, *text;
-        } links[] = {{"/", "Now"}, {"/search", "Search"}, {"/day", "History"}};
+        } links[] = {{"/", "Now"}, {"/search", "Search"}, {"/day", "History"}, {"/words", "Words"}};
 
         html_put(h,
                  "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -122,7 +122,8 @@ static void put_reason(struct html *h, const json_t *row, long long n, long long
         const bool declined = strcmp(fact_text(row, "verdict"), "declined") == 0;
         const enum reason reason = reason_from_id(word);
 
-        html_put(h, "<tr class=\"{}\"><th scope=\"row\">{}<td>{d} ", fact_text(row, "verdict"), word, n);
+        html_put(h, "<tr class=\"{}\"><th scope=\"row\"><a href=\"/words/{}\">{}</a><td>{d} ",
+                 fact_text(row, "verdict"), word, word, n);
         chart_share(h, (unsigned long long)n, (unsigned long long)most);
         html_put(h, "<td>{}</tr>", declined ? fact_decline(word) : reason ? reason_info(reason)->helpdesk_text : "");
 }
@@ -257,8 +258,8 @@ static void put_finding(struct html *h, const json_t *finding, long long now)
                 html_put(h, "<p>The same: {}</p>", json_string_value(other));
         html_put(h, "<p>{}</p>", fact_text(finding, "remedy"));
         put_incident(h, finding);
-        html_put(h, "<p class=\"code\">{}{}{}{}{}</p>", fact_text(finding, "code"), detail[0] ? ": " : "", detail,
-                 since ? ", for " : "", since ? age : "");
+        html_put(h, "<p class=\"code\"><a href=\"/words/{}\">{}</a>{}{}{}{}</p>", fact_text(finding, "code"),
+                 fact_text(finding, "code"), detail[0] ? ": " : "", detail, since ? ", for " : "", since ? age : "");
 }
 
 static void put_findings(struct html *h, const json_t *status)

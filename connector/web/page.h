@@ -33,6 +33,8 @@ void web_page_form(struct html *h, const char *what, const char *when);
 void web_page_found(struct html *h, const char *what, const json_t *answer);
 /* A day, from one midnight to before the next; whose sign-ins were refused most is shown where the report tells it. */
 void web_page_day(struct html *h, long long midnight, long long until, const json_t *counts);
+/* What words mean: of one id, or ("") a table of all. */
+void web_page_words(struct html *h, const char *id);
 /* Where a code becomes a session; why: what was wrong with the last one, or NULL. */
 void web_page_enter(struct html *h, const char *why);
 /* A sentence in the place of a page. */

@@ -474,6 +474,31 @@ static void page_day(void *arg, struct http_req *r)
         show_day(arg, r, http_part(r, 0));
 }
 
+/* ---- words ---- */
+
+static void render_words(struct html *h, const struct visit *v)
+{
+        web_page_words(h, v->what);
+}
+
+static void page_words(void *arg, struct http_req *r)
+{
+        struct visit *v = visit_new(arg, r, "/words", "Words", render_words);
+
+        if (v)
+                visit_wait(v);
+}
+
+static void page_word(void *arg, struct http_req *r)
+{
+        struct visit *v = visit_new(arg, r, "", "Words", render_words);
+
+        if (!v)
+                return;
+        (void)snprintf(v->what, sizeof(v->what), "%s", http_part(r, 0));
+        visit_wait(v);
+}
+
 /* ---- the way in by a code ---- */
 
 static void show_enter(struct web_front *f, struct http_req *r, int status, const char *why)
@@ -574,6 +599,8 @@ static const struct http_route routes[] = {
         {HTTP_GET, "/sign-in/{}", page_story, 0},
         {HTTP_GET, "/day", page_today, 0},
         {HTTP_GET, "/day/{}", page_day, 0},
+        {HTTP_GET, "/words", page_words, 0},
+        {HTTP_GET, "/words/{}", page_word, 0},
         {HTTP_GET, "/enter", page_enter, 0},
         {HTTP_POST, "/enter", take_code, FORM_MAX},
         {HTTP_POST, "/leave", take_leave, FORM_MAX},

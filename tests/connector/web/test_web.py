@@ -209,6 +209,28 @@ class WebTest(unittest.TestCase):
             self.assertIn('wrong_password', self.ask('POST', '/search', form, Cookie=cookie).text, form)
         self.assertIn('Nothing is known of bob', self.ask('POST', '/search', {'what': 'bob'}, Cookie=cookie).text)
 
+    def test_words(self):
+        """Each word has an address, where the page says what the command says."""
+        cookie = self.enter()
+        index = self.ask('GET', '/words', Cookie=cookie).text
+        for entry in json.loads(self.words('--json')):
+            self.assertIn(f'<a href="/words/{entry["id"]}">', index)
+        for word in ('locked_out', 'no-connector', 'full', 'link_down', 'internal'):
+            text = self.ask('GET', '/words/' + word, Cookie=cookie).text
+            for entry in json.loads(self.words(word, '--json')):
+                self.assertIn(f'id="{entry["kind"]}-{word}"', text)
+                for key in ('meaning', 'remedy', 'user'):
+                    self.assertIn(entry.get(key, '').replace("'", '&#39;').replace('"', '&quot;'), text)
+        self.assertIn('There is no such word', self.ask('GET', '/words/nonsense', Cookie=cookie).text)
+        self.assertEqual(self.ask('GET', '/words').status, 303)
+        self.rig.record('REFUSED000000001')
+        self.rig.known(1)
+        self.assertIn('<a href="/words/wrong_password">', self.ask('GET', '/day', Cookie=cookie).text)
+
+    @staticmethod
+    def words(*words):
+        return subprocess.run([POSTERN, 'words', *words], capture_output=True, text=True, timeout=300, check=True).stdout
+
     def test_a_time_without_an_id(self):
         at = int(time.time()) - 3600
         self.rig.record('ANHOURAGO0000001', R_WALL=at, R_USER='müller@corp.example')
@@ -237,8 +259,8 @@ class WebTest(unittest.TestCase):
         self.assertIn('1 refused', text)
         self.assertIn('1 unavailable', text)
         self.assertRegex(text, r'dc1\.corp\.example<td>ldap<td>13<td>0<td>5 ms<td>1000 ms')
-        self.assertRegex(text, r'wrong_password<td>1 ')
-        self.assertRegex(text, r'no_dc<td>1 ')
+        self.assertRegex(text, r'wrong_password</a><td>1 ')
+        self.assertRegex(text, r'no_dc</a><td>1 ')
         self.assertIn('No sign-in can succeed here', text)  # nobody has reported yet
         part = self.ask('GET', '/now', Cookie=cookie).text
         self.assertNotIn('<html', part)
