@@ -16,6 +16,7 @@
 #include "certs/trust/roster.h"
 #include "base/core/text.h"
 
+#define GUARD_WORD "on"
 #define USE_ENC "enc"
 #define ALG_ENC "ECDH-ES+A256KW"
 #define USE_SIG "sig"
@@ -146,6 +147,8 @@ static int write_payload(const struct statement *s, int64_t now, int64_t life, s
                 write_keys(&w, "sign", s->sign, s->n_sign, USE_SIG, ALG_SIG);
         if (s->pad == PADDED_LARGE)
                 json_write_int(&w, "pad", s->pad);
+        if (s->guard)
+                json_write_str(&w, "guard", GUARD_WORD);
         json_write_close(&w, '}');
         return json_write_end(&w);
 }
@@ -279,6 +282,13 @@ static void read_pad(struct statement *s, struct json_reader *r)
                 json_read_fail(r, "pad", "is not 2048 or 4096");
 }
 
+static void read_guard(struct statement *s, struct json_reader *r)
+{
+        s->guard = json_read_has(r, "guard");
+        if (s->guard)
+                json_read_is(r, "guard", GUARD_WORD);
+}
+
 static int read_lists(struct statement *s, struct json_reader *r)
 {
         read_names(r, "realms", &s->realms, &s->n_realms);
@@ -287,6 +297,7 @@ static int read_lists(struct statement *s, struct json_reader *r)
         read_keys(s, r);
         read_sign(s, r);
         read_pad(s, r);
+        read_guard(s, r);
         return json_read_result(r);
 }
 
@@ -301,7 +312,7 @@ static int read_claims(struct statement *s, struct json_reader *r, const struct 
 {
         static const char *const members[] = {"v",   "iss",    "tenant",   "boot",    "seq",  "iat",
                                               "exp", "realms", "suffixes", "netbios", "keys", NULL};
-        static const char *const optional[] = {"sign", "pad", "roster", NULL};
+        static const char *const optional[] = {"sign", "pad", "guard", "roster", NULL};
         struct claim_times times = {.life_max = STATEMENT_LIFE_MAX, .skew = ROSTER_SKEW};
         char iss[ID_MAX + 1], tenant[TENANT_MAX + 1];
 

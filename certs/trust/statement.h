@@ -36,6 +36,7 @@ struct statement {
                 sign[STATEMENT_SIGN_MAX]; /* keys that sign verdicts in the identity's place; usually none */
         char **realms, **suffixes, **netbios;
         int64_t pad;     /* class of padding that requests to it take: PADDED_SMALL (0 is the same) or PADDED_LARGE */
+        bool guard;      /* its lockout guard stops names that fail too often */
         char *text;      /* the compact JWS */
         unsigned others; /* owners beside the first: statement_ref */
 };

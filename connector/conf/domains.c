@@ -44,6 +44,7 @@ static int collect_names(struct domains *d)
                      k < SUFFIXES_MAX && c->alternate_id_suffixes[k] && d->names.n_suffixes < STATEMENT_NAMES_MAX; k++)
                         d->suffixes[d->names.n_suffixes++] = c->alternate_id_suffixes[k];
         }
+        d->names.guard = d->config->validate.guard.mode == GUARD_ON;
         d->names.realms = d->realms;
         d->names.netbios = d->netbios;
         d->names.suffixes = d->suffixes;

@@ -22,6 +22,7 @@ struct domains_names {
         size_t n_realms, n_suffixes, n_netbios;
         const char *const *realms, *const *suffixes, *const *netbios;
         bool attributes; /* verdicts carry some: requests must have the larger class of padding */
+        bool guard;      /* the lockout guard stops names, and does not only watch */
 };
 
 struct domains {

@@ -131,6 +131,7 @@ static int draft(struct statement **ret_s, const struct enckeys *e, const struct
         /* only the newest key is offered: what was sealed to an older one was so under an older statement */
         s->keys[0] = (struct statement_key){key_ref(e->keys[0].key), e->keys[0].nbf, e->keys[0].exp};
         s->n_keys = 1;
+        s->guard = names->guard;
         s->pad = names->attributes ? PADDED_LARGE : PADDED_SMALL;
         for (size_t i = 0; i < e->n_sign; i++)
                 s->sign[s->n_sign++] = (struct statement_key){key_ref(e->sign[i].key), e->sign[i].nbf, e->sign[i].exp};

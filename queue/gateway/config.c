@@ -88,6 +88,7 @@ static int check_relay(const char *value, struct error *err)
         return 0;
 }
 
+static const struct conf_word answers[] = {{"refuse", 0}, {"allow", 1}, {NULL, 0}};
 static const struct conf_word confinements[] = {
         {"enforce", CONFINE_ENFORCE}, {"log", CONFINE_LOG}, {"off", CONFINE_OFF}, {NULL, 0}};
 
@@ -138,6 +139,12 @@ static const struct conf_key keys[] = {
                  "names, the connectors' guard counts accounts."},
         {KEY("failure_window", failure_window), .type = CONF_NUMBER, .min = 10, .max = 86400, .initial = "600",
          .help = "Seconds that a failure counts."},
+        {KEY("without_guard", without_guard), .type = CONF_WORD, .words = answers, .initial = "refuse",
+         .help = "Whether sign-ins are taken while a connector of the roster says that its lockout guard does not stop "
+                 "names (`guard = on` in postern.conf(5) does): who reaches a door could lock an account out by its "
+                 "many "
+                 "names. refuse: none is taken, and /readyz says which connector it is; allow: they are, and /readyz "
+                 "warns."},
         {KEY("remember_s", remember_s), .type = CONF_NUMBER, .max = 60, .initial = "0",
          .help = "Seconds, from the sign-in on, that forward authentication (GET /v1/forward) takes the same name and "
                  "password again without asking anybody; 0: never. It ends at any refusal and at a change of the "

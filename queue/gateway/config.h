@@ -51,6 +51,7 @@ struct gateway_config {
         uint32_t budget_ms, drain_ms, connections, in_flight;
         uint32_t source_failures, name_failures, failure_window; /* window: s */
         uint32_t remember_s;
+        bool without_guard;
         enum log_level log_level;
         enum confine_mode confinement;
         struct gateway_app apps[GATEWAY_APPS_MAX];

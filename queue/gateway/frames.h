@@ -62,6 +62,7 @@ enum gateway_tag {
         TAG_REMEMBERED,
         /* the sealer's state */
         TAG_GOOD,
+        TAG_WARNING,
         /* the network */
         TAG_SEALED,
         TAG_TIMEOUT,

@@ -166,6 +166,43 @@ class Words(GatewayTest):
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
 
+class Guarded(SiteTest):
+    """Without an override sign-ins are taken only where the connectors' guard stops names."""
+    CONNECTORS = [('north', 'ldap')]
+
+    def test(self):
+        class Strict(Gateway):
+            GUARD = ''
+        gateway = Strict(self.site)
+        self.addCleanup(gateway.stop)
+        gateway.start(ready=False)
+        upn, password, _ = self.account('GOOD1')
+        wait_for('the reason is told', lambda: b'guard' in gateway.get('/readyz')[2])
+        status, _, body = gateway.get('/readyz')
+        self.assertEqual(status, 503)
+        self.assertIn('connector north', json.loads(body)['detail'])
+        a = gateway.sign_in(upn, password)
+        self.assertEqual((a['verdict'], a['reason'], a['may_have_counted']), ('unavailable', 'not-ready', '0'), a)
+        # the override, which is told
+        gateway.write_config('without_guard = allow\n')
+        os.kill(gateway.daemon.pid, signal.SIGHUP)
+        wait_for('the override is taken up', lambda: gateway.get('/readyz')[0] == 200)
+        self.assertIn('guard', json.loads(gateway.get('/readyz')[2])['warning'])
+        # the remedy
+        gateway.write_config()
+        os.kill(gateway.daemon.pid, signal.SIGHUP)
+        north = self.site.connectors['north']
+        with open(north.config, encoding='utf-8') as f:
+            text = f.read()
+        with open(north.config, 'w', encoding='utf-8') as f:
+            f.write(text.replace('[connector]\n', '[connector]\nguard = on\n', 1))
+        north.daemon.stop()
+        north.start()
+        north.wait_ready()
+        wait_for('it is guarded', lambda: gateway.get('/readyz')[0] == 200 and b'warning' not in gateway.get('/readyz')[2])
+        self.assertEqual(gateway.sign_in(upn, password)['verdict'], 'accepted')
+
+
 class Faults(GatewayTest):
     def test_1_no_connector(self):
         upn, password, _ = self.account('GOOD1')

@@ -185,8 +185,9 @@ export async function verifyStatement(text, roster, now) {
   const p = parseObject(jws.payload);
   for (const version of array(p.v, 1, 8)) integer(version, 1); // no vector for `8): 1 is`: 1 must be among them
   if (!p.v.includes(1)) throw malformed('statement: does not speak version 1');
-  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad', 'roster']);
+  members(p, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad', 'guard', 'roster']);
   if (p.roster !== undefined) integer(p.roster, 1, 255);
+  if ('guard' in p) word(p.guard, ['on']);
   fromB64u(p.boot, 16);
   integer(p.seq);
   times(p, 7200);

@@ -277,6 +277,8 @@ const struct negative negative_statement_members[] = {
         S("boot_loose_bits", "boot", "\"thWMNUXDMofLBIrohrRMKx\"", "Unused bits of base64url are 0."),
         S("pad_of_1024", "pad", "1024", "pad is one of the two classes."),
         S("pad_text", "pad", "\"4096\"", TYPES),
+        S("guard_off", "guard", "\"off\"", "guard is on or absent."),
+        S("guard_number", "guard", "1", TYPES),
         S("boot_padded", "boot", "\"thWMNUXDMofLBIrohrRMKw==\"", "base64url has no padding."),
         S("seq_text", "seq", "\"1767225000\"", TYPES),
         S("iat_text", "iat", "\"1767225000\"", TYPES),

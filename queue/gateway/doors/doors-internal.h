@@ -28,7 +28,7 @@ struct doors {
         int sealer_fd; /* until the start */
         struct loop_timer *drain_timer;
         bool good; /* as the sealer says */
-        char why[256];
+        char why[256], warning[256];
         struct limits *sources, *names;
         struct tally *tally;
         struct words *words; /* NULL: English */

@@ -359,6 +359,8 @@ static void on_healthz(void *arg, struct http_req *r)
 
 static void on_readyz(void *arg, struct http_req *r)
 {
+        _cleanup_(buffer_free) struct buffer out = BUFFER(2048);
+        struct json_writer w;
         const char *why;
 
         if (!doors_ready(arg, &why)) {
@@ -366,7 +368,15 @@ static void on_readyz(void *arg, struct http_req *r)
                 return;
         }
         http_add_header(r, "Cache-Control", "no-store");
-        http_reply(r, 200, "application/json", "{\"status\":\"ready\"}", 18);
+        json_write_begin(&w, &out);
+        json_write_open(&w, NULL, '{');
+        json_write_str(&w, "status", "ready");
+        json_write_opt(&w, "warning", doors_warning(arg));
+        json_write_close(&w, '}');
+        if (json_write_end(&w) < 0)
+                http_fail(r, PROBLEM_INTERNAL, "no room for the answer");
+        else
+                http_reply(r, 200, "application/json", out.data, out.len);
 }
 
 /* By a UNIX socket alone: what listens on an address is for applications. */

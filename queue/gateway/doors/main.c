@@ -40,6 +40,11 @@ bool doors_ready(const struct doors *d, const char **ret_why)
         return d->good && d->sealer && !d->process.draining;
 }
 
+const char *doors_warning(const struct doors *d)
+{
+        return d->warning;
+}
+
 bool doors_client_ip(const struct doors *d, const char *peer, const char *forwarded, char out[64])
 {
         static const struct gateway_net own[] = {{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104}, {{[15] = 1}, 128}};
@@ -82,6 +87,8 @@ static void on_frame(void *arg, const struct msg_in *m, int fd)
                 d->good = msg_get_u64(m, TAG_GOOD, 0) != 0;
                 if (msg_get_str(m, TAG_WHY, d->why, sizeof(d->why)) < 0)
                         d->why[0] = '\0';
+                if (msg_get_str(m, TAG_WARNING, d->warning, sizeof(d->warning)) < 0)
+                        d->warning[0] = '\0';
         }
 }
 

@@ -32,14 +32,18 @@ void sealer_send(struct seal_process *s, struct ipc *to, const struct msg_out *m
 
 static void tell_state(struct seal_process *s, const char *why)
 {
-        const bool same = strcmp(why, s->state_why) == 0;
+        static char told[256]; /* of the warning */
+        const bool same = strcmp(why, s->state_why) == 0 && strcmp(told, s->unguarded) == 0;
         struct msg_out m;
 
         if (s->state_told && same)
                 return;
         if (!same) {
-                log_info("state", KV_S("ready", *why ? "no" : "yes"), KV_S("why", why));
-                wire_text_cut(s->state_why, sizeof(s->state_why), why, strlen(why));
+                log_info("state", KV_S("ready", *why ? "no" : "yes"), KV_S("why", why),
+                         KV_S("warning", s->config->without_guard ? s->unguarded : ""));
+                memcpy(told, s->unguarded, sizeof(told));
+                if (why != s->state_why)
+                        wire_text_cut(s->state_why, sizeof(s->state_why), why, strlen(why));
         }
         s->state_told = s->doors != NULL;
         if (!s->doors)
@@ -47,7 +51,25 @@ static void tell_state(struct seal_process *s, const char *why)
         msg_begin(&m, FRAME_STATE);
         msg_u64(&m, TAG_GOOD, !*why);
         msg_str(&m, TAG_WHY, s->state_why);
+        if (s->config->without_guard && s->unguarded[0])
+                msg_str(&m, TAG_WARNING, s->unguarded);
         sealer_send(s, s->doors, &m);
+}
+
+/* Its own word, signed: the relay cannot say it in a connector's place. */
+static void look_at_guards(struct seal_process *s)
+{
+        const struct directory *d = sealer_directory(s->sealer);
+
+        s->unguarded[0] = '\0';
+        for (size_t i = 0; i < d->n && !s->unguarded[0]; i++)
+                if (!d->entries[i].statement->guard)
+                        (void)snprintf(
+                                s->unguarded, sizeof(s->unguarded),
+                                "the lockout guard of connector %.64s does not stop names: set guard = on there%s",
+                                d->entries[i].connector->name ? d->entries[i].connector->name
+                                                              : d->entries[i].connector->id,
+                                s->config->without_guard ? "" : ", or without_guard = allow here");
 }
 
 static const char *state_of(const struct seal_process *s)
@@ -56,6 +78,8 @@ static const char *state_of(const struct seal_process *s)
 
         if (!d)
                 return "no keys have come from the relay yet";
+        if (questions_forbidden(s))
+                return s->unguarded;
         for (size_t i = 0; i < d->n; i++)
                 if (d->entries[i].rank >= 0)
                         return "";
@@ -177,6 +201,7 @@ static void take_keys_end(struct seal_process *s, const struct msg_in *m)
                 return;
         }
         note_roster(s, before);
+        look_at_guards(s);
         end_fetch(s, NULL);
 }
 

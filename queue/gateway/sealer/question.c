@@ -29,6 +29,11 @@ struct question {
         struct sign_in_params params;
 };
 
+bool questions_forbidden(const struct seal_process *s)
+{
+        return s->unguarded[0] && !s->config->without_guard;
+}
+
 struct exchange_now questions_now(const struct seal_process *s)
 {
         return (struct exchange_now){.ms = loop_now(s->process.loop), .wall = loop_wall(s->process.loop)};
@@ -110,10 +115,11 @@ static void answer(struct seal_process *s, const char *id, const struct sign_in_
 }
 
 /* What never became an exchange. */
-static void refuse(struct seal_process *s, const char *id, const char *why)
+static void refuse(struct seal_process *s, const char *id, const char *word, const char *why)
 {
-        struct sign_in_result r = {.started = "no", .problem = "internal"};
+        struct sign_in_result r = {.started = "no"};
 
+        wire_text_cut(r.problem, sizeof(r.problem), word, strlen(word));
         wire_text_cut(r.id, sizeof(r.id), id, strlen(id));
         wire_text_cut(r.detail, sizeof(r.detail), why, strlen(why));
         answer(s, id, &r, false);
@@ -326,6 +332,11 @@ void questions_ask(struct seal_process *s, const struct msg_in *m)
                 free(q);
                 return;
         }
+        if (questions_forbidden(s)) {
+                free(q);
+                refuse(s, id, "not-ready", s->unguarded);
+                return;
+        }
         q->s = s;
         TAILQ_INSERT_TAIL(&s->questions, q, link);
         s->n_questions++;
@@ -342,7 +353,7 @@ void questions_ask(struct seal_process *s, const struct msg_in *m)
         if (r < 0) {
                 log_warning("question.refused", KV_S("id", id), KV_S("why", err.text));
                 question_free(q);
-                refuse(s, id, err.text);
+                refuse(s, id, "internal", err.text);
                 return;
         }
         table_add(&s->asked, &q->node, q->id, NULL);

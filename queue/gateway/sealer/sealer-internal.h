@@ -61,6 +61,7 @@ struct seal_process {
         uint64_t asked_n; /* fetches that were begun */
         bool fetching;
         char state_why[256]; /* why sign-ins cannot be decided; "": they can */
+        char unguarded[256]; /* which connector's guard does not stop names, and the remedy; "": none */
         bool state_told;
 };
 
@@ -73,6 +74,8 @@ void questions_link_lost(struct seal_process *s);
 bool questions_keys(struct seal_process *s, uint64_t n, const struct exchange_answer *failed);
 /* Drops all without answering. */
 void questions_drop(struct seal_process *s);
+/* Whether nothing is asked because of a connector without a guard. */
+bool questions_forbidden(const struct seal_process *s);
 struct exchange_now questions_now(const struct seal_process *s);
 
 /* ---- main.c ---- */

@@ -104,6 +104,12 @@ static void round_trip(void **state)
         assert_int_equal(statement_peek_kid(s->text, strlen(s->text), kid, &err), 0);
         assert_string_equal(kid, key_kid(w->identity));
         assert_refused(statement_peek_kid("x.y.z", 5, kid, &err), -EBADMSG, &err, "header");
+        assert_false(s->guard);
+        statement_free(s);
+        w->s->guard = true;
+        assert_int_equal(statement_sign(w->s, w->identity, NOW, 3600, &err), 0);
+        assert_int_equal(verify(w, w->s->text, NOW, &s, &err), 0);
+        assert_true(s->guard);
         statement_free(s);
 }
 

@@ -362,7 +362,7 @@ func verifyStatement(text any, r roster, now int64) (s statement) {
 	if !speaks {
 		malformed("does not speak version 1")
 	}
-	members(p, []string{"v", "iss", "tenant", "boot", "seq", "iat", "exp", "realms", "suffixes", "netbios", "keys"}, "sign", "pad", "roster")
+	members(p, []string{"v", "iss", "tenant", "boot", "seq", "iat", "exp", "realms", "suffixes", "netbios", "keys"}, "sign", "pad", "guard", "roster")
 	fromB64u(p["boot"], 16)
 	seconds(p["seq"])
 	times(p, 7200)
@@ -381,6 +381,9 @@ func verifyStatement(text any, r roster, now int64) (s statement) {
 		if s.pad = integer(v, 2048, 4096); s.pad != 2048 && s.pad != 4096 {
 			malformed("pad")
 		}
+	}
+	if v, there := p["guard"]; there && v != "on" {
+		malformed("guard")
 	}
 	for list, kind := range map[string]string{"realms": "upn ", "suffixes": "upn ", "netbios": "netbios "} {
 		for _, name := range names(p[list]) {

@@ -192,9 +192,11 @@ def verify_statement(text, roster, now):
     versions = array(claims.get('v'), 8, 1)
     if 1 not in [integer(v, 1) for v in versions]:
         raise malformed('does not speak version 1')
-    members(claims, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad', 'roster'])
+    members(claims, ['v', 'iss', 'tenant', 'boot', 'seq', 'iat', 'exp', 'realms', 'suffixes', 'netbios', 'keys'], ['sign', 'pad', 'guard', 'roster'])
     if 'pad' in claims and integer(claims['pad']) not in (2048, 4096):
         raise malformed('pad')
+    if claims.get('guard', 'on') != 'on':
+        raise malformed('guard')
     if 'roster' in claims:
         integer(claims['roster'], 1, 255)
     from_b64u(claims['boot'], 16)
