@@ -23,7 +23,9 @@
 
 struct service {
         char id[ID_MAX + 1];
-        char relay[257], tenant[65], pin[KID_LEN + 1], ca_file[257], secret_file[257]; /* "": not remembered there */
+        char relay[1040], tenant[65], pin[KID_LEN + 1], ca_file[257],
+                secret_file[257]; /* "": not remembered there.
+                                   relay: up to 4 URLs, blanks between */
         char roster_source[257];
         uint64_t roster_seq;
         char roster_hash[KID_LEN + 1];

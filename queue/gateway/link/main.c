@@ -390,6 +390,19 @@ static void look_at_absence(void *arg)
                 loop_timer_in(l->absence, ABSENCE_MAX_MS / 20);
 }
 
+static int add_node(struct link *l, const char *url, size_t n, struct error *err)
+{
+        char *own = l->n_nodes < GATEWAY_RELAYS_MAX ? strndup(url, n) : NULL;
+
+        if (!own)
+                return error_fail(err, -ENOMEM, "no memory, or over %d relay nodes", GATEWAY_RELAYS_MAX);
+        while (n > 0 && own[n - 1] == '/')
+                own[--n] = '\0';
+        l->nodes[l->n_nodes++].url = own;
+        link_host_learn(l->host, own);
+        return 0;
+}
+
 static int set_up(struct link *l, struct error *err)
 {
         struct https_config https = {.agent = "postern-gateway"};
@@ -402,16 +415,13 @@ static int set_up(struct link *l, struct error *err)
         https.proxy = l->config->proxy;
         r = https_new(&l->https, &https, err);
         r = r < 0 ? r : https_on_loop(l->https, l->process.loop, l->host->dns, err);
-        l->n_nodes = l->config->n_relays ? l->config->n_relays : 1;
-        for (size_t i = 0; i < l->n_nodes; i++) {
-                char *url = strdup(l->config->n_relays ? l->config->relays[i] : l->service.relay);
+        for (size_t i = 0; r == 0 && i < l->config->n_relays; i++)
+                r = add_node(l, l->config->relays[i], strlen(l->config->relays[i]), err);
+        for (const char *at = l->service.relay; r == 0 && !l->config->n_relays && *(at += strspn(at, " "));) {
+                const size_t n = strcspn(at, " ");
 
-                l->nodes[i].url = url;
-                for (size_t n = url ? strlen(url) : 0; n > 0 && url[n - 1] == '/'; n--)
-                        url[n - 1] = '\0';
-                if (!url)
-                        return error_fail(err, -ENOMEM, "out of memory");
-                link_host_learn(l->host, url);
+                r = add_node(l, at, n, err);
+                at += n;
         }
         return r;
 }
