@@ -11,6 +11,7 @@
 #include "connector/cli/view.h"
 #include "connector/findings/finding.h"
 #include "connector/findings/health.h"
+#include "connector/findings/readiness.h"
 #include "connector/findings/status.h"
 
 #define WATCH_S 2
@@ -146,6 +147,7 @@ static int once(struct cli *cli)
         if (cli->json) {
                 (void)json_object_set_new(answer, "state", json_string(finding_state(findings)));
                 (void)json_object_set(answer, "findings", findings);
+                (void)json_object_set_new(answer, "readiness", readiness_of(answer));
                 view_print_json(answer);
         } else {
                 show(answer, findings);

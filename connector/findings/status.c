@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "connector/findings/facts.h"
+#include "connector/findings/readiness.h"
 
 /* ---- sections and rows ---- */
 
@@ -145,6 +146,29 @@ static void put_dc(struct sheet *s, const json_t *dc)
             answered, failure[0] ? ", last failure: " : "", failure);
 }
 
+/* Since when; of one that is not ready what is in the way. */
+static void put_readiness(struct sheet *s, const json_t *answer)
+{
+        json_t *all = readiness_of(answer), *domain, *condition;
+        size_t i, j;
+
+        section(s, "readiness", NULL);
+        json_array_foreach (all, i, domain) {
+                const int ready = json_is_true(json_object_get(domain, "ready"));
+                const long long since = fact_number(domain, "since", 0);
+                char age[32];
+
+                fact_age(s->now - since, age, sizeof(age));
+                row(s, fact_text(domain, "domain"), "%s%s%s", ready ? "ready" : "not ready", since ? " for " : "",
+                    since ? age : "");
+                json_array_foreach (json_object_get(domain, "conditions"), j, condition)
+                        if (json_is_false(json_object_get(condition, "met")))
+                                row(s, "", "%s: %s", fact_text(condition, "what"),
+                                    fact_text(condition, "cause")[0] ? fact_text(condition, "cause") : "not met");
+        }
+        json_decref(all);
+}
+
 static void put_domains(struct sheet *s)
 {
         const char *name;
@@ -226,6 +250,7 @@ json_t *status_sections(const json_t *answer)
         }
         put_validator(&s);
         put_link(&s);
+        put_readiness(&s, answer);
         put_domains(&s);
         put_processes(&s);
         put_ledger(&s, answer);

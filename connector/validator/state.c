@@ -2,8 +2,8 @@
  * What the validator tells of itself: to the link (readiness, statement, identity) and to the ledger
  * (status).
  *
- * Readiness is per realm: in the roster, a live DC. Each frame to the link is complete, statement and a fresh
- * proof of possession included; the link decides what the relay has to hear.
+ * Readiness is per realm: in the roster, a live DC, live keys and a clock that is not wrong. Each frame to the link is
+ * complete, statement and a fresh proof of possession included; the link decides what the relay has to hear.
  */
 #include "connector/validator/validator.h"
 
@@ -75,6 +75,12 @@ static void put_identity(struct validator *v, struct msg_out *m)
         msg_bytes(m, TAG_PROOF, proof.data, proof.len);
 }
 
+/* Whether services can seal to this connector: a hardware key that signs no more ends it with the last statement. */
+static bool has_keys(const struct validator *v)
+{
+        return v->keys.n > 0 && v->keys.statement && v->keys.statement->exp > loop_wall(v->process.loop);
+}
+
 /* "corp.example=1\n..." and the reasons of the realms that are not ready, one each a line. */
 static void collect_ready(struct validator *v, bool in_roster, struct buffer *realms, struct buffer *reasons)
 {
@@ -86,13 +92,15 @@ static void collect_ready(struct validator *v, bool in_roster, struct buffer *re
                 r |= buffer_printf(reasons, "not_in_roster\n");
         if (v->clock_state == CLOCK_WRONG)
                 r |= buffer_printf(reasons, "clock_wrong\n");
+        if (!has_keys(v))
+                r |= buffer_printf(reasons, "no_keys\n");
         for (size_t i = 0; i < v->domains->n; i++) {
                 const char *why = NULL;
                 bool live = validate_ready(v->validate, i, &why);
                 const bool may = validator_may_speak(v, i);
 
                 r |= buffer_printf(realms, "%s=%d\n", v->config->domains[i].name,
-                                   live && may && v->clock_state != CLOCK_WRONG);
+                                   live && may && has_keys(v) && v->clock_state != CLOCK_WRONG);
                 if (in_roster && !may)
                         r |= buffer_printf(reasons, "domain_not_in_roster: %.40s\n", v->config->domains[i].name);
                 if (!live)
@@ -236,17 +244,18 @@ static void send_status(struct validator *v)
         send_status_of(
                 v, "validator",
                 json_pack(
-                        "{s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:I, s:I, "
+                        "{s:b, s:I, s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I, s:I}, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:I, "
+                        "s:I, "
                         "s:I, s:I, "
                         "s:I, s:I, s:I, s:I}",
-                        "dcs_left_out", (json_int_t)left_out(v), "clock", "state", clock_state_text(v->clock_state),
-                        "detail", v->clock_why, "guard", "mode", guard.mode, "throttled", (json_int_t)guard.throttled,
-                        "repeated", (json_int_t)guard.repeated, "names", (json_int_t)guard.names, "failures",
-                        (json_int_t)guard.failures, "connector", v->enrolment.id, "name", v->enrolment.name, "tenant",
-                        v->enrolment.tenant, "identity", key_kid(v->identity), "roster_seq", (json_int_t)v->roster_seq,
-                        "in_roster", validator_in_roster(v), "removed", removed(v), "roster_begins",
-                        (json_int_t)(v->roster ? v->roster->iat : v->store.iat), "roster_expires",
-                        (json_int_t)(v->roster ? v->roster->exp : v->store.exp), "services",
+                        "keys", has_keys(v), "dcs_left_out", (json_int_t)left_out(v), "clock", "state",
+                        clock_state_text(v->clock_state), "detail", v->clock_why, "guard", "mode", guard.mode,
+                        "throttled", (json_int_t)guard.throttled, "repeated", (json_int_t)guard.repeated, "names",
+                        (json_int_t)guard.names, "failures", (json_int_t)guard.failures, "connector", v->enrolment.id,
+                        "name", v->enrolment.name, "tenant", v->enrolment.tenant, "identity", key_kid(v->identity),
+                        "roster_seq", (json_int_t)v->roster_seq, "in_roster", validator_in_roster(v), "removed",
+                        removed(v), "roster_begins", (json_int_t)(v->roster ? v->roster->iat : v->store.iat),
+                        "roster_expires", (json_int_t)(v->roster ? v->roster->exp : v->store.exp), "services",
                         (json_int_t)(v->roster ? v->roster->n_services : 0), "statement_seq", (json_int_t)v->keys.seq,
                         "in_flight", (json_int_t)signins_running(v->signins), "undelivered",
                         (json_int_t)signins_undelivered(v->signins), "replay_entries",

@@ -111,9 +111,15 @@ class Nodes(SiteTest):
         value = json.loads(connector.postern('status', '--json', check=False).stdout)['parts']['link']['value']
         return {n['node']: n['state'] for n in value['nodes']}
 
+    def readiness(self, connector):
+        return json.loads(connector.postern('status', '--json', check=False).stdout)['readiness']
+
     def test_1_each_connector_is_linked_to_each_node(self):
         for c in self.site.connectors.values():
             wait_for('both links in the status', lambda c=c: self.links(c) == {'a': 'up', 'b': 'up'})
+            wait_for('readiness, each condition met', lambda c=c: [d['ready'] for d in self.readiness(c)] == [True])
+            self.assertEqual([x['what'] for x in self.readiness(c)[0]['conditions'] if x['since'] > 0],
+                             ['link', 'released', 'clock', 'keys', 'roster', 'dc'])
 
     def test_2_a_node_is_killed_and_comes_back(self):
         a, b = self.nodes

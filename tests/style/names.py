@@ -29,7 +29,7 @@ WORDS = {
     'connector/cli': 'account_ask account_judge cli cmd folder hardware '
                      'offline pending prompt public secrets service startup tasks tenant trial view',
     'connector/conf': 'check config domains enrolment item',
-    'connector/findings': 'account_findings explain fact finding glossary health hop status',
+    'connector/findings': 'account_findings explain fact finding glossary health hop readiness status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
     'connector/ledger': 'control ledger request_parse',
