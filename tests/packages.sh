@@ -17,17 +17,21 @@ testing="
   openssl ca-certificates curl procps nftables systemd systemd-container mmdebstrap iproute2 man-db groff-base
   prometheus libsasl2-modules-gssapi-mit nginx-light caddy
   python3-jwcrypto golang-go golang-gopkg-square-go-jose.v2-dev"
+# What suite `consumers` puts in front of the gateway.
+consuming="
+  sasl2-bin slapd ldap-utils freeradius freeradius-rest freeradius-utils pamtester openssh-server openssh-client sudo"
 
 # What only tests of the suite `long` need.
 more="chromium fonts-dejavu-core"
 
 usage() {
   cat <<'HELP'
-usage: tests/packages.sh [--build | --all] [--list]
+usage: tests/packages.sh [--build | --all | --consumers] [--list]
 
 Installs what Postern needs on Debian 12 or 13, as root or by sudo: everything, tests
 and their lab included, or with --build only what building it needs, with --all also
-what only `tests/run.sh --all` needs.
+what only `tests/run.sh --all` needs, with --consumers also the software that suite
+`consumers` puts in front of the gateway.
 
 The lab's packages hold servers (Samba, slapd, a KDC and others) that Debian starts
 and enables. Here none is started, and those that this run installed are disabled and
@@ -45,6 +49,7 @@ for word; do
   -h | --help) usage; exit 0 ;;
   --build) packages=$building ;;
   --all) packages="$packages $more" ;;
+  --consumers) packages="$packages $consuming" ;;
   --list) list=yes ;;
   *) echo "packages.sh: unknown word: $word" >&2; exit 2 ;;
   esac

@@ -20,6 +20,8 @@ IN_VALGRIND = ' in valgrind'
 VALGRIND, TOO_SLOW = 'unit', {'queue-client', 'validate-states_doc'}
 # Tests of this suite run when they, or --all, are asked for. X-all is X with more in it, and stands for X then.
 LONG, MORE = 'long', '-all'
+# Tests of this suite need more packages (packages.sh --consumers), and run when they are asked for by name alone.
+CONSUMERS = 'consumers'
 
 
 def tests_of(build):
@@ -54,7 +56,7 @@ def wanted(name, suites, words, names):
     everything, words = '--all' in words, set(words) - {'--all'}
     if name in words:
         return True
-    if words and not suites & words:
+    if (words and not suites & words) or (CONSUMERS in suites and CONSUMERS not in words):
         return False
     return name + MORE not in names if everything else LONG not in suites or LONG in words
 

@@ -14,6 +14,7 @@
 
 #include "base/core/text.h"
 #include "certs/http/http-way.h"
+#include "queue/gateway/service.h"
 #include "queue/wire/wire.h"
 
 int gateway_address(uint8_t out[16], const char *text)
@@ -60,18 +61,32 @@ static int item_net(struct conf *conf, void *slot, const char *item, struct erro
         return 0;
 }
 
-/* unix:/PATH or ADDRESS:PORT, IPv6 in brackets, into a struct gateway_listen. */
+int gateway_listen_of(const struct gateway_config *config, const char *file, enum gateway_listen_door door)
+{
+        const size_t n = strlen(GATEWAY_FILE_LISTEN);
+        uint64_t i;
+
+        if (strncmp(file, GATEWAY_FILE_LISTEN, n) != 0 || text_parse_u64(file + n, 0, config->n_listen - 1, &i) < 0 ||
+            config->listen[i].door != door)
+                return -ENOENT;
+        return (int)i;
+}
+
+/* unix:/PATH, saslauthd:/PATH or ADDRESS:PORT, IPv6 in brackets, into a struct gateway_listen. */
 static int item_listen(struct conf *conf, void *slot, const char *item, struct error *err)
 {
         static const struct gateway_net loopback[] = {{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104}, {{[15] = 1}, 128}};
         struct gateway_listen *l = slot;
 
         (void)conf;
-        if (strncmp(item, "unix:", 5) == 0) {
-                if (item[5] != '/' || strlen(item + 5) >= sizeof(l->where))
-                        return error_fail(err, -EINVAL, "'%s' is not unix: and an absolute path of at most %zu bytes",
-                                          item, sizeof(l->where) - 1);
-                memcpy(l->where, item + 5, strlen(item + 5) + 1);
+        l->door = strncmp(item, "saslauthd:", 10) == 0 ? LISTEN_SASLAUTHD : LISTEN_HTTP;
+        if (l->door == LISTEN_SASLAUTHD || strncmp(item, "unix:", 5) == 0) {
+                const char *path = strchr(item, ':') + 1;
+
+                if (path[0] != '/' || strlen(path) >= sizeof(l->where))
+                        return error_fail(err, -EINVAL, "'%s' is not %.*s and an absolute path of at most %zu bytes",
+                                          item, (int)(path - item), item, sizeof(l->where) - 1);
+                memcpy(l->where, path, strlen(path) + 1);
                 return 0;
         }
         if (conf_address(item, l->where, sizeof(l->where), &l->port, err) < 0)
@@ -92,6 +107,8 @@ static const struct conf_word answers[] = {{"refuse", 0}, {"allow", 1}, {NULL, 0
 static const struct conf_word confinements[] = {
         {"enforce", CONFINE_ENFORCE}, {"log", CONFINE_LOG}, {"off", CONFINE_OFF}, {NULL, 0}};
 
+static const struct conf_word yes_no[] = {{"no", false}, {"yes", true}, {NULL, 0}};
+
 #define KEY(key, field) CONF_FIELD(struct gateway_config, key, field)
 #define ITEMS(key, field)                                                                                              \
         CONF_ITEMS(struct gateway_config, key, field), .offset_n = offsetof(struct gateway_config, n_##field)
@@ -104,11 +121,13 @@ static const struct conf_key keys[] = {
                  "pin, "
                  "the file of its secret). The tenant's admin must have approved it."},
         {ITEMS("listen", listen), .item = item_listen, .repeats = true, .required = true,
-         .range = "1 to 8 of unix:/PATH or ADDRESS:PORT, IPv6 in brackets; the key may be repeated",
+         .range = "1 to 8 of unix:/PATH, saslauthd:/PATH or ADDRESS:PORT, IPv6 in brackets; the key may be repeated",
          .example = "unix:/run/postern-gateway/gateway.sock\n127.0.0.1:8480",
          .help = "Where applications ask: a UNIX socket, or a loopback address, both without TLS; any other address "
                  "with "
-                 "TLS, which needs `certificate`, `key` and an [application] section. Port 0 takes a free one."},
+                 "TLS, which needs `certificate`, `key` and an [application] section. Port 0 takes a free one. On a "
+                 "UNIX socket behind saslauthd: the protocol of saslauthd is spoken, for OpenLDAP's {SASL}, Cyrus, "
+                 "Postfix and others; they look for it at /run/saslauthd/mux."},
         {KEY("socket_group", socket_group), .max = 32, .check = conf_check_user, .range = "a group",
          .otherwise = "root's own", .example = "www-data",
          .help = "Group whose members may use the UNIX sockets, which have mode 0660."},
@@ -162,6 +181,10 @@ static const struct conf_key keys[] = {
          .help = "Connections of applications in all; over it the stalest idle one makes room."},
         {KEY("in_flight", in_flight), .type = CONF_NUMBER, .min = 1, .max = 4096, .initial = "512",
          .help = "Sign-ins under way at once; more are refused as `busy`."},
+        {KEY("sandbox", sandbox), .type = CONF_WORD, .words = yes_no, .initial = "no",
+         .help = "yes: `service` is of a postern-sandbox(1), which checks no password: to try out what asks this "
+                 "gateway. Each HTTP answer then has the header Postern-Sandbox, and every real relay is refused; with "
+                 "no, a sandbox is."},
         {KEY("state_dir", state_dir), PATH, .initial = "/var/lib/postern-gateway",
          .help = "Folder of the gateway's memory: which roster it saw last."},
         {KEY("ready_file", ready_file), PATH, .otherwise = "none is written",
@@ -208,6 +231,7 @@ static int relate(struct conf_reader *r, struct conf *conf)
 {
         struct gateway_config *c = (struct gateway_config *)(void *)conf;
 
+        c->without_guard |= c->sandbox; /* there is nobody to be locked out */
         for (size_t i = 0; i < c->n_listen; i++) {
                 if (c->listen[i].kind != LISTEN_TLS)
                         continue;

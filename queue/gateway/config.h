@@ -16,8 +16,12 @@
 
 enum gateway_listen_kind { LISTEN_UNIX = 0, LISTEN_LOOPBACK, LISTEN_TLS };
 
+/* Which protocol is spoken there. */
+enum gateway_listen_door { LISTEN_HTTP = 0, LISTEN_SASLAUTHD };
+
 struct gateway_listen {
         enum gateway_listen_kind kind;
+        enum gateway_listen_door door;
         char where[108]; /* a path, or a numeric address */
         uint16_t port;
 };
@@ -52,6 +56,7 @@ struct gateway_config {
         uint32_t source_failures, name_failures, failure_window; /* window: s */
         uint32_t remember_s;
         bool without_guard;
+        bool sandbox;
         enum log_level log_level;
         enum confine_mode confinement;
         struct gateway_app apps[GATEWAY_APPS_MAX];
@@ -65,6 +70,9 @@ int gateway_config_load(struct gateway_config **ret_config, const char *path, st
 int gateway_config_of_child(struct gateway_config **ret_config, const char *name, int fd, struct error *err);
 struct gateway_config *gateway_config_free(struct gateway_config *config);
 
+/* The number in `listen` of the socket that comes under this name in FRAME_FILE, if this door's protocol is spoken
+ * there; -ENOENT. */
+int gateway_listen_of(const struct gateway_config *config, const char *file, enum gateway_listen_door door);
 /* Whether a numeric address lies in one of the networks. */
 bool gateway_net_has(const struct gateway_net *nets, size_t n, const char *address);
 /* 16 bytes of a numeric address, IPv4 mapped into IPv6. -EINVAL. */

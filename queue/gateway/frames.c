@@ -55,10 +55,8 @@ static const struct frame_rule rows[] = {
          .name = "WANT_KEYS",
          .from = BIT(GATEWAY_SEALER),
          .to = BIT(GATEWAY_LINK),
-         .may = {TAG_ETAG, TAG_TIMEOUT},
-         .about =
-                 "fetch what changed of roster and key statements since ETAG, those in use, or everything; TIMEOUT: as "
-                 "soon as something changes, unless WANT_KEYS comes again"},
+         .may = {TAG_ETAG},
+         .about = "fetch roster and key statements now; ETAG: of those in use"},
         {.type = FRAME_REPLY,
          .name = "REPLY",
          .from = BIT(GATEWAY_LINK),
@@ -77,8 +75,8 @@ static const struct frame_rule rows[] = {
          .from = BIT(GATEWAY_LINK),
          .to = BIT(GATEWAY_SEALER),
          .needs = {TAG_STATUS},
-         .may = {TAG_ETAG, TAG_CODE, TAG_WHY, TAG_TYPE, TAG_BODY, TAG_TIMEOUT},
-         .about = "the one end of WANT_KEYS, behind the parts where STATUS is 200; TIMEOUT: as there"},
+         .may = {TAG_ETAG, TAG_CODE, TAG_WHY, TAG_TYPE, TAG_BODY},
+         .about = "the one end of WANT_KEYS, behind the parts where STATUS is 200"},
 };
 
 static const struct frame_tag_rule tags[] = {

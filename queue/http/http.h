@@ -41,6 +41,8 @@ struct http_limits {
         uint32_t send_ms;     /* for the client to take an answer */
         uint32_t pending_max; /* unsent bytes of a stream; past it the client is dropped */
 };
+/* As header, of what stands in for the real thing where things are tried out. */
+#define HTTP_SANDBOX_HEADER "Postern-Sandbox: no password is checked here\r\n"
 #define HTTP_PENDING_MAX (256 * 1024)
 #define HTTP_LIMITS ((struct http_limits){4096, 1024, 16 * 1024, 10000, 75000, 30000, HTTP_PENDING_MAX})
 

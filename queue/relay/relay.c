@@ -287,7 +287,7 @@ int relay_start(struct relay *relay, struct error *err)
                                    .n_routes = sizeof(routes) / sizeof(routes[0]),
                                    .before = before_request,
                                    .arg = relay,
-                                   .header = relay->sandbox ? RELAY_SANDBOX_HEADER : NULL,
+                                   .header = relay->sandbox ? HTTP_SANDBOX_HEADER : NULL,
                                    .limits = HTTP_LIMITS};
 
         http.limits.connections = (unsigned)relay->config->connections;

@@ -16,7 +16,6 @@
 
 #define DRAIN_MS 9500 /* with the grace for the last answers within 10 s */
 #define SESSIONS_PER_CONNECTOR 4
-#define RELAY_SANDBOX_HEADER "Postern-Sandbox: no password is checked here\r\n"
 
 struct board;
 struct journal;
@@ -327,8 +326,6 @@ void relay_event(struct relay *relay, const char *tenant, const char *name, cons
 #define KEYS_WAIT_MAX_MS 30000
 /* Something may have changed of what services are told: links, readiness, statements, the roster. */
 void api_keys_touch(const struct tenant *t);
-/* How many services wait. */
-unsigned api_keys_waiting(const struct tenant *t);
 /* Sends away who waits. */
 void api_keys_drain(const struct relay *relay);
 struct board *api_keys_free(struct board *board);

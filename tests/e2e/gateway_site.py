@@ -59,7 +59,7 @@ class Gateway:
         self.daemon = Daemon('postern-gateway', [self.program(), '--config', self.config], self.log, self.site.env)
         wait_for('postern-gateway listens', lambda: self.daemon.check() and os.path.exists(self.ready_file))
         with open(self.ready_file, encoding='ascii') as f:
-            self.port = [int(line.rsplit(':', 1)[1]) for line in f if not line.startswith('unix:')][0]
+            self.port = [int(line.rsplit(':', 1)[1]) for line in f if '/' not in line][0]
         if ready:
             self.wait_ready()
 

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), '..')
 import run_tests  # noqa: E402
 
 TESTS = [('buffer', {'unit'}), ('wipe-free', {'unit', 'plain'}), ('states', {'e2e'}), ('mutants', {'interop'}),
-         ('mutants-all', {'interop', 'long'})]
+         ('mutants-all', {'interop', 'long'}), ('doors', {'consumers'})]
 TARGETS = (['posternd'], {'1': ['tests/test_buffer'], '2': ['connector/posternd'], '3': ['tests/wipe_free']})
 NEEDS = {'buffer': ['1'], 'states': ['2'], 'wipe-free': ['3', '2'], 'mutants': [], 'mutants-all': []}
 
@@ -42,6 +42,10 @@ class Select(unittest.TestCase):
         for words in (['mutants-all'], ['long']):
             self.assertEqual(run_tests.select('b', 'asan', words), ['mutants-all'])
         self.assertEqual(run_tests.select('b', 'asan', ['mutants', '--all']), ['mutants'])
+
+    def test_what_needs_other_packages_is_asked_for_by_name(self):
+        for words in (['consumers'], ['doors'], ['consumers', '--all']):
+            self.assertEqual(run_tests.select('b', 'asan', words), ['doors'])
 
     def test_targets(self):
         self.assertEqual(run_tests.targets('b', ['plain', 'valgrind'], []), ['connector/posternd', 'posternd', 'tests/test_buffer', 'tests/wipe_free'])

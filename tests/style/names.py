@@ -41,7 +41,7 @@ WORDS = {
                            'sid_store signins validator verdict',
     'connector/web': 'chart form html web',
     'queue/client': 'client postern',
-    'queue/gateway': 'doors gateway http_door limits memory questions sealer_send sealer_want',
+    'queue/gateway': 'doors gateway http_door sasl limits memory questions sealer_send sealer_want',
     'queue/gateway/pam': 'pam',
     'queue/http': 'http problem',
     'queue/link': 'link',

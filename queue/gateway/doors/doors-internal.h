@@ -53,4 +53,4 @@ void doors_tally_free(struct doors *d);
 void doors_tally_note(struct doors *d, const struct door_answer *a, uint64_t ms);
 void doors_tally_put(const struct doors *d, struct metrics *m);
 
-extern const struct door http_door;
+extern const struct door http_door, sasl_door;

@@ -440,7 +440,8 @@ static int make_http(struct doors *d, struct error *err)
                                    .n_routes = sizeof(routes) / sizeof(routes[0]),
                                    .arg = d,
                                    .limits = HTTP_LIMITS,
-                                   .secret_bodies = true};
+                                   .secret_bodies = true,
+                                   .header = doors_config(d)->sandbox ? HTTP_SANDBOX_HEADER : NULL};
 
         http.limits.connections = doors_config(d)->connections;
         http.limits.per_address = doors_config(d)->connections; /* a proxy's are all from one */
@@ -451,7 +452,6 @@ static int make_http(struct doors *d, struct error *err)
 static int take(struct doors *d, const char *file, int fd, struct error *err)
 {
         const struct gateway_config *c = doors_config(d);
-        uint64_t i;
         int r;
 
         if (strcmp(file, GATEWAY_FILE_CERTIFICATE) == 0 || strcmp(file, GATEWAY_FILE_TLS_KEY) == 0) {
@@ -467,8 +467,8 @@ static int take(struct doors *d, const char *file, int fd, struct error *err)
                                 return take_secret(&c->apps[a], fd, err);
                 return 0;
         }
-        if (strncmp(file, GATEWAY_FILE_LISTEN, strlen(GATEWAY_FILE_LISTEN)) != 0 ||
-            text_parse_u64(file + strlen(GATEWAY_FILE_LISTEN), 0, c->n_listen - 1, &i) < 0)
+        const int i = gateway_listen_of(c, file, LISTEN_HTTP);
+        if (i < 0)
                 return 0;
         r = make_http(d, err);
         if (r < 0)

@@ -87,7 +87,8 @@ static int make_socket(struct gateway_socket *ret, const struct gateway_config *
         ret->listen = *l;
         ret->fd = steal_fd(&fd);
         if (local)
-                (void)snprintf(ret->shown, sizeof(ret->shown), "unix:%s", l->where);
+                (void)snprintf(ret->shown, sizeof(ret->shown), "%s:%s",
+                               l->door == LISTEN_SASLAUTHD ? "saslauthd" : "unix", l->where);
         else
                 (void)snprintf(ret->shown, sizeof(ret->shown), six ? "[%s]:%u" : "%s:%u", l->where, bound.port);
         return 0;
@@ -106,7 +107,7 @@ int gateway_listen(struct gateway *g, const struct gateway_config *config, struc
 
                 while (old < g->n_sockets &&
                        (kept[old] || l->port != g->sockets[old].listen.port || l->kind != g->sockets[old].listen.kind ||
-                        strcmp(l->where, g->sockets[old].listen.where) != 0))
+                        l->door != g->sockets[old].listen.door || strcmp(l->where, g->sockets[old].listen.where) != 0))
                         old++;
                 if (old < g->n_sockets) {
                         kept[old] = true;

@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+"""The gateway's doors for software that knows nothing of it, on the sandbox: every reason, without a domain.
+
+usage: test_doors.py BUILD
+"""
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BUILD = os.path.abspath(sys.argv[1])
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', '..', 'e2e'))
+from gateway_site import Gateway  # noqa: E402
+from postern_site import wait_for  # noqa: E402
+
+
+class Sandbox:
+    """What a Site is to a Gateway."""
+
+    def __init__(self, directory):
+        self.build, self.dir = BUILD, directory
+        self.env = {**os.environ, 'HOME': directory}
+        self.process = subprocess.Popen([os.path.join(BUILD, 'connector/sandbox/postern-sandbox'), '--json', '--quiet'],
+                                        stdout=subprocess.PIPE, text=True)
+        self.facts = json.loads(self.process.stdout.readline())
+        self.service = self.facts['service']
+
+    def run(self, argv, check=True):
+        return subprocess.run(argv, capture_output=True, text=True, env=self.env, timeout=60, check=check)
+
+    def close(self):
+        self.process.terminate()
+        self.process.communicate(timeout=60)
+
+
+def counted(text):
+    data = text.encode()
+    return struct.pack('>H', len(data)) + data
+
+
+class Doors(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.top = tempfile.TemporaryDirectory(prefix='postern-doors-')
+        cls.addClassCleanup(cls.top.cleanup)
+        os.chmod(cls.top.name, 0o755)
+        cls.site = Sandbox(cls.top.name)
+        cls.addClassCleanup(cls.site.close)
+        cls.sasl = os.path.join(cls.top.name, 'mux')
+        cls.gateway = Gateway(cls.site, settings=f'listen = saslauthd:{cls.sasl}\nsandbox = yes\nname_failures = 1000\nsource_failures = 100000\n')
+        cls.addClassCleanup(lambda: cls.gateway.daemon and cls.gateway.daemon.stop())
+        cls.gateway.start()
+
+    def ask_sasl(self, login, password, service='imap', realm='', pieces=False):
+        """What comes back, whole, until the end."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(self.sasl)
+            question = b''.join(map(counted, (login, password, service, realm)))
+            for part in [question[i:i + 1] for i in range(len(question))] if pieces else [question]:
+                s.sendall(part)
+            said = b''
+            while part := s.recv(99):
+                said += part
+        return said
+
+    def test_saslauthd(self):
+        yes, no = b'\0\2OK', b'\0\2NO'
+        for login, password, realm, said in (
+                ('ok@sandbox.invalid', 'sandbox', '', yes), ('ok', 'sandbox', 'sandbox.invalid', yes), ('ok', 'sandbox', '', yes),
+                ('SANDBOX\\ok', 'sandbox', 'ignored.example', yes), ('ok@sandbox.invalid', 'wrong', '', no), ('ok@sandbox.invalid', '', '', no),
+                ('locked@sandbox.invalid', 'sandbox', '', no), ('must-change@sandbox.invalid', 'sandbox', '', no),
+                ('throttled@sandbox.invalid', 'x', '', no), ('nobody@elsewhere.example', 'x', '', no),
+                ('no-dc@sandbox.invalid', 'sandbox', '', b''), ('outcome-unknown@sandbox.invalid', 'sandbox', '', b'')):
+            with self.subTest(login=login, password=password):
+                self.assertEqual(self.ask_sasl(login, password, realm=realm), said)
+        self.assertEqual(self.ask_sasl('ok@sandbox.invalid', 'sandbox', pieces=True), yes)
+
+    def test_saslauthd_that_break_the_rules(self):
+        """Whoever says too much, or something else, is closed on without a word; the others notice nothing."""
+        for question in (b'\xff\xff', counted('a' * 257), b''.join(map(counted, 'abcd')) + b'more', b'GET / HTTP/1.1\r\n\r\n' * 200):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(60)
+                s.connect(self.sasl)
+                try:
+                    s.sendall(question)
+                    said = s.recv(99)
+                except (BrokenPipeError, ConnectionResetError):
+                    said = b''
+                self.assertEqual(said, b'')
+        idle = [socket.socket(socket.AF_UNIX) for _ in range(100)]
+        for s in idle:
+            s.connect(self.sasl)
+        gone = socket.socket(socket.AF_UNIX)  # before its answer
+        gone.connect(self.sasl)
+        gone.sendall(b''.join(map(counted, ('slow@sandbox.invalid', 'sandbox', 'imap', ''))))
+        gone.close()
+        self.assertEqual(self.ask_sasl('ok@sandbox.invalid', 'sandbox'), b'\0\2OK')
+        for s in idle:
+            s.close()
+
+    def test_http_says_that_it_is_a_sandbox(self):
+        status, headers, _ = self.gateway.request('GET', '/readyz')
+        self.assertEqual((status, headers['postern-sandbox']), (200, 'no password is checked here'))
+
+
+class Ordinary(unittest.TestCase):
+    def test_an_ordinary_gateway_takes_no_sandbox(self):
+        with tempfile.TemporaryDirectory(prefix='postern-doors-') as top:
+            os.chmod(top, 0o755)
+            site = Sandbox(top)
+            self.addCleanup(site.close)
+            gateway = Gateway(site)
+            gateway.start(ready=False)
+            self.addCleanup(gateway.daemon.stop)
+            wait_for('the gateway tells why', lambda: 'sandbox' in str(gateway.request('GET', '/readyz')))
+            status, _, body = gateway.request('POST', '/v1/sign-in', json.dumps({'username': 'ok@sandbox.invalid', 'password': 'sandbox'}),
+                                              {'Content-Type': 'application/json'})
+            self.assertNotIn(b'accepted', body, status)
+
+
+if __name__ == '__main__':
+    unittest.main(argv=[sys.argv[0], '-v'])
