@@ -458,17 +458,17 @@ static int get_object(const struct tenant_store *s, const char *what, json_t **r
         return 0;
 }
 
+int tenant_status(const struct tenant_store *s, json_t **ret_status, struct error *err)
+{
+        return get_object(s, "status", ret_status, err);
+}
+
 int tenant_trace(const struct tenant_store *s, const char *id, json_t **ret_trace, struct error *err)
 {
         char what[ID_MAX + sizeof("sign-ins/")];
 
         (void)snprintf(what, sizeof(what), "sign-ins/%.*s", ID_MAX, id);
         return get_object(s, what, ret_trace, err);
-}
-
-int tenant_status(const struct tenant_store *s, json_t **ret_status, struct error *err)
-{
-        return get_object(s, "status", ret_status, err);
 }
 
 int tenant_release(const struct tenant_store *s, const char *id, struct error *err)

@@ -1,5 +1,5 @@
 /*
- * `postern tenant events` and `postern tenant release`: what the relay noted of connectors, and the answer to it.
+ * `postern tenant connectors`, `events` and `release`: what the relay sees and has noted of connectors, and the answer.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -87,6 +87,103 @@ int cmd_tenant_events(struct cli *cli, int argc, char **argv)
         else
                 print_events(list);
         return CLI_OK;
+}
+
+/* ---- connectors ---- */
+
+static const struct roster_member *member_of(const struct tenant_store *s, const char *id)
+{
+        for (size_t i = 0; s->roster && i < s->roster->n_connectors; i++)
+                if (strcmp(s->roster->connectors[i].id, id) == 0)
+                        return &s->roster->connectors[i];
+        return NULL;
+}
+
+static void print_list(const char *label, const json_t *words)
+{
+        const json_t *word;
+        size_t i;
+
+        if (json_array_size(words) == 0)
+                return;
+        (void)printf("    %-12s", label);
+        json_array_foreach (words, i, word) {
+                (void)printf(" ");
+                cli_print_text(stdout, json_is_string(word) ? json_string_value(word) : "?");
+        }
+        (void)fputc('\n', stdout);
+}
+
+static const char *state_of(const json_t *c)
+{
+        if (!fact_text(c, "kid")[0])
+                return "linked, but not in the roster: postern tenant approve";
+        if (json_is_true(json_object_get(c, "quarantined")))
+                return "in quarantine, seen on two machines: postern tenant events";
+        if (json_is_true(json_object_get(c, "ready")))
+                return "ready";
+        return json_is_true(json_object_get(c, "linked")) ? "linked, not ready: see postern status on its host"
+                                                          : "NOT LINKED: see postern status on its host";
+}
+
+static void print_connector(const struct tenant_store *s, const json_t *c)
+{
+        const struct roster_member *member = member_of(s, fact_text(c, "id"));
+        const long long since = fact_number(c, "since", 0), end = fact_number(c, "certificate_not_after", 0);
+        char when[32];
+
+        (void)printf("%-20s ", member ? member->name : "?");
+        cli_print_text(stdout, fact_text(c, "id"));
+        (void)printf("  %s\n", state_of(c));
+        if (!json_is_true(json_object_get(c, "linked")))
+                return;
+        fact_time(since, when, sizeof(when));
+        (void)printf("    %-12s since %s from ", "link", when);
+        cli_print_text(stdout, fact_text(c, "address"));
+        (void)printf(", ");
+        cli_print_text(stdout, fact_text(c, "version")[0] ? fact_text(c, "version") : "version not told");
+        fact_time(end, when, sizeof(when));
+        (void)printf(", %lld in hand\n    %-12s valid until %s\n", fact_number(c, "in_hand", 0), "certificate", when);
+        print_list("serves", json_object_get(c, "realms"));
+        print_list("not ready", json_object_get(c, "reasons"));
+}
+
+int cmd_tenant_connectors(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "connectors",
+                .about = "Shows each connector of the tenant as the relay sees it now: ready or why not,\n"
+                         "since when it is linked and from where, its version, the domains it serves, how\n"
+                         "many sign-ins it has in hand, and when its certificate ends.\n"
+                         "Exit code 1: one of the roster is not ready.\n",
+                .options = options,
+                .no_config = true,
+                .no_socket = true,
+        };
+        _cleanup_(tenant_store_clear) struct tenant_store s = {0};
+        json_auto_t *status = NULL;
+        struct error err = {""};
+        const json_t *c;
+        char **words;
+        size_t i;
+        int code = cli_parse(cli, &usage, argc, argv, &words);
+
+        if (code >= 0)
+                return code;
+        if (open_store(&s, &err) < 0 || tenant_status(&s, &status, &err) < 0)
+                return cli_error(cli, "%s", err.text);
+        code = CLI_OK;
+        json_array_foreach (json_object_get(status, "connectors"), i, c)
+                if (fact_text(c, "kid")[0] && !json_is_true(json_object_get(c, "ready")))
+                        code = CLI_FAILED;
+        if (cli->json)
+                view_print_json(status);
+        json_array_foreach (json_object_get(status, "connectors"), i, c)
+                if (!cli->json)
+                        print_connector(&s, c);
+        if (!cli->json && i == 0)
+                (void)printf("The roster has no connector, and none is linked.\n");
+        return code;
 }
 
 int cmd_tenant_release(struct cli *cli, int argc, char **argv)

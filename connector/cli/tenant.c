@@ -320,6 +320,7 @@ int cmd_tenant(struct cli *cli, int argc, char **argv)
                 {"connector-domains", "for which domains a connector may speak", cmd_tenant_connector_domains},
                 {"remove", "take a connector or service out", cmd_remove},
                 {"roster", "show the roster, sign it anew, publish it", cmd_roster},
+                {"connectors", "what the relay sees of each connector now", cmd_tenant_connectors},
                 {"events", "what the relay noted of connectors", cmd_tenant_events},
                 {"release", "let a connector out of quarantine", cmd_tenant_release},
                 {"trace", "what the relay knows of a sign-in", cmd_tenant_trace},

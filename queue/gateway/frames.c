@@ -55,8 +55,10 @@ static const struct frame_rule rows[] = {
          .name = "WANT_KEYS",
          .from = BIT(GATEWAY_SEALER),
          .to = BIT(GATEWAY_LINK),
-         .may = {TAG_ETAG},
-         .about = "fetch roster and key statements now; ETAG: of those in use"},
+         .may = {TAG_ETAG, TAG_TIMEOUT},
+         .about =
+                 "fetch what changed of roster and key statements since ETAG, those in use, or everything; TIMEOUT: as "
+                 "soon as something changes, unless WANT_KEYS comes again"},
         {.type = FRAME_REPLY,
          .name = "REPLY",
          .from = BIT(GATEWAY_LINK),
@@ -75,8 +77,8 @@ static const struct frame_rule rows[] = {
          .from = BIT(GATEWAY_LINK),
          .to = BIT(GATEWAY_SEALER),
          .needs = {TAG_STATUS},
-         .may = {TAG_ETAG, TAG_CODE, TAG_WHY, TAG_TYPE, TAG_BODY},
-         .about = "the one end of WANT_KEYS, behind the parts where STATUS is 200"},
+         .may = {TAG_ETAG, TAG_CODE, TAG_WHY, TAG_TYPE, TAG_BODY, TAG_TIMEOUT},
+         .about = "the one end of WANT_KEYS, behind the parts where STATUS is 200; TIMEOUT: as there"},
 };
 
 static const struct frame_tag_rule tags[] = {

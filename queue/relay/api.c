@@ -14,6 +14,8 @@
 #include "base/core/text.h"
 #include "queue/relay/relay.h"
 
+#define REASONS_MAX 16 /* of a connector that is not ready */
+
 /* ---- common ---- */
 
 bool api_media_type(struct relay *relay, struct http_req *r, struct tenant *t, const char *type)
@@ -104,33 +106,44 @@ static json_t *realms_of(const struct session *s)
         return list;
 }
 
-static json_t *status_entry(const struct session *s, const char *id, const char *kid, bool ready)
-{
-        const bool shut = s && tenant_is_quarantined(s->relay, s->tenant, id);
-
-        return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:I, s:s}", "id", id, "kid", kid, "linked", s != NULL, "ready",
-                         ready, "quarantined", shut, "realms", realms_of(s), "since", (json_int_t)(s ? s->since : 0),
-                         "version", s ? s->agent : "");
-}
-
-struct ready_search {
+/* What a connector's links have in common for whoever looks at it. */
+struct links_view {
         const char *connector;
         bool ready;
+        size_t in_hand;
+        json_t *reasons;
 };
 
-static void match_ready(void *arg, const struct dispatch_view *view)
+static void add_link(void *arg, const struct dispatch_view *view)
 {
-        struct ready_search *search = arg;
+        struct links_view *links = arg;
+        const char *line = view->reasons;
 
-        search->ready |= view->ready && strcmp(view->connector, search->connector) == 0;
+        if (strcmp(view->connector, links->connector) != 0)
+                return;
+        links->ready |= view->ready;
+        links->in_hand += view->in_hand;
+        while (line && *line && json_array_size(links->reasons) < REASONS_MAX) {
+                const size_t n = strcspn(line, "\n");
+
+                (void)json_array_append_new(links->reasons, json_stringn(line, n));
+                line += n + (line[n] != '\0');
+        }
 }
 
-static bool is_ready(struct relay *relay, const struct tenant *t, const char *connector)
+/* id's own, of the roster, or one whose key is not (kid ""); s: its session, or NULL. */
+static json_t *status_entry(struct relay *relay, const struct tenant *t, const struct session *s, const char *id,
+                            const char *kid)
 {
-        struct ready_search search = {.connector = connector};
+        const bool shut = s && tenant_is_quarantined(relay, t, id);
+        struct links_view links = {.connector = id, .reasons = json_array()};
 
-        dispatch_links(relay->dispatch, t->name, match_ready, &search);
-        return search.ready;
+        dispatch_links(relay->dispatch, t->name, add_link, &links);
+        return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:I, s:I, s:s, s:s, s:I}", "id", id, "kid", kid, "linked",
+                         s != NULL, "ready", *kid && links.ready, "quarantined", shut, "realms", realms_of(s),
+                         "reasons", links.reasons, "in_hand", (json_int_t)links.in_hand, "since",
+                         (json_int_t)(s ? s->since : 0), "version", s ? s->agent : "", "address", s ? s->peer : "",
+                         "certificate_not_after", (json_int_t)(s ? s->credential.not_after : 0));
 }
 
 void api_status(void *arg, struct http_req *r)
@@ -146,12 +159,12 @@ void api_status(void *arg, struct http_req *r)
         }
         for (size_t i = 0; t->roster && i < t->roster->n_connectors; i++) {
                 const struct roster_member *m = &t->roster->connectors[i];
-                json_array_append_new(list, status_entry(session_of_connector(t, m->id), m->id, key_kid(m->key),
-                                                         is_ready(relay, t, m->id)));
+                json_array_append_new(list,
+                                      status_entry(relay, t, session_of_connector(t, m->id), m->id, key_kid(m->key)));
         }
         TAILQ_FOREACH (s, &t->sessions, entry) {
                 if (!tenant_connector_by_id(t->roster, s->connector) && session_of_connector(t, s->connector) == s)
-                        json_array_append_new(list, status_entry(s, s->connector, "", false));
+                        json_array_append_new(list, status_entry(relay, t, s, s->connector, ""));
         }
         api_reply_json(r, 200, json_pack("{s:o}", "connectors", list));
 }

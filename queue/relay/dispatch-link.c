@@ -370,7 +370,8 @@ void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn
                                                 .ready = all[i].ready,
                                                 .weight = all[i].weight,
                                                 .credit = link->granted > link->sent ? link->granted - link->sent : 0,
-                                                .in_hand = link->n_requests});
+                                                .in_hand = link->n_requests,
+                                                .reasons = link->reasons});
         }
         free(all);
 }

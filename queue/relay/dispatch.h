@@ -159,6 +159,7 @@ struct dispatch_view {
         /* Which share of the work it should get beside the others, as the relay measured it: a power of two up to
          * DISPATCH_WEIGHT_MAX, which the fastest of those that answer has. */
         unsigned weight;
+        const char *reasons; /* why it is not ready, as it says itself: a line each; NULL: it says none */
 };
 typedef void dispatch_view_fn(void *arg, const struct dispatch_view *view);
 /* Links of the tenant: those that are ready first, of them by weight. What is in hand at the moment changes nothing. */

@@ -387,6 +387,11 @@ void api_keys_touch(const struct tenant *t)
                 loop_timer_in(b->gather, GATHER_MS);
 }
 
+unsigned api_keys_waiting(const struct tenant *t)
+{
+        return t->board ? t->board->n_waiters : 0;
+}
+
 void api_keys_drain(const struct relay *relay)
 {
         const struct tenant *t;

@@ -219,6 +219,9 @@ static void put_tenants(struct metrics *m, const struct relay *relay)
         metrics_begin(m, "postern_relay_links", METRICS_GAUGE, "Streams of the tenant's connectors.");
         LIST_FOREACH (t, &relay->tenants, entry)
                 metrics_put(m, t->n_sessions, "tenant", t->name, METRICS_END);
+        metrics_begin(m, "postern_relay_keys_waiting", METRICS_GAUGE, "Services that wait for changes of its keys.");
+        LIST_FOREACH (t, &relay->tenants, entry)
+                metrics_put(m, api_keys_waiting(t), "tenant", t->name, METRICS_END);
         metrics_begin(m, "postern_relay_roster_not_after_seconds", METRICS_GAUGE,
                       "When the tenant's roster ends: its sign-ins end with it.");
         LIST_FOREACH (t, &relay->tenants, entry)

@@ -326,6 +326,8 @@ void relay_event(struct relay *relay, const char *tenant, const char *name, cons
 #define KEYS_WAIT_MAX_MS 30000
 /* Something may have changed of what services are told: links, readiness, statements, the roster. */
 void api_keys_touch(const struct tenant *t);
+/* How many services wait. */
+unsigned api_keys_waiting(const struct tenant *t);
 /* Sends away who waits. */
 void api_keys_drain(const struct relay *relay);
 struct board *api_keys_free(struct board *board);

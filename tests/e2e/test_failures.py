@@ -33,9 +33,15 @@ class Failures(SiteTest):
         self.assertIn(v['reason'], ('no-connector', 'not-ready', 'stale-keys'))
         self.assertEqual(v['may_have_counted'], '0')
         v0, lost = v, v['id']
+        code, shown = self.connectors()
+        self.assertIn('NOT LINKED', shown)
+        self.assertEqual(code, 1)
         north.start()
         north.wait_ready()
         code, v = self.site.sign_in(user, password)
+        self.assertEqual(code, 0)
+        code, shown = self.connectors()
+        self.assertRegex(shown, r'north +\S+  ready\n    link +since \S+ \S+ from 127\.0\.0\.1, \S+, 0 in hand\n    certificate +valid until 20')
         self.assertEqual(code, 0)
         # no connector knows the first, which was sent to nobody; the relay knows why, and who had the second
         self.assertIn('postern tenant trace ' + lost, north.postern('explain', lost, check=False).stderr)
@@ -44,6 +50,10 @@ class Failures(SiteTest):
         self.assertEqual(json.loads(self.trace(v['id'], '--json').stdout)['state'], 'answered')
         self.assertEqual(self.trace('0' * 26).returncode, 1)
         self.assertEqual(self.trace('no id').returncode, 2)
+
+    def connectors(self):
+        done = self.site.postern('tenant', 'connectors', *self.site.tenant_options(), check=False)
+        return done.returncode, done.stdout
 
     def trace(self, *words):
         return self.site.postern('tenant', 'trace', *words, *self.site.tenant_options(), check=False)

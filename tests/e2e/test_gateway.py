@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import unittest
 
@@ -44,7 +45,20 @@ class GatewayTest(SiteTest):
         return found + ([gateway.log] if gateway and os.path.exists(gateway.log) else [])
 
 
+METRICS = f'/tmp/postern-e2e-gateway-{os.getpid()}.sock'
+
+
+def relay_metric(line):
+    """The value behind that beginning of a line of the relay's metrics."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(METRICS)
+        s.sendall(b'GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n')
+        text = b''.join(iter(lambda: s.recv(65536), b'')).decode()
+    return next(float(found.split()[-1]) for found in text.split('\n') if found.startswith(line))
+
+
 class Verdicts(GatewayTest):
+    RELAY = {'metrics_socket': METRICS}
     SETTINGS = 'name_failures = 3\nfailure_window = 3600\n'
 
     def test_1_right(self):
@@ -111,6 +125,16 @@ class Verdicts(GatewayTest):
     def test_7_health(self):
         self.assertEqual(self.gateway.get('/healthz')[0], 200)
         self.assertEqual(self.gateway.get('/readyz')[0], 200)
+
+    def test_7_it_waits_for_changes(self):
+        """At the relay, and goes on with it after a sign-in that wanted keys at once."""
+        waiting = f'postern_relay_keys_waiting{{tenant="{self.site.tenant}"}}'
+        wait_for('it waits', lambda: relay_metric(waiting) == 1)
+        link = self.site.connectors['north'].daemon.children()['postern-link']
+        os.kill(link, signal.SIGKILL)
+        upn, password, _ = self.account('GOOD1')
+        wait_for('sign-ins go on', lambda: self.gateway.sign_in(upn, password)['verdict'] == 'accepted')
+        wait_for('it waits again', lambda: relay_metric(waiting) == 1)
 
     def test_8_processes_end_and_come_back(self):
         upn, password, _ = self.account('GOOD1')

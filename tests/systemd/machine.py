@@ -46,7 +46,7 @@ def package_of(library):
 def libraries(build):
     """The packages with what the installed programs are linked to."""
     programs = [os.path.join(build, p) for p in ('connector/posternd', 'connector/cli/postern', 'queue/relay/postern-relay')]
-    programs += [os.path.join(build, 'connector', part, f'postern-{part}') for part in ('link', 'validator', 'ledger', 'keyholder')]
+    programs += [os.path.join(build, 'connector', part, f'postern-{part}') for part in ('link', 'validator', 'ledger', 'keyholder', 'account')]
     paths = set()
     for program in programs:
         said = subprocess.run(['ldd', program], check=True, capture_output=True, text=True).stdout

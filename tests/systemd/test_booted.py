@@ -22,6 +22,7 @@ RELAY = f'''[relay]
 listen = 127.0.0.1:8443
 certificate = /etc/postern-relay/relay.pem
 key = /etc/postern-relay/relay.key
+metrics_socket = /run/postern-relay/metrics.sock
 '''
 CONNECTOR = '''[connector]
 drain_ms = 2000
@@ -117,7 +118,7 @@ class Booted(unittest.TestCase):
     # -- before the enrolment --
 
     def test_10_exposure(self):
-        for unit in ('postern.service', 'postern-relay.service', 'postern-web.service'):
+        for unit in ('postern.service', 'postern-relay.service', 'postern-web.service', 'postern-account@1.service', 'postern-metrics.service'):
             said = self.m.run('systemd-analyze', 'security', '--no-pager', unit).stdout
             exposure = float(re.search(r'exposure level for \S+: ([0-9.]+)', said)[1])
             print(unit, exposure)
@@ -166,6 +167,38 @@ class Booted(unittest.TestCase):
         self.systemctl('enable', 'postern')
         self.assertEqual(set(self.children()), CHILDREN)
         self.m.wait('the link', lambda: self.status()['parts'].get('link', {}).get('value', {}).get('state') == 'up')
+
+    def test_22a_metrics_for_node_exporter(self):
+        folder = '/var/lib/prometheus/node-exporter'
+        self.systemctl('start', 'postern-metrics.timer')
+        self.m.run('install', '-d', '-o', 'daemon', folder)  # another user's, as Debian has it
+        self.systemctl('start', 'postern-metrics.service')
+        text = self.m.run('cat', f'{folder}/postern.prom').stdout
+        self.assertIn('postern_link_up{relay="https://127.0.0.1:8443"} 1\n', text)
+        self.assertIn('postern_up{socket="/run/postern/metrics.sock"} 1\n', text)
+        said = self.m.run('postern', 'metrics', '--from', '/run/postern-relay/metrics.sock').stdout
+        self.assertIn('postern_relay_links{tenant="contoso"} 1\n', said)
+        self.assertEqual(self.m.run('stat', '-c', '%U %a', '/run/postern-relay/metrics.sock').stdout, 'postern-relay 660\n')
+
+    def test_23a_the_reader_of_accounts(self):
+        """A process for each question, which can read its credential and ask a domain controller, and is another user then."""
+        self.systemctl('start', 'postern-account.socket')
+        done = self.m.run('postern', 'account', 'alice@corp.example', check=False)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn('no reader is configured', done.stderr)
+        self.assertIn('Get-ADUser', done.stdout)
+        self.m.write('/etc/postern/reader', 'a password\n')
+        self.m.write(CONF, CONNECTOR + 'reader = svc@corp.example\nreader_password_file = /etc/postern/reader\n')
+        try:
+            done = self.m.run('postern', 'account', 'alice@corp.example', check=False)
+        finally:
+            self.m.write(CONF, CONNECTOR)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn('dc1.corp.example, port 636: Connection refused', done.stderr)
+        self.m.run('journalctl', '--sync')
+        said = self.m.run('journalctl', '-t', 'postern-account', '-o', 'cat', '--no-pager').stdout
+        self.assertIn('account.asked for=account name=alice@corp.example uid=0', said)
+        self.assertEqual(self.systemctl('list-units', '--failed', '--plain', '--no-legend', 'postern-account*').stdout, '')
 
     def test_21_every_process_is_shut(self):
         pid = self.main_pid()

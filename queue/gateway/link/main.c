@@ -6,6 +6,7 @@
  */
 #include <curl/curl.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,8 @@
 #define CA_MAX (1024 * 1024)
 #define KEYS_MAX (4 * 1024 * 1024)
 #define KEYS_TIMEOUT_MS 8000
+#define KEYS_WAIT_MAX_MS 30000
+#define STATE_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 #define CONNECT_MS 2000     /* where there is another node */
 #define ASIDE_MS 10000      /* for so long a node that failed is the last to be asked */
 #define BUDGET_LEAST_MS 100 /* with less left no other node is tried */
@@ -67,8 +70,9 @@ struct call {
         char id[ID_MAX + 1], etag[128]; /* id: "" of GET keys */
         struct buffer sealed;
         uint64_t deadline, budget_until;
-        size_t at;      /* node that is asked */
-        unsigned tried; /* nodes, as bits */
+        uint64_t wait_ms; /* GET keys waits so long for what changes */
+        size_t at;        /* node that is asked */
+        unsigned tried;   /* nodes, as bits */
 };
 
 static struct call *call_free(struct call *c)
@@ -128,6 +132,8 @@ static void report(struct call *c, long status, const struct buffer *answer, int
         msg_u64(&m, TAG_STATUS, (uint64_t)status);
         if (keys && *etag)
                 msg_str(&m, TAG_ETAG, etag);
+        if (c->wait_ms)
+                msg_u64(&m, TAG_TIMEOUT, c->wait_ms);
         if (!status) {
                 char said[256];
 
@@ -173,6 +179,16 @@ static void set_aside(struct link *l, size_t at, const char *why)
         n->aside_until = now + ASIDE_MS;
 }
 
+/* The query of GET keys: what changed since the keys in use, whose ETag is their state in quotes. */
+static void since(const struct call *c, char *out, size_t cap)
+{
+        const size_t n = strspn(c->etag + (*c->etag == '"'), STATE_CHARS);
+
+        out[0] = '\0';
+        if (*c->etag == '"' && n > 0 && strcmp(c->etag + 1 + n, "\"") == 0)
+                (void)snprintf(out, cap, "?since=%.*s&wait=%" PRIu64, (int)n, c->etag + 1, c->wait_ms);
+}
+
 static void start_call(struct call *c);
 
 static bool is_draining(long status, const struct buffer *answer)
@@ -216,7 +232,7 @@ static void start_call(struct call *c)
         const uint64_t now = loop_now(l->process.loop);
         const uint64_t budget = c->budget_until > now + BUDGET_LEFT_MIN ? c->budget_until - now : BUDGET_LEFT_MIN;
         const bool keys = !*c->id;
-        char url[512], id[96], more[160];
+        char url[640], id[96], more[160], query[160] = "";
         const char *headers[] = {id, more, NULL};
         const struct https_handlers handlers = {.on_done = on_done, .arg = c};
         struct https_request q = {.method = keys ? "GET" : "POST",
@@ -236,8 +252,10 @@ static void start_call(struct call *c)
                 report(c, 0, NULL, -ECONNREFUSED, err.text);
                 return;
         }
-        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/%s", l->nodes[c->at].url, l->service.tenant,
-                       keys ? "keys" : "sign-ins");
+        if (keys)
+                since(c, query, sizeof(query));
+        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/%s%s", l->nodes[c->at].url, l->service.tenant,
+                       keys ? "keys" : "sign-ins", query);
         (void)snprintf(id, sizeof(id), "Postern-Id: %s", c->id);
         if (!keys)
                 (void)snprintf(more, sizeof(more), "Postern-Budget: %llu", (unsigned long long)budget);
@@ -287,9 +305,12 @@ static void take_want_keys(struct link *l, const struct msg_in *m)
 {
         const uint64_t now = loop_now(l->process.loop);
 
+        if (l->keys && l->keys->wait_ms)
+                call_free(l->keys);
         if (l->keys || !(l->keys = call_new(l)))
                 return;
-        l->keys->deadline = l->keys->budget_until = now + KEYS_TIMEOUT_MS;
+        l->keys->wait_ms = msg_get_u64(m, TAG_TIMEOUT, 0) % KEYS_WAIT_MAX_MS;
+        l->keys->deadline = l->keys->budget_until = now + KEYS_TIMEOUT_MS + l->keys->wait_ms;
         if (msg_get_str(m, TAG_ETAG, l->keys->etag, sizeof(l->keys->etag)) < 0)
                 l->keys->etag[0] = '\0';
         start_call(l->keys);

@@ -19,6 +19,8 @@
 #define SECURE_HEAP (1U << 20)
 #define KEY_MAX 16384
 #define KEYS_EVERY_MS 20000 /* less than SEALER_KEYS_MAX_AGE_MS */
+#define KEYS_WAIT_MS 20000  /* the same, for a relay that says when something changes */
+#define KEYS_PAUSE_MS 100   /* between what it says, however often that is */
 #define KEYS_AGAIN_MS 1000  /* after a failure, and twice that after the next, up to KEYS_EVERY_MS */
 #define ROSTER_LINE_MAX 128
 
@@ -88,10 +90,22 @@ static const char *state_of(const struct seal_process *s)
 
 /* ---- keys ---- */
 
-uint64_t sealer_want_keys(struct seal_process *s)
+static void ask_for_keys(struct seal_process *s, uint64_t wait_ms)
 {
         struct msg_out m;
 
+        s->keys_parts = 0;
+        buffer_clear(&s->keys);
+        msg_begin(&m, FRAME_WANT_KEYS);
+        if (*sealer_etag(s->sealer))
+                msg_str(&m, TAG_ETAG, sealer_etag(s->sealer));
+        if (wait_ms)
+                msg_u64(&m, TAG_TIMEOUT, wait_ms);
+        sealer_send(s, s->link, &m);
+}
+
+uint64_t sealer_want_keys(struct seal_process *s)
+{
         if (s->fetching) /* what comes may have been asked for before now */
                 return s->asked_n + 1;
         if (!s->link) {
@@ -99,18 +113,22 @@ uint64_t sealer_want_keys(struct seal_process *s)
                 return s->asked_n + 1;
         }
         s->fetching = true;
-        s->keys_parts = 0;
-        buffer_clear(&s->keys);
-        msg_begin(&m, FRAME_WANT_KEYS);
-        if (*sealer_etag(s->sealer))
-                msg_str(&m, TAG_ETAG, sealer_etag(s->sealer));
-        sealer_send(s, s->link, &m);
+        s->watching = false; /* the link gives that up */
+        ask_for_keys(s, 0);
         return ++s->asked_n;
 }
 
+/* Waits at the relay for what changes, where the relay can do that and there is something that may change. */
 static void on_keys_timer(void *arg)
 {
-        (void)sealer_want_keys(arg);
+        struct seal_process *s = arg;
+
+        if (!s->link || !*sealer_state(s->sealer) || !sealer_fresh(s->sealer, loop_now(s->process.loop))) {
+                (void)sealer_want_keys(s);
+        } else if (!s->fetching && !s->watching) {
+                s->watching = true;
+                ask_for_keys(s, KEYS_WAIT_MS);
+        }
 }
 
 /* A part out of its turn spoils the whole, which then does not verify. */
@@ -119,7 +137,7 @@ static void take_part(struct seal_process *s, const struct msg_in *m)
         size_t n;
         const uint8_t *bytes = msg_get_bytes(m, TAG_BYTES, &n);
 
-        if (s->fetching && msg_get_u64(m, TAG_PART, UINT64_MAX) == s->keys_parts++ &&
+        if ((s->fetching || s->watching) && msg_get_u64(m, TAG_PART, UINT64_MAX) == s->keys_parts++ &&
             buffer_append(&s->keys, bytes, n) == 0)
                 return;
         buffer_clear(&s->keys);
@@ -148,7 +166,7 @@ static void end_fetch(struct seal_process *s, const struct exchange_answer *fail
         const uint64_t n = s->asked_n;
         char why[256];
 
-        s->fetching = false;
+        s->fetching = s->watching = false;
         buffer_clear(&s->keys);
         if (failed) {
                 (void)snprintf(why, sizeof(why), "the relay gives no keys: %s%.200s",
@@ -159,7 +177,9 @@ static void end_fetch(struct seal_process *s, const struct exchange_answer *fail
         } else {
                 again_ms = KEYS_AGAIN_MS;
                 tell_state(s, state_of(s));
-                loop_timer_in(s->keys_timer, *s->state_why ? KEYS_AGAIN_MS : KEYS_EVERY_MS);
+                loop_timer_in(s->keys_timer, *sealer_state(s->sealer) ? KEYS_PAUSE_MS
+                                             : *s->state_why          ? KEYS_AGAIN_MS
+                                                                      : KEYS_EVERY_MS);
         }
         if (questions_keys(s, n, failed) && !s->fetching)
                 (void)sealer_want_keys(s);
@@ -174,8 +194,11 @@ static void take_keys_end(struct seal_process *s, const struct msg_in *m)
         const struct exchange_now now = questions_now(s);
         const uint64_t before = sealer_roster_seq(s->sealer);
 
-        if (!s->fetching)
+        if (msg_get_u64(m, TAG_TIMEOUT, 0) ? !s->watching : !s->fetching) {
+                buffer_clear(&s->keys); /* of one that was given up meanwhile */
+                s->keys_parts = 0;
                 return;
+        }
         a.body = (const char *)msg_get_bytes(m, TAG_BODY, &a.n);
         a.body = a.body ? a.body : "";
         a.content_type = msg_get_str(m, TAG_TYPE, type, sizeof(type)) == 0 ? type : "";
@@ -246,7 +269,7 @@ static void on_doors_closed(void *arg, const char *why)
 static void lose_link(struct seal_process *s)
 {
         s->link = ipc_free(s->link);
-        s->fetching = false;
+        s->fetching = s->watching = false;
         questions_link_lost(s);
 }
 

@@ -58,8 +58,9 @@ struct seal_process {
         struct loop_timer *keys_timer;
         struct buffer keys; /* parts that came */
         size_t keys_parts;
-        uint64_t asked_n; /* fetches that were begun */
-        bool fetching;
+        uint64_t asked_n;    /* fetches that were begun */
+        bool fetching;       /* one that ends at once */
+        bool watching;       /* or one that waits until something changes */
         char state_why[256]; /* why sign-ins cannot be decided; "": they can */
         char unguarded[256]; /* which connector's guard does not stop names, and the remedy; "": none */
         bool state_told;

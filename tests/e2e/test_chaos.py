@@ -1,0 +1,241 @@
+"""Everything breaks at once while sign-ins go on: no answer is wrong, no caller waits for ever, no wrong password counts that nobody was
+told of, and nothing grows.
+
+usage: test_chaos.py BUILD STEADY SECONDS     POSTERN_CHAOS_S: another number of seconds; POSTERN_CHAOS_SEED: the faults of that run again;
+POSTERN_CHAOS_TRACE: tells each fault and what was undecided in each second, as a failure does
+
+Three connectors, two real domain controllers, a relay; see chaos.py for what breaks. It wants a network and mounts of its own
+(unshare --net --mount).
+"""
+import collections
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import chaos
+import postern_site
+from e2e import LAB, SiteTest, wait_for
+from steady import Driver, Service
+
+SECONDS = float(os.environ.get('POSTERN_CHAOS_S') or sys.argv[3])
+SEED = int(os.environ.get('POSTERN_CHAOS_SEED') or random.SystemRandom().randrange(1 << 32))
+HANGS_S = 60  # of a sign-in whose budget is 8 s
+AFTER = 20  # sign-ins that must all be decided once everything is whole again
+LANES = [17, 18, 19, 20]  # accounts that nobody ever types the right password of; the driver has the others
+KEPT = 8  # descriptors more than at the beginning that a process may hold, connections for later; and the pools of both domain controllers
+POOLS = 2 * 16
+ROUND = 3  # wrong passwords of an account before its count is looked at; the domain locks at 5
+
+
+class Lane(threading.Thread):
+    """Wrong passwords for one account. What both domain controllers counted is never more than what the callers were told, or could not be
+    told: counted over the whole run, since what nobody knows of may still be counted later."""
+
+    def __init__(self, site, number, admin, ended):
+        super().__init__(name=f'lane {number}')
+        self.service, self.admin, self.ended = Service(site), admin, ended
+        self.sam, self.user = LAB[f'LAB_GOOD{number}_SAM'], LAB[f'LAB_GOOD{number}_UPN']
+        self.told = self.unknown = self.counted = 0
+        self.accepted, self.fault = [], None
+
+    def run(self):
+        try:
+            while not self.ended.is_set():
+                self.round()
+            self.look()
+        except BaseException as e:  # pylint: disable=broad-except
+            self.fault = e
+        self.service.close()
+
+    def round(self):
+        for i in range(ROUND):
+            word, started, _, id = self.service.sign_in(self.user, f'wrong-{time.monotonic_ns()}')
+            if word == 'accepted':
+                self.accepted.append(id)
+            elif word == 'refused':
+                self.told += 1
+            elif started not in ('no', '0'):
+                self.unknown += 1
+            if self.ended.wait(0.5):
+                break
+        self.look()
+
+    def look(self):
+        """What was counted since the last look; then it is nothing again, so that the account is not locked."""
+        counts = [self.admin(f'badpwdcount {self.sam} {dc}') for dc in (1, 2)]
+        self.counted += sum(counts)
+        if self.counted > self.told + self.unknown:
+            raise AssertionError(f'{self.sam}: counted {self.counted} ({counts} lately), told {self.told}, unknown {self.unknown}')
+        for dc in (1, 2):
+            self.admin(f'unlock {self.sam} {dc}')
+
+
+class Admin:
+    """The domain's administrator, one question at a time."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.process = subprocess.Popen([LAB['LAB_TOOL'], 'admin', '--dir', LAB['LAB_DIR']], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+
+    def __call__(self, line):
+        with self.lock:
+            self.process.stdin.write(line + '\n')
+            self.process.stdin.flush()
+            return int(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(60)
+
+
+def mounted(case, folder, megabytes):
+    """A small file system of its own there, until the class is done."""
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={megabytes}m,mode=0700', 'tmpfs', folder], check=True)
+    case.addClassCleanup(subprocess.run, ['umount', '--lazy', folder], check=False)
+
+
+class Chaos(SiteTest):
+    CONNECTORS = []
+
+    @classmethod
+    def setUpClass(cls):
+        print(f'  POSTERN_CHAOS_SEED={SEED} POSTERN_CHAOS_S={SECONDS:g}', flush=True)
+        chaos.make_chain()
+        cls.starter = chaos.Starter()
+        super().setUpClass()
+        site = cls.site
+        site.relay.stop()
+        state = os.path.join(site.dir, 'relay-state')
+        subprocess.run(['cp', '-a', state, state + '-before'], check=True)
+        mounted(cls, state, 16)
+        subprocess.run(['cp', '-aT', state + '-before', state], check=True)
+        site.restart_relay()  # from now on on that port
+        dcs = ', '.join(f"{LAB[f'LAB_{dc}_HOST']}@{LAB[f'LAB_{dc}_ADDRESS']}" for dc in ('AD', 'AD2'))
+        for name, method, users in zip(('north', 'south', 'west'), ('ldap', 'krb5', 'ldap'), chaos.USERS):
+            c = site.add_connector(name, method)
+            with open(c.config, encoding='utf-8') as f:
+                text = f.read().replace(postern_site.USERS, ''.join(f'user_{what} = {user}\n' for what, user in
+                                                                    zip(('link', 'validator', 'ledger'), users)))
+            text = text.replace(f"dcs = {LAB['LAB_AD_HOST']}@{LAB['LAB_AD_ADDRESS']}\n", f'dcs = {dcs}\n')
+            with open(c.config, 'w', encoding='utf-8') as f:
+                f.write(text)
+            mounted(cls, c.state, 16)
+            c.up()
+
+    def daemons(self):
+        return [self.site.relay, *[c.daemon for c in self.site.connectors.values()]]
+
+    def whole(self):
+        """Whoever is gone is started again, and all are ready."""
+        for c in self.site.connectors.values():
+            if not c.daemon.alive():
+                c.start()
+            c.wait_ready()
+
+    def pids(self):
+        """name -> pid of every process of the site."""
+        return {f'{d.name} {name}': pid for d in self.daemons() for name, pid in [('itself', d.pid), *d.children().items()]}
+
+    def descriptors(self):
+        return {name: len(os.listdir(f'/proc/{pid}/fd')) for name, pid in self.pids().items()}
+
+    def memory(self):
+        """name -> kilobytes that it holds."""
+        found = {}
+        for name, pid in self.pids().items():
+            with open(f'/proc/{pid}/status', encoding='ascii') as f:
+                found[name] = next(int(line.split()[1]) for line in f if line.startswith('VmRSS'))
+        return found
+
+    def settled(self, before):
+        """No process holds more descriptors than at the beginning, but for a few connections that are kept for later."""
+        now = self.descriptors()
+        more = {name: (before.get(name), n) for name, n in now.items() if n > before.get(name, 0) + KEPT + (POOLS if 'valid' in name else 0)}
+        if more or now.keys() != before.keys():
+            self.unsettled = f'more descriptors than before: {more}, or other processes: {sorted(now.keys() ^ before.keys())}'
+            return False
+        return True
+
+    def test_chaos(self):
+        site, ended, admin = self.site, threading.Event(), Admin()
+        self.addCleanup(admin.close)
+        with Driver(site) as driver:  # once without faults: pools, caches and connections are as large as they get
+            wait_for('sign-ins', lambda: len(driver.since(0)) >= 3 * AFTER)
+        self.assertEqual(driver.lost() + driver.wrong(), [])
+        descriptors, memory = self.descriptors(), self.memory()
+        dcs = [LAB['LAB_AD_ADDRESS'], LAB['LAB_AD2_ADDRESS']]
+        how = SEED, ended, self.starter
+        workers = [chaos.ConnectorWorker(c, users, site.port, dcs, *how) for c, users in zip(site.connectors.values(), chaos.USERS)]
+        workers += [chaos.RelayWorker(site, *how)]
+        workers += [chaos.DcWorker(name, int(LAB[f'LAB_{name}_PID']), *how) for name in ('AD', 'AD2')]
+        lanes = [Lane(site, number, admin, ended) for number in LANES]
+        began = time.monotonic()
+        with Driver(site) as driver:
+            for thread in [*workers, *lanes]:
+                thread.start()
+            time.sleep(SECONDS)
+            ended.set()
+            for thread in [*workers, *lanes]:
+                thread.join()
+            self.assertEqual([f'{t.name}: {t.fault!r}' for t in [*workers, *lanes] if t.fault], [])
+            self.whole()
+            moment = time.monotonic()
+            wait_for('sign-ins after it', lambda: len(driver.since(moment)) >= AFTER)
+        happened = sorted(h for w in workers for h in w.happened)
+        self.tell(driver, lanes, happened, began)
+        trace = self.trace(driver, happened, began)
+        if os.environ.get('POSTERN_CHAOS_TRACE'):
+            print(trace)
+        self.assertEqual(driver.wrong(), [], trace)
+        self.assertEqual([lane.accepted for lane in lanes if lane.accepted], [])
+        self.assertLess(max(a.ended - a.began for a in driver.answers), HANGS_S, trace)
+        self.assertEqual([a for a in driver.since(moment) if a.lost], [], trace)
+        try:
+            wait_for('no more descriptors than before', lambda: self.settled(descriptors), 60)
+        except postern_site.SiteError:
+            self.fail(self.unsettled)
+        self.check_memory(memory)
+
+    def check_memory(self, before):
+        """Memory is compared where no sanitizer keeps what was freed."""
+        now = self.memory()
+        more = {name: (before[name], n) for name, n in now.items() if name in before and n > before[name] * 1.5 + 8192}
+        self.assertEqual({} if sanitized(self.site) else more, {})
+
+    @staticmethod
+    def trace(driver, happened, began):
+        lines = [(at, f'{name} {what}') for at, name, what in happened]
+        seconds = collections.defaultdict(collections.Counter)
+        for a in driver.answers:
+            seconds[int(a.began - began)][a.word if a.lost else 'decided'] += 1
+        lines += [(began + second + 0.999, '    ' + ', '.join(f'{word} {n}' for word, n in sorted(words.items())))
+                  for second, words in seconds.items()]
+        return ''.join(f'  {at - began:6.1f} {text}\n' for at, text in sorted(lines))
+
+    def tell(self, driver, lanes, happened, began):
+        kinds = collections.Counter(what.split()[0] for _, _, what in happened)
+        lost = driver.lost()
+        words = collections.Counter(a.word for a in lost)
+        print(f'  {len(happened)} faults ({", ".join(f"{what} {n}" for what, n in sorted(kinds.items()))}); {len(driver.answers)} sign-ins, '
+              f'{len(lost)} undecided ({", ".join(f"{word} {n}" for word, n in sorted(words.items()))}), {len(driver.wrong())} wrong; '
+              f'wrong passwords: told {sum(lane.told for lane in lanes)}, unknown {sum(lane.unknown for lane in lanes)}, '
+              f'counted {sum(lane.counted for lane in lanes)}', flush=True)
+
+
+def sanitized(site):
+    with open(site.program('postern-relay'), 'rb') as f:
+        return b'__asan_init' in f.read()
+
+
+if __name__ == '__main__':
+    if os.geteuid() != 0:
+        print('needs root: users of its own for each connector, mounts, a firewall')
+        sys.exit(77)
+    from e2e import main
+    main()
