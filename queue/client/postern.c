@@ -21,6 +21,7 @@
 #include "base/core/text.h"
 #include "queue/client/client.h"
 #include "validate/types/outcome.h"
+#include "validate/types/words.h"
 
 #define SECURE_HEAP (1U << 20)
 #define SLOTS 64 /* two for each thread that signs in at this moment */
@@ -40,15 +41,18 @@ enum option {
         SEEN_FILE,
         BUDGET_MS,
         SANDBOX,
+        WORDS,
+        HELPDESK,
         OPTIONS_N
 };
-static const char *const options[OPTIONS_N] = {"relay",     "tenant",      "pin",    "service_id", "key_file",
-                                               "key",       "secret_file", "secret", "ca_file",    "roster_source",
-                                               "seen_file", "budget_ms",   "sandbox"};
+static const char *const options[OPTIONS_N] = {"relay",     "tenant",      "pin",     "service_id", "key_file",
+                                               "key",       "secret_file", "secret",  "ca_file",    "roster_source",
+                                               "seen_file", "budget_ms",   "sandbox", "words",      "helpdesk"};
 
 struct postern {
         char *set[OPTIONS_N];
         struct client *client;  /* NULL before the first sign-in */
+        struct words *words;    /* NULL: English */
         uint64_t seq;           /* of the newest roster seen, */
         char hash[KID_LEN + 1]; /* and its text's hash */
         struct error err;
@@ -57,6 +61,7 @@ struct postern {
 struct postern_answer {
         struct sign_in_result result;
         char retry_after[16];
+        char text[2048]; /* for the user */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -122,6 +127,7 @@ void postern_free(struct postern *p)
         pthread_mutex_unlock(&lock);
         for (size_t i = 0; i < OPTIONS_N; i++)
                 forget(&p->set[i]);
+        words_free(p->words);
         free(p);
 }
 
@@ -198,6 +204,18 @@ static int take_folder(struct postern *p, const char *folder)
         return r < 0 ? r : set_in_folder(p, SEEN_FILE, folder, "roster.seen");
 }
 
+static int take_words(struct postern *p, const char *path)
+{
+        struct words *words = NULL;
+        int r = words_load(&words, path, &p->err);
+
+        if (r < 0)
+                return r;
+        words_free(p->words);
+        p->words = words;
+        return set(p, WORDS, path);
+}
+
 int postern_set(struct postern *p, const char *option, const char *value)
 {
         struct text_guess guess = TEXT_GUESS(option ? option : "");
@@ -221,7 +239,7 @@ int postern_set(struct postern *p, const char *option, const char *value)
                 }
                 if (i == SANDBOX && strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
                         return error_fail(&p->err, -EINVAL, "sandbox is yes or no");
-                return set(p, (enum option)i, value);
+                return i == WORDS ? take_words(p, value) : set(p, (enum option)i, value);
         }
         return error_fail(&p->err, -EINVAL, "there is no option %.40s%s%s%s", option,
                           guess.best ? "; did you mean " : "", guess.best ? guess.best : "", guess.best ? "?" : "");
@@ -391,6 +409,28 @@ static int run_without_sigpipe(struct postern *p, const struct postern_request *
         return r;
 }
 
+/* The user's sentence, in the catalogue's words. What a wait cannot mend is the helpdesk's. */
+static void put_text(const struct postern *p, struct postern_answer *a)
+{
+        const struct sign_in_result *r = &a->result;
+        _cleanup_(buffer_free) struct buffer out = BUFFER(sizeof a->text - 1);
+        const uint32_t wait = r->has_verdict ? r->verdict.retry_after : 0;
+        const struct words_facts facts = {
+                .id = r->id, .helpdesk = p->set[HELPDESK], .until = wait ? (int64_t)time(NULL) + wait : 0};
+        enum reason reason = r->has_verdict ? reason_from_id(r->verdict.reason) : REASON_MAX;
+
+        if (reason == REASON_MAX)
+                reason = !r->has_verdict && strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 &&
+                                         strcmp(r->problem, "deadline") != 0
+                                 ? REASON_SERVICE_UNKNOWN
+                                 : REASON_OUTCOME_UNKNOWN;
+        const bool proved = r->has_verdict && r->verdict.password_proved;
+        const char *text = reason_user_text(reason, proved);
+        if (words_user(p->words, reason, proved, &facts, &out) == 0)
+                text = out.data;
+        (void)snprintf(a->text, sizeof a->text, "%s", text);
+}
+
 int postern_sign_in(struct postern *p, const struct postern_request *request, struct postern_answer **ret_answer)
 {
         struct postern_answer *a;
@@ -413,6 +453,7 @@ int postern_sign_in(struct postern *p, const struct postern_request *request, st
         }
         if (a->result.verdict.retry_after)
                 (void)snprintf(a->retry_after, sizeof a->retry_after, "%u", a->result.verdict.retry_after);
+        put_text(p, a);
         *ret_answer = a;
         return 0;
 }
@@ -431,19 +472,6 @@ int postern_accepted(const struct postern_answer *a)
         return a && a->result.has_verdict && strcmp(a->result.verdict.verdict, "accepted") == 0;
 }
 
-/* The user's sentence, from the one table. What a wait cannot mend is the helpdesk's. */
-static const char *text_of(const struct sign_in_result *r)
-{
-        const enum reason reason = r->has_verdict ? reason_from_id(r->verdict.reason) : REASON_MAX;
-
-        if (reason != REASON_MAX)
-                return reason_user_text(reason, r->verdict.password_proved);
-        if (!r->has_verdict && strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 &&
-            strcmp(r->problem, "deadline") != 0)
-                return reason_user_text(REASON_SERVICE_UNKNOWN, false);
-        return reason_user_text(REASON_OUTCOME_UNKNOWN, false);
-}
-
 /* NULL: none of these. v is all zero where no verdict came. */
 static const char *of_both(const struct postern_answer *a, const char *name)
 {
@@ -459,7 +487,7 @@ static const char *of_both(const struct postern_answer *a, const char *name)
         if (strcmp(name, "reason") == 0)
                 return r->has_verdict ? v->reason : r->problem;
         if (strcmp(name, "text") == 0)
-                return text_of(r);
+                return a->text;
         if (strcmp(name, "password_proved") == 0)
                 return v->password_proved ? "yes" : "no";
         if (strcmp(name, "may_have_counted") == 0)

@@ -56,6 +56,8 @@ const char *postern_error(const struct postern *p);
  *      seen_file      remembers the newest roster that was seen, so that no older one is believed after a restart; the
  *                     library makes and replaces it. With folder: roster.seen in it
  *      budget_ms      of a sign-in, 500 to 15000 (8000)
+ *      words          a catalogue of the sentences for users, postern-verdicts(7): de.words for German ones
+ *      helpdesk       whom users may contact, as it stands in those sentences
  *      sandbox        yes: it speaks to a postern-sandbox, where no password is checked, and to nothing else
  */
 int postern_set(struct postern *p, const char *option, const char *value);

@@ -104,6 +104,16 @@ class Installed(unittest.TestCase):
             with open(seen, 'w', encoding='ascii') as f:
                 f.write(text)
 
+    def test_words(self):
+        """The user's sentence in another language, with the customer's own contact."""
+        german = os.path.realpath(os.path.join(HERE, '..', '..', '..', 'connector', 'packaging', 'words', 'de.words'))
+        program = self.compile(os.path.join(HERE, 'words.c'), 'words', 'cc', '-Wall', '-Wextra', '-Werror')
+        done = run([program, self.facts['service'], 'disabled@sandbox.invalid', german], env=self.env)
+        self.assertEqual((done.returncode, done.stdout), (0, 'Ihr Konto ist deaktiviert. Bitte wenden Sie sich an die IT (4711).\n'), done.stderr)
+        done = run([program, self.facts['service'], 'disabled@sandbox.invalid', '/nonexistent'], env=self.env)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn('/nonexistent', done.stdout)
+
     def test_threads(self):
         """Side by side: what waits for the network keeps nobody up."""
         program = self.compile(os.path.join(HERE, 'threads.c'), 'threads', 'cc', '-pthread', '-Wall', '-Wextra', '-Werror')
