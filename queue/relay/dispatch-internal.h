@@ -38,8 +38,8 @@ struct request {
         uint64_t parked_until;   /* no longer than this; 0: it never had to */
         char id[ID_MAX + 1], traceparent[56];
         struct dispatch_caller caller;
-        struct candidate to[REQUEST_TO_MAX];
-        size_t n_to, at; /* at: index of the candidate that has it */
+        struct candidate *to; /* until it is done */
+        size_t n_to, at;      /* at: index of the candidate that has it */
         uint64_t began, deadline, done_at;
         struct loop_timer *deadline_timer,
                 *step; /* step: the end of waiting, silence, then the moment an orphan is given up, then the end */

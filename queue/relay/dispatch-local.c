@@ -107,6 +107,7 @@ static struct request *request_free(struct request *r)
         table_remove(&r->by_id);
         loop_timer_free(r->deadline_timer);
         loop_timer_free(r->step);
+        free(r->to);
         free(r->reasons);
         free(r->jwe);
         free(r);
@@ -128,8 +129,12 @@ static void request_retire(struct request *r)
         struct dispatch *d = r->d;
 
         request_detach(r);
-        loop_timer_stop(r->deadline_timer);
-        loop_timer_stop(r->step);
+        /* of many thousand finished ones no more is kept than a verdict that comes again is judged by */
+        r->deadline_timer = loop_timer_free(r->deadline_timer);
+        r->step = loop_timer_free(r->step);
+        free(r->to);
+        r->to = NULL;
+        r->n_to = 0;
         r->done_at = loop_now(d->loop);
         d->in_flight--;
         r->site->in_flight--;
@@ -471,14 +476,16 @@ static struct request *request_new(struct dispatch *d, const struct dispatch_sub
         memcpy(r->id, s->id, strnlen(s->id, ID_MAX));
         if (s->traceparent)
                 memcpy(r->traceparent, s->traceparent, strnlen(s->traceparent, sizeof(r->traceparent) - 1));
-        for (; r->n_to < s->n && r->n_to < REQUEST_TO_MAX; r->n_to++)
+        r->to = calloc(REQUEST_TO_MAX, sizeof(*r->to));
+        for (; r->to && r->n_to < s->n && r->n_to < REQUEST_TO_MAX; r->n_to++)
                 memcpy(r->to[r->n_to].connector, s->connectors[r->n_to], strnlen(s->connectors[r->n_to], ID_MAX));
         r->trail = (struct dispatch_trail){.state = "waiting", .handed = -1, .received = -1, .answered = -1};
         r->site = site_get(d, s->tenant);
-        if (r->site && loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
+        if (r->to && r->site && loop_timer_new(&r->deadline_timer, d->loop, r->id, on_deadline, r) == 0 &&
             loop_timer_new(&r->step, d->loop, r->id, on_step, r) == 0)
                 return r;
         loop_timer_free(r->deadline_timer);
+        free(r->to);
         free(r);
         return NULL;
 }

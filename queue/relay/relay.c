@@ -69,6 +69,8 @@ static int want_descriptors(const struct relay_config *config, struct error *err
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return error_fail(err, -errno, "the limit of open files cannot be read: %s", strerror(errno));
+        if (limit.rlim_cur >= need)
+                return 0;
         limit.rlim_cur = limit.rlim_max;
         if (limit.rlim_max < need && setrlimit(RLIMIT_NOFILE, &(struct rlimit){need, need}) == 0)
                 return 0;
@@ -80,7 +82,9 @@ static int want_descriptors(const struct relay_config *config, struct error *err
                         config->connections, (unsigned long long)need, (unsigned long long)limit.rlim_max,
                         (unsigned long long)(limit.rlim_max > DESCRIPTORS_BESIDE ? limit.rlim_max - DESCRIPTORS_BESIDE
                                                                                  : 0));
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return error_fail(err, -errno, "the limit of open files cannot be raised to %llu: %s",
+                                  (unsigned long long)limit.rlim_max, strerror(errno));
         return 0;
 }
 

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -60,6 +61,23 @@ class Descriptors(StrengthTest):
                 self.assertIn('connections = 400 needs 464 open files, and this process may have 300', run.stdout)
                 self.assertIn('set connections to 236 at most', run.stdout)
         self.assertEqual(self.started_with(464, '--check-config').returncode, 0)
+
+    def test_many_join_at_once(self):
+        """Handshakes go on a few at a time, behind those who are served already: everybody gets in, and nobody waits in vain."""
+        c = self.linked('crowd')
+        codes = []
+
+        def join():
+            codes.append(self.relay.request('GET', '/')[0])
+        threads = [threading.Thread(target=join) for _ in range(150)]
+        for t in threads:
+            t.start()
+        for _ in range(5):
+            self.sign_in(c)
+        for t in threads:
+            t.join()
+        self.assertEqual(codes, [404] * 150)
+        c.hang_up()
 
     def test_none_left(self):
         """Silent connections that take all make room for those that say something, and the log stays small."""
