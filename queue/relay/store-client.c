@@ -421,11 +421,11 @@ int store_client_new(struct store_client **ret_client, struct loop *loop, const 
                      const struct store_client_ops *ops, void *arg, struct error *err)
 {
         struct store_client *c = calloc(1, sizeof(*c));
-        int r = c && (c->dir = strdup(dir)) ? 0 : error_fail(err, -ENOMEM, "no memory");
+        int r = 0;
 
-        if (r < 0) {
+        if (!c || !(c->dir = strdup(dir))) {
                 free(c);
-                return r;
+                return error_fail(err, -ENOMEM, "no memory");
         }
         c->loop = loop;
         c->ops = ops;

@@ -17,7 +17,7 @@
 
 void tenant_set_secrets(struct relay *relay, struct tenant *t, const struct store_secret *stored, size_t n)
 {
-        struct tenant_secret secrets[STORE_SECRETS_MAX];
+        struct tenant_secret secrets[STORE_SECRETS_MAX] = {0};
 
         for (size_t i = 0; i < n; i++) {
                 secrets[i] =
