@@ -10,6 +10,14 @@
 #include "base/core/text.h"
 #include "connector/cli/view.h"
 #include "connector/findings/explain.h"
+#include "connector/findings/history.h"
+
+static const char *bad_text;
+
+static const struct cli_option options[] = {
+        {"bad-attempts", "N", &bad_text, NULL, "how many the directory counts (badPwdCount)"},
+        {NULL, NULL, NULL, NULL, NULL},
+};
 
 static const struct cli_usage usage = {
         .name = "explain",
@@ -21,6 +29,7 @@ static const struct cli_usage usage = {
                  "(alice@corp.example, CORP\\alice, the SID) shows the latest sign-in of that user\n"
                  "at this connector.\n"
                  "Exit code 1: nothing found.\n",
+        .options = options,
 };
 
 #define LABEL "  %-10s "
@@ -63,9 +72,38 @@ static void show_hops(const json_t *told)
         }
 }
 
-static void show_one(const json_t *r)
+/* Lines of text, indented and broken to fit. */
+static void show_text(const char *text)
 {
-        json_t *told = explain_record(r);
+        char line[1024];
+
+        while (*text) {
+                const size_t n = strcspn(text, "\n");
+
+                (void)snprintf(line, sizeof(line), "%.*s", (int)n, text);
+                (void)printf("  ");
+                view_wrap(4, line);
+                text += n + (text[n] != '\0');
+        }
+}
+
+/* The record in sentences, with what the user's others say of it: those of `log`, or NULL. */
+static json_t *tell(const json_t *r, const json_t *others, long long bad)
+{
+        json_t *told = explain_record(r), *seen = others ? history_sentences(others, r, bad) : NULL, *ticket;
+
+        if (json_array_size(seen))
+                (void)json_object_set(told, "seen", seen);
+        json_decref(seen);
+        ticket = explain_ticket(told);
+        (void)json_object_set_new(told, "ticket", ticket);
+        return told;
+}
+
+static void show_one(const json_t *told)
+{
+        const json_t *text;
+        size_t i;
 
         (void)printf("Sign-in ");
         cli_print_text(stdout, fact_text(told, "id"));
@@ -75,7 +113,16 @@ static void show_one(const json_t *r)
         show_hops(told);
         (void)printf("\nWhat it means\n");
         show_lines(told, meaning);
-        json_decref(told);
+        json_array_foreach (json_object_get(told, "seen"), i, text) {
+                (void)printf(LABEL, i ? "" : "Seen");
+                view_wrap(13, json_string_value(text));
+        }
+}
+
+static void show_ticket(const json_t *told)
+{
+        (void)printf("\nFor the ticket\n");
+        show_text(fact_text(told, "ticket"));
 }
 
 /* All but the two that were shown. */
@@ -162,54 +209,72 @@ static const json_t *first_attempt(const json_t *list, const json_t *r)
         return NULL;
 }
 
-static void show_by_id(const json_t *list)
+/* All sign-ins of the user of this record that the ledger has, the newest first; NULL: none can be asked for. */
+static json_t *ask_for_others(struct cli *cli, const json_t *r, const char *what, bool by_user)
 {
-        const json_t *r = json_array_get(list, 0), *first = first_attempt(list, r);
+        const char *id = fact_text(r, "user_id"), *user = fact_text(r, "user");
+        const char *name = id[0] ? id : user[0] ? user : by_user ? what : "";
+        json_auto_t *request = NULL, *answer = NULL;
+        int code;
 
+        if (!name[0])
+                return NULL;
+        request = json_pack("{s:s, s:s, s:i}", "do", "log", "user", name, "limit", 500);
+        if (view_ask(cli, request, &answer, &code) < 0)
+                return NULL;
+        return json_incref(json_object_get(answer, "records"));
+}
+
+static int absent(struct cli *cli, const char *what, const json_t *answer)
+{
+        if (json_object_get(answer, "ids")) {
+                which_one(cli, what, json_object_get(answer, "ids"));
+        } else {
+                not_found(cli, what, answer);
+                view_near(json_object_get(answer, "near"));
+        }
+        return CLI_FAILED;
+}
+
+static int show(struct cli *cli, const char *what, const json_t *answer, const json_t *others, long long bad)
+{
+        const json_t *list = json_object_get(answer, "records"), *r = json_array_get(list, 0);
+        const bool by_id = strcmp(fact_text(answer, "found_by"), "id") == 0;
+        const json_t *first = r && by_id ? first_attempt(list, r) : NULL;
+        json_auto_t *told = NULL, *told_first = NULL;
+
+        if (!r)
+                return absent(cli, what, answer);
+        told = tell(r, others, bad);
         if (first) {
+                told_first = tell(first, NULL, -1);
                 view_wrap(0, "The sign-in service tried this sign-in twice, because no connector could take the first "
                              "attempt. Both follow; what the user saw came of the second.");
                 (void)fputc('\n', stdout);
-                show_one(first);
+                show_one(told_first);
                 (void)fputc('\n', stdout);
         }
-        show_one(r);
+        show_one(told);
         show_others(list, r, first);
-}
-
-static int show(struct cli *cli, const char *what, const json_t *answer)
-{
-        const json_t *list = json_object_get(answer, "records"), *r = json_array_get(list, 0);
-
-        if (!r) {
-                if (json_object_get(answer, "ids"))
-                        which_one(cli, what, json_object_get(answer, "ids"));
-                else
-                        not_found(cli, what, answer);
-                return CLI_FAILED;
-        }
-        if (strcmp(fact_text(answer, "found_by"), "id") == 0) {
-                show_by_id(list);
-        } else {
-                show_one(r);
-                show_others(list, r, NULL);
-        }
+        show_ticket(told);
         return CLI_OK;
 }
 
 /* The sentences belong into the JSON, too, so that a helpdesk's own tool needs no table. */
-static void add_explanations(json_t *answer)
+static void add_explanations(json_t *answer, const json_t *others, long long bad)
 {
         json_t *list = json_object_get(answer, "records"), *r;
         size_t i;
 
         json_array_foreach (list, i, r)
-                (void)json_object_set_new(r, "explanation", explain_record(r));
+                (void)json_object_set_new(r, "explanation", tell(r, i ? NULL : others, bad));
 }
 
 int cmd_explain(struct cli *cli, int argc, char **argv)
 {
-        json_t *answer = NULL;
+        json_auto_t *answer = NULL, *request = NULL, *others = NULL;
+        const json_t *r;
+        uint64_t bad = 0;
         char **words;
         int code = cli_parse(cli, &usage, argc, argv, &words);
 
@@ -217,18 +282,17 @@ int cmd_explain(struct cli *cli, int argc, char **argv)
                 return code;
         if (!words[0][0] || strlen(words[0]) > WHAT_MAX)
                 return cli_usage_error(cli, "ID-OR-USER takes 1 to %d bytes", WHAT_MAX);
-        json_t *request = json_pack("{s:s, s:s}", "do", "explain", "what", words[0]);
-        int r = view_ask(cli, request, &answer, &code);
-        json_decref(request);
-        if (r < 0)
+        if (bad_text && text_parse_u64(bad_text, 0, 1000000, &bad) < 0)
+                return cli_usage_error(cli, "--bad-attempts '%s' is not a number", bad_text);
+        request = json_pack("{s:s, s:s}", "do", "explain", "what", words[0]);
+        if (view_ask(cli, request, &answer, &code) < 0)
                 return code;
-        if (cli->json) {
-                add_explanations(answer);
-                view_print_json(answer);
-                code = json_array_size(json_object_get(answer, "records")) ? CLI_OK : CLI_FAILED;
-        } else {
-                code = show(cli, words[0], answer);
-        }
-        json_decref(answer);
-        return code;
+        r = json_array_get(json_object_get(answer, "records"), 0);
+        if (r)
+                others = ask_for_others(cli, r, words[0], strcmp(fact_text(answer, "found_by"), "user") == 0);
+        if (!cli->json)
+                return show(cli, words[0], answer, others, bad_text ? (long long)bad : -1);
+        add_explanations(answer, others, bad_text ? (long long)bad : -1);
+        view_print_json(answer);
+        return r ? CLI_OK : CLI_FAILED;
 }

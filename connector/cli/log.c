@@ -8,19 +8,29 @@
 
 #include "base/core/text.h"
 #include "connector/findings/health.h"
+#include "connector/findings/history.h"
+#include "connector/findings/looks.h"
 #include "connector/cli/view.h"
+#include "connector/cli/when.h"
 #include "connector/frames/control.h"
 
 #define NAME_MAX_BYTES 512 /* REQUEST_TEXT_MAX of the ledger */
+#define AT_S 900           /* around --at */
+#define SLOW_S 3600        /* of --slow and --unusual where no time is given */
+#define UNUSUAL_S 86400
 
-static const char *user, *since, *verdict, *limit;
-static bool events;
+static const char *user, *since, *until, *about, *verdict, *limit;
+static bool events, slow, unusual;
 
 static const struct cli_option options[] = {
         {"user", "NAME", &user, NULL, "only sign-ins of this user, in any form of the name"},
-        {"since", "TIME", &since, NULL, "90s, 15m, 2h, 3d ago, or YYYY-MM-DD[ HH:MM[:SS]]"},
+        {"since", "TIME", &since, NULL, "15m, 2h, 3d ago; HH:MM; YYYY-MM-DD[ HH:MM[:SS]]"},
+        {"until", "TIME", &until, NULL, "the same"},
+        {"at", "TIME", &about, NULL, "a quarter of an hour before and after it"},
         {"verdict", "WORD", &verdict, NULL, "accepted, refused, unavailable or declined"},
         {"limit", "N", &limit, NULL, "at most N lines, 1 to 500 (default: 50)"},
+        {"slow", NULL, NULL, &slow, "which hop made sign-ins slow (last hour)"},
+        {"unusual", NULL, NULL, &unusual, "what may be an attack (last day)"},
         {"events", NULL, NULL, &events, "what happened to the connector, instead of sign-ins"},
         {NULL, NULL, NULL, NULL, NULL},
 };
@@ -28,50 +38,11 @@ static const struct cli_option options[] = {
 static const struct cli_usage usage = {
         .name = "log",
         .about = "Shows the latest sign-ins of this connector, the newest last. Names that belong\n"
-                 "to no account are masked; --user finds them all the same. Exit code 1: nothing\n"
-                 "is known of the --user.\n",
+                 "to no account are masked; --user finds them all the same, without regard to case\n"
+                 "and accents, and offers names that are like it. Exit code 1: nothing is known of\n"
+                 "the --user.\n",
         .options = options,
 };
-
-/* "15m" and the like: *ret_s seconds before now. */
-static int parse_ago(const char *text, int64_t now, int64_t *ret_wall)
-{
-        static const struct {
-                char unit;
-                uint64_t seconds;
-        } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-        char number[16];
-        size_t n = strlen(text);
-        uint64_t count;
-
-        if (n < 2 || n > sizeof(number))
-                return -EINVAL;
-        (void)snprintf(number, sizeof(number), "%.*s", (int)n - 1, text);
-        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-                if (text[n - 1] == units[i].unit && text_parse_u64(number, 1, 100000000, &count) == 0) {
-                        *ret_wall = now - (int64_t)(count * units[i].seconds);
-                        return *ret_wall > 0 ? 0 : -EINVAL;
-                }
-        return -EINVAL;
-}
-
-static int parse_since(const char *text, int64_t *ret_wall)
-{
-        static const char *const forms[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"};
-
-        if (parse_ago(text, (int64_t)time(NULL), ret_wall) == 0)
-                return 0;
-        for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-                struct tm tm = {.tm_isdst = -1};
-                const char *end = strptime(text, forms[i], &tm);
-                time_t t = end && !*end ? mktime(&tm) : -1;
-                if (t > 0) {
-                        *ret_wall = (int64_t)t;
-                        return 0;
-                }
-        }
-        return -EINVAL;
-}
 
 static bool known_verdict(const char *word)
 {
@@ -83,40 +54,74 @@ static bool known_verdict(const char *word)
         return false;
 }
 
+/* What does not go together; CLI_OK where all is well. */
+static int check_words(const struct cli *cli)
+{
+        const int kinds = (int)events + (int)slow + (int)unusual;
+
+        if (kinds > 1)
+                return cli_usage_error(cli, "--events, --slow and --unusual are three questions: ask one");
+        if (verdict && !known_verdict(verdict))
+                return cli_usage_error(cli, "--verdict '%s' is not accepted, refused, unavailable or declined",
+                                       verdict);
+        if (kinds && (user || verdict))
+                return cli_usage_error(cli, "--%s has no users and verdicts: leave out --%s",
+                                       events ? "events"
+                                       : slow ? "slow"
+                                              : "unusual",
+                                       user ? "user" : "verdict");
+        if (user && (!user[0] || strlen(user) > NAME_MAX_BYTES))
+                return cli_usage_error(cli, "--user takes a name of 1 to %d bytes", NAME_MAX_BYTES);
+        if (about && (since || until))
+                return cli_usage_error(cli, "--at is a time of its own: leave out --%s", since ? "since" : "until");
+        return CLI_OK;
+}
+
+/* A time of the command line; false: it was told that it is none. */
+static bool take_time(const struct cli *cli, const char *name, const char *text, int64_t now, int64_t *ret_wall)
+{
+        if (!text || when_parse(text, now, ret_wall) == 0)
+                return true;
+        (void)cli_usage_error(cli, "--%s '%s' is not a time like 15m, 2h, 3d, 09:02 or 2026-01-31 08:00", name, text);
+        return false;
+}
+
 static json_t *make_request(struct cli *cli, int *ret_code)
 {
-        json_t *request = json_pack("{s:s, s:b}", "do", "log", "events", events);
-        uint64_t n = 0;
-        int64_t wall = 0;
+        const int64_t now = (int64_t)time(NULL);
+        int64_t from = 0, to = 0, middle = 0;
+        uint64_t n = slow ? 10 : 0;
+        json_t *request;
 
-        *ret_code = CLI_USAGE;
-        if (verdict && !known_verdict(verdict))
-                *ret_code = cli_usage_error(cli, "--verdict '%s' is not accepted, refused, unavailable or declined",
-                                            verdict);
-        else if (events && (user || verdict))
-                *ret_code = cli_usage_error(cli, "--events has no users and verdicts: leave out --%s",
-                                            user ? "user" : "verdict");
-        else if (user && (!user[0] || strlen(user) > NAME_MAX_BYTES))
-                *ret_code = cli_usage_error(cli, "--user takes a name of 1 to %d bytes", NAME_MAX_BYTES);
-        else if (limit && text_parse_u64(limit, 1, 500, &n) < 0)
-                *ret_code = cli_usage_error(cli, "--limit '%s' is not a number from 1 to 500", limit);
-        else if (since && parse_since(since, &wall) < 0)
-                *ret_code =
-                        cli_usage_error(cli, "--since '%s' is not a time like 15m, 2h, 3d or 2026-01-31 08:00", since);
-        else
-                *ret_code = CLI_OK;
-        if (*ret_code != CLI_OK || !request) {
-                json_decref(request);
+        *ret_code = check_words(cli);
+        if (*ret_code != CLI_OK)
                 return NULL;
+        *ret_code = CLI_USAGE;
+        if (limit && text_parse_u64(limit, 1, 500, &n) < 0)
+                return cli_usage_error(cli, "--limit '%s' is not a number from 1 to 500", limit), NULL;
+        if (!take_time(cli, "since", since, now, &from) || !take_time(cli, "until", until, now, &to) ||
+            !take_time(cli, "at", about, now, &middle))
+                return NULL;
+        if (about) {
+                from = middle - AT_S;
+                to = middle + AT_S;
         }
-        if (limit)
+        if ((slow || unusual) && !to)
+                to = now;
+        if ((slow || unusual) && !from)
+                from = to - (slow ? SLOW_S : UNUSUAL_S);
+        *ret_code = CLI_OK;
+        request = json_pack("{s:s, s:b, s:s*, s:s*}", "do",
+                            slow      ? "slow"
+                            : unusual ? "unusual"
+                                      : "log",
+                            "events", events, "user", user, "verdict", verdict);
+        if (n)
                 (void)json_object_set_new(request, "limit", json_integer((json_int_t)n));
-        if (since)
-                (void)json_object_set_new(request, "since", json_integer(wall));
-        if (user)
-                (void)json_object_set_new(request, "user", json_string(user));
-        if (verdict)
-                (void)json_object_set_new(request, "verdict", json_string(verdict));
+        if (from)
+                (void)json_object_set_new(request, "since", json_integer(from));
+        if (to)
+                (void)json_object_set_new(request, "until", json_integer(to));
         return request;
 }
 
@@ -216,10 +221,9 @@ static void print_event(const json_t *e)
         (void)fputc('\n', stdout);
 }
 
-static void print_all(const json_t *answer)
+/* The newest last. */
+static void print_list(const json_t *list)
 {
-        const json_t *list = json_object_get(answer, events ? "events" : "records");
-        const json_t *ledger = json_object_get(answer, "ledger");
         const struct layout layout = layout_for(view_width());
 
         if (json_array_size(list) && !events)
@@ -233,9 +237,87 @@ static void print_all(const json_t *answer)
         }
         if (json_array_size(list) == 0)
                 (void)printf("nothing found\n");
+}
+
+static void print_sentences(const json_t *texts)
+{
+        const json_t *text;
+        size_t i;
+
+        json_array_foreach ((json_t *)(uintptr_t)texts, i, text)
+                view_wrap(0, json_string_value(text));
+}
+
+/* How it hangs together is told in sentences; the rows are there to be explained. */
+static void print_look(const json_t *answer)
+{
+        const json_t *found = json_object_get(answer, slow ? "slow" : "unusual");
+        json_auto_t *texts = slow ? looks_slow(found) : looks_unusual(found);
+
+        print_sentences(texts);
+        if (!slow && json_array_size(texts) == 0)
+                (void)printf(
+                        "nothing unusual: no address failed with many names, no success after failures came from a "
+                        "new address\n");
+        if (slow && json_array_size(json_object_get(found, "records"))) {
+                (void)printf("\nThe slowest\n");
+                print_list(json_object_get(found, "records"));
+        }
+}
+
+static void print_all(const json_t *answer)
+{
+        const json_t *ledger = json_object_get(answer, "ledger"), *list = json_object_get(answer, "records");
+        json_auto_t *compared = user ? history_compare(list) : NULL;
+
+        if (slow || unusual)
+                print_look(answer);
+        else
+                print_list(events ? json_object_get(answer, "events") : list);
+        if (compared)
+                view_wrap(0, json_string_value(compared));
+        if (user && json_array_size(list) == 0)
+                view_near(json_object_get(answer, "near"));
         if (strcmp(fact_text(ledger, "state"), "ok") != 0)
                 (void)fprintf(stderr, "the ledger is degraded, older lines may be missing: %s\n",
                               fact_text(ledger, "why"));
+}
+
+/* Of a name of which nothing is known: the one account whose name is the same but for accents and the domain; NULL:
+ * none, or several. */
+static const char *meant(const json_t *answer)
+{
+        const json_t *near = json_object_get(answer, "near"), *first = json_array_get(near, 0), *name;
+        size_t i;
+
+        if (!first || fact_number(first, "near", 9) != 0)
+                return NULL;
+        json_array_foreach ((json_t *)(uintptr_t)near, i, name)
+                if (fact_number(name, "near", 9) == 0 &&
+                    (strcmp(fact_text(name, "account"), fact_text(first, "account")) != 0 ||
+                     (!fact_text(name, "account")[0] && i > 0)))
+                        return NULL;
+        return fact_text(first, "name");
+}
+
+/* Asks, and once more where only one other name can have been meant. */
+static int ask(struct cli *cli, json_t *request, json_t **ret_answer, int *ret_code)
+{
+        json_t *answer = NULL, *other = NULL;
+        int r = view_ask(cli, request, &answer, ret_code);
+        const char *name =
+                r == 0 && user && json_array_size(json_object_get(answer, "records")) == 0 ? meant(answer) : NULL;
+
+        if (name) {
+                (void)json_object_set_new(request, "user", json_string(name));
+                r = view_ask(cli, request, &other, ret_code);
+                if (r == 0)
+                        (void)json_object_set(other, "shown_for", json_object_get(request, "user"));
+                json_decref(answer);
+                answer = r == 0 ? other : NULL;
+        }
+        *ret_answer = answer;
+        return r;
 }
 
 /* Lines that are missing may be missing for a reason. Only a hint: it fails in silence. */
@@ -257,29 +339,40 @@ static void hint_at_health(struct cli *cli)
         (void)fputc('\n', stderr);
 }
 
+/* The sentences belong into the JSON, too. */
+static void add_sentences(json_t *answer)
+{
+        json_t *found = json_object_get(answer, slow ? "slow" : "unusual"),
+               *compared = user ? history_compare(json_object_get(answer, "records")) : NULL;
+
+        if (found)
+                (void)json_object_set_new(found, "sentences", slow ? looks_slow(found) : looks_unusual(found));
+        if (compared)
+                (void)json_object_set_new(answer, "compared", compared);
+}
+
 int cmd_log(struct cli *cli, int argc, char **argv)
 {
-        json_t *answer = NULL, *request;
+        json_auto_t *answer = NULL, *request = NULL;
+        const char *shown_for;
         char **words;
         int code = cli_parse(cli, &usage, argc, argv, &words);
 
         if (code >= 0)
                 return code;
         request = make_request(cli, &code);
-        if (code != CLI_OK)
+        if (code != CLI_OK || ask(cli, request, &answer, &code) < 0)
                 return code;
-        int r = view_ask(cli, request, &answer, &code);
-        json_decref(request);
-        if (r < 0)
-                return code;
+        shown_for = fact_text(answer, "shown_for");
         if (cli->json) {
+                add_sentences(answer);
                 view_print_json(answer);
         } else {
+                if (shown_for[0])
+                        (void)cli_error(cli, "nothing is known of '%s'; these are of '%s'", user, shown_for);
                 print_all(answer);
                 hint_at_health(cli);
         }
         /* as explain: somebody who was asked for and isn't there is a no; an empty log is none */
-        code = user && json_array_size(json_object_get(answer, "records")) == 0 ? CLI_FAILED : CLI_OK;
-        json_decref(answer);
-        return code;
+        return user && json_array_size(json_object_get(answer, "records")) == 0 ? CLI_FAILED : CLI_OK;
 }

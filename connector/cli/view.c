@@ -143,6 +143,20 @@ void view_wrap(size_t indent, const char *text)
         (void)fputc('\n', stdout);
 }
 
+void view_near(const json_t *near)
+{
+        const json_t *name;
+        char when[32];
+        size_t i;
+
+        json_array_foreach ((json_t *)(uintptr_t)near, i, name) {
+                fact_time(fact_number(name, "last", 0), when, sizeof(when));
+                (void)fprintf(stderr, "%s  ", i ? "" : "Names like it, and when they signed in last:\n");
+                cli_print_text(stderr, fact_text(name, "name"));
+                (void)fprintf(stderr, "  %s\n", when);
+        }
+}
+
 json_t *view_pairs_json(const struct pairs *pairs)
 {
         json_t *object = json_object(), *array;

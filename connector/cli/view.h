@@ -30,5 +30,7 @@ size_t view_width(void);
 /* Prints text and a newline, broken between words to fit the terminal; indent: the columns before it, on each
  * line. */
 void view_wrap(size_t indent, const char *text);
+/* Names like the one that was asked for, as the ledger offers them, to standard error. */
+void view_near(const json_t *near);
 /* {"name":["value",...],...}; NULL without memory. */
 json_t *view_pairs_json(const struct pairs *pairs);

@@ -335,3 +335,23 @@ json_t *explain_record(const json_t *record)
         put_meaning(object, record);
         return object;
 }
+
+json_t *explain_ticket(const json_t *explained)
+{
+        static const struct {
+                const char *key, *label;
+        } lines[] = {{"id", "Postern sign-in"}, {"when", "When"},       {"user", "User"},       {"from", "From"},
+                     {"service", "Service"},    {"result", "Result"},   {"meaning", "Meaning"}, {"remedy", "To do"},
+                     {"password", "Password"},  {"lockout", "Lockout"}, {"detail", "Detail"}};
+        _cleanup_(buffer_free) struct buffer text = BUFFER(8192);
+        const json_t *seen;
+        size_t i;
+
+        for (size_t k = 0; k < sizeof(lines) / sizeof(lines[0]); k++)
+                if (fact_text(explained, lines[k].key)[0])
+                        (void)buffer_printf(&text, "%s%s: %s", text.len ? "\n" : "", lines[k].label,
+                                            fact_text(explained, lines[k].key));
+        json_array_foreach (json_object_get(explained, "seen"), i, seen)
+                (void)buffer_printf(&text, "\nSeen: %s", json_string_value(seen));
+        return json_string(text.data ? text.data : "");
+}

@@ -6,6 +6,8 @@
 
 #include <jansson.h>
 
+/* A few lines to copy into a ticket, with a newline between; of what explain_record made. Owned by the caller. */
+json_t *explain_ticket(const json_t *explained);
 /*
  * What the ledger's record says: texts by key, those without content left out: id, attempt, when (local time), user,
  * user_note, account, service, from, result, meaning, remedy, user_saw, lockout, password, codes, detail; and hops, an

@@ -10,10 +10,12 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
+#include "base/core/typed-name.h"
 #include "connector/ledger/ledger.h"
 
 #define EXPLAIN_RECORDS 10
 #define EXPLAIN_EVENTS 50
+#define NEAR_NAMES 8
 
 static json_t *refusal(const char *why)
 {
@@ -72,22 +74,50 @@ static void user_forms_clear(struct user_forms *f)
 
 static void search_user(const struct ledger *l, struct store_search *s, const char *user, struct user_forms *forms)
 {
-        json_t *names = ledger_names(l->config, user), *hashes = json_array(), *name;
-        char hash[NAME_HASH_TEXT];
+        json_auto_t *names = ledger_names(l->config, user), *hashes = json_array(), *folded = json_array();
+        char hash[NAME_HASH_TEXT], fold[3 * REQUEST_TEXT_MAX];
+        json_t *name;
         size_t i;
 
-        json_array_foreach (names, i, name)
+        json_array_foreach (names, i, name) {
+                const char *text = json_string_value(name);
+
                 if (l->has_hash_key) {
-                        name_hash(l->hash_key, json_string_value(name), json_string_length(name), hash);
+                        name_hash(l->hash_key, text, strlen(text), hash);
                         (void)json_array_append_new(hashes, json_string(hash));
                 }
-        forms->names = json_dumps(names, JSON_COMPACT);
+                if (typed_fold(fold, sizeof(fold), TYPED_CASE, text, strlen(text)) == 0)
+                        (void)json_array_append_new(folded, json_string(fold));
+        }
+        forms->names = json_dumps(folded, JSON_COMPACT);
         forms->hashes = json_dumps(hashes, JSON_COMPACT);
-        json_decref(names);
-        json_decref(hashes);
-        s->user = user;
         s->names = forms->names;
         s->hashes = forms->hashes;
+}
+
+/* What it means that nothing is found: whose records these are, how far they go back, and what is missing in them. */
+static json_t *absence(struct ledger *l)
+{
+        const char *name = NULL;
+
+        for (size_t i = 0; i < l->n_status && !name; i++)
+                if (strcmp(l->status[i].name, "validator") == 0)
+                        name = json_string_value(json_object_get(l->status[i].value, "name"));
+        return json_pack("{s:s*, s:I, s:I}", "connector", name, "records_since",
+                         (json_int_t)ledger_journal_oldest(l->journal), "running_since", (json_int_t)l->since);
+}
+
+/* Accounts whose names are like what was typed. */
+static json_t *near_names(struct ledger *l, const char *typed, int64_t since)
+{
+        char letters[3 * REQUEST_TEXT_MAX];
+        json_t *list = json_array();
+        struct error err;
+
+        if (typed_fold(letters, sizeof(letters), TYPED_LETTERS, typed, strlen(typed)) == 0 &&
+            ledger_journal_near(l->journal, letters, since, NEAR_NAMES, list, &err) < 0)
+                log_debug("names.not_searched", KV_S("why", err.text));
+        return list;
 }
 
 static json_t *answer_log(struct ledger *l, const struct request *request)
@@ -109,7 +139,28 @@ static json_t *answer_log(struct ledger *l, const struct request *request)
                 json_decref(root);
                 return refusal(err.text);
         }
+        if (request->user[0] && json_array_size(list) == 0)
+                (void)json_object_set_new(root, "near", near_names(l, request->user, request->since));
+        if (json_array_size(list) == 0)
+                (void)json_object_set_new(root, "absent", absence(l));
         (void)json_object_set_new(root, request->events ? "events" : "records", list);
+        return root;
+}
+
+/* What a helpdesk asks of many records at once: slow, unusual. */
+static json_t *answer_look(struct ledger *l, const struct request *request)
+{
+        const bool slow = request->what_to_do == REQUEST_SLOW;
+        const struct store_search search = {.request = request};
+        json_t *root = begin(l), *found = json_object();
+        struct error err;
+
+        if ((slow ? ledger_journal_slow : ledger_journal_unusual)(l->journal, &search, found, &err) < 0) {
+                json_decref(found);
+                json_decref(root);
+                return refusal(err.text);
+        }
+        (void)json_object_set_new(root, slow ? "slow" : "unusual", found);
         return root;
 }
 
@@ -179,18 +230,6 @@ static int find_beginning(struct ledger *l, const char *given, json_t *list, jso
         return r;
 }
 
-/* What it means that nothing is found: whose records these are, how far they go back, and what is missing in them. */
-static json_t *absence(struct ledger *l)
-{
-        const char *name = NULL;
-
-        for (size_t i = 0; i < l->n_status && !name; i++)
-                if (strcmp(l->status[i].name, "validator") == 0)
-                        name = json_string_value(json_object_get(l->status[i].value, "name"));
-        return json_pack("{s:s*, s:I, s:I}", "connector", name, "records_since",
-                         (json_int_t)ledger_journal_oldest(l->journal), "running_since", (json_int_t)l->since);
-}
-
 /* An id, a user, or the beginning of an id, in this order. *ret_by: which of them it was. */
 static int find(struct ledger *l, const char *what, json_t *list, json_t *ids, const char **ret_by, struct error *err)
 {
@@ -237,8 +276,10 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
         (void)json_object_set_new(root, "found_by", json_string(by));
         if (json_array_size(list) == 0 && json_array_size(ids) > 0)
                 (void)json_object_set(root, "ids", ids);
-        if (json_array_size(list) == 0)
+        if (json_array_size(list) == 0) {
                 (void)json_object_set_new(root, "absent", absence(l));
+                (void)json_object_set_new(root, "near", near_names(l, asked->what, 0));
+        }
         (void)json_object_set_new(root, "records", list);
         json_decref(ids);
         return root;
@@ -271,6 +312,9 @@ json_t *ledger_answer(struct ledger *l, const struct request *request)
                 return answer_explain(l, request);
         case REQUEST_REPORT:
                 return answer_report(l, request);
+        case REQUEST_SLOW:
+        case REQUEST_UNUSUAL:
+                return answer_look(l, request);
         }
         return refusal("unknown");
 }

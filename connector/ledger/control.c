@@ -85,6 +85,10 @@ static const char *do_text(enum request_do what)
                 return "explain";
         case REQUEST_REPORT:
                 return "report";
+        case REQUEST_SLOW:
+                return "slow";
+        case REQUEST_UNUSUAL:
+                return "unusual";
         }
         return "?";
 }

@@ -88,7 +88,7 @@ static void write_to_memory(struct journal *j)
         struct error err;
         bool more;
 
-        if (!j->memory && ledger_store_open(&j->memory, -1, &err) < 0) {
+        if (!j->memory && ledger_store_open(&j->memory, -1, j->config.key, &err) < 0) {
                 log_warning("ledger.memory", KV_S("why", err.text));
                 return;
         }
@@ -129,7 +129,7 @@ static void on_flush(void *arg)
 /* Opens the disk again and gives it what memory holds. */
 static void try_disk(struct journal *j)
 {
-        int r = ledger_store_open(&j->disk, j->config.dir_fd, &j->why);
+        int r = ledger_store_open(&j->disk, j->config.dir_fd, j->config.key, &j->why);
 
         if (r == 0 && j->memory)
                 r = ledger_store_copy(j->disk, j->memory, &j->why);
@@ -262,6 +262,35 @@ int ledger_journal_events(struct journal *j, const struct store_search *s, json_
 int ledger_journal_report(struct journal *j, const struct store_search *s, json_t *report, struct error *err)
 {
         return search(j, ledger_store_report, s, report, err);
+}
+
+/* Of the disk where there is one: what memory holds is some minutes of a disk that refuses. */
+static struct store *main_store(struct journal *j)
+{
+        ledger_journal_flush(j);
+        return j->disk ? j->disk : j->memory;
+}
+
+int ledger_journal_slow(struct journal *j, const struct store_search *s, json_t *ret, struct error *err)
+{
+        struct store *store = main_store(j);
+
+        return store ? ledger_store_slow(store, s, ret, err) : 0;
+}
+
+int ledger_journal_unusual(struct journal *j, const struct store_search *s, json_t *ret, struct error *err)
+{
+        struct store *store = main_store(j);
+
+        return store ? ledger_store_unusual(store, s, ret, err) : 0;
+}
+
+int ledger_journal_near(struct journal *j, const char *letters, int64_t since, size_t limit, json_t *list,
+                        struct error *err)
+{
+        struct store *store = main_store(j);
+
+        return store ? ledger_store_near(store, letters, since, limit, list, err) : 0;
 }
 
 int ledger_journal_ids(struct journal *j, const char *beginning, size_t limit, json_t *list, struct error *err)

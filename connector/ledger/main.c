@@ -215,6 +215,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                 return error_fail(err, -EINVAL, "the supervisor did not hand over folder and socket");
         const struct journal_config config = {.loop = l->process.loop,
                                               .dir_fd = l->dir_fd,
+                                              .key = l->has_hash_key ? l->hash_key : NULL,
                                               .days = l->config->ledger_days,
                                               .rows = l->config->ledger_rows};
         /* The folder of the ledger and the control socket that is open already; no network of any kind. */

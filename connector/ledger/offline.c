@@ -83,6 +83,7 @@ static int open_ledger(struct ledger *l, json_t **ret_last_run, struct error *er
                 return r;
         const struct journal_config config = {.loop = l->process.loop,
                                               .dir_fd = l->dir_fd,
+                                              .key = l->has_hash_key ? l->hash_key : NULL,
                                               .days = l->config->ledger_days,
                                               .rows = l->config->ledger_rows};
         l->dir_fd = -1;

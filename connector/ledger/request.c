@@ -51,7 +51,7 @@ static int take_number(const json_t *value, const char *key, int64_t min, int64_
 
 static int take_do(const json_t *value, enum request_do *ret, struct error *err)
 {
-        static const char *const words[] = {"status", "log", "explain", "report"};
+        static const char *const words[] = {"status", "log", "explain", "report", "slow", "unusual"};
         const char *text = json_string_value(value);
 
         for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++)
@@ -59,7 +59,7 @@ static int take_do(const json_t *value, enum request_do *ret, struct error *err)
                         *ret = (enum request_do)(i + 1);
                         return 0;
                 }
-        return error_fail(err, -EBADMSG, "'do' must be status, log, explain or report");
+        return error_fail(err, -EBADMSG, "'do' must be status, log, explain, report, slow or unusual");
 }
 
 static int take_verdict(const json_t *value, char *out, size_t cap, struct error *err)
@@ -117,6 +117,9 @@ static int check_whole(const struct request *r, struct error *err)
                 return error_fail(err, -EBADMSG, "'what' is missing: the id of a sign-in, or a user");
         if (r->what_to_do == REQUEST_REPORT && (r->since >= r->until || r->until - r->since > REQUEST_REPORT_S))
                 return error_fail(err, -EBADMSG, "a report is of the time from 'since' to 'until', a day at most");
+        if ((r->what_to_do == REQUEST_SLOW || r->what_to_do == REQUEST_UNUSUAL) &&
+            (r->since >= r->until || r->until - r->since > REQUEST_LOOK_S))
+                return error_fail(err, -EBADMSG, "'since' and 'until' must be a week apart at most");
         if ((r->users || r->step) && r->what_to_do != REQUEST_REPORT)
                 return error_fail(err, -EBADMSG, "only a report has users and a step");
         if (r->events && (r->user[0] || r->verdict[0]))

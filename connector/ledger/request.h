@@ -1,6 +1,6 @@
 /*
  * One line that a client of the control socket sent: {"do":"status"}, {"do":"log",...} or
- * {"do":"explain","what":...}, or {"do":"report","since":...,"until":...}.
+ * {"do":"explain","what":...}, or {"do":"report","since":...,"until":...}; the same with slow and unusual.
  */
 #pragma once
 
@@ -15,9 +15,10 @@
 #define REQUEST_LIMIT_MAX 500
 
 #define REQUEST_STEP_MIN 60
+#define REQUEST_LOOK_S (8 * 86400)   /* the longest stretch of slow and unusual */
 #define REQUEST_REPORT_S (25 * 3600) /* the longest stretch of a report: a day, also when clocks change */
 
-enum request_do { REQUEST_STATUS = 1, REQUEST_LOG, REQUEST_EXPLAIN, REQUEST_REPORT };
+enum request_do { REQUEST_STATUS = 1, REQUEST_LOG, REQUEST_EXPLAIN, REQUEST_REPORT, REQUEST_SLOW, REQUEST_UNUSUAL };
 
 struct request {
         enum request_do what_to_do;

@@ -1,8 +1,8 @@
 /*
  * Searching a database of the ledger: bounded in rows and in time, answers as JSON.
  *
- * A user is searched by every form under which a row may hold them: as typed, the names and id that the DC
- * told, and the keyed hash where the name itself was not kept.
+ * A user is searched by keyed hashes: of every form of the name as typed, of the account's id, and of all other names
+ * of the account that its rows showed. So rows are found whose name was never kept, or is not kept any more.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,20 +15,40 @@
 /* Answered, and by a request that a service had signed. */
 #define AUTHENTIC(row) row ".verdict IS NOT NULL AND " row ".reason NOT IN ('service_unknown', 'request_signature')"
 
-/* A relay can offer a request again, or send junk under its id: what was said to that hides no sign-in that
- * was answered. Numbered parameters: ?1 user, ?2 hashes, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit, ?8
- * names. */
-static const char record_filter[] =
-        " WHERE (?3 IS NULL OR r.id = ?3)"
-        " AND (?1 IS NULL OR r.user_hash IN (SELECT value FROM json_each(?2))"
-        " OR r.user COLLATE NOCASE IN (SELECT value FROM json_each(?8))"
-        " OR r.upn COLLATE NOCASE IN (SELECT value FROM json_each(?8))"
-        " OR r.sam = ?1 COLLATE NOCASE OR r.user_id = ?1)"
-        " AND (?4 = 0 OR r.wall >= ?4) AND (?5 = 0 OR r.wall <= ?5)"
-        " AND (?6 IS NULL OR r.verdict = ?6 OR (?6 = 'declined' AND r.declined IS NOT NULL))"
-        " AND (?6 IS NOT NULL OR " AUTHENTIC("r") " OR NOT EXISTS (SELECT 1 FROM records o WHERE o.id = r.id "
-                                                  "AND " AUTHENTIC("o") "))"
-                                                                        " ORDER BY r.wall DESC, r.rowid DESC LIMIT ?7";
+/*
+ * A relay can offer a request again, or send junk under its id: what was said to that hides no sign-in that was
+ * answered. Numbered parameters: ?1 hashes, ?2 names, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit.
+ */
+#define WITHIN(row) row "wall >= ?4 AND " row "wall <= ?5"
+#define FILTER                                                                                                         \
+        " AND " WITHIN(                                                                                                \
+                "r.") " AND (?6 IS NULL OR r.verdict = ?6 OR (?6 = 'declined' AND r.declined IS NOT NULL)) AND (?6 "   \
+                      "IS NOT NULL OR " AUTHENTIC("r") " OR NOT EXISTS (SELECT 1 FROM records o WHERE o.id = r.id "    \
+                                                       "AND " AUTHENTIC(                                               \
+                                                               "o") ")) ORDER BY r.wall DESC, r.rowid DESC LIMIT ?7"
+
+/* The newest of one index each; more only where a verdict is still to be picked out. */
+#define NEWEST_OF(column, of)                                                                                          \
+        "SELECT * FROM (SELECT rowid FROM records WHERE " column " IN (SELECT h FROM " of                              \
+        ") AND " WITHIN("") " ORDER BY wall DESC LIMIT iif(?6 IS NULL, 2000, -1))"
+
+/* Whose the name is, all the names of that account, and every row of either. */
+static const char of_user[] =
+        "WITH accounts(h) AS (SELECT value FROM json_each(?1) UNION SELECT account FROM names WHERE name IN (SELECT "
+        "value FROM json_each(?2)) AND account IS NOT NULL), hashes(h) AS (SELECT h FROM accounts UNION SELECT hash "
+        "FROM names WHERE account IN (SELECT h FROM accounts) AND hash IS NOT NULL), found(n) AS (" NEWEST_OF(
+                "user_hash", "hashes") " UNION " NEWEST_OF("account", "accounts") ") ";
+
+static const struct {
+        enum query query;
+        const char *before, *from, *where;
+} searches[] = {
+        {Q_RECORDS, "", "records r", "1" FILTER},
+        {Q_RECORDS_OF_ID, "", "records r", "r.id = ?3" FILTER},
+        {Q_RECORDS_OF_USER, of_user, "found CROSS JOIN records r ON r.rowid = found.n", "1" FILTER},
+        {Q_SLOWEST, "", "records r",
+         "r.verdict IS NOT NULL AND " WITHIN("r.") " ORDER BY r.ms_total DESC, r.wall DESC LIMIT ?7"},
+};
 
 static void bind_or_null(struct sqlite3_stmt *stmt, int at, const char *text)
 {
@@ -41,14 +61,13 @@ static void bind_search(struct sqlite3_stmt *stmt, const struct store_search *s,
 {
         size_t limit = s->request->limit > have ? s->request->limit - have : 0;
 
-        bind_or_null(stmt, 1, s->user);
-        bind_or_null(stmt, 2, s->hashes);
+        bind_or_null(stmt, 1, s->hashes);
+        bind_or_null(stmt, 2, s->names);
         bind_or_null(stmt, 3, s->id);
         (void)db_bind_int(stmt, 4, s->request->since);
-        (void)db_bind_int(stmt, 5, s->request->until);
+        (void)db_bind_int(stmt, 5, s->request->until ? s->request->until : INT64_MAX);
         bind_or_null(stmt, 6, s->request->verdict);
         (void)db_bind_int(stmt, 7, (int64_t)limit);
-        bind_or_null(stmt, 8, s->names);
 }
 
 static json_t *cell(struct sqlite3_stmt *stmt, int at, enum column_kind kind)
@@ -72,7 +91,7 @@ static void set_cell(json_t *row, const char *name, json_t *value)
                 (void)json_object_set_new_nocheck(row, name, value);
 }
 
-static json_t *record_row(struct sqlite3_stmt *stmt)
+json_t *ledger_store_row(struct sqlite3_stmt *stmt)
 {
         json_t *row = json_object();
         int n = (int)ledger_columns_n;
@@ -119,25 +138,36 @@ static int collect(struct store *store, enum query query, const struct store_sea
         return r;
 }
 
-int ledger_store_search_text(struct buffer *sql)
+int ledger_store_search_text(struct buffer *sql, enum query query)
 {
-        int r = buffer_append_str(sql, "SELECT ");
+        size_t k = 0;
+        int r;
 
+        while (searches[k].query != query)
+                k++;
+        r = buffer_printf(sql, "%sSELECT ", searches[k].before);
         for (size_t i = 0; r == 0 && i < ledger_columns_n; i++)
                 r = buffer_printf(sql, "r.%s,", ledger_columns[i].name);
         return r < 0 ? r
-                     : buffer_printf(sql, "d.state, d.wall FROM records r LEFT JOIN deliveries d ON d.id = r.id%s",
-                                     record_filter);
+                     : buffer_printf(sql, "d.state, d.wall FROM %s LEFT JOIN deliveries d ON d.id = r.id WHERE %s",
+                                     searches[k].from, searches[k].where);
 }
 
 int ledger_store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err)
 {
-        return collect(store, Q_RECORDS, search, record_row, list, err);
+        const enum query query = search->id ? Q_RECORDS_OF_ID : search->hashes ? Q_RECORDS_OF_USER : Q_RECORDS;
+
+        return collect(store, query, search, ledger_store_row, list, err);
+}
+
+int ledger_store_slowest(struct store *store, const struct store_search *search, json_t *list, struct error *err)
+{
+        return collect(store, Q_SLOWEST, search, ledger_store_row, list, err);
 }
 
 int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err)
 {
-        return collect(store, Q_EVENTS, search, event_row, list, err);
+        return collect(store, search->id ? Q_EVENTS_OF_ID : Q_EVENTS, search, event_row, list, err);
 }
 
 int ledger_store_ids(struct store *store, const char *beginning, size_t limit, json_t *list, struct error *err)

@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 #include "base/core/buffer.h"
+#include "base/core/secret.h"
 #include "connector/frames/messages.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define BUSY_MS 200
 #define TRIM_ROWS "5000"
 
@@ -45,17 +46,21 @@ const struct column ledger_columns[] = {
         {"ms_total", R_MS_TOTAL, COLUMN_NUMBER, false},
         {"declined", R_DECLINED, COLUMN_TEXT, false},
         {"client_agent", R_CLIENT_AGENT, COLUMN_TEXT, false}, /* since version 2 */
+        {"account", 0, COLUMN_TEXT, true},                    /* keyed hash of user_id; since version 3 */
 };
 const size_t ledger_columns_n = sizeof(ledger_columns) / sizeof(ledger_columns[0]);
 
 static const char *const texts[Q_N] = {
         [Q_INSERT_EVENT] = "INSERT INTO events VALUES(?,?,?,?)",
         [Q_INSERT_DELIVERY] = "INSERT OR REPLACE INTO deliveries VALUES(?,?,?)",
+        [Q_INSERT_NAME] = "INSERT INTO names VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET account = "
+                          "coalesce(excluded.account, account), last = max(last, excluded.last)",
         [Q_INSERT_UNANSWERED] = "INSERT INTO records(id, wall, declined) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 "
                                 "FROM records WHERE id = ?1)",
         [Q_ALL_RECORDS] = "SELECT * FROM records",
         [Q_ALL_EVENTS] = "SELECT * FROM events",
         [Q_ALL_DELIVERIES] = "SELECT * FROM deliveries",
+        [Q_ALL_NAMES] = "SELECT * FROM names",
         [Q_TRIM_RECORDS] = "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE wall < ? "
                            "LIMIT " TRIM_ROWS ")",
         [Q_TRIM_EVENTS] = "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE wall < ? "
@@ -68,10 +73,29 @@ static const char *const texts[Q_N] = {
                          "max(rowid) FROM events) - ? LIMIT " TRIM_ROWS ")",
         [Q_CUT_DELIVERIES] = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries ORDER BY wall LIMIT "
                              "min(" TRIM_ROWS ", max(0, (SELECT count(*) FROM deliveries) - ?)))",
-        [Q_EVENTS] = "SELECT wall, name, detail, id FROM events WHERE (?3 IS NULL OR id = ?3)"
-                     " AND (?4 = 0 OR wall >= ?4) AND (?5 = 0 OR wall <= ?5) AND ?1 IS NULL AND ?2 IS NULL"
-                     " AND ?6 IS NULL ORDER BY wall DESC, rowid DESC LIMIT ?7",
-        [Q_COUNT] = "SELECT max(rowid) - min(rowid) + 1 FROM records",
+        [Q_TRIM_NAMES] = "DELETE FROM names WHERE last < ?",
+        [Q_TIMES] = "SELECT dc, method, ms_opened, ms_dc, ms_total FROM records WHERE wall >= ?1 AND wall < ?2 AND "
+                    "ms_total IS NOT NULL AND verdict IS NOT NULL ORDER BY wall DESC LIMIT ?3",
+        [Q_MANY_NAMES] = "SELECT client_ip, count(DISTINCT user_hash) n, count(*), min(wall), max(wall), "
+                         "max(client_app) FROM records WHERE wall >= ?1 AND wall <= ?2 AND class = 'credentials' AND "
+                         "client_ip IS NOT NULL GROUP BY client_ip HAVING n >= ?3 ORDER BY n DESC LIMIT 20",
+        /* who failed several times, then for each what was accepted within the hour after from where nothing was */
+        [Q_AFTER_FAILURES] =
+                "WITH bad AS (SELECT user_hash FROM records WHERE wall >= ?1 - 3600 AND wall <= ?2 AND verdict = "
+                "'refused' AND class = 'credentials' AND user_hash IS NOT NULL GROUP BY user_hash HAVING count(*) >= "
+                "?3) SELECT a.id, a.wall, coalesce(a.upn, a.user, a.user_masked), a.client_ip, a.client_app, (SELECT "
+                "count(*) FROM records f WHERE f.user_hash = a.user_hash AND f.wall >= a.wall - 3600 AND f.wall <= "
+                "a.wall AND f.class = 'credentials') n FROM bad CROSS JOIN records a ON a.user_hash = bad.user_hash "
+                "AND a.wall >= ?1 AND a.wall <= ?2 WHERE a.verdict = 'accepted' AND a.client_ip IS NOT NULL AND n >= "
+                "?3 AND NOT EXISTS (SELECT 1 FROM records b WHERE b.user_hash = a.user_hash AND b.wall < a.wall AND "
+                "b.verdict = 'accepted' AND b.client_ip = a.client_ip) ORDER BY a.wall DESC LIMIT 20",
+        [Q_NAMES] = "SELECT name, letters, account, last FROM names WHERE last >= ?",
+        /* numbered as those of store-search.c */
+        [Q_EVENTS] = "SELECT wall, name, detail, id FROM events WHERE wall >= ?4 AND wall <= ?5 "
+                     "ORDER BY wall DESC, rowid DESC LIMIT ?7",
+        [Q_EVENTS_OF_ID] = "SELECT wall, name, detail, id FROM events WHERE id = ?3 ORDER BY wall DESC, rowid DESC "
+                           "LIMIT ?7",
+        [Q_COUNT] = "SELECT (SELECT max(rowid) FROM records) - (SELECT min(rowid) FROM records) + 1",
         [Q_OLDEST] = "SELECT min(wall) FROM records",
         /* '~' is behind every character of ids */
         [Q_IDS] = "SELECT DISTINCT id FROM records WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT ?2",
@@ -79,14 +103,27 @@ static const char *const texts[Q_N] = {
 
 /* ---- opening ---- */
 
-/* Also of an older version. */
+/* What version 3 brought: names of accounts, to find them by what somebody types. */
+static const char names_schema[] =
+        "CREATE TABLE names(name TEXT PRIMARY KEY, letters TEXT, account TEXT, hash TEXT, last INTEGER) WITHOUT ROWID;"
+        "CREATE INDEX names_account ON names(account); CREATE INDEX records_account ON records(account, wall);";
+
+/* Rows of older versions are found by the names as they were typed. */
+static int upgrade_schema(struct db *db, int version, struct error *err)
+{
+        int r = version < 2 ? db_exec(db, "ALTER TABLE records ADD COLUMN client_agent TEXT", err) : 0;
+
+        r = r < 0 ? r : db_exec(db, "ALTER TABLE records ADD COLUMN account TEXT", err);
+        return r < 0 ? r : db_exec(db, names_schema, err);
+}
+
 static int make_schema(struct db *db, int version, struct error *err)
 {
         struct buffer sql = BUFFER(8192);
         int r;
 
-        if (version == 1)
-                return db_exec(db, "ALTER TABLE records ADD COLUMN client_agent TEXT", err);
+        if (version > 0)
+                return upgrade_schema(db, version, err);
         r = buffer_append_str(&sql, "CREATE TABLE records(");
         for (size_t i = 0; r == 0 && i < ledger_columns_n; i++)
                 r = buffer_printf(&sql, "%s%s %s", i ? ", " : "", ledger_columns[i].name,
@@ -100,6 +137,8 @@ static int make_schema(struct db *db, int version, struct error *err)
                                       "CREATE INDEX events_id ON events(id); CREATE INDEX events_wall ON events(wall);"
                                       "CREATE TABLE deliveries(id TEXT PRIMARY KEY, state TEXT, wall INTEGER) WITHOUT "
                                       "ROWID; CREATE INDEX deliveries_wall ON deliveries(wall);");
+        if (r == 0)
+                r = buffer_append_str(&sql, names_schema);
         r = r < 0 ? r : db_exec(db, sql.data, err);
         buffer_free(&sql);
         return r;
@@ -114,23 +153,28 @@ static int make_queries(struct store *store)
                 r = buffer_append_str(&store->insert_sql, i ? ",?" : "?");
         if (r == 0)
                 r = buffer_append_str(&store->insert_sql, ")");
-        if (r == 0)
-                r = ledger_store_search_text(&store->search_sql);
         memcpy(store->queries, texts, sizeof(texts));
+        for (size_t i = 0; r == 0 && i < sizeof(store->search_sql) / sizeof(store->search_sql[0]); i++) {
+                r = ledger_store_search_text(&store->search_sql[i], (enum query)(Q_RECORDS + i));
+                store->queries[Q_RECORDS + i] = store->search_sql[i].data;
+        }
         memcpy(store->queries + Q_REPORT_ENDS, ledger_report_texts, (Q_N - Q_REPORT_ENDS) * sizeof(char *));
         store->queries[Q_INSERT_RECORD] = store->insert_sql.data;
-        store->queries[Q_RECORDS] = store->search_sql.data;
         return r;
 }
 
-int ledger_store_open(struct store **ret_store, int dir_fd, struct error *err)
+int ledger_store_open(struct store **ret_store, int dir_fd, const uint8_t *key, struct error *err)
 {
         struct store *store = calloc(1, sizeof(*store));
 
         if (!store)
                 return error_fail(err, -ENOMEM, "ledger: out of memory");
         store->insert_sql = BUFFER(4096);
-        store->search_sql = BUFFER(8192);
+        for (size_t i = 0; i < sizeof(store->search_sql) / sizeof(store->search_sql[0]); i++)
+                store->search_sql[i] = BUFFER(8192);
+        store->has_key = key != NULL;
+        if (key)
+                memcpy(store->key, key, sizeof(store->key));
         const struct db_options options = {
                 .name = "ledger",
                 .path = dir_fd < 0 ? NULL : "ledger.db",
@@ -170,7 +214,9 @@ struct store *ledger_store_free(struct store *store)
                 return NULL;
         db_free(store->db);
         buffer_free(&store->insert_sql);
-        buffer_free(&store->search_sql);
+        for (size_t i = 0; i < sizeof(store->search_sql) / sizeof(store->search_sql[0]); i++)
+                buffer_free(&store->search_sql[i]);
+        wipe(store->key, sizeof(store->key));
         free(store);
         return NULL;
 }
@@ -208,13 +254,28 @@ static int bind_number(struct sqlite3_stmt *stmt, int at, const struct msg_in *m
         return value > INT64_MAX || db_bind_int(stmt, at, (int64_t)value) ? 0 : -ENOMEM; /* what is not bound is NULL */
 }
 
-static int bind_record(struct sqlite3_stmt *stmt, const struct msg_in *m)
+/* The hashes by which a record is found: of the name where its sender made none, and of the account. */
+static int bind_hash(const struct store *store, struct sqlite3_stmt *stmt, int at, const struct msg_in *m, uint8_t tag)
+{
+        char text[REQUEST_TEXT_MAX + 1], hash[NAME_HASH_TEXT];
+
+        if (msg_get_str(m, tag, text, sizeof(text)) < 0 || !ledger_store_hash(store, text, hash))
+                return 0; /* what is not bound is NULL */
+        return db_bind_text(stmt, at, hash) ? 0 : -ENOMEM;
+}
+
+static int bind_record(const struct store *store, struct sqlite3_stmt *stmt, const struct msg_in *m)
 {
         int r = msg_has(m, TAG_ID) && msg_has(m, R_WALL) ? 0 : -EBADMSG;
 
         for (size_t i = 0; r == 0 && i < ledger_columns_n; i++) {
                 const struct column *c = &ledger_columns[i];
-                r = (c->kind == COLUMN_TEXT ? bind_text : bind_number)(stmt, (int)i + 1, m, c->tag);
+                if (c->tag == 0)
+                        r = bind_hash(store, stmt, (int)i + 1, m, R_USER_ID);
+                else if (c->tag == R_USER_HASH && !msg_has(m, R_USER_HASH))
+                        r = bind_hash(store, stmt, (int)i + 1, m, R_USER);
+                else
+                        r = (c->kind == COLUMN_TEXT ? bind_text : bind_number)(stmt, (int)i + 1, m, c->tag);
         }
         return r;
 }
@@ -263,7 +324,7 @@ int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wal
         int r;
 
         if (m->type == FRAME_RECORD)
-                r = bind_record(stmt = db_query(store->db, Q_INSERT_RECORD, ""), m);
+                r = bind_record(store, stmt = db_query(store->db, Q_INSERT_RECORD, ""), m);
         else if (m->type == FRAME_EVENT)
                 r = bind_event(stmt = db_query(store->db, Q_INSERT_EVENT, ""), m, wall);
         else if (m->type == FRAME_DELIVERY)
@@ -278,7 +339,9 @@ int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wal
                 db_reset(stmt);
                 return error_fail(err, r, "a frame of type %u lacks what a row needs", m->type);
         }
-        return db_step(stmt) < 0 ? db_fail(store->db, err) : 0;
+        if (db_step(stmt) < 0 || (m->type == FRAME_RECORD && ledger_store_note_names(store, m) < 0))
+                return db_fail(store->db, err);
+        return 0;
 }
 
 /* ---- trimming and copying ---- */
@@ -320,7 +383,7 @@ int ledger_store_copy(struct store *to, struct store *from, struct error *err)
 
         if (r < 0)
                 return r;
-        for (size_t table = 0; r == 0 && table < 3; table++)
+        for (size_t table = 0; r == 0 && table < 4; table++)
                 r = copy_rows(to, from, table, err);
         return ledger_store_end(to, r, err);
 }

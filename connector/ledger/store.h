@@ -14,9 +14,10 @@
 
 struct store;
 
-/* dir_fd: the folder of ledger.db (not owned); -1: a database in memory. -errno with err, which names the
- * remedy. */
-int ledger_store_open(struct store **ret_store, int dir_fd, struct error *err);
+/* dir_fd: the folder of ledger.db (not owned); -1: a database in memory. key: NAME_HASH_KEY_LEN bytes by which names
+ * and accounts are hashed, copied; NULL: there is none, and an account is found by its typed names only. -errno with
+ * err, which names the remedy. */
+int ledger_store_open(struct store **ret_store, int dir_fd, const uint8_t *key, struct error *err);
 struct store *ledger_store_free(struct store *store);
 
 /* One transaction around the calls of store_insert. */
@@ -36,15 +37,28 @@ int ledger_store_copy(struct store *to, struct store *from, struct error *err);
  * long. */
 struct store_search {
         const struct request *request;
-        const char *user;           /* as asked: a name, or the account's id; or NULL */
-        const char *names, *hashes; /* with user: JSON arrays of the name's forms and their hashes, or NULL */
-        const char *id;             /* or NULL */
+        const char
+                *hashes; /* of a user: a JSON array of hashes, of forms of the name and of the account's id; or NULL */
+        const char *names; /* with hashes: a JSON array of forms of the name, by typed_fold (TYPED_CASE) */
+        const char *id;    /* or NULL */
 };
 int ledger_store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 /* Counts of the request's stretch of time, appended to the arrays of report (an object): ends, dcs, names, users,
  * series. */
 int ledger_store_report(struct store *store, const struct store_search *search, json_t *report, struct error *err);
+/*
+ * Accounts whose names are like what was typed (letters: by typed_fold, TYPED_LETTERS), used since then:
+ * {"name","account"?,"last","near"}, the likest first, at most limit. near: 0 the same but for accents and the domain,
+ * 1 it is a part of the name, 2 or 3 one letter or two are others.
+ */
+int ledger_store_near(struct store *store, const char *letters, int64_t since, size_t limit, json_t *list,
+                      struct error *err);
+/* How long the sign-ins of the request's time took, hop by hop, beside the same time a day before, and the slowest of
+ * them: store-look.c. ret: an object. */
+int ledger_store_slow(struct store *store, const struct store_search *search, json_t *ret, struct error *err);
+/* What may be an attack: one address with many names, success after failures from a new address. ret: an object. */
+int ledger_store_unusual(struct store *store, const struct store_search *search, json_t *ret, struct error *err);
 /* The ids that begin so, the first by id, at most limit, appended to list. */
 int ledger_store_ids(struct store *store, const char *beginning, size_t limit, json_t *list, struct error *err);
 /* The time of the oldest record; 0: there is none. */
@@ -54,7 +68,8 @@ uint64_t ledger_store_count(struct store *store);
 
 struct journal_config {
         struct loop *loop;
-        int dir_fd; /* owned from here on */
+        int dir_fd;         /* owned from here on */
+        const uint8_t *key; /* as of ledger_store_open; borrowed */
         uint32_t days, rows;
         uint32_t retry_ms; /* 0: 5000 */
         uint32_t flush_ms; /* 0: 100 */
@@ -79,6 +94,10 @@ int ledger_journal_records(struct journal *journal, const struct store_search *s
 int ledger_journal_events(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
 int ledger_journal_report(struct journal *journal, const struct store_search *search, json_t *report,
                           struct error *err);
+int ledger_journal_slow(struct journal *journal, const struct store_search *search, json_t *ret, struct error *err);
+int ledger_journal_unusual(struct journal *journal, const struct store_search *search, json_t *ret, struct error *err);
+int ledger_journal_near(struct journal *journal, const char *letters, int64_t since, size_t limit, json_t *list,
+                        struct error *err);
 int ledger_journal_ids(struct journal *journal, const char *beginning, size_t limit, json_t *list, struct error *err);
 /* The time of the oldest record; 0: there is none. */
 int64_t ledger_journal_oldest(struct journal *journal);

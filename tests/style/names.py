@@ -27,9 +27,9 @@ WORDS = {
     'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
     'connector/account': 'lookup places reading ticket',
     'connector/cli': 'account_ask account_judge cli cmd folder hardware '
-                     'offline pending prompt public secrets service startup tasks tenant trial view',
+                     'offline pending prompt public secrets service startup tasks tenant trial view when',
     'connector/conf': 'check config domains enrolment item',
-    'connector/findings': 'account_findings explain fact finding glossary health hop readiness status',
+    'connector/findings': 'account_findings explain fact finding glossary health history hop looks readiness status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
     'connector/ledger': 'control ledger request_parse',

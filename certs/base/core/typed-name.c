@@ -152,3 +152,48 @@ bool typed_same(const char *a, size_t a_n, const char *b, size_t b_n)
                 return false;
         return differ == 0;
 }
+
+/* Leaves out accents, and the e with which umlauts are written where there are none. In place. */
+static size_t drop_accents(char *text, size_t n)
+{
+        size_t len = 0;
+        char last = '\0';
+
+        for (size_t at = 0; at < n;) {
+                uint32_t cp = 0;
+                const size_t step = utf8_next(text + at, n - at, &cp);
+                const bool umlaut = cp == 'e' && (last == 'a' || last == 'o' || last == 'u');
+
+                if (step == 0)
+                        break;
+                if (!umlaut && !uc_is_general_category_withtable(cp, UC_CATEGORY_MASK_Mn)) {
+                        memmove(text + len, text + at, step);
+                        len += step;
+                }
+                last = cp < 0x80 && !umlaut ? (char)cp : '\0';
+                at += step;
+        }
+        return len;
+}
+
+int typed_fold(char *out, size_t cap, enum typed_fold what, const char *text, size_t n)
+{
+        uint8_t *folded;
+        size_t len = 0;
+
+        if (!utf8_valid(text, n))
+                return -EILSEQ;
+        folded = n ? u8_casefold((const uint8_t *)text, n, NULL, what == TYPED_CASE ? UNINORM_NFC : UNINORM_NFKD, NULL,
+                                 &len)
+                   : (uint8_t *)strdup("");
+        if (!folded)
+                return -ENOMEM;
+        if (what == TYPED_LETTERS)
+                len = drop_accents((char *)folded, len);
+        if (len < cap) {
+                memcpy(out, folded, len);
+                out[len] = '\0';
+        }
+        free(folded);
+        return len < cap ? 0 : -ENAMETOOLONG;
+}

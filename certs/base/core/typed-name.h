@@ -26,3 +26,10 @@ int typed_compose(char *out, size_t cap, const char *text, size_t n);
 bool typed_domain(const char *text, size_t n);
 /* Whether two are the same but for case and composition. */
 bool typed_same(const char *a, size_t a_n, const char *b, size_t b_n);
+/*
+ * Forms to search by, with a NUL; -ENAMETOOLONG where that takes cap bytes or more, -ENOMEM, -EILSEQ where text is no
+ * UTF-8. TYPED_CASE: without regard to case and composition. TYPED_LETTERS: nor to accents, so that Müller, Mueller and
+ * Muller are one.
+ */
+enum typed_fold { TYPED_CASE, TYPED_LETTERS };
+int typed_fold(char *out, size_t cap, enum typed_fold what, const char *text, size_t n);

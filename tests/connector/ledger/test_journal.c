@@ -34,7 +34,7 @@ struct world {
 
 static void open_journal(struct world *w, uint32_t rows)
 {
-        struct journal_config config = {.loop = w->loop, .days = 30, .rows = rows, .retry_ms = 1000};
+        struct journal_config config = {.loop = w->loop, .key = hash_key, .days = 30, .rows = rows, .retry_ms = 1000};
         struct error err = {""};
 
         config.dir_fd = open(w->dir, O_DIRECTORY | O_CLOEXEC);
@@ -126,7 +126,7 @@ static void add_event(struct world *w, const char *name, const char *id)
 
 static json_t *find(struct world *w, const struct request *request, const char *user, const char *id)
 {
-        struct store_search search = {.request = request, .user = user, .id = id};
+        struct store_search search = {.request = request, .id = id};
         char hash[NAME_HASH_TEXT], hashes[NAME_HASH_TEXT + 8], *names = NULL;
         json_t *list = json_array(), *name = json_pack("[s]", user ? user : "");
         struct error err = {""};
@@ -407,7 +407,7 @@ static void test_other_version(void **state)
         int db = open(path, O_RDWR);
         assert_int_equal(pwrite(db, "\0\0\0\x09", 4, 60), 4); /* user_version in the database's header */
         close(db);
-        assert_int_equal(ledger_store_open(&store, fd, &err), -EPROTO);
+        assert_int_equal(ledger_store_open(&store, fd, NULL, &err), -EPROTO);
         assert_non_null(strstr(err.text, "version 9"));
         close(fd);
         open_journal(w, 1000000);

@@ -309,6 +309,116 @@ class LedgerTest(LedgerCase):
         self.known(1)
         self.assertIn('From       192.0.2.7 Webmail Mozilla/5.0 (X11)', self.cli('explain', 'AGENT'))
 
+    ACCEPTED = dict(R_VERDICT='accepted', R_CLASS='none', R_REASON='ok', R_PROVED=1, R_COUNTED='0', R_DOMAIN='corp.example')
+
+    def accepted(self, ident, name, number, **fields):
+        self.record(ident, **{**self.ACCEPTED, 'R_USER': name, 'R_USER_ID': f'S-1-5-21-1-2-3-{number}', 'R_SAM': name.split('@')[0],
+                              'R_UPN': name, 'R_CLIENT_APP': 'Webmail', **fields})
+
+    def test_accents_and_near_names(self):
+        """Müller, about nine: found however it is typed; of several like it the names are offered."""
+        nine = int(time.time()) - 3 * 3600
+        self.accepted('MUELLER000000001', 'hans.Müller@corp.example', 1104, R_WALL=nine + 100)
+        self.accepted('MUELLER000000002', 'hans.Müller@corp.example', 1104, R_WALL=nine + 7200)
+        self.accepted('MEIER00000000001', 'eva.meier@corp.example', 1105, R_WALL=nine)
+        self.known(3)
+        clock = time.strftime('%H:%M', time.gmtime(nine))
+        for typed in ('Hans.Mueller', 'hans.muller@corp.example', 'HANS.MÜLLER', 'CORP\\hans.Mu\u0308ller'):
+            found = self.records('--user', typed, '--at', clock)
+            self.assertEqual([r['id'] for r in found], ['MUELLER000000001'], typed)
+            self.assertEqual(len(self.records('--user', typed)), 2, typed)
+        self.assertIn("these are of 'hans.müller@corp.example'", self.both('log', '--user', 'hans.mueller'))
+        for typed in ('mueller', 'hans', 'hans.mulelr', 'hans.müler'):
+            said = self.cli('log', '--user', typed, '--at', clock, code=1)
+            self.assertIn('Names like it', said, typed)
+            self.assertIn('hans.müller@corp.example', said, typed)
+            self.assertNotIn('eva', said, typed)
+            self.assertIn('hans.müller@corp.example', self.cli('explain', typed, code=1))
+        near = json.loads(self.cli('log', '--user', 'maier', '--json', code=1))['near']
+        self.assertEqual([n['name'] for n in near], [])
+        near = json.loads(self.cli('log', '--user', 'eva.maier', '--json', code=1))['near']
+        self.assertEqual([(n['name'], n['near']) for n in near], [('eva.meier@corp.example', 2)])
+        self.assertIn('is not a time', self.cli('log', '--at', 'nine', code=2))
+        self.assertIn('leave out --since', self.cli('log', '--at', clock, '--since', '1d', code=2))
+
+    def test_an_account_is_found_by_all_its_names(self):
+        """Typed by mail, refused; typed by UPN, accepted: one person, whichever name or SID is asked for."""
+        self.accepted('BYMAIL0000000001', 'a.smith@mail.example', 1106, R_UPN='alice@corp.example', R_SAM='alice')
+        self.accepted('BYUPN00000000001', 'alice@corp.example', 1106, R_SAM='alice')
+        self.record('REFUSED000000001', R_USER='a.smith@mail.example')
+        self.record('OTHER00000000001', R_USER='bob@corp.example')
+        self.known(4)
+        for name in ('alice', 'CORP\\alice', 'a.smith@mail.example', 'S-1-5-21-1-2-3-1106', 'Alice@CORP.example'):
+            self.assertEqual({r['id'] for r in self.records('--user', name)}, {'BYMAIL0000000001', 'BYUPN00000000001', 'REFUSED000000001'}, name)
+        self.assertEqual([r['id'] for r in self.records('--user', 'alice', '--verdict', 'refused')], ['REFUSED000000001'])
+
+    def test_what_failures_have_in_common(self):
+        now = int(time.time())
+        for n in range(12):
+            bad = n % 3 == 0
+            self.accepted(f'NOWANDTHEN{n:06}', 'alice@corp.example', 1104, R_WALL=now - 600 + n, R_DC='dc2.corp.example' if bad else 'dc1.corp.example',
+                          **(dict(R_VERDICT='unavailable', R_CLASS='infrastructure', R_REASON='dc_tls', R_PROVED=0, R_USER_ID=None) if bad else {}))
+        self.known(12)
+        said = ' '.join(self.cli('log', '--user', 'alice').split())
+        self.assertIn('Of the last 12 sign-ins 4 failed, and what they have in common is the domain controller: with dc2.corp.example 4 of 4 failed, '
+                      'without it 0 of 8', said)
+        text = ' '.join(self.cli('explain', 'alice').split())
+        self.assertIn('with dc2.corp.example 4 of 4 failed', text.split('For the ticket')[0])
+        self.assertIn('Accepted at ', text)
+        self.assertIn('for the application Webmail: Postern let the user in', text)
+        self.assertIn('For the ticket Postern sign-in: NOWANDTHEN000011 When: ', text)
+        told = json.loads(self.cli('explain', 'alice', '--json'))['records'][0]['explanation']
+        self.assertIn('\nResult: accepted\n', told['ticket'])
+        self.assertEqual(len(told['seen']), 2)
+
+    def test_where_bad_attempts_came_from(self):
+        now = int(time.time())
+        for n in range(3):
+            self.record(f'WRONG{n:011}', R_WALL=now - 300 + n, R_CLIENT_IP='198.51.100.7', R_CLIENT_APP='Old phone', R_METHOD='krb5')
+        self.record('LOCKED0000000001', R_WALL=now, R_CLASS='policy', R_REASON='locked_out', R_COUNTED='0', R_USER="alice@corp.example")
+        self.known(4)
+        text = ' '.join(self.cli('explain', 'LOCKED').split())
+        self.assertIn('3 wrong passwords came here within the half hour before: 3 from 198.51.100.7 by Old phone', text)
+        self.assertIn('event 4740 on the PDC emulator', text)
+        text = ' '.join(self.cli('explain', 'LOCKED', '--bad-attempts', '10').split())
+        self.assertIn('Of 10 bad attempts 3 came here within the half hour before: 3 from 198.51.100.7 by Old phone; 7 did not: event 4740', text)
+        self.assertIn("-eq 'alice' }", text)
+        text = ' '.join(self.cli('explain', 'LOCKED', '--bad-attempts', '3').split())
+        self.assertNotIn('4740', text)
+
+    def test_a_success_that_is_unlike_those_before(self):
+        now = int(time.time())
+        self.accepted('BEFORE0000000001', 'alice@corp.example', 1104, R_WALL=now - 9000, R_CLIENT_IP='192.0.2.7')
+        for n in range(4):
+            self.record(f'WRONG{n:011}', R_WALL=now - 300 + n, R_CLIENT_IP='203.0.113.9')
+        self.accepted('AFTER00000000001', 'alice@corp.example', 1104, R_WALL=now, R_CLIENT_IP='203.0.113.9')
+        for n in range(11):
+            self.record(f'SPRAY{n:011}', R_WALL=now - 100, R_USER=f'user{n}@corp.example', R_CLIENT_IP='203.0.113.10')
+        self.known(17)
+        unlike = 'came from 203.0.113.9, from where this user had none before, after 4 failures within the hour'
+        self.assertIn(unlike, ' '.join(self.cli('explain', 'AFTER').split()))
+        self.assertNotIn('had none before', self.cli('explain', 'BEFORE'))
+        said = ' '.join(self.cli('log', '--unusual').split())
+        self.assertIn('From 203.0.113.10 came 11 failures with 11 names', said)
+        self.assertIn('alice@corp.example was accepted at', said)
+        self.assertIn('postern explain AFTER00000000001', said)
+        self.assertEqual(len(json.loads(self.cli('log', '--unusual', '--json'))['unusual']['sentences']), 2)
+        self.assertIn('nothing unusual', self.cli('log', '--unusual', '--since', '3d', '--until', '2d'))
+
+    def test_which_hop_was_slow(self):
+        now = int(time.time())
+        for n in range(20):
+            self.record(f'YESTERDAY{n:07}', R_WALL=now - 86400 - 600 + n, R_DC=f'dc{n % 2}', R_MS_DC=10, R_MS_TOTAL=15)
+            self.record(f'TODAY{n:011}', R_WALL=now - 600 + n, R_DC=f'dc{n % 2}', R_MS_DC=2000 if n % 2 else 10, R_MS_TOTAL=2015 if n % 2 else 15)
+        self.known(40)
+        said = ' '.join(self.cli('log', '--slow').split())
+        self.assertIn('20 sign-ins: half within 2015 ms, 95 of 100 within 2015 ms. At the same time the day before 20: 15 and 15 ms', said)
+        self.assertIn('The domain controllers took it: dc1 (ldap) answered 95 of 100 within 2000 ms, the day before within 10 ms', said)
+        self.assertIn('The slowest', said)
+        told = json.loads(self.cli('log', '--slow', '--json', '--limit', '3'))['slow']
+        self.assertEqual([r['ms_total'] for r in told['records']], [2015] * 3)
+        self.assertIn('No sign-in was decided here', self.cli('log', '--slow', '--since', '5d', '--until', '4d'))
+
     def test_both_attempts_of_a_sign_in(self):
         """Whichever id is read out, and in lower case too, both are shown; what only one connector knows says so."""
         first, second = '0123456789ABCDEFGHJKMNPQRS', '0123456789ABCDEFGHJKMNPQRS-2'
