@@ -14,7 +14,7 @@
 /* One question and what came of it. */
 struct asked {
         struct loop *loop;
-        bool done;
+        bool done, late;
         struct dns_address address;
         struct dns_srv_answer srv;
         char why[160];
@@ -26,7 +26,7 @@ static void on_time(void *arg)
         struct asked *a = arg;
 
         (void)snprintf(a->why, sizeof(a->why), "no answer of a name server within %d s", DNS_MS / 1000);
-        a->done = true;
+        a->done = a->late = true;
 }
 
 static void on_address(void *arg, const struct dns_address *address, const char *why)
@@ -62,8 +62,8 @@ static void await(struct asked *a, struct dns_query *query)
                 loop_timer_in(timer, DNS_MS);
         while (!a->done)
                 loop_run_once(a->loop);
-        if (!a->found)
-                dns_query_cancel(a->why[0] == 'n' && strstr(a->why, "within") ? query : NULL);
+        if (a->late) /* else it is over */
+                dns_query_cancel(query);
         loop_timer_free(timer);
 }
 

@@ -6,9 +6,11 @@ usage (in the lab): test_account.py POSTERN
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 POSTERN = os.path.abspath(sys.argv[1])
@@ -23,6 +25,19 @@ def lab(command, *words):
     done = subprocess.run([LAB['LAB_TOOL'], command, '--dir', LAB['LAB_DIR'], *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def wait_for_port(port):
+    """dnsmasq answers by TCP, too, once it answers."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            socket.create_connection(('127.0.0.1', port), 5).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 class AccountTest(unittest.TestCase):
@@ -43,11 +58,12 @@ class AccountTest(unittest.TestCase):
             f.write(text)
         os.chmod(self.path(name), mode)
 
-    def config(self, **more):
+    def config(self, dns_servers=None, **more):
         keys = {'netbios': LAB['LAB_AD_NETBIOS'], 'suffixes': LAB['LAB_AD_SUFFIX'], 'methods': 'ldap', 'ca_file': LAB['LAB_CA'],
                 'dcs': f"{DC1}@{LAB['LAB_AD_ADDRESS']}, {DC2}@{LAB['LAB_AD2_ADDRESS']}", 'reader': READER,
                 'reader_password_file': self.path('reader'), 'kdc_port': LAB['LAB_AD_KDC_PORT'], **more}
-        self.write('postern.conf', f'[connector]\nstate_dir = {self.path("state")}\nruntime_dir = {self.dir.name}\n{USERS}[domain {DOMAIN}]\n' +
+        self.write('postern.conf', f'[connector]\nstate_dir = {self.path("state")}\nruntime_dir = {self.dir.name}\n{USERS}' +
+                   (f'dns_servers = {dns_servers}\n' if dns_servers else '') + f'[domain {DOMAIN}]\n' +
                    ''.join(f'{k} = {v}\n' for k, v in keys.items() if v is not None))
         return self.path('postern.conf')
 
@@ -138,6 +154,25 @@ class AccountTest(unittest.TestCase):
         done = self.run_it(LAB['LAB_GOOD1_UPN'], ca_file=LAB['LAB_OTHER_CA'])
         self.assertEqual(done.returncode, 3)
         self.assertIn('TLS', done.stderr)
+
+    def test_found_by_dns(self):
+        """By the domain's SRV records; a name server that is not there is named in the error."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(('127.0.0.1', 0))
+            port = s.getsockname()[1]
+        server = subprocess.Popen(['dnsmasq', '-k', '-p', str(port), '--no-resolv', '--no-hosts', '--conf-file=/dev/null', '--pid-file=',
+                                   '--listen-address=127.0.0.1', '--bind-interfaces', '--user=', '--log-facility=-',
+                                   f'--srv-host=_ldap._tcp.dc._msdcs.{DOMAIN},{DC1},389', f"--host-record={DC1},{LAB['LAB_AD_ADDRESS']}"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for_port(port)
+            self.assertEqual(self.ask(LAB['LAB_GOOD1_UPN'], dcs=None, dns_servers=f'127.0.0.1:{port}')['dc'], DC1)
+        finally:
+            server.kill()
+            server.wait()
+        done = self.run_it(LAB['LAB_GOOD1_UPN'], dcs=None, dns_servers=f'127.0.0.1:{port}')
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(f'no domain controller of {DOMAIN} is known: _ldap._tcp.dc._msdcs.{DOMAIN}: ', done.stderr)
 
     def test_gssapi(self):
         self.asan = 'detect_leaks=0'  # of libkrb5's plugins, and of cyrus's
