@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+"""What the gateway's processes hold of passwords: the link nothing at whatever moment it is stopped, doors and sealer nothing once the
+answers are out. Memory is read from outside; only the plain build wipes what it frees."""
+import base64
+import os
+import random
+import signal
+import threading
+
+from e2e import LAB, WRONG, main
+from test_gateway import GatewayTest
+from test_privacy import forms, memory
+
+STOPS = 200
+
+
+def needles(words):
+    for word in words:
+        yield from ((word, form) for form in forms(word) if len(form) >= 8)
+        for shift in range(3):  # as HTTP Basic has it
+            encoded = base64.b64encode(b'\0' * shift + word.encode())
+            yield word, encoded[(0, 2, 3)[shift] + (1 if shift else 0):-4]
+
+
+class Residue(GatewayTest):
+    SETTINGS = 'name_failures = 1000\nsource_failures = 100000\nremember_s = 60\n'
+    USERS = [f'GOOD{i}' for i in range(1, 4)]
+
+    def found(self, pid, words):
+        """Only what a process writes is looked at: heap, stack, arenas, its libraries' data."""
+        sought, hits = list(needles(words)), []
+        with open(f'/proc/{pid}/maps', encoding='ascii') as maps:
+            written = {int(line.split('-')[0], 16) for line in maps if ' rw' in line}
+        for start, region, blob in memory(pid):
+            if start in written:
+                hits += [(f'{start:x} {region}', word) for word, form in sought if form in blob]
+        return hits
+
+    def one_round(self):
+        for user in self.USERS:
+            upn, password, _ = self.account(user)
+            self.gateway.sign_in(upn, password)
+            self.gateway.forward(upn, password)
+            self.gateway.sign_in(upn, WRONG + user)
+            self.gateway.forward(upn, WRONG + user)
+            self.gateway.post('/v1/change-password', {'username': upn, 'password': WRONG + user, 'new_password': 'New-' + WRONG + user})
+
+    def test(self):
+        words = [LAB[f'LAB_{u}_PASSWORD'] for u in self.USERS] + [WRONG]  # the beginning of all the wrong ones
+        link, stops, faults = self.child('link'), 0, []
+        done = threading.Event()
+
+        def ask():
+            try:
+                while not done.is_set():
+                    self.one_round()
+            except Exception as e:  # told by the test
+                faults.append(e)
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            while stops < STOPS and not faults:
+                done.wait(random.random() / 50)
+                os.kill(link, signal.SIGSTOP)
+                try:
+                    self.assertEqual(self.found(link, words), [])
+                finally:
+                    os.kill(link, signal.SIGCONT)
+                stops += 1
+        finally:
+            done.set()
+            asking.join()
+        self.assertEqual((faults, stops), ([], STOPS))
+        for role in ('doors', 'sealer', 'link'):
+            with self.subTest(role):
+                self.assertEqual(self.found(self.child(role), words), [])
+        with open(self.gateway.log, encoding='utf-8') as f:
+            log = f.read()
+        self.assertEqual([word for word in words if word in log], [])
+        # the test can see what is there: the sealer knows its service
+        self.assertTrue(any(b'contoso' in blob for _, _, blob in memory(self.child('sealer'))))
+
+
+if __name__ == '__main__':
+    main()
