@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +19,13 @@
 #include "certs/codec/crypto.h"
 #include "certs/codec/json.h"
 #include "queue/gateway/doors/doors-internal.h"
+#include "queue/gateway/doors/read.h"
 #include "queue/http/http.h"
 
 #define BODY_MAX 8192
 #define ANSWER_MAX 16384
 #define SECRET_LEAST 32
 #define SECRET_MOST 256
-#define BASIC_MAX 2048 /* decoded */
 #define HEADER_MAX 2048
 #define METRICS_MAX (256 * 1024)
 
@@ -302,21 +301,6 @@ static void on_change(void *arg, struct http_req *r)
         handle_json(arg, r, true);
 }
 
-/* RFC 7617, by its charset="UTF-8". The bytes behind "Basic ", decoded into out; how many, or 0. */
-static size_t read_basic(const char *header, char *out)
-{
-        const size_t n = header && strncasecmp(header, "Basic ", 6) == 0 ? strlen(header + 6) : 0;
-        size_t pad = 0;
-        int len;
-
-        if (n == 0 || n % 4 || n / 4 * 3 > BASIC_MAX)
-                return 0;
-        while (pad < 2 && header[6 + n - 1 - pad] == '=')
-                pad++;
-        len = EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)header + 6, (int)n);
-        return len > (int)pad ? (size_t)len - pad : 0;
-}
-
 /* GET: what a web server asks about each request of its own. The secret of an application stands in a header of its
  * own, for Authorization is the user's. */
 static void on_forward(void *arg, struct http_req *r)
@@ -327,8 +311,8 @@ static void on_forward(void *arg, struct http_req *r)
 
         if (!app)
                 return;
-        pair = OPENSSL_secure_zalloc(BASIC_MAX + 4);
-        const size_t n = pair ? read_basic(given, pair) : 0;
+        pair = OPENSSL_secure_zalloc(DOORS_BASIC_ROOM);
+        const size_t n = pair ? doors_read_basic(given, pair) : 0;
         const char *colon = n ? memchr(pair, ':', n) : NULL;
         if (!colon) {
                 http_add_header(r, "WWW-Authenticate", "Basic realm=\"Postern\", charset=\"UTF-8\"");
@@ -347,7 +331,7 @@ static void on_forward(void *arg, struct http_req *r)
 
                 ask(d, r, &q, answer_forward);
         }
-        OPENSSL_secure_clear_free(pair, BASIC_MAX + 4);
+        OPENSSL_secure_clear_free(pair, DOORS_BASIC_ROOM);
 }
 
 static void on_healthz(void *arg, struct http_req *r)

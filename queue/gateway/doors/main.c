@@ -15,6 +15,7 @@
 #include "certs/codec/self-test.h"
 #include "certs/keys/self-test-tls.h"
 #include "queue/gateway/doors/doors-internal.h"
+#include "queue/gateway/doors/read.h"
 
 #define SECURE_HEAP (1U << 20)
 #define DRAIN_LOOK_MS 20
@@ -47,31 +48,7 @@ const char *doors_warning(const struct doors *d)
 
 bool doors_client_ip(const struct doors *d, const char *peer, const char *forwarded, char out[64])
 {
-        static const struct gateway_net own[] = {{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104}, {{[15] = 1}, 128}};
-        const struct gateway_config *c = d->config;
-        const char *end = forwarded ? forwarded + strlen(forwarded) : NULL;
-        bool trusted = strcmp(peer, "unix") == 0;
-
-        (void)snprintf(out, 64, "%s", trusted ? "" : peer);
-        trusted = trusted || gateway_net_has(own, 2, out) || gateway_net_has(c->proxies, c->n_proxies, out);
-        while (trusted && end) {
-                const char *comma = end > forwarded ? memrchr(forwarded, ',', (size_t)(end - forwarded)) : NULL;
-                const char *at = comma ? comma + 1 : forwarded;
-                uint8_t address[16];
-                char one[64];
-
-                at += strspn(at, " \t");
-                size_t n = at < end ? (size_t)(end - at) : 0;
-                while (n && strchr(" \t", at[n - 1]))
-                        n--;
-                (void)snprintf(one, sizeof(one), "%.*s", (int)(n < sizeof(one) ? n : 0), at);
-                if (gateway_address(address, one) < 0)
-                        break; /* what stands before it is not believed */
-                memcpy(out, one, sizeof(one));
-                trusted = gateway_net_has(own, 2, one) || gateway_net_has(c->proxies, c->n_proxies, one);
-                end = comma;
-        }
-        return *out != '\0';
+        return doors_read_client(d->config->proxies, d->config->n_proxies, peer, forwarded, out);
 }
 
 /* ---- the sealer ---- */

@@ -222,7 +222,7 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
                 start_call(c);
                 return;
         }
-        report(c, 0, NULL, code, why);
+        report(c, 0, answer, code, why);
 }
 
 /* Asks the next node. The call is over behind it where none can be asked. */
@@ -246,10 +246,11 @@ static void start_call(struct call *c)
                                   .max_body = keys ? KEYS_MAX : GATEWAY_BODY_MAX,
                                   .connect_ms = l->n_nodes > 1 ? CONNECT_MS : 0,
                                   .once = true};
+        const struct buffer none = BUFFER(0);
         struct error err = {"no relay node is left"};
 
         if (!choose_node(c, &c->at)) {
-                report(c, 0, NULL, -ECONNREFUSED, err.text);
+                report(c, 0, &none, -ECONNREFUSED, err.text);
                 return;
         }
         if (keys)
@@ -264,7 +265,7 @@ static void start_call(struct call *c)
         else
                 headers[1] = NULL;
         if (https_start(l->https, &c->https, &q, &handlers, &err) < 0)
-                report(c, 0, NULL, -ECONNREFUSED, err.text);
+                report(c, 0, &none, -ECONNREFUSED, err.text);
 }
 
 /* ---- from the sealer ---- */

@@ -94,7 +94,7 @@ int memory_mark(struct memory *m, const struct memory_question *q, struct mark *
 {
         _cleanup_(buffer_free) struct buffer name = BUFFER_SECRET(1024), all = BUFFER_SECRET(4096);
         char lower[GATEWAY_USER_MAX];
-        struct mark mark;
+        struct mark mark = {.of_all = ""};
         int r;
 
         if (q->user_len > sizeof(lower))
