@@ -141,14 +141,14 @@ static bool is_gone(struct json_reader *keys, const char *kid)
 }
 
 /* What did not change since base: statements of those who are connectors still, and how ready they were. */
-static int keep_base(struct directory *d, struct json_reader *keys, const struct directory_rules *rules)
+static int keep_base(struct directory *d, struct json_reader *keys, const struct directory *base, int64_t now)
 {
-        for (size_t i = 0; i < rules->base->n; i++) {
-                const struct directory_entry *e = &rules->base->entries[i];
+        for (size_t i = 0; i < base->n; i++) {
+                const struct directory_entry *e = &base->entries[i];
                 const struct roster_member *connector = roster_connector(d->roster, e->statement->kid);
 
                 if (!connector || strcmp(connector->id, e->statement->iss) != 0 ||
-                    rules->now > e->statement->exp + ROSTER_SKEW || is_gone(keys, e->statement->kid))
+                    now > e->statement->exp + ROSTER_SKEW || is_gone(keys, e->statement->kid))
                         continue;
                 take_statement(d, connector, statement_ref(e->statement));
                 if (!json_read_has(keys, "ready") && copy_ready(&d->entries[d->n - 1], e) < 0)
@@ -161,14 +161,14 @@ static int keep_base(struct directory *d, struct json_reader *keys, const struct
 static void add_statements(struct directory *d, struct json_reader *keys, const struct directory_rules *rules,
                            bool is_change, size_t *refused)
 {
-        const size_t n_base = is_change ? rules->base->n : 0;
+        const struct directory *kept = is_change ? rules->base : NULL;
         char text[STATEMENT_TEXT_MAX + 1];
         struct json_reader list;
 
         if (!json_read_list(&list, keys, "statements", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
                 return;
-        d->entries = calloc(n_base + list.n + 1, sizeof(*d->entries));
-        if (!d->entries || (is_change && keep_base(d, keys, rules) < 0)) {
+        d->entries = calloc((kept ? kept->n : 0) + list.n + 1, sizeof(*d->entries));
+        if (!d->entries || (kept && keep_base(d, keys, kept, rules->now) < 0)) {
                 json_read_no_memory(keys);
                 return;
         }

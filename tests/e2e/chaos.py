@@ -33,10 +33,11 @@ class Starter:
 
 
 class Partition:
-    """Packets of these users to there are dropped as long as it lasts: nobody hears that anything is wrong."""
+    """Packets of these users to there are dropped as long as it lasts, all or so many of a hundred: nobody hears that anything is wrong."""
 
-    def __init__(self, users, where):
-        self.rule = ['meta', 'skuid', '{ ' + ', '.join(users) + ' }', *where, 'drop']
+    def __init__(self, users, where, percent=100):
+        some = [] if percent == 100 else ['numgen', 'random', 'mod', '100', '<', str(percent)]
+        self.rule = ['meta', 'skuid', '{ ' + ', '.join(users) + ' }', *where, *some, 'drop']
 
     def __enter__(self):
         said = nft('add', 'rule', *CHAIN, *self.rule)
@@ -117,7 +118,7 @@ class ConnectorWorker(Worker):
 
     def faults(self):
         return [self.kill_child, self.kill_child, self.kill_all, self.stop_child, self.terminate, self.reload, self.no_relay, self.no_dc,
-                self.disk_full]
+                self.lossy, self.disk_full]
 
     def child(self):
         """One of its processes; None while there is none."""
@@ -157,6 +158,10 @@ class ConnectorWorker(Worker):
 
     def no_dc(self):
         self.last(Partition(self.users[1:2], ['ip', 'daddr', self.dice.choice(self.dcs)]), 0.5, 10)
+
+    def lossy(self):
+        """Every fifth packet of its is lost, to the relay and to the domain controllers."""
+        self.last(Partition(self.users[:2], ['oif', 'lo'], 20), 2, 12)
 
     def disk_full(self):
         self.last(Full(self.connector.state), 1, 8)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """postern-gateway on real parts: an application asks by JSON, and hears right, wrong, locked, and a fault as a fault."""
+import atexit
 import json
 import os
 import signal
@@ -46,6 +47,7 @@ class GatewayTest(SiteTest):
 
 
 METRICS = f'/tmp/postern-e2e-gateway-{os.getpid()}.sock'
+atexit.register(lambda: os.path.exists(METRICS) and os.unlink(METRICS))
 
 
 def relay_metric(line):

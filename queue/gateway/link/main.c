@@ -124,7 +124,7 @@ static void report(struct call *c, long status, const struct buffer *answer, int
                 https_header(c->https, "Content-Type", type, sizeof(type));
                 https_header(c->https, "ETag", etag, sizeof(etag));
         }
-        if (keys && status == 200)
+        if (keys && status == 200 && answer)
                 send_keys(l, answer);
         msg_begin(&m, keys ? FRAME_KEYS_END : FRAME_REPLY);
         if (!keys)
