@@ -29,6 +29,9 @@
 #define START_MS 60000
 #define DRAIN_MS 5000
 #define BUSY_FRAMES 1024
+#define SILENT_MS                                                                                                      \
+        30000 /* it says every second that it lives; one that hangs is ended. A lock holds a call up for 2 s */
+#define WATCH_MS 5000
 #define MEMBERS_MAX 65536
 #define REVOKED_MAX 262144
 
@@ -51,7 +54,8 @@ struct store_client {
         pid_t pid;
         struct loop_signal *ended;
         struct loop_timer *timer; /* starts the process again; fails lost calls; ends waiting for it */
-        uint64_t restart_ms, calls_made, run;
+        uint64_t restart_ms, calls_made, run, heard;
+        struct loop_timer *watch;
         struct calls calls, lost;
         struct store_image image;
         size_t cap_members, cap_revoked;
@@ -288,6 +292,7 @@ static void on_frame(void *arg, const struct msg_in *m, int fd)
         const uint8_t *bytes = msg_get_bytes(m, STORE_TAG_BYTES, &n);
         bool good = true;
 
+        c->heard = loop_now(c->loop);
         if (m->type == STORE_FRAME_IMAGE) {
                 good = take_piece(c, m);
         } else if (m->type == STORE_FRAME_PART) {
@@ -363,6 +368,7 @@ static int start_process(struct store_client *c, const char *user, struct error 
         int r = ipc_pair(fds);
 
         c->run++;
+        c->heard = loop_now(c->loop);
         image_clear(c);
         if (r < 0)
                 return error_fail(err, r, "the store process: no pair of sockets: %s", strerror(-r));
@@ -397,6 +403,15 @@ static void on_timer(void *arg)
                 drop_process(c, err.text);
         else
                 log_info("store_started_again");
+}
+
+static void on_watch(void *arg)
+{
+        struct store_client *c = arg;
+
+        loop_timer_in(c->watch, WATCH_MS);
+        if (c->ipc && c->told && loop_now(c->loop) - c->heard > SILENT_MS)
+                drop_process(c, "the store process hangs");
 }
 
 /* Reaps it; what it said last is in the channel. */
@@ -435,6 +450,7 @@ int store_client_new(struct store_client **ret_client, struct loop *loop, const 
         image_clear(c);
         *ret_client = c; /* images come before this returns */
         if (loop_timer_new(&c->timer, loop, NULL, on_timer, c) < 0 ||
+            loop_timer_new(&c->watch, loop, NULL, on_watch, c) < 0 ||
             loop_signal_new(&c->ended, loop, SIGCHLD, on_ended, c) < 0)
                 r = error_fail(err, -ENOMEM, "no memory");
         if (r == 0)
@@ -444,6 +460,7 @@ int store_client_new(struct store_client **ret_client, struct loop *loop, const 
                 loop_timer_in(c->timer, START_MS);
                 (void)loop_run(loop);
                 loop_timer_stop(c->timer);
+                loop_timer_in(c->watch, WATCH_MS);
                 if (!c->told)
                         r = error_fail(err, c->code ? c->code : -EIO, "%s",
                                        c->why.text[0] ? c->why.text : "the store process did not start");
@@ -480,6 +497,7 @@ struct store_client *store_client_free(struct store_client *client)
                 free(call);
         }
         loop_timer_free(client->timer);
+        loop_timer_free(client->watch);
         image_clear(client);
         free(client->dir);
         free(client);

@@ -152,13 +152,30 @@ class Store(StrengthTest):
         wait_for('the secrets are gone', lambda: self.relay.request('GET', self.relay.tenant_path('keys'), headers=self.relay.as_service())[0] == 401)
         c.hang_up()
 
+    def test_it_hangs(self):
+        c = self.linked('hang')
+        was = self.store()
+        os.kill(was, signal.SIGSTOP)
+        self.sign_in(c)
+        wait_for('another one', lambda: self.store() not in (None, was))
+        wait_for('that the relay knows', lambda: 'the store process hangs' in self.relay.log_text() and 'store_started_again' in self.relay.log_text())
+        self.assertEqual(Connector(self.relay, 'after').call('GET', '/v1/link/stream?boot=x')[0], 400)  # enrolled by the new one
+        c.hang_up()
+
     def test_it_ends_with_the_relay(self):
         other = Relay()
         store = int(subprocess.run(['pgrep', '-P', str(other.process.pid)], stdout=subprocess.PIPE, text=True, check=True).stdout)
         other.process.kill()
         other.process.wait()
-        wait_for('it is gone', lambda: not os.path.exists(f'/proc/{store}') or
-                 open(f'/proc/{store}/stat', encoding='ascii').read().rsplit(')', 1)[1].split()[0] == 'Z')
+        other.log.close()
+
+        def gone():
+            try:
+                with open(f'/proc/{store}/stat', encoding='ascii') as f:
+                    return f.read().rsplit(')', 1)[1].split()[0] == 'Z'
+            except (FileNotFoundError, ProcessLookupError):
+                return True
+        wait_for('it is gone', gone)
         other.tmp.cleanup()
 
 
