@@ -6,10 +6,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,18 +42,31 @@ static int wait_for(int fd, short events, int64_t deadline)
         return n > 0 ? 0 : n == 0 ? -ETIMEDOUT : -errno;
 }
 
-/* A socket that somebody else put there would be told passwords. */
-static int check_owner(int fd, const char *path, struct error *err)
+static const char *not_there(int code)
 {
-        struct ucred peer = {0};
-        socklen_t n = sizeof peer;
+        if (code == ENOENT || code == ECONNREFUSED)
+                return ": is postern-gateway running, with this socket in its `listen`?";
+        return code == EACCES ? ": `socket_group` of postern-gateway says who may use it" : "";
+}
 
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
-                return error_fail(err, -errno, "%s: who listens there is not told: %s", path, strerror(errno));
-        if (peer.uid != 0 && peer.uid != geteuid())
-                return error_fail(err, -EPERM,
-                                  "%s: uid %u listens there, and passwords go to a postern-gateway that root started",
-                                  path, (unsigned)peer.uid);
+/* A socket that somebody else put there would be told passwords. Who listens is the gateway's own user, which says
+ * nothing: what counts is who made the socket, and who could have put another in its place. */
+static int check_owner(const char *path, struct error *err)
+{
+        char folder[sizeof((struct sockaddr_un *)0)->sun_path];
+        struct stat at, in;
+
+        (void)snprintf(folder, sizeof folder, "%s", path);
+        if (lstat(path, &at) < 0 || stat(dirname(folder), &in) < 0)
+                return error_fail(err, -errno, "%s: %s%s", path, strerror(errno), not_there(errno));
+        if ((at.st_uid != 0 && at.st_uid != geteuid()) || !S_ISSOCK(at.st_mode))
+                return error_fail(
+                        err, -EPERM,
+                        "%s: is uid %u's, and passwords go to the socket of a postern-gateway that root started", path,
+                        (unsigned)at.st_uid);
+        if ((in.st_uid != 0 && in.st_uid != geteuid()) || (in.st_mode & 022))
+                return error_fail(err, -EPERM, "%s: others may write to its folder, and could put another socket there",
+                                  path);
         return 0;
 }
 
@@ -64,14 +79,12 @@ static int open_socket(const char *path, struct error *err)
         if (strlen(path) >= sizeof at.sun_path)
                 return error_fail(err, -EINVAL, "socket=%s: the path is too long", path);
         memcpy(at.sun_path, path, strlen(path) + 1);
+        r = check_owner(path, err);
+        if (r < 0)
+                return r;
         if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) < 0)
-                return error_fail(err, -errno, "%s: %s%s", path, strerror(errno),
-                                  errno == ENOENT || errno == ECONNREFUSED
-                                          ? ": is postern-gateway running, with this socket in its `listen`?"
-                                  : errno == EACCES ? ": `socket_group` of postern-gateway says who may use it"
-                                                    : "");
-        r = check_owner(fd, path, err);
-        return r < 0 ? r : steal_fd(&fd);
+                return error_fail(err, -errno, "%s: %s%s", path, strerror(errno), not_there(errno));
+        return steal_fd(&fd);
 }
 
 static int write_all(int fd, const struct buffer *request, int64_t deadline)

@@ -46,8 +46,9 @@ struct pam_question {
 int pam_answer_read(struct pam_answer *ret_answer, const char *bytes, size_t n, struct error *err);
 /* Appends the request's bytes; out is secret. 0, -EMSGSIZE, -ENOMEM, -EINVAL (no UTF-8). */
 int pam_question_write(const struct pam_question *q, struct buffer *out);
-/* Asks, once. 0 with an answer, or -errno with a sentence for the log: nobody decided. The socket must be root's, or
- * this process's user's: else anybody could have put it there. */
+/* Asks, once. 0 with an answer, or -errno with a sentence for the log: nobody decided. The socket and its
+ * folder must be root's, or this process's user's, and the folder closed to others: else anybody could have put it
+ * there. */
 int pam_ask(const struct pam_question *q, struct pam_answer *ret_answer, struct error *err);
 
 /* ---- account.c: this host ---- */

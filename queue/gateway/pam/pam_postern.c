@@ -3,7 +3,7 @@
  *
  * Invariants: an account of the system, or with a password on this host, is left to other modules; nobody is let in
  * whose account is not the one that this local name is pinned to; what nobody could decide is PAM_AUTHINFO_UNAVAIL,
- * never a wrong password. What of a module's state outlives a call is in struct state, for account and setcred.
+ * never a wrong password. What of a module's state outlives a call is in struct state, for account and password.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -337,14 +337,17 @@ int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **ar
         return r == PAM_SUCCESS ? keep_state(pamh, user, &state) : r;
 }
 
+/* There are none to set. Who was in auth is not asked: sshd does that in another process, whose state is gone. */
 int pam_sm_setcred(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
-        const char *user = item_text(pamh, PAM_USER);
+        struct pam_account account;
+        const char *user;
+        struct settings s;
 
         (void)flags;
-        (void)argc;
-        (void)argv;
-        return user && state_of(pamh, user) ? PAM_SUCCESS : PAM_IGNORE;
+        if (read_settings(pamh, argc, argv, &s) != PAM_SUCCESS)
+                return PAM_SERVICE_ERR;
+        return get_user(pamh, &s, &user, &account) == PAM_SUCCESS ? PAM_SUCCESS : PAM_IGNORE;
 }
 
 /* Says something only of who signed in through this module: of others, as by a key of ssh, the domain is not asked. */
