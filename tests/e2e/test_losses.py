@@ -109,6 +109,18 @@ class Losses(SiteTest):
     def test_5_ledger(self):
         self.kill('ledger', 2)
 
+    def test_7_a_validator_that_hangs(self):
+        """What it was given before the relay turned to the other one is all that is lost, and ends when it is found."""
+        north = self.site.connectors['north']
+        with Driver(self.site) as driver:
+            self.settle(driver, time.monotonic())
+            old = self.pid(north, 'valid')
+            os.kill(old, signal.SIGSTOP)
+            wait_for('a new validator', lambda: self.pid(north, 'valid') not in (None, old))
+            north.wait_ready()
+            self.settle(driver, time.monotonic())
+        self.judge(driver, 'SIGSTOP of a validator', driver.ACCOUNTS)
+
     def test_6_supervisor(self):
         self.kill('supervisor', 4)
 
