@@ -197,10 +197,13 @@ void lines_start(struct bridge *b)
 
 void lines_clear(struct bridge *b)
 {
-        while (!TAILQ_EMPTY(&b->lines))
-                line_free(TAILQ_FIRST(&b->lines));
-        while (!TAILQ_EMPTY(&b->nodes))
-                node_free(TAILQ_FIRST(&b->nodes));
+        struct line *line;
+        struct node *node;
+
+        while ((line = TAILQ_FIRST(&b->lines)))
+                line_free(line);
+        while ((node = TAILQ_FIRST(&b->nodes)))
+                node_free(node);
 }
 
 /* ---- capacity ---- */
@@ -230,7 +233,7 @@ static void share_capacity(struct bridge *b)
 static int add_node(struct bridge *b, const char *url, struct node **ret_node, struct error *err)
 {
         const struct line *line, *other = TAILQ_FIRST(&b->lines);
-        struct link *link;
+        struct line *made;
         size_t n = 0;
 
         TAILQ_FOREACH (line, &b->lines, entry)
@@ -240,10 +243,11 @@ static int add_node(struct bridge *b, const char *url, struct node **ret_node, s
         if (r < 0)
                 return r;
         log_info("link.node", KV_S("relay", url));
-        link = lines_of(*ret_node, LINE_SERVES)->link;
-        if (other && link_share_held(link, other->link) < 0)
+        made = lines_of(*ret_node, LINE_SERVES);
+        if (made && other && link_share_held(made->link, other->link) < 0)
                 log_warning("link.node", KV_S("why", "no memory for what it may wait for"));
-        link_start(link);
+        if (made)
+                link_start(made->link);
         return 0;
 }
 
@@ -352,7 +356,8 @@ static void look_for_twins(struct bridge *b)
         TAILQ_FOREACH (node, &b->nodes, entry) {
                 if (!node->named || has_line(node) || twin_of(node))
                         continue;
-                if (line_new(&line, node, LINE_SERVES, &err) < 0)
+                line = NULL;
+                if (line_new(&line, node, LINE_SERVES, &err) < 0 || !line)
                         log_warning("link.node", KV_S("relay", node->url), KV_S("why", err.text));
                 else
                         link_start(line->link);
@@ -386,13 +391,12 @@ static void let_old_end(struct node *node)
 
 void lines_drop_next(struct bridge *b)
 {
-        struct line *line, *next;
+        struct node *node;
+        struct line *line;
 
-        for (line = TAILQ_FIRST(&b->lines); line; line = next) {
-                next = TAILQ_NEXT(line, entry);
-                if (line->role == LINE_NEXT)
+        TAILQ_FOREACH (node, &b->nodes, entry)
+                while ((line = lines_of(node, LINE_NEXT)))
                         line_free(line);
-        }
 }
 
 /* Without its holder no connection can be made more; a new start gets a new one. */
@@ -439,8 +443,9 @@ int lines_open_next(struct bridge *b, const struct buffer *text, struct key *hel
         TAILQ_FOREACH (node, &b->nodes, entry) {
                 if (!lines_of(node, LINE_SERVES))
                         continue;
+                line = NULL;
                 r = line_new(&line, node, LINE_NEXT, err);
-                if (r < 0) {
+                if (r < 0 || !line) {
                         lines_drop_next(b);
                         return r;
                 }
