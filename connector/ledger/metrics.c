@@ -171,66 +171,58 @@ static void put_link(struct metrics *m, const json_t *link)
                  "How far the relay's clock is ahead of this host's; negative: behind.", link, "clock_ahead");
 }
 
-/* One sample for each part whose name begins with prefix; value of its state. */
-typedef double part_value_fn(const json_t *value);
-
-static double dc_up(const json_t *dc)
-{
-        return strcmp(fact_text(dc, "state"), "alive") == 0 || strcmp(fact_text(dc, "state"), "recovering") == 0;
-}
-
-static double dc_latency(const json_t *dc)
-{
-        return (double)fact_number(dc, "ms", 0) / 1000.0;
-}
-
-static double domain_ready(const json_t *domain)
-{
-        return json_is_true(json_object_get(domain, "ready"));
-}
-
-static double process_up(const json_t *process)
-{
-        return strcmp(fact_text(process, "state"), "running") == 0;
-}
-
-static double process_restarts(const json_t *process)
-{
-        return (double)fact_number(process, "restarts", 0);
-}
-
-static const struct part_family {
+/* What is told of each part whose name begins so. */
+enum part_number { DC_UP = 0, DC_LATENCY, DOMAIN_READY, PROCESS_UP, PROCESS_RESTARTS, PART_NUMBERS };
+static const struct {
         const char *prefix, *name, *help, *label, *label_key; /* label_key: NULL: what is behind the prefix */
         enum metrics_kind kind;
-        part_value_fn *value;
-} part_families[] = {
-        {"dc:", "postern_dc_up", "1: the domain controller can be used.", "dc", "host", METRICS_GAUGE, dc_up},
-        {"dc:", "postern_dc_latency_seconds", "What it takes to answer, smoothed; 0: not measured yet.", "dc", "host",
-         METRICS_GAUGE, dc_latency},
-        {"domain:", "postern_domain_ready", "1: sign-ins of the domain can be decided here.", NULL, NULL, METRICS_GAUGE,
-         domain_ready},
-        {"process:", "postern_process_up", "1: the process runs and is ready.", "process", NULL, METRICS_GAUGE,
-         process_up},
-        {"process:", "postern_process_restarts_total", "How often the process was started again.", "process", NULL,
-         METRICS_COUNTER, process_restarts},
+} part_families[PART_NUMBERS] = {
+        [DC_UP] = {"dc:", "postern_dc_up", "1: the domain controller can be used.", "dc", "host", METRICS_GAUGE},
+        [DC_LATENCY] = {"dc:", "postern_dc_latency_seconds", "What it takes to answer, smoothed; 0: not measured yet.",
+                        "dc", "host", METRICS_GAUGE},
+        [DOMAIN_READY] = {"domain:", "postern_domain_ready", "1: sign-ins of the domain can be decided here.", "domain",
+                          NULL, METRICS_GAUGE},
+        [PROCESS_UP] = {"process:", "postern_process_up", "1: the process runs and is ready.", "process", NULL,
+                        METRICS_GAUGE},
+        [PROCESS_RESTARTS] = {"process:", "postern_process_restarts_total", "How often the process was started again.",
+                              "process", NULL, METRICS_COUNTER},
 };
 
-static void put_parts(struct metrics *m, const json_t *parts, const struct part_family *f)
+static double number_of(const json_t *value, enum part_number which)
 {
-        const size_t n = strlen(f->prefix);
-        const char *name;
+        const char *state = fact_text(value, "state");
+
+        switch (which) {
+        case DC_UP:
+                return strcmp(state, "alive") == 0 || strcmp(state, "recovering") == 0;
+        case DC_LATENCY:
+                return (double)fact_number(value, "ms", 0) / 1000.0;
+        case DOMAIN_READY:
+                return json_is_true(json_object_get(value, "ready"));
+        case PROCESS_UP:
+                return strcmp(state, "running") == 0;
+        case PROCESS_RESTARTS:
+                return (double)fact_number(value, "restarts", 0);
+        case PART_NUMBERS:
+                break;
+        }
+        return 0;
+}
+
+static void put_parts(struct metrics *m, const json_t *parts, enum part_number which)
+{
+        const char *prefix = part_families[which].prefix, *key = part_families[which].label_key, *name;
+        const size_t n = strlen(prefix);
         json_t *part;
 
-        metrics_begin(m, f->name, f->kind, f->help);
+        metrics_begin(m, part_families[which].name, part_families[which].kind, part_families[which].help);
         json_object_foreach ((json_t *)(uintptr_t)parts, name, part) {
                 const json_t *value = json_object_get(part, "value");
-                if (strncmp(name, f->prefix, n) != 0)
-                        continue;
-                if (strcmp(f->prefix, "process:") == 0)
-                        metrics_put(m, f->value(value), "process", name + n, METRICS_END);
-                else
-                        metrics_put(m, f->value(value), "domain", fact_text(value, "domain"), f->label,
-                                    f->label ? fact_text(value, f->label_key) : NULL, METRICS_END);
+                if (strncmp(name, prefix, n) == 0 && key)
+                        metrics_put(m, number_of(value, which), "domain", fact_text(value, "domain"),
+                                    part_families[which].label, fact_text(value, key), METRICS_END);
+                else if (strncmp(name, prefix, n) == 0)
+                        metrics_put(m, number_of(value, which), part_families[which].label, name + n, METRICS_END);
         }
 }
 
@@ -267,8 +259,8 @@ static void put_all(struct metrics *m, const struct ledger_metrics *lm, const js
         put_sign_ins(m, lm);
         put_validator(m, v, lm->ledger->config->in_flight);
         put_link(m, json_object_get(json_object_get(parts, "link"), "value"));
-        for (size_t i = 0; i < sizeof(part_families) / sizeof(part_families[0]); i++)
-                put_parts(m, parts, &part_families[i]);
+        for (enum part_number which = 0; which < PART_NUMBERS; which++)
+                put_parts(m, parts, which);
         metrics_one(m, "postern_ledger_degraded", METRICS_GAUGE, "1: records are kept in memory only.",
                     strcmp(fact_text(ledger, "state"), "ok") != 0);
         put_fact(m, "postern_ledger_records", METRICS_GAUGE, "Records of sign-ins that are kept.", ledger, "rows");

@@ -163,41 +163,30 @@ static void collect(const struct relay *relay, const struct tenant *t, struct li
         }
 }
 
-static double linked_ready(const struct linked *linked)
-{
-        return linked->ready;
-}
+enum link_number { LINK_READY = 0, LINK_CREDIT, LINK_IN_HAND, LINK_NOT_AFTER, LINK_NUMBERS };
 
-static double linked_credit(const struct linked *linked)
+static double number_of(const struct linked *linked, enum link_number which)
 {
-        return (double)linked->credit;
-}
+        const double numbers[LINK_NUMBERS] = {linked->ready, (double)linked->credit, (double)linked->in_hand,
+                                              (double)linked->not_after};
 
-static double linked_in_hand(const struct linked *linked)
-{
-        return (double)linked->in_hand;
-}
-
-static double linked_not_after(const struct linked *linked)
-{
-        return (double)linked->not_after;
+        return numbers[which];
 }
 
 static const struct {
         const char *name, *help;
-        double (*value)(const struct linked *linked);
-} link_families[] = {
-        {"postern_relay_link_ready", "1: the connector is linked and would get work now, credit aside.", linked_ready},
-        {"postern_relay_link_credit", "Sign-ins that it would take further.", linked_credit},
-        {"postern_relay_link_in_hand", "Sign-ins that it has.", linked_in_hand},
-        {"postern_relay_link_certificate_not_after_seconds", "When its transport certificate ends.", linked_not_after},
+} link_families[LINK_NUMBERS] = {
+        [LINK_READY] = {"postern_relay_link_ready", "1: the connector is linked and would get work now, credit aside."},
+        [LINK_CREDIT] = {"postern_relay_link_credit", "Sign-ins that it would take further."},
+        [LINK_IN_HAND] = {"postern_relay_link_in_hand", "Sign-ins that it has."},
+        [LINK_NOT_AFTER] = {"postern_relay_link_certificate_not_after_seconds", "When its transport certificate ends."},
 };
 
 static void put_links(struct metrics *m, const struct relay *relay)
 {
         const struct tenant *t;
 
-        for (size_t f = 0; f < sizeof(link_families) / sizeof(link_families[0]); f++) {
+        for (enum link_number f = 0; f < LINK_NUMBERS; f++) {
                 metrics_begin(m, link_families[f].name, METRICS_GAUGE, link_families[f].help);
                 LIST_FOREACH (t, &relay->tenants, entry) {
                         struct linked_list list = {.max = t->n_sessions};
@@ -205,7 +194,7 @@ static void put_links(struct metrics *m, const struct relay *relay)
                         if (list.all)
                                 collect(relay, t, &list);
                         for (size_t i = 0; i < list.n; i++)
-                                metrics_put(m, link_families[f].value(&list.all[i]), "tenant", t->name, "connector",
+                                metrics_put(m, number_of(&list.all[i], f), "tenant", t->name, "connector",
                                             list.all[i].connector, "name", list.all[i].name, METRICS_END);
                         free(list.all);
                 }
