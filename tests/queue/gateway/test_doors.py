@@ -5,6 +5,7 @@ usage: test_doors.py BUILD
 """
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -107,6 +108,29 @@ class Doors(unittest.TestCase):
     def test_http_says_that_it_is_a_sandbox(self):
         status, headers, _ = self.gateway.request('GET', '/readyz')
         self.assertEqual((status, headers['postern-sandbox']), (200, 'no password is checked here'))
+
+
+    def test_examples(self):
+        """The programs of queue/gateway/examples, in each language that is there."""
+        examples = os.path.join(HERE, '..', '..', '..', 'queue', 'gateway', 'examples')
+        programs = [['/usr/bin/python3', '-B', os.path.join(examples, 'sign_in.py')]]
+        if shutil.which('node'):
+            programs.append(['node', os.path.join(examples, 'sign-in.mjs')])
+        if shutil.which('go'):
+            built = os.path.join(self.top.name, 'sign-in-go')
+            env = {**os.environ, 'GO111MODULE': 'off', 'GOFLAGS': '', 'GOCACHE': os.environ.get('GOCACHE') or os.path.join(self.top.name, 'go')}
+            subprocess.run(['go', 'build', '-o', built, os.path.join(examples, 'sign_in.go')], check=True, env=env, timeout=300)
+            programs.append([built])
+        for program in programs:
+            for user, password, good, says in (('ok@sandbox.invalid', 'sandbox', True, 'corp.sandbox.invalid S-1-5-21-'),
+                                               ('ok@sandbox.invalid', 'wrong', False, 'refused: The user name or the password is wrong.'),
+                                               ('no-dc@sandbox.invalid', 'x', False, 'unavailable: '),
+                                               ('x' * 9000, 'x', False, 'unavailable: ')):  # more than the gateway reads: a problem
+                with self.subTest(program=program[-1], user=user[:30], password=password):
+                    done = subprocess.run([*program, self.gateway.socket, user], input=password + '\n', capture_output=True, text=True, timeout=60,
+                                          check=False)
+                    self.assertEqual(done.returncode == 0, good, done.stderr)
+                    self.assertIn(says, done.stdout + done.stderr)
 
 
 class Ordinary(unittest.TestCase):
