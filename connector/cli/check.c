@@ -31,7 +31,7 @@
 #include "validate/types/detail.h"
 #include "validate/types/name.h"
 
-#define READY_MS 8000
+#define READY_MS 10000
 #define POLL_MS 10
 #define BUDGET_MS 10000
 
@@ -184,7 +184,8 @@ static void say_errors(struct check *c, const char *lines)
         for (const char *line = lines; *line; line += strspn(line, "\n")) {
                 const size_t n = strcspn(line, "\n");
 
-                say(c, "config", "failed", "%.*s", (int)n, line);
+                (void)hop_add(c->steps, (struct hop){.step = "config", .result = HOP_FAILED, .code = "config_invalid"},
+                              "%.*s", (int)n, line);
                 line += n;
         }
 }
@@ -258,7 +259,9 @@ static int take_file(struct check *c, const char *domain, const char *path, take
                 say(c, "file", "ok", "%s of %s: %s%s", what, domain, path, n ? count : "");
                 return 0;
         }
-        say(c, "file", "failed", "%s: %s", path, err.text);
+        (void)hop_add(c->steps,
+                      (struct hop){.step = "file", .result = HOP_FAILED, .about = domain, .code = "file_unfit"},
+                      "%s: %s", path, err.text);
         c->skip = "a file could not be read";
         return r;
 }
@@ -452,7 +455,9 @@ static void check_dcs(struct check *c)
         struct error err = {""};
 
         if (validate_new(&c->v, c->loop, &c->config->validate, on_ready, c, &err) < 0) {
-                failed(c, "domains", err.text, "a domain cannot be served as it is configured");
+                (void)hop_add(c->steps, (struct hop){.step = "domains", .result = HOP_FAILED, .code = "domain_unfit"},
+                              "%s", err.text);
+                c->skip = "a domain cannot be served as it is configured";
                 return;
         }
         say(c, "domains", "ok", "certificates and keytabs are usable");

@@ -21,6 +21,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
 #include "certs/enrol/transport.h"
+#include "certs/keys/key-uri.h"
 #include "connector/cli/account.h"
 #include "connector/cli/startup.h"
 #include "connector/cli/view.h"
@@ -168,7 +169,7 @@ static const char *read_identity(const struct config *config, struct buffer *key
                 return NULL;
         if (!key->len && read_state(config, config->transport_key, "transport.key", key) < 0)
                 return NULL;
-        return key->data && strncmp(key->data, "-----BEGIN", 10) == 0 ? key->data : NULL;
+        return key->data && key_kind_of(key->data, key->len) == KEY_KIND_NONE ? key->data : NULL;
 }
 
 void tasks_relay(const struct cli *cli, const struct config *config, json_t *lines)
@@ -184,6 +185,11 @@ void tasks_relay(const struct cli *cli, const struct config *config, json_t *lin
         if (fd < 0 || enrolment_read(&enrolment, fd, &err) < 0) {
                 (void)hop_add(lines, (struct hop){.step = "relay", .result = HOP_SKIPPED},
                               "skipped because this connector is not enrolled");
+                return;
+        }
+        if (config->relay_ca_file && access(config->relay_ca_file, R_OK) < 0) {
+                (void)hop_add(lines, (struct hop){.step = "relay", .result = HOP_SKIPPED},
+                              "skipped because relay_ca_file cannot be read");
                 return;
         }
         const bool own_ca = read_state(config, config->relay_ca_file, "relay-ca.pem", &ca) == 0;

@@ -103,9 +103,30 @@ static void test_identity(json_t *lines, const struct hop_relay *relay)
                 return;
         }
         int r = ask(relay, true, &answer, &err);
+        if (r < 0 && strstr(err.text, "client certificate cannot be used")) {
+                (void)hop_add(
+                        lines,
+                        (struct hop){.step = "relay",
+                                     .result = HOP_FAILED,
+                                     .about = "identity",
+                                     .code = "transport_unfit",
+                                     .remedy = "Get a token (postern-relay token TENANT NAME) and run postern enroll "
+                                               "--again --token-file FILE"},
+                        "identity: the transport key and certificate in state_dir cannot be used: %s", err.text);
+                return;
+        }
         if (r == 0 && (answer.status == 400 || answer.status == 409))
                 (void)hop_add(lines, (struct hop){.step = "relay", .about = "identity"},
                               "identity: the relay takes the transport certificate");
+        else if (r < 0 || answer.status >= 500)
+                (void)hop_add(lines,
+                              (struct hop){.step = "relay",
+                                           .result = HOP_FAILED,
+                                           .about = "identity",
+                                           .code = "relay_fails",
+                                           .remedy = "Try again; if it is the same, tell the relay's operator"},
+                              "identity: the relay could not say whether it takes the transport certificate (%s%ld)",
+                              r < 0 ? err.text : "status ", r < 0 ? (long)r : answer.status);
         else
                 (void)hop_add(lines,
                               (struct hop){.step = "relay",
@@ -115,8 +136,8 @@ static void test_identity(json_t *lines, const struct hop_relay *relay)
                                            .remedy = "If the certificate has expired or was revoked: get a token "
                                                      "(postern-relay token TENANT NAME) and run postern enroll --again "
                                                      "--token-file FILE"},
-                              "identity: the relay does not take the transport certificate (%s%ld)",
-                              r < 0 ? err.text : "status ", r < 0 ? (long)r : answer.status);
+                              "identity: the relay does not take the transport certificate (status %ld)",
+                              answer.status);
         https_response_clear(&answer);
 }
 

@@ -80,7 +80,9 @@ static enum stage stage_of(enum reason reason, enum detail detail)
         if (reason == REASON_DNS)
                 return STAGE_NAME;
         if (reason == REASON_DC_REFUSED || reason == REASON_DC_UNREACHABLE)
-                return detail == DETAIL_PORT_WITHOUT_TLS ? STAGE_TLS : STAGE_CONNECTION;
+                return detail == DETAIL_PORT_WITHOUT_TLS ? STAGE_TLS
+                       : detail == DETAIL_CLOSED         ? STAGE_ANSWER
+                                                         : STAGE_CONNECTION;
         if (reason == REASON_DC_TLS || reason == REASON_DC_TLS_TIMEOUT || reason == REASON_DC_CERTIFICATE)
                 return STAGE_TLS;
         return STAGE_ANSWER;
@@ -105,7 +107,7 @@ void hop_dc(json_t *lines, const struct validate_dc *dc, const char *by)
         const enum detail found = detail_find(reason, dc->detail);
         const struct detail_info *detail = detail_info(found);
         const bool alive = strcmp(dc->state, "alive") == 0, tls = strcmp(by, "ldap") == 0;
-        char passed[120];
+        char passed[120] = "nothing is known of it yet";
 
         if (alive && !dc->reason[0]) {
                 (void)hop_add(lines, (struct hop){.step = "dc", .about = dc->host},
@@ -113,7 +115,8 @@ void hop_dc(json_t *lines, const struct validate_dc *dc, const char *by)
                               dc->ewma_ms);
                 return;
         }
-        put_stages(passed, sizeof(passed), stage_of(reason, found), tls);
+        if (dc->reason[0]) /* else it has not come to anything yet */
+                put_stages(passed, sizeof(passed), stage_of(reason, found), tls);
         (void)hop_add(lines,
                       (struct hop){.step = "dc",
                                    .result = alive && reason != REASON_CLOCK_SKEW ? HOP_WARNING : HOP_FAILED,
