@@ -523,7 +523,7 @@ const char *postern_get(const struct postern_answer *a, const char *name)
 
 const char *postern_attribute(const struct postern_answer *a, size_t i, const char **ret_name)
 {
-        const char *name, *value = NULL;
+        const char *name = NULL, *value = NULL;
         size_t at = 0;
 
         for (size_t n = 0; n <= i; n++)
