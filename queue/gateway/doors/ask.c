@@ -129,22 +129,23 @@ static uint32_t charge(struct inquiry *i)
 }
 
 /* A name pays for whatever may have raised its badPwdCount; a source for wrong names and passwords alone, so that an
- * outage shuts nobody out. */
+ * outage shuts nobody out. Of a new password that is none the old one was not looked at. */
 static void settle(struct inquiry *i, const struct door_answer *a)
 {
         const uint64_t now = loop_now(i->d->process.loop);
-        const bool accepted = strcmp(a->verdict, "accepted") == 0, wrong = strcmp(a->class, "credentials") == 0;
+        const bool wrong = strcmp(a->class, "credentials") == 0 && strcmp(a->reason, "bad_new_password") != 0;
+        enum limits_end name = LIMITS_UNDECIDED;
 
         if (!i->charged)
                 return;
         i->charged = false;
         if (*i->source)
                 limits_end(i->d->sources, i->source, wrong ? LIMITS_FAILED : LIMITS_UNDECIDED, now);
-        limits_end(i->d->names, i->name,
-                   accepted                                                                  ? LIMITS_CLEARED
-                   : wrong || (strcmp(a->may_have_counted, "0") != 0 && !a->password_proved) ? LIMITS_FAILED
-                                                                                             : LIMITS_UNDECIDED,
-                   now);
+        if (strcmp(a->verdict, "accepted") == 0)
+                name = LIMITS_CLEARED;
+        else if (strcmp(a->may_have_counted, "0") != 0 && !a->password_proved)
+                name = LIMITS_FAILED;
+        limits_end(i->d->names, i->name, name, now);
 }
 
 /* ---- answers ---- */
