@@ -229,6 +229,25 @@ class Guarded(SiteTest):
         self.assertEqual(gateway.sign_in(upn, password)['verdict'], 'accepted')
 
 
+class Nodes(SiteTest):
+    """Of several relay nodes the first that works is asked; where not a byte was sent, the next."""
+    CONNECTORS = [('north', 'ldap')]
+
+    def test(self):
+        with socket.socket() as closed, socket.create_server(('127.0.0.1', 0)) as mute:
+            closed.bind(('127.0.0.1', 0))  # refuses; the other takes the connection, and says nothing
+            nodes = ''.join(f'relay = https://127.0.0.1:{s.getsockname()[1]}\n' for s in (closed, mute))
+            gateway = Gateway(self.site, f'{nodes}relay = {self.site.url}\n')
+            self.addCleanup(gateway.stop)
+            gateway.start()
+            upn, password, _ = self.account('GOOD1')
+            for _ in range(3):
+                self.assertEqual(gateway.sign_in(upn, password)['verdict'], 'accepted')
+            with open(gateway.log, encoding='utf-8') as f:
+                aside = [line for line in f if 'relay.aside' in line]
+            self.assertEqual(len({line.split('node=')[1].split()[0] for line in aside}), 2, aside)
+
+
 class Faults(GatewayTest):
     def test_1_no_connector(self):
         upn, password, _ = self.account('GOOD1')
