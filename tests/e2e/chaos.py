@@ -32,12 +32,12 @@ class Starter:
         self.pool.submit(start).result()
 
 
-class Partition:
-    """Packets of these users to there are dropped as long as it lasts, all or so many of a hundred: nobody hears that anything is wrong."""
+class Lossy:
+    """Packets that match are dropped as long as it lasts, so many of a hundred: nobody hears that anything is wrong."""
 
-    def __init__(self, users, where, percent=100):
+    def __init__(self, match, percent=100):
         some = [] if percent == 100 else ['numgen', 'random', 'mod', '100', '<', str(percent)]
-        self.rule = ['meta', 'skuid', '{ ' + ', '.join(users) + ' }', *where, *some, 'drop']
+        self.rule = [*match, *some, 'drop']
 
     def __enter__(self):
         said = nft('add', 'rule', *CHAIN, *self.rule)
@@ -45,6 +45,11 @@ class Partition:
 
     def __exit__(self, *_):
         nft('delete', 'rule', *CHAIN, 'handle', self.handle)
+
+
+def partition(users, where, percent=100):
+    """What these users send there."""
+    return Lossy(['meta', 'skuid', '{ ' + ', '.join(users) + ' }', *where], percent)
 
 
 class Stopped:
@@ -154,14 +159,14 @@ class ConnectorWorker(Worker):
         self.connector.daemon.process.send_signal(signal.SIGHUP)
 
     def no_relay(self):
-        self.last(Partition(self.users[:1], ['tcp', 'dport', str(self.relay_port)]), 0.5, 15)
+        self.last(partition(self.users[:1], ['tcp', 'dport', str(self.relay_port)]), 0.5, 15)
 
     def no_dc(self):
-        self.last(Partition(self.users[1:2], ['ip', 'daddr', self.dice.choice(self.dcs)]), 0.5, 10)
+        self.last(partition(self.users[1:2], ['ip', 'daddr', self.dice.choice(self.dcs)]), 0.5, 10)
 
     def lossy(self):
         """Every fifth packet of its is lost, to the relay and to the domain controllers."""
-        self.last(Partition(self.users[:2], ['oif', 'lo'], 20), 2, 12)
+        self.last(partition(self.users[:2], ['oif', 'lo'], 20), 2, 12)
 
     def disk_full(self):
         self.last(Full(self.connector.state), 1, 8)

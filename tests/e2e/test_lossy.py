@@ -1,0 +1,38 @@
+"""A bad network: every twentieth packet is lost, each way, between the relay and whoever speaks to it, and 20 sign-ins a second go on.
+
+usage: test_lossy.py BUILD STEADY     It wants a network of its own (unshare --net).
+"""
+import os
+import sys
+import unittest
+
+import chaos
+from e2e import SiteTest, wait_for
+from steady import Driver
+
+PERCENT = 5
+COUNT = 400
+
+
+class Lossy(SiteTest):
+    CONNECTORS = [('north', 'ldap'), ('south', 'ldap')]
+
+    def test_sign_ins_go_on(self):
+        chaos.make_chain()
+        port = str(self.site.port)
+        with chaos.Lossy(['tcp', 'dport', port], PERCENT), chaos.Lossy(['tcp', 'sport', port], PERCENT), Driver(self.site) as driver:
+            wait_for('sign-ins', lambda: len(driver.since(0)) >= COUNT)
+        slowest = sorted(a.ended - a.began for a in driver.answers)
+        lost = [(a.word, a.started, a.id) for a in driver.lost()]
+        print(f'  {len(driver.answers)} sign-ins, {len(lost)} undecided; half of them within {1000 * slowest[len(slowest) // 2]:.0f} ms, '
+              f'the slowest {1000 * slowest[-1]:.0f} ms')
+        self.assertEqual(driver.wrong(), [])
+        self.assertLessEqual(len(lost), len(driver.answers) // 100, lost)
+
+
+if __name__ == '__main__':
+    if os.geteuid() != 0:
+        print('needs root: a firewall in a network of its own')
+        sys.exit(77)
+    from e2e import main
+    main()
