@@ -42,7 +42,7 @@ struct config {
         enum log_level log_level;
         enum confine_mode confinement;
         enum config_signing signing;
-        uint32_t ledger_days, ledger_rows;
+        uint32_t ledger_days, names_days, ledger_rows;
         struct validate_config validate; /* its domains are those below */
         struct domain_config domains[CONFIG_DOMAINS_MAX];
 };

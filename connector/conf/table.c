@@ -141,6 +141,9 @@ static const struct conf_key connector_keys[] = {
                  "password that is changed to that one is refused for so long."},
         {C("ledger_days", ledger_days), .type = CONF_NUMBER, .min = 1, .max = 3650, .initial = "30",
          .help = "Days that the ledger keeps a sign-in."},
+        {C("names_days", names_days), .type = CONF_NUMBER, .min = 1, .max = 3650, .initial = "7",
+         .help = "Days after which names in the ledger become keyed pseudonyms: whose a sign-in was is then no longer "
+                 "shown, and a search for the name or the SID finds it all the same."},
         {C("ledger_rows", ledger_rows), .type = CONF_NUMBER, .min = 100, .max = 100000000, .initial = "1000000",
          .help = "Sign-ins that the ledger keeps at most; the oldest go first."},
 };

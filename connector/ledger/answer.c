@@ -147,6 +147,28 @@ static json_t *answer_log(struct ledger *l, const struct request *request)
         return root;
 }
 
+/* The event says that it was done and how much it was, not whose. */
+static json_t *answer_erase(struct ledger *l, const struct request *request)
+{
+        const struct request all = {.limit = REQUEST_LIMIT_MAX};
+        struct store_search search = {.request = &all};
+        _cleanup_(user_forms_clear) struct user_forms forms = {NULL, NULL};
+        json_t *root = begin(l);
+        struct error err;
+        char detail[100];
+
+        search_user(l, &search, request->user, &forms);
+        const int n = ledger_journal_erase(l->journal, &search, &err);
+        if (n < 0) {
+                json_decref(root);
+                return refusal(err.text);
+        }
+        (void)snprintf(detail, sizeof(detail), "%d record%s of one user erased on request", n, n == 1 ? "" : "s");
+        ledger_note(l, "privacy.erased", detail);
+        (void)json_object_set_new(root, "erased", json_integer(n));
+        return root;
+}
+
 /* What a helpdesk asks of many records at once: slow, unusual. */
 static json_t *answer_look(struct ledger *l, const struct request *request)
 {
@@ -312,6 +334,8 @@ json_t *ledger_answer(struct ledger *l, const struct request *request)
                 return answer_explain(l, request);
         case REQUEST_REPORT:
                 return answer_report(l, request);
+        case REQUEST_ERASE:
+                return answer_erase(l, request);
         case REQUEST_SLOW:
         case REQUEST_UNUSUAL:
                 return answer_look(l, request);

@@ -89,6 +89,8 @@ static const char *do_text(enum request_do what)
                 return "slow";
         case REQUEST_UNUSUAL:
                 return "unusual";
+        case REQUEST_ERASE:
+                return "erase";
         }
         return "?";
 }
@@ -108,6 +110,8 @@ static bool may_ask(const struct client *c, const struct request *request)
 {
         const uid_t uid = peer_of(c).uid;
 
+        if (request->what_to_do == REQUEST_ERASE)
+                return uid == 0 || uid == getuid();
         return !request->users || uid == 0 || uid == getuid() || uid == c->control->ledger->page_uid;
 }
 
@@ -129,7 +133,7 @@ static void client_answer(struct client *c)
                 answer = refusal(err.text);
         } else {
                 log_request(c, do_text(request.what_to_do));
-                answer = !may_ask(c, &request) ? refusal("users are shown to root only")
+                answer = !may_ask(c, &request) ? refusal("that is root's only")
                                                : ledger_answer(c->control->ledger, &request);
         }
         c->answer = answer ? json_dumps(answer, JSON_COMPACT) : NULL;

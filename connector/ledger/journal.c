@@ -152,12 +152,16 @@ static void on_retry(void *arg)
 static void on_trim(void *arg)
 {
         struct journal *j = arg;
-        bool more = false;
+        const int64_t now = loop_wall(j->config.loop);
+        bool more = false, more_names = false;
 
-        if (j->disk && ledger_store_trim(j->disk, loop_wall(j->config.loop) - (int64_t)j->config.days * 86400,
-                                         j->config.rows, &more, &j->why) < 0)
+        if (j->disk && j->config.names_days &&
+            ledger_store_pseudonyms(j->disk, now - (int64_t)j->config.names_days * 86400, &more_names, &j->why) < 0)
                 degrade(j);
-        loop_timer_in(j->trim_timer, more ? TRIM_MORE_MS : TRIM_MS);
+        if (j->disk &&
+            ledger_store_trim(j->disk, now - (int64_t)j->config.days * 86400, j->config.rows, &more, &j->why) < 0)
+                degrade(j);
+        loop_timer_in(j->trim_timer, more || more_names ? TRIM_MORE_MS : TRIM_MS);
 }
 
 int ledger_journal_new(struct journal **ret_journal, const struct journal_config *config, struct error *err)
@@ -283,6 +287,16 @@ int ledger_journal_unusual(struct journal *j, const struct store_search *s, json
         struct store *store = main_store(j);
 
         return store ? ledger_store_unusual(store, s, ret, err) : 0;
+}
+
+int ledger_journal_erase(struct journal *j, const struct store_search *s, struct error *err)
+{
+        int n, in_memory;
+
+        ledger_journal_flush(j);
+        in_memory = j->memory ? ledger_store_erase(j->memory, s, err) : 0;
+        n = j->disk && in_memory >= 0 ? ledger_store_erase(j->disk, s, err) : 0;
+        return in_memory < 0 ? in_memory : n < 0 ? n : n + in_memory;
 }
 
 int ledger_journal_near(struct journal *j, const char *letters, int64_t since, size_t limit, json_t *list,

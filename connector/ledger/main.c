@@ -217,6 +217,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                                               .dir_fd = l->dir_fd,
                                               .key = l->has_hash_key ? l->hash_key : NULL,
                                               .days = l->config->ledger_days,
+                                              .names_days = l->config->names_days,
                                               .rows = l->config->ledger_rows};
         /* The folder of the ledger and the control socket that is open already; no network of any kind. */
         const struct confine_path own = {.fd = l->dir_fd, .write = true};

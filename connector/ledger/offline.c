@@ -85,6 +85,7 @@ static int open_ledger(struct ledger *l, json_t **ret_last_run, struct error *er
                                               .dir_fd = l->dir_fd,
                                               .key = l->has_hash_key ? l->hash_key : NULL,
                                               .days = l->config->ledger_days,
+                                              .names_days = l->config->names_days,
                                               .rows = l->config->ledger_rows};
         l->dir_fd = -1;
         return ledger_journal_new(&l->journal, &config, err);

@@ -51,7 +51,7 @@ static int take_number(const json_t *value, const char *key, int64_t min, int64_
 
 static int take_do(const json_t *value, enum request_do *ret, struct error *err)
 {
-        static const char *const words[] = {"status", "log", "explain", "report", "slow", "unusual"};
+        static const char *const words[] = {"status", "log", "explain", "report", "slow", "unusual", "erase"};
         const char *text = json_string_value(value);
 
         for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++)
@@ -59,7 +59,7 @@ static int take_do(const json_t *value, enum request_do *ret, struct error *err)
                         *ret = (enum request_do)(i + 1);
                         return 0;
                 }
-        return error_fail(err, -EBADMSG, "'do' must be status, log, explain, report, slow or unusual");
+        return error_fail(err, -EBADMSG, "'do' must be status, log, explain, report, slow, unusual or erase");
 }
 
 static int take_verdict(const json_t *value, char *out, size_t cap, struct error *err)
@@ -122,6 +122,8 @@ static int check_whole(const struct request *r, struct error *err)
                 return error_fail(err, -EBADMSG, "'since' and 'until' must be a week apart at most");
         if ((r->users || r->step) && r->what_to_do != REQUEST_REPORT)
                 return error_fail(err, -EBADMSG, "only a report has users and a step");
+        if (r->what_to_do == REQUEST_ERASE && !r->user[0])
+                return error_fail(err, -EBADMSG, "'user' is missing: whose records are to be erased");
         if (r->events && (r->user[0] || r->verdict[0]))
                 return error_fail(err, -EBADMSG, "events have neither user nor verdict");
         return 0;

@@ -18,7 +18,15 @@
 #define REQUEST_LOOK_S (8 * 86400)   /* the longest stretch of slow and unusual */
 #define REQUEST_REPORT_S (25 * 3600) /* the longest stretch of a report: a day, also when clocks change */
 
-enum request_do { REQUEST_STATUS = 1, REQUEST_LOG, REQUEST_EXPLAIN, REQUEST_REPORT, REQUEST_SLOW, REQUEST_UNUSUAL };
+enum request_do {
+        REQUEST_STATUS = 1,
+        REQUEST_LOG,
+        REQUEST_EXPLAIN,
+        REQUEST_REPORT,
+        REQUEST_SLOW,
+        REQUEST_UNUSUAL,
+        REQUEST_ERASE
+};
 
 struct request {
         enum request_do what_to_do;

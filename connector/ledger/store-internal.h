@@ -32,10 +32,15 @@ enum query {
         Q_TRIM_RECORDS, /* by age */
         Q_TRIM_EVENTS,
         Q_TRIM_DELIVERIES,
-        Q_TRIM_NAMES,
         Q_CUT_RECORDS, /* by number */
         Q_CUT_EVENTS,
         Q_CUT_DELIVERIES,
+        Q_PSEUDONYMS,
+        Q_TRIM_NAMES,
+        Q_MARK,
+        Q_ERASE_DELIVERIES,
+        Q_ERASE_NAMES,
+        Q_ERASE_RECORDS,
         Q_RECORDS,
         Q_RECORDS_OF_ID,
         Q_RECORDS_OF_USER,
@@ -61,10 +66,11 @@ enum query {
 
 struct store {
         struct db *db;
-        struct buffer insert_sql, search_sql[4]; /* Q_RECORDS and the next three */
+        struct buffer insert_sql, mark_sql, search_sql[4]; /* Q_RECORDS and the next three */
         const char *queries[Q_N];
         bool has_key;
         uint8_t key[NAME_HASH_KEY_LEN];
+        int64_t named_from;            /* older rows have pseudonyms already; 0: not known */
         uint64_t recent[RECENT_NAMES]; /* names that were written within the hour need not be again */
 };
 
@@ -74,6 +80,8 @@ extern const char *const ledger_report_texts[];
 int ledger_store_search_text(struct buffer *sql, enum query query);
 /* The row that a query of those is at, as JSON. */
 json_t *ledger_store_row(struct sqlite3_stmt *stmt);
+/* The text of Q_MARK. */
+int ledger_store_mark_text(struct buffer *sql);
 /* The request's slowest, the slowest first. */
 int ledger_store_slowest(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 

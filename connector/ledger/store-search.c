@@ -160,6 +160,36 @@ int ledger_store_records(struct store *store, const struct store_search *search,
         return collect(store, query, search, ledger_store_row, list, err);
 }
 
+/* Every row of a user, without a limit, into the list of what is erased. */
+int ledger_store_mark_text(struct buffer *sql)
+{
+        return buffer_printf(
+                sql,
+                "%sINSERT INTO temp.erased SELECT rowid FROM records WHERE user_hash IN (SELECT h FROM hashes) "
+                "UNION SELECT rowid FROM records WHERE account IN (SELECT h FROM accounts)",
+                of_user);
+}
+
+int ledger_store_erase(struct store *store, const struct store_search *s, struct error *err)
+{
+        static const enum query steps[] = {Q_MARK, Q_ERASE_DELIVERIES, Q_ERASE_NAMES, Q_ERASE_RECORDS};
+        int n = db_begin(store->db);
+
+        for (size_t i = 0; n >= 0 && i < sizeof(steps) / sizeof(steps[0]); i++) {
+                struct sqlite3_stmt *stmt = db_query(store->db, steps[i], "");
+
+                if (stmt)
+                        bind_search(stmt, s, 0);
+                n = db_run(store->db, stmt);
+        }
+        const int erased = n;
+        if (n >= 0)
+                n = db_exec(store->db, "DELETE FROM temp.erased", err);
+        n = db_end(store->db, n);
+        memset(store->recent, 0, sizeof(store->recent));
+        return n < 0 ? db_fail(store->db, err) : erased;
+}
+
 int ledger_store_slowest(struct store *store, const struct store_search *search, json_t *list, struct error *err)
 {
         return collect(store, Q_SLOWEST, search, ledger_store_row, list, err);

@@ -18,6 +18,7 @@
 #define SCHEMA_VERSION 3
 #define BUSY_MS 200
 #define TRIM_ROWS "5000"
+#define PSEUDONYM "user-"
 
 const struct column ledger_columns[] = {
         {"id", TAG_ID, COLUMN_TEXT, false},
@@ -74,21 +75,40 @@ static const char *const texts[Q_N] = {
         [Q_CUT_DELIVERIES] = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries ORDER BY wall LIMIT "
                              "min(" TRIM_ROWS ", max(0, (SELECT count(*) FROM deliveries) - ?)))",
         [Q_TRIM_NAMES] = "DELETE FROM names WHERE last < ?",
+        [Q_PSEUDONYMS] =
+                "UPDATE records SET user_masked = '" PSEUDONYM "' || substr(coalesce(user_hash, account), 1, 12), "
+                "user = NULL, upn = NULL, sam = NULL, user_id = NULL, client_agent = NULL WHERE rowid IN (SELECT "
+                "rowid FROM records WHERE wall >= ?1 AND wall < ?2 AND coalesce(user_hash, account) IS NOT NULL "
+                "AND (user_masked IS NULL OR user_masked NOT LIKE '" PSEUDONYM "%') LIMIT " TRIM_ROWS ")",
+        /* the rows of a user are gathered first (store-search.c's numbers), then all that hangs on them goes */
+        [Q_ERASE_DELIVERIES] =
+                "DELETE FROM deliveries WHERE id IN (SELECT id FROM records WHERE rowid IN (SELECT n FROM "
+                "temp.erased))",
+        [Q_ERASE_NAMES] =
+                "DELETE FROM names WHERE name IN (SELECT value FROM json_each(?2)) OR account IN (SELECT value "
+                "FROM json_each(?1)) OR account IN (SELECT account FROM records WHERE rowid IN (SELECT n FROM "
+                "temp.erased) AND account IS NOT NULL)",
+        [Q_ERASE_RECORDS] = "DELETE FROM records WHERE rowid IN (SELECT n FROM temp.erased)",
         [Q_TIMES] = "SELECT dc, method, ms_opened, ms_dc, ms_total FROM records WHERE wall >= ?1 AND wall < ?2 AND "
                     "ms_total IS NOT NULL AND verdict IS NOT NULL ORDER BY wall DESC LIMIT ?3",
         [Q_MANY_NAMES] = "SELECT client_ip, count(DISTINCT user_hash) n, count(*), min(wall), max(wall), "
                          "max(client_app) FROM records WHERE wall >= ?1 AND wall <= ?2 AND class = 'credentials' AND "
                          "client_ip IS NOT NULL GROUP BY client_ip HAVING n >= ?3 ORDER BY n DESC LIMIT 20",
-        /* who failed several times, then for each what was accepted within the hour after from where nothing was */
+        /* who failed several times; the first success from each address; those that were new and followed on failures
+         */
         [Q_AFTER_FAILURES] =
                 "WITH bad AS (SELECT user_hash FROM records WHERE wall >= ?1 - 3600 AND wall <= ?2 AND verdict = "
                 "'refused' AND class = 'credentials' AND user_hash IS NOT NULL GROUP BY user_hash HAVING count(*) >= "
-                "?3) SELECT a.id, a.wall, coalesce(a.upn, a.user, a.user_masked), a.client_ip, a.client_app, (SELECT "
-                "count(*) FROM records f WHERE f.user_hash = a.user_hash AND f.wall >= a.wall - 3600 AND f.wall <= "
-                "a.wall AND f.class = 'credentials') n FROM bad CROSS JOIN records a ON a.user_hash = bad.user_hash "
-                "AND a.wall >= ?1 AND a.wall <= ?2 WHERE a.verdict = 'accepted' AND a.client_ip IS NOT NULL AND n >= "
-                "?3 AND NOT EXISTS (SELECT 1 FROM records b WHERE b.user_hash = a.user_hash AND b.wall < a.wall AND "
-                "b.verdict = 'accepted' AND b.client_ip = a.client_ip) ORDER BY a.wall DESC LIMIT 20",
+                "?3), firsts AS (SELECT a.user_hash h, a.client_ip ip, min(a.wall) w, a.id id, coalesce(a.upn, a.user, "
+                "a.user_masked) u, a.client_app app FROM bad CROSS JOIN records a ON a.user_hash = bad.user_hash AND "
+                "a.wall >= ?1 AND a.wall <= ?2 WHERE a.verdict = 'accepted' AND a.client_ip IS NOT NULL GROUP BY 1, 2) "
+                "SELECT id, w, u, ip, app, (SELECT count(*) FROM records f WHERE f.user_hash = h AND f.wall >= w - "
+                "3600 "
+                "AND f.wall <= w AND f.class = 'credentials') n FROM firsts WHERE n >= ?3 AND NOT EXISTS (SELECT 1 "
+                "FROM "
+                "records b WHERE b.user_hash = h AND b.wall < w AND b.verdict = 'accepted' AND b.client_ip = ip) ORDER "
+                "BY "
+                "w DESC LIMIT 20",
         [Q_NAMES] = "SELECT name, letters, account, last FROM names WHERE last >= ?",
         /* numbered as those of store-search.c */
         [Q_EVENTS] = "SELECT wall, name, detail, id FROM events WHERE wall >= ?4 AND wall <= ?5 "
@@ -154,6 +174,9 @@ static int make_queries(struct store *store)
         if (r == 0)
                 r = buffer_append_str(&store->insert_sql, ")");
         memcpy(store->queries, texts, sizeof(texts));
+        if (r == 0)
+                r = ledger_store_mark_text(&store->mark_sql);
+        store->queries[Q_MARK] = store->mark_sql.data;
         for (size_t i = 0; r == 0 && i < sizeof(store->search_sql) / sizeof(store->search_sql[0]); i++) {
                 r = ledger_store_search_text(&store->search_sql[i], (enum query)(Q_RECORDS + i));
                 store->queries[Q_RECORDS + i] = store->search_sql[i].data;
@@ -170,6 +193,7 @@ int ledger_store_open(struct store **ret_store, int dir_fd, const uint8_t *key, 
         if (!store)
                 return error_fail(err, -ENOMEM, "ledger: out of memory");
         store->insert_sql = BUFFER(4096);
+        store->mark_sql = BUFFER(4096);
         for (size_t i = 0; i < sizeof(store->search_sql) / sizeof(store->search_sql[0]); i++)
                 store->search_sql[i] = BUFFER(8192);
         store->has_key = key != NULL;
@@ -182,6 +206,7 @@ int ledger_store_open(struct store **ret_store, int dir_fd, const uint8_t *key, 
                 .pragmas =
                         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
                         "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;"
+                        "PRAGMA secure_delete = ON;"  /* what is erased is gone from the file, too */
                         "PRAGMA temp_store = MEMORY", /* its files would be in folders that are shut to this process */
                 .busy_ms = BUSY_MS,
                 .queries = store->queries,
@@ -199,6 +224,8 @@ int ledger_store_open(struct store **ret_store, int dir_fd, const uint8_t *key, 
                                strerror(errno));
         if (r == 0)
                 r = db_open(&store->db, &options, err);
+        if (r == 0)
+                r = db_exec(store->db, "CREATE TEMP TABLE erased(n INTEGER PRIMARY KEY)", err);
         for (size_t q = Q_INSERT_RECORD; r == 0 && q <= Q_INSERT_UNANSWERED; q++) /* a schema that is none of ours */
                 r = db_query(store->db, q, "") ? 0 : db_fail(store->db, err);
         if (r < 0)
@@ -214,6 +241,7 @@ struct store *ledger_store_free(struct store *store)
                 return NULL;
         db_free(store->db);
         buffer_free(&store->insert_sql);
+        buffer_free(&store->mark_sql);
         for (size_t i = 0; i < sizeof(store->search_sql) / sizeof(store->search_sql[0]); i++)
                 buffer_free(&store->search_sql[i]);
         wipe(store->key, sizeof(store->key));
@@ -358,6 +386,20 @@ int ledger_store_trim(struct store *store, int64_t before, uint64_t rows, bool *
                 changes += n;
         }
         *ret_more = changes > 0;
+        return 0;
+}
+
+int ledger_store_pseudonyms(struct store *store, int64_t before, bool *ret_more, struct error *err)
+{
+        int n = db_run(store->db, db_query(store->db, Q_PSEUDONYMS, "ii", store->named_from, before));
+
+        if (n >= 0 && db_run(store->db, db_query(store->db, Q_TRIM_NAMES, "i", before)) < 0)
+                n = -EIO;
+        if (n < 0)
+                return db_fail(store->db, err);
+        if (n == 0)
+                store->named_from = before - 1;
+        *ret_more = n > 0;
         return 0;
 }
 

@@ -30,6 +30,9 @@ int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wal
 /* Removes rows older than `before` and the oldest above `rows`, some thousands at a time. *ret_more: call
  * again. */
 int ledger_store_trim(struct store *store, int64_t before, uint64_t rows, bool *ret_more, struct error *err);
+/* Makes keyed pseudonyms of the names in rows older than `before`, some thousands at a time, and forgets names that
+ * were last seen then. *ret_more: call again. */
+int ledger_store_pseudonyms(struct store *store, int64_t before, bool *ret_more, struct error *err);
 /* Copies every row of `from` into `to`, or none. */
 int ledger_store_copy(struct store *to, struct store *from, struct error *err);
 
@@ -63,6 +66,8 @@ int ledger_store_unusual(struct store *store, const struct store_search *search,
 int ledger_store_ids(struct store *store, const char *beginning, size_t limit, json_t *list, struct error *err);
 /* The time of the oldest record; 0: there is none. */
 int64_t ledger_store_oldest(struct store *store);
+/* Erases every row of the search's user (hashes, names), and the names of the account. How many records; -errno. */
+int ledger_store_erase(struct store *store, const struct store_search *search, struct error *err);
 /* How many rows there are, more or less. */
 uint64_t ledger_store_count(struct store *store);
 
@@ -70,7 +75,7 @@ struct journal_config {
         struct loop *loop;
         int dir_fd;         /* owned from here on */
         const uint8_t *key; /* as of ledger_store_open; borrowed */
-        uint32_t days, rows;
+        uint32_t days, names_days, rows;
         uint32_t retry_ms; /* 0: 5000 */
         uint32_t flush_ms; /* 0: 100 */
 };
@@ -96,6 +101,8 @@ int ledger_journal_report(struct journal *journal, const struct store_search *se
                           struct error *err);
 int ledger_journal_slow(struct journal *journal, const struct store_search *search, json_t *ret, struct error *err);
 int ledger_journal_unusual(struct journal *journal, const struct store_search *search, json_t *ret, struct error *err);
+/* Of disk and memory. */
+int ledger_journal_erase(struct journal *journal, const struct store_search *search, struct error *err);
 int ledger_journal_near(struct journal *journal, const char *letters, int64_t since, size_t limit, json_t *list,
                         struct error *err);
 int ledger_journal_ids(struct journal *journal, const char *beginning, size_t limit, json_t *list, struct error *err);

@@ -419,6 +419,48 @@ class LedgerTest(LedgerCase):
         self.assertEqual([r['ms_total'] for r in told['records']], [2015] * 3)
         self.assertIn('No sign-in was decided here', self.cli('log', '--slow', '--since', '5d', '--until', '4d'))
 
+    def test_names_become_pseudonyms(self):
+        """After names_days nobody's name stands there, in the file neither; who asks for the name or the SID finds the sign-ins."""
+        old = int(time.time()) - 9 * 86400
+        self.accepted('OLDRECORD0000001', 'forgotten.person@corp.example', 1107, R_WALL=old, R_CLIENT_AGENT='Mozilla')
+        self.accepted('OLDRECORD0000002', 'forgotten.person@corp.example', 1107, R_WALL=old + 1)
+        self.accepted('YOUNG00000000001', 'alice@corp.example', 1104)
+        self.known(3)
+        self.kill()
+        self.start()
+        wait_for('the pseudonyms', lambda: 'user' not in [r for r in self.records() if r['id'] == 'OLDRECORD0000001'][0])
+        rows = {r['id']: r for r in self.records()}
+        self.assertRegex(rows['OLDRECORD0000001']['user_masked'], '^user-[0-9a-f]{12}$')
+        self.assertEqual(rows['OLDRECORD0000001']['user_masked'], rows['OLDRECORD0000002']['user_masked'])
+        self.assertEqual(rows['YOUNG00000000001']['user'], 'alice@corp.example')
+        for name in ('forgotten.person', 'CORP\\forgotten.person', 'S-1-5-21-1-2-3-1107'):
+            self.assertEqual(len(self.records('--user', name)), 2, name)
+        self.assertNotIn('forgotten', self.cli('explain', 'OLDRECORD0000001').split('For the ticket')[0])
+        self.assertNotIn('forgotten', self.cli('log', '--user', 'forgotten.persom', code=1).split('\n', 1)[1])
+
+    def test_a_user_is_shown_and_erased(self):
+        for n in range(3):
+            self.accepted(f'HERS{n:012}', 'alice@corp.example', 1104)
+            self.deliver(f'HERS{n:012}', 'confirmed')
+        self.record('HERS000000000009', R_USER='CORP\\alice')
+        self.accepted('HIS0000000000001', 'bob@corp.example', 1105)
+        self.known(5)
+        shown = [json.loads(line) for line in self.cli('privacy', 'export', 'alice').splitlines()]
+        self.assertEqual({r['id'] for r in shown}, {'HERS000000000000', 'HERS000000000001', 'HERS000000000002', 'HERS000000000009'})
+        self.assertIn('4 records erased', self.cli('privacy', 'erase', 'alice@corp.example'))
+        self.known(1)
+        self.assertIn('holds nothing', self.cli('privacy', 'export', 'alice', code=1))
+        self.assertIn('0 records', self.cli('privacy', 'erase', 'alice', code=1))
+        self.assertNotIn('alice', self.cli('log', '--user', 'alise', code=1))
+        events = json.loads(self.cli('log', '--events', '--json'))['events']
+        self.assertEqual(events[-1]['detail'], '4 records of one user erased on request')
+        self.assertNotIn('alice', json.dumps(events))
+        self.kill()
+        for file in os.listdir(self.db_dir):
+            with open(os.path.join(self.db_dir, file), 'rb') as f:
+                if file.endswith('.db'):
+                    self.assertNotIn(b'alice', f.read(), file)
+
     def test_both_attempts_of_a_sign_in(self):
         """Whichever id is read out, and in lower case too, both are shown; what only one connector knows says so."""
         first, second = '0123456789ABCDEFGHJKMNPQRS', '0123456789ABCDEFGHJKMNPQRS-2'
