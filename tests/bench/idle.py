@@ -5,6 +5,7 @@ usage: idle.py RELAY FORGE [CONNECTORS [NEW]]      1000 connectors and 200 new o
 Connectors are made by hand: a stream, a first report, and then what an idle one says, as often as the relay asks for. The driver's own
 work is not counted; the kernel's buffers are not either.
 """
+import heapq
 import json
 import os
 import resource
@@ -41,6 +42,9 @@ class Link:
         self.session, self.every = hello['session'], hello['report'] / 1000
         self.reports = self.connect(context)
         self.report()
+
+    def __lt__(self, other):
+        return self.due < other.due
 
     def connect(self, context):
         raw = socket.create_connection(('127.0.0.1', self.site.relay.port), 60)
@@ -83,7 +87,7 @@ class Site:
     def join(self, who):
         began = time.monotonic()
         for tenant, id in who:
-            self.links.append(Link(self, tenant, id))
+            heapq.heappush(self.links, Link(self, tenant, id))
             self.speak()
         return len(who) / (time.monotonic() - began)
 
@@ -91,9 +95,9 @@ class Site:
         """Reports that are due."""
         now = time.monotonic()
         while self.links and self.links[0].due <= now:
-            link = self.links.pop(0)
+            link = self.links[0]
             link.report()
-            self.links.append(link)
+            heapq.heapreplace(self.links, link)
 
     def lost(self):
         """Streams that the relay has ended."""
