@@ -227,7 +227,8 @@ static void take_record(void *arg, const struct msg_in *m, int received)
         struct sandbox_child *child = arg;
         char id[ID_MAX + 1], name[300] = "?", end[64] = "", verdict[32] = "declined";
 
-        if (m->type != FRAME_RECORD || child->all->quiet || msg_get_str(m, TAG_ID, id, sizeof id) < 0)
+        if (m->type != FRAME_RECORD || child->all->quiet || msg_get_str(m, TAG_ID, id, sizeof id) < 0 ||
+            strcmp(id, child->all->own) == 0)
                 return;
         if (msg_get_str(m, R_USER, name, sizeof name) < 0)
                 (void)msg_get_str(m, R_USER_MASKED, name, sizeof name);

@@ -16,7 +16,8 @@ enum sandbox_role { SANDBOX_RELAY = 0, SANDBOX_LINK, SANDBOX_VALIDATOR, SANDBOX_
 struct sandbox_children {
         struct loop *loop;
         const struct sandbox_site *site;
-        bool quiet; /* no line for each sign-in */
+        bool quiet;           /* no line for each sign-in, */
+        char own[ID_MAX + 1]; /* nor for the sandbox's own */
         /* Called once, when link and validator are at work. */
         void (*ready)(void *arg);
         /* Called at most once: a process has ended, or said why it will; nothing goes on. */

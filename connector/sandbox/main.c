@@ -120,7 +120,7 @@ static void print_words(const struct sandbox_site *site)
 }
 
 /* One sign-in by the whole way; 0 accepted, -EAGAIN not yet, else with err. */
-static int try_sign_in(const struct sandbox_site *site, struct error *err)
+static int try_sign_in(const struct sandbox_site *site, char ret_id[ID_MAX + 1], struct error *err)
 {
         char ca[SANDBOX_PATH_MAX], url[SANDBOX_URL_MAX];
         const struct client_config config = {.sandbox = true,
@@ -148,6 +148,7 @@ static int try_sign_in(const struct sandbox_site *site, struct error *err)
         secret_free(password);
         if (r < 0)
                 return r;
+        memcpy(ret_id, result.id, ID_MAX + 1);
         if (result.has_verdict && strcmp(result.verdict.reason, "ok") == 0)
                 return 0;
         return error_fail(err, -EAGAIN, "%s %s", result.has_verdict ? result.verdict.reason : result.problem,
@@ -161,7 +162,7 @@ static int wait_until_it_works(struct sandbox *s, struct error *err)
         const struct timespec pause = {.tv_nsec = AGAIN_MS * 1000000L};
         int r;
 
-        while ((r = try_sign_in(&s->site, err)) == -EAGAIN && loop_now(s->loop) < end)
+        while ((r = try_sign_in(&s->site, s->children.own, err)) == -EAGAIN && loop_now(s->loop) < end)
                 (void)nanosleep(&pause, NULL);
         return r < 0 ? error_prefix(err, r, "no sign-in goes through") : 0;
 }

@@ -47,6 +47,7 @@ class Sandbox(unittest.TestCase):
         _, cls.said = cls.process.communicate(timeout=60)
         assert cls.process.returncode == 0, cls.said
         assert not os.path.exists(cls.facts['service']), 'the folder is still there'
+        assert 'user=ok ' in cls.said and cls.said.count('sandbox.sign_in') > 100, cls.said
         for word in ('Another-1', ' sandbox\n'):
             assert word not in cls.said, cls.said
 
