@@ -108,6 +108,35 @@ json_t *tasks_end(struct task *task, const char *step)
         return lines;
 }
 
+int tasks_output(struct buffer *out, const char *const *argv)
+{
+        int fds[2], status = -1;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        const pid_t pid = fork();
+        if (pid == 0) {
+                const int null = open("/dev/null", O_RDWR);
+
+                (void)setpgid(0, 0);
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+                if (dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDERR_FILENO) >= 0 && dup2(fds[1], STDOUT_FILENO) >= 0)
+                        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+                _exit(127);
+        }
+        (void)close(fds[1]);
+        const struct task task = {.pid = pid, .fd = fds[0], .until = now_ms() + TASKS_MS};
+        if (pid > 0) {
+                read_lines(&task, out);
+                if (now_ms() >= task.until)
+                        (void)kill(-pid, SIGKILL);
+                while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                        ;
+        }
+        (void)close(fds[0]);
+        return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
 /* ---- what a start, or a reload, of posternd would find: users, folders, enrolment, files ---- */
 
 static void on_startup_line(void *arg, const char *line)

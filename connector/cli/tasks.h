@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/core/buffer.h"
+
 #include "connector/cli/cli.h"
 #include "connector/conf/config.h"
 
@@ -29,6 +31,8 @@ task_fn tasks_daemon;
 
 /* 0, or -errno. */
 int tasks_begin(struct task *ret_task, task_fn *fn, const struct cli *cli, const struct config *config);
+/* What the program, found by PATH, prints on its standard output, within TASKS_MS; argv ends with NULL. 0 or -errno. */
+int tasks_output(struct buffer *out, const char *const *argv);
 /* Its lines, when it has ended or its time is over, of which a line with this step then tells. Never NULL but without
  * memory; owned by the caller. */
 json_t *tasks_end(struct task *task, const char *step);

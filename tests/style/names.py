@@ -27,7 +27,7 @@ WORDS = {
     'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
     'connector/account': 'lookup places reading ticket',
     'connector/cli': 'account_ask account_judge cli cmd folder hardware '
-                     'offline pending prompt public secrets service startup tasks tenant trial view when',
+                     'offline pending prompt public secrets scrub service startup tar tasks tenant trial view when',
     'connector/conf': 'check config domains enrolment item',
     'connector/findings': 'account_findings explain fact finding glossary health history hop looks readiness status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
