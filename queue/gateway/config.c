@@ -81,7 +81,7 @@ static int item_listen(struct conf *conf, void *slot, const char *item, struct e
         (void)conf;
         l->door = strncmp(item, "saslauthd:", 10) == 0 ? LISTEN_SASLAUTHD : LISTEN_HTTP;
         if (l->door == LISTEN_SASLAUTHD || strncmp(item, "unix:", 5) == 0) {
-                const char *path = strchr(item, ':') + 1;
+                const char *path = item + (l->door == LISTEN_SASLAUTHD ? strlen("saslauthd:") : strlen("unix:"));
 
                 if (path[0] != '/' || strlen(path) >= sizeof(l->where))
                         return error_fail(err, -EINVAL, "'%s' is not %.*s and an absolute path of at most %zu bytes",
