@@ -96,7 +96,7 @@ static int make_socket(struct gateway_socket *ret, const struct gateway_config *
 
 int gateway_listen(struct gateway *g, const struct gateway_config *config, struct error *err)
 {
-        struct gateway_socket made[GATEWAY_LISTEN_MAX];
+        struct gateway_socket made[GATEWAY_LISTEN_MAX] = {{.fd = -1}};
         bool kept[GATEWAY_LISTEN_MAX] = {false}, ours[GATEWAY_LISTEN_MAX] = {false};
         size_t n = 0;
         int r = 0;
