@@ -288,7 +288,7 @@ static int join(struct sandbox_child *a, struct sandbox_child *b, struct error *
         r = ipc_new(&b->records, b->all->loop, end_a, take_record, lose_record, b);
         if (r < 0)
                 return error_fail(err, r, "out of memory");
-        end_a = -1;
+        (void)steal_fd(&end_a);
         ipc_set_rules(b->records, &posternd_frames, PART_LEDGER, parts[b->role], NULL);
         return hand(b, FRAME_PEER, "ledger", end_b, err);
 }

@@ -189,7 +189,7 @@ static int fill_store(struct sandbox_site *site, const char *dir, struct error *
                 r = store_open(&store, dir, err);
         if (r == 0)
                 r = ca_open(&ca, dir, SANDBOX_TENANT, now, err);
-        if (r < 0)
+        if (r < 0 || !roster)
                 return r;
         if ((r = crypto_sha256(hash, site->secret, strlen(site->secret))) < 0 ||
             (r = store_tenant_add(store, SANDBOX_TENANT, key_pin(site->tenant), now)) < 0 ||

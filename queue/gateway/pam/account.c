@@ -136,7 +136,7 @@ int pam_pin_check(const char *dir, const char *user, const struct pam_account *a
                 return 0;
         if (r == -EEXIST) /* another sign-in was as fast */
                 r = read_pin(folder, user, &seen);
-        if (r == 0 && !seen.len)
+        if (r >= 0 && (!seen.data || !seen.len))
                 r = -EBADMSG;
         if (r < 0)
                 return error_fail(err, r, "%s/%s: %s", dir, user, strerror(-r));

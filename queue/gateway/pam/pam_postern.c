@@ -48,25 +48,24 @@ static bool has_flag(int flags, unsigned flag)
 /* 0, or -EINVAL: logged. Arguments of pam_get_authtok's own are left to it. */
 static int take_setting(pam_handle_t *pamh, struct settings *s, const char *word)
 {
-        const char *value = strchr(word, '=');
+        const char *equals = strchr(word, '='), *value = equals ? equals + 1 : "";
         uint64_t n = 0;
         int r = 0;
 
         if (strncmp(word, "socket=/", 8) == 0)
-                s->socket = value + 1;
+                s->socket = value;
         else if (strncmp(word, "pins=/", 6) == 0)
-                s->pins = value + 1;
+                s->pins = value;
         else if (strcmp(word, "pins=none") == 0)
                 s->pins = NULL;
-        else if (strncmp(word, "domain=", 7) == 0 && value[1])
-                s->domain = value + 1;
-        else if (strncmp(word, "minimum_uid=", 12) == 0 &&
-                 (r = text_parse_u64(value + 1, UID_LEAST, UINT32_MAX, &n)) == 0)
+        else if (strncmp(word, "domain=", 7) == 0 && value[0])
+                s->domain = value;
+        else if (strncmp(word, "minimum_uid=", 12) == 0 && (r = text_parse_u64(value, UID_LEAST, UINT32_MAX, &n)) == 0)
                 s->minimum_uid = (uint32_t)n;
-        else if (strncmp(word, "timeout=", 8) == 0 && (r = text_parse_u64(value + 1, 1, 120, &n)) == 0)
+        else if (strncmp(word, "timeout=", 8) == 0 && (r = text_parse_u64(value, 1, 120, &n)) == 0)
                 s->timeout_s = (uint32_t)n;
         else if (strcmp(word, "accounts=any") == 0 || strcmp(word, "accounts=local") == 0)
-                s->any = value[1] == 'a';
+                s->any = value[0] == 'a';
         else if (strcmp(word, "defer_pwchange") == 0)
                 s->defer = true;
         else if (strcmp(word, "debug") == 0)
