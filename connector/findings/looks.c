@@ -26,7 +26,7 @@ static const char *worst_hop(const json_t *now, const json_t *before)
 {
         static const char *const hops[] = {"opened", "dc", "rest"};
         long long most = -1;
-        const char *worst = NULL;
+        const char *worst = hops[0];
 
         for (size_t i = 0; i < 3; i++) {
                 const long long grown = number(now, hops[i], "p95") - number(before, hops[i], "p95");

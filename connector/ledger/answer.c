@@ -175,7 +175,7 @@ static json_t *answer_look(struct ledger *l, const struct request *request)
         const bool slow = request->what_to_do == REQUEST_SLOW;
         const struct store_search search = {.request = request};
         json_t *root = begin(l), *found = json_object();
-        struct error err;
+        struct error err = {""};
 
         if ((slow ? ledger_journal_slow : ledger_journal_unusual)(l->journal, &search, found, &err) < 0) {
                 json_decref(found);

@@ -129,31 +129,30 @@ static json_t *dcs_json(const struct look *k)
 int ledger_store_slow(struct store *store, const struct store_search *search, json_t *ret, struct error *err)
 {
         const int64_t since = search->request->since, until = search->request->until;
-        struct look *k = calloc(1, sizeof(*k));
-        json_t *records = json_array();
+        struct row *rows = calloc(2 * (size_t)ROWS_MAX, sizeof(*rows));
+        struct look k = {.n_dcs = 0};
+        json_t *records;
         int r = 0;
 
-        for (size_t i = 0; k && i < 2; i++)
-                k->stretches[i].rows = calloc(ROWS_MAX, sizeof(struct row));
-        if (!k || !k->stretches[0].rows || !k->stretches[1].rows)
-                r = error_fail(err, -ENOMEM, "ledger: out of memory");
+        if (!rows)
+                return error_fail(err, -ENOMEM, "ledger: out of memory");
+        k.stretches[0].rows = rows;
+        k.stretches[1].rows = rows + ROWS_MAX;
         db_deadline(store->db, LOOK_MS);
-        for (size_t i = 0; r == 0 && i < 2; i++)
-                if (read_stretch(store, k, &k->stretches[i], since - (int64_t)i * DAY_S, until - (int64_t)i * DAY_S) <
-                    0)
+        for (int64_t i = 0; r == 0 && i < 2; i++)
+                if (read_stretch(store, &k, &k.stretches[i], since - i * DAY_S, until - i * DAY_S) < 0)
                         r = db_fail(store->db, err);
         db_deadline(store->db, 0);
+        records = json_array();
         r = r < 0 ? r : ledger_store_slowest(store, search, records, err);
         if (r == 0) {
-                (void)json_object_set_new(ret, "now", stretch_json(&k->stretches[0], since, until));
-                (void)json_object_set_new(ret, "before", stretch_json(&k->stretches[1], since - DAY_S, until - DAY_S));
-                (void)json_object_set_new(ret, "dcs", dcs_json(k));
+                (void)json_object_set_new(ret, "now", stretch_json(&k.stretches[0], since, until));
+                (void)json_object_set_new(ret, "before", stretch_json(&k.stretches[1], since - DAY_S, until - DAY_S));
+                (void)json_object_set_new(ret, "dcs", dcs_json(&k));
                 (void)json_object_set(ret, "records", records);
         }
         json_decref(records);
-        for (size_t i = 0; k && i < 2; i++)
-                free(k->stretches[i].rows);
-        free(k);
+        free(rows);
         return r;
 }
 

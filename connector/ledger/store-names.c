@@ -162,7 +162,7 @@ int ledger_store_near(struct store *store, const char *letters, int64_t since, s
                       struct error *err)
 {
         struct sqlite3_stmt *stmt = db_query(store->db, Q_NAMES, "i", since);
-        json_t *found[NEAR_FOUND];
+        json_t *found[NEAR_FOUND] = {NULL};
         size_t n = 0;
         int r;
 
