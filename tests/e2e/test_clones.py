@@ -59,6 +59,9 @@ class Clones(SiteTest):
         self.assertEqual(text.count('127.0.0.1'), 2, text)
         self.assertIn('postern tenant release ' + north.id, text)
         self.assertTrue(self.relay_says(north)['quarantined'])
+        for one in (north, copy):  # and each of them says so itself, instead of that all is well
+            wait_for('it says so', lambda c=one: 'quarantined' in [f['code'] for f in json.loads(
+                c.postern('status', '--json', check=False).stdout or '{"findings": []}')['findings']])
         # neither gets work, and services are told of neither key; the other connector serves
         self.assertNotIn(north.fingerprint, [r['kid'] for r in self.site.keys()['ready']])
         self.assertNotEqual(self.sign_in(north)['verdict'], 'accepted')
