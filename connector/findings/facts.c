@@ -76,6 +76,9 @@ const char *fact_decline(const char *why)
                 {"bad_request", "the request was malformed or not from an approved service"},
                 {"expired", "the request came too late, or a clock is wrong"},
                 {"replay", "the same request had come before"},
+                {"throttled",
+                 "the name had failed at this connector as often as its share of the lockout guard's limit lets "
+                 "it; another connector could still take it"},
                 {"lost", "the connector's validator process took the sign-in and ended before it answered"},
         };
 

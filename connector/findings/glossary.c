@@ -73,8 +73,8 @@ static void add_problems(json_t *list)
 
 static void add_declines(json_t *list)
 {
-        static const char *const words[] = {"not_my_realm", "no_dc",       "full",    "draining",
-                                            "stale_key",    "bad_request", "expired", "replay"};
+        static const char *const words[] = {"not_my_realm", "no_dc",   "full",   "draining", "stale_key",
+                                            "bad_request",  "expired", "replay", "throttled"};
 
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
                 json_t *e = entry(list, "decline", words[i]);

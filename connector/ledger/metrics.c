@@ -30,8 +30,8 @@ struct hop {
         struct metrics_times total, at_dc;
 };
 
-static const char *const declines[] = {"not_my_realm", "no_dc",   "full",   "draining", "stale_key",
-                                       "bad_request",  "expired", "replay", "lost",     "other"};
+static const char *const declines[] = {"not_my_realm", "no_dc",  "full",      "draining", "stale_key", "bad_request",
+                                       "expired",      "replay", "throttled", "lost",     "other"};
 #define DECLINES (sizeof(declines) / sizeof(declines[0]))
 
 struct ledger_metrics {

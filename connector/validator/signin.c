@@ -304,9 +304,32 @@ static void finish(struct signin *x, const struct outcome *o)
                 s->c.idle(s->c.arg);
 }
 
+static void decline(struct signins *s, const char *id, const char *why, const struct intake *in)
+{
+        send_declined(s, id, why);
+        if (!is_noted(s))
+                return;
+        log_info("signin.declined", KV_S("why", why), KV_S("detail", in ? in->detail.text : ""));
+        record_declined(&s->c, id, in, why);
+}
+
+/* Whoever mistyped once must not be stopped by one of several connectors, each of which has a share of the guard's
+ * limit: the next recipient takes it. What all have declined ends at the relay. */
+static void pass_on(struct signin *x, const char *why)
+{
+        x->op = NULL;
+        decline(x->s, x->id, why, &x->in);
+        drop(x);
+}
+
 static void on_validated(void *arg, const struct outcome *o)
 {
-        finish(arg, o);
+        struct signin *x = arg;
+
+        if (o->reason == REASON_THROTTLED && o->elsewhere && x->in.claims->n_to > 1)
+                pass_on(x, "throttled");
+        else
+                finish(x, o);
 }
 
 /* Moves the password out of the claims into the arena; NULL with the reason where it is none. */
@@ -458,15 +481,6 @@ static int insert(struct signins *s, const struct msg_in *m, const char *id, siz
         set_state(x, SIGNIN_RUNNING);
         *ret_x = x;
         return 0;
-}
-
-static void decline(struct signins *s, const char *id, const char *why, const struct intake *in)
-{
-        send_declined(s, id, why);
-        if (!is_noted(s))
-                return;
-        log_info("signin.declined", KV_S("why", why), KV_S("detail", in ? in->detail.text : ""));
-        record_declined(&s->c, id, in, why);
 }
 
 static void take(struct signins *s, const struct msg_in *m, const char *id)

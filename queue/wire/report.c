@@ -20,8 +20,8 @@ static const struct {
         const char *why;
         bool may_move_on;
 } declines[] = {
-        {"not_my_realm", true}, {"no_dc", true},   {"full", true},         {"draining", true},
-        {"stale_key", true},    {"expired", true}, {"bad_request", false}, {"replay", false},
+        {"not_my_realm", true}, {"no_dc", true},        {"full", true},    {"draining", true},  {"stale_key", true},
+        {"expired", true},      {"bad_request", false}, {"replay", false}, {"throttled", true},
 };
 
 bool decline_why_valid(const char *why)

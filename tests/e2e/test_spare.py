@@ -3,7 +3,7 @@ import signal
 import threading
 import time
 
-from e2e import SiteTest, wait_for
+from e2e import SiteTest, bad_password_count, wait_for
 from steady import Service
 
 
@@ -79,6 +79,45 @@ class Spare(SiteTest):
             worker.join()
         self.assertEqual({a[0] for a in answers}, {'accepted'}, [a for a in answers if a[0] != 'accepted'])
         self.revive(*others)
+
+
+class Guarded(SiteTest):
+    """Three connectors with a share of one failure each: what one has counted does not stop an account at the others."""
+    CONNECTORS = []
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for name in ('one', 'two', 'three'):
+            cls.site.add_connector(name, 'ldap', extra='guard = on\nguard_failures = 3').up()
+
+    def test_a_slip_stops_nobody(self):
+        service = Service(self.site)
+        self.addCleanup(lambda: self.assertEqual(service.close(), 0))
+        user, password, _ = self.account('GOOD1')
+        before = bad_password_count(user.split('@')[0])
+        self.assertEqual(service.sign_in(user, 'a slip')[0], 'refused')
+        self.assertEqual(bad_password_count(user.split('@')[0]) - before, 1)
+        # wherever they come first: whoever has counted it hands them on, until a success is there, too
+        answers = [service.sign_in(user, password) for _ in range(12)]
+        self.assertEqual({a[0] for a in answers}, {'accepted'}, answers)
+
+    def test_all_shares_together_bound_what_the_dc_counts(self):
+        service = Service(self.site)
+        self.addCleanup(lambda: self.assertEqual(service.close(), 0))
+        user, password, _ = self.account('GOOD2')
+        before = bad_password_count(user.split('@')[0])
+        words = [service.sign_in(user, f'guess {i}')[0] for i in range(8)]
+        self.assertEqual(words[:3], ['refused'] * 3)
+        self.assertNotIn('refused', words[3:])
+        self.assertNotIn('accepted', words)
+        self.assertEqual(bad_password_count(user.split('@')[0]) - before, 3)
+        answer = service.sign_in(user, password)
+        self.assertNotIn(answer[0], ('refused', 'accepted'))
+        for c in self.site.connectors.values():
+            self.assertIn('throttled', c.postern('log', '--verdict', 'declined'))
+        trace = self.site.postern('tenant', 'trace', answer[3], *self.site.tenant_options(), check=False).stdout
+        self.assertIn('throttled', trace)
 
 
 if __name__ == '__main__':

@@ -118,7 +118,7 @@ class Booted(unittest.TestCase):
     # -- before the enrolment --
 
     def test_10_exposure(self):
-        for unit in ('postern.service', 'postern-relay.service', 'postern-web.service', 'postern-account@1.service', 'postern-metrics.service'):
+        for unit in ('postern.service', 'postern-relay.service', 'postern-web.service', 'postern-gateway.service', 'postern-account@1.service', 'postern-metrics.service'):
             said = self.m.run('systemd-analyze', 'security', '--no-pager', unit).stdout
             exposure = float(re.search(r'exposure level for \S+: ([0-9.]+)', said)[1])
             print(unit, exposure)
@@ -158,6 +158,7 @@ class Booted(unittest.TestCase):
     def test_20_enrolled_it_starts(self):
         self.m.write('/root/ca.pem', self.files['ca.pem'])
         pin = json.loads(self.m.run('postern', 'tenant', 'init', 'contoso', '--dir', '/root/tenant', '--no-passphrase', '--json').stdout)['pin']
+        type(self).pin = pin
         self.relay_cli('tenant', 'add', 'contoso', '--pin', pin)
         self.m.write('/root/token', self.relay_cli('token', 'contoso', 'north'))
         self.m.run('postern', 'enroll', '--relay', 'https://127.0.0.1:8443', '--tenant', 'contoso', '--token-file', '/root/token',
@@ -280,6 +281,31 @@ class Booted(unittest.TestCase):
         self.systemctl('stop', 'postern-web')
         self.assertEqual(self.show('postern-web', 'Result'), {'Result': 'success'})
 
+    def test_24b_the_gateway(self):
+        """The page's three commands and one file; nobody here could check a password, which it says."""
+        self.m.write('/etc/postern-gateway/ca.pem', self.files['ca.pem'], 0o644)
+        self.m.write('/etc/postern-gateway/service-secret', json.loads(self.relay_cli('secret', 'contoso', 'service', '--json'))['secret'])
+        self.m.run('postern', 'service', 'init', 'portal', '--service', '/etc/postern-gateway/service', '--relay', 'https://127.0.0.1:8443',
+                   '--tenant', 'contoso', '--pin', self.pin, '--secret-file', '/etc/postern-gateway/service-secret', '--ca-file', '/etc/postern-gateway/ca.pem')
+        self.m.write('/etc/postern-gateway/gateway.conf', '[gateway]\nlisten = 127.0.0.1:8480\nwithout_guard = allow\n')
+        started = self.systemctl('start', 'postern-gateway', check=False)
+        self.assertEqual(started.returncode, 0, self.journal('postern-gateway')[-3000:] + self.m.run('postern-gateway', '--check-config', check=False).stderr)
+        children = self.m.processes(self.main_pid('postern-gateway'))
+        self.assertEqual(len(children), 3, children)
+        for name, pid in children.items():
+            self.assertEqual(self.m.status(pid)['Seccomp'], '2', name)
+        self.assertIn(' 200 OK', self.http('GET', '/healthz', '127.0.0.1:8480'))
+        said = self.http('POST', '/v1/sign-in', '127.0.0.1:8480', '{"username":"alice@corp.example","password":"x"}',
+                         'Content-Type: application/json')
+        self.assertIn('"verdict":"unavailable"', said)
+        self.assertIn('"class":"infrastructure"', said)
+        self.assertEqual(self.systemctl('reload', 'postern-gateway', check=False).returncode, 0, self.journal('postern-gateway')[-3000:])
+        self.assertIn(' 200 OK', self.http('GET', '/healthz', '127.0.0.1:8480'))
+        self.m.write('/etc/postern-gateway/gateway.conf', '[gateway]\nlisten = nowhere\n')
+        self.assertNotEqual(self.systemctl('reload', 'postern-gateway', check=False).returncode, 0)
+        self.systemctl('stop', 'postern-gateway')
+        self.assertEqual(self.show('postern-gateway', 'Result'), {'Result': 'success'})
+
     def test_25_a_hung_child_is_noticed(self):
         self.drop_in('WatchdogSec=16\n')
         self.restart()
@@ -338,4 +364,4 @@ class Booted(unittest.TestCase):
 if __name__ == '__main__':
     if os.geteuid() != 0:
         raise unittest.SkipTest('booting a systemd needs root')
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=2)

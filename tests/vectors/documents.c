@@ -290,8 +290,8 @@ static json_t *problems_json(void)
 
 static json_t *declines_json(void)
 {
-        static const char *const words[] = {"not_my_realm", "no_dc",       "full",    "draining",
-                                            "stale_key",    "bad_request", "expired", "replay"};
+        static const char *const words[] = {"not_my_realm", "no_dc",   "full",   "draining", "stale_key",
+                                            "bad_request",  "expired", "replay", "throttled"};
         json_t *list = must(json_array());
 
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

@@ -231,6 +231,7 @@ static void finish_stopped(struct validate_op *op, enum guard_answer answer)
 
                 snprintf(why, sizeof why, "stopped by the lockout guard for another %u s",
                          (unsigned)op->out.retry_after);
+                op->out.elsewhere = guard_is_share(op->v->guard, op->name.domain);
                 finish_failed(op, REASON_THROTTLED, COUNTED_NO, why);
         }
 }

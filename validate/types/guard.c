@@ -105,6 +105,11 @@ int guard_share(struct guard *guard, size_t domain, size_t connectors)
         return 0;
 }
 
+bool guard_is_share(const struct guard *guard, size_t domain)
+{
+        return domain < guard->n_shares && guard->shares[domain] != 0;
+}
+
 unsigned guard_limit(const struct guard *guard, size_t domain)
 {
         const unsigned share = domain < guard->n_shares ? guard->shares[domain] : 0;

@@ -63,6 +63,8 @@ struct guard *guard_free(struct guard *guard);
  * says. From the next guard_enter on. -ENOMEM: it stays as it was.
  */
 int guard_share(struct guard *guard, size_t domain, size_t connectors);
+/* Whether that is only this connector's share, so that another one may still let an account go on. */
+bool guard_is_share(const struct guard *guard, size_t domain);
 /* How often an account of the domain may fail here. */
 unsigned guard_limit(const struct guard *guard, size_t domain);
 /*

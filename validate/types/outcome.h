@@ -179,6 +179,7 @@ struct outcome {
                            */
         char domain_sid[SID_TEXT_MAX];  /* what the DC says that its domain's SID is, or "" */
         uint32_t retry_after;           /* s, with REASON_THROTTLED */
+        bool elsewhere;                 /* with REASON_THROTTLED: another connector may let it go on */
         struct account_details details; /* with REASON_OK */
 };
 

@@ -20,8 +20,8 @@ static struct model_link *any_link(void)
 
 static void random_link_step(struct model_link *l)
 {
-        static const char *const whys[] = {"not_my_realm", "no_dc",       "full",    "draining",
-                                           "stale_key",    "bad_request", "expired", "replay"};
+        static const char *const whys[] = {"not_my_realm", "no_dc",   "full",   "draining", "stale_key",
+                                           "bad_request",  "expired", "replay", "throttled"};
         struct model_request *r = w.n ? &w.requests[w.n - 1 - roll(w.n < 20 ? (unsigned)w.n : 20)] : NULL;
 
         switch (roll(9)) {

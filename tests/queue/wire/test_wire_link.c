@@ -337,7 +337,8 @@ static void long_verdict_is_refused(void **state)
 
 static void declines(void **state)
 {
-        static const char *const moving[] = {"not_my_realm", "no_dc", "full", "draining", "stale_key", "expired"};
+        static const char *const moving[] = {"not_my_realm", "no_dc",   "full",     "draining",
+                                             "stale_key",    "expired", "throttled"};
         static const char *const ending[] = {"bad_request", "replay"};
 
         (void)state;
