@@ -202,6 +202,14 @@ static void drain(struct relay *relay)
         sessions_drain(relay);
 }
 
+/* Whoever comes from now on is not taken, and goes to another node; who is connected already may have sent a request,
+ * and gets its refusal. */
+static bool is_being_asked(struct relay *relay)
+{
+        http_stop_listening(relay->http);
+        return http_unanswered(relay->http) || http_unserved(relay->http);
+}
+
 static void on_drain_timer(void *arg)
 {
         struct relay *relay = arg;
@@ -212,7 +220,7 @@ static void on_drain_timer(void *arg)
                 if (!sessions_move(relay) || now >= relay->move_end)
                         drain(relay);
                 loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
-        } else if (relay->drained && (!http_unanswered(relay->http) || now >= relay->drain_end)) {
+        } else if (relay->drained && (!is_being_asked(relay) || now >= relay->drain_end)) {
                 loop_stop(relay->loop, 0);
         } else if (relay->drained || (left && now < relay->drain_end)) {
                 loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
