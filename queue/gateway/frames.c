@@ -18,12 +18,6 @@ static const struct frame_rule rows[] = {
          .may = {TAG_PASSWORD, TAG_NEW_PASSWORD, TAG_CHANGE, TAG_RECALL, TAG_CLIENT_IP, TAG_CLIENT_AGENT},
          .about = "whether this password is the user's; without PASSWORD the empty one. CHANGE: it is to become "
                   "NEW_PASSWORD"},
-        {.type = FRAME_FORGET,
-         .name = "FORGET",
-         .from = BIT(GATEWAY_DOORS),
-         .to = BIT(GATEWAY_SEALER),
-         .needs = {TAG_ID},
-         .about = "nobody waits for the answer any more"},
         {.type = FRAME_ANSWER,
          .name = "ANSWER",
          .from = BIT(GATEWAY_SEALER),

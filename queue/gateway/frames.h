@@ -15,7 +15,6 @@ enum gateway_part { GATEWAY_SUPERVISOR = 0, GATEWAY_DOORS, GATEWAY_SEALER, GATEW
 enum gateway_frame {
         /* doors -> sealer */
         FRAME_ASK = CONTROL_TYPES_END,
-        FRAME_FORGET,
 
         /* sealer -> doors */
         FRAME_ANSWER = 48,

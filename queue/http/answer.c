@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/core/log.h"
+#include "base/core/secret.h"
 #include "queue/http/internal.h"
 
 #define HEAD_ROOM 512           /* so much of an answer's head is usual */
@@ -43,6 +44,13 @@ const char *http_body(const struct http_req *r, size_t *ret_n)
 {
         *ret_n = (size_t)r->conn->head->content_length;
         return r->conn->in.data + r->conn->head->length;
+}
+
+/* Their places stay: finish (conn.c) counts them. */
+void http_wipe_request(struct http_req *r)
+{
+        wipe(r->conn->in.data, r->conn->head->length + (size_t)r->conn->head->content_length);
+        r->conn->head->n_fields = 0;
 }
 
 const char *http_peer(const struct http_req *r)

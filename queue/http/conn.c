@@ -348,7 +348,7 @@ int http_conn_new(struct http *http, int fd, const struct sockaddr *address, enu
                 free(c);
                 return r;
         }
-        c->in = (struct buffer){.max = UINT32_MAX, .secret = http->config.secret_bodies};
+        c->in = (struct buffer){.max = UINT32_MAX, .wiped = http->config.secret_bodies};
         c->out = BUFFER(HTTP_ANSWER_MAX);
         if (loop_timer_new(&c->timer, http->config.loop, NULL, on_conn_deadline, c) < 0 ||
             loop_io_new(&c->io, http->config.loop, NULL, fd, LOOP_READ | LOOP_WRITE | LOOP_HANGUP | LOOP_EDGE,

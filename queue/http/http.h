@@ -53,7 +53,9 @@ struct http_config {
         void (*before)(void *arg); /* called before each handler; may be NULL */
         void *arg;                 /* for handlers and before */
         struct http_limits limits;
-        bool secret_bodies; /* what requests bring is kept in wiped memory */
+        /* What requests bring is wiped from memory; ordinary memory: a stranger who sends half a head may not use up
+         * the secure heap. */
+        bool secret_bodies;
         const char *header; /* a line with its CRLF for the head of every answer; borrowed; may be NULL */
 };
 
@@ -102,6 +104,9 @@ const char *http_part(const struct http_req *r, size_t i);
 const char *http_header(const struct http_req *r, const char *name);
 /* Until the answer, as is what http_header gives. */
 const char *http_body(const struct http_req *r, size_t *ret_n);
+/* The handler has what it needs: head and body are wiped at once, and their texts are gone. The answer may follow
+ * later. */
+void http_wipe_request(struct http_req *r);
 /* The peer's numeric address; "unix". */
 const char *http_peer(const struct http_req *r);
 /* The user that a UNIX socket's other end belongs to. -ENOTSOCK: it is no UNIX socket. */

@@ -3,7 +3,7 @@
  *
  * Invariants: len <= max, len < cap whenever data is set, and data[len] is NUL. Bytes of a secret buffer only
  * ever live in OpenSSL's secure heap (or, where a program never set that up, in memory that is wiped before
- * it is freed). It does not share, refer to or compare contents.
+ * it is freed); no block of a wiped buffer is left unwiped. It does not share, refer to or compare contents.
  */
 #include "base/core/buffer.h"
 
@@ -22,17 +22,19 @@ static void release(const struct buffer *b)
 {
         if (b->secret)
                 OPENSSL_secure_clear_free(b->data, b->cap);
+        else if (b->wiped)
+                OPENSSL_clear_free(b->data, b->cap);
         else
                 free(b->data);
 }
 
-/* Moves the bytes into a block of new_cap; the old block is wiped when secret. */
+/* Moves the bytes into a block of new_cap; the old block is wiped when secret or wiped. */
 static int move_to(struct buffer *b, size_t new_cap)
 {
         char *data;
 
-        if (b->secret) {
-                data = OPENSSL_secure_malloc(new_cap);
+        if (b->secret || b->wiped) {
+                data = b->secret ? OPENSSL_secure_malloc(new_cap) : OPENSSL_malloc(new_cap);
                 if (data && b->len > 0)
                         memcpy(data, b->data, b->len);
                 if (data)
@@ -140,7 +142,7 @@ void buffer_consume(struct buffer *b, size_t n)
         size_t old = b->len;
         memmove(b->data, b->data + n, old - n);
         b->len = old - n;
-        if (b->secret)
+        if (b->secret || b->wiped)
                 wipe(b->data + b->len, n);
         b->data[b->len] = '\0';
 }
@@ -149,7 +151,7 @@ void buffer_clear(struct buffer *b)
 {
         if (!b->data)
                 return;
-        if (b->secret)
+        if (b->secret || b->wiped)
                 wipe(b->data, b->cap);
         b->len = 0;
         b->data[0] = '\0';
@@ -168,7 +170,7 @@ void buffer_free(struct buffer *b)
 
 char *buffer_steal(struct buffer *b)
 {
-        if (b->secret)
+        if (b->secret || b->wiped)
                 return NULL;
         char *data = b->data;
         if (data && b->len == 0) {

@@ -19,6 +19,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
+#include "base/core/secret.h"
 #include "base/ipc/frames.h"
 
 #define IPC_BURST 64
@@ -61,6 +62,7 @@ static struct frame *frame_free(struct frame *f)
 {
         if (f->fd >= 0)
                 (void)close(f->fd);
+        wipe(f->data, f->len); /* a password may be in it */
         free(f);
         return NULL;
 }

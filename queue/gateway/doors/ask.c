@@ -2,8 +2,9 @@
  * Questions on their way to the sealer: ids, limits, identical ones joined, and the one answer for each who asked.
  *
  * Invariant: an inquiry is charged to its source and name exactly while it is under way, and each who asked is called
- * back once or has forgotten it. No password is kept: only a HMAC, to tell identical questions, while they are under
- * way.
+ * back once or has forgotten it. What has gone to the sealer is waited for even where all have forgotten it: only its
+ * verdict tells whether it was a failure, and the same question, asked again, joins it. No password is kept: only a
+ * HMAC, to tell identical questions, while they are under way.
  */
 #include <errno.h>
 #include <openssl/hmac.h>
@@ -35,7 +36,7 @@ struct inquiry {
         TAILQ_HEAD(, asking) askings;
         struct loop_timer *timer; /* what is decided here already is told from the loop */
         uint64_t since_ms;
-        bool charged, finishing;
+        bool charged;
         uint32_t retry_after;
         enum reason local;
         char id[ID_MAX + 1], mark[2 * 32 + 1], app[128];
@@ -187,7 +188,6 @@ static void finish(struct inquiry *i, struct door_answer *a, const char *detail)
         struct asking *asking;
 
         settle(i, a);
-        i->finishing = true;
         a->text = text_of(d, a);
         doors_tally_note(d, a, loop_now(d->process.loop) - i->since_ms);
         log_info("sign_in", KV_S("id", a->id), KV_S("app", i->app), KV_S("verdict", a->verdict),
@@ -450,26 +450,12 @@ int doors_ask(struct doors *d, const struct door_question *q, door_answer_fn *fn
 struct asking *doors_forget(struct asking *asking)
 {
         struct inquiry *i = asking ? asking->inquiry : NULL;
-        struct msg_out m;
 
         if (!i)
                 return NULL;
         TAILQ_REMOVE(&i->askings, asking, link);
         free(asking);
-        if (TAILQ_FIRST(&i->askings) || i->finishing)
-                return NULL;
-        if (i->charged) { /* its password may be on its way */
-                const uint64_t now = loop_now(i->d->process.loop);
-
-                limits_end(i->d->names, i->name, LIMITS_FAILED, now);
-                if (*i->source)
-                        limits_end(i->d->sources, i->source, LIMITS_FAILED, now);
-        }
-        msg_begin(&m, FRAME_FORGET);
-        msg_str(&m, TAG_ID, i->id);
-        if (i->d->sealer)
-                (void)ipc_send(i->d->sealer, &m);
-        log_info("sign_in.forgotten", KV_S("id", i->id), KV_S("app", i->app));
-        inquiry_free(i);
+        if (!TAILQ_FIRST(&i->askings))
+                log_info("sign_in.forgotten", KV_S("id", i->id), KV_S("app", i->app));
         return NULL;
 }

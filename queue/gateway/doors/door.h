@@ -83,7 +83,7 @@ typedef void door_answer_fn(void *arg, const struct door_answer *answer);
  */
 int doors_ask(struct doors *doors, const struct door_question *q, door_answer_fn *fn, void *arg,
               struct asking **ret_asking);
-/* Nobody waits any more; returns NULL. NULL-safe. */
+/* Who asked waits no more; its limits are settled by the answer that comes all the same. Returns NULL. NULL-safe. */
 struct asking *doors_forget(struct asking *asking);
 
 struct loop *doors_loop(struct doors *doors);

@@ -216,6 +216,7 @@ static void ask(struct doors *d, struct http_req *r, const struct door_question 
                 q->doors = d;
                 q->r = r;
                 code = doors_ask(d, what, fn, q, &q->asking);
+                http_wipe_request(r);
         }
         if (code < 0) {
                 free(q);

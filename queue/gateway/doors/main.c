@@ -17,7 +17,9 @@
 #include "queue/gateway/doors/doors-internal.h"
 #include "queue/gateway/doors/read.h"
 
-#define SECURE_HEAP (1U << 20)
+/* 32 bytes for each TLS connection, the most that `connections` allows, and 2 MiB for what is freed at once: the texts
+ * of one question. What strangers send lives elsewhere (http_config.secret_bodies). */
+#define SECURE_HEAP (4U << 20)
 #define DRAIN_LOOK_MS 20
 
 static const struct door *const list[] = {&http_door, &sasl_door};

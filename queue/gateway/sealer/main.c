@@ -233,13 +233,10 @@ static void take_keys_end(struct seal_process *s, const struct msg_in *m)
 static void on_doors_frame(void *arg, const struct msg_in *m, int fd)
 {
         struct seal_process *s = arg;
-        char id[ID_MAX + 1];
 
         closep(&fd);
         if (m->type == FRAME_ASK)
                 questions_ask(s, m);
-        else if (m->type == FRAME_FORGET && msg_get_str(m, TAG_ID, id, sizeof(id)) == 0)
-                questions_forget(s, id);
         for (size_t i = 0; i < m->n; i++) /* the channel's own memory, where passwords came */
                 wipe((void *)(uintptr_t)m->fields[i].bytes, m->fields[i].len);
 }

@@ -361,16 +361,6 @@ void questions_ask(struct seal_process *s, const struct msg_in *m)
         proceed(q);
 }
 
-void questions_forget(struct seal_process *s, const char *id)
-{
-        struct question *q = question_of(s, id);
-
-        if (!q)
-                return;
-        cancel_post(q);
-        question_free(q);
-}
-
 void questions_drop(struct seal_process *s)
 {
         struct question *q;

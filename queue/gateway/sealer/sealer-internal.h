@@ -67,7 +67,6 @@ struct seal_process {
 };
 
 void questions_ask(struct seal_process *s, const struct msg_in *m);
-void questions_forget(struct seal_process *s, const char *id);
 void questions_reply(struct seal_process *s, const struct msg_in *m);
 /* The link has ended: what it had in hand is in doubt. */
 void questions_link_lost(struct seal_process *s);

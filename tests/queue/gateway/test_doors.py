@@ -105,6 +105,22 @@ class Doors(unittest.TestCase):
         for s in idle:
             s.close()
 
+    def test_many_at_once(self):
+        """Half heads of strangers, and more sign-ins at once than a megabyte has room for, shut nobody out."""
+        half = [socket.create_connection(('127.0.0.1', self.gateway.port), timeout=60) for _ in range(300)]
+        for s in half:
+            self.addCleanup(s.close)
+            s.sendall(b'POST /v1/sign-in HTTP/1.1\r\n')
+        self.assertEqual(self.gateway.sign_in('ok@sandbox.invalid', 'sandbox')['verdict'], 'accepted')
+        asked = [('slow@sandbox.invalid', 'sandbox', 'accepted')] * 150 + [('ok@sandbox.invalid', f'wrong {i}', 'refused') for i in range(150)]
+        under_way = [self.gateway.connection(tcp=i % 2 == 0) for i in range(len(asked))]
+        for conn, (user, password, _) in zip(under_way, asked):
+            self.addCleanup(conn.close)
+            conn.request('POST', '/v1/sign-in', json.dumps({'username': user, 'password': password}), {'Content-Type': 'application/json'})
+        said = [conn.getresponse() for conn in under_way]
+        self.assertEqual({answer.status for answer in said}, {200})
+        self.assertEqual([json.loads(answer.read())['verdict'] for answer in said], [verdict for _, _, verdict in asked])
+
     def test_http_says_that_it_is_a_sandbox(self):
         status, headers, _ = self.gateway.request('GET', '/readyz')
         self.assertEqual((status, headers['postern-sandbox']), (200, 'no password is checked here'))
@@ -131,6 +147,38 @@ class Doors(unittest.TestCase):
                                           check=False)
                     self.assertEqual(done.returncode == 0, good, done.stderr)
                     self.assertIn(says, done.stdout + done.stderr)
+
+
+class HangUps(unittest.TestCase):
+    def test(self):
+        """Whoever closes before the answer is judged by the answer all the same: it is no failure where the password was right."""
+        with tempfile.TemporaryDirectory(prefix='postern-doors-') as top:
+            os.chmod(top, 0o755)
+            site = Sandbox(top)
+            self.addCleanup(site.close)
+            gateway = Gateway(site, settings='sandbox = yes\nname_failures = 3\nfailure_window = 3600\n')
+            gateway.start()
+            self.addCleanup(gateway.daemon.stop)
+
+            def answered(verdict):
+                return sum(float(line.split()[-1]) for line in gateway.get('/metrics')[2].decode().split('\n')
+                           if line.startswith('postern_gateway_sign_ins_total{verdict="%s"' % verdict))
+
+            def hang_up(password, verdict):
+                before = answered(verdict)
+                body = json.dumps({'username': 'slow@sandbox.invalid', 'password': password})
+                conn = gateway.connection()
+                conn.request('POST', '/v1/sign-in', body, {'Content-Type': 'application/json'})
+                conn.close()
+                wait_for('the verdict is there', lambda: answered(verdict) == before + 1)
+            for _ in range(4):
+                hang_up('sandbox', 'accepted')
+            self.assertEqual(gateway.sign_in('slow@sandbox.invalid', 'sandbox')['verdict'], 'accepted')
+            for i in range(3):
+                hang_up(f'wrong {i}', 'refused')
+            self.assertEqual(gateway.sign_in('slow@sandbox.invalid', 'sandbox')['reason'], 'throttled')
+            with open(gateway.log, encoding='utf-8') as log:
+                self.assertEqual(log.read().count('sign_in.forgotten'), 7)
 
 
 class Ordinary(unittest.TestCase):

@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/crypto.h>
 
 #include "base/core/buffer.h"
+#include "base/core/secret.h"
 #include "queue/http/http.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: r\r\n\r\n"
@@ -64,6 +66,20 @@ static void handle_later(void *arg, struct http_req *r)
         http_on_close(r, on_close, arg);
 }
 
+static void handle_wiped(void *arg, struct http_req *r)
+{
+        size_t n;
+        const char *body = http_body(r, &n), *x = http_header(r, "x-any");
+
+        assert_memory_equal(body, "hello", n);
+        assert_string_equal(x, "b");
+        http_wipe_request(r);
+        assert_memory_equal(body, "\0\0\0\0\0", n);
+        assert_int_equal(*x, 0);
+        assert_null(http_header(r, "x-any"));
+        handle_later(arg, r);
+}
+
 static void handle_stream(void *arg, struct http_req *r)
 {
         w.waiting = r;
@@ -80,19 +96,21 @@ static void handle_headers(void *arg, struct http_req *r)
         http_reply(r, 204, NULL, "", 0);
 }
 
-static const struct http_route routes[] = {{HTTP_GET, "/echo/{}", handle_echo, 0},
-                                           {HTTP_POST, "/echo/{}", handle_echo, 64 * 1024},
-                                           {HTTP_GET, "/later", handle_later, 0},
-                                           {HTTP_GET, "/stream", handle_stream, 0},
-                                           {HTTP_PUT, "/headers", handle_headers, 10}};
+static const struct http_route routes[] = {
+        {HTTP_GET, "/echo/{}", handle_echo, 0},  {HTTP_POST, "/echo/{}", handle_echo, 64 * 1024},
+        {HTTP_GET, "/later", handle_later, 0},   {HTTP_POST, "/wiped", handle_wiped, 10},
+        {HTTP_GET, "/stream", handle_stream, 0}, {HTTP_PUT, "/headers", handle_headers, 10}};
 
+/* *state: whether bodies are secret. */
 static int set_up(void **state)
 {
-        struct http_config config = {
-                .routes = routes, .n_routes = sizeof(routes) / sizeof(routes[0]), .arg = &w, .limits = HTTP_LIMITS};
+        struct http_config config = {.routes = routes,
+                                     .n_routes = sizeof(routes) / sizeof(routes[0]),
+                                     .arg = &w,
+                                     .limits = HTTP_LIMITS,
+                                     .secret_bodies = *state != NULL};
         struct error err;
 
-        (void)state;
         w = (struct world){.told = BUFFER(1 << 20)};
         assert_int_equal(loop_new_fake(&w.loop), 0);
         config.loop = w.loop;
@@ -416,6 +434,29 @@ static void test_later(void **state)
         close(fd);
 }
 
+/* Secret bodies take no room of the secure heap, and what follows a request that was wiped is whole. */
+static void test_wiped(void **state)
+{
+        static const char head[] = "POST /wiped HTTP/1.1\r\nHost: r\r\nX-Any: b\r\nContent-Length: 5\r\n\r\nhello";
+        struct error err = {""};
+        int half = connect_pair(), fd = connect_pair();
+
+        (void)state;
+        assert_int_equal(secure_heap_init(1 << 14, &err), 0);
+        say(half, "POST /wiped HTTP/1.1\r\n");
+        send_text(fd, head, 30);
+        say(fd, head + 30);
+        assert_non_null(w.waiting);
+        say(fd, POST);
+        assert_int_equal(CRYPTO_secure_used(), 0);
+        http_reply(w.waiting, 202, NULL, "", 0);
+        turns();
+        expect(fd, "HTTP/1.1 202 Accepted\r\n", "HTTP/1.1 200 OK\r\n", true);
+        assert_string_equal(w.told.data, "a? x=b body=hello\n");
+        close(half);
+        close(fd);
+}
+
 static void test_stream(void **state)
 {
         static char event[60000];
@@ -635,6 +676,7 @@ int main(void)
                                            T(test_lingering),
                                            T(test_hang_up),
                                            T(test_later),
+                                           cmocka_unit_test_prestate_setup_teardown(test_wiped, set_up, tear_down, &w),
                                            T(test_stream),
                                            T(test_caps),
                                            T(test_streams_must_be_acknowledged),

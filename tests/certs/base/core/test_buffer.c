@@ -172,6 +172,34 @@ static void test_secret_in_secure_heap(void **state)
         assert_child_ok(secret_in_secure_heap);
 }
 
+/* Outside the secure heap, where it exists, too. */
+static int wiped_in_ordinary_memory(void)
+{
+        struct buffer b = BUFFER_WIPED(1 << 20);
+        struct error err = {""};
+
+        child_check(secure_heap_init(65536, &err) == 0);
+        child_check(buffer_reserve(&b, 100000) == 0 && CRYPTO_secure_used() == 0);
+        for (int i = 0; i < 1000; i++)
+                child_check(buffer_append_str(&b, "geheim") == 0);
+        buffer_consume(&b, 5994);
+        child_check(b.len == 6 && memcmp(b.data, "geheim", 7) == 0);
+        for (size_t i = b.len; i < 6000; i++)
+                child_check(b.data[i] == 0);
+        child_check(buffer_steal(&b) == NULL && b.len == 6);
+        buffer_clear(&b);
+        for (size_t i = 0; i < b.cap; i++)
+                child_check(b.data[i] == 0);
+        buffer_free(&b);
+        return 0;
+}
+
+static void test_wiped_in_ordinary_memory(void **state)
+{
+        (void)state;
+        assert_child_ok(wiped_in_ordinary_memory);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -184,6 +212,7 @@ int main(void)
                 cmocka_unit_test(test_steal_and_free),
                 cmocka_unit_test(test_secret_without_secure_heap),
                 cmocka_unit_test(test_secret_in_secure_heap),
+                cmocka_unit_test(test_wiped_in_ordinary_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
