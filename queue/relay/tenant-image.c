@@ -137,18 +137,31 @@ static void take_members(struct relay *relay, struct tenant *t, const struct sto
         }
 }
 
+/* All of them or, without memory, as they were: what is revoked must not count again for a while. */
 static void take_revoked(struct relay *relay, struct tenant *t, const struct store_image *image)
 {
-        while (!LIST_EMPTY(&t->revoked))
-                revoked_free(LIST_FIRST(&t->revoked));
-        for (size_t i = 0; i < image->n_revoked; i++) {
-                struct revoked *r = calloc(1, sizeof(*r));
+        struct revoked_list fresh = LIST_HEAD_INITIALIZER(fresh);
+        struct revoked *r;
+        bool whole = true;
 
-                if (!r) {
-                        log_error("revoked_not_kept", KV_S("tenant", t->name));
-                        return;
-                }
+        for (size_t i = 0; whole && i < image->n_revoked; i++) {
+                whole = (r = calloc(1, sizeof(*r)));
+                if (!whole)
+                        break;
                 r->serial = image->revoked[i];
+                LIST_INSERT_HEAD(&fresh, r, entry);
+        }
+        if (whole)
+                while (!LIST_EMPTY(&t->revoked))
+                        revoked_free(LIST_FIRST(&t->revoked));
+        else
+                log_error("revoked_not_kept", KV_S("tenant", t->name));
+        while ((r = LIST_FIRST(&fresh))) {
+                LIST_REMOVE(r, entry);
+                if (!whole) {
+                        free(r);
+                        continue;
+                }
                 LIST_INSERT_HEAD(&t->revoked, r, entry);
                 table_add(&relay->revoked, &r->by_serial, r->serial.text, NULL);
         }
