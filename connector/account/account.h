@@ -42,7 +42,9 @@ int places_find(struct loop *loop, struct dns *dns, const struct domain_config *
 
 /* ---- reading.c: one domain controller's LDAP ---- */
 struct reading;
-/* What takes what the reader says; errors name the host. */
+/* What takes what the reader says; errors name the host. -EKEYREJECTED: the domain controller refused the reader's
+ * credential; -EINPROGRESS: it never answered the bind. Either may count as a failed attempt of the reader's account,
+ * so no other domain controller may then be tried with that credential. Any other error counted nothing. */
 int reading_open(struct reading **ret_d, const struct reader *reader, const struct dc_place *place, struct error *err);
 struct reading *reading_free(struct reading *d);
 /* The reader's own session. */
@@ -56,8 +58,8 @@ char *reading_text(const struct reading *d, LDAPMessage *entry, const char *attr
 long long reading_number(const struct reading *d, LDAPMessage *entry, const char *attribute, long long fallback);
 
 /* ---- ticket.c ---- */
-/* A TGT of the reader by its keytab, in this process's memory, from the KDC at that place. Sets KRB5_CONFIG and
- * KRB5CCNAME of this process. */
+/* A TGT of the reader by its keytab, in this process's memory, from the KDC at that place; -EKEYREJECTED and
+ * -EINPROGRESS as by reading_open. Sets KRB5_CONFIG and KRB5CCNAME of this process. */
 int ticket_get(const struct reader *reader, const struct dc_place *place, struct error *err);
 
 /* ---- lookup.c ---- */

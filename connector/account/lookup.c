@@ -53,6 +53,7 @@ struct view {
         char *pdc;  /* host, or NULL: not to be told */
         struct name name;
         char upn[2 * USERNAME_MAX + 2];
+        struct error risk; /* why no other one may be tried with the reader's credential, or empty */
 };
 
 static void view_clear(struct view *v)
@@ -132,6 +133,25 @@ static char *read_pdc(struct reading *d, const char *base)
         return server ? read_text(d, server + 1, "dNSHostName") : NULL;
 }
 
+/* As the reader at a domain controller. Each attempt with a wrong credential counts at the PDC, so there is one: after
+ * a bind that may have counted every further one fails with the words of that one. */
+static int open_at(struct view *v, struct reading **ret_d, const struct dc_place *place, struct error *err)
+{
+        const struct domain_config *domain = v->reader->domain;
+
+        if (v->risk.text[0])
+                return error_fail(err, -EKEYREJECTED, "not asked: %s", v->risk.text);
+        int r = reading_open(ret_d, v->reader, place, err);
+        if (r != -EKEYREJECTED && r != -EINPROGRESS)
+                return r;
+        r = error_prefix(err, -EKEYREJECTED,
+                         "the credential of reader %s (%s) %s; no other domain controller is tried with it",
+                         domain->reader, domain->reader_keytab ? domain->reader_keytab : domain->reader_password_file,
+                         r == -EINPROGRESS ? "may have been refused" : "was refused");
+        v->risk = *err;
+        return r;
+}
+
 /* The first domain controller that takes the reader. */
 static int view_open(struct view *v, struct error *err)
 {
@@ -142,8 +162,8 @@ static int view_open(struct view *v, struct error *err)
 
         if (n == 0)
                 return error_prefix(err, r, "no domain controller of %s is known", domain->name);
-        for (size_t i = 0; r < 0 && i < n; i++) {
-                r = reading_open(&v->d, v->reader, &places[i], err);
+        for (size_t i = 0; r < 0 && r != -EKEYREJECTED && i < n; i++) {
+                r = open_at(v, &v->d, &places[i], err);
                 v->place = places[i];
         }
         if (r < 0)
@@ -349,7 +369,7 @@ static void add_counters(struct view *v, const char *host, const char *dn, json_
                         return;
         if (strcasecmp(host, v->place.host) != 0) {
                 if (places_find(v->l->loop, v->l->dns, v->reader->domain, host, &place, &err) == 0)
-                        (void)reading_open(&other, v->reader, &place, &err);
+                        (void)open_at(v, &other, &place, &err);
                 d = other;
         }
         if (d)

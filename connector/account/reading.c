@@ -3,7 +3,8 @@
  * that shows which domain controller it is, the reader's bind.
  *
  * Invariant: the reader's password leaves only after the certificate proved right: its chain and host by libldap, and
- * the domain, where the host is none of `dcs`. libldap blocks, which the process's alarm bounds.
+ * the domain, where the host is none of `dcs`. A bind that may have counted has an error of its own. libldap blocks,
+ * which the process's alarm bounds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,6 +68,14 @@ static int fail(const struct reading *d, int code, const char *what, struct erro
         (void)ldap_get_option(d->ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &why);
         return error_fail(err, errnum, "%s: %s: %s%s%.300s", d->host, what, ldap_err2string(code),
                           why && why[0] ? ": " : "", why ? why : "");
+}
+
+/* A bind's: the domain controller refused the credential, or whatever it thought of it is not known. */
+static int fail_bind(const struct reading *d, int code, const char *what, struct error *err)
+{
+        const int r = fail(d, code, what, err);
+
+        return code == LDAP_INVALID_CREDENTIALS ? -EKEYREJECTED : r == -ETIMEDOUT ? -EINPROGRESS : r;
 }
 
 /* ---- who it is ---- */
@@ -150,7 +159,7 @@ static int bind_reader(struct reading *d, const struct reader *reader, struct er
         struct berval password = {secret_len(reader->password), (char *)(uintptr_t)secret_text(reader->password)};
         int r = ldap_sasl_bind_s(d->ld, reader->domain->reader, LDAP_SASL_SIMPLE, &password, NULL, NULL, NULL);
 
-        return r == LDAP_SUCCESS ? 0 : fail(d, r, "the reader's bind", err);
+        return r == LDAP_SUCCESS ? 0 : fail_bind(d, r, "the reader's bind", err);
 }
 
 /* Signed and sealed by the ticket's key, which only the domain controller of that name has: Samba takes no GSSAPI
@@ -159,14 +168,19 @@ static int bind_by_ticket(struct reading *d, const struct reader *reader, const 
                           struct error *err)
 {
         char sealed[] = "minssf=112,noplain,noanonymous";
-        int r = ticket_get(reader, place, err);
+        /* a KDC that is not there counts nothing: what libkrb5 says of it reads as if it had not answered */
+        int r = connect_in_time(place, reader->domain->kdc_port ? reader->domain->kdc_port : 88, err);
 
+        if (r >= 0) {
+                (void)close(r);
+                r = ticket_get(reader, place, err);
+        }
         if (r < 0)
                 return r;
         (void)ldap_set_option(d->ld, LDAP_OPT_X_SASL_NOCANON, LDAP_OPT_ON);
         (void)ldap_set_option(d->ld, LDAP_OPT_X_SASL_SECPROPS, sealed);
         r = ldap_sasl_interactive_bind_s(d->ld, NULL, "GSSAPI", NULL, NULL, LDAP_SASL_QUIET, no_interaction, NULL);
-        return r == LDAP_SUCCESS ? 0 : fail(d, r, "the reader's bind by GSSAPI", err);
+        return r == LDAP_SUCCESS ? 0 : fail_bind(d, r, "the reader's bind by GSSAPI", err);
 }
 
 int reading_open(struct reading **ret_d, const struct reader *reader, const struct dc_place *place, struct error *err)

@@ -79,7 +79,11 @@ int ticket_get(const struct reader *reader, const struct dc_place *place, struct
                 code = krb5_cc_store_cred(context, cache, &creds);
         if (code != 0) {
                 const char *why = context ? krb5_get_error_message(context, code) : "no context";
-                r = error_fail(err, -EACCES, "%s gives the reader %s no ticket by reader_keytab: %s", place->host,
+                r = error_fail(err,
+                               code == KRB5KDC_ERR_PREAUTH_FAILED || code == KRB5KDC_ERR_CLIENT_REVOKED ? -EKEYREJECTED
+                               : code == KRB5_KDC_UNREACH                                               ? -EINPROGRESS
+                                                                                                        : -EACCES,
+                               "%s gives the reader %s no ticket by reader_keytab: %s", place->host,
                                reader->domain->reader, why);
                 if (context)
                         krb5_free_error_message(context, why);

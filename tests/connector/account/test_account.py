@@ -7,9 +7,11 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -210,6 +212,50 @@ class AccountTest(unittest.TestCase):
         done = self.run_it(LAB['LAB_GOOD1_UPN'])
         self.assertEqual(done.returncode, 3)
         self.assertIn('chmod 600', done.stderr)
+
+    def test_a_wrong_credential_is_tried_once(self):
+        """Not at each domain controller: every attempt counts for the reader's account."""
+        def count():
+            return [int(lab('badpwdcount', 'good7', '--dc', str(dc))) for dc in (1, 2)]
+        self.write('reader', 'not the password\n')
+        before = count()
+        done = self.run_it(LAB['LAB_GOOD1_UPN'], '--all-dcs', reader=LAB['LAB_GOOD7_UPN'])
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(f"the credential of reader {LAB['LAB_GOOD7_UPN']} ({self.path('reader')}) was refused; no other domain controller is "
+                      f"tried with it: {DC1}: the reader's bind: Invalid credentials", done.stderr)
+        self.assertEqual(sum(count()) - sum(before), 1)
+        config = self.config(reader=LAB['LAB_GOOD7_UPN'])
+        done = subprocess.run([POSTERN, 'check', '--config', config], capture_output=True, text=True, timeout=300, check=False)
+        self.assertRegex(done.stdout, r'reader +warning .*the credential of reader .* was refused')
+        self.assertEqual(sum(count()) - sum(before), 2)
+
+    def test_a_wrong_key_is_tried_once(self):
+        self.asan = 'detect_leaks=0'  # of libkrb5's plugins, and of cyrus's
+        subprocess.run(['ktutil'], input=f"addent -password -p good8@CORP.EXAMPLE -k 1 -e aes256-cts\nnot the password\nwkt {self.path('keytab')}\nq\n",
+                       text=True, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        os.chmod(self.path('keytab'), 0o600)
+        before = [int(lab('badpwdcount', 'good8', '--dc', str(dc))) for dc in (1, 2)]
+        done = self.run_it(LAB['LAB_GOOD1_UPN'], reader=LAB['LAB_GOOD8_UPN'], reader_keytab=self.path('keytab'), reader_password_file=None)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(f"({self.path('keytab')}) was refused; no other domain controller is tried with it: {DC1} gives the reader", done.stderr)
+        self.assertEqual([int(lab('badpwdcount', 'good8', '--dc', str(dc))) for dc in (1, 2)], [before[0] + 1, before[1]])
+
+    def test_a_bind_without_an_answer_is_not_repeated(self):
+        """It may have counted. The first domain controller here takes the bind and hangs up; the second would answer."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(LAB['LAB_CERT_DC'], LAB['LAB_KEY_DC'])
+        got = []
+
+        def take_bind(listener):
+            with listener, listener.accept()[0] as plain, context.wrap_socket(plain, server_side=True) as s:
+                got.append(s.recv(1000))
+        thread = threading.Thread(target=take_bind, args=(socket.create_server(('127.0.0.200', 636)),), daemon=True)
+        thread.start()
+        done = self.run_it(LAB['LAB_GOOD1_UPN'], dcs=f"{DC1}@127.0.0.200, {DC2}@{LAB['LAB_AD2_ADDRESS']}")
+        thread.join(30)
+        self.assertIn(READER.encode(), got[0])
+        self.assertEqual(done.returncode, 3, done.stdout)
+        self.assertIn('may have been refused; no other domain controller is tried with it', done.stderr)
 
     def test_check_warns_of_a_reader_with_rights(self):
         def reader_line(**more):
