@@ -64,6 +64,7 @@ struct bridge {
         bool ending;                 /* no line is to come any more: bridge_drain */
         bool orphaned;               /* the supervisor is gone: bridge_last_words */
         bool told;                   /* a validator has said what it has in hand */
+        bool foreign_logged;         /* that the relay named addresses which are not its own */
         uint64_t requests, verdicts; /* since the process started */
 };
 
@@ -109,6 +110,12 @@ bool lines_last_words(struct bridge *b);
 uint32_t lines_share(const struct bridge *b);
 /* The next line that has this sign-in in its hands, behind the one given (NULL: the first); NULL: none. */
 struct line *lines_next_with(struct bridge *b, const struct line *after, const char *id);
+/*
+ * Whether the relay at one URL may name the other as its node: its own host, or a name beside it, in the same domain of
+ * two labels at least; what is configured as a number has no domain. A test's node may be any number of this machine
+ * where the relay is one.
+ */
+bool lines_may_name(const char *relay, const char *url);
 /* The line that serves the node; NULL: none. */
 struct line *lines_of(const struct node *node, enum line_role role);
 /* The one that is up, of a node that is named rather than another; NULL: none is. */

@@ -3,12 +3,14 @@
  *
  * The first goes to the relay that is configured. Its hello names the nodes, and each of those gets a link of its own,
  * so that a node that dies costs what was on its link and no more. The configured address may be a node's, or one
- * behind which any node answers; its link is then left once a named node has heard the connector.
+ * behind which any node answers; its link is then left once a named node has heard the connector. Only what looks like
+ * the relay's own is believed, for a hostile relay would have connectors call whatever is inside their network.
  *
  * Invariants: a node has one line that serves, at most; so has whatever calls itself by one name, for two streams of
  * one process at one node take its place from each other. The capacities of the links together are at most twice the
  * validator's, whose own limit decides. What is sent over a link is not this file's matter.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -265,12 +267,37 @@ static bool host_was_named(const char (*urls)[257], size_t at)
         return false;
 }
 
+static bool is_loopback(const char *host)
+{
+        struct in_addr v4;
+
+        return strcmp(host, "::1") == 0 || (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
+}
+
+bool lines_may_name(const char *relay, const char *url)
+{
+        char host[256], own[256];
+        struct in_addr v4;
+        uint16_t port;
+
+        if (https_split_url(url, host, &port) < 0 || https_split_url(relay, own, &port) < 0)
+                return false;
+        if (strcasecmp(host, own) == 0 || (is_loopback(host) && is_loopback(own)))
+                return true;
+        const char *domain = strchr(own, '.'), *beside = strchr(host, '.');
+        if (!domain || !beside || beside == host || strchr(own, ':') || inet_aton(own, &v4) || inet_aton(host, &v4))
+                return false;
+        const char *second = strchr(domain + 1, '.');
+        return second && second[1] && strcasecmp(beside, domain) == 0;
+}
+
 static void learn_nodes(struct bridge *b, const struct link *link)
 {
         const char(*urls)[257];
         const size_t n = link_nodes(link, &urls);
-        struct node *node;
+        struct node *node, *next;
         struct error err = {""};
+        bool foreign = false;
 
         if (n == 0 || b->ending)
                 return;
@@ -278,12 +305,24 @@ static void learn_nodes(struct bridge *b, const struct link *link)
                 node->named = false;
         for (size_t i = 0; i < n; i++) {
                 node = node_at(b, urls[i]);
-                if (host_was_named(urls, i))
+                if (!lines_may_name(b->relay, urls[i])) {
+                        foreign = true;
+                        if (!b->foreign_logged)
+                                log_warning("link.node_ignored", KV_S("relay", urls[i]),
+                                            KV_S("why", "it is not in the domain of the configured relay's host"),
+                                            KV_S("configured", b->relay));
+                } else if (host_was_named(urls, i))
                         log_info("link.node_ignored", KV_S("relay", urls[i]), KV_S("why", "the host has one already"));
                 else if (node || add_node(b, urls[i], &node, &err) == 0)
                         node->named = true;
                 else
                         log_warning("link.node_ignored", KV_S("relay", urls[i]), KV_S("why", err.text));
+        }
+        b->foreign_logged |= foreign;
+        for (node = TAILQ_FIRST(&b->nodes); node; node = next) { /* ever new names would pile up */
+                next = TAILQ_NEXT(node, entry);
+                if (!node->named && !has_line(node))
+                        node_free(node);
         }
         share_capacity(b);
 }

@@ -55,7 +55,9 @@ static const struct conf_key keys[] = {
         {ITEMS("node_url", nodes), .check = check_node_url, .repeats = true,
          .range = "up to 4 https:// addresses; the key may be repeated", .otherwise = "there is one node",
          .help = "Addresses of every node of this relay, this one included, each on a host of its own: connectors "
-                 "link to each, so that any of them may fail. Every node names all, and has a `node` of its own."},
+                 "link to each, so that any of them may fail. Every node names all, and has a `node` of its own. "
+                 "Connectors pass over an address that is neither on the host of their own `relay` nor on one beside "
+                 "it, as n2.example.com is beside n1.example.com."},
         {KEY("ready_file", ready_file), PATH, .otherwise = "none is written",
          .help = "File to write the addresses to that the relay listens on, one ADDRESS:PORT per line, once it does."},
         {KEY("metrics_socket", metrics_socket), .max = 100, .check = conf_check_path,

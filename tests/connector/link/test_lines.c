@@ -247,6 +247,19 @@ static void a_new_certificate_goes_to_each(void **state)
         assert_int_equal(count_lines(d), 2);
 }
 
+/* The relay's next hello names these. */
+static void name_anew(struct desk *d)
+{
+        const size_t before = d->t->streams;
+
+        d->t->nodes = names;
+        fake_close(d->t->stream);
+        for (unsigned s = 0; s < 40 && d->t->streams == before; s++)
+                pass(d->t, 1000);
+        assert_true(d->t->streams > before);
+        pass(d->t, 50);
+}
+
 /* A relay that names others each time: what is left ends before more is begun. */
 static void names_without_end(void **state)
 {
@@ -257,17 +270,95 @@ static void names_without_end(void **state)
         for (unsigned i = 0; i < 8; i++) {
                 (void)snprintf(names, sizeof(names), "[\"%s\",\"https://127.1.%u.1:9\",\"https://127.1.%u.2:9\"]",
                                fake_relay_url(d->t->relay), i, i);
-                const size_t before = d->t->streams;
-
-                d->t->nodes = names;
-                fake_close(d->t->stream);
-                for (unsigned s = 0; s < 40 && d->t->streams == before; s++)
-                        pass(d->t, 1000);
-                pass(d->t, 50);
+                name_anew(d);
         }
         assert_in_range(count_lines(d), 3, 3 * HELLO_NODES_MAX);
         pass_looking(d, 25000);
         assert_int_equal(count_lines(d), 3);
+}
+
+static size_t count_nodes(const struct desk *d)
+{
+        const struct node *node;
+        size_t n = 0;
+
+        TAILQ_FOREACH (node, &d->b.nodes, entry)
+                n++;
+        return n;
+}
+
+/* A name without a line of its own, for it led to a node that has one, is forgotten when it is named no more. */
+static void names_that_lead_nowhere_are_forgotten(void **state)
+{
+        struct desk *d = *state;
+        struct test *other = begin_beside(d->t);
+
+        other->node = "n1";
+        name_nodes(d);
+        say_state(d, "corp.example=1\n", "");
+        lines_start(&d->b);
+        UNTIL(d->t, is_up, 1000);
+        UNTIL(d->t, others_report, 1000);
+        pass_looking(d, 3000);
+        assert_int_equal(count_lines(d), 1);
+        assert_int_equal(count_nodes(d), 2);
+        (void)snprintf(names, sizeof(names), "[\"%s\"]", fake_relay_url(d->t->relay));
+        name_anew(d);
+        assert_int_equal(count_nodes(d), 1);
+}
+
+static void only_what_is_beside_the_relay_is_believed(void **state)
+{
+        static const struct {
+                const char *relay, *node;
+                bool good;
+        } cases[] = {
+                {"https://relay.cloud.example:8443", "https://Relay.cloud.example", true},
+                {"https://relay.cloud.example", "https://n2.CLOUD.example:9443", true},
+                {"https://relay.cloud.example", "https://n2.corp.example", false},
+                {"https://relay.cloud.example", "https://cloud.example", false},
+                {"https://relay.cloud.example", "https://a.n2.cloud.example", false},
+                {"https://relay.cloud.example", "https://evilcloud.example", false},
+                {"https://relay.cloud.example", "https://10.0.0.1:3389", false},
+                {"https://relay.cloud.example", "https://127.0.0.1", false},
+                {"https://relay.cloud.example", "https://[fe80::1]", false},
+                {"https://relay.cloud.example", "https://n2.cloud.example@dc1", false},
+                {"https://cloud.example", "https://corp.example", false},
+                {"https://cloud.example.", "https://corp.example.", false},
+                {"https://relay", "https://dc1", false},
+                {"https://relay", "https://relay:444", true},
+                {"https://10.1.2.3", "https://10.1.2.3:444", true},
+                {"https://10.1.2.3", "https://11.1.2.3", false},
+                {"https://10.1.2.3", "https://a.1.2.3", false},
+                {"https://127.0.0.1:1", "https://127.0.0.2:2", true},
+                {"https://[::1]:1", "https://127.0.0.2:2", true},
+                {"https://127.0.0.1:1", "https://localhost", false},
+                {"https://127.0.0.1:1", "https://10.0.0.1", false},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+                if (lines_may_name(cases[i].relay, cases[i].node) != cases[i].good)
+                        fail_msg("%s named by %s", cases[i].node, cases[i].relay);
+}
+
+/* A relay that says it is at addresses inside the connector's network: nothing goes there, and it is said once. */
+static void addresses_elsewhere_are_passed_over(void **state)
+{
+        struct desk *d = *state;
+
+        lines_start(&d->b);
+        UNTIL(d->t, is_up, 1000);
+        (void)snprintf(names, sizeof(names), "[\"https://10.0.0.1:3389\",\"https://dc1.corp.example\",\"%s\"]",
+                       fake_relay_url(d->t->relay));
+        assert_false(d->b.foreign_logged);
+        for (unsigned i = 0; i < 2; i++) {
+                name_anew(d);
+                assert_int_equal(count_lines(d), 1);
+                assert_int_equal(count_nodes(d), 1);
+                assert_true(d->b.foreign_logged);
+        }
+        assert_true(TAILQ_FIRST(&d->b.nodes)->named);
 }
 
 static void without_a_supervisor_each_hears_what_is_lost(void **state)
@@ -318,6 +409,9 @@ int main(void)
                 TEST(what_is_held_is_offered_to_each),
                 TEST(a_new_certificate_goes_to_each),
                 TEST(names_without_end),
+                TEST(names_that_lead_nowhere_are_forgotten),
+                cmocka_unit_test(only_what_is_beside_the_relay_is_believed),
+                TEST(addresses_elsewhere_are_passed_over),
                 TEST(without_a_supervisor_each_hears_what_is_lost),
                 TEST(a_stop_drains_all),
         };
