@@ -40,6 +40,14 @@ const char *http_header(const struct http_req *r, const char *name)
         return field ? bytes + field->value : NULL;
 }
 
+const char *http_header_last(const struct http_req *r, const char *name)
+{
+        const char *bytes = r->conn->in.data;
+        const struct http_field *field = http_head_field_last(r->conn->head, bytes, name);
+
+        return field ? bytes + field->value : NULL;
+}
+
 const char *http_body(const struct http_req *r, size_t *ret_n)
 {
         *ret_n = (size_t)r->conn->head->content_length;

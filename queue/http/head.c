@@ -225,6 +225,14 @@ const struct http_field *http_head_field(const struct http_head *head, const cha
         return NULL;
 }
 
+const struct http_field *http_head_field_last(const struct http_head *head, const char *bytes, const char *name)
+{
+        for (unsigned i = head->n_fields; i-- > 0;)
+                if (text_is(bytes + head->field[i].name, head->field[i].n_name, name))
+                        return &head->field[i];
+        return NULL;
+}
+
 bool http_path_match(const char *pattern, const char *path, struct http_parts *ret_parts)
 {
         size_t part = 0;

@@ -102,6 +102,8 @@ const struct http_head *http_head(const struct http_req *r);
 const char *http_part(const struct http_req *r, size_t i);
 /* NULL where absent. */
 const char *http_header(const struct http_req *r, const char *name);
+/* The last of several lines of that name. */
+const char *http_header_last(const struct http_req *r, const char *name);
 /* Until the answer, as is what http_header gives. */
 const char *http_body(const struct http_req *r, size_t *ret_n);
 /* The handler has what it needs: head and body are wiped at once, and their texts are gone. The answer may follow

@@ -1,12 +1,19 @@
 #!/usr/bin/python3
 """postern-gateway on real parts: an application asks by JSON, and hears right, wrong, locked, and a fault as a fault."""
 import atexit
+import base64
+import http.server
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
+import threading
 import unittest
+import urllib.error
+import urllib.request
 
 from e2e import LAB, WRONG, SiteTest, bad_password_count, main, wait_for
 from gateway_site import Gateway
@@ -73,6 +80,22 @@ class Verdicts(GatewayTest):
         record = json.loads(self.site.connectors['north'].postern('explain', a['id'], '--json'))
         self.assertIn(a['id'], json.dumps(record))
         self.assertIn('192.0.2.7', json.dumps(record))
+
+    def test_1_of_several_forwarded_lines_the_last_counts(self):
+        """A proxy may add a line behind the client's own."""
+        upn, password, _ = self.account('GOOD1')
+        conn = self.gateway.connection()
+        self.addCleanup(conn.close)
+        conn.putrequest('GET', '/v1/forward')
+        conn.putheader('Authorization', 'Basic ' + base64.b64encode(f'{upn}:{password}'.encode()).decode())
+        for address in ('192.0.2.66', '192.0.2.99'):
+            conn.putheader('X-Forwarded-For', address)
+        conn.endheaders()
+        answer = conn.getresponse()
+        self.assertEqual((answer.status, answer.read()), (204, b''))
+        record = self.site.connectors['north'].postern('explain', answer.getheader('Postern-Id'), '--json')
+        self.assertIn('192.0.2.99', record)
+        self.assertNotIn('192.0.2.66', record)
 
     def test_2_wrong_costs_one_count(self):
         upn, password, _ = self.account('GOOD2')
@@ -246,6 +269,86 @@ class Nodes(SiteTest):
             with open(gateway.log, encoding='utf-8') as f:
                 aside = [line for line in f if 'relay.aside' in line]
             self.assertEqual(len({line.split('node=')[1].split()[0] for line in aside}), 2, aside)
+
+
+class Front(http.server.BaseHTTPRequestHandler):
+    """What stands before a node that is dead, in part or wholly: no keys where the class says so, and each sign-in is answered so."""
+    protocol_version = 'HTTP/1.1'
+    keys, status, media, body = True, 502, 'text/html', b'<html>Bad Gateway</html>'
+
+    def answer(self, status, headers, body):
+        self.send_response(status)
+        for name, value in {**headers, 'Content-Length': str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.server.seen.append('GET')
+        if not self.keys:
+            self.answer(self.status, {'Content-Type': self.media}, self.body)
+            return
+        names = ('Authorization', 'If-None-Match')
+        request = urllib.request.Request(self.server.relay + self.path, headers={n: self.headers[n] for n in names if self.headers[n]})
+        try:
+            with urllib.request.urlopen(request, context=self.server.trust, timeout=60) as got:
+                self.answer(got.status, {n: got.headers[n] for n in ('Content-Type', 'ETag') if got.headers[n]}, got.read())
+        except urllib.error.HTTPError as e:
+            with e:
+                self.answer(e.code, {'Content-Type': e.headers['Content-Type'] or 'text/plain'}, e.read())
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers['Content-Length']))
+        self.server.seen.append('POST')
+        self.answer(self.status, {'Content-Type': self.media}, self.body)
+
+    def log_message(self, format, *args):  # pylint: disable=redefined-builtin
+        pass
+
+
+class Fronts(SiteTest):
+    """A node that answers, and is not there: its faults set it aside, and the healthy one is asked."""
+    CONNECTORS = [('north', 'ldap')]
+
+    def gateway(self, **what):
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), type('OneFront', (Front,), what))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(os.path.join(self.site.dir, 'relay.pem'), os.path.join(self.site.dir, 'relay.key'))
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        server.daemon_threads, server.block_on_close = True, False
+        server.relay, server.trust, server.seen = self.site.url, ssl.create_default_context(cafile=self.site.ca), []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        gateway = Gateway(self.site, f'relay = https://127.0.0.1:{server.server_port}\nrelay = {self.site.url}\n')
+        self.addCleanup(shutil.rmtree, gateway.dir)
+        self.addCleanup(gateway.stop)
+        gateway.start()
+        return gateway, server
+
+    def test_a_dead_node(self):
+        gateway, front = self.gateway(keys=False)
+        upn, password, _ = self.account('GOOD1')
+        for _ in range(3):
+            self.assertEqual(gateway.sign_in(upn, password)['verdict'], 'accepted')
+        self.assertIn('GET', front.seen)
+        self.assertNotIn('POST', front.seen)
+
+    def test_nobody_started(self):
+        problem = {'type': 'urn:postern:draining', 'status': 503, 'started': 'no', 'retry': 'later'}
+        gateway, front = self.gateway(status=503, media='application/problem+json', body=json.dumps(problem).encode())
+        upn, password, _ = self.account('GOOD1')
+        self.assertEqual(gateway.sign_in(upn, password)['verdict'], 'accepted')
+        self.assertEqual(front.seen.count('POST'), 1)
+
+    def test_somebody_may_have_started(self):
+        """One who asked hears of the doubt, and nothing is sent twice; the next goes elsewhere."""
+        gateway, front = self.gateway()
+        upn, password, _ = self.account('GOOD1')
+        a = gateway.sign_in(upn, password)
+        self.assertEqual((a['verdict'], a['may_have_counted']), ('unavailable', 'unknown'), a)
+        self.assertEqual(gateway.sign_in(upn, password)['verdict'], 'accepted')
+        self.assertEqual(front.seen.count('POST'), 1)
 
 
 class Faults(GatewayTest):

@@ -57,24 +57,16 @@ static const char *app_of_secret(const char *secret)
         return found;
 }
 
-/* NULL, and the request is answered, where it may not ask. By a UNIX socket who can open it may; by an address whoever
- * has an application's secret, or anybody on this host where no application has one. header: where the secret stands.
- */
+/* NULL where it may not ask. By a UNIX socket who can open it may; by an address whoever has an application's secret,
+ * or anybody on this host where no application has one. header: where the secret stands. */
 static const char *caller(struct http_req *r, const char *header)
 {
-        const char *given = http_header(r, header), *app = NULL;
+        const char *given = http_header(r, header);
         const bool needed = door.n_apps > 0 && strcmp(http_peer(r), "unix") != 0;
 
         if (given && strncasecmp(given, "Bearer ", 7) == 0)
-                app = app_of_secret(given + 7);
-        else if (!needed)
-                return "gateway";
-        if (!app) {
-                http_add_header(r, "WWW-Authenticate", "Bearer");
-                http_fail(r, PROBLEM_BAD_CREDENTIALS,
-                          "the secret of an [application] of the gateway is needed: Bearer SECRET");
-        }
-        return app;
+                return app_of_secret(given + 7);
+        return needed ? NULL : "gateway";
 }
 
 /* ---- answers ---- */
@@ -262,8 +254,12 @@ static void handle_json(struct doors *d, struct http_req *r, bool change)
         struct error err = {""};
         struct body *b;
 
-        if (!app)
+        if (!app) {
+                http_add_header(r, "WWW-Authenticate", "Bearer");
+                http_fail(r, PROBLEM_BAD_CREDENTIALS,
+                          "the secret of an [application] of the gateway is needed: Bearer SECRET");
                 return;
+        }
         if (!type || strncasecmp(type, "application/json", 16) != 0 || (type[16] && !strchr("; ", type[16]))) {
                 http_fail(r, PROBLEM_UNSUPPORTED_TYPE, "Content-Type must be application/json");
                 return;
@@ -303,15 +299,19 @@ static void on_change(void *arg, struct http_req *r)
 }
 
 /* GET: what a web server asks about each request of its own. The secret of an application stands in a header of its
- * own, for Authorization is the user's. */
+ * own, for Authorization is the user's; without it the web server is at fault, and no 401 blames the user. */
 static void on_forward(void *arg, struct http_req *r)
 {
         struct doors *d = arg;
         const char *app = caller(r, "Postern-Application"), *given = http_header(r, "Authorization");
         char ip[64], *pair;
 
-        if (!app)
+        if (!app) {
+                http_fail(r, PROBLEM_NOT_READY,
+                          "the web server must send the secret of an [application] of the gateway, and sent none or a "
+                          "wrong one: Postern-Application: Bearer SECRET");
                 return;
+        }
         pair = OPENSSL_secure_zalloc(DOORS_BASIC_ROOM);
         const size_t n = pair ? doors_read_basic(given, pair) : 0;
         const char *colon = n ? memchr(pair, ':', n) : NULL;
@@ -320,7 +320,7 @@ static void on_forward(void *arg, struct http_req *r)
                 http_fail(r, PROBLEM_BAD_CREDENTIALS, "name and password are needed: Authorization: Basic");
         } else {
                 const size_t user_len = (size_t)(colon - pair);
-                const bool known = doors_client_ip(d, http_peer(r), http_header(r, "X-Forwarded-For"), ip);
+                const bool known = doors_client_ip(d, http_peer(r), http_header_last(r, "X-Forwarded-For"), ip);
                 const struct door_question q = {.app = app,
                                                 .user = pair,
                                                 .user_len = user_len,

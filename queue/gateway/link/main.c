@@ -2,7 +2,8 @@
  * postern-gateway-link: talks HTTPS to the relay's nodes, and holds the bearer secret; sees sealed bytes only.
  *
  * It sends each sealed request once. Where not a byte of it was given out, the next node gets it; in any doubt the
- * sealer hears of it and nobody else is asked. It opens no file once it runs.
+ * sealer hears of it and nobody else is asked. Keys are asked of each node until one gives them. It opens no file once
+ * it runs.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include "base/core/secret.h"
 #include "base/core/table.h"
 #include "base/process/process.h"
+#include "certs/codec/json.h"
 #include "certs/http/https.h"
 #include "certs/jose/sealed.h"
 #include "certs/keys/self-test-tls.h"
@@ -43,6 +45,7 @@
 struct node {
         const char *url;
         uint64_t aside_until;
+        bool doubted; /* it failed, and has answered nothing well since: no sign-in is the first to try it */
 };
 
 struct link {
@@ -153,20 +156,23 @@ static void report(struct call *c, long status, const struct buffer *answer, int
 
 /* ---- nodes ---- */
 
-/* The first node that was not tried: one that works before one that failed lately. Nodes are 4 at most. */
+/* The first node that was not tried: one that works before one that failed, and the one that failed longest ago before
+ * the others. Nodes are 4 at most. */
 static bool choose_node(const struct call *c, size_t *ret_at)
 {
         const uint64_t now = loop_now(c->link->process.loop);
-        bool found = false;
+        uint64_t least = UINT64_MAX;
 
-        for (size_t i = c->link->n_nodes; i-- > 0;) {
-                if (c->tried & 1U << i)
+        for (size_t i = 0; i < c->link->n_nodes; i++) {
+                const struct node *n = &c->link->nodes[i];
+                const uint64_t aside = n->aside_until > now ? n->aside_until : n->doubted && *c->id ? 1 : 0;
+
+                if (c->tried & 1U << i || aside >= least)
                         continue;
-                if (!found || c->link->nodes[i].aside_until <= now || c->link->nodes[*ret_at].aside_until > now)
-                        *ret_at = i;
-                found = true;
+                least = aside;
+                *ret_at = i;
         }
-        return found;
+        return least != UINT64_MAX;
 }
 
 static void set_aside(struct link *l, size_t at, const char *why)
@@ -177,6 +183,7 @@ static void set_aside(struct link *l, size_t at, const char *why)
         if (n->aside_until <= now)
                 log_warning("relay.aside", KV_S("node", n->url), KV_S("why", why), KV_U("for_ms", ASIDE_MS));
         n->aside_until = now + ASIDE_MS;
+        n->doubted = true;
 }
 
 /* The query of GET keys: what changed since the keys in use, whose ETag is their state in quotes. */
@@ -191,11 +198,18 @@ static void since(const struct call *c, char *out, size_t cap)
 
 static void start_call(struct call *c);
 
-static bool is_draining(long status, const struct buffer *answer)
+/* Whether the answer speaks against the node. To GET keys each fault does. To a sign-in a 503 does which says that
+ * nobody started on it, and what is no answer of a relay: a proxy in front of a dead node answers so. */
+static bool is_failed(const struct call *c, long status, const struct buffer *answer)
 {
-        static const char word[] = "\"urn:postern:draining\"";
+        char started[16] = "";
+        struct json_reader p;
 
-        return status == 503 && answer->len && memmem(answer->data, answer->len, word, sizeof(word) - 1);
+        if (status < 500 || !*c->id)
+                return status >= 500;
+        json_read_begin(&p, answer->len ? answer->data : "", answer->len, JSON_PLAIN, "problem", NULL);
+        json_read_cut(&p, "started", started, sizeof(started));
+        return json_read_end(&p, false) < 0 || !*started || (status == 503 && strcmp(started, "no") == 0);
 }
 
 static void on_done(void *arg, long status, const struct buffer *answer, const char *why)
@@ -204,25 +218,27 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
         struct link *l = c->link;
         const int code = status ? 0 : https_failure(c->https);
         const uint64_t now = loop_now(l->process.loop);
-
-        if (status) {
-                l->heard_at = now;
-                if (is_draining(status, answer)) /* a second attempt, with an id of its own, goes elsewhere */
-                        set_aside(l, c->at, "it is going down");
-                else
-                        l->nodes[c->at].aside_until = 0;
-                report(c, status, answer, 0, "");
-                return;
-        }
-        set_aside(l, c->at, why);
-        c->tried |= 1U << c->at;
+        const bool keys = !*c->id, failed = !status || is_failed(c, status, answer);
+        struct node *n = &l->nodes[c->at];
+        char said[32];
         size_t next;
-        if (code == -ECONNREFUSED && choose_node(c, &next) && c->deadline > now + BUDGET_LEAST_MS) {
+
+        if (status)
+                l->heard_at = now;
+        (void)snprintf(said, sizeof(said), "HTTP %ld", status);
+        if (failed && (!status || l->n_nodes > 1))
+                set_aside(l, c->at, status ? said : why);
+        else if (status < 500)
+                n->doubted = false;
+        if (status && status < 500 && !keys) /* one that gives keys may yet take no sign-in */
+                n->aside_until = 0;
+        c->tried |= 1U << c->at;
+        if (failed && (keys || code == -ECONNREFUSED) && choose_node(c, &next) && c->deadline > now + BUDGET_LEAST_MS) {
                 c->https = NULL;
                 start_call(c);
                 return;
         }
-        report(c, 0, answer, code, why);
+        report(c, status, answer, code, status ? "" : why);
 }
 
 /* Asks the next node. The call is over behind it where none can be asked. */

@@ -241,11 +241,21 @@ static struct question *posted_as(struct seal_process *s, const char *id)
         return q && q->posted && strcmp(q->posted_id, id) == 0 ? q : NULL;
 }
 
+/* Whether the relay has several nodes: the link sets aside the one that answered that nobody started. */
+static bool has_another_node(const struct seal_process *s)
+{
+        const char *relay = s->service.relay + strspn(s->service.relay, " ");
+
+        relay += strcspn(relay, " ");
+        return s->config->n_relays ? s->config->n_relays > 1 : relay[strspn(relay, " ")] != '\0';
+}
+
 void questions_reply(struct seal_process *s, const struct msg_in *m)
 {
         char id[ID_MAX + 1], type[128], why[256];
         struct exchange_answer a = {.status = (long)(msg_get_u64(m, TAG_STATUS, 0) & 0xffff),
-                                    .code = -(int)(msg_get_u64(m, TAG_CODE, EIO) & 0xffff)};
+                                    .code = -(int)(msg_get_u64(m, TAG_CODE, EIO) & 0xffff),
+                                    .elsewhere = has_another_node(s)};
         struct question *q = msg_get_str(m, TAG_ID, id, sizeof(id)) == 0 ? posted_as(s, id) : NULL;
 
         if (!q)

@@ -20,23 +20,49 @@
 
 #define BACKLOG 512
 
-/* Bound with mode 0660 as the group's that may use it. What was there is removed where it is a socket. */
-static int bind_unix(int fd, const struct gateway_config *c, const char *path, struct error *err)
+static int find_group(const struct gateway_config *c, gid_t *ret_gid, struct error *err)
 {
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
         const struct group *gr = c->socket_group ? getgrnam(c->socket_group) : NULL;
-        struct stat st;
-        int r = 0;
 
         if (c->socket_group && !gr)
                 return error_fail(err, -ENOENT,
                                   "socket_group: there is no group %s; make it with: groupadd --system %s",
                                   c->socket_group, c->socket_group);
+        *ret_gid = gr ? gr->gr_gid : getgid();
+        return 0;
+}
+
+/* The socket that goes on listening there becomes the group's. As the owner, with that group as its own, the process
+ * needs no CAP_CHOWN. Where the path is gone nobody can open it, whoever's it was. */
+static int regroup(const struct gateway_config *c, const char *path, struct error *err)
+{
+        struct stat st;
+        gid_t gid = 0;
+        int r = find_group(c, &gid, err);
+
+        if (r < 0 || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_gid == gid)
+                return r;
+        if (setegid(gid) < 0 || lchown(path, (uid_t)-1, gid) < 0)
+                r = error_fail(err, -errno, "socket_group: %s cannot become the group's: %s", path, strerror(errno));
+        caps_back();
+        return r;
+}
+
+/* Bound with mode 0660 as the group's that may use it. What was there is removed where it is a socket. */
+static int bind_unix(int fd, const struct gateway_config *c, const char *path, struct error *err)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        struct stat st;
+        gid_t gid = 0;
+        int r = find_group(c, &gid, err);
+
+        if (r < 0)
+                return r;
         (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
         if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
                 (void)unlink(path);
         const mode_t before = umask(0117);
-        if (gr && setegid(gr->gr_gid) < 0)
+        if (gid != getgid() && setegid(gid) < 0)
                 r = -errno;
         if (r == 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
                 r = -errno;
@@ -101,7 +127,7 @@ int gateway_listen(struct gateway *g, const struct gateway_config *config, struc
         size_t n = 0;
         int r = 0;
 
-        for (; r == 0 && n < config->n_listen; n++) {
+        for (; n < config->n_listen; n++) {
                 const struct gateway_listen *l = &config->listen[n];
                 size_t old = 0;
 
@@ -118,9 +144,14 @@ int gateway_listen(struct gateway *g, const struct gateway_config *config, struc
                         break;
                 }
         }
+        for (size_t i = 0; r == 0 && i < n; i++)
+                if (!ours[i] && made[i].listen.kind == LISTEN_UNIX)
+                        r = regroup(config, made[i].listen.where, err);
         for (size_t i = 0; r < 0 && i < n; i++)
                 if (ours[i])
                         (void)close(made[i].fd);
+                else if (made[i].listen.kind == LISTEN_UNIX)
+                        (void)regroup(g->config, made[i].listen.where, &(struct error){""});
         if (r < 0)
                 return r;
         for (size_t i = 0; i < g->n_sockets; i++)

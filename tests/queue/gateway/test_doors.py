@@ -3,9 +3,11 @@
 
 usage: test_doors.py BUILD
 """
+import grp
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -125,6 +127,32 @@ class Doors(unittest.TestCase):
         status, headers, _ = self.gateway.request('GET', '/readyz')
         self.assertEqual((status, headers['postern-sandbox']), (200, 'no password is checked here'))
 
+
+    @unittest.skipUnless(os.geteuid() == 0, 'sockets become another group\'s by root alone')
+    def test_a_reload_with_another_group(self):
+        """The socket that goes on listening becomes the group's; a group that is none changes nothing."""
+        def reload(more, until):
+            with open(self.gateway.config, 'w', encoding='utf-8') as f:
+                f.write(before + more)
+            os.kill(self.gateway.daemon.pid, signal.SIGHUP)
+            wait_for('the reload is done', until)
+            self.assertEqual(self.gateway.sign_in('ok@sandbox.invalid', 'sandbox')['verdict'], 'accepted')
+
+        def groups():
+            return {os.stat(path).st_gid for path in (self.gateway.socket, self.sasl)}
+
+        def refused():
+            with open(self.gateway.log, encoding='utf-8') as f:
+                return any('reload.refused' in line and 'postern-no-such-group' in line for line in f)
+        with open(self.gateway.config, encoding='utf-8') as f:
+            before = f.read()
+        inode, users = os.stat(self.gateway.socket).st_ino, grp.getgrnam('users').gr_gid
+        self.assertEqual(groups(), {os.getegid()})
+        reload('socket_group = users\n', lambda: groups() == {users})
+        reload('socket_group = postern-no-such-group\n', refused)
+        self.assertEqual((groups(), os.stat(self.gateway.socket).st_mode & 0o777), ({users}, 0o660))
+        reload('', lambda: groups() == {os.getegid()})
+        self.assertEqual(os.stat(self.gateway.socket).st_ino, inode)
 
     def test_examples(self):
         """The programs of queue/gateway/examples, in each language that is there."""

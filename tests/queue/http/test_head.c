@@ -51,6 +51,24 @@ static void test_passes(void **state)
         }
 }
 
+static void test_the_last_of_several(void **state)
+{
+        static const char text[] = "GET / HTTP/1.1\r\nX-Forwarded-For: 192.0.2.66\r\nHost: r\r\n"
+                                   "x-forwarded-for: 198.51.100.7\r\nY: z\r\n\r\n";
+        const struct http_field *field;
+        struct http_head head;
+        struct error err = {""};
+
+        (void)state;
+        assert_int_equal(http_head_parse(&head, text, sizeof(text) - 1, &err), 0);
+        field = http_head_field_last(&head, text, "X-Forwarded-For");
+        assert_non_null(field);
+        assert_memory_equal(text + field->value, "198.51.100.7", field->n_value);
+        assert_memory_equal(text + http_head_field(&head, text, "X-Forwarded-For")->value, "192.0.2.66", 10);
+        assert_ptr_equal(http_head_field_last(&head, text, "host"), http_head_field(&head, text, "host"));
+        assert_null(http_head_field_last(&head, text, "X-Forwarded"));
+}
+
 static void test_refused(void **state)
 {
         static const struct {
@@ -151,9 +169,9 @@ static void test_queries(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_passes), cmocka_unit_test(test_refused),
-                                           cmocka_unit_test(test_sizes), cmocka_unit_test(test_paths),
-                                           cmocka_unit_test(test_queries)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_passes),  cmocka_unit_test(test_the_last_of_several),
+                                           cmocka_unit_test(test_refused), cmocka_unit_test(test_sizes),
+                                           cmocka_unit_test(test_paths),   cmocka_unit_test(test_queries)};
 
         return cmocka_run_group_tests_name("relay/http-head", tests, NULL, NULL);
 }
