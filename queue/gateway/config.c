@@ -133,9 +133,8 @@ static const struct conf_key keys[] = {
          .help = "Group whose members may use the UNIX sockets, which have mode 0660."},
         {ITEMS("relay", relays), .check = check_relay, .repeats = true,
          .range = "up to 4 https:// addresses; the key may be repeated", .otherwise = "the one of `service`",
-         .help = "The relay's nodes. A sign-in goes to the first one that works; where not a byte of it was sent, to "
-                 "the "
-                 "next."},
+         .help = "The relay's nodes. A sign-in goes to the first one that works; where not a byte of it was sent or a "
+                 "node says that nobody started on it, to the next."},
         {KEY("ca_file", ca_file), PATH, .otherwise = "the one of `service`, else the system's CAs",
          .help = "CAs (PEM) that the relay's certificate may be of."},
         {KEY("proxy", proxy), .max = 512, .check = http_way_check, .range = "a URL: " HTTP_WAY_SCHEMES,
