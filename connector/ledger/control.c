@@ -104,8 +104,9 @@ static struct ucred peer_of(const struct client *c)
         return peer;
 }
 
-/* Who failed how often is an administrator's to know, not the helpdesk's: root, who runs all of this, or the helpdesk's
- * page, which tells the two apart. */
+/* The list of who failed most is an administrator's, not the helpdesk's, which sees failures one by one and what is
+ * unusual among them: root's, who runs all of this, or the helpdesk's page's, which tells the two apart. Erasing is an
+ * administrator's alone. */
 static bool may_ask(const struct client *c, const struct request *request)
 {
         const uid_t uid = peer_of(c).uid;
