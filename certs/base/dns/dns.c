@@ -268,6 +268,19 @@ static bool ended(struct dns_query *q)
         return false;
 }
 
+/* Newer versions of the library say which failure it was, older ones that no server could be asked: the same to us. */
+static const char *why_of(int status)
+{
+        switch (status) {
+        case ARES_ESERVFAIL:
+        case ARES_EREFUSED:
+        case ARES_ENOTIMP:
+                return "the DNS servers answer with a failure";
+        default:
+                return ares_strerror(status);
+        }
+}
+
 /* bytes: the whole message, where there is one. */
 static void take_srv(struct dns_query *q, int status, const unsigned char *bytes, size_t len)
 {
@@ -275,7 +288,7 @@ static void take_srv(struct dns_query *q, int status, const unsigned char *bytes
 
         if (!ended(q))
                 return;
-        q->why = status == ARES_SUCCESS ? "malformed answer" : ares_strerror(status);
+        q->why = status == ARES_SUCCESS ? "malformed answer" : why_of(status);
         if (status == ARES_SUCCESS && len > 0)
                 q->srv = calloc(1, sizeof *q->srv);
         if (q->srv && dns_srv_parse(q->srv, bytes, len) < 0) {
@@ -333,7 +346,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
                 ares_freeaddrinfo(info);
         if (!ended(q))
                 return;
-        q->why = status == ARES_SUCCESS ? "no address" : ares_strerror(status);
+        q->why = status == ARES_SUCCESS ? "no address" : why_of(status);
         q->address = addresses.at[0];
         cache_put(dns, q->host, &addresses, ttl);
         e = cache_find(dns, q->host);
