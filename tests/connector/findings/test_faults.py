@@ -368,6 +368,9 @@ def plain(words):
     words = re.sub(r'/dev/shm/[^ :,;)]*postern-faults[^ :,;)/]*(/[^ :,;)]*)?', lambda m: '…' + os.path.basename(m.group(1) or ''), words)
     words = re.sub(r'(127\.0\.0\.1|localhost):\d+', r'\1:PORT', words)
     words = re.sub(r'\d{4}-\d\d-\d\d \d\d:\d\d', 'DATE', words)
+    # what libcurl says, which differs by its version and OpenSSL's
+    words = re.sub(r'(OpenSSL/[\w.]+|TLS connect error): ', 'OpenSSL: ', words)
+    words = words.replace('target ipv4 address', 'target host name')
     words = re.sub(r'\b(89[0-9]|90[0-9]) s ', '900 s ', words)
     # whether an end of a connection is seen as one or as a reset is a matter of moments
     words = re.sub(r'(the port takes no TLS|the connection broke|dc_refused: KDC): (?!Connection refused).*', r'\1: it ended', words)
