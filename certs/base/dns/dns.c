@@ -268,17 +268,12 @@ static bool ended(struct dns_query *q)
         return false;
 }
 
-/* Newer versions of the library say which failure it was, older ones that no server could be asked: the same to us. */
+/* Newer versions of the library say how the servers failed, older ones that none could be asked: the same to us. */
 static const char *why_of(int status)
 {
-        switch (status) {
-        case ARES_ESERVFAIL:
-        case ARES_EREFUSED:
-        case ARES_ENOTIMP:
-                return "the DNS servers answer with a failure";
-        default:
-                return ares_strerror(status);
-        }
+        const bool failed = status == ARES_ESERVFAIL || status == ARES_EREFUSED || status == ARES_ENOTIMP;
+
+        return ares_strerror(failed ? ARES_ECONNREFUSED : status);
 }
 
 /* bytes: the whole message, where there is one. */
