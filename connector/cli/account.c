@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -65,27 +64,20 @@ static int connect_socket(void)
 /* As root, where systemd has no such socket. */
 static int start_it(const struct cli *cli, pid_t *ret_pid, struct error *err)
 {
-        extern char **environ;
-        char program[4096], option[] = "--config";
+        char program[4096];
         int pair[2];
-        posix_spawn_file_actions_t actions;
         int r = program_path("account", program, sizeof(program), err);
 
         if (r < 0)
                 return r;
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                 return error_fail(err, -errno, "no socket: %s", strerror(errno));
-        char *argv[] = {program, option, (char *)(uintptr_t)cli->config, NULL};
-        r = posix_spawn_file_actions_init(&actions);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(&actions, pair[1], STDIN_FILENO);
-        if (r == 0)
-                r = posix_spawn(ret_pid, program, &actions, NULL, argv, environ);
-        (void)posix_spawn_file_actions_destroy(&actions);
+        const char *const argv[] = {program, "--config", cli->config, NULL};
+        r = program_spawn(ret_pid, argv, (const int[3]){pair[1], -1, -1});
         (void)close(pair[1]);
-        if (r != 0) {
+        if (r < 0) {
                 (void)close(pair[0]);
-                return error_fail(err, -r, "cannot start %s: %s", program, strerror(r));
+                return error_fail(err, r, "cannot start %s: %s", program, strerror(-r));
         }
         return pair[0];
 }

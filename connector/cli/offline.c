@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,22 +21,9 @@
 /* The program's standard input is in, its standard output out. */
 static int spawn(pid_t *ret_pid, const char *program, const char *config_path, int in, int out)
 {
-        char offline[] = LEDGER_OFFLINE, *name = strdup(program), *path = strdup(config_path);
-        char *argv[] = {name, offline, path, NULL};
-        posix_spawn_file_actions_t actions;
-        int r = name && path ? posix_spawn_file_actions_init(&actions) : ENOMEM;
+        const char *const argv[] = {program, LEDGER_OFFLINE, config_path, NULL};
 
-        if (r == 0) {
-                r = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-                if (r == 0)
-                        r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-                if (r == 0)
-                        r = posix_spawn(ret_pid, program, &actions, NULL, argv, environ);
-                (void)posix_spawn_file_actions_destroy(&actions);
-        }
-        free(name);
-        free(path);
-        return -r;
+        return program_spawn(ret_pid, argv, (const int[3]){in, out, -1});
 }
 
 static int request_file(const json_t *request)

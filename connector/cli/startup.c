@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,22 +17,9 @@
 
 static int spawn(pid_t *ret_pid, const char *program, const char *config_path, int out)
 {
-        char config[] = "--config", check[] = "--check-config", *name = strdup(program), *path = strdup(config_path);
-        char *argv[] = {name, config, path, check, NULL};
-        posix_spawn_file_actions_t actions;
-        int r = name && path ? posix_spawn_file_actions_init(&actions) : ENOMEM;
+        const char *const argv[] = {program, "--config", config_path, "--check-config", NULL};
 
-        if (r == 0) {
-                r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-                if (r == 0)
-                        r = posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
-                if (r == 0)
-                        r = posix_spawn(ret_pid, program, &actions, NULL, argv, environ);
-                (void)posix_spawn_file_actions_destroy(&actions);
-        }
-        free(name);
-        free(path);
-        return -r;
+        return program_spawn(ret_pid, argv, (const int[3]){-1, out, out});
 }
 
 static void read_lines(FILE *in, const char *path, startup_line_fn *fn, void *arg)

@@ -7,6 +7,8 @@
 #include "base/process/program.h"
 
 #include <errno.h>
+#include <spawn.h>
+#include <stdint.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -65,4 +67,20 @@ int program_path(const char *part, char *out, size_t cap, struct error *err)
         if (snprintf(out, cap, "%s/postern-%s", POSTERN_LIBEXECDIR, part) >= (int)cap || access(out, X_OK) < 0)
                 return error_fail(err, -ENOENT, "the program postern-%s is not in %s", part, POSTERN_LIBEXECDIR);
         return 0;
+}
+
+int program_spawn(pid_t *ret_pid, const char *const *argv, const int fds[3])
+{
+        posix_spawn_file_actions_t actions;
+        int r = posix_spawn_file_actions_init(&actions);
+
+        if (r != 0)
+                return -r;
+        for (int i = 0; r == 0 && i < 3; i++)
+                if (fds[i] >= 0)
+                        r = posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+        if (r == 0) /* it changes none of the texts, whatever its type says */
+                r = posix_spawn(ret_pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+        (void)posix_spawn_file_actions_destroy(&actions);
+        return -r;
 }
