@@ -120,6 +120,7 @@ static void trip(const struct request *r, struct standing *s, uint64_t now)
         const struct dispatch_limits *limits = &r->d->limits;
 
         s->trips++;
+        s->tripped_at = now;
         s->barred_until = now + ((uint64_t)BARRED_MS << doublings);
         s->unanswered = UNANSWERED_MAX - 1; /* afterwards one more is enough */
         if (limits->barred)
@@ -129,9 +130,12 @@ static void trip(const struct request *r, struct standing *s, uint64_t now)
 }
 
 /* One more that ended with nothing. What ends at the same moment has one cause, and what ends with a session, sooner or
- * later, has one as well: a process that was killed is no black hole. */
+ * later, has one as well: a process that was killed is no black hole. What it had when it was barred has told all it
+ * can: a pause of seconds with twenty sign-ins in hand is one fault, not twenty. */
 static void count_unanswered(struct standing *s, const struct request *r, uint64_t now)
 {
+        if (s->tripped_at && r->began + (uint64_t)r->trail.handed <= s->tripped_at)
+                return;
         if (s->failed_at && now - s->failed_at < MOMENT_MS)
                 return;
         if (r->orphan && s->death == r->orphaned_at)

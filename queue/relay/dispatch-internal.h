@@ -81,7 +81,7 @@ struct standing {
         unsigned unanswered; /* in a row */
         uint64_t failed_at;
         unsigned trips; /* of the breaker since its last verdict */
-        uint64_t barred_until;
+        uint64_t tripped_at, barred_until;
         uint64_t death; /* of the session whose end was counted last */
 };
 

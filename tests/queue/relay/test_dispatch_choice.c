@@ -249,6 +249,31 @@ static void test_the_breaker(void **state)
         assert_int_equal(submit("110", 8000)->holder, 0);
 }
 
+/* It stands still for a while with twenty in hand, which end one after the other: it is barred once, for the shortest
+ * time. */
+static void test_one_pause_is_one_fault(void **state)
+{
+        struct model_link *l[3];
+        struct model_request *r[20];
+
+        (void)state;
+        open_three(l, 30);
+        for (int i = 0; i < 20; i++) {
+                r[i] = submit("100", 8000);
+                assert_int_equal(r[i]->holder, 0);
+                dispatch_received(l[0]->link, r[i]->id);
+                keep_alive(l, 200);
+        }
+        keep_alive(l, 8000);
+        for (int i = 0; i < 20; i++)
+                assert_int_equal(r[i]->problem, PROBLEM_DEADLINE);
+        assert_int_equal(w.n_barred, 1);
+        assert_int_equal(w.barred_s, 30);
+        let_down(l, 1); /* what it gets afterwards counts again */
+        assert_int_equal(w.n_barred, 2);
+        assert_int_equal(w.barred_s, 60);
+}
+
 static void test_who_goes_away_trips_nothing(void **state)
 {
         struct model_link *l[3];
@@ -281,13 +306,10 @@ static void test_who_goes_away_trips_nothing(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_equal_ones_share_the_work),
-                TEST(test_a_black_hole_beside_good_ones),
-                TEST(test_most_of_them_black_holes),
-                TEST(test_weights),
-                TEST(test_changes_are_told),
-                TEST(test_the_breaker),
-                TEST(test_who_goes_away_trips_nothing),
+                TEST(test_equal_ones_share_the_work), TEST(test_a_black_hole_beside_good_ones),
+                TEST(test_most_of_them_black_holes),  TEST(test_weights),
+                TEST(test_changes_are_told),          TEST(test_the_breaker),
+                TEST(test_one_pause_is_one_fault),    TEST(test_who_goes_away_trips_nothing),
         };
 
         return cmocka_run_group_tests_name("dispatch-choice", tests, NULL, NULL);
