@@ -39,27 +39,27 @@ size_t check_users(const struct config *config, const struct files_check *check)
         struct error err;
         size_t n = 0;
 
-        for (int id = 0; id < CHILD_N; id++)
-                if (files_check_user(config, (enum child_id)id, &err) < 0)
-                        n += tell(check, "user_", child_name((enum child_id)id), &err);
+        for (int id = PART_LINK; id < PART_N; id++)
+                if (files_check_user(config, (enum part)id, &err) < 0)
+                        n += tell(check, "user_", part_name((enum part)id), &err);
         if ((names_hardware(config->identity_key) || names_hardware(config->transport_key)) &&
             files_check_keys_user(config, &err) < 0)
                 n += tell(check, "user_", "keys", &err);
         return n;
 }
 
-static size_t check_files_of(const struct supervisor *s, const struct files_check *check, size_t found[CHILD_N])
+static size_t check_files_of(const struct supervisor *s, const struct files_check *check, size_t found[PART_N])
 {
         size_t n = 0;
 
-        for (int id = 0; id < CHILD_N; id++)
-                n += found[id] = files_check(s, (enum child_id)id, check);
+        for (int id = PART_LINK; id < PART_N; id++)
+                n += found[id] = files_check(s, (enum part)id, check);
         return n;
 }
 
 size_t check_all(struct supervisor *s, struct files_check *check)
 {
-        size_t found[CHILD_N];
+        size_t found[PART_N];
         const size_t n = prepare_check(s, check);
 
         return n + check_files_of(s, check, found);
@@ -73,7 +73,7 @@ static void on_child_ended(void *arg)
 {
         struct supervisor *s = arg;
 
-        for (size_t i = 0; i < CHILD_N; i++)
+        for (size_t i = PART_LINK; i < PART_N; i++)
                 if (child_reap(&s->children[i]))
                         loop_stop(s->loop, TRIAL_ENDED);
 }
@@ -85,26 +85,20 @@ static void on_patience_end(void *arg)
         loop_stop(s->loop, TRIAL_SILENT);
 }
 
-static void on_kill_timer(void *arg)
-{
-        struct child *child = arg;
-
-        if (child->state == CHILD_ENDING)
-                caps_kill(child->pid, child->uid);
-}
-
 static void end_trial(struct child *child)
 {
         child_end(child);
         while (child->state != CHILD_DOWN)
-                (void)loop_run(child->supervisor->loop);
+                (void)loop_run(child->loop);
 }
 
 static size_t try_child(struct child *child, const struct files_check *check)
 {
-        struct supervisor *s = child->supervisor;
+        struct supervisor *s = child->arg;
         struct error err = {"the channel broke"};
-        int end = child_spawn(child, &err) == 0 && child_begin(child) == 0 ? TRIAL_READY : TRIAL_ENDED;
+        int end = supervisor_start(child, &err) == 0 && child_begin(child, &s->boot, s->connector_id, true) == 0
+                          ? TRIAL_READY
+                          : TRIAL_ENDED;
 
         loop_timer_in(s->drain_timer, TRIAL_MS);
         if (end == TRIAL_READY) {
@@ -118,42 +112,48 @@ static size_t try_child(struct child *child, const struct files_check *check)
                 return 0;
         if (child->why[0])
                 (void)snprintf(err.text, sizeof(err.text), "%s", child->why);
-        return tell(check, "the process ", child_name(child->id), &err);
+        return tell(check, "the process ", child_name(child), &err);
+}
+
+static void take_trial_frame(struct child *child, const struct msg_in *m, int fd)
+{
+        (void)fd;
+        if (m->type == FRAME_READY)
+                loop_stop(child->loop, TRIAL_READY);
 }
 
 static int set_up(struct supervisor *s)
 {
+        static const struct child_ops trial_ops = {.frame = take_trial_frame};
         int r = loop_new(&s->loop);
 
         if (r == 0)
                 r = loop_signal_new(&s->signals[0], s->loop, SIGCHLD, on_child_ended, s);
         if (r == 0)
                 r = loop_timer_new(&s->drain_timer, s->loop, NULL, on_patience_end, s);
-        for (size_t i = 0; r == 0 && i < CHILD_N; i++) {
-                s->children[i].supervisor = s;
-                s->children[i].id = (enum child_id)i;
-                r = loop_timer_new(&s->children[i].timer, s->loop, NULL, on_kill_timer, &s->children[i]);
+        for (size_t i = PART_LINK; r == 0 && i < PART_N; i++) {
+                r = child_new(&s->children[i], s->loop, &posternd_frames, (unsigned)i, &trial_ops, s);
         }
         return r;
 }
 
 static void tear_down(struct supervisor *s)
 {
-        for (size_t i = 0; i < CHILD_N; i++)
-                s->children[i].timer = loop_timer_free(s->children[i].timer);
+        for (size_t i = PART_LINK; i < PART_N; i++)
+                child_free(&s->children[i]);
         s->signals[0] = loop_signal_free(s->signals[0]);
         s->drain_timer = loop_timer_free(s->drain_timer);
         s->loop = loop_free(s->loop);
 }
 
 /* A process whose user or files are unfit is not tried: it would say the same in other words. */
-static size_t try_all(struct supervisor *s, const struct files_check *check, const size_t found[CHILD_N])
+static size_t try_all(struct supervisor *s, const struct files_check *check, const size_t found[PART_N])
 {
         struct error err;
         size_t n = 0;
 
-        for (int id = 0; id < CHILD_N; id++)
-                if (found[id] == 0 && files_check_user(s->config, (enum child_id)id, &err) == 0)
+        for (int id = PART_LINK; id < PART_N; id++)
+                if (found[id] == 0 && files_check_user(s->config, (enum part)id, &err) == 0)
                         n += try_child(&s->children[id], check);
         return n;
 }
@@ -185,7 +185,7 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
         static struct supervisor s;
         struct holder holders[HOLDER_N] = {{0}};
         struct error err = {"out of memory"};
-        size_t found[CHILD_N];
+        size_t found[PART_N];
 
         s = (struct supervisor){.config = config,
                                 .text = *text,
@@ -196,7 +196,7 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
                                 .metrics_fd = -1,
                                 .renewals.fd = -1,
                                 .reloading.fd = -1,
-                                .boot = "AAAAAAAAAAAAAAAAAAAAAA"};
+                                .boot.id = "AAAAAAAAAAAAAAAAAAAAAA"};
         caps_note_parent();
         size_t n = check_users(config, check);
         if (set_up(&s) < 0 || caps_reduce(&err) < 0) {

@@ -72,7 +72,7 @@ static int copy_memfd(int from, const char *path, uid_t owner, struct error *err
 struct handing {
         const struct supervisor *s;
         const struct config *config;
-        files_hand_fn *fn;
+        hand_fn *fn;
         void *arg;
         struct error *err;
         const struct files_check *check; /* or NULL: for good */
@@ -331,22 +331,23 @@ static int hand_ledger(struct handing *h)
         return r < 0 || h->check ? r : h->fn(h->arg, FILE_METRICS_SOCKET, h->s->metrics_fd, h->err);
 }
 
-static int hand_all(struct handing *h, enum child_id id)
+static int hand_all(struct handing *h, enum part id)
 {
         switch (id) {
-        case CHILD_LINK:
+        case PART_LINK:
                 return hand_link(h);
-        case CHILD_VALIDATOR:
+        case PART_VALIDATOR:
                 return hand_validator(h);
-        case CHILD_LEDGER:
+        case PART_LEDGER:
                 return hand_ledger(h);
-        case CHILD_N:
+        case PART_SUPERVISOR:
+        case PART_N:
                 break;
         }
         return -EINVAL;
 }
 
-int files_keytab(const struct supervisor *s, const struct domain_config *domain, files_hand_fn *fn, void *arg,
+int files_keytab(const struct supervisor *s, const struct domain_config *domain, hand_fn *fn, void *arg,
                  struct error *err)
 {
         struct handing h = {.s = s, .config = s->config, .fn = fn, .arg = arg, .err = err};
@@ -357,7 +358,7 @@ int files_keytab(const struct supervisor *s, const struct domain_config *domain,
         return in_key(&h, "keytab", hand_from_disk(&h, name, domain->keytab_file, HAND_PRIVATE));
 }
 
-int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err)
+int files_each(const struct supervisor *s, enum part id, hand_fn *fn, void *arg, struct error *err)
 {
         struct handing h = {.s = s, .config = s->config, .fn = fn, .arg = arg, .err = err, .check = s->check};
 
@@ -373,7 +374,7 @@ static int hand_nothing(void *arg, const char *name, int fd, struct error *err)
         return 0;
 }
 
-size_t files_check(const struct supervisor *s, enum child_id id, const struct files_check *check)
+size_t files_check(const struct supervisor *s, enum part id, const struct files_check *check)
 {
         struct error err = {""};
         struct handing h = {.s = s, .config = s->config, .fn = hand_nothing, .err = &err, .check = check};
@@ -384,9 +385,9 @@ size_t files_check(const struct supervisor *s, enum child_id id, const struct fi
 
 /* ---- checking ---- */
 
-int files_check_user(const struct config *config, enum child_id id, struct error *err)
+int files_check_user(const struct config *config, enum part id, struct error *err)
 {
-        const char *user = child_user(config, id);
+        const char *user = supervisor_user(config, id);
 
         if (geteuid() != 0)
                 return 0;
@@ -399,15 +400,15 @@ int files_check_user(const struct config *config, enum child_id id, struct error
                                   "there is no user %s for the process %s; make it with systemd-sysusers, or "
                                   "with: useradd --system --user-group --no-create-home --shell "
                                   "/usr/sbin/nologin %s",
-                                  user, child_name(id), user);
+                                  user, part_name(id), user);
         uid_t uid = pw->pw_uid;
         if (uid == 0)
                 return error_fail(err, -EINVAL, "the user %s for the process %s is root; name another", user,
-                                  child_name(id));
-        for (int other = 0; other < (int)id; other++)
-                if (files_uid_of(child_user(config, (enum child_id)other)) == uid)
+                                  part_name(id));
+        for (int other = PART_LINK; other < (int)id; other++)
+                if (files_uid_of(supervisor_user(config, (enum part)other)) == uid)
                         return error_fail(err, -EINVAL, "the users %s and %s are one (uid %u); name another",
-                                          child_user(config, (enum child_id)other), user, (unsigned)uid);
+                                          supervisor_user(config, (enum part)other), user, (unsigned)uid);
         return 0;
 }
 
@@ -425,8 +426,8 @@ int files_check_keys_user(const struct config *config, struct error *err)
                                   "--no-create-home --shell /usr/sbin/nologin %s",
                                   user, user);
         const uid_t uid = pw->pw_uid;
-        for (int other = 0; other < CHILD_N; other++)
-                if (uid == 0 || files_uid_of(child_user(config, (enum child_id)other)) == uid)
+        for (int other = PART_LINK; other < PART_N; other++)
+                if (uid == 0 || files_uid_of(supervisor_user(config, (enum part)other)) == uid)
                         return error_fail(err, -EINVAL,
                                           "the user %s for the keys in hardware is root or another process's; "
                                           "name another",

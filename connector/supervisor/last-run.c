@@ -29,7 +29,7 @@ static void write_run(const struct supervisor *s, int64_t started, int64_t ended
 
 void last_run_begin(const struct supervisor *s)
 {
-        write_run(s, s->boot_wall, 0);
+        write_run(s, s->boot.wall, 0);
 }
 
 void last_run_end(const struct supervisor *s)
@@ -40,5 +40,5 @@ void last_run_end(const struct supervisor *s)
         if (!s->loop || (s->lock_fd < 0 &&
                          (files_in_folder(path, s->config->state_dir, FILE_LOCK, &err) < 0 || files_locked(path))))
                 return;
-        write_run(s, s->boot_wall, loop_wall(s->loop));
+        write_run(s, s->boot.wall, loop_wall(s->loop));
 }

@@ -31,7 +31,7 @@ static void answer(struct supervisor *s)
         struct reload *reload = &s->reloading;
         char path[4096];
         struct error err;
-        json_auto_t *json = json_pack("{s:s, s:I, s:b, s:s}", "boot", s->boot, "n", (json_int_t)++reload->n, "ok",
+        json_auto_t *json = json_pack("{s:s, s:I, s:b, s:s}", "boot", s->boot.id, "n", (json_int_t)++reload->n, "ok",
                                       reload->why[0] == '\0', "why",
                                       utf8_valid(reload->why, strlen(reload->why)) ? reload->why : "see the log");
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -265,8 +265,8 @@ bool reload_back(struct supervisor *s, const struct child *child)
 
         if (!reload->open || reload->back)
                 return false;
-        log_error("reload.failed", KV_S("process", child_name(child->id)), KV_S("kept", "the configuration before"));
-        (void)snprintf(reload->why, sizeof(reload->why), "the process %s did not take it: %s", child_name(child->id),
+        log_error("reload.failed", KV_S("process", child_name(child)), KV_S("kept", "the configuration before"));
+        (void)snprintf(reload->why, sizeof(reload->why), "the process %s did not take it: %s", child_name(child),
                        child->why[0] ? child->why : child->last_end);
         reload->back = true;
         supervisor_drain_for_reload(s);

@@ -78,11 +78,22 @@ void renewals_free(struct supervisor *s)
         buffer_free(&s->renewals.made);
 }
 
+/* why: NULL, or it failed. */
+static void tell_stored(struct child *link, const char *why)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_STORED);
+        msg_str(&m, TAG_WHY, why);
+        if (link->control && ipc_send(link->control, &m) < 0)
+                child_end(link);
+}
+
 static void refuse(struct supervisor *s, const char *why)
 {
         renewals_clear(&s->renewals);
         log_error("key.not_made", KV_S("why", why));
-        child_stored(&s->children[CHILD_LINK], why);
+        tell_stored(&s->children[PART_LINK], why);
 }
 
 /* Whether one more may be made; counts it. */
@@ -173,12 +184,12 @@ static int make(struct supervisor *s, struct error *err)
 
 void renewals_make_key(struct child *link)
 {
-        struct supervisor *s = link->supervisor;
+        struct supervisor *s = link->arg;
         const uint64_t now = loop_now(s->loop), before = s->renewals.asked_at;
         struct error err = {""};
 
         if (before && now - before < MAKE_PAUSE_MS) {
-                child_stored(link, "a key was asked for a moment ago");
+                tell_stored(link, "a key was asked for a moment ago");
                 return;
         }
         s->renewals.asked_at = now;
@@ -214,7 +225,7 @@ static int hand_on(struct supervisor *s, const char *name, size_t len, struct er
                         return error_fail(err, r, "the key's name is too long");
                 log_info("key.made", KV_S("key", "transport_key"));
         }
-        r = child_hand_file(&s->children[CHILD_LINK], FILE_TRANSPORT_NEXT, n->fd, err);
+        r = child_hand(&s->children[PART_LINK], FILE_TRANSPORT_NEXT, n->fd, err);
         if (r == 0)
                 renewals_clear(n);
         return r;
@@ -317,7 +328,7 @@ static int store(struct supervisor *s, int fd, struct error *err)
 
 void renewals_store(struct child *link, int fd)
 {
-        struct supervisor *s = link->supervisor;
+        struct supervisor *s = link->arg;
         const uint64_t now = loop_now(s->loop);
         struct error err = {""};
         int r = s->renewals.stored_at && now - s->renewals.stored_at < STORE_PAUSE_MS
@@ -329,5 +340,5 @@ void renewals_store(struct child *link, int fd)
                 log_error("certificate.not_stored", KV_S("why", err.text));
         else
                 log_info("certificate.stored");
-        child_stored(link, r < 0 ? err.text : NULL);
+        tell_stored(link, r < 0 ? err.text : NULL);
 }

@@ -20,7 +20,7 @@ static const char *clean(const char *text)
 /* Takes over json. A broken channel is reported from the loop. */
 static void share(struct supervisor *s, const char *name, json_t *json)
 {
-        struct child *ledger = &s->children[CHILD_LEDGER];
+        struct child *ledger = &s->children[PART_LEDGER];
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
         struct msg_out m;
 
@@ -43,11 +43,11 @@ void share_child(struct child *child)
 {
         char name[32];
 
-        (void)snprintf(name, sizeof(name), "process:%s", child_name(child->id));
+        (void)snprintf(name, sizeof(name), "process:%s", child_name(child));
         json_t *ends = json_array();
         for (size_t i = 0; i < CHILD_ENDS; i++)
                 (void)json_array_append_new(ends, json_integer(child->ends[i]));
-        share(child->supervisor, name,
+        share(child->arg, name,
               json_pack("{s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:s, s:o}", "state", state_of(child), "pid",
                         (int)child->pid, "since", (json_int_t)child->since, "restarts", (json_int_t)child->restarts,
                         "last_end", child->last_end, "why", clean(child->why), "seccomp",
@@ -70,13 +70,13 @@ void share_supervisor(struct supervisor *s)
 {
         share(s, "process:supervisor",
               json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:o}", "state", "running", "pid", (int)getpid(), "version",
-                        POSTERN_VERSION, "boot", s->boot, "id", s->connector_id, "reload_refused",
+                        POSTERN_VERSION, "boot", s->boot.id, "id", s->connector_id, "reload_refused",
                         clean(s->reloading.why), "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s)));
 }
 
 void share_all(struct supervisor *s)
 {
         share_supervisor(s);
-        for (size_t i = 0; i < CHILD_N; i++)
+        for (size_t i = PART_LINK; i < PART_N; i++)
                 share_child(&s->children[i]);
 }

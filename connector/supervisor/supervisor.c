@@ -20,30 +20,11 @@
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
 
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 10000
-#define SOUND_MS 10000 /* a child that lived this long begins again with the first delay */
-
-const char *child_name(enum child_id id)
+const char *supervisor_user(const struct config *config, enum part part)
 {
-        static const char *const names[CHILD_N] = {"link", "validator", "ledger"};
-
-        return id < CHILD_N ? names[id] : "?";
-}
-
-const char *child_user(const struct config *config, enum child_id id)
-{
-        switch (id) {
-        case CHILD_LINK:
-                return config->user_link;
-        case CHILD_VALIDATOR:
-                return config->user_validator;
-        case CHILD_LEDGER:
-                return config->user_ledger;
-        case CHILD_N:
-                break;
-        }
-        return "";
+        return part == PART_LINK        ? config->user_link
+               : part == PART_VALIDATOR ? config->user_validator
+                                        : config->user_ledger;
 }
 
 static const char *state_text(enum supervisor_state state)
@@ -75,105 +56,71 @@ static void tell_systemd(struct supervisor *s)
 {
         unsigned ready = 0;
 
-        for (size_t i = 0; i < CHILD_N; i++)
+        for (size_t i = PART_LINK; i < PART_N; i++)
                 ready += s->children[i].ready;
-        if (ready == CHILD_N) {
+        if (ready == PART_N - 1) {
                 (void)sd_notifyf(0, "READY=1\nSTATUS=connector %s serves %zu domain(s)", s->connector_name,
                                  s->config->validate.n_domains);
                 log_info("ready", KV_S("connector", s->connector_name), KV_S("id", s->connector_id));
                 s->told_ready = true;
                 reload_ready(s);
         } else if (s->told_ready) {
-                (void)sd_notifyf(0, "STATUS=%u of %d processes are ready", ready, CHILD_N);
+                (void)sd_notifyf(0, "STATUS=%u of %d processes are ready", ready, PART_N - 1);
         }
-}
-
-void supervisor_child_ready(struct child *child)
-{
-        if (child->supervisor->check) {
-                loop_stop(child->supervisor->loop, 0);
-                return;
-        }
-        if (child->id == CHILD_VALIDATOR) {
-                kept_settle(child->supervisor->kept, NULL, true);
-                watch_again(child->supervisor->watch);
-        }
-        share_child(child);
-        tell_systemd(child->supervisor);
 }
 
 /* ---- starting ---- */
 
-static void start_again_later(struct child *child)
+int supervisor_start(struct child *child, struct error *err)
 {
-        struct supervisor *s = child->supervisor;
-        bool sound = child->started_at && loop_now(s->loop) - child->started_at >= SOUND_MS;
+        struct supervisor *s = child->arg;
+        const enum part part = child->part;
+        int r = child_start(child,
+                            &(struct spawn){.part = child_name(child),
+                                            .role = child_name(child),
+                                            .user = supervisor_user(s->config, part),
+                                            .proxies = part == PART_LINK, /* the proxy is the link's */
+                                            .silent = s->check},
+                            &s->text, err);
 
-        if (sound || child->backoff_ms == 0)
-                child->backoff_ms = BACKOFF_FIRST_MS;
-        else
-                child->backoff_ms = child->backoff_ms * 2 < BACKOFF_MAX_MS ? child->backoff_ms * 2 : BACKOFF_MAX_MS;
-        child->ends[child->restarts++ % CHILD_ENDS] = loop_wall(s->loop);
-        loop_timer_in(child->timer, child->backoff_ms);
-        log_warning("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end),
-                    KV_U("again_in_ms", child->backoff_ms));
-        share_child(child);
+        return r < 0 ? r : files_each(s, part, child_hand, child, err);
 }
 
-/* Starts one child and joins it to those that run. */
-static int start_child(struct child *child, struct error *err)
+/* Starts one child and joins it to those that run. One that fails while running is tried again. */
+static void try_start(struct child *child)
 {
-        struct supervisor *s = child->supervisor;
-        int r = child_spawn(child, err);
+        struct supervisor *s = child->arg;
+        struct error err = {"the channel broke"};
+        int r = supervisor_start(child, &err);
 
-        for (size_t i = 0; r == 0 && i < CHILD_N; i++)
+        for (size_t i = PART_LINK; r == 0 && i < PART_N; i++)
                 if (&s->children[i] != child && s->children[i].state == CHILD_RUNNING)
                         r = child_connect(child, &s->children[i]);
         if (r == 0)
-                r = child_begin(child);
+                r = child_begin(child, &s->boot, s->connector_id, false);
         if (r < 0)
-                return r;
-        if (child->id == CHILD_LEDGER)
+                child_start_failed(child, &err);
+        if (r == 0 && child->part == PART_LEDGER)
                 share_all(s);
         else
                 share_child(child);
-        return 0;
 }
 
-/* While running, a start that fails is tried again; the process, where there is one already, is ended first.
- */
-static void try_start(struct child *child)
+static void start_again(struct child *child)
 {
-        struct error err = {"the channel broke"};
+        const struct supervisor *s = child->arg;
 
-        if (start_child(child, &err) == 0)
-                return;
-        log_error("process.not_started", KV_S("process", child_name(child->id)), KV_S("why", err.text));
-        if (child->state == CHILD_RUNNING) {
-                child_end(child);
-                return;
-        }
-        (void)snprintf(child->last_end, sizeof(child->last_end), "not started");
-        start_again_later(child);
-}
-
-static void on_child_timer(void *arg)
-{
-        struct child *child = arg;
-
-        if (child->state == CHILD_ENDING)
-                caps_kill(child->pid, child->uid);
-        else if (child->state == CHILD_DOWN && child->supervisor->state == SUPERVISOR_RUNNING)
+        if (s->state == SUPERVISOR_RUNNING)
                 try_start(child);
 }
 
 /* The ledger first, so that nothing the others report is lost. */
 static void start_all(struct supervisor *s)
 {
-        static const enum child_id order[CHILD_N] = {CHILD_LEDGER, CHILD_VALIDATOR, CHILD_LINK};
+        static const enum part order[] = {PART_LEDGER, PART_VALIDATOR, PART_LINK};
 
         watch_begin(s->watch);
-        for (size_t i = 0; i < CHILD_N; i++)
+        for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
                 try_start(&s->children[order[i]]);
 }
 
@@ -181,7 +128,7 @@ static void start_all(struct supervisor *s)
 
 static bool all_down(const struct supervisor *s)
 {
-        for (size_t i = 0; i < CHILD_N; i++)
+        for (size_t i = PART_LINK; i < PART_N; i++)
                 if (s->children[i].state != CHILD_DOWN)
                         return false;
         return true;
@@ -206,10 +153,10 @@ static void all_ended(struct supervisor *s)
 /* The ledger goes last, so that it keeps what the others said at their end. */
 static void stop_next(struct supervisor *s)
 {
-        child_end(&s->children[CHILD_LINK]);
-        child_end(&s->children[CHILD_VALIDATOR]);
-        if (s->children[CHILD_LINK].state == CHILD_DOWN && s->children[CHILD_VALIDATOR].state == CHILD_DOWN)
-                child_end(&s->children[CHILD_LEDGER]);
+        child_end(&s->children[PART_LINK]);
+        child_end(&s->children[PART_VALIDATOR]);
+        if (s->children[PART_LINK].state == CHILD_DOWN && s->children[PART_VALIDATOR].state == CHILD_DOWN)
+                child_end(&s->children[PART_LEDGER]);
         if (all_down(s))
                 all_ended(s);
 }
@@ -220,7 +167,7 @@ static void stop_children(struct supervisor *s)
                 return;
         enter(s, SUPERVISOR_STOPPING);
         loop_timer_stop(s->drain_timer);
-        for (size_t i = 0; i < CHILD_N; i++)
+        for (size_t i = PART_LINK; i < PART_N; i++)
                 if (s->children[i].state == CHILD_DOWN)
                         loop_timer_stop(s->children[i].timer);
         stop_next(s);
@@ -236,7 +183,7 @@ static uint64_t drain_left(const struct supervisor *s)
 /* Goes on to the validator, or to the stop, when the one before has drained or is not there. */
 static void drain_on(struct supervisor *s)
 {
-        struct child *link = &s->children[CHILD_LINK], *validator = &s->children[CHILD_VALIDATOR];
+        struct child *link = &s->children[PART_LINK], *validator = &s->children[PART_VALIDATOR];
 
         if (s->state == SUPERVISOR_DRAINING_LINK && (link->drained || link->state != CHILD_RUNNING)) {
                 enter(s, SUPERVISOR_DRAINING_VALIDATOR);
@@ -245,11 +192,6 @@ static void drain_on(struct supervisor *s)
         }
         if (s->state == SUPERVISOR_DRAINING_VALIDATOR && (validator->drained || validator->state != CHILD_RUNNING))
                 stop_children(s);
-}
-
-void supervisor_child_drained(struct child *child)
-{
-        drain_on(child->supervisor);
 }
 
 static void on_drain_end(void *arg)
@@ -262,7 +204,7 @@ static void on_drain_end(void *arg)
 
 static void begin_drain(struct supervisor *s, bool reload)
 {
-        struct child *link = &s->children[CHILD_LINK];
+        struct child *link = &s->children[PART_LINK];
 
         s->reload = reload;
         s->drain_until = loop_now(s->loop) + s->config->drain_ms;
@@ -313,18 +255,19 @@ static bool is_fatal(const struct supervisor *s, const struct child *child)
 static void child_ended(struct supervisor *s, struct child *child)
 {
         if (is_fatal(s, child)) {
-                log_error("start.failed", KV_S("process", child_name(child->id)),
+                log_error("start.failed", KV_S("process", child_name(child)),
                           KV_S("why", "it found the fault that the line before tells"));
-                (void)snprintf(s->end_why, sizeof(s->end_why), "the process %s could not start: %s",
-                               child_name(child->id), child->why[0] ? child->why : child->last_end);
+                (void)snprintf(s->end_why, sizeof(s->end_why), "the process %s could not start: %s", child_name(child),
+                               child->why[0] ? child->why : child->last_end);
                 s->exit_code = EXIT_CONFIGURATION;
                 stop_children(s);
         } else if (s->state == SUPERVISOR_RUNNING && child->last_code == EXIT_CONFIGURATION && reload_back(s, child)) {
-                log_info("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end));
+                log_info("process.ended", KV_S("process", child_name(child)), KV_S("how", child->last_end));
         } else if (s->state != SUPERVISOR_STOPPING) {
-                start_again_later(child);
+                child_again_later(child);
+                share_child(child);
         } else {
-                log_info("process.ended", KV_S("process", child_name(child->id)), KV_S("how", child->last_end));
+                log_info("process.ended", KV_S("process", child_name(child)), KV_S("how", child->last_end));
         }
 }
 
@@ -335,7 +278,7 @@ static void on_child_ended(void *arg)
         keys_reap(s);
         reload_reap(s);
         bool any = false;
-        for (size_t i = 0; i < CHILD_N; i++) {
+        for (size_t i = PART_LINK; i < PART_N; i++) {
                 struct child *child = &s->children[i];
                 if (child_reap(child)) {
                         child_ended(s, child);
@@ -352,19 +295,32 @@ static void on_child_ended(void *arg)
                 stop_next(s);
 }
 
-/* ---- set-up ---- */
-
-static int make_boot(struct supervisor *s)
+/* What a child says beside READY and FAILED, of which child.c has noted all. */
+static void take_frame(struct child *child, const struct msg_in *m, int fd)
 {
-        uint8_t bytes[16];
+        struct supervisor *s = child->arg;
+        char name[300], why[ERROR_TEXT_MAX];
 
-        if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-                return -EIO;
-        b64u_encode_to(s->boot, bytes, sizeof(bytes));
-        s->boot_wall = loop_wall(s->loop);
-        s->boot_at = loop_now(s->loop);
-        return 0;
+        if (m->type == FRAME_READY) {
+                if (child->part == PART_VALIDATOR) {
+                        kept_settle(s->kept, NULL, true);
+                        watch_again(s->watch);
+                }
+                share_child(child);
+                tell_systemd(s);
+        } else if (m->type == FRAME_TAKEN && msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0) {
+                const bool refused = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
+                watch_taken(s->watch, name, refused ? why : NULL);
+        } else if (m->type == FRAME_DRAINED) {
+                drain_on(s);
+        } else if (m->type == FRAME_CERTIFICATE && fd >= 0) {
+                renewals_store(child, fd);
+        } else if (m->type == FRAME_MAKE_KEY) {
+                renewals_make_key(child);
+        }
 }
+
+/* ---- set-up ---- */
 
 static int set_up_signals(struct supervisor *s)
 {
@@ -382,10 +338,11 @@ static int set_up_signals(struct supervisor *s)
 
 static int set_up(struct supervisor *s)
 {
+        static const struct child_ops ops = {.frame = take_frame, .again = start_again};
         int r = loop_new(&s->loop);
 
         if (r == 0)
-                r = make_boot(s);
+                r = child_boot_begin(&s->boot, s->loop);
         if (r == 0)
                 r = set_up_signals(s);
         if (r == 0)
@@ -398,20 +355,15 @@ static int set_up(struct supervisor *s)
                 r = -ENOMEM;
         if (r == 0)
                 r = reload_new(s);
-        for (size_t i = 0; r == 0 && i < CHILD_N; i++) {
-                s->children[i].supervisor = s;
-                s->children[i].id = (enum child_id)i;
-                r = loop_timer_new(&s->children[i].timer, s->loop, NULL, on_child_timer, &s->children[i]);
-        }
+        for (size_t i = PART_LINK; r == 0 && i < PART_N; i++)
+                r = child_new(&s->children[i], s->loop, &posternd_frames, (unsigned)i, &ops, s);
         return r;
 }
 
 static void tear_down(struct supervisor *s)
 {
-        for (size_t i = 0; i < CHILD_N; i++) {
-                s->children[i].control = ipc_free(s->children[i].control);
-                s->children[i].timer = loop_timer_free(s->children[i].timer);
-        }
+        for (size_t i = PART_LINK; i < PART_N; i++)
+                child_free(&s->children[i]);
         for (size_t i = 0; i < 4; i++)
                 s->signals[i] = loop_signal_free(s->signals[i]);
         s->drain_timer = loop_timer_free(s->drain_timer);

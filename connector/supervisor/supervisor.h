@@ -13,23 +13,14 @@
 #include "base/ipc/ipc.h"
 #include "base/ipc/loop.h"
 #include "connector/conf/config.h"
-#include "connector/frames/messages.h"
-#include "base/process/caps.h"
+#include "connector/frames/frames.h"
+#include "base/process/child.h"
 #include "base/process/hand.h"
 #include "base/process/process.h"
-
-enum child_id { CHILD_LINK = 0, CHILD_VALIDATOR, CHILD_LEDGER, CHILD_N };
-
-enum child_state {
-        CHILD_DOWN = 0, /* no process; its timer may be armed to start it */
-        CHILD_RUNNING,
-        CHILD_ENDING, /* its channel is closed; waiting for its end */
-};
 
 struct supervisor;
 struct watch;
 
-#define CHILD_ENDS 4
 #define CHECK_CONFIG_FD 3 /* `posternd --check-config --config-fd`: the text to check */
 #define FILE_LOCK "lock"  /* of state_dir: held while posternd runs, with its pid in it */
 #define FILE_LAST_RUN                                                                                                  \
@@ -57,28 +48,6 @@ struct reload {
         uint64_t n;                    /* answers */
         char why[ERROR_TEXT_MAX + 64]; /* why the latest was refused, or "" */
         int64_t at;                    /* wall clock then */
-};
-
-struct child {
-        struct supervisor *supervisor;
-        enum child_id id;
-        enum child_state state;
-        pid_t pid;
-        uid_t uid; /* that it becomes; of the last one started */
-        struct ipc *control;
-        struct loop_timer *timer; /* DOWN: start again; ENDING: kill */
-        uint64_t started_at, backoff_ms;
-        int64_t since; /* wall clock of the last change of state */
-        unsigned restarts;
-        int64_t ends[CHILD_ENDS]; /* wall clock of the latest ends that nobody asked for, at restarts % CHILD_ENDS */
-        bool ready, drained;
-        unsigned silent_turns;    /* of the watchdog, since it last said that its loop turns */
-        bool hung;                /* it is ended for its silence */
-        bool seccomp;             /* once ready: whether its filter of system calls holds */
-        char landlock[16];        /* and confine_landlock_text() of its own */
-        char last_end[64];        /* how it ended last, or "" */
-        char why[ERROR_TEXT_MAX]; /* what it said of that, or "" */
-        int last_code;            /* its exit code then; -1 after a signal */
 };
 
 enum supervisor_state {
@@ -120,7 +89,7 @@ struct supervisor {
         struct config *next_config;
         struct buffer next_text; /* of a reload, taken over when all children have ended; then the one before, until it
                                     succeeded */
-        struct child children[CHILD_N];
+        struct child children[PART_N]; /* by part; the supervisor's own is not used */
         enum supervisor_state state;
         bool reload; /* draining and stopping in order to start again */
         struct reload reloading;
@@ -137,35 +106,17 @@ struct supervisor {
         int lock_fd, control_fd, metrics_fd; /* control_fd, metrics_fd: listening UNIX sockets */
         struct holder *holders;              /* HOLDER_N */
         struct renewals renewals;
-        char boot[32];
-        int64_t boot_wall; /* s since the epoch, and the loop's time, when boot was drawn */
-        uint64_t boot_at;
+        struct child_boot boot;
         char connector_id[ID_MAX + 1], connector_name[NAME_MAX_LEN + 1];
 };
 
-const char *child_name(enum child_id id);
-const char *child_user(const struct config *config, enum child_id id);
+/* The user that a process becomes. */
+const char *supervisor_user(const struct config *config, enum part part);
 
-/* supervisor/child.c: one process */
-/* Starts the process and sends it config and files; the caller connects peers and calls child_begin. -errno
+/* supervisor.c */
+/* Starts the process, which is down, and hands on its files; the caller connects peers and calls child_begin. -errno
  * with err. */
-int child_spawn(struct child *child, struct error *err);
-/* Makes a pair and gives each of two running children its end. */
-int child_connect(struct child *a, struct child *b);
-/* FRAME_START. */
-int child_begin(struct child *child);
-void child_drain(struct child *child, uint64_t budget_ms);
-/* Closes the channel, which ends the process; kills it if it doesn't. */
-void child_end(struct child *child);
-/* Whether the process has ended; notes how. */
-bool child_reap(struct child *child);
-
-/* Hands on one more file; fd stays the caller's. -errno with err where the process does not run. */
-int child_hand_file(struct child *child, const char *name, int fd, struct error *err);
-/* FRAME_STORED; why: NULL, or it failed. */
-void child_stored(struct child *child, const char *why);
-/* Hands the domain's keytab on anew. -errno with err where it can't be. */
-int child_hand_keytab(struct child *child, const struct domain_config *domain, struct error *err);
+int supervisor_start(struct child *child, struct error *err);
 
 /* supervisor/watchdog.c: looks for children that make no progress, tells systemd, and comes again; a loop_timer_fn */
 void watchdog_turn(void *supervisor);
@@ -194,10 +145,6 @@ const char *watch_trouble(const struct watch *watch, size_t i);
 void watch_again(struct watch *watch);
 /* Before the children get s->config's files: what changes from here on is handed on. */
 void watch_begin(struct watch *watch);
-
-/* supervisor.c, called by supervisor/child.c */
-void supervisor_child_ready(struct child *child);
-void supervisor_child_drained(struct child *child);
 
 /* supervisor/share.c: FRAME_SHARE to the ledger, for `postern status` */
 void share_child(struct child *child);
@@ -245,17 +192,16 @@ bool files_locked(const char *path);
 /* supervisor/files.c: what is opened, and for whom */
 /* FOLDER/NAME into out, PATH_MAX bytes. */
 int files_in_folder(char *out, const char *folder, const char *name, struct error *err);
-typedef int files_hand_fn(void *arg, const char *name, int fd, struct error *err); /* fd stays the caller's */
 /* Opens the domain's keytab and hands it on. */
-int files_keytab(const struct supervisor *s, const struct domain_config *domain, files_hand_fn *fn, void *arg,
+int files_keytab(const struct supervisor *s, const struct domain_config *domain, hand_fn *fn, void *arg,
                  struct error *err);
 /* Opens each file of this child and hands it on. */
-int files_each(const struct supervisor *s, enum child_id id, files_hand_fn *fn, void *arg, struct error *err);
+int files_each(const struct supervisor *s, enum part id, hand_fn *fn, void *arg, struct error *err);
 /* As root: whether the user of this child is there, isn't root and isn't another child's; err with the
  * remedy. */
-int files_check_user(const struct config *config, enum child_id id, struct error *err);
+int files_check_user(const struct config *config, enum part id, struct error *err);
 /* Tells each file of this child that cannot be handed on; how many. What a first start makes may be missing. */
-size_t files_check(const struct supervisor *s, enum child_id id, const struct files_check *check);
+size_t files_check(const struct supervisor *s, enum part id, const struct files_check *check);
 /* As root: the user's uid; else, and for one who is not there, the own. */
 uid_t files_uid_of(const char *user);
 /* Appends what the file of state_dir holds, which nobody else could have written. */

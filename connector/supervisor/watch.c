@@ -92,14 +92,14 @@ static void refused(struct watch *w, size_t i, const char *why)
 /* The validator says what it makes of it: watch_taken. */
 static void hand_on(struct watch *w, size_t i)
 {
-        struct child *validator = &w->s->children[CHILD_VALIDATOR];
+        struct child *validator = &w->s->children[PART_VALIDATOR];
         const struct domain_config *d = &w->config->domains[i];
         struct error err = {"the channel broke"};
 
         w->files[i].open = true;
         if (validator->state != CHILD_RUNNING || !validator->ready)
                 return; /* watch_again, when it is */
-        if (child_hand_keytab(validator, d, &err) < 0) {
+        if (files_keytab(w->s, d, child_hand, validator, &err) < 0) {
                 w->files[i].open = false;
                 refused(w, i, err.text);
         } else {

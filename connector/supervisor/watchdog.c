@@ -2,9 +2,6 @@
  * Progress: each child says every second that its loop turns (FRAME_ALIVE); one that does not is ended, and so started
  * again: within 5 s where sign-ins wait for it, later where only its disk does. systemd's watchdog is fed as long as
  * that works.
- *
- * Silence is counted in turns of this loop, not by a clock: when the whole machine stood still, nobody was silent. A
- * child that cannot even be killed (its disk hangs in the kernel) stops the feeding, and systemd ends and starts all.
  */
 #include "connector/supervisor/supervisor.h"
 
@@ -30,7 +27,7 @@ static uint64_t systemd_ms(void)
  */
 static uint64_t patience_of(const struct child *child)
 {
-        const uint64_t ms = child->id == CHILD_LEDGER || !child->ready ? LONG_PATIENCE_MS : PATIENCE_MS;
+        const uint64_t ms = child->part == PART_LEDGER || !child->ready ? LONG_PATIENCE_MS : PATIENCE_MS;
         const uint64_t most = systemd_ms() / 2;
 
         return most && most < ms ? most : ms;
@@ -44,30 +41,13 @@ static uint64_t turn_ms(void)
         return !ms || ms > TURN_MS ? TURN_MS : ms < TURN_LEAST_MS ? TURN_LEAST_MS : ms;
 }
 
-/* Whether the child makes progress, or at least can be ended. */
-static bool look_at(struct child *child)
-{
-        const uint64_t silent_ms = ++child->silent_turns * turn_ms(), patience = patience_of(child);
-
-        if (child->state == CHILD_DOWN)
-                return true;
-        if (child->state == CHILD_RUNNING && silent_ms > patience) {
-                log_error("process.hung", KV_S("process", child_name(child->id)), KV_I("pid", child->pid),
-                          KV_U("silent_ms", patience));
-                child->hung = true;
-                child_end(child);
-                caps_kill(child->pid, child->uid);
-        }
-        return silent_ms <= 2 * patience;
-}
-
 void watchdog_turn(void *arg)
 {
         struct supervisor *s = arg;
         bool well = true;
 
-        for (size_t i = 0; i < CHILD_N; i++)
-                if (!look_at(&s->children[i]))
+        for (size_t i = PART_LINK; i < PART_N; i++)
+                if (!child_watch(&s->children[i], turn_ms(), patience_of(&s->children[i])))
                         well = false;
         if (well && systemd_ms())
                 (void)sd_notify(0, "WATCHDOG=1");

@@ -17,7 +17,7 @@ WORDS = {
     'certs/base/dns': 'address dns',
     'certs/base/ipc': 'frame ipc loop msg',
     'certs/base/metrics': 'metrics',
-    'certs/base/process': 'caps confine hand harden parent process program',
+    'certs/base/process': 'caps child confine hand harden parent process program',
     'certs/base/sqlite': 'db',
     'certs/codec': 'crypto der jose_json json',
     'certs/enrol': 'csr est transport',
@@ -35,7 +35,7 @@ WORDS = {
     'connector/ledger': 'control ledger request_parse',
     'connector/link': 'bridge lines renewal',
     'connector/sandbox': 'sandbox',
-    'connector/supervisor': 'check_all check_users child files kept keys last_run prepare reload renewals share '
+    'connector/supervisor': 'check_all check_users files kept keys last_run prepare reload renewals share '
                             'supervisor watch watchdog',
     'connector/validator': 'clock_judge clock_note clock_state enckeys intake record replay roster_store '
                            'sid_store signins validator verdict',

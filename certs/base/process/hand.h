@@ -12,6 +12,9 @@
  * the same, made where it is missing, and open for writing. */
 enum hand_kind { HAND_PUBLIC = 0, HAND_PRIVATE, HAND_STATE };
 
+/* Takes a file under the name that its process knows it by; fd stays the caller's. 0, or -errno with err. */
+typedef int hand_fn(void *arg, const char *name, int fd, struct error *err);
+
 /* An own open file, at offset 0, judged. -ENOENT where it doesn't exist; else -EPERM, -EINVAL or -errno, with the
  * remedy in err. */
 int hand_open(const char *path, enum hand_kind kind, struct error *err);

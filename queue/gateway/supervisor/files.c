@@ -19,7 +19,7 @@
 struct handing {
         const struct gateway_config *config;
         const struct gateway *sockets;
-        gateway_hand_fn *fn;
+        hand_fn *fn;
         void *arg;
         struct error *err;
 };
@@ -121,7 +121,7 @@ static int hand_doors(struct handing *h)
 }
 
 int gateway_files(const struct gateway_config *config, const struct gateway *sockets, enum gateway_part part,
-                  gateway_hand_fn *fn, void *arg, struct error *err)
+                  hand_fn *fn, void *arg, struct error *err)
 {
         struct handing h = {config, sockets, fn, arg, err};
 

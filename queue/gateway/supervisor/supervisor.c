@@ -12,44 +12,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
-#include "base/core/text.h"
 #include "base/process/caps.h"
 
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 10000
-#define SOUND_MS 10000 /* a process that lived this long begins again with the first delay */
 #define WATCH_MS 1000
-#define SILENT_TURNS 30
+#define PATIENCE_MS 30000
 
-#define EACH_PART(part) (enum gateway_part part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++)
-
-static const char *name_of(const struct gateway_child *c)
+static struct gateway *gateway_of(const struct child *c)
 {
-        return gateway_frames.parts[c->part];
+        return c->arg;
+}
+
+const char *gateway_user(const struct gateway_config *config, enum gateway_part part)
+{
+        return part == GATEWAY_DOORS    ? config->user_doors
+               : part == GATEWAY_SEALER ? config->user_sealer
+                                        : config->user_link;
 }
 
 static bool all_are(const struct gateway *g, enum child_state state, bool ready)
 {
-        for
-                EACH_PART(part)
-        if (g->children[part].state != state || g->children[part].ready != ready)
-                return false;
+        for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++)
+                if (g->children[part].state != state || g->children[part].ready != ready)
+                        return false;
         return true;
 }
 
-void gateway_child_ready(struct gateway_child *c)
+static void tell_ready(struct gateway *g)
 {
-        struct gateway *g = c->gateway;
         struct error err = {""};
 
-        if (!all_are(g, CHILD_RUNNING, true))
-                return;
         if (gateway_listen_tell(g, &err) < 0)
                 log_error("ready_file", KV_S("why", err.text));
         (void)sd_notify(0, "READY=1\nSTATUS=all processes are at work");
@@ -59,53 +55,38 @@ void gateway_child_ready(struct gateway_child *c)
 
 /* ---- starting ---- */
 
-static void start_again_later(struct gateway_child *c)
-{
-        const uint64_t now = loop_now(c->gateway->loop);
-
-        if ((c->started_at && now - c->started_at >= SOUND_MS) || c->backoff_ms == 0)
-                c->backoff_ms = BACKOFF_FIRST_MS;
-        else
-                c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
-        loop_timer_in(c->timer, c->backoff_ms);
-        log_warning("process.ended", KV_S("process", name_of(c)), KV_S("how", c->last_end),
-                    KV_U("again_in_ms", c->backoff_ms));
-}
-
 /* Starts one process and joins it to those that run: the sealer to both others, which do not know each other. */
-static void start_child(struct gateway_child *c)
+static void start_child(struct child *c)
 {
-        struct gateway *g = c->gateway;
+        struct gateway *g = gateway_of(c);
         struct error err = {"the channel broke"};
-        int r = gateway_child_spawn(c, &err);
+        char program[32];
 
-        for
-                EACH_PART(part)
-                {
-                        struct gateway_child *other = &g->children[part];
+        (void)snprintf(program, sizeof(program), "gateway-%s", child_name(c));
+        int r = child_start(c,
+                            &(struct spawn){.part = program,
+                                            .role = child_name(c),
+                                            .user = gateway_user(g->config, (enum gateway_part)c->part),
+                                            .proxies = c->part == GATEWAY_LINK},
+                            &g->text, &err);
+        if (r == 0)
+                r = gateway_files(g->config, g, (enum gateway_part)c->part, child_hand, c, &err);
+        for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++) {
+                struct child *other = &g->children[part];
 
-                        if (r == 0 && other != c && other->state == CHILD_RUNNING &&
-                            (c->part == GATEWAY_SEALER || part == GATEWAY_SEALER))
-                                r = gateway_child_connect(c, other);
-                }
-        if (r == 0 && gateway_child_begin(c) == 0)
-                return;
-        log_error("process.not_started", KV_S("process", name_of(c)), KV_S("why", err.text));
-        if (c->state == CHILD_RUNNING) {
-                gateway_child_end(c);
-                return;
+                if (r == 0 && other != c && other->state == CHILD_RUNNING &&
+                    (c->part == GATEWAY_SEALER || part == GATEWAY_SEALER))
+                        r = child_connect(c, other);
         }
-        (void)snprintf(c->last_end, sizeof(c->last_end), "not started");
-        start_again_later(c);
+        if (r == 0)
+                r = child_begin(c, &g->boot, "gateway", false);
+        if (r < 0)
+                child_start_failed(c, &err);
 }
 
-static void on_child_timer(void *arg)
+static void start_again(struct child *c)
 {
-        struct gateway_child *c = arg;
-
-        if (c->state == CHILD_ENDING)
-                caps_kill(c->pid, c->uid);
-        else if (c->state == CHILD_DOWN && c->gateway->state == GATEWAY_RUNNING)
+        if (gateway_of(c)->state == GATEWAY_RUNNING)
                 start_child(c);
 }
 
@@ -145,34 +126,37 @@ static void stop_children(struct gateway *g)
 {
         g->state = GATEWAY_STOPPING;
         loop_timer_stop(g->drain_timer);
-        for
-                EACH_PART(part)
-                {
-                        if (g->children[part].state == CHILD_DOWN)
-                                loop_timer_stop(g->children[part].timer);
-                        gateway_child_end(&g->children[part]);
-                }
+        for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++) {
+                if (g->children[part].state == CHILD_DOWN)
+                        loop_timer_stop(g->children[part].timer);
+                child_end(&g->children[part]);
+        }
         if (all_are(g, CHILD_DOWN, false))
                 all_ended(g);
 }
 
 static void begin_drain(struct gateway *g)
 {
-        struct gateway_child *doors = &g->children[GATEWAY_DOORS];
+        struct child *doors = &g->children[GATEWAY_DOORS];
 
         g->state = GATEWAY_DRAINING;
         loop_timer_in(g->drain_timer, g->config->drain_ms);
         if (doors->state == CHILD_RUNNING)
-                gateway_child_drain(doors, g->config->drain_ms);
+                child_drain(doors, g->config->drain_ms);
         else
                 stop_children(g);
 }
 
-/* The doors are the only ones that take work: with them all has drained. */
-void gateway_child_drained(struct gateway_child *c)
+static void take_frame(struct child *c, const struct msg_in *m, int fd)
 {
-        if (c->gateway->state == GATEWAY_DRAINING && c->part == GATEWAY_DOORS)
-                stop_children(c->gateway);
+        struct gateway *g = gateway_of(c);
+
+        (void)fd;
+        if (m->type == FRAME_READY && all_are(g, CHILD_RUNNING, true))
+                tell_ready(g);
+        /* the doors are the only ones that take work: with them all has drained */
+        else if (m->type == FRAME_DRAINED && g->state == GATEWAY_DRAINING && c->part == GATEWAY_DOORS)
+                stop_children(g);
 }
 
 static void on_drain_end(void *arg)
@@ -226,24 +210,22 @@ static void on_child_ended(void *arg)
 {
         struct gateway *g = arg;
 
-        for
-                EACH_PART(part)
-                {
-                        struct gateway_child *c = &g->children[part];
+        for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++) {
+                struct child *c = &g->children[part];
 
-                        if (!gateway_child_reap(c))
-                                continue;
-                        if (c->last_code == EXIT_CONFIGURATION && g->state == GATEWAY_RUNNING && !g->told_ready) {
-                                log_error("start.failed", KV_S("process", name_of(c)),
-                                          KV_S("why", "it found the fault that the line before tells"));
-                                g->exit_code = EXIT_CONFIGURATION;
-                                stop_children(g);
-                        } else if (g->state == GATEWAY_RUNNING) {
-                                start_again_later(c);
-                        } else if (g->state == GATEWAY_DRAINING && part == GATEWAY_DOORS) {
-                                stop_children(g);
-                        }
+                if (!child_reap(c))
+                        continue;
+                if (c->last_code == EXIT_CONFIGURATION && g->state == GATEWAY_RUNNING && !g->told_ready) {
+                        log_error("start.failed", KV_S("process", child_name(c)),
+                                  KV_S("why", "it found the fault that the line before tells"));
+                        g->exit_code = EXIT_CONFIGURATION;
+                        stop_children(g);
+                } else if (g->state == GATEWAY_RUNNING) {
+                        child_again_later(c);
+                } else if (g->state == GATEWAY_DRAINING && part == GATEWAY_DOORS) {
+                        stop_children(g);
                 }
+        }
         if (g->state == GATEWAY_STOPPING && all_are(g, CHILD_DOWN, false))
                 all_ended(g);
 }
@@ -254,21 +236,8 @@ static void on_watchdog(void *arg)
         struct gateway *g = arg;
         bool well = true;
 
-        for
-                EACH_PART(part)
-                {
-                        struct gateway_child *c = &g->children[part];
-
-                        if (c->state == CHILD_DOWN)
-                                continue;
-                        c->silent_turns++;
-                        if (c->state == CHILD_RUNNING && c->silent_turns > SILENT_TURNS) {
-                                log_error("process.hung", KV_S("process", name_of(c)), KV_I("pid", c->pid));
-                                gateway_child_end(c);
-                                caps_kill(c->pid, c->uid);
-                        }
-                        well = well && c->silent_turns <= 2 * SILENT_TURNS;
-                }
+        for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++)
+                well = child_watch(&g->children[part], WATCH_MS, PATIENCE_MS) && well;
         if (well)
                 (void)sd_notify(0, "WATCHDOG=1");
         loop_timer_in(g->watchdog, WATCH_MS);
@@ -282,16 +251,11 @@ static int set_up(struct gateway *g)
                 int signo;
                 loop_fn *fn;
         } wanted[4] = {{SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGHUP, on_reload}, {SIGCHLD, on_child_ended}};
-        uint8_t bytes[16];
+        static const struct child_ops ops = {.frame = take_frame, .again = start_again};
         int r = loop_new(&g->loop);
 
-        if (r == 0 && getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-                r = -EIO;
-        if (r < 0)
-                return r;
-        b64u_encode_to(g->boot, bytes, sizeof(bytes));
-        g->boot_wall = loop_wall(g->loop);
-        g->boot_at = loop_now(g->loop);
+        if (r == 0)
+                r = child_boot_begin(&g->boot, g->loop);
         (void)signal(SIGPIPE, SIG_IGN);
         for (size_t i = 0; r == 0 && i < 4; i++)
                 r = loop_signal_new(&g->signals[i], g->loop, wanted[i].signo, wanted[i].fn, g);
@@ -299,26 +263,16 @@ static int set_up(struct gateway *g)
                 r = loop_timer_new(&g->drain_timer, g->loop, NULL, on_drain_end, g);
         if (r == 0)
                 r = loop_timer_new(&g->watchdog, g->loop, NULL, on_watchdog, g);
-        for
-                EACH_PART(part)
-                {
-                        g->children[part].gateway = g;
-                        g->children[part].part = part;
-                        if (r == 0)
-                                r = loop_timer_new(&g->children[part].timer, g->loop, NULL, on_child_timer,
-                                                   &g->children[part]);
-                }
+        for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++)
+                if (r == 0)
+                        r = child_new(&g->children[part], g->loop, &gateway_frames, part, &ops, g);
         return r;
 }
 
 static void tear_down(struct gateway *g)
 {
-        for
-                EACH_PART(part)
-                {
-                        g->children[part].control = ipc_free(g->children[part].control);
-                        g->children[part].timer = loop_timer_free(g->children[part].timer);
-                }
+        for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++)
+                child_free(&g->children[part]);
         for (size_t i = 0; i < 4; i++)
                 g->signals[i] = loop_signal_free(g->signals[i]);
         g->drain_timer = loop_timer_free(g->drain_timer);
