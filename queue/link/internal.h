@@ -23,6 +23,7 @@
 /* ms */
 #define HELLO_WITHIN 8000 /* 5 s to connect, 3 s for the hello */
 #define DEAD_AFTER 25000
+#define RECEIPT_WITHIN 25 /* a receipt waits so long for its verdict, which then goes in the same report */
 #define REPORT_EVERY 4000 /* while something is in hand: the protocol asks for 5 s */
 #define REPORT_TIMEOUT 5000
 #define REPORT_RETRY_MIN 250
@@ -138,6 +139,7 @@ struct link {
         struct https_call *report;
         struct loop_timer *report_timer;
         bool report_due;                    /* something changed that the relay does not know */
+        uint64_t receipt_at;                /* or only receipts, which wait until then; 0: none */
         bool statement_posted;              /* in the report under way */
         bool statement_known;               /* the relay has the current one */
         bool heard;                         /* one of this session was answered */
@@ -196,6 +198,9 @@ void link_stream_connect(struct link *l);
 /* ---- link/report.c ---- */
 /* Reports at the next turn of the loop, or when the report under way is back. */
 void link_report_soon(struct link *l);
+/* There is a receipt to report: with its verdict where that comes within RECEIPT_WITHIN ms, so that a sign-in that a DC
+ * answers fast costs one POST, and its verdict need not wait until the receipt's is back. */
+void link_report_receipt(struct link *l);
 void link_report_on_timer(void *arg);
 
 /* ---- link/identity.c ---- */

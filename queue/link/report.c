@@ -206,7 +206,7 @@ static bool has_news(const struct link *l)
 {
         const struct by_id *node;
 
-        if (l->report_due || !TAILQ_EMPTY(&l->items))
+        if (l->report_due || (!TAILQ_EMPTY(&l->items) && !l->receipt_at))
                 return true;
         TAILQ_FOREACH (node, &l->kept.list, order)
                 if (((const struct kept *)node)->state == KEPT_QUEUED)
@@ -241,6 +241,8 @@ static void on_accepted(struct link *l, const struct buffer *body)
                 return;
         if (has_news(l))
                 loop_timer_in(l->report_timer, 0);
+        else if (l->receipt_at)
+                loop_timer_at(l->report_timer, l->receipt_at);
         else if (l->flights.ids.n || l->kept.ids.n || l->draining)
                 loop_timer_in(l->report_timer, REPORT_EVERY);
         else /* as often as the relay asks for, and a little before */
@@ -317,6 +319,7 @@ void link_report_on_timer(void *arg)
         if (l->report || !link_has_session(l))
                 return;
         l->report_due = false;
+        l->receipt_at = 0;
         l->drain_posted = l->draining;
         if (held)
                 l->held_at = now;
@@ -324,6 +327,18 @@ void link_report_on_timer(void *arg)
                 on_failed(l, 0, err.text);
         else
                 l->granted_sent = l->granted;
+}
+
+void link_report_receipt(struct link *l)
+{
+        /* the relay may be waiting for credit: then at once */
+        if (l->report_due || l->granted_sent - l->last_seq <= l->state.capacity / 2) {
+                link_report_soon(l);
+        } else if (!l->receipt_at) {
+                l->receipt_at = loop_now(l->loop) + RECEIPT_WITHIN;
+                if (link_has_session(l) && !l->report && l->report_fails == 0)
+                        loop_timer_at(l->report_timer, l->receipt_at);
+        }
 }
 
 void link_report_soon(struct link *l)

@@ -87,7 +87,7 @@ static void take_request(struct link *l, const struct request_event *e)
         }
         if (link_store_item(l, e->id, REPORT_RECEIVED, NULL) < 0)
                 log_debug("link.item_dropped", KV_S("request", e->id));
-        link_report_soon(l);
+        link_report_receipt(l);
         l->cb->on_request(l->arg, e->id, e->budget, now, e->sealed, n, e->traceparent);
 }
 
@@ -268,6 +268,7 @@ void link_stream_connect(struct link *l)
         l->last_seq = l->granted = l->granted_sent = 0;
         l->statement_known = l->statement_posted = false;
         l->heard = l->in_hand_posted = l->in_hand_known = false;
+        l->receipt_at = 0;
         l->report_fails = 0;
         link_phase_set(l, LINK_CONNECT);
         loop_timer_in(l->phase_timer, HELLO_WITHIN);
