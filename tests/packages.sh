@@ -6,11 +6,12 @@ set -eu
 building="
   gcc libc6-dev meson ninja-build pkg-config
   libevent-dev libcurl4-openssl-dev libssl-dev libkrb5-dev libldap-dev libc-ares-dev libjansson-dev
-  libsqlite3-dev libsystemd-dev libseccomp-dev libinih-dev nettle-dev libp11-kit-dev libunistring-dev libpam0g-dev"
+  libsqlite3-dev libsystemd-dev libseccomp-dev libinih-dev nettle-dev libp11-kit-dev libunistring-dev libpam0g-dev libnats-dev"
 # What the tests are made with, what the lab runs, what the tests look with.
 testing="
   python3 libcmocka-dev libjose-dev clang clang-format cppcheck valgrind
   samba samba-ad-dc samba-ad-provision samba-dsdb-modules python3-samba
+  nats-server
   krb5-kdc krb5-admin-server krb5-user slapd ldap-utils libnss-wrapper libresolv-wrapper dnsmasq-base
   softhsm2 opensc tpm2-openssl tpm2-tools swtpm libtss2-tcti-swtpm0 libtss2-tcti-device0 tpm2-abrmd
   libtss2-tcti-tabrmd0 dbus-daemon

@@ -28,6 +28,41 @@ static int check_node_url(const char *value, struct error *err)
         return 0;
 }
 
+/* tls://HOST:PORT. */
+static int check_server(const char *value, struct error *err)
+{
+        const char *host = strncmp(value, "tls://", 6) == 0 ? value + 6 : "", *colon = strrchr(host, ':');
+        uint64_t port;
+
+        if (strchr(value, '@'))
+                return error_fail(err, -EINVAL, "a user belongs into store_login and dispatch_login, not here");
+        if (!colon || colon == host || colon - host > 253 || strpbrk(host, "/ ,") ||
+            text_parse_u64(colon + 1, 1, 65535, &port) < 0)
+                return error_fail(err, -EINVAL, "'%s' is not tls://HOST:PORT", value);
+        return 0;
+}
+
+#define WORD_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
+static int check_bucket(const char *value, struct error *err)
+{
+        return strspn(value, WORD_CHARS) == strlen(value)
+                       ? 0
+                       : error_fail(err, -EINVAL, "'%s' has other characters", value);
+}
+
+static int check_subject(const char *value, struct error *err)
+{
+        const size_t n = strlen(value);
+
+        if (strspn(value, WORD_CHARS ".") != n || value[0] == '.' || (n && value[n - 1] == '.') || strstr(value, ".."))
+                return error_fail(err, -EINVAL, "'%s' is not words with dots between", value);
+        return 0;
+}
+
+static const struct conf_word stores[] = {{"sqlite", RELAY_ALONE}, {"nats", RELAY_ON_NATS}, {NULL, 0}};
+static const struct conf_word dispatches[] = {{"local", RELAY_ALONE}, {"nats", RELAY_ON_NATS}, {NULL, 0}};
+
 #define KEY(key, field) CONF_FIELD(struct relay_config, key, field)
 #define ITEMS(key, field)                                                                                              \
         CONF_ITEMS(struct relay_config, key, field), .offset_n = offsetof(struct relay_config, n_##field)
@@ -58,6 +93,14 @@ static const struct conf_key keys[] = {
                  "link to each, so that any of them may fail. Every node names all, and has a `node` of its own. "
                  "Connectors pass over an address that is neither on the host of their own `relay` nor on one beside "
                  "it, as n2.example.com is beside n1.example.com."},
+        {KEY("store", store), .type = CONF_WORD, .words = stores, .initial = "sqlite",
+         .help = "Where tenants, tokens, connectors, rosters and events are kept: sqlite, a database in state_dir, for "
+                 "one node; "
+                 "nats, in the JetStream of section [nats], for several nodes with one truth, of which each keeps a "
+                 "copy in state_dir. Records of sign-ins stay in each node's own state_dir."},
+        {KEY("dispatch", dispatch), .type = CONF_WORD, .words = dispatches, .initial = "local",
+         .help = "How a sign-in finds a connector: local, among the links of this node; nats, also among those of the "
+                 "other nodes, by section [nats]."},
         {KEY("ready_file", ready_file), PATH, .otherwise = "none is written",
          .help = "File to write the addresses to that the relay listens on, one ADDRESS:PORT per line, once it does."},
         {KEY("metrics_socket", metrics_socket), .max = 100, .check = conf_check_path,
@@ -97,15 +140,67 @@ static const struct conf_key keys[] = {
          .help = "Sign-ins of one bearer secret at once."},
 };
 
+#define LOGIN PATH, .otherwise = "it is not used"
+#define LOGIN_FORMS                                                                                                    \
+        "The file holds two lines, user and password; or the seed of an nkey (SU...); or what `nsc` calls a .creds "   \
+        "file. It must be readable by `user` and by nobody else; SIGHUP reads it again."
+
+#define NATS(key, field) CONF_FIELD(struct relay_nats, key, field)
+
+static const struct conf_key nats_keys[] = {
+        {CONF_ITEMS(struct relay_nats, "server", servers), .offset_n = offsetof(struct relay_nats, n_servers),
+         .check = check_server, .repeats = true, .range = "1 to 8 of tls://HOST:PORT; the key may be repeated",
+         .otherwise = "none",
+         .help = "The NATS servers, of which three make a cluster that may lose one. All connections are by TLS."},
+        {NATS("ca", ca), PATH, .otherwise = "none",
+         .help = "Authority of the servers' certificates (PEM), which must name HOST."},
+        {NATS("certificate", certificate), PATH, .otherwise = "none is shown", .needs = {{"key", NULL}},
+         .help = "Client certificate to show to servers that ask for one (PEM, with its chain)."},
+        {NATS("key", key), PATH, .otherwise = "none", .needs = {{"certificate", NULL}},
+         .help = "The key of the client certificate (PEM)."},
+        {NATS("store_login", store_login), LOGIN,
+         .help = "Who the store is to NATS: a user of an account with JetStream, in which no sign-in "
+                 "travels. " LOGIN_FORMS},
+        {NATS("dispatch_login", dispatch_login), LOGIN,
+         .help = "Who dispatch is to NATS: a user of another account, which has no JetStream. By the same rules."},
+        {NATS("bucket", bucket), .max = 32, .check = check_bucket, .initial = "postern",
+         .range = "1 to 32 of A-Z a-z 0-9 _ -",
+         .help = "Key-value bucket of the store; its stream is KV_BUCKET. The first node makes it."},
+        {NATS("replicas", replicas), .type = CONF_NUMBER, .min = 1, .max = 5, .initial = "3",
+         .help = "Servers that keep a copy of the bucket, when it is made: of 3 any one may fail."},
+        {NATS("subject", subject), .max = 64, .check = check_subject, .initial = "postern",
+         .range = "1 to 64 of A-Z a-z 0-9 _ - .", .help = "What the subjects of dispatch begin with."},
+};
+
 static const struct conf_section sections[] = {
-        {.name = "relay", .keys = keys, .n_keys = sizeof(keys) / sizeof(keys[0])}};
+        {.name = "relay", .keys = keys, .n_keys = sizeof(keys) / sizeof(keys[0])},
+        {.name = "nats",
+         .keys = nats_keys,
+         .n_keys = sizeof(nats_keys) / sizeof(nats_keys[0]),
+         .offset = offsetof(struct relay_config, nats)}};
+
+/* What a part that is on NATS needs. */
+static void relate_nats(struct conf_reader *r, const struct relay_config *c, const char *part, const char *login)
+{
+        if (conf_lacks(r, &c->nats, "server"))
+                conf_fault(r, &c->nats, "server", "%s = nats needs the servers, in section [nats]", part);
+        if (conf_lacks(r, &c->nats, "ca"))
+                conf_fault(r, &c->nats, "ca", "%s = nats needs it, in section [nats]", part);
+        if (conf_lacks(r, &c->nats, login))
+                conf_fault(r, &c->nats, login, "%s = nats needs it, in section [nats]", part);
+}
 
 static int relate(struct conf_reader *r, struct conf *conf)
 {
         struct relay_config *c = (struct relay_config *)(void *)conf;
         char host[65] = "relay";
 
-        (void)r;
+        if (c->store == RELAY_ON_NATS)
+                relate_nats(r, c, "store", "store_login");
+        if (c->dispatch == RELAY_ON_NATS)
+                relate_nats(r, c, "dispatch", "dispatch_login");
+        if (c->nats.store_login && c->nats.dispatch_login && strcmp(c->nats.store_login, c->nats.dispatch_login) == 0)
+                conf_fault(r, &c->nats, "dispatch_login", "it is store_login: the two are users of separate accounts");
         (void)gethostname(host, sizeof(host) - 1);
         if (!c->node)
                 c->node = conf_text(conf, host);
@@ -114,7 +209,7 @@ static int relate(struct conf_reader *r, struct conf *conf)
 
 static const struct conf_schema schema = {.size = sizeof(struct relay_config),
                                           .sections = sections,
-                                          .n_sections = 1,
+                                          .n_sections = sizeof(sections) / sizeof(sections[0]),
                                           .page = "postern-relay.conf(5)",
                                           .sample = "relay.conf.example",
                                           .relate = relate};

@@ -9,10 +9,23 @@
 
 #define RELAY_LISTEN_MAX 8
 #define RELAY_NODES_MAX 4
+#define RELAY_SERVERS_MAX 8
 
 struct relay_listen {
         char host[64]; /* numeric */
         uint16_t port;
+};
+
+/* What a part of the relay is made of. */
+enum relay_part { RELAY_ALONE = 0, RELAY_ON_NATS };
+
+/* Section [nats]. */
+struct relay_nats {
+        const char *servers[RELAY_SERVERS_MAX];
+        size_t n_servers;
+        const char *ca, *certificate, *key, *store_login, *dispatch_login; /* or NULL */
+        const char *bucket, *subject;
+        uint32_t replicas;
 };
 
 /* Texts live as long as the configuration, and are never NULL unless marked "or NULL". */
@@ -25,6 +38,8 @@ struct relay_config {
         const char *metrics_socket, *metrics_group; /* or NULL */
         const char *nodes[RELAY_NODES_MAX];
         size_t n_nodes;
+        enum relay_part store, dispatch;
+        struct relay_nats nats;
         enum log_level log_level;
         uint32_t certificate_days, certificate_minutes, connections, connections_per_address, links_per_tenant,
                 in_flight_per_tenant, sign_ins_per_second, sign_in_burst;

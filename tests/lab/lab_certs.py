@@ -43,14 +43,19 @@ def make_ca(folder, name):
 
 def make_server(folder, name):
     ca, names, *usages = SERVERS[name]
+    make_named(folder, name, ca, ['DNS:' + n for n in names], usages)
+
+
+def make_named(folder, name, ca, names, usages=()):
+    """folder/name.pem and .key; names: as openssl writes subjectAltName."""
     base, issuer = os.path.join(folder, name), os.path.join(folder, ca)
     with open(base + '.ext', 'w', encoding='utf-8') as out:
-        out.write('subjectAltName=' + ','.join('DNS:' + n for n in names) + '\n'
+        out.write('subjectAltName=' + ','.join(names) + '\n'
                   'extendedKeyUsage=' + ','.join(['serverAuth', 'clientAuth', *usages]) + '\n'
                   'keyUsage=critical,digitalSignature\n'
                   'basicConstraints=critical,CA:FALSE\n'
                   'subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n')
-    openssl('req', *new_key_args(base + '.key'), '-out', base + '.csr', '-subj', f'/CN={names[0]}')
+    openssl('req', *new_key_args(base + '.key'), '-out', base + '.csr', '-subj', f"/CN={names[0].split(':')[1]}")
     openssl('x509', '-req', '-in', base + '.csr', '-CA', issuer + '.pem', '-CAkey', issuer + '.key', '-out',
             base + '.pem', '-days', DAYS, '-extfile', base + '.ext')
     os.remove(base + '.csr')

@@ -72,15 +72,15 @@ struct conf_key {
         .type = CONF_LIST, .max = sizeof(((type_ *)NULL)->field_) / sizeof(((type_ *)NULL)->field_[0])
 
 /*
- * [NAME], one, whose struct is the whole configuration; or [NAME WHICH], several, in an array of it: WHICH, in lower
- * case, is the first member of each struct, a const char *.
+ * [NAME], one, whose struct is the whole configuration, or a member of it at offset; or [NAME WHICH], several, in an
+ * array of it: WHICH, in lower case, is the first member of each struct, a const char *.
  */
 struct conf_section {
         const char *name;
         const struct conf_key *keys;
         size_t n_keys;
         const char *which;           /* what WHICH is called for humans; NULL: there is one such section */
-        size_t offset, size, max;    /* several: the array, one struct of it, and how many */
+        size_t offset, size, max;    /* one: its struct; several: the array, one struct of it, and how many */
         size_t offset_n;             /* several: of the size_t that counts them */
         conf_check_fn *check;        /* several: judges WHICH */
         bool required;               /* several: at least one */

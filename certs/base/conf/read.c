@@ -187,7 +187,7 @@ static struct notes *open_section(struct conf_reader *r, char *name)
                 const size_t n = strlen(s->name);
 
                 if (strncmp(name, s->name, n) == 0 && !s->which && !name[n])
-                        return (struct notes *)(uintptr_t)notes_of(r, r->conf);
+                        return (struct notes *)(uintptr_t)notes_of(r, (char *)r->conf + s->offset);
                 if (strncmp(name, s->name, n) == 0 && s->which && strchr(" \t", name[n])) { /* or nothing behind it */
                         name += n + strspn(name + n, " \t");
                         for (char *c = name; *c; c++)
@@ -479,7 +479,8 @@ static int reader_new(struct conf_reader **ret_r, const struct conf_schema *sche
         if (!r->conf || !r->paths)
                 return -ENOMEM;
         for (size_t i = 0; i < schema->n_sections; i++)
-                if (!schema->sections[i].which && !open_notes(r, &schema->sections[i], r->conf))
+                if (!schema->sections[i].which &&
+                    !open_notes(r, &schema->sections[i], (char *)r->conf + schema->sections[i].offset))
                         return -ENOMEM;
         *ret_r = steal(r);
         return 0;

@@ -71,6 +71,16 @@ static void test_good(void **state)
         assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
         assert_string_equal(c->state_dir, "/var/lib/postern-relay");
         assert_null(c->user);
+        assert_int_equal(c->store, RELAY_ALONE);
+        assert_int_equal(c->nats.replicas, 3);
+        assert_string_equal(c->nats.bucket, "postern");
+        relay_config_free(c);
+        assert_null(read_text(GOOD "store = nats\n[nats]\nserver = tls://n1.example:4222 tls://[::1]:4223\n"
+                                   "ca = /ca\nstore_login = /etc/login\n[relay]\ndispatch = local\n",
+                              &c));
+        assert_int_equal(c->store, RELAY_ON_NATS);
+        assert_int_equal(c->nats.n_servers, 2);
+        assert_string_equal(c->nats.servers[1], "tls://[::1]:4223");
         relay_config_free(c);
         /* as an editor on Windows leaves it */
         assert_null(read_text("\xef\xbb\xbf[ relay ]\r\nlisten = 127.0.0.1:0\r\ncertificate = /c\r\nkey = /k\r\n", &c));
@@ -81,6 +91,7 @@ static void test_good(void **state)
 
 #define LISTEN ", allowed: 1 to 8 of ADDRESS:PORT, IPv6 in brackets; the key may be repeated\n"
 #define MISSING(end) ": listen: it is missing" LISTEN ": certificate: it is missing, allowed: an absolute path\n" end
+#define SERVERS ", allowed: 1 to 8 of tls://HOST:PORT; the key may be repeated\n"
 #define NO_KEY ": key: it is missing, allowed: an absolute path\n"
 
 static const struct fixture {
@@ -102,13 +113,30 @@ static const struct fixture {
          ":5: listen: it has more than 8 items" LISTEN},
         {GOOD "node_url = http://a\n", ":5: node_url: 'http://a' is not an https:// address of at most 256 bytes, "
                                        "allowed: up to 4 https:// addresses; the key may be repeated\n"},
+        {GOOD "store = postgres\n", ":5: store: 'postgres' is unknown, allowed: sqlite, nats\n"},
+        {GOOD "server = tls://a:1\n", ":5: server: the key belongs in [nats]\n"},
+        {GOOD "store = nats\n[nats]\nbucket = a.b\nserver = nats://a:1\nstore_login = /l\nca = /c\n",
+         ":7: bucket: 'a.b' has other characters, allowed: 1 to 32 of A-Z a-z 0-9 _ -\n"
+         ":8: server: 'nats://a:1' is not tls://HOST:PORT" SERVERS},
+        {GOOD "[nats]\nserver = tls://me:secret@a:1\n",
+         ":6: server: a user belongs into store_login and dispatch_login, not here" SERVERS},
+        {GOOD "[nats]\nsubject = a..b\ncertificate = /c\nreplicas = 6\n",
+         ":6: subject: 'a..b' is not words with dots between, allowed: 1 to 64 of A-Z a-z 0-9 _ - .\n"
+         ":7: certificate: it needs key\n:8: replicas: '6' is out of range, allowed: 1 to 5\n"},
+        {GOOD "store = nats\n[nats]\nserver = tls://a:1\n",
+         ": ca: store = nats needs it, in section [nats]\n"
+         ": store_login: store = nats needs it, in section [nats]\n"},
+        {GOOD "dispatch = nats\n[nats]\nstore_login = /l\ndispatch_login = /l\n",
+         ":8: dispatch_login: it is store_login: the two are users of separate accounts\n"
+         ": server: dispatch = nats needs the servers, in section [nats]\n"
+         ": ca: dispatch = nats needs it, in section [nats]\n"},
         {GOOD "user = root\n",
          ":5: user: root is not allowed: nothing that reads remote input runs as root, allowed: a "
          "system user other than root\n"},
         {GOOD "key =\n", ":5: key: it is given twice"},
         {"[relay]\nlisten = [::1]:1\ncertificate = /c\nkey =\n", ":4: key: it is empty, allowed: an absolute path\n"},
         {"listen = [::1]:1\n" GOOD, ":1: listen: the key stands before the first section\n"},
-        {GOOD "[extra]\nx = y\n", ":5: [extra]: the section is unknown, allowed: [relay]\n"},
+        {GOOD "[extra]\nx = y\n", ":5: [extra]: the section is unknown, allowed: [relay], [nats]\n"},
         {"[relay] x\nkey = /k\n",
          ":1: there is text behind the ']'; a comment needs a line of its own\n" MISSING(NO_KEY)},
         {"[relay\nkey = /k\n", ":1: the section's name has no ']' behind it\n" MISSING(NO_KEY)},
@@ -205,11 +233,16 @@ static void test_man_page(void **state)
         buffer_free(&text);
 }
 
-int main(void)
+/* With the word sample or man it writes that text instead. */
+int main(int argc, char **argv)
 {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_mistakes),
                                            cmocka_unit_test(test_missing_file), cmocka_unit_test(test_sample),
                                            cmocka_unit_test(test_man_page)};
 
+        if (argc == 2) {
+                (strcmp(argv[1], "man") == 0 ? relay_config_write_man : relay_config_write_sample)(stdout);
+                return 0;
+        }
         return cmocka_run_group_tests_name("relay/config", tests, make_file, remove_file);
 }
