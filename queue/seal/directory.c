@@ -97,6 +97,7 @@ static int add_statement(struct directory *d, const char *text, size_t n, const 
         if (!connector)
                 return 1;
         s = known(rules->base, connector, text, n, rules->now);
+        d->n_verified += !s;
         if (!s)
                 r = statement_verify(&s, text, n, connector->key, connector->id, d->roster->tenant, rules->now, NULL);
         if (r == -ENOMEM)
@@ -238,6 +239,7 @@ static int second_roster(struct directory *d, const struct directory_rules *rule
         int r = roster_verify_kind(&second, rules->sandbox, rules->second, rules->n_second, rules->pin, rules->tenant,
                                    ROSTER_ANY_TIME, 0, err);
 
+        d->n_verified++;
         if (r < 0)
                 return error_prefix(err, r, "second source");
         if (second->seq == d->roster->seq && strcmp(second->text, d->roster->text) != 0)
@@ -294,7 +296,8 @@ static int take_roster(struct directory *d, struct json_reader *keys, const stru
         json_read_text(keys, "roster", is_change ? JSON_OPTIONAL : JSON_REQUIRED, ROSTER_TEXT_MAX, &text);
         if ((r = json_read_result(keys)) < 0)
                 return r;
-        if (!base || (text && strcmp(text, base->roster->text) != 0))
+        d->n_verified = !base || (text && strcmp(text, base->roster->text) != 0);
+        if (d->n_verified)
                 return roster_verify_kind(&d->roster, rules->sandbox, text, strlen(text), rules->pin, rules->tenant,
                                           rules->now, rules->second ? 0 : rules->min_seq, err);
         if (rules->now > base->roster->exp + ROSTER_SKEW)

@@ -14,6 +14,7 @@
 struct directory {
         struct roster *roster;
         char state[DIRECTORY_STATE_MAX + 1]; /* what the relay calls it: GET keys?since=STATE; "": it gave no name */
+        size_t n_verified; /* signatures that were checked for this answer, the roster's and statements' */
         size_t n;
         struct directory_entry {
                 const struct roster_member *connector; /* in roster */
