@@ -34,6 +34,7 @@
 #define STATE_DIR "/var/lib/postern"
 #define TOKEN_RANDOM 43
 #define KEY_TEXT_MAX 16384
+#define PATIENCE_S 900
 
 static struct {
         const char *relay, *tenant, *token_file, *name, *ca_file, *state_dir, *identity_key, *transport_key;
@@ -113,10 +114,34 @@ static int make_key(const char *uri, struct key **ret_key, struct buffer *text, 
         return r < 0 ? r : key_to_pem(*ret_key, NULL, text, err);
 }
 
+/*
+ * Whether the relay is to be asked once more, by the same request: it was too busy, and the pause that it asked for is
+ * over. *left: s of patience.
+ */
+static bool come_again(int r, const struct est_answer *answer, uint32_t *left)
+{
+        if (r != EST_PENDING || answer->retry_after > *left)
+                return false;
+        fprintf(stderr, "postern: the relay has many to enrol; asking again in %u s\n", answer->retry_after);
+        *left -= answer->retry_after;
+        (void)sleep(answer->retry_after);
+        return true;
+}
+
+static int pending_is_failure(int r, const struct est_answer *answer, struct error *err)
+{
+        if (r != EST_PENDING)
+                return r;
+        return error_fail(err, -EAGAIN,
+                          "the relay still has no time for this, and has used up nothing: try again in %u s",
+                          answer->retry_after);
+}
+
 static int issue(const char *name, struct enrolling *e, struct error *err)
 {
         _cleanup_(https_freep) struct https *https = NULL;
         struct https_config config = {.ca_file = o.ca_file, .proxy = o.proxy};
+        uint32_t left = PATIENCE_S;
         struct secret *token = NULL;
         int r = read_token(&token, err);
 
@@ -133,14 +158,13 @@ static int issue(const char *name, struct enrolling *e, struct error *err)
         if (r == 0)
                 r = https_new(&https, &config, err);
         if (r == 0) {
-                r = est_enroll(https, o.relay, o.tenant, e->id, name, secret_text(token), e->transport, &e->answer,
-                               err);
+                do
+                        r = est_enroll(https, o.relay, o.tenant, e->id, name, secret_text(token), e->transport,
+                                       &e->answer, err);
+                while (come_again(r, &e->answer, &left));
         }
         secret_free(token);
-        if (r == EST_PENDING)
-                r = error_fail(err, -EAGAIN, "the relay wants its operator to confirm first: try again in %u s",
-                               e->answer.retry_after);
-        return r;
+        return pending_is_failure(r, &e->answer, err);
 }
 
 static int write_key(const char *dir, const char *file, const struct buffer *text, struct error *err)
@@ -271,6 +295,18 @@ static int read_stored(struct enrolment *ret_e, struct error *err)
         return enrolment_read(ret_e, fd, err);
 }
 
+static int reenroll(struct https *https, const struct enrolment *target, struct key *fresh, struct est_answer *answer,
+                    struct error *err)
+{
+        uint32_t left = PATIENCE_S;
+        int r;
+
+        do
+                r = est_reenroll(https, target->relay, target->tenant, target->id, fresh, answer, err);
+        while (come_again(r, answer, &left));
+        return pending_is_failure(r, answer, err);
+}
+
 /* The same in hardware: asks with the key that text names, for one that is made beside it. */
 static int reissue_held(const struct enrolment *target, struct buffer *text, struct https_config *config,
                         struct est_answer *answer, struct error *err)
@@ -288,7 +324,7 @@ static int reissue_held(const struct enrolment *target, struct buffer *text, str
         if (r == 0)
                 r = hardware_renew(text->data, &fresh, &name, err);
         if (r == 0)
-                r = est_reenroll(https, target->relay, target->tenant, target->id, fresh, answer, err);
+                r = reenroll(https, target, fresh, answer, err);
         buffer_clear(text);
         return r < 0 ? r : buffer_append(text, name.data, name.len);
 }
@@ -314,7 +350,7 @@ static int reissue(const struct enrolment *target, struct buffer *text, struct e
         if (r == 0)
                 r = key_generate(&fresh, err);
         if (r == 0)
-                r = est_reenroll(https, target->relay, target->tenant, target->id, fresh, answer, err);
+                r = reenroll(https, target, fresh, answer, err);
         buffer_clear(text);
         return r < 0 ? r : key_to_pem(fresh, NULL, text, err);
 }
@@ -379,6 +415,7 @@ static int enroll_again(const struct cli *cli)
         char ca[FOLDER_PATH_MAX];
         struct https_config config = {.proxy = o.proxy};
         _cleanup_(enrolment_clear) struct enrolment target = {0};
+        uint32_t left = PATIENCE_S;
         struct secret *token = NULL;
         struct error err = {""};
         int r = read_stored(&target, &err);
@@ -395,13 +432,14 @@ static int enroll_again(const struct cli *cli)
                 r = make_transport_key(&fresh, &text, &err);
         if (r == 0)
                 r = https_new(&https, &config, &err);
-        if (r == 0)
-                r = est_enroll(https, target.relay, target.tenant, target.id, o.name ? o.name : target.name,
-                               secret_text(token), fresh, &answer, &err);
+        if (r == 0) {
+                do
+                        r = est_enroll(https, target.relay, target.tenant, target.id, o.name ? o.name : target.name,
+                                       secret_text(token), fresh, &answer, &err);
+                while (come_again(r, &answer, &left));
+        }
         secret_free(token);
-        if (r == EST_PENDING)
-                r = error_fail(&err, -EAGAIN, "the relay wants its operator to confirm first: try again in %u s",
-                               answer.retry_after);
+        r = pending_is_failure(r, &answer, &err);
         if (r == 0)
                 r = store_transport(&text, &answer.chain, &err);
         if (r < 0)

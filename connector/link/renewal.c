@@ -174,7 +174,16 @@ void renewal_ask_for_key(struct bridge *b)
                 process_stop(&b->process, 1, "cannot speak to the supervisor");
 }
 
-static void on_chain(void *arg, const struct buffer *chain, const char *why)
+/* The relay has many to serve: the same request at the moment that it named, and no failure yet. */
+static void postpone(struct renewal *n, uint32_t seconds)
+{
+        n->step = STEP_WATCH;
+        n->due = now_of(n) + seconds;
+        log_info("certificate.put_off", KV_U("again_in_s", seconds));
+        look_again(n);
+}
+
+static void on_chain(void *arg, const struct buffer *chain, uint32_t again_s, const char *why)
 {
         struct renewal *n = arg;
         struct error err = {""};
@@ -183,7 +192,10 @@ static void on_chain(void *arg, const struct buffer *chain, const char *why)
         if (n->step != STEP_ASKED)
                 return;
         if (!chain) {
-                failed(n, why);
+                if (again_s)
+                        postpone(n, again_s);
+                else
+                        failed(n, why);
                 return;
         }
         n->text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
@@ -219,7 +231,9 @@ static void begin(struct renewal *n)
 {
         struct error err = {""};
 
-        if (n->b->held) {
+        if (n->key) { /* it was put off */
+                request(n);
+        } else if (n->b->held) {
                 n->step = STEP_MAKING;
                 loop_timer_in(n->timer, MAKE_PATIENCE_MS);
                 renewal_ask_for_key(n->b);

@@ -372,6 +372,8 @@ struct conn *http_conn_free(struct conn *c)
         if (c->ssl)
                 http_tls_close_notify(c);
         SSL_free(c->ssl);
+        if (c->facts)
+                c->free_facts(c->facts);
         loop_io_free(c->io);
         loop_timer_free(c->timer);
         close(c->fd);

@@ -116,6 +116,14 @@ int http_peer_uid(const struct http_req *r, uid_t *ret_uid);
 /* The client certificate, only if it verified, dates aside (borrowed); otherwise NULL, and *ret_why says why
  * (NULL: none was sent). */
 X509 *http_peer_cert(const struct http_req *r, const char **ret_why);
+/*
+ * The connection keeps what its user read from the client certificate instead of the certificate, which is a good part
+ * of the memory that an idle connection takes: http_peer_cert must not be asked any more. facts are owned, and freed
+ * with the connection.
+ */
+void http_keep_peer(struct http_req *r, void *facts, void (*free_facts)(void *facts));
+/* What was kept, by whichever request of this connection; NULL: nothing. */
+const void *http_peer_facts(const struct http_req *r);
 /* Called once if the client goes away before the answer. */
 void http_on_close(struct http_req *r, http_close_fn *fn, void *arg);
 

@@ -78,6 +78,8 @@ struct conn {
         bool last;      /* no further request after this one */
         bool in_turn;   /* conn_turn is running */
         int cert_error; /* X509_V_*, of a client certificate that did not verify */
+        void *facts;    /* http_keep_peer */
+        void (*free_facts)(void *facts);
         char peer[INET6_ADDRSTRLEN];
         struct buffer in, out;
         struct http_head *head; /* of the request that is read or answered; NULL: of none */

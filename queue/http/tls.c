@@ -209,3 +209,28 @@ X509 *http_peer_cert(const struct http_req *r, const char **ret_why)
                 *ret_why = X509_verify_cert_error_string(code);
         return NULL;
 }
+
+void http_keep_peer(struct http_req *r, void *facts, void (*free_facts)(void *facts))
+{
+        struct conn *c = r->conn;
+        X509 *cert = SSL_get0_peer_certificate(c->ssl);
+        STACK_OF(X509) *chain = SSL_get_peer_cert_chain(c->ssl);
+
+        if (c->facts)
+                c->free_facts(c->facts);
+        c->facts = facts;
+        c->free_facts = free_facts;
+        /* OpenSSL lets go of a peer's certificate with the session only, so what takes the memory is taken out of it */
+        while (cert && X509_get_ext_count(cert) > 0)
+                X509_EXTENSION_free(X509_delete_ext(cert, 0));
+        if (cert)
+                (void)X509_set_pubkey(cert, SSL_get_privatekey(c->ssl));
+        while (sk_X509_num(chain) > 0)
+                X509_free(sk_X509_pop(chain));
+        ERR_clear_error();
+}
+
+const void *http_peer_facts(const struct http_req *r)
+{
+        return r->conn->facts;
+}

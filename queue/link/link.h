@@ -115,8 +115,9 @@ void link_hold(struct link *l, const char *id, uint64_t deadline_ms);
  */
 void link_drain(struct link *l, uint64_t ms);
 
-/* chain: PEM, the certificate for the key first; or NULL, and why says what went wrong. Once. */
-typedef void link_renewed_fn(void *arg, const struct buffer *chain, const char *why);
+/* chain: PEM, the certificate for the key first; or NULL, and why says what went wrong. again_s: the relay has no time
+ * now, and wants the same request once more in so many seconds; else 0. Once. */
+typedef void link_renewed_fn(void *arg, const struct buffer *chain, uint32_t again_s, const char *why);
 /*
  * Asks the relay for a certificate of the fresh key (RFC 7030 simplereenroll), with the one in use as its proof.
  * fn is called later, never inside, and not once the link is freed. -EBUSY: one is asked for already.

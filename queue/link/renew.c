@@ -9,11 +9,14 @@
 
 #include "certs/trust/roster.h"
 #include "base/core/cleanup.h"
+#include "base/core/text.h"
 #include "queue/link/internal.h"
 
 #define ANSWER_MAX (64 * 1024)
 #define TIMEOUT_MS 20000
 #define WORDS_MAX 200
+#define AGAIN_DEFAULT_S 60
+#define AGAIN_MAX_S 3600
 
 struct link_renewal {
         struct link *link;
@@ -36,6 +39,16 @@ void link_renewal_clear(struct link *l)
         free(renewal);
 }
 
+/* What a 202 asks for (RFC 7030 4.2.3): Retry-After in seconds, or a default where it is a date or absent. */
+static uint32_t again_after(const struct https_call *call)
+{
+        char header[32];
+        uint64_t seconds;
+
+        https_header(call, "Retry-After", header, sizeof(header));
+        return text_parse_u64(header, 1, AGAIN_MAX_S, &seconds) == 0 ? (uint32_t)seconds : AGAIN_DEFAULT_S;
+}
+
 static void on_done(void *arg, long status, const struct buffer *answer, const char *why)
 {
         struct link_renewal *renewal = arg;
@@ -44,6 +57,7 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
         struct error err = {""};
         const struct est_asker asker = {was.tenant, was.id, was.key};
         const char *body = answer->data ? answer->data : "";
+        const uint32_t again_s = status == 202 ? again_after(was.call) : 0;
         int r = -EIO;
 
         if (status == 200)
@@ -55,7 +69,7 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
                 error_fail(&err, 0, "%s", why);
         was.link->renewal = NULL;
         free(renewal);
-        was.fn(was.arg, r == 0 ? &chain : NULL, err.text);
+        was.fn(was.arg, r == 0 ? &chain : NULL, again_s, err.text);
         key_free(was.key);
 }
 

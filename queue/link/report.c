@@ -234,6 +234,8 @@ static void on_accepted(struct link *l, const struct buffer *body)
         link_store_drop_posted(l);
         if (answer.has_reconnect)
                 link_reconnect_set(&l->reconnect, answer.reconnect_min, answer.reconnect_max);
+        if (answer.report)
+                l->hello.report = answer.report;
         on_answer_ids(l, &answer);
         report_answer_clear(&answer);
         hold_rest(l);

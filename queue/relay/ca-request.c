@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pkcs7.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,9 +147,22 @@ void ca_request_clear(struct ca_request *request)
         request->req = NULL;
 }
 
-bool ca_request_same_key(const struct ca_request *request, X509 *cert)
+int ca_key_hash(EVP_PKEY *key, uint8_t ret_hash[CA_KEY_HASH_LEN])
 {
-        return EVP_PKEY_eq(X509_REQ_get0_pubkey(request->req), X509_get0_pubkey(cert)) == 1;
+        unsigned char *der = NULL;
+        const int n = key ? i2d_PUBKEY(key, &der) : -1;
+
+        if (n > 0)
+                SHA256(der, (size_t)n, ret_hash);
+        OPENSSL_free(der);
+        return n > 0 ? 0 : -EBADMSG;
+}
+
+bool ca_request_same_key(const struct ca_request *request, const uint8_t hash[CA_KEY_HASH_LEN])
+{
+        uint8_t its[CA_KEY_HASH_LEN];
+
+        return ca_key_hash(X509_REQ_get0_pubkey(request->req), its) == 0 && memcmp(its, hash, sizeof(its)) == 0;
 }
 
 /* ---- certificates ---- */

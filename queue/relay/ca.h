@@ -60,8 +60,11 @@ int ca_request_parse(struct ca_request *ret_request, const char *base64, size_t 
 void ca_request_clear(struct ca_request *request);
 /* Whether it is on the one curve that is used. */
 bool ca_is_p256(EVP_PKEY *key);
-/* Whether both hold the same public key. */
-bool ca_request_same_key(const struct ca_request *request, X509 *cert);
+/* The SHA-256 of a public key's SubjectPublicKeyInfo. -EBADMSG. */
+#define CA_KEY_HASH_LEN 32
+int ca_key_hash(EVP_PKEY *key, uint8_t ret_hash[CA_KEY_HASH_LEN]);
+/* Whether the request is for the key of this hash. */
+bool ca_request_same_key(const struct ca_request *request, const uint8_t hash[CA_KEY_HASH_LEN]);
 
 /* A client certificate for the request; life: s, at most CA_ISSUE_DAYS_MAX days, the backdating included, and the CA's
  * own. -EKEYEXPIRED: that has ended. */

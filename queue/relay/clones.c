@@ -32,6 +32,7 @@ struct lineage_boot {
 /* The boots of one connector, the newest first. */
 struct lineage {
         TAILQ_ENTRY(lineage) entry;
+        struct table_node by_connector; /* within the tenant's name */
         char connector[ID_MAX + 1];
         bool quarantined;
         unsigned shed;
@@ -62,16 +63,18 @@ void relay_event(struct relay *relay, const char *tenant, const char *name, cons
 
 /* ---- boots ---- */
 
-static struct lineage *lineage_of(struct tenant *t, const char *connector)
+static struct lineage *lineage_of(const struct session *s)
 {
-        struct lineage *l;
+        struct table *lineages = &s->relay->lineages;
+        struct tenant *t = s->tenant;
+        struct lineage *l = table_object(table_find(lineages, s->connector, t->name), struct lineage, by_connector);
 
-        TAILQ_FOREACH (l, &t->lineages, entry)
-                if (strcmp(l->connector, connector) == 0)
-                        return l;
+        if (l)
+                return l;
         if (t->n_lineages >= LINEAGES_MAX) {
                 l = TAILQ_LAST(&t->lineages, lineage_list);
                 TAILQ_REMOVE(&t->lineages, l, entry);
+                table_remove(&l->by_connector);
                 free(l->boots);
                 memset(l, 0, sizeof(*l));
         } else {
@@ -80,8 +83,9 @@ static struct lineage *lineage_of(struct tenant *t, const char *connector)
         }
         if (!l)
                 return NULL;
-        memcpy(l->connector, connector, strnlen(connector, ID_MAX));
+        memcpy(l->connector, s->connector, sizeof(l->connector));
         TAILQ_INSERT_HEAD(&t->lineages, l, entry);
+        table_add(lineages, &l->by_connector, l->connector, t->name);
         return l;
 }
 
@@ -99,7 +103,7 @@ static void shut(struct tenant *t, const char *connector, bool quarantined)
 static void quarantine(struct session *s, const char *why)
 {
         struct relay *relay = s->relay;
-        struct lineage *l = lineage_of(s->tenant, s->connector);
+        struct lineage *l = lineage_of(s);
 
         shut(s->tenant, s->connector, true);
         if (l)
@@ -154,7 +158,7 @@ static void replace_others(const struct session *s)
 
 void clones_check_in(struct session *s)
 {
-        struct lineage *l = lineage_of(s->tenant, s->connector);
+        struct lineage *l = lineage_of(s);
         const bool quarantined = tenant_is_quarantined(s->relay, s->tenant, s->connector);
         char why[256];
 
@@ -183,7 +187,7 @@ static bool side_by_side(const struct session *a, const struct session *b, uint6
 void clones_shed(struct session *s)
 {
         const uint64_t now = loop_now(s->relay->loop);
-        struct lineage *l = lineage_of(s->tenant, s->connector);
+        struct lineage *l = lineage_of(s);
         char why[256];
 
         if (!l || l->quarantined || !s->replaced_at || now - s->reported_at > IN_USE_MS)
@@ -205,7 +209,7 @@ void clones_shed(struct session *s)
 void clones_look(struct session *s)
 {
         const uint64_t now = loop_now(s->relay->loop);
-        const struct lineage *l = lineage_of(s->tenant, s->connector);
+        const struct lineage *l = lineage_of(s);
         const struct session *other;
         char why[256];
 
@@ -220,7 +224,7 @@ void clones_look(struct session *s)
                 quarantine(s, why);
                 return;
         }
-        if (now - s->began < OVERLAP_MS || s->tenant->n_sessions < 2)
+        if (now - s->began < OVERLAP_MS || dispatch_link_is_alone(s->link))
                 return;
         TAILQ_FOREACH (other, &s->tenant->sessions, entry) {
                 if (!side_by_side(s, other, now))
@@ -238,6 +242,7 @@ void clones_forget(struct tenant *t)
 
         while ((l = TAILQ_FIRST(&t->lineages))) {
                 TAILQ_REMOVE(&t->lineages, l, entry);
+                table_remove(&l->by_connector);
                 free(l->boots);
                 free(l);
         }

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -142,16 +143,26 @@ int credential_check(struct relay *relay, const struct credential *c, struct pee
         return 0;
 }
 
-int credential_of(struct relay *relay, const struct http_req *r, struct peer *ret_peer, struct error *err)
+int credential_of(struct relay *relay, struct http_req *r, struct peer *ret_peer, struct error *err)
 {
-        struct credential c = {.not_before = 0};
+        const struct credential *known = http_peer_facts(r);
         const char *why;
-        X509 *cert = http_peer_cert(r, &why);
 
-        if (!cert)
-                return error_fail(err, -ENOKEY, "client certificate: %s", why ? why : "none was sent");
-        if (ca_peer_identity(cert, c.tenant, c.id) < 0 ||
-            ca_cert_facts(cert, c.serial, &c.not_before, &c.not_after) < 0)
+        if (known)
+                return credential_check(relay, known, ret_peer, err);
+        X509 *cert = http_peer_cert(r, &why);
+        struct credential *c = cert ? calloc(1, sizeof(*c)) : NULL;
+        if (!c)
+                return error_fail(err, -ENOKEY, "client certificate: %s",
+                                  why    ? why
+                                  : cert ? "no memory"
+                                         : "none was sent");
+        if (ca_peer_identity(cert, c->tenant, c->id) < 0 ||
+            ca_cert_facts(cert, c->serial, &c->not_before, &c->not_after) < 0 ||
+            ca_key_hash(X509_get0_pubkey(cert), c->key) < 0) {
+                free(c);
                 return error_fail(err, -EBADMSG, "the client certificate is not a connector's");
-        return credential_check(relay, &c, ret_peer, err);
+        }
+        http_keep_peer(r, c, free);
+        return credential_check(relay, c, ret_peer, err);
 }

@@ -123,6 +123,8 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
         TAILQ_INSERT_TAIL(&link->site->links, link, entry);
         end_earlier_boots(link);
         heard(link);
+        if (peer->first_ms > peer->dead_ms)
+                loop_timer_in(link->dead, peer->first_ms);
         *ret_link = link;
         return 0;
 }
@@ -170,6 +172,14 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
                 site_place_parked(link->site);
 }
 
+void dispatch_link_allow(struct dispatch_link *link, uint32_t dead_ms)
+{
+        if (dead_ms <= link->dead_ms)
+                return;
+        link->dead_ms = dead_ms;
+        heard(link);
+}
+
 void dispatch_link_drain(struct dispatch_link *link)
 {
         link->draining = true;
@@ -190,6 +200,11 @@ void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined)
 bool dispatch_link_is_quarantined(const struct dispatch_link *link)
 {
         return link->quarantined;
+}
+
+bool dispatch_link_is_alone(const struct dispatch_link *link)
+{
+        return link->standing->n_links == 1;
 }
 
 /* ---- what connectors say ---- */

@@ -113,10 +113,11 @@ struct dispatch_sink {
         void *arg;
 };
 
-/* boot: which run of the connector it is of. dead_ms: so long without a report, and the link is dead. */
+/* boot: which run of the connector it is of. dead_ms: so long without a report, and the link is dead; the first one may
+ * take first_ms, where that is longer. */
 struct dispatch_peer {
         const char *tenant, *connector, *boot;
-        uint32_t dead_ms;
+        uint32_t dead_ms, first_ms;
 };
 int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const struct dispatch_peer *peer,
                       const struct dispatch_sink *sink);
@@ -133,11 +134,15 @@ struct dispatch_state {
         const char (*reasons)[64];
 };
 void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state *state);
+/* It may be silent for so long from now on; never for less than it was allowed before, for it may not have heard. */
+void dispatch_link_allow(struct dispatch_link *link, uint32_t dead_ms);
 /* The link takes no new work; what has not left for it goes elsewhere. */
 void dispatch_link_drain(struct dispatch_link *link);
 /* The same while it lasts, and callers hear "quarantined" where nobody else is there. */
 void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined);
 bool dispatch_link_is_quarantined(const struct dispatch_link *link);
+/* Whether its connector has no other link here. */
+bool dispatch_link_is_alone(const struct dispatch_link *link);
 
 enum dispatch_receipt { DISPATCH_CONFIRMED = 0, DISPATCH_LATE = 1 };
 void dispatch_received(struct dispatch_link *link, const char *id);

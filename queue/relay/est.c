@@ -138,6 +138,9 @@ static bool may_issue(const struct relay *relay, struct http_req *r)
 
 /* What an enrolment or a renewal has come to. */
 struct enrolment {
+        struct turns_place place;
+        struct turns *queue;
+        void (*work)(struct ask *a); /* when its turn has come */
         struct ticket ticket;
         struct ca_request request;
         X509 *cert;
@@ -149,6 +152,7 @@ static void enrolment_clear(void *more)
 {
         struct enrolment *e = more;
 
+        turns_leave(&e->place);
         ca_request_clear(&e->request);
         X509_free(e->cert);
         wipe(&e->ticket, sizeof(e->ticket));
@@ -171,6 +175,55 @@ static struct ask *ask_for_enrolment(struct relay *relay, struct http_req *r, co
         free(e);
         return NULL;
 }
+
+/* ---- turns ---- */
+
+static void put_off(struct ask *a, struct turns *queue)
+{
+        const uint32_t seconds = turns_later(queue);
+        char header[16], text[80];
+
+        (void)snprintf(header, sizeof(header), "%u", seconds);
+        (void)snprintf(text, sizeof(text), "many ask for certificates; ask again in %u s", seconds);
+        log_debug("enrolment_put_off", KV_S("tenant", a->tenant), KV_U("seconds", seconds));
+        http_add_header(a->r, "Retry-After", header);
+        est_fail(a->r, 202, text);
+}
+
+static void on_asker_gone(void *arg)
+{
+        ask_settle(arg);
+}
+
+static void on_turn(void *arg, bool turn)
+{
+        struct ask *a = arg;
+        struct enrolment *e = a->more;
+
+        http_on_close(a->r, NULL, NULL);
+        if (turn)
+                e->work(a);
+        else
+                put_off(a, e->queue);
+        ask_settle(a);
+}
+
+/* work is done when it is a's turn: at once, mostly. */
+static void wait_for_turn(struct ask *a, struct turns *queue, void (*work)(struct ask *a))
+{
+        struct enrolment *e = a->more;
+
+        e->queue = queue;
+        e->work = work;
+        if (turns_enter(queue, &e->place, on_turn, a)) {
+                http_on_close(a->r, on_asker_gone, a);
+                return;
+        }
+        put_off(a, queue);
+        ask_settle(a);
+}
+
+/* ---- certificates ---- */
 
 /* A certificate that is not on record could not be revoked, so it is given away only then. */
 static void on_recorded(struct ask *a, int code)
@@ -253,6 +306,19 @@ static void on_token_checked(struct ask *a, int code)
                   NULL, on_enrolled);
 }
 
+static void enrol(struct ask *a)
+{
+        const struct enrolment *e = a->more;
+
+        ask_store(a,
+                  &(struct store_request){.op = STORE_TOKEN_CHECK,
+                                          .tenant = a->tenant,
+                                          .word = e->ticket.name,
+                                          .hash = e->ticket.hash,
+                                          .at = loop_wall(a->relay->loop)},
+                  NULL, on_token_checked);
+}
+
 void relay_est_simpleenroll(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
@@ -262,60 +328,61 @@ void relay_est_simpleenroll(void *arg, struct http_req *r)
 
         if (!a)
                 return;
-        if (read_ticket(r, &e->ticket) < 0) {
-                refuse_token(a, -EACCES);
-                ask_settle(a);
+        if (read_ticket(r, &e->ticket) == 0) {
+                wait_for_turn(a, relay->enrolments, enrol);
                 return;
         }
-        ask_store(a,
-                  &(struct store_request){.op = STORE_TOKEN_CHECK,
-                                          .tenant = a->tenant,
-                                          .word = e->ticket.name,
-                                          .hash = e->ticket.hash,
-                                          .at = loop_wall(relay->loop)},
-                  NULL, on_token_checked);
+        refuse_token(a, -EACCES);
         ask_settle(a);
 }
 
 /* Whether the renewal is for the identity that asks, with a new key; otherwise answers. */
 static bool may_renew(struct http_req *r, const struct peer *peer, const struct ca_request *request)
 {
-        const char *why;
-
         if (strcmp(request->id, peer->credential.id) != 0) {
                 est_fail(r, 400, "a renewal keeps subject and subjectAltName");
                 return false;
         }
-        if (ca_request_same_key(request, http_peer_cert(r, &why))) {
+        if (ca_request_same_key(request, peer->credential.key)) {
                 est_fail(r, 400, "a renewal brings a new key");
                 return false;
         }
         return true;
 }
 
+/* The connector that r is of, in the tenant that its path names; false: it was answered. */
+static bool read_renewer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
+{
+        const struct tenant *t = est_tenant(relay, r, http_part(r, 0));
+        struct error err;
+
+        if (!t || !may_issue(relay, r))
+                return false;
+        const int code = credential_of(relay, r, ret_peer, &err);
+        if (code < 0)
+                est_fail(r, code == -ENOENT || code == -EKEYREVOKED ? 403 : 401, err.text);
+        else if (ret_peer->tenant != t)
+                est_fail(r, 403, "the client certificate is not of a connector of this tenant");
+        return code == 0 && ret_peer->tenant == t;
+}
+
+/* While it waited much may have become another. */
+static void renew(struct ask *a)
+{
+        struct enrolment *e = a->more;
+        struct peer peer;
+
+        if (read_renewer(a->relay, a->r, &peer) && read_request(a->r, a->tenant, &e->request) &&
+            may_renew(a->r, &peer, &e->request))
+                issue(a);
+}
+
 void relay_est_simplereenroll(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
-        struct tenant *t = est_tenant(relay, r, http_part(r, 0));
-        struct error err;
         struct peer peer;
+        struct ask *a = read_renewer(relay, r, &peer) ? ask_for_enrolment(relay, r, peer.tenant) : NULL;
 
-        if (!t || !may_issue(relay, r))
-                return;
-        int code = credential_of(relay, r, &peer, &err);
-        if (code < 0) {
-                est_fail(r, code == -ENOENT || code == -EKEYREVOKED ? 403 : 401, err.text);
-                return;
-        }
-        if (peer.tenant != t) {
-                est_fail(r, 403, "the client certificate is not of a connector of this tenant");
-                return;
-        }
-        struct ask *a = ask_for_enrolment(relay, r, t);
-        struct enrolment *e = a ? a->more : NULL;
-        if (!a)
-                return;
-        if (read_request(r, t->name, &e->request) && may_renew(r, &peer, &e->request))
-                issue(a);
-        ask_settle(a);
+        if (a)
+                wait_for_turn(a, relay->renewals, renew);
 }

@@ -228,6 +228,18 @@ static void put_certificate(struct metrics *m, const char *name, const char *hel
                 metrics_one(m, name, METRICS_GAUGE, help, (double)not_after);
 }
 
+static void put_certificates_asked(struct metrics *m, const struct relay *relay)
+{
+        metrics_begin(m, "postern_relay_certificates_waiting", METRICS_GAUGE,
+                      "Connectors that wait for a transport certificate.");
+        metrics_put(m, turns_waiting(relay->enrolments), "kind", "enrolment", METRICS_END);
+        metrics_put(m, turns_waiting(relay->renewals), "kind", "renewal", METRICS_END);
+        metrics_begin(m, "postern_relay_certificates_put_off_total", METRICS_COUNTER,
+                      "Requests for one that were answered 202: ask again later.");
+        metrics_put(m, (double)turns_put_off(relay->enrolments), "kind", "enrolment", METRICS_END);
+        metrics_put(m, (double)turns_put_off(relay->renewals), "kind", "renewal", METRICS_END);
+}
+
 static void put_all(struct metrics *m, const struct metering *metering)
 {
         const struct relay *relay = metering->relay;
@@ -238,6 +250,7 @@ static void put_all(struct metrics *m, const struct metering *metering)
         put_tenants(m, relay);
         metrics_one(m, "postern_relay_in_flight", METRICS_GAUGE, "Sign-ins under way.",
                     (double)dispatch_in_flight(relay->dispatch));
+        put_certificates_asked(m, relay);
         metrics_one(m, "postern_relay_connections", METRICS_GAUGE, "Connections to the listening addresses.",
                     http_connections(relay->http));
         metrics_one(m, "postern_relay_connections_max", METRICS_GAUGE, "`connections` of the configuration.",

@@ -275,6 +275,7 @@ static int open_state(struct relay *relay, struct error *err)
         if (r < 0)
                 return r;
         if (dispatch_new(&relay->dispatch, relay->loop, &limits) < 0 || journal_new(&relay->journal, relay) < 0 ||
+            turns_new(&relay->enrolments, relay->loop) < 0 || turns_new(&relay->renewals, relay->loop) < 0 ||
             make_events(relay) < 0)
                 return error_fail(err, -ENOMEM, "no memory");
         return 0;
@@ -386,6 +387,8 @@ void relay_stop(struct relay *relay)
         LIST_FOREACH (t, &relay->tenants, entry)
                 sessions_close(t);
         relay->http = http_free(relay->http);
+        relay->enrolments = turns_free(relay->enrolments);
+        relay->renewals = turns_free(relay->renewals);
         relay->metering = metering_free(relay->metering);
         relay->dispatch = dispatch_free(relay->dispatch);
         relay->journal = journal_free(relay->journal);
@@ -394,6 +397,8 @@ void relay_stop(struct relay *relay)
         table_clear(&relay->by_name);
         table_clear(&relay->members);
         table_clear(&relay->revoked);
+        table_clear(&relay->sessions);
+        table_clear(&relay->lineages);
         relay->ca = ca_free(relay->ca);
         for (size_t i = 0; i < sizeof(relay->signals) / sizeof(relay->signals[0]); i++)
                 relay->signals[i] = loop_signal_free(relay->signals[i]);

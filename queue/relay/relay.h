@@ -11,6 +11,7 @@
 #include "queue/relay/ca.h"
 #include "queue/relay/config.h"
 #include "queue/relay/dispatch.h"
+#include "queue/relay/turns.h"
 #include "queue/http/http.h"
 #include "queue/relay/store-client.h"
 
@@ -97,7 +98,9 @@ struct relay {
         struct http *http;
         struct store_client *store;
         struct table members, revoked; /* of all tenants; members by id within the tenant */
+        struct table sessions, lineages;
         struct ca *ca;
+        struct turns *enrolments, *renewals; /* apart, so that strangers are in no connector's way */
         struct dispatch *dispatch;
         struct journal *journal;
         struct metering *metering;
@@ -224,6 +227,7 @@ void metering_forget(struct metering *metering, const char *tenant);
 struct credential {
         char tenant[TENANT_MAX + 1], id[ID_MAX + 1], serial[CA_SERIAL_MAX];
         int64_t not_before, not_after;
+        uint8_t key[CA_KEY_HASH_LEN];
 };
 /* Whom it stands for. */
 struct peer {
@@ -237,7 +241,7 @@ struct peer {
  */
 int credential_check(struct relay *relay, const struct credential *c, struct peer *ret_peer, struct error *err);
 /* The same of the certificate with which r came, whose chain must verify: also -ENOKEY, -EBADMSG. */
-int credential_of(struct relay *relay, const struct http_req *r, struct peer *ret_peer, struct error *err);
+int credential_of(struct relay *relay, struct http_req *r, struct peer *ret_peer, struct error *err);
 /* The dates alone. */
 bool credential_current(const struct relay *relay, const struct credential *c);
 /* Takes the clock as it is; says that it is right; looks whether it has jumped. */
@@ -256,6 +260,7 @@ bool relay_link_peer(struct relay *relay, struct http_req *r, struct peer *ret_p
 /* What a session knows, for /keys, status and reports. */
 struct session {
         TAILQ_ENTRY(session) entry;
+        struct table_node by_id;
         struct relay *relay;
         struct tenant *tenant;
         struct http_req *r;
@@ -281,7 +286,7 @@ struct session {
         bool took_over;
         bool beyond_told; /* that it serves what the roster does not give it */
 };
-struct session *session_find(struct tenant *t, const char *id);
+struct session *session_find(const struct relay *relay, const char *id);
 /* The connector's session, one that serves something before others; NULL. */
 const struct session *session_of_connector(const struct tenant *t, const char *connector);
 /* Sends one event; data is JSON text. */

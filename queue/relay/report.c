@@ -180,8 +180,9 @@ void relay_link_report(void *arg, struct http_req *r)
                 http_fail(r, PROBLEM_MALFORMED, err.text);
                 return;
         }
-        struct session *s = session_find(peer.tenant, report.session);
-        if (!s || strcmp(s->connector, peer.connector.id) != 0 || strcmp(s->boot, report.boot) != 0)
+        struct session *s = session_find(relay, report.session);
+        if (!s || s->tenant != peer.tenant || strcmp(s->connector, peer.connector.id) != 0 ||
+            strcmp(s->boot, report.boot) != 0)
                 http_fail(r, PROBLEM_NO_SUCH_SESSION, NULL);
         else
                 answer_report(r, s, &report);

@@ -16,6 +16,9 @@
 #include "queue/relay/relay.h"
 
 #define HEARTBEAT_MS 10000
+#define DEAD_AFTER_MS(report_) ((report_) / 5 * 12) /* without a report that was due so often */
+/* The connection for it may have to wait behind many handshakes; who drops a link for that has one handshake more. */
+#define FIRST_REPORT_MS 60000
 #define REPORT_SHARE_MS 6 /* of a link: reports of idle ones are 170 a second at most, however many there are */
 /* Links come back by a schedule: all within a minute, no more a second than their handshakes allow, few at once. */
 #define RECONNECT_MIN_MS 100
@@ -94,17 +97,35 @@ static uint32_t reconnect_max(const struct relay *relay)
         return ms < RECONNECT_LEAST_MS ? RECONNECT_LEAST_MS : ms > RECONNECT_MOST_MS ? RECONNECT_MOST_MS : (uint32_t)ms;
 }
 
+static uint32_t report_ms(const struct relay *relay)
+{
+        const uint64_t share = REPORT_SHARE_MS * (uint64_t)relay->n_sessions;
+
+        return share < HELLO_REPORT_DEFAULT ? HELLO_REPORT_DEFAULT
+               : share > HELLO_REPORT_MAX   ? HELLO_REPORT_MAX
+                                            : (uint32_t)share;
+}
+
+/* Links that came first know little of how many there are. */
+static bool is_another(uint32_t now, uint32_t told)
+{
+        return now * 2 >= told * 3 || told * 2 >= now * 3;
+}
+
 void session_schedule(struct session *s, struct report_answer *answer)
 {
-        const uint32_t max = reconnect_max(s->relay);
+        const uint32_t max = reconnect_max(s->relay), report = report_ms(s->relay);
 
-        /* links that came first know little of how many there are */
-        if (max * 2 < s->reconnect_max * 3 && s->reconnect_max * 2 < max * 3)
-                return;
-        s->reconnect_max = max;
-        answer->has_reconnect = true;
-        answer->reconnect_min = RECONNECT_MIN_MS;
-        answer->reconnect_max = max;
+        if (is_another(max, s->reconnect_max)) {
+                s->reconnect_max = max;
+                answer->has_reconnect = true;
+                answer->reconnect_min = RECONNECT_MIN_MS;
+                answer->reconnect_max = max;
+        }
+        if (is_another(report, s->report_ms)) {
+                s->report_ms = answer->report = report;
+                dispatch_link_allow(s->link, DEAD_AFTER_MS(report));
+        }
 }
 
 static int send_hello(struct session *s)
@@ -247,6 +268,7 @@ static void session_close(void *arg)
         struct session *s = arg;
 
         TAILQ_REMOVE(&s->tenant->sessions, s, entry);
+        table_remove(&s->by_id);
         s->tenant->n_sessions--;
         s->relay->n_sessions--;
         api_keys_touch(s->tenant);
@@ -262,15 +284,9 @@ static void session_close(void *arg)
         free(s);
 }
 
-struct session *session_find(struct tenant *t, const char *id)
+struct session *session_find(const struct relay *relay, const char *id)
 {
-        struct session *s;
-
-        TAILQ_FOREACH (s, &t->sessions, entry) {
-                if (strcmp(s->id, id) == 0)
-                        return s;
-        }
-        return NULL;
+        return table_object(table_find(&relay->sessions, id, NULL), struct session, by_id);
 }
 
 const struct session *session_of_connector(const struct tenant *t, const char *connector)
@@ -350,11 +366,8 @@ static void keep_agent(struct session *s, const char *agent)
 static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer, const char *boot)
 {
         struct session *s = calloc(1, sizeof(*s));
-        const uint64_t share = REPORT_SHARE_MS * (uint64_t)relay->n_sessions;
-        const uint32_t report = share < HELLO_REPORT_DEFAULT ? HELLO_REPORT_DEFAULT
-                                : share > HELLO_REPORT_MAX   ? HELLO_REPORT_MAX
-                                                             : (uint32_t)share;
-        const struct dispatch_peer to = {peer->tenant->name, peer->connector.id, boot, report / 5 * 12};
+        const struct dispatch_peer to = {peer->tenant->name, peer->connector.id, boot, DEAD_AFTER_MS(report_ms(relay)),
+                                         FIRST_REPORT_MS};
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, s};
 
         if (!s)
@@ -364,7 +377,7 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         s->r = r;
         s->since = loop_wall(relay->loop);
         s->began = loop_now(relay->loop);
-        s->report_ms = report;
+        s->report_ms = report_ms(relay);
         s->reconnect_max = reconnect_max(relay);
         memcpy(s->connector, peer->connector.id, sizeof(s->connector));
         snprintf(s->boot, sizeof(s->boot), "%s", boot);
@@ -374,8 +387,10 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         peer->tenant->n_sessions++;
         relay->n_sessions++;
         if (id_generate(s->id) == 0 && loop_timer_new(&s->heartbeat, relay->loop, NULL, on_heartbeat, s) == 0 &&
-            dispatch_link_new(&s->link, relay->dispatch, &to, &sink) == 0)
+            dispatch_link_new(&s->link, relay->dispatch, &to, &sink) == 0) {
+                table_add(&relay->sessions, &s->by_id, s->id, NULL);
                 return s;
+        }
         session_close(s);
         return NULL;
 }

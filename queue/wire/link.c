@@ -94,6 +94,14 @@ static void read_nodes(struct json_reader *r, struct hello *h)
         }
 }
 
+/* How often to report, in ms; absent where nothing is said. */
+static uint32_t read_report(struct json_reader *r, uint32_t absent)
+{
+        if (!json_read_has(r, "report"))
+                return absent;
+        return (uint32_t)json_read_int(r, "report", HELLO_REPORT_MIN, HELLO_REPORT_MAX);
+}
+
 int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *err)
 {
         struct hello h = {0};
@@ -106,9 +114,7 @@ int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *
         read_versions(&r);
         h.now = json_read_int(&r, "now", 0, JSON_TIME_MAX);
         h.heartbeat = (uint32_t)json_read_int(&r, "heartbeat", 1, 60000);
-        h.report = json_read_has(&r, "report")
-                           ? (uint32_t)json_read_int(&r, "report", HELLO_REPORT_MIN, HELLO_REPORT_MAX)
-                           : HELLO_REPORT_DEFAULT;
+        h.report = read_report(&r, HELLO_REPORT_DEFAULT);
         read_nodes(&r, &h);
         h.roster_seq = (uint64_t)json_read_int(&r, "roster_seq", 0, JSON_SEQ_MAX);
         read_reconnect(&r, &h.reconnect_min, &h.reconnect_max);
@@ -271,6 +277,8 @@ int report_answer_encode(const struct report_answer *a, struct buffer *out)
         put_ids(&w, "late", a->late, a->n_late);
         if (a->has_reconnect)
                 put_reconnect(&w, a->reconnect_min, a->reconnect_max);
+        if (a->report)
+                json_write_int(&w, "report", a->report);
         if (a->quarantined)
                 json_write_bool(&w, "quarantined", true);
         json_write_close(&w, '}');
@@ -292,6 +300,7 @@ int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n
         a.has_reconnect = json_read_has(&r, "reconnect");
         if (a.has_reconnect)
                 read_reconnect(&r, &a.reconnect_min, &a.reconnect_max);
+        a.report = read_report(&r, 0);
         result = json_read_end(&r, false);
         if (result < 0)
                 report_answer_clear(&a);

@@ -194,6 +194,7 @@ void report_clear(struct report *r);
 struct report_answer {
         bool has_reconnect;
         uint32_t reconnect_min, reconnect_max; /* ms: the schedule from now on, instead of hello's */
+        uint32_t report;                       /* ms: instead of hello's; 0: as before */
         size_t n_confirmed, n_late;
         char (*confirmed)[ID_MAX + 1]; /* owned */
         char (*late)[ID_MAX + 1];      /* owned */

@@ -48,7 +48,7 @@ WORDS = {
     'queue/relay': 'api ask bucket ca clock clones cluster credential dispatch journal metering refused relay request run session sessions site '
                    'entity standing standings store tenant_admit tenant_announced tenant_connector tenant_expire '
                    'tenant_drop tenant_forget tenant_free tenant_get tenant_is tenant_live tenant_member tenant_new tenant_put '
-                   'tenant_quarantine tenant_secret tenant_set tenants',
+                   'tenant_quarantine tenant_secret tenant_set tenants turns',
     'queue/seal': 'directory exchange sealer sign',
     'queue/wire': 'cancel decline drain hello report request_claims request_event request_hash roster_event '
                   'sse verdict_claims wire',

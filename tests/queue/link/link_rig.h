@@ -28,7 +28,8 @@ struct test {
         struct fake_conn *stream, *waiting; /* waiting: a report that is not answered yet */
         size_t streams, reports, identities;
         bool no_hello, hold_reports, close_streams, drain_streams; /* the last two: right after hello */
-        int report_status, stream_status, identity_status;
+        int report_status, stream_status, identity_status, enrol_status;
+        const char *enrol_fields;         /* headers of that answer */
         const char *stream_type, *answer; /* answer: of reports; NULL: confirms what came */
         char reconnect[32];
         uint64_t granted;

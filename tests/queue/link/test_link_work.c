@@ -124,6 +124,22 @@ static void idle_links_report_as_the_relay_asks(void **state)
         assert_true((unsigned)t->reports - n >= 2);
 }
 
+/* What an answer asks for counts from then on. */
+static void answers_ask_for_fewer_reports(void **state)
+{
+        struct test *t = *state;
+        unsigned n;
+
+        t->answer = "{\"confirmed\":[],\"late\":[],\"report\":60000}";
+        pass(t, 5000);
+        n = reports_within(t, 4);
+        assert_true(n >= 4 && n <= 6);
+        t->answer = "{\"confirmed\":[],\"late\":[],\"report\":5000}";
+        (void)reports_within(t, 1);
+        n = reports_within(t, 1);
+        assert_true(n >= 12 && n <= 16);
+}
+
 static void credit_is_a_ceiling(void **state)
 {
         struct test *t = *state;
@@ -593,6 +609,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(late_is_told, begin_up, end),
                 cmocka_unit_test_setup_teardown(reports_at_least_every_five_seconds, begin_up, end),
                 cmocka_unit_test_setup_teardown(idle_links_report_as_the_relay_asks, begin_idle, end),
+                cmocka_unit_test_setup_teardown(answers_ask_for_fewer_reports, begin_up, end),
                 cmocka_unit_test_setup_teardown(credit_is_a_ceiling, begin_up, end),
                 cmocka_unit_test_setup_teardown(verdict_survives_a_reconnect, begin_up, end),
                 cmocka_unit_test_setup_teardown(work_in_hand_hurries_a_reconnect, begin_spread, end),

@@ -244,6 +244,48 @@ static void test_dead_link(void **state)
         assert_false(r->asked[1]);
 }
 
+static void note_drop(void *arg, const char *why)
+{
+        (void)why;
+        ((struct model_link *)arg)->dropped = true;
+}
+
+/* A link that was told to report seldom is dead later; one that was told to report often may not have heard it. */
+static void test_a_link_that_may_be_silent(void **state)
+{
+        struct model_link *a = open_link(0, 0);
+
+        (void)state;
+        report(a, 9, true);
+        dispatch_link_allow(a->link, DISPATCH_DEAD_MS * 3);
+        dispatch_link_allow(a->link, DISPATCH_DEAD_MS);
+        loop_fake_advance(w.loop, DISPATCH_DEAD_MS * 3 - 1);
+        assert_false(a->dropped);
+        loop_fake_advance(w.loop, 2);
+        assert_true(a->dropped);
+}
+
+/* The first report may take longer, while many join at once. */
+static void test_the_first_report(void **state)
+{
+        const struct dispatch_peer peer = {TENANT, names[0], "BBBBBBBBBBBBBBBBBBBBBB", DISPATCH_DEAD_MS,
+                                           DISPATCH_DEAD_MS * 5};
+        struct model_link *a = open_link(0, 0);
+        const struct dispatch_sink sink = {.drop = note_drop, .arg = a};
+        struct dispatch_link *slow;
+
+        (void)state;
+        assert_int_equal(dispatch_link_new(&slow, w.d, &peer, &sink), 0);
+        loop_fake_advance(w.loop, DISPATCH_DEAD_MS + 1);
+        assert_true(a->dropped); /* it was allowed no more */
+        a->dropped = false;
+        loop_fake_advance(w.loop, DISPATCH_DEAD_MS * 3);
+        assert_false(a->dropped);
+        loop_fake_advance(w.loop, DISPATCH_DEAD_MS);
+        assert_true(a->dropped);
+        dispatch_link_gone(slow);
+}
+
 static void test_unsent_moves_on(void **state)
 {
         struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
@@ -456,11 +498,11 @@ static void test_credit_is_capped(void **state)
 
         (void)state;
         assert_int_equal(dispatch_new(&d, w.loop, &limits), 0);
-        assert_int_equal(
-                dispatch_link_new(&link, d,
-                                  &(struct dispatch_peer){TENANT, names[0], "g5gQaVnr0E-QZQ2l6nYV2A", DISPATCH_DEAD_MS},
-                                  &sink),
-                0);
+        assert_int_equal(dispatch_link_new(&link, d,
+                                           &(struct dispatch_peer){TENANT, names[0], "g5gQaVnr0E-QZQ2l6nYV2A",
+                                                                   DISPATCH_DEAD_MS, 0},
+                                           &sink),
+                         0);
         for (size_t i = 0; i < 3 * DISPATCH_CREDIT_MAX; i++) {
                 const struct dispatch_submission s = {.tenant = TENANT,
                                                       .id = id,
@@ -495,6 +537,8 @@ int main(void)
                 TEST(test_waiting_is_bounded_and_ends_with_the_link),
                 TEST(test_waiting_ends_with_the_relay),
                 TEST(test_dead_link),
+                TEST(test_a_link_that_may_be_silent),
+                TEST(test_the_first_report),
                 TEST(test_unsent_moves_on),
                 TEST(test_unsent_goes_with_the_stream),
                 TEST(test_verdict_under_a_new_session),

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """What the relay bears: too few descriptors, a locked database, the end of its store process. Usage: test_strength.py RELAY FORGE [unittest words]"""
+import base64
 import os
+import re
+import select
 import signal
 import socket
 import sqlite3
@@ -11,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import relay_site  # noqa: E402
-from relay_site import Connector, Relay, new_id, wait_for  # noqa: E402
+from relay_site import Connector, Relay, forge, new_id, read_answer, wait_for  # noqa: E402
 
 VERDICT = 'aaaa..bbbb.cccc.dddd'
 
@@ -131,6 +134,34 @@ class Store(StrengthTest):
             wait_for('its metadata is written', lambda: self.state_of(id) == 'answered')
         self.assertNotIn('metadata_dropped', self.relay.log_text())
         c.hang_up()
+
+    def test_many_enrol_at_once(self):
+        """As many as fit wait; the others are told at once when to come again, and nothing of theirs is used up."""
+        c = Connector(self.relay, 'fleet', enrol=False)
+        token = self.relay.cli('token', self.relay.tenant, 'fleet').strip()
+        csr = forge('csr', c.transport, self.relay.tenant, c.id)
+        bad = base64.b64encode(b'fleet:' + b'A' * 43).decode()
+        crowd = [self.relay.connect() for _ in range(90)]
+        store = self.store()
+        os.kill(store, signal.SIGSTOP)
+        for s in crowd:
+            s.sendall(f'POST /.well-known/est/{self.relay.tenant}/simpleenroll HTTP/1.1\r\nHost: relay\r\nAuthorization: Basic {bad}\r\n'
+                      f'Content-Type: application/pkcs10\r\nContent-Length: {len(csr)}\r\n\r\n{csr}'.encode())
+        wait_for('those who find no place are answered', lambda: len(select.select(crowd, [], [], 1)[0]) >= 90 - 64 - 4)
+        os.kill(store, signal.SIGCONT)
+        answers = [read_answer(s) for s in crowd]
+        for s in crowd:
+            s.close()
+        put_off = [a for a in answers if a.startswith(b'HTTP/1.1 202 ')]
+        self.assertGreaterEqual(len(put_off), 90 - 64 - 4)
+        for a in put_off:
+            after = int(re.search(rb'Retry-After: (\d+)\r\n', a)[1])
+            self.assertTrue(1 <= after <= 10, a)
+            self.assertIn(b'ask again in %d s' % after, a)
+        for a in answers:
+            self.assertIn(a.split(b' ')[1], (b'202', b'401'), a)
+        status, _, body = c.enrol(token)
+        self.assertEqual(status, 200, body)
 
     def test_its_end(self):
         c = self.linked('end')

@@ -369,15 +369,19 @@ static void answer_round_trip(void **state)
         assert_int_equal(report_answer_decode(&a, "{\"confirmed\":[],\"late\":[]}", 26, &err), 0);
         assert_null(a.confirmed);
         report_answer_clear(&a);
-        static const char more[] = "{\"confirmed\":[],\"late\":[],\"reconnect\":[100,2000],\"quarantined\":true}";
+        static const char more[] = "{\"confirmed\":[],\"late\":[],\"reconnect\":[100,2000],\"report\":60000,"
+                                   "\"quarantined\":true}";
         assert_int_equal(report_answer_decode(&a, more, strlen(more), &err), 0);
         assert_true(a.has_reconnect && a.reconnect_min == 100 && a.reconnect_max == 2000 && a.quarantined);
+        assert_int_equal(a.report, 60000);
         buffer_clear(&out);
         assert_int_equal(report_answer_encode(&a, &out), 0);
         assert_string_equal(out.data, more);
         report_answer_clear(&a);
         assert_says(report_answer_decode(&a, "{\"confirmed\":[],\"late\":[],\"reconnect\":[2,1]}", 44, &err), -EBADMSG,
                     &err, "ends before it begins");
+        assert_says(report_answer_decode(&a, "{\"confirmed\":[],\"late\":[],\"report\":999}", 39, &err), -EBADMSG, &err,
+                    "member report");
         assert_says(report_answer_decode(&a, "{\"confirmed\":[]}", 16, &err), -EBADMSG, &err, "late is missing");
         assert_says(report_answer_decode(&a, "{\"confirmed\":[7],\"late\":[]}", 27, &err), -EBADMSG, &err,
                     "confirmed[0] is not");
