@@ -1,157 +1,186 @@
-"""What idle links cost the relay: memory and CPU of each, both of its connections counted, and whether any is lost while others join.
+"""What idle links cost the relay: memory and CPU of each, both of its connections counted; whether one is lost while others join, 200 a
+second; and how long they take to come back when the relay was killed.
 
-usage: idle.py RELAY FORGE [CONNECTORS [NEW]]      1000 connectors and 200 new ones where nothing is said
+usage: idle.py RELAY FORGE LINKS [CONNECTORS [NEW [WATCHED_S]]]      1000 connectors, 200 new ones and 20 s where nothing is said
 
-Connectors are made by hand: a stream, a first report, and then what an idle one says, as often as the relay asks for. The driver's own
-work is not counted; the kernel's buffers are not either.
+LINKS is the driver (links.c), of which as many are started as the descriptors that a process may have ask for. A node with 10 000 links needs
+20 000 and some descriptors for itself (`ulimit -Hn`); with fewer than that as many connectors are taken as go. The driver's work is not
+counted, and the kernel's buffers are not either.
 """
-import heapq
 import json
 import os
 import resource
-import select
+import signal
 import socket
-import ssl
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'queue', 'relay'))
 import relay_site  # noqa: E402
-from relay_site import Relay, b64u, forge  # noqa: E402
+from relay_site import Relay, forge, wait_for  # noqa: E402
 
-PER_TENANT, WATCHED_S = 1000, 20
+PER_TENANT, RATE, BESIDE = 500, 200, 64
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
-class Link:
-    """A stream and a connection for reports."""
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
 
-    def __init__(self, site, tenant, id):
-        self.site, self.boot = site, b64u(os.urandom(16))
-        context = site.context
-        context.load_cert_chain(os.path.join(site.dir, id + '.pem'), site.key)
-        self.stream = self.connect(context)
-        self.stream.sendall(f'GET /v1/link/stream?boot={self.boot} HTTP/1.1\r\nHost: relay\r\n\r\n'.encode())
-        seen = b''
-        while b'event: hello' not in seen or not seen.endswith(b'\n\n\r\n'):
-            part = self.stream.recv(4096)
-            if not part:
-                raise OSError(f'no hello: {seen!r}')
-            seen += part
-        hello = json.loads(seen.split(b'event: hello\ndata: ', 1)[1].split(b'\n', 1)[0])
-        self.session, self.every = hello['session'], hello['report'] / 1000
-        self.reports = self.connect(context)
-        self.report()
 
-    def __lt__(self, other):
-        return self.due < other.due
+class Drivers:
+    """Links, dealt out to processes in turn."""
 
-    def connect(self, context):
-        raw = socket.create_connection(('127.0.0.1', self.site.relay.port), 60)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return context.wrap_socket(raw)
+    def __init__(self, program, relay, whom, files):
+        self.n = -(-2 * len(whom) // (FILES - 100))
+        argv = [program, str(relay.port), relay.path('server.pem'), *files]
+        self.all = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(self.n)]
+        self.parts = [whom[i::self.n] for i in range(self.n)]
+        for driver, part in zip(self.all, self.parts):
+            driver.stdin.write(''.join(f'add {who}\n' for who in part))
 
-    def report(self):
-        body = json.dumps({'session': self.session, 'boot': self.boot, 'granted': 16, 'ready': {}, 'reasons': ['no_roster'], 'load': 0.0,
-                           'items': []})
-        self.reports.sendall(f'POST /v1/link/report HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\n'
-                             f'Content-Length: {len(body)}\r\n\r\n{body}'.encode())
-        answer = self.reports.recv(4096)
-        if b' 200 ' not in answer.split(b'\r\n', 1)[0]:
-            raise OSError(f'a report was refused: {answer!r}')
-        self.due = time.monotonic() + self.every * 0.8
+    def say(self, *lines):
+        for driver, line in zip(self.all, lines * self.n if len(lines) == 1 else lines):
+            driver.stdin.write(line + '\n')
+            driver.stdin.flush()
+
+    def join(self, count):
+        parts = [count // self.n + (i < count % self.n) for i in range(self.n)]
+        self.say(*[f'join {part} {max(1, RATE // self.n)}' for part in parts])
+
+    def status(self):
+        """What happened since the last call, of all together."""
+        self.say('status')
+        told = [json.loads(driver.stdout.readline()) for driver in self.all]
+        total = {key: (max if key in ('slowest_ms', 'every_ms', 'renewal_ms') else sum)(t[key] for t in told) for key in told[0] if key != 'why'}
+        return {**total, 'why': '; '.join({t['why'] for t in told if t['why']})}
+
+    def until(self, what, reached, seconds):
+        """The status when it is reached, with all that was counted meanwhile."""
+        counted = dict.fromkeys(('lost', 'failed', 'refused', 'silent', 'reports', 'renewed', 'put_off'), 0)
+
+        def look():
+            time.sleep(0.1)
+            now = self.status()
+            for key in counted:
+                counted[key] += now[key]
+            counted['why'] = now['why'] or counted.get('why', '')
+            return {**now, **counted} if reached(now) else None
+        return wait_for(what, look, seconds)
+
+    def close(self):
+        for driver in self.all:
+            driver.stdin.close()
+            driver.wait(60)
 
 
 class Site:
-    def __init__(self, n):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * n + 600, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
-        self.relay = Relay(log_level='warning', connections=2 * n + 64, connections_per_address=2 * n + 64, links_per_tenant=1024)
+    def __init__(self, n, links_per_tenant=1024):
+        self.port = free_port()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+        self.relay = Relay(log_level='warning', listen=f'127.0.0.1:{self.port}', connections=2 * n + BESIDE,
+                           connections_per_address=2 * n + BESIDE, links_per_tenant=links_per_tenant)
         self.dir, self.key = self.relay.path('links'), self.relay.path('links.key')
         os.mkdir(self.dir)
         forge('key', self.key)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.context.load_verify_locations(self.relay.path('server.pem'))
-        self.context.check_hostname = False
-        self.links, self.tenants = [], 0
 
     def enrolled(self, n):
-        """(tenant, id) of n more connectors."""
-        made = []
-        while len(made) < n:
-            self.tenants += 1
-            tenant, some = f'tenant-{self.tenants}', min(PER_TENANT, n - len(made))
+        """n connectors, each with its tenant."""
+        whom = []
+        while len(whom) < n:
+            tenant, some = f'tenant-{len(whom)}', min(PER_TENANT, n - len(whom))
             self.relay.cli('tenant', 'add', tenant, '--pin', self.relay.tenant_key['pin'])
-            made += [(tenant, id) for id in forge('links', self.relay.path('state'), tenant, some, self.key, self.dir).split()]
-        return made
+            whom += [f'{id} {tenant}' for id in forge('links', self.relay.path('state'), tenant, some, self.key, self.dir).split()]
+        return whom
 
-    def join(self, who):
-        began = time.monotonic()
-        for tenant, id in who:
-            heapq.heappush(self.links, Link(self, tenant, id))
-            self.speak()
-        return len(who) / (time.monotonic() - began)
+    def pids(self):
+        main = self.relay.process.pid
+        return [main, *map(int, subprocess.run(['pgrep', '-P', str(main)], text=True, stdout=subprocess.PIPE).stdout.split())]
 
-    def speak(self):
-        """Reports that are due."""
-        now = time.monotonic()
-        while self.links and self.links[0].due <= now:
-            link = self.links[0]
-            link.report()
-            heapq.heapreplace(self.links, link)
-
-    def lost(self):
-        """Streams that the relay has ended."""
-        n, poll = 0, select.poll()
-        streams = {link.stream.fileno(): link.stream for link in self.links}
-        for fd in streams:
-            poll.register(fd, select.POLLIN | select.POLLRDHUP)
-        for fd, events in poll.poll(0):
-            n += bool(events & (select.POLLRDHUP | select.POLLHUP | select.POLLERR))
-        return n
+    def cpu_us(self):
+        """Of all of its processes."""
+        total = 0
+        for pid in self.pids():
+            with open(f'/proc/{pid}/schedstat', encoding='ascii') as f:
+                total += int(f.read().split()[0]) / 1000
+        return total
 
     def cpu(self):
-        with open(f'/proc/{self.relay.process.pid}/stat', encoding='ascii') as f:
-            fields = f.read().rsplit(')', 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+        return self.cpu_us() / 1e6
+
+    def close(self):
+        if self.relay.process.poll() is None:
+            self.relay.process.send_signal(signal.SIGTERM)
+        self.relay.close()
 
     def pss(self):
-        pids = [self.relay.process.pid, *map(int, subprocess.run(['pgrep', '-P', str(self.relay.process.pid)], text=True,
-                                                                 stdout=subprocess.PIPE).stdout.split())]
         total = 0
-        for pid in pids:
+        for pid in self.pids():
             with open(f'/proc/{pid}/smaps_rollup', encoding='ascii') as f:
                 total += sum(int(line.split()[1]) for line in f if line.startswith('Pss:'))
         return total
 
 
-def main(n, new):
+def came(status):
+    return f"{status['lost']} lost, {status['failed']} attempts failed" + (f" ({status['why']})" if status['why'] else '')
+
+
+def measure(site, links, n, new, watched):
+    before, cpu, began = site.pss(), site.cpu(), time.monotonic()
+    links.join(n)
+    joined = links.until('all are linked', lambda s: s['live'] == n, 600)
+    took = time.monotonic() - began
+    print(f'{n} connectors linked, {n / took:.0f} a second, {(site.cpu() - cpu) * 1000 / n:.2f} ms of CPU each; {came(joined)}; '
+          f'{(site.pss() - before) / n:.1f} KiB each, both connections (goal 40)', flush=True)
+
+    links.status()
+    cpu, began = site.cpu(), time.monotonic()
+    time.sleep(watched)
+    seen, took = links.status(), time.monotonic() - began
+    share = (site.cpu() - cpu) / took
+    print(f"idle: {share * 100:.1f} % of a processor (goal 10 with 10000), {share * 1e6 / n:.1f} us each second for each; "
+          f"{seen['reports'] / took:.0f} reports a second, every {seen['every_ms'] / 1000:.0f} s at most, the slowest took "
+          f"{seen['slowest_ms']} ms; {came(seen)}; {(site.pss() - before) / n:.1f} KiB each", flush=True)
+
+    cpu, began = site.cpu(), time.monotonic()
+    links.join(new)
+    seen = links.until('the new ones are linked', lambda s: s['live'] == n + new, 600)
+    took = time.monotonic() - began
+    print(f'{new} more, {new / took:.0f} a second: {(site.cpu() - cpu) * 1000 / new:.2f} ms of CPU each; {came(seen)} of all', flush=True)
+
+    site.relay.process.kill()
+    began = time.monotonic()
+    site.relay.process.wait()
+    site.relay.start()
+    up = time.monotonic() - began
+    seen = links.until('all are back', lambda s: s['live'] == n + new, 600)
+    print(f"kill -9, up after {up:.1f} s: all {n + new} links back after {time.monotonic() - began:.1f} s (goal 60), "
+          f"{seen['failed']} attempts failed; {site.cpu():.1f} s of CPU", flush=True)
+
+    links.say('leave')
+    wait_for('all are gone', lambda: len(os.listdir(f'/proc/{site.relay.process.pid}/fd')) < 64)
+    time.sleep(1)  # the relay looks twice a second
+    print(f'all gone: {site.pss() - before} KiB more than before', flush=True)
+
+
+def main(driver, n, new, watched):
+    most = (FILES - 64 - BESIDE) // 2
+    if n + new > most:
+        print(f'{FILES} descriptors a process (ulimit -Hn) are enough for {most} links: {most - new} and {new} instead of {n} and {new}', flush=True)
+        n = most - new
     site = Site(n + new)
+    links = None
     try:
-        who = site.enrolled(n + new)
-        before = site.pss()
-        rate = site.join(who[:n])
-        print(f'{n} connectors linked, {rate:.0f} a second; {(site.pss() - before) / n:.1f} KiB each, both connections', flush=True)
-        cpu, began = site.cpu(), time.monotonic()
-        while time.monotonic() - began < WATCHED_S:
-            site.speak()
-            time.sleep(0.02)
-        share = (site.cpu() - cpu) / (time.monotonic() - began)
-        print(f'idle: {share * 100:.1f} % of a processor, {share * 1e6 / n:.1f} us each second for each; they report every '
-              f'{max(link.every for link in site.links):.0f} s at most; {site.lost()} lost', flush=True)
-        cpu = site.cpu()
-        rate = site.join(who[n:])
-        print(f'{new} more, {rate:.0f} a second (the driver\'s work included): {(site.cpu() - cpu) * 1000 / new:.2f} ms of CPU each; '
-              f'{site.lost()} of all lost', flush=True)
-        for link in site.links:
-            link.stream.close()
-            link.reports.close()
-        relay_site.wait_for('all are gone', lambda: len(os.listdir(f'/proc/{site.relay.process.pid}/fd')) < 64)
-        time.sleep(1)  # the relay looks twice a second
-        print(f'all gone: {site.pss() - before} KiB more than before', flush=True)
+        links = Drivers(driver, site.relay, site.enrolled(n + new), [site.key, site.dir])
+        measure(site, links, n, new, watched)
     finally:
-        site.relay.close()
+        if links:
+            links.close()
+        site.close()
 
 
 if __name__ == '__main__':
     relay_site.RELAY, relay_site.FORGE = sys.argv[1:3]
-    main(*(list(map(int, sys.argv[3:5])) + [1000, 200][len(sys.argv) - 3:]))
+    main(sys.argv[3], *(list(map(int, sys.argv[4:7])) + [1000, 200, 20][len(sys.argv) - 4:]))

@@ -2,6 +2,9 @@
  * Many sign-ins at once through a real relay, as a sign-in service with an own event loop makes them: the
  * pure steps of queue/client over libcurl's multi interface, on kept-alive connections.
  *
+ * With -m the program says in the summary, too, what the sealing alone takes: how many us of CPU of this process one
+ * request, one check of its verdict and, as a measure of the machine, one P-256 verification are.
+ *
  * Reads "user<TAB>password" lines from standard input and takes them in turn. Prints one line per sign-in
  * (when asked: id, user, verdict or what else came, ms from the request's start to the answer's end, reason)
  * and a summary as JSON. Judges nothing: the caller compares.
@@ -9,6 +12,8 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <getopt.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +45,10 @@ struct flight {
 
 static struct {
         const char *dir, *connector;
-        uint64_t count, parallel, budget;
+        uint64_t count, parallel, budget, measured;
         int lines;
+        bool sandbox;
+        double seal_us, check_us, verify_us;
         char url[2048], bearer[600];
         struct service_store service;
         struct client *client;
@@ -105,7 +112,8 @@ static void open_service(void)
                                         .ca_file = g.service.ca_file,
                                         .service_id = g.service.id,
                                         .service_key = g.service.key,
-                                        .budget_ms = (uint32_t)g.budget};
+                                        .budget_ms = (uint32_t)g.budget,
+                                        .sandbox = g.sandbox};
         if (client_new(&g.client, &config, &err) < 0 || client_directory(g.client, &g.directory, &err) < 0)
                 die("keys", err.text);
         snprintf(g.url, sizeof(g.url), "%s/v1/tenants/%s/sign-ins", g.service.relay, g.service.tenant);
@@ -170,6 +178,61 @@ static void launch(struct flight *f)
         curl_multi_add_handle(g.multi, f->curl);
 }
 
+/* ---- what the sealing alone takes ---- */
+
+static double cpu_us(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+        return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static void measure_verify(void)
+{
+        static const char text[] = "what a signature stands under";
+        EVP_PKEY *key = EVP_EC_gen("P-256");
+        uint8_t signature[128];
+        size_t n = sizeof(signature);
+        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+        if (!key || EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) != 1 ||
+            EVP_DigestSign(ctx, signature, &n, (const uint8_t *)text, sizeof(text)) != 1)
+                die("a signature", "cannot be made");
+        const double begun = cpu_us();
+        for (uint64_t i = 0; i < g.measured; i++) {
+                EVP_MD_CTX_reset(ctx);
+                if (EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key) != 1 ||
+                    EVP_DigestVerify(ctx, signature, n, (const uint8_t *)text, sizeof(text)) != 1)
+                        die("a signature", "does not verify");
+        }
+        g.verify_us = (cpu_us() - begun) / (double)g.measured;
+        EVP_MD_CTX_free(ctx);
+        EVP_PKEY_free(key);
+}
+
+/* On the first one that was answered. */
+static void measure_sealing(const struct flight *answered)
+{
+        static struct verdict_claims v;
+        struct flight f = {.user = answered->user};
+        struct error err = {""};
+        double begun = cpu_us();
+
+        for (uint64_t i = 0; i < g.measured; i++)
+                if (sign_in_check(&answered->sign_in, answered->answer.data, answered->answer.len, (int64_t)time(NULL),
+                                  &v, &err) < 0)
+                        die("the verdict", err.text);
+        g.check_us = (cpu_us() - begun) / (double)g.measured;
+        begun = cpu_us();
+        for (uint64_t i = 0; i < g.measured; i++) {
+                seal(&f);
+                sign_in_clear(&f.sign_in);
+        }
+        g.seal_us = (cpu_us() - begun) / (double)g.measured;
+        measure_verify();
+}
+
 /* The word for what came back: the verdict, the problem's type, or what curl says. */
 static const char *judge(struct flight *f, CURLcode result, long status, const char **ret_reason)
 {
@@ -220,6 +283,8 @@ static void land(struct flight *f, CURLcode result)
                 fflush(stdout);
         }
         g.took[g.ended++] = took;
+        if (g.measured && g.seal_us == 0 && strcmp(word, "accepted") == 0)
+                measure_sealing(f);
         sign_in_clear(&f->sign_in);
         f->busy = false;
         if (g.started < g.count)
@@ -239,11 +304,11 @@ static void summary(double wall)
         printf("{\"count\":%llu,\"parallel\":%llu,\"wall_ms\":%.1f,\"per_second\":%.1f,\"accepted\":%llu,"
                "\"refused\":%llu,"
                "\"unavailable\":%llu,\"problems\":%llu,\"silent\":%llu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_"
-               "ms\":%.2f}\n",
+               "ms\":%.2f,\"seal_us\":%.1f,\"check_us\":%.1f,\"verify_us\":%.1f}\n",
                (unsigned long long)g.ended, (unsigned long long)g.parallel, wall, (double)g.ended * 1000 / wall,
                (unsigned long long)g.accepted, (unsigned long long)g.refused, (unsigned long long)g.unavailable,
                (unsigned long long)g.problems, (unsigned long long)g.silent, g.took[g.ended / 2],
-               g.took[g.ended * 99 / 100], g.took[g.ended - 1]);
+               g.took[g.ended * 99 / 100], g.took[g.ended - 1], g.seal_us, g.check_us, g.verify_us);
 }
 
 static void run(void)
@@ -295,20 +360,23 @@ int main(int argc, char **argv)
         struct error err = {""};
         int c;
 
-        while ((c = getopt(argc, argv, "s:n:p:b:c:l")) != -1) {
+        while ((c = getopt(argc, argv, "s:n:p:b:c:m:lx")) != -1) {
                 if (c == 's')
                         g.dir = optarg;
                 else if (c == 'c')
                         g.connector = optarg;
                 else if (c == 'l')
                         g.lines = 1;
+                else if (c == 'x')
+                        g.sandbox = true;
                 else if ((c == 'n' && text_parse_u64(optarg, 1, 10000000, &g.count) == 0) ||
                          (c == 'p' && text_parse_u64(optarg, 1, PARALLEL_MAX, &g.parallel) == 0) ||
+                         (c == 'm' && text_parse_u64(optarg, 1, 100000, &g.measured) == 0) ||
                          (c == 'b' && text_parse_u64(optarg, BUDGET_MIN, BUDGET_MAX, &g.budget) == 0))
                         continue;
                 else
                         die("usage", "load -s SERVICE-DIR [-n COUNT] [-p PARALLEL] [-b BUDGET-MS] [-c "
-                                     "CONNECTOR] [-l] <users");
+                                     "CONNECTOR] [-m TIMES] [-l] [-x] <users");
         }
         if (!g.dir)
                 die("usage", "-s SERVICE-DIR is missing");

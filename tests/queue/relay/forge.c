@@ -6,7 +6,8 @@
  * compact JWS made AGE seconds ago forge seal LENGTH ENCKEY...                            -> JWE of LENGTH bytes forge
  * csr KEY TENANT ID                                -> base64 PKCS#10 forge open JWEFILE KEY...
  * -> "opens" or "does not open", a line for each key; forge issue STATE-DIR TENANT LIFE KEY ID -> base64 PKCS#7; forge
- * links STATE-DIR TENANT N KEY DIR -> ids of connectors that were enrolled, with their certificates in DIR
+ * links STATE-DIR TENANT N KEY DIR -> ids of connectors that were enrolled, with their certificates in DIR; forge fleet
+ * STATE-DIR TENANT N KEY DIR TENANT-KEY -> the same and their boots, with their statements and the roster in DIR
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 
 #include "certs/jose/sealed.h"
 #include "certs/enrol/csr.h"
@@ -231,39 +233,119 @@ static void issue(char **a)
         key_free(key);
 }
 
-/* Enrols n connectors that share one key, straight into a relay's state folder: DIR/key, DIR/ID.pem; prints the ids. */
+/* What connectors are enrolled with, straight into a relay's state folder. */
+struct enroller {
+        struct ca *ca;
+        struct store *store;
+        struct key *key; /* of all their transport certificates */
+        const char *tenant, *dir;
+};
+
+static void enroller_open(struct enroller *e, char **a)
+{
+        *e = (struct enroller){.key = load(a[3]), .tenant = a[1], .dir = a[4]};
+        check(ca_open(&e->ca, a[0], "test", time(NULL), &err));
+        check(store_open(&e->store, a[0], &err));
+}
+
+static void enroller_close(struct enroller *e)
+{
+        store_free(e->store);
+        ca_free(e->ca);
+        key_free(e->key);
+}
+
+/* A new connector, its certificate in DIR/ID.pem. */
+static void enrol_one(struct enroller *e, char id[ID_MAX + 1])
+{
+        struct buffer der = BUFFER(8192);
+        struct ca_request request;
+        char text[16384], path[4096];
+        X509 *cert;
+
+        check(id_generate(id));
+        check(csr_make(e->key, e->tenant, id, &der, &err));
+        const int len = EVP_EncodeBlock((unsigned char *)text, (unsigned char *)der.data, (int)der.len);
+        check(ca_request_parse(&request, text, (size_t)len, e->tenant, &err));
+        check(ca_issue(e->ca, &request, e->tenant, 86400, time(NULL), &cert));
+        check(store_connector_enrol(e->store, e->tenant, id, id, time(NULL)));
+        snprintf(path, sizeof(path), "%s/%s.pem", e->dir, id);
+        FILE *f = fopen(path, "w");
+        if (!f || PEM_write_X509(f, cert) != 1 || fclose(f) != 0)
+                check(-1);
+        X509_free(cert);
+        ca_request_clear(&request);
+        buffer_free(&der);
+}
+
+/* Enrols n connectors that share one key: DIR/ID.pem; prints the ids. */
 static void make_links(char **a)
 {
-        struct key *key = load(a[3]);
-        struct store *store;
-        struct ca *ca;
+        struct enroller e;
+        char id[ID_MAX + 1];
 
-        check(ca_open(&ca, a[0], "test", time(NULL), &err));
-        check(store_open(&store, a[0], &err));
+        enroller_open(&e, a);
         for (long n = strtol(a[2], NULL, 10); n > 0; n--) {
-                struct buffer der = BUFFER(8192);
-                struct ca_request request;
-                char text[16384], path[4096], id[ID_MAX + 1];
-                X509 *cert;
-
-                check(id_generate(id));
-                check(csr_make(key, a[1], id, &der, &err));
-                const int len = EVP_EncodeBlock((unsigned char *)text, (unsigned char *)der.data, (int)der.len);
-                check(ca_request_parse(&request, text, (size_t)len, a[1], &err));
-                check(ca_issue(ca, &request, a[1], 86400, time(NULL), &cert));
-                check(store_connector_enrol(store, a[1], id, id, time(NULL)));
-                snprintf(path, sizeof(path), "%s/%s.pem", a[4], id);
-                FILE *f = fopen(path, "w");
-                if (!f || PEM_write_X509(f, cert) != 1 || fclose(f) != 0)
-                        check(-1);
+                enrol_one(&e, id);
                 puts(id);
-                X509_free(cert);
-                ca_request_clear(&request);
-                buffer_free(&der);
         }
-        store_free(store);
-        ca_free(ca);
-        key_free(key);
+        enroller_close(&e);
+}
+
+static void state_one(const struct enroller *e, const char *id, const char *boot, const struct key *identity,
+                      struct key *enc)
+{
+        struct statement *s = calloc(1, sizeof(*s));
+        const int64_t now = time(NULL);
+        char path[4096];
+
+        s->tenant = strdup(e->tenant);
+        s->iss = strdup(id);
+        snprintf(s->boot, sizeof(s->boot), "%s", boot);
+        s->seq = 1;
+        s->n_keys = 1;
+        s->keys[0] = (struct statement_key){key_ref(enc), now - 60, now + 3600};
+        s->n_realms = 1;
+        s->realms = calloc(1, sizeof(char *));
+        s->realms[0] = strdup("corp.example");
+        check(statement_sign(s, identity, now, 7200, &err));
+        snprintf(path, sizeof(path), "%s/%s.statement", e->dir, id);
+        check(file_write_atomic(path, s->text, strlen(s->text), 0644, &err));
+        statement_free(s);
+}
+
+/* Enrols n connectors, each with an identity of its own: DIR/ID.pem, DIR/ID.statement, and DIR/TENANT.roster, by the
+ * tenant's key, that names them; prints a line "ID BOOT" for each. */
+static void make_fleet(char **a)
+{
+        struct key *tenant_key = load(a[5]), *identity, *enc;
+        char id[ID_MAX + 1], boot[BOOT_LEN + 1], path[4096];
+        struct roster *roster;
+        uint8_t bytes[16];
+        struct enroller e;
+
+        enroller_open(&e, a);
+        check(roster_new(&roster, a[1], tenant_key));
+        roster->seq = 0;
+        for (long n = strtol(a[2], NULL, 10); n > 0; n--) {
+                enrol_one(&e, id);
+                check(RAND_bytes(bytes, sizeof(bytes)) == 1 ? 0 : -1);
+                b64u_encode_to(boot, bytes, sizeof(bytes));
+                check(key_generate(&identity, &err));
+                check(key_generate(&enc, &err));
+                check(roster_add(roster, false, id, id, identity, &err));
+                state_one(&e, id, boot, identity, enc);
+                printf("%s %s\n", id, boot);
+                key_free(identity);
+                key_free(enc);
+        }
+        add_domain(roster);
+        check(roster_sign(roster, tenant_key, time(NULL), 86400, &err));
+        snprintf(path, sizeof(path), "%s/%s.roster", a[4], a[1]);
+        check(file_write_atomic(path, roster->text, strlen(roster->text), 0644, &err));
+        roster_free(roster);
+        key_free(tenant_key);
+        enroller_close(&e);
 }
 
 /* Whether a sealed request is for this key, whichever recipient it may be. */
@@ -307,6 +389,8 @@ int main(int argc, char **argv)
                 issue(argv + 2);
         else if (strcmp(word, "links") == 0 && argc == 7)
                 make_links(argv + 2);
+        else if (strcmp(word, "fleet") == 0 && argc == 8)
+                make_fleet(argv + 2);
         else if (strcmp(word, "open") == 0 && argc >= 4)
                 try_open(argc - 2, argv + 2);
         else
