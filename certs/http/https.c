@@ -21,6 +21,7 @@
 #define TIMEOUT_DEFAULT_MS 15000
 #define CONNECT_MAX_MS 10000
 #define CONNECT_LOOP_MS 5000
+#define REUSE_MAX_S 60 /* idle for longer than this a connection is not used again: servers close theirs after 75 s */
 #define BODY_DEFAULT_MAX (1024 * 1024)
 #define HEADER_LINE_MAX 4096
 #define CHAIN_MAX 65536
@@ -118,7 +119,7 @@ int https_new(struct https **ret_https, const struct https_config *config, struc
                 return error_fail(err, -EIO, "HTTPS: libcurl cannot start");
         initialised = true;
         if (!https || !(https->multi = curl_multi_init()) ||
-            curl_multi_setopt(https->multi, CURLMOPT_MAXCONNECTS, 4L) != CURLM_OK)
+            curl_multi_setopt(https->multi, CURLMOPT_MAXCONNECTS, config->keep ? (long)config->keep : 4L) != CURLM_OK)
                 return error_fail(err, -ENOMEM, "HTTPS: out of memory");
         https->own_cas = BUFFER(CA_BUNDLE_MAX);
         https->own_proxy_cas = BUFFER(2 * CA_BUNDLE_MAX);
@@ -352,6 +353,7 @@ static CURLcode set_call(struct https_call *call, const struct https_request *q,
         SET(CURLOPT_CONNECTTIMEOUT_MS, timeout && timeout < connect ? timeout : connect);
         SET(CURLOPT_TIMEOUT_MS, timeout);
         SET(CURLOPT_TCP_KEEPALIVE, 1L);
+        SET(CURLOPT_MAXAGE_CONN, (long)REUSE_MAX_S);
         SET(CURLOPT_WRITEFUNCTION, write);
         SET(CURLOPT_WRITEDATA, call);
         SET(CURLOPT_HTTPHEADER, call->headers);

@@ -31,6 +31,7 @@ struct https_config {
         struct key *key;                /* instead of a text of the key, where it is in hardware (referenced) */
         const char *proxy;              /* NULL: https_proxy/no_proxy of the environment */
         const char *agent;              /* User-Agent, literal; NULL: postern */
+        unsigned keep;                  /* connections that wait for the next request, at most; 0: 4 */
 };
 
 struct https_request {

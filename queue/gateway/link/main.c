@@ -40,6 +40,7 @@
 #define ASIDE_MS 10000      /* for so long a node that failed is the last to be asked */
 #define BUDGET_LEAST_MS 100 /* with less left no other node is tried */
 #define ABSENCE_MAX_MS (10 * 60 * UINT64_C(1000))
+#define KEPT_MAX 256U  /* connections between sign-ins */
 #define POSTS_MAX 8192 /* the sealer has a bound of its own, which is lower */
 
 struct node {
@@ -443,7 +444,10 @@ static int add_node(struct link *l, const char *url, size_t n, struct error *err
 
 static int set_up(struct link *l, struct error *err)
 {
-        struct https_config https = {.agent = "postern-gateway"};
+        /* as many connections as sign-ins are under way, or most of them would begin with a handshake */
+        struct https_config https = {.agent = "postern-gateway",
+                                     .keep = l->config->in_flight < KEPT_MAX ? (unsigned)l->config->in_flight
+                                                                             : KEPT_MAX};
         int r = link_host_new(&l->host, l->process.loop, l->ca.data, l->config->proxy, err);
 
         if (r < 0)

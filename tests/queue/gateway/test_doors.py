@@ -123,6 +123,36 @@ class Doors(unittest.TestCase):
         self.assertEqual({answer.status for answer in said}, {200})
         self.assertEqual([json.loads(answer.read())['verdict'] for answer in said], [verdict for _, _, verdict in asked])
 
+    def connections_to_the_relay(self):
+        """By their numbers in the kernel."""
+        children = subprocess.run(['pgrep', '-P', str(self.gateway.daemon.pid)], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        port = int(self.site.facts['relay'].rsplit(':', 1)[1])
+        with open('/proc/net/tcp', encoding='ascii') as f:
+            to_relay = {line.split()[9] for line in f if line.split()[2].endswith(f':{port:04X}')}
+        held = set()
+        for pid in children:
+            for fd in os.listdir(f'/proc/{pid}/fd'):
+                name = os.readlink(f'/proc/{pid}/fd/{fd}')
+                held |= {name[8:-1]} & to_relay if name.startswith('socket:[') else set()
+        return held
+
+    def test_connections_are_kept(self):
+        """Sign-ins side by side do not begin with a handshake each: the next go by the same connections."""
+        def many():
+            under_way = [self.gateway.connection() for _ in range(16)]
+            for i, conn in enumerate(under_way):
+                name = ''.join(c.upper() if i >> at & 1 else c for at, c in enumerate('slow'))  # no two are the same question
+                conn.request('POST', '/v1/sign-in', json.dumps({'username': name + '@sandbox.invalid', 'password': 'sandbox'}),
+                             {'Content-Type': 'application/json'})
+            for conn in under_way:
+                self.assertEqual(json.loads(conn.getresponse().read())['verdict'], 'accepted')
+                conn.close()
+        many()
+        before = self.connections_to_the_relay()
+        self.assertGreaterEqual(len(before), 16)
+        many()
+        self.assertGreaterEqual(len(before & self.connections_to_the_relay()), 16)
+
     def test_http_says_that_it_is_a_sandbox(self):
         status, headers, _ = self.gateway.request('GET', '/readyz')
         self.assertEqual((status, headers['postern-sandbox']), (200, 'no password is checked here'))
