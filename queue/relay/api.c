@@ -97,12 +97,30 @@ struct tenant *api_tenant(struct relay *relay, struct http_req *r, const char *n
         return api_caller(relay, r, name, kind, &secret);
 }
 
-static json_t *realms_of(const struct session *s)
+static void add_realm(void *arg, const char *realm)
+{
+        (void)json_array_append_new(arg, json_string(realm));
+}
+
+static json_t *realms_of(const struct tenant *t, const char *connector)
 {
         json_t *list = json_array();
 
-        for (size_t i = 0; s && i < s->n_realms; i++)
-                json_array_append_new(list, json_string(s->realms[i]));
+        connector_realms(t, connector, add_realm, list);
+        return list;
+}
+
+/* The names of the nodes that it is linked to. */
+static json_t *nodes_of(const struct relay *relay, const struct tenant *t, const char *connector)
+{
+        json_t *list = json_array();
+        const struct far_link *far;
+
+        if (session_of_connector(t, connector))
+                (void)json_array_append_new(list, json_string(relay->config->node));
+        LIST_FOREACH (far, &t->far, of_tenant)
+                if (!far->leaving && strcmp(far->connector, connector) == 0)
+                        (void)json_array_append_new(list, json_string(far_node_name(far)));
         return list;
 }
 
@@ -135,28 +153,38 @@ static void add_link(void *arg, const struct dispatch_view *view)
 static json_t *status_entry(struct relay *relay, const struct tenant *t, const struct session *s, const char *id,
                             const char *kid)
 {
-        const bool shut = s && tenant_is_quarantined(relay, t, id);
+        const struct far_link *far = connector_far(t, id);
+        const bool shut = (s || far) && tenant_is_quarantined(relay, t, id);
+        const int64_t far_since =
+                far ? loop_wall(relay->loop) - (int64_t)(loop_now(relay->loop) - far->began) / 1000 : 0;
         struct links_view links = {.connector = id, .reasons = json_array()};
 
         dispatch_links(relay->dispatch, t->name, add_link, &links);
-        return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:I, s:I, s:s, s:s, s:I}", "id", id, "kid", kid, "linked",
-                         s != NULL, "ready", *kid && links.ready, "quarantined", shut, "realms", realms_of(s),
-                         "reasons", links.reasons, "in_hand", (json_int_t)links.in_hand, "since",
-                         (json_int_t)(s ? s->since : 0), "version", s ? s->agent : "", "address", s ? s->peer : "",
-                         "certificate_not_after", (json_int_t)(s ? s->credential.not_after : 0));
+        return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:I, s:I, s:s, s:s, s:I, s:o}", "id", id, "kid", kid,
+                         "linked", s || far, "ready", *kid && links.ready, "quarantined", shut, "realms",
+                         realms_of(t, id), "reasons", links.reasons, "in_hand", (json_int_t)links.in_hand, "since",
+                         (json_int_t)(s ? s->since : far_since), "version",
+                         s     ? s->agent
+                         : far ? far->agent
+                               : "",
+                         "address",
+                         s     ? s->peer
+                         : far ? far->peer
+                               : "",
+                         "certificate_not_after", (json_int_t)(s ? s->credential.not_after : 0), "nodes",
+                         nodes_of(relay, t, id));
 }
 
 void api_status(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
         struct tenant *t = api_tenant(relay, r, http_part(r, 0), 0);
-        json_t *list = json_array();
         const struct session *s;
+        const char *name;
 
-        if (!t) {
-                json_decref(list);
+        if (!t)
                 return;
-        }
+        json_t *list = json_array(), *nodes = json_array();
         for (size_t i = 0; t->roster && i < t->roster->n_connectors; i++) {
                 const struct roster_member *m = &t->roster->connectors[i];
                 json_array_append_new(list,
@@ -166,7 +194,11 @@ void api_status(void *arg, struct http_req *r)
                 if (!tenant_connector_by_id(t->roster, s->connector) && session_of_connector(t, s->connector) == s)
                         json_array_append_new(list, status_entry(relay, t, s, s->connector, ""));
         }
-        api_reply_json(r, 200, json_pack("{s:o}", "connectors", list));
+        for (unsigned i = 0; (name = nodes_name(relay->nodes, i)); i++)
+                (void)json_array_append_new(nodes, json_string(name));
+        api_reply_json(r, 200,
+                       json_pack("{s:s, s:o, s:s?, s:o}", "node", relay->config->node, "nodes", nodes, "nodes_fault",
+                                 nodes_fault(relay->nodes), "connectors", list));
 }
 
 /* ---- rosters ---- */

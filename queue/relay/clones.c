@@ -91,28 +91,42 @@ static struct lineage *lineage_of(const struct session *s)
 
 /* ---- quarantine ---- */
 
-static void shut(struct tenant *t, const char *connector, bool quarantined)
+static void shut(struct relay *relay, struct tenant *t, const char *connector, bool quarantined)
 {
         struct session *s;
 
         TAILQ_FOREACH (s, &t->sessions, entry)
                 if (strcmp(s->connector, connector) == 0)
                         dispatch_link_quarantine(s->link, quarantined);
+        nodes_quarantine(relay->nodes, t, connector, quarantined);
 }
 
-static void quarantine(struct session *s, const char *why)
+static void quarantine(struct relay *relay, struct tenant *t, const char *connector, const char *why)
 {
-        struct relay *relay = s->relay;
-        struct lineage *l = lineage_of(s);
+        struct lineage *l =
+                table_object(table_find(&relay->lineages, connector, t->name), struct lineage, by_connector);
 
-        shut(s->tenant, s->connector, true);
+        shut(relay, t, connector, true);
         if (l)
                 l->quarantined = true;
-        if (tenant_quarantine(relay, s->tenant, s->connector, why))
-                relay_event(relay, s->tenant->name, "connector_runs_twice", s->connector,
+        if (tenant_quarantine(relay, t, connector, why))
+                relay_event(relay, t->name, "connector_runs_twice", connector,
                             "%s; both get no work until an admin decides: `postern tenant remove` and a new enrolment "
                             "if the key was copied, else end the copy and `postern tenant release %s`",
-                            why, s->connector);
+                            why, connector);
+}
+
+void clones_two_statements(struct relay *relay, struct tenant *t, const char *connector, const struct statement *s)
+{
+        char why[256];
+
+        if (tenant_is_quarantined(relay, t, connector))
+                return;
+        (void)snprintf(why, sizeof(why),
+                       "one identity runs on two machines: two key statements of one start have the number %llu",
+                       (unsigned long long)s->seq);
+        quarantine(relay, t, connector, why);
+        nodes_tell_statement(relay->nodes, t, connector, s->text); /* they find the same */
 }
 
 /* Remembers the boot; true when it was the newest once and is no longer. */
@@ -172,7 +186,7 @@ void clones_check_in(struct session *s)
         (void)snprintf(why, sizeof(why),
                        "one identity runs on two machines: a start from %s came back after one from %s", s->peer,
                        l->boots[0].peer);
-        quarantine(s, why);
+        quarantine(s->relay, s->tenant, s->connector, why);
 }
 
 /* Both have been there for longer than a restart, or a change of certificates, takes. */
@@ -203,7 +217,20 @@ void clones_shed(struct session *s)
                        "one identity runs on two machines, which take the link from each other: from %s and "
                        "from %s",
                        s->peer, s->successor);
-        quarantine(s, why);
+        quarantine(s->relay, s->tenant, s->connector, why);
+}
+
+/* A later start of the connector has been at another node for longer than a restart takes, while s, as it shows by its
+ * report, goes on. */
+static bool came_elsewhere(const struct session *s, uint64_t now)
+{
+        const struct far_link *far;
+
+        LIST_FOREACH (far, &s->tenant->far, of_tenant)
+                if (!far->leaving && strcmp(far->connector, s->connector) == 0 && strcmp(far->boot, s->boot) != 0 &&
+                    far->began > s->began && now - far->began >= OVERLAP_MS)
+                        return true;
+        return false;
 }
 
 void clones_look(struct session *s)
@@ -221,7 +248,15 @@ void clones_look(struct session *s)
                                "one identity runs on two machines: from %s it goes on, though a later one came "
                                "from %s",
                                s->peer, s->successor);
-                quarantine(s, why);
+                quarantine(s->relay, s->tenant, s->connector, why);
+                return;
+        }
+        if (came_elsewhere(s, now)) {
+                (void)snprintf(why, sizeof(why),
+                               "one identity runs on two machines: from %s it goes on, though a later one came to "
+                               "another node of the relay",
+                               s->peer);
+                quarantine(s->relay, s->tenant, s->connector, why);
                 return;
         }
         if (now - s->began < OVERLAP_MS || dispatch_link_is_alone(s->link))
@@ -231,7 +266,7 @@ void clones_look(struct session *s)
                         continue;
                 (void)snprintf(why, sizeof(why), "one identity runs on two machines: from %s and from %s", s->peer,
                                other->peer);
-                quarantine(s, why);
+                quarantine(s->relay, s->tenant, s->connector, why);
                 return;
         }
 }
@@ -284,8 +319,11 @@ static void look_at_released(struct relay *relay, struct tenant *t)
 void clones_refresh(struct relay *relay, struct tenant *t)
 {
         struct session *s;
+        struct far_link *far;
 
         TAILQ_FOREACH (s, &t->sessions, entry)
                 dispatch_link_quarantine(s->link, tenant_is_quarantined(relay, t, s->connector));
+        LIST_FOREACH (far, &t->far, of_tenant)
+                dispatch_link_quarantine(far->link, tenant_is_quarantined(relay, t, far->connector));
         look_at_released(relay, t);
 }

@@ -186,7 +186,7 @@ bool dispatch_link_usable(const struct dispatch_link *link)
 
 bool dispatch_link_has_credit(const struct dispatch_link *link)
 {
-        return link->sent < link->granted && link->n_requests < DISPATCH_CREDIT_MAX;
+        return (link->far || link->sent < link->granted) && link->n_requests < DISPATCH_CREDIT_MAX;
 }
 
 /* Once its time is over it gets one request at a time, until it answers one. */
@@ -237,22 +237,26 @@ size_t dispatch_candidate_of(const struct request *r, const struct dispatch_link
         return r->n_to;
 }
 
-/* Whether the link could be given r, but for credit; barred or not, as told. */
-static bool is_eligible(const struct request *r, const struct dispatch_link *link, bool barred)
+/* Which links are looked at. */
+struct kind {
+        bool far, barred;
+};
+
+/* Whether the link is of this kind, and could be given r, but for credit. */
+static bool is_eligible(const struct request *r, const struct dispatch_link *link, struct kind kind)
 {
-        return dispatch_link_usable(link) && dispatch_candidate_of(r, link) < r->n_to &&
-               dispatch_link_barred(link) == barred;
+        return link->far == kind.far && dispatch_link_usable(link) && dispatch_candidate_of(r, link) < r->n_to &&
+               dispatch_link_barred(link) == kind.barred;
 }
 
-/* What the best of them costs; none has credit: HUGE_VAL. */
-static double lowest_cost(const struct request *r, bool barred, bool *ret_any)
+/* What the best of them costs; none has credit: HUGE_VAL. *ret_any becomes true where there is one at all. */
+static double lowest_cost(const struct request *r, struct kind kind, bool *ret_any)
 {
         const struct dispatch_link *link;
         double lowest = HUGE_VAL;
 
-        *ret_any = false;
         TAILQ_FOREACH (link, &r->site->links, entry) {
-                if (!is_eligible(r, link, barred))
+                if (!is_eligible(r, link, kind))
                         continue;
                 *ret_any = true;
                 if (dispatch_link_has_credit(link))
@@ -265,14 +269,14 @@ static double lowest_cost(const struct request *r, bool barred, bool *ret_any)
  * The better of two that are drawn: the best for everybody would be everybody's at once. Nearly equal ones by lot;
  * those that are many times as costly as the best are not drawn, or two bad ones would be chosen between.
  */
-static struct dispatch_link *better_of_two(const struct request *r, bool barred, bool *ret_any)
+static struct dispatch_link *better_of_two(const struct request *r, struct kind kind, bool *ret_any)
 {
-        const double most = lowest_cost(r, barred, ret_any) * OUTCLASSED;
+        const double most = lowest_cost(r, kind, ret_any) * OUTCLASSED;
         struct dispatch_link *link, *drawn[2] = {NULL, NULL};
         size_t n = 0;
 
         TAILQ_FOREACH (link, &r->site->links, entry) {
-                if (!is_eligible(r, link, barred) || !dispatch_link_has_credit(link) || dispatch_link_cost(link) > most)
+                if (!is_eligible(r, link, kind) || !dispatch_link_has_credit(link) || dispatch_link_cost(link) > most)
                         continue;
                 n++;
                 if (n <= 2)
@@ -288,8 +292,12 @@ static struct dispatch_link *better_of_two(const struct request *r, bool barred,
 
 struct dispatch_link *dispatch_best_link(const struct request *r)
 {
-        bool any;
-        struct dispatch_link *link = better_of_two(r, false, &any);
+        struct dispatch_link *link = NULL;
+        bool any = false;
 
-        return link || any ? link : better_of_two(r, true, &any);
+        /* who answers nothing only where there is nobody else; within that this node first, without a hop */
+        for (unsigned i = 0; i < 4 && !link && !(any && i == 2); i++)
+                if (!(r->hop && i % 2))
+                        link = better_of_two(r, (struct kind){.far = i % 2, .barred = i >= 2}, &any);
+        return link;
 }

@@ -31,6 +31,7 @@ struct request {
         struct site *site;
         struct dispatch_link *with; /* NULL: with nobody, or the link is gone */
         enum request_state state;
+        bool hop;    /* of another node: for links of this one */
         bool parked; /* REQUEST_NEW, in site.parked: waits for a link that is silent */
         bool orphan; /* in site.orphans: its link is gone, its connector may come back with it */
         uint64_t orphaned_at;
@@ -60,11 +61,11 @@ struct dispatch_link {
         char connector[ID_MAX + 1], boot[BOOT_LEN + 1];
         struct standing *standing;
         uint64_t granted, sent; /* totals of the session */
-        bool ready, silent, draining, quarantined;
+        bool far, ready, silent, draining, quarantined;
         bool shown_usable, shown_barred; /* when dispatch_limits.changed was called last */
         char *reasons;                   /* a line each; NULL: none */
         uint64_t last_word;
-        uint32_t dead_ms; /* after that */
+        uint32_t dead_ms; /* after that; 0: never by itself */
         struct loop_timer *dead;
         struct request_list requests;
         size_t n_requests;
@@ -125,6 +126,8 @@ void request_detach(struct request *r);
 void request_place(struct request *r);
 /* A link has spoken, or can be waited for no longer: places what waits. */
 void site_place_parked(struct site *site);
+/* What is queued on a link will not leave there, and is placed again; again: with the same connector, too. */
+void request_return(struct request *r, const char *why, bool again);
 /* Its bytes have left. */
 void request_left(struct request *r);
 /* Ends a request with a problem; detail may be NULL. */

@@ -30,7 +30,19 @@ static void heard(struct dispatch_link *link)
 {
         link->silent = false;
         link->last_word = loop_now(link->d->loop);
-        loop_timer_in(link->dead, link->dead_ms);
+        if (link->dead_ms)
+                loop_timer_in(link->dead, link->dead_ms);
+}
+
+void dispatch_link_heard(struct dispatch_link *link)
+{
+        const bool was_silent = link->silent;
+
+        heard(link);
+        if (!was_silent)
+                return;
+        dispatch_link_tell(link);
+        site_place_parked(link->site);
 }
 
 /* Takes back what is certain not to have left; true if r moved on. */
@@ -42,6 +54,7 @@ static bool reclaim(struct dispatch_link *link, struct request *r)
                 request_left(r);
                 return false;
         }
+        r->to[r->at].tried = !link->far; /* the connector itself was not asked */
         request_detach(r);
         r->trail.connector[0] = '\0';
         r->state = REQUEST_NEW;
@@ -88,14 +101,13 @@ static void on_dead(void *arg)
 }
 
 /* The connector was started anew: what an earlier start had, of which no link is left, nobody will answer. */
-static void end_earlier_boots(const struct dispatch_link *link)
+static void end_earlier_boots(struct site *site, const char *connector)
 {
         struct request *r, *next;
 
-        for (r = TAILQ_FIRST(&link->site->orphans); r; r = next) {
+        for (r = TAILQ_FIRST(&site->orphans); r; r = next) {
                 next = TAILQ_NEXT(r, by_link);
-                if (strcmp(r->trail.connector, link->connector) == 0 &&
-                    !site_has_connector(link->site, link->connector, r->boot))
+                if (strcmp(r->trail.connector, connector) == 0 && !site_has_connector(site, connector, r->boot))
                         request_fail(r, PROBLEM_CONNECTOR_LOST, true, "the connector was started anew");
         }
 }
@@ -110,6 +122,7 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
         link->d = d;
         link->sink = *sink;
         link->dead_ms = peer->dead_ms;
+        link->far = peer->far;
         link->site = site_get(d, peer->tenant);
         link->standing = link->site ? standing_get(link->site, peer->connector) : NULL;
         memcpy(link->connector, peer->connector, strnlen(peer->connector, ID_MAX));
@@ -121,9 +134,9 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
         }
         link->standing->n_links++;
         TAILQ_INSERT_TAIL(&link->site->links, link, entry);
-        end_earlier_boots(link);
+        end_earlier_boots(link->site, link->connector);
         heard(link);
-        if (peer->first_ms > peer->dead_ms)
+        if (peer->dead_ms && peer->first_ms > peer->dead_ms)
                 loop_timer_in(link->dead, peer->first_ms);
         *ret_link = link;
         return 0;
@@ -138,6 +151,8 @@ void dispatch_link_gone(struct dispatch_link *link)
         alone = !site_has_connector(link->site, link->connector, link->boot);
         replaced = alone && site_has_connector(link->site, link->connector, NULL); /* by a newer start */
         take_back(link, replaced ? REST_FAILS : REST_WAITS);
+        if (replaced) /* what this start's other links had before */
+                end_earlier_boots(link->site, link->connector);
         site_place_parked(link->site);
         loop_timer_free(link->dead);
         free(link->reasons);
@@ -150,6 +165,28 @@ void dispatch_link_sent(struct dispatch_link *link, const char *id)
 
         if (r && r->with == link && r->state == REQUEST_QUEUED)
                 request_left(r);
+}
+
+bool dispatch_link_returned(struct dispatch_link *link, const char *id, const char *why, bool again)
+{
+        struct request *r = request_find(link->d, link->site->tenant, id);
+
+        if (!r || r->with != link || (r->state != REQUEST_QUEUED && r->state != REQUEST_HANDED))
+                return false;
+        link->silent = link->silent || again; /* not by this link, until it speaks */
+        dispatch_link_tell(link);
+        request_return(r, why, again);
+        return true;
+}
+
+bool dispatch_link_is_ready(const struct dispatch_link *link)
+{
+        return dispatch_link_usable(link);
+}
+
+const char *dispatch_link_reasons(const struct dispatch_link *link)
+{
+        return link->reasons;
 }
 
 void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state *state)
@@ -209,14 +246,19 @@ bool dispatch_link_is_alone(const struct dispatch_link *link)
 
 /* ---- what connectors say ---- */
 
-/* The request if this link's connector has it. */
-static struct request *held(struct dispatch_link *link, const char *id)
+/* The request if this connector has it. */
+static struct request *held_by(struct dispatch *d, const char *tenant, const char *connector, const char *id)
 {
-        struct request *r = request_find(link->d, link->site->tenant, id);
+        struct request *r = request_find(d, tenant, id);
 
-        if (!r || strcmp(r->trail.connector, link->connector) != 0)
+        if (!r || strcmp(r->trail.connector, connector) != 0)
                 return NULL;
         return r->state == REQUEST_HANDED || r->state == REQUEST_RECEIVED ? r : NULL;
+}
+
+static struct request *held(struct dispatch_link *link, const char *id)
+{
+        return held_by(link->d, link->site->tenant, link->connector, id);
 }
 
 void dispatch_received(struct dispatch_link *link, const char *id)
@@ -238,6 +280,8 @@ void dispatch_received(struct dispatch_link *link, const char *id)
         r->trail.state = "received";
         r->state = REQUEST_RECEIVED;
         loop_timer_stop(r->step);
+        if (r->caller.received)
+                r->caller.received(r->caller.arg);
 }
 
 void dispatch_declined(struct dispatch_link *link, const char *id, const char *why)
@@ -297,22 +341,28 @@ void dispatch_in_hand(struct dispatch_link *link, char (*ids)[ID_MAX + 1], size_
                 qsort(ids, n, sizeof(*ids), by_text);
         fail_others(link, &link->site->orphans, ids, n);
         TAILQ_FOREACH (other, &link->site->links, entry)
-                if (other != link)
+                if (other != link && !other->far) /* what another node gives it may be on its way */
                         fail_others(link, &other->requests, ids, n);
 }
 
-enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *id, const char *jwe)
+enum dispatch_receipt dispatch_verdict_of(struct dispatch *d, const char *tenant, const char *connector, const char *id,
+                                          const char *jwe)
 {
-        struct request *r = held(link, id);
+        struct request *r = held_by(d, tenant, connector, id);
 
         if (r) {
                 request_answer(r, jwe);
                 return DISPATCH_CONFIRMED;
         }
-        r = request_find(link->d, link->site->tenant, id);
-        if (r && strcmp(r->trail.connector, link->connector) == 0 && r->trail.answered >= 0 && !r->problem)
+        r = request_find(d, tenant, id);
+        if (r && strcmp(r->trail.connector, connector) == 0 && r->trail.answered >= 0 && !r->problem)
                 return DISPATCH_CONFIRMED; /* the same verdict again */
         return DISPATCH_LATE;
+}
+
+enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *id, const char *jwe)
+{
+        return dispatch_verdict_of(link->d, link->site->tenant, link->connector, id, jwe);
 }
 
 /* ---- views ---- */
@@ -382,6 +432,8 @@ void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn
         for (i = 0; i < n; i++) {
                 link = all[i].link;
                 fn(arg, &(struct dispatch_view){.connector = link->connector,
+                                                .boot = link->boot,
+                                                .far = link->far,
                                                 .ready = all[i].ready,
                                                 .weight = all[i].weight,
                                                 .credit = link->granted > link->sent ? link->granted - link->sent : 0,
@@ -389,4 +441,22 @@ void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn
                                                 .reasons = link->reasons});
         }
         free(all);
+}
+
+long dispatch_spare(struct dispatch *d, const char *tenant, const char *connector)
+{
+        const struct site *site = site_get(d, tenant);
+        const struct dispatch_link *link;
+        long spare = -1;
+
+        if (!site || d->moving || d->draining)
+                return -1;
+        TAILQ_FOREACH (link, &site->links, entry) {
+                if (link->far || strcmp(link->connector, connector) != 0 || !dispatch_link_usable(link))
+                        continue;
+                spare = spare < 0 ? 0 : spare;
+                if (dispatch_link_has_credit(link))
+                        spare += (long)(link->granted - link->sent);
+        }
+        return spare;
 }

@@ -302,6 +302,18 @@ static void park(struct request *r)
         loop_timer_at(r->step, r->parked_until);
 }
 
+void request_return(struct request *r, const char *why, bool again)
+{
+        r->with->sent--;
+        r->to[r->at].tried = !again;
+        request_detach(r);
+        r->trail.connector[0] = '\0';
+        r->trail.handed = -1;
+        request_set(r, REQUEST_NEW);
+        request_add_reason(r, why);
+        request_place(r);
+}
+
 /* Builds the event for link and sends it. 0 left, 1 waits, -errno. */
 static int send_event(struct request *r, struct dispatch_link *link)
 {
@@ -348,7 +360,7 @@ void request_place(struct request *r)
                 if (code == 0)
                         request_left(r);
                 else
-                        loop_timer_in(r->step, DISPATCH_SILENT_MS);
+                        loop_timer_in(r->step, link->far ? DISPATCH_OFFER_MS : DISPATCH_SILENT_MS);
                 return;
         }
         if (may_wait(r))
@@ -390,12 +402,7 @@ static void on_unsent(struct request *r)
                 request_left(r);
                 return;
         }
-        link->sent--;
-        request_detach(r);
-        r->trail.connector[0] = '\0';
-        request_set(r, REQUEST_NEW);
-        request_add_reason(r, "silent");
-        request_place(r);
+        request_return(r, "silent", link->far);
 }
 
 static void on_step(void *arg)
@@ -473,6 +480,7 @@ static struct request *request_new(struct dispatch *d, const struct dispatch_sub
                 return NULL;
         r->d = d;
         r->caller = s->caller;
+        r->hop = s->hop;
         memcpy(r->id, s->id, strnlen(s->id, ID_MAX));
         if (s->traceparent)
                 memcpy(r->traceparent, s->traceparent, strnlen(s->traceparent, sizeof(r->traceparent) - 1));
@@ -495,8 +503,14 @@ int dispatch_submit(struct dispatch *d, const struct dispatch_submission *s)
         struct request *r;
         uint32_t margin = s->budget_ms / 20 < MARGIN_MAX ? s->budget_ms / 20 : MARGIN_MAX;
 
-        if (request_find(d, s->tenant, s->id))
+        r = request_find(d, s->tenant, s->id);
+        if (r && !(s->hop && r->state == REQUEST_DONE && r->problem && !r->started_unknown))
                 return -EEXIST;
+        if (r) { /* this node declined it before, for another of its recipients */
+                TAILQ_REMOVE(&d->memory, r, by_link);
+                d->n_memory--;
+                request_free(r);
+        }
         if (!(r = request_new(d, s)))
                 return -ENOMEM;
         table_add(&d->requests, &r->by_id, r->id, r->site->tenant);
@@ -522,7 +536,7 @@ void dispatch_cancel(struct dispatch *d, const char *tenant, const char *id)
                 return;
         standing_note(r, END_CANCELLED);
         if (r->state != REQUEST_ENDING)
-                call_off(r);
+                r->started_unknown = call_off(r);
         request_retire(r);
         free(r->jwe);
         r->jwe = NULL; /* as in deliver */

@@ -6,8 +6,8 @@
  * first declined it or if it provably never left this process. Each caller is told exactly once, before its
  * budget ends.
  *
- * A small interface on purpose: dispatch-local.c serves the links of this node; a version across nodes comes
- * behind the same calls. Time is the loop's monotonic clock.
+ * A link of this node and one of another node (cluster.h) are the same to it, but that those of this node come first.
+ * Time is the loop's monotonic clock.
  */
 #pragma once
 
@@ -22,6 +22,7 @@
 #define DISPATCH_SILENT_MS 1000 /* a request that was sent and not acknowledged: no new work for the link */
 #define DISPATCH_PARKED_MS                                                                                             \
         3000 /* so long a request waits for a silent link if there is no other; at most half its budget */
+#define DISPATCH_OFFER_MS 300    /* another node that has not claimed what it was offered gets it no more */
 #define DISPATCH_DEAD_MS 12000   /* no report of a connector that reports every 5 s: the link is dead */
 #define DISPATCH_MEMORY_MS 60000 /* finished requests are remembered for re-posted verdicts */
 #define DISPATCH_MEMORY_MAX 65536
@@ -59,6 +60,8 @@ struct dispatch_caller {
         /* Whether somebody else than the recipients is ready for whatever is in it, so that the caller need not wait
          * for a recipient that is silent, but is told at once to seal anew; NULL: nobody is. */
         bool (*others)(void *arg);
+        /* A connector has acknowledged it; or NULL. */
+        void (*received)(void *arg);
 };
 
 struct dispatch_submission {
@@ -66,6 +69,7 @@ struct dispatch_submission {
         uint32_t budget_ms;
         size_t n;
         const char *const *connectors; /* ids of the recipients whose key is live, n <= REQUEST_TO_MAX */
+        bool hop; /* another node's: goes to links of this node only, and may come again after all declined it */
         struct dispatch_caller caller;
 };
 
@@ -113,11 +117,15 @@ struct dispatch_sink {
         void *arg;
 };
 
-/* boot: which run of the connector it is of. dead_ms: so long without a report, and the link is dead; the first one may
- * take first_ms, where that is longer. */
+/*
+ * boot: which run of the connector it is of. dead_ms: so long without a report, and the link is dead (the first one may
+ * take first_ms, where that is longer); 0: whoever made it knows when it is, and what it had then ends at once where
+ * this run of the connector has no other link.
+ */
 struct dispatch_peer {
         const char *tenant, *connector, *boot;
         uint32_t dead_ms, first_ms;
+        bool far; /* a link of another node: gets only what no link of this node takes */
 };
 int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const struct dispatch_peer *peer,
                       const struct dispatch_sink *sink);
@@ -125,6 +133,13 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
  * link would have been dead. */
 void dispatch_link_gone(struct dispatch_link *link);
 void dispatch_link_sent(struct dispatch_link *link, const char *id);
+/*
+ * What waits there will not leave by this link, or what left for another node is certain to have reached nobody. again:
+ * the same connector may get it by another link. False: the link has no such request.
+ */
+bool dispatch_link_returned(struct dispatch_link *link, const char *id, const char *why, bool again);
+/* A sign of life that is no report. */
+void dispatch_link_heard(struct dispatch_link *link);
 
 /* State from a report; any report also counts as a sign of life. */
 struct dispatch_state {
@@ -143,6 +158,10 @@ void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined);
 bool dispatch_link_is_quarantined(const struct dispatch_link *link);
 /* Whether its connector has no other link here. */
 bool dispatch_link_is_alone(const struct dispatch_link *link);
+/* Whether it would get work, credit and what it answered lately aside. */
+bool dispatch_link_is_ready(const struct dispatch_link *link);
+/* Why the connector is not ready, as it says: a line each; NULL: nothing. */
+const char *dispatch_link_reasons(const struct dispatch_link *link);
 
 enum dispatch_receipt { DISPATCH_CONFIRMED = 0, DISPATCH_LATE = 1 };
 void dispatch_received(struct dispatch_link *link, const char *id);
@@ -151,13 +170,17 @@ void dispatch_declined(struct dispatch_link *link, const char *id, const char *w
 void dispatch_lost(struct dispatch_link *link, const char *id);
 /* These ids are all that the connector has in hand: what else other sessions of this boot took is lost. Sorts ids. */
 void dispatch_in_hand(struct dispatch_link *link, char (*ids)[ID_MAX + 1], size_t n);
+/* The verdict of a connector that came by whatever way. */
+enum dispatch_receipt dispatch_verdict_of(struct dispatch *d, const char *tenant, const char *connector, const char *id,
+                                          const char *jwe);
 /* DISPATCH_LATE: nobody waits for it any more (or it never was this connector's). */
 enum dispatch_receipt dispatch_verdict(struct dispatch_link *link, const char *id, const char *jwe);
 
 /* ---- for status and /keys ---- */
 #define DISPATCH_WEIGHT_MAX 64U
 struct dispatch_view {
-        const char *connector;
+        const char *connector, *boot;
+        bool far;
         bool ready; /* would be given work now, credit aside */
         uint64_t credit;
         size_t in_hand;
@@ -169,3 +192,5 @@ struct dispatch_view {
 typedef void dispatch_view_fn(void *arg, const struct dispatch_view *view);
 /* Links of the tenant: those that are ready first, of them by weight. What is in hand at the moment changes nothing. */
 void dispatch_links(struct dispatch *d, const char *tenant, dispatch_view_fn *fn, void *arg);
+/* How many requests the connector's links of this node would take now; -1: none of them is ready. */
+long dispatch_spare(struct dispatch *d, const char *tenant, const char *connector);

@@ -25,7 +25,8 @@
 #define LOOK_MS 5000   /* what no event announces: an expiry, a measurement that fades */
 #define KIDS_MAX (2 * ROSTER_MEMBERS_MAX)
 #define STATE_MAX 64
-#define EPOCH_LEN 22 /* b64u of 16 bytes */
+#define LAST_MAX (4 * SESSIONS_PER_CONNECTOR) /* a connector's links at all nodes */
+#define EPOCH_LEN 22                          /* b64u of 16 bytes */
 
 /* A statement that was shown, or whose end was. */
 struct posted {
@@ -70,13 +71,7 @@ struct board {
 /* Whether a link of that start of the connector is there: with any other, or none, its keys open nothing any more. */
 static bool is_open(const struct tenant *t, const struct announced *a)
 {
-        const struct session *s;
-
-        TAILQ_FOREACH (s, &t->sessions, entry) {
-                if (strcmp(s->connector, a->connector) == 0 && strcmp(s->boot, a->statement->boot) == 0)
-                        return !dispatch_link_is_quarantined(s->link);
-        }
-        return false;
+        return connector_is_linked(t, a->connector, a->statement->boot);
 }
 
 static void drop(struct board *b, struct posted *p)
@@ -164,27 +159,32 @@ static int look_at_statements(struct board *b, uint64_t version)
 struct listing {
         const struct tenant *t;
         struct json_writer w;
-        const char *last[SESSIONS_PER_CONNECTOR]; /* connectors that were listed just now: their links are neighbours */
+        const char *last[LAST_MAX]; /* connectors that were listed just now: their links are neighbours */
         size_t n;
 };
+
+static void add_realm(void *arg, const char *realm)
+{
+        struct listing *l = arg;
+
+        json_write_str(&l->w, NULL, realm);
+}
 
 static void add_ready(void *arg, const struct dispatch_view *view)
 {
         struct listing *l = arg;
         const struct announced *a = view->ready ? tenant_announced(l->t, view->connector) : NULL;
-        const struct session *s = a && is_open(l->t, a) ? session_of_connector(l->t, view->connector) : NULL;
 
-        for (size_t i = 0; i < SESSIONS_PER_CONNECTOR; i++)
+        for (size_t i = 0; i < LAST_MAX; i++)
                 if (l->last[i] && strcmp(l->last[i], view->connector) == 0)
                         return;
-        if (!s)
+        if (!a || !is_open(l->t, a))
                 return;
-        l->last[l->n++ % SESSIONS_PER_CONNECTOR] = s->connector;
+        l->last[l->n++ % LAST_MAX] = a->connector;
         json_write_open(&l->w, NULL, '{');
         json_write_str(&l->w, "kid", a->statement->kid);
         json_write_open(&l->w, "realms", '[');
-        for (size_t i = 0; i < s->n_realms; i++)
-                json_write_str(&l->w, NULL, s->realms[i]);
+        connector_realms(l->t, a->connector, add_realm, l);
         json_write_close(&l->w, ']');
         json_write_int(&l->w, "weight", view->weight);
         json_write_close(&l->w, '}');
@@ -376,10 +376,11 @@ static void wait_for_change(struct board *b, struct http_req *r, uint64_t since,
         http_on_close(r, on_waiter_gone, w);
 }
 
-void api_keys_touch(const struct tenant *t)
+void api_keys_touch(const struct relay *relay, struct tenant *t)
 {
         struct board *b = t->board;
 
+        nodes_touch(relay->nodes, t);
         if (!b || b->dirty)
                 return;
         b->dirty = true;

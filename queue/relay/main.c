@@ -10,6 +10,7 @@
 
 #include "certs/keys/self-test-tls.h"
 #include "base/core/log.h"
+#include "queue/relay/bus-process.h"
 #include "queue/relay/cli.h"
 #include "queue/relay/relay.h"
 #include "queue/relay/store-process.h"
@@ -159,6 +160,8 @@ int main(int argc, char **argv)
 
         if (store_process_wanted(argc, argv))
                 return store_process_main(argc, argv);
+        if (bus_process_wanted(argc, argv))
+                return bus_process_main(argc, argv);
         int status = parse_options(argc, argv, &o);
         if (status >= 0)
                 return status;

@@ -136,7 +136,7 @@ static struct linked *linked_get(struct linked_list *list, const char *connector
 
 static void add_view(void *arg, const struct dispatch_view *view)
 {
-        struct linked *linked = linked_get(arg, view->connector);
+        struct linked *linked = view->far ? NULL : linked_get(arg, view->connector);
 
         if (!linked)
                 return;
@@ -219,6 +219,33 @@ static void put_tenants(struct metrics *m, const struct relay *relay)
         put_links(m, relay);
 }
 
+/* What went over between the nodes, where there are several. */
+static void put_nodes(struct metrics *m, const struct relay *relay)
+{
+        const struct nodes_counts *c = relay->nodes ? nodes_counts(relay->nodes) : NULL;
+
+        metrics_one(m, "postern_relay_nodes", METRICS_GAUGE, "Nodes that this one knows to live, itself included.",
+                    nodes_live(relay->nodes));
+        if (!c)
+                return;
+        metrics_one(m, "postern_relay_dispatch_connected", METRICS_GAUGE,
+                    "0: dispatch is on NATS, and no server is there: each node has only its own links.",
+                    nodes_fault(relay->nodes) == NULL);
+        metrics_begin(m, "postern_relay_hops_total", METRICS_COUNTER,
+                      "Sign-ins between nodes. To others: offered, granted (they claimed it), refused. From others: "
+                      "claimed, taken (its grant came), stale (it came late). stray: verdicts that another node waited "
+                      "for.");
+        metrics_put(m, (double)c->offered, "way", "out", "what", "offered", METRICS_END);
+        metrics_put(m, (double)c->granted, "way", "out", "what", "granted", METRICS_END);
+        metrics_put(m, (double)c->refused, "way", "out", "what", "refused", METRICS_END);
+        metrics_put(m, (double)c->claimed, "way", "in", "what", "claimed", METRICS_END);
+        metrics_put(m, (double)c->taken, "way", "in", "what", "taken", METRICS_END);
+        metrics_put(m, (double)c->stale, "way", "in", "what", "stale", METRICS_END);
+        metrics_put(m, (double)c->strays, "way", "out", "what", "stray", METRICS_END);
+        metrics_one(m, "postern_relay_node_messages_refused_total", METRICS_COUNTER,
+                    "Messages on dispatch's subjects that are none of a node.", (double)c->bad);
+}
+
 static void put_certificate(struct metrics *m, const char *name, const char *help, X509 *cert)
 {
         char serial[CA_SERIAL_MAX];
@@ -248,6 +275,7 @@ static void put_all(struct metrics *m, const struct metering *metering)
         metrics_put(m, 1, "version", POSTERN_VERSION, "node", relay->config->node, METRICS_END);
         put_sign_ins(m, metering);
         put_tenants(m, relay);
+        put_nodes(m, relay);
         metrics_one(m, "postern_relay_in_flight", METRICS_GAUGE, "Sign-ins under way.",
                     (double)dispatch_in_flight(relay->dispatch));
         put_certificates_asked(m, relay);

@@ -257,10 +257,10 @@ static void on_barred(void *arg, const char *tenant, const char *connector, unsi
 static void on_links_changed(void *arg, const char *tenant)
 {
         const struct relay *relay = arg;
-        const struct tenant *t = table_object(table_find(&relay->by_name, tenant, NULL), struct tenant, by_name);
+        struct tenant *t = table_object(table_find(&relay->by_name, tenant, NULL), struct tenant, by_name);
 
         if (t)
-                api_keys_touch(t);
+                api_keys_touch(relay, t);
 }
 
 static int open_state(struct relay *relay, struct error *err)
@@ -278,7 +278,7 @@ static int open_state(struct relay *relay, struct error *err)
             turns_new(&relay->enrolments, relay->loop) < 0 || turns_new(&relay->renewals, relay->loop) < 0 ||
             make_events(relay) < 0)
                 return error_fail(err, -ENOMEM, "no memory");
-        return 0;
+        return relay->config->dispatch == RELAY_ON_NATS ? nodes_new(&relay->nodes, relay, err) : 0;
 }
 
 int relay_check(const struct relay_config *config, struct error *err)
@@ -349,6 +349,7 @@ void relay_reload(struct relay *relay)
 
         sd_notify(0, "RELOADING=1");
         clock_trust(relay);
+        nodes_reload(relay->nodes);
         if (ca_open(&ca, c->state_dir, c->node, loop_wall(relay->loop), &err) < 0 ||
             http_set_tls(relay->http, c->certificate, c->key, ca_roots(ca), &err) < 0) {
                 log_error("reload_failed", KV_S("why", err.text));
@@ -390,6 +391,7 @@ void relay_stop(struct relay *relay)
         relay->enrolments = turns_free(relay->enrolments);
         relay->renewals = turns_free(relay->renewals);
         relay->metering = metering_free(relay->metering);
+        relay->nodes = nodes_free(relay->nodes);
         relay->dispatch = dispatch_free(relay->dispatch);
         relay->journal = journal_free(relay->journal);
         while ((t = LIST_FIRST(&relay->tenants)))

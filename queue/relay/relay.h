@@ -12,6 +12,7 @@
 #include "queue/relay/config.h"
 #include "queue/relay/dispatch.h"
 #include "queue/relay/turns.h"
+#include "queue/relay/nodes.h"
 #include "queue/http/http.h"
 #include "queue/relay/store-client.h"
 
@@ -21,8 +22,26 @@
 struct board;
 struct journal;
 struct metering;
+struct node;
 struct session;
+struct told;
 TAILQ_HEAD(session_list, session);
+
+/* A connector's link at another node, as that node tells it. */
+struct far_link {
+        TAILQ_ENTRY(far_link) of_node;
+        LIST_ENTRY(far_link) of_tenant;
+        struct node *node;
+        struct tenant *tenant;
+        struct dispatch_link *link;
+        char connector[ID_MAX + 1], boot[BOOT_LEN + 1], agent[65], peer[64];
+        char *realms, *reasons; /* a line each; NULL: none */
+        bool ready;
+        bool leaving;   /* it is no more; its node answers what it has in hand */
+        uint64_t began; /* by this node's clock, of the age that was told */
+        uint64_t seq;   /* when it was told last */
+        TAILQ_HEAD(offer_list, offer) offers;
+};
 
 /* A connector's live statement. */
 struct announced {
@@ -83,6 +102,10 @@ struct tenant {
         LIST_HEAD(member_list, member) members;
         LIST_HEAD(revoked_list, revoked) revoked;
         struct board *board; /* what services were told of its keys; NULL: none asked yet */
+        LIST_HEAD(far_list, far_link) far;
+        LIST_HEAD(told_list, told) told_far; /* what other nodes were told of its links */
+        TAILQ_ENTRY(tenant) untold;
+        bool is_untold; /* what they were told has changed */
 };
 
 /* What the relay's clock showed before it jumped (credential.c). */
@@ -102,6 +125,7 @@ struct relay {
         struct ca *ca;
         struct turns *enrolments, *renewals; /* apart, so that strangers are in no connector's way */
         struct dispatch *dispatch;
+        struct nodes *nodes; /* NULL: this is the only one */
         struct journal *journal;
         struct metering *metering;
         LIST_HEAD(tenant_list, tenant) tenants;
@@ -289,6 +313,14 @@ struct session {
 struct session *session_find(const struct relay *relay, const char *id);
 /* The connector's session, one that serves something before others; NULL. */
 const struct session *session_of_connector(const struct tenant *t, const char *connector);
+/* Realms for which the connector is ready, at this node or else at another one. */
+typedef void realm_fn(void *arg, const char *realm);
+void connector_realms(const struct tenant *t, const char *connector, realm_fn *fn, void *arg);
+/* Whether this start of the connector is linked, at any node, and not in quarantine. */
+bool connector_is_linked(const struct tenant *t, const char *connector, const char *boot);
+/* A link of the connector at another node, one that is ready before others; NULL. */
+const struct far_link *connector_far(const struct tenant *t, const char *connector);
+const char *far_node_name(const struct far_link *far);
 /* Sends one event; data is JSON text. */
 int session_event(struct session *s, const char *name, const char *data);
 /* Sends the tenant's roster to all of its sessions. */
@@ -318,6 +350,9 @@ void clones_check_in(struct session *s);
 void clones_replaced(struct session *older, const struct session *s);
 /* s is about to be dropped because its connector opens one more: one that does so while all are in use is two. */
 void clones_shed(struct session *s);
+/* s, which is verified, has the number of another statement of the same start of the connector: two processes with one
+ * memory made them. */
+void clones_two_statements(struct relay *relay, struct tenant *t, const char *connector, const struct statement *s);
 /* With each report: whether two of one identity go on side by side. */
 void clones_look(struct session *s);
 /* Takes up what was decided about a tenant's connectors: shuts them out, or lets them out of quarantine. */
@@ -330,7 +365,7 @@ void relay_event(struct relay *relay, const char *tenant, const char *name, cons
 /* ---- keys.c: what services fetch, and wait for ---- */
 #define KEYS_WAIT_MAX_MS 30000
 /* Something may have changed of what services are told: links, readiness, statements, the roster. */
-void api_keys_touch(const struct tenant *t);
+void api_keys_touch(const struct relay *relay, struct tenant *t);
 /* How many services wait. */
 unsigned api_keys_waiting(const struct tenant *t);
 /* Sends away who waits. */

@@ -70,7 +70,7 @@ static int take_realms(struct session *s, const struct report *report)
                         tell_beyond(s, report->realms[i].realm);
         }
         if (n != s->n_realms || (n && memcmp(realms, s->realms, n * sizeof(*realms)) != 0))
-                api_keys_touch(s->tenant);
+                api_keys_touch(s->relay, s->tenant);
         free(s->realms);
         s->realms = realms;
         s->n_realms = n;
@@ -95,7 +95,7 @@ static void take_statement(struct session *s, const char *text)
         struct error err;
 
         if (tenant_put_statement(s->relay, s->tenant, s->connector, text, &err) == 0) {
-                api_keys_touch(s->tenant);
+                api_keys_touch(s->relay, s->tenant);
                 return;
         }
         SHA256((const unsigned char *)text, strlen(text), hash);
@@ -105,6 +105,23 @@ static void take_statement(struct session *s, const char *text)
         memcpy(s->refused_statement, shown, sizeof(shown));
         log_info("statement_ignored", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
                  KV_S("why", err.text));
+}
+
+/* One that nobody waits for at this node may be waited for at another: until that is known it is in neither list, and
+ * the connector comes with it again. */
+static void take_verdict(struct session *s, const struct report_item *item, struct report_answer *answer)
+{
+        enum nodes_stray stray = NODES_STRAY_TAKEN;
+
+        if (dispatch_verdict(s->link, item->id, item->jwe) != DISPATCH_CONFIRMED)
+                stray = nodes_give_stray(s->relay->nodes, s->tenant, s->connector, item->id, item->jwe);
+        if (stray == NODES_STRAY_TAKEN)
+                memcpy(answer->confirmed[answer->n_confirmed++], item->id, sizeof(item->id));
+        if (stray != NODES_STRAY_LATE)
+                return;
+        memcpy(answer->late[answer->n_late++], item->id, sizeof(item->id));
+        log_info("verdict_late", KV_S("tenant", s->tenant->name), KV_S("request", item->id),
+                 KV_S("connector", s->connector));
 }
 
 static void take_items(struct session *s, const struct report *report, struct report_answer *answer)
@@ -122,13 +139,7 @@ static void take_items(struct session *s, const struct report *report, struct re
                         dispatch_declined(s->link, item->id, item->why);
                         break;
                 case REPORT_VERDICT:
-                        if (dispatch_verdict(s->link, item->id, item->jwe) == DISPATCH_CONFIRMED) {
-                                memcpy(answer->confirmed[answer->n_confirmed++], item->id, sizeof(item->id));
-                                break;
-                        }
-                        memcpy(answer->late[answer->n_late++], item->id, sizeof(item->id));
-                        log_info("verdict_late", KV_S("tenant", s->tenant->name), KV_S("request", item->id),
-                                 KV_S("connector", s->connector));
+                        take_verdict(s, item, answer);
                         break;
                 }
         }

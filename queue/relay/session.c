@@ -271,7 +271,7 @@ static void session_close(void *arg)
         table_remove(&s->by_id);
         s->tenant->n_sessions--;
         s->relay->n_sessions--;
-        api_keys_touch(s->tenant);
+        api_keys_touch(s->relay, s->tenant);
         if (s->link) {
                 log_info("link_down", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
                          KV_S("session", s->id));
@@ -298,6 +298,50 @@ const struct session *session_of_connector(const struct tenant *t, const char *c
                         found = s;
         }
         return found;
+}
+
+const struct far_link *connector_far(const struct tenant *t, const char *connector)
+{
+        const struct far_link *far, *found = NULL;
+
+        LIST_FOREACH (far, &t->far, of_tenant)
+                if (!far->leaving && strcmp(far->connector, connector) == 0 &&
+                    (!found || (far->ready && !found->ready)))
+                        found = far;
+        return found;
+}
+
+void connector_realms(const struct tenant *t, const char *connector, realm_fn *fn, void *arg)
+{
+        const struct session *s = session_of_connector(t, connector);
+        const struct far_link *far = s && s->n_realms ? NULL : connector_far(t, connector);
+        const char *at = far ? far->realms : NULL, *line;
+        char realm[257];
+        size_t n;
+
+        for (size_t i = 0; s && i < s->n_realms; i++)
+                fn(arg, s->realms[i]);
+        while (wire_lines_next(&at, &line, &n)) {
+                if (n >= sizeof(realm))
+                        continue;
+                memcpy(realm, line, n);
+                realm[n] = '\0';
+                fn(arg, realm);
+        }
+}
+
+bool connector_is_linked(const struct tenant *t, const char *connector, const char *boot)
+{
+        const struct session *s;
+        const struct far_link *far;
+
+        TAILQ_FOREACH (s, &t->sessions, entry)
+                if (strcmp(s->connector, connector) == 0 && strcmp(s->boot, boot) == 0)
+                        return !dispatch_link_is_quarantined(s->link);
+        LIST_FOREACH (far, &t->far, of_tenant)
+                if (!far->leaving && strcmp(far->connector, connector) == 0 && strcmp(far->boot, boot) == 0)
+                        return !dispatch_link_is_quarantined(far->link);
+        return false;
 }
 
 /*
@@ -366,8 +410,11 @@ static void keep_agent(struct session *s, const char *agent)
 static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer, const char *boot)
 {
         struct session *s = calloc(1, sizeof(*s));
-        const struct dispatch_peer to = {peer->tenant->name, peer->connector.id, boot, DEAD_AFTER_MS(report_ms(relay)),
-                                         FIRST_REPORT_MS};
+        const struct dispatch_peer to = {.tenant = peer->tenant->name,
+                                         .connector = peer->connector.id,
+                                         .boot = boot,
+                                         .dead_ms = DEAD_AFTER_MS(report_ms(relay)),
+                                         .first_ms = FIRST_REPORT_MS};
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, s};
 
         if (!s)

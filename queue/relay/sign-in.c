@@ -79,28 +79,32 @@ static bool may_be_the_names(const struct others *o, const char *domain)
         return true;
 }
 
-static bool serves(const struct session *session, const char *domain)
+struct served {
+        const char *domain;
+        bool found;
+};
+
+static void look_for_domain(void *arg, const char *realm)
 {
-        for (size_t i = 0; i < session->n_realms; i++)
-                if (strcasecmp(session->realms[i], domain) == 0)
-                        return true;
-        return false;
+        struct served *s = arg;
+
+        s->found |= strcasecmp(realm, s->domain) == 0;
 }
 
 /* One that is ready in each domain that the name may be of. */
 static void look_for_other(void *arg, const struct dispatch_view *view)
 {
         struct others *o = arg;
-        const struct session *session = view->ready && !o->found && !is_recipient(o->s, view->connector)
-                                                ? session_of_connector(o->t, view->connector)
-                                                : NULL;
 
-        if (!session)
+        if (!view->ready || o->found || is_recipient(o->s, view->connector))
                 return;
-        for (size_t i = 0; i < o->t->roster->n_domains; i++)
-                if (may_be_the_names(o, o->t->roster->domains[i].name) &&
-                    !serves(session, o->t->roster->domains[i].name))
+        for (size_t i = 0; i < o->t->roster->n_domains; i++) {
+                struct served s = {o->t->roster->domains[i].name, false};
+
+                connector_realms(o->t, view->connector, look_for_domain, &s);
+                if (!s.found && may_be_the_names(o, s.domain))
                         return;
+        }
         o->found = true;
 }
 
@@ -233,13 +237,14 @@ static bool admit(struct sign_in *s, struct tenant *t, struct tenant_secret *sec
 static void submit(struct sign_in *s, uint32_t budget)
 {
         const char *connectors[SEALED_RECIPIENTS_MAX], *trace = http_header(s->r, "traceparent");
-        struct dispatch_submission submission = {.tenant = s->tenant,
-                                                 .id = s->id,
-                                                 .traceparent = traceparent_ok(trace) ? trace : NULL,
-                                                 .budget_ms = budget,
-                                                 .n = s->n,
-                                                 .connectors = connectors,
-                                                 .caller = {on_share, on_done, s, on_others}};
+        struct dispatch_submission submission = {
+                .tenant = s->tenant,
+                .id = s->id,
+                .traceparent = traceparent_ok(trace) ? trace : NULL,
+                .budget_ms = budget,
+                .n = s->n,
+                .connectors = connectors,
+                .caller = {.share = on_share, .done = on_done, .arg = s, .others = on_others}};
 
         for (size_t i = 0; i < s->n; i++)
                 connectors[i] = s->connector[i];

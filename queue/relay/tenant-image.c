@@ -185,7 +185,7 @@ static void take_roster(struct relay *relay, struct tenant *t, const struct buff
         tenant_set_roster(t, roster);
         if (is_new)
                 return;
-        api_keys_touch(t);
+        api_keys_touch(relay, t);
         sessions_send_roster(t);
         log_info("roster_stored", KV_S("tenant", t->name), KV_U("seq", roster->seq),
                  KV_U("connectors", roster->n_connectors), KV_U("services", roster->n_services));

@@ -5,6 +5,7 @@
  * tenants that exist are here, so strangers grow nothing. What the database says of them: tenant-image.c.
  */
 #include <errno.h>
+#include <math.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,8 @@ struct tenant *tenant_new(struct relay *relay, const struct store_tenant *row)
         TAILQ_INIT(&t->announced);
         TAILQ_INIT(&t->sessions);
         TAILQ_INIT(&t->lineages);
+        LIST_INIT(&t->far);
+        LIST_INIT(&t->told_far);
         LIST_INIT(&t->members);
         LIST_INIT(&t->revoked);
         t->since = row->since;
@@ -94,6 +97,7 @@ void tenant_drop(struct relay *relay, struct tenant *t)
         dispatch_end_tenant(relay->dispatch, t->name);
         metering_forget(relay->metering, t->name);
         sessions_close(t);
+        nodes_forget_tenant(relay->nodes, t);
         tenant_free(t);
 }
 
@@ -114,7 +118,10 @@ struct tenant_secret *tenant_secret(struct tenant *t, const char *secret)
 
 bool tenant_admit(struct relay *relay, struct tenant_secret *secret, uint32_t *ret_wait)
 {
-        double rate = (double)relay->config->sign_ins_per_second, burst = (double)relay->config->sign_in_burst;
+        /* its services may go to any node that lives: each has its share */
+        const double share = nodes_live(relay->nodes);
+        double rate = (double)relay->config->sign_ins_per_second / share,
+               burst = fmax(1, (double)relay->config->sign_in_burst / share);
         uint64_t now = loop_now(relay->loop);
 
         secret->tokens += (double)(now - secret->tokens_at) * rate / 1000;
@@ -249,6 +256,8 @@ int tenant_put_statement(struct relay *relay, struct tenant *t, const char *conn
                 r = statement_verify(&s, text, strlen(text), m->key, connector, t->name, clock_earliest(relay), err);
         if (r < 0)
                 return r;
+        if (known && strcmp(s->boot, known->statement->boot) == 0 && s->seq == known->statement->seq)
+                clones_two_statements(relay, t, connector, s);
         r = keep_statement(t, connector, s, err);
         if (r < 0)
                 statement_free(s);

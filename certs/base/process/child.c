@@ -129,7 +129,7 @@ static int send_config(struct child *child, const struct buffer *text, struct er
 
 int child_start(struct child *child, const struct spawn *how, const struct buffer *config, struct error *err)
 {
-        const struct passwd *pw = geteuid() == 0 ? getpwnam(how->user) : NULL;
+        const struct passwd *pw = how->user && geteuid() == 0 ? getpwnam(how->user) : NULL;
         _cleanup_(closep) int theirs = -1;
         struct spawn spawn = *how;
         int pair[2];

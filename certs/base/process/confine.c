@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <string.h>
@@ -241,6 +242,18 @@ static int allow_read(scmp_filter_ctx filter)
         return r ? r : allow_if(filter, "open", masked(1, changing, O_RDONLY));
 }
 
+/* A thread, and no process. glibc asks for clone3() first, whose flags cannot be seen, and takes clone() instead where
+ * the kernel seems to have none. */
+static int allow_threads(scmp_filter_ctx filter)
+{
+        static const char *const beside[] = {"sendmmsg", "recvmmsg", "sched_getparam", "sched_getscheduler", "prctl"};
+        int r = allow_if(filter, "clone", masked(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
+
+        if (r == 0)
+                r = add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+        return r ? r : ADD_ALL(filter, SCMP_ACT_ALLOW, beside);
+}
+
 static int allow_needs(scmp_filter_ctx filter, unsigned needs)
 {
         int r = ADD_ALL(filter, SCMP_ACT_ALLOW, always);
@@ -253,6 +266,8 @@ static int allow_needs(scmp_filter_ctx filter, unsigned needs)
                 r = allow_self(filter);
         if (r == 0 && needs & CONFINE_CONNECT)
                 r = allow_connect(filter);
+        if (r == 0 && needs & CONFINE_THREADS)
+                r = allow_threads(filter);
         if (r == 0 && needs & CONFINE_ASK)
                 r = allow_ask(filter);
         if (r == 0 && needs & (CONFINE_READ | CONFINE_WRITE))

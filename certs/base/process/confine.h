@@ -21,11 +21,12 @@ enum confine_mode {
 /* Besides memory, time, descriptors that are open already, and waiting on them. Never: exec, fork, ptrace,
  * another process's memory, listening sockets, io_uring, bpf, new namespaces, executable memory. */
 enum confine_need {
-        CONFINE_CONNECT = 1, /* outbound TCP and UDP sockets of IPv4 and IPv6 */
-        CONFINE_READ = 2,    /* open files for reading, below the paths */
-        CONFINE_WRITE = 4,   /* make, write and remove files, below the paths that say so */
-        CONFINE_ACCEPT = 8,  /* take connections of a listening socket that was handed over */
-        CONFINE_ASK = 32,    /* connect to UNIX stream sockets, whose paths' permissions decide */
+        CONFINE_CONNECT = 1,  /* outbound TCP and UDP sockets of IPv4 and IPv6 */
+        CONFINE_READ = 2,     /* open files for reading, below the paths */
+        CONFINE_WRITE = 4,    /* make, write and remove files, below the paths that say so */
+        CONFINE_ACCEPT = 8,   /* take connections of a listening socket that was handed over */
+        CONFINE_ASK = 32,     /* connect to UNIX stream sockets, whose paths' permissions decide */
+        CONFINE_THREADS = 64, /* threads of a library, and the C library's look-ups of names */
         /* Instead of all that: only what is never allowed is refused. For modules of tokens, which bring code of
          * their own. */
         CONFINE_FOREIGN_CODE = 16,

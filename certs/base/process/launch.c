@@ -91,15 +91,15 @@ static int spawn(pid_t *ret_pid, const struct spawn *s, char *const argv[], char
 
 int process_spawn(pid_t *ret_pid, const struct spawn *s, struct error *err)
 {
-        char program[PATH_MAX], role[64], user[64];
+        char program[PATH_MAX] = "/proc/self/exe", role[64], user[64];
         _cleanup_(environment_clear) struct environment env = {.n = 0};
-        int r = program_path(s->part, program, sizeof(program), err);
+        int r = s->part ? program_path(s->part, program, sizeof(program), err) : 0;
 
         if (r < 0)
                 return r;
         (void)snprintf(role, sizeof(role), "--role=%s", s->role);
-        (void)snprintf(user, sizeof(user), "--user=%s", s->user);
-        char *argv[] = {program, role, geteuid() == 0 ? user : NULL, NULL};
+        (void)snprintf(user, sizeof(user), "--user=%s", s->user ? s->user : "");
+        char *argv[] = {program, role, s->user && geteuid() == 0 ? user : NULL, NULL};
         r = environment_make(&env, s->proxies);
         if (r == 0)
                 r = spawn(ret_pid, s, argv, env.vars);

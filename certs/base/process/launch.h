@@ -10,9 +10,9 @@
 #include "base/core/error.h"
 
 struct spawn {
-        const char *part; /* postern-PART is started (program.h) */
+        const char *part; /* postern-PART is started (program.h); NULL: this program itself */
         const char *role; /* --role=ROLE, for who looks at the list of processes */
-        const char *user; /* --user=USER where this process is root */
+        const char *user; /* --user=USER where this process is root; NULL: none */
         int control;      /* the child's end of the pair (ipc_pair); stays the caller's */
         bool proxies;     /* it may see https_proxy, no_proxy and their like */
         bool silent;      /* its standard error goes nowhere: a check tells by its channel */

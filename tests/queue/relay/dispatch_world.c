@@ -171,7 +171,7 @@ struct model_link *open_link_of(size_t slot, int connector, const char *boot)
 {
         struct model_link *l = &w.links[slot];
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, l};
-        const struct dispatch_peer peer = {TENANT, names[connector], boot, DISPATCH_DEAD_MS, 0};
+        const struct dispatch_peer peer = {TENANT, names[connector], boot, DISPATCH_DEAD_MS, 0, false};
 
         l->connector = connector;
         assert_int_equal(dispatch_link_new(&l->link, w.d, &peer, &sink), 0);

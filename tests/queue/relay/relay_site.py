@@ -97,7 +97,7 @@ class Relay:
     """The process under test, with one tenant."""
     env = {}
 
-    def __init__(self, tenant='acme', **settings):
+    def __init__(self, tenant='acme', tail='', **settings):
         self.tmp = tempfile.TemporaryDirectory(prefix='relay-test-')
         self.dir = self.tmp.name
         os.mkdir(self.path('state'), 0o700)
@@ -105,12 +105,16 @@ class Relay:
         keys = {'listen': '127.0.0.1:0', 'certificate': self.path('server.pem'), 'key': self.path('server.key'),
                 'state_dir': self.path('state'), 'ready_file': self.path('ready'), 'log_level': 'debug', 'node': 'test-node', **settings}
         with open(self.path('relay.conf'), 'w', encoding='ascii') as f:
-            f.write('[relay]\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items()))
+            f.write('[relay]\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items()) + tail)
         self.tenant = tenant
         self.process = None
+        self.begin()
+
+    def begin(self):
+        """Starts, and makes the tenant."""
         self.tenant_key = json.loads(forge('key', self.path('tenant.key')))
         self.start()
-        made = json.loads(self.cli('tenant', 'add', tenant, '--pin', self.tenant_key['pin'], '--json'))
+        made = json.loads(self.cli('tenant', 'add', self.tenant, '--pin', self.tenant_key['pin'], '--json'))
         self.admin, self.service = made['admin_secret'], made['service_secret']
         self.members, self.seq = [], 0
 
@@ -259,6 +263,14 @@ class Connector:
             setattr(twin, name, getattr(self, name))
         twin.boot = boot or twin.boot
         return twin
+
+    def at(self, relay):
+        """The same start of it, for a link to another node."""
+        if relay is self.relay and not self.stream:
+            return self
+        other = self.twin(self.boot)
+        other.enc_file, other.relay, other.statement = self.enc_file, relay, self.statement
+        return other
 
     def enrol(self, token, name=None, tenant=None, key=None, id=None):
         csr = forge('csr', key or self.transport, tenant or self.relay.tenant, id or self.id)

@@ -268,8 +268,8 @@ static void test_a_link_that_may_be_silent(void **state)
 /* The first report may take longer, while many join at once. */
 static void test_the_first_report(void **state)
 {
-        const struct dispatch_peer peer = {TENANT, names[0], "BBBBBBBBBBBBBBBBBBBBBB", DISPATCH_DEAD_MS,
-                                           DISPATCH_DEAD_MS * 5};
+        const struct dispatch_peer peer = {
+                TENANT, names[0], "BBBBBBBBBBBBBBBBBBBBBB", DISPATCH_DEAD_MS, DISPATCH_DEAD_MS * 5, false};
         struct model_link *a = open_link(0, 0);
         const struct dispatch_sink sink = {.drop = note_drop, .arg = a};
         struct dispatch_link *slow;
@@ -500,7 +500,7 @@ static void test_credit_is_capped(void **state)
         assert_int_equal(dispatch_new(&d, w.loop, &limits), 0);
         assert_int_equal(dispatch_link_new(&link, d,
                                            &(struct dispatch_peer){TENANT, names[0], "g5gQaVnr0E-QZQ2l6nYV2A",
-                                                                   DISPATCH_DEAD_MS, 0},
+                                                                   DISPATCH_DEAD_MS, 0, false},
                                            &sink),
                          0);
         for (size_t i = 0; i < 3 * DISPATCH_CREDIT_MAX; i++) {
