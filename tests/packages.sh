@@ -20,7 +20,8 @@ testing="
   python3-jwcrypto golang-go golang-gopkg-square-go-jose.v2-dev"
 # What suite `consumers` puts in front of the gateway.
 consuming="
-  sasl2-bin slapd ldap-utils freeradius freeradius-rest freeradius-utils pamtester openssh-server openssh-client sudo"
+  sasl2-bin slapd ldap-utils freeradius freeradius-rest freeradius-utils pamtester openssh-server openssh-client sudo
+  apache2 dovecot-imapd dovecot-ldap"
 
 # What only tests of the suite `long` need.
 more="chromium fonts-dejavu-core"

@@ -5,6 +5,7 @@
  */
 #include "certs/codec/der.h"
 
+#include <errno.h>
 #include <string.h>
 
 bool der_at(const struct der *d, uint8_t tag)
@@ -81,4 +82,29 @@ bool der_take_int(struct der *in, uint8_t tag, int32_t *ret)
         memcpy(ret, &value, sizeof value);
         *in = at;
         return true;
+}
+
+int der_length(const uint8_t *bytes, size_t n, uint8_t tag, size_t max, size_t *ret_len)
+{
+        size_t len = 0, octets = 0;
+
+        if (n >= 1 && bytes[0] != tag)
+                return -EBADMSG;
+        if (n < 2)
+                return 1;
+        if (bytes[1] < 0x80) {
+                len = bytes[1];
+        } else {
+                octets = bytes[1] & 0x7f;
+                if (octets == 0 || octets > 4)
+                        return -EBADMSG;
+                if (n < 2 + octets)
+                        return 1;
+                for (size_t i = 0; i < octets; i++)
+                        len = len << 8 | bytes[2 + i];
+        }
+        if (len + 2 + octets > max)
+                return -EMSGSIZE;
+        *ret_len = 2 + octets + len;
+        return 0;
 }

@@ -33,3 +33,10 @@ bool der_take(struct der *d, uint8_t tag, struct der *ret_body);
 bool der_take_wrapped(struct der *d, uint8_t tag, uint8_t inner, struct der *ret_body);
 /* tag { INTEGER } of 32 bits, minimal. */
 bool der_take_int(struct der *d, uint8_t tag, int32_t *ret);
+/*
+ * How many bytes the element of this tag has that the n bytes begin with, tag and length included, where the rest has
+ * yet to come; longer forms of a length than DER's are taken (X.690 8.1.3, as LDAP uses it: RFC 4511 5.1). 0 and
+ * *ret_len; 1: more bytes are needed to tell, of which six are always enough; -EBADMSG: it is no such element;
+ * -EMSGSIZE: it is longer than max.
+ */
+int der_length(const uint8_t *bytes, size_t n, uint8_t tag, size_t max, size_t *ret_len);

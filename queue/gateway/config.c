@@ -14,6 +14,7 @@
 
 #include "base/core/text.h"
 #include "certs/http/http-way.h"
+#include "queue/gateway/dn.h"
 #include "queue/gateway/service.h"
 #include "queue/wire/wire.h"
 
@@ -72,27 +73,65 @@ int gateway_listen_of(const struct gateway_config *config, const char *file, enu
         return (int)i;
 }
 
-/* unix:/PATH, saslauthd:/PATH or ADDRESS:PORT, IPv6 in brackets, into a struct gateway_listen. */
+/* How an item of `listen` begins; the last row is that of HTTP by an address. */
+static const struct prefix {
+        const char *text;
+        bool path;
+        enum gateway_listen_door door;
+} prefixes[] = {{"unix:", true, LISTEN_HTTP},  {"saslauthd:", true, LISTEN_SASLAUTHD}, {"ldapi:", true, LISTEN_LDAP},
+                {"ldap:", false, LISTEN_LDAP}, {"ldaps:", false, LISTEN_LDAPS},        {"https:", false, LISTEN_HTTPS},
+                {"", false, LISTEN_HTTP}};
+
+const char *gateway_listen_prefix(const struct gateway_listen *listen)
+{
+        const struct prefix *p = prefixes;
+
+        while (p->path != (listen->kind == LISTEN_UNIX) || p->door != listen->door)
+                p++;
+        return p->text;
+}
+
+/* One of the prefixes and a path or ADDRESS:PORT, IPv6 in brackets, into a struct gateway_listen. */
 static int item_listen(struct conf *conf, void *slot, const char *item, struct error *err)
 {
         static const struct gateway_net loopback[] = {{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104}, {{[15] = 1}, 128}};
         struct gateway_listen *l = slot;
+        const struct prefix *p = prefixes;
 
         (void)conf;
-        l->door = strncmp(item, "saslauthd:", 10) == 0 ? LISTEN_SASLAUTHD : LISTEN_HTTP;
-        if (l->door == LISTEN_SASLAUTHD || strncmp(item, "unix:", 5) == 0) {
-                const char *path = item + (l->door == LISTEN_SASLAUTHD ? strlen("saslauthd:") : strlen("unix:"));
-
-                if (path[0] != '/' || strlen(path) >= sizeof(l->where))
-                        return error_fail(err, -EINVAL, "'%s' is not %.*s and an absolute path of at most %zu bytes",
-                                          item, (int)(path - item), item, sizeof(l->where) - 1);
-                memcpy(l->where, path, strlen(path) + 1);
+        while (strncmp(item, p->text, strlen(p->text)) != 0)
+                p++;
+        item += strlen(p->text);
+        l->door = p->door;
+        if (p->path) {
+                if (item[0] != '/' || strlen(item) >= sizeof(l->where))
+                        return error_fail(err, -EINVAL, "'%s%s' is not %s and an absolute path of at most %zu bytes",
+                                          p->text, item, p->text, sizeof(l->where) - 1);
+                memcpy(l->where, item, strlen(item) + 1);
                 return 0;
         }
         if (conf_address(item, l->where, sizeof(l->where), &l->port, err) < 0)
-                return error_fail(err, -EINVAL, "'%s' is neither unix:/PATH nor ADDRESS:PORT with a numeric address",
-                                  item);
+                return error_fail(err, -EINVAL, "'%s%s' is neither %s nor %sADDRESS:PORT with a numeric address",
+                                  p->text, item, p->door <= LISTEN_HTTPS ? "unix:/PATH" : "ldapi:/PATH", p->text);
         l->kind = gateway_net_has(loopback, 2, l->where) ? LISTEN_LOOPBACK : LISTEN_TLS;
+        return 0;
+}
+
+static int check_ldap_dn(const char *value, struct error *err)
+{
+        struct dn dn;
+
+        if (dn_read(&dn, value, strlen(value)) < 0 || strcmp(dn.value, "%u") != 0 || strstr(dn.rest, "%u"))
+                return error_fail(err, -EINVAL, "'%s' is not a DN like uid=%%u,ou=people,dc=corp,dc=example", value);
+        return 0;
+}
+
+static int check_ldap_name(const char *value, struct error *err)
+{
+        const char *u = strstr(value, "%u");
+
+        if (!u || strchr(u + 1, '%') || strchr(value, '%') != u)
+                return error_fail(err, -EINVAL, "'%s' is not a name like %%u or %%u@corp.example", value);
         return 0;
 }
 
@@ -121,13 +160,16 @@ static const struct conf_key keys[] = {
                  "pin, "
                  "the file of its secret). The tenant's admin must have approved it."},
         {ITEMS("listen", listen), .item = item_listen, .repeats = true, .required = true,
-         .range = "1 to 8 of unix:/PATH, saslauthd:/PATH or ADDRESS:PORT, IPv6 in brackets; the key may be repeated",
+         .range = "1 to 8 of unix:/PATH, ADDRESS:PORT, https:ADDRESS:PORT, saslauthd:/PATH, ldapi:/PATH, "
+                  "ldap:ADDRESS:PORT and "
+                  "ldaps:ADDRESS:PORT, IPv6 in brackets; the key may be repeated",
          .example = "unix:/run/postern-gateway/gateway.sock\n127.0.0.1:8480",
-         .help = "Where applications ask: a UNIX socket, or a loopback address, both without TLS; any other address "
-                 "with "
-                 "TLS, which needs `certificate`, `key` and an [application] section. Port 0 takes a free one. On a "
-                 "UNIX socket behind saslauthd: the protocol of saslauthd is spoken, for OpenLDAP's {SASL}, Cyrus, "
-                 "Postfix and others; they look for it at /run/saslauthd/mux."},
+         .help = "Where applications ask. HTTP: a UNIX socket, or a loopback address, both without TLS; any other "
+                 "address, and each behind https:, with TLS, which needs `certificate` and `key`, and where it is not "
+                 "loopback an [application] section. Port 0 takes a free "
+                 "one. On a UNIX socket behind saslauthd: the protocol of saslauthd is spoken, for OpenLDAP's {SASL}, "
+                 "Cyrus, Postfix and others; they look for it at /run/saslauthd/mux. Behind ldap:, ldaps: or ldapi: it "
+                 "is LDAP, for what signs in by a bind; see `ldap_dn` and `ldap_clients`."},
         {KEY("socket_group", socket_group), .max = 32, .check = conf_check_user, .range = "a group",
          .otherwise = "root's own", .example = "www-data",
          .help = "Group whose members may use the UNIX sockets, which have mode 0660."},
@@ -143,11 +185,31 @@ static const struct conf_key keys[] = {
          .help = "TLS certificate (PEM, with its chain) for addresses that are not loopback."},
         {KEY("key", key), PATH, .otherwise = "no TLS", .needs = {{"certificate", NULL}},
          .help = "The key of the certificate (PEM)."},
+        {KEY("client_ca", client_ca), PATH, .otherwise = "no client certificates",
+         .needs = {{"certificate", "which TLS needs"}},
+         .help = "CAs (PEM) of the client certificates by which applications may show who they are, see "
+                 "`certificate_name`."},
         {ITEMS("trusted_proxies", proxies), .item = item_net, .range = "up to 32 addresses or networks like 10.0.0.0/8",
          .otherwise = "only this host's own",
          .help = "Whose X-Forwarded-For is believed besides that of the UNIX sockets and of loopback: reverse proxies "
                  "in "
                  "front of the gateway. The user's address is the last one of the header that is none of these."},
+        {ITEMS("ldap_clients", ldap_clients), .item = item_net,
+         .range = "up to 32 addresses or networks like 10.0.0.0/8", .otherwise = "nobody",
+         .help = "Which servers may use LDAP at an address that is not loopback, besides who shows an application's "
+                 "client certificate: LDAP has no place for an application's secret. Failures are counted by name "
+                 "there, not by address, for one server has many users: list application servers, and no networks "
+                 "of users."},
+        {KEY("ldap_dn", ldap_dn), .max = 512, .check = check_ldap_dn, .range = "a DN whose first value is %u",
+         .otherwise = "binds by a DN are refused", .example = NULL,
+         .help = "LDAP: how software that binds by a DN writes it, like uid=%u,ou=people,dc=corp,dc=example; %u is "
+                 "what "
+                 "the user typed. Binds by user@domain and DOMAIN\\user need no such key."},
+        {KEY("ldap_name", ldap_name), .max = 256, .check = check_ldap_name, .range = "a text with one %u",
+         .initial = "%u",
+         .help = "LDAP: which name is signed in where a DN was bound by, like %u@corp.example; %u is what stands for "
+                 "it "
+                 "in `ldap_dn`. A name that has an @ or a \\ itself is taken as it is."},
         {KEY("source_failures", source_failures), .type = CONF_NUMBER, .min = 1, .max = 100000, .initial = "30",
          .help = "Sign-ins from one address (of IPv6 from one /64) that may fail within `failure_window`. Further ones "
                  "are "
@@ -203,10 +265,14 @@ static const struct conf_key keys[] = {
 };
 
 static const struct conf_key app_keys[] = {
-        {CONF_FIELD(struct gateway_app, "secret_file", secret_file), PATH, .required = true,
+        {CONF_FIELD(struct gateway_app, "secret_file", secret_file), PATH, .otherwise = "it has no secret",
          .help = "File with the secret that the application sends as `Authorization: Bearer SECRET`: 32 to 256 "
                  "letters, "
                  "digits or - . _ ~ + / =. Readable by root alone."},
+        {CONF_FIELD(struct gateway_app, "certificate_name", certificate_name), .max = 253, .range = "a DNS name",
+         .otherwise = "it has no client certificate",
+         .help = "The name that the application's client certificate bears (subjectAltName, DNS), of a CA in "
+                 "`client_ca`. Who comes by TLS with such a certificate needs no secret."},
 };
 
 static const struct conf_section sections[] = {
@@ -226,21 +292,44 @@ static const struct conf_section sections[] = {
          .title = "#application portal"},
 };
 
+static void relate_listen(struct conf_reader *r, struct gateway_config *c, const struct gateway_listen *l,
+                          bool certified)
+{
+        const bool ldap = l->door == LISTEN_LDAP || l->door == LISTEN_LDAPS;
+
+        if (l->kind != LISTEN_TLS && l->door != LISTEN_HTTPS && l->door != LISTEN_LDAPS)
+                return;
+        if (conf_lacks(r, c, "certificate"))
+                conf_fault(r, c, "listen", "%s%s is %s, which needs TLS: give `certificate` and `key`",
+                           gateway_listen_prefix(l), l->where,
+                           l->kind == LISTEN_TLS ? "not loopback" : "by its name inside TLS");
+        else if (l->kind == LISTEN_TLS && ldap && c->n_ldap_clients == 0 && !certified)
+                conf_fault(r, c, "listen",
+                           "%s%s is not loopback: say who may use it, by `ldap_clients`, or by `client_ca` and an "
+                           "[application] with `certificate_name`",
+                           gateway_listen_prefix(l), l->where);
+        else if (l->kind == LISTEN_TLS && !ldap && c->n_apps == 0)
+                conf_fault(r, c, "listen", "%s%s is not loopback, which needs an [application] section",
+                           gateway_listen_prefix(l), l->where);
+}
+
 static int relate(struct conf_reader *r, struct conf *conf)
 {
         struct gateway_config *c = (struct gateway_config *)(void *)conf;
+        bool certified = false;
 
         c->without_guard |= c->sandbox; /* there is nobody to be locked out */
-        for (size_t i = 0; i < c->n_listen; i++) {
-                if (c->listen[i].kind != LISTEN_TLS)
-                        continue;
-                if (conf_lacks(r, c, "certificate"))
-                        conf_fault(r, c, "listen", "%s is not loopback, which needs TLS: give `certificate` and `key`",
-                                   c->listen[i].where);
-                else if (c->n_apps == 0)
-                        conf_fault(r, c, "listen", "%s is not loopback, which needs an [application] section",
-                                   c->listen[i].where);
+        for (size_t i = 0; i < c->n_apps; i++) {
+                certified = certified || c->apps[i].certificate_name;
+                if (!c->apps[i].secret_file && !c->apps[i].certificate_name)
+                        conf_fault(r, &c->apps[i], "secret_file",
+                                   "application %s has neither `secret_file` nor `certificate_name`", c->apps[i].name);
+                else if (c->apps[i].certificate_name && conf_lacks(r, c, "client_ca"))
+                        conf_fault(r, &c->apps[i], "certificate_name",
+                                   "whose CA is not known: give `client_ca` in [gateway]");
         }
+        for (size_t i = 0; i < c->n_listen; i++)
+                relate_listen(r, c, &c->listen[i], certified);
         return 0;
 }
 

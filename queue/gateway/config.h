@@ -16,8 +16,8 @@
 
 enum gateway_listen_kind { LISTEN_UNIX = 0, LISTEN_LOOPBACK, LISTEN_TLS };
 
-/* Which protocol is spoken there. */
-enum gateway_listen_door { LISTEN_HTTP = 0, LISTEN_SASLAUTHD };
+/* Which protocol is spoken there. HTTPS, LDAPS: with TLS from the first byte on, at whichever address. */
+enum gateway_listen_door { LISTEN_HTTP = 0, LISTEN_HTTPS, LISTEN_SASLAUTHD, LISTEN_LDAP, LISTEN_LDAPS };
 
 struct gateway_listen {
         enum gateway_listen_kind kind;
@@ -32,9 +32,11 @@ struct gateway_net {
         unsigned bits; /* 0: an unused slot */
 };
 
+/* Either is given, or both. */
 struct gateway_app {
         const char *name;
-        const char *secret_file;
+        const char *secret_file;      /* or NULL */
+        const char *certificate_name; /* a DNS name of its client certificate; or NULL */
 };
 
 /* Texts live as long as the configuration, and are never NULL unless marked "or NULL". */
@@ -46,9 +48,11 @@ struct gateway_config {
         const char *ca_file, *proxy; /* or NULL */
         struct gateway_listen listen[GATEWAY_LISTEN_MAX];
         size_t n_listen;
-        const char *socket_group, *certificate, *key; /* or NULL */
-        struct gateway_net proxies[GATEWAY_NETS_MAX];
-        size_t n_proxies;
+        const char *socket_group, *certificate, *key, *client_ca; /* or NULL */
+        struct gateway_net proxies[GATEWAY_NETS_MAX], ldap_clients[GATEWAY_NETS_MAX];
+        size_t n_proxies, n_ldap_clients;
+        const char *ldap_dn; /* or NULL */
+        const char *ldap_name;
         const char *state_dir, *ready_file; /* ready_file: or NULL */
         const char *user_doors, *user_sealer, *user_link;
         const char *words, *helpdesk; /* or NULL */
@@ -73,6 +77,8 @@ struct gateway_config *gateway_config_free(struct gateway_config *config);
 /* The number in `listen` of the socket that comes under this name in FRAME_FILE, if this door's protocol is spoken
  * there; -ENOENT. */
 int gateway_listen_of(const struct gateway_config *config, const char *file, enum gateway_listen_door door);
+/* What stands before the address in `listen` ("ldaps:"; "" before one that speaks HTTP). */
+const char *gateway_listen_prefix(const struct gateway_listen *listen);
 /* Whether a numeric address lies in one of the networks. */
 bool gateway_net_has(const struct gateway_net *nets, size_t n, const char *address);
 /* 16 bytes of a numeric address, IPv4 mapped into IPv6. -EINVAL. */

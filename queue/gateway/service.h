@@ -18,6 +18,7 @@
 #define GATEWAY_FILE_ROSTER "roster"
 #define GATEWAY_FILE_CERTIFICATE "certificate"
 #define GATEWAY_FILE_TLS_KEY "tls-key"
+#define GATEWAY_FILE_CLIENT_CA "client-ca"
 #define GATEWAY_FILE_APP "application " /* and its name: its secret */
 #define GATEWAY_FILE_LISTEN "listen "   /* and its number in the configuration: a socket that listens */
 

@@ -76,7 +76,7 @@ void http_conn_kill(struct conn *c)
 void http_conn_flush(struct conn *c)
 {
         while (c->out.len && c->state != CONN_CLOSING) {
-                ssize_t n = http_tls_send(c, c->out.data, c->out.len);
+                ssize_t n = http_bytes_send(c->ssl, c->fd, c->out.data, c->out.len);
                 if (n == -EAGAIN)
                         return;
                 if (n <= 0)
@@ -98,7 +98,7 @@ static bool fill(struct conn *c, size_t up_to)
                 return false;
         room = room < READ_MAX ? room : READ_MAX;
         if (buffer_reserve(&c->in, room) == 0)
-                n = http_tls_recv(c, c->in.data + c->in.len, room);
+                n = http_bytes_recv(c->ssl, c->fd, c->in.data + c->in.len, room);
         else
                 http_conn_kill(c);
         if (n > 0) {
@@ -229,7 +229,7 @@ static void finish(struct conn *c)
         c->served = true;
         if (c->last) {
                 http_conn_forget_request(c);
-                http_tls_close_notify(c);
+                http_bytes_end(c->ssl);
                 (void)shutdown(c->fd, SHUT_WR); /* RFC 9112 9.6 */
                 c->more = true;
                 http_conn_set(c, CONN_LINGERING);
@@ -369,8 +369,7 @@ struct conn *http_conn_free(struct conn *c)
                 c->req.on_close(c->req.close_arg);
         http_admit_leave(c);
         http->n_streams -= c->state == CONN_STREAMING;
-        if (c->ssl)
-                http_tls_close_notify(c);
+        http_bytes_end(c->ssl);
         SSL_free(c->ssl);
         if (c->facts)
                 c->free_facts(c->facts);

@@ -71,6 +71,22 @@ struct http *http_free(struct http *http);
 int http_set_tls(struct http *http, const char *cert_file, const char *key_file, const STACK_OF(X509) * client_cas,
                  struct error *err);
 
+/*
+ * The same as a context of OpenSSL, for what speaks another protocol beside this server: the caller frees it.
+ * wiped: what was decrypted is wiped from OpenSSL's memory. A client certificate that does not verify (its dates aside,
+ * as always here) ends the handshake of a connection that is none of this server's.
+ */
+int http_tls_new(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, const STACK_OF(X509) * client_cas,
+                 bool wiped, struct error *err);
+/* Bytes of such a connection, through ssl where it is not NULL; the first read makes the handshake. How many were read
+ * or sent; 0: the end; -EAGAIN; -EIO. */
+ssize_t http_bytes_recv(SSL *ssl, int fd, void *bytes, size_t n);
+ssize_t http_bytes_send(SSL *ssl, int fd, const void *bytes, size_t n);
+/* Says that nothing follows. ssl: or NULL. */
+void http_bytes_end(SSL *ssl);
+/* The certificate of a client (borrowed), only if it verified, dates aside; NULL where none was sent. */
+X509 *http_bytes_peer(SSL *ssl);
+
 enum http_transport { HTTP_PLAIN = 0, HTTP_TLS };
 /* host is a numeric address; port 0 takes a free one. Before privileges are dropped. */
 int http_listen(struct http *http, const char *host, uint16_t port, enum http_transport transport, uint16_t *ret_port,

@@ -153,10 +153,5 @@ void http_listen_or_pause(struct http *http);
 
 /* ---- tls.c: bytes, through TLS where there is any ---- */
 int http_tls_attach(struct conn *c);
-/* Bytes that were read or sent; 0: the end; -EAGAIN; -EIO. */
-ssize_t http_tls_recv(struct conn *c, void *bytes, size_t n);
-ssize_t http_tls_send(struct conn *c, const void *bytes, size_t n);
 /* Whether the handshake is not over. */
 bool http_tls_shaking(const struct conn *c);
-/* Says that nothing follows. */
-void http_tls_close_notify(struct conn *c);

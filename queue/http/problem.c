@@ -82,6 +82,9 @@ static const struct row {
         [PROBLEM_DEADLINE] = {504, "deadline", "The budget ended before an answer came", "never",
                 "No answer came before the time of the request was over; the password may have been checked",
                 "Let the user try again; postern tenant trace ID shows how far it came, postern explain ID at the connector the rest"},
+        [PROBLEM_UNKNOWN_APPLICATION] = {503, "unknown-application", "The web server did not show that it may ask", "never",
+                "A web server asked a gateway, which wants the secret or the client certificate of an [application] of it, and got none or a wrong one; nobody was asked, and the user is not at fault",
+                "Let the web server send Postern-Application: Bearer SECRET, with the secret of its [application] in gateway.conf"},
 };
 /* clang-format on */
 

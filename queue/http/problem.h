@@ -31,6 +31,7 @@ enum problem_type {
         PROBLEM_BUSY,
         PROBLEM_DRAINING,
         PROBLEM_DEADLINE,
+        PROBLEM_UNKNOWN_APPLICATION, /* a gateway's */
         PROBLEM_TYPES_
 };
 

@@ -103,8 +103,8 @@ static int trust_clients(SSL_CTX *ctx, const STACK_OF(X509) * cas)
         return 0;
 }
 
-int http_set_tls(struct http *http, const char *cert_file, const char *key_file, const STACK_OF(X509) * client_cas,
-                 struct error *err)
+int http_tls_new(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file, const STACK_OF(X509) * client_cas,
+                 bool wiped, struct error *err)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
@@ -112,14 +112,12 @@ int http_set_tls(struct http *http, const char *cert_file, const char *key_file,
                 return error_fail(err, -ENOMEM, "no memory for TLS");
         SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
         SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-                                         SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                         (http && http->config.secret_bodies ? SSL_OP_CLEANSE_PLAINTEXT : 0));
+                                         SSL_OP_CIPHER_SERVER_PREFERENCE | (wiped ? SSL_OP_CLEANSE_PLAINTEXT : 0));
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_num_tickets(ctx, 0);
         SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         SSL_CTX_set_read_ahead(ctx, 1); /* one read() for a record, not two */
-        SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
         SSL_CTX_set_verify(ctx, client_cas ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, on_verify);
         SSL_CTX_set_verify_depth(ctx, 1);
         /* dates are judged at each request, not once in a handshake */
@@ -127,9 +125,25 @@ int http_set_tls(struct http *http, const char *cert_file, const char *key_file,
         int r = use_files(ctx, cert_file, key_file, err);
         if (r == 0 && client_cas && trust_clients(ctx, client_cas) < 0)
                 r = error_fail(err, -ENOMEM, "no memory for TLS");
-        if (r < 0 || !http) {
+        if (r < 0)
                 SSL_CTX_free(ctx);
+        else
+                *ret_ctx = ctx;
+        return r;
+}
+
+int http_set_tls(struct http *http, const char *cert_file, const char *key_file, const STACK_OF(X509) * client_cas,
+                 struct error *err)
+{
+        SSL_CTX *ctx = NULL;
+        int r = http_tls_new(&ctx, cert_file, key_file, client_cas, http && http->config.secret_bodies, err);
+
+        if (r < 0)
                 return r;
+        SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+        if (!http) {
+                SSL_CTX_free(ctx);
+                return 0;
         }
         SSL_CTX_free(http->tls);
         http->tls = ctx;
@@ -154,13 +168,13 @@ int http_tls_attach(struct conn *c)
 }
 
 /* What a call of OpenSSL (or, without TLS, of the kernel) has come to. */
-static ssize_t result_of(struct conn *c, ssize_t n)
+static ssize_t result_of(SSL *ssl, ssize_t n)
 {
-        if (n > 0 || (n == 0 && !c->ssl))
+        if (n > 0 || (n == 0 && !ssl))
                 return n;
-        if (!c->ssl)
+        if (!ssl)
                 return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EIO;
-        switch (SSL_get_error(c->ssl, (int)n)) {
+        switch (SSL_get_error(ssl, (int)n)) {
         case SSL_ERROR_WANT_READ:
         case SSL_ERROR_WANT_WRITE:
                 return -EAGAIN;
@@ -168,19 +182,19 @@ static ssize_t result_of(struct conn *c, ssize_t n)
                 return 0;
         default:
                 ERR_clear_error();
-                SSL_set_quiet_shutdown(c->ssl, 1);
+                SSL_set_quiet_shutdown(ssl, 1);
                 return -EIO;
         }
 }
 
-ssize_t http_tls_recv(struct conn *c, void *bytes, size_t n)
+ssize_t http_bytes_recv(SSL *ssl, int fd, void *bytes, size_t n)
 {
-        return result_of(c, c->ssl ? SSL_read(c->ssl, bytes, (int)n) : read(c->fd, bytes, n));
+        return result_of(ssl, ssl ? SSL_read(ssl, bytes, (int)n) : read(fd, bytes, n));
 }
 
-ssize_t http_tls_send(struct conn *c, const void *bytes, size_t n)
+ssize_t http_bytes_send(SSL *ssl, int fd, const void *bytes, size_t n)
 {
-        return result_of(c, c->ssl ? SSL_write(c->ssl, bytes, (int)n) : send(c->fd, bytes, n, MSG_NOSIGNAL));
+        return result_of(ssl, ssl ? SSL_write(ssl, bytes, (int)n) : send(fd, bytes, n, MSG_NOSIGNAL));
 }
 
 bool http_tls_shaking(const struct conn *c)
@@ -188,12 +202,17 @@ bool http_tls_shaking(const struct conn *c)
         return c->ssl && SSL_in_init(c->ssl);
 }
 
-void http_tls_close_notify(struct conn *c)
+void http_bytes_end(SSL *ssl)
 {
-        if (!c->ssl || SSL_in_init(c->ssl) || (SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN))
+        if (!ssl || SSL_in_init(ssl) || (SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN))
                 return;
-        (void)SSL_shutdown(c->ssl);
+        (void)SSL_shutdown(ssl);
         ERR_clear_error();
+}
+
+X509 *http_bytes_peer(SSL *ssl)
+{
+        return SSL_get_verify_result(ssl) == X509_V_OK ? SSL_get0_peer_certificate(ssl) : NULL;
 }
 
 X509 *http_peer_cert(const struct http_req *r, const char **ret_why)

@@ -26,7 +26,7 @@ MAY_INCLUDE = {
     'certs/trust': BASE + ['certs/codec', 'certs/keys', 'certs/jose'],
     'certs/enrol': BASE + ['certs/codec', 'certs/keys', 'certs/http', 'certs/jose', 'certs/trust'],
     'validate/types': BASE + ['certs/codec'],
-    'validate/ldap': BASE + ['validate/types'],
+    'validate/ldap': BASE + ['certs/codec', 'validate/types'],
     'validate/krb': BASE + ['certs/codec', 'validate/types'],
     'validate/fake': BASE + ['validate/types'],
     'validate/dc': BASE + ['validate/types'],

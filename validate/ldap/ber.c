@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "base/core/cleanup.h"
+#include "certs/codec/der.h"
 
 #define TAG_MESSAGE 0x30
 #define TAG_SET 0x31
@@ -61,27 +62,7 @@ static void reader_freep(BerElement **ber)
 
 int ldap_message_length(const uint8_t *bytes, size_t n, size_t *ret_len)
 {
-        size_t len = 0, octets;
-
-        if (n >= 1 && bytes[0] != TAG_MESSAGE)
-                return -EBADMSG;
-        if (n < 2)
-                return 1;
-        if (bytes[1] < 0x80) {
-                *ret_len = 2 + (size_t)bytes[1];
-                return 0;
-        }
-        octets = bytes[1] & 0x7f;
-        if (octets == 0 || octets > 4)
-                return -EBADMSG;
-        if (n < 2 + octets)
-                return 1;
-        for (size_t i = 0; i < octets; i++)
-                len = len << 8 | bytes[2 + i];
-        if (len > LDAP_MESSAGE_MAX - 2 - octets)
-                return -EMSGSIZE;
-        *ret_len = 2 + octets + len;
-        return 0;
+        return der_length(bytes, n, TAG_MESSAGE, LDAP_MESSAGE_MAX, ret_len);
 }
 
 /* Takes the next element, which must have this tag. */

@@ -31,6 +31,14 @@ static const struct outcome_cause *cause_by_win32(uint32_t code)
         return NULL;
 }
 
+uint32_t reason_ad_code(enum reason reason)
+{
+        for (size_t i = 0; i < outcome_causes_n; i++)
+                if (outcome_causes[i].reason == reason && outcome_causes[i].win32 != WIN32_NONE)
+                        return outcome_causes[i].win32;
+        return 0;
+}
+
 static const struct outcome_cause *cause_by_ntstatus(uint32_t status)
 {
         for (size_t i = 0; i < outcome_causes_n; i++)

@@ -131,6 +131,9 @@ const struct reason_info *reason_info(enum reason reason);
 /* REASON_MAX when the id is not known. */
 enum reason reason_from_id(const char *id);
 
+/* The sub-code ("data 533") by which AD's LDAP tells of this reason; 0: it has none. */
+uint32_t reason_ad_code(enum reason reason);
+
 /* What to tell the user: never the state of an account unless the password was proved. */
 const char *reason_user_text(enum reason reason, bool password_proved);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SUBAUTHS_MAX 15
@@ -77,4 +78,31 @@ bool sid_is_of(const char *account, const char *domain)
                 return false;
         end = skip_number(account + n + 1);
         return end && *end == '\0';
+}
+
+size_t sid_bytes(uint8_t *out, size_t cap, const char *text)
+{
+        const char *at = strncmp(text, "S-1-", 4) == 0 ? skip_number(text + 4) : NULL;
+        const unsigned long authority = at ? strtoul(text + 4, NULL, 10) : 0;
+        size_t n = 8;
+
+        if (!at || cap < 8)
+                return 0;
+        for (; *at == '-' && n + 4 <= cap && n < 8 + 4 * SUBAUTHS_MAX; n += 4) {
+                const unsigned long one = strtoul(at + 1, NULL, 10);
+
+                at = skip_number(at + 1);
+                if (!at)
+                        return 0;
+                for (size_t i = 0; i < 4; i++)
+                        out[n + i] = (uint8_t)(one >> (8 * i));
+        }
+        if (*at || n == 8)
+                return 0;
+        out[0] = 1;
+        out[1] = (uint8_t)((n - 8) / 4);
+        out[2] = out[3] = 0;
+        for (size_t i = 0; i < 4; i++)
+                out[4 + i] = (uint8_t)(authority >> (24 - 8 * i));
+        return n;
 }

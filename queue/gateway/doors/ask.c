@@ -19,8 +19,9 @@
 #include "queue/wire/wire.h"
 #include "validate/types/outcome.h"
 
-#define KEYS_MAX 65536  /* sources, and names, whose failures are counted */
-#define SOURCE_PREFIX 8 /* bytes of an IPv6 address that are one source */
+#define KEYS_MAX 65536       /* sources, and names, whose failures are counted */
+#define SEALER_GRACE_MS 2000 /* that the sealer, which keeps the budget, may answer late */
+#define SOURCE_PREFIX 8      /* bytes of an IPv6 address that are one source */
 
 struct asking {
         TAILQ_ENTRY(asking) link;
@@ -34,7 +35,7 @@ struct inquiry {
         struct doors *d;
         struct table_node by_id, by_mark;
         TAILQ_HEAD(, asking) askings;
-        struct loop_timer *timer; /* what is decided here already is told from the loop */
+        struct loop_timer *timer; /* what is decided here already is told from the loop; else the sealer's time is up */
         uint64_t since_ms;
         bool charged;
         uint32_t retry_after;
@@ -225,11 +226,19 @@ static void finish_here(struct inquiry *i, const char *word, const char *counted
         finish(i, &a, detail);
 }
 
-static void tell_local(void *arg)
+/* Whether it is decided here, and the sealer was not asked. */
+static bool is_local(const struct inquiry *i)
+{
+        return i->local != REASON_OK;
+}
+
+static void tell_from_loop(void *arg)
 {
         struct inquiry *i = arg;
 
-        if (i->local == REASON_INTERNAL)
+        if (!is_local(i))
+                finish_here(i, "deadline", "unknown", "the gateway's sealer does not answer");
+        else if (i->local == REASON_INTERNAL)
                 finish_here(i, "not-ready", "0", "the sealer is not there");
         else
                 finish_here(i, NULL, "0", i->local == REASON_THROTTLED ? "a limit of the gateway" : "");
@@ -241,7 +250,7 @@ void doors_lose_sealer(struct doors *d)
 
         for (; i; i = next) {
                 next = TAILQ_NEXT(i, link);
-                if (!loop_timer_armed(i->timer))
+                if (!is_local(i))
                         finish_here(i, "connection-lost", "unknown", "the gateway's sealer ended");
         }
 }
@@ -296,7 +305,7 @@ void doors_take_answer(struct doors *d, const struct msg_in *m)
         size_t n;
         const uint8_t *pairs = msg_get_bytes(m, TAG_ATTRIBUTES, &n);
 
-        if (!i || loop_timer_armed(i->timer))
+        if (!i || is_local(i))
                 return;
         if (!a.verdict || !a.class || (strcmp(a.verdict, "accepted") == 0 && (!*a.user_id || !*a.user_domain))) {
                 finish_here(i, "internal", "unknown", "the sealer's answer is none");
@@ -393,7 +402,7 @@ static struct inquiry *inquiry_new(struct doors *d, const struct door_question *
         i->d = d;
         i->since_ms = loop_now(d->process.loop);
         wire_text_cut(i->app, sizeof(i->app), q->app, strlen(q->app));
-        if (id_generate(i->id) < 0 || loop_timer_new(&i->timer, d->process.loop, i->id, tell_local, i) < 0) {
+        if (id_generate(i->id) < 0 || loop_timer_new(&i->timer, d->process.loop, i->id, tell_from_loop, i) < 0) {
                 inquiry_free(i);
                 return NULL;
         }
@@ -408,7 +417,7 @@ static void begin(struct inquiry *i, const struct door_question *q, enum reason 
 
         i->local = fault;
         if (fault == REASON_OK) {
-                source_key(i->source, q->client_ip);
+                source_key(i->source, q->many_users ? NULL : q->client_ip);
                 name_key(i->name, q->user, q->user_len);
                 i->retry_after = charge(i);
                 i->local = i->retry_after ? REASON_THROTTLED : REASON_OK;
@@ -417,7 +426,9 @@ static void begin(struct inquiry *i, const struct door_question *q, enum reason 
                 i->local = REASON_INTERNAL;
         if (i->local != REASON_OK)
                 loop_timer_in(i->timer, 0);
-        else if (*i->mark)
+        else
+                loop_timer_in(i->timer, (uint64_t)d->config->budget_ms + SEALER_GRACE_MS);
+        if (i->local == REASON_OK && *i->mark)
                 table_add(&d->by_mark, &i->by_mark, i->mark, NULL);
 }
 

@@ -25,7 +25,8 @@ struct doors {
         struct process process;
         struct gateway_config *config;
         struct ipc *sealer;
-        int sealer_fd; /* until the start */
+        int sealer_fd;                       /* until the start */
+        int certificate, tls_key, client_ca; /* memory with the PEM texts, until the start; -1: none */
         struct loop_timer *drain_timer;
         bool good; /* as the sealer says */
         char why[256], warning[256];
@@ -53,4 +54,4 @@ void doors_tally_free(struct doors *d);
 void doors_tally_note(struct doors *d, const struct door_answer *a, uint64_t ms);
 void doors_tally_put(const struct doors *d, struct metrics *m);
 
-extern const struct door http_door, sasl_door;
+extern const struct door http_door, sasl_door, ldap_door;

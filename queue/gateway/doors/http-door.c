@@ -20,6 +20,7 @@
 #include "certs/codec/json.h"
 #include "queue/gateway/doors/doors-internal.h"
 #include "queue/gateway/doors/read.h"
+#include "queue/gateway/doors/tls.h"
 #include "queue/http/http.h"
 
 #define BODY_MAX 8192
@@ -33,13 +34,12 @@
 
 static struct {
         struct http *http;
-        int certificate, key; /* memory with the PEM texts, until the start */
-        size_t n_apps;
+        size_t n_apps; /* with a secret */
         struct {
                 const char *name;
                 uint8_t hash[SHA256_LEN]; /* of its secret */
         } apps[GATEWAY_APPS_MAX];
-} door = {.certificate = -1, .key = -1};
+} door;
 
 /* ---- who asks ---- */
 
@@ -57,16 +57,17 @@ static const char *app_of_secret(const char *secret)
         return found;
 }
 
-/* NULL where it may not ask. By a UNIX socket who can open it may; by an address whoever has an application's secret,
- * or anybody on this host where no application has one. header: where the secret stands. */
-static const char *caller(struct http_req *r, const char *header)
+/* NULL where it may not ask. By a UNIX socket who can open it may; by an address whoever has an application's secret or
+ * its client certificate, or anybody on this host where there are no applications. header: where the secret stands. */
+static const char *caller(const struct doors *d, struct http_req *r, const char *header)
 {
-        const char *given = http_header(r, header);
-        const bool needed = door.n_apps > 0 && strcmp(http_peer(r), "unix") != 0;
+        const char *given = http_header(r, header), *why, *app;
+        const bool needed = doors_config(d)->n_apps > 0 && strcmp(http_peer(r), "unix") != 0;
 
         if (given && strncasecmp(given, "Bearer ", 7) == 0)
                 return app_of_secret(given + 7);
-        return needed ? NULL : "gateway";
+        app = doors_tls_app(d, http_peer_cert(r, &why));
+        return app ? app : needed ? NULL : "gateway";
 }
 
 /* ---- answers ---- */
@@ -250,14 +251,15 @@ static int read_body(struct body *b, struct http_req *r, bool change, struct err
 
 static void handle_json(struct doors *d, struct http_req *r, bool change)
 {
-        const char *app = caller(r, "Authorization"), *type = http_header(r, "Content-Type");
+        const char *app = caller(d, r, "Authorization"), *type = http_header(r, "Content-Type");
         struct error err = {""};
         struct body *b;
 
         if (!app) {
                 http_add_header(r, "WWW-Authenticate", "Bearer");
                 http_fail(r, PROBLEM_BAD_CREDENTIALS,
-                          "the secret of an [application] of the gateway is needed: Bearer SECRET");
+                          "the secret of an [application] of the gateway is needed: Bearer SECRET, or its client "
+                          "certificate");
                 return;
         }
         if (!type || strncasecmp(type, "application/json", 16) != 0 || (type[16] && !strchr("; ", type[16]))) {
@@ -272,7 +274,7 @@ static void handle_json(struct doors *d, struct http_req *r, bool change)
         if (read_body(b, r, change, &err) < 0) {
                 http_fail(r, PROBLEM_MALFORMED, err.text);
         } else {
-                const struct door_question q = {.app = door.n_apps == 0 && *b->app ? b->app : app,
+                const struct door_question q = {.app = doors_config(d)->n_apps == 0 && *b->app ? b->app : app,
                                                 .user = b->user,
                                                 .user_len = b->user_len,
                                                 .password = b->password,
@@ -303,11 +305,11 @@ static void on_change(void *arg, struct http_req *r)
 static void on_forward(void *arg, struct http_req *r)
 {
         struct doors *d = arg;
-        const char *app = caller(r, "Postern-Application"), *given = http_header(r, "Authorization");
+        const char *app = caller(d, r, "Postern-Application"), *given = http_header(r, "Authorization");
         char ip[64], *pair;
 
         if (!app) {
-                http_fail(r, PROBLEM_NOT_READY,
+                http_fail(r, PROBLEM_UNKNOWN_APPLICATION,
                           "the web server must send the secret of an [application] of the gateway, and sent none or a "
                           "wrong one: Postern-Application: Bearer SECRET");
                 return;
@@ -433,52 +435,34 @@ static int make_http(struct doors *d, struct error *err)
         return door.http ? 0 : http_new(&door.http, &http, err);
 }
 
-/* A socket of the configuration's `listen`, an application's secret, the certificate. */
+/* A socket of the configuration's `listen`, an application's secret. */
 static int take(struct doors *d, const char *file, int fd, struct error *err)
 {
         const struct gateway_config *c = doors_config(d);
         int r;
 
-        if (strcmp(file, GATEWAY_FILE_CERTIFICATE) == 0 || strcmp(file, GATEWAY_FILE_TLS_KEY) == 0) {
-                int *to = strcmp(file, GATEWAY_FILE_CERTIFICATE) == 0 ? &door.certificate : &door.key;
-
-                closep(to);
-                *to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-                return *to < 0 ? -errno : 1;
-        }
         if (strncmp(file, GATEWAY_FILE_APP, strlen(GATEWAY_FILE_APP)) == 0) {
                 for (size_t a = 0; a < c->n_apps; a++)
                         if (strcmp(c->apps[a].name, file + strlen(GATEWAY_FILE_APP)) == 0)
                                 return take_secret(&c->apps[a], fd, err);
                 return 0;
         }
-        const int i = gateway_listen_of(c, file, LISTEN_HTTP);
+        int i = gateway_listen_of(c, file, LISTEN_HTTP);
+        i = i < 0 ? gateway_listen_of(c, file, LISTEN_HTTPS) : i;
         if (i < 0)
                 return 0;
         r = make_http(d, err);
         if (r < 0)
                 return r;
         r = http_listen_fd(door.http, fcntl(fd, F_DUPFD_CLOEXEC, 3),
-                           c->listen[i].kind == LISTEN_TLS ? HTTP_TLS : HTTP_PLAIN, err);
+                           c->listen[i].kind == LISTEN_TLS || c->listen[i].door == LISTEN_HTTPS ? HTTP_TLS : HTTP_PLAIN,
+                           err);
         return r < 0 ? error_prefix(err, r, "listen") : 1;
 }
 
 static int start(struct doors *d, struct error *err)
 {
-        char certificate[32], key[32];
-        int r = 0;
-
-        (void)d;
-        if (door.http && door.certificate >= 0 && door.key >= 0) {
-                (void)snprintf(certificate, sizeof(certificate), "/proc/self/fd/%d", door.certificate);
-                (void)snprintf(key, sizeof(key), "/proc/self/fd/%d", door.key);
-                r = http_set_tls(door.http, certificate, key, NULL, err);
-                if (r < 0)
-                        error_prefix(err, r, "`certificate` and `key`");
-        }
-        closep(&door.certificate);
-        closep(&door.key);
-        return r;
+        return door.http ? doors_tls_use(d, door.http, NULL, err) : 0;
 }
 
 static void drain(struct doors *d)
@@ -500,8 +484,6 @@ static void stop(struct doors *d)
 {
         (void)d;
         door.http = door.http ? http_free(door.http) : NULL;
-        closep(&door.certificate);
-        closep(&door.key);
 }
 
 const struct door http_door = {

@@ -16,13 +16,14 @@
 #include "certs/keys/self-test-tls.h"
 #include "queue/gateway/doors/doors-internal.h"
 #include "queue/gateway/doors/read.h"
+#include "queue/gateway/doors/tls.h"
 
 /* 32 bytes for each TLS connection, the most that `connections` allows, and 2 MiB for what is freed at once: the texts
  * of one question. What strangers send lives elsewhere (http_config.secret_bodies). */
 #define SECURE_HEAP (4U << 20)
 #define DRAIN_LOOK_MS 20
 
-static const struct door *const list[] = {&http_door, &sasl_door};
+static const struct door *const list[] = {&http_door, &sasl_door, &ldap_door};
 #define DOORS_N (sizeof(list) / sizeof(list[0]))
 
 struct loop *doors_loop(struct doors *d)
@@ -102,14 +103,11 @@ static int on_file(void *arg, const char *name, int received, struct error *err)
 {
         _cleanup_(closep) int fd = received;
         struct doors *d = arg;
+        int r = doors_tls_take(d, name, fd, err);
 
-        for (size_t i = 0; i < DOORS_N; i++) {
-                int r = list[i]->take(d, name, fd, err);
-
-                if (r != 0)
-                        return r < 0 ? r : 0;
-        }
-        return 0;
+        for (size_t i = 0; r == 0 && i < DOORS_N; i++)
+                r = list[i]->take(d, name, fd, err);
+        return r < 0 ? r : 0;
 }
 
 static int on_peer(void *arg, const char *name, int fd, struct error *err)
@@ -127,6 +125,13 @@ static int on_peer(void *arg, const char *name, int fd, struct error *err)
         return 0;
 }
 
+static void close_tls_files(struct doors *d)
+{
+        closep(&d->certificate);
+        closep(&d->tls_key);
+        closep(&d->client_ca);
+}
+
 static int on_start(void *arg, const char *boot, const char *instance, struct error *err)
 {
         static const struct confine_rules rules = {.process = "doors", .needs = CONFINE_ACCEPT};
@@ -137,6 +142,7 @@ static int on_start(void *arg, const char *boot, const char *instance, struct er
         (void)instance;
         for (size_t i = 0; r == 0 && i < DOORS_N; i++)
                 r = list[i]->start ? list[i]->start(d, err) : 0;
+        close_tls_files(d);
         r = r < 0 ? r : process_confine(&d->process, &rules, d->config->confinement, err);
         if (r == 0 && !d->process.check && d->sealer_fd >= 0 && open_sealer(d, steal_fd(&d->sealer_fd)) < 0)
                 r = error_fail(err, -ENOMEM, "out of memory");
@@ -181,6 +187,7 @@ static void clear(struct doors *d)
         d->drain_timer = loop_timer_free(d->drain_timer);
         d->sealer = ipc_free(d->sealer);
         closep(&d->sealer_fd);
+        close_tls_files(d);
         gateway_config_free(d->config);
 }
 
@@ -188,7 +195,8 @@ int main(int argc, char **argv)
 {
         static const struct process_ops ops = {
                 .config = on_config, .file = on_file, .peer = on_peer, .start = on_start, .drain = on_drain};
-        static struct doors d = {.sealer_fd = -1, .why = "no connector is known yet"};
+        static struct doors d = {
+                .sealer_fd = -1, .certificate = -1, .tls_key = -1, .client_ca = -1, .why = "no connector is known yet"};
         struct error err = {""};
         int code;
 

@@ -15,6 +15,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "queue/gateway/doors/doors-internal.h"
+#include "queue/gateway/doors/listener.h"
 #include "queue/gateway/doors/sasl.h"
 
 #define QUESTION_MS 10000 /* until the whole question is there */
@@ -31,10 +32,7 @@ struct caller {
 };
 
 static struct {
-        struct {
-                int fd;
-                struct loop_io *io;
-        } listening[GATEWAY_LISTEN_MAX];
+        struct listener *listening[GATEWAY_LISTEN_MAX];
         size_t n_listening, n_callers;
         TAILQ_HEAD(, caller) callers;
 } door = {.callers = TAILQ_HEAD_INITIALIZER(door.callers)};
@@ -114,14 +112,14 @@ static void give_up(void *arg)
         caller_free(arg);
 }
 
-static void accept_caller(void *arg, int listening, int events)
+static void accept_caller(void *arg, int accepted, const struct sockaddr *address)
 {
         struct doors *d = arg;
         struct caller *c;
-        _cleanup_(closep) int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        _cleanup_(closep) int fd = accepted;
 
-        (void)events;
-        if (fd < 0 || door.n_callers >= doors_config(d)->connections)
+        (void)address;
+        if (door.n_callers >= doors_config(d)->connections)
                 return;
         c = calloc(1, sizeof(*c));
         if (!c)
@@ -147,18 +145,18 @@ static int take(struct doors *d, const char *file, int fd, struct error *err)
 
         if (i < 0)
                 return 0;
-        door.listening[door.n_listening].fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        if (door.listening[door.n_listening].fd < 0)
-                return error_fail(err, -errno, "listen: %s", strerror(errno));
+        const int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (own < 0 || listener_new(&door.listening[door.n_listening], d, own, accept_caller, d) < 0)
+                return error_fail(err, own < 0 ? -errno : -ENOMEM, "listen: %s", strerror(own < 0 ? errno : ENOMEM));
         door.n_listening++;
         return 1;
 }
 
 static int start(struct doors *d, struct error *err)
 {
+        (void)d;
         for (size_t i = 0; i < door.n_listening; i++)
-                if (loop_io_new(&door.listening[i].io, doors_loop(d), NULL, door.listening[i].fd, LOOP_READ,
-                                accept_caller, d) < 0)
+                if (listener_start(door.listening[i]) < 0)
                         return error_fail(err, -ENOMEM, "out of memory");
         return 0;
 }
@@ -167,7 +165,7 @@ static void drain(struct doors *d)
 {
         (void)d;
         for (size_t i = 0; i < door.n_listening; i++)
-                door.listening[i].io = loop_io_free(door.listening[i].io);
+                listener_stop(door.listening[i]);
 }
 
 static size_t under_way(const struct doors *d)
@@ -178,9 +176,9 @@ static size_t under_way(const struct doors *d)
 
 static void stop(struct doors *d)
 {
-        drain(d);
+        (void)d;
         for (size_t i = 0; i < door.n_listening; i++)
-                closep(&door.listening[i].fd);
+                door.listening[i] = listener_free(door.listening[i]);
         door.n_listening = 0;
         while (!TAILQ_EMPTY(&door.callers))
                 caller_free(TAILQ_FIRST(&door.callers));

@@ -109,7 +109,11 @@ static int hand_doors(struct handing *h)
                 r = hand_pem(h, GATEWAY_FILE_CERTIFICATE, c->certificate, HAND_PUBLIC);
         if (r == 0 && c->key)
                 r = hand_pem(h, GATEWAY_FILE_TLS_KEY, c->key, HAND_PRIVATE);
+        if (r == 0 && c->client_ca)
+                r = hand_pem(h, GATEWAY_FILE_CLIENT_CA, c->client_ca, HAND_PUBLIC);
         for (size_t i = 0; r == 0 && i < c->n_apps; i++) {
+                if (!c->apps[i].secret_file)
+                        continue;
                 (void)snprintf(name, sizeof(name), GATEWAY_FILE_APP "%s", c->apps[i].name);
                 r = hand_path(h, name, c->apps[i].secret_file, HAND_PRIVATE);
         }

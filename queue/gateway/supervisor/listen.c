@@ -113,10 +113,10 @@ static int make_socket(struct gateway_socket *ret, const struct gateway_config *
         ret->listen = *l;
         ret->fd = steal_fd(&fd);
         if (local)
-                (void)snprintf(ret->shown, sizeof(ret->shown), "%s:%s",
-                               l->door == LISTEN_SASLAUTHD ? "saslauthd" : "unix", l->where);
+                (void)snprintf(ret->shown, sizeof(ret->shown), "%s%s", gateway_listen_prefix(l), l->where);
         else
-                (void)snprintf(ret->shown, sizeof(ret->shown), six ? "[%s]:%u" : "%s:%u", l->where, bound.port);
+                (void)snprintf(ret->shown, sizeof(ret->shown), six ? "%s[%s]:%u" : "%s%s:%u", gateway_listen_prefix(l),
+                               l->where, bound.port);
         return 0;
 }
 

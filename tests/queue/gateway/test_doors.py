@@ -6,6 +6,7 @@ usage: test_doors.py BUILD
 import grp
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -195,16 +196,67 @@ class Doors(unittest.TestCase):
             env = {**os.environ, 'GO111MODULE': 'off', 'GOFLAGS': '', 'GOCACHE': os.environ.get('GOCACHE') or os.path.join(self.top.name, 'go')}
             subprocess.run(['go', 'build', '-o', built, os.path.join(examples, 'sign_in.go')], check=True, env=env, timeout=300)
             programs.append([built])
+        java = shutil.which('java') and shutil.which('javac')
+        if java:
+            programs.append(['java', os.path.join(examples, 'SignIn.java')])
         for program in programs:
             for user, password, good, says in (('ok@sandbox.invalid', 'sandbox', True, 'corp.sandbox.invalid S-1-5-21-'),
                                                ('ok@sandbox.invalid', 'wrong', False, 'refused: The user name or the password is wrong.'),
                                                ('no-dc@sandbox.invalid', 'x', False, 'unavailable: '),
                                                ('x' * 9000, 'x', False, 'unavailable: ')):  # more than the gateway reads: a problem
                 with self.subTest(program=program[-1], user=user[:30], password=password):
-                    done = subprocess.run([*program, self.gateway.socket, user], input=password + '\n', capture_output=True, text=True, timeout=60,
+                    where = f'http://127.0.0.1:{self.gateway.port}' if program[0] == 'java' else self.gateway.socket
+                    done = subprocess.run([*program, where, user], input=password + '\n', capture_output=True, text=True, timeout=60,
                                           check=False)
                     self.assertEqual(done.returncode == 0, good, done.stderr)
                     self.assertIn(says, done.stdout + done.stderr)
+
+
+@unittest.skipUnless(shutil.which('node'), 'node is not installed')
+class Auth0(unittest.TestCase):
+    """queue/gateway/auth0/login.js, as Auth0 runs it; the gateway by TLS at an address, as AUTH0.md has it."""
+
+    def ask(self, user, password, **settings):
+        done = subprocess.run(['node', os.path.join(HERE, 'auth0.mjs'), os.path.join(HERE, '..', '..', '..', 'queue', 'gateway', 'auth0', 'login.js'),
+                               json.dumps({**self.settings, **settings}), user], input=password, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test(self):
+        with tempfile.TemporaryDirectory(prefix='postern-auth0-') as top:
+            os.chmod(top, 0o755)
+            secret = 'a' * 64
+            with open(os.path.join(top, 'secret'), 'w', encoding='ascii') as f:
+                f.write(secret)
+            os.chmod(f.name, 0o600)
+            subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', f'{top}/key.pem', '-out', f'{top}/cert.pem',
+                            '-days', '2', '-subj', '/CN=gateway', '-addext', 'subjectAltName=IP:127.0.0.1'], check=True, capture_output=True)
+            site = Sandbox(top)
+            self.addCleanup(site.close)
+            gateway = Gateway(site, settings=f'listen = https:127.0.0.1:0\ncertificate = {top}/cert.pem\nkey = {top}/key.pem\nsandbox = yes\nname_failures = 1000\n',
+                              sections=f'[application auth0]\nsecret_file = {top}/secret\n')
+            gateway.start()
+            self.addCleanup(gateway.daemon.stop)
+            with open(gateway.ready_file, encoding='ascii') as f:
+                port = int(re.search(r'^https:127.0.0.1:(\d+)$', f.read(), re.M)[1])
+            with open(f'{top}/cert.pem', encoding='ascii') as f:
+                self.settings = {'POSTERN_URL': f'https://127.0.0.1:{port}', 'POSTERN_SECRET': secret, 'POSTERN_CA': f.read()}
+            user = gateway.sign_in('ok@sandbox.invalid', 'sandbox')['user']
+            said = self.ask('ok@sandbox.invalid', 'sandbox')['profile']
+            self.assertEqual((said['user_id'], said['email'], said['email_verified']), (f'{user["domain"]}:{user["id"]}', 'ok@sandbox.invalid', False))
+            self.assertEqual(self.ask('SANDBOX\\ok', 'sandbox')['profile']['user_id'], said['user_id'])
+            for name, password, settings, error, text in (
+                    ('ok@sandbox.invalid', 'wrong', {}, 'WrongUsernameOrPasswordError', 'The user name or the password is wrong.'),
+                    ('nobody@sandbox.invalid', 'x', {}, 'WrongUsernameOrPasswordError', ''), ('ok@sandbox.invalid', '', {}, 'WrongUsernameOrPasswordError', ''),
+                    ('disabled@sandbox.invalid', 'sandbox', {}, 'UnauthorizedError', 'disabled'), ('must-change@sandbox.invalid', 'sandbox', {}, 'UnauthorizedError', ''),
+                    ('throttled@sandbox.invalid', 'x', {}, 'UnauthorizedError', ''), ('no-dc@sandbox.invalid', 'sandbox', {}, 'Error', 'no_dc'),
+                    ('outcome-unknown@sandbox.invalid', 'sandbox', {}, 'Error', 'outcome_unknown'), ('ok@sandbox.invalid', 'sandbox', {'POSTERN_SECRET': 'b' * 64}, 'Error', 'HTTP 401'),
+                    ('ok@sandbox.invalid', 'sandbox', {'POSTERN_CA': ''}, 'Error', 'self-signed'), ('x' * 9000, 'x', {}, 'Error', 'HTTP 413'),
+                    ('ok@sandbox.invalid', 'sandbox', {'POSTERN_URL': 'https://127.0.0.1:1'}, 'Error', 'ECONNREFUSED')):
+                with self.subTest(name=name[:40], password=password, settings=list(settings)):
+                    answer = self.ask(name, password, **settings)
+                    self.assertEqual(answer.get('error'), error, answer)
+                    self.assertIn(text, answer['message'])
 
 
 class HangUps(unittest.TestCase):

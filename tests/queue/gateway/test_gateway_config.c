@@ -85,6 +85,30 @@ static void test_good(void **state)
         gateway_config_free(c);
 }
 
+static void test_ldap(void **state)
+{
+        static const char *const prefixes[] = {
+                "ldap:", "ldaps:", "ldapi:", "ldaps:", "saslauthd:", "unix:", "", "https:"};
+        struct gateway_config *c = NULL;
+
+        (void)state;
+        assert_string_equal(
+                read_text("[gateway]\nlisten = ldap:127.0.0.1:389 ldaps:[::1]:636 ldapi:/l ldaps:192.0.2.1:636\n"
+                          "listen = saslauthd:/m unix:/u 127.0.0.1:80 https:127.0.0.1:81\ncertificate = /c\nkey = /k\n"
+                          "client_ca = /a\nldap_dn = uid=%u, ou=people\nldap_name = %u@corp.example\n"
+                          "[application wiki]\ncertificate_name = wiki.example\n",
+                          &c),
+                "");
+        assert_int_equal(c->n_listen, 8);
+        for (size_t i = 0; i < 8; i++)
+                assert_string_equal(gateway_listen_prefix(&c->listen[i]), prefixes[i]);
+        assert_int_equal(c->listen[1].kind, LISTEN_LOOPBACK);
+        assert_int_equal(c->listen[2].kind, LISTEN_UNIX);
+        assert_int_equal(c->listen[3].kind, LISTEN_TLS);
+        assert_string_equal(c->apps[0].certificate_name, "wiki.example");
+        gateway_config_free(c);
+}
+
 static void test_mistakes(void **state)
 {
         static const struct {
@@ -104,7 +128,22 @@ static void test_mistakes(void **state)
                 {GOOD "remember_s = 61\n", "'61' is out of range"},
                 {GOOD "user_link = root\n", "root is not allowed"},
                 {GOOD "[application]\nsecret_file = /s\n", "application"},
-                {GOOD "[application a]\n", "secret_file: it is missing"},
+                {GOOD "[application a]\n", "application a has neither `secret_file` nor `certificate_name`"},
+                {GOOD "[application a]\ncertificate_name = a.example\n", "give `client_ca` in [gateway]"},
+                {GOOD "client_ca = /c\n", "certificate"},
+                {"[gateway]\nlisten = ldapi:x\n", "is not ldapi: and an absolute path"},
+                {"[gateway]\nlisten = ldap:dc1:389\n", "is neither ldapi:/PATH nor ldap:ADDRESS:PORT"},
+                {"[gateway]\nlisten = ldaps:127.0.0.1:636\n",
+                 "ldaps:127.0.0.1 is by its name inside TLS, which needs TLS"},
+                {"[gateway]\nlisten = ldap:192.0.2.1:389\ncertificate = /c\nkey = /k\n[application a]\nsecret_file = "
+                 "/s\n",
+                 "say who may use it, by `ldap_clients`"},
+                {GOOD "ldap_dn = alice\n", "is not a DN like"},
+                {GOOD "ldap_dn = uid=x,dc=%u\n", "is not a DN like"},
+                {GOOD "ldap_dn = uid=%u,ou=%u\n", "is not a DN like"},
+                {GOOD "ldap_name = alice\n", "is not a name like"},
+                {GOOD "ldap_name = %u%u\n", "is not a name like"},
+                {GOOD "ldap_name = %s%u\n", "is not a name like"},
         };
         struct gateway_config *c = NULL;
 
@@ -171,9 +210,9 @@ static void test_frames(void **state)
 /* With an argument: writes what is made from the table (sample or man), for the files that tests compare. */
 int main(int argc, char **argv)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_mistakes),
-                                           cmocka_unit_test(test_sample), cmocka_unit_test(test_man_page),
-                                           cmocka_unit_test(test_frames)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_good),     cmocka_unit_test(test_ldap),
+                                           cmocka_unit_test(test_mistakes), cmocka_unit_test(test_sample),
+                                           cmocka_unit_test(test_man_page), cmocka_unit_test(test_frames)};
 
         if (argc > 1) {
                 (strcmp(argv[1], "sample") == 0 ? gateway_config_write_sample : gateway_config_write_man)(stdout);
