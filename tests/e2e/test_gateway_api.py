@@ -98,18 +98,20 @@ class Api(GatewayTest):
         status, text = self.ask('GET', '/v1/forward', headers={**basic, 'Postern-Application': 'Bearer ' + SECRET[:-1]}, tcp=True)
         self.assertEqual(status, 503)  # the web server's fault: a 401 would ask the user for the password again
         self.assertIn('secret of an [application]', json.loads(text)['detail'])
+        self.assertEqual(json.loads(text)['type'], 'urn:postern:unknown-application')
         self.assertEqual(self.ask('GET', '/v1/forward', headers={**basic, 'Postern-Application': 'Bearer ' + SECRET}, tcp=True)[0], 204)
         self.assertEqual(self.ask('GET', '/v1/forward')[0], 401)
-        for path in ('/healthz', '/readyz', '/metrics'):
+        for path in ('/healthz', '/readyz', '/metrics', '/v1/status'):
             self.assertEqual(self.ask('GET', path)[0], 200)
-        self.assertEqual(self.ask('GET', '/metrics', tcp=True)[0], 404)
+        for path in ('/metrics', '/v1/status'):
+            self.assertEqual(self.ask('GET', path, tcp=True)[0], 404)
         # what is not described is not served
         routes = set(re.findall(r'\{HTTP_(\w+), "([^"]+)"', page('queue/gateway/doors/http-door.c')))
         self.assertEqual(routes, {(m.upper(), p) for p, what in self.api['paths'].items() for m in what})
         # and each word that a problem may have is explained in the manual
         manual = page('connector/man/postern-gateway.8')
         for word in ('malformed', 'bad-credentials', 'not-found', 'no-such-method', 'length-required', 'too-large', 'unsupported-type',
-                     'busy', 'not-ready', 'internal'):
+                     'busy', 'not-ready', 'unknown-application', 'internal'):
             self.assertIn(word, manual)
         self.site.relay.stop()
         self.post('/v1/sign-in', good)

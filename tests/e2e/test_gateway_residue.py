@@ -4,7 +4,9 @@ answers are out. Memory is read from outside; only the plain build wipes what it
 import base64
 import os
 import random
+import re
 import signal
+import socket
 import threading
 
 from e2e import LAB, WRONG, main
@@ -23,7 +25,7 @@ def needles(words):
 
 
 class Residue(GatewayTest):
-    SETTINGS = 'name_failures = 1000\nsource_failures = 100000\nremember_s = 60\n'
+    SETTINGS = 'listen = ldap:127.0.0.1:0\nname_failures = 1000\nsource_failures = 100000\nremember_s = 60\n'
     USERS = [f'GOOD{i}' for i in range(1, 4)]
 
     def found(self, pid, words):
@@ -36,6 +38,21 @@ class Residue(GatewayTest):
                 hits += [(f'{start:x} {region}', word) for word, form in sought if form in blob]
         return hits
 
+    def bind(self, *pairs):
+        """Binds of one LDAP connection, sent at once: (user, password) each. Their result codes."""
+        def element(tag, *parts):
+            body = b''.join(parts)
+            return bytes([tag, 0x82]) + len(body).to_bytes(2, 'big') + body
+        with open(self.gateway.ready_file, encoding='ascii') as f:
+            port = int(re.search(r'^ldap:127.0.0.1:(\d+)$', f.read(), re.M)[1])
+        with socket.create_connection(('127.0.0.1', port), timeout=60) as s:
+            s.sendall(b''.join(element(0x30, b'\2\1\1', element(0x60, b'\2\1\3', element(4, user.encode()), element(0x80, password.encode())))
+                               for user, password in pairs) + element(0x30, b'\2\1\2', element(0x42)))
+            said = b''
+            while part := s.recv(4096):
+                said += part
+        return [int(code) for code in re.findall(rb'\x61.{1,3}\x0a\x01(.)', said, re.S) for code in code]
+
     def one_round(self):
         for user in self.USERS:
             upn, password, _ = self.account(user)
@@ -43,6 +60,7 @@ class Residue(GatewayTest):
             self.gateway.forward(upn, password)
             self.gateway.sign_in(upn, WRONG + user)
             self.gateway.forward(upn, WRONG + user)
+            self.binds = self.bind((upn, WRONG + user), (upn, password), (upn, WRONG + user))
             self.gateway.post('/v1/change-password', {'username': upn, 'password': WRONG + user, 'new_password': 'New-' + WRONG + user})
 
     def test(self):
@@ -71,6 +89,7 @@ class Residue(GatewayTest):
             done.set()
             asking.join()
         self.assertEqual((faults, stops), ([], STOPS))
+        self.assertEqual(self.binds, [49, 0, 49])
         for role in ('doors', 'sealer', 'link'):
             with self.subTest(role):
                 self.assertEqual(self.found(self.child(role), words), [])

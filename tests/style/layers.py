@@ -41,7 +41,7 @@ MAY_INCLUDE = {
     'queue/gateway/doors': BASE + ['certs/codec', 'certs/keys', 'validate/types', 'queue/wire', 'queue/http', 'queue/gateway'],
     'queue/gateway/sealer': BASE + ['certs/codec', 'certs/keys', 'certs/jose', 'certs/trust', 'queue/wire', 'queue/seal', 'queue/gateway'],
     'queue/gateway/link': ['certs/', 'queue/wire', 'queue/link', 'queue/gateway'],
-    'queue/gateway/supervisor': BASE + ['queue/gateway'],
+    'queue/gateway/supervisor': BASE + ['certs/codec', 'queue/gateway'],
     'queue/gateway/pam': ['certs/base/core', 'certs/codec'],
     'connector/frames': ['certs/', 'validate/types'],
     'connector/conf': ['certs/', 'validate/types', 'validate/op', 'connector/frames'],

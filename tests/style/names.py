@@ -13,7 +13,7 @@ import sys
 WORDS = {
     'certs/base/conf': 'conf',
     'certs/base/core': 'admin b64u buffer ca_bundle closep equal error fd file freep hex id log pairs secret '
-                       'secure sid_is sid_skip sid_text table text typed utf8 wipe',
+                       'secure sid_from sid_is sid_skip sid_text table text typed utf8 wipe',
     'certs/base/dns': 'address dns',
     'certs/base/ipc': 'frame ipc loop msg',
     'certs/base/metrics': 'metrics',
@@ -41,7 +41,7 @@ WORDS = {
                            'sid_store signins validator verdict',
     'connector/web': 'chart form html web',
     'queue/client': 'client postern',
-    'queue/gateway': 'doors gateway http_door sasl limits memory questions sealer_send sealer_want',
+    'queue/gateway': 'dn doors gateway http_door ldapd listener sasl limits memory questions sealer_send sealer_want',
     'queue/gateway/pam': 'pam',
     'queue/http': 'http problem',
     'queue/link': 'link',

@@ -80,7 +80,7 @@ bool sid_is_of(const char *account, const char *domain)
         return end && *end == '\0';
 }
 
-size_t sid_bytes(uint8_t *out, size_t cap, const char *text)
+size_t sid_from_text(uint8_t *out, size_t cap, const char *text)
 {
         const char *at = strncmp(text, "S-1-", 4) == 0 ? skip_number(text + 4) : NULL;
         const unsigned long authority = at ? strtoul(text + 4, NULL, 10) : 0;

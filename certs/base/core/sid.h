@@ -14,7 +14,7 @@
  */
 int sid_text(char *out, const uint8_t *bytes, size_t n);
 /* The other way: how many bytes of out (cap: 68 are enough) the SID takes; 0: text is none in the form above. */
-size_t sid_bytes(uint8_t *out, size_t cap, const char *text);
+size_t sid_from_text(uint8_t *out, size_t cap, const char *text);
 /* Behind the domain's part of a SID, "S-1-5-21-A-B-C"; NULL where text does not begin with one ([MS-DTYP] 2.4.2.4). */
 const char *sid_skip_domain(const char *text);
 /* Whether text is the SID of a domain, in the one form that it has. */

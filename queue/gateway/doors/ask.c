@@ -53,6 +53,7 @@ int doors_ask_new(struct doors *d, struct error *err)
         if (c->words && words_load(&d->words, c->words, err) < 0)
                 return error_prefix(err, -EINVAL, "words");
         TAILQ_INIT(&d->inquiries);
+        d->status.began_ms = loop_now(d->process.loop);
         d->sources = limits_new(c->source_failures, (uint64_t)c->failure_window * 1000, KEYS_MAX);
         d->names = limits_new(c->name_failures, (uint64_t)c->failure_window * 1000, KEYS_MAX);
         if (!d->sources || !d->names || doors_tally_new(d) < 0 || RAND_priv_bytes(d->mark_key, MARK_KEY_LEN) != 1)
@@ -190,6 +191,7 @@ static void finish(struct inquiry *i, struct door_answer *a, const char *detail)
 
         settle(i, a);
         a->text = text_of(d, a);
+        doors_status_note(d, a);
         doors_tally_note(d, a, loop_now(d->process.loop) - i->since_ms);
         log_info("sign_in", KV_S("id", a->id), KV_S("app", i->app), KV_S("verdict", a->verdict),
                  KV_S("class", a->class), KV_S("reason", a->reason), KV_S("counted", a->may_have_counted),

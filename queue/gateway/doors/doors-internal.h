@@ -9,6 +9,7 @@
 #include "base/core/table.h"
 #include "base/metrics/metrics.h"
 #include "base/process/process.h"
+#include "certs/codec/json.h"
 #include "queue/gateway/doors/door.h"
 #include "queue/gateway/doors/limits.h"
 #include "queue/gateway/frames.h"
@@ -21,6 +22,13 @@ struct inquiry;
 struct tally;
 TAILQ_HEAD(inquiry_list, inquiry);
 
+/* Since this process began. */
+struct doors_status {
+        uint64_t began_ms, accepted, refused, unavailable, remembered;
+        uint64_t fault_ms; /* of the last one that nobody could decide; 0: there was none */
+        char fault[64], fault_id[ID_MAX + 1];
+};
+
 struct doors {
         struct process process;
         struct gateway_config *config;
@@ -32,6 +40,7 @@ struct doors {
         char why[256], warning[256];
         struct limits *sources, *names;
         struct tally *tally;
+        struct doors_status status;
         struct words *words; /* NULL: English */
         char text[4096];     /* the sentence that is being told */
         struct inquiry_list inquiries;
@@ -54,4 +63,8 @@ void doors_tally_free(struct doors *d);
 void doors_tally_note(struct doors *d, const struct door_answer *a, uint64_t ms);
 void doors_tally_put(const struct doors *d, struct metrics *m);
 
-extern const struct door http_door, sasl_door, ldap_door;
+/* ---- status.c ---- */
+void doors_status_note(struct doors *d, const struct door_answer *a);
+void doors_status_write(const struct doors *d, struct json_writer *w);
+
+extern const struct door http_door, sasl_door, ldapd_door;

@@ -390,10 +390,30 @@ static void on_metrics(void *arg, struct http_req *r)
         buffer_free(&m.text);
 }
 
+/* The same, for `postern-gateway status`. */
+static void on_status(void *arg, struct http_req *r)
+{
+        _cleanup_(buffer_free) struct buffer out = BUFFER(4096);
+        struct json_writer w;
+
+        if (strcmp(http_peer(r), "unix") != 0) {
+                http_fail(r, PROBLEM_NOT_FOUND, NULL);
+                return;
+        }
+        json_write_begin(&w, &out);
+        doors_status_write(arg, &w);
+        http_add_header(r, "Cache-Control", "no-store");
+        if (json_write_end(&w) < 0)
+                http_fail(r, PROBLEM_INTERNAL, "no room for the answer");
+        else
+                http_reply(r, 200, "application/json", out.data, out.len);
+}
+
 static const struct http_route routes[] = {
         {HTTP_POST, "/v1/sign-in", on_sign_in, BODY_MAX},
         {HTTP_POST, "/v1/change-password", on_change, BODY_MAX},
         {HTTP_GET, "/v1/forward", on_forward, 0},
+        {HTTP_GET, "/v1/status", on_status, 0},
         {HTTP_GET, "/healthz", on_healthz, 0},
         {HTTP_GET, "/readyz", on_readyz, 0},
         {HTTP_GET, "/metrics", on_metrics, 0},

@@ -53,9 +53,9 @@ struct peer {
         bool dead;     /* freed by its next turn */
         bool signed_in;
         char address[64];
-        struct ldap_user *user; /* whom it signed in last; NULL: nobody yet */
+        struct ldapd_user *user; /* whom it signed in last; NULL: nobody yet */
         struct asking *asking;
-        struct ldap_request bind; /* that asking is of; its id and kind count */
+        struct ldapd_request bind; /* that asking is of; its id and kind count */
         char asked[GATEWAY_USER_MAX + 1];
         struct buffer bound; /* the bind's name as written */
         struct buffer in, out;
@@ -90,9 +90,9 @@ static void peer_free(struct peer *p)
         free(p);
 }
 
-static void answer(struct peer *p, const struct ldap_request *q, enum ldap_result result, const char *text)
+static void answer(struct peer *p, const struct ldapd_request *q, enum ldapd_result result, const char *text)
 {
-        p->dead = p->dead || ldap_answer(&p->out, q, result, text, NULL) < 0;
+        p->dead = p->dead || ldapd_answer(&p->out, q, result, text, NULL) < 0;
 }
 
 /* ---- who it is ---- */
@@ -122,13 +122,13 @@ static void take_verdict(void *arg, const struct door_answer *a)
         _cleanup_(buffer_free) struct buffer text = BUFFER(8192);
         struct peer *p = arg;
         const struct berval bound = {p->bound.len, p->bound.data};
-        enum ldap_result result = ldap_bind_result(a, &text);
+        enum ldapd_result result = ldapd_bind_result(a, &text);
 
         p->asking = NULL;
         if (result == LDAP_SUCCESS && !p->user && !(p->user = calloc(1, sizeof(*p->user))))
                 result = LDAP_UNWILLING; /* the verdict is there, but nobody can be told whom it is of */
         if (result == LDAP_SUCCESS) {
-                ldap_user_set(p->user, a, p->asked, &bound);
+                ldapd_user_set(p->user, a, p->asked, &bound);
                 p->signed_in = true;
         }
         answer(p, &p->bind, result, text.len ? text.data : NULL);
@@ -136,11 +136,11 @@ static void take_verdict(void *arg, const struct door_answer *a)
 }
 
 /* LDAP_SUCCESS: the answer follows. Else what is answered at once, and *ret_why. */
-static enum ldap_result ask(struct peer *p, const struct ldap_request *q, const char **ret_why)
+static enum ldapd_result ask(struct peer *p, const struct ldapd_request *q, const char **ret_why)
 {
         const struct gateway_config *c = doors_config(p->doors);
         const char *app = caller(p);
-        enum ldap_result result;
+        enum ldapd_result result;
 
         if (!is_private(p)) {
                 *ret_why = "TLS is needed here: StartTLS first, or ldaps";
@@ -152,7 +152,7 @@ static enum ldap_result ask(struct peer *p, const struct ldap_request *q, const 
                 p->last = true;
                 return LDAP_INSUFFICIENT_ACCESS;
         }
-        result = ldap_bind_name(&q->name, c->ldap_dn, c->ldap_name, p->user, p->asked, ret_why);
+        result = ldapd_bind_name(&q->name, c->ldap_dn, c->ldap_name, p->user, p->asked, ret_why);
         buffer_clear(&p->bound);
         if (result != LDAP_SUCCESS || buffer_append(&p->bound, q->name.bv_val, q->name.bv_len) < 0)
                 return result != LDAP_SUCCESS ? result : LDAP_UNWILLING;
@@ -170,9 +170,9 @@ static enum ldap_result ask(struct peer *p, const struct ldap_request *q, const 
         return LDAP_BUSY;
 }
 
-static void bind_user(struct peer *p, const struct ldap_request *q)
+static void bind_user(struct peer *p, const struct ldapd_request *q)
 {
-        enum ldap_result result = LDAP_SUCCESS;
+        enum ldapd_result result = LDAP_SUCCESS;
         const char *why = NULL;
 
         p->signed_in = false; /* RFC 4511 4.2.1 */
@@ -196,13 +196,13 @@ static void bind_user(struct peer *p, const struct ldap_request *q)
 
 /* ---- the other requests ---- */
 
-static void extend(struct peer *p, const struct ldap_request *q)
+static void extend(struct peer *p, const struct ldapd_request *q)
 {
         char who[LDAP_ENTRY_DN_MAX + 3];
 
         if (q->name.bv_len == strlen(LDAP_OID_WHOAMI) && memcmp(q->name.bv_val, LDAP_OID_WHOAMI, q->name.bv_len) == 0) {
                 (void)snprintf(who, sizeof(who), p->signed_in ? "dn:%s" : "%s", p->signed_in ? p->user->dn : "");
-                p->dead = p->dead || ldap_answer(&p->out, q, LDAP_SUCCESS, NULL, who) < 0;
+                p->dead = p->dead || ldapd_answer(&p->out, q, LDAP_SUCCESS, NULL, who) < 0;
         } else if (q->name.bv_len != strlen(LDAP_OID_STARTTLS) ||
                    memcmp(q->name.bv_val, LDAP_OID_STARTTLS, q->name.bv_len) != 0) {
                 answer(p, q, LDAP_PROTOCOL_ERROR, "this extended operation is not known here");
@@ -215,17 +215,17 @@ static void extend(struct peer *p, const struct ldap_request *q)
         }
 }
 
-static void search(struct peer *p, const struct ldap_request *q)
+static void search(struct peer *p, const struct ldapd_request *q)
 {
         const bool root = q->name.bv_len == 0 && q->scope == LDAP_SCOPE_BASE;
 
         if (!root && !p->signed_in)
                 answer(p, q, LDAP_INSUFFICIENT_ACCESS, NOT_SIGNED_IN);
-        else if (ldap_answer_search(&p->out, q, root ? NULL : p->user, door.tls && !p->ssl) < 0)
+        else if (ldapd_answer_search(&p->out, q, root ? NULL : p->user, door.tls && !p->ssl) < 0)
                 p->dead = true;
 }
 
-static void handle(struct peer *p, const struct ldap_request *q)
+static void handle(struct peer *p, const struct ldapd_request *q)
 {
         if (q->critical && q->kind != LDAP_UNBIND && q->kind != LDAP_ABANDON) {
                 answer(p, q, LDAP_UNAVAILABLE_CRITICAL_EXTENSION, "no controls are known here");
@@ -242,7 +242,7 @@ static void handle(struct peer *p, const struct ldap_request *q)
                 search(p, q);
                 break;
         case LDAP_COMPARE:
-                answer(p, q, p->signed_in ? ldap_compare(q, p->user) : LDAP_INSUFFICIENT_ACCESS,
+                answer(p, q, p->signed_in ? ldapd_compare(q, p->user) : LDAP_INSUFFICIENT_ACCESS,
                        p->signed_in ? NULL : NOT_SIGNED_IN);
                 break;
         case LDAP_EXTENDED:
@@ -262,10 +262,10 @@ static void handle(struct peer *p, const struct ldap_request *q)
 /* ---- turns ---- */
 
 /* Says why, and ends. */
-static void refuse(struct peer *p, enum ldap_result result, const char *why)
+static void refuse(struct peer *p, enum ldapd_result result, const char *why)
 {
         log_debug("ldap_refused", KV_S("peer", p->address), KV_S("why", why));
-        p->dead = p->dead || ldap_answer_end(&p->out, result, why) < 0;
+        p->dead = p->dead || ldapd_answer_end(&p->out, result, why) < 0;
         p->last = true;
 }
 
@@ -306,7 +306,7 @@ static bool fill(struct peer *p)
 /* Handles the request that is there as a whole; false: it is not. */
 static bool take_request(struct peer *p)
 {
-        struct ldap_request q;
+        struct ldapd_request q;
         size_t length = 0;
         const int r =
                 p->in.len ? der_length((uint8_t *)p->in.data, p->in.len, TAG_MESSAGE, LDAP_REQUEST_MOST, &length) : 1;
@@ -321,7 +321,7 @@ static bool take_request(struct peer *p)
         p->timed = false;
         TAILQ_REMOVE(&door.peers, p, link);
         TAILQ_INSERT_TAIL(&door.peers, p, link);
-        if (ldap_request_read(&q, (uint8_t *)p->in.data, length) < 0)
+        if (ldapd_request_read(&q, (uint8_t *)p->in.data, length) < 0)
                 refuse(p, LDAP_PROTOCOL_ERROR, "the request is malformed");
         else
                 handle(p, &q);
@@ -542,5 +542,5 @@ static void stop(struct doors *d)
         door.tls = NULL;
 }
 
-const struct door ldap_door = {
+const struct door ldapd_door = {
         .name = "ldap", .take = take, .start = start, .drain = drain, .under_way = under_way, .stop = stop};

@@ -101,7 +101,7 @@ static size_t guid_bytes(uint8_t out[GUID_BYTES], const char *text)
         return n == GUID_BYTES ? n : 0;
 }
 
-static void make_user_entry(struct entry *e, const struct ldap_user *u)
+static void make_user_entry(struct entry *e, const struct ldapd_user *u)
 {
         static const char *const classes[] = {"top", "person", "organizationalPerson", "user", "inetOrgPerson"};
 
@@ -110,7 +110,7 @@ static void make_user_entry(struct entry *e, const struct ldap_user *u)
                 add_text(e, "objectClass", classes[i]);
         add_text(e, "posternUserId", u->id);
         add_text(e, "posternUserDomain", u->domain);
-        add(e, "objectSid", (const char *)e->sid, sid_bytes(e->sid, sizeof(e->sid), u->id));
+        add(e, "objectSid", (const char *)e->sid, sid_from_text(e->sid, sizeof(e->sid), u->id));
         add(e, "objectGUID", (const char *)e->guid, guid_bytes(e->guid, u->guid));
         add_text(e, "entryUUID", u->guid);
         add_text(e, "sAMAccountName", u->sam);
@@ -161,12 +161,12 @@ static bool next_value(const struct entry *e, size_t *at, struct own *ret)
         return false;
 }
 
-void ldap_user_set(struct ldap_user *u, const struct door_answer *a, const char *asked, const struct berval *bound)
+void ldapd_user_set(struct ldapd_user *u, const struct door_answer *a, const char *asked, const struct berval *bound)
 {
         char escaped[2 * sizeof(u->domain)], label[sizeof(u->domain)];
         size_t n;
 
-        *u = (struct ldap_user){.attributes = {.len = 0}};
+        *u = (struct ldapd_user){.attributes = {.len = 0}};
         (void)snprintf(u->asked, sizeof(u->asked), "%s", asked);
         (void)snprintf(u->bound, sizeof(u->bound), "%.*s", (int)bound->bv_len, bound->bv_val);
         (void)snprintf(u->id, sizeof(u->id), "%s", a->user_id);
@@ -192,7 +192,7 @@ void ldap_user_set(struct ldap_user *u, const struct door_answer *a, const char 
         }
 }
 
-bool ldap_is_own(const struct ldap_user *user, const struct berval *name)
+bool ldapd_is_own(const struct ldapd_user *user, const struct berval *name)
 {
         struct dn one, own;
 
@@ -403,7 +403,7 @@ static enum truth evaluate(const struct search *s, struct berval *element, unsig
 
 /* ---- answers ---- */
 
-static bool is_wanted(const struct ldap_request *q, const char *attribute)
+static bool is_wanted(const struct ldapd_request *q, const char *attribute)
 {
         _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval list = q->attributes, one;
@@ -417,7 +417,7 @@ static bool is_wanted(const struct ldap_request *q, const char *attribute)
         return false;
 }
 
-static int print_attributes(BerElement *ber, const struct entry *e, const struct ldap_request *q)
+static int print_attributes(BerElement *ber, const struct entry *e, const struct ldapd_request *q)
 {
         const char *open = NULL;
         struct own one;
@@ -438,7 +438,7 @@ static int print_attributes(BerElement *ber, const struct entry *e, const struct
         return r == -1 || !open ? r : ber_printf(ber, "]}");
 }
 
-static int append_entry(struct buffer *out, const struct entry *e, const struct ldap_request *q)
+static int append_entry(struct buffer *out, const struct entry *e, const struct ldapd_request *q)
 {
         _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
         struct berval bytes;
@@ -449,7 +449,7 @@ static int append_entry(struct buffer *out, const struct entry *e, const struct 
         return buffer_append(out, bytes.bv_val, bytes.bv_len);
 }
 
-int ldap_answer_search(struct buffer *out, const struct ldap_request *q, const struct ldap_user *user, bool starttls)
+int ldapd_answer_search(struct buffer *out, const struct ldapd_request *q, const struct ldapd_user *user, bool starttls)
 {
         struct entry e;
         struct berval filter = q->filter;
@@ -459,28 +459,28 @@ int ldap_answer_search(struct buffer *out, const struct ldap_request *q, const s
                 make_user_entry(&e, user);
         else
                 make_root(&e, starttls);
-        if (user && q->scope == LDAP_SCOPE_BASE && !ldap_is_own(user, &q->name))
-                return ldap_answer(out, q, LDAP_NO_SUCH_OBJECT, "only the signed-in user's own entry is here", NULL);
+        if (user && q->scope == LDAP_SCOPE_BASE && !ldapd_is_own(user, &q->name))
+                return ldapd_answer(out, q, LDAP_NO_SUCH_OBJECT, "only the signed-in user's own entry is here", NULL);
         const enum truth truth =
                 evaluate(&(struct search){&e, user && (user->partial || user->missing)}, &filter, FILTER_DEPTH_MAX);
         if (truth == MALFORMED)
-                return ldap_answer(out, q, LDAP_PROTOCOL_ERROR, "the filter is malformed, or too deep", NULL);
+                return ldapd_answer(out, q, LDAP_PROTOCOL_ERROR, "the filter is malformed, or too deep", NULL);
         if (user && user->missing && truth != FALSE)
-                return ldap_answer(out, q, LDAP_UNAVAILABLE, "the user's attributes could not be read at the moment",
-                                   NULL);
+                return ldapd_answer(out, q, LDAP_UNAVAILABLE, "the user's attributes could not be read at the moment",
+                                    NULL);
         if (truth == TRUE)
                 r = append_entry(out, &e, q);
         if (r == 0 && user && user->partial && truth != FALSE)
-                return ldap_answer(out, q, LDAP_ADMIN_LIMIT_EXCEEDED, "not all of the user's attributes are here",
-                                   NULL);
-        return r < 0 ? r : ldap_answer(out, q, LDAP_SUCCESS, NULL, NULL);
+                return ldapd_answer(out, q, LDAP_ADMIN_LIMIT_EXCEEDED, "not all of the user's attributes are here",
+                                    NULL);
+        return r < 0 ? r : ldapd_answer(out, q, LDAP_SUCCESS, NULL, NULL);
 }
 
-enum ldap_result ldap_compare(const struct ldap_request *q, const struct ldap_user *user)
+enum ldapd_result ldapd_compare(const struct ldapd_request *q, const struct ldapd_user *user)
 {
         struct entry e;
 
-        if (!ldap_is_own(user, &q->name))
+        if (!ldapd_is_own(user, &q->name))
                 return LDAP_NO_SUCH_OBJECT;
         make_user_entry(&e, user);
         switch (any_value(&(struct search){&e, user->partial || user->missing}, &q->attribute, is_equal, &q->value)) {

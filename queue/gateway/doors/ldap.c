@@ -74,7 +74,7 @@ static int read_controls(struct berval *body, bool *ret_critical)
         return 0;
 }
 
-static bool read_bind(BerElement *ber, struct ldap_request *q)
+static bool read_bind(BerElement *ber, struct ldapd_request *q)
 {
         struct berval skipped;
         ber_len_t n;
@@ -87,7 +87,7 @@ static bool read_bind(BerElement *ber, struct ldap_request *q)
         return ber_skip_element(ber, &skipped) == TAG_SASL;
 }
 
-static bool read_search(BerElement *ber, const struct berval *body, struct ldap_request *q)
+static bool read_search(BerElement *ber, const struct berval *body, struct ldapd_request *q)
 {
         ber_int_t scope, deref, size, seconds, types_only;
         struct berval skipped;
@@ -96,7 +96,7 @@ static bool read_search(BerElement *ber, const struct berval *body, struct ldap_
             ber_scanf(ber, "eeiib", &scope, &deref, &size, &seconds, &types_only) == LBER_ERROR || scope < 0 ||
             scope >= LDAP_SCOPES_)
                 return false;
-        q->scope = (enum ldap_scope)scope;
+        q->scope = (enum ldapd_scope)scope;
         q->types_only = types_only != 0;
         q->filter.bv_val = body->bv_val + body->bv_len - ber_remaining(ber);
         if (ber_skip_element(ber, &skipped) == LBER_ERROR)
@@ -105,7 +105,7 @@ static bool read_search(BerElement *ber, const struct berval *body, struct ldap_
         return ber_skip_element(ber, &q->attributes) == TAG_SEQUENCE;
 }
 
-static bool read_extended(BerElement *ber, struct ldap_request *q)
+static bool read_extended(BerElement *ber, struct ldapd_request *q)
 {
         struct berval skipped;
 
@@ -114,7 +114,7 @@ static bool read_extended(BerElement *ber, struct ldap_request *q)
 }
 
 /* What stands in the request of a kind that this server serves; of others nothing is looked at. */
-static int read_body(struct ldap_request *q, struct berval *body)
+static int read_body(struct ldapd_request *q, struct berval *body)
 {
         _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
         ber_len_t length;
@@ -149,10 +149,10 @@ static int read_body(struct ldap_request *q, struct berval *body)
 }
 
 /* 0: it is none. */
-static enum ldap_kind kind_of(ber_tag_t tag)
+static enum ldapd_kind kind_of(ber_tag_t tag)
 {
-        static const enum ldap_kind kinds[] = {LDAP_BIND,   LDAP_UNBIND, LDAP_SEARCH,  LDAP_MODIFY,  LDAP_ADD,
-                                               LDAP_DELETE, LDAP_RENAME, LDAP_COMPARE, LDAP_ABANDON, LDAP_EXTENDED};
+        static const enum ldapd_kind kinds[] = {LDAP_BIND,   LDAP_UNBIND, LDAP_SEARCH,  LDAP_MODIFY,  LDAP_ADD,
+                                                LDAP_DELETE, LDAP_RENAME, LDAP_COMPARE, LDAP_ABANDON, LDAP_EXTENDED};
 
         for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
                 if ((ber_tag_t)kinds[i] == tag)
@@ -160,11 +160,11 @@ static enum ldap_kind kind_of(ber_tag_t tag)
         return 0;
 }
 
-int ldap_request_read(struct ldap_request *ret_request, uint8_t *bytes, size_t n)
+int ldapd_request_read(struct ldapd_request *ret_request, uint8_t *bytes, size_t n)
 {
         _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval whole = {n, (char *)bytes}, body, controls;
-        struct ldap_request q = {.version = 0};
+        struct ldapd_request q = {.version = 0};
         ber_len_t length;
         int r;
 
@@ -196,8 +196,8 @@ static int append(struct buffer *out, BerElement *ber, int printed)
         return buffer_append(out, bytes.bv_val, bytes.bv_len);
 }
 
-int ldap_answer(struct buffer *out, const struct ldap_request *q, enum ldap_result result, const char *text,
-                const char *value)
+int ldapd_answer(struct buffer *out, const struct ldapd_request *q, enum ldapd_result result, const char *text,
+                 const char *value)
 {
         _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
         /* The answer of each kind has the next number; DELETE is of another form. */
@@ -217,7 +217,7 @@ int ldap_answer(struct buffer *out, const struct ldap_request *q, enum ldap_resu
         return append(out, ber, ber_printf(ber, "{it{ess}}", q->id, tag, (ber_int_t)result, "", text ? text : ""));
 }
 
-int ldap_answer_end(struct buffer *out, enum ldap_result result, const char *text)
+int ldapd_answer_end(struct buffer *out, enum ldapd_result result, const char *text)
 {
         _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
 
@@ -243,8 +243,8 @@ static bool name_in_dn(const struct dn *dn, const char *ldap_dn, const char *lda
                         whole ? "" : u + 2) <= GATEWAY_USER_MAX;
 }
 
-enum ldap_result ldap_bind_name(const struct berval *name, const char *ldap_dn, const char *ldap_name,
-                                const struct ldap_user *known, char out[GATEWAY_USER_MAX + 1], const char **ret_why)
+enum ldapd_result ldapd_bind_name(const struct berval *name, const char *ldap_dn, const char *ldap_name,
+                                  const struct ldapd_user *known, char out[GATEWAY_USER_MAX + 1], const char **ret_why)
 {
         struct dn dn;
 
@@ -261,7 +261,7 @@ enum ldap_result ldap_bind_name(const struct berval *name, const char *ldap_dn, 
                 out[name->bv_len] = '\0';
                 return LDAP_SUCCESS;
         }
-        if (known && ldap_is_own(known, name)) {
+        if (known && ldapd_is_own(known, name)) {
                 (void)snprintf(out, GATEWAY_USER_MAX + 1, "%s", known->asked);
                 return LDAP_SUCCESS;
         }
@@ -286,7 +286,7 @@ static uint32_t ad_code(const struct door_answer *a)
         return code && a->password_proved ? code : AD_RESTRICTION;
 }
 
-enum ldap_result ldap_bind_result(const struct door_answer *a, struct buffer *out_text)
+enum ldapd_result ldapd_bind_result(const struct door_answer *a, struct buffer *out_text)
 {
         if (strcmp(a->verdict, "accepted") == 0)
                 return LDAP_SUCCESS;

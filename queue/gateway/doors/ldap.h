@@ -21,7 +21,7 @@
 #define LDAP_OID_WHOAMI "1.3.6.1.4.1.4203.1.11.3"  /* RFC 4532 */
 #define LDAP_OID_STARTTLS "1.3.6.1.4.1.1466.20037" /* RFC 4511 4.14 */
 
-enum ldap_kind {
+enum ldapd_kind {
         LDAP_BIND = 0x60,
         LDAP_UNBIND = 0x42,
         LDAP_SEARCH = 0x63,
@@ -34,7 +34,7 @@ enum ldap_kind {
         LDAP_EXTENDED = 0x77,
 };
 
-enum ldap_result {
+enum ldapd_result {
         LDAP_SUCCESS = 0,
         LDAP_OPERATIONS_ERROR = 1,
         LDAP_PROTOCOL_ERROR = 2,
@@ -53,16 +53,16 @@ enum ldap_result {
         LDAP_UNWILLING = 53,
 };
 
-enum ldap_scope { LDAP_SCOPE_BASE = 0, LDAP_SCOPE_ONE, LDAP_SCOPE_SUB, LDAP_SCOPES_ };
+enum ldapd_scope { LDAP_SCOPE_BASE = 0, LDAP_SCOPE_ONE, LDAP_SCOPE_SUB, LDAP_SCOPES_ };
 
 /* Texts lie in the bytes that were read. */
-struct ldap_request {
+struct ldapd_request {
         int32_t id;
-        enum ldap_kind kind;
+        enum ldapd_kind kind;
         bool critical;                  /* it depends on a control, of which none is known here */
         int32_t version;                /* BIND */
         bool simple;                    /* BIND */
-        enum ldap_scope scope;          /* SEARCH */
+        enum ldapd_scope scope;         /* SEARCH */
         bool types_only;                /* SEARCH */
         struct berval name;             /* BIND: who; SEARCH: base; COMPARE: the entry; EXTENDED: the OID */
         struct berval password;         /* BIND, simple */
@@ -75,18 +75,18 @@ struct ldap_request {
  * Takes one whole message apart (der_length tells how long one is). -EBADMSG. bytes[n] must be readable, whatever it
  * is: liblber looks at the tag behind each element.
  */
-int ldap_request_read(struct ldap_request *ret_request, uint8_t *bytes, size_t n);
+int ldapd_request_read(struct ldapd_request *ret_request, uint8_t *bytes, size_t n);
 /* The answer of this request's kind with this result; nothing for those that have no answer. text: for humans; NULL:
  * none. value: of EXTENDED, or NULL. 0, -EMSGSIZE, -ENOMEM. */
-int ldap_answer(struct buffer *out, const struct ldap_request *q, enum ldap_result result, const char *text,
-                const char *value);
+int ldapd_answer(struct buffer *out, const struct ldapd_request *q, enum ldapd_result result, const char *text,
+                 const char *value);
 /* That the connection ends (RFC 4511 4.4.1), and why. */
-int ldap_answer_end(struct buffer *out, enum ldap_result result, const char *text);
+int ldapd_answer_end(struct buffer *out, enum ldapd_result result, const char *text);
 
 /* ---- the entry ---- */
 
 /* Whom a connection has signed in, or nobody: then it is the server's own entry that is searched, the root DSE. */
-struct ldap_user {
+struct ldapd_user {
         char dn[LDAP_ENTRY_DN_MAX];       /* posternUserId=ID,dc=corp,dc=example: the account, whatever its names are */
         char asked[GATEWAY_USER_MAX + 1]; /* the name that was signed in by */
         char bound[LDAP_ENTRY_DN_MAX + 1]; /* as it was written in the bind */
@@ -96,14 +96,15 @@ struct ldap_user {
 };
 
 /* Takes over who was accepted. asked: the name that was signed in by; bound: as the bind wrote it. */
-void ldap_user_set(struct ldap_user *u, const struct door_answer *a, const char *asked, const struct berval *bound);
+void ldapd_user_set(struct ldapd_user *u, const struct door_answer *a, const char *asked, const struct berval *bound);
 /* Answers SEARCH: the entry where the filter matches, then the end. user NULL: the root DSE; starttls: it offers that.
  * 0, -EMSGSIZE, -ENOMEM. */
-int ldap_answer_search(struct buffer *out, const struct ldap_request *q, const struct ldap_user *user, bool starttls);
+int ldapd_answer_search(struct buffer *out, const struct ldapd_request *q, const struct ldapd_user *user,
+                        bool starttls);
 /* The result of COMPARE with the user's own entry. */
-enum ldap_result ldap_compare(const struct ldap_request *q, const struct ldap_user *user);
+enum ldapd_result ldapd_compare(const struct ldapd_request *q, const struct ldapd_user *user);
 /* Whether name is the DN of the user's entry, or the one that was bound by. */
-bool ldap_is_own(const struct ldap_user *user, const struct berval *name);
+bool ldapd_is_own(const struct ldapd_user *user, const struct berval *name);
 
 /* ---- binds ---- */
 
@@ -112,11 +113,11 @@ bool ldap_is_own(const struct ldap_user *user, const struct berval *name);
  * stands for its %u, put into ldap_name. known: whom the connection signed in last, whose DN is understood too; or
  * NULL. LDAP_SUCCESS and the name, or the result that the bind is answered with, and *ret_why.
  */
-enum ldap_result ldap_bind_name(const struct berval *name, const char *ldap_dn, const char *ldap_name,
-                                const struct ldap_user *known, char out[GATEWAY_USER_MAX + 1], const char **ret_why);
+enum ldapd_result ldapd_bind_name(const struct berval *name, const char *ldap_dn, const char *ldap_name,
+                                  const struct ldapd_user *known, char out[GATEWAY_USER_MAX + 1], const char **ret_why);
 /*
  * What a bind is answered. A refusal is 49, with the sub-code by which AD tells its cause in the place where AD's own
  * clients look for it. What nobody could decide is 52 where a repetition is safe, for there is software that repeats
  * the bind at 52 by itself, and else 53.
  */
-enum ldap_result ldap_bind_result(const struct door_answer *a, struct buffer *out_text);
+enum ldapd_result ldapd_bind_result(const struct door_answer *a, struct buffer *out_text);

@@ -118,3 +118,13 @@ void limits_end(struct limits *l, const char *key, enum limits_end how, uint64_t
         if (c->failures == 0 && c->under_way == 0)
                 drop(l, c);
 }
+
+unsigned limits_stopped(const struct limits *l, uint64_t now_ms)
+{
+        const struct count *c;
+        unsigned n = 0;
+
+        TAILQ_FOREACH (c, &l->counts, link)
+                n += c->failures >= l->failures && now_ms - c->last_ms < l->window_ms;
+        return n;
+}

@@ -20,6 +20,8 @@ struct limits *limits_free(struct limits *l);
 /* 0: it may go on, and limits_end must follow; else in how many seconds it may be tried again. Without memory it may.
  */
 uint32_t limits_begin(struct limits *l, const char *key, uint64_t now_ms);
+/* Of how many keys nothing goes on at present. Looks at all. */
+unsigned limits_stopped(const struct limits *l, uint64_t now_ms);
 enum limits_end { LIMITS_FAILED = 0, LIMITS_UNDECIDED, LIMITS_SUCCEEDED, LIMITS_CLEARED };
 /* LIMITS_CLEARED: a success that sets the count back. */
 void limits_end(struct limits *l, const char *key, enum limits_end how, uint64_t now_ms);

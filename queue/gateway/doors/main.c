@@ -23,7 +23,7 @@
 #define SECURE_HEAP (4U << 20)
 #define DRAIN_LOOK_MS 20
 
-static const struct door *const list[] = {&http_door, &sasl_door, &ldap_door};
+static const struct door *const list[] = {&http_door, &sasl_door, &ldapd_door};
 #define DOORS_N (sizeof(list) / sizeof(list[0]))
 
 struct loop *doors_loop(struct doors *d)

@@ -16,6 +16,7 @@
 #define EXIT_USAGE 2
 
 static const char usage[] = "usage: postern-gateway [--config PATH] [--check-config]\n"
+                            "       postern-gateway [--config PATH] status [--json]\n"
                             "\n"
                             "Front doors for software that knows nothing of Postern: it asks by HTTP and JSON\n"
                             "(POST /v1/sign-in), or a web server by GET /v1/forward, whether a name and a\n"
@@ -24,22 +25,26 @@ static const char usage[] = "usage: postern-gateway [--config PATH] [--check-con
                             "  --config PATH    file, or folder of *.conf files (default:\n"
                             "                   " GATEWAY_CONFIG_DEFAULT ")\n"
                             "  --check-config   report everything for which a start would fail, and end\n"
+                            "  status           tell how the gateway is that runs by this configuration\n"
+                            "  --json           the same for programs\n"
                             "  --version        show the version\n"
                             "  --help           show this\n"
                             "\n"
                             "Signals: TERM drains and stops (twice: at once), HUP reads the configuration\n"
-                            "anew. Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 78 wrong\n"
-                            "configuration, or a user or file that is unfit. See postern-gateway(8) and\n"
-                            "postern-gateway.conf(5).\n";
+                            "anew. Exit codes: 0 stopped as asked, or ready; 1 failure, or not ready; 2 wrong\n"
+                            "usage, 78 wrong configuration, or a user or file that is unfit. See\n"
+                            "postern-gateway(8) and postern-gateway.conf(5).\n";
+
+enum task { TASK_RUN = 0, TASK_CHECK, TASK_STATUS, TASK_STATUS_JSON };
 
 /* 0, or 1 where the answer is given already (*ret_code). */
-static int read_arguments(int argc, char **argv, const char **ret_config, bool *ret_check, int *ret_code)
+static int read_arguments(int argc, char **argv, const char **ret_config, enum task *ret_task, int *ret_code)
 {
-        static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                                {"check-config", no_argument, NULL, 'k'},
-                                                {"version", no_argument, NULL, 'v'},
-                                                {"help", no_argument, NULL, 'h'},
-                                                {NULL, 0, NULL, 0}};
+        static const struct option options[] = {
+                {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
+                {"json", no_argument, NULL, 'j'},         {"version", no_argument, NULL, 'v'},
+                {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+        bool json = false;
         int c;
 
         *ret_code = 0;
@@ -47,7 +52,9 @@ static int read_arguments(int argc, char **argv, const char **ret_config, bool *
                 if (c == 'c')
                         *ret_config = optarg;
                 else if (c == 'k')
-                        *ret_check = true;
+                        *ret_task = TASK_CHECK;
+                else if (c == 'j')
+                        json = true;
                 else if (c == 'v')
                         return printf("postern-gateway %s\n", POSTERN_VERSION) >= 0;
                 else if (c == 'h')
@@ -58,13 +65,17 @@ static int read_arguments(int argc, char **argv, const char **ret_config, bool *
                         return 1;
                 }
         }
-        if (optind < argc) {
+        if (optind + 1 == argc && strcmp(argv[optind], "status") == 0 && *ret_task == TASK_RUN) {
+                *ret_task = json ? TASK_STATUS_JSON : TASK_STATUS;
+                return 0;
+        }
+        if (optind < argc || json) {
                 (void)fprintf(stderr,
                               "postern-gateway: '%s' is not understood; postern-gateway --help shows what there is\n",
-                              argv[optind]);
+                              optind < argc ? argv[optind] : "--json");
                 *ret_code = EXIT_USAGE;
         }
-        return optind < argc;
+        return *ret_code != 0;
 }
 
 static int check_only(const char *path, const struct gateway_config *config)
@@ -87,18 +98,20 @@ int main(int argc, char **argv)
         struct buffer text = BUFFER(CONF_TEXT_MAX);
         struct gateway_config *config = NULL;
         struct error err = {""};
-        bool check = false;
+        enum task task = TASK_RUN;
         int code;
 
-        if (read_arguments(argc, argv, &path, &check, &code))
+        if (read_arguments(argc, argv, &path, &task, &code))
                 return code;
         if (gateway_config_load(&config, path, &text, &errors) < 0) {
                 (void)fputs(errors.lines.len ? errors.lines.data : "postern-gateway: out of memory\n", stderr);
                 if (errors.n)
                         (void)fprintf(stderr, "%zu error%s\n", errors.n, errors.n == 1 ? "" : "s");
                 code = EXIT_CONFIGURATION;
-        } else if (check) {
+        } else if (task == TASK_CHECK) {
                 code = check_only(path, config);
+        } else if (task != TASK_RUN) {
+                code = gateway_status(config, task == TASK_STATUS_JSON);
         } else {
                 log_open("postern-gateway", config->log_level, NULL);
                 harden_files(FILES_WANTED);

@@ -56,5 +56,10 @@ void gateway_listen_close(struct gateway *g);
 /* Writes ready_file, where there is one. */
 int gateway_listen_tell(const struct gateway *g, struct error *err);
 
+/* ---- status.c ---- */
+/* Prints how the gateway of this configuration is that runs, for people or as JSON. The exit code: 0 where it is ready.
+ */
+int gateway_status(const struct gateway_config *config, bool json);
+
 /* Runs until the end; returns the exit code. Takes over config and text. */
 int gateway_run(struct gateway *g, const char *config_path, struct gateway_config *config, struct buffer *text);

@@ -56,8 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                                 .attributes_state = n % 3 == 0 ? "truncated" : NULL,
                                 .attributes = &pairs};
         struct buffer out = BUFFER(LDAP_ANSWER_MOST);
-        struct ldap_request q;
-        struct ldap_user user;
+        struct ldapd_request q;
+        struct ldapd_user user;
         char name[GATEWAY_USER_MAX + 1];
         const char *why = NULL;
         size_t length;
@@ -66,9 +66,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         must(bytes && pairs_add(&pairs, "mail", "a@corp.example", 14) == 0);
         memcpy(bytes, data, n);
         bytes[n] = 0;
-        ldap_user_set(&user, &a, "alice", &bound);
+        ldapd_user_set(&user, &a, "alice", &bound);
         if (der_length(bytes, n, 0x30, LDAP_REQUEST_MOST, &length) == 0 && length <= n &&
-            ldap_request_read(&q, bytes, length) == 0) {
+            ldapd_request_read(&q, bytes, length) == 0) {
                 const struct berval *const texts[] = {&q.name,       &q.password,  &q.filter,
                                                       &q.attributes, &q.attribute, &q.value};
                 for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -76,14 +76,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 if (q.name.bv_val)
                         check_dn(&q.name);
                 if (q.kind == LDAP_BIND && q.name.bv_val)
-                        must(ldap_bind_name(&q.name, "uid=%u,dc=x", "%u@x", &user, name, &why) == LDAP_SUCCESS
+                        must(ldapd_bind_name(&q.name, "uid=%u,dc=x", "%u@x", &user, name, &why) == LDAP_SUCCESS
                                      ? strlen(name) <= GATEWAY_USER_MAX
                                      : why != NULL);
                 if (q.kind == LDAP_SEARCH)
-                        must(ldap_answer_search(&out, &q, n % 2 ? &user : NULL, true) == 0);
+                        must(ldapd_answer_search(&out, &q, n % 2 ? &user : NULL, true) == 0);
                 else
-                        must(ldap_answer(&out, &q, q.kind == LDAP_COMPARE ? ldap_compare(&q, &user) : LDAP_UNWILLING,
-                                         "x", NULL) == 0);
+                        must(ldapd_answer(&out, &q, q.kind == LDAP_COMPARE ? ldapd_compare(&q, &user) : LDAP_UNWILLING,
+                                          "x", NULL) == 0);
                 check_answers(&out);
         }
         buffer_free(&out);

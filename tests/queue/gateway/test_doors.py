@@ -159,6 +159,33 @@ class Doors(unittest.TestCase):
         self.assertEqual((status, headers['postern-sandbox']), (200, 'no password is checked here'))
 
 
+    def test_status(self):
+        """postern-gateway status: what it did, the last fault with its id, who is stopped; 0 only where it is ready."""
+        def status(*words):
+            done = self.site.run([self.gateway.program(), '--config', self.gateway.config, 'status', *words], check=False)
+            return done.returncode, done.stdout + done.stderr
+        before = json.loads(status('--json')[1])
+        self.gateway.sign_in('ok@sandbox.invalid', 'sandbox')
+        self.gateway.sign_in('ok@sandbox.invalid', 'wrong')
+        fault = self.gateway.sign_in('no-dc@sandbox.invalid', 'x')
+        code, text = status('--json')
+        after = json.loads(text)
+        self.assertEqual((code, after['ready'], after['names_stopped']), (0, True, 0), text)
+        self.assertEqual([after['sign_ins'][v] - before['sign_ins'][v] for v in ('accepted', 'refused', 'unavailable', 'remembered')], [1, 1, 1, 0])
+        self.assertEqual((after['last_fault']['reason'], after['last_fault']['id']), ('no_dc', fault['id']))
+        code, text = status()
+        self.assertEqual(code, 0, text)
+        self.assertIn('ready: sign-ins can be decided\n', text)
+        self.assertIn(f'last one that nobody could decide: no_dc (id {fault["id"]}, ', text)
+        with open(os.path.join(self.top.name, 'other.conf'), 'w', encoding='ascii') as f:
+            f.write(f'[gateway]\nlisten = unix:{self.top.name}/nothing\n')
+        done = self.site.run([self.gateway.program(), '--config', f.name, 'status'], check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('is postern-gateway running', done.stderr)
+        self.assertEqual(self.site.run([self.gateway.program(), 'state'], check=False).returncode, 2)
+        self.assertEqual(self.site.run([self.gateway.program(), '--json'], check=False).returncode, 2)
+        self.assertEqual(self.gateway.request('GET', '/v1/status', tcp=True)[0], 404)
+
     @unittest.skipUnless(os.geteuid() == 0, 'sockets become another group\'s by root alone')
     def test_a_reload_with_another_group(self):
         """The socket that goes on listening becomes the group's; a group that is none changes nothing."""
@@ -287,6 +314,7 @@ class HangUps(unittest.TestCase):
             for i in range(3):
                 hang_up(f'wrong {i}', 'refused')
             self.assertEqual(gateway.sign_in('slow@sandbox.invalid', 'sandbox')['reason'], 'throttled')
+            self.assertEqual(json.loads(gateway.get('/v1/status')[2])['names_stopped'], 1)
             with open(gateway.log, encoding='utf-8') as log:
                 self.assertEqual(log.read().count('sign_in.forgotten'), 7)
 

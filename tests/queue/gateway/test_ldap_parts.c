@@ -68,14 +68,14 @@ static void test_sids(void **state)
 
         (void)state;
         for (size_t i = 0; i < 3; i++) {
-                const size_t n = sid_bytes(bytes, sizeof(bytes), good[i]);
+                const size_t n = sid_from_text(bytes, sizeof(bytes), good[i]);
 
                 assert_int_equal(sid_text(text, bytes, n), 0);
                 assert_string_equal(text, good[i]);
-                assert_int_equal(sid_bytes(bytes, n - 1, good[i]), 0);
+                assert_int_equal(sid_from_text(bytes, n - 1, good[i]), 0);
         }
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-                assert_int_equal(sid_bytes(bytes, sizeof(bytes), bad[i]), 0);
+                assert_int_equal(sid_from_text(bytes, sizeof(bytes), bad[i]), 0);
 }
 
 static void test_results(void **state)
@@ -83,7 +83,7 @@ static void test_results(void **state)
         static const struct {
                 const char *verdict, *class, *reason, *counted;
                 bool proved;
-                enum ldap_result result;
+                enum ldapd_result result;
                 const char *said;
         } cases[] = {
                 {"accepted", "none", "ok", "0", true, LDAP_SUCCESS, NULL},
@@ -114,7 +114,7 @@ static void test_results(void **state)
                                               .may_have_counted = cases[i].counted,
                                               .password_proved = cases[i].proved};
 
-                assert_int_equal(ldap_bind_result(&a, &text), cases[i].result);
+                assert_int_equal(ldapd_bind_result(&a, &text), cases[i].result);
                 if (cases[i].said ? !text.data || !strstr(text.data, cases[i].said) : text.len > 0)
                         fail_msg("%s says '%s'", cases[i].reason, text.data ? text.data : "");
                 buffer_free(&text);
@@ -131,12 +131,12 @@ static struct berval assertion(char *out, uint8_t tag, const char *attribute, co
 }
 
 /* Searches for one attribute; the result, and in *ret_found whether there was an entry. */
-static int result_of(const struct ldap_user *user, struct berval filter, bool *ret_found)
+static int result_of(const struct ldapd_user *user, struct berval filter, bool *ret_found)
 {
         struct buffer out = BUFFER(LDAP_ANSWER_MOST);
-        const struct ldap_request q = {.id = 1, .kind = LDAP_SEARCH, .scope = LDAP_SCOPE_SUB, .filter = filter};
+        const struct ldapd_request q = {.id = 1, .kind = LDAP_SEARCH, .scope = LDAP_SCOPE_SUB, .filter = filter};
 
-        assert_int_equal(ldap_answer_search(&out, &q, user, false), 0);
+        assert_int_equal(ldapd_answer_search(&out, &q, user, false), 0);
         *ret_found = memchr(out.data, 0x64, 16) != NULL;
         /* SearchResultDone is the last message: id, then its tag and length, then ENUMERATED. */
         const char *done = memrchr(out.data, 0x65, out.len);
@@ -150,7 +150,7 @@ static int result_of(const struct ldap_user *user, struct berval filter, bool *r
 static void test_what_is_not_known(void **state)
 {
         struct pairs pairs = {.len = 0};
-        struct ldap_user user;
+        struct ldapd_user user;
         char text[128], outer[130];
         bool found;
 
@@ -168,7 +168,7 @@ static void test_what_is_not_known(void **state)
                                 .attributes = &pairs};
         char name[] = "xy";
         const struct berval bound = {2, name};
-        ldap_user_set(&user, &a, "alice", &bound);
+        ldapd_user_set(&user, &a, "alice", &bound);
         assert_string_equal(user.dn, "posternUserId=S-1-5-21-1-2-3-4,dc=corp,dc=example");
         assert_int_equal(result_of(&user, assertion(text, 0xa3, "memberOf", "cn=A"), &found), LDAP_SUCCESS);
         assert_true(found);
@@ -181,7 +181,7 @@ static void test_what_is_not_known(void **state)
         assert_int_equal(result_of(&user, assertion(text, 0xa3, "objectSid", "S-1-1-0"), &found), LDAP_SUCCESS);
         assert_false(found); /* the verdict's own word about who it is is not overruled */
         a.attributes_state = "truncated";
-        ldap_user_set(&user, &a, "alice", &bound);
+        ldapd_user_set(&user, &a, "alice", &bound);
         assert_int_equal(result_of(&user, assertion(text, 0xa3, "memberOf", "cn=A"), &found),
                          LDAP_ADMIN_LIMIT_EXCEEDED);
         assert_true(found);
@@ -196,7 +196,7 @@ static void test_what_is_not_known(void **state)
         assert_false(found);
         a.attributes_state = "unavailable";
         a.attributes = NULL;
-        ldap_user_set(&user, &a, "alice", &bound);
+        ldapd_user_set(&user, &a, "alice", &bound);
         assert_int_equal(result_of(&user, assertion(text, 0xa3, "uid", "alice"), &found), LDAP_UNAVAILABLE);
         assert_false(found); /* whoever takes over his groups would take them away */
 }
