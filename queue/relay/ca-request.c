@@ -147,22 +147,22 @@ void ca_request_clear(struct ca_request *request)
         request->req = NULL;
 }
 
-int ca_key_hash(EVP_PKEY *key, uint8_t ret_hash[CA_KEY_HASH_LEN])
+int ca_key_hash(const X509_PUBKEY *key, uint8_t ret_hash[CA_KEY_HASH_LEN])
 {
-        unsigned char *der = NULL;
-        const int n = key ? i2d_PUBKEY(key, &der) : -1;
+        const unsigned char *point;
+        int n;
 
-        if (n > 0)
-                SHA256(der, (size_t)n, ret_hash);
-        OPENSSL_free(der);
-        return n > 0 ? 0 : -EBADMSG;
+        if (!key || X509_PUBKEY_get0_param(NULL, &point, &n, NULL, key) != 1 || n <= 0)
+                return -EBADMSG;
+        SHA256(point, (size_t)n, ret_hash);
+        return 0;
 }
 
 bool ca_request_same_key(const struct ca_request *request, const uint8_t hash[CA_KEY_HASH_LEN])
 {
         uint8_t its[CA_KEY_HASH_LEN];
 
-        return ca_key_hash(X509_REQ_get0_pubkey(request->req), its) == 0 && memcmp(its, hash, sizeof(its)) == 0;
+        return ca_key_hash(X509_REQ_get_X509_PUBKEY(request->req), its) == 0 && memcmp(its, hash, sizeof(its)) == 0;
 }
 
 /* ---- certificates ---- */

@@ -60,9 +60,9 @@ int ca_request_parse(struct ca_request *ret_request, const char *base64, size_t 
 void ca_request_clear(struct ca_request *request);
 /* Whether it is on the one curve that is used. */
 bool ca_is_p256(EVP_PKEY *key);
-/* The SHA-256 of a public key's SubjectPublicKeyInfo. -EBADMSG. */
+/* The SHA-256 of a public key's bytes; of two keys on P-256 the same only where they are one. -EBADMSG. */
 #define CA_KEY_HASH_LEN 32
-int ca_key_hash(EVP_PKEY *key, uint8_t ret_hash[CA_KEY_HASH_LEN]);
+int ca_key_hash(const X509_PUBKEY *key, uint8_t ret_hash[CA_KEY_HASH_LEN]);
 /* Whether the request is for the key of this hash. */
 bool ca_request_same_key(const struct ca_request *request, const uint8_t hash[CA_KEY_HASH_LEN]);
 

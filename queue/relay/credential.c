@@ -159,7 +159,7 @@ int credential_of(struct relay *relay, struct http_req *r, struct peer *ret_peer
                                          : "none was sent");
         if (ca_peer_identity(cert, c->tenant, c->id) < 0 ||
             ca_cert_facts(cert, c->serial, &c->not_before, &c->not_after) < 0 ||
-            ca_key_hash(X509_get0_pubkey(cert), c->key) < 0) {
+            ca_key_hash(X509_get_X509_PUBKEY(cert), c->key) < 0) {
                 free(c);
                 return error_fail(err, -EBADMSG, "the client certificate is not a connector's");
         }
