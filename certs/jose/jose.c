@@ -44,12 +44,15 @@ bool padded_len_valid(size_t n)
         return n == PADDED_SMALL || n == PADDED_LARGE;
 }
 
-int jose_pad(struct buffer *out, const char *text, size_t n, size_t padded)
+static bool answer_len_valid(size_t n)
+{
+        return n >= PADDED_LARGE && n <= ANSWER_PADDED_MAX && (n & (n - 1)) == 0;
+}
+
+static int pad(struct buffer *out, const char *text, size_t n, size_t padded)
 {
         int r;
 
-        if (!padded_len_valid(padded))
-                return -EINVAL;
         if (n > padded)
                 return -EMSGSIZE;
         if ((r = buffer_reserve(out, padded)) < 0)
@@ -61,12 +64,24 @@ int jose_pad(struct buffer *out, const char *text, size_t n, size_t padded)
         return 0;
 }
 
-int jose_unpadded(const char *bytes, size_t n, size_t *ret_len)
+int jose_pad(struct buffer *out, const char *text, size_t n, size_t padded)
+{
+        return padded_len_valid(padded) ? pad(out, text, n, padded) : -EINVAL;
+}
+
+int jose_answer_pad(struct buffer *out, const char *text, size_t n)
+{
+        size_t padded = PADDED_LARGE;
+
+        while (padded < n && padded < ANSWER_PADDED_MAX)
+                padded *= 2;
+        return pad(out, text, n, padded);
+}
+
+static int unpadded(const char *bytes, size_t n, size_t *ret_len)
 {
         size_t len = n;
 
-        if (!padded_len_valid(n))
-                return -EBADMSG;
         while (len > 0 && bytes[len - 1] == 0x20)
                 len--;
         /* A blank inside the rest would be padding that is not at the end; base64url and dots hold none. */
@@ -74,4 +89,14 @@ int jose_unpadded(const char *bytes, size_t n, size_t *ret_len)
                 return -EBADMSG;
         *ret_len = len;
         return 0;
+}
+
+int jose_unpadded(const char *bytes, size_t n, size_t *ret_len)
+{
+        return padded_len_valid(n) ? unpadded(bytes, n, ret_len) : -EBADMSG;
+}
+
+int jose_answer_unpadded(const char *bytes, size_t n, size_t *ret_len)
+{
+        return answer_len_valid(n) ? unpadded(bytes, n, ret_len) : -EBADMSG;
 }

@@ -22,12 +22,18 @@
 #define JOSE_TYP_VERDICT "postern-verdict+jwt"
 #define JOSE_TYP_VERDICT_JWE "postern-verdict+jwe"
 #define JOSE_TYP_IDENTITY "postern-identity+jwt"
+#define JOSE_TYP_QUESTION "postern-question+jwt"
+#define JOSE_TYP_ANSWER "postern-answer+jwt"
+#define JOSE_TYP_ANSWER_JWE "postern-answer+jwe"
 
 #define JWS_MAX (256 * 1024)
-#define JWE_MAX (8 * 1024) /* a sealed verdict */
+#define JWE_MAX (8 * 1024)         /* a sealed verdict */
+#define ANSWER_JWE_MAX (88 * 1024) /* a sealed answer to a person's question */
 /* The two classes of padding: length of a padded JWS, bytes */
 #define PADDED_SMALL 2048
 #define PADDED_LARGE 4096
+/* An answer's: the smallest of 4096, 8192 ... ANSWER_PADDED_MAX that holds it. */
+#define ANSWER_PADDED_MAX 65536
 /* The longest payload whose JWS still fits: 127 characters of header, two dots, 86 of signature are around it. */
 #define PADDED_CLAIMS_MAX(padded) (((padded)-215) * 3 / 4)
 
@@ -59,6 +65,13 @@ int jose_pad(struct buffer *out, const char *text, size_t n, size_t padded);
  * not empty. */
 int jose_unpadded(const char *bytes, size_t n, size_t *ret_len);
 
+/* The same of an answer: to the smallest of its classes; one of them. */
+int jose_answer_pad(struct buffer *out, const char *text, size_t n);
+int jose_answer_unpadded(const char *bytes, size_t n, size_t *ret_len);
+
 /* ---- JWE compact, verdicts: key is the 32-byte rk ---- */
 int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err);
 int jwe_dir_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err);
+/* The same of answers, of ANSWER_JWE_MAX at most; plain holds no credential, and may be any buffer. */
+int jwe_answer_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err);
+int jwe_answer_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err);

@@ -23,7 +23,7 @@ int roster_new(struct roster **ret_roster, const char *tenant, struct key *tenan
         roster = calloc(1, sizeof(*roster));
         if (!roster || text_set(&roster->tenant, tenant) < 0)
                 return -ENOMEM;
-        roster->form = ROSTER_FORM;
+        roster->form = ROSTER_FORM_WITHOUT_PEOPLE;
         roster->tenant_key = key_ref(tenant_key);
         *ret_roster = steal(roster);
         return 0;
@@ -43,7 +43,7 @@ static bool was_removed(const struct roster *roster, const char *kid)
         return false;
 }
 
-/* -EEXIST when a member under another id (or in the other list) has the id, the key or the name. */
+/* -EEXIST when a member under another id (or in another list) has the id, the key or the name. */
 static int check_free(const struct roster_member *members, size_t n, bool same_list, const struct roster_member *fresh,
                       struct error *err)
 {
@@ -54,7 +54,7 @@ static int check_free(const struct roster_member *members, size_t n, bool same_l
                 if (same_id && same_list)
                         continue;
                 if (same_id)
-                        return error_fail(err, -EEXIST, WHAT ": id %s stands in the other list", m->id);
+                        return error_fail(err, -EEXIST, WHAT ": id %s stands in another list", m->id);
                 if (strcmp(m->name, fresh->name) == 0)
                         return error_fail(err, -EEXIST, WHAT ": the name %s belongs to id %s", m->name, m->id);
                 if (strcmp(key_kid(m->key), key_kid(fresh->key)) == 0)
@@ -64,10 +64,11 @@ static int check_free(const struct roster_member *members, size_t n, bool same_l
         return 0;
 }
 
-static int check_addable(const struct roster *roster, bool service, const struct roster_member *fresh,
+static int check_addable(struct roster *roster, enum roster_list which, const struct roster_member *fresh,
                          struct error *err)
 {
-        int r;
+        size_t *n;
+        int r = 0;
 
         if (!id_valid(fresh->id, strlen(fresh->id)))
                 return error_fail(err, -EINVAL, WHAT ": an id has 16 to 64 letters, digits and hyphens");
@@ -79,9 +80,12 @@ static int check_addable(const struct roster *roster, bool service, const struct
                                   key_kid(fresh->key));
         if (strcmp(key_kid(fresh->key), key_kid(roster->tenant_key)) == 0)
                 return error_fail(err, -EEXIST, WHAT ": the tenant key is nobody's identity");
-        if ((r = check_free(roster->connectors, roster->n_connectors, !service, fresh, err)) < 0)
-                return r;
-        return check_free(roster->services, roster->n_services, service, fresh, err);
+        for (enum roster_list list = ROSTER_CONNECTORS; r == 0 && list < ROSTER_LISTS; list++) {
+                const struct roster_member *members = *roster_members(roster, list, &n);
+
+                r = check_free(members, *n, list == which, fresh, err);
+        }
+        return r;
 }
 
 static struct roster_member *with_id(struct roster_member *members, size_t n, const char *id)
@@ -141,7 +145,7 @@ int roster_add(struct roster *roster, bool service, const char *id, const char *
                 return error_fail(err, -EEXIST, WHAT ": %s has the id %s already, with another key (%s)", slot->name,
                                   id, key_kid(slot->key));
         if (r == 0)
-                r = check_addable(roster, service, &fresh, err);
+                r = check_addable(roster, service ? ROSTER_SERVICES : ROSTER_CONNECTORS, &fresh, err);
         if (r < 0)
                 return r;
         if (!slot && *n >= ROSTER_MEMBERS_MAX)
@@ -180,7 +184,7 @@ int roster_replace(struct roster *roster, bool service, const char *id, const ch
                 return r;
         if (!slot)
                 return error_fail(err, -ENOENT, WHAT ": nobody in it has the id %.64s", id);
-        if ((r = check_addable(roster, service, &fresh, err)) < 0)
+        if ((r = check_addable(roster, service ? ROSTER_SERVICES : ROSTER_CONNECTORS, &fresh, err)) < 0)
                 return r;
         if (strcmp(key_kid(slot->key), key_kid(key)) != 0 && note_removed(roster, key_kid(slot->key)) < 0)
                 return error_fail(err, -ENOMEM, WHAT ": out of memory");
@@ -214,10 +218,14 @@ static int remove_from(struct roster *roster, struct roster_member *members, siz
 
 int roster_remove(struct roster *roster, const char *which, struct error *err)
 {
-        int r = remove_from(roster, roster->connectors, &roster->n_connectors, which);
+        int r = -ENOENT;
+        size_t *n;
 
-        if (r == -ENOENT)
-                r = remove_from(roster, roster->services, &roster->n_services, which);
+        for (enum roster_list list = ROSTER_CONNECTORS; r == -ENOENT && list < ROSTER_LISTS; list++) {
+                struct roster_member *members = *roster_members(roster, list, &n);
+
+                r = remove_from(roster, members, n, which);
+        }
         if (r == -ENOENT)
                 return error_fail(err, r, WHAT ": nobody in it has the id, name or kid %.64s", which);
         return r < 0 ? error_fail(err, r, WHAT ": out of memory") : 0;
@@ -301,6 +309,10 @@ int roster_domain_remove(struct roster *roster, const char *name, struct error *
                 if (roster_speaks_for(&roster->connectors[i], name))
                         return error_fail(err, -EBUSY, WHAT ": connector %s speaks for domain %s",
                                           roster->connectors[i].name, found->name);
+        for (size_t i = 0; i < roster->n_people; i++)
+                if (roster_speaks_for(&roster->people[i], name))
+                        return error_fail(err, -EBUSY, WHAT ": %s may see the sign-ins of domain %s",
+                                          roster->people[i].name, found->name);
         const size_t at = (size_t)(found - roster->domains);
         roster_domain_clear(&roster->domains[at]);
         memmove(&roster->domains[at], &roster->domains[at + 1],
@@ -356,7 +368,46 @@ int roster_speak(struct roster *roster, const char *which, const char *const *do
         return 0;
 }
 
+/* ---- people ---- */
+
+int roster_person_put(struct roster *roster, const struct roster_grant *grant, struct error *err)
+{
+        _cleanup_(roster_member_clear) struct roster_member fresh = {
+                .key = key_ref(grant->key), .exp = grant->exp, .domains = calloc(grant->n_domains + 1, sizeof(char *))};
+        struct roster_member *slot = with_id(roster->people, roster->n_people, grant->id), old;
+        int r;
+
+        if (!fresh.domains || text_set(&fresh.id, grant->id) < 0 || text_set(&fresh.name, grant->name) < 0 ||
+            text_set(&fresh.role, grant->role) < 0)
+                return error_fail(err, -ENOMEM, WHAT ": out of memory");
+        if (grant->exp < 1)
+                return error_fail(err, -EINVAL, WHAT ": a person's powers have an end");
+        if (!roster_role_valid(grant->role))
+                return error_fail(err, -EINVAL, WHAT ": a role has 1 to %d of a-z, 0-9 and -", ROSTER_ROLE_MAX);
+        if (slot && strcmp(key_kid(slot->key), key_kid(grant->key)) != 0)
+                return error_fail(err, -EEXIST,
+                                  WHAT ": %s has the id %s already, with another key (%s): remove it first", slot->name,
+                                  grant->id, key_kid(slot->key));
+        if ((r = check_addable(roster, ROSTER_PEOPLE, &fresh, err)) < 0 ||
+            (r = gather_domains(roster, grant->domains, grant->n_domains, &fresh, err)) < 0)
+                return r;
+        if (!slot && roster->n_people >= ROSTER_PEOPLE_MAX)
+                return error_fail(err, -ENOSPC, WHAT ": holds %d people already; remove one", ROSTER_PEOPLE_MAX);
+        if (!slot && !(slot = new_slot(&roster->people, &roster->n_people)))
+                return error_fail(err, -ENOMEM, WHAT ": out of memory");
+        old = *slot;
+        *slot = fresh;
+        fresh = old;
+        edited(roster);
+        return 0;
+}
+
 /* ---- signing ---- */
+
+unsigned roster_form_needed(const struct roster *roster)
+{
+        return roster->n_people ? ROSTER_FORM : ROSTER_FORM_WITHOUT_PEOPLE;
+}
 
 static void write_members(struct json_writer *w, const char *name, const struct roster_member *members, size_t n)
 {
@@ -371,10 +422,11 @@ static void write_members(struct json_writer *w, const char *name, const struct 
                 key_write_jwk(w, m->key);
                 json_write_close(w, '}');
                 json_write_str(w, "name", m->name);
-                if (m->role)
-                        json_write_str(w, "role", m->role);
-                else
+                json_write_opt(w, "role", m->role ? m->role : "");
+                if (m->domains || !m->role)
                         json_write_strings(w, "domains", m->domains, m->n_domains);
+                if (m->exp)
+                        json_write_int(w, "exp", m->exp);
                 json_write_close(w, '}');
         }
         json_write_close(w, ']');
@@ -386,7 +438,7 @@ static int write_payload(const struct roster *roster, const struct claim_times *
 
         json_write_begin(&w, out);
         json_write_open(&w, NULL, '{');
-        json_write_int(&w, "v", ROSTER_FORM);
+        json_write_int(&w, "v", roster_form_needed(roster));
         json_write_str(&w, "tenant", roster->tenant);
         json_write_open(&w, "key", '{');
         key_write_jwk(&w, roster->tenant_key);
@@ -399,6 +451,8 @@ static int write_payload(const struct roster *roster, const struct claim_times *
         roster_domains_write(&w, roster->domains, roster->n_domains);
         write_members(&w, "connectors", roster->connectors, roster->n_connectors);
         write_members(&w, "services", roster->services, roster->n_services);
+        if (roster->n_people)
+                write_members(&w, "people", roster->people, roster->n_people);
         json_write_open(&w, "removed", '[');
         for (size_t i = 0; i < roster->n_removed; i++)
                 json_write_str(&w, NULL, roster->removed[i]);
@@ -417,6 +471,10 @@ int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now
                 return error_fail(err, -EINVAL, WHAT ": the signing key is not its tenant key");
         if (life < 1 || life > ROSTER_LIFE_MAX || now < 0)
                 return error_fail(err, -EINVAL, WHAT ": lives 1 s to %d days", ROSTER_LIFE_MAX / 86400);
+        for (size_t i = 0; i < roster->n_people; i++)
+                if (roster->people[i].exp > now + ROSTER_PERSON_LIFE_MAX)
+                        return error_fail(err, -EINVAL, WHAT ": %s may do so for %d days at most",
+                                          roster->people[i].name, ROSTER_PERSON_LIFE_MAX / 86400);
         r = write_payload(roster, &times, roster->seq + 1, &payload);
         if (r == -EMSGSIZE)
                 return error_fail(err, r, WHAT ": would be longer than %d bytes", ROSTER_TEXT_MAX);
@@ -427,7 +485,7 @@ int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now
         edited(roster);
         roster->text = buffer_steal(&text);
         roster->seq++;
-        roster->form = ROSTER_FORM;
+        roster->form = roster_form_needed(roster);
         roster->iat = times.iat;
         roster->exp = times.exp;
         return 0;

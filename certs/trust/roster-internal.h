@@ -11,6 +11,10 @@ bool roster_name_valid(const char *name);
 /* [a-z0-9-]{1,31} */
 bool roster_role_valid(const char *role);
 void roster_member_clear(struct roster_member *member);
+/* The lists of a roster's members. */
+enum roster_list { ROSTER_CONNECTORS = 0, ROSTER_SERVICES, ROSTER_PEOPLE, ROSTER_LISTS };
+/* One of them, and where its length is. */
+struct roster_member **roster_members(struct roster *roster, enum roster_list list, size_t **ret_n);
 
 /* roster-domain.c */
 /* Every form and count of the list; no name, suffix, NetBIOS name or SID twice, one default at most. -EINVAL

@@ -57,6 +57,15 @@ void roster_member_clear(struct roster_member *member)
         *member = (struct roster_member){0};
 }
 
+struct roster_member **roster_members(struct roster *roster, enum roster_list list, size_t **ret_n)
+{
+        struct roster_member **const members[] = {&roster->connectors, &roster->services, &roster->people};
+        size_t *const n[] = {&roster->n_connectors, &roster->n_services, &roster->n_people};
+
+        *ret_n = n[list];
+        return members[list];
+}
+
 struct roster *roster_ref(struct roster *roster)
 {
         roster->others++;
@@ -71,11 +80,14 @@ struct roster *roster_free(struct roster *roster)
                 roster_member_clear(&roster->connectors[i]);
         for (size_t i = 0; i < roster->n_services; i++)
                 roster_member_clear(&roster->services[i]);
+        for (size_t i = 0; i < roster->n_people; i++)
+                roster_member_clear(&roster->people[i]);
         for (size_t i = 0; i < roster->n_domains; i++)
                 roster_domain_clear(&roster->domains[i]);
         free(roster->domains);
         free(roster->connectors);
         free(roster->services);
+        free(roster->people);
         free(roster->removed);
         free(roster->tenant);
         free(roster->text);
@@ -114,24 +126,30 @@ static void once(struct json_reader *r, json_t *seen, char kind, const char *tex
                 json_read_no_memory(r);
 }
 
-/* Domains of a connector, role of a service; neither in form 1. */
-static void read_further(struct json_reader *r, const struct roster *roster, bool service, struct roster_member *member)
+/* Domains of a connector, role of a service, neither in form 1; both of a person, and the end. */
+static void read_further(struct json_reader *r, const struct roster *roster, enum roster_list which,
+                         struct roster_member *member)
 {
-        if (roster->form == 1 && service && text_set(&member->role, ROSTER_SIGN_IN) < 0)
+        if (roster->form == 1 && which == ROSTER_SERVICES && text_set(&member->role, ROSTER_SIGN_IN) < 0)
                 json_read_no_memory(r);
         if (roster->form == 1)
                 return;
-        if (!service) {
+        if (which != ROSTER_SERVICES)
                 roster_member_domains_read(member, roster, r);
+        if (which == ROSTER_CONNECTORS)
                 return;
-        }
         json_read_text(r, "role", JSON_REQUIRED, ROSTER_ROLE_MAX, &member->role);
         if (member->role && !roster_role_valid(member->role))
                 json_read_fail(r, "role", "is not of a-z, 0-9 and -");
+        if (which == ROSTER_SERVICES)
+                return;
+        member->exp = json_read_int(r, "exp", 1, JOSE_INT_MAX);
+        if (member->exp > roster->iat + ROSTER_PERSON_LIFE_MAX)
+                json_read_fail(r, "exp", "is more than 90 days after the roster's iat");
 }
 
-static void read_member(struct json_reader *r, const struct roster *roster, bool service, struct roster_member *member,
-                        json_t *seen)
+static void read_member(struct json_reader *r, const struct roster *roster, enum roster_list which,
+                        struct roster_member *member, json_t *seen)
 {
         char id[ID_MAX + 1], name[NAME_MAX_LEN + 1];
         struct json_reader jwk;
@@ -144,7 +162,7 @@ static void read_member(struct json_reader *r, const struct roster *roster, bool
         member->key = key_read_jwk(&jwk);
         json_read_end(&jwk, true);
         claims_kid(r, member->key);
-        read_further(r, roster, service, member);
+        read_further(r, roster, which, member);
         json_read_end(r, true);
         once(r, seen, 'i', id);
         once(r, seen, 'n', name);
@@ -153,13 +171,14 @@ static void read_member(struct json_reader *r, const struct roster *roster, bool
                 json_read_no_memory(r);
 }
 
-static void read_members(struct json_reader *payload, struct roster *roster, bool service, json_t *seen)
+static void read_members(struct json_reader *payload, struct roster *roster, enum roster_list which, json_t *seen)
 {
-        struct roster_member **ret_members = service ? &roster->services : &roster->connectors;
-        size_t *ret_n = service ? &roster->n_services : &roster->n_connectors;
+        static const char *const names[] = {"connectors", "services", "people"};
+        size_t *ret_n, max = which == ROSTER_PEOPLE ? ROSTER_PEOPLE_MAX : ROSTER_MEMBERS_MAX;
+        struct roster_member **ret_members = roster_members(roster, which, &ret_n);
         struct json_reader list, object;
 
-        if (!json_read_list(&list, payload, service ? "services" : "connectors", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
+        if (!json_read_list(&list, payload, names[which], JSON_REQUIRED, 0, max))
                 return;
         *ret_members = calloc(list.n + 1, sizeof(**ret_members)); /* zeroed members are fit to be freed */
         if (!*ret_members) {
@@ -170,7 +189,7 @@ static void read_members(struct json_reader *payload, struct roster *roster, boo
                 struct roster_member *member = &(*ret_members)[(*ret_n)++];
 
                 if (json_read_object(&object, &list, NULL, JSON_REQUIRED))
-                        read_member(&object, roster, service, member, seen);
+                        read_member(&object, roster, which, member, seen);
         }
 }
 
@@ -203,8 +222,9 @@ static int read_lists(struct roster *roster, struct json_reader *payload, struct
         once(payload, seen, 'k', key_kid(roster->tenant_key)); /* it is nobody's identity */
         if (roster->form > 1 && (r = roster_domains_read(roster, payload, err)) < 0)
                 return r;
-        read_members(payload, roster, false, seen);
-        read_members(payload, roster, true, seen);
+        for (enum roster_list which = ROSTER_CONNECTORS; which < ROSTER_LISTS; which++)
+                if (which != ROSTER_PEOPLE || roster->form > ROSTER_FORM_WITHOUT_PEOPLE)
+                        read_members(payload, roster, which, seen);
         read_removed(payload, roster, seen);
         return json_read_result(payload);
 }
@@ -224,6 +244,8 @@ static int read_form(struct roster *roster, struct json_reader *payload, struct 
                                             "exp", "connectors", "services", "removed", NULL};
         static const char *const members[] = {"v",   "tenant",     "key",      "seq",     "iat", "domains",
                                               "exp", "connectors", "services", "removed", NULL};
+        static const char *const newest[] = {"v",   "tenant",     "key",      "seq",    "iat",     "domains",
+                                             "exp", "connectors", "services", "people", "removed", NULL};
         static const char *const optional[] = {"kind", NULL};
         const int64_t form = json_read_int(payload, "v", 1, JOSE_INT_MAX);
 
@@ -231,7 +253,11 @@ static int read_form(struct roster *roster, struct json_reader *payload, struct 
                 return error_fail(err, -EBADMSG, WHAT ": is of form %lld, and this version reads up to %d: upgrade it",
                                   (long long)form, ROSTER_FORM);
         roster->form = (unsigned)form;
-        json_read_members(payload, form == 1 ? first : members, form == 1 ? NULL : optional);
+        json_read_members(payload,
+                          form == 1                            ? first
+                          : form == ROSTER_FORM_WITHOUT_PEOPLE ? members
+                                                               : newest,
+                          form == 1 ? NULL : optional);
         roster->sandbox = json_read_has(payload, "kind");
         if (roster->sandbox)
                 json_read_is(payload, "kind", "sandbox");
@@ -365,4 +391,9 @@ const struct roster_member *roster_sign_in_service(const struct roster *roster, 
         const struct roster_member *service = roster_service(roster, kid);
 
         return service && strcmp(service->role, ROSTER_SIGN_IN) == 0 ? service : NULL;
+}
+
+const struct roster_member *roster_person(const struct roster *roster, const char *kid)
+{
+        return find_kid(roster->people, roster->n_people, kid);
 }

@@ -20,12 +20,17 @@
 #define ROSTER_NAMES_MAX 64 /* suffixes, and NetBIOS names, of one domain */
 #define ROSTER_SID_MAX 47   /* "S-1-5-21-" and three numbers of 32 bits */
 #define ROSTER_ROLE_MAX 31
-#define ROSTER_SIGN_IN "sign-in" /* the role of a service that asks for sign-ins */
+#define ROSTER_SIGN_IN "sign-in"   /* the role of a service that asks for sign-ins */
+#define ROSTER_HELPDESK "helpdesk" /* the role of a person who asks what became of sign-ins */
+#define ROSTER_PEOPLE_MAX 64
+#define ROSTER_PERSON_LIFE_MAX (90 * 86400) /* a person's powers end so long after the roster's iat, at the latest */
 /*
- * The form that roster_sign writes, and the newest that roster_verify reads. Form 1 had no domains: nobody in
- * such a roster speaks for any, so it counts for its seq and to be edited, and nothing is released by it.
+ * The newest form that roster_verify reads. Form 1 had no domains: nobody in such a roster speaks for any, so it counts
+ * for its seq and to be edited, and nothing is released by it. Form 2 has no people; roster_sign writes it where there
+ * are none, so that whoever cannot read form 3 goes on.
  */
-#define ROSTER_FORM 2
+#define ROSTER_FORM 3
+#define ROSTER_FORM_WITHOUT_PEOPLE 2
 #define TENANT_MAX 64 /* [a-z0-9-]{1,64} */
 #define NAME_MAX_LEN 64
 
@@ -43,9 +48,10 @@ struct roster_member {
         char *id;   /* id of the connector or service, [A-Za-z0-9-]{16,64} */
         char *name; /* for humans */
         struct key *key;
-        size_t n_domains; /* of a connector */
-        char **domains;   /* names of the domains that it may speak for */
-        char *role;       /* of a service; NULL: a connector */
+        size_t n_domains; /* of a connector or a person */
+        char **domains;   /* names of the domains that it may speak for, or whose sign-ins the person may see */
+        char *role;       /* of a service or a person; NULL: a connector */
+        int64_t exp;      /* of a person: when all powers end */
 };
 
 struct roster {
@@ -55,9 +61,9 @@ struct roster {
         struct key *tenant_key; /* public */
         uint64_t seq;
         int64_t iat, exp;
-        size_t n_domains, n_connectors, n_services, n_removed;
+        size_t n_domains, n_connectors, n_services, n_people, n_removed;
         struct roster_domain *domains;
-        struct roster_member *connectors, *services;
+        struct roster_member *connectors, *services, *people;
         char (*removed)[KID_LEN + 1];
         char *text;      /* the compact JWS it was parsed from; NULL for one being built */
         unsigned others; /* owners beside the first: roster_ref */
@@ -89,15 +95,28 @@ int roster_replace(struct roster *roster, bool service, const char *id, const ch
 /* Adds a copy of the domain, or puts it in the place of the one of its name; a default one takes that from the
  * others. -EINVAL malformed, -EEXIST: a name, suffix, NetBIOS name or SID is another domain's, -ENOSPC. */
 int roster_domain_put(struct roster *roster, const struct roster_domain *domain, struct error *err);
-/* -ENOENT; -EBUSY while a connector speaks for it. */
+/* -ENOENT; -EBUSY while a connector speaks for it, or a person may see its sign-ins. */
 int roster_domain_remove(struct roster *roster, const char *name, struct error *err);
 /* Sets for which domains of the roster a connector (id, name or kid) speaks. -ENOENT: no such connector or
  * domain. */
 int roster_speak(struct roster *roster, const char *which, const char *const *domains, size_t n, struct error *err);
+/* What a person is given. */
+struct roster_grant {
+        const char *id, *name, *role;
+        struct key *key; /* referenced */
+        const char *const *domains;
+        size_t n_domains;
+        int64_t exp;
+};
+/* Adds a person; of one who is there by id and key name, role, domains and end are replaced. -EEXIST if id, key or name
+ * is another's, -EKEYREJECTED if the kid was removed, -ENOENT: no such domain, -EINVAL, -ENOSPC. */
+int roster_person_put(struct roster *roster, const struct roster_grant *grant, struct error *err);
 /* Removes by id, name or kid and notes the kid in removed. -ENOENT. */
 int roster_remove(struct roster *roster, const char *which, struct error *err);
-/* Signs as seq+1 with iat now and exp now + life (<= ROSTER_LIFE_MAX); updates roster->seq, iat, exp, text.
- */
+/* The form that it is signed in. */
+unsigned roster_form_needed(const struct roster *roster);
+/* Signs as seq+1 with iat now and exp now + life (<= ROSTER_LIFE_MAX); updates roster->seq, iat, exp, text. -EINVAL
+ * where a person's end is more than ROSTER_PERSON_LIFE_MAX ahead. */
 int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now, int64_t life, struct error *err);
 
 const struct roster_member *roster_connector(const struct roster *roster, const char *kid);
@@ -105,6 +124,8 @@ const struct roster_member *roster_connector(const struct roster *roster, const 
 const struct roster_member *roster_service(const struct roster *roster, const char *kid);
 /* A service that may ask for sign-ins. */
 const struct roster_member *roster_sign_in_service(const struct roster *roster, const char *kid);
+/* Of whatever role, and also after the end. */
+const struct roster_member *roster_person(const struct roster *roster, const char *kid);
 /* By name, without regard to case. */
 const struct roster_domain *roster_domain(const struct roster *roster, const char *name);
 /* The one whose name or suffix it is; whose NetBIOS name it is; that bare names go to. NULL: none. */

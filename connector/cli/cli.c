@@ -202,7 +202,7 @@ int cli_parse(struct cli *cli, const struct cli_usage *u, int argc, char **argv,
 
 static int list_commands(const struct cli *cli, const struct cli_command *table, const char *about, FILE *out)
 {
-        (void)fprintf(out, "usage: %s COMMAND [OPTIONS]\n\n%s%s\n", cli->program, about,
+        (void)fprintf(out, "usage: %s COMMAND [OPTIONS]\n%s%s\n", cli->program, about,
                       about[strcspn(about, "\n")] ? "" : "\n");
         for (const struct cli_command *c = table; c->name; c++)
                 (void)fprintf(out, "  %-18s %s\n", c->name, c->help);

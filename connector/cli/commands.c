@@ -6,6 +6,7 @@
 const struct cli_command cli_commands[] = {
         {"tenant", "tenant key and roster, on the admin's machine", cmd_tenant},
         {"service", "the key of a sign-in service, beside it", cmd_service},
+        {"person", "the key of a person of the helpdesk", cmd_person},
         {"enroll", "enrol this host as a connector", cmd_enroll},
         {"sign-in", "sign a user in through the relay", cmd_sign_in},
         {"status", "what this connector is doing, part by part", cmd_status},

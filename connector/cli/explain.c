@@ -8,14 +8,19 @@
 #include "base/core/buffer.h"
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
+#include "connector/cli/everywhere.h"
+#include "connector/cli/person.h"
 #include "connector/cli/view.h"
 #include "connector/findings/explain.h"
 #include "connector/findings/history.h"
 
 static const char *bad_text;
+static bool everywhere;
 
 static const struct cli_option options[] = {
         {"bad-attempts", "N", &bad_text, NULL, "how many the directory counts (badPwdCount)"},
+        {"everywhere", NULL, NULL, &everywhere, "ask every connector of the tenant, with your key"},
+        PERSON_OPTIONS,
         {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -27,7 +32,8 @@ static const struct cli_usage usage = {
         .about = "Tells what happened to a sign-in, hop by hop, what it means and what to do.\n"
                  "ID is the reference that the user was shown, or its beginning; a user's name\n"
                  "(alice@corp.example, CORP\\alice, the SID) shows the latest sign-in of that user\n"
-                 "at this connector.\n"
+                 "at this connector. --everywhere asks all connectors through the relay, by the\n"
+                 "exact id or name (see postern person), and names those that are silent.\n"
                  "Exit code 1: nothing found.\n",
         .options = options,
 };
@@ -39,9 +45,9 @@ struct label {
         const char *key, *text;
 };
 
-static const struct label who[] = {{"attempt", "Attempt"}, {"when", "When"},       {"user", "User"},
-                                   {"user_note", ""},      {"account", "Account"}, {"service", "Service"},
-                                   {"from", "From"},       {"result", "Result"},   {NULL, NULL}};
+static const struct label who[] = {
+        {"connector", "Connector"}, {"attempt", "Attempt"}, {"when", "When"}, {"user", "User"},     {"user_note", ""},
+        {"account", "Account"},     {"service", "Service"}, {"from", "From"}, {"result", "Result"}, {NULL, NULL}};
 static const struct label meaning[] = {
         {"meaning", "Meaning"},   {"remedy", "To do"}, {"user_saw", "User saw"}, {"lockout", "Lockout"},
         {"password", "Password"}, {"codes", "Codes"},  {"detail", "Detail"},     {NULL, NULL}};
@@ -92,6 +98,8 @@ static json_t *tell(const json_t *r, const json_t *others, long long bad)
 {
         json_t *told = explain_record(r), *seen = others ? history_sentences(others, r, bad) : NULL, *ticket;
 
+        if (fact_text(r, "connector")[0])
+                (void)json_object_set(told, "connector", json_object_get(r, "connector"));
         if (json_array_size(seen))
                 (void)json_object_set(told, "seen", seen);
         json_decref(seen);
@@ -143,6 +151,8 @@ static void show_others(const json_t *list, const json_t *shown, const json_t *t
                 fact_time(fact_number(r, "wall", 0), when, sizeof(when));
                 (void)printf("  %s  %-11s %-20s ", when, fact_end(r), declined[0] ? declined : fact_text(r, "reason"));
                 cli_print_text(stdout, fact_text(r, "id"));
+                if (fact_text(r, "connector")[0])
+                        (void)printf("  at %s", fact_text(r, "connector"));
                 (void)fputc('\n', stdout);
         }
 }
@@ -209,25 +219,43 @@ static const json_t *first_attempt(const json_t *list, const json_t *r)
         return NULL;
 }
 
+/* Asks this host's ledger, or all. */
+static int ask(struct cli *cli, enum question_op op, const char *what, json_t **ret_answer, int *ret_code)
+{
+        json_auto_t *request = op == QUESTION_LOG
+                                       ? json_pack("{s:s, s:s, s:i}", "do", "log", "user", what, "limit", 500)
+                                       : json_pack("{s:s, s:s}", "do", "explain", "what", what);
+        struct question_claims question = {.op = op};
+
+        (void)snprintf(question.what, sizeof(question.what), "%s", what);
+        return everywhere ? everywhere_ask(cli, &question, ret_answer, ret_code)
+                          : view_ask(cli, request, ret_answer, ret_code);
+}
+
 /* All sign-ins of the user of this record that the ledger has, the newest first; NULL: none can be asked for. */
 static json_t *ask_for_others(struct cli *cli, const json_t *r, const char *what, bool by_user)
 {
         const char *id = fact_text(r, "user_id"), *user = fact_text(r, "user");
         const char *name = id[0] ? id : user[0] ? user : by_user ? what : "";
-        json_auto_t *request = NULL, *answer = NULL;
+        json_auto_t *answer = NULL;
         int code;
 
-        if (!name[0])
-                return NULL;
-        request = json_pack("{s:s, s:s, s:i}", "do", "log", "user", name, "limit", 500);
-        if (view_ask(cli, request, &answer, &code) < 0)
+        if (!name[0] || ask(cli, QUESTION_LOG, name, &answer, &code) < 0)
                 return NULL;
         return json_incref(json_object_get(answer, "records"));
 }
 
 static int absent(struct cli *cli, const char *what, const json_t *answer)
 {
-        if (json_object_get(answer, "ids")) {
+        if (everywhere) {
+                (void)cli_error(
+                        cli,
+                        "nothing is known of '%s' where an answer came from. Only the exact id, user@domain, "
+                        "DOMAIN\\user or SID is looked for, within your domains; a sign-in that no connector had, "
+                        "`postern tenant trace ID` knows",
+                        what);
+                everywhere_tell_reach(answer);
+        } else if (json_object_get(answer, "ids")) {
                 which_one(cli, what, json_object_get(answer, "ids"));
         } else {
                 not_found(cli, what, answer);
@@ -272,7 +300,7 @@ static void add_explanations(json_t *answer, const json_t *others, long long bad
 
 int cmd_explain(struct cli *cli, int argc, char **argv)
 {
-        json_auto_t *answer = NULL, *request = NULL, *others = NULL;
+        json_auto_t *answer = NULL, *others = NULL;
         const json_t *r;
         uint64_t bad = 0;
         char **words;
@@ -284,15 +312,20 @@ int cmd_explain(struct cli *cli, int argc, char **argv)
                 return cli_usage_error(cli, "ID-OR-USER takes 1 to %d bytes", WHAT_MAX);
         if (bad_text && text_parse_u64(bad_text, 0, 1000000, &bad) < 0)
                 return cli_usage_error(cli, "--bad-attempts '%s' is not a number", bad_text);
-        request = json_pack("{s:s, s:s}", "do", "explain", "what", words[0]);
-        if (view_ask(cli, request, &answer, &code) < 0)
+        if (ask(cli, QUESTION_EXPLAIN, words[0], &answer, &code) < 0)
                 return code;
         r = json_array_get(json_object_get(answer, "records"), 0);
         if (r)
                 others = ask_for_others(cli, r, words[0], strcmp(fact_text(answer, "found_by"), "user") == 0);
-        if (!cli->json)
-                return show(cli, words[0], answer, others, bad_text ? (long long)bad : -1);
-        add_explanations(answer, others, bad_text ? (long long)bad : -1);
-        view_print_json(answer);
-        return r ? CLI_OK : CLI_FAILED;
+        code = r ? CLI_OK : CLI_FAILED;
+        if (!r && everywhere && fact_number(json_object_get(answer, "everywhere"), "answered", 0) == 0)
+                code = CLI_UNAVAILABLE;
+        if (cli->json) {
+                add_explanations(answer, others, bad_text ? (long long)bad : -1);
+                view_print_json(answer);
+                return code;
+        }
+        (void)show(cli, words[0], answer, others, bad_text ? (long long)bad : -1);
+        everywhere_tell(answer);
+        return code;
 }

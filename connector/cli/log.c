@@ -10,6 +10,8 @@
 #include "connector/findings/health.h"
 #include "connector/findings/history.h"
 #include "connector/findings/looks.h"
+#include "connector/cli/everywhere.h"
+#include "connector/cli/person.h"
 #include "connector/cli/view.h"
 #include "connector/cli/when.h"
 #include "connector/frames/control.h"
@@ -20,7 +22,7 @@
 #define UNUSUAL_S 86400
 
 static const char *user, *since, *until, *about, *verdict, *limit;
-static bool events, slow, unusual;
+static bool events, slow, unusual, everywhere, asked;
 
 static const struct cli_option options[] = {
         {"user", "NAME", &user, NULL, "only sign-ins of this user, in any form of the name"},
@@ -32,15 +34,17 @@ static const struct cli_option options[] = {
         {"slow", NULL, NULL, &slow, "which hop made sign-ins slow (last hour)"},
         {"unusual", NULL, NULL, &unusual, "what may be an attack (last day)"},
         {"events", NULL, NULL, &events, "what happened to the connector, instead of sign-ins"},
+        {"everywhere", NULL, NULL, &everywhere, "ask every connector of the tenant, with your key"},
+        PERSON_OPTIONS,
+        {"asked", NULL, NULL, &asked, "who asked this connector so, and what (root)"},
         {NULL, NULL, NULL, NULL, NULL},
 };
 
 static const struct cli_usage usage = {
         .name = "log",
         .about = "Shows the latest sign-ins of this connector, the newest last. Names that belong\n"
-                 "to no account are masked; --user finds them all the same, without regard to case\n"
-                 "and accents, and offers names that are like it. Exit code 1: nothing is known of\n"
-                 "the --user.\n",
+                 "to no account are masked; --user finds them all the same, and offers names that\n"
+                 "are like it. Exit code 1: nothing is known of the --user.\n",
         .options = options,
 };
 
@@ -57,18 +61,21 @@ static bool known_verdict(const char *word)
 /* What does not go together; CLI_OK where all is well. */
 static int check_words(const struct cli *cli)
 {
-        const int kinds = (int)events + (int)slow + (int)unusual;
+        const int kinds = (int)events + (int)slow + (int)unusual + (int)asked;
 
         if (kinds > 1)
-                return cli_usage_error(cli, "--events, --slow and --unusual are three questions: ask one");
+                return cli_usage_error(cli, "--events, --slow, --unusual and --asked are four questions: ask one");
+        if (everywhere && (kinds || !user))
+                return cli_usage_error(cli, "--everywhere is about one person's sign-ins: name --user, exactly");
         if (verdict && !known_verdict(verdict))
                 return cli_usage_error(cli, "--verdict '%s' is not accepted, refused, unavailable or declined",
                                        verdict);
         if (kinds && (user || verdict))
                 return cli_usage_error(cli, "--%s has no users and verdicts: leave out --%s",
-                                       events ? "events"
-                                       : slow ? "slow"
-                                              : "unusual",
+                                       events  ? "events"
+                                       : slow  ? "slow"
+                                       : asked ? "asked"
+                                               : "unusual",
                                        user ? "user" : "verdict");
         if (user && (!user[0] || strlen(user) > NAME_MAX_BYTES))
                 return cli_usage_error(cli, "--user takes a name of 1 to %d bytes", NAME_MAX_BYTES);
@@ -114,6 +121,7 @@ static json_t *make_request(struct cli *cli, int *ret_code)
         request = json_pack("{s:s, s:b, s:s*, s:s*}", "do",
                             slow      ? "slow"
                             : unusual ? "unusual"
+                            : asked   ? "questions"
                                       : "log",
                             "events", events, "user", user, "verdict", verdict);
         if (n)
@@ -205,6 +213,8 @@ static void print_record(const struct layout *l, const json_t *r)
         if (l->took)
                 (void)printf("%-4s %5lld ms  ", method[0] ? method : "-", fact_number(r, "ms_total", 0));
         cli_print_text(stdout, fact_text(r, "id"));
+        if (fact_text(r, "connector")[0])
+                (void)printf("  %s", fact_text(r, "connector"));
         (void)fputc('\n', stdout);
 }
 
@@ -221,16 +231,32 @@ static void print_event(const json_t *e)
         (void)fputc('\n', stdout);
 }
 
+/* Who of the helpdesk asked what. */
+static void print_asked(const json_t *q)
+{
+        char when[32];
+
+        fact_time(fact_number(q, "wall", 0), when, sizeof(when));
+        (void)printf("%s  ", when);
+        print_cell(fact_text(q, "person"), 20);
+        print_cell(fact_text(q, "op"), 8);
+        print_cell(fact_text(q, "what")[0] ? fact_text(q, "what") : "-", USER_COLUMNS);
+        cli_print_text(stdout, fact_text(q, "refused")[0] ? fact_text(q, "refused") : "answered");
+        (void)printf("  (%s)\n", fact_text(q, "key"));
+}
+
 /* The newest last. */
 static void print_list(const json_t *list)
 {
         const struct layout layout = layout_for(view_width());
 
-        if (json_array_size(list) && !events)
+        if (json_array_size(list) && !events && !asked)
                 print_head(&layout);
         for (size_t i = json_array_size(list); i > 0; i--) {
                 const json_t *row = json_array_get(list, i - 1);
-                if (events)
+                if (asked)
+                        print_asked(row);
+                else if (events)
                         print_event(row);
                 else
                         print_record(&layout, row);
@@ -273,7 +299,9 @@ static void print_all(const json_t *answer)
         if (slow || unusual)
                 print_look(answer);
         else
-                print_list(events ? json_object_get(answer, "events") : list);
+                print_list(events  ? json_object_get(answer, "events")
+                           : asked ? json_object_get(answer, "questions")
+                                   : list);
         if (compared)
                 view_wrap(0, json_string_value(compared));
         if (user && json_array_size(list) == 0)
@@ -300,10 +328,27 @@ static const char *meant(const json_t *answer)
         return fact_text(first, "name");
 }
 
+/* The same request to all connectors: exact, and of 50 rows at most. */
+static int ask_everywhere(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code)
+{
+        const long long rows = fact_number(request, "limit", QUESTION_ROWS_MAX);
+        struct question_claims q = {.op = QUESTION_LOG,
+                                    .since = (int64_t)fact_number(request, "since", 0),
+                                    .until = (int64_t)fact_number(request, "until", 0),
+                                    .limit = rows < QUESTION_ROWS_MAX ? (uint32_t)rows : QUESTION_ROWS_MAX};
+
+        (void)snprintf(q.what, sizeof(q.what), "%s", user);
+        (void)snprintf(q.verdict, sizeof(q.verdict), "%s", verdict ? verdict : "");
+        return everywhere_ask(cli, &q, ret_answer, ret_code);
+}
+
 /* Asks, and once more where only one other name can have been meant. */
 static int ask(struct cli *cli, json_t *request, json_t **ret_answer, int *ret_code)
 {
         json_t *answer = NULL, *other = NULL;
+
+        if (everywhere)
+                return ask_everywhere(cli, request, ret_answer, ret_code);
         int r = view_ask(cli, request, &answer, ret_code);
         const char *name =
                 r == 0 && user && json_array_size(json_object_get(answer, "records")) == 0 ? meant(answer) : NULL;
@@ -371,8 +416,13 @@ int cmd_log(struct cli *cli, int argc, char **argv)
                 if (shown_for[0])
                         (void)cli_error(cli, "nothing is known of '%s'; these are of '%s'", user, shown_for);
                 print_all(answer);
-                hint_at_health(cli);
+                if (everywhere)
+                        everywhere_tell(answer);
+                else
+                        hint_at_health(cli);
         }
+        if (everywhere && fact_number(json_object_get(answer, "everywhere"), "answered", 0) == 0)
+                return CLI_UNAVAILABLE;
         /* as explain: somebody who was asked for and isn't there is a no; an empty log is none */
         return user && json_array_size(json_object_get(answer, "records")) == 0 ? CLI_FAILED : CLI_OK;
 }

@@ -1,8 +1,8 @@
 /*
- * A sign-in service's folder on disk.
+ * A sign-in service's folder, or a person's, on disk.
  *
- * Invariant: the private key is written once (0600) and never overwritten; service.pub.json holds nothing
- * secret.
+ * Invariant: the private key is written once (0600) and never overwritten; service.pub.json and person.pub.json hold
+ * nothing secret.
  */
 #include "connector/cli/service-store.h"
 
@@ -17,9 +17,10 @@
 #include "connector/cli/folder.h"
 #include "queue/client/client.h"
 
-#define KEY_FILE "service.key"
-#define PUBLIC_FILE "service.pub.json"
-#define META_FILE "service.json"
+static const struct {
+        const char *word, *key, *public, *meta;
+} kinds[] = {[STORE_SERVICE] = {"service", "service.key", "service.pub.json", "service.json"},
+             [STORE_PERSON] = {"person", "person.key", "person.pub.json", "person.json"}};
 #define META_VERSION 2 /* 2: roster_hash */
 #define PUBLIC_VERSION 1
 
@@ -42,7 +43,7 @@ int service_store_save(const struct service_store *s, struct error *err)
 
         for (size_t i = 0; i < s->n_distrusted; i++)
                 json_array_append_new(distrusted, json_string(s->distrusted[i]));
-        return folder_write_json(s->dir, META_FILE,
+        return folder_write_json(s->dir, kinds[s->kind].meta,
                                  json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:o*, s:o*}",
                                            "v", META_VERSION, "id", s->id, "name", s->name, "relay", s->relay, "tenant",
                                            s->tenant, "pin", s->pin, "ca_file", s->ca_file, "secret_file",
@@ -139,29 +140,47 @@ static int read_distrusted(struct service_store *s, const json_t *list)
         return r;
 }
 
+const char *service_store_file(enum store_kind kind, enum store_file file)
+{
+        return file == STORE_FILE_KEY      ? kinds[kind].key
+               : file == STORE_FILE_PUBLIC ? kinds[kind].public
+                                           : kinds[kind].meta;
+}
+
+int service_store_begin(struct service_store *s, enum store_kind kind, const char *dir, const char *name,
+                        struct error *err)
+{
+        int r;
+
+        s->kind = kind;
+        if (!name[0] || strlen(name) > NAME_MAX_LEN || !utf8_valid(name, strlen(name)))
+                return error_fail(err, -EINVAL, "a %s's name has 1 to %d bytes", kinds[kind].word, NAME_MAX_LEN);
+        if (text_set(&s->dir, dir) < 0 || text_set(&s->name, name) < 0)
+                return error_fail(err, -ENOMEM, "out of memory");
+        r = id_generate(s->id);
+        return r < 0 ? error_fail(err, r, "no random numbers") : folder_make(dir, err);
+}
+
+int service_store_finish(const struct service_store *s, struct error *err)
+{
+        int r = public_write(s->dir, kinds[s->kind].public, s->id, s->name, s->key, err);
+
+        return r < 0 ? r : service_store_save(s, err);
+}
+
 int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err)
 {
         _cleanup_(service_store_clear) struct service_store s = {0};
         char path[FOLDER_PATH_MAX];
-        int r;
+        int r = service_store_begin(&s, STORE_SERVICE, dir, name, err);
 
-        if (!name[0] || strlen(name) > NAME_MAX_LEN || !utf8_valid(name, strlen(name)))
-                return error_fail(err, -EINVAL, "a service's name has 1 to %d bytes", NAME_MAX_LEN);
-        if (text_set(&s.dir, dir) < 0 || text_set(&s.name, name) < 0)
-                return error_fail(err, -ENOMEM, "out of memory");
-        r = id_generate(s.id);
-        if (r < 0)
-                return error_fail(err, r, "no random numbers");
-        r = folder_make(dir, err);
+        folder_path(path, dir, kinds[STORE_SERVICE].key);
         if (r == 0)
                 r = key_generate(&s.key, err);
-        folder_path(path, dir, KEY_FILE);
         if (r == 0)
                 r = key_write(s.key, path, NULL, err);
         if (r == 0)
-                r = public_write(s.dir, PUBLIC_FILE, s.id, s.name, s.key, err);
-        if (r == 0)
-                r = service_store_save(&s, err);
+                r = service_store_finish(&s, err);
         if (r < 0)
                 return r;
         *ret_s = s;
@@ -191,12 +210,12 @@ static int read_meta(struct service_store *s, struct error *err)
         const char *id, *hash;
         int r;
 
-        folder_path(path, s->dir, META_FILE);
+        folder_path(path, s->dir, kinds[s->kind].meta);
         r = read_json(&json, path, err);
         if (r < 0)
                 return error_prefix(err, r,
-                                    "no service here (make one with `postern service init`, or name its "
-                                    "folder with --service)");
+                                    "no %s here (make one with `postern %s init`, or name its folder with --%s)",
+                                    kinds[s->kind].word, kinds[s->kind].word, kinds[s->kind].word);
         id = json_string_value(json_object_get(json, "id"));
         r = jose_json_version(json, path, META_VERSION, err);
         if (r < 0) {
@@ -221,16 +240,19 @@ static int read_meta(struct service_store *s, struct error *err)
         return r;
 }
 
+int service_store_open_without_key(struct service_store *s, enum store_kind kind, const char *dir, struct error *err)
+{
+        s->kind = kind;
+        return text_set(&s->dir, dir) < 0 ? error_fail(err, -ENOMEM, "out of memory") : read_meta(s, err);
+}
+
 int service_store_open(struct service_store *ret_s, const char *dir, struct error *err)
 {
         _cleanup_(service_store_clear) struct service_store s = {0};
         char path[FOLDER_PATH_MAX];
-        int r;
+        int r = service_store_open_without_key(&s, STORE_SERVICE, dir, err);
 
-        if (text_set(&s.dir, dir) < 0)
-                return error_fail(err, -ENOMEM, "out of memory");
-        r = read_meta(&s, err);
-        folder_path(path, dir, KEY_FILE);
+        folder_path(path, dir, kinds[STORE_SERVICE].key);
         if (r == 0)
                 r = key_read(&s.key, path, NULL, err);
         if (r < 0)
@@ -281,9 +303,9 @@ int service_store_complete(const struct service_store *s, struct error *err)
         for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
                 if (!needed[i].value)
                         n += (size_t)snprintf(missing + n, sizeof(missing) - n, "%s%s", n ? " " : "", needed[i].option);
-        return n ? error_fail(err, -EINVAL,
-                              "to sign people in, this is needed once, and remembered: postern service show %s",
-                              missing)
+        return n ? error_fail(err, -EINVAL, "%s, this is needed once, and remembered: postern %s show %s",
+                              s->kind == STORE_PERSON ? "to ask the connectors" : "to sign people in",
+                              kinds[s->kind].word, missing)
                  : 0;
 }
 

@@ -1,6 +1,7 @@
 /*
  * A sign-in service's folder: service.key (its key), service.pub.json (what the tenant's admin approves),
- * service.json (where it signs in).
+ * service.json (where it signs in); and the same of a person of the helpdesk, where the files begin with "person" and
+ * the key may be encrypted or in a token.
  */
 #pragma once
 
@@ -8,11 +9,14 @@
 #include "base/ipc/loop.h"
 #include "certs/trust/roster.h"
 
+enum store_kind { STORE_SERVICE = 0, STORE_PERSON };
+
 struct service_store {
+        enum store_kind kind;
         char *dir;
         char id[ID_MAX + 1];
         char *name;
-        struct key *key;
+        struct key *key; /* of a person NULL until person_open */
         /* remembered from `service init` or `sign-in`; or NULL */
         char *relay, *tenant, *pin, *ca_file, *secret_file, *roster_source;
         uint64_t roster_seq;           /* the highest seen: older rosters are refused */
@@ -25,6 +29,16 @@ struct service_store {
 /* Makes folder, key and files. -EEXIST where a key is there already. */
 int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err);
 int service_store_open(struct service_store *ret_s, const char *dir, struct error *err);
+
+/* What a person's folder has in common with a service's (person.c): its files; a new one, in s, whose key is then made
+ * and put there; writing what goes with the key; and reading all but the key. */
+enum store_file { STORE_FILE_KEY, STORE_FILE_PUBLIC, STORE_FILE_META };
+const char *service_store_file(enum store_kind kind, enum store_file file);
+int service_store_begin(struct service_store *s, enum store_kind kind, const char *dir, const char *name,
+                        struct error *err);
+int service_store_finish(const struct service_store *s, struct error *err);
+int service_store_open_without_key(struct service_store *s, enum store_kind kind, const char *dir, struct error *err);
+
 /* Takes what the client saw of rosters; does not save. */
 struct client;
 void service_store_saw(struct service_store *s, const struct client *client);

@@ -17,20 +17,14 @@
 
 /* ---- lists in options ---- */
 
-struct names {
-        size_t n;
-        char *list[ROSTER_NAMES_MAX];
-};
-
-static void names_clear(struct names *names)
+void tenant_names_clear(struct tenant_names *names)
 {
         for (size_t i = 0; i < names->n; i++)
                 free(names->list[i]);
         names->n = 0;
 }
 
-/* "a,b": blanks around a name are nobody's; "-" is the empty list. */
-static int names_split(struct names *names, const char *text, const char *option, struct error *err)
+int tenant_names_split(struct tenant_names *names, const char *text, const char *option, struct error *err)
 {
         if (strcmp(text, "-") == 0)
                 return 0;
@@ -132,8 +126,8 @@ static int confirm(const struct pending_identity *p, struct error *err)
 }
 
 /* A name that nobody knows is more likely mistyped than new. */
-static int refuse_unknown(const struct roster *roster, const struct pending_identity *p, const struct names *names,
-                          struct error *err)
+static int refuse_unknown(const struct roster *roster, const struct pending_identity *p,
+                          const struct tenant_names *names, struct error *err)
 {
         for (size_t i = 0; p->announced && p->announced->n_domains && i < names->n; i++)
                 if (!roster_domain(roster, names->list[i]) && !announced_domain(p, names->list[i]))
@@ -144,7 +138,7 @@ static int refuse_unknown(const struct roster *roster, const struct pending_iden
         return 0;
 }
 
-static int take_name(struct names *names, const char *name, struct error *err)
+static int take_name(struct tenant_names *names, const char *name, struct error *err)
 {
         if (!(names->list[names->n] = strdup(name)))
                 return error_fail(err, -ENOMEM, "out of memory");
@@ -153,7 +147,7 @@ static int take_name(struct names *names, const char *name, struct error *err)
 }
 
 /* Nothing was announced, as with --identity: the tenant's one domain, or --domains. */
-static int only_domain(const struct roster *roster, const struct pending_identity *p, struct names *names,
+static int only_domain(const struct roster *roster, const struct pending_identity *p, struct tenant_names *names,
                        struct error *err)
 {
         if (roster->n_domains != 1)
@@ -163,7 +157,7 @@ static int only_domain(const struct roster *roster, const struct pending_identit
 }
 
 /* Which domains the newcomer gets. */
-static int choose_domains(const struct roster *roster, const struct pending_identity *p, struct names *names,
+static int choose_domains(const struct roster *roster, const struct pending_identity *p, struct tenant_names *names,
                           struct error *err)
 {
         int r = 0;
@@ -171,7 +165,7 @@ static int choose_domains(const struct roster *roster, const struct pending_iden
         if (p->announced && p->announced->n_domains)
                 show_announced(roster, p);
         if (tenant_o.domains) {
-                r = names_split(names, tenant_o.domains, "--domains", err);
+                r = tenant_names_split(names, tenant_o.domains, "--domains", err);
                 return r < 0 ? r : refuse_unknown(roster, p, names, err);
         }
         if (!p->announced || p->announced->n_domains == 0)
@@ -216,7 +210,8 @@ static int compare_domain(const struct roster_domain *have, const struct roster_
  * Where names without a domain go, and their passwords: where there was no domain yet, what the newcomer says, else its
  * first one. Later nobody becomes it by what it says of itself: that is the admin's to say. NULL: it stays as it is.
  */
-static const char *default_of(const struct roster *roster, const struct pending_identity *p, const struct names *names)
+static const char *default_of(const struct roster *roster, const struct pending_identity *p,
+                              const struct tenant_names *names)
 {
         if (roster->n_domains || names->n == 0)
                 return NULL;
@@ -257,11 +252,11 @@ static int bring_in(struct roster *roster, const struct pending_identity *p, cha
 
 static int approve(struct tenant_store *s, const struct pending_identity *p, struct error *err)
 {
-        _cleanup_(names_clear) struct names names = {0};
+        _cleanup_(tenant_names_clear) struct tenant_names names = {0};
         const char *by_default;
         int r = refuse_displacing(s->roster, p, err);
 
-        if (r == 0 && p->announced && p->announced->roster_form < ROSTER_FORM)
+        if (r == 0 && p->announced && p->announced->roster_form < roster_form_needed(s->roster))
                 r = error_fail(err, -EPROTONOSUPPORT,
                                "connector %s runs a version of Postern that cannot read this roster: upgrade it first",
                                p->name);
@@ -307,18 +302,19 @@ static const struct cli_option edit_options[] = {
 };
 
 /* What the options say over what the roster has. fresh borrows from all of them. */
-static int overlay(struct roster_domain *fresh, struct names *suffixes, struct names *netbios, struct error *err)
+static int overlay(struct roster_domain *fresh, struct tenant_names *suffixes, struct tenant_names *netbios,
+                   struct error *err)
 {
         int r;
 
         if (tenant_o.suffixes) {
-                if ((r = names_split(suffixes, tenant_o.suffixes, "--suffixes", err)) < 0)
+                if ((r = tenant_names_split(suffixes, tenant_o.suffixes, "--suffixes", err)) < 0)
                         return r;
                 fresh->suffixes = suffixes->list;
                 fresh->n_suffixes = suffixes->n;
         }
         if (tenant_o.netbios) {
-                if ((r = names_split(netbios, tenant_o.netbios, "--netbios", err)) < 0)
+                if ((r = tenant_names_split(netbios, tenant_o.netbios, "--netbios", err)) < 0)
                         return r;
                 fresh->netbios = netbios->list;
                 fresh->n_netbios = netbios->n;
@@ -336,7 +332,7 @@ static int overlay(struct roster_domain *fresh, struct names *suffixes, struct n
 
 static int edit_domain_set(struct tenant_store *s, const char *const *args, struct error *err)
 {
-        _cleanup_(names_clear) struct names suffixes = {0}, netbios = {0};
+        _cleanup_(tenant_names_clear) struct tenant_names suffixes = {0}, netbios = {0};
         const struct roster_domain *have = roster_domain(s->roster, args[0]);
         char *name = strdup(args[0]);
         struct roster_domain fresh = {.name = name, .is_default = s->roster->n_domains == 0};
@@ -407,8 +403,8 @@ int cmd_tenant_domain(struct cli *cli, int argc, char **argv)
 
 static int edit_connector_domains(struct tenant_store *s, const char *const *args, struct error *err)
 {
-        _cleanup_(names_clear) struct names names = {0};
-        int r = names_split(&names, args[1], "DOMAINS", err);
+        _cleanup_(tenant_names_clear) struct tenant_names names = {0};
+        int r = tenant_names_split(&names, args[1], "DOMAINS", err);
 
         return r < 0 ? r : roster_speak(s->roster, args[0], (const char *const *)names.list, names.n, err);
 }

@@ -93,10 +93,13 @@ static json_t *members_json(const struct roster_member *members, size_t n)
         json_t *list = json_array();
 
         for (size_t i = 0; i < n; i++)
-                json_array_append_new(
-                        list, json_pack("{s:s, s:s, s:s, s:s*, s:o*}", "id", members[i].id, "name", members[i].name,
-                                        "fingerprint", key_kid(members[i].key), "role", members[i].role, "domains",
-                                        members[i].role ? NULL : names_json(members[i].domains, members[i].n_domains)));
+                json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:o*, s:o*}", "id", members[i].id, "name",
+                                                      members[i].name, "fingerprint", key_kid(members[i].key), "role",
+                                                      members[i].role, "domains",
+                                                      members[i].domains || !members[i].role
+                                                              ? names_json(members[i].domains, members[i].n_domains)
+                                                              : NULL,
+                                                      "until", members[i].exp ? json_integer(members[i].exp) : NULL));
         return list;
 }
 
@@ -117,10 +120,11 @@ static json_t *domains_json(const struct roster *r)
 
 static void print_json(const struct roster *r)
 {
-        json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "tenant", r->tenant, "seq", (json_int_t)r->seq,
-                                 "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp, "domains", domains_json(r),
-                                 "connectors", members_json(r->connectors, r->n_connectors), "services",
-                                 members_json(r->services, r->n_services));
+        json_t *json =
+                json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "tenant", r->tenant, "seq", (json_int_t)r->seq,
+                          "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp, "domains", domains_json(r),
+                          "connectors", members_json(r->connectors, r->n_connectors), "services",
+                          members_json(r->services, r->n_services), "people", members_json(r->people, r->n_people));
 
         if (json && json_dumpf(json, stdout, JSON_INDENT(2)) == 0)
                 putchar('\n');
@@ -186,6 +190,8 @@ void tenant_print_roster(const struct roster *r, bool json)
                 printf("  service    %-20s %s  %s%s%s\n", r->services[i].name, r->services[i].id,
                        key_kid(r->services[i].key), strcmp(r->services[i].role, ROSTER_SIGN_IN) ? "  role " : "",
                        strcmp(r->services[i].role, ROSTER_SIGN_IN) ? r->services[i].role : "");
+        for (size_t i = 0; i < r->n_people; i++)
+                tenant_print_person(&r->people[i]);
 }
 
 /* ---- editing ---- */

@@ -10,7 +10,7 @@
 /* What the command line says; one for all of the commands. */
 struct tenant_options {
         const char *dir, *relay, *ca_file, *admin_secret_file, *passphrase_file, *days_text, *key_uri, *identity_file;
-        const char *domains, *suffixes, *netbios, *sid;
+        const char *life_text, *domains, *suffixes, *netbios, *sid;
         bool no_passphrase, no_publish, replace, by_default, not_default, yes;
 };
 extern struct tenant_options tenant_o;
@@ -56,7 +56,19 @@ int tenant_edit(const struct cli *cli, tenant_edit_fn *edit, const char *const *
 void tenant_print_roster(const struct roster *r, bool json);
 void tenant_print_domain(const struct roster_domain *d);
 
+/* tenant-person.c */
+int cmd_tenant_approve_person(struct cli *cli, int argc, char **argv);
+void tenant_print_person(const struct roster_member *m);
+
 /* tenant-domains.c: who speaks for which domain */
+/* Names of an option. */
+struct tenant_names {
+        size_t n;
+        char *list[ROSTER_NAMES_MAX];
+};
+void tenant_names_clear(struct tenant_names *names);
+/* "a,b": blanks around a name are nobody's; "-" is the empty list. -EINVAL with err naming the option. */
+int tenant_names_split(struct tenant_names *names, const char *text, const char *option, struct error *err);
 int tenant_edit_approve(struct tenant_store *s, const char *const *args, struct error *err);
 int cmd_tenant_domain(struct cli *cli, int argc, char **argv);
 int cmd_tenant_connector_domains(struct cli *cli, int argc, char **argv);

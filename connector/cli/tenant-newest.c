@@ -83,7 +83,7 @@ static const struct roster_member *who_cannot_read(const struct tenant_store *s,
         if (!connector || statement_verify(&statement, text, strlen(text), connector->key, connector->id, s->tenant,
                                            time(NULL), NULL) < 0)
                 return NULL;
-        return statement->roster_form < ROSTER_FORM ? connector : NULL;
+        return statement->roster_form < roster_form_needed(s->roster) ? connector : NULL;
 }
 
 int tenant_readable(const struct tenant_store *s, struct error *err)

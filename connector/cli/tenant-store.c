@@ -16,12 +16,11 @@
 #include "base/ipc/loop.h"
 #include "base/core/text.h"
 #include "connector/cli/folder.h"
-#include "connector/cli/hardware.h"
+#include "connector/cli/key-file.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/tenant-internal.h"
 
 #define KEY_FILE "tenant.key"
-#define KEY_TEXT_MAX 16384
 #define META_FILE "tenant.json"
 #define META_VERSION 1
 #define ROSTER_FILE "roster.jws"
@@ -33,31 +32,6 @@ static int write_meta(const struct tenant_store *s, struct error *err)
                                            "pin", s->pin, "relay", s->relay, "ca_file", s->ca_file, "admin_secret_file",
                                            s->admin_secret_file),
                                  0600, err);
-}
-
-/* A key in a token or TPM; the file gets what names it. */
-static int make_in_hardware(const char *uri, const char *path, struct key **ret_key, struct error *err)
-{
-        _cleanup_(buffer_free) struct buffer text = BUFFER(KEY_TEXT_MAX);
-        const struct hardware_request request = {.reference = uri, .make = true, .ask = true};
-        int r;
-
-        if (!hardware_named(uri))
-                return error_fail(err, -EINVAL,
-                                  "%s names no key in hardware: it begins neither with pkcs11: nor with tpm2: "
-                                  "nor with handle:",
-                                  uri);
-        if (access(path, F_OK) == 0)
-                return error_fail(err, -EEXIST, "%s: exists already; a key file is never overwritten", path);
-        r = hardware_key(&request, ret_key, &text, err);
-        return r < 0 ? r : file_write_atomic(path, text.data, text.len, 0600, err);
-}
-
-static int make_in_file(const char *passphrase, const char *path, struct key **ret_key, struct error *err)
-{
-        int r = key_generate(ret_key, err);
-
-        return r < 0 ? r : key_write(*ret_key, path, passphrase, err);
 }
 
 bool tenant_store_has_key(const char *dir)
@@ -81,8 +55,7 @@ int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_
         r = folder_make(dir, err);
         folder_path(path, dir, KEY_FILE);
         if (r == 0)
-                r = new->key_uri ? make_in_hardware(new->key_uri, path, &key, err)
-                                 : make_in_file(new->passphrase, path, &key, err);
+                r = folder_key_make(path, new->key_uri, new->passphrase, &key, err);
         if (r < 0)
                 return r;
         if (text_set(&s.dir, dir) < 0 || text_set(&s.tenant, new->tenant) < 0)
@@ -182,25 +155,10 @@ void tenant_store_clear(struct tenant_store *s)
 
 bool tenant_store_key_encrypted(const struct tenant_store *s)
 {
-        _cleanup_(buffer_free) struct buffer pem = BUFFER_SECRET(65536); /* it may not be encrypted */
         char path[FOLDER_PATH_MAX];
 
         folder_path(path, s->dir, KEY_FILE);
-        return file_read(&pem, path, NULL) == 0 && key_pem_encrypted(pem.data, pem.len);
-}
-
-/* From the file, or where the file says. */
-static int read_key(const char *path, const char *passphrase, struct key **ret_key, struct error *err)
-{
-        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(KEY_TEXT_MAX);
-        struct hardware_request request = {.ask = true};
-        int r = file_read(&text, path, err);
-
-        if (r < 0)
-                return r;
-        request.reference = text.data ? text.data : "";
-        return hardware_named(request.reference) ? hardware_key(&request, ret_key, NULL, err)
-                                                 : key_read(ret_key, path, passphrase, err);
+        return folder_key_encrypted(path);
 }
 
 int tenant_store_key(const struct tenant_store *s, const char *passphrase, struct key **ret_key, struct error *err)
@@ -210,7 +168,7 @@ int tenant_store_key(const struct tenant_store *s, const char *passphrase, struc
         int r;
 
         folder_path(path, s->dir, KEY_FILE);
-        r = read_key(path, passphrase, &key, err);
+        r = folder_key_read(path, passphrase, &key, err);
         if (r < 0)
                 return r;
         if (strcmp(key_pin(key), s->pin) != 0)

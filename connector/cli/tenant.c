@@ -131,6 +131,11 @@ static bool has_another(const struct roster *roster, const struct roster_member 
 /* On stderr: who goes, and what ends with it. */
 static void show_removal(const struct roster *roster, const struct roster_member *m)
 {
+        if (m->exp) {
+                fprintf(stderr, "%s (%s, %s) goes for good, and asks no connector any more.\n", m->name, m->id,
+                        key_kid(m->key));
+                return;
+        }
         const bool service = m->role != NULL;
         const size_t left = (service ? roster->n_services : roster->n_connectors) - 1;
 
@@ -160,6 +165,8 @@ static int edit_remove(struct tenant_store *s, const char *const *args, struct e
 
         if (!m)
                 m = member(s->roster->services, s->roster->n_services, args[0]);
+        if (!m)
+                m = member(s->roster->people, s->roster->n_people, args[0]);
         if (m && !tenant_o.yes) {
                 show_removal(s->roster, m);
                 r = tenant_confirm("Remove it? (yes/no) ", "say --yes where that is meant", err);
@@ -268,7 +275,7 @@ static int cmd_remove(struct cli *cli, int argc, char **argv)
                 .words = "WHICH",
                 .min_words = 1,
                 .max_words = 1,
-                .about = "Takes a connector or sign-in service out of the roster, by name, id or\n"
+                .about = "Takes a connector, sign-in service or person out of the roster, by name, id or\n"
                          "fingerprint, for good: its key is not accepted again. It is said what ends with\n"
                          "it, and asked; --yes answers that, and is needed without a terminal.\n",
                 .options = remove_options,
@@ -316,9 +323,10 @@ int cmd_tenant(struct cli *cli, int argc, char **argv)
                 {"init", "make the tenant key; prints its pin", cmd_init},
                 {"approve", "take a waiting connector into the roster", cmd_approve},
                 {"approve-service", "take a sign-in service into the roster", cmd_approve_service},
+                {"approve-person", "let a person ask all connectors of sign-ins", cmd_tenant_approve_person},
                 {"domain", "whose names and SID a domain has; list, set, remove", cmd_tenant_domain},
                 {"connector-domains", "for which domains a connector may speak", cmd_tenant_connector_domains},
-                {"remove", "take a connector or service out", cmd_remove},
+                {"remove", "take a connector, service or person out", cmd_remove},
                 {"roster", "show the roster, sign it anew, publish it", cmd_roster},
                 {"connectors", "what the relay sees of each connector now", cmd_tenant_connectors},
                 {"events", "what the relay noted of connectors", cmd_tenant_events},

@@ -23,12 +23,14 @@ enum frame_type {
         FRAME_LATE,
         FRAME_ROSTER,
         FRAME_CLOCK,
+        FRAME_QUESTION,
 
         /* validator -> link */
         FRAME_DECLINED = 60,
         FRAME_VERDICT,
         FRAME_HELD,
         FRAME_STATE,
+        FRAME_ANSWER,
 
         /* validator, link -> ledger */
         FRAME_RECORD = 80,
@@ -36,6 +38,10 @@ enum frame_type {
         FRAME_STATUS,
         FRAME_DELIVERY,
         FRAME_UNANSWERED,
+
+        /* validator -> ledger, and its answer */
+        FRAME_QUERY,
+        FRAME_FOUND,
 };
 
 enum frame_tag {
@@ -58,6 +64,17 @@ enum frame_tag {
         TAG_IN_ROSTER,
         TAG_WALL,
         TAG_SEALED,
+        TAG_ANSWER,
+        TAG_PERSON,
+        TAG_KID,
+        TAG_OP,
+        TAG_WHAT,
+        TAG_VERDICT,
+        TAG_SINCE,
+        TAG_UNTIL,
+        TAG_LIMIT,
+        TAG_DOMAINS,
+        TAG_REFUSED,
         /* a record */
         R_WALL = 100, /* s since the epoch, u64 */
         R_USER, /* as typed, without what is around it; only where an answer showed that an account of this name exists
@@ -85,6 +102,7 @@ enum frame_tag {
         R_MS_TOTAL,
         R_DECLINED, /* why, where it was declined: no verdict then */
         R_CLIENT_AGENT,
+        R_REALM,
 };
 
 #define DECLINED_LOST "lost" /* R_DECLINED of FRAME_UNANSWERED: a validator that is gone had it */
@@ -120,3 +138,6 @@ enum frame_tag {
 #define FILE_METRICS_SOCKET "metrics.sock"        /* ledger: the same for metrics */
 
 #define ROSTER_PART_MAX 12000
+#define ANSWER_PART_MAX 12000 /* of a sealed answer, and of what the ledger found */
+#define FOUND_MAX 48000       /* what the ledger found, once it is a JSON string within claims, bytes */
+#define FOUND_ROWS_MAX 50

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
@@ -199,11 +200,11 @@ static int add_events(struct ledger *l, json_t *record, struct error *err)
 }
 
 /* The second attempt of a sign-in, then its first, newest first like all that is answered. */
-static int find_attempts(struct ledger *l, const char *first, json_t *list, struct error *err)
+static int find_attempts(struct ledger *l, const char *first, const char *domains, json_t *list, struct error *err)
 {
         const struct request request = {.limit = EXPLAIN_RECORDS};
         char second[ID_MAX + sizeof(ID_SECOND)];
-        struct store_search search = {.request = &request, .id = second};
+        struct store_search search = {.request = &request, .id = second, .domains = domains};
         int r = 0;
 
         (void)snprintf(second, sizeof(second), "%s" ID_SECOND, first);
@@ -230,15 +231,15 @@ static int find_beginnings(struct ledger *l, const char *given, json_t *ids, str
 }
 
 /* By the id as given, then as it may have been meant; of either attempt both are found. */
-static int find_id(struct ledger *l, const char *given, json_t *list, struct error *err)
+static int find_id(struct ledger *l, const char *given, const char *domains, json_t *list, struct error *err)
 {
         char first[ID_MAX + 1], heard[ID_MAX + 1];
         int r;
 
         (void)snprintf(first, sizeof(first), "%.*s", (int)id_first(given), given);
-        r = find_attempts(l, first, list, err);
+        r = find_attempts(l, first, domains, list, err);
         if (r == 0 && json_array_size(list) == 0 && id_heard(first, heard))
-                r = find_attempts(l, heard, list, err);
+                r = find_attempts(l, heard, domains, list, err);
         return r;
 }
 
@@ -248,7 +249,7 @@ static int find_beginning(struct ledger *l, const char *given, json_t *list, jso
         int r = find_beginnings(l, given, ret_ids, err);
 
         if (r == 0 && json_array_size(ret_ids) == 1)
-                r = find_id(l, json_string_value(json_array_get(ret_ids, 0)), list, err);
+                r = find_id(l, json_string_value(json_array_get(ret_ids, 0)), NULL, list, err);
         return r;
 }
 
@@ -260,7 +261,7 @@ static int find(struct ledger *l, const char *what, json_t *list, json_t *ids, c
         _cleanup_(user_forms_clear) struct user_forms forms = {NULL, NULL};
         char given[ID_MAX + 1];
         const bool maybe_id = id_given(what, given);
-        int r = maybe_id ? find_id(l, given, list, err) : 0;
+        int r = maybe_id ? find_id(l, given, NULL, list, err) : 0;
 
         *ret_by = "id";
         if (r < 0 || json_array_size(list) > 0)
@@ -307,6 +308,79 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
         return root;
 }
 
+/* Whether the part of a status is of the person's domains, or of none. */
+static bool may_see(const struct ledger_question *q, const json_t *domains, const json_t *value)
+{
+        const char *domain = json_string_value(json_object_get(value, "domain"));
+        const json_t *d;
+        size_t i;
+
+        json_array_foreach ((json_t *)(uintptr_t)domains, i, d)
+                if (domain && strcasecmp(json_string_value(d), domain) == 0)
+                        return true;
+        return !q->domains || !domain;
+}
+
+/* The parts that the person may see; incidents, which are of all domains together, only of all of them. */
+static json_t *answer_person_status(struct ledger *l, const struct ledger_question *q)
+{
+        json_auto_t *all = answer_status(l), *domains = q->domains ? json_loads(q->domains, 0, NULL) : NULL;
+        json_t *shown = json_object(), *part;
+        const char *name;
+
+        if (q->domains)
+                (void)json_object_del(all, "incidents");
+        json_object_foreach (json_object_get(all, "parts"), name, part)
+                if (may_see(q, domains, json_object_get(part, "value")))
+                        (void)json_object_set(shown, name, part);
+        (void)json_object_set_new(all, "parts", shown);
+        return json_incref(all);
+}
+
+/* Records by the exact id, or of the exact name: no beginnings, and no names that are like it. */
+static int find_exact(struct ledger *l, const struct ledger_question *q, json_t *list, const char **ret_by,
+                      struct error *err)
+{
+        struct store_search search = {.request = &q->request, .domains = q->domains};
+        _cleanup_(user_forms_clear) struct user_forms forms = {NULL, NULL};
+        char given[ID_MAX + 1];
+        int r = q->events && id_given(q->request.what, given) ? find_id(l, given, q->domains, list, err) : 0;
+
+        *ret_by = "id";
+        if (r < 0 || json_array_size(list) > 0)
+                return r;
+        *ret_by = "user";
+        search_user(l, &search, q->request.what, &forms);
+        return ledger_journal_records(l->journal, &search, list, err);
+}
+
+json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q)
+{
+        json_t *root, *list, *record;
+        const char *by = "";
+        struct error err;
+        size_t i;
+        int r;
+
+        if (q->status)
+                return answer_person_status(l, q);
+        root = begin(l);
+        list = json_array();
+        r = find_exact(l, q, list, &by, &err);
+        json_array_foreach (list, i, record)
+                if (r == 0 && q->events)
+                        r = add_events(l, record, &err);
+        if (r < 0) {
+                json_decref(list);
+                json_decref(root);
+                return refusal(err.text);
+        }
+        (void)json_object_set_new(root, "found_by", json_string(by));
+        (void)json_object_set_new(root, "absent", absence(l));
+        (void)json_object_set_new(root, "records", list);
+        return root;
+}
+
 /* Counts of one day at most, which whoever asks adds up. */
 static json_t *answer_report(struct ledger *l, const struct request *request)
 {
@@ -320,6 +394,22 @@ static json_t *answer_report(struct ledger *l, const struct request *request)
                 return refusal(err.text);
         }
         (void)json_object_set_new(root, "report", report);
+        return root;
+}
+
+/* Who of the helpdesk asked what from afar. */
+static json_t *answer_questions(struct ledger *l, const struct request *request)
+{
+        const struct store_search search = {.request = request};
+        json_t *root = begin(l), *list = json_array();
+        struct error err;
+
+        if (ledger_journal_questions(l->journal, &search, list, &err) < 0) {
+                json_decref(list);
+                json_decref(root);
+                return refusal(err.text);
+        }
+        (void)json_object_set_new(root, "questions", list);
         return root;
 }
 
@@ -339,6 +429,8 @@ json_t *ledger_answer(struct ledger *l, const struct request *request)
         case REQUEST_SLOW:
         case REQUEST_UNUSUAL:
                 return answer_look(l, request);
+        case REQUEST_QUESTIONS:
+                return answer_questions(l, request);
         }
         return refusal("unknown");
 }

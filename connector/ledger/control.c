@@ -91,6 +91,8 @@ static const char *do_text(enum request_do what)
                 return "unusual";
         case REQUEST_ERASE:
                 return "erase";
+        case REQUEST_QUESTIONS:
+                return "questions";
         }
         return "?";
 }
@@ -106,12 +108,12 @@ static struct ucred peer_of(const struct client *c)
 
 /* The list of who failed most is an administrator's, not the helpdesk's, which sees failures one by one and what is
  * unusual among them: root's, who runs all of this, or the helpdesk's page's, which tells the two apart. Erasing is an
- * administrator's alone. */
+ * administrator's alone, and so is who of the helpdesk asked what. */
 static bool may_ask(const struct client *c, const struct request *request)
 {
         const uid_t uid = peer_of(c).uid;
 
-        if (request->what_to_do == REQUEST_ERASE)
+        if (request->what_to_do == REQUEST_ERASE || request->what_to_do == REQUEST_QUESTIONS)
                 return uid == 0 || uid == getuid();
         return !request->users || uid == 0 || uid == getuid() || uid == c->control->ledger->page_uid;
 }

@@ -253,6 +253,11 @@ static int search(struct journal *j, search_fn *fn, const struct store_search *s
         return r;
 }
 
+int ledger_journal_questions(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
+{
+        return search(j, ledger_store_questions, s, list, err);
+}
+
 int ledger_journal_records(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
 {
         return search(j, ledger_store_records, s, list, err);

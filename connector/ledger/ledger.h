@@ -61,6 +61,19 @@ struct ledger {
         uint64_t counts[COUNT_N]; /* since then */
 };
 
+/* question.c: FRAME_QUERY: notes who asks what, and answers the validator. */
+void ledger_query(struct ledger *l, const struct msg_in *m);
+
+/* What a person asks from afar: exact ids and names, and records of some domains only. */
+struct ledger_question {
+        bool status;            /* how the connector is; else records */
+        bool events;            /* with what happened to each */
+        struct request request; /* what: an id or a name; verdict, since, until, limit */
+        const char *domains;    /* a JSON array; NULL: all that this connector did */
+};
+/* answer.c: the answer, as ledger_answer's. */
+json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q);
+
 /* answer.c: the answer to a request, an object with "ok". NULL: no memory. */
 json_t *ledger_answer(struct ledger *l, const struct request *request);
 

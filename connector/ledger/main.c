@@ -123,6 +123,10 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
                 take_status(l, m, name);
                 return;
         }
+        if (m->type == FRAME_QUERY) {
+                ledger_query(l, m);
+                return;
+        }
         if (m->type == FRAME_RECORD || m->type == FRAME_UNANSWERED) {
                 count(l, m);
                 ledger_metrics_count(l->metrics, m);

@@ -51,7 +51,8 @@ static int take_number(const json_t *value, const char *key, int64_t min, int64_
 
 static int take_do(const json_t *value, enum request_do *ret, struct error *err)
 {
-        static const char *const words[] = {"status", "log", "explain", "report", "slow", "unusual", "erase"};
+        static const char *const words[] = {"status", "log",     "explain", "report",
+                                            "slow",   "unusual", "erase",   "questions"};
         const char *text = json_string_value(value);
 
         for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++)
@@ -59,7 +60,8 @@ static int take_do(const json_t *value, enum request_do *ret, struct error *err)
                         *ret = (enum request_do)(i + 1);
                         return 0;
                 }
-        return error_fail(err, -EBADMSG, "'do' must be status, log, explain, report, slow, unusual or erase");
+        return error_fail(err, -EBADMSG,
+                          "'do' must be status, log, explain, report, slow, unusual, erase or questions");
 }
 
 static int take_verdict(const json_t *value, char *out, size_t cap, struct error *err)

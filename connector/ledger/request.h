@@ -25,7 +25,8 @@ enum request_do {
         REQUEST_REPORT,
         REQUEST_SLOW,
         REQUEST_UNUSUAL,
-        REQUEST_ERASE
+        REQUEST_ERASE,
+        REQUEST_QUESTIONS
 };
 
 struct request {

@@ -17,7 +17,7 @@
 
 /*
  * A relay can offer a request again, or send junk under its id: what was said to that hides no sign-in that was
- * answered. Numbered parameters: ?1 hashes, ?2 names, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit.
+ * answered. Numbered parameters: ?1 hashes, ?2 names, ?3 id, ?4 since, ?5 until, ?6 verdict, ?7 limit, ?8 domains.
  */
 #define WITHIN(row) row "wall >= ?4 AND " row "wall <= ?5"
 #define FILTER                                                                                                         \
@@ -25,7 +25,9 @@
                 "r.") " AND (?6 IS NULL OR r.verdict = ?6 OR (?6 = 'declined' AND r.declined IS NOT NULL)) AND (?6 "   \
                       "IS NOT NULL OR " AUTHENTIC("r") " OR NOT EXISTS (SELECT 1 FROM records o WHERE o.id = r.id "    \
                                                        "AND " AUTHENTIC(                                               \
-                                                               "o") ")) ORDER BY r.wall DESC, r.rowid DESC LIMIT ?7"
+                                                               "o") ")) AND (?8 IS NULL OR r.realm COLLATE NOCASE IN " \
+                                                                    "(SELECT value FROM json_each(?8))) ORDER BY "     \
+                                                                    "r.wall DESC, r.rowid DESC LIMIT ?7"
 
 /* The newest of one index each; more only where a verdict is still to be picked out. */
 #define NEWEST_OF(column, of)                                                                                          \
@@ -68,6 +70,7 @@ static void bind_search(struct sqlite3_stmt *stmt, const struct store_search *s,
         (void)db_bind_int(stmt, 5, s->request->until ? s->request->until : INT64_MAX);
         bind_or_null(stmt, 6, s->request->verdict);
         (void)db_bind_int(stmt, 7, (int64_t)limit);
+        bind_or_null(stmt, 8, s->domains);
 }
 
 static json_t *cell(struct sqlite3_stmt *stmt, int at, enum column_kind kind)
@@ -172,7 +175,8 @@ int ledger_store_mark_text(struct buffer *sql)
 
 int ledger_store_erase(struct store *store, const struct store_search *s, struct error *err)
 {
-        static const enum query steps[] = {Q_MARK, Q_ERASE_DELIVERIES, Q_ERASE_NAMES, Q_ERASE_RECORDS};
+        static const enum query steps[] = {Q_MARK, Q_ERASE_DELIVERIES, Q_ERASE_QUESTIONS, Q_ERASE_NAMES,
+                                           Q_ERASE_RECORDS};
         int n = db_begin(store->db);
 
         for (size_t i = 0; n >= 0 && i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -198,6 +202,21 @@ int ledger_store_slowest(struct store *store, const struct store_search *search,
 int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err)
 {
         return collect(store, search->id ? Q_EVENTS_OF_ID : Q_EVENTS, search, event_row, list, err);
+}
+
+static json_t *question_row(struct sqlite3_stmt *stmt)
+{
+        static const char *const names[] = {"wall", "id", "person", "key", "op", "what", "refused"};
+        json_t *row = json_object();
+
+        for (int i = 0; i < 7; i++)
+                set_cell(row, names[i], cell(stmt, i, i == 0 ? COLUMN_NUMBER : COLUMN_TEXT));
+        return row;
+}
+
+int ledger_store_questions(struct store *store, const struct store_search *search, json_t *list, struct error *err)
+{
+        return collect(store, Q_QUESTIONS, search, question_row, list, err);
 }
 
 int ledger_store_ids(struct store *store, const char *beginning, size_t limit, json_t *list, struct error *err)

@@ -15,7 +15,7 @@
 #include "base/core/secret.h"
 #include "connector/frames/messages.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define BUSY_MS 200
 #define TRIM_ROWS "5000"
 #define PSEUDONYM "user-"
@@ -48,6 +48,7 @@ const struct column ledger_columns[] = {
         {"declined", R_DECLINED, COLUMN_TEXT, false},
         {"client_agent", R_CLIENT_AGENT, COLUMN_TEXT, false}, /* since version 2 */
         {"account", 0, COLUMN_TEXT, true},                    /* keyed hash of user_id; since version 3 */
+        {"realm", R_REALM, COLUMN_TEXT, true},                /* the domain that the name belongs to; since version 4 */
 };
 const size_t ledger_columns_n = sizeof(ledger_columns) / sizeof(ledger_columns[0]);
 
@@ -56,18 +57,24 @@ static const char *const texts[Q_N] = {
         [Q_INSERT_DELIVERY] = "INSERT OR REPLACE INTO deliveries VALUES(?,?,?)",
         [Q_INSERT_NAME] = "INSERT INTO names VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET account = "
                           "coalesce(excluded.account, account), last = max(last, excluded.last)",
+        [Q_INSERT_QUESTION] = "INSERT INTO questions VALUES(?,?,?,?,?,?,?,?)",
         [Q_INSERT_UNANSWERED] = "INSERT INTO records(id, wall, declined) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 "
                                 "FROM records WHERE id = ?1)",
         [Q_ALL_RECORDS] = "SELECT * FROM records",
         [Q_ALL_EVENTS] = "SELECT * FROM events",
         [Q_ALL_DELIVERIES] = "SELECT * FROM deliveries",
         [Q_ALL_NAMES] = "SELECT * FROM names",
+        [Q_ALL_QUESTIONS] = "SELECT * FROM questions",
         [Q_TRIM_RECORDS] = "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE wall < ? "
                            "LIMIT " TRIM_ROWS ")",
         [Q_TRIM_EVENTS] = "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE wall < ? "
                           "LIMIT " TRIM_ROWS ")",
         [Q_TRIM_DELIVERIES] = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE wall < ? "
                               "LIMIT " TRIM_ROWS ")",
+        [Q_TRIM_QUESTIONS] = "DELETE FROM questions WHERE rowid IN (SELECT rowid FROM questions WHERE wall < ? "
+                             "LIMIT " TRIM_ROWS ")",
+        [Q_CUT_QUESTIONS] = "DELETE FROM questions WHERE rowid IN (SELECT rowid FROM questions WHERE rowid <= (SELECT "
+                            "max(rowid) FROM questions) - ? LIMIT " TRIM_ROWS ")",
         [Q_CUT_RECORDS] = "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE rowid <= (SELECT "
                           "max(rowid) FROM records) - ? LIMIT " TRIM_ROWS ")",
         [Q_CUT_EVENTS] = "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE rowid <= (SELECT "
@@ -80,6 +87,11 @@ static const char *const texts[Q_N] = {
                 "user = NULL, upn = NULL, sam = NULL, user_id = NULL, client_agent = NULL WHERE rowid IN (SELECT "
                 "rowid FROM records WHERE wall >= ?1 AND wall < ?2 AND coalesce(user_hash, account) IS NOT NULL "
                 "AND (user_masked IS NULL OR user_masked NOT LIKE '" PSEUDONYM "%') LIMIT " TRIM_ROWS ")",
+        [Q_QUESTION_PSEUDONYMS] =
+                "UPDATE questions SET what = '" PSEUDONYM "' || substr(hash, 1, 12) WHERE wall < ?1 AND hash IS NOT "
+                "NULL AND what NOT LIKE '" PSEUDONYM "%'",
+        [Q_ERASE_QUESTIONS] = "UPDATE questions SET what = NULL, hash = NULL WHERE hash IN (SELECT value FROM "
+                              "json_each(?1))",
         /* the rows of a user are gathered first (store-search.c's numbers), then all that hangs on them goes */
         [Q_ERASE_DELIVERIES] =
                 "DELETE FROM deliveries WHERE id IN (SELECT id FROM records WHERE rowid IN (SELECT n FROM "
@@ -115,6 +127,9 @@ static const char *const texts[Q_N] = {
                      "ORDER BY wall DESC, rowid DESC LIMIT ?7",
         [Q_EVENTS_OF_ID] = "SELECT wall, name, detail, id FROM events WHERE id = ?3 ORDER BY wall DESC, rowid DESC "
                            "LIMIT ?7",
+        [Q_QUESTIONS] =
+                "SELECT wall, id, person, kid, op, what, refused FROM questions WHERE wall >= ?4 AND wall <= ?5 "
+                "ORDER BY wall DESC, rowid DESC LIMIT ?7",
         [Q_COUNT] = "SELECT (SELECT max(rowid) FROM records) - (SELECT min(rowid) FROM records) + 1",
         [Q_OLDEST] = "SELECT min(wall) FROM records",
         /* '~' is behind every character of ids */
@@ -128,13 +143,23 @@ static const char names_schema[] =
         "CREATE TABLE names(name TEXT PRIMARY KEY, letters TEXT, account TEXT, hash TEXT, last INTEGER) WITHOUT ROWID;"
         "CREATE INDEX names_account ON names(account); CREATE INDEX records_account ON records(account, wall);";
 
+/* What version 4 brought: who of the helpdesk asked what from afar, which those who ask so cannot read. */
+static const char questions_schema[] = "CREATE TABLE questions(wall INTEGER, id TEXT, person TEXT, kid TEXT, op TEXT, "
+                                       "what TEXT, hash TEXT, refused TEXT);"
+                                       "CREATE INDEX questions_wall ON questions(wall);";
+
 /* Rows of older versions are found by the names as they were typed. */
 static int upgrade_schema(struct db *db, int version, struct error *err)
 {
         int r = version < 2 ? db_exec(db, "ALTER TABLE records ADD COLUMN client_agent TEXT", err) : 0;
 
-        r = r < 0 ? r : db_exec(db, "ALTER TABLE records ADD COLUMN account TEXT", err);
-        return r < 0 ? r : db_exec(db, names_schema, err);
+        if (r == 0 && version < 3)
+                r = db_exec(db, "ALTER TABLE records ADD COLUMN account TEXT", err);
+        if (r == 0 && version < 3)
+                r = db_exec(db, names_schema, err);
+        if (r == 0)
+                r = db_exec(db, "ALTER TABLE records ADD COLUMN realm TEXT", err);
+        return r < 0 ? r : db_exec(db, questions_schema, err);
 }
 
 static int make_schema(struct db *db, int version, struct error *err)
@@ -159,6 +184,8 @@ static int make_schema(struct db *db, int version, struct error *err)
                                       "ROWID; CREATE INDEX deliveries_wall ON deliveries(wall);");
         if (r == 0)
                 r = buffer_append_str(&sql, names_schema);
+        if (r == 0)
+                r = buffer_append_str(&sql, questions_schema);
         r = r < 0 ? r : db_exec(db, sql.data, err);
         buffer_free(&sql);
         return r;
@@ -346,6 +373,19 @@ static int bind_unanswered(struct sqlite3_stmt *stmt, const struct msg_in *m)
         return r < 0 ? r : bind_text(stmt, 3, m, R_DECLINED);
 }
 
+/* Who asks, what, and why there was no answer where there was none. */
+static int bind_question(const struct store *store, struct sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
+{
+        static const uint8_t tags[] = {TAG_ID, TAG_PERSON, TAG_KID, TAG_OP, TAG_WHAT};
+        int r = db_bind_int(stmt, 1, wall) ? 0 : -ENOMEM;
+
+        for (size_t i = 0; r == 0 && i < sizeof(tags); i++)
+                r = bind_text(stmt, (int)i + 2, m, tags[i]);
+        if (r == 0)
+                r = bind_hash(store, stmt, 7, m, TAG_WHAT);
+        return r < 0 ? r : bind_text(stmt, 8, m, TAG_REFUSED);
+}
+
 int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err)
 {
         struct sqlite3_stmt *stmt;
@@ -359,6 +399,8 @@ int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wal
                 r = bind_delivery(stmt = db_query(store->db, Q_INSERT_DELIVERY, ""), m, wall);
         else if (m->type == FRAME_UNANSWERED)
                 r = bind_unanswered(stmt = db_query(store->db, Q_INSERT_UNANSWERED, ""), m);
+        else if (m->type == FRAME_QUERY)
+                r = bind_question(store, stmt = db_query(store->db, Q_INSERT_QUESTION, ""), m, wall);
         else
                 return error_fail(err, -EBADMSG, "a frame of type %u is no row", m->type);
         if (!stmt)
@@ -393,7 +435,8 @@ int ledger_store_pseudonyms(struct store *store, int64_t before, bool *ret_more,
 {
         int n = db_run(store->db, db_query(store->db, Q_PSEUDONYMS, "ii", store->named_from, before));
 
-        if (n >= 0 && db_run(store->db, db_query(store->db, Q_TRIM_NAMES, "i", before)) < 0)
+        if (n >= 0 && (db_run(store->db, db_query(store->db, Q_TRIM_NAMES, "i", before)) < 0 ||
+                       db_run(store->db, db_query(store->db, Q_QUESTION_PSEUDONYMS, "i", before)) < 0))
                 n = -EIO;
         if (n < 0)
                 return db_fail(store->db, err);
@@ -425,7 +468,7 @@ int ledger_store_copy(struct store *to, struct store *from, struct error *err)
 
         if (r < 0)
                 return r;
-        for (size_t table = 0; r == 0 && table < 4; table++)
+        for (size_t table = 0; r == 0 && table < 5; table++)
                 r = copy_rows(to, from, table, err);
         return ledger_store_end(to, r, err);
 }

@@ -24,8 +24,8 @@ struct store *ledger_store_free(struct store *store);
 int ledger_store_begin(struct store *store, struct error *err);
 /* r: what came of it; negative: nothing of it happened. Returns r, or what the end fails with. */
 int ledger_store_end(struct store *store, int r, struct error *err);
-/* FRAME_RECORD, FRAME_EVENT, FRAME_DELIVERY or FRAME_UNANSWERED; wall: now. -EBADMSG: a frame that can't be a row (skip
- * it). */
+/* FRAME_RECORD, FRAME_EVENT, FRAME_DELIVERY, FRAME_UNANSWERED or FRAME_QUERY; wall: now. -EBADMSG: a frame that can't
+ * be a row (skip it). */
 int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wall, struct error *err);
 /* Removes rows older than `before` and the oldest above `rows`, some thousands at a time. *ret_more: call
  * again. */
@@ -42,11 +42,14 @@ struct store_search {
         const struct request *request;
         const char
                 *hashes; /* of a user: a JSON array of hashes, of forms of the name and of the account's id; or NULL */
-        const char *names; /* with hashes: a JSON array of forms of the name, by typed_fold (TYPED_CASE) */
-        const char *id;    /* or NULL */
+        const char *names;   /* with hashes: a JSON array of forms of the name, by typed_fold (TYPED_CASE) */
+        const char *id;      /* or NULL */
+        const char *domains; /* a JSON array: records of these alone; or NULL: whatever there is */
 };
 int ledger_store_records(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 int ledger_store_events(struct store *store, const struct store_search *search, json_t *list, struct error *err);
+/* Who of the helpdesk asked what from afar (FRAME_QUERY). */
+int ledger_store_questions(struct store *store, const struct store_search *search, json_t *list, struct error *err);
 /* Counts of the request's stretch of time, appended to the arrays of report (an object): ends, dcs, names, users,
  * series. */
 int ledger_store_report(struct store *store, const struct store_search *search, json_t *report, struct error *err);
@@ -97,6 +100,8 @@ void ledger_journal_flush(struct journal *journal);
 /* Searches memory, then disk, up to the request's limit. */
 int ledger_journal_records(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
 int ledger_journal_events(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
+int ledger_journal_questions(struct journal *journal, const struct store_search *search, json_t *list,
+                             struct error *err);
 int ledger_journal_report(struct journal *journal, const struct store_search *search, json_t *report,
                           struct error *err);
 int ledger_journal_slow(struct journal *journal, const struct store_search *search, json_t *ret, struct error *err);

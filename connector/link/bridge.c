@@ -18,6 +18,7 @@
 #include "base/core/text.h"
 #include "connector/frames/frames.h"
 #include "certs/enrol/transport.h"
+#include "queue/wire/question.h"
 
 #define REALMS_TEXT_MAX 8192
 #define REASONS_TEXT_MAX 4096
@@ -231,6 +232,22 @@ static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t r
                 decline(line, id, r == -EMSGSIZE ? "bad_request" : "full");
 }
 
+static void on_question(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
+                        size_t n)
+{
+        struct line *line = arg;
+        struct bridge *b = line->node->b;
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_QUESTION);
+        msg_str(&m, TAG_ID, id);
+        msg_u64(&m, TAG_BUDGET, budget_ms);
+        msg_u64(&m, TAG_RECEIVED, received_ms);
+        msg_bytes(&m, TAG_SEALED, sealed, n);
+        if (to_validator(b, &m) < 0)
+                (void)link_answer_declined(line->link, id, "full");
+}
+
 static void on_cancel(void *arg, const char *id)
 {
         send_id(((struct line *)arg)->node->b, FRAME_CANCEL, id);
@@ -328,7 +345,8 @@ const struct link_callbacks bridge_callbacks = {.on_request = on_request,
                                                 .on_identity = on_identity,
                                                 .on_drained = on_drained,
                                                 .has_all = has_all,
-                                                .on_unanswered = on_unanswered};
+                                                .on_unanswered = on_unanswered,
+                                                .on_question = on_question};
 
 /* ---- from the validator ---- */
 
@@ -472,6 +490,33 @@ static int take_held(struct bridge *b, const struct msg_in *m)
         return 0;
 }
 
+/* An answer comes in parts, one answer after the other; whole it goes to the link that has the question. */
+static int take_answer(struct bridge *b, const struct msg_in *m)
+{
+        const uint64_t part = msg_get_u64(m, TAG_PART, 0), total = msg_get_u64(m, TAG_TOTAL, 0);
+        char id[ID_MAX + 1], why[32] = "";
+        struct line *line;
+        size_t n = 0;
+        int r = msg_get_str(m, TAG_ID, id, sizeof(id));
+        const uint8_t *bytes = r == 0 ? msg_get_bytes(m, TAG_ANSWER, &n) : NULL;
+
+        if (r < 0 || (!bytes && msg_get_str(m, TAG_WHY, why, sizeof(why)) < 0) || total > ANSWER_JWE_MAX)
+                return -EBADMSG;
+        if (bytes && part == 0) {
+                buffer_free(&b->answer);
+                memcpy(b->answer_id, id, sizeof(id));
+        }
+        if (bytes &&
+            (strcmp(b->answer_id, id) != 0 || b->answer.len + n > total || buffer_append(&b->answer, bytes, n) < 0))
+                return -EBADMSG;
+        if (bytes && b->answer.len < total)
+                return 0;
+        TAILQ_FOREACH (line, &b->lines, entry)
+                if (why[0] ? link_answer_declined(line->link, id, why) : link_answer(line->link, id, b->answer.data))
+                        break;
+        return 0;
+}
+
 static void on_validator_frame(void *arg, const struct msg_in *m, int fd)
 {
         struct bridge *b = arg;
@@ -487,6 +532,8 @@ static void on_validator_frame(void *arg, const struct msg_in *m, int fd)
                 r = take_declined(b, m);
         else if (m->type == FRAME_HELD)
                 r = take_held(b, m);
+        else if (m->type == FRAME_ANSWER)
+                r = take_answer(b, m);
         if (r < 0)
                 log_warning("validator.bad_frame", KV_U("type", m->type), KV_S("why", strerror(-r)));
 }

@@ -58,13 +58,15 @@ struct bridge {
         struct ipc *validator, *ledger;
         struct loop_timer *status_timer;
         uint64_t status_at, status_counted;
-        uint64_t down_at;            /* the loop's time since when there is no relay; 0: there is one */
-        int64_t cert_expires;        /* of the transport certificate, s since the epoch; 0: not known */
-        uint32_t capacity;           /* what the validator takes at once */
-        bool ending;                 /* no line is to come any more: bridge_drain */
-        bool orphaned;               /* the supervisor is gone: bridge_last_words */
-        bool told;                   /* a validator has said what it has in hand */
-        bool foreign_logged;         /* that the relay named addresses which are not its own */
+        uint64_t down_at;           /* the loop's time since when there is no relay; 0: there is one */
+        int64_t cert_expires;       /* of the transport certificate, s since the epoch; 0: not known */
+        uint32_t capacity;          /* what the validator takes at once */
+        bool ending;                /* no line is to come any more: bridge_drain */
+        bool orphaned;              /* the supervisor is gone: bridge_last_words */
+        bool told;                  /* a validator has said what it has in hand */
+        bool foreign_logged;        /* that the relay named addresses which are not its own */
+        char answer_id[ID_MAX + 1]; /* of the answer that is coming in, in parts */
+        struct buffer answer;
         uint64_t requests, verdicts; /* since the process started */
 };
 

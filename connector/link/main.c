@@ -235,6 +235,7 @@ static void clear(struct bridge *b)
         buffer_free(&b->key);
         buffer_free(&b->cert);
         buffer_free(&b->ca);
+        buffer_free(&b->answer);
         config_free(b->config);
         free(b->relay);
         free(b->tenant);
@@ -250,8 +251,11 @@ int main(int argc, char **argv)
                                                .drain = on_drain,
                                                .frame = on_supervisor_frame,
                                                .orphaned = on_orphaned};
-        struct bridge b = {
-                .validator_fd = -1, .key = BUFFER_SECRET(PEM_MAX), .cert = BUFFER(PEM_MAX), .ca = BUFFER(CA_MAX)};
+        struct bridge b = {.validator_fd = -1,
+                           .key = BUFFER_SECRET(PEM_MAX),
+                           .cert = BUFFER(PEM_MAX),
+                           .ca = BUFFER(CA_MAX),
+                           .answer = BUFFER(ANSWER_JWE_MAX)};
         struct error err = {""};
         int code;
 

@@ -30,33 +30,26 @@ static int answer(struct intake *in, enum reason reason)
         return 0;
 }
 
-/* Opens the one recipient that this connector holds the key of. 0, or 1 when in says decline. */
-static int open_sealed(struct intake *in, const struct intake_context *ctx, const char *text, size_t n,
-                       struct buffer *plain)
+const char *intake_unseal(const struct enckeys *keys, int64_t now, const char *text, size_t n, struct buffer *plain,
+                          size_t *ret_padded, struct error *detail)
 {
         char kid[KID_LEN + 1] = "";
         struct sealed sealed;
 
-        if (sealed_read(&sealed, text, n, &in->detail) < 0) {
-                decline(in, "bad_request");
-                return 1;
-        }
+        if (sealed_read(&sealed, text, n, detail) < 0)
+                return "bad_request";
         for (size_t i = 0; i < sealed.n; i++) {
                 const struct key *key;
 
                 sealed_kid(&sealed, i, kid);
-                key = enckeys_find(ctx->keys, kid, ctx->now);
+                key = enckeys_find(keys, kid, now);
                 if (!key)
                         continue;
-                in->padded = sealed.padded;
-                if (sealed_open(&sealed, i, key, plain, &in->detail) == 0)
-                        return 0;
-                decline(in, "bad_request");
-                return 1;
+                *ret_padded = sealed.padded;
+                return sealed_open(&sealed, i, key, plain, detail) == 0 ? NULL : "bad_request";
         }
-        error_fail(&in->detail, 0, "sealed to a key that this connector does not hold (kid %s)", kid);
-        decline(in, "stale_key");
-        return 1;
+        error_fail(detail, 0, "sealed to a key that this connector does not hold (kid %s)", kid);
+        return "stale_key";
 }
 
 /* The claims of a parsed request, in the secure heap. 0, 1 (declined), -ENOMEM. */
@@ -137,10 +130,10 @@ int intake_open(struct intake *ret_in, const struct intake_context *ctx, const c
         _cleanup_(buffer_free) struct buffer plain = BUFFER_SECRET(PADDED_LARGE + 16);
         _cleanup_(jws_clear) struct jws jws = {0};
         struct intake in = {.result = INTAKE_OPEN};
+        const char *why = intake_unseal(ctx->keys, ctx->now, sealed, n, &plain, &in.padded, &in.detail);
         size_t len = 0;
-        int r;
+        int r = why ? decline(&in, why) + 1 : 0;
 
-        r = open_sealed(&in, ctx, sealed, n, &plain);
         if (r == 0 && (jose_unpadded(plain.data, plain.len, &len) < 0 ||
                        jws_parse(&jws, plain.data, len, JOSE_TYP_REQUEST, true, &in.detail) < 0))
                 r = decline(&in, "bad_request") + 1;

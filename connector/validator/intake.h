@@ -43,6 +43,10 @@ struct intake {
         struct error detail;                 /* for the log */
 };
 
+/* Opens the one recipient's share that this connector holds the key of, into plain (secret): a padded JWS of
+ * *ret_padded bytes. 0, or a decline's word with detail. */
+const char *intake_unseal(const struct enckeys *keys, int64_t now, const char *text, size_t n, struct buffer *plain,
+                          size_t *ret_padded, struct error *detail);
 /* Fills *ret_in, whatever the bytes are; -ENOMEM alone is a failure. */
 int intake_open(struct intake *ret_in, const struct intake_context *ctx, const char *sealed, size_t n);
 void intake_clear(struct intake *in);

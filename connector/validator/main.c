@@ -164,6 +164,8 @@ static void on_link_frame(void *arg, const struct msg_in *m, int fd)
                 validator_roster_part(v, m);
         else if (m->type == FRAME_CLOCK)
                 validator_relay_clock(v, m);
+        else if (m->type == FRAME_QUESTION)
+                helpdesk_ask(v->helpdesk, m);
 }
 
 static void on_link_closed(void *arg, const char *why)
@@ -174,12 +176,14 @@ static void on_link_closed(void *arg, const char *why)
         v->link = ipc_free(v->link);
 }
 
-/* The table has no frame from it. */
 static void on_ledger_frame(void *arg, const struct msg_in *m, int fd)
 {
-        (void)arg;
-        (void)m;
-        (void)fd;
+        const struct validator *v = arg;
+
+        if (fd >= 0)
+                close(fd);
+        if (v->helpdesk && m->type == FRAME_FOUND)
+                helpdesk_found(v->helpdesk, m);
 }
 
 static void on_ledger_closed(void *arg, const char *why)
@@ -262,6 +266,7 @@ static int make_signins(struct validator *v)
                 .clock = &v->clock,
                 .max = validator_capacity(v),
                 .n_domains = v->domains->n,
+                .domains = v->domains->realms,
                 .hash_key = v->hash_key,
                 .known_names = &v->known_names,
                 .roster = validator_roster,
@@ -272,7 +277,19 @@ static int make_signins(struct validator *v)
                 .arg = v,
         };
 
-        return signins_new(&v->signins, &config);
+        const struct helpdesk_config helpdesk = {.loop = v->process.loop,
+                                                 .keys = &v->keys,
+                                                 .connector_id = v->enrolment.id,
+                                                 .tenant = v->enrolment.tenant,
+                                                 .domains = v->domains->realms,
+                                                 .n_domains = v->domains->n,
+                                                 .roster = validator_roster,
+                                                 .to_link = validator_to_link,
+                                                 .to_ledger = validator_ask_ledger,
+                                                 .arg = v};
+        int r = helpdesk_new(&v->helpdesk, &helpdesk);
+
+        return r < 0 ? r : signins_new(&v->signins, &config);
 }
 
 /*
@@ -353,6 +370,7 @@ static void on_drain(void *arg, uint64_t budget_ms)
 static void clear(struct validator *v)
 {
         signins_free(v->signins);
+        helpdesk_free(v->helpdesk);
         validate_free(v->validate);
         loop_timer_free(v->turn);
         loop_io_free(v->holder);

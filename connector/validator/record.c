@@ -62,6 +62,17 @@ static void put_name(struct msg_out *m, const struct signins_config *c, const st
         msg_str(m, R_USER_MASKED, masked);
 }
 
+/* Whose name it is by the configuration, so that the ledger can tell whose affair the record is. */
+static void put_realm(struct msg_out *m, const struct signins_config *c, const struct request_claims *claims)
+{
+        const int domain = claims->username_form == CREDENTIAL_OK
+                                   ? validate_route(c->validate, claims->username, claims->username_len)
+                                   : -1;
+
+        if (c->domains && domain >= 0 && (size_t)domain < c->n_domains)
+                msg_str(m, R_REALM, c->domains[domain]);
+}
+
 static void put_client(struct msg_out *m, const struct intake *in)
 {
         msg_str(m, R_SERVICE, in->service_name);
@@ -126,6 +137,7 @@ void record_signin(const struct signins_config *c, const char *id, const struct 
         msg_u64(&m, R_WALL, (uint64_t)loop_wall(c->loop));
         if (intake_authentic(in)) {
                 put_name(&m, c, in->claims, o);
+                put_realm(&m, c, in->claims);
                 put_client(&m, in);
         }
         put_outcome(&m, o, in);
@@ -143,6 +155,7 @@ void record_declined(const struct signins_config *c, const char *id, const struc
         msg_u64(&m, R_WALL, (uint64_t)loop_wall(c->loop));
         if (in && intake_authentic(in)) {
                 put_name(&m, c, in->claims, NULL);
+                put_realm(&m, c, in->claims);
                 put_client(&m, in);
         }
         if (in)

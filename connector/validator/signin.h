@@ -25,10 +25,11 @@ struct signins_config {
         const struct enckeys *keys;
         struct replay *replay;
         const char *connector_id, *tenant;
-        struct clock_watch *clock; /* is told the iat of requests; NULL: nobody */
-        size_t max;                /* in flight at once */
-        size_t n_domains;          /* that share them */
-        const uint8_t *hash_key;   /* NAME_HASH_KEY_LEN bytes */
+        struct clock_watch *clock;  /* is told the iat of requests; NULL: nobody */
+        size_t max;                 /* in flight at once */
+        size_t n_domains;           /* that share them */
+        const char *const *domains; /* their names; or NULL: records do not tell them */
+        const uint8_t *hash_key;    /* NAME_HASH_KEY_LEN bytes */
         struct known_names *known_names;
         const struct roster *(*roster)(void *arg); /* the valid roster or NULL */
         bool (*may_speak)(void *arg,

@@ -25,10 +25,17 @@ int validator_to_link(void *arg, const struct msg_out *m)
         return r;
 }
 
-void validator_to_ledger(void *arg, const struct msg_out *m)
+int validator_ask_ledger(void *arg, const struct msg_out *m)
 {
         struct validator *v = arg;
-        int r = v->ledger ? ipc_send(v->ledger, m) : 0;
+
+        return v->ledger ? ipc_send(v->ledger, m) : -EPIPE;
+}
+
+void validator_to_ledger(void *arg, const struct msg_out *m)
+{
+        const struct validator *v = arg;
+        const int r = v->ledger ? validator_ask_ledger(arg, m) : 0;
 
         /* records are shed, sign-ins are not: the ledger may be slow or its disk full */
         if (r < 0)

@@ -10,6 +10,7 @@
 #include "connector/conf/enrolment.h"
 #include "connector/validator/known-names.h"
 #include "connector/validator/limit.h"
+#include "connector/validator/helpdesk.h"
 #include "connector/validator/roster-store.h"
 #include "connector/validator/sid-store.h"
 #include "connector/validator/signin.h"
@@ -41,6 +42,7 @@ struct validator {
         enum clock_state clock_state; /* as judged last */
         char clock_why[160];
         struct signins *signins;
+        struct helpdesk *helpdesk;
 
         struct roster *roster;         /* the newest one; perhaps expired meanwhile */
         uint64_t roster_seq;           /* nothing below it is taken */
@@ -74,3 +76,5 @@ void validator_event(struct validator *v, const char *name, const char *text);
 /* 0, also where there is no link (a new one gets every verdict again), or what ipc_send says. */
 int validator_to_link(void *arg, const struct msg_out *m);
 void validator_to_ledger(void *arg, const struct msg_out *m);
+/* The same, and says whether it could: negative where there is no ledger, or it is too slow. */
+int validator_ask_ledger(void *arg, const struct msg_out *m);

@@ -60,6 +60,11 @@ struct sealer *client_sealer(struct client *c)
         return c->sealer;
 }
 
+const char *client_node(const struct client *c)
+{
+        return c->nodes[c->at];
+}
+
 size_t client_distrusted(const struct client *c, const char *const **ret_kids)
 {
         return sealer_distrusted(c->sealer, ret_kids);

@@ -46,6 +46,8 @@ DEFINE_FREEP(struct client, client_free)
 int client_sign_in(struct client *c, const struct sign_in_params *p, struct sign_in_result *ret_r, struct error *err);
 /* The directory, fetched if the cache is older than max-age. Borrowed until the next call. */
 int client_directory(struct client *c, const struct directory **ret_d, struct error *err);
+/* The URL of the relay's node that is asked at the moment. Borrowed. */
+const char *client_node(const struct client *c);
 uint64_t client_roster_seq(const struct client *c);
 const char *client_roster_hash(const struct client *c); /* of the roster of that number; "": not known */
 

@@ -5,6 +5,7 @@
  * link/stream.c   the stream: connect, hello, heartbeat, events
  * link/report.c   the reports: batches, credit, answers
  * link/identity.c the identity's announcement
+ * link/question.c questions of people, and their answers
  * link/renew.c    the renewal of the transport certificate
  * link/reconnect.c when it comes back
  * link/state.c    the state that reports show
@@ -154,6 +155,9 @@ struct link {
         TAILQ_HEAD(item_list, item) items;
         size_t n_items;
 
+        TAILQ_HEAD(question_list, link_question) questions; /* the oldest first */
+        size_t n_questions;
+
         struct link_renewal *renewal;
         struct https_call *announce;
         struct loop_timer *identity_timer;
@@ -207,6 +211,11 @@ void link_report_on_timer(void *arg);
 /* Asks again, now. */
 void link_identity_announce(struct link *l);
 void link_identity_on_timer(void *arg);
+
+/* ---- link/question.c ---- */
+/* An event `question`. -EBADMSG with err: the relay broke a rule. */
+int link_question_event(struct link *l, const char *data, size_t n, struct error *err);
+void link_questions_clear(struct link *l);
 
 /* ---- link/renew.c ---- */
 void link_renewal_clear(struct link *l);

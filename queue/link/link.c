@@ -157,6 +157,7 @@ static void stop(struct link *l)
         l->stream = https_cancel(l->stream);
         l->report = https_cancel(l->report);
         l->announce = https_cancel(l->announce);
+        link_questions_clear(l);
         loop_timer_stop(l->phase_timer);
         loop_timer_stop(l->report_timer);
         loop_timer_stop(l->identity_timer);
@@ -396,6 +397,7 @@ int link_new(struct link **ret_l, const struct link_config *config, struct error
         if (!l)
                 return error_fail(err, -ENOMEM, "link: no memory");
         link_store_init(l);
+        TAILQ_INIT(&l->questions);
         l->loop = config->loop;
         l->cb = config->callbacks;
         l->arg = config->arg;
@@ -430,6 +432,7 @@ struct link *link_free(struct link *l)
         if (!l)
                 return NULL;
         link_renewal_clear(l);
+        link_questions_clear(l);
         l->https = https_free(l->https);
         l->own_host = link_host_free(l->own_host);
         l->drain_timer = loop_timer_free(l->drain_timer);

@@ -55,6 +55,10 @@ struct link_callbacks {
         /* A request that gets no answer from the caller, and why: a word of the protocol's for what the link declined
          * in its place, or "lost", with link_lost. NULL: nobody wants to know. */
         void (*on_unanswered)(void *arg, const char *id, const char *why);
+        /* A person's question, as on_request; to be answered by link_answer or link_answer_declined. NULL: this
+         * connector answers none. */
+        void (*on_question)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
+                            size_t n);
 };
 
 struct link_config {
@@ -103,6 +107,11 @@ void link_start(struct link *l);
 void link_verdict(struct link *l, const char *id, const char *jwe, uint64_t deadline_ms);
 /* The validator does not start on it. */
 void link_declined(struct link *l, const char *id, const char *why);
+/* The answer to a question, sealed, of ANSWER_JWE_MAX characters at most: sent once. False: this link does not have the
+ * question, or no more. */
+bool link_answer(struct link *l, const char *id, const char *jwe);
+/* There is none; why is a decline's word. */
+bool link_answer_declined(struct link *l, const char *id, const char *why);
 /* The validator is gone and what it had with it: those requests are reported lost, and their credit is given back. */
 void link_lost(struct link *l);
 /* A validator has the request from another link, which is gone: as if it had come by this one. deadline_ms as in

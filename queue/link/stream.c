@@ -180,6 +180,8 @@ static int dispatch(struct link *l, const char *event, const char *data, size_t 
                 return on_roster(l, data, n);
         if (strcmp(event, "request") == 0)
                 return on_request(l, data, n);
+        if (strcmp(event, "question") == 0)
+                return link_question_event(l, data, n, &err) < 0 ? broken(l, &err) : 0;
         if (strcmp(event, "cancel") == 0)
                 return on_cancel(l, data, n);
         if (strcmp(event, "drain") == 0)

@@ -83,7 +83,8 @@ struct tenant *api_caller(struct relay *relay, struct http_req *r, const char *n
                            &(struct problem){.type = found ? PROBLEM_NOT_PERMITTED : PROBLEM_BAD_CREDENTIALS,
                                              .detail = !found                 ? "the secret is not this tenant's"
                                                        : kind == SECRET_ADMIN ? "this needs the tenant's admin secret"
-                                                                              : "this needs a service secret"});
+                                                       : kind == SECRET_HELPDESK ? "this needs a helpdesk secret"
+                                                                                 : "this needs a service secret"});
                 return NULL;
         }
         *ret_secret = found;

@@ -231,13 +231,17 @@ static void secret_id(const struct store_secret *secret, char id[SECRET_ID_LEN +
 
 static const char *kind_word(enum store_secret_kind kind)
 {
-        return kind == SECRET_ADMIN ? "admin" : "service";
+        return kind == SECRET_ADMIN ? "admin" : kind == SECRET_HELPDESK ? "helpdesk" : "service";
 }
 
 static int secret_issue(const struct relay_cli *cli, struct store *store, const char *tenant, const char *kind)
 {
         char text[B64U_LEN(SECRET_BYTES) + 1];
-        int r = issue_secret(store, tenant, strcmp(kind, "admin") == 0 ? SECRET_ADMIN : SECRET_SERVICE, text);
+        int r = issue_secret(store, tenant,
+                             strcmp(kind, "admin") == 0      ? SECRET_ADMIN
+                             : strcmp(kind, "helpdesk") == 0 ? SECRET_HELPDESK
+                                                             : SECRET_SERVICE,
+                             text);
 
         if (r < 0)
                 return relay_cli_store_failed(store, r);
@@ -322,14 +326,16 @@ static int secret_revoke(struct store *store, const char *tenant, const char *wo
 static int run_secret(const struct relay_cli *cli, struct store *store, int argc, char **argv)
 {
         struct store_tenant tenant;
-        /* `secret TENANT service|admin` issues one, also for a tenant of the name "list" or "revoke" */
-        const bool issue = argc == 2 && (strcmp(argv[1], "admin") == 0 || strcmp(argv[1], "service") == 0);
+        /* `secret TENANT service|admin|helpdesk` issues one, also for a tenant of the name "list" or "revoke" */
+        const bool issue = argc == 2 && (strcmp(argv[1], "admin") == 0 || strcmp(argv[1], "service") == 0 ||
+                                         strcmp(argv[1], "helpdesk") == 0);
         const bool list = argc == 2 && !issue && strcmp(argv[0], "list") == 0;
         const bool revoke = argc == 3 && strcmp(argv[0], "revoke") == 0;
 
         if (!issue && !list && !revoke)
                 return relay_cli_misused(
-                        "secret", "usage: secret TENANT service|admin | secret list TENANT | secret revoke TENANT ID");
+                        "secret",
+                        "usage: secret TENANT service|admin|helpdesk | secret list TENANT | secret revoke TENANT ID");
         const char *name = issue ? argv[0] : argv[1];
         int status = relay_cli_need_tenant(store, name, &tenant);
         if (status)

@@ -20,6 +20,8 @@
 
 #include "certs/jose/sealed.h"
 
+#include "queue/wire/question.h"
+
 #include "base/process/harden.h"
 #include "base/core/text.h"
 
@@ -40,6 +42,8 @@
 static const struct http_route routes[] = {
         {HTTP_POST, "/v1/tenants/{}/sign-ins", api_sign_in, SEALED_MAX},
         {HTTP_POST, "/v1/link/report", relay_link_report, REPORT_MAX},
+        {HTTP_POST, "/v1/link/answers/{}/{}", relay_link_answer, ANSWER_JWE_MAX},
+        {HTTP_POST, "/v1/tenants/{}/questions", api_question, SEALED_SHARE_MAX},
         {HTTP_GET, "/v1/link/stream", relay_link_stream, 0},
         {HTTP_PUT, "/v1/link/identity", relay_link_identity, SMALL_BODY_MAX},
         {HTTP_GET, "/v1/tenants/{}/keys", api_keys, 0},
@@ -306,6 +310,7 @@ int relay_start(struct relay *relay, struct error *err)
         http.limits.connections = (unsigned)relay->config->connections;
         http.limits.per_address = (unsigned)relay->config->connections_per_address;
         LIST_INIT(&relay->tenants);
+        LIST_INIT(&relay->questions);
         int r = want_descriptors(relay->config, err);
         if (r == 0) /* before anything is open that a process of its own need not have */
                 r = store_client_new(&relay->store, relay->loop, relay->config->state_dir, relay->config->user,

@@ -129,8 +129,9 @@ struct relay {
         struct journal *journal;
         struct metering *metering;
         LIST_HEAD(tenant_list, tenant) tenants;
-        struct table by_name; /* of them */
-        unsigned n_sessions;  /* of all */
+        struct table by_name;                         /* of them */
+        LIST_HEAD(question_list, question) questions; /* that connectors have (question.c) */
+        unsigned n_sessions;                          /* of all */
         struct relay_clock clock;
         bool moving; /* it goes down, and links are leaving for other nodes one after the other */
         bool draining, drained;
@@ -295,6 +296,7 @@ struct session {
         uint32_t report_ms;     /* how often it is to report at least */
         uint32_t reconnect_max; /* as it was told last */
         uint64_t seq;           /* of the last request that left */
+        uint64_t questions;     /* that left */
         struct loop_timer *heartbeat;
         TAILQ_HEAD(waiting_list, waiting) waiting; /* requests that have not left */
         size_t n_realms;
@@ -371,6 +373,11 @@ unsigned api_keys_waiting(const struct tenant *t);
 /* Sends away who waits. */
 void api_keys_drain(const struct relay *relay);
 struct board *api_keys_free(struct board *board);
+
+/* ---- question.c: what people ask of connectors ---- */
+http_handler_fn api_question, relay_link_answer;
+/* The session ends: whoever waits for an answer by it is told. */
+void session_end_questions(struct session *s);
 
 /* ---- api.c, sign-in.c, est.c ---- */
 /* arg is the relay. */

@@ -267,6 +267,7 @@ static void session_close(void *arg)
 {
         struct session *s = arg;
 
+        session_end_questions(s);
         TAILQ_REMOVE(&s->tenant->sessions, s, entry);
         table_remove(&s->by_id);
         s->tenant->n_sessions--;

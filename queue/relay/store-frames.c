@@ -119,7 +119,7 @@ bool store_frames_secret(const struct msg_in *m, struct store_secret *ret_row)
 {
         if (!take(m, ret_row, sizeof(*ret_row)))
                 return false;
-        ret_row->kind = ret_row->kind == SECRET_ADMIN ? SECRET_ADMIN : SECRET_SERVICE;
+        ret_row->kind = store_secret_kind((int64_t)ret_row->kind);
         return true;
 }
 

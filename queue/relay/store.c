@@ -372,6 +372,11 @@ int store_secret_remove(struct store *store, const char *tenant, const uint8_t h
         return db_run(store->db, db_query(store->db, Q_SECRET_REMOVE, "tb", tenant, hash));
 }
 
+enum store_secret_kind store_secret_kind(int64_t number)
+{
+        return number == SECRET_ADMIN || number == SECRET_SERVICE ? (enum store_secret_kind)number : SECRET_HELPDESK;
+}
+
 int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX],
                   size_t *ret_n)
 {
@@ -385,7 +390,7 @@ int store_secrets(struct store *store, const char *tenant, struct store_secret s
                 if (n == STORE_SECRETS_MAX || !hash)
                         continue;
                 secrets[n].since = db_int(st, 2);
-                secrets[n].kind = db_int(st, 0) == SECRET_ADMIN ? SECRET_ADMIN : SECRET_SERVICE;
+                secrets[n].kind = store_secret_kind(db_int(st, 0));
                 memcpy(secrets[n++].hash, hash, STORE_HASH_LEN);
         }
         if (r == 0)

@@ -54,7 +54,9 @@ int store_tenant_remove(struct store *store, const char *name);
 typedef void store_tenant_fn(void *arg, const struct store_tenant *tenant);
 int store_tenants(struct store *store, store_tenant_fn *fn, void *arg);
 
-enum store_secret_kind { SECRET_SERVICE = 1, SECRET_ADMIN = 2 };
+/* What a bearer secret is for; of a number that is none of them: the least, SECRET_HELPDESK. */
+enum store_secret_kind { SECRET_SERVICE = 1, SECRET_ADMIN = 2, SECRET_HELPDESK = 3 };
+enum store_secret_kind store_secret_kind(int64_t number);
 struct store_secret {
         enum store_secret_kind kind;
         uint8_t hash[STORE_HASH_LEN];

@@ -105,8 +105,8 @@ function rosterDomain(entry, seen) {
   return { name: entry.name, suffixes: entry.suffixes, netbios: entry.netbios.map(lower), sid: entry.sid ?? '', default: entry.default === true };
 }
 
-async function rosterMember(entry, seen, further) {
-  members(entry, ['id', 'kid', 'jwk', 'name', further]);
+async function rosterMember(entry, seen, ...further) {
+  members(entry, ['id', 'kid', 'jwk', 'name', ...further]);
   id(entry.id);
   string(entry.name, 0, 64, /^[^\u0000-\u001f\u007f]+$/);
   const key = await publicKey(entry.jwk);
@@ -118,12 +118,24 @@ async function rosterMember(entry, seen, further) {
   return { id: entry.id, name: entry.name, kid: entry.kid, key };
 }
 
-async function rosterConnector(entry, seen, domains) {
-  const connector = await rosterMember(entry, seen, 'domains');
+function memberDomains(entry, domains) {
   array(entry.domains, 0, 64); // no vector for `64 is`: there are no more, and none twice
   for (const name of entry.domains) if (!domains.some((d) => d.name === name)) throw malformed('a domain that is not in the roster');
   if (new Set(entry.domains).size !== entry.domains.length) throw malformed('a domain twice');
-  return { ...connector, domains: entry.domains };
+  return entry.domains;
+}
+
+async function rosterConnector(entry, seen, domains) {
+  const connector = await rosterMember(entry, seen, 'domains');
+  return { ...connector, domains: memberDomains(entry, domains) };
+}
+
+// Of version 3: people, who ask what became of sign-ins (section 21). iat: the roster's.
+async function rosterPerson(entry, seen, domains, iat) {
+  const person = await rosterMember(entry, seen, 'role', 'domains', 'exp');
+  string(entry.role, 0, 31, /^[a-z0-9-]+$/); // no vector for `31 is`: a service's role has one
+  if (integer(entry.exp) < 1 || entry.exp > iat + 90 * 86400) throw malformed("a person's end");
+  return { ...person, role: entry.role, domains: memberDomains(entry, domains), exp: entry.exp };
 }
 
 async function rosterService(entry, seen) {
@@ -139,8 +151,8 @@ export async function verifyRoster(text, { pin, tenant, now, minSeq, sandbox = f
   const key = await publicKey(p.key);
   if (key.pin !== pin) throw new Refused('key', 'roster: not the pinned tenant key');
   await verifyJws(jws, key);
-  if (p.v !== 2) throw malformed('roster: other version');
-  members(p, ['v', 'tenant', 'key', 'seq', 'iat', 'exp', 'domains', 'connectors', 'services', 'removed'], ['kind']);
+  if (p.v !== 2 && p.v !== 3) throw malformed('roster: other version');
+  members(p, ['v', 'tenant', 'key', 'seq', 'iat', 'exp', 'domains', 'connectors', 'services', 'removed'].concat(p.v === 3 ? ['people'] : []), ['kind']);
   if (p.kind !== undefined && p.kind !== 'sandbox') throw malformed('roster: a kind that is none');
   tenantName(p.tenant);
   integer(p.seq);
@@ -150,10 +162,11 @@ export async function verifyRoster(text, { pin, tenant, now, minSeq, sandbox = f
   current(p, now);
   if (p.seq < minSeq) throw new Refused('seq', 'roster: older than one seen before');
   const seen = new Set([`key ${key.kid}`]);
-  const roster = { tenant, seq: p.seq, exp: p.exp, domains: [], connectors: [], services: [] };
+  const roster = { tenant, seq: p.seq, exp: p.exp, domains: [], connectors: [], services: [], people: [] };
   for (const entry of array(p.domains, 0, 64)) roster.domains.push(rosterDomain(entry, seen));
   for (const entry of array(p.connectors, 0, 512)) roster.connectors.push(await rosterConnector(entry, seen, roster.domains)); // no vector for `512 is`: 200 KB; removed has one
   for (const entry of array(p.services, 0, 512)) roster.services.push(await rosterService(entry, seen)); // no vector for `512 is`: the same
+  for (const entry of array(p.people ?? [], 0, 64)) roster.people.push(await rosterPerson(entry, seen, roster.domains, p.iat)); // no vector for `64 is`: the same
   for (const removed of array(p.removed, 0, 512)) {
     if (seen.has(`key ${kid(removed)}`)) throw malformed('roster: a removed key');
     seen.add(`key ${removed}`);

@@ -22,12 +22,12 @@ WORDS = {
     'certs/codec': 'crypto der jose_json json',
     'certs/enrol': 'csr est transport',
     'certs/http': 'http_flaw http_way https',
-    'certs/jose': 'jose_header jose_pad jose_split jose_unpadded jwe jws padded sealed',
+    'certs/jose': 'jose_answer jose_header jose_pad jose_split jose_unpadded jwe jws padded sealed',
     'certs/keys': 'key keyholder tls',
     'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
     'connector/account': 'lookup places reading ticket',
-    'connector/cli': 'account_ask account_judge cli cmd folder hardware '
-                     'offline pending prompt public secrets scrub service startup tar tasks tenant trial view when',
+    'connector/cli': 'account_ask account_judge cli cmd everywhere folder hardware '
+                     'offline pending person prompt public secrets scrub service startup tar tasks tenant trial view when',
     'connector/conf': 'check config domains enrolment item',
     'connector/findings': 'account_findings explain fact finding glossary health history hop looks readiness status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
@@ -37,7 +37,7 @@ WORDS = {
     'connector/sandbox': 'sandbox',
     'connector/supervisor': 'check_all check_users files kept keys last_run prepare reload renewals share '
                             'supervisor watch watchdog',
-    'connector/validator': 'clock_judge clock_note clock_state enckeys intake record replay roster_store '
+    'connector/validator': 'clock_judge clock_note clock_state enckeys helpdesk intake record replay roster_store '
                            'sid_store signins validator verdict',
     'connector/web': 'chart form html web',
     'queue/client': 'client postern',
@@ -49,8 +49,9 @@ WORDS = {
                    'entity standing standings store tenant_admit tenant_announced tenant_connector tenant_expire '
                    'tenant_drop tenant_forget tenant_free tenant_get tenant_is tenant_live tenant_member tenant_new tenant_put '
                    'tenant_quarantine tenant_secret tenant_set tenants turns',
-    'queue/seal': 'directory exchange sealer sign',
-    'queue/wire': 'cancel decline drain hello report request_claims request_event request_hash roster_event '
+    'queue/seal': 'asked directory exchange sealer sign',
+    'queue/wire': 'answer cancel decline drain hello question_claims question_declined question_op report request_claims request_event '
+                  'request_hash roster_event '
                   'sse verdict_claims wire',
     'validate/dc': 'dc dcs discover',
     'validate/fake': 'fake',

@@ -50,6 +50,7 @@ static json_t *make_keys(void)
                 {SIGNING_KEY, "signs verdicts of " BERLIN_1 ", certified by its statement `signing`"},
                 {"ephemeral 1", "epk of the first recipient"},
                 {"ephemeral 2", "epk of the second recipient"},
+                {"frida", "a person of the helpdesk: signs questions"},
                 {"stranger", "nobody's: for the negative vectors"},
                 {"other-tenant", "another tenant's: for the negative vectors"},
         };

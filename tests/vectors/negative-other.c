@@ -29,6 +29,15 @@ static char *without_signature(const char *jws)
         return pool_text("%.*s", (int)(strrchr(jws, '.') + 1 - jws), jws);
 }
 
+#define FRIDA "pers-frida-5KQ8ZD3N"
+#define PERSON(id_, further_)                                                                                          \
+        "{\"id\":\"" id_ "\",\"kid\":\"@kid:frida@\",\"jwk\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"@x:frida@\","   \
+        "\"y\":\"@y:frida@\"},\"name\":\"frida\"," further_ "}"
+#define OF_CORP "\"role\":\"helpdesk\",\"domains\":[\"corp.example\"]"
+#define HELPDESK OF_CORP ",\"exp\":1774998000"
+#define PEOPLE(name_, people_, expect_, rule_)                                                                         \
+        CLAIM(name_, "{\"v\":2,", "{\"v\":3,\"people\":[" people_ "],", expect_, rule_)
+
 const struct negative negative_rosters[] = {
         HEADER("alg_none", "ES256", "none", "malformed", ONE_SUITE),
         HEADER("typ", "postern-roster+jwt", "postern-keys+jwt", "malformed", ONE_SUITE),
@@ -78,8 +87,38 @@ const struct negative negative_rosters[] = {
          .rule = "seq is not below the highest seen."},
         CLAIM("over_30_days", "\"exp\":1769814000", "\"exp\":1769814001", "malformed",
               "A roster lives at most 30 days."),
-        CLAIM("version_3", "{\"v\":2,", "{\"v\":3,", "malformed", "v is 2."),
-        CLAIM("version_1_with_domains", "{\"v\":2,", "{\"v\":1,", "malformed", "v is 2."),
+        CLAIM("version_3_without_people", "{\"v\":2,", "{\"v\":3,", "malformed", LISTED),
+        CLAIM("version_4", "{\"v\":2,", "{\"v\":4,\"people\":[],", "malformed", "v is 2 or 3."),
+        CLAIM("version_1_with_domains", "{\"v\":2,", "{\"v\":1,", "malformed", "v is 2 or 3."),
+        CLAIM("people_in_version_2", "{\"v\":2,", "{\"v\":2,\"people\":[],", "malformed", LISTED),
+        PEOPLE("nobody", "", "accepted", "v 3 has people, of whom there may be none."),
+        PEOPLE("person", PERSON(FRIDA, HELPDESK), "accepted", "A person's end is 90 days after iat at the latest."),
+        PEOPLE("person_of_no_domain", PERSON(FRIDA, "\"role\":\"helpdesk\",\"domains\":[],\"exp\":1"), "accepted",
+               "A person's list of domains may be empty, and the end may be over."),
+        PEOPLE("person_over_90_days", PERSON(FRIDA, OF_CORP ",\"exp\":1774998001"), "malformed",
+               "A person's end is 90 days after iat at the latest."),
+        PEOPLE("person_without_end", PERSON(FRIDA, OF_CORP), "malformed", LISTED),
+        PEOPLE("person_until_0", PERSON(FRIDA, OF_CORP ",\"exp\":0"), "malformed", "A person's end is 1 at least."),
+        PEOPLE("person_until_text", PERSON(FRIDA, OF_CORP ",\"exp\":\"1774998000\""), "malformed",
+               "A member is of the type that is listed."),
+        PEOPLE("person_without_role", PERSON(FRIDA, "\"domains\":[],\"exp\":1774998000"), "malformed", LISTED),
+        PEOPLE("person_without_domains", PERSON(FRIDA, "\"role\":\"helpdesk\",\"exp\":1774998000"), "malformed",
+               LISTED),
+        PEOPLE("person_with_more", PERSON(FRIDA, HELPDESK ",\"note\":\"\""), "malformed", LISTED),
+        PEOPLE("person_role_in_capitals", PERSON(FRIDA, "\"role\":\"Helpdesk\",\"domains\":[],\"exp\":1774998000"),
+               "malformed", "A role is 1 to 31 of a-z, 0-9 and -."),
+        PEOPLE("person_of_an_unknown_domain",
+               PERSON(FRIDA, "\"role\":\"helpdesk\",\"domains\":[\"else.example\"],\"exp\":1774998000"), "malformed",
+               "A person's domains are the roster's, each once."),
+        PEOPLE("person_of_a_domain_twice",
+               PERSON(FRIDA,
+                      "\"role\":\"helpdesk\",\"domains\":[\"corp.example\",\"corp.example\"],\"exp\":1774998000"),
+               "malformed", "A person's domains are the roster's, each once."),
+        PEOPLE("person_with_a_services_id", PERSON(PORTAL, HELPDESK), "malformed",
+               "No id, name or key stands in a roster twice."),
+        PEOPLE("person_is_no_object", "7", "malformed", "A member is of the type that is listed."),
+        CLAIM("people_object", "{\"v\":2,", "{\"v\":3,\"people\":{},", "malformed",
+              "A member is of the type that is listed."),
         CLAIM("unknown_member", "{\"v\":2,", "{\"v\":2,\"note\":\"\",", "malformed", LISTED),
         CLAIM("member_kid", "\"kid\":\"@kid:berlin-1@\"", "\"kid\":\"@kid:stranger@\"", "malformed",
               "A kid is the thumbprint of its jwk."),
@@ -160,7 +199,7 @@ const struct negative negative_statements[] = {
               "iss is the roster's id of the key."),
         CLAIM("other_tenant", "\"tenant\":\"" TENANT "\"", "\"tenant\":\"fabrikam\"", "tenant",
               "tenant is the expected one."),
-        CLAIM("over_2_hours", "\"exp\":1767232200,\"roster\":2,\"realms\"", "\"exp\":1767232201,\"realms\"",
+        CLAIM("over_2_hours", "\"exp\":1767232200,\"roster\":3,\"realms\"", "\"exp\":1767232201,\"realms\"",
               "malformed", "A statement lives at most 7200 s."),
         {.name = "expired",
          .layer = LAYER_CONTEXT,

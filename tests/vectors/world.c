@@ -72,7 +72,7 @@ static void make_statement(struct world_statement *s, const char *sign, int seq)
         s->header = jws_header(JOSE_TYP_KEYS, s->key);
         s->payload = pool_text(
                 "{\"v\":[1],\"iss\":\"%s\",\"tenant\":\"" TENANT "\",\"boot\":\"%s\",\"seq\":%d,\"iat\":%d,\"exp\":%d,"
-                "\"roster\":2,\"realms\":[\"corp.example\"],\"suffixes\":[\"corp.com\"],\"netbios\":[\"CORP\"],"
+                "\"roster\":3,\"realms\":[\"corp.example\"],\"suffixes\":[\"corp.com\"],\"netbios\":[\"CORP\"],"
                 "\"keys\":["
                 "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\",\"kid\":\"%s\",\"use\":\"enc\","
                 "\"alg\":\"ECDH-ES+A256KW\",\"nbf\":%d,\"exp\":%d}]%s}",
@@ -245,7 +245,7 @@ static void make_identity(void)
 
         w.identity_header = jws_header(JOSE_TYP_IDENTITY, "berlin-1");
         w.identity_payload = pool_text("{\"tenant\":\"" TENANT "\",\"id\":\"" BERLIN_1
-                                       "\",\"iat\":%d,\"exp\":%d,\"roster\":2,\"domains\":[" CORP "]}",
+                                       "\",\"iat\":%d,\"exp\":%d,\"roster\":3,\"domains\":[" CORP "]}",
                                        WORLD_NOW, WORLD_NOW + 300);
         w.identity_jws = make_jws(key, w.identity_header, w.identity_payload);
         w.identity_body = pool_text("{\"jwk\":%s,\"proof\":\"%s\"}", jwk_text(key), w.identity_jws);

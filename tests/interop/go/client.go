@@ -188,14 +188,26 @@ type member struct {
 	domains map[string]domain
 }
 
-func rosterMember(v any, further string, seen map[string]bool) (member, any) {
-	m := members(v, []string{"id", "kid", "jwk", "name", further})
+func rosterMember(v any, seen map[string]bool, further ...string) (member, object) {
+	m := members(v, append([]string{"id", "kid", "jwk", "name"}, further...))
 	key := newKey(m["jwk"])
 	if m["kid"] != key.kid {
 		malformed("kid is not the thumbprint")
 	}
 	once(seen, "id "+identifier(m["id"]), "name "+str(m["name"], 1, 64, humanForm), "key "+key.kid)
-	return member{id: m["id"].(string), kid: key.kid, key: key}, m[further]
+	return member{id: m["id"].(string), kid: key.kid, key: key}, m
+}
+
+func memberDomains(v any, domains map[string]domain) map[string]domain {
+	found := map[string]domain{}
+	for _, v := range array(v, 0, 64) {
+		d, known := domains[str(v, 1, 253, nil)]
+		if _, twice := found[d.name]; !known || twice {
+			malformed("a member's domain")
+		}
+		found[d.name] = d
+	}
+	return found
 }
 
 type roster struct {
@@ -220,10 +232,14 @@ func verifyRoster(text any, e expectations) roster {
 		refuse("key", "not the pinned tenant key")
 	}
 	t.verify(key)
-	if p["v"] != int64(2) {
+	if p["v"] != int64(2) && p["v"] != int64(3) {
 		malformed("other version")
 	}
-	members(p, []string{"v", "tenant", "key", "seq", "iat", "exp", "domains", "connectors", "services", "removed"}, "kind")
+	needed := []string{"v", "tenant", "key", "seq", "iat", "exp", "domains", "connectors", "services", "removed"}
+	if p["v"] == int64(3) {
+		needed = append(needed, "people")
+	}
+	members(p, needed, "kind")
 	tenantName(p["tenant"])
 	seconds(p["seq"])
 	kind, sandbox := p["kind"]
@@ -249,20 +265,23 @@ func verifyRoster(text any, e expectations) roster {
 	}
 	r := roster{e.tenant, p["exp"].(int64), domains, map[string]member{}}
 	for _, v := range array(p["connectors"], 0, 512) {
-		c, own := rosterMember(v, "domains", seen)
-		c.domains = map[string]domain{}
-		for _, v := range array(own, 0, 64) {
-			d, known := domains[str(v, 1, 253, nil)]
-			if _, twice := c.domains[d.name]; !known || twice {
-				malformed("a connector's domain")
-			}
-			c.domains[d.name] = d
-		}
+		c, own := rosterMember(v, seen, "domains")
+		c.domains = memberDomains(own["domains"], domains)
 		r.connectors[c.kid] = c
 	}
 	for _, v := range array(p["services"], 0, 512) {
-		_, role := rosterMember(v, "role", seen)
-		str(role, 1, 31, roleForm)
+		_, own := rosterMember(v, seen, "role")
+		str(own["role"], 1, 31, roleForm)
+	}
+	if p["v"] == int64(3) {
+		for _, v := range array(p["people"], 0, 64) {
+			_, own := rosterMember(v, seen, "role", "domains", "exp")
+			memberDomains(own["domains"], domains)
+			str(own["role"], 1, 31, roleForm)
+			if end := seconds(own["exp"]); end < 1 || end > p["iat"].(int64)+90*86400 {
+				malformed("a person's end")
+			}
+		}
 	}
 	for _, v := range array(p["removed"], 0, 512) {
 		once(seen, "key "+keyID(v))

@@ -114,8 +114,8 @@ def roster_domain(entry, seen):
     return entry
 
 
-def roster_member(entry, further, seen):
-    members(entry, ['id', 'kid', 'jwk', 'name', further])
+def roster_member(entry, seen, *further):
+    members(entry, ['id', 'kid', 'jwk', 'name', *further])
     identifier(entry['id'])
     string(entry['name'], 64, r'[^\x00-\x1f\x7f]+')
     key = PublicKey(entry['jwk'])
@@ -133,9 +133,10 @@ def verify_roster(text, pin, tenant, now, min_seq, sandbox=False):
     if key.pin != pin:
         raise Refused('key', 'not the pinned tenant key')
     token.verify(key)
-    if claims.get('v') != 2 or isinstance(claims['v'], bool):
+    if claims.get('v') not in (2, 3) or isinstance(claims['v'], bool):
         raise malformed('other version')
-    members(claims, ['v', 'tenant', 'key', 'seq', 'iat', 'exp', 'domains', 'connectors', 'services', 'removed'], ['kind'])
+    people = ['people'] if claims['v'] == 3 else []
+    members(claims, ['v', 'tenant', 'key', 'seq', 'iat', 'exp', 'domains', 'connectors', 'services', 'removed', *people], ['kind'])
     tenant_name(claims['tenant'])
     integer(claims['seq'])
     if 'kind' in claims:
@@ -150,13 +151,17 @@ def verify_roster(text, pin, tenant, now, min_seq, sandbox=False):
         raise Refused('seq', 'older than one seen before')
     seen = {('key', key.kid)}
     domains = {d['name']: d for d in [roster_domain(entry, seen) for entry in array(claims['domains'], 64)]}
-    connectors = [roster_member(entry, 'domains', seen) for entry in array(claims['connectors'], 512)]
-    for c in connectors:
+    connectors = [roster_member(entry, seen, 'domains') for entry in array(claims['connectors'], 512)]
+    services = [roster_member(entry, seen, 'role') for entry in array(claims['services'], 512)]
+    people = [roster_member(entry, seen, 'role', 'domains', 'exp') for entry in array(claims.get('people', []), 64)]
+    for c in connectors + people:
         names = [string(name, 253) for name in array(c['domains'], 64)]
         if len(set(names)) != len(names) or set(names) - set(domains):
-            raise malformed("a connector's domain")
-    services = [roster_member(entry, 'role', seen) for entry in array(claims['services'], 512)]
-    for s in services:
+            raise malformed("a member's domain")
+    for p in people:
+        if not 1 <= integer(p['exp']) <= claims['iat'] + 90 * 86400:
+            raise malformed("a person's end")
+    for s in services + people:
         string(s['role'], 31, '[a-z0-9-]+')
     for removed in array(claims['removed'], 512):
         once(seen, ('key', kid(removed)))

@@ -50,7 +50,7 @@ static void test_texts_end(void **state)
         assert_int_equal(strlen(tenant.pin), KID_LEN);
         full(&out, &in, sizeof(secret));
         assert_true(store_frames_secret(&in, &secret));
-        assert_int_equal(secret.kind, SECRET_SERVICE); /* the lesser of the two */
+        assert_int_equal(secret.kind, SECRET_HELPDESK); /* the least */
         full(&out, &in, sizeof(member));
         assert_true(store_frames_member(&in, &member));
         assert_int_equal(strlen(member.connector.id), ID_MAX);

@@ -1,0 +1,485 @@
+/*
+ * Asking every connector at once: a question sealed for each, posted side by side, each answer opened and checked by
+ * itself.
+ *
+ * Invariant: what is shown as a connector's answer was signed by that connector for this very question; all else is
+ * silence, with what the relay says of it. A connector that is silent is named: what it did is missing, not absent.
+ */
+#include "connector/cli/everywhere.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/core/secret.h"
+#include "base/core/text.h"
+#include "base/dns/dns.h"
+#include "certs/http/https.h"
+#include "certs/jose/sealed.h"
+#include "connector/cli/person.h"
+#include "connector/cli/prompt.h"
+#include "connector/cli/view.h"
+#include "queue/client/client.h"
+#include "queue/seal/exchange.h"
+#include "queue/seal/question.h"
+
+#define BUDGET_MS 8000
+#define GRACE_MS 2000 /* for the way to the relay and back */
+
+/* One connector, and what came of asking it. */
+struct asking {
+        struct everywhere *all;
+        const struct roster_member *connector;
+        struct asked asked;
+        struct https_call *call;
+        const char *state; /* "answered" "refused" "silent" "untrue" */
+        char why[320];
+        json_t *answer; /* owned */
+};
+
+struct everywhere {
+        struct service_store person;
+        struct client *client;
+        const struct directory *directory; /* borrowed of client */
+        struct loop *loop;
+        struct dns *dns;
+        struct https *https;
+        struct asking *asking;
+        size_t n, waiting;
+        struct https_call *status_call;
+        json_t *status; /* what the relay sees of the connectors; owned, or NULL */
+};
+
+static void everywhere_clear(struct everywhere *e)
+{
+        for (size_t i = 0; i < e->n; i++) {
+                asked_clear(&e->asking[i].asked);
+                json_decref(e->asking[i].answer);
+        }
+        free(e->asking);
+        json_decref(e->status);
+        https_free(e->https);
+        dns_free(e->dns);
+        loop_free(e->loop);
+        client_free(e->client);
+        service_store_clear(&e->person);
+}
+
+/* ---- who may ask, and whom ---- */
+
+static int check_person(const struct everywhere *e, const struct roster_member **ret_m, struct error *err)
+{
+        const struct roster *roster = e->directory->roster;
+        const struct roster_member *m = roster_person(roster, key_kid(e->person.key));
+
+        if (!m)
+                return error_fail(
+                        err, -ENOENT,
+                        "the tenant's roster (number %llu) does not have your key, fingerprint %s: the tenant's "
+                        "admin runs `postern tenant approve-person`",
+                        (unsigned long long)roster->seq, key_kid(e->person.key));
+        if (strcmp(m->role, ROSTER_HELPDESK) != 0)
+                return error_fail(err, -EPERM, "your role in the roster is %s, which may not ask", m->role);
+        if (m->exp <= (int64_t)time(NULL))
+                return error_fail(err, -ETIME,
+                                  "your time in the roster is over: the tenant's admin runs `postern tenant "
+                                  "approve-person` once more");
+        if (m->n_domains == 0)
+                return error_fail(err, -ENOENT, "the roster gives you no domain: ask the tenant's admin");
+        *ret_m = m;
+        return 0;
+}
+
+static bool shares_domain(const struct roster_member *connector, const struct roster_member *person)
+{
+        for (size_t i = 0; i < person->n_domains; i++)
+                if (roster_speaks_for(connector, person->domains[i]))
+                        return true;
+        return false;
+}
+
+/* The keys by the relay, and what was seen of the roster is remembered. */
+static int open_client(struct everywhere *e, struct error *err)
+{
+        struct secret *bearer = NULL;
+        int r = prompt_secret_file(e->person.secret_file, &bearer, err);
+
+        if (r > 0)
+                r = error_fail(err, -EINVAL, "%s is empty", e->person.secret_file);
+        if (r == 0) {
+                const struct client_config config = service_store_client(&e->person, secret_text(bearer));
+
+                r = client_new(&e->client, &config, err);
+        }
+        secret_free(bearer);
+        r = r < 0 ? r : client_directory(e->client, &e->directory, err);
+        if (r < 0)
+                return r;
+        service_store_saw(&e->person, e->client);
+        return service_store_save(&e->person, err);
+}
+
+static const struct directory_entry *entry_of(const struct directory *d, const struct roster_member *connector)
+{
+        for (size_t i = 0; i < d->n; i++)
+                if (d->entries[i].connector == connector)
+                        return &d->entries[i];
+        return NULL;
+}
+
+/* ---- asking ---- */
+
+static void end(struct asking *a, const char *state, const char *why)
+{
+        a->state = state;
+        (void)snprintf(a->why, sizeof(a->why), "%s", why);
+}
+
+/* Why a connector that can be reached does not answer. */
+static const char *refusal(enum answer_state state)
+{
+        switch (state) {
+        case ANSWER_OK:
+                break;
+        case ANSWER_UNAVAILABLE:
+                return "its records cannot be read at the moment: look at `postern status` on its host";
+        case ANSWER_PERSON_UNKNOWN:
+                return "it does not know your key: it has another roster than you, perhaps an older one";
+        case ANSWER_ROLE:
+                return "your role may not ask";
+        case ANSWER_ENDED:
+                return "your time in the roster is over, by its clock";
+        case ANSWER_WRONG_AUDIENCE:
+                return "the question was for another connector or tenant";
+        case ANSWER_NO_DOMAIN:
+                return "by its configuration it serves none of your domains";
+        case ANSWER_RATE:
+                return "you have asked it 30 times within a minute: wait";
+        case ANSWER_STATES:
+                break;
+        }
+        return "";
+}
+
+static void take_answer(struct asking *a, const struct buffer *jwe)
+{
+        _cleanup_(answer_claims_clear) struct answer_claims c = {0};
+        struct error err = {""};
+
+        if (asked_check(&a->asked, jwe->data ? jwe->data : "", jwe->len, (int64_t)time(NULL), &c, &err) < 0) {
+                end(a, "untrue", err.text);
+                return;
+        }
+        if (c.state != ANSWER_OK) {
+                end(a, "refused", refusal(c.state));
+                return;
+        }
+        a->answer = json_loads(c.body, JSON_REJECT_DUPLICATES, NULL);
+        if (json_is_object(a->answer))
+                end(a, "answered", "");
+        else
+                end(a, "untrue", "its answer is no JSON object");
+}
+
+/* What the relay says instead of an answer. */
+static void take_problem(struct asking *a, long status, const struct buffer *body, const char *why)
+{
+        struct sign_in_result said = {0};
+        const struct exchange_answer answer = {.status = status,
+                                               .why = why,
+                                               .content_type = "application/problem+json",
+                                               .body = body && body->data ? body->data : "",
+                                               .n = body ? body->len : 0};
+        char text[sizeof(a->why)];
+
+        if (status == 0) {
+                (void)snprintf(text, sizeof(text), "the relay gave no answer: %.200s", why);
+                end(a, "silent", text);
+                return;
+        }
+        exchange_read_problem(&said, &answer);
+        if (strcmp(said.problem, "no-connector") == 0)
+                end(a, "silent", "it is not linked to the relay: look at `postern status` on its host");
+        else if (strcmp(said.problem, "deadline") == 0 || strcmp(said.problem, "connector-lost") == 0)
+                end(a, "silent", "it is linked, but gave no answer in time: it may be of an older version, or hang");
+        else if (strcmp(said.problem, "stale-keys") == 0)
+                end(a, "silent", "it has just started, with other keys: ask again");
+        else {
+                (void)snprintf(text, sizeof(text), "the relay says %ld %.60s%s%.160s%s%.60s", status, said.problem,
+                               said.detail[0] ? ": " : "", said.detail, said.reasons[0] ? ", " : "", said.reasons);
+                end(a, "silent", text);
+        }
+}
+
+static void on_done(void *arg, long status, const struct buffer *answer, const char *why)
+{
+        struct asking *a = arg;
+
+        a->call = NULL;
+        if (status == 200 && answer)
+                take_answer(a, answer);
+        else
+                take_problem(a, status, answer, why);
+        if (--a->all->waiting == 0)
+                loop_stop(a->all->loop, 0);
+}
+
+static void post(struct asking *a, const char *bearer)
+{
+        struct everywhere *e = a->all;
+        char url[512], id[96], budget[48];
+        const char *const headers[] = {id, budget, NULL};
+        const struct https_request request = {.method = "POST",
+                                              .url = url,
+                                              .bearer = bearer,
+                                              .content_type = SEALED_TYPE,
+                                              .headers = headers,
+                                              .body = a->asked.body.data,
+                                              .body_len = a->asked.body.len,
+                                              .timeout_ms = BUDGET_MS + GRACE_MS};
+        const struct https_handlers handlers = {.on_done = on_done, .arg = a};
+        struct error err = {""};
+
+        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/questions", client_node(e->client), e->person.tenant);
+        (void)snprintf(id, sizeof(id), "Postern-Id: %s", a->asked.id);
+        (void)snprintf(budget, sizeof(budget), "Postern-Budget: %d", BUDGET_MS);
+        if (https_start(e->https, &a->call, &request, &handlers, &err) < 0)
+                end(a, "silent", err.text);
+        else
+                e->waiting++;
+}
+
+static void on_status(void *arg, long status, const struct buffer *answer, const char *why)
+{
+        struct everywhere *e = arg;
+
+        (void)why;
+        e->status_call = NULL;
+        if (status == 200 && answer && answer->data)
+                e->status = json_loadb(answer->data, answer->len, JSON_REJECT_DUPLICATES, NULL);
+        if (--e->waiting == 0)
+                loop_stop(e->loop, 0);
+}
+
+/* What the relay sees of the connectors; without it the answers are all there is. */
+static void ask_relay(struct everywhere *e, const char *bearer)
+{
+        char url[512];
+        const struct https_request request = {
+                .method = "GET", .url = url, .bearer = bearer, .timeout_ms = BUDGET_MS + GRACE_MS};
+        const struct https_handlers handlers = {.on_done = on_status, .arg = e};
+
+        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/status", client_node(e->client), e->person.tenant);
+        e->waiting += https_start(e->https, &e->status_call, &request, &handlers, NULL) == 0;
+}
+
+static int open_loop(struct everywhere *e, struct error *err)
+{
+        const struct https_config config = {.ca_file = e->person.ca_file};
+        int r = loop_new(&e->loop);
+
+        if (r < 0)
+                return error_fail(err, r, "no event loop: %s", strerror(-r));
+        r = dns_new(&e->dns, e->loop, err);
+        r = r < 0 ? r : https_new(&e->https, &config, err);
+        return r < 0 ? r : https_on_loop(e->https, e->loop, e->dns, err);
+}
+
+/* Asks each connector that shares a domain with the person. */
+static int ask_all(struct everywhere *e, const struct question_claims *question, struct error *err)
+{
+        const struct roster *roster = e->directory->roster;
+        const struct roster_member *person = NULL;
+        struct secret *bearer = NULL;
+        int r = check_person(e, &person, err);
+
+        if (r == 0)
+                r = open_loop(e, err);
+        if (r == 0)
+                r = prompt_secret_file(e->person.secret_file, &bearer, err);
+        if (r == 0 && !(e->asking = calloc(roster->n_connectors + 1, sizeof(*e->asking))))
+                r = error_fail(err, -ENOMEM, "out of memory");
+        for (size_t i = 0; r == 0 && i < roster->n_connectors; i++) {
+                struct asking *a = &e->asking[e->n];
+                const struct directory_entry *entry = entry_of(e->directory, &roster->connectors[i]);
+                struct error why = {""};
+
+                if (!shares_domain(&roster->connectors[i], person))
+                        continue;
+                e->n++;
+                *a = (struct asking){.all = e, .connector = &roster->connectors[i]};
+                if (!entry ||
+                    asked_make(&a->asked, entry, e->person.id, e->person.key, question, (int64_t)time(NULL), &why) < 0)
+                        end(a, "silent",
+                            entry ? why.text
+                                  : "it has not been linked to the relay for two hours: look at `postern status` on "
+                                    "its "
+                                    "host");
+                else
+                        post(a, secret_text(bearer));
+        }
+        if (r == 0 && question->op == QUESTION_STATUS)
+                ask_relay(e, secret_text(bearer));
+        if (r == 0 && e->waiting)
+                (void)loop_run(e->loop);
+        secret_free(bearer);
+        return r;
+}
+
+/* ---- one answer of all ---- */
+
+static int by_time(const void *left, const void *right)
+{
+        const json_t *const *a = left, *const *b = right;
+        const long long x = fact_number(*a, "wall", 0), y = fact_number(*b, "wall", 0);
+
+        return x < y ? 1 : x > y ? -1 : strcmp(fact_text(*b, "id"), fact_text(*a, "id"));
+}
+
+/* The newest first. */
+static void sort(json_t *list)
+{
+        const size_t n = json_array_size(list);
+        const json_t **rows = calloc(n + 1, sizeof(json_t *));
+
+        for (size_t i = 0; rows && i < n; i++)
+                rows[i] = json_incref(json_array_get(list, i));
+        if (rows && n) {
+                qsort(rows, n, sizeof(json_t *), by_time);
+                (void)json_array_clear(list);
+                for (size_t i = 0; i < n; i++)
+                        (void)json_array_append_new(list, (json_t *)(uintptr_t)rows[i]);
+        }
+        free(rows);
+}
+
+/* A connector's records among those of all: what is none is left out. */
+static void gather(const struct asking *a, json_t *records)
+{
+        json_t *list = json_object_get(a->answer, "records"), *record;
+        size_t i;
+
+        json_array_foreach (list, i, record)
+                if (json_is_object(record)) {
+                        (void)json_object_set_new(record, "connector", json_string(a->connector->name));
+                        (void)json_array_append(records, record);
+                }
+        (void)json_object_del(a->answer, "records");
+}
+
+static json_t *merge(const struct everywhere *e)
+{
+        json_t *connectors = json_array(), *records = json_array();
+        const char *found_by = "user";
+        size_t answered = 0;
+
+        for (size_t i = 0; i < e->n; i++) {
+                const struct asking *a = &e->asking[i];
+
+                if (a->answer && json_array_size(json_object_get(a->answer, "records")) > 0)
+                        found_by = strcmp(fact_text(a->answer, "found_by"), "id") == 0 ? "id" : found_by;
+                gather(a, records);
+                answered += strcmp(a->state, "answered") == 0;
+                (void)json_array_append_new(connectors,
+                                            json_pack("{s:s, s:s, s:s, s:s*, s:O*}", "name", a->connector->name, "id",
+                                                      a->connector->id, "state", a->state, "why",
+                                                      a->why[0] ? a->why : NULL, "answer", a->answer));
+        }
+        sort(records);
+        return json_pack("{s:b, s:I, s:{s:s}, s:s, s:o, s:{s:s, s:s, s:I, s:I, s:o, s:O*}}", "ok", 1, "now",
+                         (json_int_t)time(NULL), "ledger", "state", "ok", "found_by", found_by, "records", records,
+                         "everywhere", "person", e->person.name, "tenant", e->person.tenant, "asked", (json_int_t)e->n,
+                         "answered", (json_int_t)answered, "connectors", connectors, "relay",
+                         json_object_get(e->status, "connectors"));
+}
+
+static int fail(struct cli *cli, const struct error *err, int code, int *ret_code)
+{
+        *ret_code = code;
+        if (cli->json)
+                (void)view_show_json(cli,
+                                     json_pack("{s:b, s:s, s:s}", "ok", 0, "code", "everywhere", "error", err->text));
+        (void)cli_error(cli, "%s", err->text);
+        return -1;
+}
+
+int everywhere_ask(struct cli *cli, const struct question_claims *question, json_t **ret_answer, int *ret_code)
+{
+        _cleanup_(everywhere_clear) struct everywhere e = {0};
+        struct error err = {""};
+
+        *ret_code = CLI_FAILED;
+        if (secrets_setup(cli) < 0)
+                return -1;
+        if (person_open(&e.person, &err) < 0)
+                return fail(cli, &err, CLI_FAILED, ret_code);
+        if (open_client(&e, &err) < 0)
+                return fail(cli, &err, CLI_UNAVAILABLE, ret_code);
+        if (ask_all(&e, question, &err) < 0)
+                return fail(cli, &err, CLI_FAILED, ret_code);
+        *ret_answer = merge(&e);
+        if (!*ret_answer) {
+                error_fail(&err, 0, "out of memory");
+                return fail(cli, &err, CLI_FAILED, ret_code);
+        }
+        *ret_code = CLI_OK;
+        return 0;
+}
+
+/* ---- what is missing ---- */
+
+void everywhere_tell(const json_t *answer)
+{
+        const json_t *all = json_object_get(answer, "everywhere"), *c;
+        const long long asked = fact_number(all, "asked", 0), answered = fact_number(all, "answered", 0);
+        size_t i;
+
+        if (!all)
+                return;
+        if (asked == 0)
+                (void)fprintf(stderr, "No connector of the roster serves one of your domains.\n");
+        json_array_foreach (json_object_get(all, "connectors"), i, c) {
+                if (json_is_true(json_object_get(json_object_get(c, "answer"), "cut")))
+                        (void)fprintf(stderr, "%s has more than it could send: ask for less time.\n",
+                                      fact_text(c, "name"));
+                if (strcmp(fact_text(c, "state"), "answered") == 0)
+                        continue;
+                (void)fprintf(stderr, "%s %s: ",
+                              strcmp(fact_text(c, "state"), "untrue") == 0    ? "NOT BELIEVED is what came for"
+                              : strcmp(fact_text(c, "state"), "refused") == 0 ? "No answer from"
+                                                                              : "SILENT is",
+                              fact_text(c, "name"));
+                cli_print_text(stderr, fact_text(c, "why"));
+                (void)fputc('\n', stderr);
+        }
+        if (answered < asked)
+                (void)fprintf(
+                        stderr,
+                        "%lld of %lld connectors answered. What the others did is missing here: `postern explain` on "
+                        "their hosts shows it, and of a sign-in's id `postern tenant trace` says which connector had "
+                        "it.\n",
+                        answered, asked);
+}
+
+void everywhere_tell_reach(const json_t *answer)
+{
+        const json_t *c;
+        char when[32];
+        size_t i;
+
+        json_array_foreach (json_object_get(json_object_get(answer, "everywhere"), "connectors"), i, c) {
+                const json_t *own = json_object_get(c, "answer");
+                const long long since = fact_number(json_object_get(own, "absent"), "records_since", 0);
+
+                if (!own)
+                        continue;
+                fact_time(since, when, sizeof(when));
+                (void)fprintf(stderr, "  %-20s its records %s%s%s\n", fact_text(c, "name"),
+                              since ? "go back to " : "are empty", since ? when : "",
+                              strcmp(fact_text(json_object_get(own, "ledger"), "state"), "ok") != 0
+                                      ? ", and those on its disk cannot be read now"
+                                      : "");
+        }
+}

@@ -1,0 +1,219 @@
+/*
+ * `postern person`: the key of a person of the helpdesk, beside the person. Nobody's private key is ever made by
+ * someone else, and a person's is encrypted or in a token, since it is on a desk and not on a server.
+ */
+#include "connector/cli/person.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/core/text.h"
+#include "connector/cli/folder.h"
+#include "connector/cli/key-file.h"
+#include "connector/cli/prompt.h"
+#include "connector/cli/view.h"
+
+struct person_options person_o;
+
+static struct {
+        const char *uri;
+        bool no_passphrase;
+        struct service_settings given;
+} o;
+
+#define SETTINGS                                                                                                       \
+        {"relay", "URL", &o.given.relay, NULL, "the relay; remembered, as are:"},                                      \
+                {"tenant", "T", &o.given.tenant, NULL, "the tenant"},                                                  \
+                {"pin", "PIN", &o.given.pin, NULL, "its pin, from `postern tenant init`"},                             \
+                {"secret-file", "FILE", &o.given.secret_file, NULL, "the relay's secret for the helpdesk"},            \
+        {                                                                                                              \
+                "ca-file", "FILE", &o.given.ca_file, NULL, "the relay's CA (else the system's)"                        \
+        }
+
+static const struct cli_option init_options[] = {
+        PERSON_OPTIONS,
+        {"key", "URI", &o.uri, NULL, "a key in hardware: pkcs11:..., tpm2:, handle:0x..."},
+        {"no-passphrase", NULL, NULL, &o.no_passphrase, "store the key unencrypted"},
+        SETTINGS,
+        {0},
+};
+static const struct cli_option show_options[] = {PERSON_OPTIONS, SETTINGS, {0}};
+
+static int passphrase(const char *prompt, struct secret **ret, struct error *err)
+{
+        int r = person_o.passphrase_file ? prompt_secret_file(person_o.passphrase_file, ret, err)
+                                         : prompt_secret(prompt, ret, err);
+
+        return r > 0 ? error_fail(err, -EINVAL, "the passphrase is empty") : r;
+}
+
+/* Where the key is; NULL where nothing says so. */
+static const char *folder(void)
+{
+        static char *fallback;
+
+        if (!person_o.dir && !fallback)
+                fallback = folder_default("person");
+        return person_o.dir ? person_o.dir : fallback;
+}
+
+/* Reads or opens the key, which must be the one whose public half is there. */
+static int open_key(struct service_store *s, struct error *err)
+{
+        _cleanup_(service_public_clear) struct service_public public = {0};
+        char path[FOLDER_PATH_MAX];
+        struct secret *pass = NULL;
+        int r;
+
+        folder_path(path, s->dir, service_store_file(STORE_PERSON, STORE_FILE_PUBLIC));
+        r = service_public_read(&public, path, err);
+        folder_path(path, s->dir, service_store_file(STORE_PERSON, STORE_FILE_KEY));
+        if (r == 0 && folder_key_encrypted(path))
+                r = passphrase("Passphrase of your key: ", &pass, err);
+        if (r == 0)
+                r = folder_key_read(path, pass ? secret_text(pass) : NULL, &s->key, err);
+        secret_free(pass);
+        if (r == 0 && strcmp(key_kid(s->key), key_kid(public.key)) != 0)
+                r = error_fail(err, -EKEYREJECTED, "%s is not the key of person.pub.json", path);
+        return r;
+}
+
+int person_open(struct service_store *ret_s, struct error *err)
+{
+        _cleanup_(service_store_clear) struct service_store s = {0};
+        int r = folder() ? service_store_open_without_key(&s, STORE_PERSON, folder(), err)
+                         : error_fail(err, -EINVAL, "HOME is not set: name the folder with --person");
+
+        if (r == 0)
+                r = service_store_complete(&s, err);
+        if (r == 0)
+                r = open_key(&s, err);
+        if (r < 0)
+                return r;
+        *ret_s = s;
+        s = (struct service_store){0};
+        return 0;
+}
+
+static int show(const struct cli *cli, const struct service_store *s)
+{
+        _cleanup_(service_public_clear) struct service_public p = {0};
+        char public[FOLDER_PATH_MAX];
+        struct error err = {""};
+
+        folder_path(public, s->dir, service_store_file(STORE_PERSON, STORE_FILE_PUBLIC));
+        if (service_public_read(&p, public, &err) < 0)
+                return cli_error(cli, "%s", err.text);
+        if (cli->json)
+                return view_show_json(cli, json_pack("{s:s, s:s, s:s}", "id", s->id, "fingerprint", key_kid(p.key),
+                                                     "public", public));
+        printf("Person %s (%s)\n  fingerprint  %s\n  to approve   %s\n", s->name, s->id, key_kid(p.key), public);
+        if (service_store_complete(s, &err) < 0)
+                printf("  to do        %s\n", err.text);
+        return 0;
+}
+
+/* For a new key: asked twice when a person types it. */
+static int new_passphrase(struct secret **ret, struct error *err)
+{
+        struct secret *again = NULL;
+        int r = passphrase("New passphrase for your key: ", ret, err);
+
+        if (r < 0 || person_o.passphrase_file || !isatty(STDIN_FILENO))
+                return r;
+        r = passphrase("Again: ", &again, err);
+        if (r == 0 && !secret_equal(*ret, again))
+                r = error_fail(err, -EINVAL, "the two passphrases differ");
+        secret_free(again);
+        return r;
+}
+
+static int run(const struct cli *cli, const char *name)
+{
+        _cleanup_(service_store_clear) struct service_store s = {0};
+        struct secret *pass = NULL;
+        struct error err = {""};
+        char path[FOLDER_PATH_MAX];
+        int r = 0;
+
+        folder_path(path, folder(), service_store_file(STORE_PERSON, STORE_FILE_KEY));
+        if (name && access(path, F_OK) == 0)
+                return cli_error(cli,
+                                 "%s already holds a key; it is never overwritten. Name another folder with --person",
+                                 folder());
+        if (name && !o.no_passphrase && !o.uri)
+                r = new_passphrase(&pass, &err);
+        if (r == 0)
+                r = name ? service_store_begin(&s, STORE_PERSON, folder(), name, &err)
+                         : service_store_open_without_key(&s, STORE_PERSON, folder(), &err);
+        if (r == 0 && name)
+                r = folder_key_make(path, o.uri, pass ? secret_text(pass) : NULL, &s.key, &err);
+        if (r == 0 && name)
+                r = service_store_finish(&s, &err);
+        secret_free(pass);
+        if (r == 0)
+                r = service_store_take(&s, &o.given, &err);
+        if (r == 0)
+                r = service_store_save(&s, &err);
+        return r < 0 ? cli_error(cli, "%s", err.text) : show(cli, &s);
+}
+
+static int parse_and_run(struct cli *cli, const struct cli_usage *usage, int argc, char **argv)
+{
+        char **words;
+        int code = cli_parse(cli, usage, argc, argv, &words);
+
+        if (code >= 0)
+                return code;
+        if (secrets_setup(cli) < 0)
+                return CLI_FAILED;
+        if (!folder())
+                return cli_usage_error(cli, "HOME is not set: name the folder with --person");
+        return run(cli, usage->max_words ? words[0] : NULL);
+}
+
+static int cmd_init(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "init",
+                .words = "NAME",
+                .min_words = 1,
+                .max_words = 1,
+                .about = "Makes the key with which you ask the connectors what became of sign-ins,\n"
+                         "encrypted with a passphrase, and person.pub.json, which the tenant's admin\n"
+                         "approves: `postern tenant approve-person`.\n",
+                .options = init_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+
+        return parse_and_run(cli, &usage, argc, argv);
+}
+
+static int cmd_show(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_usage usage = {
+                .name = "show",
+                .about = "Prints your id and fingerprint; stores the options that are given.\n",
+                .options = show_options,
+                .no_config = true,
+                .no_socket = true,
+        };
+
+        return parse_and_run(cli, &usage, argc, argv);
+}
+
+int cmd_person(struct cli *cli, int argc, char **argv)
+{
+        static const struct cli_command table[] = {
+                {"init", "make your key", cmd_init},
+                {"show", "print your id and fingerprint", cmd_show},
+                {"connectors", "how every connector of your domains is", cmd_person_connectors},
+                {NULL, NULL, NULL},
+        };
+
+        return cli_dispatch(cli, table, "A person of the helpdesk: the key, and what it is for.\n", argc, argv);
+}

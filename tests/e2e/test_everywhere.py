@@ -1,0 +1,156 @@
+"""One view over all connectors: a person of the helpdesk asks what became of sign-ins, through the relay, sealed and signed."""
+import contextlib
+import json
+import os
+import signal
+
+from e2e import SiteTest, wait_for
+
+
+class Everywhere(SiteTest):
+    CONNECTORS = [('north', 'ldap'), ('south', 'ldap')]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.helpdesk_secret = cls.site.relay_admin('secret', cls.site.tenant, 'helpdesk').strip()
+        cls.secret_file = cls.site.write_secret('helpdesk.secret', cls.helpdesk_secret)
+        cls.frida = cls.person('frida')
+
+    @classmethod
+    def person(cls, name, approve=True, **options):
+        folder = os.path.join(cls.site.dir, name)
+        made = json.loads(cls.site.postern('person', 'init', name, '--person', folder, '--relay', cls.site.url, '--tenant', cls.site.tenant,
+                                           '--pin', cls.site.pin, '--secret-file', cls.secret_file, '--ca-file', cls.site.ca,
+                                           '--no-passphrase', '--json'))
+        if approve:
+            cls.approve(folder, made['fingerprint'], **options)
+        return folder
+
+    @classmethod
+    def approve(cls, folder, fingerprint, domains=None, days='30'):
+        cls.site.postern('tenant', 'approve-person', os.path.join(folder, 'person.pub.json'), fingerprint, '--for', days,
+                         *(['--domains', domains] if domains else []), *cls.site.tenant_options())
+
+    def ask(self, *words, person=None, code=0):
+        done = self.site.postern(*words, '--person', person or self.frida, '--json', check=False)
+        self.assertEqual(done.returncode, code, done.stderr + done.stdout)
+        return json.loads(done.stdout), done.stderr
+
+    def answers(self, what, person=None):
+        """As soon as both have the roster that names the person."""
+        def known():
+            done = self.site.postern('explain', what, '--everywhere', '--person', person or self.frida, '--json', check=False)
+            answer = json.loads(done.stdout) if done.stdout else {}
+            connectors = answer.get('everywhere', {}).get('connectors', [])
+            return answer if connectors and all(c['state'] == 'answered' for c in connectors) else None
+        return wait_for('all connectors answer', known, interval=2)
+
+    def sign_in(self, user, password, connector):
+        return self.site.sign_in(user, password, connector=connector)[1]
+
+    def test_1_one_view(self):
+        user, password, _ = self.account('GOOD1')
+        wrong = self.sign_in(user, password + 'x', 'north')
+        good = self.sign_in(user, password, 'south')
+        self.assertEqual((wrong['reason'], good['verdict']), ('wrong_password', 'accepted'))
+        answer = self.answers(user)
+        self.assertEqual({(r['id'], r['connector']) for r in answer['records']}, {(wrong['id'], 'north'), (good['id'], 'south')})
+        walls = [r['wall'] for r in answer['records']]
+        self.assertEqual(walls, sorted(walls, reverse=True))  # the newest first
+        self.assertEqual(answer['everywhere']['answered'], 2)
+        by_id, _ = self.ask('explain', wrong['id'], '--everywhere')
+        self.assertEqual([(r['id'], r['connector'], r['reason']) for r in by_id['records']], [(wrong['id'], 'north', 'wrong_password')])
+        log, _ = self.ask('log', '--user', user, '--everywhere', '--verdict', 'refused')
+        self.assertEqual([r['id'] for r in log['records']], [wrong['id']])
+        shown = self.site.postern('explain', wrong['id'], '--everywhere', '--person', self.frida)
+        self.assertRegex(shown, r'Connector +north')
+        self.assertIn('wrong password', shown.lower())
+
+    def test_2_exact(self):
+        """A beginning of an id, or a name that is like it, finds nothing."""
+        user, password, _ = self.account('GOOD1')
+        done = self.sign_in(user, password, 'north')
+        self.answers(user)
+        self.assertEqual(self.ask('explain', done['id'][:10], '--everywhere', code=1)[0]['records'], [])
+        self.assertEqual(self.ask('explain', user.replace('@', 'e@'), '--everywhere', code=1)[0]['records'], [])
+
+    def test_3_who_asked_is_noted(self):
+        user, _, _ = self.account('GOOD1')
+        self.answers(user)
+        for connector in self.site.connectors.values():
+            noted = json.loads(connector.postern('log', '--asked', '--json'))['questions']
+            self.assertIn(('frida', 'explain', user), {(q['person'], q['op'], q.get('what')) for q in noted})
+            events = json.loads(connector.postern('log', '--events', '--limit', '500', '--json'))['events']
+            self.assertFalse([e for e in events if 'frida' in json.dumps(e)], 'the helpdesk reads events')
+        answer, _ = self.ask('explain', user, '--everywhere')
+        self.assertNotIn('frida', json.dumps([c['answer'] for c in answer['everywhere']['connectors']]))
+        with open(os.path.join(self.site.dir, 'relay.log'), encoding='utf-8') as f:
+            log = f.read()
+        self.assertIn('question', log)
+        self.assertNotIn(user, log)
+
+    def test_4_who_may_not(self):
+        user, _, _ = self.account('GOOD1')
+        stranger = self.person('greta', approve=False)
+        done = self.site.postern('explain', user, '--everywhere', '--person', stranger, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('approve-person', done.stderr)
+        body = b'A' * 100
+        for secret, status in ((self.site.service_secret, 403), (self.site.admin_secret, 403), (self.helpdesk_secret, 400)):
+            got = self.site.request(f'/v1/tenants/{self.site.tenant}/questions', data=body, method='POST', secret=secret,
+                                    headers={'Content-Type': 'application/postern-request', 'Postern-Id': 'q-0123456789abcdef'})
+            self.assertEqual(got[0], status, got)
+        got = self.site.request(f'/v1/tenants/{self.site.tenant}/sign-ins', data=body, method='POST', secret=self.helpdesk_secret,
+                                headers={'Content-Type': 'application/postern-request', 'Postern-Id': 'q-0123456789abcdef'})
+        self.assertEqual(got[0], 403)
+
+    def test_5_connectors(self):
+        self.answers('nobody@' + self.site.lab['LAB_AD_DOMAIN'])
+        answer, _ = self.ask('person', 'connectors')
+        self.assertEqual({c['name'] for c in answer['everywhere']['connectors'] if c['state'] == 'answered'}, {'north', 'south'})
+        shown = self.site.postern('person', 'connectors', '--person', self.frida)
+        self.assertEqual(shown.count(' ready\n'), 2, shown)
+        self.assertIn(self.site.lab['LAB_AD_HOST'], shown)
+
+    def test_6_a_silent_one_is_named(self):
+        user, _, _ = self.account('GOOD1')
+        self.answers(user)
+        south = self.site.connectors['south']
+        south.daemon.stop()
+        wait_for('south is not linked', lambda: not any(c['linked'] for c in self.site.get('status')['connectors'] if c['id'] == south.id))
+        answer, said = self.ask('explain', user, '--everywhere')
+        states = {c['name']: c['state'] for c in answer['everywhere']['connectors']}
+        self.assertEqual(states, {'north': 'answered', 'south': 'silent'})
+        done = self.site.postern('explain', user, '--everywhere', '--person', self.frida, check=False)
+        self.assertIn('SILENT is south', done.stderr)
+        self.assertIn('1 of 2 connectors answered', done.stderr)
+        south.start()
+        south.wait_ready()
+        # one that hangs
+        links = [pid for name, pid in south.daemon.children().items() if 'link' in name]
+        for pid in links:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            answer, _ = self.ask('explain', user, '--everywhere')
+            self.assertEqual({c['name']: c['state'] for c in answer['everywhere']['connectors']}, {'north': 'answered', 'south': 'silent'})
+        finally:
+            for pid in links:  # where the supervisor has not ended it as hung
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        south.wait_ready()
+
+    def test_7_the_end(self):
+        """Who is taken out is heard no more; a roster without people is read by everybody."""
+        user, _, _ = self.account('GOOD1')
+        hans = self.person('hans')
+        self.answers(user, person=hans)
+        self.site.postern('tenant', 'remove', 'hans', '--yes', *self.site.tenant_options())
+        done = self.site.postern('explain', user, '--everywhere', '--person', hans, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('does not have your key', done.stderr)
+
+
+if __name__ == '__main__':
+    from e2e import main
+    main()
