@@ -85,6 +85,9 @@ static const struct row {
         [PROBLEM_UNKNOWN_APPLICATION] = {503, "unknown-application", "The web server did not show that it may ask", "never",
                 "A web server asked a gateway, which wants the secret or the client certificate of an [application] of it, and got none or a wrong one; nobody was asked, and the user is not at fault",
                 "Let the web server send Postern-Application: Bearer SECRET, with the secret of its [application] in gateway.conf"},
+        [PROBLEM_NO_QUORUM] = {503, "no-quorum", "The relay's nodes cannot agree", "later",
+                "The relay keeps its state in a NATS cluster, of which too few servers are there to decide anything: enrolment and changes of rosters are refused, and sign-ins go on",
+                "Bring the NATS servers back, then ask again; postern-relay store status says what is missing"},
 };
 /* clang-format on */
 

@@ -32,6 +32,7 @@ enum problem_type {
         PROBLEM_DRAINING,
         PROBLEM_DEADLINE,
         PROBLEM_UNKNOWN_APPLICATION, /* a gateway's */
+        PROBLEM_NO_QUORUM,
         PROBLEM_TYPES_
 };
 

@@ -197,9 +197,12 @@ void api_status(void *arg, struct http_req *r)
         }
         for (unsigned i = 0; (name = nodes_name(relay->nodes, i)); i++)
                 (void)json_array_append_new(nodes, json_string(name));
+        const struct store_state *state = store_client_state(relay->store);
+        json_t *store = json_pack("{s:b, s:I, s:s}", "writable", state->writable, "since", (json_int_t)state->since,
+                                  "why", state->why);
         api_reply_json(r, 200,
-                       json_pack("{s:s, s:o, s:s?, s:o}", "node", relay->config->node, "nodes", nodes, "nodes_fault",
-                                 nodes_fault(relay->nodes), "connectors", list));
+                       json_pack("{s:s, s:o, s:s?, s:o, s:o}", "node", relay->config->node, "nodes", nodes,
+                                 "nodes_fault", nodes_fault(relay->nodes), "connectors", list, "store", store));
 }
 
 /* ---- rosters ---- */
@@ -227,9 +230,10 @@ static void roster_refused(struct http_req *r, int code, const char *why)
 /* Stored, and in force: the tenant was told before this. */
 static void on_roster_put(struct ask *a, int code)
 {
-        if (code < 0)
-                http_fail(a->r, code == -ESTALE ? PROBLEM_SEQ_NOT_NEWER : PROBLEM_INTERNAL,
-                          code == -ESTALE ? NULL : "the database failed");
+        if (code == -ESTALE)
+                http_fail(a->r, PROBLEM_SEQ_NOT_NEWER, NULL);
+        else if (code < 0)
+                ask_failed(a, code);
         else
                 http_reply(a->r, 204, NULL, "", 0);
 }
@@ -319,7 +323,7 @@ static void on_listed(struct ask *a, int code)
         if (code == 0)
                 api_reply_json(a->r, 200, json_incref(a->list));
         else
-                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+                ask_failed(a, code);
 }
 
 static void list_for_admin(struct relay *relay, struct http_req *r, enum store_op op, store_row_fn *row)
@@ -350,7 +354,7 @@ void api_events(void *arg, struct http_req *r)
 static void on_released(struct ask *a, int code)
 {
         if (code < 0) {
-                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+                ask_failed(a, code);
         } else if (code == 0) {
                 http_fail(a->r, PROBLEM_NOT_FOUND, "no connector of this id is in quarantine");
         } else {

@@ -39,6 +39,16 @@ static void on_close(void *arg)
         ask_settle(a);
 }
 
+void ask_failed(const struct ask *a, int code)
+{
+        if (code == -EHOSTUNREACH)
+                http_problem(a->r, &(struct problem){.type = PROBLEM_NO_QUORUM,
+                                                     .detail = store_client_state(a->relay->store)->why,
+                                                     .retry_after = 10});
+        else
+                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+}
+
 struct ask *ask_new(struct relay *relay, struct http_req *r, const struct tenant *t, const char *id)
 {
         struct ask *a = calloc(1, sizeof(*a));

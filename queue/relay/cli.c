@@ -21,6 +21,7 @@
 #include "base/core/secret.h"
 #include "base/core/text.h"
 #include "queue/relay/cli-internal.h"
+#include "queue/relay/store-cluster.h"
 #include "queue/relay/store-process.h"
 
 #define SECRET_BYTES 32
@@ -75,7 +76,11 @@ int relay_cli_store_failed(struct store *store, int code)
 {
         if (code == -ENOSPC)
                 return relay_cli_complain("secret", "the tenant has too many already (32)");
-        return relay_cli_complain("database", store_why(store));
+        if (code == -EHOSTUNREACH)
+                fputs("postern-relay: nothing was changed: the store is on NATS and cannot be written now; see "
+                      "`postern-relay store status`\n",
+                      stderr);
+        return relay_cli_complain(code == -EHOSTUNREACH ? "store" : "database", store_why(store));
 }
 
 /* Exit status 0 when the tenant exists. */
@@ -412,17 +417,79 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
         return 0;
 }
 
+/* ---- store ---- */
+
+static void warn_line(void *arg, const char *line)
+{
+        (void)arg;
+        fprintf(stderr, "postern-relay: %s\n", line);
+}
+
+static int run_store(const struct relay_cli *cli, struct store *store, int argc, char **argv)
+{
+        const bool nats = cli->config->store == RELAY_ON_NATS;
+        struct error err;
+
+        if (argc != 1 || (strcmp(argv[0], "status") != 0 && strcmp(argv[0], "push") != 0))
+                return relay_cli_misused("store", "usage: store status | store push");
+        if (strcmp(argv[0], "push") == 0) {
+                if (!nats)
+                        return relay_cli_complain("store push", "the configuration has store = sqlite");
+                const int r = store_push(store);
+
+                while (r >= 0 && store_waiting(store) > 0)
+                        if (store_flush(store) < 0)
+                                return relay_cli_store_failed(store, -EHOSTUNREACH);
+                if (r < 0)
+                        return relay_cli_store_failed(store, r);
+                puts("All that this node knows is in the bucket.");
+                return 0;
+        }
+        if (!nats) {
+                puts("sqlite: the database in state_dir");
+                return 0;
+        }
+        const int r = cluster_check(cli->config, warn_line, NULL, &err);
+        printf("nats: %s\n", r == 0 ? "the bucket can be written" : err.text);
+        printf("%lld changes of this node wait to be stored\n", (long long)store_waiting(store));
+        return r == 0 ? 0 : 1;
+}
+
 /* ---- the table ---- */
 
 static const struct word {
         const char *name;
         int (*run)(const struct relay_cli *cli, struct store *store, int argc, char **argv);
-} words[] = {{"tenant", run_tenant},       {"secret", run_secret}, {"token", run_token},
-             {"connector", run_connector}, {"event", run_event},   {"ca", run_ca}};
+} words[] = {{"tenant", run_tenant}, {"secret", run_secret}, {"token", run_token}, {"connector", run_connector},
+             {"event", run_event},   {"ca", run_ca},         {"store", run_store}};
+
+/* Joins the cluster, where the configuration has one; without it the copy serves, for what changes nothing. */
+static int join(const struct relay_cli *cli, struct store *store, struct store_cluster **ret_cluster)
+{
+        struct store_settings settings;
+        struct cluster_files files;
+        struct error err;
+
+        if (cli->config->store != RELAY_ON_NATS)
+                return 0;
+        cluster_files_init(&files);
+        store_settings_of(cli->config, &settings);
+        int r = cluster_files_read(&files, &cli->config->nats, CLUSTER_STORE, &err);
+        if (r == 0)
+                r = store_cluster_new(ret_cluster, NULL, store, &settings, &files, NULL, NULL, &err);
+        cluster_files_free(&files);
+        if (r < 0)
+                return relay_cli_complain("store", err.text);
+        if (!store_cluster_writable(*ret_cluster))
+                fprintf(stderr, "postern-relay: %s: this is what this node knows, and nothing can be changed\n",
+                        store_cluster_why(*ret_cluster));
+        return 0;
+}
 
 int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
 {
         _cleanup_(store_freep) struct store *store = NULL;
+        _cleanup_(store_cluster_freep) struct store_cluster *cluster = NULL;
         struct error err;
 
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -431,8 +498,13 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                 /* As the relay's user, so that the relay can read the files. */
                 if (harden_become(cli->config->user, &err) < 0 || store_open(&store, cli->config->state_dir, &err) < 0)
                         return relay_cli_complain(argv[0], err.text);
+                if (words[i].run != run_ca && join(cli, store, &cluster) != 0)
+                        return 1;
                 const int code = words[i].run(cli, store, argc - 1, argv + 1);
                 fflush(stdout);
+                if (cluster && (store_flush(store) < 0 || store_waiting(store) > 0))
+                        fprintf(stderr, "postern-relay: done at this node; the others hear of it once the store can be "
+                                        "written and this node's relay runs\n");
                 if (!store_process_written(cli->config->state_dir))
                         (void)relay_cli_complain(
                                 argv[0], "done, but the running relay has not said that it goes by it; see its log");

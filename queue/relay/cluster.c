@@ -302,6 +302,11 @@ struct __natsConnection *cluster_connection(struct cluster *cluster)
         return cluster->nc;
 }
 
+bool cluster_closed(struct cluster *cluster)
+{
+        return natsConnection_IsClosed(cluster->nc);
+}
+
 bool cluster_connected(struct cluster *cluster)
 {
         return natsConnection_Status(cluster->nc) == NATS_CONN_STATUS_CONNECTED;

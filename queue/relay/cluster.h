@@ -65,5 +65,15 @@ DEFINE_FREEP(struct cluster, cluster_free)
 /* Borrowed. */
 struct __natsConnection *cluster_connection(struct cluster *cluster);
 bool cluster_connected(struct cluster *cluster);
+/* Whether libnats has given up: the servers refused the login twice. */
+bool cluster_closed(struct cluster *cluster);
+/*
+ * Whether the cluster is as the configuration needs it, asked of the servers: reach, TLS and logins of each; the
+ * store's account, its limits and its bucket; that neither user can make a stream over the subjects of sign-ins, and
+ * that the store does not hear them. What it can do without is told by warn. 0, also where nothing is on NATS; -errno
+ * with what to mend.
+ */
+typedef void cluster_warn_fn(void *arg, const char *line);
+int cluster_check(const struct relay_config *config, cluster_warn_fn *warn, void *arg, struct error *err);
 /* What its inboxes begin with: it may subscribe to nothing else that begins with _INBOX. */
 const char *cluster_inbox(enum cluster_role role);

@@ -3,9 +3,11 @@
  * its link.
  *
  * Invariants: a first certificate costs a one-time token, which is used up only after everything else was
- * found in order; a renewal is for the identity of the certificate that asks, with a new key. Errors are
+ * found in order, and for one request: that one gets the same answer for a while, at whatever node, so that an answer
+ * that got lost costs nothing; a renewal is for the identity of the certificate that asks, with a new key. Errors are
  * plain text, as EST has them.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "base/core/secret.h"
 #include "base/core/text.h"
@@ -44,22 +47,16 @@ static struct tenant *est_tenant(struct relay *relay, struct http_req *r, const 
         return NULL;
 }
 
-static void send_certs(struct http_req *r, X509 *const *certs, size_t n, const char *type)
+static void send_certs(struct http_req *r, const struct buffer *certs, const char *type)
 {
-        struct buffer out = BUFFER(ANSWER_MAX);
-
-        if (ca_certs_only(certs, n, &out) < 0) {
-                est_fail(r, 500, "the certificates could not be encoded");
-        } else {
-                http_add_header(r, "Content-Transfer-Encoding", "base64");
-                http_reply(r, 200, type, out.data, out.len);
-        }
-        buffer_free(&out);
+        http_add_header(r, "Content-Transfer-Encoding", "base64");
+        http_reply(r, 200, type, certs->data, certs->len);
 }
 
 void relay_est_cacerts_get(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
+        _cleanup_(buffer_free) struct buffer out = BUFFER(ANSWER_MAX);
         X509 *certs[CA_CHAIN_MAX + CA_ROOTS_MAX];
         size_t n = ca_chain(relay->ca, certs);
 
@@ -67,15 +64,40 @@ void relay_est_cacerts_get(void *arg, struct http_req *r)
                 return;
         for (int i = 0; i < sk_X509_num(ca_roots(relay->ca)); i++)
                 certs[n++] = sk_X509_value(ca_roots(relay->ca), i);
-        send_certs(r, certs, n, "application/pkcs7-mime");
+        if (ca_certs_only(certs, n, &out) < 0)
+                est_fail(r, 500, "the certificates could not be encoded");
+        else
+                send_certs(r, &out, "application/pkcs7-mime");
 }
 
 /* ---- the token ---- */
 
 struct ticket {
-        char name[NAME_MAX_LEN + 1];
+        char name[NAME_MAX_LEN + 1]; /* "": it is a renewal, which brings none */
         uint8_t hash[STORE_HASH_LEN];
+        uint8_t csr[STORE_HASH_LEN]; /* of the request's text without its white space */
 };
+
+static int hash_request(const struct http_req *r, uint8_t hash[STORE_HASH_LEN])
+{
+        EVP_MD_CTX *md = EVP_MD_CTX_new();
+        size_t n;
+        const char *text = http_body(r, &n);
+        int good = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+
+        for (const char *end = text + n; good && text < end;) {
+                const char *from = text;
+
+                while (text < end && !isspace((unsigned char)*text))
+                        text++;
+                good = EVP_DigestUpdate(md, from, (size_t)(text - from)) == 1;
+                while (text < end && isspace((unsigned char)*text))
+                        text++;
+        }
+        good = good && EVP_DigestFinal_ex(md, hash, NULL) == 1;
+        EVP_MD_CTX_free(md);
+        return good ? 0 : -EIO;
+}
 
 /* Basic <name>:<token>, where what follows a dot in the token (the pin) is not for the relay. */
 static int read_ticket(const struct http_req *r, struct ticket *ret_ticket)
@@ -146,6 +168,7 @@ struct enrolment {
         X509 *cert;
         char serial[CA_SERIAL_MAX];
         int64_t not_after;
+        struct buffer answer; /* made here, or what another of the same request got */
 };
 
 static void enrolment_clear(void *more)
@@ -155,6 +178,7 @@ static void enrolment_clear(void *more)
         turns_leave(&e->place);
         ca_request_clear(&e->request);
         X509_free(e->cert);
+        buffer_free(&e->answer);
         wipe(&e->ticket, sizeof(e->ticket));
         free(e);
 }
@@ -163,6 +187,8 @@ static void enrolment_clear(void *more)
 static struct ask *ask_for_enrolment(struct relay *relay, struct http_req *r, const struct tenant *t)
 {
         struct enrolment *e = calloc(1, sizeof(*e));
+        if (e)
+                e->answer = BUFFER(ANSWER_MAX);
         struct ask *a = e ? ask_new(relay, r, t, NULL) : NULL;
 
         if (a) {
@@ -225,21 +251,48 @@ static void wait_for_turn(struct ask *a, struct turns *queue, void (*work)(struc
 
 /* ---- certificates ---- */
 
+/* What this request was answered before. */
+static void take_answer(void *arg, const struct msg_in *m)
+{
+        struct ask *a = arg;
+        struct enrolment *e = a->more;
+        size_t n;
+        const uint8_t *text = msg_get_bytes(m, STORE_TAG_BYTES, &n);
+
+        buffer_clear(&e->answer);
+        if (text)
+                (void)buffer_append(&e->answer, text, n);
+}
+
+/* The store is on NATS, where too few servers are there. */
+static void est_no_quorum(struct http_req *r)
+{
+        http_add_header(r, "Retry-After", "10");
+        est_fail(r, 503,
+                 "too few of the relay's NATS servers are there, so nobody enrols and no certificate is renewed; "
+                 "sign-ins go on. Try again later");
+}
+
 /* A certificate that is not on record could not be revoked, so it is given away only then. */
 static void on_recorded(struct ask *a, int code)
 {
         struct enrolment *e = a->more;
-        X509 *certs[1 + CA_CHAIN_MAX] = {e->cert};
 
         if (code < 0) {
                 log_error("certificate_not_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
                           KV_I("code", code));
-                est_fail(a->r, 500, "the certificate could not be issued");
+                if (code == -EHOSTUNREACH)
+                        est_no_quorum(a->r);
+                else
+                        est_fail(a->r, 500, "the certificate could not be issued");
                 return;
         }
-        log_info("certificate_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
-                 KV_S("serial", e->serial), KV_I("not_after", e->not_after));
-        send_certs(a->r, certs, 1 + ca_chain(a->relay->ca, certs + 1), "application/pkcs7-mime; smime-type=certs-only");
+        if (code == 1)
+                log_info("certificate_given_again", KV_S("tenant", a->tenant), KV_S("connector", e->request.id));
+        else
+                log_info("certificate_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
+                         KV_S("serial", e->serial), KV_I("not_after", e->not_after));
+        send_certs(a->r, &e->answer, "application/pkcs7-mime; smime-type=certs-only");
 }
 
 static void issue(struct ask *a)
@@ -248,21 +301,29 @@ static void issue(struct ask *a)
         const int64_t life =
                 c->certificate_minutes ? (int64_t)c->certificate_minutes * 60 : (int64_t)c->certificate_days * 86400;
         struct enrolment *e = a->more;
+        X509 *certs[1 + CA_CHAIN_MAX];
         int64_t not_before;
 
         int code = ca_issue(a->relay->ca, &e->request, a->tenant, life, loop_wall(a->relay->loop), &e->cert);
         if (code == 0)
                 code = ca_cert_facts(e->cert, e->serial, &not_before, &e->not_after);
-        if (code < 0)
+        if (code == 0) {
+                certs[0] = e->cert;
+                code = ca_certs_only(certs, 1 + ca_chain(a->relay->ca, certs + 1), &e->answer);
+        }
+        if (code < 0) {
                 on_recorded(a, code);
-        else
-                ask_store(a,
-                          &(struct store_request){.op = STORE_CERTIFICATE,
-                                                  .tenant = a->tenant,
-                                                  .id = e->request.id,
-                                                  .word = e->serial,
-                                                  .at = e->not_after},
-                          NULL, on_recorded);
+                return;
+        }
+        ask_store(a,
+                  &(struct store_request){.op = STORE_CERTIFICATE,
+                                          .tenant = a->tenant,
+                                          .id = e->request.id,
+                                          .word = e->serial,
+                                          .at = e->not_after,
+                                          .hash = e->ticket.name[0] ? e->ticket.hash : NULL,
+                                          .text = e->ticket.name[0] ? e->answer.data : NULL},
+                  take_answer, on_recorded);
 }
 
 /* The answer to a token that does not count, or to a database that does not. */
@@ -273,6 +334,8 @@ static void refuse_token(struct ask *a, int code)
                 est_fail(a->r, 401, "the token is unknown, used, expired or for another name");
         else if (code == -EEXIST)
                 est_fail(a->r, 400, "this id belongs to a connector of another name");
+        else if (code == -EHOSTUNREACH)
+                est_no_quorum(a->r);
         else
                 est_fail(a->r, 500, "the database failed");
 }
@@ -281,6 +344,8 @@ static void on_enrolled(struct ask *a, int code)
 {
         if (code < 0)
                 refuse_token(a, code);
+        else if (code == 1)
+                on_recorded(a, code);
         else
                 issue(a);
 }
@@ -302,8 +367,10 @@ static void on_token_checked(struct ask *a, int code)
                                           .id = e->request.id,
                                           .word = e->ticket.name,
                                           .hash = e->ticket.hash,
+                                          .bytes = e->ticket.csr,
+                                          .n_bytes = sizeof(e->ticket.csr),
                                           .at = loop_wall(a->relay->loop)},
-                  NULL, on_enrolled);
+                  take_answer, on_enrolled);
 }
 
 static void enrol(struct ask *a)
@@ -315,6 +382,8 @@ static void enrol(struct ask *a)
                                           .tenant = a->tenant,
                                           .word = e->ticket.name,
                                           .hash = e->ticket.hash,
+                                          .bytes = e->ticket.csr,
+                                          .n_bytes = sizeof(e->ticket.csr),
                                           .at = loop_wall(a->relay->loop)},
                   NULL, on_token_checked);
 }
@@ -328,7 +397,7 @@ void relay_est_simpleenroll(void *arg, struct http_req *r)
 
         if (!a)
                 return;
-        if (read_ticket(r, &e->ticket) == 0) {
+        if (read_ticket(r, &e->ticket) == 0 && hash_request(r, e->ticket.csr) == 0) {
                 wait_for_turn(a, relay->enrolments, enrol);
                 return;
         }

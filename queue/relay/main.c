@@ -30,14 +30,14 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "Words, which may be used while the relay runs:\n"
                            "  tenant add NAME --pin PIN    make a tenant; prints its two secrets, once\n"
                            "  tenant list | tenant remove NAME [--yes]\n"
-                           "  secret TENANT service|admin|helpdesk\n"
-                           "                          issue a further secret\n"
+                           "  secret TENANT service|admin|helpdesk   issue a further secret\n"
                            "  secret list TENANT | secret revoke TENANT ID\n"
                            "  token TENANT NAME            print a one-time token to enrol connector NAME\n"
                            "  connector list TENANT        show the connectors and their certificates\n"
                            "  connector revoke TENANT NAME|ID   cut its links; its certificates are void\n"
                            "  connector release TENANT NAME|ID  let it out of quarantine\n"
                            "  event list TENANT            what happened to connectors in the last 30 days\n"
+                           "  store status | store push    the store on NATS: its state; this database into it\n"
                            "  ca list|request|install|trust|forget | ca root|sign   the transport CA\n"
                            "\n"
                            "Options:\n"
@@ -50,8 +50,7 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "  -h, --help           this text\n"
                            "  -V, --version        the version\n"
                            "\n"
-                           "Exit status: 0 done, 1 failed, 2 wrong usage, 78 the relay cannot use its\n"
-                           "configuration.\n";
+                           "Exit status: 0 done, 1 failed, 2 wrong usage, 78 the configuration is of no use.\n";
 
 struct options {
         const char *config;
@@ -153,6 +152,12 @@ static int run_relay(struct relay *relay)
         return status;
 }
 
+static void warn_line(void *arg, const char *line)
+{
+        (void)arg;
+        fprintf(stderr, "postern-relay: warning: %s\n", line);
+}
+
 int main(int argc, char **argv)
 {
         struct options o = {.config = NULL};
@@ -179,7 +184,7 @@ int main(int argc, char **argv)
         if (read_config(&relay.config, o.config) < 0)
                 return optind == argc || o.check ? EXIT_CONFIGURATION : 1;
         if (o.check) {
-                status = relay_check(relay.config, &err) < 0 ? EXIT_CONFIGURATION : 0;
+                status = relay_check(relay.config, warn_line, NULL, &err) < 0 ? EXIT_CONFIGURATION : 0;
                 if (status)
                         fprintf(stderr, "%s: %s\n", o.config, err.text);
                 else

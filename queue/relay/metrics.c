@@ -288,6 +288,12 @@ static void put_all(struct metrics *m, const struct metering *metering)
         put_certificate(m, "postern_relay_ca_not_after_seconds", "When the transport CA ends.", ca_cert(relay->ca));
         metrics_one(m, "postern_relay_clock_doubtful", METRICS_GAUGE, "1: the host's clock has jumped.",
                     relay->clock.doubtful);
+        metrics_one(m, "postern_relay_store_writable", METRICS_GAUGE,
+                    "0: the store is on NATS, and too few servers are there: nobody enrols, no roster changes.",
+                    store_client_state(relay->store)->writable);
+        metrics_one(m, "postern_relay_store_waiting", METRICS_GAUGE,
+                    "Revocations, quarantines and events that the other nodes are to hear of.",
+                    (double)store_client_state(relay->store)->waiting);
         metrics_one(m, "postern_relay_draining", METRICS_GAUGE, "1: it is going down.", relay->draining);
 }
 

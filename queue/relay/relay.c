@@ -285,7 +285,7 @@ static int open_state(struct relay *relay, struct error *err)
         return relay->config->dispatch == RELAY_ON_NATS ? nodes_new(&relay->nodes, relay, err) : 0;
 }
 
-int relay_check(const struct relay_config *config, struct error *err)
+int relay_check(const struct relay_config *config, cluster_warn_fn *warn, void *arg, struct error *err)
 {
         int r = want_descriptors(config, err);
 
@@ -293,7 +293,15 @@ int relay_check(const struct relay_config *config, struct error *err)
                 r = harden_become(config->user, err);
         if (r == 0)
                 r = http_set_tls(NULL, config->certificate, config->key, NULL, err);
-        return r < 0 ? r : store_check_dir(config->state_dir, err);
+        if (r == 0)
+                r = store_check_dir(config->state_dir, err);
+        if (r < 0)
+                return r;
+        r = cluster_check(config, warn, arg, err);
+        if (r != -EHOSTUNREACH && r != -ENOTCONN)
+                return r;
+        warn(arg, err->text); /* no mistake of the configuration, which a reload is not to fail for */
+        return 0;
 }
 
 int relay_start(struct relay *relay, struct error *err)
@@ -313,8 +321,7 @@ int relay_start(struct relay *relay, struct error *err)
         LIST_INIT(&relay->questions);
         int r = want_descriptors(relay->config, err);
         if (r == 0) /* before anything is open that a process of its own need not have */
-                r = store_client_new(&relay->store, relay->loop, relay->config->state_dir, relay->config->user,
-                                     &tenants_told, relay, err);
+                r = store_client_new(&relay->store, relay->loop, relay->config, &tenants_told, relay, err);
         if (r == 0)
                 r = http_new(&relay->http, &http, err);
         if (r == 0)
@@ -365,6 +372,8 @@ void relay_reload(struct relay *relay)
                 log_info("reloaded", KV_S("certificate", c->certificate),
                          KV_I("transport_roots", sk_X509_num(ca_roots(ca))));
         }
+        if (store_client_reload(relay->store, &err) < 0)
+                log_error("reload_failed", KV_S("why", err.text));
         sd_notify(0, "READY=1");
 }
 

@@ -9,6 +9,7 @@
 #include "base/core/table.h"
 #include "certs/trust/statement.h"
 #include "queue/relay/ca.h"
+#include "queue/relay/cluster.h"
 #include "queue/relay/config.h"
 #include "queue/relay/dispatch.h"
 #include "queue/relay/turns.h"
@@ -143,9 +144,10 @@ struct relay {
 
 /*
  * Whether a start would find its files, and as many descriptors as its connections need: becomes `user` as a start does
- * (for good), reads certificate and key, and looks at state_dir. -errno with the file and what it must be in err.
+ * (for good), reads certificate and key, looks at state_dir, and asks the cluster of section [nats] (cluster_check).
+ * -errno with the file and what it must be in err.
  */
-int relay_check(const struct relay_config *config, struct error *err);
+int relay_check(const struct relay_config *config, cluster_warn_fn *warn, void *arg, struct error *err);
 /* Opens state and listens; relay->config is filled in. */
 int relay_start(struct relay *relay, struct error *err);
 void relay_stop(struct relay *relay);
@@ -182,6 +184,8 @@ struct ask {
 struct ask *ask_new(struct relay *relay, struct http_req *r, const struct tenant *t, const char *id);
 /* Calls; row's argument is the ask. Where that cannot be done r is answered, and then is not called. */
 void ask_store(struct ask *a, const struct store_request *request, store_row_fn *row, ask_then_fn *then);
+/* Answers that the store did not do it. */
+void ask_failed(const struct ask *a, int code);
 /* What each handler ends with: frees the ask if it asks nothing. After an ask_then_fn this happens by itself. */
 void ask_settle(struct ask *a);
 

@@ -260,8 +260,8 @@ static void on_identity_kept(struct ask *a, int code)
                 http_problem(a->r, &(struct problem){.type = PROBLEM_BUSY,
                                                      .detail = "too many identities wait for approval",
                                                      .retry_after = 600});
-        else if (code < 0)
-                http_fail(a->r, PROBLEM_INTERNAL, "the database failed");
+        else if (code < 0 && !(code == -EHOSTUNREACH && a->more)) /* what the roster has need not be kept */
+                ask_failed(a, code);
         else
                 answer_identity(a->r, a->more != NULL);
 }

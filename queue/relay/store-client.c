@@ -22,6 +22,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "base/process/process.h"
+#include "queue/relay/store-cluster.h"
 #include "queue/relay/store-process.h"
 
 #define RESTART_MIN_MS 100
@@ -49,7 +50,8 @@ struct store_client {
         struct loop *loop;
         const struct store_client_ops *ops;
         void *arg;
-        char *dir;
+        const struct relay_config *config;
+        struct store_state state;
         struct ipc *ipc;
         pid_t pid;
         struct loop_signal *ended;
@@ -236,6 +238,35 @@ bool store_client_busy(const struct store_client *client)
 
 /* ---- the channel ---- */
 
+static void take_state(struct store_client *c, const struct msg_in *m)
+{
+        const bool writable = msg_get_u64(m, STORE_TAG_CODE, 0) == 1;
+
+        if (writable != c->state.writable)
+                c->state.since = loop_wall(c->loop);
+        c->state.writable = writable;
+        c->state.waiting = (int64_t)msg_get_u64(m, STORE_TAG_N, 0);
+        c->state.why[0] = '\0';
+        (void)msg_get_str(m, TAG_WHY, c->state.why, sizeof(c->state.why));
+}
+
+/* Of a reload. */
+static void take_taken(const struct msg_in *m)
+{
+        char name[64] = "", why[256] = "";
+
+        (void)msg_get_str(m, TAG_NAME, name, sizeof(name));
+        if (msg_get_str(m, TAG_WHY, why, sizeof(why)) >= 0 && why[0])
+                log_error("store_file_not_taken", KV_S("file", name), KV_S("why", why));
+        else if (strcmp(name, cluster_file_name(CLUSTER_LOGIN)) == 0)
+                log_info("store_joined_anew");
+}
+
+const struct store_state *store_client_state(const struct store_client *client)
+{
+        return &client->state;
+}
+
 static void stop_waiting(struct store_client *c)
 {
         if (c->waits)
@@ -305,6 +336,10 @@ static void on_frame(void *arg, const struct msg_in *m, int fd)
                 call->row(call->arg, m);
         } else if (m->type == STORE_FRAME_END && (call = find_call(c, m))) {
                 end_call(&c->calls, call, (int)(int64_t)msg_get_u64(m, STORE_TAG_CODE, 0));
+        } else if (m->type == STORE_FRAME_STATE) {
+                take_state(c, m);
+        } else if (m->type == FRAME_TAKEN) {
+                take_taken(m);
         } else if (m->type == FRAME_FAILED) {
                 (void)msg_get_str(m, TAG_WHY, c->why.text, sizeof(c->why.text));
         } else if (m->type == FRAME_DRAINED) {
@@ -344,22 +379,54 @@ static int spawn_store(struct store_client *c, const char *user, int control)
         return -r;
 }
 
-static int send_start(struct store_client *c)
+/* The login last: by it a process that runs joins anew. */
+static int send_files(struct store_client *c, struct error *err)
 {
-        _cleanup_(closep) int config = memfd_create("state_dir", MFD_CLOEXEC);
+        const struct relay_nats *nats = &c->config->nats;
+        struct msg_out m;
+        int r = 0;
+
+        for (size_t i = 0; i < CLUSTER_FILES_ && r == 0 && c->config->store == RELAY_ON_NATS; i++) {
+                const enum cluster_file file = (enum cluster_file)i;
+                _cleanup_(closep) int fd = -1;
+
+                if (!cluster_file_path(nats, CLUSTER_STORE, file))
+                        continue;
+                r = cluster_file_open(nats, CLUSTER_STORE, file, &fd, err);
+                msg_begin(&m, FRAME_FILE);
+                msg_str(&m, TAG_NAME, cluster_file_name(file));
+                if (r == 0 && (r = ipc_send_fd(c->ipc, &m, fd)) < 0)
+                        (void)error_fail(err, r, "the store process does not take files: %s", strerror(-r));
+        }
+        return r;
+}
+
+int store_client_reload(struct store_client *client, struct error *err)
+{
+        return client->ipc ? send_files(client, err) : 0;
+}
+
+static int send_start(struct store_client *c, struct error *err)
+{
+        _cleanup_(closep) int config = memfd_create("settings", MFD_CLOEXEC);
+        struct store_settings settings;
         struct msg_out m;
 
-        if (config < 0 || write(config, c->dir, strlen(c->dir)) != (ssize_t)strlen(c->dir))
-                return -errno;
+        store_settings_of(c->config, &settings);
+        if (config < 0 || write(config, &settings, sizeof(settings)) != (ssize_t)sizeof(settings))
+                return error_fail(err, -errno, "the store process cannot be told its settings: %s", strerror(errno));
         msg_begin(&m, FRAME_CONFIG);
         int r = ipc_send_fd(c->ipc, &m, config);
+        if (r == 0)
+                r = send_files(c, err);
         if (r < 0)
                 return r;
         msg_begin(&m, FRAME_START);
         msg_str(&m, TAG_BOOT, "-");
         msg_str(&m, TAG_INSTANCE, "-");
         msg_u64(&m, TAG_SEQ, 0);
-        return ipc_send(c->ipc, &m);
+        r = ipc_send(c->ipc, &m);
+        return r < 0 ? error_fail(err, r, "the store process does not listen: %s", strerror(-r)) : 0;
 }
 
 static int start_process(struct store_client *c, const char *user, struct error *err)
@@ -382,9 +449,7 @@ static int start_process(struct store_client *c, const char *user, struct error 
         }
         ipc_set_rules(c->ipc, &store_frames, STORE_PART_RELAY, STORE_PART_STORE, NULL);
         r = theirs < 0 ? -errno : spawn_store(c, user, theirs);
-        if (r == 0)
-                r = send_start(c);
-        return r < 0 ? error_fail(err, r, "the store process cannot be started: %s", strerror(-r)) : 0;
+        return r < 0 ? error_fail(err, r, "the store process cannot be started: %s", strerror(-r)) : send_start(c, err);
 }
 
 static void on_timer(void *arg)
@@ -432,16 +497,16 @@ static void on_ended(void *arg)
 
 /* ---- life ---- */
 
-int store_client_new(struct store_client **ret_client, struct loop *loop, const char *dir, const char *user,
+int store_client_new(struct store_client **ret_client, struct loop *loop, const struct relay_config *config,
                      const struct store_client_ops *ops, void *arg, struct error *err)
 {
         struct store_client *c = calloc(1, sizeof(*c));
         int r = 0;
 
-        if (!c || !(c->dir = strdup(dir))) {
-                free(c);
+        if (!c)
                 return error_fail(err, -ENOMEM, "no memory");
-        }
+        c->config = config;
+        c->state = (struct store_state){.writable = true, .since = loop_wall(loop)};
         c->loop = loop;
         c->ops = ops;
         c->arg = arg;
@@ -454,7 +519,7 @@ int store_client_new(struct store_client **ret_client, struct loop *loop, const 
             loop_signal_new(&c->ended, loop, SIGCHLD, on_ended, c) < 0)
                 r = error_fail(err, -ENOMEM, "no memory");
         if (r == 0)
-                r = start_process(c, user, err);
+                r = start_process(c, config->user, err);
         if (r == 0) {
                 c->waits = true;
                 loop_timer_in(c->timer, START_MS);
@@ -499,7 +564,6 @@ struct store_client *store_client_free(struct store_client *client)
         loop_timer_free(client->timer);
         loop_timer_free(client->watch);
         image_clear(client);
-        free(client->dir);
         free(client);
         return NULL;
 }

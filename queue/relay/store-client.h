@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/core/buffer.h"
+#include "queue/relay/config.h"
 #include "queue/relay/store-frames.h"
 
 struct store_client;
@@ -35,11 +36,22 @@ struct store_client_ops {
 };
 
 /*
- * Starts the process and returns when it has told of all tenants. Started by root it becomes user (or NULL); later ones
- * are who this process is by then. -errno with a sentence.
+ * Starts the process and returns when it has told of all tenants. Started by root it becomes the configuration's user;
+ * later ones are who this process is by then. -errno with a sentence. config is borrowed.
  */
-int store_client_new(struct store_client **ret_client, struct loop *loop, const char *dir, const char *user,
+int store_client_new(struct store_client **ret_client, struct loop *loop, const struct relay_config *config,
                      const struct store_client_ops *ops, void *arg, struct error *err);
+/* Gives the process the files of section [nats] anew; what became of that is in the log. -errno: they cannot be read.
+ */
+int store_client_reload(struct store_client *client, struct error *err);
+/* Whether anything can be written, since when (loop_wall), why not, and how much waits for that. Of a database that is
+ * always so. */
+struct store_state {
+        bool writable;
+        int64_t since, waiting;
+        char why[256];
+};
+const struct store_state *store_client_state(const struct store_client *client);
 /* Waits until what was called for is done, for 5 s at most. Calls that wait are forgotten. */
 struct store_client *store_client_free(struct store_client *client);
 /* Whether the process has so much to do that what may be left out should be. */

@@ -4,8 +4,11 @@
  * A revocation stays as long as the certificate would have lived. Nothing is judged here.
  */
 #include <errno.h>
+#include <openssl/rand.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/core/text.h"
 #include "queue/relay/store-internal.h"
 
 int store_connectors(struct store *store, const char *tenant, store_listed_fn *fn, void *arg)
@@ -64,20 +67,45 @@ int store_revoked(struct store *store, const char *tenant, store_serial_fn *fn, 
         return r;
 }
 
-static int revoke(struct store *store, const char *tenant, const char *id, int64_t now)
+/* Each token that the revocation spoils is to be spoiled in the bucket. */
+static int spoil(struct store *store, const char *tenant, const char *id)
 {
-        const int n = db_run(store->db, db_query(store->db, Q_REVOKE, "tt", tenant, id));
-        int r = n < 0 ? n : db_run(store->db, db_query(store->db, Q_BAR, "tti", tenant, id, now));
+        struct sqlite3_stmt *st = db_query(store->db, Q_TOKENS_OF, "tt", tenant, id);
+        struct entity e = {.kind = ENTITY_TOKEN};
+        int r;
 
-        return r < 0 ? r : (r = db_run(store->db, db_query(store->db, Q_TOKEN_SPOIL, "tt", tenant, id))) < 0 ? r : n;
+        while ((r = db_step(st)) == 1) {
+                const uint8_t *hash = db_blob(st, 0);
+
+                if (!hash)
+                        continue;
+                memcpy(e.hash, hash, sizeof(e.hash));
+                if ((r = store_later(store, &e)) < 0)
+                        break;
+        }
+        return r < 0 ? r : db_run(store->db, db_query(store->db, Q_TOKEN_SPOIL, "tt", tenant, id));
 }
 
 int store_revoke(struct store *store, const char *tenant, const char *id, int64_t now)
 {
-        int n = db_begin(store->db);
+        struct write w = store_write_of(ENTITY_CONNECTOR, tenant, id);
+        int n = db_begin(store->db), r = n;
 
-        n = n < 0 ? n : revoke(store, tenant, id, now);
-        return db_end(store->db, n);
+        if (n < 0)
+                return n;
+        n = db_run(store->db, db_query(store->db, Q_REVOKE, "tt", tenant, id));
+        if (n >= 0)
+                r = db_run(store->db, db_query(store->db, Q_BAR, "tti", tenant, id, now));
+        if (n >= 0 && r >= 0)
+                r = db_run(store->db, db_query(store->db, Q_COUNT_REVOCATION, "tt", tenant, id));
+        if (n >= 0 && r >= 0)
+                r = spoil(store, tenant, id);
+        if (n >= 0 && r >= 0)
+                r = store_later(store, &w.entity);
+        n = db_end(store->db, r < 0 ? r : n);
+        if (n >= 0)
+                (void)store_flush(store);
+        return n;
 }
 
 int store_is_revoked(struct store *store, const char *tenant, const char *id, const char *serial)
@@ -87,7 +115,15 @@ int store_is_revoked(struct store *store, const char *tenant, const char *id, co
 
 int store_quarantine(struct store *store, const char *tenant, const char *id, const char *why, int64_t now)
 {
-        return db_run(store->db, db_query(store->db, Q_QUARANTINE, "ttit", tenant, id, now, why));
+        struct write w = store_write_of(ENTITY_CONNECTOR, tenant, id);
+        int n = db_begin(store->db), r = 0;
+
+        if (n < 0)
+                return n;
+        n = db_run(store->db, db_query(store->db, Q_QUARANTINE, "ttit", tenant, id, now, why));
+        if (n > 0)
+                r = store_later(store, &w.entity);
+        return db_end(store->db, r < 0 ? r : n);
 }
 
 int store_is_quarantined(struct store *store, const char *tenant, const char *id)
@@ -97,7 +133,12 @@ int store_is_quarantined(struct store *store, const char *tenant, const char *id
 
 int store_release(struct store *store, const char *tenant, const char *id)
 {
-        return db_run(store->db, db_query(store->db, Q_RELEASE, "tt", tenant, id));
+        struct write w = store_write_of(ENTITY_CONNECTOR, tenant, id);
+        int r;
+
+        while (store_write_begin(store, &w, &r))
+                r = store_write_end(store, &w, db_run(store->db, db_query(store->db, Q_RELEASE, "tt", tenant, id)));
+        return r;
 }
 
 /* What a connector can cause again and again, by itself, is one event of it, so that it pushes out no other's. */
@@ -106,17 +147,43 @@ static bool only_newest_counts(const struct store_event *event)
         return strcmp(event->name, "connector_pending") == 0 || strcmp(event->name, "connector_beyond_roster") == 0;
 }
 
+/* Those of the name that are too many go, here and in the bucket. */
+static int trim(struct store *store, const char *tenant, const char *name)
+{
+        struct sqlite3_stmt *st = store->bucket ? db_query(store->db, Q_EVENTS_EXTRA, "tt", tenant, name) : NULL;
+        struct write w = store_write_of(ENTITY_EVENT, tenant, NULL);
+        int r = store->bucket ? store_gen(store, tenant, w.entity.gen) : 0;
+
+        while (st && r == 0 && db_step(st) == 1) {
+                db_text(st, 0, w.entity.id, sizeof(w.entity.id));
+                store_erase(store, &w.entity);
+        }
+        return r < 0 ? r : db_run(store->db, db_query(store->db, Q_EVENT_TRIM, "tt", tenant, name));
+}
+
 int store_event_add(struct store *store, const char *tenant, const struct store_event *event)
 {
-        int r = only_newest_counts(event)
-                        ? db_run(store->db, db_query(store->db, Q_EVENT_REPLACE, "ttt", tenant, event->name, event->id))
-                        : 0;
+        struct write w = store_write_of(ENTITY_EVENT, tenant, NULL);
+        uint8_t random[8];
+        int r;
 
+        if (only_newest_counts(event))
+                (void)snprintf(w.entity.id, sizeof(w.entity.id), "%s-%s", event->name, event->id);
+        else if (RAND_bytes(random, sizeof(random)) == 1)
+                hex_encode_to(w.entity.id, random, sizeof(random));
+        r = db_begin(store->db);
+        if (r < 0)
+                return r;
+        if (only_newest_counts(event))
+                r = db_run(store->db, db_query(store->db, Q_EVENT_REPLACE, "ttt", tenant, event->name, event->id));
         if (r >= 0)
-                r = db_run(store->db, db_query(store->db, Q_EVENT_ADD, "tittt", tenant, event->at, event->name,
-                                               event->id, event->text));
+                r = db_run(store->db, db_query(store->db, Q_EVENT_ADD, "titttt", tenant, event->at, event->name,
+                                               event->id, event->text, w.entity.id));
+        if (r > 0)
+                r = store_later(store, &w.entity);
         if (r >= 0)
-                r = db_run(store->db, db_query(store->db, Q_EVENT_TRIM, "tt", tenant, event->name));
+                r = trim(store, tenant, event->name);
+        r = db_end(store->db, r);
         return r < 0 ? r : 0;
 }
 

@@ -25,7 +25,7 @@ static const struct frame_rule frames[] = {
          .from = RELAY | STORE,
          .to = RELAY | STORE,
          .needs = {STORE_TAG_CALL, STORE_TAG_BYTES},
-         .about = "a part of a roster's text, before its CALL or IMAGE_END"},
+         .about = "a part of a long text, before its CALL or IMAGE_END"},
         {.type = STORE_FRAME_ROW,
          .name = "ROW",
          .from = STORE,
@@ -64,6 +64,13 @@ static const struct frame_rule frames[] = {
          .to = STORE,
          .needs = {STORE_TAG_N},
          .about = "the relay goes by all before that SYNC"},
+        {.type = STORE_FRAME_STATE,
+         .name = "STATE",
+         .from = STORE,
+         .to = RELAY,
+         .needs = {STORE_TAG_CODE, STORE_TAG_N},
+         .may = {TAG_WHY},
+         .about = "whether anything can be written (CODE 1 or 0), why not, and how many entities wait for that"},
 };
 
 static const struct frame_tag_rule tags[] = {

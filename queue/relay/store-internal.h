@@ -53,6 +53,46 @@ enum query {
         Q_EVENTS,
         Q_VERSION,
         Q_HAS_REASONS,
+        Q_HAS_GEN,
+        Q_TOKEN_CERTIFICATE,
+        Q_TOKEN_ANSWER,
+        Q_TOKENS_OF,
+        Q_COUNT_REVOCATION,
+        Q_GEN,
+        Q_TENANT_PUT,
+        Q_SECRETS_CLEAR,
+        Q_CONNECTOR_DOC,
+        Q_CONNECTOR_PUT,
+        Q_REVOCATIONS,
+        Q_CERTIFICATES_DOC,
+        Q_CERTIFICATE_PUT,
+        Q_REVOKED_PUT,
+        Q_SERIAL_REVOKED,
+        Q_ROSTER_DOC,
+        Q_ROSTER_SEQ,
+        Q_TOKEN_DOC,
+        Q_TOKEN_USED,
+        Q_TOKEN_PUT,
+        Q_TOKENS_OLD,
+        Q_EVENT_DOC,
+        Q_EVENT_DROP,
+        Q_EVENTS_EXTRA,
+        Q_EVENTS_OLD,
+        Q_REVISION,
+        Q_REVISION_PUT,
+        Q_REVISION_DROP,
+        Q_REVISIONS_CLEAR,
+        Q_OUTBOX_ADD,
+        Q_OUTBOX_HAS,
+        Q_OUTBOX_NEXT,
+        Q_OUTBOX_DROP,
+        Q_OUTBOX_COUNT,
+        Q_NOTE,
+        Q_NOTE_PUT,
+        Q_ALL_CONNECTORS,
+        Q_ALL_ROSTERS,
+        Q_ALL_EVENTS,
+        Q_ALL_TOKENS,
         Q_CHANGED,
         Q_CHANGED_LAST,
         Q_CHANGED_PURGE,
@@ -63,9 +103,76 @@ enum query {
         Q_COUNT_
 };
 
+#define STORE_GEN_LEN 16 /* hex digits */
+#define STORE_REF_LEN 99
+
+struct bucket;
 struct store {
         struct db *db;
         char path[4096], name[4096 + 16];
         struct error why;
+        struct bucket *bucket; /* NULL: the database is the store */
+        const char *detached;  /* not NULL: there is a bucket, which cannot be had, for this reason */
+        bool unreachable;      /* the last failure was the bucket's */
 };
+
+/* ---- entities: what has a key in the bucket (store-doc.c, store-copy.c) ---- */
+enum entity_kind {
+        ENTITY_TENANT = 't',
+        ENTITY_CONNECTOR = 'c',
+        ENTITY_ROSTER = 'r',
+        ENTITY_TOKEN = 'k',
+        ENTITY_EVENT = 'e'
+};
+struct entity {
+        enum entity_kind kind;
+        char tenant[TENANT_MAX + 1], gen[STORE_GEN_LEN + 1];
+        char id[STORE_REF_LEN + 1]; /* of a connector; an event's ref */
+        uint8_t hash[STORE_HASH_LEN];
+};
+#define ENTITY_KEY_MAX 200
+void entity_key(const struct entity *e, char out[ENTITY_KEY_MAX]);
+/* False: the key is of no entity. Of a token the tenant stands in its document. */
+bool entity_parse(struct entity *ret_e, const char *key);
+/* Appends the entity's document as the tables have it. -ENOENT: they have none; of a tenant that is a document, too. */
+int store_doc_encode(struct store *store, const struct entity *e, struct buffer *out);
+/*
+ * Puts a document into the tables: all of it but what would undo something that this node knows to be stricter: a used
+ * token, a revocation, a roster of a higher number. waits: of the entity something is not in the bucket yet, which
+ * stays. 0; 1: the tables are stricter than the document, which should be written anew; -EBADMSG: no document; -ESRCH:
+ * its tenant is not this node's (another generation); -EIO.
+ */
+int store_doc_apply(struct store *store, struct entity *e, const char *text, size_t n, bool waits);
+
+/*
+ * One write: of one entity, by whatever the body does to the tables.
+ *
+ *      struct write w = store_write_of(ENTITY_ROSTER, tenant, NULL);
+ *      int r;
+ *      while (store_write_begin(store, &w, &r))
+ *              r = store_write_end(store, &w, ...the body's code...);
+ *      return r;
+ *
+ * Where there is a bucket the tables are brought up to date from its leader first, and the entity is stored by compare
+ * and set before the tables are; when another node was first that is done again. Without one this is a transaction.
+ */
+struct write {
+        struct entity entity;
+        uint64_t revision;
+        unsigned tries;
+        bool done;
+};
+struct write store_write_of(enum entity_kind kind, const char *tenant, const char *id);
+bool store_write_begin(struct store *store, struct write *w, int *ret_code);
+int store_write_end(struct store *store, struct write *w, int code);
+/* Brings one entity up to date from the leader; 0, also without a bucket; -EHOSTUNREACH. hash: of a token. */
+int store_refresh(struct store *store, enum entity_kind kind, const char *tenant, const uint8_t *hash);
+/* In a transaction: the entity is written to the bucket when that can be done (store_flush). */
+int store_later(struct store *store, struct entity *e);
+/* The generation of the tenant in the tables; "" : there is none. */
+int store_gen(struct store *store, const char *tenant, char out[STORE_GEN_LEN + 1]);
+/* What store_tenant_remove does to the tables. -ENOENT. */
+int store_tenant_forget(struct store *store, const char *name);
+/* After a purge or a trim: what its keys held is erased from the bucket, too. */
+void store_erase(struct store *store, const struct entity *e);
 _Static_assert(STORE_HASH_LEN == DB_BLOB_LEN, "a hash is the blob that the database binds");

@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +29,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "base/process/process.h"
-#include "queue/relay/store-frames.h"
+#include "queue/relay/store-process-internal.h"
 
 #define LOOK_MS 500 /* for what somebody wrote who does not say so */
 #define RETRY_MS 300
@@ -35,43 +37,11 @@
 #define PUSH_MS 2
 #define ROWS_MAX 65536
 #define ROWS_AT_ONCE 512
-#define WAITERS_MAX 16
 #define WRITTEN_MS 5000
-
-struct changed {
-        STAILQ_ENTRY(changed) entry;
-        char tenant[TENANT_MAX + 1];
-};
-
-/* Who waits for the relay to go by what was written. */
-struct waiter {
-        int fd;
-        uint64_t sync; /* 0: not all has been sent yet */
-};
-
-struct server {
-        struct process process;
-        char dir[4096];
-        struct store *store;
-        int64_t seen, version; /* of the database: the last change that was sent, or is in changes */
-        STAILQ_HEAD(changed_list, changed) changes;
-        struct loop_timer *push, *look, *retry;
-        uint64_t syncs;
-        bool all_sent; /* the first SYNC was */
-        bool waiting;  /* somebody without a SYNC */
-        struct buffer parts;
-        struct store_row *rows;
-        size_t n_rows, cap_rows;
-        uint64_t dropped;
-        int listening;
-        struct loop_io *listener;
-        struct waiter waiters[WAITERS_MAX];
-        size_t n_waiters;
-};
 
 /* ---- tenants to the relay ---- */
 
-static void send_frame(struct server *s, const struct msg_out *m)
+void store_process_send(struct server *s, const struct msg_out *m)
 {
         if (process_send(&s->process, m, -1) < 0)
                 process_stop(&s->process, 1, "the relay does not read what it is sent");
@@ -84,7 +54,7 @@ static void send_piece(struct server *s, enum store_kind kind, const void *row, 
         msg_begin(&m, STORE_FRAME_IMAGE);
         msg_u64(&m, STORE_TAG_N, kind);
         msg_bytes(&m, STORE_TAG_BYTES, row, size);
-        send_frame(s, &m);
+        store_process_send(s, &m);
 }
 
 static void send_member(void *arg, const struct store_member *member)
@@ -106,7 +76,7 @@ static void send_parts(struct server *s, const struct buffer *text)
                 msg_u64(&m, STORE_TAG_CALL, 0);
                 msg_bytes(&m, STORE_TAG_BYTES, text->data + at,
                           text->len - at < STORE_PART_MAX ? text->len - at : STORE_PART_MAX);
-                send_frame(s, &m);
+                store_process_send(s, &m);
         }
 }
 
@@ -149,7 +119,7 @@ static int send_tenant(struct server *s, const char *name)
         msg_begin(&m, STORE_FRAME_IMAGE_END);
         msg_str(&m, STORE_TAG_TENANT, name);
         msg_u64(&m, STORE_TAG_CODE, (uint64_t)(int64_t)r);
-        send_frame(s, &m);
+        store_process_send(s, &m);
         return r;
 }
 
@@ -160,7 +130,7 @@ static void send_sync(struct server *s)
 
         msg_begin(&m, STORE_FRAME_SYNC);
         msg_u64(&m, STORE_TAG_N, ++s->syncs);
-        send_frame(s, &m);
+        store_process_send(s, &m);
         for (size_t i = 0; i < s->n_waiters; i++)
                 if (s->waiters[i].sync == 0)
                         s->waiters[i].sync = s->syncs;
@@ -205,7 +175,7 @@ static void on_push(void *arg)
 }
 
 /* Takes up what was written since the last time, by whoever. */
-static void look(struct server *s)
+void store_process_look(struct server *s)
 {
         int64_t last;
 
@@ -226,7 +196,7 @@ static void on_look(void *arg)
         if (version == s->version)
                 return;
         s->version = version;
-        look(s);
+        store_process_look(s);
 }
 
 /* ---- who waits until the relay goes by what was written ---- */
@@ -245,7 +215,7 @@ static void on_waiter(void *arg, int listening, int events)
         }
         s->waiters[s->n_waiters++] = (struct waiter){fd, 0};
         s->waiting = true;
-        look(s);
+        store_process_look(s);
 }
 
 static void end_waiters(struct server *s, uint64_t sync)
@@ -271,7 +241,7 @@ static int listen_here(struct server *s, struct error *err)
         const int r = s->listening < 0 ? -1 : bind(s->listening, (struct sockaddr *)&to, sizeof(to));
         umask(mask);
         if (r < 0 || listen(s->listening, WAITERS_MAX) < 0)
-                return error_fail(err, -errno, "%s/%s: %s", s->dir, STORE_PROCESS_SOCKET, strerror(errno));
+                return error_fail(err, -errno, "%s/%s: %s", s->settings.dir, STORE_PROCESS_SOCKET, strerror(errno));
         return loop_io_new(&s->listener, s->process.loop, NULL, s->listening, LOOP_READ, on_waiter, s);
 }
 
@@ -288,7 +258,7 @@ bool store_process_written(const char *dir)
 
 /* ---- metadata of sign-ins ---- */
 
-static void write_rows(void *arg)
+void store_process_write_rows(void *arg)
 {
         struct server *s = arg;
         const char *tenants[ROWS_AT_ONCE];
@@ -314,7 +284,7 @@ static void write_rows(void *arg)
         s->cap_rows = 0;
 }
 
-static int take_rows(struct server *s, const struct msg_in *m)
+int store_process_take_rows(struct server *s, const struct msg_in *m)
 {
         struct store_row rows[STORE_ROWS_A_FRAME];
         size_t n;
@@ -341,186 +311,6 @@ static int take_rows(struct server *s, const struct msg_in *m)
         return 0;
 }
 
-/* ---- calls ---- */
-
-struct call {
-        uint64_t number;
-        char tenant[TENANT_MAX + 1], id[ID_MAX + 1], word[601];
-        int64_t at, n;
-        uint8_t hash[STORE_HASH_LEN];
-        const struct msg_in *m;
-        struct server *server;
-};
-
-static void send_row(const struct call *c, const void *row, size_t size, const char *jwk, const char *proof)
-{
-        struct msg_out m;
-
-        msg_begin(&m, STORE_FRAME_ROW);
-        msg_u64(&m, STORE_TAG_CALL, c->number);
-        msg_bytes(&m, STORE_TAG_BYTES, row, size);
-        msg_str(&m, STORE_TAG_JWK, jwk);
-        msg_str(&m, STORE_TAG_PROOF, proof);
-        send_frame(c->server, &m);
-}
-
-static void send_event(void *arg, const struct store_event *event)
-{
-        send_row(arg, event, sizeof(*event), NULL, NULL);
-}
-
-static void send_identity(void *arg, const struct store_connector *c)
-{
-        struct store_connector plain = *c;
-
-        plain.jwk = plain.proof = NULL;
-        send_row(arg, &plain, sizeof(plain), c->jwk, c->proof);
-}
-
-/* The token is used up last, when all else is in order. */
-static int enrol(struct server *s, const struct call *c)
-{
-        struct store_connector known;
-        int r = store_connector_get(s->store, c->tenant, c->id, &known);
-
-        if (r == 0 && strcmp(known.name, c->word) != 0)
-                return -EEXIST;
-        if (r < 0 && r != -ENOENT)
-                return r;
-        r = store_token_take(s->store, c->tenant, c->word, c->hash, c->at);
-        return r < 0 ? r : store_connector_enrol(s->store, c->tenant, c->id, c->word, c->at);
-}
-
-static int put_identity(struct server *s, const struct call *c)
-{
-        char jwk[512], proof[4096];
-        struct store_connector row;
-
-        if (!store_frames_connector(c->m, &row) || msg_get_str(c->m, STORE_TAG_JWK, jwk, sizeof(jwk)) < 0 ||
-            msg_get_str(c->m, STORE_TAG_PROOF, proof, sizeof(proof)) < 0)
-                return -EBADMSG;
-        row.jwk = jwk;
-        row.proof = proof;
-        return store_identity_put(s->store, c->tenant, &row);
-}
-
-static int add_event(struct server *s, const struct call *c)
-{
-        struct store_event event;
-
-        return store_frames_event(c->m, &event) ? store_event_add(s->store, c->tenant, &event) : -EBADMSG;
-}
-
-/* A person asks: rare, so that what waits is written first. */
-static int find_beginning(struct server *s, const struct call *c)
-{
-        struct store_sign_in rows[STORE_FOUND_MAX];
-
-        memset(rows, 0, sizeof(rows));
-        write_rows(s);
-        const int n = store_sign_ins_find(s->store, c->tenant, c->id, rows);
-        for (int i = 0; i < n; i++)
-                send_row(c, &rows[i], sizeof(rows[i]), NULL, NULL);
-        return n < 0 ? n : 0;
-}
-
-/* The same; and while they cannot be written, what waits is found here. */
-static int find_sign_in(struct server *s, const struct call *c)
-{
-        struct store_sign_in row;
-
-        memset(&row, 0, sizeof(row));
-        write_rows(s);
-        int r = store_sign_in_get(s->store, c->tenant, c->id, &row);
-        for (size_t i = 0; r == -ENOENT && i < s->n_rows; i++) {
-                if (strcmp(s->rows[i].sign_in.id, c->id) != 0 || strcmp(s->rows[i].tenant, c->tenant) != 0)
-                        continue;
-                row = s->rows[i].sign_in;
-                r = 0;
-        }
-        if (r == 0)
-                send_row(c, &row, sizeof(row), NULL, NULL);
-        return r;
-}
-
-static int run(struct server *s, struct call *c, enum store_op op)
-{
-        switch (op) {
-        case STORE_TOKEN_CHECK:
-                return store_token_check(s->store, c->tenant, c->word, c->hash, c->at);
-        case STORE_ENROL:
-                return enrol(s, c);
-        case STORE_CERTIFICATE:
-                return store_certificate_add(s->store, c->tenant, c->id, c->word, c->at);
-        case STORE_IDENTITY:
-                return put_identity(s, c);
-        case STORE_ROSTER:
-                return s->parts.len ? store_roster_put(s->store, c->tenant, (uint64_t)c->n, s->parts.data, c->at)
-                                    : -EBADMSG;
-        case STORE_RELEASE:
-                return store_release(s->store, c->tenant, c->id);
-        case STORE_QUARANTINE:
-                return store_quarantine(s->store, c->tenant, c->id, c->word, c->at);
-        case STORE_EVENT:
-                return add_event(s, c);
-        case STORE_EVENTS:
-                return store_events(s->store, c->tenant, send_event, c);
-        case STORE_PENDING:
-                return store_identities(s->store, c->tenant, send_identity, c);
-        case STORE_SIGN_IN:
-                return find_sign_in(s, c);
-        case STORE_SIGN_INS_FIND:
-                return find_beginning(s, c);
-        case STORE_SIGN_INS:
-                return take_rows(s, c->m);
-        case STORE_PURGE:
-                return store_purge(s->store, c->at);
-        case STORE_OPS_:
-                break;
-        }
-        return -EBADMSG;
-}
-
-static bool writes_what_is_watched(enum store_op op)
-{
-        return op == STORE_ENROL || op == STORE_IDENTITY || op == STORE_ROSTER || op == STORE_RELEASE ||
-               op == STORE_QUARANTINE || op == STORE_PURGE;
-}
-
-static void take_call(struct server *s, const struct msg_in *m)
-{
-        struct call c = {.number = msg_get_u64(m, STORE_TAG_CALL, 0),
-                         .at = (int64_t)msg_get_u64(m, STORE_TAG_AT, 0),
-                         .n = (int64_t)msg_get_u64(m, STORE_TAG_N, 0),
-                         .m = m,
-                         .server = s};
-        const enum store_op op = (enum store_op)msg_get_u64(m, STORE_TAG_OP, 0);
-        struct msg_out answer;
-        size_t n;
-        const uint8_t *hash = msg_get_bytes(m, STORE_TAG_HASH, &n);
-
-        (void)msg_get_str(m, STORE_TAG_TENANT, c.tenant, sizeof(c.tenant));
-        (void)msg_get_str(m, STORE_TAG_ID, c.id, sizeof(c.id));
-        (void)msg_get_str(m, STORE_TAG_WORD, c.word, sizeof(c.word));
-        if (hash && n == sizeof(c.hash))
-                memcpy(c.hash, hash, n);
-        const int r = run(s, &c, op);
-        buffer_free(&s->parts);
-        s->parts = BUFFER(ROSTER_TEXT_MAX);
-        if (r == -EIO)
-                log_error("store_failed", KV_U("operation", op), KV_S("why", store_why(s->store)));
-        if (writes_what_is_watched(op))
-                look(s);
-        if (c.number == 0)
-                return;
-        msg_begin(&answer, STORE_FRAME_END);
-        msg_u64(&answer, STORE_TAG_CALL, c.number);
-        msg_u64(&answer, STORE_TAG_CODE, (uint64_t)(int64_t)r);
-        if (r == -EIO)
-                msg_str(&answer, TAG_WHY, store_why(s->store));
-        send_frame(s, &answer);
-}
-
 static void take_frame(void *arg, const struct msg_in *m)
 {
         struct server *s = arg;
@@ -528,7 +318,7 @@ static void take_frame(void *arg, const struct msg_in *m)
         const uint8_t *part = msg_get_bytes(m, STORE_TAG_BYTES, &n);
 
         if (m->type == STORE_FRAME_CALL)
-                take_call(s, m);
+                store_process_call(s, m);
         else if (m->type == STORE_FRAME_SYNCED)
                 end_waiters(s, msg_get_u64(m, STORE_TAG_N, 0));
         else if (m->type == STORE_FRAME_PART && (!part || buffer_append(&s->parts, part, n) < 0))
@@ -540,24 +330,44 @@ static void take_frame(void *arg, const struct msg_in *m)
 static int take_config(void *arg, int fd, struct error *err)
 {
         struct server *s = arg;
-        const ssize_t n = pread(fd, s->dir, sizeof(s->dir) - 1, 0);
+        const ssize_t n = pread(fd, &s->settings, sizeof(s->settings), 0);
 
         close(fd);
-        return n > 0 ? 0 : error_fail(err, -EBADMSG, "the relay sent no configuration");
+        s->settings.dir[sizeof(s->settings.dir) - 1] = '\0';
+        return n == (ssize_t)sizeof(s->settings) ? 0 : error_fail(err, -EBADMSG, "the relay sent no configuration");
+}
+
+/* The login is the last of them: after the start, that is a reload. */
+static int take_file(void *arg, const char *name, int fd, struct error *err)
+{
+        _cleanup_(closep) int owned = fd;
+        struct server *s = arg;
+        int r = -EBADMSG;
+
+        for (size_t i = 0; i < CLUSTER_FILES_; i++)
+                if (strcmp(cluster_file_name((enum cluster_file)i), name) == 0)
+                        r = cluster_file_take(&s->files, (enum cluster_file)i, owned, err);
+        if (!s->cluster)
+                return r;
+        if (r == 0 && strcmp(name, cluster_file_name(CLUSTER_LOGIN)) == 0)
+                r = store_cluster_reload(s->cluster, &s->files, err);
+        process_taken(&s->process, name, r < 0 ? err->text : NULL);
+        return 0; /* what it had goes on */
 }
 
 static int open_all(struct server *s, struct error *err)
 {
         struct process *p = &s->process;
-        int r = store_open(&s->store, s->dir, err);
+        const char *dir = s->settings.dir;
+        int r = store_open(&s->store, dir, err);
 
-        if (r == 0 && chdir(s->dir) < 0)
-                r = error_fail(err, -errno, "state_dir %s: %s", s->dir, strerror(errno));
+        if (r == 0 && chdir(dir) < 0)
+                r = error_fail(err, -errno, "state_dir %s: %s", dir, strerror(errno));
         if (r == 0)
                 r = listen_here(s, err);
         if (r == 0 && (loop_timer_new(&s->push, p->loop, NULL, on_push, s) < 0 ||
                        loop_timer_new(&s->look, p->loop, NULL, on_look, s) < 0 ||
-                       loop_timer_new(&s->retry, p->loop, NULL, write_rows, s) < 0))
+                       loop_timer_new(&s->retry, p->loop, NULL, store_process_write_rows, s) < 0))
                 r = error_fail(err, -ENOMEM, "no memory");
         return r;
 }
@@ -565,13 +375,53 @@ static int open_all(struct server *s, struct error *err)
 /* A host that lets nobody confine himself still has a relay; what it has no more is one wall of several. */
 static void confine_here(struct server *s)
 {
-        const struct confine_path own = {.path = s->dir, .fd = -1, .write = true};
-        const struct confine_rules rules = {
-                .process = "store", .needs = CONFINE_WRITE | CONFINE_ACCEPT, .paths = &own, .n_paths = 1};
+        const struct confine_path paths[] = {{.path = s->settings.dir, .fd = -1, .write = true},
+                                             {.path = "/etc/hosts", .fd = -1},
+                                             {.path = "/etc/resolv.conf", .fd = -1},
+                                             {.path = "/etc/nsswitch.conf", .fd = -1},
+                                             {.path = "/run/systemd/resolve", .fd = -1}};
+        const bool nats = s->settings.nats != 0;
+        const struct confine_rules rules = {.process = "store",
+                                            .needs = CONFINE_WRITE | CONFINE_ACCEPT |
+                                                     (nats ? CONFINE_CONNECT | CONFINE_THREADS : 0),
+                                            .paths = paths,
+                                            .n_paths = nats ? sizeof(paths) / sizeof(paths[0]) : 1};
+        struct addrinfo *found = NULL;
         struct error err;
+
+        /* what the C library and OpenSSL read once, and find no more behind the wall */
+        if (nats && getaddrinfo("localhost", NULL, NULL, &found) == 0)
+                freeaddrinfo(found);
+        if (nats)
+                (void)OPENSSL_init_ssl(0, NULL);
 
         if (process_confine(&s->process, &rules, CONFINE_ENFORCE, &err) < 0)
                 log_warning("store_not_confined", KV_S("why", err.text));
+}
+
+static void on_changed(void *arg)
+{
+        store_process_look(arg);
+}
+
+static void on_state(void *arg, bool writable, const char *why, int64_t waiting)
+{
+        struct server *s = arg;
+        struct msg_out m;
+
+        msg_begin(&m, STORE_FRAME_STATE);
+        msg_u64(&m, STORE_TAG_CODE, writable);
+        msg_u64(&m, STORE_TAG_N, (uint64_t)waiting);
+        if (!writable)
+                msg_str(&m, TAG_WHY, why);
+        store_process_send(s, &m);
+}
+
+static int join_cluster(struct server *s, struct error *err)
+{
+        static const struct store_cluster_ops ops = {.changed = on_changed, .state = on_state};
+
+        return store_cluster_new(&s->cluster, s->process.loop, s->store, &s->settings, &s->files, &ops, s, err);
 }
 
 static int start(void *arg, const char *boot, const char *instance, struct error *err)
@@ -584,6 +434,8 @@ static int start(void *arg, const char *boot, const char *instance, struct error
         if (r < 0)
                 return r;
         confine_here(s);
+        if (s->settings.nats && (r = join_cluster(s, err)) < 0)
+                return r;
         s->version = store_version(s->store);
         if (store_changes(s->store, -1, note_change, s, &s->seen) < 0 || store_tenants(s->store, note_tenant, s) < 0)
                 return error_fail(err, -EIO, "%s", store_why(s->store));
@@ -599,7 +451,7 @@ static void drain(void *arg, uint64_t budget_ms)
         struct server *s = arg;
 
         (void)budget_ms;
-        write_rows(s);
+        store_process_write_rows(s);
         process_drained(&s->process);
 }
 
@@ -622,6 +474,8 @@ static void clear(struct server *s)
         loop_timer_free(s->retry);
         buffer_free(&s->parts);
         free(s->rows);
+        store_cluster_free(s->cluster);
+        cluster_files_free(&s->files);
         store_free(s->store);
 }
 
@@ -633,11 +487,12 @@ bool store_process_wanted(int argc, char **argv)
 int store_process_main(int argc, char **argv)
 {
         static const struct process_ops ops = {
-                .config = take_config, .start = start, .drain = drain, .frame = take_frame};
+                .config = take_config, .file = take_file, .start = start, .drain = drain, .frame = take_frame};
         static struct server s = {.listening = -1};
         struct error err;
 
         STAILQ_INIT(&s.changes);
+        cluster_files_init(&s.files);
         s.parts = BUFFER(ROSTER_TEXT_MAX);
         if (process_open(&s.process, &store_frames, STORE_PART_STORE, argc, argv, &ops, &s, &err) < 0)
                 return process_fail("store", &err);

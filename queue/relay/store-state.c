@@ -22,24 +22,26 @@ static int let_back(struct store *store, const char *tenant, const char *id)
 
 int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name, int64_t now)
 {
-        int r = db_begin(store->db);
+        struct write w = store_write_of(ENTITY_CONNECTOR, tenant, id);
+        int r;
 
-        if (r < 0)
-                return r;
-        r = db_run(store->db, db_query(store->db, Q_ENROL, "ttti", tenant, id, name, now));
-        if (r > 0)
-                r = let_back(store, tenant, id);
-        else if (r == 0)
-                r = -EEXIST;
-        r = db_end(store->db, r);
+        while (store_write_begin(store, &w, &r)) {
+                r = db_run(store->db, db_query(store->db, Q_ENROL, "ttti", tenant, id, name, now));
+                r = store_write_end(store, &w, r > 0 ? let_back(store, tenant, id) : r == 0 ? -EEXIST : r);
+        }
         return r < 0 ? r : 0;
 }
 
 int store_certificate_add(struct store *store, const char *tenant, const char *id, const char *serial,
                           int64_t not_after)
 {
-        int r = db_run(store->db, db_query(store->db, Q_CERTIFICATE, "ttti", serial, tenant, id, not_after));
+        struct write w = store_write_of(ENTITY_CONNECTOR, tenant, id);
+        int r;
 
+        while (store_write_begin(store, &w, &r)) {
+                r = db_run(store->db, db_query(store->db, Q_CERTIFICATE, "ttti", serial, tenant, id, not_after));
+                r = store_write_end(store, &w, r);
+        }
         return r < 0 ? r : 0;
 }
 
@@ -65,7 +67,7 @@ int store_connector_get(struct store *store, const char *tenant, const char *id,
         return 0;
 }
 
-int store_identity_put(struct store *store, const char *tenant, const struct store_connector *c)
+static int put_identity(struct store *store, const char *tenant, const struct store_connector *c)
 {
         int64_t n = db_number(db_query(store->db, Q_IDENTITY_COUNT, "tt", tenant, c->id));
 
@@ -76,6 +78,16 @@ int store_identity_put(struct store *store, const char *tenant, const struct sto
         int r = db_run(store->db, db_query(store->db, Q_IDENTITY_PUT, "tttitt", c->kid, c->jwk, c->proof, c->since,
                                            tenant, c->id));
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
+}
+
+int store_identity_put(struct store *store, const char *tenant, const struct store_connector *c)
+{
+        struct write w = store_write_of(ENTITY_CONNECTOR, tenant, c->id);
+        int r;
+
+        while (store_write_begin(store, &w, &r))
+                r = store_write_end(store, &w, put_identity(store, tenant, c));
+        return r;
 }
 
 int store_identities(struct store *store, const char *tenant, store_connector_fn *fn, void *arg)
@@ -100,9 +112,15 @@ int store_identities(struct store *store, const char *tenant, store_connector_fn
 
 int store_roster_put(struct store *store, const char *tenant, uint64_t seq, const char *jws, int64_t now)
 {
-        int n = db_run(store->db, db_query(store->db, Q_ROSTER_PUT, "titi", tenant, (int64_t)seq, jws, now));
+        struct write w = store_write_of(ENTITY_ROSTER, tenant, NULL);
+        int r;
 
-        return n < 0 ? n : n == 0 ? -ESTALE : 0;
+        while (store_write_begin(store, &w, &r)) {
+                const int n =
+                        db_run(store->db, db_query(store->db, Q_ROSTER_PUT, "titi", tenant, (int64_t)seq, jws, now));
+                r = store_write_end(store, &w, n < 0 ? n : n == 0 ? -ESTALE : 0);
+        }
+        return r;
 }
 
 int store_has_roster(struct store *store, const char *tenant)
@@ -188,6 +206,30 @@ int store_sign_ins_find(struct store *store, const char *tenant, const char *beg
         return r < 0 ? r : n;
 }
 
+/* What is purged from the tables is erased from the bucket, too. */
+static void erase_old(struct store *store, int64_t before)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_EVENTS_OLD, "i", before);
+        struct entity e = {.kind = ENTITY_EVENT};
+
+        while (db_step(st) == 1) {
+                db_text(st, 0, e.tenant, sizeof(e.tenant));
+                db_text(st, 1, e.id, sizeof(e.id));
+                if (store_gen(store, e.tenant, e.gen) == 0 && e.gen[0])
+                        store_erase(store, &e);
+        }
+        e.kind = ENTITY_TOKEN;
+        st = db_query(store->db, Q_TOKENS_OLD, "i", before);
+        while (db_step(st) == 1) {
+                const uint8_t *hash = db_blob(st, 0);
+
+                if (!hash)
+                        continue;
+                memcpy(e.hash, hash, sizeof(e.hash));
+                store_erase(store, &e);
+        }
+}
+
 int store_purge(struct store *store, int64_t now)
 {
         const struct {
@@ -201,6 +243,8 @@ int store_purge(struct store *store, int64_t now)
                      {Q_PURGE_EVENTS, now - STORE_SIGN_IN_LIFE}};
         int r = 0;
 
+        if (store->bucket)
+                erase_old(store, now - STORE_SIGN_IN_LIFE);
         for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
                 int n = db_run(store->db, db_query(store->db, terms[i].query, "i", terms[i].before));
                 r = n < 0 ? n : r;

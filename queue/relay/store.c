@@ -17,24 +17,27 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "queue/relay/bucket.h"
 #include "queue/relay/store-internal.h"
 
 #define BUSY_MS 2000
 /* Its user_version. 0: made before there were versions, or new. Raise it with any change of what stands below. */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 static const char schema[] =
-        "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL) "
-        "WITHOUT ROWID;"
+        /* gen: another for each time that a tenant of the name is made */
+        "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL, "
+        "gen TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS secret(tenant TEXT NOT NULL, kind INTEGER NOT NULL, hash BLOB NOT NULL, "
         "since INTEGER NOT NULL,"
         " PRIMARY KEY(tenant, hash)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS token(hash BLOB PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, "
         "expires INTEGER NOT NULL,"
-        " used INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+        " used INTEGER NOT NULL DEFAULT 0, csr BLOB, at INTEGER, certificate TEXT) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS connector(tenant TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, "
         "enrolled INTEGER NOT NULL,"
-        " kid TEXT, jwk TEXT, proof TEXT, since INTEGER, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
+        " kid TEXT, jwk TEXT, proof TEXT, since INTEGER, revocations INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(tenant, "
+        "id)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS certificate(serial TEXT PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT "
         "NULL, not_after INTEGER NOT NULL)"
         " WITHOUT ROWID;"
@@ -53,16 +56,29 @@ static const char schema[] =
         "CREATE TABLE IF NOT EXISTS quarantine(tenant TEXT NOT NULL, id TEXT NOT NULL, since INTEGER NOT NULL, "
         "why TEXT NOT NULL, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS event(n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, at INTEGER NOT NULL, "
-        "name TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL);"
+        "name TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, ref TEXT NOT NULL DEFAULT '');"
         "DROP INDEX IF EXISTS event_of; CREATE INDEX IF NOT EXISTS event_kind ON event(tenant, name, n);"
         "CREATE TABLE IF NOT EXISTS changed(n INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL);"
         "CREATE INDEX IF NOT EXISTS changed_of ON changed(tenant);"
-        "CREATE INDEX IF NOT EXISTS revoked_of ON revoked(tenant);";
+        "CREATE INDEX IF NOT EXISTS revoked_of ON revoked(tenant);"
+        /* of a store on NATS (store-copy.c): which revision of each key is in the tables; what waits for the bucket */
+        "CREATE TABLE IF NOT EXISTS revision(key TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS outbox(n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);"
+        "CREATE TABLE IF NOT EXISTS note(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
+
+/* What tables of version 2 and before lack. */
+static const char additions[] = "ALTER TABLE tenant ADD COLUMN gen TEXT NOT NULL DEFAULT '';"
+                                "ALTER TABLE token ADD COLUMN csr BLOB; ALTER TABLE token ADD COLUMN at INTEGER;"
+                                "ALTER TABLE token ADD COLUMN certificate TEXT;"
+                                "ALTER TABLE connector ADD COLUMN revocations INTEGER NOT NULL DEFAULT 0;"
+                                "ALTER TABLE event ADD COLUMN ref TEXT NOT NULL DEFAULT '';"
+                                "UPDATE tenant SET gen=lower(hex(randomblob(8)));"
+                                "UPDATE event SET ref=lower(hex(randomblob(8)));";
 
 #define FORGET(n, table) [Q_FORGET + (n)] = "DELETE FROM " table " WHERE tenant=?"
 
 static const char *const texts[Q_COUNT_] = {
-        [Q_TENANT_ADD] = "INSERT OR IGNORE INTO tenant VALUES(?,?,?)",
+        [Q_TENANT_ADD] = "INSERT OR IGNORE INTO tenant VALUES(?,?,?,lower(hex(randomblob(8))))",
         [Q_TENANT_GET] = "SELECT name, pin, since FROM tenant WHERE name=?",
         [Q_TENANT_REMOVE] = "DELETE FROM tenant WHERE name=?",
         [Q_TENANTS] = "SELECT name, pin, since FROM tenant ORDER BY name",
@@ -73,8 +89,15 @@ static const char *const texts[Q_COUNT_] = {
         [Q_TENANT_REVOKE] =
                 "INSERT OR IGNORE INTO revoked SELECT serial, tenant, id, not_after FROM certificate WHERE tenant=?",
         [Q_TOKEN_ADD] = "INSERT INTO token(hash, tenant, name, expires) VALUES(?,?,?,?)",
-        [Q_TOKEN_CHECK] = "SELECT COUNT(*) FROM token WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
-        [Q_TOKEN_TAKE] = "UPDATE token SET used=1 WHERE hash=? AND tenant=? AND name=? AND used=0 AND expires>?",
+        /* 1: it can be taken, 2: it was, by this very request and not long ago */
+        [Q_TOKEN_CHECK] = "SELECT COALESCE((SELECT CASE WHEN used=0 THEN 1 ELSE 2 END FROM token WHERE hash=?1 AND "
+                          "tenant=?2 AND name=?3 AND ((used=0 AND expires>?5) OR (csr=?4 AND at>?6))), 0)",
+        [Q_TOKEN_TAKE] =
+                "UPDATE token SET used=1, csr=?4, at=?5 WHERE hash=?1 AND tenant=?2 AND name=?3 AND used=0 AND "
+                "expires>?5",
+        [Q_TOKEN_CERTIFICATE] =
+                "UPDATE token SET certificate=?2 WHERE hash=?1 AND csr IS NOT NULL AND certificate IS NULL",
+        [Q_TOKEN_ANSWER] = "SELECT certificate FROM token WHERE hash=? AND csr IS NOT NULL AND certificate IS NOT NULL",
         [Q_ENROL] = "INSERT INTO connector(tenant, id, name, enrolled) VALUES(?,?,?,?)"
                     " ON CONFLICT DO UPDATE SET enrolled=excluded.enrolled WHERE name=excluded.name",
         [Q_CERTIFICATE] = "INSERT INTO certificate(serial, tenant, id, not_after) VALUES(?,?,?,?)",
@@ -124,12 +147,15 @@ static const char *const texts[Q_COUNT_] = {
                       "tenant=? AND id=?)",
         [Q_BAR] = "INSERT OR IGNORE INTO barred VALUES(?,?,?)",
         [Q_UNBAR] = "DELETE FROM barred WHERE tenant=? AND id=?",
-        [Q_TOKEN_SPOIL] = "UPDATE token SET used=1 WHERE tenant=?1 AND used=0 AND name=(SELECT name FROM connector "
-                          "WHERE tenant=?1 AND id=?2)",
+        [Q_TOKENS_OF] = "SELECT hash FROM token WHERE tenant=?1 AND (used=0 OR csr IS NOT NULL) AND name=(SELECT name "
+                        "FROM connector WHERE tenant=?1 AND id=?2)",
+        [Q_TOKEN_SPOIL] = "UPDATE token SET used=1, csr=NULL, certificate=NULL WHERE tenant=?1 AND (used=0 OR csr IS "
+                          "NOT NULL) AND name=(SELECT name FROM connector WHERE tenant=?1 AND id=?2)",
+        [Q_COUNT_REVOCATION] = "UPDATE connector SET revocations=revocations+1 WHERE tenant=? AND id=?",
         [Q_QUARANTINE] = "INSERT OR IGNORE INTO quarantine VALUES(?,?,?,?)",
         [Q_QUARANTINED] = "SELECT COUNT(*) FROM quarantine WHERE tenant=? AND id=?",
         [Q_RELEASE] = "DELETE FROM quarantine WHERE tenant=? AND id=?",
-        [Q_EVENT_ADD] = "INSERT INTO event(tenant, at, name, id, text) SELECT ?1,?2,?3,?4,?5 WHERE EXISTS "
+        [Q_EVENT_ADD] = "INSERT INTO event(tenant, at, name, id, text, ref) SELECT ?1,?2,?3,?4,?5,?6 WHERE EXISTS "
                         "(SELECT 1 FROM tenant WHERE tenant.name=?1)",
         [Q_EVENT_REPLACE] = "DELETE FROM event WHERE tenant=? AND name=? AND id=?",
         [Q_EVENT_TRIM] =
@@ -148,7 +174,56 @@ static const char *const texts[Q_COUNT_] = {
                       "b.tenant=c.tenant AND b.id=c.id), EXISTS(SELECT 1 FROM quarantine q WHERE q.tenant=c.tenant "
                       "AND q.id=c.id) FROM connector c WHERE c.tenant=?",
         [Q_REVOKED_OF] = "SELECT serial FROM revoked WHERE tenant=?",
+        [Q_HAS_GEN] = "SELECT COUNT(*) FROM pragma_table_info('tenant') WHERE name='gen'",
         [Q_HAS_REASONS] = "SELECT COUNT(*) FROM pragma_table_info('sign_in') WHERE name='reasons'",
+        /* ---- what stands in the bucket, and what this node has of it ---- */
+        [Q_GEN] = "SELECT gen FROM tenant WHERE name=?",
+        [Q_TENANT_PUT] = "INSERT INTO tenant VALUES(?,?,?,?) ON CONFLICT DO NOTHING",
+        [Q_SECRETS_CLEAR] = "DELETE FROM secret WHERE tenant=?",
+        [Q_CONNECTOR_DOC] =
+                "SELECT name, enrolled, kid, jwk, proof, since, revocations, (SELECT since FROM barred b WHERE "
+                "b.tenant=c.tenant AND b.id=c.id), (SELECT since FROM quarantine q WHERE q.tenant=c.tenant AND "
+                "q.id=c.id), (SELECT why FROM quarantine q WHERE q.tenant=c.tenant AND q.id=c.id) FROM connector c "
+                "WHERE tenant=? AND id=?",
+        [Q_CONNECTOR_PUT] =
+                "INSERT INTO connector(tenant, id, name, enrolled, kid, jwk, proof, since, revocations) VALUES"
+                "(?,?,?,?,NULLIF(?,''),NULLIF(?,''),NULLIF(?,''),?,?) ON CONFLICT DO UPDATE SET name=excluded.name, "
+                "enrolled=excluded.enrolled, kid=excluded.kid, jwk=excluded.jwk, proof=excluded.proof, "
+                "since=excluded.since, revocations=MAX(revocations, excluded.revocations)",
+        [Q_REVOCATIONS] = "SELECT COALESCE((SELECT revocations FROM connector WHERE tenant=? AND id=?), 0)",
+        [Q_CERTIFICATES_DOC] = "SELECT serial, not_after, serial IN (SELECT serial FROM revoked) FROM certificate "
+                               "WHERE tenant=? AND id=? ORDER BY not_after DESC LIMIT 200",
+        [Q_CERTIFICATE_PUT] = "INSERT OR IGNORE INTO certificate(serial, tenant, id, not_after) VALUES(?,?,?,?)",
+        [Q_REVOKED_PUT] = "INSERT OR IGNORE INTO revoked(serial, tenant, id, not_after) VALUES(?,?,?,?)",
+        [Q_SERIAL_REVOKED] = "SELECT COUNT(*) FROM revoked WHERE serial=?",
+        [Q_ROSTER_DOC] = "SELECT seq, jws, since FROM roster WHERE tenant=?",
+        [Q_ROSTER_SEQ] = "SELECT COALESCE((SELECT seq FROM roster WHERE tenant=?), 0)",
+        [Q_TOKEN_DOC] = "SELECT tenant, name, expires, used, csr, at, certificate FROM token WHERE hash=?",
+        [Q_TOKEN_USED] = "SELECT COALESCE((SELECT used FROM token WHERE hash=?), 0)",
+        [Q_TOKEN_PUT] = "INSERT INTO token(hash, tenant, name, expires, used, csr, at, certificate) VALUES"
+                        "(?,?,?,?,?,?,?,NULLIF(?,'')) ON CONFLICT DO UPDATE SET used=excluded.used, csr=excluded.csr, "
+                        "at=excluded.at, certificate=excluded.certificate",
+        [Q_TOKENS_OLD] = "SELECT hash FROM token WHERE expires<?",
+        [Q_EVENT_DOC] = "SELECT at, name, id, text FROM event WHERE tenant=? AND ref=?",
+        [Q_EVENT_DROP] = "DELETE FROM event WHERE tenant=? AND ref=?",
+        [Q_EVENTS_EXTRA] = "SELECT ref FROM event WHERE tenant=?1 AND name=?2 AND n<=(SELECT n FROM event WHERE "
+                           "tenant=?1 AND name=?2 ORDER BY n DESC LIMIT 1 OFFSET 200)",
+        [Q_EVENTS_OLD] = "SELECT tenant, ref FROM event WHERE at<?",
+        [Q_REVISION] = "SELECT COALESCE((SELECT n FROM revision WHERE key=?), 0)",
+        [Q_REVISION_PUT] = "INSERT INTO revision VALUES(?,?) ON CONFLICT DO UPDATE SET n=excluded.n",
+        [Q_REVISION_DROP] = "DELETE FROM revision WHERE key=?",
+        [Q_REVISIONS_CLEAR] = "DELETE FROM revision",
+        [Q_OUTBOX_ADD] = "INSERT OR IGNORE INTO outbox(key) VALUES(?)",
+        [Q_OUTBOX_HAS] = "SELECT COUNT(*) FROM outbox WHERE key=?",
+        [Q_OUTBOX_NEXT] = "SELECT key, n FROM outbox WHERE n>? ORDER BY n LIMIT 1",
+        [Q_OUTBOX_DROP] = "DELETE FROM outbox WHERE key=?",
+        [Q_OUTBOX_COUNT] = "SELECT COUNT(*) FROM outbox",
+        [Q_NOTE] = "SELECT COALESCE((SELECT value FROM note WHERE name=?), 0)",
+        [Q_NOTE_PUT] = "INSERT INTO note VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
+        [Q_ALL_CONNECTORS] = "SELECT tenant, id FROM connector",
+        [Q_ALL_ROSTERS] = "SELECT tenant, '' FROM roster",
+        [Q_ALL_EVENTS] = "SELECT tenant, ref FROM event",
+        [Q_ALL_TOKENS] = "SELECT hash FROM token",
         FORGET(0, "secret"),
         FORGET(1, "token"),
         FORGET(2, "connector"),
@@ -196,10 +271,12 @@ static int upgrade(struct db *db, int version, struct error *err)
                 r = watch_tables(db, err);
         if (r < 0)
                 return r;
-        int64_t has = db_number(db_query(db, Q_HAS_REASONS, ""));
-        if (has < 0)
+        int64_t reasons = db_number(db_query(db, Q_HAS_REASONS, "")), gen = db_number(db_query(db, Q_HAS_GEN, ""));
+        if (reasons < 0 || gen < 0)
                 return db_fail(db, err);
-        return has ? 0 : db_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", err);
+        if (!reasons)
+                r = db_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", err);
+        return r < 0 || gen ? r : db_exec(db, additions, err);
 }
 
 int store_check_dir(const char *dir, struct error *err)
@@ -284,6 +361,8 @@ int store_changes(struct store *store, int64_t after, store_change_fn *fn, void 
 
 const char *store_why(struct store *store)
 {
+        if (store->unreachable)
+                return store->bucket ? bucket_why(store->bucket) : store->detached;
         (void)db_fail(store->db, &store->why);
         return store->why.text;
 }
@@ -292,9 +371,14 @@ const char *store_why(struct store *store)
 
 int store_tenant_add(struct store *store, const char *name, const char *pin, int64_t now)
 {
-        int n = db_run(store->db, db_query(store->db, Q_TENANT_ADD, "tti", name, pin, now));
+        struct write w = store_write_of(ENTITY_TENANT, name, NULL);
+        int r;
 
-        return n < 0 ? n : n == 0 ? -EEXIST : 0;
+        while (store_write_begin(store, &w, &r)) {
+                const int n = db_run(store->db, db_query(store->db, Q_TENANT_ADD, "tti", name, pin, now));
+                r = store_write_end(store, &w, n < 0 ? n : n == 0 ? -EEXIST : 0);
+        }
+        return r;
 }
 
 static void read_tenant(struct sqlite3_stmt *st, struct store_tenant *t)
@@ -326,19 +410,25 @@ static int forget_tenant(struct store *store, const char *name)
         return r < 0 ? r : 0;
 }
 
-int store_tenant_remove(struct store *store, const char *name)
+int store_tenant_forget(struct store *store, const char *name)
 {
-        int r = db_begin(store->db);
+        int r = db_run(store->db, db_query(store->db, Q_TENANT_REVOKE, "t", name));
 
-        if (r < 0)
-                return r;
-        r = db_run(store->db, db_query(store->db, Q_TENANT_REVOKE, "t", name));
         if (r >= 0)
                 r = forget_tenant(store, name);
         if (r == 0)
                 r = db_run(store->db, db_query(store->db, Q_TENANT_REMOVE, "t", name));
-        r = db_end(store->db, r == 0 ? -ENOENT : r);
-        return r < 0 ? r : 0;
+        return r == 0 ? -ENOENT : r < 0 ? r : 0;
+}
+
+int store_tenant_remove(struct store *store, const char *name)
+{
+        struct write w = store_write_of(ENTITY_TENANT, name, NULL);
+        int r;
+
+        while (store_write_begin(store, &w, &r))
+                r = store_write_end(store, &w, store_tenant_forget(store, name));
+        return r;
 }
 
 int store_tenants(struct store *store, store_tenant_fn *fn, void *arg)
@@ -354,22 +444,36 @@ int store_tenants(struct store *store, store_tenant_fn *fn, void *arg)
         return r;
 }
 
+static int add_secret(struct store *store, const char *tenant, enum store_secret_kind kind,
+                      const uint8_t hash[STORE_HASH_LEN], int64_t now)
+{
+        const int64_t n = db_number(db_query(store->db, Q_SECRET_COUNT, "t", tenant));
+
+        if (n < 0 || n >= STORE_SECRETS_MAX)
+                return n < 0 ? (int)n : -ENOSPC;
+        return db_run(store->db, db_query(store->db, Q_SECRET_ADD, "tibi", tenant, (int64_t)kind, hash, now));
+}
+
 int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind,
                      const uint8_t hash[STORE_HASH_LEN], int64_t now)
 {
-        int64_t n = db_number(db_query(store->db, Q_SECRET_COUNT, "t", tenant));
+        struct write w = store_write_of(ENTITY_TENANT, tenant, NULL);
+        int r;
 
-        if (n < 0)
-                return (int)n;
-        if (n >= STORE_SECRETS_MAX)
-                return -ENOSPC;
-        int r = db_run(store->db, db_query(store->db, Q_SECRET_ADD, "tibi", tenant, (int64_t)kind, hash, now));
+        while (store_write_begin(store, &w, &r))
+                r = store_write_end(store, &w, add_secret(store, tenant, kind, hash, now));
         return r < 0 ? r : 0;
 }
 
 int store_secret_remove(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN])
 {
-        return db_run(store->db, db_query(store->db, Q_SECRET_REMOVE, "tb", tenant, hash));
+        struct write w = store_write_of(ENTITY_TENANT, tenant, NULL);
+        int r;
+
+        while (store_write_begin(store, &w, &r))
+                r = store_write_end(store, &w,
+                                    db_run(store->db, db_query(store->db, Q_SECRET_REMOVE, "tb", tenant, hash)));
+        return r;
 }
 
 enum store_secret_kind store_secret_kind(int64_t number)
@@ -400,26 +504,83 @@ int store_secrets(struct store *store, const char *tenant, struct store_secret s
 
 /* ---- tokens ---- */
 
+static struct write write_of_token(const uint8_t hash[STORE_HASH_LEN])
+{
+        struct write w = store_write_of(ENTITY_TOKEN, NULL, NULL);
+
+        memcpy(w.entity.hash, hash, sizeof(w.entity.hash));
+        return w;
+}
+
 int store_token_add(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
                     int64_t expires)
 {
-        int r = db_run(store->db, db_query(store->db, Q_TOKEN_ADD, "btti", hash, tenant, name, expires));
+        struct write w = write_of_token(hash);
+        int r;
 
+        while (store_write_begin(store, &w, &r))
+                r = store_write_end(
+                        store, &w,
+                        db_run(store->db, db_query(store->db, Q_TOKEN_ADD, "btti", hash, tenant, name, expires)));
         return r < 0 ? r : 0;
 }
 
-int store_token_check(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
-                      int64_t now)
+static int check_token(struct store *store, const struct store_ticket *t, int64_t now)
 {
-        int64_t n = db_number(db_query(store->db, Q_TOKEN_CHECK, "btti", hash, tenant, name, now));
+        const int64_t n = db_number(db_query(store->db, Q_TOKEN_CHECK, "bttbii", t->token, t->tenant, t->name, t->csr,
+                                             now, now - STORE_REPEAT_S));
 
-        return n < 0 ? (int)n : n == 1 ? 0 : -EACCES;
+        return n < 0 ? (int)n : n == 0 ? -EACCES : (int)n - 1;
 }
 
-int store_token_take(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
-                     int64_t now)
+int store_token_check(struct store *store, const struct store_ticket *t, int64_t now)
 {
-        int n = db_run(store->db, db_query(store->db, Q_TOKEN_TAKE, "btti", hash, tenant, name, now));
+        const int r = store_refresh(store, ENTITY_TOKEN, NULL, t->token);
 
-        return n < 0 ? n : n == 1 ? 0 : -EACCES;
+        return r < 0 ? r : check_token(store, t, now);
+}
+
+int store_token_take(struct store *store, const struct store_ticket *t, int64_t now)
+{
+        struct write w = write_of_token(t->token);
+        int r, n;
+
+        while (store_write_begin(store, &w, &r)) {
+                n = check_token(store, t, now);
+                if (n == 0)
+                        n = db_run(store->db, db_query(store->db, Q_TOKEN_TAKE, "bttbi", t->token, t->tenant, t->name,
+                                                       t->csr, now)) < 0
+                                    ? -EIO
+                                    : 0;
+                else if (n == 1) /* nothing is written */
+                        return db_end(store->db, 1);
+                r = store_write_end(store, &w, n);
+        }
+        return r;
+}
+
+int store_token_answered(struct store *store, const uint8_t token[STORE_HASH_LEN], const char *answer)
+{
+        struct write w = write_of_token(token);
+        int r;
+
+        while (store_write_begin(store, &w, &r)) {
+                const int n = db_run(store->db, db_query(store->db, Q_TOKEN_CERTIFICATE, "bt", token, answer));
+                r = store_write_end(store, &w, n == 0 ? -EEXIST : n);
+        }
+        return r < 0 ? r : 0;
+}
+
+int store_token_answer(struct store *store, const uint8_t token[STORE_HASH_LEN], struct buffer *out)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_TOKEN_ANSWER, "b", token);
+        int r = db_step(st);
+        size_t n;
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        const char *text = db_str(st, 0, &n);
+        r = buffer_append(out, text, n);
+        db_reset(st);
+        return r;
 }

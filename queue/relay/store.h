@@ -4,6 +4,9 @@
  *
  * Secrets and tokens are kept as SHA-256 hashes. The command line and the running relay use the same file at
  * the same time. All functions: 0 or -errno; -EIO is SQLite's (err, or store_why, has its text).
+ *
+ * With a bucket (store-copy.c) the database is a copy, and what writes may also end with -EHOSTUNREACH: too few NATS
+ * servers are there, and nothing was changed.
  */
 #pragma once
 
@@ -35,6 +38,29 @@ int64_t store_version(struct store *store);
 typedef void store_change_fn(void *arg, const char *tenant);
 int store_changes(struct store *store, int64_t after, store_change_fn *fn, void *arg, int64_t *ret_last);
 const char *store_why(struct store *store);
+
+/* ---- a store on NATS ---- */
+struct bucket;
+/* From now on the bucket decides, and the database is this node's copy; borrowed. NULL: as before. */
+void store_set_bucket(struct store *store, struct bucket *bucket);
+/* There is a bucket, and it cannot be had: what would write to it fails with -EHOSTUNREACH, and why is its text
+ * (borrowed), until store_set_bucket. */
+void store_detach(struct store *store, const char *why);
+/*
+ * Takes all that is in the bucket and was not taken, and watches it from then on; makes it, with so many replicas,
+ * where there is none (0: does not). wait_ms: for servers that are not there. -EHOSTUNREACH, and as bucket_look.
+ */
+int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, struct error *err);
+/* Whether it has ever had all, so that it can do without the servers for a while. */
+bool store_is_whole(struct store *store);
+/* Takes what has come from other nodes, a part of it: how much; -EPIPE: to be caught up with again. */
+int store_take(struct store *store, unsigned wait_ms);
+/* How many entities are to be stored in the bucket yet. */
+int64_t store_waiting(struct store *store);
+/* Stores some of them, while that can be done. */
+int store_flush(struct store *store);
+/* Has everything in the database stored in the bucket: the first time, or after the bucket was lost. */
+int store_push(struct store *store);
 
 /* ---- tenants and their secrets ---- */
 struct store_tenant {
@@ -74,12 +100,21 @@ int store_secrets(struct store *store, const char *tenant, struct store_secret s
 /* ---- enrolment tokens ---- */
 int store_token_add(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
                     int64_t expires);
-/* Whether the token could be taken now; uses nothing up. -EACCES. */
-int store_token_check(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
-                      int64_t now);
-/* Uses the token up, in one statement. -EACCES: unknown, used, expired or for another name. */
-int store_token_take(struct store *store, const char *tenant, const char *name, const uint8_t hash[STORE_HASH_LEN],
-                     int64_t now);
+#define STORE_REPEAT_S 600
+/* A request that brings a token. */
+struct store_ticket {
+        const char *tenant, *name;  /* name: of the connector */
+        const uint8_t *token, *csr; /* SHA-256 */
+};
+/* Whether the token could be taken now; uses nothing up. 0; 1: it was taken less than STORE_REPEAT_S ago by the same
+ * request, which may be answered once more. -EACCES. */
+int store_token_check(struct store *store, const struct store_ticket *t, int64_t now);
+/* Uses the token up for this request. -EACCES: unknown, used, expired or for another name. 1: as above. */
+int store_token_take(struct store *store, const struct store_ticket *t, int64_t now);
+/* Keeps what the request was answered. -EEXIST: it was answered already, or is to be no more. */
+int store_token_answered(struct store *store, const uint8_t token[STORE_HASH_LEN], const char *answer);
+/* Appends that. -ENOENT. */
+int store_token_answer(struct store *store, const uint8_t token[STORE_HASH_LEN], struct buffer *out);
 
 /* ---- connectors ---- */
 struct store_connector {
@@ -115,12 +150,13 @@ typedef void store_listed_fn(void *arg, const struct store_listed *c);
 int store_connectors(struct store *store, const char *tenant, store_listed_fn *fn, void *arg);
 /*
  * Revokes every certificate that the connector has, the identity itself until it enrols with a new token, and the
- * tokens for its name that were not used. How many certificates; -errno.
+ * tokens for its name that were not used, or might be answered once more. How many certificates; -errno. Never
+ * -EHOSTUNREACH: other nodes hear of it as soon as they can (store_waiting).
  */
 int store_revoke(struct store *store, const char *tenant, const char *id, int64_t now);
 /* Whether this certificate, or whatever its identity shows, was revoked. 1, 0, -errno. */
 int store_is_revoked(struct store *store, const char *tenant, const char *id, const char *serial);
-/* 1: it is in quarantine from now on, 0: it was already. */
+/* 1: it is in quarantine from now on, 0: it was already. Never -EHOSTUNREACH, as store_revoke. */
 int store_quarantine(struct store *store, const char *tenant, const char *id, const char *why, int64_t now);
 int store_is_quarantined(struct store *store, const char *tenant, const char *id);
 /* 1: it is out, 0: it was in none. */
@@ -143,7 +179,8 @@ struct store_event {
         int64_t at;
         char name[32], id[ID_MAX + 1], text[600];
 };
-/* The newest 200 of each kind are kept, for STORE_SIGN_IN_LIFE; of those who ask for approval the newest of each. */
+/* Never -EHOSTUNREACH. The newest 200 of each kind are kept, for STORE_SIGN_IN_LIFE; of those who ask for approval the
+ * newest of each. */
 int store_event_add(struct store *store, const char *tenant, const struct store_event *event);
 typedef void store_event_fn(void *arg, const struct store_event *event);
 /* The newest first, at most 400, 100 of each kind. */

@@ -10,10 +10,12 @@ STORE has JetStream, and its user `store` may make and use the one stream of the
 is an nkey. What a person would put into their servers' configuration stands in CONFIG.
 """
 import base64
+import json
 import os
 import secrets
 import signal
 import subprocess
+import urllib.request
 
 import lab_certs
 import lab_system as system
@@ -123,7 +125,20 @@ class Cluster:
         for i in which:
             system.wait_ready(self.processes[i], self.path(f'n{i}'), 'nats-server',
                               lambda i=i: system.accepts(self.address, self.ports[i][0]))
+        if sum(process is not None for process in self.processes) * 2 > self.size:
+            for i in which:
+                system.wait_ready(self.processes[i], self.path(f'n{i}'), 'nats-server', lambda i=i: self.is_joined(i))
         return self
+
+    def is_joined(self, i):
+        """Whether the server knows who leads JetStream, and has all that this one told it."""
+        try:
+            with urllib.request.urlopen(f'http://{self.address}:{self.ports[i][2]}/jsz', timeout=5) as answer:
+                led = json.load(answer).get('meta_cluster', {}).get('leader')
+            with urllib.request.urlopen(f'http://{self.address}:{self.ports[i][2]}/healthz', timeout=5) as answer:
+                return bool(led) and answer.status == 200
+        except OSError:
+            return False
 
     def kill(self, *which, how=signal.SIGKILL):
         for i in which:

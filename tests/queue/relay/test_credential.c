@@ -50,16 +50,30 @@ bool store_client_busy(const struct store_client *client)
         return false;
 }
 
-int store_client_new(struct store_client **ret_client, struct loop *loop, const char *folder, const char *user,
+int store_client_new(struct store_client **ret_client, struct loop *loop, const struct relay_config *conf,
                      const struct store_client_ops *ops, void *arg, struct error *err)
 {
         (void)ret_client;
         (void)loop;
-        (void)folder;
-        (void)user;
+        (void)conf;
         (void)ops;
         (void)arg;
         return error_fail(err, -ENOSYS, "not in this test");
+}
+
+const struct store_state *store_client_state(const struct store_client *client)
+{
+        static const struct store_state state = {.writable = true};
+
+        (void)client;
+        return &state;
+}
+
+int store_client_reload(struct store_client *client, struct error *err)
+{
+        (void)client;
+        (void)err;
+        return 0;
 }
 
 struct store_client *store_client_free(struct store_client *client)

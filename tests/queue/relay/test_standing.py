@@ -344,7 +344,7 @@ class Tenants(StandingTest):
         try:
             tables = [name for name, in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
             columns = {t: [c[1] for c in db.execute(f'PRAGMA table_info({t})')] for t in tables}
-            return {t for t in tables if db.execute(f'SELECT COUNT(*) FROM {t} WHERE {"tenant" if "tenant" in columns[t] else "name"}=?',
+            return {t for t in tables if {'tenant', 'name'} & set(columns[t]) and db.execute(f'SELECT COUNT(*) FROM {t} WHERE {"tenant" if "tenant" in columns[t] else "name"}=?',
                                                     (tenant,)).fetchone()[0]}
         finally:
             db.close()

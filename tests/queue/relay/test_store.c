@@ -94,20 +94,64 @@ static void test_secrets(void **state)
         assert_int_equal(n, 0);
 }
 
+static int take(struct store *s, const char *tenant, const char *name, const uint8_t *token, uint8_t request,
+                int64_t now)
+{
+        const uint8_t csr[STORE_HASH_LEN] = {request};
+
+        return store_token_take(s, &(struct store_ticket){.tenant = tenant, .name = name, .token = token, .csr = csr},
+                                now);
+}
+
+static int check(struct store *s, const char *tenant, const char *name, const uint8_t *token, uint8_t request,
+                 int64_t now)
+{
+        const uint8_t csr[STORE_HASH_LEN] = {request};
+
+        return store_token_check(s, &(struct store_ticket){.tenant = tenant, .name = name, .token = token, .csr = csr},
+                                 now);
+}
+
 static void test_tokens(void **state)
 {
         uint8_t hash[STORE_HASH_LEN] = {1}, wrong[STORE_HASH_LEN] = {2};
 
         (void)state;
         assert_int_equal(store_token_add(store, T, "dc1", hash, NOW + 10), 0);
-        assert_int_equal(store_token_take(other, T, "dc2", hash, NOW), -EACCES);
-        assert_int_equal(store_token_take(other, "second", "dc1", hash, NOW), -EACCES);
-        assert_int_equal(store_token_take(other, T, "dc1", wrong, NOW), -EACCES);
-        assert_int_equal(store_token_take(other, T, "dc1", hash, NOW + 10), -EACCES);
-        assert_int_equal(store_token_check(other, T, "dc1", hash, NOW), 0);
-        assert_int_equal(store_token_take(other, T, "dc1", hash, NOW), 0);
-        assert_int_equal(store_token_check(store, T, "dc1", hash, NOW), -EACCES);
-        assert_int_equal(store_token_take(store, T, "dc1", hash, NOW), -EACCES);
+        assert_int_equal(take(other, T, "dc2", hash, 1, NOW), -EACCES);
+        assert_int_equal(take(other, "second", "dc1", hash, 1, NOW), -EACCES);
+        assert_int_equal(take(other, T, "dc1", wrong, 1, NOW), -EACCES);
+        assert_int_equal(take(other, T, "dc1", hash, 1, NOW + 10), -EACCES);
+        assert_int_equal(check(other, T, "dc1", hash, 1, NOW), 0);
+        assert_int_equal(take(other, T, "dc1", hash, 1, NOW), 0);
+        assert_int_equal(check(store, T, "dc1", hash, 2, NOW), -EACCES);
+        assert_int_equal(take(store, T, "dc1", hash, 2, NOW), -EACCES);
+}
+
+/* The request that took a token is answered the same for ten minutes, unless its connector was revoked. */
+static void test_repeated_request(void **state)
+{
+        _cleanup_(buffer_free) struct buffer answer = BUFFER(64);
+        const uint8_t hash[STORE_HASH_LEN] = {3};
+
+        (void)state;
+        assert_int_equal(store_token_add(store, T, "dc3", hash, NOW + 10), 0);
+        assert_int_equal(store_token_answered(store, hash, "early"), -EEXIST);
+        assert_int_equal(take(store, T, "dc3", hash, 1, NOW), 0);
+        assert_int_equal(store_connector_enrol(store, T, "id-of-dc3", "dc3", NOW), 0);
+        assert_int_equal(check(other, T, "dc3", hash, 1, NOW + STORE_REPEAT_S - 1), 1);
+        assert_int_equal(check(other, T, "dc4", hash, 1, NOW), -EACCES);
+        assert_int_equal(store_token_answer(other, hash, &answer), -ENOENT);
+        assert_int_equal(store_token_answered(other, hash, "first"), 0);
+        assert_int_equal(store_token_answered(store, hash, "second"), -EEXIST);
+        assert_int_equal(take(store, T, "dc3", hash, 1, NOW + STORE_REPEAT_S - 1), 1);
+        assert_int_equal(store_token_answer(store, hash, &answer), 0);
+        assert_string_equal(answer.data, "first");
+        assert_int_equal(take(store, T, "dc3", hash, 1, NOW + STORE_REPEAT_S), -EACCES);
+        assert_int_equal(store_revoke(store, T, "id-of-dc3", NOW), 0);
+        assert_int_equal(take(store, T, "dc3", hash, 1, NOW + 1), -EACCES);
+        assert_int_equal(store_token_answer(store, hash, &answer), -ENOENT);
+        assert_int_equal(store_token_answered(store, hash, "third"), -EEXIST);
 }
 
 static void keep(void *arg, const struct store_connector *c)
@@ -377,11 +421,12 @@ static void test_opening(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {
-                TEST(test_tenants),          TEST(test_secrets), TEST(test_tokens),
-                TEST(test_connectors),       TEST(test_rosters), TEST(test_sign_ins),
-                TEST(test_rows_of_the_door), TEST(test_events),  TEST(test_renewed_in_the_same_moment),
-                TEST(test_older_database),   TEST(test_opening)};
+        const struct CMUnitTest tests[] = {TEST(test_tenants),        TEST(test_secrets),
+                                           TEST(test_tokens),         TEST(test_repeated_request),
+                                           TEST(test_connectors),     TEST(test_rosters),
+                                           TEST(test_sign_ins),       TEST(test_rows_of_the_door),
+                                           TEST(test_events),         TEST(test_renewed_in_the_same_moment),
+                                           TEST(test_older_database), TEST(test_opening)};
 
         return cmocka_run_group_tests_name("relay/store", tests, NULL, NULL);
 }

@@ -1,0 +1,420 @@
+/*
+ * The bucket by libnats and JetStream.
+ *
+ * Owns the JetStream context, one subscription that watches, and one for the answers to beats. Invariant: whether it
+ * is writable is known from what was stored and from nothing else: a leader that lost its followers still answers
+ * questions for a while.
+ */
+#include "queue/relay/bucket.h"
+
+#include <errno.h>
+#include <nats/nats.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "queue/relay/cluster.h"
+
+#define WAIT_MS 2000
+#define BEAT_LATE_MS 3000
+#define WATCH_LATE_MS 10000
+#define HEARTBEAT_NS (2 * INT64_C(1000000000))
+#define LOOK_AGAIN_MS 100
+#define SETTLE_MS 10
+#define SUBJECT_MAX (BUCKET_KEY_MAX + 48)
+
+struct bucket {
+        struct cluster *cluster;
+        jsCtx *js;
+        char name[33], stream[40], prefix[48], beat[128], inbox[64];
+        natsSubscription *watch, *acks;
+        uint64_t beaten_at; /* of the beat that has no answer yet; 0: none */
+        uint64_t stored, seen, behind_since;
+        uint64_t delivered; /* by the watch: each message has the next number */
+        bool writable;
+        char why[200];
+};
+
+static natsConnection *connection(const struct bucket *b)
+{
+        return cluster_connection(b->cluster);
+}
+
+/* ---- life ---- */
+
+static int open_context(struct bucket *b, struct cluster *cluster)
+{
+        natsSubscription *acks = NULL;
+        natsConnection *nc = cluster_connection(cluster);
+        jsOptions options;
+        jsCtx *js = NULL;
+
+        natsStatus s = jsOptions_Init(&options);
+        options.Wait = WAIT_MS;
+        s = s ? s : natsConnection_JetStream(&js, nc, &options);
+        s = s ? s : natsConnection_SubscribeSync(&acks, nc, b->inbox);
+        if (s != NATS_OK) {
+                jsCtx_Destroy(js);
+                return -ENOMEM;
+        }
+        natsSubscription_Destroy(b->watch);
+        natsSubscription_Destroy(b->acks);
+        jsCtx_Destroy(b->js);
+        b->cluster = cluster;
+        b->js = js;
+        b->acks = acks;
+        b->watch = NULL;
+        b->beaten_at = 0;
+        return 0;
+}
+
+int bucket_new(struct bucket **ret_bucket, struct cluster *cluster, const char *name, const char *node)
+{
+        struct bucket *b = calloc(1, sizeof(*b));
+        natsInbox *inbox = NULL;
+
+        if (!b || natsInbox_Create(&inbox) != NATS_OK) {
+                free(b);
+                return -ENOMEM;
+        }
+        /* a library's inbox has its own prefix: what is behind it serves */
+        (void)snprintf(b->inbox, sizeof(b->inbox), "%s.beat.%s", cluster_inbox(CLUSTER_STORE), strrchr(inbox, '.') + 1);
+        natsInbox_Destroy(inbox);
+        (void)snprintf(b->name, sizeof(b->name), "%s", name);
+        (void)snprintf(b->stream, sizeof(b->stream), "KV_%s", b->name);
+        (void)snprintf(b->prefix, sizeof(b->prefix), "$KV.%s.", b->name);
+        size_t n = (size_t)snprintf(b->beat, sizeof(b->beat), "%sn.", b->prefix);
+        for (; *node && n < sizeof(b->beat) - 1; node++)
+                b->beat[n++] = (char)((*node >= 'a' && *node <= 'z') || (*node >= 'A' && *node <= 'Z') ||
+                                                      (*node >= '0' && *node <= '9') || *node == '-'
+                                              ? *node
+                                              : '_');
+        (void)snprintf(b->why, sizeof(b->why), "no NATS server was reached yet");
+        int r = open_context(b, cluster);
+        if (r < 0)
+                free(b);
+        else
+                *ret_bucket = b;
+        return r;
+}
+
+struct bucket *bucket_free(struct bucket *bucket)
+{
+        if (!bucket)
+                return NULL;
+        natsSubscription_Destroy(bucket->watch);
+        natsSubscription_Destroy(bucket->acks);
+        jsCtx_Destroy(bucket->js);
+        free(bucket);
+        return NULL;
+}
+
+int bucket_move(struct bucket *bucket, struct cluster *cluster)
+{
+        return open_context(bucket, cluster);
+}
+
+/* ---- state ---- */
+
+static int unreachable(struct bucket *b, natsStatus s)
+{
+        b->writable = false;
+        if (!cluster_connected(b->cluster))
+                (void)snprintf(b->why, sizeof(b->why), "no NATS server is reached");
+        else if (s == NATS_TIMEOUT || s == NATS_NO_RESPONDERS || s == NATS_ERR)
+                (void)snprintf(b->why, sizeof(b->why), "too few NATS servers are there to decide anything (no quorum)");
+        else
+                (void)snprintf(b->why, sizeof(b->why), "NATS: %s", natsStatus_GetText(s));
+        return -EHOSTUNREACH;
+}
+
+bool bucket_writable(const struct bucket *bucket)
+{
+        return bucket->writable;
+}
+
+const char *bucket_why(const struct bucket *bucket)
+{
+        return bucket->why;
+}
+
+static void take_acks(struct bucket *b)
+{
+        natsMsg *msg = NULL;
+        int n = 0, bytes = 0;
+
+        while (natsSubscription_GetPending(b->acks, &n, &bytes) == NATS_OK && n > 0 &&
+               natsSubscription_NextMsg(&msg, b->acks, 1) == NATS_OK) {
+                const char *seq = natsMsg_GetDataLength(msg) > 0 ? strstr(natsMsg_GetData(msg), "\"seq\":") : NULL;
+
+                if (seq) {
+                        b->stored = strtoull(seq + 6, NULL, 10);
+                        b->writable = true;
+                        b->beaten_at = 0;
+                } else if (b->beaten_at) {
+                        unreachable(b, NATS_NO_RESPONDERS);
+                        b->beaten_at = 0;
+                }
+                natsMsg_Destroy(msg);
+                msg = NULL;
+        }
+}
+
+void bucket_beat(struct bucket *bucket)
+{
+        static const char value[] = "{\"v\":1}";
+        struct timespec t = {0, 0};
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        const uint64_t now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+        take_acks(bucket);
+        if (!cluster_connected(bucket->cluster)) {
+                unreachable(bucket, NATS_CONNECTION_DISCONNECTED);
+                bucket->beaten_at = 0;
+                return;
+        }
+        if (bucket->beaten_at && now - bucket->beaten_at > BEAT_LATE_MS) {
+                unreachable(bucket, NATS_TIMEOUT);
+                bucket->beaten_at = 0;
+        }
+        if (!bucket->beaten_at && natsConnection_PublishRequest(connection(bucket), bucket->beat, bucket->inbox, value,
+                                                                (int)(sizeof(value) - 1)) == NATS_OK)
+                bucket->beaten_at = now ? now : 1;
+        if (bucket->stored <= bucket->seen)
+                bucket->behind_since = 0;
+        else if (!bucket->behind_since)
+                bucket->behind_since = now ? now : 1;
+        else if (now - bucket->behind_since > WATCH_LATE_MS) { /* what is stored does not come: bucket_take says so */
+                natsSubscription_Destroy(bucket->watch);
+                bucket->watch = NULL;
+                bucket->behind_since = 0;
+        }
+}
+
+bool bucket_settle(struct bucket *bucket, unsigned wait_ms)
+{
+        const int64_t end = nats_Now() + wait_ms;
+
+        for (bucket_beat(bucket); !bucket->writable && nats_Now() < end; bucket_beat(bucket))
+                nats_Sleep(SETTLE_MS);
+        return bucket->writable;
+}
+
+/* ---- the stream ---- */
+
+/* One value a key, in files, read from the leader; what cannot be stored is refused instead of pushing out another. */
+static natsStatus make_stream(struct bucket *b, unsigned replicas, jsStreamInfo **ret_info, jsErrCode *ret_code)
+{
+        char subject[64];
+        const char *subjects[] = {subject};
+        jsStreamConfig config;
+
+        (void)snprintf(subject, sizeof(subject), "%s>", b->prefix);
+        natsStatus s = jsStreamConfig_Init(&config);
+        config.Name = b->stream;
+        config.Description = "postern-relay: tenants, tokens, connectors, rosters, events; no sign-ins";
+        config.Subjects = subjects;
+        config.SubjectsLen = 1;
+        config.MaxMsgsPerSubject = 1;
+        config.MaxMsgSize = BUCKET_VALUE_MAX;
+        config.Storage = js_FileStorage;
+        config.Discard = js_DiscardNew;
+        config.Replicas = replicas;
+        config.AllowRollup = true;
+        return s ? s : js_AddStream(ret_info, b->js, &config, NULL, ret_code);
+}
+
+static void read_facts(const jsStreamInfo *info, struct bucket_facts *ret_facts)
+{
+        const jsStreamConfig *c = info->Config;
+        struct bucket_facts f = {.created = info->Created,
+                                 .last = info->State.LastSeq,
+                                 .bytes = info->State.Bytes,
+                                 .replicas = (unsigned)c->Replicas,
+                                 .current = 1,
+                                 .max_bytes = c->MaxBytes,
+                                 .direct = c->AllowDirect,
+                                 .kv = c->MaxMsgsPerSubject == 1 && c->Storage == js_FileStorage && c->MaxAge == 0};
+
+        for (int i = 0; info->Cluster && i < info->Cluster->ReplicasLen; i++)
+                f.current += info->Cluster->Replicas[i]->Current && !info->Cluster->Replicas[i]->Offline;
+        *ret_facts = f;
+}
+
+/* One look: 0, or as bucket_look. */
+static int look_once(struct bucket *b, unsigned replicas, struct bucket_facts *ret_facts, struct error *err)
+{
+        jsStreamInfo *info = NULL;
+        jsErrCode code = (jsErrCode)0;
+
+        if (!cluster_connected(b->cluster)) {
+                unreachable(b, NATS_CONNECTION_DISCONNECTED);
+                return error_fail(err, -EHOSTUNREACH, "%s", b->why);
+        }
+        natsStatus s = js_GetStreamInfo(&info, b->js, b->stream, NULL, &code);
+        if (code == JSStreamNotFoundErr && replicas == 0)
+                return error_fail(err, -ENOENT, "there is no bucket %s", b->name);
+        if (code == JSStreamNotFoundErr)
+                s = make_stream(b, replicas, &info, &code);
+        if (s == NATS_OK) {
+                read_facts(info, ret_facts);
+                jsStreamInfo_Destroy(info);
+                return 0;
+        }
+        if (code == JSNotEnabledErr || code == JSNotEnabledForAccountErr)
+                return error_fail(err, -EPERM, "the account of store_login has no JetStream");
+        unreachable(b, s);
+        if (code == (jsErrCode)0 || code == JSClusterNotAvailErr)
+                return error_fail(err, -EHOSTUNREACH, "%s", b->why);
+        return error_fail(err, -EPERM, "bucket %s: %s (JetStream error %d): see the account's limits and replicas",
+                          b->name, natsStatus_GetText(s), (int)code);
+}
+
+int bucket_look(struct bucket *bucket, unsigned replicas, unsigned wait_ms, struct bucket_facts *ret_facts,
+                struct error *err)
+{
+        const int64_t end = nats_Now() + wait_ms;
+        int r;
+
+        while ((r = look_once(bucket, replicas, ret_facts, err)) == -EHOSTUNREACH && nats_Now() < end)
+                nats_Sleep(LOOK_AGAIN_MS);
+        return r;
+}
+
+/* ---- reading and writing ---- */
+
+static void subject_of(const struct bucket *b, const char *key, char out[SUBJECT_MAX])
+{
+        (void)snprintf(out, SUBJECT_MAX, "%s%s", b->prefix, key);
+}
+
+static bool is_deleted(natsMsg *msg)
+{
+        const char *what = NULL;
+
+        return natsMsgHeader_Get(msg, "KV-Operation", &what) == NATS_OK && what && strcmp(what, "PUT") != 0;
+}
+
+int bucket_get(struct bucket *bucket, const char *key, struct buffer *value, uint64_t *ret_revision)
+{
+        char subject[SUBJECT_MAX];
+        jsErrCode code = (jsErrCode)0;
+        natsMsg *msg = NULL;
+        int r;
+
+        if (!bucket->writable)
+                return -EHOSTUNREACH;
+        subject_of(bucket, key, subject);
+        natsStatus s = js_GetLastMsg(&msg, bucket->js, bucket->stream, subject, NULL, &code);
+        if (code == JSNoMessageFoundErr) {
+                *ret_revision = 0;
+                return -ENOENT;
+        }
+        if (s != NATS_OK)
+                return unreachable(bucket, s);
+        *ret_revision = natsMsg_GetSequence(msg);
+        r = is_deleted(msg) ? -ENOENT : buffer_append(value, natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
+        natsMsg_Destroy(msg);
+        return r;
+}
+
+int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t n, uint64_t revision,
+               uint64_t *ret_revision)
+{
+        char subject[SUBJECT_MAX];
+        jsErrCode code = (jsErrCode)0;
+        jsPubOptions options;
+        jsPubAck *ack = NULL;
+        natsMsg *msg = NULL;
+
+        if (!bucket->writable)
+                return -EHOSTUNREACH;
+        subject_of(bucket, key, subject);
+        natsStatus s = jsPubOptions_Init(&options);
+        options.MaxWait = WAIT_MS;
+        options.ExpectStream = bucket->stream;
+        options.ExpectLastSubjectSeq = revision;
+        options.ExpectNoMessage = revision == 0;
+        s = s ? s : natsMsg_Create(&msg, subject, NULL, value, (int)n);
+        s = s ? s : js_PublishMsg(&ack, bucket->js, msg, &options, &code);
+        natsMsg_Destroy(msg);
+        if (s == NATS_OK) {
+                *ret_revision = ack->Sequence;
+                jsPubAck_Destroy(ack);
+                return 0;
+        }
+        return code == JSStreamWrongLastSequenceErr ? -EAGAIN : unreachable(bucket, s);
+}
+
+void bucket_erase(struct bucket *bucket, uint64_t revision)
+{
+        if (bucket->writable && revision)
+                (void)js_DeleteMsg(bucket->js, bucket->stream, revision, NULL, NULL);
+}
+
+/* ---- watching ---- */
+
+int bucket_watch(struct bucket *bucket, uint64_t after)
+{
+        char subject[64];
+        jsErrCode code = (jsErrCode)0;
+        jsSubOptions options;
+
+        natsSubscription_Destroy(bucket->watch);
+        bucket->watch = NULL;
+        bucket->behind_since = 0;
+        bucket->delivered = 0;
+        if (!cluster_connected(bucket->cluster))
+                return unreachable(bucket, NATS_CONNECTION_DISCONNECTED);
+        (void)snprintf(subject, sizeof(subject), "%s>", bucket->prefix);
+        natsStatus s = jsSubOptions_Init(&options);
+        options.Stream = bucket->stream;
+        options.Config.AckPolicy = js_AckNone;
+        options.Config.MaxDeliver = 1;
+        options.Config.FlowControl = true;
+        options.Config.Heartbeat = HEARTBEAT_NS;
+        options.Config.DeliverPolicy = after ? js_DeliverByStartSequence : js_DeliverAll;
+        options.Config.OptStartSeq = after ? after + 1 : 0;
+        s = s ? s : js_SubscribeSync(&bucket->watch, bucket->js, subject, NULL, &options, &code);
+        return s == NATS_OK ? 0 : unreachable(bucket, s);
+}
+
+/* Whether the message is the next one of the watch, and which revision that is. */
+static bool is_next(struct bucket *b, natsMsg *msg)
+{
+        jsMsgMetaData *meta = NULL;
+        const bool good = natsMsg_GetMetaData(&meta, msg) == NATS_OK && meta->Sequence.Consumer == b->delivered + 1;
+
+        b->delivered += good;
+        b->seen = good ? meta->Sequence.Stream : b->seen;
+        jsMsgMetaData_Destroy(meta);
+        return good;
+}
+
+int bucket_take(struct bucket *bucket, unsigned wait_ms, unsigned max, bucket_entry_fn *fn, void *arg)
+{
+        const size_t skip = strlen(bucket->prefix);
+        natsMsg *msg = NULL;
+        natsStatus s = bucket->watch ? NATS_OK : NATS_INVALID_SUBSCRIPTION;
+        unsigned n = 0;
+
+        while (n < max && s == NATS_OK) {
+                s = natsSubscription_NextMsg(&msg, bucket->watch, n || !wait_ms ? 1 : wait_ms);
+                if (s == NATS_OK && !is_next(bucket, msg)) {
+                        natsMsg_Destroy(msg);
+                        s = NATS_MISMATCH;
+                }
+                if (s != NATS_OK)
+                        break;
+                const char *subject = natsMsg_GetSubject(msg);
+                const bool gone = is_deleted(msg);
+
+                if (strlen(subject) > skip)
+                        fn(arg, subject + skip, gone ? NULL : natsMsg_GetData(msg),
+                           gone ? 0 : (size_t)natsMsg_GetDataLength(msg), bucket->seen);
+                natsMsg_Destroy(msg);
+                n++;
+        }
+        return s == NATS_OK || s == NATS_TIMEOUT ? (int)n : n ? (int)n : -EPIPE;
+}

@@ -1,0 +1,394 @@
+/*
+ * A store on NATS: the bucket decides, and the database is this node's copy of it.
+ *
+ * Owns revisions, the outbox and the notes of the database. Invariants: an older revision of a key never takes the
+ * place of a newer one; what makes this node stricter (a revocation, a quarantine) is in the copy at once and in the
+ * outbox until the bucket has it; what makes it laxer, or decides between two, is stored in the bucket first, or not
+ * at all. A bucket that was made anew, or put back from an old copy, is told what this node knows better.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/core/log.h"
+#include "queue/relay/bucket.h"
+#include "queue/relay/store-internal.h"
+
+#define TRIES_MAX 16
+#define BATCH_MAX 256
+#define FLUSH_MAX 64
+#define COMING_MS 2000         /* for what is stored already */
+#define NOTE_SEEN "seen"       /* the last revision that was taken from the watch */
+#define NOTE_CREATED "created" /* which stream that was */
+#define NOTE_WHOLE "whole"     /* 1: this copy has had all that there was once */
+
+#define RUN(store, ...) db_run((store)->db, db_query((store)->db, __VA_ARGS__))
+
+static int64_t note(struct store *store, const char *name)
+{
+        return db_number(db_query(store->db, Q_NOTE, "t", name));
+}
+
+static int set_note(struct store *store, const char *name, int64_t value)
+{
+        const int r = RUN(store, Q_NOTE_PUT, "ti", name, value);
+
+        return r < 0 ? r : 0;
+}
+
+/* ---- documents that came ---- */
+
+static int remember(struct store *store, const char *key, uint64_t revision)
+{
+        const int r = RUN(store, Q_REVISION_PUT, "ti", key, (int64_t)revision);
+
+        return r < 0 ? r : 0;
+}
+
+/* The tenant as the leader has it, for a document that came before its tenant's. Within a transaction. */
+static int fetch_tenant(struct store *store, const char *tenant)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(BUCKET_VALUE_MAX);
+        struct entity e = {.kind = ENTITY_TENANT};
+        char key[ENTITY_KEY_MAX];
+        uint64_t revision;
+
+        memcpy(e.tenant, tenant, strnlen(tenant, TENANT_MAX));
+        entity_key(&e, key);
+        int r = store->bucket ? bucket_get(store->bucket, key, &text, &revision) : -ENOENT;
+        if (r < 0)
+                return r;
+        r = store_doc_apply(store, &e, text.data, text.len, false);
+        return r < 0 ? r : remember(store, key, revision);
+}
+
+/* Within a transaction. -EIO ends it; what cannot be read is passed over, and told. */
+static int apply(struct store *store, const char *key, const char *text, size_t n, uint64_t revision)
+{
+        const int64_t known = db_number(db_query(store->db, Q_REVISION, "t", key));
+        const int64_t waits = db_number(db_query(store->db, Q_OUTBOX_HAS, "t", key));
+        struct entity e;
+        int r;
+
+        if (known < 0 || waits < 0)
+                return -EIO;
+        if ((uint64_t)known >= revision || !entity_parse(&e, key) || !text)
+                return 0;
+        r = store_doc_apply(store, &e, text, n, waits > 0);
+        if (r == -ESRCH && fetch_tenant(store, e.tenant) >= 0)
+                r = store_doc_apply(store, &e, text, n, waits > 0);
+        if (r == 1) /* this node is stricter */
+                r = RUN(store, Q_OUTBOX_ADD, "t", key);
+        if (r == -EBADMSG)
+                log_error("store_document_unusable", KV_S("key", key), KV_U("revision", revision));
+        return r < 0 && r != -EBADMSG && r != -ESRCH ? r : remember(store, key, revision);
+}
+
+/* ---- one write ---- */
+
+struct write store_write_of(enum entity_kind kind, const char *tenant, const char *id)
+{
+        struct write w = {.entity.kind = kind};
+
+        if (tenant)
+                memcpy(w.entity.tenant, tenant, strnlen(tenant, TENANT_MAX));
+        if (id)
+                memcpy(w.entity.id, id, strnlen(id, STORE_REF_LEN));
+        return w;
+}
+
+/* The entity as the leader has it now, into the tables. */
+static int refresh(struct store *store, struct write *w, char key[ENTITY_KEY_MAX])
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(BUCKET_VALUE_MAX);
+        struct entity *e = &w->entity;
+        int r = 0;
+
+        if (e->kind != ENTITY_TOKEN && e->kind != ENTITY_TENANT && !e->gen[0]) {
+                r = store_gen(store, e->tenant, e->gen);
+                if (r == 0 && !e->gen[0])
+                        return -ENOENT;
+        }
+        if (r < 0)
+                return r;
+        entity_key(e, key);
+        r = bucket_get(store->bucket, key, &text, &w->revision);
+        if (r == 0)
+                r = db_begin(store->db);
+        if (r == 0)
+                r = db_end(store->db, apply(store, key, text.data, text.len, w->revision));
+        if (r < 0 && r != -ENOENT)
+                return r;
+        return e->kind == ENTITY_TENANT ? store_gen(store, e->tenant, e->gen) : 0;
+}
+
+int store_refresh(struct store *store, enum entity_kind kind, const char *tenant, const uint8_t *hash)
+{
+        struct write w = store_write_of(kind, tenant, NULL);
+        char key[ENTITY_KEY_MAX];
+
+        store->unreachable = !store->bucket && store->detached;
+        if (!store->bucket)
+                return store->unreachable ? -EHOSTUNREACH : 0;
+        if (hash)
+                memcpy(w.entity.hash, hash, sizeof(w.entity.hash));
+        const int r = refresh(store, &w, key);
+        store->unreachable = r == -EHOSTUNREACH;
+        return r;
+}
+
+bool store_write_begin(struct store *store, struct write *w, int *ret_code)
+{
+        char key[ENTITY_KEY_MAX];
+        int r = 0;
+
+        if (w->done)
+                return false;
+        store->unreachable = false;
+        if (store->bucket)
+                r = refresh(store, w, key);
+        else if (store->detached)
+                r = -EHOSTUNREACH;
+        if (r == 0)
+                r = db_begin(store->db);
+        if (r < 0)
+                *ret_code = r;
+        store->unreachable = r == -EHOSTUNREACH;
+        return r == 0;
+}
+
+/* Stores the entity as the tables have it now. */
+static int put(struct store *store, struct write *w)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(BUCKET_VALUE_MAX);
+        char key[ENTITY_KEY_MAX];
+        uint64_t revision;
+        int r = store_doc_encode(store, &w->entity, &text);
+
+        entity_key(&w->entity, key);
+        if (r == 0)
+                r = bucket_put(store->bucket, key, text.data, text.len, w->revision, &revision);
+        if (r == 0)
+                r = remember(store, key, revision);
+        if (r == 0)
+                r = RUN(store, Q_OUTBOX_DROP, "t", key);
+        return r < 0 ? r : 0;
+}
+
+int store_write_end(struct store *store, struct write *w, int code)
+{
+        int r = code >= 0 && store->bucket ? put(store, w) : 0;
+
+        w->done = r != -EAGAIN || ++w->tries == TRIES_MAX;
+        if (r == -EAGAIN && w->done)
+                r = -EHOSTUNREACH;
+        store->unreachable = r == -EHOSTUNREACH;
+        r = db_end(store->db, r < 0 ? r : code);
+        return r;
+}
+
+int store_later(struct store *store, struct entity *e)
+{
+        char key[ENTITY_KEY_MAX];
+        int r = 0;
+
+        if (!store->bucket && !store->detached)
+                return 0;
+        if (e->kind != ENTITY_TOKEN)
+                r = store_gen(store, e->tenant, e->gen);
+        if (r < 0 || (e->kind != ENTITY_TOKEN && !e->gen[0]))
+                return r;
+        entity_key(e, key);
+        r = RUN(store, Q_OUTBOX_ADD, "t", key);
+        return r < 0 ? r : 0;
+}
+
+void store_erase(struct store *store, const struct entity *e)
+{
+        char key[ENTITY_KEY_MAX];
+        int64_t revision;
+
+        if (!store->bucket)
+                return;
+        entity_key(e, key);
+        revision = db_number(db_query(store->db, Q_REVISION, "t", key));
+        if (revision > 0)
+                bucket_erase(store->bucket, (uint64_t)revision);
+        (void)RUN(store, Q_REVISION_DROP, "t", key);
+}
+
+/* ---- what waits ---- */
+
+int64_t store_waiting(struct store *store)
+{
+        return store->bucket || store->detached ? db_number(db_query(store->db, Q_OUTBOX_COUNT, "")) : 0;
+}
+
+/* 0, also where the tables have nothing of it any more. */
+static int flush_one(struct store *store, const char *key)
+{
+        struct write w = {.done = false};
+        int r = 0;
+
+        if (!entity_parse(&w.entity, key))
+                return RUN(store, Q_OUTBOX_DROP, "t", key);
+        while (store_write_begin(store, &w, &r))
+                r = store_write_end(store, &w, 0);
+        if (r == -ENOENT || r == -ESRCH)
+                r = RUN(store, Q_OUTBOX_DROP, "t", key);
+        return r < 0 ? r : 0;
+}
+
+int store_flush(struct store *store)
+{
+        char key[ENTITY_KEY_MAX];
+        int64_t after = 0;
+        int r = 0;
+
+        for (unsigned i = 0; store->bucket && r == 0 && i < FLUSH_MAX && bucket_writable(store->bucket); i++) {
+                struct sqlite3_stmt *st = db_query(store->db, Q_OUTBOX_NEXT, "i", after);
+
+                r = db_step(st);
+                if (r != 1)
+                        return r;
+                db_text(st, 0, key, sizeof(key));
+                after = db_int(st, 1);
+                db_reset(st);
+                r = flush_one(store, key);
+        }
+        return r;
+}
+
+/* ---- what others wrote ---- */
+
+struct taking {
+        struct store *store;
+        int r;
+        uint64_t last;
+        bool begun;
+};
+
+static void take_entry(void *arg, const char *key, const char *value, size_t n, uint64_t revision)
+{
+        struct taking *t = arg;
+
+        if (!t->begun) {
+                t->r = db_begin(t->store->db);
+                t->begun = t->r == 0;
+        }
+        if (t->r == 0)
+                t->r = apply(t->store, key, value, n, revision);
+        if (t->r == 0)
+                t->last = revision;
+}
+
+int store_take(struct store *store, unsigned wait_ms)
+{
+        struct taking t = {.store = store};
+        const int n = bucket_take(store->bucket, wait_ms, BATCH_MAX, take_entry, &t);
+
+        if (t.begun && t.r == 0)
+                t.r = set_note(store, NOTE_SEEN, (int64_t)t.last);
+        if (t.begun)
+                t.r = db_end(store->db, t.r);
+        return t.r < 0 ? t.r : n;
+}
+
+/* Whether the copy is of this bucket; otherwise all revisions are of none. */
+static int compare(struct store *store, const struct bucket_facts *facts)
+{
+        const int64_t created = note(store, NOTE_CREATED), seen = note(store, NOTE_SEEN);
+
+        if (created < 0 || seen < 0)
+                return -EIO;
+        if (created == facts->created && (uint64_t)seen <= facts->last)
+                return 0;
+        if (created)
+                log_warning("store_bucket_is_another",
+                            KV_S("why",
+                                 created == facts->created ? "it was put back from an older copy" : "it was made anew"),
+                            KV_I("seen", seen), KV_U("last", facts->last));
+        int r = db_begin(store->db);
+        if (r < 0)
+                return r;
+        r = RUN(store, Q_REVISIONS_CLEAR, "");
+        if (r >= 0)
+                r = set_note(store, NOTE_SEEN, 0);
+        if (r == 0)
+                r = set_note(store, NOTE_CREATED, facts->created);
+        return db_end(store->db, r);
+}
+
+int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, struct error *err)
+{
+        struct bucket_facts facts;
+        int r = bucket_look(store->bucket, replicas, wait_ms, &facts, err);
+
+        if (r < 0)
+                return r;
+        r = compare(store, &facts);
+        if (r == 0 && bucket_watch(store->bucket, (uint64_t)note(store, NOTE_SEEN)) < 0)
+                return error_fail(err, -EHOSTUNREACH, "%s", bucket_why(store->bucket));
+        while (r >= 0 && (uint64_t)note(store, NOTE_SEEN) < facts.last)
+                if ((r = store_take(store, COMING_MS)) == 0)
+                        return error_fail(err, -EHOSTUNREACH, "the NATS servers do not send what is stored");
+        if (r >= 0)
+                r = set_note(store, NOTE_WHOLE, 1);
+        return r < 0 ? error_fail(err, r, "%s", r == -EPIPE ? bucket_why(store->bucket) : store_why(store)) : 0;
+}
+
+bool store_is_whole(struct store *store)
+{
+        return note(store, NOTE_WHOLE) == 1;
+}
+
+void store_set_bucket(struct store *store, struct bucket *bucket)
+{
+        store->bucket = bucket;
+        store->detached = NULL;
+}
+
+void store_detach(struct store *store, const char *why)
+{
+        store->bucket = NULL;
+        store->detached = why;
+}
+
+/* ---- the way from a database to a bucket ---- */
+
+static int push_all(struct store *store, enum query query, enum entity_kind kind)
+{
+        struct sqlite3_stmt *st = db_query(store->db, query, "");
+        struct entity e = {.kind = kind};
+        int r;
+
+        while ((r = db_step(st)) == 1) {
+                if (kind == ENTITY_TOKEN) {
+                        const uint8_t *hash = db_blob(st, 0);
+                        if (hash)
+                                memcpy(e.hash, hash, sizeof(e.hash));
+                } else {
+                        db_text(st, 0, e.tenant, sizeof(e.tenant));
+                }
+                if (kind == ENTITY_CONNECTOR || kind == ENTITY_EVENT)
+                        db_text(st, 1, e.id, sizeof(e.id));
+                r = store_later(store, &e);
+                if (r < 0)
+                        break;
+        }
+        return r;
+}
+
+int store_push(struct store *store)
+{
+        int r = db_begin(store->db);
+
+        if (r < 0)
+                return r;
+        r = push_all(store, Q_TENANTS, ENTITY_TENANT);
+        r = r < 0 ? r : push_all(store, Q_ALL_ROSTERS, ENTITY_ROSTER);
+        r = r < 0 ? r : push_all(store, Q_ALL_CONNECTORS, ENTITY_CONNECTOR);
+        r = r < 0 ? r : push_all(store, Q_ALL_TOKENS, ENTITY_TOKEN);
+        r = r < 0 ? r : push_all(store, Q_ALL_EVENTS, ENTITY_EVENT);
+        return db_end(store->db, r);
+}

@@ -1,0 +1,490 @@
+/*
+ * Documents: how a tenant, a connector, a roster, a token and an event stand in the bucket, and how they come from the
+ * tables and go into them.
+ *
+ * Pure but for the tables. Invariants: a document is whole, so that one key is one decision; what it says never makes
+ * this node forget that a token was used, a certificate revoked, or a roster of a higher number stored.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/core/text.h"
+#include "certs/codec/json.h"
+#include "queue/relay/store-internal.h"
+
+#define CERTIFICATES_MAX 256
+#define JWK_MAX 512
+#define PROOF_MAX 4096
+#define ANSWER_MAX 16385 /* of an enrolment, with NUL */
+
+/* ---- keys ---- */
+
+void entity_key(const struct entity *e, char out[ENTITY_KEY_MAX])
+{
+        char hash[B64U_LEN(STORE_HASH_LEN) + 1];
+        const char kind = (char)e->kind;
+
+        switch (e->kind) {
+        case ENTITY_TENANT:
+                (void)snprintf(out, ENTITY_KEY_MAX, "%c.%s", kind, e->tenant);
+                break;
+        case ENTITY_ROSTER:
+                (void)snprintf(out, ENTITY_KEY_MAX, "%c.%s.%s", kind, e->tenant, e->gen);
+                break;
+        case ENTITY_CONNECTOR:
+        case ENTITY_EVENT:
+                (void)snprintf(out, ENTITY_KEY_MAX, "%c.%s.%s.%s", kind, e->tenant, e->gen, e->id);
+                break;
+        case ENTITY_TOKEN:
+                b64u_encode_to(hash, e->hash, sizeof(e->hash));
+                (void)snprintf(out, ENTITY_KEY_MAX, "%c.%s", kind, hash);
+                break;
+        }
+}
+
+/* The next word of a key into out, of cap bytes; NULL: it is empty or too long. */
+static const char *take_word(const char *key, char *out, size_t cap)
+{
+        const size_t n = strcspn(key, ".");
+
+        if (n == 0 || n >= cap)
+                return NULL;
+        memcpy(out, key, n);
+        out[n] = '\0';
+        return key + n + (key[n] == '.');
+}
+
+bool entity_parse(struct entity *ret_e, const char *key)
+{
+        struct entity e = {.kind = ENTITY_TENANT};
+        const char *rest = key[0] && key[1] == '.' ? key + 2 : NULL;
+
+        if (!rest || !strchr("tcrke", key[0]))
+                return false;
+        e.kind = (enum entity_kind)key[0];
+        if (e.kind == ENTITY_TOKEN) {
+                if (b64u_decode_exact(e.hash, sizeof(e.hash), rest, strlen(rest)) < 0)
+                        return false;
+        } else {
+                rest = take_word(rest, e.tenant, sizeof(e.tenant));
+                if (rest && e.kind != ENTITY_TENANT)
+                        rest = take_word(rest, e.gen, sizeof(e.gen));
+                if (rest && (e.kind == ENTITY_CONNECTOR || e.kind == ENTITY_EVENT))
+                        rest = take_word(rest, e.id, sizeof(e.id));
+                if (!rest || *rest || !tenant_valid(e.tenant))
+                        return false;
+        }
+        *ret_e = e;
+        return true;
+}
+
+int store_gen(struct store *store, const char *tenant, char out[STORE_GEN_LEN + 1])
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_GEN, "t", tenant);
+        const int r = db_step(st);
+
+        out[0] = '\0';
+        if (r == 1)
+                db_text(st, 0, out, STORE_GEN_LEN + 1);
+        if (st)
+                db_reset(st);
+        return r < 0 ? r : 0;
+}
+
+/* ---- from the tables ---- */
+
+static void write_hash(struct json_writer *w, const char *key, const uint8_t *hash)
+{
+        char text[B64U_LEN(STORE_HASH_LEN) + 1];
+
+        if (!hash)
+                return;
+        b64u_encode_to(text, hash, STORE_HASH_LEN);
+        json_write_str(w, key, text);
+}
+
+/* A tenant that is not in the tables was removed. */
+static int encode_tenant(struct store *store, const struct entity *e, struct json_writer *w)
+{
+        struct store_secret secrets[STORE_SECRETS_MAX];
+        char gen[STORE_GEN_LEN + 1];
+        struct store_tenant tenant;
+        size_t n = 0;
+        int r = store_tenant_get(store, e->tenant, &tenant);
+
+        if (r == -ENOENT) {
+                json_write_str(w, "gen", e->gen);
+                json_write_bool(w, "removed", true);
+                return 0;
+        }
+        if (r == 0)
+                r = store_gen(store, e->tenant, gen);
+        if (r == 0)
+                r = store_secrets(store, e->tenant, secrets, &n);
+        if (r < 0)
+                return r;
+        json_write_str(w, "gen", gen);
+        json_write_str(w, "pin", tenant.pin);
+        json_write_int(w, "since", tenant.since);
+        json_write_open(w, "secrets", '[');
+        for (size_t i = 0; i < n; i++) {
+                json_write_open(w, NULL, '{');
+                json_write_int(w, "kind", (int64_t)secrets[i].kind);
+                write_hash(w, "hash", secrets[i].hash);
+                json_write_int(w, "since", secrets[i].since);
+                json_write_close(w, '}');
+        }
+        json_write_close(w, ']');
+        return 0;
+}
+
+static int encode_certificates(struct store *store, const struct entity *e, struct json_writer *w)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_CERTIFICATES_DOC, "tt", e->tenant, e->id);
+        int r;
+
+        json_write_open(w, "certificates", '[');
+        while ((r = db_step(st)) == 1) {
+                json_write_open(w, NULL, '{');
+                json_write_str(w, "serial", db_str(st, 0, NULL));
+                json_write_int(w, "not_after", db_int(st, 1));
+                json_write_bool(w, "revoked", db_int(st, 2) != 0);
+                json_write_close(w, '}');
+        }
+        json_write_close(w, ']');
+        return r;
+}
+
+static int encode_connector(struct store *store, const struct entity *e, struct json_writer *w)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_CONNECTOR_DOC, "tt", e->tenant, e->id);
+        const int r = db_step(st);
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        json_write_str(w, "name", db_str(st, 0, NULL));
+        json_write_int(w, "enrolled", db_int(st, 1));
+        json_write_opt(w, "kid", db_str(st, 2, NULL));
+        json_write_opt(w, "jwk", db_str(st, 3, NULL));
+        json_write_opt(w, "proof", db_str(st, 4, NULL));
+        json_write_int(w, "since", db_int(st, 5));
+        json_write_int(w, "revocations", db_int(st, 6));
+        if (!db_is_null(st, 7))
+                json_write_int(w, "barred", db_int(st, 7));
+        if (!db_is_null(st, 8)) {
+                json_write_int(w, "quarantined", db_int(st, 8));
+                json_write_str(w, "why", db_str(st, 9, NULL));
+        }
+        db_reset(st);
+        return encode_certificates(store, e, w);
+}
+
+static int encode_roster(struct store *store, const struct entity *e, struct json_writer *w)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_ROSTER_DOC, "t", e->tenant);
+        const int r = db_step(st);
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        json_write_int(w, "seq", db_int(st, 0));
+        json_write_str(w, "jws", db_str(st, 1, NULL));
+        json_write_int(w, "since", db_int(st, 2));
+        db_reset(st);
+        return 0;
+}
+
+static int encode_token(struct store *store, const struct entity *e, struct json_writer *w)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_TOKEN_DOC, "b", e->hash);
+        const int r = db_step(st);
+        char tenant[TENANT_MAX + 1], gen[STORE_GEN_LEN + 1];
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        db_text(st, 0, tenant, sizeof(tenant));
+        json_write_str(w, "tenant", tenant);
+        json_write_str(w, "name", db_str(st, 1, NULL));
+        json_write_int(w, "expires", db_int(st, 2));
+        json_write_bool(w, "used", db_int(st, 3) != 0);
+        write_hash(w, "csr", db_blob(st, 4));
+        json_write_int(w, "at", db_int(st, 5));
+        json_write_opt(w, "certificate", db_str(st, 6, NULL));
+        db_reset(st);
+        const int code = store_gen(store, tenant, gen);
+        json_write_str(w, "gen", gen);
+        return code;
+}
+
+static int encode_event(struct store *store, const struct entity *e, struct json_writer *w)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_EVENT_DOC, "tt", e->tenant, e->id);
+        const int r = db_step(st);
+
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        json_write_int(w, "at", db_int(st, 0));
+        json_write_str(w, "name", db_str(st, 1, NULL));
+        json_write_opt(w, "id", db_str(st, 2, NULL));
+        json_write_str(w, "text", db_str(st, 3, NULL));
+        db_reset(st);
+        return 0;
+}
+
+int store_doc_encode(struct store *store, const struct entity *e, struct buffer *out)
+{
+        struct json_writer w;
+        int r = -EINVAL;
+
+        json_write_begin(&w, out);
+        json_write_open(&w, NULL, '{');
+        json_write_int(&w, "v", 1);
+        switch (e->kind) {
+        case ENTITY_TENANT:
+                r = encode_tenant(store, e, &w);
+                break;
+        case ENTITY_CONNECTOR:
+                r = encode_connector(store, e, &w);
+                break;
+        case ENTITY_ROSTER:
+                r = encode_roster(store, e, &w);
+                break;
+        case ENTITY_TOKEN:
+                r = encode_token(store, e, &w);
+                break;
+        case ENTITY_EVENT:
+                r = encode_event(store, e, &w);
+                break;
+        }
+        json_write_close(&w, '}');
+        const int code = json_write_end(&w);
+        return r < 0 ? r : code;
+}
+
+/* ---- into the tables ---- */
+
+#define RUN(store, ...) db_run((store)->db, db_query((store)->db, __VA_ARGS__))
+
+/* Any moment that a clock may show. */
+static int64_t read_time(struct json_reader *r, const char *key)
+{
+        return json_read_has(r, key) ? json_read_int(r, key, 0, INT64_C(1) << 40) : 0;
+}
+
+static int apply_secrets(struct store *store, const struct entity *e, struct json_reader *r)
+{
+        uint8_t hashes[STORE_SECRETS_MAX][STORE_HASH_LEN];
+        int64_t kinds[STORE_SECRETS_MAX], times[STORE_SECRETS_MAX];
+        struct json_reader list;
+        size_t n = 0;
+        int code;
+
+        if (!json_read_list(&list, r, "secrets", JSON_REQUIRED, 0, STORE_SECRETS_MAX))
+                return json_read_result(r);
+        while (json_read_next(&list)) {
+                struct json_reader secret;
+
+                if (!json_read_object(&secret, &list, NULL, JSON_REQUIRED))
+                        break;
+                kinds[n] = json_read_int(&secret, "kind", SECRET_SERVICE, SECRET_ADMIN);
+                json_read_b64u(&secret, "hash", hashes[n], STORE_HASH_LEN);
+                times[n] = read_time(&secret, "since");
+                n++;
+        }
+        code = json_read_result(r);
+        if (code == 0)
+                code = RUN(store, Q_SECRETS_CLEAR, "t", e->tenant);
+        for (size_t i = 0; code >= 0 && i < n; i++)
+                code = RUN(store, Q_SECRET_ADD, "tibi", e->tenant, kinds[i], hashes[i], times[i]);
+        return code < 0 ? code : 0;
+}
+
+static int apply_tenant(struct store *store, struct entity *e, struct json_reader *r)
+{
+        char pin[KID_LEN + 1], here[STORE_GEN_LEN + 1];
+        const bool removed = json_read_has(r, "removed") && json_read_bool(r, "removed");
+        int code = store_gen(store, e->tenant, here);
+
+        json_read_str(r, "gen", JSON_REQUIRED, e->gen, sizeof(e->gen));
+        if (code < 0 || json_read_result(r) < 0)
+                return code < 0 ? code : -EBADMSG;
+        const bool same = strcmp(here, e->gen) == 0;
+        if (here[0] && (removed ? same : !same))
+                code = store_tenant_forget(store, e->tenant);
+        if (code < 0 || removed)
+                return code < 0 ? code : 0;
+        json_read_str(r, "pin", JSON_REQUIRED, pin, sizeof(pin));
+        const int64_t since = read_time(r, "since");
+        if (json_read_result(r) < 0)
+                return -EBADMSG;
+        code = RUN(store, Q_TENANT_PUT, "ttit", e->tenant, pin, since, e->gen);
+        return code < 0 ? code : apply_secrets(store, e, r);
+}
+
+/* 1: one of them is revoked here and not in the document. */
+static int apply_certificates(struct store *store, const struct entity *e, struct json_reader *r)
+{
+        struct json_reader list;
+        int stricter = 0, code = 0;
+
+        if (!json_read_list(&list, r, "certificates", JSON_REQUIRED, 0, CERTIFICATES_MAX))
+                return json_read_result(r);
+        while (code >= 0 && json_read_next(&list)) {
+                char serial[sizeof(((struct store_serial *)NULL)->text)];
+                struct json_reader cert;
+
+                if (!json_read_object(&cert, &list, NULL, JSON_REQUIRED))
+                        break;
+                json_read_str(&cert, "serial", JSON_REQUIRED, serial, sizeof(serial));
+                const int64_t not_after = read_time(&cert, "not_after");
+                const bool revoked = json_read_bool(&cert, "revoked");
+                if (json_read_result(r) < 0)
+                        break;
+                code = RUN(store, Q_CERTIFICATE_PUT, "ttti", serial, e->tenant, e->id, not_after);
+                if (code >= 0 && revoked)
+                        code = RUN(store, Q_REVOKED_PUT, "ttti", serial, e->tenant, e->id, not_after);
+                else if (code >= 0)
+                        stricter |= db_number(db_query(store->db, Q_SERIAL_REVOKED, "t", serial)) > 0;
+        }
+        return code < 0 ? code : json_read_result(r) < 0 ? -EBADMSG : stricter;
+}
+
+/* What was decided about the connector. 1: here it is barred by a revocation of which the document does not know. */
+static int apply_decisions(struct store *store, const struct entity *e, struct json_reader *r, int64_t known,
+                           bool waits)
+{
+        char why[256];
+        const int64_t revocations = json_read_int(r, "revocations", 0, INT32_MAX), barred = read_time(r, "barred"),
+                      quarantined = read_time(r, "quarantined");
+        int code = 0;
+
+        json_read_cut(r, "why", why, sizeof(why));
+        if (json_read_result(r) < 0)
+                return -EBADMSG;
+        if (barred)
+                code = RUN(store, Q_BAR, "tti", e->tenant, e->id, barred);
+        else if (revocations >= known && !waits)
+                code = RUN(store, Q_UNBAR, "tt", e->tenant, e->id);
+        if (code >= 0 && quarantined)
+                code = RUN(store, Q_QUARANTINE, "ttit", e->tenant, e->id, quarantined, why);
+        else if (code >= 0 && !waits)
+                code = RUN(store, Q_RELEASE, "tt", e->tenant, e->id);
+        return code < 0 ? code : revocations < known;
+}
+
+static int apply_connector(struct store *store, const struct entity *e, struct json_reader *r, bool waits)
+{
+        char name[NAME_MAX_LEN + 1], kid[KID_LEN + 1], jwk[JWK_MAX], proof[PROOF_MAX];
+        const int64_t known = db_number(db_query(store->db, Q_REVOCATIONS, "tt", e->tenant, e->id)),
+                      enrolled = read_time(r, "enrolled"), since = read_time(r, "since"),
+                      revocations = json_read_int(r, "revocations", 0, INT32_MAX);
+
+        json_read_str(r, "name", JSON_REQUIRED, name, sizeof(name));
+        json_read_str(r, "kid", JSON_OPTIONAL, kid, sizeof(kid));
+        json_read_str(r, "jwk", JSON_OPTIONAL, jwk, sizeof(jwk));
+        json_read_str(r, "proof", JSON_OPTIONAL, proof, sizeof(proof));
+        if (known < 0 || json_read_result(r) < 0)
+                return known < 0 ? -EIO : -EBADMSG;
+        int code = RUN(store, Q_CONNECTOR_PUT, "tttitttii", e->tenant, e->id, name, enrolled, kid, jwk, proof, since,
+                       revocations);
+        const int stricter = code < 0 ? code : apply_certificates(store, e, r);
+        if (stricter < 0)
+                return stricter;
+        code = apply_decisions(store, e, r, known, waits);
+        return code < 0 ? code : code | stricter;
+}
+
+static int apply_roster(struct store *store, const struct entity *e, struct json_reader *r)
+{
+        char *jws = NULL;
+        const int64_t seq = json_read_int(r, "seq", 0, INT64_MAX), since = read_time(r, "since"),
+                      known = db_number(db_query(store->db, Q_ROSTER_SEQ, "t", e->tenant));
+
+        json_read_text(r, "jws", JSON_REQUIRED, ROSTER_TEXT_MAX, &jws);
+        int code = json_read_result(r);
+        if (code == 0 && known < 0)
+                code = -EIO;
+        if (code == 0)
+                code = RUN(store, Q_ROSTER_PUT, "titi", e->tenant, seq, jws, since);
+        free(jws);
+        return code < 0 ? code : known > seq;
+}
+
+static int apply_token(struct store *store, struct entity *e, struct json_reader *r)
+{
+        char name[NAME_MAX_LEN + 1], gen[STORE_GEN_LEN + 1], *certificate = NULL;
+        const bool used = json_read_bool(r, "used"), bound = json_read_has(r, "csr");
+        const int64_t expires = read_time(r, "expires"), at = read_time(r, "at"),
+                      known = db_number(db_query(store->db, Q_TOKEN_USED, "b", e->hash));
+        uint8_t csr[STORE_HASH_LEN];
+
+        json_read_str(r, "name", JSON_REQUIRED, name, sizeof(name));
+        if (bound)
+                json_read_b64u(r, "csr", csr, sizeof(csr));
+        json_read_text(r, "certificate", JSON_OPTIONAL, ANSWER_MAX, &certificate);
+        int code = json_read_result(r);
+        if (code == 0 && known < 0)
+                code = -EIO;
+        if (code == 0)
+                code = store_gen(store, e->tenant, gen);
+        if (code == 0 && strcmp(gen, e->gen) != 0)
+                code = -ESRCH;
+        if (code == 0 && (used || !known))
+                code = RUN(store, Q_TOKEN_PUT, "bttiibit", e->hash, e->tenant, name, expires, (int64_t)used,
+                           bound ? csr : NULL, at, certificate ? certificate : "");
+        free(certificate);
+        return code < 0 ? code : known && !used;
+}
+
+static int apply_event(struct store *store, const struct entity *e, struct json_reader *r)
+{
+        struct store_event event = {.at = read_time(r, "at")};
+
+        json_read_str(r, "name", JSON_REQUIRED, event.name, sizeof(event.name));
+        json_read_str(r, "id", JSON_OPTIONAL, event.id, sizeof(event.id));
+        json_read_cut(r, "text", event.text, sizeof(event.text));
+        if (json_read_result(r) < 0)
+                return -EBADMSG;
+        int code = RUN(store, Q_EVENT_DROP, "tt", e->tenant, e->id);
+        if (code >= 0)
+                code = RUN(store, Q_EVENT_ADD, "titttt", e->tenant, event.at, event.name, event.id, event.text, e->id);
+        return code < 0 ? code : 0;
+}
+
+static int apply_kind(struct store *store, struct entity *e, struct json_reader *r, bool waits)
+{
+        switch (e->kind) {
+        case ENTITY_TENANT:
+                return apply_tenant(store, e, r);
+        case ENTITY_CONNECTOR:
+                return apply_connector(store, e, r, waits);
+        case ENTITY_ROSTER:
+                return apply_roster(store, e, r);
+        case ENTITY_TOKEN:
+                return apply_token(store, e, r);
+        case ENTITY_EVENT:
+                return apply_event(store, e, r);
+        }
+        return -EBADMSG;
+}
+
+int store_doc_apply(struct store *store, struct entity *e, const char *text, size_t n, bool waits)
+{
+        char gen[STORE_GEN_LEN + 1];
+        struct json_reader r;
+        struct error err;
+
+        json_read_begin(&r, text, n, JSON_PLAIN, "the document", &err);
+        if (json_read_int(&r, "v", 1, 1) != 1)
+                return -EBADMSG;
+        if (e->kind == ENTITY_TOKEN) {
+                json_read_str(&r, "tenant", JSON_REQUIRED, e->tenant, sizeof(e->tenant));
+                json_read_str(&r, "gen", JSON_REQUIRED, e->gen, sizeof(e->gen));
+        } else if (e->kind != ENTITY_TENANT) {
+                const int code = store_gen(store, e->tenant, gen);
+
+                if (code < 0 || strcmp(gen, e->gen) != 0)
+                        return code < 0 ? code : -ESRCH;
+        }
+        return json_read_result(&r) < 0 ? -EBADMSG : apply_kind(store, e, &r, waits);
+}
