@@ -240,6 +240,67 @@ class AccountTest(unittest.TestCase):
         self.assertIn(f"({self.path('keytab')}) was refused; no other domain controller is tried with it: {DC1} gives the reader", done.stderr)
         self.assertEqual([int(lab('badpwdcount', 'good8', '--dc', str(dc))) for dc in (1, 2)], [before[0] + 1, before[1]])
 
+    def test_a_slow_kdc_gets_a_wrong_key_once(self):
+        """It takes the proof of the key by TCP and keeps the answer; libkrb5 itself would ask by UDP as well ten seconds later, and count twice."""
+        self.asan = 'detect_leaks=0'
+        kdc, place = (LAB['LAB_AD_ADDRESS'], int(LAB['LAB_AD_KDC_PORT'])), '127.0.0.201'
+        datagrams, asked, ended = [], [], threading.Event()
+        tcp = socket.create_server((place, 0))
+        port = tcp.getsockname()[1]
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind((place, port))
+        udp.settimeout(0.2)
+
+        def pass_on():
+            while not ended.is_set():
+                try:
+                    data, sender = udp.recvfrom(65536)
+                except TimeoutError:
+                    continue
+                datagrams.append(data)
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                    s.settimeout(30)
+                    s.sendto(data, kdc)
+                    udp.sendto(s.recv(65536), sender)
+
+        def pass_on_late():
+            while True:
+                try:
+                    client = tcp.accept()[0]
+                except OSError:
+                    return
+                with client, socket.create_connection(kdc, 30) as s:
+                    head = client.recv(4, socket.MSG_WAITALL)
+                    if not head:  # whether somebody is there
+                        continue
+                    s.sendall(head + client.recv(int.from_bytes(head, 'big'), socket.MSG_WAITALL))
+                    asked.append(head)
+                    if len(asked) > 1:  # the first one was without a proof
+                        ended.wait(60)
+                    head = s.recv(4, socket.MSG_WAITALL)
+                    client.sendall(head + s.recv(int.from_bytes(head, 'big'), socket.MSG_WAITALL))
+        ldap = socket.create_server((place, 389))  # nothing is asked there: the ticket comes first
+        threads = [threading.Thread(target=f, daemon=True) for f in (pass_on, pass_on_late)]
+        for thread in threads:
+            thread.start()
+        try:
+            subprocess.run(['ktutil'], input=f"addent -password -p good9@CORP.EXAMPLE -k 1 -e aes256-cts\nnot the password\nwkt {self.path('keytab')}\nq\n",
+                           text=True, check=True, timeout=60, stdout=subprocess.DEVNULL)
+            os.chmod(self.path('keytab'), 0o600)
+            before = int(lab('badpwdcount', 'good9', '--dc', '1'))
+            done = self.run_it(LAB['LAB_GOOD1_UPN'], dcs=f'{DC1}@{place}', kdc_port=port, reader=LAB['LAB_GOOD9_UPN'],
+                               reader_keytab=self.path('keytab'), reader_password_file=None)
+        finally:
+            ended.set()
+            tcp.shutdown(socket.SHUT_RDWR)
+            tcp.close()
+            threads[0].join()
+            udp.close()
+            ldap.close()
+        self.assertEqual(done.returncode, 3)
+        self.assertIn('may have been refused; no other domain controller is tried with it', done.stderr)
+        self.assertEqual((int(lab('badpwdcount', 'good9', '--dc', '1')) - before, datagrams), (1, []))
+
     def test_a_bind_without_an_answer_is_not_repeated(self):
         """It may have counted. The first domain controller here takes the bind and hangs up; the second would answer."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
