@@ -11,16 +11,23 @@ import { Refused, parseObject } from './strict.mjs';
 const ANSWER_MAX = 4 * 1024 * 1024;
 
 export class Relay {
-  constructor({ url, tenant, bearer, ca, sandbox = false }) {
-    Object.assign(this, { url: url.replace(/\/+$/, ''), tenant, bearer, sandbox });
+  // urls: of the relay's nodes, with blanks between. They are asked in that order, each until it fails.
+  constructor({ urls, tenant, bearer, ca, sandbox = false }) {
+    Object.assign(this, { urls: urls.trim().split(/ +/).map((url) => url.replace(/\/+$/, '')), at: 0, tenant, bearer, sandbox });
     this.agent = new Agent({ ca: ca && readFileSync(ca), keepAlive: true, minVersion: 'TLSv1.2' });
   }
 
-  // {status, headers, body (Buffer)}. Rejects when no whole answer came in ms.
+  goOn() {
+    this.at = (this.at + 1) % this.urls.length;
+  }
+
+  // {status, headers, body (Buffer)}. Rejects when no whole answer came in ms; `sent` of the error says whether a byte of the request may have left.
   call(method, path, { headers = {}, body, ms = 15000, bearer = this.bearer } = {}) {
     return new Promise((resolve, reject) => {
       const all = { ...(bearer && { Authorization: `Bearer ${bearer}` }), ...(body && { 'Content-Length': Buffer.byteLength(body) }), ...headers };
-      const req = httpsRequest(`${this.url}${path}`, { method, agent: this.agent, headers: all, signal: AbortSignal.timeout(ms) }, (res) => {
+      let sent = false;
+      const fail = (e) => reject(Object.assign(e, { sent }));
+      const req = httpsRequest(`${this.urls[this.at]}${path}`, { method, agent: this.agent, headers: all, signal: AbortSignal.timeout(ms) }, (res) => {
         const parts = [];
         let n = 0;
         res.on('data', (part) => {
@@ -29,9 +36,13 @@ export class Relay {
           parts.push(part);
         });
         res.on('end', () => resolve({ status: res.statusCode, headers: res.headers, body: Buffer.concat(parts) }));
-        res.on('error', reject);
+        res.on('error', fail);
       });
-      req.on('error', reject);
+      req.on('socket', (socket) => {
+        if (req.reusedSocket) sent = true;
+        else socket.once('secureConnect', () => { sent = true; });
+      });
+      req.on('error', fail);
       req.end(body);
     });
   }
@@ -60,21 +71,49 @@ export function problemOf(answer) {
 
 export const now = () => Math.floor(Date.now() / 1000);
 
-// base: what was fetched before, since which the relay tells what changed; or nothing.
-// service keeps the highest roster seq that it ever saw, and the hash of its text, on disk: no older roster is taken again, nor another of that seq.
-export async function fetchDirectory(relay, pin, service, base) {
-  const answer = await relay.call('GET', relay.path('keys') + (base?.state ? `?since=${base.state}` : ''));
+// Of the node that is asked. elsewhere: another one may do better.
+async function fetchThere(relay, pin, service, base) {
+  let answer;
+  try {
+    answer = await relay.call('GET', relay.path('keys') + (base?.state ? `?since=${base.state}` : ''));
+  } catch (e) {
+    return { failed: { problem: 'transport', started: 'no', retry: 'later', detail: e.message }, elsewhere: true };
+  }
   if (answer.status === 304) return { directory: base };
-  if (answer.status !== 200) return { failed: problemOf(answer) };
+  if (answer.status !== 200) return { failed: problemOf(answer), elsewhere: answer.status >= 500 };
   try {
     const directory = await openDirectory(answer.body, { pin, tenant: relay.tenant, now: now(), minSeq: service.seq, sandbox: relay.sandbox }, base);
     const hash = hashOf(directory.rosterText);
     if (directory.roster.seq === service.seq && service.hash && hash !== service.hash) throw new Refused('seq', 'another roster of a number seen before');
     if (directory.roster.seq > service.seq) keepSeq(service, directory.roster.seq, hash);
-    return { directory };
+    return { directory, elsewhere: directory.ready.size === 0 };
   } catch (e) {
     if (!(e instanceof Refused)) throw e;
     return { failed: { problem: 'bad-keys', started: 'no', retry: 'later', detail: `${e.what}: ${e.message}` } };
+  }
+}
+
+// base: what was fetched before, since which the relay tells what changed; or nothing.
+// service keeps the highest roster seq that it ever saw, and the hash of its text, on disk: no older roster is taken again, nor another of that seq.
+export async function fetchDirectory(relay, pin, service, base) {
+  let found;
+  for (let left = relay.urls.length; left > 0; left -= 1) {
+    found = await fetchThere(relay, pin, service, base);
+    if (!found.elsewhere) break;
+    if (left > 1) relay.goOn();
+  }
+  return found;
+}
+
+// The request as it is goes to the next node only where not a byte of it left.
+async function postSomewhere(relay, request) {
+  for (let left = relay.urls.length; ; left -= 1) {
+    try {
+      return await postRequest(relay, request);
+    } catch (e) {
+      if (e.sent || left === 1) throw e;
+      relay.goOn();
+    }
   }
 }
 
@@ -111,18 +150,24 @@ async function attempt(relay, pin, service, params, again) {
     return { problem: e.what, started: 'no', retry: 'later', detail: e.message };
   }
   try {
-    return { ...await outcomeOf(request, await postRequest(relay, request)), tried: request.sealedTo, directory };
+    return { ...await outcomeOf(request, await postSomewhere(relay, request)), tried: request.sealedTo, directory };
   } catch (e) {
-    return { id: request.id, problem: 'transport', started: 'unknown', retry: 'never', detail: e.message };
+    return { id: request.id, problem: 'transport', started: e.sent ? 'unknown' : 'no', retry: e.sent ? 'never' : 'later', detail: e.message };
   } finally {
     request.rk.fill(0);
   }
 }
 
-// One sign-in, tried a second time only where the relay says that nobody started on the first.
+// One sign-in, tried a second time only where the relay says that nobody started on the first: at the next node, where there is one and
+// this one cannot take it now.
 export async function signIn(relay, pin, service, params) {
   const first = await attempt(relay, pin, service, params);
-  const again = first.started === 'no' && (['now', 'refresh-keys'].includes(first.retry) || first.problem === 'busy');
+  const elsewhere = first.status === 503 && relay.urls.length > 1;
+  const again = first.started === 'no' && (elsewhere || ['now', 'refresh-keys'].includes(first.retry) || first.problem === 'busy');
+  if (again && elsewhere) {
+    first.retry = 'now';
+    relay.goOn();
+  }
   const { tried, directory, ...outcome } = again ? await attempt(relay, pin, service, params, first) : first;
   return outcome;
 }
@@ -145,7 +190,7 @@ export function options() {
 
 export const secretOf = (file) => readFileSync(file, 'utf8').trim();
 
-export const openRelay = (o) => new Relay({ url: o.relay, tenant: o.tenant, bearer: secretOf(o['secret-file']), ca: o.ca, sandbox: o.sandbox });
+export const openRelay = (o) => new Relay({ urls: o.relay, tenant: o.tenant, bearer: secretOf(o['secret-file']), ca: o.ca, sandbox: o.sandbox });
 
 // A folder of keygen.mjs.
 export async function loadService(folder) {

@@ -1,4 +1,5 @@
 // Signs somebody in: node sign-in.mjs --relay URL --tenant T --pin PIN --ca FILE --secret-file FILE --service FOLDER --user U [--sandbox]
+// URL may be several, with blanks between: the relay's nodes.
 // The password is one line of standard input; a second line is a new one, which is then set. Prints the outcome as JSON; 0 accepted, 1 refused, 2 wrong usage, 3 unavailable.
 import { readFileSync } from 'node:fs';
 import { loadService, openRelay, options, signIn } from './relay.mjs';

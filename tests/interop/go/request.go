@@ -17,6 +17,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -195,10 +196,14 @@ type service struct {
 	key     any
 }
 
-func makeRequest(r roster, list []statement, by service, now int64, username, password string) (asked, string) {
+// first: the id of the first attempt, where this is the second.
+func makeRequest(r roster, list []statement, by service, now int64, username, password, first string) (asked, string) {
 	d := r.domainOf(username)
 	chosen := choose(list, d, username, now)
 	a := asked{id: hex.EncodeToString(random(16)), service: by.id, tenant: r.tenant, rk: random(32), padded: 2048, domain: d}
+	if first != "" {
+		a.id = first + "-2"
+	}
 	for name, other := range r.domains {
 		if name != d.name && other.sid != "" {
 			a.otherSids = append(a.otherSids, other.sid)
@@ -268,50 +273,119 @@ func problem(answer *http.Response, body []byte) object {
 		found = parseObject(body)
 	}
 	kind, _ := found["type"].(string)
-	return object{"problem": strings.TrimPrefix(kind, "urn:postern:"), "started": found["started"]}
+	started, known := found["started"].(string)
+	if !known {
+		started = "unknown"
+	}
+	return object{"status": answer.StatusCode, "problem": strings.TrimPrefix(kind, "urn:postern:"), "started": started}
 }
 
+// relay has its nodes in the order in which they are asked, each until it fails.
 type relay struct {
-	client      *http.Client
-	url, secret string
+	client *http.Client
+	nodes  []string
+	secret string
 }
 
-func (r relay) call(method, path, body string, headers map[string]string) (*http.Response, []byte) {
-	request := must(http.NewRequest(method, r.url+path, strings.NewReader(body)))
+func (r *relay) goOn() { r.nodes = append(r.nodes[1:], r.nodes[0]) }
+
+// call asks the first node. sent: whether a byte of the request may have left.
+func (r *relay) call(method, path, body string, headers map[string]string) (answer *http.Response, text []byte, sent bool, err error) {
+	request := must(http.NewRequest(method, r.nodes[0]+path, strings.NewReader(body)))
 	request.Header.Set("Authorization", "Bearer "+r.secret)
 	for name, v := range headers {
 		request.Header.Set(name, v)
 	}
-	answer := must(r.client.Do(request))
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent = true }}
+	if answer, err = r.client.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), trace))); err != nil {
+		return
+	}
 	defer answer.Body.Close()
-	return answer, must(io.ReadAll(io.LimitReader(answer.Body, answerMax)))
+	text, err = io.ReadAll(io.LimitReader(answer.Body, answerMax))
+	return
+}
+
+func transport(err error, sent bool) object {
+	return object{"problem": "transport", "started": map[bool]string{false: "no", true: "unknown"}[sent], "detail": err.Error()}
+}
+
+// keys is what open makes of the first answer that is of use, or the last node's problem.
+func (r *relay) keys(open func([]byte) directory) (d directory, failed object) {
+	for left := len(r.nodes); ; left-- {
+		answer, body, _, err := r.call("GET", "keys", "", nil)
+		failed = nil
+		useful := false
+		if err != nil {
+			failed = transport(err, false)
+		} else if answer.StatusCode != 200 {
+			failed, useful = problem(answer, body), answer.StatusCode < 500
+		} else {
+			d = open(body)
+			useful = len(d.ready) > 0
+		}
+		if useful || left == 1 {
+			return
+		}
+		r.goOn()
+	}
+}
+
+// post goes to the next node only where not a byte left.
+func (r *relay) post(id, sealed string) (*http.Response, []byte, object) {
+	headers := map[string]string{"Content-Type": "application/postern-request", "Postern-Id": id, "Postern-Budget": "8000"}
+	for left := len(r.nodes); ; left-- {
+		answer, body, sent, err := r.call("POST", "sign-ins", sealed, headers)
+		if err == nil {
+			return answer, body, nil
+		}
+		if sent || left == 1 {
+			return nil, nil, transport(err, sent)
+		}
+		r.goOn()
+	}
+}
+
+func attempt(r *relay, o map[string]*string, by service, password, first string) object {
+	now := time.Now().Unix()
+	d, failed := r.keys(func(body []byte) directory {
+		return openDirectory(body, expectations{*o["pin"], *o["tenant"], now, 0, o["sandbox"] != nil}, nil)
+	})
+	if failed != nil {
+		return failed
+	}
+	a, sealed := makeRequest(d.roster, d.order(), by, now, *o["user"], password, first)
+	answer, body, failed := r.post(a.id, sealed)
+	if failed == nil && answer.StatusCode != 200 {
+		failed = problem(answer, body)
+	}
+	if failed != nil {
+		failed["id"] = a.id
+		return failed
+	}
+	return object{"id": a.id, "connector": answer.Header.Get("Postern-Connector"), "verdict": checkVerdict(a, string(body), time.Now().Unix())}
 }
 
 func signIn(o map[string]*string, password string) object {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(must(os.ReadFile(*o["ca"])))
-	r := relay{&http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}},
-		strings.TrimRight(*o["relay"], "/") + "/v1/tenants/" + *o["tenant"] + "/", textOf(*o["secret-file"])}
+	r := relay{client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}},
+		secret: textOf(*o["secret-file"])}
+	for _, url := range strings.Fields(*o["relay"]) {
+		r.nodes = append(r.nodes, strings.TrimRight(url, "/")+"/v1/tenants/"+*o["tenant"]+"/")
+	}
 	public := parseObject(must(os.ReadFile(filepath.Join(*o["service"], "service.pub.json"))))
 	var key jose.JSONWebKey
 	if err := key.UnmarshalJSON(must(os.ReadFile(filepath.Join(*o["service"], "service.key.json")))); err != nil {
 		malformed("%v", err)
 	}
-	answer, body := r.call("GET", "keys", "", nil)
-	if answer.StatusCode != 200 {
-		return problem(answer, body)
+	by := service{public["id"].(string), public["kid"].(string), key.Key}
+	outcome := attempt(&r, o, by, password, "")
+	if outcome["status"] == http.StatusServiceUnavailable && outcome["started"] == "no" && len(r.nodes) > 1 {
+		first, _ := outcome["id"].(string)
+		r.goOn()
+		outcome = attempt(&r, o, by, password, first)
 	}
-	now := time.Now().Unix()
-	d := openDirectory(body, expectations{*o["pin"], *o["tenant"], now, 0, o["sandbox"] != nil}, nil)
-	a, sealed := makeRequest(d.roster, d.order(), service{public["id"].(string), public["kid"].(string), key.Key}, now, *o["user"], password)
-	answer, body = r.call("POST", "sign-ins", sealed,
-		map[string]string{"Content-Type": "application/postern-request", "Postern-Id": a.id, "Postern-Budget": "8000"})
-	if answer.StatusCode != 200 {
-		found := problem(answer, body)
-		found["id"] = a.id
-		return found
-	}
-	return object{"id": a.id, "connector": answer.Header.Get("Postern-Connector"), "verdict": checkVerdict(a, string(body), time.Now().Unix())}
+	return outcome
 }
 
 // runSignIn signs somebody in; the password is the first line of standard input. 0 accepted, 1 refused, 3 unavailable.

@@ -326,12 +326,13 @@ def seal(plain, keys):
     return ''.join(line + '\n' for line in lines).encode('ascii')
 
 
-def make_request(directory, service, now, username, password):
-    """service: {id, kid, key (a private JWK)}. What check_verdict wants, and the body to POST."""
+def make_request(directory, service, now, username, password, first=None):
+    """service: {id, kid, key (a private JWK)}. first: the id of the first attempt, where this is the second. What check_verdict wants, and
+    the body to POST."""
     roster, rk, tenant = directory['roster'], os.urandom(32), directory['roster']['tenant']
     domain = domain_of(roster, username)
     chosen = choose(directory, domain, username, now)
-    request = {'id': os.urandom(16).hex(), 'rk': rk, 'service': service['id'], 'tenant': tenant, 'domain': domain['name'],
+    request = {'id': f'{first}-2' if first else os.urandom(16).hex(), 'rk': rk, 'service': service['id'], 'tenant': tenant, 'domain': domain['name'],
                'domain_sid': domain.get('sid', ''),
                'other_sids': [d['sid'] for d in roster['domains'].values() if d is not domain and 'sid' in d],
                'to': [{**s['connector'], 'sign': s['sign']} for s in chosen]}
