@@ -75,6 +75,7 @@ enum frame_tag {
         TAG_LIMIT,
         TAG_DOMAINS,
         TAG_REFUSED,
+        TAG_LAST,
         /* a record */
         R_WALL = 100, /* s since the epoch, u64 */
         R_USER, /* as typed, without what is around it; only where an answer showed that an account of this name exists

@@ -208,10 +208,10 @@ static void decline(struct line *line, const char *id, const char *why)
         on_unanswered(line, id, why);
 }
 
-static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
-                       size_t n, const char *traceparent)
+static void on_request(void *arg, const struct link_request *request)
 {
         struct line *line = arg;
+        const char *id = request->id;
         struct bridge *b = line->node->b;
         struct msg_out m;
         int r;
@@ -223,10 +223,12 @@ static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t r
         b->requests++;
         msg_begin(&m, FRAME_REQUEST);
         msg_str(&m, TAG_ID, id);
-        msg_u64(&m, TAG_BUDGET, budget_ms);
-        msg_u64(&m, TAG_RECEIVED, received_ms);
-        msg_bytes(&m, TAG_SEALED, sealed, n);
-        msg_str(&m, TAG_TRACE, *traceparent ? traceparent : NULL);
+        msg_u64(&m, TAG_BUDGET, request->budget_ms);
+        msg_u64(&m, TAG_RECEIVED, request->received_ms);
+        msg_bytes(&m, TAG_SEALED, request->sealed, request->n);
+        msg_str(&m, TAG_TRACE, *request->traceparent ? request->traceparent : NULL);
+        if (request->last)
+                msg_u64(&m, TAG_LAST, 1);
         r = to_validator(b, &m);
         if (r < 0)
                 decline(line, id, r == -EMSGSIZE ? "bad_request" : "full");

@@ -44,6 +44,7 @@ struct signin {
         size_t domain; /* that it is counted for; n_domains: none */
         uint64_t received, deadline;
         struct intake in;
+        bool last; /* the relay has nobody else for it */
         struct validate_op *op;
         struct loop_timer *lapse;
         char *jwe; /* the verdict */
@@ -314,7 +315,7 @@ static void decline(struct signins *s, const char *id, const char *why, const st
 }
 
 /* Whoever mistyped once must not be stopped by one of several connectors, each of which has a share of the guard's
- * limit: the next recipient takes it. What all have declined ends at the relay. */
+ * limit: the next recipient takes it. The last one refuses, with the time to wait. */
 static void pass_on(struct signin *x, const char *why)
 {
         x->op = NULL;
@@ -326,7 +327,7 @@ static void on_validated(void *arg, const struct outcome *o)
 {
         struct signin *x = arg;
 
-        if (o->reason == REASON_THROTTLED && o->elsewhere && x->in.claims->n_to > 1)
+        if (o->reason == REASON_THROTTLED && o->elsewhere && x->in.claims->n_to > 1 && !x->last)
                 pass_on(x, "throttled");
         else
                 finish(x, o);
@@ -468,6 +469,7 @@ static int insert(struct signins *s, const struct msg_in *m, const char *id, siz
                 budget = BUDGET_MAX;
         x->s = s;
         x->domain = domain;
+        x->last = msg_get_u64(m, TAG_LAST, 0) != 0;
         memcpy(x->id, id, strlen(id) + 1);
         x->received = msg_get_u64(m, TAG_RECEIVED, loop_now(s->c.loop));
         if (x->received > loop_now(s->c.loop))

@@ -35,11 +35,19 @@ enum link_down {
         LINK_DOWN_STOPPED,   /* link_drain is through */
 };
 
+struct link_request {
+        const char *id;
+        uint32_t budget_ms;
+        uint64_t received_ms; /* loop_now() of its arrival */
+        const char *sealed;   /* in the form of sealed.h, for one recipient, NUL-terminated behind n */
+        size_t n;
+        const char *traceparent; /* "" where absent */
+        bool last;               /* the relay has nobody else for it */
+};
+
 struct link_callbacks {
-        /* A request to start on; received_ms is loop_now() of its arrival. sealed has the form of sealed.h, for one
-         * recipient, and is NUL-terminated behind n. traceparent "" where absent. */
-        void (*on_request)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
-                           size_t n, const char *traceparent);
+        /* A request to start on; what it points to is borrowed for the call. */
+        void (*on_request)(void *arg, const struct link_request *request);
         void (*on_cancel)(void *arg, const char *id);            /* nobody waits any more; an answer is still taken */
         void (*on_confirmed)(void *arg, const char *id);         /* the relay gave the verdict to the caller */
         void (*on_late)(void *arg, const char *id);              /* the relay has it, but nobody waited */

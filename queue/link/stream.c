@@ -88,7 +88,13 @@ static void take_request(struct link *l, const struct request_event *e)
         if (link_store_item(l, e->id, REPORT_RECEIVED, NULL) < 0)
                 log_debug("link.item_dropped", KV_S("request", e->id));
         link_report_receipt(l);
-        l->cb->on_request(l->arg, e->id, e->budget, now, e->sealed, n, e->traceparent);
+        l->cb->on_request(l->arg, &(struct link_request){.id = e->id,
+                                                         .budget_ms = e->budget,
+                                                         .received_ms = now,
+                                                         .sealed = e->sealed,
+                                                         .n = n,
+                                                         .traceparent = e->traceparent,
+                                                         .last = e->last});
 }
 
 static int on_request(struct link *l, const char *data, size_t n)

@@ -314,10 +314,22 @@ void request_return(struct request *r, const char *why, bool again)
         request_place(r);
 }
 
+/* Whether nobody can be asked after the one that gets it now: no recipient that is there, however busy or slow at the
+ * moment, and nobody to whom it could be sealed anew. */
+static bool is_last(const struct request *r)
+{
+        const struct dispatch_link *link;
+
+        TAILQ_FOREACH (link, &r->site->links, entry)
+                if (link->ready && !link->draining && !link->quarantined && dispatch_candidate_of(r, link) < r->n_to)
+                        return false;
+        return !r->caller.alone || r->caller.alone(r->caller.arg);
+}
+
 /* Builds the event for link and sends it. 0 left, 1 waits, -errno. */
 static int send_event(struct request *r, struct dispatch_link *link)
 {
-        struct request_event event = {.seq = 0};
+        struct request_event event = {.last = is_last(r)};
         struct buffer sealed = BUFFER(SEALED_SHARE_MAX);
         uint64_t now = loop_now(r->d->loop);
 
@@ -558,6 +570,20 @@ int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struc
 size_t dispatch_in_flight(const struct dispatch *d)
 {
         return d->in_flight;
+}
+
+uint64_t dispatch_oldest(const struct dispatch *d)
+{
+        const uint64_t now = loop_now(d->loop);
+        uint64_t oldest = 0;
+
+        for (struct table_node *node = NULL; d->in_flight && (node = table_next(&d->requests, node));) {
+                const struct request *r = table_object(node, struct request, by_id);
+
+                if (r->state != REQUEST_ENDING && r->state != REQUEST_DONE && now - r->began > oldest)
+                        oldest = now - r->began;
+        }
+        return oldest;
 }
 
 void dispatch_move(struct dispatch *d)

@@ -62,6 +62,9 @@ struct dispatch_caller {
         bool (*others)(void *arg);
         /* A connector has acknowledged it; or NULL. */
         void (*received)(void *arg);
+        /* Whether none but the recipients is ready for any of what may be in it, so that whoever is asked last of them
+         * is to refuse rather than to decline; NULL: that is so. */
+        bool (*alone)(void *arg);
 };
 
 struct dispatch_submission {
@@ -93,6 +96,8 @@ void dispatch_cancel(struct dispatch *d, const char *tenant, const char *id);
 /* How far a request in flight, or finished lately, got. -ENOENT. */
 int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struct dispatch_trail *ret_trail);
 size_t dispatch_in_flight(const struct dispatch *d);
+/* For how long the oldest one in flight has been there, ms; 0: there is none. */
+uint64_t dispatch_oldest(const struct dispatch *d);
 /* What nobody takes any more ends with draining from now on: links go to other nodes. */
 void dispatch_move(struct dispatch *d);
 /* New submissions end with draining from now on. */

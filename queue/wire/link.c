@@ -126,6 +126,8 @@ int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *
 
 /* ---- request ---- */
 
+#define LAST_WORD "last"
+
 int request_event_encode(const struct request_event *e, struct buffer *out)
 {
         const char *end = strchr(e->sealed, '\n');
@@ -139,6 +141,8 @@ int request_event_encode(const struct request_event *e, struct buffer *out)
         r = r < 0 ? r : buffer_append(out, e->sealed, shared);
         r = r < 0 ? r : buffer_append_char(out, ' ');
         r = r < 0 ? r : buffer_append(out, end + 1, n - shared - 2);
+        if (r == 0 && e->last)
+                r = buffer_append_str(out, " " LAST_WORD);
         if (r < 0)
                 out->len = before;
         return r;
@@ -163,9 +167,9 @@ static int next_field(const char **at, const char *end, char *out, size_t cap)
         return 0;
 }
 
-/* The two lines that stand there with a blank between, as the lines that they are; fields of a later relay are left
- * out. */
-static int take_sealed(const char *at, const char *end, char **ret_sealed)
+/* The two lines that stand there with a blank between, as the lines that they are. Of the fields behind them the ones
+ * of a later relay are left out. */
+static int take_sealed(const char *at, const char *end, struct request_event *e)
 {
         const char *blank = memchr(at, ' ', (size_t)(end - at));
         const char *second = blank ? blank + 1 : end, *more = memchr(second, ' ', (size_t)(end - second));
@@ -179,7 +183,13 @@ static int take_sealed(const char *at, const char *end, char **ret_sealed)
                 text[blank - at] = '\n';
         text[n] = '\n';
         text[n + 1] = '\0';
-        *ret_sealed = text;
+        e->sealed = text;
+        for (const char *field = more; field; field = memchr(field + 1, ' ', (size_t)(end - field - 1))) {
+                const size_t rest = (size_t)(end - field - 1), len = strlen(LAST_WORD);
+
+                e->last |=
+                        rest >= len && memcmp(field + 1, LAST_WORD, len) == 0 && (rest == len || field[1 + len] == ' ');
+        }
         return 0;
 }
 
@@ -203,7 +213,7 @@ int request_event_decode(struct request_event *ret_e, const char *text, size_t n
                 return error_fail(err, -EBADMSG, "request event: traceparent is malformed");
         if (strcmp(e.traceparent, "-") == 0)
                 e.traceparent[0] = '\0';
-        r = take_sealed(at, end, &e.sealed);
+        r = take_sealed(at, end, &e);
         if (r < 0)
                 return error_fail(err, r, "request event: no memory");
         *ret_e = e;

@@ -132,12 +132,13 @@ struct hello {
 };
 int hello_encode(const struct hello *h, struct buffer *out);
 int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *err);
-/* event: request, one line with blanks between: id seq budget traceparent|- shared-line recipient's-line */
+/* event: request, one line with blanks between: id seq budget traceparent|- shared-line recipient's-line [last] */
 struct request_event {
         char id[ID_MAX + 1];
         uint64_t seq;
         uint32_t budget;      /* ms */
         char traceparent[56]; /* "" where absent */
+        bool last;            /* nobody else can be given it: a refusal is better than a decline */
         char *sealed;         /* for one recipient (sealed.h), its line ends in place; owned */
 };
 int request_event_encode(const struct request_event *e, struct buffer *out);

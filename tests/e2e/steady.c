@@ -2,7 +2,7 @@
  * A sign-in service that stays: one client of the client library for many sign-ins, one at a time.
  *
  * steady RELAY TENANT PIN SECRET-FILE CA-FILE ID KEY-FILE; standard input: lines "name<TAB>password"; for each a line
- * "verdict or problem<TAB>may_have_counted or started<TAB>connector's name<TAB>id" on standard output.
+ * "verdict or problem<TAB>may_have_counted or started<TAB>connector's name<TAB>id<TAB>reason" on standard output.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +34,9 @@ static void sign_in(struct client *c, char *line)
                 c, &(struct sign_in_params){.username = name, .username_len = strlen(name), .password = secret}, &r,
                 &err));
         secret_free(secret);
-        (void)printf("%s\t%s\t%s\t%s\n", r.has_verdict ? r.verdict.verdict : r.problem,
-                     r.has_verdict ? r.verdict.may_have_counted : r.started, r.connector_name, r.id);
+        (void)printf("%s\t%s\t%s\t%s\t%s\n", r.has_verdict ? r.verdict.verdict : r.problem,
+                     r.has_verdict ? r.verdict.may_have_counted : r.started, r.connector_name, r.id,
+                     r.has_verdict ? r.verdict.reason : "");
         (void)fflush(stdout);
 }
 

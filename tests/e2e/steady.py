@@ -24,7 +24,7 @@ class Service:
                                         text=True, env=site.env)
 
     def sign_in(self, user, password):
-        """(verdict or problem, started, the connector's name, the sign-in's id)"""
+        """(verdict or problem, started, the connector's name, the sign-in's id, the verdict's reason)"""
         self.process.stdin.write(f'{user}\t{password}\n')
         self.process.stdin.flush()
         return tuple(self.process.stdout.readline().rstrip('\n').split('\t'))
@@ -95,9 +95,10 @@ class Driver:
                 self.answers.append(Answer(began, time.monotonic(), expected, word, started, connector, id))
         service.close()
 
-    def in_flight(self):
+    def began_within(self, start, end):
+        """How many sign-ins began then, those included that are not answered yet."""
         with self.lock:
-            return len(self.out)
+            return len([began for began in [*self.out.values(), *[a.began for a in self.answers]] if start <= began <= end])
 
     def since(self, moment):
         """Answers of sign-ins that began after that moment."""

@@ -53,7 +53,7 @@ class Lane(threading.Thread):
 
     def round(self):
         for i in range(ROUND):
-            word, started, _, id = self.service.sign_in(self.user, f'wrong-{time.monotonic_ns()}')
+            word, started, _, id, _ = self.service.sign_in(self.user, f'wrong-{time.monotonic_ns()}')
             if word == 'accepted':
                 self.accepted.append(id)
             elif word == 'refused':

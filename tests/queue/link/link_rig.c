@@ -117,19 +117,19 @@ void send_request(struct test *t, const char *id, unsigned seq)
 
 /* ---- the validator ---- */
 
-static void on_request(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
-                       size_t n, const char *traceparent)
+static void on_request(void *arg, const struct link_request *r)
 {
         struct test *t = arg;
 
-        assert_int_equal(strlen(sealed), n);
-        assert_true(received_ms <= loop_now(t->loop));
-        note(t->log, "request", id + 16, NULL);
-        t->budget = budget_ms;
-        (void)snprintf(t->sealed, sizeof(t->sealed), "%s", sealed);
-        (void)snprintf(t->trace, sizeof(t->trace), "%s", traceparent);
+        assert_int_equal(strlen(r->sealed), r->n);
+        assert_true(r->received_ms <= loop_now(t->loop));
+        note(t->log, "request", r->id + 16, NULL);
+        t->budget = r->budget_ms;
+        t->told_last = r->last;
+        (void)snprintf(t->sealed, sizeof(t->sealed), "%s", r->sealed);
+        (void)snprintf(t->trace, sizeof(t->trace), "%s", r->traceparent);
         if (t->answer_at_once)
-                link_verdict(t->link, id, "a..b.c.d", 0);
+                link_verdict(t->link, r->id, "a..b.c.d", 0);
 }
 
 static void on_cancel(void *arg, const char *id)

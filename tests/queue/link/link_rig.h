@@ -43,7 +43,7 @@ struct test {
         enum link_down why;
         char detail[256];
         size_t states;
-        bool drained, answer_at_once;
+        bool drained, answer_at_once, told_last;
         uint32_t budget;
         char sealed[SEALED_TEXT_LEN + 1], trace[64];
 };

@@ -33,6 +33,7 @@ static int sink_request(void *arg, const struct request_event *event)
         assert_true(loop_now(w.loop) + event->budget <= r->began + r->budget);
         r->asked[l->connector] = true;
         r->holder = l->connector;
+        r->last = event->last;
         r->left = !l->stuck;
         if (!l->stuck)
                 return 0;

@@ -34,7 +34,7 @@ struct model_request {
         int holder; /* connector that may act on it, -1: nobody */
         bool left;  /* its bytes left towards holder */
         bool asked[N_CONNECTORS];
-        bool submitted, cancelled;
+        bool submitted, cancelled, last; /* last: as the event said */
         int answers;
         bool verdict, unknown;
         enum problem_type problem;

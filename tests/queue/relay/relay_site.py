@@ -29,7 +29,7 @@ def forge(*args):
 
 def request_of(line):
     """The data of a request event: one line of fields with blanks between."""
-    id, seq, budget, trace, shared, recipient = line.split(' ')
+    id, seq, budget, trace, shared, recipient, *_ = line.split(' ')
     return {'id': id, 'seq': int(seq), 'budget': int(budget), 'trace': trace, 'sealed': f'{shared}\n{recipient}\n'}
 
 

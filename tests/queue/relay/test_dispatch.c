@@ -64,6 +64,29 @@ static void test_decline_moves_on(void **state)
         assert_false(r->unknown);
 }
 
+/* Whoever is asked last is told so: not while another recipient is there, were it busy or slow. */
+static void test_the_last_one_is_told(void **state)
+{
+        struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
+
+        (void)state;
+        report(a, 9, true);
+        report(b, 0, true); /* no credit yet: a is asked first */
+        struct model_request *r = submit("110", 8000);
+        assert_int_equal(r->holder, 0);
+        assert_false(r->last);
+        report(b, 9, true);
+        decline(a, r, "throttled");
+        assert_int_equal(r->holder, 1);
+        assert_true(r->last);
+        assert_int_equal(verdict(b, r), DISPATCH_CONFIRMED);
+        turn();
+        report(b, 9, false); /* it serves nothing any more */
+        r = submit("110", 8000);
+        assert_int_equal(r->holder, 0);
+        assert_true(r->last);
+}
+
 static void test_expired_moves_on(void **state)
 {
         struct model_link *a = open_link(0, 0), *b = open_link(1, 1);
@@ -529,6 +552,7 @@ int main(void)
                 TEST(test_a_verdict_and_once_more),
                 TEST(test_nobody),
                 TEST(test_decline_moves_on),
+                TEST(test_the_last_one_is_told),
                 TEST(test_expired_moves_on),
                 TEST(test_decline_that_ends),
                 TEST(test_stale_key_declines),

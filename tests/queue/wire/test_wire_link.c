@@ -90,31 +90,36 @@ static void request_event_round_trip(void **state)
 {
         _cleanup_(buffer_free) struct buffer out = BUFFER(EVENT_MAX), later = BUFFER(EVENT_MAX);
         char text[SEALED_TEXT_LEN + 1], line[SEALED_TEXT_LEN + 1];
-        static const char *const traces[] = {TRACE, ""};
+        static const char *const traces[] = {TRACE, "", ""};
+        const bool lasts[] = {false, false, true};
 
         (void)state;
         sealed_text(text);
         sealed_event_text(line);
         for (size_t i = 0; i < N(traces); i++) {
-                struct request_event in = {.id = ID1, .seq = 3, .budget = 8000, .sealed = text}, e = {0};
+                struct request_event in = {.id = ID1, .seq = 3, .budget = 8000, .last = lasts[i], .sealed = text},
+                                     e = {0};
                 struct error err = {""};
 
                 memcpy(in.traceparent, traces[i], strlen(traces[i]) + 1);
                 buffer_clear(&out);
                 assert_int_equal(request_event_encode(&in, &out), 0);
                 assert_int_equal(strncmp(out.data, ID1 " 3 8000 ", strlen(ID1 " 3 8000 ")), 0);
-                assert_string_equal(out.data + out.len - strlen(line), line);
+                assert_int_equal(lasts[i], strcmp(out.data + out.len - strlen(" last"), " last") == 0);
+                assert_memory_equal(out.data + out.len - strlen(line) - lasts[i] * strlen(" last"), line, strlen(line));
                 assert_int_equal(request_event_decode(&e, out.data, out.len, &err), 0);
                 assert_int_equal(e.seq, 3);
                 assert_int_equal(e.budget, 8000);
                 assert_string_equal(e.traceparent, traces[i]);
+                assert_int_equal(e.last, lasts[i]);
                 assert_string_equal(e.sealed, text);
                 request_event_clear(&e);
                 assert_null(e.sealed);
                 /* what a later relay may add behind it changes nothing */
                 buffer_clear(&later);
-                assert_int_equal(buffer_printf(&later, "%s more of it", out.data), 0);
+                assert_int_equal(buffer_printf(&later, "%s more of it lasting", out.data), 0);
                 assert_int_equal(request_event_decode(&e, later.data, later.len, &err), 0);
+                assert_int_equal(e.last, lasts[i]);
                 assert_string_equal(e.sealed, text);
                 request_event_clear(&e);
         }
