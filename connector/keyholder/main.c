@@ -195,7 +195,8 @@ static int become(int argc, char **argv, struct error *err)
                 return error_fail(err, -ESRCH, "its parent is gone");
         if (close_range(KEYHOLDER_PIN_FD + 1, ~0U, 0) < 0 || mlock(pin, sizeof(pin)) < 0)
                 return error_fail(err, -errno, "cannot lock memory for the PIN: %s", strerror(errno));
-        (void)signal(SIGINT, SIG_IGN); /* ^C on a terminal is for the parent, whose end ends this */
+        (void)signal(SIGINT, SIG_IGN);  /* ^C on a terminal is for the parent, whose end ends this */
+        (void)signal(SIGTERM, SIG_IGN); /* the same of what systemd sends to all of the unit: a drain still signs */
         (void)setenv("TSS2_LOG", "all+NONE", 0);
         return 0;
 }

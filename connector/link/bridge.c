@@ -545,11 +545,9 @@ static void lose_validator(struct bridge *b)
 {
         static const char *const reasons[] = {"validator_restarting"};
         const struct link_state none = {.n_reasons = 1, .reasons = reasons};
-        struct line *line;
 
         b->validator = ipc_free(b->validator);
-        TAILQ_FOREACH (line, &b->lines, entry)
-                link_lost(line->link);
+        lines_lose(b);
         if (set_state(b, &none) < 0)
                 log_warning("link.state_not_set", KV_S("why", "out of memory"));
 }

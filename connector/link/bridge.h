@@ -56,13 +56,13 @@ struct bridge {
         struct loop_io *holder;
         int validator_fd; /* came before the start */
         struct ipc *validator, *ledger;
-        struct loop_timer *status_timer;
+        struct loop_timer *status_timer, *last_words;
         uint64_t status_at, status_counted;
         uint64_t down_at;           /* the loop's time since when there is no relay; 0: there is one */
         int64_t cert_expires;       /* of the transport certificate, s since the epoch; 0: not known */
         uint32_t capacity;          /* what the validator takes at once */
         bool ending;                /* no line is to come any more: bridge_drain */
-        bool orphaned;              /* the supervisor is gone: bridge_last_words */
+        bool orphaned;              /* the supervisor is gone: lines_last_words */
         bool told;                  /* a validator has said what it has in hand */
         bool foreign_logged;        /* that the relay named addresses which are not its own */
         char answer_id[ID_MAX + 1]; /* of the answer that is coming in, in parts */
@@ -103,10 +103,12 @@ int lines_watch_holder(struct bridge *b);
  * more) with a key in hardware and its certificate; renewal_link_up tells of the first success. */
 int lines_open_next(struct bridge *b, const struct buffer *text, struct key *held, struct error *err);
 void lines_drop_next(struct bridge *b);
+/* arg: the bridge. Nobody will answer what any link has in its hands. */
+void lines_lose(void *arg);
 /* All links take nothing new; process_drained follows. */
 void lines_drain(struct bridge *b, uint64_t budget_ms);
-/* The supervisor is gone, and the validator with it: tells the relay what is lost, then ends the process. False: there
- * is nothing to tell. */
+/* The supervisor is gone: the validator answers what it can in the next moments, then the relay is told what is lost,
+ * and the process ends. False: there is nothing to tell. */
 bool lines_last_words(struct bridge *b);
 /* A link's part of the validator's capacity: all together have twice as much as there is. */
 uint32_t lines_share(const struct bridge *b);

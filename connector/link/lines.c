@@ -30,8 +30,9 @@
  * clone's.
  */
 #define OLD_SERVES_MS 10000
-#define OLD_LINK_MS 18000               /* then, longer than any request may take */
-#define BEGIN_AGAIN_MS 30000            /* without any node: the configured address may know others */
+#define OLD_LINK_MS 18000    /* then, longer than any request may take */
+#define BEGIN_AGAIN_MS 30000 /* without any node: the configured address may know others */
+#define LAST_ANSWERS_MS 600  /* of a validator whose supervisor is gone; the rest of its last second is for reports */
 #define LINES_MAX (3 * HELLO_NODES_MAX) /* those that are being left included: a relay that names others each time */
 
 /* ---- looking ---- */
@@ -603,6 +604,15 @@ void lines_drain(struct bridge *b, uint64_t budget_ms)
                 all_drained(b);
 }
 
+void lines_lose(void *arg)
+{
+        struct bridge *b = arg;
+        struct line *line;
+
+        TAILQ_FOREACH (line, &b->lines, entry)
+                link_lost(line->link);
+}
+
 bool lines_last_words(struct bridge *b)
 {
         struct line *line;
@@ -614,8 +624,10 @@ bool lines_last_words(struct bridge *b)
                 return false;
         log_warning("supervisor.gone", KV_U("in_hand", n));
         b->orphaned = true;
-        TAILQ_FOREACH (line, &b->lines, entry)
-                link_lost(line->link);
+        if (b->validator)
+                loop_timer_in(b->last_words, LAST_ANSWERS_MS); /* its own end loses what it has, too */
+        else
+                lines_lose(b);
         lines_drain(b, PROCESS_LAST_WORDS_MS);
         return true;
 }

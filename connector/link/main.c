@@ -185,7 +185,7 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                 return r;
         if ((fd >= 0 && bridge_open_validator(b, fd) < 0) || lines_watch_holder(b) < 0 ||
             loop_timer_new(&b->status_timer, b->process.loop, NULL, on_status_timer, b) < 0 ||
-            renewal_new(&b->renewal, b) < 0)
+            loop_timer_new(&b->last_words, b->process.loop, NULL, lines_lose, b) < 0 || renewal_new(&b->renewal, b) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         lines_start(b);
         on_status_timer(b);
@@ -224,6 +224,7 @@ static void on_supervisor_frame(void *arg, const struct msg_in *m)
 static void clear(struct bridge *b)
 {
         loop_timer_free(b->status_timer);
+        loop_timer_free(b->last_words);
         b->renewal = renewal_free(b->renewal);
         ipc_free(b->validator);
         ipc_free(b->ledger);

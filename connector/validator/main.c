@@ -160,7 +160,7 @@ static void on_link_frame(void *arg, const struct msg_in *m, int fd)
                 signins_delivered(v->signins, id, "confirmed");
         else if (m->type == FRAME_LATE)
                 signins_delivered(v->signins, id, "late");
-        else if (m->type == FRAME_ROSTER)
+        else if (m->type == FRAME_ROSTER && !v->orphaned) /* the next start may have the file already */
                 validator_roster_part(v, m);
         else if (m->type == FRAME_CLOCK)
                 validator_relay_clock(v, m);
@@ -237,6 +237,8 @@ static void on_idle(void *arg)
                 v->drained = true;
                 process_drained(&v->process);
         }
+        if (v->orphaned && (!v->link || ipc_queued(v->link) == 0))
+                process_stop(&v->process, 0, "what it had is answered");
 }
 
 static int check_handed(const struct validator *v, const char *connector_id, struct error *err)
@@ -367,6 +369,21 @@ static void on_drain(void *arg, uint64_t budget_ms)
                 on_idle(v);
 }
 
+/* What a domain controller was asked for is answered, where that takes no longer than the link has: nobody else may be
+ * asked for it. */
+static bool on_orphaned(void *arg)
+{
+        struct validator *v = arg;
+
+        if (!v->signins || signins_running(v->signins) == 0)
+                return false;
+        log_warning("supervisor.gone", KV_U("running", signins_running(v->signins)));
+        v->orphaned = true;
+        loop_timer_stop(v->turn);
+        signins_drain(v->signins);
+        return true;
+}
+
 static void clear(struct validator *v)
 {
         signins_free(v->signins);
@@ -391,8 +408,12 @@ static void clear(struct validator *v)
 
 int main(int argc, char **argv)
 {
-        static const struct process_ops ops = {
-                .config = on_config, .file = on_file, .peer = on_peer, .start = on_start, .drain = on_drain};
+        static const struct process_ops ops = {.config = on_config,
+                                               .file = on_file,
+                                               .peer = on_peer,
+                                               .start = on_start,
+                                               .drain = on_drain,
+                                               .orphaned = on_orphaned};
         struct validator v = {.store = {.fd = -1},
                               .sids = {.fd = -1},
                               .incoming = BUFFER(ROSTER_TEXT_MAX),

@@ -281,7 +281,7 @@ void validator_publish(struct validator *v, bool renew)
 {
         struct error err = {""};
 
-        if (!v->signins)
+        if (!v->signins || v->orphaned)
                 return;
         if (enckeys_turn(&v->keys, &v->domains->names, loop_wall(v->process.loop), loop_now(v->process.loop), renew,
                          &err) < 0)

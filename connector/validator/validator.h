@@ -51,6 +51,7 @@ struct validator {
         struct limit refusals;         /* of rosters */
         struct loop_timer *turn;
         bool drained;
+        bool orphaned; /* the supervisor is gone: what runs is finished, and nothing else is done */
 };
 
 /* roster-intake.c */

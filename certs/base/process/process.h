@@ -6,7 +6,7 @@
  * the process before a byte is read. Frames (control.h) then arrive in this order: FRAME_CONFIG, each FRAME_FILE, each
  * FRAME_PEER, FRAME_START. Later: FRAME_PEER (a peer was started again), FRAME_FILE (a file was replaced), FRAME_DRAIN.
  * When the control channel closes the process ends: none outlives the supervisor, but for the second in which one may
- * say its last words (orphaned). A changed configuration comes to a new process.
+ * finish what it has and say its last words (orphaned). A changed configuration comes to a new process.
  *
  *      int main(int argc, char **argv)
  *      {
@@ -95,9 +95,10 @@ struct process {
 
 /*
  * Becomes --user, hardens the process, opens the log (stderr), makes the loop and takes over descriptor 3.
- * Blocks SIGPIPE, SIGINT and SIGHUP; SIGTERM ends the process at once. table: the program's frames, with the rows of
- * control.h and the supervisor as part 0; literal, as ops is. part: this process. arg is kept for the callbacks, which
- * start with process_run.
+ * Ignores SIGPIPE, SIGINT, SIGHUP and SIGTERM: systemd sends the last one to all of a unit, whose supervisor drains the
+ * others, or has just died, and then they have last words to say. The supervisor ends it by closing the channel. table:
+ * the program's frames, with the rows of control.h and the supervisor as part 0; literal, as ops is. part: this
+ * process. arg is kept for the callbacks, which start with process_run.
  */
 int process_open(struct process *p, const struct frame_table *table, unsigned part, int argc, char **argv,
                  const struct process_ops *ops, void *arg, struct error *err);

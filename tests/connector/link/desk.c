@@ -139,6 +139,7 @@ int desk_set_up(void **state)
         assert_int_equal(text_set(&b->relay, fake_relay_url(d->t->relay)), 0);
         assert_int_equal(lines_begin(b, &err), 0);
         d->t->link = first_line(d)->link;
+        assert_int_equal(loop_timer_new(&b->last_words, d->t->loop, NULL, lines_lose, b), 0);
         d->validator = open_channel(d, bridge_open_validator, desk_on_validator);
         d->ledger = open_channel(d, bridge_open_ledger, on_ledger);
         *state = d;
@@ -152,6 +153,7 @@ int desk_tear_down(void **state)
         void *t = d->t;
 
         lines_clear(b);
+        loop_timer_free(b->last_words);
         d->t->link = NULL;
         ipc_free(b->validator);
         ipc_free(b->ledger);

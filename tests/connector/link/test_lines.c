@@ -373,9 +373,13 @@ static void without_a_supervisor_each_hears_what_is_lost(void **state)
         pass(d->t, 20);
         assert_true(lines_last_words(&d->b));
         pass(d->t, 20);
-        assert_string_equal(d->t->items, "01:received 01:lost ");
+        say_verdict(d, ID1, "a..b.c.d", 0); /* the validator goes on for a moment */
+        pass(d->t, 20);
+        assert_string_equal(d->t->items, "01:received 01:verdict ");
+        assert_string_equal(other->items, "02:received ");
+        pass(d->t, 600);
         assert_string_equal(other->items, "02:received 02:lost ");
-        pass(d->t, 800);
+        pass(d->t, 250);
         assert_int_equal(count_lines(d), 0);
         assert_false(lines_last_words(&d->b));
 }
