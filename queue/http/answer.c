@@ -86,6 +86,11 @@ void http_on_close(struct http_req *r, http_close_fn *fn, void *arg)
 
 /* ---- the answer ---- */
 
+void http_keep_open(struct http_req *r)
+{
+        r->keep_open = true;
+}
+
 void http_add_header(struct http_req *r, const char *name, const char *value)
 {
         for (const char *c = value; *c; c++)
@@ -153,7 +158,7 @@ static bool begin_answer(struct http_req *r)
 {
         r->on_close = NULL;
         r->drained = NULL;
-        r->conn->last |= r->conn->http->draining;
+        r->conn->last |= r->conn->http->draining && !r->keep_open;
         return r->conn->state == CONN_ANSWERING || r->conn->state == CONN_STREAMING;
 }
 

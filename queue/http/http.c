@@ -234,6 +234,11 @@ int http_listen_unix(struct http *http, const char *path, const char *group, str
         return http_listen_fd(http, steal_fd(&fd), HTTP_PLAIN, err);
 }
 
+int http_listening(const struct http *http, unsigned i)
+{
+        return i < http->n_listeners ? http->listeners[i].fd : -1;
+}
+
 void http_stop_listening(struct http *http)
 {
         loop_timer_stop(http->pause);

@@ -100,6 +100,8 @@ int http_listen_unix(struct http *http, const char *path, const char *group, str
 /* One connection that somebody else accepted; owned from now on, also on failure. */
 int http_adopt(struct http *http, int fd, enum http_transport transport);
 void http_stop_listening(struct http *http);
+/* The i-th listening socket (borrowed); -1: there are no more. */
+int http_listening(const struct http *http, unsigned i);
 /* From now on each answer is the last of its connection. Listening goes on: a refusal is an answer, too. */
 void http_drain(struct http *http);
 unsigned http_connections(const struct http *http);
@@ -144,6 +146,8 @@ const void *http_peer_facts(const struct http_req *r);
 void http_on_close(struct http_req *r, http_close_fn *fn, void *arg);
 
 /* ---- the answer ---- */
+/* The answer is not the last of its connection, though the server drains: who asked has more to say. */
+void http_keep_open(struct http_req *r);
 /* Adds a header to the answer that follows. A value with control characters is left out. */
 void http_add_header(struct http_req *r, const char *name, const char *value);
 /* Answers; type NULL: no body. */

@@ -42,6 +42,7 @@ struct http_req {
         http_close_fn *on_close, *drained;
         void *close_arg;
         struct buffer headers; /* lines for the answer */
+        bool keep_open;        /* http_keep_open */
 };
 
 TAILQ_HEAD(conn_list, conn);

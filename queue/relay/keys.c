@@ -472,6 +472,8 @@ void api_keys(void *arg, struct http_req *r)
                            &(struct problem){.type = PROBLEM_NOT_FOUND, .detail = "the tenant has no roster yet"});
                 return;
         }
+        if (handover_hold(relay->handover, r, t, api_keys, KEYS_WAIT_MAX_MS))
+                return;
         if (sessions_are_gone(relay, t)) { /* what is known here is of no use any more */
                 api_refuse(relay, r, t, REFUSED_OWN, &(struct problem){.type = PROBLEM_DRAINING});
                 return;

@@ -40,7 +40,8 @@ static const struct frame_rule frames[] = {
          NEEDS(NODES_TAG_REF, NODES_TAG_TENANT, NODES_TAG_CONNECTOR)},
         {ROW(NODES_CLAIM, "CLAIM", "it would"), NEEDS(NODES_TAG_REF)},
         {ROW(NODES_GRANT, "GRANT", "the claimed sign-in"),
-         NEEDS(NODES_TAG_REF, NODES_TAG_ID, NODES_TAG_BUDGET, NODES_TAG_SEALED), .may = {NODES_TAG_TRACE}},
+         NEEDS(NODES_TAG_REF, NODES_TAG_ID, NODES_TAG_BUDGET, NODES_TAG_SEALED),
+         .may = {NODES_TAG_TRACE, NODES_TAG_LAST}},
         {ROW(NODES_REFUSED, "REFUSED", "no: nobody got it, or the connector declined"),
          NEEDS(NODES_TAG_REF, NODES_TAG_WHY)},
         {ROW(NODES_RECEIVED, "RECEIVED", "the connector has it"), NEEDS(NODES_TAG_REF)},
@@ -73,6 +74,7 @@ static const struct frame_tag_rule tags[] = {
         {NODES_TAG_TRACE, FIELD_TEXT, 55, "TRACE", "traceparent"},
         {NODES_TAG_WHY, FIELD_TEXT, 63, "WHY", "a word"},
         {NODES_TAG_JWE, FIELD_TEXT, VERDICT_JWE_MAX, "JWE", "a sealed verdict"},
+        {NODES_TAG_LAST, FIELD_NUMBER, 0, "LAST", "1: nobody else can be given it"},
 };
 
 static const char *const parts[1] = {"node"};

@@ -56,6 +56,7 @@ enum nodes_tag {
         NODES_TAG_TRACE,
         NODES_TAG_WHY,
         NODES_TAG_JWE,
+        NODES_TAG_LAST,
 };
 
 extern const struct frame_table nodes_frames;

@@ -52,7 +52,7 @@ struct offer {
         struct far_link *far;
         char ref[17], id[ID_MAX + 1], trace[56];
         uint64_t number, deadline;
-        bool granted, received;
+        bool granted, received, last;
         uint64_t asked_at; /* what became of it; at first, when it was granted */
         char *sealed;      /* until it is granted */
 };
@@ -66,8 +66,8 @@ struct hop {
         char run[BUS_RUN_LEN + 1], tenant[TENANT_MAX + 1], connector[ID_MAX + 1], id[ID_MAX + 1];
         uint64_t ref, claimed_at, end;                          /* end: nobody waits any more */
         enum { HOP_CLAIMED = 0, HOP_GRANTED, HOP_ENDED } state; /* ENDED: until its answer has come */
-        bool received;
-        uint64_t told_at; /* ENDED: the answer, last */
+        bool received, last; /* last: the node that it comes from has nobody else for it */
+        uint64_t told_at;    /* ENDED: the answer, last */
         char *sealed;
         enum nodes_frame answer; /* ENDED */
         char why[64];

@@ -83,6 +83,7 @@ static int sink_request(void *arg, const struct request_event *event)
         offer->deadline = loop_now(n->relay->loop) + event->budget;
         memcpy(offer->id, event->id, sizeof(offer->id));
         memcpy(offer->trace, event->traceparent, sizeof(offer->trace));
+        offer->last = event->last;
         (void)snprintf(offer->ref, sizeof(offer->ref), "%016llx", (unsigned long long)offer->number);
         table_add(&n->offers, &offer->by_ref, offer->ref, NULL);
         TAILQ_INSERT_TAIL(&far->offers, offer, entry);
@@ -177,6 +178,8 @@ static void take_claim(struct offer *offer)
         msg_str(&m, NODES_TAG_SEALED, offer->sealed);
         if (offer->trace[0])
                 msg_str(&m, NODES_TAG_TRACE, offer->trace);
+        if (offer->last)
+                msg_u64(&m, NODES_TAG_LAST, 1);
         if (nodes_send(n, far->node->run, offer->number, &m) < 0) { /* not a byte of it left */
                 give_back(offer, "node_gone", true);
                 return;
@@ -350,6 +353,12 @@ static int hop_share(void *arg, size_t i, struct buffer *out)
         return buffer_append_str(out, hop->sealed);
 }
 
+/* Whether the node that it comes from has nobody else. */
+static bool hop_alone(void *arg)
+{
+        return ((const struct hop *)arg)->last;
+}
+
 static void hop_received(void *arg)
 {
         struct hop *hop = arg;
@@ -389,6 +398,7 @@ static bool read_grant(struct hop *hop, const struct msg_in *m, char trace[56], 
         if (trace[0] && (strlen(trace) != 55 || strspn(trace, "0123456789abcdef-") != 55))
                 return false;
         *ret_budget = msg_get_u64(m, NODES_TAG_BUDGET, 0);
+        hop->last = msg_get_u64(m, NODES_TAG_LAST, 0) != 0;
         return nodes_frames_id(m, NODES_TAG_ID, hop->id) && *ret_budget > 0 && *ret_budget <= BUDGET_MAX &&
                msg_get_str(m, NODES_TAG_SEALED, sealed, sizeof(sealed)) == 0 &&
                sealed_read(&form, sealed, strlen(sealed), &err) == 0 && form.n == 1 &&
@@ -415,15 +425,18 @@ static void take_grant(struct node *node, const struct msg_in *m)
         }
         int r = read_grant(hop, m, trace, &budget) ? 0 : -EBADMSG;
         if (r == 0) {
-                const struct dispatch_submission s = {
-                        .tenant = hop->tenant,
-                        .id = hop->id,
-                        .traceparent = trace[0] ? trace : NULL,
-                        .budget_ms = (uint32_t)budget,
-                        .n = 1,
-                        .connectors = &connector,
-                        .hop = true,
-                        .caller = {.share = hop_share, .done = hop_done, .arg = hop, .received = hop_received}};
+                const struct dispatch_submission s = {.tenant = hop->tenant,
+                                                      .id = hop->id,
+                                                      .traceparent = trace[0] ? trace : NULL,
+                                                      .budget_ms = (uint32_t)budget,
+                                                      .n = 1,
+                                                      .connectors = &connector,
+                                                      .hop = true,
+                                                      .caller = {.share = hop_share,
+                                                                 .done = hop_done,
+                                                                 .arg = hop,
+                                                                 .alone = hop_alone,
+                                                                 .received = hop_received}};
                 hop->state = HOP_GRANTED;
                 hop->end = now + budget + GRACE_MS;
                 r = dispatch_submit(n->relay->dispatch, &s);

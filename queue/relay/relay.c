@@ -1,9 +1,10 @@
 /*
  * The relay put together: routes, start, reload, drain, stop.
  *
- * Owns the table of endpoints. Invariant: going down, it sends its links to other nodes, one connector of a
- * tenant at a time, and its callers once none of theirs is left; it ends when nothing is in flight or after DRAIN_MS,
- * whichever is first; what is still in flight then is answered.
+ * Owns the table of endpoints. Invariant: where there are other nodes, going down, it sends its links to other nodes,
+ * one connector of a tenant at a time, and its callers once none of theirs is left; it ends when nothing is in flight
+ * or after DRAIN_MS, whichever is first; what is still in flight then is answered. Alone, it leaves its callers to its
+ * next start (handover.c).
  */
 #include "queue/relay/relay.h"
 
@@ -26,7 +27,8 @@
 #include "base/core/text.h"
 
 #define DRAIN_LOOK_MS 50
-#define MOVE_MS 4000 /* for links to go to other nodes, before services are sent there */
+#define MOVE_MS 4000  /* for links to go to other nodes, before services are sent there; or for what hangs to end */
+#define HANGS_MS 1000 /* a sign-in that takes so long: new callers would wait for its end, too */
 #define DRAIN_GRACE_MS 300
 #define DRAIN_LEAVE_MS 2000   /* for answers that leave slowly */
 #define DESCRIPTORS_BESIDE 64 /* of the relay itself, beside its connections */
@@ -117,7 +119,7 @@ static int listen_all(struct relay *relay, struct buffer *places, struct error *
                 const char *open = strchr(l->host, ':') ? "[" : "", *close = *open ? "]" : "";
                 uint16_t port;
 
-                int r = http_listen(relay->http, l->host, l->port, HTTP_TLS, &port, err);
+                int r = handover_listen(relay->handover, l->host, l->port, &port, err);
                 if (r < 0)
                         return r;
                 if (buffer_printf(places, "%s%s%s:%u\n", open, l->host, close, port) < 0)
@@ -196,11 +198,14 @@ static void on_refresh(void *arg)
         loop_timer_in(relay->refresh_timer, REFRESH_MS);
 }
 
-/* Nothing new is taken any more. */
+/* Nothing new is taken any more. Where its next start gets the sockets, who comes from now on waits for that. */
 static void drain(struct relay *relay)
 {
-        relay->moving = false;
+        relay->moving = relay->settling = false;
         relay->draining = true;
+        if (handover_is_kept(relay->handover))
+                http_stop_listening(relay->http);
+        http_drain(relay->http);
         dispatch_drain(relay->dispatch);
         api_keys_drain(relay);
         sessions_drain(relay);
@@ -220,7 +225,11 @@ static void on_drain_timer(void *arg)
         uint64_t now = loop_now(relay->loop);
         size_t left = dispatch_in_flight(relay->dispatch);
 
-        if (relay->moving) {
+        if (relay->settling) {
+                if (dispatch_oldest(relay->dispatch) < HANGS_MS || now >= relay->move_end)
+                        drain(relay);
+                loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
+        } else if (relay->moving) {
                 if (!sessions_move(relay) || now >= relay->move_end)
                         drain(relay);
                 loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
@@ -320,6 +329,8 @@ int relay_start(struct relay *relay, struct error *err)
         LIST_INIT(&relay->tenants);
         LIST_INIT(&relay->questions);
         int r = want_descriptors(relay->config, err);
+        if (r == 0)
+                r = handover_new(&relay->handover, relay, err);
         if (r == 0) /* before anything is open that a process of its own need not have */
                 r = store_client_new(&relay->store, relay->loop, relay->config, &tenants_told, relay, err);
         if (r == 0)
@@ -343,6 +354,7 @@ int relay_start(struct relay *relay, struct error *err)
         buffer_free(&places);
         if (r < 0)
                 return r;
+        handover_keep(relay->handover);
         clock_start(relay);
         loop_timer_in(relay->purge_timer, PURGE_FIRST_MS);
         on_refresh(relay);
@@ -379,17 +391,21 @@ void relay_reload(struct relay *relay)
 
 void relay_drain(struct relay *relay)
 {
-        if (relay->draining || relay->moving)
+        if (relay->draining || relay->moving || relay->settling)
                 return;
         relay->drain_end = loop_now(relay->loop) + DRAIN_MS;
         relay->move_end = loop_now(relay->loop) + MOVE_MS;
         sd_notify(0, "STOPPING=1");
         log_info("draining", KV_U("in_flight", dispatch_in_flight(relay->dispatch)), KV_U("links", relay->n_sessions));
-        relay->moving = true;
-        http_drain(relay->http);
-        dispatch_move(relay->dispatch);
-        if (!sessions_move(relay))
-                drain(relay);
+        if (handover_is_kept(relay->handover)) {
+                relay->settling = true;
+        } else {
+                relay->moving = true;
+                http_drain(relay->http);
+                dispatch_move(relay->dispatch);
+                if (!sessions_move(relay))
+                        drain(relay);
+        }
         loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
 }
 
@@ -402,6 +418,7 @@ void relay_stop(struct relay *relay)
         LIST_FOREACH (t, &relay->tenants, entry)
                 sessions_close(t);
         relay->http = http_free(relay->http);
+        relay->handover = handover_free(relay->handover);
         relay->enrolments = turns_free(relay->enrolments);
         relay->renewals = turns_free(relay->renewals);
         relay->metering = metering_free(relay->metering);

@@ -21,6 +21,7 @@
 #define SESSIONS_PER_CONNECTOR 4
 
 struct board;
+struct handover;
 struct journal;
 struct metering;
 struct node;
@@ -120,6 +121,7 @@ struct relay {
         bool sandbox;                /* postern-sandbox's: takes its roster, and no other; each answer says so */
         struct loop *loop;
         struct http *http;
+        struct handover *handover;
         struct store_client *store;
         struct table members, revoked; /* of all tenants; members by id within the tenant */
         struct table sessions, lineages;
@@ -134,7 +136,8 @@ struct relay {
         LIST_HEAD(question_list, question) questions; /* that connectors have (question.c) */
         unsigned n_sessions;                          /* of all */
         struct relay_clock clock;
-        bool moving; /* it goes down, and links are leaving for other nodes one after the other */
+        bool moving;   /* it goes down, and links are leaving for other nodes one after the other */
+        bool settling; /* it goes down, is alone, and serves on until a moment in which nothing hangs */
         bool draining, drained;
         uint64_t move_end, drain_end;
         struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
@@ -250,6 +253,26 @@ struct metering *metering_free(struct metering *metering);
 void metering_note(struct metering *metering, const char *tenant, const struct store_sign_in *row);
 /* The tenant was removed. */
 void metering_forget(struct metering *metering, const char *tenant);
+
+/* ---- handover.c: what a relay that is alone leaves to its next start ---- */
+/* Takes the sockets that came with the start. */
+int handover_new(struct handover **ret_h, struct relay *relay, struct error *err);
+/* After http_free: callers that wait are gone then. */
+struct handover *handover_free(struct handover *h);
+/* Listens as http_listen does; on the socket of that address that was handed over, where there is one. */
+int handover_listen(struct handover *h, const char *host, uint16_t port, uint16_t *ret_port, struct error *err);
+/* Once all is listened on: gives the sockets to systemd to keep, and away what is configured no more. */
+void handover_keep(struct handover *h);
+/* Whether somebody keeps the sockets, so that who comes meanwhile waits for the next start. */
+bool handover_is_kept(const struct handover *h);
+/*
+ * Whether r waits for the links of its tenant, which are coming back after a start; its handler is called again when
+ * they are, or most_ms after it came. False: go on.
+ */
+bool handover_hold(struct handover *h, struct http_req *r, const struct tenant *t, http_handler_fn *again,
+                   uint64_t most_ms);
+/* How long the request has waited so whose handler is being called; ms. */
+uint64_t handover_waited(const struct handover *h);
 
 /* ---- credential.c: whether a client certificate counts, and the clock by which it does ---- */
 /* What a client certificate of the transport CA says. */

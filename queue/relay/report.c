@@ -195,8 +195,10 @@ void relay_link_report(void *arg, struct http_req *r)
         if (!s || s->tenant != peer.tenant || strcmp(s->connector, peer.connector.id) != 0 ||
             strcmp(s->boot, report.boot) != 0)
                 http_fail(r, PROBLEM_NO_SUCH_SESSION, NULL);
-        else
+        else {
+                http_keep_open(r); /* a verdict may be to come, for which nobody could connect any more */
                 answer_report(r, s, &report);
+        }
         report_clear(&report);
 }
 

@@ -490,12 +490,15 @@ void relay_link_stream(void *arg, struct http_req *r)
 
 static void ask_to_leave(struct session *s)
 {
+        /* whose next start has the sockets waits in no queue but its own */
+        const uint32_t max = handover_is_kept(s->relay->handover) ? s->relay->n_sessions * 1000 / LINKS_PER_SECOND
+                                                                  : reconnect_max(s->relay);
         char json[64];
 
         if (s->asked_at)
                 return;
         s->asked_at = loop_now(s->relay->loop);
-        snprintf(json, sizeof(json), "{\"reconnect\":[0,%u]}", reconnect_max(s->relay));
+        snprintf(json, sizeof(json), "{\"reconnect\":[0,%u]}", max);
         dispatch_link_drain(s->link);
         session_event(s, "drain", json);
 }

@@ -59,6 +59,7 @@ static int on_share(void *arg, size_t i, struct buffer *out)
 struct others {
         const struct sign_in *s;
         const struct tenant *t;
+        bool some; /* one that serves some of the domains that the name may be of is enough */
         bool found;
 };
 
@@ -91,28 +92,30 @@ static void look_for_domain(void *arg, const char *realm)
         s->found |= strcasecmp(realm, s->domain) == 0;
 }
 
-/* One that is ready in each domain that the name may be of. */
+/* One that is ready in each domain that the name may be of, or in some. */
 static void look_for_other(void *arg, const struct dispatch_view *view)
 {
         struct others *o = arg;
+        bool all = true, some = false;
 
         if (!view->ready || o->found || is_recipient(o->s, view->connector))
                 return;
         for (size_t i = 0; i < o->t->roster->n_domains; i++) {
                 struct served s = {o->t->roster->domains[i].name, false};
 
+                if (!may_be_the_names(o, s.domain))
+                        continue;
                 connector_realms(o->t, view->connector, look_for_domain, &s);
-                if (!s.found && may_be_the_names(o, s.domain))
-                        return;
+                all &= s.found;
+                some |= s.found;
         }
-        o->found = true;
+        o->found = o->some ? some : all;
 }
 
-/* A second attempt has nothing after it: it waits. */
-static bool on_others(void *arg)
+/* Whether the service could seal it anew to somebody else. A second attempt has nothing after it. */
+static bool has_others(const struct sign_in *s, bool some)
 {
-        const struct sign_in *s = arg;
-        struct others o = {.s = s};
+        struct others o = {.s = s, .some = some};
         struct tenant *t;
 
         if (id_first(s->id) < strlen(s->id) || tenant_get(s->relay, s->tenant, &t) < 0 || !t->roster)
@@ -120,6 +123,16 @@ static bool on_others(void *arg)
         o.t = t;
         dispatch_links(s->relay->dispatch, s->tenant, look_for_other, &o);
         return o.found;
+}
+
+static bool on_others(void *arg)
+{
+        return has_others(arg, false);
+}
+
+static bool on_alone(void *arg)
+{
+        return !has_others(arg, true);
 }
 
 static void on_done(void *arg, const struct dispatch_outcome *o)
@@ -244,7 +257,7 @@ static void submit(struct sign_in *s, uint32_t budget)
                 .budget_ms = budget,
                 .n = s->n,
                 .connectors = connectors,
-                .caller = {.share = on_share, .done = on_done, .arg = s, .others = on_others}};
+                .caller = {.share = on_share, .done = on_done, .arg = s, .others = on_others, .alone = on_alone}};
 
         for (size_t i = 0; i < s->n; i++)
                 connectors[i] = s->connector[i];
@@ -267,8 +280,11 @@ void api_sign_in(void *arg, struct http_req *r)
         const char *id;
         uint32_t budget;
 
-        if (!t || !may_come(relay, r, t) || !read_headers(relay, r, t, &id, &budget))
+        if (!t || !may_come(relay, r, t) || !read_headers(relay, r, t, &id, &budget) ||
+            handover_hold(relay->handover, r, t, api_sign_in, budget / 2))
                 return;
+        const uint64_t waited = handover_waited(relay->handover);
+        budget = waited + BUDGET_LEFT_MIN < budget ? budget - (uint32_t)waited : BUDGET_LEFT_MIN;
         struct sign_in *s = calloc(1, sizeof(*s));
         size_t n;
         const char *body = http_body(r, &n);

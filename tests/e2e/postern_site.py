@@ -44,6 +44,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 class Daemon:
     """One process of ours, its output in a file. It ends with us, even if we are killed, unless outlive is set."""
     outlive = False
+    pass_fds = ()
 
     def __init__(self, name, argv, log, env=None):
         self.name, self.argv, self.log, self.env = name, argv, log, env
@@ -54,7 +55,7 @@ class Daemon:
         with open(self.log, 'ab') as out:
             parent = os.getpid()
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env,
-                                            start_new_session=True,
+                                            start_new_session=True, pass_fds=self.pass_fds,
                                             preexec_fn=None if self.outlive else lambda: self.end_with_parent(parent))
 
     @staticmethod
@@ -154,6 +155,9 @@ class Connector:
     def up(self):
         """Enrol, start, approve, wait until it serves."""
         self.enroll()
+        self.up_enrolled()
+
+    def up_enrolled(self):
         self.start()
         wait_for(f'{self.name} asks to be approved', lambda: self.daemon.check() and self.pending())
         self.approve()
@@ -171,6 +175,7 @@ class Connector:
 
 class Site:
     """Relay, tenant and service; connectors are added."""
+    relay_daemon = Daemon
 
     def __init__(self, build, directory, lab, say=None):
         self.build, self.dir, self.lab = os.path.abspath(build), os.path.abspath(directory), lab
@@ -184,6 +189,7 @@ class Site:
                     and k not in ('http_proxy', 'https_proxy', 'HTTPS_PROXY', 'XDG_CONFIG_HOME')}
         self.env['HOME'] = self.dir
         self.relay_env = {}  # what the relay alone has in its environment
+        self.near = None  # where the test itself asks the relay, if not at url
         os.makedirs(self.dir, mode=0o755, exist_ok=True)
 
     # -- programs --
@@ -215,7 +221,7 @@ class Site:
         self.run(['openssl', 'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=relay',
                   '-keyout', path('relay.key'), '-out', path('relay.csr')])
         with open(path('relay.ext'), 'w', encoding='ascii') as f:
-            f.write('subjectAltName=IP:127.0.0.1,IP:127.0.0.2,DNS:localhost,DNS:relay.test\nextendedKeyUsage=serverAuth\n'
+            f.write('subjectAltName=IP:127.0.0.1,IP:127.0.0.2,IP:10.99.0.2,IP:fd99::2,DNS:localhost,DNS:relay.test\nextendedKeyUsage=serverAuth\n'
                     'keyUsage=critical,digitalSignature\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n')
         self.run(['openssl', 'x509', '-req', '-in', path('relay.csr'), '-CA', self.ca, '-CAkey', path('relay-ca.key'),
                   '-CAcreateserial', '-days', '2', '-extfile', path('relay.ext'), '-out', path('relay.pem')])
@@ -229,8 +235,8 @@ class Site:
                 'state_dir': os.path.join(self.dir, 'relay-state'), 'ready_file': self.ready_file, **settings}
         with open(self.relay_conf, 'w', encoding='ascii') as f:
             f.write('[relay]\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items()))
-        self.relay = Daemon('postern-relay', [self.program('postern-relay'), '--config', self.relay_conf],
-                            os.path.join(self.dir, 'relay.log'), {**self.env, **self.relay_env})
+        self.relay = self.relay_daemon('postern-relay', [self.program('postern-relay'), '--config', self.relay_conf],
+                                       os.path.join(self.dir, 'relay.log'), {**self.env, **self.relay_env})
         self.port = wait_for('postern-relay listens', lambda: self.relay.check() and self.relay_port())
         self.url = f'https://127.0.0.1:{self.port}'
 
@@ -319,7 +325,7 @@ class Site:
         context = ssl.create_default_context(cafile=self.ca)
         context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
         all_headers = {'Authorization': f'Bearer {secret or self.service_secret}', **(headers or {})}
-        request = urllib.request.Request(self.url + path, data=data, headers=all_headers, method=method)
+        request = urllib.request.Request((self.near or self.url) + path, data=data, headers=all_headers, method=method)
         try:
             with urllib.request.urlopen(request, context=context, timeout=300) as answer:
                 return answer.status, dict(answer.headers), answer.read()

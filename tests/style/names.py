@@ -45,7 +45,7 @@ WORDS = {
     'queue/gateway/pam': 'pam',
     'queue/http': 'http problem',
     'queue/link': 'link',
-    'queue/relay': 'api ask bucket bus ca clock clones cluster connector_far connector_is connector_realms credential dispatch far_node journal metering nodes refused relay request run session sessions site '
+    'queue/relay': 'api ask bucket bus ca clock clones cluster connector_far connector_is connector_realms credential dispatch handover far_node journal metering nodes refused relay request run session sessions site '
                    'entity standing standings store tenant_admit tenant_announced tenant_connector tenant_expire '
                    'tenant_drop tenant_forget tenant_free tenant_get tenant_is tenant_live tenant_member tenant_new tenant_put '
                    'tenant_quarantine tenant_secret tenant_set tenants turns',
