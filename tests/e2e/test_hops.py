@@ -54,7 +54,7 @@ class Hops(SiteTest):
         wait_for('sign-ins went on', lambda: len(driver.since(since)) >= FOLLOW)
 
     def judge(self, driver, what, most_lost=0):
-        print(f'  {what}: {len(driver.lost())} of {len(driver.answers)} lost', flush=True)
+        print(f'  {what}: {len(driver.lost())} of {len(driver.answers)} lost {[(x.word, x.started) for x in driver.lost()]}', flush=True)
         self.assertEqual(driver.wrong(), [])
         self.assertLessEqual(len(driver.lost()), most_lost, driver.lost())
 
@@ -77,8 +77,8 @@ class Hops(SiteTest):
                 self.settle(driver)
                 self.nats.start(i)
                 self.settle(driver)
-        # what was on its way through that server; a sign-in is under way for some ten milliseconds, of 50
-        self.judge(driver, 'each NATS server is killed in turn', driver.ACCOUNTS)
+        # an answer may have left for the server that died; it is asked for, and comes late
+        self.judge(driver, 'each NATS server is killed in turn', 4)
 
     def test_3_the_node_that_has_the_links_is_killed(self):
         a, b = self.nodes
