@@ -48,7 +48,7 @@ struct helpdesk {
         struct replay *replay;
         struct limit strangers;
         struct asker askers[ROSTER_PEOPLE_MAX];
-        struct pending pending[QUESTIONS_MAX];
+        struct pending pending[HELPDESK_PENDING_MAX];
 };
 
 /* A question that could be opened. */
@@ -204,7 +204,7 @@ static void look_up(struct helpdesk *q, const struct opened *o)
                 refuse(q, o, ANSWER_NO_DOMAIN);
                 return;
         }
-        for (size_t i = 0; i < QUESTIONS_MAX && !p; i++)
+        for (size_t i = 0; i < HELPDESK_PENDING_MAX && !p; i++)
                 if (!q->pending[i].used)
                         p = &q->pending[i];
         if (!p) {
@@ -232,7 +232,7 @@ void helpdesk_found(struct helpdesk *q, const struct msg_in *m)
 
         if (msg_get_str(m, TAG_ID, id, sizeof(id)) < 0)
                 return;
-        for (size_t i = 0; i < QUESTIONS_MAX && !p; i++)
+        for (size_t i = 0; i < HELPDESK_PENDING_MAX && !p; i++)
                 if (q->pending[i].used && strcmp(q->pending[i].id, id) == 0)
                         p = &q->pending[i];
         if (!p)
@@ -365,7 +365,7 @@ struct helpdesk *helpdesk_free(struct helpdesk *q)
 {
         if (!q)
                 return NULL;
-        for (size_t i = 0; i < QUESTIONS_MAX; i++) {
+        for (size_t i = 0; i < HELPDESK_PENDING_MAX; i++) {
                 buffer_free(&q->pending[i].found);
                 wipe(q->pending[i].rk, sizeof(q->pending[i].rk));
                 loop_timer_free(q->pending[i].timer);
@@ -383,7 +383,7 @@ int helpdesk_new(struct helpdesk **ret_q, const struct helpdesk_config *config)
                 return -ENOMEM;
         q->c = *config;
         q->strangers = (struct limit){.burst = STRANGERS_BURST, .every_ms = STRANGERS_EVERY_MS};
-        for (size_t i = 0; i < QUESTIONS_MAX; i++) {
+        for (size_t i = 0; i < HELPDESK_PENDING_MAX; i++) {
                 q->pending[i].all = q;
                 q->pending[i].found = BUFFER(ANSWER_BODY_MAX);
                 if (loop_timer_new(&q->pending[i].timer, config->loop, NULL, on_late, &q->pending[i]) < 0)

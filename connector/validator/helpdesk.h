@@ -8,7 +8,7 @@
 #include "certs/trust/roster.h"
 #include "connector/validator/enckeys.h"
 
-#define QUESTIONS_MAX 8 /* at the ledger at once */
+#define HELPDESK_PENDING_MAX 8 /* at the ledger at once */
 
 /* What questions need of the validator around them. All borrowed; the functions are called from the loop. */
 struct helpdesk_config {

@@ -1,10 +1,46 @@
 """One view over all connectors: a person of the helpdesk asks what became of sign-ins, through the relay, sealed and signed."""
 import contextlib
+import http.server
 import json
 import os
 import signal
+import ssl
+import threading
 
 from e2e import SiteTest, wait_for
+
+
+class LyingRelay(http.server.ThreadingHTTPServer):
+    """Between the person and the real relay: passes all on, but for answers to questions, of which deal(path, answer) makes what it likes."""
+    daemon_threads = True
+
+    def __init__(self, site, deal):
+        super().__init__(('127.0.0.1', 0), self.Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(os.path.join(site.dir, 'relay.pem'), os.path.join(site.dir, 'relay.key'))
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.site, self.deal = site, deal
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+        def pass_on(self):
+            n = int(self.headers.get('Content-Length') or 0)
+            secret = self.headers['Authorization'].split()[1]
+            kept = {k: v for k, v in self.headers.items() if k.lower() in ('content-type', 'postern-id', 'postern-budget')}
+            answer = self.server.site.request(self.path, data=self.rfile.read(n) or None, method=self.command, secret=secret, headers=kept)
+            status, headers, body = self.server.deal(answer) if self.path.endswith('/questions') else answer
+            self.send_response(status)
+            for name in ('Content-Type', 'ETag'):
+                if name in headers:
+                    self.send_header(name, headers[name])
+            self.send_header('Content-Length', str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = pass_on
 
 
 class Everywhere(SiteTest):
@@ -140,7 +176,44 @@ class Everywhere(SiteTest):
                     os.kill(pid, signal.SIGCONT)
         south.wait_ready()
 
-    def test_7_the_end(self):
+    def lied_to(self, deal, person):
+        relay = LyingRelay(self.site, deal)
+        try:
+            user = self.account('GOOD1')[0]
+            self.site.postern('person', 'show', '--person', person, '--relay', f'https://127.0.0.1:{relay.server_port}')
+            done = self.site.postern('explain', user, '--everywhere', '--person', person, '--json', check=False)
+            return {c['name']: c['state'] for c in json.loads(done.stdout)['everywhere']['connectors']}, done
+        finally:
+            relay.shutdown()
+            relay.server_close()
+
+    def test_7_a_relay_that_lies(self):
+        """It drops an answer, gives one connector's for another's, keeps one for later, or changes a letter."""
+        ivan = self.person('ivan')
+        self.answers(self.account('GOOD1')[0], person=ivan)
+        both, first, swapped = threading.Barrier(2), [], []
+
+        def swap(answer):
+            first.append(answer)
+            both.wait(60)
+            swapped.append(answer)
+            return first[1] if answer is first[0] else first[0]
+        states, done = self.lied_to(swap, ivan)
+        self.assertEqual(states, {'north': 'untrue', 'south': 'untrue'}, done.stdout)
+        self.assertEqual(done.returncode, 3)
+        kept = first[0]
+        states, _ = self.lied_to(lambda answer: kept, ivan)
+        self.assertEqual(states, {'north': 'untrue', 'south': 'untrue'})
+        states, _ = self.lied_to(lambda answer: (200, answer[1], answer[2][:-1] + (b'A' if answer[2][-1:] != b'A' else b'Q')), ivan)
+        self.assertEqual(states, {'north': 'untrue', 'south': 'untrue'})
+        states, _ = self.lied_to(lambda answer: (200, answer[1], b'{}'), ivan)
+        self.assertEqual(states, {'north': 'untrue', 'south': 'untrue'})
+        dropped = []
+        states, done = self.lied_to(lambda answer: dropped.append(answer) or (answer if len(dropped) > 1 else (504, {}, b'')), ivan)
+        self.assertEqual(sorted(states.values()), ['answered', 'silent'], done.stdout)
+        self.assertEqual(done.returncode, 0)
+
+    def test_8_the_end(self):
         """Who is taken out is heard no more; a roster without people is read by everybody."""
         user, _, _ = self.account('GOOD1')
         hans = self.person('hans')

@@ -342,7 +342,7 @@ class Connector:
             self.read_chunk()
         name, data = self.pending.pop(0).split('\n', 1)
         name, data = name.removeprefix('event: '), data.removeprefix('data: ')
-        return name, request_of(data) if name == 'request' else json.loads(data)
+        return name, request_of(data) if name in ('request', 'question') else json.loads(data)
 
     def next(self, wanted, seconds=180):
         """The next event of this name."""
