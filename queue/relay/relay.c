@@ -32,7 +32,8 @@
 #define DRAIN_GRACE_MS 300
 #define DRAIN_LEAVE_MS 2000   /* for answers that leave slowly */
 #define DESCRIPTORS_BESIDE 64 /* of the relay itself, beside its connections */
-#define TRIM_FROM 256         /* connections that went: their memory is given back */
+#define TRIM_FROM 256         /* connections that went, or came: memory is given back */
+#define CALM_LOOKS 4
 #define PARKED_PER_TENANT 256 /* sign-ins that wait for a silent link */
 #define REFRESH_MS 500        /* looks so often for what the command line decided */
 #define PURGE_MS (6 * 3600 * 1000)
@@ -175,16 +176,24 @@ static void end_expired(struct relay *relay)
         }
 }
 
-/* What many connections held goes back to the system when most of them are gone; the allocator alone would keep it. */
+/*
+ * What many connections held goes back to the system when most of them are gone; the allocator alone would keep it. And
+ * what their handshakes took lies in holes between what stays of them: that goes back when an eighth more have come
+ * than there were, and hardly any have come for CALM_LOOKS looks.
+ */
 static void return_memory(struct relay *relay)
 {
-        const unsigned n = http_connections(relay->http);
+        const unsigned n = http_connections(relay->http), were = relay->trimmed_at;
 
+        relay->calm = n <= relay->last_connections + n / 64 ? relay->calm + 1 : 0;
+        relay->last_connections = n;
         if (n > relay->most_connections)
                 relay->most_connections = n;
-        if (relay->most_connections - n < TRIM_FROM || n > relay->most_connections / 2)
+        const bool gone = relay->most_connections - n >= TRIM_FROM && n <= relay->most_connections / 2;
+        const bool come = relay->calm >= CALM_LOOKS && n >= were + TRIM_FROM && n - were >= were / 8;
+        if (!gone && !come)
                 return;
-        relay->most_connections = n;
+        relay->most_connections = relay->trimmed_at = n;
         (void)malloc_trim(0);
 }
 

@@ -141,7 +141,8 @@ struct relay {
         bool draining, drained;
         uint64_t move_end, drain_end;
         struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
-        unsigned most_connections; /* since memory was given back last */
+        unsigned most_connections, trimmed_at; /* since memory was given back last; then */
+        unsigned last_connections, calm;       /* when it was looked at last; looks since many came */
         struct loop_signal *signals[3];
 };
 
