@@ -3,7 +3,10 @@ again. A fault ends before the next one of the same thing begins; those of diffe
 import concurrent.futures
 import os
 import random
+import select
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -90,6 +93,100 @@ class Full:
         os.unlink(self.path)
 
 
+class Clock:
+    """The wall clock of processes that have the library of tests/queue/relay/clock.c preloaded."""
+
+    def __init__(self, path):
+        self.path = path
+        self.set(0)
+
+    def set(self, seconds):
+        with open(self.path + '.new', 'w', encoding='ascii') as f:
+            f.write(str(seconds))
+        os.chmod(self.path + '.new', 0o644)
+        os.rename(self.path + '.new', self.path)
+
+    def environment(self, library):
+        return {'LD_PRELOAD': library, 'TEST_CLOCK': self.path, 'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}
+
+    def step(self, seconds):
+        return Stepped(self, seconds)
+
+
+class Stepped:
+    def __init__(self, clock, seconds):
+        self.clock, self.seconds = clock, seconds
+
+    def __enter__(self):
+        self.clock.set(self.seconds)
+
+    def __exit__(self, *_):
+        self.clock.set(0)
+
+
+class Front:
+    """A domain controller's LDAPS at another address, with a certificate that can be changed; connections end then, as when its service
+    starts anew."""
+
+    def __init__(self, address, behind, certificate):
+        self.behind, self.open, self.lock = behind, set(), threading.Lock()
+        self.certificate = certificate
+        self.listener = socket.create_server((address, 636), backlog=128)
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(near,), daemon=True).start()
+
+    def carry(self, plain):
+        server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+        server.load_cert_chain(self.certificate + '.pem', self.certificate + '.key')
+        try:
+            with plain, server.wrap_socket(plain, server_side=True) as near, \
+                    client.wrap_socket(socket.create_connection((self.behind, 636), 30)) as far:
+                with self.lock:
+                    self.open.add(near)
+                try:
+                    while True:
+                        for a in select.select([near, far], [], [])[0]:
+                            data = a.recv(65536)
+                            if not data:
+                                return
+                            (far if a is near else near).sendall(data)
+                finally:
+                    with self.lock:
+                        self.open.discard(near)
+        except (OSError, ValueError):
+            pass
+
+    def change(self, certificate):
+        self.certificate = certificate
+        with self.lock:
+            for near in self.open:
+                try:
+                    near.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+
+class Changed:
+    """Another certificate for a while."""
+
+    def __init__(self, front, certificate, back):
+        self.front, self.certificate, self.back = front, certificate, back
+
+    def __enter__(self):
+        self.front.change(self.certificate)
+
+    def __exit__(self, *_):
+        self.front.change(self.back)
+
+
 class Worker(threading.Thread):
     """Breaks one thing again and again. A failure of the test's own is kept for the end."""
     GAP = (2.0, 7.0)  # s between faults
@@ -117,9 +214,9 @@ class Worker(threading.Thread):
 
 
 class ConnectorWorker(Worker):
-    def __init__(self, connector, users, relay_port, dcs, *how):
+    def __init__(self, connector, users, relay_ports, dcs, *how):
         super().__init__(connector.name, *how)
-        self.connector, self.users, self.relay_port, self.dcs = connector, users, relay_port, dcs
+        self.connector, self.users, self.relay_ports, self.dcs = connector, users, relay_ports, dcs
 
     def faults(self):
         return [self.kill_child, self.kill_child, self.kill_all, self.stop_child, self.terminate, self.reload, self.no_relay, self.no_dc,
@@ -159,7 +256,9 @@ class ConnectorWorker(Worker):
         self.connector.daemon.process.send_signal(signal.SIGHUP)
 
     def no_relay(self):
-        self.last(partition(self.users[:1], ['tcp', 'dport', str(self.relay_port)]), 0.5, 15)
+        """From one node, or from all."""
+        ports = self.dice.choice([self.relay_ports, *[[port] for port in self.relay_ports]])
+        self.last(partition(self.users[:1], ['tcp', 'dport', '{ ' + ', '.join(map(str, ports)) + ' }']), 0.5, 15)
 
     def no_dc(self):
         self.last(partition(self.users[1:2], ['ip', 'daddr', self.dice.choice(self.dcs)]), 0.5, 10)
@@ -173,33 +272,71 @@ class ConnectorWorker(Worker):
 
 
 class RelayWorker(Worker):
+    """One node of the relay."""
     GAP = (6.0, 14.0)
 
-    def __init__(self, site, *how):
-        super().__init__('relay', *how)
-        self.site = site
+    def __init__(self, node, clock, *how):
+        super().__init__(f'relay {node.name}', *how)
+        self.node, self.clock = node, clock
 
     def faults(self):
-        return [self.kill, self.terminate, self.reload, self.stop, self.disk_full]
+        return [self.kill, self.terminate, self.reload, self.stop, self.disk_full, self.clock_step]
 
     def kill(self):
-        self.site.relay.process.kill()
-        self.site.relay.process.wait()
-        self.start_by(self.site.restart_relay)
+        self.node.daemon.process.kill()
+        self.node.daemon.process.wait()
+        self.start_by(self.node.start)
 
     def terminate(self):
-        self.site.relay.process.terminate()
-        self.site.relay.process.wait(120)
-        self.start_by(self.site.restart_relay)
+        self.node.daemon.process.terminate()
+        self.node.daemon.process.wait(120)
+        self.start_by(self.node.start)
 
     def reload(self):
-        self.site.relay.process.send_signal(signal.SIGHUP)
+        self.node.daemon.process.send_signal(signal.SIGHUP)
 
     def stop(self):
-        self.last(Stopped(self.site.relay.pid), 0.5, 4)
+        self.last(Stopped(self.node.daemon.pid), 0.5, 4)
 
     def disk_full(self):
-        self.last(Full(os.path.join(self.site.dir, 'relay-state')), 1, 8)
+        self.last(Full(os.path.join(self.node.dir, 'state')), 1, 8)
+
+    def clock_step(self):
+        """Within what everybody tolerates, or by so much that it doubts itself."""
+        self.last(self.clock.step(self.dice.choice([-900, -90, -20, 20, 90, 900])), 1, 10)
+
+
+class ClockWorker(Worker):
+    """The clock of all services."""
+    GAP = (8.0, 16.0)
+
+    def __init__(self, clock, *how):
+        super().__init__('services', *how)
+        self.clock = clock
+
+    def faults(self):
+        return [self.clock_step]
+
+    def clock_step(self):
+        self.last(self.clock.step(self.dice.choice([-200, -60, -20, 20, 60, 200])), 1, 5)
+
+
+class CertificateWorker(Worker):
+    """A domain controller's certificate: a new one of its CA, and for a moment one that proves nothing."""
+    GAP = (6.0, 14.0)
+
+    def __init__(self, front, good, bad, *how):
+        super().__init__('certificate', *how)
+        self.front, self.good, self.bad = front, good, bad
+
+    def faults(self):
+        return [self.renew, self.wrong]
+
+    def renew(self):
+        self.front.change(self.dice.choice(self.good))
+
+    def wrong(self):
+        self.last(Changed(self.front, self.dice.choice(self.bad), self.dice.choice(self.good)), 0.5, 6)
 
 
 class DcWorker(Worker):

@@ -4,10 +4,11 @@ told of, and nothing grows.
 usage: test_chaos.py BUILD STEADY SECONDS     POSTERN_CHAOS_S: another number of seconds; POSTERN_CHAOS_SEED: the faults of that run again;
 POSTERN_CHAOS_TRACE: tells each fault and what was undecided in each second, as a failure does
 
-Three connectors, two real domain controllers, a relay; see chaos.py for what breaks. It wants a network and mounts of its own
+Three connectors, two real domain controllers, two nodes of a relay; see chaos.py for what breaks. It wants a network and mounts of its own
 (unshare --net --mount).
 """
 import collections
+import copy
 import os
 import random
 import subprocess
@@ -20,11 +21,16 @@ import chaos
 import postern_site
 from e2e import LAB, SiteTest, wait_for
 from steady import Driver, Service
+from test_nodes import Node, free_port
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lab'))
+import lab_certs  # noqa: E402  pylint: disable=wrong-import-position
 
 SECONDS = float(os.environ.get('POSTERN_CHAOS_S') or sys.argv[3])
 SEED = int(os.environ.get('POSTERN_CHAOS_SEED') or random.SystemRandom().randrange(1 << 32))
 HANGS_S = 60  # of a sign-in whose budget is 8 s
 AFTER = 20  # sign-ins that must all be decided once everything is whole again
+FRONT = '127.0.0.77'  # another address of the first domain controller's LDAPS
 LANES = [17, 18, 19, 20]  # accounts that nobody ever types the right password of; the driver has the others
 KEPT = 8  # descriptors more than at the beginning that a process may hold, connections for later; and the pools of both domain controllers
 POOLS = 2 * 16
@@ -110,15 +116,12 @@ class Chaos(SiteTest):
         cls.starter = chaos.Starter()
         super().setUpClass()
         site = cls.site
-        site.relay.stop()
-        state = os.path.join(site.dir, 'relay-state')
-        subprocess.run(['cp', '-a', state, state + '-before'], check=True)
-        mounted(cls, state, 16)
-        subprocess.run(['cp', '-aT', state + '-before', state], check=True)
-        site.restart_relay()  # from now on on that port
-        dcs = ', '.join(f"{LAB[f'LAB_{dc}_HOST']}@{LAB[f'LAB_{dc}_ADDRESS']}" for dc in ('AD', 'AD2'))
+        cls.make_front()
         for name, method, users in zip(('north', 'south', 'west'), ('ldap', 'krb5', 'ldap'), chaos.USERS):
             c = site.add_connector(name, method)
+            dcs = ', '.join(f"{LAB[f'LAB_{dc}_HOST']}@{LAB[f'LAB_{dc}_ADDRESS']}" for dc in ('AD', 'AD2'))
+            if method == 'ldap':
+                dcs = dcs.replace(LAB['LAB_AD_ADDRESS'], FRONT)
             with open(c.config, encoding='utf-8') as f:
                 text = f.read().replace(postern_site.USERS, ''.join(f'user_{what} = {user}\n' for what, user in
                                                                     zip(('link', 'validator', 'ledger'), users)))
@@ -127,16 +130,54 @@ class Chaos(SiteTest):
                 f.write(text)
             mounted(cls, c.state, 16)
             c.up()
+        cls.make_nodes()
+
+    @classmethod
+    def make_front(cls):
+        """dc1's LDAPS once more, with certificates of the lab's CA and others."""
+        folder = os.path.dirname(LAB['LAB_CERT_DC'])
+        cls.good = [os.path.join(folder, 'dc'), os.path.join(cls.top, 'dc-new')]
+        cls.bad = [os.path.join(folder, name) for name in ('dc-other-ca', 'dc-other-host')]
+        lab_certs.make_named(cls.top, 'dc-new', os.path.join(folder, 'ca'), [f"DNS:{LAB['LAB_AD_HOST']}", f"DNS:{LAB['LAB_AD_DOMAIN']}"])
+        cls.front = chaos.Front(FRONT, LAB['LAB_AD_ADDRESS'], cls.good[0])
+        cls.addClassCleanup(cls.front.listener.close)
+
+    @classmethod
+    def make_nodes(cls):
+        """The relay becomes one of two nodes; each has a clock that can be set, and so have the services."""
+        site, library = cls.site, os.path.join(cls.site.build, 'tests', 'queue', 'librelay-clock.so')
+        clock = {name: chaos.Clock(os.path.join(cls.top, f'clock-{name}')) for name in ('a', 'b', 'services')}
+        cls.clocks = clock
+        cls.nodes = [Node(site, 'a', '127.0.0.1', site.port), Node(site, 'b', '127.0.0.2', free_port('127.0.0.2'))]
+        cls.addClassCleanup(lambda: [n.daemon.stop() for n in cls.nodes if n.daemon])
+        site.relay.stop()
+        for node in cls.nodes:
+            node.site.env = {**site.env, **clock[node.name].environment(library)}
+            node.make([n.url for n in cls.nodes])
+            state = os.path.join(node.dir, 'state')
+            os.rename(state, state + '-before')
+            os.mkdir(state, 0o700)
+            mounted(cls, state, 16)
+            subprocess.run(['cp', '-aT', state + '-before', state], check=True)
+            node.start()
+        cls.services = copy.copy(site)
+        cls.services.url = ' '.join(n.url for n in cls.nodes)
+        cls.services.env = {**site.env, **clock['services'].environment(library)}
+
+    @classmethod
+    def logs(cls):
+        return super().logs() + [path for n in getattr(cls, 'nodes', []) for path in [os.path.join(n.dir, 'log')] if os.path.exists(path)]
 
     def daemons(self):
-        return [self.site.relay, *[c.daemon for c in self.site.connectors.values()]]
+        return [*[n.daemon for n in self.nodes], *[c.daemon for c in self.site.connectors.values()]]
 
     def whole(self):
         """Whoever is gone is started again, and all are ready."""
         for c in self.site.connectors.values():
             if not c.daemon.alive():
                 c.start()
-            c.wait_ready()
+        for n in self.nodes:
+            wait_for(f'all connectors are ready at {n.name}', lambda n=n: n.ready() == len(self.site.connectors))
 
     def pids(self):
         """name -> pid of every process of the site."""
@@ -175,18 +216,20 @@ class Chaos(SiteTest):
     def test_chaos(self):
         site, ended, admin = self.site, threading.Event(), Admin()
         self.addCleanup(admin.close)
-        with Driver(site) as driver:  # once without faults: pools, caches and connections are as large as they get
+        self.whole()
+        with Driver(self.services) as driver:  # once without faults: pools, caches and connections are as large as they get
             wait_for('sign-ins', lambda: len(driver.since(0)) >= 3 * AFTER)
         self.assertEqual(driver.wrong(), [])
         descriptors, memory = self.descriptors(), self.memory()
-        dcs = [LAB['LAB_AD_ADDRESS'], LAB['LAB_AD2_ADDRESS']]
+        dcs = [LAB['LAB_AD_ADDRESS'], LAB['LAB_AD2_ADDRESS'], FRONT]
         how = SEED, ended, self.starter
-        workers = [chaos.ConnectorWorker(c, users, site.port, dcs, *how) for c, users in zip(site.connectors.values(), chaos.USERS)]
-        workers += [chaos.RelayWorker(site, *how)]
+        workers = [chaos.ConnectorWorker(c, users, [n.port for n in self.nodes], dcs, *how) for c, users in zip(site.connectors.values(), chaos.USERS)]
+        workers += [chaos.RelayWorker(n, self.clocks[n.name], *how) for n in self.nodes]
+        workers += [chaos.ClockWorker(self.clocks['services'], *how), chaos.CertificateWorker(self.front, self.good, self.bad, *how)]
         workers += [chaos.DcWorker(name, int(LAB[f'LAB_{name}_PID']), *how) for name in ('AD', 'AD2')]
-        lanes = [Lane(site, number, admin, ended) for number in LANES]
+        lanes = [Lane(self.services, number, admin, ended) for number in LANES]
         began = time.monotonic()
-        with Driver(site) as driver:
+        with Driver(self.services) as driver:
             for thread in [*workers, *lanes]:
                 thread.start()
             time.sleep(SECONDS)
@@ -209,7 +252,13 @@ class Chaos(SiteTest):
             wait_for('no more descriptors than before', lambda: self.settled(descriptors), 60)
         except postern_site.SiteError:
             self.fail(self.unsettled)
+        self.tell_growth(descriptors, memory)
         self.check_memory(memory)
+
+    def tell_growth(self, descriptors, memory):
+        now, held = self.descriptors(), self.memory()
+        print(f'  descriptors before and after: {sum(descriptors.values())}, {sum(now.values())}; memory of all processes: '
+              f'{sum(memory.values()) // 1024}, {sum(held.values()) // 1024} MB', flush=True)
 
     def check_memory(self, before):
         """Memory is compared where no sanitizer keeps what was freed."""

@@ -35,7 +35,7 @@ class Node:
     def __init__(self, site, name, address, port):
         self.name, self.dir, self.address, self.port = name, os.path.join(site.dir, f'node-{name}'), address, port
         self.url = f'https://{address}:{port}'
-        self.site = copy.copy(site)
+        self.site = copy.copy(site)  # its env is what the node runs with
         self.site.url = self.url
         self.daemon = None
 
