@@ -3,9 +3,8 @@ second; and how long they take to come back when the relay was killed.
 
 usage: idle.py RELAY FORGE LINKS [CONNECTORS [NEW [WATCHED_S]]]      1000 connectors, 200 new ones and 20 s where nothing is said
 
-LINKS is the driver (links.c), of which as many are started as the descriptors that a process may have ask for. A node with 10 000 links needs
-20 000 and some descriptors for itself (`ulimit -Hn`); with fewer than that as many connectors are taken as go. The driver's work is not
-counted, and the kernel's buffers are not either.
+LINKS is the driver (links.c). 10 000 links take 20 000 and some descriptors of the relay, and as many of the driver (`ulimit -Hn`); with fewer
+than that as many connectors are taken as go. The driver's work is not counted, and the kernel's buffers are not either.
 """
 import json
 import os
@@ -30,32 +29,25 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Drivers:
-    """Links, dealt out to processes in turn."""
+class Driver:
+    """The links, in a process of their own."""
 
     def __init__(self, program, relay, whom, files):
-        self.n = -(-2 * len(whom) // (FILES - 100))
-        argv = [program, str(relay.port), relay.path('server.pem'), *files]
-        self.all = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(self.n)]
-        self.parts = [whom[i::self.n] for i in range(self.n)]
-        for driver, part in zip(self.all, self.parts):
-            driver.stdin.write(''.join(f'add {who}\n' for who in part))
+        self.process = subprocess.Popen([program, str(relay.port), relay.path('server.pem'), *files], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.say(*[f'add {who}' for who in whom])
 
     def say(self, *lines):
-        for driver, line in zip(self.all, lines * self.n if len(lines) == 1 else lines):
-            driver.stdin.write(line + '\n')
-            driver.stdin.flush()
+        self.process.stdin.write(''.join(line + '\n' for line in lines))
+        self.process.stdin.flush()
 
     def join(self, count):
-        parts = [count // self.n + (i < count % self.n) for i in range(self.n)]
-        self.say(*[f'join {part} {max(1, RATE // self.n)}' for part in parts])
+        self.say(f'join {count} {RATE}')
 
     def status(self):
-        """What happened since the last call, of all together."""
+        """What happened since the last call."""
         self.say('status')
-        told = [json.loads(driver.stdout.readline()) for driver in self.all]
-        total = {key: (max if key in ('slowest_ms', 'every_ms', 'renewal_ms') else sum)(t[key] for t in told) for key in told[0] if key != 'why'}
-        return {**total, 'why': '; '.join({t['why'] for t in told if t['why']})}
+        return json.loads(self.process.stdout.readline())
 
     def until(self, what, reached, seconds):
         """The status when it is reached, with all that was counted meanwhile."""
@@ -71,9 +63,8 @@ class Drivers:
         return wait_for(what, look, seconds)
 
     def close(self):
-        for driver in self.all:
-            driver.stdin.close()
-            driver.wait(60)
+        self.process.stdin.close()
+        self.process.wait(60)
 
 
 class Site:
@@ -173,7 +164,7 @@ def main(driver, n, new, watched):
     site = Site(n + new)
     links = None
     try:
-        links = Drivers(driver, site.relay, site.enrolled(n + new), [site.key, site.dir])
+        links = Driver(driver, site.relay, site.enrolled(n + new), [site.key, site.dir])
         measure(site, links, n, new, watched)
     finally:
         if links:

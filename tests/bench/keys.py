@@ -47,7 +47,7 @@ def main(driver, n):
         fleet = forge('fleet', relay.path('state'), relay.tenant, n, site.key, site.dir, relay.path('tenant.key')).splitlines()
         with open(os.path.join(site.dir, relay.tenant + '.roster'), encoding='ascii') as f:
             assert relay.put_roster(f.read().strip())[0] == 204
-        links = idle.Drivers(driver, relay, [f'{who.split()[0]} {relay.tenant} {who.split()[1]}' for who in fleet], [site.key, site.dir])
+        links = idle.Driver(driver, relay, [f'{who.split()[0]} {relay.tenant} {who.split()[1]}' for who in fleet], [site.key, site.dir])
         links.join(n)
         links.until('all are linked', lambda s: s['live'] == n, 600)
         keys = Keys(relay)
@@ -57,8 +57,7 @@ def main(driver, n):
               f"{sum(map(len, whole['statements']))}, who is ready {len(json.dumps(whole['ready'], separators=(',', ':')))}", flush=True)
         print(f'everything costs the relay {cpu_each(site, ASKED, keys.fetch):.0f} us of CPU each, the handshake included', flush=True)
 
-        links.all[0].stdin.write('drop 0\n')
-        links.all[0].stdin.flush()
+        links.say('drop 0')
         seen, began = [], time.monotonic()
         while sum(s for _, s, _ in seen) < 1 and time.monotonic() - began < 60:
             seen.append(keys.changes())
@@ -67,14 +66,12 @@ def main(driver, n):
         # each of these drops makes the relay look at all of its links again
         before, began, got = site.cpu_us(), time.monotonic(), []
         for i in range(20):
-            links.all[0].stdin.write(f'drop {i}\n')
-            links.all[0].stdin.flush()
+            links.say(f'drop {i}')
             got.append(keys.changes())
             time.sleep(0.3)
         took = time.monotonic() - began
         print(f'20 of them go and come back within {took:.0f} s: {len(got)} refreshes of {sum(size for _, _, size in got) / len(got):.0f} bytes and '
               f'{sum(came for _, came, _ in got) / len(got):.1f} verifications each; {(site.cpu_us() - before) / took / 10000:.1f} % of a processor', flush=True)
-        print(links.status(), flush=True)
     finally:
         if links:
             links.close()

@@ -10,7 +10,7 @@
  * Commands, a line each: "add ID TENANT [BOOT]" makes a link known; "join COUNT RATE" connects the next COUNT of them,
  * RATE a second; "renew COUNT RATE" has the first COUNT ask for new certificates, which are not used; "drop N" ends the
  * N-th, which comes back; "status" prints a line of JSON and begins the counts anew; "leave" closes all. It ends with
- * its input. A process may have few descriptors: idle.py starts as many of these as are needed. Judges nothing.
+ * its input. Judges nothing.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -62,7 +62,7 @@ class SignIns:
 
 def renew(site, links, sign_ins, n, rate, what):
     cpu, began = site.cpu_us(), time.monotonic()
-    links.say(*[f'renew {len(part)} {max(1, rate // links.n)}' for part in links.parts])
+    links.say(f'renew {n} {rate}')
     total = {'renewed': 0, 'put_off': 0, 'refused': 0, 'lost': 0, 'renewal_ms': 0}
 
     def look():
@@ -82,7 +82,7 @@ def main(driver, n, rate):
     site = idle.Site(n + 2)
     links = sign_ins = None
     try:
-        links = idle.Drivers(driver, site.relay, site.enrolled(n), [site.key, site.dir])
+        links = idle.Driver(driver, site.relay, site.enrolled(n), [site.key, site.dir])
         links.join(n)
         links.until('all are linked', lambda s: s['live'] == n, 600)
         sign_ins = SignIns(site.relay)
