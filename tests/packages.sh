@@ -16,12 +16,12 @@ testing="
   softhsm2 opensc tpm2-openssl tpm2-tools swtpm libtss2-tcti-swtpm0 libtss2-tcti-device0 tpm2-abrmd
   libtss2-tcti-tabrmd0 dbus-daemon
   openssl ca-certificates curl procps nftables systemd systemd-container mmdebstrap iproute2 man-db groff-base
-  prometheus libsasl2-modules-gssapi-mit nginx-light caddy
+  prometheus rsyslog libsasl2-modules-gssapi-mit nginx-light caddy
   python3-jwcrypto golang-go golang-gopkg-square-go-jose.v2-dev"
-# What suite `consumers` puts in front of the gateway.
+# What suite `consumers` puts in front of the gateway, and behind Prometheus.
 consuming="
   sasl2-bin slapd ldap-utils freeradius freeradius-rest freeradius-utils pamtester openssh-server openssh-client sudo
-  apache2 dovecot-imapd dovecot-ldap"
+  apache2 dovecot-imapd dovecot-ldap prometheus-alertmanager"
 
 # What only tests of the suite `long` need.
 more="chromium fonts-dejavu-core"

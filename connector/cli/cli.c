@@ -206,8 +206,7 @@ static int list_commands(const struct cli *cli, const struct cli_command *table,
                       about[strcspn(about, "\n")] ? "" : "\n");
         for (const struct cli_command *c = table; c->name; c++)
                 (void)fprintf(out, "  %-18s %s\n", c->name, c->help);
-        (void)fprintf(out, "\n%s COMMAND --help shows more.\nExit codes: 0 yes, 1 no, 2 wrong usage, 3 unavailable.\n",
-                      cli->program);
+        (void)fprintf(out, "\nCOMMAND --help shows more. Exit codes: 0 yes, 1 no, 2 wrong, 3 unavailable.\n");
         return CLI_OK;
 }
 

@@ -102,6 +102,7 @@ int cmd_words(struct cli *cli, int argc, char **argv);
 int cmd_report(struct cli *cli, int argc, char **argv);
 int cmd_privacy(struct cli *cli, int argc, char **argv);
 int cmd_explain(struct cli *cli, int argc, char **argv);
+int cmd_guard(struct cli *cli, int argc, char **argv);
 int cmd_page(struct cli *cli, int argc, char **argv);
 int cmd_domain(struct cli *cli, int argc, char **argv);
 int cmd_support_bundle(struct cli *cli, int argc, char **argv);

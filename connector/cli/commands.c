@@ -19,6 +19,7 @@ const struct cli_command cli_commands[] = {
         {"page", "a link to the helpdesk's page of this host", cmd_page},
         {"check", "each hop to the domain controllers; one user's password", cmd_check},
         {"privacy", "all that the ledger holds of a user: show or erase it", cmd_privacy},
+        {"guard", "an account that the lockout guard stops: show, let go", cmd_guard},
         {"support-bundle", "an archive for who helps, without secrets or names", cmd_support_bundle},
         {"domain", "the SID that this connector holds on to", cmd_domain},
         {"check-config", "report every error in the configuration", cmd_check_config},

@@ -196,6 +196,7 @@ static int sign_in(struct service_store *s, const char *bearer, struct sign_in_r
                 .username = o.user,
                 .username_len = strlen(o.user),
                 .client_app = "postern sign-in",
+                .traceparent = getenv("TRACEPARENT"),
                 .only_connector = o.connector,
                 .now = (int64_t)time(NULL),
         };

@@ -21,6 +21,7 @@
 
 /* SIGNING_AUTO: hourly where the identity key is in hardware. */
 enum config_signing { SIGNING_AUTO = 0, SIGNING_IDENTITY, SIGNING_HOURLY };
+enum config_names { NAMES_PSEUDONYMS = 0, NAMES_CLEAR };
 
 /* Texts live as long as the configuration, and are never NULL unless marked "or NULL" (key absent or empty). */
 struct config {
@@ -31,13 +32,15 @@ struct config {
         const char *state_dir, *runtime_dir;
         const char *relay_ca_file; /* or NULL: state_dir/relay-ca.pem where it exists, else the system's */
         const char *proxy;         /* or NULL: the environment's https_proxy, no_proxy */
-        const char *user_link, *user_validator, *user_ledger; /* become these when started as root */
-        const char *user_keys;                                /* the same for postern-keyholder */
-        const char *identity_key, *transport_key;             /* URI or path, or NULL: as enrolled */
-        const char *user_account;                             /* the same for postern-account */
-        const char *control_group;                            /* group of the control socket, or NULL: root's */
-        const char *metrics_group;                            /* group of the socket of metrics, or NULL: root's */
-        uint32_t in_flight;                                   /* sign-ins at once */
+        const char *user_link, *user_validator, *user_ledger;  /* become these when started as root */
+        const char *user_keys;                                 /* the same for postern-keyholder */
+        const char *identity_key, *transport_key;              /* URI or path, or NULL: as enrolled */
+        const char *user_account;                              /* the same for postern-account */
+        const char *control_group;                             /* group of the control socket, or NULL: root's */
+        const char *metrics_group;                             /* group of the socket of metrics, or NULL: root's */
+        const char *events_file, *events_socket, *traces_file; /* where records go out, or NULL */
+        enum config_names events_names;
+        uint32_t in_flight; /* sign-ins at once */
         uint32_t drain_ms;
         enum log_level log_level;
         enum confine_mode confinement;

@@ -24,6 +24,7 @@ static const struct conf_word discoveries[] = {
 static const struct conf_word identities[] = {
         {"domain-san", DC_IDENTITY_DOMAIN_SAN}, {"list", DC_IDENTITY_LIST}, {"pin", DC_IDENTITY_PIN}, {NULL, 0}};
 
+static const struct conf_word event_names[] = {{"pseudonyms", NAMES_PSEUDONYMS}, {"clear", NAMES_CLEAR}, {NULL, 0}};
 static const struct conf_word yes_no[] = {{"no", false}, {"yes", true}, {NULL, 0}};
 static const struct conf_word group_kinds[] = {{"direct", false}, {"nested", true}, {NULL, 0}};
 
@@ -146,6 +147,28 @@ static const struct conf_key connector_keys[] = {
                  "shown, and a search for the name or the SID finds it all the same."},
         {C("ledger_rows", ledger_rows), .type = CONF_NUMBER, .min = 100, .max = 100000000, .initial = "1000000",
          .help = "Sign-ins that the ledger keeps at most; the oldest go first."},
+        {C("events_file", events_file), .max = 256, .check = conf_check_path, .range = "an absolute path",
+         .otherwise = "none is written",
+         .help = "File to which every record (sign-ins, events, and what administrators and the helpdesk asked for) is "
+                 "appended as a line of JSON, for a SIEM: postern-events(7). A file that was moved away is made anew "
+                 "within seconds, so logrotate needs no signal. The unit lets posternd write in /var/log/postern."},
+        {C("events_socket", events_socket), .max = 107, .check = conf_check_path,
+         .range = "the path of a UNIX datagram socket", .otherwise = "none is sent",
+         .help = "Socket to which the same records go as messages of RFC 5424 with structured data; rsyslog's imuxsock "
+                 "and syslog-ng's unix-dgram listen on such. postern-events(7) has what to write into rsyslog's "
+                 "configuration."},
+        {C("traces_file", traces_file), .max = 256, .check = conf_check_path, .range = "an absolute path",
+         .otherwise = "none is written",
+         .help = "File to which the spans of each sign-in are appended as lines of OTLP/JSON, for an OpenTelemetry "
+                 "collector: from the arrival at this connector to the verdict, and the part at the domain controller. "
+                 "They continue the trace that came with the request (traceparent), and hold no name of a user; "
+                 "postern-events(7) tells of them. What is moved away is made anew, as with events_file."},
+        {C("events_names", events_names), .type = CONF_WORD, .words = event_names, .initial = "pseudonyms",
+         .help = "How names of users stand in what events_file and events_socket get. pseudonyms: keyed hashes, the "
+                 "same "
+                 "for the same name, as the ledger has them after names_days; `postern explain` with the record's id "
+                 "tells the name for so long. clear: as the ledger has them at first; what was sent is not erased by "
+                 "names_days or `postern privacy erase`."},
 };
 
 static const struct conf_key domain_keys[] = {

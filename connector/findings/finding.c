@@ -30,6 +30,8 @@ static const struct finding_info rows[] = {
         {"keytab_refused", FINDING_WARNS, "the keytab on the disk cannot be used, so the keys read before are in use", "Correct the file; it is taken at once"},
         {"ledger_memory_only", FINDING_WARNS, "records of sign-ins cannot be written to the disk and live in memory", "Make room, or correct the rights of state_dir/ledger"},
         {"records_lost", FINDING_WARNS, "records of sign-ins were lost", "Look at what the ledger says of its disk"},
+        {"records_not_sent", FINDING_WARNS, "records for whoever gathers them (a SIEM) do not go out; sign-ins go on, and the ledger has them", "Correct that; what waits is sent then (postern-events(7))"},
+        {"sent_records_lost", FINDING_WARNS, "records for whoever gathers them (a SIEM) were lost within a day; the ledger has them", "A record of kind gap stands where they are missing (postern-events(7)); postern log --json shows them"},
         /* the way to the relay */
         {"link_down", FINDING_STOPS, "there is no link to the relay, so no sign-in comes here", "Check the way to the relay: postern check"},
         {"link_unheard", FINDING_STOPS, "the link stands, but the relay takes no report, so it gives no work", "Ask the relay's operator; postern check tests the way"},

@@ -19,6 +19,7 @@
 #define LOOP_S 600                     /* a process that ended so often within this time ends in a loop */
 #define LOOP_ENDS 3
 #define UNHEARD_S 15
+#define OUTLET_S 10 /* what opens and receives them may just be starting */
 
 const json_t *health_value(const struct health *h, const char *part)
 {
@@ -337,6 +338,28 @@ static void judge_ledger(struct health *h, const json_t *ledger)
                                   "%lld records of sign-ins were lost", fact_number(ledger, "dropped", 0));
 }
 
+/* What goes out to a SIEM: by the ledger, which writes, and the supervisor, which opens. */
+static void judge_outlets(struct health *h, const json_t *outlets)
+{
+        const json_t *troubles = json_object_get(health_value(h, "process:supervisor"), "outlets");
+        const char *key;
+        json_t *outlet;
+
+        json_object_foreach ((json_t *)(uintptr_t)outlets, key, outlet) {
+                const char *trouble = fact_text(troubles, key), *why = trouble[0] ? trouble : fact_text(outlet, "why");
+                const long long since = fact_number(outlet, "since", 0), waiting = fact_number(outlet, "waiting", 0),
+                                lost = fact_number(outlet, "lost", 0), last = fact_number(outlet, "lost_last", 0);
+
+                if (why[0] && h->now - since > OUTLET_S)
+                        (void)finding_add(h->list,
+                                          (struct finding){.code = "records_not_sent", .about = key, .since = since},
+                                          "%s: %s; %lld records wait", key, why, waiting);
+                if (lost > 0 && h->now - last < DAY_S)
+                        (void)finding_add(h->list, (struct finding){.code = "sent_records_lost", .about = key},
+                                          "%s: %lld records were lost on the way out", key, lost);
+        }
+}
+
 /* Of a posternd that does not run only its last run and its records are known. */
 static void judge_last_run(struct health *h, const json_t *run)
 {
@@ -402,5 +425,6 @@ json_t *health_findings(const json_t *status)
         json_array_foreach (json_object_get(status, "incidents"), i, incident)
                 judge_incident(&h, incident);
         judge_ledger(&h, json_object_get(status, "ledger"));
+        judge_outlets(&h, json_object_get(status, "outlets"));
         return in_order(h.list);
 }

@@ -42,6 +42,10 @@ enum frame_type {
         /* validator -> ledger, and its answer */
         FRAME_QUERY,
         FRAME_FOUND,
+
+        /* ledger -> validator, and its answer */
+        FRAME_GUARD,
+        FRAME_GUARDED,
 };
 
 enum frame_tag {
@@ -76,6 +80,7 @@ enum frame_tag {
         TAG_DOMAINS,
         TAG_REFUSED,
         TAG_LAST,
+        TAG_RELEASE,
         /* a record */
         R_WALL = 100, /* s since the epoch, u64 */
         R_USER, /* as typed, without what is around it; only where an answer showed that an account of this name exists
@@ -104,6 +109,7 @@ enum frame_tag {
         R_DECLINED, /* why, where it was declined: no verdict then */
         R_CLIENT_AGENT,
         R_REALM,
+        R_TRACE, /* traceparent */
 };
 
 #define DECLINED_LOST "lost" /* R_DECLINED of FRAME_UNANSWERED: a validator that is gone had it */
@@ -137,6 +143,11 @@ enum frame_tag {
 #define FILE_LEDGER_DIR "ledger-dir"              /* ledger: directory */
 #define FILE_CONTROL_SOCKET "control.sock"        /* ledger: the listening UNIX socket, bound by the supervisor */
 #define FILE_METRICS_SOCKET "metrics.sock"        /* ledger: the same for metrics */
+/* ledger, while it runs, and again whenever there is another one: where records go out. FRAME_TAKEN with a cause says
+ * that one is of no use any more. */
+#define FILE_EVENTS "events-file"          /* a file to append to */
+#define FILE_EVENTS_SOCKET "events-socket" /* a connected UNIX datagram socket */
+#define FILE_TRACES "traces-file"          /* a file to append spans to */
 
 #define ROSTER_PART_MAX 12000
 #define ANSWER_PART_MAX 12000 /* of a sealed answer, and of what the ledger found */

@@ -58,6 +58,8 @@ static json_t *answer_status(struct ledger *l)
                                             (json_int_t)l->counts[COUNT_UNAVAILABLE], "declined",
                                             (json_int_t)l->counts[COUNT_DECLINED]));
         (void)json_object_set_new(root, "incidents", ledger_incidents(l));
+        if (l->outlets)
+                (void)json_object_set_new(root, "outlets", ledger_outlets_status(l->outlets));
         (void)json_object_set_new(root, "parts", parts(l));
         return root;
 }
@@ -431,6 +433,8 @@ json_t *ledger_answer(struct ledger *l, const struct request *request)
                 return answer_look(l, request);
         case REQUEST_QUESTIONS:
                 return answer_questions(l, request);
+        case REQUEST_GUARD: /* the validator answers: ledger_guard_ask */
+                return refusal("posternd does not run, and what the guard counts ended with it");
         }
         return refusal("unknown");
 }

@@ -16,6 +16,7 @@
 
 #define CLIENT_MS 10000
 #define ACCEPT_AGAIN_MS 200
+#define GUARD_MS 3000 /* of the validator, to answer */
 
 struct client {
         TAILQ_ENTRY(client) link;
@@ -27,6 +28,8 @@ struct client {
         size_t len;
         char *answer; /* from jansson; the NUL became a newline */
         size_t answer_len, sent;
+        struct request request; /* while the validator is asked: its number is in asked */
+        uint64_t asked;
 };
 
 struct control {
@@ -52,11 +55,6 @@ static void client_drop(struct client *c)
         free(c);
 }
 
-static void on_deadline(void *arg)
-{
-        client_drop(arg);
-}
-
 static void client_write(struct client *c)
 {
         ssize_t n = send(c->fd, c->answer + c->sent, c->answer_len - c->sent, MSG_NOSIGNAL);
@@ -74,29 +72,6 @@ static json_t *refusal(const char *why)
         return json_pack("{s:b, s:s}", "ok", 0, "error", why);
 }
 
-static const char *do_text(enum request_do what)
-{
-        switch (what) {
-        case REQUEST_STATUS:
-                return "status";
-        case REQUEST_LOG:
-                return "log";
-        case REQUEST_EXPLAIN:
-                return "explain";
-        case REQUEST_REPORT:
-                return "report";
-        case REQUEST_SLOW:
-                return "slow";
-        case REQUEST_UNUSUAL:
-                return "unusual";
-        case REQUEST_ERASE:
-                return "erase";
-        case REQUEST_QUESTIONS:
-                return "questions";
-        }
-        return "?";
-}
-
 static struct ucred peer_of(const struct client *c)
 {
         struct ucred peer = {0, (uid_t)-1, (gid_t)-1};
@@ -108,37 +83,27 @@ static struct ucred peer_of(const struct client *c)
 
 /* The list of who failed most is an administrator's, not the helpdesk's, which sees failures one by one and what is
  * unusual among them: root's, who runs all of this, or the helpdesk's page's, which tells the two apart. Erasing is an
- * administrator's alone, and so is who of the helpdesk asked what. */
+ * administrator's alone, and so is who of the helpdesk asked what, and what the guard forgets. */
 static bool may_ask(const struct client *c, const struct request *request)
 {
         const uid_t uid = peer_of(c).uid;
 
-        if (request->what_to_do == REQUEST_ERASE || request->what_to_do == REQUEST_QUESTIONS)
+        if (request->what_to_do == REQUEST_ERASE || request->what_to_do == REQUEST_QUESTIONS || request->release)
                 return uid == 0 || uid == getuid();
+        if (request->person[0] && uid != 0 && uid != getuid() && uid != c->control->ledger->page_uid)
+                return false; /* nobody else asks for others */
         return !request->users || uid == 0 || uid == getuid() || uid == c->control->ledger->page_uid;
 }
 
-static void log_request(const struct client *c, const char *what)
+/* Takes over answer. It is recorded what was asked: request is NULL where that could not be read. */
+static void client_answer(struct client *c, const struct request *request, json_t *answer)
 {
+        struct ledger *l = c->control->ledger;
         const struct ucred peer = peer_of(c);
+        const bool ok = json_is_true(json_object_get(answer, "ok"));
 
-        log_info("control.request", KV_S("do", what), KV_U("uid", peer.uid), KV_I("pid", peer.pid));
-}
-
-static void client_answer(struct client *c)
-{
-        struct request request;
-        struct error err;
-        json_t *answer;
-
-        if (request_parse(&request, c->line, c->len, &err) < 0) {
-                log_request(c, "malformed");
-                answer = refusal(err.text);
-        } else {
-                log_request(c, do_text(request.what_to_do));
-                answer = !may_ask(c, &request) ? refusal("that is root's only")
-                                               : ledger_answer(c->control->ledger, &request);
-        }
+        ledger_outlets_act(l->outlets, &(struct ledger_asker){.uid = peer.uid, .pid = peer.pid}, request,
+                           ok ? NULL : json_string_value(json_object_get(answer, "error")));
         c->answer = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
         json_decref(answer);
         if (!c->answer) {
@@ -147,7 +112,74 @@ static void client_answer(struct client *c)
         }
         c->answer_len = strlen(c->answer) + 1;
         c->answer[c->answer_len - 1] = '\n';
+        loop_timer_in(c->deadline, CLIENT_MS);
         loop_io_set(c->io, LOOP_WRITE);
+}
+
+static void on_deadline(void *arg)
+{
+        struct client *c = arg;
+
+        if (!c->asked) {
+                client_drop(c);
+                return;
+        }
+        c->asked = 0;
+        client_answer(c, &c->request, refusal("posternd's validator does not answer"));
+}
+
+/* The validator is asked; until it answers the client waits. */
+static void ask_guard(struct client *c, const struct request *request)
+{
+        c->request = *request;
+        c->asked = ledger_guard_ask(c->control->ledger, request);
+        if (c->asked == 0) {
+                client_answer(c, request, refusal("posternd's validator does not run; see postern status"));
+                return;
+        }
+        loop_io_set(c->io, 0);
+        loop_timer_in(c->deadline, GUARD_MS);
+}
+
+void control_guarded(struct control *control, uint64_t number, const char *text, const char *why)
+{
+        json_t *guard = text[0] ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        struct client *c;
+
+        TAILQ_FOREACH (c, &control->clients, link)
+                if (c->asked == number && number != 0)
+                        break;
+        if (c) {
+                c->asked = 0;
+                if (json_is_object(guard) && json_is_true(json_object_get(guard, "released")))
+                        ledger_note(control->ledger, "guard.released",
+                                    "the failures of one account were forgotten on request");
+                client_answer(c, &c->request,
+                              json_is_object(guard)
+                                      ? json_pack("{s:b, s:I, s:O}", "ok", 1, "now",
+                                                  (json_int_t)loop_wall(control->ledger->process.loop), "guard", guard)
+                                      : refusal(why[0] ? why : "the validator answered no JSON"));
+        }
+        json_decref(guard);
+}
+
+static void client_ask(struct client *c)
+{
+        struct request request;
+        struct error err;
+        const bool fit = request_parse(&request, c->line, c->len, &err) == 0;
+        const struct ucred peer = peer_of(c);
+
+        log_info("control.request", KV_S("do", fit ? request_do_text(request.what_to_do) : "malformed"),
+                 KV_U("uid", peer.uid), KV_I("pid", peer.pid));
+        if (!fit)
+                client_answer(c, NULL, refusal(err.text));
+        else if (!may_ask(c, &request))
+                client_answer(c, &request, refusal("that is root's only"));
+        else if (request.what_to_do == REQUEST_GUARD)
+                ask_guard(c, &request);
+        else
+                client_answer(c, &request, ledger_answer(c->control->ledger, &request));
 }
 
 static void client_read(struct client *c)
@@ -165,7 +197,7 @@ static void client_read(struct client *c)
         if (end)
                 c->len = (size_t)(end - c->line);
         if (end || c->len == sizeof(c->line)) /* too long: the parser says so */
-                client_answer(c);
+                client_ask(c);
 }
 
 static void on_client(void *arg, int fd, int events)

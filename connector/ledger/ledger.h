@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "connector/frames/frames.h"
+#include "connector/ledger/outlets.h"
 #include "connector/ledger/request.h"
 #include "connector/ledger/store.h"
 #include "connector/frames/name-hash.h"
@@ -52,6 +53,8 @@ struct ledger {
         struct journal *journal;
         struct control *control;
         struct ledger_metrics *metrics;
+        struct ledger_outlets *outlets;
+        uint64_t asked;                    /* questions to the validator: the latest one's number */
         int dir_fd, socket_fd, metrics_fd; /* as handed over, until start */
         bool has_hash_key;
         uint8_t hash_key[NAME_HASH_KEY_LEN];
@@ -76,6 +79,15 @@ json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q);
 
 /* answer.c: the answer to a request, an object with "ok". NULL: no memory. */
 json_t *ledger_answer(struct ledger *l, const struct request *request);
+
+/* main.c: a frame that is a row: into the journal, and out to whoever gathers records. */
+void ledger_take(struct ledger *l, const struct msg_in *m);
+
+/* main.c: asks the validator of the request's user; control_guarded brings the answer to this number. 0: there is no
+ * validator. */
+uint64_t ledger_guard_ask(struct ledger *l, const struct request *request);
+/* control.c: what the validator said to that: text, a JSON object, or why not. */
+void control_guarded(struct control *control, uint64_t number, const char *text, const char *why);
 
 /* watch.c: a part says value of itself, after before (NULL: nothing yet). Events come of it. */
 void ledger_watch(struct ledger *l, const char *part, const json_t *before, const json_t *value);

@@ -106,6 +106,40 @@ static void take_status(struct ledger *l, const struct msg_in *m, const char *na
                 log_warning("status.refused", KV_S("part", name));
 }
 
+void ledger_take(struct ledger *l, const struct msg_in *m)
+{
+        char name[CONTROL_NAME_MAX] = "", text[LOG_VALUE_MAX] = "";
+
+        if (m->type == FRAME_EVENT && msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0) {
+                (void)msg_get_str(m, TAG_TEXT, text, sizeof(text));
+                log_info("connector.event", KV_S("name", name), KV_S("text", text));
+        }
+        ledger_journal_add(l->journal, m);
+        ledger_outlets_frame(l->outlets, m);
+}
+
+uint64_t ledger_guard_ask(struct ledger *l, const struct request *request)
+{
+        struct msg_out m;
+
+        msg_begin(&m, FRAME_GUARD);
+        msg_u64(&m, TAG_SEQ, ++l->asked);
+        msg_str(&m, R_USER, request->user);
+        if (request->release)
+                msg_u64(&m, TAG_RELEASE, 1);
+        return l->validator.ipc && ipc_send(l->validator.ipc, &m) == 0 ? l->asked : 0;
+}
+
+static void take_guarded(struct ledger *l, const struct msg_in *m)
+{
+        char text[STATUS_TEXT_MAX] = "", why[ERROR_TEXT_MAX] = "";
+
+        if (msg_get_str(m, TAG_TEXT, text, sizeof(text)) < 0 && msg_get_str(m, TAG_WHY, why, sizeof(why)) < 0)
+                (void)snprintf(why, sizeof(why), "the validator answered nothing");
+        if (l->control)
+                control_guarded(l->control, msg_get_u64(m, TAG_SEQ, 0), text, why);
+}
+
 static void on_frame(void *arg, const struct msg_in *m, int received)
 {
         [[maybe_unused]] _cleanup_(closep) int fd = received; /* only to be closed */
@@ -127,11 +161,15 @@ static void on_frame(void *arg, const struct msg_in *m, int received)
                 ledger_query(l, m);
                 return;
         }
+        if (m->type == FRAME_GUARDED) {
+                take_guarded(l, m);
+                return;
+        }
         if (m->type == FRAME_RECORD || m->type == FRAME_UNANSWERED) {
                 count(l, m);
                 ledger_metrics_count(l->metrics, m);
         }
-        ledger_journal_add(l->journal, m);
+        ledger_take(l, m);
 }
 
 static void on_peer_closed(void *arg, const char *why)
@@ -167,8 +205,11 @@ static int on_file(void *arg, const char *name, int handed, struct error *err)
                     : strcmp(name, FILE_CONTROL_SOCKET) == 0 ? &l->socket_fd
                     : strcmp(name, FILE_METRICS_SOCKET) == 0 ? &l->metrics_fd
                                                              : NULL;
-        if (!slot)
+        if (!slot) {
+                if (ledger_outlets_file(l->outlets, name, fd))
+                        fd = -1;
                 return 0;
+        }
         closep(slot);
         *slot = fd;
         fd = -1;
@@ -213,7 +254,6 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         struct ledger *l = arg;
 
         (void)boot;
-        (void)connector_id;
         l->since = loop_wall(l->process.loop);
         if (!l->process.check && (l->dir_fd < 0 || l->socket_fd < 0))
                 return error_fail(err, -EINVAL, "the supervisor did not hand over folder and socket");
@@ -223,12 +263,17 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
                                               .days = l->config->ledger_days,
                                               .names_days = l->config->names_days,
                                               .rows = l->config->ledger_rows};
-        /* The folder of the ledger and the control socket that is open already; no network of any kind. */
+        /* The folder of the ledger and the control socket that is open already; no network of any kind, and of the
+         * sockets that lead out only where the supervisor connected them to. */
         const struct confine_path own = {.fd = l->dir_fd, .write = true};
-        const struct confine_rules rules = {
-                .process = "ledger", .needs = CONFINE_WRITE | CONFINE_ACCEPT, .paths = &own, .n_paths = 1};
+        const struct confine_rules rules = {.process = "ledger",
+                                            .needs = CONFINE_WRITE | CONFINE_ACCEPT | CONFINE_DATAGRAM,
+                                            .paths = &own,
+                                            .n_paths = 1};
         int r = ledger_metrics_new(&l->metrics, l, l->metrics_fd, err);
         l->metrics_fd = -1;
+        if (r == 0 && !l->process.check && ledger_outlets_new(&l->outlets, l, connector_id) < 0)
+                r = error_fail(err, -ENOMEM, "out of memory");
         if (r == 0)
                 r = process_confine(&l->process, &rules, l->config->confinement, err);
         if (r == 0 && l->process.check) {
@@ -266,6 +311,7 @@ static void ledger_clear(struct ledger *l)
         l->metrics = ledger_metrics_free(l->metrics);
         l->link.ipc = ipc_free(l->link.ipc);
         l->validator.ipc = ipc_free(l->validator.ipc);
+        l->outlets = ledger_outlets_free(l->outlets);
         l->journal = ledger_journal_free(l->journal);
         for (size_t i = 0; i < l->n_status; i++)
                 json_decref(l->status[i].value), json_decref(l->status[i].since);
@@ -294,6 +340,7 @@ int main(int argc, char **argv)
         if (process_open(&ledger.process, &posternd_frames, PART_LEDGER, argc, argv, &ops, &ledger, &err) < 0 ||
             crypto_self_test(&err) < 0)
                 return process_fail("ledger", &err);
+        log_native(NULL);
         int code = process_run(&ledger.process);
         read_the_rest(&ledger);
         ledger_clear(&ledger);

@@ -125,7 +125,7 @@ void ledger_query(struct ledger *l, const struct msg_in *m)
 
         if (msg_get_str(m, TAG_ID, id, sizeof(id)) < 0)
                 return;
-        ledger_journal_add(l->journal, m);
+        ledger_take(l, m);
         ledger_journal_flush(l->journal);
         if (msg_has(m, TAG_REFUSED))
                 return;

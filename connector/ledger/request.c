@@ -49,19 +49,33 @@ static int take_number(const json_t *value, const char *key, int64_t min, int64_
         return 0;
 }
 
+static const char *const do_words[] = {[REQUEST_STATUS] = "status",   [REQUEST_LOG] = "log",
+                                       [REQUEST_EXPLAIN] = "explain", [REQUEST_REPORT] = "report",
+                                       [REQUEST_SLOW] = "slow",       [REQUEST_UNUSUAL] = "unusual",
+                                       [REQUEST_ERASE] = "erase",     [REQUEST_QUESTIONS] = "questions",
+                                       [REQUEST_GUARD] = "guard"};
+
+const char *request_do_text(enum request_do what)
+{
+        return what >= REQUEST_STATUS && what < sizeof(do_words) / sizeof(do_words[0]) ? do_words[what] : "?";
+}
+
+bool request_is_act(const struct request *request)
+{
+        return request->what_to_do != REQUEST_STATUS && (request->what_to_do != REQUEST_REPORT || request->users);
+}
+
 static int take_do(const json_t *value, enum request_do *ret, struct error *err)
 {
-        static const char *const words[] = {"status", "log",     "explain", "report",
-                                            "slow",   "unusual", "erase",   "questions"};
         const char *text = json_string_value(value);
 
-        for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++)
-                if (strcmp(text, words[i]) == 0) {
-                        *ret = (enum request_do)(i + 1);
+        for (size_t i = REQUEST_STATUS; text && i < sizeof(do_words) / sizeof(do_words[0]); i++)
+                if (strcmp(text, do_words[i]) == 0) {
+                        *ret = (enum request_do)i;
                         return 0;
                 }
         return error_fail(err, -EBADMSG,
-                          "'do' must be status, log, explain, report, slow, unusual, erase or questions");
+                          "'do' must be status, log, explain, report, slow, unusual, erase, questions or guard");
 }
 
 static int take_verdict(const json_t *value, char *out, size_t cap, struct error *err)
@@ -86,6 +100,8 @@ static int take_member(struct request *r, const char *key, const json_t *value, 
                 return take_trimmed(value, key, r->user, sizeof(r->user), err);
         if (strcmp(key, "what") == 0)
                 return take_trimmed(value, key, r->what, sizeof(r->what), err);
+        if (strcmp(key, "person") == 0)
+                return take_text(value, key, r->person, sizeof(r->person), err);
         if (strcmp(key, "verdict") == 0)
                 return take_verdict(value, r->verdict, sizeof(r->verdict), err);
         if (strcmp(key, "since") == 0)
@@ -107,6 +123,10 @@ static int take_member(struct request *r, const char *key, const json_t *value, 
                 r->users = json_is_true(value);
                 return 0;
         }
+        if (strcmp(key, "release") == 0 && json_is_boolean(value)) {
+                r->release = json_is_true(value);
+                return 0;
+        }
         return error_fail(err, -EBADMSG, "the member '%.64s' is unknown or of the wrong type", key);
 }
 
@@ -126,6 +146,10 @@ static int check_whole(const struct request *r, struct error *err)
                 return error_fail(err, -EBADMSG, "only a report has users and a step");
         if (r->what_to_do == REQUEST_ERASE && !r->user[0])
                 return error_fail(err, -EBADMSG, "'user' is missing: whose records are to be erased");
+        if (r->what_to_do == REQUEST_GUARD && !r->user[0])
+                return error_fail(err, -EBADMSG, "'user' is missing: whom the guard may stop");
+        if (r->release && r->what_to_do != REQUEST_GUARD)
+                return error_fail(err, -EBADMSG, "only the guard releases");
         if (r->events && (r->user[0] || r->verdict[0]))
                 return error_fail(err, -EBADMSG, "events have neither user nor verdict");
         return 0;

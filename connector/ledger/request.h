@@ -26,20 +26,28 @@ enum request_do {
         REQUEST_SLOW,
         REQUEST_UNUSUAL,
         REQUEST_ERASE,
-        REQUEST_QUESTIONS
+        REQUEST_QUESTIONS,
+        REQUEST_GUARD
 };
 
 struct request {
         enum request_do what_to_do;
-        char user[REQUEST_TEXT_MAX + 1]; /* log: or "" */
-        char what[REQUEST_TEXT_MAX + 1]; /* explain: an id or a name */
-        char verdict[16];                /* log: "accepted" "refused" "unavailable" "declined" or "" */
-        int64_t since, until;            /* s since the epoch; 0: open */
-        int64_t step;                    /* report: s that are counted together; 0: no series */
-        uint32_t limit;                  /* 1 to REQUEST_LIMIT_MAX */
-        bool events;                     /* log: events instead of sign-ins */
-        bool users;                      /* report: names of users, for administrators */
+        char user[REQUEST_TEXT_MAX + 1];   /* log: or "" */
+        char person[REQUEST_TEXT_MAX + 1]; /* for whom the helpdesk's page asks, or "" */
+        char what[REQUEST_TEXT_MAX + 1];   /* explain: an id or a name */
+        char verdict[16];                  /* log: "accepted" "refused" "unavailable" "declined" or "" */
+        int64_t since, until;              /* s since the epoch; 0: open */
+        int64_t step;                      /* report: s that are counted together; 0: no series */
+        uint32_t limit;                    /* 1 to REQUEST_LIMIT_MAX */
+        bool events;                       /* log: events instead of sign-ins */
+        bool users;                        /* report: names of users, for administrators */
+        bool release;                      /* guard: what it counted is forgotten */
 };
+
+/* "status", "log" ...: literal. */
+const char *request_do_text(enum request_do what);
+/* Whether it shows or changes something of people, and so is told to whoever gathers records. */
+bool request_is_act(const struct request *request);
 
 /* Every member checked; an unknown one is refused by name. -EBADMSG with err. */
 int request_parse(struct request *ret_r, const char *line, size_t n, struct error *err);

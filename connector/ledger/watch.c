@@ -25,7 +25,7 @@ void ledger_note(struct ledger *l, const char *event, const char *detail)
         msg_str(&out, TAG_NAME, event);
         msg_str(&out, TAG_TEXT, detail);
         if (!out.overflow && msg_parse(&in, out.data, out.len) == 0)
-                ledger_journal_add(l->journal, &in);
+                ledger_take(l, &in);
 }
 
 static void watch_process(struct ledger *l, const char *process, const char *before, const json_t *value)

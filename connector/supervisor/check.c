@@ -173,6 +173,8 @@ static void note_hidden(const struct files_check *check, const char *key, const 
 static void note_all_hidden(const struct config *config, const struct files_check *check)
 {
         note_hidden(check, "relay_ca_file", config->relay_ca_file);
+        note_hidden(check, "events_file", config->events_file);
+        note_hidden(check, "traces_file", config->traces_file);
         for (size_t i = 0; i < config->validate.n_domains; i++) {
                 note_hidden(check, "ca_file", config->domains[i].ca_file);
                 note_hidden(check, "keytab", config->domains[i].keytab_file);
@@ -204,7 +206,7 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
                 n++;
         } else {
                 n += prepare_check(&s, check);
-                n += check_files_of(&s, check, found);
+                n += check_files_of(&s, check, found) + outlets_check(config, check);
                 n += try_all(&s, check, found);
                 note_all_hidden(config, check);
         }

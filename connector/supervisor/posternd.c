@@ -160,6 +160,7 @@ static int run(const char *path, struct config *config, struct buffer *text)
         struct error err;
 
         log_open("posternd", config->log_level, NULL);
+        log_native(NULL);
         harden_files(FILES_WANTED);
         if (harden_process(&err) < 0) {
                 log_error("start.failed", KV_S("why", err.text));

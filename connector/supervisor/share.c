@@ -69,9 +69,10 @@ static json_t *keytabs(const struct supervisor *s)
 void share_supervisor(struct supervisor *s)
 {
         share(s, "process:supervisor",
-              json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:o}", "state", "running", "pid", (int)getpid(), "version",
-                        POSTERN_VERSION, "boot", s->boot.id, "id", s->connector_id, "reload_refused",
-                        clean(s->reloading.why), "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s)));
+              json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "state", "running", "pid", (int)getpid(),
+                        "version", POSTERN_VERSION, "boot", s->boot.id, "id", s->connector_id, "reload_refused",
+                        clean(s->reloading.why), "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s),
+                        "outlets", outlets_troubles(s->outlets)));
 }
 
 void share_all(struct supervisor *s)

@@ -305,12 +305,17 @@ static void take_frame(struct child *child, const struct msg_in *m, int fd)
                 if (child->part == PART_VALIDATOR) {
                         kept_settle(s->kept, NULL, true);
                         watch_again(s->watch);
+                } else if (child->part == PART_LEDGER) {
+                        outlets_again(s->outlets);
                 }
                 share_child(child);
                 tell_systemd(s);
         } else if (m->type == FRAME_TAKEN && msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0) {
                 const bool refused = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
-                watch_taken(s->watch, name, refused ? why : NULL);
+                if (child->part == PART_LEDGER)
+                        outlets_lost(s->outlets, name);
+                else
+                        watch_taken(s->watch, name, refused ? why : NULL);
         } else if (m->type == FRAME_DRAINED) {
                 drain_on(s);
         } else if (m->type == FRAME_CERTIFICATE && fd >= 0) {
@@ -351,7 +356,7 @@ static int set_up(struct supervisor *s)
                 r = loop_timer_new(&s->watchdog, s->loop, NULL, watchdog_turn, s);
         if (r == 0)
                 r = watch_new(&s->watch, s);
-        if (r == 0 && !(s->kept = kept_new()))
+        if (r == 0 && (!(s->kept = kept_new()) || !(s->outlets = outlets_new(s))))
                 r = -ENOMEM;
         if (r == 0)
                 r = reload_new(s);
@@ -369,6 +374,7 @@ static void tear_down(struct supervisor *s)
         s->drain_timer = loop_timer_free(s->drain_timer);
         s->watchdog = loop_timer_free(s->watchdog);
         s->watch = watch_free(s->watch);
+        s->outlets = outlets_free(s->outlets);
         s->kept = kept_free(s->kept);
         reload_free(s);
         s->loop = loop_free(s->loop);

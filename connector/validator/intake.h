@@ -40,6 +40,7 @@ struct intake {
         char req[KID_LEN + 1];
         size_t padded;                       /* the request's class of padding; its verdict has the same */
         char service_name[NAME_MAX_LEN + 1]; /* of the roster, "" where unknown */
+        char trace[56];                      /* the traceparent that came beside it, or "" */
         struct error detail;                 /* for the log */
 };
 

@@ -29,6 +29,9 @@ _Static_assert(VALIDATOR_IN_FLIGHT_MAX * 4096 <= SECURE_HEAP / 4 * 3 && sizeof(s
                        VALIDATOR_IN_FLIGHT_MAX < ARENA_SLOTS,
                "the secure heap or the arena is too small");
 #define TURN_MS 5000
+/* An administrator's; whoever took the ledger over gets no more than this out of the guard. */
+#define RELEASES_BURST 30
+#define RELEASES_EVERY_MS 10000
 
 static int on_config(void *arg, int fd, struct error *err)
 {
@@ -178,10 +181,12 @@ static void on_link_closed(void *arg, const char *why)
 
 static void on_ledger_frame(void *arg, const struct msg_in *m, int fd)
 {
-        const struct validator *v = arg;
+        struct validator *v = arg;
 
         if (fd >= 0)
                 close(fd);
+        if (m->type == FRAME_GUARD && v->validate)
+                validator_guard(v, m);
         if (v->helpdesk && m->type == FRAME_FOUND)
                 helpdesk_found(v->helpdesk, m);
 }
@@ -417,7 +422,8 @@ int main(int argc, char **argv)
         struct validator v = {.store = {.fd = -1},
                               .sids = {.fd = -1},
                               .incoming = BUFFER(ROSTER_TEXT_MAX),
-                              .refusals = {.burst = 20, .every_ms = 1000}};
+                              .refusals = {.burst = 20, .every_ms = 1000},
+                              .releases = {.burst = RELEASES_BURST, .every_ms = RELEASES_EVERY_MS}};
         struct error err = {""};
         int code;
 

@@ -143,6 +143,7 @@ void record_signin(const struct signins_config *c, const char *id, const struct 
         put_outcome(&m, o, in);
         msg_u64(&m, R_MS_OPENED, ms_opened);
         msg_u64(&m, R_MS_TOTAL, ms_total);
+        put_if(&m, R_TRACE, in->trace);
         c->to_ledger(c->arg, &m);
 }
 
@@ -158,8 +159,10 @@ void record_declined(const struct signins_config *c, const char *id, const struc
                 put_realm(&m, c, in->claims);
                 put_client(&m, in);
         }
-        if (in)
+        if (in) {
                 put_if(&m, R_CONTEXT, in->detail.text);
+                put_if(&m, R_TRACE, in->trace);
+        }
         msg_str(&m, R_DECLINED, why);
         c->to_ledger(c->arg, &m);
 }

@@ -508,6 +508,8 @@ static void take(struct signins *s, const struct msg_in *m, const char *id)
                 why = in.decline;
         else
                 why = decline_by_realm(s, &in, &domain);
+        if (msg_get_str(m, TAG_TRACE, in.trace, sizeof(in.trace)) < 0)
+                in.trace[0] = '\0';
         if (s->c.clock && intake_tells_time(&in))
                 clock_note(s->c.clock, CLOCK_SERVICE, in.claims->iss, in.claims->iat, loop_now(s->c.loop));
         if (!why && insert(s, m, id, domain, &in, &x) < 0)

@@ -49,6 +49,7 @@ struct validator {
         char roster_hash[KID_LEN + 1]; /* and of that number no other text; "": not known */
         struct buffer incoming;        /* parts of a roster that is coming in */
         struct limit refusals;         /* of rosters */
+        struct limit releases;         /* of accounts that the guard stops */
         struct loop_timer *turn;
         bool drained;
         bool orphaned; /* the supervisor is gone: what runs is finished, and nothing else is done */
@@ -79,3 +80,6 @@ int validator_to_link(void *arg, const struct msg_out *m);
 void validator_to_ledger(void *arg, const struct msg_out *m);
 /* The same, and says whether it could: negative where there is no ledger, or it is too slow. */
 int validator_ask_ledger(void *arg, const struct msg_out *m);
+
+/* guard-desk.c: FRAME_GUARD, answered. */
+void validator_guard(struct validator *v, const struct msg_in *m);

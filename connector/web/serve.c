@@ -266,6 +266,8 @@ static void visit_ask(struct visit *v, json_t *request)
         struct question *q = &v->questions[v->n++];
 
         q->visit = v;
+        if (request && utf8_valid(v->person.name, strlen(v->person.name)))
+                (void)json_object_set_new(request, "person", json_string(v->person.name));
         if (!request || v->front->web->n_asks >= ASKS_MAX) {
                 (void)snprintf(v->why, sizeof(v->why), "%s",
                                request ? "Too many look things up at once. Try again."

@@ -327,8 +327,8 @@ static void post(struct client *c, struct exchange *e)
         size_t left = c->n_nodes;
         struct exchange_post p;
         int r;
-        char url[512], id[96], budget[48];
-        const char *headers[] = {id, budget, NULL};
+        char url[512], id[96], budget[48], trace[80];
+        const char *headers[] = {id, budget, NULL, NULL};
         struct https_request request = {
                 .method = "POST", .url = url, .bearer = c->bearer, .content_type = SEALED_TYPE, .headers = headers};
         struct error why = {""};
@@ -341,6 +341,8 @@ static void post(struct client *c, struct exchange *e)
                 (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/sign-ins", c->nodes[c->at], c->tenant);
                 (void)snprintf(id, sizeof(id), "Postern-Id: %s", p.id);
                 (void)snprintf(budget, sizeof(budget), "Postern-Budget: %u", p.budget_ms);
+                (void)snprintf(trace, sizeof(trace), "traceparent: %s", p.traceparent ? p.traceparent : "");
+                headers[2] = p.traceparent && wire_traceparent_valid(p.traceparent) ? trace : NULL;
                 https_response_clear(&response);
                 r = ask(c, &request, &response, &why);
                 if (r < 0 || response.status == 503)

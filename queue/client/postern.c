@@ -372,6 +372,7 @@ static int run(struct postern *p, const struct postern_request *request, struct 
                                         .client_ip = request->client_ip,
                                         .client_app = request->client_app,
                                         .client_agent = request->client_agent,
+                                        .traceparent = request->traceparent,
                                         .now = time(NULL)};
         int r = p->client ? 0 : make_client(p);
 

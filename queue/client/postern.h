@@ -68,6 +68,7 @@ struct postern_request {
         const char *password;     /* the caller's to wipe, as is the next one */
         const char *new_password; /* NULL: a sign-in; else the password is changed to this one */
         const char *client_ip, *client_app, *client_agent; /* for the helpdesk's records, or NULL */
+        const char *traceparent; /* the caller's trace (W3C Trace Context), which the connector continues, or NULL */
 };
 #define POSTERN_REQUEST sizeof(struct postern_request)
 

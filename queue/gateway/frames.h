@@ -42,6 +42,7 @@ enum gateway_tag {
         TAG_APP,
         TAG_CLIENT_IP,
         TAG_CLIENT_AGENT,
+        TAG_TRACE,
         /* its answer */
         TAG_SHOWN,
         TAG_VERDICT,

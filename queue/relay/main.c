@@ -136,6 +136,7 @@ static int run_relay(struct relay *relay)
 
         signal(SIGPIPE, SIG_IGN);
         log_open("postern-relay", relay->config->log_level, NULL);
+        log_native(NULL);
         if (loop_new(&relay->loop) < 0) {
                 log_error("start_failed", KV_S("why", "no memory for the event loop"));
                 return 1;

@@ -170,11 +170,6 @@ static void on_close(void *arg)
 
 /* ---- the POST ---- */
 
-static bool traceparent_ok(const char *s)
-{
-        return s && strlen(s) == 55 && strspn(s, "0123456789abcdef-") == 55;
-}
-
 static void fail_id(struct http_req *r, enum problem_type type, const char *id, const char *detail)
 {
         http_problem(r, &(struct problem){.type = type, .instance = id, .detail = detail});
@@ -253,7 +248,7 @@ static void submit(struct sign_in *s, uint32_t budget)
         struct dispatch_submission submission = {
                 .tenant = s->tenant,
                 .id = s->id,
-                .traceparent = traceparent_ok(trace) ? trace : NULL,
+                .traceparent = trace && wire_traceparent_valid(trace) ? trace : NULL,
                 .budget_ms = budget,
                 .n = s->n,
                 .connectors = connectors,

@@ -221,6 +221,7 @@ void exchange_post(const struct exchange *e, uint64_t now_ms, struct exchange_po
 
         *ret_post = (struct exchange_post){
                 .id = e->request.id,
+                .traceparent = e->params.traceparent,
                 .body = e->request.body.data,
                 .n = e->request.body.len,
                 .budget_ms = budget,

@@ -38,7 +38,8 @@ uint32_t exchange_left(const struct exchange *e, uint64_t now_ms);
 
 /* The request of EXCHANGE_POST; borrowed until it is answered. */
 struct exchange_post {
-        const char *id; /* Postern-Id */
+        const char *id;          /* Postern-Id */
+        const char *traceparent; /* or NULL */
         const char *body;
         size_t n;
         uint32_t budget_ms; /* Postern-Budget: a little less than what is left, so that the relay's answer comes in time

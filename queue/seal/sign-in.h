@@ -42,6 +42,7 @@ struct sign_in_params {
         bool change_password;              /* the operation is to set new_password */
         const struct secret *new_password; /* NULL: sent as the empty one, which the connector refuses */
         const char *client_ip, *client_agent, *client_app; /* or NULL */
+        const char *traceparent; /* W3C Trace Context, sent in clear for relay and connector to continue; NULL: none */
         /* Identities (kid) that are not to be used: those that believed a canary's random password. */
         const char *const *distrusted;
         size_t n_distrusted;

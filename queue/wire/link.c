@@ -148,7 +148,7 @@ int request_event_encode(const struct request_event *e, struct buffer *out)
         return r;
 }
 
-static bool traceparent_valid(const char *s)
+bool wire_traceparent_valid(const char *s)
 {
         return strlen(s) == 55 && strspn(s, "0123456789abcdef-") == 55;
 }
@@ -209,7 +209,7 @@ int request_event_decode(struct request_event *ret_e, const char *text, size_t n
                 return error_fail(err, -EBADMSG, "request event: budget is not 1 to %d", BUDGET_MAX);
         e.budget = (uint32_t)ms;
         if (next_field(&at, end, e.traceparent, sizeof(e.traceparent)) < 0 ||
-            (strcmp(e.traceparent, "-") != 0 && !traceparent_valid(e.traceparent)))
+            (strcmp(e.traceparent, "-") != 0 && !wire_traceparent_valid(e.traceparent)))
                 return error_fail(err, -EBADMSG, "request event: traceparent is malformed");
         if (strcmp(e.traceparent, "-") == 0)
                 e.traceparent[0] = '\0';

@@ -132,6 +132,9 @@ struct hello {
 };
 int hello_encode(const struct hello *h, struct buffer *out);
 int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *err);
+/* 55 characters of the alphabet of a traceparent (W3C Trace Context). */
+bool wire_traceparent_valid(const char *s);
+
 /* event: request, one line with blanks between: id seq budget traceparent|- shared-line recipient's-line [last] */
 struct request_event {
         char id[ID_MAX + 1];

@@ -19,6 +19,7 @@ MAY_INCLUDE = {
     'certs/base/conf': ['certs/base/core'],
     'certs/base/sqlite': ['certs/base/core'],
     'certs/base/metrics': ['certs/base/core'],
+    'certs/base/events': ['certs/base/core', 'certs/base/ipc'],
     'certs/codec': BASE,
     'certs/keys': BASE + ['certs/codec'],
     'certs/http': BASE + ['certs/codec', 'certs/keys'],

@@ -16,6 +16,7 @@ WORDS = {
                        'secure sid_from sid_is sid_skip sid_text table text typed utf8 wipe',
     'certs/base/dns': 'address dns',
     'certs/base/ipc': 'frame ipc loop msg',
+    'certs/base/events': 'events spans',
     'certs/base/metrics': 'metrics',
     'certs/base/process': 'caps child confine hand harden parent process program',
     'certs/base/sqlite': 'db',
@@ -32,10 +33,10 @@ WORDS = {
     'connector/findings': 'account_findings explain fact finding glossary health history hop looks readiness status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
-    'connector/ledger': 'control ledger request_parse',
+    'connector/ledger': 'control ledger request_do request_is request_parse',
     'connector/link': 'bridge lines renewal',
     'connector/sandbox': 'sandbox',
-    'connector/supervisor': 'check_all check_users files kept keys last_run prepare reload renewals share '
+    'connector/supervisor': 'check_all check_users files kept keys last_run outlets prepare reload renewals share '
                             'supervisor watch watchdog',
     'connector/validator': 'clock_judge clock_note clock_state enckeys helpdesk intake record replay roster_store '
                            'sid_store signins validator verdict',

@@ -263,13 +263,35 @@ int validate_set_connectors(struct validate *v, size_t i, size_t connectors, uns
         return r < 0 ? r : *ret_failures != before;
 }
 
+static const char *const guard_modes[] = {[GUARD_OBSERVE] = "observe", [GUARD_OFF] = "off", [GUARD_ON] = "on"};
+
+int validate_guard_of(struct validate *v, const char *name, size_t n, bool release, struct validate_guarded *ret)
+{
+        struct name parsed;
+        struct guard_look look;
+        const enum reason reason = name_parse(&parsed, v->config, name, n);
+
+        if (reason != REASON_OK)
+                return reason == REASON_UNKNOWN_DOMAIN ? -ENOENT : -EINVAL;
+        guard_look(v->guard, &parsed, loop_now(v->loop), &look);
+        *ret = (struct validate_guarded){.mode = guard_modes[v->config->guard.mode],
+                                         .domain = v->config->domains[parsed.domain].name,
+                                         .failures = look.failures,
+                                         .limit = look.limit,
+                                         .share = guard_is_share(v->guard, parsed.domain),
+                                         .stopped = look.stopped,
+                                         .left_s = look.left_s};
+        if (release)
+                guard_release(v->guard, &parsed);
+        return 0;
+}
+
 void validate_guard_state(const struct validate *v, struct validate_guard *ret_guard)
 {
-        static const char *const modes[] = {[GUARD_OBSERVE] = "observe", [GUARD_OFF] = "off", [GUARD_ON] = "on"};
         struct guard_counts counts;
 
         guard_count(v->guard, &counts);
-        *ret_guard = (struct validate_guard){.mode = modes[v->config->guard.mode],
+        *ret_guard = (struct validate_guard){.mode = guard_modes[v->config->guard.mode],
                                              .throttled = counts.throttled,
                                              .repeated = counts.repeated,
                                              .names = counts.names,

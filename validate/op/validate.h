@@ -97,3 +97,14 @@ struct validate_guard {
         unsigned failures; /* that an account may have here: the least of the domains' */
 };
 void validate_guard_state(const struct validate *v, struct validate_guard *ret_guard);
+
+/* What the lockout guard has of the account of a name, as typed. */
+struct validate_guarded {
+        const char *mode, *domain; /* "off", "observe", "on"; that the name is of */
+        unsigned failures, limit;  /* here, within the window; how many there may be here */
+        bool share;                /* which is this connector's part of the limit */
+        bool stopped;              /* sign-ins are answered without a DC (observe: would be) */
+        uint32_t left_s;           /* until the failures are forgotten */
+};
+/* release: what is counted is forgotten, and *ret is how it was before. -ENOENT: of no domain; -EINVAL: no name. */
+int validate_guard_of(struct validate *v, const char *name, size_t n, bool release, struct validate_guarded *ret);

@@ -36,6 +36,7 @@ struct entry {
         uint16_t failures, places;
         uint16_t failed; /* failures ever, also those that a success cleared; it may wrap */
         struct wrong wrong[REMEMBERED];
+        uint8_t hint[GUARD_KEY_LEN]; /* of a name: where else its latest sign-in was counted, by what the DC said */
 };
 
 struct alias {
@@ -437,6 +438,8 @@ void guard_leave(struct guard *guard, struct guard_ticket *ticket, const struct 
         count(guard, e, ticket, &ticket->place, outcome, now);
         if (other != e) /* a look-up may have shown that they are one */
                 count(guard, other, ticket, &ticket->hint_place, outcome, now);
+        if (e && other)
+                memcpy(e->hint, other->key, GUARD_KEY_LEN);
         if (!outcome || !outcome->user.id[0])
                 return;
         learn(guard, ticket->name, &ticket->place, 0, outcome->user.id, now);
@@ -475,6 +478,46 @@ bool guard_same(const struct guard_ticket *waiting, const struct guard_ticket *e
 {
         return memcmp(waiting->place.key, ended->place.key, GUARD_KEY_LEN) == 0 ||
                (ended->hinted && memcmp(waiting->place.key, ended->hint_place.key, GUARD_KEY_LEN) == 0);
+}
+
+/* What is counted under a name: by itself or the account that it means, and by what a DC said of it. */
+#define PLACES 2
+static void places_of(const struct guard *guard, const struct name *name, struct entry *ret[PLACES])
+{
+        struct guard_ticket ticket = {0};
+
+        find_keys(guard, &ticket, name);
+        ret[0] = entry_find(guard, ticket.place.key);
+        ret[1] = ret[0] ? entry_find(guard, ret[0]->hint) : NULL;
+}
+
+void guard_look(const struct guard *guard, const struct name *name, uint64_t now, struct guard_look *ret_look)
+{
+        struct entry *places[PLACES];
+
+        *ret_look = (struct guard_look){.limit = guard_limit(guard, name->domain)};
+        places_of(guard, name, places);
+        for (size_t i = 0; i < PLACES; i++) {
+                const struct entry *e = places[i];
+
+                if (!e || e->failures <= ret_look->failures || now - e->last > guard->config.window_ms)
+                        continue;
+                ret_look->failures = e->failures;
+                ret_look->left_s = seconds_left(guard, e, now);
+        }
+        ret_look->stopped = guard->config.mode != GUARD_OFF && ret_look->failures >= ret_look->limit;
+}
+
+void guard_release(struct guard *guard, const struct name *name)
+{
+        struct entry *places[PLACES];
+
+        places_of(guard, name, places);
+        for (size_t i = 0; i < PLACES; i++)
+                if (places[i]) {
+                        places[i]->failures = 0;
+                        wipe(places[i]->wrong, sizeof places[i]->wrong);
+                }
 }
 
 void guard_count(const struct guard *guard, struct guard_counts *ret_counts)

@@ -98,6 +98,17 @@ bool guard_again(struct guard *guard, struct guard_ticket *ticket);
 /* Whether one that waits is of the account of one that ended. */
 bool guard_same(const struct guard_ticket *waiting, const struct guard_ticket *ended);
 
+/* What is counted of an account, by a name of it. */
+struct guard_look {
+        unsigned failures, limit; /* within the window; how many there may be here */
+        bool stopped;             /* its sign-ins are answered without a DC (GUARD_OBSERVE: would be) */
+        uint32_t left_s;          /* until the failures are forgotten; 0: there are none */
+};
+void guard_look(const struct guard *guard, const struct name *name, uint64_t now, struct guard_look *ret_look);
+/* Forgets the failures and the wrong passwords of the account, under this name and all that it is known to mean. What
+ * is being checked now counts when it fails. */
+void guard_release(struct guard *guard, const struct name *name);
+
 struct guard_counts {
         uint64_t throttled, repeated; /* since the start; in GUARD_OBSERVE: what would have been */
         size_t names;                 /* in the table now */

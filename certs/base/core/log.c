@@ -7,11 +7,19 @@
  */
 #include "base/core/log.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define ENTRY_MAX (3 * LOG_LINE_MAX)
 
 #include "base/core/text.h"
 
@@ -22,8 +30,9 @@ static struct {
         enum log_level max;
         log_sink_fn *sink;
         bool journal;
+        int native; /* a socket to it, or -1 */
         char id[ID_MAX + 1];
-} state = {"postern", LOG_LEVEL_INFO, sink_stderr, false, ""};
+} state = {"postern", LOG_LEVEL_INFO, sink_stderr, false, -1, ""};
 
 static const struct {
         const char *word;
@@ -64,22 +73,14 @@ static bool is_plain(char c)
                (c != '\0' && strchr("._:/@+,-", c));
 }
 
-/* Characters that a terminal obeys or that reorder text: C0, DEL, C1, line separators, bidirectional
- * controls. */
-static bool is_hostile(uint32_t cp)
-{
-        return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200E && cp <= 0x200F) ||
-               (cp >= 0x2028 && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x061C || cp == 0xFEFF;
-}
-
-/* Puts the n bytes of one character, or of one invalid byte. */
-static void put_escaped(struct text *t, const char *s, size_t n, bool hostile)
+/* Puts the n bytes of one character, or of one invalid byte. quoted: between quotes. */
+static void put_escaped(struct text *t, const char *s, size_t n, bool hostile, bool quoted)
 {
         if (*s == '\n')
                 put(t, "\\n", 2);
         else if (*s == '\t')
                 put(t, "\\t", 2);
-        else if (*s == '"' || *s == '\\')
+        else if (quoted && (*s == '"' || *s == '\\'))
                 put(t, (const char[]){'\\', *s}, 2);
         else if (!hostile)
                 put(t, s, n);
@@ -91,24 +92,26 @@ static void put_escaped(struct text *t, const char *s, size_t n, bool hostile)
                 }
 }
 
-static void put_quoted(struct text *t, const char *s, size_t n)
+static void put_value(struct text *t, const char *s, size_t n, bool quoted)
 {
         size_t limit = n > LOG_VALUE_MAX ? LOG_VALUE_MAX : n;
         size_t i = 0;
 
-        put(t, "\"", 1);
+        if (quoted)
+                put(t, "\"", 1);
         while (i < limit) {
                 uint32_t cp = 0;
                 size_t len = utf8_next(s + i, n - i, &cp);
-                bool hostile = len == 0 || is_hostile(cp);
+                bool hostile = len == 0 || utf8_hostile(cp);
                 if (len == 0)
                         len = 1;
                 if (i + len > limit)
                         break;
-                put_escaped(t, s + i, len, hostile);
+                put_escaped(t, s + i, len, hostile, quoted);
                 i += len;
         }
-        put_str(t, i < n ? "...\"" : "\"");
+        put_str(t, i < n ? "..." : "");
+        put_str(t, quoted ? "\"" : "");
 }
 
 static void put_string(struct text *t, const char *s)
@@ -124,7 +127,7 @@ static void put_string(struct text *t, const char *s)
         if (plain)
                 put(t, s, n);
         else
-                put_quoted(t, s, n);
+                put_value(t, s, n, true);
 }
 
 static void put_number(struct text *t, const struct log_field *f)
@@ -185,6 +188,88 @@ static void sink_stderr(enum log_level level, const char *program, const char *l
                 return;
 }
 
+/* ---- the journal's own protocol: a datagram of lines KEY=value ---- */
+
+void log_native(const char *socket_path)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        const char *path = socket_path ? socket_path : JOURNAL_SOCKET;
+
+        if ((!socket_path && !stderr_is_journal()) || strlen(path) >= sizeof(address.sun_path))
+                return;
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+                state.native = fd;
+        else if (fd >= 0)
+                (void)close(fd);
+}
+
+void log_message_id(const char *event, char ret_id[LOG_MESSAGE_ID])
+{
+        unsigned char hash[EVP_MAX_MD_SIZE];
+        char text[128];
+        unsigned n = 0;
+        const int len = snprintf(text, sizeof(text), "Postern %s", event);
+
+        ret_id[0] = '\0';
+        if (len < 0 || (size_t)len >= sizeof(text) ||
+            EVP_Digest(text, (size_t)len, hash, &n, EVP_sha256(), NULL) != 1 || n < 16)
+                return;
+        hash[6] = (hash[6] & 0x0F) | 0x80; /* a UUID of version 8 (RFC 9562) */
+        hash[8] = (hash[8] & 0x3F) | 0x80;
+        hex_encode_to(ret_id, hash, 16);
+}
+
+static void put_line(struct text *t, const char *key, const char *value)
+{
+        put_str(t, key);
+        put(t, "=", 1);
+        put_value(t, value, strlen(value), false);
+        put(t, "\n", 1);
+}
+
+static void put_entry_field(struct text *t, const struct log_field *f)
+{
+        put_str(t, "POSTERN_");
+        for (const char *c = f->key; *c; c++)
+                put(t, (const char[]){(char)toupper((unsigned char)*c)}, 1);
+        put(t, "=", 1);
+        if (f->type == LOG_STR)
+                put_value(t, f->str ? f->str : "", f->str ? strlen(f->str) : 0, false);
+        else
+                put_number(t, f);
+        put(t, "\n", 1);
+}
+
+/* False: it did not go out. */
+static bool send_entry(enum log_level level, const char *event, const struct log_field *fields, const char *line)
+{
+        char entry[ENTRY_MAX], id[LOG_MESSAGE_ID] = "", head[LOG_LINE_MAX + 256];
+        struct text t = {entry, sizeof entry, false};
+        const int n = snprintf(head, sizeof head, "MESSAGE=%.64s: %s\nPRIORITY=%d\n", state.program, line, (int)level);
+
+        if (n < 0 || (size_t)n >= sizeof head)
+                return false;
+        put(&t, head, (size_t)n);
+        put_line(&t, "SYSLOG_IDENTIFIER", program_invocation_short_name);
+        put_line(&t, "POSTERN_EVENT", event);
+        if (level != LOG_LEVEL_DEBUG)
+                log_message_id(event, id);
+        if (id[0])
+                put_line(&t, "MESSAGE_ID", id);
+        if (state.id[0])
+                put_line(&t, "POSTERN_SIGN_IN", state.id);
+        for (; fields->type != LOG_END && !t.full; fields++) {
+                const struct text saved = t;
+
+                put_entry_field(&t, fields);
+                if (t.full)
+                        t = saved;
+        }
+        return send(state.native, entry, (size_t)(t.at - entry), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
 void log_open(const char *program, enum log_level max, log_sink_fn *sink)
 {
         state.program = program;
@@ -229,8 +314,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
         put_str(&t, event);
         if (state.id[0] != '\0')
                 put_field(&t, &(struct log_field){"id", LOG_STR, state.id, 0});
-        for (; fields->type != LOG_END; fields++) {
-                put_field(&t, fields);
+        for (const struct log_field *f = fields; f->type != LOG_END; f++) {
+                put_field(&t, f);
                 dropped = dropped || t.full;
                 t.full = false;
         }
@@ -239,5 +324,6 @@ void log_write(enum log_level level, const char *event, const struct log_field *
                 put_str(&t, cut);
         }
         *t.at = '\0';
-        state.sink(level, state.program, line);
+        if (state.native < 0 || state.sink != sink_stderr || !send_entry(level, event, fields, line))
+                state.sink(level, state.program, line);
 }

@@ -31,6 +31,15 @@ typedef void log_sink_fn(enum log_level level, const char *program, const char *
 /* Sets the program name (literal) shown on each line, the least severe level that is kept, and the sink
  * (NULL: stderr, "<level>program: line" when stderr is the journal, else "program: level line"). */
 void log_open(const char *program, enum log_level max, log_sink_fn *sink);
+/*
+ * From now on, where stderr is the journal, lines go there by its own protocol: each field is one of the entry, too
+ * (POSTERN_KEY), and all of an event have one MESSAGE_ID (the catalog of messages is by it). Keeps a datagram socket
+ * open, so a process that is confined afterwards needs CONFINE_DATAGRAM. socket: NULL, or where a test listens.
+ */
+void log_native(const char *socket);
+#define LOG_MESSAGE_ID 33
+/* The MESSAGE_ID of an event's entries; "" where it cannot be computed. */
+void log_message_id(const char *event, char ret_id[LOG_MESSAGE_ID]);
 /* "error" | "warning" | "info" | "debug" -> level; returns false on any other word. */
 bool log_level_parse(const char *word, enum log_level *ret_level);
 /* The id shown on following lines; loop.h calls it around callbacks. NULL or "" for none. Copied. */

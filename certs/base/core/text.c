@@ -204,6 +204,12 @@ bool utf8_valid(const char *s, size_t n)
         return true;
 }
 
+bool utf8_hostile(uint32_t cp)
+{
+        return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200E && cp <= 0x200F) ||
+               (cp >= 0x2028 && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x061C || cp == 0xFEFF;
+}
+
 size_t utf8_put(char out[4], uint32_t cp)
 {
         if (cp < 0x80) {

@@ -39,6 +39,9 @@ bool utf8_valid(const char *s, size_t n);
 size_t utf8_next(const char *s, size_t n, uint32_t *ret_cp);
 /* Writes the RFC 3629 form of a code point (no surrogate, at most U+10FFFF); returns its length, 1 to 4. */
 size_t utf8_put(char out[4], uint32_t cp);
+/* Whether a terminal obeys it or it reorders text: C0, DEL, C1, line separators, bidirectional controls. All are below
+ * U+10000. */
+bool utf8_hostile(uint32_t cp);
 /* [A-Za-z0-9-]{16,64} */
 bool id_valid(const char *s, size_t n);
 /* How much of an id is that of the sign-in's first attempt: all of it, or what is before ID_SECOND at its end. */

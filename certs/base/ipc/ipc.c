@@ -211,7 +211,8 @@ static void on_broken(void *arg)
         release(ipc);
 }
 
-/* 0, -EAGAIN, or what sendmsg says. */
+/* 0, -EAGAIN, or what the kernel says. Without a descriptor by send(): not every process may call sendmsg()
+ * (CONFINE_DATAGRAM). */
 static int send_now(struct ipc *ipc, const uint8_t *data, size_t len, int fd)
 {
         union {
@@ -233,7 +234,8 @@ static int send_now(struct ipc *ipc, const uint8_t *data, size_t len, int fd)
                 memcpy(CMSG_DATA(c), &fd, sizeof fd);
         }
         do
-                n = sendmsg(ipc->fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL);
+                n = fd >= 0 ? sendmsg(ipc->fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL)
+                            : send(ipc->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
         return n < 0 ? -errno : 0;
 }

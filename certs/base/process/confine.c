@@ -41,8 +41,6 @@ static const char *const always[] = {
         "writev",
         "recvfrom",
         "recvmsg",
-        "sendto",
-        "sendmsg",
         "close",
         "fstat",
         "lseek",
@@ -254,10 +252,22 @@ static int allow_threads(scmp_filter_ctx filter)
         return r ? r : ADD_ALL(filter, SCMP_ACT_ALLOW, beside);
 }
 
+/* What sendmsg() is told to send to cannot be seen here; of sendto() it can be seen that there is no address. */
+static int allow_send(scmp_filter_ctx filter, bool datagram)
+{
+        if (datagram)
+                return allow_if(filter, "sendto", equal(4, 0));
+        const int r = add(filter, SCMP_ACT_ALLOW, "sendto", 0, NULL);
+
+        return r ? r : add(filter, SCMP_ACT_ALLOW, "sendmsg", 0, NULL);
+}
+
 static int allow_needs(scmp_filter_ctx filter, unsigned needs)
 {
         int r = ADD_ALL(filter, SCMP_ACT_ALLOW, always);
 
+        if (r == 0)
+                r = allow_send(filter, needs & CONFINE_DATAGRAM);
         if (r == 0)
                 r = allow_ioctl(filter);
         if (r == 0)

@@ -30,6 +30,9 @@ enum confine_need {
         /* Instead of all that: only what is never allowed is refused. For modules of tokens, which bring code of
          * their own. */
         CONFINE_FOREIGN_CODE = 16,
+        /* It holds a connected UNIX datagram socket, by which it could reach any other one of the host: nothing is sent
+         * to an address but where that socket leads, and no descriptor is handed on. */
+        CONFINE_DATAGRAM = 128,
 };
 
 struct confine_path {

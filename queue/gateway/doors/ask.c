@@ -386,6 +386,7 @@ static int ask_sealer(struct inquiry *i, const struct door_question *q)
                 wire_text_cut(agent, sizeof(agent), q->client_agent, strlen(q->client_agent));
         msg_str(&m, TAG_CLIENT_IP, *ip ? ip : NULL);
         msg_str(&m, TAG_CLIENT_AGENT, *agent ? agent : NULL);
+        msg_str(&m, TAG_TRACE, q->traceparent && wire_traceparent_valid(q->traceparent) ? q->traceparent : NULL);
         msg_u64(&m, TAG_BUDGET, i->d->config->budget_ms);
         r = ipc_send(i->d->sealer, &m);
         wipe(&m, sizeof(m));

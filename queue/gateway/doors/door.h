@@ -54,6 +54,7 @@ struct door_question {
         const char *client_ip;    /* the user's, numeric; NULL: not known, and no limit of its source is kept */
         bool many_users;          /* client_ip is a server's that has many users: told, and no limit is kept either */
         const char *client_agent; /* the user's software, as it says; or NULL; cut */
+        const char *traceparent;  /* of the application's trace (W3C Trace Context); or NULL; dropped if malformed */
         bool recall;              /* the same question's answer of moments ago will do (`remember_s`) */
 };
 

@@ -283,7 +283,8 @@ static void handle_json(struct doors *d, struct http_req *r, bool change)
                                                 .new_password = b->new_password,
                                                 .new_password_len = b->new_len,
                                                 .client_ip = *b->ip ? b->ip : NULL,
-                                                .client_agent = *b->agent ? b->agent : NULL};
+                                                .client_agent = *b->agent ? b->agent : NULL,
+                                                .traceparent = http_header(r, "traceparent")};
 
                 ask(d, r, &q, answer_json);
         }
@@ -330,6 +331,7 @@ static void on_forward(void *arg, struct http_req *r)
                                                 .password_len = n - user_len - 1,
                                                 .client_ip = known ? ip : NULL,
                                                 .client_agent = http_header(r, "User-Agent"),
+                                                .traceparent = http_header(r, "traceparent"),
                                                 .recall = true};
 
                 ask(d, r, &q, answer_forward);

@@ -71,7 +71,7 @@ struct call {
         struct link *link;
         struct table_node node; /* of posts */
         struct https_call *https;
-        char id[ID_MAX + 1], etag[128]; /* id: "" of GET keys */
+        char id[ID_MAX + 1], etag[128], trace[64]; /* id: "" of GET keys; trace: a traceparent, or "" */
         struct buffer sealed;
         uint64_t deadline, budget_until;
         uint64_t wait_ms; /* GET keys waits so long for what changes */
@@ -249,8 +249,8 @@ static void start_call(struct call *c)
         const uint64_t now = loop_now(l->process.loop);
         const uint64_t budget = c->budget_until > now + BUDGET_LEFT_MIN ? c->budget_until - now : BUDGET_LEFT_MIN;
         const bool keys = !*c->id;
-        char url[640], id[96], more[160], query[160] = "";
-        const char *headers[] = {id, more, NULL};
+        char url[640], id[96], more[160], trace[80], query[160] = "";
+        const char *headers[] = {id, more, NULL, NULL};
         const struct https_handlers handlers = {.on_done = on_done, .arg = c};
         struct https_request q = {.method = keys ? "GET" : "POST",
                                   .url = url,
@@ -275,6 +275,9 @@ static void start_call(struct call *c)
         (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/%s%s", l->nodes[c->at].url, l->service.tenant,
                        keys ? "keys" : "sign-ins", query);
         (void)snprintf(id, sizeof(id), "Postern-Id: %s", c->id);
+        (void)snprintf(trace, sizeof(trace), "traceparent: %s", c->trace);
+        if (*c->trace)
+                headers[2] = trace;
         if (!keys)
                 (void)snprintf(more, sizeof(more), "Postern-Budget: %llu", (unsigned long long)budget);
         else if (*c->etag)
@@ -315,6 +318,8 @@ static void take_post(struct link *l, const struct msg_in *m)
                 call_free(c);
                 return;
         }
+        if (msg_get_str(m, TAG_TRACE, c->trace, sizeof(c->trace)) < 0 || !wire_traceparent_valid(c->trace))
+                c->trace[0] = '\0';
         table_add(&l->posts, &c->node, c->id, NULL);
         start_call(c);
 }

@@ -24,7 +24,7 @@ struct question {
         bool posted, change, marked;
         struct mark mark;
         char posted_id[ID_MAX + 1];
-        char user[GATEWAY_USER_MAX + 1], app[128], ip[64], agent[256], id[ID_MAX + 1];
+        char user[GATEWAY_USER_MAX + 1], app[128], ip[64], agent[256], trace[64], id[ID_MAX + 1];
         struct secret *password, *new_password;
         struct sign_in_params params;
 };
@@ -163,6 +163,7 @@ static bool post(struct question *q)
         msg_bytes(&m, TAG_SEALED, p.body, p.n);
         msg_u64(&m, TAG_BUDGET, p.budget_ms);
         msg_u64(&m, TAG_TIMEOUT, p.timeout_ms);
+        msg_str(&m, TAG_TRACE, p.traceparent);
         q->posted = true;
         sealer_send(q->s, q->s->link, &m);
         return true;
@@ -306,6 +307,7 @@ static int fill(struct question *q, const struct msg_in *m)
                 memcpy(q->user, user, n);
         (void)msg_get_str(m, TAG_CLIENT_IP, q->ip, sizeof(q->ip));
         (void)msg_get_str(m, TAG_CLIENT_AGENT, q->agent, sizeof(q->agent));
+        (void)msg_get_str(m, TAG_TRACE, q->trace, sizeof(q->trace));
         r = take_secret(&q->password, m, TAG_PASSWORD);
         r = r < 0 ? r : take_secret(&q->new_password, m, TAG_NEW_PASSWORD);
         q->params = (struct sign_in_params){.username = q->user,
@@ -315,6 +317,7 @@ static int fill(struct question *q, const struct msg_in *m)
                                             .new_password = q->new_password,
                                             .client_ip = *q->ip ? q->ip : NULL,
                                             .client_agent = *q->agent ? q->agent : NULL,
+                                            .traceparent = *q->trace ? q->trace : NULL,
                                             .client_app = q->app,
                                             .id = q->id};
         return r < 0 ? r : loop_timer_new(&q->timer, q->s->process.loop, q->id, on_deadline, q);

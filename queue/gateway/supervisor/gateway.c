@@ -114,6 +114,7 @@ int main(int argc, char **argv)
                 code = gateway_status(config, task == TASK_STATUS_JSON);
         } else {
                 log_open("postern-gateway", config->log_level, NULL);
+                log_native(NULL);
                 harden_files(FILES_WANTED);
                 if (harden_process(&err) < 0) {
                         log_error("start.failed", KV_S("why", err.text));

@@ -65,7 +65,8 @@ def send(channel, data, fd=None):
 
 
 class LedgerCase(unittest.TestCase):
-    """A ledger for each test; test_metrics.py has tests of it, too."""
+    """A ledger for each test; test_metrics.py and test_events.py have tests of it, too."""
+    CONFIG = b''  # further keys
 
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix='postern-ledger-')
@@ -108,7 +109,7 @@ class LedgerCase(unittest.TestCase):
         self.control = ours
         self.addCleanup(ours.close)
         config = os.memfd_create('config')
-        os.write(config, b'[connector]\ndefault_domain = corp.example\n[domain corp.example]\ndcs = dc1.corp.example\nnetbios = CORP\n')
+        os.write(config, b'[connector]\ndefault_domain = corp.example\n' + self.CONFIG + b'[domain corp.example]\ndcs = dc1.corp.example\nnetbios = CORP\n')
         key = os.memfd_create('key')
         os.write(key, b'k' * 32)
         folder = os.open(self.db_dir, os.O_DIRECTORY)

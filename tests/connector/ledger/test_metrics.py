@@ -59,11 +59,12 @@ def forward(path):
 class Prometheus:
     """The real server, scraping each second."""
 
-    def __init__(self, folder, target):
+    def __init__(self, folder, target, alertmanager=None):
         self.port = self.free_port()
         config = os.path.join(folder, 'prometheus.yml')
         with open(config, 'w', encoding='utf-8') as f:
             json.dump({'global': {'scrape_interval': '1s', 'evaluation_interval': '1s'}, 'rule_files': [ALERTS],
+                       'alerting': {'alertmanagers': [{'static_configs': [{'targets': [f'127.0.0.1:{alertmanager}'] if alertmanager else []}]}]},
                        'scrape_configs': [{'job_name': 'postern', 'static_configs': [{'targets': [target]}]}]}, f)
         self.process = subprocess.Popen(['prometheus', f'--config.file={config}', f'--storage.tsdb.path={folder}/tsdb',
                                          f'--web.listen-address=127.0.0.1:{self.port}', '--log.level=warn'],

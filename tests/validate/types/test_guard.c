@@ -107,6 +107,59 @@ static void test_budget_and_window(void **state)
         sign_in("bob", "x", REASON_WRONG_PASSWORD);
 }
 
+static struct guard_look look(const char *user)
+{
+        const struct name name = name_of(NAME_UPN, user, "corp.example");
+        struct guard_look ret;
+
+        guard_look(w.guard, &name, w.now, &ret);
+        return ret;
+}
+
+/* What an administrator sees and lets go: under each name of the account, and what a KDC said of it. */
+static void test_release(void **state)
+{
+        const struct name alice = name_of(NAME_UPN, "alice", "corp.example");
+        const struct guard_who who = {(const uint8_t *)"CORPalice", 9};
+        struct secret *secret = NULL;
+        struct guard_ticket ticket, beside;
+
+        (void)state;
+        open_guard(GUARD_ON);
+        assert_int_equal(look("alice").failures, 0);
+        assert_int_equal(look("alice").limit, FAILURES);
+        assert_int_equal(secret_new(&secret, "x", 1), 0);
+        for (int i = 0; i < FAILURES; i++) {
+                char password[2] = {(char)('a' + i), '\0'};
+
+                assert_int_equal(enter(&ticket, "alice", password), GUARD_GO);
+                assert_int_equal(guard_hint(w.guard, &ticket, 0, &who, secret, w.now, &w.retry), GUARD_GO);
+                leave(&ticket, REASON_WRONG_PASSWORD);
+        }
+        w.now += 20000;
+        assert_true(look("ALICE").stopped);
+        assert_int_equal(look("alice").failures, FAILURES);
+        assert_int_equal(look("alice").left_s, (WINDOW_MS - 20000) / 1000);
+        assert_int_equal(enter(&ticket, "alice", "right"), GUARD_THROTTLED);
+        guard_release(w.guard, &alice);
+        assert_false(look("alice").stopped);
+        assert_int_equal(look("alice").failures, 0);
+        assert_int_equal(look("alice").left_s, 0);
+        /* also where the KDC says whose it is, and the password that was wrong may be right now */
+        assert_int_equal(enter(&ticket, "alice", "c"), GUARD_GO);
+        assert_int_equal(guard_hint(w.guard, &ticket, 0, &who, secret, w.now, &w.retry), GUARD_GO);
+        /* what is being checked while it is let go counts when it fails */
+        assert_int_equal(enter(&beside, "alice", "d"), GUARD_GO);
+        guard_release(w.guard, &alice);
+        leave(&ticket, REASON_WRONG_PASSWORD);
+        leave(&beside, REASON_WRONG_PASSWORD);
+        assert_int_equal(look("alice").failures, 2);
+        guard_release(w.guard, &(struct name){.form = NAME_UPN, .user = "nobody", .suffix = "corp.example"});
+        secret_free(secret);
+        w.now += WINDOW_MS + 1;
+        assert_int_equal(look("alice").failures, 0);
+}
+
 /* Only class credentials is counted; what proves the password clears. */
 static void test_what_counts(void **state)
 {
@@ -419,6 +472,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(test_budget_and_window),
+                TEST(test_release),
                 TEST(test_what_counts),
                 TEST(test_same_wrong_password),
                 TEST(test_places),

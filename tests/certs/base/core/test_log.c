@@ -6,7 +6,9 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/core/log.h"
 #include "base/ipc/loop.h"
@@ -203,6 +205,50 @@ static void test_stderr_sink(void **state)
         assert_string_equal(got, "tester: warning hello n=1\n");
 }
 
+/* What the journal gets by its own protocol: one line for each field, which no value can add to. */
+static void test_native(void **state)
+{
+        char folder[] = "/tmp/postern-test-log.XXXXXX", got[8192], id[LOG_MESSAGE_ID];
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        (void)state;
+        assert_non_null(mkdtemp(folder));
+        (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/journal", folder);
+        assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+        log_open("tester", LOG_LEVEL_DEBUG, NULL);
+        log_native(address.sun_path);
+        log_set_id("ID000000000000001");
+        log_warning("some.event", KV_S("why", "a\nMESSAGE_ID=forged\"\\\xff\xe2\x80\xae"), KV_I("n", -3),
+                    KV_S("none", NULL));
+        log_set_id(NULL);
+        ssize_t n = recv(fd, got, sizeof got - 1, MSG_DONTWAIT);
+        assert_true(n > 0);
+        got[n] = '\0';
+        const char *after = strstr(got, "\nSYSLOG_IDENTIFIER=");
+        assert_memory_equal(got, "MESSAGE=tester: some.event id=ID000000000000001 why=", 52);
+        assert_non_null(after);
+        assert_non_null(strstr(got, "\nPRIORITY=4\n"));
+        log_message_id("some.event", id);
+        assert_string_equal(id, "00a23b8e179e86eb863537af3f4ccc40");
+        assert_string_equal(
+                strstr(got, "\nPOSTERN_EVENT="),
+                "\nPOSTERN_EVENT=some.event\nMESSAGE_ID=00a23b8e179e86eb863537af3f4ccc40\n"
+                "POSTERN_SIGN_IN=ID000000000000001\nPOSTERN_WHY=a\\nMESSAGE_ID=forged\"\\\\xff\\xe2\\x80\\xae\n"
+                "POSTERN_N=-3\nPOSTERN_NONE=\n");
+        log_debug("some.event");
+        n = recv(fd, got, sizeof got - 1, MSG_DONTWAIT);
+        assert_true(n > 0);
+        got[n] = '\0';
+        assert_null(strstr(got, "MESSAGE_ID"));
+        (void)close(fd); /* the journal is gone: the line is on standard error */
+        char text[256];
+        read_stderr(text, sizeof text, 1);
+        assert_string_equal(text, "tester: warning hello n=1\n");
+        (void)unlink(address.sun_path);
+        assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -214,6 +260,7 @@ int main(void)
                 cmocka_unit_test_setup(test_id, setup),
                 cmocka_unit_test_setup(test_levels, setup),
                 cmocka_unit_test_setup(test_stderr_sink, setup),
+                cmocka_unit_test_setup(test_native, setup),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

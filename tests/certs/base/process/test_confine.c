@@ -299,6 +299,38 @@ static void a_table(void **state)
         assert_int_equal(wrong, 0);
 }
 
+/* A datagram socket that was there before: by it only where it is connected to is reached. */
+static int handed[2];
+static int send_on(void)
+{
+        return (int)send(handed[0], "x", 1, 0);
+}
+static int send_to_outside(void)
+{
+        const struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "\0postern-confine-outside"};
+
+        return (int)sendto(handed[0], "x", 1, 0, (const struct sockaddr *)&to,
+                           offsetof(struct sockaddr_un, sun_path) + sizeof("\0postern-confine-outside") - 1);
+}
+static int send_message(void)
+{
+        struct iovec iov = {(char[]){"x"}, 1};
+        const struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
+
+        return (int)sendmsg(handed[0], &h, 0);
+}
+static void handed_datagram_socket(void **state)
+{
+        struct confine_rules rules = writer;
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, handed), 0);
+        rules.needs |= CONFINE_DATAGRAM;
+        assert_int_equal(attempt(&rules, CONFINE_ENFORCE, send_on), ALLOWED);
+        assert_int_equal(attempt(&rules, CONFINE_ENFORCE, send_to_outside), DENIED);
+        assert_int_equal(attempt(&rules, CONFINE_ENFORCE, send_message), DENIED);
+}
+
 /* Only notes: what is refused otherwise works. */
 static void log_mode(void **state)
 {
@@ -384,8 +416,8 @@ static int tear_down(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(a_table), cmocka_unit_test(log_mode),
-                                           cmocka_unit_test(missing_path),
+        const struct CMUnitTest tests[] = {cmocka_unit_test(a_table), cmocka_unit_test(handed_datagram_socket),
+                                           cmocka_unit_test(log_mode), cmocka_unit_test(missing_path),
                                            cmocka_unit_test(test_a_filter_around_it_is_named)};
 
         log_open("test", LOG_LEVEL_ERROR, NULL);

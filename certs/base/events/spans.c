@@ -1,0 +1,107 @@
+/*
+ * Trace contexts in, lines of OTLP/JSON out.
+ *
+ * Invariant: a line is whole or is not written. What is in it of others' words stands in attributes' values, escaped as
+ * in records.
+ */
+#include "base/events/spans.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/text.h"
+#include "base/events/events-internal.h"
+
+/* n lower-case hex digits, not all of them 0. */
+static bool is_id(const char *s, size_t n)
+{
+        return strspn(s, "0123456789abcdef") >= n && strspn(s, "0") < n;
+}
+
+/* 00-TRACE-PARENT-FLAGS */
+static bool is_traceparent(const char *s)
+{
+        return s && strlen(s) == SPANS_PARENT_LEN && memcmp(s, "00-", 3) == 0 && is_id(s + 3, SPANS_TRACE_LEN) &&
+               s[35] == '-' && is_id(s + 36, SPANS_ID_LEN) && s[52] == '-' && strspn(s + 53, "0123456789abcdef") == 2;
+}
+
+void spans_context(struct spans_context *ret, const char *traceparent, const char *id)
+{
+        unsigned char hash[EVP_MAX_MD_SIZE] = {1};
+        unsigned n = 0;
+
+        *ret = (struct spans_context){.sampled = true};
+        if (is_traceparent(traceparent)) {
+                memcpy(ret->trace, traceparent + 3, SPANS_TRACE_LEN);
+                memcpy(ret->parent, traceparent + 36, SPANS_ID_LEN);
+                ret->sampled = strchr("13579bdf", traceparent[54]) != NULL;
+                return;
+        }
+        (void)EVP_Digest(id, id_first(id), hash, &n, EVP_sha256(), NULL);
+        hex_encode_to(ret->trace, hash, SPANS_TRACE_LEN / 2);
+}
+
+void spans_id(char ret[SPANS_ID_LEN + 1])
+{
+        unsigned char bytes[SPANS_ID_LEN / 2];
+
+        ret[0] = '\0';
+        if (RAND_bytes(bytes, sizeof(bytes)) != 1)
+                return;
+        bytes[0] |= 1; /* an id of zeros is none */
+        hex_encode_to(ret, bytes, sizeof(bytes));
+}
+
+void spans_text(struct spans_span *span, const char *key, const char *text)
+{
+        if (text && text[0] && span->n < SPANS_ATTRIBUTES_MAX)
+                span->attributes[span->n++] =
+                        (struct events_field){.key = key, .type = EVENTS_TEXT, .text = text, .n = strlen(text)};
+}
+
+static void put_attribute(struct events_out *t, const char *key, const char *text, size_t n, bool first)
+{
+        events_out_str(t, first ? "{\"key\":" : ",{\"key\":");
+        events_out_value(t, EVENTS_JSON, key, strlen(key));
+        events_out_str(t, ",\"value\":{\"stringValue\":");
+        events_out_value(t, EVENTS_JSON, text, n);
+        events_out_str(t, "}}");
+}
+
+static void put_span(struct events_out *t, const struct spans_context *context, const struct spans_span *span)
+{
+        char head[512];
+        const int n = snprintf(head, sizeof(head),
+                               "{\"traceId\":\"%s\",\"spanId\":\"%s\",%s%s%s\"name\":\"%.60s\",\"kind\":%d,"
+                               "\"startTimeUnixNano\":\"%llu\",\"endTimeUnixNano\":\"%llu\",\"attributes\":[",
+                               context->trace, span->id, span->parent[0] ? "\"parentSpanId\":\"" : "", span->parent,
+                               span->parent[0] ? "\"," : "", span->name, (int)span->kind,
+                               (unsigned long long)span->begin, (unsigned long long)span->end);
+
+        events_out_put(t, head, n < 0 ? 0 : (size_t)n);
+        for (size_t i = 0; i < span->n; i++)
+                put_attribute(t, span->attributes[i].key, span->attributes[i].text, span->attributes[i].n, i == 0);
+        events_out_str(t, span->failed ? "],\"status\":{\"code\":2}}" : "],\"status\":{}}");
+}
+
+size_t spans_render(char *out, const struct events_origin *origin, const char *service, const char *instance,
+                    const struct spans_context *context, const struct spans_span *spans, size_t n)
+{
+        struct events_out t = {out, EVENTS_LINE_MAX, false};
+
+        events_out_str(&t, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[");
+        put_attribute(&t, "service.name", service, strlen(service), true);
+        put_attribute(&t, "service.version", origin->version, strlen(origin->version), false);
+        put_attribute(&t, "service.instance.id", instance, strlen(instance), false);
+        put_attribute(&t, "host.name", origin->host, strlen(origin->host), false);
+        events_out_str(&t, "]},\"scopeSpans\":[{\"scope\":{\"name\":\"postern\"},\"spans\":[");
+        for (size_t i = 0; i < n; i++) {
+                if (i > 0)
+                        events_out_put(&t, ",", 1);
+                put_span(&t, context, &spans[i]);
+        }
+        events_out_str(&t, "]}]}]}\n");
+        return t.full ? 0 : (size_t)(t.at - out);
+}

@@ -1,0 +1,414 @@
+/*
+ * From the ledger's frames to records for a SIEM: which members, which names of users, which severity.
+ *
+ * Invariant: with events_names = pseudonyms no name, account or search text of a person is in a record, in whatever
+ * form it came; what stands for it is the hash by which the ledger finds the person's rows. What the ledger never had
+ * in clear (names that nobody has) is never in clear here.
+ */
+#include "connector/ledger/outlets.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/core/text.h"
+#include "base/events/spans.h"
+#include "connector/ledger/ledger.h"
+#include "connector/ledger/store-internal.h"
+
+#define PSEUDONYM "user-%.12s"
+#define PSEUDONYM_MAX 32
+
+enum { OUTLET_FILE = 0, OUTLET_SOCKET, OUTLET_TRACES, OUTLETS };
+
+static const struct {
+        const char *key, *file; /* of the configuration; of FRAME_FILE */
+        enum events_form form;
+} kinds[OUTLETS] = {
+        [OUTLET_FILE] = {"events_file", FILE_EVENTS, EVENTS_JSON},
+        [OUTLET_SOCKET] = {"events_socket", FILE_EVENTS_SOCKET, EVENTS_SYSLOG},
+        [OUTLET_TRACES] = {"traces_file", FILE_TRACES, EVENTS_JSON},
+};
+
+struct way {
+        struct ledger_outlets *outlets;
+        size_t kind;
+        struct events_outlet *outlet; /* NULL: the configuration names none */
+};
+
+struct ledger_outlets {
+        struct ledger *ledger;
+        struct events_origin origin;
+        char host[256], connector[ID_MAX + 1];
+        struct way ways[OUTLETS];
+        bool any;
+};
+
+static const char *path_of(const struct ledger_outlets *o, size_t kind)
+{
+        const struct config *c = o->ledger->config;
+
+        return kind == OUTLET_FILE ? c->events_file : kind == OUTLET_SOCKET ? c->events_socket : c->traces_file;
+}
+
+/* ---- names ---- */
+
+/* Those of a record that say who it was. */
+static bool is_personal(uint8_t tag)
+{
+        return tag == R_USER || tag == R_USER_MASKED || tag == R_UPN || tag == R_SAM || tag == R_USER_ID ||
+               tag == R_CLIENT_AGENT;
+}
+
+static void hash_of(const struct ledger_outlets *o, const void *name, size_t n, char ret[PSEUDONYM_MAX])
+{
+        char hash[NAME_HASH_TEXT] = "";
+
+        ret[0] = '\0';
+        if (n == 0 || !o->ledger->has_hash_key)
+                return;
+        name_hash(o->ledger->hash_key, name, n, hash);
+        (void)snprintf(ret, PSEUDONYM_MAX, PSEUDONYM, hash);
+}
+
+/* As the ledger makes it of old rows: of the typed name's hash, else of the account's. */
+static void pseudonym_of(const struct ledger_outlets *o, const struct msg_in *m, char ret[PSEUDONYM_MAX])
+{
+        static const uint8_t sources[] = {R_USER, R_USER_ID};
+        char hash[NAME_HASH_TEXT];
+        size_t n;
+
+        ret[0] = '\0';
+        if (msg_get_str(m, R_USER_HASH, hash, sizeof(hash)) == 0)
+                (void)snprintf(ret, PSEUDONYM_MAX, PSEUDONYM, hash);
+        for (size_t i = 0; !ret[0] && i < sizeof(sources); i++) {
+                const uint8_t *bytes = msg_get_bytes(m, sources[i], &n);
+                hash_of(o, bytes, n, ret);
+        }
+}
+
+/* ---- one record ---- */
+
+static void put(struct ledger_outlets *o, const struct events_record *r)
+{
+        for (size_t i = 0; i < OUTLET_TRACES; i++)
+                if (o->ways[i].outlet)
+                        events_outlet_put(o->ways[i].outlet, r);
+}
+
+static void begin(const struct ledger_outlets *o, struct events_record *r, const char *kind, const char *sentence)
+{
+        r->wall = loop_wall(o->ledger->process.loop);
+        r->kind = kind;
+        r->sentence = sentence;
+        r->level = LOG_LEVEL_INFO;
+        r->n = 0;
+        events_text(r, "connector", o->connector);
+}
+
+static void put_column(struct events_record *r, const struct column *c, const struct msg_in *m)
+{
+        size_t n;
+        const uint8_t *bytes = msg_get_bytes(m, c->tag, &n);
+
+        if (c->kind == COLUMN_TEXT)
+                events_bytes(r, c->name, bytes, n);
+        else if (bytes && c->kind == COLUMN_BOOL)
+                events_bool(r, c->name, msg_get_u64(m, c->tag, 0) != 0);
+        else if (bytes)
+                events_number(r, c->name, (int64_t)(msg_get_u64(m, c->tag, 0) & INT64_MAX));
+}
+
+static void put_sign_in(struct ledger_outlets *o, const struct msg_in *m)
+{
+        const bool clear = o->ledger->config->events_names == NAMES_CLEAR;
+        char pseudonym[PSEUDONYM_MAX], verdict[16] = "", trace[64];
+        struct spans_context context;
+        struct events_record r;
+
+        (void)msg_get_str(m, R_VERDICT, verdict, sizeof(verdict));
+        begin(o, &r, "sign_in",
+              msg_has(m, R_DECLINED)             ? "a sign-in was not taken by this connector"
+              : strcmp(verdict, "accepted") == 0 ? "a sign-in was accepted"
+              : strcmp(verdict, "refused") == 0  ? "a sign-in was refused"
+                                                 : "a sign-in could not be decided");
+        r.wall = (int64_t)(msg_get_u64(m, R_WALL, 0) & INT64_MAX);
+        r.notice = strcmp(verdict, "accepted") != 0;
+        if (!msg_has(m, R_DECLINED) && strcmp(verdict, "unavailable") == 0)
+                r.level = LOG_LEVEL_WARNING;
+        for (size_t i = 0; i < ledger_columns_n; i++) {
+                const struct column *c = &ledger_columns[i];
+
+                if (c->tag != 0 && !c->hidden && c->tag != R_WALL && (clear || !is_personal(c->tag)))
+                        put_column(&r, c, m);
+        }
+        pseudonym_of(o, m, pseudonym);
+        events_text(&r, "pseudonym", pseudonym);
+        if (msg_get_str(m, R_TRACE, trace, sizeof(trace)) == 0) {
+                spans_context(&context, trace, "");
+                events_text(&r, "trace_id", context.trace);
+        }
+        put(o, &r);
+}
+
+/* That a verdict arrived is what is expected of it: only the others are told. */
+static void put_delivery(struct ledger_outlets *o, const struct msg_in *m)
+{
+        char state[32] = "";
+        struct events_record r;
+        size_t n;
+
+        if (msg_get_str(m, TAG_DELIVERY, state, sizeof(state)) < 0 || strcmp(state, "confirmed") == 0)
+                return;
+        begin(o, &r, "delivery", "a verdict did not arrive while somebody waited for it");
+        r.notice = true;
+        const uint8_t *id = msg_get_bytes(m, TAG_ID, &n);
+        events_bytes(&r, "id", id, n);
+        events_text(&r, "delivery", state);
+        put(o, &r);
+}
+
+static void put_event(struct ledger_outlets *o, const struct msg_in *m)
+{
+        static const struct {
+                uint8_t tag;
+                const char *key;
+        } members[] = {{TAG_NAME, "event"}, {TAG_TEXT, "detail"}, {TAG_ID, "id"}};
+        struct events_record r;
+        size_t n;
+
+        begin(o, &r, "event", "an event of this connector");
+        r.notice = true;
+        for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+                const uint8_t *bytes = msg_get_bytes(m, members[i].tag, &n);
+                events_bytes(&r, members[i].key, bytes, n);
+        }
+        put(o, &r);
+}
+
+/* ---- spans ---- */
+
+#define NS_A_MS UINT64_C(1000000)
+
+/* The record comes at the end of its sign-in: when that was on the wall's clock, and what went before by its durations.
+ */
+static void put_spans(struct ledger_outlets *o, const struct msg_in *m)
+{
+        enum { SIGN_IN, AT_DC, SPANS };
+        char id[ID_MAX + 1] = "", trace[64] = "", verdict[16] = "", reason[64] = "", dc[257] = "", method[16] = "",
+                         domain[257] = "", declined[32] = "", line[EVENTS_LINE_MAX];
+        const uint64_t total = msg_get_u64(m, R_MS_TOTAL, 0), at_dc = msg_get_u64(m, R_MS_DC, 0);
+        struct spans_span spans[SPANS] = {{.name = "postern sign-in", .kind = SPANS_SERVER},
+                                          {.name = "postern domain controller", .kind = SPANS_CLIENT}};
+        struct spans_context context;
+        struct timespec now = {0};
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        (void)msg_get_str(m, TAG_ID, id, sizeof(id));
+        (void)msg_get_str(m, R_TRACE, trace, sizeof(trace));
+        (void)msg_get_str(m, R_VERDICT, verdict, sizeof(verdict));
+        (void)msg_get_str(m, R_REASON, reason, sizeof(reason));
+        (void)msg_get_str(m, R_DC, dc, sizeof(dc));
+        (void)msg_get_str(m, R_METHOD, method, sizeof(method));
+        (void)msg_get_str(m, R_DOMAIN, domain, sizeof(domain));
+        (void)msg_get_str(m, R_DECLINED, declined, sizeof(declined));
+        spans_context(&context, trace, id);
+        if (!context.sampled)
+                return;
+        struct spans_span *whole = &spans[SIGN_IN], *part = &spans[AT_DC];
+        spans_id(whole->id);
+        spans_id(part->id);
+        memcpy(whole->parent, context.parent, sizeof(whole->parent));
+        memcpy(part->parent, whole->id, sizeof(part->parent));
+        whole->end = part->end = (uint64_t)now.tv_sec * 1000 * NS_A_MS + (uint64_t)now.tv_nsec;
+        whole->begin = whole->end - (total * NS_A_MS < whole->end ? total * NS_A_MS : 0);
+        part->begin = part->end - (at_dc <= total ? at_dc : total) * NS_A_MS;
+        whole->failed = strcmp(verdict, "unavailable") == 0 || strcmp(declined, DECLINED_LOST) == 0;
+        part->failed = whole->failed;
+        spans_text(whole, "postern.sign_in.id", id);
+        spans_text(whole, "postern.verdict", verdict);
+        spans_text(whole, "postern.reason", reason);
+        spans_text(whole, "postern.declined", declined);
+        spans_text(whole, "postern.domain", domain);
+        spans_text(part, "server.address", dc);
+        spans_text(part, "network.protocol.name", method);
+        const size_t n = spans_render(line, &o->origin, "postern-connector", o->connector, &context, spans,
+                                      dc[0] && method[0] ? SPANS : 1);
+        if (n > 0)
+                events_outlet_line(o->ways[OUTLET_TRACES].outlet, line, n);
+}
+
+/* ---- what somebody asked ---- */
+
+/* Whom the request is about: an id is told as it is, a person by the rule for names. */
+static void put_subject(const struct ledger_outlets *o, struct events_record *r, const struct request *request,
+                        char id[ID_MAX + 1], char pseudonym[PSEUDONYM_MAX])
+{
+        const char *about = request->what[0] ? request->what : request->user;
+
+        if (!about[0])
+                return;
+        if (request->what[0] && id_given(about, id) && id_valid(id, strlen(id))) {
+                events_text(r, "id", id);
+                return;
+        }
+        hash_of(o, about, strlen(about), pseudonym);
+        if (o->ledger->config->events_names == NAMES_CLEAR)
+                events_text(r, "user", about);
+        events_text(r, "pseudonym", pseudonym);
+}
+
+/* What a person of the helpdesk asked from afar, by the relay. */
+static void put_question(struct ledger_outlets *o, const struct msg_in *m)
+{
+        char id[ID_MAX + 1], pseudonym[PSEUDONYM_MAX], op[17] = "", person[65] = "", kid[65] = "", refused[65] = "";
+        struct request request = {.what_to_do = REQUEST_EXPLAIN};
+        struct events_record r;
+
+        (void)msg_get_str(m, TAG_OP, op, sizeof(op));
+        (void)msg_get_str(m, TAG_PERSON, person, sizeof(person));
+        (void)msg_get_str(m, TAG_KID, kid, sizeof(kid));
+        (void)msg_get_str(m, TAG_WHAT, request.what, sizeof(request.what));
+        (void)msg_get_str(m, TAG_REFUSED, refused, sizeof(refused));
+        begin(o, &r, "act", "somebody asked this connector through the relay");
+        r.notice = true;
+        events_text(&r, "act", op);
+        events_text(&r, "person", person);
+        events_text(&r, "key", kid);
+        put_subject(o, &r, &request, id, pseudonym);
+        events_bool(&r, "done", !refused[0]);
+        events_text(&r, "refused", refused);
+        put(o, &r);
+}
+
+void ledger_outlets_act(struct ledger_outlets *o, const struct ledger_asker *asker, const struct request *request,
+                        const char *refused)
+{
+        char id[ID_MAX + 1], pseudonym[PSEUDONYM_MAX];
+        struct events_record r;
+
+        if (!o || !o->any || (request && !request_is_act(request) && !refused))
+                return;
+        begin(o, &r, "act", "somebody asked this connector's ledger");
+        r.notice = true;
+        events_text(&r, "act", request ? request_do_text(request->what_to_do) : "malformed");
+        if (request && request->what_to_do == REQUEST_GUARD)
+                events_bool(&r, "release", request->release);
+        events_number(&r, "uid", (int64_t)asker->uid);
+        events_number(&r, "pid", (int64_t)asker->pid);
+        if (request) {
+                events_text(&r, "person", request->person);
+                put_subject(o, &r, request, id, pseudonym);
+                events_text(&r, "verdict", request->verdict);
+                if (request->since)
+                        events_number(&r, "since", request->since);
+                if (request->until)
+                        events_number(&r, "until", request->until);
+        }
+        events_bool(&r, "done", !refused);
+        events_text(&r, "refused", refused);
+        put(o, &r);
+}
+
+void ledger_outlets_frame(struct ledger_outlets *o, const struct msg_in *m)
+{
+        if (!o || !o->any)
+                return;
+        if (o->ways[OUTLET_TRACES].outlet && (m->type == FRAME_RECORD || m->type == FRAME_UNANSWERED))
+                put_spans(o, m);
+        if (m->type == FRAME_RECORD || m->type == FRAME_UNANSWERED)
+                put_sign_in(o, m);
+        else if (m->type == FRAME_DELIVERY)
+                put_delivery(o, m);
+        else if (m->type == FRAME_EVENT)
+                put_event(o, m);
+        else if (m->type == FRAME_QUERY)
+                put_question(o, m);
+}
+
+/* ---- the ways out ---- */
+
+/* The supervisor opens another one when there is somebody to receive. */
+static void on_lost(void *arg, const char *why)
+{
+        struct way *way = arg;
+
+        process_taken(&way->outlets->ledger->process, kinds[way->kind].file, why);
+}
+
+int ledger_outlets_new(struct ledger_outlets **ret_outlets, struct ledger *l, const char *connector)
+{
+        struct ledger_outlets *o = calloc(1, sizeof(*o));
+        int r = o ? 0 : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        o->ledger = l;
+        (void)snprintf(o->connector, sizeof(o->connector), "%s", connector);
+        if (gethostname(o->host, sizeof(o->host)) < 0 || !utf8_valid(o->host, strnlen(o->host, sizeof(o->host))))
+                o->host[0] = '\0';
+        o->host[sizeof(o->host) - 1] = '\0';
+        o->host[strspn(o->host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] = '\0';
+        o->origin = (struct events_origin){
+                .host = o->host, .program = "postern", .version = POSTERN_VERSION, .run = l->since, .pid = getpid()};
+        for (size_t i = 0; r == 0 && i < OUTLETS; i++) {
+                struct way *way = &o->ways[i];
+                const struct events_outlet_config config = {.loop = l->process.loop,
+                                                            .form = kinds[i].form,
+                                                            .origin = &o->origin,
+                                                            .foreign = i == OUTLET_TRACES,
+                                                            .lost = on_lost,
+                                                            .arg = way};
+
+                *way = (struct way){.outlets = o, .kind = i};
+                if (path_of(o, i))
+                        r = events_outlet_new(&way->outlet, &config);
+                o->any = o->any || way->outlet;
+        }
+        if (r < 0)
+                ledger_outlets_free(o);
+        else
+                *ret_outlets = o;
+        return r;
+}
+
+struct ledger_outlets *ledger_outlets_free(struct ledger_outlets *o)
+{
+        for (size_t i = 0; o && i < OUTLETS; i++)
+                o->ways[i].outlet = events_outlet_free(o->ways[i].outlet);
+        free(o);
+        return NULL;
+}
+
+bool ledger_outlets_file(struct ledger_outlets *o, const char *name, int fd)
+{
+        for (size_t i = 0; o && i < OUTLETS; i++)
+                if (o->ways[i].outlet && strcmp(name, kinds[i].file) == 0) {
+                        events_outlet_open(o->ways[i].outlet, fd);
+                        return true;
+                }
+        return false;
+}
+
+json_t *ledger_outlets_status(const struct ledger_outlets *o)
+{
+        json_t *all = o && o->any ? json_object() : NULL;
+
+        for (size_t i = 0; all && i < OUTLETS; i++) {
+                struct events_state s;
+
+                if (!o->ways[i].outlet)
+                        continue;
+                events_outlet_state(o->ways[i].outlet, &s);
+                (void)json_object_set_new(all, kinds[i].key,
+                                          json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}", "path", path_of(o, i),
+                                                    "open", s.open, "sent", (json_int_t)s.sent, "waiting",
+                                                    (json_int_t)s.waiting, "lost", (json_int_t)s.lost, "lost_last",
+                                                    (json_int_t)s.lost_last, "since", (json_int_t)s.since, "why",
+                                                    s.why));
+        }
+        return all;
+}
