@@ -37,7 +37,7 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "  connector revoke TENANT NAME|ID   cut its links; its certificates are void\n"
                            "  connector release TENANT NAME|ID  let it out of quarantine\n"
                            "  event list TENANT            what happened to connectors in the last 30 days\n"
-                           "  store status | store push    the store on NATS: its state; this database into it\n"
+                           "  store status | store push    of the store on NATS: its state; fill it\n"
                            "  ca list|request|install|trust|forget | ca root|sign   the transport CA\n"
                            "\n"
                            "Options:\n"
