@@ -43,6 +43,12 @@ bool cluster_connected(struct cluster *cluster)
         return false;
 }
 
+uint64_t cluster_reconnects(struct cluster *cluster)
+{
+        (void)cluster;
+        return 0;
+}
+
 bool cluster_closed(struct cluster *cluster)
 {
         (void)cluster;

@@ -302,6 +302,19 @@ struct __natsConnection *cluster_connection(struct cluster *cluster)
         return cluster->nc;
 }
 
+uint64_t cluster_reconnects(struct cluster *cluster)
+{
+        natsStatistics *stats = NULL;
+        uint64_t unused[4], n = 0;
+
+        natsStatus s = natsStatistics_Create(&stats);
+        s = s ? s : natsConnection_GetStats(cluster->nc, stats);
+        if (s == NATS_OK)
+                (void)natsStatistics_GetCounts(stats, &unused[0], &unused[1], &unused[2], &unused[3], &n);
+        natsStatistics_Destroy(stats);
+        return n;
+}
+
 bool cluster_closed(struct cluster *cluster)
 {
         return natsConnection_IsClosed(cluster->nc);

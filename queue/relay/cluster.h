@@ -65,6 +65,8 @@ DEFINE_FREEP(struct cluster, cluster_free)
 /* Borrowed. */
 struct __natsConnection *cluster_connection(struct cluster *cluster);
 bool cluster_connected(struct cluster *cluster);
+/* How often it was connected anew: consumers of the servers before are gone then. */
+uint64_t cluster_reconnects(struct cluster *cluster);
 /* Whether libnats has given up: the servers refused the login twice. */
 bool cluster_closed(struct cluster *cluster);
 /*

@@ -18,10 +18,12 @@
 #define TAKE_MS 50
 #define BEAT_MS 1000
 #define JOIN_AGAIN_MS 5000
+#define LOOK_AGAIN_MS 10000 /* where nothing can be stored: it may take 2 s */
 #define FIRST_WAIT_MS 30000 /* of a node that has no copy: servers that start with it take some time */
 #define START_WAIT_MS 3000
 #define COMMAND_WAIT_MS 8000 /* for a new leader */
 #define SETTLE_MS 3000
+#define AGAIN_MS 300
 
 struct store_cluster {
         struct loop *loop;
@@ -34,7 +36,7 @@ struct store_cluster {
         struct bucket *bucket;
         bool following; /* what others write is watched */
         struct loop_timer *take, *beat;
-        uint64_t tried_at;
+        uint64_t tried_at, reconnects;
         char why[ERROR_TEXT_MAX]; /* as it was told last, and why it has not joined */
         bool told_writable, told;
         int64_t told_waiting;
@@ -89,8 +91,9 @@ static int follow(struct store_cluster *c, unsigned wait_ms, struct error *err)
         const int r = store_catch_up(c->store, c->settings.replicas, wait_ms, err);
 
         c->following = r == 0;
+        c->reconnects = cluster_reconnects(c->cluster);
         if (r == 0)
-                (void)bucket_settle(c->bucket, c->loop ? SETTLE_MS : COMMAND_WAIT_MS);
+                (void)bucket_settle(c->bucket, !c->loop ? COMMAND_WAIT_MS : c->told ? AGAIN_MS : SETTLE_MS);
         return r;
 }
 
@@ -156,8 +159,16 @@ static void on_beat(void *arg)
                 join_again(c);
         } else {
                 bucket_beat(c->bucket);
-                if (!c->following && cluster_connected(c->cluster) && follow(c, 0, &err) < 0)
-                        log_debug("store_does_not_follow", KV_S("why", err.text));
+                /* what was watched is gone with its server; or the bucket itself is, and nothing can be stored */
+                if (cluster_reconnects(c->cluster) != c->reconnects)
+                        c->following = false;
+                if (!bucket_writable(c->bucket) && loop_now(c->loop) - c->tried_at >= LOOK_AGAIN_MS)
+                        c->following = false;
+                if (!c->following && cluster_connected(c->cluster) && loop_now(c->loop) - c->tried_at >= BEAT_MS) {
+                        if (follow(c, 0, &err) < 0)
+                                log_debug("store_does_not_follow", KV_S("why", err.text));
+                        c->tried_at = loop_now(c->loop);
+                }
                 if (store_waiting(c->store) > 0)
                         (void)store_flush(c->store);
         }

@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import urllib.request
@@ -104,7 +105,7 @@ class Cluster:
     def make_certificates(self):
         for ca in ('ca', 'other-ca'):
             lab_certs.make_ca(self.path('certs'), ca)
-        lab_certs.make_named(self.path('certs'), 'nats', 'ca', ['DNS:localhost', f'IP:{self.address}'])
+        lab_certs.make_named(self.path('certs'), 'nats', 'ca', ['DNS:localhost', 'DNS:nats.lab', f'IP:{self.address}'])
 
     def configure(self, i, **more):
         """Writes server i's configuration; more: replaces what CONFIG names."""
@@ -166,6 +167,21 @@ class Cluster:
         if dispatch:
             lines.append(f"dispatch_login = {self.path('dispatch.login')}")
         return '\n'.join(lines) + '\n'
+
+    def wipe(self):
+        """Empties the disks of servers that are down."""
+        for i in range(self.size):
+            shutil.rmtree(self.path(f'n{i}', 'js'))
+
+    def keep(self):
+        """Copies the disks of servers that are down, for put_back."""
+        for i in range(self.size):
+            shutil.copytree(self.path(f'n{i}', 'js'), self.path(f'kept{i}'))
+
+    def put_back(self):
+        self.wipe()
+        for i in range(self.size):
+            shutil.copytree(self.path(f'kept{i}'), self.path(f'n{i}', 'js'))
 
     def find(self, needle):
         """The files on the servers' disks that hold these bytes: logs and JetStream's."""

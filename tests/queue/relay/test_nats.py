@@ -298,6 +298,57 @@ class Operation(NatsTest):
         alone.tmp.cleanup()
 
 
+class Stricter(NatsTest):
+    def test_a_bucket_that_was_lost(self):
+        """The servers come back with empty disks: used tokens, revocations and rosters stay what they were, and `store push` fills the bucket."""
+        c, gone = Connector(self.a), Connector(self.a, 'dc2')
+        self.a.approve(c)
+        used = self.a.cli('token', 'acme', 'dc3').strip()
+        self.assertEqual(Connector(self.a, 'dc3', enrol=False).enrol(used)[0], 200)
+        old = self.a.roster()  # number 2, which is not published
+        self.a.approve(Connector(self.a, 'dc4'))  # number 3
+        self.a.cli('connector', 'revoke', 'acme', 'dc2')
+        wait_for('both know', lambda: 'REVOKED' in self.b.cli('connector', 'list', 'acme') and 'dc4' in self.b.cli('connector', 'list', 'acme'))
+        self.cluster.kill(0, 1, 2)
+        self.cluster.wipe()
+        self.cluster.start()
+        for node in self.nodes:
+            wait_for('it sees that', lambda node=node: 'store_bucket_is_another' in node.log_text() and node.writable())
+        self.b.cli('store', 'push')
+        for node in self.nodes:
+            wait_for('it goes on', node.writable)
+            self.assertEqual(Connector(node, 'dc3', enrol=False).enrol(used)[0], 401)
+            self.assertFalse(self.knows(node, self.b.at(gone) if node == self.b else gone))
+            status, _, body = node.put_roster(old)
+            self.assertEqual((status, body['type']), (409, 'urn:postern:seq-not-newer'))
+        third = self.node('n3', self.a)  # which has nothing but the bucket
+        self.assertEqual(Connector(third, 'dc3', enrol=False).enrol(used)[0], 401)
+        self.assertFalse(self.knows(third, third.at(gone)))
+        self.assertTrue(self.knows(third, third.at(c)))
+
+    def test_a_bucket_that_was_put_back(self):
+        """An older copy of the servers' disks: what one node knows better comes to the other, too."""
+        token = self.a.cli('token', 'acme', 'dc1').strip()
+        c = Connector(self.a, 'dc2')
+        wait_for('both know', lambda: 'dc2' in self.b.cli('connector', 'list', 'acme'))
+        self.cluster.kill(0, 1, 2, how=signal.SIGTERM)
+        self.cluster.keep()
+        self.cluster.start()
+        for node in self.nodes:
+            wait_for('it goes on', node.writable)
+        self.b.stop()  # it does not hear what follows
+        self.assertEqual(Connector(self.a, 'dc1', enrol=False).enrol(token)[0], 200)
+        self.a.cli('connector', 'revoke', 'acme', 'dc2')
+        self.cluster.kill(0, 1, 2, how=signal.SIGTERM)
+        self.cluster.put_back()
+        self.cluster.start()
+        wait_for('it goes on', lambda: 'store_bucket_is_another' in self.a.log_text() and self.a.writable())
+        self.b.start()
+        wait_for('it goes on', self.b.writable)
+        wait_for('the other node has heard of the revocation', lambda: not self.knows(self.b, self.b.at(c)))
+        self.assertEqual(Connector(self.b, 'dc1', enrol=False).enrol(token)[0], 401)
+
+
 if __name__ == '__main__':
     relay_site.RELAY, relay_site.FORGE = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
     unittest.main()
