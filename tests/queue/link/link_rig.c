@@ -100,6 +100,8 @@ void on_http(void *arg, struct fake_conn *conn, const struct fake_request *reque
                 (void)snprintf(t->announced, sizeof(t->announced), "%s", request->body);
                 fake_answer(conn, t->identity_status, "application/json", "{}");
         } else if (strcmp(request->path, "/.well-known/est/acme/simplereenroll") == 0) {
+                t->enrolments++;
+                (void)snprintf(t->enrolment, sizeof(t->enrolment), "%s", request->body);
                 fake_answer_with(conn, t->enrol_status, "text/plain", t->enrol_fields, "busy");
         } else {
                 fail_msg("%s %s", request->method, request->path);

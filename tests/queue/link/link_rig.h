@@ -29,7 +29,9 @@ struct test {
         size_t streams, reports, identities;
         bool no_hello, hold_reports, close_streams, drain_streams; /* the last two: right after hello */
         int report_status, stream_status, identity_status, enrol_status;
-        const char *enrol_fields;         /* headers of that answer */
+        const char *enrol_fields; /* headers of that answer */
+        size_t enrolments;
+        char enrolment[1024];             /* the body of the last one */
         const char *stream_type, *answer; /* answer: of reports; NULL: confirms what came */
         char reconnect[32];
         uint64_t granted;

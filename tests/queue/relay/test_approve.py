@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """What `postern tenant approve` takes over of what a connector announces. Usage: test_approve.py RELAY FORGE POSTERN"""
+import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import unittest
@@ -59,6 +61,30 @@ class Approve(unittest.TestCase):
             self.assertEqual(self.members(), set())
         code, seen = at_a_terminal(argv, ('(yes/no', 'yes'))
         self.assertEqual((code, self.members()), (0, {'newcomer'}), seen)
+
+    def test_an_enrolment_is_put_off(self):
+        """`postern enroll` waits for as long as a relay that has no time says, asks again, and its token is still good."""
+        token = self.relay.path('late.token')
+        with open(token, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as f:
+            f.write(self.relay.cli('token', 'contoso', 'late'))
+        bad = base64.b64encode(b'late:' + b'A' * 43).decode()
+        store = int(subprocess.run(['pgrep', '-P', str(self.relay.process.pid)], stdout=subprocess.PIPE, text=True, check=True).stdout)
+        crowd = [self.relay.connect() for _ in range(4)]  # as many as are served at once
+        os.kill(store, signal.SIGSTOP)
+        try:
+            for s in crowd:
+                self.addCleanup(s.close)
+                s.sendall(f'POST /.well-known/est/contoso/simpleenroll HTTP/1.1\r\nHost: relay\r\nAuthorization: Basic {bad}\r\n'
+                          'Content-Type: application/pkcs10\r\nContent-Length: 4\r\n\r\nAAAA'.encode())
+            late = subprocess.Popen([POSTERN, 'enroll', '--relay', f'https://127.0.0.1:{self.relay.port}', '--tenant', 'contoso', '--token-file', token,
+                                     '--name', 'late', '--ca-file', self.relay.path('server.pem'), '--state-dir', self.relay.path('late')],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertIn('the relay has many to enrol; asking again in ', late.stderr.readline())
+        finally:
+            os.kill(store, signal.SIGCONT)
+        said, told = late.communicate(timeout=60)
+        self.assertEqual(late.returncode, 0, told)
+        self.assertIn('fingerprint', said.lower())
 
     def test_another_fingerprint(self):
         """The relay's is not shown: it would be copied from there, and nothing compared."""
