@@ -123,7 +123,8 @@ static int unreachable(struct bucket *b, natsStatus s)
         if (!cluster_connected(b->cluster))
                 (void)snprintf(b->why, sizeof(b->why), "no NATS server is reached");
         else if (s == NATS_TIMEOUT || s == NATS_NO_RESPONDERS || s == NATS_ERR)
-                (void)snprintf(b->why, sizeof(b->why), "the NATS servers decide nothing now: too few are there, or none leads yet (no quorum)");
+                (void)snprintf(b->why, sizeof(b->why),
+                               "the NATS servers decide nothing now: too few are there, or none leads yet (no quorum)");
         else
                 (void)snprintf(b->why, sizeof(b->why), "NATS: %s", natsStatus_GetText(s));
         return -EHOSTUNREACH;

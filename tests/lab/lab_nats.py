@@ -42,7 +42,7 @@ accounts {{
     jetstream {{ max_memory: 0, max_file: 64M, max_streams: 1, max_consumers: 64 }}
     users [ {{ user: store, password: "{password}", permissions {{
       publish {{ allow: ["$JS.API.INFO", "$JS.API.STREAM.INFO.KV_{bucket}", "$JS.API.STREAM.CREATE.KV_{bucket}",
-        "$JS.API.STREAM.MSG.GET.KV_{bucket}", "$JS.API.CONSUMER.CREATE.KV_{bucket}",
+        "$JS.API.STREAM.MSG.GET.KV_{bucket}", "$JS.API.STREAM.MSG.DELETE.KV_{bucket}", "$JS.API.CONSUMER.CREATE.KV_{bucket}",
         "$JS.API.CONSUMER.CREATE.KV_{bucket}.>", "$JS.API.CONSUMER.DELETE.KV_{bucket}.>", "$JS.FC.KV_{bucket}.>",
         "$KV.{bucket}.>"] }}
       subscribe {{ allow: ["_INBOX_store.>"] }} }} }} ]
