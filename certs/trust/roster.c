@@ -59,11 +59,12 @@ void roster_member_clear(struct roster_member *member)
 
 struct roster_member **roster_members(struct roster *roster, enum roster_list list, size_t **ret_n)
 {
-        struct roster_member **const members[] = {&roster->connectors, &roster->services, &roster->people};
-        size_t *const n[] = {&roster->n_connectors, &roster->n_services, &roster->n_people};
-
-        *ret_n = n[list];
-        return members[list];
+        if (list == ROSTER_PEOPLE) {
+                *ret_n = &roster->n_people;
+                return &roster->people;
+        }
+        *ret_n = list == ROSTER_SERVICES ? &roster->n_services : &roster->n_connectors;
+        return list == ROSTER_SERVICES ? &roster->services : &roster->connectors;
 }
 
 struct roster *roster_ref(struct roster *roster)

@@ -301,7 +301,7 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
                 r = prompt_secret_file(e->person.secret_file, &bearer, err);
         if (r == 0 && !(e->asking = calloc(roster->n_connectors + 1, sizeof(*e->asking))))
                 r = error_fail(err, -ENOMEM, "out of memory");
-        for (size_t i = 0; r == 0 && i < roster->n_connectors; i++) {
+        for (size_t i = 0; r == 0 && e->asking && i < roster->n_connectors; i++) {
                 struct asking *a = &e->asking[e->n];
                 const struct directory_entry *entry = entry_of(e->directory, &roster->connectors[i]);
                 struct error why = {""};
@@ -377,14 +377,15 @@ static json_t *merge(const struct everywhere *e)
 
         for (size_t i = 0; i < e->n; i++) {
                 const struct asking *a = &e->asking[i];
+                const char *state = a->state ? a->state : "silent";
 
                 if (a->answer && json_array_size(json_object_get(a->answer, "records")) > 0)
                         found_by = strcmp(fact_text(a->answer, "found_by"), "id") == 0 ? "id" : found_by;
                 gather(a, records);
-                answered += strcmp(a->state, "answered") == 0;
+                answered += strcmp(state, "answered") == 0;
                 (void)json_array_append_new(connectors,
                                             json_pack("{s:s, s:s, s:s, s:s*, s:O*}", "name", a->connector->name, "id",
-                                                      a->connector->id, "state", a->state, "why",
+                                                      a->connector->id, "state", state, "why",
                                                       a->why[0] ? a->why : NULL, "answer", a->answer));
         }
         sort(records);

@@ -155,7 +155,7 @@ struct link {
         TAILQ_HEAD(item_list, item) items;
         size_t n_items;
 
-        TAILQ_HEAD(question_list, link_question) questions; /* the oldest first */
+        LIST_HEAD(question_list, link_question) questions;
         size_t n_questions;
 
         struct link_renewal *renewal;

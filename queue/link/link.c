@@ -397,7 +397,7 @@ int link_new(struct link **ret_l, const struct link_config *config, struct error
         if (!l)
                 return error_fail(err, -ENOMEM, "link: no memory");
         link_store_init(l);
-        TAILQ_INIT(&l->questions);
+        LIST_INIT(&l->questions);
         l->loop = config->loop;
         l->cb = config->callbacks;
         l->arg = config->arg;

@@ -21,7 +21,7 @@
 #define LINK_QUESTIONS_MAX 8
 
 struct link_question {
-        TAILQ_ENTRY(link_question) order;
+        LIST_ENTRY(link_question) entry;
         struct link *link;
         char id[ID_MAX + 1], session[ID_MAX + 1];
         uint64_t ends_at;
@@ -30,7 +30,7 @@ struct link_question {
 
 static void drop(struct link_question *q)
 {
-        TAILQ_REMOVE(&q->link->questions, q, order);
+        LIST_REMOVE(q, entry);
         q->link->n_questions--;
         https_cancel(q->call);
         free(q);
@@ -38,15 +38,17 @@ static void drop(struct link_question *q)
 
 void link_questions_clear(struct link *l)
 {
-        while (!TAILQ_EMPTY(&l->questions))
-                drop(TAILQ_FIRST(&l->questions));
+        struct link_question *q;
+
+        while ((q = LIST_FIRST(&l->questions)))
+                drop(q);
 }
 
 static struct link_question *find(struct link *l, const char *id)
 {
         struct link_question *q;
 
-        TAILQ_FOREACH (q, &l->questions, order)
+        LIST_FOREACH (q, &l->questions, entry)
                 if (!q->call && strcmp(q->id, id) == 0)
                         return q;
         return NULL;
@@ -121,8 +123,8 @@ static void sweep(struct link *l)
 {
         struct link_question *q, *next;
 
-        for (q = TAILQ_FIRST(&l->questions); q; q = next) {
-                next = TAILQ_NEXT(q, order);
+        for (q = LIST_FIRST(&l->questions); q; q = next) {
+                next = LIST_NEXT(q, entry);
                 if (!q->call && loop_now(l->loop) > q->ends_at)
                         drop(q);
         }
@@ -149,7 +151,7 @@ int link_question_event(struct link *l, const char *data, size_t n, struct error
         q->ends_at = now + e.budget;
         memcpy(q->id, e.id, sizeof(q->id));
         memcpy(q->session, l->hello.session, sizeof(q->session));
-        TAILQ_INSERT_TAIL(&l->questions, q, order);
+        LIST_INSERT_HEAD(&l->questions, q, entry);
         l->n_questions++;
         if (sealed_read(&sealed, e.sealed, strlen(e.sealed), err) < 0 || sealed.n != 1)
                 decline(q, "bad_request");

@@ -403,6 +403,7 @@ const struct document documents[] = {
         {"identity.json", make_identity},
         {"request.json", make_request},
         {"verdicts.json", make_verdicts},
+        {"question.json", make_question_document},
         {"link.json", make_link},
         {"words.json", make_words},
         {"negative.json", make_negative},

@@ -11,3 +11,6 @@ struct document {
 };
 /* Ends with a row whose file is NULL. */
 extern const struct document documents[];
+
+/* question.c */
+json_t *make_question_document(void);

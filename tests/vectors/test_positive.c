@@ -15,11 +15,12 @@
 #include "base/core/text.h"
 #include "connector/validator/intake.h"
 #include "queue/client/client.h"
+#include "queue/wire/question.h"
 #include "queue/wire/sse.h"
 #include "queue/wire/wire.h"
 #include "tests/vectors/maker.h"
 
-static json_t *keys, *roster_file, *statements, *request, *verdicts, *identity, *link_file;
+static json_t *keys, *roster_file, *statements, *request, *verdicts, *identity, *question_file, *link_file;
 
 static int setup(void **state)
 {
@@ -30,13 +31,14 @@ static int setup(void **state)
         request = vectors_load("request.json");
         verdicts = vectors_load("verdicts.json");
         identity = vectors_load("identity.json");
+        question_file = vectors_load("question.json");
         link_file = vectors_load("link.json");
         return 0;
 }
 
 static int teardown(void **state)
 {
-        json_t **all[] = {&keys, &roster_file, &statements, &request, &verdicts, &identity, &link_file};
+        json_t **all[] = {&keys, &roster_file, &statements, &request, &verdicts, &identity, &question_file, &link_file};
 
         (void)state;
         for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -229,6 +231,60 @@ static void check_opens(const char *text, size_t i, const char *key_name, const 
         if (sealed_read(&sealed, text, strlen(text), &err) < 0 || sealed_open(&sealed, i, key, &plain, &err) < 0)
                 fail_msg("%s", err.text);
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
+        assert_int_equal(n, strlen(jws));
+        assert_memory_equal(plain.data, jws, n);
+}
+
+/* ---- a person's question and its answer ---- */
+
+static void test_question(void **state)
+{
+        const json_t *q = at(question_file, "question");
+        const char *claims = text_at(q, "claims"), *jws = text_at(q, "jws"), *rk = text_at(question_file, "rk");
+        _cleanup_(roster_freep) struct roster *roster = roster_at(at(question_file, "roster"));
+        _cleanup_(key_freep) struct key *frida = key_at(keys, "frida");
+        _cleanup_(buffer_free) struct buffer anew = BUFFER(PADDED_LARGE);
+        struct question_claims c;
+        char req[KID_LEN + 1];
+        struct error err = {""};
+
+        (void)state;
+        check_jws("tenant", JOSE_TYP_ROSTER, text_at(at(question_file, "roster"), "header"),
+                  text_at(at(question_file, "roster"), "payload"), text_at(at(question_file, "roster"), "jws"));
+        assert_int_equal(roster->form, 3);
+        assert_string_equal(roster_person(roster, key_kid(frida))->role, "helpdesk");
+        check_jws("frida", JOSE_TYP_QUESTION, text_at(q, "header"), claims, jws);
+        assert_int_equal(question_claims_decode(&c, claims, strlen(claims), &err), 0);
+        assert_string_equal(text_b64u(c.rk, 32), rk);
+        assert_int_equal(question_claims_encode(&c, &anew, &err), 0);
+        BYTES_EQUAL(claims, anew);
+        request_hash(jws, strlen(jws), req);
+        assert_string_equal(req, text_at(q, "req"));
+        check_opens(text_at(q, "sealed"), 0, text_at(q, "open_with"), jws);
+}
+
+static void test_answer(void **state)
+{
+        const json_t *a = at(question_file, "answer");
+        const char *claims = text_at(a, "claims"), *jws = text_at(a, "jws"), *jwe = text_at(a, "jwe"),
+                   *rk_text = text_at(question_file, "rk");
+        _cleanup_(buffer_free) struct buffer anew = BUFFER(PADDED_LARGE), plain = BUFFER(ANSWER_PADDED_MAX + 16);
+        struct answer_claims c;
+        struct error err = {""};
+        uint8_t rk[32];
+        size_t n;
+
+        (void)state;
+        check_jws("berlin-1", JOSE_TYP_ANSWER, text_at(a, "header"), claims, jws);
+        assert_int_equal(answer_claims_decode(&c, claims, strlen(claims), &err), 0);
+        assert_int_equal(answer_claims_encode(&c, &anew, &err), 0);
+        BYTES_EQUAL(claims, anew);
+        assert_string_equal(c.req, text_at(at(question_file, "question"), "req"));
+        answer_claims_clear(&c);
+        assert_int_equal(b64u_decode_exact(rk, sizeof(rk), rk_text, strlen(rk_text)), 0);
+        assert_int_equal(jwe_answer_open(rk, jwe, strlen(jwe), &plain, &err), 0);
+        assert_int_equal(plain.len, int_at(a, "padded_length"));
+        assert_int_equal(jose_answer_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(n, strlen(jws));
         assert_memory_equal(plain.data, jws, n);
 }
@@ -555,6 +611,7 @@ static void test_reports(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_question),       cmocka_unit_test(test_answer),
                 cmocka_unit_test(test_keys),           cmocka_unit_test(test_roster),
                 cmocka_unit_test(test_statements),     cmocka_unit_test(test_keys_answer),
                 cmocka_unit_test(test_keys_change),    cmocka_unit_test(test_request_claims),
