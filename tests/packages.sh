@@ -21,7 +21,7 @@ testing="
 # What suite `consumers` puts in front of the gateway, and behind Prometheus.
 consuming="
   sasl2-bin slapd ldap-utils freeradius freeradius-rest freeradius-utils pamtester openssh-server openssh-client sudo
-  apache2 dovecot-imapd dovecot-ldap prometheus-alertmanager"
+  apache2 dovecot-imapd dovecot-ldap default-jdk-headless prometheus-alertmanager"
 
 # What only tests of the suite `long` need.
 more="chromium fonts-dejavu-core"

@@ -201,7 +201,7 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
                                 .boot.id = "AAAAAAAAAAAAAAAAAAAAAA"};
         caps_note_parent();
         size_t n = check_users(config, check);
-        if (set_up(&s) < 0 || caps_reduce(&err) < 0) {
+        if (set_up(&s) < 0 || caps_reduce(CAPS_NONE, &err) < 0) {
                 check->tell(check->arg, err.text);
                 n++;
         } else {

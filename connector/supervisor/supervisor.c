@@ -414,7 +414,7 @@ static int prepare(struct supervisor *s)
                 (void)prepare_check(s, &check); /* all that is wrong in one go */
                 return EXIT_CONFIGURATION;
         }
-        if (files_prepare(s, &err) < 0 || caps_reduce(&err) < 0) {
+        if (files_prepare(s, &err) < 0 || caps_reduce(CAPS_NONE, &err) < 0) {
                 tell_fault(s, err.text);
                 return EXIT_CONFIGURATION;
         }

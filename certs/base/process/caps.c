@@ -21,8 +21,10 @@
 
 static const int kept[] = {CAP_SETGID, CAP_SETUID};
 
-static bool is_kept(int cap)
+static bool is_kept(int cap, int also)
 {
+        if (cap == also)
+                return true;
         for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
                 if (kept[i] == cap)
                         return true;
@@ -31,15 +33,15 @@ static bool is_kept(int cap)
 
 /* Needs CAP_SETPCAP, so before the permitted set shrinks; in a container that lacks it the set is small
  * already. */
-static int shrink_bounding_set(struct error *err)
+static int shrink_bounding_set(int also, struct error *err)
 {
         for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-                if (!is_kept(cap) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+                if (!is_kept(cap, also) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
                         return error_fail(err, -errno, "cannot drop the capability %d: %s", cap, strerror(errno));
         return 0;
 }
 
-int caps_reduce(struct error *err)
+int caps_reduce(int also, struct error *err)
 {
         struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
         struct __user_cap_data_struct data[2];
@@ -49,7 +51,9 @@ int caps_reduce(struct error *err)
                 return 0;
         for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
                 mask |= 1u << kept[i];
-        int r = shrink_bounding_set(err);
+        if (also != CAPS_NONE)
+                mask |= 1u << also;
+        int r = shrink_bounding_set(also, err);
         if (r < 0)
                 return r;
         if (syscall(SYS_capget, &head, data) < 0)

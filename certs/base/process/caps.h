@@ -7,8 +7,10 @@
 
 #include "base/core/error.h"
 
-/* As root, keeps the capabilities that starting and ending children needs, and no others. */
-int caps_reduce(struct error *err);
+#define CAPS_NONE (-1)
+/* As root, keeps the capabilities that starting and ending children needs, and also this one (CAP_*; CAPS_NONE), and no
+ * others. */
+int caps_reduce(int also, struct error *err);
 /* Back to the supervisor's own user and group, after a change of the effective ones; an abort where that fails. The
  * caller's wish that it end with it, which such a change drops, is renewed: as caps_note_parent found it. */
 void caps_back(void);

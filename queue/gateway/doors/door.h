@@ -100,3 +100,5 @@ const char *doors_warning(const struct doors *doors);
  * is none: out is "" then.
  */
 bool doors_client_ip(const struct doors *doors, const char *peer, const char *forwarded, char out[64]);
+/* Whether the address is this host's or in `trusted_proxies`, so a server's that has many users. */
+bool doors_is_proxy(const struct doors *doors, const char *address);

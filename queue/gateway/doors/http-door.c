@@ -330,6 +330,8 @@ static void on_forward(void *arg, struct http_req *r)
                                                 .password = colon + 1,
                                                 .password_len = n - user_len - 1,
                                                 .client_ip = known ? ip : NULL,
+                                                /* a RADIUS server's, which knows no address of its users */
+                                                .many_users = known && doors_is_proxy(d, ip),
                                                 .client_agent = http_header(r, "User-Agent"),
                                                 .traceparent = http_header(r, "traceparent"),
                                                 .recall = true};

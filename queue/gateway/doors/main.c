@@ -54,6 +54,11 @@ bool doors_client_ip(const struct doors *d, const char *peer, const char *forwar
         return doors_read_client(d->config->proxies, d->config->n_proxies, peer, forwarded, out);
 }
 
+bool doors_is_proxy(const struct doors *d, const char *address)
+{
+        return doors_read_proxy(d->config->proxies, d->config->n_proxies, address);
+}
+
 /* ---- the sealer ---- */
 
 static void on_frame(void *arg, const struct msg_in *m, int fd)

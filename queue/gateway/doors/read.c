@@ -22,15 +22,21 @@ size_t doors_read_basic(const char *header, char *out)
         return len > (int)pad ? (size_t)len - pad : 0;
 }
 
+bool doors_read_proxy(const struct gateway_net *trusted, size_t n, const char *address)
+{
+        static const struct gateway_net own[] = {{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104}, {{[15] = 1}, 128}};
+
+        return gateway_net_has(own, 2, address) || gateway_net_has(trusted, n, address);
+}
+
 bool doors_read_client(const struct gateway_net *trusted, size_t n, const char *peer, const char *forwarded,
                        char out[64])
 {
-        static const struct gateway_net own[] = {{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104}, {{[15] = 1}, 128}};
         const char *end = forwarded ? forwarded + strlen(forwarded) : NULL;
         bool believed = strcmp(peer, "unix") == 0;
 
         (void)snprintf(out, 64, "%s", believed ? "" : peer);
-        believed = believed || gateway_net_has(own, 2, out) || gateway_net_has(trusted, n, out);
+        believed = believed || doors_read_proxy(trusted, n, out);
         while (believed && end) {
                 const char *comma = end > forwarded ? memrchr(forwarded, ',', (size_t)(end - forwarded)) : NULL;
                 const char *at = comma ? comma + 1 : forwarded;
@@ -46,7 +52,7 @@ bool doors_read_client(const struct gateway_net *trusted, size_t n, const char *
                 if (gateway_address(address, one) < 0)
                         break; /* what stands before it is not believed */
                 memcpy(out, one, sizeof(one));
-                believed = gateway_net_has(own, 2, one) || gateway_net_has(trusted, n, one);
+                believed = doors_read_proxy(trusted, n, one);
                 end = comma;
         }
         return *out != '\0';

@@ -8,6 +8,7 @@
 #include "queue/gateway/supervisor/supervisor.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,7 +300,7 @@ int gateway_run(struct gateway *g, const char *config_path, struct gateway_confi
                 code = 1;
         } else if (gateway_files_check(config) > 0) {
                 (void)sd_notify(0, "STATUS=a file or user is unfit: postern-gateway --check-config tells which");
-        } else if (gateway_listen(g, config, &err) < 0 || caps_reduce(&err) < 0) {
+        } else if (gateway_listen(g, config, &err) < 0 || caps_reduce(CAP_NET_BIND_SERVICE, &err) < 0) {
                 log_error("start.failed", KV_S("why", err.text));
                 (void)sd_notifyf(0, "STATUS=%s", err.text);
         } else {

@@ -319,6 +319,25 @@ class HangUps(unittest.TestCase):
                 self.assertEqual(log.read().count('sign_in.forgotten'), 7)
 
 
+class Sources(unittest.TestCase):
+    def test(self):
+        """A web server's user who fails too often is stopped by address; a server that names no user's address stops nobody else."""
+        with tempfile.TemporaryDirectory(prefix='postern-doors-') as top:
+            os.chmod(top, 0o755)
+            site = Sandbox(top)
+            self.addCleanup(site.close)
+            gateway = Gateway(site, settings='sandbox = yes\nname_failures = 1000\nsource_failures = 3\nfailure_window = 3600\n')
+            gateway.start()
+            self.addCleanup(gateway.daemon.stop)
+            for tcp in (False, True):
+                self.assertEqual([gateway.forward('ok@sandbox.invalid', f'wrong {i}', tcp=tcp)[0] for i in range(5)], [401] * 5)
+                user = {'X-Forwarded-For': f'192.0.2.{tcp + 1}'}
+                self.assertEqual([gateway.forward('ok@sandbox.invalid', f'wrong {i}', user, tcp=tcp)[0] for i in range(5)], [401] * 3 + [403] * 2)
+                self.assertEqual(gateway.forward('ok@sandbox.invalid', 'sandbox', user, tcp=tcp)[0], 403)
+                self.assertEqual(gateway.forward('ok@sandbox.invalid', 'sandbox', tcp=tcp)[0], 204)
+            self.assertEqual(json.loads(gateway.get('/v1/status')[2])['sources_stopped'], 2)
+
+
 class Ordinary(unittest.TestCase):
     def test_an_ordinary_gateway_takes_no_sandbox(self):
         with tempfile.TemporaryDirectory(prefix='postern-doors-') as top:

@@ -324,7 +324,7 @@ class Tls(Ldap):
         with open(os.path.join(cls.top, 'secret'), 'w', encoding='ascii') as f:
             f.write(SECRET + '\n')
         os.chmod(f.name, 0o600)
-        cls.SETTINGS = (f'listen = {OUTSIDE}:0 ldap:{OUTSIDE}:0 ldaps:{OUTSIDE}:0 ldaps:127.0.0.1:0\ncertificate = {folder}/server.pem\nkey = {folder}/server.key\n'
+        cls.SETTINGS = (f'listen = {OUTSIDE}:0 ldap:{OUTSIDE}:0 ldaps:{OUTSIDE}:636 ldaps:127.0.0.1:0\ncertificate = {folder}/server.pem\nkey = {folder}/server.key\n'
                         f'client_ca = {folder}/ca.pem\nldap_clients = 192.0.2.77\n')
         cls.SECTIONS = f'[application portal]\ncertificate_name = portal.example\n[application wiki]\nsecret_file = {cls.top}/secret\n'
 
@@ -390,6 +390,17 @@ class Tls(Ldap):
         self.assertEqual(wire.send(starttls).answer()[2], 1)
         self.assertEqual(wire.send(bind(OK, 'sandbox')).answer()[2], 0)
         wire.close()
+
+    def test_z_ports_below_1024(self):
+        """Taken at a reload, too; of root's capabilities the supervisor has three."""
+        with open('/proc/%d/status' % self.gateway.daemon.pid, encoding='ascii') as f:
+            self.assertIn('CapPrm:\t%016x\n' % (1 << 6 | 1 << 7 | 1 << 10), f.read())
+        with open(self.gateway.config, encoding='utf-8') as f:
+            before = f.read()
+        with open(self.gateway.config, 'w', encoding='utf-8') as f:
+            f.write(before.replace(f'ldap:{OUTSIDE}:0', f'ldap:{OUTSIDE}:389'))
+        os.kill(self.gateway.daemon.pid, signal.SIGHUP)
+        wait_for('it listens there', lambda: self.whoami(OK, 'sandbox', url=f'ldap://{OUTSIDE}')[0] == 13)
 
     def test_handshakes_that_are_none(self):
         """More of them than may be held shut nobody out."""

@@ -4,6 +4,7 @@
 usage: test_pam_consumers.py BUILD      as root, in a mount namespace of its own (unshare --mount)
 """
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,12 @@ def needed(*programs):
     return unittest.skipUnless(all(shutil.which(p) for p in programs), 'not installed: ' + ' '.join(programs))
 
 
+def from_page():
+    """What PAM.md has for /etc/pam.d and for sshd_config."""
+    with open(os.path.join(HERE, '..', '..', '..', '..', 'queue', 'gateway', 'PAM.md'), encoding='utf-8') as f:
+        return re.findall(r'```\w*\n(.*?)```', f.read(), re.S)
+
+
 class PamConsumers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -42,8 +49,9 @@ class PamConsumers(unittest.TestCase):
         os.mkdir(os.path.join(cls.top, 'pins'), 0o700)
         module = os.path.join(BUILD, 'queue/gateway/pam/pam_postern.so')
         settings = f'socket={cls.gateway.socket} pins={cls.top}/pins domain=sandbox.invalid'
-        service = (f'auth [success=done authinfo_unavail=die maxtries=die acct_expired=die perm_denied=die default=ignore] {module} {settings}\n'
-                   f'auth requisite pam_deny.so\naccount required {module}\npassword required {module} {settings}\nsession required pam_permit.so\n')
+        lines, cls.sshd_lines = from_page()
+        lines = re.sub(r'(pam_postern\.so)(.*)', lambda m: module + (f' {settings}' if 'domain' in m[2] else ''), lines)
+        service = f'{lines}auth requisite pam_deny.so\naccount requisite pam_deny.so\npassword requisite pam_deny.so\nsession required pam_permit.so\n'
         for name in ('sshd', 'sudo', 'postern-test'):
             cls.over(f'/etc/pam.d/{name}', service)
         for name, line in (('passwd', '{0}:x:{1}:{1}::/:/bin/sh\n'), ('shadow', '{0}:!:1::::::\n')):
@@ -87,7 +95,7 @@ class PamConsumers(unittest.TestCase):
         key, config, askpass, answers = (os.path.join(self.top, name) for name in ('host_key', 'sshd_config', 'askpass', 'answers'))
         subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key], check=True)
         with open(config, 'w', encoding='ascii') as f:
-            f.write(f'Port {port}\nListenAddress 127.0.0.1\nHostKey {key}\nUsePAM yes\nKbdInteractiveAuthentication yes\nPasswordAuthentication no\n'
+            f.write(f'Port {port}\nListenAddress 127.0.0.1\nHostKey {key}\n{self.sshd_lines}'
                     f'PubkeyAuthentication no\nStrictModes no\nPidFile none\n')
         with open(askpass, 'w', encoding='ascii') as f:
             f.write(ASKPASS)
