@@ -55,9 +55,12 @@ static int hex_of(char c)
 /* The byte behind a backslash, of one character or of two hexadecimal digits; NUL: it is none. */
 static char read_escaped(struct cursor *c)
 {
-        if (c->end - c->at >= 2 && hex_of(c->at[0]) >= 0 && hex_of(c->at[1]) >= 0) {
+        const int high = c->end - c->at >= 2 ? hex_of(c->at[0]) : -1;
+        const int low = high >= 0 ? hex_of(c->at[1]) : -1;
+
+        if (low >= 0) {
                 c->at += 2;
-                return (char)(hex_of(c->at[-2]) << 4 | hex_of(c->at[-1]));
+                return (char)(high * 16 + low);
         }
         return c->at < c->end && strchr(SPECIAL " #", *c->at) ? *c->at++ : '\0';
 }
@@ -109,7 +112,7 @@ int dn_escape(char *out, size_t cap, const char *value)
 /* The parts behind the first, in their one form. */
 static int read_rest(struct cursor *c, char out[DN_REST_MAX])
 {
-        char type[DN_TYPE_MAX], value[DN_VALUE_MAX + 1];
+        char type[DN_TYPE_MAX], value[DN_VALUE_MAX + 1] = "";
         size_t n = 0;
 
         out[0] = '\0';
@@ -133,7 +136,7 @@ static int read_rest(struct cursor *c, char out[DN_REST_MAX])
 int dn_read(struct dn *ret_dn, const char *text, size_t n)
 {
         struct cursor c = {text, text + n};
-        struct dn dn;
+        struct dn dn = {.type = ""};
 
         if (read_type(&c, dn.type) < 0 || read_value(&c, dn.value) < 0 || read_rest(&c, dn.rest) < 0)
                 return -EINVAL;

@@ -88,7 +88,7 @@ static int hand_sealer(struct handing *h)
 
 static int hand_link(struct handing *h)
 {
-        struct service service;
+        struct service service = {.id = ""};
         int r = hand_service(h, &service);
         const char *ca = r < 0                ? NULL
                          : h->config->ca_file ? h->config->ca_file

@@ -87,7 +87,11 @@ static int bind_tcp(int fd, struct gateway_listen *l, struct error *err)
         if (six)
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
         if (bind(fd, address, n) < 0 || getsockname(fd, address, &n) < 0)
-                return error_fail(err, -errno, "listen: %s port %u: %s", l->where, l->port, strerror(errno));
+                return error_fail(err, -errno, "listen: %s port %u: %s%s", l->where, l->port, strerror(errno),
+                                  errno == EACCES ? "; ports below 1024 need CAP_NET_BIND_SERVICE: systemctl edit "
+                                                    "postern-gateway, [Service], "
+                                                    "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
+                                                  : "");
         l->port = ntohs(six ? v6.sin6_port : v4.sin_port);
         return 0;
 }

@@ -103,14 +103,10 @@ int gateway_status(const struct gateway_config *config, bool json)
         else
                 r = ask(config->listen[i].where, &answer, &err);
         const char *body = r < 0 || !answer.len ? NULL : strstr(answer.data, "\r\n\r\n");
-        if (body)
-                body += 4;
-        if (r == 0 && !body)
-                r = error_fail(&err, -EBADMSG, "the gateway's answer is none");
-        if (r == 0 && strncmp(answer.data, "HTTP/1.1 200", 12) != 0)
+        if (r == 0 && (!body || strncmp(answer.data, "HTTP/1.1 200", 12) != 0))
                 r = error_fail(&err, -EBADMSG, "the gateway is of another version, and tells no status");
-        if (r == 0)
-                r = json ? printf("%s\n", body) < 0 : print(body, strlen(body), &err);
+        else if (r == 0)
+                r = json ? printf("%s\n", body + 4) < 0 : print(body + 4, strlen(body + 4), &err);
         if (r < 0)
                 (void)fprintf(stderr, "%s\n", err.text);
         return r != 0;
