@@ -153,6 +153,17 @@ class Booted(unittest.TestCase):
         self.systemctl('reload', 'postern-relay')
         self.assertEqual(self.main_pid('postern-relay'), pid)
 
+    def test_14_the_relay_leaves_its_sockets_to_its_next_start(self):
+        """systemd keeps them over a restart and after a kill: nobody who connects is refused."""
+        connect = 'for i in $(seq 250); do (exec 3<>/dev/tcp/127.0.0.1/8443) || exit 1; sleep .02; done'
+        for how in ('systemctl restart postern-relay', 'kill -KILL {pid}'):
+            pid, taken = self.main_pid('postern-relay'), self.journal('postern-relay').count('socket_taken_over')
+            how = how.format(pid=pid)
+            done = self.m.run('bash', '-c', f'{how} & {connect}; wait $!', check=False)
+            self.assertEqual(done.returncode, 0, f'{how}: {done.stderr}')
+            self.m.wait('a new relay', lambda p=pid: self.main_pid('postern-relay') not in (0, p))
+            self.m.wait('it has the sockets', lambda t=taken: self.journal('postern-relay').count('socket_taken_over') == t + 1)
+
     # -- the connector --
 
     def test_20_enrolled_it_starts(self):
