@@ -48,8 +48,11 @@ def main(driver, n):
         with open(os.path.join(site.dir, relay.tenant + '.roster'), encoding='ascii') as f:
             assert relay.put_roster(f.read().strip())[0] == 204
         links = idle.Driver(driver, relay, [f'{who.split()[0]} {relay.tenant} {who.split()[1]}' for who in fleet], [site.key, site.dir])
+        before = site.pss()
         links.join(n)
         links.until('all are linked', lambda s: s['live'] == n, 600)
+        time.sleep(5)  # the relay gives back what the handshakes took
+        print(f'{n} links with statements in force: {(site.pss() - before) / n:.1f} KiB each', flush=True)
         keys = Keys(relay)
         wait_for('all are shown', lambda: len(keys.fetch()[0]['ready']) == n)
         whole, size = keys.fetch()
