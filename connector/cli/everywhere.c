@@ -35,6 +35,7 @@ struct asking {
         struct asked asked;
         struct https_call *call;
         const char *state; /* "answered" "refused" "silent" "untrue" */
+        bool elsewhere;    /* this node of the relay does not reach it: another may */
         char why[320];
         json_t *answer; /* owned */
 };
@@ -195,11 +196,13 @@ static void take_problem(struct asking *a, long status, const struct buffer *bod
         char text[sizeof(a->why)];
 
         if (status == 0) {
+                a->elsewhere = true;
                 (void)snprintf(text, sizeof(text), "the relay gave no answer: %.200s", why);
                 end(a, "silent", text);
                 return;
         }
         exchange_read_problem(&said, &answer);
+        a->elsewhere = strcmp(said.problem, "no-connector") == 0 || strcmp(said.problem, "draining") == 0;
         if (strcmp(said.problem, "no-connector") == 0)
                 end(a, "silent", "it is not linked to the relay: look at `postern status` on its host");
         else if (strcmp(said.problem, "deadline") == 0 || strcmp(said.problem, "connector-lost") == 0)
@@ -287,7 +290,24 @@ static int open_loop(struct everywhere *e, struct error *err)
         return r < 0 ? r : https_on_loop(e->https, e->loop, e->dns, err);
 }
 
-/* Asks each connector that shares a domain with the person. */
+static void ask_one(struct asking *a, const struct question_claims *question, const char *bearer)
+{
+        struct everywhere *e = a->all;
+        const struct directory_entry *entry = entry_of(e->directory, a->connector);
+        struct error why = {""};
+
+        asked_clear(&a->asked);
+        a->elsewhere = false;
+        if (!entry)
+                end(a, "silent",
+                    "it has not been linked to the relay for two hours: look at `postern status` on its host");
+        else if (asked_make(&a->asked, entry, e->person.id, e->person.key, question, (int64_t)time(NULL), &why) < 0)
+                end(a, "silent", why.text);
+        else
+                post(a, bearer);
+}
+
+/* Asks each connector that shares a domain with the person; whoever a node of the relay does not reach, at the next. */
 static int ask_all(struct everywhere *e, const struct question_claims *question, struct error *err)
 {
         const struct roster *roster = e->directory->roster;
@@ -301,29 +321,21 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
                 r = prompt_secret_file(e->person.secret_file, &bearer, err);
         if (r == 0 && !(e->asking = calloc(roster->n_connectors + 1, sizeof(*e->asking))))
                 r = error_fail(err, -ENOMEM, "out of memory");
-        for (size_t i = 0; r == 0 && e->asking && i < roster->n_connectors; i++) {
-                struct asking *a = &e->asking[e->n];
-                const struct directory_entry *entry = entry_of(e->directory, &roster->connectors[i]);
-                struct error why = {""};
-
-                if (!shares_domain(&roster->connectors[i], person))
-                        continue;
-                e->n++;
-                *a = (struct asking){.all = e, .connector = &roster->connectors[i]};
-                if (!entry ||
-                    asked_make(&a->asked, entry, e->person.id, e->person.key, question, (int64_t)time(NULL), &why) < 0)
-                        end(a, "silent",
-                            entry ? why.text
-                                  : "it has not been linked to the relay for two hours: look at `postern status` on "
-                                    "its "
-                                    "host");
-                else
-                        post(a, secret_text(bearer));
-        }
+        for (size_t i = 0; r == 0 && e->asking && i < roster->n_connectors; i++)
+                if (shares_domain(&roster->connectors[i], person))
+                        e->asking[e->n++] = (struct asking){
+                                .all = e, .connector = &roster->connectors[i], .elsewhere = true, .state = "silent"};
         if (r == 0 && question->op == QUESTION_STATUS)
                 ask_relay(e, secret_text(bearer));
-        if (r == 0 && e->waiting)
-                (void)loop_run(e->loop);
+        for (size_t node = 0; r == 0 && node < client_nodes(e->client); node++) {
+                if (node > 0)
+                        client_next_node(e->client);
+                for (size_t i = 0; i < e->n; i++)
+                        if (e->asking[i].elsewhere)
+                                ask_one(&e->asking[i], question, secret_text(bearer));
+                if (e->waiting)
+                        (void)loop_run(e->loop);
+        }
         secret_free(bearer);
         return r;
 }

@@ -65,6 +65,11 @@ const char *client_node(const struct client *c)
         return c->nodes[c->at];
 }
 
+size_t client_nodes(const struct client *c)
+{
+        return c->n_nodes;
+}
+
 size_t client_distrusted(const struct client *c, const char *const **ret_kids)
 {
         return sealer_distrusted(c->sealer, ret_kids);
@@ -198,7 +203,7 @@ static int take_keys(struct client *c, const struct https_response *response, st
         return sealer_take_keys(c->sealer, &keys, err);
 }
 
-static void go_on(struct client *c)
+void client_next_node(struct client *c)
 {
         c->at = (c->at + 1) % c->n_nodes;
 }
@@ -269,7 +274,7 @@ static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct h
                 if ((r == 0 && (left == 1 || somebody_is_ready(c))) ||
                     (r < 0 ? ret_response->status != 0 : r > 0 && ret_response->status < 500))
                         return r;
-                go_on(c);
+                client_next_node(c);
         }
         return r;
 }
@@ -346,7 +351,7 @@ static void post(struct client *c, struct exchange *e)
                 https_response_clear(&response);
                 r = ask(c, &request, &response, &why);
                 if (r < 0 || response.status == 503)
-                        go_on(c);
+                        client_next_node(c);
         } while (r == -ECONNREFUSED && --left > 0);
         struct exchange_answer answer = answer_of(&response, r, &why);
         if (r < 0)

@@ -48,6 +48,9 @@ int client_sign_in(struct client *c, const struct sign_in_params *p, struct sign
 int client_directory(struct client *c, const struct directory **ret_d, struct error *err);
 /* The URL of the relay's node that is asked at the moment. Borrowed. */
 const char *client_node(const struct client *c);
+/* How many nodes there are, and going on to the next one. */
+size_t client_nodes(const struct client *c);
+void client_next_node(struct client *c);
 uint64_t client_roster_seq(const struct client *c);
 const char *client_roster_hash(const struct client *c); /* of the roster of that number; "": not known */
 

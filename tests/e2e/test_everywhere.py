@@ -213,7 +213,25 @@ class Everywhere(SiteTest):
         self.assertEqual(sorted(states.values()), ['answered', 'silent'], done.stdout)
         self.assertEqual(done.returncode, 0)
 
-    def test_8_the_end(self):
+    def test_8_another_node(self):
+        """Whoever one node of the relay does not reach is asked at the next."""
+        user, told = self.account('GOOD1')[0], []
+        problem = (503, {'Content-Type': 'application/problem+json'},
+                   json.dumps({'type': 'urn:postern:no-connector', 'title': 'x', 'status': 503, 'started': 'no', 'retry': 'refresh-keys'}).encode())
+        relay = LyingRelay(self.site, lambda answer: told.append(answer) or problem)
+        self.addCleanup(relay.server_close)
+        self.addCleanup(relay.shutdown)
+        kurt = self.person('kurt')
+        self.answers(user, person=kurt)
+        self.site.postern('person', 'show', '--person', kurt, '--relay', f'https://127.0.0.1:{relay.server_port} {self.site.url}')
+
+        def by_way_of_it():
+            answer, _ = self.ask('explain', user, '--everywhere', person=kurt)
+            self.assertEqual(answer['everywhere']['answered'], 2)
+            return told
+        wait_for('the node that reaches nobody was drawn first', by_way_of_it)
+
+    def test_9_the_end(self):
         """Who is taken out is heard no more; a roster without people is read by everybody."""
         user, _, _ = self.account('GOOD1')
         hans = self.person('hans')

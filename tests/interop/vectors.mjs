@@ -15,6 +15,7 @@ const read = (name) => JSON.parse(readFileSync(join(folder, `${name}.json`), 'ut
 const sha256 = (text) => toB64u(createHash('sha256').update(text).digest());
 const [keys, roster, statements, identity, request, verdicts, negative] =
   ['keys', 'roster', 'statements', 'identity', 'request', 'verdicts', 'negative'].map(read);
+const helpdesk = read('question');
 const expectedRoster = { pin: roster.with.pin, tenant: roster.with.tenant, now: roster.with.now, minSeq: roster.with.min_seq };
 const jwkOf = (name) => keys.keys[name].jwk;
 const publicOf = ({ kty, crv, x, y }) => publicKey({ kty, crv, x, y });
@@ -62,6 +63,27 @@ await check('roster', async () => {
   await checkJws(roster.jws, 'postern-roster+jwt', roster.signer, roster.header, roster.payload);
   const r = await verifyRoster(roster.jws, expectedRoster);
   assert.deepEqual([r.connectors.length, r.services.length, r.seq], [2, 1, 7]);
+});
+
+await check('a person of the roster', async () => {
+  const { with: w, jws } = helpdesk.roster;
+  const r = await verifyRoster(jws, { pin: w.pin, tenant: w.tenant, now: w.now, minSeq: w.min_seq });
+  assert.deepEqual(r.people.map((p) => [p.kid, p.role, p.domains]), [[keys.keys.frida.kid, 'helpdesk', ['corp.example']]]);
+});
+
+await check('question and answer', async () => {
+  const { question: q, answer: a } = helpdesk;
+  await checkJws(q.jws, 'postern-question+jwt', 'frida', q.header, q.claims);
+  await checkJws(a.jws, 'postern-answer+jwt', 'berlin-1', a.header, a.claims);
+  const { shared, lines } = await parseRequest(q.sealed);
+  const opened = await jose.generalDecrypt(jweOf(shared, lines[0]), await jose.importJWK(jwkOf(q.open_with), 'ECDH-ES+A256KW'));
+  assert.equal(Buffer.from(opened.plaintext).toString(), q.jws.padEnd(2048));
+  assert.equal(sha256(q.jws), q.req);
+  assert.equal(JSON.parse(a.claims).req, q.req);
+  const answer = await jose.compactDecrypt(a.jwe, fromB64u(helpdesk.rk, 32));
+  assert.deepEqual(answer.protectedHeader, { alg: 'dir', enc: 'A256GCM', typ: 'postern-answer+jwe', cty: 'JWT' });
+  assert.equal(Buffer.from(answer.plaintext).toString(), a.jws.padEnd(a.padded_length));
+  assert.equal(JSON.parse(JSON.parse(a.claims).body).ok, true);
 });
 
 const trusted = await verifyRoster(roster.jws, expectedRoster);
