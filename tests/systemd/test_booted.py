@@ -180,6 +180,42 @@ class Booted(unittest.TestCase):
         self.assertEqual(set(self.children()), CHILDREN)
         self.m.wait('the link', lambda: self.status()['parts'].get('link', {}).get('value', {}).get('state') == 'up')
 
+    def entries(self, *match):
+        self.m.run('journalctl', '--sync')
+        said = self.m.run('journalctl', '-u', 'postern', '-u', 'postern-relay', '-o', 'json', '--no-pager', *match).stdout
+        return [json.loads(line) for line in said.splitlines()]
+
+    def test_21a_the_journal_has_fields_and_the_catalog_explains_them(self):
+        ready = self.entries('POSTERN_EVENT=ready')[0]
+        self.assertEqual((ready['POSTERN_CONNECTOR'], ready['PRIORITY'], ready['_SYSTEMD_UNIT'], ready['SYSLOG_IDENTIFIER']),
+                         ('north', '6', 'postern.service', 'posternd'))
+        self.assertTrue(ready['MESSAGE'].startswith('posternd: ready connector=north id='), ready['MESSAGE'])
+        self.assertTrue(self.entries('POSTERN_EVENT=started')[0]['MESSAGE'].startswith('postern-relay: started'))
+        told = self.entries('POSTERN_EVENT=control.request')[0]
+        self.assertEqual((told['_COMM'], told['POSTERN_DO']), ('postern-ledger', 'status'))
+        self.m.run('journalctl', '--update-catalog')
+        said = self.m.run('journalctl', '-u', 'postern', '-x', '--no-pager', 'MESSAGE_ID=' + ready['MESSAGE_ID']).stdout
+        self.assertIn('Subject: All processes are at work', said)
+
+    def test_21b_records_for_a_siem(self):
+        """By the unit's own folder; the ledger is confined, and what was moved away is made anew."""
+        path = '/var/log/postern/events.jsonl'
+        self.m.write(CONF, CONNECTOR.replace('drain_ms', f'events_file = {path}\nevents_socket = /run/nobody.sock\ndrain_ms'))
+        try:
+            self.restart()
+            self.assertEqual(self.m.run('stat', '-c', '%U %a', path).stdout, 'root 640\n')
+            self.m.run('postern', 'log')
+            self.m.wait('the act', lambda: '"act":"log"' in self.m.run('cat', path).stdout)
+            self.assertIn('is rsyslog up?', self.m.run('postern', 'status', check=False).stdout)
+            self.m.run('mv', path, path + '.1')
+            self.m.wait('another file', lambda: self.m.run('test', '-e', path, check=False).returncode == 0)
+            self.m.run('postern', 'log')
+            self.m.wait('the act', lambda: '"act":"log"' in self.m.run('cat', path).stdout)
+            self.assertEqual(self.status()['parts']['process:ledger']['value']['seccomp'], True)
+        finally:
+            self.m.write(CONF, CONNECTOR)
+            self.restart()
+
     def test_22a_metrics_for_node_exporter(self):
         folder = '/var/lib/prometheus/node-exporter'
         self.systemctl('start', 'postern-metrics.timer')
