@@ -228,6 +228,8 @@ static void put_processes(struct sheet *s)
 static void put_ledger(struct sheet *s, const json_t *answer)
 {
         const json_t *ledger = json_object_get(answer, "ledger"), *counts = json_object_get(answer, "counts");
+        const char *key;
+        json_t *outlet;
 
         section(s, "ledger", NULL);
         row_text(s, "state", fact_text(ledger, "state"));
@@ -236,6 +238,10 @@ static void put_ledger(struct sheet *s, const json_t *answer)
         row(s, "since start", "%lld accepted, %lld refused, %lld unavailable, %lld declined",
             fact_number(counts, "accepted", 0), fact_number(counts, "refused", 0),
             fact_number(counts, "unavailable", 0), fact_number(counts, "declined", 0));
+        json_object_foreach (json_object_get(answer, "outlets"), key, outlet)
+                row(s, key, "%.200s: %lld sent, %lld wait, %lld lost%s%.150s", fact_text(outlet, "path"),
+                    fact_number(outlet, "sent", 0), fact_number(outlet, "waiting", 0), fact_number(outlet, "lost", 0),
+                    fact_text(outlet, "why")[0] ? "; " : "", fact_text(outlet, "why"));
 }
 
 json_t *status_sections(const json_t *answer)

@@ -206,7 +206,7 @@ class Booted(unittest.TestCase):
             self.assertEqual(self.m.run('stat', '-c', '%U %a', path).stdout, 'root 640\n')
             self.m.run('postern', 'log')
             self.m.wait('the act', lambda: '"act":"log"' in self.m.run('cat', path).stdout)
-            self.assertIn('is rsyslog up?', self.m.run('postern', 'status', check=False).stdout)
+            self.m.wait('the finding', lambda: 'is rsyslog up?' in self.m.run('postern', 'status', check=False).stdout)
             self.m.run('mv', path, path + '.1')
             self.m.wait('another file', lambda: self.m.run('test', '-e', path, check=False).returncode == 0)
             self.m.run('postern', 'log')

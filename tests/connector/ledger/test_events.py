@@ -196,6 +196,7 @@ class EventsTest(EventsCase):
         text = self.cli('status', code=1)
         self.assertNotIn('records_not_sent', text)
         self.assertIn('sent_records_lost', text)
+        self.assertRegex(text, r'events_file +/x/events: [0-9]+ sent, 0 wait, [1-9][0-9]* lost\n')
         lines = self.lines()
         self.assertEqual((lines[0]['kind'], lines[0]['lost']), ('gap', lost))
         self.assertEqual([x['number'] for x in lines[1:]], list(range(lost + 1, 901)))
