@@ -26,6 +26,7 @@
 #define LOOK_MAX_S 60 /* the wall clock may be set meanwhile */
 #define RETRY_MIN_S 60
 #define RETRY_MAX_S (6 * 3600)
+#define PUT_OFF_MAX_S 600 /* before `postern status` hears of it */
 #define SHORT_LIFE_S 3600 /* below it the least pause shrinks, too */
 #define ANSWER_PATIENCE_MS 30000
 #define ASK_PATIENCE_MS 60000  /* longer than the call may take: it goes with its link */
@@ -38,8 +39,9 @@ struct renewal {
         struct loop_timer *timer;
         enum step step;
         int64_t not_before, not_after, due;
-        struct key *key;    /* the new one, while it is not in use */
-        struct buffer text; /* of the new transport.pem, likewise */
+        int64_t put_off_since; /* 0: it is not */
+        struct key *key;       /* the new one, while it is not in use */
+        struct buffer text;    /* of the new transport.pem, likewise */
         char why[ERROR_TEXT_MAX];
 };
 
@@ -132,6 +134,7 @@ static void failed(struct renewal *n, const char *why)
         pause = pause < least ? least : pause > RETRY_MAX_S ? RETRY_MAX_S : pause;
         pause = jitter_s(pause - pause / 10, pause + pause / 10);
         n->step = STEP_WATCH;
+        n->put_off_since = 0;
         n->due = now_of(n) + pause;
         n->key = key_free(n->key);
         buffer_free(&n->text);
@@ -174,11 +177,16 @@ void renewal_ask_for_key(struct bridge *b)
                 process_stop(&b->process, 1, "cannot speak to the supervisor");
 }
 
-/* The relay has many to serve: the same request at the moment that it named, and no failure yet. */
+/* The relay has many to serve: the same request at the moment that it named, and no failure unless it goes on so. */
 static void postpone(struct renewal *n, uint32_t seconds)
 {
         n->step = STEP_WATCH;
         n->due = now_of(n) + seconds;
+        if (!n->put_off_since)
+                n->put_off_since = now_of(n);
+        if (now_of(n) - n->put_off_since >= PUT_OFF_MAX_S)
+                (void)snprintf(n->why, sizeof(n->why), "the relay has put it off for %lld minutes: ask its operator",
+                               (long long)(now_of(n) - n->put_off_since) / 60);
         log_info("certificate.put_off", KV_U("again_in_s", seconds));
         look_again(n);
 }
@@ -205,6 +213,7 @@ static void on_chain(void *arg, const struct buffer *chain, uint32_t again_s, co
                 return;
         }
         n->step = STEP_STORING;
+        n->put_off_since = 0;
         loop_timer_in(n->timer, ANSWER_PATIENCE_MS);
         r = renewal_send_text(n->b, &n->text);
         if (r < 0)

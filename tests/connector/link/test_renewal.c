@@ -19,6 +19,17 @@ static bool has_asked_again(const struct test *t)
         return t->enrolments == 2;
 }
 
+/* Minutes in great steps, in which the relay's heartbeats come. */
+static void pass_minutes(struct test *t, unsigned minutes)
+{
+        for (unsigned i = 0; i < minutes * 6; i++) {
+                fake_send(t->stream, ": hb\n\n");
+                for (int k = 0; k < 40; k++)
+                        turn(t, 0);
+                turn(t, 10000);
+        }
+}
+
 /* The certificate of the rig has ended by the fake clock's time: one is asked for as soon as there is a link. */
 static void put_off_and_asked_for_again(void **state)
 {
@@ -44,13 +55,16 @@ static void put_off_and_asked_for_again(void **state)
         assert_true(UNTIL(t, has_asked_again, 10000) > (RETRY_S - 2) * 1000);
         /* the same request: its beginning, with name and key, which the signature comes after */
         assert_memory_equal(first + 12, t->enrolment + 12, 100);
-        /* a refusal is one */
+        /* for ever is too long */
+        t->enrol_fields = "Retry-After: 90\r\n";
+        pass_minutes(t, 9);
+        assert_string_equal(renewal_why(renewal), "");
+        pass_minutes(t, 4);
+        assert_non_null(strstr(renewal_why(renewal), "put it off for 1"));
+        /* a refusal is a failure at once */
         t->enrol_status = 503;
-        fake_send(t->stream, ": hb\n\n");
-        for (int i = 0; i < 20 && !*renewal_why(renewal); i++) {
-                fake_send(t->stream, ": hb\n\n");
-                pass(t, 1000);
-        }
+        for (int i = 0; i < 10 && !strstr(renewal_why(renewal), "503"); i++)
+                pass_minutes(t, 1);
         assert_non_null(strstr(renewal_why(renewal), "503"));
         assert_true(renewal_next(renewal) > loop_wall(t->loop));
         renewal_free(renewal);
