@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What the gateway's processes hold of passwords: the link nothing at whatever moment it is stopped, doors and sealer nothing once the
 answers are out. Memory is read from outside; only the plain build wipes what it frees."""
+import atexit
 import base64
 import os
 import random
@@ -14,6 +15,8 @@ from test_gateway import GatewayTest
 from test_privacy import forms, memory
 
 STOPS = 200
+MUX = f'/tmp/postern-e2e-residue-{os.getpid()}.mux'
+atexit.register(lambda: os.path.exists(MUX) and os.unlink(MUX))
 
 
 def needles(words):
@@ -25,7 +28,7 @@ def needles(words):
 
 
 class Residue(GatewayTest):
-    SETTINGS = 'listen = ldap:127.0.0.1:0\nname_failures = 1000\nsource_failures = 100000\nremember_s = 60\n'
+    SETTINGS = f'listen = ldap:127.0.0.1:0 saslauthd:{MUX}\nname_failures = 1000\nsource_failures = 100000\nremember_s = 60\n'
     USERS = [f'GOOD{i}' for i in range(1, 4)]
 
     def found(self, pid, words):
@@ -53,6 +56,13 @@ class Residue(GatewayTest):
                 said += part
         return [int(code) for code in re.findall(rb'\x61.{1,3}\x0a\x01(.)', said, re.S) for code in code]
 
+    def ask_sasl(self, user, password):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(MUX)
+            s.sendall(b''.join(len(field).to_bytes(2, 'big') + field for field in (user.encode(), password.encode(), b'imap', b'')))
+            return s.recv(99)[2:]
+
     def one_round(self):
         for user in self.USERS:
             upn, password, _ = self.account(user)
@@ -61,6 +71,7 @@ class Residue(GatewayTest):
             self.gateway.sign_in(upn, WRONG + user)
             self.gateway.forward(upn, WRONG + user)
             self.binds = self.bind((upn, WRONG + user), (upn, password), (upn, WRONG + user))
+            self.sasl = self.ask_sasl(upn, WRONG + user), self.ask_sasl(upn, password)
             self.gateway.post('/v1/change-password', {'username': upn, 'password': WRONG + user, 'new_password': 'New-' + WRONG + user})
 
     def test(self):
@@ -89,7 +100,7 @@ class Residue(GatewayTest):
             done.set()
             asking.join()
         self.assertEqual((faults, stops), ([], STOPS))
-        self.assertEqual(self.binds, [49, 0, 49])
+        self.assertEqual((self.binds, self.sasl), ([49, 0, 49], (b'NO', b'OK')))
         for role in ('doors', 'sealer', 'link'):
             with self.subTest(role):
                 self.assertEqual(self.found(self.child(role), words), [])
