@@ -41,7 +41,7 @@ struct asking {
 };
 
 struct everywhere {
-        struct service_store person;
+        struct service_store *person; /* borrowed */
         struct client *client;
         const struct directory *directory; /* borrowed of client */
         struct loop *loop;
@@ -65,7 +65,6 @@ static void everywhere_clear(struct everywhere *e)
         dns_free(e->dns);
         loop_free(e->loop);
         client_free(e->client);
-        service_store_clear(&e->person);
 }
 
 /* ---- who may ask, and whom ---- */
@@ -73,14 +72,14 @@ static void everywhere_clear(struct everywhere *e)
 static int check_person(const struct everywhere *e, const struct roster_member **ret_m, struct error *err)
 {
         const struct roster *roster = e->directory->roster;
-        const struct roster_member *m = roster_person(roster, key_kid(e->person.key));
+        const struct roster_member *m = roster_person(roster, key_kid(e->person->key));
 
         if (!m)
                 return error_fail(
                         err, -ENOENT,
                         "the tenant's roster (number %llu) does not have your key, fingerprint %s: the tenant's "
                         "admin runs `postern tenant approve-person`",
-                        (unsigned long long)roster->seq, key_kid(e->person.key));
+                        (unsigned long long)roster->seq, key_kid(e->person->key));
         if (strcmp(m->role, ROSTER_HELPDESK) != 0)
                 return error_fail(err, -EPERM, "your role in the roster is %s, which may not ask", m->role);
         if (m->exp <= (int64_t)time(NULL))
@@ -105,12 +104,12 @@ static bool shares_domain(const struct roster_member *connector, const struct ro
 static int open_client(struct everywhere *e, struct error *err)
 {
         struct secret *bearer = NULL;
-        int r = prompt_secret_file(e->person.secret_file, &bearer, err);
+        int r = prompt_secret_file(e->person->secret_file, &bearer, err);
 
         if (r > 0)
-                r = error_fail(err, -EINVAL, "%s is empty", e->person.secret_file);
+                r = error_fail(err, -EINVAL, "%s is empty", e->person->secret_file);
         if (r == 0) {
-                const struct client_config config = service_store_client(&e->person, secret_text(bearer));
+                const struct client_config config = service_store_client(e->person, secret_text(bearer));
 
                 r = client_new(&e->client, &config, err);
         }
@@ -118,8 +117,8 @@ static int open_client(struct everywhere *e, struct error *err)
         r = r < 0 ? r : client_directory(e->client, &e->directory, err);
         if (r < 0)
                 return r;
-        service_store_saw(&e->person, e->client);
-        return service_store_save(&e->person, err);
+        service_store_saw(e->person, e->client);
+        return service_store_save(e->person, err);
 }
 
 static const struct directory_entry *entry_of(const struct directory *d, const struct roster_member *connector)
@@ -245,7 +244,7 @@ static void post(struct asking *a, const char *bearer)
         const struct https_handlers handlers = {.on_done = on_done, .arg = a};
         struct error err = {""};
 
-        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/questions", client_node(e->client), e->person.tenant);
+        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/questions", client_node(e->client), e->person->tenant);
         (void)snprintf(id, sizeof(id), "Postern-Id: %s", a->asked.id);
         (void)snprintf(budget, sizeof(budget), "Postern-Budget: %d", BUDGET_MS);
         if (https_start(e->https, &a->call, &request, &handlers, &err) < 0)
@@ -274,13 +273,13 @@ static void ask_relay(struct everywhere *e, const char *bearer)
                 .method = "GET", .url = url, .bearer = bearer, .timeout_ms = BUDGET_MS + GRACE_MS};
         const struct https_handlers handlers = {.on_done = on_status, .arg = e};
 
-        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/status", client_node(e->client), e->person.tenant);
+        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/status", client_node(e->client), e->person->tenant);
         e->waiting += https_start(e->https, &e->status_call, &request, &handlers, NULL) == 0;
 }
 
 static int open_loop(struct everywhere *e, struct error *err)
 {
-        const struct https_config config = {.ca_file = e->person.ca_file};
+        const struct https_config config = {.ca_file = e->person->ca_file};
         int r = loop_new(&e->loop);
 
         if (r < 0)
@@ -300,8 +299,8 @@ static void ask_one(struct asking *a, const struct question_claims *question, co
         a->elsewhere = false;
         if (!entry)
                 end(a, "silent",
-                    "it has not been linked to the relay for two hours: look at `postern status` on its host");
-        else if (asked_make(&a->asked, entry, e->person.id, e->person.key, question, (int64_t)time(NULL), &why) < 0)
+                    "it is not linked to the relay, or in quarantine: look at `postern status` on its host");
+        else if (asked_make(&a->asked, entry, e->person->id, e->person->key, question, (int64_t)time(NULL), &why) < 0)
                 end(a, "silent", why.text);
         else
                 post(a, bearer);
@@ -318,7 +317,7 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
         if (r == 0)
                 r = open_loop(e, err);
         if (r == 0)
-                r = prompt_secret_file(e->person.secret_file, &bearer, err);
+                r = prompt_secret_file(e->person->secret_file, &bearer, err);
         if (r == 0 && !(e->asking = calloc(roster->n_connectors + 1, sizeof(*e->asking))))
                 r = error_fail(err, -ENOMEM, "out of memory");
         for (size_t i = 0; r == 0 && e->asking && i < roster->n_connectors; i++)
@@ -403,8 +402,8 @@ static json_t *merge(const struct everywhere *e)
         sort(records);
         return json_pack("{s:b, s:I, s:{s:s}, s:s, s:o, s:{s:s, s:s, s:I, s:I, s:o, s:O*}}", "ok", 1, "now",
                          (json_int_t)time(NULL), "ledger", "state", "ok", "found_by", found_by, "records", records,
-                         "everywhere", "person", e->person.name, "tenant", e->person.tenant, "asked", (json_int_t)e->n,
-                         "answered", (json_int_t)answered, "connectors", connectors, "relay",
+                         "everywhere", "person", e->person->name, "tenant", e->person->tenant, "asked",
+                         (json_int_t)e->n, "answered", (json_int_t)answered, "connectors", connectors, "relay",
                          json_object_get(e->status, "connectors"));
 }
 
@@ -418,15 +417,34 @@ static int fail(struct cli *cli, const struct error *err, int code, int *ret_cod
         return -1;
 }
 
+/* Who asks: opened once, since a passphrase is asked for once, however many questions there are. */
+static struct service_store opened;
+
+static void close_person(void)
+{
+        service_store_clear(&opened);
+}
+
+static int open_person(struct cli *cli, struct error *err)
+{
+        int r = 0;
+
+        if (opened.key)
+                return 0;
+        if (secrets_setup(cli) < 0)
+                return error_fail(err, -EPERM, "no key is opened where its memory cannot be locked");
+        r = person_open(&opened, err);
+        if (r == 0 && atexit(close_person) != 0)
+                r = error_fail(err, -ENOMEM, "out of memory");
+        return r;
+}
+
 int everywhere_ask(struct cli *cli, const struct question_claims *question, json_t **ret_answer, int *ret_code)
 {
-        _cleanup_(everywhere_clear) struct everywhere e = {0};
+        _cleanup_(everywhere_clear) struct everywhere e = {.person = &opened};
         struct error err = {""};
 
-        *ret_code = CLI_FAILED;
-        if (secrets_setup(cli) < 0)
-                return -1;
-        if (person_open(&e.person, &err) < 0)
+        if (open_person(cli, &err) < 0)
                 return fail(cli, &err, CLI_FAILED, ret_code);
         if (open_client(&e, &err) < 0)
                 return fail(cli, &err, CLI_UNAVAILABLE, ret_code);

@@ -141,7 +141,7 @@ int cmd_person_connectors(struct cli *cli, int argc, char **argv)
         }
         if (cli->json)
                 view_print_json(answer);
-        else
+        else if (i == 0)
                 everywhere_tell(answer);
         return well ? CLI_OK : CLI_FAILED;
 }

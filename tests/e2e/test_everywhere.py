@@ -102,6 +102,11 @@ class Everywhere(SiteTest):
         shown = self.site.postern('explain', wrong['id'], '--everywhere', '--person', self.frida)
         self.assertRegex(shown, r'Connector +north')
         self.assertIn('wrong password', shown.lower())
+        # the user's other sign-ins, wherever they were, are asked for with it
+        latest = self.site.postern('explain', good['id'], '--everywhere', '--person', self.frida, check=False)
+        self.assertEqual((latest.returncode, latest.stderr), (0, ''))
+        noted = json.loads(self.site.connectors['north'].postern('log', '--asked', '--json'))['questions']
+        self.assertEqual([q['op'] for q in noted[:2]], ['log', 'explain'])
 
     def test_2_exact(self):
         """A beginning of an id, or a name that is like it, finds nothing."""
@@ -148,6 +153,28 @@ class Everywhere(SiteTest):
         shown = self.site.postern('person', 'connectors', '--person', self.frida)
         self.assertEqual(shown.count(' ready\n'), 2, shown)
         self.assertIn(self.site.lab['LAB_AD_HOST'], shown)
+
+    def test_5_passphrase(self):
+        """The key is opened once, however much is asked."""
+        user, password, _ = self.account('GOOD1')
+        done = self.sign_in(user, password, 'north')
+        file = self.site.write_secret('passphrase', 'open sesame')
+        folder = os.path.join(self.site.dir, 'lena')
+        made = json.loads(self.site.postern('person', 'init', 'lena', '--person', folder, '--relay', self.site.url, '--tenant', self.site.tenant,
+                                            '--pin', self.site.pin, '--secret-file', self.secret_file, '--ca-file', self.site.ca,
+                                            '--passphrase-file', file, '--json'))
+        with open(os.path.join(folder, 'person.key'), encoding='ascii') as f:
+            self.assertIn('ENCRYPTED', f.read())
+        self.approve(folder, made['fingerprint'])
+
+        def asked():
+            told = self.site.run([self.site.program('postern'), 'explain', done['id'], '--everywhere', '--person', folder], check=False,
+                                 stdin='open sesame\n')
+            return told if told.returncode == 0 and not told.stderr else None
+        self.assertIn(done['id'], wait_for('both know lena', asked, interval=2).stdout)
+        wrong = self.site.run([self.site.program('postern'), 'explain', done['id'], '--everywhere', '--person', folder], check=False, stdin='x\n')
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn('passphrase', wrong.stderr)
 
     def test_6_a_silent_one_is_named(self):
         user, _, _ = self.account('GOOD1')
