@@ -17,7 +17,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import relay_site  # noqa: E402
-from nodes_site import VERDICT, Site  # noqa: E402
+from nodes_site import VERDICT, Site, lab_nats, lab_system  # noqa: E402
 from relay_site import new_id, wait_for  # noqa: E402
 
 
@@ -138,6 +138,88 @@ class Hops(Case):
         self.site.work(0, 1)
         self.nodes[0].sees(a, b)
         self.assertEqual(self.sign_in(0, a)[0], 200)
+
+
+class Bus(Case):
+    def bus_of(self, node):
+        """The process that has libnats."""
+        parent = self.nodes[node].process.pid
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                with open(f'/proc/{pid}/stat', encoding='utf-8') as stat, open(f'/proc/{pid}/cmdline', encoding='utf-8') as words:
+                    if int(stat.read().rsplit(')', 1)[1].split()[1]) == parent and '--role=bus' in words.read():
+                        return int(pid)
+            except OSError:
+                continue
+        return None
+
+    def test_it_is_started_again(self):
+        a, _ = self.connectors
+        far = self.site.work(0, 1)
+        self.nodes[0].sees(a)
+        for node in (0, 1):
+            old = self.bus_of(node)
+            os.kill(old, signal.SIGKILL)
+            wait_for('a new bus process', lambda node=node, old=old: self.bus_of(node) not in (None, old))
+            for other in self.nodes:
+                other.knows(1)
+            self.nodes[0].sees(a)
+            # what is for the other node waits while there is no bus
+            self.assertEqual(self.sign_in(0, a, budget=8000)[0], 200)
+        self.assertEqual(len(far.got), 2)
+
+    def test_it_may_do_nothing_else(self):
+        with open(f'/proc/{self.bus_of(0)}/status', encoding='ascii') as f:
+            status = dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
+        self.assertEqual(status['NoNewPrivs'], '1')
+        with open(relay_site.RELAY, 'rb') as f:
+            sanitized = b'__asan_init' in f.read()
+        if not sanitized:  # which make system calls of their own
+            self.assertEqual(status['Seccomp'], '2')
+
+    def is_let_in(self, server):
+        try:
+            Nats(self.site.cluster, server=server).close()
+        except (OSError, EOFError, AssertionError):
+            return False
+        return True
+
+    def test_a_new_login_while_sign_ins_go_on(self):
+        a, _ = self.connectors
+        far, cluster = self.site.work(0, 1), self.site.cluster
+        self.nodes[0].sees(a)
+        ended, over = [], threading.Event()
+
+        def steady():
+            while not over.is_set():
+                ended.append(self.sign_in(0, a, budget=8000)[0])
+        threads = [threading.Thread(target=steady) for _ in range(4)]
+        for t in threads:
+            t.start()
+        self.addCleanup(over.set)
+        wait_for('it has begun', lambda: len(ended) > 8)
+        old, (cluster.seed, nkey) = cluster.nkey, lab_nats.new_nkey()
+        subjects = '{ allow: ["postern.>", "_INBOX_dispatch.>"] }'
+        # both are let in: the operator's first step
+        cluster.reload(nkey=f'{old}, permissions {{ publish {subjects}, subscribe {subjects} }} }}, {{ nkey: {nkey}')
+        cluster.nkey = nkey
+        for i in range(3):
+            wait_for('the server lets the new one in', lambda i=i: self.is_let_in(i))
+        lab_system.write(cluster.path('dispatch.login'), cluster.seed + '\n')
+        for node in self.nodes:
+            node.process.send_signal(signal.SIGHUP)
+        for node in self.nodes:
+            wait_for('it has joined anew', lambda node=node: 'bus_reloaded' in node.log_text())
+        cluster.reload(nkey=nkey)  # the old one is no more
+        n = len(ended)
+        wait_for('sign-ins go on', lambda: len(ended) > n + 20)
+        over.set()
+        for t in threads:
+            t.join()
+        self.assertEqual(set(ended), {200}, ended)
+        self.assertEqual(len(far.got), len(ended))
+        for node in self.nodes:
+            self.assertEqual(node.log_text().count('link_up'), int(node is self.nodes[1]))
 
 
 class Clones(Case):
@@ -297,9 +379,10 @@ class Faults(Case):
 class Nats:
     """Somebody with a login: enough of a client of NATS, by hand."""
 
-    def __init__(self, cluster, login=None, account='dispatch'):
-        self.cluster, port = cluster, cluster.ports[0][0]
+    def __init__(self, cluster, account='dispatch', server=0):
+        self.cluster, port = cluster, cluster.ports[server][0]
         raw = socket.create_connection((cluster.address, port), 20)
+        self.s = raw
         hello = self.line(raw)
         context = ssl.create_default_context(cafile=cluster.path('certs', 'ca.pem'))
         context.check_hostname = False
@@ -312,7 +395,11 @@ class Nats:
         else:
             options.update({'user': account, 'pass': cluster.password})
         self.s.sendall(b'CONNECT ' + json.dumps(options).encode() + b'\r\nPING\r\n')
-        self.until(b'PONG')
+        try:
+            self.until(b'PONG')
+        except (OSError, EOFError):  # it is not let in
+            self.close()
+            raise
 
     @staticmethod
     def line(raw):
