@@ -217,6 +217,7 @@ static natsStatus set_options(struct cluster *c, const struct cluster_place *pla
         s = s ? s : natsOptions_SetReconnectJitter(o, RECONNECT_MS, RECONNECT_MS);
         s = s ? s : natsOptions_SetReconnectBufSize(o, NO_BUFFER);
         s = s ? s : natsOptions_SetFailRequestsOnDisconnect(o, true);
+        s = s ? s : natsOptions_SetSendAsap(o, place->role == CLUSTER_DISPATCH); /* a sign-in waits for each message */
         s = s ? s : natsOptions_SetCustomInboxPrefix(o, cluster_inbox(place->role));
         s = s ? s : natsOptions_SetRetryOnFailedConnect(o, !must, NULL, NULL);
         s = s ? s : natsOptions_SetSecure(o, true);
