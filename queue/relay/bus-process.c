@@ -48,6 +48,7 @@ struct server {
 /* Of all that libnats' threads touch there is only this: where they put what came, and how often there was no room. */
 static atomic_int arrivals = -1;
 static atomic_uint_fast64_t lost;
+static atomic_uint busy; /* threads that are putting something there */
 
 /* ---- from NATS ---- */
 
@@ -57,10 +58,12 @@ static void put_arrival(natsConnection *nc, natsSubscription *sub, natsMsg *msg,
         (void)nc;
         (void)sub;
         (void)closure;
-        if (write(atomic_load(&arrivals), &msg, sizeof(msg)) == (ssize_t)sizeof(msg))
-                return;
-        natsMsg_Destroy(msg);
-        atomic_fetch_add(&lost, 1);
+        atomic_fetch_add(&busy, 1);
+        if (write(atomic_load(&arrivals), &msg, sizeof(msg)) != (ssize_t)sizeof(msg)) {
+                natsMsg_Destroy(msg);
+                atomic_fetch_add(&lost, 1);
+        }
+        atomic_fetch_sub(&busy, 1);
 }
 
 /* The end of a subject behind "SUBJECT.1.WORD."; NULL: it is another. */
@@ -332,9 +335,10 @@ static void clear(struct server *s)
                 (void)natsConnection_FlushTimeout(cluster_connection(s->cluster), RETRY_MS);
         atomic_store(&arrivals, -1);
         drop_connection(s);
+        while (atomic_load(&busy)) /* what it puts there now is still to be freed */
+                (void)usleep(1000);
         while (s->pipe[0] >= 0 && read(s->pipe[0], &msg, sizeof(msg)) == (ssize_t)sizeof(msg))
                 natsMsg_Destroy(msg);
-        nats_CloseAndWait(RETRY_MS); /* its threads have ended */
         loop_io_free(s->reader);
         loop_timer_free(s->look);
         cluster_files_free(&s->files);

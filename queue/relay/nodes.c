@@ -270,9 +270,10 @@ const char *nodes_name(const struct nodes *nodes, unsigned i)
 {
         const struct node *node = nodes ? TAILQ_FIRST(&nodes->all) : NULL;
 
-        for (; node && i > 0; i--)
-                node = TAILQ_NEXT(node, entry);
-        return node ? node->name : NULL;
+        for (; node; node = TAILQ_NEXT(node, entry))
+                if (node->name[0] && i-- == 0)
+                        return node->name;
+        return NULL;
 }
 
 const char *nodes_fault(const struct nodes *nodes)

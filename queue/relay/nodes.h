@@ -39,7 +39,7 @@ void nodes_forget_tenant(struct nodes *nodes, struct tenant *t);
 void nodes_quarantine(struct nodes *nodes, struct tenant *t, const char *connector, bool quarantined);
 /* How many nodes live, this one included: 1 at least. */
 unsigned nodes_live(const struct nodes *nodes);
-/* The name of the i-th other node; NULL: there are no more. */
+/* The name of the i-th other node that has said it; NULL: there are no more. */
 const char *nodes_name(const struct nodes *nodes, unsigned i);
 /* NULL where the nodes can speak to each other; else what is wrong, for people. */
 const char *nodes_fault(const struct nodes *nodes);
