@@ -34,6 +34,12 @@ static void heard(struct dispatch_link *link)
                 loop_timer_in(link->dead, link->dead_ms);
 }
 
+void dispatch_link_hush(struct dispatch_link *link)
+{
+        link->silent = true;
+        dispatch_link_tell(link);
+}
+
 void dispatch_link_heard(struct dispatch_link *link)
 {
         const bool was_silent = link->silent;

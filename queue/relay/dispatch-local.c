@@ -360,7 +360,11 @@ void request_place(struct request *r)
                 r->at = dispatch_candidate_of(r, link);
                 r->to[r->at].tried = true;
                 int code = send_event(r, link);
-                if (code < 0) /* the stream is being dropped: not a byte of it left */
+                if (code < 0 && link->far) { /* there is no NATS at the moment, or it is choked */
+                        r->to[r->at].tried = false;
+                        dispatch_link_hush(link);
+                }
+                if (code < 0) /* or the stream is being dropped: not a byte of it left */
                         continue;
                 link->sent++;
                 r->with = link;

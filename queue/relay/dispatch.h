@@ -143,6 +143,8 @@ void dispatch_link_sent(struct dispatch_link *link, const char *id);
  * the same connector may get it by another link. False: the link has no such request.
  */
 bool dispatch_link_returned(struct dispatch_link *link, const char *id, const char *why, bool again);
+/* Nothing new, until it is heard. */
+void dispatch_link_hush(struct dispatch_link *link);
 /* A sign of life that is no report. */
 void dispatch_link_heard(struct dispatch_link *link);
 

@@ -225,10 +225,25 @@ static void on_tick(void *arg)
         }
 }
 
+/* While this node changes its server, what is for other nodes waits for a moment instead of ending. */
+static void hush_all(struct nodes *n, bool hush)
+{
+        struct node *node;
+        struct far_link *far;
+
+        TAILQ_FOREACH (node, &n->all, entry)
+                TAILQ_FOREACH (far, &node->links, of_node)
+                        if (hush)
+                                dispatch_link_hush(far->link);
+                        else if (!far->leaving)
+                                dispatch_link_heard(far->link);
+}
+
 static void on_state(void *arg, bool connected, const char *why)
 {
         struct nodes *n = arg;
 
+        hush_all(n, !connected);
         if (connected) {
                 log_info("nats_connected", KV_S("part", "dispatch"));
                 n->alone_since = 0;

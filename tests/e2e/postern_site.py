@@ -212,7 +212,7 @@ class Site:
 
     # -- relay --
     def make_certificate(self):
-        """A CA and a server certificate for 127.0.0.1, as an operator would get them from a public CA."""
+        """A CA and a server certificate for 127.0.0.1 to 3, as an operator would get them from a public CA."""
         def path(name):
             return os.path.join(self.dir, name)
         self.ca = path('relay-ca.pem')
@@ -221,7 +221,7 @@ class Site:
         self.run(['openssl', 'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=relay',
                   '-keyout', path('relay.key'), '-out', path('relay.csr')])
         with open(path('relay.ext'), 'w', encoding='ascii') as f:
-            f.write('subjectAltName=IP:127.0.0.1,IP:127.0.0.2,IP:10.99.0.2,IP:fd99::2,DNS:localhost,DNS:relay.test\nextendedKeyUsage=serverAuth\n'
+            f.write('subjectAltName=IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3,IP:10.99.0.2,IP:fd99::2,DNS:localhost,DNS:relay.test\nextendedKeyUsage=serverAuth\n'
                     'keyUsage=critical,digitalSignature\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n')
         self.run(['openssl', 'x509', '-req', '-in', path('relay.csr'), '-CA', self.ca, '-CAkey', path('relay-ca.key'),
                   '-CAcreateserial', '-days', '2', '-extfile', path('relay.ext'), '-out', path('relay.pem')])

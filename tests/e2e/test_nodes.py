@@ -39,16 +39,16 @@ class Node:
         self.site.url = self.url
         self.daemon = None
 
-    def make(self, urls):
+    def make(self, urls, sections='', **more):
         """From the state of the relay that the site began with."""
         os.makedirs(self.dir)
         state = os.path.join(self.dir, 'state')
         shutil.copytree(os.path.join(self.site.dir, 'relay-state'), state)
         keys = {'listen': f'{self.address}:{self.port}', 'certificate': os.path.join(self.site.dir, 'relay.pem'),
                 'key': os.path.join(self.site.dir, 'relay.key'), 'state_dir': state, 'node': self.name,
-                'ready_file': os.path.join(self.dir, 'ready')}
+                'ready_file': os.path.join(self.dir, 'ready'), **more}
         with open(os.path.join(self.dir, 'relay.conf'), 'w', encoding='ascii') as f:
-            f.write('[relay]\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items()) + ''.join(f'node_url = {u}\n' for u in urls))
+            f.write('[relay]\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items()) + ''.join(f'node_url = {u}\n' for u in urls) + sections)
 
     def start(self):
         ready = os.path.join(self.dir, 'ready')

@@ -83,7 +83,8 @@ def new_nkey():
 
 
 class Cluster:
-    def __init__(self, folder, size=3):
+    def __init__(self, folder, size=3, outlive=False):
+        self.outlive = outlive  # the servers go on when this process ends
         self.folder, self.size = os.path.join(folder, 'nats'), size
         os.makedirs(self.path('certs'), mode=0o700)
         self.password, self.sys = secrets.token_hex(16), secrets.token_hex(16)
@@ -122,7 +123,7 @@ class Cluster:
         which = which or range(self.size)
         for i in which:
             self.processes[i] = system.start_daemon(self.path(f'n{i}'), 'nats-server',
-                                                    ['nats-server', '-c', self.path(f'n{i}', 'nats.conf')], True)
+                                                    ['nats-server', '-c', self.path(f'n{i}', 'nats.conf')], not self.outlive)
         for i in which:
             system.wait_ready(self.processes[i], self.path(f'n{i}'), 'nats-server',
                               lambda i=i: system.accepts(self.address, self.ports[i][0]))

@@ -28,7 +28,7 @@ static int sink_request(void *arg, const struct request_event *event)
         assert_false(r->cancelled);
         assert_false(r->asked[l->connector]); /* and never twice with one */
         assert_string_equal(event->sealed, names[l->connector]);
-        assert_true(++l->taken <= l->granted); /* within its credit */
+        assert_true(++l->taken <= l->granted || l->far); /* within its credit */
         assert_true(event->budget <= r->budget);
         assert_true(loop_now(w.loop) + event->budget <= r->began + r->budget);
         r->asked[l->connector] = true;
@@ -52,7 +52,7 @@ static bool sink_withdraw(void *arg, const char *id)
                 assert_int_equal(r->holder, l->connector);
                 assert_false(r->left);
                 r->holder = -1;
-                r->asked[l->connector] = true;
+                r->asked[l->connector] = !l->far;
                 l->taken--;
                 memmove(l->waiting[i], l->waiting[l->n_waiting - 1], sizeof(l->waiting[0]));
                 l->n_waiting--;
@@ -168,15 +168,49 @@ int teardown(void **state)
         return 0;
 }
 
-struct model_link *open_link_of(size_t slot, int connector, const char *boot)
+static struct model_link *open_any(size_t slot, int connector, const char *boot, bool far)
 {
         struct model_link *l = &w.links[slot];
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, l};
-        const struct dispatch_peer peer = {TENANT, names[connector], boot, DISPATCH_DEAD_MS, 0, false};
+        const struct dispatch_peer peer = {TENANT, names[connector], boot, far ? 0 : DISPATCH_DEAD_MS, 0, far};
 
         l->connector = connector;
+        l->far = l->stuck = far;
         assert_int_equal(dispatch_link_new(&l->link, w.d, &peer, &sink), 0);
         return l;
+}
+
+struct model_link *open_link_of(size_t slot, int connector, const char *boot)
+{
+        return open_any(slot, connector, boot, false);
+}
+
+struct model_link *open_far_link(size_t slot, int connector)
+{
+        return open_any(slot, connector, "g5gQaVnr0E-QZQ2l6nYV2A", true);
+}
+
+void claim(struct model_link *l)
+{
+        while (l->n_waiting) {
+                char id[ID_MAX + 1];
+
+                memcpy(id, l->waiting[--l->n_waiting], sizeof(id));
+                model(id)->left = true;
+                dispatch_link_sent(l->link, id);
+        }
+}
+
+void give_back(struct model_link *l, struct model_request *r, bool again)
+{
+        for (size_t i = 0; i < l->n_waiting; i++)
+                if (strcmp(l->waiting[i], r->id) == 0)
+                        memmove(l->waiting[i], l->waiting[--l->n_waiting], sizeof(l->waiting[0]));
+        assert_int_equal(r->holder, l->connector);
+        r->holder = -1;
+        r->left = false;
+        r->asked[l->connector] = !again;
+        assert_true(dispatch_link_returned(l->link, r->id, "late", again));
 }
 
 struct model_link *open_link(size_t slot, int connector)

@@ -46,6 +46,7 @@ struct model_link {
         struct dispatch_link *link;
         int connector;
         bool stuck, broken, dropped;
+        bool far; /* of another node: what waits there is offered, and nobody was asked by that */
         uint64_t granted, taken;
         char waiting[N_REQUESTS][ID_MAX + 1];
         size_t n_waiting;
@@ -70,6 +71,12 @@ int teardown(void **state);
 struct model_request *model(const char *id);
 struct model_link *open_link(size_t slot, int connector);
 struct model_link *open_link_of(size_t slot, int connector, const char *boot);
+/* A link of another node. */
+struct model_link *open_far_link(size_t slot, int connector);
+/* All that waits in it leaves: another node claimed it. */
+void claim(struct model_link *l);
+/* Nobody got it by that link; again: another link may bring it to the same connector. */
+void give_back(struct model_link *l, struct model_request *r, bool again);
 /* The stream ends; what waited in it must have been taken back. */
 void close_link(struct model_link *l);
 void report(struct model_link *l, uint64_t credit, bool ready);

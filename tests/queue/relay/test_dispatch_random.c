@@ -2,6 +2,7 @@
  * Dispatch on a fake clock: random sequences of everything that callers, connectors, streams and time can do,
  * watched by the model in dispatch_world.c. A failure names its seed.
  */
+#include "queue/relay/dispatch-internal.h"
 #include "tests/queue/relay/dispatch_world.h"
 
 /* ---- everything at random ---- */
@@ -18,24 +19,33 @@ static struct model_link *any_link(void)
         return l->link ? l : NULL;
 }
 
+/* Whether this link has it, and its connector has not acknowledged it: of two links of one connector, too. */
+static bool is_with(const struct model_link *l, const struct model_request *r)
+{
+        const struct request *has = request_find(w.d, TENANT, r->id);
+
+        return has && has->with == l->link && (has->state == REQUEST_QUEUED || has->state == REQUEST_HANDED);
+}
+
 static void random_link_step(struct model_link *l)
 {
         static const char *const whys[] = {"not_my_realm", "no_dc",   "full",   "draining", "stale_key",
                                            "bad_request",  "expired", "replay", "throttled"};
         struct model_request *r = w.n ? &w.requests[w.n - 1 - roll(w.n < 20 ? (unsigned)w.n : 20)] : NULL;
 
-        switch (roll(9)) {
+        switch (roll(10)) {
+        case 9: /* another node, or NATS, says that nobody got what was offered, or granted just now */
+                if (l->far && r && is_with(l, r))
+                        give_back(l, r, roll(2) == 0);
+                break;
         case 0:
                 close_link(l);
                 break;
         case 1:
                 l->stuck = !l->stuck;
-                while (!l->stuck && l->n_waiting) {
-                        char id[ID_MAX + 1];
-                        memcpy(id, l->waiting[--l->n_waiting], sizeof(id));
-                        model(id)->left = true;
-                        dispatch_link_sent(l->link, id);
-                }
+                l->stuck = l->stuck || l->far;
+                if (!l->stuck || l->far)
+                        claim(l);
                 break;
         case 2:
         case 3:
@@ -82,8 +92,10 @@ static void random_step(void)
                 }
         } else if (what == 4) {
                 size_t slot = roll(N_LINKS);
-                if (!w.links[slot].link)
+                if (!w.links[slot].link && roll(2))
                         open_link(slot, (int)roll(N_CONNECTORS));
+                else if (!w.links[slot].link)
+                        open_far_link(slot, (int)roll(N_CONNECTORS));
         } else if (what == 5) {
                 turn();
         } else if (l && l->dropped) {

@@ -1,0 +1,111 @@
+"""Two relay nodes over NATS, connectors that are linked to one of them alone, services that ask the other.
+
+usage: test_hops.py BUILD STEADY
+"""
+import os
+import signal
+import sys
+import time
+import unittest
+
+from e2e import LAB, WRONG, SiteTest, bad_password_count, wait_for
+from steady import Driver, Service
+from test_nodes import FOLLOW, Node, free_port
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lab'))
+import lab_nats  # noqa: E402
+
+WRONG_ONES = 3
+
+
+class Hops(SiteTest):
+    CONNECTORS = [('north', 'ldap'), ('south', 'krb5')]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        site = cls.site
+        cls.nats = lab_nats.Cluster(site.dir).start()
+        cls.addClassCleanup(cls.nats.stop)
+        # connectors know the first alone
+        cls.nodes = [Node(site, 'a', '127.0.0.1', site.port), Node(site, 'b', '127.0.0.2', free_port('127.0.0.2'))]
+        cls.addClassCleanup(cls.stop_nodes)
+        site.relay.stop()
+        for node in cls.nodes:
+            node.make([], cls.nats.conf(store=False, dispatch=True), dispatch='nats')
+            node.start()
+
+    @classmethod
+    def stop_nodes(cls):
+        for node in cls.nodes:
+            if node.daemon:
+                node.daemon.stop()
+
+    @classmethod
+    def logs(cls):
+        return super().logs() + [os.path.join(n.dir, 'log') for n in cls.nodes if os.path.exists(os.path.join(n.dir, 'log'))]
+
+    def setUp(self):
+        for node in self.nodes:
+            wait_for(f'both connectors are ready at {node.name}', lambda n=node: n.ready() == 2)
+
+    def settle(self, driver):
+        since = time.monotonic()
+        wait_for('sign-ins went on', lambda: len(driver.since(since)) >= FOLLOW)
+
+    def judge(self, driver, what, most_lost=0):
+        print(f'  {what}: {len(driver.lost())} of {len(driver.answers)} lost {[(x.word, x.started) for x in driver.lost()]}', flush=True)
+        self.assertEqual(driver.wrong(), [])
+        self.assertLessEqual(len(driver.lost()), most_lost, driver.lost())
+
+    def test_1_each_wrong_password_counts_once(self):
+        user, password, sam = *self.account('GOOD1')[:2], LAB['LAB_GOOD1_SAM']
+        service = Service(self.nodes[1].site)
+        self.assertEqual(service.sign_in(user, password)[0], 'accepted')
+        before = bad_password_count(sam)
+        for n in range(1, WRONG_ONES + 1):
+            self.assertEqual(service.sign_in(user, WRONG)[0], 'refused')
+            self.assertEqual(bad_password_count(sam), before + n)
+        self.assertEqual(service.sign_in(user, password)[0], 'accepted')
+        self.assertEqual(service.close(), 0)
+
+    def test_2_sign_ins_go_on_while_a_nats_server_is_killed(self):
+        with Driver(self.nodes[1].site) as driver:
+            self.settle(driver)
+            for i in range(3):
+                self.nats.kill(i)
+                self.settle(driver)
+                self.nats.start(i)
+                self.settle(driver)
+        # an answer may have left for the server that died; it is asked for, and comes late
+        self.judge(driver, 'each NATS server is killed in turn', 4)
+
+    def test_3_the_node_that_has_the_links_is_killed(self):
+        a, b = self.nodes
+        with Driver(b.site) as driver:
+            self.settle(driver)
+            killed = time.monotonic()
+            a.daemon.process.send_signal(signal.SIGKILL)
+            a.daemon.process.wait()
+            a.start()
+            wait_for('both connectors are back', lambda: b.ready() == 2)
+            back = time.monotonic()
+            self.settle(driver)
+        self.assertEqual(driver.wrong(), [])
+        lost = driver.lost()
+        print(f'  the node with the links is killed: {len(lost)} of {len(driver.answers)} lost, back after {back - killed:.1f} s', flush=True)
+        self.assertEqual([x for x in lost if x.ended < killed or x.began > back], [])
+
+    def test_4_nothing_of_it_is_on_the_servers_disks(self):
+        service = Service(self.nodes[1].site)
+        user, password, _ = self.account('GOOD2')
+        word, _, _, id = service.sign_in(user, password)[:4]
+        self.assertEqual(word, 'accepted')
+        self.assertEqual(self.nats.find(id.encode()), [])
+        self.assertEqual(service.close(), 0)
+
+
+if __name__ == '__main__':
+    unittest.TestLoader.sortTestMethodsUsing = staticmethod(lambda a, b: (a > b) - (a < b))
+    from e2e import main
+    main()
