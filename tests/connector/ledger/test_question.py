@@ -3,6 +3,8 @@
 usage: test_question.py BUILD_DIR SOURCE_DIR
 """
 import json
+import os
+import sqlite3
 import struct
 import unittest
 
@@ -108,6 +110,22 @@ class Question(LedgerCase):
         # whose records are erased is not in the notes either
         self.cli('privacy', 'erase', 'alice@corp.example')
         self.assertNotIn('alice', self.cli('log', '--asked', '--json'))
+
+    def test_a_database_of_before(self):
+        """Its records belong to no domain that is known: only who may see all of the connector's sees them."""
+        old = self.sign_in(1, None)
+        self.known(1)
+        self.kill()
+        database = sqlite3.connect(os.path.join(self.db_dir, 'ledger.db'))
+        database.executescript('ALTER TABLE records DROP COLUMN realm; DROP TABLE questions; PRAGMA user_version = 3')
+        database.close()
+        self.start()
+        new = self.sign_in(2, 'corp.example')
+        self.known(2)
+        ask = {'TAG_OP': 'log', 'TAG_WHAT': 'alice@corp.example'}
+        self.assertEqual(self.ids(self.found('question-00000000001', **ask, TAG_DOMAINS='corp.example\n')), [new])
+        self.assertEqual(set(self.ids(self.found('question-00000000002', **ask))), {old, new})
+        self.assertEqual(len(json.loads(self.cli('log', '--asked', '--json'))['questions']), 2)
 
     def test_malformed(self):
         self.assertIsNone(self.found('question-00000000001', TAG_OP='log'))
