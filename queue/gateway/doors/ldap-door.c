@@ -97,12 +97,6 @@ static void answer(struct peer *p, const struct ldapd_request *q, enum ldapd_res
 
 /* ---- who it is ---- */
 
-/* Nobody between this host's programs and the door, or TLS. */
-static bool is_private(const struct peer *p)
-{
-        return p->ssl || p->listen->kind != LISTEN_TLS;
-}
-
 /* The application that asks, for the records; NULL: it may not. */
 static const char *caller(const struct peer *p)
 {
@@ -142,7 +136,7 @@ static enum ldapd_result ask(struct peer *p, const struct ldapd_request *q, cons
         const char *app = caller(p);
         enum ldapd_result result;
 
-        if (!is_private(p)) {
+        if (!p->ssl && p->listen->kind == LISTEN_TLS) { /* others could read along */
                 *ret_why = "TLS is needed here: StartTLS first, or ldaps";
                 return LDAP_CONFIDENTIALITY_REQUIRED;
         }

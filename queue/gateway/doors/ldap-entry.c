@@ -24,18 +24,6 @@
 #define RULE_BIT_OR "1.2.840.113556.1.4.804"
 #define RULE_IN_CHAIN "1.2.840.113556.1.4.1941"
 
-static void element_freep(BerElement **ber)
-{
-        if (*ber)
-                ber_free(*ber, 1);
-}
-
-static void reader_freep(BerElement **ber)
-{
-        if (*ber)
-                ber_free(*ber, 0);
-}
-
 static bool text_is(const struct berval *a, const char *text)
 {
         return a->bv_len == strlen(text) && strncasecmp(a->bv_val, text, a->bv_len) == 0;
@@ -249,7 +237,7 @@ static enum truth any_value(const struct search *s, const struct berval *attribu
 /* The pieces come one behind the other; the first may stand at the beginning, the last at the end. -1: malformed. */
 static int has_pieces(const struct berval *value, const struct berval *list)
 {
-        _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
+        _cleanup_(ldapd_reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval copy = *list, piece;
         size_t at = 0;
 
@@ -300,7 +288,7 @@ static bool has_bits(const struct berval *value, const void *arg)
  * that are told are known. */
 static enum truth extensible(const struct search *s, struct berval *body)
 {
-        _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
+        _cleanup_(ldapd_reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval rule = {0, NULL}, type = {0, NULL}, value = {0, NULL}, one;
         char number[24];
 
@@ -337,7 +325,7 @@ static enum truth extensible(const struct search *s, struct berval *body)
 
 static enum truth assertion(const struct search *s, ber_tag_t tag, struct berval *body)
 {
-        _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
+        _cleanup_(ldapd_reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval attribute, value;
 
         if (!ber)
@@ -370,7 +358,7 @@ static enum truth assertion(const struct search *s, ber_tag_t tag, struct berval
 /* AND is true where none is false, OR where one is true; of an empty set as RFC 4526 says. */
 static enum truth evaluate(const struct search *s, struct berval *element, unsigned depth)
 {
-        _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
+        _cleanup_(ldapd_reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval body, one, skipped;
         ber_tag_t tag;
 
@@ -405,7 +393,7 @@ static enum truth evaluate(const struct search *s, struct berval *element, unsig
 
 static bool is_wanted(const struct ldapd_request *q, const char *attribute)
 {
-        _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
+        _cleanup_(ldapd_reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval list = q->attributes, one;
 
         if (!ber || list.bv_len == 0)
@@ -440,7 +428,7 @@ static int print_attributes(BerElement *ber, const struct entry *e, const struct
 
 static int append_entry(struct buffer *out, const struct entry *e, const struct ldapd_request *q)
 {
-        _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
+        _cleanup_(ldapd_encoder_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
         struct berval bytes;
 
         if (!ber || ber_printf(ber, "{it{s{", q->id, (ber_tag_t)0x64, e->dn) == -1 ||

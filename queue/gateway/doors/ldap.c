@@ -32,18 +32,6 @@
 #define AD_LOGON_FAILURE 0x52eU
 #define AD_LOCKED_OUT 0x775U
 
-static void element_freep(BerElement **ber)
-{
-        if (*ber)
-                ber_free(*ber, 1);
-}
-
-static void reader_freep(BerElement **ber)
-{
-        if (*ber)
-                ber_free(*ber, 0);
-}
-
 /* ---- requests ---- */
 
 /* Not by ber_scanf's "m", which writes a NUL behind the text: on what follows, perhaps the next request. */
@@ -55,7 +43,7 @@ static bool take_text(BerElement *ber, struct berval *ret)
 /* Whether one of them, which the client cannot do without, is there; none is known here. -EBADMSG. */
 static int read_controls(struct berval *body, bool *ret_critical)
 {
-        _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
+        _cleanup_(ldapd_reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval oid, value;
         ber_len_t n;
 
@@ -116,7 +104,7 @@ static bool read_extended(BerElement *ber, struct ldapd_request *q)
 /* What stands in the request of a kind that this server serves; of others nothing is looked at. */
 static int read_body(struct ldapd_request *q, struct berval *body)
 {
-        _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
+        _cleanup_(ldapd_reader_freep) BerElement *ber = ber_alloc_t(0);
         ber_len_t length;
         bool good = true;
 
@@ -162,7 +150,7 @@ static enum ldapd_kind kind_of(ber_tag_t tag)
 
 int ldapd_request_read(struct ldapd_request *ret_request, uint8_t *bytes, size_t n)
 {
-        _cleanup_(reader_freep) BerElement *ber = ber_alloc_t(0);
+        _cleanup_(ldapd_reader_freep) BerElement *ber = ber_alloc_t(0);
         struct berval whole = {n, (char *)bytes}, body, controls;
         struct ldapd_request q = {.version = 0};
         ber_len_t length;
@@ -199,7 +187,7 @@ static int append(struct buffer *out, BerElement *ber, int printed)
 int ldapd_answer(struct buffer *out, const struct ldapd_request *q, enum ldapd_result result, const char *text,
                  const char *value)
 {
-        _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
+        _cleanup_(ldapd_encoder_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
         /* The answer of each kind has the next number; DELETE is of another form. */
         const ber_tag_t tag = q->kind == LDAP_DELETE     ? (ber_tag_t)0x6b
                               : q->kind == LDAP_EXTENDED ? EXTENDED_ANSWER
@@ -219,7 +207,7 @@ int ldapd_answer(struct buffer *out, const struct ldapd_request *q, enum ldapd_r
 
 int ldapd_answer_end(struct buffer *out, enum ldapd_result result, const char *text)
 {
-        _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
+        _cleanup_(ldapd_encoder_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
 
         return !ber ? -ENOMEM
                     : append(out, ber,

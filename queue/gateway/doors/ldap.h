@@ -83,6 +83,18 @@ int ldapd_answer(struct buffer *out, const struct ldapd_request *q, enum ldapd_r
 /* That the connection ends (RFC 4511 4.4.1), and why. */
 int ldapd_answer_end(struct buffer *out, enum ldapd_result result, const char *text);
 
+/* For _cleanup_: of an encoder, which owns its bytes, and of a reader, which refers to others'. */
+static inline void ldapd_encoder_freep(BerElement **ber)
+{
+        if (*ber)
+                ber_free(*ber, 1);
+}
+static inline void ldapd_reader_freep(BerElement **ber)
+{
+        if (*ber)
+                ber_free(*ber, 0);
+}
+
 /* ---- the entry ---- */
 
 /* Whom a connection has signed in, or nobody: then it is the server's own entry that is searched, the root DSE. */

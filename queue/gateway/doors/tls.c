@@ -31,11 +31,6 @@ int doors_tls_take(struct doors *d, const char *file, int fd, struct error *err)
         return *to < 0 ? error_fail(err, -errno, "%s: %s", file, strerror(errno)) : 1;
 }
 
-bool doors_tls_there(const struct doors *d)
-{
-        return d->certificate >= 0 && d->tls_key >= 0;
-}
-
 int doors_tls_use(struct doors *d, struct http *http, SSL_CTX **ret_ctx, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(CA_BUNDLE_MAX);
@@ -43,7 +38,7 @@ int doors_tls_use(struct doors *d, struct http *http, SSL_CTX **ret_ctx, struct 
         char certificate[32], key[32], ca[32];
         int r = 0;
 
-        if (!doors_tls_there(d))
+        if (d->certificate < 0 || d->tls_key < 0)
                 return 0;
         /* Each reader opens it anew, from the beginning. */
         (void)snprintf(certificate, sizeof(certificate), "/proc/self/fd/%d", d->certificate);

@@ -12,8 +12,6 @@ struct http;
 
 /* As door.take, of the files of TLS: 1 where it is one. */
 int doors_tls_take(struct doors *doors, const char *file, int fd, struct error *err);
-/* Whether there is a certificate. */
-bool doors_tls_there(const struct doors *doors);
 /* For the HTTP server (http), or a new context (ret_ctx; the caller's); the other one is NULL. 0 also where there is no
  * certificate: then nothing is made. -EINVAL, -EBADMSG with the file and the cause. */
 int doors_tls_use(struct doors *doors, struct http *http, SSL_CTX **ret_ctx, struct error *err);
