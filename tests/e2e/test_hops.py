@@ -49,6 +49,11 @@ class Hops(SiteTest):
         for node in self.nodes:
             wait_for(f'both connectors are ready at {node.name}', lambda n=node: n.ready() == 2)
 
+    @staticmethod
+    def log_of(node):
+        with open(os.path.join(node.dir, 'log'), encoding='utf-8') as f:
+            return f.read()
+
     def settle(self, driver):
         since = time.monotonic()
         wait_for('sign-ins went on', lambda: len(driver.since(since)) >= FOLLOW)
@@ -88,7 +93,9 @@ class Hops(SiteTest):
             a.daemon.process.send_signal(signal.SIGKILL)
             a.daemon.process.wait()
             a.start()
-            wait_for('both connectors are back', lambda: b.ready() == 2)
+            # b goes by what it knew of a until it misses a
+            wait_for('b has missed the a that was killed', lambda: 'node_gone node=a' in self.log_of(b))
+            wait_for('both connectors are back', lambda: a.ready() == 2 and b.ready() == 2)
             back = time.monotonic()
             self.settle(driver)
         self.assertEqual(driver.wrong(), [])
