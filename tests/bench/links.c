@@ -41,7 +41,8 @@
 #define ANSWER_MS 60000
 #define GIVE_UP_MS 60000 /* to come to a hello: more than a link's, for the machine is busy */
 #define ANSWER_MAX 4096
-#define SOURCES 8 /* addresses of this host that connections come from: one has too few ports */
+#define SHAKING_MAX 64 /* handshakes under way; the next link waits: one process stands for many hosts */
+#define SOURCES 8      /* addresses of this host that connections come from: one has too few ports */
 
 enum step { STEP_AWAY = 0, STEP_STREAM, STEP_REPORTS, STEP_LIVE };
 
@@ -79,7 +80,7 @@ static struct {
         struct link *links;
         size_t n, started, wanted;
         uint64_t pace_from;
-        size_t paced, rate;
+        size_t paced, rate, shaking;
         struct loop_timer *renew_pace;
         uint64_t renew_from;
         size_t renewals, renew_wanted, renew_rate;
@@ -100,6 +101,7 @@ static void wire_close(struct wire *w)
 {
         if (w->fd < 0)
                 return;
+        g.shaking -= !w->shaken;
         w->io = loop_io_free(w->io);
         SSL_free(w->ssl);
         w->ssl = NULL;
@@ -144,6 +146,7 @@ static int wire_open(struct wire *w, struct link *l)
         w->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (w->fd < 0)
                 die("socket", strerror(errno));
+        g.shaking++;
         (void)setsockopt(w->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
         (void)setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         w->ssl = SSL_new(g.tls);
@@ -161,6 +164,11 @@ static int wire_open(struct wire *w, struct link *l)
 static void link_connect(struct link *l)
 {
         l->step = STEP_STREAM;
+        if (g.shaking >= SHAKING_MAX) {
+                l->step = STEP_AWAY;
+                loop_timer_in(l->timer, PACE_MS);
+                return;
+        }
         loop_timer_in(l->timer, GIVE_UP_MS);
         if (wire_open(&l->stream, l) < 0)
                 link_lost(l, "connecting failed");
@@ -357,6 +365,7 @@ static void on_shaken(struct wire *w)
         char text[300];
 
         w->shaken = true;
+        g.shaking--;
         if (w == &l->reports) {
                 link_report(l);
                 return;
