@@ -33,8 +33,9 @@ class Losses(SiteTest):
         """So many sign-ins began after that moment and were answered."""
         wait_for('sign-ins went on', lambda: len(driver.since(since)) >= FOLLOW)
 
-    def judge(self, driver, what, most):
-        """No answer is wrong and at most so many are lost; says how many."""
+    def judge(self, driver, what, most, kills=()):
+        """No answer is wrong and at most so many are lost; says how many. Nobody waits for the end of the budget, unless a process that a busy
+        machine starts later than that is the one which could tell."""
         lost = driver.lost()
         text = '\n'.join(f'{a.id} {a.word} {a.started} after {1000 * (a.ended - a.began):.0f} ms: {self.kept(a)}' for a in lost)
         slow = max((a.ended - a.began for a in lost), default=0)
@@ -42,7 +43,8 @@ class Losses(SiteTest):
               flush=True)
         self.assertEqual(driver.wrong(), [])
         self.assertLessEqual(len(lost), most, text)
-        self.assertEqual([a for a in lost if a.word != 'connector-lost'], [], text)  # nobody waited for the end of the budget
+        self.assertEqual([a for a in lost if a.word != 'connector-lost' and
+                          not any(killed < a.ended < ready for killed, _, ready in kills)], [], text)
 
     def kept(self, answer):
         status, _, body = self.site.request(f'/v1/tenants/{self.site.tenant}/sign-ins/{answer.id}')
@@ -107,11 +109,13 @@ class Losses(SiteTest):
                 else:
                     wait_for(f'a new {word}', lambda c=c, old=old: self.pid(c, word) not in (None, old))
                 c.wait_ready()
+                ready = time.monotonic()
                 self.settle(driver, known)
-                kills.append((killed, known))
+                kills.append((killed, known, ready))
                 most += before['in_hand'] + driver.began_within(looked, known)
-        self.judge(driver, f'kill -9 of a {word}', most)
-        for _, known in kills:
+        self.judge(driver, f'kill -9 of a {word}', most, kills)
+        print(f'    the longest until it was ready again: {max(ready - killed for killed, _, ready in kills):.1f} s', flush=True)
+        for _, known, _ in kills:
             first = min(driver.since(known), key=lambda a: a.began)
             self.assertFalse(first.lost, f'the first sign-in after a kill: {first}')
         if ROUNDS:
@@ -119,9 +123,9 @@ class Losses(SiteTest):
 
     def judge_times(self, driver, kills):
         """Each one that is lost is told so within 300 ms, or three times what 99 of 100 take while nobody is killed."""
-        apart = sorted(a.ended - a.began for a in driver.answers if not any(a.began < known + 1 and a.ended > killed for killed, known in kills))
+        apart = sorted(a.ended - a.began for a in driver.answers if not any(a.began < known + 1 and a.ended > killed for killed, known, _ in kills))
         p99 = apart[len(apart) * 99 // 100]
-        waited = sorted(a.ended - max([a.began, *[killed for killed, _ in kills if a.began < killed < a.ended]]) for a in driver.lost())
+        waited = sorted(a.ended - max([a.began, *[killed for killed, _, _ in kills if a.began < killed < a.ended]]) for a in driver.lost())
         most = max(0.3, 3 * p99)
         print(f'    without kills 99 of 100 took {1000 * p99:.0f} ms at most; of those that were lost the last one heard after '
               f'{1000 * max(waited, default=0):.0f} ms, {1000 * most:.0f} ms may be', flush=True)

@@ -19,7 +19,9 @@
 #define END_PATIENCE_MS 3000
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 10000
-#define SOUND_MS 10000 /* a child that lived this long begins again with the first delay */
+/* A child that lived this long begins again with the first delay: one that serves and dies again and again is missed
+ * for no longer than it takes to start. */
+#define SOUND_MS 3000
 
 const char *child_name(const struct child *child)
 {

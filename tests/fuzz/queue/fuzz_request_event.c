@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 must(request_event_decode(&again, text.data, text.len, &err) == 0);
                 must(strcmp(again.id, e.id) == 0 && again.seq == e.seq && again.budget == e.budget);
                 must(strcmp(again.sealed, e.sealed) == 0 && strcmp(again.traceparent, e.traceparent) == 0);
+                must(again.last == e.last);
                 request_event_clear(&again);
         }
         request_event_clear(&e);
