@@ -81,6 +81,14 @@ static struct ucred peer_of(const struct client *c)
         return peer;
 }
 
+/* Root, this process's own user, and the helpdesk's page: their word on who asks is taken. */
+static bool is_trusted(const struct client *c)
+{
+        const uid_t uid = peer_of(c).uid;
+
+        return uid == 0 || uid == getuid() || uid == c->control->ledger->page_uid;
+}
+
 /* The list of who failed most is an administrator's, not the helpdesk's, which sees failures one by one and what is
  * unusual among them: root's, who runs all of this, or the helpdesk's page's, which tells the two apart. Erasing is an
  * administrator's alone, and so is who of the helpdesk asked what, and what the guard forgets. */
@@ -90,9 +98,7 @@ static bool may_ask(const struct client *c, const struct request *request)
 
         if (request->what_to_do == REQUEST_ERASE || request->what_to_do == REQUEST_QUESTIONS || request->release)
                 return uid == 0 || uid == getuid();
-        if (request->person[0] && uid != 0 && uid != getuid() && uid != c->control->ledger->page_uid)
-                return false; /* nobody else asks for others */
-        return !request->users || uid == 0 || uid == getuid() || uid == c->control->ledger->page_uid;
+        return !request->users || is_trusted(c);
 }
 
 /* Takes over answer. It is recorded what was asked: request is NULL where that could not be read. */
@@ -170,6 +176,8 @@ static void client_ask(struct client *c)
         const bool fit = request_parse(&request, c->line, c->len, &err) == 0;
         const struct ucred peer = peer_of(c);
 
+        if (fit && !is_trusted(c))
+                request.person[0] = '\0';
         log_info("control.request", KV_S("do", fit ? request_do_text(request.what_to_do) : "malformed"),
                  KV_U("uid", peer.uid), KV_I("pid", peer.pid));
         if (!fit)
