@@ -199,6 +199,11 @@ int64_t loop_wall(const struct loop *loop)
         return (int64_t)time(NULL);
 }
 
+bool loop_is_fake(const struct loop *loop)
+{
+        return loop->fake;
+}
+
 void loop_fake_move_wall(struct loop *loop, int64_t seconds)
 {
         loop->fake_wall_moved += seconds;

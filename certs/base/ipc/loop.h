@@ -29,6 +29,8 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4, LOOP_EDGE = 8 };
 /* 0, or -ENOMEM. *ret_loop is owned by the caller. */
 int loop_new(struct loop **ret_loop);
 int loop_new_fake(struct loop **ret_loop);
+/* For who gives a deadline to a library that has a clock of its own: on a fake loop it would mean another time. */
+bool loop_is_fake(const struct loop *loop);
 struct loop *loop_free(struct loop *loop);
 
 /* Runs until loop_stop; returns the code given to it. */

@@ -29,17 +29,22 @@ def lab(command, *words):
     return done.stdout
 
 
-def wait_for_port(port):
-    """dnsmasq answers by TCP, too, once it answers."""
-    end = time.monotonic() + 120
-    while True:
-        try:
-            socket.create_connection(('127.0.0.1', port), 5).close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
+def start_dnsmasq(*words):
+    """The process, and the port that it answers at; another program may take a free port before it does, so it tries some."""
+    for _ in range(10):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(('127.0.0.1', 0))
+            port = s.getsockname()[1]
+        server = subprocess.Popen(['dnsmasq', '-k', '-p', str(port), '--no-resolv', '--no-hosts', '--conf-file=/dev/null', '--pid-file=',
+                                   '--listen-address=127.0.0.1', '--bind-interfaces', '--user=', '--log-facility=-', *words],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while server.poll() is None:
+            try:  # it answers by TCP, too, once it answers
+                socket.create_connection(('127.0.0.1', port), 120).close()
+                return server, port
+            except OSError:
+                time.sleep(0.05)
+    raise AssertionError('dnsmasq found no free port in ten tries')
 
 
 class AccountTest(unittest.TestCase):
@@ -159,15 +164,8 @@ class AccountTest(unittest.TestCase):
 
     def test_found_by_dns(self):
         """By the domain's SRV records; a name server that is not there is named in the error."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.bind(('127.0.0.1', 0))
-            port = s.getsockname()[1]
-        server = subprocess.Popen(['dnsmasq', '-k', '-p', str(port), '--no-resolv', '--no-hosts', '--conf-file=/dev/null', '--pid-file=',
-                                   '--listen-address=127.0.0.1', '--bind-interfaces', '--user=', '--log-facility=-',
-                                   f'--srv-host=_ldap._tcp.dc._msdcs.{DOMAIN},{DC1},389', f"--host-record={DC1},{LAB['LAB_AD_ADDRESS']}"],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server, port = start_dnsmasq(f'--srv-host=_ldap._tcp.dc._msdcs.{DOMAIN},{DC1},389', f"--host-record={DC1},{LAB['LAB_AD_ADDRESS']}")
         try:
-            wait_for_port(port)
             self.assertEqual(self.ask(LAB['LAB_GOOD1_UPN'], dcs=None, dns_servers=f'127.0.0.1:{port}')['dc'], DC1)
         finally:
             server.kill()
