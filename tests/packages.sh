@@ -23,17 +23,21 @@ consuming="
   sasl2-bin slapd ldap-utils freeradius freeradius-rest freeradius-utils pamtester openssh-server openssh-client sudo
   apache2 dovecot-imapd dovecot-ldap default-jdk-headless prometheus-alertmanager"
 
+# What connector/packaging/deb.sh makes Debian packages with, and what looks at them.
+packaging="
+  debhelper dpkg-dev fakeroot lintian"
+
 # What only tests of the suite `long` need.
 more="chromium fonts-dejavu-core"
 
 usage() {
   cat <<'HELP'
-usage: tests/packages.sh [--build | --all | --consumers] [--list]
+usage: tests/packages.sh [--build | --packaging | --all | --consumers] [--list]
 
 Installs what Postern needs on Debian 12 or 13, as root or by sudo: everything, tests
 and their lab included, or with --build only what building it needs, with --all also
 what only `tests/run.sh --all` needs, with --consumers also the software that suite
-`consumers` puts in front of the gateway.
+`consumers` puts in front of the gateway, with --packaging what makes Debian packages.
 
 The lab's packages hold servers (Samba, slapd, a KDC and others) that Debian starts
 and enables. Here none is started, and those that this run installed are disabled and
@@ -50,7 +54,8 @@ for word; do
   case "$word" in
   -h | --help) usage; exit 0 ;;
   --build) packages=$building ;;
-  --all) packages="$packages $more" ;;
+  --packaging) packages=$packaging ;;
+  --all) packages="$packages $more $packaging" ;;
   --consumers) packages="$packages $consuming" ;;
   --list) list=yes ;;
   *) echo "packages.sh: unknown word: $word" >&2; exit 2 ;;
@@ -73,7 +78,7 @@ for package in $packages; do
   echo "$there" | grep -Fqx "$package" || missing="$missing $package"
 done
 # The machine's own Node.js will do, and Debian's may not be installable beside it.
-if [ "$packages" != "$building" ]; then
+if [ "$packages" != "$building" ] && [ "$packages" != "$packaging" ]; then
   command -v node >/dev/null || missing="$missing nodejs"
   command -v npm >/dev/null || missing="$missing npm"
 fi

@@ -9,11 +9,14 @@ usage: tests/run.sh [--all] [SUITE|TEST]...
 
 Installs what is missing (Debian 12 or 13; root or sudo), builds Postern twice and runs
 its tests, all of them or only the named suites (unit, integration, e2e, systemd, interop,
-fuzz, style, vectors, valgrind, long, consumers) and tests. The last line counts them: `N passed,
-N failed`. Exits 0 only when some ran and none failed. tests/README.md tells more.
+fuzz, style, vectors, valgrind, long, consumers, packages) and tests. The last line
+counts them: `N passed, N failed`. Exits 0 only when some ran and none failed.
+tests/README.md tells more.
 
   consumers     other software in front of the gateway (FreeRADIUS, OpenLDAP, sshd, sudo):
                 installs it first, and runs only when it is asked for
+  packages      Debian packages are built, installed, upgraded and purged: as consumers,
+                and with --all
   --all         suite `long` as well: a test X-all has more in it than X and replaces it
 
   build-asan    AddressSanitizer and UBSan; another folder by $POSTERN_BUILD
@@ -121,6 +124,7 @@ second() {
 # shellcheck disable=SC2086  # a word or none
 tests/packages.sh $all
 case " $* " in *" consumers "*) tests/packages.sh --consumers ;; esac
+case " $* " in *" packages "*) tests/packages.sh --packaging ;; esac
 configure "$asan" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0
 configure "$plain" --buildtype=release
 python3 tests/run_tests.py check "$asan" "$plain" -- "$@"

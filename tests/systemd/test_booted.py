@@ -53,6 +53,21 @@ def certificates(folder):
     return {name: text(name) for name in ('ca.pem', 'relay.key', 'relay.pem')}
 
 
+def relay_cli(machine, *words):
+    return machine.run('runuser', '-u', 'postern-relay', '--', 'postern-relay', '--config', RELAY_CONF, *words).stdout
+
+
+def enrol(machine, ca):
+    """A tenant at the machine's relay, and its connector enrolled there. The tenant's pin."""
+    machine.write('/root/ca.pem', ca)
+    pin = json.loads(machine.run('postern', 'tenant', 'init', 'contoso', '--dir', '/root/tenant', '--no-passphrase', '--json').stdout)['pin']
+    relay_cli(machine, 'tenant', 'add', 'contoso', '--pin', pin)
+    machine.write('/root/token', relay_cli(machine, 'token', 'contoso', 'north'))
+    machine.run('postern', 'enroll', '--relay', 'https://127.0.0.1:8443', '--tenant', 'contoso', '--token-file', '/root/token',
+                '--name', 'north', '--ca-file', '/root/ca.pem')
+    return pin
+
+
 class Booted(unittest.TestCase):
     """The tests share one machine and run in the order of their names: not enrolled, enrolled, broken in turn, stopped."""
     maxDiff = None
@@ -90,7 +105,7 @@ class Booted(unittest.TestCase):
         return self.m.run('journalctl', '-u', unit, '--no-pager', '-o', 'cat').stdout
 
     def relay_cli(self, *words):
-        return self.m.run('runuser', '-u', 'postern-relay', '--', 'postern-relay', '--config', RELAY_CONF, *words).stdout
+        return relay_cli(self.m, *words)
 
     def status(self):
         done = self.m.run('postern', 'status', '--json', check=False)
@@ -167,13 +182,7 @@ class Booted(unittest.TestCase):
     # -- the connector --
 
     def test_20_enrolled_it_starts(self):
-        self.m.write('/root/ca.pem', self.files['ca.pem'])
-        pin = json.loads(self.m.run('postern', 'tenant', 'init', 'contoso', '--dir', '/root/tenant', '--no-passphrase', '--json').stdout)['pin']
-        type(self).pin = pin
-        self.relay_cli('tenant', 'add', 'contoso', '--pin', pin)
-        self.m.write('/root/token', self.relay_cli('token', 'contoso', 'north'))
-        self.m.run('postern', 'enroll', '--relay', 'https://127.0.0.1:8443', '--tenant', 'contoso', '--token-file', '/root/token',
-                   '--name', 'north', '--ca-file', '/root/ca.pem')
+        type(self).pin = enrol(self.m, self.files['ca.pem'])
         self.systemctl('reset-failed', 'postern')
         self.systemctl('start', 'posternd')
         self.systemctl('enable', 'postern')
