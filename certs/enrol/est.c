@@ -68,9 +68,7 @@ static int refused(const struct https_response *response, bool renewal, struct e
                                   "get another one with: postern enroll --again --token-file FILE",
                                   words);
         if (response->status == 401 || response->status == 403)
-                return error_fail(err, -EACCES,
-                                  "enrolment: the relay does not accept the token (unknown, used, expired, or "
-                                  "made for another --name) or certificate; ask its operator for a new token");
+                return error_fail(err, -EACCES, "enrolment: the relay does not accept the token: %.300s", words);
         if (response->status == 400)
                 return error_fail(err, -EINVAL, "enrolment: the relay refuses the request: %.200s", words);
         if (response->status == 404)

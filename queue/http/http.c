@@ -199,7 +199,8 @@ int http_listen(struct http *http, const char *host, uint16_t port, enum http_tr
         int fd = open_socket(ai);
         freeaddrinfo(ai);
         if (fd < 0)
-                return error_fail(err, fd, "cannot listen on %s port %u: %s", host, port, strerror(-fd));
+                return error_fail(err, fd, "cannot listen on %s port %u: %s%s", host, port, strerror(-fd),
+                                  fd == -EADDRINUSE ? "; ss -ltnp shows who listens there" : "");
         (void)getsockname(fd, (struct sockaddr *)&bound, &n);
         int r = http_listen_fd(http, fd, transport, err);
         if (r == 0)

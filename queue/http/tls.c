@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509err.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -77,17 +78,36 @@ static int use_chain(SSL_CTX *ctx, const char *cert_file, struct error *err)
         return r;
 }
 
-static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct error *err)
+/* Nobody is there to type one. */
+static int no_passphrase(char *out, int size, int writing, void *arg)
 {
-        int r = use_chain(ctx, cert_file, err);
+        (void)out, (void)size, (void)writing;
+        *(bool *)arg = true;
+        return -1;
+}
 
-        if (r < 0)
-                return r;
-        if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
+static int use_key(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct error *err)
+{
+        bool encrypted = false;
+
+        SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+        SSL_CTX_set_default_passwd_cb_userdata(ctx, &encrypted);
+        const bool used = SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) == 1;
+        SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
+        const unsigned long why = ERR_peek_last_error();
+        const bool other =
+                !used && ERR_GET_LIB(why) == ERR_LIB_X509 && ERR_GET_REASON(why) == X509_R_KEY_VALUES_MISMATCH;
+
+        if (used && SSL_CTX_check_private_key(ctx) == 1)
+                return 0;
+        if (access(key_file, R_OK) < 0)
                 return tls_fail(err, "key", key_file);
-        if (SSL_CTX_check_private_key(ctx) != 1)
-                return tls_fail(err, "key does not belong to the certificate", cert_file);
-        return 0;
+        ERR_clear_error();
+        return error_fail(err, -EINVAL, "key %s %s%s", key_file,
+                          used || other ? "is not that of the certificate "
+                          : encrypted   ? "is encrypted with a passphrase; decrypt it: openssl pkey -in FILE -out FILE"
+                                        : "holds no private key in PEM (BEGIN PRIVATE KEY)",
+                          used || other ? cert_file : "");
 }
 
 /* What client certificates must lead to: told to clients where it is a root, else only a link of the chain. */
@@ -122,7 +142,9 @@ int http_tls_new(SSL_CTX **ret_ctx, const char *cert_file, const char *key_file,
         SSL_CTX_set_verify_depth(ctx, 1);
         /* dates are judged at each request, not once in a handshake */
         X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_NO_CHECK_TIME);
-        int r = use_files(ctx, cert_file, key_file, err);
+        int r = use_chain(ctx, cert_file, err);
+        if (r == 0)
+                r = use_key(ctx, cert_file, key_file, err);
         if (r == 0 && client_cas && trust_clients(ctx, client_cas) < 0)
                 r = error_fail(err, -ENOMEM, "no memory for TLS");
         if (r < 0)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/core/ca-bundle.h"
 #include "base/core/cleanup.h"
@@ -206,6 +207,11 @@ static int load(struct ca *ca, const char *dir, const char *node, int64_t now, s
             ca_path(next_path, dir, CA_NEXT_CERT_FILE, err) < 0 || ca_path(roots_path, dir, CA_ROOTS_FILE, err) < 0)
                 return -ENAMETOOLONG;
         r = key_read(&ca->key, key_path, NULL, err);
+        if (r == -ENOENT && access(cert_path, F_OK) == 0)
+                return error_fail(err, -EBADMSG,
+                                  "%s is missing, the key of %s: put it back from the backup, or remove that "
+                                  "certificate for a new CA, with which every connector enrols anew",
+                                  key_path, cert_path);
         if (r == -ENOENT) {
                 r = key_generate(&ca->key, err);
                 if (r == 0)
@@ -218,6 +224,12 @@ static int load(struct ca *ca, const char *dir, const char *node, int64_t now, s
                                                       : error_fail(err, -errno, "%s: %s", next_path, strerror(errno));
         if (r == 0)
                 r = error_fail(err, -EBADMSG, "%s is not the certificate of the CA key beside it", cert_path);
+        if (r == -ENOENT && access(roots_path, F_OK) == 0)
+                return error_fail(
+                        err, -EBADMSG,
+                        "%s is missing, the certificate under a root of transport-roots.pem: put it back from "
+                        "the backup",
+                        cert_path);
         if (r == -ENOENT)
                 r = make_own(ca, cert_path, node, now, err);
         return r < 0 ? r : read_roots(ca, roots_path, err);

@@ -20,3 +20,5 @@ struct relay_cli {
 int relay_cli_offline(int argc, char **argv);
 /* Runs `tenant ...`, `secret ...`, `token ...` and the others; the exit status. */
 int relay_cli_run(const struct relay_cli *cli, int argc, char **argv);
+/* `status`: the exit status is 0 where it runs and nothing stops it. */
+int relay_cli_status(const struct relay_cli *cli);

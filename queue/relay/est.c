@@ -329,10 +329,30 @@ static void issue(struct ask *a)
 /* The answer to a token that does not count, or to a database that does not. */
 static void refuse_token(struct ask *a, int code)
 {
-        log_info("enrolment_refused", KV_S("tenant", a->tenant), KV_S("peer", http_peer(a->r)));
-        if (code == -EACCES)
-                est_fail(a->r, 401, "the token is unknown, used, expired or for another name");
-        else if (code == -EEXIST)
+        static const struct {
+                int code;
+                const char *why;
+        } whys[] = {
+                {-EACCES,
+                 "the relay does not know this token: it is mistyped or cut short, another relay's, or was forgotten "
+                 "30 days after its end; get one with: postern-relay token TENANT NAME"},
+                {-EXDEV,
+                 "the token is for another connector: enrol under the name that it was made for (postern enroll "
+                 "--name), or get one for this name with: postern-relay token TENANT NAME"},
+                {-EKEYREVOKED,
+                 "the token was used already, or spoilt when its connector was revoked: each is good once; get "
+                 "another with: postern-relay token TENANT NAME"},
+                {-EKEYEXPIRED,
+                 "the token has expired; get another with: postern-relay token TENANT NAME --expires 24h"},
+        };
+
+        log_info("enrolment_refused", KV_S("tenant", a->tenant), KV_S("peer", http_peer(a->r)), KV_I("code", code));
+        for (size_t i = 0; i < sizeof(whys) / sizeof(whys[0]); i++)
+                if (code == whys[i].code) {
+                        est_fail(a->r, 401, whys[i].why);
+                        return;
+                }
+        if (code == -EEXIST)
                 est_fail(a->r, 400, "this id belongs to a connector of another name");
         else if (code == -EHOSTUNREACH)
                 est_no_quorum(a->r);

@@ -36,6 +36,7 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "  connector list TENANT        show the connectors and their certificates\n"
                            "  connector revoke TENANT NAME|ID   cut its links; its certificates are void\n"
                            "  connector release TENANT NAME|ID  let it out of quarantine\n"
+                           "  status                       whether it runs, and what is wrong with it\n"
                            "  event list TENANT            what happened to connectors in the last 30 days\n"
                            "  store status | store push    of the store on NATS: its state; fill it\n"
                            "  ca list|request|install|trust|forget | ca root|sign   the transport CA\n"
@@ -45,8 +46,7 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "      --check-config   check it, tell every mistake, and exit\n"
                            "      --pin PIN        the tenant key's pin, from `postern tenant init`\n"
                            "      --expires TIME   life of a token: 90s, 15m, 24h (default), at most 30d\n"
-                           "      --json           print JSON\n"
-                           "      --yes            answer what `tenant remove` asks\n"
+                           "      --json, --yes    print JSON; answer what `tenant remove` asks\n"
                            "  -h, --help           this text\n"
                            "  -V, --version        the version\n"
                            "\n"
@@ -130,6 +130,24 @@ static int exit_code_of(int r)
         return 1;
 }
 
+/* --check-config: each fault with its remedy, then whether a start would do. */
+static int check(const struct options *o, const struct relay_config *config)
+{
+        static struct relay_faults faults;
+
+        relay_check(config, &faults);
+        for (size_t i = 0; i < faults.n; i++) {
+                const struct relay_fault *f = &faults.all[i];
+
+                fprintf(stderr, "%s: %s%s (%s)\n    %s\n    %s\n", o->config,
+                        f->info->stops ? "" : "warning: ", f->text, f->info->code, f->info->meaning, f->info->remedy);
+        }
+        if (relay_faults_stopping(&faults))
+                return EXIT_CONFIGURATION;
+        printf("%s: good\n", o->config);
+        return 0;
+}
+
 static int run_relay(struct relay *relay)
 {
         struct error err;
@@ -151,12 +169,6 @@ static int run_relay(struct relay *relay)
         relay_stop(relay);
         loop_free(relay->loop);
         return status;
-}
-
-static void warn_line(void *arg, const char *line)
-{
-        (void)arg;
-        fprintf(stderr, "postern-relay: warning: %s\n", line);
 }
 
 int main(int argc, char **argv)
@@ -185,18 +197,16 @@ int main(int argc, char **argv)
         if (read_config(&relay.config, o.config) < 0)
                 return optind == argc || o.check ? EXIT_CONFIGURATION : 1;
         if (o.check) {
-                status = relay_check(relay.config, warn_line, NULL, &err) < 0 ? EXIT_CONFIGURATION : 0;
-                if (status)
-                        fprintf(stderr, "%s: %s\n", o.config, err.text);
-                else
-                        printf("%s: good\n", o.config);
+                status = check(&o, relay.config);
                 relay_config_free(relay.config);
                 return status;
         }
         if (optind == argc)
                 return run_relay(&relay);
         o.cli.config = relay.config;
-        status = relay_cli_run(&o.cli, argc - optind, argv + optind);
+        status = optind + 1 == argc && strcmp(argv[optind], "status") == 0
+                         ? relay_cli_status(&o.cli)
+                         : relay_cli_run(&o.cli, argc - optind, argv + optind);
         relay_config_free(relay.config);
         return status;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/metrics/metrics.h"
 #include "queue/relay/relay.h"
@@ -267,6 +268,27 @@ static void put_certificates_asked(struct metrics *m, const struct relay *relay)
         metrics_put(m, (double)turns_put_off(relay->renewals), "kind", "renewal", METRICS_END);
 }
 
+/* Of each of the table whether it is so now, and the room on the disk. */
+static void put_faults(struct metrics *m, const struct relay *relay)
+{
+        const struct relay_fault_info *info;
+        struct statvfs fs;
+
+        metrics_begin(
+                m, "postern_relay_fault", METRICS_GAUGE,
+                "1: the relay has this fault now; stops: connectors or services cannot use it, or it cannot start.");
+        for (size_t i = 0; (info = relay_fault_at(i)); i++) {
+                bool is_so = false;
+
+                for (size_t k = 0; k < relay->faults.n; k++)
+                        is_so |= relay->faults.all[k].info == info;
+                metrics_put(m, is_so, "code", info->code, "level", info->stops ? "stops" : "warns", METRICS_END);
+        }
+        if (statvfs(relay->config->state_dir, &fs) == 0)
+                metrics_one(m, "postern_relay_disk_free_bytes", METRICS_GAUGE, "Room on the disk of state_dir.",
+                            (double)fs.f_bavail * (double)fs.f_frsize);
+}
+
 static void put_all(struct metrics *m, const struct metering *metering)
 {
         const struct relay *relay = metering->relay;
@@ -286,6 +308,7 @@ static void put_all(struct metrics *m, const struct metering *metering)
         put_certificate(m, "postern_relay_certificate_not_after_seconds", "When the server's certificate in use ends.",
                         http_tls_cert(relay->http));
         put_certificate(m, "postern_relay_ca_not_after_seconds", "When the transport CA ends.", ca_cert(relay->ca));
+        put_faults(m, relay);
         metrics_one(m, "postern_relay_clock_doubtful", METRICS_GAUGE, "1: the host's clock has jumped.",
                     relay->clock.doubtful);
         metrics_one(m, "postern_relay_store_writable", METRICS_GAUGE,

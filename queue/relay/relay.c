@@ -68,8 +68,7 @@ static void before_request(void *arg)
 
 /* ---- start ---- */
 
-/* As many descriptors as the connections that were configured need, and the rest of the relay. */
-static int want_descriptors(const struct relay_config *config, struct error *err)
+int relay_want_descriptors(const struct relay_config *config, struct error *err)
 {
         const rlim_t need = config->connections + DESCRIPTORS_BESIDE;
         struct rlimit limit;
@@ -264,6 +263,7 @@ static int make_events(struct relay *relay)
         r = r < 0 ? r : loop_timer_new(&relay->drain_timer, relay->loop, NULL, on_drain_timer, relay);
         r = r < 0 ? r : loop_timer_new(&relay->purge_timer, relay->loop, NULL, on_purge, relay);
         r = r < 0 ? r : loop_timer_new(&relay->refresh_timer, relay->loop, NULL, on_refresh, relay);
+        r = r < 0 ? r : loop_timer_new(&relay->health_timer, relay->loop, NULL, relay_health_look, relay);
         return r;
 }
 
@@ -303,25 +303,6 @@ static int open_state(struct relay *relay, struct error *err)
         return relay->config->dispatch == RELAY_ON_NATS ? nodes_new(&relay->nodes, relay, err) : 0;
 }
 
-int relay_check(const struct relay_config *config, cluster_warn_fn *warn, void *arg, struct error *err)
-{
-        int r = want_descriptors(config, err);
-
-        if (r == 0)
-                r = harden_become(config->user, err);
-        if (r == 0)
-                r = http_set_tls(NULL, config->certificate, config->key, NULL, err);
-        if (r == 0)
-                r = store_check_dir(config->state_dir, err);
-        if (r < 0)
-                return r;
-        r = cluster_check(config, warn, arg, err);
-        if (r != -EHOSTUNREACH && r != -ENOTCONN)
-                return r;
-        warn(arg, err->text); /* no mistake of the configuration, which a reload is not to fail for */
-        return 0;
-}
-
 int relay_start(struct relay *relay, struct error *err)
 {
         struct buffer places = BUFFER(1024);
@@ -337,7 +318,7 @@ int relay_start(struct relay *relay, struct error *err)
         http.limits.per_address = (unsigned)relay->config->connections_per_address;
         LIST_INIT(&relay->tenants);
         LIST_INIT(&relay->questions);
-        int r = want_descriptors(relay->config, err);
+        int r = relay_want_descriptors(relay->config, err);
         if (r == 0)
                 r = handover_new(&relay->handover, relay, err);
         if (r == 0) /* before anything is open that a process of its own need not have */
@@ -367,6 +348,7 @@ int relay_start(struct relay *relay, struct error *err)
         clock_start(relay);
         loop_timer_in(relay->purge_timer, PURGE_FIRST_MS);
         on_refresh(relay);
+        relay_health_look(relay);
         sd_notify(0, "READY=1");
         log_info("started", KV_S("node", relay->config->node), KV_S("state_dir", relay->config->state_dir));
         return 0;
@@ -447,6 +429,7 @@ void relay_stop(struct relay *relay)
         relay->drain_timer = loop_timer_free(relay->drain_timer);
         relay->purge_timer = loop_timer_free(relay->purge_timer);
         relay->refresh_timer = loop_timer_free(relay->refresh_timer);
+        relay->health_timer = loop_timer_free(relay->health_timer);
         /* last: what the others gave it is written before it ends, while nothing else is left to happen in the loop */
         relay->store = store_client_free(relay->store);
         relay->config = relay_config_free(relay->config);

@@ -11,6 +11,7 @@
 #include "queue/relay/ca.h"
 #include "queue/relay/cluster.h"
 #include "queue/relay/config.h"
+#include "queue/relay/faults.h"
 #include "queue/relay/dispatch.h"
 #include "queue/relay/turns.h"
 #include "queue/relay/nodes.h"
@@ -140,23 +141,37 @@ struct relay {
         bool settling; /* it goes down, is alone, and serves on until a moment in which nothing hangs */
         bool draining, drained;
         uint64_t move_end, drain_end;
-        struct loop_timer *drain_timer, *purge_timer, *refresh_timer;
+        struct loop_timer *drain_timer, *purge_timer, *refresh_timer, *health_timer;
+        struct relay_faults faults;            /* as relay_health_look saw them last */
         unsigned most_connections, trimmed_at; /* since memory was given back last; then */
         unsigned last_connections, calm;       /* when it was looked at last; looks since many came */
         struct loop_signal *signals[3];
 };
 
-/*
- * Whether a start would find its files, and as many descriptors as its connections need: becomes `user` as a start does
- * (for good), reads certificate and key, looks at state_dir, and asks the cluster of section [nats] (cluster_check).
- * -errno with the file and what it must be in err.
+/* As many descriptors as the connections of the configuration need, and the rest of the relay; -errno with what to do.
  */
-int relay_check(const struct relay_config *config, cluster_warn_fn *warn, void *arg, struct error *err);
+int relay_want_descriptors(const struct relay_config *config, struct error *err);
 /* Opens state and listens; relay->config is filled in. */
 int relay_start(struct relay *relay, struct error *err);
 void relay_stop(struct relay *relay);
 void relay_reload(struct relay *relay);
 void relay_drain(struct relay *relay);
+
+/* ---- check.c ---- */
+/*
+ * Each fault that a start would find, and what would be wrong then. Becomes the configuration's user as a start does,
+ * for good. Where the relay runs, its addresses are not looked at.
+ */
+void relay_check(const struct relay_config *config, struct relay_faults *faults);
+/* Whether a relay runs that keeps its state there. */
+bool relay_runs(const char *state_dir);
+
+/* ---- health.c ---- */
+/* Looks at what a running relay can see of its own faults: into relay->faults, the log, systemctl status. By a timer,
+ * too; arg is the relay. */
+void relay_health_look(void *arg);
+/* "well", or the faults as one line. */
+void relay_health_line(const struct relay_faults *faults, char *out, size_t cap);
 
 /* ---- tenant-image.c: tenants as the store process tells them ---- */
 extern const struct store_client_ops tenants_told; /* arg is the relay */

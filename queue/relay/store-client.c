@@ -65,6 +65,7 @@ struct store_client {
         bool draining, drained;
         int code; /* why the first start failed */
         struct error why;
+        char failed[200]; /* what the database said to the latest call that failed; "": it went well since */
 };
 
 /* ---- images ---- */
@@ -236,6 +237,11 @@ bool store_client_busy(const struct store_client *client)
         return !client->ipc || ipc_queued(client->ipc) > BUSY_FRAMES;
 }
 
+const char *store_client_fault(const struct store_client *client)
+{
+        return !client->ipc ? "the process does not run" : client->failed[0] ? client->failed : NULL;
+}
+
 /* ---- the channel ---- */
 
 static void take_state(struct store_client *c, const struct msg_in *m)
@@ -335,7 +341,12 @@ static void on_frame(void *arg, const struct msg_in *m, int fd)
         } else if (m->type == STORE_FRAME_ROW && (call = find_call(c, m)) && call->row) {
                 call->row(call->arg, m);
         } else if (m->type == STORE_FRAME_END && (call = find_call(c, m))) {
-                end_call(&c->calls, call, (int)(int64_t)msg_get_u64(m, STORE_TAG_CODE, 0));
+                const int code = (int)(int64_t)msg_get_u64(m, STORE_TAG_CODE, 0);
+
+                c->failed[0] = '\0';
+                if (code == -EIO && msg_get_str(m, TAG_WHY, c->failed, sizeof(c->failed)) < 0)
+                        (void)snprintf(c->failed, sizeof(c->failed), "the database failed");
+                end_call(&c->calls, call, code);
         } else if (m->type == STORE_FRAME_STATE) {
                 take_state(c, m);
         } else if (m->type == FRAME_TAKEN) {

@@ -56,6 +56,9 @@ const struct store_state *store_client_state(const struct store_client *client);
 struct store_client *store_client_free(struct store_client *client);
 /* Whether the process has so much to do that what may be left out should be. */
 bool store_client_busy(const struct store_client *client);
+/* What is wrong with it now: that it does not run, or what its database said to the latest call that failed; NULL: none
+ * failed since one went well. */
+const char *store_client_fault(const struct store_client *client);
 
 /* What a call brings (store-frames.h says what each has); the rest is zero. Borrowed for the call. */
 struct store_request {

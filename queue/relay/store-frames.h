@@ -40,20 +40,20 @@ enum store_tag {
 
 /* What a CALL asks for; beside TENANT. */
 enum store_op {
-        STORE_TOKEN_CHECK =
-                1,         /* WORD the connector's name, HASH, BYTES the request's SHA-256, AT now. 1: as STORE_ENROL */
-        STORE_ENROL,       /* the same, and ID: uses the token up. -EACCES, -EEXIST: the id has another name; 1: this
-                              request was answered before, with the text in the ROW */
-        STORE_CERTIFICATE, /* ID, WORD its serial number, AT its end; with HASH, of the token, and PARTs the answer:
-                              keeps it. 1: there is another, in the ROW */
-        STORE_IDENTITY,    /* BYTES struct store_connector, JWK, PROOF. -ENOSPC */
-        STORE_ROSTER,      /* PARTs, N its number, AT now. -ESTALE */
-        STORE_RELEASE,     /* ID. 1: it is out */
-        STORE_QUARANTINE,  /* ID, WORD why, AT now. 1: it is in from now on */
-        STORE_EVENT,       /* BYTES struct store_event */
-        STORE_EVENTS,      /* ROWs struct store_event */
-        STORE_PENDING,     /* ROWs struct store_connector, JWK, PROOF */
-        STORE_SIGN_IN,     /* ID. ROW struct store_sign_in; -ENOENT */
+        STORE_TOKEN_CHECK = 1, /* WORD the connector's name, HASH, BYTES the request's SHA-256, AT now. Codes as
+                                  store_token_check */
+        STORE_ENROL,         /* the same, and ID: uses the token up. As that, -EEXIST: the id has another name; 1: this
+                                request was answered before, with the text in the ROW */
+        STORE_CERTIFICATE,   /* ID, WORD its serial number, AT its end; with HASH, of the token, and PARTs the answer:
+                                keeps it. 1: there is another, in the ROW */
+        STORE_IDENTITY,      /* BYTES struct store_connector, JWK, PROOF. -ENOSPC */
+        STORE_ROSTER,        /* PARTs, N its number, AT now. -ESTALE */
+        STORE_RELEASE,       /* ID. 1: it is out */
+        STORE_QUARANTINE,    /* ID, WORD why, AT now. 1: it is in from now on */
+        STORE_EVENT,         /* BYTES struct store_event */
+        STORE_EVENTS,        /* ROWs struct store_event */
+        STORE_PENDING,       /* ROWs struct store_connector, JWK, PROOF */
+        STORE_SIGN_IN,       /* ID. ROW struct store_sign_in; -ENOENT */
         STORE_SIGN_INS_FIND, /* ID the beginning of one. ROWs, STORE_FOUND_MAX at most */
         STORE_SIGN_INS,      /* BYTES struct store_row[]: are written by and by */
         STORE_PURGE,         /* AT now */

@@ -18,6 +18,7 @@ enum query {
         Q_SECRET_REMOVE,
         Q_TOKEN_ADD,
         Q_TOKEN_CHECK,
+        Q_TOKEN_FACTS,
         Q_TOKEN_TAKE,
         Q_ENROL,
         Q_CERTIFICATE,

@@ -92,6 +92,7 @@ static const char *const texts[Q_COUNT_] = {
         /* 1: it can be taken, 2: it was, by this very request and not long ago */
         [Q_TOKEN_CHECK] = "SELECT COALESCE((SELECT CASE WHEN used=0 THEN 1 ELSE 2 END FROM token WHERE hash=?1 AND "
                           "tenant=?2 AND name=?3 AND ((used=0 AND expires>?5) OR (csr=?4 AND at>?6))), 0)",
+        [Q_TOKEN_FACTS] = "SELECT tenant, name, used FROM token WHERE hash=?",
         [Q_TOKEN_TAKE] =
                 "UPDATE token SET used=1, csr=?4, at=?5 WHERE hash=?1 AND tenant=?2 AND name=?3 AND used=0 AND "
                 "expires>?5",
@@ -525,12 +526,30 @@ int store_token_add(struct store *store, const char *tenant, const char *name, c
         return r < 0 ? r : 0;
 }
 
+/* Which of the things it is that make a token no good. */
+static int why_no_good(struct store *store, const struct store_ticket *t)
+{
+        struct sqlite3_stmt *st = db_query(store->db, Q_TOKEN_FACTS, "b", t->token);
+        char tenant[TENANT_MAX + 1], name[NAME_MAX_LEN + 1];
+        int r = db_step(st);
+
+        if (r <= 0)
+                return r < 0 ? r : -EACCES;
+        db_text(st, 0, tenant, sizeof(tenant));
+        db_text(st, 1, name, sizeof(name));
+        const bool used = db_int(st, 2) != 0;
+        db_reset(st);
+        return strcmp(tenant, t->tenant) != 0 || strcmp(name, t->name) != 0 ? -EXDEV
+               : used                                                       ? -EKEYREVOKED
+                                                                            : -EKEYEXPIRED;
+}
+
 static int check_token(struct store *store, const struct store_ticket *t, int64_t now)
 {
         const int64_t n = db_number(db_query(store->db, Q_TOKEN_CHECK, "bttbii", t->token, t->tenant, t->name, t->csr,
                                              now, now - STORE_REPEAT_S));
 
-        return n < 0 ? (int)n : n == 0 ? -EACCES : (int)n - 1;
+        return n < 0 ? (int)n : n == 0 ? why_no_good(store, t) : (int)n - 1;
 }
 
 int store_token_check(struct store *store, const struct store_ticket *t, int64_t now)

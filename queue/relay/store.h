@@ -107,9 +107,11 @@ struct store_ticket {
         const uint8_t *token, *csr; /* SHA-256 */
 };
 /* Whether the token could be taken now; uses nothing up. 0; 1: it was taken less than STORE_REPEAT_S ago by the same
- * request, which may be answered once more. -EACCES. */
+ * request, which may be answered once more. Who shows a token that is not good may know why, for nobody else has it:
+ * -EACCES: nobody knows it; -EXDEV: it is for another connector or tenant; -EKEYREVOKED: it was used, or spoilt with
+ * its connector's revocation; -EKEYEXPIRED. */
 int store_token_check(struct store *store, const struct store_ticket *t, int64_t now);
-/* Uses the token up for this request. -EACCES: unknown, used, expired or for another name. 1: as above. */
+/* Uses the token up for this request. Else, and 1, as above. */
 int store_token_take(struct store *store, const struct store_ticket *t, int64_t now);
 /* Keeps what the request was answered. -EEXIST: it was answered already, or is to be no more. */
 int store_token_answered(struct store *store, const uint8_t token[STORE_HASH_LEN], const char *answer);

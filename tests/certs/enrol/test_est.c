@@ -385,7 +385,7 @@ static void not_enrolled(void **state)
                 assert_null(answer.chain.data);
         }
         assert_refused(est_enroll(w->https, w->base, "acme", ID, NAME, "used", key, &answer, &err), -EACCES, &err,
-                       "ask its operator for a new token");
+                       "does not accept the token: ");
         assert_refused(est_enroll(w->https, w->base, "acme", ID, "", TOKEN, key, &answer, &err), -EINVAL, &err,
                        "not empty");
         assert_refused(est_enroll(w->https, w->base, "acme", ID, "a:b", TOKEN, key, &answer, &err), -EINVAL, &err,

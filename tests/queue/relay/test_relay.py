@@ -192,20 +192,26 @@ class Enrolment(RelayTest):
         self.assertRegex(token, '^[A-Za-z0-9_-]{43}[.][A-Za-z0-9_-]{43}$')
         self.assertEqual(token.split('.')[1], relay.tenant_key['pin'])
         c = Connector(relay, enrol=False)
-        self.assertEqual(c.enrol(token, name='dc2')[0], 401)                  # for another name
-        self.assertEqual(c.enrol('A' * 43 + '.' + token.split('.')[1])[0], 401)  # unknown
+        def refused(said, *args, **more):
+            """401, and which of the four things is wrong with it."""
+            status, _, body = c.enrol(*args, **more)
+            self.assertEqual(status, 401)
+            self.assertIn(said, body.decode())
+        refused('the token is for another connector', token, name='dc2')
+        refused('the relay does not know this token', 'A' * 43 + '.' + token.split('.')[1])
         self.assertEqual(c.enrol(token, tenant='second')[0], 400)             # the request names another tenant: not used up
         status, headers, body = c.enrol(token)
         self.assertEqual((status, headers['Content-Type']), (200, 'application/pkcs7-mime; smime-type=certs-only'))
         c.save_cert(body)
-        self.assertEqual(c.enrol(token)[0], 401)                              # used
+        refused('the token was used already', token)
         text = subprocess.run(['openssl', 'x509', '-in', c.cert, '-noout', '-text'], check=True, stdout=subprocess.PIPE, text=True).stdout
         self.assertIn(f'URI:urn:postern:{relay.tenant}:{c.id}', text)
         self.assertIn('TLS Web Client Authentication', text)
         self.assertRegex(text, f'CN ?= ?{c.id}')                             # OpenSSL 3.5 writes no blanks
         late = relay.cli('token', relay.tenant, 'dc9', '--expires', '1s').strip()
         time.sleep(2.1)                                                       # the one thing to wait for is the token's end
-        self.assertEqual(Connector(relay, 'dc9', enrol=False).enrol(late)[0], 401)
+        status, _, body = Connector(relay, 'dc9', enrol=False).enrol(late)
+        self.assertEqual((status, b'the token has expired' in body), (401, True), body)
         # An id that another name holds can't be taken over.
         token = relay.cli('token', relay.tenant, 'dc2').strip()
         self.assertEqual(Connector(relay, 'dc2', enrol=False).enrol(token, id=c.id)[0], 400)
@@ -1333,7 +1339,7 @@ class Lifecycle(RelayTest):
             done = subprocess.run([relay_site.RELAY, '--config', other, '--check-config'], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 78, done.stdout)
             self.assertIn(value, done.stderr)
-            self.assertIn('install -d' if key == 'state_dir' else '`user`', done.stderr)
+            self.assertIn('install -d' if key == 'state_dir' else 'is not that of the certificate' if 'unrelated' in value else '`user`', done.stderr)
 
     def test_command_line(self):
         relay = self.relay

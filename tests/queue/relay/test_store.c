@@ -118,14 +118,14 @@ static void test_tokens(void **state)
 
         (void)state;
         assert_int_equal(store_token_add(store, T, "dc1", hash, NOW + 10), 0);
-        assert_int_equal(take(other, T, "dc2", hash, 1, NOW), -EACCES);
-        assert_int_equal(take(other, "second", "dc1", hash, 1, NOW), -EACCES);
+        assert_int_equal(take(other, T, "dc2", hash, 1, NOW), -EXDEV);
+        assert_int_equal(take(other, "second", "dc1", hash, 1, NOW), -EXDEV);
         assert_int_equal(take(other, T, "dc1", wrong, 1, NOW), -EACCES);
-        assert_int_equal(take(other, T, "dc1", hash, 1, NOW + 10), -EACCES);
+        assert_int_equal(take(other, T, "dc1", hash, 1, NOW + 10), -EKEYEXPIRED);
         assert_int_equal(check(other, T, "dc1", hash, 1, NOW), 0);
         assert_int_equal(take(other, T, "dc1", hash, 1, NOW), 0);
-        assert_int_equal(check(store, T, "dc1", hash, 2, NOW), -EACCES);
-        assert_int_equal(take(store, T, "dc1", hash, 2, NOW), -EACCES);
+        assert_int_equal(check(store, T, "dc1", hash, 2, NOW), -EKEYREVOKED);
+        assert_int_equal(take(store, T, "dc1", hash, 2, NOW), -EKEYREVOKED);
 }
 
 /* The request that took a token is answered the same for ten minutes, unless its connector was revoked. */
@@ -140,16 +140,16 @@ static void test_repeated_request(void **state)
         assert_int_equal(take(store, T, "dc3", hash, 1, NOW), 0);
         assert_int_equal(store_connector_enrol(store, T, "id-of-dc3", "dc3", NOW), 0);
         assert_int_equal(check(other, T, "dc3", hash, 1, NOW + STORE_REPEAT_S - 1), 1);
-        assert_int_equal(check(other, T, "dc4", hash, 1, NOW), -EACCES);
+        assert_int_equal(check(other, T, "dc4", hash, 1, NOW), -EXDEV);
         assert_int_equal(store_token_answer(other, hash, &answer), -ENOENT);
         assert_int_equal(store_token_answered(other, hash, "first"), 0);
         assert_int_equal(store_token_answered(store, hash, "second"), -EEXIST);
         assert_int_equal(take(store, T, "dc3", hash, 1, NOW + STORE_REPEAT_S - 1), 1);
         assert_int_equal(store_token_answer(store, hash, &answer), 0);
         assert_string_equal(answer.data, "first");
-        assert_int_equal(take(store, T, "dc3", hash, 1, NOW + STORE_REPEAT_S), -EACCES);
+        assert_int_equal(take(store, T, "dc3", hash, 1, NOW + STORE_REPEAT_S), -EKEYREVOKED);
         assert_int_equal(store_revoke(store, T, "id-of-dc3", NOW), 0);
-        assert_int_equal(take(store, T, "dc3", hash, 1, NOW + 1), -EACCES);
+        assert_int_equal(take(store, T, "dc3", hash, 1, NOW + 1), -EKEYREVOKED);
         assert_int_equal(store_token_answer(store, hash, &answer), -ENOENT);
         assert_int_equal(store_token_answered(store, hash, "third"), -EEXIST);
 }

@@ -1,0 +1,99 @@
+/*
+ * `postern-relay status`: whether the relay runs, and each of its faults: those that it sees itself, by its
+ * metrics_socket, and those that a start would find.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "queue/relay/cli-internal.h"
+#include "queue/relay/relay.h"
+
+#define PATIENCE_S 5
+#define ANSWER_MAX (4 * 1024 * 1024)
+
+/* What the running relay's metrics are now; 0 or -errno. */
+static int fetch(const char *path, struct buffer *out)
+{
+        static const char request[] = "GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+        const struct timeval patience = {.tv_sec = PATIENCE_S};
+        struct sockaddr_un to = {.sun_family = AF_UNIX};
+        _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char piece[8192];
+        ssize_t n;
+
+        (void)snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
+        if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+                return -errno;
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
+                return -errno;
+        while ((n = read(fd, piece, sizeof(piece))) > 0)
+                if (buffer_append(out, piece, (size_t)n) < 0)
+                        return -EMSGSIZE;
+        return n < 0 ? -errno : 0;
+}
+
+/* Adds what the relay says of itself and a look from outside cannot tell. */
+static void add_live(struct relay_faults *faults, const char *metrics)
+{
+        const struct relay_fault_info *info;
+        char wanted[128];
+
+        for (size_t i = 0; metrics && (info = relay_fault_at(i)); i++) {
+                bool known = false;
+
+                (void)snprintf(wanted, sizeof(wanted), "\npostern_relay_fault{code=\"%s\",level=\"%s\"} 1\n",
+                               info->code, info->stops ? "stops" : "warns");
+                for (size_t k = 0; k < faults->n; k++)
+                        known |= faults->all[k].info == info;
+                if (!known && strstr(metrics, wanted))
+                        relay_faults_add(faults, info->code, "the running relay says so");
+        }
+}
+
+static json_t *fault_json(const struct relay_fault *f)
+{
+        return json_pack("{s:s, s:s, s:s, s:s, s:s}", "code", f->info->code, "level",
+                         f->info->stops ? "stops" : "warns", "cause", f->text, "meaning", f->info->meaning, "remedy",
+                         f->info->remedy);
+}
+
+int relay_cli_status(const struct relay_cli *cli)
+{
+        _cleanup_(buffer_free) struct buffer metrics = BUFFER(ANSWER_MAX);
+        static struct relay_faults faults;
+        const char *socket_path = cli->config->metrics_socket;
+        const bool runs = relay_runs(cli->config->state_dir);
+        const int asked = runs && socket_path ? fetch(socket_path, &metrics) : -ENOENT;
+        json_t *list = json_array();
+
+        relay_check(cli->config, &faults);
+        add_live(&faults, metrics.data);
+        for (size_t i = 0; i < faults.n; i++)
+                (void)json_array_append_new(list, fault_json(&faults.all[i]));
+        const int status = runs && relay_faults_stopping(&faults) == 0 ? 0 : 1;
+        if (cli->json) {
+                const int r = relay_cli_print_json(
+                        json_pack("{s:b, s:b, s:o}", "runs", runs, "asked", asked == 0, "faults", list));
+                return r ? r : status;
+        }
+        json_decref(list);
+        printf("%s\n", !runs         ? "postern-relay does not run; start it: systemctl start postern-relay"
+                       : asked == 0  ? "postern-relay runs"
+                       : socket_path ? "postern-relay runs, but does not answer at metrics_socket"
+                                     : "postern-relay runs; set metrics_socket to have its own word, too");
+        for (size_t i = 0; i < faults.n; i++)
+                printf("%s %s: %s\n    %s\n    %s\n", faults.all[i].info->stops ? "FAULT  " : "warning",
+                       faults.all[i].info->code, faults.all[i].text, faults.all[i].info->meaning,
+                       faults.all[i].info->remedy);
+        if (status == 0 && faults.n == 0)
+                puts("all is well");
+        return status;
+}
