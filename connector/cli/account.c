@@ -25,7 +25,6 @@
 #include "connector/findings/account.h"
 #include "connector/frames/control.h"
 
-#define ACCOUNT_SOCKET "/run/postern-account.sock"
 #define PATIENCE_S 40
 #define NAME_MAX_BYTES 512
 
@@ -213,73 +212,37 @@ static void show_powershell(const char *user)
 
 /* ---- showing ---- */
 
-static void show_row(const char *label, const char *text)
+static void show_account(const json_t *answer)
 {
-        (void)printf("%-12s ", label);
-        cli_print_text(stdout, text);
-        (void)fputc('\n', stdout);
-}
+        json_auto_t *facts = account_facts(answer);
+        const json_t *row;
+        size_t i;
 
-static void show_time(const char *label, const json_t *object, const char *key, const char *never)
-{
-        const long long at = fact_number(object, key, -1);
-        char when[32];
-
-        if (at < 0)
-                return;
-        fact_time(at, when, sizeof(when));
-        show_row(label, at ? when : never);
-}
-
-static void show_account(const json_t *answer, const json_t *account)
-{
-        const json_t *by = json_object_get(account, "by");
-        char text[1024];
-
-        (void)snprintf(text, sizeof(text), "%.600s", fact_text(account, "dn"));
-        show_row("account", text);
-        (void)snprintf(text, sizeof(text), "by %.100s, at %.300s", json_string_value(json_array_get(by, 0)),
-                       fact_text(answer, "dc"));
-        show_row("reached", text);
-        (void)snprintf(text, sizeof(text), "%.300s%s%.300s", fact_text(account, "upn"),
-                       fact_text(account, "upn")[0] ? ", " : "", fact_text(account, "sam"));
-        show_row("names", text);
-        if (fact_text(account, "mail")[0])
-                show_row("mail", fact_text(account, "mail"));
-        show_row("SID", fact_text(account, "sid"));
-        show_time("password set", account, "password_set", "must be changed");
-        show_time("  expires", account, "password_expires", "never");
-        show_time("expires", account, "expires", "never");
+        json_array_foreach (facts, i, row) {
+                (void)printf("%-12s ", fact_text(row, "label"));
+                cli_print_text(stdout, fact_text(row, "text"));
+                (void)fputc('\n', stdout);
+        }
 }
 
 static void show_dcs(const json_t *rows)
 {
-        char last[32], set[32], locked[32];
         json_t *row;
         size_t i;
 
         (void)printf("\n%-30s %-10s %4s  %-19s  %-19s  %-19s\n", "domain controller", "", "bad", "latest bad attempt",
                      "locked since", "password set");
         json_array_foreach ((json_t *)(uintptr_t)rows, i, row) {
-                const bool pdc = json_is_true(json_object_get(row, "pdc")),
-                           asked = json_is_true(json_object_get(row, "asked"));
-                (void)printf("%-30s %-10s ", fact_text(row, "dc"),
-                             pdc && asked ? "PDC, asked"
-                             : pdc        ? "PDC"
-                             : asked      ? "asked"
-                                          : "");
-                if (fact_text(row, "error")[0]) {
-                        cli_print_text(stdout, fact_text(row, "error"));
+                json_auto_t *told = account_counters(row);
+
+                (void)printf("%-30s %-10s ", fact_text(told, "dc"), fact_text(told, "role"));
+                if (fact_text(told, "error")[0]) {
+                        cli_print_text(stdout, fact_text(told, "error"));
                         (void)fputc('\n', stdout);
                         continue;
                 }
-                fact_time(fact_number(row, "last_bad", 0), last, sizeof(last));
-                fact_time(fact_number(row, "password_set", 0), set, sizeof(set));
-                fact_time(fact_number(row, "locked_at", 0), locked, sizeof(locked));
-                (void)printf("%4lld  %-19s  %-19s  %-19s\n", fact_number(row, "bad_count", 0),
-                             fact_number(row, "last_bad", 0) ? last : "-",
-                             fact_number(row, "locked_at", 0) ? locked : "-",
-                             fact_number(row, "password_set", 0) ? set : "-");
+                (void)printf("%4s  %-19s  %-19s  %-19s\n", fact_text(told, "bad"), fact_text(told, "last_bad"),
+                             fact_text(told, "locked"), fact_text(told, "set"));
         }
 }
 
@@ -327,7 +290,7 @@ static int show(const struct cli *cli, json_t *answer, const char *user)
                 return any_stops(findings) ? CLI_FAILED : CLI_OK;
         }
         if (json_is_object(account)) {
-                show_account(answer, account);
+                show_account(answer);
                 show_dcs(json_object_get(answer, "dcs"));
         }
         return show_findings(findings) ? CLI_FAILED : CLI_OK;

@@ -7,6 +7,8 @@
 
 #include "connector/cli/cli.h"
 
+#define ACCOUNT_SOCKET "/run/postern-account.sock"
+
 /* By its socket, or as root by starting it with cli->config. The answer may be a refusal ("ok" is false, with "code"
  * and "error"). -errno where there is none. */
 int account_ask(const struct cli *cli, const json_t *question, json_t **ret_answer, struct error *err);

@@ -20,6 +20,7 @@
 
 #include "base/core/log.h"
 #include "base/core/text.h"
+#include "connector/cli/check-internal.h"
 #include "connector/cli/cli.h"
 #include "connector/cli/view.h"
 #include "connector/cli/view-verdict.h"
@@ -27,12 +28,11 @@
 #include "connector/cli/tasks.h"
 #include "connector/cli/trial.h"
 #include "connector/conf/domains.h"
+#include "connector/findings/finding.h"
 #include "connector/findings/hop.h"
 #include "validate/types/detail.h"
 #include "validate/types/name.h"
 
-#define READY_MS 10000
-#define POLL_MS 10
 #define BUDGET_MS 10000
 
 static struct {
@@ -56,45 +56,7 @@ static const struct cli_usage usage = {
         .options = options,
 };
 
-/* In the order in which they are shown, whichever is done first. */
-enum section {
-        SECTION_CONFIG = 0,
-        SECTION_START,
-        SECTION_RELAY,
-        SECTION_DOMAINS,
-        SECTION_DAEMON,
-        SECTION_USER,
-        SECTIONS
-};
-
-struct keytab_word {
-        bool ok;
-        char why[200]; /* "": nothing came */
-};
-struct trial {
-        struct config *config; /* or NULL */
-        struct validate *v;
-};
-
-/* One run. The log's sink has no argument: current points to it. */
-struct check {
-        const struct cli *cli;
-        struct loop *loop;
-        struct config *config;
-        struct domains *domains;
-        struct validate *v;
-        struct trial trials[TRIALS]; /* what the first method of each domain does not show */
-        struct loop_timer *poll;
-        uint64_t started, ready_until;
-        json_t *sections[SECTIONS];                     /* of lines, in the order in which they are shown */
-        json_t *steps;                                  /* the one that is written to */
-        bool live;                                      /* what is said is shown at once */
-        const char *skip;                               /* why what follows is not done, or NULL */
-        struct keytab_word keytabs[CONFIG_DOMAINS_MAX]; /* by the place in trials[TRIAL_KEYTAB] */
-        bool done;
-        struct outcome outcome;
-};
-
+/* The log's sink has no argument. */
 static struct check *current;
 
 static void show(const struct check *c, const json_t *line)
@@ -120,15 +82,14 @@ static void put_time(const struct check *c, json_t *line)
 }
 
 /* A line of another's making; takes it over. */
-static void add(struct check *c, json_t *line)
+void check_add(struct check *c, json_t *line)
 {
         put_time(c, line);
         if (json_array_append_new(c->steps, line) == 0 && c->live)
                 show(c, line);
 }
 
-__attribute__((format(printf, 4, 5))) static void say(struct check *c, const char *step, const char *result,
-                                                      const char *fmt, ...)
+void check_say(struct check *c, const char *step, const char *result, const char *fmt, ...)
 {
         char text[LOG_LINE_MAX];
         va_list ap;
@@ -136,8 +97,8 @@ __attribute__((format(printf, 4, 5))) static void say(struct check *c, const cha
         va_start(ap, fmt);
         vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
-        add(c, json_pack("{s:s, s:s, s:s%}", "step", step, "result", result, "text", text,
-                         utf8_valid(text, strlen(text)) ? strlen(text) : 0));
+        check_add(c, json_pack("{s:s, s:s, s:s%}", "step", step, "result", result, "text", text,
+                               utf8_valid(text, strlen(text)) ? strlen(text) : 0));
 }
 
 /* What came of the ticket that the keytab is tried with: validate/ tells it in its debug log alone. */
@@ -167,13 +128,13 @@ static void on_log(enum log_level level, const char *program, const char *line)
                 return;
         hear_armor(current, line);
         if (o.user) /* without, only what the probes came to */
-                say(current, "trace", "", "%s", line);
+                check_say(current, "trace", "", "%s", line);
 }
 
 /* Says that a step failed, and that the following ones are left out. */
 static int failed(struct check *c, const char *step, const char *text, const char *skip)
 {
-        say(c, step, "failed", "%s", text);
+        check_say(c, step, "failed", "%s", text);
         c->skip = skip;
         return -EINVAL;
 }
@@ -199,8 +160,8 @@ static int check_config(struct check *c)
                 say_errors(c, errors.lines.len ? errors.lines.data : strerror(-r));
                 c->skip = "the configuration has errors";
         } else {
-                say(c, "config", "ok", "%s: %zu domain%s", c->cli->config, c->config->validate.n_domains,
-                    c->config->validate.n_domains == 1 ? "" : "s");
+                check_say(c, "config", "ok", "%s: %zu domain%s", c->cli->config, c->config->validate.n_domains,
+                          c->config->validate.n_domains == 1 ? "" : "s");
         }
         conf_errors_clear(&errors);
         return r;
@@ -256,7 +217,7 @@ static int take_file(struct check *c, const char *domain, const char *path, take
 
         if (r >= 0) {
                 (void)snprintf(count, sizeof(count), ", %zu certificate%s", n, n == 1 ? "" : "s");
-                say(c, "file", "ok", "%s of %s: %s%s", what, domain, path, n ? count : "");
+                check_say(c, "file", "ok", "%s of %s: %s%s", what, domain, path, n ? count : "");
                 return 0;
         }
         (void)hop_add(c->steps,
@@ -288,195 +249,6 @@ static void check_files(struct check *c)
                 failed(c, "domains", err.text, "there is no such domain");
 }
 
-static void count_unknown(void *arg, const struct validate_dc *dc)
-{
-        *(unsigned *)arg += strcmp(dc->state, "unknown") == 0;
-}
-
-/* Whether each DC has come to something, each domain to some DC, and each keytab to a ticket or none. */
-static bool all_decided(const struct check *c)
-{
-        const struct config *keytabs = c->trials[TRIAL_KEYTAB].v ? c->trials[TRIAL_KEYTAB].config : NULL;
-        unsigned unknown = 0;
-
-        validate_each_dc(c->v, count_unknown, &unknown);
-        if (c->trials[TRIAL_SECOND].v)
-                validate_each_dc(c->trials[TRIAL_SECOND].v, count_unknown, &unknown);
-        for (size_t i = 0; keytabs && i < keytabs->validate.n_domains; i++)
-                unknown += !c->keytabs[i].ok && !c->keytabs[i].why[0];
-        for (size_t i = 0; i < c->config->validate.n_domains; i++)
-                if (!validate_ready(c->v, i, NULL) && !validate_undiscovered(c->v, i)[0])
-                        unknown += c->config->domains[i].discover;
-        return unknown == 0;
-}
-
-static void on_poll(void *arg)
-{
-        struct check *c = arg;
-
-        if (all_decided(c) || loop_now(c->loop) >= c->ready_until)
-                loop_stop(c->loop, 0);
-        else
-                loop_timer_in(c->poll, POLL_MS);
-}
-
-static const char *remedy_of(const char *id)
-{
-        const enum reason reason = reason_from_id(id);
-
-        return reason == REASON_MAX ? "" : reason_info(reason)->remedy;
-}
-
-struct showing {
-        struct check *c;
-        const struct config *config; /* of the instance whose probes are shown */
-};
-
-static void show_dc(void *arg, const struct validate_dc *dc)
-{
-        const struct showing *showing = arg;
-        const int i = config_domain_find(showing->config, dc->domain);
-        json_auto_t *lines = json_array();
-
-        hop_dc(lines, dc, i < 0 ? "" : method_text(showing->config->domains[i].methods[0]));
-        add(showing->c, json_incref(json_array_get(lines, 0)));
-}
-
-static void on_ready(void *arg [[maybe_unused]])
-{
-}
-
-/* What is known of one domain's SID, to be said with whether it can be served. */
-struct sid_note {
-        const char *domain;
-        char text[SID_TEXT_MAX + 64];
-};
-
-static void note_sid(void *arg, const struct validate_sid *sid)
-{
-        struct sid_note *note = arg;
-
-        if (strcmp(sid->domain, note->domain) == 0 && sid->sid[0])
-                snprintf(note->text, sizeof note->text, "; its SID is %s (%s)", sid->sid, sid_source_text(sid->source));
-        else if (strcmp(sid->domain, note->domain) == 0)
-                snprintf(note->text, sizeof note->text,
-                         "; its SID was not told: set domain_sid, or the first sign-in tells");
-}
-
-/* What refusals by Kerberos are worth without armour. */
-static const char *note_proof(const struct domain_config *d)
-{
-        if (d->methods[0] != METHOD_KRB5 || d->armor_principal)
-                return "";
-        return d->ca_pem || d->pins[0]
-                       ? "; refusals by Kerberos are confirmed over LDAPS"
-                       : "; refusals by Kerberos prove nothing, so users are not told that a password expired: set "
-                         "armor_principal, or ca_file for LDAPS";
-}
-
-/* What would refuse everybody of a domain, or some. */
-static void judge_sid(void *arg, const struct validate_sid *sid)
-{
-        struct check *c = arg;
-
-        if (sid->rival[0])
-                say(c, "sid", "failed", "%s and %s have one SID, %s: set domain_sid of both", sid->domain, sid->rival,
-                    sid->sid);
-        else if (sid->seen[0])
-                say(c, "sid", "failed", "%s: a domain controller says %s, not %s (%s)", sid->domain, sid->seen,
-                    sid->sid, sid_source_text(sid->source));
-}
-
-/* What one instance's probes of a domain came to, as a whole. */
-static void judge_domain(struct check *c, size_t i)
-{
-        const char *name = c->config->domains[i].name, *why = NULL, *unknown = validate_undiscovered(c->v, i);
-        const size_t left_out = validate_left_out(c->v, i);
-
-        if (left_out > 0)
-                say(c, "dc", "warning", "%zu more domain controllers of %s are known by SRV records and not used",
-                    left_out, name);
-        if (validate_ready(c->v, i, &why)) {
-                struct sid_note note = {.domain = name};
-
-                validate_each_sid(c->v, note_sid, &note);
-                say(c, "ready", "ok", "%s can be served%s%s", name, note.text, note_proof(&c->config->domains[i]));
-                return;
-        }
-        (void)hop_add(c->steps,
-                      (struct hop){.step = "ready",
-                                   .result = HOP_FAILED,
-                                   .about = name,
-                                   .code = unknown[0] ? "no_dc_known" : "no_dc_usable",
-                                   .remedy = unknown[0] ? remedy_of("dns") : "No sign-in of its users can be decided"},
-                      "%s: %s%s%s", name, why ? why : "no domain controller answered", unknown[0] ? ", " : "", unknown);
-        c->skip = "a domain has no domain controller that answers";
-}
-
-/* A domain that a trial cannot serve is told by the main instance. */
-static void begin_trial(struct check *c, enum trial_kind kind)
-{
-        struct trial *trial = &c->trials[kind];
-        struct error err;
-
-        trial->config = o.dc || o.method ? NULL : trial_config(c->config, kind);
-        if (!trial->config || validate_new(&trial->v, c->loop, &trial->config->validate, on_ready, c, &err) < 0)
-                trial->v = NULL;
-}
-
-static void judge_keytab(struct check *c, size_t i)
-{
-        const struct domain_config *d = &c->trials[TRIAL_KEYTAB].config->domains[i];
-        const struct keytab_word *word = &c->keytabs[i];
-        const bool stale = strstr(word->why, "reauthentication failed") || strstr(word->why, "Decrypt integrity");
-
-        if (word->ok)
-                say(c, "keytab", "ok", "the keytab of %s gets a ticket for %s", d->name, d->armor_principal);
-        else if (stale || d->armor_principal != d->service_principal)
-                (void)hop_add(c->steps,
-                              (struct hop){.step = "keytab",
-                                           .result = HOP_FAILED,
-                                           .about = d->name,
-                                           .code = stale ? "keytab_old_key" : "armor_unavailable",
-                                           .remedy = stale ? detail_info(DETAIL_KEYTAB_OLD_KEY)->remedy
-                                                           : remedy_of("armor_unavailable")},
-                              "the keytab of %s gets no ticket for %s: %s", d->name, d->armor_principal,
-                              word->why[0] ? word->why : "no answer in time");
-        else
-                say(c, "keytab", "skipped",
-                    "because %s gets no ticket of its own (%s): a sign-in shows whether the keytab of %s fits",
-                    d->service_principal, word->why[0] ? word->why : "no answer in time", d->name);
-}
-
-/* TLS contexts and keytabs, then DNS, connect, handshake and a first answer of the DCs. */
-static void check_dcs(struct check *c)
-{
-        struct showing first = {c, c->config}, second = {c, NULL};
-        struct error err = {""};
-
-        if (validate_new(&c->v, c->loop, &c->config->validate, on_ready, c, &err) < 0) {
-                (void)hop_add(c->steps, (struct hop){.step = "domains", .result = HOP_FAILED, .code = "domain_unfit"},
-                              "%s", err.text);
-                c->skip = "a domain cannot be served as it is configured";
-                return;
-        }
-        say(c, "domains", "ok", "certificates and keytabs are usable");
-        begin_trial(c, TRIAL_SECOND);
-        begin_trial(c, TRIAL_KEYTAB);
-        c->ready_until = loop_now(c->loop) + READY_MS;
-        loop_timer_in(c->poll, 0);
-        loop_run(c->loop);
-        validate_each_dc(c->v, show_dc, &first);
-        second.config = c->trials[TRIAL_SECOND].config;
-        if (c->trials[TRIAL_SECOND].v)
-                validate_each_dc(c->trials[TRIAL_SECOND].v, show_dc, &second);
-        validate_each_sid(c->v, judge_sid, c);
-        for (size_t i = 0; c->trials[TRIAL_KEYTAB].v && i < c->trials[TRIAL_KEYTAB].config->validate.n_domains; i++)
-                judge_keytab(c, i);
-        for (size_t i = 0; i < c->config->validate.n_domains; i++)
-                judge_domain(c, i);
-}
-
 static void check_name(struct check *c)
 {
         struct name name;
@@ -488,18 +260,18 @@ static void check_name(struct check *c)
                 char why[NAME_FAULT_MAX];
 
                 name_fault(&c->config->validate, o.user, strlen(o.user), why);
-                say(c, "name", "failed", "%s: %s", reason_info(reason)->id, why);
+                check_say(c, "name", "failed", "%s: %s", reason_info(reason)->id, why);
                 return;
         }
         if (reason != REASON_OK) {
-                say(c, "name", "failed", "%s: %s", reason_info(reason)->id, reason_info(reason)->helpdesk_text);
+                check_say(c, "name", "failed", "%s: %s", reason_info(reason)->id, reason_info(reason)->helpdesk_text);
                 return; /* the sign-in ends with the same reason, without a DC */
         }
         domain = &c->config->domains[name.domain];
         name_bind_text(&name, domain, sent, sizeof sent);
-        say(c, "name", "ok", "%s: domain %s, realm %s, by %s, sent as %s",
-            name.form == NAME_UPN ? "user@suffix" : "DOMAIN\\name", domain->name, domain->realm ? domain->realm : "-",
-            method_text(domain->methods[0]), sent);
+        check_say(c, "name", "ok", "%s: domain %s, realm %s, by %s, sent as %s",
+                  name.form == NAME_UPN ? "user@suffix" : "DOMAIN\\name", domain->name,
+                  domain->realm ? domain->realm : "-", method_text(domain->methods[0]), sent);
 }
 
 static void on_done(void *arg, const struct outcome *outcome)
@@ -527,10 +299,10 @@ static void check_user(struct check *c, struct secret *password)
                 return;
         }
         loop_run(c->loop);
-        say(c, "sign-in", reason_info(c->outcome.reason)->verdict == VERDICT_ACCEPTED ? "ok" : "failed",
-            "%s at %s by %s: connect %" PRIu32 " ms, answer %" PRIu32 " ms, all %" PRIu32 " ms",
-            reason_info(c->outcome.reason)->id, c->outcome.dc[0] ? c->outcome.dc : "no domain controller",
-            method_text(c->outcome.method), c->outcome.ms_connect, c->outcome.ms_dc, c->outcome.ms_total);
+        check_say(c, "sign-in", reason_info(c->outcome.reason)->verdict == VERDICT_ACCEPTED ? "ok" : "failed",
+                  "%s at %s by %s: connect %" PRIu32 " ms, answer %" PRIu32 " ms, all %" PRIu32 " ms",
+                  reason_info(c->outcome.reason)->id, c->outcome.dc[0] ? c->outcome.dc : "no domain controller",
+                  method_text(c->outcome.method), c->outcome.ms_connect, c->outcome.ms_dc, c->outcome.ms_total);
 }
 
 /* All that was told, in order; from here on it is shown at once. */
@@ -559,7 +331,7 @@ static int conclude(struct check *c, enum hop_result worst)
         json_t *root, *all = json_array();
 
         if (c->skip && o.user && !c->done)
-                say(c, "sign-in", "skipped", "because %s; the password was not asked for", c->skip);
+                check_say(c, "sign-in", "skipped", "because %s; the password was not asked for", c->skip);
         if (c->cli->json) {
                 for (int section = 0; section < SECTIONS; section++)
                         (void)json_array_extend(all, c->sections[section]);
@@ -603,12 +375,12 @@ static void end_task(struct check *c, struct task *task, enum section section, c
 
         c->steps = c->sections[section];
         if (!begun) {
-                say(c, step, "skipped", "because %s", c->skip ? c->skip : "it could not be begun");
+                check_say(c, step, "skipped", "because %s", c->skip ? c->skip : "it could not be begun");
                 return;
         }
         lines = tasks_end(task, step);
         json_array_foreach (lines, i, line)
-                add(c, json_incref(line));
+                check_add(c, json_incref(line));
         json_decref(lines);
 }
 
@@ -631,7 +403,7 @@ static void check_all(struct check *c)
         if (!c->skip)
                 check_dcs(c);
         else
-                say(c, "dc", "skipped", "because %s", c->skip);
+                check_say(c, "dc", "skipped", "because %s", c->skip);
         if (has_readers)
                 end_task(c, &readers, SECTION_DOMAINS, "reader", true);
         end_task(c, &startup, SECTION_START, "start", has_startup);
@@ -670,9 +442,10 @@ int cmd_check(struct cli *cli, int argc, char **argv)
                 return CLI_UNAVAILABLE;
         for (int section = 0; section < SECTIONS; section++)
                 c.sections[section] = json_array();
-        if (loop_new(&c.loop) < 0 || loop_timer_new(&c.poll, c.loop, NULL, on_poll, &c) < 0)
+        if (loop_new(&c.loop) < 0 || loop_timer_new(&c.poll, c.loop, NULL, check_poll, &c) < 0)
                 return cli_error(cli, "out of memory"), CLI_UNAVAILABLE;
         c.started = loop_now(c.loop);
+        c.narrowed = o.dc || o.method;
         current = &c;
         log_open("postern", LOG_LEVEL_DEBUG, on_log);
         code = run(&c);

@@ -3,22 +3,27 @@
  *
  * What it says is connector/findings/explain.c's; this lays it out.
  */
+#include <errno.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/core/buffer.h"
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
+#include "connector/cli/account.h"
 #include "connector/cli/everywhere.h"
 #include "connector/cli/person.h"
 #include "connector/cli/view.h"
+#include "connector/findings/account.h"
 #include "connector/findings/explain.h"
-#include "connector/findings/history.h"
 
 static const char *bad_text;
-static bool everywhere;
+static bool everywhere, with_account;
 
 static const struct cli_option options[] = {
         {"bad-attempts", "N", &bad_text, NULL, "how many the directory counts (badPwdCount)"},
+        {"account", NULL, NULL, &with_account, "with what the directory says of the account now"},
         {"everywhere", NULL, NULL, &everywhere, "ask every connector of the tenant, with your key"},
         PERSON_OPTIONS,
         {NULL, NULL, NULL, NULL, NULL},
@@ -93,21 +98,6 @@ static void show_text(const char *text)
         }
 }
 
-/* The record in sentences, with what the user's others say of it: those of `log`, or NULL. */
-static json_t *tell(const json_t *r, const json_t *others, long long bad)
-{
-        json_t *told = explain_record(r), *seen = others ? history_sentences(others, r, bad) : NULL, *ticket;
-
-        if (fact_text(r, "connector")[0])
-                (void)json_object_set(told, "connector", json_object_get(r, "connector"));
-        if (json_array_size(seen))
-                (void)json_object_set(told, "seen", seen);
-        json_decref(seen);
-        ticket = explain_ticket(told);
-        (void)json_object_set_new(told, "ticket", ticket);
-        return told;
-}
-
 static void show_one(const json_t *told)
 {
         const json_t *text;
@@ -123,6 +113,10 @@ static void show_one(const json_t *told)
         show_lines(told, meaning);
         json_array_foreach (json_object_get(told, "seen"), i, text) {
                 (void)printf(LABEL, i ? "" : "Seen");
+                view_wrap(13, json_string_value(text));
+        }
+        json_array_foreach (json_object_get(told, "directory"), i, text) {
+                (void)printf(LABEL, i ? "" : "Directory");
                 view_wrap(13, json_string_value(text));
         }
 }
@@ -233,10 +227,9 @@ static int ask(struct cli *cli, enum question_op op, const char *what, json_t **
 }
 
 /* All sign-ins of the user of this record that the ledger has, the newest first; NULL: none can be asked for. */
-static json_t *ask_for_others(struct cli *cli, const json_t *r, const char *what, bool by_user)
+static json_t *ask_for_others(struct cli *cli, const json_t *r, const char *typed)
 {
-        const char *id = fact_text(r, "user_id"), *user = fact_text(r, "user");
-        const char *name = id[0] ? id : user[0] ? user : by_user ? what : "";
+        const char *name = explain_whose(r, typed);
         json_auto_t *answer = NULL;
         int code;
 
@@ -264,7 +257,8 @@ static int absent(struct cli *cli, const char *what, const json_t *answer)
         return CLI_FAILED;
 }
 
-static int show(struct cli *cli, const char *what, const json_t *answer, const json_t *others, long long bad)
+static int show(struct cli *cli, const char *what, const json_t *answer, const json_t *others, long long bad,
+                const json_t *account)
 {
         const json_t *list = json_object_get(answer, "records"), *r = json_array_get(list, 0);
         const bool by_id = strcmp(fact_text(answer, "found_by"), "id") == 0;
@@ -273,9 +267,9 @@ static int show(struct cli *cli, const char *what, const json_t *answer, const j
 
         if (!r)
                 return absent(cli, what, answer);
-        told = tell(r, others, bad);
+        told = explain_story(r, others, bad, account);
         if (first) {
-                told_first = tell(first, NULL, -1);
+                told_first = explain_story(first, NULL, -1, NULL);
                 view_wrap(0, "The sign-in service tried this sign-in twice, because no connector could take the first "
                              "attempt. Both follow; what the user saw came of the second.");
                 (void)fputc('\n', stdout);
@@ -289,18 +283,44 @@ static int show(struct cli *cli, const char *what, const json_t *answer, const j
 }
 
 /* The sentences belong into the JSON, too, so that a helpdesk's own tool needs no table. */
-static void add_explanations(json_t *answer, const json_t *others, long long bad)
+static void add_explanations(json_t *answer, const json_t *others, long long bad, const json_t *account)
 {
         json_t *list = json_object_get(answer, "records"), *r;
         size_t i;
 
         json_array_foreach (list, i, r)
-                (void)json_object_set_new(r, "explanation", tell(r, i ? NULL : others, bad));
+                (void)json_object_set_new(r, "explanation",
+                                          explain_story(r, i ? NULL : others, bad, i ? NULL : account));
+}
+
+/*
+ * What the directory says now of the account of a refused sign-in, or NULL. Asked for where it was wanted, and by
+ * itself where somebody reads it and the reader has been set up: each question is on record, and 30 a minute are
+ * answered.
+ */
+static json_t *ask_directory(const struct cli *cli, const json_t *r, const char *typed)
+{
+        const char *known = fact_text(r, "user"), *user = known[0] ? known : typed ? typed : "";
+        json_auto_t *answer = NULL;
+        struct error err = {""};
+
+        if (!user[0] || strcmp(fact_text(r, "verdict"), "refused") != 0 ||
+            (!with_account && (cli->json || access(ACCOUNT_SOCKET, R_OK | W_OK) < 0)))
+                return NULL;
+        json_auto_t *question = json_pack("{s:s, s:b}", "user", user, "all_dcs", 0);
+        int code = question ? account_ask(cli, question, &answer, &err) : -EINVAL;
+        if (code == 0 && json_is_true(json_object_get(answer, "ok")))
+                return account_findings(answer, r, (long long)time(NULL));
+        if (with_account)
+                (void)cli_error(cli, "the directory does not tell: %s",
+                                code < 0 ? err.text : fact_text(answer, "error"));
+        return NULL;
 }
 
 int cmd_explain(struct cli *cli, int argc, char **argv)
 {
-        json_auto_t *answer = NULL, *others = NULL;
+        json_auto_t *answer = NULL, *others = NULL, *account = NULL;
+        const char *typed;
         const json_t *r;
         uint64_t bad = 0;
         char **words;
@@ -315,17 +335,20 @@ int cmd_explain(struct cli *cli, int argc, char **argv)
         if (ask(cli, QUESTION_EXPLAIN, words[0], &answer, &code) < 0)
                 return code;
         r = json_array_get(json_object_get(answer, "records"), 0);
+        typed = strcmp(fact_text(answer, "found_by"), "user") == 0 ? words[0] : NULL;
         if (r)
-                others = ask_for_others(cli, r, words[0], strcmp(fact_text(answer, "found_by"), "user") == 0);
+                others = ask_for_others(cli, r, typed);
+        if (r && !everywhere)
+                account = ask_directory(cli, r, typed);
         code = r ? CLI_OK : CLI_FAILED;
         if (!r && everywhere && fact_number(json_object_get(answer, "everywhere"), "answered", 0) == 0)
                 code = CLI_UNAVAILABLE;
         if (cli->json) {
-                add_explanations(answer, others, bad_text ? (long long)bad : -1);
+                add_explanations(answer, others, bad_text ? (long long)bad : -1, account);
                 view_print_json(answer);
                 return code;
         }
-        (void)show(cli, words[0], answer, others, bad_text ? (long long)bad : -1);
+        (void)show(cli, words[0], answer, others, bad_text ? (long long)bad : -1, account);
         everywhere_tell(answer);
         return code;
 }

@@ -23,6 +23,7 @@
 #define UF_EXPIRED 0x800000
 #define TYPE_PERSON 0x30000000
 #define SOON_S (5LL * 86400)
+#define CLOCKS_S 120 /* by which the clocks of this host and of a domain controller may differ */
 
 struct judging {
         const json_t *answer, *account;
@@ -203,7 +204,13 @@ static void judge_state(struct judging *j)
                                     .remedy = "Wait for the hours that its logonHours allow, or widen them"},
                       "it may not sign in at this hour");
         if (flags(j) & UF_SMARTCARD)
-                found(j, (struct what){.code = "smartcard_only", .stops = true},
+                found(j,
+                      (struct what){
+                              .code = "smartcard_only",
+                              .stops = true,
+                              .remedy = "Sign in with the smart card; where a password must do, take 'Smart card is "
+                                        "required' off the account: Set-ADUser -SmartcardLogonRequired $false, then "
+                                        "set a password"},
                       "it may sign in by smart card only: no password of it is right");
         if (fact_text(j->account, "workstations")[0])
                 found(j,
@@ -214,7 +221,12 @@ static void judge_state(struct judging *j)
                       "it may sign in from these computers only, which LDAP looks at: %s",
                       fact_text(j->account, "workstations"));
         if (json_is_true(json_object_get(j->account, "protected_user")))
-                found(j, (struct what){.code = "protected_user", .stops = true},
+                found(j,
+                      (struct what){
+                              .code = "protected_user",
+                              .stops = true,
+                              .remedy =
+                                      "Set methods = krb5 for the domain, or take the account out of Protected Users"},
                       "it is in Protected Users: its password can be checked by Kerberos only, not by LDAP");
 }
 
@@ -261,14 +273,46 @@ static void judge_counters(struct judging *j)
                       where);
 }
 
+/*
+ * A password that the account had before counts nothing ([MS-SAMR] 3.1.1.7.1 and its notes: the two before): the domain
+ * controller that refused it, where it counts at all, knows of no bad attempt at that time.
+ */
+static bool had_before(const struct judging *j, const json_t *failed)
+{
+        const json_t *rows = json_object_get(j->answer, "dcs");
+        const long long at = fact_number(failed, "wall", 0);
+        json_t *row;
+        size_t i;
+
+        if (fact_number(json_object_get(j->answer, "policy"), "lockout_threshold", 0) <= 0)
+                return false;
+        json_array_foreach ((json_t *)(uintptr_t)rows, i, row)
+                if (strcmp(fact_text(row, "dc"), fact_text(failed, "dc")) == 0)
+                        return json_object_get(row, "last_bad") && fact_number(row, "last_bad", 0) < at - CLOCKS_S;
+        return false;
+}
+
 static void judge_failure(struct judging *j, const json_t *failed)
 {
         const long long set = fact_number(j->account, "password_set", 0), at = fact_number(failed, "wall", 0);
         char set_at[32], failed_at[32];
 
-        if (!failed || strcmp(fact_text(failed, "reason"), "wrong_password") != 0 || !set || !at)
+        if (!failed || strcmp(fact_text(failed, "reason"), "wrong_password") != 0 || !set || !at ||
+            (flags(j) & UF_SMARTCARD))
                 return;
         fact_time(set, set_at, sizeof(set_at));
+        if (set <= at && had_before(j, failed)) {
+                found(j,
+                      (struct what){
+                              .code = "password_previous",
+                              .remedy = "Have the user type the new one, and every device and program take it: mail, "
+                                        "phone, saved passwords"},
+                      "the password that was tried is one that the account had before %s: the domain controller "
+                      "refused it "
+                      "and counted no bad attempt",
+                      set_at);
+                return;
+        }
         fact_time(at, failed_at, sizeof(failed_at));
         if (set > at)
                 found(j, (struct what){.code = "password_set_since"},
@@ -299,4 +343,74 @@ json_t *account_findings(const json_t *answer, const json_t *failed, long long n
                 judge_failure(&j, failed);
         }
         return j.list;
+}
+
+/* ---- what is shown ---- */
+
+static void __attribute__((format(printf, 3, 4))) fact(json_t *list, const char *label, const char *fmt, ...)
+{
+        va_list ap;
+
+        va_start(ap, fmt);
+        json_t *text = json_vsprintf(fmt, ap);
+        va_end(ap);
+        if (text && json_string_length(text))
+                (void)json_array_append_new(list, json_pack("{s:s, s:O}", "label", label, "text", text));
+        json_decref(text);
+}
+
+static void fact_when(json_t *list, const char *label, const json_t *account, const char *key, const char *never)
+{
+        const long long at = fact_number(account, key, -1);
+        char when[32];
+
+        if (at < 0)
+                return;
+        fact_time(at, when, sizeof(when));
+        fact(list, label, "%s", at ? when : never);
+}
+
+json_t *account_facts(const json_t *answer)
+{
+        const json_t *account = json_object_get(answer, "account"), *by = json_object_get(account, "by");
+        const char *upn = fact_text(account, "upn"), *way = json_string_value(json_array_get(by, 0));
+        json_t *list = json_array();
+
+        if (!json_is_object(account))
+                return list;
+        fact(list, "account", "%s", fact_text(account, "dn"));
+        fact(list, "reached", "by %s, at %s", way ? way : "?", fact_text(answer, "dc"));
+        fact(list, "names", "%s%s%s", upn, upn[0] ? ", " : "", fact_text(account, "sam"));
+        fact(list, "mail", "%s", fact_text(account, "mail"));
+        fact(list, "SID", "%s", fact_text(account, "sid"));
+        fact_when(list, "password set", account, "password_set", "must be changed");
+        fact_when(list, "  expires", account, "password_expires", "never");
+        fact_when(list, "expires", account, "expires", "never");
+        return list;
+}
+
+json_t *account_counters(const json_t *row)
+{
+        static const char *const times[][2] = {
+                {"last_bad", "last_bad"}, {"locked", "locked_at"}, {"set", "password_set"}};
+        const bool pdc = json_is_true(json_object_get(row, "pdc")), asked = json_is_true(json_object_get(row, "asked"));
+        json_t *out = json_pack("{s:s, s:s}", "dc", fact_text(row, "dc"), "role",
+                                pdc && asked ? "PDC, asked"
+                                : pdc        ? "PDC"
+                                : asked      ? "asked"
+                                             : "");
+        char when[32];
+
+        if (fact_text(row, "error")[0]) {
+                (void)json_object_set_new(out, "error", json_string(fact_text(row, "error")));
+                return out;
+        }
+        (void)json_object_set_new(out, "bad", json_sprintf("%lld", fact_number(row, "bad_count", 0)));
+        for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+                const long long at = fact_number(row, times[i][1], 0);
+
+                fact_time(at, when, sizeof(when));
+                (void)json_object_set_new(out, times[i][0], json_string(at ? when : "-"));
+        }
+        return out;
 }

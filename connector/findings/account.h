@@ -13,3 +13,9 @@
  * the epoch. Owned by the caller. Texts may hold what others chose.
  */
 json_t *account_findings(const json_t *answer, const json_t *failed, long long now);
+/* What the account is, in rows to be shown: an array of {"label","text"}; empty: there is none. Owned by the caller. */
+json_t *account_facts(const json_t *answer);
+/* What one domain controller counted: a row of the answer's dcs as texts {"dc","role","bad","last_bad","locked","set"}
+ * or
+ * {"dc","role","error"}. Owned by the caller. */
+json_t *account_counters(const json_t *row);

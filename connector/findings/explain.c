@@ -6,14 +6,19 @@
  */
 #include "connector/findings/explain.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/core/text.h"
 #include "connector/findings/facts.h"
+#include "connector/findings/history.h"
 #include "queue/wire/wire.h"
 #include "validate/types/detail.h"
+
+#define OTHERS_MAX 500
 
 static void put(json_t *object, const char *key, const char *text)
 {
@@ -240,6 +245,7 @@ static void put_who(json_t *object, const json_t *r)
 
         fact_time(fact_number(r, "wall", 0), when, sizeof(when));
         put(object, "id", fact_text(r, "id"));
+        put(object, "connector", fact_text(r, "connector"));
         put_attempt(object, fact_text(r, "id"));
         put(object, "when", when);
         put(object, "user", fact_user(r)[0] ? fact_user(r) : "(not known: the request could not be opened)");
@@ -310,7 +316,11 @@ static void put_meaning(json_t *object, const json_t *r)
                 put(object, "meaning",
                     "the reason is not one this program knows; it is of another version than posternd");
         } else {
-                put(object, "meaning", detail ? detail->helpdesk_text : reason_info(reason)->helpdesk_text);
+                put(object, "meaning",
+                    detail                                                       ? detail->helpdesk_text
+                    : reason == REASON_WRONG_PASSWORD && !name_may_be_unknown(r) ? "The domain controller says that "
+                                                                                   "the password is wrong."
+                                                                                 : reason_info(reason)->helpdesk_text);
                 put(object, "remedy",
                     throttled_until(r, until) ? until
                     : detail                  ? detail->remedy
@@ -353,5 +363,73 @@ json_t *explain_ticket(const json_t *explained)
                                             fact_text(explained, lines[k].key));
         json_array_foreach (json_object_get(explained, "seen"), i, seen)
                 (void)buffer_printf(&text, "\nSeen: %s", json_string_value(seen));
+        json_array_foreach (json_object_get(explained, "directory"), i, seen)
+                (void)buffer_printf(&text, "\nDirectory: %s", json_string_value(seen));
         return json_string(text.data ? text.data : "");
+}
+
+/* Whether what the directory says now may be why this was refused: only then does it go before the reason's remedy. */
+static bool may_be_why(const json_t *record, const json_t *finding)
+{
+        static const char *const of_passwords[] = {"account_twin", "password_previous", "password_set_since"};
+
+        if (strcmp(fact_text(record, "class"), "credentials") != 0)
+                return false; /* the domain controller named a state, or nobody decided */
+        for (size_t i = 0; i < sizeof(of_passwords) / sizeof(of_passwords[0]); i++)
+                if (strcmp(fact_text(finding, "code"), of_passwords[i]) == 0)
+                        return true;
+        return json_is_true(json_object_get(finding, "stops"));
+}
+
+static void put_account(json_t *told, const json_t *record, const json_t *account)
+{
+        json_t *list = json_array(), *finding;
+        bool explained = fact_text(told, "detail_code")[0] != '\0';
+        size_t i;
+
+        json_array_foreach ((json_t *)(uintptr_t)account, i, finding) {
+                const char *remedy = fact_text(finding, "remedy");
+
+                (void)json_array_append_new(
+                        list, json_sprintf("%s%s%s", fact_text(finding, "text"), remedy[0] ? ". " : "", remedy));
+                if (explained || !may_be_why(record, finding))
+                        continue;
+                explained = true;
+                put(told, "detail_code", fact_text(finding, "code"));
+                if (remedy[0])
+                        (void)json_object_set_new(told, "remedy",
+                                                  json_sprintf("%s. (%s)", remedy, fact_text(finding, "text")));
+        }
+        if (json_array_size(account) == 0)
+                (void)json_array_append_new(list,
+                                            json_string("nothing in the account stands in the way of a sign-in with "
+                                                        "the right password"));
+        (void)json_object_set_new(told, "directory", list);
+}
+
+json_t *explain_story(const json_t *record, const json_t *others, long long bad_attempts, const json_t *account)
+{
+        json_t *told = explain_record(record), *seen = others ? history_sentences(others, record, bad_attempts) : NULL;
+
+        if (json_array_size(seen))
+                (void)json_object_set(told, "seen", seen);
+        json_decref(seen);
+        if (account)
+                put_account(told, record, account);
+        (void)json_object_set_new(told, "ticket", explain_ticket(told));
+        return told;
+}
+
+const char *explain_whose(const json_t *record, const char *typed)
+{
+        const char *id = fact_text(record, "user_id"), *user = fact_text(record, "user");
+
+        return id[0] ? id : user[0] ? user : typed ? typed : "";
+}
+
+json_t *explain_others(const json_t *record, const char *typed)
+{
+        const char *name = explain_whose(record, typed);
+
+        return name[0] ? json_pack("{s:s, s:s, s:i}", "do", "log", "user", name, "limit", OTHERS_MAX) : NULL;
 }

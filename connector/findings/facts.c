@@ -44,6 +44,18 @@ void fact_age(long long s, char *out, size_t cap)
                 (void)snprintf(out, cap, "%lld days", s / 86400);
 }
 
+const char *fact_clock_remedy(size_t differ, size_t agree)
+{
+        if (agree > differ || (agree > 0 && differ == 1))
+                return "Set the domain controller's clock (there: w32tm /resync; w32tm /query /status tells its "
+                       "source): the "
+                       "clocks of others agree with this host's";
+        if (agree == 0 && differ > 1)
+                return "Set this host's clock (chronyd, systemd-timesyncd): every domain controller that answers "
+                       "differs from it";
+        return NULL;
+}
+
 bool fact_is_lost(const json_t *record)
 {
         return strcmp(fact_text(record, "declined"), "lost") == 0;

@@ -22,5 +22,8 @@ const char *fact_decline(const char *why);
 bool fact_is_lost(const json_t *record);
 /* "accepted", "refused", "unavailable", "declined" or "lost". */
 const char *fact_end(const json_t *record);
+/* What to do about domain controllers whose clocks differ from this host's, by how many differ and how many clocks of
+ * others (domain controllers, the relay) agree with it; NULL: that does not tell whose is wrong. */
+const char *fact_clock_remedy(size_t differ, size_t agree);
 /* Who signed in, as far as it may be shown. */
 const char *fact_user(const json_t *record);

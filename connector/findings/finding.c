@@ -59,7 +59,7 @@ static const struct finding_info rows[] = {
         {"dc_dead", FINDING_LIMITS, "a domain controller cannot be used; sign-ins go to the others", "See the cause"},
         {"dc_sick", FINDING_LIMITS, "a domain controller answers, but fails sign-ins; they go to the others", "See the cause"},
         {"dc_failed", FINDING_WARNS, "a domain controller failed lately and is used on", "See the cause"},
-        {"dc_silent", FINDING_WARNS, "a domain controller was asked a moment ago and has not answered yet", "Wait some seconds for what comes of it"},
+        {"dc_silent", FINDING_WARNS, "a domain controller was asked and has been silent for longer than an answer takes", "Wait some seconds: it answers, or is found to be dead"},
         {"dc_unknown", FINDING_WARNS, "a domain controller has not answered yet", "Wait some seconds; postern check tests it"},
         {"sid_differs", FINDING_LIMITS, "a domain controller named another SID than the domain's, so its accounts are refused", "Find out which SID is right"},
         {"sid_claimed_twice", FINDING_LIMITS, "two domains claim one SID, so nobody of them is accepted", "Set domain_sid of both"},

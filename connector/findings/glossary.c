@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certs/http/http-flaw.h"
 #include "connector/findings/facts.h"
 #include "connector/findings/finding.h"
 #include "queue/http/problem.h"
+#include "validate/types/detail.h"
 #include "validate/types/outcome.h"
 
 static void put(json_t *object, const char *key, const char *text)
@@ -95,6 +97,28 @@ static void add_findings(json_t *list)
         }
 }
 
+/* What lies behind a reason, or behind "no link to the relay". */
+static void add_details(json_t *list)
+{
+        const struct http_flaw *flaw;
+
+        for (int d = DETAIL_NONE + 1; d < DETAIL_MAX; d++) {
+                const struct detail_info *info = detail_info((enum detail)d);
+                json_t *e = entry(list, "detail", info->id);
+
+                put(e, "meaning", info->helpdesk_text);
+                put(e, "remedy", info->remedy);
+                put(e, "remedy_for", "admin");
+        }
+        for (size_t i = 0; (flaw = http_flaw_at(i)); i++) {
+                json_t *e = entry(list, "detail", flaw->id);
+
+                put_sentence(e, "meaning", flaw->meaning);
+                put_sentence(e, "remedy", flaw->remedy);
+                put(e, "remedy_for", "admin");
+        }
+}
+
 json_t *glossary_all(void)
 {
         json_t *list = json_array();
@@ -103,6 +127,7 @@ json_t *glossary_all(void)
         add_problems(list);
         add_declines(list);
         add_findings(list);
+        add_details(list);
         return list;
 }
 
@@ -140,6 +165,7 @@ static const struct {
          "Why a connector gave a sign-in back before it asked a domain controller; another one "
          "may have taken it."},
         {"finding", "Findings", "What postern status finds wrong with a connector."},
+        {"detail", "Details", "Which of several causes lies behind a reason, or behind a way to the relay that fails."},
 };
 
 static int put_entry(struct buffer *out, const json_t *e)

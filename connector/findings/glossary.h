@@ -1,6 +1,7 @@
 /*
  * Every word that a sign-in, the relay or `postern status` can end with, explained: the tables of reasons, problems,
- * declines and findings as one list, for `postern words`, its page, postern-verdicts(7) and the helpdesk's page.
+ * declines, findings and details as one list, for `postern words`, its page, postern-verdicts(7) and the helpdesk's
+ * page.
  */
 #pragma once
 
@@ -9,7 +10,8 @@
 #include "base/core/buffer.h"
 
 /*
- * An array of {"kind":"reason"|"problem"|"decline"|"finding","id":...,"verdict"?,"class"?,"level"?,"status"?,"meaning":
+ * An array of
+ * {"kind":"reason"|"problem"|"decline"|"finding"|"detail","id":...,"verdict"?,"class"?,"level"?,"status"?,"meaning":
  * ...,"user"?,"remedy"?,"remedy_for"?}. meaning and remedy are sentences, user is what the user reads, remedy_for is
  * "helpdesk" or "admin". Owned by the caller; NULL without memory.
  */

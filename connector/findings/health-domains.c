@@ -26,7 +26,7 @@ static const char *dc_trouble(const json_t *dc, const char **ret_words)
         } troubles[] = {
                 {"dead", "dc_dead", "cannot be used"},
                 {"sick", "dc_sick", "answers, but fails the sign-ins of several accounts"},
-                {"silent", "dc_silent", "was asked a moment ago and has not answered yet"},
+                {"silent", "dc_silent", "was asked and has been silent for longer than an answer takes"},
                 {"unknown", "dc_unknown", "has not answered yet"},
         };
         const char *state = fact_text(dc, "state");
@@ -69,12 +69,35 @@ static bool joined(struct health *h, const char *code, const json_t *dc, const s
         return false;
 }
 
+/* Whose clock is wrong, by the other domain controllers and the relay. */
+static const char *clock_remedy(const struct health *h)
+{
+        const json_t *link = health_value(h, "link");
+        const long long ahead = fact_number(link, "clock_ahead", HEALTH_CLOCK_S + 1);
+        const bool linked = strcmp(fact_text(link, "state"), "up") == 0;
+        size_t differ = 0, agree = linked && ahead <= HEALTH_CLOCK_S && ahead >= -HEALTH_CLOCK_S;
+        const char *name;
+        json_t *part;
+
+        json_object_foreach (h->parts, name, part) {
+                const json_t *dc = json_object_get(part, "value");
+
+                if (strncmp(name, "dc:", 3) != 0 || !is_current(h, part) ||
+                    strcmp(fact_text(dc, "state"), "alive") != 0)
+                        continue;
+                differ += strcmp(fact_text(dc, "reason"), "clock_skew") == 0;
+                agree += fact_text(dc, "reason")[0] == '\0';
+        }
+        return fact_clock_remedy(differ, agree);
+}
+
 static void judge_dc(struct health *h, const char *part, const json_t *dc)
 {
         const char *host = fact_text(dc, "host"), *reason = fact_text(dc, "reason"), *told = fact_text(dc, "detail"),
                    *words;
         const struct detail_info *detail = detail_info(detail_find(reason_from_id(reason), told));
         const char *code = dc_trouble(dc, &words);
+        const char *clock = strcmp(reason, "clock_skew") == 0 ? clock_remedy(h) : NULL;
 
         if (!code || joined(h, code, dc, detail))
                 return;
@@ -83,7 +106,7 @@ static void judge_dc(struct health *h, const char *part, const json_t *dc)
                                                        .about = host,
                                                        .detail = detail ? detail->id : reason,
                                                        .since = health_since(h, part, "state"),
-                                                       .remedy = remedy_of(reason, detail)},
+                                                       .remedy = clock ? clock : remedy_of(reason, detail)},
                                       "the domain controller %s %s%s%s%s%s", host, words, told[0] ? ": " : "", told,
                                       reason[0] ? " - " : "", reason);
         (void)json_object_set_new(finding, "domain", json_string(fact_text(dc, "domain")));

@@ -10,6 +10,7 @@
 #include "connector/findings/health.h"
 
 #define HEALTH_STALE_S 15 /* link and validator speak every 5 s */
+#define HEALTH_CLOCK_S 60 /* by which clocks may differ */
 
 struct health {
         json_t *parts, *list;

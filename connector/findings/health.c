@@ -13,8 +13,7 @@
 #include "validate/types/outcome.h"
 
 #define DAY_S 86400
-#define ROSTER_WARN_S (7 * DAY_S) /* of at most 30 days */
-#define CLOCK_WARN_S 60
+#define ROSTER_WARN_S (7 * DAY_S)      /* of at most 30 days */
 #define CERTIFICATE_WARN_S (7 * DAY_S) /* of 30 days, renewed at two thirds */
 #define LOOP_S 600                     /* a process that ended so often within this time ends in a loop */
 #define LOOP_ENDS 3
@@ -146,7 +145,7 @@ static void judge_clock(struct health *h, const json_t *link, const json_t *vali
                                   (struct finding){.code = strcmp(state, "relay_off") == 0 ? "clock_of_relay"
                                                                                            : "clock_of_service"},
                                   "%s", detail);
-        else if (ahead > CLOCK_WARN_S || ahead < -CLOCK_WARN_S)
+        else if (ahead > HEALTH_CLOCK_S || ahead < -HEALTH_CLOCK_S)
                 (void)finding_add(h->list, (struct finding){.code = "clock_off"},
                                   "this host's clock is %lld s %s the relay's: from 105 s on requests are declined, "
                                   "from 120 s on "
@@ -236,7 +235,7 @@ static bool judge_roster(struct health *h, const json_t *v)
                         seq = fact_number(v, "roster_seq", 0);
         char age[32];
 
-        if (seq > 0 && begins > h->now + CLOCK_WARN_S) {
+        if (seq > 0 && begins > h->now + HEALTH_CLOCK_S) {
                 fact_age(begins - h->now, age, sizeof(age));
                 (void)finding_add(h->list, (struct finding){.code = "roster_not_yet"},
                                   "the roster (number %lld) begins %s from now, so no sign-in is accepted: this host's "

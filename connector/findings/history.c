@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/core/buffer.h"
 #include "base/core/cleanup.h"
@@ -150,6 +151,63 @@ json_t *history_compare(const json_t *records)
                        "name, application and address alike",
                        n, failed, (n + failed / 2) / failed);
         return json_string(text);
+}
+
+/* ---- whether the name leads to an account ---- */
+
+/* The latest sign-in by the same name that a domain controller knew it by; NULL: none. */
+static const json_t *known_by_name(const json_t *records, const json_t *record)
+{
+        const char *user = fact_text(record, "user");
+        const json_t *r;
+        size_t at;
+
+        json_array_foreach ((json_t *)(uintptr_t)records, at, r)
+                if (user[0] && strcasecmp(fact_text(r, "user"), user) == 0 &&
+                    strcmp(fact_text(r, "id"), fact_text(record, "id")) != 0 &&
+                    (is_accepted(r) || json_is_true(json_object_get(r, "password_proved")) ||
+                     strcmp(fact_text(r, "class"), "policy") == 0))
+                        return r;
+        return NULL;
+}
+
+/* Over LDAP an unknown name reads as a wrong password, and a name may be another account's than its user thinks. */
+static void add_name(json_t *list, const json_t *records, const json_t *record)
+{
+        const json_t *known = known_by_name(records, record);
+        const char *reason = fact_text(record, "reason"), *sam = fact_text(known, "sam");
+        const bool wrong = strcmp(reason, "wrong_password") == 0, unknown = strcmp(reason, "unknown_user") == 0;
+        char when[32], text[TEXT_MAX];
+
+        if ((!wrong && !unknown) || (!known && strcmp(fact_text(record, "method"), "ldap") != 0) ||
+            !fact_text(record, "user")[0])
+                return;
+        fact_time(fact_number(known, "wall", 0), when, sizeof(when));
+        if (!known)
+                (void)snprintf(
+                        text, sizeof(text),
+                        "No domain controller is on record here as knowing this name: it may be misspelt or belong to "
+                        "no account, which LDAP answers as it does a wrong password. postern account tells");
+        else if (unknown)
+                (void)snprintf(
+                        text, sizeof(text),
+                        "The name was known at %s: since then the account was renamed, moved to another domain or "
+                        "deleted",
+                        when);
+        else if (sam[0])
+                (void)snprintf(
+                        text, sizeof(text),
+                        "The name exists: at %s it reached the account %.100s\\%.100s, so it was the password that was "
+                        "wrong. Where the user has another account than that, this name is not theirs: use "
+                        "DOMAIN\\name",
+                        when, fact_text(known, "domain"), sam);
+        else
+                (void)snprintf(
+                        text, sizeof(text),
+                        "The name exists: at %s a domain controller knew it (%.60s), so it was the password that was "
+                        "wrong",
+                        when, fact_text(known, "reason"));
+        (void)json_array_append_new(list, json_string(text));
 }
 
 /* ---- where wrong passwords came from ---- */
@@ -301,6 +359,7 @@ json_t *history_sentences(const json_t *records, const json_t *record, long long
                 add_go_there(list, record);
                 add_success(list, records, record);
         }
+        add_name(list, records, record);
         add_bad_attempts(list, records, record, bad_attempts);
         if (compared)
                 (void)json_array_append_new(list, compared);

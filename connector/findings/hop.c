@@ -13,6 +13,8 @@
 #include "connector/findings/health.h"
 #include "validate/types/detail.h"
 
+#define CLOCK_WARN_S 60
+
 const char *hop_result_text(enum hop_result result)
 {
         static const char *const texts[HOP_RESULTS] = {"ok", "skipped", "warning", "failed"};
@@ -101,7 +103,40 @@ static void put_stages(char *out, size_t cap, enum stage stuck, bool tls)
                                                                  : "skipped");
 }
 
-void hop_dc(json_t *lines, const struct validate_dc *dc, const char *by)
+/* "; its clock is 3 s ahead of this host's" */
+static void put_clock(char out[80], const struct hop_clock *clock)
+{
+        const long long by = clock->ahead < 0 ? -clock->ahead : clock->ahead;
+
+        out[0] = '\0';
+        if (clock->known && by <= 1)
+                (void)snprintf(out, 80, "; its clock agrees with this host's");
+        else if (clock->known)
+                (void)snprintf(out, 80, "; its clock is %lld s %s this host's", by,
+                               clock->ahead < 0 ? "behind" : "ahead of");
+}
+
+/* A DC that answers; a clock that is off by less than Kerberos allows is a warning. */
+static void add_well(json_t *lines, const struct validate_dc *dc, const char *by, const struct hop_clock *clock)
+{
+        const bool off = clock->known && (clock->ahead > CLOCK_WARN_S || clock->ahead < -CLOCK_WARN_S);
+        const struct detail_info *detail = detail_info(clock->ahead > 0 ? DETAIL_CLOCK_AHEAD : DETAIL_CLOCK_BEHIND);
+        char told[80];
+
+        put_clock(told, clock);
+        (void)hop_add(lines,
+                      (struct hop){.step = "dc",
+                                   .result = off ? HOP_WARNING : HOP_OK,
+                                   .about = dc->host,
+                                   .code = off ? detail->id : NULL,
+                                   .remedy = !off            ? NULL
+                                             : clock->remedy ? clock->remedy
+                                                             : detail->remedy},
+                      "%s of %s (%s) answers by %s in %" PRIu32 " ms%s%s", dc->host, dc->domain, dc->source, by,
+                      dc->ewma_ms, told, off ? ": from 300 s on Kerberos fails" : "");
+}
+
+void hop_dc(json_t *lines, const struct validate_dc *dc, const char *by, const struct hop_clock *clock)
 {
         const enum reason reason = dc->reason[0] ? reason_from_id(dc->reason) : REASON_DC_TIMEOUT;
         const enum detail found = detail_find(reason, dc->detail);
@@ -110,9 +145,7 @@ void hop_dc(json_t *lines, const struct validate_dc *dc, const char *by)
         char passed[120] = "nothing is known of it yet";
 
         if (alive && !dc->reason[0]) {
-                (void)hop_add(lines, (struct hop){.step = "dc", .about = dc->host},
-                              "%s of %s (%s) answers by %s in %" PRIu32 " ms", dc->host, dc->domain, dc->source, by,
-                              dc->ewma_ms);
+                add_well(lines, dc, by, clock);
                 return;
         }
         if (dc->reason[0]) /* else it has not come to anything yet */
@@ -122,7 +155,9 @@ void hop_dc(json_t *lines, const struct validate_dc *dc, const char *by)
                                    .result = alive && reason != REASON_CLOCK_SKEW ? HOP_WARNING : HOP_FAILED,
                                    .about = dc->host,
                                    .code = detail ? detail->id : reason_info(reason)->id,
-                                   .remedy = detail ? detail->remedy : reason_info(reason)->remedy},
+                                   .remedy = reason == REASON_CLOCK_SKEW && clock->remedy ? clock->remedy
+                                             : detail                                     ? detail->remedy
+                                                      : reason_info(reason)->remedy},
                       "%s of %s (%s) by %s: %s: %s%s%s", dc->host, dc->domain, dc->source, by, passed,
                       reason_info(reason)->id, dc->detail[0] ? ": " : "",
                       dc->detail[0]   ? dc->detail

@@ -30,9 +30,15 @@ enum hop_result hop_worst(const json_t *lines);
 /* The findings of a posternd that was asked, a line each; or one that a sign-in would succeed. */
 void hop_daemon(json_t *lines, const json_t *status);
 
-/* One DC by what its probe came to: which of name, connection, TLS and answer held, and which did not. by: the method.
- */
-void hop_dc(json_t *lines, const struct validate_dc *dc, const char *by);
+/* A DC's clock against this host's. */
+struct hop_clock {
+        bool known;
+        long long ahead;    /* s; negative: behind */
+        const char *remedy; /* where it is off and that is told better than the table does, or NULL */
+};
+/* One DC by what its probe came to: which of name, connection, TLS and answer held, which did not, and its clock. by:
+ * the method. */
+void hop_dc(json_t *lines, const struct validate_dc *dc, const char *by, const struct hop_clock *clock);
 
 /* The way to the relay. */
 struct hop_relay {

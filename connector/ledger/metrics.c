@@ -194,7 +194,7 @@ static double number_of(const json_t *value, enum part_number which)
 
         switch (which) {
         case DC_UP:
-                return strcmp(state, "alive") == 0 || strcmp(state, "recovering") == 0;
+                return strcmp(state, "alive") == 0 || strcmp(state, "recovering") == 0 || strcmp(state, "silent") == 0;
         case DC_LATENCY:
                 return (double)fact_number(value, "ms", 0) / 1000.0;
         case DOMAIN_READY:

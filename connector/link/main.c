@@ -150,11 +150,31 @@ static void on_status_timer(void *arg)
 /* Sockets to the relay and the name servers; no file, whichever: all that it reads it has. */
 static const struct confine_rules rules = {.process = "link", .needs = CONFINE_CONNECT};
 
+/* Whether the transport key's file holds a key, and that of the certificate; one in hardware is its holder's to judge.
+ * A start goes on without, for the status to say what the relay's refusal would not. */
+static int check_pair(const struct bridge *b, struct error *err)
+{
+        _cleanup_(key_freep) struct key *key = NULL;
+        char id[ID_MAX + 1];
+        int64_t expires;
+        int r = csr_cert_info(b->cert.data ? b->cert.data : "", b->cert.len, &expires, id, sizeof(id), err);
+
+        if (r < 0)
+                return error_prefix(err, r, "the certificate in %s", FILE_TRANSPORT_CERT);
+        r = key_from_pem(&key, b->key.data ? b->key.data : "", b->key.len, NULL, err);
+        if (r < 0)
+                return error_prefix(err, r, "the transport key");
+        r = csr_cert_matches(b->cert.data, b->cert.len, key, err);
+        return r < 0 ? error_prefix(err, r, "the transport key and the certificate in %s", FILE_TRANSPORT_CERT) : 0;
+}
+
 /* Whether the CA, the proxy, and certificate and key, where an enrolment brought them, are usable. */
 static int check_only(struct bridge *b, struct error *err)
 {
         int r = link_host_new(&b->host, b->process.loop, b->ca.data, b->config->proxy, err);
 
+        if (r == 0 && b->cert.len && b->key.len && !b->held)
+                r = check_pair(b, err);
         if (r == 0 && b->cert.len && (b->key.len || b->held))
                 r = lines_begin(b, err);
         if (r == 0)

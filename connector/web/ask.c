@@ -15,7 +15,27 @@
 #include "base/core/cleanup.h"
 #include "connector/frames/control.h"
 
+/* Whom one asks: what it is called, how long it may take, and what to do where it is not there or may not be asked. */
+static const struct asked {
+        const char *name;
+        unsigned seconds;
+        const char *absent, *forbidden;
+} whom_asked[] = {
+        [WEB_ASKED_LEDGER] =
+                {"posternd's ledger", CONTROL_TIMEOUT_S,
+                 "posternd does not run on this host. Start it: systemctl start postern. Its log tells why it "
+                 "ended: journalctl -u postern",
+                 "Set control_group = postern-web in postern.conf and reload posternd"},
+        [WEB_ASKED_READER] =
+                {"postern-account", 40,
+                 "the reader of accounts is not there. Set it up: systemctl enable --now "
+                 "postern-account.socket",
+                 "Let the group postern-web ask: systemctl edit postern-account.socket, and there [Socket] "
+                 "SocketGroup=postern-web"},
+};
+
 struct web_ask {
+        const struct asked *whom;
         int fd;
         struct loop_io *io;
         struct loop_timer *timer; /* fires at once where it could not begin, else at the deadline */
@@ -51,11 +71,21 @@ static void finish(struct web_ask *ask, const json_t *answer, const char *why)
         fn(arg, answer, answer ? NULL : text.text);
 }
 
+/* In whose name. */
+static void fail(struct web_ask *ask, const char *what)
+{
+        struct error why = ask->why;
+
+        if (!why.text[0])
+                (void)error_fail(&why, 0, "%s %s", ask->whom->name, what);
+        finish(ask, NULL, why.text);
+}
+
 static void on_timer(void *arg)
 {
         struct web_ask *ask = arg;
 
-        finish(ask, NULL, ask->why.text[0] ? ask->why.text : "posternd's ledger does not answer");
+        fail(ask, "does not answer");
 }
 
 static void take_answer(struct web_ask *ask)
@@ -64,9 +94,9 @@ static void take_answer(struct web_ask *ask)
         const char *why = json_string_value(json_object_get(answer, "error"));
 
         if (!json_is_object(answer))
-                finish(ask, NULL, "posternd's ledger answered something that is not JSON");
+                fail(ask, "answered something that is not JSON");
         else if (!json_is_true(json_object_get(answer, "ok")))
-                finish(ask, NULL, why ? why : "the ledger refused without a reason");
+                finish(ask, NULL, why ? why : "it was refused without a reason");
         else
                 finish(ask, answer, NULL);
         json_decref(answer);
@@ -83,9 +113,7 @@ static void read_some(struct web_ask *ask)
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
         if (n <= 0) {
-                finish(ask, NULL,
-                       n < 0 && errno == EMSGSIZE ? "posternd's answer is too long"
-                                                  : "posternd's ledger closed the connection");
+                fail(ask, n < 0 && errno == EMSGSIZE ? "answered too much" : "closed the connection");
                 return;
         }
         ask->answer.len += (size_t)n;
@@ -103,7 +131,7 @@ static void on_ready(void *arg, int fd, int events)
         }
         const ssize_t n = send(fd, ask->line + ask->sent, ask->len - ask->sent, MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
-                finish(ask, NULL, "posternd's ledger closed the connection");
+                fail(ask, "closed the connection");
         else if (n > 0 && (ask->sent += (size_t)n) == ask->len)
                 loop_io_set(ask->io, LOOP_READ);
 }
@@ -124,38 +152,33 @@ static int ask_connect(struct web_ask *ask, const char *path)
         switch (errno) {
         case ENOENT:
         case ECONNREFUSED:
-                return error_fail(
-                        &ask->why, -errno,
-                        "posternd does not run on this host. Start it: systemctl start postern. Its log tells "
-                        "why it ended: journalctl -u postern");
+                return error_fail(&ask->why, -errno, "%s", ask->whom->absent);
         case EACCES:
-                return error_fail(
-                        &ask->why, -errno,
-                        "this page may not ask posternd (%s). Set control_group = postern-web in postern.conf "
-                        "and reload posternd",
-                        path);
+                return error_fail(&ask->why, -errno, "this page may not ask %s (%s). %s", ask->whom->name, path,
+                                  ask->whom->forbidden);
         case EAGAIN:
-                return error_fail(&ask->why, -errno, "posternd's ledger is busy; try again");
+                return error_fail(&ask->why, -errno, "%s is busy; try again", ask->whom->name);
         default:
                 return error_fail(&ask->why, -errno, "%s: %s", path, strerror(errno));
         }
 }
 
-int web_ask_new(struct web_ask **ret_ask, struct loop *loop, const char *socket, const json_t *request, web_ask_fn *fn,
-                void *arg)
+int web_ask_new(struct web_ask **ret_ask, struct loop *loop, enum web_asked whom, const char *socket,
+                const json_t *request, web_ask_fn *fn, void *arg)
 {
         struct web_ask *ask = calloc(1, sizeof(*ask));
 
         if (!ask)
                 return -ENOMEM;
-        *ask = (struct web_ask){.fd = -1, .fn = fn, .arg = arg, .answer = BUFFER(CONTROL_ANSWER_MAX)};
+        *ask = (struct web_ask){
+                .whom = &whom_asked[whom], .fd = -1, .fn = fn, .arg = arg, .answer = BUFFER(CONTROL_ANSWER_MAX)};
         ask->line = json_dumps(request, JSON_COMPACT);
         int r = ask->line ? loop_timer_new(&ask->timer, loop, NULL, on_timer, ask) : -ENOMEM;
         if (r == 0) {
                 ask->len = strlen(ask->line);
                 ask->line[ask->len++] = '\n'; /* in the place of the NUL: it is a line from here on */
                 r = ask_connect(ask, socket);
-                loop_timer_in(ask->timer, r < 0 ? 0 : CONTROL_TIMEOUT_S * 1000);
+                loop_timer_in(ask->timer, r < 0 ? 0 : ask->whom->seconds * 1000);
                 r = r < 0 ? 0 : loop_io_new(&ask->io, loop, NULL, ask->fd, LOOP_WRITE, on_ready, ask);
         }
         if (r < 0)

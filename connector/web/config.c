@@ -53,6 +53,12 @@ static const struct conf_key keys[] = {
         {KEY("control", control), PATH, .initial = "/run/postern/control.sock",
          .help = "The socket of the posternd on this host: control.sock in its runtime_dir. Its control_group must be "
                  "the group of this page (postern-web)."},
+        {KEY("account", account), PATH, .otherwise = "the page shows no account of the directory",
+         .help = "The socket of postern-account, /run/postern-account.sock, by which people on this page see an "
+                 "account's "
+                 "state in the directory, as `postern account` shows it (reader, postern.conf(5)). Its SocketGroup "
+                 "must be "
+                 "the group of this page (postern-web)."},
         {KEY("listen", listen), .max = 64, .check = check_listen, .range = "ADDRESS:PORT of loopback",
          .otherwise = "nobody is let in by a link", .example = "127.0.0.1:8470",
          .help = "Where an administrator on this host opens the page, by a link for one use that `postern page` "

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/metrics/metrics.h"
+#include "connector/findings/account.h"
 #include "connector/findings/explain.h"
 #include "connector/findings/facts.h"
 #include "connector/findings/finding.h"
@@ -346,26 +347,40 @@ static const struct label labels[] = {
         {"password", "Password"}, {"codes", "Codes"},     {"detail", "Detail"}, {"id", "Reference"}};
 #define N_LABELS (sizeof(labels) / sizeof(labels[0]))
 
-static void put_story(struct html *h, const json_t *record)
+/* Where a name is looked up in the directory; in a body, so that no address holds it. */
+static void put_account_form(struct html *h, const char *user)
 {
-        json_t *told = explain_record(record), *hop;
+        html_put(h,
+                 "<form method=\"post\" action=\"/account\"><input type=\"hidden\" name=\"what\" value=\"{}\">"
+                 "<button>What the directory says of this account</button></form>",
+                 user);
+}
+
+/* others: the user's, where they are known. */
+static void put_story(struct html *h, const json_t *record, const json_t *others, bool account)
+{
+        json_t *told = explain_story(record, others, -1, NULL), *hop, *seen;
         size_t i;
 
         html_put(h, "<article class=\"story {}\"><dl>", fact_text(record, "verdict"));
         for (i = 0; i < N_LABELS; i++)
                 if (fact_text(told, labels[i].key)[0])
                         html_put(h, "<dt>{}<dd>{}", labels[i].text, fact_text(told, labels[i].key));
+        json_array_foreach (json_object_get(told, "seen"), i, seen)
+                html_put(h, "<dt>{}<dd>{}", i ? "" : "Seen", json_string_value(seen));
         html_put(h, "</dl><h2>Hop by hop</h2><ol class=\"hops\">");
         json_array_foreach (json_object_get(told, "hops"), i, hop)
                 if (json_object_get(hop, "ms"))
                         html_put(h, "<li><span>+{d} ms</span> {}", fact_number(hop, "ms", 0), fact_text(hop, "text"));
                 else
                         html_put(h, "<li>{}", fact_text(hop, "text"));
-        html_put(h, "</ol><details><summary>For the ticket</summary><pre tabindex=\"0\">");
-        for (i = 0; i < N_LABELS; i++)
-                if (fact_text(told, labels[i].key)[0])
-                        html_put(h, "{}: {}\n", labels[i].text, fact_text(told, labels[i].key));
-        html_put(h, "</pre><button type=\"button\" class=\"copy\" hidden>Copy</button></details></article>");
+        html_put(h,
+                 "</ol><details><summary>For the ticket</summary><pre tabindex=\"0\">{}</pre>"
+                 "<button type=\"button\" class=\"copy\" hidden>Copy</button></details>",
+                 fact_text(told, "ticket"));
+        if (account && fact_text(record, "user")[0])
+                put_account_form(h, fact_text(record, "user"));
+        html_put(h, "</article>");
         json_decref(told);
 }
 
@@ -389,7 +404,7 @@ static void put_list(struct html *h, const json_t *list, size_t from)
         html_put(h, "</tbody></table>");
 }
 
-void web_page_found(struct html *h, const char *what, const json_t *answer)
+void web_page_found(struct html *h, const char *what, const json_t *answer, const json_t *others, bool account)
 {
         const json_t *list = json_object_get(answer, "records");
         const size_t n = json_array_size(list);
@@ -403,12 +418,14 @@ void web_page_found(struct html *h, const char *what, const json_t *answer)
                         "tenant has several connectors, ask the others, too. What no connector had, the relay knows: "
                         "<code>postern tenant trace</code> on the tenant admin's machine.</p>",
                         what[0] ? what : "that time");
+                if (account && what[0])
+                        put_account_form(h, what);
         } else if (strcmp(found_by, "id") == 0) {
                 for (size_t i = 0; i < n; i++)
-                        put_story(h, json_array_get(list, i));
+                        put_story(h, json_array_get(list, i), i ? NULL : others, account);
         } else if (strcmp(found_by, "user") == 0) {
                 html_put(h, "<h2>The latest sign-in</h2>");
-                put_story(h, json_array_get(list, 0));
+                put_story(h, json_array_get(list, 0), others, account);
                 if (n > 1) {
                         html_put(h, "<h2>Before that</h2>");
                         put_list(h, list, 1);
@@ -416,6 +433,60 @@ void web_page_found(struct html *h, const char *what, const json_t *answer)
         } else {
                 put_list(h, list, 0);
         }
+}
+
+/* ---- an account ---- */
+
+static void put_counters(struct html *h, const json_t *rows)
+{
+        const json_t *row;
+        size_t i;
+
+        html_put(
+                h,
+                "<section><h2>What domain controllers counted</h2><table><thead><tr><th scope=\"col\">Domain controller"
+                "<th scope=\"col\">Role<th scope=\"col\">Bad attempts<th scope=\"col\">The latest<th "
+                "scope=\"col\">Locked "
+                "since<th scope=\"col\">Password set</tr></thead><tbody>");
+        json_array_foreach (rows, i, row) {
+                json_auto_t *told = account_counters(row);
+
+                html_put(h, "<tr><th scope=\"row\">{}<td>{}", fact_text(told, "dc"), fact_text(told, "role"));
+                if (fact_text(told, "error")[0])
+                        html_put(h, "<td colspan=\"4\">{}</tr>", fact_text(told, "error"));
+                else
+                        html_put(h, "<td>{}<td>{}<td>{}<td>{}</tr>", fact_text(told, "bad"),
+                                 fact_text(told, "last_bad"), fact_text(told, "locked"), fact_text(told, "set"));
+        }
+        html_put(h, "</tbody></table></section>");
+}
+
+void web_page_account(struct html *h, const char *what, const json_t *answer, const json_t *failed, long long now)
+{
+        json_auto_t *facts = account_facts(answer), *findings = account_findings(answer, failed, now);
+        const json_t *row;
+        bool stops = false;
+        size_t i;
+
+        json_array_foreach (findings, i, row)
+                stops |= json_is_true(json_object_get(row, "stops"));
+        html_put(h, "<p class=\"state {}\" role=\"status\">{}: {}</p>", stops ? "stopped" : "well", what,
+                 stops ? "something stands in the way of a sign-in"
+                       : "nothing in the account stands in the way of a sign-in with the right password");
+        if (json_array_size(findings))
+                html_put(h, "<ul class=\"findings\">");
+        json_array_foreach (findings, i, row)
+                html_put(h, "<li class=\"{}\"><strong>{}</strong><p>{}</p><p class=\"code\">{}</p>",
+                         json_is_true(json_object_get(row, "stops")) ? "stops" : "warns", fact_text(row, "text"),
+                         fact_text(row, "remedy"), fact_text(row, "code"));
+        if (json_array_size(findings))
+                html_put(h, "</ul>");
+        html_put(h, "<article class=\"story\"><dl>");
+        json_array_foreach (facts, i, row)
+                html_put(h, "<dt>{}<dd>{}", fact_text(row, "label"), fact_text(row, "text"));
+        html_put(h, "</dl></article>");
+        if (json_array_size(json_object_get(answer, "dcs")))
+                put_counters(h, json_object_get(answer, "dcs"));
 }
 
 /* ---- a day ---- */

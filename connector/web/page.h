@@ -30,7 +30,11 @@ void web_page_now(struct html *h, const json_t *status, const json_t *counts);
 /* The form, filled in with what was asked before. */
 void web_page_form(struct html *h, const char *what, const char *when);
 /* What was found: one story where it is one sign-in, else a list of links, the newest with its story. */
-void web_page_found(struct html *h, const char *what, const json_t *answer);
+/* others: the sign-ins of the user of the one whose story is told (explain_others), or NULL. account: whether the
+ * directory can be asked about an account. */
+void web_page_found(struct html *h, const char *what, const json_t *answer, const json_t *others, bool account);
+/* What postern-account answered about a name; failed: the user's latest refused sign-in, or NULL. */
+void web_page_account(struct html *h, const char *what, const json_t *answer, const json_t *failed, long long now);
 /* A day, from one midnight to before the next; whose sign-ins were refused most is shown where the report tells it. */
 void web_page_day(struct html *h, long long midnight, long long until, const json_t *counts);
 /* What words mean: of one id, or ("") a table of all. */

@@ -1,9 +1,7 @@
 /*
- * Requests of the page: the routes, who is let in, and the ledger asked for what is shown.
+ * Requests of the page: the routes, and the ledger and the reader of accounts asked for what is shown.
  *
- * Invariants: a page with content is answered to nobody whose role is not known. A request under a name that is not the
- * page's is refused (another site's name pointed at this address), and so is a form that another site sent. What is
- * looked up travels in bodies, never in an address, but for a sign-in's id.
+ * Invariant: what is looked up travels in bodies, never in an address, but for a sign-in's id. Who is let in: gate.c.
  */
 #include "connector/web/serve.h"
 
@@ -16,169 +14,18 @@
 
 #include "base/core/log.h"
 #include "base/core/text.h"
+#include "connector/findings/explain.h"
+#include "connector/findings/facts.h"
 #include "connector/web/ask.h"
 #include "connector/web/assets.h"
 #include "connector/web/form.h"
+#include "connector/web/gate.h"
 #include "connector/web/page.h"
 
 #define ASKS_MAX 8 /* of the ledger at once; it takes 16 clients in all */
 #define FORM_MAX 4096
-#define PAGE_MAX (4 * 1024 * 1024)
 #define WHAT_MAX 256
 #define AROUND_S 900 /* a time is looked for so much before and after */
-#define COOKIE "postern="
-
-/* ---- answers ---- */
-
-static void add_headers(struct http_req *r)
-{
-        static const char *const headers[][2] = {
-                {"Content-Security-Policy",
-                 "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-                 "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
-                {"X-Frame-Options", "DENY"},
-                {"X-Content-Type-Options", "nosniff"},
-                {"Referrer-Policy", "no-referrer"},
-                {"Cross-Origin-Opener-Policy", "same-origin"},
-                {"Cross-Origin-Resource-Policy", "same-origin"},
-                {"Cache-Control", "no-store"}};
-
-        for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
-                http_add_header(r, headers[i][0], headers[i][1]);
-}
-
-static void reply_html(struct http_req *r, int status, struct html *h)
-{
-        if (h->code < 0) {
-                http_fail(r, PROBLEM_INTERNAL, "the page is too long, or memory is short");
-        } else {
-                add_headers(r);
-                http_reply(r, status, "text/html; charset=utf-8", h->out.data, h->out.len);
-        }
-        buffer_free(&h->out);
-}
-
-static void reply_fault(const struct web_front *f, struct http_req *r, int status, const char *why)
-{
-        struct html h = HTML(PAGE_MAX);
-
-        web_page_begin(&h, &(struct web_frame){.title = f->web->config->title, .here = "", .heading = "Not shown"});
-        web_page_fault(&h, why);
-        web_page_end(&h);
-        reply_html(r, status, &h);
-}
-
-static void send_to(struct http_req *r, const char *path)
-{
-        add_headers(r);
-        http_add_header(r, "Location", path);
-        http_reply(r, 303, NULL, NULL, 0);
-}
-
-/* ---- who asks ---- */
-
-static bool is_own_name(const struct web_front *f, const char *host)
-{
-        if (f->proxied) {
-                for (const char *const *own = f->web->config->hosts; *own; own++)
-                        if (strcasecmp(*own, host) == 0)
-                                return true;
-                return false;
-        }
-        for (size_t i = 0; i < 2; i++)
-                if (strcasecmp(f->origin[i] + strlen("http://"), host) == 0)
-                        return true;
-        return false;
-}
-
-/* Of a form: that a page of ours sent it. Browsers tell by either header. */
-static bool is_own_form(const struct http_req *r, const char *host)
-{
-        const char *site = http_header(r, "Sec-Fetch-Site"), *origin = http_header(r, "Origin");
-        const char *name = origin ? strstr(origin, "://") : NULL;
-
-        if (site)
-                return strcmp(site, "same-origin") == 0;
-        return name && strcasecmp(name + 3, host) == 0;
-}
-
-/* The session's token among the cookies; "" where there is none. */
-static void find_cookie(const struct http_req *r, char ret_token[WEB_SECRET_LEN + 1])
-{
-        const char *at = http_header(r, "Cookie");
-
-        ret_token[0] = '\0';
-        while (at && *at) {
-                const size_t n = strcspn(at, ";");
-
-                if (n == strlen(COOKIE) + WEB_SECRET_LEN && strncmp(at, COOKIE, strlen(COOKIE)) == 0)
-                        (void)snprintf(ret_token, WEB_SECRET_LEN + 1, "%s", at + strlen(COOKIE));
-                at += n;
-                at += strspn(at, "; ");
-        }
-}
-
-/* Refuses what comes under another's name or from another's page; false: it was answered. */
-static bool admit_request(const struct web_front *f, struct http_req *r)
-{
-        const char *host = http_header(r, "Host");
-        uid_t uid = (uid_t)-1;
-
-        if (f->proxied && (http_peer_uid(r, &uid) < 0 || uid != f->web->proxy_uid)) {
-                log_warning("web.refused", KV_S("why", "not the reverse proxy"), KV_U("uid", uid));
-                reply_fault(f, r, 403, "Only the reverse proxy of proxy_user may ask here.");
-        } else if (!host || !is_own_name(f, host)) {
-                log_warning("web.refused", KV_S("why", "another name"), KV_S("host", host));
-                reply_fault(f, r, 421,
-                            "This page is not reached under that name. An administrator lists its names with "
-                            "`host` in web.conf.");
-        } else if (http_head(r)->method == HTTP_POST && !is_own_form(r, host)) {
-                log_warning("web.refused", KV_S("why", "a form of another site"),
-                            KV_S("origin", http_header(r, "Origin")));
-                reply_fault(f, r, 403, "This form was not sent by a page of this site.");
-        } else {
-                return true;
-        }
-        return false;
-}
-
-static bool person_of(const struct web_front *f, const struct http_req *r, struct web_person *ret_person)
-{
-        const struct web_config *c = f->web->config;
-        char token[WEB_SECRET_LEN + 1];
-
-        if (!f->proxied) {
-                find_cookie(r, token);
-                return web_access_find(f->web->access, token, ret_person);
-        }
-        const char *user = http_header(r, c->user_header), *groups = http_header(r, c->group_header);
-        if (!user || !user[0] || strlen(user) >= sizeof(ret_person->name) || !utf8_valid(user, strlen(user)))
-                return false;
-        (void)snprintf(ret_person->name, sizeof(ret_person->name), "%s", user);
-        ret_person->role = web_access_role(groups ? groups : "", c->helpdesk_groups, c->admin_groups);
-        return ret_person->role != WEB_NOBODY;
-}
-
-/* The person who asks; false: it was answered. */
-static bool admit(const struct web_front *f, struct http_req *r, struct web_person *ret_person)
-{
-        char why[320];
-
-        if (!admit_request(f, r))
-                return false;
-        if (person_of(f, r, ret_person))
-                return true;
-        if (!f->proxied) {
-                send_to(r, "/enter");
-        } else {
-                (void)snprintf(why, sizeof(why),
-                               "You are signed in, but have no role here: an administrator lists your group with "
-                               "helpdesk_group or admin_group in web.conf (headers %.64s and %.64s).",
-                               f->web->config->user_header, f->web->config->group_header);
-                reply_fault(f, r, 403, why);
-        }
-        return false;
-}
 
 /* ---- a visit: a request that waits for the ledger ---- */
 
@@ -201,7 +48,9 @@ struct visit {
         render_fn *render;
         struct question questions[QUESTIONS_MAX];
         size_t n, n_open;
-        char why[400]; /* what failed; "" */
+        void (*next)(struct visit *v); /* asks more by what was answered, or NULL */
+        bool optional;                 /* what is asked now: the page is shown without, too */
+        char why[400];                 /* what failed; "" */
         char what[WHAT_MAX + 1], when[32];
         long long midnight, until;
 };
@@ -225,7 +74,7 @@ static void on_gone(void *arg)
 
 static void visit_answer(struct visit *v)
 {
-        struct html h = HTML(PAGE_MAX);
+        struct html h = HTML(WEB_PAGE_MAX);
         const struct web_frame frame = {.title = v->front->web->config->title,
                                         .here = v->here,
                                         .heading = v->heading,
@@ -240,7 +89,7 @@ static void visit_answer(struct visit *v)
                 v->render(&h, v);
         if (!v->part)
                 web_page_end(&h);
-        reply_html(v->r, v->why[0] ? 503 : 200, &h);
+        web_gate_reply(v->r, v->why[0] ? 503 : 200, &h);
         visit_free(v);
 }
 
@@ -254,32 +103,44 @@ static void on_answer(void *arg, const json_t *answer, const char *why)
         if (answer)
                 q->answer = json_incref(
                         (json_t *)(uintptr_t)answer); /* jansson counts references of what it may not change */
-        else
+        else if (!v->optional)
                 (void)snprintf(v->why, sizeof(v->why), "%s.", why);
-        if (--v->n_open == 0)
+        void (*next)(struct visit *) = --v->n_open == 0 && !v->why[0] ? v->next : NULL;
+        v->next = next ? NULL : v->next;
+        if (next)
+                next(v);
+        if (v->n_open == 0)
                 visit_answer(v);
 }
 
 /* Asks one more question, whose reference it takes. */
-static void visit_ask(struct visit *v, json_t *request)
+static void visit_ask_of(struct visit *v, enum web_asked whom, json_t *request)
 {
+        const struct web *web = v->front->web;
+        const char *socket = whom == WEB_ASKED_READER ? web->config->account : web->config->control, *why = NULL;
         struct question *q = &v->questions[v->n++];
 
         q->visit = v;
-        if (request && utf8_valid(v->person.name, strlen(v->person.name)))
+        if (request && whom == WEB_ASKED_LEDGER && utf8_valid(v->person.name, strlen(v->person.name)))
                 (void)json_object_set_new(request, "person", json_string(v->person.name));
-        if (!request || v->front->web->n_asks >= ASKS_MAX) {
-                (void)snprintf(v->why, sizeof(v->why), "%s",
-                               request ? "Too many look things up at once. Try again."
-                                       : "What you looked for is not valid text.");
-        } else if (web_ask_new(&q->ask, v->front->web->loop, v->front->web->config->control, request, on_answer, q) <
-                   0) {
-                (void)snprintf(v->why, sizeof(v->why), "Memory is short.");
-        } else {
+        if (!request)
+                why = "What you looked for is not valid text.";
+        else if (web->n_asks >= ASKS_MAX)
+                why = "Too many look things up at once. Try again.";
+        else if (web_ask_new(&q->ask, web->loop, whom, socket, request, on_answer, q) < 0)
+                why = "Memory is short.";
+        if (!why) {
                 v->front->web->n_asks++;
                 v->n_open++;
+        } else if (!v->optional) {
+                (void)snprintf(v->why, sizeof(v->why), "%s", why);
         }
         json_decref(request);
+}
+
+static void visit_ask(struct visit *v, json_t *request)
+{
+        visit_ask_of(v, WEB_ASKED_LEDGER, request);
 }
 
 /* A visit of an admitted person, whose questions follow; NULL: it was answered. */
@@ -293,7 +154,7 @@ static struct visit *visit_new(struct web_front *f, struct http_req *r, const ch
                 return NULL;
         }
         *v = (struct visit){.front = f, .r = r, .here = here, .heading = heading, .render = render};
-        if (!admit(f, r, &v->person))
+        if (!web_gate_admit(f, r, &v->person))
                 return visit_free(v);
         return v;
 }
@@ -347,11 +208,30 @@ static void page_now_part(void *arg, struct http_req *r)
         show_now(arg, r, true);
 }
 
+static void render_story(struct html *h, const struct visit *v)
+{
+        const json_t *others = v->n > 1 ? json_object_get(v->questions[1].answer, "records") : NULL;
+
+        web_page_found(h, v->what, v->questions[0].answer, others, v->front->web->config->account != NULL);
+}
+
+/* For a story: the user's other sign-ins, without which it is told, too. */
+static void ask_others(struct visit *v)
+{
+        const json_t *answer = v->questions[0].answer, *r = json_array_get(json_object_get(answer, "records"), 0);
+        const char *found_by = fact_text(answer, "found_by");
+        json_t *request = r && found_by[0] ? explain_others(r, strcmp(found_by, "user") == 0 ? v->what : NULL) : NULL;
+
+        v->optional = true;
+        if (request)
+                visit_ask(v, request);
+}
+
 static void render_search(struct html *h, const struct visit *v)
 {
         web_page_form(h, v->what, v->when);
         if (v->n)
-                web_page_found(h, v->what, v->questions[0].answer);
+                render_story(h, v);
 }
 
 static void page_search(void *arg, struct http_req *r)
@@ -402,21 +282,17 @@ static void page_found(void *arg, struct http_req *r)
                   when = form_get(body, n, "when", v->when, sizeof(v->when));
         if ((what < 0 && what != -ENOENT) || (when < 0 && when != -ENOENT) ||
             (v->when[0] && time_of(v->when) < AROUND_S)) {
-                reply_fault(arg, r, 400,
-                            "The form cannot be read: a name has at most 256 bytes of valid text, a time is a "
-                            "date and a time of day.");
+                web_gate_fault(arg, r, 400,
+                               "The form cannot be read: a name has at most 256 bytes of valid text, a time is a "
+                               "date and a time of day.");
                 visit_free(v);
                 return;
         }
         note_search(v);
+        v->next = ask_others;
         if (v->what[0] || v->when[0])
                 visit_ask(v, search_request(v));
         visit_wait(v);
-}
-
-static void render_story(struct html *h, const struct visit *v)
-{
-        web_page_found(h, v->what, v->questions[0].answer);
 }
 
 static void page_story(void *arg, struct http_req *r)
@@ -427,7 +303,45 @@ static void page_story(void *arg, struct http_req *r)
                 return;
         (void)snprintf(v->what, sizeof(v->what), "%s", http_part(r, 0));
         note_search(v);
+        v->next = ask_others;
         visit_ask(v, search_request(v));
+        visit_wait(v);
+}
+
+static void render_account(struct html *h, const struct visit *v)
+{
+        const json_t *records = json_object_get(v->questions[1].answer, "records");
+
+        web_page_account(h, v->what, v->questions[0].answer, json_array_get(records, 0),
+                         loop_wall(v->front->web->loop));
+}
+
+/* The user's latest refused sign-in is known to the ledger, perhaps. */
+static void ask_latest_failure(struct visit *v)
+{
+        v->optional = true;
+        visit_ask(v, json_pack("{s:s, s:s, s:s, s:i}", "do", "log", "user", v->what, "verdict", "refused", "limit", 1));
+}
+
+static void page_account(void *arg, struct http_req *r)
+{
+        struct visit *v = visit_new(arg, r, "/search", "Account", render_account);
+        size_t n;
+
+        if (!v)
+                return;
+        const char *body = http_body(r, &n);
+        if (!v->front->web->config->account || form_get(body, n, "what", v->what, sizeof(v->what)) < 0 || !v->what[0]) {
+                web_gate_fault(arg, r, 400,
+                               v->front->web->config->account
+                                       ? "The form cannot be read: a name has 1 to 256 bytes of valid text."
+                                       : "This page may not ask the directory: `account` is not set in web.conf.");
+                visit_free(v);
+                return;
+        }
+        log_info("web.account", KV_S("person", v->person.name), KV_S("what", v->what));
+        v->next = ask_latest_failure;
+        visit_ask_of(v, WEB_ASKED_READER, json_pack("{s:s, s:b}", "user", v->what, "all_dcs", 0));
         visit_wait(v);
 }
 
@@ -451,7 +365,7 @@ static void show_day(struct web_front *f, struct http_req *r, const char *date)
         tm.tm_isdst = -1;
         v->midnight = end && !*end ? (long long)mktime(&tm) : -1;
         if (v->midnight < 0 || strftime(v->when, sizeof(v->when), "%Y-%m-%d", &tm) == 0) {
-                reply_fault(f, r, 404, "There is no such day. A day is written like 2026-11-30.");
+                web_gate_fault(f, r, 404, "There is no such day. A day is written like 2026-11-30.");
                 visit_free(v);
                 return;
         }
@@ -505,22 +419,22 @@ static void page_word(void *arg, struct http_req *r)
 
 static void show_enter(struct web_front *f, struct http_req *r, int status, const char *why)
 {
-        struct html h = HTML(PAGE_MAX);
+        struct html h = HTML(WEB_PAGE_MAX);
 
         web_page_begin(&h, &(struct web_frame){.title = f->web->config->title, .here = "", .heading = "Enter"});
         web_page_enter(&h, why);
         web_page_end(&h);
-        reply_html(r, status, &h);
+        web_gate_reply(r, status, &h);
 }
 
 static void page_enter(void *arg, struct http_req *r)
 {
         const struct web_front *f = arg;
 
-        if (!admit_request(f, r))
+        if (!web_gate_request(f, r))
                 return;
         if (f->proxied)
-                send_to(r, "/");
+                web_gate_send_to(r, "/");
         else
                 show_enter(arg, r, 200, NULL);
 }
@@ -529,7 +443,7 @@ static void set_cookie(struct http_req *r, const char *token, int seconds)
 {
         char cookie[160];
 
-        (void)snprintf(cookie, sizeof(cookie), COOKIE "%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%d", token,
+        (void)snprintf(cookie, sizeof(cookie), WEB_COOKIE "%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%d", token,
                        seconds);
         http_add_header(r, "Set-Cookie", cookie);
 }
@@ -540,7 +454,7 @@ static void take_code(void *arg, struct http_req *r)
         char code[WEB_SECRET_LEN + 1] = "", token[WEB_SECRET_LEN + 1];
         size_t n;
 
-        if (!admit_request(f, r))
+        if (!web_gate_request(f, r))
                 return;
         const char *body = http_body(r, &n);
         if (f->proxied || form_get(body, n, "code", code, sizeof(code)) < 0 ||
@@ -551,7 +465,7 @@ static void take_code(void *arg, struct http_req *r)
         }
         log_info("web.entered", KV_S("peer", http_peer(r)));
         set_cookie(r, token, WEB_LIFE_MS / 1000);
-        send_to(r, "/");
+        web_gate_send_to(r, "/");
 }
 
 static void take_leave(void *arg, struct http_req *r)
@@ -559,37 +473,37 @@ static void take_leave(void *arg, struct http_req *r)
         struct web_front *f = arg;
         char token[WEB_SECRET_LEN + 1];
 
-        if (!admit_request(f, r))
+        if (!web_gate_request(f, r))
                 return;
-        find_cookie(r, token);
+        web_gate_cookie(r, token);
         web_access_leave(f->web->access, token);
         set_cookie(r, "", 0);
-        send_to(r, "/enter");
+        web_gate_send_to(r, "/enter");
 }
 
 /* ---- what pages are made with ---- */
 
 static void send_asset(struct http_req *r, const char *type, const struct web_asset *asset)
 {
-        add_headers(r);
+        web_gate_headers(r);
         http_reply(r, 200, type, asset->bytes, asset->n);
 }
 
 static void asset_style(void *arg, struct http_req *r)
 {
-        if (admit_request(arg, r))
+        if (web_gate_request(arg, r))
                 send_asset(r, "text/css; charset=utf-8", &web_style_css);
 }
 
 static void asset_script(void *arg, struct http_req *r)
 {
-        if (admit_request(arg, r))
+        if (web_gate_request(arg, r))
                 send_asset(r, "text/javascript; charset=utf-8", &web_page_js);
 }
 
 static void asset_icon(void *arg, struct http_req *r)
 {
-        if (admit_request(arg, r))
+        if (web_gate_request(arg, r))
                 send_asset(r, "image/svg+xml", &web_icon_svg);
 }
 
@@ -599,6 +513,7 @@ static const struct http_route routes[] = {
         {HTTP_GET, "/search", page_search, 0},
         {HTTP_POST, "/search", page_found, FORM_MAX},
         {HTTP_GET, "/sign-in/{}", page_story, 0},
+        {HTTP_POST, "/account", page_account, FORM_MAX},
         {HTTP_GET, "/day", page_today, 0},
         {HTTP_GET, "/day/{}", page_day, 0},
         {HTTP_GET, "/words", page_words, 0},

@@ -27,10 +27,10 @@ WORDS = {
     'certs/keys': 'key keyholder tls',
     'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
     'connector/account': 'lookup places reading ticket',
-    'connector/cli': 'account_ask account_judge cli cmd everywhere folder hardware '
+    'connector/cli': 'account_ask account_judge check_add check_dcs check_poll check_say cli cmd everywhere folder hardware '
                      'offline pending person prompt public secrets scrub service startup tar tasks tenant trial view when',
     'connector/conf': 'check config domains enrolment item',
-    'connector/findings': 'account_findings explain fact finding glossary health history hop looks readiness status',
+    'connector/findings': 'account_counters account_facts account_findings explain fact finding glossary health history hop looks readiness status',
     'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
     'connector/ledger': 'control ledger request_do request_is request_parse',

@@ -159,6 +159,10 @@ static void put_words(struct buffer *b)
         put_kind(b, "finding", "FINDINGS",
                  "What\n.B postern status\nfinds wrong. The level says what it stops: all sign\\-ins at the connector "
                  "(stops), some (limits) or none yet (warns).");
+        put_kind(b, "detail", "DETAILS",
+                 "Which of several causes lies behind a reason, or behind a way to the relay that fails: the code "
+                 "that\n.B "
+                 "postern status\nand\n.B postern check\nshow beside it.");
         buffer_printf(
                 b, ".SH WHAT USERS READ\n"
                    "The sentences are a file, so that a sign\\-in service can show them in the user\\(aqs language "

@@ -382,9 +382,10 @@ void dc_describe(const struct dc *dc, struct validate_dc *ret_dc)
                 .source = dc->listed    ? "list"
                           : dc->in_site ? "site"
                                         : "srv",
-                .state = dc->gone                        ? "gone"
-                         : dc->state == DC_ALIVE && sick ? "sick"
-                                                         : state_names[dc->state],
+                .state = dc->gone                                      ? "gone"
+                         : dc->state == DC_ALIVE && sick               ? "sick"
+                         : dc->state == DC_ALIVE && dc_probe_waits(dc) ? "silent"
+                                                                       : state_names[dc->state],
                 .ewma_ms = dc_ewma_ms(dc),
                 .reason = fails    ? reason_info(dc->sick_reason)->id
                           : failed ? reason_info(dc->last_reason)->id

@@ -65,7 +65,7 @@ struct dc {
         struct loop_timer *timer; /* the next probe */
         struct dns_query *query;
         struct method_run *asking; /* the probe itself */
-        uint64_t probe_deadline;
+        uint64_t probe_began, probe_deadline;
 };
 
 struct dcs {
@@ -117,3 +117,5 @@ void dc_probe_schedule_next(struct dc *dc);
 /* For the DC's timer: time for a probe, or the time of one is over. */
 void dc_probe_due(void *arg);
 void dc_probe_cancel(struct dc *dc);
+/* Whether a probe of it has waited for longer than an answer takes, and nothing else was heard of it meanwhile. */
+bool dc_probe_waits(const struct dc *dc);

@@ -194,6 +194,7 @@ static void probe_start(struct dc *dc)
                 dc_probe_schedule(dc, DC_ALIVE_PROBE_MS - (now - dc->answered_at));
                 return;
         }
+        dc->probe_began = now;
         dc->probe_deadline = now + probe_ms(dc);
         probe_set(dc, PROBE_RESOLVING);
         if (dc->suspect)
@@ -203,6 +204,12 @@ static void probe_start(struct dc *dc)
                 probe_ask(dc, &address);
         else if (r < 0)
                 probe_fail(dc, REASON_DNS, strerror(-r));
+}
+
+bool dc_probe_waits(const struct dc *dc)
+{
+        return dc->probe != PROBE_WAITING && loop_now(dc->dcs->tools.loop) >= dc->probe_began + suspect_ms(dc) &&
+               !heard_lately(dc);
 }
 
 void dc_probe_cancel(struct dc *dc)

@@ -202,25 +202,23 @@ static void identity_generic(struct krb *krb, const krb5_ticket *ticket, struct 
         krb5_free_unparsed_name(krb->context, text);
 }
 
-/* Which of the things that make a ticket stay shut it is, by what the keytab holds. */
+/* Which of the things that make a ticket stay shut it is, by what the keytab holds; one without the service's principal
+ * was not taken. */
 static enum detail key_detail(struct krb *krb, const struct krb_domain *domain, const krb5_ticket *ticket)
 {
         krb5_keytab_entry entry = {0};
-        bool of_service = false, of_number = false;
+        bool of_number = false;
         krb5_kt_cursor cursor;
 
         if (krb5_kt_start_seq_get(krb->context, domain->keytab, &cursor) != 0)
-                return DETAIL_KEYTAB_NO_PRINCIPAL;
+                return DETAIL_KEYTAB_OLD_KEY;
         while (krb5_kt_next_entry(krb->context, domain->keytab, &entry, &cursor) == 0) {
-                const bool same = krb5_principal_compare(krb->context, entry.principal, ticket->server);
-
-                of_service |= same;
-                of_number |=
-                        same && entry.vno == ticket->enc_part.kvno && entry.key.enctype == ticket->enc_part.enctype;
+                of_number |= krb5_principal_compare(krb->context, entry.principal, ticket->server) &&
+                             entry.vno == ticket->enc_part.kvno && entry.key.enctype == ticket->enc_part.enctype;
                 krb5_free_keytab_entry_contents(krb->context, &entry);
         }
         (void)krb5_kt_end_seq_get(krb->context, domain->keytab, &cursor);
-        return !of_service ? DETAIL_KEYTAB_NO_PRINCIPAL : of_number ? DETAIL_KEYTAB_WRONG_KEY : DETAIL_KEYTAB_OLD_KEY;
+        return of_number ? DETAIL_KEYTAB_WRONG_KEY : DETAIL_KEYTAB_OLD_KEY;
 }
 
 /* Which key the KDC used, and which there are: a key that was changed at the DC shows by its number. */

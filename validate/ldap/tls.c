@@ -241,8 +241,6 @@ static enum detail detail_of(int error)
                 return DETAIL_CERTIFICATE_WEAK;
         case X509_V_ERR_INVALID_PURPOSE:
                 return DETAIL_CERTIFICATE_PURPOSE;
-        case X509_V_ERR_CERT_REVOKED:
-                return DETAIL_CERTIFICATE_REVOKED;
         default:
                 return DETAIL_NONE;
         }

@@ -129,8 +129,10 @@ typedef void validate_sid_fn(void *arg, const struct validate_sid *sid);
 /* What is known of a DC, for `postern status`. */
 struct validate_dc {
         const char *domain, *host;
-        const char *source;          /* "list", "site", "srv" */
-        const char *state;           /* "unknown", "alive", "sick" (it fails sign-ins), "recovering", "dead", "gone" */
+        const char *source; /* "list", "site", "srv" */
+        /* "unknown", "alive", "silent" (a probe waits for longer than an answer takes), "sick" (it fails sign-ins),
+         * "recovering", "dead", "gone" */
+        const char *state;
         uint32_t ewma_ms;            /* how long its answers take; 0: none yet */
         const char *reason, *detail; /* its latest failure: a reason's id and a sentence; "" since it answered */
         int64_t clock;     /* what its clock said, s since the epoch, in an answer that proves to be its own, */

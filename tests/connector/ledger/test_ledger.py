@@ -688,6 +688,8 @@ class LedgerTest(LedgerCase):
             'process_down': {'ends': {'link': {'state': 'down', 'last_end': 'signal 11 (SEGV)'}}},
             'landlock_forbidden': {'ends': {'link': {'landlock': 'forbidden'}}},
             'reload_refused': {'ends': {'supervisor': {'reload_refused': 'postern.conf:3: foo', 'reload_at': now}}},
+            'relay_node_down': {'link': {'nodes': [{'relay': 'https://n1', 'state': 'up'},
+                                                   {'relay': 'https://n2', 'state': 'down', 'detail': 'refused', 'since': now - 60}]}},
             'keytab_refused': {'ends': {'supervisor': {'keytabs': {'corp.example': 'no key'}}}},
         }
         for code, changes in cases.items():

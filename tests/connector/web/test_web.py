@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import unittest
 import urllib.parse
@@ -204,10 +205,58 @@ class WebTest(unittest.TestCase):
         for key in ('meaning', 'remedy', 'user_saw', 'result', 'account'):
             if told.get(key):
                 self.assertIn(told[key].replace("'", '&#39;').replace('"', '&quot;'), text, key)
-        self.assertIn('For the ticket', text)
+        self.assertIn(told['ticket'].replace("'", '&#39;').replace('"', '&quot;'), text)
+        self.assertTrue(told['seen'])
+        for line in told['seen']:
+            self.assertIn(line.replace("'", '&#39;').replace('"', '&quot;'), text)
         for form in ({'what': ' REFUSED000000001 '}, {'what': 'alice@corp.example'}, {'what': 'CORP\\alice'}):
             self.assertIn('wrong_password', self.ask('POST', '/search', form, Cookie=cookie).text, form)
         self.assertIn('Nothing is known of bob', self.ask('POST', '/search', {'what': 'bob'}, Cookie=cookie).text)
+
+    def reader(self, answer):
+        """A socket that answers one question about an account with this; what was asked."""
+        path, asked = os.path.join(self.dir, 'account.sock'), []
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(path)
+        os.chmod(path, 0o666)
+        listening.listen()
+
+        def serve():
+            with listening, listening.accept()[0] as s:
+                asked.append(json.loads(s.makefile().readline()))
+                s.sendall(json.dumps(answer).encode() + b'\n')
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self.addCleanup(lambda: (thread.join(60), os.unlink(path)))
+        return path, asked
+
+    def test_an_account(self):
+        """What the directory says, as `postern account` shows it: asked by a form, so that no address holds a name, and on record."""
+        self.rig.record('REFUSED000000001')
+        self.rig.known(1)
+        dn = 'CN=alice <x>,DC=corp,DC=example'
+        path, asked = self.reader({'ok': True, 'asked': 'alice@corp.example', 'domain': 'corp.example', 'dc': 'dc1.corp.example', 'account': {
+            'dn': dn, 'by': ['userPrincipalName'], 'upn': 'alice@corp.example', 'sam': 'alice', 'sid': 'S-1-5-21-1-2-3-1107', 'control': 0x202,
+            'type': 0x30000000, 'password_set': 1700000000}, 'found': [], 'policy': {}, 'dcs': [
+                {'dc': 'dc1.corp.example', 'pdc': True, 'asked': True, 'bad_count': 3, 'last_bad': 1700000100, 'password_set': 1700000000},
+                {'dc': 'dc2.corp.example', 'error': 'refused'}]})
+        cookie = self.enter()
+        self.assertNotIn('action="/account"', self.ask('GET', '/sign-in/REFUSED000000001', Cookie=cookie).text)
+        self.assertIn('account` is not set', self.ask('POST', '/account', {'what': 'alice@corp.example'}, Cookie=cookie).text)
+        self.stop(self.process)
+        self.start(account=path)
+        cookie = self.enter()
+        self.assertIn('action="/account"', self.ask('GET', '/sign-in/REFUSED000000001', Cookie=cookie).text)
+        text = self.ask('POST', '/account', {'what': 'alice@corp.example'}, Cookie=cookie).text
+        self.assertEqual(asked, [{'user': 'alice@corp.example', 'all_dcs': False}])
+        for said in ('something stands in the way', 'it is disabled', 'Enable-ADAccount', 'account_disabled', 'CN=alice &lt;x&gt;,DC=corp',
+                     'by userPrincipalName, at dc1.corp.example', 'PDC, asked', '<td>3<td>', 'refused', '3 wrong passwords are counted'):
+            self.assertIn(said, text)
+        self.assertIn('web.account', self.log())
+        self.assertEqual(self.ask('POST', '/account', {'what': 'a'}).headers['Location'], '/enter')
+        self.assertEqual(self.ask('POST', '/account', {'what': ''}, Cookie=cookie).status, 400)
+        text = self.ask('POST', '/account', {'what': 'bob@corp.example'}, Cookie=cookie).text
+        self.assertIn('systemctl enable --now postern-account.socket', text)
 
     def test_words(self):
         """Each word has an address, where the page says what the command says."""

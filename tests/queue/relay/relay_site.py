@@ -122,7 +122,7 @@ class Relay:
         return os.path.join(self.dir, name)
 
     def tls(self, name, subject='/CN=relay'):
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj',
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '90', '-subj',
                         subject, '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'keyUsage=critical,digitalSignature,keyCertSign', '-keyout', self.path(name + '.key'), '-out',
                         self.path(name + '.pem')], check=True, stderr=subprocess.DEVNULL)
 

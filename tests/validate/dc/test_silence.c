@@ -89,6 +89,26 @@ static void test_dead_and_back(void **state)
         }
 }
 
+/* One that hangs while nobody signs in is said to be silent a moment after it was probed, before it is known to be
+ * dead; and it is well as soon as it answers. */
+static void test_hangs_when_idle(void **state)
+{
+        (void)state;
+        world_open(&w, 2, METHOD_LDAP);
+        world_start_ready(&w);
+        w.dcs[0].act = DC_SILENT;
+        for (int ms = 0; ms < 20000 && strcmp(world_state(&w, 0), "alive") == 0; ms++)
+                world_advance(&w, 1);
+        assert_string_equal(world_state(&w, 0), "silent");
+        assert_string_equal(world_state(&w, 1), "alive");
+        for (int ms = 0; ms < 20000 && strcmp(world_state(&w, 0), "silent") == 0; ms++)
+                world_advance(&w, 1);
+        assert_string_equal(world_state(&w, 0), "dead");
+        w.dcs[0].act = DC_WELL;
+        world_advance(&w, MINUTE);
+        assert_string_equal(world_state(&w, 0), "alive");
+}
+
 /* Both gone: readiness ends, sign-ins hear it at once, and it comes back with the first DC. */
 static void test_all_gone(void **state)
 {
@@ -280,6 +300,7 @@ int main(void)
                 TEST(test_quiet_hours),
                 TEST(test_sign_ins_are_probes),
                 TEST(test_dead_and_back),
+                TEST(test_hangs_when_idle),
                 TEST(test_all_gone),
                 TEST(test_stopped_dc_by_ldap),
                 TEST(test_stopped_dc_by_krb5),
