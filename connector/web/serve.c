@@ -121,7 +121,7 @@ static void visit_ask_of(struct visit *v, enum web_asked whom, json_t *request)
         struct question *q = &v->questions[v->n++];
 
         q->visit = v;
-        if (request && whom == WEB_ASKED_LEDGER && utf8_valid(v->person.name, strlen(v->person.name)))
+        if (request && whom == WEB_ASKED_LEDGER && web->is_known && utf8_valid(v->person.name, strlen(v->person.name)))
                 (void)json_object_set_new(request, "person", json_string(v->person.name));
         if (!request)
                 why = "What you looked for is not valid text.";
