@@ -56,7 +56,7 @@ class CodesTest(unittest.TestCase):
         """Each is made, and named by a test; names: id -> what stands for it in C, or its text itself."""
         self.assertTrue(ids)
         unmade = [i for i in ids if not re.search(rf'\b{names[i]}\b' if i in names else rf'"{i}"', made_in)]
-        untested = [i for i in ids if not re.search(rf'["\'`. ]{i}["\'`,: )\\]' + (rf'|\b{names[i]}\b' if i in names else ''), TESTED)]
+        untested = [i for i in ids if not re.search(rf'["\'`. :]{i}["\'`,: )\\]' + (rf'|\b{names[i]}\b' if i in names else ''), TESTED)]
         self.assertEqual((unmade, untested), ([], []), 'codes that nothing makes, codes that no test names')
 
     def test_reasons(self):
