@@ -251,8 +251,10 @@ int cluster_new(struct cluster **ret_cluster, const struct cluster_place *place,
                 bool must, struct error *err)
 {
         struct cluster *c = calloc(1, sizeof(*c));
-        int r = c ? read_login(c, &files->texts[CLUSTER_LOGIN], err) : error_fail(err, -ENOMEM, "no memory");
 
+        if (!c)
+                return error_fail(err, -ENOMEM, "no memory");
+        int r = read_login(c, &files->texts[CLUSTER_LOGIN], err);
         if (r < 0) {
                 cluster_free(c);
                 return r;
