@@ -18,7 +18,6 @@
 #define TAKE_MS 50
 #define BEAT_MS 1000
 #define JOIN_AGAIN_MS 5000
-#define LOOK_AGAIN_MS 10000 /* where nothing can be stored: it may take 2 s */
 #define FIRST_WAIT_MS 30000 /* of a node that has no copy: servers that start with it take some time */
 #define START_WAIT_MS 3000
 #define COMMAND_WAIT_MS 8000 /* for a new leader */
@@ -119,16 +118,13 @@ static int join(struct store_cluster *c, unsigned wait_ms, struct error *err)
 
 static void join_again(struct store_cluster *c)
 {
-        const uint64_t now = loop_now(c->loop);
         struct error err;
 
-        if (now - c->tried_at < JOIN_AGAIN_MS)
-                return;
-        c->tried_at = now;
         if (join(c, 0, &err) < 0) {
                 log_debug("store_not_joined", KV_S("why", err.text));
                 (void)snprintf(c->why, sizeof(c->why), "%s", err.text);
         }
+        c->tried_at = loop_now(c->loop);
 }
 
 /* ---- what happens by itself ---- */
@@ -152,23 +148,22 @@ static void on_take(void *arg)
 static void on_beat(void *arg)
 {
         struct store_cluster *c = arg;
+        const uint64_t tried = loop_now(c->loop) - c->tried_at;
         struct error err;
 
         loop_timer_in(c->beat, BEAT_MS);
-        if (!c->cluster || cluster_closed(c->cluster)) {
-                join_again(c);
-        } else {
+        if (c->cluster && !cluster_closed(c->cluster))
                 bucket_beat(c->bucket);
-                /* what was watched is gone with its server; or the bucket itself is, and nothing can be stored */
+        if (!store_cluster_writable(c) && tried >= JOIN_AGAIN_MS) {
+                /* by another server: one whose accounts were reloaded may not know any more who listens at the others
+                 */
+                join_again(c);
+        } else if (store_cluster_writable(c)) {
+                /* what was watched is gone with its server */
                 if (cluster_reconnects(c->cluster) != c->reconnects)
                         c->following = false;
-                if (!bucket_writable(c->bucket) && loop_now(c->loop) - c->tried_at >= LOOK_AGAIN_MS)
-                        c->following = false;
-                if (!c->following && cluster_connected(c->cluster) && loop_now(c->loop) - c->tried_at >= BEAT_MS) {
-                        if (follow(c, 0, &err) < 0)
-                                log_debug("store_does_not_follow", KV_S("why", err.text));
-                        c->tried_at = loop_now(c->loop);
-                }
+                if (!c->following && follow(c, 0, &err) < 0)
+                        log_debug("store_does_not_follow", KV_S("why", err.text));
                 if (store_waiting(c->store) > 0)
                         (void)store_flush(c->store);
         }

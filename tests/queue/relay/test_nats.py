@@ -259,8 +259,8 @@ class Operation(NatsTest):
             f.write('store\n' + 'b' * 32 + '\n')
         for node in self.nodes:
             node.process.send_signal(signal.SIGHUP)
-            wait_for('it has joined anew', lambda node=node: 'store_joined_anew' in node.log_text())
-        wait_for('both can write', lambda: self.a.writable() and self.b.writable())
+            wait_for('it has joined anew', lambda node=node: c.report()[0] < 300 and 'store_joined_anew' in node.log_text())
+        wait_for('both can write', lambda: c.report()[0] < 300 and self.a.writable() and self.b.writable())
         self.assertEqual(Quorum.sign_in(self, self.a, c), 200)
         c.stream.close()
         with open(self.cluster.path('store.login'), 'w', encoding='ascii') as f:
