@@ -159,7 +159,7 @@ static int check_no_stream(const struct relay_config *config, struct cluster *cl
         stream.Name = "postern_check";
         stream.Subjects = subjects;
         stream.SubjectsLen = 1;
-        stream.Storage = js_MemoryStorage;
+        stream.Storage = js_FileStorage; /* an account may have no memory for streams, and files all the same */
         stream.MaxMsgs = 1;
         stream.MaxMsgSize = 1;
         s = s ? s : js_AddStream(&info, js, &stream, &options, NULL);

@@ -250,6 +250,25 @@ class Operation(NatsTest):
         self.cluster.kill(1)
         wait_for('the check says it', lambda: 'warning: ' in self.check().stderr and self.check().returncode == 0)
 
+    def test_a_user_who_may_make_streams(self):
+        """The check says so of servers that let the store make a stream over the subjects of sign-ins."""
+        folder, text = os.path.join(self.folder.name, 'lax'), lab_nats.CONFIG
+        os.mkdir(folder)
+        lab_nats.CONFIG = text.replace('max_streams: 1,', 'max_streams: 4,').replace(
+            '"$JS.API.STREAM.CREATE.KV_{bucket}",', '"$JS.API.STREAM.CREATE.>", "$JS.API.STREAM.DELETE.>",')
+        self.assertNotEqual(lab_nats.CONFIG, text)
+        try:
+            with lab_nats.Cluster(folder) as lax, open(self.a.path('lax.conf'), 'w', encoding='ascii') as f:
+                with open(self.a.path('relay.conf'), encoding='ascii') as relay:
+                    f.write(relay.read().split('[nats]')[0] + lax.conf())
+                f.flush()
+                done = subprocess.run([relay_site.RELAY, '--config', f.name, '--check-config'], stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+        finally:
+            lab_nats.CONFIG = text
+        self.assertEqual(done.returncode, 78, done.stderr)
+        self.assertIn('the user of store_login can make a stream over postern.>', done.stderr)
+
     def test_new_credentials_lose_no_link(self):
         c = Connector(self.a)
         self.a.approve(c)
