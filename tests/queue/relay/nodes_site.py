@@ -115,9 +115,15 @@ class Site:
     def close(self, check=True):
         for worker in self.workers:
             worker.end()
-        for node in self.nodes:
-            if check:
-                node.close()
-            else:
-                node.stop()
+        faults = []
+        for node in self.nodes:  # each of them, whatever became of the one before
+            try:
+                if check:
+                    node.close()
+                else:
+                    node.stop()
+            except AssertionError as e:
+                faults.append(str(e))
         self.cluster.stop()
+        if faults:
+            raise AssertionError('\n'.join(faults))
