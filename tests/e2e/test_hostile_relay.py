@@ -103,7 +103,7 @@ class Lane:
 
     def log_lines(self, word):
         with open(self.connector.daemon.log, encoding='utf-8', errors='replace') as f:
-            return [line for line in f if word in line]
+            return [line for line in f if word in line and not line.startswith('ledger:')]  # which says again what others tell it
 
     def status(self, part):
         return json.loads(self.connector.postern('status', '--json', check=False).stdout)['parts'][part]['value']

@@ -116,7 +116,7 @@ class Build(unittest.TestCase):
 
     def test_operators_are_sent_to_the_small_set(self):
         with open(ROOT + '/README.md', encoding='utf-8') as text:
-            use = text.read().split('## Use it')[1].split('\n\n')[1]
+            use = text.read().split('## Use it')[1].split('```')[0]
         self.assertIn('tests/packages.sh --build', use)
         self.assertIn('-Dtests=false', use)
 

@@ -154,6 +154,7 @@ int child_start(struct child *child, const struct spawn *how, const struct buffe
         }
         child->state = CHILD_RUNNING;
         child->ready = child->drained = child->hung = false;
+        child->why[0] = '\0';
         child->silent_ms = 0;
         child->started_at = loop_now(child->loop);
         child->since = loop_wall(child->loop);
@@ -205,11 +206,12 @@ void child_again_later(struct child *child)
 void child_start_failed(struct child *child, const struct error *err)
 {
         log_error("process.not_started", KV_S("process", child_name(child)), KV_S("why", err->text));
+        (void)snprintf(child->last_end, sizeof(child->last_end), "not started");
+        (void)snprintf(child->why, sizeof(child->why), "%s", err->text);
         if (child->state == CHILD_RUNNING) {
                 child_end(child);
                 return;
         }
-        (void)snprintf(child->last_end, sizeof(child->last_end), "not started");
         child_again_later(child);
 }
 

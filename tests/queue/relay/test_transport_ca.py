@@ -154,14 +154,21 @@ class TransportCa(unittest.TestCase):
         self.assertEqual(self.certificates(Connector(self.relay, 'dc1')), 2)
         self.assertFalse(os.path.exists(os.path.join(state, 'transport-ca.next.pem')))
 
-    def test_a_key_of_another_certificate_stops_the_start(self):
+    def test_a_key_of_another_certificate_or_none_stops_the_start(self):
         self.relay.stop()
-        os.unlink(self.relay.path('state/transport-ca.key'))
-        run = subprocess.run([relay_site.RELAY, '--config', self.relay.path('relay.conf')], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             check=False)
-        self.assertEqual(run.returncode, 78)
-        self.assertIn('not the certificate of the CA key beside it', run.stderr)
-        os.unlink(self.relay.path('state/transport-ca.key'))
+        key = self.relay.path('state/transport-ca.key')
+        for said in ('transport-ca.key is missing, the key of', 'not the certificate of the CA key beside it'):
+            if 'missing' in said:
+                os.unlink(key)
+            else:
+                subprocess.run(['openssl', 'genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', key], check=True,
+                               stderr=subprocess.DEVNULL)
+                os.chmod(key, 0o600)
+            run = subprocess.run([relay_site.RELAY, '--config', self.relay.path('relay.conf')], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True, check=False)
+            self.assertEqual(run.returncode, 78)
+            self.assertIn(said, run.stderr)
+        os.unlink(key)
         os.unlink(self.relay.path('state/transport-ca.pem'))
         self.relay.start()
 

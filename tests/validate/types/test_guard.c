@@ -128,10 +128,11 @@ static void test_release(void **state)
         open_guard(GUARD_ON);
         assert_int_equal(look("alice").failures, 0);
         assert_int_equal(look("alice").limit, FAILURES);
-        assert_int_equal(secret_new(&secret, "x", 1), 0);
         for (int i = 0; i < FAILURES; i++) {
                 char password[2] = {(char)('a' + i), '\0'};
 
+                secret_free(secret);
+                assert_int_equal(secret_new(&secret, password, 1), 0);
                 assert_int_equal(enter(&ticket, "alice", password), GUARD_GO);
                 assert_int_equal(guard_hint(w.guard, &ticket, 0, &who, secret, w.now, &w.retry), GUARD_GO);
                 leave(&ticket, REASON_WRONG_PASSWORD);
