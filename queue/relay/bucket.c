@@ -117,7 +117,7 @@ int bucket_move(struct bucket *bucket, struct cluster *cluster)
 
 /* ---- state ---- */
 
-static int unreachable(struct bucket *b, natsStatus s)
+static int unreached(struct bucket *b, natsStatus s)
 {
         b->writable = false;
         if (!cluster_connected(b->cluster))
@@ -154,7 +154,7 @@ static void take_acks(struct bucket *b)
                         b->writable = true;
                         b->beaten_at = 0;
                 } else if (b->beaten_at) {
-                        unreachable(b, NATS_NO_RESPONDERS);
+                        unreached(b, NATS_NO_RESPONDERS);
                         b->beaten_at = 0;
                 }
                 natsMsg_Destroy(msg);
@@ -171,12 +171,12 @@ void bucket_beat(struct bucket *bucket)
         const uint64_t now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
         take_acks(bucket);
         if (!cluster_connected(bucket->cluster)) {
-                unreachable(bucket, NATS_CONNECTION_DISCONNECTED);
+                unreached(bucket, NATS_CONNECTION_DISCONNECTED);
                 bucket->beaten_at = 0;
                 return;
         }
         if (bucket->beaten_at && now - bucket->beaten_at > BEAT_LATE_MS) {
-                unreachable(bucket, NATS_TIMEOUT);
+                unreached(bucket, NATS_TIMEOUT);
                 bucket->beaten_at = 0;
         }
         if (!bucket->beaten_at && natsConnection_PublishRequest(connection(bucket), bucket->beat, bucket->inbox, value,
@@ -250,7 +250,7 @@ static int look_once(struct bucket *b, unsigned replicas, struct bucket_facts *r
         jsErrCode code = (jsErrCode)0;
 
         if (!cluster_connected(b->cluster)) {
-                unreachable(b, NATS_CONNECTION_DISCONNECTED);
+                unreached(b, NATS_CONNECTION_DISCONNECTED);
                 return error_fail(err, -EHOSTUNREACH, "%s", b->why);
         }
         natsStatus s = js_GetStreamInfo(&info, b->js, b->stream, NULL, &code);
@@ -265,7 +265,7 @@ static int look_once(struct bucket *b, unsigned replicas, struct bucket_facts *r
         }
         if (code == JSNotEnabledErr || code == JSNotEnabledForAccountErr)
                 return error_fail(err, -EPERM, "the account of store_login has no JetStream");
-        unreachable(b, s);
+        unreached(b, s);
         if (code == (jsErrCode)0 || code == JSClusterNotAvailErr)
                 return error_fail(err, -EHOSTUNREACH, "%s", b->why);
         return error_fail(err, -EPERM, "bucket %s: %s (JetStream error %d): see the account's limits and replicas",
@@ -313,7 +313,7 @@ int bucket_get(struct bucket *bucket, const char *key, struct buffer *value, uin
                 return -ENOENT;
         }
         if (s != NATS_OK)
-                return unreachable(bucket, s);
+                return unreached(bucket, s);
         *ret_revision = natsMsg_GetSequence(msg);
         r = is_deleted(msg) ? -ENOENT : buffer_append(value, natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
         natsMsg_Destroy(msg);
@@ -345,7 +345,7 @@ int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t
                 jsPubAck_Destroy(ack);
                 return 0;
         }
-        return code == JSStreamWrongLastSequenceErr ? -EAGAIN : unreachable(bucket, s);
+        return code == JSStreamWrongLastSequenceErr ? -EAGAIN : unreached(bucket, s);
 }
 
 void bucket_erase(struct bucket *bucket, uint64_t revision)
@@ -367,7 +367,7 @@ int bucket_watch(struct bucket *bucket, uint64_t after)
         bucket->behind_since = 0;
         bucket->delivered = 0;
         if (!cluster_connected(bucket->cluster))
-                return unreachable(bucket, NATS_CONNECTION_DISCONNECTED);
+                return unreached(bucket, NATS_CONNECTION_DISCONNECTED);
         (void)snprintf(subject, sizeof(subject), "%s>", bucket->prefix);
         natsStatus s = jsSubOptions_Init(&options);
         options.Stream = bucket->stream;
@@ -378,7 +378,7 @@ int bucket_watch(struct bucket *bucket, uint64_t after)
         options.Config.DeliverPolicy = after ? js_DeliverByStartSequence : js_DeliverAll;
         options.Config.OptStartSeq = after ? after + 1 : 0;
         s = s ? s : js_SubscribeSync(&bucket->watch, bucket->js, subject, NULL, &options, &code);
-        return s == NATS_OK ? 0 : unreachable(bucket, s);
+        return s == NATS_OK ? 0 : unreached(bucket, s);
 }
 
 /* Whether the message is the next one of the watch, and which revision that is. */

@@ -137,7 +137,7 @@ static int result_of(const struct ldapd_user *user, struct berval filter, bool *
         const struct ldapd_request q = {.id = 1, .kind = LDAP_SEARCH, .scope = LDAP_SCOPE_SUB, .filter = filter};
 
         assert_int_equal(ldapd_answer_search(&out, &q, user, false), 0);
-        *ret_found = memchr(out.data, 0x64, 16) != NULL;
+        *ret_found = memchr(out.data, 0x64, out.len < 16 ? out.len : 16) != NULL;
         /* SearchResultDone is the last message: id, then its tag and length, then ENUMERATED. */
         const char *done = memrchr(out.data, 0x65, out.len);
         while (done > out.data && memcmp(done - 3, "\2\1\1", 3) != 0)
