@@ -31,13 +31,14 @@ static int check_node_url(const char *value, struct error *err)
 /* tls://HOST:PORT. */
 static int check_server(const char *value, struct error *err)
 {
-        const char *host = strncmp(value, "tls://", 6) == 0 ? value + 6 : "", *colon = strrchr(host, ':');
+        const size_t scheme = strlen("tls://");
+        const char *colon = memrchr(value, ':', strlen(value));
         uint64_t port;
 
         if (strchr(value, '@'))
                 return error_fail(err, -EINVAL, "a user belongs into store_login and dispatch_login, not here");
-        if (!colon || colon == host || colon - host > 253 || strpbrk(host, "/ ,") ||
-            text_parse_u64(colon + 1, 1, 65535, &port) < 0)
+        if (strncmp(value, "tls://", scheme) != 0 || colon <= value + scheme || colon - value > 259 ||
+            strpbrk(value + scheme, "/ ,") || text_parse_u64(colon + 1, 1, 65535, &port) < 0)
                 return error_fail(err, -EINVAL, "'%s' is not tls://HOST:PORT", value);
         return 0;
 }

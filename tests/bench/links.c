@@ -316,7 +316,7 @@ static bool take_certificate(struct link *l, const char *text)
                 l->asks = 0;
         } else {
                 g.refused++;
-                (void)snprintf(g.why, sizeof(g.why), "no certificate: %s", text);
+                (void)snprintf(g.why, sizeof(g.why), "no certificate: %.150s", text);
         }
         return true;
 }
