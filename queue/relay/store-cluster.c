@@ -87,12 +87,11 @@ void store_cluster_tell(struct store_cluster *c)
 /* By a connection that there is. */
 static int follow(struct store_cluster *c, unsigned wait_ms, struct error *err)
 {
-        const int r = store_catch_up(c->store, c->settings.replicas, wait_ms, err);
+        const unsigned settle_ms = !c->loop ? COMMAND_WAIT_MS : c->told ? AGAIN_MS : SETTLE_MS;
+        const int r = store_catch_up(c->store, c->settings.replicas, wait_ms, settle_ms, err);
 
         c->following = r == 0;
         c->reconnects = cluster_reconnects(c->cluster);
-        if (r == 0)
-                (void)bucket_settle(c->bucket, !c->loop ? COMMAND_WAIT_MS : c->told ? AGAIN_MS : SETTLE_MS);
         return r;
 }
 

@@ -18,6 +18,7 @@
 #define BATCH_MAX 256
 #define FLUSH_MAX 64
 #define COMING_MS 2000         /* for what is stored already */
+#define AWAY_MAX 600           /* revisions, a beat of each node a second: this node may not have seen all of that */
 #define NOTE_SEEN "seen"       /* the last revision that was taken from the watch */
 #define NOTE_CREATED "created" /* which stream that was */
 #define NOTE_WHOLE "whole"     /* 1: this copy has had all that there was once */
@@ -75,7 +76,10 @@ static int apply(struct store *store, const char *key, const char *text, size_t 
         if ((uint64_t)known >= revision || !entity_parse(&e, key) || !text)
                 return 0;
         r = store_doc_apply(store, &e, text, n, waits > 0);
-        if (r == -ESRCH && fetch_tenant(store, e.tenant) >= 0)
+        const int tenant = r == -ESRCH ? fetch_tenant(store, e.tenant) : -ENOENT;
+        if (tenant == -EHOSTUNREACH) /* whether it is this tenant's is not known: it comes again */
+                return tenant;
+        if (tenant >= 0)
                 r = store_doc_apply(store, &e, text, n, waits > 0);
         if (r == 1) /* this node is stricter */
                 r = RUN(store, Q_OUTBOX_ADD, "t", key);
@@ -294,16 +298,17 @@ int store_take(struct store *store, unsigned wait_ms)
         return t.r < 0 ? t.r : n;
 }
 
-/* Whether the copy is of this bucket; otherwise all revisions are of none. */
+/* Whether the copy is of this bucket; otherwise all revisions are of none. While this node was away the bucket may have
+ * been put back from an older copy, and have grown past that again: then, too, all of it is read anew. */
 static int compare(struct store *store, const struct bucket_facts *facts)
 {
         const int64_t created = note(store, NOTE_CREATED), seen = note(store, NOTE_SEEN);
 
         if (created < 0 || seen < 0)
                 return -EIO;
-        if (created == facts->created && (uint64_t)seen <= facts->last)
+        if (created == facts->created && (uint64_t)seen <= facts->last && facts->last - (uint64_t)seen <= AWAY_MAX)
                 return 0;
-        if (created)
+        if (created && (created != facts->created || (uint64_t)seen > facts->last))
                 log_warning("store_bucket_is_another",
                             KV_S("why",
                                  created == facts->created ? "it was put back from an older copy" : "it was made anew"),
@@ -319,13 +324,14 @@ static int compare(struct store *store, const struct bucket_facts *facts)
         return db_end(store->db, r);
 }
 
-int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, struct error *err)
+int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, unsigned settle_ms, struct error *err)
 {
         struct bucket_facts facts;
         int r = bucket_look(store->bucket, replicas, wait_ms, &facts, err);
 
         if (r < 0)
                 return r;
+        (void)bucket_settle(store->bucket, settle_ms); /* what comes before its tenant asks for that */
         r = compare(store, &facts);
         if (r == 0 && bucket_watch(store->bucket, (uint64_t)note(store, NOTE_SEEN)) < 0)
                 return error_fail(err, -EHOSTUNREACH, "%s", bucket_why(store->bucket));
@@ -334,7 +340,9 @@ int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, str
                         return error_fail(err, -EHOSTUNREACH, "the NATS servers do not send what is stored");
         if (r >= 0)
                 r = set_note(store, NOTE_WHOLE, 1);
-        return r < 0 ? error_fail(err, r, "%s", r == -EPIPE ? bucket_why(store->bucket) : store_why(store)) : 0;
+        return r < 0 ? error_fail(err, r, "%s",
+                                  r == -EPIPE || r == -EHOSTUNREACH ? bucket_why(store->bucket) : store_why(store))
+                     : 0;
 }
 
 bool store_is_whole(struct store *store)

@@ -566,6 +566,8 @@ int store_token_take(struct store *store, const struct store_ticket *t, int64_t 
 
         while (store_write_begin(store, &w, &r)) {
                 n = check_token(store, t, now);
+                if (n == 0 && store->bucket && w.revision == 0)
+                        n = -EACCES; /* of a bucket that was lost: another node may know that it was used */
                 if (n == 0)
                         n = db_run(store->db, db_query(store->db, Q_TOKEN_TAKE, "bttbi", t->token, t->tenant, t->name,
                                                        t->csr, now)) < 0

@@ -48,9 +48,10 @@ void store_set_bucket(struct store *store, struct bucket *bucket);
 void store_detach(struct store *store, const char *why);
 /*
  * Takes all that is in the bucket and was not taken, and watches it from then on; makes it, with so many replicas,
- * where there is none (0: does not). wait_ms: for servers that are not there. -EHOSTUNREACH, and as bucket_look.
+ * where there is none (0: does not). wait_ms: for servers that are not there; settle_ms: for a beat to be stored,
+ * without which the tenant of what came before it cannot be asked for. -EHOSTUNREACH, and as bucket_look.
  */
-int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, struct error *err);
+int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, unsigned settle_ms, struct error *err);
 /* Whether it has ever had all, so that it can do without the servers for a while. */
 bool store_is_whole(struct store *store);
 /* Takes what has come from other nodes, a part of it: how much; -EPIPE: to be caught up with again. */

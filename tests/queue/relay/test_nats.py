@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ sys.path.insert(0, os.path.join(HERE, '..', '..', 'lab'))
 import lab_nats  # noqa: E402
 import relay_site  # noqa: E402
 from relay_site import Connector, Relay, new_id, wait_for  # noqa: E402
+from test_nodes import Nats  # noqa: E402
 
 VERDICT = 'aaaa..bbbb.cccc.dddd'
 
@@ -105,6 +107,23 @@ class Together(NatsTest):
         wait_for('the new one is there', lambda: self.b.request('GET', self.b.tenant_path('status'),
                                                                 headers={'Authorization': 'Bearer ' + made['admin_secret']})[0] == 200)
         self.assertEqual(self.b.cli('connector', 'list', 'acme'), '')
+
+
+    def test_a_node_that_comes_later(self):
+        """A tenant's document may be the newest of all: what is stored before it counts, too."""
+        c, gone = Connector(self.a), Connector(self.a, 'dc2')
+        self.a.approve(c)
+        used = self.a.cli('token', 'acme', 'dc3').strip()
+        self.assertEqual(Connector(self.a, 'dc3', enrol=False).enrol(used)[0], 200)
+        self.a.cli('connector', 'revoke', 'acme', 'dc2')
+        self.a.cli('secret', 'acme', 'service')
+        third = self.node('n3', self.a)
+        listed = {x['name']: x['revoked'] for x in json.loads(third.cli('connector', 'list', 'acme', '--json'))}
+        self.assertEqual(listed, {'dc1': False, 'dc2': True, 'dc3': False})
+        self.assertTrue(self.knows(third, third.at(c)))
+        self.assertFalse(self.knows(third, third.at(gone)))
+        self.assertEqual(third.request('GET', third.tenant_path('keys'), headers=third.as_service())[0], 200)
+        self.assertEqual(Connector(third, 'dc3', enrol=False).enrol(used)[0], 401)
 
 
 class Enrolment(NatsTest):
@@ -344,6 +363,45 @@ class Stricter(NatsTest):
         self.assertEqual(Connector(third, 'dc3', enrol=False).enrol(used)[0], 401)
         self.assertFalse(self.knows(third, third.at(gone)))
         self.assertTrue(self.knows(third, third.at(c)))
+
+    def test_a_token_that_one_node_knows_to_be_used(self):
+        """The servers come back with empty disks, and the node that took the token has not filled them yet."""
+        token = self.a.cli('token', 'acme', 'dc1').strip()
+        with sqlite3.connect(self.b.path('state/relay.db')) as db:
+            wait_for('the other node knows it', lambda: db.execute('SELECT COUNT(*) FROM token').fetchone()[0] == 1)
+        self.b.stop()
+        self.assertEqual(Connector(self.a, 'dc1', enrol=False).enrol(token)[0], 200)
+        self.cluster.kill(0, 1, 2)
+        self.cluster.wipe()
+        self.cluster.start()
+        self.b.start()
+        wait_for('it goes on', self.b.writable)
+        decided = wait_for('it is decided', lambda: [s for s in [Connector(self.b, 'dc1', enrol=False).enrol(token)[0]] if s != 503])
+        self.assertEqual(decided, [401])
+
+    def test_a_bucket_that_was_put_back_and_grew(self):
+        """A node that was away does not see that by the last revision any more."""
+        c = Connector(self.a)
+        wait_for('both know', lambda: 'dc1' in self.b.cli('connector', 'list', 'acme'))
+        self.b.stop()
+        with sqlite3.connect(self.b.path('state/relay.db')) as db:  # as if what it saw of it were of the bucket before
+            db.execute('DELETE FROM connector')
+            db.execute('UPDATE revision SET n=n+1000000')
+            seen = db.execute("SELECT value FROM note WHERE name='seen'").fetchone()[0]
+        somebody = Nats(self.cluster, account='store')
+        somebody.subscribe('_INBOX_store.mine')
+        for _ in range(700):
+            somebody.publish('$KV.postern.n.other', b'{"v":1}')
+
+        def last():
+            somebody.publish('$JS.API.STREAM.INFO.KV_postern', b'', '_INBOX_store.mine')
+            somebody.until(b'MSG')
+            return json.loads(somebody.said.pop()[1])['state']['last_seq']
+        wait_for('it has grown', lambda: last() > seen + 650)
+        somebody.close()
+        self.b.start()
+        self.assertIn('dc1', self.b.cli('connector', 'list', 'acme'))
+        self.assertTrue(self.knows(self.b, self.b.at(c)))
 
     def test_a_bucket_that_was_put_back(self):
         """An older copy of the servers' disks: what one node knows better comes to the other, too."""
