@@ -21,6 +21,7 @@
 #define NODES_LINKS_MAX 16384 /* of one node */
 #define NODES_OFFERS_MAX 8192 /* under way, each way */
 #define NODES_STRAYS_MAX 4096
+#define NODES_STRAYS_EACH 1024 /* of one tenant, that the others' have room */
 
 /* An other node, as long as it lives. */
 struct node {

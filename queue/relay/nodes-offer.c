@@ -517,16 +517,20 @@ enum nodes_stray nodes_give_stray(struct nodes *n, const struct tenant *t, const
                                   const char *jwe)
 {
         struct stray *stray;
+        size_t others = 0; /* of this tenant */
 
         if (!n || TAILQ_EMPTY(&n->all))
                 return NODES_STRAY_LATE;
-        TAILQ_FOREACH (stray, &n->strays, entry)
-                if (strcmp(stray->id, id) == 0 && strcmp(stray->tenant, t->name) == 0 &&
-                    strcmp(stray->connector, connector) == 0)
+        TAILQ_FOREACH (stray, &n->strays, entry) {
+                if (strcmp(stray->tenant, t->name) != 0)
+                        continue;
+                if (strcmp(stray->id, id) == 0 && strcmp(stray->connector, connector) == 0)
                         return stray->taken                                            ? NODES_STRAY_TAKEN
                                : loop_now(n->relay->loop) - stray->asked_at > STRAY_MS ? NODES_STRAY_LATE
                                                                                        : NODES_STRAY_ASKED;
-        stray = n->n_strays < NODES_STRAYS_MAX ? calloc(1, sizeof(*stray)) : NULL;
+                others++;
+        }
+        stray = n->n_strays < NODES_STRAYS_MAX && others < NODES_STRAYS_EACH ? calloc(1, sizeof(*stray)) : NULL;
         if (!stray)
                 return NODES_STRAY_LATE;
         memcpy(stray->tenant, t->name, sizeof(stray->tenant));
@@ -564,7 +568,6 @@ static void take_took(struct node *node, uint64_t number)
 
         if (hop && hop->state == HOP_ENDED)
                 hop_free(hop);
-
         TAILQ_FOREACH (stray, &n->strays, entry) {
                 if (stray->number != number || stray->taken)
                         continue;

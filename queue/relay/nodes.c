@@ -85,12 +85,13 @@ static struct node *node_new(struct nodes *n, const char *run)
 
 /* ---- what is heard ---- */
 
-/* A request that its links did not acknowledge in time may only have been slow: each beat they are tried again. */
+/* A request that its links did not acknowledge in time may only have been slow: each beat they are tried again. One
+ * that is no more, and whose last sign-in was called off here, goes. */
 static void take_heartbeat(struct node *node, const struct msg_in *m)
 {
         const uint64_t seq = msg_get_u64(m, NODES_TAG_SEQ, 0);
         const bool is_new = !node->name[0];
-        struct far_link *far;
+        struct far_link *far, *next;
 
         (void)msg_get_str(m, NODES_TAG_NAME, node->name, sizeof(node->name));
         if (is_new) {
@@ -103,9 +104,13 @@ static void take_heartbeat(struct node *node, const struct msg_in *m)
                 node->whole = false;
         if (!node->whole)
                 nodes_ask(node);
-        TAILQ_FOREACH (far, &node->links, of_node)
+        for (far = TAILQ_FIRST(&node->links); far; far = next) {
+                next = TAILQ_NEXT(far, of_node);
                 if (!far->leaving)
                         dispatch_link_heard(far->link);
+                else if (TAILQ_EMPTY(&far->offers))
+                        nodes_far_free(far);
+        }
 }
 
 static void take_message(struct node *node, const struct msg_in *m)

@@ -107,14 +107,25 @@ static void take_statement(struct session *s, const char *text)
                  KV_S("why", err.text));
 }
 
-/* One that nobody waits for at this node may be waited for at another: until that is known it is in neither list, and
- * the connector comes with it again. */
+/* This node gave it to this connector, and whoever waited was told something else. */
+static bool is_over(const struct session *s, const char *id)
+{
+        struct dispatch_trail trail;
+
+        return dispatch_trail(s->relay->dispatch, s->tenant->name, id, &trail) == 0 &&
+               strcmp(trail.connector, s->connector) == 0;
+}
+
+/* One that this node does not know may be waited for at another: until that is known it is in neither list, and the
+ * connector comes with it again. */
 static void take_verdict(struct session *s, const struct report_item *item, struct report_answer *answer)
 {
         enum nodes_stray stray = NODES_STRAY_TAKEN;
 
         if (dispatch_verdict(s->link, item->id, item->jwe) != DISPATCH_CONFIRMED)
-                stray = nodes_give_stray(s->relay->nodes, s->tenant, s->connector, item->id, item->jwe);
+                stray = is_over(s, item->id)
+                                ? NODES_STRAY_LATE
+                                : nodes_give_stray(s->relay->nodes, s->tenant, s->connector, item->id, item->jwe);
         if (stray == NODES_STRAY_TAKEN)
                 memcpy(answer->confirmed[answer->n_confirmed++], item->id, sizeof(item->id));
         if (stray != NODES_STRAY_LATE)

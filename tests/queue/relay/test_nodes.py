@@ -352,8 +352,22 @@ class Faults(Case):
         other = [{'id': new_id(), 'is': 'verdict', 'jwe': VERDICT}]
         elsewhere.report(other, ready=False)
         wait_for('nobody waits', lambda: elsewhere.report(other, ready=False)[2]['late'] == [other[0]['id']])
+        many = [{'id': new_id(), 'is': 'verdict', 'jwe': VERDICT} for _ in range(1200)]
+        late = [id for half in (many[:600], many[600:]) for id in elsewhere.report(half, ready=False)[2]['late']]
+        self.assertGreaterEqual(len(late), 170)  # one tenant's connector leaves room for others'
         there.hang_up()
         elsewhere.hang_up()
+
+    def test_a_verdict_that_comes_late_is_no_other_nodes(self):
+        a = self.connectors[0]
+        here = a.at(self.nodes[0])
+        here.go()
+        self.nodes[0].sees(a)
+        later = self.nodes[0].sign_in_later(self.nodes[0].seal(a), budget=400)
+        id = here.next('request')['id']
+        self.assertEqual(later.result()[0], 504)
+        self.assertEqual(here.report([{'id': id, 'is': 'verdict', 'jwe': VERDICT}])[2]['late'], [id])
+        here.hang_up()
 
     def test_a_node_that_stands_still(self):
         a, b, c = self.connectors
@@ -456,7 +470,7 @@ class Nats:
         self.s.close()
 
 
-TYPES = {'HEARTBEAT': 1, 'LINK': 3, 'SYNC': 8, 'OFFER': 10, 'CLAIM': 11, 'GRANT': 12, 'REFUSED': 13, 'VERDICT': 15}
+TYPES = {'HEARTBEAT': 1, 'LINK': 3, 'GONE': 4, 'SYNC': 8, 'OFFER': 10, 'CLAIM': 11, 'GRANT': 12, 'REFUSED': 13, 'VERDICT': 15, 'CANCEL': 17}
 TAGS = {'RUN': 1, 'NAME': 2, 'SEQ': 3, 'TENANT': 4, 'CONNECTOR': 5, 'BOOT': 6, 'AGE': 7, 'READY': 8, 'REALMS': 9, 'REF': 15, 'ID': 16, 'BUDGET': 17,
         'SEALED': 18, 'WHY': 20, 'JWE': 21}
 
@@ -476,9 +490,12 @@ class Node:
             data += bytes([TAGS[tag]]) + struct.pack('<H', len(value)) + value
         return data
 
-    def hello(self):
-        self.nats.publish('postern.1.all', self.message('HEARTBEAT', NAME='stranger', SEQ=0))
+    def publish(self, kind, **fields):
+        self.nats.publish('postern.1.all', self.message(kind, **fields))
         self.nats.flush()
+
+    def hello(self):
+        self.publish('HEARTBEAT', NAME='stranger', SEQ=0)
 
     def run_of(self, node):
         """The name of the real node, from its log."""
@@ -557,6 +574,35 @@ class Strangers(Case):
         node.hello()
         status, _, body = later.result()
         self.assertEqual((status in (502, 504), body['started']), (True, 'unknown'), body)
+        node.nats.close()
+
+    def is_linked(self, connector):
+        status = self.nodes[0].request('GET', self.nodes[0].tenant_path('status'), headers=self.nodes[0].as_admin())[2]
+        return next(x['linked'] for x in status['connectors'] if x['id'] == connector.id)
+
+    def test_starts_that_are_over_take_no_place(self):
+        """A connector that starts again and again while its sign-ins are called off is found at its next start."""
+        a, _ = self.connectors
+        real = a.at(self.nodes[1])
+        real.go()
+        self.nodes[0].sees(a)
+        real.hang_up()
+        node = Node(self.site)
+        wait_for('it is linked nowhere', lambda: not self.is_linked(a))
+        for start in range(6):
+            link = {'TENANT': 'acme', 'CONNECTOR': a.id, 'BOOT': relay_site.b64u(os.urandom(16))}
+            node.publish('LINK', SEQ=2 * start + 1, AGE=5, READY=1, REALMS='corp.example', **link)
+            wait_for('it is linked', lambda: self.is_linked(a))
+            with self.nodes[0].connect() as service:
+                body = self.nodes[0].seal(a)
+                service.sendall((f'POST {self.nodes[0].tenant_path("sign-ins")} HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer {self.nodes[0].service}\r\n'
+                                 f'Content-Type: application/postern-request\r\nPostern-Id: {new_id()}\r\nContent-Length: {len(body)}\r\n\r\n{body}').encode())
+                node.tell(0, 'CLAIM', REF=struct.unpack('<Q', node.hear('OFFER')['REF'])[0])
+                node.hear('GRANT')
+                node.publish('GONE', SEQ=2 * start + 2, **link)
+                wait_for('it is gone', lambda: not self.is_linked(a))
+            node.hear('CANCEL')
+            node.hello()
         node.nats.close()
 
     def test_no_sense_hurts_nobody(self):
