@@ -13,18 +13,19 @@
 #define EXPLAIN_ROWS 10
 #define DOMAINS_TEXT_MAX 16384
 
-static void send_refusal(struct ledger *l, const char *id, const char *why)
+static void send_refusal(struct ledger *l, uint64_t number, const char *id, const char *why)
 {
         struct msg_out m;
 
         msg_begin(&m, FRAME_FOUND);
+        msg_u64(&m, TAG_SEQ, number);
         msg_str(&m, TAG_ID, id);
         msg_str(&m, TAG_WHY, why);
         if (ipc_send(l->validator.ipc, &m) < 0)
                 log_warning("question.not_answered");
 }
 
-static void send_parts(struct ledger *l, const char *id, const char *text, size_t len)
+static void send_parts(struct ledger *l, uint64_t number, const char *id, const char *text, size_t len)
 {
         uint64_t part = 0;
         struct msg_out m;
@@ -33,6 +34,7 @@ static void send_parts(struct ledger *l, const char *id, const char *text, size_
                 const size_t n = len - at < ANSWER_PART_MAX ? len - at : ANSWER_PART_MAX;
 
                 msg_begin(&m, FRAME_FOUND);
+                msg_u64(&m, TAG_SEQ, number);
                 msg_str(&m, TAG_ID, id);
                 msg_u64(&m, TAG_PART, part);
                 msg_u64(&m, TAG_TOTAL, len);
@@ -119,6 +121,7 @@ static bool read_query(const struct msg_in *m, struct ledger_question *q, char *
 
 void ledger_query(struct ledger *l, const struct msg_in *m)
 {
+        const uint64_t number = msg_get_u64(m, TAG_SEQ, 0);
         struct ledger_question q = {0};
         json_auto_t *answer = NULL;
         char id[ID_MAX + 1], *domains = NULL, *text = NULL;
@@ -134,9 +137,9 @@ void ledger_query(struct ledger *l, const struct msg_in *m)
                 text = json_is_true(json_object_get(answer, "ok")) ? fitting(answer) : NULL;
         }
         if (text)
-                send_parts(l, id, text, strlen(text));
+                send_parts(l, number, id, text, strlen(text));
         else
-                send_refusal(l, id, "not readable");
+                send_refusal(l, number, id, "not readable");
         free(text);
         free(domains);
 }

@@ -2,8 +2,10 @@
  * One question of a person: opened, checked, noted and looked up by the ledger, answered.
  *
  * Invariant: the ledger hears of a question before anything of its answer exists, and searches no other domains than
- * the roster gives to the person; what nobody of the roster signed is noted only now and then. Questions have a memory
- * against replay, a rate and places of their own: they take nothing of a sign-in's. No password is ever in one.
+ * the roster gives to the person; what nobody of the roster signed is noted only now and then. What the ledger found is
+ * known by a number of this process's own, since an id is chosen by whoever asks and told by whoever carries it.
+ * Questions have a memory against replay, a rate and places of their own: they take nothing of a sign-in's. No password
+ * is ever in one.
  */
 #include "connector/validator/helpdesk.h"
 
@@ -24,6 +26,8 @@
 #define MARGIN_MS 200           /* for the way back */
 #define STRANGERS_EVERY_MS 1000 /* answers to whom the roster does not know: a signature may be dear */
 #define STRANGERS_BURST 10
+#define REFUSED_EVERY_MS 1000 /* to whom it knows, whom the rate does not bound yet or any more */
+#define REFUSED_BURST 60
 
 _Static_assert(FOUND_MAX <= ANSWER_BODY_MAX && FOUND_ROWS_MAX == QUESTION_ROWS_MAX, "what is found fits an answer");
 
@@ -37,6 +41,7 @@ struct asker {
 struct pending {
         struct helpdesk *all;
         bool used;
+        uint64_t number; /* of its query */
         char id[ID_MAX + 1], person[ID_MAX + 1], req[KID_LEN + 1];
         uint8_t rk[32];
         struct buffer found;
@@ -46,7 +51,8 @@ struct pending {
 struct helpdesk {
         struct helpdesk_config c;
         struct replay *replay;
-        struct limit strangers;
+        struct limit strangers, refused;
+        uint64_t numbers; /* of queries, so far */
         struct asker askers[ROSTER_PEOPLE_MAX];
         struct pending pending[HELPDESK_PENDING_MAX];
 };
@@ -140,13 +146,14 @@ static size_t put_domains(const struct helpdesk *q, const struct roster_member *
         return others;
 }
 
-/* Tells the ledger who asks what; refused: it is only noted. */
-static int to_ledger(const struct helpdesk *q, const struct opened *o, const char *domains, const char *refused)
+/* Tells the ledger who asks what, under the next number; refused: it is only noted. */
+static int to_ledger(struct helpdesk *q, const struct opened *o, const char *domains, const char *refused)
 {
         const struct question_claims *c = &o->claims;
         struct msg_out m;
 
         msg_begin(&m, FRAME_QUERY);
+        msg_u64(&m, TAG_SEQ, ++q->numbers);
         msg_str(&m, TAG_ID, o->id);
         msg_str(&m, TAG_PERSON, o->person ? o->person->name : "?");
         msg_str(&m, TAG_KID, o->kid);
@@ -173,7 +180,7 @@ static void refuse(struct helpdesk *q, const struct opened *o, enum answer_state
         struct pending p = {.used = true};
         uint64_t missed;
 
-        if (!o->person && !limit_take(&q->strangers, loop_now(q->c.loop), &missed)) {
+        if (!limit_take(o->person ? &q->refused : &q->strangers, loop_now(q->c.loop), &missed)) {
                 decline(q, o->id, "full", NULL);
                 return;
         }
@@ -216,7 +223,9 @@ static void look_up(struct helpdesk *q, const struct opened *o)
         loop_timer_at(p->timer, o->deadline);
         log_info("question.asked", KV_S("person", o->person->name), KV_S("key", o->kid),
                  KV_S("op", question_op_text(o->claims.op)));
-        if (to_ledger(q, o, others ? domains.data : NULL, NULL) < 0) {
+        const int r = to_ledger(q, o, others ? domains.data : NULL, NULL);
+        p->number = q->numbers;
+        if (r < 0) {
                 answer(q, p, ANSWER_UNAVAILABLE, NULL);
                 settle(p);
         }
@@ -224,7 +233,7 @@ static void look_up(struct helpdesk *q, const struct opened *o)
 
 void helpdesk_found(struct helpdesk *q, const struct msg_in *m)
 {
-        const uint64_t total = msg_get_u64(m, TAG_TOTAL, 0);
+        const uint64_t total = msg_get_u64(m, TAG_TOTAL, 0), number = msg_get_u64(m, TAG_SEQ, 0);
         struct pending *p = NULL;
         char id[ID_MAX + 1];
         const uint8_t *bytes;
@@ -233,7 +242,7 @@ void helpdesk_found(struct helpdesk *q, const struct msg_in *m)
         if (msg_get_str(m, TAG_ID, id, sizeof(id)) < 0)
                 return;
         for (size_t i = 0; i < HELPDESK_PENDING_MAX && !p; i++)
-                if (q->pending[i].used && strcmp(q->pending[i].id, id) == 0)
+                if (q->pending[i].used && q->pending[i].number == number && strcmp(q->pending[i].id, id) == 0)
                         p = &q->pending[i];
         if (!p)
                 return;
@@ -383,6 +392,7 @@ int helpdesk_new(struct helpdesk **ret_q, const struct helpdesk_config *config)
                 return -ENOMEM;
         q->c = *config;
         q->strangers = (struct limit){.burst = STRANGERS_BURST, .every_ms = STRANGERS_EVERY_MS};
+        q->refused = (struct limit){.burst = REFUSED_BURST, .every_ms = REFUSED_EVERY_MS};
         for (size_t i = 0; i < HELPDESK_PENDING_MAX; i++) {
                 q->pending[i].all = q;
                 q->pending[i].found = BUFFER(ANSWER_BODY_MAX);

@@ -140,7 +140,7 @@ class EventsCase(test_ledger.LedgerCase):
         self.asked('{"do":"status"}')
         self.asked('{"do":"log","person":"Hotline"}')
         self.asked('{"do":"guard","user":"alice","release":true}', ok=False)
-        send(self.validator, frame('FRAME_QUERY', TAG_ID='QUESTION00000001', TAG_PERSON='erika', TAG_KID='k' * 43, TAG_OP='explain',
+        send(self.validator, frame('FRAME_QUERY', TAG_SEQ=1, TAG_ID='QUESTION00000001', TAG_PERSON='erika', TAG_KID='k' * 43, TAG_OP='explain',
                                    TAG_WHAT='alice@corp.example', TAG_REFUSED='expired'))
         wait_for('the question', lambda: any(x.get('key') for x in self.lines()))
         self.asked('nonsense', ok=False)
@@ -252,19 +252,21 @@ class PseudonymsTest(EventsCase):
     NAMES = 'pseudonyms'
 
     def test_no_name_goes_out(self):
+        self.asked('{"do":"explain","what":"maximilian-mustermann"}')  # it has the form of an id
         self.fill()
         self.record('BYTES00000000001', R_USER='carol@corp.example')
         wait_for('the last', lambda: any(x.get('id') == 'BYTES00000000001' for x in self.lines()))
         wait_for('the acts', lambda: any(x.get('act') == 'malformed' for x in self.lines()))
         with open(self.path, encoding='utf-8') as f:
             text = f.read()
-        for word in ('alice', 'carol', 'S-1-5', 'Mozilla', 'S…!'):
+        for word in ('alice', 'carol', 'maximilian', 'S-1-5', 'Mozilla', 'S…!'):
             self.assertNotIn(word, text)
         found = {x['id']: x['pseudonym'] for x in self.lines() if x['kind'] == 'sign_in' and 'pseudonym' in x}
         self.assertEqual(found['MASKED0000000001'], 'user-' + 'ab' * 6)
         self.assertNotEqual(found['ACCEPTED00000001'], found['BYTES00000000001'])
         asked = {x['pseudonym'] for x in self.lines() if x['kind'] == 'act' and 'pseudonym' in x}
         self.assertIn(found['ACCEPTED00000001'], asked)
+        self.assertIn('ACCEPTED00000001', {x.get('id') for x in self.lines() if x['kind'] == 'act'})
 
 
 def strict(value, shape, path=''):

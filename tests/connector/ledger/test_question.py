@@ -14,7 +14,7 @@ from test_ledger import N, LedgerCase, frame, send, wait_for
 class Question(LedgerCase):
     def found(self, ident, **query):
         """What the ledger answers: an object, or None where it says that there is no answer."""
-        send(self.validator, frame('FRAME_QUERY', TAG_ID=ident, TAG_PERSON='frida', TAG_KID='K' * 43, **query))
+        send(self.validator, frame('FRAME_QUERY', TAG_SEQ=7, TAG_ID=ident, TAG_PERSON='frida', TAG_KID='K' * 43, **query))
         self.validator.settimeout(60)
         text = b''
         while True:
@@ -26,6 +26,7 @@ class Question(LedgerCase):
                 fields[tag] = data[at + 3:at + 3 + n]
                 at += 3 + n
             self.assertEqual(fields[N['TAG_ID']].decode(), ident)
+            self.assertEqual(struct.unpack('<Q', fields[N['TAG_SEQ']])[0], 7)
             if N['TAG_WHY'] in fields:
                 return None
             text += fields[N['TAG_ANSWER']]
@@ -95,7 +96,7 @@ class Question(LedgerCase):
         self.sign_in(1, 'corp.example')
         self.known(1)
         self.found('question-00000000001', TAG_OP='explain', TAG_WHAT='alice@corp.example', TAG_DOMAINS='corp.example\n')
-        send(self.validator, frame('FRAME_QUERY', TAG_ID='question-00000000002', TAG_PERSON='?', TAG_KID='S' * 43, TAG_OP='log',
+        send(self.validator, frame('FRAME_QUERY', TAG_SEQ=8, TAG_ID='question-00000000002', TAG_PERSON='?', TAG_KID='S' * 43, TAG_OP='log',
                                    TAG_WHAT='bob@corp.example', TAG_REFUSED='person_unknown'))
         noted = wait_for('both are noted', lambda: (lambda q: q if len(q) == 2 else None)(
             json.loads(self.cli('log', '--asked', '--json'))['questions']))

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ static struct world {
         size_t n_domains;
         bool no_ledger, no_roster;
         size_t queries, refusals, answers, declines;
+        uint64_t number; /* of the latest query */
         char why[32], refused[64], domains[512], what[600], who[65];
         bool has_domains;
         struct buffer jwe;
@@ -78,6 +80,7 @@ static int on_ledger(void *arg, const struct msg_out *out)
         assert_false(out->overflow);
         assert_int_equal(msg_parse(&m, out->data, out->len), 0);
         assert_int_equal(m.type, FRAME_QUERY);
+        w.number = msg_get_u64(&m, TAG_SEQ, 0);
         take(&m, TAG_REFUSED, w.refused, sizeof(w.refused));
         take(&m, TAG_DOMAINS, w.domains, sizeof(w.domains));
         take(&m, TAG_WHAT, w.what, sizeof(w.what));
@@ -171,18 +174,25 @@ static void send(const struct asked *a, const char *id)
         helpdesk_ask(w.helpdesk, &m);
 }
 
-static void find(const char *id, const char *text, size_t n, size_t total)
+static void find_numbered(uint64_t number, const char *id, const char *text, size_t n, size_t total)
 {
         struct msg_out out;
         struct msg_in m;
 
         msg_begin(&out, FRAME_FOUND);
+        msg_u64(&out, TAG_SEQ, number);
         msg_str(&out, TAG_ID, id);
         msg_u64(&out, TAG_PART, 0);
         msg_u64(&out, TAG_TOTAL, total);
         msg_bytes(&out, TAG_ANSWER, text, n);
         assert_int_equal(msg_parse(&m, out.data, out.len), 0);
         helpdesk_found(w.helpdesk, &m);
+}
+
+/* Of the latest query. */
+static void find(const char *id, const char *text, size_t n, size_t total)
+{
+        find_numbered(w.number, id, text, n, total);
 }
 
 /* The state of the answer that came last, and its body (to be freed) if it has one. */
@@ -396,6 +406,81 @@ static void strangers(void **state)
         assert_string_equal(w.why, "full");
 }
 
+/* The same of people whom the roster knows, and who may not ask. */
+static void refused_again_and_again(void **state)
+{
+        (void)state;
+        give_role("viewer", served, 1, NOW + DAY);
+        for (int i = 0; i < 80; i++) {
+                _cleanup_(asked_clear) struct asked a = make(w.person, PERSON_ID, loop_wall(w.loop));
+
+                send(&a, a.id);
+        }
+        assert_int_equal(w.refusals, 60);
+        assert_int_equal(w.declines, 20);
+        assert_string_equal(w.why, "full");
+}
+
+/* The question a, made anew under this id, as only whoever has the key can. */
+static void make_under_id(struct asked *a, struct key *key, const char *id)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(PADDED_SMALL), jws = BUFFER(PADDED_LARGE),
+                                             plain = BUFFER(PADDED_SMALL + 1);
+        const struct statement_key *enc = statement_key_at(w.f.keys.statement, loop_wall(w.loop));
+        struct question_claims c = {.op = QUESTION_LOG, .what = "b@corp.example", .iat = loop_wall(w.loop)};
+        struct error err = {""};
+
+        (void)snprintf(a->id, sizeof(a->id), "%s", id);
+        memcpy(c.iss, a->person_id, sizeof(c.iss));
+        memcpy(c.aud, a->tenant, sizeof(c.aud));
+        memcpy(c.jti, a->id, sizeof(c.jti));
+        memcpy(c.to, key_kid(a->identity), sizeof(c.to));
+        memcpy(c.rk, a->rk, sizeof(c.rk));
+        c.exp = c.iat + QUESTION_LIFE_MAX;
+        assert_int_equal(question_claims_encode(&c, &text, &err), 0);
+        assert_int_equal(jws_sign(key, JOSE_TYP_QUESTION, text.data, text.len, &jws, &err), 0);
+        request_hash(jws.data, jws.len, a->req);
+        assert_int_equal(jose_pad(&plain, jws.data, jws.len, PADDED_SMALL), 0);
+        buffer_free(&a->body);
+        assert_int_equal(sealed_seal(&(struct key *){enc->key}, 1, &plain, &a->body, &err), 0);
+}
+
+/* A relay shortens the time of one person's question and tells its id to another, whose question has it, too. */
+static void one_id_twice(void **state)
+{
+        static const char secret[] = "{\"records\":[\"partner\"]}", own[] = "{\"records\":[]}";
+        const struct roster_grant eve = {.id = "person-0000000002",
+                                         .name = "eve",
+                                         .role = ROSTER_HELPDESK,
+                                         .key = w.stranger,
+                                         .domains = served,
+                                         .n_domains = 1,
+                                         .exp = NOW + DAY};
+        _cleanup_(asked_clear) struct asked a = {0}, b = {0};
+        struct error err = {""};
+        char *body = NULL;
+
+        (void)state;
+        give_role(ROSTER_HELPDESK, served, 2, NOW + DAY);
+        assert_int_equal(roster_person_put(w.f.roster, &eve, &err), 0);
+        a = make(w.person, PERSON_ID, loop_wall(w.loop));
+        send(&a, a.id);
+        const uint64_t first = w.number;
+        loop_fake_advance(w.loop, 9000);
+        assert_int_equal(opened(&a, NULL), ANSWER_UNAVAILABLE);
+        b = make(w.stranger, "person-0000000002", loop_wall(w.loop));
+        make_under_id(&b, w.stranger, a.id);
+        send(&b, b.id);
+        assert_int_equal(w.queries, 2);
+        assert_string_equal(w.who, "eve");
+        find_numbered(first, a.id, secret, strlen(secret), strlen(secret)); /* what was found for the other */
+        assert_int_equal(w.answers, 1);
+        find(b.id, own, strlen(own), strlen(own));
+        assert_int_equal(opened(&b, &body), ANSWER_OK);
+        assert_string_equal(body, own);
+        free(body);
+}
+
 /* One that is silent, gone, or says more than fits; and as many questions as there are places. */
 static void hostile_ledger(void **state)
 {
@@ -449,6 +534,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(no_question, setup, teardown),
                 cmocka_unit_test_setup_teardown(rate, setup, teardown),
                 cmocka_unit_test_setup_teardown(strangers, setup, teardown),
+                cmocka_unit_test_setup_teardown(refused_again_and_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(one_id_twice, setup, teardown),
                 cmocka_unit_test_setup_teardown(hostile_ledger, setup, teardown),
                 cmocka_unit_test_setup_teardown(silent_ledger, setup, teardown),
         };
