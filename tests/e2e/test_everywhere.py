@@ -253,8 +253,10 @@ class Everywhere(SiteTest):
         self.site.postern('person', 'show', '--person', kurt, '--relay', f'https://127.0.0.1:{relay.server_port} {self.site.url}')
 
         def by_way_of_it():
-            answer, _ = self.ask('explain', user, '--everywhere', person=kurt)
-            self.assertEqual(answer['everywhere']['answered'], 2)
+            done = self.site.postern('explain', user, '--everywhere', '--person', kurt, '--json', check=False)
+            if 'rate-limited' in done.stdout:  # a fast host: the secret has 30 a minute of each connector
+                return None
+            self.assertEqual(json.loads(done.stdout)['everywhere']['answered'], 2, done.stderr + done.stdout)
             return told
         wait_for('the node that reaches nobody was drawn first', by_way_of_it)
 
