@@ -96,8 +96,8 @@ class Helpdesk(SiteTest):
 
     # ---- a sign-in, explained ----
 
-    def explained(self, section, name, connector, user, password, wanted):
-        """wanted: reason, and the detail of it or of the directory."""
+    def explained(self, section, name, connector, user, password, wanted, newer=None):
+        """wanted: reason, and the detail of it or of the directory. newer: what a newer Samba leads to; its row is not in the table."""
         _, v = self.site.sign_in(user, password, connector)
         self.forget_rate()
         c = self.site.connectors[connector]
@@ -110,7 +110,12 @@ class Helpdesk(SiteTest):
         text = f"`{' '.join(codes)}` {told['meaning']} — *{told.get('remedy', '')}*"
         for key in ('seen', 'directory'):
             text += ''.join(f'<br>{key}: {line}' for line in told.get(key, ()) if 'not long before the attempt' not in line and 'counted, the latest' not in line)
-        self.row(section, name, codes, wanted.split(), text)
+        if newer and codes == newer.split():
+            self.assertIn('is one that the account had before', text)
+            with open(TABLE, encoding='utf-8') as f:
+                self.ROWS.append((section, next(line for line in f.read().splitlines() if line.startswith(f'| {name} |'))))
+        else:
+            self.row(section, name, codes, wanted.split(), text)
         return v
 
     def explain(self, connector, id):
@@ -184,7 +189,7 @@ class Helpdesk(SiteTest):
                        'wrong_password account_twin')
         self.explained(section, 'the account must use a smart card, by LDAP', NORTH, *self.account('SMARTCARD')[:2], 'wrong_password smartcard_only')
         self.explained(section, 'it is one that the account had before, by Kerberos', SOUTH, LAB['LAB_PREVIOUS_UPN'], LAB['LAB_PREVIOUS_PREVIOUS_PASSWORD'],
-                       'wrong_password')
+                       'wrong_password', 'wrong_password password_previous')  # one of 4.22 does not count it, as Windows does not
         self.explained(section, 'the domain of the name is none of ours', NORTH, 'good1@corp.exmaple', WRONG, 'unknown_domain')
         self.explained(section, 'it is empty', NORTH, good, '', 'empty_password')
 

@@ -1,11 +1,14 @@
 """The lab's two certificate authorities and the servers' certificates, good and wrong, made with the openssl tool."""
 import os
 import subprocess
+import tempfile
+import time
 
 import lab_accounts as table
 import lab_system as system
 
-DAYS = '3650'
+DAY_S = 86400
+DAYS = 3650
 # name -> (issuing CA, names in the certificate)
 SERVERS = {
     'dc': ('ca', [table.DC_HOST, table.DOMAIN]),
@@ -35,10 +38,28 @@ def new_key_args(key):
     return ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key]
 
 
+def sign(base, issuer, extensions, subject):
+    """base.pem for a new base.key. From yesterday on, since tests set a clock back by minutes; `openssl x509` could not say that."""
+    def date(days):
+        return time.strftime('%Y%m%d%H%M%SZ', time.gmtime(time.time() + days * DAY_S))
+
+    with tempfile.TemporaryDirectory() as work:
+        def path(name, text=''):
+            with open(os.path.join(work, name), 'w', encoding='utf-8') as out:
+                out.write(text)
+            return out.name
+        config = path('config', f'[ca]\ndefault_ca=d\n[d]\ndatabase={path("index")}\nnew_certs_dir={work}\nrand_serial=yes\nunique_subject=no\n'
+                                'default_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\n' + extensions)
+        request = path('csr')
+        openssl('req', '-new', *new_key_args(base + '.key'), '-out', request, '-subj', subject)
+        openssl('ca', '-batch', '-notext', '-config', config, '-in', request, '-out', base + '.pem', '-startdate', date(-1), '-enddate',
+                date(DAYS), '-keyfile', issuer + '.key', *(['-selfsign'] if issuer == base else ['-cert', issuer + '.pem']))
+
+
 def make_ca(folder, name):
     base = os.path.join(folder, name)
-    openssl('req', '-x509', *new_key_args(base + '.key'), '-out', base + '.pem', '-days', DAYS, '-subj',
-            f'/CN=Postern lab {name}', '-addext', 'keyUsage=critical,keyCertSign,cRLSign')
+    sign(base, base, 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n',
+         f'/CN=Postern lab {name}')
 
 
 def make_server(folder, name):
@@ -49,17 +70,13 @@ def make_server(folder, name):
 def make_named(folder, name, ca, names, usages=()):
     """folder/name.pem and .key; names: as openssl writes subjectAltName."""
     base, issuer = os.path.join(folder, name), os.path.join(folder, ca)
-    with open(base + '.ext', 'w', encoding='utf-8') as out:
-        out.write('subjectAltName=' + ','.join(names) + '\n'
-                  'extendedKeyUsage=' + ','.join(['serverAuth', 'clientAuth', *usages]) + '\n'
-                  'keyUsage=critical,digitalSignature\n'
-                  'basicConstraints=critical,CA:FALSE\n'
-                  'subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n')
-    openssl('req', *new_key_args(base + '.key'), '-out', base + '.csr', '-subj', f"/CN={names[0].split(':')[1]}")
-    openssl('x509', '-req', '-in', base + '.csr', '-CA', issuer + '.pem', '-CAkey', issuer + '.key', '-out',
-            base + '.pem', '-days', DAYS, '-extfile', base + '.ext')
-    os.remove(base + '.csr')
-    os.remove(base + '.ext')
+    sign(base, issuer,
+         'subjectAltName=' + ','.join(names) + '\n'
+         'extendedKeyUsage=' + ','.join(['serverAuth', 'clientAuth', *usages]) + '\n'
+         'keyUsage=critical,digitalSignature\n'
+         'basicConstraints=critical,CA:FALSE\n'
+         'subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n',
+         f"/CN={names[0].split(':')[1]}")
 
 
 def issuer_file(folder, name):
