@@ -35,7 +35,7 @@ class Losses(SiteTest):
 
     def judge(self, driver, what, most, kills=()):
         """No answer is wrong and at most so many are lost; says how many. Nobody waits for the end of the budget, unless a process that a busy
-        machine starts later than that is the one which could tell."""
+        machine starts later than that is the one which could tell, or a domain controller was too slow there, as a verdict says."""
         lost = driver.lost()
         text = '\n'.join(f'{a.id} {a.word} {a.started} after {1000 * (a.ended - a.began):.0f} ms: {self.kept(a)}' for a in lost)
         slow = max((a.ended - a.began for a in lost), default=0)
@@ -43,7 +43,7 @@ class Losses(SiteTest):
               flush=True)
         self.assertEqual(driver.wrong(), [])
         self.assertLessEqual(len(lost), most, text)
-        self.assertEqual([a for a in lost if a.word != 'connector-lost' and
+        self.assertEqual([a for a in lost if a.word not in ('connector-lost', 'unavailable') and
                           not any(killed < a.ended < ready for killed, _, ready in kills)], [], text)
 
     def kept(self, answer):
