@@ -318,7 +318,7 @@ class Tls(Ldap):
             lab_certs.SERVERS[name] = made
             lab_certs.make_server(folder, name)
         lab_certs.SERVERS['old'] = ('ca', ['portal.example'])
-        lab_certs.DAYS, days = '-1', lab_certs.DAYS
+        lab_certs.DAYS, days = -0.5, lab_certs.DAYS  # since half a day
         lab_certs.make_server(folder, 'old')
         lab_certs.DAYS = days
         with open(os.path.join(cls.top, 'secret'), 'w', encoding='ascii') as f:
