@@ -1,7 +1,6 @@
 #!/bin/sh
-# Several relay nodes, on real parts: see README.md. Installs packages, builds, shows, cleans up.
+# Several relay nodes, on real parts: see README.md. Installs packages, builds, shows, cleans up, as demo.sh does.
 set -eu
-cd "$(dirname "$0")/.."
 
 case "${1:-}" in
 -h | --help)
@@ -15,19 +14,4 @@ case "${1:-}" in
   ;;
 esac
 
-build=${POSTERN_DEMO_BUILD:-build-demo}
-tests/packages.sh
-if [ ! -f "$build/build.ninja" ]; then
-  log=$(mktemp)
-  meson setup "$build" -Dtests=false --buildtype=release -Dnats=enabled >"$log" 2>&1 || {
-    cat "$log" >&2
-    rm -f "$log"
-    exit 1
-  }
-  rm -f "$log"
-fi
-echo "Building in $build ..."
-ninja -C "$build" --quiet
-POSTERN_LAB_CACHE=${POSTERN_LAB_CACHE:-$(cd "$build" && pwd)/lab-cache}
-export POSTERN_LAB_CACHE
-exec python3 tests/e2e/cluster.py "$build" "$@"
+POSTERN_DEMO=cluster.py exec "$(dirname "$0")/demo.sh" "$@"

@@ -30,4 +30,4 @@ ninja -C "$build" --quiet
 # the provisioned domain is kept with the build, so that nothing stays elsewhere
 POSTERN_LAB_CACHE=${POSTERN_LAB_CACHE:-$(cd "$build" && pwd)/lab-cache}
 export POSTERN_LAB_CACHE
-exec python3 tests/e2e/demo.py "$build" "$@"
+exec python3 "tests/e2e/${POSTERN_DEMO:-demo.py}" "$build" "$@"

@@ -14,7 +14,7 @@
 #include "connector/cli/folder.h"
 #include "connector/cli/key-file.h"
 #include "connector/cli/prompt.h"
-#include "connector/cli/view.h"
+#include "connector/cli/service.h"
 
 struct person_options person_o;
 
@@ -42,14 +42,6 @@ static const struct cli_option init_options[] = {
 };
 static const struct cli_option show_options[] = {PERSON_OPTIONS, SETTINGS, {0}};
 
-static int passphrase(const char *prompt, struct secret **ret, struct error *err)
-{
-        int r = person_o.passphrase_file ? prompt_secret_file(person_o.passphrase_file, ret, err)
-                                         : prompt_secret(prompt, ret, err);
-
-        return r > 0 ? error_fail(err, -EINVAL, "the passphrase is empty") : r;
-}
-
 /* Where the key is; NULL where nothing says so. */
 static const char *folder(void)
 {
@@ -72,7 +64,7 @@ static int open_key(struct service_store *s, struct error *err)
         r = service_public_read(&public, path, err);
         folder_path(path, s->dir, service_store_file(STORE_PERSON, STORE_FILE_KEY));
         if (r == 0 && folder_key_encrypted(path))
-                r = passphrase("Passphrase of your key: ", &pass, err);
+                r = prompt_passphrase(person_o.passphrase_file, "Passphrase of your key: ", &pass, err);
         if (r == 0)
                 r = folder_key_read(path, pass ? secret_text(pass) : NULL, &s->key, err);
         secret_free(pass);
@@ -105,30 +97,8 @@ static int show(const struct cli *cli, const struct service_store *s)
         struct error err = {""};
 
         folder_path(public, s->dir, service_store_file(STORE_PERSON, STORE_FILE_PUBLIC));
-        if (service_public_read(&p, public, &err) < 0)
-                return cli_error(cli, "%s", err.text);
-        if (cli->json)
-                return view_show_json(cli, json_pack("{s:s, s:s, s:s}", "id", s->id, "fingerprint", key_kid(p.key),
-                                                     "public", public));
-        printf("Person %s (%s)\n  fingerprint  %s\n  to approve   %s\n", s->name, s->id, key_kid(p.key), public);
-        if (service_store_complete(s, &err) < 0)
-                printf("  to do        %s\n", err.text);
-        return 0;
-}
-
-/* For a new key: asked twice when a person types it. */
-static int new_passphrase(struct secret **ret, struct error *err)
-{
-        struct secret *again = NULL;
-        int r = passphrase("New passphrase for your key: ", ret, err);
-
-        if (r < 0 || person_o.passphrase_file || !isatty(STDIN_FILENO))
-                return r;
-        r = passphrase("Again: ", &again, err);
-        if (r == 0 && !secret_equal(*ret, again))
-                r = error_fail(err, -EINVAL, "the two passphrases differ");
-        secret_free(again);
-        return r;
+        return service_public_read(&p, public, &err) < 0 ? cli_error(cli, "%s", err.text)
+                                                         : service_show(cli, s, "Person", key_kid(p.key));
 }
 
 static int run(const struct cli *cli, const char *name)
@@ -145,7 +115,7 @@ static int run(const struct cli *cli, const char *name)
                                  "%s already holds a key; it is never overwritten. Name another folder with --person",
                                  folder());
         if (name && !o.no_passphrase && !o.uri)
-                r = new_passphrase(&pass, &err);
+                r = prompt_new_passphrase(person_o.passphrase_file, "New passphrase for your key: ", &pass, &err);
         if (r == 0)
                 r = name ? service_store_begin(&s, STORE_PERSON, folder(), name, &err)
                          : service_store_open_without_key(&s, STORE_PERSON, folder(), &err);

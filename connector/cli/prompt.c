@@ -124,3 +124,24 @@ int prompt_secret_file(const char *path, struct secret **ret_secret, struct erro
                                   r == -EMSGSIZE ? "it holds more than 1024 bytes" : "no room for a secret")
                      : 0;
 }
+
+int prompt_passphrase(const char *file, const char *prompt, struct secret **ret_secret, struct error *err)
+{
+        int r = file ? prompt_secret_file(file, ret_secret, err) : prompt_secret(prompt, ret_secret, err);
+
+        return r > 0 ? error_fail(err, -EINVAL, "the passphrase is empty") : r;
+}
+
+int prompt_new_passphrase(const char *file, const char *prompt, struct secret **ret_secret, struct error *err)
+{
+        struct secret *again = NULL;
+        int r = prompt_passphrase(file, prompt, ret_secret, err);
+
+        if (r < 0 || file || !isatty(STDIN_FILENO))
+                return r;
+        r = prompt_passphrase(NULL, "Again: ", &again, err);
+        if (r == 0 && !secret_equal(*ret_secret, again))
+                r = error_fail(err, -EINVAL, "the two passphrases differ");
+        secret_free(again);
+        return r;
+}

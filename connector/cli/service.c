@@ -13,6 +13,7 @@
 #include "connector/cli/folder.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/service-store.h"
+#include "connector/cli/service.h"
 #include "connector/cli/view.h"
 
 static struct {
@@ -26,16 +27,16 @@ static const struct cli_option options[] = {
         {0},
 };
 
-static int show(const struct cli *cli, const struct service_store *s)
+int service_show(const struct cli *cli, const struct service_store *s, const char *what, const char *kid)
 {
         char public[FOLDER_PATH_MAX];
         struct error missing = {""};
 
-        folder_path(public, s->dir, "service.pub.json");
+        folder_path(public, s->dir, service_store_file(s->kind, STORE_FILE_PUBLIC));
         if (cli->json)
-                return view_show_json(cli, json_pack("{s:s, s:s, s:s}", "id", s->id, "fingerprint", key_kid(s->key),
-                                                     "public", public));
-        printf("Service %s (%s)\n  fingerprint  %s\n  to approve   %s\n", s->name, s->id, key_kid(s->key), public);
+                return view_show_json(cli,
+                                      json_pack("{s:s, s:s, s:s}", "id", s->id, "fingerprint", kid, "public", public));
+        printf("%s %s (%s)\n  fingerprint  %s\n  to approve   %s\n", what, s->name, s->id, kid, public);
         if (service_store_complete(s, &missing) < 0)
                 printf("  to do        %s\n", missing.text);
         return 0;
@@ -57,7 +58,7 @@ static int run(const struct cli *cli, const char *dir, const char *name)
                 r = service_store_take(&s, &o.given, &err);
         if (r == 0)
                 r = service_store_save(&s, &err);
-        return r < 0 ? cli_error(cli, "%s", err.text) : show(cli, &s);
+        return r < 0 ? cli_error(cli, "%s", err.text) : service_show(cli, &s, "Service", key_kid(s.key));
 }
 
 static int parse_and_run(struct cli *cli, const struct cli_usage *usage, int argc, char **argv)

@@ -32,14 +32,6 @@ int tenant_parse(struct cli *cli, const struct cli_usage *usage, int argc, char 
         return fallback ? -1 : cli_usage_error(cli, "HOME is not set: name the folder with --dir");
 }
 
-int tenant_passphrase(const char *prompt, struct secret **ret, struct error *err)
-{
-        int r = tenant_o.passphrase_file ? prompt_secret_file(tenant_o.passphrase_file, ret, err)
-                                         : prompt_secret(prompt, ret, err);
-
-        return r > 0 ? error_fail(err, -EINVAL, "the passphrase is empty") : r;
-}
-
 int tenant_remember(struct tenant_store *s, struct error *err)
 {
         int r = folder_check_relay(tenant_o.relay, err);
@@ -70,7 +62,7 @@ static int open_key(const struct tenant_store *s, struct key **ret_key, struct e
         int r = 0;
 
         if (tenant_store_key_encrypted(s))
-                r = tenant_passphrase("Passphrase of the tenant key: ", &pass, err);
+                r = prompt_passphrase(tenant_o.passphrase_file, "Passphrase of the tenant key: ", &pass, err);
         if (r == 0)
                 r = tenant_store_key(s, pass ? secret_text(pass) : NULL, ret_key, err);
         secret_free(pass);

@@ -44,8 +44,6 @@ int tenant_remember(struct tenant_store *s, struct error *err);
 /* Asks a person question, which ends with (yes/no), on the terminal. -EINVAL with otherwise where there is none;
  * -ECANCELED for any other answer than yes. */
 int tenant_confirm(const char *question, const char *otherwise, struct error *err);
-/* The key's passphrase, from --passphrase-file or asked for. */
-int tenant_passphrase(const char *prompt, struct secret **ret, struct error *err);
 /* tenant_catch_up, and says on stderr what it found. 0, also where no relay is known. */
 int tenant_newest(struct tenant_store *s, struct error *err);
 

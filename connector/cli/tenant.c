@@ -55,21 +55,6 @@ static const struct cli_option service_options[] = {
         {0},
 };
 
-/* For a new key: asked twice when a person types it. */
-static int new_passphrase(struct secret **ret, struct error *err)
-{
-        struct secret *again = NULL;
-        int r = tenant_passphrase("New passphrase for the tenant key: ", ret, err);
-
-        if (r < 0 || tenant_o.passphrase_file || !isatty(STDIN_FILENO))
-                return r;
-        r = tenant_passphrase("Again: ", &again, err);
-        if (r == 0 && !secret_equal(*ret, again))
-                r = error_fail(err, -EINVAL, "the two passphrases differ");
-        secret_free(again);
-        return r;
-}
-
 static int do_init(const struct cli *cli, const char *tenant)
 {
         struct tenant_new new = {.tenant = tenant, .key_uri = tenant_o.key_uri};
@@ -79,7 +64,7 @@ static int do_init(const struct cli *cli, const char *tenant)
         int r = tenant_store_has_key(tenant_o.dir) ? -EEXIST : 0;
 
         if (r == 0 && !tenant_o.no_passphrase && !tenant_o.key_uri)
-                r = new_passphrase(&pass, &err);
+                r = prompt_new_passphrase(tenant_o.passphrase_file, "New passphrase for the tenant key: ", &pass, &err);
         new.passphrase = pass ? secret_text(pass) : NULL;
         if (r == 0)
                 r = tenant_store_create(tenant_o.dir, &new, pin, &err);

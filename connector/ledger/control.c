@@ -131,7 +131,11 @@ static void on_deadline(void *arg)
                 return;
         }
         c->asked = 0;
-        client_answer(c, &c->request, refusal("posternd's validator does not answer"));
+        client_answer(c, &c->request,
+                      refusal(c->request.release
+                                      ? "posternd's validator does not answer; an event guard.released tells "
+                                        "whether it did it nevertheless"
+                                      : "posternd's validator does not answer"));
 }
 
 /* The validator is asked; until it answers the client waits. */
@@ -152,14 +156,14 @@ void control_guarded(struct control *control, uint64_t number, const char *text,
         json_t *guard = text[0] ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
         struct client *c;
 
+        /* also where the answer comes too late for who asked: it was done */
+        if (json_is_object(guard) && json_is_true(json_object_get(guard, "released")))
+                ledger_note(control->ledger, "guard.released", "the failures of one account were forgotten on request");
         TAILQ_FOREACH (c, &control->clients, link)
                 if (c->asked == number && number != 0)
                         break;
         if (c) {
                 c->asked = 0;
-                if (json_is_object(guard) && json_is_true(json_object_get(guard, "released")))
-                        ledger_note(control->ledger, "guard.released",
-                                    "the failures of one account were forgotten on request");
                 client_answer(c, &c->request,
                               json_is_object(guard)
                                       ? json_pack("{s:b, s:I, s:O}", "ok", 1, "now",

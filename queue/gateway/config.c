@@ -135,6 +135,14 @@ static int check_ldap_name(const char *value, struct error *err)
         return 0;
 }
 
+/* A name that stands for others ("*.example", ".example") would let in whatever has a certificate of that CA. */
+static int check_certificate_name(const char *value, struct error *err)
+{
+        if (!value[0] || value[0] == '.' || strpbrk(value, "*:/ "))
+                return error_fail(err, -EINVAL, "'%s' is not the name of one host, like portal.example", value);
+        return 0;
+}
+
 static int check_relay(const char *value, struct error *err)
 {
         if (strncmp(value, "https://", 8) != 0 || strlen(value) > 256)
@@ -269,8 +277,8 @@ static const struct conf_key app_keys[] = {
          .help = "File with the secret that the application sends as `Authorization: Bearer SECRET`: 32 to 256 "
                  "letters, "
                  "digits or - . _ ~ + / =. Readable by root alone."},
-        {CONF_FIELD(struct gateway_app, "certificate_name", certificate_name), .max = 253, .range = "a DNS name",
-         .otherwise = "it has no client certificate",
+        {CONF_FIELD(struct gateway_app, "certificate_name", certificate_name), .max = 253,
+         .check = check_certificate_name, .range = "the name of one host", .otherwise = "it has no client certificate",
          .help = "The name that the application's client certificate bears (subjectAltName, DNS), of a CA in "
                  "`client_ca`. Who comes by TLS with such a certificate needs no secret."},
 };

@@ -162,6 +162,11 @@ static void take_acks(struct bucket *b)
         }
 }
 
+const char *bucket_beat_key(const struct bucket *bucket)
+{
+        return bucket->beat + strlen(bucket->prefix);
+}
+
 void bucket_beat(struct bucket *bucket)
 {
         static const char value[] = "{\"v\":1}";
@@ -261,7 +266,12 @@ static int look_once(struct bucket *b, unsigned replicas, struct bucket_facts *r
         if (s == NATS_OK) {
                 read_facts(info, ret_facts);
                 jsStreamInfo_Destroy(info);
-                return 0;
+                natsMsg *beat = NULL;
+                s = js_GetLastMsg(&beat, b->js, b->stream, b->beat, NULL, &code);
+                ret_facts->beat = s == NATS_OK ? natsMsg_GetSequence(beat) : 0;
+                natsMsg_Destroy(beat);
+                if (s == NATS_OK || code == JSNoMessageFoundErr)
+                        return 0;
         }
         if (code == JSNotEnabledErr || code == JSNotEnabledForAccountErr)
                 return error_fail(err, -EPERM, "the account of store_login has no JetStream");
@@ -350,8 +360,13 @@ int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t
 
 void bucket_erase(struct bucket *bucket, uint64_t revision)
 {
-        if (bucket->writable && revision)
-                (void)js_DeleteMsg(bucket->js, bucket->stream, revision, NULL, NULL);
+        jsErrCode code = (jsErrCode)0;
+
+        if (!bucket->writable || !revision)
+                return;
+        const natsStatus s = js_DeleteMsg(bucket->js, bucket->stream, revision, NULL, &code);
+        if (s != NATS_OK && code == (jsErrCode)0) /* no answer: those behind it do not wait for one, too */
+                (void)unreached(bucket, s);
 }
 
 /* ---- watching ---- */

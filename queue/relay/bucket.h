@@ -31,6 +31,7 @@ int bucket_move(struct bucket *bucket, struct cluster *cluster);
 struct bucket_facts {
         int64_t created; /* ns since 1970: which stream it is */
         uint64_t last, bytes;
+        uint64_t beat;              /* the revision of this node's last beat in it; 0: there is none */
         unsigned replicas, current; /* that there are to be; that are up to date */
         int64_t max_bytes;          /* -1: no limit of its own */
         bool direct, kv;            /* replicas may answer reads; it keeps one value a key, in files */
@@ -45,7 +46,8 @@ int bucket_get(struct bucket *bucket, const char *key, struct buffer *value, uin
 /* revision: that the key has; 0: there must be none. -EAGAIN: it has another. -EHOSTUNREACH. */
 int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t n, uint64_t revision,
                uint64_t *ret_revision);
-/* Forgets that revision, and leaves no trace; watchers are not told. Failures are not told either. */
+/* Forgets that revision, and leaves no trace; watchers are not told. Failures are not told either, but that it is not
+ * writable any more. */
 void bucket_erase(struct bucket *bucket, uint64_t revision);
 
 /* Watches everything behind that revision, and all that comes. -EHOSTUNREACH. */
@@ -55,6 +57,8 @@ typedef void bucket_entry_fn(void *arg, const char *key, const char *value, size
 /* Takes what has come, max at most: how many; -EPIPE: it must be watched anew. wait_ms: for the first one. */
 int bucket_take(struct bucket *bucket, unsigned wait_ms, unsigned max, bucket_entry_fn *fn, void *arg);
 
+/* The key of this node's beats. */
+const char *bucket_beat_key(const struct bucket *bucket);
 /* Once a second: stores a beat of this node, and sees whether the last one was. */
 void bucket_beat(struct bucket *bucket);
 /* Beats until one was stored, for wait_ms at most; whether one was. */

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <nats/nats.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -368,7 +367,6 @@ int bus_process_main(int argc, char **argv)
         if (process_open(&s.process, &bus_frames, BUS_PART_BUS, argc, argv, &ops, &s, &err) < 0)
                 return process_fail("bus", &err);
         (void)prctl(PR_SET_NAME, "postern-relay"); /* not "exe", by which it was started */
-        (void)signal(SIGTERM, SIG_IGN);            /* the relay, which is asked to end with it, needs it to the end */
         const int code = process_run(&s.process);
         clear(&s);
         process_close(&s.process);

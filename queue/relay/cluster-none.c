@@ -131,6 +131,12 @@ int bucket_take(struct bucket *bucket, unsigned wait_ms, unsigned max, bucket_en
         return 0;
 }
 
+const char *bucket_beat_key(const struct bucket *bucket)
+{
+        (void)bucket;
+        return "";
+}
+
 void bucket_beat(struct bucket *bucket)
 {
         (void)bucket;

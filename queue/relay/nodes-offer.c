@@ -22,6 +22,9 @@
 #define ANSWER_MS 500         /* an answer has not come yet, and is told again */
 #define STRAY_MS 1000         /* nobody has taken it: nobody waits for it */
 #define STRAY_MEMORY_MS 15000 /* the connector comes with it again */
+#define STRAY_BIT                                                                                                      \
+        (UINT64_C(1) << 63)   /* of a stray's number: a TOOK is of it, or of a hop with the other node's number */
+#define DUPLICATE "duplicate" /* REFUSED: a sign-in of that id is under way there */
 
 static void begin_ref(const struct nodes *n, struct msg_out *m, enum nodes_frame type, uint64_t ref)
 {
@@ -199,14 +202,18 @@ static void take_refused(struct offer *offer, const struct msg_in *m)
 
         if (msg_get_str(m, NODES_TAG_WHY, why, sizeof(why)) < 0)
                 return;
-        if (!offer->granted || !decline_why_valid(why)) {
+        const bool under_way = offer->granted && strcmp(why, DUPLICATE) == 0;
+        if (!under_way && (!offer->granted || !decline_why_valid(why))) {
                 give_back(offer, why, strcmp(why, "full") != 0);
                 return;
         }
         memcpy(id, offer->id, sizeof(id));
         far->node->nodes->counts.refused++;
         offer_free(offer);
-        dispatch_declined(far->link, id, why);
+        if (under_way) /* somebody has this id there already: a DC may have been asked, and nobody else is */
+                dispatch_lost(far->link, id);
+        else
+                dispatch_declined(far->link, id, why);
         far_settle(far);
 }
 
@@ -445,7 +452,7 @@ static void take_grant(struct node *node, const struct msg_in *m)
                 n->counts.taken++;
                 return;
         }
-        refuse(n, node->run, ref, r == -EEXIST ? "duplicate" : "bad_request");
+        refuse(n, node->run, ref, r == -EEXIST ? DUPLICATE : "bad_request");
         hop_free(hop);
 }
 
@@ -536,7 +543,7 @@ enum nodes_stray nodes_give_stray(struct nodes *n, const struct tenant *t, const
         memcpy(stray->tenant, t->name, sizeof(stray->tenant));
         memcpy(stray->connector, connector, strnlen(connector, ID_MAX));
         memcpy(stray->id, id, strnlen(id, ID_MAX));
-        stray->number = ++n->numbers;
+        stray->number = ++n->numbers | STRAY_BIT;
         stray->asked_at = loop_now(n->relay->loop);
         TAILQ_INSERT_TAIL(&n->strays, stray, entry);
         n->n_strays++;

@@ -148,24 +148,24 @@ static void on_beat(void *arg)
 {
         struct store_cluster *c = arg;
         const uint64_t tried = loop_now(c->loop) - c->tried_at;
+        /* what was watched is gone with its server, and no beat is stored before it is known which bucket this is */
+        const bool moved = c->cluster && cluster_reconnects(c->cluster) != c->reconnects;
         struct error err;
 
         loop_timer_in(c->beat, BEAT_MS);
-        if (c->cluster && !cluster_closed(c->cluster))
+        c->following = c->following && !moved;
+        if (c->following && !cluster_closed(c->cluster))
                 bucket_beat(c->bucket);
-        if (!store_cluster_writable(c) && tried >= JOIN_AGAIN_MS) {
+        if (moved || (!c->following && store_cluster_writable(c))) {
+                if (follow(c, 0, &err) < 0)
+                        log_debug("store_does_not_follow", KV_S("why", err.text));
+        } else if (!store_cluster_writable(c) && tried >= JOIN_AGAIN_MS) {
                 /* by another server: one whose accounts were reloaded may not know any more who listens at the others
                  */
                 join_again(c);
-        } else if (store_cluster_writable(c)) {
-                /* what was watched is gone with its server */
-                if (cluster_reconnects(c->cluster) != c->reconnects)
-                        c->following = false;
-                if (!c->following && follow(c, 0, &err) < 0)
-                        log_debug("store_does_not_follow", KV_S("why", err.text));
-                if (store_waiting(c->store) > 0)
-                        (void)store_flush(c->store);
         }
+        if (store_cluster_writable(c) && store_waiting(c->store) > 0)
+                (void)store_flush(c->store);
         store_cluster_tell(c);
 }
 

@@ -18,9 +18,9 @@
 #define BATCH_MAX 256
 #define FLUSH_MAX 64
 #define COMING_MS 2000         /* for what is stored already */
-#define AWAY_MAX 600           /* revisions, a beat of each node a second: this node may not have seen all of that */
 #define NOTE_SEEN "seen"       /* the last revision that was taken from the watch */
 #define NOTE_CREATED "created" /* which stream that was */
+#define NOTE_BEAT "beat"       /* this node's last beat among them */
 #define NOTE_WHOLE "whole"     /* 1: this copy has had all that there was once */
 
 #define RUN(store, ...) db_run((store)->db, db_query((store)->db, __VA_ARGS__))
@@ -268,7 +268,7 @@ int store_flush(struct store *store)
 struct taking {
         struct store *store;
         int r;
-        uint64_t last;
+        uint64_t last, beat;
         bool begun;
 };
 
@@ -284,6 +284,8 @@ static void take_entry(void *arg, const char *key, const char *value, size_t n, 
                 t->r = apply(t->store, key, value, n, revision);
         if (t->r == 0)
                 t->last = revision;
+        if (t->r == 0 && strcmp(key, bucket_beat_key(t->store->bucket)) == 0)
+                t->beat = revision;
 }
 
 int store_take(struct store *store, unsigned wait_ms)
@@ -293,22 +295,27 @@ int store_take(struct store *store, unsigned wait_ms)
 
         if (t.begun && t.r == 0)
                 t.r = set_note(store, NOTE_SEEN, (int64_t)t.last);
+        if (t.begun && t.r == 0 && t.beat)
+                t.r = set_note(store, NOTE_BEAT, (int64_t)t.beat);
         if (t.begun)
                 t.r = db_end(store->db, t.r);
         return t.r < 0 ? t.r : n;
 }
 
-/* Whether the copy is of this bucket; otherwise all revisions are of none. While this node was away the bucket may have
- * been put back from an older copy, and have grown past that again: then, too, all of it is read anew. */
+/*
+ * Whether the copy is of this bucket; otherwise all revisions are of none. One that was put back from an older copy may
+ * have grown past what this node saw by now, but it has none of the beats that only this node stores: an older one is
+ * there, or none. facts are from before this connection stored one.
+ */
 static int compare(struct store *store, const struct bucket_facts *facts)
 {
-        const int64_t created = note(store, NOTE_CREATED), seen = note(store, NOTE_SEEN);
+        const int64_t created = note(store, NOTE_CREATED), seen = note(store, NOTE_SEEN), beat = note(store, NOTE_BEAT);
 
-        if (created < 0 || seen < 0)
+        if (created < 0 || seen < 0 || beat < 0)
                 return -EIO;
-        if (created == facts->created && (uint64_t)seen <= facts->last && facts->last - (uint64_t)seen <= AWAY_MAX)
+        if (created == facts->created && (uint64_t)seen <= facts->last && (uint64_t)beat <= facts->beat)
                 return 0;
-        if (created && (created != facts->created || (uint64_t)seen > facts->last))
+        if (created)
                 log_warning("store_bucket_is_another",
                             KV_S("why",
                                  created == facts->created ? "it was put back from an older copy" : "it was made anew"),
@@ -319,6 +326,8 @@ static int compare(struct store *store, const struct bucket_facts *facts)
         r = RUN(store, Q_REVISIONS_CLEAR, "");
         if (r >= 0)
                 r = set_note(store, NOTE_SEEN, 0);
+        if (r == 0)
+                r = set_note(store, NOTE_BEAT, 0);
         if (r == 0)
                 r = set_note(store, NOTE_CREATED, facts->created);
         return db_end(store->db, r);

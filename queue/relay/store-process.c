@@ -14,7 +14,6 @@
 #include <netdb.h>
 #include <openssl/ssl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -497,7 +496,6 @@ int store_process_main(int argc, char **argv)
         if (process_open(&s.process, &store_frames, STORE_PART_STORE, argc, argv, &ops, &s, &err) < 0)
                 return process_fail("store", &err);
         (void)prctl(PR_SET_NAME, "postern-relay"); /* not "exe", by which it was started */
-        (void)signal(SIGTERM, SIG_IGN);            /* the relay, which is asked to end with it, needs it to the end */
         const int code = process_run(&s.process);
         clear(&s);
         process_close(&s.process);

@@ -4,20 +4,16 @@ Connector north knows node n1 alone, south n2 alone, and the sign-in service ask
 its connector is. Then a NATS server is killed, and a node. Every answer is compared with what it must be: the command fails when one
 differs.
 """
-import argparse
 import copy
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lab'))
 import lab_nats  # noqa: E402
-from demo import LAB, lab_env, step  # noqa: E402
+from demo import LAB, shown, step  # noqa: E402
 from postern_site import Daemon, Site, SiteError, wait_for  # noqa: E402
 
 CONNECTORS = [('north', 'ldap', 0), ('south', 'krb5', 1)]  # and the node that each knows
@@ -68,6 +64,9 @@ class Node:
 
 
 class Cluster:
+    """What shown() shows."""
+    WORD, DONE = 'cluster', 'did as it must'
+
     def __init__(self, top, build, lab, keep):
         self.site = Site(build, os.path.join(top, 'site'), lab)
         self.top, self.nodes, self.wrong = top, [], 0
@@ -108,6 +107,7 @@ class Cluster:
         print(f"  n3 -> {v.get('connector_name', '-'):6} {said:9} {v.get('reason', ''):15} exit {code}{'' if said == expected else '   NOT AS EXPECTED'}")
 
     def show(self):
+        self.set_up()
         step('signing in at n3, by connectors that are linked to n1 and n2')
         for name, _, _ in CONNECTORS:
             self.sign_in(name)
@@ -166,39 +166,5 @@ To stop it all and remove what it made:
             raise SiteError('\n'.join(faults))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('build', help='build folder with the programs')
-    parser.add_argument('--keep', action='store_true', help='leave everything up and print how to go on by hand')
-    args = parser.parse_args()
-    Daemon.outlive = args.keep
-    top = tempfile.mkdtemp(prefix='postern-cluster-')
-    lab_dir, kept, code, cluster = os.path.join(top, 'lab'), False, 1, None
-    try:
-        step('Samba AD domain controller CORP.EXAMPLE on loopback (the first time it is provisioned, ~15 s)')
-        cluster = Cluster(top, args.build, lab_env(lab_dir), args.keep)
-        cluster.set_up()
-        cluster.show()
-        code = 1 if cluster.wrong else 0
-        kept = args.keep
-        if kept:
-            cluster.by_hand(lab_dir)
-    except (SiteError, subprocess.CalledProcessError) as e:
-        print(f'cluster: {e}', file=sys.stderr)
-    finally:
-        if not kept:
-            step('stopping everything')
-            try:
-                if cluster:
-                    cluster.close()
-            except SiteError as e:
-                print(f'cluster: {e}', file=sys.stderr)
-                code = 1
-            subprocess.run([LAB, 'down', '--dir', lab_dir], check=False, stdout=subprocess.DEVNULL)
-            shutil.rmtree(top, ignore_errors=True)
-    step('the cluster ' + ('did as it must' if code == 0 else 'FAILED'))
-    return code
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(shown(Cluster, __doc__))

@@ -111,43 +111,60 @@ To stop it all and remove what it made:
 """)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+class Demo:
+    """What shown() shows: made, run, and taken down."""
+    WORD, DONE, wrong = 'demo', 'is done: every answer was as it must be', True
+
+    def __init__(self, top, build, lab, _keep):
+        self.site = Site(build, os.path.join(top, 'site'), lab)
+
+    def show(self):
+        set_up(self.site)
+        step('signing in through the relay: service -> relay -> connector -> DC and back')
+        sample, self.wrong = sign_in_all(self.site)
+        step('what the helpdesk sees, at the connector')
+        helpdesk(self.site, sample)
+
+    def by_hand(self, lab_dir):
+        by_hand(self.site, lab_dir)
+
+    def close(self):
+        self.site.close()
+
+
+def shown(kind, about):
+    """The whole of a demonstration, its options included; its exit code. Nothing is left of it, but for --keep."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument('build', help='build folder with the programs')
     parser.add_argument('--keep', action='store_true', help='leave everything up and print how to go on by hand')
     args = parser.parse_args()
     Daemon.outlive = args.keep
-    top = tempfile.mkdtemp(prefix='postern-demo-')
-    lab_dir, kept, code = os.path.join(top, 'lab'), False, 1
-    site = None
+    top = tempfile.mkdtemp(prefix=f'postern-{kind.WORD}-')
+    lab_dir, kept, code, demo = os.path.join(top, 'lab'), False, 1, None
     try:
         step('Samba AD domain controller CORP.EXAMPLE on loopback (the first time it is provisioned, ~15 s)')
-        site = Site(args.build, os.path.join(top, 'site'), lab_env(lab_dir))
-        set_up(site)
-        step('signing in through the relay: service -> relay -> connector -> DC and back')
-        sample, wrong = sign_in_all(site)
-        step('what the helpdesk sees, at the connector')
-        helpdesk(site, sample)
-        code = 1 if wrong else 0
+        demo = kind(top, args.build, lab_env(lab_dir), args.keep)
+        demo.show()
+        code = 1 if demo.wrong else 0
         if args.keep:
             kept = True
-            by_hand(site, lab_dir)
+            demo.by_hand(lab_dir)
     except (SiteError, subprocess.CalledProcessError) as e:
-        print(f'demo: {e}', file=sys.stderr)
+        print(f'{kind.WORD}: {e}', file=sys.stderr)
     finally:
         if not kept:
             step('stopping everything')
             try:
-                if site:
-                    site.close()
+                if demo:
+                    demo.close()
             except SiteError as e:
-                print(f'demo: {e}', file=sys.stderr)
+                print(f'{kind.WORD}: {e}', file=sys.stderr)
                 code = 1
             subprocess.run([LAB, 'down', '--dir', lab_dir], check=False, stdout=subprocess.DEVNULL)
             shutil.rmtree(top, ignore_errors=True)
-    step('the demo ' + ('is done: every answer was as it must be' if code == 0 else 'FAILED'))
+    step(f'the {kind.WORD} ' + (kind.DONE if code == 0 else 'FAILED'))
     return code
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(shown(Demo, __doc__))

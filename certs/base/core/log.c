@@ -18,10 +18,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/core/text.h"
+
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define ENTRY_MAX (3 * LOG_LINE_MAX)
-
-#include "base/core/text.h"
 
 static void sink_stderr(enum log_level level, const char *program, const char *line);
 

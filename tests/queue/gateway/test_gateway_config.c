@@ -128,6 +128,8 @@ static void test_mistakes(void **state)
                 {GOOD "remember_s = 61\n", "'61' is out of range"},
                 {GOOD "user_link = root\n", "root is not allowed"},
                 {GOOD "[application]\nsecret_file = /s\n", "application"},
+                {GOOD "[application a]\ncertificate_name = .example\n", "'.example' is not the name of one host"},
+                {GOOD "[application a]\ncertificate_name = *.example\n", "'*.example' is not the name of one host"},
                 {GOOD "[application a]\n", "application a has neither `secret_file` nor `certificate_name`"},
                 {GOOD "[application a]\ncertificate_name = a.example\n", "give `client_ca` in [gateway]"},
                 {GOOD "client_ca = /c\n", "certificate"},

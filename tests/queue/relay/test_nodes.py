@@ -79,6 +79,28 @@ class Hops(Case):
         self.assertEqual(self.sign_in(0, a, id=id)[0], 409)
         self.assertEqual(len(far.got), 1)
 
+    def test_an_id_that_is_under_way_at_another_node(self):
+        """A DC may have been asked about it, so no second connector is: that would cost the user a second count."""
+        a, b = self.connectors
+        far, id = a.at(self.nodes[1]), new_id()
+        far.go()
+        other = self.site.work(1, 1)
+        self.nodes[0].sees(a, b)
+        answers = []
+        first = threading.Thread(target=lambda: answers.append(self.sign_in(1, a, id=id)))
+        first.start()
+        try:
+            self.assertEqual(far.next('request')['id'], id)
+            status, _, body = self.sign_in(0, a, id=id)
+            self.assertEqual((status, body['type'].rsplit(':')[-1], body['started']), (502, 'connector-lost', 'unknown'), body)
+            status, _, body = self.sign_in(0, a, b, id=id)
+            self.assertEqual(status, 409, body)
+            self.assertEqual(other.got, [])
+        finally:
+            far.hang_up()
+            first.join()
+        self.assertNotEqual(answers[0][0], 200)
+
     def test_who_hangs_up_is_told_to_the_connector(self):
         a, _ = self.connectors
         far = a.at(self.nodes[1])
