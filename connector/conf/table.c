@@ -121,9 +121,9 @@ static const struct conf_key connector_keys[] = {
         {C("guard", validate.guard.mode), .type = CONF_WORD, .words = guard_modes, .initial = "observe",
          .help = "The lockout guard. on: an account that failed guard_failures times within guard_window_s "
                  "is "
-                 "answered `throttled`, and the same wrong password again is answered without asking, so "
+                 "answered `throttled`, and the same wrong password again is sent to no domain controller, so "
                  "that "
-                 "no domain controller counts it. observe: records say what it would have stopped. off: "
+                 "none counts it. observe: records say what it would have stopped. off: "
                  "nothing is counted."},
         {C("guard_failures", validate.guard.failures), .type = CONF_NUMBER, .min = 1, .max = 1000, .initial = "4",
          .help = "Failures of one account before the guard stops it, of all connectors together: keep it below the "
@@ -138,7 +138,7 @@ static const struct conf_key connector_keys[] = {
                  "lockout counter after\"."},
         {C("guard_repeat_s", validate.guard.repeat_ms), .type = CONF_NUMBER, .scale = 1000, .min = 1, .max = 3600,
          .initial = "60",
-         .help = "Seconds for which the same wrong password of an account is answered without asking. A "
+         .help = "Seconds for which the same wrong password of an account is sent to no domain controller. A "
                  "password that is changed to that one is refused for so long."},
         {C("ledger_days", ledger_days), .type = CONF_NUMBER, .min = 1, .max = 3650, .initial = "30",
          .help = "Days that the ledger keeps a sign-in."},

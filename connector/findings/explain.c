@@ -101,6 +101,7 @@ static const char *dc_failure_text(const char *reason)
                 {"deadline", "could not be asked in time"},
                 {"overloaded", "was not asked"},
                 {"cancelled", "was being asked when the sign-in was cancelled"},
+                {"throttled", "was asked for the account and did not get the password"},
         };
 
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -111,7 +112,7 @@ static const char *dc_failure_text(const char *reason)
 
 static const char *no_dc_text(const char *reason)
 {
-        const char *const local[] = {"deadline", "overloaded", "cancelled"};
+        const char *const local[] = {"deadline", "overloaded", "cancelled", "throttled"};
 
         for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
                 if (strcmp(reason, local[i]) == 0)

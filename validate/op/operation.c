@@ -225,7 +225,7 @@ static void finish_stopped(struct validate_op *op, enum guard_answer answer)
 {
         if (answer == GUARD_REPEATED)
                 finish_failed(op, REASON_WRONG_PASSWORD, COUNTED_NO,
-                              "the same wrong password as a moment ago: no domain controller was asked");
+                              "the same wrong password as a moment ago: no domain controller got it");
         else {
                 char why[96];
 
@@ -237,8 +237,9 @@ static void finish_stopped(struct validate_op *op, enum guard_answer answer)
 }
 
 /* The guard, asked for the account that the DC told, does not let it go on: its place is given back, and nothing
- * counts. Those that pause as it will are not woken: they would wake it in turn, as fast as the KDC answers. */
-static void stopped(struct validate_op *op)
+ * counts. Those that pause as it will are not woken: they would wake it in turn, as fast as the KDC answers. The answer
+ * names the DC, which was asked, though not with the password. */
+static void stopped(struct validate_op *op, const struct outcome *told)
 {
         for (size_t i = 0; i < OP_TRIES; i++)
                 try_clear(&op->tries[i]);
@@ -247,6 +248,10 @@ static void stopped(struct validate_op *op)
         guard_leave(op->v->guard, &op->ticket, NULL, loop_now(op->v->loop));
         wake_waiting(op->v, &op->ticket, false);
         if (op->stop != GUARD_WAIT) {
+                op->out.method = told->method;
+                op->out.ms_connect = told->ms_connect;
+                op->out.ms_dc = told->ms_dc;
+                snprintf(op->out.dc, sizeof op->out.dc, "%s", told->dc);
                 finish_stopped(op, op->stop);
                 return;
         }
@@ -302,7 +307,7 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
 
         t->run = NULL;
         if (op->stopped) {
-                stopped(op);
+                stopped(op, seen);
                 return;
         }
         op_judge(op, outcome);

@@ -93,7 +93,7 @@ static const struct row rows[DETAIL_MAX] = {
                 "Export the keytab again from this domain; one that was made by hand may have the wrong salt or password. If that does not help, find out who answers at the domain controller's address."},
                 {REASON_KDC_NOT_VERIFIED}},
         [DETAIL_GUARD_REPEAT] = {{"guard_repeat", "the same wrong password as a moment ago",
-                "The connector's lockout guard answered: the same wrong password was refused by a domain controller a moment ago, so none was asked again, and nothing was counted.",
+                "The connector's lockout guard answered: the same wrong password was refused by a domain controller a moment ago, so none got it again, and nothing was counted.",
                 "Look at the sign-in before this one; something, a phone or a mail program perhaps, sends an old password again and again."},
                 {REASON_WRONG_PASSWORD}},
         [DETAIL_DNS_NO_NAME] = {{"dns_no_name", "Domain name not found",

@@ -97,9 +97,9 @@ enum guard_mode { GUARD_OBSERVE = 0, GUARD_OFF, GUARD_ON };
 
 struct guard_config {
         enum guard_mode mode;
-        unsigned failures;  /* of one account in the window before no DC is asked; below AD's own threshold */
+        unsigned failures;  /* of one account in the window before no DC gets a password; below AD's own threshold */
         uint64_t window_ms; /* since the last failure; at least AD's observation window */
-        uint64_t repeat_ms; /* so long the same wrong password is answered without asking */
+        uint64_t repeat_ms; /* so long the same wrong password goes to no DC */
 };
 
 struct validate_config {

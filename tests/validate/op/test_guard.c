@@ -58,7 +58,8 @@ static void guess(struct rig *rig, const char *label)
                         continue;
                 assert_int_equal(asks[i].outcome.counted, COUNTED_NO);
                 assert_in_range(asks[i].outcome.retry_after, 1, 1800);
-                assert_string_equal(asks[i].outcome.dc, "");
+                /* a KDC may have told whose name it is */
+                assert_true(asks[i].outcome.dc[0] == '\0' || asks[i].outcome.method == METHOD_KRB5);
         }
 }
 
