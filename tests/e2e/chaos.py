@@ -4,6 +4,8 @@ import concurrent.futures
 import os
 import random
 import select
+import shlex
+import shutil
 import signal
 import socket
 import ssl
@@ -11,8 +13,9 @@ import subprocess
 import threading
 import time
 
-# Users that every Debian has, so that packets can be dropped by whose they are: (link, validator, ledger) of each connector.
+# Users that every Debian has, so that packets can be dropped by whose they are: (link, validator, ledger) of each connector, and each node's.
 USERS = [('games', 'man', 'lp'), ('mail', 'news', 'uucp'), ('www-data', 'backup', 'list')]
+NODE_USERS = ['irc', 'proxy', 'sys']
 CHAIN = ['inet', 'chaos', 'out']
 
 
@@ -93,27 +96,22 @@ class Full:
         os.unlink(self.path)
 
 
-class Clock:
-    """The wall clock of processes that have the library of tests/queue/relay/clock.c preloaded."""
-
-    def __init__(self, path):
-        self.path = path
-        self.set(0)
-
-    def set(self, seconds):
-        with open(self.path + '.new', 'w', encoding='ascii') as f:
-            f.write(str(seconds))
-        os.chmod(self.path + '.new', 0o644)
-        os.rename(self.path + '.new', self.path)
-
-    def environment(self, library):
-        return {'LD_PRELOAD': library, 'TEST_CLOCK': self.path, 'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}
-
-    def step(self, seconds):
-        return Stepped(self, seconds)
+def clocked_posternd(site, folder, environment):
+    """posternd once more, there, whose processes have that clock: it hands no variable of its environment on to them."""
+    os.makedirs(folder)
+    words = ' '.join(f'{name}={shlex.quote(environment[name])}' for name in ('LD_PRELOAD', 'TEST_CLOCK'))
+    for part in ('link', 'validator', 'ledger'):
+        path = os.path.join(folder, f'postern-{part}')
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(f'#!/bin/sh\nexport {words}\nexec {site.build}/connector/{part}/postern-{part} "$@"\n')
+        os.chmod(path, 0o755)
+    return shutil.copy(site.program('posternd'), folder)
 
 
 class Stepped:
+    """A wall clock of lab_clock that is off for a while: within what everybody tolerates, or by so much that its host doubts it."""
+    SECONDS = [-900, -90, -20, 20, 90, 900]
+
     def __init__(self, clock, seconds):
         self.clock, self.seconds = clock, seconds
 
@@ -214,13 +212,13 @@ class Worker(threading.Thread):
 
 
 class ConnectorWorker(Worker):
-    def __init__(self, connector, users, relay_ports, dcs, *how):
+    def __init__(self, connector, clock, users, relay_ports, dcs, *how):
         super().__init__(connector.name, *how)
-        self.connector, self.users, self.relay_ports, self.dcs = connector, users, relay_ports, dcs
+        self.connector, self.clock, self.users, self.relay_ports, self.dcs = connector, clock, users, relay_ports, dcs
 
     def faults(self):
         return [self.kill_child, self.kill_child, self.kill_all, self.stop_child, self.terminate, self.reload, self.no_relay, self.no_dc,
-                self.lossy, self.disk_full]
+                self.lossy, self.disk_full, self.clock_step]
 
     def child(self):
         """One of its processes; None while there is none."""
@@ -270,17 +268,39 @@ class ConnectorWorker(Worker):
     def disk_full(self):
         self.last(Full(self.connector.state), 1, 8)
 
+    def clock_step(self):
+        self.last(Stepped(self.clock, self.dice.choice(Stepped.SECONDS)), 1, 10)
+
 
 class RelayWorker(Worker):
     """One node of the relay."""
     GAP = (6.0, 14.0)
 
-    def __init__(self, node, clock, *how):
+    def __init__(self, node, clock, user, nats_ports, *how):
         super().__init__(f'relay {node.name}', *how)
-        self.node, self.clock = node, clock
+        self.node, self.clock, self.user, self.nats_ports = node, clock, user, nats_ports
 
     def faults(self):
-        return [self.kill, self.terminate, self.reload, self.stop, self.disk_full, self.clock_step]
+        return [self.kill, self.kill_child, self.terminate, self.reload, self.stop, self.stop_child, self.disk_full, self.clock_step, self.no_nats]
+
+    def child(self):
+        """Its store process or its bus; None while there is none."""
+        return self.node.daemon.children().get(self.dice.choice(['store', 'bus']))
+
+    def kill_child(self):
+        pid = self.child()
+        if pid:
+            Stopped(pid).signal(signal.SIGKILL)
+
+    def stop_child(self):
+        pid = self.child()
+        if pid:
+            self.last(Stopped(pid), 0.5, 8)
+
+    def no_nats(self):
+        """It reaches none of the servers, or not one of them."""
+        ports = self.dice.choice([self.nats_ports, *[[port] for port in self.nats_ports]])
+        self.last(partition([self.user], ['tcp', 'dport', '{ ' + ', '.join(map(str, ports)) + ' }']), 0.5, 12)
 
     def kill(self):
         self.node.daemon.process.kill()
@@ -302,8 +322,42 @@ class RelayWorker(Worker):
         self.last(Full(os.path.join(self.node.dir, 'state')), 1, 8)
 
     def clock_step(self):
-        """Within what everybody tolerates, or by so much that it doubts itself."""
-        self.last(self.clock.step(self.dice.choice([-900, -90, -20, 20, 90, 900])), 1, 10)
+        self.last(Stepped(self.clock, self.dice.choice(Stepped.SECONDS)), 1, 10)
+
+
+class NatsWorker(Worker):
+    """One of the NATS servers."""
+    GAP = (6.0, 16.0)
+
+    def __init__(self, cluster, i, *how):
+        super().__init__(f'nats {i}', *how)
+        self.cluster, self.i = cluster, i
+
+    def faults(self):
+        return [self.kill, self.terminate, self.stop, self.cut_off, self.no_route]
+
+    def kill(self, how=signal.SIGKILL):
+        self.cluster.kill(self.i, how=how)
+        self.ended.wait(self.dice.uniform(0, 8))
+        self.start_by(lambda: self.cluster.begin(self.i))
+
+    def terminate(self):
+        self.kill(signal.SIGTERM)
+
+    def stop(self):
+        self.last(Stopped(self.cluster.processes[self.i].pid), 0.5, 8)
+
+    def silent(self, port):
+        """Nothing comes from that port of its."""
+        self.last(Lossy(['ip', 'saddr', self.cluster.address, 'tcp', 'sport', str(port)]), 0.5, 12)
+
+    def cut_off(self):
+        """No node hears it; the other servers do."""
+        self.silent(self.cluster.ports[self.i][0])
+
+    def no_route(self):
+        """Another server that came to it hears it no more; the nodes do."""
+        self.silent(self.cluster.ports[self.i][1])
 
 
 class ClockWorker(Worker):
@@ -318,7 +372,7 @@ class ClockWorker(Worker):
         return [self.clock_step]
 
     def clock_step(self):
-        self.last(self.clock.step(self.dice.choice([-200, -60, -20, 20, 60, 200])), 1, 5)
+        self.last(Stepped(self.clock, self.dice.choice([-200, -60, -20, 20, 60, 200])), 1, 5)
 
 
 class CertificateWorker(Worker):

@@ -6,7 +6,8 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lab')]
+import lab_clock  # noqa: E402,F401  pylint: disable=unused-import
 from postern_site import Site, SiteError, wait_for  # noqa: E402,F401
 
 LAB = {k: v for k, v in os.environ.items() if k.startswith('LAB_')}

@@ -91,7 +91,11 @@ class Daemon:
         for pid in pids:
             try:
                 with open(f'/proc/{pid}/comm', encoding='utf-8') as f:
-                    found[f.read().strip()] = pid
+                    name = f.read().strip()
+                if name == 'postern-relay':  # what it is to the relay that started it
+                    with open(f'/proc/{pid}/cmdline', encoding='utf-8') as f:
+                        name = f.read().partition('--role=')[2].partition('\0')[0]
+                found[name] = pid
             except FileNotFoundError:
                 continue
         return found
@@ -120,6 +124,7 @@ class Connector:
         self.socket = os.path.join(self.dir, 'run', 'control.sock')
         self.daemon = None
         self.id = self.fingerprint = None
+        self.program, self.env = None, {}  # another posternd than the site's; what it alone has in its environment
         os.makedirs(self.state, mode=0o700)
         os.makedirs(os.path.dirname(self.socket), mode=0o755)
         with open(self.config, 'w', encoding='utf-8') as f:
@@ -137,7 +142,8 @@ class Connector:
 
     def start(self):
         log = os.path.join(self.dir, 'log')
-        self.daemon = Daemon(self.name, [self.site.program('posternd'), '--config', self.config], log, self.site.env)
+        program = self.program or self.site.program('posternd')
+        self.daemon = Daemon(self.name, [program, '--config', self.config], log, {**self.site.env, **self.env})
 
     domains = None  # that it may speak for, where its announcement alone does not decide
 

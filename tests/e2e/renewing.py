@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import threading
 
-from e2e import SiteTest, wait_for
+from e2e import SiteTest, lab_clock, wait_for
 
 # The relay's clock is behind by this, within what everybody tolerates. So its certificates of three minutes, which are
 # renewed after two, are renewed 6 to 24 s after their making, and end 75 s after it.
@@ -80,17 +80,13 @@ class RenewingTest(SiteTest):
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.clock = os.path.join(cls.top, 'clock')
-        cls.set_clock(-BEHIND_S)
-        cls.site.relay_env = {'LD_PRELOAD': os.path.join(cls.site.build, 'tests', 'queue', 'librelay-clock.so'), 'TEST_CLOCK': cls.clock,
-                              'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}
+        cls.clock = lab_clock.Clock(os.path.join(cls.top, 'clock'), -BEHIND_S)
+        cls.site.relay_env = cls.clock.environment(lab_clock.library(cls.site.build))
 
     @classmethod
     def set_clock(cls, seconds):
         """The relay's, against everybody else's."""
-        with open(cls.clock + '.new', 'w', encoding='ascii') as f:
-            f.write(str(seconds))
-        os.rename(cls.clock + '.new', cls.clock)
+        cls.clock.set(seconds)
 
     def log_text(self, connector):
         with open(os.path.join(connector.dir, 'log'), encoding='utf-8') as f:

@@ -2,15 +2,17 @@
 told of, and nothing grows.
 
 usage: test_chaos.py BUILD STEADY SECONDS     POSTERN_CHAOS_S: another number of seconds; POSTERN_CHAOS_SEED: the faults of that run again;
-POSTERN_CHAOS_TRACE: tells each fault and what was undecided in each second, as a failure does
+POSTERN_CHAOS_TRACE: tells each fault and what was undecided in each second, as a failure does; POSTERN_CHAOS_RATE: other than 20 sign-ins a
+second, beside those that are wrong on purpose. It says each minute how far it is.
 
-Three connectors, two real domain controllers, two nodes of a relay; see chaos.py for what breaks. It wants a network and mounts of its own
-(unshare --net --mount).
+Three connectors, two real domain controllers, three nodes of a relay on three NATS servers; see chaos.py for what breaks. Connectors are linked
+to two of the nodes, so what services ask the third of goes over. It wants a network and mounts of its own (unshare --net --mount).
 """
 import collections
 import copy
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,14 +21,14 @@ import unittest
 
 import chaos
 import postern_site
-from e2e import LAB, SiteTest, wait_for
+from e2e import LAB, SiteTest, lab_clock, wait_for
 from steady import Driver, Service
 from test_nodes import Node, free_port
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lab'))
-import lab_certs  # noqa: E402  pylint: disable=wrong-import-position
+import lab_certs
+import lab_nats
 
 SECONDS = float(os.environ.get('POSTERN_CHAOS_S') or sys.argv[3])
+RATE = float(os.environ.get('POSTERN_CHAOS_RATE') or 20)
 SEED = int(os.environ.get('POSTERN_CHAOS_SEED') or random.SystemRandom().randrange(1 << 32))
 HANGS_S = 60  # of a sign-in whose budget is 8 s
 AFTER = 20  # sign-ins that must all be decided once everything is whole again
@@ -55,6 +57,7 @@ class Lane(threading.Thread):
             self.look()
         except BaseException as e:  # pylint: disable=broad-except
             self.fault = e
+            print(f'  {self.name}: {e!r}', flush=True)
         self.service.close()
 
     def round(self):
@@ -113,7 +116,7 @@ class Chaos(SiteTest):
     def setUpClass(cls):
         print(f'  POSTERN_CHAOS_SEED={SEED} POSTERN_CHAOS_S={SECONDS:g}', flush=True)
         chaos.make_chain()
-        cls.starter = chaos.Starter()
+        cls.starter, cls.clocks = chaos.Starter(), {}
         super().setUpClass()
         site = cls.site
         cls.make_front()
@@ -129,8 +132,19 @@ class Chaos(SiteTest):
             with open(c.config, 'w', encoding='utf-8') as f:
                 f.write(text)
             mounted(cls, c.state, 16)
+            cls.clocks[name] = cls.clock(name)
+            c.env = cls.environment(name)
+            c.program = chaos.clocked_posternd(site, os.path.join(cls.top, 'programs-' + name), c.env)
             c.up()
         cls.make_nodes()
+
+    @classmethod
+    def clock(cls, name):
+        return lab_clock.Clock(os.path.join(cls.top, f'clock-{name}'))
+
+    @classmethod
+    def environment(cls, name):
+        return cls.clocks[name].environment(lab_clock.library(cls.site.build))
 
     @classmethod
     def make_front(cls):
@@ -144,25 +158,45 @@ class Chaos(SiteTest):
 
     @classmethod
     def make_nodes(cls):
-        """The relay becomes one of two nodes; each has a clock that can be set, and so have the services."""
-        site, library = cls.site, os.path.join(cls.site.build, 'tests', 'queue', 'librelay-clock.so')
-        clock = {name: chaos.Clock(os.path.join(cls.top, f'clock-{name}')) for name in ('a', 'b', 'services')}
-        cls.clocks = clock
-        cls.nodes = [Node(site, 'a', '127.0.0.1', site.port), Node(site, 'b', '127.0.0.2', free_port('127.0.0.2'))]
+        """The relay becomes one of three nodes on NATS, of which connectors know two. Each has a clock that can be set, and so have the services."""
+        site = cls.site
+        cls.nats = lab_nats.Cluster(cls.top).start()
+        cls.addClassCleanup(cls.nats.stop)
+        os.chmod(cls.top, 0o711)  # nodes have users of their own
+        cls.nodes = [Node(site, name, f'127.0.0.{n + 1}', free_port(f'127.0.0.{n + 1}') if n else site.port) for n, name in enumerate('abc')]
         cls.addClassCleanup(lambda: [n.daemon.stop() for n in cls.nodes if n.daemon])
         site.relay.stop()
-        for node in cls.nodes:
-            node.site.env = {**site.env, **clock[node.name].environment(library)}
-            node.make([n.url for n in cls.nodes])
-            state = os.path.join(node.dir, 'state')
-            os.rename(state, state + '-before')
-            os.mkdir(state, 0o700)
-            mounted(cls, state, 16)
-            subprocess.run(['cp', '-aT', state + '-before', state], check=True)
-            node.start()
+        for node, user in zip(cls.nodes, chaos.NODE_USERS):
+            cls.clocks[node.name] = cls.clock(node.name)
+            node.site.env = {**site.env, **cls.environment(node.name)}
+            cls.make_node(node, user)
+        cls.clocks['services'] = cls.clock('services')
         cls.services = copy.copy(site)
         cls.services.url = ' '.join(n.url for n in cls.nodes)
-        cls.services.env = {**site.env, **clock['services'].environment(library)}
+        cls.services.env = {**site.env, **cls.environment('services')}
+
+    @classmethod
+    def make_node(cls, node, user):
+        """Its user's, on a small disk. The first one's database goes into the bucket, the others find it there."""
+        site, first, copies = cls.site, node is cls.nodes[0], os.path.join(cls.top, f'files-{node.name}')
+        state = os.path.join(node.dir, 'state')
+        os.mkdir(copies)
+        cls.nats.hand(copies, user)
+        for name in ('relay.pem', 'relay.key'):
+            shutil.chown(shutil.copy(os.path.join(site.dir, name), copies), user)
+        node.make([n.url for n in cls.nodes[:2]] if node in cls.nodes[:2] else [], cls.nats.conf(dispatch=True, copies=copies), user=user,
+                  store='nats', dispatch='nats', certificate=os.path.join(copies, 'relay.pem'), key=os.path.join(copies, 'relay.key'))
+        os.rename(state, state + '-before')
+        os.mkdir(state, 0o700)
+        mounted(cls, state, 16)
+        for name in os.listdir(state + '-before'):
+            if first or not name.startswith('relay.db'):
+                subprocess.run(['cp', '-a', os.path.join(state + '-before', name), state], check=True)
+        subprocess.run(['chown', '-R', user, node.dir], check=True)
+        if first:
+            node.site.relay_conf = os.path.join(node.dir, 'relay.conf')
+            node.site.relay_admin('store', 'push')
+        node.start()
 
     @classmethod
     def logs(cls):
@@ -173,6 +207,9 @@ class Chaos(SiteTest):
 
     def whole(self):
         """Whoever is gone is started again, and all are ready."""
+        for i, server in enumerate(self.nats.processes):
+            if not server or server.poll() is not None:
+                self.nats.start(i)
         for c in self.site.connectors.values():
             if not c.daemon.alive():
                 c.start()
@@ -183,16 +220,25 @@ class Chaos(SiteTest):
         """name -> pid of every process of the site."""
         return {f'{d.name} {name}': pid for d in self.daemons() for name, pid in [('itself', d.pid), *d.children().items()]}
 
+    def of_each(self, look):
+        """name -> what look(pid) gives; without those that end meanwhile."""
+        found = {}
+        for name, pid in self.pids().items():
+            try:
+                found[name] = look(pid)
+            except (OSError, StopIteration):
+                continue
+        return found
+
     def descriptors(self):
-        return {name: len(os.listdir(f'/proc/{pid}/fd')) for name, pid in self.pids().items()}
+        return self.of_each(lambda pid: len(os.listdir(f'/proc/{pid}/fd')))
 
     def memory(self):
         """name -> kilobytes that it holds."""
-        found = {}
-        for name, pid in self.pids().items():
+        def look(pid):
             with open(f'/proc/{pid}/status', encoding='ascii') as f:
-                found[name] = next(int(line.split()[1]) for line in f if line.startswith('VmRSS'))
-        return found
+                return next(int(line.split()[1]) for line in f if line.startswith('VmRSS'))
+        return self.of_each(look)
 
     def settled(self, before):
         """No process holds more descriptors than at the beginning, but for a few connections that are kept for later."""
@@ -213,6 +259,17 @@ class Chaos(SiteTest):
             n += 1
         return n
 
+    def watch(self, driver, lanes, workers, began):
+        """Until it has lasted as long as it shall; says each minute how far it is."""
+        told = 0
+        while time.monotonic() < began + SECONDS:
+            time.sleep(max(0.0, min(60.0, began + SECONDS - time.monotonic())))
+            print(f'  {time.monotonic() - began:.0f} s, {sum(self.memory().values()) // 1024} MB, {sum(self.descriptors().values())} descriptors:', flush=True)
+            self.tell(driver, lanes, sorted(h for w in workers for h in w.happened))
+            for answer in driver.wrong()[told:]:
+                print(f'  WRONG: {answer}', flush=True)
+            told = len(driver.wrong())
+
     def test_chaos(self):
         site, ended, admin = self.site, threading.Event(), Admin()
         self.addCleanup(admin.close)
@@ -223,16 +280,19 @@ class Chaos(SiteTest):
         descriptors, memory = self.descriptors(), self.memory()
         dcs = [LAB['LAB_AD_ADDRESS'], LAB['LAB_AD2_ADDRESS'], FRONT]
         how = SEED, ended, self.starter
-        workers = [chaos.ConnectorWorker(c, users, [n.port for n in self.nodes], dcs, *how) for c, users in zip(site.connectors.values(), chaos.USERS)]
-        workers += [chaos.RelayWorker(n, self.clocks[n.name], *how) for n in self.nodes]
+        workers = [chaos.ConnectorWorker(c, self.clocks[c.name], users, [n.port for n in self.nodes[:2]], dcs, *how)
+                   for c, users in zip(site.connectors.values(), chaos.USERS)]
+        clients = [client for client, _, _ in self.nats.ports]
+        workers += [chaos.RelayWorker(n, self.clocks[n.name], user, clients, *how) for n, user in zip(self.nodes, chaos.NODE_USERS)]
+        workers += [chaos.NatsWorker(self.nats, i, *how) for i in range(self.nats.size)]
         workers += [chaos.ClockWorker(self.clocks['services'], *how), chaos.CertificateWorker(self.front, self.good, self.bad, *how)]
         workers += [chaos.DcWorker(name, int(LAB[f'LAB_{name}_PID']), *how) for name in ('AD', 'AD2')]
         lanes = [Lane(self.services, number, admin, ended) for number in LANES]
         began = time.monotonic()
-        with Driver(self.services) as driver:
+        with Driver(self.services, RATE) as driver:
             for thread in [*workers, *lanes]:
                 thread.start()
-            time.sleep(SECONDS)
+            self.watch(driver, lanes, workers, began)
             ended.set()
             for thread in [*workers, *lanes]:
                 thread.join()
@@ -241,7 +301,7 @@ class Chaos(SiteTest):
             moment = time.monotonic()
             wait_for('sign-ins after it, each decided', lambda: self.decided(driver, moment) >= AFTER)
         happened = sorted(h for w in workers for h in w.happened)
-        self.tell(driver, lanes, happened, began)
+        self.tell(driver, lanes, happened)
         trace = self.trace(driver, happened, began)
         if os.environ.get('POSTERN_CHAOS_TRACE'):
             print(trace)
@@ -276,7 +336,8 @@ class Chaos(SiteTest):
                   for second, words in seconds.items()]
         return ''.join(f'  {at - began:6.1f} {text}\n' for at, text in sorted(lines))
 
-    def tell(self, driver, lanes, happened, began):
+    @staticmethod
+    def tell(driver, lanes, happened):
         kinds = collections.Counter(what.split()[0] for _, _, what in happened)
         lost = driver.lost()
         words = collections.Counter(a.word for a in lost)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 WRITE = '--write' in sys.argv
-from e2e import LAB, SiteTest, WRONG, main, wait_for  # noqa: E402
+from e2e import LAB, SiteTest, WRONG, lab_clock, main, wait_for  # noqa: E402
 
 TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'connector', 'findings', 'SAMBA-FAULTS.md')
 DOMAIN, DC1, DC2 = LAB['LAB_AD_DOMAIN'], LAB['LAB_AD_HOST'], 'dc2.corp.example'
@@ -213,9 +213,7 @@ class Helpdesk(SiteTest):
         self.check_says(section, 'is not there', 'ldap', 'dc_refused no_dc_usable', dcs=f'{DC1}@127.0.0.254')
         self.check_says(section, 'names another SID than the configuration', 'ldap', 'sid_differs', domain_sid='S-1-5-21-7-8-9')
         for seconds, code in ((-600, 'dc_clock_ahead'), (600, 'dc_clock_behind')):
-            clock = self.file('clock', str(seconds))
-            env = {'LD_PRELOAD': os.path.join(self.site.build, 'tests', 'queue', 'librelay-clock.so'), 'TEST_CLOCK': clock,
-                   'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}
+            env = lab_clock.Clock(os.path.join(self.top, 'clock'), seconds).environment(lab_clock.library(self.site.build))
             self.check_says(section, f"has a clock that is 10 min {'ahead' if seconds < 0 else 'behind'}, by LDAP", 'ldap', code, env=env)
             self.check_says(section, f"has a clock that is 10 min {'ahead' if seconds < 0 else 'behind'}, by Kerberos", 'krb5', code, env=env)
             self.check_says(section, f"and another have clocks that are 10 min {'ahead' if seconds < 0 else 'behind'}", 'ldap', code, env=env,

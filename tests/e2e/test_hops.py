@@ -103,6 +103,22 @@ class Hops(SiteTest):
         print(f'  the node with the links is killed: {len(lost)} of {len(driver.answers)} lost, back after {back - killed:.1f} s', flush=True)
         self.assertEqual([x for x in lost if x.ended < killed or x.began > back], [])
 
+    def test_5_each_process_of_a_node_is_killed(self):
+        """The store's end loses nothing; the bus's at most what was between the nodes then. Both are started again."""
+        for part, most in (('store', 0), ('bus', Driver.ACCOUNTS)):
+            for node in self.nodes:
+                with Driver(self.nodes[1].site) as driver:
+                    self.settle(driver)
+                    old = node.daemon.children()[part]
+                    os.kill(old, signal.SIGKILL)
+                    wait_for(f'a new {part}', lambda n=node, p=part, o=old: n.daemon.children().get(p, o) != o)
+                    for n in self.nodes:
+                        wait_for(f'both connectors are ready at {n.name}', lambda n=n: n.ready() == 2)
+                    back = time.monotonic()
+                    self.settle(driver)
+                self.judge(driver, f'kill -9 of the {part} of {node.name}', most)
+                self.assertEqual([x for x in driver.lost() if x.began > back], [])
+
     def test_4_nothing_of_it_is_on_the_servers_disks(self):
         service = Service(self.nodes[1].site)
         user, password, _ = self.account('GOOD2')

@@ -118,12 +118,16 @@ class Cluster:
                   'subject': SUBJECT, 'password': self.password, 'nkey': self.nkey, 'sys': self.sys, **more}
         system.write(self.path(f'n{i}', 'nats.conf'), CONFIG.format(**values))
 
+    def begin(self, i):
+        """Starts this server, and waits for nothing."""
+        self.processes[i] = system.start_daemon(self.path(f'n{i}'), 'nats-server', ['nats-server', '-c', self.path(f'n{i}', 'nats.conf')],
+                                                not self.outlive)
+
     def start(self, *which):
         """Starts these servers, or all, and waits until each says that it is well."""
         which = which or range(self.size)
         for i in which:
-            self.processes[i] = system.start_daemon(self.path(f'n{i}'), 'nats-server',
-                                                    ['nats-server', '-c', self.path(f'n{i}', 'nats.conf')], not self.outlive)
+            self.begin(i)
         for i in which:
             system.wait_ready(self.processes[i], self.path(f'n{i}'), 'nats-server',
                               lambda i=i: system.accepts(self.address, self.ports[i][0]))
@@ -160,14 +164,20 @@ class Cluster:
     def servers(self):
         return [f'tls://{self.address}:{client}' for client, _, _ in self.ports]
 
-    def conf(self, store=True, dispatch=False):
-        """Section [nats] of a relay.conf. The keys `store = nats` and `dispatch = nats` are the caller's."""
-        lines = ['[nats]', *(f'server = {server}' for server in self.servers()), f"ca = {self.path('certs', 'ca.pem')}"]
+    def conf(self, store=True, dispatch=False, copies=None):
+        """Section [nats] of a relay.conf. The keys `store = nats` and `dispatch = nats` are the caller's. copies: a folder of hand()."""
+        ca, folder = (os.path.join(copies, 'ca.pem'), copies) if copies else (self.path('certs', 'ca.pem'), self.folder)
+        lines = ['[nats]', *(f'server = {server}' for server in self.servers()), f'ca = {ca}']
         if store:
-            lines.append(f"store_login = {self.path('store.login')}")
+            lines.append(f'store_login = {folder}/store.login')
         if dispatch:
-            lines.append(f"dispatch_login = {self.path('dispatch.login')}")
+            lines.append(f'dispatch_login = {folder}/dispatch.login')
         return '\n'.join(lines) + '\n'
+
+    def hand(self, folder, user):
+        """Copies there, which are that user's, of the files that conf() names."""
+        for path in (self.path('certs', 'ca.pem'), self.path('store.login'), self.path('dispatch.login')):
+            shutil.chown(shutil.copy(path, folder), user)
 
     def wipe(self):
         """Empties the disks of servers that are down."""

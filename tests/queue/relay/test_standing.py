@@ -10,8 +10,9 @@ import sys
 import time
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'lab')]
 import relay_site  # noqa: E402
+import lab_clock  # noqa: E402
 from relay_site import Connector, Relay, at_a_terminal, forge, new_id, wait_for  # noqa: E402
 
 VERDICT = 'aaaa..bbbb.cccc.dddd'
@@ -144,20 +145,17 @@ class Certificates(StandingTest):
 
 
 class JumpingRelay(Relay):
-    """Its wall clock is what the file `clock` says, in seconds off."""
+    """Its wall clock can be set."""
 
     first_clock = 0
 
     def start(self):
-        self.set_clock(self.first_clock)
-        self.env = {'LD_PRELOAD': CLOCK, 'TEST_CLOCK': self.path('clock'),
-                    'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}
+        self.clock = lab_clock.Clock(self.path('clock'), self.first_clock)
+        self.env = self.clock.environment(CLOCK)
         super().start()
 
     def set_clock(self, seconds):
-        with open(self.path('clock.new'), 'w', encoding='ascii') as f:
-            f.write(str(seconds))
-        os.rename(self.path('clock.new'), self.path('clock'))
+        self.clock.set(seconds)
 
 
 class Clock(StandingTest):
