@@ -98,11 +98,6 @@ static void take_turn(void)
                 (void)nanosleep(&pause, NULL);
 }
 
-static void end_turn(void)
-{
-        (void)flock(KEYHOLDER_PIN_FD, LOCK_UN);
-}
-
 /* ---- the key ---- */
 
 static int open_token(struct token *token, const struct token_request *request, struct buffer *name, struct error *err)
@@ -213,11 +208,6 @@ static int check_call(int argc, char **argv)
 /* The module of a token is others' code, which may want files, sockets and threads at each signature. */
 static const struct confine_rules rules = {.process = "keyholder", .needs = CONFINE_FOREIGN_CODE};
 
-static enum confine_mode confinement_of(const char *word)
-{
-        return strcmp(word, "off") == 0 ? CONFINE_OFF : strcmp(word, "log") == 0 ? CONFINE_LOG : CONFINE_ENFORCE;
-}
-
 int main(int argc, char **argv)
 {
         static char reference[KEYHOLDER_REFERENCE_MAX + 1];
@@ -245,10 +235,14 @@ int main(int argc, char **argv)
                 r = open_token(&token, &request, &name, &err);
                 if (r == 0)
                         r = prove(&token, &err);
-                end_turn();
+                (void)flock(KEYHOLDER_PIN_FD, LOCK_UN);
         }
         if (r == 0)
-                r = confine(&rules, confinement_of(argv[2]), &confined, &err);
+                r = confine(&rules,
+                            !strcmp(argv[2], "off")   ? CONFINE_OFF
+                            : !strcmp(argv[2], "log") ? CONFINE_LOG
+                                                      : CONFINE_ENFORCE,
+                            &confined, &err);
         if (r == 0)
                 r = tell_key(&token, &name);
         else

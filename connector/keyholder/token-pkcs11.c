@@ -182,14 +182,6 @@ static int log_in(struct pkcs11 *p, const char *pin, struct error *err)
         return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? 0 : token_fail(p, rv, "log in", err);
 }
 
-static int open_session(struct pkcs11 *p, const struct token_request *request, struct error *err)
-{
-        const CK_FLAGS flags = CKF_SERIAL_SESSION | (request->make ? CKF_RW_SESSION : 0);
-        const CK_RV rv = p->module->C_OpenSession(p->slot, flags, NULL, NULL, &p->session);
-
-        return rv == CKR_OK ? log_in(p, request->pin, err) : token_fail(p, rv, "open a session", err);
-}
-
 /* ---- its objects ---- */
 
 /* The objects of a class with the label and id of the template: at most two are told apart. */
@@ -363,12 +355,16 @@ static int sign(struct token *token, const uint8_t digest[DIGEST_LEN], uint8_t s
 int pkcs11_open(struct token *token, const struct token_request *request, struct buffer *name, struct error *err)
 {
         static struct pkcs11 p;
+        const CK_FLAGS flags = CKF_SERIAL_SESSION | (request->make ? CKF_RW_SESSION : 0);
+        CK_RV rv = CKR_OK;
         int r = parse(&p, request->reference, err);
 
         if (r == 0)
                 r = find_token(&p, err);
         if (r == 0)
-                r = open_session(&p, request, err);
+                rv = p.module->C_OpenSession(p.slot, flags, NULL, NULL, &p.session);
+        if (r == 0)
+                r = rv == CKR_OK ? log_in(&p, request->pin, err) : token_fail(&p, rv, "open a session", err);
         if (r == 0)
                 r = request->make ? make_key(&p, err) : find_key(&p, err);
         if (r == 0)

@@ -121,12 +121,11 @@ static int open_pem(struct tpm2 *t, const char *text, struct error *err)
         _cleanup_(free_BIOp) BIO *bio = BIO_new_mem_buf(text, -1);
 
         t->key = bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, give_pin, t, t->lib, PROPERTIES) : NULL;
-        if (t->key)
-                return 0;
-        return tpm_fail(t, -ENOENT,
-                        "the TPM cannot load that key: it was made in another TPM, or this one "
-                        "was cleared since",
-                        err);
+        return t->key ? 0
+                      : tpm_fail(t, -ENOENT,
+                                 "the TPM cannot load that key: it was made in another TPM, or this one was cleared "
+                                 "since",
+                                 err);
 }
 
 static int make_key(struct tpm2 *t, struct error *err)
@@ -150,14 +149,6 @@ static int write_name(const struct tpm2 *t, const struct token_request *request,
                 return -EIO;
         const long n = BIO_get_mem_data(bio, &text);
         return n > 0 ? buffer_append(name, text, (size_t)n) : -EIO;
-}
-
-static int check_kind(const struct tpm2 *t, struct token *token, struct error *err)
-{
-        if (crypto_point_export(t->key, token->point) == 0)
-                return 0;
-        ERR_clear_error();
-        return error_fail(err, -EBADMSG, "the TPM's key is no P-256 key; Postern uses no other kind");
 }
 
 /* ---- signing ---- */
@@ -204,8 +195,10 @@ int tpm2_open(struct token *token, const struct token_request *request, struct b
                 r = open_handle(&t, request->reference, err);
         else
                 r = open_pem(&t, request->reference, err);
-        if (r == 0)
-                r = check_kind(&t, token, err);
+        if (r == 0 && crypto_point_export(t.key, token->point) != 0) {
+                ERR_clear_error();
+                r = error_fail(err, -EBADMSG, "the TPM's key is no P-256 key; Postern uses no other kind");
+        }
         if (r == 0 && (r = write_name(&t, request, name)) < 0)
                 tpm_fail(&t, r, "the TPM's key cannot be written down", err);
         token->sign = sign;

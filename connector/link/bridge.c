@@ -192,46 +192,35 @@ static void send_id(struct bridge *b, enum frame_type type, const char *id)
 }
 
 /* An id is one sign-in's, at whichever node: a second one by the same would take its answers. */
-static bool another_has(const struct line *line, const char *id)
-{
-        struct bridge *b = line->node->b;
-        const struct line *other = lines_next_with(b, NULL, id);
-
-        if (other == line)
-                other = lines_next_with(b, other, id);
-        return other != NULL;
-}
-
-static void decline(struct line *line, const char *id, const char *why)
-{
-        link_declined(line->link, id, why);
-        on_unanswered(line, id, why);
-}
-
 static void on_request(void *arg, const struct link_request *request)
 {
         struct line *line = arg;
-        const char *id = request->id;
+        const char *id = request->id, *why = NULL;
         struct bridge *b = line->node->b;
+        const struct line *other = lines_next_with(b, NULL, id);
         struct msg_out m;
-        int r;
 
-        if (another_has(line, id)) {
-                decline(line, id, "replay");
-                return;
+        if (other == line)
+                other = lines_next_with(b, other, id);
+        if (other) {
+                why = "replay";
+        } else {
+                b->requests++;
+                msg_begin(&m, FRAME_REQUEST);
+                msg_str(&m, TAG_ID, id);
+                msg_u64(&m, TAG_BUDGET, request->budget_ms);
+                msg_u64(&m, TAG_RECEIVED, request->received_ms);
+                msg_bytes(&m, TAG_SEALED, request->sealed, request->n);
+                msg_str(&m, TAG_TRACE, *request->traceparent ? request->traceparent : NULL);
+                if (request->last)
+                        msg_u64(&m, TAG_LAST, 1);
+                int r = to_validator(b, &m);
+                why = r == -EMSGSIZE ? "bad_request" : r < 0 ? "full" : NULL;
         }
-        b->requests++;
-        msg_begin(&m, FRAME_REQUEST);
-        msg_str(&m, TAG_ID, id);
-        msg_u64(&m, TAG_BUDGET, request->budget_ms);
-        msg_u64(&m, TAG_RECEIVED, request->received_ms);
-        msg_bytes(&m, TAG_SEALED, request->sealed, request->n);
-        msg_str(&m, TAG_TRACE, *request->traceparent ? request->traceparent : NULL);
-        if (request->last)
-                msg_u64(&m, TAG_LAST, 1);
-        r = to_validator(b, &m);
-        if (r < 0)
-                decline(line, id, r == -EMSGSIZE ? "bad_request" : "full");
+        if (why) {
+                link_declined(line->link, id, why);
+                on_unanswered(line, id, why);
+        }
 }
 
 static void on_question(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
@@ -301,11 +290,6 @@ static void on_roster(void *arg, const char *jws, size_t n)
         }
 }
 
-static void on_state(void *arg, enum link_down why, const char *detail)
-{
-        lines_state(arg, why, detail);
-}
-
 static void on_identity(void *arg, bool in_roster, const char *detail)
 {
         const struct line *line = arg;
@@ -318,11 +302,6 @@ static void on_identity(void *arg, bool in_roster, const char *detail)
                  KV_S("detail", detail));
         bridge_event(node->b, in_roster ? "identity.in_roster" : "identity.pending", detail);
         bridge_send_status(node->b);
-}
-
-static void on_drained(void *arg)
-{
-        lines_drained(arg);
 }
 
 /* What another link of this process has to the same node, or a validator that has not spoken yet, this one does not
@@ -343,53 +322,27 @@ const struct link_callbacks bridge_callbacks = {.on_request = on_request,
                                                 .on_confirmed = on_confirmed,
                                                 .on_late = on_late,
                                                 .on_roster = on_roster,
-                                                .on_state = on_state,
+                                                .on_state = lines_state,
                                                 .on_identity = on_identity,
-                                                .on_drained = on_drained,
+                                                .on_drained = lines_drained,
                                                 .has_all = has_all,
                                                 .on_unanswered = on_unanswered,
                                                 .on_question = on_question};
 
 /* ---- from the validator ---- */
 
-/* Cuts the next line off text; NULL at its end. */
-static char *next_line(char **text)
-{
-        char *line = *text, *end;
-
-        if (!*line)
-                return NULL;
-        end = strchr(line, '\n');
-        *text = end ? end + 1 : line + strlen(line);
-        if (end)
-                *end = '\0';
-        return line;
-}
-
 /* "corp.example=1\n..." */
 static int read_realms(char *text, struct link_realm *realms, size_t *ret_n)
 {
         char *line;
 
-        while ((line = next_line(&text))) {
+        while ((line = strsep(&text, "\n")) && *line) {
                 char *mark = strrchr(line, '=');
 
                 if (!mark || *ret_n == REPORT_REALMS_MAX)
                         return -EBADMSG;
                 *mark = '\0';
                 realms[(*ret_n)++] = (struct link_realm){line, mark[1] == '1'};
-        }
-        return 0;
-}
-
-static int read_reasons(char *text, const char **reasons, size_t *ret_n)
-{
-        char *line;
-
-        while ((line = next_line(&text))) {
-                if (*ret_n == REPORT_REASONS_MAX)
-                        return 0; /* the first ones say enough */
-                reasons[(*ret_n)++] = line;
         }
         return 0;
 }
@@ -424,6 +377,7 @@ static int set_state(struct bridge *b, const struct link_state *state)
 static int take_state(struct bridge *b, const struct msg_in *m)
 {
         char realms_text[REALMS_TEXT_MAX], reasons_text[REASONS_TEXT_MAX], statement[STATEMENT_TEXT_MAX + 1];
+        char *more = reasons_text;
         char identity[IDENTITY_TEXT_MAX], proof[PROOF_TEXT_MAX];
         struct link_realm realms[REPORT_REALMS_MAX];
         const char *reasons[REPORT_REASONS_MAX];
@@ -436,7 +390,8 @@ static int take_state(struct bridge *b, const struct msg_in *m)
         r = msg_get_str(m, TAG_REALMS, realms_text, sizeof(realms_text));
         r = r < 0 ? r : msg_get_str(m, TAG_REASONS, reasons_text, sizeof(reasons_text));
         r = r < 0 ? r : read_realms(realms_text, realms, &state.n_realms);
-        r = r < 0 ? r : read_reasons(reasons_text, reasons, &state.n_reasons);
+        for (char *line; r == 0 && (line = strsep(&more, "\n")) && *line && state.n_reasons < REPORT_REASONS_MAX;)
+                reasons[state.n_reasons++] = line; /* the first ones say enough */
         r = r < 0 ? r : get_opt(m, TAG_STATEMENT, statement, sizeof(statement), &state.statement);
         r = r < 0 ? r : get_opt(m, TAG_IDENTITY, identity, sizeof(identity), &state.identity);
         r = r < 0 ? r : get_opt(m, TAG_PROOF, proof, sizeof(proof), &state.proof);

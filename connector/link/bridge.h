@@ -91,10 +91,10 @@ void lines_init(struct bridge *b);
 int lines_begin(struct bridge *b, struct error *err);
 void lines_start(struct bridge *b);
 void lines_clear(struct bridge *b);
-/* What the link of a line says of itself. */
-void lines_state(struct line *line, enum link_down why, const char *detail);
-/* Its link has drained: the line ends, with it perhaps its node, and with the last one the drain. */
-void lines_drained(struct line *line);
+/* What the link of a line says of itself; arg: the line. */
+void lines_state(void *arg, enum link_down why, const char *detail);
+/* Its link has drained: the line ends, with it perhaps its node, and with the last one the drain. arg: the line. */
+void lines_drained(void *arg);
 /* Second after second: lets links end whose place is taken or whose node is not named any more, and looks for nodes. */
 void lines_turn(struct bridge *b, uint64_t now);
 /* The process ends when the holder of b->held does. 0 or -ENOMEM. */
@@ -105,11 +105,11 @@ int lines_open_next(struct bridge *b, const struct buffer *text, struct key *hel
 void lines_drop_next(struct bridge *b);
 /* arg: the bridge. Nobody will answer what any link has in its hands. */
 void lines_lose(void *arg);
-/* All links take nothing new; process_drained follows. */
-void lines_drain(struct bridge *b, uint64_t budget_ms);
-/* The supervisor is gone: the validator answers what it can in the next moments, then the relay is told what is lost,
- * and the process ends. False: there is nothing to tell. */
-bool lines_last_words(struct bridge *b);
+/* arg: the bridge. All links take nothing new; process_drained follows. */
+void lines_drain(void *arg, uint64_t budget_ms);
+/* arg: the bridge. The supervisor is gone: the validator answers what it can in the next moments, then the relay is
+ * told what is lost, and the process ends. False: there is nothing to tell. */
+bool lines_last_words(void *arg);
 /* A link's part of the validator's capacity: all together have twice as much as there is. */
 uint32_t lines_share(const struct bridge *b);
 /* The next line that has this sign-in in its hands, behind the one given (NULL: the first); NULL: none. */

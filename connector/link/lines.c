@@ -521,8 +521,9 @@ static void tell_state(struct line *line, enum link_down why, const char *detail
 
 /* The first thing that a link hears of is its hello, before any request. An old one that lost its session comes back
  * only to deliver: what is ready twice takes the link from itself. */
-void lines_state(struct line *line, enum link_down why, const char *detail)
+void lines_state(void *arg, enum link_down why, const char *detail)
 {
+        struct line *line = arg;
         struct bridge *b = line->node->b;
         const bool is_next = line->role == LINE_NEXT;
 
@@ -554,8 +555,9 @@ static void all_drained(struct bridge *b)
                 process_drained(&b->process);
 }
 
-void lines_drained(struct line *line)
+void lines_drained(void *arg)
 {
+        struct line *line = arg;
         struct node *node = line->node;
         struct bridge *b = node->b;
 
@@ -592,8 +594,9 @@ void lines_turn(struct bridge *b, uint64_t now)
 
 /* ---- the end ---- */
 
-void lines_drain(struct bridge *b, uint64_t budget_ms)
+void lines_drain(void *arg, uint64_t budget_ms)
 {
+        struct bridge *b = arg;
         struct line *line;
 
         b->ending = true;
@@ -613,8 +616,9 @@ void lines_lose(void *arg)
                 link_lost(line->link);
 }
 
-bool lines_last_words(struct bridge *b)
+bool lines_last_words(void *arg)
 {
+        struct bridge *b = arg;
         struct line *line;
         size_t n = 0;
 

@@ -60,17 +60,11 @@ static int read_certificate(struct bridge *b, int fd, struct error *err)
         return r;
 }
 
-static int take_holder(struct bridge *b, int fd, struct error *err)
-{
-        int r = key_from_holder(&b->held, fd, NULL, err);
-
-        return r < 0 ? error_prefix(err, r, "transport key") : 0;
-}
-
 static int on_file(void *arg, const char *name, int fd_in, struct error *err)
 {
         _cleanup_(closep) int fd = fd_in;
         struct bridge *b = arg;
+        int r;
 
         if (b->process.started) {
                 if (strcmp(name, FILE_TRANSPORT_NEXT) == 0)
@@ -83,12 +77,14 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 buffer_clear(&b->key);
                 return fd_read_all(&b->key, fd, err);
         }
-        if (strcmp(name, FILE_TRANSPORT_HOLDER) == 0)
-                return take_holder(b, steal_fd(&fd), err);
+        if (strcmp(name, FILE_TRANSPORT_HOLDER) == 0) {
+                r = key_from_holder(&b->held, steal_fd(&fd), NULL, err);
+                return r < 0 ? error_prefix(err, r, "transport key") : 0;
+        }
         if (strcmp(name, FILE_TRANSPORT_CERT) == 0)
                 return read_certificate(b, fd, err);
         if (strcmp(name, FILE_RELAY_CA) == 0) {
-                int r = fd_read_all(&b->ca, fd, err);
+                r = fd_read_all(&b->ca, fd, err);
                 return r < 0 ? r : ca_bundle_take(&b->ca, "the relay's CA file", NULL, NULL, err);
         }
         return 0;
@@ -114,19 +110,6 @@ static int on_peer(void *arg, const char *name, int fd, struct error *err)
         return r < 0 ? error_fail(err, r, "channel to %s: %s", name, strerror(-r)) : 0;
 }
 
-/* It can open no file any more, so it would never see other name servers or new CAs: a new process reads them. */
-static void look_at_absence(struct bridge *b, uint64_t now)
-{
-        if (lines_best(b) || b->process.draining)
-                b->down_at = 0;
-        else if (!b->down_at)
-                b->down_at = now;
-        else if (now - b->down_at >= ABSENCE_MAX_MS)
-                process_stop(&b->process, 1,
-                             "no relay for 10 minutes; starting again, with the name servers and "
-                             "CAs as they are now");
-}
-
 static void on_status_timer(void *arg)
 {
         struct bridge *b = arg;
@@ -142,7 +125,14 @@ static void on_status_timer(void *arg)
                 bridge_send_status(b);
                 bridge_send_clock(b);
         }
-        look_at_absence(b, now);
+        if (lines_best(b) || b->process.draining)
+                b->down_at = 0;
+        else if (!b->down_at)
+                b->down_at = now;
+        else if (now - b->down_at >= ABSENCE_MAX_MS) /* it can open no file, so it would never see what changed */
+                process_stop(&b->process, 1,
+                             "no relay for 10 minutes; starting again, with the name servers and "
+                             "CAs as they are now");
         lines_turn(b, now);
         loop_timer_in(b->status_timer, STATUS_MS);
 }
@@ -213,18 +203,6 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         return 0;
 }
 
-static void on_drain(void *arg, uint64_t budget_ms)
-{
-        struct bridge *b = arg;
-
-        lines_drain(b, budget_ms);
-}
-
-static bool on_orphaned(void *arg)
-{
-        return lines_last_words(arg);
-}
-
 static int on_config(void *arg, int fd, struct error *err)
 {
         struct bridge *b = arg;
@@ -269,9 +247,9 @@ int main(int argc, char **argv)
                                                .file = on_file,
                                                .peer = on_peer,
                                                .start = on_start,
-                                               .drain = on_drain,
+                                               .drain = lines_drain,
                                                .frame = on_supervisor_frame,
-                                               .orphaned = on_orphaned};
+                                               .orphaned = lines_last_words};
         struct bridge b = {.validator_fd = -1,
                            .key = BUFFER_SECRET(PEM_MAX),
                            .cert = BUFFER(PEM_MAX),

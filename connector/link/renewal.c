@@ -146,15 +146,6 @@ static void failed(struct renewal *n, const char *why)
 
 /* ---- getting it ---- */
 
-static int make_text(struct renewal *n, const struct buffer *chain, struct error *err)
-{
-        int r = n->b->held ? 0 : key_to_pem(n->key, NULL, &n->text, err);
-
-        if (r == 0 && buffer_append(&n->text, chain->data, chain->len) < 0)
-                r = error_fail(err, -EMSGSIZE, "the relay's certificate chain is too long");
-        return r;
-}
-
 int renewal_send_text(struct bridge *b, const struct buffer *text)
 {
         _cleanup_(closep) int fd = memfd_create("certificate", MFD_CLOEXEC);
@@ -207,7 +198,9 @@ static void on_chain(void *arg, const struct buffer *chain, uint32_t again_s, co
                 return;
         }
         n->text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
-        r = make_text(n, chain, &err);
+        r = n->b->held ? 0 : key_to_pem(n->key, NULL, &n->text, &err);
+        if (r == 0 && buffer_append(&n->text, chain->data, chain->len) < 0)
+                r = error_fail(&err, -EMSGSIZE, "the relay's certificate chain is too long");
         if (r < 0) {
                 failed(n, err.text);
                 return;

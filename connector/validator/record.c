@@ -16,6 +16,12 @@
 #include "connector/validator/verdict.h"
 #include "base/core/typed-name.h"
 
+static void put_if(struct msg_out *m, uint8_t tag, const char *text)
+{
+        if (text[0])
+                msg_str(m, tag, text);
+}
+
 static bool account_known(const struct outcome *o)
 {
         const struct reason_info *info = reason_info(o->reason);
@@ -24,11 +30,6 @@ static bool account_known(const struct outcome *o)
         return o->password_proved || info->verdict == VERDICT_ACCEPTED ||
                (info->class == VERDICT_CLASS_POLICY && o->reason != REASON_THROTTLED) ||
                (o->reason == REASON_WRONG_PASSWORD && o->method == METHOD_KRB5);
-}
-
-static bool names_nobody(enum reason reason)
-{
-        return reason == REASON_UNKNOWN_USER || reason == REASON_ALIAS_UNKNOWN;
 }
 
 /* Typed as name@served-domain or SERVED\name. */
@@ -46,15 +47,17 @@ static void put_name(struct msg_out *m, const struct signins_config *c, const st
         char hash[NAME_HASH_TEXT], masked[WIRE_USERNAME_MAX + 64];
         const char *name = claims->username;
         size_t n = claims->username_len;
+        const bool known = o && account_known(o);
+        const bool nobody = o && (o->reason == REASON_UNKNOWN_USER || o->reason == REASON_ALIAS_UNKNOWN);
 
         if (claims->username_form != CREDENTIAL_OK)
                 return;
         typed_trim(&name, &n);
         name_hash(c->hash_key, name, n, hash);
         msg_str(m, R_USER_HASH, hash);
-        if (o && account_known(o))
+        if (known)
                 known_names_add(c->known_names, hash);
-        if ((o && account_known(o)) || (!(o && names_nobody(o->reason)) && known_names_has(c->known_names, hash))) {
+        if (known || (!nobody && known_names_has(c->known_names, hash))) {
                 msg_bytes(m, R_USER, name, n);
                 return;
         }
@@ -62,50 +65,33 @@ static void put_name(struct msg_out *m, const struct signins_config *c, const st
         msg_str(m, R_USER_MASKED, masked);
 }
 
-/* Whose name it is by the configuration, so that the ledger can tell whose affair the record is. */
-static void put_realm(struct msg_out *m, const struct signins_config *c, const struct request_claims *claims)
+/* What a request that a service of the roster signed says of who signs in. Whose name it is by the configuration goes
+ * with it, so that the ledger can tell whose affair the record is. */
+static void put_request(struct msg_out *m, const struct signins_config *c, const struct intake *in,
+                        const struct outcome *o)
 {
+        const struct request_claims *claims = in->claims;
         const int domain = claims->username_form == CREDENTIAL_OK
                                    ? validate_route(c->validate, claims->username, claims->username_len)
                                    : -1;
 
+        put_name(m, c, claims, o);
         if (c->domains && domain >= 0 && (size_t)domain < c->n_domains)
                 msg_str(m, R_REALM, c->domains[domain]);
-}
-
-static void put_client(struct msg_out *m, const struct intake *in)
-{
         msg_str(m, R_SERVICE, in->service_name);
-        if (in->claims->client_ip[0])
-                msg_str(m, R_CLIENT_IP, in->claims->client_ip);
-        if (in->claims->client_app[0])
-                msg_str(m, R_CLIENT_APP, in->claims->client_app);
-        if (in->claims->client_agent[0])
-                msg_str(m, R_CLIENT_AGENT, in->claims->client_agent);
-}
-
-static void put_if(struct msg_out *m, uint8_t tag, const char *text)
-{
-        if (text[0])
-                msg_str(m, tag, text);
-}
-
-/* What is known beyond the reason; of a change of password that it was one. */
-static void put_context(struct msg_out *m, const struct outcome *o, const struct intake *in)
-{
-        bool change = intake_authentic(in) && strcmp(in->claims->op, OP_CHANGE_PASSWORD) == 0;
-        char text[sizeof(o->context) + 32];
-
-        snprintf(text, sizeof(text), "%s%s%s", change ? "change of password" : "", change && o->context[0] ? ": " : "",
-                 o->context);
-        put_if(m, R_CONTEXT, text);
+        put_if(m, R_CLIENT_IP, claims->client_ip);
+        put_if(m, R_CLIENT_APP, claims->client_app);
+        put_if(m, R_CLIENT_AGENT, claims->client_agent);
 }
 
 static void put_outcome(struct msg_out *m, const struct outcome *o, const struct intake *in)
 {
         const struct reason_info *info = reason_info(o->reason);
-        char raw[128];
+        const bool change = intake_authentic(in) && strcmp(in->claims->op, OP_CHANGE_PASSWORD) == 0;
+        char raw[128], context[sizeof(o->context) + 32];
 
+        snprintf(context, sizeof(context), "%s%s%s", change ? "change of password" : "",
+                 change && o->context[0] ? ": " : "", o->context);
         verdict_raw_text(o, raw, sizeof(raw));
         msg_str(m, R_VERDICT, verdict_text(info->verdict));
         msg_str(m, R_CLASS, verdict_class_text(info->class));
@@ -119,7 +105,7 @@ static void put_outcome(struct msg_out *m, const struct outcome *o, const struct
         put_if(m, R_DC, o->dc);
         put_if(m, R_METHOD, method_text(o->method));
         put_if(m, R_RAW, raw);
-        put_context(m, o, in);
+        put_if(m, R_CONTEXT, context);
         msg_u64(m, R_MS_DC, o->ms_dc);
 }
 
@@ -135,11 +121,8 @@ void record_signin(const struct signins_config *c, const char *id, const struct 
         msg_begin(&m, FRAME_RECORD);
         msg_str(&m, TAG_ID, id);
         msg_u64(&m, R_WALL, (uint64_t)loop_wall(c->loop));
-        if (intake_authentic(in)) {
-                put_name(&m, c, in->claims, o);
-                put_realm(&m, c, in->claims);
-                put_client(&m, in);
-        }
+        if (intake_authentic(in))
+                put_request(&m, c, in, o);
         put_outcome(&m, o, in);
         msg_u64(&m, R_MS_OPENED, ms_opened);
         msg_u64(&m, R_MS_TOTAL, ms_total);
@@ -154,11 +137,8 @@ void record_declined(const struct signins_config *c, const char *id, const struc
         msg_begin(&m, FRAME_RECORD);
         msg_str(&m, TAG_ID, id);
         msg_u64(&m, R_WALL, (uint64_t)loop_wall(c->loop));
-        if (in && intake_authentic(in)) {
-                put_name(&m, c, in->claims, NULL);
-                put_realm(&m, c, in->claims);
-                put_client(&m, in);
-        }
+        if (in && intake_authentic(in))
+                put_request(&m, c, in, NULL);
         if (in) {
                 put_if(&m, R_CONTEXT, in->detail.text);
                 put_if(&m, R_TRACE, in->trace);

@@ -316,21 +316,17 @@ static void decline(struct signins *s, const char *id, const char *why, const st
 
 /* Whoever mistyped once must not be stopped by one of several connectors, each of which has a share of the guard's
  * limit: the next recipient takes it. The last one refuses, with the time to wait. */
-static void pass_on(struct signin *x, const char *why)
-{
-        x->op = NULL;
-        decline(x->s, x->id, why, &x->in);
-        drop(x);
-}
-
 static void on_validated(void *arg, const struct outcome *o)
 {
         struct signin *x = arg;
 
-        if (o->reason == REASON_THROTTLED && o->elsewhere && x->in.claims->n_to > 1 && !x->last)
-                pass_on(x, "throttled");
-        else
+        if (o->reason != REASON_THROTTLED || !o->elsewhere || x->in.claims->n_to <= 1 || x->last) {
                 finish(x, o);
+                return;
+        }
+        x->op = NULL;
+        decline(x->s, x->id, "throttled", &x->in);
+        drop(x);
 }
 
 /* Moves the password out of the claims into the arena; NULL with the reason where it is none. */

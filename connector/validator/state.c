@@ -49,32 +49,28 @@ size_t validator_capacity(const struct validator *v)
         return n < VALIDATOR_IN_FLIGHT_MAX ? n : VALIDATOR_IN_FLIGHT_MAX;
 }
 
-void validator_event(struct validator *v, const char *name, const char *text)
+void validator_event(void *arg, const char *name, const char *text)
 {
         struct msg_out m;
 
         msg_begin(&m, FRAME_EVENT);
         msg_str(&m, TAG_NAME, name);
         msg_str(&m, TAG_TEXT, text);
-        validator_to_ledger(v, &m);
-}
-
-static int make_proof(struct validator *v, struct buffer *out, struct error *err)
-{
-        const struct announcement announced = {.tenant = v->enrolment.tenant,
-                                               .id = v->enrolment.id,
-                                               .n_domains = v->domains->n < ROSTER_DOMAINS_MAX ? v->domains->n : 0,
-                                               .domains = v->domains->announced};
-
-        return announcement_sign(&announced, v->identity, loop_wall(v->process.loop), ANNOUNCE_LIFE_MAX, out, err);
+        validator_to_ledger(arg, &m);
 }
 
 static void put_identity(struct validator *v, struct msg_out *m)
 {
         _cleanup_(buffer_free) struct buffer proof = BUFFER(4096), text = BUFFER(1024);
+        const struct announcement announced = {.tenant = v->enrolment.tenant,
+                                               .id = v->enrolment.id,
+                                               .n_domains = v->domains->n < ROSTER_DOMAINS_MAX ? v->domains->n : 0,
+                                               .domains = v->domains->announced};
         struct error err = {""};
 
-        if (key_jwk_text(v->identity, &text) < 0 || make_proof(v, &proof, &err) < 0) {
+        if (key_jwk_text(v->identity, &text) < 0 ||
+            announcement_sign(&announced, v->identity, loop_wall(v->process.loop), ANNOUNCE_LIFE_MAX, &proof, &err) <
+                    0) {
                 log_error("identity.no_proof", KV_S("why", err.text));
                 return;
         }
@@ -206,16 +202,6 @@ static void send_sid(void *arg, const struct validate_sid *sid)
                                  sid->rival));
 }
 
-/* DCs that SRV records name and that have no place. */
-static size_t left_out(const struct validator *v)
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < v->domains->n; i++)
-                n += validate_left_out(v->validate, i);
-        return n;
-}
-
 /* For each domain whether its sign-ins can be taken, and what stands in the way. */
 static void send_domains(struct validator *v)
 {
@@ -246,7 +232,10 @@ static bool removed(const struct validator *v)
 static void send_status(struct validator *v)
 {
         struct validate_guard guard;
+        size_t left_out = 0; /* DCs that SRV records name and that have no place */
 
+        for (size_t i = 0; i < v->domains->n; i++)
+                left_out += validate_left_out(v->validate, i);
         validate_guard_state(v->validate, &guard);
         send_status_of(
                 v, "validator",
@@ -255,7 +244,7 @@ static void send_status(struct validator *v)
                         "s:I, "
                         "s:I, s:I, "
                         "s:I, s:I, s:I, s:I}",
-                        "keys", has_keys(v), "dcs_left_out", (json_int_t)left_out(v), "clock", "state",
+                        "keys", has_keys(v), "dcs_left_out", (json_int_t)left_out, "clock", "state",
                         clock_state_text(v->clock_state), "detail", v->clock_why, "guard", "mode", guard.mode,
                         "throttled", (json_int_t)guard.throttled, "repeated", (json_int_t)guard.repeated, "names",
                         (json_int_t)guard.names, "failures", (json_int_t)guard.failures, "connector", v->enrolment.id,
@@ -272,11 +261,6 @@ static void send_status(struct validator *v)
         send_domains(v);
 }
 
-static void on_sid_event(void *arg, const char *name, const char *text)
-{
-        validator_event(arg, name, text);
-}
-
 void validator_publish(struct validator *v, bool renew)
 {
         struct error err = {""};
@@ -286,7 +270,7 @@ void validator_publish(struct validator *v, bool renew)
         if (enckeys_turn(&v->keys, &v->domains->names, loop_wall(v->process.loop), loop_now(v->process.loop), renew,
                          &err) < 0)
                 log_error("keys.turn_failed", KV_S("why", err.text));
-        sid_store_sync(&v->sids, v->validate, on_sid_event, v);
+        sid_store_sync(&v->sids, v->validate, validator_event, v);
         judge_clock(v);
         send_state(v);
         send_status(v);

@@ -74,7 +74,8 @@ void validator_publish(struct validator *v, bool renew);
 void validator_relay_clock(struct validator *v, const struct msg_in *m);
 /* Sign-ins at once: the configuration's number, within VALIDATOR_IN_FLIGHT_MAX. */
 size_t validator_capacity(const struct validator *v);
-void validator_event(struct validator *v, const char *name, const char *text);
+/* A line for `postern log --events`; arg: the validator. */
+void validator_event(void *arg, const char *name, const char *text);
 /* 0, also where there is no link (a new one gets every verdict again), or what ipc_send says. */
 int validator_to_link(void *arg, const struct msg_out *m);
 void validator_to_ledger(void *arg, const struct msg_out *m);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "queue/link/internal.h"
 
@@ -48,35 +49,27 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
         }
 }
 
-static int put(struct link *l, struct error *err)
+void link_identity_on_timer(void *arg)
 {
-        struct buffer body = BUFFER(BODY_MAX), url = BUFFER(URL_MAX);
+        struct link *l = arg;
+        _cleanup_(buffer_free) struct buffer body = BUFFER(BODY_MAX), url = BUFFER(URL_MAX);
         struct https_request request = {
                 .method = "PUT", .content_type = "application/json", .timeout_ms = ANNOUNCE_TIMEOUT, .max_body = 16384};
         const struct https_handlers handlers = {.on_done = on_done, .arg = l};
+        struct error err = {""};
         int r;
 
+        if (l->announce || !l->state.identity || l->phase == LINK_IDLE || l->phase == LINK_STOPPED)
+                return;
         /* Both texts were checked by link_set_state: an object, and base64url with dots. */
         r = buffer_printf(&body, "{\"jwk\":%s,\"proof\":\"%s\"}", l->state.identity, l->state.proof);
         r = r < 0 ? r : buffer_printf(&url, "%s/v1/link/identity", l->relay);
         request.url = url.data;
         request.body = body.data;
         request.body_len = body.len;
-        r = r < 0 ? error_fail(err, r, "the identity is too long")
-                  : https_start(l->https, &l->announce, &request, &handlers, err);
-        buffer_free(&body);
-        buffer_free(&url);
-        return r;
-}
-
-void link_identity_on_timer(void *arg)
-{
-        struct link *l = arg;
-        struct error err = {""};
-
-        if (l->announce || !l->state.identity || l->phase == LINK_IDLE || l->phase == LINK_STOPPED)
-                return;
-        if (put(l, &err) < 0) {
+        r = r < 0 ? error_fail(&err, r, "the identity is too long")
+                  : https_start(l->https, &l->announce, &request, &handlers, &err);
+        if (r < 0) {
                 log_debug("link.identity_not_announced", KV_S("why", err.text));
                 loop_timer_in(l->identity_timer, IDENTITY_EVERY);
         }

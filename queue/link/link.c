@@ -168,17 +168,6 @@ static void stop(struct link *l)
         l->cb->on_drained(l->arg);
 }
 
-static bool nothing_left(const struct link *l)
-{
-        return l->flights_taking == 0 && l->kept.ids.n == 0 && (l->n_items == 0 || !link_has_session(l));
-}
-
-/* Whether the relay knows that nothing more may come, and what was on its way is here. */
-static bool drain_known(const struct link *l)
-{
-        return !link_has_session(l) || (l->drain_known_at && loop_now(l->loop) >= l->drain_known_at + DRAIN_SETTLE);
-}
-
 void link_settled(struct link *l)
 {
         if (l->drain_timer && (l->draining || l->phase == LINK_LEAVE))
@@ -189,11 +178,13 @@ static void on_drain_timer(void *arg)
 {
         struct link *l = arg;
         uint64_t now = loop_now(l->loop);
-        bool through = nothing_left(l);
+        const bool through = l->flights_taking == 0 && l->kept.ids.n == 0 && (l->n_items == 0 || !link_has_session(l));
+        /* the relay knows that nothing more may come, and what was on its way is here */
+        const bool known = !link_has_session(l) || (l->drain_known_at && now >= l->drain_known_at + DRAIN_SETTLE);
 
         if (l->drained)
                 return;
-        if (l->draining && ((through && drain_known(l)) || now >= l->drain_by)) {
+        if (l->draining && ((through && known) || now >= l->drain_by)) {
                 stop(l);
                 return;
         }

@@ -36,16 +36,6 @@ void link_reconnect_linked(struct reconnect *r)
         r->spread = false;
 }
 
-static void count(struct reconnect *r, enum reconnect_after after)
-{
-        if (after == RECONNECT_LASTED)
-                r->missed = r->brief = 0;
-        else if (after == RECONNECT_BRIEF)
-                r->brief += r->brief < DOUBLINGS;
-        else
-                r->missed += r->missed < DOUBLINGS;
-}
-
 /* The first wait, near the lower bound where callers wait for what this link has. */
 static uint64_t first_wait(struct reconnect *r, enum reconnect_hurry hurry)
 {
@@ -71,7 +61,12 @@ uint64_t link_reconnect_wait(struct reconnect *r, enum reconnect_after after, en
 {
         uint64_t wait, floor;
 
-        count(r, after);
+        if (after == RECONNECT_LASTED)
+                r->missed = r->brief = 0;
+        else if (after == RECONNECT_BRIEF)
+                r->brief += r->brief < DOUBLINGS;
+        else
+                r->missed += r->missed < DOUBLINGS;
         if (r->brief > 1) {
                 floor = (uint64_t)FLOOR << (r->brief - 1);
                 floor = floor < BACKOFF_MAX / 2 ? floor : BACKOFF_MAX / 2;

@@ -39,16 +39,6 @@ void link_renewal_clear(struct link *l)
         free(renewal);
 }
 
-/* What a 202 asks for (RFC 7030 4.2.3): Retry-After in seconds, or a default where it is a date or absent. */
-static uint32_t again_after(const struct https_call *call)
-{
-        char header[32];
-        uint64_t seconds;
-
-        https_header(call, "Retry-After", header, sizeof(header));
-        return text_parse_u64(header, 1, AGAIN_MAX_S, &seconds) == 0 ? (uint32_t)seconds : AGAIN_DEFAULT_S;
-}
-
 static void on_done(void *arg, long status, const struct buffer *answer, const char *why)
 {
         struct link_renewal *renewal = arg;
@@ -57,9 +47,15 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
         struct error err = {""};
         const struct est_asker asker = {was.tenant, was.id, was.key};
         const char *body = answer->data ? answer->data : "";
-        const uint32_t again_s = status == 202 ? again_after(was.call) : 0;
+        char retry_after[32];
+        uint64_t again_s = 0;
         int r = -EIO;
 
+        if (status == 202) { /* RFC 7030 4.2.3; a default where it is a date or absent */
+                https_header(was.call, "Retry-After", retry_after, sizeof(retry_after));
+                if (text_parse_u64(retry_after, 1, AGAIN_MAX_S, &again_s) < 0)
+                        again_s = AGAIN_DEFAULT_S;
+        }
         if (status == 200)
                 r = est_read_chain(&asker, body, answer->len, &chain, &err);
         else if (status)
@@ -69,7 +65,7 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
                 error_fail(&err, 0, "%s", why);
         was.link->renewal = NULL;
         free(renewal);
-        was.fn(was.arg, r == 0 ? &chain : NULL, again_s, err.text);
+        was.fn(was.arg, r == 0 ? &chain : NULL, (uint32_t)again_s, err.text);
         key_free(was.key);
 }
 
