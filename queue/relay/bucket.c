@@ -278,6 +278,11 @@ static int look_once(struct bucket *b, unsigned replicas, struct bucket_facts *r
         unreached(b, s);
         if (code == (jsErrCode)0 || code == JSClusterNotAvailErr)
                 return error_fail(err, -EHOSTUNREACH, "%s", b->why);
+        if (code == JSClusterNoPeersErr) /* servers that were just started have not all found each other */
+                return error_fail(err, -EHOSTUNREACH,
+                                  "bucket %s: fewer than %u NATS servers with room for it have found each other: start "
+                                  "the others, or see their logs (JetStream error %d)",
+                                  b->name, replicas, (int)code);
         return error_fail(err, -EPERM, "bucket %s: %s (JetStream error %d): see the account's limits and replicas",
                           b->name, natsStatus_GetText(s), (int)code);
 }

@@ -193,6 +193,15 @@ static natsStatus set_login(struct cluster *c)
 
 /* ---- the connection ---- */
 
+/* What goes wrong on a connection is known from the calls that fail; libnats of its own accord writes it to stderr. */
+static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus s, void *arg)
+{
+        (void)connection;
+        (void)subscription;
+        (void)s;
+        (void)arg;
+}
+
 static natsStatus set_options(struct cluster *c, const struct cluster_place *place, const struct cluster_files *files,
                               bool must)
 {
@@ -220,6 +229,7 @@ static natsStatus set_options(struct cluster *c, const struct cluster_place *pla
         s = s ? s : natsOptions_SetSendAsap(o, place->role == CLUSTER_DISPATCH); /* a sign-in waits for each message */
         s = s ? s : natsOptions_SetCustomInboxPrefix(o, cluster_inbox(place->role));
         s = s ? s : natsOptions_SetRetryOnFailedConnect(o, !must, NULL, NULL);
+        s = s ? s : natsOptions_SetErrorHandler(o, on_error, NULL);
         s = s ? s : natsOptions_SetSecure(o, true);
         s = s ? s : natsOptions_SetCATrustedCertificates(o, texts[CLUSTER_CA].len ? texts[CLUSTER_CA].data : "");
         if (s == NATS_OK && texts[CLUSTER_CERTIFICATE].len && texts[CLUSTER_KEY].len)

@@ -73,9 +73,9 @@ class DualStack(SiteTest):
     @classmethod
     def write_hosts(cls, **addresses):
         with open(cls.hosts, 'w', encoding='ascii') as f:  # in its place: it is what is mounted
-            f.write(cls.old_hosts)
             for host, both in {'relay': ('127.0.0.1',), 'dc': (LAB['LAB_AD_ADDRESS'],), **addresses}.items():
                 f.write(''.join(f'{a} {RELAY if host == "relay" else LAB["LAB_AD_HOST"]}\n' for a in both))
+            f.write(cls.old_hosts)  # last: c-ares 1.34 passes over a name's second line if its address had another name before
 
     def serves(self, name, **addresses):
         """A connector that begins its life there is up, and ten sign-ins are decided."""
